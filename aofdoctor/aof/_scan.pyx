@@ -1,0 +1,124 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""scan.h for Python: the same names and the same columns as scan.py."""
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+
+cdef extern from "scan.h" nogil:
+    enum:
+        AOF_SLACK
+        AOF_NAME_MAX
+    ctypedef struct aof_name:
+        uint16_t size
+        uint16_t id
+        uint16_t container
+    ctypedef struct aof_names:
+        aof_name *slot
+        uint32_t mask
+    aof_name *aof_slot(const aof_names *names, const uint8_t *p, size_t size, uint16_t parent)
+    void aof_name_add(const aof_names *names, const uint8_t *p, size_t size, uint16_t parent, uint16_t id)
+    const uint8_t *aof_args(const uint8_t *p, const uint8_t *end, int64_t count, int64_t *done)
+    size_t aof_scan(const uint8_t *buffer, size_t size, const aof_names *names, size_t room,
+                    int64_t *edges, uint32_t *argc, uint16_t *ids)
+
+
+SLACK = AOF_SLACK
+
+
+cdef class Names:
+    """Command names by id: names[i] has the id i + 2; b"a|b" is the subcommand b of a, which stands before it."""
+
+    cdef aof_names table
+
+    def __cinit__(self, names):
+        cdef uint8_t padded[AOF_NAME_MAX]
+        cdef aof_name *slot
+        cdef uint16_t parent
+        cdef uint32_t slots = 64
+        while slots < 4 * len(names):
+            slots *= 2
+        self.table.slot = <aof_name *>calloc(slots, sizeof(aof_name))
+        if not self.table.slot:
+            raise MemoryError
+        self.table.mask = slots - 1
+        for i, name in enumerate(names):
+            parent = 0
+            command, _, sub = name.partition(b"|")
+            if sub:
+                slot = aof_slot(&self.table, _pad(padded, command), len(command), 0)
+                if not slot.size:
+                    raise ValueError(name)
+                slot.container = 1
+                parent = slot.id
+            aof_name_add(&self.table, _pad(padded, sub or command), len(sub or command), parent, i + 2)
+
+    def __dealloc__(self):
+        free(self.table.slot)
+
+
+cdef const uint8_t *_pad(uint8_t *padded, bytes name) except NULL:
+    cdef const uint8_t *source = name
+    if not 0 < len(name) <= AOF_NAME_MAX:
+        raise ValueError(name)
+    memcpy(padded, source, len(name))
+    return padded
+
+
+cdef class _View:
+    cdef Py_buffer view
+    cdef bint held
+
+    def __cinit__(self, source, bint writable):
+        PyObject_GetBuffer(source, &self.view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
+        self.held = True
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+
+cdef class Columns:
+    """Room for `room` records: edges (int64, room + 1), argc (uint32), ids (uint16)."""
+
+    cdef readonly object edges, argc, ids
+    cdef readonly Py_ssize_t room
+    cdef _View _edges, _argc, _ids
+
+    def __cinit__(self, Py_ssize_t room):
+        from array import array
+        self.room = room
+        self.edges = array("q", bytes(8 * (room + 1)))
+        self.argc = array("I", bytes(4 * room))
+        self.ids = array("H", bytes(2 * room))
+        self._edges = _View(self.edges, True)
+        self._argc = _View(self.argc, True)
+        self._ids = _View(self.ids, True)
+
+
+def scan(buffer, Py_ssize_t start, Py_ssize_t end, Names names, Columns columns):
+    """The number of whole records in buffer[start:end], up to the first byte that is not of one."""
+    cdef _View view = _View(buffer, False)
+    cdef size_t n
+    if not 0 <= start <= end <= view.view.len - AOF_SLACK:
+        raise ValueError("the buffer is too short")
+    with nogil:
+        n = aof_scan(<const uint8_t *>view.view.buf + start, end - start, &names.table, columns.room,
+                     <int64_t *>columns._edges.view.buf, <uint32_t *>columns._argc.view.buf,
+                     <uint16_t *>columns._ids.view.buf)
+    return n
+
+
+def skip_args(buffer, Py_ssize_t start, Py_ssize_t end, int64_t count):
+    """(how many of `count` arguments are whole in buffer[start:end], the offset after them)."""
+    cdef _View view = _View(buffer, False)
+    cdef int64_t done
+    cdef const uint8_t *base
+    cdef const uint8_t *p
+    if not 0 <= start <= end <= view.view.len - AOF_SLACK:
+        raise ValueError("the buffer is too short")
+    base = <const uint8_t *>view.view.buf
+    with nogil:
+        p = aof_args(base + start, base + end, count, &done)
+    return done, p - base

@@ -1,0 +1,19 @@
+"""The scanner in use: the compiled one where it was built, else its plain twin."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aofdoctor.aof.scan import SLACK, Columns, Names, scan, skip_args
+
+    COMPILED = True
+else:
+    try:
+        from aofdoctor.aof._scan import SLACK, Columns, Names, scan, skip_args
+
+        COMPILED = True
+    except ImportError:
+        from aofdoctor.aof.scan import SLACK, Columns, Names, scan, skip_args
+
+        COMPILED = False
+
+__all__ = ["COMPILED", "SLACK", "Columns", "Names", "scan", "skip_args"]

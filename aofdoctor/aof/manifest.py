@@ -1,0 +1,211 @@
+"""The manifest of a multi part AOF, read line by line as the server reads it.
+
+Strategy: a server stops at the first line that it does not like; we remember
+what that was, and go on, so that every line is judged.  Source: aof.c
+(aofLoadManifestFromFile) and sds.c (sdssplitargs, sdstrim) of Redis 7.0 to 8.2
+and Valkey 7.2 to 9.1.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+LINE_MAX = 1024  # MANIFEST_MAX_LINE, its line end included
+_SPACE = b" \t\r\n"
+_NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
+_ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
+TYPES = {b"b": "base", b"i": "incr", b"h": "history"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line that names a file: `type` is base, incr or history; `extra` are the pairs that 7.0 does not know.
+
+    `line` counts from 1, `raw` is the line as it stands, its line end included.
+    """
+
+    line: int
+    raw: bytes
+    name: bytes
+    seq: int
+    type: str
+    extra: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A line that a server refuses the manifest for."""
+
+    line: int
+    message: str
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What the lines say; `problems` in order, the first is where a server stops."""
+
+    entries: list[Entry] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def of_type(self, kind: str) -> list[Entry]:
+        return [entry for entry in self.entries if entry.type == kind]
+
+    @property
+    def load_order(self) -> list[Entry]:
+        """What a server loads: the base, then the incremental files in their order."""
+        return self.of_type("base") + self.of_type("incr")
+
+
+def looks_like_manifest(head: bytes) -> bool:
+    """True if the first line that is no comment names a file."""
+    for line in head.splitlines():
+        if not line.startswith(b"#"):
+            words = split_args(line.strip(_SPACE)) or []
+            return len(words) >= 6 and b"file" in (word.lower() for word in words[::2])
+    return False
+
+
+def parse(data: bytes) -> Manifest:
+    """Judge every line of a manifest."""
+    manifest = Manifest()
+    if not data:
+        manifest.problems.append(Problem(0, "the manifest is empty"))
+    for number, raw in _lines(data):
+        if raw.startswith(b"#"):
+            continue
+        judged = _judge(number, raw, manifest)
+        if isinstance(judged, Entry):
+            manifest.entries.append(judged)
+        else:
+            manifest.problems.append(Problem(number, judged))
+    return manifest
+
+
+def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines as fgets gives them: a longer one comes in pieces of LINE_MAX bytes."""
+    at, number = 0, 0
+    while at < len(data):
+        lf = data.find(b"\n", at, at + LINE_MAX)
+        end = lf + 1 if lf >= 0 else min(len(data), at + LINE_MAX)
+        number += 1
+        yield number, data[at:end]
+        at = end
+
+
+def _judge(number: int, raw: bytes, so_far: Manifest) -> Entry | str:
+    """The entry of a line, or why a server refuses it."""
+    if b"\n" not in raw.partition(b"\0")[0]:
+        return "no line end, or a NUL byte, or longer than 1,024 bytes"
+    line = raw.strip(_SPACE)
+    if not line:
+        return "a blank line"
+    words = split_args(line)
+    if words is None:
+        return "unbalanced quotes"
+    if len(words) < 6 or len(words) % 2:
+        return "not pairs of a name and a value, three at least"
+    entry = _entry(number, raw, words)
+    return entry if isinstance(entry, str) else _in_sequence(entry, so_far)
+
+
+def _entry(number: int, raw: bytes, words: list[bytes]) -> Entry | str:
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    known = {key.lower(): value for key, value in pairs}
+    name, seq, kind = known.get(b"file", b""), _atoll(known.get(b"seq", b"")), known.get(b"type", b"")[:1]
+    if any(b"/" in value or b"\\" in value for key, value in pairs if key.lower() == b"file"):
+        return "a file name that is a path"
+    if not (b"file" in known and seq and kind and kind != b"\0"):
+        return "no file, seq or type, or seq 0"
+    if kind not in TYPES:
+        return f"type {kind!r} is none of b, i, h"
+    extra = tuple((key, value) for key, value in pairs if key.lower() not in (b"file", b"seq", b"type"))
+    return Entry(number, raw, name.partition(b"\0")[0], seq, TYPES[kind], extra)
+
+
+def _in_sequence(entry: Entry, so_far: Manifest) -> Entry | str:
+    if entry.type == "base" and so_far.of_type("base"):
+        return "a second base file"
+    incr = so_far.of_type("incr")
+    if entry.type == "incr" and entry.seq <= (incr[-1].seq if incr else 0):
+        return "an incremental file whose seq does not grow"
+    return entry
+
+
+def _atoll(text: bytes) -> int:
+    match = _NUMBER.match(text)
+    return max(-(2**63), min(2**63 - 1, int(match[1]))) if match else 0
+
+
+def split_args(line: bytes) -> list[bytes] | None:
+    """The words of a line with sdssplitargs' quotes; None if they are not balanced."""
+    words, at = [], 0
+    while True:
+        while at < len(line) and line[at : at + 1] in (b" ", b"\t", b"\n", b"\v", b"\f", b"\r"):
+            at += 1
+        if at >= len(line) or line[at] == 0:
+            return words
+        taken = _word(line, at)
+        if taken is None:
+            return None
+        word, at = taken
+        words.append(word)
+
+
+def _word(line: bytes, at: int) -> tuple[bytes, int] | None:
+    out = bytearray()
+    while at < len(line) and line[at] not in b" \n\r\t\0":
+        if line[at] in b"\"'":
+            quoted = _quoted(line, at + 1, line[at])
+            if quoted is None:
+                return None
+            out += quoted[0]
+            return bytes(out), quoted[1]
+        out.append(line[at])
+        at += 1
+    return bytes(out), at
+
+
+def _quoted(line: bytes, at: int, quote: int) -> tuple[bytes, int] | None:
+    """(what is inside, the offset after the closing quote), which only space or the end may follow."""
+    out = bytearray()
+    while at < len(line) and line[at] != 0:
+        byte = line[at]
+        if byte == quote:
+            after = line[at + 1 : at + 2]
+            return (bytes(out), at + 1) if after in (b"", b"\0") or after.isspace() else None
+        if byte == 0x5C and at + 1 < len(line):
+            value, size = _escape(line, at, quote)
+            out.append(value)
+            at += size
+        else:
+            out.append(byte)
+            at += 1
+    return None
+
+
+def _escape(line: bytes, at: int, quote: int) -> tuple[int, int]:
+    """(the byte, how many bytes of the line it takes) of a backslash at `at`."""
+    following = line[at + 1]
+    if quote == 0x27:
+        return (0x27, 2) if following == 0x27 else (0x5C, 1)
+    digits = line[at + 2 : at + 4]
+    if following == ord("x") and len(digits) == 2 and re.fullmatch(rb"[0-9a-fA-F]{2}", digits):
+        return int(digits, 16), 4
+    return _ESCAPES.get(following, following), 2
+
+
+def encode_name(name: bytes) -> bytes:
+    """A file name as a server writes it into a manifest: quoted where it must be."""
+    plain = all(0x21 <= byte <= 0x7E and byte not in b"\\\"'" for byte in name)
+    if plain and name:
+        return name
+    named = {value: key for key, value in _ESCAPES.items()} | {0x5C: 0x5C, 0x22: 0x22}
+    out = bytearray(b'"')
+    for byte in name:
+        if byte in named:
+            out += bytes((0x5C, named[byte]))
+        elif 0x20 <= byte <= 0x7E:
+            out.append(byte)
+        else:
+            out += b"\\x%02x" % byte
+    return bytes(out + b'"')

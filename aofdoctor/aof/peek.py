@@ -1,0 +1,176 @@
+"""One record looked at slowly: is it whole, and if not, what is wrong with it where?
+
+The cold twin of the scanner: it answers for a record of any size, reads through
+a small window, and steps over a payload without reading it.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from aofdoctor.aof.kernel import SLACK, skip_args
+from aofdoctor.aof.record import ANNOTATION, ARGC_MAX, DIGITS_MAX, NAME_MAX
+from aofdoctor.source import Source
+
+HEADER_MAX = DIGITS_MAX + 3
+
+
+class Why(Enum):
+    """Why a record is not whole."""
+
+    WHOLE = auto()
+    MARK = auto()  # the first byte is neither * nor #
+    EOF = auto()  # the file ends where the record goes on
+    PAST_EOF = auto()  # the file ends inside a payload
+    HEADER = auto()  # a header that is not a mark, digits and CRLF
+    LINE_END = auto()  # LF where CRLF should be
+    ZERO = auto()  # *0
+    NEGATIVE = auto()  # a minus sign before the digits
+    TOO_LARGE = auto()  # more digits, or arguments, than can be meant
+    CRLF = auto()  # no CRLF after a payload
+    BUDGET = auto()  # not worth the work
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """`end` is the byte after the record or, where it is not whole, the first that is wrong or missing.
+
+    `argc` and `name` (lower case, cut to NAME_MAX + 1 bytes) are 0 and empty
+    where they were not reached; `claimed` is the length that a payload past the
+    end of the file claims.
+    """
+
+    why: Why
+    end: int
+    argc: int = 0
+    name: bytes = b""
+    claimed: int = 0
+
+    @property
+    def whole(self) -> bool:
+        return self.why is Why.WHOLE
+
+    @property
+    def annotation(self) -> bool:
+        return self.whole and self.argc == 0
+
+
+class Peek:
+    """A small window that can be moved anywhere in a source; `loaded` counts the bytes it has read."""
+
+    SIZE = 1 << 16
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.buffer = bytearray(self.SIZE + SLACK)
+        self.loaded = 0
+        self._view = memoryview(self.buffer)
+        self._base = self._fill = 0
+
+    def at(self, offset: int, need: int) -> tuple[int, int]:
+        """(start, end) in `buffer` of the bytes from `offset`: at least `need`, unless the file ends."""
+        if not (self._base <= offset and offset + need <= self._base + self._fill):
+            self._load(offset)
+        return offset - self._base, self._fill
+
+    def bytes(self, offset: int, size: int) -> bytes:
+        """Up to `size` (at most SIZE) bytes from `offset`."""
+        start, end = self.at(offset, size)
+        return bytes(self._view[start : min(end, start + size)])
+
+    def exists(self, offset: int) -> bool:
+        """True if the file has a byte at `offset`."""
+        if self.source.size is not None:
+            return offset < self.source.size
+        return self.source.readinto(memoryview(bytearray(1)), offset) > 0
+
+    def _load(self, offset: int) -> None:
+        self._base, self._fill = offset, 0
+        while self._fill < self.SIZE:
+            got = self.source.readinto(self._view[self._fill : self.SIZE], offset + self._fill)
+            if not got:
+                break
+            self._fill += got
+        self.loaded += self._fill
+        self._view[self._fill : self._fill + SLACK] = bytes(SLACK)
+
+
+def examine(peek: Peek, offset: int, most_args: int = ARGC_MAX) -> Look:
+    """The record at `offset`; Why.BUDGET if it has more than `most_args` arguments."""
+    mark = peek.bytes(offset, 1)
+    if mark == b"#":
+        return _annotation(peek, offset)
+    if mark != b"*":
+        return Look(Why.MARK if mark else Why.EOF, offset)
+    why, size, argc = _header(peek.bytes(offset, HEADER_MAX), b"*")
+    if why is not Why.WHOLE:
+        return Look(why, offset + size)
+    if argc == 0:
+        return Look(Why.ZERO, offset + size)
+    if argc > min(ARGC_MAX, most_args):
+        return Look(Why.TOO_LARGE if argc > ARGC_MAX else Why.BUDGET, offset + 1, argc)
+    return _arguments(peek, offset + size, argc)
+
+
+def _arguments(peek: Peek, offset: int, argc: int) -> Look:
+    name, left = _name(peek, offset), argc
+    while left:
+        start, end = peek.at(offset, HEADER_MAX)
+        done, after = skip_args(peek.buffer, start, end, left)
+        left -= done
+        offset += after - start
+        if done:
+            continue
+        why, size, length = _header(peek.bytes(offset, HEADER_MAX), b"$")
+        if why is not Why.WHOLE:
+            return Look(why, offset + size, argc, name)
+        payload_end = offset + size + length
+        if not peek.exists(payload_end + 1):
+            return Look(Why.PAST_EOF, offset + size, argc, name, length)
+        if peek.bytes(payload_end, 2) != b"\r\n":
+            return Look(Why.CRLF, payload_end, argc, name)
+        offset, left = payload_end + 2, left - 1
+    return Look(Why.WHOLE, offset, argc, name)
+
+
+def _name(peek: Peek, offset: int) -> bytes:
+    line = peek.bytes(offset, HEADER_MAX + NAME_MAX + 1)
+    why, size, length = _header(line[:HEADER_MAX], b"$")
+    return line[size : size + min(length, NAME_MAX + 1)].lower() if why is Why.WHOLE else b""
+
+
+def _header(line: bytes, mark: bytes) -> tuple[Why, int, int]:
+    """(why, the header's size or the place in it that is wrong, the number)."""
+    if line[:1] != mark:
+        return (Why.HEADER if line else Why.EOF), 0, 0
+    digits = 0
+    while line[1 + digits : 2 + digits].isdigit():
+        digits += 1
+    tail = line[1 + digits : 3 + digits]
+    if digits > DIGITS_MAX:
+        return Why.TOO_LARGE, 1, 0
+    if digits and tail == b"\r\n":
+        return Why.WHOLE, digits + 3, int(line[1 : 1 + digits])
+    if tail == b"" or (digits and tail == b"\r"):
+        return Why.EOF, len(line), 0
+    if digits and tail[:1] == b"\n":
+        return Why.LINE_END, digits + 1, 0
+    return (Why.NEGATIVE if not digits and _negative(line) else Why.HEADER), digits + 1, 0
+
+
+def _negative(line: bytes) -> bool:
+    return line[1:2] == b"-" and line[2:3].isdigit()
+
+
+def _annotation(peek: Peek, offset: int) -> Look:
+    at = offset
+    while piece := peek.bytes(at, Peek.SIZE):
+        lf = piece.find(b"\n")
+        if lf >= 0:
+            return Look(Why.WHOLE, at + lf + 1, 0, b"#")
+        at += len(piece)
+    return Look(Why.EOF, at, 0, b"#")
+
+
+def identity(look: Look, ids: dict[bytes, int]) -> int:
+    """The command id of a whole record."""
+    return ANNOTATION if look.annotation else ids.get(look.name, 0)

@@ -1,0 +1,136 @@
+"""Bytes to tiles: adjacent, non-empty, from the first byte of a part to its last.
+
+Strategy: a window slides over the source; the scanner takes the longest run of
+whole records from it; what is left moves to the front and more is read.  Only
+when a window yields no record at all is the cold path taken: a record larger
+than the window becomes a far batch, and anything else is damage, up to where
+resync.py believes a record again.
+
+It does not know what commands mean, nor what a server would do.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aofdoctor.aof.kernel import SLACK, Columns, Names, scan
+from aofdoctor.aof.peek import Peek, examine, identity
+from aofdoctor.aof.record import FIRST_ID, Batch, Preamble, single
+from aofdoctor.aof.resync import damage_at, find_record
+from aofdoctor.damage import Damage
+from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.source import Source
+from aofdoctor.span import Span
+
+WINDOW = 1 << 20  # bytes; a larger one falls out of the second level cache
+ROOM = 1 << 14  # records in a batch
+
+Tile = Batch | Preamble | Damage
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The names of commands: their ids for the scanner, and which of them make a record believable."""
+
+    names: Names
+    ids: dict[bytes, int]
+
+    @classmethod
+    def of(cls, names: list[bytes]) -> "Vocabulary":
+        """Ids in order, from FIRST_ID on."""
+        return cls(Names(names), {name.lower(): i + FIRST_ID for i, name in enumerate(names)})
+
+
+def read(
+    source: Source, words: Vocabulary, start: int = 0, window: int = WINDOW, room: int = ROOM
+) -> Iterator[Tile]:
+    """The tiles of `source` from `start`, which is 0 or where a record begins.
+
+    A batch is valid until the next tile is asked for.
+    """
+    if start == 0 and (preamble := _preamble(source, words)):
+        yield preamble
+        start = preamble.span.end
+    yield from _Sweep(source, words, start, window, room)
+
+
+def _preamble(source: Source, words: Vocabulary) -> Preamble | None:
+    if not is_rdb(source):
+        return None
+    rdb = walk(source)
+    end = rdb.end if rdb.complete else find_record(source, rdb.end, words.ids, run=True)
+    if end is None:
+        end = _size(source, rdb.end)
+    return Preamble(
+        Span(0, end), rdb.magic, rdb.version, rdb.keys, rdb.checksum, rdb.complete, rdb.aux, rdb.note
+    )
+
+
+def _size(source: Source, offset: int) -> int:
+    probe = memoryview(bytearray(1 << 16))
+    while source.size is None:
+        offset += source.readinto(probe, offset)
+    return source.size
+
+
+class _Sweep:
+    def __init__(self, source: Source, words: Vocabulary, start: int, window: int, room: int) -> None:
+        self.source, self.words, self.window = source, words, window
+        self.buffer = bytearray(window + SLACK)
+        self.view = memoryview(self.buffer)
+        self.columns = Columns(room)
+        self.base = start  # the offset in the file of buffer[0]
+        self.at = self.fill = 0  # buffer[at:fill] is still to be tiled
+
+    def __iter__(self) -> Iterator[Tile]:
+        while self._load():
+            before = self.at
+            yield from self._batches()
+            if self.at == before:
+                yield self._cold()
+
+    def _load(self) -> bool:
+        """Move what is left to the front and read more; False where nothing is left."""
+        rest = self.fill - self.at
+        self.view[:rest] = self.view[self.at : self.fill]
+        self.base, self.at, self.fill = self.base + self.at, 0, rest
+        self.source.forget(self.base)
+        if rest < self.window:
+            self.fill += self.source.readinto(self.view[rest : self.window], self.base + rest)
+        self.view[self.fill : self.fill + SLACK] = bytes(SLACK)
+        return self.fill > 0
+
+    def _batches(self) -> Iterator[Batch]:
+        columns = self.columns
+        while self.at < self.fill:
+            count = scan(self.buffer, self.at, self.fill, self.words.names, columns)
+            if not count:
+                return
+            start, self.at = self.at, self.at + columns.edges[count]
+            yield Batch(
+                self.source, self.base + start, count, self.buffer, start,
+                columns.edges, columns.argc, columns.ids,
+            )  # fmt: skip
+
+    def _cold(self) -> Tile:
+        """The tile at the front of a window that holds no whole record."""
+        offset = self.base
+        look = examine(Peek(self.source), offset)
+        if look.whole and look.end - offset <= self.window:
+            self._fill_to(look.end - offset)
+            return next(self._batches())
+        if look.whole:
+            head = bytearray(self.buffer[: self.fill])
+            self._restart(look.end)
+            number = identity(look, self.words.ids)
+            return single(self.source, offset, look.end - offset, look.argc, number, head)
+        damage = damage_at(self.source, offset, self.words.ids)
+        self._restart(damage.span.end)
+        return damage
+
+    def _fill_to(self, size: int) -> None:
+        while self.fill < size:
+            self.fill += self.source.readinto(self.view[self.fill : self.window], self.base + self.fill)
+        self.view[self.fill : self.fill + SLACK] = bytes(SLACK)
+
+    def _restart(self, offset: int) -> None:
+        self.base, self.at, self.fill = offset, 0, 0

@@ -1,0 +1,163 @@
+"""The tiles of an AOF: whole records in batches, the RDB preamble, damage.
+
+Gigabytes travel as Batch: columns beside the buffer that they point into,
+valid until the next batch is asked for.  A Command is a view of one record,
+made for what is shown or matched.
+
+Arguments are bytes here and stay bytes until they are rendered.  One argument
+may have more bytes than there is memory: a record that is larger than the
+reader's window is a batch of one that is `far`: its arguments are places in
+the source (Far), to be looked at through a window.
+"""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from aofdoctor.source import Source, pread
+from aofdoctor.span import Span
+
+UNKNOWN = 0  # the id of a name that no server knows
+ANNOTATION = 1  # the id of an annotation
+FIRST_ID = 2  # the id of the first name
+NAME_MAX = 24  # no command of any server has a longer name
+DIGITS_MAX = 18  # leading zeros included; 10**18 fits an int64
+ARGC_MAX = 2**31 - 1  # the server's argc is a C int (aof.c, every version)
+
+
+def encode(argv: Sequence[bytes]) -> bytes:
+    """The record that a server would write for `argv`."""
+    return b"*%d\r\n" % len(argv) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Far:
+    """An argument too large to hold: `span` in the source, without its header and CRLF."""
+
+    source: Source
+    span: Span
+
+    @property
+    def size(self) -> int:
+        return self.span.size
+
+    def head(self, size: int) -> bytes:
+        """Its first bytes, at most `size`."""
+        return pread(self.source, min(size, self.span.size), self.span.start)
+
+    def pieces(self, size: int = 1 << 20) -> Iterator[bytes]:
+        """All its bytes, at most `size` at a time."""
+        for at in range(self.span.start, self.span.end, size):
+            yield pread(self.source, min(size, self.span.end - at), at)
+
+
+Arg = bytes | Far
+
+
+@dataclass(slots=True)
+class Batch:
+    """`count` adjacent whole records.
+
+    Record i is buffer[origin + edges[i] : origin + edges[i + 1]], which stands
+    at `base + edges[i]` in the file; argc[i] is its number of arguments (0: an
+    annotation), ids[i] its command.  The columns may be longer than `count`.
+    """
+
+    source: Source
+    base: int
+    count: int
+    buffer: bytearray
+    origin: int
+    edges: Sequence[int]
+    argc: Sequence[int]
+    ids: Sequence[int]
+    far: bool = False
+
+    @property
+    def span(self) -> Span:
+        return Span(self.base + self.edges[0], self.base + self.edges[self.count])
+
+    def record(self, i: int) -> Span:
+        return Span(self.base + self.edges[i], self.base + self.edges[i + 1])
+
+    def raw(self, i: int) -> memoryview:
+        """The bytes of record i; only of a batch that is not far."""
+        return memoryview(self.buffer)[self.origin + self.edges[i] : self.origin + self.edges[i + 1]]
+
+    def argv(self, i: int, most: int = ARGC_MAX) -> list[bytes]:
+        """The first `most` arguments of record i; only of a batch that is not far."""
+        data, at, args = self.buffer, self.origin + self.edges[i], []
+        at = data.index(b"\n", at) + 1
+        for _ in range(min(self.argc[i], most)):
+            lf = data.index(b"\n", at)
+            size = int(data[at + 1 : lf - 1])
+            args.append(bytes(data[lf + 1 : lf + 1 + size]))
+            at = lf + 3 + size
+        return args
+
+    def args(self, i: int) -> Iterator[Arg]:
+        """The arguments of record i, those of a far record as they come by."""
+        if not self.far:
+            yield from self.argv(i)
+        else:
+            yield from far_args(self.source, self.record(i), self.argc[i])
+
+    def annotation(self, i: int) -> bytes:
+        """The line of annotation i with its line end, at most its first 4096 bytes."""
+        if self.far:
+            return pread(self.source, 4096, self.record(i).start)
+        return bytes(self.raw(i)[:4096])
+
+
+NEAR = 1 << 16  # an argument of a far record up to this size is given as bytes
+
+
+def far_args(source: Source, record: Span, argc: int) -> Iterator[Arg]:
+    """The arguments of a whole record, read through a small window."""
+    window, base = b"", record.start
+
+    def at(offset: int, size: int) -> bytes:
+        nonlocal window, base
+        if not base <= offset <= offset + size <= base + len(window):
+            base, window = offset, pread(source, max(size, NEAR), offset)
+        return window[offset - base : offset - base + size]
+
+    offset = record.start + at(record.start, 24).index(b"\n") + 1
+    for _ in range(argc):
+        line = at(offset, 24)
+        lf = line.index(b"\n")
+        span = Span(offset + lf + 1, offset + lf + 1 + int(line[1 : lf - 1]))
+        yield at(span.start, span.size) if span.size <= NEAR else Far(source, span)
+        offset = span.end + 2
+
+
+@dataclass(frozen=True, slots=True)
+class Preamble:
+    """An RDB at the head of a part: one tile.
+
+    `checksum` is ok, off (the writer computed none), bad or unknown (the end
+    was not reached); `keys` is None where a type kept them from being counted;
+    `complete` says that its end was found.  `aux` holds the writer's own words
+    (redis-ver, valkey-ver, ctime, aof-base ...).
+    """
+
+    span: Span
+    magic: bytes
+    version: int
+    keys: int | None
+    checksum: str
+    complete: bool
+    aux: dict[bytes, bytes]
+    note: str = ""
+
+    @property
+    def dialect(self) -> str:
+        """Who gives the bytes their meaning: redis or valkey."""
+        return "valkey" if self.magic.startswith(b"VALKEY") else "redis"
+
+
+def single(source: Source, base: int, size: int, argc: int, number: int, buffer: bytearray) -> Batch:
+    """A far batch of one record."""
+    return Batch(
+        source, base, 1, buffer, 0, array("q", [0, size]), array("I", [argc]), array("H", [number]), far=True
+    )

@@ -1,0 +1,167 @@
+"""Why the scanner stopped, and where records begin again.
+
+An AOF has no blocks and no checksums, and a value may contain RESP: where
+records begin again is a guess, and is labelled as one.  A place is believed if
+a whole record stands there whose name the servers know.  Where the file seems
+to end inside a payload, that could be a value that holds RESP, cut off: there
+a place has to begin a run of records as well.
+
+The work is bounded: a hostile file can make every byte the start of a record
+that fails far away, so a search may look at so many arguments and bytes for
+each byte that it gets past.
+"""
+
+import re
+from collections.abc import Container
+
+from aofdoctor.aof.peek import Look, Peek, Why, examine
+from aofdoctor.aof.record import NAME_MAX
+from aofdoctor.damage import Damage, Kind
+from aofdoctor.source import Source
+from aofdoctor.span import Span
+
+_CANDIDATE = re.compile(rb"\*[0-9]{1,18}\r\n\$([0-9]{1,18})\r\n")
+_CANDIDATE_MAX = 21 + 21 + NAME_MAX
+_TIMESTAMP = re.compile(rb"#TS:[0-9]{1,20}\r?\n\Z")
+_RUN = 8  # so many whole records make a run
+_WORK_FREE = 1 << 20  # arguments, or blocks of 64 bytes read
+_WORK_PER_BYTE = 16
+_NULS_MANY = 64  # so many NUL bytes are no value's own
+_NULS_WITHIN = 1 << 20
+
+
+def damage_at(source: Source, offset: int, known: Container[bytes]) -> Damage:
+    """What is wrong at `offset`, where no whole record stands, and how far it goes."""
+    peek = Peek(source)
+    look = examine(peek, offset)
+    torn = look.why in (Why.EOF, Why.PAST_EOF)
+    again = find_record(source, offset + 1, known, run=torn)
+    end = _end(peek, look.end) if again is None else again
+    kind, note = _classify(peek, offset, look, end, to_eof=again is None)
+    return Damage(Span(offset, end), kind, note, guess=again is not None)
+
+
+def find_record(source: Source, start: int, known: Container[bytes], run: bool = False) -> int | None:
+    """Where records begin again at or after `start`; None if nowhere.
+
+    With `run`, a record is only believed if the file ends after it and what
+    follows, or if more follow.
+    """
+    outer, inner = Peek(source), Peek(source)
+    at, work = start, _WORK_FREE
+    while window := outer.bytes(at, Peek.SIZE):
+        last = len(window) < Peek.SIZE
+        for match in _CANDIDATE.finditer(window):
+            name_end = match.end() + int(match[1])
+            if int(match[1]) > NAME_MAX or (name_end > len(window) and not last):
+                continue
+            if window[match.end() : name_end].lower() not in known:
+                continue
+            place, before = at + match.start(), inner.loaded
+            allowed = work + _WORK_PER_BYTE * (place - start)
+            look = examine(inner, place, max(0, allowed)) if allowed > 0 else Look(Why.BUDGET, place)
+            work -= min(look.argc, allowed) + (inner.loaded - before) // 64
+            if look.whole and (not run or _runs(inner, look.end)):
+                return _with_timestamp(inner, start, place)
+        if last:
+            return None
+        at += len(window) - _CANDIDATE_MAX
+    return None
+
+
+def _runs(peek: Peek, offset: int) -> bool:
+    for _ in range(_RUN - 1):
+        if not peek.exists(offset):
+            return True
+        look = examine(peek, offset, 1 << 16)
+        if not look.whole:
+            return False
+        offset = look.end
+    return True
+
+
+def _with_timestamp(peek: Peek, start: int, place: int) -> int:
+    """The place of the annotation that stands right before a record, if one does."""
+    from_ = max(start, place - 32)
+    match = _TIMESTAMP.search(peek.bytes(from_, place - from_))
+    return from_ + match.start() if match else place
+
+
+def _end(peek: Peek, offset: int) -> int:
+    """The size of the source, which has been read to its end."""
+    if peek.source.size is not None:
+        return peek.source.size
+    while peek.exists(offset):
+        offset += len(peek.bytes(offset, Peek.SIZE))
+    return offset
+
+
+_BY_REASON = {
+    Why.ZERO: Kind.ZERO_ARGC,
+    Why.NEGATIVE: Kind.NEGATIVE_LENGTH,
+    Why.TOO_LARGE: Kind.BAD_LENGTH,
+    Why.LINE_END: Kind.LINE_ENDS,
+    Why.HEADER: Kind.BAD_HEADER,
+    Why.MARK: Kind.GARBAGE,
+    Why.BUDGET: Kind.BAD_HEADER,
+}
+
+
+def _classify(peek: Peek, offset: int, look: Look, end: int, to_eof: bool) -> tuple[Kind, str]:
+    early = look.why in (Why.EOF, Why.PAST_EOF)
+    nuls = _nuls(peek, offset, end, end if early else look.end)
+    if nuls is not None:
+        kind = Kind.NUL_TAIL if to_eof and nuls.end == end else Kind.NUL_HOLE
+        return kind, f"{nuls.size} NUL bytes at {nuls.start}"
+    if early:
+        return _ends_early(look, end, to_eof)
+    where = f"byte {look.end}" if look.end > offset else ""
+    if offset == 0 and look.why is Why.MARK:
+        bom = peek.bytes(0, 3) == b"\xef\xbb\xbf"
+        return Kind.LEADING_GARBAGE, "a UTF-8 byte order mark" if bom else ""
+    if look.why is Why.CRLF:
+        lf = peek.bytes(look.end, 1) == b"\n"
+        return (Kind.LINE_ENDS if lf else Kind.MISSING_CRLF), where
+    return _BY_REASON[look.why], where
+
+
+def _ends_early(look: Look, end: int, to_eof: bool) -> tuple[Kind, str]:
+    if look.name == b"#":
+        return Kind.UNTERMINATED_ANNOTATION, ""
+    missing = look.end + look.claimed + 2 - end
+    if not to_eof:
+        return Kind.BAD_LENGTH, f"byte {look.end} begins a payload of {look.claimed} bytes"
+    return Kind.TORN, f"at least {missing} bytes are missing" if look.why is Why.PAST_EOF else ""
+
+
+def _nuls(peek: Peek, offset: int, end: int, wrong: int) -> Span | None:
+    """The run of NUL bytes that the first wrong byte is part of, or the first long one before `end`."""
+    if peek.bytes(wrong, 1) == b"\0":
+        start = wrong
+    else:
+        start = _find(peek, offset, min(end, offset + _NULS_WITHIN), bytes(_NULS_MANY))
+        if start < 0:
+            return None
+    reach = max(offset, start - Peek.SIZE // 2)
+    start = reach + len(peek.bytes(reach, start - reach).rstrip(b"\0"))
+    at = start
+    while at < end and (piece := peek.bytes(at, min(Peek.SIZE, end - at))):
+        rest = piece.lstrip(b"\0")
+        at += len(piece) - len(rest)
+        if rest:
+            break
+    long_enough = at - start >= _NULS_MANY or start <= wrong < at
+    return Span(start, at) if long_enough else None
+
+
+def _find(peek: Peek, start: int, end: int, what: bytes) -> int:
+    """Where `what` first stands in [start, end), or -1."""
+    at = start
+    while at < end and (window := peek.bytes(at, min(Peek.SIZE, end - at))):
+        found = window.find(what)
+        if found >= 0:
+            return at + found
+        if len(window) < Peek.SIZE:
+            return -1
+        at += len(window) - len(what) + 1
+    return -1

@@ -1,0 +1,62 @@
+"""The table of damage kinds: what each is called, and what it means to a reader of the report.
+
+What a server does about a damage is not said here: that depends on its
+version, on where the damage is and on what stands around it, and
+server/loader.py reads it as that server would.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aofdoctor.span import Span
+
+
+class Kind(StrEnum):
+    """What is wrong; the value is the code in JSON."""
+
+    TORN = "torn"
+    IN_FLIGHT = "in-flight"
+    NUL_TAIL = "nul-tail"
+    NUL_HOLE = "nul-hole"
+    GARBAGE = "garbage"
+    LEADING_GARBAGE = "leading-garbage"
+    BAD_HEADER = "bad-header"
+    BAD_LENGTH = "bad-length"
+    MISSING_CRLF = "missing-crlf"
+    LINE_ENDS = "line-ends"
+    ZERO_ARGC = "zero-argc"
+    NEGATIVE_LENGTH = "negative-length"
+    UNTERMINATED_ANNOTATION = "unterminated-annotation"
+    UNCLOSED_MULTI = "unclosed-multi"
+    TRUNCATED_PREAMBLE = "truncated-preamble"
+    CORRUPT_PREAMBLE = "corrupt-preamble"
+
+
+MEANING: dict[Kind, str] = {
+    Kind.TORN: "the file ends inside a record",
+    Kind.IN_FLIGHT: "a record that is still being written: the file has grown since it was opened",
+    Kind.NUL_TAIL: "NUL bytes up to the end of the file, as after a power cut",
+    Kind.NUL_HOLE: "NUL bytes where records should be",
+    Kind.GARBAGE: "bytes that are no record",
+    Kind.LEADING_GARBAGE: "bytes before the first record",
+    Kind.BAD_HEADER: "a header that is not a mark, digits and CRLF",
+    Kind.BAD_LENGTH: "a length that points past the next record or the end of the file",
+    Kind.MISSING_CRLF: "no CRLF where an argument should end",
+    Kind.LINE_ENDS: "line ends were changed, as by a transfer in text mode",
+    Kind.ZERO_ARGC: "a command of no arguments",
+    Kind.NEGATIVE_LENGTH: "a negative length",
+    Kind.UNTERMINATED_ANNOTATION: "the last annotation has no line end: a server would append to that line",
+    Kind.UNCLOSED_MULTI: "a MULTI without its EXEC",
+    Kind.TRUNCATED_PREAMBLE: "the file ends inside the RDB",
+    Kind.CORRUPT_PREAMBLE: "the RDB is damaged",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes that are no record; `guess` where its end is one, `note` in words with offsets."""
+
+    span: Span
+    kind: Kind
+    note: str = ""
+    guess: bool = False

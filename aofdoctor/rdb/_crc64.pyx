@@ -1,0 +1,37 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""crc64.h for Python: the same functions as crc64.py."""
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint64_t
+
+cdef extern from "crc64.h" nogil:
+    void crc64_init()
+    uint64_t c_crc64 "crc64"(uint64_t crc, const uint8_t *p, size_t size)
+    size_t crc64_find_end(uint64_t *crc, const uint8_t *p, size_t size)
+
+crc64_init()
+
+
+def crc64(data, uint64_t crc=0):
+    """The CRC of `data`, going on from `crc`."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        with nogil:
+            crc = c_crc64(crc, <const uint8_t *>view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+    return crc
+
+
+def find_end(data, uint64_t crc):
+    """(i, crc): data[i] is 0xff and the CRC up to and with it follows; i = len(data) - 8 if nowhere."""
+    cdef Py_buffer view
+    cdef size_t at = 0
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        if view.len > 8:
+            with nogil:
+                at = crc64_find_end(&crc, <const uint8_t *>view.buf, view.len - 8)
+    finally:
+        PyBuffer_Release(&view)
+    return at, crc

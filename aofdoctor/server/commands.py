@@ -1,0 +1,154 @@
+"""The command table: which names a server line knows, their arity, keys and flags.
+
+The data is commands.json, made from COMMAND of real servers by
+tests/tools/make_commands.py.  Here, too, is what the servers' flags do not
+say: what a command does to what was there.
+"""
+
+import functools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from aofdoctor.aof.reader import Vocabulary
+from aofdoctor.aof.record import ANNOTATION, FIRST_ID
+
+# What an operator looks for in a history; a command may have several.
+EFFECTS: dict[str, frozenset[str]] = {
+    "flush": frozenset({"flushall", "flushdb"}),
+    "delete": frozenset({
+        "del", "unlink", "delex", "getdel", "flushall", "flushdb", "hdel", "hgetdel", "srem", "spop", "zrem", "zpopmin",
+        "zpopmax", "zremrangebyrank", "zremrangebyscore", "zremrangebylex", "lpop", "rpop", "lrem", "ltrim", "lmpop",
+        "zmpop", "xdel", "xdelex", "xackdel", "xtrim", "xgroup|destroy", "xgroup|delconsumer", "function|flush",
+        "function|delete", "script|flush", "rpoplpush", "lmove",
+    }),
+    "expire": frozenset({
+        "expire", "pexpire", "expireat", "pexpireat", "persist", "setex", "psetex", "getex", "hexpire", "hpexpire",
+        "hexpireat", "hpexpireat", "hpersist", "hsetex", "hgetex",
+    }),
+    "rename": frozenset({"rename", "renamenx", "move", "swapdb", "copy"}),
+    "script": frozenset({"eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro", "function", "script"}),
+    "tx": frozenset({"multi", "exec", "discard", "watch", "unwatch"}),
+    "select": frozenset({"select"}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One name; `arity` by server line, as COMMAND gives it, 0 where the line does not know it.
+
+    `name` of a subcommand is "xgroup|create".  `keys` are key specifications:
+    [begin, last, step, limit] or [begin, "num", index, first, step].
+    """
+
+    id: int
+    name: str
+    arity: tuple[int, ...]
+    flags: frozenset[str]
+    keys: tuple[tuple[Any, ...], ...]
+    effects: frozenset[str]
+
+    @property
+    def container(self) -> str:
+        """The command that this is a subcommand of, or the empty string."""
+        return self.name.partition("|")[0] if "|" in self.name else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All commands of all server lines; `words` is what a reader needs of it."""
+
+    lines: tuple[str, ...]
+    commands: tuple[Command, ...]
+    words: Vocabulary
+
+    def get(self, number: int) -> Command | None:
+        """The command of an id; None for an annotation and for a name that no server knows."""
+        return self.commands[number - FIRST_ID] if number >= FIRST_ID else None
+
+    def find(self, name: str) -> Command | None:
+        """The command of a name; a space may stand for the bar of a subcommand."""
+        number = self.words.ids.get(name.strip().lower().replace(" ", "|").encode())
+        return self.get(number) if number else None
+
+    def ids(self, names: frozenset[str]) -> frozenset[int]:
+        """The ids of names, their subcommands included."""
+        return frozenset(c.id for c in self.commands if c.name in names or c.container in names)
+
+    def with_effect(self, effect: str) -> frozenset[int]:
+        return frozenset(c.id for c in self.commands if effect in c.effects)
+
+    @property
+    def size(self) -> int:
+        """One more than the largest id."""
+        return FIRST_ID + len(self.commands)
+
+
+@functools.cache
+def table() -> Table:
+    """The table, read once."""
+    data = json.loads(resources.files(__package__).joinpath("commands.json").read_text())
+    commands = tuple(_command(i + FIRST_ID, name, entry) for i, (name, entry) in enumerate(data["commands"].items()))
+    return Table(tuple(data["servers"]), commands, Vocabulary.of([c.name.encode() for c in commands]))
+
+
+def _command(number: int, name: str, entry: dict[str, Any]) -> Command:
+    flags = frozenset(entry.get("flags", ()))
+    parent = name.partition("|")[0]
+    effects = {effect for effect, names in EFFECTS.items() if name in names or parent in names}
+    if "write" in flags:
+        effects.add("write")
+    if "admin" in flags:
+        effects.add("admin")
+    keys = tuple(tuple(spec) for spec in entry.get("keys", ()))
+    return Command(number, name, tuple(entry["arity"]), flags, keys, frozenset(effects))
+
+
+def arity_fits(arity: int, argc: int) -> bool:
+    """True if a command of this arity may have `argc` arguments, its name included."""
+    return argc == arity if arity >= 0 else argc >= -arity
+
+
+def key_places(command: Command, argv: Sequence[bytes]) -> Iterator[int]:
+    """Where in `argv` the keys are; `argv` may be cut, what is not there is not named.
+
+    STORE of SORT is the one that no key specification gives.
+    """
+    for spec in command.keys:
+        begin = _begin(spec[0], argv)
+        if begin is None:
+            continue
+        yield from _numbered(spec, begin, argv) if spec[1] == "num" else _range(spec, begin, len(argv))
+    if command.name == "sort":
+        for at in range(2, len(argv) - 1):
+            if argv[at].lower() == b"store":
+                yield at + 1
+
+
+def _begin(begin: int | list[Any], argv: Sequence[bytes]) -> int | None:
+    if isinstance(begin, int):
+        return begin if begin < len(argv) else None
+    word, start = begin[0].encode(), begin[1]
+    places = range(start, len(argv)) if start > 0 else range(len(argv) + start, 0, -1)
+    return next((at + 1 for at in places if argv[at].lower() == word), None)
+
+
+def _range(spec: tuple[Any, ...], begin: int, argc: int) -> Iterator[int]:
+    _, last, step, limit = spec
+    end = begin + last if last >= 0 else argc + last
+    if last < 0 and limit > 1:
+        end = begin + (argc - begin) // limit - 1
+    yield from range(begin, min(end, argc - 1) + 1, max(1, step))
+
+
+def _numbered(spec: tuple[Any, ...], begin: int, argv: Sequence[bytes]) -> Iterator[int]:
+    _, _, index, first, step = spec
+    count = argv[begin + index] if begin + index < len(argv) else b""
+    if count.isdigit() and len(count) < 10:
+        end = min(len(argv), begin + first + int(count) * max(1, step))
+        yield from range(begin + first, end, max(1, step))
+
+
+__all__ = ["ANNOTATION", "Command", "EFFECTS", "Table", "arity_fits", "key_places", "table"]

@@ -1,0 +1,90 @@
+"""The context of each record, in plain Python: the twin of steps.h."""
+
+from array import array
+from collections.abc import Sequence
+from enum import IntEnum
+
+from aofdoctor.aof.record import Batch
+
+
+class State(IntEnum):
+    """The fields of the state, as in steps.h."""
+
+    DB = 0  # selected now; -1 unknown
+    TIME = 1  # of the last #TS, unix seconds; -1 none
+    TX = 2  # ordinal of the open transaction; 0 none, -1 unknown
+    TRANSACTIONS = 3  # MULTIs seen
+    COMMANDS = 4
+    ANNOTATIONS = 5
+    COMMAND_END = 6  # the end of the last command: where a server cuts after a short read
+    GOOD_END = 7  # the end of the last record that is not inside an open MULTI
+    MULTI_START = 8  # of the open transaction
+    BEFORE_MULTI = 9  # COMMAND_END at the last MULTI
+    FIRST_TIME = 10
+
+
+NONE, ANNOTATION, SELECT, MULTI, EXEC, MASK, NOTE = 0, 1, 2, 3, 4, 7, 8
+
+Columns = tuple["array[int]", "array[int]", "array[int]"]
+
+
+def run(
+    state: "array[int]", batch: Batch, act: bytes | bytearray, least: Sequence[int], most: Sequence[int],
+    counts: "array[int]", notes: "array[int]", columns: Columns | None,
+) -> int:  # fmt: skip
+    """How many of a batch's records are noted; `notes` holds their indexes."""
+    noted = 0
+    for i in range(batch.count):
+        number = batch.ids[i] if batch.ids[i] < len(act) else 0
+        note = bool(act[number] & NOTE) or not least[number] <= batch.argc[i] <= most[number]
+        counts[number] += 1
+        before = state[State.DB], state[State.TX], state[State.TIME]
+        does = act[number] & MASK
+        note |= _annotation(state, batch, i) if does == ANNOTATION else _command(state, batch, i, does)
+        if columns is not None:
+            shown = (
+                state[State.DB] if does == SELECT else before[0],
+                state[State.TX] if does == MULTI else before[1],
+                before[2],
+            )
+            for column, value in zip(columns, shown, strict=True):
+                column[i] = value
+        if state[State.TX] <= 0:
+            state[State.GOOD_END] = batch.base + batch.edges[i + 1]
+        if note:
+            notes[noted] = i
+            noted += 1
+    return noted
+
+
+def _annotation(state: "array[int]", batch: Batch, i: int) -> bool:
+    line = batch.annotation(i).rstrip(b"\r\n") if not batch.far else bytes(batch.buffer[:64])
+    seconds = line[4:] if line.startswith(b"#TS:") else b""
+    if seconds.isdigit() and len(seconds) <= 18:
+        state[State.TIME] = int(seconds)
+        if state[State.FIRST_TIME] < 0:
+            state[State.FIRST_TIME] = int(seconds)
+    state[State.ANNOTATIONS] += 1
+    return False
+
+
+def _command(state: "array[int]", batch: Batch, i: int, does: int) -> bool:
+    note = False
+    if does == SELECT:
+        db = batch.argv(i, 2)[1:] if not batch.far else []
+        note = not (db and db[0].isdigit() and len(db[0]) <= 18)
+        if not note:
+            state[State.DB] = int(db[0])
+    elif does == MULTI:
+        state[State.BEFORE_MULTI] = state[State.COMMAND_END]
+        note = state[State.TX] > 0
+        if not note:
+            state[State.TRANSACTIONS] += 1
+            state[State.TX] = state[State.TRANSACTIONS]
+            state[State.MULTI_START] = batch.base + batch.edges[i]
+    elif does == EXEC:
+        note = state[State.TX] == 0
+        state[State.TX] = 0
+    state[State.COMMANDS] += 1
+    state[State.COMMAND_END] = batch.base + batch.edges[i + 1]
+    return note

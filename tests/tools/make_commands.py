@@ -1,0 +1,95 @@
+"""Write aofdoctor/server/commands.json from what real servers answer to COMMAND.
+
+    python tests/tools/make_commands.py DUMPS [LINE=SERVER_BINARY ...] > aofdoctor/server/commands.json
+
+DUMPS is a folder with NAME-VERSION.json, each {"commands": [...]} in COMMAND's
+own words; of a binary, COMMAND is asked here.  Lists are in the order of
+"servers": `arity` 0 where a server does not know the name.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.servers import ask_commands
+
+LINES = (
+    "redis-2.8", "redis-3.2", "redis-4.0", "redis-5.0", "redis-6.0", "redis-6.2", "redis-7.0", "redis-7.2",
+    "redis-7.4", "redis-8.0", "redis-8.2", "valkey-7.2", "valkey-8.0", "valkey-9.1",
+)  # fmt: skip
+
+Dump = dict[str, dict[str, Any]]
+
+
+def dump_of(path: Path) -> Dump:
+    commands = json.loads(path.read_text())["commands"]
+    return {c["name"].lower(): c for c in (commands.values() if isinstance(commands, dict) else commands)}
+
+
+def line_of(path: Path) -> str:
+    match = re.match(r"(redis|valkey)-(\d+\.\d+)", path.stem)
+    return f"{match[1]}-{match[2]}" if match else path.stem
+
+
+def key_specs(command: dict[str, Any]) -> list[list[Any]]:
+    """[[begin, find], ...]: begin is an index or [keyword, from]; find is [last, step, limit] or "numkeys" ones."""
+    specs = []
+    for spec in command.get("key_specs", ()):
+        begin, find = spec["begin_search"], spec["find_keys"]
+        if "unknown" in (begin["type"], find["type"]):
+            continue
+        b = begin["spec"]
+        start = b["index"] if begin["type"] == "index" else [b["keyword"].lower(), b["startfrom"]]
+        f = find["spec"]
+        if find["type"] == "range":
+            specs.append([start, f["lastkey"], f["keystep"], f["limit"]])
+        else:
+            specs.append([start, "num", f["keynumidx"], f["firstkey"], f["keystep"]])
+    if not specs and command["first_key"]:
+        last = command["last_key"]
+        specs.append([command["first_key"], last - command["first_key"] if last > 0 else last, command["step"], 0])
+    return specs
+
+
+def row(name: str, dumps: list[Dump], parent: str = "") -> dict[str, Any]:
+    found = [find(dump, name, parent) for dump in dumps]
+    entry: dict[str, Any] = {"arity": [c["arity"] if c else 0 for c in found]}
+    if flags := sorted({f for c in found if c for f in c["flags"]} & {"write", "readonly", "admin", "noscript"}):
+        entry["flags"] = flags
+    if keys := next((specs for c in reversed(found) if c and (specs := key_specs(c))), None):
+        entry["keys"] = keys
+    return entry
+
+
+def find(dump: Dump, name: str, parent: str) -> dict[str, Any] | None:
+    if not parent:
+        return dump.get(name)
+    subs = dump.get(parent, {}).get("subcommands", ())
+    return next((s for s in subs if s["name"].lower() == f"{parent}|{name}"), None)
+
+
+def table(dumps: list[Dump]) -> dict[str, dict[str, Any]]:
+    rows = {}
+    for name in sorted(set().union(*dumps)):
+        rows[name] = row(name, dumps)
+        subs = {s["name"].lower().partition("|")[2] for d in dumps for s in d.get(name, {}).get("subcommands", ())}
+        for sub in sorted(subs):
+            rows[f"{name}|{sub}"] = row(sub, dumps, name)
+    return rows
+
+
+def main() -> None:
+    folder, *servers = sys.argv[1:]
+    known = {line_of(path): dump_of(path) for path in sorted(Path(folder).glob("*.json"))}
+    for pair in servers:
+        line, _, binary = pair.partition("=")
+        known[line] = {c["name"].lower(): c for c in ask_commands(binary)}
+    rows = table([known[line] for line in LINES])
+    body = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in rows.items())
+    print(f'{{"servers": {json.dumps(LINES)},\n"commands": {{\n{body}\n}}}}')
+
+
+if __name__ == "__main__":
+    main()
