@@ -53,6 +53,34 @@ def read(
     yield from _Sweep(source, words, start, window, room)
 
 
+def read_batches(source: Source, words: Vocabulary, start: int) -> Iterator[Batch]:
+    """The whole records from `start`, up to the first byte that is not of one; nothing is forgotten."""
+    sweep = _Sweep(_Kept(source), words, start, WINDOW, ROOM)
+    while sweep.load():
+        before = sweep.at
+        yield from sweep.batches()
+        if sweep.at == before:
+            record = sweep.whole()
+            if record is None:
+                return
+            yield record
+
+
+class _Kept:
+    """A source that somebody else still reads from an earlier place."""
+
+    def __init__(self, source: Source) -> None:
+        self.readinto = source.readinto
+        self._source = source
+
+    @property
+    def size(self) -> int | None:
+        return self._source.size
+
+    def forget(self, offset: int) -> None:
+        pass
+
+
 def _preamble(source: Source, words: Vocabulary) -> Preamble | None:
     if not is_rdb(source):
         return None
@@ -82,13 +110,13 @@ class _Sweep:
         self.at = self.fill = 0  # buffer[at:fill] is still to be tiled
 
     def __iter__(self) -> Iterator[Tile]:
-        while self._load():
+        while self.load():
             before = self.at
-            yield from self._batches()
+            yield from self.batches()
             if self.at == before:
-                yield self._cold()
+                yield self.whole() or self.damage()
 
-    def _load(self) -> bool:
+    def load(self) -> bool:
         """Move what is left to the front and read more; False where nothing is left."""
         rest = self.fill - self.at
         self.view[:rest] = self.view[self.at : self.fill]
@@ -99,7 +127,7 @@ class _Sweep:
         self.view[self.fill : self.fill + SLACK] = bytes(SLACK)
         return self.fill > 0
 
-    def _batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         columns = self.columns
         while self.at < self.fill:
             count = scan(self.buffer, self.at, self.fill, self.words.names, columns)
@@ -111,19 +139,23 @@ class _Sweep:
                 columns.edges, columns.argc, columns.ids,
             )  # fmt: skip
 
-    def _cold(self) -> Tile:
-        """The tile at the front of a window that holds no whole record."""
+    def whole(self) -> Batch | None:
+        """The whole record at the front of a window that does not hold it whole; None if it is damaged."""
         offset = self.base
         look = examine(Peek(self.source), offset)
-        if look.whole and look.end - offset <= self.window:
+        if not look.whole:
+            return None
+        if look.end - offset <= self.window:
             self._fill_to(look.end - offset)
-            return next(self._batches())
-        if look.whole:
-            head = bytearray(self.buffer[: self.fill])
-            self._restart(look.end)
-            number = identity(look, self.words.ids)
-            return single(self.source, offset, look.end - offset, look.argc, number, head)
-        damage = damage_at(self.source, offset, self.words.ids)
+            return next(self.batches())
+        head = bytearray(self.buffer[: self.fill])
+        self._restart(look.end)
+        number = identity(look, self.words.ids)
+        return single(self.source, offset, look.end - offset, look.argc, number, head)
+
+    def damage(self) -> Damage:
+        """The damage at the front of the window."""
+        damage = damage_at(self.source, self.base, self.words.ids)
         self._restart(damage.span.end)
         return damage
 

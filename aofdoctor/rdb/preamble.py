@@ -68,6 +68,20 @@ def walk(source: Source) -> Rdb:
     return rdb
 
 
+def read_aux(source: Source) -> dict[bytes, bytes]:
+    """The writer's own words at the head of an RDB, without walking it."""
+    magic = pread(source, 9, 0)
+    rdb = Rdb(magic, 0)
+    walker = _Walker(source, rdb)
+    try:
+        walker.skip(9)
+        while walker.byte() == _AUX:
+            walker.aux()
+    except (_Truncated, Unreadable):
+        pass
+    return rdb.aux
+
+
 def _end_by_checksum(source: Source, rdb: Rdb) -> None:
     crc, at, window = 0, 0, 1 << 20
     while len(data := pread(source, window + 8, at)) > 8:
@@ -98,7 +112,7 @@ class _Walker:
             if kind == _EOF:
                 return self._finish()
             if kind == _AUX:
-                self._aux()
+                self.aux()
             elif kind in OPCODES:
                 OPCODES[kind](self)
             elif kind in self.layouts:
@@ -120,7 +134,7 @@ class _Walker:
         if rdb.checksum == "bad":
             rdb.note = rdb.note or f"the checksum is {stored:016x}, the bytes give {crc:016x}"
 
-    def _aux(self) -> None:
+    def aux(self) -> None:
         name, value = self._short_string(), self._short_string()
         if len(self.rdb.aux) < 64:
             self.rdb.aux[name] = value

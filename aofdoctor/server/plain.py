@@ -25,6 +25,8 @@ class State(IntEnum):
 
 NONE, ANNOTATION, SELECT, MULTI, EXEC, MASK, NOTE = 0, 1, 2, 3, 4, 7, 8
 
+ANNOTATION_MAX = 1023  # the longest line that a server reads in one piece (AOF_ANNOTATION_LINE_MAX_LEN, 7.0)
+
 Columns = tuple["array[int]", "array[int]", "array[int]"]
 
 
@@ -65,7 +67,7 @@ def _annotation(state: "array[int]", batch: Batch, i: int) -> bool:
         if state[State.FIRST_TIME] < 0:
             state[State.FIRST_TIME] = int(seconds)
     state[State.ANNOTATIONS] += 1
-    return False
+    return batch.record(i).size > ANNOTATION_MAX
 
 
 def _command(state: "array[int]", batch: Batch, i: int, does: int) -> bool:

@@ -16,6 +16,8 @@ enum {
     STATE_GOOD_END, STATE_MULTI_START, STATE_BEFORE_MULTI, STATE_FIRST_TIME, STATE_SIZE
 };
 
+#define ANNOTATION_MAX 1023  /* the longest line that a server reads in one piece (AOF_ANNOTATION_LINE_MAX_LEN, 7.0) */
+
 enum { ACT_NONE, ACT_ANNOTATION, ACT_SELECT, ACT_MULTI, ACT_EXEC, ACT_MASK = 7, ACT_NOTE = 8 };
 
 typedef struct {
@@ -87,6 +89,7 @@ static size_t steps_run(int64_t *state, int64_t base, const uint8_t *data, int64
                 state[STATE_TIME] = seconds;
                 if (state[STATE_FIRST_TIME] < 0) state[STATE_FIRST_TIME] = seconds;
             }
+            note |= edges[i + 1] - edges[i] > ANNOTATION_MAX;
             state[STATE_ANNOTATIONS]++;
         } else {
             if (act == ACT_SELECT) {

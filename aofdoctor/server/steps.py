@@ -7,6 +7,7 @@ head of the part.
 """
 
 from array import array
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from aofdoctor.aof.reader import ROOM
@@ -38,6 +39,7 @@ class Steps:
         self.counts = array("Q", bytes(8 * size))
         self.notes = array("I", bytes(4 * room))
         self._columns = tuple(array("q", bytes(8 * room)) for _ in range(3)) if columns else None
+        self._watched: dict[str, frozenset[int]] = {}
         self.act[ANNOTATION] = plain.ANNOTATION
         for name, act in (("select", plain.SELECT), ("multi", plain.MULTI), ("exec", plain.EXEC)):
             self.act[table().words.ids[name.encode()]] = act
@@ -51,19 +53,20 @@ class Steps:
         state[State.TRANSACTIONS] = kept
         state[State.TIME] = state[State.FIRST_TIME] = UNKNOWN
 
-    def at(self, offset: int) -> None:
-        """Records begin at `offset`: the preamble's end."""
-        for field in (State.COMMAND_END, State.GOOD_END, State.BEFORE_MULTI):
-            self.state[field] = offset
+    def preamble(self, end: int) -> None:
+        """Records begin after an RDB; a server has not yet read a command."""
+        self.state[State.GOOD_END] = end
 
     def lost(self) -> None:
         """What follows is not chained to what was before: its database and transaction are unknown."""
         self.state[State.DB] = self.state[State.TX] = UNKNOWN
 
-    def note(self, ids: frozenset[int] | set[int], wanted: bool = True) -> None:
-        """Ask to be told of every record with one of these ids."""
-        for number in ids:
-            self.act[number] = self.act[number] | plain.NOTE if wanted else self.act[number] & plain.MASK
+    def watch(self, who: str, ids: Iterable[int]) -> None:
+        """Ask to be told of every record with one of these ids, instead of those that `who` asked for before."""
+        self._watched[who] = frozenset(ids)
+        noted = frozenset().union(*self._watched.values())
+        for number in range(len(self.act)):
+            self.act[number] = self.act[number] & plain.MASK | (plain.NOTE if number in noted else 0)
 
     def run(self, batch: Batch) -> "array[int]":
         """Go over a batch; the indexes of the records that were noted."""

@@ -1,0 +1,118 @@
+"""The flushes of a history, in groups.
+
+A group is a run of FLUSHALL and FLUSHDB, however they are spelled, in or out
+of MULTI, with nothing between them but SELECT, MULTI, EXEC and annotations.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from aofdoctor.aof.record import ANNOTATION, Batch
+from aofdoctor.server.commands import table
+from aofdoctor.server.steps import Steps
+from aofdoctor.span import Span
+
+STRUCTURE = frozenset({"select", "multi", "exec"})
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """One flush: `number` counts commands in load order from 1; `time` is that of the last #TS, or None."""
+
+    part: str
+    span: Span
+    command: str
+    db: int | None
+    tx: int | None
+    time: int | None
+    number: int
+
+
+@dataclass(slots=True)
+class Group:
+    """Flushes of one run; `count` is their number, of which the first and the last are kept."""
+
+    first: Flush
+    last: Flush
+    count: int = 1
+
+    @property
+    def everything(self) -> bool:
+        """True if one of those kept emptied every database."""
+        return "flushall" in (self.first.command, self.last.command)
+
+
+@dataclass(slots=True)
+class Flushes:
+    """Collects flushes on a walk; `seen` flushes in all, in `group_count` groups.
+
+    Of more than twice `KEEP` groups only the first and the last KEEP are kept.
+    """
+
+    seen: int = 0
+    group_count: int = 0
+    head: list[Group] = field(default_factory=list)
+    tail: list[Group] = field(default_factory=list)
+    _open: bool = False
+
+    KEEP = 1000
+
+    @property
+    def groups(self) -> list[Group]:
+        return self.head + self.tail
+
+    def batch(self, part: str, batch: Batch, notes: Iterable[int], steps: Steps, before: int) -> None:
+        """A batch, of which `notes` are the records of interest; `before` commands came before it."""
+        flushes, structure = _ids()
+        at = 0
+        for i in notes:
+            if batch.ids[i] in flushes:
+                self._close_if_other(batch, at, i, structure)
+                self._add(_flush(part, batch, i, steps, before))
+                at = i + 1
+        self._close_if_other(batch, at, batch.count, structure)
+
+    def interrupted(self) -> None:
+        """Damage: what follows is another run."""
+        self._open = False
+
+    def _close_if_other(self, batch: Batch, start: int, end: int, structure: frozenset[int]) -> None:
+        at = start
+        while self._open and at < end:
+            self._open = batch.ids[at] in structure
+            at += 1
+
+    def _add(self, flush: Flush) -> None:
+        self.seen += 1
+        if self._open:
+            group = self.groups[-1]
+            group.last, group.count = flush, group.count + 1
+            return
+        self._open = True
+        self.group_count += 1
+        kept = self.head if len(self.head) < self.KEEP else self.tail
+        kept.append(Group(flush, flush))
+        if len(self.tail) > self.KEEP:
+            del self.tail[0]
+
+
+def _ids() -> tuple[frozenset[int], frozenset[int]]:
+    return table().with_effect("flush"), table().ids(STRUCTURE) | {ANNOTATION}
+
+
+def _flush(part: str, batch: Batch, i: int, steps: Steps, before: int) -> Flush:
+    command = table().get(batch.ids[i])
+    return Flush(
+        part, batch.record(i), command.name if command else "",
+        known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i]), before + ordinal(batch, i),
+    )  # fmt: skip
+
+
+def ordinal(batch: Batch, i: int) -> int:
+    """Which command of its batch record i is, from 1; an annotation is as the command before it."""
+    return i + 1 - batch.ids[: i + 1].count(ANNOTATION)
+
+
+def known(value: int) -> int | None:
+    """A column's value, or None where it is unknown."""
+    return None if value == -1 else value

@@ -1,0 +1,76 @@
+"""What a whole reading of an AOF found: values, before anybody judges or prints them."""
+
+from dataclasses import dataclass, field
+
+from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.record import Preamble
+from aofdoctor.analysis.flush import Flushes
+from aofdoctor.damage import Damage
+from aofdoctor.server.lines import Line
+from aofdoctor.server.loader import Verdict
+from aofdoctor.span import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """Records of one oddity: how many, and where the first stands."""
+
+    part: str
+    span: Span
+    name: bytes
+    count: int
+
+
+@dataclass(slots=True)
+class PartReport:
+    """One part; `ok_up_to` is the end of the last whole record before any damage, outside an open MULTI.
+
+    `commands` counts whole commands, those past damage too.  Times are those of
+    #TS annotations, unix seconds.  `records` is the span that annotations and
+    commands take: from the RDB's end, if there is one.
+    """
+
+    part: Part
+    size: int = 0
+    commands: int = 0
+    annotations: int = 0
+    preamble: Preamble | None = None
+    first_time: int | None = None
+    last_time: int | None = None
+    clock_back: bool = False
+    ok_up_to: int = 0
+    damage: list[Damage] = field(default_factory=list)
+    damage_count: int = 0
+
+    @property
+    def records_start(self) -> int:
+        return self.preamble.span.end if self.preamble else 0
+
+
+@dataclass(slots=True)
+class Report:
+    """One reading of an AOF by the lines that judge; `decisive` are those that the exit status asks."""
+
+    aof: AOF
+    writer: str
+    lines: list[Line]
+    decisive: frozenset[str]
+    parts: list[PartReport] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    flushes: Flushes = field(default_factory=Flushes)
+    odd: dict[str, Odd] = field(default_factory=dict)
+
+    @property
+    def commands(self) -> int:
+        return sum(part.commands for part in self.parts)
+
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self.parts)
+
+    def add_odd(self, kind: str, part: str, span: Span, name: bytes = b"") -> None:
+        """Count an oddity; the first of its kind is kept."""
+        seen = self.odd.get(kind)
+        self.odd[kind] = (
+            Odd(part, span, name, 1) if seen is None else Odd(seen.part, seen.span, seen.name, seen.count + 1)
+        )

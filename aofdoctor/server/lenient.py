@@ -1,0 +1,107 @@
+"""A record as a server's own loop reads it: fgets, atoi, strtol, and two bytes that nobody checks.
+
+It is wider than the reader's idea of a record: trailing junk in a header and
+LF-only headers load, the two bytes after a payload may be anything.  Source:
+loadSingleAppendOnlyFile in aof.c, the same in every version but for the size of
+the line buffer and the annotations of 7.0.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from aofdoctor.aof.kernel import skip_args
+from aofdoctor.aof.peek import Peek
+from aofdoctor.aof.record import NAME_MAX
+
+_INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})")
+_HELD = 64  # so many bytes of an argument are kept: enough for a name and a database
+ALLOCATION_MAX = 1 << 32  # a larger claim may end as out of memory or as a short read, by the machine
+
+
+class Outcome(Enum):
+    RECORD = auto()
+    ANNOTATION = auto()
+    END = auto()  # the file ends between records
+    FORMAT = auto()  # Bad file format
+    SHORT = auto()  # the file ends inside a record
+    UNRECOVERABLE = auto()  # a read error that is not the end of the file
+    UNDEFINED = auto()  # it may crash
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of one turn of the loop; `first` are the heads of the first two arguments."""
+
+    outcome: Outcome
+    end: int
+    argc: int = 0
+    first: tuple[bytes, ...] = ()
+    reason: str = ""
+
+    @property
+    def name(self) -> bytes:
+        return self.first[0].lower() if self.first else b""
+
+
+def read_record(peek: Peek, offset: int, line_max: int, annotations: bool) -> Reading:
+    """The record at `offset`; `line_max` is the size of the line buffer, its final NUL included."""
+    line = _fgets(peek, offset, line_max)
+    if not line:
+        return Reading(Outcome.END, offset)
+    if line[:1] == b"#" and annotations:
+        return Reading(Outcome.ANNOTATION, offset + len(line))
+    if line[:1] != b"*":
+        return Reading(Outcome.FORMAT, offset, reason="no * where a record should begin")
+    if line[1:2] in (b"", b"\0"):
+        outcome = Outcome.UNRECOVERABLE if line[1:2] else Outcome.SHORT
+        return Reading(outcome, offset, reason="nothing after *")
+    argc = _c_int(_integer(line[1:]))
+    if argc < 1:
+        return Reading(Outcome.FORMAT, offset, argc, reason="no number of arguments, or one below 1")
+    if 8 * argc > ALLOCATION_MAX:
+        return Reading(Outcome.UNDEFINED, offset, argc, reason=f"room for {argc} arguments is allocated")
+    return _arguments(peek, offset + len(line), argc, line_max)
+
+
+def _arguments(peek: Peek, offset: int, argc: int, line_max: int) -> Reading:
+    first: list[bytes] = []
+    left = argc
+    while left:
+        if len(first) == 2:  # the rest is only stepped over
+            start, end = peek.at(offset, line_max)
+            done, after = skip_args(peek.buffer, start, end, left)
+            left, offset = left - done, offset + after - start
+            if done:
+                continue
+        line = _fgets(peek, offset, line_max)
+        if line[:1] != b"$":
+            outcome = Outcome.FORMAT if line else Outcome.SHORT
+            return Reading(outcome, offset, argc, tuple(first), "no $ where an argument should begin")
+        size = _integer(line[1:])
+        offset += len(line)
+        if size < 0 or size > ALLOCATION_MAX:
+            return Reading(Outcome.UNDEFINED, offset, argc, tuple(first), f"{size} bytes are allocated for an argument")
+        if (size and not peek.exists(offset + size - 1)) or not peek.exists(offset + size + 1):
+            return Reading(Outcome.SHORT, offset, argc, tuple(first), "the file ends inside an argument")
+        if len(first) < 2:
+            first.append(peek.bytes(offset, min(size, _HELD)) if size <= NAME_MAX else b"\0" * _HELD)
+        offset += size + 2
+        left -= 1
+    return Reading(Outcome.RECORD, offset, argc, tuple(first))
+
+
+def _fgets(peek: Peek, offset: int, line_max: int) -> bytes:
+    piece = peek.bytes(offset, line_max - 1)
+    return piece[: piece.find(b"\n") + 1] or piece
+
+
+def _integer(text: bytes) -> int:
+    """strtol: leading white space, a sign, digits; 0 if there are none; clamped to a C long."""
+    match = _INTEGER.match(text.partition(b"\0")[0])
+    return max(-(2**63), min(2**63 - 1, int(match[1]))) if match else 0
+
+
+def _c_int(value: int) -> int:
+    """A C long cut to a C int, as atoi does."""
+    return (value + 2**31) % 2**32 - 2**31

@@ -1,0 +1,109 @@
+"""The server lines that a verdict can be asked for: what differs between them when they load an AOF, as data.
+
+Sources: aof.c (loadAppendOnlyFile, loadSingleAppendOnlyFile) and rdb.c of the
+versions named, and what real servers did (tests/test_corpus.py compares).
+"""
+
+import re
+from dataclasses import dataclass
+
+from aofdoctor.server.commands import table
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How the servers of one line load.
+
+    `commands`: the line whose command table it has.  `multi_part`: reads a
+    manifest.  `annotations`: skips lines that begin with #.  `header_max`: the
+    size of the buffer that a header line is read into, its final NUL included.
+    `load_truncated`: has that option.  `rdb`: the newest RDB version that it
+    reads, by dialect.  `reverts`: when it cuts an open MULTI off as a whole:
+    never, where the file ends between records (eof), or always.
+    `keeps_preamble`: a cut right after the RDB leaves the RDB.
+    `checks_arity`: a wrong number of arguments is an error, not a crash.
+    """
+
+    name: str
+    commands: str
+    multi_part: bool
+    annotations: bool
+    header_max: int
+    load_truncated: bool
+    rdb: tuple[tuple[str, int], ...]
+    reverts: str
+    keeps_preamble: bool = False
+    checks_arity: bool = False
+
+    @property
+    def title(self) -> str:
+        product, _, version = self.name.partition("-")
+        return f"{product.capitalize()} {version}"
+
+    def newest_rdb(self, dialect: str) -> int:
+        """The newest RDB version of a dialect that it reads; 0 if none."""
+        return dict(self.rdb).get(dialect, 0)
+
+
+def _single(name: str, rdb: int, reverts: str, load_truncated: bool = True, commands: str = "") -> Line:
+    return Line(name, commands or name, False, False, 128, load_truncated, (("redis", rdb),), reverts)
+
+
+def _multi(name: str, rdb: int) -> Line:
+    return Line(name, name, True, True, 1024, True, (("redis", rdb),), "eof")
+
+
+# The preamble came with 4.0: before it, an RDB at the head is a format error.
+LINES: dict[str, Line] = {
+    line.name: line
+    for line in (
+        _single("redis-2.6", 0, "never", load_truncated=False, commands="redis-2.8"),
+        _single("redis-2.8", 0, "never"),
+        _single("redis-3.2", 0, "never"),
+        _single("redis-4.0", 8, "eof"),
+        _single("redis-5.0", 9, "eof"),
+        _single("redis-6.0", 9, "eof"),
+        _single("redis-6.2", 9, "eof"),
+        _multi("redis-7.0", 10),
+        _multi("redis-7.2", 11),
+        _multi("redis-7.4", 12),
+        _multi("redis-8.0", 12),
+        _multi("redis-8.2", 12),
+        _multi("valkey-7.2", 11),
+        _multi("valkey-8.0", 11),
+        Line(
+            "valkey-9.1", "valkey-9.1", True, True, 1024, True, (("redis", 11), ("valkey", 80)), "always",
+            keeps_preamble=True, checks_arity=True,
+        ),
+    )
+}  # fmt: skip
+
+# Judged where nobody names another: the first of the multi part servers, and the newest open one.
+USUAL = ("redis-7.0", "valkey-9.1")
+ALL = ("redis-4.0", "redis-6.2", "redis-7.0", "redis-7.2", "redis-7.4", "valkey-8.0", "valkey-9.1")
+
+
+def column(line: Line) -> int:
+    """The place of a line in the lists of commands.json."""
+    return table().lines.index(line.commands)
+
+
+def writer(aux: dict[bytes, bytes]) -> tuple[str, str]:
+    """(title, line) of the server that wrote an RDB, by its own words; empty where they do not say.
+
+    Between the lines that are known, the next newer one stands for a version.
+    """
+    product = "valkey" if b"valkey-ver" in aux else "redis"
+    version = aux.get(f"{product}-ver".encode(), b"").decode("ascii", "replace")
+    match = re.match(r"(\d{1,4})\.(\d{1,4})", version)
+    if not match or match[1] == "255":
+        return "", ""
+    wanted = (int(match[1]), int(match[2]))
+    numbers = {_number(name): name for name in LINES if name.startswith(product)}
+    newer = [number for number in sorted(numbers) if number >= wanted]
+    return f"{product.capitalize()} {version}", numbers[newer[0] if newer else max(numbers)]
+
+
+def _number(name: str) -> tuple[int, int]:
+    major, _, minor = name.partition("-")[2].partition(".")
+    return int(major), int(minor)

@@ -1,0 +1,58 @@
+"""Bytes to words that a terminal can be trusted with, as redis-cli writes them.
+
+A key can hold escape sequences, bidirectional overrides and line ends: every
+byte from a file passes through here before it is shown.
+"""
+
+import re
+
+_NAMED = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
+_ESCAPED = [_NAMED.get(byte, chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}") for byte in range(256)]
+_TABLE = dict(enumerate(_ESCAPED))
+_PLAIN = re.compile(rb"[!#-&(-\[\]-~]+")
+
+
+def escaped(data: bytes) -> str:
+    """Printable ASCII; everything else as redis-cli's escapes, without quotes around it."""
+    return data.decode("latin-1").translate(_TABLE)
+
+
+def word(data: bytes) -> str:
+    """One word of a command line: bare where that is safe, else quoted."""
+    return data.decode("ascii") if _PLAIN.fullmatch(data) else f'"{escaped(data)}"'
+
+
+def name(path: str | bytes) -> str:
+    """A file's name for a message: escaped, bare where it has nothing to escape."""
+    data = path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
+    text = data.decode("utf-8", "surrogateescape")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escape_text(c) for c in text)
+
+
+def _escape_text(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+
+
+def size(count: int) -> str:
+    """A number of bytes for people: 90.2 GB, 18 bytes."""
+    value, unit = float(count), "bytes"
+    for bigger in ("KB", "MB", "GB", "TB"):
+        if value < 1000 or (unit == "bytes" and count < 10_000):
+            break
+        value, unit = value / 1000, bigger
+    return f"{count:,} byte{'' if count == 1 else 's'}" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: 1 command, 1,204 commands."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def place(offset: int) -> str:
+    """An offset in decimal and hex."""
+    return f"{offset} (0x{offset:x})"
