@@ -1,0 +1,3 @@
+from aofdoctor.cli.app import main
+
+main()

@@ -1,0 +1,72 @@
+"""Redis's glob patterns, as KEYS and SCAN MATCH have them.
+
+Python's fnmatch differs: here a backslash escapes, [^x] negates, an unclosed
+class runs to the end of the pattern, and * crosses every byte.  Source:
+stringmatchlen in util.c, Redis 7.0.
+
+A run between two stars is sought once, at its first place (an atomic group):
+no pattern takes exponential time.
+"""
+
+import re
+
+
+def translate(pattern: bytes) -> "re.Pattern[bytes]":
+    """A regular expression that fully matches exactly what the pattern matches."""
+    runs = _runs(pattern)
+    if len(runs) == 1:
+        return re.compile(runs[0] + rb"\Z", re.DOTALL)
+    between = b"".join(b"(?>.*?%b)" % run for run in runs[1:-1] if run)
+    return re.compile(runs[0] + between + b".*" + runs[-1] + rb"\Z", re.DOTALL)
+
+
+def _runs(pattern: bytes) -> list[bytes]:
+    """The pattern's parts between its stars, as regular expressions."""
+    runs, at = [b""], 0
+    while at < len(pattern):
+        if pattern[at] == 0x2A:
+            runs.append(b"")
+            at += 1
+            continue
+        piece, at = _piece(pattern, at)
+        runs[-1] += piece
+    return runs
+
+
+def _piece(pattern: bytes, at: int) -> tuple[bytes, int]:
+    """(one byte's expression, the place after it)."""
+    byte = pattern[at : at + 1]
+    if byte == b"?":
+        return b".", at + 1
+    if byte == b"[":
+        return _class(pattern, at + 1)
+    if byte == b"\\" and at + 1 < len(pattern):
+        return re.escape(pattern[at + 1 : at + 2]), at + 2
+    return re.escape(byte), at + 1
+
+
+def _class(pattern: bytes, at: int) -> tuple[bytes, int]:
+    negated = pattern[at : at + 1] == b"^"
+    at += negated
+    members: set[int] = set()
+    while at < len(pattern):
+        if pattern[at] == 0x5C and at + 1 < len(pattern):
+            members.add(pattern[at + 1])
+            at += 2
+        elif pattern[at] == 0x5D:
+            return _members(members, negated), at + 1
+        elif at + 2 < len(pattern) and pattern[at + 1] == 0x2D:
+            low, high = sorted((pattern[at], pattern[at + 2]))
+            members.update(range(low, high + 1))
+            at += 3
+        else:
+            members.add(pattern[at])
+            at += 1
+    return _members(members, negated), at
+
+
+def _members(members: set[int], negated: bool) -> bytes:
+    if not members:
+        return b"." if negated else b"(?!)"
+    inside = b"".join(b"\\x%02x" % member for member in sorted(members))
+    return b"[^%b]" % inside if negated else b"[%b]" % inside

@@ -1,0 +1,235 @@
+"""The history as a stream of entries: forwards, backwards, or the end of it alone.
+
+Forwards is one walk in load order.  Backwards is two: the first remembers the
+context at every batch, the second reads the batches in the opposite order.
+From the tail, only the end is read: where records begin there is a guess, and
+what only a chain from the start can know (number, transaction, at first the
+database) is None.
+"""
+
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.reader import read, read_batches
+from aofdoctor.aof.record import ANNOTATION, Batch, Preamble
+from aofdoctor.aof.resync import find_record
+from aofdoctor.analysis.flush import known, ordinal
+from aofdoctor.analysis.where import Where
+from aofdoctor.damage import Damage
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import State
+from aofdoctor.server.steps import Steps
+from aofdoctor.source import Source
+
+
+class Entry(NamedTuple):
+    """A command in its context: valid until the next entry is asked for."""
+
+    part: str
+    batch: Batch
+    i: int
+    number: int | None
+    db: int | None
+    tx: int | None
+    time: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Damage met on the way."""
+
+    part: str
+    damage: Damage
+
+
+Item = Entry | Broken
+
+
+@dataclass(frozen=True, slots=True)
+class _Selected:
+    """A batch in its context, and which of its records are selected."""
+
+    part: str
+    batch: Batch
+    steps: Steps
+    before: int
+    chosen: list[int]
+
+    def entries(self, chosen: list[int]) -> Iterator[Entry]:
+        batch, steps = self.batch, self.steps
+        dense = ANNOTATION not in batch.ids[: batch.count]
+        for i in chosen:
+            number = self.before + (i + 1 if dense else ordinal(batch, i))
+            yield Entry(
+                self.part, batch, i, number, known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i])
+            )
+
+
+def forwards(aof: AOF, where: Where) -> Iterator[Item]:
+    """The selected commands in load order."""
+    for item in _walk(aof, where):
+        if isinstance(item, Broken):
+            yield item
+        else:
+            yield from item.entries(item.chosen)
+
+
+def _walk(aof: AOF, where: Where) -> Iterator[_Selected | Broken]:
+    steps, before = Steps(columns=True), 0
+    for index, part in enumerate(aof.parts):
+        if part.source is None:
+            continue
+        steps.begin()
+        for tile in read(part.source, table().words):
+            if isinstance(tile, Batch):
+                commands = before + steps.state[State.COMMANDS]
+                steps.run(tile)
+                yield _Selected(part.name, tile, steps, commands, where.matches(index, tile, steps, commands))
+            elif isinstance(tile, Damage):
+                steps.lost()
+                yield Broken(part.name, tile)
+            else:
+                steps.preamble(tile.span.end)
+        before += steps.state[State.COMMANDS]
+
+
+def last(aof: AOF, where: Where, count: int) -> list[Item]:
+    """The last `count` of what `forwards` gives, each safe to keep."""
+    kept: deque[Item] = deque(maxlen=count)
+    for item in _walk(aof, where):
+        if isinstance(item, Broken):
+            kept.append(item)
+        else:
+            kept.extend(keep(entry) for entry in item.entries(item.chosen[-count:]))
+    return list(kept)
+
+
+def keep(entry: Entry) -> Entry:
+    """An entry whose batch holds that record alone."""
+    batch, i = entry.batch, entry.i
+    if batch.far:
+        return entry
+    raw = bytearray(batch.raw(i))
+    alone = Batch(
+        batch.source, batch.record(i).start, 1, raw, 0, array("q", [0, len(raw)]),
+        array("I", [batch.argc[i]]), array("H", [batch.ids[i]]),
+    )  # fmt: skip
+    return entry._replace(batch=alone, i=0)
+
+
+# -- backwards --
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A batch that can be read again: where it starts, and the context there."""
+
+    index: int
+    start: int
+    end: int
+    state: "array[int]"
+    before: int
+
+
+def backwards(aof: AOF, where: Where) -> Iterator[Item]:
+    """The selected commands, newest first; of a pipe only what `last` keeps can be had."""
+    marks = list(_marks(aof))
+    for mark in reversed(marks):
+        if isinstance(mark, Broken):
+            yield mark
+        else:
+            yield from _again(aof, where, mark)
+
+
+def _marks(aof: AOF) -> Iterator[_Mark | Broken]:
+    steps, before = Steps(), 0
+    for index, part in enumerate(aof.parts):
+        if part.source is None:
+            continue
+        steps.begin()
+        for tile in read(part.source, table().words):
+            if isinstance(tile, Batch):
+                state = array("q", steps.state)
+                yield _Mark(index, *tile.span, state, before + state[State.COMMANDS])
+                steps.run(tile)
+            elif isinstance(tile, Damage):
+                steps.lost()
+                yield Broken(part.name, tile)
+            elif isinstance(tile, Preamble):
+                steps.preamble(tile.span.end)
+        before += steps.state[State.COMMANDS]
+
+
+def _again(aof: AOF, where: Where, mark: _Mark) -> Iterator[Entry]:
+    part = aof.parts[mark.index]
+    assert part.source is not None
+    steps = Steps(columns=True)
+    steps.state[:] = mark.state
+    entries: list[Entry] = []
+    before = mark.before - mark.state[State.COMMANDS]
+    for batch in read_batches(part.source, table().words, mark.start):
+        commands = before + steps.state[State.COMMANDS]
+        steps.run(batch)
+        inside = [i for i in where.matches(mark.index, batch, steps, commands) if batch.record(i).start < mark.end]
+        entries += map(keep, _Selected(part.name, batch, steps, commands, inside).entries(inside))
+        if batch.span.end >= mark.end:
+            break
+    yield from reversed(entries)
+
+
+# -- from the tail --
+
+_BLOCK = 1 << 18
+_BLOCK_MAX = 1 << 24
+
+
+def from_tail(aof: AOF, where: Where, count: int) -> list[Item]:
+    """The last `count` selected commands, oldest first, read from the end; what is not known is None."""
+    found: list[Item] = []
+    for index, part in reversed(list(enumerate(aof.parts))):
+        if part.source is not None and len(found) < count:
+            found = _tail_of(part, index, part.source, where, count - len(found)) + found
+    return found[-count:]
+
+
+def _tail_of(part: Part, index: int, source: Source, where: Where, count: int) -> list[Item]:
+    found: list[Item] = []
+    end, block = source.size or 0, _BLOCK
+    while end > 0 and len(found) < count:
+        start = _record_near(source, max(0, end - block))
+        if start is None or start >= end:
+            start = 0 if end <= block else end
+        if start < end:
+            found = _segment(part, index, source, where, start, end) + found
+            end = start
+        block = min(4 * block, _BLOCK_MAX) if start < end else 4 * block
+    return found
+
+
+def _record_near(source: Source, offset: int) -> int | None:
+    """A record at or after `offset` that begins a run; the start is certain."""
+    return 0 if offset == 0 else find_record(source, offset, table().words.ids, run=True)
+
+
+def _segment(part: Part, index: int, source: Source, where: Where, start: int, end: int) -> list[Item]:
+    steps = Steps(columns=True)
+    steps.begin()
+    if start:
+        steps.lost()
+    found: list[Item] = []
+    for tile in read(source, table().words, start):
+        span = tile.span
+        if isinstance(tile, Batch):
+            steps.run(tile)
+            inside = [i for i in where.matches(index, tile, steps, 0) if tile.record(i).start < end]
+            entries = _Selected(part.name, tile, steps, 0, inside).entries(inside)
+            found += [keep(entry._replace(number=None, tx=None)) for entry in entries]
+        elif isinstance(tile, Damage) and span.start < end:
+            found.append(Broken(part.name, tile))
+        if span.end >= end:
+            break
+    return found

@@ -1,0 +1,127 @@
+"""What stands at a position, with its neighbours and its context; the chain from the start of the part proves it."""
+
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass, field
+
+from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import ANNOTATION, Batch, Preamble
+from aofdoctor.analysis.flush import known, ordinal
+from aofdoctor.analysis.history import Entry, keep
+from aofdoctor.analysis.position import Position
+from aofdoctor.damage import Damage
+from aofdoctor.errors import BadSelection
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import State
+from aofdoctor.server.steps import Steps
+
+
+@dataclass(slots=True)
+class Located:
+    """`entry` is the record (an annotation too); or `damage`, or `preamble`.
+
+    `before` and `after` are neighbouring records; `multi_start` is where the
+    transaction around it begins.
+    """
+
+    part: Part
+    entry: Entry | None = None
+    damage: Damage | None = None
+    preamble: Preamble | None = None
+    before: list[Entry] = field(default_factory=list)
+    after: list[Entry] = field(default_factory=list)
+    multi_start: int | None = None
+
+
+def locate(aof: AOF, position: Position, around: int = 3) -> Located:
+    """The record, damage or preamble at a position."""
+    search, count = _Search(position, around), 0
+    for part in _places(aof, position):
+        found = search.part(part, count)
+        if found:
+            return found
+        count += search.commands
+    raise BadSelection(f"there is no command #{position.number}: it has {count:,}")
+
+
+def _places(aof: AOF, position: Position) -> list[Part]:
+    if position.number:
+        return aof.present
+    return [part for part in aof.part(position.part) if part.exists][:1]
+
+
+class _Search:
+    def __init__(self, position: Position, around: int) -> None:
+        self.position, self.around = position, around
+        self.commands = 0
+
+    def part(self, part: Part, before: int) -> Located | None:
+        """What is looked for, if it is in this part; `before` commands came before it."""
+        assert part.source is not None
+        steps = Steps(columns=True)
+        previous: deque[Entry] = deque(maxlen=self.around)
+        found: Located | None = None
+        for tile in read(part.source, table().words):
+            if isinstance(tile, Batch):
+                found = self._batch(part, tile, steps, before, previous, found)
+            elif found is None:
+                found = self._other(part, tile, steps)
+            if found and (found.entry is None or len(found.after) >= self.around):
+                break
+        self.commands = steps.state[State.COMMANDS]
+        return found
+
+    def _batch(
+        self, part: Part, batch: Batch, steps: Steps, before: int, previous: deque[Entry], found: Located | None
+    ) -> Located | None:
+        commands = before + steps.state[State.COMMANDS]
+        steps.run(batch)
+        at = -1 if found else self._index(batch, commands)
+        if found is None and at < 0:
+            first = max(0, batch.count - self.around)
+            previous.extend(keep(_entry(part, batch, i, steps, commands)) for i in range(first, batch.count))
+            return None
+        if found is None:
+            first = max(0, at - self.around)
+            previous.extend(keep(_entry(part, batch, i, steps, commands)) for i in range(first, at))
+            entry = keep(_entry(part, batch, at, steps, commands))
+            start = steps.state[State.MULTI_START] if entry.tx else None
+            start = start if start is not None and start <= batch.record(at).start else None
+            found = Located(part, entry, before=list(previous), multi_start=start)
+        room = self.around - len(found.after)
+        following = range(at + 1, min(batch.count, at + 1 + room))
+        found.after += [keep(_entry(part, batch, i, steps, commands)) for i in following]
+        return found
+
+    def _index(self, batch: Batch, commands: int) -> int:
+        """Which record of the batch is looked for, or -1."""
+        if self.position.number:
+            wanted = self.position.number - commands
+            plain = batch.count - batch.ids[: batch.count].count(ANNOTATION)
+            return _nth(batch, wanted) if 1 <= wanted <= plain else -1
+        if not batch.span.start <= self.position.offset < batch.span.end:
+            return -1
+        return bisect_right(batch.edges, self.position.offset - batch.base, 0, batch.count) - 1
+
+    def _other(self, part: Part, tile: Damage | Preamble, steps: Steps) -> Located | None:
+        steps.lost() if isinstance(tile, Damage) else steps.preamble(tile.span.end)
+        if self.position.number or not tile.span.start <= self.position.offset < tile.span.end:
+            return None
+        if isinstance(tile, Damage):
+            return Located(part, damage=tile)
+        return Located(part, preamble=tile)
+
+
+def _nth(batch: Batch, wanted: int) -> int:
+    seen = 0
+    for i in range(batch.count):
+        seen += batch.ids[i] != ANNOTATION
+        if seen == wanted:
+            return i
+    return -1
+
+
+def _entry(part: Part, batch: Batch, i: int, steps: Steps, commands: int) -> Entry:
+    number = None if batch.ids[i] == ANNOTATION else commands + ordinal(batch, i)
+    return Entry(part.name, batch, i, number, known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i]))

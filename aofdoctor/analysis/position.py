@@ -1,0 +1,76 @@
+"""Places in an AOF as people write them: PART@OFFSET, #NUMBER, and times."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from aofdoctor import text
+from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.errors import BadSelection
+
+_OFFSET = re.compile(r"(?:(?P<part>.*)@)?(?P<offset>0x[0-9a-fA-F]{1,16}|[0-9]{1,19})\Z", re.DOTALL)
+_NUMBER = re.compile(r"#([0-9]{1,19})\Z")
+_RELATIVE = re.compile(r"-([0-9]{1,9})([smhd])\Z")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A byte offset in a part, or the number of a command in load order, counted from 1.
+
+    `index` is the part's place in load order; -1 for a part that is not loaded.
+    """
+
+    part: str = ""
+    index: int = -1
+    offset: int = -1
+    number: int = 0
+
+
+def parse_position(given: str, aof: AOF) -> Position:
+    """What the user means by a POSITION; without a part it is the last one."""
+    number = _NUMBER.match(given)
+    if number:
+        return Position(number=int(number[1]))
+    match = _OFFSET.match(given)
+    if not match:
+        raise BadSelection(
+            f"{text.name(given)} is not a position",
+            "write PART@1234, PART@0x4d2, or #17 for the 17th command",
+        )
+    part = _one_part(match["part"] or "", aof)
+    offset = int(match["offset"], 0 if match["offset"].startswith("0x") else 10)
+    if part.size is not None and offset >= max(1, part.size):
+        raise BadSelection(f"{text.name(part.name)} has {part.size:,} bytes: there is nothing at {offset}")
+    return Position(part.name, aof.parts.index(part) if part in aof.parts else -1, offset)
+
+
+def _one_part(name: str, aof: AOF) -> Part:
+    if not name:
+        if not aof.present:
+            raise BadSelection("no part of this AOF is there")
+        return aof.present[-1]
+    parts = [part for part in aof.part(name) if part.exists]
+    if len(parts) != 1:
+        names = ", ".join(text.name(part.name) for part in parts or aof.present)
+        problem = "no part's name holds" if not parts else "more than one part's name holds"
+        raise BadSelection(f"{problem} {text.name(name)}", f"the parts are {names}")
+    return parts[0]
+
+
+def parse_time(given: str, end: int | None) -> int:
+    """Unix seconds of a TIME; `end` is the time of the end of the log, which -10m counts from."""
+    relative = _RELATIVE.match(given)
+    if relative:
+        if end is None:
+            raise BadSelection(f"{given} counts from the end of the log, which has no #TS annotation")
+        return end - int(relative[1]) * _SECONDS[relative[2]]
+    if re.fullmatch(r"[0-9]{1,12}", given):
+        return int(given)
+    try:
+        return int(datetime.fromisoformat(given).timestamp())
+    except (ValueError, OverflowError, OSError):
+        raise BadSelection(
+            f"{text.name(given)} is not a time",
+            "write 2026-11-22T05:58:31, unix seconds, or -10m for ten minutes before the end of the log",
+        ) from None

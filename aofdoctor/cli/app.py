@@ -1,0 +1,104 @@
+"""The command line as a whole: the verbs there are, and what becomes of an error."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import aofdoctor
+from aofdoctor.aof.kernel import COMPILED
+from aofdoctor.cli import check, demo, log, repair, show, strip, undo, verify
+from aofdoctor.cli.render import Colour, warn
+from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
+
+app = typer.Typer(
+    name="aofdoctor",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Forensics and emergency recovery for Redis and Valkey append-only files.",
+    epilog="Exit status: 0 sound or done; 1 damage, or a server would not load it whole; 2 usage, or a choice only "
+    "you can make; 3 could not; 130 interrupted.  Nothing is ever written but where you say.",
+)
+
+for function, text in (
+    (check.check, check.EPILOG),
+    (log.log, log.EPILOG),
+    (show.show, show.EPILOG),
+    (strip.strip, strip.EPILOG),
+    (repair.repair, repair.EPILOG),
+    (verify.verify, verify.EPILOG),
+    (undo.undo, undo.EPILOG),
+    (demo.demo, demo.EPILOG),
+):
+    app.command(epilog=text)(function)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        scanner = "compiled" if COMPILED else "plain Python"
+        print(f"aofdoctor {aofdoctor.__version__} ({scanner} scanner)")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    color: Annotated[str, typer.Option("--color", metavar="WHEN", help="auto, always or never.")] = "auto",
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    if color not in ("auto", "always", "never"):
+        raise typer.BadParameter("auto, always or never", param_hint="--color")
+    Colour.when = color
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if not COMPILED:
+        warn("the compiled scanner is missing (no C compiler at its installation): this is many times slower")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """The exit status of one command line."""
+    try:
+        status = app(args, standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except BrokenPipeError:
+        # Whoever read our output has had enough; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except AofdoctorError as problem:
+        return _failed(str(problem), problem.hint, 2 if isinstance(problem, (Undecided, BadSelection)) else 3)
+    except OSError as problem:
+        name = problem.filename if isinstance(problem.filename, (str, bytes)) else ""
+        where = f"{os.fsdecode(name)}: " if name else ""
+        return _failed(f"{where}{problem.strerror or problem}", "", 3)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception as problem:
+        return _usage(problem)
+
+
+def _failed(message: str, hint: str, status: int) -> int:
+    from aofdoctor.text import name
+
+    warn(name(message))
+    if hint:
+        print(f"  Hint: {name(hint)}", file=sys.stderr)
+    return status
+
+
+def _usage(problem: Exception) -> int:
+    """A usage error shows itself; anything else is our bug, and keeps its traceback."""
+    show = getattr(problem, "show", None)
+    if show is None:
+        raise problem
+    show()
+    return int(getattr(problem, "exit_code", 2))

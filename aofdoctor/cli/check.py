@@ -1,0 +1,228 @@
+"""aofdoctor check: what is wrong, and what each server would do with it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from aofdoctor import text
+from aofdoctor.analysis.checks import FIRST_AID, find, is_sound, quoted, when_text
+from aofdoctor.analysis.examine import examine
+from aofdoctor.analysis.finding import Finding, Severity
+from aofdoctor.analysis.report import PartReport, Report
+from aofdoctor.aof.aof import Part
+from aofdoctor.aof.record import Preamble
+from aofdoctor.cli import options
+from aofdoctor.cli.options import lines, opened
+from aofdoctor.cli.render import Paint, emit, painter, progress, say
+from aofdoctor.server.lines import LINES
+from aofdoctor.server.loader import Does, Verdict
+
+EPILOG = """Examples:
+
+  aofdoctor check /var/lib/redis                     the data directory
+  aofdoctor check appendonly.aof --server redis-6.2  judged by the server it is for
+  aofdoctor check appendonlydir --server all --json
+  zstd -dc backup.aof.zst | aofdoctor check -
+
+Exit status: 0 sound; 1 damage, or the server that wrote it (or the one named) would not load it whole; 2 usage; 3 could not
+read; 130 interrupted.  A flush is a finding and does not change the status."""
+
+_SHOWN = 20  # findings of one severity, for people
+
+
+def check(
+    path: options.Path,
+    server: Annotated[
+        list[str] | None,
+        typer.Option("--server", metavar="LINE", help=f"Judge by this line as well: {', '.join(LINES)}, or all."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """What is wrong, and what each server would do with it.
+
+    Nothing is written.  All parts are read from the first byte to the last.
+    """
+    judges = lines(server)
+    with opened(path) as aof:
+        total = sum(part.size or 0 for part in aof.present)
+        with progress(total, "reading") as tell:
+            report = examine(aof, judges, tell)
+        findings = find(report)
+        if json:
+            emit(_as_json(report, findings))
+        else:
+            _say(report, findings, painter())
+        sound = is_sound(report)
+    raise typer.Exit(0 if sound else 1)
+
+
+# -- JSON --
+
+
+def _as_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
+    return {
+        "path": text.name(report.aof.path),
+        "layout": report.aof.layout,
+        "sound": is_sound(report),
+        "writer": report.writer or None,
+        "parts": [_part_json(part) for part in report.parts] + [_other_json(p) for p in report.aof.history],
+        "verdicts": [_verdict_json(verdict) for verdict in report.verdicts],
+        "findings": [_finding_json(finding) for finding in findings],
+        "first_aid": list(FIRST_AID) if report.flushes.seen else [],
+    }
+
+
+def _part_json(part: PartReport) -> dict[str, Any]:
+    return {
+        "name": text.name(part.part.name), "type": part.part.type, "exists": part.part.exists,
+        "size": part.size if part.part.exists else None, "commands": part.commands, "annotations": part.annotations,
+        "preamble": _preamble_json(part.preamble) if part.preamble else None,
+        "first_time": part.first_time, "last_time": part.last_time, "ok_up_to": part.ok_up_to,
+        "damage": [{"kind": d.kind.value, "start": d.span.start, "end": d.span.end, "guess": d.guess, "note": d.note}
+                   for d in part.damage],
+    }  # fmt: skip
+
+
+def _other_json(part: Part) -> dict[str, Any]:
+    """A history file: named, not read."""
+    return {
+        "name": text.name(part.name), "type": part.type, "exists": part.exists, "size": part.size, "commands": None,
+        "annotations": None, "preamble": None, "first_time": None, "last_time": None, "ok_up_to": None, "damage": [],
+    }  # fmt: skip
+
+
+def _preamble_json(rdb: Preamble) -> dict[str, Any]:
+    return {
+        "magic": text.escaped(rdb.magic), "start": rdb.span.start, "end": rdb.span.end, "keys": rdb.keys,
+        "checksum": rdb.checksum, "complete": rdb.complete,
+    }  # fmt: skip
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "server": verdict.server, "load_truncated": verdict.load_truncated, "outcome": verdict.outcome.value,
+        "part": text.name(verdict.part) or None, "offset": verdict.offset, "reason": verdict.reason or None,
+    }  # fmt: skip
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code, "severity": finding.severity.value, "part": text.name(finding.part) or None,
+        "start": finding.start, "end": finding.end, "message": finding.message, "detail": finding.detail or None,
+        "hint": finding.hint or None,
+    }  # fmt: skip
+
+
+# -- for people: facts first, in one screen, then what to do --
+
+
+def _say(report: Report, findings: list[Finding], paint: Paint) -> None:
+    if report.flushes.seen:
+        _say_first_aid(paint)
+    say(paint(_title(report), "strong"))
+    say()
+    for part in report.parts:
+        say(_part_line(part, paint))
+    say()
+    for severity in Severity:
+        _say_findings([f for f in findings if f.severity is severity], severity, paint)
+    for line in _verdict_lines(report):
+        say(line)
+    steps = _next(report)
+    if steps:
+        say()
+        say("Next:  " + "\n       ".join(steps))
+
+
+def _say_first_aid(paint: Paint) -> None:
+    say(paint("First aid, in this order, if a server still runs on these files:", "danger"))
+    for number, step in enumerate(FIRST_AID, 1):
+        say(f"  {number}. {step}")
+    say()
+
+
+def _title(report: Report) -> str:
+    facts = [text.name(report.aof.path), {"multi-part": "multi part"}.get(report.aof.layout, report.aof.layout)]
+    if report.writer:
+        facts.append(f"base written by {report.writer}")
+    facts.append(f"{text.count(len(report.parts), 'part')}, {text.size(report.size)}, {text.count(report.commands, 'command')}")
+    times = [t for part in report.parts for t in (part.first_time, part.last_time) if t is not None]
+    if times:
+        facts.append(f"{when_text(times[0])} to {when_text(times[-1])}")
+    return "  ".join(facts)
+
+
+def _part_line(part: PartReport, paint: Paint) -> str:
+    head = f"  {part.part.type:<8}{text.name(part.part.name)}  "
+    if not part.part.exists:
+        return head + paint("missing", "damage")
+    facts = [text.size(part.size)]
+    if part.preamble:
+        facts.append(_rdb_words(part.preamble))
+    if part.commands or not part.preamble:
+        facts.append(text.count(part.commands, "command"))
+    if part.annotations:
+        facts.append(text.count(part.annotations, "annotation"))
+    line = head + ", ".join(facts)
+    if part.damage:
+        line += paint(f"  whole up to {text.place(part.ok_up_to)}, {text.count(part.damage_count, 'damage')}", "damage")
+    return line
+
+
+def _rdb_words(rdb: Preamble) -> str:
+    version = f"RDB {rdb.version}" if rdb.dialect == "redis" else f"Valkey RDB {rdb.version}"
+    if not rdb.complete:
+        return f"{version}, not whole"
+    keys = "keys not counted" if rdb.keys is None else text.count(rdb.keys, "key")
+    return f"{version}, {keys}, checksum {rdb.checksum}"
+
+
+def _say_findings(findings: list[Finding], severity: Severity, paint: Paint) -> None:
+    for finding in findings[:_SHOWN]:
+        say(f"{paint(severity.value.upper(), severity.value)}  {finding.message}")
+        for line in (finding.detail, f"Hint: {finding.hint}" if finding.hint and severity is not Severity.DANGER else ""):
+            if line:
+                say(f"        {line}")
+    if len(findings) > _SHOWN:
+        say(f"        and {len(findings) - _SHOWN:,} more of these; --json lists them")
+    if findings:
+        say()
+
+
+def _verdict_lines(report: Report) -> list[str]:
+    """One line for each outcome, with the servers that share it."""
+    groups: dict[tuple[object, ...], list[Verdict]] = {}
+    for verdict in report.verdicts:
+        if verdict.load_truncated or not LINES[verdict.server].load_truncated:
+            key = (verdict.outcome, verdict.part, verdict.offset, verdict.reason)
+            groups.setdefault(key, []).append(verdict)
+    return [_verdict_line([LINES[v.server].title for v in group], group[0], report) for group in groups.values()]
+
+
+def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
+    who = servers[0] if len(servers) == 1 else ", ".join(servers[:-1]) + " and " + servers[-1]
+    would = f"{who} would "
+    where = f"{text.name(verdict.part)}@{verdict.offset}" if verdict.part and verdict.offset is not None else ""
+    if verdict.outcome is Does.LOADS:
+        return would + "load it as it is" + (", flush included." if report.flushes.seen else ".")
+    if verdict.outcome is Does.TRUNCATES:
+        return would + f"cut {text.name(verdict.part)} at {verdict.offset} and start ({verdict.reason}); with aof-load-truncated no it would refuse."
+    if verdict.outcome is Does.STARTS_EMPTY:
+        return would + f"start empty: {verdict.reason}."
+    if verdict.outcome is Does.NOT_APPLICABLE:
+        return f"{who} cannot read it: {verdict.reason}."
+    verb = "refuse it" if verdict.outcome is Does.REFUSES else "do what nobody can foretell with it"
+    return would + f"{verb}{f' at {where}' if where else ''}: {verdict.reason}."
+
+
+def _next(report: Report) -> list[str]:
+    path, steps = quoted(report), []
+    damaged = any(part.damage for part in report.parts)
+    if report.flushes.group_count == 1:
+        steps.append(f"aofdoctor strip {path} --in-place    take the flush back where it stands (reversible)")
+        steps.append(f"aofdoctor strip {path} -o OUT        or into a copy ({text.size(report.size)} needed)")
+    elif report.flushes.group_count > 1:
+        steps.append(f"aofdoctor strip {path}               list the {report.flushes.group_count:,} groups of flushes, then choose")
+    if damaged:
+        steps.append(f"aofdoctor repair {path} -o OUT       a copy cut before the first damage")
+    return [] if report.aof.path == "-" else steps

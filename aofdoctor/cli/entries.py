@@ -1,0 +1,206 @@
+"""One command of the history to a line: for people, for redis-cli, as RESP, as JSON.
+
+A far record is written as it is read, piece by piece.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import BinaryIO
+
+from aofdoctor import text
+from aofdoctor.analysis.history import Entry
+from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.record import UNKNOWN, Arg, Far
+from aofdoctor.cli.render import Paint, as_json
+from aofdoctor.server.commands import key_places, table
+from aofdoctor.source import pread
+
+_KEYS_WITHIN = 1 << 16  # of a far record, so many arguments are looked through for keys
+_REST = 3 * (1 << 18)  # base64 of a multiple of three bytes can be joined
+
+
+def short_names(aof: AOF) -> dict[str, str]:
+    """The shortest name of each part that still names it: 7.incr; empty where there is but one."""
+    if len(aof.parts) == 1:
+        return {aof.parts[0].name: ""}
+    names = {part.name: f"{part.seq}.{part.type}" for part in aof.parts}
+    unique = {name: short for name, short in names.items() if list(names.values()).count(short) == 1}
+    return {name: (unique.get(name) or text.name(name)) for name in names}
+
+
+def position(part: str, offset: int) -> str:
+    """A position as the user can type it."""
+    return f"{part}@{offset}" if part else str(offset)
+
+
+# -- for people --
+
+
+class Line:
+    """Lines for people; on a terminal they are cut to its width."""
+
+    def __init__(self, aof: AOF, paint: Paint, columns: int | None, timed: bool) -> None:
+        self.names, self.paint, self.columns, self.timed = short_names(aof), paint, columns, timed
+        largest = max((part.size or 0 for part in aof.parts), default=0)
+        self.place_width = max(len(name) for name in self.names.values()) + 1 + len(str(largest)) if self.names else 0
+        self._second: tuple[int | None, str] = (None, "-")
+
+    def __call__(self, entry: Entry, out: BinaryIO) -> None:
+        head = self._head(entry)
+        style, note = _manner(entry)
+        if entry.batch.far and self.columns is None:
+            out.write(head.encode())
+            for piece in _words(entry.batch.args(entry.i)):
+                out.write(piece.encode())
+            out.write(note.encode() + b"\n")
+            return
+        words = self._command(entry, self.columns - len(head) - len(note) - 1 if self.columns else None)
+        out.write(f"{self.paint(head, 'dim')}{self.paint(words, style) if style else words}{note}\n".encode())
+
+    def _head(self, entry: Entry) -> str:
+        place = position(self.names[entry.part], entry.batch.record(entry.i).start)
+        when = f"{self._when(entry.time):<19}  " if self.timed or entry.time is not None else ""
+        db = "db?" if entry.db is None else f"db{entry.db}"
+        return f"{place:<{self.place_width}}  {when}{db:<4} "
+
+    def _when(self, time: int | None) -> str:
+        if time is None:
+            return "-"
+        if self._second[0] != time:
+            try:
+                self._second = (time, datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S"))
+            except (OverflowError, OSError, ValueError):
+                self._second = (time, str(time))
+        return self._second[1]
+
+    def _command(self, entry: Entry, room: int | None) -> str:
+        if room is None:
+            return " ".join([text.word(arg) for arg in entry.batch.argv(entry.i)])
+        words, used = [], 0
+        for number, arg in enumerate(entry.batch.args(entry.i)):
+            if used > room:
+                break
+            words.append(_cut(arg, max(16, room // 2) if number else 64))
+            used += len(words[-1]) + 1
+        line = " ".join(words)
+        size = entry.batch.record(entry.i).size
+        tail = f"  ({text.size(size)})" if size > room else ""
+        room = max(20, room - len(tail))
+        return (line if len(line) <= room else line[: room - 3] + "...") + tail
+
+
+def _cut(arg: Arg, most: int) -> str:
+    head = arg.head(most + 1) if isinstance(arg, Far) else arg[: most + 1]
+    size = arg.size if isinstance(arg, Far) else len(arg)
+    shown = text.word(head[:most])
+    return shown if size <= most else f'"{text.escaped(head[: most - 3])}..."'
+
+
+def _words(args: Iterator[Arg]) -> Iterator[str]:
+    for number, arg in enumerate(args):
+        if number:
+            yield " "
+        if isinstance(arg, bytes):
+            yield text.word(arg)
+        else:
+            yield '"'
+            for piece in arg.pieces():
+                yield text.escaped(piece)
+            yield '"'
+
+
+_STYLE_OF = (("flush", "gone"), ("delete", "changed"), ("rename", "changed"), ("expire", "expire"), ("tx", "dim"), ("select", "dim"))
+
+
+def _manner(entry: Entry) -> tuple[str, str]:
+    """(style, note) of a command by its effect."""
+    command = table().get(entry.batch.ids[entry.i])
+    if command is None:
+        return ("damage", "  <- no server knows this command") if entry.batch.ids[entry.i] == UNKNOWN else ("", "")
+    style = next((style for effect, style in _STYLE_OF if effect in command.effects), "")
+    if "flush" in command.effects:
+        what = "every database" if command.name == "flushall" else "this database"
+        return style, f"  <- empties {what}"
+    return style, ""
+
+
+# -- for redis-cli, and as RESP --
+
+
+def as_cli(entry: Entry, out: BinaryIO) -> None:
+    """A line that redis-cli accepts."""
+    if entry.batch.far:
+        for piece in _words(entry.batch.args(entry.i)):
+            out.write(piece.encode())
+        out.write(b"\n")
+    else:
+        out.write(" ".join([text.word(arg) for arg in entry.batch.argv(entry.i)]).encode() + b"\n")
+
+
+def as_resp(entry: Entry, out: BinaryIO) -> None:
+    """The record's own bytes."""
+    if not entry.batch.far:
+        out.write(entry.batch.raw(entry.i))
+        return
+    span, step = entry.batch.record(entry.i), 1 << 20
+    for at in range(span.start, span.end, step):
+        out.write(pread(entry.batch.source, min(step, span.end - at), at))
+
+
+# -- as JSON --
+
+
+def as_json_line(entry: Entry, out: BinaryIO) -> None:
+    """One JSON object; an argument of more than 64 KiB in a far record is always base64."""
+    if entry.batch.far:
+        _far_json(entry, out)
+        return
+    argv = entry.batch.argv(entry.i)
+    fields = _fields(entry, argv[0])
+    fields["args"] = [as_json(arg) for arg in argv[1:]]
+    fields["keys"] = [as_json(argv[at]) for at in _key_places(entry, argv)]
+    out.write(json.dumps(fields).encode() + b"\n")
+
+
+def _fields(entry: Entry, name: bytes) -> dict[str, object]:
+    record = entry.batch.record(entry.i)
+    return {
+        "part": text.name(entry.part), "offset": record.start, "size": record.size, "n": entry.number, "db": entry.db,
+        "time": entry.time, "time_kind": None if entry.time is None else "annotation", "tx": entry.tx,
+        "cmd": as_json(name),
+    }  # fmt: skip
+
+
+def _key_places(entry: Entry, argv: list[bytes]) -> Iterator[int]:
+    command = table().get(entry.batch.ids[entry.i])
+    return key_places(command, argv) if command else iter(())
+
+
+def _far_json(entry: Entry, out: BinaryIO) -> None:
+    args = entry.batch.args(entry.i)
+    name = next(args)
+    heads = [name if isinstance(name, bytes) else name.head(64)]
+    out.write(json.dumps(_fields(entry, heads[0])).encode()[:-1] + b', "args": [')
+    for number, arg in enumerate(args):
+        if number:
+            out.write(b", ")
+        if isinstance(arg, bytes):
+            out.write(json.dumps(as_json(arg)).encode())
+        else:
+            _far_base64(arg, out)
+        if len(heads) < _KEYS_WITHIN:
+            heads.append(arg if isinstance(arg, bytes) else arg.head(1 << 12))
+    keys = [as_json(heads[at]) for at in _key_places(entry, heads)]
+    out.write(b'], "keys": ' + json.dumps(keys).encode() + b"}\n")
+
+
+def _far_base64(arg: Far, out: BinaryIO) -> None:
+    out.write(b'{"base64": "')
+    for piece in arg.pieces(_REST):
+        out.write(base64.b64encode(piece))
+    out.write(b'"}')
+
+
+Writer = Callable[[Entry, BinaryIO], None]

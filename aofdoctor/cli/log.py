@@ -1,0 +1,114 @@
+"""aofdoctor log: the history."""
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from aofdoctor import text
+from aofdoctor.analysis import history
+from aofdoctor.analysis.times import looks_timed
+from aofdoctor.aof.aof import AOF
+from aofdoctor.cli import entries, options
+from aofdoctor.cli.options import opened, selection
+from aofdoctor.cli.render import painter, warn, width
+from aofdoctor.damage import MEANING
+from aofdoctor.errors import BadSelection
+from aofdoctor.source import PipeSource
+
+EPILOG = """Examples:
+
+  aofdoctor log /var/lib/redis -n 20                 the last twenty commands
+  aofdoctor log /var/lib/redis --tail -n 20          the same from the end of a 90 GB file, at once
+  aofdoctor log /var/lib/redis --effect flush        who emptied what, and when
+  aofdoctor log appendonly.aof --key 'user:42:*' --reverse
+  aofdoctor log appendonly.aof --cmd del --since -10m --json | jq .keys
+
+Exit status: 0 done; 1 damage was met on the way (named on standard error); 2 usage; 3 could not read; 130 interrupted."""
+
+
+class Format(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+    RESP = "resp"
+    CLI = "cli"
+
+
+def log(
+    path: options.Path,
+    count: Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N.")] = None,
+    tail: Annotated[
+        bool, typer.Option("--tail", help="Read from the end, not the whole file; ten lines unless -n says otherwise.")
+    ] = False,
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Newest first.")] = False,
+    format: Annotated[Format, typer.Option("--format", help="How to write a command.")] = Format.TEXT,
+    json: options.Json = False,
+    cmd: options.Cmd = None,
+    key: options.Key = None,
+    db: options.Db = None,
+    effect: options.Effect = None,
+    grep: options.Grep = None,
+    min_size: options.MinSize = 0,
+    from_: options.From = None,
+    to: options.To = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    invert: options.Invert = False,
+) -> None:
+    """The history: one line per command, oldest or newest first, filtered.
+
+    Selections: repeating an option means or; different options mean and.
+    """
+    with opened(path) as aof:
+        where = selection(aof, cmd, key, db, effect, grep, min_size, from_, to, since, until, invert)
+        items = _items(aof, where, count, tail, reverse)
+        broken = _write(aof, items, Format.JSON if json else format)
+    raise typer.Exit(1 if broken else 0)
+
+
+def _items(
+    aof: AOF, where: history.Where, count: int | None, tail: bool, reverse: bool
+) -> Iterable[history.Item]:
+    pipe = any(isinstance(part.source, PipeSource) for part in aof.parts)
+    if tail and not pipe:
+        warn("read from the end: where records begin is a guess there, and a database is unknown before its first SELECT")
+        found: Iterable[history.Item] = history.from_tail(aof, where, 10 if count is None else count)
+        return reversed(list(found)) if reverse else found
+    if tail and count is None:
+        count = 10
+    if count is not None:
+        found = history.last(aof, where, count)
+        return reversed(found) if reverse else found
+    if reverse and pipe:
+        raise BadSelection("a pipe cannot be read backwards", "save it to a file first, or name a number with -n")
+    return history.backwards(aof, where) if reverse else history.forwards(aof, where)
+
+
+def _write(aof: AOF, items: Iterable[history.Item], format: Format) -> bool:
+    """Write all items; True if damage was among them."""
+    writer = _writer(aof, format)
+    out, broken = sys.stdout.buffer, False
+    sys.stdout.flush()
+    for item in items:
+        if isinstance(item, history.Entry):
+            writer(item, out)
+        else:
+            broken = True
+            damage = item.damage
+            warn(
+                f"damage at {text.name(item.part)}@{damage.span.start}: {MEANING[damage.kind]}, "
+                f"{text.size(damage.span.size)}"
+            )
+    out.flush()
+    return broken
+
+
+def _writer(aof: AOF, format: Format) -> entries.Writer:
+    plain: dict[Format, entries.Writer] = {
+        Format.JSON: entries.as_json_line,
+        Format.RESP: entries.as_resp,
+        Format.CLI: entries.as_cli,
+    }
+    return plain.get(format) or entries.Line(aof, painter(), width(), timed=looks_timed(aof))

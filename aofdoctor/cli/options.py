@@ -1,0 +1,92 @@
+"""The arguments and options that several verbs share, and what they mean together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from aofdoctor import text
+from aofdoctor.analysis.position import parse_position, parse_time
+from aofdoctor.analysis.times import last_time
+from aofdoctor.analysis.where import Where, build
+from aofdoctor.aof.aof import AOF, open_aof
+from aofdoctor.errors import BadSelection
+from aofdoctor.server.commands import table
+from aofdoctor.server.lines import ALL, LINES
+
+Path = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH",
+        help="A manifest, an appendonlydir, the data directory above it, one AOF file, or - for standard input.",
+    ),
+]
+WritablePath = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH", help="A manifest, an appendonlydir, the data directory above it, or one AOF file."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="OUT", help="Write the result to a new file or directory."),
+]
+Cmd = Annotated[list[str] | None, typer.Option("--cmd", metavar="NAME", help="Commands of this name.")]
+Key = Annotated[list[str] | None, typer.Option("--key", metavar="GLOB", help="Commands with such a key.")]
+Db = Annotated[list[int] | None, typer.Option("--db", metavar="N", min=0, help="Commands in this database.")]
+Effect = Annotated[
+    list[str] | None,
+    typer.Option("--effect", metavar="WHAT", help="flush, delete, expire, rename, write, script, tx, select, admin."),
+]
+Grep = Annotated[list[str] | None, typer.Option("--grep", metavar="REGEX", help="Commands with such an argument.")]
+MinSize = Annotated[int, typer.Option("--min-size", metavar="BYTES", min=0, help="Records of at least this size.")]
+From = Annotated[str | None, typer.Option("--from", metavar="POSITION", help="From this record on.")]
+To = Annotated[str | None, typer.Option("--to", metavar="POSITION", help="Up to and with this record.")]
+Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Written at this time or later.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Written at this time or earlier.")]
+Invert = Annotated[bool, typer.Option("--invert", help="The commands that are not selected.")]
+
+
+@contextmanager
+def opened(path: str) -> Iterator[AOF]:
+    """The AOF at a path, closed in the end."""
+    aof = open_aof(path, table().words.ids)
+    try:
+        yield aof
+    finally:
+        aof.close()
+
+
+def selection(
+    aof: AOF, cmd: list[str] | None, key: list[str] | None, db: list[int] | None, effect: list[str] | None,
+    grep: list[str] | None, min_size: int, from_: str | None, to: str | None, since: str | None, until: str | None,
+    invert: bool,
+) -> Where:  # fmt: skip
+    """What the selection options mean for this AOF."""
+    end = last_time(aof) if since or until else None
+    if (since or until) and end is None:
+        raise BadSelection(
+            "this AOF has no #TS annotations, so nothing in it has a time (aof-timestamp-enabled was off)",
+            "select by position: --from and --to",
+        )
+    return build(
+        cmd or (), key or (), db or (), effect or (), grep or (), min_size, invert,
+        parse_position(from_, aof) if from_ else None, parse_position(to, aof) if to else None,
+        parse_time(since, end) if since else None, parse_time(until, end) if until else None,
+    )  # fmt: skip
+
+
+def lines(given: list[str] | None) -> list[str]:
+    """The server lines that --server names; `all` are those of the common installations."""
+    names: list[str] = []
+    for name in given or ():
+        if name == "all":
+            names += ALL
+        elif name.lower() in LINES:
+            names.append(name.lower())
+        else:
+            raise BadSelection(f"{text.name(name)} is not a server line", f"lines are {', '.join(LINES)}, and all")
+    return list(dict.fromkeys(names))

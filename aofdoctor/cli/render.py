@@ -1,0 +1,125 @@
+"""Values to text and JSON; the one place that prints.
+
+Every byte that came from a file has been through text.py before it gets here,
+or is escaped by JSON.
+"""
+
+import base64
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.style import Style
+
+_STYLES = {
+    "danger": Style.parse("bold red"),
+    "damage": Style.parse("yellow"),
+    "warning": Style.parse("yellow"),
+    "note": Style.parse("dim"),
+    "dim": Style.parse("dim"),
+    "strong": Style.parse("bold"),
+    "good": Style.parse("green"),
+    "gone": Style.parse("red"),
+    "changed": Style.parse("magenta"),
+    "expire": Style.parse("cyan"),
+}
+Paint = Callable[[str, str], str]
+
+
+class Colour:
+    """--color: auto, always or never; set once by the app."""
+
+    when = "auto"
+
+    @classmethod
+    def wanted(cls) -> bool:
+        if cls.when != "auto":
+            return cls.when == "always"
+        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painter() -> Paint:
+    """A function (words, style) that colours words where colour is wanted."""
+    if not Colour.wanted():
+        return lambda words, style: words
+    return lambda words, style: _STYLES[style].render(words)
+
+
+def width() -> int | None:
+    """The columns of the terminal; None for a pipe, where nothing is cut off."""
+    return Console().width if sys.stdout.isatty() else None
+
+
+def say(line: str = "") -> None:
+    """One line for people."""
+    print(line)
+
+
+def warn(line: str) -> None:
+    """One line on standard error."""
+    print(f"aofdoctor: {line}", file=sys.stderr)
+
+
+def emit(value: object) -> None:
+    """One JSON object on one line."""
+    print(json.dumps(value, default=_plain))
+
+
+def as_json(data: bytes) -> str | dict[str, str]:
+    """Bytes as text where they are UTF-8, else as base64."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return as_json(value)
+    raise TypeError(f"{type(value).__name__} in JSON")
+
+
+@contextmanager
+def progress(total: int, label: str) -> Iterator[Callable[[int], None] | None]:
+    """A bar on standard error, only on a terminal and only past the first second."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bar = _Bar(total, label)
+    try:
+        yield bar.update
+    finally:
+        bar.close()
+
+
+class _Bar:
+    def __init__(self, total: int, label: str) -> None:
+        self.total, self.label = total, label
+        self.due = time.monotonic() + 1.0
+        self.progress: Any = None
+
+    def update(self, done: int) -> None:
+        now = time.monotonic()
+        if now < self.due:
+            return
+        self.due = now + 0.1
+        if self.progress is None:
+            self._open()
+        self.progress.update(self.task, completed=done)
+
+    def _open(self) -> None:
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.task = self.progress.add_task(self.label, total=self.total or None)
+        self.progress.start()
+
+    def close(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
