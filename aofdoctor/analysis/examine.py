@@ -98,7 +98,7 @@ class _Walk:
         self.report.parts.append(report)
         self.steps.begin()
         self.loader.begin(part.name, source, last)
-        self.good: int | None = None
+        self.good: tuple[int, int] | None = None
         for tile in read(source, table().words):
             if isinstance(tile, Batch):
                 self._batch(report, tile)
@@ -115,7 +115,7 @@ class _Walk:
         for i in notes:
             self.loader.note(batch, i)
             self._odd(report, batch, i)
-        self.report.flushes.batch(report.part.name, batch, notes, self.steps, before)
+        self.report.flushes.batch(len(self.report.parts) - 1, report.part.name, batch, notes, self.steps, before)
         report.clock_back |= last_time > self.steps.state[State.TIME]
         if self.progress:
             self.read += batch.span.size
@@ -132,8 +132,7 @@ class _Walk:
             self.report.add_odd("annotation-long", report.part.name, batch.record(i))
 
     def _damage(self, report: PartReport, source: Source, damage: Damage) -> None:
-        if self.good is None:
-            self.good = self.steps.state[State.GOOD_END]
+        self.good = self.good or self._good()
         in_flight = damage.kind in (Kind.TORN, Kind.UNTERMINATED_ANNOTATION) and _grown(source)
         self._add(report, Damage(damage.span, Kind.IN_FLIGHT, damage.note) if in_flight else damage)
         self.report.flushes.interrupted()
@@ -150,7 +149,7 @@ class _Walk:
         if not rdb.complete:
             torn = rdb.span.end == report.part.size and rdb.note.startswith("the file ends")
             kind = Kind.TRUNCATED_PREAMBLE if torn else Kind.CORRUPT_PREAMBLE
-            self.good = 0
+            self.good = (0, 0)
         elif rdb.checksum == "bad":
             kind = Kind.CORRUPT_PREAMBLE
         if kind:
@@ -161,11 +160,15 @@ class _Walk:
         report.size = source.size or 0
         report.commands, report.annotations = state[State.COMMANDS], state[State.ANNOTATIONS]
         report.first_time, report.last_time = known(state[State.FIRST_TIME]), known(state[State.TIME])
-        report.ok_up_to = state[State.GOOD_END] if self.good is None else self.good
+        report.ok_up_to, report.ok_commands = self.good or self._good()
         self.loader.end()
         if state[State.TX] > 0:
             span = Span(state[State.MULTI_START], report.size)
             self._add(report, Damage(span, Kind.UNCLOSED_MULTI))
+
+    def _good(self) -> tuple[int, int]:
+        """(end, commands) of what is whole so far, outside an open MULTI."""
+        return self.steps.state[State.GOOD_END], self.steps.state[State.GOOD_COMMANDS]
 
     def _add(self, report: PartReport, damage: Damage) -> None:
         report.damage_count += 1

@@ -7,6 +7,7 @@ of MULTI, with nothing between them but SELECT, MULTI, EXEC and annotations.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from aofdoctor.analysis.position import Position
 from aofdoctor.aof.record import ANNOTATION, Batch
 from aofdoctor.server.commands import table
 from aofdoctor.server.steps import Steps
@@ -17,8 +18,12 @@ STRUCTURE = frozenset({"select", "multi", "exec"})
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """One flush: `number` counts commands in load order from 1; `time` is that of the last #TS, or None."""
+    """One flush: `index` is its part's place in load order, `number` counts commands from 1 in that order.
 
+    `time` is that of the last #TS before it, or None.
+    """
+
+    index: int
     part: str
     span: Span
     command: str
@@ -46,9 +51,12 @@ class Group:
 class Flushes:
     """Collects flushes on a walk; `seen` flushes in all, in `group_count` groups.
 
-    Of more than twice `KEEP` groups only the first and the last KEEP are kept.
+    Of more than twice `KEEP` groups only the first and the last KEEP are kept,
+    and `found`: the group that has a flush at `target`.
     """
 
+    target: Position | None = None
+    found: Group | None = None
     seen: int = 0
     group_count: int = 0
     head: list[Group] = field(default_factory=list)
@@ -61,14 +69,14 @@ class Flushes:
     def groups(self) -> list[Group]:
         return self.head + self.tail
 
-    def batch(self, part: str, batch: Batch, notes: Iterable[int], steps: Steps, before: int) -> None:
-        """A batch, of which `notes` are the records of interest; `before` commands came before it."""
+    def batch(self, index: int, part: str, batch: Batch, notes: Iterable[int], steps: Steps, before: int) -> None:
+        """A batch of a part, of which `notes` are the records of interest; `before` commands came before it."""
         flushes, structure = _ids()
         at = 0
         for i in notes:
             if batch.ids[i] in flushes:
                 self._close_if_other(batch, at, i, structure)
-                self._add(_flush(part, batch, i, steps, before))
+                self._add(_flush(index, part, batch, i, steps, before))
                 at = i + 1
         self._close_if_other(batch, at, batch.count, structure)
 
@@ -85,25 +93,34 @@ class Flushes:
     def _add(self, flush: Flush) -> None:
         self.seen += 1
         if self._open:
-            group = self.groups[-1]
+            group = (self.tail or self.head)[-1]
             group.last, group.count = flush, group.count + 1
-            return
-        self._open = True
-        self.group_count += 1
-        kept = self.head if len(self.head) < self.KEEP else self.tail
-        kept.append(Group(flush, flush))
-        if len(self.tail) > self.KEEP:
-            del self.tail[0]
+        else:
+            group = Group(flush, flush)
+            self._open = True
+            self.group_count += 1
+            kept = self.head if len(self.head) < self.KEEP else self.tail
+            kept.append(group)
+            if len(self.tail) > self.KEEP:
+                del self.tail[0]
+        if self.target and _is_at(flush, self.target):
+            self.found = group
+
+
+def _is_at(flush: Flush, position: Position) -> bool:
+    if position.number:
+        return flush.number == position.number
+    return flush.index == position.index and flush.span.start <= position.offset < flush.span.end
 
 
 def _ids() -> tuple[frozenset[int], frozenset[int]]:
     return table().with_effect("flush"), table().ids(STRUCTURE) | {ANNOTATION}
 
 
-def _flush(part: str, batch: Batch, i: int, steps: Steps, before: int) -> Flush:
+def _flush(index: int, part: str, batch: Batch, i: int, steps: Steps, before: int) -> Flush:
     command = table().get(batch.ids[i])
     return Flush(
-        part, batch.record(i), command.name if command else "",
+        index, part, batch.record(i), command.name if command else "",
         known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i]), before + ordinal(batch, i),
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ class Odd:
 class PartReport:
     """One part; `ok_up_to` is the end of the last whole record before any damage, outside an open MULTI.
 
-    `commands` counts whole commands, those past damage too.  Times are those of
+    `ok_commands` stand before that end; `commands` counts whole commands, those past damage too.  Times are those of
     #TS annotations, unix seconds.  `records` is the span that annotations and
     commands take: from the RDB's end, if there is one.
     """
@@ -39,6 +39,7 @@ class PartReport:
     last_time: int | None = None
     clock_back: bool = False
     ok_up_to: int = 0
+    ok_commands: int = 0
     damage: list[Damage] = field(default_factory=list)
     damage_count: int = 0
 

@@ -17,13 +17,14 @@ from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.server.lines import LINES
 from aofdoctor.server.loader import Does, Verdict
 
-EPILOG = """Examples:
-
+EPILOG = """\b
+Examples:
   aofdoctor check /var/lib/redis                     the data directory
   aofdoctor check appendonly.aof --server redis-6.2  judged by the server it is for
   aofdoctor check appendonlydir --server all --json
   zstd -dc backup.aof.zst | aofdoctor check -
 
+\b
 Exit status: 0 sound; 1 damage, or the server that wrote it (or the one named) would not load it whole; 2 usage; 3 could not
 read; 130 interrupted.  A flush is a finding and does not change the status."""
 
@@ -61,7 +62,7 @@ def check(
 
 def _as_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
     return {
-        "path": text.name(report.aof.path),
+        "path": report.aof.path,
         "layout": report.aof.layout,
         "sound": is_sound(report),
         "writer": report.writer or None,
@@ -74,7 +75,7 @@ def _as_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
 
 def _part_json(part: PartReport) -> dict[str, Any]:
     return {
-        "name": text.name(part.part.name), "type": part.part.type, "exists": part.part.exists,
+        "name": part.part.name, "type": part.part.type, "exists": part.part.exists,
         "size": part.size if part.part.exists else None, "commands": part.commands, "annotations": part.annotations,
         "preamble": _preamble_json(part.preamble) if part.preamble else None,
         "first_time": part.first_time, "last_time": part.last_time, "ok_up_to": part.ok_up_to,
@@ -86,7 +87,7 @@ def _part_json(part: PartReport) -> dict[str, Any]:
 def _other_json(part: Part) -> dict[str, Any]:
     """A history file: named, not read."""
     return {
-        "name": text.name(part.name), "type": part.type, "exists": part.exists, "size": part.size, "commands": None,
+        "name": part.name, "type": part.type, "exists": part.exists, "size": part.size, "commands": None,
         "annotations": None, "preamble": None, "first_time": None, "last_time": None, "ok_up_to": None, "damage": [],
     }  # fmt: skip
 
@@ -101,13 +102,13 @@ def _preamble_json(rdb: Preamble) -> dict[str, Any]:
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "server": verdict.server, "load_truncated": verdict.load_truncated, "outcome": verdict.outcome.value,
-        "part": text.name(verdict.part) or None, "offset": verdict.offset, "reason": verdict.reason or None,
+        "part": verdict.part or None, "offset": verdict.offset, "reason": verdict.reason or None,
     }  # fmt: skip
 
 
 def _finding_json(finding: Finding) -> dict[str, Any]:
     return {
-        "code": finding.code, "severity": finding.severity.value, "part": text.name(finding.part) or None,
+        "code": finding.code, "severity": finding.severity.value, "part": finding.part or None,
         "start": finding.start, "end": finding.end, "message": finding.message, "detail": finding.detail or None,
         "hint": finding.hint or None,
     }  # fmt: skip

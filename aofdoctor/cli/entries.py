@@ -167,7 +167,7 @@ def as_json_line(entry: Entry, out: BinaryIO) -> None:
 def _fields(entry: Entry, name: bytes) -> dict[str, object]:
     record = entry.batch.record(entry.i)
     return {
-        "part": text.name(entry.part), "offset": record.start, "size": record.size, "n": entry.number, "db": entry.db,
+        "part": entry.part, "offset": record.start, "size": record.size, "n": entry.number, "db": entry.db,
         "time": entry.time, "time_kind": None if entry.time is None else "annotation", "tx": entry.tx,
         "cmd": as_json(name),
     }  # fmt: skip

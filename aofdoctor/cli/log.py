@@ -18,14 +18,15 @@ from aofdoctor.damage import MEANING
 from aofdoctor.errors import BadSelection
 from aofdoctor.source import PipeSource
 
-EPILOG = """Examples:
-
+EPILOG = """\b
+Examples:
   aofdoctor log /var/lib/redis -n 20                 the last twenty commands
   aofdoctor log /var/lib/redis --tail -n 20          the same from the end of a 90 GB file, at once
   aofdoctor log /var/lib/redis --effect flush        who emptied what, and when
   aofdoctor log appendonly.aof --key 'user:42:*' --reverse
   aofdoctor log appendonly.aof --cmd del --since -10m --json | jq .keys
 
+\b
 Exit status: 0 done; 1 damage was met on the way (named on standard error); 2 usage; 3 could not read; 130 interrupted."""
 
 

@@ -1,2 +1,76 @@
-EPILOG=""
-def repair() -> None: ...
+"""aofdoctor repair: a copy that loads."""
+
+from pathlib import Path
+
+
+from aofdoctor.analysis.examine import examine
+from aofdoctor.analysis.report import Report
+from aofdoctor.cli import options
+from aofdoctor.cli.options import opened
+from aofdoctor.cli.plans import done_lines, plan_json, plan_lines
+from aofdoctor.cli.render import emit, painter, progress, say
+from aofdoctor.edit.apply import write_copy
+from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.repair import plan_repair
+from aofdoctor.errors import Refused
+
+EPILOG = """\b
+Examples:
+  aofdoctor repair /var/lib/redis                    the plan: what a cut would keep and lose
+  aofdoctor repair /var/lib/redis -o repaired        a copy cut before the first damage, the rest in repaired.lost
+  aofdoctor repair appendonly.aof -o fixed.aof --json
+
+\b
+Exit status: 0 planned, done, or nothing to repair; 2 usage; 3 could not (a damaged RDB or manifest is refused);
+130 interrupted."""
+
+
+def repair(path: options.WritablePath, output: options.Output = None, json: options.Json = False) -> None:
+    """A copy that loads: everything before the first damage, whole transactions.
+
+    Without -o it prints its plan and writes nothing.  What goes, later parts
+    included, is kept in OUT.lost, with a map.
+    """
+    with opened(path) as aof:
+        with progress(sum(part.size or 0 for part in aof.present), "reading") as tell:
+            report = examine(aof, progress=tell)
+        plan = plan_repair(report)
+        if plan.changed or plan.lost_parts:
+            _carry_out(plan, output, json)
+        else:
+            _nothing(report, plan, output, json)
+
+
+def _nothing(report: Report, plan: Plan, output: str | None, json: bool) -> None:
+    if output:
+        raise Refused("no damage stands in it: there is nothing to repair, and nothing was written")
+    if json:
+        emit(plan_json(plan, None))
+        return
+    say("no damage stands in it: there is nothing to repair")
+    for verdict in report.verdicts:
+        if verdict.load_truncated and verdict.reason:
+            say(f"  but {verdict.server}: {verdict.outcome.value}, {verdict.reason}")
+
+
+def _carry_out(plan: Plan, output: str | None, json: bool) -> None:
+    paint = painter()
+    if not json:
+        for line in plan_lines(plan, paint):
+            say(line)
+    if not output:
+        if json:
+            emit(plan_json(plan, None))
+        else:
+            say("  nothing was written: -o OUT writes a copy, and keeps what goes in OUT.lost")
+        return
+    with progress(plan.size, "writing") as tell:
+        receipt = write_copy(plan, Path(output), tell)
+    if json:
+        emit(plan_json(plan, output, receipt.path))
+        return
+    say()
+    for line in done_lines(plan, receipt, paint):
+        say(line)
+
+

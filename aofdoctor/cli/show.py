@@ -22,12 +22,13 @@ from aofdoctor.server.commands import key_places, table
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-EPILOG = """Examples:
-
+EPILOG = """\b
+Examples:
   aofdoctor show appendonly.aof 2405                 the record at byte 2405
   aofdoctor show /var/lib/redis 7.incr@0x965         in one part of a set
   aofdoctor show /var/lib/redis '#17'                the 17th command in load order
 
+\b
 Exit status: 0 shown; 1 it is damage; 2 no such position; 3 could not read; 130 interrupted."""
 
 _DUMP = 4096  # bytes dumped on a terminal; all of them in a pipe
@@ -61,7 +62,7 @@ def _json(aof: AOF, found: Located) -> None:
         as_json_line(found.entry, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    emit({"part": text.name(found.part.name)} | _other_json(found))
+    emit({"part": found.part.name} | _other_json(found))
 
 
 def _other_json(found: Located) -> dict[str, Any]:

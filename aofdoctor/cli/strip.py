@@ -1,2 +1,179 @@
-EPILOG=""
-def strip() -> None: ...
+"""aofdoctor strip: a copy without the flush that wiped it, or the flush overwritten where it stands."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aofdoctor import text
+from aofdoctor.analysis.checks import what_flushed, when_text
+from aofdoctor.analysis.flush import Group
+from aofdoctor.analysis.position import parse_position
+from aofdoctor.analysis.where import Where
+from aofdoctor.aof.aof import AOF
+from aofdoctor.cli import options
+from aofdoctor.cli.options import opened, selection
+from aofdoctor.cli.plans import done_lines, plan_json, plan_lines
+from aofdoctor.cli.render import emit, painter, progress, say, warn
+from aofdoctor.edit import inplace
+from aofdoctor.edit.apply import write_copy
+from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.strip import Survey, group_at, plan_group, plan_selection, plan_tail, survey
+from aofdoctor.errors import BadSelection, Refused
+
+EPILOG = """\b
+Examples:
+  aofdoctor strip /var/lib/redis                     the plan: what would go, what would stay
+  aofdoctor strip /var/lib/redis -o rescued          a copy without the flush
+  aofdoctor strip /var/lib/redis --in-place          overwrite the flush where it stands; undo takes it back
+  aofdoctor strip appendonly.aof --in-place --trust-tail -y
+  aofdoctor strip appendonly.aof --last -o out.aof   of several flushes only the last
+  aofdoctor strip appendonly.aof --key 'tmp:*' -o out.aof
+
+\b
+Exit status: 0 planned or done; 2 usage, or several flushes and none chosen; 3 could not, or there is nothing
+to strip; 130 interrupted."""
+
+
+def strip(
+    path: options.WritablePath,
+    position: Annotated[
+        str | None, typer.Argument(metavar="[POSITION]", help="The flush to take out, where there are several.")
+    ] = None,
+    last: Annotated[bool, typer.Option("--last", help="The last group of flushes.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every flush.")] = False,
+    output: options.Output = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Overwrite the flush where it stands; reversible with undo.")
+    ] = False,
+    trust_tail: Annotated[
+        bool,
+        typer.Option("--trust-tail", help="With --in-place: find the last flush from the end, unproven but at once."),
+    ] = False,
+    force_in_use: Annotated[
+        bool, typer.Option("--force-in-use", help="Edit in place although the file is, or may be, in use.")
+    ] = False,
+    yes: options.Yes = False,
+    json: options.Json = False,
+    cmd: options.Cmd = None,
+    key: options.Key = None,
+    db: options.Db = None,
+    effect: options.Effect = None,
+    grep: options.Grep = None,
+    min_size: options.MinSize = 0,
+    from_: options.From = None,
+    to: options.To = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    invert: options.Invert = False,
+) -> None:
+    """A copy without the flush that wiped it, or without any selection of commands.
+
+    Without -o or --in-place it prints its plan and writes nothing.  A flush group
+    is a run of FLUSHALL and FLUSHDB; only the flushes in it go, and what came
+    after stays.  SELECT, MULTI and EXEC stay right: a transaction left empty goes.
+    """
+    if in_place and output:
+        raise BadSelection("-o and --in-place exclude each other")
+    if trust_tail and not in_place:
+        raise BadSelection("--trust-tail goes with --in-place")
+    with opened(path) as aof:
+        where = selection(aof, cmd, key, db, effect, grep, min_size, from_, to, since, until, invert)
+        if in_place and not where.everything:
+            raise BadSelection("--in-place takes flushes only; write a selection to a copy with -o")
+        plan = plan_tail(aof) if trust_tail else _plan(aof, where, position, last, all_)
+        _carry_out(plan, output, in_place, trust_tail, force_in_use, yes, json)
+
+
+def _plan(aof: AOF, where: Where, position: str | None, last: bool, all_: bool) -> Plan:
+    if sum((position is not None, last, all_, not where.everything)) > 1:
+        raise BadSelection("POSITION, --last, --all and a selection exclude each other")
+    target = parse_position(position, aof) if position else None
+    found = survey(aof, target)
+    if not where.everything:
+        return plan_selection(aof, found, where)
+    if not found.flushes.seen:
+        raise Refused(
+            "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
+            f"aofdoctor check {shlex.quote(aof.path)} names other evidence",
+        )
+    if all_:
+        return plan_group(aof, found, None)
+    if target:
+        return plan_group(aof, found, group_at(found, target))
+    if found.flushes.group_count > 1 and not last:
+        _list_groups(found)
+        raise typer.Exit(2)
+    return plan_group(aof, found, found.flushes.groups[-1])
+
+
+def _list_groups(found: Survey) -> None:
+    groups = found.flushes.groups
+    warn(f"{found.flushes.group_count:,} groups of flushes stand in it; POSITION, --last or --all chooses:")
+    for group in groups:
+        print(f"  {_group_line(found, group)}", file=sys.stderr)
+    hidden = found.flushes.group_count - len(groups)
+    if hidden:
+        print(f"  and {hidden:,} between those; aofdoctor log --effect flush lists them all", file=sys.stderr)
+
+
+def _group_line(found: Survey, group: Group) -> str:
+    first = group.first
+    when = when_text(first.time) if first.time is not None else "time unknown"
+    flushes = first.command.upper() if group.count == 1 else f"{group.count:,} flushes from {first.command.upper()}"
+    later = text.count(found.commands - group.last.number, "later command")
+    return f"{text.name(first.part)}@{first.span.start}  {when}  {flushes}, emptied {what_flushed(group)}, {later}"
+
+
+def _carry_out(
+    plan: Plan, output: str | None, in_place: bool, trusted: bool, force: bool, yes: bool, json: bool
+) -> None:
+    paint = painter()
+    if not json:
+        for line in plan_lines(plan, paint):
+            say(line)
+    if not (output or in_place):
+        if json:
+            emit(plan_json(plan, None))
+        else:
+            say("  nothing was written: -o OUT writes a copy" + (", --in-place overwrites the flush" if _flushes(plan) else ""))
+        return
+    if not plan.changed:
+        raise Refused("nothing is selected: there is nothing to strip, and nothing was written")
+    if in_place:
+        _in_place(plan, trusted, force, yes, json)
+    elif output:
+        with progress(plan.size, "writing") as tell:
+            receipt = write_copy(plan, Path(output), tell)
+        if json:
+            emit(plan_json(plan, output, receipt.path))
+        else:
+            say()
+            for line in done_lines(plan, receipt, paint):
+                say(line)
+
+
+def _flushes(plan: Plan) -> bool:
+    return any(drop.reason == "flush" for drop in plan.shown)
+
+
+def _in_place(plan: Plan, trusted: bool, force: bool, yes: bool, json: bool) -> None:
+    todo = inplace.targets(plan)
+    count = sum(len(target.edits) for target in todo)
+    size = sum(len(edit.old) for target in todo for edit in target.edits)
+    plan.aof.close()
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BadSelection("--in-place asks before it writes, and this is no terminal", "-y answers yes")
+        names = ", ".join(text.name(str(target.path)) for target in todo)
+        typer.confirm(f"Overwrite {text.count(count, 'flush')} ({text.size(size)}) in {names}?", abort=True, err=True)
+    receipt = inplace.overwrite(todo, force, trusted)
+    if json:
+        emit(plan_json(plan, str(todo[0].path), receipt, changed_in_place=True))
+        return
+    say()
+    say(painter()(f"done: {text.count(count, 'flush')} overwritten by PING, {text.size(size)} changed, on disk and read back", "good"))
+    say(f"receipt: {text.name(str(receipt))}  (aofdoctor undo {text.name(shlex.quote(str(receipt)))} takes it back)")
+    say(f"Next:    aofdoctor verify {text.name(shlex.quote(plan.aof.path))}, then start the server with appendonly yes")

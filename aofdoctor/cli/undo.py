@@ -1,2 +1,39 @@
-EPILOG=""
-def undo() -> None: ...
+"""aofdoctor undo: an in-place edit taken back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aofdoctor import text
+from aofdoctor.cli import options
+from aofdoctor.cli.render import emit, painter, say
+from aofdoctor.edit.undo import undo as take_back
+
+EPILOG = """\b
+Examples:
+  aofdoctor undo appendonly.aof.7.incr.aof.20261122T055831Z.receipt.json
+
+\b
+Exit status: 0 taken back; 3 could not: not the file that was edited, or in use; 130 interrupted."""
+
+
+def undo(
+    receipt: Annotated[str, typer.Argument(metavar="RECEIPT", help="The receipt that the edit left.")],
+    force_in_use: Annotated[
+        bool, typer.Option("--force-in-use", help="Write although the file is, or may be, in use.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Take an in-place edit back, byte for byte.
+
+    The file is sought beside the receipt, then where it was; it has to hold what
+    was written, with the same bytes around it.
+    """
+    done = take_back(Path(receipt), force_in_use)
+    if json:
+        emit({"files": [str(path) for path in done.files], "bytes": done.bytes, "receipt": str(done.receipt)})
+        return
+    names = ", ".join(text.name(str(path)) for path in done.files)
+    say(painter()(f"taken back: {text.size(done.bytes)} in {names}, on disk and read back", "good"))
+    say(f"the receipt is now {text.name(str(done.receipt))}")

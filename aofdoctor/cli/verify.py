@@ -1,2 +1,63 @@
-EPILOG=""
-def verify() -> None: ...
+"""aofdoctor verify: what a real server makes of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aofdoctor import text
+from aofdoctor.analysis.prove import Proof, Unloadable, prove
+from aofdoctor.cli import options
+from aofdoctor.cli.options import opened
+from aofdoctor.cli.render import emit, painter, say, warn
+from aofdoctor.errors import BadSelection
+from aofdoctor.server.sandbox import identify
+
+EPILOG = """\b
+Examples:
+  aofdoctor verify rescued
+  aofdoctor verify fixed.aof --with /opt/redis-7.2/bin/redis-server --json
+
+\b
+Exit status: 0 loaded whole; 1 no server at hand would load it whole; 2 usage; 3 could not: no server, or a
+command that is not replayed; 130 interrupted."""
+
+
+def verify(
+    path: options.WritablePath,
+    server: Annotated[
+        str | None, typer.Option("--with", metavar="BINARY", help="Load it with this redis-server or valkey-server.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Load it in a private real server and say what came up.
+
+    The server runs on a socket in a temporary folder, without network where that
+    can be had, and never writes to these files.  Commands that reach outside of a
+    server are refused before it starts.
+    """
+    binary = identify(Path(server)) if server else None
+    if server and binary is None:
+        raise BadSelection(f"{text.name(server)} is not a redis-server or valkey-server")
+    with opened(path) as aof:
+        found = prove(aof, [binary] if binary else (), None if json else lambda words: say(words + " ..."))
+        _say(path, found, json)
+    raise typer.Exit(0 if isinstance(found, Proof) else 1)
+
+
+def _say(path: str, found: Proof | Unloadable, json: bool) -> None:
+    if isinstance(found, Unloadable):
+        if json:
+            emit({"path": path, "loaded": False, "reasons": list(found.reasons)})
+        for reason in () if json else found.reasons:
+            warn(f"it would not load whole in {reason}")
+        return
+    if json:
+        emit({"path": path, "loaded": True, "server": found.server, "seconds": round(found.seconds, 3),
+              "keys": found.keys, "expires": found.expires, "total": found.total, "errors": found.errors})  # fmt: skip
+        return
+    say(painter()(f"loaded by {found.server} in {found.seconds:.2f} s: {text.count(found.total, 'key')}", "good"))
+    for database, keys in found.keys.items():
+        say(f"  db{database}: {text.count(keys, 'key')}, {found.expires[database]:,} with a TTL")
+    for error, count in found.errors.items():
+        say(f"  errors at replay: {text.escaped(error.encode())}, {count:,} times")

@@ -89,19 +89,20 @@ def column(line: Line) -> int:
 
 
 def writer(aux: dict[bytes, bytes]) -> tuple[str, str]:
-    """(title, line) of the server that wrote an RDB, by its own words; empty where they do not say.
-
-    Between the lines that are known, the next newer one stands for a version.
-    """
+    """(title, line) of the server that wrote an RDB, by its own words; empty where they do not say."""
     product = "valkey" if b"valkey-ver" in aux else "redis"
     version = aux.get(f"{product}-ver".encode(), b"").decode("ascii", "replace")
     match = re.match(r"(\d{1,4})\.(\d{1,4})", version)
     if not match or match[1] == "255":
         return "", ""
-    wanted = (int(match[1]), int(match[2]))
+    return f"{product.capitalize()} {version}", nearest(product, int(match[1]), int(match[2]))
+
+
+def nearest(product: str, major: int, minor: int) -> str:
+    """The line that stands for a version: its own, the next newer one, or the newest."""
     numbers = {_number(name): name for name in LINES if name.startswith(product)}
-    newer = [number for number in sorted(numbers) if number >= wanted]
-    return f"{product.capitalize()} {version}", numbers[newer[0] if newer else max(numbers)]
+    newer = [number for number in sorted(numbers) if number >= (major, minor)]
+    return numbers[newer[0] if newer else max(numbers)]
 
 
 def _number(name: str) -> tuple[int, int]:

@@ -21,6 +21,7 @@ class State(IntEnum):
     MULTI_START = 8  # of the open transaction
     BEFORE_MULTI = 9  # COMMAND_END at the last MULTI
     FIRST_TIME = 10
+    GOOD_COMMANDS = 11  # COMMANDS at GOOD_END
 
 
 NONE, ANNOTATION, SELECT, MULTI, EXEC, MASK, NOTE = 0, 1, 2, 3, 4, 7, 8
@@ -53,6 +54,7 @@ def run(
                 column[i] = value
         if state[State.TX] <= 0:
             state[State.GOOD_END] = batch.base + batch.edges[i + 1]
+            state[State.GOOD_COMMANDS] = state[State.COMMANDS]
         if note:
             notes[noted] = i
             noted += 1

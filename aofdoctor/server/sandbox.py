@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from aofdoctor.errors import SandboxError
+from aofdoctor.server.lines import nearest
 from aofdoctor.server.resp import Client, Reply, ReplyError
 
 # What could leave the sandbox, or stop it.
@@ -43,7 +44,8 @@ class Binary:
 
     @property
     def line(self) -> str:
-        return f"{self.product}-{self.version[0]}.{self.version[1]}"
+        """The server line that its verdicts are asked of."""
+        return nearest(self.product, *self.version[:2])
 
 
 def identify(path: Path) -> Binary | None:

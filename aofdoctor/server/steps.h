@@ -13,7 +13,8 @@
 
 enum {
     STATE_DB, STATE_TIME, STATE_TX, STATE_TRANSACTIONS, STATE_COMMANDS, STATE_ANNOTATIONS, STATE_COMMAND_END,
-    STATE_GOOD_END, STATE_MULTI_START, STATE_BEFORE_MULTI, STATE_FIRST_TIME, STATE_SIZE
+    STATE_GOOD_END, STATE_MULTI_START, STATE_BEFORE_MULTI, STATE_FIRST_TIME, STATE_GOOD_COMMANDS,
+    STATE_SIZE
 };
 
 #define ANNOTATION_MAX 1023  /* the longest line that a server reads in one piece (AOF_ANNOTATION_LINE_MAX_LEN, 7.0) */
@@ -112,7 +113,10 @@ static size_t steps_run(int64_t *state, int64_t base, const uint8_t *data, int64
             state[STATE_COMMANDS]++;
             state[STATE_COMMAND_END] = end;
         }
-        if (state[STATE_TX] <= 0) state[STATE_GOOD_END] = end;
+        if (state[STATE_TX] <= 0) {
+            state[STATE_GOOD_END] = end;
+            state[STATE_GOOD_COMMANDS] = state[STATE_COMMANDS];
+        }
         if (note) notes[noted++] = (uint32_t)i;
     }
     return noted;

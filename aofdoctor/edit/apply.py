@@ -1,0 +1,289 @@
+"""A plan to new files: copied beside their place, on disk, read again, and only then named.
+
+Interrupted or killed at any point, nothing stands under the final name and the
+source is as it was.
+"""
+
+import os
+import shlex
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+import aofdoctor
+from aofdoctor import text
+from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.manifest import Entry, encode_name
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch
+from aofdoctor.edit.files import (
+    copy_span, demand_free_name, demand_space, fingerprint, json_bytes, publish_directory, publish_file, scratch,
+    write_all, write_durably,
+)  # fmt: skip
+from aofdoctor.edit.plan import Drop, Plan, kept_spans
+from aofdoctor.errors import Refused, SourceChanged
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import State
+from aofdoctor.server.steps import Steps
+from aofdoctor.source import FileSource, pread
+from aofdoctor.span import Span
+
+_COMPARE = 1 << 20
+
+Progress = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What was done; `warnings` are sentences that the user has to read."""
+
+    output: Path
+    path: Path
+    lost: Path | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def write_copy(plan: Plan, output: Path, progress: Progress | None = None) -> Receipt:
+    """Carry out a plan into a new file (a single AOF) or directory (a multi part one)."""
+    job = _Job(plan, output, progress)
+    demand_free_name(output)
+    receipt_path = output.with_name(output.name + ".receipt.json")
+    lost_path = output.with_name(output.name + ".lost") if plan.keep_lost and plan.dropped_bytes else None
+    for path in (receipt_path, lost_path):
+        if path:
+            demand_free_name(path)
+    demand_space(output.absolute().parent, plan.size if lost_path else plan.size - plan.dropped_bytes)
+    with scratch(output) as folder:
+        made = job.make(folder)
+        lost = job.make_lost(folder) if lost_path else None
+        job.check(made)
+        if lost_path and lost:
+            publish_directory(lost, lost_path)
+        publish_directory(made, output) if made.is_dir() else publish_file(made, output)
+    receipt = Receipt(output, receipt_path, lost_path, job.warnings)
+    write_durably(receipt_path, json_bytes(_receipt_json(plan, receipt)))
+    return receipt
+
+
+class _Job:
+    def __init__(self, plan: Plan, output: Path, progress: Progress | None) -> None:
+        self.plan, self.output, self.progress = plan, output, progress
+        self.warnings: list[str] = []
+        self.copied = 0
+
+    # -- making --
+
+    def make(self, folder: Path) -> Path:
+        """The new AOF inside a scratch directory: a file, or a directory."""
+        aof = self.plan.aof
+        if aof.layout != "multi-part":
+            made = folder / "aof"
+            self._write_parts({0: made})
+            return made
+        made = folder / "set"
+        made.mkdir(mode=0o700)
+        self._write_parts({i: made / part.name for i, part in enumerate(aof.parts)
+                           if part.exists and i not in self.plan.lost_parts})  # fmt: skip
+        assert aof.manifest_path is not None and aof.directory is not None
+        manifest = made / aof.manifest_path.name
+        fd = _create(manifest)
+        try:
+            write_all(fd, b"".join(self._manifest_lines()))
+            self._keep_owner(fd, os.stat(aof.manifest_path), manifest)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        self._keep_directory(made, os.stat(aof.directory))
+        return made
+
+    def make_lost(self, folder: Path) -> Path:
+        """What goes, as files of its own, with a map."""
+        made = folder / "lost"
+        made.mkdir(mode=0o700)
+        entries = []
+        for drop in self.plan.drops():
+            part = self.plan.aof.parts[drop.part]
+            whole = drop.part in self.plan.lost_parts
+            name = part.name if whole else f"{part.name}.from-{drop.span.start}"
+            fd = _create(made / name)
+            try:
+                copy_span(_file(part), drop.span, fd)
+                self._keep_owner(fd, _file(part).stat, made / name)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            entries.append({"file": name, "part": part.name, "start": drop.span.start,
+                            "end": drop.span.end, "commands": drop.commands, "reason": drop.reason})  # fmt: skip
+        write_durably(made / "map.json", json_bytes({"source": self.plan.aof.path, "lost": entries}))
+        return made
+
+    def _write_parts(self, targets: dict[int, Path]) -> None:
+        """Copy what stays of each part; a part with no drop is copied whole."""
+        groups = groupby(self.plan.drops(), key=lambda drop: drop.part)
+        pending = next(groups, None)
+        for index, target in targets.items():
+            while pending and pending[0] < index:
+                pending = next(groups, None)
+            mine: Iterator[Drop] = iter(())
+            if pending and pending[0] == index:
+                mine = pending[1]
+            self._write_part(self.plan.aof.parts[index], index, mine, target)
+
+    def _write_part(self, part: Part, index: int, drops: Iterator[Drop], target: Path) -> None:
+        source = _file(part)
+        fd = _create(target)
+        try:
+            for span in kept_spans(drops, index, source.size):
+                copy_span(source, span, fd)
+                self.copied += span.size
+                if self.progress:
+                    self.progress(self.copied)
+            self._keep_owner(fd, source.stat, target)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _manifest_lines(self) -> Iterator[bytes]:
+        """The source's own lines of the parts that stay; of a changed part without its endoffset."""
+        aof = self.plan.aof
+        assert aof.manifest is not None
+        changed = {aof.parts[i].name for i in self.plan.changed_parts}
+        kept = [part.name for i, part in enumerate(aof.parts) if part.exists and i not in self.plan.lost_parts]
+        for entry in aof.manifest.load_order:
+            name = os.fsdecode(entry.name)
+            if name in kept:
+                yield _line_without_end(entry) if name in changed else entry.raw
+
+    def _keep_owner(self, fd: int, status: os.stat_result, path: Path) -> None:
+        try:
+            os.fchown(fd, status.st_uid, status.st_gid)
+        except PermissionError:
+            self._tell_owner(status)
+        os.fchmod(fd, stat.S_IMODE(status.st_mode))
+
+    def _keep_directory(self, folder: Path, status: os.stat_result) -> None:
+        try:
+            os.chown(folder, status.st_uid, status.st_gid)
+        except PermissionError:
+            self._tell_owner(status)
+        os.chmod(folder, stat.S_IMODE(status.st_mode) | 0o700)
+
+    def _tell_owner(self, status: os.stat_result) -> None:
+        line = f"chown -R {status.st_uid}:{status.st_gid} {shlex.quote(str(self.output))}"
+        warning = f"the owner could not be kept, and a server that cannot open its file does not start: {line}"
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+    # -- reading again --
+
+    def check(self, made: Path) -> None:
+        """The output holds exactly what the plan keeps, byte for byte, and as many commands as it says."""
+        plan, commands = self.plan, 0
+        groups = {}
+        for index, part in enumerate(plan.aof.parts):
+            if part.exists and index not in plan.lost_parts:
+                groups[index] = made / part.name if made.is_dir() else made
+        drops = groupby(plan.drops(), key=lambda drop: drop.part)
+        pending = next(drops, None)
+        for index, path in groups.items():
+            while pending and pending[0] < index:
+                pending = next(drops, None)
+            mine = pending[1] if pending and pending[0] == index else iter(())
+            written = FileSource(path)
+            try:
+                _demand_same(_file(plan.aof.parts[index]), kept_spans(mine, index, _file(plan.aof.parts[index]).size), written)
+                commands += _commands_in(written)
+            finally:
+                written.close()
+        expected = plan.commands - plan.dropped_commands
+        if commands != expected and not plan.damaged:
+            raise Refused(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
+        for part in plan.aof.present:
+            self._demand_unchanged(_file(part))
+
+    def _demand_unchanged(self, source: FileSource) -> None:
+        now = os.fstat(source.fd)
+        if now.st_size < source.size:
+            raise SourceChanged(f"{text.name(source.path)} shrank while it was copied: the copy is not kept")
+        if now.st_size > source.size:
+            grown = now.st_size - source.size
+            self.warnings.append(
+                f"{text.name(source.path)} has grown by {text.size(grown)} since it was opened: they are not in the copy"
+            )
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def _file(part: Part) -> FileSource:
+    if not isinstance(part.source, FileSource):
+        raise Refused("only files can be edited, not a pipe", "save it to a file first")
+    return part.source
+
+
+def _line_without_end(entry: Entry) -> bytes:
+    """A manifest line without its endoffset, which told of the bytes as they were."""
+    kind = {"base": b"b", "incr": b"i", "history": b"h"}[entry.type]
+    extra = b"".join(b" %b %b" % pair for pair in entry.extra if pair[0].lower() != b"endoffset")
+    return b"file %b seq %d type %b%b\n" % (encode_name(entry.name), entry.seq, kind, extra)
+
+
+def _demand_same(source: FileSource, spans: Iterator[Span], written: FileSource) -> None:
+    at = 0
+    for span in spans:
+        for start in range(span.start, span.end, _COMPARE):
+            size = min(_COMPARE, span.end - start)
+            if pread(source, size, start) != pread(written, size, at):
+                raise Refused(f"the copy differs from {text.name(source.path)} near {start}: it is not kept")
+            at += size
+    if at != written.size:
+        raise Refused(f"the copy has {written.size:,} bytes, not {at:,}: it is not kept")
+
+
+def _commands_in(source: FileSource) -> int:
+    steps = Steps()
+    for tile in read(source, table().words):
+        if isinstance(tile, Batch):
+            steps.run(tile)
+    return steps.state[State.COMMANDS]
+
+
+def _receipt_json(plan: Plan, receipt: Receipt) -> dict[str, object]:
+    outputs = [receipt.output] if receipt.output.is_file() else sorted(receipt.output.iterdir())
+    return {
+        "aofdoctor": aofdoctor.__version__, "verb": plan.verb, "kind": "copy",
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source": [fingerprint(part.path).as_json() for part in plan.aof.present if part.path],
+        "output": [fingerprint(path).as_json() for path in outputs],
+        "lost": str(receipt.lost) if receipt.lost else None,
+        "commands": {"before": plan.commands, "after": plan.commands - plan.dropped_commands,
+                     "dropped": plan.dropped_commands, "added": 0},
+        "bytes": {"before": plan.size, "after": plan.size - plan.dropped_bytes, "dropped": plan.dropped_bytes, "added": 0},
+        "dropped": drops_json(plan), "dropped_listed": len(plan.shown), "dropped_ranges": plan.count,
+    }  # fmt: skip
+
+
+def drops_json(plan: Plan) -> list[dict[str, object]]:
+    """The drops that a plan keeps for show."""
+    parts: list[Part] = plan.aof.parts
+    return [{"part": parts[d.part].name, "start": d.span.start, "end": d.span.end, "commands": d.commands,
+             "reason": d.reason} for d in plan.shown]  # fmt: skip
+
+
+def swap_in(aof: AOF, output: Path) -> list[str]:
+    """The exact steps that put an output in the source's place, as lines."""
+    where = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
+    place, new = shlex.quote(str(where)), shlex.quote(str(output))
+    return [
+        "stop the server:   redis-cli SHUTDOWN NOSAVE   (and keep its supervisor from starting it)",
+        f"keep the old one:  mv {place} {place}.before-aofdoctor",
+        f"put this in place: mv {new} {place}",
+        f"check it there:    aofdoctor check {place}",
+        "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF",
+    ]
+
+

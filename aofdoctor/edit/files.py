@@ -1,0 +1,187 @@
+"""Writing so that an interruption leaves either nothing or the whole: the primitives.
+
+One of the few places that touch the file system.  Nothing here knows what it
+writes.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aofdoctor import text
+from aofdoctor.errors import Refused
+from aofdoctor.source import FileSource
+from aofdoctor.span import Span
+
+_PIECE = 1 << 20
+_RANGE = 1 << 30
+_NO_COPY_RANGE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY)
+
+
+def sync_directory(folder: Path) -> None:
+    """Make names in a directory durable."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def copy_span(source: FileSource, span: Span, target: int) -> None:
+    """Append bytes of a source to a file; by the kernel alone where it can, which may share the blocks."""
+    at = span.start
+    while at < span.end:
+        done = _copy_range(source.fd, target, at, min(_RANGE, span.end - at))
+        if not done:
+            break
+        at += done
+    buffer = memoryview(bytearray(_PIECE))
+    while at < span.end:
+        got = source.readinto(buffer[: min(_PIECE, span.end - at)], at)
+        if not got:
+            raise EOFError(f"{source.path} ends at {at}, before {span.end}")
+        write_all(target, buffer[:got])
+        at += got
+
+
+def _copy_range(source: int, target: int, at: int, size: int) -> int:
+    if not hasattr(os, "copy_file_range") or size < 1 << 16:
+        return 0
+    try:
+        return os.copy_file_range(source, target, size, offset_src=at)
+    except OSError as problem:
+        if problem.errno in _NO_COPY_RANGE:
+            return 0
+        raise
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def write_all_at(fd: int, data: bytes, offset: int) -> None:
+    """Write every byte at an offset."""
+    view = memoryview(data)
+    while view:
+        put = os.pwrite(fd, view, offset)
+        view, offset = view[put:], offset + put
+
+
+def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """A new file with this content: whole and on disk under its name, or not there at all.
+
+    Raises FileExistsError if the name is taken.
+    """
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        publish_file(temp, path)
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def json_bytes(value: Any) -> bytes:
+    return json.dumps(value, indent=1).encode() + b"\n"
+
+
+def publish_file(temp: Path, path: Path) -> None:
+    """Give a finished file its name, which must not be taken, and make that durable."""
+    try:
+        os.link(temp, path)
+        temp.unlink()
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here: the check and the rename are two steps
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.rename(temp, path)
+    sync_directory(path.parent)
+
+
+def publish_directory(temp: Path, path: Path) -> None:
+    """Give a finished directory its name, which must not be taken but by an empty directory."""
+    for folder, _, _ in os.walk(temp):
+        sync_directory(Path(folder))
+    os.rename(temp, path)
+    sync_directory(path.parent)
+
+
+@contextmanager
+def scratch(beside: Path) -> Iterator[Path]:
+    """A fresh directory beside a path, on the same file system; it and what is left in it is removed."""
+    folder = beside.with_name(f".{beside.name}.{secrets.token_hex(4)}.tmp")
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def demand_free_name(path: Path) -> None:
+    """Raise Refused if an output's name is taken; an empty directory is not in the way."""
+    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+        return
+    if os.path.lexists(path):
+        raise Refused(f"{text.name(str(path))} exists", "name a new file or directory: nothing is written over")
+    if not path.absolute().parent.is_dir():
+        raise Refused(f"{text.name(str(path.absolute().parent))} is not a directory")
+
+
+def demand_space(folder: Path, size: int) -> None:
+    """Raise Refused if a file system has no room for so many bytes."""
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    if free < size:
+        raise Refused(
+            f"{text.size(size)} are needed in {text.name(str(folder))}, {text.size(free)} are free",
+            "write to another file system, or strip a flush with --in-place, which needs no room",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells one file, at one time, from another: identity, size, times, and both ends."""
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    head: str
+    tail: str
+
+    END = 1 << 16
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "path": self.path, "device": self.device, "inode": self.inode, "size": self.size,
+            "mtime_ns": self.mtime_ns, "sha256_first_64k": self.head, "sha256_last_64k": self.tail,
+        }  # fmt: skip
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """The fingerprint of a file as it is now."""
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        head = os.pread(file.fileno(), Fingerprint.END, 0)
+        tail = os.pread(file.fileno(), Fingerprint.END, max(0, status.st_size - Fingerprint.END))
+    return Fingerprint(
+        str(path.absolute()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
+        hashlib.sha256(head).hexdigest(), hashlib.sha256(tail).hexdigest(),
+    )  # fmt: skip

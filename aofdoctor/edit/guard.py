@@ -1,0 +1,147 @@
+"""Is anybody using this file?  Held, free, or cannot tell.
+
+Two witnesses: /proc, which names the holders that it sees, and a write lease,
+which the kernel grants only where nobody else has the file open, seen or not.
+On a network file system neither knows about other machines.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from aofdoctor import text
+from aofdoctor.errors import Refused
+
+_SHARED = ("nfs", "cifs", "smb", "ceph", "gluster", "lustre", "9p", "fuse", "afs", "gfs", "ocfs", "virtiofs")
+_FRESH = 600  # seconds since a rewrite's temp file was last written
+_HINT = (
+    "stop the server without a save (redis-cli SHUTDOWN NOSAVE) and keep its supervisor from starting it, "
+    "or work on a copy with -o; --force-in-use overrides this"
+)
+
+
+class Use(StrEnum):
+    HELD = "held"
+    FREE = "free"
+    CANNOT_TELL = "cannot tell"
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """What the witnesses say; `who` in words."""
+
+    use: Use
+    who: str = ""
+
+
+def in_use(path: Path) -> InUse:
+    """Whether another process has a file open; our own descriptors must be closed."""
+    holders = list(_holders(path))
+    if holders:
+        return InUse(Use.HELD, f"held open by {', '.join(holders)}")
+    if _shared(path):
+        return InUse(Use.CANNOT_TELL, "it is on a network or shared file system, where another machine may hold it")
+    leased = _try_lease(path)
+    if leased is None:
+        return InUse(Use.CANNOT_TELL, "processes of other users or containers are not seen from here")
+    if not leased:
+        return InUse(Use.HELD, "held open by a process that is not seen from here (another user or container)")
+    return InUse(Use.FREE)
+
+
+@contextmanager
+def held_alone(path: Path, force: bool) -> Iterator[None]:
+    """Refuse a file that is, or may be, in use; while inside, whoever opens it waits (where leases are granted)."""
+    found = in_use(path)
+    if found.use is not Use.FREE and not force:
+        raise Refused(f"{text.name(str(path))} may not be edited in place: {found.who}", _HINT)
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN) if hasattr(signal, "SIGIO") else None
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _lease(fd)
+        yield
+    finally:
+        os.close(fd)
+        if before is not None:
+            signal.signal(signal.SIGIO, before)
+
+
+def demand_no_rewrite(folder: Path) -> None:
+    """Refuse a directory in which a rewrite was at work minutes ago."""
+    for entry in folder.glob("temp-rewriteaof*"):
+        age = time.time() - entry.stat().st_mtime
+        if age < _FRESH:
+            raise Refused(
+                f"{text.name(entry.name)} was written {age:.0f} seconds ago: a rewrite is at work, and would replace this file",
+                _HINT,
+            )
+
+
+def _holders(path: Path) -> Iterator[str]:
+    """The processes that /proc shows to have a file open."""
+    status = os.stat(path)
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            descriptors = list((process / "fd").iterdir())
+        except OSError:
+            continue
+        if any(_is(descriptor, status) for descriptor in descriptors):
+            yield f"{_name(process)} (pid {process.name})"
+
+
+def _is(descriptor: Path, status: os.stat_result) -> bool:
+    try:
+        other = os.stat(descriptor)
+    except OSError:
+        return False
+    return (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino)
+
+
+def _name(process: Path) -> str:
+    try:
+        return text.escaped((process / "comm").read_bytes().strip())
+    except OSError:
+        return "a process"
+
+
+def _try_lease(path: Path) -> bool | None:
+    """True if nobody else has it open, False if somebody has, None if the kernel does not say."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _lease(fd)
+    finally:
+        os.close(fd)
+
+
+def _lease(fd: int) -> bool | None:
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return None
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError as problem:
+        return False if problem.errno in (errno.EAGAIN, errno.EBUSY) else None
+    return True
+
+
+def _shared(path: Path) -> bool:
+    """True if /proc/mounts has the file on a file system that other machines can reach."""
+    where, best, kind = os.path.realpath(path), "", ""
+    try:
+        mounts = Path("/proc/mounts").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return False
+    for line in mounts.splitlines():
+        _, place, fstype, *_ = line.split(" ")
+        place = place.replace("\\040", " ")
+        if (where == place or where.startswith(place.rstrip("/") + "/")) and len(place) >= len(best):
+            best, kind = place, fstype
+    return kind.startswith(_SHARED)

@@ -1,0 +1,81 @@
+"""What repair keeps: everything before the first damage, whole transactions, in whichever part it is."""
+
+from collections.abc import Iterator
+
+from aofdoctor import text
+from aofdoctor.analysis.report import Report
+from aofdoctor.damage import MEANING, Kind
+from aofdoctor.edit.plan import Drop, Plan
+from aofdoctor.errors import Refused
+from aofdoctor.span import Span
+
+
+def plan_repair(report: Report) -> Plan:
+    """Cut before the first damage; what follows goes, later parts included.
+
+    Raises Refused where a cut cannot help: a damaged RDB, a ruined manifest.
+    """
+    _demand_repairable(report)
+    place = _first_damage(report)
+    plan = Plan(report.aof, "repair", lambda: _drops(report, place), report.commands, report.size, keep_lost=True)
+    if place is not None:
+        later = range(place + 1, len(report.parts))
+        plan.lost_parts = frozenset(later)
+        plan.notes += _notes(report, place)
+    return plan.add_up()
+
+
+def _first_damage(report: Report) -> int | None:
+    """The first part, in load order, that is damaged or missing."""
+    for place, part in enumerate(report.parts):
+        if part.damage or not part.part.exists:
+            return place
+    return None
+
+
+def _drops(report: Report, place: int | None) -> Iterator[Drop]:
+    if place is None:
+        return
+    part = report.parts[place]
+    if part.part.exists and part.ok_up_to < part.size:
+        gone = part.commands - part.ok_commands
+        yield Drop(place, Span(part.ok_up_to, part.size), gone, part.damage[0].kind.value)
+    for later, after in enumerate(report.parts[place + 1 :], place + 1):
+        if after.size:
+            yield Drop(later, Span(0, after.size), after.commands, "after the damage")
+
+
+def _notes(report: Report, place: int) -> list[str]:
+    part = report.parts[place]
+    if not part.part.exists:
+        first = f"{text.name(part.part.name)} is missing"
+    else:
+        damage = part.damage[0]
+        first = f"{text.name(part.part.name)}: {MEANING[damage.kind]} at {text.place(damage.span.start)}"
+    notes = [f"the first damage: {first}"]
+    intact = sum(p.commands for p in report.parts[place:]) - part.ok_commands
+    if intact:
+        notes.append(f"{text.count(intact, 'whole command')} stand after it: what a salvage could keep of what goes")
+    if any(d.kind is Kind.IN_FLIGHT for d in part.damage):
+        notes.append("a server is still writing this file: stop it first")
+    return notes
+
+
+def _demand_repairable(report: Report) -> None:
+    aof = report.aof
+    for part in report.parts:
+        rdb = part.preamble
+        if rdb and (not rdb.complete or rdb.checksum == "bad"):
+            raise Refused(
+                f"the RDB at the head of {text.name(part.part.name)} is damaged ({rdb.note}): cutting behind it would not help, "
+                "and cutting it away would lose every key in it",
+                "keep the file; look for a replica, a backup or dump.rdb to take the base from",
+            )
+    if aof.layout == "multi-part" and (aof.manifest is None or aof.manifest.problems):
+        why = "is missing" if aof.manifest is None else f"is damaged ({aof.manifest.problems[0].message})"
+        raise Refused(
+            f"the manifest of {text.name(aof.path)} {why}: which files belong to the set is not certain",
+            "write the manifest by hand (one line a file: file NAME seq N type b|i), then run repair again",
+        )
+    if not aof.present:
+        raise Refused(f"no part of {text.name(aof.path)} is there")

@@ -1,0 +1,150 @@
+"""Dropping commands so that the others keep their database and their transaction.
+
+SELECT is never dropped: a later write would move to another database.  MULTI
+and EXEC go only when nothing but SELECT is left between them; a SELECT in
+there stays, outside of a transaction.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from aofdoctor.analysis.flush import STRUCTURE
+from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.reader import read, read_batches
+from aofdoctor.aof.record import ANNOTATION, Batch
+from aofdoctor.damage import Damage
+from aofdoctor.edit.plan import Drop
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import State
+from aofdoctor.server.steps import Steps
+from aofdoctor.source import Source
+from aofdoctor.span import Span
+
+# (place in load order, batch, steps after it, commands before it) -> the indexes to drop, in order
+Chooser = Callable[[int, Batch, Steps, int], list[int]]
+
+EMPTIED = "transaction left empty"
+
+
+def structure_ids() -> frozenset[int]:
+    """SELECT, MULTI and EXEC, which an edit never selects."""
+    return table().ids(STRUCTURE)
+
+
+def drops(aof: AOF, choose: Chooser, reason: str) -> Iterator[Drop]:
+    """The drops that `choose` asks for, and the MULTI and EXEC that they leave useless."""
+    before = 0
+    for index, part in enumerate(aof.parts):
+        if part.source is None:
+            continue
+        walk = _Walk(index, part.source, choose, reason)
+        yield from walk.run(before)
+        before += walk.steps.state[State.COMMANDS]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A transaction that something was dropped from and that has not ended; `drops` wait for its end."""
+
+    tx: int
+    drops: list[Drop] = field(default_factory=list)
+
+
+class _Walk:
+    def __init__(self, index: int, source: Source, choose: Chooser, reason: str) -> None:
+        self.index, self.source, self.choose, self.reason = index, source, choose, reason
+        self.steps = Steps(columns=True)
+        self.structure = structure_ids()
+        self.open: _Open | None = None
+        self.settled = -1  # the transaction that is known to keep something
+        words = table().words.ids
+        self.multi, self.exec = words[b"multi"], words[b"exec"]
+
+    def run(self, before: int) -> Iterator[Drop]:
+        for tile in read(self.source, table().words):
+            if isinstance(tile, Batch):
+                commands = before + self.steps.state[State.COMMANDS]
+                start = self.steps.state[State.MULTI_START]
+                self.steps.run(tile)
+                chosen = self.choose(self.index, tile, self.steps, commands)
+                if chosen or self.open:
+                    yield from self._batch(tile, chosen, start)
+            elif isinstance(tile, Damage):
+                yield from self._release()
+                self.steps.lost()
+            else:
+                self.steps.preamble(tile.span.end)
+        yield from self._release()
+
+    def _batch(self, batch: Batch, chosen: list[int], multi_start: int) -> Iterator[Drop]:
+        """`multi_start` is where the transaction that reaches into the batch begins."""
+        tx, done = self.steps.tx, 0
+        if self.open:
+            done = self._run_of(tx, 0, batch.count, self.open.tx)
+            yield from self._transaction(batch, chosen, 0, done, multi_start) if done else self._release()
+        for i in chosen:
+            if i < done:
+                continue
+            if tx[i] <= 0 or tx[i] == self.settled:
+                yield self._drop(batch, i, self.reason)
+                continue
+            first = i
+            while first > done and tx[first - 1] == tx[i]:
+                first -= 1
+            done = self._run_of(tx, i, batch.count, tx[i])
+            yield from self._transaction(batch, chosen, first, done, multi_start)
+
+    def _run_of(self, tx: "array[int]", i: int, count: int, number: int) -> int:
+        while i < count and tx[i] == number:
+            i += 1
+        return i
+
+    def _transaction(self, batch: Batch, chosen: list[int], first: int, end: int, multi_start: int) -> Iterator[Drop]:
+        """The records [first, end) of a batch are of one transaction, which something is dropped from."""
+        if self.open is None:
+            self.open = _Open(self.steps.tx[first])
+            if batch.ids[first] != self.multi:
+                span = Span(multi_start, batch.base + batch.edges[first])
+                if self._keeps_before(span):
+                    self.settled = self.open.tx
+                else:
+                    self.open.drops.append(self._first_record(multi_start))
+        wanted = set(chosen)
+        ended = end > first and batch.ids[end - 1] == self.exec
+        for i in range(first, end):
+            if i in wanted:
+                self.open.drops.append(self._drop(batch, i, self.reason))
+            elif batch.ids[i] == self.multi and not self.open.drops:
+                self.open.drops.append(self._drop(batch, i, EMPTIED))
+            elif batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
+                self.settled = self.open.tx
+        if ended and self.settled != self.open.tx:
+            self.open.drops.append(self._drop(batch, end - 1, EMPTIED))
+            yield from self.open.drops
+            self.open = None
+        elif ended or self.settled == self.open.tx:
+            yield from self._release()
+
+    def _release(self) -> Iterator[Drop]:
+        """What was dropped goes, the MULTI stays."""
+        if self.open:
+            yield from (drop for drop in self.open.drops if drop.reason != EMPTIED)
+            self.open = None
+
+    def _keeps_before(self, span: Span) -> bool:
+        """True if a command stands in the transaction's part before this batch: nothing there was dropped."""
+        for batch in read_batches(self.source, table().words, span.start):
+            for i in range(batch.count):
+                if batch.record(i).start >= span.end:
+                    return False
+                if batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
+                    return True
+        return False
+
+    def _first_record(self, start: int) -> Drop:
+        batch = next(read_batches(self.source, table().words, start))
+        return self._drop(batch, 0, EMPTIED)
+
+    def _drop(self, batch: Batch, i: int, reason: str) -> Drop:
+        return Drop(self.index, batch.record(i), int(batch.ids[i] != ANNOTATION), reason)

@@ -1,0 +1,101 @@
+"""Taking an in-place edit back: byte for byte, and only on the file that the receipt is of."""
+
+import base64
+import binascii
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aofdoctor import text
+from aofdoctor.edit.files import sync_directory
+from aofdoctor.edit.guard import held_alone
+from aofdoctor.edit.inplace import Overwrite, neighbourhood, put
+from aofdoctor.errors import Refused, SourceChanged
+
+_RECEIPT_MAX = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    size: int
+    mtime_ns: int
+    edits: tuple[Overwrite, ...]
+    around: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What was taken back: files, bytes, and the receipt under its new name."""
+
+    files: tuple[Path, ...]
+    bytes: int
+    receipt: Path
+
+
+def undo(receipt: Path, force: bool = False) -> Undone:
+    """Put the old bytes of a receipt back.
+
+    Also takes back an edit that was interrupted.  Raises SourceChanged where a
+    file is not the one that was edited, Refused where it is in use.
+    """
+    files = _read(receipt)
+    for file in files:
+        _demand_same(file)
+    for file in files:
+        with held_alone(file.path, force):
+            put(file.path, [(edit.start, edit.old) for edit in file.edits])
+            if os.stat(file.path).st_size == file.size:
+                os.utime(file.path, ns=(os.stat(file.path).st_atime_ns, file.mtime_ns))
+    done = receipt.with_name(receipt.name + ".undone")
+    os.rename(receipt, done)
+    sync_directory(receipt.parent)
+    return Undone(tuple(file.path for file in files), sum(len(e.old) for f in files for e in f.edits), done)
+
+
+def _read(receipt: Path) -> list[_File]:
+    if receipt.stat().st_size > _RECEIPT_MAX:
+        raise Refused(f"{text.name(str(receipt))} is not a receipt of aofdoctor: it is too large")
+    try:
+        data = json.loads(receipt.read_bytes())
+        if data["kind"] == "in-place":
+            return [_file(receipt, entry) for entry in data["files"]]
+        kind = data["kind"]
+    except (ValueError, KeyError, TypeError, binascii.Error, RecursionError) as problem:
+        raise Refused(f"{text.name(str(receipt))} is not a receipt of aofdoctor: {text.name(str(problem))}") from None
+    raise Refused(
+        f"{text.name(str(receipt))} is the receipt of a {text.name(str(kind))}: the source was never changed",
+        "to take it back, remove the copy",
+    )
+
+
+def _file(receipt: Path, entry: dict[str, Any]) -> _File:
+    known = Path(entry["file"]["path"])
+    beside = receipt.absolute().parent / known.name
+    edits = tuple(
+        Overwrite(int(e["start"]), base64.b64decode(e["old"], validate=True), base64.b64decode(e["new"], validate=True))
+        for e in entry["edits"]
+    )
+    around = tuple(str(e["around"]) for e in entry["edits"])
+    return _File(beside if beside.exists() else known, int(entry["file"]["size"]), int(entry["file"]["mtime_ns"]), edits, around)
+
+
+def _demand_same(file: _File) -> None:
+    """The file still holds, at every place, what was written or what was before, and the same bytes around it."""
+    fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_size < file.size:
+            raise SourceChanged(f"{text.name(str(file.path))} is smaller than it was when it was edited")
+        spans = [edit.span for edit in file.edits]
+        for n, (edit, around) in enumerate(zip(file.edits, file.around, strict=True)):
+            same = os.pread(fd, len(edit.old), edit.start) in (edit.old, edit.new)
+            nearby = spans[max(0, n - 300) : n + 300]
+            if not same or neighbourhood(fd, edit.span, nearby, file.size) != around:
+                raise SourceChanged(
+                    f"{text.name(str(file.path))} is not what it was when it was edited, near {edit.start}",
+                    "has it been rewritten or edited since?",
+                )
+    finally:
+        os.close(fd)
