@@ -12,7 +12,9 @@ import re
 
 
 def translate(pattern: bytes) -> "re.Pattern[bytes]":
-    """A regular expression that fully matches exactly what the pattern matches."""
+    """A regular expression whose match() succeeds on exactly what the pattern matches."""
+    if len(pattern) > 1 and not pattern.strip(b"*"):
+        return re.compile(b".", re.DOTALL)  # several stars match no empty key, though one does
     runs = _runs(pattern)
     if len(runs) == 1:
         return re.compile(runs[0] + rb"\Z", re.DOTALL)

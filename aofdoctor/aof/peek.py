@@ -35,7 +35,7 @@ class Look:
     """`end` is the byte after the record or, where it is not whole, the first that is wrong or missing.
 
     `argc` and `name` (lower case, cut to NAME_MAX + 1 bytes) are 0 and empty
-    where they were not reached; `claimed` is the length that a payload past the
+    where they were not reached, as is `second`, the second argument; `claimed` is the length that a payload past the
     end of the file claims.
     """
 
@@ -44,6 +44,7 @@ class Look:
     argc: int = 0
     name: bytes = b""
     claimed: int = 0
+    second: bytes = b""
 
     @property
     def whole(self) -> bool:
@@ -112,7 +113,8 @@ def examine(peek: Peek, offset: int, most_args: int = ARGC_MAX) -> Look:
 
 
 def _arguments(peek: Peek, offset: int, argc: int) -> Look:
-    name, left = _name(peek, offset), argc
+    (name, after), left = _name(peek, offset), argc
+    second = _name(peek, after)[0] if argc > 1 and after else b""
     while left:
         start, end = peek.at(offset, HEADER_MAX)
         done, after = skip_args(peek.buffer, start, end, left)
@@ -129,13 +131,16 @@ def _arguments(peek: Peek, offset: int, argc: int) -> Look:
         if peek.bytes(payload_end, 2) != b"\r\n":
             return Look(Why.CRLF, payload_end, argc, name)
         offset, left = payload_end + 2, left - 1
-    return Look(Why.WHOLE, offset, argc, name)
+    return Look(Why.WHOLE, offset, argc, name, second=second)
 
 
-def _name(peek: Peek, offset: int) -> bytes:
+def _name(peek: Peek, offset: int) -> tuple[bytes, int]:
+    """(the argument at `offset`, if it is short enough for a name; where the next one stands, 0 if unknown)."""
     line = peek.bytes(offset, HEADER_MAX + NAME_MAX + 1)
     why, size, length = _header(line[:HEADER_MAX], b"$")
-    return line[size : size + min(length, NAME_MAX + 1)].lower() if why is Why.WHOLE else b""
+    if why is not Why.WHOLE:
+        return b"", 0
+    return line[size : size + min(length, NAME_MAX + 1)].lower(), offset + size + length + 2 if length <= NAME_MAX else 0
 
 
 def _header(line: bytes, mark: bytes) -> tuple[Why, int, int]:
@@ -172,5 +177,8 @@ def _annotation(peek: Peek, offset: int) -> Look:
 
 
 def identity(look: Look, ids: dict[bytes, int]) -> int:
-    """The command id of a whole record."""
-    return ANNOTATION if look.annotation else ids.get(look.name, 0)
+    """The command id of a whole record; its subcommand's where it has one."""
+    if look.annotation:
+        return ANNOTATION
+    number = ids.get(look.name, 0) if b"|" not in look.name else 0
+    return ids.get(look.name + b"|" + look.second, number) if number else number

@@ -105,17 +105,17 @@ class _Walk:
         if self.open is None:
             self.open = _Open(self.steps.tx[first])
             if batch.ids[first] != self.multi:
-                span = Span(multi_start, batch.base + batch.edges[first])
-                if self._keeps_before(span):
+                multis = self._multis_before(Span(multi_start, batch.base + batch.edges[first]))
+                if multis is None:
                     self.settled = self.open.tx
                 else:
-                    self.open.drops.append(self._first_record(multi_start))
+                    self.open.drops += multis
         wanted = set(chosen)
         ended = end > first and batch.ids[end - 1] == self.exec
         for i in range(first, end):
             if i in wanted:
                 self.open.drops.append(self._drop(batch, i, self.reason))
-            elif batch.ids[i] == self.multi and not self.open.drops:
+            elif batch.ids[i] == self.multi:  # a nested one too: alone, it would open a transaction
                 self.open.drops.append(self._drop(batch, i, EMPTIED))
             elif batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
                 self.settled = self.open.tx
@@ -132,19 +132,18 @@ class _Walk:
             yield from (drop for drop in self.open.drops if drop.reason != EMPTIED)
             self.open = None
 
-    def _keeps_before(self, span: Span) -> bool:
-        """True if a command stands in the transaction's part before this batch: nothing there was dropped."""
+    def _multis_before(self, span: Span) -> list[Drop] | None:
+        """The MULTIs of a transaction's part before this batch; None if a command stands there, which stays."""
+        multis = []
         for batch in read_batches(self.source, table().words, span.start):
             for i in range(batch.count):
                 if batch.record(i).start >= span.end:
-                    return False
+                    return multis
                 if batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
-                    return True
-        return False
-
-    def _first_record(self, start: int) -> Drop:
-        batch = next(read_batches(self.source, table().words, start))
-        return self._drop(batch, 0, EMPTIED)
+                    return None
+                if batch.ids[i] == self.multi:
+                    multis.append(self._drop(batch, i, EMPTIED))
+        return multis
 
     def _drop(self, batch: Batch, i: int, reason: str) -> Drop:
         return Drop(self.index, batch.record(i), int(batch.ids[i] != ANNOTATION), reason)

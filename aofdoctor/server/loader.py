@@ -10,6 +10,7 @@ Source: aof.c of the lines named in lines.py; tests/test_corpus.py compares
 every verdict with what real servers did.
 """
 
+import functools
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from aofdoctor.aof.record import ANNOTATION, ARGC_MAX, UNKNOWN, Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.server.commands import Command, arity_fits, table
 from aofdoctor.server.lenient import Outcome, Reading, read_record
-from aofdoctor.server.lines import Line, column
+from aofdoctor.server.lines import LINES, Line, column
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps
 from aofdoctor.source import Source
@@ -243,17 +244,27 @@ _STOPS = {
 
 def _watch(steps: Steps, lines: Sequence[Line]) -> None:
     """Have the steps note what some of these lines would not take."""
+    watched, least, most = _envelope(tuple(line.name for line in lines))
+    steps.least[:], steps.most[:] = least, most
+    steps.watch("loader", watched)
+
+
+@functools.cache
+def _envelope(names: tuple[str, ...]) -> tuple[frozenset[int], "array[int]", "array[int]"]:
+    """(ids to be told of, the least and the most arguments by id) that every one of these lines takes."""
+    lines = [LINES[name] for name in names]
     watched = {UNKNOWN} if lines else set()
     if any(not line.annotations for line in lines):
         watched.add(ANNOTATION)
     columns = [column(line) for line in lines]
+    least, most = array("I", bytes(4 * table().size)), array("I", [ARGC_MAX]) * table().size
     for command in table().commands:
         arity = [command.arity[at] for at in columns]
         if any(n == 0 for n in arity) or any(_is_container(command, line) for line in lines):
             watched.add(command.id)
-        steps.least[command.id] = max((abs(n) for n in arity), default=0)
-        steps.most[command.id] = min((n for n in arity if n > 0), default=ARGC_MAX)
-    steps.watch("loader", watched)
+        least[command.id] = max((abs(n) for n in arity), default=0)
+        most[command.id] = min((n for n in arity if n > 0), default=ARGC_MAX)
+    return frozenset(watched), least, most
 
 
 def _is_container(command: Command, line: Line) -> bool:
@@ -261,14 +272,10 @@ def _is_container(command: Command, line: Line) -> bool:
     return line.multi_part and command.name in _containers(line.commands)
 
 
+@functools.cache
 def _containers(commands: str) -> frozenset[str]:
     at = table().lines.index(commands)
-    if commands not in _CONTAINERS:
-        _CONTAINERS[commands] = frozenset(c.container for c in table().commands if c.container and c.arity[at])
-    return _CONTAINERS[commands]
-
-
-_CONTAINERS: dict[str, frozenset[str]] = {}
+    return frozenset(c.container for c in table().commands if c.container and c.arity[at])
 
 
 def _problem(line: Line, command: Command | None, argc: int, name: bytes) -> tuple[Does, str] | None:

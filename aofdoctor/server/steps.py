@@ -63,10 +63,11 @@ class Steps:
 
     def watch(self, who: str, ids: Iterable[int]) -> None:
         """Ask to be told of every record with one of these ids, instead of those that `who` asked for before."""
+        before = frozenset().union(*self._watched.values())
         self._watched[who] = frozenset(ids)
         noted = frozenset().union(*self._watched.values())
-        for number in range(len(self.act)):
-            self.act[number] = self.act[number] & plain.MASK | (plain.NOTE if number in noted else 0)
+        for number in before ^ noted:
+            self.act[number] ^= plain.NOTE
 
     def run(self, batch: Batch) -> "array[int]":
         """Go over a batch; the indexes of the records that were noted."""

@@ -1,0 +1,217 @@
+"""check: facts, findings, verdicts and status, on what real servers wrote."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aofdoctor.aof.record import encode
+from tests.conftest import STORIES, aofdoctor, told
+
+Story = Callable[[str], Path]
+SET = encode([b"SET", b"a", b"1"])
+
+
+def single(tmp_path: Path, data: bytes, name: str = "appendonly.aof") -> Path:
+    path = tmp_path / name
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_wiped_history_is_sound_and_its_flush_is_a_danger(name: str, story: Story) -> None:
+    result = aofdoctor("check", story(name), "--json")
+    part, start, end = told(name)["flush"]
+    flush = [f for f in result.json["findings"] if f["code"] == "flush"]
+    assert result.status == 0 and result.json["sound"] is True
+    assert [(f["severity"], f["part"], f["start"], f["end"]) for f in flush] == [("danger", part, start, end)]
+    assert "3 commands follow it" in flush[0]["message"]  # SET, SELECT, SET
+    assert result.json["first_aid"][0].startswith("Stop rewrites")
+
+
+def test_the_contract_of_check_json(story: Story) -> None:
+    report = aofdoctor("check", story("wiped-redis-7.0"), "--json").json
+    assert {"path", "layout", "sound", "parts", "verdicts", "findings"} <= report.keys()
+    base, incr = report["parts"]
+    assert {"name", "type", "exists", "size", "commands", "annotations", "preamble", "first_time", "last_time",
+            "ok_up_to", "damage"} <= base.keys()  # fmt: skip
+    assert base["preamble"] == {"magic": "REDIS0010", "start": 0, "end": base["size"], "keys": 21, "checksum": "ok", "complete": True}
+    assert (incr["type"], incr["preamble"], incr["ok_up_to"]) == ("incr", None, incr["size"])
+    assert incr["first_time"] is not None and incr["annotations"] == 1
+    assert [(v["server"], v["load_truncated"], v["outcome"]) for v in report["verdicts"]] == [
+        ("redis-7.0", True, "loads"), ("redis-7.0", False, "loads"), ("valkey-9.1", True, "loads"), ("valkey-9.1", False, "loads"),
+    ]  # fmt: skip
+    assert {"code", "severity", "part", "start", "end", "message", "hint"} <= report["findings"][0].keys()
+
+
+def test_first_aid_comes_first_and_in_order(story: Story) -> None:
+    lines = aofdoctor("check", story("wiped-valkey-9.1")).out.splitlines()
+    steps = ["rewrites", "failover", "replicas", "restarts", "appendonly yes", "SHUTDOWN NOSAVE", "Copy"]
+    assert lines[0].startswith("First aid")
+    assert all(word in line for word, line in zip(steps, lines[1:8], strict=True))
+
+
+def test_without_a_flush_it_says_so_and_names_other_evidence(tmp_path: Path) -> None:
+    path = single(tmp_path, SET)
+    (tmp_path / "dump.rdb").write_bytes(b"REDIS0010")
+    (tmp_path / "temp-rewriteaof-bg-7.aof").write_bytes(SET)
+    findings = {f["code"]: f for f in aofdoctor("check", path, "--json").json["findings"]}
+    assert "dump.rdb" in findings["no-flush"]["detail"] and "temp-rewriteaof-bg-7.aof" in findings["no-flush"]["detail"]
+    assert not aofdoctor("check", path).out.startswith("First aid")
+
+
+@pytest.mark.parametrize("where", ["data", "directory", "manifest"])
+def test_a_set_is_found_from_the_manifest_its_directory_and_the_data_directory(where: str, story: Story) -> None:
+    data = story("wiped-valkey-9.1")
+    path = {"data": data, "directory": data / "appendonlydir", "manifest": data / "appendonlydir" / "appendonly.aof.manifest"}
+    report = aofdoctor("check", path[where], "--json").json
+    assert report["layout"] == "multi-part"
+    assert [part["name"] for part in report["parts"]] == ["appendonly.aof.2.base.rdb", "appendonly.aof.2.incr.aof"]
+
+
+def test_one_part_alone_and_a_file_by_another_name_are_told_by_content(story: Story) -> None:
+    folder = story("wiped-valkey-9.1") / "appendonlydir"
+    base = aofdoctor("check", folder / "appendonly.aof.2.base.rdb", "--json").json
+    assert base["parts"][0]["type"] == "base" and base["parts"][0]["preamble"]["magic"] == "VALKEY080"
+    os.rename(folder / "appendonly.aof.2.incr.aof", folder / "evidence.bin")
+    assert aofdoctor("check", folder / "evidence.bin", "--json").json["parts"][0]["commands"] > 0
+
+
+def test_a_torn_tail_is_damage_and_servers_would_cut_it(tmp_path: Path) -> None:
+    path = single(tmp_path, SET + SET[:-3])
+    result = aofdoctor("check", path, "--json")
+    assert result.status == 1 and result.json["sound"] is False
+    assert result.json["parts"][0]["ok_up_to"] == len(SET)
+    assert [d["kind"] for d in result.json["parts"][0]["damage"]] == ["torn"]
+    assert [(v["server"], v["outcome"], v["offset"]) for v in result.json["verdicts"]] == [
+        ("redis-7.0", "truncates", 27), ("redis-7.0", "refuses", 27),
+        ("valkey-9.1", "truncates", 27), ("valkey-9.1", "refuses", 27),
+    ]  # fmt: skip
+
+
+def test_a_lf_only_header_is_damage_that_a_server_loads(tmp_path: Path) -> None:
+    result = aofdoctor("check", single(tmp_path, SET + SET.replace(b"*3\r\n", b"*3\n", 1) + SET), "--json")
+    assert result.status == 1 and result.json["parts"][0]["damage"][0]["kind"] == "line-ends"
+    assert {v["outcome"] for v in result.json["verdicts"]} == {"loads"}
+
+
+def test_the_line_that_is_named_decides_the_status(tmp_path: Path) -> None:
+    path = single(tmp_path, SET + encode([b"HSETEX", b"h", b"FIELDS", b"1", b"f", b"v"]))
+    assert aofdoctor("check", path).status == 0  # Valkey 9.1 loads it
+    assert aofdoctor("check", path, "--server", "redis-7.0").status == 1
+    assert aofdoctor("check", path, "--server", "valkey-9.1").status == 0
+    servers = {v["server"] for v in aofdoctor("check", path, "--server", "all", "--json").json["verdicts"]}
+    assert servers == {"redis-4.0", "redis-6.2", "redis-7.0", "redis-7.2", "redis-7.4", "valkey-8.0", "valkey-9.1"}
+    assert aofdoctor("check", path, "--server", "redis-9.9").status == 2
+
+
+def test_an_annotation_keeps_a_server_before_7_from_loading(tmp_path: Path) -> None:
+    path = single(tmp_path, SET + b"#TS:1700000000\r\n" + SET)
+    verdicts = aofdoctor("check", path, "--server", "redis-6.2", "--json").json["verdicts"]
+    assert [(v["outcome"], v["offset"]) for v in verdicts if v["server"] == "redis-6.2"] == [("refuses", 27)] * 2
+
+
+def test_a_multi_part_set_does_not_apply_to_a_server_before_7(story: Story) -> None:
+    report = aofdoctor("check", story("wiped-redis-7.0"), "--server", "redis-6.2", "--json")
+    assert report.status == 1
+    assert {v["outcome"] for v in report.json["verdicts"] if v["server"] == "redis-6.2"} == {"not-applicable"}
+
+
+def test_damage_in_a_set(story: Story) -> None:
+    folder = story("wiped-redis-7.0-resp") / "appendonlydir"
+    incr = folder / "appendonly.aof.1.incr.aof"
+    manifest = folder / "appendonly.aof.manifest"
+    (folder / "appendonly.aof.2.incr.aof").write_bytes(SET)
+    codes = {f["code"] for f in aofdoctor("check", folder, "--json").json["findings"]}
+    assert "part-unlisted" in codes
+    manifest.write_bytes(manifest.read_bytes() + b"file appendonly.aof.2.incr.aof seq 2 type i\n")
+    incr.write_bytes(incr.read_bytes()[:-4])
+    report = aofdoctor("check", folder, "--json").json
+    codes = {f["code"] for f in report["findings"]}
+    assert {"rewrite-unfinished", "cut-not-last", "torn"} <= codes
+    assert report["verdicts"][0]["outcome"] == "refuses" and report["verdicts"][0]["part"] == incr.name
+    incr.unlink()
+    report = aofdoctor("check", folder, "--json").json
+    assert "part-missing" in {f["code"] for f in report["findings"]}
+    assert [part["exists"] for part in report["parts"]] == [True, False, True]
+    manifest.unlink()
+    report = aofdoctor("check", folder, "--json")
+    assert report.status == 1 and {v["outcome"] for v in report.json["verdicts"]} == {"starts-empty"}
+    assert "manifest-missing" in {f["code"] for f in report.json["findings"]}
+
+
+def test_files_that_were_swapped_or_listed_twice_are_findings(story: Story) -> None:
+    folder = story("wiped-valkey-9.1") / "appendonlydir"
+    base, incr = folder / "appendonly.aof.2.base.rdb", folder / "appendonly.aof.2.incr.aof"
+    one, other = base.read_bytes(), incr.read_bytes()
+    base.write_bytes(other)
+    incr.write_bytes(one)
+    codes = [f["code"] for f in aofdoctor("check", folder, "--json").json["findings"]]
+    assert codes.count("part-swapped") == 2
+    manifest = folder / "appendonly.aof.manifest"
+    manifest.write_bytes(manifest.read_bytes() + b"file appendonly.aof.2.incr.aof seq 3 type i\n")
+    assert "part-twice" in [f["code"] for f in aofdoctor("check", folder, "--json").json["findings"]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_that_the_directorys_owner_cannot_open_is_a_finding(story: Story) -> None:
+    folder = story("wiped-valkey-9.1") / "appendonlydir"
+    os.chown(folder, 4242, 4242)
+    for path in folder.iterdir():
+        os.chmod(path, 0o600)
+    findings = [f for f in aofdoctor("check", folder, "--json").json["findings"] if f["code"] == "owner"]
+    assert len(findings) == 2 and "chown 4242:4242" in findings[0]["hint"]
+
+
+def test_a_flipped_byte_in_the_base_is_a_corrupt_preamble(story: Story) -> None:
+    base = story("wiped-valkey-9.1") / "appendonlydir" / "appendonly.aof.2.base.rdb"
+    data = bytearray(base.read_bytes())
+    data[data.index(b"name 7") + 5] ^= 1
+    base.write_bytes(data)
+    report = aofdoctor("check", base.parent, "--json").json
+    assert report["parts"][0]["preamble"]["checksum"] == "bad"
+    assert [d["kind"] for d in report["parts"][0]["damage"]] == ["corrupt-preamble"]
+    assert {v["outcome"] for v in report["verdicts"]} == {"refuses"}
+
+
+def test_an_unclosed_multi_is_damage_from_its_multi_on(tmp_path: Path) -> None:
+    path = single(tmp_path, SET + encode([b"MULTI"]) + SET)
+    part = aofdoctor("check", path, "--json").json["parts"][0]
+    assert (part["ok_up_to"], part["damage"][0]["kind"], part["damage"][0]["start"]) == (27, "unclosed-multi", 27)
+
+
+def test_oddities_are_named(tmp_path: Path) -> None:
+    data = (encode([b"EXEC"]) + encode([b"MULTI"]) + encode([b"MULTI"]) + encode([b"EXEC"]) + encode([b"SELECT", b"x"])
+            + b"#" + b"y" * 2000 + b"\n" + encode([b"JSON.SET", b"a"]))  # fmt: skip
+    codes = {f["code"] for f in aofdoctor("check", single(tmp_path, data), "--json").json["findings"]}
+    assert {"exec-alone", "multi-nested", "select-invalid", "annotation-long", "unknown-command"} <= codes
+
+
+def test_a_growing_file_is_read_to_its_size_at_open(tmp_path: Path) -> None:
+    from aofdoctor.analysis.examine import examine
+    from aofdoctor.cli.options import opened
+
+    path = single(tmp_path, SET + SET[:9])
+    with opened(str(path)) as aof:
+        with open(path, "ab") as file:
+            file.write(SET[9:] + SET)
+        part = examine(aof).parts[0]
+    assert (part.size, part.commands, [d.kind for d in part.damage]) == (len(SET) + 9, 1, ["in-flight"])
+
+
+def test_memory_stays_small_whatever_a_value_claims(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    path = tmp_path / "big.aof"
+    with open(path, "wb") as file:
+        file.write(SET + b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$536870912\r\n")
+        file.seek(536870912, 1)
+        file.write(b"\r\n" + SET)
+    code = "import resource, sys; from aofdoctor.cli.app import run; s = run(sys.argv[1:]); " \
+           "print(s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code, "check", path], capture_output=True, text=True, check=True)
+    status, peak_kib = map(int, done.stderr.split()[-2:])
+    assert status == 0 and "3 commands" in done.stdout
+    assert peak_kib < 64 << 10

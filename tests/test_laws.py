@@ -1,0 +1,200 @@
+"""The laws, on hostile bytes: ten thousand examples each."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aofdoctor.aof import scan as plain_scan
+from aofdoctor.aof._scan import Columns as CompiledColumns  # type: ignore[import-not-found]
+from aofdoctor.aof._scan import Names as CompiledNames
+from aofdoctor.aof._scan import scan as compiled_scan
+from aofdoctor.aof._scan import skip_args as compiled_skip_args
+from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.reader import Tile, read
+from aofdoctor.aof.record import ANNOTATION, Batch, encode
+from aofdoctor.analysis.examine import examine
+from aofdoctor.analysis.where import Where
+from aofdoctor.damage import Damage
+from aofdoctor.edit.plan import Plan, kept_spans
+from aofdoctor.edit.strip import plan_selection, survey
+from aofdoctor.edit.transactions import structure_ids
+from aofdoctor.server import plain
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import State
+from aofdoctor.server.steps import Steps, run
+from aofdoctor.source import BytesSource, FileSource
+from aofdoctor.span import Span
+from tests.pieces import WORDS, argvs, hostile, sound, whole
+
+LAWS = settings(max_examples=10_000)
+NAMES = [c.name.encode() for c in table().commands]
+TWINS = (
+    (plain_scan.Names(NAMES), plain_scan.Columns(64), plain_scan.scan, plain_scan.skip_args),
+    (CompiledNames(NAMES), CompiledColumns(64), compiled_scan, compiled_skip_args),
+)
+
+
+def flat(tiles: Iterator[Tile]) -> list[tuple[object, ...]]:
+    """Tiles one by one, whatever batches they came in."""
+    out: list[tuple[object, ...]] = []
+    for tile in tiles:
+        if isinstance(tile, Batch):
+            out += [(tile.record(i), tile.argc[i], tile.ids[i]) for i in range(tile.count)]
+        elif isinstance(tile, Damage):
+            out.append((tile.span, tile.kind, tile.guess))
+        else:
+            out.append((tile.span, tile.checksum))
+    return out
+
+
+def aof_of(data: bytes) -> AOF:
+    return AOF("law", "single", None, [Part("law", "single", 0, None, BytesSource(data))])
+
+
+@LAWS
+@given(hostile)
+def test_tiles_are_adjacent_and_cover_every_byte(data: bytes) -> None:
+    spans = [tile[0] for tile in flat(read(BytesSource(data), WORDS))]
+    at = 0
+    for span in spans:
+        assert isinstance(span, Span)
+        assert span.start == at and span.end > at
+        at = span.end
+    assert at == len(data)
+
+
+@LAWS
+@given(hostile, st.sampled_from([1, 2, 7, 64, 1000]), st.sampled_from([32, 33, 100, 1 << 20]), st.sampled_from([1, 2, 64]))
+def test_tiles_do_not_depend_on_how_they_are_read(data: bytes, read_size: int, window: int, room: int) -> None:
+    expected = flat(read(BytesSource(data), WORDS))
+    got = flat(read(BytesSource(data, read_size), WORDS, window=window, room=room))
+    assert got == expected
+
+
+@LAWS
+@given(argvs)
+def test_an_encoded_command_reads_back_as_one_record(argv: list[bytes]) -> None:
+    data = encode(argv)
+    for window in (24, 1 << 20):
+        tiles = read(BytesSource(data), WORDS, window=window)
+        tile = next(tiles)
+        assert isinstance(tile, Batch) and tile.span == Span(0, len(data))
+        assert list(tile.args(0)) == argv
+        assert next(tiles, None) is None
+
+
+@LAWS
+@given(hostile)
+def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
+    buffer, results = bytearray(data + bytes(64)), []
+    for names, columns, scan, skip_args in TWINS:
+        count = scan(buffer, 0, len(data), names, columns)
+        after = skip_args(buffer, min(4, len(data)), len(data), 3)
+        results.append((list(columns.edges[: count + 1]), list(columns.argc[:count]), list(columns.ids[:count]), after))
+    assert results[0] == results[1]
+
+
+@LAWS
+@given(whole)
+def test_the_compiled_steps_and_the_plain_ones_agree(data: bytes) -> None:
+    results = []
+    for runner in (run, plain.run):
+        steps = Steps(columns=True)
+        steps.watch("test", table().with_effect("flush"))
+        noted = []
+        for tile in read(BytesSource(data), WORDS):
+            assert isinstance(tile, Batch)
+            columns = (steps.db, steps.tx, steps.time)
+            count = runner(steps.state, tile, steps.act, steps.least, steps.most, steps.counts, steps.notes, columns)
+            noted += [(i, *(column[i] for column in columns)) for i in steps.notes[:count]]
+        results.append((noted, list(steps.state), list(steps.counts)))
+    assert results[0] == results[1]
+
+
+@LAWS
+@given(hostile)
+def test_every_hostile_file_is_judged(data: bytes) -> None:
+    report = examine(aof_of(data), ["redis-2.8", "redis-6.2"])
+    part = report.parts[0]
+    assert 0 <= part.ok_up_to <= len(data) and part.ok_commands <= part.commands
+    assert {v.server for v in report.verdicts} == {"redis-2.8", "redis-6.2", "redis-7.0", "valkey-9.1"}
+
+
+def apply(data: bytes, plan: Plan) -> bytes:
+    return b"".join(data[span.start : span.end] for span in kept_spans(plan.drops(), 0, len(data)))
+
+
+def contexts(data: bytes) -> list[tuple[list[bytes], int, bool]]:
+    """Every command but SELECT, MULTI and EXEC, with its database and whether it is in a transaction."""
+    structure, out = structure_ids(), []
+    steps = Steps(columns=True)
+    for tile in read(BytesSource(data), WORDS):
+        if isinstance(tile, Batch):
+            steps.run(tile)
+            out += [(tile.argv(i), steps.db[i], steps.tx[i] > 0) for i in range(tile.count)
+                    if tile.ids[i] not in structure and tile.ids[i] != ANNOTATION]  # fmt: skip
+    return out
+
+
+@LAWS
+@given(hostile)
+def test_an_empty_plan_copies_byte_for_byte(data: bytes) -> None:
+    aof = aof_of(data)
+    plan = plan_selection(aof, survey(aof), Where(ids=frozenset()))
+    assert not plan.changed and apply(data, plan) == data
+
+
+@LAWS
+@given(hostile, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping", "select", "multi", "exec"])))
+def test_every_byte_that_goes_is_in_the_plan(data: bytes, names: set[str]) -> None:
+    aof = aof_of(data)
+    plan = plan_selection(aof, survey(aof), Where(ids=table().ids(frozenset(names))))
+    out = apply(data, plan)
+    assert len(out) == len(data) - plan.dropped_bytes
+    assert sum(drop.span.size for drop in plan.drops()) == plan.dropped_bytes
+    assert all(drop.reason for drop in plan.drops())
+
+
+@LAWS
+@given(whole, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"])), st.sampled_from([1, 2, 3, 1000]))
+def test_what_stays_keeps_its_database_and_its_transaction(data: bytes, names: set[str], room: int) -> None:
+    aof, dropped = aof_of(data), table().ids(frozenset(names))
+    with patch("aofdoctor.edit.transactions.read", partial(read, room=room)):
+        plan = plan_selection(aof, survey(aof), Where(ids=dropped))
+        out = apply(data, plan)
+    gone = {c.name.encode() for c in table().commands if c.id in dropped}
+    expected = [context for context in contexts(data) if context[0][0].lower() not in gone]
+    assert contexts(out) == expected
+    if b"MULTI" not in data:
+        assert plan.dropped_commands == len(contexts(data)) - len(expected)
+
+
+@LAWS
+@given(st.lists(sound, min_size=1, max_size=8))
+def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
+    tx = encode([b"MULTI"]) + encode([b"SELECT", b"3"]) + encode([b"FLUSHALL"]) + encode([b"EXEC"])
+    data = encode([b"EXEC"]) + tx + b"".join(p for p in pieces if b"EXEC" not in p and b"MULTI" not in p)
+    aof = aof_of(data)
+    plan = plan_selection(aof, survey(aof), Where(ids=table().ids(frozenset({"flushall"}))))
+    assert b"MULTI" not in apply(data, plan) and encode([b"SELECT", b"3"]) in apply(data, plan)
+
+
+@settings(max_examples=300)
+@given(hostile)
+def test_a_file_reads_as_its_bytes_do(data: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.aof"
+        path.write_bytes(data)
+        assert flat(read(FileSource(path), WORDS)) == flat(read(BytesSource(data), WORDS))
+
+
+def test_a_state_has_the_fields_of_its_twin() -> None:
+    header = (Path(plain.__file__).parent / "steps.h").read_text()
+    fields = header.partition("STATE_DB")[2].partition("STATE_SIZE")[0]
+    names = ["DB", *[word.strip().removeprefix("STATE_") for word in fields.split(",") if word.strip()]]
+    assert names == [field.name for field in State]
