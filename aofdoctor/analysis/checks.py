@@ -65,7 +65,7 @@ def _flushes(report: Report) -> Iterator[Finding]:
 def _flush_message(report: Report, group: Group) -> str:
     first = group.first
     names = first.command.upper() if group.count == 1 else f"{group.count:,} flushes from {first.command.upper()}"
-    where = f"{first.part}@{first.span.start}"
+    where = f"{text.name(first.part)}@{first.span.start}"
     when = f" ({when_text(first.time)})" if first.time is not None else ""
     return f"{names} at {where}{when} emptied {what_flushed(group)}; {_following(report, group)}"
 

@@ -178,9 +178,14 @@ class Fingerprint:
 def fingerprint(path: Path) -> Fingerprint:
     """The fingerprint of a file as it is now."""
     with open(path, "rb") as file:
-        status = os.fstat(file.fileno())
-        head = os.pread(file.fileno(), Fingerprint.END, 0)
-        tail = os.pread(file.fileno(), Fingerprint.END, max(0, status.st_size - Fingerprint.END))
+        return fingerprint_of(file.fileno(), path)
+
+
+def fingerprint_of(fd: int, path: Path) -> Fingerprint:
+    """The fingerprint of an open file, which stands at `path`."""
+    status = os.fstat(fd)
+    head = os.pread(fd, Fingerprint.END, 0)
+    tail = os.pread(fd, Fingerprint.END, max(0, status.st_size - Fingerprint.END))
     return Fingerprint(
         str(path.absolute()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
         hashlib.sha256(head).hexdigest(), hashlib.sha256(tail).hexdigest(),

@@ -57,16 +57,20 @@ def in_use(path: Path) -> InUse:
 
 
 @contextmanager
-def held_alone(path: Path, force: bool) -> Iterator[None]:
-    """Refuse a file that is, or may be, in use; while inside, whoever opens it waits (where leases are granted)."""
+def held_alone(path: Path, force: bool) -> Iterator[int]:
+    """A descriptor to edit a file with; a file that is, or may be, in use is refused.
+
+    While inside, whoever opens it waits (where leases are granted), we too: all
+    reading and writing goes through the descriptor.
+    """
     found = in_use(path)
     if found.use is not Use.FREE and not force:
         raise Refused(f"{text.name(str(path))} may not be edited in place: {found.who}", _HINT)
     before = signal.signal(signal.SIGIO, signal.SIG_IGN) if hasattr(signal, "SIGIO") else None
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         _lease(fd)
-        yield
+        yield fd
     finally:
         os.close(fd)
         if before is not None:

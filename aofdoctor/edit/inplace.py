@@ -10,6 +10,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import aofdoctor
 from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.edit.files import fingerprint, json_bytes, write_all_at, write_durably
+from aofdoctor.edit.files import fingerprint_of, json_bytes, write_all_at, write_durably
 from aofdoctor.edit.guard import demand_no_rewrite, held_alone
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import Refused, SourceChanged
@@ -105,34 +106,23 @@ def overwrite(todo: Sequence[Target], force: bool, trusted_tail: bool) -> Path:
     for target in todo:
         demand_no_rewrite(target.path.parent)
     receipt = _receipt_path(todo[0].path)
-    _locked(list(todo), force, receipt, trusted_tail)
+    with ExitStack() as stack:
+        held = [(target, stack.enter_context(held_alone(target.path, force))) for target in todo]
+        entries = [_entry(target, fd) for target, fd in held]
+        write_durably(receipt, json_bytes(_receipt(entries, trusted_tail)))
+        for target, fd in held:
+            put(fd, target.path, [(edit.start, edit.new) for edit in target.edits])
     return receipt
 
 
-def _locked(todo: list[Target], force: bool, receipt: Path, trusted_tail: bool, held: int = 0) -> None:
-    """Hold every file alone, then write the receipt, then the files."""
-    if held < len(todo):
-        with held_alone(todo[held].path, force):
-            return _locked(todo, force, receipt, trusted_tail, held + 1)
-    entries = [_entry(target) for target in todo]
-    write_durably(receipt, json_bytes(_receipt(entries, trusted_tail)))
-    for target in todo:
-        put(target.path, [(edit.start, edit.new) for edit in target.edits])
-    return None
-
-
-def put(path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
+def put(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
     """Write pieces over a file, make them durable, and read them back."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        for start, data in pieces:
-            write_all_at(fd, data, start)
-        os.fsync(fd)
-        for start, data in pieces:
-            if os.pread(fd, len(data), start) != data:
-                raise SourceChanged(f"{path} did not keep what was written at {start}", "the receipt holds the old bytes")
-    finally:
-        os.close(fd)
+    for start, data in pieces:
+        write_all_at(fd, data, start)
+    os.fsync(fd)
+    for start, data in pieces:
+        if os.pread(fd, len(data), start) != data:
+            raise SourceChanged(f"{path} did not keep what was written at {start}", "the receipt holds the old bytes")
 
 
 def neighbourhood(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
@@ -146,26 +136,26 @@ def neighbourhood(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _entry(target: Target) -> dict[str, Any]:
-    fd = os.open(target.path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        for edit in target.edits:
-            if os.pread(fd, len(edit.old), edit.start) != edit.old:
-                raise SourceChanged(f"{target.path} has changed at {edit.start} since it was read")
-        spans, size = [edit.span for edit in target.edits], os.fstat(fd).st_size
-        return {
-            "file": fingerprint(target.path).as_json(),
-            "edits": [
-                {
-                    "start": edit.start, "reason": "flush",
-                    "old": base64.b64encode(edit.old).decode(), "new": base64.b64encode(edit.new).decode(),
-                    "around": neighbourhood(fd, edit.span, spans[max(0, n - 300) : n + 300], size),
-                }
-                for n, edit in enumerate(target.edits)
-            ],
-        }  # fmt: skip
-    finally:
-        os.close(fd)
+def _entry(target: Target, fd: int) -> dict[str, Any]:
+    for edit in target.edits:
+        if os.pread(fd, len(edit.old), edit.start) != edit.old:
+            raise SourceChanged(f"{target.path} has changed at {edit.start} since it was read")
+    spans, size = [edit.span for edit in target.edits], os.fstat(fd).st_size
+    edits = [
+        {
+            "start": edit.start, "reason": "flush",
+            "old": base64.b64encode(edit.old).decode(), "new": base64.b64encode(edit.new).decode(),
+            "around": neighbourhood(fd, edit.span, near(spans, n), size),
+        }
+        for n, edit in enumerate(target.edits)
+    ]  # fmt: skip
+    return {"file": fingerprint_of(fd, target.path).as_json(), "edits": edits}
+
+
+def near(spans: Sequence[Span], number: int) -> Sequence[Span]:
+    """The edits that can be in the neighbourhood of one: a record has 14 bytes at least."""
+    reach = NEAR // 14 + 1
+    return spans[max(0, number - reach) : number + reach + 1]
 
 
 def _receipt(entries: list[dict[str, Any]], trusted_tail: bool) -> dict[str, Any]:

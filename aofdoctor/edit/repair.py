@@ -19,8 +19,8 @@ def plan_repair(report: Report) -> Plan:
     place = _first_damage(report)
     plan = Plan(report.aof, "repair", lambda: _drops(report, place), report.commands, report.size, keep_lost=True)
     if place is not None:
-        later = range(place + 1, len(report.parts))
-        plan.lost_parts = frozenset(later)
+        missing = not report.parts[place].part.exists
+        plan.lost_parts = frozenset(range(place if missing else place + 1, len(report.parts)))
         plan.notes += _notes(report, place)
     return plan.add_up()
 

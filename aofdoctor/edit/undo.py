@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.edit.files import sync_directory
 from aofdoctor.edit.guard import held_alone
-from aofdoctor.edit.inplace import Overwrite, neighbourhood, put
+from aofdoctor.edit.inplace import Overwrite, near, neighbourhood, put
 from aofdoctor.errors import Refused, SourceChanged
 
 _RECEIPT_MAX = 256 << 20
@@ -42,13 +43,14 @@ def undo(receipt: Path, force: bool = False) -> Undone:
     file is not the one that was edited, Refused where it is in use.
     """
     files = _read(receipt)
-    for file in files:
-        _demand_same(file)
-    for file in files:
-        with held_alone(file.path, force):
-            put(file.path, [(edit.start, edit.old) for edit in file.edits])
-            if os.stat(file.path).st_size == file.size:
-                os.utime(file.path, ns=(os.stat(file.path).st_atime_ns, file.mtime_ns))
+    with ExitStack() as stack:
+        held = [(file, stack.enter_context(held_alone(file.path, force))) for file in files]
+        for file, fd in held:
+            _demand_same(file, fd)
+        for file, fd in held:
+            put(fd, file.path, [(edit.start, edit.old) for edit in file.edits])
+            if os.fstat(fd).st_size == file.size:
+                os.utime(fd, ns=(os.fstat(fd).st_atime_ns, file.mtime_ns))
     done = receipt.with_name(receipt.name + ".undone")
     os.rename(receipt, done)
     sync_directory(receipt.parent)
@@ -82,20 +84,15 @@ def _file(receipt: Path, entry: dict[str, Any]) -> _File:
     return _File(beside if beside.exists() else known, int(entry["file"]["size"]), int(entry["file"]["mtime_ns"]), edits, around)
 
 
-def _demand_same(file: _File) -> None:
+def _demand_same(file: _File, fd: int) -> None:
     """The file still holds, at every place, what was written or what was before, and the same bytes around it."""
-    fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if os.fstat(fd).st_size < file.size:
-            raise SourceChanged(f"{text.name(str(file.path))} is smaller than it was when it was edited")
-        spans = [edit.span for edit in file.edits]
-        for n, (edit, around) in enumerate(zip(file.edits, file.around, strict=True)):
-            same = os.pread(fd, len(edit.old), edit.start) in (edit.old, edit.new)
-            nearby = spans[max(0, n - 300) : n + 300]
-            if not same or neighbourhood(fd, edit.span, nearby, file.size) != around:
-                raise SourceChanged(
-                    f"{text.name(str(file.path))} is not what it was when it was edited, near {edit.start}",
-                    "has it been rewritten or edited since?",
-                )
-    finally:
-        os.close(fd)
+    if os.fstat(fd).st_size < file.size:
+        raise SourceChanged(f"{text.name(str(file.path))} is smaller than it was when it was edited")
+    spans = [edit.span for edit in file.edits]
+    for n, (edit, around) in enumerate(zip(file.edits, file.around, strict=True)):
+        same = os.pread(fd, len(edit.old), edit.start) in (edit.old, edit.new)
+        if not same or neighbourhood(fd, edit.span, near(spans, n), file.size) != around:
+            raise SourceChanged(
+                f"{text.name(str(file.path))} is not what it was when it was edited, near {edit.start}",
+                "has it been rewritten or edited since?",
+            )

@@ -1,0 +1,127 @@
+"""Bad input: one clear line and a status, never a traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from aofdoctor.aof.record import encode
+from tests.conftest import aofdoctor
+
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00H\x00H\x00\x00\xff\xdb" + bytes(range(256)) * 40
+VERBS = [["check"], ["log"], ["show", "#1"], ["strip"], ["repair"], ["verify"]]
+
+
+def bad(tmp_path: Path, kind: str) -> Path:
+    path = tmp_path / kind
+    if kind == "empty directory":
+        path.mkdir()
+    elif kind == "jpeg":
+        path.write_bytes(JPEG)
+    elif kind == "text":
+        path.write_text("save 900 1\nappendonly yes\n")
+    elif kind == "directory with a dump":
+        path.mkdir()
+        (path / "dump.rdb").write_bytes(b"REDIS0009")
+    return path
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda v: v[0])
+@pytest.mark.parametrize("kind", ["empty directory", "jpeg", "text", "directory with a dump", "does not exist"])
+def test_what_is_no_aof_gets_one_clear_line_and_status_3(verb: list[str], kind: str, tmp_path: Path) -> None:
+    path = bad(tmp_path, kind)
+    result = aofdoctor(verb[0], path, *verb[1:])
+    lines = result.err.splitlines()
+    assert (result.status, result.stdout) == (3, b"")
+    assert lines[0].startswith("aofdoctor: ") and len(lines) <= 2 and kind in lines[0]
+
+
+def test_no_permission_is_status_3() -> None:
+    script = (
+        "import os; from aofdoctor.cli.app import main; from aofdoctor.server.commands import table; table()\n"
+        "os.geteuid() or os.setuid(65534); main()"  # root may read everything
+    )
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "secret.aof"
+        path.write_bytes(encode([b"SET", b"a", b"1"]))
+        path.chmod(0)
+        os.chmod(folder, 0o755)
+        done = subprocess.run([sys.executable, "-c", script, "check", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 3 and "secret.aof: Permission denied" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_directory_with_two_aofs_asks_which(tmp_path: Path) -> None:
+    for name in ("a.aof", "b.aof"):
+        (tmp_path / name).write_bytes(encode([b"SET", b"a", b"1"]))
+    result = aofdoctor("check", tmp_path)
+    assert result.status == 2 and "a.aof" in result.err and "b.aof" in result.err
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", bytes(5000)])
+def test_nothing_and_nuls_alone_are_an_empty_or_damaged_part(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "appendonly.aof"
+    path.write_bytes(content)
+    result = aofdoctor("check", path, "--json")
+    assert result.status == (1 if content else 0)
+    assert [d["kind"] for d in result.json["parts"][0]["damage"]] == (["nul-tail"] if content else [])
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_status_3(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(encode([b"SET", b"a", b"x" * 1000]) * 5000)
+    script = (
+        "import os, sys; from aofdoctor.source import FileSource; real = FileSource.readinto\n"
+        "def cut(self, view, offset):\n"
+        "    if offset > 1 << 20: os.truncate(self.path, 1 << 20)\n"
+        "    return real(self, view, offset)\n"
+        "FileSource.readinto = cut\n"
+        "from aofdoctor.cli.app import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script, "check", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 3 and "shrank while it was read" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_usage_errors_are_status_2() -> None:
+    for args in ([], ["nosuch"], ["check"], ["check", "a", "b"], ["log", "x", "--format", "odd"], ["--color", "odd", "check", "x"],
+                 ["strip", "x", "--in-place", "-o", "y"]):  # fmt: skip
+        assert aofdoctor(*args).status == 2, args
+
+
+@pytest.mark.parametrize("verb", ["check", "log", "show", "strip", "repair", "verify", "undo", "demo"])
+def test_every_help_has_examples_and_the_exit_status(verb: str) -> None:
+    result = aofdoctor(verb, "--help")
+    assert result.status == 0 and "Examples:" in result.out and "Exit status:" in result.out
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(encode([b"SET", b"a", b"1"]) * 100_000)
+    done = subprocess.run(f"{sys.executable} -m aofdoctor log '{path}' | head -1", shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1 and done.stderr == ""
+
+
+def test_an_interrupt_is_status_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aofdoctor.cli import check
+
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "a.aof"
+    path.write_bytes(encode([b"SET", b"a", b"1"]))
+    monkeypatch.setattr(check, "examine", interrupt)
+    assert aofdoctor("check", path).status == 130
+
+
+def test_hostile_file_names_are_escaped_and_work(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\x1b[31m\n\xff b.aof")
+    path = tmp_path / name
+    path.write_bytes(encode([b"SET", b"a", b"1"]) + encode([b"FLUSHALL"]))
+    for args in (["check", path], ["strip", path], ["log", path, "--json"]):
+        result = aofdoctor(*args)
+        assert result.status == 0 and b"\x1b" not in result.stdout
+    assert aofdoctor("strip", path, "--in-place", "-y").status == 0
+    receipt = next(p for p in tmp_path.iterdir() if p.name.endswith(".receipt.json"))
+    assert aofdoctor("undo", receipt).status == 0

@@ -1,0 +1,94 @@
+"""repair: what is kept loads, what goes is kept aside, and both are said."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aofdoctor.aof.record import encode
+from tests.conftest import aofdoctor
+
+Story = Callable[[str], Path]
+SET = encode([b"SET", b"a", b"1"])
+MULTI, EXEC = encode([b"MULTI"]), encode([b"EXEC"])
+
+CASES = {
+    "torn": (SET * 2, SET[:-1]),
+    "a hole": (SET * 2, bytes(512) + SET),
+    "garbage": (SET, b"log line\n" + SET),
+    "a torn transaction": (SET, MULTI + SET + SET[:9]),
+    "an unclosed transaction": (SET, MULTI + SET),
+    "an annotation without its end": (SET, b"#TS:17000"),
+    "nothing before it": (b"", b"\xef\xbb\xbf" + SET),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_cut_keeps_everything_before_the_first_damage(name: str, tmp_path: Path) -> None:
+    good, bad = CASES[name]
+    path = tmp_path / "a.aof"
+    path.write_bytes(good + bad)
+    plan = aofdoctor("repair", path, "--json").json
+    assert plan["output"] is None and not (tmp_path / "out").exists()
+    result = aofdoctor("repair", path, "-o", tmp_path / "out", "--json")
+    assert result.status == 0 and path.read_bytes() == good + bad
+    assert (tmp_path / "out").read_bytes() == good
+    assert (tmp_path / "out.lost" / f"a.aof.from-{len(good)}").read_bytes() == bad
+    lost = json.loads((tmp_path / "out.lost" / "map.json").read_bytes())["lost"]
+    assert [(entry["start"], entry["end"]) for entry in lost] == [(len(good), len(good + bad))]
+    assert result.json["bytes"]["dropped"] == len(bad)
+    assert aofdoctor("check", tmp_path / "out").status == 0
+
+
+def test_the_loss_is_told_in_commands_bytes_and_percent(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET * 50 + b"junk" + SET * 50)
+    out = aofdoctor("repair", path).out
+    assert "50 commands (50.0%)" in out and "50 whole commands stand after it" in out
+
+
+def test_later_parts_go_too_and_the_manifest_without_them(story: Story, tmp_path: Path) -> None:
+    folder = story("wiped-redis-7.0-resp") / "appendonlydir"
+    incr, manifest = folder / "appendonly.aof.1.incr.aof", folder / "appendonly.aof.manifest"
+    incr.write_bytes(incr.read_bytes()[:-4])
+    (folder / "appendonly.aof.2.incr.aof").write_bytes(SET * 3)
+    manifest.write_bytes(manifest.read_bytes() + b"file appendonly.aof.2.incr.aof seq 2 type i\n")
+    result = aofdoctor("repair", folder, "-o", tmp_path / "out", "--json")
+    assert result.status == 0 and result.json["commands"]["dropped"] == 3
+    assert not (tmp_path / "out" / "appendonly.aof.2.incr.aof").exists()
+    assert (tmp_path / "out.lost" / "appendonly.aof.2.incr.aof").read_bytes() == SET * 3
+    assert b"incr.aof seq 2" not in (tmp_path / "out" / manifest.name).read_bytes()
+    assert aofdoctor("check", tmp_path / "out").status == 0
+    assert aofdoctor("verify", tmp_path / "out").status == 0
+
+
+def test_a_missing_part_ends_what_can_be_kept(story: Story, tmp_path: Path) -> None:
+    folder = story("wiped-redis-7.0-resp") / "appendonlydir"
+    (folder / "appendonly.aof.1.incr.aof").unlink()
+    assert aofdoctor("repair", folder, "-o", tmp_path / "out").status == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["appendonly.aof.1.base.rdb", "appendonly.aof.manifest"]
+    assert aofdoctor("check", tmp_path / "out").status == 0
+
+
+def test_a_damaged_rdb_is_refused_with_the_reason(story: Story, tmp_path: Path) -> None:
+    path = story("wiped-redis-6.2-preamble") / "appendonly.aof"
+    data = path.read_bytes()
+    for bad in (data[:100], data[:60] + b"\xff" * 40 + data[100:]):
+        path.write_bytes(bad)
+        result = aofdoctor("repair", path, "-o", tmp_path / "out")
+        assert result.status == 3 and "the RDB at the head of" in result.err and not (tmp_path / "out").exists()
+
+
+def test_a_ruined_manifest_is_refused_with_the_reason(story: Story, tmp_path: Path) -> None:
+    manifest = story("wiped-valkey-9.1") / "appendonlydir" / "appendonly.aof.manifest"
+    manifest.write_bytes(bytes(88))
+    result = aofdoctor("repair", manifest, "-o", tmp_path / "out")
+    assert result.status == 3 and "the manifest of" in result.err
+
+
+def test_a_sound_aof_has_nothing_to_repair(story: Story, tmp_path: Path) -> None:
+    source = story("wiped-valkey-9.1")
+    assert aofdoctor("repair", source, "--json").json["changed"] is False
+    assert aofdoctor("repair", source).status == 0
+    assert aofdoctor("repair", source, "-o", tmp_path / "out").status == 3 and not (tmp_path / "out").exists()

@@ -1,0 +1,371 @@
+"""strip: the flush goes, everything else stays, and a real server has every key back."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aofdoctor.aof.record import encode
+from aofdoctor.cli.options import opened
+from aofdoctor.edit.apply import write_copy
+from aofdoctor.edit.strip import plan_group, survey
+from aofdoctor.errors import Refused
+from aofdoctor.server.sandbox import Binary
+from tests.conftest import STORIES, aofdoctor, told
+from tests.servers import by_line
+
+Story = Callable[[str], Path]
+SET = encode([b"SET", b"a", b"1"])
+FLUSH = encode([b"FLUSHALL"])
+
+
+def server_for(name: str) -> list[str]:
+    """The option that names a server for a story which the embedded one does not load."""
+    return ["--with", str(by_line()["redis-8.2"].path)] if name == "wiped-redis-8.2" else []
+
+
+def tree(path: Path) -> dict[str, tuple[bytes, float]]:
+    """Every file below a path with its bytes and its time."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return {str(p): (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_real_server_has_every_key_back(name: str, story: Story, tmp_path: Path) -> None:
+    source = story(name)
+    before = tree(source)
+    result = aofdoctor("strip", source, "-o", tmp_path / "out")
+    assert result.status == 0 and "18 bytes" in result.out
+    assert tree(source) == before
+    verified = aofdoctor("verify", tmp_path / "out", "--json", *server_for(name))
+    keys = told(name)["keys"] + told(name)["keys_after"]
+    assert verified.json["loaded"] and verified.json["total"] == keys
+    assert verified.json["errors"] == {}
+
+
+def test_the_plan_is_printed_and_nothing_is_written(story: Story) -> None:
+    source = story("wiped-valkey-9.1")
+    before = tree(source)
+    result = aofdoctor("strip", source, "--json")
+    part, start, end = told("wiped-valkey-9.1")["flush"]
+    plan = result.json
+    assert result.status == 0 and tree(source) == before
+    assert plan["dropped"] == [{"part": part, "start": start, "end": end, "commands": 1, "reason": "flush"}]
+    assert plan["output"] is None and plan["changed"] is True
+    assert plan["commands"]["before"] - plan["commands"]["after"] == plan["commands"]["dropped"] == 1
+    assert plan["bytes"]["before"] - plan["bytes"]["after"] == plan["bytes"]["dropped"] == 18
+    assert plan["commands"]["added"] == plan["bytes"]["added"] == 0
+    assert any("after the flush stay" in note for note in plan["notes"])
+
+
+@pytest.mark.parametrize("flush", [[b"FLUSHALL"], [b"flushall"], [b"FLUSHALL", b"ASYNC"], [b"FLUSHALL", b"SYNC"], [b"FLUSHDB"], [b"flushdb", b"async"]])
+def test_every_spelling_of_a_flush_goes(flush: list[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET + encode(flush) + SET)
+    assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == SET + SET
+
+
+GROUPS = SET + FLUSH + SET + encode([b"MULTI"]) + encode([b"SELECT", b"1"]) + encode([b"FLUSHDB"]) + encode([b"EXEC"]) + SET
+
+
+def test_several_groups_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(GROUPS)
+    result = aofdoctor("strip", path, "-o", tmp_path / "none")
+    assert result.status == 2 and not (tmp_path / "none").exists()
+    assert "a.aof@27" in result.err and "7 later commands" not in result.err and "6 later commands" in result.err
+    assert aofdoctor("strip", path, "27", "-o", tmp_path / "first").status == 0
+    assert (tmp_path / "first").read_bytes() == GROUPS.replace(FLUSH, b"")
+    assert aofdoctor("strip", path, "--last", "-o", tmp_path / "last").status == 0
+    kept = GROUPS.replace(encode([b"MULTI"]), b"").replace(encode([b"FLUSHDB"]), b"").replace(encode([b"EXEC"]), b"")
+    assert (tmp_path / "last").read_bytes() == kept
+    assert aofdoctor("strip", path, "--all", "-o", tmp_path / "all").status == 0
+    assert (tmp_path / "all").read_bytes() == kept.replace(FLUSH, b"")
+    assert aofdoctor("strip", path, "#1", "-o", tmp_path / "no").status == 2
+    assert aofdoctor("strip", path, "--last", "--all").status == 2
+
+
+def test_a_group_is_flushes_with_only_structure_between(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    group = FLUSH + b"#TS:1700000000\r\n" + encode([b"SELECT", b"4"]) + encode([b"FLUSHDB"]) + encode([b"MULTI"]) + FLUSH + encode([b"EXEC"])
+    path.write_bytes(SET + group + SET)
+    assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == SET + b"#TS:1700000000\r\n" + encode([b"SELECT", b"4"]) + SET
+
+
+def test_a_transaction_with_other_commands_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    tx = encode([b"MULTI"]) + SET + FLUSH + encode([b"EXEC"])
+    path.write_bytes(tx)
+    aofdoctor("strip", path, "-o", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == tx.replace(FLUSH, b"")
+
+
+def test_a_transaction_of_many_batches_is_judged_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    for inside in (SET, encode([b"SELECT", b"1"])):
+        data = encode([b"MULTI"]) + inside * 40_000 + FLUSH + encode([b"EXEC"])
+        path.write_bytes(data)
+        (tmp_path / "out").unlink(missing_ok=True)
+        (tmp_path / "out.receipt.json").unlink(missing_ok=True)
+        assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
+        kept = data.replace(FLUSH, b"")
+        if inside != SET:
+            kept = kept.replace(encode([b"MULTI"]), b"").replace(encode([b"EXEC"]), b"")
+        assert (tmp_path / "out").read_bytes() == kept
+
+
+def test_a_selection_goes_and_select_multi_and_exec_stay(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(encode([b"SELECT", b"2"]) + SET + encode([b"SET", b"tmp:1", b"x"]) + encode([b"DEL", b"a"]))
+    assert aofdoctor("strip", path, "--key", "tmp:*", "--cmd", "set", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == encode([b"SELECT", b"2"]) + SET + encode([b"DEL", b"a"])
+    assert aofdoctor("strip", path, "--cmd", "select", "-o", tmp_path / "no").status == 3
+
+
+def test_without_a_flush_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET)
+    result = aofdoctor("strip", path, "-o", tmp_path / "out")
+    assert result.status == 3 and "nothing to strip" in result.err and not (tmp_path / "out").exists()
+
+
+def test_the_flush_in_a_pipe_cannot_be_edited() -> None:
+    done = subprocess.run([sys.executable, "-m", "aofdoctor", "strip", "-", "-o", "/nonexistent"], input=GROUPS, capture_output=True, check=False)
+    assert done.returncode in (2, 3) and b"Traceback" not in done.stderr
+
+
+# -- writing a copy --
+
+
+def test_a_copy_keeps_owner_and_mode_and_leaves_a_receipt(story: Story, tmp_path: Path) -> None:
+    source = story("wiped-redis-6.2")
+    path = source / "appendonly.aof"
+    os.chmod(path, 0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 4242, 4343)
+    result = aofdoctor("strip", source, "-o", tmp_path / "out", "--json")
+    made = (tmp_path / "out").stat()
+    assert made.st_mode & 0o777 == 0o640 and (made.st_uid, made.st_gid) == (path.stat().st_uid, path.stat().st_gid)
+    receipt = Path(result.json["receipt"])
+    assert receipt == tmp_path / "out.receipt.json" and b'"sha256_first_64k"' in receipt.read_bytes()
+
+
+def test_a_set_is_copied_with_its_layout(story: Story, tmp_path: Path) -> None:
+    source = story("wiped-redis-8.2") / "appendonlydir"
+    aofdoctor("strip", source, "-o", tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(p.name for p in source.iterdir())
+    assert (tmp_path / "out" / "appendonly.aof.manifest").read_bytes() == (source / "appendonly.aof.manifest").read_bytes()
+
+
+def test_an_endoffset_of_a_changed_part_does_not_go_along(story: Story, tmp_path: Path) -> None:
+    manifest = story("wiped-redis-8.2") / "appendonlydir" / "appendonly.aof.manifest"
+    manifest.write_bytes(manifest.read_bytes().replace(b"startoffset 25", b"startoffset 25 endoffset 300"))
+    aofdoctor("strip", manifest, "-o", tmp_path / "out")
+    assert b"startoffset 25\n" in (tmp_path / "out" / manifest.name).read_bytes()
+
+
+@pytest.mark.parametrize("taken", ["file", "directory", "link"])
+def test_nothing_is_written_over(taken: str, story: Story, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    if taken == "file":
+        out.write_bytes(b"precious")
+    elif taken == "directory":
+        out.mkdir()
+        (out / "precious").touch()
+    else:
+        out.symlink_to("nowhere")
+    for name in ("wiped-redis-6.2", "wiped-valkey-9.1"):
+        result = aofdoctor("strip", story(name), "-o", out)
+        assert result.status == 3 and "exists" in result.err
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_an_empty_directory_is_not_in_the_way(story: Story, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert aofdoctor("strip", story("wiped-valkey-9.1"), "-o", tmp_path / "out").status == 0
+
+
+def test_a_copy_that_does_not_read_back_is_not_kept(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aofdoctor.edit import apply
+
+    real = apply.copy_span
+
+    def bad_copy(source: object, span: object, target: int) -> None:
+        real(source, span, target)  # type: ignore[arg-type]
+        os.pwrite(target, b"!", 30)
+
+    monkeypatch.setattr(apply, "copy_span", bad_copy)
+    result = aofdoctor("strip", story("wiped-redis-6.2"), "-o", tmp_path / "out")
+    assert result.status == 3 and "differs" in result.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["wiped-redis-6.2"]
+
+
+def test_killed_at_any_time_no_half_output_has_the_final_name(tmp_path: Path) -> None:
+    source = tmp_path / "a.aof"
+    source.write_bytes(SET * 400_000 + FLUSH + SET)
+    whole = SET * 400_001
+    for pause in (0.15, 0.2, 0.25, 0.3, 0.4):
+        out = tmp_path / f"out{pause}"
+        process = subprocess.Popen([sys.executable, "-m", "aofdoctor", "strip", source, "-o", out], stdout=subprocess.DEVNULL)
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not out.exists() or out.read_bytes() == whole
+    assert source.read_bytes() == SET * 400_000 + FLUSH + SET
+
+
+def test_no_room_is_said_before_anything_is_written(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((*status[:4], 0, *status[5:])))
+    result = aofdoctor("strip", story("wiped-redis-6.2"), "-o", tmp_path / "out")
+    assert result.status == 3 and "are needed" in result.err and not (tmp_path / "out").exists()
+
+
+def test_a_source_that_shrinks_is_an_error_and_no_copy_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET * 100 + FLUSH + SET * 100)
+    with opened(str(path)) as aof:
+        found = survey(aof)
+        plan = plan_group(aof, found, found.flushes.groups[0])
+        os.truncate(path, 500)
+        with pytest.raises(Exception, match=r"shrank|ends at"):
+            write_copy(plan, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# -- in place --
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_in_place_brings_every_key_back_and_undo_takes_it_back(name: str, story: Story) -> None:
+    source = story(name)
+    part, start, end = told(name)["flush"]
+    path = next(source.rglob(part))
+    before = tree(source)
+    result = aofdoctor("strip", source, "--in-place", "-y", "--json")
+    assert result.status == 0, result.err
+    old, new = before[str(path)][0], path.read_bytes()
+    assert new == old[:start] + b"*1\r\n$00004\r\nPING\r\n" + old[end:]
+    verified = aofdoctor("verify", source, "--json", *server_for(name))
+    assert verified.json["total"] == told(name)["keys"] + told(name)["keys_after"]
+    assert aofdoctor("undo", result.json["receipt"]).status == 0
+    after = {p: v for p, v in tree(source).items() if "receipt" not in p}
+    assert after == before
+
+
+@pytest.mark.parametrize("flush", [[b"FLUSHDB"], [b"FLUSHALL", b"ASYNC"], [b"FLUSHALL", b"SYNC"], [b"FLUSHDB", b"ASYNC"]])
+def test_in_place_a_flush_of_any_length_becomes_a_ping_that_servers_load(flush: list[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    data = SET + encode([b"MULTI"]) + encode([b"SET", b"b", b"2"]) + encode(flush) + encode([b"EXEC"])
+    path.write_bytes(data)
+    assert aofdoctor("strip", path, "--in-place", "-y").status == 0
+    assert path.stat().st_size == len(data) and b"PING" in path.read_bytes()
+    assert aofdoctor("verify", path, "--json").json["total"] == 2
+
+
+def test_every_size_of_record_has_a_harmless_one() -> None:
+    from aofdoctor.edit.inplace import harmless
+
+    for size in range(15, 5000):
+        assert len(harmless(size)) == size
+    with pytest.raises(Refused):
+        harmless(10)
+
+
+def test_in_place_asks_first(story: Story) -> None:
+    source = story("wiped-redis-6.2")
+    before = tree(source)
+    result = aofdoctor("strip", source, "--in-place")
+    assert result.status == 2 and "-y" in result.err and tree(source) == before
+
+
+def test_from_the_tail_the_last_group_is_found_without_reading_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    group = encode([b"MULTI"]) + FLUSH + encode([b"SELECT", b"2"]) + encode([b"FLUSHDB"]) + encode([b"EXEC"])
+    path.write_bytes(SET + FLUSH + SET * 50_000 + group + SET * 3)
+    assert aofdoctor("strip", path, "--in-place", "--trust-tail", "-y").status == 0
+    data = path.read_bytes()
+    assert data.count(b"FLUSHALL") == 1 and data.startswith(SET + FLUSH) and b"FLUSHDB" not in data
+    assert data.count(b"PING") == 2
+    assert aofdoctor("strip", path, "--trust-tail").status == 2
+
+
+def test_a_held_file_is_refused_and_the_holder_is_named(story: Story) -> None:
+    source = story("wiped-redis-6.2")
+    before = tree(source)
+    holder = subprocess.Popen(["sleep", "60"], stdin=open(source / "appendonly.aof"))
+    try:
+        result = aofdoctor("strip", source, "--in-place", "-y")
+        assert result.status == 3 and f"sleep (pid {holder.pid})" in result.err and "SHUTDOWN NOSAVE" in result.err
+        assert tree(source) == before
+        assert aofdoctor("strip", source, "--in-place", "-y", "--force-in-use").status == 0
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_a_running_server_is_refused(embedded: Binary, story: Story) -> None:
+    from aofdoctor.server.sandbox import Sandbox
+
+    with Sandbox(embedded, ["--appendonly", "yes"], hide=()) as server:
+        server.call("SET", "a", "1")
+        server.call("FLUSHALL")
+        result = aofdoctor("strip", server.folder, "--in-place", "-y")
+        assert result.status == 3 and "held open by valkey-server" in result.err
+
+
+def test_a_fresh_rewrite_is_refused(story: Story) -> None:
+    source = story("wiped-redis-6.2")
+    (source / "temp-rewriteaof-bg-99.aof").write_bytes(b"")
+    result = aofdoctor("strip", source, "--in-place", "-y")
+    assert result.status == 3 and "a rewrite is at work" in result.err
+
+
+def test_the_receipt_is_on_disk_before_the_file_changes(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aofdoctor.edit import inplace
+
+    source = story("wiped-redis-6.2")
+    before = (source / "appendonly.aof").read_bytes()
+
+    def power_cut(fd: int, path: Path, pieces: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inplace, "put", power_cut)
+    assert aofdoctor("strip", source, "--in-place", "-y").status == 130
+    receipts = list(source.glob("*.receipt.json"))
+    assert len(receipts) == 1 and (source / "appendonly.aof").read_bytes() == before
+    assert aofdoctor("undo", receipts[0]).status == 0 and (source / "appendonly.aof").read_bytes() == before
+
+
+def test_undo_refuses_another_file(story: Story) -> None:
+    source = story("wiped-redis-6.2")
+    path = source / "appendonly.aof"
+    receipt = Path(aofdoctor("strip", source, "--in-place", "-y", "--json").json["receipt"])
+    edited = path.read_bytes()
+    for other in (edited[:1180] + b"?" + edited[1181:], edited[:600], edited.replace(b"$00004\r\nPING", b"$00004\r\nPONG")):
+        path.write_bytes(other)
+        assert aofdoctor("undo", receipt).status == 3
+        assert path.read_bytes() == other
+    path.write_bytes(edited + SET)  # a server has appended since
+    assert aofdoctor("undo", receipt).status == 0
+    assert path.read_bytes().endswith(FLUSH + path.read_bytes()[1212:])
+
+
+@pytest.mark.parametrize("junk", [b"", b"{}", b"[]", b'{"kind": 5}', b'{"kind": "in-place", "files": [{}]}', b"\xff\xfe", b"[" * 100_000])
+def test_undo_of_no_receipt_is_one_clear_line(junk: bytes, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_bytes(junk)
+    result = aofdoctor("undo", tmp_path / "r.json")
+    assert result.status == 3 and "not a receipt" in result.err or "never changed" in result.err
+
+
+def test_undo_of_a_copys_receipt_says_that_the_source_was_never_changed(story: Story, tmp_path: Path) -> None:
+    aofdoctor("strip", story("wiped-redis-6.2"), "-o", tmp_path / "out")
+    result = aofdoctor("undo", tmp_path / "out.receipt.json")
+    assert result.status == 3 and "never changed" in result.err
