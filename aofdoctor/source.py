@@ -75,8 +75,7 @@ class FileSource:
         got = os.preadv(self.fd, [view[:wanted]], offset)
         if got == 0:
             raise SourceChanged(
-                f"{self.path} shrank while it was read: {self.size} bytes at open, "
-                f"{os.fstat(self.fd).st_size} now",
+                f"{self.path} shrank while it was read: {self.size} bytes at open, {os.fstat(self.fd).st_size} now",
                 "stop whatever writes to it, or work on a copy",
             )
         return got
@@ -133,7 +132,7 @@ class PipeSource:
             self.size = self._read
             return
         if number not in self._segments:
-            self._segments[number] = tempfile.TemporaryFile(prefix="aofdoctor-")
+            self._segments[number] = tempfile.TemporaryFile(prefix="aofdoctor-")  # noqa: SIM115 (closed by forget)
         spool = self._segments[number].fileno()
         view = memoryview(data)
         while view:

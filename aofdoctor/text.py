@@ -5,6 +5,7 @@ byte from a file passes through here before it is shown.
 """
 
 import re
+from datetime import datetime
 
 _NAMED = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
 _ESCAPED = [_NAMED.get(byte, chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}") for byte in range(256)]
@@ -56,3 +57,11 @@ def count(number: int, noun: str) -> str:
 def place(offset: int) -> str:
     """An offset in decimal and hex."""
     return f"{offset} (0x{offset:x})"
+
+
+def when(seconds: int) -> str:
+    """A time of the log, in the local zone."""
+    try:
+        return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, OSError, ValueError):
+        return f"{seconds} s"

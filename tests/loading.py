@@ -38,7 +38,9 @@ def load(binary: Binary, files: dict[str, bytes], truncated: str = "yes") -> Loa
 
         keys, started = 0, True
         try:
-            with Watched(binary, ["--appendonly", "yes", "--aof-load-truncated", truncated], prepare, hide=()) as server:
+            with Watched(
+                binary, ["--appendonly", "yes", "--aof-load-truncated", truncated], prepare, hide=()
+            ) as server:
                 keys = sum(int(v.split(",")[0].split("=")[1]) for v in server.info("keyspace").values())
         except SandboxError:
             started = False

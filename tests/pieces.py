@@ -6,11 +6,26 @@ from aofdoctor.aof.record import encode
 from aofdoctor.server.commands import table
 
 WORDS = table().words
-NAMES = [b"SET", b"set", b"SELECT", b"MULTI", b"EXEC", b"FLUSHALL", b"FLUSHDB", b"PING", b"XGROUP", b"NOSUCH", b"", b"x" * 30]
+NAMES = [
+    b"SET",
+    b"set",
+    b"SELECT",
+    b"MULTI",
+    b"EXEC",
+    b"FLUSHALL",
+    b"FLUSHDB",
+    b"PING",
+    b"XGROUP",
+    b"NOSUCH",
+    b"",
+    b"x" * 30,
+]
 
 arguments = st.one_of(
     st.binary(max_size=12),
-    st.sampled_from([b"0", b"1", b"15", b"CREATE", b"\x00" * 9, b"\r\n", encode([b"SET", b"a", b"b"]), b"ASYNC", b"y" * 200]),
+    st.sampled_from(
+        [b"0", b"1", b"15", b"CREATE", b"\x00" * 9, b"\r\n", encode([b"SET", b"a", b"b"]), b"ASYNC", b"y" * 200]
+    ),
 )
 argvs = st.builds(lambda name, rest: [name, *rest], st.sampled_from(NAMES), st.lists(arguments, max_size=4))
 records = st.builds(encode, argvs)
@@ -24,5 +39,10 @@ bent = st.sampled_from([
     b"*1\r\n$18446744073709551615\r\n", b"*99999999999999999999\r\n", b"*1\r\n$4\r\nPINGxx", b"\x00" * 70, b"\x00", b"\xef\xbb\xbf",
     b"*3junk\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n", b"REDIS0009", b"VALKEY080", b"\r\n", b"*1\r\n$5\r\nab", b"*1000000000\r\n$0\r\n\r\n",
 ])  # fmt: skip
-hostile = st.lists(st.one_of(sound, bent, records.flatmap(lambda r: st.integers(0, len(r)).map(lambda n: r[:n])), st.binary(max_size=20)), max_size=12).map(b"".join)
+hostile = st.lists(
+    st.one_of(
+        sound, bent, records.flatmap(lambda r: st.integers(0, len(r)).map(lambda n: r[:n])), st.binary(max_size=20)
+    ),
+    max_size=12,
+).map(b"".join)
 whole = st.lists(sound, max_size=12).map(b"".join)

@@ -26,7 +26,7 @@ def state_of(server: Sandbox) -> State:
         server.call("SELECT", database)
         keys = server.call("KEYS", "*")
         assert isinstance(keys, list)
-        kinds = server.client.pipeline([("TYPE", key) for key in keys])
+        kinds = server.client.pipeline([("TYPE", bytes(key)) for key in keys])  # type: ignore[arg-type]
         values = server.client.pipeline([_read(kind, key) for kind, key in zip(kinds, keys, strict=True)])
         for key, kind, value in zip(keys, kinds, values, strict=True):
             assert isinstance(key, bytes) and isinstance(kind, bytes)

@@ -1,12 +1,16 @@
 """check: facts, findings, verdicts and status, on what real servers wrote."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from aofdoctor.analysis.examine import examine
 from aofdoctor.aof.record import encode
+from aofdoctor.cli.options import opened
 from tests.conftest import STORIES, aofdoctor, told
 
 Story = Callable[[str], Path]
@@ -36,7 +40,14 @@ def test_the_contract_of_check_json(story: Story) -> None:
     base, incr = report["parts"]
     assert {"name", "type", "exists", "size", "commands", "annotations", "preamble", "first_time", "last_time",
             "ok_up_to", "damage"} <= base.keys()  # fmt: skip
-    assert base["preamble"] == {"magic": "REDIS0010", "start": 0, "end": base["size"], "keys": 21, "checksum": "ok", "complete": True}
+    assert base["preamble"] == {
+        "magic": "REDIS0010",
+        "start": 0,
+        "end": base["size"],
+        "keys": 21,
+        "checksum": "ok",
+        "complete": True,
+    }
     assert (incr["type"], incr["preamble"], incr["ok_up_to"]) == ("incr", None, incr["size"])
     assert incr["first_time"] is not None and incr["annotations"] == 1
     assert [(v["server"], v["load_truncated"], v["outcome"]) for v in report["verdicts"]] == [
@@ -64,7 +75,11 @@ def test_without_a_flush_it_says_so_and_names_other_evidence(tmp_path: Path) -> 
 @pytest.mark.parametrize("where", ["data", "directory", "manifest"])
 def test_a_set_is_found_from_the_manifest_its_directory_and_the_data_directory(where: str, story: Story) -> None:
     data = story("wiped-valkey-9.1")
-    path = {"data": data, "directory": data / "appendonlydir", "manifest": data / "appendonlydir" / "appendonly.aof.manifest"}
+    path = {
+        "data": data,
+        "directory": data / "appendonlydir",
+        "manifest": data / "appendonlydir" / "appendonly.aof.manifest",
+    }
     report = aofdoctor("check", path[where], "--json").json
     assert report["layout"] == "multi-part"
     assert [part["name"] for part in report["parts"]] == ["appendonly.aof.2.base.rdb", "appendonly.aof.2.incr.aof"]
@@ -189,9 +204,6 @@ def test_oddities_are_named(tmp_path: Path) -> None:
 
 
 def test_a_growing_file_is_read_to_its_size_at_open(tmp_path: Path) -> None:
-    from aofdoctor.analysis.examine import examine
-    from aofdoctor.cli.options import opened
-
     path = single(tmp_path, SET + SET[:9])
     with opened(str(path)) as aof:
         with open(path, "ab") as file:
@@ -201,9 +213,6 @@ def test_a_growing_file_is_read_to_its_size_at_open(tmp_path: Path) -> None:
 
 
 def test_memory_stays_small_whatever_a_value_claims(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     path = tmp_path / "big.aof"
     with open(path, "wb") as file:
         file.write(SET + b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$536870912\r\n")

@@ -49,7 +49,9 @@ def test_no_permission_is_status_3() -> None:
         path.write_bytes(encode([b"SET", b"a", b"1"]))
         path.chmod(0)
         os.chmod(folder, 0o755)
-        done = subprocess.run([sys.executable, "-c", script, "check", path], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", script, "check", path], capture_output=True, text=True, check=False
+        )
     assert done.returncode == 3 and "secret.aof: Permission denied" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -99,19 +101,19 @@ def test_every_help_has_examples_and_the_exit_status(verb: str) -> None:
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(encode([b"SET", b"a", b"1"]) * 100_000)
-    done = subprocess.run(f"{sys.executable} -m aofdoctor log '{path}' | head -1", shell=True, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        f"{sys.executable} -m aofdoctor log '{path}' | head -1", shell=True, capture_output=True, text=True, check=True
+    )
     assert done.stdout.count("\n") == 1 and done.stderr == ""
 
 
 def test_an_interrupt_is_status_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aofdoctor.cli import check
-
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
     path = tmp_path / "a.aof"
     path.write_bytes(encode([b"SET", b"a", b"1"]))
-    monkeypatch.setattr(check, "examine", interrupt)
+    monkeypatch.setattr("aofdoctor.cli.check.examine", interrupt)
     assert aofdoctor("check", path).status == 130
 
 
@@ -119,7 +121,8 @@ def test_hostile_file_names_are_escaped_and_work(tmp_path: Path) -> None:
     name = os.fsdecode(b"a\x1b[31m\n\xff b.aof")
     path = tmp_path / name
     path.write_bytes(encode([b"SET", b"a", b"1"]) + encode([b"FLUSHALL"]))
-    for args in (["check", path], ["strip", path], ["log", path, "--json"]):
+    verbs: list[list[str | Path]] = [["check", path], ["strip", path], ["log", path, "--json"]]
+    for args in verbs:
         result = aofdoctor(*args)
         assert result.status == 0 and b"\x1b" not in result.stdout
     assert aofdoctor("strip", path, "--in-place", "-y").status == 0

@@ -6,19 +6,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from aofdoctor.aof import scan as plain_scan
-from aofdoctor.aof._scan import Columns as CompiledColumns  # type: ignore[import-not-found]
+from aofdoctor.aof._scan import Columns as CompiledColumns
 from aofdoctor.aof._scan import Names as CompiledNames
 from aofdoctor.aof._scan import scan as compiled_scan
 from aofdoctor.aof._scan import skip_args as compiled_skip_args
+from aofdoctor.server._steps import run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aofdoctor.analysis.examine import examine
+from aofdoctor.analysis.where import Where
+from aofdoctor.aof import scan as plain_scan
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.reader import Tile, read
 from aofdoctor.aof.record import ANNOTATION, Batch, encode
-from aofdoctor.analysis.examine import examine
-from aofdoctor.analysis.where import Where
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Plan, kept_spans
 from aofdoctor.edit.strip import plan_selection, survey
@@ -26,7 +27,7 @@ from aofdoctor.edit.transactions import structure_ids
 from aofdoctor.server import plain
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps, run
+from aofdoctor.server.steps import Steps
 from aofdoctor.source import BytesSource, FileSource
 from aofdoctor.span import Span
 from tests.pieces import WORDS, argvs, hostile, sound, whole
@@ -69,7 +70,9 @@ def test_tiles_are_adjacent_and_cover_every_byte(data: bytes) -> None:
 
 
 @LAWS
-@given(hostile, st.sampled_from([1, 2, 7, 64, 1000]), st.sampled_from([32, 33, 100, 1 << 20]), st.sampled_from([1, 2, 64]))
+@given(
+    hostile, st.sampled_from([1, 2, 7, 64, 1000]), st.sampled_from([32, 33, 100, 1 << 20]), st.sampled_from([1, 2, 64])
+)
 def test_tiles_do_not_depend_on_how_they_are_read(data: bytes, read_size: int, window: int, room: int) -> None:
     expected = flat(read(BytesSource(data), WORDS))
     got = flat(read(BytesSource(data, read_size), WORDS, window=window, room=room))

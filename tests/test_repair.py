@@ -67,7 +67,10 @@ def test_a_missing_part_ends_what_can_be_kept(story: Story, tmp_path: Path) -> N
     folder = story("wiped-redis-7.0-resp") / "appendonlydir"
     (folder / "appendonly.aof.1.incr.aof").unlink()
     assert aofdoctor("repair", folder, "-o", tmp_path / "out").status == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["appendonly.aof.1.base.rdb", "appendonly.aof.manifest"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "appendonly.aof.1.base.rdb",
+        "appendonly.aof.manifest",
+    ]
     assert aofdoctor("check", tmp_path / "out").status == 0
 
 

@@ -13,9 +13,13 @@ import pytest
 from aofdoctor.aof.record import encode
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
+from aofdoctor.edit.files import copy_span
+from aofdoctor.edit.inplace import harmless
 from aofdoctor.edit.strip import plan_group, survey
 from aofdoctor.errors import Refused
-from aofdoctor.server.sandbox import Binary
+from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.source import FileSource
+from aofdoctor.span import Span
 from tests.conftest import STORIES, aofdoctor, told
 from tests.servers import by_line
 
@@ -63,7 +67,17 @@ def test_the_plan_is_printed_and_nothing_is_written(story: Story) -> None:
     assert any("after the flush stay" in note for note in plan["notes"])
 
 
-@pytest.mark.parametrize("flush", [[b"FLUSHALL"], [b"flushall"], [b"FLUSHALL", b"ASYNC"], [b"FLUSHALL", b"SYNC"], [b"FLUSHDB"], [b"flushdb", b"async"]])
+@pytest.mark.parametrize(
+    "flush",
+    [
+        [b"FLUSHALL"],
+        [b"flushall"],
+        [b"FLUSHALL", b"ASYNC"],
+        [b"FLUSHALL", b"SYNC"],
+        [b"FLUSHDB"],
+        [b"flushdb", b"async"],
+    ],
+)
 def test_every_spelling_of_a_flush_goes(flush: list[bytes], tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + encode(flush) + SET)
@@ -71,7 +85,9 @@ def test_every_spelling_of_a_flush_goes(flush: list[bytes], tmp_path: Path) -> N
     assert (tmp_path / "out").read_bytes() == SET + SET
 
 
-GROUPS = SET + FLUSH + SET + encode([b"MULTI"]) + encode([b"SELECT", b"1"]) + encode([b"FLUSHDB"]) + encode([b"EXEC"]) + SET
+GROUPS = (
+    SET + FLUSH + SET + encode([b"MULTI"]) + encode([b"SELECT", b"1"]) + encode([b"FLUSHDB"]) + encode([b"EXEC"]) + SET
+)
 
 
 def test_several_groups_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
@@ -93,7 +109,15 @@ def test_several_groups_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
 
 def test_a_group_is_flushes_with_only_structure_between(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    group = FLUSH + b"#TS:1700000000\r\n" + encode([b"SELECT", b"4"]) + encode([b"FLUSHDB"]) + encode([b"MULTI"]) + FLUSH + encode([b"EXEC"])
+    group = (
+        FLUSH
+        + b"#TS:1700000000\r\n"
+        + encode([b"SELECT", b"4"])
+        + encode([b"FLUSHDB"])
+        + encode([b"MULTI"])
+        + FLUSH
+        + encode([b"EXEC"])
+    )
     path.write_bytes(SET + group + SET)
     assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
     assert (tmp_path / "out").read_bytes() == SET + b"#TS:1700000000\r\n" + encode([b"SELECT", b"4"]) + SET
@@ -137,7 +161,12 @@ def test_without_a_flush_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_the_flush_in_a_pipe_cannot_be_edited() -> None:
-    done = subprocess.run([sys.executable, "-m", "aofdoctor", "strip", "-", "-o", "/nonexistent"], input=GROUPS, capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "aofdoctor", "strip", "-", "-o", "/nonexistent"],
+        input=GROUPS,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode in (2, 3) and b"Traceback" not in done.stderr
 
 
@@ -161,7 +190,9 @@ def test_a_set_is_copied_with_its_layout(story: Story, tmp_path: Path) -> None:
     source = story("wiped-redis-8.2") / "appendonlydir"
     aofdoctor("strip", source, "-o", tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(p.name for p in source.iterdir())
-    assert (tmp_path / "out" / "appendonly.aof.manifest").read_bytes() == (source / "appendonly.aof.manifest").read_bytes()
+    assert (tmp_path / "out" / "appendonly.aof.manifest").read_bytes() == (
+        source / "appendonly.aof.manifest"
+    ).read_bytes()
 
 
 def test_an_endoffset_of_a_changed_part_does_not_go_along(story: Story, tmp_path: Path) -> None:
@@ -192,16 +223,14 @@ def test_an_empty_directory_is_not_in_the_way(story: Story, tmp_path: Path) -> N
     assert aofdoctor("strip", story("wiped-valkey-9.1"), "-o", tmp_path / "out").status == 0
 
 
-def test_a_copy_that_does_not_read_back_is_not_kept(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aofdoctor.edit import apply
-
-    real = apply.copy_span
-
-    def bad_copy(source: object, span: object, target: int) -> None:
-        real(source, span, target)  # type: ignore[arg-type]
+def test_a_copy_that_does_not_read_back_is_not_kept(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bad_copy(source: FileSource, span: Span, target: int) -> None:
+        copy_span(source, span, target)
         os.pwrite(target, b"!", 30)
 
-    monkeypatch.setattr(apply, "copy_span", bad_copy)
+    monkeypatch.setattr("aofdoctor.edit.apply.copy_span", bad_copy)
     result = aofdoctor("strip", story("wiped-redis-6.2"), "-o", tmp_path / "out")
     assert result.status == 3 and "differs" in result.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["wiped-redis-6.2"]
@@ -213,7 +242,9 @@ def test_killed_at_any_time_no_half_output_has_the_final_name(tmp_path: Path) ->
     whole = SET * 400_001
     for pause in (0.15, 0.2, 0.25, 0.3, 0.4):
         out = tmp_path / f"out{pause}"
-        process = subprocess.Popen([sys.executable, "-m", "aofdoctor", "strip", source, "-o", out], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "aofdoctor", "strip", source, "-o", out], stdout=subprocess.DEVNULL
+        )
         time.sleep(pause)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -221,7 +252,9 @@ def test_killed_at_any_time_no_half_output_has_the_final_name(tmp_path: Path) ->
     assert source.read_bytes() == SET * 400_000 + FLUSH + SET
 
 
-def test_no_room_is_said_before_anything_is_written(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_is_said_before_anything_is_written(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     status = os.statvfs(tmp_path)
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((*status[:4], 0, *status[5:])))
     result = aofdoctor("strip", story("wiped-redis-6.2"), "-o", tmp_path / "out")
@@ -260,7 +293,9 @@ def test_in_place_brings_every_key_back_and_undo_takes_it_back(name: str, story:
     assert after == before
 
 
-@pytest.mark.parametrize("flush", [[b"FLUSHDB"], [b"FLUSHALL", b"ASYNC"], [b"FLUSHALL", b"SYNC"], [b"FLUSHDB", b"ASYNC"]])
+@pytest.mark.parametrize(
+    "flush", [[b"FLUSHDB"], [b"FLUSHALL", b"ASYNC"], [b"FLUSHALL", b"SYNC"], [b"FLUSHDB", b"ASYNC"]]
+)
 def test_in_place_a_flush_of_any_length_becomes_a_ping_that_servers_load(flush: list[bytes], tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     data = SET + encode([b"MULTI"]) + encode([b"SET", b"b", b"2"]) + encode(flush) + encode([b"EXEC"])
@@ -271,8 +306,6 @@ def test_in_place_a_flush_of_any_length_becomes_a_ping_that_servers_load(flush: 
 
 
 def test_every_size_of_record_has_a_harmless_one() -> None:
-    from aofdoctor.edit.inplace import harmless
-
     for size in range(15, 5000):
         assert len(harmless(size)) == size
     with pytest.raises(Refused):
@@ -300,7 +333,8 @@ def test_from_the_tail_the_last_group_is_found_without_reading_the_rest(tmp_path
 def test_a_held_file_is_refused_and_the_holder_is_named(story: Story) -> None:
     source = story("wiped-redis-6.2")
     before = tree(source)
-    holder = subprocess.Popen(["sleep", "60"], stdin=open(source / "appendonly.aof"))
+    with open(source / "appendonly.aof") as file:
+        holder = subprocess.Popen(["sleep", "60"], stdin=file)
     try:
         result = aofdoctor("strip", source, "--in-place", "-y")
         assert result.status == 3 and f"sleep (pid {holder.pid})" in result.err and "SHUTDOWN NOSAVE" in result.err
@@ -312,8 +346,6 @@ def test_a_held_file_is_refused_and_the_holder_is_named(story: Story) -> None:
 
 
 def test_a_running_server_is_refused(embedded: Binary, story: Story) -> None:
-    from aofdoctor.server.sandbox import Sandbox
-
     with Sandbox(embedded, ["--appendonly", "yes"], hide=()) as server:
         server.call("SET", "a", "1")
         server.call("FLUSHALL")
@@ -329,15 +361,13 @@ def test_a_fresh_rewrite_is_refused(story: Story) -> None:
 
 
 def test_the_receipt_is_on_disk_before_the_file_changes(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aofdoctor.edit import inplace
-
     source = story("wiped-redis-6.2")
     before = (source / "appendonly.aof").read_bytes()
 
     def power_cut(fd: int, path: Path, pieces: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(inplace, "put", power_cut)
+    monkeypatch.setattr("aofdoctor.edit.inplace.put", power_cut)
     assert aofdoctor("strip", source, "--in-place", "-y").status == 130
     receipts = list(source.glob("*.receipt.json"))
     assert len(receipts) == 1 and (source / "appendonly.aof").read_bytes() == before
@@ -349,7 +379,11 @@ def test_undo_refuses_another_file(story: Story) -> None:
     path = source / "appendonly.aof"
     receipt = Path(aofdoctor("strip", source, "--in-place", "-y", "--json").json["receipt"])
     edited = path.read_bytes()
-    for other in (edited[:1180] + b"?" + edited[1181:], edited[:600], edited.replace(b"$00004\r\nPING", b"$00004\r\nPONG")):
+    for other in (
+        edited[:1180] + b"?" + edited[1181:],
+        edited[:600],
+        edited.replace(b"$00004\r\nPING", b"$00004\r\nPONG"),
+    ):
         path.write_bytes(other)
         assert aofdoctor("undo", receipt).status == 3
         assert path.read_bytes() == other
@@ -358,11 +392,13 @@ def test_undo_refuses_another_file(story: Story) -> None:
     assert path.read_bytes().endswith(FLUSH + path.read_bytes()[1212:])
 
 
-@pytest.mark.parametrize("junk", [b"", b"{}", b"[]", b'{"kind": 5}', b'{"kind": "in-place", "files": [{}]}', b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "junk", [b"", b"{}", b"[]", b'{"kind": 5}', b'{"kind": "in-place", "files": [{}]}', b"\xff\xfe", b"[" * 100_000]
+)
 def test_undo_of_no_receipt_is_one_clear_line(junk: bytes, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_bytes(junk)
     result = aofdoctor("undo", tmp_path / "r.json")
-    assert result.status == 3 and "not a receipt" in result.err or "never changed" in result.err
+    assert (result.status == 3 and "not a receipt" in result.err) or "never changed" in result.err
 
 
 def test_undo_of_a_copys_receipt_says_that_the_source_was_never_changed(story: Story, tmp_path: Path) -> None:

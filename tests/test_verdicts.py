@@ -6,7 +6,7 @@ import pytest
 
 from aofdoctor.aof.record import encode
 from aofdoctor.errors import SandboxError
-from aofdoctor.server.sandbox import Binary
+from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import FIXTURES, aofdoctor
 from tests.loading import load
 from tests.servers import by_line
@@ -71,7 +71,9 @@ def verdict(path: Path, line: str, truncated: str) -> dict[str, object]:
 @pytest.mark.parametrize("truncated", ["yes", "no"])
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("name", CASES)
-def test_a_single_file_does_in_a_real_server_what_the_verdict_says(name: str, line: str, truncated: str, tmp_path: Path) -> None:
+def test_a_single_file_does_in_a_real_server_what_the_verdict_says(
+    name: str, line: str, truncated: str, tmp_path: Path
+) -> None:
     path = tmp_path / "appendonly.aof"
     path.write_bytes(CASES[name])
     said = verdict(path, line, truncated)
@@ -105,13 +107,19 @@ SETS = {
 @pytest.mark.parametrize("truncated", ["yes", "no"])
 @pytest.mark.parametrize("line", [line for line in LINES if line != "redis-6.2"])
 @pytest.mark.parametrize("name", SETS)
-def test_a_set_does_in_a_real_server_what_the_verdict_says(name: str, line: str, truncated: str, tmp_path: Path) -> None:
+def test_a_set_does_in_a_real_server_what_the_verdict_says(
+    name: str, line: str, truncated: str, tmp_path: Path
+) -> None:
     for place, data in SETS[name].items():
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).write_bytes(data)
     said = verdict(tmp_path, line, truncated)
     did = load(by_line()[line], SETS[name], truncated)
-    cut = {n: s for n, s in did.sizes.items() if f"appendonlydir/{n}" in SETS[name] and s < len(SETS[name][f"appendonlydir/{n}"])}
+    cut = {
+        n: s
+        for n, s in did.sizes.items()
+        if f"appendonlydir/{n}" in SETS[name] and s < len(SETS[name][f"appendonlydir/{n}"])
+    }
     if said["outcome"] == "starts-empty":
         assert did.started and did.keys == 0
         return
@@ -152,13 +160,21 @@ def test_verify_never_writes_on_what_it_loads(tmp_path: Path) -> None:
     path.write_bytes(SET + encode([b"SET", b"gone", b"1", b"PXAT", b"1000"]))
     for line in LINES:
         result = aofdoctor("verify", path, "--with", by_line()[line].path, "--json")
-        assert result.status == (0 if line != "redis-6.2" else 0) and result.json["keys"]["0"] >= 1
-    assert path.read_bytes() == SET + encode([b"SET", b"gone", b"1", b"PXAT", b"1000"]) and [p.name for p in tmp_path.iterdir()] == [path.name]
+        assert result.status == 0 and result.json["keys"]["0"] >= 1
+    assert path.read_bytes() == SET + encode([b"SET", b"gone", b"1", b"PXAT", b"1000"]) and [
+        p.name for p in tmp_path.iterdir()
+    ] == [path.name]
 
 
 def test_verify_counts_errors_at_replay_and_keys_by_database(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(SET + encode([b"LPUSH", b"a", b"x"]) + encode([b"SELECT", b"40"]) + SET + encode([b"SET", b"b", b"1", b"EX", b"1000"]))
+    path.write_bytes(
+        SET
+        + encode([b"LPUSH", b"a", b"x"])
+        + encode([b"SELECT", b"40"])
+        + SET
+        + encode([b"SET", b"b", b"1", b"EX", b"1000"])
+    )
     found = aofdoctor("verify", path, "--json").json
     assert found["keys"] == {"0": 1, "40": 2} and found["expires"]["40"] == 1 and found["errors"] == {"WRONGTYPE": 1}
 
@@ -172,9 +188,7 @@ def test_what_would_not_load_is_status_1_with_the_reason(tmp_path: Path, embedde
 
 
 def test_without_a_server_verify_says_what_brings_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aofdoctor.analysis import prove
-
-    monkeypatch.setattr(prove, "servers", lambda: [])
+    monkeypatch.setattr("aofdoctor.analysis.prove.servers", list)
     path = tmp_path / "a.aof"
     path.write_bytes(SET)
     result = aofdoctor("verify", path)
@@ -182,8 +196,6 @@ def test_without_a_server_verify_says_what_brings_one(tmp_path: Path, monkeypatc
 
 
 def test_a_sandbox_leaves_nothing_behind(embedded: Binary) -> None:
-    from aofdoctor.server.sandbox import Sandbox
-
     with Sandbox(embedded) as server:
         folder, process = server.folder, server._process
         with pytest.raises(SandboxError):

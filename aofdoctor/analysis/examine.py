@@ -6,18 +6,19 @@ counted, and the first and last are kept.
 
 from collections.abc import Callable, Sequence
 
+from aofdoctor.analysis.flush import known
+from aofdoctor.analysis.report import PartReport, Report
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import ANNOTATION, UNKNOWN, Batch, Preamble
-from aofdoctor.analysis.flush import known
-from aofdoctor.analysis.report import PartReport, Report
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.commands import table
 from aofdoctor.server.lines import LINES, USUAL, writer
-from aofdoctor.server.loader import Does, Loader, Verdict
+from aofdoctor.server.loader import Loader
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps
+from aofdoctor.server.verdict import Does, Verdict
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
@@ -55,7 +56,12 @@ class _Walk:
         applicable = [line for line in report.lines if line.multi_part or report.aof.layout != "multi-part"]
         self.loader = Loader(applicable, self.steps)
         select, multi, exec_ = (table().words.ids[name] for name in (b"select", b"multi", b"exec"))
-        self.odd_ids = {select: "select-invalid", multi: "multi-nested", exec_: "exec-alone", UNKNOWN: "unknown"}
+        self.odd_ids = {
+            select: "select-invalid",
+            multi: "multi-nested",
+            exec_: "exec-alone",
+            UNKNOWN: "unknown-command",
+        }
         self.flush_ids = table().with_effect("flush")
         self.steps.watch("walk", self.flush_ids | {UNKNOWN})
         self.read = 0
@@ -125,7 +131,7 @@ class _Walk:
         number = batch.ids[i]
         kind = self.odd_ids.get(number)
         if kind:
-            first = next(batch.args(i)) if number == UNKNOWN and "unknown" not in self.report.odd else b""
+            first = next(batch.args(i)) if number == UNKNOWN and "unknown-command" not in self.report.odd else b""
             name = first if isinstance(first, bytes) else first.head(64)
             self.report.add_odd(kind, report.part.name, batch.record(i), name[:64])
         elif number == ANNOTATION and batch.record(i).size > 1023:

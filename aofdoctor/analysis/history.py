@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from aofdoctor.analysis.flush import known, ordinal
+from aofdoctor.analysis.where import Where
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.reader import read, read_batches
 from aofdoctor.aof.record import ANNOTATION, Batch, Preamble
 from aofdoctor.aof.resync import find_record
-from aofdoctor.analysis.flush import known, ordinal
-from aofdoctor.analysis.where import Where
 from aofdoctor.damage import Damage
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State

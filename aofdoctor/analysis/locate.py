@@ -4,12 +4,12 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 
-from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import ANNOTATION, Batch, Preamble
 from aofdoctor.analysis.flush import known, ordinal
 from aofdoctor.analysis.history import Entry, keep
 from aofdoctor.analysis.position import Position
+from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import ANNOTATION, Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.errors import BadSelection
 from aofdoctor.server.commands import table

@@ -21,10 +21,10 @@ from aofdoctor.aof.record import ANNOTATION, UNKNOWN, Batch
 from aofdoctor.errors import Refused, SandboxError
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
-from aofdoctor.server.loader import Does
 from aofdoctor.server.plain import State
 from aofdoctor.server.sandbox import Binary, Sandbox, servers
 from aofdoctor.server.steps import Steps
+from aofdoctor.server.verdict import Does
 from aofdoctor.source import FileSource
 
 # Beside the commands that write, what servers put into an AOF.
@@ -108,7 +108,11 @@ def demand_harmless(aof: AOF) -> int:
 def _refuse(part: Part, batch: Batch, i: int) -> None:
     command = table().get(batch.ids[i])
     first = next(batch.args(i))
-    name = command.name.replace("|", " ").upper() if command else text.word(first[:64] if isinstance(first, bytes) else b"?")
+    name = (
+        command.name.replace("|", " ").upper()
+        if command
+        else text.word(first[:64] if isinstance(first, bytes) else b"?")
+    )
     raise Refused(
         f"{name} at {text.name(part.name)}@{batch.record(i).start} is not replayed, not even in a private server: "
         "it could reach outside of it",

@@ -1,13 +1,15 @@
 """What a whole reading of an AOF found: values, before anybody judges or prints them."""
 
+import shlex
 from dataclasses import dataclass, field
 
+from aofdoctor import text
+from aofdoctor.analysis.flush import Flushes
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.record import Preamble
-from aofdoctor.analysis.flush import Flushes
 from aofdoctor.damage import Damage
 from aofdoctor.server.lines import Line
-from aofdoctor.server.loader import Verdict
+from aofdoctor.server.verdict import Verdict
 from aofdoctor.span import Span
 
 
@@ -75,3 +77,8 @@ class Report:
         self.odd[kind] = (
             Odd(part, span, name, 1) if seen is None else Odd(seen.part, seen.span, seen.name, seen.count + 1)
         )
+
+
+def quoted(report: Report) -> str:
+    """The path as the user gave it, for a command line in a message."""
+    return text.name(shlex.quote(report.aof.path))

@@ -1,9 +1,9 @@
 """When an AOF was written, as its #TS annotations say."""
 
+from aofdoctor.analysis.flush import known
 from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
-from aofdoctor.analysis.flush import known
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps

@@ -174,7 +174,9 @@ def _open_directory(path: str, where: Path, known: Container[bytes]) -> AOF:
     sets = [*_sets_in(where)]
     for folder in sorted(entry for entry in where.iterdir() if entry.is_dir()):
         try:
-            sets += [found for found in _sets_in(folder) if found.name.endswith(".manifest") or _NUMBERED.match(found.name)]
+            sets += [
+                found for found in _sets_in(folder) if found.name.endswith(".manifest") or _NUMBERED.match(found.name)
+            ]
         except PermissionError:
             continue
     if not sets:

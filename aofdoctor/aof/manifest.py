@@ -138,7 +138,8 @@ def _atoll(text: bytes) -> int:
 
 def split_args(line: bytes) -> list[bytes] | None:
     """The words of a line with sdssplitargs' quotes; None if they are not balanced."""
-    words, at = [], 0
+    words: list[bytes] = []
+    at = 0
     while True:
         while at < len(line) and line[at : at + 1] in (b" ", b"\t", b"\n", b"\v", b"\f", b"\r"):
             at += 1

@@ -140,7 +140,9 @@ def _name(peek: Peek, offset: int) -> tuple[bytes, int]:
     why, size, length = _header(line[:HEADER_MAX], b"$")
     if why is not Why.WHOLE:
         return b"", 0
-    return line[size : size + min(length, NAME_MAX + 1)].lower(), offset + size + length + 2 if length <= NAME_MAX else 0
+    return line[
+        size : size + min(length, NAME_MAX + 1)
+    ].lower(), offset + size + length + 2 if length <= NAME_MAX else 0
 
 
 def _header(line: bytes, mark: bytes) -> tuple[Why, int, int]:

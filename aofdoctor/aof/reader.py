@@ -40,9 +40,7 @@ class Vocabulary:
         return cls(Names(names), {name.lower(): i + FIRST_ID for i, name in enumerate(names)})
 
 
-def read(
-    source: Source, words: Vocabulary, start: int = 0, window: int = WINDOW, room: int = ROOM
-) -> Iterator[Tile]:
+def read(source: Source, words: Vocabulary, start: int = 0, window: int = WINDOW, room: int = ROOM) -> Iterator[Tile]:
     """The tiles of `source` from `start`, which is 0 or where a record begins.
 
     A batch is valid until the next tile is asked for.
@@ -88,9 +86,7 @@ def _preamble(source: Source, words: Vocabulary) -> Preamble | None:
     end = rdb.end if rdb.complete else find_record(source, rdb.end, words.ids, run=True)
     if end is None:
         end = _size(source, rdb.end)
-    return Preamble(
-        Span(0, end), rdb.magic, rdb.version, rdb.keys, rdb.checksum, rdb.complete, rdb.aux, rdb.note
-    )
+    return Preamble(Span(0, end), rdb.magic, rdb.version, rdb.keys, rdb.checksum, rdb.complete, rdb.aux, rdb.note)
 
 
 def _size(source: Source, offset: int) -> int:

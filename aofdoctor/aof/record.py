@@ -158,6 +158,4 @@ class Preamble:
 
 def single(source: Source, base: int, size: int, argc: int, number: int, buffer: bytearray) -> Batch:
     """A far batch of one record."""
-    return Batch(
-        source, base, 1, buffer, 0, array("q", [0, size]), array("I", [argc]), array("H", [number]), far=True
-    )
+    return Batch(source, base, 1, buffer, 0, array("q", [0, size]), array("I", [argc]), array("H", [number]), far=True)

@@ -5,17 +5,17 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.checks import FIRST_AID, find, is_sound, quoted, when_text
+from aofdoctor.analysis.checks import FIRST_AID, find, is_sound
 from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.finding import Finding, Severity
-from aofdoctor.analysis.report import PartReport, Report
+from aofdoctor.analysis.report import PartReport, Report, quoted
 from aofdoctor.aof.aof import Part
 from aofdoctor.aof.record import Preamble
 from aofdoctor.cli import options
 from aofdoctor.cli.options import lines, opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.server.lines import LINES
-from aofdoctor.server.loader import Does, Verdict
+from aofdoctor.server.verdict import Does, Verdict
 
 EPILOG = """\b
 Examples:
@@ -25,8 +25,8 @@ Examples:
   zstd -dc backup.aof.zst | aofdoctor check -
 
 \b
-Exit status: 0 sound; 1 damage, or the server that wrote it (or the one named) would not load it whole; 2 usage; 3 could not
-read; 130 interrupted.  A flush is a finding and does not change the status."""
+Exit status: 0 sound; 1 damage, or the server that wrote it (or the one named) would not load it whole; 2 usage;
+3 could not read; 130 interrupted.  A flush is a finding and does not change the status."""
 
 _SHOWN = 20  # findings of one severity, for people
 
@@ -146,10 +146,12 @@ def _title(report: Report) -> str:
     facts = [text.name(report.aof.path), {"multi-part": "multi part"}.get(report.aof.layout, report.aof.layout)]
     if report.writer:
         facts.append(f"base written by {report.writer}")
-    facts.append(f"{text.count(len(report.parts), 'part')}, {text.size(report.size)}, {text.count(report.commands, 'command')}")
+    facts.append(
+        f"{text.count(len(report.parts), 'part')}, {text.size(report.size)}, {text.count(report.commands, 'command')}"
+    )
     times = [t for part in report.parts for t in (part.first_time, part.last_time) if t is not None]
     if times:
-        facts.append(f"{when_text(times[0])} to {when_text(times[-1])}")
+        facts.append(f"{text.when(times[0])} to {text.when(times[-1])}")
     return "  ".join(facts)
 
 
@@ -181,7 +183,10 @@ def _rdb_words(rdb: Preamble) -> str:
 def _say_findings(findings: list[Finding], severity: Severity, paint: Paint) -> None:
     for finding in findings[:_SHOWN]:
         say(f"{paint(severity.value.upper(), severity.value)}  {finding.message}")
-        for line in (finding.detail, f"Hint: {finding.hint}" if finding.hint and severity is not Severity.DANGER else ""):
+        for line in (
+            finding.detail,
+            f"Hint: {finding.hint}" if finding.hint and severity is not Severity.DANGER else "",
+        ):
             if line:
                 say(f"        {line}")
     if len(findings) > _SHOWN:
@@ -207,7 +212,8 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
     if verdict.outcome is Does.LOADS:
         return would + "load it as it is" + (", flush included." if report.flushes.seen else ".")
     if verdict.outcome is Does.TRUNCATES:
-        return would + f"cut {text.name(verdict.part)} at {verdict.offset} and start ({verdict.reason}); with aof-load-truncated no it would refuse."
+        cut = f"cut {text.name(verdict.part)} at {verdict.offset} and start: {verdict.reason}."
+        return f"{would}{cut}  With aof-load-truncated no it would refuse."
     if verdict.outcome is Does.STARTS_EMPTY:
         return would + f"start empty: {verdict.reason}."
     if verdict.outcome is Does.NOT_APPLICABLE:
@@ -223,7 +229,8 @@ def _next(report: Report) -> list[str]:
         steps.append(f"aofdoctor strip {path} --in-place    take the flush back where it stands (reversible)")
         steps.append(f"aofdoctor strip {path} -o OUT        or into a copy ({text.size(report.size)} needed)")
     elif report.flushes.group_count > 1:
-        steps.append(f"aofdoctor strip {path}               list the {report.flushes.group_count:,} groups of flushes, then choose")
+        groups = f"{report.flushes.group_count:,} groups of flushes"
+        steps.append(f"aofdoctor strip {path}               list the {groups}, then choose")
     if damaged:
         steps.append(f"aofdoctor repair {path} -o OUT       a copy cut before the first damage")
     return [] if report.aof.path == "-" else steps

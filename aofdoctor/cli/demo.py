@@ -3,8 +3,8 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +28,9 @@ Exit status: 0 every key came back; 1 not; 3 could not: no server at hand; 130 i
 
 
 def demo(
-    keep: Annotated[str | None, typer.Option("--keep", metavar="DIR", help="Keep the files in a new directory.")] = None,
+    keep: Annotated[
+        str | None, typer.Option("--keep", metavar="DIR", help="Keep the files in a new directory.")
+    ] = None,
 ) -> None:
     """A wiped sample, rescued before your eyes.
 
@@ -44,7 +46,10 @@ def demo(
         wiped = _count(folder / "data", binary)
         say(f"Loaded as it is, its AOF now gives {text.count(wiped, 'key')}.")
         _run(f"check {folder / 'data'}", lambda: check.check(str(folder / "data")))
-        _run(f"strip {folder / 'data'} -o {folder / 'rescued'}", lambda: strip.strip(str(folder / "data"), output=str(folder / "rescued")))
+        _run(
+            f"strip {folder / 'data'} -o {folder / 'rescued'}",
+            lambda: strip.strip(str(folder / "data"), output=str(folder / "rescued")),
+        )
         _run(f"verify {folder / 'rescued'}", lambda: verify.verify(str(folder / "rescued")))
         after = _count(folder / "rescued", binary)
         say()
@@ -66,13 +71,11 @@ def _place(keep: str | None) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def _run(words: str, verb: "typer.models.CommandFunctionType | object") -> None:
+def _run(words: str, verb: Callable[[], None]) -> None:
     say()
     say(painter()(f"$ aofdoctor {words}", "strong"))
-    try:
-        verb()  # type: ignore[operator]
-    except typer.Exit:
-        pass
+    with suppress(typer.Exit):
+        verb()
 
 
 def _make_sample(binary: Binary, target: Path) -> int:
@@ -83,7 +86,10 @@ def _make_sample(binary: Binary, target: Path) -> int:
         client.pipeline([("SET", f"user:{n}", f"name {n}") for n in range(500)])
         client.pipeline([("HSET", f"cart:{n}", "item", n, "count", 1) for n in range(200)])
         client.call("BGREWRITEAOF")
-        while server.info("persistence")["aof_rewrite_in_progress"] != "0" or server.info("persistence")["aof_rewrite_scheduled"] != "0":
+        while (
+            server.info("persistence")["aof_rewrite_in_progress"] != "0"
+            or server.info("persistence")["aof_rewrite_scheduled"] != "0"
+        ):
             time.sleep(0.02)
         client.pipeline([("SELECT", 3), *[("RPUSH", "queue", f"job {n}") for n in range(100)], ("SET", "last", 99)])
         client.pipeline([("SELECT", 0), ("MULTI",), ("INCR", "orders"), ("SADD", "open", 1), ("EXEC",)])

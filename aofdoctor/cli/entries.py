@@ -6,7 +6,6 @@ A far record is written as it is read, piece by piece.
 import base64
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import BinaryIO
 
 from aofdoctor import text
@@ -52,8 +51,7 @@ class Line:
         style, note = _manner(entry)
         if entry.batch.far and self.columns is None:
             out.write(head.encode())
-            for piece in _words(entry.batch.args(entry.i)):
-                out.write(piece.encode())
+            out.writelines(piece.encode() for piece in _words(entry.batch.args(entry.i)))
             out.write(note.encode() + b"\n")
             return
         words = self._command(entry, self.columns - len(head) - len(note) - 1 if self.columns else None)
@@ -69,10 +67,7 @@ class Line:
         if time is None:
             return "-"
         if self._second[0] != time:
-            try:
-                self._second = (time, datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S"))
-            except (OverflowError, OSError, ValueError):
-                self._second = (time, str(time))
+            self._second = (time, text.when(time))
         return self._second[1]
 
     def _command(self, entry: Entry, room: int | None) -> str:
@@ -111,7 +106,14 @@ def _words(args: Iterator[Arg]) -> Iterator[str]:
             yield '"'
 
 
-_STYLE_OF = (("flush", "gone"), ("delete", "changed"), ("rename", "changed"), ("expire", "expire"), ("tx", "dim"), ("select", "dim"))
+_STYLE_OF = (
+    ("flush", "gone"),
+    ("delete", "changed"),
+    ("rename", "changed"),
+    ("expire", "expire"),
+    ("tx", "dim"),
+    ("select", "dim"),
+)
 
 
 def _manner(entry: Entry) -> tuple[str, str]:
@@ -132,8 +134,7 @@ def _manner(entry: Entry) -> tuple[str, str]:
 def as_cli(entry: Entry, out: BinaryIO) -> None:
     """A line that redis-cli accepts."""
     if entry.batch.far:
-        for piece in _words(entry.batch.args(entry.i)):
-            out.write(piece.encode())
+        out.writelines(piece.encode() for piece in _words(entry.batch.args(entry.i)))
         out.write(b"\n")
     else:
         out.write(" ".join([text.word(arg) for arg in entry.batch.argv(entry.i)]).encode() + b"\n")
@@ -145,8 +146,7 @@ def as_resp(entry: Entry, out: BinaryIO) -> None:
         out.write(entry.batch.raw(entry.i))
         return
     span, step = entry.batch.record(entry.i), 1 << 20
-    for at in range(span.start, span.end, step):
-        out.write(pread(entry.batch.source, min(step, span.end - at), at))
+    out.writelines(pread(entry.batch.source, min(step, span.end - at), at) for at in range(span.start, span.end, step))
 
 
 # -- as JSON --
@@ -198,8 +198,7 @@ def _far_json(entry: Entry, out: BinaryIO) -> None:
 
 def _far_base64(arg: Far, out: BinaryIO) -> None:
     out.write(b'{"base64": "')
-    for piece in arg.pieces(_REST):
-        out.write(base64.b64encode(piece))
+    out.writelines(base64.b64encode(piece) for piece in arg.pieces(_REST))
     out.write(b'"}')
 
 

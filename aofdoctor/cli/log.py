@@ -10,6 +10,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.analysis import history
 from aofdoctor.analysis.times import looks_timed
+from aofdoctor.analysis.where import Where
 from aofdoctor.aof.aof import AOF
 from aofdoctor.cli import entries, options
 from aofdoctor.cli.options import opened, selection
@@ -27,7 +28,8 @@ Examples:
   aofdoctor log appendonly.aof --cmd del --since -10m --json | jq .keys
 
 \b
-Exit status: 0 done; 1 damage was met on the way (named on standard error); 2 usage; 3 could not read; 130 interrupted."""
+Exit status: 0 done; 1 damage was met on the way (named on standard error); 2 usage; 3 could not read;
+130 interrupted."""
 
 
 class Format(StrEnum):
@@ -69,12 +71,12 @@ def log(
     raise typer.Exit(1 if broken else 0)
 
 
-def _items(
-    aof: AOF, where: history.Where, count: int | None, tail: bool, reverse: bool
-) -> Iterable[history.Item]:
+def _items(aof: AOF, where: Where, count: int | None, tail: bool, reverse: bool) -> Iterable[history.Item]:
     pipe = any(isinstance(part.source, PipeSource) for part in aof.parts)
     if tail and not pipe:
-        warn("read from the end: where records begin is a guess there, and a database is unknown before its first SELECT")
+        warn(
+            "read from the end: where records begin is a guess there, and a database is unknown before its first SELECT"
+        )
         found: Iterable[history.Item] = history.from_tail(aof, where, 10 if count is None else count)
         return reversed(list(found)) if reverse else found
     if tail and count is None:

@@ -24,9 +24,7 @@ Path = Annotated[
 ]
 WritablePath = Annotated[
     str,
-    typer.Argument(
-        metavar="PATH", help="A manifest, an appendonlydir, the data directory above it, or one AOF file."
-    ),
+    typer.Argument(metavar="PATH", help="A manifest, an appendonlydir, the data directory above it, or one AOF file."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

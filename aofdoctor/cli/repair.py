@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-
 from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.report import Report
 from aofdoctor.cli import options
@@ -72,5 +71,3 @@ def _carry_out(plan: Plan, output: str | None, json: bool) -> None:
     say()
     for line in done_lines(plan, receipt, paint):
         say(line)
-
-

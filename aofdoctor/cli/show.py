@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.checks import when_text
 from aofdoctor.analysis.history import Entry
 from aofdoctor.analysis.locate import Located, locate
 from aofdoctor.analysis.position import parse_position
@@ -73,8 +72,9 @@ def _other_json(found: Located) -> dict[str, Any]:
         d = found.damage
         return {"offset": d.span.start, "size": d.span.size, "damage": d.kind.value, "guess": d.guess, "note": d.note}
     assert found.preamble
+    aux = found.preamble.aux
     return {"offset": 0, "size": found.preamble.span.size, "preamble": text.escaped(found.preamble.magic),
-            "keys": found.preamble.keys, "aux": {text.escaped(k): v for k, v in found.preamble.aux.items()}}  # fmt: skip
+            "keys": found.preamble.keys, "aux": {text.escaped(k): v for k, v in aux.items()}}  # fmt: skip
 
 
 def _lines(aof: AOF, found: Located) -> Iterator[str]:
@@ -105,7 +105,8 @@ def _preamble_lines(name: str, rdb: Preamble, source: Source) -> Iterator[str]:
 
 
 def _entry_lines(name: str, found: Located) -> Iterator[str]:
-    assert found.entry and found.part.source
+    assert found.entry
+    assert found.part.source
     entry = found.entry
     span = entry.batch.record(entry.i)
     yield f"{name}@{text.place(span.start)}  {text.size(span.size)}, ends at {text.place(span.end)}"
@@ -126,7 +127,7 @@ def _facts(found: Located, entry: Entry) -> Iterator[str]:
     db = "unknown database" if entry.db is None else f"database {entry.db}"
     inside = f"in transaction {entry.tx}" if entry.tx else "in no transaction"
     inside += f" (MULTI at {found.multi_start})" if found.multi_start is not None else ""
-    when = "time unknown" if entry.time is None else f"written at {when_text(entry.time)}"
+    when = "time unknown" if entry.time is None else f"written at {text.when(entry.time)}"
     yield f"  command   {f'#{entry.number}, ' if entry.number else ''}{db}, {inside}, {when}"
     if command is None:
         yield "  effect    unknown: no server line knows this command"
@@ -182,5 +183,3 @@ def _dump(source: Source, span: Span) -> Iterator[str]:
         yield f"  {at:08x}  {left:<23}  {right:<23}  |{shown}|"
     if end < span.end:
         yield f"  ... {text.size(span.end - end)} more: aofdoctor show in a pipe writes them all"
-
-

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.checks import what_flushed, when_text
+from aofdoctor.analysis.check_flush import what_flushed
 from aofdoctor.analysis.flush import Group
 from aofdoctor.analysis.position import parse_position
 from aofdoctor.analysis.where import Where
@@ -121,7 +121,7 @@ def _list_groups(found: Survey) -> None:
 
 def _group_line(found: Survey, group: Group) -> str:
     first = group.first
-    when = when_text(first.time) if first.time is not None else "time unknown"
+    when = text.when(first.time) if first.time is not None else "time unknown"
     flushes = first.command.upper() if group.count == 1 else f"{group.count:,} flushes from {first.command.upper()}"
     later = text.count(found.commands - group.last.number, "later command")
     return f"{text.name(first.part)}@{first.span.start}  {when}  {flushes}, emptied {what_flushed(group)}, {later}"
@@ -138,7 +138,10 @@ def _carry_out(
         if json:
             emit(plan_json(plan, None))
         else:
-            say("  nothing was written: -o OUT writes a copy" + (", --in-place overwrites the flush" if _flushes(plan) else ""))
+            say(
+                "  nothing was written: -o OUT writes a copy"
+                + (", --in-place overwrites the flush" if _flushes(plan) else "")
+            )
         return
     if not plan.changed:
         raise Refused("nothing is selected: there is nothing to strip, and nothing was written")
@@ -174,6 +177,11 @@ def _in_place(plan: Plan, trusted: bool, force: bool, yes: bool, json: bool) -> 
         emit(plan_json(plan, str(todo[0].path), receipt, changed_in_place=True))
         return
     say()
-    say(painter()(f"done: {text.count(count, 'flush')} overwritten by PING, {text.size(size)} changed, on disk and read back", "good"))
+    say(
+        painter()(
+            f"done: {text.count(count, 'flush')} overwritten by PING, {text.size(size)} changed, on disk and read back",
+            "good",
+        )
+    )
     say(f"receipt: {text.name(str(receipt))}  (aofdoctor undo {text.name(shlex.quote(str(receipt)))} takes it back)")
     say(f"Next:    aofdoctor verify {text.name(shlex.quote(plan.aof.path))}, then start the server with appendonly yes")

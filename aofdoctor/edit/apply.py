@@ -15,13 +15,21 @@ from pathlib import Path
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.aof import Part
 from aofdoctor.aof.manifest import Entry, encode_name
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
 from aofdoctor.edit.files import (
-    copy_span, demand_free_name, demand_space, fingerprint, json_bytes, publish_directory, publish_file, scratch,
-    write_all, write_durably,
+    copy_span,
+    demand_free_name,
+    demand_space,
+    fingerprint,
+    json_bytes,
+    publish_directory,
+    publish_file,
+    scratch,
+    write_all,
+    write_durably,
 )  # fmt: skip
 from aofdoctor.edit.plan import Drop, Plan, kept_spans
 from aofdoctor.errors import Refused, SourceChanged
@@ -87,7 +95,8 @@ class _Job:
         made.mkdir(mode=0o700)
         self._write_parts({i: made / part.name for i, part in enumerate(aof.parts)
                            if part.exists and i not in self.plan.lost_parts})  # fmt: skip
-        assert aof.manifest_path is not None and aof.directory is not None
+        assert aof.manifest_path is not None
+        assert aof.directory is not None
         manifest = made / aof.manifest_path.name
         fd = _create(manifest)
         try:
@@ -194,7 +203,9 @@ class _Job:
             mine = pending[1] if pending and pending[0] == index else iter(())
             written = FileSource(path)
             try:
-                _demand_same(_file(plan.aof.parts[index]), kept_spans(mine, index, _file(plan.aof.parts[index]).size), written)
+                _demand_same(
+                    _file(plan.aof.parts[index]), kept_spans(mine, index, _file(plan.aof.parts[index]).size), written
+                )
                 commands += _commands_in(written)
             finally:
                 written.close()
@@ -211,7 +222,7 @@ class _Job:
         if now.st_size > source.size:
             grown = now.st_size - source.size
             self.warnings.append(
-                f"{text.name(source.path)} has grown by {text.size(grown)} since it was opened: they are not in the copy"
+                f"{text.name(source.path)} has grown by {text.size(grown)} since it was opened: not in the copy"
             )
 
 
@@ -260,30 +271,6 @@ def _receipt_json(plan: Plan, receipt: Receipt) -> dict[str, object]:
         "source": [fingerprint(part.path).as_json() for part in plan.aof.present if part.path],
         "output": [fingerprint(path).as_json() for path in outputs],
         "lost": str(receipt.lost) if receipt.lost else None,
-        "commands": {"before": plan.commands, "after": plan.commands - plan.dropped_commands,
-                     "dropped": plan.dropped_commands, "added": 0},
-        "bytes": {"before": plan.size, "after": plan.size - plan.dropped_bytes, "dropped": plan.dropped_bytes, "added": 0},
-        "dropped": drops_json(plan), "dropped_listed": len(plan.shown), "dropped_ranges": plan.count,
+        **plan.totals(),
+        "dropped": plan.shown_json(), "dropped_listed": len(plan.shown), "dropped_ranges": plan.count,
     }  # fmt: skip
-
-
-def drops_json(plan: Plan) -> list[dict[str, object]]:
-    """The drops that a plan keeps for show."""
-    parts: list[Part] = plan.aof.parts
-    return [{"part": parts[d.part].name, "start": d.span.start, "end": d.span.end, "commands": d.commands,
-             "reason": d.reason} for d in plan.shown]  # fmt: skip
-
-
-def swap_in(aof: AOF, output: Path) -> list[str]:
-    """The exact steps that put an output in the source's place, as lines."""
-    where = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
-    place, new = shlex.quote(str(where)), shlex.quote(str(output))
-    return [
-        "stop the server:   redis-cli SHUTDOWN NOSAVE   (and keep its supervisor from starting it)",
-        f"keep the old one:  mv {place} {place}.before-aofdoctor",
-        f"put this in place: mv {new} {place}",
-        f"check it there:    aofdoctor check {place}",
-        "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF",
-    ]
-
-

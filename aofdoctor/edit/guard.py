@@ -83,7 +83,7 @@ def demand_no_rewrite(folder: Path) -> None:
         age = time.time() - entry.stat().st_mtime
         if age < _FRESH:
             raise Refused(
-                f"{text.name(entry.name)} was written {age:.0f} seconds ago: a rewrite is at work, and would replace this file",
+                f"{text.name(entry.name)} is {age:.0f} seconds old: a rewrite is at work, and would replace this file",
                 _HINT,
             )
 

@@ -78,7 +78,8 @@ def targets(plan: Plan) -> list[Target]:
 
 def overwrites(aof: AOF, part: int, span: Span) -> list[Overwrite]:
     """One for each record of a span of whole records."""
-    source, found = aof.parts[part].source, []
+    source = aof.parts[part].source
+    found: list[Overwrite] = []
     assert source is not None
     for batch in read_batches(source, table().words, span.start):
         for i in range(batch.count):

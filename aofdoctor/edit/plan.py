@@ -56,6 +56,24 @@ class Plan:
     def changed(self) -> bool:
         return self.count > 0
 
+    def totals(self) -> dict[str, dict[str, int]]:
+        """Commands and bytes before and after, as JSON has them."""
+        return {
+            name: {"before": before, "after": before - dropped, "dropped": dropped, "added": 0}
+            for name, before, dropped in (
+                ("commands", self.commands, self.dropped_commands),
+                ("bytes", self.size, self.dropped_bytes),
+            )
+        }
+
+    def shown_json(self) -> list[dict[str, object]]:
+        """The drops that it keeps for show, as JSON has them."""
+        return [
+            {"part": self.aof.parts[d.part].name, "start": d.span.start, "end": d.span.end, "commands": d.commands,
+             "reason": d.reason}
+            for d in self.shown
+        ]  # fmt: skip
+
     def add_up(self) -> "Plan":
         """Go through the drops once."""
         for drop in self.drops():
@@ -86,7 +104,8 @@ def kept_spans(drops: Iterator[Drop], part: int, size: int) -> Iterator[Span]:
     """What stays of one part, from the drops of that part alone."""
     at = 0
     for drop in drops:
-        assert drop.part == part and drop.span.start >= at, "drops are in order and disjoint"
+        assert drop.part == part, "drops are of this part"
+        assert drop.span.start >= at, "drops are in order and disjoint"
         if drop.span.start > at:
             yield Span(at, drop.span.start)
         at = drop.span.end

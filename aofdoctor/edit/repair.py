@@ -67,8 +67,8 @@ def _demand_repairable(report: Report) -> None:
         rdb = part.preamble
         if rdb and (not rdb.complete or rdb.checksum == "bad"):
             raise Refused(
-                f"the RDB at the head of {text.name(part.part.name)} is damaged ({rdb.note}): cutting behind it would not help, "
-                "and cutting it away would lose every key in it",
+                f"the RDB at the head of {text.name(part.part.name)} is damaged ({rdb.note}): "
+                "cutting behind it would not help, and cutting it away would lose every key in it",
                 "keep the file; look for a replica, a backup or dump.rdb to take the base from",
             )
     if aof.layout == "multi-part" and (aof.manifest is None or aof.manifest.problems):

@@ -134,7 +134,7 @@ class _Walk:
 
     def _multis_before(self, span: Span) -> list[Drop] | None:
         """The MULTIs of a transaction's part before this batch; None if a command stands there, which stays."""
-        multis = []
+        multis: list[Drop] = []
         for batch in read_batches(self.source, table().words, span.start):
             for i in range(batch.count):
                 if batch.record(i).start >= span.end:

@@ -81,7 +81,9 @@ def _file(receipt: Path, entry: dict[str, Any]) -> _File:
         for e in entry["edits"]
     )
     around = tuple(str(e["around"]) for e in entry["edits"])
-    return _File(beside if beside.exists() else known, int(entry["file"]["size"]), int(entry["file"]["mtime_ns"]), edits, around)
+    return _File(
+        beside if beside.exists() else known, int(entry["file"]["size"]), int(entry["file"]["mtime_ns"]), edits, around
+    )
 
 
 def _demand_same(file: _File, fd: int) -> None:

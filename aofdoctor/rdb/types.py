@@ -35,6 +35,10 @@ def _strings(each: int) -> Layout:
     return layout
 
 
+def _length(c: Cursor) -> None:
+    c.length()
+
+
 def _string(c: Cursor) -> None:
     c.string()
 
@@ -120,8 +124,8 @@ def _hash2(c: Cursor) -> None:
 
 
 _MODULE_OPCODES: dict[int, Layout] = {
-    1: lambda c: c.length() and None,
-    2: lambda c: c.length() and None,
+    1: _length,
+    2: _length,
     3: lambda c: c.skip(4),
     4: lambda c: c.skip(8),
     5: _string,
@@ -181,10 +185,10 @@ OPCODES: dict[int, Layout] = {
     245: _string,
     246: _function,
     247: _module2,
-    248: lambda c: c.length() and None,
+    248: _length,
     249: lambda c: c.skip(1),
     251: _resizedb,
     252: lambda c: c.skip(8),
     253: lambda c: c.skip(4),
-    254: lambda c: c.length() and None,
+    254: _length,
 }

@@ -151,4 +151,4 @@ def _numbered(spec: tuple[Any, ...], begin: int, argv: Sequence[bytes]) -> Itera
         yield from range(begin + first, end, max(1, step))
 
 
-__all__ = ["ANNOTATION", "Command", "EFFECTS", "Table", "arity_fits", "key_places", "table"]
+__all__ = ["ANNOTATION", "EFFECTS", "Command", "Table", "arity_fits", "key_places", "table"]

@@ -10,73 +10,28 @@ Source: aof.c of the lines named in lines.py; tests/test_corpus.py compares
 every verdict with what real servers did.
 """
 
-import functools
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from aofdoctor import text
 from aofdoctor.aof.peek import Peek
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.aof.record import ANNOTATION, ARGC_MAX, UNKNOWN, Batch, Preamble
+from aofdoctor.aof.record import ANNOTATION, UNKNOWN, Batch, Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.server.commands import Command, arity_fits, table
+from aofdoctor.server.commands import Command, table
 from aofdoctor.server.lenient import Outcome, Reading, read_record
-from aofdoctor.server.lines import LINES, Line, column
+from aofdoctor.server.lines import Line
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps
+from aofdoctor.server.taking import problem, refuses_rdb, watch
+from aofdoctor.server.verdict import Does, Stop, Trap, Verdict, verdicts
 from aofdoctor.source import Source
-
-
-class Does(StrEnum):
-    """What a server does with an AOF; the value is the outcome in JSON."""
-
-    LOADS = "loads"
-    TRUNCATES = "truncates"
-    REFUSES = "refuses"
-    UNDEFINED = "undefined"
-    STARTS_EMPTY = "starts-empty"
-    NOT_APPLICABLE = "not-applicable"
-
-
-class Trap(StrEnum):
-    """What a server's own cut would do besides."""
-
-    SWALLOWS = "open-multi-swallows"  # the cut leaves a MULTI open: every later write is queued behind it
-    LOSES_PREAMBLE = "cut-loses-preamble"  # the cut is at 0, before the RDB
-    NOT_LAST = "cut-not-last"  # a part is cut that is not the last: the second start loads with a gap
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one line would do; `offset` is where it cuts, or what it refuses."""
-
-    server: str
-    load_truncated: bool
-    outcome: Does
-    part: str = ""
-    offset: int | None = None
-    reason: str = ""
-    traps: tuple[Trap, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    """Why a line does not load a part whole; `cut` for a short read: where it would cut."""
-
-    outcome: Does
-    part: str
-    offset: int
-    reason: str
-    cut: int | None = None
-    traps: tuple[Trap, ...] = ()
 
 
 @dataclass(slots=True)
 class _Run:
     line: Line
-    stop: _Stop | None = None
+    stop: Stop | None = None
     last: bool = True
 
 
@@ -95,7 +50,7 @@ class Loader:
 
     def __post_init__(self) -> None:
         self.runs = [_Run(line) for line in self.lines]
-        _watch(self.steps, self.lines)
+        watch(self.steps, self.lines)
 
     # -- what the walk meets --
 
@@ -107,9 +62,9 @@ class Loader:
     def preamble(self, rdb: Preamble) -> None:
         self._preamble_end = rdb.span.end
         for run in self._going():
-            reason = _refuses_rdb(run.line, rdb)
+            reason = refuses_rdb(run.line, rdb)
             if reason:
-                self._settle(run, _Stop(Does.REFUSES, self._part, 0, reason))
+                self._settle(run, Stop(Does.REFUSES, self._part, 0, reason))
 
     def note(self, batch: Batch, i: int) -> None:
         """A record that the steps have noted."""
@@ -142,42 +97,42 @@ class Loader:
     def refuse(self, part: str, reason: str) -> None:
         """Every line that still goes on refuses, before or instead of reading a part."""
         for run in self._going():
-            self._settle(run, _Stop(Does.REFUSES, part, 0, reason))
+            self._settle(run, Stop(Does.REFUSES, part, 0, reason))
 
     def verdicts(self) -> list[Verdict]:
         """By line, first with aof-load-truncated yes (the default), then no."""
-        return [verdict for run in self.runs for verdict in _verdicts(run)]
+        return [verdict for run in self.runs for verdict in verdicts(run.line, run.stop, run.last)]
 
     # -- how a line judges --
 
     def _going(self) -> list[_Run]:
         return [run for run in self.runs if run.stop is None]
 
-    def _settle(self, run: _Run, stop: _Stop) -> None:
+    def _settle(self, run: _Run, stop: Stop) -> None:
         run.stop, run.last = stop, self._last
-        _watch(self.steps, [run.line for run in self._going()])
+        watch(self.steps, [run.line for run in self._going()])
 
-    def _judge(self, line: Line, batch: Batch, i: int) -> _Stop | None:
+    def _judge(self, line: Line, batch: Batch, i: int) -> Stop | None:
         record = batch.record(i)
         if batch.ids[i] == ANNOTATION:
             if line.annotations and record.size < line.header_max:
                 return None
             if line.annotations:
                 return self._read_on(line, record.start)
-            return _Stop(Does.REFUSES, self._part, record.start, "an annotation: this line does not know them")
+            return Stop(Does.REFUSES, self._part, record.start, "an annotation: this line does not know them")
         command = table().get(batch.ids[i])
         name = b"" if command else next(batch.args(i))
         head = name if isinstance(name, bytes) else name.head(64)
-        problem = _problem(line, command, batch.argc[i], head)
-        return _Stop(problem[0], self._part, record.start, problem[1]) if problem else None
+        found = problem(line, command, batch.argc[i], head)
+        return Stop(found[0], self._part, record.start, found[1]) if found else None
 
-    def _at_end(self, line: Line, state: "array[int]") -> _Stop | None:
+    def _at_end(self, line: Line, state: "array[int]") -> Stop | None:
         if state[State.TX] <= 0:
             return None
         reason = f"the MULTI at {state[State.MULTI_START]} has no EXEC"
         return self._short(line, state, state[State.MULTI_START], reason, in_record=False)
 
-    def _short(self, line: Line, state: "array[int]", offset: int, reason: str, in_record: bool) -> _Stop:
+    def _short(self, line: Line, state: "array[int]", offset: int, reason: str, in_record: bool) -> Stop:
         """A short read at `offset`: where the line would cut, and the traps in that."""
         open_multi = state[State.TX] > 0
         whole = open_multi and (line.reverts == "always" or (line.reverts == "eof" and not in_record))
@@ -191,14 +146,14 @@ class Loader:
             traps.append(Trap.LOSES_PREAMBLE)
         if not self._last:
             traps.append(Trap.NOT_LAST)
-        return _Stop(Does.TRUNCATES, self._part, offset, reason, cut, tuple(traps))
+        return Stop(Does.TRUNCATES, self._part, offset, reason, cut, tuple(traps))
 
-    def _read_on(self, line: Line, offset: int) -> _Stop | None:
+    def _read_on(self, line: Line, offset: int) -> Stop | None:
         """Read from `offset` to the end of the part as the line's own loop does."""
         assert self._source is not None
         steps, peek = Steps(), Peek(self._source)
         steps.state[:] = self.steps.state
-        _watch(steps, [line])
+        watch(steps, [line])
         while True:
             reading = read_record(peek, offset, line.header_max, line.annotations)
             stop = self._after_reading(line, steps, offset, reading)
@@ -211,26 +166,26 @@ class Loader:
                         return stop
                 offset = batch.span.end
 
-    def _judge_strict(self, line: Line, batch: Batch, i: int) -> _Stop | None:
+    def _judge_strict(self, line: Line, batch: Batch, i: int) -> Stop | None:
         """As _judge, but a line too long for one piece ends it: what follows was no record to this line."""
         if batch.ids[i] == ANNOTATION and batch.record(i).size >= line.header_max:
             place = batch.record(i).start
-            return _Stop(Does.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
+            return Stop(Does.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
         return self._judge(line, batch, i)
 
-    def _after_reading(self, line: Line, steps: Steps, offset: int, reading: Reading) -> _Stop | None:
+    def _after_reading(self, line: Line, steps: Steps, offset: int, reading: Reading) -> Stop | None:
         if reading.outcome is Outcome.END:
             return self._at_end(line, steps.state)
         if reading.outcome is Outcome.SHORT:
             return self._short(line, steps.state, offset, reading.reason, in_record=True)
         if reading.outcome in _STOPS:
             does, words = _STOPS[reading.outcome]
-            return _Stop(does, self._part, offset, f"{words}: {reading.reason}")
+            return Stop(does, self._part, offset, f"{words}: {reading.reason}")
         if reading.outcome is Outcome.RECORD:
             command = _find(reading)
-            problem = _problem(line, command, reading.argc, reading.first[0])
-            if problem:
-                return _Stop(problem[0], self._part, offset, problem[1])
+            found = problem(line, command, reading.argc, reading.first[0])
+            if found:
+                return Stop(found[0], self._part, offset, found[1])
             _apply(steps.state, command, reading, offset)
         return None
 
@@ -240,72 +195,6 @@ _STOPS = {
     Outcome.UNRECOVERABLE: (Does.REFUSES, "unrecoverable read error"),
     Outcome.UNDEFINED: (Does.UNDEFINED, "it may run out of memory or crash"),
 }
-
-
-def _watch(steps: Steps, lines: Sequence[Line]) -> None:
-    """Have the steps note what some of these lines would not take."""
-    watched, least, most = _envelope(tuple(line.name for line in lines))
-    steps.least[:], steps.most[:] = least, most
-    steps.watch("loader", watched)
-
-
-@functools.cache
-def _envelope(names: tuple[str, ...]) -> tuple[frozenset[int], "array[int]", "array[int]"]:
-    """(ids to be told of, the least and the most arguments by id) that every one of these lines takes."""
-    lines = [LINES[name] for name in names]
-    watched = {UNKNOWN} if lines else set()
-    if any(not line.annotations for line in lines):
-        watched.add(ANNOTATION)
-    columns = [column(line) for line in lines]
-    least, most = array("I", bytes(4 * table().size)), array("I", [ARGC_MAX]) * table().size
-    for command in table().commands:
-        arity = [command.arity[at] for at in columns]
-        if any(n == 0 for n in arity) or any(_is_container(command, line) for line in lines):
-            watched.add(command.id)
-        least[command.id] = max((abs(n) for n in arity), default=0)
-        most[command.id] = min((n for n in arity if n > 0), default=ARGC_MAX)
-    return frozenset(watched), least, most
-
-
-def _is_container(command: Command, line: Line) -> bool:
-    """True if the line looks this command's second argument up as well (7.0 and later)."""
-    return line.multi_part and command.name in _containers(line.commands)
-
-
-@functools.cache
-def _containers(commands: str) -> frozenset[str]:
-    at = table().lines.index(commands)
-    return frozenset(c.container for c in table().commands if c.container and c.arity[at])
-
-
-def _problem(line: Line, command: Command | None, argc: int, name: bytes) -> tuple[Does, str] | None:
-    """What keeps a line from running a command: (what it does, why)."""
-    shown = command.name.replace("|", " ").upper() if command else text.word(name[:64])
-    if command and command.container and not line.multi_part:
-        command = table().find(command.container)
-    arity = command.arity[column(line)] if command else 0
-    if not arity:
-        return Does.REFUSES, f"unknown command {shown}"
-    if command and argc > 1 and _is_container(command, line):
-        return Does.REFUSES, f"unknown subcommand of {shown}"
-    if command and _is_container(command, line):
-        return Does.UNDEFINED, f"{shown} without its subcommand"
-    if not arity_fits(arity, argc):
-        wrong = f"{shown} with {text.count(argc, 'argument')}, its name included"
-        return (Does.REFUSES if line.checks_arity else Does.UNDEFINED), f"wrong number of arguments: {wrong}"
-    return None
-
-
-def _refuses_rdb(line: Line, rdb: Preamble) -> str:
-    """Why a line does not read an RDB; empty if it does."""
-    newest = line.newest_rdb(rdb.dialect)
-    if not newest:
-        return f"bad file format: an RDB {rdb.magic.decode('ascii', 'replace')!r} where it expects commands"
-    if rdb.version > newest:
-        return f"the RDB is of version {rdb.version}, this line reads up to {newest}"
-    if not rdb.complete:
-        return f"the RDB is damaged: {rdb.note}"
-    return "wrong RDB checksum" if rdb.checksum == "bad" else ""
 
 
 def _find(reading: Reading) -> Command | None:
@@ -327,23 +216,3 @@ def _apply(state: "array[int]", command: Command | None, reading: Reading, offse
     elif name == "exec":
         state[State.TX] = 0
     state[State.COMMAND_END] = reading.end
-
-
-def _verdicts(run: _Run) -> list[Verdict]:
-    line, stop = run.line, run.stop
-    options = (True, False) if line.load_truncated else (False,)
-    if stop is None:
-        return [Verdict(line.name, option, Does.LOADS) for option in options]
-    return [_verdict(line.name, option, stop, run.last) for option in options]
-
-
-def _verdict(server: str, load_truncated: bool, stop: _Stop, last: bool) -> Verdict:
-    if stop.cut is None:
-        return Verdict(server, load_truncated, stop.outcome, stop.part, stop.offset, stop.reason)
-    if not load_truncated:
-        reason = f"short read: {stop.reason}"
-        return Verdict(server, False, Does.REFUSES, stop.part, stop.offset, reason)
-    if last:
-        return Verdict(server, True, Does.TRUNCATES, stop.part, stop.cut, stop.reason, stop.traps)
-    reason = f"cut at {stop.cut}, then refused, because another part follows: {stop.reason}"
-    return Verdict(server, True, Does.REFUSES, stop.part, stop.cut, reason, stop.traps)

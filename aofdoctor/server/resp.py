@@ -41,7 +41,6 @@ class Client:
         self._socket.sendall(b"".join(_encode(words) for words in commands))
         return [self._reply() for _ in commands]
 
-
     def close(self) -> None:
         self._file.close()
         self._socket.close()

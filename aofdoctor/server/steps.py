@@ -72,7 +72,14 @@ class Steps:
     def run(self, batch: Batch) -> "array[int]":
         """Go over a batch; the indexes of the records that were noted."""
         noted = run(
-            self.state, batch, self.act, self.least, self.most, self.counts, self.notes, self._columns  # type: ignore[arg-type]
+            self.state,
+            batch,
+            self.act,
+            self.least,
+            self.most,
+            self.counts,
+            self.notes,
+            self._columns,  # type: ignore[arg-type]
         )
         return self.notes[:noted]
 

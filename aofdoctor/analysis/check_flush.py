@@ -1,0 +1,71 @@
+"""Findings about flushes, or about what else is left where none stands in the log."""
+
+from collections.abc import Iterator
+
+from aofdoctor import text
+from aofdoctor.analysis.finding import Finding, Severity
+from aofdoctor.analysis.flush import Group
+from aofdoctor.analysis.report import Report, quoted
+
+
+def _flushes(report: Report) -> Iterator[Finding]:
+    for group in report.flushes.groups:
+        yield Finding("flush", Severity.DANGER, _flush_message(report, group), group.first.part,
+                      group.first.span.start, group.last.span.end, _flush_detail(report, group),
+                      _strip_hint(report))  # fmt: skip
+    hidden = report.flushes.group_count - len(report.flushes.groups)
+    if hidden:
+        message = f"{hidden:,} more groups of flushes stand between those listed"
+        yield Finding("flush-more", Severity.DANGER, message, hint="aofdoctor log --effect flush lists them all")
+
+
+def _flush_message(report: Report, group: Group) -> str:
+    first = group.first
+    names = first.command.upper() if group.count == 1 else f"{group.count:,} flushes from {first.command.upper()}"
+    where = f"{text.name(first.part)}@{first.span.start}"
+    when = f" ({text.when(first.time)})" if first.time is not None else ""
+    return f"{names} at {where}{when} emptied {what_flushed(group)}; {_following(report, group)}"
+
+
+def what_flushed(group: Group) -> str:
+    if group.everything:
+        return "every database"
+    if group.count > 1:
+        return "databases"
+    return "an unknown database" if group.first.db is None else f"database {group.first.db}"
+
+
+def _following(report: Report, group: Group) -> str:
+    after = report.commands - group.last.number
+    return f"{text.count(after, 'command')} follow{'s' if after == 1 else ''} it"
+
+
+def _flush_detail(report: Report, group: Group) -> str:
+    tx = ", inside a transaction" if group.first.tx else ""
+    return f"It is command #{group.first.number}{tx}."
+
+
+def _strip_hint(report: Report) -> str:
+    if report.flushes.group_count > 1:
+        return f"aofdoctor strip {quoted(report)} lists them; POSITION, --last or --all chooses"
+    return f"aofdoctor strip {quoted(report)} shows what taking it back would change"
+
+
+def _no_flush(report: Report) -> Iterator[Finding]:
+    if report.flushes.seen:
+        return
+    others = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]
+    others += [part.name for part in report.aof.strays]
+    detail = (
+        f"Other evidence: {', '.join(map(text.name, others))}."
+        if others
+        else "No history, temp file or dump.rdb stands beside it."
+    )
+    base = next((p.preamble for p in report.parts if p.preamble), None)
+    ctime = base.aux.get(b"ctime", b"") if base else b""
+    if ctime.isdigit() and len(ctime) < 12:
+        detail += f" The base was written at {text.when(int(ctime))}: what was before it is not in this AOF."
+    yield Finding("no-flush", Severity.NOTE, "no FLUSHALL or FLUSHDB stands in it as a command", detail=detail)
+
+
+CHECKS = (_flushes, _no_flush)

@@ -1,0 +1,69 @@
+"""What a server does with an AOF, in words that JSON knows: the verdict, and the traps in it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aofdoctor.server.lines import Line
+
+
+class Does(StrEnum):
+    """What a server does with an AOF; the value is the outcome in JSON."""
+
+    LOADS = "loads"
+    TRUNCATES = "truncates"
+    REFUSES = "refuses"
+    UNDEFINED = "undefined"
+    STARTS_EMPTY = "starts-empty"
+    NOT_APPLICABLE = "not-applicable"
+
+
+class Trap(StrEnum):
+    """What a server's own cut would do besides."""
+
+    SWALLOWS = "open-multi-swallows"  # the cut leaves a MULTI open: every later write is queued behind it
+    LOSES_PREAMBLE = "cut-loses-preamble"  # the cut is at 0, before the RDB
+    NOT_LAST = "cut-not-last"  # a part is cut that is not the last: the second start loads with a gap
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one line would do; `offset` is where it cuts, or what it refuses."""
+
+    server: str
+    load_truncated: bool
+    outcome: Does
+    part: str = ""
+    offset: int | None = None
+    reason: str = ""
+    traps: tuple[Trap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a line does not load a part whole; `cut` for a short read: where it would cut."""
+
+    outcome: Does
+    part: str
+    offset: int
+    reason: str
+    cut: int | None = None
+    traps: tuple[Trap, ...] = ()
+
+
+def verdicts(line: Line, stop: Stop | None, last: bool) -> Iterator[Verdict]:
+    """First with aof-load-truncated yes (the default), then no; `last`: it stopped in the last part."""
+    for option in (True, False) if line.load_truncated else (False,):
+        yield Verdict(line.name, option, Does.LOADS) if stop is None else _verdict(line.name, option, stop, last)
+
+
+def _verdict(server: str, load_truncated: bool, stop: Stop, last: bool) -> Verdict:
+    if stop.cut is None:
+        return Verdict(server, load_truncated, stop.outcome, stop.part, stop.offset, stop.reason)
+    if not load_truncated:
+        reason = f"short read: {stop.reason}"
+        return Verdict(server, False, Does.REFUSES, stop.part, stop.offset, reason)
+    if last:
+        return Verdict(server, True, Does.TRUNCATES, stop.part, stop.cut, stop.reason, stop.traps)
+    reason = f"cut at {stop.cut}, then refused, because another part follows: {stop.reason}"
+    return Verdict(server, True, Does.REFUSES, stop.part, stop.cut, reason, stop.traps)
