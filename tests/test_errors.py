@@ -40,9 +40,10 @@ def test_what_is_no_aof_gets_one_clear_line_and_status_3(verb: list[str], kind: 
 
 
 def test_no_permission_is_status_3() -> None:
+    # Root may read everything, and nobody might not read our modules: first import them all, then become nobody.
     script = (
-        "import os; from aofdoctor.cli.app import main; from aofdoctor.server.commands import table; table()\n"
-        "os.geteuid() or os.setuid(65534); main()"  # root may read everything
+        "import os; from aofdoctor.cli.app import run; run(['check', '/dev/null']); os.geteuid() or os.setuid(65534); "
+        "import sys; sys.exit(run(sys.argv[1:]))"
     )
     with TemporaryDirectory() as folder:
         path = Path(folder) / "secret.aof"

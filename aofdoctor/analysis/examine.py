@@ -195,5 +195,6 @@ def _ordered(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
             out += [verdict for verdict in verdicts if verdict.server == line.name]
         else:
             reason = "a multi part set: this line reads single files"
-            out.append(Verdict(line.name, line.load_truncated, Does.NOT_APPLICABLE, reason=reason))
+            options = (True, False) if line.load_truncated else (False,)
+            out += [Verdict(line.name, option, Does.NOT_APPLICABLE, reason=reason) for option in options]
     return out

@@ -73,10 +73,11 @@ def bundled() -> Path | None:
 
 def servers() -> list[Binary]:
     """The servers at hand, those on PATH first."""
-    paths = [Path(p) for name in ("valkey-server", "redis-server") if (p := shutil.which(name))]
+    places = [Path(folder) / name for folder in os.get_exec_path() for name in ("valkey-server", "redis-server")]
+    paths = [path for path in places if os.access(path, os.X_OK)]
     if extra := bundled():
         paths.append(extra)
-    return [binary for path in paths if (binary := identify(path))]
+    return [binary for path in dict.fromkeys(paths) if (binary := identify(path))]
 
 
 @functools.cache
