@@ -10,7 +10,7 @@ from datetime import datetime
 _NAMED = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
 _ESCAPED = [_NAMED.get(byte, chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}") for byte in range(256)]
 _TABLE = dict(enumerate(_ESCAPED))
-_PLAIN = re.compile(rb"[!#-&(-\[\]-~]+")
+_plain = re.compile(rb"[!#-&(-\[\]-~]+").fullmatch
 
 
 def escaped(data: bytes) -> str:
@@ -20,7 +20,7 @@ def escaped(data: bytes) -> str:
 
 def word(data: bytes) -> str:
     """One word of a command line: bare where that is safe, else quoted."""
-    return data.decode("ascii") if _PLAIN.fullmatch(data) else f'"{escaped(data)}"'
+    return data.decode("ascii") if _plain(data) else f'"{escaped(data)}"'
 
 
 def name(path: str | bytes) -> str:

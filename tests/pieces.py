@@ -34,11 +34,12 @@ sound = st.one_of(
     st.sampled_from([b"#TS:1700000000\r\n", b"#TS:5\n", b"# other\n", b"*1\r\n$00004\r\nPING\r\n", encode([b"SELECT", b"3"]),
                      encode([b"MULTI"]), encode([b"EXEC"]), encode([b"FLUSHALL"]), encode([b"SET", b"k", b"v"])]),
 )  # fmt: skip
-bent = st.sampled_from([
+BENT = [
     b"*", b"$", b"#", b"#TS:17", b"*0\r\n", b"*-1\r\n", b"*2\r\n", b"*1\n$4\nPING\n", b"*1\r\n$-1\r\n", b"*1\r\n$99999999999999999999\r\n",
     b"*1\r\n$18446744073709551615\r\n", b"*99999999999999999999\r\n", b"*1\r\n$4\r\nPINGxx", b"\x00" * 70, b"\x00", b"\xef\xbb\xbf",
     b"*3junk\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n", b"REDIS0009", b"VALKEY080", b"\r\n", b"*1\r\n$5\r\nab", b"*1000000000\r\n$0\r\n\r\n",
-])  # fmt: skip
+]  # fmt: skip
+bent = st.sampled_from(BENT)
 hostile = st.lists(
     st.one_of(
         sound, bent, records.flatmap(lambda r: st.integers(0, len(r)).map(lambda n: r[:n])), st.binary(max_size=20)

@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from aofdoctor.aof._scan import Columns as CompiledColumns
 from aofdoctor.aof._scan import Names as CompiledNames
+from aofdoctor.aof._scan import arguments as compiled_arguments
 from aofdoctor.aof._scan import scan as compiled_scan
 from aofdoctor.aof._scan import skip_args as compiled_skip_args
 from aofdoctor.server._steps import run
@@ -18,8 +19,9 @@ from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof import scan as plain_scan
 from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.reader import Tile, read
-from aofdoctor.aof.record import ANNOTATION, Batch, encode
+from aofdoctor.aof.record import Batch, encode
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Plan, kept_spans
 from aofdoctor.edit.strip import plan_selection, survey
@@ -35,8 +37,8 @@ from tests.pieces import WORDS, argvs, hostile, sound, whole
 LAWS = settings(max_examples=10_000)
 NAMES = [c.name.encode() for c in table().commands]
 TWINS = (
-    (plain_scan.Names(NAMES), plain_scan.Columns(64), plain_scan.scan, plain_scan.skip_args),
-    (CompiledNames(NAMES), CompiledColumns(64), compiled_scan, compiled_skip_args),
+    (plain_scan.Names(NAMES), plain_scan.Columns(64), plain_scan.scan, plain_scan.skip_args, plain_scan.arguments),
+    (CompiledNames(NAMES), CompiledColumns(64), compiled_scan, compiled_skip_args, compiled_arguments),
 )
 
 
@@ -95,10 +97,14 @@ def test_an_encoded_command_reads_back_as_one_record(argv: list[bytes]) -> None:
 @given(hostile)
 def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
     buffer, results = bytearray(data + bytes(64)), []
-    for names, columns, scan, skip_args in TWINS:
+    for names, columns, scan, skip_args, arguments in TWINS:
         count = scan(buffer, 0, len(data), names, columns)
         after = skip_args(buffer, min(4, len(data)), len(data), 3)
-        results.append((list(columns.edges[: count + 1]), list(columns.argc[:count]), list(columns.ids[:count]), after))
+        records = [i for i in range(count) if columns.argc[i]]
+        argv = [arguments(buffer, columns.edges[i], columns.edges[i + 1], 3) for i in records]
+        results.append(
+            (list(columns.edges[: count + 1]), list(columns.argc[:count]), list(columns.ids[:count]), after, argv)
+        )
     assert results[0] == results[1]
 
 

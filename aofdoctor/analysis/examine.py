@@ -6,11 +6,12 @@ counted, and the first and last are kept.
 
 from collections.abc import Callable, Sequence
 
-from aofdoctor.analysis.flush import known
+from aofdoctor.analysis.numbering import known
 from aofdoctor.analysis.report import PartReport, Report
 from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import ANNOTATION, UNKNOWN, Batch, Preamble
+from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.commands import table

@@ -7,8 +7,10 @@ of MULTI, with nothing between them but SELECT, MULTI, EXEC and annotations.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from aofdoctor.analysis.numbering import known, ordinal
 from aofdoctor.analysis.position import Position
-from aofdoctor.aof.record import ANNOTATION, Batch
+from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.record import Batch
 from aofdoctor.server.commands import table
 from aofdoctor.server.steps import Steps
 from aofdoctor.span import Span
@@ -123,13 +125,3 @@ def _flush(index: int, part: str, batch: Batch, i: int, steps: Steps, before: in
         index, part, batch.record(i), command.name if command else "",
         known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i]), before + ordinal(batch, i),
     )  # fmt: skip
-
-
-def ordinal(batch: Batch, i: int) -> int:
-    """Which command of its batch record i is, from 1; an annotation is as the command before it."""
-    return i + 1 - batch.ids[: i + 1].count(ANNOTATION)
-
-
-def known(value: int) -> int | None:
-    """A column's value, or None where it is unknown."""
-    return None if value == -1 else value

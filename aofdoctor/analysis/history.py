@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aofdoctor.analysis.flush import known, ordinal
+from aofdoctor.analysis.numbering import known, ordinals
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.kernel import SLACK
 from aofdoctor.aof.reader import read, read_batches
-from aofdoctor.aof.record import ANNOTATION, Batch, Preamble
+from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.aof.resync import find_record
 from aofdoctor.damage import Damage
 from aofdoctor.server.commands import table
@@ -60,13 +61,9 @@ class _Selected:
     chosen: list[int]
 
     def entries(self, chosen: list[int]) -> Iterator[Entry]:
-        batch, steps = self.batch, self.steps
-        dense = ANNOTATION not in batch.ids[: batch.count]
-        for i in chosen:
-            number = self.before + (i + 1 if dense else ordinal(batch, i))
-            yield Entry(
-                self.part, batch, i, number, known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i])
-            )
+        batch, db, tx, time = self.batch, self.steps.db, self.steps.tx, self.steps.time
+        for i, number in zip(chosen, ordinals(batch, chosen), strict=True):
+            yield Entry(self.part, batch, i, self.before + number, known(db[i]), known(tx[i]) or None, known(time[i]))
 
 
 def forwards(aof: AOF, where: Where) -> Iterator[Item]:
@@ -113,9 +110,9 @@ def keep(entry: Entry) -> Entry:
     batch, i = entry.batch, entry.i
     if batch.far:
         return entry
-    raw = bytearray(batch.raw(i))
+    raw = bytearray(batch.raw(i)) + bytes(SLACK)
     alone = Batch(
-        batch.source, batch.record(i).start, 1, raw, 0, array("q", [0, len(raw)]),
+        batch.source, batch.record(i).start, 1, raw, 0, array("q", [0, len(raw) - SLACK]),
         array("I", [batch.argc[i]]), array("H", [batch.ids[i]]),
     )  # fmt: skip
     return entry._replace(batch=alone, i=0)

@@ -1,15 +1,15 @@
 """What stands at a position, with its neighbours and its context; the chain from the start of the part proves it."""
 
-from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 
-from aofdoctor.analysis.flush import known, ordinal
 from aofdoctor.analysis.history import Entry, keep
+from aofdoctor.analysis.numbering import index_of, known, ordinal
 from aofdoctor.analysis.position import Position
 from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import ANNOTATION, Batch, Preamble
+from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.errors import BadSelection
 from aofdoctor.server.commands import table
@@ -96,13 +96,8 @@ class _Search:
 
     def _index(self, batch: Batch, commands: int) -> int:
         """Which record of the batch is looked for, or -1."""
-        if self.position.number:
-            wanted = self.position.number - commands
-            plain = batch.count - batch.ids[: batch.count].count(ANNOTATION)
-            return _nth(batch, wanted) if 1 <= wanted <= plain else -1
-        if not batch.span.start <= self.position.offset < batch.span.end:
-            return -1
-        return bisect_right(batch.edges, self.position.offset - batch.base, 0, batch.count) - 1
+        at = index_of(batch, self.position, self.position.index, commands)
+        return at if at < batch.count else -1
 
     def _other(self, part: Part, tile: Damage | Preamble, steps: Steps) -> Located | None:
         steps.lost() if isinstance(tile, Damage) else steps.preamble(tile.span.end)
@@ -111,15 +106,6 @@ class _Search:
         if isinstance(tile, Damage):
             return Located(part, damage=tile)
         return Located(part, preamble=tile)
-
-
-def _nth(batch: Batch, wanted: int) -> int:
-    seen = 0
-    for i in range(batch.count):
-        seen += batch.ids[i] != ANNOTATION
-        if seen == wanted:
-            return i
-    return -1
 
 
 def _entry(part: Part, batch: Batch, i: int, steps: Steps, commands: int) -> Entry:

@@ -15,9 +15,10 @@ from pathlib import Path
 from aofdoctor import text
 from aofdoctor.analysis.examine import examine
 from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
 from aofdoctor.aof.manifest import encode_name
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import ANNOTATION, UNKNOWN, Batch
+from aofdoctor.aof.record import Batch
 from aofdoctor.errors import Refused, SandboxError
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table

@@ -1,6 +1,6 @@
 """When an AOF was written, as its #TS annotations say."""
 
-from aofdoctor.analysis.flush import known
+from aofdoctor.analysis.numbering import known
 from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch

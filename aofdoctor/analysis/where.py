@@ -5,18 +5,21 @@ answer is asked first; arguments are only looked at for the records left.
 """
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aofdoctor import text
-from aofdoctor.analysis.flush import ordinal
 from aofdoctor.analysis.glob import translate
+from aofdoctor.analysis.numbering import index_of
 from aofdoctor.analysis.position import Position
-from aofdoctor.aof.record import ANNOTATION, UNKNOWN, Arg, Batch
+from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
+from aofdoctor.aof.record import Arg, Batch
 from aofdoctor.errors import BadSelection
 from aofdoctor.server.commands import Command, Table, key_places, table
 from aofdoctor.server.steps import Steps
 
+_IDS_SOUGHT = 8  # more ids than these are not worth a search each
 _ARGS_HELD = 1 << 16  # of a far record, so many arguments are looked through for keys
 _FAR_OVERLAP = 1 << 12  # a match of a regular expression longer than this can be missed in a far argument
 
@@ -54,6 +57,8 @@ class Where:
 
         `part` is the batch's place in load order; `before` commands came before it.
         """
+        if self._surely_none(batch):
+            return []
         commands = [i for i, number in enumerate(batch.ids[: batch.count]) if number != ANNOTATION]
         if self.everything:
             return commands
@@ -64,6 +69,16 @@ class Where:
             return left
         chosen = set(left)
         return [i for i in commands if i not in chosen]
+
+    def _surely_none(self, batch: Batch) -> bool:
+        """True if no record has a wanted id: a search through the column's bytes, at the speed of memory.
+
+        It is not exact (it may see an id across two others), so it only ever says no.
+        """
+        if self.ids is None or self.names or self.invert or len(self.ids) > _IDS_SOUGHT:
+            return False
+        column = memoryview(batch.ids)[: batch.count].tobytes()  # type: ignore[arg-type]
+        return not any(number.to_bytes(2, sys.byteorder) in column for number in self.ids)
 
     # -- what the columns answer --
 
@@ -81,9 +96,11 @@ class Where:
         if self.min_size:
             left = [i for i in left if batch.record(i).size >= self.min_size]
         if self.start is not None:
-            left = [i for i in left if _compare(self.start, part, batch, i, before) >= 0]
+            first = index_of(batch, self.start, part, before)
+            left = [i for i in left if i >= first]
         if self.end is not None:
-            left = [i for i in left if _compare(self.end, part, batch, i, before) <= 0]
+            last = index_of(batch, self.end, part, before)
+            left = [i for i in left if i <= last]
         return left
 
     # -- what the arguments answer --
@@ -125,17 +142,6 @@ class Where:
                 return True
             before = window[-_FAR_OVERLAP:]
         return False
-
-
-def _compare(position: Position, part: int, batch: Batch, i: int, before: int) -> int:
-    """Whether record i stands before (-1), at (0) or after (1) a position."""
-    if position.number:
-        n = before + ordinal(batch, i)
-        return (n > position.number) - (n < position.number)
-    if part != position.index:
-        return 1 if part > position.index else -1
-    record = batch.record(i)
-    return (record.start > position.offset) - (record.end <= position.offset)
 
 
 def build(

@@ -19,6 +19,7 @@ cdef extern from "scan.h" nogil:
         uint32_t mask
     aof_name *aof_slot(const aof_names *names, const uint8_t *p, size_t size, uint16_t parent)
     void aof_name_add(const aof_names *names, const uint8_t *p, size_t size, uint16_t parent, uint16_t id)
+    const uint8_t *aof_header(const uint8_t *p, uint8_t mark, int64_t *value)
     const uint8_t *aof_args(const uint8_t *p, const uint8_t *end, int64_t count, int64_t *done)
     size_t aof_scan(const uint8_t *buffer, size_t size, const aof_names *names, size_t room,
                     int64_t *edges, uint32_t *argc, uint16_t *ids)
@@ -122,3 +123,25 @@ def skip_args(buffer, Py_ssize_t start, Py_ssize_t end, int64_t count):
     with nogil:
         p = aof_args(base + start, base + end, count, &done)
     return done, p - base
+
+
+def arguments(buffer, Py_ssize_t start, Py_ssize_t end, Py_ssize_t most):
+    """The first `most` arguments of the whole record buffer[start:end]."""
+    cdef _View view = _View(buffer, False)
+    cdef const uint8_t *p
+    cdef const uint8_t *stop
+    cdef int64_t count, size
+    if not 0 <= start <= end <= view.view.len - AOF_SLACK:
+        raise ValueError("the buffer is too short")
+    stop = <const uint8_t *>view.view.buf + end
+    p = aof_header(<const uint8_t *>view.view.buf + start, b"*", &count)
+    args = []
+    while p and len(args) < min(count, most):
+        p = aof_header(p, b"$", &size)
+        if not p or p > stop or size > stop - p - 2:
+            break
+        args.append(<bytes>p[:size])
+        p += size + 2
+    if len(args) < min(count, most):
+        raise ValueError("not a whole record")
+    return args

@@ -3,17 +3,17 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aofdoctor.aof.scan import SLACK, Columns, Names, scan, skip_args
+    from aofdoctor.aof.scan import SLACK, Columns, Names, arguments, scan, skip_args
 
     COMPILED = True
 else:
     try:
-        from aofdoctor.aof._scan import SLACK, Columns, Names, scan, skip_args
+        from aofdoctor.aof._scan import SLACK, Columns, Names, arguments, scan, skip_args
 
         COMPILED = True
     except ImportError:
-        from aofdoctor.aof.scan import SLACK, Columns, Names, scan, skip_args
+        from aofdoctor.aof.scan import SLACK, Columns, Names, arguments, scan, skip_args
 
         COMPILED = False
 
-__all__ = ["COMPILED", "SLACK", "Columns", "Names", "scan", "skip_args"]
+__all__ = ["COMPILED", "SLACK", "Columns", "Names", "arguments", "scan", "skip_args"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from aofdoctor.aof.kernel import SLACK, skip_args
-from aofdoctor.aof.record import ANNOTATION, ARGC_MAX, DIGITS_MAX, NAME_MAX
+from aofdoctor.aof.limits import ANNOTATION, ARGC_MAX, DIGITS_MAX, NAME_MAX
 from aofdoctor.source import Source
 
 HEADER_MAX = DIGITS_MAX + 3

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aofdoctor.aof.kernel import SLACK, Columns, Names, scan
+from aofdoctor.aof.limits import FIRST_ID
 from aofdoctor.aof.peek import Peek, examine, identity
-from aofdoctor.aof.record import FIRST_ID, Batch, Preamble, single
+from aofdoctor.aof.record import Batch, Preamble, single
 from aofdoctor.aof.resync import damage_at, find_record
 from aofdoctor.damage import Damage
 from aofdoctor.rdb.preamble import is_rdb, walk

@@ -14,15 +14,10 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from aofdoctor.aof.kernel import arguments
+from aofdoctor.aof.limits import ARGC_MAX
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
-
-UNKNOWN = 0  # the id of a name that no server knows
-ANNOTATION = 1  # the id of an annotation
-FIRST_ID = 2  # the id of the first name
-NAME_MAX = 24  # no command of any server has a longer name
-DIGITS_MAX = 18  # leading zeros included; 10**18 fits an int64
-ARGC_MAX = 2**31 - 1  # the server's argc is a C int (aof.c, every version)
 
 
 def encode(argv: Sequence[bytes]) -> bytes:
@@ -86,14 +81,8 @@ class Batch:
 
     def argv(self, i: int, most: int = ARGC_MAX) -> list[bytes]:
         """The first `most` arguments of record i; only of a batch that is not far."""
-        data, at, args = self.buffer, self.origin + self.edges[i], []
-        at = data.index(b"\n", at) + 1
-        for _ in range(min(self.argc[i], most)):
-            lf = data.index(b"\n", at)
-            size = int(data[at + 1 : lf - 1])
-            args.append(bytes(data[lf + 1 : lf + 1 + size]))
-            at = lf + 3 + size
-        return args
+        start = self.origin + self.edges[i]
+        return arguments(self.buffer, start, start + self.edges[i + 1] - self.edges[i], most)
 
     def args(self, i: int) -> Iterator[Arg]:
         """The arguments of record i, those of a far record as they come by."""

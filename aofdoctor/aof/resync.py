@@ -14,8 +14,8 @@ each byte that it gets past.
 import re
 from collections.abc import Container
 
+from aofdoctor.aof.limits import NAME_MAX
 from aofdoctor.aof.peek import Look, Peek, Why, examine
-from aofdoctor.aof.record import NAME_MAX
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.source import Source
 from aofdoctor.span import Span

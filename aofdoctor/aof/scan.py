@@ -8,7 +8,7 @@ was at hand.  Like its twin it knows only the happy path.
 from array import array
 from collections.abc import Sequence
 
-from aofdoctor.aof.record import ANNOTATION, ARGC_MAX, DIGITS_MAX, FIRST_ID, NAME_MAX, UNKNOWN
+from aofdoctor.aof.limits import ANNOTATION, ARGC_MAX, DIGITS_MAX, FIRST_ID, NAME_MAX, UNKNOWN
 
 SLACK = 64
 
@@ -104,6 +104,21 @@ def skip_args(buffer: bytes | bytearray | memoryview, start: int, end: int, coun
     """(how many of `count` arguments are whole in buffer[start:end], the offset after them)."""
     done, at = _args(_slice(buffer, start, end), 0, end - start, count)
     return done, start + at
+
+
+def arguments(buffer: bytes | bytearray | memoryview, start: int, end: int, most: int) -> list[bytes]:
+    """The first `most` arguments of the whole record buffer[start:end]."""
+    data = _slice(buffer, start, end)
+    header = _header(data, 0, 0x2A)
+    args: list[bytes] = []
+    while header and len(args) < min(header[1], most):
+        argument = _header(data, header[0], 0x24)
+        if argument is None or argument[0] + argument[1] + 2 > end - start:
+            raise ValueError("not a whole record")
+        after = argument[0] + argument[1]
+        args.append(data[argument[0] : after])
+        header = (after + 2, header[1])
+    return args
 
 
 def _slice(buffer: bytes | bytearray | memoryview, start: int, end: int) -> bytes:

@@ -1,5 +1,6 @@
 """The command line as a whole: the verbs there are, and what becomes of an error."""
 
+import importlib
 import os
 import sys
 from typing import Annotated
@@ -8,32 +9,31 @@ import typer
 
 import aofdoctor
 from aofdoctor.aof.kernel import COMPILED
-from aofdoctor.cli import check, demo, log, repair, show, strip, undo, verify
 from aofdoctor.cli.render import Colour, warn
 from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 
-app = typer.Typer(
-    name="aofdoctor",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Forensics and emergency recovery for Redis and Valkey append-only files.",
-    epilog="Exit status: 0 sound or done; 1 damage, or a server would not load it whole; 2 usage, or a choice only "
-    "you can make; 3 could not; 130 interrupted.  Nothing is ever written but where you say.",
-)
+# In the order of the help.  A verb's module is imported when it is asked for: a start costs what that verb needs.
+VERBS = ("check", "log", "show", "strip", "repair", "verify", "undo", "demo")
 
-for function, text in (
-    (check.check, check.EPILOG),
-    (log.log, log.EPILOG),
-    (show.show, show.EPILOG),
-    (strip.strip, strip.EPILOG),
-    (repair.repair, repair.EPILOG),
-    (verify.verify, verify.EPILOG),
-    (undo.undo, undo.EPILOG),
-    (demo.demo, demo.EPILOG),
-):
-    app.command(epilog=text)(function)
+
+def build(args: list[str]) -> typer.Typer:
+    """The application, with the verb that `args` name, or with all."""
+    app = typer.Typer(
+        name="aofdoctor",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Forensics and emergency recovery for Redis and Valkey append-only files.",
+        epilog="Exit status: 0 sound or done; 1 damage, or a server would not load it whole; 2 usage, or a choice "
+        "only you can make; 3 could not; 130 interrupted.  Nothing is ever written but where you say.",
+        callback=_app,
+    )
+    named = next((arg for arg in args if arg in VERBS), None)
+    for verb in (named,) if named else VERBS:
+        module = importlib.import_module(f"aofdoctor.cli.{verb}")
+        app.command(verb, epilog=module.EPILOG)(getattr(module, verb))
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -43,7 +43,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _app(
     color: Annotated[str, typer.Option("--color", metavar="WHEN", help="auto, always or never.")] = "auto",
     version: Annotated[
@@ -67,7 +66,7 @@ def main() -> None:
 def run(args: list[str]) -> int:
     """The exit status of one command line."""
     try:
-        status = app(args, standalone_mode=False)
+        status = build(args)(args, standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except BrokenPipeError:

@@ -4,6 +4,7 @@ A far record is written as it is read, piece by piece.
 """
 
 import base64
+import functools
 import json
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
@@ -11,7 +12,8 @@ from typing import BinaryIO
 from aofdoctor import text
 from aofdoctor.analysis.history import Entry
 from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.record import UNKNOWN, Arg, Far
+from aofdoctor.aof.limits import UNKNOWN
+from aofdoctor.aof.record import Arg, Far
 from aofdoctor.cli.render import Paint, as_json
 from aofdoctor.server.commands import key_places, table
 from aofdoctor.source import pread
@@ -42,20 +44,25 @@ class Line:
 
     def __init__(self, aof: AOF, paint: Paint, columns: int | None, timed: bool) -> None:
         self.names, self.paint, self.columns, self.timed = short_names(aof), paint, columns, timed
+        self.coloured = paint("x", "dim") != "x"
         largest = max((part.size or 0 for part in aof.parts), default=0)
         self.place_width = max(len(name) for name in self.names.values()) + 1 + len(str(largest)) if self.names else 0
         self._second: tuple[int | None, str] = (None, "-")
 
     def __call__(self, entry: Entry, out: BinaryIO) -> None:
         head = self._head(entry)
-        style, note = _manner(entry)
-        if entry.batch.far and self.columns is None:
+        style, note = _manner(entry.batch.ids[entry.i])
+        if self.columns is None and not entry.batch.far:
+            words = " ".join(map(text.word, entry.batch.argv(entry.i)))
+        elif self.columns is None:
             out.write(head.encode())
             out.writelines(piece.encode() for piece in _words(entry.batch.args(entry.i)))
-            out.write(note.encode() + b"\n")
-            return
-        words = self._command(entry, self.columns - len(head) - len(note) - 1 if self.columns else None)
-        out.write(f"{self.paint(head, 'dim')}{self.paint(words, style) if style else words}{note}\n".encode())
+            head = words = ""
+        else:
+            words = self._cut(entry, self.columns - len(head) - len(note) - 1)
+        if self.coloured:
+            head, words = self.paint(head, "dim"), self.paint(words, style) if style else words
+        out.write(f"{head}{words}{note}\n".encode())
 
     def _head(self, entry: Entry) -> str:
         place = position(self.names[entry.part], entry.batch.record(entry.i).start)
@@ -70,10 +77,9 @@ class Line:
             self._second = (time, text.when(time))
         return self._second[1]
 
-    def _command(self, entry: Entry, room: int | None) -> str:
-        if room is None:
-            return " ".join([text.word(arg) for arg in entry.batch.argv(entry.i)])
-        words, used = [], 0
+    def _cut(self, entry: Entry, room: int) -> str:
+        words: list[str] = []
+        used = 0
         for number, arg in enumerate(entry.batch.args(entry.i)):
             if used > room:
                 break
@@ -116,11 +122,12 @@ _STYLE_OF = (
 )
 
 
-def _manner(entry: Entry) -> tuple[str, str]:
-    """(style, note) of a command by its effect."""
-    command = table().get(entry.batch.ids[entry.i])
+@functools.cache
+def _manner(number: int) -> tuple[str, str]:
+    """(style, note) of a command by its id."""
+    command = table().get(number)
     if command is None:
-        return ("damage", "  <- no server knows this command") if entry.batch.ids[entry.i] == UNKNOWN else ("", "")
+        return ("damage", "  <- no server knows this command") if number == UNKNOWN else ("", "")
     style = next((style for effect, style in _STYLE_OF if effect in command.effects), "")
     if "flush" in command.effects:
         what = "every database" if command.name == "flushall" else "this database"
@@ -137,7 +144,7 @@ def as_cli(entry: Entry, out: BinaryIO) -> None:
         out.writelines(piece.encode() for piece in _words(entry.batch.args(entry.i)))
         out.write(b"\n")
     else:
-        out.write(" ".join([text.word(arg) for arg in entry.batch.argv(entry.i)]).encode() + b"\n")
+        out.write(" ".join(map(text.word, entry.batch.argv(entry.i))).encode() + b"\n")
 
 
 def as_resp(entry: Entry, out: BinaryIO) -> None:

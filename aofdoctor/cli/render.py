@@ -7,27 +7,18 @@ or is escaped by JSON.
 import base64
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.style import Style
-
+# Colour only where it says something: red for data gone, yellow for damage, dim for context.
 _STYLES = {
-    "danger": Style.parse("bold red"),
-    "damage": Style.parse("yellow"),
-    "warning": Style.parse("yellow"),
-    "note": Style.parse("dim"),
-    "dim": Style.parse("dim"),
-    "strong": Style.parse("bold"),
-    "good": Style.parse("green"),
-    "gone": Style.parse("red"),
-    "changed": Style.parse("magenta"),
-    "expire": Style.parse("cyan"),
-}
+    "danger": "bold red", "damage": "yellow", "warning": "yellow", "note": "dim", "dim": "dim", "strong": "bold",
+    "good": "green", "gone": "red", "changed": "magenta", "expire": "cyan",
+}  # fmt: skip
 Paint = Callable[[str, str], str]
 
 
@@ -47,12 +38,15 @@ def painter() -> Paint:
     """A function (words, style) that colours words where colour is wanted."""
     if not Colour.wanted():
         return lambda words, style: words
-    return lambda words, style: _STYLES[style].render(words)
+    from rich.style import Style  # a third of the start-up, and a pipe needs none of it
+
+    styles = {name: Style.parse(words) for name, words in _STYLES.items()}
+    return lambda words, style: styles[style].render(words)
 
 
 def width() -> int | None:
     """The columns of the terminal; None for a pipe, where nothing is cut off."""
-    return Console().width if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def say(line: str = "") -> None:
@@ -113,23 +107,12 @@ class _Bar:
         self.progress.update(self.task, completed=done)
 
     def _open(self) -> None:
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
+        from rich import progress as bars
+        from rich.console import Console
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-        )
-        self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.DownloadColumn(),
+                   bars.TransferSpeedColumn(), bars.TimeRemainingColumn())  # fmt: skip
+        self.progress = bars.Progress(*columns, console=Console(stderr=True), transient=True)
         self.task = self.progress.add_task(self.label, total=self.total or None)
         self.progress.start()
 

@@ -11,7 +11,8 @@ from aofdoctor.analysis.history import Entry
 from aofdoctor.analysis.locate import Located, locate
 from aofdoctor.analysis.position import parse_position
 from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.record import ANNOTATION, Far, Preamble
+from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.record import Far, Preamble
 from aofdoctor.cli import options
 from aofdoctor.cli.entries import as_json_line, short_names
 from aofdoctor.cli.options import opened

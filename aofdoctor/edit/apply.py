@@ -36,10 +36,10 @@ from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps
-from aofdoctor.source import FileSource, pread
+from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
-_COMPARE = 1 << 20
+_COMPARE = 1 << 18
 
 Progress = Callable[[int], None]
 
@@ -248,7 +248,7 @@ def _demand_same(source: FileSource, spans: Iterator[Span], written: FileSource)
     for span in spans:
         for start in range(span.start, span.end, _COMPARE):
             size = min(_COMPARE, span.end - start)
-            if pread(source, size, start) != pread(written, size, at):
+            if os.pread(source.fd, size, start) != os.pread(written.fd, size, at):
                 raise Refused(f"the copy differs from {text.name(source.path)} near {start}: it is not kept")
             at += size
     if at != written.size:

@@ -83,6 +83,8 @@ class Plan:
             self.changed_parts.add(drop.part)
             if len(self.shown) < SHOWN:
                 self.shown.append(drop)
+        if self.count == len(self.shown):  # few: no need to find them again
+            self.drops = lambda: iter(self.shown)
         return self
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from aofdoctor.analysis.flush import STRUCTURE
 from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.reader import read, read_batches
-from aofdoctor.aof.record import ANNOTATION, Batch
+from aofdoctor.aof.record import Batch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop
 from aofdoctor.server.commands import table

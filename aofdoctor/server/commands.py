@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from aofdoctor.aof.limits import ANNOTATION, FIRST_ID
 from aofdoctor.aof.reader import Vocabulary
-from aofdoctor.aof.record import ANNOTATION, FIRST_ID
 
 # What an operator looks for in a history; a command may have several.
 EFFECTS: dict[str, frozenset[str]] = {

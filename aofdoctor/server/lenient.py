@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from aofdoctor.aof.kernel import skip_args
+from aofdoctor.aof.limits import NAME_MAX
 from aofdoctor.aof.peek import Peek
-from aofdoctor.aof.record import NAME_MAX
 
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})")
 _HELD = 64  # so many bytes of an argument are kept: enough for a name and a database

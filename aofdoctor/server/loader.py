@@ -14,9 +14,10 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
 from aofdoctor.aof.peek import Peek
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.aof.record import ANNOTATION, UNKNOWN, Batch, Preamble
+from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.server.commands import Command, table
 from aofdoctor.server.lenient import Outcome, Reading, read_record

@@ -1,0 +1,93 @@
+/* The compiled code on any bytes: scan, steps, checksum, with every buffer as large as it has to be and no larger.
+ *
+ * As a libFuzzer target (tests/fuzz/run), or with -DSTANDALONE on files:
+ * harness FILE...  The laws that hold on any bytes are asserted.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../aofdoctor/aof/scan.h"
+#include "../../aofdoctor/rdb/crc64.h"
+#include "../../aofdoctor/server/steps.h"
+
+#define ROOM 64
+#define SLOTS 64
+#define IDS 16
+
+static aof_name slots[SLOTS];
+static const aof_names names = {slots, SLOTS - 1};
+static const char *const KNOWN[] = {"select", "multi", "exec", "set", "flushall", "xgroup", "georadiusbymember_ro"};
+
+static void setup(void) {
+    if (slots[0].size || crc64_table[0][1]) return;
+    crc64_init();
+    for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++) {
+        uint8_t padded[AOF_NAME_MAX] = {0};
+        memcpy(padded, KNOWN[i], strlen(KNOWN[i]));
+        aof_name_add(&names, padded, strlen(KNOWN[i]), 0, (uint16_t)(i + 2));
+    }
+    uint8_t create[AOF_NAME_MAX] = "create", xgroup[AOF_NAME_MAX] = "xgroup";
+    aof_slot(&names, xgroup, 6, 0)->container = 1;
+    aof_name_add(&names, create, 6, 7, 9);
+}
+
+static void walk(const uint8_t *buffer, size_t size) {
+    int64_t edges[ROOM + 1], state[STATE_SIZE] = {0}, db[ROOM], tx[ROOM], time[ROOM];
+    uint32_t argc[ROOM], notes[ROOM], least[IDS] = {0}, most[IDS];
+    uint16_t ids[ROOM];
+    uint64_t counts[IDS] = {0};
+    uint8_t act[IDS] = {ACT_NOTE, ACT_ANNOTATION, ACT_SELECT, ACT_MULTI, ACT_EXEC};
+    for (size_t i = 0; i < IDS; i++) most[i] = 3;
+    const steps_rules rules = {act, least, most, IDS};
+    const steps_out out = {db, tx, time};
+    size_t at = 0, n;
+    while ((n = aof_scan(buffer + at, size - at, &names, ROOM, edges, argc, ids))) {
+        assert(n <= ROOM && edges[0] == 0);
+        for (size_t i = 0; i < n; i++) assert(edges[i] < edges[i + 1] && (argc[i] > 0) == (ids[i] != AOF_ANNOTATION));
+        assert((size_t)edges[n] <= size - at);
+        size_t noted = steps_run(state, (int64_t)at, buffer + at, (int64_t)(size - at), edges, argc, ids, n, &rules,
+                                 counts, notes, &out);
+        assert(noted <= n && state[STATE_GOOD_END] <= (int64_t)(at + (size_t)edges[n]));
+        at += (size_t)edges[n];
+    }
+    int64_t done;
+    const uint8_t *end = aof_args(buffer, buffer + size, 1000, &done);
+    assert(end >= buffer && end <= buffer + size && done >= 0 && done <= 1000);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    setup();
+    uint8_t *buffer = calloc(1, size + AOF_SLACK), *exact = malloc(size ? size : 1);
+    if (!buffer || !exact) abort();
+    memcpy(buffer, data, size);
+    memcpy(exact, data, size);
+    walk(buffer, size);
+    if (size > 8) {
+        uint64_t crc = 0;
+        size_t found = crc64_find_end(&crc, exact, size - 8);
+        assert(found == size - 8 ? crc == crc64(0, exact, found) : crc == crc64(0, exact, found + 1));
+    }
+    free(buffer);
+    free(exact);
+    return 0;
+}
+
+#ifdef STANDALONE
+int main(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        FILE *file = fopen(argv[i], "rb");
+        if (!file) return 2;
+        fseek(file, 0, SEEK_END);
+        long size = ftell(file);
+        rewind(file);
+        uint8_t *data = malloc(size ? (size_t)size : 1);
+        if (!data || fread(data, 1, (size_t)size, file) != (size_t)size) return 2;
+        fclose(file);
+        for (long cut = 0; cut <= size; cut += 1 + size / 2000) LLVMFuzzerTestOneInput(data, (size_t)cut);
+        LLVMFuzzerTestOneInput(data, (size_t)size);
+        free(data);
+    }
+    return 0;
+}
+#endif

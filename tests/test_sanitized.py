@@ -1,0 +1,60 @@
+"""The compiled code under AddressSanitizer and UBSan, on what real servers wrote and on hostile bytes."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from aofdoctor.aof.record import encode
+from tests.conftest import FIXTURES
+from tests.pieces import BENT
+
+HARNESS = Path(__file__).parent / "fuzz" / "harness.c"
+FLAGS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-DSTANDALONE", "-Wall", "-Wextra", "-Werror",
+         "-Wno-unused-function"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    assert compiler, "the README asks for a C compiler"
+    program = tmp_path_factory.mktemp("sanitized") / "harness"
+    subprocess.run([compiler, *FLAGS, HARNESS, "-o", program], check=True)
+    return program
+
+
+def run(harness: Path, *files: Path) -> None:
+    done = subprocess.run([harness, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_what_real_servers_wrote_cut_at_many_places(harness: Path) -> None:
+    run(harness, *[path for path in (FIXTURES / "aof").rglob("*") if path.suffix in (".aof", ".rdb")])
+
+
+def test_hostile_bytes(harness: Path, tmp_path: Path) -> None:
+    random, whole = Random(7), [encode([b"SET", b"a", b"1"]), encode([b"XGROUP", b"CREATE", b"s"]), b"#TS:1\r\n"]
+    files = [tmp_path / str(number) for number in range(40)]
+    for path in files:
+        pieces = random.choices(BENT + whole * 8, k=200)
+        path.write_bytes(b"".join(piece[: random.randint(0, 2 * len(piece))] for piece in pieces))
+    run(harness, *files)
+
+
+def test_a_buffer_one_byte_short_is_caught(harness: Path, tmp_path: Path) -> None:
+    """The check can fail: the same program with too little slack reads past its buffer."""
+    source = tmp_path / "short.c"
+    text = (
+        HARNESS.read_text()
+        .replace("../../aofdoctor", str(FIXTURES.parent / "aofdoctor"))
+        .replace("size + AOF_SLACK", "size + 1")
+    )
+    source.write_text(text)
+    compiler = shutil.which("cc") or "cc"
+    subprocess.run([compiler, *FLAGS, source, "-o", tmp_path / "short"], check=True)
+    (tmp_path / "torn").write_bytes(encode([b"PING"]))
+    done = subprocess.run([tmp_path / "short", tmp_path / "torn"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "heap-buffer-overflow" in done.stderr
