@@ -49,9 +49,9 @@ def size(count: int) -> str:
     return f"{count:,} byte{'' if count == 1 else 's'}" if unit == "bytes" else f"{value:.1f} {unit}"
 
 
-def count(number: int, noun: str) -> str:
-    """A number with its noun: 1 command, 1,204 commands."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, many: str = "") -> str:
+    """A number with its noun: 1 command, 1,204 commands; `many` where an s does not do."""
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
 
 
 def place(offset: int) -> str:

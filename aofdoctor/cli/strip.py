@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from aofdoctor.analysis.where import Where
 from aofdoctor.aof.aof import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened, selection
-from aofdoctor.cli.plans import done_lines, plan_json, plan_lines
+from aofdoctor.cli.plans import done_lines, near, overwrite_lines, plan_json, plan_lines
 from aofdoctor.cli.render import emit, painter, progress, say, warn
 from aofdoctor.edit import inplace
 from aofdoctor.edit.apply import write_copy
@@ -130,36 +131,26 @@ def _group_line(found: Survey, group: Group) -> str:
 def _carry_out(
     plan: Plan, output: str | None, in_place: bool, trusted: bool, force: bool, yes: bool, json: bool
 ) -> None:
-    paint = painter()
-    if not json:
-        for line in plan_lines(plan, paint):
-            say(line)
-    if not (output or in_place):
-        if json:
-            emit(plan_json(plan, None))
-        else:
-            say(
-                "  nothing was written: -o OUT writes a copy"
-                + (", --in-place overwrites the flush" if _flushes(plan) else "")
-            )
-        return
-    if not plan.changed:
+    if not plan.changed and (in_place or output):
         raise Refused("nothing is selected: there is nothing to strip, and nothing was written")
     if in_place:
         _in_place(plan, trusted, force, yes, json)
-    elif output:
+        return
+    _tell(plan_lines(plan, painter()), json)
+    if output:
         with progress(plan.size, "writing") as tell:
             receipt = write_copy(plan, Path(output), tell)
-        if json:
-            emit(plan_json(plan, output, receipt.path))
-        else:
-            say()
-            for line in done_lines(plan, receipt, paint):
-                say(line)
+        _tell(["", *done_lines(plan, receipt, painter())], json)
+    else:
+        others = ", --in-place overwrites the flush" if any(drop.reason == "flush" for drop in plan.shown) else ""
+        _tell([f"  nothing was written: -o OUT writes a copy{others}"], json)
+    if json:
+        emit(plan_json(plan, output, receipt.path if output else None))
 
 
-def _flushes(plan: Plan) -> bool:
-    return any(drop.reason == "flush" for drop in plan.shown)
+def _tell(lines: Iterable[str], json: bool) -> None:
+    for line in () if json else lines:
+        say(line)
 
 
 def _in_place(plan: Plan, trusted: bool, force: bool, yes: bool, json: bool) -> None:
@@ -167,21 +158,27 @@ def _in_place(plan: Plan, trusted: bool, force: bool, yes: bool, json: bool) -> 
     count = sum(len(target.edits) for target in todo)
     size = sum(len(edit.old) for target in todo for edit in target.edits)
     plan.aof.close()
+    _tell(overwrite_lines(plan, todo, painter()), json)
     if not yes:
         if not sys.stdin.isatty():
             raise BadSelection("--in-place asks before it writes, and this is no terminal", "-y answers yes")
-        names = ", ".join(text.name(str(target.path)) for target in todo)
-        typer.confirm(f"Overwrite {text.count(count, 'flush')} ({text.size(size)}) in {names}?", abort=True, err=True)
+        names = ", ".join(near(target.path) for target in todo)
+        typer.confirm(
+            f"Overwrite {text.count(count, 'flush', 'flushes')} ({text.size(size)}) in {names}?", abort=True, err=True
+        )
     receipt = inplace.overwrite(todo, force, trusted)
     if json:
         emit(plan_json(plan, str(todo[0].path), receipt, changed_in_place=True))
-        return
-    say()
-    say(
-        painter()(
-            f"done: {text.count(count, 'flush')} overwritten by PING, {text.size(size)} changed, on disk and read back",
-            "good",
-        )
+    done = (
+        f"done: {text.count(count, 'flush', 'flushes')} overwritten, {text.size(size)} changed, on disk and read back"
     )
-    say(f"receipt: {text.name(str(receipt))}  (aofdoctor undo {text.name(shlex.quote(str(receipt)))} takes it back)")
-    say(f"Next:    aofdoctor verify {text.name(shlex.quote(plan.aof.path))}, then start the server with appendonly yes")
+    _tell(["", painter()(done, "good")], json)
+    path = text.name(shlex.quote(plan.aof.path))
+    _tell(
+        [
+            f"receipt: {near(receipt)}",
+            f"         aofdoctor undo {shlex.quote(near(receipt))} takes it back",
+            f"next:    aofdoctor verify {path}, then start the server with appendonly yes",
+        ],
+        json,
+    )

@@ -7,6 +7,7 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.cli import options
+from aofdoctor.cli.plans import near
 from aofdoctor.cli.render import emit, painter, say
 from aofdoctor.edit.undo import undo as take_back
 
@@ -34,6 +35,6 @@ def undo(
     if json:
         emit({"files": [str(path) for path in done.files], "bytes": done.bytes, "receipt": str(done.receipt)})
         return
-    names = ", ".join(text.name(str(path)) for path in done.files)
+    names = ", ".join(near(path) for path in done.files)
     say(painter()(f"taken back: {text.size(done.bytes)} in {names}, on disk and read back", "good"))
-    say(f"the receipt is now {text.name(str(done.receipt))}")
+    say(f"the receipt is now {near(done.receipt)}")

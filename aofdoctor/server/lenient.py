@@ -15,6 +15,7 @@ from aofdoctor.aof.limits import NAME_MAX
 from aofdoctor.aof.peek import Peek
 
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})")
+_ENDS = "the file ends inside a record"
 _HELD = 64  # so many bytes of an argument are kept: enough for a name and a database
 ALLOCATION_MAX = 1 << 32  # a larger claim may end as out of memory or as a short read, by the machine
 
@@ -54,8 +55,9 @@ def read_record(peek: Peek, offset: int, line_max: int, annotations: bool) -> Re
     if line[:1] != b"*":
         return Reading(Outcome.FORMAT, offset, reason="no * where a record should begin")
     if line[1:2] in (b"", b"\0"):
-        outcome = Outcome.UNRECOVERABLE if line[1:2] else Outcome.SHORT
-        return Reading(outcome, offset, reason="nothing after *")
+        if line[1:2]:
+            return Reading(Outcome.UNRECOVERABLE, offset, reason="a NUL after *")
+        return Reading(Outcome.SHORT, offset, reason=_ENDS)
     argc = _c_int(_integer(line[1:]))
     if argc < 1:
         return Reading(Outcome.FORMAT, offset, argc, reason="no number of arguments, or one below 1")
@@ -75,15 +77,16 @@ def _arguments(peek: Peek, offset: int, argc: int, line_max: int) -> Reading:
             if done:
                 continue
         line = _fgets(peek, offset, line_max)
+        if not line:
+            return Reading(Outcome.SHORT, offset, argc, tuple(first), _ENDS)
         if line[:1] != b"$":
-            outcome = Outcome.FORMAT if line else Outcome.SHORT
-            return Reading(outcome, offset, argc, tuple(first), "no $ where an argument should begin")
+            return Reading(Outcome.FORMAT, offset, argc, tuple(first), "no $ where an argument should begin")
         size = _integer(line[1:])
         offset += len(line)
         if size < 0 or size > ALLOCATION_MAX:
             return Reading(Outcome.UNDEFINED, offset, argc, tuple(first), f"{size} bytes are allocated for an argument")
         if (size and not peek.exists(offset + size - 1)) or not peek.exists(offset + size + 1):
-            return Reading(Outcome.SHORT, offset, argc, tuple(first), "the file ends inside an argument")
+            return Reading(Outcome.SHORT, offset, argc, tuple(first), _ENDS)
         if len(first) < 2:
             first.append(peek.bytes(offset, min(size, _HELD)) if size <= NAME_MAX else b"\0" * _HELD)
         offset += size + 2

@@ -1,0 +1,70 @@
+"""The README says what happens: its commands are run, and their output is compared."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from aofdoctor.analysis.checks import FIRST_AID
+from aofdoctor.cli.app import VERBS
+from tests.conftest import FIXTURES
+
+README = FIXTURES.parent / "README.md"
+VOLATILE = ((r"\d{8}T\d{6}Z", "STAMP"), (r"in \d+\.\d\d s", "in T s"), (r"Valkey 9\.1\.\d+", "Valkey 9.1"))
+
+
+def told(text: str) -> list[tuple[str, list[str]]]:
+    """Every command of the README's console blocks with the output that it shows."""
+    found: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            else:
+                found[-1][1].append(line)
+    return found
+
+
+def same(lines: list[str]) -> list[str]:
+    text = "\n".join(lines)
+    for pattern, word in VOLATILE:
+        text = re.sub(pattern, word, text)
+    return text.strip().splitlines()
+
+
+def test_every_example_gives_what_the_readme_shows(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "aof" / "wiped-valkey-9.1", tmp_path / "sample")
+    (tmp_path / "sample" / "story.json").unlink()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    examples = told(README.read_text())
+    for command, expected in examples:
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=tmp_path,
+            env=os.environ | {"TZ": "UTC", "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert same((done.stdout + done.stderr).splitlines()) == same(expected), command
+    assert len(examples) == 12
+
+
+def test_the_first_aid_is_the_tools_own() -> None:
+    section = README.read_text().partition("## First aid")[2].partition("Then `aofdoctor")[0].replace("`", "")
+    steps = re.findall(r"^\d\. (\w+ \w+)", section, flags=re.MULTILINE)
+    assert steps == [" ".join(step.split()[:2]) for step in FIRST_AID]
+
+
+def test_every_verb_is_in_the_table_and_there_are_no_others() -> None:
+    section = README.read_text().partition("## Verbs")[2].partition("\n\n`PATH`")[0]
+    assert tuple(re.findall(r"^\| `(\w+)", section, flags=re.MULTILINE)) == VERBS
+
+
+def test_the_demo_brings_every_key_back() -> None:
+    done = subprocess.run([sys.executable, "-m", "aofdoctor", "demo"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"before the flush 704 keys, after it 2, rescued 706$", done.stdout, flags=re.MULTILINE)
