@@ -59,6 +59,7 @@ class _Walk:
         self.structure = structure_ids()
         self.open: _Open | None = None
         self.settled = -1  # the transaction that is known to keep something
+        self.reaching = 0, 0  # the transaction that reaches into the batch, and where it begins
         words = table().words.ids
         self.multi, self.exec = words[b"multi"], words[b"exec"]
 
@@ -66,11 +67,11 @@ class _Walk:
         for tile in read(self.source, table().words):
             if isinstance(tile, Batch):
                 commands = before + self.steps.state[State.COMMANDS]
-                start = self.steps.state[State.MULTI_START]
+                self.reaching = self.steps.state[State.TX], self.steps.state[State.MULTI_START]
                 self.steps.run(tile)
                 chosen = self.choose(self.index, tile, self.steps, commands)
                 if chosen or self.open:
-                    yield from self._batch(tile, chosen, start)
+                    yield from self._batch(tile, chosen)
             elif isinstance(tile, Damage):
                 yield from self._release()
                 self.steps.lost()
@@ -78,12 +79,11 @@ class _Walk:
                 self.steps.preamble(tile.span.end)
         yield from self._release()
 
-    def _batch(self, batch: Batch, chosen: list[int], multi_start: int) -> Iterator[Drop]:
-        """`multi_start` is where the transaction that reaches into the batch begins."""
+    def _batch(self, batch: Batch, chosen: list[int]) -> Iterator[Drop]:
         tx, done = self.steps.tx, 0
         if self.open:
             done = self._run_of(tx, 0, batch.count, self.open.tx)
-            yield from self._transaction(batch, chosen, 0, done, multi_start) if done else self._release()
+            yield from self._transaction(batch, chosen, 0, done) if done else self._release()
         for i in chosen:
             if i < done:
                 continue
@@ -94,19 +94,19 @@ class _Walk:
             while first > done and tx[first - 1] == tx[i]:
                 first -= 1
             done = self._run_of(tx, i, batch.count, tx[i])
-            yield from self._transaction(batch, chosen, first, done, multi_start)
+            yield from self._transaction(batch, chosen, first, done)
 
     def _run_of(self, tx: "array[int]", i: int, count: int, number: int) -> int:
         while i < count and tx[i] == number:
             i += 1
         return i
 
-    def _transaction(self, batch: Batch, chosen: list[int], first: int, end: int, multi_start: int) -> Iterator[Drop]:
+    def _transaction(self, batch: Batch, chosen: list[int], first: int, end: int) -> Iterator[Drop]:
         """The records [first, end) of a batch are of one transaction, which something is dropped from."""
         if self.open is None:
             self.open = _Open(self.steps.tx[first])
-            if batch.ids[first] != self.multi:
-                multis = self._multis_before(Span(multi_start, batch.base + batch.edges[first]))
+            if self.reaching[0] == self.open.tx:
+                multis = self._multis_before(Span(self.reaching[1], batch.span.start))
                 if multis is None:
                     self.settled = self.open.tx
                 else:
