@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -91,6 +92,15 @@ def test_usage_errors_are_status_2() -> None:
     for args in ([], ["nosuch"], ["check"], ["check", "a", "b"], ["log", "x", "--format", "odd"], ["--color", "odd", "check", "x"],
                  ["strip", "x", "--in-place", "-o", "y"]):  # fmt: skip
         assert aofdoctor(*args).status == 2, args
+
+
+def test_colour_may_be_asked_for_after_the_verb_but_not_after_two_dashes(story: Callable[[str], Path]) -> None:
+    path = story("wiped-redis-6.2")
+    plain = aofdoctor("log", path)
+    coloured = aofdoctor("--color", "always", "log", path)
+    assert b"\x1b[" in coloured.stdout and b"\x1b[" not in plain.stdout
+    assert aofdoctor("log", path, "--color", "always") == aofdoctor("log", "--color=always", path) == coloured
+    assert "--color" in aofdoctor("log", "--", "--color").err
 
 
 @pytest.mark.parametrize("verb", ["check", "log", "show", "strip", "repair", "verify", "undo", "demo"])

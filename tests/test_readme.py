@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aofdoctor.analysis.checks import FIRST_AID
 from aofdoctor.cli.app import VERBS
-from tests.conftest import FIXTURES
+from tests.conftest import FIXTURES, aofdoctor
 
 README = FIXTURES.parent / "README.md"
 VOLATILE = ((r"\d{8}T\d{6}Z", "STAMP"), (r"in \d+\.\d\d s", "in T s"), (r"Valkey 9\.1\.\d+", "Valkey 9.1"))
@@ -68,3 +68,9 @@ def test_the_demo_brings_every_key_back() -> None:
     done = subprocess.run([sys.executable, "-m", "aofdoctor", "demo"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"before the flush 704 keys, after it 2, rescued 706$", done.stdout, flags=re.MULTILINE)
+
+
+def test_the_demo_counts_for_machines_and_keeps_its_files(tmp_path: Path) -> None:
+    result = aofdoctor("demo", "--json", "--keep", tmp_path / "sample")
+    assert result.status == 0 and result.json["keys"] == {"before": 704, "wiped": 2, "rescued": 706}
+    assert aofdoctor("check", tmp_path / "sample" / "rescued").status == 0

@@ -1,5 +1,7 @@
 """strip: the flush goes, everything else stays, and a real server has every key back."""
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -183,7 +185,12 @@ def test_a_copy_keeps_owner_and_mode_and_leaves_a_receipt(story: Story, tmp_path
     made = (tmp_path / "out").stat()
     assert made.st_mode & 0o777 == 0o640 and (made.st_uid, made.st_gid) == (path.stat().st_uid, path.stat().st_gid)
     receipt = Path(result.json["receipt"])
-    assert receipt == tmp_path / "out.receipt.json" and b'"sha256_first_64k"' in receipt.read_bytes()
+    assert receipt == tmp_path / "out.receipt.json"
+    told_of, data = json.loads(receipt.read_bytes()), path.read_bytes()
+    assert told_of["source"][0]["sha256_last_64k"] == hashlib.sha256(data).hexdigest()
+    assert told_of["removed_kept_in"] == [str(source)]
+    (drop,) = told_of["dropped"]
+    assert drop["around"] == hashlib.sha256(data[: drop["start"]] + data[drop["end"] :]).hexdigest()
 
 
 def test_a_set_is_copied_with_its_layout(story: Story, tmp_path: Path) -> None:

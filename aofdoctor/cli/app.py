@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -66,6 +67,7 @@ def main() -> None:
 def run(args: list[str]) -> int:
     """The exit status of one command line."""
     try:
+        args = _colour_first(args)
         status = build(args)(args, standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
@@ -83,6 +85,20 @@ def run(args: list[str]) -> int:
         return 130
     except Exception as problem:
         return _usage(problem)
+
+
+def _colour_first(args: list[str]) -> list[str]:
+    """--color belongs to no verb, and may stand after one."""
+    end = args.index("--") if "--" in args else len(args)
+    colour: list[str] = []
+    rest: list[str] = []
+    words = iter(args[:end])
+    for word in words:
+        if word == "--color":
+            colour += [word, *islice(words, 1)]
+        else:
+            (colour if word.startswith("--color=") else rest).append(word)
+    return colour + rest + args[end:]
 
 
 def _failed(message: str, hint: str, status: int) -> int:

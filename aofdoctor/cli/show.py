@@ -14,7 +14,7 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.record import Far, Preamble
 from aofdoctor.cli import options
-from aofdoctor.cli.entries import as_json_line, short_names
+from aofdoctor.cli.entries import as_json_line, empties, short_names
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import emit, painter, say, width
 from aofdoctor.damage import MEANING, Damage
@@ -133,7 +133,8 @@ def _facts(found: Located, entry: Entry) -> Iterator[str]:
     if command is None:
         yield "  effect    unknown: no server line knows this command"
     elif command.effects:
-        yield f"  effect    {', '.join(sorted(command.effects))}"
+        words = f": {empties(command)}" if "flush" in command.effects else ""
+        yield f"  effect    {', '.join(sorted(command.effects))}{words}"
 
 
 def _arguments(entry: Entry) -> Iterator[str]:

@@ -23,7 +23,6 @@ from aofdoctor.edit.files import (
     copy_span,
     demand_free_name,
     demand_space,
-    fingerprint,
     json_bytes,
     publish_directory,
     publish_file,
@@ -31,6 +30,7 @@ from aofdoctor.edit.files import (
     write_all,
     write_durably,
 )  # fmt: skip
+from aofdoctor.edit.fingerprint import fingerprint, neighbourhood
 from aofdoctor.edit.plan import Drop, Plan, kept_spans
 from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.commands import table
@@ -270,7 +270,17 @@ def _receipt_json(plan: Plan, receipt: Receipt) -> dict[str, object]:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": [fingerprint(part.path).as_json() for part in plan.aof.present if part.path],
         "output": [fingerprint(path).as_json() for path in outputs],
-        "lost": str(receipt.lost) if receipt.lost else None,
+        # A copy takes nothing away: what went is still in the source.
+        "removed_kept_in": [str(path) for path in (receipt.lost, plan.aof.path) if path],
         **plan.totals(),
-        "dropped": plan.shown_json(), "dropped_listed": len(plan.shown), "dropped_ranges": plan.count,
+        "dropped": _dropped_json(plan), "dropped_listed": len(plan.shown), "dropped_ranges": plan.count,
     }  # fmt: skip
+
+
+def _dropped_json(plan: Plan) -> list[dict[str, object]]:
+    """The drops with the hash of the bytes around each, in the source as it is."""
+    sources = [_file(plan.aof.parts[drop.part]) for drop in plan.shown]
+    return [
+        shown | {"around": neighbourhood(source.fd, drop.span, (), source.size)}
+        for drop, shown, source in zip(plan.shown, plan.shown_json(), sources, strict=True)
+    ]

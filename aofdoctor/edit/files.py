@@ -5,14 +5,12 @@ writes.
 """
 
 import errno
-import hashlib
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -152,41 +150,3 @@ def demand_space(folder: Path, size: int) -> None:
             f"{text.size(size)} are needed in {text.name(str(folder))}, {text.size(free)} are free",
             "write to another file system, or strip a flush with --in-place, which needs no room",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What tells one file, at one time, from another: identity, size, times, and both ends."""
-
-    path: str
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    head: str
-    tail: str
-
-    END = 1 << 16
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "path": self.path, "device": self.device, "inode": self.inode, "size": self.size,
-            "mtime_ns": self.mtime_ns, "sha256_first_64k": self.head, "sha256_last_64k": self.tail,
-        }  # fmt: skip
-
-
-def fingerprint(path: Path) -> Fingerprint:
-    """The fingerprint of a file as it is now."""
-    with open(path, "rb") as file:
-        return fingerprint_of(file.fileno(), path)
-
-
-def fingerprint_of(fd: int, path: Path) -> Fingerprint:
-    """The fingerprint of an open file, which stands at `path`."""
-    status = os.fstat(fd)
-    head = os.pread(fd, Fingerprint.END, 0)
-    tail = os.pread(fd, Fingerprint.END, max(0, status.st_size - Fingerprint.END))
-    return Fingerprint(
-        str(path.absolute()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
-        hashlib.sha256(head).hexdigest(), hashlib.sha256(tail).hexdigest(),
-    )  # fmt: skip

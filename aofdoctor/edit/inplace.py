@@ -7,7 +7,6 @@ changes.  A PING loads everywhere, inside MULTI too (tried on 16 servers, Redis
 """
 
 import base64
-import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,7 +18,8 @@ from typing import Any
 import aofdoctor
 from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.edit.files import fingerprint_of, json_bytes, write_all_at, write_durably
+from aofdoctor.edit.files import json_bytes, write_all_at, write_durably
+from aofdoctor.edit.fingerprint import fingerprint_of, near, neighbourhood
 from aofdoctor.edit.guard import demand_no_rewrite, held_alone
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import Refused, SourceChanged
@@ -27,7 +27,6 @@ from aofdoctor.server.commands import table
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
-NEAR = 1 << 12  # bytes before and after an edit that prove, to undo, that it is the same file
 MOST = 100_000  # edits that one receipt holds
 
 
@@ -126,17 +125,6 @@ def put(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
             raise SourceChanged(f"{path} did not keep what was written at {start}", "the receipt holds the old bytes")
 
 
-def neighbourhood(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
-    """The hash of the bytes around an edit, without those of any edit; the file counts up to `size`."""
-    start, end = max(0, span.start - NEAR), min(size, span.end + NEAR)
-    data = bytearray(os.pread(fd, end - start, start))
-    for other in edits:
-        low, high = max(other.start, start) - start, min(other.end, end) - start
-        if low < high:
-            data[low:high] = bytes(high - low)
-    return hashlib.sha256(data).hexdigest()
-
-
 def _entry(target: Target, fd: int) -> dict[str, Any]:
     for edit in target.edits:
         if os.pread(fd, len(edit.old), edit.start) != edit.old:
@@ -151,12 +139,6 @@ def _entry(target: Target, fd: int) -> dict[str, Any]:
         for n, edit in enumerate(target.edits)
     ]  # fmt: skip
     return {"file": fingerprint_of(fd, target.path).as_json(), "edits": edits}
-
-
-def near(spans: Sequence[Span], number: int) -> Sequence[Span]:
-    """The edits that can be in the neighbourhood of one: a record has 14 bytes at least."""
-    reach = NEAR // 14 + 1
-    return spans[max(0, number - reach) : number + reach + 1]
 
 
 def _receipt(entries: list[dict[str, Any]], trusted_tail: bool) -> dict[str, Any]:

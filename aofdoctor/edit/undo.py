@@ -11,8 +11,9 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.edit.files import sync_directory
+from aofdoctor.edit.fingerprint import near, neighbourhood
 from aofdoctor.edit.guard import held_alone
-from aofdoctor.edit.inplace import Overwrite, near, neighbourhood, put
+from aofdoctor.edit.inplace import Overwrite, put
 from aofdoctor.errors import Refused, SourceChanged
 
 _RECEIPT_MAX = 256 << 20
