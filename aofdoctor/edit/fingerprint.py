@@ -1,0 +1,73 @@
+"""What tells that a file is still the one that was seen: its identity, its ends, and the bytes around an edit."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aofdoctor.span import Span
+
+NEAR = 1 << 12  # bytes before and after an edit that prove that it is the same file
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells one file, at one time, from another: identity, size, times, and both ends."""
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    head: str
+    tail: str
+
+    END = 1 << 16
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "path": self.path, "device": self.device, "inode": self.inode, "size": self.size,
+            "mtime_ns": self.mtime_ns, "sha256_first_64k": self.head, "sha256_last_64k": self.tail,
+        }  # fmt: skip
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """The fingerprint of a file as it is now."""
+    with open(path, "rb") as file:
+        return fingerprint_of(file.fileno(), path)
+
+
+def fingerprint_of(fd: int, path: Path) -> Fingerprint:
+    """The fingerprint of an open file, which stands at `path`."""
+    status = os.fstat(fd)
+    head = os.pread(fd, Fingerprint.END, 0)
+    tail = os.pread(fd, Fingerprint.END, max(0, status.st_size - Fingerprint.END))
+    return Fingerprint(
+        str(path.absolute()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
+        hashlib.sha256(head).hexdigest(), hashlib.sha256(tail).hexdigest(),
+    )  # fmt: skip
+
+
+def neighbourhood(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
+    """The hash of the bytes around an edit, without those of any edit; the file counts up to `size`."""
+    before = _without(fd, Span(max(0, span.start - NEAR), span.start), edits)
+    after = _without(fd, Span(span.end, max(span.end, min(size, span.end + NEAR))), edits)
+    return hashlib.sha256(before + after).hexdigest()
+
+
+def _without(fd: int, span: Span, edits: Sequence[Span]) -> bytearray:
+    """Bytes of a file, with zeros where edits are."""
+    data = bytearray(os.pread(fd, span.size, span.start))
+    for edit in edits:
+        low, high = max(edit.start, span.start) - span.start, min(edit.end, span.end) - span.start
+        if low < high:
+            data[low:high] = bytes(high - low)
+    return data
+
+
+def near(spans: Sequence[Span], number: int) -> Sequence[Span]:
+    """The edits that can be in the neighbourhood of one: a record has 14 bytes at least."""
+    reach = NEAR // 14 + 1
+    return spans[max(0, number - reach) : number + reach + 1]
