@@ -64,7 +64,7 @@ class FileSource:
             if stat.S_ISDIR(self.stat.st_mode):
                 raise IsADirectoryError(21, os.strerror(21), self.path)
         except BaseException:
-            os.close(self.fd)
+            self.close()
             raise
         self.size = self.stat.st_size
 

@@ -34,8 +34,8 @@ def test_a_cut_keeps_everything_before_the_first_damage(name: str, tmp_path: Pat
     result = aofdoctor("repair", path, "-o", tmp_path / "out", "--json")
     assert result.status == 0 and path.read_bytes() == good + bad
     assert (tmp_path / "out").read_bytes() == good
-    assert (tmp_path / "out.lost" / f"a.aof.from-{len(good)}").read_bytes() == bad
-    lost = json.loads((tmp_path / "out.lost" / "map.json").read_bytes())["lost"]
+    assert (tmp_path / "out.lost" / "a.aof.lost").read_bytes() == bad
+    lost = [json.loads(line) for line in (tmp_path / "out.lost" / "map.jsonl").read_bytes().splitlines()]
     assert [(entry["start"], entry["end"]) for entry in lost] == [(len(good), len(good + bad))]
     assert result.json["bytes"]["dropped"] == len(bad)
     assert aofdoctor("check", tmp_path / "out").status == 0

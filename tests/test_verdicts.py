@@ -149,7 +149,7 @@ def test_what_reaches_outside_is_never_replayed(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     for argv in ([b"MODULE", b"LOAD", b"/tmp/x.so"], [b"CONFIG", b"SET", b"dir", b"/etc"], [b"REPLICAOF", b"10.0.0.1", b"1"],
                  [b"DEBUG", b"SEGFAULT"], [b"SHUTDOWN"], [b"SCRIPT", b"DEBUG", b"YES"], [b"MIGRATE", b"h", b"1", b"k", b"0", b"1"],
-                 [b"ACL", b"SETUSER", b"x"], [b"NOSUCH", b"x"], [b"BGREWRITEAOF"], [b"GET", b"a"]):  # fmt: skip
+                 [b"ACL", b"SETUSER", b"x"], [b"BGREWRITEAOF"], [b"GET", b"a"]):  # fmt: skip
         path.write_bytes(SET + encode(argv))
         result = aofdoctor("verify", path)
         assert (result.status, result.stdout) == (3, b"") and "is not replayed" in result.err, argv

@@ -31,7 +31,7 @@ def _damage(report: Report) -> Iterator[Finding]:
 def _repair_hint(report: Report, part: PartReport) -> str:
     if part.preamble and (not part.preamble.complete or part.preamble.checksum == "bad"):
         return "no verb mends a damaged RDB yet: keep the file, look for a replica or a backup of the base"
-    return f"aofdoctor repair {quoted(report)} shows what a cut would keep and lose"
+    return f"aofdoctor repair {quoted(report)} shows what a cut would keep and lose; --salvage keeps what follows too"
 
 
 _TRAPS = {
@@ -67,7 +67,8 @@ def _oddities(report: Report) -> Iterator[Finding]:
         times = f", {odd.count:,} times, the first" if odd.count > 1 else ""
         message = f"{sentence.format(name=text.word(odd.name))}{times} at {text.name(odd.part)}@{odd.span.start}"
         detail = "Its name looks like a module's." if b"." in odd.name else ""
-        yield Finding(code, severity, message, odd.part, *odd.span, detail=detail)
+        hint = f"aofdoctor repair {quoted(report)} --salvage leaves it out" if severity is Severity.DAMAGE else ""
+        yield Finding(code, severity, message, odd.part, *odd.span, detail=detail, hint="" if detail else hint)
 
 
 CHECKS = (_traps, _damage, _oddities)

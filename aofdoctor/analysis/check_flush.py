@@ -7,6 +7,8 @@ from aofdoctor.analysis.finding import Finding, Severity
 from aofdoctor.analysis.flush import Group
 from aofdoctor.analysis.report import Report, quoted
 
+_HIDDEN_SHOWN = 100
+
 
 def _flushes(report: Report) -> Iterator[Finding]:
     for group in report.flushes.groups:
@@ -42,7 +44,8 @@ def _following(report: Report, group: Group) -> str:
 
 def _flush_detail(report: Report, group: Group) -> str:
     tx = ", inside a transaction" if group.first.tx else ""
-    return f"It is command #{group.first.number}{tx}."
+    guess = "  Damage stands before it: that it is a command, and no piece of a value, is a guess."
+    return f"It is command #{group.first.number}{tx}.{guess if group.first.guess else ''}"
 
 
 def _strip_hint(report: Report) -> str:
@@ -51,8 +54,16 @@ def _strip_hint(report: Report) -> str:
     return f"aofdoctor strip {quoted(report)} shows what taking it back would change"
 
 
+def _hidden(report: Report) -> Iterator[Finding]:
+    """Flushes in damaged records that a server reads on over."""
+    for (part, offset), command in list(report.hidden_flushes.items())[:_HIDDEN_SHOWN]:
+        message = f"{command.upper()} in a damaged record at {text.name(part)}@{offset}: servers that read on run it"
+        hint = f"aofdoctor repair {quoted(report)} --salvage leaves damaged records out"
+        yield Finding("flush-in-damage", Severity.DANGER, message, part, offset, None, hint=hint)
+
+
 def _no_flush(report: Report) -> Iterator[Finding]:
-    if report.flushes.seen:
+    if report.flushes.seen or report.hidden_flushes:
         return
     others = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]
     others += [part.name for part in report.aof.strays]
@@ -61,6 +72,8 @@ def _no_flush(report: Report) -> Iterator[Finding]:
         if others
         else "No history, temp file or dump.rdb stands beside it."
     )
+    if report.aof.strays:
+        detail += "  What is not in the manifest was not read: check each file by itself."
     base = next((p.preamble for p in report.parts if p.preamble), None)
     ctime = base.aux.get(b"ctime", b"") if base else b""
     if ctime.isdigit() and len(ctime) < 12:
@@ -68,4 +81,4 @@ def _no_flush(report: Report) -> Iterator[Finding]:
     yield Finding("no-flush", Severity.NOTE, "no FLUSHALL or FLUSHDB stands in it as a command", detail=detail)
 
 
-CHECKS = (_flushes, _no_flush)
+CHECKS = (_flushes, _hidden, _no_flush)

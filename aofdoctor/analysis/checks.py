@@ -34,8 +34,10 @@ def is_sound(report: Report) -> bool:
     for part in report.parts:
         if not part.part.exists or any(d.kind is not Kind.IN_FLIGHT for d in part.damage):
             return False
-    loads = {v.server for v in report.verdicts if v.outcome is Does.LOADS}
-    return bool(loads & report.decisive)
+    in_flight = any(part.damage for part in report.parts)  # a record that is still being written: it will load
+    fine = (Does.LOADS, Does.TRUNCATES) if in_flight else (Does.LOADS,)
+    loads = {v.server for v in report.verdicts if v.outcome in fine}
+    return all(loads & lines for lines in report.decisive)
 
 
 _CHECKS = (*check_flush.CHECKS, *check_damage.CHECKS, *check_set.CHECKS)

@@ -28,14 +28,17 @@ DAMAGE_KEPT = 1000  # of one part
 Progress = Callable[[int], None]
 
 
-def examine(aof: AOF, servers: Sequence[str] = (), progress: Progress | None = None) -> Report:
+def examine(
+    aof: AOF, servers: Sequence[str] = (), progress: Progress | None = None, named: Sequence[str] = ()
+) -> Report:
     """Read all parts and judge them; `servers` are lines to judge by before the usual ones.
 
+    Those of them that are `named` all decide whether it is sound; else the writer's does, or one of the usual.
     `progress` is told how many bytes have been read, now and then.
     """
     title, line = written_by(aof)
     names = list(dict.fromkeys([*servers, *([line] if line else []), *USUAL]))
-    decisive = frozenset(servers[:1] or ([line] if line else USUAL))
+    decisive = [frozenset({name}) for name in named] or [frozenset([line] if line else USUAL)]
     report = Report(aof, title, [LINES[name] for name in names], decisive)
     _Walk(report, progress).run()
     return report
@@ -76,6 +79,7 @@ class _Walk:
                 report.parts.append(PartReport(part))
                 continue
             self._part(part, part.source, last=part is present[-1])
+        report.hidden_flushes = self.loader.hidden_flushes
         report.verdicts = _ordered(report, blocked or self.loader.verdicts())
 
     # -- what is decided before the first byte --
@@ -142,7 +146,7 @@ class _Walk:
         self.good = self.good or self._good()
         in_flight = damage.kind in (Kind.TORN, Kind.UNTERMINATED_ANNOTATION) and _grown(source)
         self._add(report, Damage(damage.span, Kind.IN_FLIGHT, damage.note) if in_flight else damage)
-        self.report.flushes.interrupted()
+        self.report.flushes.interrupted(len(self.report.parts) - 1)
         self.loader.damage(damage)
         self.steps.lost()
         if self.progress:

@@ -4,10 +4,11 @@ A group is a run of FLUSHALL and FLUSHDB, however they are spelled, in or out
 of MULTI, with nothing between them but SELECT, MULTI, EXEC and annotations.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from aofdoctor.analysis.numbering import known, ordinal
+from aofdoctor.analysis.numbering import known, ordinals
 from aofdoctor.analysis.position import Position
 from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.record import Batch
@@ -22,7 +23,8 @@ STRUCTURE = frozenset({"select", "multi", "exec"})
 class Flush:
     """One flush: `index` is its part's place in load order, `number` counts commands from 1 in that order.
 
-    `time` is that of the last #TS before it, or None.
+    `time` is that of the last #TS before it, or None.  `guess`: damage stands
+    before it in its part, so that it could be a piece of a value.
     """
 
     index: int
@@ -33,6 +35,7 @@ class Flush:
     tx: int | None
     time: int | None
     number: int
+    guess: bool = False
 
 
 @dataclass(slots=True)
@@ -64,6 +67,7 @@ class Flushes:
     head: list[Group] = field(default_factory=list)
     tail: list[Group] = field(default_factory=list)
     _open: bool = False
+    _damaged: int = -1  # the last part that had damage
 
     KEEP = 1000
 
@@ -75,16 +79,16 @@ class Flushes:
         """A batch of a part, of which `notes` are the records of interest; `before` commands came before it."""
         flushes, structure = _ids()
         at = 0
-        for i in notes:
-            if batch.ids[i] in flushes:
-                self._close_if_other(batch, at, i, structure)
-                self._add(_flush(index, part, batch, i, steps, before))
-                at = i + 1
+        found = [i for i in notes if batch.ids[i] in flushes and _works(batch, i)]
+        for i, number in zip(found, ordinals(batch, found), strict=True):
+            self._close_if_other(batch, at, i, structure)
+            self._add(_flush(index, part, batch, i, steps, before + number, index == self._damaged))
+            at = i + 1
         self._close_if_other(batch, at, batch.count, structure)
 
-    def interrupted(self) -> None:
-        """Damage: what follows is another run."""
-        self._open = False
+    def interrupted(self, index: int) -> None:
+        """Damage in a part: what follows there is another run, and a guess."""
+        self._open, self._damaged = False, index
 
     def _close_if_other(self, batch: Batch, start: int, end: int, structure: frozenset[int]) -> None:
         at = start
@@ -115,13 +119,21 @@ def _is_at(flush: Flush, position: Position) -> bool:
     return flush.index == position.index and flush.span.start <= position.offset < flush.span.end
 
 
+def _works(batch: Batch, i: int) -> bool:
+    """True of a flush whose arguments a server takes; another one changes nothing."""
+    if batch.argc[i] == 1:
+        return True
+    return batch.argc[i] == 2 and not batch.far and batch.argv(i)[1].lower() in (b"async", b"sync")
+
+
+@functools.cache
 def _ids() -> tuple[frozenset[int], frozenset[int]]:
     return table().with_effect("flush"), table().ids(STRUCTURE) | {ANNOTATION}
 
 
-def _flush(index: int, part: str, batch: Batch, i: int, steps: Steps, before: int) -> Flush:
+def _flush(index: int, part: str, batch: Batch, i: int, steps: Steps, number: int, guess: bool) -> Flush:
     command = table().get(batch.ids[i])
     return Flush(
         index, part, batch.record(i), command.name if command else "",
-        known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i]), before + ordinal(batch, i),
+        known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i]), number, guess,
     )  # fmt: skip

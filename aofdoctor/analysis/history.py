@@ -7,9 +7,10 @@ what only a chain from the start can know (number, transaction, at first the
 database) is None.
 """
 
+import re
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,14 +96,41 @@ def _walk(aof: AOF, where: Where) -> Iterator[_Selected | Broken]:
 
 
 def last(aof: AOF, where: Where, count: int) -> list[Item]:
-    """The last `count` of what `forwards` gives, each safe to keep."""
-    kept: deque[Item] = deque(maxlen=count)
+    """The last `count` commands of what `forwards` gives, each safe to keep, and the damage since the first of them."""
+    kept = _Last(count)
     for item in _walk(aof, where):
         if isinstance(item, Broken):
-            kept.append(item)
-        else:
-            kept.extend(keep(entry) for entry in item.entries(item.chosen[-count:]))
-    return list(kept)
+            kept.broken(item)
+        elif count:
+            kept.entries(map(keep, item.entries(item.chosen[-count:])))
+    return kept.items()
+
+
+class _Last:
+    """The last commands, and the last of the damage that stands among and after them."""
+
+    DAMAGE = 1000
+
+    def __init__(self, count: int) -> None:
+        self._entries: deque[tuple[int, Entry]] = deque(maxlen=count)
+        self._broken: deque[tuple[int, Broken]] = deque(maxlen=self.DAMAGE)
+        self._seen = 0
+        self._full = count
+
+    def entries(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._seen += 1
+            self._entries.append((self._seen, entry))
+
+    def broken(self, item: Broken) -> None:
+        self._seen += 1
+        self._broken.append((self._seen, item))
+
+    def items(self) -> list[Item]:
+        since = self._entries[0][0] if len(self._entries) == self._full and self._entries else 0
+        both: list[tuple[int, Item]] = [*self._entries]
+        both += ((place, item) for place, item in self._broken if place > since)
+        return [item for _, item in sorted(both, key=lambda pair: pair[0])]
 
 
 def keep(entry: Entry) -> Entry:
@@ -188,45 +216,68 @@ def from_tail(aof: AOF, where: Where, count: int) -> list[Item]:
     """The last `count` selected commands, oldest first, read from the end; what is not known is None."""
     found: list[Item] = []
     for index, part in reversed(list(enumerate(aof.parts))):
-        if part.source is not None and len(found) < count:
-            found = _tail_of(part, index, part.source, where, count - len(found)) + found
-    return found[-count:]
+        if part.source is not None and _commands(found) < count:
+            found = _tail_of(part, index, part.source, where, count - _commands(found)) + found
+    kept = _Last(count)
+    for item in found:
+        if isinstance(item, Broken):
+            kept.broken(item)
+        else:
+            kept.entries((item,))
+    return kept.items()
+
+
+def _commands(items: Iterable[Item]) -> int:
+    return sum(isinstance(item, Entry) for item in items)
 
 
 def _tail_of(part: Part, index: int, source: Source, where: Where, count: int) -> list[Item]:
     found: list[Item] = []
     end, block = source.size or 0, _BLOCK
-    while end > 0 and len(found) < count:
-        start = _record_near(source, max(0, end - block))
+    while end > 0 and _commands(found) < count:
+        start = _record_near(source, max(0, end - block), table().words.ids)
+        if start is None or start >= end:
+            start = _record_near(source, max(0, end - block), _AnyName())
         if start is None or start >= end:
             start = 0 if end <= block else end
         if start < end:
-            found = _segment(part, index, source, where, start, end) + found
+            found = _segment(part, index, source, where, start, end, count) + found
             end = start
         block = min(4 * block, _BLOCK_MAX) if start < end else 4 * block
     return found
 
 
-def _record_near(source: Source, offset: int) -> int | None:
+def _record_near(source: Source, offset: int, known: Container[bytes]) -> int | None:
     """A record at or after `offset` that begins a run; the start is certain."""
-    return 0 if offset == 0 else find_record(source, offset, table().words.ids, run=True)
+    return 0 if offset == 0 else find_record(source, offset, known, run=True)
 
 
-def _segment(part: Part, index: int, source: Source, where: Where, start: int, end: int) -> list[Item]:
+class _AnyName:
+    """Every name that a command could have: a module's, say."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, bytes) and _NAME.fullmatch(name) is not None
+
+
+_NAME = re.compile(rb"[a-z][a-z0-9_.|-]{1,40}")
+
+
+def _segment(part: Part, index: int, source: Source, where: Where, start: int, end: int, count: int) -> list[Item]:
     steps = Steps(columns=True)
     steps.begin()
     if start:
         steps.lost()
-    found: list[Item] = []
+    found = _Last(count)
     for tile in read(source, table().words, start):
         span = tile.span
         if isinstance(tile, Batch):
             steps.run(tile)
             inside = [i for i in where.matches(index, tile, steps, 0) if tile.record(i).start < end]
-            entries = _Selected(part.name, tile, steps, 0, inside).entries(inside)
-            found += [keep(entry._replace(number=None, tx=None)) for entry in entries]
+            entries = _Selected(part.name, tile, steps, 0, inside[-count:]).entries(inside[-count:])
+            found.entries(keep(entry._replace(number=None, tx=None)) for entry in entries)
         elif isinstance(tile, Damage) and span.start < end:
-            found.append(Broken(part.name, tile))
+            steps.lost()
+            found.broken(Broken(part.name, tile))
         if span.end >= end:
             break
-    return found
+    return found.items()

@@ -63,7 +63,7 @@ def parse_time(given: str, end: int | None) -> int:
     relative = _RELATIVE.match(given)
     if relative:
         if end is None:
-            raise BadSelection(f"{given} counts from the end of the log, which has no #TS annotation")
+            raise BadSelection(f"{given} counts from the end of the log, which has no #TS annotation or is a pipe")
         return end - int(relative[1]) * _SECONDS[relative[2]]
     if re.fullmatch(r"[0-9]{1,12}", given):
         return int(given)

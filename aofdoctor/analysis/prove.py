@@ -14,11 +14,13 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.analysis.examine import examine
+from aofdoctor.analysis.report import Report
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
 from aofdoctor.aof.manifest import encode_name
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
+from aofdoctor.damage import Kind
 from aofdoctor.errors import Refused, SandboxError
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
@@ -59,11 +61,13 @@ class Unloadable:
     reasons: tuple[str, ...]
 
 
-def prove(aof: AOF, binaries: Sequence[Binary] = (), tell: Tell | None = None) -> Proof | Unloadable:
+def prove(
+    aof: AOF, binaries: Sequence[Binary] = (), tell: Tell | None = None, timeout: float | None = None
+) -> Proof | Unloadable:
     """Load an AOF into a private server; one of `binaries`, or of those at hand, that can.
 
     Raises Refused if a command in it may not be replayed, SandboxError if there
-    is no server or it fails.
+    is no server, it fails, or it takes longer than `timeout` seconds.
     """
     candidates = list(binaries) or servers()
     if not candidates:
@@ -73,15 +77,33 @@ def prove(aof: AOF, binaries: Sequence[Binary] = (), tell: Tell | None = None) -
         )
     databases = demand_harmless(aof)
     report = examine(aof, [binary.line for binary in candidates])
+    unseen = _unseen(report)
     verdicts = {v.server: v for v in report.verdicts if not v.load_truncated}
     reasons = []
     for binary in candidates:
         verdict = verdicts[binary.line]
-        if verdict.outcome is Does.LOADS:
-            return _load(aof, binary, databases, tell)
-        where = f" at {text.name(verdict.part)}@{verdict.offset}" if verdict.offset is not None else ""
-        reasons.append(f"{binary.title}: {verdict.outcome.value}{where}: {verdict.reason}")
+        if verdict.outcome is Does.LOADS and unseen:
+            reasons.append(f"{binary.title}: it reads on over the damage at {unseen}, but that is not replayed unseen")
+        elif verdict.outcome is Does.LOADS:
+            try:
+                return _load(aof, binary, databases, tell, timeout)
+            except SandboxError as problem:
+                if binary is candidates[-1]:
+                    raise
+                reasons.append(f"{binary.title}: {problem}: {problem.hint}")
+        else:
+            where = f" at {text.name(verdict.part)}@{verdict.offset}" if verdict.offset is not None else ""
+            reasons.append(f"{binary.title}: {verdict.outcome.value}{where}: {verdict.reason}")
     return Unloadable(tuple(reasons))
+
+
+def _unseen(report: Report) -> str:
+    """Where bytes stand that we cannot look through, and a server may read all the same; empty if nowhere."""
+    for part in report.parts:
+        for damage in part.damage:
+            if damage.kind is not Kind.UNCLOSED_MULTI:
+                return f"{text.name(part.part.name)}@{damage.span.start}"
+    return ""
 
 
 def demand_harmless(aof: AOF) -> int:
@@ -92,7 +114,8 @@ def demand_harmless(aof: AOF) -> int:
     )  # fmt: skip
     steps = Steps(columns=True)
     select = table().words.ids[b"select"]
-    steps.watch("prove", (set(range(table().size)) - allowed - {ANNOTATION}) | {UNKNOWN, select})
+    # What no line knows is no danger: no server loads it.
+    steps.watch("prove", (set(range(table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
     databases = 1
     for part in aof.present:
         assert part.source is not None
@@ -100,7 +123,7 @@ def demand_harmless(aof: AOF) -> int:
         for tile in read(part.source, table().words):
             if isinstance(tile, Batch):
                 for i in steps.run(tile):
-                    if tile.ids[i] not in allowed and tile.ids[i] not in (select, ANNOTATION):
+                    if tile.ids[i] not in allowed and tile.ids[i] not in (select, ANNOTATION, UNKNOWN):
                         _refuse(part, tile, i)
                 databases = max(databases, steps.state[State.DB] + 1)
     return min(max(16, databases), _DATABASES_MAX)
@@ -121,13 +144,13 @@ def _refuse(part: Part, batch: Batch, i: int) -> None:
     )
 
 
-def _load(aof: AOF, binary: Binary, databases: int, tell: Tell | None) -> Proof:
+def _load(aof: AOF, binary: Binary, databases: int, tell: Tell | None, timeout: float | None) -> Proof:
     if tell:
         tell(f"loading it in a private {binary.title}")
     options = ["--appendonly", "yes", "--appendfilename", "p.aof", "--databases", str(databases)]
     multi_part = binary.product == "valkey" or binary.version >= (7, 0, 0)
     started = time.monotonic()
-    with Sandbox(binary, options, lambda folder: _lay_out(aof, folder, multi_part)) as server:
+    with Sandbox(binary, options, lambda folder: _lay_out(aof, folder, multi_part), timeout=timeout) as server:
         seconds = time.monotonic() - started
         keys, expires = _keyspace(server)
         return Proof(binary.title, seconds, keys, expires, _errors(server))

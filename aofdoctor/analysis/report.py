@@ -28,8 +28,7 @@ class PartReport:
     """One part; `ok_up_to` is the end of the last whole record before any damage, outside an open MULTI.
 
     `ok_commands` stand before that end; `commands` counts whole commands, those past damage too.  Times are those of
-    #TS annotations, unix seconds.  `records` is the span that annotations and
-    commands take: from the RDB's end, if there is one.
+    #TS annotations, unix seconds.
     """
 
     part: Part
@@ -45,23 +44,23 @@ class PartReport:
     damage: list[Damage] = field(default_factory=list)
     damage_count: int = 0
 
-    @property
-    def records_start(self) -> int:
-        return self.preamble.span.end if self.preamble else 0
-
 
 @dataclass(slots=True)
 class Report:
-    """One reading of an AOF by the lines that judge; `decisive` are those that the exit status asks."""
+    """One reading of an AOF by the lines that judge; of each set of `decisive` one has to load it.
+
+    `hidden_flushes` are those of damaged records that a line reads all the same: the name, by part and offset.
+    """
 
     aof: AOF
     writer: str
     lines: list[Line]
-    decisive: frozenset[str]
+    decisive: list[frozenset[str]]
     parts: list[PartReport] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     flushes: Flushes = field(default_factory=Flushes)
     odd: dict[str, Odd] = field(default_factory=dict)
+    hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @property
     def commands(self) -> int:

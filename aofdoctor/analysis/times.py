@@ -1,15 +1,19 @@
 """When an AOF was written, as its #TS annotations say."""
 
+from collections.abc import Iterator
+
 from aofdoctor.analysis.numbering import known
 from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
+from aofdoctor.aof.resync import find_record
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps
-from aofdoctor.source import PipeSource, pread
+from aofdoctor.source import PipeSource, Source, pread
 
 _LOOK = 1 << 16
+_NEAR_END = 1 << 24
 
 
 def last_time(aof: AOF) -> int | None:
@@ -17,14 +21,27 @@ def last_time(aof: AOF) -> int | None:
     for part in reversed(aof.parts):
         if part.source is None or isinstance(part.source, PipeSource):
             continue
-        steps = Steps()
-        for tile in read(part.source, table().words):
-            if isinstance(tile, Batch):
-                steps.run(tile)
-        time = known(steps.state[State.TIME])
-        if time is not None:
-            return time
+        for start in _starts(part.source):
+            time = _time_from(part.source, start)
+            if time is not None:
+                return time
     return None
+
+
+def _starts(source: Source) -> Iterator[int]:
+    """Where to read from: near the end, and only if no annotation is there, from the start."""
+    near = max(0, (source.size or 0) - _NEAR_END)
+    if near and (start := find_record(source, near, table().words.ids, run=True)):
+        yield start
+    yield 0
+
+
+def _time_from(source: Source, start: int) -> int | None:
+    steps = Steps()
+    for tile in read(source, table().words, start):
+        if isinstance(tile, Batch):
+            steps.run(tile)
+    return known(steps.state[State.TIME])
 
 
 def looks_timed(aof: AOF) -> bool:

@@ -48,10 +48,6 @@ class Where:
     def everything(self) -> bool:
         return self == Where()
 
-    @property
-    def needs_time(self) -> bool:
-        return self.since is not None or self.until is not None
-
     def matches(self, part: int, batch: Batch, steps: Steps, before: int) -> list[int]:
         """The indexes of the commands of a batch that are selected.
 

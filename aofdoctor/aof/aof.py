@@ -94,7 +94,7 @@ def open_aof(path: str, known: Container[bytes]) -> AOF:
     if path == "-":
         return _open_pipe(sys.stdin.buffer, known)
     where = Path(path)
-    status = os.stat(where)
+    status = os.stat(path)  # an empty path is nothing, not the directory that we are in
     if stat.S_ISDIR(status.st_mode):
         return _open_directory(path, where, known)
     if not stat.S_ISREG(status.st_mode):
@@ -172,7 +172,7 @@ def _is_manifest(where: Path, source: FileSource) -> bool:
 
 def _open_directory(path: str, where: Path, known: Container[bytes]) -> AOF:
     sets = [*_sets_in(where)]
-    for folder in sorted(entry for entry in where.iterdir() if entry.is_dir()):
+    for folder in sorted(entry for entry in where.iterdir() if entry.is_dir() and not _ours(entry)):
         try:
             sets += [
                 found for found in _sets_in(folder) if found.name.endswith(".manifest") or _NUMBERED.match(found.name)
@@ -196,21 +196,27 @@ def _open_directory(path: str, where: Path, known: Container[bytes]) -> AOF:
     return _open_single(path, found, FileSource(found), known)
 
 
+def _ours(folder: Path) -> bool:
+    """True of what an edit left beside its output: lost bytes, or the scratch of one that was killed."""
+    return (folder / "map.jsonl").exists() or bool(re.fullmatch(r"\..+\.[0-9a-f]{8}\.tmp", folder.name, re.DOTALL))
+
+
 def _sets_in(folder: Path) -> Iterator[Path]:
     """One path for each AOF in a directory: its manifest, its first numbered file, or itself."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not _TEMP.match(entry.name))
-    seen = set()
+    seen, listed = set(), set()
     for name in names:
         if name.endswith(".manifest"):
             seen.add(name.removesuffix(".manifest"))
+            listed |= {os.fsdecode(entry.name) for entry in parse(_read(folder / name)).entries}
             yield folder / name
     for name in names:
         match = _NUMBERED.match(name)
-        if match and match["set"] not in seen:
+        if match and match["set"] not in seen and name not in listed:
             seen.add(match["set"])
             yield folder / name
     for name in names:
-        if name.endswith(".aof") and not _NUMBERED.match(name) and name not in seen:
+        if name.endswith(".aof") and not _NUMBERED.match(name) and name not in seen | listed:
             yield folder / name
 
 
@@ -256,7 +262,7 @@ def _continue_upgrade(aof: AOF) -> None:
 def _part(directory: Path, name: str, kind: str, seq: int, extra: tuple[tuple[bytes, bytes], ...] = ()) -> Part:
     where = directory / name
     try:
-        source = FileSource(where)
+        source = FileSource(where) if stat.S_ISREG(os.stat(where).st_mode) else None
     except FileNotFoundError:
         source = None
     return Part(name, kind, seq, where, source, True, extra)

@@ -52,9 +52,9 @@ def read(source: Source, words: Vocabulary, start: int = 0, window: int = WINDOW
     yield from _Sweep(source, words, start, window, room)
 
 
-def read_batches(source: Source, words: Vocabulary, start: int) -> Iterator[Batch]:
+def read_batches(source: Source, words: Vocabulary, start: int, window: int = WINDOW) -> Iterator[Batch]:
     """The whole records from `start`, up to the first byte that is not of one; nothing is forgotten."""
-    sweep = _Sweep(_Kept(source), words, start, WINDOW, ROOM)
+    sweep = _Sweep(_Kept(source), words, start, window, min(ROOM, window))
     while sweep.load():
         before = sweep.at
         yield from sweep.batches()

@@ -14,16 +14,20 @@ each byte that it gets past.
 import re
 from collections.abc import Container
 
+from aofdoctor.aof.kernel import SLACK, Columns, Names, scan
 from aofdoctor.aof.limits import NAME_MAX
 from aofdoctor.aof.peek import Look, Peek, Why, examine
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.source import Source
+from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 _CANDIDATE = re.compile(rb"\*[0-9]{1,18}\r\n\$([0-9]{1,18})\r\n")
 _CANDIDATE_MAX = 21 + 21 + NAME_MAX
 _TIMESTAMP = re.compile(rb"#TS:[0-9]{1,20}\r?\n\Z")
 _RUN = 8  # so many whole records make a run
+_VALUE_MAX = 1 << 20  # so many bytes of records may be a value's
+_VALUE_LOOK = 1 << 16
+_NO_NAMES = Names([])
 _WORK_FREE = 1 << 20  # arguments, or blocks of 64 bytes read
 _WORK_PER_BYTE = 16
 _NULS_MANY = 64  # so many NUL bytes are no value's own
@@ -36,6 +40,8 @@ def damage_at(source: Source, offset: int, known: Container[bytes]) -> Damage:
     look = examine(peek, offset)
     torn = look.why in (Why.EOF, Why.PAST_EOF)
     again = find_record(source, offset + 1, known, run=torn)
+    while again is not None and (value_end := _within_value(source, again)) is not None:
+        again = find_record(source, value_end, known, run=torn)
     end = _end(peek, look.end) if again is None else again
     kind, note = _classify(peek, offset, look, end, to_eof=again is None)
     return Damage(Span(offset, end), kind, note, guess=again is not None)
@@ -66,6 +72,24 @@ def find_record(source: Source, start: int, known: Container[bytes], run: bool =
         if last:
             return None
         at += len(window) - _CANDIDATE_MAX
+    return None
+
+
+def _within_value(source: Source, start: int) -> int | None:
+    """Where the value ends that the records from `start` are in; None if they stand for themselves.
+
+    Records that end in a CRLF of nobody, with more behind it, are what a value
+    holds whose own header is lost.
+    """
+    columns, at, size = Columns(1 << 12), start, 1 << 12
+    while at - start < _VALUE_MAX:
+        data = pread(source, size, at)
+        count = scan(bytearray(data + bytes(SLACK)), 0, len(data), _NO_NAMES, columns)
+        if not count:
+            stray = at > start and data[:2] == b"\r\n" and data[2:3] in (b"$", b"*", b"#")
+            return at + 2 if stray else None
+        at += columns.edges[count]
+        size = _VALUE_LOOK
     return None
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 from itertools import islice
 from typing import Annotated
@@ -10,8 +11,9 @@ import typer
 
 import aofdoctor
 from aofdoctor.aof.kernel import COMPILED
-from aofdoctor.cli.render import Colour, warn
+from aofdoctor.cli.render import Colour, nobody_reads, pipe_may_close, warn
 from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
+from aofdoctor.text import name
 
 # In the order of the help.  A verb's module is imported when it is asked for: a start costs what that verb needs.
 VERBS = ("check", "log", "show", "strip", "repair", "verify", "undo", "demo")
@@ -57,11 +59,22 @@ def _app(
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)  # so that what was begun is cleaned up
     if not COMPILED:
         warn("the compiled scanner is missing (no C compiler at its installation): this is many times slower")
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_closed() -> None:
+    """A standard stream that is closed is as good as one that is empty, or that nobody reads."""
+    for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, open(os.devnull, mode))  # noqa: SIM115 (open as long as we live)
 
 
 def run(args: list[str]) -> int:
@@ -69,22 +82,30 @@ def run(args: list[str]) -> int:
     try:
         args = _colour_first(args)
         status = build(args)(args, standalone_mode=False)
-        sys.stdout.flush()
+        with pipe_may_close():
+            sys.stdout.flush()
         return status if isinstance(status, int) else 0
-    except BrokenPipeError:
-        # Whoever read our output has had enough; nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):  # click makes the one the other
+        nobody_reads()
         return 0
     except AofdoctorError as problem:
-        return _failed(str(problem), problem.hint, 2 if isinstance(problem, (Undecided, BadSelection)) else 3)
+        status = 2 if isinstance(problem, (Undecided, BadSelection)) else 3
+        return _failed(str(problem), f"{_notes(problem)} {problem.hint}".strip(), status)
     except OSError as problem:
-        name = problem.filename if isinstance(problem.filename, (str, bytes)) else ""
-        where = f"{os.fsdecode(name)}: " if name else ""
-        return _failed(f"{where}{problem.strerror or problem}", "", 3)
-    except (KeyboardInterrupt, typer.Abort):
+        file = problem.filename if isinstance(problem.filename, (str, bytes)) else ""
+        where = f"{os.fsdecode(file)}: " if file else ""
+        return _failed(f"{where}{problem.strerror or problem}", _notes(problem), 3)
+    except (KeyboardInterrupt, typer.Abort) as problem:
+        if notes := _notes(problem):
+            print(f"  {name(notes)}", file=sys.stderr)
         return 130
     except Exception as problem:
         return _usage(problem)
+
+
+def _notes(problem: BaseException) -> str:
+    """What was said of an exception on its way here."""
+    return " ".join(getattr(problem, "__notes__", ()))
 
 
 def _colour_first(args: list[str]) -> list[str]:
@@ -102,8 +123,6 @@ def _colour_first(args: list[str]) -> list[str]:
 
 
 def _failed(message: str, hint: str, status: int) -> int:
-    from aofdoctor.text import name
-
     warn(name(message))
     if hint:
         print(f"  Hint: {name(hint)}", file=sys.stderr)

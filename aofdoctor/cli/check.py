@@ -14,6 +14,7 @@ from aofdoctor.aof.record import Preamble
 from aofdoctor.cli import options
 from aofdoctor.cli.options import lines, opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
+from aofdoctor.damage import Kind
 from aofdoctor.server.lines import LINES
 from aofdoctor.server.verdict import Does, Verdict
 
@@ -43,11 +44,11 @@ def check(
 
     Nothing is written.  All parts are read from the first byte to the last.
     """
-    judges = lines(server)
+    judges, named = lines(server), lines([name for name in server or () if name != "all"])
     with opened(path) as aof:
         total = sum(part.size or 0 for part in aof.present)
         with progress(total, "reading") as tell:
-            report = examine(aof, judges, tell)
+            report = examine(aof, judges, tell, named)
         findings = find(report)
         if json:
             emit(_as_json(report, findings))
@@ -224,7 +225,7 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
 
 def _next(report: Report) -> list[str]:
     path, steps = quoted(report), []
-    damaged = any(part.damage for part in report.parts)
+    damaged = any(d.kind is not Kind.IN_FLIGHT for part in report.parts for d in part.damage)
     if report.flushes.group_count == 1:
         steps.append(f"aofdoctor strip {path} --in-place    take the flush back where it stands (reversible)")
         steps.append(f"aofdoctor strip {path} -o OUT        or into a copy ({text.size(report.size)} needed)")
@@ -232,5 +233,8 @@ def _next(report: Report) -> list[str]:
         groups = f"{report.flushes.group_count:,} groups of flushes"
         steps.append(f"aofdoctor strip {path}               list the {groups}, then choose")
     if damaged:
-        steps.append(f"aofdoctor repair {path} -o OUT       a copy cut before the first damage")
-    return [] if report.aof.path == "-" else steps
+        steps.append(
+            f"aofdoctor repair {path} -o OUT       a copy cut before the first damage; --salvage keeps what follows"
+        )
+    pipe = any(part.source and part.source.size is None for part in report.aof.parts) or report.aof.path == "-"
+    return ["save it to a file first: a pipe cannot be edited"] if pipe and steps else steps

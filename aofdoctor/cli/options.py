@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.position import parse_position, parse_time
-from aofdoctor.analysis.times import last_time
+from aofdoctor.analysis.position import Position, parse_position, parse_time
+from aofdoctor.analysis.times import last_time, looks_timed
 from aofdoctor.analysis.where import Where, build
 from aofdoctor.aof.aof import AOF, open_aof
 from aofdoctor.errors import BadSelection
@@ -64,17 +64,40 @@ def selection(
     invert: bool,
 ) -> Where:  # fmt: skip
     """What the selection options mean for this AOF."""
-    end = last_time(aof) if since or until else None
-    if (since or until) and end is None:
+    end = _end(aof, [given for given in (since, until) if given is not None])
+    start, stop = (None if given is None else _loaded_position(given, aof) for given in (from_, to))
+    begin, finish = (None if given is None else parse_time(given, end) for given in (since, until))
+    return build(
+        cmd or (), key or (), db or (), effect or (), grep or (), min_size, invert,
+        start, stop, begin, finish,
+    )  # fmt: skip
+
+
+def _end(aof: AOF, times: list[str]) -> int | None:
+    """The time of the end of the log, where a TIME counts from it.
+
+    A log without times is found out here, before the long way; of a pipe that cannot be known.
+    """
+    if not times or any(part.source and part.source.size is None for part in aof.parts):
+        return None
+    relative = any(given.startswith("-") for given in times)
+    end = last_time(aof) if relative or not looks_timed(aof) else 0
+    if end is None:
         raise BadSelection(
             "this AOF has no #TS annotations, so nothing in it has a time (aof-timestamp-enabled was off)",
             "select by position: --from and --to",
         )
-    return build(
-        cmd or (), key or (), db or (), effect or (), grep or (), min_size, invert,
-        parse_position(from_, aof) if from_ else None, parse_position(to, aof) if to else None,
-        parse_time(since, end) if since else None, parse_time(until, end) if until else None,
-    )  # fmt: skip
+    return end if relative else None
+
+
+def _loaded_position(given: str, aof: AOF) -> Position:
+    position = parse_position(given, aof)
+    if not position.number and position.index < 0:
+        raise BadSelection(
+            f"{text.name(position.part)} is not loaded: it is a history file, or not in the manifest",
+            "name the file itself as PATH",
+        )
+    return position
 
 
 def lines(given: list[str] | None) -> list[str]:

@@ -33,16 +33,16 @@ def plan_json(
 def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     """What goes and what stays, in commands, bytes and percent."""
     yield paint(f"{plan.verb} {text.name(plan.aof.path)}", "strong")
-    yield f"  before  {text.count(plan.commands, 'command')}, {text.size(plan.size)}"
+    yield f"  before  {text.count(plan.commands_before, 'command')}, {text.size(plan.size)}"
     for drop in plan.shown[:_SHOWN]:
         where = f"{text.name(plan.aof.parts[drop.part].name)}@{drop.span.start}"
         what = f"{text.count(drop.commands, 'command')}, {text.size(drop.span.size)}"
         yield paint(f"  - {where}  {what}  {drop.reason}", "gone")
     if plan.count > _SHOWN:
         yield paint(f"  - and {plan.count - _SHOWN:,} more ranges", "gone")
-    after_commands, after_bytes = plan.commands - plan.dropped_commands, plan.size - plan.dropped_bytes
+    after_commands, after_bytes = plan.commands_before - plan.dropped_commands, plan.size - plan.dropped_bytes
     yield (
-        f"  after   {text.count(after_commands, 'command')} ({_percent(after_commands, plan.commands)}), "
+        f"  after   {text.count(after_commands, 'command')} ({_percent(after_commands, plan.commands_before)}), "
         f"{text.size(after_bytes)} ({_percent(after_bytes, plan.size)})"
     )
     yield from (f"  {note}" for note in plan.notes)
@@ -97,6 +97,7 @@ def _swap_in(aof: AOF, output: Path) -> list[str]:
         "stop the server:   redis-cli SHUTDOWN NOSAVE   (and keep its supervisor from starting it)",
         f"keep the old one:  mv {place} {place}.before-aofdoctor",
         f"put this in place: mv {new} {place}",
+        f"keep its owner:    chown -R --reference={place}.before-aofdoctor {place}",
         f"check it there:    aofdoctor check {place}",
         *adopted,
         "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF",

@@ -51,7 +51,22 @@ def width() -> int | None:
 
 def say(line: str = "") -> None:
     """One line for people."""
-    print(line)
+    with pipe_may_close():
+        print(line)
+
+
+@contextmanager
+def pipe_may_close() -> Iterator[None]:
+    """Whoever reads our output may have had enough: what we do goes on without saying more."""
+    try:
+        yield
+    except BrokenPipeError:
+        nobody_reads()
+
+
+def nobody_reads() -> None:
+    """Send standard output nowhere, what is still to be written at exit too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def warn(line: str) -> None:
@@ -61,7 +76,8 @@ def warn(line: str) -> None:
 
 def emit(value: object) -> None:
     """One JSON object on one line."""
-    print(json.dumps(value, default=_plain))
+    with pipe_may_close():
+        print(json.dumps(value, default=_plain))
 
 
 def as_json(data: bytes) -> str | dict[str, str]:

@@ -1,6 +1,9 @@
 """aofdoctor repair: a copy that loads."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.report import Report
@@ -11,12 +14,14 @@ from aofdoctor.cli.render import emit, painter, progress, say
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.repair import plan_repair
-from aofdoctor.errors import Refused
+from aofdoctor.edit.salvage import plan_salvage
+from aofdoctor.errors import BadSelection, Refused
 
 EPILOG = """\b
 Examples:
   aofdoctor repair /var/lib/redis                    the plan: what a cut would keep and lose
   aofdoctor repair /var/lib/redis -o repaired        a copy cut before the first damage, the rest in repaired.lost
+  aofdoctor repair appendonly.aof --salvage -o out   keep what stands after the damage as well
   aofdoctor repair appendonly.aof -o fixed.aof --json
 
 \b
@@ -24,16 +29,29 @@ Exit status: 0 planned, done, or nothing to repair; 2 usage; 3 could not (a dama
 130 interrupted."""
 
 
-def repair(path: options.WritablePath, output: options.Output = None, json: options.Json = False) -> None:
-    """A copy that loads: everything before the first damage, whole transactions.
+def repair(
+    path: options.WritablePath,
+    salvage: Annotated[bool, typer.Option("--salvage", help="Keep every whole command, after the damage too.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="With --salvage: leave out commands whose database is a guess.")
+    ] = False,
+    keep_unknown: Annotated[
+        bool, typer.Option("--keep-unknown", help="With --salvage: keep commands that no server knows (renamed ones).")
+    ] = False,
+    output: options.Output = None,
+    json: options.Json = False,
+) -> None:
+    """A copy that loads: everything before the first damage, or with --salvage what follows it as well.
 
-    Without -o it prints its plan and writes nothing.  What goes, later parts
-    included, is kept in OUT.lost, with a map.
+    Transactions stay whole, or go.  Without -o it prints its plan and writes
+    nothing.  What goes, later parts included, is kept in OUT.lost, with a map.
     """
+    if (strict or keep_unknown) and not salvage:
+        raise BadSelection("--strict and --keep-unknown go with --salvage")
     with opened(path) as aof:
         with progress(sum(part.size or 0 for part in aof.present), "reading") as tell:
             report = examine(aof, progress=tell)
-        plan = plan_repair(report)
+        plan = plan_salvage(report, strict, keep_unknown) if salvage else plan_repair(report)
         if plan.changed or plan.lost_parts:
             _carry_out(plan, output, json)
         else:

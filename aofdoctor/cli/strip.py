@@ -1,5 +1,6 @@
 """aofdoctor strip: a copy without the flush that wiped it, or the flush overwritten where it stands."""
 
+import os
 import shlex
 import sys
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from aofdoctor.cli.render import emit, painter, progress, say, warn
 from aofdoctor.edit import inplace
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.repair import demand_whole_set
 from aofdoctor.edit.strip import Survey, group_at, plan_group, plan_selection, plan_tail, survey
 from aofdoctor.errors import BadSelection, Refused
 
@@ -56,6 +58,9 @@ def strip(
     force_in_use: Annotated[
         bool, typer.Option("--force-in-use", help="Edit in place although the file is, or may be, in use.")
     ] = False,
+    receipt: Annotated[
+        str | None, typer.Option("--receipt", metavar="FILE", help="With --in-place: where the old bytes are kept.")
+    ] = None,
     yes: options.Yes = False,
     json: options.Json = False,
     cmd: options.Cmd = None,
@@ -80,18 +85,26 @@ def strip(
         raise BadSelection("-o and --in-place exclude each other")
     if trust_tail and not in_place:
         raise BadSelection("--trust-tail goes with --in-place")
+    if trust_tail and (position is not None or all_):
+        raise BadSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
+    if receipt and not in_place:
+        raise BadSelection("--receipt goes with --in-place: a copy's receipt stands beside it")
     with opened(path) as aof:
         where = selection(aof, cmd, key, db, effect, grep, min_size, from_, to, since, until, invert)
         if in_place and not where.everything:
             raise BadSelection("--in-place takes flushes only; write a selection to a copy with -o")
         plan = plan_tail(aof) if trust_tail else _plan(aof, where, position, last, all_)
-        _carry_out(plan, output, in_place, trust_tail, force_in_use, yes, json)
+        if in_place:
+            _demand_something(plan)
+            _in_place(plan, trust_tail, force_in_use, receipt, yes, json)
+        else:
+            _copy(plan, output, json)
 
 
 def _plan(aof: AOF, where: Where, position: str | None, last: bool, all_: bool) -> Plan:
     if sum((position is not None, last, all_, not where.everything)) > 1:
         raise BadSelection("POSITION, --last, --all and a selection exclude each other")
-    target = parse_position(position, aof) if position else None
+    target = parse_position(position, aof) if position is not None else None
     found = survey(aof, target)
     if not where.everything:
         return plan_selection(aof, found, where)
@@ -128,14 +141,15 @@ def _group_line(found: Survey, group: Group) -> str:
     return f"{text.name(first.part)}@{first.span.start}  {when}  {flushes}, emptied {what_flushed(group)}, {later}"
 
 
-def _carry_out(
-    plan: Plan, output: str | None, in_place: bool, trusted: bool, force: bool, yes: bool, json: bool
-) -> None:
-    if not plan.changed and (in_place or output):
+def _demand_something(plan: Plan) -> None:
+    if not plan.changed:
         raise Refused("nothing is selected: there is nothing to strip, and nothing was written")
-    if in_place:
-        _in_place(plan, trusted, force, yes, json)
-        return
+
+
+def _copy(plan: Plan, output: str | None, json: bool) -> None:
+    if output:
+        _demand_something(plan)
+        demand_whole_set(plan.aof)
     _tell(plan_lines(plan, painter()), json)
     if output:
         with progress(plan.size, "writing") as tell:
@@ -153,7 +167,7 @@ def _tell(lines: Iterable[str], json: bool) -> None:
         say(line)
 
 
-def _in_place(plan: Plan, trusted: bool, force: bool, yes: bool, json: bool) -> None:
+def _in_place(plan: Plan, trusted: bool, force: bool, place: str | None, yes: bool, json: bool) -> None:
     todo = inplace.targets(plan)
     count = sum(len(target.edits) for target in todo)
     size = sum(len(edit.old) for target in todo for edit in target.edits)
@@ -166,7 +180,7 @@ def _in_place(plan: Plan, trusted: bool, force: bool, yes: bool, json: bool) -> 
         typer.confirm(
             f"Overwrite {text.count(count, 'flush', 'flushes')} ({text.size(size)}) in {names}?", abort=True, err=True
         )
-    receipt = inplace.overwrite(todo, force, trusted)
+    receipt = inplace.overwrite(todo, force, trusted, Path(os.path.abspath(place)) if place else None)
     if json:
         emit(plan_json(plan, str(todo[0].path), receipt, changed_in_place=True))
     done = (

@@ -28,6 +28,9 @@ def verify(
     server: Annotated[
         str | None, typer.Option("--with", metavar="BINARY", help="Load it with this redis-server or valkey-server.")
     ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", help="Give up on a load that takes longer.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Load it in a private real server and say what came up.
@@ -40,7 +43,7 @@ def verify(
     if server and binary is None:
         raise BadSelection(f"{text.name(server)} is not a redis-server or valkey-server")
     with opened(path) as aof:
-        found = prove(aof, [binary] if binary else (), None if json else lambda words: say(words + " ..."))
+        found = prove(aof, [binary] if binary else (), None if json else lambda words: say(words + " ..."), timeout)
         _say(path, found, json)
     raise typer.Exit(0 if isinstance(found, Proof) else 1)
 

@@ -6,6 +6,7 @@ source is as it was.
 
 import os
 import shlex
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,8 +22,10 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
 from aofdoctor.edit.files import (
     copy_span,
+    create,
     demand_free_name,
     demand_space,
+    gathered,
     json_bytes,
     publish_directory,
     publish_file,
@@ -30,7 +33,8 @@ from aofdoctor.edit.files import (
     write_all,
     write_durably,
 )  # fmt: skip
-from aofdoctor.edit.fingerprint import fingerprint, neighbourhood
+from aofdoctor.edit.fingerprint import Fingerprint, fingerprint, fingerprint_of, neighbourhood
+from aofdoctor.edit.lost import write_lost
 from aofdoctor.edit.plan import Drop, Plan, kept_spans
 from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.commands import table
@@ -56,24 +60,39 @@ class Receipt:
 
 def write_copy(plan: Plan, output: Path, progress: Progress | None = None) -> Receipt:
     """Carry out a plan into a new file (a single AOF) or directory (a multi part one)."""
+    output = output if output.name not in ("", "..") else Path(os.path.abspath(output))
     job = _Job(plan, output, progress)
-    demand_free_name(output)
     receipt_path = output.with_name(output.name + ".receipt.json")
     lost_path = output.with_name(output.name + ".lost") if plan.keep_lost and plan.dropped_bytes else None
-    for path in (receipt_path, lost_path):
-        if path:
-            demand_free_name(path)
+    demand_free_name(output, directory=plan.aof.layout == "multi-part")
+    demand_free_name(receipt_path)
+    if lost_path:
+        demand_free_name(lost_path)
     demand_space(output.absolute().parent, plan.size if lost_path else plan.size - plan.dropped_bytes)
-    with scratch(output) as folder:
-        made = job.make(folder)
-        lost = job.make_lost(folder) if lost_path else None
-        job.check(made)
-        if lost_path and lost:
-            publish_directory(lost, lost_path)
-        publish_directory(made, output) if made.is_dir() else publish_file(made, output)
     receipt = Receipt(output, receipt_path, lost_path, job.warnings)
-    write_durably(receipt_path, json_bytes(_receipt_json(plan, receipt)))
+    with scratch(output) as folder:
+        sources = [fingerprint_of(_file(part).fd, Path(_file(part).path)) for part in plan.aof.present]
+        made = job.make(folder)
+        finished = [(made, output)]
+        if lost_path:
+            finished.append((job.make_lost(folder), lost_path))
+        job.check(made)
+        write_durably(folder / "receipt", json_bytes(_receipt_json(plan, receipt, sources, made)))
+        _publish([*finished, (folder / "receipt", receipt_path)])
     return receipt
+
+
+def _publish(finished: list[tuple[Path, Path]]) -> None:
+    """Give what is finished its names: all of it, or after an error none."""
+    done: list[Path] = []
+    try:
+        for made, path in finished:
+            publish_directory(made, path) if made.is_dir() else publish_file(made, path)
+            done.append(path)
+    except BaseException:
+        for path in done:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
 
 
 class _Job:
@@ -98,7 +117,7 @@ class _Job:
         assert aof.manifest_path is not None
         assert aof.directory is not None
         manifest = made / aof.manifest_path.name
-        fd = _create(manifest)
+        fd = create(manifest)
         try:
             write_all(fd, b"".join(self._manifest_lines()))
             self._keep_owner(fd, os.stat(aof.manifest_path), manifest)
@@ -110,24 +129,8 @@ class _Job:
 
     def make_lost(self, folder: Path) -> Path:
         """What goes, as files of its own, with a map."""
-        made = folder / "lost"
-        made.mkdir(mode=0o700)
-        entries = []
-        for drop in self.plan.drops():
-            part = self.plan.aof.parts[drop.part]
-            whole = drop.part in self.plan.lost_parts
-            name = part.name if whole else f"{part.name}.from-{drop.span.start}"
-            fd = _create(made / name)
-            try:
-                copy_span(_file(part), drop.span, fd)
-                self._keep_owner(fd, _file(part).stat, made / name)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            entries.append({"file": name, "part": part.name, "start": drop.span.start,
-                            "end": drop.span.end, "commands": drop.commands, "reason": drop.reason})  # fmt: skip
-        write_durably(made / "map.json", json_bytes({"source": self.plan.aof.path, "lost": entries}))
-        return made
+        write_lost(self.plan, folder / "lost", self._keep_owner)
+        return folder / "lost"
 
     def _write_parts(self, targets: dict[int, Path]) -> None:
         """Copy what stays of each part; a part with no drop is copied whole."""
@@ -143,11 +146,15 @@ class _Job:
 
     def _write_part(self, part: Part, index: int, drops: Iterator[Drop], target: Path) -> None:
         source = _file(part)
-        fd = _create(target)
+        fd = create(target)
         try:
-            for span in kept_spans(drops, index, source.size):
-                copy_span(source, span, fd)
-                self.copied += span.size
+            for piece in gathered(source, kept_spans(drops, index, source.size)):
+                if isinstance(piece, Span):
+                    copy_span(source, piece, fd)
+                    self.copied += piece.size
+                else:
+                    write_all(fd, piece)
+                    self.copied += len(piece)
                 if self.progress:
                     self.progress(self.copied)
             self._keep_owner(fd, source.stat, target)
@@ -209,7 +216,7 @@ class _Job:
                 commands += _commands_in(written)
             finally:
                 written.close()
-        expected = plan.commands - plan.dropped_commands
+        expected = plan.commands_before - plan.dropped_commands
         if commands != expected and not plan.damaged:
             raise Refused(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
         for part in plan.aof.present:
@@ -224,10 +231,6 @@ class _Job:
             self.warnings.append(
                 f"{text.name(source.path)} has grown by {text.size(grown)} since it was opened: not in the copy"
             )
-
-
-def _create(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def _file(part: Part) -> FileSource:
@@ -245,14 +248,21 @@ def _line_without_end(entry: Entry) -> bytes:
 
 def _demand_same(source: FileSource, spans: Iterator[Span], written: FileSource) -> None:
     at = 0
-    for span in spans:
-        for start in range(span.start, span.end, _COMPARE):
-            size = min(_COMPARE, span.end - start)
-            if os.pread(source.fd, size, start) != os.pread(written.fd, size, at):
-                raise Refused(f"the copy differs from {text.name(source.path)} near {start}: it is not kept")
-            at += size
+    for piece in gathered(source, spans):
+        for data in _pieces(source, piece):
+            if data != os.pread(written.fd, len(data), at):
+                raise Refused(f"the copy differs from {text.name(source.path)} at {at} of the copy: it is not kept")
+            at += len(data)
     if at != written.size:
         raise Refused(f"the copy has {written.size:,} bytes, not {at:,}: it is not kept")
+
+
+def _pieces(source: FileSource, piece: bytes | Span) -> Iterator[bytes]:
+    if isinstance(piece, bytes):
+        yield piece
+        return
+    for start in range(piece.start, piece.end, _COMPARE):
+        yield os.pread(source.fd, min(_COMPARE, piece.end - start), start)
 
 
 def _commands_in(source: FileSource) -> int:
@@ -263,13 +273,15 @@ def _commands_in(source: FileSource) -> int:
     return steps.state[State.COMMANDS]
 
 
-def _receipt_json(plan: Plan, receipt: Receipt) -> dict[str, object]:
-    outputs = [receipt.output] if receipt.output.is_file() else sorted(receipt.output.iterdir())
+def _receipt_json(plan: Plan, receipt: Receipt, sources: list[Fingerprint], made: Path) -> dict[str, object]:
+    """`made` is the finished output under the name that it has so far."""
+    outputs = [made] if made.is_file() else sorted(made.iterdir())
+    named = {path: receipt.output if path == made else receipt.output / path.name for path in outputs}
     return {
         "aofdoctor": aofdoctor.__version__, "verb": plan.verb, "kind": "copy",
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source": [fingerprint(part.path).as_json() for part in plan.aof.present if part.path],
-        "output": [fingerprint(path).as_json() for path in outputs],
+        "source": [source.as_json() for source in sources],
+        "output": [fingerprint(path, named[path]).as_json() for path in outputs],
         # A copy takes nothing away: what went is still in the source.
         "removed_kept_in": [str(path) for path in (receipt.lost, plan.aof.path) if path],
         **plan.totals(),

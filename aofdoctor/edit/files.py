@@ -16,11 +16,12 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.errors import Refused
-from aofdoctor.source import FileSource
+from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
 _PIECE = 1 << 20
 _RANGE = 1 << 30
+_LARGE = 1 << 16
 _NO_COPY_RANGE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY)
 
 
@@ -33,6 +34,11 @@ def sync_directory(folder: Path) -> None:
         os.close(fd)
 
 
+def create(path: Path) -> int:
+    """A new file, open for writing."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
 def copy_span(source: FileSource, span: Span, target: int) -> None:
     """Append bytes of a source to a file; by the kernel alone where it can, which may share the blocks."""
     at = span.start
@@ -41,7 +47,7 @@ def copy_span(source: FileSource, span: Span, target: int) -> None:
         if not done:
             break
         at += done
-    buffer = memoryview(bytearray(_PIECE))
+    buffer = memoryview(bytearray(min(_PIECE, span.end - at)))
     while at < span.end:
         got = source.readinto(buffer[: min(_PIECE, span.end - at)], at)
         if not got:
@@ -59,6 +65,26 @@ def _copy_range(source: int, target: int, at: int, size: int) -> int:
         if problem.errno in _NO_COPY_RANGE:
             return 0
         raise
+
+
+def gathered(source: FileSource, spans: Iterator[Span]) -> Iterator[bytes | Span]:
+    """The bytes of spans in order, in pieces: what is large as a Span, what is small as bytes of many spans at once."""
+    window, base, pending = b"", 0, bytearray()
+    for span in spans:
+        if span.size >= _LARGE:
+            if pending:
+                yield bytes(pending)
+                pending.clear()
+            yield span
+            continue
+        if not base <= span.start <= span.end <= base + len(window):
+            window, base = pread(source, _PIECE, span.start), span.start
+        pending += window[span.start - base : span.end - base]
+        if len(pending) >= _PIECE:
+            yield bytes(pending)
+            pending.clear()
+    if pending:
+        yield bytes(pending)
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
@@ -99,17 +125,21 @@ def json_bytes(value: Any) -> bytes:
 
 
 def publish_file(temp: Path, path: Path) -> None:
-    """Give a finished file its name, which must not be taken, and make that durable."""
+    """Give a finished file its name, which must not be taken, and make that durable; after an error it has none."""
     try:
         os.link(temp, path)
-        temp.unlink()
     except FileExistsError:
-        raise
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
     except OSError:  # no hard links here: the check and the rename are two steps
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
         os.rename(temp, path)
-    sync_directory(path.parent)
+    try:
+        temp.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def publish_directory(temp: Path, path: Path) -> None:
@@ -117,7 +147,11 @@ def publish_directory(temp: Path, path: Path) -> None:
     for folder, _, _ in os.walk(temp):
         sync_directory(Path(folder))
     os.rename(temp, path)
-    sync_directory(path.parent)
+    try:
+        sync_directory(path.parent)
+    except BaseException:
+        os.rename(path, temp)
+        raise
 
 
 @contextmanager
@@ -131,9 +165,9 @@ def scratch(beside: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def demand_free_name(path: Path) -> None:
-    """Raise Refused if an output's name is taken; an empty directory is not in the way."""
-    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+def demand_free_name(path: Path, directory: bool = False) -> None:
+    """Raise Refused if an output's name is taken; an empty directory is not in the way of a directory."""
+    if directory and path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
         return
     if os.path.lexists(path):
         raise Refused(f"{text.name(str(path))} exists", "name a new file or directory: nothing is written over")

@@ -33,10 +33,10 @@ class Fingerprint:
         }  # fmt: skip
 
 
-def fingerprint(path: Path) -> Fingerprint:
-    """The fingerprint of a file as it is now."""
+def fingerprint(path: Path, name: Path) -> Fingerprint:
+    """The fingerprint of a file as it is now, under the name that it has or will have."""
     with open(path, "rb") as file:
-        return fingerprint_of(file.fileno(), path)
+        return fingerprint_of(file.fileno(), name)
 
 
 def fingerprint_of(fd: int, path: Path) -> Fingerprint:

@@ -60,19 +60,30 @@ def in_use(path: Path) -> InUse:
 def held_alone(path: Path, force: bool) -> Iterator[int]:
     """A descriptor to edit a file with; a file that is, or may be, in use is refused.
 
-    While inside, whoever opens it waits (where leases are granted), we too: all
-    reading and writing goes through the descriptor.
+    While inside, whoever opens it waits, we too, until the lease is given back or
+    the kernel breaks it (/proc/sys/fs/lease-break-time, 45 s): all reading and
+    writing goes through the descriptor.
     """
     found = in_use(path)
     if found.use is not Use.FREE and not force:
         raise Refused(f"{text.name(str(path))} may not be edited in place: {found.who}", _HINT)
+    with _breaks_ignored():
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if not _lease(fd) and not force:
+                raise Refused(f"{text.name(str(path))} was opened by another process just now", _HINT)
+            yield fd
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _breaks_ignored() -> Iterator[None]:
+    """The kernel tells the holder of a lease by a signal that somebody waits; it need not know."""
     before = signal.signal(signal.SIGIO, signal.SIG_IGN) if hasattr(signal, "SIGIO") else None
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        _lease(fd)
-        yield fd
+        yield
     finally:
-        os.close(fd)
         if before is not None:
             signal.signal(signal.SIGIO, before)
 

@@ -7,7 +7,9 @@ changes.  A PING loads everywhere, inside MULTI too (tried on 16 servers, Redis
 """
 
 import base64
+import errno
 import os
+import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import aofdoctor
+from aofdoctor import text
 from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.reader import read_batches
+from aofdoctor.aof.reader import WINDOW, read_batches
 from aofdoctor.edit.files import json_bytes, write_all_at, write_durably
 from aofdoctor.edit.fingerprint import fingerprint_of, near, neighbourhood
 from aofdoctor.edit.guard import demand_no_rewrite, held_alone
@@ -45,10 +48,11 @@ class Overwrite:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One file and what changes in it."""
+    """One file, as it was when it was read, and what changes in it."""
 
     path: Path
     edits: tuple[Overwrite, ...]
+    seen: os.stat_result
 
 
 def harmless(size: int) -> bytes:
@@ -66,21 +70,33 @@ def harmless(size: int) -> bytes:
 
 def targets(plan: Plan) -> list[Target]:
     """The flushes of a plan, file by file; MULTI and EXEC around them stay."""
-    edits: dict[int, list[Overwrite]] = {}
+    edits: dict[Path, dict[int, Overwrite]] = {}  # a part that is listed twice is one file
+    seen: dict[Path, os.stat_result] = {}
+    count = 0
     for drop in plan.drops():
-        if drop.reason == "flush":
-            edits.setdefault(drop.part, []).extend(overwrites(plan.aof, drop.part, drop.span))
-        if sum(map(len, edits.values())) > MOST:
+        if drop.reason != "flush":
+            continue
+        if drop.span.start >= plan.damage.get(drop.part, drop.span.end):
+            raise Refused(
+                f"the flush at {drop.span.start} stands after damage: that it is a command, and no piece of a value, "
+                "is a guess",
+                "strip it into a copy with -o, and verify that",
+            )
+        source = _file(plan.aof, drop.part)
+        path = Path(os.path.realpath(source.path))
+        seen[path] = source.stat
+        found = overwrites(source, drop.span)
+        count += len(found)
+        if count > MOST:
             raise Refused(f"more than {MOST:,} flushes", "strip them into a copy with -o")
-    return [Target(part_path(plan.aof, part), tuple(found)) for part, found in edits.items()]
+        edits.setdefault(path, {}).update((edit.start, edit) for edit in found)
+    return [Target(path, tuple(found[at] for at in sorted(found)), seen[path]) for path, found in edits.items()]
 
 
-def overwrites(aof: AOF, part: int, span: Span) -> list[Overwrite]:
+def overwrites(source: FileSource, span: Span) -> list[Overwrite]:
     """One for each record of a span of whole records."""
-    source = aof.parts[part].source
     found: list[Overwrite] = []
-    assert source is not None
-    for batch in read_batches(source, table().words, span.start):
+    for batch in read_batches(source, table().words, span.start, window=min(WINDOW, span.size + 64)):
         for i in range(batch.count):
             record = batch.record(i)
             if record.start >= span.end:
@@ -89,30 +105,57 @@ def overwrites(aof: AOF, part: int, span: Span) -> list[Overwrite]:
     return found
 
 
-def part_path(aof: AOF, part: int) -> Path:
-    """Where a part really is; only a file can be edited."""
-    path = aof.parts[part].path
-    if path is None or not isinstance(aof.parts[part].source, FileSource):
+def _file(aof: AOF, part: int) -> FileSource:
+    source = aof.parts[part].source
+    if not isinstance(source, FileSource):
         raise Refused("only files can be edited, not a pipe", "save it to a file first")
-    return Path(os.path.realpath(path))
+    return source
 
 
-def overwrite(todo: Sequence[Target], force: bool, trusted_tail: bool) -> Path:
+def overwrite(todo: Sequence[Target], force: bool, trusted_tail: bool, place: Path | None = None) -> Path:
     """Change the files; the path of the receipt, which `undo` takes back.
 
-    Our own descriptors must be closed: a file that anybody has open is refused,
-    unless `force`.
+    The receipt stands beside the first file, or at `place`.  Our own descriptors
+    must be closed: a file that anybody has open, or that is not what was read,
+    is refused, unless `force`.
     """
-    for target in todo:
-        demand_no_rewrite(target.path.parent)
-    receipt = _receipt_path(todo[0].path)
+    if not force:
+        for folder in {folder for target in todo for folder in (target.path.parent, target.path.parent.parent)}:
+            demand_no_rewrite(folder)
+    receipt = place or _receipt_path(todo[0].path)
     with ExitStack() as stack:
         held = [(target, stack.enter_context(held_alone(target.path, force))) for target in todo]
-        entries = [_entry(target, fd) for target, fd in held]
-        write_durably(receipt, json_bytes(_receipt(entries, trusted_tail)))
         for target, fd in held:
-            put(fd, target.path, [(edit.start, edit.new) for edit in target.edits])
+            _demand_seen(target, os.fstat(fd), force)
+        entries = [_entry(target, fd) for target, fd in held]
+        _write_receipt(receipt, json_bytes(_receipt(entries, trusted_tail)))
+        try:
+            for target, fd in held:
+                put(fd, target.path, [(edit.start, edit.new) for edit in target.edits])
+        except BaseException as problem:
+            problem.add_note(f"it may be half done: aofdoctor undo {shlex.quote(str(receipt))} takes it back")
+            raise
     return receipt
+
+
+def _demand_seen(target: Target, now: os.stat_result, force: bool) -> None:
+    """The file is the one that was read; under `force` it may have grown since."""
+    then = target.seen
+    same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
+    still = (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
+    if not same or not (still or force):
+        raise SourceChanged(
+            f"{text.name(str(target.path))} is not what it was when it was read", "run the command again"
+        )
+
+
+def _write_receipt(receipt: Path, data: bytes) -> None:
+    try:
+        write_durably(receipt, data)
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            problem.add_note("nothing was changed; --receipt FILE keeps the old bytes on another file system")
+        raise
 
 
 def put(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:

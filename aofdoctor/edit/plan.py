@@ -30,17 +30,17 @@ Drops = Callable[[], Iterator[Drop]]
 class Plan:
     """An edit of one AOF as it was at open.
 
-    `drops` finds them again, in order and disjoint.  `commands` and `size` are
-    of all parts before the edit.  `lost_parts` are the places, in load order, of
+    `drops` finds them again, in order and disjoint.  `commands` (None: not
+    known) and `size` are of all parts before the edit.  `lost_parts` are the places, in load order, of
     parts that are left out whole; their drops are among the others.  `keep_lost`:
-    what goes is kept beside the output.  `damaged`: the damage of the source
-    stays.  `notes` are sentences for people.
+    what goes is kept beside the output.  `damage`: where the first damage
+    of a part is, by load order, that stays.  `notes` are sentences for people.
     """
 
     aof: AOF
     verb: str
     drops: Drops
-    commands: int
+    commands: int | None
     size: int
     dropped_commands: int = 0
     dropped_bytes: int = 0
@@ -48,7 +48,7 @@ class Plan:
     shown: list[Drop] = field(default_factory=list)
     lost_parts: frozenset[int] = frozenset()
     keep_lost: bool = False
-    damaged: bool = False
+    damage: dict[int, int] = field(default_factory=dict)
     changed_parts: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
@@ -56,10 +56,25 @@ class Plan:
     def changed(self) -> bool:
         return self.count > 0
 
-    def totals(self) -> dict[str, dict[str, int]]:
+    @property
+    def commands_before(self) -> int:
+        """The commands of all parts, where they have been counted."""
+        assert self.commands is not None, "a plan from the tail has not counted them"
+        return self.commands
+
+    @property
+    def damaged(self) -> bool:
+        return bool(self.damage)
+
+    def totals(self) -> dict[str, dict[str, int | None]]:
         """Commands and bytes before and after, as JSON has them."""
         return {
-            name: {"before": before, "after": before - dropped, "dropped": dropped, "added": 0}
+            name: {
+                "before": before,
+                "after": None if before is None else before - dropped,
+                "dropped": dropped,
+                "added": 0,
+            }
             for name, before, dropped in (
                 ("commands", self.commands, self.dropped_commands),
                 ("bytes", self.size, self.dropped_bytes),

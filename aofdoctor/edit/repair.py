@@ -1,12 +1,15 @@
 """What repair keeps: everything before the first damage, whole transactions, in whichever part it is."""
 
+import shlex
 from collections.abc import Iterator
 
 from aofdoctor import text
-from aofdoctor.analysis.report import Report
+from aofdoctor.analysis.report import Report, quoted
+from aofdoctor.aof.aof import AOF
 from aofdoctor.damage import MEANING, Kind
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import Refused
+from aofdoctor.server.verdict import Does
 from aofdoctor.span import Span
 
 
@@ -22,7 +25,13 @@ def plan_repair(report: Report) -> Plan:
         missing = not report.parts[place].part.exists
         plan.lost_parts = frozenset(range(place if missing else place + 1, len(report.parts)))
         plan.notes += _notes(report, place)
-    return plan.add_up()
+    plan.add_up()
+    if report.aof.layout == "multi-part" and plan.dropped_bytes == plan.size:
+        raise Refused(
+            f"nothing would be left: {plan.notes[0]}",
+            f"aofdoctor repair {quoted(report)} --salvage keeps what is whole in the other parts",
+        )
+    return plan
 
 
 def _first_damage(report: Report) -> int | None:
@@ -56,9 +65,27 @@ def _notes(report: Report, place: int) -> list[str]:
     intact = sum(p.commands for p in report.parts[place:]) - part.ok_commands
     if intact:
         notes.append(f"{text.count(intact, 'whole command')} stand after it: what a salvage could keep of what goes")
+    notes += _still(report, place)
     if any(d.kind is Kind.IN_FLIGHT for d in part.damage):
         notes.append("a server is still writing this file: stop it first")
     return notes
+
+
+def _still(report: Report, place: int) -> list[str]:
+    """What a server would refuse the copy for: it stands before the damage, whole."""
+    order = {part.part.name: number for number, part in enumerate(report.parts)}
+    notes: dict[tuple[str, int | None, str], list[str]] = {}
+    for verdict in report.verdicts:
+        if not verdict.load_truncated or verdict.outcome not in (Does.REFUSES, Does.UNDEFINED):
+            continue
+        where = (order.get(verdict.part, -1), verdict.offset or 0)
+        if verdict.part and where < (place, report.parts[place].ok_up_to):
+            notes.setdefault((verdict.part, verdict.offset, verdict.reason), []).append(verdict.server)
+    return [
+        f"{', '.join(servers)} would not load the copy: {reason} at {text.name(part)}@{offset} stays "
+        "(--salvage leaves out what no server takes)"
+        for (part, offset, reason), servers in notes.items()
+    ]
 
 
 def _demand_repairable(report: Report) -> None:
@@ -71,11 +98,37 @@ def _demand_repairable(report: Report) -> None:
                 "cutting behind it would not help, and cutting it away would lose every key in it",
                 "keep the file; look for a replica, a backup or dump.rdb to take the base from",
             )
+    demand_manifest(aof)
+    demand_parts(report)
+
+
+def demand_manifest(aof: AOF) -> None:
+    """Raise Refused where which files belong to a set is not certain."""
     if aof.layout == "multi-part" and (aof.manifest is None or aof.manifest.problems):
         why = "is missing" if aof.manifest is None else f"is damaged ({aof.manifest.problems[0].message})"
         raise Refused(
             f"the manifest of {text.name(aof.path)} {why}: which files belong to the set is not certain",
-            "write the manifest by hand (one line a file: file NAME seq N type b|i), then run repair again",
+            "write the manifest by hand (one line a file: file NAME seq N type b|i), then run it again",
         )
+
+
+def demand_whole_set(aof: AOF) -> None:
+    """Raise Refused where a copy would leave out, without a word, what a server would refuse the set for."""
+    demand_manifest(aof)
+    for part in aof.parts:
+        if not part.exists:
+            raise Refused(
+                f"{text.name(part.name)} is missing: a copy without it would load, and hide that",
+                f"aofdoctor repair {text.name(shlex.quote(aof.path))} says what can be kept; do that first",
+            )
+    names = [part.name for part in aof.parts]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise Refused(f"the manifest lists {text.name(twice)} twice", "take one of the lines out of the manifest first")
+
+
+def demand_parts(report: Report) -> None:
+    """Raise Refused where no file is left to keep anything of."""
+    aof = report.aof
     if not aof.present:
         raise Refused(f"no part of {text.name(aof.path)} is there")

@@ -1,10 +1,11 @@
 """Which commands strip takes out: one group of flushes, or a selection."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 
 from aofdoctor import text
 from aofdoctor.analysis.flush import Flushes, Group
-from aofdoctor.analysis.history import Entry, from_tail
+from aofdoctor.analysis.history import Entry, Item, from_tail
 from aofdoctor.analysis.position import Position
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.aof import AOF
@@ -13,28 +14,32 @@ from aofdoctor.aof.record import Batch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.transactions import Chooser, drops, structure_ids
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps
-from aofdoctor.span import Span
 
-_GROUP_MAX = 256  # records of one group, where only the end is read
+_GROUP_REACH = (256, 4096, 65536)  # commands read back for one group, where only the end is read
 
 
 @dataclass(slots=True)
 class Survey:
-    """The flushes of an AOF, and how large it is; `damaged` if any part is."""
+    """The flushes of an AOF, and how large it is; `damage`: where the first one of a part is, by load order."""
 
     flushes: Flushes
     commands: int
     size: int
-    damaged: bool
+    damage: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def damaged(self) -> bool:
+        return bool(self.damage)
 
 
 def survey(aof: AOF, target: Position | None = None) -> Survey:
     """One walk over all parts; `target` is a position whose group is to be found."""
-    flushes, before, size, damaged = Flushes(target=target), 0, 0, False
+    flushes, before, size = Flushes(target=target), 0, 0
+    damage: dict[int, int] = {}
     steps = Steps(columns=True)
     steps.watch("survey", table().with_effect("flush"))
     for index, part in enumerate(aof.parts):
@@ -46,15 +51,16 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
                 commands = before + steps.state[State.COMMANDS]
                 flushes.batch(index, part.name, tile, steps.run(tile), steps, commands)
             elif isinstance(tile, Damage):
-                damaged = True
-                flushes.interrupted()
+                damage.setdefault(index, tile.span.start)
+                flushes.interrupted(index)
                 steps.lost()
             else:
-                damaged |= not tile.complete or tile.checksum == "bad"
+                if not tile.complete or tile.checksum == "bad":
+                    damage.setdefault(index, 0)
                 steps.preamble(tile.span.end)
         before += steps.state[State.COMMANDS]
         size += part.size or 0
-    return Survey(flushes, before, size, damaged)
+    return Survey(flushes, before, size, damage)
 
 
 def group_at(found: Survey, position: Position) -> Group:
@@ -82,33 +88,39 @@ def plan_tail(aof: AOF) -> Plan:
     """Strip the last group of flushes as the end of the AOF alone shows it.
 
     Nothing proves that it is no part of a value: only for one who says so.
-    Numbers of commands are not known, and are 0.
+    How many commands there are is not known.
     """
-    spans = _tail_group(aof)
-    index = next(i for i, part in enumerate(aof.parts) if part.name == spans[0][0])
-    found = [Drop(index, span, 1, "flush") for name, span in spans if name == spans[0][0]]
+    found = _tail_group(aof)
     size = sum(part.size or 0 for part in aof.present)
-    plan = Plan(aof, "strip", lambda: iter(found), 0, size)
+    plan = Plan(aof, "strip", lambda: iter(found), None, size)
     plan.notes.append("found from the end alone (--trust-tail): nothing proves that it is no part of a value")
     return plan.add_up()
 
 
-def _tail_group(aof: AOF) -> list[tuple[str, Span]]:
-    """The flushes of the last group, oldest first, each with its part's name."""
-    flush_ids, structure = table().with_effect("flush"), structure_ids()
+def _tail_group(aof: AOF) -> list[Drop]:
+    """The flushes of the last group, oldest first."""
+    flush_ids = table().with_effect("flush")
     last = from_tail(aof, Where(ids=flush_ids), 1)
     entry = next((item for item in last if isinstance(item, Entry)), None)
     if entry is None:
         raise BadSelection("no FLUSHALL or FLUSHDB stands in it as a command")
-    index = next(i for i, part in enumerate(aof.parts) if part.name == entry.part)
-    end = Position(entry.part, index, entry.batch.record(entry.i).start)
-    spans: list[tuple[str, Span]] = []
-    for item in reversed(from_tail(aof, Where(end=end), _GROUP_MAX)):
-        if not isinstance(item, Entry) or item.batch.ids[item.i] not in flush_ids | structure:
-            break
-        if item.batch.ids[item.i] in flush_ids:
-            spans.insert(0, (item.part, item.batch.record(item.i)))
-    return spans
+    places = {part.name: index for index, part in enumerate(aof.parts)}
+    end = Position(entry.part, places[entry.part], entry.batch.record(entry.i).start)
+    for reach in _GROUP_REACH:
+        items = from_tail(aof, Where(end=end), reach)
+        group = list(takewhile(_of_a_group, reversed(items)))
+        if len(group) < reach:  # something else stands before it, or nothing
+            flushes = [
+                item for item in reversed(group) if isinstance(item, Entry) and item.batch.ids[item.i] in flush_ids
+            ]
+            return [Drop(places[item.part], item.batch.record(item.i), 1, "flush") for item in flushes]
+    raise Refused(
+        f"the last run of flushes has more than {_GROUP_REACH[-1]:,} commands", "strip it without --trust-tail"
+    )
+
+
+def _of_a_group(item: Item) -> bool:
+    return isinstance(item, Entry) and item.batch.ids[item.i] in table().with_effect("flush") | structure_ids()
 
 
 def plan_selection(aof: AOF, found: Survey, where: Where) -> Plan:
@@ -123,7 +135,7 @@ def _plan(aof: AOF, found: Survey, where: Where, reason: str) -> Plan:
     ]
     plan = Plan(aof, "strip", lambda: coalesced(drops(aof, choose, reason)), found.commands, found.size)
     if found.damaged:
-        plan.damaged = True
+        plan.damage = found.damage
         plan.notes.append("the AOF is damaged, and the damage stays: repair the result, or a server may refuse it")
     return plan.add_up()
 

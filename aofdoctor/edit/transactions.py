@@ -51,6 +51,16 @@ class _Open:
     tx: int
     drops: list[Drop] = field(default_factory=list)
 
+    def add(self, drop: Drop) -> None:
+        """One more; adjacent ones of one reason are one."""
+        last = self.drops[-1] if self.drops else None
+        if last and last.reason == drop.reason and last.span.end == drop.span.start:
+            self.drops[-1] = last._replace(
+                span=Span(last.span.start, drop.span.end), commands=last.commands + drop.commands
+            )
+        else:
+            self.drops.append(drop)
+
 
 class _Walk:
     def __init__(self, index: int, source: Source, choose: Chooser, reason: str) -> None:
@@ -110,18 +120,19 @@ class _Walk:
                 if multis is None:
                     self.settled = self.open.tx
                 else:
-                    self.open.drops += multis
+                    for drop in multis:
+                        self.open.add(drop)
         wanted = set(chosen)
         ended = end > first and batch.ids[end - 1] == self.exec
         for i in range(first, end):
             if i in wanted:
-                self.open.drops.append(self._drop(batch, i, self.reason))
+                self.open.add(self._drop(batch, i, self.reason))
             elif batch.ids[i] == self.multi:  # a nested one too: alone, it would open a transaction
-                self.open.drops.append(self._drop(batch, i, EMPTIED))
+                self.open.add(self._drop(batch, i, EMPTIED))
             elif batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
                 self.settled = self.open.tx
         if ended and self.settled != self.open.tx:
-            self.open.drops.append(self._drop(batch, end - 1, EMPTIED))
+            self.open.add(self._drop(batch, end - 1, EMPTIED))
             yield from self.open.drops
             self.open = None
         elif ended or self.settled == self.open.tx:

@@ -64,9 +64,12 @@ def _read(receipt: Path) -> list[_File]:
     try:
         data = json.loads(receipt.read_bytes())
         if data["kind"] == "in-place":
-            return [_file(receipt, entry) for entry in data["files"]]
+            files = [_file(receipt, entry) for entry in data["files"]]
+            if not files:
+                raise ValueError("it names no file")
+            return files
         kind = data["kind"]
-    except (ValueError, KeyError, TypeError, binascii.Error, RecursionError) as problem:
+    except (ArithmeticError, ValueError, KeyError, TypeError, binascii.Error, RecursionError) as problem:
         raise Refused(f"{text.name(str(receipt))} is not a receipt of aofdoctor: {text.name(str(problem))}") from None
     raise Refused(
         f"{text.name(str(receipt))} is the receipt of a {text.name(str(kind))}: the source was never changed",
@@ -81,6 +84,8 @@ def _file(receipt: Path, entry: dict[str, Any]) -> _File:
         Overwrite(int(e["start"]), base64.b64decode(e["old"], validate=True), base64.b64decode(e["new"], validate=True))
         for e in entry["edits"]
     )
+    if any(not 0 <= edit.start < 2**62 or len(edit.old) != len(edit.new) for edit in edits) or "\0" in str(known):
+        raise ValueError("an edit that cannot be meant")
     around = tuple(str(e["around"]) for e in entry["edits"])
     return _File(
         beside if beside.exists() else known, int(entry["file"]["size"]), int(entry["file"]["mtime_ns"]), edits, around
@@ -93,7 +98,9 @@ def _demand_same(file: _File, fd: int) -> None:
         raise SourceChanged(f"{text.name(str(file.path))} is smaller than it was when it was edited")
     spans = [edit.span for edit in file.edits]
     for n, (edit, around) in enumerate(zip(file.edits, file.around, strict=True)):
-        same = os.pread(fd, len(edit.old), edit.start) in (edit.old, edit.new)
+        now = os.pread(fd, len(edit.old), edit.start)
+        # Byte for byte: an edit that was cut short is half the one and half the other.
+        same = len(now) == len(edit.old) and all(b in pair for b, *pair in zip(now, edit.old, edit.new, strict=True))
         if not same or neighbourhood(fd, edit.span, near(spans, n), file.size) != around:
             raise SourceChanged(
                 f"{text.name(str(file.path))} is not what it was when it was edited, near {edit.start}",

@@ -32,7 +32,6 @@ class Rdb:
     keys: int | None = 0
     checksum: str = "unknown"
     complete: bool = False
-    truncated: bool = False
     aux: dict[bytes, bytes] = field(default_factory=dict)
     note: str = ""
 
@@ -53,7 +52,7 @@ def walk(source: Source) -> Rdb:
     magic = pread(source, 9, 0)
     rdb = Rdb(magic, int(magic[-3:]) if _MAGIC.fullmatch(magic) else 0)
     if len(magic) < 9:
-        rdb.truncated, rdb.note = True, "the file ends inside the magic"
+        rdb.note = "the file ends inside the magic"
         return rdb
     if not _MAGIC.fullmatch(magic):
         rdb.note = f"the magic is {magic!r}"
@@ -61,7 +60,7 @@ def walk(source: Source) -> Rdb:
     try:
         walker.run()
     except _Truncated:
-        rdb.truncated, rdb.note = True, rdb.note or f"the file ends inside the record at {rdb.end}"
+        rdb.note = rdb.note or f"the file ends inside the record at {rdb.end}"
     except Unreadable as problem:
         rdb.note = rdb.note or str(problem)
         _end_by_checksum(source, rdb)

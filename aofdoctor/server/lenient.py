@@ -55,7 +55,8 @@ def read_record(peek: Peek, offset: int, line_max: int, annotations: bool) -> Re
     if line[:1] != b"*":
         return Reading(Outcome.FORMAT, offset, reason="no * where a record should begin")
     if line[1:2] in (b"", b"\0"):
-        if line[1:2]:
+        full = len(line) == line_max - 1 or line.endswith(b"\n")
+        if full:  # a line that is not full met the end of the file, which is a short read
             return Reading(Outcome.UNRECOVERABLE, offset, reason="a NUL after *")
         return Reading(Outcome.SHORT, offset, reason=_ENDS)
     argc = _c_int(_integer(line[1:]))

@@ -43,6 +43,7 @@ class Loader:
     lines: Sequence[Line]
     steps: Steps
     runs: list[_Run] = field(init=False)
+    hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)  # in damage that some line reads over
     _part: str = ""
     _source: Source | None = None
     _last: bool = True
@@ -187,6 +188,8 @@ class Loader:
             found = problem(line, command, reading.argc, reading.first[0])
             if found:
                 return Stop(found[0], self._part, offset, found[1])
+            if command and "flush" in command.effects:
+                self.hidden_flushes.setdefault((self._part, offset), command.name)
             _apply(steps.state, command, reading, offset)
         return None
 

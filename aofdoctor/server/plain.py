@@ -62,7 +62,7 @@ def run(
 
 
 def _annotation(state: "array[int]", batch: Batch, i: int) -> bool:
-    line = batch.annotation(i).rstrip(b"\r\n") if not batch.far else bytes(batch.buffer[:64])
+    line = b"" if batch.far else bytes(batch.raw(i)[:4096]).removesuffix(b"\n").rstrip(b"\r")
     seconds = line[4:] if line.startswith(b"#TS:") else b""
     if seconds.isdigit() and len(seconds) <= 18:
         state[State.TIME] = int(seconds)

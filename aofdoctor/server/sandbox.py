@@ -1,9 +1,10 @@
 """A private real server: started on a socket of its own, asked, and stopped.
 
 An AOF is code: its replay runs scripts and dlopen()s modules.  So the server
-has no network, no config file, no module path, the commands that reach outside
-renamed away, and a temporary folder; and what is loaded into it has been
-looked through before (verify.py).
+has no config file, no module path, no port, no network where one may take it
+away (unshare), the commands that reach outside renamed away, and a temporary
+folder; and what is loaded into it has been looked through before
+(analysis/prove.py).
 """
 
 import functools
@@ -21,7 +22,8 @@ from pathlib import Path
 from types import TracebackType
 
 from aofdoctor.errors import SandboxError
-from aofdoctor.server.lines import nearest
+from aofdoctor.server.commands import table
+from aofdoctor.server.lines import LINES, column, nearest
 from aofdoctor.server.resp import Client, Reply, ReplyError
 
 # What could leave the sandbox, or stop it.
@@ -46,6 +48,11 @@ class Binary:
     def line(self) -> str:
         """The server line that its verdicts are asked of."""
         return nearest(self.product, *self.version[:2])
+
+    def knows(self, name: str) -> bool:
+        """True if it has this command; an older one does not start with the name of another renamed."""
+        command = table().find(name)
+        return command is not None and command.arity[column(LINES[self.line])] != 0
 
 
 def identify(path: Path) -> Binary | None:
@@ -106,8 +113,9 @@ class Sandbox:
         options: Sequence[str] = (),
         prepare: Callable[[Path], None] | None = None,
         hide: Sequence[str] = RENAMED_AWAY,
+        timeout: float | None = None,
     ) -> None:
-        self.binary = binary
+        self.binary, self._timeout = binary, timeout
         self._options, self._prepare, self._hide = options, prepare, hide
         self._temp: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -150,7 +158,7 @@ class Sandbox:
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def _start(self) -> None:
-        hidden = [word for name in self._hide for word in ("--rename-command", name, "")]
+        hidden = [word for name in self._hide if self.binary.knows(name) for word in ("--rename-command", name, "")]
         command = [
             *_isolation(), str(self.binary.path), "--port", "0", "--unixsocket", "s", "--unixsocketperm", "700",
             "--dir", ".", "--logfile", "log", "--daemonize", "no", "--save", "", "--appendfsync", "no",
@@ -164,13 +172,15 @@ class Sandbox:
         self._wait()
 
     def _wait(self) -> None:
-        """Until it answers: a load may take hours, so only its death ends the wait."""
-        pause = 0.002
+        """Until it answers: a load may take hours, so without a timeout only its death ends the wait."""
+        pause, started = 0.002, time.monotonic()
         while True:
             if self._process is None or self._process.poll() is not None:
                 raise SandboxError(f"{self.binary.title} did not start", self._last_words())
             if (self.folder / "s").exists() and self._answers():
                 return
+            if self._timeout is not None and time.monotonic() - started > self._timeout:
+                raise SandboxError(f"{self.binary.title} has not loaded it in {self._timeout:g} s")
             time.sleep(pause)
             pause = min(0.2, pause * 1.5)
 

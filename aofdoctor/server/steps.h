@@ -48,20 +48,22 @@ static int64_t steps_timestamp(const uint8_t *p, size_t size) {
     size_t digits = 0;
     if (size < 6 || memcmp(p, "#TS:", 4)) return -1;
     while (4 + digits < size && p[4 + digits] >= '0' && p[4 + digits] <= '9') digits++;
-    if (4 + digits < size && p[4 + digits] != '\r' && p[4 + digits] != '\n') return -1;
-    return steps_number(p + 4, digits);
+    size_t rest = 4 + digits;
+    while (rest < size && p[rest] == '\r') rest++;
+    return rest + 1 == size && p[rest] == '\n' ? steps_number(p + 4, digits) : -1;
 }
 
 /* The second argument of a whole record as a number; -1 if it is none. */
 static int64_t steps_second(const uint8_t *p, const uint8_t *end) {
-    const uint8_t *from = NULL;
+    const uint8_t *header = p, *from = p;
     for (int line = 0; line < 4; line++) {   /* *2, $6, SELECT, $n */
-        const uint8_t *lf = (const uint8_t *)memchr(p, '\n', (size_t)(end - p));
+        const uint8_t *lf = (const uint8_t *)memchr(from, '\n', (size_t)(end - from));
         if (!lf) return -1;
-        p = from = lf + 1;
+        header = from;
+        from = lf + 1;
     }
-    const uint8_t *cr = (const uint8_t *)memchr(from, '\r', (size_t)(end - from));
-    return cr ? steps_number(from, (size_t)(cr - from)) : -1;
+    int64_t size = from - header < 4 ? -1 : steps_number(header + 1, (size_t)(from - header) - 3);
+    return size < 0 || size > end - from ? -1 : steps_number(from, (size_t)size);
 }
 
 /* Go over `count` records; the number of noted ones, whose indexes are in `notes` (room for all).
@@ -75,8 +77,9 @@ static size_t steps_run(int64_t *state, int64_t base, const uint8_t *data, int64
         int64_t end = base + edges[i + 1];
         unsigned act = rules->act[id];
         int note = (act & ACT_NOTE) || argc[i] < rules->least[id] || argc[i] > rules->most[id];
-        const uint8_t *p = data + edges[i];
+        const uint8_t *p = data + (edges[i] < size ? edges[i] : size);
         const uint8_t *stop = data + (edges[i + 1] < size ? edges[i + 1] : size);
+        int whole = edges[i + 1] <= size;
         counts[id]++;
         if (out->db) {
             out->db[i] = state[STATE_DB];
@@ -85,7 +88,7 @@ static size_t steps_run(int64_t *state, int64_t base, const uint8_t *data, int64
         }
         act &= ACT_MASK;
         if (act == ACT_ANNOTATION) {
-            int64_t seconds = steps_timestamp(p, (size_t)(stop - p));
+            int64_t seconds = whole ? steps_timestamp(p, (size_t)(stop - p)) : -1;
             if (seconds >= 0) {
                 state[STATE_TIME] = seconds;
                 if (state[STATE_FIRST_TIME] < 0) state[STATE_FIRST_TIME] = seconds;
@@ -94,7 +97,7 @@ static size_t steps_run(int64_t *state, int64_t base, const uint8_t *data, int64
             state[STATE_ANNOTATIONS]++;
         } else {
             if (act == ACT_SELECT) {
-                int64_t db = steps_second(p, stop);
+                int64_t db = whole ? steps_second(p, stop) : -1;
                 if (db >= 0) state[STATE_DB] = db; else note = 1;
                 if (out->db) out->db[i] = state[STATE_DB];
             } else if (act == ACT_MULTI) {

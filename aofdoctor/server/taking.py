@@ -20,6 +20,23 @@ def watch(steps: Steps, lines: Sequence[Line]) -> None:
     steps.watch("loader", watched)
 
 
+def watch_any(steps: Steps) -> None:
+    """Have the steps note what no server line at all would take."""
+    least, most = array("I", bytes(4 * table().size)), array("I", [ARGC_MAX]) * table().size
+    for command in table().commands:
+        arity = [n for n in command.arity if n]
+        least[command.id] = min((abs(n) for n in arity), default=0)
+        most[command.id] = ARGC_MAX if any(n < 0 for n in arity) else max(arity, default=ARGC_MAX)
+    steps.least[:], steps.most[:] = least, most
+    steps.watch("any", {UNKNOWN})
+
+
+def fits_any(number: int, argc: int) -> bool:
+    """True if some server line takes a command with so many arguments."""
+    command = table().get(number)
+    return command is None or any(arity_fits(n, argc) for n in command.arity if n)
+
+
 @functools.cache
 def _envelope(names: tuple[str, ...]) -> tuple[frozenset[int], "array[int]", "array[int]"]:
     """(ids to be told of, the least and the most arguments by id) that every one of these lines takes."""

@@ -1,0 +1,232 @@
+"""What a salvage keeps: every whole command before and after every damage, transactions whole or not at all.
+
+A transaction that damage has torn goes from its MULTI to its EXEC, as far as
+either is left; SELECT is never dropped, so that what follows runs in the
+database that its server had selected.  Where the SELECT itself may be lost, in
+a hole, the database is a guess: the plan counts the commands that run in one,
+and a strict salvage drops them too.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aofdoctor import text
+from aofdoctor.analysis.report import Report
+from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
+from aofdoctor.aof.reader import read, read_batches
+from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.damage import Damage, Kind
+from aofdoctor.edit.plan import Drop, Plan, coalesced
+from aofdoctor.edit.repair import demand_manifest, demand_parts
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import ANNOTATION_MAX, State
+from aofdoctor.server.steps import Steps
+from aofdoctor.server.taking import fits_any, watch_any
+from aofdoctor.source import Source
+from aofdoctor.span import Span
+
+TORN = "torn transaction"
+GUESSED = "database unknown"
+_MODULE = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")  # how modules name their commands
+
+
+@dataclass(slots=True)
+class _Count:
+    """What the walk counts on its way: commands that run in a guessed database, and the first of them."""
+
+    guessed: int = 0
+    place: tuple[int, int] = (0, 0)  # part in load order, offset
+
+
+def plan_salvage(report: Report, strict: bool = False, keep_unknown: bool = False) -> Plan:
+    """Drop what is damaged, and nothing else.
+
+    `strict`: commands whose database is a guess go too.  `keep_unknown`: commands
+    that no server line knows stay.  Raises Refused where no part is left.
+    """
+    demand_manifest(report.aof)
+    demand_parts(report)
+    count = _Count()
+
+    def drops() -> Iterator[Drop]:
+        count.guessed = 0
+        for index, part in enumerate(report.aof.parts):
+            if part.source is not None:
+                yield from coalesced(_Walk(index, part.source, strict, keep_unknown, count).run())
+
+    plan = Plan(report.aof, "salvage", drops, report.commands, report.size, keep_lost=True)
+    missing = {i for i, part in enumerate(report.aof.parts) if not part.exists}
+    plan.lost_parts = frozenset(missing)
+    plan.add_up()
+    plan.notes += _notes(report, count, strict)
+    return plan
+
+
+def _notes(report: Report, count: _Count, strict: bool) -> Iterator[str]:
+    for part in report.parts:
+        name = text.name(part.part.name)
+        if not part.part.exists:
+            yield f"{name} is missing: its commands are lost, and the manifest goes on without it"
+        if part.preamble and not whole_rdb(part.preamble):
+            yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
+        if any(d.kind is Kind.IN_FLIGHT for d in part.damage):
+            yield f"a server is still writing {name}: stop it first"
+    if count.guessed and not strict:
+        index, start = count.place
+        place = f"{text.name(report.aof.parts[index].name)}@{start}"
+        yield (
+            f"{text.count(count.guessed, 'command')} after damage, from {place}, run in a guessed database: a SELECT "
+            "may be lost there (--strict leaves them out)"
+        )
+
+
+def whole_rdb(rdb: Preamble) -> bool:
+    """True if an RDB reads to its end and its checksum holds."""
+    return rdb.complete and rdb.checksum != "bad"
+
+
+class _Walk:
+    """One part; `done` is the end of what has been dropped or decided."""
+
+    def __init__(self, index: int, source: Source, strict: bool, keep_unknown: bool, count: _Count) -> None:
+        self.index, self.source, self.strict, self.count = index, source, strict, count
+        self.steps = Steps(columns=True)
+        if not keep_unknown:
+            watch_any(self.steps)
+        ids = table().words.ids
+        self.select, self.multi, self.exec = ids[b"select"], ids[b"multi"], ids[b"exec"]
+        self.reaching = 0  # where the transaction begins that reaches into the batch
+        self.done = 0
+
+    def run(self) -> Iterator[Drop]:
+        for tile in read(self.source, table().words):
+            if isinstance(tile, Batch):
+                yield from self._batch(tile)
+            elif isinstance(tile, Damage):
+                yield from self._damage(tile)
+            else:
+                yield from self._preamble(tile)
+        yield from self._torn_before(self.source.size or 0)
+
+    def _preamble(self, rdb: Preamble) -> Iterator[Drop]:
+        self.steps.preamble(rdb.span.end)
+        if not whole_rdb(rdb):
+            yield from self._drop(rdb.span, 0, Kind.CORRUPT_PREAMBLE.value)
+
+    def _damage(self, damage: Damage) -> Iterator[Drop]:
+        yield from self._torn_before(damage.span.start)
+        yield from self._drop(damage.span, 0, damage.kind.value)
+        self.steps.lost()
+        number, span = self._first(damage.span.end, self.exec, self.multi)
+        if number == self.exec:
+            yield from self._block(Span(damage.span.end, span.end), TORN)
+        if self.strict:
+            yield from self._block(Span(self.done, self._known_from(self.done)), GUESSED)
+
+    def _torn_before(self, end: int) -> Iterator[Drop]:
+        """The transaction that is open at `end`, where the part or what is whole of it ends."""
+        if self.steps.state[State.TX] > 0:
+            yield from self._block(Span(self.steps.state[State.MULTI_START], end), TORN)
+
+    def _batch(self, batch: Batch) -> Iterator[Drop]:
+        self.reaching = self.steps.state[State.MULTI_START]
+        if self.steps.state[State.DB] < 0:
+            self._count_guessed(batch)
+        for i in self.steps.run(batch):
+            span, reason = batch.record(i), _untakeable(batch, i)
+            if not reason or span.start < self.done:
+                continue
+            if self.steps.tx[i] > 0:
+                end = self._first(span.end, self.exec)[1].end
+                yield from self._block(Span(self._multi_of(batch, i), end), reason)
+            else:
+                yield from self._drop(span, int(batch.ids[i] != ANNOTATION), reason)
+
+    def _multi_of(self, batch: Batch, i: int) -> int:
+        """Where the transaction of a record begins."""
+        tx, first = self.steps.tx, i
+        while first and tx[first - 1] == tx[i]:
+            first -= 1
+        return batch.record(first).start if first or batch.ids[0] == self.multi else self.reaching
+
+    def _count_guessed(self, batch: Batch) -> None:
+        """Commands up to the next SELECT, of those that are kept."""
+        for i in range(batch.count):
+            if batch.ids[i] == self.select:
+                return
+            start = batch.record(i).start
+            if batch.ids[i] != ANNOTATION and start >= self.done:
+                if not self.count.guessed:
+                    self.count.place = self.index, start
+                self.count.guessed += 1
+
+    # -- what is dropped --
+
+    def _drop(self, span: Span, commands: int, reason: str) -> Iterator[Drop]:
+        self.done = max(self.done, span.end)
+        yield Drop(self.index, span, commands, reason)
+
+    def _block(self, span: Span, reason: str) -> Iterator[Drop]:
+        """Whole records, all but the SELECTs among them; what is done already is not done again."""
+        start = max(span.start, self.done)
+        for batch in read_batches(self.source, table().words, start):
+            end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
+            yield from self._between_selects(batch, end, reason)
+            if end < batch.count or batch.span.end >= span.end:
+                break
+        self.done = max(self.done, span.end)
+
+    def _between_selects(self, batch: Batch, end: int, reason: str) -> Iterator[Drop]:
+        at = 0
+        while at < end:
+            select = _index(batch, self.select, at, end)
+            if select > at:
+                span = Span(batch.record(at).start, batch.record(select - 1).end)
+                yield Drop(self.index, span, select - at - batch.ids[at:select].count(ANNOTATION), reason)
+            at = select + 1
+
+    # -- looking ahead --
+
+    def _first(self, start: int, *wanted: int) -> tuple[int, Span]:
+        """(id, span) of the first of these commands from `start`; (0, the end) where damage or the end comes first."""
+        end = start
+        for batch in read_batches(self.source, table().words, start):
+            found = min(_index(batch, number, 0, batch.count) for number in wanted)
+            if found < batch.count:
+                return batch.ids[found], batch.record(found)
+            end = batch.span.end
+        return 0, Span(end, end)
+
+    def _known_from(self, start: int) -> int:
+        """Where the selected database is known again: at a SELECT, or the MULTI right before one."""
+        while True:
+            number, span = self._first(start, self.select, self.multi)
+            if number != self.multi:
+                return span.start
+            number, inside = self._first(span.end, self.select, self.exec)
+            if number == self.select:
+                return span.start if inside.start == span.end else self._first(inside.end, self.exec)[1].end
+            start = inside.end
+            if not number:
+                return start
+
+
+def _index(batch: Batch, number: int, start: int, end: int) -> int:
+    """The first record of a batch with an id, from `start`; `end` where there is none."""
+    try:
+        return batch.ids.index(number, start, end)
+    except ValueError:
+        return end
+
+
+def _untakeable(batch: Batch, i: int) -> str:
+    """Why no server line takes a record; empty if one may, as of a module's command."""
+    if batch.ids[i] == ANNOTATION:
+        return "annotation longer than a server's line buffer" if batch.record(i).size > ANNOTATION_MAX else ""
+    if batch.ids[i] != UNKNOWN:
+        return "no server takes so many arguments" if not fits_any(batch.ids[i], batch.argc[i]) else ""
+    name = next(batch.args(i))
+    head = name if isinstance(name, bytes) else name.head(64)
+    return "" if _MODULE.fullmatch(head) else "no server knows this command"

@@ -1,0 +1,81 @@
+"""Faults where the tool touches the system: each call is counted, and at the chosen one the process dies or fails."""
+
+import errno
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Result, aofdoctor
+
+WRITES = ("write", "pwrite", "fsync", "link", "rename", "mkdir", "copy_file_range", "ftruncate")
+Call = tuple[str, str]  # the name, and the path of what it is done to
+
+
+@dataclass
+class Calls:
+    """The calls made so far; `at` is told of each before it is made."""
+
+    at: Callable[[int], None]
+    made: list[Call] = field(default_factory=list)
+
+
+@contextmanager
+def watched(at: Callable[[int], None]) -> Iterator[Calls]:
+    """Run with every writing call of the os module counted."""
+    calls = Calls(at)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in WRITES:
+            patch.setattr(os, name, _counted(name, getattr(os, name), calls))
+        yield calls
+
+
+def _counted(name: str, real: Callable[..., Any], calls: Calls) -> Callable[..., Any]:
+    def call(*args: Any, **options: Any) -> Any:
+        target = args[1] if name in ("link", "rename", "copy_file_range") else args[0]
+        path = os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.path.abspath(target)
+        calls.made.append((name, path))
+        calls.at(len(calls.made))
+        return real(*args, **options)
+
+    return call
+
+
+def killed_at(number: int, *args: str | Path) -> bool:
+    """Run a command line in a process that is killed before its call of this number; True if it lived to its end."""
+    child = os.fork()
+    if not child:
+        try:
+            with watched(lambda n: os.kill(os.getpid(), signal.SIGKILL) if n == number else None):
+                aofdoctor(*args)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return not os.WIFSIGNALED(status)
+
+
+def failed_at(number: int, code: int, *args: str | Path) -> tuple[Result, bool]:
+    """Run a command line whose call of this number fails; its result, and whether it came to that call."""
+
+    def at(n: int) -> None:
+        if n == number:
+            raise OSError(code, os.strerror(code))
+
+    with watched(at) as calls:
+        result = aofdoctor(*args)
+    return result, len(calls.made) >= number
+
+
+def traced(*args: str | Path) -> list[Call]:
+    """The writing calls of a command line, in order."""
+    with watched(lambda n: None) as calls:
+        assert aofdoctor(*args).status == 0
+    return calls.made
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)

@@ -1,0 +1,180 @@
+"""Killed or failing at any call that writes: the source is as it was, and no half output has the final name."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aofdoctor.aof.record import encode
+from tests.conftest import aofdoctor
+from tests.faults import FULL, failed_at, killed_at, traced
+
+Story = Callable[[str], Path]
+SET = encode([b"SET", b"a", b"1"])
+EDITS = {
+    "strip a file": ("wiped-redis-6.2", ["strip"]),
+    "strip a set": ("wiped-valkey-9.1", ["strip"]),
+    "repair a file": ("torn", ["repair"]),
+    "salvage a file": ("torn", ["repair", "--salvage"]),
+    "salvage a set": ("torn set", ["repair", "--salvage"]),
+}
+MANY = 200  # more calls than any of these makes
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def sample(story: Story, tmp_path: Path) -> Callable[[str], Path]:
+    """A source by name: a story, or one that is torn."""
+
+    def make(name: str) -> Path:
+        if name == "torn":
+            (tmp_path / "torn").mkdir()
+            (tmp_path / "torn" / "a.aof").write_bytes(SET * 5 + b"junk" + SET * 5 + SET[:9])
+            return tmp_path / "torn"
+        path = story("wiped-valkey-9.1" if name == "torn set" else name)
+        if name == "torn set":
+            last = max(path.rglob("*.incr.aof"))
+            last.write_bytes(last.read_bytes() + SET[:9])
+        return path
+
+    return make
+
+
+def plain(out: Path) -> dict[str, bytes]:
+    """An output with all that stands beside it but the receipt, which holds times."""
+    found = {out.name: out.read_bytes()} if out.is_file() else state(out) if out.exists() else {}
+    lost = out.with_name(out.name + ".lost")
+    return found | {f"lost/{name}": data for name, data in (state(lost) if lost.exists() else {}).items()}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_killed_at_any_call_nothing_is_half_done(edit: str, sample: Callable[[str], Path], tmp_path: Path) -> None:
+    name, words = EDITS[edit]
+    source = sample(name)
+    before, places = state(source), tmp_path / "places"
+    places.mkdir()
+    assert aofdoctor(*words, source, "-o", places / "out").status == 0
+    whole = plain(places / "out")
+    for number in range(1, MANY):
+        shutil.rmtree(places)
+        places.mkdir()
+        ended = killed_at(number, *words, source, "-o", places / "out")
+        assert state(source) == before
+        got = plain(places / "out")
+        assert all(whole.get(name) == data for name, data in got.items()), number
+        assert not (places / "out").exists() or {n for n in got if "lost/" not in n} == {
+            n for n in whole if "lost/" not in n
+        }
+        if ended:
+            assert got == whole
+            break
+    assert ended and number > 5
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("code", FULL)
+def test_where_a_call_fails_the_message_is_clear_and_nothing_is_left(
+    code: int, edit: str, sample: Callable[[str], Path], tmp_path: Path
+) -> None:
+    name, words = EDITS[edit]
+    source, places = sample(name), tmp_path / "places"
+    before = state(source)
+    places.mkdir()
+    for number in range(1, MANY):
+        result, failed = failed_at(number, code, *words, source, "-o", places / "out")
+        assert state(source) == before
+        if not failed:
+            assert result.status == 0
+            break
+        assert result.status in (0, 3), number
+        if result.status == 3:
+            assert result.err.startswith("aofdoctor: ") and "Traceback" not in result.err
+            assert not list(places.iterdir()), number
+        shutil.rmtree(places)
+        places.mkdir()
+    assert not failed and number > 5
+
+
+def test_in_place_killed_at_any_call_undo_has_the_old_bytes(sample: Callable[[str], Path]) -> None:
+    source = sample("wiped-valkey-9.1")
+    before = state(source)
+    for number in range(1, MANY):
+        ended = killed_at(number, "strip", source, "--in-place", "-y")
+        receipts = list(source.rglob("*.receipt.json"))
+        if receipts:
+            assert aofdoctor("undo", receipts[0]).status == 0
+        after = {name: data for name, data in state(source).items() if "receipt" not in name}
+        assert after == before, number
+        for left in [*source.rglob("*receipt*"), *source.rglob(".*.tmp")]:
+            left.unlink(missing_ok=True)
+        if ended:
+            break
+    assert ended and number > 5
+
+
+def test_undo_killed_at_any_call_can_be_done_again(sample: Callable[[str], Path]) -> None:
+    source = sample("wiped-redis-6.2")
+    before = (source / "appendonly.aof").read_bytes()
+    for number in range(1, MANY):
+        receipt = Path(aofdoctor("strip", source, "--in-place", "-y", "--json").json["receipt"])
+        ended = killed_at(number, "undo", receipt)
+        if receipt.exists():
+            assert aofdoctor("undo", receipt).status == 0
+        assert (source / "appendonly.aof").read_bytes() == before
+        if ended:
+            break
+    assert ended and number > 2
+
+
+def test_in_place_a_failed_write_names_the_receipt(sample: Callable[[str], Path]) -> None:
+    source = sample("wiped-redis-6.2")
+    before, named = (source / "appendonly.aof").read_bytes(), 0
+    for number in range(1, MANY):
+        result, failed = failed_at(number, FULL[2], "strip", source, "--in-place", "-y")
+        receipts = list(source.glob("*.receipt.json"))
+        if failed and result.status and receipts:
+            assert str(receipts[0]) in result.err.replace("'", "") and "undo" in result.err
+            named += 1
+        for receipt in receipts:
+            assert aofdoctor("undo", receipt).status == 0
+        assert (source / "appendonly.aof").read_bytes() == before
+        for left in source.glob("*receipt*"):
+            left.unlink(missing_ok=True)
+        if not failed:
+            break
+    assert named >= 2
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_gets_its_name_is_on_disk_before_and_the_name_after(
+    edit: str, sample: Callable[[str], Path], tmp_path: Path
+) -> None:
+    name, words = EDITS[edit]
+    calls = traced(*words, sample(name), "-o", tmp_path / "out")
+    unsynced: set[str] = set()
+    for call, path in calls:
+        if call in ("write", "copy_file_range", "pwrite"):
+            unsynced.add(path)
+        elif call == "fsync":
+            unsynced.discard(path)
+        elif call in ("link", "rename") and path.startswith(str(tmp_path / "out")):
+            assert not unsynced, (call, path)
+            unsynced.add(str(Path(path).parent))
+    assert not unsynced and ("fsync", str(tmp_path)) in calls
+
+
+def test_the_old_bytes_are_on_disk_under_their_name_before_the_first_byte_changes(
+    sample: Callable[[str], Path],
+) -> None:
+    source = sample("wiped-redis-6.2")
+    calls = traced("strip", source, "--in-place", "-y")
+    first = calls.index(("pwrite", str(source / "appendonly.aof")))
+    named = next(i for i, (call, path) in enumerate(calls) if call == "link" and path.endswith(".receipt.json"))
+    written = next(i for i, (call, path) in enumerate(calls) if call == "write")
+    synced = next(i for i, (call, path) in enumerate(calls) if call == "fsync")
+    assert written < synced < named < calls.index(("fsync", str(source))) < first
+    assert calls.index(("fsync", str(source / "appendonly.aof"))) > first
