@@ -5,6 +5,7 @@ byte from a file passes through here before it is shown.
 """
 
 import re
+import shlex
 from datetime import datetime
 
 _NAMED = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
@@ -30,6 +31,14 @@ def name(path: str | bytes) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escape_text(c) for c in text)
+
+
+def shell(path: str) -> str:
+    """A path as a shell reads it back, safe to print: quoted, in $'...' where it has bytes that cannot be shown."""
+    if path.isprintable():
+        return shlex.quote(path)
+    shown = "".join(f"\\{c}" if c in "\\'" else c if c.isprintable() else _escape_text(c) for c in path)
+    return f"$'{shown}'"
 
 
 def _escape_text(char: str) -> str:

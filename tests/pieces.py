@@ -32,7 +32,8 @@ records = st.builds(encode, argvs)
 sound = st.one_of(
     records,
     st.sampled_from([b"#TS:1700000000\r\n", b"#TS:5\n", b"# other\n", b"*1\r\n$00004\r\nPING\r\n", encode([b"SELECT", b"3"]),
-                     encode([b"MULTI"]), encode([b"EXEC"]), encode([b"FLUSHALL"]), encode([b"SET", b"k", b"v"])]),
+                     encode([b"MULTI"]), encode([b"EXEC"]), encode([b"FLUSHALL"]), encode([b"SET", b"k", b"v"]),
+                     encode([b"SELECT", b"5\rx"]), encode([b"SELECT", b"5\n6"]), b"#TS:12\r34\r\n", b"#TS:12\r\r\n", b"#TS:12x\n"]),
 )  # fmt: skip
 BENT = [
     b"*", b"$", b"#", b"#TS:17", b"*0\r\n", b"*-1\r\n", b"*2\r\n", b"*1\n$4\nPING\n", b"*1\r\n$-1\r\n", b"*1\r\n$99999999999999999999\r\n",

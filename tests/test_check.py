@@ -11,6 +11,7 @@ import pytest
 from aofdoctor.analysis.examine import examine
 from aofdoctor.aof.record import encode
 from aofdoctor.cli.options import opened
+from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import STORIES, aofdoctor, told
 
 Story = Callable[[str], Path]
@@ -224,3 +225,32 @@ def test_memory_stays_small_whatever_a_value_claims(tmp_path: Path) -> None:
     status, peak_kib = map(int, done.stderr.split()[-2:])
     assert status == 0 and "3 commands" in done.stdout
     assert peak_kib < 64 << 10
+
+
+@pytest.mark.parametrize("record", [b"*1\r\n$8\r\nFLUSHALLxx", b"*1\n$8\nFLUSHALL\r\n", b"*+1\r\n$8\r\nFLUSHALL\r\n"])
+def test_a_flush_in_a_damaged_record_that_servers_run_is_a_danger(
+    record: bytes, tmp_path: Path, embedded: Binary
+) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET + record + encode([b"SET", b"b", b"1"]))
+    codes = {f["code"]: f for f in aofdoctor("check", path, "--json").json["findings"]}
+    assert codes["flush-in-damage"]["severity"] == "danger" and "no-flush" not in codes
+
+    def lay_out(folder: Path) -> None:
+        (folder / "appendonly.aof").write_bytes(path.read_bytes())
+
+    with Sandbox(embedded, ["--appendonly", "yes"], lay_out) as server:
+        assert server.call("DBSIZE") == 1  # what came after the flush
+
+
+def test_all_lines_judge_and_those_that_are_named_decide(story: Story) -> None:
+    folder = story("wiped-valkey-9.1")
+    assert aofdoctor("check", folder, "--server", "all").status == 0
+    assert aofdoctor("check", folder, "--server", "valkey-9.1", "--server", "redis-6.2").status == 1
+    assert aofdoctor("check", folder, "--server", "valkey-9.1").status == 0
+
+
+def test_the_manifest_of_another_name_still_lists_its_files(story: Story) -> None:
+    folder = story("wiped-valkey-9.1") / "appendonlydir"
+    (folder / "appendonly.aof.manifest").rename(folder / "other.aof.manifest")
+    assert aofdoctor("check", folder.parent).status == 0

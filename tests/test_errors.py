@@ -1,6 +1,7 @@
 """Bad input: one clear line and a status, never a traceback."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -139,3 +140,60 @@ def test_hostile_file_names_are_escaped_and_work(tmp_path: Path) -> None:
     assert aofdoctor("strip", path, "--in-place", "-y").status == 0
     receipt = next(p for p in tmp_path.iterdir() if p.name.endswith(".receipt.json"))
     assert aofdoctor("undo", receipt).status == 0
+
+
+@pytest.mark.parametrize("verb", ["log", "check", "show"])
+def test_a_reader_who_has_had_enough_is_no_error(verb: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(encode([b"SET", b"a", b"x" * 500]) * 9000)
+    args = [verb, str(path)] + (["0"] if verb == "show" else [])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aofdoctor", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 0
+
+
+def test_a_closed_standard_stream_is_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(encode([b"SET", b"a", b"1"]))
+    for words in (f"check {path} >&-", "check - <&-", f"log {path} >&- 2>&-"):
+        done = subprocess.run(f"{sys.executable} -m aofdoctor {words}", shell=True, capture_output=True, check=False)
+        assert done.returncode in (0, 3) and b"Traceback" not in done.stderr, words
+
+
+def test_a_part_that_is_no_file_is_a_finding_and_no_hang(story: Callable[[str], Path]) -> None:
+    folder = story("wiped-valkey-9.1") / "appendonlydir"
+    part = max(folder.glob("*.incr.aof"))
+    part.unlink()
+    for make in (os.mkfifo, os.mkdir):
+        make(part)
+        result = aofdoctor("check", folder, "--json")
+        assert result.status == 1 and "part-missing" in [f["code"] for f in result.json["findings"]]
+        part.rmdir() if part.is_dir() else part.unlink()
+
+
+@pytest.mark.parametrize(
+    "change", [b'"mtime_ns": 1e400', b'"start": 99999999999999999999999', b'"path": "a\\u0000b"', b'"files": []']
+)
+def test_a_receipt_that_cannot_be_meant_is_refused(change: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(encode([b"FLUSHALL"]))
+    receipt = Path(aofdoctor("strip", path, "--in-place", "-y", "--json").json["receipt"])
+    name = change.partition(b":")[0]
+    value = rb"\[.*\]" if b"files" in name else rb'("[^"]*"|[0-9]+)'
+    data = re.sub(name + rb": " + value, lambda _: change, receipt.read_bytes(), flags=re.DOTALL)
+    assert data != receipt.read_bytes()
+    receipt.write_bytes(data)
+    result = aofdoctor("undo", receipt)
+    assert result.status == 3 and "not a receipt" in result.err
+
+
+def test_an_empty_word_is_no_place_and_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.aof").write_bytes(encode([b"FLUSHALL"]))
+    monkeypatch.chdir(tmp_path)
+    assert aofdoctor("strip", "", "--in-place", "-y").status == 3
+    for option in ("--since", "--until", "--from", "--to"):
+        assert aofdoctor("log", "a.aof", option, "").status == 2
+    assert aofdoctor("strip", "a.aof", "").status == 2

@@ -247,3 +247,40 @@ def test_keys_are_those_that_a_real_server_names(embedded: Binary) -> None:
                 assert "no key arguments" in str(problem)
                 expected = []
             assert [argv[at] for at in key_places(command, argv)] == expected, argv
+
+
+def test_the_last_commands_are_commands_whatever_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(encode([b"FLUSHALL"]) + b"junk" + encode([b"SET", b"a", b"1"]) + b"*3\r\n$3")
+    for args in (["-n", "1"], ["--tail", "-n", "1"]):
+        assert [e["cmd"] for e in aofdoctor("log", path, "--json", *args).lines] == ["SET"]
+        assert [e["cmd"] for e in aofdoctor("log", path, "--json", *args, "--effect", "flush").lines] == ["FLUSHALL"]
+
+
+def test_from_the_tail_a_database_after_damage_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(
+        encode([b"SELECT", b"2"]) + encode([b"SET", b"a", b"1"]) + bytes(99) + encode([b"SET", b"b", b"1"]) * 2
+    )
+    assert [e["db"] for e in aofdoctor("log", path, "--json", "--tail").lines] == [2, 2, None, None]
+
+
+def test_a_module_workload_is_read_from_its_tail(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(b"".join(encode([b"BF.ADD", b"f", b"%07d" % n]) for n in range(60_000)))
+    lines = aofdoctor("log", path, "--json", "--tail", "-n", "3").lines
+    assert [line["args"][1] for line in lines] == ["0059997", "0059998", "0059999"]
+
+
+def test_the_end_of_a_pipe_is_not_known(tmp_path: Path) -> None:
+    data = b"#TS:1700000000\r\n" + encode([b"SET", b"a", b"1"])
+    for since, status in (("2020-01-01", 0), ("-10m", 2)):
+        done = subprocess.run([sys.executable, "-m", "aofdoctor", "log", "-", "--since", since, "--json"],
+                              input=data, capture_output=True, check=False)  # fmt: skip
+        assert done.returncode == status and (b'"SET"' in done.stdout) == (status == 0)
+
+
+def test_a_place_in_a_file_that_is_not_loaded_selects_nothing(story: Callable[[str], Path]) -> None:
+    folder = story("wiped-valkey-9.1") / "appendonlydir"
+    (folder / "appendonly.aof.9.incr.aof").write_bytes(encode([b"SET", b"a", b"1"]))
+    assert aofdoctor("log", folder, "--from", "9.incr@0").status == 2

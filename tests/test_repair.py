@@ -95,3 +95,20 @@ def test_a_sound_aof_has_nothing_to_repair(story: Story, tmp_path: Path) -> None
     assert aofdoctor("repair", source, "--json").json["changed"] is False
     assert aofdoctor("repair", source).status == 0
     assert aofdoctor("repair", source, "-o", tmp_path / "out").status == 3 and not (tmp_path / "out").exists()
+
+
+def test_a_set_of_which_nothing_would_be_left_is_refused(story: Story, tmp_path: Path) -> None:
+    folder = story("wiped-valkey-9.1") / "appendonlydir"
+    next(folder.glob("*.base.rdb")).unlink()
+    result = aofdoctor("repair", folder, "-o", tmp_path / "out")
+    assert result.status == 3 and "nothing would be left" in result.err and not (tmp_path / "out").exists()
+
+
+def test_what_still_keeps_a_server_from_loading_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    for odd in (encode([b"NOSUCH", b"x"]), encode([b"SET", b"a"]), b"#" + b"x" * 2000 + b"\r\n"):
+        path.write_bytes(SET + odd + SET + SET[:9])
+        assert "would not load the copy" in aofdoctor("repair", path).out
+        out = tmp_path / f"out{len(odd)}"
+        assert aofdoctor("repair", path, "--salvage", "-o", out).status == 0
+        assert out.read_bytes() == SET * 2 and aofdoctor("check", out).status == 0

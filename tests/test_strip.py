@@ -12,11 +12,12 @@ import pytest
 
 from aofdoctor.aof.record import encode
 from aofdoctor.cli.options import opened
+from aofdoctor.edit import guard, inplace
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.files import write_all
 from aofdoctor.edit.inplace import harmless
 from aofdoctor.edit.strip import plan_group, survey
-from aofdoctor.errors import Refused
+from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import STORIES, aofdoctor, told
 from tests.servers import by_line
@@ -393,3 +394,162 @@ def test_undo_of_a_copys_receipt_says_that_the_source_was_never_changed(story: S
     aofdoctor("strip", story("wiped-redis-6.2"), "-o", tmp_path / "out")
     result = aofdoctor("undo", tmp_path / "out.receipt.json")
     assert result.status == 3 and "never changed" in result.err
+
+
+# -- sets that are not whole, and files that are not what they were --
+
+
+def small_set(folder: Path, parts: dict[str, bytes], manifest: bytes | None = None) -> Path:
+    """A multi part AOF of incremental files with these bytes, listed in this order."""
+    target = folder / "data" / "appendonlydir"
+    target.mkdir(parents=True)
+    lines = b""
+    for number, (name, data) in enumerate(parts.items(), 1):
+        kind = b"b" if name == "base" else b"i"
+        path = target / f"a.aof.{number}.{'base' if name == 'base' else 'incr'}.aof"
+        path.write_bytes(data)
+        lines += b"file %b seq %d type %b\n" % (path.name.encode(), number, kind)
+    (target / "a.aof.manifest").write_bytes(lines if manifest is None else manifest)
+    return target
+
+
+def test_a_set_that_is_not_whole_is_not_copied(tmp_path: Path) -> None:
+    listed = b"file a.aof.1.base.aof seq 1 type b\nfile a.aof.2.incr.aof seq 2 type i\n"
+    for number, (manifest, unlink, words) in enumerate((
+        (listed, "a.aof.1.base.aof", "is missing"),
+        (listed[:-8], None, "is damaged"),
+        (b"", None, "is damaged"),
+        (listed, "a.aof.manifest", "is missing"),
+        (listed + b"file a.aof.2.incr.aof seq 3 type i\n", None, "twice"),
+    )):  # fmt: skip
+        folder = small_set(tmp_path / str(number), {"base": SET, "incr": SET + FLUSH}, manifest)
+        if unlink:
+            (folder / unlink).unlink()
+        result = aofdoctor("strip", folder, "--cmd", "set", "-o", tmp_path / f"out{number}")
+        assert result.status == 3 and words in result.err and not (tmp_path / f"out{number}").exists(), manifest
+
+
+def test_in_place_on_a_set_that_no_server_reads_warns_instead_of_starting_one(tmp_path: Path) -> None:
+    folder = small_set(tmp_path, {"base": SET, "incr": SET + FLUSH})
+    (folder / "a.aof.manifest").unlink()
+    out = aofdoctor("strip", folder, "--in-place", "-y").out
+    assert "do not start a server" in out and "then start the server" not in out
+
+
+def test_a_file_that_is_listed_twice_is_edited_once(tmp_path: Path) -> None:
+    folder = small_set(tmp_path, {"base": SET, "incr": SET + FLUSH})
+    manifest = folder / "a.aof.manifest"
+    manifest.write_bytes(manifest.read_bytes() + b"file a.aof.2.incr.aof seq 3 type i\n")
+    assert aofdoctor("strip", folder, "--all", "--in-place", "-y").status == 0
+    assert FLUSH not in (folder / "a.aof.2.incr.aof").read_bytes()
+
+
+def test_from_the_tail_a_group_over_two_parts_goes_whole(tmp_path: Path) -> None:
+    folder = small_set(tmp_path, {"base": SET, "incr": SET + FLUSH, "more": FLUSH * 300 + SET})
+    result = aofdoctor("strip", folder, "--in-place", "--trust-tail", "-y", "--json")
+    assert result.status == 0 and result.json["commands"] == {"before": None, "after": None, "dropped": 301, "added": 0}
+    assert all(FLUSH not in path.read_bytes() for path in folder.iterdir() if path.suffix == ".aof")
+
+
+def test_from_the_tail_a_torn_end_hides_no_flush(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET + FLUSH + SET + SET[:9])
+    assert aofdoctor("strip", path, "--in-place", "--trust-tail", "-y").status == 0
+    assert FLUSH not in path.read_bytes()
+
+
+@pytest.mark.parametrize("option", [["@27"], ["--all"]])
+def test_from_the_tail_nothing_else_is_chosen(option: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.aof").write_bytes(SET + FLUSH)
+    assert aofdoctor("strip", tmp_path / "a.aof", *option, "--in-place", "--trust-tail", "-y").status == 2
+
+
+def test_a_flush_after_damage_is_not_overwritten_where_it_stands(tmp_path: Path) -> None:
+    value = SET + FLUSH + SET
+    data = SET + b"*3\r\n$3\r\nSET\r\n$1\r\nv\r\n$9%d\r\n%b\r\n" % (len(value), value) + SET * 9
+    path = tmp_path / "a.aof"
+    path.write_bytes(data)
+    result = aofdoctor("strip", path, "--in-place", "-y")
+    assert result.status == 3 and path.read_bytes() == data
+    path.write_bytes(SET + b"junk" + SET + FLUSH + SET)
+    result = aofdoctor("strip", path, "--in-place", "-y")
+    assert result.status == 3 and "stands after damage" in result.err and FLUSH in path.read_bytes()
+    detail = next(f["detail"] for f in aofdoctor("check", path, "--json").json["findings"] if f["code"] == "flush")
+    assert "is a guess" in detail
+
+
+def test_a_file_that_changed_after_it_was_read_is_not_edited(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET + FLUSH)
+    with opened(str(path)) as aof:
+        todo = inplace.targets(plan_group(aof, survey(aof), None))
+    path.write_bytes(SET + FLUSH + SET)
+    with pytest.raises(SourceChanged):
+        inplace.overwrite(todo, force=False, trusted_tail=False)
+    assert path.read_bytes() == SET + FLUSH + SET and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_is_opened_in_between_is_not_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET + FLUSH)
+    monkeypatch.setattr(guard, "in_use", lambda path: guard.InUse(guard.Use.FREE))
+    with open(path) as file:
+        holder = subprocess.Popen(["sleep", "60"], stdin=file)
+    try:
+        assert aofdoctor("strip", path, "--in-place", "-y").status == 3 and path.read_bytes() == SET + FLUSH
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_a_fresh_rewrite_above_the_directory_of_a_set_is_refused(tmp_path: Path) -> None:
+    folder = small_set(tmp_path, {"incr": SET + FLUSH})
+    (folder.parent / "temp-rewriteaof-99.aof").write_bytes(b"")
+    result = aofdoctor("strip", folder, "--in-place", "-y")
+    assert result.status == 3 and "a rewrite is at work" in result.err
+
+
+def test_the_receipt_may_stand_elsewhere(tmp_path: Path) -> None:
+    path, receipt = tmp_path / "a.aof", tmp_path / "other" / "r.json"
+    receipt.parent.mkdir()
+    path.write_bytes(SET + FLUSH)
+    assert aofdoctor("strip", path, "--in-place", "-y", "--receipt", receipt).status == 0
+    assert aofdoctor("undo", receipt).status == 0 and path.read_bytes() == SET + FLUSH
+
+
+def test_an_edit_that_was_cut_short_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET + FLUSH + SET)
+    receipt = aofdoctor("strip", path, "--in-place", "-y", "--json").json["receipt"]
+    for cut in range(len(SET), len(SET + FLUSH)):
+        done = path.read_bytes()
+        path.write_bytes(done[:cut] + (SET + FLUSH + SET)[cut:])
+        assert aofdoctor("undo", receipt).status == 0 and path.read_bytes() == SET + FLUSH + SET
+        Path(receipt + ".undone").rename(receipt)
+        path.write_bytes(done)
+
+
+def test_an_output_is_no_place_that_would_vanish(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    folder, file = story("wiped-valkey-9.1"), story("wiped-redis-6.2")
+    for output in (".", "", tmp_path / "empty"):
+        assert aofdoctor("strip", folder, "-o", output).status == 3
+    monkeypatch.chdir(tmp_path)
+    assert aofdoctor("strip", file, "-o", "empty").status == 3  # an empty directory is in a file's way
+    assert aofdoctor("strip", file, "-o", "empty/../new").status == 0
+
+
+def test_several_groups_are_listed_for_machines_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET + FLUSH + SET + FLUSH + SET)
+    result = aofdoctor("strip", path, "--json")
+    assert result.status == 2 and [group["later_commands"] for group in result.json["groups"]] == [3, 1]
+
+
+def test_a_flush_with_arguments_that_no_server_takes_is_none(tmp_path: Path, embedded: Binary) -> None:
+    path = tmp_path / "a.aof"
+    for odd in ([b"FLUSHALL", b"NOW"], [b"FLUSHALL", b"ASYNC", b"SYNC"], [b"FLUSHDB", b""]):
+        path.write_bytes(SET + encode(odd))
+        assert aofdoctor("strip", path).status == 3, odd
+        assert aofdoctor("verify", path, "--with", embedded.path, "--json").json["total"] == 1

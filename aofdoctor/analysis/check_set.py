@@ -1,7 +1,6 @@
 """Findings about the set and its files: the manifest, what is missing, extra, swapped, or not to be opened."""
 
 import os
-import shlex
 import stat
 from collections.abc import Iterator
 from itertools import pairwise
@@ -131,7 +130,7 @@ def _owners(report: Report) -> Iterator[Finding]:
                 f"{text.name(part.name)} is {stat.filemode(source.stat.st_mode)} of uid {source.stat.st_uid}: "
                 f"a server that runs as uid {folder.st_uid}, as the directory's owner, cannot open it"
             )
-            hint = f"chown {folder.st_uid}:{folder.st_gid} {shlex.quote(str(part.path))}"
+            hint = f"chown {folder.st_uid}:{folder.st_gid} {text.shell(str(part.path))}"
             yield Finding("owner", Severity.WARNING, message, part.name, hint=hint)
 
 

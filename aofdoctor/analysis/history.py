@@ -239,6 +239,8 @@ def _tail_of(part: Part, index: int, source: Source, where: Where, count: int) -
         if start is None or start >= end:
             start = _record_near(source, max(0, end - block), _AnyName())
         if start is None or start >= end:
+            start = find_record(source, max(0, end - block), table().words.ids)
+        if start is None or start >= end:
             start = 0 if end <= block else end
         if start < end:
             found = _segment(part, index, source, where, start, end, count) + found

@@ -1,6 +1,5 @@
 """What a whole reading of an AOF found: values, before anybody judges or prints them."""
 
-import shlex
 from dataclasses import dataclass, field
 
 from aofdoctor import text
@@ -80,4 +79,4 @@ class Report:
 
 def quoted(report: Report) -> str:
     """The path as the user gave it, for a command line in a message."""
-    return text.name(shlex.quote(report.aof.path))
+    return text.shell(report.aof.path)

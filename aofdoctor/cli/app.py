@@ -95,9 +95,7 @@ def run(args: list[str]) -> int:
         file = problem.filename if isinstance(problem.filename, (str, bytes)) else ""
         where = f"{os.fsdecode(file)}: " if file else ""
         return _failed(f"{where}{problem.strerror or problem}", _notes(problem), 3)
-    except (KeyboardInterrupt, typer.Abort) as problem:
-        if notes := _notes(problem):
-            print(f"  {name(notes)}", file=sys.stderr)
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except Exception as problem:
         return _usage(problem)

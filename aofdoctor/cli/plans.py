@@ -1,7 +1,6 @@
 """What strip and repair say of a plan, and of what became of it."""
 
 import os
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,17 +60,20 @@ def overwrite_lines(plan: Plan, todo: list[Target], paint: Paint) -> Iterator[st
 
 
 def near(path: Path) -> str:
-    """A path as short as it can be typed here, safe to print."""
+    """A path as short as it can be typed here."""
     short = os.path.relpath(path)
-    return text.name(str(path) if short.startswith("..") else short)
+    return str(path) if short.startswith("..") else short
 
 
 def done_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
     """What was written, and how to put it in the source's place."""
-    yield (paint(f"written: {near(receipt.output)}", "good") + "  on disk, read again, the same but for what went")
-    yield f"receipt: {near(receipt.path)}"
+    yield (
+        paint(f"written: {text.name(near(receipt.output))}", "good")
+        + "  on disk, read again, the same but for what went"
+    )
+    yield f"receipt: {text.name(near(receipt.path))}"
     if receipt.lost:
-        yield f"what went is kept in {near(receipt.lost)}, with a map"
+        yield f"what went is kept in {text.name(near(receipt.lost))}, with a map"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
     yield ""
@@ -91,7 +93,7 @@ def _percent(part: int, whole: int) -> str:
 def _swap_in(aof: AOF, output: Path) -> list[str]:
     """The exact steps that put an output in the source's place, as lines."""
     where = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
-    place, new = shlex.quote(str(where)), shlex.quote(str(output))
+    place, new = text.shell(str(where)), text.shell(str(output))
     adopted = [] if aof.layout == "multi-part" else [_ADOPTED]
     return [
         "stop the server:   redis-cli SHUTDOWN NOSAVE   (and keep its supervisor from starting it)",

@@ -1,11 +1,10 @@
 """aofdoctor strip: a copy without the flush that wiped it, or the flush overwritten where it stands."""
 
 import os
-import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +17,7 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened, selection
 from aofdoctor.cli.plans import done_lines, near, overwrite_lines, plan_json, plan_lines
-from aofdoctor.cli.render import emit, painter, progress, say, warn
+from aofdoctor.cli.render import emit, nobody_reads, painter, progress, say, warn
 from aofdoctor.edit import inplace
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.plan import Plan
@@ -93,7 +92,7 @@ def strip(
         where = selection(aof, cmd, key, db, effect, grep, min_size, from_, to, since, until, invert)
         if in_place and not where.everything:
             raise BadSelection("--in-place takes flushes only; write a selection to a copy with -o")
-        plan = plan_tail(aof) if trust_tail else _plan(aof, where, position, last, all_)
+        plan = plan_tail(aof) if trust_tail else _plan(aof, where, position, last, all_, json)
         if in_place:
             _demand_something(plan)
             _in_place(plan, trust_tail, force_in_use, receipt, yes, json)
@@ -101,7 +100,7 @@ def strip(
             _copy(plan, output, json)
 
 
-def _plan(aof: AOF, where: Where, position: str | None, last: bool, all_: bool) -> Plan:
+def _plan(aof: AOF, where: Where, position: str | None, last: bool, all_: bool, json: bool) -> Plan:
     if sum((position is not None, last, all_, not where.everything)) > 1:
         raise BadSelection("POSITION, --last, --all and a selection exclude each other")
     target = parse_position(position, aof) if position is not None else None
@@ -111,26 +110,35 @@ def _plan(aof: AOF, where: Where, position: str | None, last: bool, all_: bool) 
     if not found.flushes.seen:
         raise Refused(
             "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
-            f"aofdoctor check {shlex.quote(aof.path)} names other evidence",
+            f"aofdoctor check {text.shell(aof.path)} names other evidence",
         )
     if all_:
         return plan_group(aof, found, None)
     if target:
         return plan_group(aof, found, group_at(found, target))
     if found.flushes.group_count > 1 and not last:
-        _list_groups(found)
+        _list_groups(aof, found, json)
         raise typer.Exit(2)
     return plan_group(aof, found, found.flushes.groups[-1])
 
 
-def _list_groups(found: Survey) -> None:
+def _list_groups(aof: AOF, found: Survey, json: bool) -> None:
     groups = found.flushes.groups
+    if json:
+        emit({"path": aof.path, "output": None, "changed": False, "group_count": found.flushes.group_count,
+              "groups": [_group_json(found, group) for group in groups]})  # fmt: skip
     warn(f"{found.flushes.group_count:,} groups of flushes stand in it; POSITION, --last or --all chooses:")
     for group in groups:
         print(f"  {_group_line(found, group)}", file=sys.stderr)
     hidden = found.flushes.group_count - len(groups)
     if hidden:
         print(f"  and {hidden:,} between those; aofdoctor log --effect flush lists them all", file=sys.stderr)
+
+
+def _group_json(found: Survey, group: Group) -> dict[str, Any]:
+    first, later = group.first, found.commands - group.last.number
+    return {"part": first.part, "start": first.span.start, "end": group.last.span.end, "flushes": group.count,
+            "command": first.command.upper(), "time": first.time, "later_commands": later}  # fmt: skip
 
 
 def _group_line(found: Survey, group: Group) -> str:
@@ -176,23 +184,43 @@ def _in_place(plan: Plan, trusted: bool, force: bool, place: str | None, yes: bo
     if not yes:
         if not sys.stdin.isatty():
             raise BadSelection("--in-place asks before it writes, and this is no terminal", "-y answers yes")
-        names = ", ".join(near(target.path) for target in todo)
+        names = ", ".join(text.name(near(target.path)) for target in todo)
         typer.confirm(
             f"Overwrite {text.count(count, 'flush', 'flushes')} ({text.size(size)}) in {names}?", abort=True, err=True
         )
-    receipt = inplace.overwrite(todo, force, trusted, Path(os.path.abspath(place)) if place else None)
-    if json:
-        emit(plan_json(plan, str(todo[0].path), receipt, changed_in_place=True))
-    done = (
-        f"done: {text.count(count, 'flush', 'flushes')} overwritten, {text.size(size)} changed, on disk and read back"
-    )
-    _tell(["", painter()(done, "good")], json)
-    path = text.name(shlex.quote(plan.aof.path))
-    _tell(
-        [
-            f"receipt: {near(receipt)}",
-            f"         aofdoctor undo {shlex.quote(near(receipt))} takes it back",
-            f"next:    aofdoctor verify {path}, then start the server with appendonly yes",
-        ],
-        json,
-    )
+    try:
+        receipt = inplace.overwrite(todo, force, trusted, Path(os.path.abspath(place)) if place else None)
+    except KeyboardInterrupt as problem:  # which says nothing by itself
+        for note in getattr(problem, "__notes__", ()):
+            warn(text.name(note))
+        raise
+    _say_done(plan, todo, receipt, json)
+
+
+def _say_done(plan: Plan, todo: list[inplace.Target], receipt: Path, json: bool) -> None:
+    """What was done; a disk that is full for our words does not hide where the receipt is."""
+    count = sum(len(target.edits) for target in todo)
+    size = sum(len(edit.old) for target in todo for edit in target.edits)
+    try:
+        if json:
+            emit(plan_json(plan, str(todo[0].path), receipt, changed_in_place=True))
+        words = f"{text.count(count, 'flush', 'flushes')} overwritten, {text.size(size)} changed, on disk and read back"
+        lines = [
+            "", painter()(f"done: {words}", "good"), f"receipt: {text.name(near(receipt))}",
+            f"         aofdoctor undo {text.shell(near(receipt))} takes it back", _afterwards(plan.aof),
+        ]  # fmt: skip
+        _tell(lines, json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nobody_reads()
+    except OSError as problem:
+        problem.add_note(f"the edit itself is done; its receipt is {receipt}")
+        raise
+
+
+def _afterwards(aof: AOF) -> str:
+    try:
+        demand_whole_set(aof)
+    except Refused as problem:
+        return painter()(f"do not start a server on it yet: {problem}", "warning")
+    return f"next:    aofdoctor verify {text.shell(aof.path)}, then start the server with appendonly yes"

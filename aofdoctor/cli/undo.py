@@ -35,6 +35,6 @@ def undo(
     if json:
         emit({"files": [str(path) for path in done.files], "bytes": done.bytes, "receipt": str(done.receipt)})
         return
-    names = ", ".join(near(path) for path in done.files)
+    names = ", ".join(text.name(near(path)) for path in done.files)
     say(painter()(f"taken back: {text.size(done.bytes)} in {names}, on disk and read back", "good"))
-    say(f"the receipt is now {near(done.receipt)}")
+    say(f"the receipt is now {text.name(near(done.receipt))}")

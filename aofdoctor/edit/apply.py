@@ -5,7 +5,6 @@ source is as it was.
 """
 
 import os
-import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -60,7 +59,8 @@ class Receipt:
 
 def write_copy(plan: Plan, output: Path, progress: Progress | None = None) -> Receipt:
     """Carry out a plan into a new file (a single AOF) or directory (a multi part one)."""
-    output = output if output.name not in ("", "..") else Path(os.path.abspath(output))
+    if output.exists() and output.samefile(Path()):
+        raise Refused("the output cannot be the directory that you are in", "name a new file or directory")
     job = _Job(plan, output, progress)
     receipt_path = output.with_name(output.name + ".receipt.json")
     lost_path = output.with_name(output.name + ".lost") if plan.keep_lost and plan.dropped_bytes else None
@@ -188,7 +188,7 @@ class _Job:
         os.chmod(folder, stat.S_IMODE(status.st_mode) | 0o700)
 
     def _tell_owner(self, status: os.stat_result) -> None:
-        line = f"chown -R {status.st_uid}:{status.st_gid} {shlex.quote(str(self.output))}"
+        line = f"chown -R {status.st_uid}:{status.st_gid} {text.shell(str(self.output))}"
         warning = f"the owner could not be kept, and a server that cannot open its file does not start: {line}"
         if warning not in self.warnings:
             self.warnings.append(warning)

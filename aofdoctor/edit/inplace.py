@@ -9,7 +9,6 @@ changes.  A PING loads everywhere, inside MULTI too (tried on 16 servers, Redis
 import base64
 import errno
 import os
-import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -133,7 +132,7 @@ def overwrite(todo: Sequence[Target], force: bool, trusted_tail: bool, place: Pa
             for target, fd in held:
                 put(fd, target.path, [(edit.start, edit.new) for edit in target.edits])
         except BaseException as problem:
-            problem.add_note(f"it may be half done: aofdoctor undo {shlex.quote(str(receipt))} takes it back")
+            problem.add_note(f"it may be half done: aofdoctor undo {text.shell(str(receipt))} takes it back")
             raise
     return receipt
 

@@ -1,6 +1,5 @@
 """What repair keeps: everything before the first damage, whole transactions, in whichever part it is."""
 
-import shlex
 from collections.abc import Iterator
 
 from aofdoctor import text
@@ -119,7 +118,7 @@ def demand_whole_set(aof: AOF) -> None:
         if not part.exists:
             raise Refused(
                 f"{text.name(part.name)} is missing: a copy without it would load, and hide that",
-                f"aofdoctor repair {text.name(shlex.quote(aof.path))} says what can be kept; do that first",
+                f"aofdoctor repair {text.shell(aof.path)} says what can be kept; do that first",
             )
     names = [part.name for part in aof.parts]
     twice = next((name for name in names if names.count(name) > 1), None)

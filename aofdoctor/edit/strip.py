@@ -1,7 +1,7 @@
 """Which commands strip takes out: one group of flushes, or a selection."""
 
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 
 from aofdoctor import text
 from aofdoctor.analysis.flush import Flushes, Group
@@ -108,7 +108,7 @@ def _tail_group(aof: AOF) -> list[Drop]:
     end = Position(entry.part, places[entry.part], entry.batch.record(entry.i).start)
     for reach in _GROUP_REACH:
         items = from_tail(aof, Where(end=end), reach)
-        group = list(takewhile(_of_a_group, reversed(items)))
+        group = list(takewhile(_of_a_group, dropwhile(_broken, reversed(items))))  # damage after it is none of it
         if len(group) < reach:  # something else stands before it, or nothing
             flushes = [
                 item for item in reversed(group) if isinstance(item, Entry) and item.batch.ids[item.i] in flush_ids
@@ -117,6 +117,10 @@ def _tail_group(aof: AOF) -> list[Drop]:
     raise Refused(
         f"the last run of flushes has more than {_GROUP_REACH[-1]:,} commands", "strip it without --trust-tail"
     )
+
+
+def _broken(item: Item) -> bool:
+    return not isinstance(item, Entry)
 
 
 def _of_a_group(item: Item) -> bool:

@@ -90,10 +90,10 @@ class _Walk:
         yield from self._release()
 
     def _batch(self, batch: Batch, chosen: list[int]) -> Iterator[Drop]:
-        tx, done = self.steps.tx, 0
+        tx, done, wanted = self.steps.tx, 0, set(chosen)
         if self.open:
             done = self._run_of(tx, 0, batch.count, self.open.tx)
-            yield from self._transaction(batch, chosen, 0, done) if done else self._release()
+            yield from self._transaction(batch, wanted, 0, done) if done else self._release()
         for i in chosen:
             if i < done:
                 continue
@@ -104,14 +104,14 @@ class _Walk:
             while first > done and tx[first - 1] == tx[i]:
                 first -= 1
             done = self._run_of(tx, i, batch.count, tx[i])
-            yield from self._transaction(batch, chosen, first, done)
+            yield from self._transaction(batch, wanted, first, done)
 
     def _run_of(self, tx: "array[int]", i: int, count: int, number: int) -> int:
         while i < count and tx[i] == number:
             i += 1
         return i
 
-    def _transaction(self, batch: Batch, chosen: list[int], first: int, end: int) -> Iterator[Drop]:
+    def _transaction(self, batch: Batch, wanted: set[int], first: int, end: int) -> Iterator[Drop]:
         """The records [first, end) of a batch are of one transaction, which something is dropped from."""
         if self.open is None:
             self.open = _Open(self.steps.tx[first])
@@ -122,7 +122,6 @@ class _Walk:
                 else:
                     for drop in multis:
                         self.open.add(drop)
-        wanted = set(chosen)
         ended = end > first and batch.ids[end - 1] == self.exec
         for i in range(first, end):
             if i in wanted:
