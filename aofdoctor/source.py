@@ -88,6 +88,7 @@ class FileSource:
         return os.fstat(self.fd).st_size > self.size
 
     def close(self) -> None:
+        """Let go of the file."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

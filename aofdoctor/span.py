@@ -11,4 +11,5 @@ class Span(NamedTuple):
 
     @property
     def size(self) -> int:
+        """Its length in bytes."""
         return self.end - self.start

@@ -30,6 +30,7 @@ def _flush_message(report: Report, group: Group) -> str:
 
 
 def what_flushed(group: Group) -> str:
+    """What a group emptied, in words."""
     if group.everything:
         return "every database"
     if group.count > 1:

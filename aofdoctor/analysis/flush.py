@@ -73,6 +73,7 @@ class Flushes:
 
     @property
     def groups(self) -> list[Group]:
+        """The groups that are kept, in order."""
         return self.head + self.tail
 
     def batch(self, index: int, part: str, batch: Batch, notes: Iterable[int], steps: Steps, before: int) -> None:

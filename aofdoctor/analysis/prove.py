@@ -51,6 +51,7 @@ class Proof:
 
     @property
     def total(self) -> int:
+        """The keys of all databases."""
         return sum(self.keys.values())
 
 

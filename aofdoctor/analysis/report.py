@@ -63,10 +63,12 @@ class Report:
 
     @property
     def commands(self) -> int:
+        """The whole commands of all parts."""
         return sum(part.commands for part in self.parts)
 
     @property
     def size(self) -> int:
+        """The bytes of all parts."""
         return sum(part.size for part in self.parts)
 
     def add_odd(self, kind: str, part: str, span: Span, name: bytes = b"") -> None:

@@ -46,6 +46,7 @@ class Where:
 
     @property
     def everything(self) -> bool:
+        """True if nothing is asked for, so that everything is selected."""
         return self == Where()
 
     def matches(self, part: int, batch: Batch, steps: Steps, before: int) -> list[int]:

@@ -46,10 +46,12 @@ class Part:
 
     @property
     def exists(self) -> bool:
+        """True if its file is there, and a file."""
         return self.source is not None
 
     @property
     def size(self) -> int | None:
+        """Its bytes at open; None where it is missing, or a pipe that has not ended."""
         return self.source.size if self.source else None
 
 
@@ -84,6 +86,7 @@ class AOF:
         return exact or [part for part in everything if name in part.name]
 
     def close(self) -> None:
+        """Close the files of all parts."""
         for part in [*self.parts, *self.history, *self.strays]:
             if isinstance(part.source, FileSource):
                 part.source.close()

@@ -48,6 +48,7 @@ class Manifest:
     problems: list[Problem] = field(default_factory=list)
 
     def of_type(self, kind: str) -> list[Entry]:
+        """The entries of one type, in the order of their lines."""
         return [entry for entry in self.entries if entry.type == kind]
 
     @property

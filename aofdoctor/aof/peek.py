@@ -48,10 +48,12 @@ class Look:
 
     @property
     def whole(self) -> bool:
+        """True if nothing is wrong with it."""
         return self.why is Why.WHOLE
 
     @property
     def annotation(self) -> bool:
+        """True if it is a whole annotation."""
         return self.whole and self.argc == 0
 
 

@@ -34,6 +34,7 @@ class Far:
 
     @property
     def size(self) -> int:
+        """Its length in bytes."""
         return self.span.size
 
     def head(self, size: int) -> bytes:
@@ -70,9 +71,11 @@ class Batch:
 
     @property
     def span(self) -> Span:
+        """Where its records stand, from the first to the last."""
         return Span(self.base + self.edges[0], self.base + self.edges[self.count])
 
     def record(self, i: int) -> Span:
+        """Where record i stands."""
         return Span(self.base + self.edges[i], self.base + self.edges[i + 1])
 
     def raw(self, i: int) -> memoryview:

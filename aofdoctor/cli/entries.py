@@ -50,6 +50,7 @@ class Line:
         self._second: tuple[int | None, str] = (None, "-")
 
     def __call__(self, entry: Entry, out: BinaryIO) -> None:
+        """Write one entry as a line."""
         head = self._head(entry)
         style, note = _manner(entry.batch.ids[entry.i])
         if self.columns is None and not entry.batch.far:

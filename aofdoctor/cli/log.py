@@ -33,6 +33,8 @@ Exit status: 0 done; 1 damage was met on the way (named on standard error); 2 us
 
 
 class Format(StrEnum):
+    """How a command is written."""
+
     TEXT = "text"
     JSON = "json"
     RESP = "resp"

@@ -15,6 +15,14 @@ from aofdoctor.errors import BadSelection
 from aofdoctor.server.commands import table
 from aofdoctor.server.lines import ALL, LINES
 
+
+def _named(given: str | None) -> str | None:
+    """A name that a script left empty is no wish for a plan."""
+    if given == "":
+        raise typer.BadParameter("the name is empty")
+    return given
+
+
 Path = Annotated[
     str,
     typer.Argument(
@@ -30,7 +38,7 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Output = Annotated[
     str | None,
-    typer.Option("--output", "-o", metavar="OUT", help="Write the result to a new file or directory."),
+    typer.Option("--output", "-o", metavar="OUT", callback=_named, help="Write the result to a new file or directory."),
 ]
 Cmd = Annotated[list[str] | None, typer.Option("--cmd", metavar="NAME", help="Commands of this name.")]
 Key = Annotated[list[str] | None, typer.Option("--key", metavar="GLOB", help="Commands with such a key.")]

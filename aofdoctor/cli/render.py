@@ -29,6 +29,7 @@ class Colour:
 
     @classmethod
     def wanted(cls) -> bool:
+        """True if what is printed now is to be coloured."""
         if cls.when != "auto":
             return cls.when == "always"
         return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -121,6 +121,7 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
+    """A value as JSON that a person can read too."""
     return json.dumps(value, indent=1).encode() + b"\n"
 
 

@@ -27,6 +27,7 @@ class Fingerprint:
     END = 1 << 16
 
     def as_json(self) -> dict[str, Any]:
+        """Its fields under the names that a receipt has."""
         return {
             "path": self.path, "device": self.device, "inode": self.inode, "size": self.size,
             "mtime_ns": self.mtime_ns, "sha256_first_64k": self.head, "sha256_last_64k": self.tail,

@@ -28,6 +28,8 @@ _HINT = (
 
 
 class Use(StrEnum):
+    """What is known of a file's users."""
+
     HELD = "held"
     FREE = "free"
     CANNOT_TELL = "cannot tell"

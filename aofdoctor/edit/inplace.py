@@ -42,6 +42,7 @@ class Overwrite:
 
     @property
     def span(self) -> Span:
+        """The bytes that change."""
         return Span(self.start, self.start + len(self.old))
 
 

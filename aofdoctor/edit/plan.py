@@ -54,6 +54,7 @@ class Plan:
 
     @property
     def changed(self) -> bool:
+        """True if anything is dropped."""
         return self.count > 0
 
     @property
@@ -64,6 +65,7 @@ class Plan:
 
     @property
     def damaged(self) -> bool:
+        """True if damage of the source stays."""
         return bool(self.damage)
 
     def totals(self) -> dict[str, dict[str, int | None]]:

@@ -33,6 +33,7 @@ class Survey:
 
     @property
     def damaged(self) -> bool:
+        """True if any part is damaged."""
         return bool(self.damage)
 
 

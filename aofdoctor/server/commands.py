@@ -39,8 +39,10 @@ EFFECTS: dict[str, frozenset[str]] = {
 class Command:
     """One name; `arity` by server line, as COMMAND gives it, 0 where the line does not know it.
 
-    `name` of a subcommand is "xgroup|create".  `keys` are key specifications:
-    [begin, last, step, limit] or [begin, "num", index, first, step].
+    `name` of a subcommand is "xgroup|create".  `keys` are key specifications, of
+    the newest line that has any: [begin, last, step, limit] or [begin, "num",
+    index, first, step].  `flags` are those that any line gives it; `flags_by` and
+    `keys_by` have them by line.
     """
 
     id: int
@@ -49,6 +51,8 @@ class Command:
     flags: frozenset[str]
     keys: tuple[tuple[Any, ...], ...]
     effects: frozenset[str]
+    flags_by: tuple[frozenset[str], ...]
+    keys_by: tuple[tuple[tuple[Any, ...], ...], ...]
 
     @property
     def container(self) -> str:
@@ -78,6 +82,7 @@ class Table:
         return frozenset(c.id for c in self.commands if c.name in names or c.container in names)
 
     def with_effect(self, effect: str) -> frozenset[int]:
+        """The ids of the commands that have an effect."""
         return frozenset(c.id for c in self.commands if effect in c.effects)
 
     @property
@@ -95,15 +100,25 @@ def table() -> Table:
 
 
 def _command(number: int, name: str, entry: dict[str, Any]) -> Command:
-    flags = frozenset(entry.get("flags", ()))
+    lines = len(entry["arity"])
+    flags_by = tuple(frozenset(flags) for flags in _by_line(entry.get("flags", []), lines))
+    keys_by = tuple(tuple(tuple(spec) for spec in keys) for keys in _by_line(entry.get("keys", []), lines))
+    flags = frozenset().union(*flags_by)
     parent = name.partition("|")[0]
     effects = {effect for effect, names in EFFECTS.items() if name in names or parent in names}
     if "write" in flags:
         effects.add("write")
     if "admin" in flags:
         effects.add("admin")
-    keys = tuple(tuple(spec) for spec in entry.get("keys", ()))
-    return Command(number, name, tuple(entry["arity"]), flags, keys, frozenset(effects))
+    keys = next((keys for keys in reversed(keys_by) if keys), ())
+    return Command(number, name, tuple(entry["arity"]), flags, keys, frozenset(effects), flags_by, keys_by)
+
+
+def _by_line(value: Any, lines: int) -> list[Any]:
+    """A value of each line, from what make_commands.by_line wrote."""
+    if isinstance(value, list):
+        return [value] * lines
+    return [value["of"][at] if at >= 0 else [] for at in value["at"]]
 
 
 def arity_fits(arity: int, argc: int) -> bool:

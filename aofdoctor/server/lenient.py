@@ -21,6 +21,8 @@ ALLOCATION_MAX = 1 << 32  # a larger claim may end as out of memory or as a shor
 
 
 class Outcome(Enum):
+    """How one turn of the loop can end."""
+
     RECORD = auto()
     ANNOTATION = auto()
     END = auto()  # the file ends between records
@@ -42,6 +44,7 @@ class Reading:
 
     @property
     def name(self) -> bytes:
+        """The command's name, lower case; empty where it was not reached."""
         return self.first[0].lower() if self.first else b""
 
 

@@ -37,6 +37,7 @@ class Line:
 
     @property
     def title(self) -> str:
+        """Its name for people: Redis 7.0."""
         product, _, version = self.name.partition("-")
         return f"{product.capitalize()} {version}"
 

@@ -62,6 +62,7 @@ class Loader:
         self._preamble_end, self._parted = 0, False
 
     def preamble(self, rdb: Preamble) -> None:
+        """The RDB at the head of the part: a line that does not read it refuses."""
         self._preamble_end = rdb.span.end
         for run in self._going():
             reason = refuses_rdb(run.line, rdb)

@@ -42,6 +42,7 @@ class Client:
         return [self._reply() for _ in commands]
 
     def close(self) -> None:
+        """Hang up."""
         self._file.close()
         self._socket.close()
 

@@ -42,6 +42,7 @@ class Binary:
 
     @property
     def title(self) -> str:
+        """Its name for people: Valkey 9.1.2."""
         return f"{self.product.capitalize()} {'.'.join(map(str, self.version))}"
 
     @property
@@ -139,10 +140,12 @@ class Sandbox:
         self._stop()
 
     def call(self, *words: str | bytes | int) -> Reply:
+        """Ask it one command; an error reply raises."""
         return self.client.call(*words)
 
     @property
     def client(self) -> Client:
+        """The connection to it."""
         assert self._client is not None, "the sandbox is not running"
         return self._client
 
@@ -154,6 +157,7 @@ class Sandbox:
         return {name: value for name, colon, value in lines if colon}
 
     def log(self) -> str:
+        """What it has logged so far."""
         path = self.folder / "log"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 

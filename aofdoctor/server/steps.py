@@ -88,14 +88,17 @@ class Steps:
 
     @property
     def db(self) -> "array[int]":
+        """The database of each record; -1 where unknown."""
         return self._column(0)
 
     @property
     def tx(self) -> "array[int]":
+        """The transaction of each record: 0 in none, -1 where unknown."""
         return self._column(1)
 
     @property
     def time(self) -> "array[int]":
+        """The time of each record, unix seconds; -1 where unknown."""
         return self._column(2)
 
     def _column(self, number: int) -> "array[int]":

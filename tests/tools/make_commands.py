@@ -1,10 +1,11 @@
 """Write aofdoctor/server/commands.json from what real servers answer to COMMAND.
 
-    python tests/tools/make_commands.py DUMPS [LINE=SERVER_BINARY ...] > aofdoctor/server/commands.json
+    python -m tests.tools.make_commands DUMPS [LINE=SERVER_BINARY ...] > aofdoctor/server/commands.json
 
 DUMPS is a folder with NAME-VERSION.json, each {"commands": [...]} in COMMAND's
 own words; of a binary, COMMAND is asked here.  Lists are in the order of
-"servers": `arity` 0 where a server does not know the name.
+"servers": `arity` 0 where a server does not know the name; flags and keys are one
+list where all servers agree, else the distinct ones and which each server has.
 """
 
 import json
@@ -26,6 +27,9 @@ Dump = dict[str, dict[str, Any]]
 def dump_of(path: Path) -> Dump:
     commands = json.loads(path.read_text())["commands"]
     return {c["name"].lower(): c for c in (commands.values() if isinstance(commands, dict) else commands)}
+
+
+KEPT = {"write", "readonly", "admin", "noscript"}  # of the flags
 
 
 def line_of(path: Path) -> str:
@@ -56,11 +60,20 @@ def key_specs(command: dict[str, Any]) -> list[list[Any]]:
 def row(name: str, dumps: list[Dump], parent: str = "") -> dict[str, Any]:
     found = [find(dump, name, parent) for dump in dumps]
     entry: dict[str, Any] = {"arity": [c["arity"] if c else 0 for c in found]}
-    if flags := sorted({f for c in found if c for f in c["flags"]} & {"write", "readonly", "admin", "noscript"}):
-        entry["flags"] = flags
-    if keys := next((specs for c in reversed(found) if c and (specs := key_specs(c))), None):
-        entry["keys"] = keys
-    return entry
+    entry["flags"] = by_line([sorted(KEPT & set(c["flags"])) if c else None for c in found])
+    entry["keys"] = by_line([key_specs(c) if c else None for c in found])
+    return {name: value for name, value in entry.items() if value}
+
+
+def by_line(values: list[list[Any] | None]) -> list[Any] | dict[str, list[Any]]:
+    """One value where all lines that know the command agree; else the distinct ones, and which each line has."""
+    distinct: list[list[Any]] = []
+    for value in values:
+        if value is not None and value not in distinct:
+            distinct.append(value)
+    if len(distinct) == 1:
+        return distinct[0]
+    return {"of": distinct, "at": [-1 if value is None else distinct.index(value) for value in values]}
 
 
 def find(dump: Dump, name: str, parent: str) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Make fixtures/aof anew with real servers: a small history, a rewrite, more of it, a flush, two writes after it.
 
-    python tests/tools/make_fixtures.py fixtures/aof
+    python -m tests.tools.make_fixtures fixtures/aof
 
 Every story has a story.json with what was measured while it was made: the keys
 before the flush, where the flush stands, the server that wrote it.
