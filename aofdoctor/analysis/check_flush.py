@@ -23,10 +23,15 @@ def _flushes(report: Report) -> Iterator[Finding]:
 
 def _flush_message(report: Report, group: Group) -> str:
     first = group.first
-    names = first.command.upper() if group.count == 1 else f"{group.count:,} flushes from {first.command.upper()}"
     where = f"{text.name(first.part)}@{first.span.start}"
     when = f" ({text.when(first.time)})" if first.time is not None else ""
-    return f"{names} at {where}{when} emptied {what_flushed(group)}; {_following(report, group)}"
+    return f"{name_of(group)} at {where}{when} emptied {what_flushed(group)}; {_following(report, group)}"
+
+
+def name_of(group: Group) -> str:
+    """What a group is called, in words."""
+    first = group.first.command.upper()
+    return first if group.count == 1 else f"{group.count:,} flushes from {first}"
 
 
 def what_flushed(group: Group) -> str:

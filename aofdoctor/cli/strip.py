@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.check_flush import what_flushed
+from aofdoctor.analysis.check_flush import name_of, what_flushed
 from aofdoctor.analysis.flush import Group
 from aofdoctor.analysis.position import parse_position
 from aofdoctor.analysis.where import Where
@@ -144,9 +144,10 @@ def _group_json(found: Survey, group: Group) -> dict[str, Any]:
 def _group_line(found: Survey, group: Group) -> str:
     first = group.first
     when = text.when(first.time) if first.time is not None else "time unknown"
-    flushes = first.command.upper() if group.count == 1 else f"{group.count:,} flushes from {first.command.upper()}"
     later = text.count(found.commands - group.last.number, "later command")
-    return f"{text.name(first.part)}@{first.span.start}  {when}  {flushes}, emptied {what_flushed(group)}, {later}"
+    return (
+        f"{text.name(first.part)}@{first.span.start}  {when}  {name_of(group)}, emptied {what_flushed(group)}, {later}"
+    )
 
 
 def _demand_something(plan: Plan) -> None:

@@ -7,7 +7,7 @@ source is as it was.
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -34,7 +34,7 @@ from aofdoctor.edit.files import (
 )  # fmt: skip
 from aofdoctor.edit.fingerprint import Fingerprint, fingerprint, fingerprint_of, neighbourhood
 from aofdoctor.edit.lost import write_lost
-from aofdoctor.edit.plan import Drop, Plan, kept_spans
+from aofdoctor.edit.plan import Plan, kept_spans
 from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
@@ -134,21 +134,14 @@ class _Job:
 
     def _write_parts(self, targets: dict[int, Path]) -> None:
         """Copy what stays of each part; a part with no drop is copied whole."""
-        groups = groupby(self.plan.drops(), key=lambda drop: drop.part)
-        pending = next(groups, None)
-        for index, target in targets.items():
-            while pending and pending[0] < index:
-                pending = next(groups, None)
-            mine: Iterator[Drop] = iter(())
-            if pending and pending[0] == index:
-                mine = pending[1]
-            self._write_part(self.plan.aof.parts[index], index, mine, target)
+        for index, spans in _kept(self.plan, targets):
+            self._write_part(self.plan.aof.parts[index], spans, targets[index])
 
-    def _write_part(self, part: Part, index: int, drops: Iterator[Drop], target: Path) -> None:
+    def _write_part(self, part: Part, spans: Iterator[Span], target: Path) -> None:
         source = _file(part)
         fd = create(target)
         try:
-            for piece in gathered(source, kept_spans(drops, index, source.size)):
+            for piece in gathered(source, spans):
                 if isinstance(piece, Span):
                     copy_span(source, piece, fd)
                     self.copied += piece.size
@@ -198,21 +191,12 @@ class _Job:
     def check(self, made: Path) -> None:
         """The output holds exactly what the plan keeps, byte for byte, and as many commands as it says."""
         plan, commands = self.plan, 0
-        groups = {}
-        for index, part in enumerate(plan.aof.parts):
-            if part.exists and index not in plan.lost_parts:
-                groups[index] = made / part.name if made.is_dir() else made
-        drops = groupby(plan.drops(), key=lambda drop: drop.part)
-        pending = next(drops, None)
-        for index, path in groups.items():
-            while pending and pending[0] < index:
-                pending = next(drops, None)
-            mine = pending[1] if pending and pending[0] == index else iter(())
-            written = FileSource(path)
+        kept = [i for i, part in enumerate(plan.aof.parts) if part.exists and i not in plan.lost_parts]
+        for index, spans in _kept(plan, kept):
+            part = plan.aof.parts[index]
+            written = FileSource(made / part.name if made.is_dir() else made)
             try:
-                _demand_same(
-                    _file(plan.aof.parts[index]), kept_spans(mine, index, _file(plan.aof.parts[index]).size), written
-                )
+                _demand_same(_file(part), spans, written)
                 commands += _commands_in(written)
             finally:
                 written.close()
@@ -231,6 +215,17 @@ class _Job:
             self.warnings.append(
                 f"{text.name(source.path)} has grown by {text.size(grown)} since it was opened: not in the copy"
             )
+
+
+def _kept(plan: Plan, indexes: Iterable[int]) -> Iterator[tuple[int, Iterator[Span]]]:
+    """(place, what stays) of some parts in load order; one is gone through before the next is asked for."""
+    groups = groupby(plan.drops(), key=lambda drop: drop.part)
+    pending = next(groups, None)
+    for index in indexes:
+        while pending and pending[0] < index:
+            pending = next(groups, None)
+        mine = pending[1] if pending and pending[0] == index else iter(())
+        yield index, kept_spans(mine, index, _file(plan.aof.parts[index]).size)
 
 
 def _file(part: Part) -> FileSource:
