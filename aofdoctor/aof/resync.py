@@ -24,6 +24,8 @@ from aofdoctor.span import Span
 _CANDIDATE = re.compile(rb"\*[0-9]{1,18}\r\n\$([0-9]{1,18})\r\n")
 _CANDIDATE_MAX = 21 + 21 + NAME_MAX
 _TIMESTAMP = re.compile(rb"#TS:[0-9]{1,20}\r?\n\Z")
+_BENT = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)  # a header of which only the mark or the line end is off
+_BENT_ARGS = 1 << 10
 _RUN = 8  # so many whole records make a run
 _VALUE_MAX = 1 << 20  # so many bytes of records may be a value's
 _VALUE_LOOK = 1 << 16
@@ -39,7 +41,9 @@ def damage_at(source: Source, offset: int, known: Container[bytes]) -> Damage:
     peek = Peek(source)
     look = examine(peek, offset)
     torn = look.why in (Why.EOF, Why.PAST_EOF)
-    again = find_record(source, offset + 1, known, run=torn)
+    again = _bent_end(peek, offset) if look.end > offset else None
+    if again is None:
+        again = find_record(source, offset + 1, known, run=torn)
     while again is not None and (value_end := _within_value(source, again)) is not None:
         again = find_record(source, value_end, known, run=torn)
     end = _end(peek, look.end) if again is None else again
@@ -73,6 +77,24 @@ def find_record(source: Source, start: int, known: Container[bytes], run: bool =
             return None
         at += len(window) - _CANDIDATE_MAX
     return None
+
+
+def _bent_end(peek: Peek, offset: int) -> int | None:
+    """Where the record ends if only a mark or a line end in it is wrong, and more records follow there."""
+    at, left = offset, 1
+    while left:
+        match = _BENT.match(peek.bytes(at, 24))
+        if not match:
+            return None
+        if at == offset:
+            at, left = at + match.end(), int(match[1])
+            if not 0 < left <= _BENT_ARGS:
+                return None
+            continue
+        at, left = at + match.end() + int(match[1]) + 2, left - 1
+        if not peek.exists(at - 1):
+            return None
+    return at if peek.exists(at) and peek.bytes(at, 1) in (b"*", b"#") and _runs(peek, at) else None
 
 
 def _within_value(source: Source, start: int) -> int | None:

@@ -18,6 +18,7 @@ from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read, read_batches
 from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
+from aofdoctor.edit.doubled import doubled_end
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.repair import demand_manifest, demand_parts
 from aofdoctor.server.commands import table
@@ -29,6 +30,7 @@ from aofdoctor.span import Span
 
 TORN = "torn transaction"
 GUESSED = "database unknown"
+DOUBLED = "doubled block"
 _MODULE = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")  # how modules name their commands
 
 
@@ -116,6 +118,10 @@ class _Walk:
             yield from self._drop(rdb.span, 0, Kind.CORRUPT_PREAMBLE.value)
 
     def _damage(self, damage: Damage) -> Iterator[Drop]:
+        end = doubled_end(self.source, damage) if self.steps.state[State.TX] == 0 else None
+        if end is not None:
+            yield from self._drop(Span(damage.span.start, end), self._commands_in(Span(damage.span.end, end)), DOUBLED)
+            return
         yield from self._torn_before(damage.span.start)
         yield from self._drop(damage.span, 0, damage.kind.value)
         self.steps.lost()
@@ -125,10 +131,22 @@ class _Walk:
         if self.strict:
             yield from self._block(Span(self.done, self._known_from(self.done)), GUESSED)
 
+    def _commands_in(self, span: Span) -> int:
+        """How many whole commands begin in a span, which starts at one."""
+        count = 0
+        for batch in read_batches(self.source, table().words, span.start):
+            end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
+            count += end - batch.ids[:end].count(ANNOTATION)
+            if end < batch.count or batch.span.end >= span.end:
+                break
+        return count
+
     def _torn_before(self, end: int) -> Iterator[Drop]:
         """The transaction that is open at `end`, where the part or what is whole of it ends."""
         if self.steps.state[State.TX] > 0:
-            yield from self._block(Span(self.steps.state[State.MULTI_START], end), TORN)
+            multi = self._open_at(self.steps.state[State.MULTI_START], end)
+            if multi is not None:
+                yield from self._block(Span(multi, end), TORN)
 
     def _batch(self, batch: Batch) -> Iterator[Drop]:
         self.reaching = self.steps.state[State.MULTI_START]
@@ -138,9 +156,11 @@ class _Walk:
             span, reason = batch.record(i), _untakeable(batch, i)
             if not reason or span.start < self.done:
                 continue
-            if self.steps.tx[i] > 0:
-                end = self._first(span.end, self.exec)[1].end
-                yield from self._block(Span(self._multi_of(batch, i), end), reason)
+            multi = self._open_at(self._multi_of(batch, i), span.start) if self.steps.tx[i] > 0 else None
+            if multi is not None:
+                number, after = self._first(span.end, self.exec, self.multi)
+                # A MULTI that comes first tells that the EXEC is lost; what follows is no part of this.
+                yield from self._block(Span(multi, after.end if number == self.exec else span.end), reason)
             else:
                 yield from self._drop(span, int(batch.ids[i] != ANNOTATION), reason)
 
@@ -150,6 +170,21 @@ class _Walk:
         while first and tx[first - 1] == tx[i]:
             first -= 1
         return batch.record(first).start if first or batch.ids[0] == self.multi else self.reaching
+
+    def _open_at(self, multi: int, end: int) -> int | None:
+        """The MULTI that is open at `end`: the steps' own, unless that one has been dropped."""
+        if multi >= self.done:
+            return multi
+        found: int | None = None
+        for batch in read_batches(self.source, table().words, self.done):
+            for i in range(batch.count):
+                if batch.record(i).start >= end:
+                    return found
+                if batch.ids[i] == self.multi and found is None:
+                    found = batch.record(i).start
+                elif batch.ids[i] == self.exec:
+                    found = None
+        return found
 
     def _count_guessed(self, batch: Batch) -> None:
         """Commands up to the next SELECT, of those that are kept."""

@@ -1,0 +1,51 @@
+"""A block that was written twice in a row: where the second copy ends.
+
+The damage is where the copies meet, in the middle of a record.  Leaving out
+the bytes from there to the same place in the second copy gives the file as it
+was; that is only done where every byte between proves it.
+"""
+
+from aofdoctor.damage import Damage
+from aofdoctor.source import Source, pread
+
+_KEY = 128  # bytes before the damage that have to come again
+_REACH = 1 << 17  # blocks are pages, clusters, buffers
+_TRIES = 16
+
+
+def doubled_end(source: Source, damage: Damage) -> int | None:
+    """The end of what is there twice, from where the damage starts; None where that is not proven."""
+    start, again = damage.span
+    before = pread(source, min(start, _REACH), max(0, start - _REACH))
+    key = before[-_KEY:]
+    if len(key) < _KEY or again - start > _REACH:
+        return None
+    after = pread(source, _REACH + _KEY, start)
+    at = after.find(key)
+    for _ in range(_TRIES):
+        if at < 0:
+            return None
+        shift = at + _KEY
+        if _is_copy(before, after, again - start, shift):
+            return start + shift
+        at = after.find(key, at + 1)
+    return None
+
+
+def _is_copy(before: bytes, after: bytes, torn: int, shift: int) -> bool:
+    """True if the bytes up to `shift` are a second copy of those before.
+
+    `torn` of them, the damage, are the head of the record that comes again and
+    the tail of the one that the block began in.
+    """
+    if torn > shift or shift > len(before):
+        return False
+    first = before[len(before) - shift :]
+    head = _common(after[:torn], after[shift : shift + torn])
+    tail = _common(after[:torn][::-1], first[:torn][::-1])
+    return head + tail >= torn and after[torn:shift] == first[torn:]
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes two begin with alike."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
