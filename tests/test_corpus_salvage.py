@@ -22,6 +22,7 @@ from aofdoctor.aof.record import Batch
 from aofdoctor.cli.options import opened
 from aofdoctor.damage import Kind
 from aofdoctor.edit.apply import write_copy
+from aofdoctor.edit.manifest import rebuilt
 from aofdoctor.edit.plan import kept_spans
 from aofdoctor.edit.salvage import TORN, plan_salvage
 from aofdoctor.server.commands import table
@@ -173,3 +174,30 @@ def test_the_state_is_the_ideal_one() -> None:
     # How many are judged depends on the servers at hand: Valkey 9.1 of the dev extra alone has this many.
     assert len([one for one in found if one[0].startswith("valkey-9.1")]) == 72
     assert sum(excused.values()) <= 20, excused
+
+
+# -- manifests --
+
+
+def remade(case: Case) -> tuple[int, int] | None:
+    """(commands of the copy, commands of the source); None where nothing had to be mended."""
+    with opened(case.path) as aof, TemporaryDirectory() as folder:
+        mended, inferred = rebuilt(aof)
+        if not inferred:
+            return None
+        plan = plan_salvage(examine(mended))
+        write_copy(plan, Path(folder) / "out")
+        with opened(str(Path(folder) / "out")) as out:
+            assert out.manifest is not None and not out.manifest.problems
+            return examine(out).commands, sum(case.truth["commands_per_source_file"].values())
+
+
+def test_a_ruined_manifest_is_made_anew_with_every_file() -> None:
+    found = {case.id: remade(case) for case in cases("damage") if case.damage.startswith(("manifest", "orphan"))}
+    judged = {name: counts for name, counts in found.items() if counts}
+    assert {name: counts for name, counts in judged.items() if counts[0] != counts[1]} == {}
+    # What a server reads as it is stays as it is: comments, quotes, CRLF, other case, unknown pairs, orphans.
+    sound = {name.rpartition("damage-")[2] for name, counts in found.items() if not counts}
+    assert sound == {"manifest-comment", "manifest-crlf", "manifest-hist-missing", "manifest-quoted",
+                     "manifest-startoffset", "manifest-unknown-field", "manifest-uppercase", "orphan-files"}  # fmt: skip
+    assert len(judged) == 58

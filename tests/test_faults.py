@@ -18,6 +18,7 @@ EDITS = {
     "repair a file": ("torn", ["repair"]),
     "salvage a file": ("torn", ["repair", "--salvage"]),
     "salvage a set": ("torn set", ["repair", "--salvage"]),
+    "rewind a set": ("wiped-valkey-9.1", ["rewind", "--before", "#5"]),
 }
 MANY = 200  # more calls than any of these makes
 

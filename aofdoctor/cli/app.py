@@ -16,7 +16,7 @@ from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 from aofdoctor.text import name
 
 # In the order of the help.  A verb's module is imported when it is asked for: a start costs what that verb needs.
-VERBS = ("check", "log", "show", "strip", "repair", "verify", "undo", "demo")
+VERBS = ("check", "log", "show", "strip", "repair", "rewind", "verify", "undo", "demo")
 
 
 def build(args: list[str]) -> typer.Typer:

@@ -72,8 +72,8 @@ def selection(
     invert: bool,
 ) -> Where:  # fmt: skip
     """What the selection options mean for this AOF."""
-    end = _end(aof, [given for given in (since, until) if given is not None])
-    start, stop = (None if given is None else _loaded_position(given, aof) for given in (from_, to))
+    end = end_of_log(aof, [given for given in (since, until) if given is not None])
+    start, stop = (None if given is None else loaded_position(given, aof) for given in (from_, to))
     begin, finish = (None if given is None else parse_time(given, end) for given in (since, until))
     return build(
         cmd or (), key or (), db or (), effect or (), grep or (), min_size, invert,
@@ -81,7 +81,7 @@ def selection(
     )  # fmt: skip
 
 
-def _end(aof: AOF, times: list[str]) -> int | None:
+def end_of_log(aof: AOF, times: list[str]) -> int | None:
     """The time of the end of the log, where a TIME counts from it.
 
     A log without times is found out here, before the long way; of a pipe that cannot be known.
@@ -98,7 +98,8 @@ def _end(aof: AOF, times: list[str]) -> int | None:
     return end if relative else None
 
 
-def _loaded_position(given: str, aof: AOF) -> Position:
+def loaded_position(given: str, aof: AOF) -> Position:
+    """What the user means by a POSITION of something that a server loads."""
     position = parse_position(given, aof)
     if not position.number and position.index < 0:
         raise BadSelection(

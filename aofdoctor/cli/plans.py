@@ -7,8 +7,8 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.aof import AOF
-from aofdoctor.cli.render import Paint
-from aofdoctor.edit.apply import Receipt
+from aofdoctor.cli.render import Paint, emit, painter, progress, say
+from aofdoctor.edit.apply import Receipt, write_copy
 from aofdoctor.edit.inplace import Target
 from aofdoctor.edit.plan import Plan
 
@@ -27,6 +27,23 @@ def plan_json(
         "path": plan.aof.path, "output": output, "changed": plan.changed, **totals, "dropped": plan.shown_json(),
         "notes": plan.notes, "receipt": str(receipt) if receipt else None,
     }  # fmt: skip
+
+
+def carry_out(plan: Plan, output: str | None, json: bool, how: str) -> None:
+    """Show a plan and, where an output is named, write the copy; `how` says what would."""
+    paint = painter()
+    for line in () if json else plan_lines(plan, paint):
+        say(line)
+    if not output:
+        emit(plan_json(plan, None)) if json else say(f"  nothing was written: {how}")
+        return
+    with progress(plan.size, "writing") as tell:
+        receipt = write_copy(plan, Path(output), tell)
+    if json:
+        emit(plan_json(plan, output, receipt.path))
+        return
+    for line in ("", *done_lines(plan, receipt, paint)):
+        say(line)
 
 
 def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """aofdoctor repair: a copy that loads."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,9 +8,9 @@ from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.report import Report
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.plans import done_lines, plan_json, plan_lines
-from aofdoctor.cli.render import emit, painter, progress, say
-from aofdoctor.edit.apply import write_copy
+from aofdoctor.cli.plans import carry_out, plan_json
+from aofdoctor.cli.render import emit, progress, say
+from aofdoctor.edit.manifest import rebuilt
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.repair import plan_repair
 from aofdoctor.edit.salvage import plan_salvage
@@ -49,11 +48,13 @@ def repair(
     if (strict or keep_unknown) and not salvage:
         raise BadSelection("--strict and --keep-unknown go with --salvage")
     with opened(path) as aof:
-        with progress(sum(part.size or 0 for part in aof.present), "reading") as tell:
-            report = examine(aof, progress=tell)
+        mended, inferred = rebuilt(aof) if salvage else (aof, [])
+        with progress(sum(part.size or 0 for part in mended.present), "reading") as tell:
+            report = examine(mended, progress=tell)
         plan = plan_salvage(report, strict, keep_unknown) if salvage else plan_repair(report)
-        if plan.changed or plan.lost_parts:
-            _carry_out(plan, output, json)
+        plan.notes[:0] = inferred
+        if plan.changed or plan.lost_parts or inferred:
+            carry_out(plan, output, json, "-o OUT writes a copy, and keeps what goes in OUT.lost")
         else:
             _nothing(report, plan, output, json)
 
@@ -68,24 +69,3 @@ def _nothing(report: Report, plan: Plan, output: str | None, json: bool) -> None
     for verdict in report.verdicts:
         if verdict.load_truncated and verdict.reason:
             say(f"  but {verdict.server}: {verdict.outcome.value}, {verdict.reason}")
-
-
-def _carry_out(plan: Plan, output: str | None, json: bool) -> None:
-    paint = painter()
-    if not json:
-        for line in plan_lines(plan, paint):
-            say(line)
-    if not output:
-        if json:
-            emit(plan_json(plan, None))
-        else:
-            say("  nothing was written: -o OUT writes a copy, and keeps what goes in OUT.lost")
-        return
-    with progress(plan.size, "writing") as tell:
-        receipt = write_copy(plan, Path(output), tell)
-    if json:
-        emit(plan_json(plan, output, receipt.path))
-        return
-    say()
-    for line in done_lines(plan, receipt, paint):
-        say(line)

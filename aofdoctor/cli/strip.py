@@ -11,17 +11,17 @@ import typer
 from aofdoctor import text
 from aofdoctor.analysis.check_flush import name_of, what_flushed
 from aofdoctor.analysis.flush import Group
-from aofdoctor.analysis.position import parse_position
+from aofdoctor.analysis.position import Position, parse_position
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.aof import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened, selection
-from aofdoctor.cli.plans import done_lines, near, overwrite_lines, plan_json, plan_lines
-from aofdoctor.cli.render import emit, nobody_reads, painter, progress, say, warn
+from aofdoctor.cli.plans import carry_out, near, overwrite_lines, plan_json
+from aofdoctor.cli.render import emit, nobody_reads, painter, say, warn
 from aofdoctor.edit import inplace
-from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.repair import demand_whole_set
+from aofdoctor.edit.rewind import before_position, plan_rewind
 from aofdoctor.edit.strip import Survey, group_at, plan_group, plan_selection, plan_tail, survey
 from aofdoctor.errors import BadSelection, Refused
 
@@ -32,6 +32,7 @@ Examples:
   aofdoctor strip /var/lib/redis --in-place          overwrite the flush where it stands; undo takes it back
   aofdoctor strip appendonly.aof --in-place --trust-tail -y
   aofdoctor strip appendonly.aof --last -o out.aof   of several flushes only the last
+  aofdoctor strip appendonly.aof --and-after -o out  the data as it was before the flush
   aofdoctor strip appendonly.aof --key 'tmp:*' -o out.aof
 
 \b
@@ -46,6 +47,9 @@ def strip(
     ] = None,
     last: Annotated[bool, typer.Option("--last", help="The last group of flushes.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every flush.")] = False,
+    and_after: Annotated[
+        bool, typer.Option("--and-after", help="The flush and everything after it: the data as it was before.")
+    ] = False,
     output: options.Output = None,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Overwrite the flush where it stands; reversible with undo.")
@@ -86,13 +90,15 @@ def strip(
         raise BadSelection("--trust-tail goes with --in-place")
     if trust_tail and (position is not None or all_):
         raise BadSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
+    if and_after and (in_place or all_):
+        raise BadSelection("--and-after goes with one group of flushes, into a copy with -o")
     if receipt and not in_place:
         raise BadSelection("--receipt goes with --in-place: a copy's receipt stands beside it")
     with opened(path) as aof:
         where = selection(aof, cmd, key, db, effect, grep, min_size, from_, to, since, until, invert)
         if in_place and not where.everything:
             raise BadSelection("--in-place takes flushes only; write a selection to a copy with -o")
-        plan = plan_tail(aof) if trust_tail else _plan(aof, where, position, last, all_, json)
+        plan = plan_tail(aof) if trust_tail else _plan(aof, where, position, last, all_, and_after, json)
         if in_place:
             _demand_something(plan)
             _in_place(plan, trust_tail, force_in_use, receipt, yes, json)
@@ -100,12 +106,14 @@ def strip(
             _copy(plan, output, json)
 
 
-def _plan(aof: AOF, where: Where, position: str | None, last: bool, all_: bool, json: bool) -> Plan:
+def _plan(aof: AOF, where: Where, position: str | None, last: bool, all_: bool, and_after: bool, json: bool) -> Plan:
     if sum((position is not None, last, all_, not where.everything)) > 1:
         raise BadSelection("POSITION, --last, --all and a selection exclude each other")
     target = parse_position(position, aof) if position is not None else None
     found = survey(aof, target)
     if not where.everything:
+        if and_after:
+            raise BadSelection("--and-after goes with a flush", "aofdoctor rewind --before POSITION cuts anywhere")
         return plan_selection(aof, found, where)
     if not found.flushes.seen:
         raise Refused(
@@ -115,11 +123,18 @@ def _plan(aof: AOF, where: Where, position: str | None, last: bool, all_: bool, 
     if all_:
         return plan_group(aof, found, None)
     if target:
-        return plan_group(aof, found, group_at(found, target))
+        return _of_group(aof, found, group_at(found, target), and_after)
     if found.flushes.group_count > 1 and not last:
         _list_groups(aof, found, json)
         raise typer.Exit(2)
-    return plan_group(aof, found, found.flushes.groups[-1])
+    return _of_group(aof, found, found.flushes.groups[-1], and_after)
+
+
+def _of_group(aof: AOF, found: Survey, group: Group, and_after: bool) -> Plan:
+    if not and_after:
+        return plan_group(aof, found, group)
+    first = group.first
+    return plan_rewind(aof, before_position(Position(first.part, first.index, first.span.start)), verb="strip")
 
 
 def _list_groups(aof: AOF, found: Survey, json: bool) -> None:
@@ -159,16 +174,8 @@ def _copy(plan: Plan, output: str | None, json: bool) -> None:
     if output:
         _demand_something(plan)
         demand_whole_set(plan.aof)
-    _tell(plan_lines(plan, painter()), json)
-    if output:
-        with progress(plan.size, "writing") as tell:
-            receipt = write_copy(plan, Path(output), tell)
-        _tell(["", *done_lines(plan, receipt, painter())], json)
-    else:
-        others = ", --in-place overwrites the flush" if any(drop.reason == "flush" for drop in plan.shown) else ""
-        _tell([f"  nothing was written: -o OUT writes a copy{others}"], json)
-    if json:
-        emit(plan_json(plan, output, receipt.path if output else None))
+    others = ", --in-place overwrites the flush" if any(drop.reason == "flush" for drop in plan.shown) else ""
+    carry_out(plan, output, json, f"-o OUT writes a copy{others}")
 
 
 def _tell(lines: Iterable[str], json: bool) -> None:

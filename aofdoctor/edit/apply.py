@@ -120,7 +120,7 @@ class _Job:
         fd = create(manifest)
         try:
             write_all(fd, b"".join(self._manifest_lines()))
-            self._keep_owner(fd, os.stat(aof.manifest_path), manifest)
+            self._keep_owner(fd, self._owner_of_manifest(aof.manifest_path), manifest)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -172,6 +172,10 @@ class _Job:
         except PermissionError:
             self._tell_owner(status)
         os.fchmod(fd, stat.S_IMODE(status.st_mode))
+
+    def _owner_of_manifest(self, path: Path) -> os.stat_result:
+        """Whose the manifest was; of one that is made anew, whose the parts are."""
+        return os.stat(path) if path.exists() else _file(self.plan.aof.present[0]).stat
 
     def _keep_directory(self, folder: Path, status: os.stat_result) -> None:
         try:

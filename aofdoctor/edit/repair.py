@@ -107,7 +107,7 @@ def demand_manifest(aof: AOF) -> None:
         why = "is missing" if aof.manifest is None else f"is damaged ({aof.manifest.problems[0].message})"
         raise Refused(
             f"the manifest of {text.name(aof.path)} {why}: which files belong to the set is not certain",
-            "write the manifest by hand (one line a file: file NAME seq N type b|i), then run it again",
+            f"aofdoctor repair {text.shell(aof.path)} --salvage makes it anew from the files",
         )
 
 

@@ -20,7 +20,7 @@ from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.doubled import doubled_end
 from aofdoctor.edit.plan import Drop, Plan, coalesced
-from aofdoctor.edit.repair import demand_manifest, demand_parts
+from aofdoctor.edit.repair import demand_parts
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import ANNOTATION_MAX, State
 from aofdoctor.server.steps import Steps
@@ -48,7 +48,6 @@ def plan_salvage(report: Report, strict: bool = False, keep_unknown: bool = Fals
     `strict`: commands whose database is a guess go too.  `keep_unknown`: commands
     that no server line knows stay.  Raises Refused where no part is left.
     """
-    demand_manifest(report.aof)
     demand_parts(report)
     count = _Count()
 
@@ -192,7 +191,7 @@ class _Walk:
             if batch.ids[i] == self.select:
                 return
             start = batch.record(i).start
-            if batch.ids[i] != ANNOTATION and start >= self.done:
+            if batch.ids[i] not in (ANNOTATION, self.multi, self.exec) and start >= self.done:
                 if not self.count.guessed:
                     self.count.place = self.index, start
                 self.count.guessed += 1

@@ -1,0 +1,85 @@
+"""A manifest made anew from the files that are there, where it is missing or damaged.
+
+A server names its files PREFIX.SEQ.base|incr.aof|rdb, and counts each kind up.
+So the newest base and the incremental files in their order are what it would
+have listed; what is inferred, and how, is said.
+"""
+
+import os
+from dataclasses import replace
+
+from aofdoctor import text
+from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.manifest import encode_name, parse
+
+
+def rebuilt(aof: AOF) -> tuple[AOF, list[str]]:
+    """The set as its files tell it, and sentences on what was inferred; as it was, and none, where that is sound."""
+    if aof.layout != "multi-part":
+        return aof, []
+    ruined = aof.manifest is None or bool(aof.manifest.problems) or not aof.manifest.load_order
+    found = [part for part in aof.strays if part.exists and part.size]
+    added = found if ruined else _left_out(aof, found)
+    parts = _in_order([*aof.parts, *added])
+    if not ruined and parts == aof.parts:
+        return aof, []
+    notes = [f"the manifest is {_what(aof)}: made anew from the names of the files"] if ruined else []
+    notes += [f"{text.name(part.name)} is taken in: {_why(part, aof, ruined)}" for part in parts if part in aof.strays]
+    notes += [f"{text.name(part.name)} stays out: another base is newer" for part in added if part not in parts]
+    data = b"".join(_line(part, seq) for part, seq in _numbered(parts))
+    path = aof.manifest_path
+    if path is None and aof.directory is not None and parts:
+        path = aof.directory / f"{_prefix(parts[0])}.manifest"
+    strays = [part for part in aof.strays if part not in parts]
+    return replace(aof, parts=parts, strays=strays, manifest=parse(data), manifest_path=path), notes
+
+
+def _what(aof: AOF) -> str:
+    if aof.manifest is None:
+        return "missing"
+    return f"damaged ({aof.manifest.problems[0].message})" if aof.manifest.problems else "without a file to load"
+
+
+def _left_out(aof: AOF, found: list[Part]) -> list[Part]:
+    """Files that a sound manifest must have lost the line of: a base where it has none, a number that is skipped.
+
+    A server writes into an incremental file only once the manifest names it, so
+    one with content that comes right after the last was listed as well.
+    """
+    incr = [part.seq for part in aof.parts if part.type == "incr"]
+    expected = range(min(incr), max(incr) + 2) if incr else range(0)
+    has_base = any(part.type == "base" for part in aof.parts)
+    return [part for part in found if (part.seq in expected if part.type == "incr" else not has_base)]
+
+
+def _why(part: Part, aof: AOF, ruined: bool) -> str:
+    if ruined:
+        return "it is there"
+    if part.type == "base":
+        return "the manifest names no base"
+    between = any(other.type == "incr" and other.seq > part.seq for other in aof.parts)
+    return "the manifest skips its number" if between else "a server writes only into files that it has listed"
+
+
+def _in_order(parts: list[Part]) -> list[Part]:
+    """The base, a listed one before others and then the newest, and the incremental files, each once."""
+    bases = sorted((p for p in parts if p.type == "base"), key=lambda p: (p.exists, p.listed, p.seq))
+    incr = {part.name: part for part in reversed(parts) if part.type == "incr"}
+    return bases[-1:] + sorted(incr.values(), key=lambda part: part.seq)
+
+
+def _numbered(parts: list[Part]) -> list[tuple[Part, int]]:
+    """Parts with the number for the manifest: their own, unless that would not grow."""
+    out: list[tuple[Part, int]] = []
+    for part in parts:
+        least = out[-1][1] + 1 if out and out[-1][0].type == part.type else 1
+        out.append((part, max(least, part.seq)))
+    return out
+
+
+def _line(part: Part, seq: int) -> bytes:
+    return b"file %b seq %d type %b\n" % (encode_name(os.fsencode(part.name)), seq, part.type[:1].encode())
+
+
+def _prefix(part: Part) -> str:
+    return part.name.rsplit(".", 3)[0]

@@ -1,0 +1,163 @@
+"""Everything up to a moment: a position or a time, across parts.
+
+The cut never falls inside a transaction, and leaves no SELECT or annotation at
+the end whose commands are gone.  Later parts leave the manifest.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from aofdoctor import text
+from aofdoctor.analysis.numbering import index_of
+from aofdoctor.analysis.position import Position
+from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.damage import Damage
+from aofdoctor.edit.plan import Drop, Plan
+from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import State
+from aofdoctor.server.steps import Steps
+from aofdoctor.span import Span
+
+# (place in load order, batch, steps after it, commands before it) -> the first record that is past the moment
+Past = Callable[[int, Batch, Steps, int], int]
+AFTER = "after the moment"
+
+
+def before_position(position: Position) -> Past:
+    """Past is what stands at a position, and all that follows it."""
+
+    def past(part: int, batch: Batch, steps: Steps, before: int) -> int:
+        return max(0, index_of(batch, position, part, before))
+
+    return past
+
+
+def after_time(seconds: int) -> Past:
+    """Past is the first command of a later second, and all that follows it."""
+
+    def past(part: int, batch: Batch, steps: Steps, before: int) -> int:
+        times = memoryview(steps.time)[: batch.count]
+        if max(times) <= seconds:
+            return batch.count
+        return next(i for i in range(batch.count) if times[i] > seconds)
+
+    return past
+
+
+@dataclass(slots=True)
+class _Cut:
+    """Where the cut is, and how many commands of its part stay."""
+
+    part: int
+    offset: int
+    commands: int
+
+
+def plan_rewind(aof: AOF, past: Past, seconds: int | None = None, verb: str = "rewind") -> Plan:
+    """Drop what is past a moment; `seconds` is its time, where it was given as one.
+
+    Raises BadSelection where nothing is past it, Refused where the base was
+    written later: what it held then is not in this AOF.
+    """
+    walk = _Walk(aof, past, seconds)
+    walk.run()
+    cut = walk.cut
+    if cut is None:
+        raise BadSelection("nothing in it is past that moment", "aofdoctor log shows what there is")
+    sizes = [part.size or 0 for part in aof.parts]
+
+    def drops() -> Iterator[Drop]:
+        if cut.offset < sizes[cut.part]:
+            yield Drop(cut.part, Span(cut.offset, sizes[cut.part]), walk.counts[cut.part] - cut.commands, AFTER)
+        for later in range(cut.part + 1, len(sizes)):
+            if sizes[later]:
+                yield Drop(later, Span(0, sizes[later]), walk.counts[later], AFTER)
+
+    plan = Plan(aof, verb, drops, sum(walk.counts), sum(sizes))
+    plan.lost_parts = frozenset(range(cut.part + 1, len(sizes)))
+    plan.damage = {part: at for part, at in walk.damage.items() if (part, at) < (cut.part, cut.offset)}
+    if plan.damage:
+        plan.notes.append("the AOF is damaged before that moment, and the damage stays: repair the result")
+    plan.notes.append(f"the last command that stays ends at {text.name(aof.parts[cut.part].name)}@{cut.offset}")
+    return plan.add_up()
+
+
+class _Walk:
+    def __init__(self, aof: AOF, past: Past, seconds: int | None) -> None:
+        self.aof, self.past, self.seconds = aof, past, seconds
+        self.cut: _Cut | None = None
+        self.counts = [0] * len(aof.parts)
+        self.damage: dict[int, int] = {}
+        self.steps = Steps(columns=True)
+        ids = table().words.ids
+        self.multi, self.light = ids[b"multi"], {ids[b"select"], ANNOTATION}
+
+    def run(self) -> None:
+        before = 0
+        for index, part in enumerate(self.aof.parts):
+            if part.source is None:
+                continue
+            self.steps.begin()
+            self.end, self.stay = 0, 0  # of the last command that is more than a SELECT, and the commands up to it
+            for tile in read(part.source, table().words):
+                if isinstance(tile, Batch):
+                    self._batch(index, tile, before)
+                elif isinstance(tile, Damage):
+                    self.damage.setdefault(index, tile.span.start)
+                    self.steps.lost()
+                    self.end = tile.span.end
+                else:
+                    self._preamble(index, tile)
+            self.counts[index] = self.steps.state[State.COMMANDS]
+            before += self.counts[index]
+
+    def _preamble(self, index: int, rdb: Preamble) -> None:
+        self.steps.preamble(rdb.span.end)
+        self.end = rdb.span.end
+        ctime = rdb.aux.get(b"ctime", b"")
+        if self.seconds is not None and ctime.isdigit() and len(ctime) < 12 and int(ctime) > self.seconds:
+            raise Refused(
+                f"the RDB of {text.name(self.aof.parts[index].name)} was written at {text.when(int(ctime))}: "
+                "what was before that is not in this AOF",
+                "look for a history file, a backup or an older base",
+            )
+
+    def _batch(self, index: int, batch: Batch, before: int) -> None:
+        state = self.steps.state
+        done = state[State.COMMANDS]
+        self.steps.run(batch)
+        if self.cut is not None:
+            return
+        at = self.past(index, batch, self.steps, before + done)
+        if at < batch.count:
+            at = self._out_of_transaction(batch, at)
+            if at < 0:  # the transaction began before this batch
+                self.cut = _Cut(index, self.end, self.stay)
+                return
+        self._advance(batch, at, done)
+        if at < batch.count:
+            self.cut = _Cut(index, self.end, self.stay)
+
+    def _out_of_transaction(self, batch: Batch, at: int) -> int:
+        """The MULTI of the transaction that a record is in; -1 if it is not in this batch."""
+        tx = self.steps.tx
+        if tx[at] <= 0:
+            return at
+        first = at
+        while first and tx[first - 1] == tx[at]:
+            first -= 1
+        return first if first or batch.ids[0] == self.multi else -1
+
+    def _advance(self, batch: Batch, at: int, done: int) -> None:
+        """Remember the last record before `at` that is a command, no SELECT, outside of an open transaction."""
+        open_tx = self.steps.state[State.TX] if at == batch.count else 0
+        for i in range(at - 1, -1, -1):
+            if batch.ids[i] in self.light or (open_tx > 0 and self.steps.tx[i] == open_tx):
+                continue
+            self.end = batch.record(i).end
+            self.stay = done + i + 1 - batch.ids[: i + 1].count(ANNOTATION)
+            return

@@ -1,0 +1,78 @@
+"""Measure what is left of damaged AOFs after `redis-check-aof --fix` and after `aofdoctor repair --salvage`.
+
+    AOFDOCTOR_CORPUS=DIR python -m tests.bench.salvage [REDIS_CHECK_AOF]
+
+Prints the table of the README: for each family of damage how many commands the
+damage left whole in the file, and how many of them each tool keeps.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from aofdoctor.source import FileSource
+from tests.corpus import Case, cases
+from tests.test_corpus_salvage import AMBIGUOUS, argvs, in_order, salvaged, source_of
+
+FAMILIES = {
+    "torn at the end": r"trunc-",
+    "a byte flipped in a header": r"flip-(argc|len|dollar|star)",
+    "a length past the end": r"len-|argc-huge",
+    "a byte flipped in a name or line end": r"flip-(command|exec|multi|payload-)",
+    "a hole of NUL bytes": r"hole|two-holes",
+    "NUL bytes at the end": r"nul-",
+    "a block missing, doubled or overwritten": r"block-",
+    "garbage, log lines": r"garbage|log-line|leading",
+    "the head missing": r"head-",
+}
+
+
+def family_of(case: Case) -> str:
+    return next((name for name, pattern in FAMILIES.items() if re.match(pattern, case.damage)), "")
+
+
+def kept_by_fix(checker: str, case: Case) -> int:
+    """The source's commands in the file after --fix."""
+    source = source_of(case)
+    assert source is not None
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.aof"
+        shutil.copyfile(case.data / case.truth["damaged_file"], path)
+        subprocess.run([checker, "--fix", path], input=b"y\n", capture_output=True, check=False)
+        return in_order(list(argvs(FileSource(source))), list(argvs(FileSource(path))))[0]
+
+
+def percent(part: int, whole: int) -> str:
+    """Never rounded up to 100."""
+    return f"{part * 10_000 // whole / 100:.2f}%"
+
+
+def main() -> None:
+    checker = sys.argv[1] if len(sys.argv) > 1 else shutil.which("redis-check-aof")
+    if not checker:
+        sys.exit("no redis-check-aof on PATH: name one")
+    rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for case in cases("damage"):
+        family = family_of(case)
+        ours = salvaged(case) if family and not AMBIGUOUS.get(case.damage) else None
+        if ours is None or ours.untouched:
+            continue
+        row = rows[family]
+        for column, value in enumerate((1, ours.intact, kept_by_fix(checker, case), ours.kept)):
+            row[column] += value
+    print("| damage | files | whole commands | `redis-check-aof --fix` keeps | `repair --salvage` keeps |")
+    print("|---|---|---|---|---|")
+    for name in FAMILIES:
+        count, intact, fix, ours_kept = rows[name]
+        if count:
+            print(f"| {name} | {count} | {intact:,} | {percent(fix, intact)} | {percent(ours_kept, intact)} |")
+    count, intact, fix, ours_kept = (sum(row[i] for row in rows.values()) for i in range(4))
+    print(f"| all | {count} | {intact:,} | {percent(fix, intact)} | {percent(ours_kept, intact)} |")
+
+
+if __name__ == "__main__":
+    main()

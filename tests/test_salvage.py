@@ -1,0 +1,168 @@
+"""repair --salvage: what is whole stays, before and after every damage; what goes is kept aside and named."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aofdoctor.aof.record import encode
+from aofdoctor.cli.options import opened
+from aofdoctor.edit.manifest import rebuilt
+from aofdoctor.server.sandbox import Binary
+from tests.conftest import aofdoctor
+
+Story = Callable[[str], Path]
+
+
+def put(key: bytes) -> bytes:
+    return encode([b"SET", key, b"1"])
+
+
+A, B, C, D = (put(key) for key in (b"a", b"b", b"c", b"d"))
+MULTI, EXEC, SELECT = encode([b"MULTI"]), encode([b"EXEC"]), encode([b"SELECT", b"3"])
+HOLE = bytes(200)
+VALUE = encode([b"FLUSHALL"]) + A
+
+CASES = {
+    # name: (the file, what stays of it)
+    "a hole": (A + HOLE + B, A + B),
+    "many damages": ((A + b"junk") * 50 + B, A * 50 + B),
+    "a torn tail": (A + B + C[:-4], A + B),
+    "a transaction that a hole has torn at its end": (A + MULTI + B + HOLE + C, A + C),
+    "a transaction that a hole has torn at its head": (A + HOLE + B + EXEC + C, A + C),
+    "a transaction that a hole has torn inside": (A + MULTI + B + HOLE + B + EXEC + C, A + C),
+    "a whole transaction after a hole": (A + HOLE + MULTI + B + EXEC, A + MULTI + B + EXEC),
+    "a torn transaction's SELECT": (A + MULTI + SELECT + B + HOLE + C, A + SELECT + C),
+    "an open transaction at the end": (A + MULTI + B, A),
+    "a name that no server knows": (A + encode([b"SXT", b"a"]) + B, A + B),
+    "such a name in a transaction": (A + MULTI + B + encode([b"SXT"]) + C + EXEC + D, A + D),
+    "a mangled EXEC": (A + MULTI + B + encode([b"EXEX"]) + C + MULTI + D + EXEC, A + C + MULTI + D + EXEC),
+    "arguments that no server takes": (A + encode([b"GET"]) + B, A + B),
+    "a module's command": (A + encode([b"BF.ADD", b"f", b"x"]) + B, A + encode([b"BF.ADD", b"f", b"x"]) + B),
+    "a value that holds commands, its length too short":
+        (A + encode([b"SET", b"v", VALUE]).replace(b"$%d" % len(VALUE), b"$3") + B * 9, A + B * 9),
+    "a value that holds commands, its header lost":
+        (A + HOLE + VALUE + b"\r\n" + b"$1\r\nx\r\n" + B * 9, A + B * 9),
+    "a mark that is wrong": (A + B.replace(b"$1\r\nb", b"?1\r\nb") + C * 9, A + C * 9),
+    "a line end that is wrong": (A + B.replace(b"b\r\n", b"b\0\n") + C * 9, A + C * 9),
+    "an annotation and a hole": (b"#TS:1700000000\r\n" + A + HOLE + b"#TS:1700000009\r\n" + B,
+                                 b"#TS:1700000000\r\n" + A + b"#TS:1700000009\r\n" + B),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_whole_stays(name: str, tmp_path: Path) -> None:
+    data, expected = CASES[name]
+    path = tmp_path / "a.aof"
+    path.write_bytes(data)
+    if data == expected:
+        assert not aofdoctor("repair", path, "--salvage", "--json").json["changed"]
+        return
+    result = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out", "--json")
+    assert result.status == 0 and (tmp_path / "out").read_bytes() == expected and path.read_bytes() == data
+    ranges = [json.loads(line) for line in (tmp_path / "out.lost" / "map.jsonl").read_bytes().splitlines()]
+    kept = b"".join(data[r["start"] : r["end"]] for r in ranges)
+    assert (tmp_path / "out.lost" / "a.aof.lost").read_bytes() == kept and len(kept) == len(data) - len(expected)
+    assert all(r["reason"] and r["arguments"] for r in ranges)
+
+
+def test_a_block_that_is_there_twice_is_there_once(tmp_path: Path) -> None:
+    data = b"".join(put(b"%05d" % n) for n in range(900))
+    path = tmp_path / "a.aof"
+    for start, size in ((8192, 4096), (8200, 512), (9001, 7000)):
+        path.write_bytes(data[: start + size] + data[start:])
+        out = tmp_path / f"out{start}"
+        assert aofdoctor("repair", path, "--salvage", "-o", out).status == 0
+        assert out.read_bytes() == data
+
+
+def test_commands_that_only_look_like_a_doubled_block_stay(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(A * 300 + b"junk" + A * 300)
+    assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == A * 600
+
+
+def test_commands_in_a_guessed_database_are_counted_and_strict_leaves_them_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(A + HOLE + B * 3 + MULTI + SELECT + C + EXEC + D)
+    plan = aofdoctor("repair", path, "--salvage", "--json").json
+    assert any("3 commands after damage" in note and f"a.aof@{len(A + HOLE)}" in note for note in plan["notes"])
+    assert aofdoctor("repair", path, "--salvage", "--strict", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == A + MULTI + SELECT + C + EXEC + D
+    path.write_bytes(A + HOLE + MULTI + B + EXEC + B + SELECT + D)
+    assert aofdoctor("repair", path, "--salvage", "--strict", "-o", tmp_path / "out2").status == 0
+    assert (tmp_path / "out2").read_bytes() == A + SELECT + D
+
+
+def test_renamed_commands_can_be_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(A + encode([b"b840fc02d524045429941cc15f59e41c"]) + B + b"junk")
+    assert aofdoctor("repair", path, "--salvage", "--keep-unknown", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == path.read_bytes()[:-4]
+
+
+def test_every_part_is_salvaged_and_loads(story: Story, tmp_path: Path, embedded: Binary) -> None:
+    folder = story("wiped-valkey-9.1") / "appendonlydir"
+    incr, manifest = max(folder.glob("*.incr.aof")), next(folder.glob("*.manifest"))
+    before = aofdoctor("verify", folder, "--with", embedded.path, "--json").json["total"]
+    incr.write_bytes(incr.read_bytes() + A + HOLE)
+    (folder / "appendonly.aof.3.incr.aof").write_bytes(HOLE + B + C)
+    manifest.write_bytes(manifest.read_bytes() + b"file appendonly.aof.3.incr.aof seq 3 type i\n")
+    result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
+    assert result.json["bytes"]["dropped"] == 400 and result.json["commands"]["dropped"] == 0
+    assert aofdoctor("verify", tmp_path / "out", "--with", embedded.path, "--json").json["total"] == before + 3
+
+
+def test_a_missing_part_is_named_and_the_rest_stays(story: Story, tmp_path: Path) -> None:
+    folder = story("wiped-valkey-9.1") / "appendonlydir"
+    base = next(folder.glob("*.base.rdb"))
+    base.unlink()
+    result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
+    assert result.status == 0 and any(f"{base.name} is missing" in note for note in result.json["notes"])
+    assert aofdoctor("check", tmp_path / "out").status == 0
+
+
+# -- manifests --
+
+
+def small_set(folder: Path, manifest: bytes | None, names: tuple[str, ...]) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(put(name.encode()))
+    if manifest is not None:
+        (folder / "a.aof.manifest").write_bytes(manifest)
+    return folder
+
+
+BASE, ONE, TWO, THREE = "a.aof.2.base.aof", "a.aof.2.incr.aof", "a.aof.3.incr.aof", "a.aof.4.incr.aof"
+SOUND = b"".join(b"file %b seq %d type %b\n" % row for row in (
+    (BASE.encode(), 2, b"b"), (ONE.encode(), 2, b"i"), (TWO.encode(), 3, b"i"), (THREE.encode(), 4, b"i")))  # fmt: skip
+LINES = SOUND.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [None, b"", bytes(100), SOUND[:-3], SOUND.replace(b"type b", b"type q"), b"".join(LINES[:2] + LINES[3:]),
+     b"".join(LINES[1:]), b"".join(LINES[:3]), LINES[0] + b"".join(reversed(LINES[1:])), SOUND + LINES[0]],
+)  # fmt: skip
+def test_a_manifest_is_made_anew_from_the_files(manifest: bytes | None, tmp_path: Path) -> None:
+    folder = small_set(tmp_path / "set", manifest, (BASE, ONE, TWO, THREE))
+    result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
+    assert result.status == 0 and result.json["notes"]
+    assert (tmp_path / "out" / "a.aof.manifest").read_bytes() == SOUND
+    assert (folder / "a.aof.manifest").read_bytes() == manifest if manifest is not None else True
+
+
+def test_a_sound_manifest_is_left_alone_and_an_orphan_stays_one(tmp_path: Path) -> None:
+    folder = small_set(tmp_path / "set", SOUND, (BASE, ONE, TWO, THREE, "a.aof.1.base.aof", "a.aof.1.incr.aof"))
+    with opened(str(folder)) as aof:
+        assert rebuilt(aof) == (aof, [])
+
+
+def test_an_older_base_stays_out(tmp_path: Path) -> None:
+    folder = small_set(tmp_path / "set", None, ("a.aof.1.base.aof", BASE, ONE))
+    result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [BASE, ONE, "a.aof.manifest"]
+    assert any("a.aof.1.base.aof stays out" in note for note in result.json["notes"])
