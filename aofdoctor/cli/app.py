@@ -16,7 +16,9 @@ from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 from aofdoctor.text import name
 
 # In the order of the help.  A verb's module is imported when it is asked for: a start costs what that verb needs.
-VERBS = ("check", "log", "show", "strip", "repair", "rewind", "verify", "undo", "demo")
+VERBS = ("check", "log", "show", "strip", "repair", "rewind", "slice", "apply", "verify", "undo", "demo")
+
+_BUILTIN = {"slice": "slice_"}  # verbs that Python has a name of its own for
 
 
 def build(args: list[str]) -> typer.Typer:
@@ -35,7 +37,7 @@ def build(args: list[str]) -> typer.Typer:
     named = next((arg for arg in args if arg in VERBS), None)
     for verb in (named,) if named else VERBS:
         module = importlib.import_module(f"aofdoctor.cli.{verb}")
-        app.command(verb, epilog=module.EPILOG)(getattr(module, verb))
+        app.command(verb, epilog=module.EPILOG)(getattr(module, _BUILTIN.get(verb, verb)))
     return app
 
 

@@ -40,6 +40,12 @@ Output = Annotated[
     str | None,
     typer.Option("--output", "-o", metavar="OUT", callback=_named, help="Write the result to a new file or directory."),
 ]
+SavePlan = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="FILE", callback=_named, help="Save the plan, for aofdoctor apply."),
+]
+Prove = Annotated[bool, typer.Option("--prove", help="Load the copy in a private real server before it has its name.")]
+Hash = Annotated[bool, typer.Option("--hash", help="Have a sha256 of every byte in the receipt.")]
 Cmd = Annotated[list[str] | None, typer.Option("--cmd", metavar="NAME", help="Commands of this name.")]
 Key = Annotated[list[str] | None, typer.Option("--key", metavar="GLOB", help="Commands with such a key.")]
 Db = Annotated[list[int] | None, typer.Option("--db", metavar="N", min=0, help="Commands in this database.")]
@@ -54,6 +60,13 @@ To = Annotated[str | None, typer.Option("--to", metavar="POSITION", help="Up to 
 Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Written at this time or later.")]
 Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Written at this time or earlier.")]
 Invert = Annotated[bool, typer.Option("--invert", help="The commands that are not selected.")]
+
+
+# A selection of everything, as the options of a verb that were not given have it.
+NOTHING: dict[str, object] = {
+    "cmd": None, "key": None, "db": None, "effect": None, "grep": None, "min_size": 0, "from_": None, "to": None,
+    "since": None, "until": None, "invert": False,
+}  # fmt: skip
 
 
 @contextmanager

@@ -1,16 +1,23 @@
 """What strip and repair say of a plan, and of what became of it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aofdoctor
 from aofdoctor import text
+from aofdoctor.analysis.prove import Unloadable, prove
 from aofdoctor.aof.aof import AOF
+from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.edit.apply import Receipt, write_copy
+from aofdoctor.edit.files import json_bytes, write_durably
+from aofdoctor.edit.fingerprint import fingerprint
 from aofdoctor.edit.inplace import Target
 from aofdoctor.edit.plan import Plan
+from aofdoctor.errors import BadSelection, Refused
 
 _SHOWN = 20
 _ADOPTED = "a server of 7.0 or later takes a single file over only where its appenddirname has no manifest"
@@ -29,21 +36,63 @@ def plan_json(
     }  # fmt: skip
 
 
-def carry_out(plan: Plan, output: str | None, json: bool, how: str) -> None:
-    """Show a plan and, where an output is named, write the copy; `how` says what would."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to become of a plan: written to `output`, saved as `plan`, or only shown."""
+
+    output: str | None = None
+    plan: str | None = None
+    prove: bool = False
+    hash: bool = False
+    json: bool = False
+
+    def demand_sense(self) -> None:
+        """Raise BadSelection for options that do not go together."""
+        if self.output and self.plan:
+            raise BadSelection("-o writes the copy, --plan saves how to: one of them")
+        if (self.prove or self.hash) and not self.output:
+            raise BadSelection("--prove and --hash go with -o")
+
+
+def carry_out(plan: Plan, wish: Wish, how: str) -> None:
+    """Show a plan and do with it what is wished; `how` says what would write it."""
     paint = painter()
-    for line in () if json else plan_lines(plan, paint):
+    for line in () if wish.json else plan_lines(plan, paint):
         say(line)
-    if not output:
-        emit(plan_json(plan, None)) if json else say(f"  nothing was written: {how}")
+    if wish.plan:
+        save(plan, Path(wish.plan))
+        how = f"aofdoctor apply {text.shell(wish.plan)} -o OUT does it"
+    if not wish.output:
+        emit(plan_json(plan, None)) if wish.json else say(f"  nothing was written: {how}")
         return
+    proven: list[str] = []
     with progress(plan.size, "writing") as tell:
-        receipt = write_copy(plan, Path(output), tell)
-    if json:
-        emit(plan_json(plan, output, receipt.path))
+        receipt = write_copy(plan, Path(wish.output), tell, _prover(proven) if wish.prove else None, wish.hash)
+    if wish.json:
+        emit(plan_json(plan, wish.output, receipt.path) | ({"proven": proven[0]} if proven else {}))
         return
-    for line in ("", *done_lines(plan, receipt, paint)):
+    for line in ("", *proven, *done_lines(plan, receipt, paint)):
         say(line)
+
+
+def _prover(proven: list[str]) -> Callable[[Path], None]:
+    def prover(made: Path) -> None:
+        with opened(str(made)) as aof:
+            found = prove(aof)
+        if isinstance(found, Unloadable):
+            raise Refused(f"the copy would not load whole, and is not kept: {'; '.join(found.reasons)}")
+        proven.append(f"proven: {found.server} loads it: {text.count(found.total, 'key')}")
+
+    return prover
+
+
+def save(plan: Plan, path: Path) -> None:
+    """Write a plan to a new file: what was asked, of which files, and what it comes to."""
+    sources = [fingerprint(part.path, part.path).as_json() for part in plan.aof.present if part.path]
+    write_durably(path, json_bytes({
+        "aofdoctor": aofdoctor.__version__, "kind": "plan", "path": os.path.abspath(plan.aof.path),
+        "recipe": plan.recipe, "source": sources, **plan.totals(), "dropped": plan.shown_json(), "notes": plan.notes,
+    }))  # fmt: skip
 
 
 def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:

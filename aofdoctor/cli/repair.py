@@ -4,17 +4,13 @@ from typing import Annotated
 
 import typer
 
-from aofdoctor.analysis.examine import examine
-from aofdoctor.analysis.report import Report
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.plans import carry_out, plan_json
-from aofdoctor.cli.render import emit, progress, say
-from aofdoctor.edit.manifest import rebuilt
+from aofdoctor.cli.planners import make
+from aofdoctor.cli.plans import Wish, carry_out, plan_json
+from aofdoctor.cli.render import emit, say
 from aofdoctor.edit.plan import Plan
-from aofdoctor.edit.repair import plan_repair
-from aofdoctor.edit.salvage import plan_salvage
-from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.errors import Refused
 
 EPILOG = """\b
 Examples:
@@ -38,6 +34,9 @@ def repair(
         bool, typer.Option("--keep-unknown", help="With --salvage: keep commands that no server knows (renamed ones).")
     ] = False,
     output: options.Output = None,
+    plan: options.SavePlan = None,
+    prove: options.Prove = False,
+    hash_: options.Hash = False,
     json: options.Json = False,
 ) -> None:
     """A copy that loads: everything before the first damage, or with --salvage what follows it as well.
@@ -45,27 +44,23 @@ def repair(
     Transactions stay whole, or go.  Without -o it prints its plan and writes
     nothing.  What goes, later parts included, is kept in OUT.lost, with a map.
     """
-    if (strict or keep_unknown) and not salvage:
-        raise BadSelection("--strict and --keep-unknown go with --salvage")
+    wish = Wish(output, plan, prove, hash_, json)
+    wish.demand_sense()
+    recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
     with opened(path) as aof:
-        mended, inferred = rebuilt(aof) if salvage else (aof, [])
-        with progress(sum(part.size or 0 for part in mended.present), "reading") as tell:
-            report = examine(mended, progress=tell)
-        plan = plan_salvage(report, strict, keep_unknown) if salvage else plan_repair(report)
-        plan.notes[:0] = inferred
-        if plan.changed or plan.lost_parts or inferred:
-            carry_out(plan, output, json, "-o OUT writes a copy, and keeps what goes in OUT.lost")
+        found = make("repair", aof, recipe, bool(output))
+        if found.does_something:
+            carry_out(found, wish, "-o OUT writes a copy, and keeps what goes in OUT.lost")
         else:
-            _nothing(report, plan, output, json)
+            _nothing(found, wish)
 
 
-def _nothing(report: Report, plan: Plan, output: str | None, json: bool) -> None:
-    if output:
+def _nothing(plan: Plan, wish: Wish) -> None:
+    if wish.output or wish.plan:
         raise Refused("no damage stands in it: there is nothing to repair, and nothing was written")
-    if json:
+    if wish.json:
         emit(plan_json(plan, None))
         return
     say("no damage stands in it: there is nothing to repair")
-    for verdict in report.verdicts:
-        if verdict.load_truncated and verdict.reason:
-            say(f"  but {verdict.server}: {verdict.outcome.value}, {verdict.reason}")
+    for note in plan.notes:
+        say(f"  but {note}")

@@ -4,13 +4,10 @@ from typing import Annotated
 
 import typer
 
-from aofdoctor.analysis.position import parse_time
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.plans import carry_out
-from aofdoctor.edit.repair import demand_whole_set
-from aofdoctor.edit.rewind import after_time, before_position, plan_rewind
-from aofdoctor.errors import BadSelection
+from aofdoctor.cli.planners import make
+from aofdoctor.cli.plans import Wish, carry_out
 
 EPILOG = """\b
 Examples:
@@ -31,6 +28,9 @@ def rewind(
         str | None, typer.Option("--before", metavar="POSITION", help="Keep what stands before this record.")
     ] = None,
     output: options.Output = None,
+    plan: options.SavePlan = None,
+    prove: options.Prove = False,
+    hash_: options.Hash = False,
     json: options.Json = False,
 ) -> None:
     """A copy as it was at a moment, across parts.
@@ -39,15 +39,7 @@ def rewind(
     goes; parts that were written later leave the manifest.  TIME needs #TS
     annotations (aof-timestamp-enabled).
     """
-    if (to is None) == (before is None):
-        raise BadSelection("--to TIME or --before POSITION, one of them")
+    wish = Wish(output, plan, prove, hash_, json)
+    wish.demand_sense()
     with opened(path) as aof:
-        if before is not None:
-            plan = plan_rewind(aof, before_position(options.loaded_position(before, aof)))
-        else:
-            assert to is not None
-            seconds = parse_time(to, options.end_of_log(aof, [to]))
-            plan = plan_rewind(aof, after_time(seconds), seconds)
-        if output:
-            demand_whole_set(aof)
-        carry_out(plan, output, json, "-o OUT writes a copy")
+        carry_out(make("rewind", aof, {"to": to, "before": before}, bool(output)), wish, "-o OUT writes a copy")

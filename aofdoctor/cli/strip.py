@@ -11,18 +11,16 @@ import typer
 from aofdoctor import text
 from aofdoctor.analysis.check_flush import name_of, what_flushed
 from aofdoctor.analysis.flush import Group
-from aofdoctor.analysis.position import Position, parse_position
-from aofdoctor.analysis.where import Where
 from aofdoctor.aof.aof import AOF
 from aofdoctor.cli import options
-from aofdoctor.cli.options import opened, selection
-from aofdoctor.cli.plans import carry_out, near, overwrite_lines, plan_json
+from aofdoctor.cli.options import NOTHING, opened
+from aofdoctor.cli.planners import Recipe, Several, make
+from aofdoctor.cli.plans import Wish, carry_out, near, overwrite_lines, plan_json
 from aofdoctor.cli.render import emit, nobody_reads, painter, say, warn
 from aofdoctor.edit import inplace
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.repair import demand_whole_set
-from aofdoctor.edit.rewind import before_position, plan_rewind
-from aofdoctor.edit.strip import Survey, group_at, plan_group, plan_selection, plan_tail, survey
+from aofdoctor.edit.strip import Survey, plan_tail
 from aofdoctor.errors import BadSelection, Refused
 
 EPILOG = """\b
@@ -64,6 +62,9 @@ def strip(
     receipt: Annotated[
         str | None, typer.Option("--receipt", metavar="FILE", help="With --in-place: where the old bytes are kept.")
     ] = None,
+    plan: options.SavePlan = None,
+    prove: options.Prove = False,
+    hash_: options.Hash = False,
     yes: options.Yes = False,
     json: options.Json = False,
     cmd: options.Cmd = None,
@@ -90,51 +91,39 @@ def strip(
         raise BadSelection("--trust-tail goes with --in-place")
     if trust_tail and (position is not None or all_):
         raise BadSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
-    if and_after and (in_place or all_):
-        raise BadSelection("--and-after goes with one group of flushes, into a copy with -o")
     if receipt and not in_place:
         raise BadSelection("--receipt goes with --in-place: a copy's receipt stands beside it")
+    wish = Wish(output, plan, prove, hash_, json)
+    wish.demand_sense()
+    chosen = {
+        "cmd": cmd, "key": key, "db": db, "effect": effect, "grep": grep, "min_size": min_size, "from_": from_,
+        "to": to, "since": since, "until": until, "invert": invert,
+    }  # fmt: skip
+    if in_place and (and_after or chosen != NOTHING):
+        raise BadSelection("--in-place takes flushes only; write the rest to a copy with -o")
+    recipe = {"position": position, "last": last, "all": all_, "and_after": and_after, "selection": chosen}
     with opened(path) as aof:
-        where = selection(aof, cmd, key, db, effect, grep, min_size, from_, to, since, until, invert)
-        if in_place and not where.everything:
-            raise BadSelection("--in-place takes flushes only; write a selection to a copy with -o")
-        plan = plan_tail(aof) if trust_tail else _plan(aof, where, position, last, all_, and_after, json)
+        found = plan_tail(aof) if trust_tail else _plan(aof, recipe, bool(output), json)
+        if in_place or output:
+            _demand_something(found)
         if in_place:
-            _demand_something(plan)
-            _in_place(plan, trust_tail, force_in_use, receipt, yes, json)
+            _in_place(found, trust_tail, force_in_use, receipt, yes, json)
         else:
-            _copy(plan, output, json)
+            others = ", --in-place overwrites the flush" if any(d.reason == "flush" for d in found.shown) else ""
+            carry_out(found, wish, f"-o OUT writes a copy{others}")
 
 
-def _plan(aof: AOF, where: Where, position: str | None, last: bool, all_: bool, and_after: bool, json: bool) -> Plan:
-    if sum((position is not None, last, all_, not where.everything)) > 1:
-        raise BadSelection("POSITION, --last, --all and a selection exclude each other")
-    target = parse_position(position, aof) if position is not None else None
-    found = survey(aof, target)
-    if not where.everything:
-        if and_after:
-            raise BadSelection("--and-after goes with a flush", "aofdoctor rewind --before POSITION cuts anywhere")
-        return plan_selection(aof, found, where)
-    if not found.flushes.seen:
-        raise Refused(
-            "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
-            f"aofdoctor check {text.shell(aof.path)} names other evidence",
-        )
-    if all_:
-        return plan_group(aof, found, None)
-    if target:
-        return _of_group(aof, found, group_at(found, target), and_after)
-    if found.flushes.group_count > 1 and not last:
-        _list_groups(aof, found, json)
-        raise typer.Exit(2)
-    return _of_group(aof, found, found.flushes.groups[-1], and_after)
+def _plan(aof: AOF, recipe: Recipe, writes: bool, json: bool) -> Plan:
+    try:
+        return make("strip", aof, recipe, writes)
+    except Several as several:
+        _list_groups(aof, several.found, json)
+        raise typer.Exit(2) from None
 
 
-def _of_group(aof: AOF, found: Survey, group: Group, and_after: bool) -> Plan:
-    if not and_after:
-        return plan_group(aof, found, group)
-    first = group.first
-    return plan_rewind(aof, before_position(Position(first.part, first.index, first.span.start)), verb="strip")
+def _demand_something(plan: Plan) -> None:
+    if not plan.changed:
+        raise Refused("nothing is selected: there is nothing to strip, and nothing was written")
 
 
 def _list_groups(aof: AOF, found: Survey, json: bool) -> None:
@@ -163,19 +152,6 @@ def _group_line(found: Survey, group: Group) -> str:
     return (
         f"{text.name(first.part)}@{first.span.start}  {when}  {name_of(group)}, emptied {what_flushed(group)}, {later}"
     )
-
-
-def _demand_something(plan: Plan) -> None:
-    if not plan.changed:
-        raise Refused("nothing is selected: there is nothing to strip, and nothing was written")
-
-
-def _copy(plan: Plan, output: str | None, json: bool) -> None:
-    if output:
-        _demand_something(plan)
-        demand_whole_set(plan.aof)
-    others = ", --in-place overwrites the flush" if any(drop.reason == "flush" for drop in plan.shown) else ""
-    carry_out(plan, output, json, f"-o OUT writes a copy{others}")
 
 
 def _tell(lines: Iterable[str], json: bool) -> None:

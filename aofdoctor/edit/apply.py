@@ -45,6 +45,7 @@ from aofdoctor.span import Span
 _COMPARE = 1 << 18
 
 Progress = Callable[[int], None]
+Proof = Callable[[Path], None]
 
 
 @dataclass(slots=True)
@@ -57,8 +58,14 @@ class Receipt:
     warnings: list[str] = field(default_factory=list)
 
 
-def write_copy(plan: Plan, output: Path, progress: Progress | None = None) -> Receipt:
-    """Carry out a plan into a new file (a single AOF) or directory (a multi part one)."""
+def write_copy(
+    plan: Plan, output: Path, progress: Progress | None = None, proof: Proof | None = None, whole_hash: bool = False
+) -> Receipt:
+    """Carry out a plan into a new file (a single AOF) or directory (a multi part one).
+
+    `proof` is shown the finished copy before it has its name, and raises where it
+    may not have it; with `whole_hash` the receipt has a hash of every byte.
+    """
     if output.exists() and output.samefile(Path()):
         raise Refused("the output cannot be the directory that you are in", "name a new file or directory")
     job = _Job(plan, output, progress)
@@ -71,13 +78,15 @@ def write_copy(plan: Plan, output: Path, progress: Progress | None = None) -> Re
     demand_space(output.absolute().parent, plan.size if lost_path else plan.size - plan.dropped_bytes)
     receipt = Receipt(output, receipt_path, lost_path, job.warnings)
     with scratch(output) as folder:
-        sources = [fingerprint_of(_file(part).fd, Path(_file(part).path)) for part in plan.aof.present]
+        sources = [fingerprint_of(_file(part).fd, Path(_file(part).path), whole_hash) for part in plan.aof.present]
         made = job.make(folder)
         finished = [(made, output)]
         if lost_path:
             finished.append((job.make_lost(folder), lost_path))
         job.check(made)
-        write_durably(folder / "receipt", json_bytes(_receipt_json(plan, receipt, sources, made)))
+        if proof:
+            proof(made)
+        write_durably(folder / "receipt", json_bytes(_receipt_json(plan, receipt, sources, made, whole_hash)))
         _publish([*finished, (folder / "receipt", receipt_path)])
     return receipt
 
@@ -272,7 +281,9 @@ def _commands_in(source: FileSource) -> int:
     return steps.state[State.COMMANDS]
 
 
-def _receipt_json(plan: Plan, receipt: Receipt, sources: list[Fingerprint], made: Path) -> dict[str, object]:
+def _receipt_json(
+    plan: Plan, receipt: Receipt, sources: list[Fingerprint], made: Path, whole: bool
+) -> dict[str, object]:
     """`made` is the finished output under the name that it has so far."""
     outputs = [made] if made.is_file() else sorted(made.iterdir())
     named = {path: receipt.output if path == made else receipt.output / path.name for path in outputs}
@@ -280,7 +291,7 @@ def _receipt_json(plan: Plan, receipt: Receipt, sources: list[Fingerprint], made
         "aofdoctor": aofdoctor.__version__, "verb": plan.verb, "kind": "copy",
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": [source.as_json() for source in sources],
-        "output": [fingerprint(path, named[path]).as_json() for path in outputs],
+        "output": [fingerprint(path, named[path], whole).as_json() for path in outputs],
         # A copy takes nothing away: what went is still in the source.
         "removed_kept_in": [str(path) for path in (receipt.lost, plan.aof.path) if path],
         **plan.totals(),

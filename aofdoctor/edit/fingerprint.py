@@ -9,6 +9,7 @@ from typing import Any
 
 from aofdoctor.span import Span
 
+_PIECE = 1 << 20
 NEAR = 1 << 12  # bytes before and after an edit that prove that it is the same file
 
 
@@ -23,6 +24,7 @@ class Fingerprint:
     mtime_ns: int
     head: str
     tail: str
+    whole: str = ""
 
     END = 1 << 16
 
@@ -31,24 +33,32 @@ class Fingerprint:
         return {
             "path": self.path, "device": self.device, "inode": self.inode, "size": self.size,
             "mtime_ns": self.mtime_ns, "sha256_first_64k": self.head, "sha256_last_64k": self.tail,
-        }  # fmt: skip
+        } | ({"sha256": self.whole} if self.whole else {})  # fmt: skip
 
 
-def fingerprint(path: Path, name: Path) -> Fingerprint:
+def fingerprint(path: Path, name: Path, whole: bool = False) -> Fingerprint:
     """The fingerprint of a file as it is now, under the name that it has or will have."""
     with open(path, "rb") as file:
-        return fingerprint_of(file.fileno(), name)
+        return fingerprint_of(file.fileno(), name, whole)
 
 
-def fingerprint_of(fd: int, path: Path) -> Fingerprint:
-    """The fingerprint of an open file, which stands at `path`."""
+def fingerprint_of(fd: int, path: Path, whole: bool = False) -> Fingerprint:
+    """The fingerprint of an open file, which stands at `path`; `whole`: with a hash of every byte."""
     status = os.fstat(fd)
     head = os.pread(fd, Fingerprint.END, 0)
     tail = os.pread(fd, Fingerprint.END, max(0, status.st_size - Fingerprint.END))
     return Fingerprint(
         str(path.absolute()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
-        hashlib.sha256(head).hexdigest(), hashlib.sha256(tail).hexdigest(),
+        hashlib.sha256(head).hexdigest(), hashlib.sha256(tail).hexdigest(), _hash(fd, status.st_size) if whole else "",
     )  # fmt: skip
+
+
+def _hash(fd: int, size: int) -> str:
+    """The hash of every byte up to `size`."""
+    digest = hashlib.sha256()
+    for at in range(0, size, _PIECE):
+        digest.update(os.pread(fd, min(_PIECE, size - at), at))
+    return digest.hexdigest()
 
 
 def neighbourhood(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:

@@ -6,7 +6,7 @@ how to find them again, and the first of them for show.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aofdoctor.aof.aof import AOF
 from aofdoctor.span import Span
@@ -35,6 +35,8 @@ class Plan:
     parts that are left out whole; their drops are among the others.  `keep_lost`:
     what goes is kept beside the output.  `damage`: where the first damage
     of a part is, by load order, that stays.  `notes` are sentences for people.
+    `recipe` is what was asked for, by which the plan can be made again; `remade`:
+    the manifest is made anew.
     """
 
     aof: AOF
@@ -51,11 +53,18 @@ class Plan:
     damage: dict[int, int] = field(default_factory=dict)
     changed_parts: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    remade: bool = False
 
     @property
     def changed(self) -> bool:
         """True if anything is dropped."""
         return self.count > 0
+
+    @property
+    def does_something(self) -> bool:
+        """True if a copy would differ from its source."""
+        return self.changed or self.remade or bool(self.lost_parts)
 
     @property
     def commands_before(self) -> int:

@@ -139,10 +139,18 @@ def _plan(aof: AOF, found: Survey, where: Where, reason: str) -> Plan:
         i for i in where.matches(part, batch, steps, before) if batch.ids[i] not in structure
     ]
     plan = Plan(aof, "strip", lambda: coalesced(drops(aof, choose, reason)), found.commands, found.size)
-    if found.damaged:
-        plan.damage = found.damage
-        plan.notes.append("the AOF is damaged, and the damage stays: repair the result, or a server may refuse it")
+    plan.notes += damage_note(plan, found)
     return plan.add_up()
+
+
+def damage_note(plan: Plan, found: Survey) -> list[str]:
+    """Hand the damage on to a plan that leaves it where it is; what to say of it."""
+    plan.damage = found.damage
+    return (
+        ["the AOF is damaged, and the damage stays: repair the result, or a server may refuse it"]
+        if found.damaged
+        else []
+    )
 
 
 def _place(group: Group | None, first: bool) -> Position | None:

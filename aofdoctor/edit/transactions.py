@@ -33,13 +33,16 @@ def structure_ids() -> frozenset[int]:
     return table().ids(STRUCTURE)
 
 
-def drops(aof: AOF, choose: Chooser, reason: str) -> Iterator[Drop]:
-    """The drops that `choose` asks for, and the MULTI and EXEC that they leave useless."""
+def drops(aof: AOF, choose: Chooser, reason: str, whole: bool = False) -> Iterator[Drop]:
+    """The drops that `choose` asks for, and the MULTI and EXEC that they leave useless.
+
+    `whole`: of a transaction that keeps anything, everything stays.
+    """
     before = 0
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
-        walk = _Walk(index, part.source, choose, reason)
+        walk = _Walk(index, part.source, choose, reason, whole)
         yield from walk.run(before)
         before += walk.steps.state[State.COMMANDS]
 
@@ -63,8 +66,8 @@ class _Open:
 
 
 class _Walk:
-    def __init__(self, index: int, source: Source, choose: Chooser, reason: str) -> None:
-        self.index, self.source, self.choose, self.reason = index, source, choose, reason
+    def __init__(self, index: int, source: Source, choose: Chooser, reason: str, whole: bool) -> None:
+        self.index, self.source, self.choose, self.reason, self.whole = index, source, choose, reason, whole
         self.steps = Steps(columns=True)
         self.structure = structure_ids()
         self.open: _Open | None = None
@@ -98,7 +101,8 @@ class _Walk:
             if i < done:
                 continue
             if tx[i] <= 0 or tx[i] == self.settled:
-                yield self._drop(batch, i, self.reason)
+                if not (self.whole and tx[i] > 0):
+                    yield self._drop(batch, i, self.reason)
                 continue
             first = i
             while first > done and tx[first - 1] == tx[i]:
@@ -139,9 +143,9 @@ class _Walk:
 
     def _release(self) -> Iterator[Drop]:
         """What was dropped goes, the MULTI stays."""
-        if self.open:
+        if self.open and not self.whole:
             yield from (drop for drop in self.open.drops if drop.reason != EMPTIED)
-            self.open = None
+        self.open = None
 
     def _multis_before(self, span: Span) -> list[Drop] | None:
         """The MULTIs of a transaction's part before this batch; None if a command stands there, which stays."""

@@ -1,0 +1,77 @@
+"""aofdoctor apply: carry out a saved plan."""
+
+import json as json_
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aofdoctor import text
+from aofdoctor.aof.aof import AOF
+from aofdoctor.cli import options
+from aofdoctor.cli.options import opened
+from aofdoctor.cli.planners import PLANNERS, make
+from aofdoctor.cli.plans import Wish, carry_out
+from aofdoctor.edit.fingerprint import fingerprint
+from aofdoctor.edit.plan import Plan
+from aofdoctor.errors import AofdoctorError, BadSelection, Refused, SourceChanged
+
+EPILOG = """\b
+Examples:
+  aofdoctor strip /var/lib/redis --plan plan.json    save a plan, for somebody else to read
+  aofdoctor apply plan.json                          show it again, made anew
+  aofdoctor apply plan.json -o rescued --prove       carry it out
+
+\b
+Exit status: 0 shown or done; 2 usage; 3 could not: no plan, or the files are not those it was made for;
+130 interrupted."""
+
+_PLAN_MAX = 16 << 20
+
+
+def apply(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="What --plan has saved.")],
+    output: options.Output = None,
+    prove: options.Prove = False,
+    hash_: options.Hash = False,
+    json: options.Json = False,
+) -> None:
+    """Carry out a saved plan, if the files are still those it was made for.
+
+    The plan is made anew from what was asked, and has to come to the same.
+    Without -o it is only shown.
+    """
+    wish = Wish(output, None, prove, hash_, json)
+    wish.demand_sense()
+    saved = _read(Path(plan))
+    with opened(str(saved["path"])) as aof:
+        found = _made_anew(saved, aof, bool(output))
+        carry_out(found, wish, "-o OUT writes a copy")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _PLAN_MAX:
+        raise Refused(f"{text.name(str(path))} is not a plan of aofdoctor: it is too large")
+    try:
+        saved = json_.loads(path.read_bytes())
+        if saved["kind"] == "plan" and saved["recipe"]["verb"] in PLANNERS and "\0" not in saved["path"]:
+            return dict(saved)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise Refused(f"{text.name(str(path))} is not a plan of aofdoctor")
+
+
+def _made_anew(saved: dict[str, Any], aof: AOF, writes: bool) -> Plan:
+    stale = SourceChanged("the files are not those that the plan was made for", "make the plan anew")
+    if [fingerprint(part.path, part.path).as_json() for part in aof.present if part.path] != saved.get("source"):
+        raise stale
+    recipe = {name: value for name, value in saved["recipe"].items() if name != "verb"}
+    try:
+        found = make(saved["recipe"]["verb"], aof, recipe, writes)
+    except AofdoctorError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BadSelection("the plan asks for something that cannot be meant") from None
+    if any(saved.get(name) != value for name, value in found.totals().items()):
+        raise stale
+    return found

@@ -1,0 +1,116 @@
+"""From what was asked to a plan, by verb: what a verb and `apply` do alike.
+
+A recipe is what the user asked for, as JSON can hold it; the same recipe on the
+same AOF gives the same plan.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from aofdoctor import text
+from aofdoctor.analysis.examine import examine
+from aofdoctor.analysis.flush import Group
+from aofdoctor.analysis.position import Position, parse_position, parse_time
+from aofdoctor.aof.aof import AOF
+from aofdoctor.cli import options
+from aofdoctor.cli.render import progress
+from aofdoctor.edit.manifest import rebuilt
+from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.repair import demand_whole_set, plan_repair
+from aofdoctor.edit.rewind import after_time, before_position, plan_rewind
+from aofdoctor.edit.salvage import plan_salvage
+from aofdoctor.edit.slice import plan_slice
+from aofdoctor.edit.strip import Survey, group_at, plan_group, plan_selection, survey
+from aofdoctor.errors import BadSelection, Refused, Undecided
+
+Recipe = dict[str, Any]
+
+
+class Several(Undecided):
+    """Several groups of flushes, and none chosen."""
+
+    def __init__(self, found: Survey) -> None:
+        super().__init__(f"{found.flushes.group_count:,} groups of flushes stand in it")
+        self.found = found
+
+
+def strip(aof: AOF, recipe: Recipe) -> Plan:
+    """The recipe of strip: selection, or position, last, all and and_after."""
+    where = options.selection(aof, **recipe["selection"])
+    position, last, all_, and_after = (recipe[name] for name in ("position", "last", "all", "and_after"))
+    if sum((position is not None, last, all_, not where.everything)) > 1:
+        raise BadSelection("POSITION, --last, --all and a selection exclude each other")
+    if and_after and (all_ or not where.everything):
+        raise BadSelection("--and-after goes with one group of flushes", "aofdoctor rewind --before cuts anywhere")
+    target = parse_position(position, aof) if position is not None else None
+    found = survey(aof, target)
+    if not where.everything:
+        return plan_selection(aof, found, where)
+    if not found.flushes.seen:
+        raise Refused(
+            "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
+            f"aofdoctor check {text.shell(aof.path)} names other evidence",
+        )
+    if all_:
+        return plan_group(aof, found, None)
+    if target is None and found.flushes.group_count > 1 and not last:
+        raise Several(found)
+    group = group_at(found, target) if target else found.flushes.groups[-1]
+    return _before(aof, group) if and_after else plan_group(aof, found, group)
+
+
+def _before(aof: AOF, group: Group) -> Plan:
+    first = group.first
+    return plan_rewind(aof, before_position(Position(first.part, first.index, first.span.start)), verb="strip")
+
+
+def repair(aof: AOF, recipe: Recipe) -> Plan:
+    """The recipe of repair: salvage, strict, keep_unknown."""
+    salvage, strict, keep_unknown = (recipe[name] for name in ("salvage", "strict", "keep_unknown"))
+    if (strict or keep_unknown) and not salvage:
+        raise BadSelection("--strict and --keep-unknown go with --salvage")
+    mended, inferred = rebuilt(aof) if salvage else (aof, [])
+    with progress(sum(part.size or 0 for part in mended.present), "reading") as tell:
+        report = examine(mended, progress=tell)
+    plan = plan_salvage(report, strict, keep_unknown) if salvage else plan_repair(report)
+    plan.notes[:0] = inferred
+    plan.remade = bool(inferred)
+    if not plan.changed:
+        plan.notes += [
+            f"{verdict.server}: {verdict.outcome.value}, {verdict.reason}"
+            for verdict in report.verdicts if verdict.load_truncated and verdict.reason
+        ]  # fmt: skip
+    return plan
+
+
+def rewind(aof: AOF, recipe: Recipe) -> Plan:
+    """The recipe of rewind: to, or before."""
+    to, before = recipe["to"], recipe["before"]
+    if (to is None) == (before is None):
+        raise BadSelection("--to TIME or --before POSITION, one of them")
+    if before is not None:
+        return plan_rewind(aof, before_position(options.loaded_position(before, aof)))
+    seconds = parse_time(to, options.end_of_log(aof, [to]))
+    return plan_rewind(aof, after_time(seconds), seconds)
+
+
+def slice_(aof: AOF, recipe: Recipe) -> Plan:
+    """The recipe of slice: selection."""
+    where = options.selection(aof, **recipe["selection"])
+    if where.everything:
+        raise BadSelection("nothing is selected: name what is to stay", "--key, --cmd, --db and the others select")
+    return plan_slice(aof, survey(aof), where)
+
+
+PLANNERS: dict[str, Callable[[AOF, Recipe], Plan]] = {
+    "strip": strip, "repair": repair, "rewind": rewind, "slice": slice_,
+}  # fmt: skip
+
+
+def make(verb: str, aof: AOF, recipe: Recipe, writes: bool) -> Plan:
+    """The plan of a verb; for one that is to be written, a set that is not whole is refused (repair mends it)."""
+    plan = PLANNERS[verb](aof, recipe)
+    plan.recipe = {"verb": verb, **recipe}
+    if writes and verb != "repair":
+        demand_whole_set(aof)
+    return plan

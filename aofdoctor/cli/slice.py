@@ -1,0 +1,50 @@
+"""aofdoctor slice: a copy with only the selected commands."""
+
+from aofdoctor.cli import options
+from aofdoctor.cli.options import opened
+from aofdoctor.cli.planners import make
+from aofdoctor.cli.plans import Wish, carry_out
+
+EPILOG = """\b
+Examples:
+  aofdoctor slice appendonly.aof --key 'user:42:*'   the plan: what would stay
+  aofdoctor slice /var/lib/redis --db 3 -o db3       the commands of one database, that load by themselves
+  aofdoctor slice appendonly.aof --since -1h -o last-hour.aof
+
+\b
+Exit status: 0 planned or done; 2 usage, or nothing is selected; 3 could not; 130 interrupted."""
+
+
+def slice_(
+    path: options.WritablePath,
+    output: options.Output = None,
+    plan: options.SavePlan = None,
+    prove: options.Prove = False,
+    hash_: options.Hash = False,
+    json: options.Json = False,
+    cmd: options.Cmd = None,
+    key: options.Key = None,
+    db: options.Db = None,
+    effect: options.Effect = None,
+    grep: options.Grep = None,
+    min_size: options.MinSize = 0,
+    from_: options.From = None,
+    to: options.To = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    invert: options.Invert = False,
+) -> None:
+    """A copy with only the selected commands, that stands on its own.
+
+    Without -o it prints its plan and writes nothing.  Each command runs in its own
+    database; a transaction with a selected command stays whole; what defines
+    scripts and functions stays.  An RDB base or preamble goes.
+    """
+    wish = Wish(output, plan, prove, hash_, json)
+    wish.demand_sense()
+    chosen = {
+        "cmd": cmd, "key": key, "db": db, "effect": effect, "grep": grep, "min_size": min_size, "from_": from_,
+        "to": to, "since": since, "until": until, "invert": invert,
+    }  # fmt: skip
+    with opened(path) as aof:
+        carry_out(make("slice", aof, {"selection": chosen}, bool(output)), wish, "-o OUT writes a copy")
