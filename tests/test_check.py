@@ -1,5 +1,6 @@
 """check: facts, findings, verdicts and status, on what real servers wrote."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -255,3 +256,13 @@ def test_the_manifest_of_another_name_still_lists_its_files(story: Story) -> Non
     folder = story("wiped-valkey-9.1") / "appendonlydir"
     (folder / "appendonly.aof.manifest").rename(folder / "other.aof.manifest")
     assert aofdoctor("check", folder.parent).status == 0
+
+
+def test_a_flush_in_a_script_is_found(tmp_path: Path) -> None:
+    script = b"return redis.call('FlushAll')"
+    sha = hashlib.sha1(script).hexdigest().encode()
+    data = [encode([b"EVAL", b"return 1", b"0"]), encode([b"EVAL", script, b"0"]), encode([b"EVALSHA", sha, b"0"]),
+            encode([b"EVALSHA", b"0" * 40, b"0"]), encode([b"SET", b"flushall", b"1"])]  # fmt: skip
+    findings = aofdoctor("check", single(tmp_path, b"".join(data)), "--json").json["findings"]
+    assert [f["start"] for f in findings if f["code"] == "flush-in-script"] == [len(data[0]), len(data[0] + data[1])]
+    assert "no-flush" not in [f["code"] for f in findings]

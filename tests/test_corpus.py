@@ -247,6 +247,14 @@ def test_every_flush_that_stands_in_the_log_is_taken_back() -> None:
     assert (wrong, len(judged), len(disasters) - len(judged)) == ([], 289, 8)
 
 
+def test_a_flush_hidden_in_a_script_is_found() -> None:
+    hidden = [case for case in cases("disaster") if is_hidden(case)]
+    for case in hidden:
+        with opened(case.path) as aof:
+            assert examine(aof).scripts.count, case.id
+    assert len(hidden) == 8
+
+
 def test_all_takes_every_flush_and_nothing_else() -> None:
     judged, flush = 0, table().with_effect("flush")
     for case in cases("disaster"):

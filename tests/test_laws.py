@@ -24,6 +24,7 @@ from aofdoctor.aof.reader import Tile, read
 from aofdoctor.aof.record import Batch, encode
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Plan, kept_spans
+from aofdoctor.edit.slice import plan_slice
 from aofdoctor.edit.strip import plan_selection, survey
 from aofdoctor.edit.transactions import structure_ids
 from aofdoctor.server import plain
@@ -213,3 +214,20 @@ def test_a_state_has_the_fields_of_its_twin() -> None:
     fields = header.partition("STATE_DB")[2].partition("STATE_SIZE")[0]
     names = ["DB", *[word.strip().removeprefix("STATE_") for word in fields.split(",") if word.strip()]]
     assert names == [field.name for field in State]
+
+
+@LAWS
+@given(
+    whole, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"]), min_size=1), st.sampled_from([1, 3, 1000])
+)
+def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: bytes, names: set[str], room: int) -> None:
+    aof, wanted = aof_of(data), table().ids(frozenset(names))
+    with patch("aofdoctor.edit.transactions.read", partial(read, room=room)):
+        plan = plan_slice(aof, survey(aof), Where(ids=wanted))
+        out = apply(data, plan)
+    chosen = {c.name.encode() for c in table().commands if c.id in wanted}
+    found = contexts(data)
+    whole_ones = {tx for argv, _, tx in found if tx and argv[0].lower() in chosen}
+    expected = [c for c in found if c[0][0].lower() in chosen or c[2] in whole_ones]
+    assert same_transactions(contexts(out)) == same_transactions(expected)
+    assert len(out) == len(data) - plan.dropped_bytes

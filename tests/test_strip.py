@@ -553,3 +553,12 @@ def test_a_flush_with_arguments_that_no_server_takes_is_none(tmp_path: Path, emb
         path.write_bytes(SET + encode(odd))
         assert aofdoctor("strip", path).status == 3, odd
         assert aofdoctor("verify", path, "--with", embedded.path, "--json").json["total"] == 1
+
+
+def test_what_builds_on_an_empty_keyspace_is_counted_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(
+        encode([b"INCR", b"n"]) + FLUSH + SET + encode([b"INCR", b"n"]) * 2 + encode([b"RPUSH", b"l", b"x"])
+    )
+    (note,) = [n for n in aofdoctor("strip", path, "--json").json["notes"] if "build on" in n]
+    assert note.startswith("3 later commands") and "2 INCR, 1 RPUSH" in note and "INCR n at a.aof@" in note

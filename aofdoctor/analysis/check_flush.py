@@ -68,8 +68,20 @@ def _hidden(report: Report) -> Iterator[Finding]:
         yield Finding("flush-in-damage", Severity.DANGER, message, part, offset, None, hint=hint)
 
 
+def _scripts(report: Report) -> Iterator[Finding]:
+    """Scripts with FLUSHALL or FLUSHDB in their text."""
+    for found in report.scripts.found:
+        place = f"{found.part}@{found.span.start}"
+        message = f"{found.command} at {text.name(place)} runs a script with a flush in its text, at every load"
+        hint = f"aofdoctor show {quoted(report)} {text.shell(place)}; strip --from and --to that place leaves it out"
+        yield Finding("flush-in-script", Severity.DANGER, message, found.part, *found.span, hint=hint)
+    hidden = report.scripts.count - len(report.scripts.found)
+    if hidden:
+        yield Finding("flush-in-script-more", Severity.DANGER, f"{hidden:,} more such scripts follow")
+
+
 def _no_flush(report: Report) -> Iterator[Finding]:
-    if report.flushes.seen or report.hidden_flushes:
+    if report.flushes.seen or report.hidden_flushes or report.scripts.count:
         return
     others = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]
     others += [part.name for part in report.aof.strays]
@@ -87,4 +99,4 @@ def _no_flush(report: Report) -> Iterator[Finding]:
     yield Finding("no-flush", Severity.NOTE, "no FLUSHALL or FLUSHDB stands in it as a command", detail=detail)
 
 
-CHECKS = (_flushes, _hidden, _no_flush)
+CHECKS = (_flushes, _hidden, _scripts, _no_flush)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from aofdoctor.analysis.numbering import known
 from aofdoctor.analysis.report import PartReport, Report
+from aofdoctor.analysis.scripts import script_ids
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read
@@ -67,7 +68,8 @@ class _Walk:
             UNKNOWN: "unknown-command",
         }
         self.flush_ids = table().with_effect("flush")
-        self.steps.watch("walk", self.flush_ids | {UNKNOWN})
+        self.script_ids = script_ids()
+        self.steps.watch("walk", self.flush_ids | self.script_ids | {UNKNOWN})
         self.read = 0
 
     def run(self) -> None:
@@ -126,6 +128,8 @@ class _Walk:
         for i in notes:
             self.loader.note(batch, i)
             self._odd(report, batch, i)
+            if batch.ids[i] in self.script_ids:
+                self.report.scripts.note(report.part.name, batch, i)
         self.report.flushes.batch(len(self.report.parts) - 1, report.part.name, batch, notes, self.steps, before)
         report.clock_back |= last_time > self.steps.state[State.TIME]
         if self.progress:

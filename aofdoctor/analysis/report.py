@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from aofdoctor import text
 from aofdoctor.analysis.flush import Flushes
+from aofdoctor.analysis.scripts import ScriptFlushes
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage
@@ -59,6 +60,7 @@ class Report:
     verdicts: list[Verdict] = field(default_factory=list)
     flushes: Flushes = field(default_factory=Flushes)
     odd: dict[str, Odd] = field(default_factory=dict)
+    scripts: ScriptFlushes = field(default_factory=ScriptFlushes)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @property

@@ -12,6 +12,7 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
 from aofdoctor.damage import Damage
+from aofdoctor.edit.assumed import assumed, notes
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.transactions import Chooser, drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
@@ -82,6 +83,7 @@ def plan_group(aof: AOF, found: Survey, group: Group | None) -> Plan:
     after = found.commands - (group.last.number if group else 0)
     if group:
         plan.notes.append(f"{text.count(after, 'command')} after the flush stay")
+        plan.notes += notes(assumed(aof, group))
     return plan
 
 

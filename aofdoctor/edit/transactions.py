@@ -142,9 +142,11 @@ class _Walk:
             yield from self._release()
 
     def _release(self) -> Iterator[Drop]:
-        """What was dropped goes, the MULTI stays."""
+        """What was dropped goes, the MULTI stays; or all or nothing, of what has to stay whole."""
         if self.open and not self.whole:
             yield from (drop for drop in self.open.drops if drop.reason != EMPTIED)
+        elif self.open and self.settled != self.open.tx:
+            yield from self.open.drops
         self.open = None
 
     def _multis_before(self, span: Span) -> list[Drop] | None:

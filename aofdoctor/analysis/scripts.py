@@ -1,0 +1,60 @@
+"""Flushes inside of scripts: before 5.0 an EVAL was written as it is, and runs again at every load."""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+
+from aofdoctor.aof.record import Batch
+from aofdoctor.server.commands import table
+from aofdoctor.span import Span
+
+_FLUSH = re.compile(rb"flush(?:all|db)", re.IGNORECASE)
+SCRIPT_IDS = frozenset({"eval", "evalsha", "eval_ro", "evalsha_ro", "script|load"})
+_SHAS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFlush:
+    """A record whose script has the word in it: a script that flushes, or one that only speaks of it."""
+
+    part: str
+    span: Span
+    command: str
+
+
+@dataclass(slots=True)
+class ScriptFlushes:
+    """Collects them on a walk: `count` of them, of which the first `KEEP` are kept."""
+
+    KEEP = 100
+
+    found: list[ScriptFlush] = field(default_factory=list)
+    count: int = 0
+    _shas: set[bytes] = field(default_factory=set)
+
+    def note(self, part: str, batch: Batch, i: int) -> None:
+        """A record of a script command."""
+        command = table().get(batch.ids[i])
+        if command is None or batch.far:
+            return
+        if command.name.startswith("evalsha"):
+            if self._shas and batch.argv(i, 2)[1].lower() in self._shas:
+                self._add(ScriptFlush(part, batch.record(i), "EVALSHA"))
+        elif _FLUSH.search(batch.raw(i)):
+            at = 2 if command.container else 1
+            script = batch.argv(i, at + 1)[at] if batch.argc[i] > at else b""
+            if _FLUSH.search(script):
+                if len(self._shas) < _SHAS_KEPT:
+                    self._shas.add(hashlib.sha1(script).hexdigest().encode())
+                if not command.container:
+                    self._add(ScriptFlush(part, batch.record(i), "EVAL"))
+
+    def _add(self, found: ScriptFlush) -> None:
+        self.count += 1
+        if len(self.found) < self.KEEP:
+            self.found.append(found)
+
+
+def script_ids() -> frozenset[int]:
+    """The ids of the commands that run or hold a script."""
+    return frozenset(c.id for c in table().commands if c.name in SCRIPT_IDS)

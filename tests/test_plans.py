@@ -1,0 +1,136 @@
+"""slice, and plans that are saved, proven, applied or refused."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aofdoctor.aof.record import encode
+from aofdoctor.server.sandbox import Binary
+from tests.conftest import aofdoctor
+
+Story = Callable[[str], Path]
+A, B, C = (encode([b"SET", key, b"1"]) for key in (b"a", b"b", b"c"))
+MULTI, EXEC, SELECT, FLUSH = (encode(argv) for argv in ([b"MULTI"], [b"EXEC"], [b"SELECT", b"3"], [b"FLUSHALL"]))
+
+
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [
+        (A + B + C, A),
+        (B + SELECT + A + C, SELECT + A),
+        (B + MULTI + B + A + C + EXEC + B, MULTI + B + A + C + EXEC),
+        (MULTI + B + EXEC + A, A),
+        (MULTI + SELECT + B + EXEC + A, SELECT + A),
+        (encode([b"FUNCTION", b"LOAD", b"x"]) + B + A, encode([b"FUNCTION", b"LOAD", b"x"]) + A),
+        (MULTI + B * 20_000 + A + B * 20_000 + EXEC + C, MULTI + B * 20_000 + A + B * 20_000 + EXEC),
+        (MULTI + A + B * 40_000 + EXEC + C, MULTI + A + B * 40_000 + EXEC),
+    ],
+)
+def test_a_slice_stands_alone(data: bytes, kept: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(data)
+    result = aofdoctor("slice", path, "--key", "a", "-o", tmp_path / "out", "--json")
+    assert result.status == 0 and (tmp_path / "out").read_bytes() == kept
+    assert result.json["bytes"]["after"] == len(kept)
+    assert aofdoctor("check", tmp_path / "out").status == 0
+
+
+def test_a_slice_of_a_set_leaves_the_rdb_out_and_says_so(story: Story, tmp_path: Path, embedded: Binary) -> None:
+    folder = story("wiped-valkey-9.1")
+    result = aofdoctor("slice", folder, "--db", "3", "-o", tmp_path / "out", "--json")
+    assert result.status == 0 and any("its keys are no commands" in note for note in result.json["notes"])
+    assert not list((tmp_path / "out").glob("*.rdb"))
+    assert set(aofdoctor("verify", tmp_path / "out", "--with", embedded.path, "--json").json["keys"]) == {"3"}
+
+
+def test_a_slice_of_everything_is_no_wish(tmp_path: Path) -> None:
+    (tmp_path / "a.aof").write_bytes(A)
+    assert aofdoctor("slice", tmp_path / "a.aof").status == 2
+
+
+WISHES = {
+    "strip": (["strip", "--last"], A + FLUSH + B),
+    "a selection": (["strip", "--key", "a", "--key", "b"], A + B + C),
+    "repair": (["repair"], A + B + C[:9]),
+    "salvage": (["repair", "--salvage", "--strict"], A + b"junk" + B),
+    "rewind": (["rewind", "--before", "#2"], A + B + C),
+    "slice": (["slice", "--grep", "^b$", "--invert"], A + B + C),
+}
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_a_saved_plan_comes_to_the_same(wish: str, tmp_path: Path) -> None:
+    words, data = WISHES[wish]
+    path, plan = tmp_path / "a.aof", tmp_path / "plan.json"
+    path.write_bytes(data)
+    saved = aofdoctor(*words, path, "--plan", plan, "--json")
+    assert saved.status == 0 and saved.json["output"] is None and sorted(tmp_path.iterdir()) == [path, plan]
+    assert aofdoctor(*words, path, "-o", tmp_path / "one").status == 0
+    assert aofdoctor("apply", plan).status == 0 and not (tmp_path / "two").exists()
+    assert aofdoctor("apply", plan, "-o", tmp_path / "two").status == 0
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() != data
+
+
+@pytest.mark.parametrize("change", ["grown", "same size", "another file", "gone"])
+def test_a_stale_plan_is_refused(change: str, tmp_path: Path) -> None:
+    path, plan = tmp_path / "a.aof", tmp_path / "plan.json"
+    path.write_bytes(A + FLUSH + B)
+    assert aofdoctor("strip", path, "--plan", plan).status == 0
+    if change == "grown":
+        path.write_bytes(A + FLUSH + B + C)
+    elif change == "same size":
+        path.write_bytes(A + FLUSH + C)
+    elif change == "another file":
+        (tmp_path / "b.aof").write_bytes(path.read_bytes())
+        (tmp_path / "b.aof").rename(path)
+    else:
+        path.unlink()
+    result = aofdoctor("apply", plan, "-o", tmp_path / "out")
+    assert result.status == 3 and not (tmp_path / "out").exists()
+
+
+def test_a_plan_is_never_written_over_another_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(A + FLUSH)
+    assert aofdoctor("strip", path, "--plan", path).status == 3 and path.read_bytes() == A + FLUSH
+    assert aofdoctor("strip", path, "--plan", tmp_path / "p", "-o", tmp_path / "out").status == 2
+    assert aofdoctor("strip", path, "--prove").status == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [b"", b"[]", b"{}", {"recipe": {"verb": "strip"}}, {"recipe": {"verb": "nosuch"}}, {"recipe": 5}, {"path": "a\0b"},
+     {"recipe": {"verb": "strip", "selection": {"grep": [5]}, "position": 5, "last": 0, "all": 0, "and_after": 0}},
+     {"commands": {}}, {"kind": "copy"}],
+)  # fmt: skip
+def test_a_plan_that_cannot_be_meant_is_refused(change: bytes | dict[str, object], tmp_path: Path) -> None:
+    path, plan = tmp_path / "a.aof", tmp_path / "plan.json"
+    path.write_bytes(A + FLUSH)
+    assert aofdoctor("strip", path, "--plan", plan).status == 0
+    plan.write_bytes(
+        change if isinstance(change, bytes) else json.dumps(json.loads(plan.read_bytes()) | change).encode()
+    )
+    result = aofdoctor("apply", plan, "-o", tmp_path / "out")
+    assert result.status in (2, 3) and result.err.startswith("aofdoctor: ") and not (tmp_path / "out").exists()
+
+
+def test_a_copy_is_proven_before_it_has_its_name(story: Story, tmp_path: Path) -> None:
+    result = aofdoctor("strip", story("wiped-valkey-9.1"), "-o", tmp_path / "out", "--prove", "--json")
+    assert result.status == 0 and "27 keys" in result.json["proven"]
+    path = tmp_path / "a.aof"
+    path.write_bytes(A + FLUSH + encode([b"NOSUCH"]))
+    result = aofdoctor("strip", path, "-o", tmp_path / "bad", "--prove")
+    assert result.status == 3 and "is not kept" in result.err
+    assert not [p for p in tmp_path.iterdir() if "bad" in p.name]
+
+
+def test_a_hash_of_every_byte_is_in_the_receipt(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(A * 5000 + FLUSH + B)
+    assert aofdoctor("strip", path, "-o", tmp_path / "out", "--hash").status == 0
+    receipt = json.loads((tmp_path / "out.receipt.json").read_bytes())
+    for name, file in (("source", path), ("output", tmp_path / "out")):
+        assert receipt[name][0]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
