@@ -41,6 +41,7 @@ class Format(StrEnum):
     CLI = "cli"
 
 
+@options.selecting
 def log(
     path: options.Path,
     count: Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N.")] = None,
@@ -50,24 +51,15 @@ def log(
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Newest first.")] = False,
     format: Annotated[Format, typer.Option("--format", help="How to write a command.")] = Format.TEXT,
     json: options.Json = False,
-    cmd: options.Cmd = None,
-    key: options.Key = None,
-    db: options.Db = None,
-    effect: options.Effect = None,
-    grep: options.Grep = None,
-    min_size: options.MinSize = 0,
-    from_: options.From = None,
-    to: options.To = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    invert: options.Invert = False,
+    *,
+    selected: options.Selected,
 ) -> None:
     """The history: one line per command, oldest or newest first, filtered.
 
     Selections: repeating an option means or; different options mean and.
     """
     with opened(path) as aof:
-        where = selection(aof, cmd, key, db, effect, grep, min_size, from_, to, since, until, invert)
+        where = selection(aof, **selected)
         items = _items(aof, where, count, tail, reverse)
         broken = _write(aof, items, Format.JSON if json else format)
     raise typer.Exit(1 if broken else 0)

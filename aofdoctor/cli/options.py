@@ -1,8 +1,10 @@
 """The arguments and options that several verbs share, and what they mean together."""
 
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -62,11 +64,32 @@ Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Writ
 Invert = Annotated[bool, typer.Option("--invert", help="The commands that are not selected.")]
 
 
-# A selection of everything, as the options of a verb that were not given have it.
-NOTHING: dict[str, object] = {
-    "cmd": None, "key": None, "db": None, "effect": None, "grep": None, "min_size": 0, "from_": None, "to": None,
-    "since": None, "until": None, "invert": False,
+# The selection options by the name of their parameter, with their defaults.
+_SELECTION: dict[str, tuple[Any, Any]] = {
+    "cmd": (Cmd, None), "key": (Key, None), "db": (Db, None), "effect": (Effect, None), "grep": (Grep, None),
+    "min_size": (MinSize, 0), "from_": (From, None), "to": (To, None), "since": (Since, None), "until": (Until, None),
+    "invert": (Invert, False),
 }  # fmt: skip
+Selected = dict[str, Any]
+NOTHING: Selected = {name: default for name, (_, default) in _SELECTION.items()}
+
+
+def selecting(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the selection options; it gets what they say as one value, `selected`."""
+
+    @functools.wraps(verb)
+    def with_options(*args: Any, **given: Any) -> None:
+        selected = {name: given.pop(name, default) for name, default in NOTHING.items()}
+        verb(*args, selected=selected, **given)
+
+    own = [p for p in inspect.signature(verb).parameters.values() if p.name != "selected"]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in _SELECTION.items()
+    ]
+    with_options.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+    with_options.__annotations__ = {p.name: p.annotation for p in [*own, *more]} | {"return": None}
+    return with_options
 
 
 @contextmanager

@@ -15,6 +15,7 @@ Examples:
 Exit status: 0 planned or done; 2 usage, or nothing is selected; 3 could not; 130 interrupted."""
 
 
+@options.selecting
 def slice_(
     path: options.WritablePath,
     output: options.Output = None,
@@ -22,17 +23,8 @@ def slice_(
     prove: options.Prove = False,
     hash_: options.Hash = False,
     json: options.Json = False,
-    cmd: options.Cmd = None,
-    key: options.Key = None,
-    db: options.Db = None,
-    effect: options.Effect = None,
-    grep: options.Grep = None,
-    min_size: options.MinSize = 0,
-    from_: options.From = None,
-    to: options.To = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    invert: options.Invert = False,
+    *,
+    selected: options.Selected,
 ) -> None:
     """A copy with only the selected commands, that stands on its own.
 
@@ -42,9 +34,5 @@ def slice_(
     """
     wish = Wish(output, plan, prove, hash_, json)
     wish.demand_sense()
-    chosen = {
-        "cmd": cmd, "key": key, "db": db, "effect": effect, "grep": grep, "min_size": min_size, "from_": from_,
-        "to": to, "since": since, "until": until, "invert": invert,
-    }  # fmt: skip
     with opened(path) as aof:
-        carry_out(make("slice", aof, {"selection": chosen}, bool(output)), wish, "-o OUT writes a copy")
+        carry_out(make("slice", aof, {"selection": selected}, bool(output)), wish, "-o OUT writes a copy")

@@ -38,6 +38,7 @@ Exit status: 0 planned or done; 2 usage, or several flushes and none chosen; 3 c
 to strip; 130 interrupted."""
 
 
+@options.selecting
 def strip(
     path: options.WritablePath,
     position: Annotated[
@@ -67,17 +68,8 @@ def strip(
     hash_: options.Hash = False,
     yes: options.Yes = False,
     json: options.Json = False,
-    cmd: options.Cmd = None,
-    key: options.Key = None,
-    db: options.Db = None,
-    effect: options.Effect = None,
-    grep: options.Grep = None,
-    min_size: options.MinSize = 0,
-    from_: options.From = None,
-    to: options.To = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    invert: options.Invert = False,
+    *,
+    selected: options.Selected,
 ) -> None:
     """A copy without the flush that wiped it, or without any selection of commands.
 
@@ -95,13 +87,9 @@ def strip(
         raise BadSelection("--receipt goes with --in-place: a copy's receipt stands beside it")
     wish = Wish(output, plan, prove, hash_, json)
     wish.demand_sense()
-    chosen = {
-        "cmd": cmd, "key": key, "db": db, "effect": effect, "grep": grep, "min_size": min_size, "from_": from_,
-        "to": to, "since": since, "until": until, "invert": invert,
-    }  # fmt: skip
-    if in_place and (and_after or chosen != NOTHING):
+    if in_place and (and_after or selected != NOTHING):
         raise BadSelection("--in-place takes flushes only; write the rest to a copy with -o")
-    recipe = {"position": position, "last": last, "all": all_, "and_after": and_after, "selection": chosen}
+    recipe = {"position": position, "last": last, "all": all_, "and_after": and_after, "selection": selected}
     with opened(path) as aof:
         found = plan_tail(aof) if trust_tail else _plan(aof, recipe, bool(output), json)
         if in_place or output:
