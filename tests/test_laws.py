@@ -12,7 +12,7 @@ from aofdoctor.aof._scan import arguments as compiled_arguments
 from aofdoctor.aof._scan import scan as compiled_scan
 from aofdoctor.aof._scan import skip_args as compiled_skip_args
 from aofdoctor.server._steps import run
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from aofdoctor.analysis.examine import examine
@@ -24,6 +24,7 @@ from aofdoctor.aof.reader import Tile, read
 from aofdoctor.aof.record import Batch, encode
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Plan, kept_spans
+from aofdoctor.edit.salvage import plan_salvage
 from aofdoctor.edit.slice import plan_slice
 from aofdoctor.edit.strip import plan_selection, survey
 from aofdoctor.edit.transactions import structure_ids
@@ -230,4 +231,18 @@ def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: byt
     whole_ones = {tx for argv, _, tx in found if tx and argv[0].lower() in chosen}
     expected = [c for c in found if c[0][0].lower() in chosen or c[2] in whole_ones]
     assert same_transactions(contexts(out)) == same_transactions(expected)
+    assert len(out) == len(data) - plan.dropped_bytes
+
+
+@LAWS
+@given(hostile, st.booleans())
+def test_a_salvage_is_whole_and_says_what_went(data: bytes, strict: bool) -> None:
+    assume(data)
+    plan = plan_salvage(examine(aof_of(data)), strict)
+    out = apply(data, plan)
+    tiles, steps = read(BytesSource(out), WORDS), Steps()
+    for tile in tiles:
+        assert isinstance(tile, Batch)
+        steps.run(tile)
+    assert steps.state[State.TX] == 0 and steps.state[State.COMMANDS] == plan.commands_before - plan.dropped_commands
     assert len(out) == len(data) - plan.dropped_bytes

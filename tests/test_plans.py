@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.aof.record import encode
+from aofdoctor.cli.options import NOTHING
 from aofdoctor.server.sandbox import Binary
 from tests.conftest import aofdoctor
 
@@ -104,6 +105,7 @@ def test_a_plan_is_never_written_over_another_file(tmp_path: Path) -> None:
     "change",
     [b"", b"[]", b"{}", {"recipe": {"verb": "strip"}}, {"recipe": {"verb": "nosuch"}}, {"recipe": 5}, {"path": "a\0b"},
      {"recipe": {"verb": "strip", "selection": {"grep": [5]}, "position": 5, "last": 0, "all": 0, "and_after": 0}},
+     {"recipe": {"verb": "slice", "selection": NOTHING | {"grep": ["a{99999999999}"]}}}, {"path": "\ud800x"},
      {"commands": {}}, {"kind": "copy"}],
 )  # fmt: skip
 def test_a_plan_that_cannot_be_meant_is_refused(change: bytes | dict[str, object], tmp_path: Path) -> None:
@@ -134,3 +136,15 @@ def test_a_hash_of_every_byte_is_in_the_receipt(tmp_path: Path) -> None:
     receipt = json.loads((tmp_path / "out.receipt.json").read_bytes())
     for name, file in (("source", path), ("output", tmp_path / "out")):
         assert receipt[name][0]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_salvage_that_takes_a_file_in_can_be_applied(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / f"a.aof.{number}.incr.aof").write_bytes(A)
+    (folder / "a.aof.manifest").write_bytes(b"file a.aof.1.incr.aof seq 1 type i\n")
+    assert aofdoctor("repair", folder, "--salvage", "--plan", tmp_path / "plan").status == 0
+    assert aofdoctor("apply", tmp_path / "plan", "-o", tmp_path / "out", "--json").json["commands"]["after"] == 2
+    (folder / "a.aof.manifest").write_bytes(b"file a.aof.1.incr.aof seq 1 type h\n")
+    assert aofdoctor("apply", tmp_path / "plan", "-o", tmp_path / "out2").status == 3

@@ -44,6 +44,9 @@ CASES = {
         (A + encode([b"SET", b"v", VALUE]).replace(b"$%d" % len(VALUE), b"$3") + B * 9, A + B * 9),
     "a value that holds commands, its header lost":
         (A + HOLE + VALUE + b"\r\n" + b"$1\r\nx\r\n" + B * 9, A + B * 9),
+    "a value that holds a flush, its tail lost":
+        ((A + encode([b"SET", b"v", encode([b"FLUSHALL"]) + b"x" * 90]))[:-30] + bytes(40) + B[10:] + C * 9, A + C * 9),
+    "a mangled MULTI": (A + encode([b"MULTJ"]) + B + EXEC + C, A + C),
     "a mark that is wrong": (A + B.replace(b"$1\r\nb", b"?1\r\nb") + C * 9, A + C * 9),
     "a line end that is wrong": (A + B.replace(b"b\r\n", b"b\0\n") + C * 9, A + C * 9),
     "an annotation and a hole": (b"#TS:1700000000\r\n" + A + HOLE + b"#TS:1700000009\r\n" + B,
@@ -79,9 +82,11 @@ def test_a_block_that_is_there_twice_is_there_once(tmp_path: Path) -> None:
 
 def test_commands_that_only_look_like_a_doubled_block_stay(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(A * 300 + b"junk" + A * 300)
-    assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out").status == 0
-    assert (tmp_path / "out").read_bytes() == A * 600
+    for damage, left in ((b"junk", 600), (A[:5] + A[11:], 600)):
+        path.write_bytes(A * 300 + damage + A * 300)
+        out = tmp_path / f"out{len(damage)}"
+        assert aofdoctor("repair", path, "--salvage", "-o", out).status == 0
+        assert out.read_bytes() == A * left
 
 
 def test_commands_in_a_guessed_database_are_counted_and_strict_leaves_them_out(tmp_path: Path) -> None:
@@ -94,6 +99,22 @@ def test_commands_in_a_guessed_database_are_counted_and_strict_leaves_them_out(t
     path.write_bytes(A + HOLE + MULTI + B + EXEC + B + SELECT + D)
     assert aofdoctor("repair", path, "--salvage", "--strict", "-o", tmp_path / "out2").status == 0
     assert (tmp_path / "out2").read_bytes() == A + SELECT + D
+
+
+def test_after_a_mangled_select_the_database_is_a_guess(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(A + encode([b"SELECU", b"1"]) + B * 2 + SELECT + C)
+    plan = aofdoctor("repair", path, "--salvage", "--json").json
+    assert any("2 commands after damage" in note for note in plan["notes"])
+    assert aofdoctor("repair", path, "--salvage", "--strict", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == A + SELECT + C
+
+
+def test_a_flush_after_damage_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(A + HOLE + encode([b"FLUSHALL"]) + B)
+    notes = aofdoctor("repair", path, "--salvage", "--json").json["notes"]
+    assert any(f"FLUSHALL at a.aof@{len(A + HOLE)} stands after damage" in note for note in notes)
 
 
 def test_renamed_commands_can_be_kept(tmp_path: Path) -> None:
@@ -159,6 +180,18 @@ def test_a_sound_manifest_is_left_alone_and_an_orphan_stays_one(tmp_path: Path) 
     folder = small_set(tmp_path / "set", SOUND, (BASE, ONE, TWO, THREE, "a.aof.1.base.aof", "a.aof.1.incr.aof"))
     with opened(str(folder)) as aof:
         assert rebuilt(aof) == (aof, [])
+
+
+def test_what_a_rewrite_has_put_into_the_base_stays_out(tmp_path: Path) -> None:
+    folder = small_set(tmp_path / "set", None, ("a.aof.1.base.aof", "a.aof.1.incr.aof", BASE, ONE, THREE))
+    result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [BASE, ONE, THREE, "a.aof.manifest"]
+    words = " ".join(result.json["notes"])
+    assert "a.aof.1.incr.aof stays out" in words and "number 3" in words
+    (folder / BASE).write_bytes(bytes(99))
+    result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "older", "--json")
+    assert sorted(p.name for p in (tmp_path / "older").iterdir()) == [
+        "a.aof.1.base.aof", "a.aof.1.incr.aof", ONE, THREE, "a.aof.manifest"]  # fmt: skip
 
 
 def test_an_older_base_stays_out(tmp_path: Path) -> None:

@@ -185,5 +185,5 @@ def _effects(names: Iterable[str], commands: Table) -> frozenset[int] | None:
 def _pattern(given: str) -> "re.Pattern[bytes]":
     try:
         return re.compile(given.encode("utf-8", "surrogateescape"))
-    except re.error as problem:
+    except (re.error, OverflowError, RecursionError) as problem:
         raise BadSelection(f"{text.name(given)} is not a regular expression: {problem}") from None

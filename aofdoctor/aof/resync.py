@@ -44,7 +44,7 @@ def damage_at(source: Source, offset: int, known: Container[bytes]) -> Damage:
     again = _bent_end(peek, offset) if look.end > offset else None
     if again is None:
         again = find_record(source, offset + 1, known, run=torn)
-    while again is not None and (value_end := _within_value(source, again)) is not None:
+    while again is not None and (value_end := _value_end(source, look, again)) is not None:
         again = find_record(source, value_end, known, run=torn)
     end = _end(peek, look.end) if again is None else again
     kind, note = _classify(peek, offset, look, end, to_eof=again is None)
@@ -97,22 +97,31 @@ def _bent_end(peek: Peek, offset: int) -> int | None:
     return at if peek.exists(at) and peek.bytes(at, 1) in (b"*", b"#") and _runs(peek, at) else None
 
 
-def _within_value(source: Source, start: int) -> int | None:
+def _value_end(source: Source, look: Look, start: int) -> int | None:
     """Where the value ends that the records from `start` are in; None if they stand for themselves.
 
-    Records that end in a CRLF of nobody, with more behind it, are what a value
-    holds whose own header is lost.
+    A value whose header is whole may have lost what follows it: records that
+    begin before its end, and break off there too, are its own.  Records that end
+    in a CRLF of nobody, with more behind it, are what a value holds whose own
+    header is lost.
     """
+    end, stray = _run_end(source, start)
+    if stray:
+        return end + 2
+    return look.end if look.why is Why.CRLF and end < look.end else None
+
+
+def _run_end(source: Source, start: int) -> tuple[int, bool]:
+    """(where the whole records from `start` break off, or are believed anyway; whether a stray CRLF stands there)."""
     columns, at, size = Columns(1 << 12), start, 1 << 12
     while at - start < _VALUE_MAX:
         data = pread(source, size, at)
         count = scan(bytearray(data + bytes(SLACK)), 0, len(data), _NO_NAMES, columns)
         if not count:
-            stray = at > start and data[:2] == b"\r\n" and data[2:3] in (b"$", b"*", b"#")
-            return at + 2 if stray else None
+            return at, at > start and data[:2] == b"\r\n" and data[2:3] in (b"$", b"*", b"#")
         at += columns.edges[count]
         size = _VALUE_LOOK
-    return None
+    return at, False
 
 
 def _runs(peek: Peek, offset: int) -> bool:

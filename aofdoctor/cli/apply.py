@@ -1,6 +1,8 @@
 """aofdoctor apply: carry out a saved plan."""
 
 import json as json_
+import os
+import stat
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +13,7 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.planners import PLANNERS, make
-from aofdoctor.cli.plans import Wish, carry_out
-from aofdoctor.edit.fingerprint import fingerprint
+from aofdoctor.cli.plans import Wish, carry_out, sources_of
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import AofdoctorError, BadSelection, Refused, SourceChanged
 
@@ -50,11 +51,12 @@ def apply(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > _PLAN_MAX:
-        raise Refused(f"{text.name(str(path))} is not a plan of aofdoctor: it is too large")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _PLAN_MAX:
+        raise Refused(f"{text.name(str(path))} is not a plan of aofdoctor: it is no file, or too large")
     try:
         saved = json_.loads(path.read_bytes())
-        if saved["kind"] == "plan" and saved["recipe"]["verb"] in PLANNERS and "\0" not in saved["path"]:
+        if saved["kind"] == "plan" and saved["recipe"]["verb"] in PLANNERS and b"\0" not in os.fsencode(saved["path"]):
             return dict(saved)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
@@ -63,8 +65,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _made_anew(saved: dict[str, Any], aof: AOF, writes: bool) -> Plan:
     stale = SourceChanged("the files are not those that the plan was made for", "make the plan anew")
-    if [fingerprint(part.path, part.path).as_json() for part in aof.present if part.path] != saved.get("source"):
-        raise stale
     recipe = {name: value for name, value in saved["recipe"].items() if name != "verb"}
     try:
         found = make(saved["recipe"]["verb"], aof, recipe, writes)
@@ -72,6 +72,8 @@ def _made_anew(saved: dict[str, Any], aof: AOF, writes: bool) -> Plan:
         raise
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BadSelection("the plan asks for something that cannot be meant") from None
+    if sources_of(found.aof) != saved.get("source"):
+        raise stale
     if any(saved.get(name) != value for name, value in found.totals().items()):
         raise stale
     return found

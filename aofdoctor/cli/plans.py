@@ -86,12 +86,19 @@ def _prover(proven: list[str]) -> Callable[[Path], None]:
     return prover
 
 
+def sources_of(aof: AOF) -> list[dict[str, Any]]:
+    """The fingerprints of an AOF's files, its manifest's too."""
+    paths = [part.path for part in aof.present if part.path]
+    paths += [aof.manifest_path] if aof.manifest_path and aof.manifest_path.exists() else []
+    return [fingerprint(path, path).as_json() for path in paths]
+
+
 def save(plan: Plan, path: Path) -> None:
     """Write a plan to a new file: what was asked, of which files, and what it comes to."""
-    sources = [fingerprint(part.path, part.path).as_json() for part in plan.aof.present if part.path]
     write_durably(path, json_bytes({
         "aofdoctor": aofdoctor.__version__, "kind": "plan", "path": os.path.abspath(plan.aof.path),
-        "recipe": plan.recipe, "source": sources, **plan.totals(), "dropped": plan.shown_json(), "notes": plan.notes,
+        "recipe": plan.recipe, "source": sources_of(plan.aof), **plan.totals(),
+        "dropped": plan.shown_json(), "notes": plan.notes,
     }))  # fmt: skip
 
 

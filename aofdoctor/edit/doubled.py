@@ -9,27 +9,23 @@ from aofdoctor.damage import Damage
 from aofdoctor.source import Source, pread
 
 _KEY = 128  # bytes before the damage that have to come again
-_REACH = 1 << 17  # blocks are pages, clusters, buffers
-_TRIES = 16
+_REACH = 1 << 15  # blocks are pages, sectors, buffers
 
 
 def doubled_end(source: Source, damage: Damage) -> int | None:
     """The end of what is there twice, from where the damage starts; None where that is not proven."""
     start, again = damage.span
-    before = pread(source, min(start, _REACH), max(0, start - _REACH))
-    key = before[-_KEY:]
-    if len(key) < _KEY or again - start > _REACH:
+    if start < _KEY or again - start > _REACH:
         return None
+    key = pread(source, _KEY, start - _KEY)
     after = pread(source, _REACH + _KEY, start)
     at = after.find(key)
-    for _ in range(_TRIES):
-        if at < 0:
-            return None
-        shift = at + _KEY
-        if _is_copy(before, after, again - start, shift):
-            return start + shift
-        at = after.find(key, at + 1)
-    return None
+    if at < 0:
+        return None
+    before = pread(source, min(start, _REACH), max(0, start - _REACH))
+    if key in before[:-1] or key in after[at + 1 :]:  # what repeats itself anyway proves nothing
+        return None
+    return start + at + _KEY if _is_copy(before, after, again - start, at + _KEY) else None
 
 
 def _is_copy(before: bytes, after: bytes, torn: int, shift: int) -> bool:

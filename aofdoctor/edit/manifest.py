@@ -11,6 +11,8 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.manifest import encode_name, parse
+from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.source import pread
 
 
 def rebuilt(aof: AOF) -> tuple[AOF, list[str]]:
@@ -20,12 +22,20 @@ def rebuilt(aof: AOF) -> tuple[AOF, list[str]]:
     ruined = aof.manifest is None or bool(aof.manifest.problems) or not aof.manifest.load_order
     found = [part for part in aof.strays if part.exists and part.size]
     added = found if ruined else _left_out(aof, found)
-    parts = _in_order([*aof.parts, *added])
+    parts = _in_order([*aof.parts, *added], ruined)
     if not ruined and parts == aof.parts:
         return aof, []
     notes = [f"the manifest is {_what(aof)}: made anew from the names of the files"] if ruined else []
     notes += [f"{text.name(part.name)} is taken in: {_why(part, aof, ruined)}" for part in parts if part in aof.strays]
-    notes += [f"{text.name(part.name)} stays out: another base is newer" for part in added if part not in parts]
+    notes += [
+        f"{text.name(part.name)} stays out: {_why_not(part, parts)}"
+        for part in [*aof.parts, *added]
+        if part.exists and part not in parts
+    ]
+    numbers = [part.seq for part in parts if part.type == "incr"]
+    missing = sorted(set(range(min(numbers), max(numbers))) - set(numbers))[:5] if numbers else []
+    if notes and missing:
+        notes.append(f"incremental files are missing from their row: number {', '.join(map(str, missing))}")
     data = b"".join(_line(part, seq) for part, seq in _numbered(parts))
     path = aof.manifest_path
     if path is None and aof.directory is not None and parts:
@@ -61,11 +71,33 @@ def _why(part: Part, aof: AOF, ruined: bool) -> str:
     return "the manifest skips its number" if between else "a server writes only into files that it has listed"
 
 
-def _in_order(parts: list[Part]) -> list[Part]:
-    """The base, a listed one before others and then the newest, and the incremental files, each once."""
-    bases = sorted((p for p in parts if p.type == "base"), key=lambda p: (p.exists, p.listed, p.seq))
-    incr = {part.name: part for part in reversed(parts) if part.type == "incr"}
+def _in_order(parts: list[Part], ruined: bool) -> list[Part]:
+    """The base, a listed one before others and then the newest that is whole, and the incremental files, each once.
+
+    Every rewrite counts both kinds up by one at least, so an incremental file
+    with a smaller number than the base is in it already (aof.c, 7.0).
+    """
+    bases = sorted((p for p in parts if p.type == "base"), key=lambda p: (p.exists, p.listed, _sound(p), p.seq))
+    least = bases[-1].seq if bases and ruined else 0
+    incr = {part.name: part for part in reversed(parts) if part.type == "incr" and (part.seq >= least or part.listed)}
     return bases[-1:] + sorted(incr.values(), key=lambda part: part.seq)
+
+
+def _sound(part: Part) -> bool:
+    """True of a base whose RDB is whole, or that begins with a command."""
+    if part.source is None:
+        return False
+    if is_rdb(part.source):
+        rdb = walk(part.source)
+        return rdb.complete and rdb.checksum != "bad"
+    return pread(part.source, 1, 0) in (b"*", b"#")
+
+
+def _why_not(part: Part, parts: list[Part]) -> str:
+    base = next((other for other in parts if other.type == "base"), None)
+    if part.type == "base":
+        return "another base is newer" if base and base.seq > part.seq else "it is damaged, and an older base is not"
+    return "the base is newer, and holds it already"
 
 
 def _numbered(parts: list[Part]) -> list[tuple[Part, int]]:

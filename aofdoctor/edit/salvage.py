@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aofdoctor import text
+from aofdoctor.analysis.check_flush import name_of
 from aofdoctor.analysis.report import Report
 from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read, read_batches
@@ -30,6 +31,7 @@ from aofdoctor.span import Span
 
 TORN = "torn transaction"
 GUESSED = "database unknown"
+_NEAR = 1 << 14
 DOUBLED = "doubled block"
 _MODULE = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")  # how modules name their commands
 
@@ -74,6 +76,13 @@ def _notes(report: Report, count: _Count, strict: bool) -> Iterator[str]:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
         if any(d.kind is Kind.IN_FLIGHT for d in part.damage):
             yield f"a server is still writing {name}: stop it first"
+    for group in report.flushes.groups:
+        if group.first.guess:
+            place = f"{text.name(group.first.part)}@{group.first.span.start}"
+            yield (
+                f"{name_of(group)} at {place} stands after damage, and stays: that it is a command, and no piece of a "
+                "value, is a guess; aofdoctor strip on the copy takes it out"
+            )
     if count.guessed and not strict:
         index, start = count.place
         place = f"{text.name(report.aof.parts[index].name)}@{start}"
@@ -115,6 +124,8 @@ class _Walk:
         self.steps.preamble(rdb.span.end)
         if not whole_rdb(rdb):
             yield from self._drop(rdb.span, 0, Kind.CORRUPT_PREAMBLE.value)
+        if not rdb.complete:
+            yield from self._after_hole(rdb.span.end)
 
     def _damage(self, damage: Damage) -> Iterator[Drop]:
         end = doubled_end(self.source, damage) if self.steps.state[State.TX] == 0 else None
@@ -123,17 +134,21 @@ class _Walk:
             return
         yield from self._torn_before(damage.span.start)
         yield from self._drop(damage.span, 0, damage.kind.value)
+        yield from self._after_hole(damage.span.end)
+
+    def _after_hole(self, end: int) -> Iterator[Drop]:
+        """Database and transaction are unknown here."""
         self.steps.lost()
-        number, span = self._first(damage.span.end, self.exec, self.multi)
+        number, span = self._first(end, self.exec, self.multi)
         if number == self.exec:
-            yield from self._block(Span(damage.span.end, span.end), TORN)
+            yield from self._block(Span(end, span.end), TORN)
         if self.strict:
             yield from self._block(Span(self.done, self._known_from(self.done)), GUESSED)
 
     def _commands_in(self, span: Span) -> int:
         """How many whole commands begin in a span, which starts at one."""
         count = 0
-        for batch in read_batches(self.source, table().words, span.start):
+        for batch in self._batches(span.start):
             end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
             count += end - batch.ids[:end].count(ANNOTATION)
             if end < batch.count or batch.span.end >= span.end:
@@ -161,12 +176,35 @@ class _Walk:
                 # A MULTI that comes first tells that the EXEC is lost; what follows is no part of this.
                 yield from self._block(Span(multi, after.end if number == self.exec else span.end), reason)
             else:
-                yield from self._drop(span, int(batch.ids[i] != ANNOTATION), reason)
+                yield from self._alone(batch, i, reason)
+
+    def _alone(self, batch: Batch, i: int, reason: str) -> Iterator[Drop]:
+        """A record outside of a transaction that goes; what it may have been decides what goes with it."""
+        span = batch.record(i)
+        argv = batch.argv(i) if not batch.far and batch.ids[i] != ANNOTATION and batch.argc[i] <= 2 else []
+        if len(argv) == 1 and len(argv[0]) == len(b"MULTI"):
+            number, after = self._first(span.end, self.exec, self.multi)
+            if number == self.exec:
+                yield from self._drop(span, 1, reason)
+                yield from self._block(Span(span.end, after.end), TORN)
+                return
+        yield from self._drop(span, int(batch.ids[i] != ANNOTATION), reason)
+        if len(argv) == 2 and len(argv[0]) == len(b"SELECT") and argv[1].isdigit():
+            known = self._known_from(span.end)
+            if not self.strict:
+                self._guess(span.end, self._commands_in(Span(span.end, known)))
+            else:
+                yield from self._block(Span(span.end, known), GUESSED)
+
+    def _guess(self, start: int, commands: int) -> None:
+        if commands and not self.count.guessed:
+            self.count.place = self.index, start
+        self.count.guessed += commands
 
     def _multi_of(self, batch: Batch, i: int) -> int:
         """Where the transaction of a record begins."""
         tx, first = self.steps.tx, i
-        while first and tx[first - 1] == tx[i]:
+        while first and tx[first - 1] == tx[i] and batch.record(first).start >= self.done:
             first -= 1
         return batch.record(first).start if first or batch.ids[0] == self.multi else self.reaching
 
@@ -175,7 +213,7 @@ class _Walk:
         if multi >= self.done:
             return multi
         found: int | None = None
-        for batch in read_batches(self.source, table().words, self.done):
+        for batch in self._batches(self.done):
             for i in range(batch.count):
                 if batch.record(i).start >= end:
                     return found
@@ -192,9 +230,7 @@ class _Walk:
                 return
             start = batch.record(i).start
             if batch.ids[i] not in (ANNOTATION, self.multi, self.exec) and start >= self.done:
-                if not self.count.guessed:
-                    self.count.place = self.index, start
-                self.count.guessed += 1
+                self._guess(start, 1)
 
     # -- what is dropped --
 
@@ -205,7 +241,7 @@ class _Walk:
     def _block(self, span: Span, reason: str) -> Iterator[Drop]:
         """Whole records, all but the SELECTs among them; what is done already is not done again."""
         start = max(span.start, self.done)
-        for batch in read_batches(self.source, table().words, start):
+        for batch in self._batches(start):
             end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
             yield from self._between_selects(batch, end, reason)
             if end < batch.count or batch.span.end >= span.end:
@@ -223,10 +259,20 @@ class _Walk:
 
     # -- looking ahead --
 
+    def _batches(self, start: int) -> Iterator[Batch]:
+        """The whole records from `start`: most looks end soon, so the first reads are small."""
+        at = start
+        for batch in read_batches(self.source, table().words, start, window=_NEAR):
+            yield batch
+            at = batch.span.end
+            if at - start > 8 * _NEAR:
+                yield from read_batches(self.source, table().words, at)
+                return
+
     def _first(self, start: int, *wanted: int) -> tuple[int, Span]:
         """(id, span) of the first of these commands from `start`; (0, the end) where damage or the end comes first."""
         end = start
-        for batch in read_batches(self.source, table().words, start):
+        for batch in self._batches(start):
             found = min(_index(batch, number, 0, batch.count) for number in wanted)
             if found < batch.count:
                 return batch.ids[found], batch.record(found)

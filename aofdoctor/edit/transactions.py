@@ -97,18 +97,29 @@ class _Walk:
         if self.open:
             done = self._run_of(tx, 0, batch.count, self.open.tx)
             yield from self._transaction(batch, wanted, 0, done) if done else self._release()
-        for i in chosen:
+        for i, last in self._runs(chosen):
             if i < done:
                 continue
             if tx[i] <= 0 or tx[i] == self.settled:
                 if not (self.whole and tx[i] > 0):
-                    yield self._drop(batch, i, self.reason)
+                    span = Span(batch.record(i).start, batch.record(last).end)
+                    yield Drop(self.index, span, last + 1 - i, self.reason)
                 continue
             first = i
             while first > done and tx[first - 1] == tx[i]:
                 first -= 1
             done = self._run_of(tx, i, batch.count, tx[i])
             yield from self._transaction(batch, wanted, first, done)
+
+    def _runs(self, chosen: list[int]) -> Iterator[tuple[int, int]]:
+        """(first, last) of adjacent chosen records of one transaction, or outside of any."""
+        tx, at = self.steps.tx, 0
+        while at < len(chosen):
+            first = chosen[at]
+            at += 1
+            while at < len(chosen) and chosen[at] == chosen[at - 1] + 1 and tx[chosen[at]] == tx[first]:
+                at += 1
+            yield first, chosen[at - 1]
 
     def _run_of(self, tx: "array[int]", i: int, count: int, number: int) -> int:
         while i < count and tx[i] == number:
