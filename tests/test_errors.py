@@ -155,6 +155,18 @@ def test_a_reader_who_has_had_enough_is_no_error(verb: str, tmp_path: Path) -> N
     assert process.stderr.read() == b"" and process.wait() == 0
 
 
+def test_nobody_reading_our_errors_changes_no_status(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes((encode([b"FLUSHALL"]) + encode([b"SET", b"a", b"1"])) * 3)
+    for args, status in ((["strip", str(path)], 2), (["check", str(tmp_path / "none")], 3)):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "aofdoctor", *args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        assert process.stderr
+        process.stderr.close()
+        assert process.wait() == status
+
+
 def test_a_closed_standard_stream_is_no_traceback(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(encode([b"SET", b"a", b"1"]))

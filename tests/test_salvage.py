@@ -110,6 +110,14 @@ def test_after_a_mangled_select_the_database_is_a_guess(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == A + SELECT + C
 
 
+@pytest.mark.parametrize("claim", [b"$2000001", b"$1500", b"$60"])
+def test_a_length_that_claims_too_much_costs_one_command(claim: bytes, tmp_path: Path) -> None:
+    path, bent = tmp_path / "a.aof", encode([b"SET", b"v", b"1"]).replace(b"$1\r\n1", claim + b"\r\n1")
+    path.write_bytes(A + bent + B * 150_000)
+    assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == A + B * 150_000
+
+
 def test_a_flush_after_damage_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(A + HOLE + encode([b"FLUSHALL"]) + B)

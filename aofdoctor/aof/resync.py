@@ -103,25 +103,29 @@ def _value_end(source: Source, look: Look, start: int) -> int | None:
     A value whose header is whole may have lost what follows it: records that
     begin before its end, and break off there too, are its own.  Records that end
     in a CRLF of nobody, with more behind it, are what a value holds whose own
-    header is lost.
+    header is lost.  A longer run than such a value is believed.
     """
-    end, stray = _run_end(source, start)
-    if stray:
+    end = _run_end(source, start)
+    if end is None:
+        return None
+    after = pread(source, 3, end)
+    if after[:2] == b"\r\n" and after[2:] in (b"$", b"*", b"#") and end > start:
         return end + 2
-    return look.end if look.why is Why.CRLF and end < look.end else None
+    inside = look.why is Why.CRLF and end < look.end <= start + _VALUE_MAX
+    return look.end if inside else None
 
 
-def _run_end(source: Source, start: int) -> tuple[int, bool]:
-    """(where the whole records from `start` break off, or are believed anyway; whether a stray CRLF stands there)."""
+def _run_end(source: Source, start: int) -> int | None:
+    """Where the whole records from `start` break off; None if not soon."""
     columns, at, size = Columns(1 << 12), start, 1 << 12
     while at - start < _VALUE_MAX:
         data = pread(source, size, at)
         count = scan(bytearray(data + bytes(SLACK)), 0, len(data), _NO_NAMES, columns)
         if not count:
-            return at, at > start and data[:2] == b"\r\n" and data[2:3] in (b"$", b"*", b"#")
+            return at
         at += columns.edges[count]
         size = _VALUE_LOOK
-    return at, False
+    return None
 
 
 def _runs(peek: Peek, offset: int) -> bool:

@@ -11,7 +11,7 @@ import typer
 
 import aofdoctor
 from aofdoctor.aof.kernel import COMPILED
-from aofdoctor.cli.render import Colour, nobody_reads, pipe_may_close, warn
+from aofdoctor.cli.render import Colour, also, nobody_reads, pipe_may_close, warn
 from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 from aofdoctor.text import name
 
@@ -125,7 +125,7 @@ def _colour_first(args: list[str]) -> list[str]:
 def _failed(message: str, hint: str, status: int) -> int:
     warn(name(message))
     if hint:
-        print(f"  Hint: {name(hint)}", file=sys.stderr)
+        also(f"  Hint: {name(hint)}")
     return status
 
 

@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 # Colour only where it says something: red for data gone, yellow for damage, dim for context.
@@ -72,7 +72,13 @@ def nobody_reads() -> None:
 
 def warn(line: str) -> None:
     """One line on standard error."""
-    print(f"aofdoctor: {line}", file=sys.stderr)
+    also(f"aofdoctor: {line}")
+
+
+def also(line: str) -> None:
+    """One more line on standard error; that nobody reads it changes nothing of what is done."""
+    with suppress(BrokenPipeError):
+        print(line, file=sys.stderr)
 
 
 def emit(value: object) -> None:

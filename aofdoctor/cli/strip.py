@@ -16,7 +16,7 @@ from aofdoctor.cli import options
 from aofdoctor.cli.options import NOTHING, opened
 from aofdoctor.cli.planners import Recipe, Several, make
 from aofdoctor.cli.plans import Wish, carry_out, near, overwrite_lines, plan_json
-from aofdoctor.cli.render import emit, nobody_reads, painter, say, warn
+from aofdoctor.cli.render import also, emit, nobody_reads, painter, say, warn
 from aofdoctor.edit import inplace
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.repair import demand_whole_set
@@ -121,10 +121,10 @@ def _list_groups(aof: AOF, found: Survey, json: bool) -> None:
               "groups": [_group_json(found, group) for group in groups]})  # fmt: skip
     warn(f"{found.flushes.group_count:,} groups of flushes stand in it; POSITION, --last or --all chooses:")
     for group in groups:
-        print(f"  {_group_line(found, group)}", file=sys.stderr)
+        also(f"  {_group_line(found, group)}")
     hidden = found.flushes.group_count - len(groups)
     if hidden:
-        print(f"  and {hidden:,} between those; aofdoctor log --effect flush lists them all", file=sys.stderr)
+        also(f"  and {hidden:,} between those; aofdoctor log --effect flush lists them all")
 
 
 def _group_json(found: Survey, group: Group) -> dict[str, Any]:

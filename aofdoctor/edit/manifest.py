@@ -32,6 +32,8 @@ def rebuilt(aof: AOF) -> tuple[AOF, list[str]]:
         for part in [*aof.parts, *added]
         if part.exists and part not in parts
     ]
+    gone = [part for part in aof.parts if not part.exists and part not in parts]
+    notes += [f"{text.name(part.name)} is listed, and missing: its commands are lost" for part in gone]
     numbers = [part.seq for part in parts if part.type == "incr"]
     missing = sorted(set(range(min(numbers), max(numbers))) - set(numbers))[:5] if numbers else []
     if notes and missing:

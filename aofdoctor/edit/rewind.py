@@ -109,7 +109,7 @@ class _Walk:
                 elif isinstance(tile, Damage):
                     self.damage.setdefault(index, tile.span.start)
                     self.steps.lost()
-                    self.end = tile.span.end
+                    self.end, self.stay = tile.span.end, self.steps.state[State.COMMANDS]
                 else:
                     self._preamble(index, tile)
             self.counts[index] = self.steps.state[State.COMMANDS]
