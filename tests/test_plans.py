@@ -99,6 +99,8 @@ def test_a_plan_is_never_written_over_another_file(tmp_path: Path) -> None:
     assert aofdoctor("strip", path, "--plan", path).status == 3 and path.read_bytes() == A + FLUSH
     assert aofdoctor("strip", path, "--plan", tmp_path / "p", "-o", tmp_path / "out").status == 2
     assert aofdoctor("strip", path, "--prove").status == 2
+    assert aofdoctor("strip", path, "--in-place", "-y", "--plan", tmp_path / "p").status == 2
+    assert path.read_bytes() == A + FLUSH
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,15 @@ def test_what_a_rewrite_has_put_into_the_base_stays_out(tmp_path: Path) -> None:
         "a.aof.1.base.aof", "a.aof.1.incr.aof", ONE, THREE, "a.aof.manifest"]  # fmt: skip
 
 
+def test_a_file_that_is_listed_twice_is_listed_once_and_named(tmp_path: Path) -> None:
+    twice = SOUND + LINES[3].replace(b"seq 4", b"seq 5")
+    folder = small_set(tmp_path / "set", twice, (BASE, ONE, TWO, THREE))
+    assert aofdoctor("repair", folder, "-o", tmp_path / "cut").status == 3
+    result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
+    assert any(f"{THREE} was listed 2 times" in note for note in result.json["notes"])
+    assert (tmp_path / "out" / "a.aof.manifest").read_bytes() == SOUND
+
+
 def test_an_older_base_stays_out(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", None, ("a.aof.1.base.aof", BASE, ONE))
     result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")

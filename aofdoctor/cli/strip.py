@@ -87,6 +87,8 @@ def strip(
         raise BadSelection("--receipt goes with --in-place: a copy's receipt stands beside it")
     wish = Wish(output, plan, prove, hash_, json)
     wish.demand_sense()
+    if in_place and plan:
+        raise BadSelection("--plan saves how to write a copy: it does not go with --in-place")
     if in_place and (and_after or selected != NOTHING):
         raise BadSelection("--in-place takes flushes only; write the rest to a copy with -o")
     recipe = {"position": position, "last": last, "all": all_, "and_after": and_after, "selection": selected}

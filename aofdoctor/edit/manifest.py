@@ -26,6 +26,9 @@ def rebuilt(aof: AOF) -> tuple[AOF, list[str]]:
     if not ruined and parts == aof.parts:
         return aof, []
     notes = [f"the manifest is {_what(aof)}: made anew from the names of the files"] if ruined else []
+    names = [part.name for part in aof.parts]
+    twice = dict.fromkeys(name for name in names if names.count(name) > 1)
+    notes += [f"{text.name(name)} was listed {names.count(name)} times: it is listed once" for name in twice]
     notes += [f"{text.name(part.name)} is taken in: {_why(part, aof, ruined)}" for part in parts if part in aof.strays]
     notes += [
         f"{text.name(part.name)} stays out: {_why_not(part, parts)}"

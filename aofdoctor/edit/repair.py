@@ -109,6 +109,13 @@ def demand_manifest(aof: AOF) -> None:
             f"the manifest of {text.name(aof.path)} {why}: which files belong to the set is not certain",
             f"aofdoctor repair {text.shell(aof.path)} --salvage makes it anew from the files",
         )
+    names = [part.name for part in aof.parts]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise Refused(
+            f"the manifest lists {text.name(twice)} twice",
+            f"aofdoctor repair {text.shell(aof.path)} --salvage lists it once",
+        )
 
 
 def demand_whole_set(aof: AOF) -> None:
@@ -120,10 +127,6 @@ def demand_whole_set(aof: AOF) -> None:
                 f"{text.name(part.name)} is missing: a copy without it would load, and hide that",
                 f"aofdoctor repair {text.shell(aof.path)} says what can be kept; do that first",
             )
-    names = [part.name for part in aof.parts]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise Refused(f"the manifest lists {text.name(twice)} twice", "take one of the lines out of the manifest first")
 
 
 def demand_parts(report: Report) -> None:
