@@ -24,12 +24,15 @@ class Kind(StrEnum):
     BAD_LENGTH = "bad-length"
     MISSING_CRLF = "missing-crlf"
     LINE_ENDS = "line-ends"
+    ENCODING = "encoding"
     ZERO_ARGC = "zero-argc"
     NEGATIVE_LENGTH = "negative-length"
     UNTERMINATED_ANNOTATION = "unterminated-annotation"
     UNCLOSED_MULTI = "unclosed-multi"
     TRUNCATED_PREAMBLE = "truncated-preamble"
     CORRUPT_PREAMBLE = "corrupt-preamble"
+    SECOND_AOF = "second-aof"
+    UNREADABLE = "unreadable"
 
 
 MEANING: dict[Kind, str] = {
@@ -43,12 +46,15 @@ MEANING: dict[Kind, str] = {
     Kind.BAD_LENGTH: "a length that points past the next record or the end of the file",
     Kind.MISSING_CRLF: "no CRLF where an argument should end",
     Kind.LINE_ENDS: "line ends were changed, as by a transfer in text mode",
+    Kind.ENCODING: "the text encoding was changed, as by an editor or a transfer in text mode",
     Kind.ZERO_ARGC: "a command of no arguments",
     Kind.NEGATIVE_LENGTH: "a negative length",
     Kind.UNTERMINATED_ANNOTATION: "the last annotation has no line end: a server would append to that line",
     Kind.UNCLOSED_MULTI: "a MULTI without its EXEC",
     Kind.TRUNCATED_PREAMBLE: "the file ends inside the RDB",
     Kind.CORRUPT_PREAMBLE: "the RDB is damaged",
+    Kind.SECOND_AOF: "an RDB among the commands: a second AOF begins here",
+    Kind.UNREADABLE: "the disk does not give these bytes",
 }
 
 

@@ -35,8 +35,8 @@ class Look:
     """`end` is the byte after the record or, where it is not whole, the first that is wrong or missing.
 
     `argc` and `name` (lower case, cut to NAME_MAX + 1 bytes) are 0 and empty
-    where they were not reached, as is `second`, the second argument; `claimed` is the length that a payload past the
-    end of the file claims.
+    where they were not reached, as is `second`, the second argument; `claimed` is the length of a payload that goes
+    past the end of the file or has no CRLF after it.
     """
 
     why: Why
@@ -131,7 +131,7 @@ def _arguments(peek: Peek, offset: int, argc: int) -> Look:
         if not peek.exists(payload_end + 1):
             return Look(Why.PAST_EOF, offset + size, argc, name, length)
         if peek.bytes(payload_end, 2) != b"\r\n":
-            return Look(Why.CRLF, payload_end, argc, name)
+            return Look(Why.CRLF, payload_end, argc, name, length)
         offset, left = payload_end + 2, left - 1
     return Look(Why.WHOLE, offset, argc, name, second=second)
 

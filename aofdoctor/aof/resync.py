@@ -16,6 +16,7 @@ from collections.abc import Container
 
 from aofdoctor.aof.kernel import SLACK, Columns, Names, scan
 from aofdoctor.aof.limits import NAME_MAX
+from aofdoctor.aof.mangled import encoded, shortfall
 from aofdoctor.aof.peek import Look, Peek, Why, examine
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.source import Source, pread
@@ -159,7 +160,6 @@ _BY_REASON = {
     Why.ZERO: Kind.ZERO_ARGC,
     Why.NEGATIVE: Kind.NEGATIVE_LENGTH,
     Why.TOO_LARGE: Kind.BAD_LENGTH,
-    Why.LINE_END: Kind.LINE_ENDS,
     Why.HEADER: Kind.BAD_HEADER,
     Why.MARK: Kind.GARBAGE,
     Why.BUDGET: Kind.BAD_HEADER,
@@ -167,6 +167,8 @@ _BY_REASON = {
 
 
 def _classify(peek: Peek, offset: int, look: Look, end: int, to_eof: bool) -> tuple[Kind, str]:
+    if look.why is Why.LINE_END or (look.why is Why.HEADER and peek.bytes(look.end, 3) == b"\r\r\n"):
+        return Kind.LINE_ENDS, f"byte {look.end}"
     early = look.why in (Why.EOF, Why.PAST_EOF)
     nuls = _nuls(peek, offset, end, end if early else look.end)
     if nuls is not None:
@@ -179,9 +181,21 @@ def _classify(peek: Peek, offset: int, look: Look, end: int, to_eof: bool) -> tu
         bom = peek.bytes(0, 3) == b"\xef\xbb\xbf"
         return Kind.LEADING_GARBAGE, "a UTF-8 byte order mark" if bom else ""
     if look.why is Why.CRLF:
-        lf = peek.bytes(look.end, 1) == b"\n"
-        return (Kind.LINE_ENDS if lf else Kind.MISSING_CRLF), where
+        return _argument(peek, look, where)
+    if look.why is Why.MARK and peek.bytes(offset, 9)[:5] in (b"REDIS", b"VALKE"):
+        return Kind.SECOND_AOF, ""
     return _BY_REASON[look.why], where
+
+
+def _argument(peek: Peek, look: Look, where: str) -> tuple[Kind, str]:
+    """What is wrong with an argument that its CRLF does not follow."""
+    before, here = peek.bytes(look.end - 1, 2)
+    if here == 0x0A and before != 0x0D:
+        return Kind.LINE_ENDS, where
+    if how := encoded(peek, look):
+        return Kind.ENCODING, f"{where}: {how}"
+    lost = shortfall(peek, look)
+    return Kind.MISSING_CRLF, f"{where}: {lost}" if lost else where
 
 
 def _ends_early(look: Look, end: int, to_eof: bool) -> tuple[Kind, str]:

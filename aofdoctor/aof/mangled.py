@@ -1,0 +1,63 @@
+"""What became of an argument whose CRLF is not where its header says: named where the bytes tell.
+
+A value may have lost bytes, a block of them, or gained some; or its text
+encoding was changed on the way, which makes every byte past 0x7f longer.  Only
+the bytes up to the next header are looked at; all of this is for the note.
+"""
+
+import re
+
+from aofdoctor.aof.peek import Look, Peek
+
+_NEXT = re.compile(rb"\r\n(?=\$[0-9]{1,18}\r\n|\*[0-9]{1,18}\r\n\$|#|\Z)")
+_LOOK = 1 << 14
+_SECTOR = 512
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
+
+
+def encoded(peek: Peek, look: Look) -> str:
+    """How the text encoding of the argument was changed; empty where nothing says that it was."""
+    value = _found(peek, look)
+    if value is None or len(value) <= look.claimed:
+        return ""
+    if _REPLACEMENT in value and _decodes(value, "utf-8"):
+        return "bytes that were no UTF-8 are U+FFFD now, and cannot be brought back"
+    if latin1(value) is not None and len(latin1(value) or b"") == look.claimed:
+        return "read as Latin-1, written as UTF-8"
+    return ""
+
+
+def latin1(data: bytes) -> bytes | None:
+    """The bytes that, read as Latin-1 and written as UTF-8, give these; None if there are none."""
+    try:
+        return data.decode().encode("latin-1")
+    except UnicodeError:
+        return None
+
+
+def shortfall(peek: Peek, look: Look) -> str:
+    """How many bytes the argument has lost or gained, as far as its neighbours tell; empty if they do not."""
+    value = _found(peek, look)
+    if value is None or len(value) == look.claimed:
+        return ""
+    missing = look.claimed - len(value)
+    if missing < 0:
+        return f"{-missing} bytes too many"
+    block = f", {missing // _SECTOR} sectors: a block is lost" if missing % _SECTOR == 0 else ""
+    return f"{missing} bytes are missing{block}"
+
+
+def _found(peek: Peek, look: Look) -> bytes | None:
+    """The argument as it stands, up to the next header; None where that is too far."""
+    start = look.end - look.claimed
+    data = peek.bytes(start, _LOOK)
+    match = _NEXT.search(data)
+    return data[: match.start()] if match else None
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeError:
+        return False
+    return True

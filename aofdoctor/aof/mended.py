@@ -1,0 +1,70 @@
+"""A source seen as it was before something changed it: pieces of the file, some elsewhere, some read in another way.
+
+What is read from it is the mended bytes; nothing is held but one piece.  A place
+in it can be led back to the place in the file.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from aofdoctor.source import FileSource, pread
+from aofdoctor.span import Span
+
+PIECE_MAX = 1 << 24  # bytes of a piece that is read in another way
+
+Reading = Callable[[bytes], bytes]
+
+
+class Piece(NamedTuple):
+    """Bytes of the file that stand here: as they are, or by a reading, which makes `size` bytes of them."""
+
+    span: Span
+    size: int
+    reading: Reading | None = None
+    reason: str = ""
+
+
+class Mended:
+    """A file by its pieces, which follow each other; a Source."""
+
+    def __init__(self, file: FileSource, pieces: Sequence[Piece]) -> None:
+        self.file, self.pieces = file, pieces
+        self.starts = [0, *accumulate(piece.size for piece in pieces)]
+        self.size = self.starts.pop()
+        self._held: tuple[int, bytes] = (-1, b"")
+
+    @property
+    def path(self) -> str:
+        """Where the file stands."""
+        return self.file.path
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        """Fill `view` from `offset`, to the end of the piece at most."""
+        if offset >= self.size:
+            return 0
+        number = bisect_right(self.starts, offset) - 1
+        piece, at = self.pieces[number], offset - self.starts[number]
+        wanted = min(len(view), piece.size - at)
+        if piece.reading is None:
+            return self.file.readinto(view[:wanted], piece.span.start + at)
+        view[:wanted] = self._read(number)[at : at + wanted]
+        return wanted
+
+    def _read(self, number: int) -> bytes:
+        if self._held[0] != number:
+            piece = self.pieces[number]
+            assert piece.reading is not None
+            data = piece.reading(pread(self.file, piece.span.size, piece.span.start))
+            self._held = number, data
+        return self._held[1]
+
+    def origin(self, offset: int) -> int:
+        """The place in the file of a place in this; of a piece that is read in another way, where that begins."""
+        number = bisect_right(self.starts, min(offset, max(0, self.size - 1))) - 1
+        piece = self.pieces[number]
+        return piece.span.start + (0 if piece.reading else offset - self.starts[number])
+
+    def forget(self, offset: int) -> None:
+        """Pieces may be read again."""

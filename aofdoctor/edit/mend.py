@@ -1,0 +1,135 @@
+"""What a damage can be turned back from, where the bytes prove it: a part as it was before, piece by piece.
+
+Every mend is tried on a damage where the records before it end, so what it
+reads is chained from the start of the part; it has to lead on to whole records.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from aofdoctor import text
+from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.mended import Mended, Piece
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch
+from aofdoctor.damage import Damage
+from aofdoctor.edit.swapped import swapped
+from aofdoctor.edit.textmode import text_mode
+from aofdoctor.server.commands import table
+from aofdoctor.source import FileSource
+from aofdoctor.span import Span
+
+PIECES_MAX = 1 << 20
+TRIES_MAX = 64  # damages of one part that the costly mends are tried on
+
+Mend = Callable[[FileSource, Damage], list[Piece] | None]
+_CHEAP: tuple[Mend, ...] = (text_mode,)
+_COSTLY: tuple[Mend, ...] = (swapped,)
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """Bytes of a part, by its place in load order, and what `size` bytes stand for them now, and why."""
+
+    part: int
+    span: Span
+    size: int
+    reason: str
+
+
+def mended(aof: AOF) -> tuple[AOF, list[Mending]]:
+    """The AOF with what can be proven turned back, and what that was; as it is, and nothing, where there is none."""
+    parts, done = list(aof.parts), list[Mending]()
+    for index, part in enumerate(aof.parts):
+        found = _Part(part.source).run() if isinstance(part.source, FileSource) else None
+        if found:
+            parts[index] = replace(part, source=found)
+            done += _mendings(index, found)
+    return (replace(aof, parts=parts), done) if done else (aof, [])
+
+
+def file_of(part: Part) -> FileSource:
+    """The file that a part is read from."""
+    source = part.source
+    file = source.file if isinstance(source, Mended) else source
+    assert isinstance(file, FileSource), "a part that is edited is a file"
+    return file
+
+
+def origin(part: Part, offset: int) -> int:
+    """The place in a part's file of a place in the part."""
+    return part.source.origin(offset) if isinstance(part.source, Mended) else offset
+
+
+def notes(aof: AOF, done: Sequence[Mending]) -> Iterator[str]:
+    """What was turned back, a sentence for each part and reason."""
+    seen: dict[tuple[int, str], list[Mending]] = {}
+    for one in done:
+        seen.setdefault((one.part, one.reason), []).append(one)
+    for (part, reason), all_ in seen.items():
+        name, first = text.name(aof.parts[part].name), all_[0].span.start
+        taken = sum(one.span.size for one in all_)
+        yield f"{name}: {reason}, from {first}: {text.size(taken)} are turned back, which their lengths prove"
+
+
+def _mendings(index: int, source: Mended) -> Iterator[Mending]:
+    for piece in source.pieces:
+        if piece.reason:
+            yield Mending(index, piece.span, piece.size, piece.reason)
+
+
+class _Part:
+    """One part, from damage to damage."""
+
+    def __init__(self, source: FileSource) -> None:
+        self.source = source
+        self.pieces: list[Piece] = []
+        self.done = 0  # the end of what the pieces hold
+        self.tries = 0
+
+    def run(self) -> Mended | None:
+        start: int | None = 0
+        while start is not None and len(self.pieces) < PIECES_MAX:
+            start = self._from(start)
+        if not self.pieces:
+            return None
+        self._plain(self.source.size)
+        return Mended(self.source, self.pieces)
+
+    def _from(self, start: int) -> int | None:
+        """Go on from the end of a record; where to begin anew after a mend that reaches past the damage."""
+        for tile in read(self.source, table().words, start):
+            if not isinstance(tile, Damage):
+                continue
+            found = self._mend(tile)
+            if not found:
+                continue
+            self._plain(tile.span.start)
+            self.pieces += found
+            self.done = max(piece.span.end for piece in found)
+            if len(self.pieces) >= PIECES_MAX:
+                return None
+            if self.done != tile.span.end:
+                return self._record_after(found)
+        return None
+
+    def _mend(self, damage: Damage) -> list[Piece] | None:
+        self.tries += 1
+        mends = _CHEAP + (_COSTLY if self.tries <= TRIES_MAX else ())
+        return next((found for mend in mends if (found := mend(self.source, damage))), None)
+
+    def _plain(self, end: int) -> None:
+        if end > self.done:
+            self.pieces.append(Piece(Span(self.done, end), end - self.done))
+            self.done = end
+
+    def _record_after(self, found: list[Piece]) -> int | None:
+        """Where in the file the first record ends that does not end before the mend does."""
+        rest = Piece(Span(self.done, self.source.size), self.source.size - self.done)
+        view, reach = Mended(self.source, [*found, rest]), sum(piece.size for piece in found)
+        for tile in read(view, table().words, window=1 << 16):
+            edges = [tile.record(i).end for i in range(tile.count)] if isinstance(tile, Batch) else [tile.span.end]
+            edge = next((edge for edge in edges if edge >= reach), None)
+            if edge is not None:
+                return self.done + edge - reach if edge < view.size else None
+        return None

@@ -1,0 +1,87 @@
+"""Two blocks of a file that have changed places, found by what makes every record whole again.
+
+The first of them holds the first wrong byte.  Each later block of the same size
+is tried in its place; one that makes whole all records from before the first to
+past the second is the proof, if it is the only one.
+"""
+
+import re
+from collections.abc import Iterator
+
+from aofdoctor.aof.limits import UNKNOWN
+from aofdoctor.aof.mended import Mended, Piece
+from aofdoctor.aof.peek import Look, Peek, Why, examine
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch
+from aofdoctor.damage import Damage
+from aofdoctor.server.commands import table
+from aofdoctor.source import FileSource, pread
+from aofdoctor.span import Span
+
+_SIZES = (512, 1024, 2048, 4096, 8192, 16384, 65536)
+_REACH = 1 << 20  # how far apart they may be
+_TRIES = 1024  # readings of one damage
+_AFTER_VALUE = re.compile(rb"\r\Z|\r\n(?:\Z|[$*#])")
+_LINE_FEED = re.compile(rb"\n(?:\Z|[$*#])")
+_HEADER = re.compile(rb"[$*0-9\r]")
+_ANY = re.compile(b"")
+_NEAR = 64  # blocks
+_REASON = "two blocks had changed places"
+
+
+def swapped(source: FileSource, damage: Damage) -> list[Piece] | None:
+    """The pieces from the start of a damage to the end of the second block; None where nothing proves them."""
+    look = examine(Peek(source), damage.span.start)
+    if look.why not in (Why.CRLF, Why.HEADER, Why.MARK):
+        return None
+    found: list[list[Piece]] = []
+    for tries, (first, second, size) in enumerate(_candidates(source, look)):
+        if tries == _TRIES:
+            return None
+        pieces = _exchanged(damage.span.start, first, second, size)
+        if pieces and _whole(source, pieces):
+            found.append(pieces)
+    return found[0] if len(found) == 1 else None
+
+
+def _candidates(source: FileSource, look: Look) -> Iterator[tuple[int, int, int]]:
+    """(start of the first block, of the second, size): what stands at the wrong place would be right."""
+    wrong, payload = look.end, look.end - look.claimed
+    right = _AFTER_VALUE if look.why is Why.CRLF else _HEADER
+    for size in _SIZES:
+        # A CRLF may lie across the edge of two blocks, and either be the one.
+        for first, place in {place // size * size: place for place in (wrong + 1, wrong)}.items():
+            shape = right if place == wrong else _LINE_FEED
+            # A length that lies in the block itself says nothing of where its value ends.
+            reach, shape = (_NEAR * size, _ANY) if look.claimed and payload > first else (_REACH, shape)
+            data = pread(source, reach, first)
+            for at in range(size, len(data) - size + 1, size):
+                if shape.match(data, at + place - first, at + size):
+                    yield first, first + at, size
+
+
+def _exchanged(start: int, first: int, second: int, size: int) -> list[Piece] | None:
+    """The file from `start` to the end of the second block with the two exchanged."""
+    if first < start:
+        return None
+    spans = (
+        (Span(start, first), ""), (Span(second, second + size), _REASON), (Span(first + size, second), ""),
+        (Span(first, first + size), _REASON),
+    )  # fmt: skip
+    return [Piece(span, span.size, None, reason) for span, reason in spans if span.size]
+
+
+def _whole(source: FileSource, pieces: list[Piece]) -> bool:
+    """Every record is whole up to past the last of the pieces, and servers know their names."""
+    end = max(piece.span.end for piece in pieces)
+    view = Mended(source, [*pieces, Piece(Span(end, source.size), source.size - end)])
+    reach = sum(piece.size for piece in pieces)
+    for tile in read(view, table().words, window=1 << 16):
+        if not isinstance(tile, Batch):
+            return False
+        edge = next((i for i in range(tile.count) if tile.record(i).end > reach), tile.count)
+        if UNKNOWN in tile.ids[: min(edge + 1, tile.count)]:
+            return False
+        if edge < tile.count or tile.span.end == view.size:
+            return True
+    return True

@@ -1,0 +1,82 @@
+"""A damage read in text mode, from the record that it begins with to the records that follow it."""
+
+from aofdoctor.aof.mended import PIECE_MAX, Piece
+from aofdoctor.aof.peek import Peek, examine
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch
+from aofdoctor.aof.textmode import MODES, Mode
+from aofdoctor.damage import Damage
+from aofdoctor.server.commands import table
+from aofdoctor.source import BytesSource, FileSource, pread
+from aofdoctor.span import Span
+
+_WINDOW = 1 << 16
+_BEYOND = 1 << 16  # how far past where records seem to begin again, which may be inside a value
+_PIECE = 1 << 20
+
+
+def text_mode(source: FileSource, damage: Damage) -> list[Piece] | None:
+    """The pieces of a damage that one mode explains to its end; None if none does."""
+    return next((found for mode in MODES if (found := _Stretch(source, damage, mode).run())), None)
+
+
+class _Stretch:
+    def __init__(self, source: FileSource, damage: Damage, mode: Mode) -> None:
+        self.source, self.end, self.mode = source, damage.span.end, mode
+        self.at = damage.span.start
+        self.pieces: list[Piece] = []
+
+    def run(self) -> list[Piece] | None:
+        window = _WINDOW
+        while self.at < self.end:
+            data = pread(self.source, window, self.at)
+            inside = data[: self.end - self.at]
+            if self._take(inside) or (len(inside) < len(data) and self._take(data)):
+                window = _PIECE
+            elif len(data) < window or window >= min(PIECE_MAX, self.end - self.at + _BEYOND):
+                break
+            else:
+                window *= 4
+        if not any(piece.reading for piece in self.pieces) or not self._leads_on():
+            return None
+        return self.pieces if self._believable() else None
+
+    def _take(self, data: bytes) -> bool:
+        """Add the runs at the front of `data`, up to the end of the damage; False if there is none."""
+        before = self.at
+        for run in self.mode.run(data):
+            self._add(run.taken, run.size)
+            if self.at >= self.end:
+                break
+        return self.at > before
+
+    def _add(self, taken: int, size: int) -> None:
+        last = self.pieces[-1] if self.pieces else None
+        span, self.at = Span(self.at, self.at + taken), self.at + taken
+        if not size:  # whole, but not to be told: it stays as it is
+            self.pieces.append(Piece(span, taken))
+        elif last and last.reading and last.span.size < _PIECE:
+            self.pieces[-1] = last._replace(span=Span(last.span.start, span.end), size=last.size + size)
+        else:
+            self.pieces.append(Piece(span, size, self.mode.back, self.mode.reason))
+
+    def _leads_on(self) -> bool:
+        """What follows is a record, or the file ends, be it inside one that is cut off."""
+        if self.at < self.end:
+            rest = self.end == self.source.size
+            if rest:
+                self.pieces.append(Piece(Span(self.at, self.end), self.end - self.at))
+            return rest
+        if self.at == self.end or self.at == self.source.size:
+            return True
+        return examine(Peek(self.source), self.at).whole
+
+    def _believable(self) -> bool:
+        """Servers know the name of one of the first commands."""
+        first = next(piece for piece in self.pieces if piece.reading)
+        assert first.reading is not None
+        data = first.reading(pread(self.source, first.span.size, first.span.start))
+        for tile in read(BytesSource(data), table().words):
+            if isinstance(tile, Batch):
+                return any(tile.ids[i] > 1 for i in range(tile.count))
+        return False
