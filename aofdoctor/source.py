@@ -5,12 +5,17 @@ is read once and forwards; what has been read but not forgotten is kept in a
 temporary file, so that a reader may look again at a place it is not sure of.
 """
 
+import errno
 import os
 import stat
 import tempfile
+from bisect import bisect_left
 from typing import BinaryIO, Protocol
 
 from aofdoctor.errors import SourceChanged
+from aofdoctor.span import Span
+
+PAGE = 4096  # what a disk gives or does not give, at the least
 
 
 class Source(Protocol):
@@ -34,6 +39,17 @@ def pread(source: Source, size: int, offset: int) -> bytes:
     while done < size and (got := source.readinto(view[done:], offset + done)):
         done += got
     return bytes(view[:done])
+
+
+def pread_all(fd: int, size: int, offset: int) -> bytes:
+    """Exactly `size` bytes of a file."""
+    data = os.pread(fd, size, offset)
+    while len(data) < size:
+        more = os.pread(fd, size - len(data), offset + len(data))
+        if not more:
+            raise SourceChanged(f"a file ends at {offset + len(data)} that was longer when it was opened")
+        data += more
+    return data
 
 
 class BytesSource:
@@ -67,18 +83,64 @@ class FileSource:
             self.close()
             raise
         self.size = self.stat.st_size
+        self.unreadable: list[Span] | None = []
+        self.thorough = False
+
+    def insist(self) -> None:
+        """From here on bytes that the disk does not give are an error; until then NULs, and noted in `unreadable`."""
+        holes, self.unreadable = self.unreadable, None
+        for hole in holes or ():
+            self._note(hole, OSError(errno.EIO, os.strerror(errno.EIO)))
 
     def readinto(self, view: memoryview, offset: int) -> int:
         wanted = min(len(view), self.size - offset)
         if wanted <= 0:
             return 0
-        got = os.preadv(self.fd, [view[:wanted]], offset)
+        try:
+            got = os.preadv(self.fd, [view[:wanted]], offset)
+        except OSError as problem:
+            if problem.errno != errno.EIO:
+                raise
+            return self._by_page(view[:wanted], offset)
         if got == 0:
             raise SourceChanged(
                 f"{self.path} shrank while it was read: {self.size} bytes at open, {os.fstat(self.fd).st_size} now",
                 "stop whatever writes to it, or work on a copy",
             )
         return got
+
+    def _by_page(self, view: memoryview, offset: int) -> int:
+        """The bytes that the disk gives; where it does not give a page, that is noted, or the error."""
+        at = 0
+        while at < len(view):
+            size = min(PAGE - (offset + at) % PAGE, len(view) - at)
+            try:
+                known = self.hole(Span(offset + at, offset + at + size))
+                view[at : at + size] = bytes(size) if known else pread_all(self.fd, size, offset + at)
+            except OSError as problem:
+                self._note(Span(offset + at, offset + at + size), problem)
+                view[at : at + size] = bytes(size)
+            at += size
+        return at
+
+    def _note(self, span: Span, problem: OSError) -> None:
+        if problem.errno != errno.EIO or self.unreadable is None:
+            problem.filename = self.path
+            problem.add_note(f"the disk does not give the bytes from {span.start} to {span.end}: copy what it gives "
+                             "(ddrescue), or aofdoctor repair --salvage, which goes on with the rest")  # fmt: skip
+            raise problem
+        at = bisect_left(self.unreadable, span)
+        before = self.unreadable[at - 1 : at]
+        if before and before[0].end >= span.start:
+            self.unreadable[at - 1] = Span(before[0].start, max(before[0].end, span.end))
+        elif span not in self.unreadable[at : at + 1]:
+            self.unreadable.insert(at, span)
+
+    def hole(self, span: Span) -> Span | None:
+        """The first bytes of a span that the disk did not give."""
+        holes = self.unreadable or ()
+        at = max(0, bisect_left(holes, span) - 1)
+        return next((hole for hole in holes[at : at + 2] if hole.start < span.end and span.start < hole.end), None)
 
     def forget(self, offset: int) -> None:
         pass

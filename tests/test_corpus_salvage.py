@@ -22,12 +22,12 @@ from aofdoctor.aof.record import Batch
 from aofdoctor.cli.options import opened
 from aofdoctor.damage import Kind
 from aofdoctor.edit.apply import write_copy
-from aofdoctor.edit.manifest import rebuilt
 from aofdoctor.edit.plan import kept_spans
-from aofdoctor.edit.salvage import TORN, plan_salvage
+from aofdoctor.edit.restore import plan_restored
+from aofdoctor.edit.salvage import TORN
 from aofdoctor.server.commands import table
 from aofdoctor.server.sandbox import Binary, Sandbox
-from aofdoctor.source import BytesSource, FileSource, Source
+from aofdoctor.source import BytesSource, FileSource, Source, pread
 from tests.corpus import ROOT, Case, cases, line_of
 from tests.servers import by_line
 
@@ -39,9 +39,11 @@ AMBIGUOUS = {
     "interleaved-commands": "a second server's commands stand among these, and are as whole",
     "two-servers-real": "a second server's commands stand among these, and are as whole",
     "concat-two-aofs": "a second AOF follows the first",
-    "block-swapped-512": "two blocks have changed places: whole commands in another order",
     "trunc-head-in-lookalike": "the file begins with whole commands, which were a value's",
 }
+
+
+TURNED_BACK = ("crlf-to-lf", "lf-to-crlf", "latin1-to-utf8", "block-swapped-512")
 
 
 def argvs(source: Source) -> Iterator[tuple[bytes, ...]]:
@@ -67,7 +69,10 @@ def source_of(case: Case) -> Path | None:
 
 @dataclass(frozen=True)
 class Salvaged:
-    """One case: `torn` commands went with transactions that are broken; `untouched`: nothing was found wrong."""
+    """One case: `torn` commands went with transactions that are broken; `untouched`: nothing was found wrong.
+
+    `whole`: what was turned back is the source, command for command.
+    """
 
     id: str
     damage: str
@@ -76,23 +81,32 @@ class Salvaged:
     torn: int
     invented: int
     untouched: bool
+    mended: bool
+    whole: bool
 
 
 def salvaged(case: Case) -> Salvaged | None:
-    source = source_of(case) if "commands_intact_total" in case.truth else None
+    turned = case.damage in TURNED_BACK
+    source = source_of(case) if turned or "commands_intact_total" in case.truth else None
     if source is None:
         return None
     name = Path(case.truth["damaged_file"]).name
     with opened(case.path) as aof:
-        plan = plan_salvage(examine(aof))
+        plan, _ = plan_restored(aof, examine)
         index = next(i for i, part in enumerate(aof.parts) if part.name == name)
         drops = [drop for drop in plan.drops() if drop.part == index]
-        data = Path(str(aof.parts[index].path)).read_bytes()
+        content = plan.aof.parts[index].source
+        assert content is not None and content.size is not None
+        data = pread(content, content.size, 0)
     out = b"".join(data[start:end] for start, end in kept_spans(iter(drops), index, len(data)))
     broken = (TORN, "no server knows this command")  # inside a transaction, all of that goes
     torn = sum(drop.commands - (drop.reason != TORN) for drop in drops if drop.reason in broken)
-    kept, invented = in_order(list(argvs(FileSource(source))), list(argvs(BytesSource(out))))
-    return Salvaged(case.id, case.damage, case.truth["commands_intact_total"], kept, torn, invented, not drops)
+    before, after = list(argvs(FileSource(source))), list(argvs(BytesSource(out)))
+    kept, invented = in_order(before, after)
+    mended = bool(plan.mends)
+    intact = case.truth.get("commands_intact_total", len(before))
+    untouched = not drops and not mended
+    return Salvaged(case.id, case.damage, intact, kept, torn, invented, untouched, mended, before == after)
 
 
 def in_order(source: list[tuple[bytes, ...]], got: list[tuple[bytes, ...]]) -> tuple[int, int]:
@@ -110,7 +124,10 @@ def test_a_salvage_keeps_exactly_what_is_whole() -> None:
         found = [one for one in pool.imap_unordered(salvaged, list(cases("damage")), chunksize=8) if one]
     ambiguous = [one for one in found if AMBIGUOUS.get(one.damage)]
     untouched = [one for one in found if one.untouched and one not in ambiguous and one.invented]
-    judged = [one for one in found if one not in ambiguous and one not in untouched]
+    mended = [one for one in found if one.mended and one not in ambiguous]
+    assert {one.damage for one in mended} == set(TURNED_BACK) and all(one.whole for one in mended)
+    assert [one.damage for one in found if one.damage in TURNED_BACK and not one.mended] == []
+    judged = [one for one in found if one not in (*ambiguous, *untouched, *mended)]
     # A flipped digit that makes a record swallow the next one, or fewer arguments: one record that is not the source's.
     bent = [one for one in judged if one.invented]
     assert {one.damage for one in bent} <= {"flip-len-longer", "flip-argc-less"} and max(b.invented for b in bent) == 1
@@ -119,7 +136,8 @@ def test_a_salvage_keeps_exactly_what_is_whole() -> None:
     kept, whole = sum(one.kept for one in judged), sum(one.intact - one.torn for one in judged)
     assert kept / whole >= 0.999
     counts = Counter(one.damage for one in ambiguous)
-    assert (len(judged), len(bent), len(untouched), sum(counts.values())) == (628, 3, 32, 48), counts
+    got = (len(judged), len(bent), len(untouched), len(mended), sum(counts.values()))
+    assert got == (628, 3, 32, 36, 39), counts
 
 
 # -- what a server makes of it --
@@ -150,7 +168,7 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
     if AMBIGUOUS.get(case.damage):
         return None
     with TemporaryDirectory() as folder, opened(case.path) as aof:
-        plan = plan_salvage(examine(aof))
+        plan, _ = plan_restored(aof, examine)
         if not plan.changed:
             return None
         write_copy(plan, Path(folder) / "out")
@@ -182,10 +200,9 @@ def test_the_state_is_the_ideal_one() -> None:
 def remade(case: Case) -> tuple[int, int] | None:
     """(commands of the copy, commands of the source); None where nothing had to be mended."""
     with opened(case.path) as aof, TemporaryDirectory() as folder:
-        mended, inferred = rebuilt(aof)
-        if not inferred:
+        plan, _ = plan_restored(aof, examine)
+        if not plan.remade:
             return None
-        plan = plan_salvage(examine(mended))
         write_copy(plan, Path(folder) / "out")
         with opened(str(Path(folder) / "out")) as out:
             assert out.manifest is not None and not out.manifest.problems

@@ -1,7 +1,7 @@
 """A source seen as it was before something changed it: pieces of the file, some elsewhere, some read in another way.
 
-What is read from it is the mended bytes; nothing is held but one piece.  A place
-in it can be led back to the place in the file.
+What is read from it is the mended bytes; nothing is held but one piece.  Where
+something stands in it can be led back to where it stands in the file.
 """
 
 from bisect import bisect_right
@@ -60,11 +60,14 @@ class Mended:
             self._held = number, data
         return self._held[1]
 
-    def origin(self, offset: int) -> int:
-        """The place in the file of a place in this; of a piece that is read in another way, where that begins."""
-        number = bisect_right(self.starts, min(offset, max(0, self.size - 1))) - 1
+    def in_file(self, span: Span) -> Span:
+        """Where bytes of this stand in the file; of a piece that is read in another way, all of that."""
+        number = bisect_right(self.starts, span.start) - 1
         piece = self.pieces[number]
-        return piece.span.start + (0 if piece.reading else offset - self.starts[number])
+        if piece.reading:
+            return piece.span
+        start = piece.span.start + span.start - self.starts[number]
+        return Span(start, min(piece.span.end, start + span.size))
 
     def forget(self, offset: int) -> None:
         """Pieces may be read again."""

@@ -17,9 +17,9 @@ from aofdoctor.aof.limits import FIRST_ID
 from aofdoctor.aof.peek import Peek, examine, identity
 from aofdoctor.aof.record import Batch, Preamble, single
 from aofdoctor.aof.resync import damage_at, find_record
-from aofdoctor.damage import Damage
+from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.preamble import is_rdb, walk
-from aofdoctor.source import Source
+from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
 WINDOW = 1 << 20  # bytes; a larger one falls out of the second level cache
@@ -70,6 +70,7 @@ class _Kept:
 
     def __init__(self, source: Source) -> None:
         self.readinto = source.readinto
+        self.file = source if isinstance(source, FileSource) else None
         self._source = source
 
     @property
@@ -87,7 +88,10 @@ def _preamble(source: Source, words: Vocabulary) -> Preamble | None:
     end = rdb.end if rdb.complete else find_record(source, rdb.end, words.ids, run=True)
     if end is None:
         end = _size(source, rdb.end)
-    return Preamble(Span(0, end), rdb.magic, rdb.version, rdb.keys, rdb.checksum, rdb.complete, rdb.aux, rdb.note)
+    checksum, note = rdb.checksum, rdb.note
+    if isinstance(source, FileSource) and (hole := source.hole(Span(0, end))):
+        checksum, note = "bad", f"the disk does not give the bytes from {hole.start} to {hole.end}"
+    return Preamble(Span(0, end), rdb.magic, rdb.version, rdb.keys, checksum, rdb.complete, rdb.aux, note)
 
 
 def _size(source: Source, offset: int) -> int:
@@ -97,9 +101,18 @@ def _size(source: Source, offset: int) -> int:
     return source.size
 
 
+def touch(source: FileSource, span: Span) -> None:
+    """Read bytes only to see that the disk gives them."""
+    view = memoryview(bytearray(WINDOW))
+    for at in range(span.start, span.end, WINDOW):
+        source.readinto(view[: min(WINDOW, span.end - at)], at)
+
+
 class _Sweep:
     def __init__(self, source: Source, words: Vocabulary, start: int, window: int, room: int) -> None:
         self.source, self.words, self.window = source, words, window
+        file = source.file if isinstance(source, _Kept) else source
+        self.file = file if isinstance(file, FileSource) and file.unreadable is not None else None
         self.buffer = bytearray(window + SLACK)
         self.view = memoryview(self.buffer)
         self.columns = Columns(room)
@@ -121,6 +134,7 @@ class _Sweep:
         self.source.forget(self.base)
         if rest < self.window:
             self.fill += self.source.readinto(self.view[rest : self.window], self.base + rest)
+            self._stop_at_hole()
         self.view[self.fill : self.fill + SLACK] = bytes(SLACK)
         return self.fill > 0
 
@@ -140,7 +154,7 @@ class _Sweep:
         """The whole record at the front of a window that does not hold it whole; None if it is damaged."""
         offset = self.base
         look = examine(Peek(self.source), offset)
-        if not look.whole:
+        if not look.whole or self._hole(Span(offset, look.end)):
             return None
         if look.end - offset <= self.window:
             self._fill_to(look.end - offset)
@@ -152,9 +166,37 @@ class _Sweep:
 
     def damage(self) -> Damage:
         """The damage at the front of the window."""
-        damage = damage_at(self.source, self.base, self.words.ids)
+        damage = self._unreadable() or damage_at(self.source, self.base, self.words.ids)
         self._restart(damage.span.end)
         return damage
+
+    # -- what the disk does not give --
+
+    def _stop_at_hole(self) -> None:
+        """What is scanned ends where the bytes do."""
+        hole = self.file and self.file.hole(Span(self.base, self.base + self.fill))
+        if hole:
+            self.fill = max(0, hole.start - self.base) or self.fill
+
+    def _hole(self, span: Span) -> Span | None:
+        """The first bytes of a record that the disk does not give."""
+        if self.file is None:
+            return None
+        if self.file.thorough and span.size > self.window:
+            touch(self.file, span)
+        return self.file.hole(span)
+
+    def _unreadable(self) -> Damage | None:
+        """A record that has a hole, or what begins in one."""
+        if self.file is None:
+            return None
+        look = examine(Peek(self.source), self.base)
+        end = look.end if look.whole else damage_at(self.source, self.base, self.words.ids).span.end
+        hole = self.file.hole(Span(self.base, end))
+        if hole is None:
+            return None
+        note = f"the bytes from {hole.start} to {hole.end}"
+        return Damage(Span(self.base, end), Kind.UNREADABLE, note, guess=not look.whole)
 
     def _fill_to(self, size: int) -> None:
         while self.fill < size:

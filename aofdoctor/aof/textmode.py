@@ -114,8 +114,8 @@ def _lf_back(data: bytes) -> bytes:
 def _lf_record(data: bytes, at: int, doubts: int = 3) -> tuple[int, bytes] | None:
     """(its end, the record as it was, empty where that cannot be told); None where none stands, or not whole."""
     if data[at : at + 1] == b"#":
-        end = data.find(b"\n", at) + 1
-        return (end, data[at : end - 1].removesuffix(b"\r") + b"\r\n") if end else None
+        after = data.find(b"\n", at) + 1
+        return (after, data[at : after - 1].removesuffix(b"\r") + b"\r\n") if after else None
     head = _HEADER.match(data, at)
     if not head or head[1] != b"*" or not 0 < int(head[2]) <= ARGC_MAX:
         return None
@@ -148,7 +148,7 @@ def _goes_on(data: bytes, at: int, left: int, doubts: int) -> bool:
         if end is None or end >= len(data):
             break
         found = _lf_record(data, end, doubts)
-        end = found and found[0]
+        end = found[0] if found else None
     return end is not None
 
 

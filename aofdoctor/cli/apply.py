@@ -45,7 +45,7 @@ def apply(
     wish = Wish(output, None, prove, hash_, json)
     wish.demand_sense()
     saved = _read(Path(plan))
-    with opened(str(saved["path"])) as aof:
+    with opened(str(saved["path"]), forgiving=True) as aof:
         found = _made_anew(saved, aof, bool(output))
         carry_out(found, wish, "-o OUT writes a copy")
 

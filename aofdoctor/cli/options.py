@@ -93,10 +93,12 @@ def selecting(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[AOF]:
-    """The AOF at a path, closed in the end."""
+def opened(path: str, forgiving: bool = False) -> Iterator[AOF]:
+    """The AOF at a path, closed in the end; `forgiving`: what the disk does not give is damage, and no error."""
     aof = open_aof(path, table().words.ids)
     try:
+        if not forgiving:
+            aof.insist()
         yield aof
     finally:
         aof.close()

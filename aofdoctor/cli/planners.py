@@ -11,14 +11,14 @@ from aofdoctor import text
 from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.flush import Group
 from aofdoctor.analysis.position import Position, parse_position, parse_time
+from aofdoctor.analysis.report import Report
 from aofdoctor.aof.aof import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.render import progress
-from aofdoctor.edit.manifest import rebuilt
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.repair import demand_whole_set, plan_repair
+from aofdoctor.edit.restore import plan_restored
 from aofdoctor.edit.rewind import after_time, before_position, plan_rewind
-from aofdoctor.edit.salvage import plan_salvage
 from aofdoctor.edit.slice import plan_slice
 from aofdoctor.edit.strip import Survey, group_at, plan_group, plan_selection, survey
 from aofdoctor.errors import BadSelection, Refused, Undecided
@@ -69,18 +69,22 @@ def repair(aof: AOF, recipe: Recipe) -> Plan:
     salvage, strict, keep_unknown = (recipe[name] for name in ("salvage", "strict", "keep_unknown"))
     if (strict or keep_unknown) and not salvage:
         raise BadSelection("--strict and --keep-unknown go with --salvage")
-    mended, inferred = rebuilt(aof) if salvage else (aof, [])
-    with progress(sum(part.size or 0 for part in mended.present), "reading") as tell:
-        report = examine(mended, progress=tell)
-    plan = plan_salvage(report, strict, keep_unknown) if salvage else plan_repair(report)
-    plan.notes[:0] = inferred
-    plan.remade = bool(inferred)
+    if salvage:
+        plan, report = plan_restored(aof, _read, strict, keep_unknown)
+    else:
+        report = _read(aof)
+        plan = plan_repair(report)
     if not plan.changed:
         plan.notes += [
             f"{verdict.server}: {verdict.outcome.value}, {verdict.reason}"
             for verdict in report.verdicts if verdict.load_truncated and verdict.reason
         ]  # fmt: skip
     return plan
+
+
+def _read(aof: AOF) -> Report:
+    with progress(sum(part.size or 0 for part in aof.present), "reading") as tell:
+        return examine(aof, progress=tell)
 
 
 def rewind(aof: AOF, recipe: Recipe) -> Plan:

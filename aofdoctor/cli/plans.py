@@ -32,7 +32,7 @@ def plan_json(
         totals["bytes"] |= {"after": plan.size, "dropped": 0}
     return {
         "path": plan.aof.path, "output": output, "changed": plan.changed, **totals, "dropped": plan.shown_json(),
-        "notes": plan.notes, "receipt": str(receipt) if receipt else None,
+        **plan.mends_json(), "notes": plan.notes, "receipt": str(receipt) if receipt else None,
     }  # fmt: skip
 
 
@@ -105,19 +105,30 @@ def save(plan: Plan, path: Path) -> None:
 def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     """What goes and what stays, in commands, bytes and percent."""
     yield paint(f"{plan.verb} {text.name(plan.aof.path)}", "strong")
-    yield f"  before  {text.count(plan.commands_before, 'command')}, {text.size(plan.size)}"
+    yield f"  before  {text.count(plan.commands_before, 'command')}, {text.size(plan.size_before)}"
+    yield from _mend_lines(plan, paint)
     for drop in plan.shown[:_SHOWN]:
-        where = f"{text.name(plan.aof.parts[drop.part].name)}@{drop.span.start}"
+        where = f"{text.name(plan.aof.parts[drop.part].name)}@{plan.in_file(drop).start}"
         what = f"{text.count(drop.commands, 'command')}, {text.size(drop.span.size)}"
         yield paint(f"  - {where}  {what}  {drop.reason}", "gone")
     if plan.count > _SHOWN:
         yield paint(f"  - and {plan.count - _SHOWN:,} more ranges", "gone")
-    after_commands, after_bytes = plan.commands_before - plan.dropped_commands, plan.size - plan.dropped_bytes
+    after_commands = plan.commands_before + plan.gained - plan.dropped_commands
+    after_bytes = plan.size - plan.dropped_bytes
     yield (
         f"  after   {text.count(after_commands, 'command')} ({_percent(after_commands, plan.commands_before)}), "
-        f"{text.size(after_bytes)} ({_percent(after_bytes, plan.size)})"
+        f"{text.size(after_bytes)} ({_percent(after_bytes, plan.size_before)})"
     )
     yield from (f"  {note}" for note in plan.notes)
+
+
+def _mend_lines(plan: Plan, paint: Paint) -> Iterator[str]:
+    for mend in plan.mends[:_SHOWN]:
+        where = f"{text.name(plan.aof.parts[mend.part].name)}@{mend.span.start}"
+        sizes = f"{text.size(mend.span.size)} become {text.size(mend.size)}"
+        yield paint(f"  ~ {where}  {sizes}  {mend.reason}: turned back", "changed")
+    if len(plan.mends) > _SHOWN:
+        yield paint(f"  ~ and {len(plan.mends) - _SHOWN:,} more ranges", "changed")
 
 
 def overwrite_lines(plan: Plan, todo: list[Target], paint: Paint) -> Iterator[str]:
@@ -156,9 +167,9 @@ def done_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
 
 
 def _percent(part: int, whole: int) -> str:
-    """Never rounded up to 100 where something is missing."""
-    if part == whole:
-        return "100%"
+    """Never rounded up to 100 where something is missing; more where something was brought back."""
+    if part >= whole:
+        return f"{part * 100 // whole if whole else 100}%"
     tenths = min(999, part * 1000 // whole) if whole else 0
     return f"{tenths / 10:.1f}%"
 

@@ -47,7 +47,7 @@ def repair(
     wish = Wish(output, plan, prove, hash_, json)
     wish.demand_sense()
     recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
-    with opened(path) as aof:
+    with opened(path, forgiving=True) as aof:
         found = make("repair", aof, recipe, bool(output))
         if found.does_something:
             carry_out(found, wish, "-o OUT writes a copy, and keeps what goes in OUT.lost")

@@ -17,6 +17,7 @@ import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.aof import Part
 from aofdoctor.aof.manifest import Entry, encode_name
+from aofdoctor.aof.mended import Mended
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
 from aofdoctor.edit.files import (
@@ -39,7 +40,7 @@ from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps
-from aofdoctor.source import FileSource
+from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
 _COMPARE = 1 << 18
@@ -147,7 +148,7 @@ class _Job:
             self._write_part(self.plan.aof.parts[index], spans, targets[index])
 
     def _write_part(self, part: Part, spans: Iterator[Span], target: Path) -> None:
-        source = _file(part)
+        source = _content(part)
         fd = create(target)
         try:
             for piece in gathered(source, spans):
@@ -159,7 +160,7 @@ class _Job:
                     self.copied += len(piece)
                 if self.progress:
                     self.progress(self.copied)
-            self._keep_owner(fd, source.stat, target)
+            self._keep_owner(fd, _file(part).stat, target)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -209,11 +210,11 @@ class _Job:
             part = plan.aof.parts[index]
             written = FileSource(made / part.name if made.is_dir() else made)
             try:
-                _demand_same(_file(part), spans, written)
+                _demand_same(_content(part), _readable(part, spans), written)
                 commands += _commands_in(written)
             finally:
                 written.close()
-        expected = plan.commands_before - plan.dropped_commands
+        expected = plan.commands_before + plan.gained - plan.dropped_commands
         if commands != expected and not plan.damaged:
             raise Refused(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
         for part in plan.aof.present:
@@ -238,13 +239,19 @@ def _kept(plan: Plan, indexes: Iterable[int]) -> Iterator[tuple[int, Iterator[Sp
         while pending and pending[0] < index:
             pending = next(groups, None)
         mine = pending[1] if pending and pending[0] == index else iter(())
-        yield index, kept_spans(mine, index, _file(plan.aof.parts[index]).size)
+        yield index, kept_spans(mine, index, _content(plan.aof.parts[index]).size)
+
+
+def _content(part: Part) -> FileSource | Mended:
+    if not isinstance(part.source, FileSource | Mended):
+        raise Refused("only files can be edited, not a pipe", "save it to a file first")
+    return part.source
 
 
 def _file(part: Part) -> FileSource:
-    if not isinstance(part.source, FileSource):
-        raise Refused("only files can be edited, not a pipe", "save it to a file first")
-    return part.source
+    """The file behind a part."""
+    source = _content(part)
+    return source.file if isinstance(source, Mended) else source
 
 
 def _line_without_end(entry: Entry) -> bytes:
@@ -254,7 +261,7 @@ def _line_without_end(entry: Entry) -> bytes:
     return b"file %b seq %d type %b%b\n" % (encode_name(entry.name), entry.seq, kind, extra)
 
 
-def _demand_same(source: FileSource, spans: Iterator[Span], written: FileSource) -> None:
+def _demand_same(source: FileSource | Mended, spans: Iterator[Span], written: FileSource) -> None:
     at = 0
     for piece in gathered(source, spans):
         for data in _pieces(source, piece):
@@ -265,12 +272,25 @@ def _demand_same(source: FileSource, spans: Iterator[Span], written: FileSource)
         raise Refused(f"the copy has {written.size:,} bytes, not {at:,}: it is not kept")
 
 
-def _pieces(source: FileSource, piece: bytes | Span) -> Iterator[bytes]:
+def _readable(part: Part, spans: Iterator[Span]) -> Iterator[Span]:
+    """The spans; Refused where the disk did not give all of one."""
+    source = _content(part)
+    for span in spans:
+        if isinstance(source, FileSource) and (hole := source.hole(span)):
+            raise Refused(
+                f"the disk does not give the bytes of {text.name(source.path)} from {hole.start} to {hole.end}: "
+                "the copy is not kept",
+                "aofdoctor repair --salvage goes on with the rest",
+            )
+        yield span
+
+
+def _pieces(source: FileSource | Mended, piece: bytes | Span) -> Iterator[bytes]:
     if isinstance(piece, bytes):
         yield piece
         return
     for start in range(piece.start, piece.end, _COMPARE):
-        yield os.pread(source.fd, min(_COMPARE, piece.end - start), start)
+        yield pread(source, min(_COMPARE, piece.end - start), start)
 
 
 def _commands_in(source: FileSource) -> int:
@@ -296,6 +316,7 @@ def _receipt_json(
         "removed_kept_in": [str(path) for path in (receipt.lost, plan.aof.path) if path],
         **plan.totals(),
         "dropped": _dropped_json(plan), "dropped_listed": len(plan.shown), "dropped_ranges": plan.count,
+        **plan.mends_json(),
     }  # fmt: skip
 
 
@@ -303,6 +324,6 @@ def _dropped_json(plan: Plan) -> list[dict[str, object]]:
     """The drops with the hash of the bytes around each, in the source as it is."""
     sources = [_file(plan.aof.parts[drop.part]) for drop in plan.shown]
     return [
-        shown | {"around": neighbourhood(source.fd, drop.span, (), source.size)}
+        shown | {"around": neighbourhood(source.fd, plan.in_file(drop), (), source.size)}
         for drop, shown, source in zip(plan.shown, plan.shown_json(), sources, strict=True)
     ]

@@ -1,5 +1,6 @@
 """What tells that a file is still the one that was seen: its identity, its ends, and the bytes around an edit."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aofdoctor.source import PAGE
 from aofdoctor.span import Span
 
 _PIECE = 1 << 20
@@ -45,8 +47,8 @@ def fingerprint(path: Path, name: Path, whole: bool = False) -> Fingerprint:
 def fingerprint_of(fd: int, path: Path, whole: bool = False) -> Fingerprint:
     """The fingerprint of an open file, which stands at `path`; `whole`: with a hash of every byte."""
     status = os.fstat(fd)
-    head = os.pread(fd, Fingerprint.END, 0)
-    tail = os.pread(fd, Fingerprint.END, max(0, status.st_size - Fingerprint.END))
+    head = _read(fd, Fingerprint.END, 0)
+    tail = _read(fd, Fingerprint.END, max(0, status.st_size - Fingerprint.END))
     return Fingerprint(
         str(path.absolute()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
         hashlib.sha256(head).hexdigest(), hashlib.sha256(tail).hexdigest(), _hash(fd, status.st_size) if whole else "",
@@ -57,8 +59,21 @@ def _hash(fd: int, size: int) -> str:
     """The hash of every byte up to `size`."""
     digest = hashlib.sha256()
     for at in range(0, size, _PIECE):
-        digest.update(os.pread(fd, min(_PIECE, size - at), at))
+        digest.update(_read(fd, min(_PIECE, size - at), at))
     return digest.hexdigest()
+
+
+def _read(fd: int, size: int, offset: int) -> bytes:
+    """Bytes of a file, NULs for what the disk does not give: that has a fingerprint too."""
+    try:
+        return os.pread(fd, size, offset)
+    except OSError as problem:
+        if problem.errno != errno.EIO:
+            raise
+    if size <= PAGE:
+        return bytes(size)
+    half = max(PAGE, size // 2 // PAGE * PAGE)
+    return _read(fd, half, offset) + _read(fd, size - half, offset + half)
 
 
 def neighbourhood(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
@@ -70,7 +85,7 @@ def neighbourhood(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
 
 def _without(fd: int, span: Span, edits: Sequence[Span]) -> bytearray:
     """Bytes of a file, with zeros where edits are."""
-    data = bytearray(os.pread(fd, span.size, span.start))
+    data = bytearray(_read(fd, span.size, span.start))
     for edit in edits:
         low, high = max(edit.start, span.start) - span.start, min(edit.end, span.end) - span.start
         if low < high:

@@ -10,9 +10,11 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.aof import Part
+from aofdoctor.aof.mended import Mended
 from aofdoctor.edit.files import copy_span, create, sync_directory, write_all
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.source import FileSource, Source, pread
+from aofdoctor.span import Span
 
 MAP = "map.jsonl"
 _LOOK = 1 << 12  # bytes of a range that are looked at for its arguments
@@ -34,13 +36,13 @@ def write_lost(plan: Plan, folder: Path, keep_owner: KeepOwner) -> None:
         for index, drops in groupby(plan.drops(), key=lambda drop: drop.part):
             part = plan.aof.parts[index]
             source = part.source
-            assert isinstance(source, FileSource)
+            assert isinstance(source, FileSource | Mended)
             name = part.name if index in plan.lost_parts else f"{part.name}.lost"
             target = create(folder / name)
             try:
-                for line in _copied(drops, part, source, name, target):
+                for line in _copied(plan, drops, part, source, name, target):
                     write_all(lines, line)
-                keep_owner(target, source.stat, folder / name)
+                keep_owner(target, (source.file if isinstance(source, Mended) else source).stat, folder / name)
                 os.fsync(target)
             finally:
                 os.close(target)
@@ -50,11 +52,13 @@ def write_lost(plan: Plan, folder: Path, keep_owner: KeepOwner) -> None:
     sync_directory(folder)
 
 
-def _copied(drops: Iterator[Drop], part: Part, source: FileSource, name: str, target: int) -> Iterator[bytes]:
+def _copied(
+    plan: Plan, drops: Iterator[Drop], part: Part, source: FileSource | Mended, name: str, target: int
+) -> Iterator[bytes]:
     at, pending = 0, bytearray()
     for drop in drops:
         copy_span(source, drop.span, target)
-        pending += json.dumps(_entry(drop, part, source, name, at)).encode() + b"\n"
+        pending += json.dumps(_entry(drop, plan.in_file(drop), part, source, name, at)).encode() + b"\n"
         at += drop.span.size
         if len(pending) > 1 << 16:
             yield bytes(pending)
@@ -62,8 +66,8 @@ def _copied(drops: Iterator[Drop], part: Part, source: FileSource, name: str, ta
     yield bytes(pending)
 
 
-def _entry(drop: Drop, part: Part, source: Source, name: str, at: int) -> dict[str, Any]:
-    return {"file": name, "at": at, "part": part.name, "start": drop.span.start, "end": drop.span.end,
+def _entry(drop: Drop, where: Span, part: Part, source: Source, name: str, at: int) -> dict[str, Any]:
+    return {"file": name, "at": at, "part": part.name, "start": where.start, "end": where.end,
             "commands": drop.commands, "reason": drop.reason, "arguments": _arguments(drop, source)}  # fmt: skip
 
 

@@ -4,15 +4,15 @@ Every mend is tried on a damage where the records before it end, so what it
 reads is chained from the start of the part; it has to lead on to whole records.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from aofdoctor import text
-from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.mended import Mended, Piece
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
 from aofdoctor.damage import Damage
+from aofdoctor.edit.plan import Mending
 from aofdoctor.edit.swapped import swapped
 from aofdoctor.edit.textmode import text_mode
 from aofdoctor.server.commands import table
@@ -27,49 +27,17 @@ _CHEAP: tuple[Mend, ...] = (text_mode,)
 _COSTLY: tuple[Mend, ...] = (swapped,)
 
 
-@dataclass(frozen=True, slots=True)
-class Mending:
-    """Bytes of a part, by its place in load order, and what `size` bytes stand for them now, and why."""
-
-    part: int
-    span: Span
-    size: int
-    reason: str
-
-
 def mended(aof: AOF) -> tuple[AOF, list[Mending]]:
     """The AOF with what can be proven turned back, and what that was; as it is, and nothing, where there is none."""
     parts, done = list(aof.parts), list[Mending]()
     for index, part in enumerate(aof.parts):
-        found = _Part(part.source).run() if isinstance(part.source, FileSource) else None
+        # What stands around bytes that the disk does not give proves nothing.
+        source = part.source if isinstance(part.source, FileSource) and not part.source.unreadable else None
+        found = _Part(source).run() if source else None
         if found:
             parts[index] = replace(part, source=found)
             done += _mendings(index, found)
     return (replace(aof, parts=parts), done) if done else (aof, [])
-
-
-def file_of(part: Part) -> FileSource:
-    """The file that a part is read from."""
-    source = part.source
-    file = source.file if isinstance(source, Mended) else source
-    assert isinstance(file, FileSource), "a part that is edited is a file"
-    return file
-
-
-def origin(part: Part, offset: int) -> int:
-    """The place in a part's file of a place in the part."""
-    return part.source.origin(offset) if isinstance(part.source, Mended) else offset
-
-
-def notes(aof: AOF, done: Sequence[Mending]) -> Iterator[str]:
-    """What was turned back, a sentence for each part and reason."""
-    seen: dict[tuple[int, str], list[Mending]] = {}
-    for one in done:
-        seen.setdefault((one.part, one.reason), []).append(one)
-    for (part, reason), all_ in seen.items():
-        name, first = text.name(aof.parts[part].name), all_[0].span.start
-        taken = sum(one.span.size for one in all_)
-        yield f"{name}: {reason}, from {first}: {text.size(taken)} are turned back, which their lengths prove"
 
 
 def _mendings(index: int, source: Mended) -> Iterator[Mending]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.mended import Mended
 from aofdoctor.span import Span
 
 SHOWN = 1000  # drops that a plan keeps
@@ -20,6 +21,15 @@ class Drop(NamedTuple):
     part: int
     span: Span
     commands: int
+    reason: str
+
+
+class Mending(NamedTuple):
+    """Bytes of one part that are turned back: what `size` bytes stand in their place, and why."""
+
+    part: int
+    span: Span
+    size: int
     reason: str
 
 
@@ -36,7 +46,8 @@ class Plan:
     what goes is kept beside the output.  `damage`: where the first damage
     of a part is, by load order, that stays.  `notes` are sentences for people.
     `recipe` is what was asked for, by which the plan can be made again; `remade`:
-    the manifest is made anew.
+    the manifest is made anew.  `mends` are what was turned back before the drops
+    were found, whose offsets are in what it gave, and `gained` the commands that brought.
     """
 
     aof: AOF
@@ -55,11 +66,13 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     recipe: dict[str, Any] = field(default_factory=dict)
     remade: bool = False
+    mends: list[Mending] = field(default_factory=list)
+    gained: int = 0
 
     @property
     def changed(self) -> bool:
-        """True if anything is dropped."""
-        return self.count > 0
+        """True if anything is dropped or turned back."""
+        return self.count > 0 or bool(self.mends)
 
     @property
     def does_something(self) -> bool:
@@ -70,7 +83,12 @@ class Plan:
     def commands_before(self) -> int:
         """The commands of all parts, where they have been counted."""
         assert self.commands is not None, "a plan from the tail has not counted them"
-        return self.commands
+        return self.commands - self.gained
+
+    @property
+    def size_before(self) -> int:
+        """The bytes of all parts, as their files are."""
+        return self.size + sum(mend.span.size - mend.size for mend in self.mends)
 
     @property
     def damaged(self) -> bool:
@@ -79,26 +97,42 @@ class Plan:
 
     def totals(self) -> dict[str, dict[str, int | None]]:
         """Commands and bytes before and after, as JSON has them."""
+        replaced = sum(mend.span.size for mend in self.mends)
+        known = self.commands is not None
         return {
-            name: {
-                "before": before,
-                "after": None if before is None else before - dropped,
-                "dropped": dropped,
-                "added": 0,
-            }
-            for name, before, dropped in (
-                ("commands", self.commands, self.dropped_commands),
-                ("bytes", self.size, self.dropped_bytes),
+            name: {"before": before, "after": after, "dropped": dropped, "added": added}
+            for name, before, after, dropped, added in (
+                ("commands", self.commands_before if known else None,
+                 self.commands_before + self.gained - self.dropped_commands if known else None,
+                 self.dropped_commands + max(0, -self.gained), max(0, self.gained)),
+                ("bytes", self.size_before, self.size - self.dropped_bytes, self.dropped_bytes + replaced,
+                 sum(mend.size for mend in self.mends)),
             )
-        }
+        }  # fmt: skip
 
     def shown_json(self) -> list[dict[str, object]]:
         """The drops that it keeps for show, as JSON has them."""
         return [
-            {"part": self.aof.parts[d.part].name, "start": d.span.start, "end": d.span.end, "commands": d.commands,
+            {"part": self.aof.parts[d.part].name, "start": span.start, "end": span.end, "commands": d.commands,
              "reason": d.reason}
-            for d in self.shown
+            for d in self.shown for span in [self.in_file(d)]
         ]  # fmt: skip
+
+    def mends_json(self) -> dict[str, list[dict[str, object]]]:
+        """What was turned back, under its name in JSON; nothing where nothing was."""
+        found = [{"part": self.aof.parts[m.part].name, "start": m.span.start, "end": m.span.end, "bytes": m.size,
+                  "reason": m.reason} for m in self.mends[:SHOWN]]  # fmt: skip
+        return {"mended": found} if found else {}
+
+    def in_file(self, drop: Drop) -> Span:
+        """Where the bytes of a drop stand in the file of its part."""
+        source = self.aof.parts[drop.part].source
+        return source.in_file(drop.span) if isinstance(source, Mended) else drop.span
+
+    def turned_back(self, mends: list[Mending], gained: int) -> None:
+        """Note what was turned back before the drops were found, and how many commands that brought."""
+        self.mends, self.gained = mends, gained
+        self.changed_parts |= {mend.part for mend in mends}
 
     def add_up(self) -> "Plan":
         """Go through the drops once."""

@@ -23,7 +23,7 @@ _REACH = 1 << 20  # how far apart they may be
 _TRIES = 1024  # readings of one damage
 _AFTER_VALUE = re.compile(rb"\r\Z|\r\n(?:\Z|[$*#])")
 _LINE_FEED = re.compile(rb"\n(?:\Z|[$*#])")
-_HEADER = re.compile(rb"[$*0-9\r]")
+_WHY = (Why.CRLF, Why.HEADER, Why.MARK, Why.LINE_END)
 _ANY = re.compile(b"")
 _NEAR = 64  # blocks
 _REASON = "two blocks had changed places"
@@ -32,7 +32,7 @@ _REASON = "two blocks had changed places"
 def swapped(source: FileSource, damage: Damage) -> list[Piece] | None:
     """The pieces from the start of a damage to the end of the second block; None where nothing proves them."""
     look = examine(Peek(source), damage.span.start)
-    if look.why not in (Why.CRLF, Why.HEADER, Why.MARK):
+    if look.why not in _WHY:
         return None
     found: list[list[Piece]] = []
     for tries, (first, second, size) in enumerate(_candidates(source, look)):
@@ -47,13 +47,13 @@ def swapped(source: FileSource, damage: Damage) -> list[Piece] | None:
 def _candidates(source: FileSource, look: Look) -> Iterator[tuple[int, int, int]]:
     """(start of the first block, of the second, size): what stands at the wrong place would be right."""
     wrong, payload = look.end, look.end - look.claimed
-    right = _AFTER_VALUE if look.why is Why.CRLF else _HEADER
     for size in _SIZES:
         # A CRLF may lie across the edge of two blocks, and either be the one.
         for first, place in {place // size * size: place for place in (wrong + 1, wrong)}.items():
-            shape = right if place == wrong else _LINE_FEED
-            # A length that lies in the block itself says nothing of where its value ends.
-            reach, shape = (_NEAR * size, _ANY) if look.claimed and payload > first else (_REACH, shape)
+            # A header that lies in the block itself says nothing of what should stand there.
+            sure = look.why is Why.CRLF and payload <= first
+            shape = (_AFTER_VALUE if place == wrong else _LINE_FEED) if sure else _ANY
+            reach = _REACH if sure else _NEAR * size
             data = pread(source, reach, first)
             for at in range(size, len(data) - size + 1, size):
                 if shape.match(data, at + place - first, at + size):

@@ -18,7 +18,7 @@ from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
 from aofdoctor.aof.peek import Peek
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.record import Batch, Preamble
-from aofdoctor.damage import Damage
+from aofdoctor.damage import Damage, Kind
 from aofdoctor.server.commands import Command, table
 from aofdoctor.server.lenient import Outcome, Reading, read_record
 from aofdoctor.server.lines import Line
@@ -84,6 +84,9 @@ class Loader:
             return
         self._parted = True
         for run in self._going():
+            if damage.kind is Kind.UNREADABLE:
+                self._settle(run, Stop(Does.REFUSES, self._part, damage.span.start, "the disk does not give all of it"))
+                continue
             stop = self._read_on(run.line, damage.span.start)
             if stop:
                 self._settle(run, stop)

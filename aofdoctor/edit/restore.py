@@ -1,0 +1,32 @@
+"""All that a salvage does with an AOF, in its order: the set, the places of files, what can be turned back, the drops."""
+
+from collections.abc import Callable
+
+from aofdoctor.analysis.report import Report
+from aofdoctor.aof.aof import AOF
+from aofdoctor.edit.manifest import rebuilt
+from aofdoctor.edit.mend import mended
+from aofdoctor.edit.order import in_place
+from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.salvage import plan_salvage
+
+Read = Callable[[AOF], Report]
+
+
+def plan_restored(aof: AOF, read: Read, strict: bool = False, keep_unknown: bool = False) -> tuple[Plan, Report]:
+    """The plan of a salvage, and the report on the set that it is of, before anything was turned back.
+
+    `read` examines an AOF; it is asked again for one in which something was mended.
+    """
+    aof.look_everywhere()
+    whole, inferred = rebuilt(aof)
+    report = read(whole)
+    placed, moved = in_place(report)
+    report = read(placed) if moved else report
+    turned, mends = mended(placed) if any(part.damage for part in report.parts) else (placed, [])
+    after = read(turned) if mends else report
+    plan = plan_salvage(after, strict, keep_unknown)
+    plan.turned_back(mends, after.commands - report.commands)
+    plan.notes[:0] = inferred + moved
+    plan.remade = bool(inferred or moved)
+    return plan, report
