@@ -52,9 +52,14 @@ def _traps(report: Report) -> Iterator[Finding]:
             yield Finding(trap.value, Severity.DANGER, message, first.part, first.offset, None, hint=hint)
 
 
+_AGAIN = (
+    "a SELECT of what is selected already, which a server writes when it starts: it was started anew, or the writes "
+    "of another, or another AOF, begin here"
+)
 _ODD = {
     "unknown-command": (Severity.DAMAGE, "a command that no server line knows: {name}"),
     "select-invalid": (Severity.WARNING, "a SELECT of no database: later writes go to the previous one"),
+    "select-again": (Severity.NOTE, _AGAIN),
     "multi-nested": (Severity.WARNING, "a MULTI inside a transaction: an EXEC is lost, or two servers wrote here"),
     "exec-alone": (Severity.WARNING, "an EXEC without a MULTI: a MULTI is lost, or two servers wrote here"),
     "annotation-long": (Severity.WARNING, "an annotation longer than a server's line buffer (1,024 bytes)"),

@@ -5,7 +5,7 @@ message is short and factual; a hint says what to do, and names only verbs that
 there are.
 """
 
-from aofdoctor.analysis import check_damage, check_flush, check_set
+from aofdoctor.analysis import check_damage, check_flush, check_set, check_writers
 from aofdoctor.analysis.finding import Finding, Severity
 from aofdoctor.analysis.report import Report
 from aofdoctor.damage import Kind
@@ -40,4 +40,4 @@ def is_sound(report: Report) -> bool:
     return all(loads & lines for lines in report.decisive)
 
 
-_CHECKS = (*check_flush.CHECKS, *check_damage.CHECKS, *check_set.CHECKS)
+_CHECKS = (*check_flush.CHECKS, *check_damage.CHECKS, *check_writers.CHECKS, *check_set.CHECKS)

@@ -139,6 +139,8 @@ class _Walk:
     def _odd(self, report: PartReport, batch: Batch, i: int) -> None:
         number = batch.ids[i]
         kind = self.odd_ids.get(number)
+        if kind == "select-invalid" and _selects(batch, i):
+            kind = "select-again"
         if kind:
             first = next(batch.args(i)) if number == UNKNOWN and "unknown-command" not in self.report.odd else b""
             name = first if isinstance(first, bytes) else first.head(64)
@@ -189,6 +191,12 @@ class _Walk:
         report.damage_count += 1
         if len(report.damage) < DAMAGE_KEPT:
             report.damage.append(damage)
+
+
+def _selects(batch: Batch, i: int) -> bool:
+    """True of a SELECT of a database."""
+    argv = batch.argv(i, 2) if not batch.far else []
+    return len(argv) == 2 and argv[1].isdigit() and len(argv[1]) <= 18
 
 
 def _grown(source: Source) -> bool:

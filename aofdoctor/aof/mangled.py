@@ -1,13 +1,14 @@
 """What became of an argument whose CRLF is not where its header says: named where the bytes tell.
 
-A value may have lost bytes, a block of them, or gained some; or its text
-encoding was changed on the way, which makes every byte past 0x7f longer.  Only
-the bytes up to the next header are looked at; all of this is for the note.
+A value may have lost bytes, or a block of them; or its text encoding was changed
+on the way, which makes every byte past 0x7f longer.  Only the bytes up to the
+next header are looked at; all of this is for the note.
 """
 
 import re
 
-from aofdoctor.aof.peek import Look, Peek
+from aofdoctor.aof.peek import HEADER_MAX, Look, Peek
+from aofdoctor.source import PAGE
 
 _NEXT = re.compile(rb"\r\n(?=\$[0-9]{1,18}\r\n|\*[0-9]{1,18}\r\n\$|#|\Z)")
 _LOOK = 1 << 14
@@ -36,15 +37,23 @@ def latin1(data: bytes) -> bytes | None:
 
 
 def shortfall(peek: Peek, look: Look) -> str:
-    """How many bytes the argument has lost or gained, as far as its neighbours tell; empty if they do not."""
+    """How many bytes the argument has lost, as far as its neighbours tell; empty if they do not."""
     value = _found(peek, look)
     if value is None or len(value) == look.claimed:
         return ""
     missing = look.claimed - len(value)
     if missing < 0:
-        return f"{-missing} bytes too many"
+        return ""
     block = f", {missing // _SECTOR} sectors: a block is lost" if missing % _SECTOR == 0 else ""
     return f"{missing} bytes are missing{block}"
+
+
+def edge(look: Look) -> str:
+    """The edge of a block that a short argument goes wrong at; empty if it does not, or is so long that it must."""
+    at = look.end // PAGE * PAGE
+    if not at or not look.end - look.claimed - HEADER_MAX <= at <= look.end or look.claimed > PAGE // 2:
+        return ""
+    return f"at the edge of a block, {at}: one may be missing there, or another's"
 
 
 def _found(peek: Peek, look: Look) -> bytes | None:

@@ -16,7 +16,7 @@ from collections.abc import Container
 
 from aofdoctor.aof.kernel import SLACK, Columns, Names, scan
 from aofdoctor.aof.limits import NAME_MAX
-from aofdoctor.aof.mangled import encoded, shortfall
+from aofdoctor.aof.mangled import edge, encoded, shortfall
 from aofdoctor.aof.peek import Look, Peek, Why, examine
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.source import Source, pread
@@ -184,7 +184,8 @@ def _classify(peek: Peek, offset: int, look: Look, end: int, to_eof: bool) -> tu
         return _argument(peek, look, where)
     if look.why is Why.MARK and peek.bytes(offset, 9)[:5] in (b"REDIS", b"VALKE"):
         return Kind.SECOND_AOF, ""
-    return _BY_REASON[look.why], where
+    at_edge = edge(look) if look.why is Why.HEADER else ""
+    return _BY_REASON[look.why], f"{where}: {at_edge}" if at_edge else where
 
 
 def _argument(peek: Peek, look: Look, where: str) -> tuple[Kind, str]:
@@ -194,7 +195,7 @@ def _argument(peek: Peek, look: Look, where: str) -> tuple[Kind, str]:
         return Kind.LINE_ENDS, where
     if how := encoded(peek, look):
         return Kind.ENCODING, f"{where}: {how}"
-    lost = shortfall(peek, look)
+    lost = shortfall(peek, look) or edge(look)
     return Kind.MISSING_CRLF, f"{where}: {lost}" if lost else where
 
 

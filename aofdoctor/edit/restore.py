@@ -1,4 +1,4 @@
-"""All that a salvage does with an AOF, in its order: the set, the places of files, what can be turned back, the drops."""
+"""All that a salvage does, in its order: the set, the places of files, what can be turned back, the drops."""
 
 from collections.abc import Callable
 

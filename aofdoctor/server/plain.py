@@ -22,6 +22,7 @@ class State(IntEnum):
     BEFORE_MULTI = 9  # COMMAND_END at the last MULTI
     FIRST_TIME = 10
     GOOD_COMMANDS = 11  # COMMANDS at GOOD_END
+    SELECTED = 12  # 1 after the first SELECT of a part
 
 
 NONE, ANNOTATION, SELECT, MULTI, EXEC, MASK, NOTE = 0, 1, 2, 3, 4, 7, 8
@@ -76,9 +77,10 @@ def _command(state: "array[int]", batch: Batch, i: int, does: int) -> bool:
     note = False
     if does == SELECT:
         db = batch.argv(i, 2)[1:] if not batch.far else []
-        note = not (db and db[0].isdigit() and len(db[0]) <= 18)
-        if not note:
-            state[State.DB] = int(db[0])
+        valid = bool(db) and db[0].isdigit() and len(db[0]) <= 18
+        note = not valid or (state[State.SELECTED] > 0 and int(db[0]) == state[State.DB])
+        if valid:
+            state[State.DB], state[State.SELECTED] = int(db[0]), 1
     elif does == MULTI:
         state[State.BEFORE_MULTI] = state[State.COMMAND_END]
         note = state[State.TX] > 0

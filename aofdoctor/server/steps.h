@@ -14,7 +14,7 @@
 enum {
     STATE_DB, STATE_TIME, STATE_TX, STATE_TRANSACTIONS, STATE_COMMANDS, STATE_ANNOTATIONS, STATE_COMMAND_END,
     STATE_GOOD_END, STATE_MULTI_START, STATE_BEFORE_MULTI, STATE_FIRST_TIME, STATE_GOOD_COMMANDS,
-    STATE_SIZE
+    STATE_SELECTED, STATE_SIZE
 };
 
 #define ANNOTATION_MAX 1023  /* the longest line that a server reads in one piece (AOF_ANNOTATION_LINE_MAX_LEN, 7.0) */
@@ -98,7 +98,11 @@ static size_t steps_run(int64_t *state, int64_t base, const uint8_t *data, int64
         } else {
             if (act == ACT_SELECT) {
                 int64_t db = whole ? steps_second(p, stop) : -1;
-                if (db >= 0) state[STATE_DB] = db; else note = 1;
+                note |= db < 0 || (state[STATE_SELECTED] && db == state[STATE_DB]);
+                if (db >= 0) {
+                    state[STATE_DB] = db;
+                    state[STATE_SELECTED] = 1;
+                }
                 if (out->db) out->db[i] = state[STATE_DB];
             } else if (act == ACT_MULTI) {
                 state[STATE_BEFORE_MULTI] = state[STATE_COMMAND_END];
