@@ -63,7 +63,8 @@ def _copy_range(source: FileSource | Mended, target: int, at: int, size: int) ->
     try:
         return os.copy_file_range(source.fd, target, size, offset_src=at)
     except OSError as problem:
-        if problem.errno in _NO_COPY_RANGE:
+        # What the disk does not give is read as NULs, where that is allowed.
+        if problem.errno in _NO_COPY_RANGE or (problem.errno == errno.EIO and source.unreadable is not None):
             return 0
         raise
 
