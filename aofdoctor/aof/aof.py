@@ -15,13 +15,17 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.manifest import Manifest, looks_like_manifest, parse
+from aofdoctor.aof.mended import Mended
 from aofdoctor.aof.peek import Peek, Why, examine
 from aofdoctor.aof.resync import find_record
-from aofdoctor.errors import NotAnAof, Undecided
+from aofdoctor.errors import NotAnAof, Refused, Undecided
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.source import FileSource, PipeSource, Source, pread
 
 _NUMBERED = re.compile(r"(?P<set>.+)\.(?P<seq>[0-9]{1,18})\.(?P<type>base|incr)\.(?:aof|rdb)\Z", re.DOTALL)
+_LEFT = re.compile(
+    r"\A\..+\.[0-9a-f]{8}\.tmp\Z|\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\.(before|undone)\Z|\.before-aofdoctor\Z", re.DOTALL
+)
 _TEMP = re.compile(r"temp-.*\.(aof|manifest|rdb)\Z|temp-rewriteaof.*|temp-.*\.manifest\Z", re.DOTALL)
 _MANIFEST_MAX = 16 << 20
 # The beginning of an AOF whose every line end was changed, as by a transfer in text mode.
@@ -100,8 +104,17 @@ class AOF:
     def close(self) -> None:
         """Close the files of all parts."""
         for part in [*self.parts, *self.history, *self.strays]:
-            if isinstance(part.source, FileSource):
-                part.source.close()
+            if isinstance(part.source, FileSource | Mended):
+                self.file_of(part).close()
+
+    @staticmethod
+    def file_of(part: Part) -> FileSource:
+        """The file behind a part."""
+        if isinstance(part.source, Mended):
+            return part.source.file
+        if not isinstance(part.source, FileSource):
+            raise Refused("only files can be edited, not a pipe", "save it to a file first")
+        return part.source
 
 
 def open_aof(path: str, known: Container[bytes]) -> AOF:
@@ -212,8 +225,8 @@ def _open_directory(path: str, where: Path, known: Container[bytes]) -> AOF:
 
 
 def _ours(folder: Path) -> bool:
-    """True of what an edit left beside its output: lost bytes, or the scratch of one that was killed."""
-    return (folder / "map.jsonl").exists() or bool(re.fullmatch(r"\..+\.[0-9a-f]{8}\.tmp", folder.name, re.DOTALL))
+    """True of what an edit left: lost bytes, a source that was exchanged or moved away, the scratch of one killed."""
+    return (folder / "map.jsonl").exists() or bool(_LEFT.search(folder.name))
 
 
 def _sets_in(folder: Path) -> Iterator[Path]:

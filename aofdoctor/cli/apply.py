@@ -3,6 +3,7 @@
 import json as json_
 import os
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +11,10 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.aof import AOF
-from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.planners import PLANNERS, make
-from aofdoctor.cli.plans import Wish, carry_out, sources_of
+from aofdoctor.cli.plans import HOW, carry_out, sources_of
+from aofdoctor.cli.wish import Wish, wishing
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import AofdoctorError, BadSelection, Refused, SourceChanged
 
@@ -30,24 +31,21 @@ Exit status: 0 shown or done; 2 usage; 3 could not: no plan, or the files are no
 _PLAN_MAX = 16 << 20
 
 
+@partial(wishing, without=("plan",))
 def apply(
-    plan: Annotated[str, typer.Argument(metavar="PLAN", help="What --plan has saved.")],
-    output: options.Output = None,
-    prove: options.Prove = False,
-    hash_: options.Hash = False,
-    json: options.Json = False,
+    saved: Annotated[str, typer.Argument(metavar="PLAN", help="What --plan has saved.")],
+    *,
+    wish: Wish,
 ) -> None:
     """Carry out a saved plan, if the files are still those it was made for.
 
     The plan is made anew from what was asked, and has to come to the same.
-    Without -o it is only shown.
+    Without -o or --in-place it is only shown.
     """
-    wish = Wish(output, None, prove, hash_, json)
-    wish.demand_sense()
-    saved = _read(Path(plan))
-    with opened(str(saved["path"]), forgiving=True) as aof:
-        found = _made_anew(saved, aof, bool(output))
-        carry_out(found, wish, "-o OUT writes a copy")
+    plan = _read(Path(saved))
+    with opened(str(plan["path"]), forgiving=True) as aof:
+        found = _made_anew(plan, aof, wish.writes)
+        carry_out(found, wish, HOW)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -76,16 +76,23 @@ NOTHING: Selected = {name: default for name, (_, default) in _SELECTION.items()}
 
 def selecting(verb: Callable[..., None]) -> Callable[..., None]:
     """Give a verb the selection options; it gets what they say as one value, `selected`."""
+    return gathering(verb, "selected", _SELECTION, dict)
+
+
+def gathering(
+    verb: Callable[..., None], name: str, table: dict[str, tuple[Any, Any]], build: Callable[..., Any]
+) -> Callable[..., None]:
+    """Give a verb more options, by parameter with annotation and default; it gets `build` of them as one value."""
 
     @functools.wraps(verb)
     def with_options(*args: Any, **given: Any) -> None:
-        selected = {name: given.pop(name, default) for name, default in NOTHING.items()}
-        verb(*args, selected=selected, **given)
+        values = {option: given.pop(option, default) for option, (_, default) in table.items()}
+        verb(*args, **{name: build(**values)}, **given)
 
-    own = [p for p in inspect.signature(verb).parameters.values() if p.name != "selected"]
+    own = [p for p in inspect.signature(verb).parameters.values() if p.name != name]
     more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in _SELECTION.items()
+        inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for option, (annotation, default) in table.items()
     ]
     with_options.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
     with_options.__annotations__ = {p.name: p.annotation for p in [*own, *more]} | {"return": None}

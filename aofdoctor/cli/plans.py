@@ -1,10 +1,12 @@
 """What strip and repair say of a plan, and of what became of it."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import typer
 
 import aofdoctor
 from aofdoctor import text
@@ -12,7 +14,9 @@ from aofdoctor.analysis.prove import Unloadable, prove
 from aofdoctor.aof.aof import AOF
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
-from aofdoctor.edit.apply import Receipt, write_copy
+from aofdoctor.cli.wish import Wish
+from aofdoctor.edit.apply import Proof, Receipt, write_copy
+from aofdoctor.edit.exchange import exchange, place_of
 from aofdoctor.edit.files import json_bytes, write_durably
 from aofdoctor.edit.fingerprint import fingerprint
 from aofdoctor.edit.inplace import Target
@@ -20,6 +24,7 @@ from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import BadSelection, Refused
 
 _SHOWN = 20
+HOW = "-o OUT writes a copy, --in-place keeps the old one beside it"
 _ADOPTED = "a server of 7.0 or later takes a single file over only where its appenddirname has no manifest"
 
 
@@ -36,24 +41,6 @@ def plan_json(
     }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to become of a plan: written to `output`, saved as `plan`, or only shown."""
-
-    output: str | None = None
-    plan: str | None = None
-    prove: bool = False
-    hash: bool = False
-    json: bool = False
-
-    def demand_sense(self) -> None:
-        """Raise BadSelection for options that do not go together."""
-        if self.output and self.plan:
-            raise BadSelection("-o writes the copy, --plan saves how to: one of them")
-        if (self.prove or self.hash) and not self.output:
-            raise BadSelection("--prove and --hash go with -o")
-
-
 def carry_out(plan: Plan, wish: Wish, how: str) -> None:
     """Show a plan and do with it what is wished; `how` says what would write it."""
     paint = painter()
@@ -62,17 +49,37 @@ def carry_out(plan: Plan, wish: Wish, how: str) -> None:
     if wish.plan:
         save(plan, Path(wish.plan))
         how = f"aofdoctor apply {text.shell(wish.plan)} -o OUT does it"
-    if not wish.output:
+    if not wish.writes:
         emit(plan_json(plan, None)) if wish.json else say(f"  nothing was written: {how}")
         return
     proven: list[str] = []
-    with progress(plan.size, "writing") as tell:
-        receipt = write_copy(plan, Path(wish.output), tell, _prover(proven) if wish.prove else None, wish.hash)
+    receipt = _written(plan, wish, _prover(proven) if wish.prove else None)
+    place = str(place_of(plan)) if wish.in_place else wish.output
     if wish.json:
-        emit(plan_json(plan, wish.output, receipt.path) | ({"proven": proven[0]} if proven else {}))
+        emit(plan_json(plan, place, receipt.path) | ({"proven": proven[0]} if proven else {}))
         return
-    for line in ("", *proven, *done_lines(plan, receipt, paint)):
+    lines = exchanged_lines(plan, receipt, paint) if wish.in_place else done_lines(plan, receipt, paint)
+    for line in ("", *proven, *lines):
         say(line)
+
+
+def _written(plan: Plan, wish: Wish, proof: Proof | None) -> Receipt:
+    if wish.in_place:
+        confirm(f"Put the new one in the place of {text.name(near(place_of(plan)))}, and keep the old one?", wish.yes)
+    with progress(plan.size, "writing") as tell:
+        if wish.in_place:
+            return exchange(plan, wish.force_in_use, tell, proof, wish.hash)
+        assert wish.output is not None
+        return write_copy(plan, Path(wish.output), tell, proof, wish.hash)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before something is written in place; only a terminal can answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise BadSelection("--in-place asks before it writes, and this is no terminal", "-y answers yes")
+    typer.confirm(question, abort=True, err=True)
 
 
 def _prover(proven: list[str]) -> Callable[[Path], None]:
@@ -164,6 +171,21 @@ def done_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
     yield "To use it:"
     for number, step in enumerate(_swap_in(plan.aof, receipt.output), 1):
         yield f"  {number}. {text.name(step)}"
+
+
+def exchanged_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
+    """What stands where after an edit in place, and how to take it back."""
+    yield (
+        paint(f"done: {text.name(near(place_of(plan)))}", "good") + "  on disk, read again, the same but for what went"
+    )
+    yield f"the old one is kept as {text.name(near(receipt.output))}"
+    yield f"receipt: {text.name(near(receipt.path))}"
+    yield f"         aofdoctor undo {text.shell(near(receipt.path))} takes it back"
+    if receipt.lost:
+        yield f"what went is kept in {text.name(near(receipt.lost))}, with a map"
+    for warning in receipt.warnings:
+        yield paint(f"WARNING  {warning}", "warning")
+    yield f"next:    aofdoctor verify {text.shell(plan.aof.path)}, then start the server with appendonly yes"
 
 
 def _percent(part: int, whole: int) -> str:

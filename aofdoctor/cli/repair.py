@@ -7,8 +7,9 @@ import typer
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.planners import make
-from aofdoctor.cli.plans import Wish, carry_out, plan_json
+from aofdoctor.cli.plans import HOW, carry_out, plan_json
 from aofdoctor.cli.render import emit, say
+from aofdoctor.cli.wish import Wish, wishing
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import Refused
 
@@ -24,6 +25,7 @@ Exit status: 0 planned, done, or nothing to repair; 2 usage; 3 could not (a dama
 130 interrupted."""
 
 
+@wishing
 def repair(
     path: options.WritablePath,
     salvage: Annotated[bool, typer.Option("--salvage", help="Keep every whole command, after the damage too.")] = False,
@@ -33,30 +35,29 @@ def repair(
     keep_unknown: Annotated[
         bool, typer.Option("--keep-unknown", help="With --salvage: keep commands that no server knows (renamed ones).")
     ] = False,
-    output: options.Output = None,
-    plan: options.SavePlan = None,
-    prove: options.Prove = False,
-    hash_: options.Hash = False,
-    json: options.Json = False,
+    *,
+    wish: Wish,
 ) -> None:
     """A copy that loads: everything before the first damage, or with --salvage what follows it as well.
 
     Transactions stay whole, or go.  Without -o it prints its plan and writes
     nothing.  What goes, later parts included, is kept in OUT.lost, with a map.
     """
-    wish = Wish(output, plan, prove, hash_, json)
-    wish.demand_sense()
     recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
     with opened(path, forgiving=True) as aof:
-        found = make("repair", aof, recipe, bool(output))
+        found = make("repair", aof, recipe, wish.writes)
         if found.does_something:
-            carry_out(found, wish, "-o OUT writes a copy, and keeps what goes in OUT.lost")
+            carry_out(
+                found,
+                wish,
+                f"{HOW}; what goes is kept in OUT.lost",
+            )
         else:
             _nothing(found, wish)
 
 
 def _nothing(plan: Plan, wish: Wish) -> None:
-    if wish.output or wish.plan:
+    if wish.writes or wish.plan:
         raise Refused("no damage stands in it: there is nothing to repair, and nothing was written")
     if wish.json:
         emit(plan_json(plan, None))

@@ -7,7 +7,8 @@ import typer
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.planners import make
-from aofdoctor.cli.plans import Wish, carry_out
+from aofdoctor.cli.plans import HOW, carry_out
+from aofdoctor.cli.wish import Wish, wishing
 
 EPILOG = """\b
 Examples:
@@ -19,6 +20,7 @@ Examples:
 Exit status: 0 planned or done; 2 usage, or nothing is past that moment; 3 could not; 130 interrupted."""
 
 
+@wishing
 def rewind(
     path: options.WritablePath,
     to: Annotated[
@@ -27,11 +29,8 @@ def rewind(
     before: Annotated[
         str | None, typer.Option("--before", metavar="POSITION", help="Keep what stands before this record.")
     ] = None,
-    output: options.Output = None,
-    plan: options.SavePlan = None,
-    prove: options.Prove = False,
-    hash_: options.Hash = False,
-    json: options.Json = False,
+    *,
+    wish: Wish,
 ) -> None:
     """A copy as it was at a moment, across parts.
 
@@ -39,7 +38,5 @@ def rewind(
     goes; parts that were written later leave the manifest.  TIME needs #TS
     annotations (aof-timestamp-enabled).
     """
-    wish = Wish(output, plan, prove, hash_, json)
-    wish.demand_sense()
     with opened(path) as aof:
-        carry_out(make("rewind", aof, {"to": to, "before": before}, bool(output)), wish, "-o OUT writes a copy")
+        carry_out(make("rewind", aof, {"to": to, "before": before}, wish.writes), wish, HOW)

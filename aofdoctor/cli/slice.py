@@ -3,7 +3,8 @@
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.planners import make
-from aofdoctor.cli.plans import Wish, carry_out
+from aofdoctor.cli.plans import HOW, carry_out
+from aofdoctor.cli.wish import Wish, wishing
 
 EPILOG = """\b
 Examples:
@@ -16,14 +17,11 @@ Exit status: 0 planned or done; 2 usage, or nothing is selected; 3 could not; 13
 
 
 @options.selecting
+@wishing
 def slice_(
     path: options.WritablePath,
-    output: options.Output = None,
-    plan: options.SavePlan = None,
-    prove: options.Prove = False,
-    hash_: options.Hash = False,
-    json: options.Json = False,
     *,
+    wish: Wish,
     selected: options.Selected,
 ) -> None:
     """A copy with only the selected commands, that stands on its own.
@@ -32,7 +30,5 @@ def slice_(
     database; a transaction with a selected command stays whole; what defines
     scripts and functions stays.  An RDB base or preamble goes.
     """
-    wish = Wish(output, plan, prove, hash_, json)
-    wish.demand_sense()
     with opened(path) as aof:
-        carry_out(make("slice", aof, {"selection": selected}, bool(output)), wish, "-o OUT writes a copy")
+        carry_out(make("slice", aof, {"selection": selected}, wish.writes), wish, HOW)

@@ -15,8 +15,9 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.options import NOTHING, opened
 from aofdoctor.cli.planners import Recipe, Several, make
-from aofdoctor.cli.plans import Wish, carry_out, near, overwrite_lines, plan_json
+from aofdoctor.cli.plans import HOW, carry_out, confirm, near, overwrite_lines, plan_json
 from aofdoctor.cli.render import also, emit, nobody_reads, painter, say, warn
+from aofdoctor.cli.wish import Wish, wishing
 from aofdoctor.edit import inplace
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.repair import demand_whole_set
@@ -39,6 +40,7 @@ to strip; 130 interrupted."""
 
 
 @options.selecting
+@wishing
 def strip(
     path: options.WritablePath,
     position: Annotated[
@@ -49,26 +51,15 @@ def strip(
     and_after: Annotated[
         bool, typer.Option("--and-after", help="The flush and everything after it: the data as it was before.")
     ] = False,
-    output: options.Output = None,
-    in_place: Annotated[
-        bool, typer.Option("--in-place", help="Overwrite the flush where it stands; reversible with undo.")
-    ] = False,
     trust_tail: Annotated[
         bool,
         typer.Option("--trust-tail", help="With --in-place: find the last flush from the end, unproven but at once."),
     ] = False,
-    force_in_use: Annotated[
-        bool, typer.Option("--force-in-use", help="Edit in place although the file is, or may be, in use.")
-    ] = False,
     receipt: Annotated[
         str | None, typer.Option("--receipt", metavar="FILE", help="With --in-place: where the old bytes are kept.")
     ] = None,
-    plan: options.SavePlan = None,
-    prove: options.Prove = False,
-    hash_: options.Hash = False,
-    yes: options.Yes = False,
-    json: options.Json = False,
     *,
+    wish: Wish,
     selected: options.Selected,
 ) -> None:
     """A copy without the flush that wiped it, or without any selection of commands.
@@ -77,30 +68,29 @@ def strip(
     is a run of FLUSHALL and FLUSHDB; only the flushes in it go, and what came
     after stays.  SELECT, MULTI and EXEC stay right: a transaction left empty goes.
     """
-    if in_place and output:
-        raise BadSelection("-o and --in-place exclude each other")
-    if trust_tail and not in_place:
+    if trust_tail and not wish.in_place:
         raise BadSelection("--trust-tail goes with --in-place")
     if trust_tail and (position is not None or all_):
         raise BadSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
-    if receipt and not in_place:
-        raise BadSelection("--receipt goes with --in-place: a copy's receipt stands beside it")
-    wish = Wish(output, plan, prove, hash_, json)
-    wish.demand_sense()
-    if in_place and plan:
-        raise BadSelection("--plan saves how to write a copy: it does not go with --in-place")
-    if in_place and (and_after or selected != NOTHING):
-        raise BadSelection("--in-place takes flushes only; write the rest to a copy with -o")
+    only_flushes = not and_after and selected == NOTHING
+    if (trust_tail or receipt) and not (wish.in_place and only_flushes):
+        raise BadSelection("--trust-tail and --receipt go with the flushes that --in-place overwrites")
     recipe = {"position": position, "last": last, "all": all_, "and_after": and_after, "selection": selected}
     with opened(path) as aof:
-        found = plan_tail(aof) if trust_tail else _plan(aof, recipe, bool(output), json)
-        if in_place or output:
+        overwrites = _overwrites(wish, only_flushes)
+        found = plan_tail(aof) if trust_tail else _plan(aof, recipe, wish.writes and not overwrites, wish.json)
+        if wish.writes:
             _demand_something(found)
-        if in_place:
-            _in_place(found, trust_tail, force_in_use, receipt, yes, json)
+        if overwrites:
+            _in_place(found, wish, trust_tail, receipt)
         else:
             others = ", --in-place overwrites the flush" if any(d.reason == "flush" for d in found.shown) else ""
-            carry_out(found, wish, f"-o OUT writes a copy{others}")
+            carry_out(found, wish, f"-o OUT writes a copy{others}" if only_flushes else HOW)
+
+
+def _overwrites(wish: Wish, only_flushes: bool) -> bool:
+    """Flushes are overwritten where they stand; what is more changes the size, and is exchanged for a new file."""
+    return wish.in_place and only_flushes and not (wish.prove or wish.hash)
 
 
 def _plan(aof: AOF, recipe: Recipe, writes: bool, json: bool) -> Plan:
@@ -149,26 +139,21 @@ def _tell(lines: Iterable[str], json: bool) -> None:
         say(line)
 
 
-def _in_place(plan: Plan, trusted: bool, force: bool, place: str | None, yes: bool, json: bool) -> None:
+def _in_place(plan: Plan, wish: Wish, trusted: bool, place: str | None) -> None:
     todo = inplace.targets(plan)
     count = sum(len(target.edits) for target in todo)
     size = sum(len(edit.old) for target in todo for edit in target.edits)
     plan.aof.close()
-    _tell(overwrite_lines(plan, todo, painter()), json)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise BadSelection("--in-place asks before it writes, and this is no terminal", "-y answers yes")
-        names = ", ".join(text.name(near(target.path)) for target in todo)
-        typer.confirm(
-            f"Overwrite {text.count(count, 'flush', 'flushes')} ({text.size(size)}) in {names}?", abort=True, err=True
-        )
+    _tell(overwrite_lines(plan, todo, painter()), wish.json)
+    names = ", ".join(text.name(near(target.path)) for target in todo)
+    confirm(f"Overwrite {text.count(count, 'flush', 'flushes')} ({text.size(size)}) in {names}?", wish.yes)
     try:
-        receipt = inplace.overwrite(todo, force, trusted, Path(os.path.abspath(place)) if place else None)
+        receipt = inplace.overwrite(todo, wish.force_in_use, trusted, Path(os.path.abspath(place)) if place else None)
     except KeyboardInterrupt as problem:  # which says nothing by itself
         for note in getattr(problem, "__notes__", ()):
             warn(text.name(note))
         raise
-    _say_done(plan, todo, receipt, json)
+    _say_done(plan, todo, receipt, wish.json)
 
 
 def _say_done(plan: Plan, todo: list[inplace.Target], receipt: Path, json: bool) -> None:

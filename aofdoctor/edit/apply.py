@@ -15,7 +15,7 @@ from pathlib import Path
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.aof.aof import Part
+from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.manifest import Entry, encode_name
 from aofdoctor.aof.mended import Mended
 from aofdoctor.aof.reader import read
@@ -60,16 +60,18 @@ class Receipt:
 
 
 def write_copy(
-    plan: Plan, output: Path, progress: Progress | None = None, proof: Proof | None = None, whole_hash: bool = False
-) -> Receipt:
+    plan: Plan, output: Path, progress: Progress | None = None, proof: Proof | None = None, whole_hash: bool = False,
+    instead_of: Path | None = None,
+) -> Receipt:  # fmt: skip
     """Carry out a plan into a new file (a single AOF) or directory (a multi part one).
 
     `proof` is shown the finished copy before it has its name, and raises where it
     may not have it; with `whole_hash` the receipt has a hash of every byte.
+    `instead_of`: what the copy will exchange its name with, as the receipt says.
     """
     if output.exists() and output.samefile(Path()):
         raise Refused("the output cannot be the directory that you are in", "name a new file or directory")
-    job = _Job(plan, output, progress)
+    job = _Job(plan, output, progress, link=instead_of is not None)
     receipt_path = output.with_name(output.name + ".receipt.json")
     lost_path = output.with_name(output.name + ".lost") if plan.keep_lost and plan.dropped_bytes else None
     demand_free_name(output, directory=plan.aof.layout == "multi-part")
@@ -79,7 +81,9 @@ def write_copy(
     demand_space(output.absolute().parent, plan.size if lost_path else plan.size - plan.dropped_bytes)
     receipt = Receipt(output, receipt_path, lost_path, job.warnings)
     with scratch(output) as folder:
-        sources = [fingerprint_of(_file(part).fd, Path(_file(part).path), whole_hash) for part in plan.aof.present]
+        sources = [
+            fingerprint_of(AOF.file_of(part).fd, Path(AOF.file_of(part).path), whole_hash) for part in plan.aof.present
+        ]
         made = job.make(folder)
         finished = [(made, output)]
         if lost_path:
@@ -87,7 +91,10 @@ def write_copy(
         job.check(made)
         if proof:
             proof(made)
-        write_durably(folder / "receipt", json_bytes(_receipt_json(plan, receipt, sources, made, whole_hash)))
+        write_durably(
+            folder / "receipt",
+            json_bytes(_receipt_json(plan, receipt, sources, made, whole_hash) | _exchange_json(instead_of)),
+        )
         _publish([*finished, (folder / "receipt", receipt_path)])
     return receipt
 
@@ -106,8 +113,8 @@ def _publish(finished: list[tuple[Path, Path]]) -> None:
 
 
 class _Job:
-    def __init__(self, plan: Plan, output: Path, progress: Progress | None) -> None:
-        self.plan, self.output, self.progress = plan, output, progress
+    def __init__(self, plan: Plan, output: Path, progress: Progress | None, link: bool) -> None:
+        self.plan, self.output, self.progress, self.link = plan, output, progress, link
         self.warnings: list[str] = []
         self.copied = 0
 
@@ -145,7 +152,19 @@ class _Job:
     def _write_parts(self, targets: dict[int, Path]) -> None:
         """Copy what stays of each part; a part with no drop is copied whole."""
         for index, spans in _kept(self.plan, targets):
-            self._write_part(self.plan.aof.parts[index], spans, targets[index])
+            part = self.plan.aof.parts[index]
+            if not (self.link and index != max(targets) and self._linked(index, part, targets[index])):
+                self._write_part(part, spans, targets[index])
+
+    def _linked(self, index: int, part: Part, target: Path) -> bool:
+        """True if a part that stays as it is could get a second name: no server writes into any but the last."""
+        if index in self.plan.changed_parts:
+            return False
+        try:
+            os.link(os.path.realpath(AOF.file_of(part).path), target)
+        except OSError:
+            return False
+        return True
 
     def _write_part(self, part: Part, spans: Iterator[Span], target: Path) -> None:
         source = _content(part)
@@ -160,7 +179,7 @@ class _Job:
                     self.copied += len(piece)
                 if self.progress:
                     self.progress(self.copied)
-            self._keep_owner(fd, _file(part).stat, target)
+            self._keep_owner(fd, AOF.file_of(part).stat, target)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -185,7 +204,7 @@ class _Job:
 
     def _owner_of_manifest(self, path: Path) -> os.stat_result:
         """Whose the manifest was; of one that is made anew, whose the parts are."""
-        return os.stat(path) if path.exists() else _file(self.plan.aof.present[0]).stat
+        return os.stat(path) if path.exists() else AOF.file_of(self.plan.aof.present[0]).stat
 
     def _keep_directory(self, folder: Path, status: os.stat_result) -> None:
         try:
@@ -218,7 +237,7 @@ class _Job:
         if commands != expected and not plan.damaged:
             raise Refused(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
         for part in plan.aof.present:
-            self._demand_unchanged(_file(part))
+            self._demand_unchanged(AOF.file_of(part))
 
     def _demand_unchanged(self, source: FileSource) -> None:
         now = os.fstat(source.fd)
@@ -246,12 +265,6 @@ def _content(part: Part) -> FileSource | Mended:
     if not isinstance(part.source, FileSource | Mended):
         raise Refused("only files can be edited, not a pipe", "save it to a file first")
     return part.source
-
-
-def _file(part: Part) -> FileSource:
-    """The file behind a part."""
-    source = _content(part)
-    return source.file if isinstance(source, Mended) else source
 
 
 def _line_without_end(entry: Entry) -> bytes:
@@ -320,9 +333,14 @@ def _receipt_json(
     }  # fmt: skip
 
 
+def _exchange_json(instead_of: Path | None) -> dict[str, object]:
+    """What a receipt says of an exchange: under which name the output stands after it."""
+    return {"kind": "exchange", "exchanged_with": str(instead_of)} if instead_of else {}
+
+
 def _dropped_json(plan: Plan) -> list[dict[str, object]]:
     """The drops with the hash of the bytes around each, in the source as it is."""
-    sources = [_file(plan.aof.parts[drop.part]) for drop in plan.shown]
+    sources = [AOF.file_of(plan.aof.parts[drop.part]) for drop in plan.shown]
     return [
         shown | {"around": neighbourhood(source.fd, plan.in_file(drop), (), source.size)}
         for drop, shown, source in zip(plan.shown, plan.shown_json(), sources, strict=True)

@@ -58,6 +58,13 @@ def in_use(path: Path) -> InUse:
     return InUse(Use.FREE)
 
 
+def demand_unheld(path: Path) -> None:
+    """Refuse a file that /proc shows somebody else to have open; ours may be open."""
+    holders = list(_holders(path))
+    if holders:
+        raise Refused(f"{text.name(str(path))} may not be edited in place: held open by {', '.join(holders)}", _HINT)
+
+
 @contextmanager
 def held_alone(path: Path, force: bool) -> Iterator[int]:
     """A descriptor to edit a file with; a file that is, or may be, in use is refused.

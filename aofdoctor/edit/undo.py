@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
+from aofdoctor.edit.exchange_back import exchange_back, undone_name
 from aofdoctor.edit.files import sync_directory
 from aofdoctor.edit.fingerprint import near, neighbourhood
 from aofdoctor.edit.guard import held_alone
@@ -38,12 +39,45 @@ class Undone:
 
 
 def undo(receipt: Path, force: bool = False) -> Undone:
-    """Put the old bytes of a receipt back.
+    """Take back what a receipt tells of: put its old bytes back, or exchange the two names again.
 
     Also takes back an edit that was interrupted.  Raises SourceChanged where a
     file is not the one that was edited, Refused where it is in use.
     """
-    files = _read(receipt)
+    data = _read(receipt)
+    try:
+        undone = _KINDS[data["kind"]](receipt, data, force)
+    except (ArithmeticError, ValueError, LookupError, TypeError, AttributeError, binascii.Error) as problem:
+        raise _no_receipt(receipt, str(problem)) from None
+    os.rename(receipt, undone.receipt)
+    sync_directory(receipt.parent)
+    return undone
+
+
+def _read(receipt: Path) -> dict[str, Any]:
+    if receipt.stat().st_size > _RECEIPT_MAX:
+        raise _no_receipt(receipt, "it is too large")
+    try:
+        data = json.loads(receipt.read_bytes())
+        kind = data["kind"]
+        if kind in _KINDS:
+            return dict(data)
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise _no_receipt(receipt, str(problem)) from None
+    raise Refused(
+        f"{text.name(str(receipt))} is the receipt of a {text.name(str(kind))}: the source was never changed",
+        "to take it back, remove the copy",
+    )
+
+
+def _no_receipt(receipt: Path, why: str) -> Refused:
+    return Refused(f"{text.name(str(receipt))} is not a receipt of aofdoctor: {text.name(why)}")
+
+
+def _put_back(receipt: Path, data: dict[str, Any], force: bool) -> Undone:
+    files = [_file(receipt, entry) for entry in data["files"]]
+    if not files:
+        raise ValueError("it names no file")
     with ExitStack() as stack:
         held = [(file, stack.enter_context(held_alone(file.path, force))) for file in files]
         for file, fd in held:
@@ -52,29 +86,23 @@ def undo(receipt: Path, force: bool = False) -> Undone:
             put(fd, file.path, [(edit.start, edit.old) for edit in file.edits])
             if os.fstat(fd).st_size == file.size:
                 os.utime(fd, ns=(os.fstat(fd).st_atime_ns, file.mtime_ns))
-    done = receipt.with_name(receipt.name + ".undone")
-    os.rename(receipt, done)
-    sync_directory(receipt.parent)
-    return Undone(tuple(file.path for file in files), sum(len(e.old) for f in files for e in f.edits), done)
+    size = sum(len(edit.old) for file in files for edit in file.edits)
+    return Undone(tuple(file.path for file in files), size, _undone(receipt))
 
 
-def _read(receipt: Path) -> list[_File]:
-    if receipt.stat().st_size > _RECEIPT_MAX:
-        raise Refused(f"{text.name(str(receipt))} is not a receipt of aofdoctor: it is too large")
-    try:
-        data = json.loads(receipt.read_bytes())
-        if data["kind"] == "in-place":
-            files = [_file(receipt, entry) for entry in data["files"]]
-            if not files:
-                raise ValueError("it names no file")
-            return files
-        kind = data["kind"]
-    except (ArithmeticError, ValueError, KeyError, TypeError, binascii.Error, RecursionError) as problem:
-        raise Refused(f"{text.name(str(receipt))} is not a receipt of aofdoctor: {text.name(str(problem))}") from None
-    raise Refused(
-        f"{text.name(str(receipt))} is the receipt of a {text.name(str(kind))}: the source was never changed",
-        "to take it back, remove the copy",
-    )
+def _exchange_back(receipt: Path, data: dict[str, Any], force: bool) -> Undone:
+    files = exchange_back(data, force)
+    edited, name = undone_name(data)
+    if not os.path.lexists(name):
+        os.rename(edited, name)
+    return Undone(tuple(files), sum(path.stat().st_size for path in files), _undone(receipt))
+
+
+def _undone(receipt: Path) -> Path:
+    return receipt.with_name(receipt.name + ".undone")
+
+
+_KINDS = {"in-place": _put_back, "exchange": _exchange_back}
 
 
 def _file(receipt: Path, entry: dict[str, Any]) -> _File:

@@ -1,0 +1,64 @@
+"""The options that say what is to become of a plan: shown, saved, written to a copy, or in place."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from aofdoctor.cli import options
+from aofdoctor.errors import BadSelection
+
+_InPlace = Annotated[
+    bool, typer.Option("--in-place", help="In the place of the source, which is kept beside it; undo takes it back.")
+]
+_Force = Annotated[bool, typer.Option("--force-in-use", help="Edit in place although the file is, or may be, in use.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to become of a plan: written to `output`, `in_place`, saved as `plan`, or only shown."""
+
+    output: str | None = None
+    in_place: bool = False
+    plan: str | None = None
+    prove: bool = False
+    hash: bool = False
+    force_in_use: bool = False
+    yes: bool = False
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise BadSelection for options that do not go together."""
+        if self.in_place and self.output:
+            raise BadSelection("-o and --in-place exclude each other")
+        if self.output and self.plan:
+            raise BadSelection("-o writes the copy, --plan saves how to: one of them")
+        if self.in_place and self.plan:
+            raise BadSelection("--plan saves how to: apply --in-place carries it out")
+        if (self.prove or self.hash) and not self.writes:
+            raise BadSelection("--prove and --hash go with -o and --in-place")
+        if self.force_in_use and not self.in_place:
+            raise BadSelection("--force-in-use goes with --in-place")
+
+    @property
+    def writes(self) -> bool:
+        """True if an AOF is written."""
+        return bool(self.output) or self.in_place
+
+
+_WISH: dict[str, tuple[Any, Any]] = {
+    "output": (options.Output, None), "in_place": (_InPlace, False), "plan": (options.SavePlan, None),
+    "prove": (options.Prove, False), "hash_": (options.Hash, False), "force_in_use": (_Force, False),
+    "yes": (options.Yes, False), "json": (options.Json, False),
+}  # fmt: skip
+
+
+def wishing(verb: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
+    """Give a verb that edits these options; it gets what they say as one value, `wish`."""
+    table = {name: row for name, row in _WISH.items() if name not in without}
+    return options.gathering(verb, "wish", table, _wish)
+
+
+def _wish(hash_: bool, **others: Any) -> Wish:
+    return Wish(hash=hash_, **others)
