@@ -141,6 +141,12 @@ def overwrite(todo: Sequence[Target], force: bool, trusted_tail: bool, place: Pa
 def _demand_seen(target: Target, now: os.stat_result, force: bool) -> None:
     """The file is the one that was read; under `force` it may have grown since."""
     then = target.seen
+    if now.st_nlink > 1 and not force:
+        raise Refused(
+            f"{text.name(str(target.path))} has {now.st_nlink} names (hard links, as of a backup), and an overwrite "
+            "would change what stands under each",
+            "strip it into a copy with -o",
+        )
     same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
     still = (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
     if not same or not (still or force):
