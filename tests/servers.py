@@ -6,6 +6,7 @@ skip that the run's summary shows.
 
 import functools
 import importlib.util
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,25 @@ def by_line() -> dict[str, Binary]:
             if binary := identify(Path(folder) / rest):
                 found.setdefault(binary.line, binary)
     return found
+
+
+def refusal(binary: Binary, path: Path) -> str:
+    """Why the checker that is in every server program refuses an AOF; empty where it accepts it.
+
+    A server that is run under the name of its checker is it (main in server.c, 2.6 on).
+    """
+    manifest = next(path.glob("*.manifest"), None) if path.is_dir() else path
+    assert manifest is not None
+    name = "valkey-check-aof" if binary.line.startswith("valkey") else "redis-check-aof"
+    run = subprocess.run(
+        [name, manifest], executable=binary.path, input=b"n\n", capture_output=True, check=False, timeout=60
+    )
+    said = run.stdout + run.stderr
+    # From 7.0 on it takes a single AOF that has an argument beginning with "file" for a manifest (redis-check-aof.c).
+    mistaken = path.is_file() and b"Multi Part" in said
+    empty = path.is_file() and not path.stat().st_size
+    accepted = run.returncode == 0 and b"valid" in said and b"not valid" not in said
+    return "" if accepted or mistaken or empty else said.decode(errors="replace")
 
 
 def ask_commands(path: str) -> list[dict[str, Any]]:

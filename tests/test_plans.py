@@ -150,3 +150,21 @@ def test_a_salvage_that_takes_a_file_in_can_be_applied(tmp_path: Path) -> None:
     assert aofdoctor("apply", tmp_path / "plan", "-o", tmp_path / "out", "--json").json["commands"]["after"] == 2
     (folder / "a.aof.manifest").write_bytes(b"file a.aof.1.incr.aof seq 1 type h\n")
     assert aofdoctor("apply", tmp_path / "plan", "-o", tmp_path / "out2").status == 3
+
+
+def test_a_slice_keeps_the_eval_that_a_selected_evalsha_needs(tmp_path: Path) -> None:
+    script = b"return redis.call('set', KEYS[1], ARGV[1])"
+    first = encode([b"EVAL", script, b"1", b"other", b"1"])
+    call = encode([b"EVALSHA", hashlib.sha1(script).hexdigest().encode(), b"1", b"wanted", b"2"])
+    path = tmp_path / "a.aof"
+    path.write_bytes(A + first + first + encode([b"EVAL", b"return 1", b"0"]) + call + B)
+    assert aofdoctor("slice", path, "--key", "wanted", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == first + call
+
+
+def test_of_selects_in_a_row_a_slice_keeps_the_last(tmp_path: Path) -> None:
+    selects = [encode([b"SELECT", b"%d" % db]) for db in range(4)]
+    path = tmp_path / "a.aof"
+    path.write_bytes(selects[0] + A + selects[1] + A + selects[2] + B + selects[3] + A + selects[1] + A)
+    assert aofdoctor("slice", path, "--key", "b", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == selects[2] + B + selects[1]

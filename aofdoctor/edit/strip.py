@@ -1,5 +1,6 @@
 """Which commands strip takes out: one group of flushes, or a selection."""
 
+from array import array
 from dataclasses import dataclass, field
 from itertools import dropwhile, takewhile
 
@@ -25,12 +26,16 @@ _GROUP_REACH = (256, 4096, 65536)  # commands read back for one group, where onl
 
 @dataclass(slots=True)
 class Survey:
-    """The flushes of an AOF, and how large it is; `damage`: where the first one of a part is, by load order."""
+    """The flushes of an AOF, and how large it is; `damage`: where the first one of a part is, by load order.
+
+    `counts` are the commands by id.
+    """
 
     flushes: Flushes
     commands: int
     size: int
     damage: dict[int, int] = field(default_factory=dict)
+    counts: "array[int]" = field(default_factory=lambda: array("Q"))
 
     @property
     def damaged(self) -> bool:
@@ -62,7 +67,7 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
                 steps.preamble(tile.span.end)
         before += steps.state[State.COMMANDS]
         size += part.size or 0
-    return Survey(flushes, before, size, damage)
+    return Survey(flushes, before, size, damage, steps.counts)
 
 
 def group_at(found: Survey, position: Position) -> Group:

@@ -1,0 +1,74 @@
+"""Which EVALs define the scripts that selected EVALSHAs run: before 5.0 a server wrote both as they came.
+
+An EVALSHA fails at the load if nothing before it has run or loaded its script.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from aofdoctor.analysis.where import Where
+from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import State
+from aofdoctor.server.steps import Steps
+
+_KEPT = 100_000  # scripts
+
+
+def calls() -> frozenset[int]:
+    """The ids of what runs a script by its hash."""
+    return frozenset(c.id for c in table().commands if c.name in ("evalsha", "evalsha_ro"))
+
+
+def texts() -> frozenset[int]:
+    """The ids of what runs a script by its text."""
+    return frozenset(c.id for c in table().commands if c.name in ("eval", "eval_ro"))
+
+
+@dataclass(slots=True)
+class Definitions:
+    """The scripts that selected commands call; `of` finds what defines one, once each in load order."""
+
+    wanted: set[bytes] = field(default_factory=set)
+    _seen: set[bytes] = field(default_factory=set)
+    _last: tuple[int, int] = (-1, -1)
+
+    @classmethod
+    def needed(cls, aof: AOF, where: Where) -> "Definitions":
+        """Those of the EVALSHAs that `where` selects."""
+        found, before, ids = cls(), 0, calls()
+        for index, part in enumerate(aof.parts):
+            steps = Steps(columns=True)
+            for tile in read(part.source, table().words) if part.source else ():
+                if isinstance(tile, Batch):
+                    done = before + steps.state[State.COMMANDS]
+                    steps.run(tile)
+                    found._note(tile, [i for i in where.matches(index, tile, steps, done) if tile.ids[i] in ids])
+            before += steps.state[State.COMMANDS]
+        return found
+
+    def _note(self, batch: Batch, chosen: list[int]) -> None:
+        for i in chosen:
+            if len(self.wanted) < _KEPT and batch.argc[i] > 1 and not batch.far:
+                self.wanted.add(batch.argv(i, 2)[1].lower())
+
+    def of(self, part: int, batch: Batch) -> set[int]:
+        """The records of a batch that are the first to run the text of a wanted script."""
+        if (part, batch.base) < self._last:
+            self._seen.clear()  # the drops are gone through once more
+        self._last = part, batch.base
+        return {i for i in self._with_text(batch) if self._defines(batch, i)}
+
+    def _with_text(self, batch: Batch) -> list[int]:
+        ids = texts()
+        return [i for i in range(batch.count) if batch.ids[i] in ids] if not batch.far else []
+
+    def _defines(self, batch: Batch, i: int) -> bool:
+        script = batch.argv(i, 2)[1] if batch.argc[i] > 1 else b""
+        sha = hashlib.sha1(script).hexdigest().encode()
+        if sha not in self.wanted or sha in self._seen:
+            return False
+        self._seen.add(sha)
+        return True
