@@ -5,6 +5,7 @@ here or computed, with the reason, and counted.
 """
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -148,7 +149,9 @@ def digest_of(out: Path, binary: Binary) -> str:
     name = manifest.name.removesuffix(".manifest") if manifest else "appendonly.aof"
 
     def lay_out(folder: Path) -> None:
-        (folder / "appendonlydir" if out.is_dir() else folder / name).symlink_to(out)
+        # A copy: the server that loads it writes into it when a key expires.
+        place = folder / ("appendonlydir" if out.is_dir() else name)
+        shutil.copytree(out, place) if out.is_dir() else shutil.copyfile(out, place)
 
     options = ["--appendonly", "yes", "--appendfilename", name, "--databases", "64"]
     options += ["--enable-debug-command", "yes"] if binary.version >= (7, 0, 0) else []
