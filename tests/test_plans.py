@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,3 +170,16 @@ def test_of_selects_in_a_row_a_slice_keeps_the_last(tmp_path: Path) -> None:
     path.write_bytes(selects[0] + A + selects[1] + A + selects[2] + B + selects[3] + A + selects[1] + A)
     assert aofdoctor("slice", path, "--key", "b", "-o", tmp_path / "out").status == 0
     assert (tmp_path / "out").read_bytes() == selects[2] + B + selects[1]
+
+
+def test_ten_million_selected_commands_cost_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "many.aof"
+    with path.open("wb") as file:
+        for _ in range(100):
+            file.write((encode([b"PING"]) * 10 + A) * 10_000)
+    run = "import sys; from aofdoctor.cli.app import run; run(sys.argv[1:]); print(open('/proc/self/status').read())"
+    words = ["strip", path, "--cmd", "ping", "--json"]
+    done = subprocess.run([sys.executable, "-c", run, *words], capture_output=True, check=True)
+    plan, _, status = done.stdout.partition(b"\n")
+    assert json.loads(plan)["commands"] == {"before": 11_000_000, "after": 1_000_000, "dropped": 10_000_000, "added": 0}
+    assert int(status.partition(b"VmHWM:")[2].split()[0]) < 64 << 10  # KiB; a selection may cost 300 MB
