@@ -105,7 +105,7 @@ def salvaged(case: Case) -> Salvaged | None:
     before, after = list(argvs(FileSource(source))), list(argvs(BytesSource(out)))
     kept, invented = in_order(before, after)
     mended = bool(plan.mends)
-    intact = case.truth.get("commands_intact_total", len(before))
+    intact = len(before) if mended else case.truth["commands_intact_total"]
     untouched = not drops and not mended
     return Salvaged(case.id, case.damage, intact, kept, torn, invented, untouched, mended, before == after)
 

@@ -178,7 +178,7 @@ def test_ten_million_selected_commands_cost_no_memory(tmp_path: Path) -> None:
         for _ in range(100):
             file.write((encode([b"PING"]) * 10 + A) * 10_000)
     run = "import sys; from aofdoctor.cli.app import run; run(sys.argv[1:]); print(open('/proc/self/status').read())"
-    words = ["strip", path, "--cmd", "ping", "--json"]
+    words = ["strip", str(path), "--cmd", "ping", "--json"]
     done = subprocess.run([sys.executable, "-c", run, *words], capture_output=True, check=True)
     plan, _, status = done.stdout.partition(b"\n")
     assert json.loads(plan)["commands"] == {"before": 11_000_000, "after": 1_000_000, "dropped": 10_000_000, "added": 0}

@@ -25,7 +25,8 @@ FAMILIES = {
     "a byte flipped in a name or line end": r"flip-(command|exec|multi|payload-)",
     "a hole of NUL bytes": r"hole|two-holes",
     "NUL bytes at the end": r"nul-",
-    "a block missing, doubled or overwritten": r"block-",
+    "a block missing, doubled, overwritten or in another's place": r"block-",
+    "line ends or Latin-1 changed in text mode": r"crlf-to-lf|lf-to-crlf|latin1",
     "garbage, log lines": r"garbage|log-line|leading",
     "the head missing": r"head-",
 }
