@@ -107,7 +107,8 @@ class FileSource:
                 f"{self.path} shrank while it was read: {self.size} bytes at open, {os.fstat(self.fd).st_size} now",
                 "stop whatever writes to it, or work on a copy",
             )
-        return got
+        # Less than asked: the disk does not give what comes next, or the file was cut.
+        return got if got == wanted else got + self.readinto(view[got:wanted], offset + got)
 
     def _by_page(self, view: memoryview, offset: int) -> int:
         """The bytes that the disk gives; where it does not give a page, that is noted, or the error."""
@@ -115,13 +116,18 @@ class FileSource:
         while at < len(view):
             size = min(PAGE - (offset + at) % PAGE, len(view) - at)
             try:
-                known = self.hole(Span(offset + at, offset + at + size))
-                view[at : at + size] = bytes(size) if known else pread_all(self.fd, size, offset + at)
+                view[at : at + size] = self._page(Span(offset + at, offset + at + size))
             except OSError as problem:
                 self._note(Span(offset + at, offset + at + size), problem)
                 view[at : at + size] = bytes(size)
             at += size
         return at
+
+    def _page(self, span: Span) -> bytes:
+        """One page or a piece of it; a dying disk is not asked again for what it has not given."""
+        if self.hole(span):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread_all(self.fd, span.size, span.start)
 
     def _note(self, span: Span, problem: OSError) -> None:
         if problem.errno != errno.EIO or self.unreadable is None:
@@ -129,12 +135,14 @@ class FileSource:
             problem.add_note(f"the disk does not give the bytes from {span.start} to {span.end}: copy what it gives "
                              "(ddrescue), or aofdoctor repair --salvage, which goes on with the rest")  # fmt: skip
             raise problem
-        at = bisect_left(self.unreadable, span)
-        before = self.unreadable[at - 1 : at]
-        if before and before[0].end >= span.start:
-            self.unreadable[at - 1] = Span(before[0].start, max(before[0].end, span.end))
-        elif span not in self.unreadable[at : at + 1]:
-            self.unreadable.insert(at, span)
+        holes = self.unreadable
+        first = bisect_left(holes, span)
+        first -= first > 0 and holes[first - 1].end >= span.start
+        last = first
+        while last < len(holes) and holes[last].start <= span.end:
+            span = Span(min(span.start, holes[last].start), max(span.end, holes[last].end))
+            last += 1
+        holes[first:last] = [span]
 
     def hole(self, span: Span) -> Span | None:
         """The first bytes of a span that the disk did not give."""

@@ -195,3 +195,77 @@ def test_edit_and_undo_are_the_identity_on_any_file(
     if done.status == 0 and done.json["receipt"]:
         assert aofdoctor("undo", done.json["receipt"]).status == 0
     assert everything(path) == before
+
+
+def test_undo_through_a_symlink(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    path = source(tmp_path / "real", "file")
+    (tmp_path / "link.aof").symlink_to(path)
+    before = everything(path)
+    done = aofdoctor("repair", tmp_path / "link.aof", "--salvage", "--in-place", "-y", "--json").json
+    assert Path(done["kept"]).read_bytes() == DATA
+    assert aofdoctor("undo", done["receipt"]).status == 0 and everything(path) == before
+
+
+def test_a_directory_that_holds_more_than_the_set_is_refused(tmp_path: Path) -> None:
+    path = source(tmp_path, "set")
+    (path / "b.aof.1.incr.aof").write_bytes(B)
+    now = everything(path)
+    result = aofdoctor("repair", path / "a.aof.manifest", "--salvage", "--in-place", "-y")
+    assert result.status == 3 and "b.aof.1.incr.aof" in result.err and everything(path) == now
+
+
+@pytest.mark.parametrize("late", ["manifest", "a new part"])
+def test_a_set_that_changed_meanwhile_is_not_exchanged(
+    late: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = source(tmp_path, "set")
+    real = write_copy
+
+    def changes(*args: object, **options: object) -> object:
+        receipt = real(*args, **options)  # type: ignore[arg-type]
+        with open(path / ("a.aof.manifest" if late == "manifest" else "a.aof.9.incr.aof"), "ab") as file:
+            file.write(b"# more\n")
+        return receipt
+
+    monkeypatch.setattr(exchange_room, "write_copy", changes)
+    result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
+    assert result.status == 3 and path.is_dir() and (path / "a.aof.3.incr.aof").read_bytes() == DATA
+    assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # what was made is gone again
+
+
+def test_a_receipt_exchanges_only_what_its_own_name_says(tmp_path: Path) -> None:
+    path = source(tmp_path, "file")
+    receipt = Path(aofdoctor("repair", path, "--salvage", "--in-place", "-y", "--json").json["receipt"])
+    (tmp_path / "other").write_bytes(B)
+    forged = json.loads(receipt.read_bytes()) | {"exchanged_with": str(tmp_path / "other")}
+    receipt.write_text(json.dumps(forged))
+    assert aofdoctor("undo", receipt).status == 3 and (tmp_path / "other").read_bytes() == B
+
+
+def test_an_exchange_whose_name_is_not_on_disk_says_that_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(folder: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = source(tmp_path, "file")
+    monkeypatch.setattr(exchange_room, "sync_directory", fails)
+    result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
+    assert result.status == 3 and "it is done" in result.err and "undo" in result.err
+    monkeypatch.undo()
+    receipt = next(p for p in tmp_path.iterdir() if p.name.endswith("receipt.json"))
+    assert aofdoctor("undo", receipt).status == 0 and path.read_bytes() == DATA
+
+
+def test_the_directory_that_one_is_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = source(tmp_path, "set")
+    monkeypatch.chdir(path)
+    assert aofdoctor("repair", ".", "--salvage", "--in-place", "-y").status == 3
+
+
+def test_what_would_not_change_is_not_exchanged(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(A)
+    result = aofdoctor("slice", path, "--key", "a", "--in-place", "-y")
+    assert result.status == 3 and sorted(tmp_path.iterdir()) == [path]

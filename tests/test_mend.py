@@ -13,13 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aofdoctor.analysis.examine import examine
 from aofdoctor.aof.record import encode
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.mend import mended
+from aofdoctor.edit.plan import kept_spans
+from aofdoctor.edit.restore import plan_restored
 from aofdoctor.source import pread
 from tests.conftest import aofdoctor
 from tests.pieces import hostile
-from tests.samples import small_set
+from tests.samples import Story, small_set
 
 Change = Callable[[bytes], bytes]
 CHANGES: dict[str, Change] = {
@@ -28,7 +31,7 @@ CHANGES: dict[str, Change] = {
     "Latin-1 had become UTF-8": lambda data: data.decode("latin-1").encode(),
 }
 LOOKALIKE = encode([b"SET", b"a", b"b"]) * 3
-HEAD = encode([b"SELECT", b"0"]) + encode([b"SET", b"k", b"v\xff\n\r\n"])
+HEAD = encode([b"SELECT", b"0"]) + encode([b"SET", b"k", b"v\xff\n\r\n"]) * 2
 
 
 def write(folder: Path, data: bytes, name: str = "a.aof") -> Path:
@@ -159,21 +162,25 @@ def timed(start: int, name: str) -> bytes:
     return b"".join(b"#TS:%d\r\n" % (start + i) + encode([b"SET", name.encode(), b"%d" % i]) for i in range(3))
 
 
-def test_incremental_files_are_put_in_the_order_of_their_times(tmp_path: Path) -> None:
+def test_incremental_files_out_of_the_order_of_their_times_are_named_and_left(tmp_path: Path) -> None:
     folder = small_set(
         tmp_path, {"base": b"", "one": timed(2000, "b"), "two": timed(1000, "a"), "three": timed(3000, "c")}
     )
-    plan = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json").json
-    assert len([note for note in plan["notes"] if "files had changed places" in note]) == 2
-    assert (tmp_path / "out" / "a.aof.2.incr.aof").read_bytes() == timed(1000, "a")
-    assert (tmp_path / "out" / "a.aof.3.incr.aof").read_bytes() == timed(2000, "b")
-    assert (folder / "a.aof.2.incr.aof").read_bytes() == timed(2000, "b")
-
-
-def test_files_whose_times_overlap_stay_where_they_are(tmp_path: Path) -> None:
-    folder = small_set(tmp_path, {"base": b"", "one": timed(2000, "b"), "two": timed(1999, "a")})
-    plan = aofdoctor("repair", folder, "--salvage", "--json").json
+    assert "part-swapped" in [f["code"] for f in aofdoctor("check", folder, "--json").json["findings"]]
+    plan = aofdoctor("repair", folder, "--salvage", "--json").json  # a clock that was set back looks the same
     assert not plan["changed"] and not any("changed places" in note for note in plan["notes"])
+
+
+def test_a_base_and_an_incremental_file_that_changed_places_are_put_back(story: Story, tmp_path: Path) -> None:
+    folder = story("wiped-redis-8.2") / "appendonlydir"
+    base = next(p for p in folder.iterdir() if p.name.endswith("base.rdb"))
+    incr = next(p for p in folder.iterdir() if p.name.endswith("incr.aof"))
+    was = base.read_bytes(), incr.read_bytes()
+    base.write_bytes(was[1])
+    incr.write_bytes(was[0])
+    plan = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json").json
+    assert plan["changed"] and len([note for note in plan["notes"] if "files had changed places" in note]) == 2
+    assert ((tmp_path / "out" / base.name).read_bytes(), (tmp_path / "out" / incr.name).read_bytes()) == was
 
 
 # -- what the disk does not give --
@@ -192,9 +199,14 @@ def unreadable(path: Path, *pages: int) -> Iterator[None]:
             offset = options.get("offset_src", args[-1] if args else 0)
             size = sum(map(len, what)) if name == "preadv" else args[0] if name == "copy_file_range" else what
             status = os.fstat(fd)
-            same = (status.st_dev, status.st_ino) == (target.st_dev, target.st_ino)
-            if same and any(offset < page + 4096 and page < offset + size for page in bad):
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            if (status.st_dev, status.st_ino) == (target.st_dev, target.st_ino):
+                first = min((page for page in bad if offset < page + 4096 and page < offset + size), default=None)
+                if first is not None and first <= offset:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                if first is not None:  # as the kernel does: what stands before it, and the error at the next call
+                    size = first - offset
+                    what = [what[0][:size]] if name == "preadv" else size if name == "pread" else what
+                    args = (size, *args[1:]) if name == "copy_file_range" else args
             return real(fd, what, *args, **options)
 
         return call
@@ -259,3 +271,44 @@ def test_a_cut_keeps_what_stands_before_the_bytes_that_cannot_be_read(tmp_path: 
         assert aofdoctor("repair", path, "-o", tmp_path / "out.aof").status == 0
     ends = [*accumulate(map(len, ROWS))]
     assert (tmp_path / "out.aof").read_bytes() == b"".join(ROWS)[: max(end for end in ends if end <= 12288)]
+
+
+def test_a_length_that_is_off_by_one_is_no_text_encoding(tmp_path: Path) -> None:
+    name = "abéd".encode()
+    rows = [encode([b"SET", b"k%d" % i, name]) for i in range(20)]
+    path = write(tmp_path, b"".join(rows) + rows[0].replace(b"$5\r\n", b"$4\r\n") + rows[1])
+    plan = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json").json
+    assert "mended" not in plan and (tmp_path / "out.aof").read_bytes() == b"".join(rows) + rows[1]
+
+
+FLUSH_IN_VALUE = encode([b"SET", b"note", b"*1\r\n$8\r\nFLUSHALL\r\n"])
+
+
+@pytest.mark.parametrize("tail", [b"", encode([b"SET", b"a", b"1"])])
+def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tmp_path: Path) -> None:
+    for bit in range(8 * FLUSH_IN_VALUE.index(b"$18")):
+        bent = bytearray(FLUSH_IN_VALUE)
+        bent[bit // 8] ^= 1 << bit % 8
+        path = write(tmp_path, b"".join(ROWS[:5]) + bent + tail)
+        with opened(str(path)) as aof:
+            plan, _ = plan_restored(aof, examine)
+            out = b"".join(path.read_bytes()[s:e] for s, e in kept_spans(plan.drops(), 0, path.stat().st_size))
+        assert b"FLUSHALL" not in out.replace(bytes(bent), b""), bit
+
+
+def test_what_is_dropped_of_a_mended_part_is_named_where_it_stands(tmp_path: Path) -> None:
+    rows = [encode([b"SET", b"key:%d" % i, b"caf\xe9"]) for i in range(50)]
+    unknown = encode([b"NOSUCH", b"1"])
+    source = b"".join([*rows[:20], unknown, *rows[20:40], unknown, *rows[40:]])
+    changed = CHANGES["CRLF had become LF"](source)
+    plan = aofdoctor("repair", write(tmp_path, changed), "--salvage", "--json").json
+    wanted = CHANGES["CRLF had become LF"](unknown)
+    assert [changed[row["start"] : row["end"]] for row in plan["dropped"]] == [wanted] * 2
+
+
+def test_a_first_record_larger_than_a_read_with_a_bad_page_is_not_whole(tmp_path: Path) -> None:
+    path = write(tmp_path, encode([b"SET", b"large", b"x" * 500_000]) + ROWS[0])
+    with unreadable(path, 75):
+        assert [d["kind"] for d in aofdoctor("check", path, "--json").json["parts"][0]["damage"]] == ["unreadable"]
+        assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof").status == 0
+    assert (tmp_path / "out.aof").read_bytes() == ROWS[0]

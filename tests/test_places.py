@@ -120,7 +120,7 @@ def unprivileged(folder: Path, *args: str | Path) -> int:
         status = 99
         try:
             if os.getuid() == 0:
-                for place in (folder, *folder.parents[:2]):
+                for place in (folder, *folder.parents[:3]):
                     place.chmod(0o777)
                 os.setgid(65534)
                 os.setuid(65534)

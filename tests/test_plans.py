@@ -183,3 +183,18 @@ def test_ten_million_selected_commands_cost_no_memory(tmp_path: Path) -> None:
     plan, _, status = done.stdout.partition(b"\n")
     assert json.loads(plan)["commands"] == {"before": 11_000_000, "after": 1_000_000, "dropped": 10_000_000, "added": 0}
     assert int(status.partition(b"VmHWM:")[2].split()[0]) < 64 << 10  # KiB; a selection may cost 300 MB
+
+
+def test_the_eval_that_is_kept_is_kept_in_every_pass(tmp_path: Path) -> None:
+    script = b"return redis.call('set', KEYS[1], ARGV[1])"
+    call = encode([b"EVALSHA", hashlib.sha1(script).hexdigest().encode(), b"1", b"wanted", b"2"])
+    path = tmp_path / "a.aof"
+    path.write_bytes(encode([b"EVAL", script, b"1", b"o", b"1"]) + (A + call) * 1500)
+    result = aofdoctor("slice", path, "--key", "wanted", "-o", tmp_path / "out", "--json")
+    assert result.status == 0 and result.json["commands"]["after"] == 1501
+
+
+def test_an_evalsha_without_its_script_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(A + encode([b"EVALSHA", b"0" * 40, b"1", b"wanted", b"2"]))
+    assert "stand nowhere" in " ".join(aofdoctor("slice", path, "--key", "wanted", "--json").json["notes"])

@@ -14,12 +14,12 @@ from aofdoctor.analysis.finding import Finding, Severity
 from aofdoctor.analysis.report import PartReport, Report, quoted
 from aofdoctor.aof.peek import Peek, Why, examine
 from aofdoctor.damage import Damage
-from aofdoctor.source import BytesSource, Source, pread
+from aofdoctor.source import BytesSource, PipeSource, Source, pread
 
 _LOOKED_AT = 100  # damages of one part
 _NEXT = 8  # damages in which the rest of a record is sought
 _HEAD_MAX = 1 << 16
-_TRIES = 1 << 10
+_TRIES = 64
 _LINE_END = re.compile(rb"\r\n(?=[$*#]|\Z)")
 
 
@@ -30,7 +30,8 @@ def _interleaved(report: Report) -> Iterator[Finding]:
             (start, rest), name = joins[0], text.name(part.part.name)
             times = f", and {len(joins) - 1} more like it" if len(joins) > 1 else ""
             message = (
-                f"two servers wrote into {name}: the record at {start} goes on at {rest}, behind the other's{times}"
+                f"two servers seem to have written into {name}: the record at {start} goes on at {rest}, behind "
+                f"the other's{times}"
             )
             hint = f"aofdoctor repair {quoted(report)} --salvage keeps the whole commands of both"
             yield Finding("two-writers", Severity.DAMAGE, message, part.part.name, start, rest, hint=hint)
@@ -39,7 +40,7 @@ def _interleaved(report: Report) -> Iterator[Finding]:
 def _join(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
     """(where a record begins, where its rest stands) of the first damage; None if the rest is not in the next ones."""
     source, first = part.part.source, damage[0].span
-    if source is None or first.size > _HEAD_MAX:
+    if source is None or isinstance(source, PipeSource) or first.size > _HEAD_MAX:
         return None
     look = examine(Peek(source), first.start)
     missing = look.end - first.end if look.why is Why.CRLF else 0

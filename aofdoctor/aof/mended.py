@@ -5,16 +5,21 @@ something stands in it can be led back to where it stands in the file.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
 PIECE_MAX = 1 << 24  # bytes of a piece that is read in another way
 
-Reading = Callable[[bytes], bytes]
+
+class Reading(Protocol):
+    """Another way to read bytes: what they were, and where in them the front of that ends."""
+
+    def back(self, data: bytes) -> bytes: ...
+    def place(self, data: bytes, offset: int) -> int: ...
 
 
 class Piece(NamedTuple):
@@ -56,18 +61,22 @@ class Mended:
         if self._held[0] != number:
             piece = self.pieces[number]
             assert piece.reading is not None
-            data = piece.reading(pread(self.file, piece.span.size, piece.span.start))
+            data = piece.reading.back(pread(self.file, piece.span.size, piece.span.start))
             self._held = number, data
         return self._held[1]
 
     def in_file(self, span: Span) -> Span:
-        """Where bytes of this stand in the file; of a piece that is read in another way, all of that."""
-        number = bisect_right(self.starts, span.start) - 1
-        piece = self.pieces[number]
-        if piece.reading:
-            return piece.span
-        start = piece.span.start + span.start - self.starts[number]
-        return Span(start, min(piece.span.end, start + span.size))
+        """Where bytes of this stand in the file; of some that are of several pieces, all from the first to the last."""
+        first, last = self._place(span.start), self._place(span.end, before=True)
+        return Span(min(first, last), max(first, last))
+
+    def _place(self, offset: int, before: bool = False) -> int:
+        """Where in the file the byte at `offset` stands, or the one `before` it ends."""
+        number = bisect_right(self.starts, offset - before) - 1
+        piece, at = self.pieces[number], offset - self.starts[number]
+        if piece.reading is None:
+            return piece.span.start + at
+        return piece.span.start + piece.reading.place(pread(self.file, piece.span.size, piece.span.start), at)
 
     def forget(self, offset: int) -> None:
         """Pieces may be read again."""

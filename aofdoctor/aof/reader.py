@@ -158,7 +158,8 @@ class _Sweep:
             return None
         if look.end - offset <= self.window:
             self._fill_to(look.end - offset)
-            return next(self.batches())
+            # What has been read since may have shown a hole.
+            return None if self._hole(Span(offset, look.end)) else next(self.batches())
         head = bytearray(self.buffer[: self.fill])
         self._restart(look.end)
         number = identity(look, self.words.ids)
@@ -188,7 +189,7 @@ class _Sweep:
 
     def _unreadable(self) -> Damage | None:
         """A record that has a hole, or what begins in one."""
-        if self.file is None:
+        if self.file is None or not self.file.unreadable:
             return None
         look = examine(Peek(self.source), self.base)
         end = look.end if look.whole else damage_at(self.source, self.base, self.words.ids).span.end

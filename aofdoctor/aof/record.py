@@ -74,6 +74,13 @@ class Batch:
         """Where its records stand, from the first to the last."""
         return Span(self.base + self.edges[0], self.base + self.edges[self.count])
 
+    def isascii(self) -> bool:
+        """True if no byte of it is past 0x7f."""
+        if not self.far:
+            return bytes(self.buffer[self.origin + self.edges[0] : self.origin + self.edges[self.count]]).isascii()
+        pieces = range(self.span.start, self.span.end, 1 << 20)
+        return all(pread(self.source, min(1 << 20, self.span.end - at), at).isascii() for at in pieces)
+
     def record(self, i: int) -> Span:
         """Where record i stands."""
         return Span(self.base + self.edges[i], self.base + self.edges[i + 1])

@@ -27,6 +27,7 @@ _CANDIDATE_MAX = 21 + 21 + NAME_MAX
 _TIMESTAMP = re.compile(rb"#TS:[0-9]{1,20}\r?\n\Z")
 _BENT = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)  # a header of which only the mark or the line end is off
 _BENT_ARGS = 1 << 10
+_VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n\Z")
 _RUN = 8  # so many whole records make a run
 _VALUE_MAX = 1 << 20  # so many bytes of records may be a value's
 _VALUE_LOOK = 1 << 16
@@ -102,15 +103,20 @@ def _value_end(source: Source, look: Look, start: int) -> int | None:
     """Where the value ends that the records from `start` are in; None if they stand for themselves.
 
     A value whose header is whole may have lost what follows it: records that
-    begin before its end, and break off there too, are its own.  Records that end
+    begin before its end, and break off there too, are its own; so is what a length
+    stands right before that a line end agrees with.  Records that end
     in a CRLF of nobody, with more behind it, are what a value holds whose own
     header is lost.  A longer run than such a value is believed.
     """
+    before = _VALUE_HEADER.search(pread(source, min(32, start), max(0, start - 32)))
+    claimed = start + int(before[1]) if before else start
+    if claimed > start and pread(source, 2, claimed) == b"\r\n":
+        return claimed + 2
     end = _run_end(source, start)
     if end is None:
         return None
     after = pread(source, 3, end)
-    if after[:2] == b"\r\n" and after[2:] in (b"$", b"*", b"#") and end > start:
+    if after[:2] == b"\r\n" and after[2:] in (b"", b"$", b"*", b"#") and end > start:
         return end + 2
     inside = look.why is Why.CRLF and end < look.end <= start + _VALUE_MAX
     return look.end if inside else None

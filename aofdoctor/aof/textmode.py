@@ -14,13 +14,13 @@ from typing import NamedTuple
 from aofdoctor.aof.kernel import SLACK, Columns, Names, scan
 from aofdoctor.aof.limits import ARGC_MAX
 from aofdoctor.aof.mangled import latin1
-from aofdoctor.aof.mended import Reading
 
 _NO_NAMES = Names([])
 _ROOM = 1 << 14
 _HEADER = re.compile(rb"([*$])([0-9]{1,18})\n")
 _ARGUMENT = re.compile(rb"\$[0-9]{1,18}\n")
-_RECORD = re.compile(rb"\*[0-9]{1,18}\n\$|#|\Z")
+_RECORD = re.compile(rb"\*[0-9]{1,18}\n\$|#TS:[0-9]{1,20}\n|\Z")
+_STAMP = re.compile(rb"(#TS:[0-9]{1,20})\n")
 _FAR = 64  # records that have to follow where a value could end at two places
 _LOST_MAX = 1 << 10  # so many CRs of one value
 
@@ -30,16 +30,21 @@ class Run(NamedTuple):
 
     taken: int
     size: int
-    records: int
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One way in which bytes were changed: `run` finds whole records, `back` gives the bytes of a run."""
+    """One way in which bytes were changed: `run` finds whole records, `back` gives the bytes of a run as they were.
+
+    `place` is where in the bytes of a run so many bytes of `back` end; a damage of
+    this mode begins as `head` does.
+    """
 
     reason: str
+    head: re.Pattern[bytes]
     run: Callable[[bytes], Iterator[Run]]
-    back: Reading
+    back: Callable[[bytes], bytes]
+    place: Callable[[bytes, int], int]
 
 
 def _inverse(mangle: Callable[[bytes], bytes], unmangle: Callable[[bytes], bytes | None]) -> Callable[
@@ -55,7 +60,7 @@ def _inverse(mangle: Callable[[bytes], bytes], unmangle: Callable[[bytes], bytes
         buffer = bytearray(plain + bytes(SLACK))
         while count := scan(buffer, at, len(plain), _NO_NAMES, columns):
             end = at + columns.edges[count]
-            yield Run(len(mangle(plain[at:end])), end - at, count)
+            yield Run(len(mangle(plain[at:end])), end - at)
             at = end
 
     return run
@@ -97,7 +102,7 @@ def _lf_runs(data: bytes) -> Iterator[Run]:
         if found is None:
             return
         end, record = found
-        yield Run(end - at, len(record), 1) if record else Run(end - at, 0, 0)
+        yield Run(end - at, len(record))
         at = end
 
 
@@ -113,9 +118,8 @@ def _lf_back(data: bytes) -> bytes:
 
 def _lf_record(data: bytes, at: int, doubts: int = 3) -> tuple[int, bytes] | None:
     """(its end, the record as it was, empty where that cannot be told); None where none stands, or not whole."""
-    if data[at : at + 1] == b"#":
-        after = data.find(b"\n", at) + 1
-        return (after, data[at : after - 1].removesuffix(b"\r") + b"\r\n") if after else None
+    if stamp := _STAMP.match(data, at):
+        return stamp.end(), stamp[1] + b"\r\n"
     head = _HEADER.match(data, at)
     if not head or head[1] != b"*" or not 0 < int(head[2]) <= ARGC_MAX:
         return None
@@ -195,8 +199,22 @@ def _some_lost(data: bytes, start: int, end: int, after: re.Pattern[bytes]) -> I
         inside -= at > start and data[at - 1] == 0x0A
 
 
-MODES = (
-    Mode("CRLF had become LF", _lf_runs, _lf_back),
-    Mode("LF had become CRLF", _inverse(_with_cr, _bare), lambda data: data.replace(b"\r\n", b"\n")),
-    Mode("Latin-1 had become UTF-8", _inverse(_wide, _unlatin), _narrow),
-)
+def _lf_place(data: bytes, offset: int) -> int:
+    at = 0
+    while at < len(data) and offset > 0:
+        found = _lf_record(data, at)
+        assert found is not None, "a run has been read before"
+        offset -= len(found[1])
+        at = found[0]
+    return at
+
+
+CR_LOST = Mode("CRLF had become LF", re.compile(rb"\*[0-9]+\n|#TS:[0-9]+\n"), _lf_runs, _lf_back, _lf_place)
+CR_ADDED = Mode(
+    "LF had become CRLF", re.compile(rb"\*[0-9]+\r\r\n|#TS:[0-9]+\r\r\n"), _inverse(_with_cr, _bare),
+    lambda data: data.replace(b"\r\n", b"\n"), lambda data, n: len(_with_cr(data.replace(b"\r\n", b"\n")[:n])),
+)  # fmt: skip
+LATIN1 = Mode(
+    "Latin-1 had become UTF-8", re.compile(rb"\*[0-9]+\r\n"), _inverse(_wide, _unlatin), _narrow,
+    lambda data, n: len(_wide(_narrow(data)[:n])),
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What strip and repair say of a plan, and of what became of it."""
+"""What the verbs that edit say of a plan, and of what became of it."""
 
 import os
 import sys
@@ -36,7 +36,7 @@ def plan_json(
     if changed_in_place:  # a PING stands in the place of each flush
         totals["bytes"] |= {"after": plan.size, "dropped": 0}
     return {
-        "path": plan.aof.path, "output": output, "changed": plan.changed, **totals, "dropped": plan.shown_json(),
+        "path": plan.aof.path, "output": output, "changed": plan.does_something, **totals, "dropped": plan.shown_json(),
         **plan.mends_json(), "notes": plan.notes, "receipt": str(receipt) if receipt else None,
     }  # fmt: skip
 
@@ -52,13 +52,16 @@ def carry_out(plan: Plan, wish: Wish, how: str) -> None:
     if not wish.writes:
         emit(plan_json(plan, None)) if wish.json else say(f"  nothing was written: {how}")
         return
+    if wish.in_place and not plan.does_something:
+        raise Refused("nothing would change: nothing was written")
     proven: list[str] = []
+    place = str(place_of(plan)) if wish.in_place else str(wish.output)
     receipt = _written(plan, wish, _prover(proven) if wish.prove else None)
-    place = str(place_of(plan)) if wish.in_place else wish.output
     if wish.json:
-        emit(plan_json(plan, place, receipt.path) | ({"proven": proven[0]} if proven else {}))
+        kept = {"kept": str(receipt.output)} if wish.in_place else {}
+        emit(plan_json(plan, place, receipt.path) | kept | ({"proven": proven[0]} if proven else {}))
         return
-    lines = exchanged_lines(plan, receipt, paint) if wish.in_place else done_lines(plan, receipt, paint)
+    lines = exchanged_lines(plan, receipt, Path(place), paint) if wish.in_place else done_lines(plan, receipt, paint)
     for line in ("", *proven, *lines):
         say(line)
 
@@ -173,11 +176,9 @@ def done_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
         yield f"  {number}. {text.name(step)}"
 
 
-def exchanged_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
+def exchanged_lines(plan: Plan, receipt: Receipt, place: Path, paint: Paint) -> Iterator[str]:
     """What stands where after an edit in place, and how to take it back."""
-    yield (
-        paint(f"done: {text.name(near(place_of(plan)))}", "good") + "  on disk, read again, the same but for what went"
-    )
+    yield (paint(f"done: {text.name(near(place))}", "good") + "  on disk, read again, the same but for what went")
     yield f"the old one is kept as {text.name(near(receipt.output))}"
     yield f"receipt: {text.name(near(receipt.path))}"
     yield f"         aofdoctor undo {text.shell(near(receipt.path))} takes it back"

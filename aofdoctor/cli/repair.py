@@ -40,7 +40,7 @@ def repair(
 ) -> None:
     """A copy that loads: everything before the first damage, or with --salvage what follows it as well.
 
-    Transactions stay whole, or go.  Without -o it prints its plan and writes
+    Transactions stay whole, or go.  Without -o or --in-place it prints its plan and writes
     nothing.  What goes, later parts included, is kept in OUT.lost, with a map.
     """
     recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}

@@ -34,7 +34,7 @@ def rewind(
 ) -> None:
     """A copy as it was at a moment, across parts.
 
-    Without -o it prints its plan and writes nothing.  A transaction stays whole or
+    Without -o or --in-place it prints its plan and writes nothing.  A transaction stays whole or
     goes; parts that were written later leave the manifest.  TIME needs #TS
     annotations (aof-timestamp-enabled).
     """

@@ -26,7 +26,7 @@ def slice_(
 ) -> None:
     """A copy with only the selected commands, that stands on its own.
 
-    Without -o it prints its plan and writes nothing.  Each command runs in its own
+    Without -o or --in-place it prints its plan and writes nothing.  Each command runs in its own
     database; a transaction with a selected command stays whole; what defines
     scripts and functions stays.  An RDB base or preamble goes.
     """

@@ -78,7 +78,8 @@ def write_copy(
     demand_free_name(receipt_path)
     if lost_path:
         demand_free_name(lost_path)
-    demand_space(output.absolute().parent, plan.size if lost_path else plan.size - plan.dropped_bytes)
+    room = plan.size - plan.dropped_bytes - (job.linked_size() if instead_of else 0)
+    demand_space(output.absolute().parent, room + (plan.dropped_bytes if lost_path else 0))
     receipt = Receipt(output, receipt_path, lost_path, job.warnings)
     with scratch(output) as folder:
         sources = [
@@ -91,10 +92,9 @@ def write_copy(
         job.check(made)
         if proof:
             proof(made)
-        write_durably(
-            folder / "receipt",
-            json_bytes(_receipt_json(plan, receipt, sources, made, whole_hash) | _exchange_json(instead_of)),
-        )
+        said = _receipt_json(plan, receipt, sources, made, whole_hash)
+        said |= _exchange_json(plan, receipt, instead_of, whole_hash)
+        write_durably(folder / "receipt", json_bytes(said))
         _publish([*finished, (folder / "receipt", receipt_path)])
     return receipt
 
@@ -155,6 +155,11 @@ class _Job:
             part = self.plan.aof.parts[index]
             if not (self.link and index != max(targets) and self._linked(index, part, targets[index])):
                 self._write_part(part, spans, targets[index])
+
+    def linked_size(self) -> int:
+        """The bytes of the parts that need no room: those that stay as they are, but for the last."""
+        parts = self.plan.aof.parts
+        return sum(part.size or 0 for i, part in enumerate(parts[:-1]) if i not in self.plan.changed_parts)
 
     def _linked(self, index: int, part: Part, target: Path) -> bool:
         """True if a part that stays as it is could get a second name: no server writes into any but the last."""
@@ -333,9 +338,17 @@ def _receipt_json(
     }  # fmt: skip
 
 
-def _exchange_json(instead_of: Path | None) -> dict[str, object]:
-    """What a receipt says of an exchange: under which name the output stands after it."""
-    return {"kind": "exchange", "exchanged_with": str(instead_of)} if instead_of else {}
+def _exchange_json(plan: Plan, receipt: Receipt, instead_of: Path | None, whole: bool) -> dict[str, object]:
+    """What a receipt says of an exchange: under which name the output stands after it, and where the old bytes do."""
+    if instead_of is None:
+        return {}
+    manifest = plan.aof.manifest_path
+    prints = [fingerprint_of(AOF.file_of(part).fd, Path(AOF.file_of(part).path), whole) for part in plan.aof.present]
+    prints += [fingerprint(manifest, manifest, whole)] if manifest and manifest.exists() else []
+    return {
+        "kind": "exchange", "exchanged_with": str(instead_of), "source": [one.as_json() for one in prints],
+        "removed_kept_in": [str(path) for path in (receipt.lost, receipt.output) if path],
+    }  # fmt: skip
 
 
 def _dropped_json(plan: Plan) -> list[dict[str, object]]:

@@ -33,7 +33,6 @@ class Definitions:
 
     wanted: set[bytes] = field(default_factory=set)
     _seen: set[bytes] = field(default_factory=set)
-    _last: tuple[int, int] = (-1, -1)
 
     @classmethod
     def needed(cls, aof: AOF, where: Where) -> "Definitions":
@@ -49,16 +48,22 @@ class Definitions:
             before += steps.state[State.COMMANDS]
         return found
 
+    @property
+    def undefined(self) -> int:
+        """How many of them nothing has defined, once all has been gone through."""
+        return len(self.wanted - self._seen)
+
     def _note(self, batch: Batch, chosen: list[int]) -> None:
         for i in chosen:
             if len(self.wanted) < _KEPT and batch.argc[i] > 1 and not batch.far:
                 self.wanted.add(batch.argv(i, 2)[1].lower())
 
-    def of(self, part: int, batch: Batch) -> set[int]:
+    def begin(self) -> None:
+        """What `of` is asked about begins at the first part again."""
+        self._seen.clear()
+
+    def of(self, batch: Batch) -> set[int]:
         """The records of a batch that are the first to run the text of a wanted script."""
-        if (part, batch.base) < self._last:
-            self._seen.clear()  # the drops are gone through once more
-        self._last = part, batch.base
         return {i for i in self._with_text(batch) if self._defines(batch, i)}
 
     def _with_text(self, batch: Batch) -> list[int]:

@@ -8,6 +8,7 @@ removes it; exchanged once more, everything is as it was: bytes, owner, mode, ti
 import ctypes
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -41,10 +42,7 @@ def place_of(plan: Plan) -> Path:
     if aof.layout == "multi-part":
         assert aof.directory is not None
         return Path(os.path.realpath(aof.directory))
-    path = aof.parts[0].path
-    if path is None:
-        raise Refused("only files can be edited, not a pipe", "save it to a file first")
-    return Path(os.path.realpath(path))
+    return Path(os.path.realpath(aof.file_of(aof.parts[0]).path))
 
 
 def exchange(
@@ -52,27 +50,56 @@ def exchange(
 ) -> Receipt:
     """Carry out a plan in the place of its source, which stays beside it; `undo` takes that back.
 
-    The plan's descriptors are closed in between: files that anybody has open, or
-    that are not what was read, are refused, unless `force`.
+    Files that anybody has open are refused, unless `force`; files that are not what
+    was read always.  The plan's descriptors are closed in the end.
     """
     place = place_of(plan)
+    seen = [_Seen(Path(os.path.realpath(file.path)), file.stat) for file in map(plan.aof.file_of, plan.aof.present)]
+    names = _names(plan, place)
+    if Path(os.path.realpath(os.curdir)).is_relative_to(place):
+        raise Refused("the directory that you are in cannot be exchanged", "cd out of it, and name it")
     if not force:
-        for folder in (place.parent, place):
+        for folder in {place.parent, place if place.is_dir() else place.parent}:
             demand_no_rewrite(folder)
-    seen = [
-        _Seen(Path(os.path.realpath(source.path)), source.stat) for source in map(plan.aof.file_of, plan.aof.present)
-    ]
-    if not force:
         for one in seen:
             demand_unheld(one.path)
+    if plan.aof.manifest_path and plan.aof.manifest_path.exists():
+        seen.append(_Seen(plan.aof.manifest_path, os.stat(plan.aof.manifest_path)))
     receipt = write_copy(plan, _beside(place), progress, proof, whole_hash, instead_of=place)
     plan.aof.close()
+    made = os.stat(receipt.output).st_ino
     try:
-        _swap_held(place, receipt.output, seen, force)
+        _swap_held(place, receipt.output, seen, names, force)
     except BaseException as problem:
-        problem.add_note(f"nothing was changed; what was to stand there is {receipt.output}")
+        if os.stat(place).st_ino == made:
+            problem.add_note(f"it is done, and may not be on disk yet: aofdoctor undo {text.shell(str(receipt.path))}")
+        else:
+            _remove(receipt)
         raise
     return receipt
+
+
+def _names(plan: Plan, place: Path) -> frozenset[str]:
+    """What stands in the directory of a set; Refused if that is more than the set, which alone is exchanged."""
+    if not place.is_dir():
+        return frozenset()
+    aof, found = plan.aof, frozenset(os.listdir(place))
+    ours = {part.name for part in (*aof.parts, *aof.history, *aof.strays)}
+    ours |= {aof.manifest_path.name} if aof.manifest_path else set()
+    others = sorted(found - ours)
+    if others:
+        shown = ", ".join(text.name(name) for name in others[:3]) + (", ..." if len(others) > 3 else "")
+        raise Refused(f"{text.name(str(place))} holds more than this AOF: {shown}", "move that away, or " + _HINT)
+    return found
+
+
+def _remove(receipt: Receipt) -> None:
+    """What was made and has not got its place."""
+    for path in (receipt.output, receipt.path, receipt.lost):
+        if path and path.is_dir():
+            shutil.rmtree(path)
+        elif path:
+            path.unlink(missing_ok=True)
 
 
 def swap(one: Path, other: Path) -> None:
@@ -80,7 +107,7 @@ def swap(one: Path, other: Path) -> None:
     try:
         _rename_exchange(os.fsencode(one), os.fsencode(other))
     except OSError as problem:
-        if problem.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+        if problem.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBUSY, errno.EXDEV):
             raise Refused("this file system cannot exchange two names", _HINT) from None
         raise
     for folder in {one.parent, other.parent}:
@@ -100,7 +127,7 @@ def _rename_exchange(one: bytes, other: bytes) -> None:
         raise OSError(number, os.strerror(number), os.fsdecode(one))
 
 
-def _swap_held(place: Path, other: Path, seen: Sequence[_Seen], force: bool) -> None:
+def _swap_held(place: Path, other: Path, seen: Sequence[_Seen], names: frozenset[str], force: bool) -> None:
     with ExitStack() as stack:
         for one in seen:
             now = os.fstat(stack.enter_context(held_alone(one.path, force)))
@@ -109,6 +136,8 @@ def _swap_held(place: Path, other: Path, seen: Sequence[_Seen], force: bool) -> 
                 then.st_dev, then.st_ino, then.st_size, then.st_mtime_ns,
             ):  # fmt: skip
                 raise SourceChanged(f"{text.name(str(one.path))} is not what it was when it was read", "run it again")
+        if place.is_dir() and frozenset(os.listdir(place)) != names:
+            raise SourceChanged(f"files have come or gone in {text.name(str(place))} meanwhile", "run it again")
         swap(place, other)
 
 

@@ -1,6 +1,7 @@
 """Taking an exchange back: the two names are exchanged once more, if both still stand for what the receipt says."""
 
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,16 @@ from aofdoctor.errors import Refused, SourceChanged
 Prints = list[dict[str, Any]]
 
 
-def exchange_back(data: dict[str, Any], force: bool) -> list[Path]:
+def exchange_back(receipt: Path, data: dict[str, Any], force: bool) -> list[Path]:
     """The files that stand under their names again.
 
     Raises SourceChanged where one is not what it was after the edit, Refused where
     it was never exchanged, or is in use, unless `force`; KeyError, TypeError and
     ValueError for a receipt that cannot be meant.
     """
-    place, other = Path(data["exchanged_with"]), _other(data)
-    sources, outputs = _below(data["source"], place, place), _below(data["output"], other, place)
+    place, other = _names(receipt, data)
+    single = len(data["output"]) == 1 and Path(data["output"][0]["path"]) == other
+    sources, outputs = _below(data["source"], place, single), _below(data["output"], place, single)
     _demand_exchanged(sources, place)
     kept = {other / path.relative_to(place): was for path, was in sources.items()}
     _demand_same(kept, {path: fingerprint(path, path) for path in kept})
@@ -30,33 +32,31 @@ def exchange_back(data: dict[str, Any], force: bool) -> list[Path]:
         # Whoever opens a held file waits, we too: it is read through the descriptor.
         held = {path: stack.enter_context(held_alone(path, force)) for path in outputs}
         _demand_same(outputs, {path: fingerprint_of(fd, path) for path, fd in held.items()})
+        _demand_nothing_more(place, outputs)
         swap(place, other)
     return list(sources)
 
 
-def undone_name(data: dict[str, Any]) -> tuple[Path, Path]:
+def undone_name(receipt: Path, data: dict[str, Any]) -> tuple[Path, Path]:
     """(where the edited content stands after an exchange back, what to call it then)."""
-    other = _other(data)
+    _, other = _names(receipt, data)
     return other, other.with_name(other.name.removesuffix(".before") + ".undone")
 
 
-def _other(data: dict[str, Any]) -> Path:
-    place = Path(data["exchanged_with"])
-    first = Path(data["output"][0]["path"])
-    other = first if first.parent == place.parent else first.parent
-    if other.parent != place.parent or other == place or "\0" in str(place):
-        raise ValueError("an exchange that cannot be meant")
-    return other
+def _names(receipt: Path, data: dict[str, Any]) -> tuple[Path, Path]:
+    """The two names of an exchange; they have to be what the receipt's own name says, and stand beside it."""
+    place = receipt.absolute().parent / Path(data["exchanged_with"]).name
+    other = receipt.absolute().with_name(receipt.name.removesuffix(".receipt.json"))
+    if not re.fullmatch(re.escape(place.name) + r"\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\.before", other.name, re.DOTALL):
+        raise ValueError("its name is not that of what it exchanged")
+    return place, other
 
 
-def _below(prints: Prints, under: Path, now: Path) -> dict[Path, dict[str, Any]]:
-    """Fingerprints by the path at which their file should stand."""
-    found = {}
-    for one in prints:
-        path = Path(one["path"])
-        if path != under and path.parent != under:
-            path = under / path.name  # it was read through a link
-        found[now if path == under else now / path.name] = one
+def _below(prints: Prints, place: Path, single: bool) -> dict[Path, dict[str, Any]]:
+    """Fingerprints by where their file stands in `place`, or is it."""
+    found = {place if single else place / Path(one["path"]).name: one for one in prints}
+    if not found or (not single and not any(path.name.endswith(".manifest") for path in found)):
+        raise ValueError("it names no AOF")
     return found
 
 
@@ -66,6 +66,13 @@ def _demand_exchanged(sources: dict[Path, dict[str, Any]], place: Path) -> None:
             f"{text.name(str(place))} has its own content: it was never exchanged, or that was taken back already",
             "the source was not changed",
         )
+
+
+def _demand_nothing_more(place: Path, outputs: dict[Path, dict[str, Any]]) -> None:
+    """Refuse to take away a file that the edit did not make."""
+    more = sorted(set(os.listdir(place)) - {path.name for path in outputs}) if place.is_dir() else []
+    if more:
+        raise SourceChanged(f"{text.name(str(place / more[0]))} was not there after the edit", "move it away first")
 
 
 def _demand_same(expected: dict[Path, dict[str, Any]], found: dict[Path, Fingerprint]) -> None:

@@ -65,15 +65,18 @@ def _hash(fd: int, size: int) -> str:
 
 def _read(fd: int, size: int, offset: int) -> bytes:
     """Bytes of a file, NULs for what the disk does not give: that has a fingerprint too."""
-    try:
-        return os.pread(fd, size, offset)
-    except OSError as problem:
-        if problem.errno != errno.EIO:
-            raise
-    if size <= PAGE:
-        return bytes(size)
-    half = max(PAGE, size // 2 // PAGE * PAGE)
-    return _read(fd, half, offset) + _read(fd, size - half, offset + half)
+    data = bytearray()
+    while len(data) < size:
+        try:
+            more = os.pread(fd, size - len(data), offset + len(data))
+        except OSError as problem:
+            if problem.errno != errno.EIO:
+                raise
+            more = bytes(min(PAGE - (offset + len(data)) % PAGE, size - len(data)))
+        if not more:
+            break
+        data += more
+    return bytes(data)
 
 
 def neighbourhood(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:

@@ -145,7 +145,7 @@ def _demand_seen(target: Target, now: os.stat_result, force: bool) -> None:
         raise Refused(
             f"{text.name(str(target.path))} has {now.st_nlink} names (hard links, as of a backup), and an overwrite "
             "would change what stands under each",
-            "strip it into a copy with -o",
+            "strip it into a copy with -o, or remove the other name (what undo has left, it may be)",
         )
     same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
     still = (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)

@@ -4,6 +4,7 @@ Every mend is tried on a damage where the records before it end, so what it
 reads is chained from the start of the part; it has to lead on to whole records.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -11,19 +12,22 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.mended import Mended, Piece
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
-from aofdoctor.damage import Damage
+from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Mending
+from aofdoctor.edit.stretch import latin1, line_ends
 from aofdoctor.edit.swapped import swapped
-from aofdoctor.edit.textmode import text_mode
 from aofdoctor.server.commands import table
-from aofdoctor.source import FileSource
+from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
 PIECES_MAX = 1 << 20
-TRIES_MAX = 64  # damages of one part that the costly mends are tried on
+TRIES_MAX = 16  # damages of one part that the costly mends are tried on
+
+_LOOK = 1 << 16
+_RECORD = re.compile(rb"\*[0-9]+\r\n\$")
 
 Mend = Callable[[FileSource, Damage], list[Piece] | None]
-_CHEAP: tuple[Mend, ...] = (text_mode,)
+_CHEAP: tuple[Mend, ...] = (line_ends,)
 _COSTLY: tuple[Mend, ...] = (swapped,)
 
 
@@ -54,6 +58,7 @@ class _Part:
         self.pieces: list[Piece] = []
         self.done = 0  # the end of what the pieces hold
         self.tries = 0
+        self._latin1: bool | None = None
 
     def run(self) -> Mended | None:
         start: int | None = 0
@@ -84,7 +89,26 @@ class _Part:
     def _mend(self, damage: Damage) -> list[Piece] | None:
         self.tries += 1
         mends = _CHEAP + (_COSTLY if self.tries <= TRIES_MAX else ())
+        if damage.kind is Kind.ENCODING and self._all_latin1():
+            mends = (latin1, *mends)
         return next((found for mend in mends if (found := mend(self.source, damage))), None)
+
+    def _all_latin1(self) -> bool:
+        """True if the whole file can have been read as Latin-1: no whole record has a byte that it would have changed.
+
+        One record alone is no witness: a length that is off by one looks the same.
+        """
+        if self._latin1 is None:
+            seen = 0
+            for tile in read(self.source, table().words):
+                if isinstance(tile, Batch) and not tile.isascii():
+                    self._latin1 = False
+                    return False
+                if isinstance(tile, Damage) and tile.kind is Kind.ENCODING:
+                    head = pread(self.source, min(_LOOK, tile.span.size), tile.span.start)
+                    seen += len(_RECORD.findall(head))
+            self._latin1 = seen > 1
+        return self._latin1
 
     def _plain(self, end: int) -> None:
         if end > self.done:

@@ -1,11 +1,11 @@
 """Parts whose files have changed places: each content under the name that it must have had, where the bytes prove it.
 
-A base that is an RDB says so in itself; incremental files with #TS annotations
-say when they were written.  Anything less is named by check, and left as it is.
+A base that is an RDB says so in itself.  Incremental files whose #TS annotations
+are in another order are named by check, and left as they are: a clock that was
+set back leaves the same trace.
 """
 
 from dataclasses import replace
-from itertools import pairwise
 
 from aofdoctor import text
 from aofdoctor.analysis.report import PartReport, Report
@@ -14,7 +14,7 @@ from aofdoctor.aof.aof import AOF
 
 def in_place(report: Report) -> tuple[AOF, list[str]]:
     """The AOF with contents where they belong, and sentences on what was moved; as it is, and none, if nothing was."""
-    order = _base_first(_in_time(list(report.parts)))
+    order = _base_first(list(report.parts))
     moved = [(now, part) for now, part in zip(report.parts, order, strict=True) if now is not part]
     parts = [replace(now.part, source=was.part.source) for now, was in zip(report.parts, order, strict=True)]
     notes = [
@@ -22,26 +22,6 @@ def in_place(report: Report) -> tuple[AOF, list[str]]:
         for now, was in moved
     ]
     return (replace(report.aof, parts=parts), notes) if moved else (report.aof, [])
-
-
-def _in_time(parts: list[PartReport]) -> list[PartReport]:
-    """Incremental files by their times, if all have some and none overlap."""
-    places = [i for i, part in enumerate(parts) if part.part.type == "incr" and part.size]
-    incr = [parts[i] for i in places]
-    if any(part.first_time is None or part.clock_back for part in incr):
-        return parts
-    by_time = sorted(incr, key=lambda part: part.first_time or 0)
-    if any(_overlap(one, other) for one, other in pairwise(by_time)):
-        return parts
-    for i, part in zip(places, by_time, strict=True):
-        parts[i] = part
-    return parts
-
-
-def _overlap(one: PartReport, other: PartReport) -> bool:
-    assert one.last_time is not None
-    assert other.first_time is not None
-    return other.first_time < one.last_time or other.first_time == one.first_time
 
 
 def _base_first(parts: list[PartReport]) -> list[PartReport]:

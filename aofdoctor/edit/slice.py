@@ -38,7 +38,7 @@ def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
     def choose(part: int, batch: Batch, steps: Steps, before: int) -> list[int]:
         wanted = set(where.matches(part, batch, steps, before))
         if scripts.wanted:
-            wanted |= scripts.of(part, batch)
+            wanted |= scripts.of(batch)
         dropped = [i for i in range(batch.count)
                    if i not in wanted and batch.ids[i] != ANNOTATION and batch.ids[i] not in stays]  # fmt: skip
         return sorted([*dropped, *_useless(batch, steps, set(dropped))])
@@ -46,6 +46,7 @@ def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
     heads = {index: span for index, part in enumerate(aof.parts) if part.source and (span := _rdb(part.source))}
 
     def everything() -> Iterator[Drop]:
+        scripts.begin()
         pending = dict(heads)
         for drop in coalesced(drops(aof, choose, REASON, whole=True)):
             yield from _heads(pending, drop.part)
@@ -56,7 +57,12 @@ def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
     plan.lost_parts = frozenset(i for i, span in heads.items() if len(aof.parts) > 1 and span.end == aof.parts[i].size)
     plan.notes += [f"the RDB of {text.name(aof.parts[i].name)} goes: its keys are no commands" for i in heads]
     plan.notes += damage_note(plan, found)
-    return plan.add_up()
+    plan.add_up()
+    if scripts.undefined and not any(found.counts[number] for number in table().ids(frozenset({"script"}))):
+        plan.notes.append(
+            f"{text.count(scripts.undefined, 'script')} that an EVALSHA runs stand nowhere: those will fail"
+        )
+    return plan
 
 
 def _useless(batch: Batch, steps: Steps, dropped: set[int]) -> list[int]:

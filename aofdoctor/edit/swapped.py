@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from aofdoctor.aof.limits import UNKNOWN
 from aofdoctor.aof.mended import Mended, Piece
 from aofdoctor.aof.peek import Look, Peek, Why, examine
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
 from aofdoctor.server.commands import table
 from aofdoctor.source import FileSource, pread
@@ -20,7 +19,7 @@ from aofdoctor.span import Span
 
 _SIZES = (512, 1024, 2048, 4096, 8192, 16384, 65536)
 _REACH = 1 << 20  # how far apart they may be
-_TRIES = 1024  # readings of one damage
+_TRIES = 512  # readings of one damage
 _AFTER_VALUE = re.compile(rb"\r\Z|\r\n(?:\Z|[$*#])")
 _LINE_FEED = re.compile(rb"\n(?:\Z|[$*#])")
 _WHY = (Why.CRLF, Why.HEADER, Why.MARK, Why.LINE_END)
@@ -76,12 +75,10 @@ def _whole(source: FileSource, pieces: list[Piece]) -> bool:
     end = max(piece.span.end for piece in pieces)
     view = Mended(source, [*pieces, Piece(Span(end, source.size), source.size - end)])
     reach = sum(piece.size for piece in pieces)
-    for tile in read(view, table().words, window=1 << 16):
-        if not isinstance(tile, Batch):
+    for batch in read_batches(view, table().words, 0, window=1 << 16):  # which seeks no further where one is not whole
+        edge = next((i for i in range(batch.count) if batch.record(i).end > reach), batch.count)
+        if UNKNOWN in batch.ids[: min(edge + 1, batch.count)]:
             return False
-        edge = next((i for i in range(tile.count) if tile.record(i).end > reach), tile.count)
-        if UNKNOWN in tile.ids[: min(edge + 1, tile.count)]:
-            return False
-        if edge < tile.count or tile.span.end == view.size:
+        if edge < batch.count or batch.span.end == view.size:
             return True
-    return True
+    return False

@@ -91,8 +91,8 @@ def _put_back(receipt: Path, data: dict[str, Any], force: bool) -> Undone:
 
 
 def _exchange_back(receipt: Path, data: dict[str, Any], force: bool) -> Undone:
-    files = exchange_back(data, force)
-    edited, name = undone_name(data)
+    files = exchange_back(receipt, data, force)
+    edited, name = undone_name(receipt, data)
     if not os.path.lexists(name):
         os.rename(edited, name)
     return Undone(tuple(files), sum(path.stat().st_size for path in files), _undone(receipt))

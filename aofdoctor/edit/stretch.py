@@ -4,20 +4,32 @@ from aofdoctor.aof.mended import PIECE_MAX, Piece
 from aofdoctor.aof.peek import Peek, examine
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
-from aofdoctor.aof.textmode import MODES, Mode
-from aofdoctor.damage import Damage
+from aofdoctor.aof.textmode import CR_ADDED, CR_LOST, LATIN1, Mode
+from aofdoctor.damage import Damage, Kind
 from aofdoctor.server.commands import table
 from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 
+_HEAD = 64
 _WINDOW = 1 << 16
 _BEYOND = 1 << 16  # how far past where records seem to begin again, which may be inside a value
 _PIECE = 1 << 20
 
 
-def text_mode(source: FileSource, damage: Damage) -> list[Piece] | None:
-    """The pieces of a damage that one mode explains to its end; None if none does."""
-    return next((found for mode in MODES if (found := _Stretch(source, damage, mode).run())), None)
+def line_ends(source: FileSource, damage: Damage) -> list[Piece] | None:
+    """The pieces of a damage that changed line ends explain to its end; None if they do not."""
+    return _explained(source, damage, (CR_LOST, CR_ADDED))
+
+
+def latin1(source: FileSource, damage: Damage) -> list[Piece] | None:
+    """The pieces of a damage that Latin-1 made UTF-8 explains to its end; None if it does not."""
+    return _explained(source, damage, (LATIN1,)) if damage.kind is Kind.ENCODING else None
+
+
+def _explained(source: FileSource, damage: Damage, modes: tuple[Mode, ...]) -> list[Piece] | None:
+    head = pread(source, _HEAD, damage.span.start)
+    fitting = (mode for mode in modes if mode.head.match(head))
+    return next((found for mode in fitting if (found := _Stretch(source, damage, mode).run())), None)
 
 
 class _Stretch:
@@ -58,7 +70,7 @@ class _Stretch:
         elif last and last.reading and last.span.size < _PIECE:
             self.pieces[-1] = last._replace(span=Span(last.span.start, span.end), size=last.size + size)
         else:
-            self.pieces.append(Piece(span, size, self.mode.back, self.mode.reason))
+            self.pieces.append(Piece(span, size, self.mode, self.mode.reason))
 
     def _leads_on(self) -> bool:
         """What follows is a record, or the file ends, be it inside one that is cut off."""
@@ -75,7 +87,7 @@ class _Stretch:
         """Servers know the name of one of the first commands."""
         first = next(piece for piece in self.pieces if piece.reading)
         assert first.reading is not None
-        data = first.reading(pread(self.source, first.span.size, first.span.start))
+        data = first.reading.back(pread(self.source, first.span.size, first.span.start))
         for tile in read(BytesSource(data), table().words):
             if isinstance(tile, Batch):
                 return any(tile.ids[i] > 1 for i in range(tile.count))
