@@ -89,7 +89,7 @@ class _Part:
     def _mend(self, damage: Damage) -> list[Piece] | None:
         self.tries += 1
         mends = _CHEAP + (_COSTLY if self.tries <= TRIES_MAX else ())
-        if damage.kind is Kind.ENCODING and self._all_latin1():
+        if self._all_latin1():
             mends = (latin1, *mends)
         return next((found for mend in mends if (found := mend(self.source, damage))), None)
 

@@ -5,7 +5,7 @@ from aofdoctor.aof.peek import Peek, examine
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch
 from aofdoctor.aof.textmode import CR_ADDED, CR_LOST, LATIN1, Mode
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage
 from aofdoctor.server.commands import table
 from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
@@ -23,7 +23,7 @@ def line_ends(source: FileSource, damage: Damage) -> list[Piece] | None:
 
 def latin1(source: FileSource, damage: Damage) -> list[Piece] | None:
     """The pieces of a damage that Latin-1 made UTF-8 explains to its end; None if it does not."""
-    return _explained(source, damage, (LATIN1,)) if damage.kind is Kind.ENCODING else None
+    return _explained(source, damage, (LATIN1,))
 
 
 def _explained(source: FileSource, damage: Damage, modes: tuple[Mode, ...]) -> list[Piece] | None:
