@@ -1,0 +1,113 @@
+"""The commands of units, read again from their places; and the keys that a unit touches."""
+
+from collections.abc import Iterable, Iterator
+
+from aofdoctor.analysis.diff_moved import Key, Keys
+from aofdoctor.analysis.diff_side import Side, Unit
+from aofdoctor.analysis.history import Entry
+from aofdoctor.analysis.numbering import known, ordinals
+from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.reader import ROOM, WINDOW, read_batches
+from aofdoctor.aof.record import Batch
+from aofdoctor.server.commands import key_places, table
+from aofdoctor.server.plain import State
+from aofdoctor.server.steps import Steps
+
+_ARGS_HELD = 1 << 12  # of a far record, so many arguments are looked through for keys
+_HEAD = 1 << 12
+
+# What reaches further than the keys that its key specification gives, beside flushes and scripts.
+_FAR_REACHING = frozenset({"swapdb", "move", "copy", "migrate", "function", "script"})
+
+
+def batches(side: Side, first: Unit, last: Unit) -> Iterator[tuple[Batch, Steps, int]]:
+    """The records from one unit to another of the same part: (batch, its context, commands before it).
+
+    The last batch may go on past them.
+    """
+    source = side.sources[first.part]
+    assert source is not None
+    size = last.end - first.start
+    window = min(WINDOW, max(1 << 13, size))
+    steps = Steps(columns=True, room=min(ROOM, window))
+    state = steps.state
+    state[State.DB], state[State.TIME] = first.db, first.time
+    state[State.TRANSACTIONS] = first.tx - 1 if first.tx else 0
+    before = first.number - 1
+    for batch in read_batches(source, table().words, first.start, window):
+        commands = before + state[State.COMMANDS]
+        steps.run(batch)
+        yield batch, steps, commands
+        if batch.span.end >= last.end:
+            return
+
+
+def entries(side: Side, first: Unit, last: Unit) -> Iterator[Entry]:
+    """The commands from one unit to another of the same part; SELECTs go without saying."""
+    name = side.aof.parts[first.part].name
+    for batch, steps, before in batches(side, first, last):
+        chosen = commands_before(batch, last.end)
+        for i, number in zip(chosen, ordinals(batch, chosen), strict=True):
+            yield Entry(
+                name, batch, i, before + number, known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i])
+            )
+
+
+def commands_before(batch: Batch, end: int) -> list[int]:
+    """The records of a batch that start before an offset, without annotations and SELECTs."""
+    skipped = {ANNOTATION, table().words.ids[b"select"]}
+    stop = end - batch.base
+    return [i for i in range(batch.count) if batch.ids[i] not in skipped and batch.edges[i] < stop]
+
+
+def touched(side: Side, units: Iterable[Unit]) -> Iterator[Keys]:
+    """The keys that each of adjacent units touches."""
+    for run in runs(units):
+        if run[0].opaque:
+            yield None
+            continue
+        reader = entries(side, run[0], run[-1])
+        entry = next(reader, None)
+        for unit in run:
+            keys: set[Key] | None = set()
+            while entry is not None and entry.batch.record(entry.i).start < unit.end:
+                more = keys_of(entry)
+                keys = None if keys is None or more is None else keys | more
+                entry = next(reader, None)
+            yield None if keys is None else frozenset(keys)
+
+
+def runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
+    """Units in runs of one part; bytes that are no commands are runs of their own."""
+    run: list[Unit] = []
+    for unit in units:
+        if run and (unit.part != run[-1].part or unit.opaque or run[-1].opaque):
+            yield run
+            run = []
+        run.append(unit)
+    if run:
+        yield run
+
+
+def keys_of(entry: Entry) -> set[Key] | None:
+    """The keys that a command names, with its database; None if it may touch others."""
+    batch, i = entry.batch, entry.i
+    command = table().get(batch.ids[i])
+    if command is None:
+        return None
+    if command.effects & {"flush", "script"} or {command.name, command.container} & _FAR_REACHING:
+        return None
+    argv = heads(batch, i)
+    return {(-1 if entry.db is None else entry.db, argv[at]) for at in key_places(command, argv)}
+
+
+def heads(batch: Batch, i: int) -> list[bytes]:
+    """The arguments of a command; of a far one the first ones, and of each its beginning."""
+    if not batch.far:
+        return batch.argv(i)
+    found: list[bytes] = []
+    for arg in batch.args(i):
+        found.append(arg if isinstance(arg, bytes) else arg.head(_HEAD))
+        if len(found) >= _ARGS_HELD:
+            break
+    return found
