@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from aofdoctor.analysis.diff_entries import runs, touched
-from aofdoctor.analysis.diff_fork import forward
+from aofdoctor.analysis.diff_fork import Same, forward
 from aofdoctor.analysis.diff_moved import Touched, harmless, pairs
 from aofdoctor.analysis.diff_sample import anchors
 from aofdoctor.analysis.diff_script import Block, blocks
@@ -83,7 +83,8 @@ class Diff:
         self.sides = a, b
         self.totals = Totals()
         self.fork: tuple[Place, Place] | None = None
-        self.equal_bytes: tuple[Place, Place] = (Place(), Place())
+        self.equal_bytes: tuple[Place, Place] = (Place(), Place())  # records up to here are the same bytes
+        self.past = 0  # and so many bytes of the record there
         self._context: deque[Unit] = deque(maxlen=CONTEXT)
         self._ends: tuple[Place, Place] | None = None  # of the last unit that both have
         self._anchors: deque[tuple[int, int]] | None = None
@@ -96,7 +97,8 @@ class Diff:
     def events(self) -> Iterator[Event]:
         """The differences in order."""
         a, b = self.sides
-        self.equal_bytes = self._forward((Place(), Place()))
+        same = self._forward((Place(), Place()))
+        self.equal_bytes, self.past = same.fork, same.past
         while True:
             a.fill(WINDOW)
             b.fill(WINDOW)
@@ -109,20 +111,20 @@ class Diff:
 
     # -- what both have --
 
-    def _forward(self, places: tuple[Place, Place]) -> tuple[Place, Place]:
-        """Compare bytes from places outside of a transaction; how far they are the same."""
+    def _forward(self, places: tuple[Place, Place]) -> Same:
+        """Compare bytes from places outside of a transaction, and go on by units where that ends."""
         same = forward(*self.sides, places)
         for side, place in zip(self.sides, same.resume, strict=True):
             side.seek(place)
         self.totals.same += same.commands
-        return same.fork
+        return same
 
     def _again(self) -> None:
         """After a long run of equal units bytes may be compared again."""
         if self._run < self._wait or self._resume is None or self.totals.resyncs > _RESYNCS:
             return
         before, self._run = self._resume, 0
-        fork = self._forward(before)
+        fork = self._forward(before).fork
         far = fork[0].part != before[0].part or fork[0].offset - before[0].offset >= _GAIN
         self._wait = _AGAIN if far else 2 * self._wait
         self._anchors = None  # they count units, and these were not
@@ -246,7 +248,9 @@ class Diff:
         if self.fork is None:
             at = max(at[0], self.equal_bytes[0]), max(at[1], self.equal_bytes[1])
             self.fork = at
-        return Gap(at, list(self._context))
+        context = list(self._context)
+        self._context.clear()
+        return Gap(at, context)
 
     def _moves(self, end: int, other_end: int, found: list[Block]) -> dict[tuple[int, int], Unit]:
         """By (side, index) of a unit that has moved: its place on the other side."""

@@ -6,6 +6,7 @@ from aofdoctor.analysis.diff_moved import Key, Keys
 from aofdoctor.analysis.diff_side import Side, Unit
 from aofdoctor.analysis.history import Entry
 from aofdoctor.analysis.numbering import known, ordinals
+from aofdoctor.analysis.where import Where
 from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.reader import ROOM, WINDOW, read_batches
 from aofdoctor.aof.record import Batch
@@ -15,6 +16,7 @@ from aofdoctor.server.steps import Steps
 
 _ARGS_HELD = 1 << 12  # of a far record, so many arguments are looked through for keys
 _HEAD = 1 << 12
+_NO_UNITS = frozenset({ANNOTATION, table().words.ids[b"select"]})
 
 # What reaches further than the keys that its key specification gives, beside flushes and scripts.
 _FAR_REACHING = frozenset({"swapdb", "move", "copy", "migrate", "function", "script"})
@@ -42,22 +44,25 @@ def batches(side: Side, first: Unit, last: Unit) -> Iterator[tuple[Batch, Steps,
             return
 
 
-def entries(side: Side, first: Unit, last: Unit) -> Iterator[Entry]:
-    """The commands from one unit to another of the same part; SELECTs go without saying."""
+def entries(side: Side, first: Unit, last: Unit, where: Where | None = None) -> Iterator[Entry]:
+    """The commands from one unit to another of the same part, those that are selected; SELECTs go without saying."""
     name = side.aof.parts[first.part].name
     for batch, steps, before in batches(side, first, last):
-        chosen = commands_before(batch, last.end)
+        chosen = selected(batch, last, where, steps, before)
         for i, number in zip(chosen, ordinals(batch, chosen), strict=True):
             yield Entry(
                 name, batch, i, before + number, known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i])
             )
 
 
-def commands_before(batch: Batch, end: int) -> list[int]:
-    """The records of a batch that start before an offset, without annotations and SELECTs."""
-    skipped = {ANNOTATION, table().words.ids[b"select"]}
-    stop = end - batch.base
-    return [i for i in range(batch.count) if batch.ids[i] not in skipped and batch.edges[i] < stop]
+def selected(batch: Batch, last: Unit, where: Where | None, steps: Steps, before: int) -> list[int]:
+    """The records of a batch that are commands up to and with a unit, and selected."""
+    if where is not None and not where.everything:
+        wanted = where.matches(last.part, batch, steps, before)
+    else:
+        wanted = list(range(batch.count))
+    stop, ids, edges = last.end - batch.base, batch.ids, batch.edges
+    return [i for i in wanted if edges[i] < stop and ids[i] not in _NO_UNITS]
 
 
 def touched(side: Side, units: Iterable[Unit]) -> Iterator[Keys]:

@@ -27,11 +27,13 @@ _SELECT = table().words.ids[b"select"]
 class Same(NamedTuple):
     """How far the bytes are the same: `fork` is the first record that is not, or the end, on both sides.
 
+    `past` are the bytes of that record that are the same, or of both ends 0.
     `resume` is where to go on by units: outside of a transaction, and a little before the fork, for context;
     `commands` are those up to there, SELECTs not counted.
     """
 
     fork: tuple[Place, Place]
+    past: int
     resume: tuple[Place, Place]
     commands: int
 
@@ -44,6 +46,7 @@ class _Mark(NamedTuple):
 def forward(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
     """Go on over what is the same; `at` are places of equal database, outside of a transaction."""
     places, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0)], maxlen=2)
+    past = 0
     while True:
         one, two = places
         if one.db != two.db or one.part >= len(a.sources) or two.part >= len(b.sources):
@@ -51,9 +54,10 @@ def forward(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
         run = _Run(a, b, one, two, trail)
         done = run.go()
         places = (_begin(a, run.fork[0]), _begin(b, run.fork[1])) if done else run.fork
+        past = run.past
         if not done or places[0].part == one.part or places[1].part == two.part:
             break
-    return Same(places, *trail[0])
+    return Same(places, past, *trail[0])
 
 
 def _begin(side: Side, place: Place) -> Place:
@@ -80,7 +84,7 @@ class _Run:
         steps.state[State.TRANSACTIONS] = one.transactions
         steps.begin()
         steps.state[State.DB], steps.state[State.TIME] = one.db, one.time
-        self.fork = one, two
+        self.fork, self.past = (one, two), 0
         self._trail, self._before = trail, trail[-1].commands
 
     def go(self) -> bool:
@@ -129,7 +133,7 @@ class _Run:
             self._steps.run(Batch(
                 tile.source, tile.base, k, tile.buffer, tile.origin, tile.edges, tile.argc, tile.ids,
             ))  # fmt: skip
-        self.fork = self._at(start), self._at(start, other=True)
+        self.fork, self.past = (self._at(start), self._at(start, other=True)), tile.span.start + same - start
 
     def _at(self, offset: int, other: bool = False) -> Place:
         """The place at an offset of the first side, on either side; the state is that of the steps."""
