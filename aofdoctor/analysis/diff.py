@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
-from aofdoctor.analysis.diff_entries import runs, touched
+from aofdoctor.analysis.diff_entries import touched
 from aofdoctor.analysis.diff_fork import Same, forward
 from aofdoctor.analysis.diff_moved import Touched, harmless, pairs
 from aofdoctor.analysis.diff_sample import anchors
 from aofdoctor.analysis.diff_script import Block, blocks
-from aofdoctor.analysis.diff_side import Place, Side, Unit
+from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
 from aofdoctor.server.plain_units import Column, Kind
 from aofdoctor.source import pread
 
@@ -35,10 +35,10 @@ _RESYNCS = 8  # after so many searches for where the two run together again, the
 
 
 class Only(NamedTuple):
-    """Adjacent units of one part that only one side has: 0 is A, 1 is B."""
+    """A run that only one side has: 0 is A, 1 is B."""
 
     side: int
-    units: list[Unit]
+    run: Run
 
 
 class Moved(NamedTuple):
@@ -67,13 +67,14 @@ class Totals:
     only: list[int] = field(default_factory=lambda: [0, 0])
     moved: int = 0
     resyncs: int = 0
+    guesses: int = 0  # resyncs of sides that have more in common
     cut_short: int = 0
     unlike: bool = False
 
     @property
     def fell_back(self) -> bool:
         """True if the script may not be the shortest."""
-        return bool(self.resyncs or self.cut_short)
+        return bool(self.guesses or self.cut_short)
 
 
 class Diff:
@@ -85,6 +86,7 @@ class Diff:
         self.fork: tuple[Place, Place] | None = None
         self.equal_bytes: tuple[Place, Place] = (Place(), Place())  # records up to here are the same bytes
         self.past = 0  # and so many bytes of the record there
+        self.other_bytes = False
         self._context: deque[Unit] = deque(maxlen=CONTEXT)
         self._ends: tuple[Place, Place] | None = None  # of the last unit that both have
         self._anchors: deque[tuple[int, int]] | None = None
@@ -98,7 +100,7 @@ class Diff:
         """The differences in order."""
         a, b = self.sides
         same = self._forward((Place(), Place()))
-        self.equal_bytes, self.past = same.fork, same.past
+        self.equal_bytes, self.past, self.other_bytes = same.fork, max(0, same.past), same.past >= 0
         while True:
             a.fill(WINDOW)
             b.fill(WINDOW)
@@ -202,7 +204,10 @@ class Diff:
         self.totals.resyncs += 1
         a, b = (side.again(side.head()) for side in self.sides)
         one, two = (side.dropped for side in self.sides)
-        found = [(y, x) for x, y in anchors(b, a)] if self._flip else anchors(a, b)
+        found, nothing = anchors(b, a) if self._flip else anchors(a, b)
+        if self._flip:
+            found = [(y, x) for x, y in found]
+        self.totals.guesses += not nothing
         self._anchors = deque((one + x, two + y) for x, y in found)
 
     def _take(self, end: int, other_end: int, found: list[Block]) -> Iterator[Event]:
@@ -224,23 +229,20 @@ class Diff:
             self._gap = True
             yield self._new_gap()
         for number, (side, size) in enumerate(zip(self.sides, (count, other_count), strict=True)):
-            left: list[Unit] = []
-            for i in range(size):
-                unit, partner = side.unit(i), moves.get((number, done[number] + i))
-                if partner is None:
-                    left.append(unit)
-                    continue
-                yield from self._only(number, left)
-                left = []
+            begin, first = 0, done[number]
+            for i in sorted(at - first for which, at in moves if which == number and first <= at < first + size):
+                yield from self._only(number, begin, i)
+                begin = i + 1
                 if number == 1:
+                    unit = side.unit(i)
                     self.totals.moved += unit.commands
-                    yield Moved(partner, unit)
-            yield from self._only(number, left)
+                    yield Moved(moves[1, first + i], unit)
+            yield from self._only(number, begin, size)
             side.drop(size)
 
-    def _only(self, number: int, units: list[Unit]) -> Iterator[Only]:
-        for run in runs(units):
-            self.totals.only[number] += sum(unit.commands for unit in run)
+    def _only(self, number: int, begin: int, end: int) -> Iterator[Only]:
+        for run in self.sides[number].runs(begin, end):
+            self.totals.only[number] += run.commands
             yield Only(number, run)
 
     def _new_gap(self) -> Gap:
@@ -258,11 +260,13 @@ class Diff:
         edges = [(0, 0, 0), *found, (end, other_end, 0)]
         gone = [x for (i, _, n), (k, _, _) in pairwise(edges) for x in range(i + n, k)]
         new = [y for (_, j, n), (_, m, _) in pairwise(edges) for y in range(j + n, m)]
+        if not gone or not new:
+            return {}
         moved = pairs(a.column(Column.DIGEST, end), b.column(Column.DIGEST, other_end), gone, new)
         if not moved:
             return {}
         one, two = (
-            Touched(side.column(Column.DIGEST, size), list(touched(side, map(side.unit, range(size)))))
+            Touched(side.column(Column.DIGEST, size), list(touched(side, size)))
             for side, size in ((a, end), (b, other_end))
         )
         result: dict[tuple[int, int], Unit] = {}

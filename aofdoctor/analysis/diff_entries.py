@@ -1,9 +1,9 @@
 """The commands of units, read again from their places; and the keys that a unit touches."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from aofdoctor.analysis.diff_moved import Key, Keys
-from aofdoctor.analysis.diff_side import Side, Unit
+from aofdoctor.analysis.diff_side import Run, Side, Unit
 from aofdoctor.analysis.history import Entry
 from aofdoctor.analysis.numbering import known, ordinals
 from aofdoctor.analysis.where import Where
@@ -12,6 +12,7 @@ from aofdoctor.aof.reader import ROOM, WINDOW, read_batches
 from aofdoctor.aof.record import Batch
 from aofdoctor.server.commands import key_places, table
 from aofdoctor.server.plain import State
+from aofdoctor.server.plain_units import Column
 from aofdoctor.server.steps import Steps
 
 _ARGS_HELD = 1 << 12  # of a far record, so many arguments are looked through for keys
@@ -22,11 +23,9 @@ _NO_UNITS = frozenset({ANNOTATION, table().words.ids[b"select"]})
 _FAR_REACHING = frozenset({"swapdb", "move", "copy", "migrate", "function", "script"})
 
 
-def batches(side: Side, first: Unit, last: Unit) -> Iterator[tuple[Batch, Steps, int]]:
-    """The records from one unit to another of the same part: (batch, its context, commands before it).
-
-    The last batch may go on past them.
-    """
+def batches(side: Side, run: Run) -> Iterator[tuple[Batch, Steps, int]]:
+    """The records of a run: (batch, its context, commands before it); the last batch may go on past them."""
+    first, last = run.first, run.last
     source = side.sources[first.part]
     assert source is not None
     size = last.end - first.start
@@ -44,11 +43,11 @@ def batches(side: Side, first: Unit, last: Unit) -> Iterator[tuple[Batch, Steps,
             return
 
 
-def entries(side: Side, first: Unit, last: Unit, where: Where | None = None) -> Iterator[Entry]:
-    """The commands from one unit to another of the same part, those that are selected; SELECTs go without saying."""
-    name = side.aof.parts[first.part].name
-    for batch, steps, before in batches(side, first, last):
-        chosen = selected(batch, last, where, steps, before)
+def entries(side: Side, run: Run, where: Where | None = None) -> Iterator[Entry]:
+    """The commands of a run, those that are selected; SELECTs go without saying."""
+    name = side.aof.parts[run.first.part].name
+    for batch, steps, before in batches(side, run):
+        chosen = selected(batch, run.last, where, steps, before)
         for i, number in zip(chosen, ordinals(batch, chosen), strict=True):
             yield Entry(
                 name, batch, i, before + number, known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i])
@@ -65,33 +64,21 @@ def selected(batch: Batch, last: Unit, where: Where | None, steps: Steps, before
     return [i for i in wanted if edges[i] < stop and ids[i] not in _NO_UNITS]
 
 
-def touched(side: Side, units: Iterable[Unit]) -> Iterator[Keys]:
-    """The keys that each of adjacent units touches."""
-    for run in runs(units):
-        if run[0].opaque:
-            yield None
-            continue
-        reader = entries(side, run[0], run[-1])
+def touched(side: Side, count: int) -> Iterator[Keys]:
+    """The keys that each of a side's first units touches."""
+    ends = side.column(Column.END, count)
+    at = 0
+    for run in side.runs(0, count):
+        reader = iter(()) if run.opaque else entries(side, run)
         entry = next(reader, None)
-        for unit in run:
-            keys: set[Key] | None = set()
-            while entry is not None and entry.batch.record(entry.i).start < unit.end:
+        while at < count and ends[at] <= run.last.end and side.unit(at).part == run.first.part:
+            keys: set[Key] | None = None if run.opaque else set()
+            while entry is not None and entry.batch.record(entry.i).start < ends[at]:
                 more = keys_of(entry)
                 keys = None if keys is None or more is None else keys | more
                 entry = next(reader, None)
             yield None if keys is None else frozenset(keys)
-
-
-def runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
-    """Units in runs of one part; bytes that are no commands are runs of their own."""
-    run: list[Unit] = []
-    for unit in units:
-        if run and (unit.part != run[-1].part or unit.opaque or run[-1].opaque):
-            yield run
-            run = []
-        run.append(unit)
-    if run:
-        yield run
+            at += 1
 
 
 def keys_of(entry: Entry) -> set[Key] | None:

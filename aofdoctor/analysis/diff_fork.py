@@ -27,7 +27,7 @@ _SELECT = table().words.ids[b"select"]
 class Same(NamedTuple):
     """How far the bytes are the same: `fork` is the first record that is not, or the end, on both sides.
 
-    `past` are the bytes of that record that are the same, or of both ends 0.
+    `past` are the bytes of that record that are the same, -1 where no other byte was seen.
     `resume` is where to go on by units: outside of a transaction, and a little before the fork, for context;
     `commands` are those up to there, SELECTs not counted.
     """
@@ -46,7 +46,7 @@ class _Mark(NamedTuple):
 def forward(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
     """Go on over what is the same; `at` are places of equal database, outside of a transaction."""
     places, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0)], maxlen=2)
-    past = 0
+    past = -1
     while True:
         one, two = places
         if one.db != two.db or one.part >= len(a.sources) or two.part >= len(b.sources):
@@ -84,7 +84,7 @@ class _Run:
         steps.state[State.TRANSACTIONS] = one.transactions
         steps.begin()
         steps.state[State.DB], steps.state[State.TIME] = one.db, one.time
-        self.fork, self.past = (one, two), 0
+        self.fork, self.past = (one, two), -1
         self._trail, self._before = trail, trail[-1].commands
 
     def go(self) -> bool:
@@ -118,7 +118,9 @@ class _Run:
                 same = common(own, origin + done, self._buffer, 0, got)
             else:
                 piece = bytearray(step)
-                same = common(piece, 0, self._buffer, 0, min(got, _read(self._source, piece, step, tile.span.start + done)))
+                same = common(
+                    piece, 0, self._buffer, 0, min(got, _read(self._source, piece, step, tile.span.start + done))
+                )
             done += same
             if same < step:
                 break

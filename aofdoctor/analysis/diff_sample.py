@@ -15,16 +15,20 @@ _STEP = 1 << 14
 _OFTEN = -1
 
 
-def anchors(a: Side, b: Side) -> list[tuple[int, int]]:
-    """(ordinal in a, ordinal in b) of units that both have once, in their longest common order; both sides are spent."""
+def anchors(a: Side, b: Side) -> tuple[list[tuple[int, int]], bool]:
+    """((ordinal in a, in b) of units that both have once, in their longest common order; if they surely share none).
+
+    Both sides are spent.
+    """
     one, two = _Sample(), _Sample()
     for sample, side in ((one, a), (two, b)):
         for start, digests in _digests(side):
             sample.add(start, digests)
     one.thin(two.mask)
     two.thin(one.mask)
+    nothing = not one.mask and one.places.keys().isdisjoint(two.places)
     both = [(at, two.places[digest]) for digest, at in one.places.items() if two.places.get(digest, _OFTEN) != _OFTEN]
-    return rising(sorted(pair for pair in both if pair[0] != _OFTEN))
+    return rising(sorted(pair for pair in both if pair[0] != _OFTEN)), nothing
 
 
 def _digests(side: Side) -> Iterator[tuple[int, list[int]]]:

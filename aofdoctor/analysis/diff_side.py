@@ -10,6 +10,7 @@ history that is whole, a guess does better than nothing.
 
 from array import array
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from aofdoctor.aof.aof import AOF
@@ -71,6 +72,19 @@ class Unit(NamedTuple):
     def place(self, transactions: int) -> Place:
         """Where it begins; `transactions` came before it."""
         return Place(self.part, self.start, self.db, self.time, self.number - 1, transactions)
+
+
+class Run(NamedTuple):
+    """Adjacent units of one part, from the first to the last; bytes that are not run as commands are alone in theirs."""
+
+    first: Unit
+    last: Unit
+    commands: int
+
+    @property
+    def opaque(self) -> bool:
+        """True of bytes that are no commands."""
+        return self.first.opaque
 
 
 class Cut:
@@ -188,6 +202,20 @@ class Side:
         i += self._first
         return Unit(*[column[i] for column in self.columns])
 
+    def runs(self, start: int, end: int) -> Iterator[Run]:
+        """The units start to end, in as few runs as can be."""
+        begin, stop = self._first + start, self._first + end
+        parts, kinds = self.columns[Column.PART][begin:stop], self.columns[Column.KIND][begin:stop]
+        if not parts:
+            return
+        edges = [0, len(parts)]
+        if parts[0] != parts[-1] or max(kinds) >= Kind.UNFINISHED:
+            alone = [kind >= Kind.UNFINISHED for kind in kinds]
+            edges[1:1] = [i for i in range(1, len(parts)) if parts[i] != parts[i - 1] or alone[i] or alone[i - 1]]
+        for one, two in pairwise(edges):
+            commands = sum(self.columns[Column.COMMANDS][begin + one : begin + two])
+            yield Run(self.unit(start + one), self.unit(start + two - 1), commands)
+
     def head(self) -> Place:
         """The place of the first unit."""
         return self.unit(0).place(self.transactions)
@@ -226,7 +254,9 @@ class Side:
             self._digests[0] = far_digest(rules, batch)
         else:
             records(rules.key, batch, rules.names, rules.exact, self._digests)
-        self._put(run(rules.key, self._open, batch, self._digests, steps.db, steps.tx, steps.time, rules.act, self._out))
+        self._put(
+            run(rules.key, self._open, batch, self._digests, steps.db, steps.tx, steps.time, rules.act, self._out)
+        )
 
     def _bytes(self, index: int, source: Source, tile: Preamble | Damage) -> None:
         self._close()
@@ -238,7 +268,17 @@ class Side:
         digest = Digest(self.rules.key).number(-kind)
         for piece in pieces(source, tile.span):
             digest.piece(piece)
-        row = (_signed(digest.value()), index, *tile.span, state[State.DB], 0, state[State.TIME], self.commands + 1, 0, kind)
+        row = (
+            _signed(digest.value()),
+            index,
+            *tile.span,
+            state[State.DB],
+            0,
+            state[State.TIME],
+            self.commands + 1,
+            0,
+            kind,
+        )
         for column, value in zip(self.columns, row, strict=True):
             column.append(value)
 

@@ -3,6 +3,7 @@
 A prefix is what stands before the first colon of a command's first key.
 """
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
@@ -40,10 +41,13 @@ class Tally:
             self._count_prefix(column, batch, i)
 
     def _count_prefix(self, column: int, batch: Batch, i: int) -> None:
-        command = table().get(batch.ids[i])
-        argv = heads(batch, i)
-        place = next(key_places(command, argv), None) if command else 1 if len(argv) > 1 else None
-        if place is None:
+        number = batch.ids[i]
+        if _first_is_key(number) and not batch.far:
+            argv, place = batch.argv(i, 2), 1
+        else:
+            argv = heads(batch, i)
+            place = next(key_places(command, argv), 0) if (command := table().get(number)) else 1
+        if not 0 < place < len(argv):
             return
         head, colon, _ = argv[place][: PREFIX_MAX + 1].partition(b":")
         prefix = head + colon if colon else b""
@@ -66,6 +70,13 @@ class Tally:
         """Key prefixes with their colon, the most first; empty for keys that have none."""
         rows: Rows = [(prefix, counts) for prefix, counts in self._prefixes.items()]
         return sorted(rows, key=_rank)
+
+
+@functools.cache
+def _first_is_key(number: int) -> bool:
+    """True of a command whose first key is always its first argument, and of a name that no server knows."""
+    command = table().get(number)
+    return command is None or bool(command.keys and command.keys[0][0] == 1 and command.keys[0][1] != "num")
 
 
 def _rows(columns: "list[Counter[int]]", name: "object") -> Rows:

@@ -54,9 +54,7 @@ def second(key: bytes, batch: Batch, out: "array[int]") -> None:
         out[i] = Digest(key).number(len(argv[1])).piece(argv[1]).value() if argv else 0
 
 
-def common(
-    a: bytes | bytearray | memoryview, at: int, b: bytes | bytearray | memoryview, other: int, size: int
-) -> int:
+def common(a: bytes | bytearray | memoryview, at: int, b: bytes | bytearray | memoryview, other: int, size: int) -> int:
     """How many bytes are the same in a[at:] and b[other:], of the first `size`."""
     done, step = 0, 1 << 14
     with memoryview(a) as one, memoryview(b) as two:

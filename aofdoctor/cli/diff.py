@@ -41,7 +41,8 @@ class By(StrEnum):
 
 
 SideArgument = Annotated[
-    str, typer.Argument(metavar="PATH[@POSITION]", help="An AOF as for the other verbs; up to a position if one is named.")
+    str,
+    typer.Argument(metavar="PATH[@POSITION]", help="An AOF as for the other verbs; up to a position if one is named."),
 ]
 By_ = Annotated[By, typer.Option("--by", help="Compare commands in their order, or the writes of each key.")]
 Stat = Annotated[bool, typer.Option("--stat", help="Only counts: by command, database and key prefix.")]
@@ -123,7 +124,7 @@ def _patched(found: Found, writers: dict[int, Patch]) -> Iterator[Event]:
     """The differences, which are written to the patches as they go by."""
     for event in found.diff.events():
         if isinstance(event, Only) and event.side in writers:
-            writers[event.side].add(found.diff.sides[event.side], event.units)
+            writers[event.side].add(found.diff.sides[event.side], event.run)
         yield event
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
 from aofdoctor import text
-from aofdoctor.analysis.diff import Diff, Event, Gap, Moved, Only
+from aofdoctor.analysis.diff import Diff, Event, Gap, Moved
 from aofdoctor.analysis.diff_entries import batches, entries, selected
-from aofdoctor.analysis.diff_side import Place, Side, Unit
+from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
 from aofdoctor.analysis.diff_stat import SIDES, Rows, Tally
 from aofdoctor.analysis.times import looks_timed
 from aofdoctor.analysis.where import Where
@@ -19,9 +19,7 @@ from aofdoctor.damage import MEANING
 from aofdoctor.server.plain_units import Kind
 
 _NAMES = "AB"
-UNLIKE = (
-    "they have next to nothing in common: if one of them was rewritten, that is as it must be; compare --by keys"
-)
+UNLIKE = "they have next to nothing in common: if one of them was rewritten, that is as it must be; compare --by keys"
 FELL_BACK = "one side has long stretches that the other lacks: the answer is right, but may not be the shortest"
 
 
@@ -61,23 +59,23 @@ class _View:
             if isinstance(event, Gap):
                 self.gap(event)
             elif isinstance(event, Moved):
-                self.units(2, 1, [event.b], event.a)
+                self.units(2, 1, Run(event.b, event.b, event.b.commands), event.a)
             else:
-                self.units(event.side, event.side, event.units)
+                self.units(event.side, event.side, event.run)
         self.damage()
         self.end()
 
-    def units(self, column: int, number: int, units: list[Unit], partner: Unit | None = None) -> None:
-        """Units of side `number`, counted in a column; `partner` is where a moved one stands on A."""
+    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+        """A run of side `number`, counted in a column; `partner` is where a moved unit stands on A."""
         side, where = self.found.sides[number], self.found.where[number]
-        if units[0].opaque:
+        if run.opaque:
             if where.everything:
                 self.different = True
-                self.opaque(number, units[0])
+                self.opaque(number, run.first)
             return
         before = sum(self.tally.total)
-        for batch, steps, commands in batches(side, units[0], units[-1]):
-            self.tally.add(column, batch, steps, selected(batch, units[-1], where, steps, commands))
+        for batch, steps, commands in batches(side, run):
+            self.tally.add(column, batch, steps, selected(batch, run.last, where, steps, commands))
         self.different |= sum(self.tally.total) > before
 
     def damage(self) -> None:
@@ -131,7 +129,7 @@ class TextView(_View):
         if gap:
             self._write(self.paint(f"@@ {self._where(0, gap.at[0])}  {self._where(1, gap.at[1])} @@", "note"))
             for unit in gap.context:
-                self._entries(0, [unit], "  ", Where())
+                self._entries(0, Run(unit, unit, unit.commands), "  ", Where())
 
     def _where(self, number: int, place: Place) -> str:
         return f"{_NAMES[number]} {self._place(number, place)} #{place.commands + 1}"
@@ -141,22 +139,22 @@ class TextView(_View):
         part, offset = shown(side, place) if isinstance(place, Place) else (place.part, place.start)
         return lines.position(self.lines[number].names[side.aof.parts[part].name], offset)
 
-    def _entries(self, number: int, units: list[Unit], sign: str, where: Where) -> None:
-        if units[0].opaque:
+    def _entries(self, number: int, run: Run, sign: str, where: Where) -> None:
+        if run.opaque:
             return
-        for entry in entries(self.found.sides[number], units[0], units[-1], where):
+        for entry in entries(self.found.sides[number], run, where):
             if sign != "  " and (self.header or not self.begun):
                 self._begin()
             self.out.write(sign.encode())
             self.lines[number](entry, self.out)
 
-    def units(self, column: int, number: int, units: list[Unit], partner: Unit | None = None) -> None:
-        super().units(column, number, units, partner)
+    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+        super().units(column, number, run, partner)
         style = ("gone", "good", "dim")[column]
         sign = self.paint("-+~"[column], style) + " "
         if partner is not None:
             sign += f"(A {self._place(0, partner)})  "
-        self._entries(number, units, sign, self.found.where[number])
+        self._entries(number, run, sign, self.found.where[number])
 
     def opaque(self, number: int, unit: Unit) -> None:
         self._begin()
@@ -200,9 +198,7 @@ def summary(found: Found, tally: Tally, different: bool) -> list[str]:
 def _but(found: Found) -> list[str]:
     """Where equal sides have other bytes."""
     diff = found.diff
-    if diff.fork is not None or all(
-        place.part >= len(side.sources) for side, place in zip(found.sides, diff.equal_bytes, strict=True)
-    ):
+    if not diff.other_bytes:
         return []
     a, b = (lines.position(text.name(side.aof.parts[at[0]].name), at[1])
             for side, at in ((side, shown(side, place)) for side, place in zip(found.sides, diff.equal_bytes, strict=True)))  # fmt: skip
@@ -235,16 +231,16 @@ class JsonView(_View):
         if gap.at is self.found.diff.fork:
             emit(fork_json(self.found))
 
-    def units(self, column: int, number: int, units: list[Unit], partner: Unit | None = None) -> None:
-        super().units(column, number, units, partner)
-        if units[0].opaque:
+    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+        super().units(column, number, run, partner)
+        if run.opaque:
             return
         sys.stdout.flush()
         fields = '"type": "moved"' if partner else f'"type": "only", "side": "{_NAMES[number].lower()}"'
         if partner:
             part = self.found.sides[0].aof.parts[partner.part].name
             fields += f', "a": {{"part": {_quoted(part)}, "offset": {partner.start}}}'
-        for entry in entries(self.found.sides[number], units[0], units[-1], self.found.where[number]):
+        for entry in entries(self.found.sides[number], run, self.found.where[number]):
             lines.as_json_line(entry, _After(sys.stdout.buffer, fields.encode()))  # type: ignore[arg-type]
         sys.stdout.buffer.flush()
 

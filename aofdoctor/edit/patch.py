@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from aofdoctor.analysis.diff_side import Side, Unit
+from aofdoctor.analysis.diff_side import Run, Side, Unit
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch, encode
 from aofdoctor.edit.files import create, demand_free_name, publish_file, scratch, write_all
@@ -47,24 +47,21 @@ class Patch:
             os.close(self._fd)
         self._scratch.__exit__(kind, value, trace)
 
-    def add(self, side: Side, units: list[Unit]) -> None:
-        """Append adjacent units of one part; bytes that are no commands and what no server would run are left out."""
-        first, last = units[0], units[-1]
+    def add(self, side: Side, run: Run) -> None:
+        """Append a run; bytes that are no commands and what no server would run are left out."""
+        first, last = run.first, run.last
         if first.kind == Kind.RDB:
             part = name(side.aof.parts[first.part].name)
-            raise Refused(f"{part} is an RDB that the other side lacks: no commands can be had of it", "--by keys, or verify")
-        if first.kind == Kind.DAMAGE:
+            raise Refused(
+                f"{part} is an RDB that the other side lacks: no commands can be had of it", "--by keys, or verify"
+            )
+        if first.kind in (Kind.DAMAGE, Kind.UNFINISHED):
             self.left_out += 1
             return
-        if last.kind == Kind.UNFINISHED:
-            self.left_out += 1
-            if len(units) == 1:
-                return
-            last = units[-2]
         if self._db != first.db:
             self._write(encode([b"SELECT", b"%d" % first.db]))
         self._copy(side, first, last)
-        self.commands += sum(unit.commands for unit in units if unit.kind != Kind.UNFINISHED)
+        self.commands += run.commands
         self._db = last.db if last.kind == Kind.COMMAND else None
 
     def _copy(self, side: Side, first: Unit, last: Unit) -> None:
