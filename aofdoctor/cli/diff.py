@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from aofdoctor.analysis.diff import Diff, Event, Only
+from aofdoctor.analysis.diff_keys import compare_keys
 from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.analysis.where import Where
-from aofdoctor.cli import options
-from aofdoctor.cli.diff_view import Found, JsonView, StatView, TextView, View
+from aofdoctor.cli import diff_keys_view, options
+from aofdoctor.cli.diff_view import Found, JsonView, StatView, TextView, View, warn_of_damage
 from aofdoctor.cli.options import selection
 from aofdoctor.cli.render import say
 from aofdoctor.cli.sides import side
@@ -82,6 +83,9 @@ def diff(
         opened = [stack.enter_context(side(given)) for given in (a, b)]
         sides = [Side(aof, rules, end) for aof, end in opened]
         where = [selection(aof, **selected) for aof, _ in opened]
+        if by is By.KEYS:
+            different = _by_keys((sides[0], sides[1]), (where[0], where[1]), (a, b), json)
+            raise typer.Exit(1 if different else 0)
         found = Found((a, b), Diff(*sides), (where[0], where[1]))
         view = _view(found, stat, json)
         patches = {1: patch, 0: patch_reverse}
@@ -93,6 +97,13 @@ def diff(
                 say(f"{name(str(writer.path))}: {count(writer.commands, 'command')}, {_left_out(writer)}")
         different = view.different
     raise typer.Exit(1 if different else 0)
+
+
+def _by_keys(sides: tuple[Side, Side], where: tuple[Where, Where], paths: tuple[str, str], json: bool) -> bool:
+    found = compare_keys(*sides, where)
+    (diff_keys_view.show_json if json else diff_keys_view.show)(sides, found, paths)
+    warn_of_damage(sides)
+    return bool(found.only_a or found.only_b or found.differ)
 
 
 def _left_out(patch: Patch) -> str:

@@ -62,7 +62,7 @@ class _View:
                 self.units(2, 1, Run(event.b, event.b, event.b.commands), event.a)
             else:
                 self.units(event.side, event.side, event.run)
-        self.damage()
+        warn_of_damage(self.found.sides)
         self.end()
 
     def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
@@ -78,14 +78,6 @@ class _View:
             self.tally.add(column, batch, steps, selected(batch, run.last, where, steps, commands))
         self.different |= sum(self.tally.total) > before
 
-    def damage(self) -> None:
-        for number, side in enumerate(self.found.sides):
-            for (part, start), damage in sorted(side.damage.items()):
-                place = f"{text.name(side.aof.parts[part].name)}@{start}"
-                warn(f"damage in {_NAMES[number]} at {place}: {MEANING[damage.kind]}, {text.size(damage.span.size)}")
-            if side.damaged > len(side.damage):
-                warn(f"damage in {_NAMES[number]} in {side.damaged - len(side.damage):,} more places")
-
     @abstractmethod
     def gap(self, gap: Gap) -> None: ...
 
@@ -94,6 +86,16 @@ class _View:
 
     @abstractmethod
     def end(self) -> None: ...
+
+
+def warn_of_damage(sides: tuple[Side, Side]) -> None:
+    """Name the damage that was met on the way."""
+    for letter, side in zip(_NAMES, sides, strict=True):
+        for (part, start), damage in sorted(side.damage.items()):
+            place = f"{text.name(side.aof.parts[part].name)}@{start}"
+            warn(f"damage in {letter} at {place}: {MEANING[damage.kind]}, {text.size(damage.span.size)}")
+        if side.damaged > len(side.damage):
+            warn(f"damage in {letter} in {side.damaged - len(side.damage):,} more places")
 
 
 # -- for people --
