@@ -137,7 +137,7 @@ class Diff:
             a, b = self.sides
             self._gap = False
             self._run += count
-            self.totals.same += sum(a.column(Column.COMMANDS, count))
+            self.totals.same += min(sum(side.column(Column.COMMANDS, count)) for side in self.sides)
             self._context.extend(map(a.unit, range(max(0, count - CONTEXT), count)))
             last = a.unit(count - 1), b.unit(count - 1)
             a.drop(count)
@@ -150,7 +150,6 @@ class Diff:
 
     def _window(self) -> Iterator[Event]:
         """The differences of a window, and the windows moved on past them."""
-        a, b = self.sides
         self._run = 0
         limits = self._limits()
         own, other = (
@@ -212,7 +211,6 @@ class Diff:
 
     def _take(self, end: int, other_end: int, found: list[Block]) -> Iterator[Event]:
         """Say what differs up to an end on each side, and drop it."""
-        a, b = self.sides
         done = 0, 0
         moves = self._moves(end, other_end, found)
         for i, j, n in [*found, (end, other_end, 0)]:

@@ -77,7 +77,8 @@ class _Run:
         self._from = one, two
         self._shift = two.offset - one.offset
         source, other = a.sources[one.part], b.sources[two.part]
-        assert source is not None and other is not None
+        assert source is not None
+        assert other is not None
         self._source, self._other = source, other
         self._buffer = bytearray(WINDOW)
         self._steps = steps = Steps()

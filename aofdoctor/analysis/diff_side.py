@@ -75,7 +75,7 @@ class Unit(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Adjacent units of one part, from the first to the last; bytes that are not run as commands are alone in theirs."""
+    """Adjacent units of one part, from the first to the last; bytes that no server runs are alone in theirs."""
 
     first: Unit
     last: Unit
@@ -127,7 +127,7 @@ class Rules(NamedTuple):
 
 
 class Side:
-    """A history up to `end` (part, offset), or all of it; its units are read when asked for, and dropped when done with."""
+    """A history up to `end` (part, offset), or all of it; units are read when asked for, and dropped when done with."""
 
     def __init__(self, aof: AOF, rules: Rules, end: tuple[int, int] | None = None) -> None:
         self.aof, self.rules, self.end = aof, rules, end

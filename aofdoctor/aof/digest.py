@@ -7,6 +7,7 @@ lengths do not count, unless `exact` is asked for.
 
 import hashlib
 from array import array
+from typing import Any
 
 from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.record import Batch
@@ -54,10 +55,10 @@ def second(key: bytes, batch: Batch, out: "array[int]") -> None:
         out[i] = Digest(key).number(len(argv[1])).piece(argv[1]).value() if argv else 0
 
 
-def common(a: bytes | bytearray | memoryview, at: int, b: bytes | bytearray | memoryview, other: int, size: int) -> int:
-    """How many bytes are the same in a[at:] and b[other:], of the first `size`."""
+def common(a: Any, at: int, b: Any, other: int, size: int) -> int:
+    """How many bytes are the same in a[at:] and b[other:], of the first `size`; a and b are buffers of any items."""
     done, step = 0, 1 << 14
-    with memoryview(a) as one, memoryview(b) as two:
+    with memoryview(a).cast("B") as one, memoryview(b).cast("B") as two:
         while step and done < size:
             end = min(size, done + step)
             if bytes(one[at + done : at + end]) == bytes(two[other + done : other + end]):

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.analysis.diff_keys import KeyDiff, Written, key_name
+from aofdoctor.analysis.diff_census import Written
+from aofdoctor.analysis.diff_keys import KeyDiff, key_name
 from aofdoctor.analysis.diff_side import Side
 from aofdoctor.cli.entries import position, short_names
 from aofdoctor.cli.render import as_json, emit, painter, say
@@ -54,7 +55,7 @@ def _at(side: Side, names: dict[str, str], written: Written, letter: str) -> str
 def notes(found: KeyDiff) -> list[str]:
     """What a census does not see."""
     return [
-        f"{letter} has an RDB of {text.size(census.rdb)}, whose keys are not read: only what was written after it counts"
+        f"{letter} has an RDB of {text.size(census.rdb)}, whose keys are not read: what was written after it counts"
         for letter, census in zip("AB", (found.a, found.b), strict=True)
         if census.rdb
     ]

@@ -1,5 +1,6 @@
 """What diff says: lines for people, JSON lines, counts."""
 
+import json
 import sys
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -124,7 +125,7 @@ class TextView(_View):
         if not self.begun:
             self.begun = True
             for sign, style, path in zip("-+", ("gone", "good"), self.found.paths, strict=True):
-                self._write(self.paint(f"{sign * 3} {_NAMES['+' == sign]}  {text.name(path)}", style))
+                self._write(self.paint(f"{sign * 3} {_NAMES[sign == '+']}  {text.name(path)}", style))
             if self.found.diff.totals.unlike:
                 self._write(self.paint(UNLIKE, "warning"))
         gap, self.header = self.header, None
@@ -145,7 +146,7 @@ class TextView(_View):
         if run.opaque:
             return
         for entry in entries(self.found.sides[number], run, where):
-            if sign != "  " and (self.header or not self.begun):
+            if not sign.isspace() and (self.header or not self.begun):
                 self._begin()
             self.out.write(sign.encode())
             self.lines[number](entry, self.out)
@@ -190,7 +191,7 @@ def summary(found: Found, tally: Tally, different: bool) -> list[str]:
     a, b, moved = tally.total
     if not different:
         same = "no difference" if selected_all else "no difference in what is selected"
-        return [f"{same}: {text.count(diff.totals.same, 'command')} on both sides"] + _but(found)
+        return [f"{same}: {text.count(diff.totals.same, 'command')} on both sides", *_but(found)]
     told = [f"{text.count(a, 'command')} only in A", f"{b:,} only in B"]
     told += [f"{moved:,} in another order that changes nothing"] if moved else []
     told += [f"{diff.totals.same:,} the same"] if selected_all else []
@@ -202,9 +203,13 @@ def _but(found: Found) -> list[str]:
     diff = found.diff
     if not diff.other_bytes:
         return []
-    a, b = (lines.position(text.name(side.aof.parts[at[0]].name), at[1])
-            for side, at in ((side, shown(side, place)) for side, place in zip(found.sides, diff.equal_bytes, strict=True)))  # fmt: skip
+    a, b = (_named(side, place) for side, place in zip(found.sides, diff.equal_bytes, strict=True))
     return [f"their bytes differ from A {a} and B {b} on: annotations, SELECTs or spelling"]
+
+
+def _named(side: Side, place: Place) -> str:
+    part, offset = shown(side, place)
+    return lines.position(text.name(side.aof.parts[part].name), offset)
 
 
 # -- for machines --
@@ -241,7 +246,7 @@ class JsonView(_View):
         fields = '"type": "moved"' if partner else f'"type": "only", "side": "{_NAMES[number].lower()}"'
         if partner:
             part = self.found.sides[0].aof.parts[partner.part].name
-            fields += f', "a": {{"part": {_quoted(part)}, "offset": {partner.start}}}'
+            fields += f', "a": {{"part": {json.dumps(part)}, "offset": {partner.start}}}'
         for entry in entries(self.found.sides[number], run, self.found.where[number]):
             lines.as_json_line(entry, _After(sys.stdout.buffer, fields.encode()))  # type: ignore[arg-type]
         sys.stdout.buffer.flush()
@@ -249,17 +254,12 @@ class JsonView(_View):
     def opaque(self, number: int, unit: Unit) -> None:
         emit({
             "type": "opaque", "side": _NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
-            "part": self.found.sides[number].aof.parts[unit.part].name, "offset": unit.start, "size": unit.end - unit.start,
+            "part": self.found.sides[number].aof.parts[unit.part].name, "offset": unit.start,
+            "size": unit.end - unit.start,
         })  # fmt: skip
 
     def end(self) -> None:
         emit(summary_json(self.found, self.tally, self.different))
-
-
-def _quoted(name: str) -> str:
-    import json
-
-    return json.dumps(name)
 
 
 def fork_json(found: Found) -> dict[str, Any] | None:
@@ -298,9 +298,9 @@ def summary_json(found: Found, tally: Tally, different: bool) -> dict[str, Any]:
 class StatView(_View):
     """Only counts."""
 
-    def __init__(self, found: Found, json: bool) -> None:
+    def __init__(self, found: Found, as_json: bool) -> None:
         super().__init__(found, prefixes=True)
-        self.json = json
+        self.as_json = as_json
         self.bytes = [0, 0]
 
     def gap(self, gap: Gap) -> None:
@@ -311,7 +311,7 @@ class StatView(_View):
 
     def end(self) -> None:
         tables = {"command": self.tally.by_command, "db": self.tally.by_db, "prefix": self.tally.by_prefix}
-        if self.json:
+        if self.as_json:
             by = {f"by_{name}": [_row_json(name, row) for row in rows] for name, rows in tables.items()}
             emit(summary_json(self.found, self.tally, self.different) | by | {"opaque_bytes": self.bytes})
             return

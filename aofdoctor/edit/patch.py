@@ -74,7 +74,7 @@ class Patch:
         self.size += len(data)
         self._held += data
         if len(self._held) >= _HELD:
-            write_all(self._fd, self._held)
+            write_all(self._fd, bytes(self._held))
             self._held.clear()
 
     def publish(self) -> None:
