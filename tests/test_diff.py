@@ -331,9 +331,10 @@ def state_after(binary: Binary, path: Path, *more: Path) -> Any:
 
 
 def commands_of(path: Path) -> list[list[bytes]]:
-    tiles = [tile for tile in read(BytesSource(path.read_bytes()), table().words) if isinstance(tile, Batch)]
-    assert len(tiles) == 1
-    return [tiles[0].argv(i) for i in range(tiles[0].count) if tiles[0].argc[i]]
+    batch = next(read(BytesSource(path.read_bytes()), table().words))
+    assert isinstance(batch, Batch)
+    assert batch.span.end == path.stat().st_size
+    return [batch.argv(i) for i in range(batch.count) if batch.argc[i]]
 
 
 def test_a_patch_brings_the_state_of_an_append_only_fork(pair: Any, tmp_path: Path, embedded: Binary) -> None:
