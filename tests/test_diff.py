@@ -137,13 +137,12 @@ def test_the_fork_is_named_with_its_context(pair: Any) -> None:
     # The transaction is one unit; the fork is the record in it where the bytes part.
     offset = len(front + MULTI + sets("x"))
     assert (fork["a"]["offset"], fork["a"]["n"], fork["a"]["db"], fork["a"]["time"]) == (offset, 8, 3, 1700000000)
-    assert fork["b"] == fork["a"] | {"part": "b.aof"}
+    assert fork["b"] == fork["a"] | {"part": "b.aof"} and fork["a"]["tx"] == 1
     assert fork["bytes"] == encode([b"SET", b"y", b"1"]).index(b"y")
     assert [line["cmd"] for line in result.lines if line["type"] == "only"] == ["MULTI", "SET", "SET", "EXEC"] * 2
     shown = aofdoctor("diff", a, b).out.splitlines()
-    assert [line[-5:] for line in shown if line.startswith("  ")] == ["b 1", "c 1", "d 1"] or [
-        line.split()[-2] for line in shown if line.startswith("  ")
-    ] == ["b", "c", "d"]
+    assert shown[2].startswith(f"@@ A {offset} #8  B {offset} #8  db3, in a transaction  ")
+    assert [line.split()[-2] for line in shown if line.startswith("  ")] == ["b", "c", "d"]
 
 
 def test_one_path_at_two_positions(pair: Any) -> None:
@@ -156,6 +155,18 @@ def test_one_path_at_two_positions(pair: Any) -> None:
     assert aofdoctor("diff", f"{path}@a.aof@0x{step:x}", f"{path}@#2").status == 0
     assert aofdoctor("diff", f"{path}@{10**6}", path).status == 2
     assert aofdoctor("diff", path, path).status == 0
+
+
+def test_a_missing_part_is_named(tmp_path: Path) -> None:
+    whole_set = small_set(tmp_path / "one", {"base": sets("a"), "incr": sets("b")})
+    torn_set = small_set(tmp_path / "two", {"base": sets("a"), "incr": sets("b")})
+    (torn_set / "a.aof.2.incr.aof").unlink()
+    result = aofdoctor("diff", whole_set, torn_set)
+    assert result.status == 1 and "a.aof.2.incr.aof of B is missing" in result.err
+
+
+def test_standard_input_is_one_side_at_most() -> None:
+    assert aofdoctor("diff", "-", "-").status == 2
 
 
 def test_a_path_may_have_an_at_sign(tmp_path: Path) -> None:

@@ -50,9 +50,13 @@ class Moved(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The two part here; `context` are the last units of A before it, `at` where it begins on each side."""
+    """The two part here; `context` are the last units of A before it, `at` where it begins on each side.
+
+    `tx` are the transactions there, 0 for none.
+    """
 
     at: tuple[Place, Place]
+    tx: tuple[int, int]
     context: list[Unit]
 
 
@@ -84,6 +88,7 @@ class Diff:
         self.sides = a, b
         self.totals = Totals()
         self.fork: tuple[Place, Place] | None = None
+        self.fork_tx: tuple[int, int] | None = None
         self.equal_bytes: tuple[Place, Place] = (Place(), Place())  # records up to here are the same bytes
         self.past = 0  # and so many bytes of the record there
         self.other_bytes = False
@@ -250,7 +255,10 @@ class Diff:
             self.fork = at
         context = list(self._context)
         self._context.clear()
-        return Gap(at, context)
+        one, two = (side.unit(0).tx if side.count else 0 for side in self.sides)
+        if self.fork_tx is None:
+            self.fork_tx = one, two
+        return Gap(at, (one, two), context)
 
     def _moves(self, end: int, other_end: int, found: list[Block]) -> dict[tuple[int, int], Unit]:
         """By (side, index) of a unit that has moved: its place on the other side."""

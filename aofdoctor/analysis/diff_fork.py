@@ -46,7 +46,7 @@ class _Mark(NamedTuple):
 def forward(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
     """Go on over what is the same; `at` are places of equal database, outside of a transaction."""
     places, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0)], maxlen=2)
-    past = -1
+    past, ends = -1, at
     while True:
         one, two = places
         if one.db != two.db or one.part >= len(a.sources) or two.part >= len(b.sources):
@@ -54,10 +54,12 @@ def forward(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
         run = _Run(a, b, one, two, trail)
         done = run.go()
         places = (_begin(a, run.fork[0]), _begin(b, run.fork[1])) if done else run.fork
-        past = run.past
+        past, ends = run.past, run.fork
         if not done or places[0].part == one.part or places[1].part == two.part:
             break
-    return Same(places, past, *trail[0])
+    one, two = (end if place.part >= len(side.sources) else place
+                for side, place, end in zip((a, b), places, ends, strict=True))  # fmt: skip
+    return Same((one, two), past, *trail[0])
 
 
 def _begin(side: Side, place: Place) -> Place:

@@ -78,6 +78,8 @@ def diff(
     An RDB is compared as bytes.
     """
     _demand_sense(by, stat, patch, patch_reverse, selected)
+    if a == b == "-":
+        raise BadSelection("standard input can be one side only")
     with ExitStack() as stack:
         rules = Rules.of(os.urandom(16), exact)
         opened = [stack.enter_context(side(given)) for given in (a, b)]
@@ -137,6 +139,3 @@ def _patched(found: Found, writers: dict[int, Patch]) -> Iterator[Event]:
         if isinstance(event, Only) and event.side in writers:
             writers[event.side].add(found.diff.sides[event.side], event.run)
         yield event
-
-
-__all__ = ["EPILOG", "Where", "diff"]

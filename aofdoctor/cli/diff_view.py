@@ -95,6 +95,9 @@ def warn_of_damage(sides: tuple[Side, Side]) -> None:
         for (part, start), damage in sorted(side.damage.items()):
             place = f"{text.name(side.aof.parts[part].name)}@{start}"
             warn(f"damage in {letter} at {place}: {MEANING[damage.kind]}, {text.size(damage.span.size)}")
+        for missing in side.aof.parts:
+            if missing.source is None:
+                warn(f"{text.name(missing.name)} of {letter} is missing")
         if side.damaged > len(side.damage):
             warn(f"damage in {letter} in {side.damaged - len(side.damage):,} more places")
 
@@ -130,11 +133,12 @@ class TextView(_View):
                 self._write(self.paint(UNLIKE, "warning"))
         gap, self.header = self.header, None
         if gap:
-            self._write(self.paint(f"@@ {self._where(0, gap.at[0])}  {self._where(1, gap.at[1])} @@", "note"))
+            self._write(self.paint(f"@@ {self._where(0, gap)}  {self._where(1, gap)}{_context(gap)} @@", "note"))
             for unit in gap.context:
                 self._entries(0, Run(unit, unit, unit.commands), "  ", Where())
 
-    def _where(self, number: int, place: Place) -> str:
+    def _where(self, number: int, gap: Gap) -> str:
+        place = gap.at[number]
         return f"{_NAMES[number]} {self._place(number, place)} #{place.commands + 1}"
 
     def _place(self, number: int, place: Place | Unit) -> str:
@@ -174,6 +178,13 @@ class TextView(_View):
             say()
         for line in summary(self.found, self.tally, self.different):
             say(line)
+
+
+def _context(gap: Gap) -> str:
+    """The database, transaction and time where the sides part, as A has them."""
+    place = gap.at[0]
+    transaction = ", in a transaction" if any(gap.tx) else ""
+    return f"  db{place.db}{transaction}" + (f"  {text.when(place.time)}" if place.time >= 0 else "")
 
 
 def shown(side: Side, place: Place) -> tuple[int, int]:
@@ -268,7 +279,8 @@ def fork_json(found: Found) -> dict[str, Any] | None:
     if diff.fork is None:
         return None
     return {"type": "fork", "bytes": diff.past, **{
-        name: _place_json(side, place) for name, side, place in zip("ab", found.sides, diff.fork, strict=True)
+        name: _place_json(side, place) | {"tx": tx or None}
+        for name, side, place, tx in zip("ab", found.sides, diff.fork, diff.fork_tx or (0, 0), strict=True)
     }}  # fmt: skip
 
 
