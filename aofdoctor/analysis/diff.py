@@ -233,7 +233,7 @@ class Diff:
             yield self._new_gap()
         for number, (side, size) in enumerate(zip(self.sides, (count, other_count), strict=True)):
             begin, first = 0, done[number]
-            for i in sorted(at - first for which, at in moves if which == number and first <= at < first + size):
+            for i in [i for i in range(size) if (number, first + i) in moves] if moves else ():
                 yield from self._only(number, begin, i)
                 begin = i + 1
                 if number == 1:

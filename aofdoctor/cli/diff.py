@@ -14,7 +14,8 @@ from aofdoctor.analysis.diff_keys import compare_keys
 from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.analysis.where import Where
 from aofdoctor.cli import diff_keys_view, options
-from aofdoctor.cli.diff_view import Found, JsonView, StatView, TextView, View, warn_of_damage
+from aofdoctor.cli.diff_stat_view import StatView
+from aofdoctor.cli.diff_view import Found, JsonView, TextView, View, warn_of_damage
 from aofdoctor.cli.options import selection
 from aofdoctor.cli.render import say
 from aofdoctor.cli.sides import side

@@ -1,4 +1,4 @@
-"""What diff says: lines for people, JSON lines, counts."""
+"""What diff says: lines for people, JSON lines."""
 
 import json
 import sys
@@ -11,11 +11,11 @@ from aofdoctor import text
 from aofdoctor.analysis.diff import Diff, Event, Gap, Moved
 from aofdoctor.analysis.diff_entries import batches, entries, selected
 from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
-from aofdoctor.analysis.diff_stat import SIDES, Rows, Tally
+from aofdoctor.analysis.diff_stat import SIDES, Tally
 from aofdoctor.analysis.times import looks_timed
 from aofdoctor.analysis.where import Where
 from aofdoctor.cli import entries as lines
-from aofdoctor.cli.render import as_json, emit, painter, say, warn, width
+from aofdoctor.cli.render import emit, painter, say, warn, width
 from aofdoctor.damage import MEANING
 from aofdoctor.server.plain_units import Kind
 
@@ -47,7 +47,7 @@ class View(Protocol):
         """Show all differences, then what they add up to."""
 
 
-class _View:
+class Walk:
     """What the views share: the walk, and the counts."""
 
     def __init__(self, found: Found, prefixes: bool = False) -> None:
@@ -105,7 +105,7 @@ def warn_of_damage(sides: tuple[Side, Side]) -> None:
 # -- for people --
 
 
-class TextView(_View):
+class TextView(Walk):
     """The unified view: - is only in A, + is only in B, ~ stands in another order."""
 
     def __init__(self, found: Found) -> None:
@@ -242,7 +242,7 @@ class _After:
             self.write(piece)
 
 
-class JsonView(_View):
+class JsonView(Walk):
     """JSON Lines: fork, then only, moved and opaque as they come, then summary."""
 
     def gap(self, gap: Gap) -> None:
@@ -302,51 +302,3 @@ def summary_json(found: Found, tally: Tally, different: bool) -> dict[str, Any]:
         "fork": fork_json(found), "same": diff.totals.same, **dict(zip(SIDES, tally.total, strict=True)),
         "fell_back": diff.totals.fell_back, "unlike": diff.totals.unlike,
     }  # fmt: skip
-
-
-# -- counts --
-
-
-class StatView(_View):
-    """Only counts."""
-
-    def __init__(self, found: Found, as_json: bool) -> None:
-        super().__init__(found, prefixes=True)
-        self.as_json = as_json
-        self.bytes = [0, 0]
-
-    def gap(self, gap: Gap) -> None:
-        pass
-
-    def opaque(self, number: int, unit: Unit) -> None:
-        self.bytes[number] += unit.end - unit.start
-
-    def end(self) -> None:
-        tables = {"command": self.tally.by_command, "db": self.tally.by_db, "prefix": self.tally.by_prefix}
-        if self.as_json:
-            by = {f"by_{name}": [_row_json(name, row) for row in rows] for name, rows in tables.items()}
-            emit(summary_json(self.found, self.tally, self.different) | by | {"opaque_bytes": self.bytes})
-            return
-        for name, rows in tables.items() if self.different else ():
-            self._table(name, rows)
-        for line in summary(self.found, self.tally, self.different):
-            say(line)
-
-    def _table(self, name: str, rows: Rows) -> None:
-        names = [_label(value) for value, _ in rows]
-        room = max(map(len, [name, *names]))
-        say(f"{name:<{room}}  {'only A':>12}  {'only B':>12}  {'moved':>12}")
-        for label, (_, counts) in zip(names, rows, strict=True):
-            say(f"{label:<{room}}  " + "  ".join(f"{number:>12,}" for number in counts))
-        say()
-
-
-def _label(value: str | int | bytes | None) -> str:
-    if isinstance(value, bytes):
-        return text.word(value) if value else "(no prefix)"
-    return "(unknown)" if value is None else str(value).upper() if isinstance(value, str) else f"db{value}"
-
-
-def _row_json(name: str, row: "tuple[str | int | bytes | None, list[int]]") -> dict[str, Any]:
-    value = as_json(row[0]) if isinstance(row[0], bytes) else row[0]
-    return {name: value, **dict(zip(SIDES, row[1], strict=True))}
