@@ -16,7 +16,7 @@ from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 from aofdoctor.text import name
 
 # In the order of the help.  A verb's module is imported when it is asked for: a start costs what that verb needs.
-VERBS = ("check", "log", "show", "strip", "repair", "rewind", "slice", "apply", "verify", "undo", "demo")
+VERBS = ("check", "log", "show", "strip", "repair", "rewind", "slice", "diff", "apply", "verify", "undo", "demo")
 
 _BUILTIN = {"slice": "slice_"}  # verbs that Python has a name of its own for
 
@@ -30,8 +30,8 @@ def build(args: list[str]) -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
         help="Forensics and emergency recovery for Redis and Valkey append-only files.",
-        epilog="Exit status: 0 sound or done; 1 damage, or a server would not load it whole; 2 usage, or a choice "
-        "only you can make; 3 could not; 130 interrupted.  Nothing is ever written but where you say.",
+        epilog="Exit status: 0 sound or done; 1 damage, a difference, or a server would not load it whole; 2 usage, or "
+        "a choice only you can make; 3 could not; 130 interrupted.  Nothing is ever written but where you say.",
         callback=_app,
     )
     named = next((arg for arg in args if arg in VERBS), None)

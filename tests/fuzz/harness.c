@@ -1,4 +1,4 @@
-/* The compiled code on any bytes: scan, steps, checksum, with every buffer as large as it has to be and no larger.
+/* The compiled code on any bytes: scan, steps, digests, units, checksum, with every buffer as large as it has to be and no larger.
  *
  * As a libFuzzer target (tests/fuzz/run), or with -DSTANDALONE on files:
  * harness FILE...  The laws that hold on any bytes are asserted.
@@ -10,6 +10,7 @@
 #include "../../aofdoctor/aof/scan.h"
 #include "../../aofdoctor/rdb/crc64.h"
 #include "../../aofdoctor/server/steps.h"
+#include "../../aofdoctor/server/units.h"
 
 #define ROOM 64
 #define SLOTS 64
@@ -32,8 +33,36 @@ static void setup(void) {
     aof_name_add(&names, create, 6, 7, 9);
 }
 
+/* Digests and units of a batch: every unit within it or begun before it, in order. */
+static void compare(int64_t *state, const uint8_t *data, size_t size, int64_t base, const int64_t *edges,
+                    const uint32_t *argc, const uint16_t *ids, size_t n, const steps_out *steps, const uint8_t *act) {
+    static const uint64_t key[2] = {7, 11};
+    static const uint8_t lower[IDS] = {1, 1, 1, 1, 1, 1, 1, 2};
+    int64_t columns[COLUMNS][ROOM + 1], *out[COLUMNS];
+    uint64_t digests[ROOM], keys[ROOM], again[ROOM];
+    for (size_t i = 0; i < COLUMNS; i++) out[i] = columns[i];
+    uint8_t *exact = malloc(size ? size : 1);   /* not one byte past the records is looked at */
+    if (!exact) abort();
+    memcpy(exact, data, size);
+    digest_records(key, data, edges, ids, n, lower, IDS, 1, digests);
+    digest_records(key, data, edges, ids, n, lower, IDS, 0, again);
+    digest_keys(key, data, edges, argc, n, keys);
+    for (size_t i = 0; i < n; i++) assert(argc[i] > 1 || keys[i] == 0);
+    assert(digest_common(exact, data, size) == size);
+    if (size) exact[size / 2] ^= 1;
+    assert(digest_common(exact, data, size) == (size ? size / 2 : 0));
+    free(exact);
+    size_t units = units_run(key, state, base, edges, ids, again, steps->db, steps->tx, steps->time, n, act, IDS, out);
+    assert(units <= n + 1);
+    for (size_t i = 0; i < units; i++) {
+        assert(columns[COLUMN_START][i] < columns[COLUMN_END][i] && columns[COLUMN_COMMANDS][i] > 0);
+        assert(i == 0 || columns[COLUMN_END][i - 1] <= columns[COLUMN_START][i]);
+        assert(columns[COLUMN_END][i] <= base + edges[n]);
+    }
+}
+
 static void walk(const uint8_t *buffer, size_t size) {
-    int64_t edges[ROOM + 1], state[STATE_SIZE] = {0}, db[ROOM], tx[ROOM], time[ROOM];
+    int64_t edges[ROOM + 1], state[STATE_SIZE] = {0}, open[UNITS_SIZE] = {0}, db[ROOM], tx[ROOM], time[ROOM];
     uint32_t argc[ROOM], notes[ROOM], least[IDS] = {0}, most[IDS];
     uint16_t ids[ROOM];
     uint64_t counts[IDS] = {0};
@@ -48,6 +77,7 @@ static void walk(const uint8_t *buffer, size_t size) {
         assert((size_t)edges[n] <= size - at);
         size_t noted = steps_run(state, (int64_t)at, buffer + at, (int64_t)(size - at), edges, argc, ids, n, &rules,
                                  counts, notes, &out);
+        compare(open, buffer + at, (size_t)edges[n], (int64_t)at, edges, argc, ids, n, &out, act);
         assert(noted <= n && state[STATE_GOOD_END] <= (int64_t)(at + (size_t)edges[n]));
         at += (size_t)edges[n];
     }

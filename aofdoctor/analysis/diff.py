@@ -1,0 +1,296 @@
+"""What one history has that another lacks, in order, with bounded memory.
+
+Strategy: what is the same byte for byte goes by at the speed of memory; then
+both are read as units, a window of each at a time.  The script of a window is
+taken up to the last unit that both have; the rest stands at the head of the
+next window.  Where a window has nothing in common, both are read to their ends
+once, for units that only stand once in each (diff_sample.py), and those are
+where the two run together again; that the answer may then not be the shortest
+is said (`fell_back`).
+
+Swapped sides give the mirrored answer: which side is searched first is decided
+by the bytes, not by who came first.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+from aofdoctor.analysis.diff_entries import touched
+from aofdoctor.analysis.diff_fork import Same, forward
+from aofdoctor.analysis.diff_moved import Touched, harmless, pairs
+from aofdoctor.analysis.diff_sample import anchors
+from aofdoctor.analysis.diff_script import Block, blocks
+from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
+from aofdoctor.server.plain_units import Column, Kind
+from aofdoctor.source import pread
+
+WINDOW = 1 << 15  # units of each side that are compared at a time
+CONTEXT = 3
+_AGAIN = 1 << 12  # after so many equal units, bytes are compared again
+_GAIN = 1 << 22  # bytes that must be the same for that to be worth while
+_RESYNCS = 8  # after so many searches for where the two run together again, their places are kept
+
+
+class Only(NamedTuple):
+    """A run that only one side has: 0 is A, 1 is B."""
+
+    side: int
+    run: Run
+
+
+class Moved(NamedTuple):
+    """A unit that stands in another order, which changes nothing."""
+
+    a: Unit
+    b: Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The two part here; `context` are the last units of A before it, `at` where it begins on each side.
+
+    `tx` are the transactions there, 0 for none.
+    """
+
+    at: tuple[Place, Place]
+    tx: tuple[int, int]
+    context: list[Unit]
+
+
+Event = Gap | Only | Moved
+
+
+@dataclass(slots=True)
+class Totals:
+    """Commands of the units that both have, that only A has, only B has, and that have moved; and how it was found."""
+
+    same: int = 0
+    only: list[int] = field(default_factory=lambda: [0, 0])
+    moved: int = 0
+    resyncs: int = 0
+    guesses: int = 0  # resyncs of sides that have more in common
+    cut_short: int = 0
+    unlike: bool = False
+
+    @property
+    def fell_back(self) -> bool:
+        """True if the script may not be the shortest."""
+        return bool(self.guesses or self.cut_short)
+
+
+class Diff:
+    """The comparison of two sides, once; `fork` is where they part, None as long as they have not."""
+
+    def __init__(self, a: Side, b: Side) -> None:
+        self.sides = a, b
+        self.totals = Totals()
+        self.fork: tuple[Place, Place] | None = None
+        self.fork_tx: tuple[int, int] | None = None
+        self.equal_bytes: tuple[Place, Place] = (Place(), Place())  # records up to here are the same bytes
+        self.past = 0  # and so many bytes of the record there
+        self.other_bytes = False
+        self._context: deque[Unit] = deque(maxlen=CONTEXT)
+        self._ends: tuple[Place, Place] | None = None  # of the last unit that both have
+        self._anchors: deque[tuple[int, int]] | None = None
+        self._flip: bool | None = None
+        self._gap = False
+        self._wait = _AGAIN
+        self._run = 0  # equal units since the last difference
+        self._resume: tuple[Place, Place] | None = None  # where bytes can be compared again
+
+    def events(self) -> Iterator[Event]:
+        """The differences in order."""
+        a, b = self.sides
+        same = self._forward((Place(), Place()))
+        self.equal_bytes, self.past, self.other_bytes = same.fork, max(0, same.past), same.past >= 0
+        while True:
+            a.fill(WINDOW)
+            b.fill(WINDOW)
+            if self._keep(a.alike(b)):
+                self._again()
+            elif a.count or b.count:
+                yield from self._window()
+            else:
+                return
+
+    # -- what both have --
+
+    def _forward(self, places: tuple[Place, Place]) -> Same:
+        """Compare bytes from places outside of a transaction, and go on by units where that ends."""
+        same = forward(*self.sides, places)
+        for side, place in zip(self.sides, same.resume, strict=True):
+            side.seek(place)
+        self.totals.same += same.commands
+        return same
+
+    def _again(self) -> None:
+        """After a long run of equal units bytes may be compared again."""
+        if self._run < self._wait or self._resume is None or self.totals.resyncs > _RESYNCS:
+            return
+        before, self._run = self._resume, 0
+        fork = self._forward(before).fork
+        far = fork[0].part != before[0].part or fork[0].offset - before[0].offset >= _GAIN
+        self._wait = _AGAIN if far else 2 * self._wait
+        self._anchors = None  # they count units, and these were not
+
+    def _keep(self, count: int) -> int:
+        """Drop the first units of both, which are the same; their number."""
+        if count:
+            a, b = self.sides
+            self._gap = False
+            self._run += count
+            self.totals.same += min(sum(side.column(Column.COMMANDS, count)) for side in self.sides)
+            self._context.extend(map(a.unit, range(max(0, count - CONTEXT), count)))
+            last = a.unit(count - 1), b.unit(count - 1)
+            a.drop(count)
+            b.drop(count)
+            self._ends = _after(last[0], a.transactions), _after(last[1], b.transactions)
+            self._resume = self._ends if all(unit.kind == Kind.COMMAND for unit in last) else None
+        return count
+
+    # -- what differs --
+
+    def _window(self) -> Iterator[Event]:
+        """The differences of a window, and the windows moved on past them."""
+        self._run = 0
+        limits = self._limits()
+        own, other = (
+            side.column(Column.DIGEST, limit).tolist() for side, (limit, _) in zip(self.sides, limits, strict=True)
+        )
+        self._first_look(own, other)
+        found, shortest = self._blocks(own, other)
+        self.totals.cut_short += not shortest
+        ended = limits[0][1], limits[1][1]
+        if all(ended):
+            yield from self._take(len(own), len(other), found)
+        elif found:
+            i, j, n = found[-1]
+            yield from self._take(i + n, j + n, found)
+        elif any(ended):
+            yield from self._take(0 if ended[0] else len(own), 0 if ended[1] else len(other), [])
+        elif self._anchors is None:
+            self._seek_anchors()
+        else:
+            yield from self._take(len(own), len(other), [])
+
+    def _limits(self) -> list[tuple[int, bool]]:
+        """Of each side: how many units the window may use, and whether what is beyond is out of reach."""
+        while self._anchors and any(x < side.dropped for x, side in zip(self._anchors[0], self.sides, strict=True)):
+            self._anchors.popleft()
+        limits = []
+        for number, side in enumerate(self.sides):
+            limit, last = min(WINDOW, side.count), side.ended and side.count <= WINDOW
+            if self._anchors and self._anchors[0][number] - side.dropped <= limit:
+                limit, last = self._anchors[0][number] - side.dropped, True
+            limits.append((limit, last))
+        return limits
+
+    def _first_look(self, own: list[int], other: list[int]) -> None:
+        """At the first difference: which side is searched first, and whether they have anything in common."""
+        if self._flip is not None:
+            return
+        a, b = self.sides
+        self._flip = _head(a) > _head(b)
+        start = self._ends is None and self.equal_bytes[0].commands < 2
+        self.totals.unlike = start and 10 * len(set(own) & set(other)) < min(len(own), len(other))
+
+    def _blocks(self, own: list[int], other: list[int]) -> tuple[list[Block], bool]:
+        if not self._flip:
+            return blocks(own, other)
+        found, shortest = blocks(other, own)
+        return [(j, i, n) for i, j, n in found], shortest
+
+    def _seek_anchors(self) -> None:
+        """Read both to their ends for where they run together again."""
+        self.totals.resyncs += 1
+        a, b = (side.again(side.head()) for side in self.sides)
+        one, two = (side.dropped for side in self.sides)
+        found, nothing = anchors(b, a) if self._flip else anchors(a, b)
+        if self._flip:
+            found = [(y, x) for x, y in found]
+        self.totals.guesses += not nothing
+        self._anchors = deque((one + x, two + y) for x, y in found)
+
+    def _take(self, end: int, other_end: int, found: list[Block]) -> Iterator[Event]:
+        """Say what differs up to an end on each side, and drop it."""
+        done = 0, 0
+        moves = self._moves(end, other_end, found)
+        for i, j, n in [*found, (end, other_end, 0)]:
+            if i - done[0] or j - done[1]:
+                yield from self._differ(i - done[0], j - done[1], moves, done)
+            self._keep(n)
+            done = i + n, j + n
+
+    def _differ(
+        self, count: int, other_count: int, moves: dict[tuple[int, int], Unit], done: tuple[int, int]
+    ) -> Iterator[Event]:
+        """The first units of the sides, which only they have, as far as they have not moved."""
+        if not self._gap:
+            self._gap = True
+            yield self._new_gap()
+        for number, (side, size) in enumerate(zip(self.sides, (count, other_count), strict=True)):
+            begin, first = 0, done[number]
+            for i in [i for i in range(size) if (number, first + i) in moves] if moves else ():
+                yield from self._only(number, begin, i)
+                begin = i + 1
+                if number == 1:
+                    unit = side.unit(i)
+                    self.totals.moved += unit.commands
+                    yield Moved(moves[1, first + i], unit)
+            yield from self._only(number, begin, size)
+            side.drop(size)
+
+    def _only(self, number: int, begin: int, end: int) -> Iterator[Only]:
+        for run in self.sides[number].runs(begin, end):
+            self.totals.only[number] += run.commands
+            yield Only(number, run)
+
+    def _new_gap(self) -> Gap:
+        at = self._ends or self.equal_bytes
+        if self.fork is None:
+            at = max(at[0], self.equal_bytes[0]), max(at[1], self.equal_bytes[1])
+            self.fork = at
+        context = list(self._context)
+        self._context.clear()
+        one, two = (side.unit(0).tx if side.count else 0 for side in self.sides)
+        if self.fork_tx is None:
+            self.fork_tx = one, two
+        return Gap(at, (one, two), context)
+
+    def _moves(self, end: int, other_end: int, found: list[Block]) -> dict[tuple[int, int], Unit]:
+        """By (side, index) of a unit that has moved: its place on the other side."""
+        a, b = self.sides
+        edges = [(0, 0, 0), *found, (end, other_end, 0)]
+        gone = [x for (i, _, n), (k, _, _) in pairwise(edges) for x in range(i + n, k)]
+        new = [y for (_, j, n), (_, m, _) in pairwise(edges) for y in range(j + n, m)]
+        if not gone or not new:
+            return {}
+        moved = pairs(a.column(Column.DIGEST, end), b.column(Column.DIGEST, other_end), gone, new)
+        if not moved:
+            return {}
+        one, two = (
+            Touched(side.column(Column.DIGEST, size), list(touched(side, size)))
+            for side, size in ((a, end), (b, other_end))
+        )
+        result: dict[tuple[int, int], Unit] = {}
+        for i, j in harmless(one, two, moved):
+            result[0, i], result[1, j] = b.unit(j), a.unit(i)
+        return result
+
+
+def _after(unit: Unit, transactions: int) -> Place:
+    """The place after a unit that is a command."""
+    return Place(unit.part, unit.end, unit.db, unit.time, unit.number + unit.commands - 1, transactions)
+
+
+def _head(side: Side) -> tuple[bytes, int]:
+    """What tells one side from another whichever is named first: the bytes of its first unit."""
+    if not side.count:
+        return b"", 0
+    unit = side.unit(0)
+    source = side.sources[unit.part]
+    assert source is not None
+    return pread(source, min(1 << 12, unit.end - unit.start), unit.start), unit.end - unit.start

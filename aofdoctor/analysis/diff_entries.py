@@ -1,0 +1,105 @@
+"""The commands of units, read again from their places; and the keys that a unit touches."""
+
+from collections.abc import Iterator
+
+from aofdoctor.analysis.diff_moved import Key, Keys
+from aofdoctor.analysis.diff_side import Run, Side, Unit
+from aofdoctor.analysis.history import Entry
+from aofdoctor.analysis.numbering import known, ordinals
+from aofdoctor.analysis.where import Where
+from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.reader import ROOM, WINDOW, read_batches
+from aofdoctor.aof.record import Batch
+from aofdoctor.server.commands import key_places, table
+from aofdoctor.server.plain import State
+from aofdoctor.server.plain_units import Column
+from aofdoctor.server.steps import Steps
+
+_ARGS_HELD = 1 << 12  # of a far record, so many arguments are looked through for keys
+_HEAD = 1 << 12
+_NO_UNITS = frozenset({ANNOTATION, table().words.ids[b"select"]})
+
+# What reaches further than the keys that its key specification gives, beside flushes and scripts.
+_FAR_REACHING = frozenset({"swapdb", "move", "copy", "migrate", "function", "script"})
+
+
+def batches(side: Side, run: Run) -> Iterator[tuple[Batch, Steps, int]]:
+    """The records of a run: (batch, its context, commands before it); the last batch may go on past them."""
+    first, last = run.first, run.last
+    source = side.sources[first.part]
+    assert source is not None
+    size = last.end - first.start
+    window = min(WINDOW, max(1 << 13, size))
+    steps = Steps(columns=True, room=min(ROOM, window))
+    state = steps.state
+    state[State.DB], state[State.TIME] = first.db, first.time
+    state[State.TRANSACTIONS] = first.tx - 1 if first.tx else 0
+    before = first.number - 1
+    for batch in read_batches(source, table().words, first.start, window):
+        commands = before + state[State.COMMANDS]
+        steps.run(batch)
+        yield batch, steps, commands
+        if batch.span.end >= last.end:
+            return
+
+
+def entries(side: Side, run: Run, where: Where | None = None) -> Iterator[Entry]:
+    """The commands of a run, those that are selected; SELECTs go without saying."""
+    name = side.aof.parts[run.first.part].name
+    for batch, steps, before in batches(side, run):
+        chosen = selected(batch, run.last, where, steps, before)
+        for i, number in zip(chosen, ordinals(batch, chosen), strict=True):
+            yield Entry(
+                name, batch, i, before + number, known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i])
+            )
+
+
+def selected(batch: Batch, last: Unit, where: Where | None, steps: Steps, before: int) -> list[int]:
+    """The records of a batch that are commands up to and with a unit, and selected."""
+    if where is not None and not where.everything:
+        wanted = where.matches(last.part, batch, steps, before)
+    else:
+        wanted = list(range(batch.count))
+    stop, ids, edges = last.end - batch.base, batch.ids, batch.edges
+    return [i for i in wanted if edges[i] < stop and ids[i] not in _NO_UNITS]
+
+
+def touched(side: Side, count: int) -> Iterator[Keys]:
+    """The keys that each of a side's first units touches."""
+    ends = side.column(Column.END, count)
+    at = 0
+    for run in side.runs(0, count):
+        reader = iter(()) if run.opaque else entries(side, run)
+        entry = next(reader, None)
+        while at < count and ends[at] <= run.last.end and side.unit(at).part == run.first.part:
+            keys: set[Key] | None = None if run.opaque else set()
+            while entry is not None and entry.batch.record(entry.i).start < ends[at]:
+                more = keys_of(entry)
+                keys = None if keys is None or more is None else keys | more
+                entry = next(reader, None)
+            yield None if keys is None else frozenset(keys)
+            at += 1
+
+
+def keys_of(entry: Entry) -> set[Key] | None:
+    """The keys that a command names, with its database; None if it may touch others."""
+    batch, i = entry.batch, entry.i
+    command = table().get(batch.ids[i])
+    if command is None:
+        return None
+    if command.effects & {"flush", "script"} or {command.name, command.container} & _FAR_REACHING:
+        return None
+    argv = heads(batch, i)
+    return {(-1 if entry.db is None else entry.db, argv[at]) for at in key_places(command, argv)}
+
+
+def heads(batch: Batch, i: int) -> list[bytes]:
+    """The arguments of a command; of a far one the first ones, and of each its beginning."""
+    if not batch.far:
+        return batch.argv(i)
+    found: list[bytes] = []
+    for arg in batch.args(i):
+        found.append(arg if isinstance(arg, bytes) else arg.head(_HEAD))
+        if len(found) >= _ARGS_HELD:
+            break
+    return found

@@ -1,0 +1,56 @@
+"""Writes that stand in another order on the two sides, where that changes nothing.
+
+What is gone on one side and new on the other has moved.  It has moved
+harmlessly if each of its keys saw the same units in the same order on both
+sides: two orders of the same writes have the same effect if every key agrees on
+its own (Mazurkiewicz traces).  A unit that may touch any key stands in the order
+of all of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+Key = tuple[int, bytes]
+Keys = frozenset[Key] | None  # None: any key
+
+
+class Touched:
+    """The units of one side of a region, in order, with the keys that each touches."""
+
+    def __init__(self, digests: Sequence[int], keys: Sequence[Keys]) -> None:
+        self.keys = keys
+        self.barriers = [digest for digest, touched in zip(digests, keys, strict=True) if touched is None]
+        self._seen: dict[Key, list[tuple[int, int]]] = defaultdict(list)
+        passed = 0
+        for digest, touched in zip(digests, keys, strict=True):
+            passed += touched is None
+            for key in touched or ():
+                self._seen[key].append((digest, passed))
+
+    def of(self, key: Key) -> list[tuple[int, int]]:
+        """The units that touch a key, each with the number of barriers before it."""
+        return self._seen.get(key, [])
+
+
+def pairs(a: Sequence[int], b: Sequence[int], gone: Iterable[int], new: Iterable[int]) -> list[tuple[int, int]]:
+    """What is gone from a paired with what is new in b: the n-th of equal digest with the n-th."""
+    waiting: dict[int, list[int]] = defaultdict(list)
+    for j in new:
+        waiting[b[j]].append(j)
+    for stack in waiting.values():
+        stack.reverse()
+    return [(i, waiting[a[i]].pop()) for i in gone if waiting.get(a[i])]
+
+
+def harmless(one: Touched, two: Touched, moved: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The pairs whose keys saw the same on both sides."""
+    if one.barriers != two.barriers:
+        return []
+    agree: dict[Key, bool] = {}
+
+    def same(key: Key) -> bool:
+        if key not in agree:
+            agree[key] = one.of(key) == two.of(key)
+        return agree[key]
+
+    return [(i, j) for i, j in moved if (keys := one.keys[i]) is not None and all(map(same, keys))]

@@ -1,0 +1,166 @@
+"""What two sequences have in common, in order: the matching blocks of an edit script.
+
+Strategy: the same front and back go first; then what is unique in both, in its
+longest common order, divides the rest (patience diff); the gaps between are
+divided again, and what has nothing unique is Myers' to do, among the elements
+that both have.  Work is bounded: past `EDITS` differences Myers' path is
+accepted as far as it got, which is a script, but not the shortest one.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+EDITS = 80  # differences that one search may have
+DEPTH = 12  # divisions by unique elements
+
+Block = tuple[int, int, int]  # a[i : i + n] is b[j : j + n]
+_Gap = tuple[int, int, int, int, int]  # a[i:k], b[j:m], and how often it was divided
+
+
+def blocks(a: Sequence[int], b: Sequence[int]) -> tuple[list[Block], bool]:
+    """(the matching blocks in order, True if no search was cut short)."""
+    found: list[Block] = []
+    todo: list[_Gap | Block] = [(0, 0, len(a), len(b), 0)]
+    whole = True
+    while todo:
+        item = todo.pop()
+        if len(item) == 3:
+            found.append(item)
+            continue
+        front, gap, back = _strip(a, b, item)
+        found += front
+        todo += back
+        if gap:
+            parts, done = _divide(a, b, gap)
+            todo += reversed(parts)
+            whole = whole and done
+    return _joined(found), whole
+
+
+def _strip(a: Sequence[int], b: Sequence[int], gap: _Gap) -> tuple[list[Block], _Gap | None, list[Block]]:
+    """The common front, the gap that is left, the common back."""
+    i, j, k, m, depth = gap
+    first, last = i, k
+    while i < k and j < m and a[i] == b[j]:
+        i, j = i + 1, j + 1
+    while i < k and j < m and a[k - 1] == b[m - 1]:
+        k, m = k - 1, m - 1
+    front: list[Block] = [(first, j - (i - first), i - first)] if i > first else []
+    back: list[Block] = [(k, m, last - k)] if last > k else []
+    return front, (i, j, k, m, depth) if i < k and j < m else None, back
+
+
+def _divide(a: Sequence[int], b: Sequence[int], gap: _Gap) -> tuple[list[_Gap | Block], bool]:
+    """A gap's smaller gaps and the blocks between them."""
+    i, j, k, m, depth = gap
+    anchors = _unique(a, b, gap) if depth < DEPTH else []
+    if not anchors:
+        common, done = _myers(a, b, gap)
+        return list(common), done
+    parts: list[_Gap | Block] = []
+    for x, y in anchors:
+        parts += [(i, j, x, y, depth + 1), (x, y, 1)]
+        i, j = x + 1, y + 1
+    return [*parts, (i, j, k, m, depth + 1)], True
+
+
+def _unique(a: Sequence[int], b: Sequence[int], gap: _Gap) -> list[tuple[int, int]]:
+    """Where what is unique on both sides of a gap stands, in its longest common order."""
+    i, j, k, m, _ = gap
+    once = {x for x, times in Counter(b[j:m]).items() if times == 1}
+    once &= {x for x, times in Counter(a[i:k]).items() if times == 1}
+    there = {b[y]: y for y in range(j, m) if b[y] in once}
+    return rising([(x, there[a[x]]) for x in range(i, k) if a[x] in once])
+
+
+def rising(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The longest run of pairs whose second numbers rise; their first numbers do already."""
+    ends: list[int] = []
+    at: list[int] = []
+    before: list[int] = []
+    for n, (_, y) in enumerate(pairs):
+        pile = bisect_left(ends, y)
+        before.append(at[pile - 1] if pile else -1)
+        ends[pile : pile + 1] = [y]
+        at[pile : pile + 1] = [n]
+    found, n = [], at[-1] if at else -1
+    while n >= 0:
+        found.append(pairs[n])
+        n = before[n]
+    return found[::-1]
+
+
+def _myers(a: Sequence[int], b: Sequence[int], gap: _Gap) -> tuple[Iterator[Block], bool]:
+    """The longest common subsequence of a gap, or a common one where it is too far to seek."""
+    i, j, k, m, _ = gap
+    both = set(a[i:k]) & set(b[j:m])
+    places = [x for x in range(i, k) if a[x] in both]
+    others = [y for y in range(j, m) if b[y] in both]
+    common: list[Block] = []
+    done = True
+    while places and others:
+        path, x, y = _search([a[p] for p in places], [b[p] for p in others])
+        common += ((places[p], others[q], 1) for p, q in path)
+        done = done and x == len(places) and y == len(others)
+        places, others = places[x:], others[y:]
+    return iter(common), done
+
+
+def _search(a: list[int], b: list[int]) -> tuple[list[tuple[int, int]], int, int]:
+    """(the pairs of the shortest script, how far it got in a, and in b): to the ends, or through EDITS differences.
+
+    E. Myers, An O(ND) Difference Algorithm and Its Variations, 1986.
+    """
+    n, m = len(a), len(b)
+    furthest = {1: 0}
+    trace: list[dict[int, int]] = []
+    best = (0, 0, 0)
+    for edits in range(EDITS + 1):
+        trace.append(dict(furthest))
+        for diagonal in range(-edits, edits + 1, 2):
+            x = _step(furthest, diagonal, edits)
+            y = x - diagonal
+            while x < n and y < m and a[x] == b[y]:
+                x, y = x + 1, y + 1
+            furthest[diagonal] = x
+            if x <= n and y <= m:
+                best = max(best, (x + y, x, edits))
+            if x == n and y == m:
+                return _path(trace, x, y), x, y
+    total, x, edits = best
+    return _path(trace[: edits + 1], x, total - x), x, total - x
+
+
+def _step(furthest: dict[int, int], diagonal: int, edits: int) -> int:
+    """How far along a diagonal one more edit gets."""
+    down, right = furthest.get(diagonal + 1, -1), furthest.get(diagonal - 1, -1)
+    return down if diagonal == -edits or (diagonal != edits and right < down) else right + 1
+
+
+def _path(trace: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int]]:
+    """The pairs on the way to (x, y)."""
+    pairs: list[tuple[int, int]] = []
+    for edits in range(len(trace) - 1, -1, -1):
+        diagonal = x - y
+        begin = _step(trace[edits], diagonal, edits)
+        while x > begin and y > begin - diagonal and x > 0 and y > 0:
+            x, y = x - 1, y - 1
+            pairs.append((x, y))
+        if edits:
+            down = begin == trace[edits].get(diagonal + 1, -1) and (
+                diagonal == -edits or (diagonal != edits and trace[edits].get(diagonal - 1, -1) < begin)
+            )
+            x, y = (x, y - 1) if down else (x - 1, y)
+    return pairs[::-1]
+
+
+def _joined(found: list[Block]) -> list[Block]:
+    """Blocks in order, those that touch made one."""
+    joined: list[Block] = []
+    for i, j, n in sorted(found):
+        if joined and joined[-1][0] + joined[-1][2] == i and joined[-1][1] + joined[-1][2] == j:
+            joined[-1] = (joined[-1][0], joined[-1][1], joined[-1][2] + n)
+        else:
+            joined.append((i, j, n))
+    return joined

@@ -1,0 +1,142 @@
+"""aofdoctor diff: what one AOF has that another lacks."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aofdoctor.analysis.diff import Diff, Event, Only
+from aofdoctor.analysis.diff_keys import compare_keys
+from aofdoctor.analysis.diff_side import Rules, Side
+from aofdoctor.analysis.where import Where
+from aofdoctor.cli import diff_keys_view, options
+from aofdoctor.cli.diff_stat_view import StatView
+from aofdoctor.cli.diff_view import Found, JsonView, TextView, View, warn_of_damage
+from aofdoctor.cli.options import selection
+from aofdoctor.cli.render import say
+from aofdoctor.cli.sides import side
+from aofdoctor.edit.patch import Patch
+from aofdoctor.errors import BadSelection
+from aofdoctor.text import count, name
+
+EPILOG = """\b
+Examples:
+  aofdoctor diff primary/ replica/                   where they part, and what each has since
+  aofdoctor diff backup.aof /var/lib/redis --stat    how much, by command, database and key prefix
+  aofdoctor diff old/ new/ --by keys --key 'user:*'  which keys differ
+  aofdoctor diff dump.aof@2405 dump.aof              what was written from that position on
+  aofdoctor diff backup.aof live.aof --patch missing.aof
+
+\b
+Exit status: 0 no difference; 1 there is one; 2 usage; 3 could not read or write; 130 interrupted."""
+
+
+class By(StrEnum):
+    """What is compared."""
+
+    COMMANDS = "commands"
+    KEYS = "keys"
+
+
+SideArgument = Annotated[
+    str,
+    typer.Argument(metavar="PATH[@POSITION]", help="An AOF as for the other verbs; up to a position if one is named."),
+]
+By_ = Annotated[By, typer.Option("--by", help="Compare commands in their order, or the writes of each key.")]
+Stat = Annotated[bool, typer.Option("--stat", help="Only counts: by command, database and key prefix.")]
+Exact = Annotated[bool, typer.Option("--exact", help="Other spelling (case of names, padding) is a difference.")]
+PatchTo = Annotated[
+    str | None,
+    typer.Option("--patch", metavar="FILE", help="Write what B has and A lacks to a new AOF."),
+]
+PatchBack = Annotated[
+    str | None,
+    typer.Option("--patch-reverse", metavar="FILE", help="Write what A has and B lacks to a new AOF."),
+]
+
+
+@options.selecting
+def diff(
+    a: SideArgument,
+    b: SideArgument,
+    by: By_ = By.COMMANDS,
+    stat: Stat = False,
+    exact: Exact = False,
+    patch: PatchTo = None,
+    patch_reverse: PatchBack = None,
+    json: options.Json = False,
+    *,
+    selected: options.Selected,
+) -> None:
+    """What one AOF has that another lacks: where they part, and the commands since.
+
+    A transaction is compared as one; annotations and SELECTs by their effect.  Writes
+    in another order that touch no key in common are told apart (~) from lost ones.
+    An RDB is compared as bytes.
+    """
+    _demand_sense(by, stat, patch, patch_reverse, selected)
+    if a == b == "-":
+        raise BadSelection("standard input can be one side only")
+    with ExitStack() as stack:
+        rules = Rules.of(os.urandom(16), exact)
+        opened = [stack.enter_context(side(given)) for given in (a, b)]
+        sides = [Side(aof, rules, end) for aof, end in opened]
+        where = [selection(aof, **selected) for aof, _ in opened]
+        if by is By.KEYS:
+            different = _by_keys((sides[0], sides[1]), (where[0], where[1]), (a, b), json)
+            raise typer.Exit(1 if different else 0)
+        found = Found((a, b), Diff(*sides), (where[0], where[1]))
+        view = _view(found, stat, json)
+        patches = {1: patch, 0: patch_reverse}
+        writers = {n: stack.enter_context(Patch(Path(path))) for n, path in patches.items() if path}
+        view.show(_patched(found, writers))
+        for writer in writers.values():
+            writer.publish()
+            if not json:
+                say(f"{name(str(writer.path))}: {count(writer.commands, 'command')}, {_left_out(writer)}")
+        different = view.different
+    raise typer.Exit(1 if different else 0)
+
+
+def _by_keys(sides: tuple[Side, Side], where: tuple[Where, Where], paths: tuple[str, str], json: bool) -> bool:
+    found = compare_keys(*sides, where)
+    (diff_keys_view.show_json if json else diff_keys_view.show)(sides, found, paths)
+    warn_of_damage(sides)
+    return bool(found.only_a or found.only_b or found.differ)
+
+
+def _left_out(patch: Patch) -> str:
+    return f"{patch.size:,} bytes" + (
+        f"; {count(patch.left_out, 'damaged or unfinished stretch', 'damaged or unfinished stretches')} left out"
+        if patch.left_out else ""
+    )  # fmt: skip
+
+
+def _demand_sense(by: By, stat: bool, patch: str | None, reverse: str | None, selected: options.Selected) -> None:
+    if selected["from_"] is not None or selected["to"] is not None:
+        raise BadSelection("--from and --to name a place in one AOF", "write PATH@POSITION for a side that ends there")
+    writes = patch is not None or reverse is not None
+    if patch == "" or reverse == "" or (patch == reverse and writes):
+        raise BadSelection("a patch needs a name of its own")
+    if writes and selected != options.NOTHING:
+        raise BadSelection("a patch has every command that differs", "aofdoctor slice selects from the patch")
+    if by is By.KEYS and (stat or writes):
+        raise BadSelection("--stat and --patch go with --by commands")
+
+
+def _view(found: Found, stat: bool, json: bool) -> View:
+    if stat:
+        return StatView(found, json)
+    return JsonView(found) if json else TextView(found)
+
+
+def _patched(found: Found, writers: dict[int, Patch]) -> Iterator[Event]:
+    """The differences, which are written to the patches as they go by."""
+    for event in found.diff.events():
+        if isinstance(event, Only) and event.side in writers:
+            writers[event.side].add(found.diff.sides[event.side], event.run)
+        yield event

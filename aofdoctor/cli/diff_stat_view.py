@@ -1,0 +1,55 @@
+"""What diff --stat says: counts."""
+
+from typing import Any
+
+from aofdoctor import text
+from aofdoctor.analysis.diff import Gap
+from aofdoctor.analysis.diff_side import Unit
+from aofdoctor.analysis.diff_stat import SIDES, Rows
+from aofdoctor.cli.diff_view import Found, Walk, summary, summary_json
+from aofdoctor.cli.render import as_json, emit, say
+
+
+class StatView(Walk):
+    """Only counts."""
+
+    def __init__(self, found: Found, machines: bool) -> None:
+        super().__init__(found, prefixes=True)
+        self.machines = machines
+        self.bytes = [0, 0]
+
+    def gap(self, gap: Gap) -> None:
+        pass
+
+    def opaque(self, number: int, unit: Unit) -> None:
+        self.bytes[number] += unit.end - unit.start
+
+    def end(self) -> None:
+        tables = {"command": self.tally.by_command, "db": self.tally.by_db, "prefix": self.tally.by_prefix}
+        if self.machines:
+            by = {f"by_{name}": [_row_json(name, row) for row in rows] for name, rows in tables.items()}
+            emit(summary_json(self.found, self.tally, self.different) | by | {"opaque_bytes": self.bytes})
+            return
+        for name, rows in tables.items() if self.different else ():
+            self._table(name, rows)
+        for line in summary(self.found, self.tally, self.different):
+            say(line)
+
+    def _table(self, name: str, rows: Rows) -> None:
+        names = [_label(value) for value, _ in rows]
+        room = max(map(len, [name, *names]))
+        say(f"{name:<{room}}  {'only A':>12}  {'only B':>12}  {'moved':>12}")
+        for label, (_, counts) in zip(names, rows, strict=True):
+            say(f"{label:<{room}}  " + "  ".join(f"{number:>12,}" for number in counts))
+        say()
+
+
+def _label(value: str | int | bytes | None) -> str:
+    if isinstance(value, bytes):
+        return text.word(value) if value else "(no prefix)"
+    return "(unknown)" if value is None else str(value).upper() if isinstance(value, str) else f"db{value}"
+
+
+def _row_json(name: str, row: "tuple[str | int | bytes | None, list[int]]") -> dict[str, Any]:
+    value = as_json(row[0]) if isinstance(row[0], bytes) else row[0]
+    return {name: value, **dict(zip(SIDES, row[1], strict=True))}

@@ -1,0 +1,304 @@
+"""What diff says: lines for people, JSON lines."""
+
+import json
+import sys
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+from aofdoctor import text
+from aofdoctor.analysis.diff import Diff, Event, Gap, Moved
+from aofdoctor.analysis.diff_entries import batches, entries, selected
+from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
+from aofdoctor.analysis.diff_stat import SIDES, Tally
+from aofdoctor.analysis.times import looks_timed
+from aofdoctor.analysis.where import Where
+from aofdoctor.cli import entries as lines
+from aofdoctor.cli.render import emit, painter, say, warn, width
+from aofdoctor.damage import MEANING
+from aofdoctor.server.plain_units import Kind
+
+_NAMES = "AB"
+UNLIKE = "they have next to nothing in common: if one of them was rewritten, that is as it must be; compare --by keys"
+FELL_BACK = "one side has long stretches that the other lacks: the answer is right, but may not be the shortest"
+
+
+@dataclass(slots=True)
+class Found:
+    """A comparison, what its sides were called, and what is selected on each."""
+
+    paths: tuple[str, str]
+    diff: Diff
+    where: tuple[Where, Where]
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """A and B."""
+        return self.diff.sides
+
+
+class View(Protocol):
+    """A way to show what differs."""
+
+    different: bool
+
+    def show(self, events: Iterable[Event]) -> None:
+        """Show all differences, then what they add up to."""
+
+
+class Walk:
+    """What the views share: the walk, and the counts."""
+
+    def __init__(self, found: Found, prefixes: bool = False) -> None:
+        self.found = found
+        self.tally = Tally(prefixes)
+        self.different = False
+
+    def show(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Gap):
+                self.gap(event)
+            elif isinstance(event, Moved):
+                self.units(2, 1, Run(event.b, event.b, event.b.commands), event.a)
+            else:
+                self.units(event.side, event.side, event.run)
+        warn_of_damage(self.found.sides)
+        self.end()
+
+    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+        """A run of side `number`, counted in a column; `partner` is where a moved unit stands on A."""
+        side, where = self.found.sides[number], self.found.where[number]
+        if run.opaque:
+            if where.everything:
+                self.different = True
+                self.opaque(number, run.first)
+            return
+        before = sum(self.tally.total)
+        for batch, steps, commands in batches(side, run):
+            self.tally.add(column, batch, steps, selected(batch, run.last, where, steps, commands))
+        self.different |= sum(self.tally.total) > before
+
+    @abstractmethod
+    def gap(self, gap: Gap) -> None: ...
+
+    @abstractmethod
+    def opaque(self, number: int, unit: Unit) -> None: ...
+
+    @abstractmethod
+    def end(self) -> None: ...
+
+
+def warn_of_damage(sides: tuple[Side, Side]) -> None:
+    """Name the damage that was met on the way."""
+    for letter, side in zip(_NAMES, sides, strict=True):
+        for (part, start), damage in sorted(side.damage.items()):
+            place = f"{text.name(side.aof.parts[part].name)}@{start}"
+            warn(f"damage in {letter} at {place}: {MEANING[damage.kind]}, {text.size(damage.span.size)}")
+        for missing in side.aof.parts:
+            if missing.source is None:
+                warn(f"{text.name(missing.name)} of {letter} is missing")
+        if side.damaged > len(side.damage):
+            warn(f"damage in {letter} in {side.damaged - len(side.damage):,} more places")
+
+
+# -- for people --
+
+
+class TextView(Walk):
+    """The unified view: - is only in A, + is only in B, ~ stands in another order."""
+
+    def __init__(self, found: Found) -> None:
+        super().__init__(found)
+        self.paint = painter()
+        columns = width()
+        self.lines = [
+            lines.Line(side.aof, self.paint, columns and columns - 2, looks_timed(side.aof)) for side in found.sides
+        ]
+        self.out: BinaryIO = sys.stdout.buffer
+        self.header: Gap | None = None
+        self.begun = False
+
+    def gap(self, gap: Gap) -> None:
+        self.header = gap
+
+    def _begin(self) -> None:
+        """The heading of what is only now known to be shown."""
+        sys.stdout.flush()
+        if not self.begun:
+            self.begun = True
+            for sign, style, path in zip("-+", ("gone", "good"), self.found.paths, strict=True):
+                self._write(self.paint(f"{sign * 3} {_NAMES[sign == '+']}  {text.name(path)}", style))
+            if self.found.diff.totals.unlike:
+                self._write(self.paint(UNLIKE, "warning"))
+        gap, self.header = self.header, None
+        if gap:
+            self._write(self.paint(f"@@ {self._where(0, gap)}  {self._where(1, gap)}{_context(gap)} @@", "note"))
+            for unit in gap.context:
+                self._entries(0, Run(unit, unit, unit.commands), "  ", Where())
+
+    def _where(self, number: int, gap: Gap) -> str:
+        place = gap.at[number]
+        return f"{_NAMES[number]} {self._place(number, place)} #{place.commands + 1}"
+
+    def _place(self, number: int, place: Place | Unit) -> str:
+        side = self.found.sides[number]
+        part, offset = shown(side, place) if isinstance(place, Place) else (place.part, place.start)
+        return lines.position(self.lines[number].names[side.aof.parts[part].name], offset)
+
+    def _entries(self, number: int, run: Run, sign: str, where: Where) -> None:
+        if run.opaque:
+            return
+        for entry in entries(self.found.sides[number], run, where):
+            if not sign.isspace() and (self.header or not self.begun):
+                self._begin()
+            self.out.write(sign.encode())
+            self.lines[number](entry, self.out)
+
+    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+        super().units(column, number, run, partner)
+        style = ("gone", "good", "dim")[column]
+        sign = self.paint("-+~"[column], style) + " "
+        if partner is not None:
+            sign += f"(A {self._place(0, partner)})  "
+        self._entries(number, run, sign, self.found.where[number])
+
+    def opaque(self, number: int, unit: Unit) -> None:
+        self._begin()
+        what = "an RDB, compared as bytes" if unit.kind == Kind.RDB else "damage, compared as bytes"
+        sign = self.paint("-+"[number], ("gone", "good")[number])
+        self._write(f"{sign} {self._place(number, unit)}  {what}, {text.size(unit.end - unit.start)}")
+
+    def _write(self, line: str) -> None:
+        self.out.write(line.encode() + b"\n")
+
+    def end(self) -> None:
+        self.out.flush()
+        if self.begun:
+            say()
+        for line in summary(self.found, self.tally, self.different):
+            say(line)
+
+
+def _context(gap: Gap) -> str:
+    """The database, transaction and time where the sides part, as A has them."""
+    place = gap.at[0]
+    transaction = ", in a transaction" if any(gap.tx) else ""
+    return f"  db{place.db}{transaction}" + (f"  {text.when(place.time)}" if place.time >= 0 else "")
+
+
+def shown(side: Side, place: Place) -> tuple[int, int]:
+    """(part, offset) of a place; past the last part it is that one's end."""
+    if place.part < len(side.sources):
+        return place.part, place.offset
+    index = max((i for i, source in enumerate(side.sources) if source), default=0)
+    source = side.sources[index]
+    return index, (source.size or 0) if source else 0
+
+
+def summary(found: Found, tally: Tally, different: bool) -> list[str]:
+    """What the differences add up to, in words."""
+    diff, selected_all = found.diff, all(where.everything for where in found.where)
+    a, b, moved = tally.total
+    if not different:
+        same = "no difference" if selected_all else "no difference in what is selected"
+        return [f"{same}: {text.count(diff.totals.same, 'command')} on both sides", *_but(found)]
+    told = [f"{text.count(a, 'command')} only in A", f"{b:,} only in B"]
+    told += [f"{moved:,} in another order that changes nothing"] if moved else []
+    told += [f"{diff.totals.same:,} the same"] if selected_all else []
+    return [", ".join(told), *([FELL_BACK] if diff.totals.fell_back else [])]
+
+
+def _but(found: Found) -> list[str]:
+    """Where equal sides have other bytes."""
+    diff = found.diff
+    if not diff.other_bytes:
+        return []
+    a, b = (_named(side, place) for side, place in zip(found.sides, diff.equal_bytes, strict=True))
+    return [f"their bytes differ from A {a} and B {b} on: annotations, SELECTs or spelling"]
+
+
+def _named(side: Side, place: Place) -> str:
+    part, offset = shown(side, place)
+    return lines.position(text.name(side.aof.parts[part].name), offset)
+
+
+# -- for machines --
+
+
+class _After:
+    """A stream whose first byte, the brace of an object, is written with fields of our own after it."""
+
+    def __init__(self, out: BinaryIO, fields: bytes) -> None:
+        self._out, self._fields = out, fields
+
+    def write(self, data: bytes) -> int:
+        if self._fields:
+            data, self._fields = b"{" + self._fields + b", " + data[1:], b""
+        return self._out.write(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self.write(piece)
+
+
+class JsonView(Walk):
+    """JSON Lines: fork, then only, moved and opaque as they come, then summary."""
+
+    def gap(self, gap: Gap) -> None:
+        if gap.at is self.found.diff.fork:
+            emit(fork_json(self.found))
+
+    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+        super().units(column, number, run, partner)
+        if run.opaque:
+            return
+        sys.stdout.flush()
+        fields = '"type": "moved"' if partner else f'"type": "only", "side": "{_NAMES[number].lower()}"'
+        if partner:
+            part = self.found.sides[0].aof.parts[partner.part].name
+            fields += f', "a": {{"part": {json.dumps(part)}, "offset": {partner.start}}}'
+        for entry in entries(self.found.sides[number], run, self.found.where[number]):
+            lines.as_json_line(entry, _After(sys.stdout.buffer, fields.encode()))  # type: ignore[arg-type]
+        sys.stdout.buffer.flush()
+
+    def opaque(self, number: int, unit: Unit) -> None:
+        emit({
+            "type": "opaque", "side": _NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
+            "part": self.found.sides[number].aof.parts[unit.part].name, "offset": unit.start,
+            "size": unit.end - unit.start,
+        })  # fmt: skip
+
+    def end(self) -> None:
+        emit(summary_json(self.found, self.tally, self.different))
+
+
+def fork_json(found: Found) -> dict[str, Any] | None:
+    """Where the sides part; None if they do not."""
+    diff = found.diff
+    if diff.fork is None:
+        return None
+    return {"type": "fork", "bytes": diff.past, **{
+        name: _place_json(side, place) | {"tx": tx or None}
+        for name, side, place, tx in zip("ab", found.sides, diff.fork, diff.fork_tx or (0, 0), strict=True)
+    }}  # fmt: skip
+
+
+def _place_json(side: Side, place: Place) -> dict[str, Any]:
+    part, offset = shown(side, place)
+    return {
+        "part": side.aof.parts[part].name, "offset": offset, "n": place.commands + 1, "db": place.db,
+        "time": None if place.time < 0 else place.time,
+    }  # fmt: skip
+
+
+def summary_json(found: Found, tally: Tally, different: bool) -> dict[str, Any]:
+    """What the differences add up to."""
+    diff = found.diff
+    return {
+        "type": "summary", "equal": not different,
+        **{name: {"path": path, "commands": side.commands, "damage": side.damaged}
+           for name, path, side in zip("ab", found.paths, found.sides, strict=True)},
+        "fork": fork_json(found), "same": diff.totals.same, **dict(zip(SIDES, tally.total, strict=True)),
+        "fell_back": diff.totals.fell_back, "unlike": diff.totals.unlike,
+    }  # fmt: skip

@@ -1,0 +1,74 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""units.h for Python: the same functions as plain_units.py."""
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.string cimport memcpy
+
+
+cdef extern from "units.h" nogil:
+    enum:
+        UNITS_SIZE
+        COLUMNS
+    size_t units_close(const uint64_t *key, int64_t *state, int finished, int64_t **out, size_t n)
+    size_t units_run(const uint64_t *key, int64_t *state, int64_t base, const int64_t *edges, const uint16_t *ids,
+                     const uint64_t *digests, const int64_t *db, const int64_t *tx, const int64_t *time,
+                     size_t count, const uint8_t *act, size_t known, int64_t **out)
+
+
+cdef class _Buffers:
+    """Up to 24 buffers, released together."""
+    cdef Py_buffer views[24]
+    cdef int held
+
+    cdef void *get(self, source, Py_ssize_t least, bint writable) except? NULL:
+        PyObject_GetBuffer(source, &self.views[self.held], PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
+        self.held += 1
+        if self.views[self.held - 1].len < least:
+            raise ValueError("a column is too short")
+        return self.views[self.held - 1].buf
+
+    def __dealloc__(self):
+        for i in range(self.held):
+            PyBuffer_Release(&self.views[i])
+
+
+cdef int _begin(_Buffers b, bytes key, uint64_t *words, out, Py_ssize_t least, int64_t **columns) except -1:
+    cdef const uint8_t *p = key
+    if len(key) != 16 or len(out) != COLUMNS:
+        raise ValueError("a key has 16 bytes, and the columns are %d" % COLUMNS)
+    memcpy(words, p, 16)
+    for i in range(COLUMNS):
+        columns[i] = <int64_t *>b.get(out[i], 8 * least, True)
+    return 0
+
+
+def run(bytes key not None, state, batch, digests, db, tx, time, act, out):
+    """The number of units that end in a batch; `out` are their columns, with room for one more than it has records."""
+    cdef _Buffers b = _Buffers()
+    cdef uint64_t words[2]
+    cdef int64_t *columns[COLUMNS]
+    cdef size_t n, count = batch.count, known
+    cdef int64_t base = batch.base
+    _begin(b, key, words, out, count + 1, columns)
+    cdef int64_t *state_p = <int64_t *>b.get(state, 8 * UNITS_SIZE, True)
+    cdef const int64_t *edges = <const int64_t *>b.get(batch.edges, 8 * (count + 1), False)
+    cdef const uint16_t *ids = <const uint16_t *>b.get(batch.ids, 2 * count, False)
+    cdef const uint64_t *digests_p = <const uint64_t *>b.get(digests, 8 * count, False)
+    cdef const int64_t *db_p = <const int64_t *>b.get(db, 8 * count, False)
+    cdef const int64_t *tx_p = <const int64_t *>b.get(tx, 8 * count, False)
+    cdef const int64_t *time_p = <const int64_t *>b.get(time, 8 * count, False)
+    cdef const uint8_t *act_p = <const uint8_t *>b.get(act, 1, False)
+    known = b.views[b.held - 1].len
+    with nogil:
+        n = units_run(words, state_p, base, edges, ids, digests_p, db_p, tx_p, time_p, count, act_p, known, columns)
+    return n
+
+
+def close(bytes key not None, state, bint finished, out):
+    """Close the open transaction; the number of units, one or none."""
+    cdef _Buffers b = _Buffers()
+    cdef uint64_t words[2]
+    cdef int64_t *columns[COLUMNS]
+    _begin(b, key, words, out, 1, columns)
+    cdef int64_t *state_p = <int64_t *>b.get(state, 8 * UNITS_SIZE, True)
+    return units_close(words, state_p, finished, columns, 0)

@@ -1,0 +1,139 @@
+"""The diff pairs of the corpus: where they part, how many commands each has, which keys differ, as was measured there.
+
+Runs where AOFDOCTOR_CORPUS names an unpacked corpus.
+"""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aofdoctor.cli.options import opened
+from tests.conftest import Result, aofdoctor
+from tests.corpus import ROOT
+
+pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+
+Key = tuple[int, bytes]
+# Where the same commands gave other values: servers of two lines keep scores otherwise, which no command shows.
+OTHER_VALUES = {"redis-6.2.16-across-redis-7.4.1": {(0, b"z:1"), (0, b"z:d"), (0, b"z:u")}}
+# A hash whose field expires at another time: values were compared without the expiry of fields.
+FIELD_EXPIRY: set[Key] = {(0, b"h:ttl2")}
+
+
+def pairs() -> Iterator[tuple[str, dict[str, Any], Path, Path]]:
+    assert ROOT is not None
+    for entry in json.loads((ROOT / "INDEX.json").read_text())["cases"]:
+        if entry["tags"]["kind"] == "diff-pair":
+            truth = json.loads((ROOT / entry["truth"]).read_text())
+            yield entry["case"], truth, ROOT / entry["input"], ROOT / entry["input_b"]
+
+
+def parts(path: Path) -> list[tuple[str, bytes]]:
+    with opened(str(path)) as aof:
+        return [(part.name, part.path.read_bytes()) for part in aof.present if part.path]
+
+
+def common(a: bytes, b: bytes) -> int:
+    return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def flat(files: list[tuple[str, bytes]], place: dict[str, Any], past: int) -> int:
+    """A place in the parts laid end to end."""
+    names = [name for name, _ in files]
+    return sum(len(data) for _, data in files[: names.index(place["part"])]) + int(place["offset"]) + past
+
+
+def last_files_alone(truth: dict[str, Any]) -> bool:
+    """True where the truth's common prefix, which is that of the last files, is that of the histories."""
+    return all(not any(f["size"] for f in truth[side][:-1]) for side in ("files_a", "files_b"))
+
+
+def test_every_pair_parts_where_it_was_measured_to() -> None:
+    judged: Counter[str] = Counter()
+    for case, truth, a, b in pairs():
+        result = aofdoctor("diff", a, b, "--json")
+        summary = result.lines[-1]
+        for side, files in (("a", "files_a"), ("b", "files_b")):
+            assert summary[side]["commands"] == sum(f["commands"] for f in truth[files]), case
+        fork = summary["fork"]
+        if case.endswith("same-file"):
+            assert (fork, result.status) == (None, 0), case
+        else:
+            ours, theirs = parts(a), parts(b)
+            bytes_a, bytes_b = (b"".join(data for _, data in files) for files in (ours, theirs))
+            expected = common(bytes_a, bytes_b)
+            assert result.status == 1, case
+            assert flat(ours, fork["a"], fork["bytes"]) == expected, case
+            assert flat(theirs, fork["b"], fork["bytes"]) == expected, case
+            if last_files_alone(truth):
+                assert expected == truth["last_file_common_prefix_bytes"], case
+                assert fork["a"]["n"] - 1 == fork["b"]["n"] - 1 == truth["last_file_common_prefix_commands"], case
+                judged["measured"] += 1
+        judged["all"] += 1
+    assert judged == {"all": 45, "measured": 33}
+
+
+def test_what_one_side_alone_has_is_all_there_is_after_the_fork() -> None:
+    """Of forks that only append: what is common, what only a side has and its SELECTs add up to all its commands."""
+    judged = 0
+    for case, truth, a, b in pairs():
+        if case.rpartition("-")[2] in ("forked", "prefix", "flushed"):
+            shared = truth["last_file_common_prefix_commands"]
+            lines = [line for line in aofdoctor("diff", a, b, "--json").lines if line["type"] == "only"]
+            for side in "ab":
+                own = [line for line in lines if line["side"] == side]
+                assert len(own) <= truth[f"last_file_commands_{side}"] - shared, case
+                assert all(line["n"] > shared for line in own), case
+            judged += 1
+    assert judged == 15
+
+
+def found_keys(result: Result) -> dict[Key, str]:
+    found = {}
+    for line in result.lines[1:]:
+        key = line["key"]
+        name = base64.b64decode(key["base64"]) if isinstance(key, dict) else key.encode()
+        found[line["db"], name] = line["type"]
+    return found
+
+
+def test_every_pair_gets_its_key_lists() -> None:
+    judged: Counter[str] = Counter()
+    for case, truth, a, b in pairs():
+        got = found_keys(aofdoctor("diff", a, b, "--by", "keys", "--json"))
+        kinds = {"only_a": "only_a", "only_b": "only_b"}
+        expected = {
+            (k["db"], k["key_latin1"].encode("latin-1")): kinds.get(k["kind"], "differs") for k in truth["key_diff"]
+        }
+        if "rewritten" in case or "across" in case:  # other commands for the same values: nothing may be missing
+            assert set(expected) - set(got) == OTHER_VALUES.get(case, set()), case
+            judged["all found"] += 1
+        else:
+            allowed = FIELD_EXPIRY if case.startswith("valkey-9.1") else set()
+            assert {key: kind for key, kind in got.items() if key in expected or key not in allowed} == expected, case
+            judged["the same"] += 1
+    assert judged == {"the same": 32, "all found": 13}
+
+
+def test_pairs_in_another_order_have_lost_nothing() -> None:
+    for case, _, a, b in pairs():
+        if case.endswith("reordered"):
+            summary = aofdoctor("diff", a, b, "--json").lines[-1]
+            assert (summary["only_a"], summary["only_b"]) == (0, 0), case
+            assert summary["moved"] > 0, case
+
+
+def test_swapping_mirrors() -> None:
+    swapped = {"only_a": "only_b", "only_b": "only_a"}
+    for case, _, a, b in pairs():
+        one, two = (aofdoctor("diff", *sides, "--json", "--stat").json for sides in ((a, b), (b, a)))
+        assert {swapped.get(k, k): one[k] for k in ("only_a", "only_b", "moved", "same", "equal", "fell_back")} == {
+            k: two[k] for k in ("only_b", "only_a", "moved", "same", "equal", "fell_back")
+        }, case
+        keys, other = (found_keys(aofdoctor("diff", *sides, "--by", "keys", "--json")) for sides in ((a, b), (b, a)))
+        assert {key: swapped.get(kind, kind) for key, kind in keys.items()} == other, case
