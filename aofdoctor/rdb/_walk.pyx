@@ -33,8 +33,8 @@ cdef extern from "walk.h" nogil:
                 rdb_columns *c, int64_t *fuel_left)
 
 cdef extern from "probe.h" nogil:
-    size_t rdb_find(const rdb_layout *layout, const uint8_t *buffer, size_t at, size_t end, size_t past, uint64_t beyond,
-                    int64_t *fuel, int *why)
+    size_t rdb_find(const rdb_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t past,
+                    uint64_t beyond, int64_t *fuel, int *why)
 
 
 SLACK = RDB_SLACK
@@ -177,14 +177,15 @@ cdef class Machine:
         return why, place, fuel
 
 
-def find(buffer, Py_ssize_t at, Py_ssize_t end, layout, Py_ssize_t past, uint64_t beyond, int64_t fuel):
-    """(the first place in buffer[at:end] where keys seem to begin, why it stopped there, the fuel that is left)."""
+def find(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layout, Py_ssize_t past, uint64_t beyond, int64_t fuel):
+    """(the first place in buffer[at:stop] where keys seem to begin, why it stopped there, the fuel that is left)."""
     cdef _View view = _View(buffer, False)
     cdef _Layout rows = _Layout(layout)
     cdef int why
     cdef size_t place
-    if not 0 <= at <= end <= view.view.len - RDB_SLACK:
+    if not 0 <= at <= stop <= end <= view.view.len - RDB_SLACK:
         raise ValueError("the buffer is too short")
     with nogil:
-        place = rdb_find(&rows.rows, <const uint8_t *>view.view.buf, at, end, past if past > 0 else 0, beyond, &fuel, &why)
+        place = rdb_find(&rows.rows, <const uint8_t *>view.view.buf, at, stop, end, past if past > 0 else 0, beyond,
+                         &fuel, &why)
     return place, why, fuel

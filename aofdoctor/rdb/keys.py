@@ -67,26 +67,31 @@ class Item(NamedTuple):
 
 
 class Batch:
-    """Adjacent items; valid until the next batch is asked for."""
+    """Adjacent items, those of `columns` from `first` to `stop`; valid until the next batch is asked for."""
 
-    def __init__(self, columns: Columns) -> None:
-        self.columns = columns
+    def __init__(self, columns: Columns, first: int = 0, stop: int | None = None) -> None:
+        self.columns, self.first = columns, first
+        self.stop = columns.count if stop is None else stop
 
     def __len__(self) -> int:
-        return self.columns.count
+        return self.stop - self.first
 
     @property
     def span(self) -> Span:
         """From the first item's start to the last one's end."""
-        return Span(self.columns.edges[0], self.columns.edges[len(self)])
+        return Span(self.columns.edges[self.first], self.columns.edges[self.stop])
 
     @property
     def keys(self) -> int:
         """How many of the items are keys."""
-        return self.columns.keys
+        if len(self) == self.columns.count:
+            return self.columns.keys
+        return sum(name >= 0 for name in self.columns.name[self.first : self.stop])
 
     def __getitem__(self, i: int) -> Key | Item:
-        c = self.columns
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        c, i = self.columns, i + self.first
         start, end = c.edges[i], c.edges[i + 1]
         if c.name[i] < 0:
             return Item(c.kind[i], Span(start, end), c.value[i])
@@ -113,7 +118,9 @@ class Rdb:
     note: str = ""
 
 
-_NOTES = {
+NOTES = {
+    Stop.DONE: "an end where none should be, after {0}",
+    Stop.TYPE: "no type that this version reads, at {0}",
     Stop.LENGTH: "no length where one should be, after {0}",
     Stop.HEAD: "a byte that begins no length, after {0}",
     Stop.STRING: "a string in no known encoding, after {0}",
@@ -215,7 +222,7 @@ class Items:
             what = f"type {kind}" if kind < 240 else f"opcode {kind}"
             note = f"{what} at {rdb.end} is not one that this version reads{self._named()}"
         else:
-            note = _NOTES[why].format(rdb.end)
+            note = NOTES[why].format(rdb.end)
         rdb.note = rdb.note or note
 
     def _named(self) -> str:

@@ -57,16 +57,16 @@ static int rdb_probe(const rdb_layout *layout, const uint8_t *buffer, size_t at,
     }
 }
 
-/* The first place in [at, end) where keys seem to begin, and why in *why: as rdb_probe, STOP_TYPE with `end` if nowhere. */
-static size_t rdb_find(const rdb_layout *layout, const uint8_t *buffer, size_t at, size_t end, size_t past, uint64_t beyond,
-                       int64_t *fuel, int *why) {
-    for (; at < end && *fuel > 0; at++) {
+/* The first place in [at, stop) where keys seem to begin, and why in *why: as rdb_probe, STOP_TYPE with `stop` if nowhere. */
+static size_t rdb_find(const rdb_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t past,
+                       uint64_t beyond, int64_t *fuel, int *why) {
+    for (; at < stop && *fuel > 0; at++) {
         if (!layout->entry[buffer[at]]) continue;
         if (buffer[at] < RDB_OPCODES && rdb_name_points(buffer + at + 1, buffer + end) <= 0) continue;
         *why = rdb_probe(layout, buffer, at, end, past, beyond, fuel);
         if (*why <= STOP_FUEL) return at;
     }
-    *why = at < end ? STOP_FUEL : STOP_TYPE;
+    *why = at < stop ? STOP_FUEL : STOP_TYPE;
     return at;
 }
 

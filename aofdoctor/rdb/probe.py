@@ -17,22 +17,22 @@ _OPCODES = 240
 
 
 def find(
-    buffer: bytearray, at: int, end: int, layout: Layout, past: int, beyond: int, fuel: int
+    buffer: bytearray, at: int, stop: int, end: int, layout: Layout, past: int, beyond: int, fuel: int
 ) -> tuple[int, Stop, int]:
-    """(the first place in buffer[at:end] where keys seem to begin, why it stopped there, the fuel that is left).
+    """(the first place in buffer[at:stop] where keys seem to begin, why it stopped there, the fuel that is left).
 
     FULL: POINTS were made by keys, up to behind `past`.  SHORT and DONE: all went
-    well up to the end of the buffer, or of the RDB.  FUEL: it ran out; TYPE: there
-    is no such place, which is then `end`.  `beyond`: so many bytes follow the buffer.
+    well up to `end`, or the end of the RDB.  FUEL: it ran out; TYPE: there is no
+    such place up to `stop`.  `beyond`: so many bytes follow the buffer.
     """
     columns = Columns(1)
-    while at < end and fuel > 0:
-        if layout.entry[buffer[at]] and (buffer[at] >= _OPCODES or _name_points(buffer, at + 1, end) > 0):
+    while at < stop and fuel > 0:
+        if layout.entry[buffer[at]] and (buffer[at] >= _OPCODES or name_points(buffer, at + 1, end) > 0):
             why, fuel = _probe(buffer, at, end, layout, past, beyond, fuel, columns)
             if why <= Stop.FUEL:
                 return at, why, fuel
         at += 1
-    return at, Stop.FUEL if at < end else Stop.TYPE, fuel
+    return at, Stop.FUEL if at < stop else Stop.TYPE, fuel
 
 
 def _probe(
@@ -54,14 +54,21 @@ def _probe(
 
 def _points(buffer: bytearray, columns: Columns, end: int) -> int:
     """How much an item says for the place it was reached from; -1: nobody writes such an item."""
-    if columns.db[0] > _DB_MAX or (columns.expire[0] != -1 and not 0 < columns.expire[0] < _EXPIRE_MAX):
+    if not plausible(columns, 0):
         return -1
-    return _name_points(buffer, columns.name[0], end) if columns.name[0] >= 0 else 0
+    return name_points(buffer, columns.name[0], end) if columns.name[0] >= 0 else 0
 
 
-def _name_points(buffer: bytearray, at: int, end: int) -> int:
-    first = buffer[at]
-    if at >= end or 0x80 <= first < 0xC0 or first > 0xC3:
+def plausible(columns: Columns, i: int) -> bool:
+    """False if no server has such a database or expiry."""
+    expire = columns.expire[i]
+    return columns.db[i] <= _DB_MAX and (expire == -1 or 0 < expire < _EXPIRE_MAX)
+
+
+def name_points(buffer: bytearray | bytes, at: int, end: int) -> int:
+    """How much a name says for the place where it stands: 4 to 1; -1: no name begins so."""
+    first = buffer[at] if at < end else 0xFF
+    if 0x80 <= first < 0xC0 or first > 0xC3:
         return -1
     if first >= 0xC0:
         return 1

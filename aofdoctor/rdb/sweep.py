@@ -20,7 +20,7 @@ class Sweep:
 
     def __init__(self, source: Source, layout: Layout, start: int, db: int = 0, window: int = WINDOW, room: int = ROOM,
                  verify: bool = True, limit: int | None = None) -> None:  # fmt: skip
-        self.source, self.verify, self.limit = source, verify, limit
+        self.source, self.layout, self.verify, self.limit = source, layout, verify, limit
         self.window = max(window, 1)
         self.buffer = bytearray(self.window + 2 * SLACK)
         self.view = memoryview(self.buffer)
@@ -39,6 +39,16 @@ class Sweep:
             why, self.at, fuel = self.machine.run(self.buffer, self.at, self.fill, self.base, self.columns, fuel)
             if why != Stop.SHORT or not self._load():
                 return Stop(why), fuel
+
+    def restart(self, start: int, db: int) -> None:
+        """Go on at another place; the columns are emptied."""
+        self.machine = Machine(self.layout, start, db)
+        self.columns.cut(0)
+        self.columns.edges[0] = start
+        if self.base <= start <= self.base + self.fill:
+            self.at = start - self.base
+        else:
+            self.base, self.at, self.fill = start, 0, 0
 
     def checksum(self) -> int:
         """The CRC of all bytes up to `offset`."""

@@ -165,15 +165,13 @@ static int rdb_run(rdb_state *s, const rdb_layout *layout, const uint8_t *buffer
     const uint8_t *p = buffer + *at, *end = buffer + end_at;
     const uint8_t *code = layout->code;
     int64_t fuel = *fuel_left;
+    uint64_t skip = s->skip;
     uint32_t pc = s->pc;
     int why;
     for (;;) {
-        if (s->skip) {
-            uint64_t rest = (uint64_t)(end - p);
-            if (s->skip > rest) { s->skip -= rest; p = end; why = STOP_SHORT; break; }
-            p += s->skip;
-            s->skip = 0;
-        }
+        if (skip > (uint64_t)(end - p)) { skip -= (uint64_t)(end - p); p = end; why = STOP_SHORT; break; }
+        p += skip;
+        skip = 0;
         if (fuel <= 0) { why = STOP_FUEL; break; }
         fuel--;
         if (!pc) {
@@ -199,21 +197,21 @@ static int rdb_run(rdb_state *s, const rdb_layout *layout, const uint8_t *buffer
         case STEP_STR:
             if ((why = rdb_string(&q, end, &v))) goto stopped;
             if (q > end) goto torn;
-            s->skip = rdb_capped(v);
+            skip = rdb_capped(v);
             break;
         case STEP_SKIP:
-            s->skip = code[++pc];
+            skip = code[++pc];
             break;
         case STEP_KEY:
             if ((why = rdb_string(&q, end, &v))) goto stopped;
             if (q > end) goto torn;
-            s->skip = rdb_capped(v);
+            skip = rdb_capped(v);
             s->name = base + (p - buffer);
-            s->value = base + (q - buffer) + (int64_t)s->skip;
+            s->value = base + (q - buffer) + (int64_t)skip;
             break;
         case STEP_SCORE:
             if (++q > end) goto torn;
-            s->skip = *p < 253 ? *p : 0;
+            skip = *p < 253 ? *p : 0;
             break;
         case STEP_COUNT:
             if ((why = rdb_length(&q, end, &v))) goto stopped;
@@ -291,7 +289,7 @@ static int rdb_run(rdb_state *s, const rdb_layout *layout, const uint8_t *buffer
             pc++;
             break;
         case STEP_PAYLOAD:
-            s->skip = s->held;
+            skip = s->held;
             break;
         default: /* STEP_EOF */
             why = STOP_DONE;
@@ -305,6 +303,7 @@ static int rdb_run(rdb_state *s, const rdb_layout *layout, const uint8_t *buffer
         goto stopped;
     }
 stopped:
+    s->skip = skip;
     s->pc = pc;
     *at = (size_t)(p - buffer);
     *fuel_left = fuel;

@@ -21,7 +21,7 @@ WALK = "import sys; from aofdoctor.rdb.preamble import walk; from aofdoctor.sour
 START = "import sys; from aofdoctor.rdb.preamble import walk"
 
 
-def fills(millions: float) -> dict[str, list[tuple[object, ...]]]:
+def fills(millions: float) -> dict[str, list[tuple[str | int, ...]]]:
     """What to ask of a server, by the name of the file."""
     n = int(millions * 1e6)
     collections = f"""
@@ -42,7 +42,7 @@ def fills(millions: float) -> dict[str, list[tuple[object, ...]]]:
     }
 
 
-def make(binary: Binary, asked: list[tuple[object, ...]], path: Path) -> None:
+def make(binary: Binary, asked: list[tuple[str | int, ...]], path: Path) -> None:
     with Sandbox(binary, ["--enable-debug-command", "yes"], hide=()) as server:
         for command in asked:
             server.call(*command)
@@ -64,8 +64,12 @@ def measure(path: Path) -> None:
     for name in todo:
         print(f"  {name:<16}{cpu[name]:7.2f} s CPU {wall[name]:7.2f} s")
     own = cpu["walk"] - cpu["(start)"]
-    print(f"  {cpu['redis-check-rdb'] / cpu['walk']:.1f} times as fast as redis-check-rdb (CPU; {cpu['redis-check-rdb'] / own:.1f} without the interpreter's start)")
-    print(f"  {cpu['walk'] / cpu['cat']:.1f} times the CPU of cat; peak {peak_mib(walk):.0f} MiB, of which {peak_mib(todo['(start)']):.0f} to start")
+    print(
+        f"  {cpu['redis-check-rdb'] / cpu['walk']:.1f} times as fast as redis-check-rdb (CPU; {cpu['redis-check-rdb'] / own:.1f} without the interpreter's start)"
+    )
+    print(
+        f"  {cpu['walk'] / cpu['cat']:.1f} times the CPU of cat; peak {peak_mib(walk):.0f} MiB, of which {peak_mib(todo['(start)']):.0f} to start"
+    )
 
 
 def main() -> None:
