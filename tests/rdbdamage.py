@@ -1,6 +1,6 @@
 """RDBs damaged at random places, and how many of the keys outside the damage a salvage gives back.
 
-    python -m tests.rdbdamage FILE_OR_FOLDER [...]      prints a table
+python -m tests.rdbdamage FILE_OR_FOLDER [...]      prints a table
 """
 
 import sys
@@ -84,7 +84,11 @@ def score(data: bytes, bent: bytes, span: Span, truth: dict[Span, bytes]) -> Sco
 
 
 def files(places: Iterable[str]) -> list[Path]:
-    found = [path for place in places for path in ([Path(place)] if Path(place).is_file() else sorted(Path(place).rglob("*.rdb")))]
+    found = [
+        path
+        for place in places
+        for path in ([Path(place)] if Path(place).is_file() else sorted(Path(place).rglob("*.rdb")))
+    ]
     return [path for path in found if path.read_bytes()[:5] in (b"REDIS", b"VALKE")]
 
 
