@@ -67,7 +67,8 @@ def keys_of(source: Source) -> dict[Span, bytes]:
 def score(data: bytes, bent: bytes, span: Span, truth: dict[Span, bytes]) -> Score:
     """What came back of a damaged file; the tiles are checked on the way."""
     source = BytesSource(bent)
-    at, found = 0, {}
+    at = 0
+    found: dict[Span, bytes] = {}
     for tile in salvage_items(source):
         assert tile.span.start == at < tile.span.end
         at = tile.span.end
