@@ -12,6 +12,8 @@ from aofdoctor.rdb import kernel, probe, sweep, walk
 from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.rdb.kernel import MAGIC, UNREAD
 from aofdoctor.rdb.keys import AUX, EOF, Item, Items, Key, Rdb
+from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.rdb.preamble import walk as walk_rdb
 from aofdoctor.rdb.types import LAYOUTS
 from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
@@ -238,3 +240,11 @@ def test_a_collection_of_millions_is_walked_in_small_memory() -> None:
     assert [item.end for item in found if isinstance(item, Key)] == [len(data) - 9]
     assert peak < 4 << 20
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(("codec", "frame"), [("LZ4", b"\x04\x22\x4d\x18"), ("Zstd", b"\x28\xb5\x2f\xfd")])
+def test_a_compressed_stream_is_named(codec: str, frame: bytes) -> None:
+    """The envelope as published; no server at hand writes one."""
+    source = BytesSource(b"VCS\x01\x01\x00\x01" + frame + bytes(40))
+    assert is_rdb(source)
+    assert codec in walk_rdb(source).note and not walk_rdb(source).complete

@@ -137,20 +137,23 @@ class Items:
     Iteration ends early at damage: `rdb.complete` is False then.  Where a type is
     not known, the end is found by the checksum alone, and all before it is one
     item UNREAD.  Without `verify`, large payloads are not read and the checksum
-    is unknown.
+    is unknown.  Of a compressed stream nothing is read, and `rdb.note` says so.
     """
 
     def __init__(self, source: Source, window: int = WINDOW, room: int = ROOM, verify: bool = True) -> None:
         magic = pread(source, head.SIZE, 0)
         self.source, self.rdb = source, Rdb(magic, head.version_of(magic))
-        if len(magic) < head.SIZE:
+        self._codec = head.compressed(source)
+        if self._codec:
+            self.rdb.note = f"a compressed stream of Valkey ({self._codec}), which this version does not read"
+        elif len(magic) < head.SIZE:
             self.rdb.note = "the file ends inside the magic"
         elif not self.rdb.version and not head.MAGIC.fullmatch(magic):
             self.rdb.note = f"the magic is {magic!r}"
         self._sweep = Sweep(source, layout_of(magic), head.SIZE, 0, window, max(room, 2), verify)
 
     def __iter__(self) -> Iterator[Batch]:
-        if len(self.rdb.magic) < head.SIZE:
+        if self._codec or len(self.rdb.magic) < head.SIZE:
             return
         sweep, columns = self._sweep, self._sweep.columns
         sweep.crc = crc64(self.rdb.magic)

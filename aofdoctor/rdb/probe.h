@@ -52,7 +52,9 @@ static int rdb_probe(const rdb_layout *layout, const uint8_t *buffer, size_t at,
             points += made;
             if (points > RDB_POINTS) points = RDB_POINTS;
         }
-        if (why != STOP_FULL) return why < STOP_FUEL && (s.skip > beyond || !points) ? STOP_TYPE : why;
+        if (why == STOP_SHORT && (s.skip > beyond || (!points && s.name < 0))) return STOP_TYPE;
+        if (why == STOP_DONE && !points) return STOP_TYPE;
+        if (why != STOP_FULL) return why;
         if (points >= RDB_POINTS && at > past) return STOP_FULL;
     }
 }

@@ -46,8 +46,12 @@ def _probe(
             if (made := _points(buffer, columns, end)) < 0:
                 return Stop.TYPE, fuel
             points += made
+        if why == Stop.SHORT and (machine.skip > beyond or (not points and machine.name < 0)):
+            return Stop.TYPE, fuel
+        if why == Stop.DONE and not points:
+            return Stop.TYPE, fuel
         if why != Stop.FULL:
-            return Stop.TYPE if why < Stop.FUEL and (machine.skip > beyond or not points) else why, fuel
+            return why, fuel
         if points >= POINTS and at > past:
             return Stop.FULL, fuel
 

@@ -25,7 +25,7 @@ BACK_BYTES = 1 << 20  # so far is looked into what seemed to be whole
 _FIRST, _LARGEST = 1 << 14, 1 << 20  # bytes of a search's windows
 _WORK_FREE = 1 << 20  # steps
 _WORK_PER_BYTE = 8
-_LOOK_WORK = 1 << 10  # what a closer look costs at least
+_LOOK_WORK = 1 << 12  # what a closer look costs at least
 _TORN_POINTS = 8  # so many will do where the file ends
 _HIDDEN = 16
 _NAME_HEAD = 80
@@ -74,13 +74,11 @@ class Search:
         beyond = 0 if last else (1 << 62 if self.end is None else self.end - base - end)
         while True:
             at, why, fuel = find(buffer, at, stop, end, self.layout, past - base, beyond, fuel)
-            if why == Stop.FUEL or why > Stop.FUEL:
+            if why >= Stop.FUEL:
                 return base + stop, Stop.SHORT, fuel
-            if why == Stop.SHORT and not last and at and len(data) < _LARGEST:
+            if why == Stop.SHORT and not last and len(data) < _LARGEST:
                 return base + at, Stop.SHORT, fuel
-            if (why == Stop.FULL and self._first_is_believed(base + at)) or (
-                why != Stop.FULL and self._look(base + at, past)
-            ):
+            if self._first_is_believed(base + at) if why == Stop.FULL else self._look(base + at, past):
                 return base + at, Stop.FULL, fuel
             at += 1
 

@@ -85,7 +85,8 @@ class _Salvage:
         yield from self._batch()
         if end is None or end <= start:
             return
-        torn = why == Stop.SHORT and place is None
+        cut = why == Stop.DONE and self.end is not None and self.sweep.offset + 8 > self.end
+        torn = place is None and (why == Stop.SHORT or cut)
         kind = Kind.TRUNCATED_PREAMBLE if torn else Kind.CORRUPT_PREAMBLE
         yield Damage(Span(start, end), kind, NOTES[why].format(start), guess=place is not None)
 
