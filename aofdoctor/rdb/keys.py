@@ -118,6 +118,7 @@ class Rdb:
     note: str = ""
 
 
+COMPRESSED = "a compressed stream of Valkey ({}), which this version does not read"
 NOTES = {
     Stop.DONE: "an end where none should be, after {0}",
     Stop.TYPE: "no type that this version reads, at {0}",
@@ -145,7 +146,7 @@ class Items:
         self.source, self.rdb = source, Rdb(magic, head.version_of(magic))
         self._codec = head.compressed(source)
         if self._codec:
-            self.rdb.note = f"a compressed stream of Valkey ({self._codec}), which this version does not read"
+            self.rdb.note = COMPRESSED.format(self._codec)
         elif len(magic) < head.SIZE:
             self.rdb.note = "the file ends inside the magic"
         elif not self.rdb.version and not head.MAGIC.fullmatch(magic):

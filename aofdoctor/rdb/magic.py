@@ -8,7 +8,7 @@ SIZE = 9
 MAGIC = re.compile(rb"REDIS[0-9]{4}|VALKEY[0-9]{3}")
 _WRITER = re.compile(rb".{9}\xfa.{1,2}(redis|valkey)-ver", re.DOTALL)
 
-# Valkey's compressed stream: VCS, its version, codec, a reserved byte and what is in it, then a frame of the codec's own
+# Valkey's compressed stream: VCS, its version, codec, a reserved byte and what is in it, then a frame of the codec
 # (valkey-io/valkey pull request 3531; a byte more is allowed for, as drafts of it differ).
 _COMPRESSED = re.compile(rb"VCS[\x01-\x0f].{3,4}(\x04\x22\x4d\x18|\x28\xb5\x2f\xfd)", re.DOTALL)
 
