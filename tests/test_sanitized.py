@@ -10,8 +10,12 @@ import pytest
 from aofdoctor.aof.record import encode
 from tests.conftest import FIXTURES
 from tests.pieces import BENT
+from tests.rdbwriter import EXOTIC, closed
+from tests.test_rdb_keys import HOSTILE, mutations
+from tests.tools.make_layouts import header
 
 HARNESS = Path(__file__).parent / "fuzz" / "harness.c"
+RDB_HARNESS = HARNESS.with_name("rdb.c")
 FLAGS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-DSTANDALONE", "-Wall", "-Wextra", "-Werror",
          "-Wno-unused-function"]  # fmt: skip
 
@@ -23,6 +27,15 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("sanitized") / "harness"
     subprocess.run([compiler, *FLAGS, HARNESS, "-o", program], check=True)
     return program
+
+
+@pytest.fixture(scope="module")
+def rdb_harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sanitized-rdb")
+    (folder / "layouts.h").write_text(header())
+    compiler = shutil.which("cc") or "cc"
+    subprocess.run([compiler, *FLAGS, f"-I{folder}", RDB_HARNESS, "-o", folder / "rdb"], check=True)
+    return folder / "rdb"
 
 
 def run(harness: Path, *files: Path) -> None:
@@ -41,6 +54,21 @@ def test_hostile_bytes(harness: Path, tmp_path: Path) -> None:
         pieces = random.choices(BENT + whole * 8, k=200)
         path.write_bytes(b"".join(piece[: random.randint(0, 2 * len(piece))] for piece in pieces))
     run(harness, *files)
+
+
+def test_rdbs_of_real_servers_and_of_the_writer_cut_at_many_places(rdb_harness: Path, tmp_path: Path) -> None:
+    for name, one in EXOTIC.items():
+        (tmp_path / name).write_bytes(closed(one))
+    run(rdb_harness, *(FIXTURES / "aof").rglob("*.rdb"), *(tmp_path / name for name in EXOTIC))
+
+
+def test_hostile_rdbs(rdb_harness: Path, tmp_path: Path) -> None:
+    whole = [path.read_bytes() for path in (FIXTURES / "aof").rglob("*.rdb")] + [closed(one) for one in EXOTIC.values()]
+    bent = [data for seed, one in enumerate(whole) for data in mutations(one, 4, seed)]
+    bent += [magic + body for magic in (b"REDIS0011", b"VALKEY080") for body in HOSTILE.values()]
+    for number, data in enumerate(bent):
+        (tmp_path / str(number)).write_bytes(data)
+    run(rdb_harness, *(tmp_path / str(number) for number in range(len(bent))))
 
 
 def test_a_buffer_one_byte_short_is_caught(harness: Path, tmp_path: Path) -> None:
