@@ -26,6 +26,11 @@ def text(value: Any) -> str:
     return data.decode("latin-1")
 
 
+def score_of(score: bytes | float) -> str:
+    """A score; 0 for -0: no command makes a packed -0 since 7.0."""
+    return repr(float(score) + 0.0)
+
+
 # -- as a server tells it --
 
 
@@ -77,7 +82,7 @@ def _hash(server: Sandbox, key: bytes) -> list[Any]:
 
 def _zset(server: Sandbox, key: bytes) -> list[Any]:
     flat: Any = server.call("ZRANGE", key, 0, -1, "WITHSCORES")
-    return sorted([text(member), repr(float(score))] for member, score in zip(flat[::2], flat[1::2], strict=True))
+    return sorted([text(member), score_of(score)] for member, score in zip(flat[::2], flat[1::2], strict=True))
 
 
 def _stream(server: Sandbox, key: bytes) -> Described:
@@ -142,7 +147,7 @@ def _read_hash(parts: Iterable[Field]) -> list[Any]:
 
 
 def _read_zset(parts: Iterable[Scored]) -> list[Any]:
-    return sorted([text(member), repr(score)] for member, score in parts)
+    return sorted([text(member), score_of(score)] for member, score in parts)
 
 
 def _read_stream(parts: list[Any]) -> Described:

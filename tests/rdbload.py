@@ -45,7 +45,8 @@ def server(binary: Binary, rdb: bytes | None = None, options: Sequence[str] = ()
 
 
 def feed(running: Sandbox, told: Sequence[Sequence[bytes]]) -> None:
-    """Give it commands; an error raises."""
+    """Give it commands, from database 0 on; an error raises."""
+    running.call("SELECT", 0)
     for start in range(0, len(told), 1000):
         running.client.pipeline(told[start : start + 1000])
     running.call("SELECT", 0)

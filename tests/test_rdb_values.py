@@ -12,7 +12,7 @@ from aofdoctor.server.lines import LINES
 from aofdoctor.source import BytesSource
 from tests.boundaries import Function, Key, keys
 from tests.conftest import FIXTURES
-from tests.described import Described, by_decoder, by_server, functions, text, whole_digest
+from tests.described import Described, by_decoder, by_server, functions, score_of, text, whole_digest
 from tests.rdbload import feed, made, server
 from tests.servers import by_line
 
@@ -91,7 +91,7 @@ _THEIRS: dict[str, Any] = {
     "string": lambda item: ("string", text(item["value"])),
     "list": lambda item: ("list", list(map(text, item["values"]))),
     "set": lambda item: ("set", sorted(map(text, item["members"]))),
-    "sorted_set": lambda item: ("zset", sorted([text(m), repr(s)] for s, m in item["values"])),
+    "sorted_set": lambda item: ("zset", sorted([text(m), score_of(s)] for s, m in item["values"])),
     "hash": lambda item: ("hash", sorted([text(f), text(v)] for f, v in item["values"].items())),
 }
 

@@ -94,7 +94,7 @@ def _set_id(state: _State, entries: int) -> Command:
     meta = state.meta
     command: Command = [b"XSETID", state.key, bytes(meta.last)]
     if state.target.counters:
-        added = max(entries, entries if meta.added is None else meta.added)
+        added = max(entries, meta.length if meta.added is None else meta.added)
         command += [b"ENTRIESADDED", b"%d" % added, b"MAXDELETEDID", bytes(meta.max_deleted or _NONE)]
     return command
 
