@@ -62,18 +62,23 @@ def _string(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterato
 
 
 def _chunks(cursor: Cursor, value: Value, width: int) -> Iterator[Run]:
-    """Runs of CHUNK elements, the last one shorter."""
+    """Runs of CHUNK elements, the last one shorter; what was read before a Broken comes before it."""
     rest: Run = []
-    size = CHUNK * width
-    for run in runs(cursor, value):
-        rest = rest + run if rest else run
-        if len(rest) >= size:
-            whole = len(rest) - len(rest) % size
-            for start in range(0, whole, size):
-                yield rest[start : start + size]
-            rest = rest[whole:]
+    size, broken = CHUNK * width, None
+    try:
+        for run in runs(cursor, value):
+            rest = rest + run if rest else run
+            if len(rest) >= size:
+                whole = len(rest) - len(rest) % size
+                for start in range(0, whole, size):
+                    yield rest[start : start + size]
+                rest = rest[whole:]
+    except Broken as problem:
+        broken = problem
     if rest:
         yield rest
+    if broken:
+        raise broken
 
 
 def _collection(name: bytes, width: int, cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
