@@ -1,12 +1,11 @@
 """The keys of an RDB with their values' boundaries, by a plain walk of the layouts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from aofdoctor.rdb.elements import Value
 from aofdoctor.rdb.preamble import Rdb, _Walker
 from aofdoctor.rdb.types import LAYOUTS, OPCODES
-from aofdoctor.rdb.elements import Value
 from aofdoctor.source import Source, pread
 
 
@@ -54,7 +53,9 @@ def keys(source: Source) -> Iterator[Key | Function]:
         if kind == 254:
             db = c.length()
         elif kind in (252, 253):
-            expire = int.from_bytes(c._take(8), "little") if kind == 252 else 1000 * int.from_bytes(c._take(4), "little")
+            expire = (
+                int.from_bytes(c._take(8), "little") if kind == 252 else 1000 * int.from_bytes(c._take(4), "little")
+            )
         elif kind == 250:
             c.aux()
         elif kind == 245:

@@ -53,7 +53,7 @@ def _told(server: Sandbox, db: int, key: bytes, digests: bool) -> Described:
         told["value"] = _ASK[kind](server, key)
     if digests:
         told["encoding"] = text(server.call("OBJECT", "ENCODING", key))
-        told["digest"] = text(server.call("DEBUG", "DIGEST-VALUE", key)[0])  # type: ignore[index,arg-type]
+        told["digest"] = text(server.call("DEBUG", "DIGEST-VALUE", key)[0])  # type: ignore[index]
     return told
 
 
@@ -88,7 +88,7 @@ def _zset(server: Sandbox, key: bytes) -> list[Any]:
 def _stream(server: Sandbox, key: bytes) -> Described:
     full = _named(server.call("XINFO", "STREAM", key, "FULL", "COUNT", 0))
     return {
-        "entries": [[text(id), list(map(text, items))] for id, items in full["entries"]],
+        "entries": [[text(entry), list(map(text, items))] for entry, items in full["entries"]],
         "last": text(full["last-generated-id"]),
         "max_deleted": text(full["max-deleted-entry-id"]) if "max-deleted-entry-id" in full else None,
         "added": full.get("entries-added"),
@@ -97,7 +97,8 @@ def _stream(server: Sandbox, key: bytes) -> Described:
 
 
 def _group(group: Described) -> Described:
-    pending = [[text(p[0]), text(p[1]), p[2], p[3]] for p in group.get("pending", group.get("pel"))]
+    listed: Any = group.get("pending", group.get("pel"))
+    pending = [[text(p[0]), text(p[1]), p[2], p[3]] for p in listed]
     consumers = sorted(text(_named(consumer)["name"]) for consumer in group["consumers"])
     return {"name": text(group["name"]), "last": text(group["last-delivered-id"]), "read": group.get("entries-read"),
             "pending": pending, "consumers": consumers}  # fmt: skip
@@ -155,12 +156,20 @@ def _read_stream(parts: list[Any]) -> Described:
     meta = next(part for part in parts if isinstance(part, Meta))
     for part in parts:
         if isinstance(part, Group):
-            groups.append({"name": text(part.name), "last": text(bytes(part.last)), "read": part.read, "pending": [], "consumers": []})
+            groups.append(
+                {
+                    "name": text(part.name),
+                    "last": text(bytes(part.last)),
+                    "read": part.read,
+                    "pending": [],
+                    "consumers": [],
+                }
+            )
         elif isinstance(part, Consumer):
             groups[-1]["consumers"].append(text(part.name))
         elif isinstance(part, Pending):
             owner = groups[-1]["consumers"][-1]
-            groups[-1]["pending"].append([text(bytes(part.id)), owner, part.delivered_ms, part.count])
+            groups[-1]["pending"].append([text(bytes(part.id)), owner, part.delivered_ms, part.deliveries])
     for group in groups:
         group["pending"].sort(key=lambda p: tuple(map(int, p[0].split("-"))))
         group["consumers"].sort()

@@ -27,8 +27,14 @@ def made(data: bytes, line: str) -> Made:
         if key.db != db:
             said.append(select(db := key.db))
         said += commands(cursor, key.value, key.name, key.expire_ms, target)
-    told = [[word.read() if isinstance(word, Large) else word for word in item] for item in said if isinstance(item, list)]
-    return told, [item for item in said if isinstance(item, Inexpressible)], [item for item in said if isinstance(item, Corrupt)]
+    told = [
+        [word.read() if isinstance(word, Large) else word for word in item] for item in said if isinstance(item, list)
+    ]
+    return (
+        told,
+        [item for item in said if isinstance(item, Inexpressible)],
+        [item for item in said if isinstance(item, Corrupt)],
+    )
 
 
 @contextmanager
@@ -50,5 +56,3 @@ def feed(running: Sandbox, told: Sequence[Sequence[bytes]]) -> None:
     for start in range(0, len(told), 1000):
         running.client.pipeline(told[start : start + 1000])
     running.call("SELECT", 0)
-
-

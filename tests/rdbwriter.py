@@ -60,7 +60,10 @@ def listpack(items: Sequence[bytes]) -> bytes:
     body = b""
     for item in items:
         entry = _listpack_entry(item)
-        back = [len(entry) >> 7 * i & 127 | 128 for i in range(1 + sum(len(entry) >= n for n in (128, 16383, 2097151, 268435455)))]
+        back = [
+            len(entry) >> 7 * i & 127 | 128
+            for i in range(1 + sum(len(entry) >= n for n in (128, 16383, 2097151, 268435455)))
+        ]
         back[-1] &= 127
         body += entry + bytes(reversed(back))
     return struct.pack("<IH", 7 + len(body), min(len(items), 65535)) + body + b"\xff"
@@ -77,7 +80,11 @@ def _listpack_entry(item: bytes) -> bytes:
         return bytes([mark]) + value.to_bytes(size, "little", signed=True)
     if len(item) < 64:
         return bytes([0x80 | len(item)]) + item
-    return (0xE000 | len(item)).to_bytes(2, "big") + item if len(item) < 4096 else b"\xf0" + len(item).to_bytes(4, "little") + item
+    return (
+        (0xE000 | len(item)).to_bytes(2, "big") + item
+        if len(item) < 4096
+        else b"\xf0" + len(item).to_bytes(4, "little") + item
+    )
 
 
 def ziplist(items: Sequence[bytes]) -> bytes:
@@ -98,7 +105,11 @@ def _ziplist_entry(item: bytes) -> bytes:
         return bytes([mark]) + value.to_bytes(size, "little", signed=True)
     if len(item) < 64:
         return bytes([len(item)]) + item
-    return (0x4000 | len(item)).to_bytes(2, "big") + item if len(item) < 1 << 14 else b"\x80" + len(item).to_bytes(4, "big") + item
+    return (
+        (0x4000 | len(item)).to_bytes(2, "big") + item
+        if len(item) < 1 << 14
+        else b"\x80" + len(item).to_bytes(4, "big") + item
+    )
 
 
 def zipmap(pairs: Sequence[tuple[bytes, bytes]], free: int = 0) -> bytes:
@@ -126,7 +137,7 @@ def old_zset(scores: Sequence[tuple[bytes, float]]) -> bytes:
     return out
 
 
-def id(ms: int, seq: int) -> bytes:
+def raw_id(ms: int, seq: int) -> bytes:
     """A stream's id, raw."""
     return struct.pack(">QQ", ms, seq)
 
@@ -135,4 +146,6 @@ def stream(version: int, groups: bytes, rest: bytes = b"") -> bytes:
     """A stream of one entry 5-1 {a: b}; `groups` from their count on, `rest` after them."""
     node = listpack([b"1", b"0", b"1", b"a", b"0", b"2", b"0", b"0", b"b", b"4"])
     counters = b"".join(map(length, (5, 1, 0, 0, 1))) if version > 1 else b""
-    return length(1) + string(id(5, 1)) + string(node) + length(1) + length(5) + length(1) + counters + groups + rest
+    return (
+        length(1) + string(raw_id(5, 1)) + string(node) + length(1) + length(5) + length(1) + counters + groups + rest
+    )

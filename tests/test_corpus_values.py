@@ -19,6 +19,7 @@ from tests.test_rdb_values import loading, only_known, without
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 SMALL = 400_000  # larger ones hold hundreds of thousands of strings: the same thing again
 
+
 def rdbs() -> dict[bytes, Path]:
     """The RDBs of the corpus that are not damaged, one of each content: bases, dumps, and what stands before an AOF."""
     assert ROOT is not None

@@ -84,7 +84,15 @@ def test_bent_values_raise_nothing_and_cost_little(path: Path) -> None:
 @pytest.mark.parametrize("claim", [1 << 24, 1 << 40, 1 << 63, (1 << 64) - 1])
 def test_counts_and_lengths_that_claim_too_much(dialect: str, kind: int, claim: int) -> None:
     head = b"\x81" + claim.to_bytes(8, "big")
-    bodies = [head, head * 40, bytes(8) + head * 3, w.length(3) + head, head + w.string(b"a") * 50, head + w.length(1) * 60, b"\xc3\x05" + head + b"a" * 9]
+    bodies = [
+        head,
+        head * 40,
+        bytes(8) + head * 3,
+        w.length(3) + head,
+        head + w.string(b"a") * 50,
+        head + w.length(1) * 60,
+        b"\xc3\x05" + head + b"a" * 9,
+    ]
     for data in bodies:
         with bounded(4 << 20):
             read(data, Value(0, kind, dialect))
@@ -156,7 +164,14 @@ def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeyp
     data = w.length(count) + b"".join(w.string(b"field %d" % n) + w.string(b"v") for n in range(count))
     with bounded(4 << 20, 60):
         assert sum(1 for _ in elements(Cursor(BytesSource(data)), Value(0, 4))) == count
-        assert sum(len(said) // 2 - 1 for said in commands(Cursor(BytesSource(data)), Value(0, 4), b"k", None, TARGETS["redis-7.0"]) if isinstance(said, list)) == count
+        assert (
+            sum(
+                len(said) // 2 - 1
+                for said in commands(Cursor(BytesSource(data)), Value(0, 4), b"k", None, TARGETS["redis-7.0"])
+                if isinstance(said, list)
+            )
+            == count
+        )
 
 
 def test_the_plain_twins_serve_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,31 +79,49 @@ def test_field_expiries_that_a_target_does_not_know_are_said_to_be_lost() -> Non
 
 def test_streams_of_redis_8_6_and_8_8() -> None:
     """Types 26 and 27: what idempotent producers used, and what is pending and nobody's."""
-    producers = b"".join([*map(w.length, (100, 50, 1)), w.string(b"p"), w.length(1), w.string(b"iid"), *map(w.length, (5, 1, 7, 2))])
-    pending = w.length(1) + w.id(5, 1) + (9).to_bytes(8, "little") + w.length(3)
+    producers = b"".join(
+        [*map(w.length, (100, 50, 1)), w.string(b"p"), w.length(1), w.string(b"iid"), *map(w.length, (5, 1, 7, 2))]
+    )
+    pending = w.length(1) + w.raw_id(5, 1) + (9).to_bytes(8, "little") + w.length(3)
     group = w.length(1) + w.string(b"g") + w.length(5) + w.length(1) + w.length(1) + pending
-    owned = group + w.length(1) + w.string(b"c") + bytes(16) + w.length(1) + w.id(5, 1)
-    nobody = group + w.length(0) + w.length(1) + w.id(5, 1)
+    owned = group + w.length(1) + w.string(b"c") + bytes(16) + w.length(1) + w.raw_id(5, 1)
+    nobody = group + w.length(0) + w.length(1) + w.raw_id(5, 1)
     start = [Entry(Id(5, 1), [b"a", b"b"]), Meta(1, Id(5, 1), Id(5, 1), Id(0, 0), 1), Group(b"g", Id(5, 1), 1)]
     end = Producers(100, 50, [(b"p", b"iid", Id(5, 1))], 7, 2)
     assert read(26, w.stream(4, owned, producers)) == [*start, Consumer(b"c", 0, 0), Pending(Id(5, 1), 9, 3), end]
     assert read(27, w.stream(5, nobody, producers)) == [*start, Pending(Id(5, 1), 9, 3, owned=False), end]
-    assert [len(item.what) > 0 for item in said(27, w.stream(5, nobody, producers)) if isinstance(item, Inexpressible)] == [True, True]
+    assert [
+        len(item.what) > 0 for item in said(27, w.stream(5, nobody, producers)) if isinstance(item, Inexpressible)
+    ] == [True, True]
 
 
 def test_a_modules_value_is_named_and_its_pieces_are_read() -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    id = 0
+    packed = 0
     for char in "ReJSON-RL":
-        id = id << 6 | alphabet.index(char)
-    parts = b"\x01\x81" + b"\xff" * 8 + b"\x02\x07" + b"\x03\x00\x00\x80\x3f" + b"\x04" + bytes(8) + b"\x05" + w.string(b"{}") + b"\x00"
-    data = w.length(id << 10 | 3) + parts
-    pieces = [("signed", -1), ("unsigned", 7), ("float", 1.0), ("double", 0.0), ("string", b"{}")]
+        packed = packed << 6 | alphabet.index(char)
+    parts = (
+        b"\x01\x81"
+        + b"\xff" * 8
+        + b"\x02\x07"
+        + b"\x03\x00\x00\x80\x3f"
+        + b"\x04"
+        + bytes(8)
+        + b"\x05"
+        + w.string(b"{}")
+        + b"\x00"
+    )
+    data = w.length(packed << 10 | 3) + parts
+    pieces: list[Any] = [("signed", -1), ("unsigned", 7), ("float", 1.0), ("double", 0.0), ("string", b"{}")]
     assert read(7, data) == [ModuleType("ReJSON-RL", 3), *[ModulePart(*piece) for piece in pieces]]
     assert said(7, data) == [Inexpressible("a value of the module type ReJSON-RL, which only its module can make")]
 
 
-@given(st.lists(st.tuples(st.binary(min_size=1, max_size=3), st.integers(1, 400)), max_size=30).map(lambda ps: b"".join(p * n for p, n in ps)))
+@given(
+    st.lists(st.tuples(st.binary(min_size=1, max_size=3), st.integers(1, 400)), max_size=30).map(
+        lambda ps: b"".join(p * n for p, n in ps)
+    )
+)
 def test_lzf(data: bytes) -> None:
     packed = w.lzf(data)
     assert lzf.decompress(packed, len(data)) == data
@@ -123,8 +141,16 @@ def test_a_large_string_is_not_held_until_asked() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_the_compiled_readers_and_the_plain_ones_agree_on_any_bytes(seed: int) -> None:
     random = Random(seed)
-    values = [random.choice([b"%d" % random.getrandbits(random.randint(1, 62)), random.randbytes(random.randint(0, 200))]) for _ in range(60)]
-    for pack in (w.listpack(values), w.ziplist(values), b"".join(map(w.string, values)), w.lzf_string(w.lzf(b"a" * 99), 99) * 9):
+    values = [
+        random.choice([b"%d" % random.getrandbits(random.randint(1, 62)), random.randbytes(random.randint(0, 200))])
+        for _ in range(60)
+    ]
+    for pack in (
+        w.listpack(values),
+        w.ziplist(values),
+        b"".join(map(w.string, values)),
+        w.lzf_string(w.lzf(b"a" * 99), 99) * 9,
+    ):
         data = bytearray(pack)
         for _ in range(random.randint(0, 4)):
             data[random.randrange(len(data))] = random.choice([0, 0xFF, 0xC3, 0x81, 0xF4, random.randrange(256)])

@@ -64,7 +64,12 @@ def test_functions_are_read(path: Path) -> None:
 
 
 def test_the_fixtures_hold_every_type_that_servers_at_hand_write() -> None:
-    kinds = {(key.value.dialect, key.value.type) for path in FILES for key in keys(BytesSource(path.read_bytes())) if isinstance(key, Key)}
+    kinds = {
+        (key.value.dialect, key.value.type)
+        for path in FILES
+        for key in keys(BytesSource(path.read_bytes()))
+        if isinstance(key, Key)
+    }
     assert {kind for _, kind in kinds} == {0, 2, 4, 5, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 25}
     assert ("valkey", 22) in kinds
 
@@ -75,11 +80,14 @@ def test_another_reader_reads_the_same(path: Path) -> None:
         return  # rdb-py reads Redis's dialect only
     theirs: list[Any] = []
     db = 0
-    for item in rdb.RdbDecoder(str(path)):
+    items: Any = rdb.RdbDecoder(str(path))
+    for item in items:
         db = item["db"] if item["type"] == "select_db" else db
         if item["type"] in _THEIRS:
             kind, value = _THEIRS[item["type"]](item)
-            theirs.append({"db": db, "key": text(item["key"]), "type": kind, "expire_ms": item["expiry"], "value": value})
+            theirs.append(
+                {"db": db, "key": text(item["key"]), "type": kind, "expire_ms": item["expiry"], "value": value}
+            )
     ours = [key for key in decoded(path.read_bytes()) if key["type"] != "stream"]
     for key in ours:
         if key["type"] == "hash":

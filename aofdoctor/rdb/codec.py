@@ -8,7 +8,7 @@ before anything is made of it.  Source: rdb.c (rdbLoadLen, rdbGenericLoadStringO
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aofdoctor.rdb import lzf
 from aofdoctor.rdb.runs import MOST, strings_run
@@ -158,7 +158,7 @@ class Cursor:
             raise Broken(at, f"{value.size} bytes in one piece are more than are read at once")
         return value.read()
 
-    def strings(self, count: int, each: int = 1, tail: bool = False) -> Iterator[list[String]]:
+    def strings(self, count: int, each: int = 1, tail: bool = False) -> Iterator[list[Any]]:
         """`count` elements of `each` strings, and eight bytes if `tail`, as flat lists of whole elements."""
         parts = each + tail
         while count > 0:

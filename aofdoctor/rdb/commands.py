@@ -12,7 +12,7 @@ from math import isnan
 
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.elements import ROWS, Run, Value, runs
-from aofdoctor.rdb.stream import VERSIONS, stream
+from aofdoctor.rdb.stream import VERSIONS, Part, stream
 from aofdoctor.rdb.stream_commands import stream_commands
 from aofdoctor.rdb.target import Command, Inexpressible, Target
 
@@ -90,7 +90,9 @@ def _zset(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[
     for chunk in _chunks(cursor, value, 2):
         if any(map(isnan, chunk[1::2])):
             yield Inexpressible("a member whose score is not a number")
-            chunk = [piece for at in range(0, len(chunk), 2) if not isnan(chunk[at + 1]) for piece in chunk[at : at + 2]]
+            chunk = [
+                piece for at in range(0, len(chunk), 2) if not isnan(chunk[at + 1]) for piece in chunk[at : at + 2]
+            ]
         chunk[::2], chunk[1::2] = [score_text(score) for score in chunk[1::2]], chunk[::2]
         if chunk:
             yield [b"ZADD", key, *chunk]
@@ -113,7 +115,7 @@ def _timed_hash(cursor: Cursor, value: Value, key: bytes, target: Target) -> Ite
 
 
 def _stream(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
-    def parts(entries: bool) -> Iterator[object]:
+    def parts(entries: bool) -> Iterator[Part]:
         cursor.seek(value.offset)
         return stream(cursor, VERSIONS[value.type], entries)
 

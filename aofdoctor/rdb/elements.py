@@ -66,7 +66,7 @@ Decoder = Callable[[Cursor], Iterator[Run]]
 
 
 class Row(NamedTuple):
-    """How a type is read: what it is to a user, how many values of a run make an element, and by which decoder."""
+    """How a type is read: what it is to a user, how many items of a run are one, and its decoder."""
 
     shape: str
     width: int
@@ -150,7 +150,7 @@ def _zset(c: Cursor) -> Iterator[Run]:
 
 def _zset2(c: Cursor) -> Iterator[Run]:
     for run in c.strings(c.length(), 1, tail=True):
-        run[1::2] = struct.unpack(f"<{len(run) // 2}d", b"".join(run[1::2]))  # type: ignore[arg-type]
+        run[1::2] = struct.unpack(f"<{len(run) // 2}d", b"".join(run[1::2]))
         yield run
 
 
@@ -188,8 +188,8 @@ def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[Run]:
 def _hash2(c: Cursor) -> Iterator[Run]:
     """Valkey 9.0: field, value, expiry in ms, -1 for none."""
     for run in c.strings(c.length(), 2, tail=True):
-        times = struct.unpack(f"<{len(run) // 3}q", b"".join(run[2::3]))  # type: ignore[arg-type]
-        run[2::3] = [time if time >= 0 else None for time in times]  # type: ignore[list-item]
+        times = struct.unpack(f"<{len(run) // 3}q", b"".join(run[2::3]))
+        run[2::3] = [time if time >= 0 else None for time in times]
         yield run
 
 
@@ -200,8 +200,9 @@ def _stream(c: Cursor, version: int) -> Iterator[Run]:
 
 def _module(c: Cursor) -> Iterator[Run]:
     """Nine characters of six bits and a version of ten, then values that say what they are, up to opcode 0."""
-    id = c.length()
-    yield [ModuleType("".join(_CHARACTERS[id >> 10 + 6 * at & 63] for at in range(8, -1, -1)), id & 1023)]
+    packed_name = c.length()
+    name = "".join(_CHARACTERS[packed_name >> 10 + 6 * at & 63] for at in range(8, -1, -1))
+    yield [ModuleType(name, packed_name & 1023)]
     while opcode := c.length():
         if opcode not in _MODULE:
             raise Broken(c.offset, f"opcode {opcode} in a module's value")
@@ -240,7 +241,7 @@ _COMMON: dict[int, Row] = {
     17: Row("zset", 2, partial(_zset_pack, unpack=packed.listpack)),
     18: Row("list", 1, _quicklist2),
     20: Row("set", 1, partial(_pack, unpack=packed.listpack)),
-    **{type: Row("stream", 1, partial(_stream, version=VERSIONS[type])) for type in (15, 19, 21)},
+    **{kind: Row("stream", 1, partial(_stream, version=VERSIONS[kind])) for kind in (15, 19, 21)},
 }
 
 ROWS: dict[str, dict[int, Row]] = {
@@ -250,7 +251,7 @@ ROWS: dict[str, dict[int, Row]] = {
         23: Row("hash", 3, partial(_hash_pack_times, soonest=False)),
         24: Row("hash", 3, partial(_hash_times, relative=True)),
         25: Row("hash", 3, partial(_hash_pack_times, soonest=True)),
-        **{type: Row("stream", 1, partial(_stream, version=VERSIONS[type])) for type in (26, 27)},
+        **{kind: Row("stream", 1, partial(_stream, version=VERSIONS[kind])) for kind in (26, 27)},
     },
     "valkey": _COMMON | {22: Row("hash", 3, _hash2)},
 }

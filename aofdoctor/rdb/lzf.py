@@ -50,7 +50,7 @@ else:
 
 
 def possible(packed: int, size: int) -> bool:
-    """True if so many packed bytes can be so many unpacked ones: an instruction gives 1 for 2 bytes, or up to 264 for 3."""
+    """True if so many packed bytes can be so many: an instruction of 2 gives at least 1, one of 3 at most 264."""
     return packed <= 2 * size and size <= packed * (MOST // 3)
 
 

@@ -5,7 +5,7 @@ also the oracle.  It stops at the first item that it does not like; why is the
 caller's business.  Sources: listpack.c (Redis 7.0), ziplist.c (Redis 6.2), rdb.c.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aofdoctor.rdb.lzf import decompress
 
@@ -51,14 +51,12 @@ def plain_ziplist_run(data: bytes, at: int, before: int) -> tuple[list[bytes], i
     return items, at, before
 
 
-def plain_strings_run(
-    data: bytes, at: int, each: int, tail: bool, large: int, most: int
-) -> tuple[list[bytes | None], int]:
+def plain_strings_run(data: bytes, at: int, each: int, tail: bool, large: int, most: int) -> tuple[list[Any], int]:
     """(RDB strings from `at`, in elements of `each` and eight bytes if `tail`, at most MOST; where the next begins).
 
     None stands for one whose LZF lies; a string of `large` bytes and more ends the run.
     """
-    items: list[bytes | None] = []
+    items: list[Any] = []
     while len(items) + each + tail <= min(most, MOST):
         element: list[bytes | None] = []
         end = at
@@ -168,4 +166,12 @@ else:
     except ImportError:
         listpack_run, ziplist_run, strings_run = plain_listpack_run, plain_ziplist_run, plain_strings_run
 
-__all__ = ["MOST", "listpack_run", "plain_listpack_run", "plain_strings_run", "plain_ziplist_run", "strings_run", "ziplist_run"]
+__all__ = [
+    "MOST",
+    "listpack_run",
+    "plain_listpack_run",
+    "plain_strings_run",
+    "plain_ziplist_run",
+    "strings_run",
+    "ziplist_run",
+]

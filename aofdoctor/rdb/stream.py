@@ -67,7 +67,7 @@ class Pending(NamedTuple):
 
     id: Id
     delivered_ms: int
-    count: int
+    deliveries: int
     owned: bool = True
 
 
@@ -123,8 +123,8 @@ def _group(c: Cursor, version: int) -> Iterator[Part]:
     yield Group(name, last, None if read == _U64 else read)
     pending: dict[bytes, tuple[int, int]] = {}
     for _ in range(c.length()):
-        id = c.take(16)
-        pending[id] = (c.number(), c.length())
+        raw = c.take(16)
+        pending[raw] = (c.number(), c.length())
     for _ in range(c.length()):
         yield _consumer(c, version)
         for _ in range(c.length()):
@@ -154,7 +154,7 @@ def _producers(c: Cursor) -> Producers:
     for _ in range(c.length()):
         producer = c.string()
         for _ in range(c.length()):
-            known.append((producer, c.string(), _id(c)))
+            known.append((producer, c.string(), _id(c)))  # noqa: PERF401 (as it is read)
     return Producers(duration, most, known, c.length(), c.length())
 
 
@@ -184,7 +184,7 @@ def _int(items: Iterator[bytes]) -> int:
 
 
 def _entry(items: Iterator[bytes], master: Id, flags: int, fields: list[bytes]) -> Entry:
-    id = Id(master.ms + _int(items) & _U64, master.seq + _int(items) & _U64)  # differences wrap around
+    ms, seq = master.ms + _int(items), master.seq + _int(items)  # differences wrap around
     if flags & _SAME_FIELDS:
         pairs = [piece for field in fields for piece in (field, next(items))]
         size = 3 + len(fields)
@@ -193,4 +193,4 @@ def _entry(items: Iterator[bytes], master: Id, flags: int, fields: list[bytes]) 
         size = 4 + len(pairs)
     if _int(items) != size or not pairs:
         raise ValueError
-    return Entry(id, pairs)
+    return Entry(Id(ms & _U64, seq & _U64), pairs)

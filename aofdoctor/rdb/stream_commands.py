@@ -11,6 +11,7 @@ t_stream.c.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from aofdoctor.rdb.codec import Broken, String
 from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Part, Pending, Producers
@@ -32,7 +33,7 @@ class _State:
     early: int = 0
     late: list[Id] = field(default_factory=list)
     at: int = 0
-    meta: Meta = Meta(0, _NONE)
+    meta: Meta | None = None
     group: String = b""
     consumer: String = b""
 
@@ -45,9 +46,15 @@ def stream_commands(
         yield Inexpressible("a stream")
         return
     state = _State(key, target, _pending_ids(parts(False)))
-    for part in parts(True):
-        yield from _WRITERS[type(part)](state, part)
+    broken = None
+    try:
+        for part in parts(True):
+            yield from _WRITERS[type(part)](state, part)
+    except Broken as problem:
+        broken = problem
     yield from _take_away(state)
+    if broken:
+        raise broken
 
 
 def _pending_ids(parts: Iterator[Part]) -> list[Id]:
@@ -72,26 +79,25 @@ def _entry(state: _State, entry: Entry) -> Iterator[Command]:
 def _fill(state: _State, before: Id) -> Iterator[Command]:
     """Entries in place of those that are pending and gone, up to an id."""
     while state.at < len(state.missing) and state.missing[state.at] < before:
-        id = state.missing[state.at]
+        gone = state.missing[state.at]
         state.at += 1
         if state.live:
-            state.late.append(id)
+            state.late.append(gone)
         else:
             state.early += 1
-        yield [b"XADD", state.key, bytes(id), *_FILLER]
+        yield [b"XADD", state.key, bytes(gone), *_FILLER]
 
 
 def _meta(state: _State, meta: Meta) -> Iterator[Command]:
     state.meta = meta
     yield from _fill(state, Id(meta.last.ms, meta.last.seq + 1))
     if not state.live + state.early:
-        id = meta.last if meta.last != _NONE else Id(0, 1)
-        yield [b"XADD", state.key, b"MAXLEN", b"0", bytes(id), *_FILLER]
-    yield _set_id(state, state.live + state.early + len(state.late))
+        some = meta.last if meta.last != _NONE else Id(0, 1)
+        yield [b"XADD", state.key, b"MAXLEN", b"0", bytes(some), *_FILLER]
+    yield _set_id(state, meta, state.live + state.early + len(state.late))
 
 
-def _set_id(state: _State, entries: int) -> Command:
-    meta = state.meta
+def _set_id(state: _State, meta: Meta, entries: int) -> Command:
     command: Command = [b"XSETID", state.key, bytes(meta.last)]
     if state.target.counters:
         added = max(entries, meta.length if meta.added is None else meta.added)
@@ -114,12 +120,14 @@ def _consumer(state: _State, consumer: Consumer) -> Iterator[Command]:
 
 
 def _pending(state: _State, pending: Pending) -> Iterator[Command | Inexpressible]:
+    assert state.meta is not None, "groups stand after it"
     if not pending.owned or not _NONE < pending.id <= state.meta.last:
         yield Inexpressible(f"that {bytes(pending.id).decode()} is pending in a group, and no consumer's")
         return
+    time, deliveries = b"%d" % pending.delivered_ms, b"%d" % pending.deliveries
     yield [
-        b"XCLAIM", state.key, state.group, state.consumer, b"0", bytes(pending.id), b"TIME", b"%d" % pending.delivered_ms,
-        b"RETRYCOUNT", b"%d" % pending.count, b"JUSTID", b"FORCE",
+        b"XCLAIM", state.key, state.group, state.consumer, b"0", bytes(pending.id),
+        b"TIME", time, b"RETRYCOUNT", deliveries, b"JUSTID", b"FORCE",
     ]  # fmt: skip
 
 
@@ -134,10 +142,15 @@ def _take_away(state: _State) -> Iterator[Command]:
         yield [b"XTRIM", state.key, b"MAXLEN", b"%d" % (state.live + len(state.late))]
     for start in range(0, len(state.late), _CHUNK):
         yield [b"XDEL", state.key, *map(bytes, state.late[start : start + _CHUNK])]
-    if state.early or state.late:
-        yield _set_id(state, state.live)
+    if state.meta and (state.early or state.late):
+        yield _set_id(state, state.meta, state.live)
 
 
-_WRITERS: dict[type, Callable[[_State, "Part"], Iterator[Command | Inexpressible]]] = {
-    Entry: _entry, Meta: _meta, Group: _group, Consumer: _consumer, Pending: _pending, Producers: _producers,
-}  # type: ignore[dict-item]  # fmt: skip
+_WRITERS: dict[type, Callable[[_State, Any], Iterator[Command | Inexpressible]]] = {
+    Entry: _entry,
+    Meta: _meta,
+    Group: _group,
+    Consumer: _consumer,
+    Pending: _pending,
+    Producers: _producers,
+}

@@ -18,7 +18,7 @@ class Inexpressible(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A server line: has streams (5.0), XGROUP CREATECONSUMER (6.2), a stream's counters, functions (7.0), field TTLs."""
+    """What it has: streams (5.0), XGROUP CREATECONSUMER (6.2), counters of streams, functions (7.0), field expiries."""
 
     streams: bool = False
     consumers: bool = False

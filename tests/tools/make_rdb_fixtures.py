@@ -35,7 +35,23 @@ class Story(NamedTuple):
 
 
 _ALL = tuple(LINES)
-_ITEMS = [*_SMALL, "", "a", "b" * 63, "c" * 64, "d" * 4095, "e" * 4096, "f" * 16390, _BINARY, "0", "12", "13", "007", "-0", "1.5"]
+_ITEMS = [
+    *_SMALL,
+    "",
+    "a",
+    "b" * 63,
+    "c" * 64,
+    "d" * 4095,
+    "e" * 4096,
+    "f" * 16390,
+    _BINARY,
+    "0",
+    "12",
+    "13",
+    "007",
+    "-0",
+    "1.5",
+]
 _SCORES = ["0", "-1", "0.1", "3.1400000000000001", "1e300", "-inf", "inf", "17179869184", "2.5e-10", "9007199254740993"]
 _STREAM: list[tuple[Any, ...]] = [
     *[("XADD", "s", f"{ms}-{seq}", "field", f"value {ms}", "n", seq) for ms in (100, 200, 300) for seq in range(1, 41)],
