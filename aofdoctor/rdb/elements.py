@@ -55,7 +55,7 @@ class ModuleType(NamedTuple):
 
 
 class ModulePart(NamedTuple):
-    """A piece of a module's value, which only the module can read; `kind` is signed, unsigned, float, double, string."""
+    """A piece of a module's value, that only it can read; `kind`: signed, unsigned, float, double, string."""
 
     kind: str
     value: int | float | String
