@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from aofdoctor.rdb import codec, lzf, packed, runs
+from aofdoctor.rdb import resp as resp_room
 from aofdoctor.rdb.codec import Corrupt, Cursor, Large
 from aofdoctor.rdb.commands import commands
 from aofdoctor.rdb.elements import ROWS, Value, elements
+from aofdoctor.rdb.resp import resp
 from aofdoctor.rdb.target import TARGETS
 from aofdoctor.source import BytesSource
 from tests import rdbwriter as w
@@ -113,6 +115,8 @@ def test_an_lzf_bomb_is_read_in_pieces() -> None:
         [value] = list(elements(Cursor(BytesSource(bomb)), Value(0, 0)))
         assert isinstance(value, Large)
         assert sum(map(len, value.pieces())) == value.size
+        said = commands(Cursor(BytesSource(bomb)), Value(0, 0), b"k", None, TARGETS["redis-2.8"])
+        assert sum(len(piece) for piece in resp(said) if isinstance(piece, bytes)) > value.size
 
 
 def test_lzf_that_reaches_before_its_start() -> None:
@@ -181,7 +185,7 @@ def test_the_plain_twins_serve_where_nothing_is_compiled(monkeypatch: pytest.Mon
     compiled = [all_of(path) for path in FILES]
     twins: list[tuple[Any, str, Callable[..., Any]]] = [
         (codec, "strings_run", runs.plain_strings_run), (packed, "listpack_run", runs.plain_listpack_run),
-        (packed, "ziplist_run", runs.plain_ziplist_run), (lzf, "unpack", lzf.plain_unpack),
+        (packed, "ziplist_run", runs.plain_ziplist_run), (lzf, "unpack", lzf.plain_unpack), (resp_room, "encode", resp_room.plain_encode),
     ]  # fmt: skip
     for module, name, twin in twins:
         monkeypatch.setattr(module, name, twin)

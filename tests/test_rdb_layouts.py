@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aofdoctor.aof.record import encode as record
 from aofdoctor.rdb import lzf, runs
 from aofdoctor.rdb.codec import LARGE, Corrupt, Cursor, Large
 from aofdoctor.rdb.commands import commands, score_text
 from aofdoctor.rdb.elements import Field, ModulePart, ModuleType, Scored, Value, elements
+from aofdoctor.rdb.resp import encode, resp
 from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Pending, Producers
 from aofdoctor.rdb.target import TARGETS, Inexpressible
 from aofdoctor.source import BytesSource
@@ -161,6 +163,21 @@ def test_the_compiled_readers_and_the_plain_ones_agree_on_any_bytes(seed: int) -
             given_ = (hostile, at, each, tail, 150, random.choice([7, 384]))
             assert runs.strings_run(*given_) == runs.plain_strings_run(*given_)
         assert lzf.unpack(hostile, b"past", 500) == lzf.plain_unpack(hostile, b"past", 500)
+
+
+def test_commands_become_bytes_in_bounded_pieces() -> None:
+    source = BytesSource(b"q" * LARGE * 3)
+    large = Large(source, 0, LARGE * 3)
+    lost, corrupt = Inexpressible("x"), Corrupt(0, "y")
+    small: list[list[bytes | Large]] = [[b"SET", b"%d" % n, b"v" * (n % 700)] for n in range(2000)]
+    got = list(resp([*small, lost, [b"SET", b"", large], [b"PING"], corrupt]))
+    assert all(len(piece) < 3 * LARGE for piece in got if isinstance(piece, bytes))
+    assert [piece for piece in got if not isinstance(piece, bytes)] == [lost, corrupt]
+    wanted = [[word for word in command if isinstance(word, bytes)] for command in small]
+    told = b"".join(map(record, wanted)) + record([b"SET", b"", large.read()]) + record([b"PING"])
+    assert b"".join(piece for piece in got if isinstance(piece, bytes)) == told
+    assert [encode(list(command)) for command in small] == list(map(record, wanted))
+    assert encode([]) == record([]) and encode([b"GET", large]) is None
 
 
 def test_an_unknown_type_is_named() -> None:

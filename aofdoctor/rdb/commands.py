@@ -53,7 +53,7 @@ def function(code: String, target: Target) -> Said:
 
 def score_text(score: float) -> bytes:
     """The shortest text that a server reads the same double from."""
-    return repr(score).removesuffix(".0").encode()
+    return (b"%r" % score).removesuffix(b".0")
 
 
 def _string(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:

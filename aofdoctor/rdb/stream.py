@@ -8,7 +8,7 @@ is wrong, is Broken: no server would take it.
 """
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple
 
 from aofdoctor.rdb.codec import Broken, Cursor, String
@@ -186,10 +186,11 @@ def _int(items: Iterator[bytes]) -> int:
 def _entry(items: Iterator[bytes], master: Id, flags: int, fields: list[bytes]) -> Entry:
     ms, seq = master.ms + _int(items), master.seq + _int(items)  # differences wrap around
     if flags & _SAME_FIELDS:
-        pairs = [piece for field in fields for piece in (field, next(items))]
-        size = 3 + len(fields)
+        values = list(islice(items, len(fields)))
+        pairs = [piece for pair in zip(fields, values, strict=True) for piece in pair]
+        size = 3 + len(values)
     else:
-        pairs = [next(items) for _ in range(2 * _int(items))]
+        pairs = list(islice(items, 2 * _int(items)))
         size = 4 + len(pairs)
     if _int(items) != size or not pairs:
         raise ValueError

@@ -9,7 +9,7 @@ file).  Source: rewriteStreamObject of aof.c (Redis 7.0), xclaimCommand of
 t_stream.c.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,12 +68,12 @@ def _pending_ids(parts: Iterator[Part]) -> list[Id]:
     return sorted(ids)
 
 
-def _entry(state: _State, entry: Entry) -> Iterator[Command]:
-    yield from _fill(state, entry.id)
+def _entry(state: _State, entry: Entry) -> list[Command]:
+    before = list(_fill(state, entry.id)) if state.at < len(state.missing) else []
     if state.at < len(state.missing) and state.missing[state.at] == entry.id:
         state.at += 1
     state.live += 1
-    yield [b"XADD", state.key, bytes(entry.id), *entry.items]
+    return [*before, [b"XADD", state.key, bytes(entry.id), *entry.items]]
 
 
 def _fill(state: _State, before: Id) -> Iterator[Command]:
@@ -146,7 +146,7 @@ def _take_away(state: _State) -> Iterator[Command]:
         yield _set_id(state, state.meta, state.live)
 
 
-_WRITERS: dict[type, Callable[[_State, Any], Iterator[Command | Inexpressible]]] = {
+_WRITERS: dict[type, Callable[[_State, Any], Iterable[Command | Inexpressible]]] = {
     Entry: _entry,
     Meta: _meta,
     Group: _group,
