@@ -8,6 +8,7 @@ import pytest
 import rdb
 
 from aofdoctor.rdb.codec import Cursor
+from aofdoctor.rdb.target import TARGETS
 from aofdoctor.server.lines import LINES
 from aofdoctor.source import BytesSource
 from tests.boundaries import Function, Key, keys
@@ -121,6 +122,39 @@ def test_commands_make_what_loading_makes(path: Path) -> None:
             assert without(got, "encoding") == without(expected, "encoding")
             assert whole_digest(fed) == whole_digest(loaded)
             assert functions(fed) == functions(loaded)
+
+
+@named
+def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
+    data = path.read_bytes()
+    for line, binary in by_line().items():
+        commands, lost, broken = made(data, line)
+        assert broken == []
+        with server(binary) as fed:
+            feed(fed, commands)
+            got, expected = by_server(fed, digests=False), without(told(path)["keys"], "encoding", "digest")
+        for key in expected:
+            if key["type"] == "hash" and not TARGETS[line].field_expiry:
+                key["value"] = [[name, value, None] for name, value, _ in key["value"]]
+        if path.stem.startswith("stream"):
+            plain = not TARGETS[line].counters or path.stem.startswith("stream-")
+            for key in got + expected:
+                only_known([key])
+                key["value"].update({"added": None} if plain else {})
+        assert got == expected, line
+        assert {item.what for item in lost} == expected_losses(path, line)
+
+
+def expected_losses(path: Path, line: str) -> set[str]:
+    target, losses = TARGETS[line], set()
+    if path.stem.startswith("function-") and not target.functions:
+        losses.add("a library of functions")
+    if (
+        any(time for key in told(path)["keys"] if key["type"] == "hash" for _, _, time in key["value"])
+        and not target.field_expiry
+    ):
+        losses.add("when fields of a hash expire")
+    return losses
 
 
 def only_known(keys: list[Described]) -> None:
