@@ -17,7 +17,7 @@ from aofdoctor.rdb.commands import commands
 from aofdoctor.rdb.elements import ROWS, Value, elements
 from aofdoctor.rdb.resp import resp
 from aofdoctor.rdb.target import TARGETS
-from aofdoctor.source import BytesSource
+from aofdoctor.source import BytesSource, PipeSource
 from tests import rdbwriter as w
 from tests.boundaries import Key, keys
 from tests.test_rdb_values import FILES, named
@@ -153,6 +153,16 @@ def test_packed_values_that_lie_give_what_was_read_before_the_lie(kind: int, dat
     *got, last = read((bytes(8) if kind == 25 else b"") + w.string(data), Value(0, kind))
     assert len(got) == given
     assert isinstance(last, Corrupt) and why in last.note
+
+
+@named
+def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
+    whole = [say(path.read_bytes(), key.value) for key in values(path)]
+    with path.open("rb") as stream:
+        cursor = Cursor(PipeSource(stream))
+        said = [commands(cursor, key.value, b"key", 1, TARGETS["redis-8.2"]) for key in values(path)]
+        got = [[list(map(asked, item)) if isinstance(item, list) else item for item in items] for items in said]
+    assert got == whole
 
 
 def test_an_expiry_is_said_also_of_a_value_that_breaks_off() -> None:

@@ -1,8 +1,7 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """runs.h for Python: the same functions as runs.py's plain ones."""
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdio cimport snprintf
 
 cdef extern from "lzf.h" nogil:
     size_t lzf_run(const uint8_t *src, size_t size, uint8_t *out, size_t *at, size_t room)
@@ -27,8 +26,20 @@ MOST = ROOM
 
 
 cdef object number(int64_t value):
+    """Its digits, from the last to the first."""
     cdef char text[24]
-    return PyBytes_FromStringAndSize(text, snprintf(text, 24, "%lld", <long long>value))
+    cdef uint64_t rest = <uint64_t>value if value >= 0 else 0 - <uint64_t>value
+    cdef int at = 24
+    while True:
+        at -= 1
+        text[at] = <char>(48 + rest % 10)
+        rest //= 10
+        if rest == 0:
+            break
+    if value < 0:
+        at -= 1
+        text[at] = 45
+    return PyBytes_FromStringAndSize(text + at, 24 - at)
 
 
 cdef object unpacked(run_item *item):

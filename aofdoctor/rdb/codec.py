@@ -8,7 +8,7 @@ before anything is made of it.  Source: rdb.c (rdbLoadLen, rdbGenericLoadStringO
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aofdoctor.rdb import lzf
 from aofdoctor.rdb.runs import MOST, strings_run
@@ -131,6 +131,14 @@ class Cursor:
 
     def string(self) -> String:
         """An RDB string: its bytes, an integer as its digits, or where a large one is."""
+        run, at = strings_run(self._data, self._at, 1, False, LARGE, 1)
+        if run and run[0] is not None:
+            self._at = at
+            return cast(bytes, run[0])
+        return self._string()
+
+    def _string(self) -> String:
+        """The same where the window ends, for a large one, and to say what is wrong."""
         size, encoding = self._length()
         if encoding is None:
             return self.take(size) if size < LARGE else self._large(size, 0)
@@ -166,7 +174,7 @@ class Cursor:
             if None in run:
                 raise Broken(self.offset, "LZF that does not give what it claims")
             if not run:
-                run = [self.string() for _ in range(each)] + ([self.take(8)] if tail else [])
+                run = [self._string() for _ in range(each)] + ([self.take(8)] if tail else [])
             count -= len(run) // parts
             yield run
 

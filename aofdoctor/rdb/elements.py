@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from aofdoctor.rdb import packed
@@ -262,7 +263,7 @@ def _pairs(run: Run) -> Iterator[Scored]:
 
 
 def _fields(run: Run) -> Iterator[Field]:
-    return (Field(name, value, None) for name, value in zip(run[::2], run[1::2], strict=True))
+    return map(Field, run[::2], run[1::2], repeat(None))
 
 
 def _timed_fields(run: Run) -> Iterator[Field]:

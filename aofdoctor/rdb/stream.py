@@ -88,7 +88,8 @@ def stream(c: Cursor, version: int, entries: bool = True) -> Iterator[Part]:
     """The parts of a stream; without its `entries` if they are not wanted."""
     last = Id(0, -1)
     for _ in range(c.length()):
-        at, master = c.offset, _raw_id(c.string())
+        at = c.offset
+        master = _raw_id(at, c.string())
         node = c.string() if not entries else c.whole(PACKED_MAX)
         for entry in _node(at, master, node) if isinstance(node, bytes) and entries else ():
             if entry.id <= last:
@@ -102,9 +103,9 @@ def stream(c: Cursor, version: int, entries: bool = True) -> Iterator[Part]:
         yield _producers(c)
 
 
-def _raw_id(data: String) -> Id:
+def _raw_id(at: int, data: String) -> Id:
     if not isinstance(data, bytes) or len(data) != 16:
-        raise Broken(0, f"a stream's id of {len(data)} bytes")
+        raise Broken(at, f"a stream's id of {len(data)} bytes")
     return Id(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big"))
 
 
@@ -146,7 +147,7 @@ def _pending(c: Cursor, pending: dict[bytes, tuple[int, int]], owned: bool) -> P
     at, raw = c.offset, c.take(16)
     if raw not in pending:
         raise Broken(at, "a pending entry of a consumer that is not its group's")
-    return Pending(_raw_id(raw), *pending.pop(raw), owned)
+    return Pending(_raw_id(at, raw), *pending.pop(raw), owned)
 
 
 def _producers(c: Cursor) -> Producers:
