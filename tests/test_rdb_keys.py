@@ -19,7 +19,7 @@ from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 from tests.conftest import FIXTURES
 from tests.corpus import ROOT
-from tests.rdbwriter import EXOTIC, closed, string
+from tests.rdbexotic import EXOTIC, closed, string
 
 BASES = sorted((FIXTURES / "aof").rglob("*.base.rdb"))
 WINDOWS = ((1, 2), (2, 3), (7, 3), (31, 2), (100, 9), (1 << 18, 1 << 12))
@@ -140,7 +140,7 @@ def test_every_prefix_gives_its_whole_keys_and_never_raises(machine: ModuleType)
 
 @pytest.mark.parametrize("name", EXOTIC)
 def test_what_no_server_at_hand_writes_is_walked_as_published(name: str, machine: ModuleType) -> None:
-    """Written by tests/rdbwriter.py from the published layout, not by a server."""
+    """Written by tests/rdbexotic.py from the published layout, not by a server."""
     one = EXOTIC[name]
     found, rdb = items(closed(one))
     assert (rdb.complete, rdb.checksum, rdb.note) == (True, "ok", "")

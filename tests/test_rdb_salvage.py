@@ -18,7 +18,7 @@ from aofdoctor.rdb.types import LAYOUTS
 from aofdoctor.source import BytesSource, Source
 from tests.conftest import FIXTURES
 from tests.rdbdamage import KINDS, keys_of, score
-from tests.rdbwriter import length, string
+from tests.rdbexotic import length, string
 
 BASES = [path for path in sorted((FIXTURES / "aof").rglob("*.base.rdb")) if len(path.read_bytes()) > 200]
 

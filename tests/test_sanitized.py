@@ -8,9 +8,10 @@ from random import Random
 import pytest
 
 from aofdoctor.aof.record import encode
+from tests import rdbwriter as w
 from tests.conftest import FIXTURES
 from tests.pieces import BENT
-from tests.rdbwriter import EXOTIC, closed
+from tests.rdbexotic import EXOTIC, closed
 from tests.test_rdb_keys import HOSTILE, mutations
 from tests.tools.make_layouts import header
 
@@ -44,7 +45,7 @@ def run(harness: Path, *files: Path) -> None:
 
 
 def test_what_real_servers_wrote_cut_at_many_places(harness: Path) -> None:
-    run(harness, *[path for path in (FIXTURES / "aof").rglob("*") if path.suffix in (".aof", ".rdb")])
+    run(harness, *[path for path in FIXTURES.rglob("*") if path.suffix in (".aof", ".rdb")])
 
 
 def test_hostile_bytes(harness: Path, tmp_path: Path) -> None:
@@ -69,6 +70,25 @@ def test_hostile_rdbs(rdb_harness: Path, tmp_path: Path) -> None:
     for number, data in enumerate(bent):
         (tmp_path / str(number)).write_bytes(data)
     run(rdb_harness, *(tmp_path / str(number) for number in range(len(bent))))
+
+
+def test_hostile_values(harness: Path, tmp_path: Path) -> None:
+    """Packed values and strings, whole and bent, each from its first byte on."""
+    random = Random(8)
+    words = [b"%d" % (1 << bits) for bits in range(0, 63, 4)] + [b"x" * size for size in (0, 5, 63, 64, 200, 4096)]
+    packs = [
+        w.listpack(words)[6:],
+        w.ziplist(words)[10:],
+        b"".join(map(w.string, words)),
+        w.lzf(b"ab" * 99 + b"c" * 999),
+    ]
+    files = [tmp_path / str(number) for number in range(60)]
+    for number, path in enumerate(files):
+        pack = bytearray(packs[number % len(packs)])
+        for _ in range(random.randint(0, 3)):
+            pack[random.randrange(len(pack))] = random.choice([0, 0x81, 0xC3, 0xF0, 0xFE, 0xFF, random.randrange(256)])
+        path.write_bytes(pack)
+    run(harness, *files)
 
 
 def test_a_buffer_one_byte_short_is_caught(harness: Path, tmp_path: Path) -> None:
