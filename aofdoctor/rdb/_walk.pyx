@@ -36,6 +36,11 @@ cdef extern from "probe.h" nogil:
     size_t rdb_find(const rdb_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t past,
                     uint64_t beyond, int64_t *fuel, int *why)
 
+cdef extern from "tally.h" nogil:
+    enum:
+        TALLY_SIZE
+    size_t rdb_tally(const rdb_columns *c, size_t at, int64_t db, int64_t now_ms, int64_t *counts)
+
 
 SLACK = RDB_SLACK
 
@@ -189,3 +194,11 @@ def find(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layout, Py_ssiz
         place = rdb_find(&rows.rows, <const uint8_t *>view.view.buf, at, stop, end, past if past > 0 else 0, beyond,
                          &fuel, &why)
     return place, why, fuel
+
+
+def tally(Columns columns, size_t at, int64_t db, int64_t now_ms, counts):
+    """Add the items from `at` on to `counts`; the first key of another database than `db`."""
+    cdef _View view = _View(counts, True)
+    if view.view.len != TALLY_SIZE * 8:
+        raise ValueError("as many places as counts")
+    return rdb_tally(&columns.columns, at, db, now_ms, <int64_t *>view.view.buf)

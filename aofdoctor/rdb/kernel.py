@@ -6,18 +6,20 @@ from aofdoctor.rdb.walk import MAGIC, UNREAD, Stop
 
 if TYPE_CHECKING:
     from aofdoctor.rdb.probe import find
+    from aofdoctor.rdb.tally import tally
     from aofdoctor.rdb.walk import SLACK, Columns, Machine
 
     COMPILED = True
 else:
     try:
-        from aofdoctor.rdb._walk import SLACK, Columns, Machine, find
+        from aofdoctor.rdb._walk import SLACK, Columns, Machine, find, tally
 
         COMPILED = True
     except ImportError:
         from aofdoctor.rdb.probe import find
+        from aofdoctor.rdb.tally import tally
         from aofdoctor.rdb.walk import SLACK, Columns, Machine
 
         COMPILED = False
 
-__all__ = ["COMPILED", "MAGIC", "SLACK", "UNREAD", "Columns", "Machine", "Stop", "find"]
+__all__ = ["COMPILED", "MAGIC", "SLACK", "UNREAD", "Columns", "Machine", "Stop", "find", "tally"]

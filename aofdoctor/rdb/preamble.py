@@ -1,9 +1,10 @@
 """Where an RDB at the head of a file ends, and whether its checksum is right.
 
-A thin user of keys.py, which finds the items: here they are only counted.
+A thin user of keys.py, which finds the items: here they are only counted, by who asks for it.
 """
 
 from aofdoctor.rdb import magic as head
+from aofdoctor.rdb.census import Census
 from aofdoctor.rdb.kernel import MAGIC
 from aofdoctor.rdb.keys import AUX, Items, Rdb
 from aofdoctor.source import BytesSource, Source, pread
@@ -15,11 +16,12 @@ _HEAD = 1 << 16  # the writer's own words are in it
 is_rdb = head.begins
 
 
-def walk(source: Source) -> Rdb:
-    """Walk an RDB from the start of `source`."""
+def walk(source: Source, census: Census | None = None) -> Rdb:
+    """Walk an RDB from the start of `source`; a census counts what it passes."""
     items = Items(source)
-    for _ in items:
-        pass
+    for batch in items:
+        if census:
+            census.add(batch.columns)
     return items.rdb
 
 

@@ -89,6 +89,11 @@ def column(line: Line) -> int:
     return table().lines.index(line.commands)
 
 
+def readers(dialect: str, version: int) -> list[Line]:
+    """The lines that read an RDB of that version as a base or preamble."""
+    return [line for line in LINES.values() if 0 < version <= line.newest_rdb(dialect)]
+
+
 def writer(aux: dict[bytes, bytes]) -> tuple[str, str]:
     """(title, line) of the server that wrote an RDB, by its own words; empty where they do not say."""
     product = "valkey" if b"valkey-ver" in aux else "redis"
