@@ -15,11 +15,13 @@ from aofdoctor.damage import Damage
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.elements import Value, shape
 from aofdoctor.rdb.keys import Batch, Items, Key
+from aofdoctor.rdb.magic import has_type
 from aofdoctor.rdb.salvage import salvage_items
 from aofdoctor.rdb.words import words
-from aofdoctor.source import Source
+from aofdoctor.source import Source, pread
 
 NAME_LIMIT = 1 << 16
+_NUL_KEY = 3  # bytes of a string whose name and value are empty: all of them NUL
 
 
 class BaseKey(NamedTuple):
@@ -70,15 +72,21 @@ def ctime(rdb: Preamble) -> int | None:
     return int(told) if told.isdigit() and len(told) <= 12 else None
 
 
-def believable(source: Source, key: Key, dialect: str) -> bool:
-    """True if a key's whole value can be decoded; nobody can say of a type that is not read."""
-    value = Value(key.value, key.type, dialect)
-    if not shape(value):
-        return True
-    cursor = Cursor(source)
-    if any(isinstance(word, Corrupt) for word in words(cursor, value)):
+def believable(source: Source, key: Key, rdb: Preamble) -> bool:
+    """True if a key's whole value can be decoded, of a type that the RDB's version has; not one of a run of NULs."""
+    value = Value(key.value, key.type, rdb.dialect)
+    if not has_type(rdb.magic, key.type) or (key.type == 0 and key.span.size == _NUL_KEY and _in_nuls(source, key)):
         return False
-    return cursor.offset == key.end
+    if not shape(value):
+        return True  # nobody can say of a type that is not read
+    cursor = Cursor(source)
+    return not any(isinstance(word, Corrupt) for word in words(cursor, value)) and cursor.offset == key.end
+
+
+def _in_nuls(source: Source, key: Key) -> bool:
+    """True of a string without name and value that has another one beside it: NULs where something else stood."""
+    around = pread(source, 3 * _NUL_KEY, key.start - _NUL_KEY)
+    return b"\0" * 2 * _NUL_KEY in around
 
 
 class Chosen:
@@ -153,4 +161,4 @@ def base_keys(
 def _batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
     if rdb.complete:
         return Items(source, verify=False)
-    return salvage_items(source, rdb.span.end, lambda source, key: believable(source, key, rdb.dialect))
+    return salvage_items(source, rdb.span.end, lambda source, key: believable(source, key, rdb))

@@ -36,3 +36,14 @@ def version_of(magic: bytes) -> int:
 def has_checksum(magic: bytes) -> bool:
     """Versions from 5 on end in one (rdb.c of Redis 2.6)."""
     return not magic.startswith(b"REDIS") or not 0 < version_of(magic) < 5
+
+
+# The newest type that each version writes (rdb.h of Redis 2.6 to 8.8 and Valkey 9.0); none older than 6 is told apart.
+_NEWEST_TYPE = {"redis": ((6, 13), (7, 14), (8, 14), (9, 15), (10, 19), (11, 21), (12, 25), (13, 26), (14, 28)),
+                "valkey": ((11, 21), (80, 22))}  # fmt: skip
+
+
+def has_type(magic: bytes, kind: int) -> bool:
+    """False of a type that servers of this version do not write yet."""
+    version, dialect = version_of(magic), "valkey" if magic.startswith(b"VALKE") else "redis"
+    return kind <= next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)

@@ -104,6 +104,16 @@ def writer(aux: dict[bytes, bytes]) -> tuple[str, str]:
     return f"{product.capitalize()} {version}", nearest(product, int(match[1]), int(match[2]))
 
 
+def magic(aux: dict[bytes, bytes]) -> bytes:
+    """How an RDB begins that its writer says it wrote; empty where that is of no line that is known here."""
+    title, _ = writer(aux)
+    for line in LINES.values():
+        if line.rdb[-1][1] and re.match(rf"{re.escape(line.title)}(\.|\Z)", title):
+            dialect, version = line.rdb[-1]
+            return b"VALKEY%03d" % version if dialect == "valkey" else b"REDIS%04d" % version
+    return b""
+
+
 def nearest(product: str, major: int, minor: int) -> str:
     """The line that stands for a version: its own, the next newer one, or the newest."""
     numbers = {_number(name): name for name in LINES if name.startswith(product)}
