@@ -13,7 +13,7 @@ from aofdoctor.analysis.where import Where, found_in
 from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
-from aofdoctor.rdb.elements import Value, shape
+from aofdoctor.rdb.elements import Value, elements, shape
 from aofdoctor.rdb.keys import Batch, Items, Key
 from aofdoctor.rdb.magic import has_type
 from aofdoctor.rdb.salvage import salvage_items
@@ -21,6 +21,8 @@ from aofdoctor.rdb.words import words
 from aofdoctor.source import Source, pread
 
 NAME_LIMIT = 1 << 16
+_UNIQUE = frozenset({"set", "zset", "hash"})
+_MEMBERS_MAX = 1 << 16  # so many of a value are compared
 _NUL_KEY = 3  # bytes of a string whose name and value are empty: all of them NUL
 
 
@@ -79,8 +81,17 @@ def believable(source: Source, key: Key, rdb: Preamble) -> bool:
         return False
     if not shape(value):
         return True  # nobody can say of a type that is not read
-    cursor = Cursor(source)
-    return not any(isinstance(word, Corrupt) for word in words(cursor, value)) and cursor.offset == key.end
+    cursor, members = Cursor(source), set[bytes]()
+    unique = shape(value) in _UNIQUE
+    for element in elements(cursor, value):
+        if isinstance(element, Corrupt):
+            return False
+        member = (element[0] if isinstance(element, tuple) else element) if unique else None
+        if isinstance(member, bytes) and len(members) < _MEMBERS_MAX:
+            if member in members:
+                return False  # what no server writes, nor loads
+            members.add(member)
+    return cursor.offset == key.end
 
 
 def _in_nuls(source: Source, key: Key) -> bool:
@@ -149,7 +160,7 @@ def base_keys(
     chosen = Chosen(where, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
-    for batch in _batches(source, rdb):
+    for batch in batches(source, rdb):
         if isinstance(batch, Damage):
             yield batch
             continue
@@ -158,7 +169,8 @@ def base_keys(
                 yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time)
 
 
-def _batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
+def batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
+    """The items of an RDB, and what is damaged of it."""
     if rdb.complete:
         return Items(source, verify=False)
     return salvage_items(source, rdb.span.end, lambda source, key: believable(source, key, rdb))

@@ -8,6 +8,7 @@ from aofdoctor import text
 from aofdoctor.analysis.base import BaseKey
 from aofdoctor.cli.render import as_json
 from aofdoctor.rdb.codec import Corrupt, Large, String
+from aofdoctor.rdb.keys import Item
 
 NAME = "(base)"
 _WORDS, _WORD = 8, 64  # so many words of a value are shown, and so many bytes of each
@@ -62,3 +63,57 @@ def _ttl(key: BaseKey) -> int | None:
     """How long it had to live when the base was written."""
     expire = key.key.expire_ms
     return None if expire == -1 or key.time is None else expire - 1000 * key.time
+
+
+# -- one key in full --
+
+_ELEMENTS = 64  # so many words of a value are shown on a terminal and in a pipe
+_OPCODES = {
+    255: "the end, and the checksum",
+    254: "SELECTDB: the database of the keys that follow",
+    251: "RESIZEDB: how many keys to expect",
+    250: "AUX: the writer's own words",
+    247: "MODULE_AUX: a module's own bytes",
+    246: "a function",
+    245: "a library of functions",
+    244: "SLOT_INFO: how many keys a slot has",
+}
+
+
+def opcode(item: Item) -> str:
+    """What stands between keys, in words."""
+    return _OPCODES.get(item.kind, f"opcode {item.kind}" if item.kind < 256 else "bytes of a type that is not read")
+
+
+def key_json(key: BaseKey) -> dict[str, Any]:
+    """What show --json says of a key of a base."""
+    shown, more = _first_words(key)
+    return fields(key) | {"args": [as_json(word) for word in shown], "more": more, "type_byte": key.key.type}
+
+
+def key_lines(name: str, key: BaseKey) -> Iterator[str]:
+    """A key of a base in full, but for its bytes."""
+    place = key.key
+    yield f"{name}@{text.place(place.start)}  {text.size(place.end - place.start)}, ends at {text.place(place.end)}"
+    db = "unknown database" if place.db < 0 else f"database {place.db}"
+    when = "" if key.time is None else f", there at the rewrite of {text.when(key.time)}"
+    yield f"  key       {text.word(cut(key.name, 1 << 12))}, {db}{when}"
+    yield f"  type      {key.type} (RDB type {place.type})"
+    if place.expire_ms != -1:
+        yield f"  expires   {text.when(place.expire_ms // 1000)} ({place.expire_ms} ms)"
+    if place.idle != -1 or place.freq != -1:
+        yield f"  used      {f'idle for {place.idle} s' if place.idle != -1 else f'frequency {place.freq}'}"
+    shown, more = _first_words(key)
+    yield from (f"  value     {text.word(word)}" for word in shown)
+    if more:
+        yield "  value     and more"
+
+
+def _first_words(key: BaseKey) -> tuple[list[bytes], bool]:
+    """The first words of a value, each cut, and whether there are more or it is broken there."""
+    out: list[bytes] = []
+    for word in key.words():
+        if isinstance(word, Corrupt) or len(out) == _ELEMENTS:
+            return out, True
+        out.append(cut(word, 200))
+    return out, False
