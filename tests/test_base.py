@@ -251,3 +251,16 @@ def test_names_that_were_seen_are_known() -> None:
     assert [seen.add(0, b"%d" % number) for number in range(1000)] == [False] * 1000
     assert all(seen.knows(0, b"%d" % number) for number in range(1000))
     assert not seen.knows(1, b"1") and not seen.knows(0, b"1000")
+
+
+# -- strip --
+
+
+def test_commands_after_a_flush_on_keys_of_the_base_are_counted(path: Path) -> None:
+    flush = encode([b"SELECT", b"0"]) + encode([b"FLUSHALL"])
+    later = b"".join(encode([b"APPEND", name, b"x"]) for name in (b"user:1", b"user:1", b"user:2", b"new"))
+    path.write_bytes(WHOLE + flush + later)
+    notes = aofdoctor("strip", path, "--json").json["notes"]
+    assert "3 of those on keys that the base holds" in notes
+    path.write_bytes(WHOLE + flush + encode([b"APPEND", b"new", b"x"]))
+    assert not any("base holds" in note for note in aofdoctor("strip", path, "--json").json["notes"])

@@ -39,7 +39,9 @@ def test_a_slice_stands_alone(data: bytes, kept: bytes, tmp_path: Path) -> None:
     assert aofdoctor("check", tmp_path / "out").status == 0
 
 
-def test_a_slice_without_a_key_of_the_base_leaves_it_out_and_says_so(story: Story, tmp_path: Path, embedded: Binary) -> None:
+def test_a_slice_without_a_key_of_the_base_leaves_it_out_and_says_so(
+    story: Story, tmp_path: Path, embedded: Binary
+) -> None:
     folder = story("wiped-valkey-9.1")
     result = aofdoctor("slice", folder, "--db", "3", "-o", tmp_path / "out", "--json")
     assert result.status == 0 and any("none of its keys is selected" in note for note in result.json["notes"])
