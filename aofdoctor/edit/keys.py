@@ -52,15 +52,16 @@ def salvaged_head(index: int, source: FileSource | Mended, rdb: Preamble, strict
     right = b"" if holes or rdb.span.end < SIZE else magic(rdb.aux)
     if right and right != rdb.magic:
         source, rdb = with_magic(source, right), replace(rdb, magic=right, version=version_of(right))
-    walks: list[_Walk] = []
+    found = Kept()
 
     def parted() -> Iterator[tuple[Span, str]]:
-        walks[:] = [_Walk(source, rdb, strict)]
-        return walks[0].run()
+        nonlocal found
+        walk = _Walk(source, rdb, strict)
+        found = walk.kept  # and not the walk, which holds the names that it has seen
+        return walk.run()
 
     head = headed(index, source, rdb.span.end, parted)
-    kept = walks[0].kept
-    return (head, kept) if kept.keys or kept.functions else None
+    return (head, found) if found.keys or found.functions else None
 
 
 class _Walk:

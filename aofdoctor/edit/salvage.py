@@ -23,7 +23,7 @@ from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.doubled import doubled_end
 from aofdoctor.edit.head import Head
 from aofdoctor.edit.keys import Kept, note, salvaged_head
-from aofdoctor.edit.plan import Drop, Mending, Plan, coalesced
+from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.repair import demand_parts
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import ANNOTATION_MAX, State
@@ -68,7 +68,8 @@ def plan_salvage(report: Report, strict: bool = False, keep_unknown: bool = Fals
                 yield from coalesced(walk.run(head, not head or _complete(report, index)))
 
     mends = [mend for head, _ in heads.values() for mend in head.mendings]
-    plan = Plan(aof, "salvage", drops, report.commands, report.size + _grown(mends), keep_lost=True)
+    size = report.size + sum(mend.size - mend.span.size for mend in mends)
+    plan = Plan(aof, "salvage", drops, report.commands, size, keep_lost=True)
     plan.turned_back(mends, 0)
     missing = {i for i, part in enumerate(report.aof.parts) if not part.exists}
     plan.lost_parts = frozenset(missing)
@@ -87,10 +88,6 @@ def _heads(report: Report, strict: bool) -> dict[int, tuple[Head, Kept]]:
             if head:
                 found[index] = head
     return found
-
-
-def _grown(mends: list[Mending]) -> int:
-    return sum(mend.size - mend.span.size for mend in mends)
 
 
 def _complete(report: Report, index: int) -> bool:
