@@ -42,6 +42,9 @@ def test_the_contract_of_check_json(story: Story) -> None:
     base, incr = report["parts"]
     assert {"name", "type", "exists", "size", "commands", "annotations", "preamble", "first_time", "last_time",
             "ok_up_to", "damage"} <= base.keys()  # fmt: skip
+    counted = {name: base["preamble"].pop(name) for name in ("dbs", "types", "functions", "loads", "counted_at")}
+    assert counted["dbs"] == {"0": {"keys": 21, "expires": 0, "past": 0}} and counted["functions"] == 0
+    assert sum(counted["types"].values()) == 21 and "redis-7.0" in counted["loads"]
     assert base["preamble"] == {
         "magic": "REDIS0010",
         "start": 0,

@@ -23,6 +23,7 @@ from aofdoctor.aof.record import Batch
 from aofdoctor.cli.options import opened
 from aofdoctor.damage import Kind
 from aofdoctor.edit.apply import write_copy
+from aofdoctor.edit.head import MAGIC, NEW_END
 from aofdoctor.edit.plan import kept_spans
 from aofdoctor.edit.restore import plan_restored
 from aofdoctor.edit.salvage import TORN
@@ -104,7 +105,7 @@ def salvaged(case: Case) -> Salvaged | None:
     torn = sum(drop.commands - (drop.reason != TORN) for drop in drops if drop.reason in broken)
     before, after = list(argvs(FileSource(source))), list(argvs(BytesSource(out)))
     kept, invented = in_order(before, after)
-    mended = bool(plan.mends)
+    mended = any(mend.reason not in (MAGIC, NEW_END) for mend in plan.mends)  # what an RDB gets is judged elsewhere
     intact = len(before) if mended else case.truth["commands_intact_total"]
     untouched = not drops and not mended
     return Salvaged(case.id, case.damage, intact, kept, torn, invented, untouched, mended, before == after)

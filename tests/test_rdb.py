@@ -1,6 +1,7 @@
 """The RDB walk: where a preamble ends, whether its checksum is right, and what is left of a ruined one."""
 
 from pathlib import Path
+from random import Random
 
 import anycrc
 import pytest
@@ -30,10 +31,18 @@ def test_the_check_value_of_the_checksum() -> None:
     assert crc64(b"123456789") == plain_crc64(b"123456789") == 0xE9C6D914C4B8D9CA
 
 
-@given(st.binary(max_size=300), st.binary(max_size=300))
+@given(st.binary(max_size=3000), st.binary(max_size=3000))
 def test_the_checksum_is_that_of_another_implementation(one: bytes, other: bytes) -> None:
     oracle = anycrc.CRC(64, 0xAD93D23594C935A9, 0, True, True, 0)
     assert crc64(other, crc64(one)) == plain_crc64(one + other) == oracle.calc(one + other)
+
+
+def test_the_checksum_of_the_portable_path_is_the_same() -> None:
+    from aofdoctor.rdb._crc64 import portable_crc64
+
+    data = Random(3).randbytes(2000)
+    for size in [*range(300), 511, 512, 513, 2000]:
+        assert crc64(data[:size], size) == portable_crc64(data[:size], size) == plain_crc64(data[:size], size)
 
 
 @given(st.binary(max_size=100), st.binary(max_size=50))

@@ -8,10 +8,15 @@ from random import Random
 import pytest
 
 from aofdoctor.aof.record import encode
+from tests import rdbwriter as w
 from tests.conftest import FIXTURES
 from tests.pieces import BENT
+from tests.rdbexotic import EXOTIC, closed
+from tests.test_rdb_keys import HOSTILE, mutations
+from tests.tools.make_layouts import header
 
 HARNESS = Path(__file__).parent / "fuzz" / "harness.c"
+RDB_HARNESS = HARNESS.with_name("rdb.c")
 FLAGS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-DSTANDALONE", "-Wall", "-Wextra", "-Werror",
          "-Wno-unused-function"]  # fmt: skip
 
@@ -25,13 +30,22 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
+@pytest.fixture(scope="module")
+def rdb_harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sanitized-rdb")
+    (folder / "layouts.h").write_text(header())
+    compiler = shutil.which("cc") or "cc"
+    subprocess.run([compiler, *FLAGS, f"-I{folder}", RDB_HARNESS, "-o", folder / "rdb"], check=True)
+    return folder / "rdb"
+
+
 def run(harness: Path, *files: Path) -> None:
     done = subprocess.run([harness, *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_what_real_servers_wrote_cut_at_many_places(harness: Path) -> None:
-    run(harness, *[path for path in (FIXTURES / "aof").rglob("*") if path.suffix in (".aof", ".rdb")])
+    run(harness, *[path for path in FIXTURES.rglob("*") if path.suffix in (".aof", ".rdb")])
 
 
 def test_hostile_bytes(harness: Path, tmp_path: Path) -> None:
@@ -40,6 +54,40 @@ def test_hostile_bytes(harness: Path, tmp_path: Path) -> None:
     for path in files:
         pieces = random.choices(BENT + whole * 8, k=200)
         path.write_bytes(b"".join(piece[: random.randint(0, 2 * len(piece))] for piece in pieces))
+    run(harness, *files)
+
+
+def test_rdbs_of_real_servers_and_of_the_writer_cut_at_many_places(rdb_harness: Path, tmp_path: Path) -> None:
+    for name, one in EXOTIC.items():
+        (tmp_path / name).write_bytes(closed(one))
+    run(rdb_harness, *(FIXTURES / "aof").rglob("*.rdb"), *(tmp_path / name for name in EXOTIC))
+
+
+def test_hostile_rdbs(rdb_harness: Path, tmp_path: Path) -> None:
+    whole = [path.read_bytes() for path in (FIXTURES / "aof").rglob("*.rdb")] + [closed(one) for one in EXOTIC.values()]
+    bent = [data for seed, one in enumerate(whole) for data in mutations(one, 4, seed)]
+    bent += [magic + body for magic in (b"REDIS0011", b"VALKEY080") for body in HOSTILE.values()]
+    for number, data in enumerate(bent):
+        (tmp_path / str(number)).write_bytes(data)
+    run(rdb_harness, *(tmp_path / str(number) for number in range(len(bent))))
+
+
+def test_hostile_values(harness: Path, tmp_path: Path) -> None:
+    """Packed values and strings, whole and bent, each from its first byte on."""
+    random = Random(8)
+    words = [b"%d" % (1 << bits) for bits in range(0, 63, 4)] + [b"x" * size for size in (0, 5, 63, 64, 200, 4096)]
+    packs = [
+        w.listpack(words)[6:],
+        w.ziplist(words)[10:],
+        b"".join(map(w.string, words)),
+        w.lzf(b"ab" * 99 + b"c" * 999),
+    ]
+    files = [tmp_path / str(number) for number in range(60)]
+    for number, path in enumerate(files):
+        pack = bytearray(packs[number % len(packs)])
+        for _ in range(random.randint(0, 3)):
+            pack[random.randrange(len(pack))] = random.choice([0, 0x81, 0xC3, 0xF0, 0xFE, 0xFF, random.randrange(256)])
+        path.write_bytes(pack)
     run(harness, *files)
 
 

@@ -30,7 +30,9 @@ def _damage(report: Report) -> Iterator[Finding]:
 
 def _repair_hint(report: Report, part: PartReport) -> str:
     if part.preamble and (not part.preamble.complete or part.preamble.checksum == "bad"):
-        return "no verb mends a damaged RDB yet: keep the file, look for a replica or a backup of the base"
+        return (
+            f"aofdoctor repair {quoted(report)} --salvage keeps the keys that can be read; a replica may have them all"
+        )
     return f"aofdoctor repair {quoted(report)} shows what a cut would keep and lose; --salvage keeps what follows too"
 
 

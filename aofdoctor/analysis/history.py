@@ -12,8 +12,10 @@ from array import array
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
+from aofdoctor.analysis.base import BaseKey, base_keys
 from aofdoctor.analysis.numbering import known, ordinals
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.aof import AOF, Part
@@ -48,7 +50,7 @@ class Broken:
     damage: Damage
 
 
-Item = Entry | Broken
+Item = Entry | Broken | BaseKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,16 @@ class _Selected:
             yield Entry(self.part, batch, i, self.before + number, known(db[i]), known(tx[i]) or None, known(time[i]))
 
 
-def forwards(aof: AOF, where: Where) -> Iterator[Item]:
-    """The selected commands in load order."""
-    for item in _walk(aof, where):
-        if isinstance(item, Broken):
-            yield item
-        else:
+def forwards(aof: AOF, where: Where, base: bool = False) -> Iterator[Item]:
+    """The selected commands in load order; with `base` the keys of an RDB too, before the commands of its part."""
+    for item in _walk(aof, where, base):
+        if isinstance(item, _Selected):
             yield from item.entries(item.chosen)
+        else:
+            yield item
 
 
-def _walk(aof: AOF, where: Where) -> Iterator[_Selected | Broken]:
+def _walk(aof: AOF, where: Where, base: bool = False) -> Iterator[_Selected | Broken | BaseKey]:
     steps, before = Steps(columns=True), 0
     for index, part in enumerate(aof.parts):
         if part.source is None:
@@ -91,16 +93,27 @@ def _walk(aof: AOF, where: Where) -> Iterator[_Selected | Broken]:
                 steps.lost()
                 yield Broken(part.name, tile)
             else:
+                if base:
+                    yield from _base(aof, where, index, before, tile)
                 steps.preamble(tile.span.end)
         before += steps.state[State.COMMANDS]
 
 
-def last(aof: AOF, where: Where, count: int) -> list[Item]:
+def _base(aof: AOF, where: Where, index: int, before: int, rdb: Preamble) -> Iterator[Broken | BaseKey]:
+    part = aof.parts[index]
+    assert part.source is not None
+    for item in base_keys(where, index, part.name, before, part.source, rdb):
+        yield Broken(part.name, item) if isinstance(item, Damage) else item
+
+
+def last(aof: AOF, where: Where, count: int, base: bool = False) -> list[Item]:
     """The last `count` commands of what `forwards` gives, each safe to keep, and the damage since the first of them."""
     kept = _Last(count)
-    for item in _walk(aof, where):
+    for item in _walk(aof, where, base):
         if isinstance(item, Broken):
             kept.broken(item)
+        elif isinstance(item, BaseKey):
+            kept.entries((item,))
         elif count:
             kept.entries(map(keep, item.entries(item.chosen[-count:])))
     return kept.items()
@@ -112,12 +125,12 @@ class _Last:
     DAMAGE = 1000
 
     def __init__(self, count: int) -> None:
-        self._entries: deque[tuple[int, Entry]] = deque(maxlen=count)
+        self._entries: deque[tuple[int, Entry | BaseKey]] = deque(maxlen=count)
         self._broken: deque[tuple[int, Broken]] = deque(maxlen=self.DAMAGE)
         self._seen = 0
         self._full = count
 
-    def entries(self, entries: Iterable[Entry]) -> None:
+    def entries(self, entries: Iterable[Entry | BaseKey]) -> None:
         for entry in entries:
             self._seen += 1
             self._entries.append((self._seen, entry))
@@ -160,17 +173,45 @@ class _Mark:
     before: int
 
 
-def backwards(aof: AOF, where: Where) -> Iterator[Item]:
-    """The selected commands, newest first; of a pipe only what `last` keeps can be had."""
+def backwards(aof: AOF, where: Where, base: bool = False) -> Iterator[Item]:
+    """The selected commands, newest first, and the keys of an RDB last; of a pipe only what `last` keeps can be had."""
     marks = list(_marks(aof))
     for mark in reversed(marks):
         if isinstance(mark, Broken):
             yield mark
+        elif isinstance(mark, _Rdb):
+            if base:
+                yield from _base_backwards(aof, where, mark)
         else:
             yield from _again(aof, where, mark)
 
 
-def _marks(aof: AOF) -> Iterator[_Mark | Broken]:
+@dataclass(frozen=True, slots=True)
+class _Rdb:
+    """An RDB at the head of a part, `before` commands came before it."""
+
+    index: int
+    before: int
+    rdb: Preamble
+
+
+_CHUNK = 1 << 16  # keys of a base that are held while they are turned round
+
+
+def _base_backwards(aof: AOF, where: Where, mark: _Rdb) -> Iterator[Broken | BaseKey]:
+    """The keys of an RDB from the last to the first: as many at a time as are held, each time from its start."""
+
+    def all_of_it() -> Iterator[Broken | BaseKey]:
+        return _base(aof, where, mark.index, mark.before, mark.rdb)
+
+    end = sum(1 for _ in all_of_it())
+    while end > 0:
+        start = max(0, end - _CHUNK)
+        yield from reversed(list(islice(all_of_it(), start, end)))
+        end = start
+
+
+def _marks(aof: AOF) -> Iterator[_Mark | Broken | _Rdb]:
     steps, before = Steps(), 0
     for index, part in enumerate(aof.parts):
         if part.source is None:
@@ -185,6 +226,7 @@ def _marks(aof: AOF) -> Iterator[_Mark | Broken]:
                 steps.lost()
                 yield Broken(part.name, tile)
             elif isinstance(tile, Preamble):
+                yield _Rdb(index, before, tile)
                 steps.preamble(tile.span.end)
         before += steps.state[State.COMMANDS]
 

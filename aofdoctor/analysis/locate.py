@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from aofdoctor.analysis.base import BaseKey, batches, ctime
 from aofdoctor.analysis.history import Entry, keep
 from aofdoctor.analysis.numbering import index_of, known, ordinal
 from aofdoctor.analysis.position import Position
@@ -12,17 +13,22 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.errors import BadSelection
+from aofdoctor.rdb.codec import Cursor
+from aofdoctor.rdb.keys import Item, Key
+from aofdoctor.rdb.magic import SIZE as MAGIC_SIZE
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps
+from aofdoctor.source import PipeSource
 
 
 @dataclass(slots=True)
 class Located:
     """`entry` is the record (an annotation too); or `damage`, or `preamble`.
 
-    `before` and `after` are neighbouring records; `multi_start` is where the
-    transaction around it begins.
+    `base_key` owns the byte, or `item` does, where it stands in an RDB.  `before`
+    and `after` are neighbouring records; `multi_start` is where the transaction
+    around it begins.
     """
 
     part: Part
@@ -32,6 +38,8 @@ class Located:
     before: list[Entry] = field(default_factory=list)
     after: list[Entry] = field(default_factory=list)
     multi_start: int | None = None
+    base_key: BaseKey | None = None
+    item: Item | None = None
 
 
 def locate(aof: AOF, position: Position, around: int = 3) -> Located:
@@ -105,7 +113,25 @@ class _Search:
             return None
         if isinstance(tile, Damage):
             return Located(part, damage=tile)
-        return Located(part, preamble=tile)
+        return self._in_rdb(part, tile)
+
+    def _in_rdb(self, part: Part, rdb: Preamble) -> Located:
+        """The key, or what stands between keys, or damage; the magic is the RDB as a whole."""
+        assert part.source is not None
+        offset = self.position.offset
+        if offset < MAGIC_SIZE or isinstance(part.source, PipeSource):
+            return Located(part, preamble=rdb)
+        for batch in batches(part.source, rdb):
+            if not batch.span.start <= offset < batch.span.end:
+                continue
+            if isinstance(batch, Damage):
+                return Located(part, damage=batch)
+            item = next(item for item in batch if item.span.start <= offset < item.span.end)
+            if isinstance(item, Key):
+                key = BaseKey(part.name, Cursor(part.source), item, rdb.dialect, ctime(rdb))
+                return Located(part, preamble=rdb, base_key=key)
+            return Located(part, preamble=rdb, item=item)
+        return Located(part, preamble=rdb)
 
 
 def _entry(part: Part, batch: Batch, i: int, steps: Steps, commands: int) -> Entry:

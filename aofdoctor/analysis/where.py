@@ -6,15 +6,16 @@ answer is asked first; arguments are only looked at for the records left.
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from aofdoctor import text
 from aofdoctor.analysis.glob import translate
 from aofdoctor.analysis.numbering import index_of
 from aofdoctor.analysis.position import Position
 from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
-from aofdoctor.aof.record import Arg, Batch
+from aofdoctor.aof.record import Batch
 from aofdoctor.errors import BadSelection
 from aofdoctor.server.commands import Command, Table, key_places, table
 from aofdoctor.server.steps import Steps
@@ -22,6 +23,13 @@ from aofdoctor.server.steps import Steps
 _IDS_SOUGHT = 8  # more ids than these are not worth a search each
 _ARGS_HELD = 1 << 16  # of a far record, so many arguments are looked through for keys
 _FAR_OVERLAP = 1 << 12  # a match of a regular expression longer than this can be missed in a far argument
+
+
+class InPieces(Protocol):
+    """Bytes that are too many to hold."""
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of them in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +130,25 @@ class Where:
         for arg in batch.args(i):
             if len(heads) < _ARGS_HELD:
                 heads.append(arg if isinstance(arg, bytes) else arg.head(_FAR_OVERLAP))
-            found = found or self._grep_far(arg)
+            found = found or found_in(self.grep, arg)
             if found and len(heads) >= _ARGS_HELD:
                 break
         if self.names and batch.ids[i] == UNKNOWN and heads[0].lower() not in self.names:
             return False
         return found and (not self.keys or self._keys(table().get(batch.ids[i]), heads))
 
-    def _grep_far(self, arg: Arg) -> bool:
-        if isinstance(arg, bytes):
-            return any(pattern.search(arg) for pattern in self.grep)
-        before = b""
-        for piece in arg.pieces():
-            window = before + piece
-            if any(pattern.search(window) for pattern in self.grep):
-                return True
-            before = window[-_FAR_OVERLAP:]
-        return False
+
+def found_in(patterns: "Iterable[re.Pattern[bytes]]", arg: "bytes | InPieces") -> bool:
+    """True if one of the patterns is found in an argument; a large one is looked through in pieces."""
+    if isinstance(arg, bytes):
+        return any(pattern.search(arg) for pattern in patterns)
+    before = b""
+    for piece in arg.pieces():
+        window = before + piece
+        if any(pattern.search(window) for pattern in patterns):
+            return True
+        before = window[-_FAR_OVERLAP:]
+    return False
 
 
 def build(

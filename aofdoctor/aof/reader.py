@@ -11,6 +11,7 @@ It does not know what commands mean, nor what a server would do.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import time
 
 from aofdoctor.aof.kernel import SLACK, Columns, Names, scan
 from aofdoctor.aof.limits import FIRST_ID
@@ -18,6 +19,7 @@ from aofdoctor.aof.peek import Peek, examine, identity
 from aofdoctor.aof.record import Batch, Preamble, single
 from aofdoctor.aof.resync import damage_at, find_record
 from aofdoctor.damage import Damage, Kind
+from aofdoctor.rdb.census import Census
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
@@ -84,14 +86,15 @@ class _Kept:
 def _preamble(source: Source, words: Vocabulary) -> Preamble | None:
     if not is_rdb(source):
         return None
-    rdb = walk(source)
+    census = Census(int(time() * 1000))
+    rdb = walk(source, census)
     end = rdb.end if rdb.complete else find_record(source, rdb.end, words.ids, run=True)
     if end is None:
         end = _size(source, rdb.end)
     checksum, note = rdb.checksum, rdb.note
     if isinstance(source, FileSource) and (hole := source.hole(Span(0, end))):
         checksum, note = "bad", f"the disk does not give the bytes from {hole.start} to {hole.end}"
-    return Preamble(Span(0, end), rdb.magic, rdb.version, rdb.keys, checksum, rdb.complete, rdb.aux, note)
+    return Preamble(Span(0, end), rdb.magic, rdb.version, rdb.keys, checksum, rdb.complete, rdb.aux, note, census)
 
 
 def _size(source: Source, offset: int) -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from aofdoctor.aof.kernel import arguments
 from aofdoctor.aof.limits import ARGC_MAX
+from aofdoctor.rdb.census import Census
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -137,7 +138,8 @@ class Preamble:
     `checksum` is ok, off (the writer computed none), bad or unknown (the end
     was not reached); `keys` is None where a type kept them from being counted;
     `complete` says that its end was found.  `aux` holds the writer's own words
-    (redis-ver, valkey-ver, ctime, aof-base ...).
+    (redis-ver, valkey-ver, ctime, aof-base ...); `census` counts the keys, those
+    before damage if there is any.
     """
 
     span: Span
@@ -148,6 +150,7 @@ class Preamble:
     complete: bool
     aux: dict[bytes, bytes]
     note: str = ""
+    census: Census | None = None
 
     @property
     def dialect(self) -> str:

@@ -10,8 +10,8 @@ from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.finding import Finding, Severity
 from aofdoctor.analysis.report import PartReport, Report, quoted
 from aofdoctor.aof.aof import Part
-from aofdoctor.aof.record import Preamble
 from aofdoctor.cli import options
+from aofdoctor.cli.base import census_lines, preamble_json, rdb_words
 from aofdoctor.cli.options import lines, opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.damage import Kind
@@ -78,7 +78,7 @@ def _part_json(part: PartReport) -> dict[str, Any]:
     return {
         "name": part.part.name, "type": part.part.type, "exists": part.part.exists,
         "size": part.size if part.part.exists else None, "commands": part.commands, "annotations": part.annotations,
-        "preamble": _preamble_json(part.preamble) if part.preamble else None,
+        "preamble": preamble_json(part.preamble) if part.preamble else None,
         "first_time": part.first_time, "last_time": part.last_time, "ok_up_to": part.ok_up_to,
         "damage": [{"kind": d.kind.value, "start": d.span.start, "end": d.span.end, "guess": d.guess, "note": d.note}
                    for d in part.damage],
@@ -90,13 +90,6 @@ def _other_json(part: Part) -> dict[str, Any]:
     return {
         "name": part.name, "type": part.type, "exists": part.exists, "size": part.size, "commands": None,
         "annotations": None, "preamble": None, "first_time": None, "last_time": None, "ok_up_to": None, "damage": [],
-    }  # fmt: skip
-
-
-def _preamble_json(rdb: Preamble) -> dict[str, Any]:
-    return {
-        "magic": text.escaped(rdb.magic), "start": rdb.span.start, "end": rdb.span.end, "keys": rdb.keys,
-        "checksum": rdb.checksum, "complete": rdb.complete,
     }  # fmt: skip
 
 
@@ -125,6 +118,8 @@ def _say(report: Report, findings: list[Finding], paint: Paint) -> None:
     say()
     for part in report.parts:
         say(_part_line(part, paint))
+        for line in census_lines(part.preamble) if part.preamble else ():
+            say(f"          {line}")
     say()
     for severity in Severity:
         _say_findings([f for f in findings if f.severity is severity], severity, paint)
@@ -162,7 +157,7 @@ def _part_line(part: PartReport, paint: Paint) -> str:
         return head + paint("missing", "damage")
     facts = [text.size(part.size)]
     if part.preamble:
-        facts.append(_rdb_words(part.preamble))
+        facts.append(rdb_words(part.preamble))
     if part.commands or not part.preamble:
         facts.append(text.count(part.commands, "command"))
     if part.annotations:
@@ -171,14 +166,6 @@ def _part_line(part: PartReport, paint: Paint) -> str:
     if part.damage:
         line += paint(f"  whole up to {text.place(part.ok_up_to)}, {text.count(part.damage_count, 'damage')}", "damage")
     return line
-
-
-def _rdb_words(rdb: Preamble) -> str:
-    version = f"RDB {rdb.version}" if rdb.dialect == "redis" else f"Valkey RDB {rdb.version}"
-    if not rdb.complete:
-        return f"{version}, not whole"
-    keys = "keys not counted" if rdb.keys is None else text.count(rdb.keys, "key")
-    return f"{version}, {keys}, checksum {rdb.checksum}"
 
 
 def _say_findings(findings: list[Finding], severity: Severity, paint: Paint) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from aofdoctor import text
+from aofdoctor.analysis.base import BaseKey
 from aofdoctor.analysis.history import Entry
 from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.limits import UNKNOWN
 from aofdoctor.aof.record import Arg, Far
+from aofdoctor.cli import base_keys
 from aofdoctor.cli.render import Paint, as_json
 from aofdoctor.server.commands import Command, key_places, table
 from aofdoctor.source import pread
@@ -51,7 +53,7 @@ class Line:
 
     def __call__(self, entry: Entry, out: BinaryIO) -> None:
         """Write one entry as a line."""
-        head = self._head(entry)
+        head = self._head(entry.part, entry.batch.record(entry.i).start, entry.time, entry.db)
         style, note = _manner(entry.batch.ids[entry.i])
         if self.columns is None and not entry.batch.far:
             words = " ".join(map(text.word, entry.batch.argv(entry.i)))
@@ -65,10 +67,18 @@ class Line:
             head, words = self.paint(head, "dim"), self.paint(words, style) if style else words
         out.write(f"{head}{words}{note}\n".encode())
 
-    def _head(self, entry: Entry) -> str:
-        place = position(self.names[entry.part], entry.batch.record(entry.i).start)
-        when = f"{self._when(entry.time):<19}  " if self.timed or entry.time is not None else ""
-        db = "db?" if entry.db is None else f"db{entry.db}"
+    def base(self, key: BaseKey, out: BinaryIO) -> None:
+        """Write one key of a base as a line."""
+        head = self._head(key.part, key.key.start, key.time, None if key.key.db < 0 else key.key.db)
+        words, note = base_keys.words(key), base_keys.note(key)
+        if self.columns is not None and len(words) > (room := max(20, self.columns - len(head) - len(note) - 1)):
+            words = words[: room - 3] + "..."
+        out.write(f"{self.paint(head, 'dim')}{words}{self.paint(note, 'dim')}\n".encode())
+
+    def _head(self, part: str, offset: int, time: int | None, db_number: int | None) -> str:
+        place = position(self.names[part], offset)
+        when = f"{self._when(time):<19}  " if self.timed or time is not None else ""
+        db = "db?" if db_number is None else f"db{db_number}"
         return f"{place:<{self.place_width}}  {when}{db:<4} "
 
     def _when(self, time: int | None) -> str:

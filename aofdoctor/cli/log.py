@@ -9,10 +9,11 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.analysis import history
+from aofdoctor.analysis.base import BaseKey
 from aofdoctor.analysis.times import looks_timed
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.aof import AOF
-from aofdoctor.cli import entries, options
+from aofdoctor.cli import base_keys, entries, options
 from aofdoctor.cli.options import opened, selection
 from aofdoctor.cli.render import painter, warn, width
 from aofdoctor.damage import MEANING
@@ -25,6 +26,7 @@ Examples:
   aofdoctor log /var/lib/redis --tail -n 20          the same from the end of a 90 GB file, at once
   aofdoctor log /var/lib/redis --effect flush        who emptied what, and when
   aofdoctor log appendonly.aof --key 'user:42:*' --reverse
+  aofdoctor log /var/lib/redis --base --key 'user:42:*'   what was there at the rewrite, too
   aofdoctor log appendonly.aof --cmd del --since -10m --json | jq .keys
 
 \b
@@ -49,6 +51,9 @@ def log(
         bool, typer.Option("--tail", help="Read from the end, not the whole file; ten lines unless -n says otherwise.")
     ] = False,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Newest first.")] = False,
+    base: Annotated[
+        bool, typer.Option("--base", help="The keys of an RDB base too: what was there at the rewrite.")
+    ] = False,
     format: Annotated[Format, typer.Option("--format", help="How to write a command.")] = Format.TEXT,
     json: options.Json = False,
     *,
@@ -60,12 +65,24 @@ def log(
     """
     with opened(path) as aof:
         where = selection(aof, **selected)
-        items = _items(aof, where, count, tail, reverse)
-        broken = _write(aof, items, Format.JSON if json else format)
+        shape = Format.JSON if json else format
+        _demand_base(aof, tail, shape) if base else None
+        items = _items(aof, where, count, tail, reverse, base)
+        broken = _write(aof, items, shape)
     raise typer.Exit(1 if broken else 0)
 
 
-def _items(aof: AOF, where: Where, count: int | None, tail: bool, reverse: bool) -> Iterable[history.Item]:
+def _demand_base(aof: AOF, tail: bool, format: Format) -> None:
+    """Raise BadSelection where the keys of a base cannot be had, or said."""
+    if tail:
+        raise BadSelection("--tail reads the end alone, and a base is the beginning", "leave --tail out")
+    if format not in (Format.TEXT, Format.JSON):
+        raise BadSelection("a key of a base is no command", "--base goes with --format text and json")
+    if any(isinstance(part.source, PipeSource) for part in aof.parts):
+        raise BadSelection("the base in a pipe has gone by when its keys are asked for", "save it to a file first")
+
+
+def _items(aof: AOF, where: Where, count: int | None, tail: bool, reverse: bool, base: bool) -> Iterable[history.Item]:
     pipe = any(isinstance(part.source, PipeSource) for part in aof.parts)
     if tail and not pipe:
         warn(
@@ -76,21 +93,24 @@ def _items(aof: AOF, where: Where, count: int | None, tail: bool, reverse: bool)
     if tail and count is None:
         count = 10
     if count is not None:
-        found = history.last(aof, where, count)
+        found = history.last(aof, where, count, base)
         return reversed(found) if reverse else found
     if reverse and pipe:
         raise BadSelection("a pipe cannot be read backwards", "save it to a file first, or name a number with -n")
-    return history.backwards(aof, where) if reverse else history.forwards(aof, where)
+    return history.backwards(aof, where, base) if reverse else history.forwards(aof, where, base)
 
 
 def _write(aof: AOF, items: Iterable[history.Item], format: Format) -> bool:
     """Write all items; True if damage was among them."""
     writer = _writer(aof, format)
+    base = writer.base if isinstance(writer, entries.Line) else base_keys.as_json_line
     out, broken = sys.stdout.buffer, False
     sys.stdout.flush()
     for item in items:
         if isinstance(item, history.Entry):
             writer(item, out)
+        elif isinstance(item, BaseKey):
+            base(item, out)
         else:
             broken = True
             damage = item.damage

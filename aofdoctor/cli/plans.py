@@ -135,8 +135,11 @@ def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
 def _mend_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     for mend in plan.mends[:_SHOWN]:
         where = f"{text.name(plan.aof.parts[mend.part].name)}@{mend.span.start}"
-        sizes = f"{text.size(mend.span.size)} become {text.size(mend.size)}"
-        yield paint(f"  ~ {where}  {sizes}  {mend.reason}: turned back", "changed")
+        if mend.span.size:
+            what = f"{text.size(mend.span.size)} become {text.size(mend.size)}  {mend.reason}: turned back"
+        else:
+            what = f"{text.size(mend.size)} new  {mend.reason}"
+        yield paint(f"  ~ {where}  {what}", "changed")
     if len(plan.mends) > _SHOWN:
         yield paint(f"  ~ and {len(plan.mends) - _SHOWN:,} more ranges", "changed")
 

@@ -21,16 +21,21 @@ Examples:
   aofdoctor repair appendonly.aof -o fixed.aof --json
 
 \b
-Exit status: 0 planned, done, or nothing to repair; 2 usage; 3 could not (a damaged RDB or manifest is refused);
-130 interrupted."""
+Exit status: 0 planned, done, or nothing to repair; 2 usage; 3 could not (a damaged RDB or manifest is
+refused without --salvage); 130 interrupted."""
 
 
 @wishing
 def repair(
     path: options.WritablePath,
-    salvage: Annotated[bool, typer.Option("--salvage", help="Keep every whole command, after the damage too.")] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Keep every whole command and key, after the damage too.")
+    ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="With --salvage: leave out commands whose database is a guess.")
+        bool,
+        typer.Option(
+            "--strict", help="With --salvage: leave out what is a guess: a database, or keys of a damaged RDB."
+        ),
     ] = False,
     keep_unknown: Annotated[
         bool, typer.Option("--keep-unknown", help="With --salvage: keep commands that no server knows (renamed ones).")
@@ -42,6 +47,7 @@ def repair(
 
     Transactions stay whole, or go.  Without -o or --in-place it prints its plan and writes
     nothing.  What goes, later parts included, is kept in OUT.lost, with a map.
+    Of a damaged RDB --salvage keeps the keys that can be read.
     """
     recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
     with opened(path, forgiving=True) as aof:

@@ -14,6 +14,7 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.record import Far, Preamble
 from aofdoctor.cli import options
+from aofdoctor.cli.base_keys import key_json, key_lines, opcode
 from aofdoctor.cli.entries import as_json_line, empties, short_names
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import emit, painter, say, width
@@ -26,6 +27,7 @@ EPILOG = """\b
 Examples:
   aofdoctor show appendonly.aof 2405                 the record at byte 2405
   aofdoctor show /var/lib/redis 7.incr@0x965         in one part of a set
+  aofdoctor show /var/lib/redis 7.base@4711          the key of an RDB that byte 4711 belongs to
   aofdoctor show /var/lib/redis '#17'                the 17th command in load order
 
 \b
@@ -72,7 +74,11 @@ def _other_json(found: Located) -> dict[str, Any]:
     if found.damage:
         d = found.damage
         return {"offset": d.span.start, "size": d.span.size, "damage": d.kind.value, "guess": d.guess, "note": d.note}
+    if found.base_key:
+        return key_json(found.base_key)
     assert found.preamble
+    if found.item:
+        return {"offset": found.item.span.start, "size": found.item.span.size, "rdb_item": opcode(found.item)}
     aux = found.preamble.aux
     return {"offset": 0, "size": found.preamble.span.size, "preamble": text.escaped(found.preamble.magic),
             "keys": found.preamble.keys, "aux": {text.escaped(k): v for k, v in aux.items()}}  # fmt: skip
@@ -83,6 +89,14 @@ def _lines(aof: AOF, found: Located) -> Iterator[str]:
     assert found.part.source is not None
     if found.damage:
         yield from _damage_lines(name, found.damage, found.part.source)
+    elif found.base_key:
+        yield from key_lines(name, found.base_key)
+        yield from _dump(found.part.source, found.base_key.key.span)
+    elif found.item:
+        span = found.item.span
+        yield f"{name}@{text.place(span.start)}  {text.size(span.size)}, ends at {text.place(span.end)}"
+        yield f"  {opcode(found.item)}"
+        yield from _dump(found.part.source, span)
     elif found.preamble:
         yield from _preamble_lines(name, found.preamble, found.part.source)
     elif found.entry:

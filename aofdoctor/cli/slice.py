@@ -28,7 +28,7 @@ def slice_(
 
     Without -o or --in-place it prints its plan and writes nothing.  Each command runs in its own
     database; a transaction with a selected command stays whole; what defines
-    scripts and functions stays.  An RDB base or preamble goes.
+    scripts and functions stays.  Of an RDB base or preamble the selected keys stay.
     """
     with opened(path) as aof:
         carry_out(make("slice", aof, {"selection": selected}, wish.writes), wish, HOW)

@@ -2,7 +2,8 @@
 
 Taking the flush back changes what these do: a counter that began at 1 again
 goes on from its old value.  Nobody can say which is meant, so they are counted
-and named.
+and named; and those whose key an RDB base holds are counted too, by its name
+alone, where neither are too many to compare.
 """
 
 from collections import Counter
@@ -10,9 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aofdoctor import text
+from aofdoctor.analysis.base import name_of
 from aofdoctor.analysis.flush import Group
 from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.reader import read_batches
+from aofdoctor.rdb.codec import Cursor
+from aofdoctor.rdb.keys import Items, Key
+from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.server.commands import table
 
 BUILDS_ON = frozenset({
@@ -20,14 +25,22 @@ BUILDS_ON = frozenset({
     "rpush", "lpush", "linsert", "sadd", "hincrby", "hincrbyfloat", "hsetnx", "zincrby", "pfadd", "xadd", "geoadd",
 })  # fmt: skip
 _SHOWN = 5
+KEYS_MAX = 1 << 16  # different keys that are compared with those of a base
+BASE_KEYS_MAX = 1 << 20  # keys of a base that are looked through: some seconds
 
 
 @dataclass(slots=True)
 class Assumed:
-    """What stands after a flush: how many by name, and the first of them."""
+    """What stands after a flush: how many by name, and the first of them.
+
+    `keys` counts them by key, no more than KEYS_MAX; `in_base` are on keys that a
+    base holds, None where there is none, or too many to compare.
+    """
 
     names: Counter[str] = field(default_factory=Counter)
     first: list[str] = field(default_factory=list)
+    keys: Counter[bytes] = field(default_factory=Counter)
+    in_base: int | None = None
 
 
 def assumed(aof: AOF, group: Group) -> Assumed:
@@ -42,12 +55,33 @@ def assumed(aof: AOF, group: Group) -> Assumed:
                 command = table().get(batch.ids[i])
                 assert command is not None
                 found.names[command.name.upper()] += 1
-                if len(found.first) < _SHOWN and not batch.far:
-                    key = text.word(batch.argv(i, 2)[-1][:40])
+                if batch.far:
+                    continue
+                key = batch.argv(i, 2)[-1]
+                if key in found.keys or len(found.keys) < KEYS_MAX:
+                    found.keys[key] += 1
+                if len(found.first) < _SHOWN:
                     found.first.append(
-                        f"{command.name.upper()} {key} at {text.name(part.name)}@{batch.record(i).start}"
+                        f"{command.name.upper()} {text.word(key[:40])} at "
+                        f"{text.name(part.name)}@{batch.record(i).start}"
                     )
+    if found.keys and len(found.keys) < KEYS_MAX:
+        found.in_base = _in_bases(aof, group, found.keys)
     return found
+
+
+def _in_bases(aof: AOF, group: Group, keys: Counter[bytes]) -> int | None:
+    """How many commands are on keys that an RDB before the flush holds."""
+    sources = [part.source for part in aof.parts[: group.last.index + 1] if part.source and is_rdb(part.source)]
+    rdbs = [(source, walk(source)) for source in sources if source.size is not None]
+    if not rdbs or any(rdb.keys is None or rdb.keys > BASE_KEYS_MAX for _, rdb in rdbs):
+        return None
+    held: set[bytes] = set()
+    for source, _ in rdbs:
+        cursor = Cursor(source)
+        for batch in Items(source, verify=False):
+            held |= {name for item in batch if isinstance(item, Key) and (name := name_of(cursor, item)) in keys}
+    return sum(keys[name] for name in held)
 
 
 def notes(found: Assumed) -> Iterator[str]:
@@ -59,3 +93,5 @@ def notes(found: Assumed) -> Iterator[str]:
             f"{text.count(total, 'later command')} build on what is there ({names}), and will find the old keys: "
             f"{'; '.join(found.first)}{' ...' if total > len(found.first) else ''}"
         )
+    if found.in_base:
+        yield f"{found.in_base:,} of those on keys that the base holds"

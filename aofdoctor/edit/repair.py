@@ -95,7 +95,8 @@ def _demand_repairable(report: Report) -> None:
             raise Refused(
                 f"the RDB at the head of {text.name(part.part.name)} is damaged ({rdb.note}): "
                 "cutting behind it would not help, and cutting it away would lose every key in it",
-                "keep the file; look for a replica, a backup or dump.rdb to take the base from",
+                "a replica, a backup or dump.rdb may have them all; "
+                f"aofdoctor repair {quoted(report)} --salvage keeps the keys that can be read",
             )
     demand_manifest(aof)
     demand_parts(report)

@@ -26,7 +26,7 @@ def plan_restored(aof: AOF, read: Read, strict: bool = False, keep_unknown: bool
     turned, mends = mended(placed) if any(part.damage for part in report.parts) else (placed, [])
     after = read(turned) if mends else report
     plan = plan_salvage(after, strict, keep_unknown)
-    plan.turned_back(mends, after.commands - report.commands)
+    plan.turned_back([*mends, *plan.mends], after.commands - report.commands)
     plan.notes[:0] = inferred + moved
     plan.remade = bool(inferred or moved)
     return plan, report

@@ -10,23 +10,26 @@ and a strict salvage drops them too.
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aofdoctor import text
 from aofdoctor.analysis.check_flush import name_of
 from aofdoctor.analysis.report import Report
 from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
+from aofdoctor.aof.mended import Mended
 from aofdoctor.aof.reader import read, read_batches
 from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.doubled import doubled_end
+from aofdoctor.edit.head import Head
+from aofdoctor.edit.keys import Kept, note, salvaged_head
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.repair import demand_parts
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import ANNOTATION_MAX, State
 from aofdoctor.server.steps import Steps
 from aofdoctor.server.taking import fits_any, watch_any
-from aofdoctor.source import Source
+from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
 TORN = "torn transaction"
@@ -51,28 +54,55 @@ def plan_salvage(report: Report, strict: bool = False, keep_unknown: bool = Fals
     that no server line knows stay.  Raises Refused where no part is left.
     """
     demand_parts(report)
-    count = _Count()
+    count, heads = _Count(), _heads(report, strict)
+    aof = replace(report.aof, parts=[
+        replace(part, source=heads[i][0].source) if i in heads else part for i, part in enumerate(report.aof.parts)
+    ])  # fmt: skip
 
     def drops() -> Iterator[Drop]:
         count.guessed = 0
-        for index, part in enumerate(report.aof.parts):
+        for index, part in enumerate(aof.parts):
             if part.source is not None:
-                yield from coalesced(_Walk(index, part.source, strict, keep_unknown, count).run())
+                head = heads[index][0] if index in heads else None
+                walk = _Walk(index, part.source, strict, keep_unknown, count)
+                yield from coalesced(walk.run(head, not head or _complete(report, index)))
 
-    plan = Plan(report.aof, "salvage", drops, report.commands, report.size, keep_lost=True)
+    mends = [mend for head, _ in heads.values() for mend in head.mendings]
+    size = report.size + sum(mend.size - mend.span.size for mend in mends)
+    plan = Plan(aof, "salvage", drops, report.commands, size, keep_lost=True)
+    plan.turned_back(mends, 0)
     missing = {i for i, part in enumerate(report.aof.parts) if not part.exists}
     plan.lost_parts = frozenset(missing)
     plan.add_up()
-    plan.notes += _notes(report, count, strict)
+    plan.notes += _notes(report, count, strict, {i: kept for i, (_, kept) in heads.items()})
     return plan
 
 
-def _notes(report: Report, count: _Count, strict: bool) -> Iterator[str]:
-    for part in report.parts:
+def _heads(report: Report, strict: bool) -> dict[int, tuple[Head, Kept]]:
+    """What can be read of the damaged RDBs, by the place of the part."""
+    found = {}
+    for index, part in enumerate(report.parts):
+        source = part.part.source
+        if part.preamble and not whole_rdb(part.preamble) and isinstance(source, FileSource | Mended):
+            head = salvaged_head(index, source, part.preamble, strict)
+            if head:
+                found[index] = head
+    return found
+
+
+def _complete(report: Report, index: int) -> bool:
+    rdb = report.parts[index].preamble
+    return rdb is not None and rdb.complete
+
+
+def _notes(report: Report, count: _Count, strict: bool, heads: dict[int, Kept]) -> Iterator[str]:
+    for index, part in enumerate(report.parts):
         name = text.name(part.part.name)
         if not part.part.exists:
             yield f"{name} is missing: its commands are lost, and the manifest goes on without it"
-        if part.preamble and not whole_rdb(part.preamble):
+        if part.preamble and index in heads:
+            yield note(part.part.name, part.preamble, heads[index])
+        elif part.preamble and not whole_rdb(part.preamble):
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
         if any(d.kind is Kind.IN_FLIGHT for d in part.damage):
             yield f"a server is still writing {name}: stop it first"
@@ -84,8 +114,8 @@ def _notes(report: Report, count: _Count, strict: bool) -> Iterator[str]:
                 "value, is a guess; aofdoctor strip on the copy takes it out"
             )
     if count.guessed and not strict:
-        index, start = count.place
-        place = f"{text.name(report.aof.parts[index].name)}@{start}"
+        place_of, start = count.place
+        place = f"{text.name(report.aof.parts[place_of].name)}@{start}"
         yield (
             f"{text.count(count.guessed, 'command')} after damage, from {place}, run in a guessed database: a SELECT "
             "may be lost there (--strict leaves them out)"
@@ -110,8 +140,16 @@ class _Walk:
         self.reaching = 0  # where the transaction begins that reaches into the batch
         self.done = 0
 
-    def run(self) -> Iterator[Drop]:
-        for tile in read(self.source, table().words):
+    def run(self, head: Head | None, complete: bool) -> Iterator[Drop]:
+        """The drops; of an RDB that is kept in part its `head` knows them; `complete`: its end was found."""
+        start = 0
+        if head:
+            yield from head.drops()
+            start = self.done = head.end
+            self.steps.preamble(start)
+            if not complete:
+                yield from self._after_hole(start)
+        for tile in read(self.source, table().words, start):
             if isinstance(tile, Batch):
                 yield from self._batch(tile)
             elif isinstance(tile, Damage):

@@ -2,26 +2,35 @@
 
 Each command runs in its own database; of SELECTs in a row only the last stays.
 Of a transaction with a selected command everything stays; so does what defines
-scripts and functions, an EVAL that a selected EVALSHA needs among them.  An RDB
-at the head goes: it is no selected command.
+scripts and functions, an EVAL that a selected EVALSHA needs among them.  Of an
+RDB at the head the selected keys stay, byte for byte, with its functions and its
+databases; without any it goes.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
+from typing import NamedTuple
 
 from aofdoctor import text
+from aofdoctor.analysis.base import Chosen
+from aofdoctor.analysis.position import Position
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.limits import ANNOTATION
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.edit.definitions import Definitions, calls
+from aofdoctor.edit.head import Head, headed
+from aofdoctor.edit.keys import HINTS
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.strip import Survey, damage_note
 from aofdoctor.edit.transactions import drops, structure_ids
-from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.rdb.keys import EOF, Items, Key
+from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
 from aofdoctor.server.steps import Steps
-from aofdoctor.source import Source
+from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
 REASON = "not selected"
@@ -36,26 +45,35 @@ def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
     scripts = Definitions.needed(aof, where) if by_hash else Definitions()
 
     def choose(part: int, batch: Batch, steps: Steps, before: int) -> list[int]:
-        wanted = set(where.matches(part, batch, steps, before))
+        wanted = set(after.matches(part, batch, steps, before))
         if scripts.wanted:
             wanted |= scripts.of(batch)
         dropped = [i for i in range(batch.count)
                    if i not in wanted and batch.ids[i] != ANNOTATION and batch.ids[i] not in stays]  # fmt: skip
         return sorted([*dropped, *_useless(batch, steps, set(dropped))])
 
-    heads = {index: span for index, part in enumerate(aof.parts) if part.source and (span := _rdb(part.source))}
+    bases = {index: base for index, part in enumerate(aof.parts) if (base := _base(index, part, where))}
+    heads = {index: base.head for index, base in bases.items() if base.head}
+    copied = replace(aof, parts=[
+        replace(part, source=heads[i].source) if i in heads else part for i, part in enumerate(aof.parts)
+    ])  # fmt: skip
+    grown = {i: (bases[i].end, head.end - bases[i].end) for i, head in heads.items()}
+    after = replace(where, start=_shifted(where.start, grown), end=_shifted(where.end, grown))
 
     def everything() -> Iterator[Drop]:
         scripts.begin()
-        pending = dict(heads)
-        for drop in coalesced(drops(aof, choose, REASON, whole=True)):
+        pending = dict(bases)
+        for drop in coalesced(drops(copied, choose, REASON, whole=True)):
             yield from _heads(pending, drop.part)
             yield drop
         yield from _heads(pending, len(aof.parts))
 
-    plan = Plan(aof, "slice", everything, found.commands, found.size)
-    plan.lost_parts = frozenset(i for i, span in heads.items() if len(aof.parts) > 1 and span.end == aof.parts[i].size)
-    plan.notes += [f"the RDB of {text.name(aof.parts[i].name)} goes: its keys are no commands" for i in heads]
+    mends = [mend for head in heads.values() for mend in head.mendings]
+    plan = Plan(copied, "slice", everything, found.commands, found.size + sum(mend.size for mend in mends))
+    plan.turned_back(mends, 0)
+    gone = {i: base for i, base in bases.items() if not base.head}
+    plan.lost_parts = frozenset(i for i, base in gone.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size)
+    plan.notes += [_note(text.name(aof.parts[i].name), base) for i, base in bases.items()]
     plan.notes += damage_note(plan, found)
     plan.add_up()
     if scripts.undefined and not any(found.counts[number] for number in table().ids(frozenset({"script"}))):
@@ -89,12 +107,52 @@ def _known(batch: Batch, i: int) -> bool:
     return len(argv) == 2 and argv[1] in _DATABASES
 
 
-def _rdb(source: Source) -> Span | None:
-    return Span(0, walk(source).end) if is_rdb(source) else None
+def _shifted(place: Position | None, grown: dict[int, tuple[int, int]]) -> Position | None:
+    """A place in a part whose commands stand further on, behind an RDB's new end."""
+    if place is None or place.index not in grown or place.offset < grown[place.index][0]:
+        return place
+    return replace(place, offset=place.offset + grown[place.index][1])
 
 
-def _heads(pending: dict[int, Span], part: int) -> Iterator[Drop]:
-    """The RDBs of the parts up to one, which have not gone yet."""
+class _Base(NamedTuple):
+    """An RDB at the head of a part: `head` is what stays of it, None if it goes, and `end` where it ends."""
+
+    end: int
+    keys: int
+    head: Head | None
+
+
+def _base(index: int, part: Part, where: Where) -> _Base | None:
+    source = part.source
+    if source is None or not is_rdb(source):
+        return None
+    rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
+    if not isinstance(source, FileSource) or not rdb.complete or rdb.keys is None or rdb.checksum == "bad":
+        return _Base(rdb.span.end, 0, None)
+    kept = 0
+
+    def parted() -> Iterator[tuple[Span, str]]:
+        nonlocal kept
+        kept, chosen = 0, Chosen(where, index, 0, source, rdb)
+        for batch in Items(source, verify=False):
+            for item in batch:
+                stays = chosen.means(item) if isinstance(item, Key) else item.kind not in (*HINTS, EOF)
+                kept += stays and isinstance(item, Key)
+                yield item.span, "" if stays else REASON
+
+    head = headed(index, source, rdb.span.end, parted)
+    return _Base(rdb.span.end, kept, head if kept else None)
+
+
+def _note(name: str, base: _Base) -> str:
+    if not base.head:
+        return f"the RDB of {name} goes: none of its keys is selected"
+    return f"{text.count(base.keys, 'key')} of the RDB of {name} {'stay' if base.keys != 1 else 'stays'}"
+
+
+def _heads(pending: dict[int, _Base], part: int) -> Iterator[Drop]:
+    """What goes of the RDBs of the parts up to one, which have not gone yet."""
     for index in sorted(pending):
         if index <= part:
-            yield Drop(index, pending.pop(index), 0, "RDB")
+            base = pending.pop(index)
+            yield from base.head.drops() if base.head else (Drop(index, Span(0, base.end), 0, "RDB"),)

@@ -6,9 +6,24 @@ from libc.stdint cimport uint8_t, uint64_t
 cdef extern from "crc64.h" nogil:
     void crc64_init()
     uint64_t c_crc64 "crc64"(uint64_t crc, const uint8_t *p, size_t size)
+    uint64_t crc64_portable(uint64_t crc, const uint8_t *p, size_t size)
+    int crc64_fast
     size_t crc64_find_end(uint64_t *crc, const uint8_t *p, size_t size)
 
 crc64_init()
+FAST = bool(crc64_fast)
+
+
+def portable_crc64(data, uint64_t crc=0):
+    """The CRC as a processor without carry-less multiplication computes it."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        with nogil:
+            crc = crc64_portable(crc, <const uint8_t *>view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+    return crc
 
 
 def crc64(data, uint64_t crc=0):

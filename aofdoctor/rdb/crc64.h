@@ -1,4 +1,5 @@
-/* CRC-64 of RDB files (Jones, reflected, no inversion), eight bytes at a time. */
+/* CRC-64 of RDB files (Jones, reflected, no inversion): eight bytes at a time by tables,
+ * and where the processor multiplies without carries, 64 bytes at a time. */
 #ifndef AOFDOCTOR_CRC64_H
 #define AOFDOCTOR_CRC64_H
 
@@ -6,9 +7,23 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define CRC64_CLMUL 1
+#include <immintrin.h>
+#endif
+
 #define CRC64_POLY 0x95ac9329ac4bc9b5u  /* 0xad93d23594c935a9, bits reversed */
 
 static uint64_t crc64_table[8][256];
+static uint64_t crc64_far[2], crc64_near[2];   /* what moves 128 bits on by 512 bits, and by 128 */
+static int crc64_fast;                         /* the processor can */
+
+/* x^n mod the polynomial, bits reflected. */
+static uint64_t crc64_power(unsigned n) {
+    uint64_t c = (uint64_t)1 << 63;
+    while (n--) c = (c >> 1) ^ ((c & 1) ? CRC64_POLY : 0);
+    return c;
+}
 
 static void crc64_init(void) {
     for (unsigned i = 0; i < 256; i++) {
@@ -19,6 +34,15 @@ static void crc64_init(void) {
     for (unsigned i = 0; i < 256; i++)
         for (int k = 1; k < 8; k++)
             crc64_table[k][i] = crc64_table[0][crc64_table[k - 1][i] & 0xff] ^ (crc64_table[k - 1][i] >> 8);
+    /* A product of reflected numbers comes out one bit too high: hence the - 1. */
+    crc64_far[0] = crc64_power(512 + 64 - 1);
+    crc64_far[1] = crc64_power(512 - 1);
+    crc64_near[0] = crc64_power(128 + 64 - 1);
+    crc64_near[1] = crc64_power(128 - 1);
+#ifdef CRC64_CLMUL
+    __builtin_cpu_init();
+    crc64_fast = __builtin_cpu_supports("pclmul") != 0;
+#endif
 }
 
 static inline uint64_t crc64_byte(uint64_t crc, uint8_t byte) {
@@ -30,7 +54,7 @@ static inline uint64_t crc64_little(const uint8_t *p) {
            (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
-static uint64_t crc64(uint64_t crc, const uint8_t *p, size_t size) {
+static uint64_t crc64_portable(uint64_t crc, const uint8_t *p, size_t size) {
     for (; size >= 8; p += 8, size -= 8) {
         crc ^= crc64_little(p);
         crc = crc64_table[7][crc & 0xff] ^ crc64_table[6][(crc >> 8) & 0xff] ^
@@ -40,6 +64,35 @@ static uint64_t crc64(uint64_t crc, const uint8_t *p, size_t size) {
     }
     while (size--) crc = crc64_byte(crc, *p++);
     return crc;
+}
+
+#ifdef CRC64_CLMUL
+__attribute__((target("pclmul,sse2"))) static inline __m128i crc64_moved(__m128i x, __m128i by) {
+    return _mm_xor_si128(_mm_clmulepi64_si128(x, by, 0x00), _mm_clmulepi64_si128(x, by, 0x11));
+}
+
+/* Four lanes of 16 bytes move on by 64 bytes at a time; what they come to has the CRC of all that they passed. */
+__attribute__((target("pclmul,sse2"))) static uint64_t crc64_clmul(uint64_t crc, const uint8_t *p, size_t size) {
+    const __m128i far = _mm_set_epi64x((long long)crc64_far[1], (long long)crc64_far[0]);
+    const __m128i near = _mm_set_epi64x((long long)crc64_near[1], (long long)crc64_near[0]);
+    __m128i x[4];
+    uint8_t rest[16];
+    for (int i = 0; i < 4; i++) x[i] = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
+    x[0] = _mm_xor_si128(x[0], _mm_set_epi64x(0, (long long)crc));
+    for (p += 64, size -= 64; size >= 64; p += 64, size -= 64)
+        for (int i = 0; i < 4; i++)
+            x[i] = _mm_xor_si128(crc64_moved(x[i], far), _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i)));
+    for (int i = 1; i < 4; i++) x[i] = _mm_xor_si128(crc64_moved(x[i - 1], near), x[i]);
+    _mm_storeu_si128((__m128i *)(void *)rest, x[3]);
+    return crc64_portable(crc64_portable(0, rest, 16), p, size);
+}
+#endif
+
+static uint64_t crc64(uint64_t crc, const uint8_t *p, size_t size) {
+#ifdef CRC64_CLMUL
+    if (crc64_fast && size >= 128) return crc64_clmul(crc, p, size);
+#endif
+    return crc64_portable(crc, p, size);
 }
 
 /* The first i in [0, size) where byte i is 0xff and the eight bytes after it hold the CRC of all

@@ -1,194 +1,219 @@
-"""How each RDB value is laid out: one row a type byte.
+"""How each RDB item is laid out: one row a type byte or opcode, and what a row is made of.
 
-A layout is a list of steps that a Cursor takes (reader.py): only what it needs
-to find the value's end.  Source: rdb.c and rdb.h of Redis 2.8 to 7.4 and
-Valkey 9.1.  A byte that has no row is a type that this version does not read.
+A row is a tuple of steps, only what is needed to find the item's end; they
+are assembled into a small program, which the compiled walker and its plain
+twin both run.  Sources: rdb.c and rdb.h of Redis 2.8 to 7.4 and Valkey 9.1;
+keymeta.c of Redis 8.6 (243); for 26 to 28, 30, 32 and 242 the documents and
+readers of Redis 8.6 to 8.10 that were published and agree.
+
+A byte that has no row is a type that this version does not read: 6 (its
+length is the module's secret), 29 and 31 (written by DUMP only), 33, and
+Valkey's 23.  What the values are is not known here.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from array import array
+from dataclasses import dataclass
+from enum import IntEnum
 
 
-class Cursor(Protocol):
-    """What a layout needs of the reader."""
+class Step(IntEnum):
+    """What a program is made of; walk.h has the same numbers."""
 
-    def length(self) -> int: ...
-    def string(self) -> None: ...
-    def skip(self, size: int) -> None: ...
-    def byte(self) -> int: ...
-
-
-class Unreadable(Exception):
-    """A byte whose meaning this version does not know."""
-
-
-Layout = Callable[[Cursor], None]
-
-
-def _strings(each: int) -> Layout:
-    """A length, then so many times `each` strings."""
-
-    def layout(c: Cursor) -> None:
-        for _ in range(c.length() * each):
-            c.string()
-
-    return layout
-
-
-def _length(c: Cursor) -> None:
-    c.length()
+    END = 0  # the item ends
+    LEN = 1  # a length
+    STR = 2  # a string
+    SKIP = 3  # operand: so many bytes
+    KEY = 4  # a string that is the key's name
+    SCORE = 5  # a double as text; 253 to 255 stand for nan and the infinities
+    COUNT = 6  # a length, held
+    LOOP = 7  # the body as often as what is held says; operand: where it ends
+    NEXT = 8
+    CASE = 9  # a length, and where to go on; operands: how many arms, the place of all others, the arms' places
+    JUMP = 10
+    DB = 11
+    EXPIRE_S = 12
+    EXPIRE_MS = 13
+    IDLE = 14
+    FREQ = 15
+    MORE = 16  # the item goes on with another opcode or type
+    TEMPLATE = 17  # a hash template's number
+    KEEP = 18  # what is held is the number of its fields
+    RECALL = 19  # a hash template's number; held: the number of its fields
+    NUMBER = 20  # RESP: a mark (the operand), digits, CRLF; held
+    PAYLOAD = 21  # so many bytes as held
+    EOF = 22
 
 
-def _string(c: Cursor) -> None:
-    c.string()
+DEPTH = 4  # loops within loops
+Body = tuple["int | bytes | Loop | Case", ...]
 
 
-def _zset(c: Cursor) -> None:
-    """Members with scores as text; 253 to 255 stand for nan and the infinities."""
-    for _ in range(c.length()):
-        c.string()
-        size = c.byte()
-        c.skip(size if size < 253 else 0)
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`body` as often as what is held says."""
+
+    body: Body
 
 
-def _zset2(c: Cursor) -> None:
-    """Members with scores as 8-byte doubles."""
-    for _ in range(c.length()):
-        c.string()
-        c.skip(8)
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A length chooses the arm, or `other` (None: unreadable); with `again`, all but the first arm come back to it."""
+
+    arms: tuple[Body, ...]
+    other: Body | None = None
+    again: bool = False
 
 
-def _quicklist2(c: Cursor) -> None:
-    for _ in range(c.length()):
-        c.length()
-        c.string()
+END, LEN, STR, KEY, SCORE, COUNT = Step.END, Step.LEN, Step.STR, Step.KEY, Step.SCORE, Step.COUNT
 
 
-def _module2(c: Cursor) -> None:
-    """A module's id, then values that say what they are, up to opcode 0."""
-    c.length()
-    while opcode := c.length():
-        if opcode not in _MODULE_OPCODES:
-            raise Unreadable(f"module opcode {opcode}")
-        _MODULE_OPCODES[opcode](c)
+def _skip(size: int) -> bytes:
+    return bytes((Step.SKIP, size))
 
 
-def _stream(version: int) -> Layout:
-    """Listpacks, counters, consumer groups; 2 and 3 added counters and times."""
-
-    def layout(c: Cursor) -> None:
-        for _ in range(c.length()):
-            c.string()
-            c.string()
-        for _ in range(3 if version == 1 else 8):
-            c.length()
-        for _ in range(c.length()):
-            _group(c, version)
-
-    return layout
+def _many(*body: "int | bytes | Loop | Case") -> Body:
+    return (COUNT, Loop(body))
 
 
-def _group(c: Cursor, version: int) -> None:
-    c.string()
-    for _ in range(2 if version == 1 else 3):
-        c.length()
-    for _ in range(c.length()):
-        c.skip(16 + 8)
-        c.length()
-    for _ in range(c.length()):
-        c.string()
-        c.skip(8 if version < 3 else 16)
-        c.skip(16 * c.length())
+def _resp(mark: bytes) -> bytes:
+    return bytes((Step.NUMBER, mark[0]))
 
 
-def _hash_metadata(c: Cursor) -> None:
-    """Redis 7.4: the soonest expiry, then expiry, field, value."""
-    c.skip(8)
-    for _ in range(c.length()):
-        c.length()
-        c.string()
-        c.string()
+# A module's values say what they are, up to opcode 0: signed, unsigned, float, double, string.
+_MODULE = Case(((), (LEN,), (LEN,), (_skip(4),), (_skip(8),), (STR,)), again=True)
 
 
-def _hash_listpack_ex(c: Cursor) -> None:
-    c.skip(8)
-    c.string()
+def _stream(version: int) -> Body:
+    """Listpacks, counters, groups; 2 and 3 added counters and times, 4 what idempotent producers sent, 5 nacked ids."""
+    counters = (LEN,) * (3 if version == 1 else 8)
+    pending = _many(_skip(16 + 8), LEN)
+    consumers = _many(STR, _skip(8 if version < 3 else 16), *_many(_skip(16)))
+    nacked = _many(_skip(16)) if version >= 5 else ()
+    group = (STR, *(LEN,) * (2 if version == 1 else 3), *pending, *consumers, *nacked)
+    sent = (LEN, LEN, *_many(STR, *_many(STR, LEN, LEN)), LEN, LEN) if version >= 4 else ()
+    return (KEY, *_many(STR, STR), *counters, *_many(*group), *sent)
 
 
-def _hash2(c: Cursor) -> None:
-    """Valkey 9.0: field, value, expiry in ms."""
-    for _ in range(c.length()):
-        c.string()
-        c.string()
-        c.skip(8)
+_STRING: Body = (KEY, STR)
+_STRINGS: Body = (KEY, *_many(STR))
+# How many, where the next insert goes if anywhere, then index, tag and value of each.
+_ARRAY: Body = (KEY, COUNT, Case(((), (LEN,))), Loop((LEN, Case(((STR,), (_skip(8),), (_skip(8),), (STR,))))))
 
-
-_MODULE_OPCODES: dict[int, Layout] = {
-    1: _length,
-    2: _length,
-    3: lambda c: c.skip(4),
-    4: lambda c: c.skip(8),
-    5: _string,
-}
-
-_COMMON: dict[int, Layout] = {
-    0: _string,
-    1: _strings(1),
-    2: _strings(1),
-    3: _zset,
-    4: _strings(2),
-    5: _zset2,
-    7: _module2,
-    9: _string,
-    10: _string,
-    11: _string,
-    12: _string,
-    13: _string,
-    14: _strings(1),
+_COMMON: dict[int, Body] = {
+    0: _STRING,
+    1: _STRINGS,
+    2: _STRINGS,
+    3: (KEY, *_many(STR, SCORE)),
+    4: (KEY, *_many(STR, STR)),
+    5: (KEY, *_many(STR, _skip(8))),
+    7: (KEY, LEN, _MODULE),
+    9: _STRING,
+    10: _STRING,
+    11: _STRING,
+    12: _STRING,
+    13: _STRING,
+    14: _STRINGS,
     15: _stream(1),
-    16: _string,
-    17: _string,
-    18: _quicklist2,
+    16: _STRING,
+    17: _STRING,
+    18: (KEY, *_many(LEN, STR)),
     19: _stream(2),
-    20: _string,
+    20: _STRING,
     21: _stream(3),
+    244: (LEN, LEN, LEN),  # SLOT_INFO
+    245: (STR,),  # FUNCTION2
+    246: (
+        STR,
+        STR,
+        Case(((),), other=(STR,)),
+        STR,
+    ),  # 7.0-rc: name, engine, description if any, code
+    247: (LEN, _MODULE),  # MODULE_AUX
+    248: (Step.IDLE, Step.MORE),
+    249: (Step.FREQ, Step.MORE),
+    250: (STR, STR),  # AUX
+    251: (LEN, LEN),  # RESIZEDB
+    252: (Step.EXPIRE_MS, Step.MORE),
+    253: (Step.EXPIRE_S, Step.MORE),
+    254: (Step.DB,),  # SELECTDB
+    255: (Step.EOF,),
 }
 
-LAYOUTS: dict[str, dict[int, Layout]] = {
-    "redis": _COMMON | {24: _hash_metadata, 25: _hash_listpack_ex},
-    "valkey": _COMMON | {22: _hash2},
+_REDIS: dict[int, Body] = {
+    22: (KEY, *_many(LEN, STR, STR)),  # 7.4 before its release: expiry, field, value
+    23: _STRING,
+    24: (KEY, _skip(8), *_many(LEN, STR, STR)),  # 7.4: the soonest expiry first
+    25: (KEY, _skip(8), STR),
+    26: _stream(4),
+    27: _stream(5),
+    28: _ARRAY,
+    30: _STRING,  # a listpack that begins with its template's number
+    32: (KEY, Step.RECALL, Loop((STR,))),
+    242: (Step.TEMPLATE, COUNT, Step.KEEP, Loop((STR,))),  # HASH_TEMPLATE
+    243: (*_many(_skip(4), _MODULE), Step.MORE),  # KEY_META: a class, then its values
+}
+
+_VALKEY: dict[int, Body] = {
+    22: (KEY, *_many(STR, STR, _skip(8))),  # 9.0: field, value, expiry in ms
+    242: (_resp(b"*"), Loop((_resp(b"$"), Step.PAYLOAD, _skip(2)))),  # UPDATE: a command
+    243: (STR, *_many(LEN, LEN)),  # SLOT_IMPORT: the job, its ranges of slots
 }
 
 
-def _function(c: Cursor) -> None:
-    """246, of 7.0 before its release: name, engine, description if there is one, code."""
-    c.string()
-    c.string()
-    if c.length():
-        c.string()
-    c.string()
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The rows of one dialect: a program, and where in it each byte's row begins (0: no row)."""
+
+    code: bytes
+    entry: "array[int]"
 
 
-def _slot_info(c: Cursor) -> None:
-    for _ in range(3):
-        c.length()
+def _place(at: int) -> bytes:
+    return at.to_bytes(2, "little")
 
 
-def _resizedb(c: Cursor) -> None:
-    c.length()
-    c.length()
+def _assembled(body: Body, at: int, depth: int = 0) -> bytes:
+    """The program of a body that will stand at `at`."""
+    code = b""
+    for step in body:
+        here = at + len(code)
+        if isinstance(step, Loop):
+            assert depth < DEPTH
+            inner = _assembled(step.body, here + 3, depth + 1)
+            code += bytes((Step.LOOP,)) + _place(here + 3 + len(inner) + 1) + inner + bytes((Step.NEXT,))
+        elif isinstance(step, Case):
+            code += _assembled_case(step, here, depth)
+        else:
+            code += step if isinstance(step, bytes) else bytes((step,))
+    return code
 
 
-# What stands between keys; 255 (the end) and 250 (the writer's own words) are the reader's.
-OPCODES: dict[int, Layout] = {
-    244: _slot_info,
-    245: _string,
-    246: _function,
-    247: _module2,
-    248: _length,
-    249: lambda c: c.skip(1),
-    251: _resizedb,
-    252: lambda c: c.skip(8),
-    253: lambda c: c.skip(4),
-    254: _length,
-}
+def _assembled_case(case: Case, at: int, depth: int) -> bytes:
+    """The arms one after the other, each ending in a jump to what follows or back."""
+    bodies = [*case.arms, *([case.other] if case.other is not None else [])]
+    first = at + 4 + 2 * len(case.arms)
+    sizes = [len(_assembled(body, 0, depth)) + 3 for body in bodies]
+    end = first + sum(sizes)
+    places = [first + sum(sizes[:i]) for i in range(len(bodies))]
+    other = places.pop() if case.other is not None else 0
+    code = bytes((Step.CASE, len(case.arms))) + _place(other) + b"".join(map(_place, places))
+    for i, body in enumerate(bodies):
+        back = at if case.again and i else end
+        code += _assembled(body, at + len(code), depth) + bytes((Step.JUMP,)) + _place(back)
+    return code
+
+
+def _layout(rows: dict[int, Body]) -> Layout:
+    code, entry = b"\0", array("H", bytes(512))
+    for byte, body in rows.items():
+        entry[byte] = len(code)
+        code += _assembled((*body, END), len(code))
+    return Layout(code, entry)
+
+
+LAYOUTS = {"redis": _layout(_COMMON | _REDIS), "valkey": _layout(_COMMON | _VALKEY)}
+
+
+def layout_of(magic: bytes) -> Layout:
+    """The meaning of the bytes after that magic."""
+    return LAYOUTS["valkey" if magic.startswith(b"VALKE") else "redis"]

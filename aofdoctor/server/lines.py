@@ -89,6 +89,11 @@ def column(line: Line) -> int:
     return table().lines.index(line.commands)
 
 
+def readers(dialect: str, version: int) -> list[Line]:
+    """The lines that read an RDB of that version as a base or preamble."""
+    return [line for line in LINES.values() if 0 < version <= line.newest_rdb(dialect)]
+
+
 def writer(aux: dict[bytes, bytes]) -> tuple[str, str]:
     """(title, line) of the server that wrote an RDB, by its own words; empty where they do not say."""
     product = "valkey" if b"valkey-ver" in aux else "redis"
@@ -97,6 +102,16 @@ def writer(aux: dict[bytes, bytes]) -> tuple[str, str]:
     if not match or match[1] == "255":
         return "", ""
     return f"{product.capitalize()} {version}", nearest(product, int(match[1]), int(match[2]))
+
+
+def magic(aux: dict[bytes, bytes]) -> bytes:
+    """How an RDB begins that its writer says it wrote; empty where that is of no line that is known here."""
+    title, _ = writer(aux)
+    for line in LINES.values():
+        if line.rdb[-1][1] and re.match(rf"{re.escape(line.title)}(\.|\Z)", title):
+            dialect, version = line.rdb[-1]
+            return b"VALKEY%03d" % version if dialect == "valkey" else b"REDIS%04d" % version
+    return b""
 
 
 def nearest(product: str, major: int, minor: int) -> str:

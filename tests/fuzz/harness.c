@@ -1,4 +1,5 @@
-/* The compiled code on any bytes: scan, steps, digests, units, checksum, with every buffer as large as it has to be and no larger.
+/* The compiled code on any bytes: scan, steps, digests, units, checksum, LZF, runs of items, with every buffer as large
+ * as it has to be and no larger.
  *
  * As a libFuzzer target (tests/fuzz/run), or with -DSTANDALONE on files:
  * harness FILE...  The laws that hold on any bytes are asserted.
@@ -9,6 +10,8 @@
 
 #include "../../aofdoctor/aof/scan.h"
 #include "../../aofdoctor/rdb/crc64.h"
+#include "../../aofdoctor/rdb/lzf.h"
+#include "../../aofdoctor/rdb/runs.h"
 #include "../../aofdoctor/server/steps.h"
 #include "../../aofdoctor/server/units.h"
 
@@ -86,6 +89,55 @@ static void walk(const uint8_t *buffer, size_t size) {
     assert(end >= buffer && end <= buffer + size && done >= 0 && done <= 1000);
 }
 
+static void check_items(const run_item *items, size_t n, const uint8_t *bytes, size_t size) {
+    for (size_t i = 0; i < n; i++)
+        assert(items[i].at >= bytes && items[i].size <= size - (size_t)(items[i].at - bytes));
+}
+
+/* Values: every item lies within its buffer; a run goes on from where it stopped. */
+static void values(const uint8_t *bytes, size_t size) {
+    run_item items[ROOM];
+    size_t at = 0, was, n;
+    uint64_t before = 0;
+    do {
+        was = at;
+        check_items(items, n = listpack_run(bytes, size, &at, items, ROOM), bytes, size);
+        assert(at >= was && at <= size && (n > 0) == (at > was));
+    } while (n);
+    at = 0;
+    do {
+        was = at;
+        check_items(items, n = ziplist_run(bytes, size, &at, &before, items, ROOM), bytes, size);
+        assert(at >= was && at <= size && (n > 0) == (at > was));
+    } while (n);
+    for (unsigned form = 0; form < 4; form++) {
+        at = 0;
+        do {
+            was = at;
+            check_items(items, n = strings_run(bytes, size, &at, 1 + form / 2, form % 2, 4096, items, ROOM), bytes, size);
+            assert(at >= was && at <= size && n <= ROOM);
+        } while (n);
+    }
+}
+
+/* LZF into a buffer that is no larger than it says, at once and in steps: the same bytes. */
+static void unpack(const uint8_t *bytes, size_t size) {
+    enum { LARGE = 1 << 14, STEP = 300 };
+    uint8_t *whole = malloc(LARGE), *steps = malloc(LARGE);
+    if (!whole || !steps) abort();
+    size_t made = 0, took = lzf_run(bytes, size, whole, &made, LARGE), done = 0, at = 0, more = 0;
+    assert(made <= LARGE && (took == LZF_BAD || took <= size));
+    do {
+        size_t room = done + STEP < LARGE ? done + STEP : LARGE;
+        more = lzf_run(bytes + at, size - at, steps, &done, room);
+        if (more != LZF_BAD) at += more;
+    } while (more && more != LZF_BAD);
+    assert((took == LZF_BAD) == (more == LZF_BAD) && (took == LZF_BAD || (took == at && made == done)));
+    assert(!memcmp(whole, steps, made < done ? made : done));
+    free(whole);
+    free(steps);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     setup();
     uint8_t *buffer = calloc(1, size + AOF_SLACK), *exact = malloc(size ? size : 1);
@@ -93,6 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(buffer, data, size);
     memcpy(exact, data, size);
     walk(buffer, size);
+    values(exact, size);
+    unpack(exact, size);
     if (size > 8) {
         uint64_t crc = 0;
         size_t found = crc64_find_end(&crc, exact, size - 8);

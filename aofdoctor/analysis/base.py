@@ -1,0 +1,176 @@
+"""The keys of an RDB base or preamble as part of the history: they were there when it was written.
+
+A key has a place, a database and the time of the rewrite, but no number and no
+command: --cmd and --effect never mean one.  Where the RDB is damaged, what can
+be read past the damage comes too, with the damage in its place.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from aofdoctor.analysis.position import Position
+from aofdoctor.analysis.where import Where, found_in
+from aofdoctor.aof.record import Preamble
+from aofdoctor.damage import Damage
+from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.elements import Value, elements, shape
+from aofdoctor.rdb.keys import Batch, Items, Key
+from aofdoctor.rdb.magic import has_type
+from aofdoctor.rdb.salvage import salvage_items
+from aofdoctor.rdb.words import words
+from aofdoctor.source import Source, pread
+
+NAME_LIMIT = 1 << 16
+_UNIQUE = frozenset({"set", "zset", "hash"})
+_MEMBERS_MAX = 1 << 16  # so many of a value are compared
+_NUL_KEY = 3  # bytes of a string whose name and value are empty: all of them NUL
+
+
+class BaseKey(NamedTuple):
+    """A key of a base; `time` is the ctime of its RDB, unix seconds.
+
+    The keys of one RDB share a cursor: words of one are read before those of another are.
+    """
+
+    part: str
+    cursor: Cursor
+    key: Key
+    dialect: str
+    time: int | None
+
+    @property
+    def value(self) -> Value:
+        """Where its value begins and how to read it."""
+        return Value(self.key.value, self.key.type, self.dialect)
+
+    @property
+    def type(self) -> str:
+        """What it is to a user: string, list ...; `type 33` where its bytes are not read."""
+        return shape(self.value) or f"type {self.key.type}"
+
+    @property
+    def name(self) -> bytes:
+        """Its name, or the first 64 KiB of it."""
+        return name_of(self.cursor, self.key)
+
+    def words(self) -> Iterator[String | Corrupt]:
+        """The words of its value."""
+        return words(self.cursor, self.value)
+
+
+def name_of(cursor: Cursor, key: Key) -> bytes:
+    """A key's name, or the first 64 KiB of it."""
+    cursor.seek(key.name_at)
+    try:
+        name = cursor.string()
+    except Broken:
+        return key.name(cursor.source, NAME_LIMIT)
+    return name[:NAME_LIMIT] if isinstance(name, bytes) else name.read(NAME_LIMIT)
+
+
+def ctime(rdb: Preamble) -> int | None:
+    """When an RDB was written, by its own words."""
+    told = rdb.aux.get(b"ctime", b"")
+    return int(told) if told.isdigit() and len(told) <= 12 else None
+
+
+def believable(source: Source, key: Key, rdb: Preamble) -> bool:
+    """True if a key's whole value can be decoded, of a type that the RDB's version has; not one of a run of NULs."""
+    value = Value(key.value, key.type, rdb.dialect)
+    if not has_type(rdb.magic, key.type) or (key.type == 0 and key.span.size == _NUL_KEY and _in_nuls(source, key)):
+        return False
+    if not shape(value):
+        return True  # nobody can say of a type that is not read
+    cursor, members = Cursor(source), set[bytes]()
+    unique = shape(value) in _UNIQUE
+    for element in elements(cursor, value):
+        if isinstance(element, Corrupt):
+            return False
+        member = (element[0] if isinstance(element, tuple) else element) if unique else None
+        if isinstance(member, bytes) and len(members) < _MEMBERS_MAX:
+            if member in members:
+                return False  # what no server writes, nor loads
+            members.add(member)
+    return cursor.offset == key.end
+
+
+def _in_nuls(source: Source, key: Key) -> bool:
+    """True of a string without name and value that has another one beside it: NULs where something else stood."""
+    around = pread(source, 3 * _NUL_KEY, key.start - _NUL_KEY)
+    return b"\0" * 2 * _NUL_KEY in around
+
+
+class Chosen:
+    """The keys of one part's RDB that a selection means; `before` commands came before it."""
+
+    def __init__(self, where: Where, part: int, before: int, source: Source, rdb: Preamble) -> None:
+        self.where, self.part, self.before = where, part, before
+        self.dialect, self.time = rdb.dialect, ctime(rdb)
+        self.nothing = not where.invert and (where.ids is not None or bool(where.names))
+        self.cursor = Cursor(source)
+
+    def means(self, key: Key) -> bool:
+        """True if a key is selected."""
+        where = self.where
+        if where.everything:
+            return True
+        return (self._by_columns(key) and self._by_content(key)) != where.invert
+
+    def _by_columns(self, key: Key) -> bool:
+        where, time = self.where, self.time
+        return not (
+            where.ids is not None or where.names
+            or (where.dbs and key.db not in where.dbs)
+            or key.end - key.start < where.min_size
+            or (where.since is not None and (time is None or time < where.since))
+            or (where.until is not None and (time is None or time > where.until))
+            or (where.start is not None and self._is_before(key, where.start))
+            or (where.end is not None and self._is_after(key, where.end))
+        )  # fmt: skip
+
+    def _is_before(self, key: Key, place: Position) -> bool:
+        if place.number:
+            return place.number > self.before
+        return (self.part, key.end) <= (place.index, place.offset)
+
+    def _is_after(self, key: Key, place: Position) -> bool:
+        if place.number:
+            return place.number <= self.before
+        return (self.part, key.start) > (place.index, place.offset)
+
+    def _by_content(self, key: Key) -> bool:
+        if not (self.where.keys or self.where.grep):
+            return True
+        name = name_of(self.cursor, key)
+        if self.where.keys and not any(pattern.match(name) for pattern in self.where.keys):
+            return False
+        return not self.where.grep or found_in(self.where.grep, name) or self._greps(key)
+
+    def _greps(self, key: Key) -> bool:
+        value = Value(key.value, key.type, self.dialect)
+        return any(
+            not isinstance(word, Corrupt) and found_in(self.where.grep, word) for word in words(self.cursor, value)
+        )
+
+
+def base_keys(
+    where: Where, part: int, name: str, before: int, source: Source, rdb: Preamble
+) -> Iterator[BaseKey | Damage]:
+    """The selected keys of a part's RDB in the order of the file, and the damage among them."""
+    chosen = Chosen(where, part, before, source, rdb)
+    if rdb.complete and chosen.nothing:
+        return
+    for batch in batches(source, rdb):
+        if isinstance(batch, Damage):
+            yield batch
+            continue
+        for item in batch:
+            if isinstance(item, Key) and chosen.means(item):
+                yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time)
+
+
+def batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
+    """The items of an RDB, and what is damaged of it."""
+    if rdb.complete:
+        return Items(source, verify=False)
+    return salvage_items(source, rdb.span.end, lambda source, key: believable(source, key, rdb))

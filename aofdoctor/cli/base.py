@@ -1,0 +1,68 @@
+"""What `check` says of an RDB at the head of a part: its version, its keys, and who reads it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from aofdoctor import text
+from aofdoctor.aof.record import Preamble
+from aofdoctor.rdb.census import OTHER_DBS, Census, Database
+from aofdoctor.server.lines import readers
+
+_DBS_SHOWN = 8
+_NOUNS = {
+    "string": ("string", "strings"), "list": ("list", "lists"), "set": ("set", "sets"), "hash": ("hash", "hashes"),
+    "zset": ("sorted set", "sorted sets"), "stream": ("stream", "streams"), "module": ("module value", "module values"),
+}  # fmt: skip
+
+
+def preamble_json(rdb: Preamble) -> dict[str, Any]:
+    """The contract of check --json for an RDB; `dbs` and `types` count the keys up to any damage."""
+    found = {
+        "magic": text.escaped(rdb.magic), "start": rdb.span.start, "end": rdb.span.end, "keys": rdb.keys,
+        "checksum": rdb.checksum, "complete": rdb.complete,
+        "loads": [line.name for line in readers(rdb.dialect, rdb.version)],
+    }  # fmt: skip
+    return found | (_census_json(rdb.census, rdb.dialect) if rdb.census else {})
+
+
+def _census_json(census: Census, dialect: str) -> dict[str, Any]:
+    names = {db: {-1: "unknown", OTHER_DBS: "others"}.get(db, str(db)) for db in census.dbs}
+    return {
+        "dbs": {names[db]: row._asdict() for db, row in census.dbs.items()},
+        "types": dict(census.types(dialect)), "functions": census.functions, "counted_at": census.now_ms // 1000,
+    }  # fmt: skip
+
+
+def rdb_words(rdb: Preamble) -> str:
+    """An RDB in some words, for the line of its part."""
+    version = f"RDB {rdb.version}" if rdb.dialect == "redis" else f"Valkey RDB {rdb.version}"
+    if not rdb.complete:
+        return f"{version}, not whole"
+    keys = "keys not counted" if rdb.keys is None else text.count(rdb.keys, "key")
+    return f"{version}, {keys}, checksum {rdb.checksum}"
+
+
+def census_lines(rdb: Preamble) -> Iterator[str]:
+    """Its keys by database and by type, and the lines that read it."""
+    census = rdb.census
+    if census and census.dbs:
+        shown = [_database(db, row) for db, row in list(census.dbs.items())[:_DBS_SHOWN]]
+        more = len(census.dbs) - len(shown)
+        words = "; ".join(shown) + (f"; and {text.count(more, 'more database')}" if more else "")
+        yield words if rdb.complete and rdb.keys is not None else f"what can be read of it: {words}"
+        types = [
+            text.count(count, *_NOUNS.get(name, (f"of {name}",) * 2))
+            for name, count in census.types(rdb.dialect).most_common()
+        ]
+        libraries = text.count(census.functions, "function library", "function libraries")
+        functions = [libraries] if census.functions else []
+        yield ", ".join(types + functions)
+    if rdb.complete and rdb.version:
+        names = [line.title for line in readers(rdb.dialect, rdb.version)]
+        yield f"a base for {', '.join(names)}" if names else "a base for no server line that is known here"
+
+
+def _database(db: int, row: Database) -> str:
+    name = {-1: "in an unknown database", OTHER_DBS: "in others"}.get(db, f"db{db}")
+    expiring = f" ({row.expires:,} with a TTL{f', {row.past:,} of them past it' if row.past else ''})"
+    return f"{name} {text.count(row.keys, 'key')}{expiring if row.expires else ''}"

@@ -1,0 +1,119 @@
+"""A key of a base as a line of the history: for people and as JSON, its value in short."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from aofdoctor import text
+from aofdoctor.analysis.base import BaseKey
+from aofdoctor.cli.render import as_json
+from aofdoctor.rdb.codec import Corrupt, Large, String
+from aofdoctor.rdb.keys import Item
+
+NAME = "(base)"
+_WORDS, _WORD = 8, 64  # so many words of a value are shown, and so many bytes of each
+
+
+def short(key: BaseKey) -> Iterator[bytes]:
+    """The first words of a value, and ... where there are more."""
+    for number, word in enumerate(key.words()):
+        if isinstance(word, Corrupt) or number == _WORDS:
+            yield b"..."
+            return
+        yield cut(word, _WORD)
+
+
+def cut(word: String, most: int) -> bytes:
+    """A word, or its first bytes and ... where it has more than so many."""
+    if len(word) <= most:
+        return word.read() if isinstance(word, Large) else word
+    head = word.read(most) if isinstance(word, Large) else word[:most]
+    return head + b"..."
+
+
+def words(key: BaseKey) -> str:
+    """What it was, its name and its value, for people."""
+    return " ".join([NAME, key.type, *map(text.word, (cut(key.name, 1 << 12), *short(key)))])
+
+
+def note(key: BaseKey) -> str:
+    """That it was there, and when it expires."""
+    expire = key.key.expire_ms
+    return "  <- there at the rewrite" + (f", expires {text.when(expire // 1000)}" if expire != -1 else "")
+
+
+def as_json_line(key: BaseKey, out: BinaryIO) -> None:
+    """One JSON object; `args` are the first words of the value."""
+    out.write(json.dumps(fields(key) | {"args": [as_json(word) for word in short(key)]}).encode() + b"\n")
+
+
+def fields(key: BaseKey) -> dict[str, Any]:
+    """What a line says of a key, without its value."""
+    place = key.key
+    return {
+        "part": key.part, "offset": place.start, "size": place.end - place.start, "n": None,
+        "db": None if place.db < 0 else place.db, "time": key.time,
+        "time_kind": None if key.time is None else "rdb-ctime", "tx": None, "cmd": NAME, "args": [],
+        "keys": [as_json(key.name)], "type": key.type,
+        "expire_ms": None if place.expire_ms == -1 else place.expire_ms, "ttl_ms": _ttl(key),
+    }  # fmt: skip
+
+
+def _ttl(key: BaseKey) -> int | None:
+    """How long it had to live when the base was written."""
+    expire = key.key.expire_ms
+    return None if expire == -1 or key.time is None else expire - 1000 * key.time
+
+
+# -- one key in full --
+
+_ELEMENTS = 64  # so many words of a value are shown on a terminal and in a pipe
+_OPCODES = {
+    255: "the end, and the checksum",
+    254: "SELECTDB: the database of the keys that follow",
+    251: "RESIZEDB: how many keys to expect",
+    250: "AUX: the writer's own words",
+    247: "MODULE_AUX: a module's own bytes",
+    246: "a function",
+    245: "a library of functions",
+    244: "SLOT_INFO: how many keys a slot has",
+}
+
+
+def opcode(item: Item) -> str:
+    """What stands between keys, in words."""
+    return _OPCODES.get(item.kind, f"opcode {item.kind}" if item.kind < 256 else "bytes of a type that is not read")
+
+
+def key_json(key: BaseKey) -> dict[str, Any]:
+    """What show --json says of a key of a base."""
+    shown, more = _first_words(key)
+    return fields(key) | {"args": [as_json(word) for word in shown], "more": more, "type_byte": key.key.type}
+
+
+def key_lines(name: str, key: BaseKey) -> Iterator[str]:
+    """A key of a base in full, but for its bytes."""
+    place = key.key
+    yield f"{name}@{text.place(place.start)}  {text.size(place.end - place.start)}, ends at {text.place(place.end)}"
+    db = "unknown database" if place.db < 0 else f"database {place.db}"
+    when = "" if key.time is None else f", there at the rewrite of {text.when(key.time)}"
+    yield f"  key       {text.word(cut(key.name, 1 << 12))}, {db}{when}"
+    yield f"  type      {key.type} (RDB type {place.type})"
+    if place.expire_ms != -1:
+        yield f"  expires   {text.when(place.expire_ms // 1000)} ({place.expire_ms} ms)"
+    if place.idle != -1 or place.freq != -1:
+        yield f"  used      {f'idle for {place.idle} s' if place.idle != -1 else f'frequency {place.freq}'}"
+    shown, more = _first_words(key)
+    yield from (f"  value     {text.word(word)}" for word in shown)
+    if more:
+        yield "  value     and more"
+
+
+def _first_words(key: BaseKey) -> tuple[list[bytes], bool]:
+    """The first words of a value, each cut, and whether there are more or it is broken there."""
+    out: list[bytes] = []
+    for word in key.words():
+        if isinstance(word, Corrupt) or len(out) == _ELEMENTS:
+            return out, True
+        out.append(cut(word, 200))
+    return out, False

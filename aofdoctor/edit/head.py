@@ -1,0 +1,119 @@
+"""An RDB at the head of a part that loses some of its items: what stays, byte for byte, and a new end for it.
+
+Items are copied as they are; only the end and its checksum are made anew, and
+stand in a Mended view of the part after everything that goes.  So the drops of
+an RDB are drops like any other: kept beside the output, and found again.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from aofdoctor.aof.mended import Mended, Piece
+from aofdoctor.edit.plan import Drop, Mending, coalesced
+from aofdoctor.rdb import magic as head
+from aofdoctor.rdb.crc64 import crc64
+from aofdoctor.rdb.keys import EOF
+from aofdoctor.source import FileSource, Source, pread
+from aofdoctor.span import Span
+
+END = "the RDB's old end"
+NEW_END = "the RDB's new end and checksum"
+MAGIC = "the RDB's magic, by its writer's own words"
+_PIECE = 1 << 20
+
+# Adjacent spans from the start of an RDB to its end: why each one goes, empty if it stays.
+Parted = Callable[[], Iterator[tuple[Span, str]]]
+
+
+class Head(NamedTuple):
+    """A part whose RDB ends anew: `source` is the part as seen with the new end, which stands before `end`.
+
+    `mendings` is what was put in, and a magic that was turned back.
+    """
+
+    source: Mended
+    end: int
+    drops: Callable[[], Iterator[Drop]]
+    mendings: list[Mending]
+
+
+def headed(index: int, source: FileSource | Mended, end: int, parted: Parted) -> Head:
+    """The part at a place in load order, whose RDB ends at `end`, with a new end for what stays of that."""
+    tail = _tail(source, end, parted)
+    view = _with(source, end, tail)
+
+    def drops() -> Iterator[Drop]:
+        yield from coalesced(Drop(index, span, 0, why) for span, why in _whole(parted(), end) if why)
+
+    at = view.in_file(Span(end, end + len(tail))).start
+    mendings = [Mending(index, piece.span, piece.size, MAGIC) for piece in view.pieces if piece.reason == MAGIC]
+    return Head(view, end + len(tail), drops, [*mendings, Mending(index, Span(at, at), len(tail), NEW_END)])
+
+
+def with_magic(source: FileSource | Mended, magic: bytes) -> Mended:
+    """The same source beginning with another magic."""
+    file, pieces = (source.file, source.pieces) if isinstance(source, Mended) else (source, ())
+    first, *rest = pieces or [Piece(Span(0, source.size), source.size)]
+    assert first.reading is None, "an RDB is read as it is"
+    after = Piece(Span(head.SIZE, first.span.end), first.size - head.SIZE)
+    return Mended(file, [Piece(Span(0, head.SIZE), head.SIZE, lambda _: magic, MAGIC), after, *rest])
+
+
+def _whole(parted: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
+    """The same, up to the end whatever is known of the bytes there."""
+    at = 0
+    for span, why in parted:
+        yield span, why
+        at = span.end
+    if at < end:
+        yield Span(at, end), END
+
+
+def _tail(source: Source, end: int, parted: Parted) -> bytes:
+    """The opcode of the end, and the checksum of what stays and that."""
+    last = bytes([EOF])
+    if not head.has_checksum(pread(source, head.SIZE, 0)):
+        return last
+    crc = 0
+    for span in _joined(span for span, why in _whole(parted(), end) if not why):
+        for at in range(span.start, span.end, _PIECE):
+            crc = crc64(pread(source, min(_PIECE, span.end - at), at), crc)
+    return last + crc64(last, crc).to_bytes(8, "little")
+
+
+def _joined(spans: Iterator[Span]) -> Iterator[Span]:
+    held: Span | None = None
+    for span in spans:
+        if held and held.end == span.start:
+            held = Span(held.start, span.end)
+        else:
+            if held:
+                yield held
+            held = span
+    if held:
+        yield held
+
+
+def _with(source: FileSource | Mended, at: int, data: bytes) -> Mended:
+    """The same source with bytes put in at an offset."""
+    pieces = source.pieces if isinstance(source, Mended) else [Piece(Span(0, source.size), source.size)]
+    out: list[Piece] = []
+    start = 0
+    for piece in pieces:
+        first = max(0, min(piece.size, at - start))
+        assert first in (0, piece.size) or piece.reading is None, "an RDB is read as it is"
+        place = piece.span.start + first
+        if first and first < piece.size:
+            out += [Piece(Span(piece.span.start, place), first), _put(place, data),
+                    Piece(Span(place, piece.span.end), piece.size - first)]  # fmt: skip
+        else:
+            out += [_put(place, data)] * (start == at) + [piece]
+        start += piece.size
+    if start == at:
+        out.append(_put(out[-1].span.end, data))
+    file = source.file if isinstance(source, Mended) else source
+    return Mended(file, out)
+
+
+def _put(place: int, data: bytes) -> Piece:
+    return Piece(Span(place, place), len(data), lambda _: data, NEW_END)

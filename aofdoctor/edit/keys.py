@@ -1,0 +1,143 @@
+"""What a salvage keeps of a damaged RDB: every key before the damage, and those that can be found after it.
+
+A key stays if its whole value can be decoded.  What is found after a hole is a
+guess, as where RESP begins again is: its database is unknown up to the next
+SELECTDB, and a name that is there already goes, since no server loads a key
+twice.  A strict salvage keeps nothing of that.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from aofdoctor import text
+from aofdoctor.analysis.base import believable, name_of
+from aofdoctor.aof.mended import Mended
+from aofdoctor.aof.record import Preamble
+from aofdoctor.damage import Damage, Kind
+from aofdoctor.edit.head import END, Head, headed, with_magic
+from aofdoctor.rdb.codec import Broken, Cursor
+from aofdoctor.rdb.kernel import MAGIC, UNREAD
+from aofdoctor.rdb.keys import EOF, Batch, Item, Key
+from aofdoctor.rdb.magic import SIZE, version_of
+from aofdoctor.rdb.salvage import salvage_items
+from aofdoctor.rdb.seen import Seen
+from aofdoctor.server.lines import magic
+from aofdoctor.source import FileSource
+from aofdoctor.span import Span
+
+HINT = "how many keys to expect"
+GUESSED = "found after damage"
+TWICE = "a key that is there already"
+HINTS = frozenset({251, 244})  # RESIZEDB, SLOT_INFO: only what to make room for
+SELECT_DB = 254
+_FUNCTION = 245
+_DBS = 16  # as many as a server has whose configuration says nothing else
+
+
+@dataclass(slots=True)
+class Kept:
+    """What stays: keys, `guessed` of them found after damage, and of those some in a database that is a guess."""
+
+    keys: int = 0
+    guessed: int = 0
+    db_guessed: int = 0
+    functions: int = 0
+
+
+def salvaged_head(index: int, source: FileSource | Mended, rdb: Preamble, strict: bool) -> tuple[Head, Kept] | None:
+    """The part with what can be read of its RDB; None where nothing can, or its bytes are not to be had."""
+    holes = isinstance(source, FileSource) and source.unreadable
+    if isinstance(source, FileSource) and source.hole(Span(rdb.span.end, source.size)):
+        return None  # what follows has to be read from the file itself, which knows its holes
+    right = b"" if holes or rdb.span.end < SIZE else magic(rdb.aux)
+    if right and right != rdb.magic:
+        source, rdb = with_magic(source, right), replace(rdb, magic=right, version=version_of(right))
+    found = Kept()
+
+    def parted() -> Iterator[tuple[Span, str]]:
+        nonlocal found
+        walk = _Walk(source, rdb, strict)
+        found = walk.kept  # and not the walk, which holds the names that it has seen
+        return walk.run()
+
+    head = headed(index, source, rdb.span.end, parted)
+    return (head, found) if found.keys or found.functions else None
+
+
+class _Walk:
+    """One RDB from its start."""
+
+    def __init__(self, source: FileSource | Mended, rdb: Preamble, strict: bool) -> None:
+        self.source, self.rdb, self.strict = source, rdb, strict
+        self.kept, self.seen, self.cursor = Kept(), Seen(), Cursor(source)
+        self.db, self.most_db = 0, _DBS - 1
+        self.guess = False
+
+    def run(self) -> Iterator[tuple[Span, str]]:
+        """Adjacent spans, and why each goes."""
+        tiles: Iterable[Batch | Damage] = salvage_items(
+            self.source, self.rdb.span.end, lambda source, key: believable(source, key, self.rdb)
+        )
+        for tile in tiles:
+            if isinstance(tile, Damage):
+                self.guess = self.guess or tile.guess
+                yield tile.span, tile.kind.value
+            else:
+                for item in tile:
+                    yield item.span, self._why(item)
+
+    def _why(self, item: Key | Item) -> str:
+        """Why an item goes; empty if it stays."""
+        if isinstance(self.source, FileSource) and self.source.hole(item.span):
+            return Kind.UNREADABLE.value
+        if self.guess and self.strict:
+            return GUESSED
+        return self._why_key(item) if isinstance(item, Key) else self._why_other(item)
+
+    def _why_key(self, key: Key) -> str:
+        db = self.db if self.guess else max(0, key.db)
+        if self.seen.add(db, name_of(self.cursor, key)):
+            return TWICE
+        self.kept.keys += 1
+        self.kept.guessed += self.guess
+        self.kept.db_guessed += self.guess and key.db < 0
+        return ""
+
+    def _why_other(self, item: Item) -> str:
+        if item.kind in (EOF, UNREAD):
+            return END if item.kind == EOF else Kind.CORRUPT_PREAMBLE.value
+        if item.kind in HINTS:
+            return HINT
+        if item.kind == SELECT_DB:
+            return self._why_select(item)
+        self.kept.functions += item.kind == _FUNCTION
+        if not self.guess or item.kind == MAGIC or (item.kind == _FUNCTION and self._begins(item, b"#!")):
+            return ""
+        return GUESSED  # a module's own bytes, or the writer's words: no server needs them, and a wrong one stops it
+
+    def _why_select(self, item: Item) -> str:
+        self.cursor.seek(item.body)
+        db = self.cursor.length()
+        if self.guess and db > self.most_db:
+            return GUESSED  # no server loads a database that it does not have
+        self.db, self.most_db = db, max(db, self.most_db)
+        return ""
+
+    def _begins(self, item: Item, start: bytes) -> bool:
+        self.cursor.seek(item.body)
+        try:
+            code = self.cursor.string()
+        except Broken:
+            return False
+        return (code if isinstance(code, bytes) else code.read(len(start))).startswith(start)
+
+
+def note(name: str, rdb: Preamble, kept: Kept) -> str:
+    """What a plan says of a salvaged RDB."""
+    words = f"the RDB of {text.name(name)} is damaged ({rdb.note}): {text.count(kept.keys, 'key')} of it can be read"
+    words += " and stay" if kept.keys != 1 else " and stays"
+    if kept.guessed:
+        words += f", {kept.guessed:,} of them found after the damage: a guess (--strict leaves those out)"
+    if kept.db_guessed:
+        words += f", {kept.db_guessed:,} in a guessed database"
+    return words + "; a value that was changed and can still be decoded cannot be told"

@@ -1,0 +1,42 @@
+/* LZF as RDB strings have it: a decompressor that can be stopped and goes on, and never leaves its bounds. */
+#ifndef AOFDOCTOR_LZF_H
+#define AOFDOCTOR_LZF_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LZF_HISTORY 8192  /* how far back a copy can reach: 13 bits, and one */
+#define LZF_BAD SIZE_MAX
+
+/* Take whole instructions from in[0, size) and write to out[*at, room).  out[0, *at) is what was written
+ * before.  Stops before the first instruction that is not whole or has no room.  Returns how many bytes it
+ * took, and LZF_BAD where a copy reaches before out. */
+static size_t lzf_run(const uint8_t *in, size_t size, uint8_t *out, size_t *at, size_t room) {
+    size_t i = 0, o = *at;
+    while (i < size) {
+        size_t first = in[i], length;
+        if (first < 32) {
+            length = first + 1;
+            if (length > size - i - 1 || length > room - o) break;
+            memcpy(out + o, in + i + 1, length);
+            i += 1 + length;
+        } else {
+            size_t head = first >= 0xe0 ? 3 : 2;
+            if (head > size - i) break;
+            length = (head == 3 ? 7 + (size_t)in[i + 1] : first >> 5) + 2;
+            size_t back = ((first & 31) << 8) + in[i + head - 1] + 1;
+            if (length > room - o) break;
+            if (back > o) return LZF_BAD;
+            if (back >= length) memcpy(out + o, out + o - back, length);
+            else if (back == 1) memset(out + o, out[o - 1], length);
+            else for (size_t k = 0; k < length; k++) out[o + k] = out[o + k - back];
+            i += head;
+        }
+        o += length;
+    }
+    *at = o;
+    return i;
+}
+
+#endif

@@ -1,0 +1,49 @@
+"""How an RDB begins."""
+
+import re
+
+from aofdoctor.source import Source, pread
+
+SIZE = 9
+MAGIC = re.compile(rb"REDIS[0-9]{4}|VALKEY[0-9]{3}")
+_WRITER = re.compile(rb".{9}\xfa.{1,2}(redis|valkey)-ver", re.DOTALL)
+
+# Valkey's compressed stream: VCS, its version, codec, a reserved byte and what is in it, then a frame of the codec
+# (valkey-io/valkey pull request 3531; a byte more is allowed for, as drafts of it differ).
+_COMPRESSED = re.compile(rb"VCS[\x01-\x0f].{3,4}(\x04\x22\x4d\x18|\x28\xb5\x2f\xfd)", re.DOTALL)
+
+
+def compressed(source: Source) -> str:
+    """The codec, if a compressed stream of Valkey stands at the head: LZ4 or Zstd; else empty."""
+    found = _COMPRESSED.match(pread(source, 16, 0))
+    return "" if not found else "LZ4" if found[1][0] == 4 else "Zstd"
+
+
+def begins(source: Source) -> bool:
+    """True if the head is an RDB's, be it torn, compressed, or one whose magic was damaged."""
+    head = pread(source, 64, 0)
+    if _COMPRESSED.match(head):
+        return True
+    torn = len(head) < SIZE and head[:5] in (b"REDIS", b"VALKE")
+    return torn or bool(MAGIC.match(head) or _WRITER.match(head)) or head[:6] in (b"REDIS0", b"VALKEY")
+
+
+def version_of(magic: bytes) -> int:
+    """The format's version; 0 where the magic is none."""
+    return int(magic[-3:]) if MAGIC.fullmatch(magic) else 0
+
+
+def has_checksum(magic: bytes) -> bool:
+    """Versions from 5 on end in one (rdb.c of Redis 2.6)."""
+    return not magic.startswith(b"REDIS") or not 0 < version_of(magic) < 5
+
+
+# The newest type that each version writes (rdb.h of Redis 2.6 to 8.8 and Valkey 9.0); none older than 6 is told apart.
+_NEWEST_TYPE = {"redis": ((6, 13), (7, 14), (8, 14), (9, 15), (10, 19), (11, 21), (12, 25), (13, 26), (14, 28)),
+                "valkey": ((11, 21), (80, 22))}  # fmt: skip
+
+
+def has_type(magic: bytes, kind: int) -> bool:
+    """False of a type that servers of this version do not write yet."""
+    version, dialect = version_of(magic), "valkey" if magic.startswith(b"VALKE") else "redis"
+    return kind <= next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)

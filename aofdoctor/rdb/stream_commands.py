@@ -1,0 +1,156 @@
+"""A stream as commands, exactly: its ids, its counters, its groups and what is pending in them.
+
+A server takes an entry for pending only while the entry is there.  So what is
+pending and gone is added in its place, claimed, and taken away again: from the
+head by XTRIM, which leaves no trace, from the middle by XDEL, which is how it
+went.  Needs the pending ids before the entries, which stand before them in the
+file: the value is read twice, and the ids are held (16 bytes each in the
+file).  Source: rewriteStreamObject of aof.c (Redis 7.0), xclaimCommand of
+t_stream.c.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aofdoctor.rdb.codec import Broken, String
+from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Part, Pending, Producers
+from aofdoctor.rdb.target import Command, Inexpressible, Target
+
+_CHUNK = 64
+_NONE = Id(0, 0)
+_FILLER = [b"x", b"y"]
+
+
+@dataclass(slots=True)
+class _State:
+    """What has been written: how many entries, which in place of one that is gone, and where we stand."""
+
+    key: bytes
+    target: Target
+    missing: list[Id]
+    live: int = 0
+    early: int = 0
+    late: list[Id] = field(default_factory=list)
+    at: int = 0
+    meta: Meta | None = None
+    group: String = b""
+    consumer: String = b""
+
+
+def stream_commands(
+    parts: Callable[[bool], Iterator[Part]], key: bytes, target: Target
+) -> Iterator[Command | Inexpressible]:
+    """The commands that make a stream; `parts(entries)` reads it from its start, with its entries or without."""
+    if not target.streams:
+        yield Inexpressible("a stream")
+        return
+    state = _State(key, target, _pending_ids(parts(False)))
+    broken = None
+    try:
+        for part in parts(True):
+            yield from _WRITERS[type(part)](state, part)
+    except Broken as problem:
+        broken = problem
+    yield from _take_away(state)
+    if broken:
+        raise broken
+
+
+def _pending_ids(parts: Iterator[Part]) -> list[Id]:
+    ids = set()
+    try:
+        for part in parts:
+            if isinstance(part, Pending) and part.owned:
+                ids.add(part.id)
+    except Broken:
+        pass  # the second reading comes to the same place and says so
+    return sorted(ids)
+
+
+def _entry(state: _State, entry: Entry) -> list[Command]:
+    before = list(_fill(state, entry.id)) if state.at < len(state.missing) else []
+    if state.at < len(state.missing) and state.missing[state.at] == entry.id:
+        state.at += 1
+    state.live += 1
+    return [*before, [b"XADD", state.key, bytes(entry.id), *entry.items]]
+
+
+def _fill(state: _State, before: Id) -> Iterator[Command]:
+    """Entries in place of those that are pending and gone, up to an id."""
+    while state.at < len(state.missing) and state.missing[state.at] < before:
+        gone = state.missing[state.at]
+        state.at += 1
+        if state.live:
+            state.late.append(gone)
+        else:
+            state.early += 1
+        yield [b"XADD", state.key, bytes(gone), *_FILLER]
+
+
+def _meta(state: _State, meta: Meta) -> Iterator[Command]:
+    state.meta = meta
+    yield from _fill(state, Id(meta.last.ms, meta.last.seq + 1))
+    if not state.live + state.early:
+        some = meta.last if meta.last != _NONE else Id(0, 1)
+        yield [b"XADD", state.key, b"MAXLEN", b"0", bytes(some), *_FILLER]
+    yield _set_id(state, meta, state.live + state.early + len(state.late))
+
+
+def _set_id(state: _State, meta: Meta, entries: int) -> Command:
+    command: Command = [b"XSETID", state.key, bytes(meta.last)]
+    if state.target.counters:
+        added = max(entries, meta.length if meta.added is None else meta.added)
+        command += [b"ENTRIESADDED", b"%d" % added, b"MAXDELETEDID", bytes(meta.max_deleted or _NONE)]
+    return command
+
+
+def _group(state: _State, group: Group) -> Iterator[Command]:
+    state.group = group.name
+    command: Command = [b"XGROUP", b"CREATE", state.key, group.name, bytes(group.last)]
+    if state.target.counters and group.read is not None:
+        command += [b"ENTRIESREAD", b"%d" % group.read]
+    yield command
+
+
+def _consumer(state: _State, consumer: Consumer) -> Iterator[Command]:
+    state.consumer = consumer.name
+    if state.target.consumers:
+        yield [b"XGROUP", b"CREATECONSUMER", state.key, state.group, consumer.name]
+
+
+def _pending(state: _State, pending: Pending) -> Iterator[Command | Inexpressible]:
+    assert state.meta is not None, "groups stand after it"
+    if not pending.owned or not _NONE < pending.id <= state.meta.last:
+        yield Inexpressible(f"that {bytes(pending.id).decode()} is pending in a group, and no consumer's")
+        return
+    time, deliveries = b"%d" % pending.delivered_ms, b"%d" % pending.deliveries
+    yield [
+        b"XCLAIM", state.key, state.group, state.consumer, b"0", bytes(pending.id),
+        b"TIME", time, b"RETRYCOUNT", deliveries, b"JUSTID", b"FORCE",
+    ]  # fmt: skip
+
+
+def _producers(state: _State, producers: Producers) -> Iterator[Inexpressible]:
+    if producers.known:
+        yield Inexpressible(f"{len(producers.known)} ids that idempotent producers have used")
+
+
+def _take_away(state: _State) -> Iterator[Command]:
+    """The entries in place of those that are gone, and again the counters that this has moved."""
+    if state.early:
+        yield [b"XTRIM", state.key, b"MAXLEN", b"%d" % (state.live + len(state.late))]
+    for start in range(0, len(state.late), _CHUNK):
+        yield [b"XDEL", state.key, *map(bytes, state.late[start : start + _CHUNK])]
+    if state.meta and (state.early or state.late):
+        yield _set_id(state, state.meta, state.live)
+
+
+_WRITERS: dict[type, Callable[[_State, Any], Iterable[Command | Inexpressible]]] = {
+    Entry: _entry,
+    Meta: _meta,
+    Group: _group,
+    Consumer: _consumer,
+    Pending: _pending,
+    Producers: _producers,
+}

@@ -1,0 +1,57 @@
+"""The short strings of an RDB: a key's name, the writer's own words.
+
+As they stand there: a length and bytes, an integer, or LZF; how much of one is
+unpacked is bounded by who asks, whatever it claims.
+"""
+
+from aofdoctor.source import Source, pread
+from aofdoctor.span import Span
+
+_HEAD = 19  # an encoding byte and two lengths
+
+
+def short_string(source: Source, span: Span, limit: int) -> bytes:
+    """The first `limit` bytes of the string that is encoded in `span`; an integer as its digits."""
+    head = pread(source, min(_HEAD, span.size), span.start)
+    first = head[0] if head else 0
+    if first < 0xC0:
+        _, at = length(head, 0)
+        return pread(source, min(limit, span.size - at), span.start + at)
+    if first < 0xC3:
+        return b"%d" % int.from_bytes(head[1 : 1 + (1 << (first & 3))], "little", signed=True)
+    _, at = length(head, 1)
+    whole, at = length(head, at)
+    packed = pread(source, min(limit * 2 + 64, span.size - at), span.start + at)
+    return unpacked(packed, min(whole, limit))
+
+
+def length(data: bytes, at: int) -> tuple[int, int]:
+    """(the length at `at`, the place after it)."""
+    first = data[at] if at < len(data) else 0
+    if first < 0x40:
+        return first, at + 1
+    if first < 0x80:
+        return (first & 63) << 8 | data[at + 1] if at + 1 < len(data) else 0, at + 2
+    size = 4 if first == 0x80 else 8
+    return int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
+
+
+def unpacked(packed: bytes, limit: int) -> bytes:
+    """The first `limit` bytes of what LZF packed, or as many as are sound."""
+    out, at = bytearray(), 0
+    while at < len(packed) and len(out) < limit:
+        control, at = packed[at], at + 1
+        if control < 32:
+            out += packed[at : at + control + 1]
+            at += control + 1
+            continue
+        size = control >> 5
+        if size == 7:
+            size, at = size + (packed[at] if at < len(packed) else 0), at + 1
+        back = ((control & 31) << 8 | (packed[at] if at < len(packed) else 0)) + 1
+        at += 1
+        if back > len(out):
+            break
+        for _ in range(size + 2):
+            out.append(out[-back])
+    return bytes(out[:limit])

@@ -1,0 +1,40 @@
+"""The keys of an RDB and where their values stand, for tests of values."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from aofdoctor.rdb.elements import Value
+from aofdoctor.rdb.keys import Items
+from aofdoctor.rdb.keys import Key as Place
+from aofdoctor.source import Source, pread
+
+_FUNCTION = 245
+
+
+class Key(NamedTuple):
+    """A key, and where its value stands."""
+
+    db: int
+    name: bytes
+    expire_ms: int | None
+    value: Value
+    end: int
+
+
+class Function(NamedTuple):
+    """Where the code of a library of functions begins."""
+
+    offset: int
+
+
+def keys(source: Source) -> Iterator[Key | Function]:
+    """Every key, in order, up to the end mark."""
+    dialect = "valkey" if pread(source, 6, 0) == b"VALKEY" else "redis"
+    for batch in Items(source):
+        for item in list(batch):
+            if isinstance(item, Place):
+                expire = None if item.expire_ms < 0 else item.expire_ms
+                value = Value(item.value, item.type, dialect)
+                yield Key(item.db, item.name(source), expire, value, item.end)
+            elif item.kind == _FUNCTION:
+                yield Function(item.body)

@@ -1,0 +1,118 @@
+/* The RDB walker and the checksum on any bytes, every buffer as large as it has to be and no larger.
+ *
+ * As a libFuzzer target (tests/fuzz/run), or with -DSTANDALONE on files:
+ * rdb FILE...  layouts.h is written by tests/tools/make_layouts.py.  The laws
+ * that hold on any bytes are asserted.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../aofdoctor/rdb/crc64.h"
+#include "../../aofdoctor/rdb/probe.h"
+#include "layouts.h"
+
+#define ROOM 8
+#define MOST 512
+#define MAGIC_SIZE 9
+
+typedef struct {
+    int64_t edges[MOST + 1], value[MOST];
+    size_t count, at;
+    int why;
+} walked;
+
+/* Walk with windows of `size` bytes, each in memory of its own. */
+static void walk(const rdb_layout *layout, const uint8_t *data, size_t total, size_t size, walked *out) {
+    static rdb_template templates[RDB_TEMPLATES];
+    int64_t edges[ROOM + 1], name[ROOM], value[ROOM], expire[ROOM], idle[ROOM], db[ROOM], fuel = 1 << 24;
+    uint16_t kind[ROOM];
+    int16_t freq[ROOM];
+    rdb_columns c = {edges, name, value, expire, idle, db, kind, freq, ROOM, 0, 0};
+    rdb_state s;
+    size_t base = 0, end = 0;
+    memset(templates, 0, sizeof templates);
+    rdb_begin(&s, 0, 0, templates);
+    out->count = 0;
+    for (;;) {
+        size_t more = size < total - end ? size : total - end, at = 0;
+        uint8_t *buffer = calloc(1, end + more - base + RDB_SLACK);
+        if (!buffer) abort();
+        memcpy(buffer, data + base, end + more - base);
+        end += more;
+        do {
+            c.count = c.keys = 0;
+            out->why = rdb_run(&s, layout, buffer, &at, end - base, (int64_t)base, &c, &fuel);
+            assert(at <= end - base && c.count <= ROOM && c.keys <= c.count && s.depth <= RDB_DEPTH);
+            for (size_t i = 0; i < c.count; i++) {
+                assert(edges[i] < edges[i + 1] && value[i] > edges[i] && value[i] <= edges[i + 1]);
+                assert(name[i] == -1 || (edges[i] < name[i] && name[i] < value[i]));
+                if (out->count == MOST) continue;
+                out->edges[out->count] = edges[i];
+                out->value[out->count++] = value[i];
+            }
+        } while (out->why == STOP_FULL);
+        free(buffer);
+        base += at;
+        if (out->why != STOP_SHORT || end == total) break;
+    }
+    out->edges[out->count] = s.start;
+    out->at = base;
+}
+
+static void same(const walked *a, const walked *b) {
+    assert(a->why == b->why && a->at == b->at && a->count == b->count);
+    assert(!memcmp(a->edges, b->edges, (a->count + 1) * sizeof *a->edges));
+    assert(!memcmp(a->value, b->value, a->count * sizeof *a->value));
+}
+
+static void search(const rdb_layout *layout, const uint8_t *data, size_t size) {
+    uint8_t *buffer = calloc(1, size + RDB_SLACK);
+    if (!buffer) abort();
+    memcpy(buffer, data, size);
+    int64_t fuel = 1 << 18;
+    int why;
+    for (size_t at = 0, found; at < size; at = found + 1) {
+        found = rdb_find(layout, buffer, at, size - size / 4, size, size / 2, 1000, &fuel, &why);
+        assert(found >= at && why <= STOP_TYPE);
+        if (why >= STOP_FUEL) break;
+    }
+    free(buffer);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static walked whole, pieces;
+    if (!crc64_table[0][1]) crc64_init();
+    const rdb_layout *layout = size && data[0] == 'V' ? &valkey_layout : &redis_layout;
+    size_t skip = size < MAGIC_SIZE ? size : MAGIC_SIZE;
+    const size_t windows[] = {1, 2, 7, 61};
+    walk(layout, data + skip, size - skip, size + 1, &whole);
+    walk(layout, data + skip, size - skip, windows[size % 4], &pieces);
+    same(&whole, &pieces);
+    search(layout, data + skip, size - skip);
+    uint8_t *exact = malloc(size ? size : 1);
+    if (!exact) abort();
+    memcpy(exact, data, size);
+    assert(crc64(size, exact, size) == crc64_portable(size, exact, size));
+    free(exact);
+    return 0;
+}
+
+#ifdef STANDALONE
+int main(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        FILE *file = fopen(argv[i], "rb");
+        if (!file) return 2;
+        fseek(file, 0, SEEK_END);
+        long size = ftell(file);
+        rewind(file);
+        uint8_t *data = malloc(size ? (size_t)size : 1);
+        if (!data || fread(data, 1, (size_t)size, file) != (size_t)size) return 2;
+        fclose(file);
+        for (long cut = 0; cut <= size; cut += 1 + size / 100) LLVMFuzzerTestOneInput(data, (size_t)cut);
+        LLVMFuzzerTestOneInput(data, (size_t)size);
+        free(data);
+    }
+    return 0;
+}
+#endif

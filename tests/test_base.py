@@ -1,0 +1,266 @@
+"""The keys of a base in log, show, slice and repair --salvage."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aofdoctor.aof.record import encode
+from aofdoctor.rdb.crc64 import crc64
+from aofdoctor.rdb.keys import Items, Key
+from aofdoctor.rdb.preamble import walk
+from aofdoctor.rdb.seen import Seen
+from aofdoctor.source import BytesSource
+from tests import rdbwriter as w
+from tests.conftest import FIXTURES, aofdoctor
+from tests.rdbload import server
+from tests.servers import by_line
+
+Story = Callable[[str], Path]
+SELECT_0, SELECT_3 = b"\xfe\x00", b"\xfe\x03"
+KEYS_RDB = sorted((FIXTURES / "rdb").glob("keys-*.rdb"))
+
+
+def key(name: str, value: str) -> bytes:
+    return b"\0" + w.string(name.encode()) + w.string(value.encode())
+
+
+def rdb(*pieces: bytes) -> bytes:
+    data = b"REDIS0009" + b"\xfa" + w.string(b"ctime") + w.string(b"1700000000") + b"".join(pieces) + b"\xff"
+    return data + crc64(data).to_bytes(8, "little")
+
+
+def names(data: bytes) -> list[tuple[int, bytes]]:
+    source = BytesSource(data)
+    return [(item.db, item.name(source)) for batch in Items(source) for item in batch if isinstance(item, Key)]
+
+
+MANY = [key(f"user:{number}", f"value {number}") for number in range(40)]
+WHOLE = rdb(SELECT_0, *MANY, SELECT_3, *(key(f"third:{number}", "x") for number in range(20)))
+TAIL = encode([b"SELECT", b"0"]) + encode([b"SET", b"user:1", b"later"]) + encode([b"DEL", b"user:2"])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    place = tmp_path / "appendonly.aof"
+    place.write_bytes(WHOLE + TAIL)
+    return place
+
+
+# -- log --
+
+
+def test_log_base_says_what_was_there_before_the_commands(path: Path) -> None:
+    lines = aofdoctor("log", path, "--base", "--json").lines
+    assert [line["cmd"] for line in lines] == ["(base)"] * 60 + ["SELECT", "SET", "DEL"]
+    assert [(line["db"], line["keys"][0].encode()) for line in lines[:60]] == names(WHOLE)
+    first = lines[0]
+    assert (first["part"], first["n"], first["tx"]) == ("appendonly.aof", None, None)
+    assert (first["time"], first["time_kind"], first["type"], first["args"]) == (
+        1700000000,
+        "rdb-ctime",
+        "string",
+        ["value 0"],
+    )
+    assert (WHOLE + TAIL)[first["offset"] :][: first["size"]] == MANY[0]
+
+
+BASE_SELECTIONS: list[tuple[list[str], int]] = [
+    (["--key", "user:1*"], 11), (["--db", "3"], 20), (["--cmd", "set"], 0), (["--grep", "value 3[0-9]"], 10), (["--min-size", "18"], 30),
+    (["--since", "1700000001"], 0), (["--until", "1700000000"], 60), (["--key", "third:*", "--invert"], 40), (["--to", "0"], 0),
+    (["--from", "#1"], 0), (["--to", "#1"], 60),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "count"), BASE_SELECTIONS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_selection_means_base_keys_too(words: list[str], count: int, path: Path) -> None:
+    path.write_bytes(WHOLE + b"#TS:1700000100\r\n" + TAIL)
+    lines = aofdoctor("log", path, "--base", "--json", *words).lines
+    assert sum(line["cmd"] == "(base)" for line in lines) == count
+
+
+def test_the_order_is_that_of_time_either_way(path: Path) -> None:
+    forwards = aofdoctor("log", path, "--base", "--json").lines
+    assert aofdoctor("log", path, "--base", "--json", "--reverse").lines == forwards[::-1]
+    assert aofdoctor("log", path, "--base", "--json", "-n", "5").lines == forwards[-5:]
+    assert aofdoctor("log", path, "--base", "--json", "-n", "5", "--reverse").lines == forwards[:-6:-1]
+    assert len(aofdoctor("log", path, "--base").out.splitlines()) == len(forwards)
+    assert [line["cmd"] for line in aofdoctor("log", path, "--json").lines] == ["SELECT", "SET", "DEL"]
+
+
+def test_base_goes_with_what_can_be_said_of_it(path: Path) -> None:
+    for words in (["--tail"], ["--format", "resp"], ["--format", "cli"]):
+        assert aofdoctor("log", path, "--base", *words).status == 2
+
+
+def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
+    data = bytearray(WHOLE + TAIL)
+    at = data.index(MANY[20])
+    data[at : at + 8] = b"\xf0" * 8
+    path.write_bytes(data)
+    result = aofdoctor("log", path, "--base", "--json")
+    assert result.status == 1
+    seen = [line["keys"][0] for line in result.lines if line["cmd"] == "(base)"]
+    assert [f"user:{number}" for number in range(20)] == seen[:20] and "user:39" in seen and "user:20" not in seen
+
+
+# -- show --
+
+
+@pytest.mark.parametrize("source", KEYS_RDB, ids=lambda source: source.stem)
+def test_every_byte_of_an_rdb_is_owned(source: Path, tmp_path: Path) -> None:
+    data = source.read_bytes()
+    for batch in Items(BytesSource(data)):
+        for item in batch:
+            shown = aofdoctor("show", source, str(item.span.end - 1), "--json")
+            assert shown.status == 0
+            if item.span.start:
+                assert (shown.json["offset"], shown.json["size"]) == (item.span.start, item.span.size)
+            assert aofdoctor("show", source, str(item.span.start)).status == 0
+            if isinstance(item, Key):
+                assert shown.json["keys"] == [item.name(BytesSource(data)).decode()]
+
+
+# -- slice --
+
+
+def loaded_names(data: bytes, line: str) -> set[tuple[int, bytes]]:
+    with server(by_line()[line], data) as running:
+        found = set()
+        for name in running.info("keyspace"):
+            running.call("SELECT", int(name[2:]))
+            reply = running.call("KEYS", "*")
+            assert isinstance(reply, list)
+            found |= {(int(name[2:]), bytes(one)) for one in reply}  # type: ignore[arg-type]
+    return found
+
+
+def test_a_slice_keeps_the_selected_keys_of_a_base(path: Path, tmp_path: Path) -> None:
+    result = aofdoctor("slice", path, "--key", "user:1*", "-o", tmp_path / "out", "--json")
+    data = (tmp_path / "out").read_bytes()
+    whole = walk(BytesSource(data))
+    expected = [(db, name) for db, name in names(WHOLE) if name.startswith(b"user:1")]
+    assert whole.complete and whole.checksum == "ok" and names(data[: whole.end]) == expected
+    assert data[whole.end :] == encode([b"SELECT", b"0"]) + encode([b"SET", b"user:1", b"later"])
+    assert result.json["bytes"]["after"] == len(data) and result.json["commands"]["after"] == 2
+    assert loaded_names(data[: whole.end], "valkey-9.1") == set(expected)
+
+
+def test_a_slice_without_a_key_of_the_base_goes_without_it(path: Path, tmp_path: Path) -> None:
+    aofdoctor("slice", path, "--cmd", "del", "-o", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == encode([b"SELECT", b"0"]) + encode([b"DEL", b"user:2"])
+
+
+def test_places_behind_a_base_mean_what_stands_there(path: Path, tmp_path: Path) -> None:
+    place = len(WHOLE) + len(encode([b"SELECT", b"0"]))
+    aofdoctor("slice", path, "--to", str(place), "-o", tmp_path / "out")
+    data = (tmp_path / "out").read_bytes()
+    assert names(data) == names(WHOLE) and data.endswith(encode([b"SET", b"user:1", b"later"]))
+
+
+def test_a_slice_of_a_dump_is_a_dump(tmp_path: Path) -> None:
+    (tmp_path / "dump.rdb").write_bytes(WHOLE)
+    aofdoctor("slice", tmp_path / "dump.rdb", "--db", "3", "-o", tmp_path / "out.rdb")
+    data = (tmp_path / "out.rdb").read_bytes()
+    assert names(data) == [one for one in names(WHOLE) if one[0] == 3]
+
+
+# -- salvage --
+
+
+def salvaged(path: Path, *words: str) -> tuple[bytes, dict[str, object]]:
+    out = path.with_name("out")
+    result = aofdoctor("repair", path, "--salvage", "-o", out, "--json", *words)
+    assert result.status == 0, result.err
+    return out.read_bytes(), result.json
+
+
+def damage(path: Path, at: int, junk: bytes) -> None:
+    data = bytearray(WHOLE + TAIL)
+    data[at : at + len(junk)] = junk
+    path.write_bytes(data)
+
+
+def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
+    damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
+    data, told = salvaged(path)
+    whole = walk(BytesSource(data))
+    kept = names(data[: whole.end])
+    assert whole.complete and whole.checksum == "ok" and data.endswith(TAIL[-len(encode([b"DEL", b"user:2"])) :])
+    assert kept == [one for one in names(WHOLE) if one != (0, b"user:20")]
+    assert loaded_names(data[: whole.end], "valkey-9.1") == set(kept)
+    assert "59 keys of it can be read" in str(told["notes"]) and "39 of them found after the damage" in str(
+        told["notes"]
+    )
+    lines = [json.loads(line) for line in (path.with_name("out.lost") / "map.jsonl").read_text().splitlines()]
+    assert any(line["reason"] == "corrupt-preamble" for line in lines)
+
+
+def test_a_strict_salvage_keeps_nothing_that_was_found_again(path: Path) -> None:
+    damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
+    data, _ = salvaged(path, "--strict")
+    assert names(data[: walk(BytesSource(data)).end]) == names(WHOLE)[:20]
+
+
+@pytest.mark.parametrize("cut", [60, 300, len(WHOLE) - 9, len(WHOLE) - 1])
+def test_every_key_before_a_cut_stays(cut: int, path: Path) -> None:
+    path.write_bytes(WHOLE[:cut])
+    data, _ = salvaged(path)
+    expected = names(WHOLE)[: sum(WHOLE.index(k) + len(k) <= cut for k in MANY)]
+    assert names(data)[: len(expected)] == expected and walk(BytesSource(data)).checksum == "ok"
+    assert set(names(data)) <= set(names(WHOLE))
+
+
+def test_a_key_that_is_there_already_does_not_come_twice(path: Path) -> None:
+    """A server that meets a key twice does not start."""
+    data = rdb(SELECT_0, *MANY, b"\xf0" * 8, *MANY[:20])
+    path.write_bytes(data[:-8] + b"not this")
+    out, _ = salvaged(path)
+    kept = names(out)
+    assert len(kept) == len(set(kept)) and set(kept) == set(names(rdb(SELECT_0, *MANY)))
+
+
+def test_a_bad_magic_comes_back_by_the_writers_own_words(tmp_path: Path) -> None:
+    source = FIXTURES / "rdb" / "keys-v10.rdb"
+    data = source.read_bytes()
+    (tmp_path / "dump.rdb").write_bytes(b"REDIS0099" + data[9:])
+    out, _ = salvaged(tmp_path / "dump.rdb")
+    assert out[:9] == b"REDIS0010" and names(out) == names(data)
+
+
+def test_check_and_repair_name_the_way_out(path: Path) -> None:
+    damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
+    assert "--salvage keeps the keys" in aofdoctor("check", path).out
+    refused = aofdoctor("repair", path, "-o", path.with_name("no"))
+    assert refused.status == 3 and "--salvage keeps the keys" in refused.err
+
+
+def test_an_edit_of_a_base_can_be_made_in_place_and_taken_back(path: Path) -> None:
+    before = path.read_bytes()
+    done = aofdoctor("slice", path, "--key", "user:1*", "--in-place", "-y", "--json")
+    assert done.status == 0 and len(path.read_bytes()) < len(before)
+    assert aofdoctor("undo", done.json["receipt"]).status == 0
+    assert path.read_bytes() == before
+
+
+def test_names_that_were_seen_are_known() -> None:
+    seen = Seen()
+    assert [seen.add(0, b"%d" % number) for number in range(1000)] == [False] * 1000
+    assert all(seen.knows(0, b"%d" % number) for number in range(1000))
+    assert not seen.knows(1, b"1") and not seen.knows(0, b"1000")
+
+
+# -- strip --
+
+
+def test_commands_after_a_flush_on_keys_of_the_base_are_counted(path: Path) -> None:
+    flush = encode([b"SELECT", b"0"]) + encode([b"FLUSHALL"])
+    later = b"".join(encode([b"APPEND", name, b"x"]) for name in (b"user:1", b"user:1", b"user:2", b"new"))
+    path.write_bytes(WHOLE + flush + later)
+    notes = aofdoctor("strip", path, "--json").json["notes"]
+    assert "3 of those on keys that the base holds" in notes
+    path.write_bytes(WHOLE + flush + encode([b"APPEND", b"new", b"x"]))
+    assert not any("base holds" in note for note in aofdoctor("strip", path, "--json").json["notes"])
