@@ -15,11 +15,12 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.cli.wish import Wish
-from aofdoctor.edit.apply import Proof, Receipt, write_copy
+from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.exchange import exchange, place_of
 from aofdoctor.edit.files import json_bytes, write_durably
 from aofdoctor.edit.fingerprint import fingerprint
 from aofdoctor.edit.inplace import Target
+from aofdoctor.edit.placing import Proof, Receipt
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import BadSelection, Refused
 
