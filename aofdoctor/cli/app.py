@@ -16,7 +16,7 @@ from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 from aofdoctor.text import name
 
 # In the order of the help.  A verb's module is imported when it is asked for: a start costs what that verb needs.
-VERBS = ("check", "log", "show", "strip", "repair", "rewind", "slice", "apply", "verify", "undo", "demo")
+VERBS = ("check", "log", "show", "strip", "repair", "rewind", "slice", "convert", "apply", "verify", "undo", "demo")
 
 _BUILTIN = {"slice": "slice_"}  # verbs that Python has a name of its own for
 
