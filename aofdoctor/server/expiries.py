@@ -68,9 +68,8 @@ PLACES: dict[bytes, Callable[[Sequence[Any]], Places]] = {
 def moved(argv: list[Any], shift_ms: int) -> list[Any]:
     """A command with its absolute expiry moved; the very same list where it has none."""
     for at, unit in expiries(argv) if shift_ms else ():
-        changed = list(argv)
-        changed[at] = b"%d" % min(_MOST // unit, max(_LEAST, int(argv[at]) + shift_ms // unit))
-        argv = changed
+        time = b"%d" % min(_MOST // unit, max(_LEAST, int(argv[at]) + shift_ms // unit))
+        argv = argv if time == argv[at] else [*argv[:at], time, *argv[at + 1 :]]
     return argv
 
 
