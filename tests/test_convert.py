@@ -66,6 +66,9 @@ def test_commands_load_as_the_rdb_does(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["--base", "resp"], ["--layout"], ["--layout", "--base", "resp"]], ids=" ".join)
 def test_a_story_in_another_shape_loads_to_the_same(name: str, words: list[str], story: Story, tmp_path: Path) -> None:
     source = story(name)
+    assert (
+        aofdoctor("strip", source, "--last", "--in-place", "--yes").status == 0
+    )  # so that there is a state to compare
     place = source / "appendonlydir" if (source / "appendonlydir").exists() else source / "appendonly.aof"
     words = [*words]
     if "--layout" in words:
@@ -80,7 +83,7 @@ def test_a_story_in_another_shape_loads_to_the_same(name: str, words: list[str],
         if not all(loads(line, one) for one in parted):
             continue
         expected, got = (state(binary, one) for one in parted)
-        assert got == expected, line
+        assert got == expected and len(got[1]) > 5, line
         done += 1
     assert done or "redis-6.2" in name
 
