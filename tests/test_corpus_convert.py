@@ -15,6 +15,8 @@ from tests.test_corpus_values import negative_zero, rdbs, told
 from tests.test_rdb_values import loading
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+# What a server leaves out of a dump (empty collections, expired keys), or loads with a module alone.
+SKIPPED = ("corrupt", "expired", "module")
 KINDS = {"commands": (["--base", "resp"], "out.aof")} | {
     str(version): (["--base", "rdb", "--rdb-version", str(version)], "out.rdb") for version in (9, 10, 11, 12, 80)
 }
@@ -54,9 +56,10 @@ def came_up(line: str, path: Path) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("version", [9, 11, 80])
 def test_what_no_older_server_read_loads_there_and_has_every_key(version: int, tmp_path: Path) -> None:
-    line, counted = reading(version)[-1], 0
+    counted = 0
     for number, (data, path) in enumerate(rdbs().items()):
-        if line in loading(data):
+        line = next((line for line in reading(version) if line not in loading(data)), None)
+        if line is None or any(word in path.name for word in SKIPPED):
             continue
         source, out = tmp_path / f"{number}.rdb", tmp_path / f"{number}.out.rdb"
         source.write_bytes(data)
@@ -68,5 +71,5 @@ def test_what_no_older_server_read_loads_there_and_has_every_key(version: int, t
             keys = by_server(running, digests=False)
         assert len(keys) == sum(entry["count"] for entry in result.json["converted"]["keys"]), path
         counted += 1
-    print(version, line, counted)
+    print(version, counted)
     assert counted > 10

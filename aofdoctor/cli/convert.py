@@ -16,11 +16,11 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.plans import near, prover, swap_in
-from aofdoctor.cli.render import Paint, emit, painter, progress, say
+from aofdoctor.cli.render import Paint, as_json, emit, painter, progress, say
 from aofdoctor.cli.wish import Wish, wishing
 from aofdoctor.edit.convert import Conversion, plan_conversion
 from aofdoctor.edit.converted import hints, outcome_json, try_conversion, write_conversion
-from aofdoctor.edit.heads import Wish as Wanted
+from aofdoctor.edit.heads import Wanted
 from aofdoctor.edit.placing import Receipt
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.rdb.other import VERSIONS
@@ -143,7 +143,7 @@ def _plan(conversion: Conversion, wish: Wish, lossy: bool) -> None:
     with progress(conversion.size, "reading") as tell:
         try_conversion(conversion, tell)
     if wish.json:
-        emit({"path": conversion.aof.path, "output": None, **outcome_json(conversion), "receipt": None})
+        emit({"path": conversion.aof.path, "output": None, **outcome_json(conversion, as_json), "receipt": None})
         return
     for line in _lines(conversion, painter()):
         say(line)
@@ -159,7 +159,7 @@ def _write(conversion: Conversion, wish: Wish, lossy: bool) -> None:
             conversion, Path(wish.output), lossy, tell, prover(proven) if wish.prove else None, wish.hash
         )
     if wish.json:
-        emit({"path": conversion.aof.path, "output": wish.output, **outcome_json(conversion),
+        emit({"path": conversion.aof.path, "output": wish.output, **outcome_json(conversion, as_json),
               "receipt": str(receipt.path)} | ({"proven": proven[0]} if proven else {}))  # fmt: skip
         return
     for line in (*_lines(conversion, painter()), "", *proven, *_done(conversion, receipt, painter())):
@@ -191,7 +191,7 @@ def _done(conversion: Conversion, receipt: Receipt, paint: Paint) -> Iterator[st
     yield f"receipt: {text.name(near(receipt.path))}"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
-    if not conversion.wish.layout:
+    if not conversion.wanted.layout:
         yield ""
         yield "To use it:"
         for number, step in enumerate(swap_in(conversion.aof, receipt.output), 1):

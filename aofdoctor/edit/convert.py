@@ -13,7 +13,7 @@ from functools import partial
 from aofdoctor import text
 from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.manifest import Entry, encode_name
-from aofdoctor.edit.heads import Wish, head_pieces
+from aofdoctor.edit.heads import Wanted, head_pieces
 from aofdoctor.edit.newfile import Copied, NewFile, Piece
 from aofdoctor.edit.repair import demand_whole_set
 from aofdoctor.edit.shift import shifted_records
@@ -37,7 +37,7 @@ class Conversion:
     """
 
     aof: AOF
-    wish: Wish
+    wanted: Wanted
     extents: list[Extent]
     files: list[NewFile] = field(default_factory=list)
     manifest: tuple[str, bytes] | None = None
@@ -62,37 +62,37 @@ class Conversion:
         self.tally, self.made = Tally(), 0
 
 
-def plan_conversion(aof: AOF, wish: Wish) -> Conversion:
+def plan_conversion(aof: AOF, wanted: Wanted) -> Conversion:
     """Look through every part, and say what will become of it; Refused where that cannot be done."""
     demand_whole_set(aof)
     extents = [whole(aof, part) for part in aof.parts]
-    conversion = Conversion(aof, wish, extents)
+    conversion = Conversion(aof, wanted, extents)
     _demand_sense(conversion)
-    if wish.base == "resp":
-        conversion.line = _line(wish, extents)
+    if wanted.base == "resp":
+        conversion.line = _line(wanted, extents)
         conversion.notes.append(f"the base becomes commands for {LINES[conversion.line].title}")
-    _LAYOUTS[wish.layout](conversion)
+    _LAYOUTS[wanted.layout](conversion)
     return conversion
 
 
 def _demand_sense(conversion: Conversion) -> None:
-    aof, wish = conversion.aof, conversion.wish
+    aof, wanted = conversion.aof, conversion.wanted
     name = text.name(aof.path)
-    if wish.base and not any(extent.rdb for extent in conversion.extents):
+    if wanted.base and not any(extent.rdb for extent in conversion.extents):
         raise Refused(
             f"no RDB stands at the head of a part of {name}: the base is commands already",
             "only a server makes an RDB of commands: load it, and BGREWRITEAOF",
         )
-    if wish.layout == "single" and aof.layout != "multi-part":
+    if wanted.layout == "single" and aof.layout != "multi-part":
         raise Refused(f"{name} is one file already")
-    if wish.layout == "multi-part" and aof.layout == "multi-part":
+    if wanted.layout == "multi-part" and aof.layout == "multi-part":
         raise Refused(f"{name} is a multi part AOF already")
 
 
-def _line(wish: Wish, extents: list[Extent]) -> str:
+def _line(wanted: Wanted, extents: list[Extent]) -> str:
     """The line that is asked for; else the one that wrote the RDB, or the oldest that reads it."""
-    if wish.line:
-        return wish.line
+    if wanted.line:
+        return wanted.line
     rdb = next(extent.rdb for extent in extents if extent.rdb)
     found = writer(rdb.aux)[1]
     reads = (name for name, line in LINES.items() if line.newest_rdb(rdb.dialect) >= rdb.version)
@@ -134,7 +134,7 @@ def _multi_part(conversion: Conversion) -> None:
     """The whole file as the base, as a server does when it is upgraded (aof.c, 7.0), and an empty incremental file."""
     part, extent = conversion.aof.parts[0], conversion.extents[0]
     prefix = part.name if part.name.endswith(".aof") and part.type == "single" else "appendonly.aof"
-    pure = extent.rdb and not extent.tail.size and conversion.wish.base != "resp"
+    pure = extent.rdb and not extent.tail.size and conversion.wanted.base != "resp"
     base, incr = f"{prefix}.1.base.{'rdb' if pure else 'aof'}", f"{prefix}.1.incr.aof"
     status = AOF.file_of(part).stat
     conversion.files = [
@@ -156,7 +156,7 @@ _LAYOUTS: dict[str, Callable[[Conversion], None]] = {"": _same, "single": _singl
 def _name(conversion: Conversion, i: int) -> str:
     """A part's name in the copy: a base that turns into commands is no .rdb any more."""
     name = conversion.aof.parts[i].name
-    if conversion.wish.base == "resp" and conversion.extents[i].rdb and name.endswith(".base.rdb"):
+    if conversion.wanted.base == "resp" and conversion.extents[i].rdb and name.endswith(".base.rdb"):
         return name.removesuffix(".rdb") + ".aof"
     return name
 
@@ -164,7 +164,7 @@ def _name(conversion: Conversion, i: int) -> str:
 def _manifest_line(conversion: Conversion, i: int, entry: Entry) -> bytes:
     """The source's own line, or where the part changes one with its new name and without its endoffset."""
     name = _name(conversion, i).encode("utf-8", "surrogateescape")
-    if name == entry.name and not conversion.wish.shift_ms:
+    if name == entry.name and not conversion.wanted.shift_ms:
         return entry.raw
     extra = b"".join(b" %b %b" % pair for pair in entry.extra if pair[0].lower() != b"endoffset")
     return b"file %b seq %d type %b%b\n" % (encode_name(name), entry.seq, _KINDS[entry.type], extra)
@@ -172,15 +172,15 @@ def _manifest_line(conversion: Conversion, i: int, entry: Entry) -> bytes:
 
 def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
     """What takes the place of the RDB that a part begins with."""
-    part, extent, wish = conversion.aof.parts[i], conversion.extents[i], conversion.wish
+    part, extent, wanted = conversion.aof.parts[i], conversion.extents[i], conversion.wanted
     if not extent.rdb:
         return
     source = AOF.file_of(part)
-    if not wish.base and not wish.shift_ms:
+    if not wanted.base and not wanted.shift_ms:
         yield Copied(source, extent.rdb.span)
         return
     target = TARGETS[conversion.line] if conversion.line else None
-    db = yield from head_pieces(source, extent.rdb, wish, target, conversion.tally, text.name(part.name))
+    db = yield from head_pieces(source, extent.rdb, wanted, target, conversion.tally, text.name(part.name))
     if db and extent.tail.size:
         yield SELECT_0
 
@@ -192,7 +192,7 @@ def _rest(conversion: Conversion, i: int) -> Iterator[Piece]:
     if not extent.tail.size:
         return
     bare = bool(conversion.line and extent.annotations) and not LINES[conversion.line].annotations
-    if conversion.wish.shift_ms or bare:
-        yield from shifted_records(source, extent.tail.start, conversion.wish.shift_ms, conversion.tally, bare)
+    if conversion.wanted.shift_ms or bare:
+        yield from shifted_records(source, extent.tail.start, conversion.wanted.shift_ms, conversion.tally, bare)
     else:
         yield Copied(source, extent.tail)

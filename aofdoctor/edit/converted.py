@@ -6,6 +6,7 @@ source is as it was.
 
 import os
 from bisect import bisect_left
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ from aofdoctor.edit.newfile import Copied
 from aofdoctor.edit.placing import Owners, Progress, Proof, Receipt, growth, head_json, outputs_json, publish
 from aofdoctor.edit.recount import Keys, keys_in
 from aofdoctor.errors import Refused
-from aofdoctor.rdb.tally import Lost
 from aofdoctor.server.commands import table
 from aofdoctor.source import FileSource
 
 _NAMED = 3
+_DATABASES = 16  # that a server has if nobody says otherwise
 
 
 def try_conversion(conversion: Conversion, progress: Progress | None = None) -> None:
@@ -68,33 +69,34 @@ def write_conversion(
         if proof:
             proof(made)
         body = head_json("convert") | {"source": sources, "output": outputs_json(made, output, whole_hash)}
-        write_durably(folder / "receipt", json_bytes(body | outcome_json(conversion)))
+        write_durably(folder / "receipt", json_bytes(body | outcome_json(conversion, text.escaped)))
         publish([(made, output), (folder / "receipt", receipt_path)])
     return receipt
 
 
-def outcome_json(conversion: Conversion) -> dict[str, Any]:
-    """What a conversion came to, as JSON has it."""
-    tally, wish = conversion.tally, conversion.wish
+def outcome_json(conversion: Conversion, show: Callable[[bytes], object]) -> dict[str, Any]:
+    """What a conversion came to, as JSON has it; `show` makes text of a key."""
+    tally, wanted = conversion.tally, conversion.wanted
     keys = [{"db": db, "type": kind, "count": count} for (db, kind), count in sorted(tally.keys.items())]
     return {
         "converted": {
-            "base": wish.base or None, "rdb_version": wish.rdb_version or None, "layout": wish.layout or None,
-            "for": conversion.line or None, "shift_ms": wish.shift_ms, "keys": keys, "recoded_keys": tally.recoded,
+            "base": wanted.base or None, "rdb_version": wanted.rdb_version or None, "layout": wanted.layout or None,
+            "for": conversion.line or None, "shift_ms": wanted.shift_ms, "keys": keys, "recoded_keys": tally.recoded,
             "moved_commands": tally.moved, "bytes": {"before": conversion.size, "after": conversion.made},
         },
-        "inexpressible": [_lost_json(lost) for lost in tally.lost], "inexpressible_count": tally.lost_count,
+        "inexpressible": [lost._asdict() | {"key": show(lost.key)} for lost in tally.lost],
+        "inexpressible_count": tally.lost_count,
         "notes": [*conversion.notes, *hints(conversion)],
     }  # fmt: skip
 
 
 def hints(conversion: Conversion) -> list[str]:
-    """What a server does without, in sentences."""
-    return [f"left out: {what} ({count:,})" for what, count in conversion.tally.hints.items()]
-
-
-def _lost_json(lost: Lost) -> dict[str, object]:
-    return {"db": lost.db, "key": text.escaped(lost.key), "type": lost.type, "why": lost.why}
+    """What a server does without, and what it needs, in sentences."""
+    said = [f"left out: {what} ({count:,})" for what, count in conversion.tally.hints.items()]
+    last = max((db for db, _ in conversion.tally.keys), default=0)
+    if conversion.line and last >= _DATABASES:  # a SELECT out of range is only logged, and writes go on elsewhere
+        said.append(f"the server needs `databases {last + 1}`: with fewer, keys would land in another database")
+    return said
 
 
 def _loss(conversion: Conversion) -> str:
@@ -159,7 +161,7 @@ def _check(conversion: Conversion, made: Path) -> None:
         written = FileSource(path)
         try:
             commands += _commands(written, new.head_size)
-            if new.head_size and (conversion.wish.base or conversion.wish.shift_ms):
+            if new.head_size and (conversion.wanted.base or conversion.wanted.shift_ms):
                 keys += keys_in(written, new.head_size)
         finally:
             written.close()

@@ -17,7 +17,7 @@ from aofdoctor.source import FileSource
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Wanted:
     """What a conversion is to do: `base` resp or rdb, `layout` single or multi-part; empty and 0 leave as it is.
 
     `line` is the server line that commands are for, `shift_ms` what every
@@ -32,7 +32,7 @@ class Wish:
 
 
 def head_pieces(
-    source: FileSource, rdb: Preamble, wish: Wish, target: Target | None, tally: Tally, name: str
+    source: FileSource, rdb: Preamble, wanted: Wanted, target: Target | None, tally: Tally, name: str
 ) -> Generator[bytes, None, int]:
     """The bytes in place of an RDB; gives the database that is selected after them.
 
@@ -40,11 +40,11 @@ def head_pieces(
     """
     try:
         if target is not None:
-            return (yield from _commands(source, wish, target, tally, name))
+            return (yield from _commands(source, wanted, target, tally, name))
         aim = (
-            Aim.of(wish.rdb_version, wish.shift_ms)
-            if wish.rdb_version
-            else Aim(rdb.dialect, rdb.version, wish.shift_ms)
+            Aim.of(wanted.rdb_version, wanted.shift_ms)
+            if wanted.rdb_version
+            else Aim(rdb.dialect, rdb.version, wanted.shift_ms)
         )
         for piece in rewritten(source, aim, tally):
             yield _sound(piece, name)
@@ -53,7 +53,9 @@ def head_pieces(
     return 0
 
 
-def _commands(source: FileSource, wish: Wish, target: Target, tally: Tally, name: str) -> Generator[bytes, None, int]:
+def _commands(
+    source: FileSource, wanted: Wanted, target: Target, tally: Tally, name: str
+) -> Generator[bytes, None, int]:
     db = 0
 
     def said() -> Iterator[Command | Corrupt]:
@@ -63,7 +65,7 @@ def _commands(source: FileSource, wish: Wish, target: Target, tally: Tally, name
                 if item[0] == b"SELECT":
                     assert isinstance(item[1], bytes)
                     db = int(item[1])
-                yield moved(item, wish.shift_ms) if wish.shift_ms else item
+                yield moved(item, wanted.shift_ms) if wanted.shift_ms else item
             else:
                 yield item
 
@@ -77,6 +79,6 @@ def _sound(piece: bytes | Corrupt | Inexpressible, name: str) -> bytes:
         return piece
     assert isinstance(piece, Corrupt)
     raise Refused(
-        f"the RDB of {name} is damaged at {text.place(piece.offset)}: {piece.note}",
+        f"the RDB of {name} cannot be read at {text.place(piece.offset)}: {piece.note}",
         "aofdoctor repair --salvage keeps the keys that are whole; do that first",
     )
