@@ -141,6 +141,17 @@ def test_a_set_for_an_older_line_loses_its_annotations_and_says_so(story: Story,
     assert state(by_line()["redis-6.2"], tmp_path / "out.aof")[1]
 
 
+def test_a_set_with_its_base_as_an_older_rdb_loads_in_a_server_of_before_sets(story: Story, tmp_path: Path) -> None:
+    source = story("wiped-redis-7.0")
+    assert aofdoctor("strip", source, "--last", "--in-place", "--yes").status == 0
+    convert(source, "--base", "rdb", "--rdb-version", 9, "--layout", "single", "-o", tmp_path / "out.aof")
+    got, expected = (
+        state(by_line()["redis-6.2"], tmp_path / "out.aof"),
+        state(by_line()["redis-7.0"], source / "appendonlydir"),
+    )
+    assert got[1] == expected[1] and len(got[1]) > 5
+
+
 def test_the_manifest_carries_unknown_pairs_and_only_the_base_line_changes(story: Story, tmp_path: Path) -> None:
     source = story("wiped-valkey-9.1")
     manifest = next(source.rglob("*.manifest"))
@@ -346,6 +357,7 @@ def test_now_moves_by_what_has_passed_since_the_log_ended(tmp_path: Path) -> Non
     assert encode([b"PEXPIREAT", b"k", b"1700003660000"]) in (tmp_path / "out.aof").read_bytes()
     told = convert(tmp_path / "a.aof", "--now", "now")
     assert abs(told["converted"]["shift_ms"] / 1000 - (time.time() - 1700000000)) < 60
+    assert convert(FIXTURES / "rdb" / "keys-v12.rdb", "--now", "now")["converted"]["shift_ms"] > 0
     (tmp_path / "b.aof").write_bytes(encode([b"PEXPIREAT", b"k", b"1700000060000"]))
     assert aofdoctor("convert", tmp_path / "b.aof", "--now", "now").status == 3
 

@@ -24,6 +24,7 @@ from aofdoctor.edit.heads import Wanted
 from aofdoctor.edit.placing import Receipt
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.rdb.other import VERSIONS
+from aofdoctor.rdb.preamble import read_aux
 from aofdoctor.rdb.target import TARGETS
 
 EPILOG = """\b
@@ -124,7 +125,7 @@ def _shift(aof: AOF, shift: str | None, now: str | None) -> int:
         return int(match[1]) * _MS[match[2]]
     if not now:
         return 0
-    end = last_time(aof)
+    end = _end(aof)
     if end is None:
         raise Refused(
             f"no #TS annotation in {text.name(aof.path)} says when it ended (aof-timestamp-enabled was off)",
@@ -134,6 +135,14 @@ def _shift(aof: AOF, shift: str | None, now: str | None) -> int:
     if not moved:
         raise BadSelection("that is when the log ended: no expiry would move")
     return moved * 1000
+
+
+def _end(aof: AOF) -> int | None:
+    """When the log ended, unix seconds: by its annotations, or of a dump by its own words."""
+    if aof.layout != "rdb":
+        return last_time(aof)
+    written = read_aux(AOF.file_of(aof.parts[0])).get(b"ctime", b"")
+    return int(written) if written.isdigit() and len(written) < 12 else None
 
 
 # -- what is said --
@@ -175,7 +184,7 @@ def _lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
     for (db, kind), count in sorted(tally.keys.items()):
         yield f"  db{db}  {text.count(count, 'key')} of type {kind}"
     if tally.recoded:
-        yield f"  {text.count(tally.recoded, 'key')} written in an older way"
+        yield f"  {text.count(tally.recoded, 'key')} written as another type"
     if tally.moved:
         yield f"  expiries of {text.count(tally.moved, 'command')} moved"
     for lost in tally.lost[:_SHOWN]:
@@ -191,12 +200,24 @@ def _done(conversion: Conversion, receipt: Receipt, paint: Paint) -> Iterator[st
     yield f"receipt: {text.name(near(receipt.path))}"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
-    if not conversion.wanted.layout:
-        yield ""
-        yield "To use it:"
-        for number, step in enumerate(swap_in(conversion.aof, receipt.output), 1):
-            yield f"  {number}. {text.name(step)}"
-    elif conversion.manifest:
-        yield "It is an appenddirname for a server of 7.0 or later, in the place of the single file."
-    else:
-        yield "It is an appendfilename for a server before 7.0; a later one takes it over where it has no manifest."
+    if conversion.wanted.layout or conversion.aof.layout == "rdb":
+        yield _PLACES[_place(conversion)]
+        return
+    yield ""
+    yield "To use it:"
+    for number, step in enumerate(swap_in(conversion.aof, receipt.output), 1):
+        yield f"  {number}. {text.name(step)}"
+
+
+_PLACES = {
+    "set": "It is an appenddirname for a server of 7.0 or later, in the place of the single file.",
+    "single": "It is an appendfilename for a server before 7.0; a later one takes it over where it has no manifest.",
+    "dump": "It is a dbfilename for a server with appendonly no.",
+}
+
+
+def _place(conversion: Conversion) -> str:
+    if conversion.manifest:
+        return "set"
+    dump = conversion.aof.layout == "rdb" and conversion.wanted.base != "resp"
+    return "dump" if dump else "single"

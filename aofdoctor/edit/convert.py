@@ -24,6 +24,7 @@ from aofdoctor.rdb.target import TARGETS
 from aofdoctor.server.lines import LINES, writer
 
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
+_ANNOTATED = 10  # the RDB version of 7.0
 _KINDS = {"base": b"b", "incr": b"i", "history": b"h"}
 
 
@@ -56,6 +57,13 @@ class Conversion:
     def commands(self) -> int:
         """The commands of all parts before it."""
         return sum(extent.commands for extent in self.extents)
+
+    @property
+    def bare(self) -> bool:
+        """True if it is for servers that read no annotations: those before 7.0."""
+        if self.line:
+            return not LINES[self.line].annotations
+        return 0 < self.wanted.rdb_version < _ANNOTATED
 
     def begin(self) -> None:
         """Count from nothing: it is about to be made."""
@@ -191,7 +199,7 @@ def _rest(conversion: Conversion, i: int) -> Iterator[Piece]:
     source = AOF.file_of(part)
     if not extent.tail.size:
         return
-    bare = bool(conversion.line and extent.annotations) and not LINES[conversion.line].annotations
+    bare = bool(extent.annotations) and conversion.bare
     if conversion.wanted.shift_ms or bare:
         yield from shifted_records(source, extent.tail.start, conversion.wanted.shift_ms, conversion.tally, bare)
     else:

@@ -34,7 +34,7 @@ def _near(batch: Batch, steps: Steps, shift_ms: int, tally: Tally, bare: bool) -
     out, done = bytearray(), 0
     for i in steps.run(batch):
         if batch.ids[i] == ANNOTATION and bare:
-            tally.hints["annotations, which that line does not read"] += 1
+            tally.hints["annotations, which servers before 7.0 do not read"] += 1
             out += _raw(batch, done, i)
             done = i + 1
             continue
