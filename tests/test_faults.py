@@ -19,6 +19,9 @@ EDITS = {
     "salvage a file": ("torn", ["repair", "--salvage"]),
     "salvage a set": ("torn set", ["repair", "--salvage"]),
     "rewind a set": ("wiped-valkey-9.1", ["rewind", "--before", "#5"]),
+    "convert a set to commands": ("wiped-valkey-9.1", ["convert", "--base", "resp"]),
+    "convert a set to one file": ("wiped-valkey-9.1", ["convert", "--layout", "single", "--shift-ttl", "1h"]),
+    "convert a file to a set": ("wiped-redis-6.2-preamble", ["convert", "--layout", "multi-part"]),
 }
 MANY = 200  # more calls than any of these makes
 

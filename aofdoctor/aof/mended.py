@@ -6,6 +6,7 @@ something stands in it can be led back to where it stands in the file.
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
@@ -20,6 +21,21 @@ class Reading(Protocol):
 
     def back(self, data: bytes) -> bytes: ...
     def place(self, data: bytes, offset: int) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Bytes that stand in the place of others, whatever those are; a Reading."""
+
+    data: bytes
+
+    def back(self, data: bytes) -> bytes:
+        """The bytes that are given."""
+        return self.data
+
+    def place(self, data: bytes, offset: int) -> int:
+        """As far in as there is."""
+        return min(offset, len(data))
 
 
 class Piece(NamedTuple):

@@ -15,11 +15,12 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.cli.wish import Wish
-from aofdoctor.edit.apply import Proof, Receipt, write_copy
+from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.exchange import exchange, place_of
 from aofdoctor.edit.files import json_bytes, write_durably
 from aofdoctor.edit.fingerprint import fingerprint
 from aofdoctor.edit.inplace import Target
+from aofdoctor.edit.placing import Proof, Receipt
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import BadSelection, Refused
 
@@ -56,7 +57,7 @@ def carry_out(plan: Plan, wish: Wish, how: str) -> None:
         raise Refused("nothing would change: nothing was written")
     proven: list[str] = []
     place = str(place_of(plan)) if wish.in_place else str(wish.output)
-    receipt = _written(plan, wish, _prover(proven) if wish.prove else None)
+    receipt = _written(plan, wish, prover(proven) if wish.prove else None)
     if wish.json:
         kept = {"kept": str(receipt.output)} if wish.in_place else {}
         emit(plan_json(plan, place, receipt.path) | kept | ({"proven": proven[0]} if proven else {}))
@@ -85,15 +86,17 @@ def confirm(question: str, yes: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def _prover(proven: list[str]) -> Callable[[Path], None]:
-    def prover(made: Path) -> None:
+def prover(proven: list[str]) -> Callable[[Path], None]:
+    """What loads a copy in a private server before it has its name, and says so in `proven`."""
+
+    def proving(made: Path) -> None:
         with opened(str(made)) as aof:
             found = prove(aof)
         if isinstance(found, Unloadable):
             raise Refused(f"the copy would not load whole, and is not kept: {'; '.join(found.reasons)}")
         proven.append(f"proven: {found.server} loads it: {text.count(found.total, 'key')}")
 
-    return prover
+    return proving
 
 
 def sources_of(aof: AOF) -> list[dict[str, Any]]:
@@ -175,7 +178,7 @@ def done_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
         yield paint(f"WARNING  {warning}", "warning")
     yield ""
     yield "To use it:"
-    for number, step in enumerate(_swap_in(plan.aof, receipt.output), 1):
+    for number, step in enumerate(swap_in(plan.aof, receipt.output), 1):
         yield f"  {number}. {text.name(step)}"
 
 
@@ -200,7 +203,7 @@ def _percent(part: int, whole: int) -> str:
     return f"{tenths / 10:.1f}%"
 
 
-def _swap_in(aof: AOF, output: Path) -> list[str]:
+def swap_in(aof: AOF, output: Path) -> list[str]:
     """The exact steps that put an output in the source's place, as lines."""
     where = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
     place, new = text.shell(str(where)), text.shell(str(output))

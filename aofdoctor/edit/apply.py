@@ -5,21 +5,14 @@ source is as it was.
 """
 
 import os
-import shutil
-import stat
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.manifest import Entry, encode_name
 from aofdoctor.aof.mended import Mended
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
 from aofdoctor.edit.files import (
     copy_span,
     create,
@@ -27,36 +20,18 @@ from aofdoctor.edit.files import (
     demand_space,
     gathered,
     json_bytes,
-    publish_directory,
-    publish_file,
     scratch,
     write_all,
     write_durably,
 )  # fmt: skip
 from aofdoctor.edit.fingerprint import Fingerprint, fingerprint, fingerprint_of, neighbourhood
 from aofdoctor.edit.lost import write_lost
+from aofdoctor.edit.placing import Owners, Progress, Proof, Receipt, growth, head_json, outputs_json, publish
 from aofdoctor.edit.plan import Plan, kept_spans
-from aofdoctor.errors import Refused, SourceChanged
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
-from aofdoctor.source import FileSource, pread
+from aofdoctor.edit.reread import commands_in, demand_same, demand_size
+from aofdoctor.errors import Refused
+from aofdoctor.source import FileSource
 from aofdoctor.span import Span
-
-_COMPARE = 1 << 18
-
-Progress = Callable[[int], None]
-Proof = Callable[[Path], None]
-
-
-@dataclass(slots=True)
-class Receipt:
-    """What was done; `warnings` are sentences that the user has to read."""
-
-    output: Path
-    path: Path
-    lost: Path | None = None
-    warnings: list[str] = field(default_factory=list)
 
 
 def write_copy(
@@ -95,27 +70,15 @@ def write_copy(
         said = _receipt_json(plan, receipt, sources, made, whole_hash)
         said |= _exchange_json(plan, receipt, instead_of, whole_hash)
         write_durably(folder / "receipt", json_bytes(said))
-        _publish([*finished, (folder / "receipt", receipt_path)])
+        publish([*finished, (folder / "receipt", receipt_path)])
     return receipt
-
-
-def _publish(finished: list[tuple[Path, Path]]) -> None:
-    """Give what is finished its names: all of it, or after an error none."""
-    done: list[Path] = []
-    try:
-        for made, path in finished:
-            publish_directory(made, path) if made.is_dir() else publish_file(made, path)
-            done.append(path)
-    except BaseException:
-        for path in done:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        raise
 
 
 class _Job:
     def __init__(self, plan: Plan, output: Path, progress: Progress | None, link: bool) -> None:
         self.plan, self.output, self.progress, self.link = plan, output, progress, link
         self.warnings: list[str] = []
+        self.owners = Owners(output, self.warnings)
         self.copied = 0
 
     # -- making --
@@ -137,16 +100,16 @@ class _Job:
         fd = create(manifest)
         try:
             write_all(fd, b"".join(self._manifest_lines()))
-            self._keep_owner(fd, self._owner_of_manifest(aof.manifest_path), manifest)
+            self.owners.keep(fd, self._owner_of_manifest(aof.manifest_path), manifest)
             os.fsync(fd)
         finally:
             os.close(fd)
-        self._keep_directory(made, os.stat(aof.directory))
+        self.owners.keep_directory(made, os.stat(aof.directory))
         return made
 
     def make_lost(self, folder: Path) -> Path:
         """What goes, as files of its own, with a map."""
-        write_lost(self.plan, folder / "lost", self._keep_owner)
+        write_lost(self.plan, folder / "lost", self.owners.keep)
         return folder / "lost"
 
     def _write_parts(self, targets: dict[int, Path]) -> None:
@@ -184,7 +147,7 @@ class _Job:
                     self.copied += len(piece)
                 if self.progress:
                     self.progress(self.copied)
-            self._keep_owner(fd, AOF.file_of(part).stat, target)
+            self.owners.keep(fd, AOF.file_of(part).stat, target)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -198,31 +161,11 @@ class _Job:
         for entry in aof.manifest.load_order:
             name = os.fsdecode(entry.name)
             if name in kept:
-                yield _line_without_end(entry) if name in changed else entry.raw
-
-    def _keep_owner(self, fd: int, status: os.stat_result, path: Path) -> None:
-        try:
-            os.fchown(fd, status.st_uid, status.st_gid)
-        except PermissionError:
-            self._tell_owner(status)
-        os.fchmod(fd, stat.S_IMODE(status.st_mode))
+                yield line_without_end(entry) if name in changed else entry.raw
 
     def _owner_of_manifest(self, path: Path) -> os.stat_result:
         """Whose the manifest was; of one that is made anew, whose the parts are."""
         return os.stat(path) if path.exists() else AOF.file_of(self.plan.aof.present[0]).stat
-
-    def _keep_directory(self, folder: Path, status: os.stat_result) -> None:
-        try:
-            os.chown(folder, status.st_uid, status.st_gid)
-        except PermissionError:
-            self._tell_owner(status)
-        os.chmod(folder, stat.S_IMODE(status.st_mode) | 0o700)
-
-    def _tell_owner(self, status: os.stat_result) -> None:
-        line = f"chown -R {status.st_uid}:{status.st_gid} {text.shell(str(self.output))}"
-        warning = f"the owner could not be kept, and a server that cannot open its file does not start: {line}"
-        if warning not in self.warnings:
-            self.warnings.append(warning)
 
     # -- reading again --
 
@@ -234,25 +177,16 @@ class _Job:
             part = plan.aof.parts[index]
             written = FileSource(made / part.name if made.is_dir() else made)
             try:
-                _demand_same(_content(part), _readable(part, spans), written)
-                commands += _commands_in(written)
+                demand_size(written, demand_same(_content(part), _readable(part, spans), written))
+                commands += commands_in(written)
             finally:
                 written.close()
         expected = plan.commands_before + plan.gained - plan.dropped_commands
         if commands != expected and not plan.damaged:
             raise Refused(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
         for part in plan.aof.present:
-            self._demand_unchanged(AOF.file_of(part))
-
-    def _demand_unchanged(self, source: FileSource) -> None:
-        now = os.fstat(source.fd)
-        if now.st_size < source.size:
-            raise SourceChanged(f"{text.name(source.path)} shrank while it was copied: the copy is not kept")
-        if now.st_size > source.size:
-            grown = now.st_size - source.size
-            self.warnings.append(
-                f"{text.name(source.path)} has grown by {text.size(grown)} since it was opened: not in the copy"
-            )
+            if warning := growth(AOF.file_of(part)):
+                self.warnings.append(warning)
 
 
 def _kept(plan: Plan, indexes: Iterable[int]) -> Iterator[tuple[int, Iterator[Span]]]:
@@ -272,22 +206,11 @@ def _content(part: Part) -> FileSource | Mended:
     return part.source
 
 
-def _line_without_end(entry: Entry) -> bytes:
+def line_without_end(entry: Entry) -> bytes:
     """A manifest line without its endoffset, which told of the bytes as they were."""
     kind = {"base": b"b", "incr": b"i", "history": b"h"}[entry.type]
     extra = b"".join(b" %b %b" % pair for pair in entry.extra if pair[0].lower() != b"endoffset")
     return b"file %b seq %d type %b%b\n" % (encode_name(entry.name), entry.seq, kind, extra)
-
-
-def _demand_same(source: FileSource | Mended, spans: Iterator[Span], written: FileSource) -> None:
-    at = 0
-    for piece in gathered(source, spans):
-        for data in _pieces(source, piece):
-            if data != os.pread(written.fd, len(data), at):
-                raise Refused(f"the copy differs from {text.name(source.path)} at {at} of the copy: it is not kept")
-            at += len(data)
-    if at != written.size:
-        raise Refused(f"the copy has {written.size:,} bytes, not {at:,}: it is not kept")
 
 
 def _readable(part: Part, spans: Iterator[Span]) -> Iterator[Span]:
@@ -303,33 +226,14 @@ def _readable(part: Part, spans: Iterator[Span]) -> Iterator[Span]:
         yield span
 
 
-def _pieces(source: FileSource | Mended, piece: bytes | Span) -> Iterator[bytes]:
-    if isinstance(piece, bytes):
-        yield piece
-        return
-    for start in range(piece.start, piece.end, _COMPARE):
-        yield pread(source, min(_COMPARE, piece.end - start), start)
-
-
-def _commands_in(source: FileSource) -> int:
-    steps = Steps()
-    for tile in read(source, table().words):
-        if isinstance(tile, Batch):
-            steps.run(tile)
-    return steps.state[State.COMMANDS]
-
-
 def _receipt_json(
     plan: Plan, receipt: Receipt, sources: list[Fingerprint], made: Path, whole: bool
 ) -> dict[str, object]:
     """`made` is the finished output under the name that it has so far."""
-    outputs = [made] if made.is_file() else sorted(made.iterdir())
-    named = {path: receipt.output if path == made else receipt.output / path.name for path in outputs}
     return {
-        "aofdoctor": aofdoctor.__version__, "verb": plan.verb, "kind": "copy",
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        **head_json(plan.verb),
         "source": [source.as_json() for source in sources],
-        "output": [fingerprint(path, named[path], whole).as_json() for path in outputs],
+        "output": outputs_json(made, receipt.output, whole),
         # A copy takes nothing away: what went is still in the source.
         "removed_kept_in": [str(path) for path in (receipt.lost, plan.aof.path) if path],
         **plan.totals(),

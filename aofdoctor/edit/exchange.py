@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.edit.apply import Progress, Proof, Receipt, write_copy
+from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.files import sync_directory
 from aofdoctor.edit.guard import demand_no_rewrite, demand_unheld, held_alone
+from aofdoctor.edit.placing import Progress, Proof, Receipt
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import Refused, SourceChanged
 

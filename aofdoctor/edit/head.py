@@ -8,7 +8,7 @@ an RDB are drops like any other: kept beside the output, and found again.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from aofdoctor.aof.mended import Mended, Piece
+from aofdoctor.aof.mended import Given, Mended, Piece
 from aofdoctor.edit.plan import Drop, Mending, coalesced
 from aofdoctor.rdb import magic as head
 from aofdoctor.rdb.crc64 import crc64
@@ -56,7 +56,7 @@ def with_magic(source: FileSource | Mended, magic: bytes) -> Mended:
     first, *rest = pieces or [Piece(Span(0, source.size), source.size)]
     assert first.reading is None, "an RDB is read as it is"
     after = Piece(Span(head.SIZE, first.span.end), first.size - head.SIZE)
-    return Mended(file, [Piece(Span(0, head.SIZE), head.SIZE, lambda _: magic, MAGIC), after, *rest])
+    return Mended(file, [Piece(Span(0, head.SIZE), head.SIZE, Given(magic), MAGIC), after, *rest])
 
 
 def _whole(parted: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
@@ -116,4 +116,4 @@ def _with(source: FileSource | Mended, at: int, data: bytes) -> Mended:
 
 
 def _put(place: int, data: bytes) -> Piece:
-    return Piece(Span(place, place), len(data), lambda _: data, NEW_END)
+    return Piece(Span(place, place), len(data), Given(data), NEW_END)

@@ -36,6 +36,7 @@ class _State:
     meta: Meta | None = None
     group: String = b""
     consumer: String = b""
+    unsaid: bool = False
 
 
 def stream_commands(
@@ -105,7 +106,8 @@ def _set_id(state: _State, meta: Meta, entries: int) -> Command:
     return command
 
 
-def _group(state: _State, group: Group) -> Iterator[Command]:
+def _group(state: _State, group: Group) -> Iterator[Command | Inexpressible]:
+    yield from _idle(state)
     state.group = group.name
     command: Command = [b"XGROUP", b"CREATE", state.key, group.name, bytes(group.last)]
     if state.target.counters and group.read is not None:
@@ -113,10 +115,18 @@ def _group(state: _State, group: Group) -> Iterator[Command]:
     yield command
 
 
-def _consumer(state: _State, consumer: Consumer) -> Iterator[Command]:
-    state.consumer = consumer.name
+def _consumer(state: _State, consumer: Consumer) -> Iterator[Command | Inexpressible]:
+    yield from _idle(state)
+    state.consumer, state.unsaid = consumer.name, not state.target.consumers
     if state.target.consumers:
         yield [b"XGROUP", b"CREATECONSUMER", state.key, state.group, consumer.name]
+
+
+def _idle(state: _State) -> Iterator[Inexpressible]:
+    """Of the consumer before, if no command has made it: without XGROUP CREATECONSUMER only what is pending does."""
+    if state.unsaid:
+        state.unsaid = False
+        yield Inexpressible("a consumer that has nothing pending")
 
 
 def _pending(state: _State, pending: Pending) -> Iterator[Command | Inexpressible]:
@@ -124,6 +134,7 @@ def _pending(state: _State, pending: Pending) -> Iterator[Command | Inexpressibl
     if not pending.owned or not _NONE < pending.id <= state.meta.last:
         yield Inexpressible(f"that {bytes(pending.id).decode()} is pending in a group, and no consumer's")
         return
+    state.unsaid = False
     time, deliveries = b"%d" % pending.delivered_ms, b"%d" % pending.deliveries
     yield [
         b"XCLAIM", state.key, state.group, state.consumer, b"0", bytes(pending.id),
@@ -136,8 +147,9 @@ def _producers(state: _State, producers: Producers) -> Iterator[Inexpressible]:
         yield Inexpressible(f"{len(producers.known)} ids that idempotent producers have used")
 
 
-def _take_away(state: _State) -> Iterator[Command]:
+def _take_away(state: _State) -> Iterator[Command | Inexpressible]:
     """The entries in place of those that are gone, and again the counters that this has moved."""
+    yield from _idle(state)
     if state.early:
         yield [b"XTRIM", state.key, b"MAXLEN", b"%d" % (state.live + len(state.late))]
     for start in range(0, len(state.late), _CHUNK):

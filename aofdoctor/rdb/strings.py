@@ -55,3 +55,15 @@ def unpacked(packed: bytes, limit: int) -> bytes:
         for _ in range(size + 2):
             out.append(out[-back])
     return bytes(out[:limit])
+
+
+_SIZES = {252: 9, 253: 5, 249: 2}  # expiry in ms and in s, frequency: with their opcodes
+
+
+def has_meta(source: Source, start: int, name_at: int) -> bool:
+    """True if metadata (opcode 243 of Redis 8.6) stands among a key's own opcodes, before its type and name."""
+    head = pread(source, min(name_at - 1 - start, 64), start)
+    at = 0
+    while at < len(head) and head[at] != 243:
+        at = at + _SIZES[head[at]] if head[at] in _SIZES else length(head, at + 1)[1]
+    return at < len(head)

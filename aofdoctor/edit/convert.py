@@ -1,0 +1,206 @@
+"""A conversion: which files it makes, and of which bytes.
+
+Each part is a head, the RDB that it begins with, and a rest of commands.  A
+head becomes commands, or an RDB of another version; a rest is copied, or its
+expiries are moved; and the parts become one file, or one file becomes a set.
+It makes new bytes, so it is no Plan of drops; but what is lost is named.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from aofdoctor import text
+from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.manifest import Entry, encode_name
+from aofdoctor.edit.heads import Wanted, head_pieces
+from aofdoctor.edit.newfile import Copied, NewFile, Piece
+from aofdoctor.edit.repair import demand_whole_set
+from aofdoctor.edit.shift import shifted_records
+from aofdoctor.edit.whole import Extent, whole
+from aofdoctor.errors import Refused
+from aofdoctor.rdb.losses import Tally
+from aofdoctor.rdb.target import TARGETS
+from aofdoctor.server.lines import LINES, writer
+
+SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
+_ANNOTATED = 10  # the RDB version of 7.0
+_KINDS = {"base": b"b", "incr": b"i", "history": b"h"}
+
+
+@dataclass(slots=True)
+class Conversion:
+    """What is to be made: `files`, and of a set the manifest's name and lines.
+
+    `line` is the server line whose commands a base becomes.  `tally`, and the
+    bytes that were `made`, grow while it is made; `inserted` are the commands put
+    between parts.
+    """
+
+    aof: AOF
+    wanted: Wanted
+    extents: list[Extent]
+    files: list[NewFile] = field(default_factory=list)
+    manifest: tuple[str, bytes] | None = None
+    tally: Tally = field(default_factory=Tally)
+    line: str = ""
+    notes: list[str] = field(default_factory=list)
+    inserted: int = 0
+    made: int = 0
+
+    @property
+    def size(self) -> int:
+        """The bytes of all parts before it."""
+        return sum(part.size or 0 for part in self.aof.present)
+
+    @property
+    def commands(self) -> int:
+        """The commands of all parts before it."""
+        return sum(extent.commands for extent in self.extents)
+
+    @property
+    def bare(self) -> bool:
+        """True if it is for servers that read no annotations: those before 7.0."""
+        if self.line:
+            return not LINES[self.line].annotations
+        return 0 < self.wanted.rdb_version < _ANNOTATED
+
+    def begin(self) -> None:
+        """Count from nothing: it is about to be made."""
+        self.tally, self.made = Tally(), 0
+
+
+def plan_conversion(aof: AOF, wanted: Wanted) -> Conversion:
+    """Look through every part, and say what will become of it; Refused where that cannot be done."""
+    demand_whole_set(aof)
+    extents = [whole(aof, part) for part in aof.parts]
+    conversion = Conversion(aof, wanted, extents)
+    _demand_sense(conversion)
+    if wanted.base == "resp":
+        conversion.line = _line(wanted, extents)
+        conversion.notes.append(f"the base becomes commands for {LINES[conversion.line].title}")
+    _LAYOUTS[wanted.layout](conversion)
+    return conversion
+
+
+def _demand_sense(conversion: Conversion) -> None:
+    aof, wanted = conversion.aof, conversion.wanted
+    name = text.name(aof.path)
+    if wanted.base and not any(extent.rdb for extent in conversion.extents):
+        raise Refused(
+            f"no RDB stands at the head of a part of {name}: the base is commands already",
+            "only a server makes an RDB of commands: load it, and BGREWRITEAOF",
+        )
+    if wanted.layout == "single" and aof.layout != "multi-part":
+        raise Refused(f"{name} is one file already")
+    if wanted.layout == "multi-part" and aof.layout == "multi-part":
+        raise Refused(f"{name} is a multi part AOF already")
+
+
+def _line(wanted: Wanted, extents: list[Extent]) -> str:
+    """The line that is asked for; else the one that wrote the RDB, or the oldest that reads it."""
+    if wanted.line:
+        return wanted.line
+    rdb = next(extent.rdb for extent in extents if extent.rdb)
+    found = writer(rdb.aux)[1]
+    reads = (name for name, line in LINES.items() if line.newest_rdb(rdb.dialect) >= rdb.version)
+    return found or next(reads, "valkey-9.1" if rdb.dialect == "valkey" else "redis-8.2")
+
+
+# -- layouts --
+
+
+def _same(conversion: Conversion) -> None:
+    aof = conversion.aof
+    conversion.files = [
+        NewFile(_name(conversion, i), AOF.file_of(part).stat, partial(_head, conversion, i), rest)
+        for i, part in enumerate(aof.parts) for rest in [partial(_rest, conversion, i)]
+    ]  # fmt: skip
+    if aof.layout == "multi-part":
+        assert aof.manifest is not None
+        assert aof.manifest_path is not None
+        lines = [_manifest_line(conversion, i, entry) for i, entry in enumerate(aof.manifest.load_order)]
+        conversion.manifest = aof.manifest_path.name, b"".join(lines)
+
+
+def _single(conversion: Conversion) -> None:
+    aof = conversion.aof
+    if any(extent.rdb for extent in conversion.extents[1:]):
+        raise Refused("an incremental file begins with an RDB, which cannot stand in the middle of a file")
+    conversion.inserted = len(aof.parts) - 1
+
+    def rest() -> Iterator[Piece]:
+        yield from _rest(conversion, 0)
+        for i in range(1, len(aof.parts)):
+            yield SELECT_0
+            yield from _rest(conversion, i)
+
+    conversion.files = [NewFile("", AOF.file_of(aof.parts[0]).stat, partial(_head, conversion, 0), rest)]
+
+
+def _multi_part(conversion: Conversion) -> None:
+    """The whole file as the base, as a server does when it is upgraded (aof.c, 7.0), and an empty incremental file."""
+    part, extent = conversion.aof.parts[0], conversion.extents[0]
+    prefix = part.name if part.name.endswith(".aof") and part.type == "single" else "appendonly.aof"
+    pure = extent.rdb and not extent.tail.size and conversion.wanted.base != "resp"
+    base, incr = f"{prefix}.1.base.{'rdb' if pure else 'aof'}", f"{prefix}.1.incr.aof"
+    status = AOF.file_of(part).stat
+    conversion.files = [
+        NewFile(base, status, partial(_head, conversion, 0), partial(_rest, conversion, 0)),
+        NewFile(incr, status, lambda: iter(()), lambda: iter(())),
+    ]
+    names = (base, b"b"), (incr, b"i")
+    lines = [b"file %b seq 1 type %b\n" % (encode_name(name.encode("utf-8", "surrogateescape")), kind)
+             for name, kind in names]  # fmt: skip
+    conversion.manifest = f"{prefix}.manifest", b"".join(lines)
+
+
+_LAYOUTS: dict[str, Callable[[Conversion], None]] = {"": _same, "single": _single, "multi-part": _multi_part}
+
+
+# -- one part --
+
+
+def _name(conversion: Conversion, i: int) -> str:
+    """A part's name in the copy: a base that turns into commands is no .rdb any more."""
+    name = conversion.aof.parts[i].name
+    if conversion.wanted.base == "resp" and conversion.extents[i].rdb and name.endswith(".base.rdb"):
+        return name.removesuffix(".rdb") + ".aof"
+    return name
+
+
+def _manifest_line(conversion: Conversion, i: int, entry: Entry) -> bytes:
+    """The source's own line, or where the part changes one with its new name and without its endoffset."""
+    name = _name(conversion, i).encode("utf-8", "surrogateescape")
+    if name == entry.name and not conversion.wanted.shift_ms:
+        return entry.raw
+    extra = b"".join(b" %b %b" % pair for pair in entry.extra if pair[0].lower() != b"endoffset")
+    return b"file %b seq %d type %b%b\n" % (encode_name(name), entry.seq, _KINDS[entry.type], extra)
+
+
+def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
+    """What takes the place of the RDB that a part begins with."""
+    part, extent, wanted = conversion.aof.parts[i], conversion.extents[i], conversion.wanted
+    if not extent.rdb:
+        return
+    source = AOF.file_of(part)
+    if not wanted.base and not wanted.shift_ms:
+        yield Copied(source, extent.rdb.span)
+        return
+    target = TARGETS[conversion.line] if conversion.line else None
+    db = yield from head_pieces(source, extent.rdb, wanted, target, conversion.tally, text.name(part.name))
+    if db and extent.tail.size:
+        yield SELECT_0
+
+
+def _rest(conversion: Conversion, i: int) -> Iterator[Piece]:
+    """The commands of a part."""
+    part, extent = conversion.aof.parts[i], conversion.extents[i]
+    source = AOF.file_of(part)
+    if not extent.tail.size:
+        return
+    bare = bool(extent.annotations) and conversion.bare
+    if conversion.wanted.shift_ms or bare:
+        yield from shifted_records(source, extent.tail.start, conversion.wanted.shift_ms, conversion.tally, bare)
+    else:
+        yield Copied(source, extent.tail)

@@ -1,0 +1,187 @@
+"""A conversion to new files: made beside their place, on disk, read again and counted, and only then named.
+
+Interrupted or killed at any point, nothing stands under the final name and the
+source is as it was.
+"""
+
+import os
+from bisect import bisect_left
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aofdoctor import text
+from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.edit.convert import Conversion
+from aofdoctor.edit.files import create, demand_free_name, demand_space, json_bytes, scratch, write_all, write_durably
+from aofdoctor.edit.fingerprint import fingerprint_of
+from aofdoctor.edit.newfile import Copied
+from aofdoctor.edit.placing import Owners, Progress, Proof, Receipt, growth, head_json, outputs_json, publish
+from aofdoctor.edit.recount import Keys, keys_in
+from aofdoctor.errors import Refused
+from aofdoctor.server.commands import table
+from aofdoctor.source import FileSource
+
+_NAMED = 3
+_DATABASES = 16  # that a server has if nobody says otherwise
+
+
+def try_conversion(conversion: Conversion, progress: Progress | None = None) -> None:
+    """Make it without writing it: the tally says afterwards what it comes to."""
+    conversion.begin()
+    done = 0
+    for new in conversion.files:
+        for piece in new.pieces():
+            done += piece.span.size if isinstance(piece, Copied) else len(piece)
+            if progress:
+                progress(done)
+    conversion.made = done
+
+
+def write_conversion(
+    conversion: Conversion, output: Path, lossy: bool, progress: Progress | None = None, proof: Proof | None = None,
+    whole_hash: bool = False,
+) -> Receipt:  # fmt: skip
+    """Carry out a conversion into a new file, or the new directory of a set.
+
+    Raises Refused where something would be lost, unless `lossy`, and where the
+    copy does not read back as it was meant.
+    """
+    if output.exists() and output.samefile(Path()):
+        raise Refused("the output cannot be the directory that you are in", "name a new file or directory")
+    receipt_path = output.with_name(output.name + ".receipt.json")
+    demand_free_name(output, directory=conversion.manifest is not None)
+    demand_free_name(receipt_path)
+    demand_space(output.absolute().parent, conversion.size)
+    conversion.begin()
+    owners = Owners(output)
+    receipt = Receipt(output, receipt_path, warnings=owners.warnings)
+    files = [AOF.file_of(part) for part in conversion.aof.present]
+    with scratch(output) as folder:
+        sources = [fingerprint_of(file.fd, Path(file.path), whole_hash).as_json() for file in files]
+        made = _make(conversion, folder, owners, progress)
+        if conversion.tally.lost_count and not lossy:
+            raise Refused(_loss(conversion), "--lossy leaves it out; without -o the plan lists all of it")
+        _check(conversion, made)
+        receipt.warnings += filter(None, map(growth, files))
+        if proof:
+            proof(made)
+        body = head_json("convert") | {"source": sources, "output": outputs_json(made, output, whole_hash)}
+        write_durably(folder / "receipt", json_bytes(body | outcome_json(conversion, text.escaped)))
+        publish([(made, output), (folder / "receipt", receipt_path)])
+    return receipt
+
+
+def outcome_json(conversion: Conversion, show: Callable[[bytes], object]) -> dict[str, Any]:
+    """What a conversion came to, as JSON has it; `show` makes text of a key."""
+    tally, wanted = conversion.tally, conversion.wanted
+    keys = [{"db": db, "type": kind, "count": count} for (db, kind), count in sorted(tally.keys.items())]
+    return {
+        "converted": {
+            "base": wanted.base or None, "rdb_version": wanted.rdb_version or None, "layout": wanted.layout or None,
+            "for": conversion.line or None, "shift_ms": wanted.shift_ms, "keys": keys, "recoded_keys": tally.recoded,
+            "moved_commands": tally.moved, "bytes": {"before": conversion.size, "after": conversion.made},
+        },
+        "inexpressible": [lost._asdict() | {"key": show(lost.key)} for lost in tally.lost],
+        "inexpressible_count": tally.lost_count,
+        "notes": [*conversion.notes, *hints(conversion)],
+    }  # fmt: skip
+
+
+def hints(conversion: Conversion) -> list[str]:
+    """What a server does without, and what it needs, in sentences."""
+    said = [f"left out: {what} ({count:,})" for what, count in conversion.tally.hints.items()]
+    last = max((db for db, _ in conversion.tally.keys), default=0)
+    if conversion.line and last >= _DATABASES:  # a SELECT out of range is only logged, and writes go on elsewhere
+        said.append(f"the server needs `databases {last + 1}`: with fewer, keys would land in another database")
+    return said
+
+
+def _loss(conversion: Conversion) -> str:
+    tally = conversion.tally
+    first = "; ".join(
+        f"{lost.why} ({text.escaped(lost.key[:80]) or lost.type}, db {lost.db})" for lost in tally.lost[:_NAMED]
+    )
+    more = f"; and {tally.lost_count - _NAMED:,} more" if tally.lost_count > _NAMED else ""
+    return f"{text.count(tally.lost_count, 'thing')} cannot be said there: {first}{more}"
+
+
+# -- making --
+
+
+def _make(conversion: Conversion, folder: Path, owners: Owners, progress: Progress | None) -> Path:
+    """The new file, or the new directory, inside a scratch directory."""
+    if conversion.manifest is None:
+        made = folder / "aof"
+        conversion.files[0].write(made, owners, progress)
+        conversion.made = made.stat().st_size
+        return made
+    made = folder / "set"
+    made.mkdir(mode=0o700)
+    for new in conversion.files:
+        new.write(made / new.name, owners, progress)
+    conversion.made = sum(path.stat().st_size for path in made.iterdir())
+    _write_manifest(conversion, made, owners)
+    owners.keep_directory(made, _like(conversion))
+    return made
+
+
+def _like(conversion: Conversion) -> os.stat_result:
+    """Whose the directory is to be: the one there was, or of a single file's who may read that."""
+    if conversion.aof.layout == "multi-part" and conversion.aof.directory:
+        return os.stat(conversion.aof.directory)
+    status = conversion.files[0].status
+    return os.stat_result((status.st_mode | (status.st_mode & 0o444) >> 2, *status[1:]))
+
+
+def _write_manifest(conversion: Conversion, made: Path, owners: Owners) -> None:
+    assert conversion.manifest is not None
+    name, lines = conversion.manifest
+    fd = create(made / name)
+    try:
+        write_all(fd, lines)
+        before = conversion.aof.manifest_path
+        owners.keep(fd, os.stat(before) if before else conversion.files[0].status, made / name)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+# -- reading again --
+
+
+def _check(conversion: Conversion, made: Path) -> None:
+    """Every byte is what was written, every key is there, and what follows is whole, to the last command."""
+    keys, commands = Keys(), 0
+    for new in conversion.files:
+        path = made / new.name if made.is_dir() else made
+        new.check(path)
+        written = FileSource(path)
+        try:
+            commands += _commands(written, new.head_size)
+            if new.head_size and (conversion.wanted.base or conversion.wanted.shift_ms):
+                keys += keys_in(written, new.head_size)
+        finally:
+            written.close()
+    if keys != conversion.tally.keys:
+        raise Refused(
+            f"the copy reads back with {text.count(keys.total(), 'key')} of its base, "
+            f"not {conversion.tally.keys.total():,}: it is not kept"
+        )
+    expected = conversion.commands + conversion.inserted
+    if commands != expected:
+        raise Refused(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
+
+
+def _commands(written: FileSource, head: int) -> int:
+    """The whole commands behind the head; Refused at anything that is no command."""
+    count = 0
+    for tile in read(written, table().words):
+        if isinstance(tile, Batch):
+            first = tile.count if tile.span.end <= head else bisect_left(tile.edges, head - tile.base, 0, tile.count)
+            count += sum(map(bool, tile.argc[first : tile.count]))
+        elif not isinstance(tile, Preamble) or not tile.complete or tile.checksum == "bad":
+            raise Refused("the copy is damaged where it is read back: it is not kept")
+    return count

@@ -1,0 +1,84 @@
+"""What takes the place of an RDB at the head of a part: commands, or an RDB of another version."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+from aofdoctor import text
+from aofdoctor.aof.record import Preamble
+from aofdoctor.errors import Refused
+from aofdoctor.rdb.codec import Broken, Corrupt
+from aofdoctor.rdb.losses import Tally
+from aofdoctor.rdb.other import Aim, rewritten
+from aofdoctor.rdb.resp import resp
+from aofdoctor.rdb.target import Command, Inexpressible, Target
+from aofdoctor.rdb.told import told
+from aofdoctor.server.expiries import moved
+from aofdoctor.source import FileSource
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a conversion is to do: `base` resp or rdb, `layout` single or multi-part; empty and 0 leave as it is.
+
+    `line` is the server line that commands are for, `shift_ms` what every
+    absolute expiry is moved by.
+    """
+
+    base: str = ""
+    rdb_version: int = 0
+    layout: str = ""
+    line: str = ""
+    shift_ms: int = 0
+
+
+def head_pieces(
+    source: FileSource, rdb: Preamble, wanted: Wanted, target: Target | None, tally: Tally, name: str
+) -> Generator[bytes, None, int]:
+    """The bytes in place of an RDB; gives the database that is selected after them.
+
+    Raises Refused at damage, which `name` says the place of.
+    """
+    try:
+        if target is not None:
+            return (yield from _commands(source, wanted, target, tally, name))
+        aim = (
+            Aim.of(wanted.rdb_version, wanted.shift_ms)
+            if wanted.rdb_version
+            else Aim(rdb.dialect, rdb.version, wanted.shift_ms)
+        )
+        for piece in rewritten(source, aim, tally):
+            yield _sound(piece, name)
+    except Broken as problem:  # a large string is read only where it is written
+        _sound(Corrupt(problem.offset, problem.note), name)
+    return 0
+
+
+def _commands(
+    source: FileSource, wanted: Wanted, target: Target, tally: Tally, name: str
+) -> Generator[bytes, None, int]:
+    db = 0
+
+    def said() -> Iterator[Command | Corrupt]:
+        nonlocal db
+        for item in told(source, target, tally):
+            if isinstance(item, list):
+                if item[0] == b"SELECT":
+                    assert isinstance(item[1], bytes)
+                    db = int(item[1])
+                yield moved(item, wanted.shift_ms) if wanted.shift_ms else item
+            else:
+                yield item
+
+    for piece in resp(said()):
+        yield _sound(piece, name)
+    return db
+
+
+def _sound(piece: bytes | Corrupt | Inexpressible, name: str) -> bytes:
+    if isinstance(piece, bytes):
+        return piece
+    assert isinstance(piece, Corrupt)
+    raise Refused(
+        f"the RDB of {name} cannot be read at {text.place(piece.offset)}: {piece.note}",
+        "aofdoctor repair --salvage keeps the keys that are whole; do that first",
+    )

@@ -1,0 +1,115 @@
+"""A file of new and old bytes, written in pieces that are bounded, and read again against what they were.
+
+What is new is held by its checksum, what is old is compared with where it came
+from.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from aofdoctor.edit.files import copy_span, create, write_all
+from aofdoctor.edit.placing import Owners, Progress
+from aofdoctor.edit.reread import demand_same, demand_size
+from aofdoctor.errors import Refused
+from aofdoctor.rdb.crc64 import crc64
+from aofdoctor.source import FileSource, pread
+from aofdoctor.span import Span
+
+_PIECE = 1 << 18
+
+
+class Copied(NamedTuple):
+    """Bytes that stay as they are in their source."""
+
+    source: FileSource
+    span: Span
+
+
+Piece = bytes | Copied
+
+
+@dataclass(slots=True)
+class NewFile:
+    """What is to stand in a file: `head`, which takes an RDB's place, and `rest`; `status` has its owner and mode.
+
+    `head_size` is that of the head as it was written.
+    """
+
+    name: str
+    status: os.stat_result
+    head: Callable[[], Iterator[Piece]]
+    rest: Callable[[], Iterator[Piece]]
+    head_size: int = 0
+    runs: list["_Run"] = field(default_factory=list)
+
+    def pieces(self) -> Iterator[Piece]:
+        """All of it, in order."""
+        return chain(self.head(), self.rest())
+
+    def write(self, path: Path, owners: Owners, progress: Progress | None) -> None:
+        """Make it, on disk."""
+        fd, done = create(path), 0
+        self.runs, ends = [], []
+        try:
+            for pieces in (self.head(), self.rest()):
+                for piece in pieces:
+                    self._put(fd, piece)
+                    done += _size(piece)
+                    if progress:
+                        progress(done)
+                ends.append(done)
+            self.head_size = ends[0]
+            owners.keep(fd, self.status, path)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def check(self, path: Path) -> None:
+        """Raise Refused unless the file is, byte for byte, what was written."""
+        written, at = FileSource(path), 0
+        try:
+            for run in self.runs:
+                if run.copied:
+                    at = demand_same(run.copied.source, iter([run.copied.span]), written, at)
+                else:
+                    at = _demand_sum(written, Span(at, at + run.size), run.crc)
+            demand_size(written, at)
+        finally:
+            written.close()
+
+    def _put(self, fd: int, piece: Piece) -> None:
+        if isinstance(piece, Copied):
+            copy_span(piece.source, piece.span, fd)
+            self.runs.append(_Run(piece.span.size, copied=piece))
+            return
+        write_all(fd, piece)
+        if not self.runs or self.runs[-1].copied:
+            self.runs.append(_Run())
+        self.runs[-1].size += len(piece)
+        self.runs[-1].crc = crc64(piece, self.runs[-1].crc)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Bytes of one origin that follow each other."""
+
+    size: int = 0
+    crc: int = 0
+    copied: Copied | None = None
+
+
+def _size(piece: Piece) -> int:
+    return piece.span.size if isinstance(piece, Copied) else len(piece)
+
+
+def _demand_sum(written: FileSource, span: Span, expected: int) -> int:
+    crc, at = 0, span.start
+    while at < span.end and (data := pread(written, min(_PIECE, span.end - at), at)):
+        crc, at = crc64(data, crc), at + len(data)
+    if crc != expected or at != span.end:
+        raise Refused(f"the copy does not read back as it was written, from {span.start} to {span.end}: it is not kept")
+    return at

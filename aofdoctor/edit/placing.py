@@ -1,0 +1,95 @@
+"""What every new copy comes to: the owner of its source, a receipt, and its names all at once or not at all."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aofdoctor
+from aofdoctor import text
+from aofdoctor.edit.files import publish_directory, publish_file
+from aofdoctor.edit.fingerprint import fingerprint
+from aofdoctor.errors import SourceChanged
+from aofdoctor.source import FileSource
+
+Progress = Callable[[int], None]
+Proof = Callable[[Path], None]
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What was done; `warnings` are sentences that the user has to read."""
+
+    output: Path
+    path: Path
+    lost: Path | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Owners:
+    """Gives what is made for `output` the owner and mode of what it came from; `warnings` say where that failed."""
+
+    output: Path
+    warnings: list[str] = field(default_factory=list)
+
+    def keep(self, fd: int, status: os.stat_result, path: Path) -> None:
+        """Of a file."""
+        try:
+            os.fchown(fd, status.st_uid, status.st_gid)
+        except PermissionError:
+            self._tell(status)
+        os.fchmod(fd, stat.S_IMODE(status.st_mode))
+
+    def keep_directory(self, folder: Path, status: os.stat_result) -> None:
+        """Of a directory, which stays one that we can write into."""
+        try:
+            os.chown(folder, status.st_uid, status.st_gid)
+        except PermissionError:
+            self._tell(status)
+        os.chmod(folder, stat.S_IMODE(status.st_mode) | 0o700)
+
+    def _tell(self, status: os.stat_result) -> None:
+        line = f"chown -R {status.st_uid}:{status.st_gid} {text.shell(str(self.output))}"
+        warning = f"the owner could not be kept, and a server that cannot open its file does not start: {line}"
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+
+def publish(finished: list[tuple[Path, Path]]) -> None:
+    """Give what is finished its names: all of it, or after an error none."""
+    done: list[Path] = []
+    try:
+        for made, path in finished:
+            publish_directory(made, path) if made.is_dir() else publish_file(made, path)
+            done.append(path)
+    except BaseException:
+        for path in done:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+
+
+def growth(source: FileSource) -> str:
+    """A warning where a source has grown since it was opened, else nothing; raises SourceChanged where it shrank."""
+    now = os.fstat(source.fd)
+    if now.st_size < source.size:
+        raise SourceChanged(f"{text.name(source.path)} shrank while it was copied: the copy is not kept")
+    if now.st_size == source.size:
+        return ""
+    grown = text.size(now.st_size - source.size)
+    return f"{text.name(source.path)} has grown by {grown} since it was opened: not in the copy"
+
+
+def head_json(verb: str) -> dict[str, object]:
+    """How the receipt of a copy begins."""
+    written = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"aofdoctor": aofdoctor.__version__, "verb": verb, "kind": "copy", "written": written}
+
+
+def outputs_json(made: Path, output: Path, whole: bool) -> list[dict[str, object]]:
+    """The fingerprints of what is finished, by the names that it will have."""
+    files = [made] if made.is_file() else sorted(made.iterdir())
+    return [fingerprint(path, output if path == made else output / path.name, whole).as_json() for path in files]

@@ -1,0 +1,78 @@
+"""The keys that a head holds, counted anew from the file: those of an RDB, and those that commands make.
+
+The commands that a conversion writes for one key follow each other, so a key
+begins where the name or the database changes.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch, Far
+from aofdoctor.rdb.elements import Value, shape
+from aofdoctor.rdb.keys import Items
+from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.rdb.told import dialect_of
+from aofdoctor.server.commands import table
+from aofdoctor.source import FileSource
+
+Keys = Counter[tuple[int, str]]
+# Of each command that makes a key: the shape, and which argument is the key.
+_MAKES = {
+    "set": ("string", 1), "rpush": ("list", 1), "sadd": ("set", 1), "zadd": ("zset", 1), "hmset": ("hash", 1),
+    "xadd": ("stream", 1), "xsetid": ("stream", 1), "xclaim": ("stream", 1), "xtrim": ("stream", 1),
+    "xdel": ("stream", 1), "xgroup": ("stream", 2), "xgroup|create": ("stream", 2),
+    "xgroup|createconsumer": ("stream", 2),
+}  # fmt: skip
+
+
+def keys_in(source: FileSource, end: int) -> Keys:
+    """The keys by database and shape in the head of a file that ends at `end`."""
+    return keys_of_rdb(source) if is_rdb(source) else _of_commands(source, end)
+
+
+def keys_of_rdb(source: FileSource) -> Keys:
+    """The keys of an RDB."""
+    found: Counter[tuple[int, int]] = Counter()
+    for batch in Items(source, verify=False):
+        columns = batch.columns
+        found.update((columns.db[i], columns.kind[i]) for i in range(len(batch)) if columns.name[i] >= 0)
+    dialect, keys = dialect_of(source), Keys()
+    for (db, kind), count in found.items():
+        keys[max(db, 0), shape(Value(0, kind, dialect)) or f"type {kind}"] += count
+    return keys
+
+
+def _of_commands(source: FileSource, end: int) -> Keys:
+    makes = {c.id: _MAKES[c.name] for c in table().commands if c.name in _MAKES}
+    select = table().words.ids[b"select"]
+    keys, db, last = Keys(), 0, (-1, b"")
+    for batch, i in _records(source, end):
+        number = batch.ids[i]
+        if number == select:
+            db = int(_argument(batch, i, 1))
+        elif number in makes:
+            kind, place = makes[number]
+            name = _argument(batch, i, place)
+            if (db, name) != last:
+                keys[db, kind] += 1
+                last = (db, name)
+    return keys
+
+
+def _records(source: FileSource, end: int) -> Iterator[tuple[Batch, int]]:
+    for tile in read(source, table().words):
+        if not isinstance(tile, Batch) or tile.span.start >= end:
+            return
+        for i in range(tile.count):
+            if tile.record(i).start < end:
+                yield tile, i
+
+
+def _argument(batch: Batch, i: int, place: int) -> bytes:
+    """An argument; of a large one what tells it from others."""
+    if not batch.far:
+        return batch.argv(i, place + 1)[place]
+    found = next(islice(batch.args(i), place, None))
+    return b"%d %b" % (found.size, found.head(1 << 16)) if isinstance(found, Far) else found

@@ -1,0 +1,51 @@
+"""A copy read again before it has its name: what was to be in it, byte for byte."""
+
+import os
+from collections.abc import Iterator
+
+from aofdoctor import text
+from aofdoctor.aof.mended import Mended
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch
+from aofdoctor.edit.files import gathered
+from aofdoctor.errors import Refused
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import State
+from aofdoctor.server.steps import Steps
+from aofdoctor.source import FileSource, pread
+from aofdoctor.span import Span
+
+_COMPARE = 1 << 18
+
+
+def demand_same(source: FileSource | Mended, spans: Iterator[Span], written: FileSource, at: int = 0) -> int:
+    """Compare spans of a source with a copy of them that begins at `at`; where it ends, or Refused."""
+    for piece in gathered(source, spans):
+        for data in _pieces(source, piece):
+            if data != os.pread(written.fd, len(data), at):
+                raise Refused(f"the copy differs from {text.name(source.path)} at {at} of the copy: it is not kept")
+            at += len(data)
+    return at
+
+
+def demand_size(written: FileSource, size: int) -> None:
+    """Raise Refused unless a copy has so many bytes."""
+    if size != written.size:
+        raise Refused(f"the copy has {written.size:,} bytes, not {size:,}: it is not kept")
+
+
+def commands_in(source: FileSource) -> int:
+    """How many whole commands stand in a copy."""
+    steps = Steps()
+    for tile in read(source, table().words):
+        if isinstance(tile, Batch):
+            steps.run(tile)
+    return steps.state[State.COMMANDS]
+
+
+def _pieces(source: FileSource | Mended, piece: bytes | Span) -> Iterator[bytes]:
+    if isinstance(piece, bytes):
+        yield piece
+        return
+    for start in range(piece.start, piece.end, _COMPARE):
+        yield pread(source, min(_COMPARE, piece.end - start), start)

@@ -1,0 +1,82 @@
+"""The commands of a part with their absolute expiries moved; all other bytes as they are."""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Arg, Batch, Far, encode
+from aofdoctor.edit.newfile import Copied, Piece
+from aofdoctor.rdb.losses import Tally
+from aofdoctor.server.commands import table
+from aofdoctor.server.expiries import LOOK, PLACES, expiries, moved
+from aofdoctor.server.steps import Steps
+from aofdoctor.source import FileSource
+from aofdoctor.span import Span
+
+_FIELDS_EXPIRE = range(22, 26)  # type bytes of hashes whose fields do, in a payload of RESTORE
+
+
+def shifted_records(source: FileSource, start: int, shift_ms: int, tally: Tally, bare: bool) -> Iterator[Piece]:
+    """The bytes from `start`, which is where a record begins, in their order; `bare`: without annotations."""
+    names = {name.decode().lower() for name in PLACES}
+    steps = Steps()
+    steps.watch(
+        "shift", {c.id for c in table().commands if c.name in names} | {UNKNOWN} | ({ANNOTATION} if bare else set())
+    )
+    for tile in read(source, table().words, start):
+        if isinstance(tile, Batch):
+            yield from _far(tile, source, shift_ms, tally) if tile.far else _near(tile, steps, shift_ms, tally, bare)
+
+
+def _near(batch: Batch, steps: Steps, shift_ms: int, tally: Tally, bare: bool) -> Iterator[bytes]:
+    """A batch, its records as they are but for those with an expiry."""
+    out, done = bytearray(), 0
+    for i in steps.run(batch):
+        if batch.ids[i] == ANNOTATION and bare:
+            tally.hints["annotations, which servers before 7.0 do not read"] += 1
+            out += _raw(batch, done, i)
+            done = i + 1
+            continue
+        argv = batch.argv(i) if batch.argc[i] else []
+        new = moved(argv, shift_ms)
+        _unseen(argv, tally)
+        if new is not argv:
+            tally.moved += 1
+            out += _raw(batch, done, i) + encode(new)
+            done = i + 1
+    out += _raw(batch, done, batch.count)
+    yield bytes(out)
+
+
+def _raw(batch: Batch, start: int, stop: int) -> bytes:
+    return bytes(memoryview(batch.buffer)[batch.origin + batch.edges[start] : batch.origin + batch.edges[stop]])
+
+
+def _far(batch: Batch, source: FileSource, shift_ms: int, tally: Tally) -> Iterator[Piece]:
+    """A record that is larger than the reader's window: its first arguments are looked at, the others pass by."""
+    args = batch.args(0) if batch.argc[0] else iter(())
+    head = list(islice(args, LOOK))
+    if not any(True for _ in expiries(head)):
+        yield Copied(source, batch.record(0))
+        return
+    _unseen(head, tally)
+    tally.moved += 1
+    yield b"*%d\r\n" % batch.argc[0]
+    for arg in chain(moved(head, shift_ms), args):
+        yield from _argument(arg, source)
+
+
+def _argument(arg: Arg, source: FileSource) -> Iterator[Piece]:
+    yield b"$%d\r\n" % (arg.size if isinstance(arg, Far) else len(arg))
+    yield Copied(source, Span(arg.span.start, arg.span.end)) if isinstance(arg, Far) else arg
+    yield b"\r\n"
+
+
+def _unseen(argv: list[bytes] | list[Arg], tally: Tally) -> None:
+    """Count what may hold expiries that are not looked at."""
+    if len(argv) > 3 and isinstance(argv[0], bytes) and argv[0][:7].upper() == b"RESTORE":
+        payload = argv[3]
+        first = payload.head(1) if isinstance(payload, Far) else payload[:1]
+        if first and first[0] in _FIELDS_EXPIRE:
+            tally.hints["RESTORE payloads whose fields may expire, which are not moved"] += 1

@@ -1,0 +1,65 @@
+"""The parts of an AOF gone through once: where each one's commands begin, how many there are, where they leave off.
+
+What is not whole is refused: a conversion makes new bytes, and damage among
+them would look like the writer's own.
+"""
+
+from typing import NamedTuple
+
+from aofdoctor import text
+from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.damage import MEANING, Damage
+from aofdoctor.errors import Refused
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain import State
+from aofdoctor.server.steps import Steps
+from aofdoctor.span import Span
+
+
+class Extent(NamedTuple):
+    """A whole part: its RDB, if it begins with one, the bytes after that, and the database that is selected last."""
+
+    rdb: Preamble | None
+    tail: Span
+    commands: int
+    annotations: int
+    db: int
+
+
+def whole(aof: AOF, part: Part) -> Extent:
+    """What stands in a part; Refused where it is damaged or ends inside a transaction."""
+    steps, rdb, assumed = Steps(), None, AOF.file_of(part)
+    for tile in read(assumed, table().words):
+        if isinstance(tile, Batch):
+            steps.run(tile)
+        elif isinstance(tile, Preamble):
+            rdb = tile
+            _demand_sound(aof, part, rdb)
+        else:
+            _refuse(aof, part, tile)
+    if steps.state[State.TX]:
+        raise Refused(
+            f"{text.name(part.name)} ends inside a MULTI, at {text.place(steps.state[State.MULTI_START])}: "
+            "what is put behind it would be swallowed",
+            f"aofdoctor repair {text.shell(aof.path)} first",
+        )
+    start = rdb.span.end if rdb else 0
+    state = steps.state
+    return Extent(rdb, Span(start, assumed.size), state[State.COMMANDS], state[State.ANNOTATIONS], state[State.DB])
+
+
+def _demand_sound(aof: AOF, part: Part, rdb: Preamble) -> None:
+    if not rdb.complete or rdb.checksum == "bad":
+        raise Refused(
+            f"the RDB at the head of {text.name(part.name)} is damaged: {text.name(rdb.note)}",
+            f"aofdoctor repair {text.shell(aof.path)} --salvage keeps the keys that are whole; do that first",
+        )
+
+
+def _refuse(aof: AOF, part: Part, damage: Damage) -> None:
+    raise Refused(
+        f"{text.name(part.name)} is damaged at {text.place(damage.span.start)}: {MEANING[damage.kind]}",
+        f"aofdoctor repair {text.shell(aof.path)} first, with --salvage if what follows is to stay",
+    )

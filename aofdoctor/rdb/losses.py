@@ -1,0 +1,40 @@
+"""What a conversion of an RDB came to: the keys by database and shape, and what could not be said.
+
+Bounded: of what is lost the first are kept by name, the rest is counted.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+SHOWN = 1000  # losses that are kept by name
+
+
+class Lost(NamedTuple):
+    """Something that the target cannot be told; `key` is empty where it belongs to no key."""
+
+    db: int
+    key: bytes
+    type: str
+    why: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """`keys` by (database, shape); `recoded` keys written in another way; `moved` commands whose expiry was moved.
+
+    `hints`: what servers do without, by name.
+    """
+
+    keys: Counter[tuple[int, str]] = field(default_factory=Counter)
+    recoded: int = 0
+    moved: int = 0
+    lost: list[Lost] = field(default_factory=list)
+    lost_count: int = 0
+    hints: Counter[str] = field(default_factory=Counter)
+
+    def lose(self, db: int, key: bytes, kind: str, why: str) -> None:
+        """Note a loss."""
+        self.lost_count += 1
+        if len(self.lost) < SHOWN:
+            self.lost.append(Lost(max(db, 0), key[:1024], kind, why))
