@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.aof.record import encode
+from aofdoctor.cli.options import opened
 from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.rdb.keys import Items, Key
 from aofdoctor.rdb.preamble import walk
@@ -264,3 +265,19 @@ def test_commands_after_a_flush_on_keys_of_the_base_are_counted(path: Path) -> N
     assert "3 of those on keys that the base holds" in notes
     path.write_bytes(WHOLE + flush + encode([b"APPEND", b"new", b"x"]))
     assert not any("base holds" in note for note in aofdoctor("strip", path, "--json").json["notes"])
+
+
+def test_a_cut_inside_a_list_of_numbers_gives_no_keys_that_nobody_wrote(tmp_path: Path) -> None:
+    whole = (FIXTURES / "rdb" / "list-quicklist2-v12.rdb").read_bytes()
+    names = {key["key"] for key in json.loads((FIXTURES / "rdb" / "list-quicklist2-v12.json").read_text())["keys"]}
+    path = tmp_path / "dump.rdb"
+    for cut in range(100, 400, 20):
+        path.write_bytes(whole[:-cut])
+        out = tmp_path / f"out-{cut}.rdb"
+        result = aofdoctor("repair", path, "--salvage", "-o", out, "--json")
+        assert result.status == 0, result.err
+        with opened(str(out)) as aof:
+            source = aof.parts[0].source
+            assert source is not None
+            got = {item.name(source).decode() for batch in Items(source) for item in batch if isinstance(item, Key)}
+        assert got <= names, cut

@@ -309,6 +309,9 @@ def test_every_expiry_of_a_base_moves_and_nothing_else(path: Path, base: list[st
         key["expire_ms"] = key["expire_ms"] and key["expire_ms"] + HOURS
         if key["type"] == "hash":
             key["value"] = [[name, value, expire and expire + HOURS] for name, value, expire in key["value"]]
+    for key in got + expected:  # of a stream of before 7.0 servers only guess these
+        if key["type"] == "stream" and path.stem.startswith("stream-"):
+            key["value"].update(max_deleted=None, added=None)
     assert known((0, got, [])) == known((0, expected, []))
 
 

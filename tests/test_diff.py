@@ -1,6 +1,7 @@
 """diff: where two histories part, what each has since, and what that leaves out of account."""
 
 import os
+import shutil
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,9 +17,9 @@ from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.record import encode
 from aofdoctor.source import BytesSource
-from tests.conftest import aofdoctor
+from tests.conftest import FIXTURES, aofdoctor
 from tests.pieces import BENT, hostile, whole
-from tests.samples import small_set
+from tests.samples import Story, small_set
 
 SELECT_0, SELECT_3 = encode([b"SELECT", b"0"]), encode([b"SELECT", b"3"])
 MULTI, EXEC = encode([b"MULTI"]), encode([b"EXEC"])
@@ -402,3 +403,21 @@ def test_a_pipe_can_be_a_side(pair: Any, tmp_path: Path) -> None:
     result = aofdoctor("diff", a, fifo, "--json")
     os.waitpid(child, 0)
     assert (result.status, result.lines[-1]["only_b"]) == (1, 1)
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_by_keys_does_not_call_bases_equal_that_it_has_not_read(flushed: bool, story: Story, tmp_path: Path) -> None:
+    one = story("wiped-redis-8.2") / "appendonlydir"
+    other = tmp_path / "other"
+    shutil.copytree(one, other)
+    manifest = next(other.glob("*.manifest"))
+    incr = next(path for path in other.iterdir() if path.name.endswith(".incr.aof"))
+    for folder in (one, other):
+        (folder / incr.name).write_bytes(b"")
+    if flushed:
+        incr.write_bytes(encode([b"FLUSHALL"]))
+    else:
+        base = next(path for path in other.iterdir() if path.name.endswith(".base.rdb"))
+        base.write_bytes((FIXTURES / "rdb" / "freq-v12.rdb").read_bytes())
+    result = aofdoctor("diff", one, manifest, "--by", "keys")
+    assert result.status == 3 and "not compared yet" in result.err

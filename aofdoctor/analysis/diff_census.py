@@ -49,6 +49,7 @@ class Census:
     def __init__(self, where: Where, keeps_deleted: bool) -> None:
         self.dbs: dict[int, dict[int, int]] = {}
         self.rdb = 0
+        self.flushes = 0
         self._made, self._part, self._start = array("Q"), array("H"), array("q")
         self._where, self._keeps_deleted = where, keeps_deleted
 
@@ -268,10 +269,12 @@ def _moves(walk: _Walk, write: _Write) -> None:
 
 def _flushes(walk: _Walk, write: _Write) -> None:
     walk.census.dbs.pop(write.db, None)
+    walk.census.flushes += 1
 
 
 def _flushes_all(walk: _Walk, write: _Write) -> None:
     walk.census.dbs.clear()
+    walk.census.flushes += 1
 
 
 def _swaps(walk: _Walk, write: _Write) -> None:

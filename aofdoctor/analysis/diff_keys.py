@@ -13,8 +13,13 @@ from aofdoctor.analysis.diff_fork import forward
 from aofdoctor.analysis.diff_side import Place, Side
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.errors import Refused
+from aofdoctor.rdb.crc64 import crc64
+from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.server.commands import table
+from aofdoctor.source import Source, pread
+
+_PIECE = 1 << 20
 
 
 class KeyDiff(NamedTuple):
@@ -37,11 +42,30 @@ def compare_keys(a: Side, b: Side, where: tuple[Where, Where]) -> KeyDiff:
     two = one.copy(where[1])
     one.feed(a, start[0])
     two.feed(b, start[1])
-    return _compared(one, two)
+    found = _compared(one, two)
+    said = found.only_a or found.only_b or found.differ
+    if not said and (_has_rdb(a) or _has_rdb(b)) and (one.flushes != two.flushes or _rdbs(a) != _rdbs(b)):
+        raise Refused(
+            "the keys of an RDB base are not compared yet, and these bases differ or were flushed on one side",
+            "aofdoctor convert --base resp makes commands of each, which are compared",
+        )
+    return found
 
 
 def _has_rdb(side: Side) -> bool:
     return any(source and is_rdb(source) for source in side.sources)
+
+
+def _rdbs(side: Side) -> list[tuple[int, int]]:
+    """The sizes and checksums of a side's RDBs."""
+    return [_digest(source, walk(source).end) for source in side.sources if source and is_rdb(source)]
+
+
+def _digest(source: Source, end: int) -> tuple[int, int]:
+    crc = 0
+    for at in range(0, end, _PIECE):
+        crc = crc64(pread(source, min(_PIECE, end - at), at), crc)
+    return end, crc
 
 
 def _compared(a: Census, b: Census) -> KeyDiff:

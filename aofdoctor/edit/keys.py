@@ -22,12 +22,13 @@ from aofdoctor.rdb.magic import SIZE, version_of
 from aofdoctor.rdb.salvage import salvage_items
 from aofdoctor.rdb.seen import Seen
 from aofdoctor.server.lines import magic
-from aofdoctor.source import FileSource
+from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
 HINT = "how many keys to expect"
 GUESSED = "found after damage"
 TWICE = "a key that is there already"
+NUMBER = "a name that is a number, found after damage: elements of a value look the same"
 HINTS = frozenset({251, 244})  # RESIZEDB, SLOT_INFO: only what to make room for
 SELECT_DB = 254
 _FUNCTION = 245
@@ -96,7 +97,10 @@ class _Walk:
 
     def _why_key(self, key: Key) -> str:
         db = self.db if self.guess else max(0, key.db)
-        if self.seen.add(db, name_of(self.cursor, key)):
+        twice = self.seen.add(db, name_of(self.cursor, key))
+        if self.guess and _is_number(pread(self.cursor.source, 1, key.name_at)):
+            return NUMBER
+        if twice and self.guess:  # a server writes no key twice; before any damage it is the filter that errs
             return TWICE
         self.kept.keys += 1
         self.kept.guessed += self.guess
@@ -141,3 +145,8 @@ def note(name: str, rdb: Preamble, kept: Kept) -> str:
     if kept.db_guessed:
         words += f", {kept.db_guessed:,} in a guessed database"
     return words + "; a value that was changed and can still be decoded cannot be told"
+
+
+def _is_number(first: bytes) -> bool:
+    """True of the first byte of a string that is stored as an integer (rdb.h: 11 and 0 to 2)."""
+    return first in (b"\xc0", b"\xc1", b"\xc2")

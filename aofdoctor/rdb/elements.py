@@ -20,6 +20,7 @@ from aofdoctor.rdb.stream import VERSIONS, Part, stream
 
 Run = list[Any]
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_TIME_DIGITS = 18  # of an expiry in milliseconds
 _PLAIN, _PACKED = 1, 2  # containers of a quicklist's node
 _SPECIAL = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|[-+]?nan", re.IGNORECASE).fullmatch
@@ -180,7 +181,7 @@ def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[Run]:
     if soonest:
         c.number()
     for run in _pack(c, packed.listpack, 3):
-        if not all(map(bytes.isdigit, run[2::3])):
+        if not all(time.isdigit() and len(time) <= _TIME_DIGITS for time in run[2::3]):
             raise Broken(c.offset, "an expiry of a field that is not a number")
         run[2::3] = [int(time) or None for time in run[2::3]]
         yield run

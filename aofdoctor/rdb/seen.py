@@ -33,6 +33,6 @@ class Seen:
 
 
 def _places(db: int, name: bytes) -> list[int]:
-    digest = blake2b(name, digest_size=4 * _PROBES, salt=db.to_bytes(8, "little", signed=True)).digest()
+    digest = blake2b(name, digest_size=4 * _PROBES, salt=(db % (1 << 64)).to_bytes(8, "little")).digest()
     mask = (1 << _BITS) - 1
     return [int.from_bytes(digest[at : at + 4], "little") & mask for at in range(0, 4 * _PROBES, 4)]
