@@ -1,6 +1,7 @@
 """The keys of a base in log, show, slice and repair --salvage."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -222,6 +223,19 @@ def test_a_key_that_is_there_already_does_not_come_twice(path: Path) -> None:
     out, _ = salvaged(path)
     kept = names(out)
     assert len(kept) == len(set(kept)) and set(kept) == set(names(rdb(SELECT_0, *MANY)))
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_keys_of_a_high_database_after_damage_stay_there_or_are_said_to_be_guessed(sized: bool, path: Path) -> None:
+    high = [key(f"high:{number}", "x") for number in range(20)]
+    room = b"\xfb" + w.length(20) + w.length(0) if sized else b""
+    whole = rdb(SELECT_0, *MANY[:20], b"\xf0" * 8, *MANY[20:], b"\xfe" + w.length(20), room, *high)
+    path.write_bytes(whole[:-8] + b"not this")
+    data, told = salvaged(path)
+    expected = 20 if sized else 0
+    assert [db for db, name in names(data) if name.startswith(b"high:")] == [expected] * 20
+    guessed = re.search(r"(\d+) in a guessed database", str(told["notes"]))
+    assert guessed and int(guessed[1]) == (20 if sized else 40)
 
 
 def test_a_bad_magic_comes_back_by_the_writers_own_words(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ HINT = "how many keys to expect"
 GUESSED = "found after damage"
 TWICE = "a key that is there already"
 NUMBER = "a name that is a number, found after damage: elements of a value look the same"
-HINTS = frozenset({251, 244})  # RESIZEDB, SLOT_INFO: only what to make room for
-SELECT_DB = 254
+RESIZE_DB, SELECT_DB = 251, 254
+HINTS = frozenset({RESIZE_DB, 244})  # and SLOT_INFO: only what to make room for
 _FUNCTION = 245
 _DBS = 16  # as many as a server has whose configuration says nothing else
 
@@ -72,7 +72,7 @@ class _Walk:
         self.source, self.rdb, self.strict = source, rdb, strict
         self.kept, self.seen, self.cursor = Kept(), Seen(), Cursor(source)
         self.db, self.most_db = 0, _DBS - 1
-        self.guess = False
+        self.guess = self.db_doubted = False
 
     def run(self) -> Iterator[tuple[Span, str]]:
         """Adjacent spans, and why each goes."""
@@ -104,7 +104,7 @@ class _Walk:
             return TWICE
         self.kept.keys += 1
         self.kept.guessed += self.guess
-        self.kept.db_guessed += self.guess and key.db < 0
+        self.kept.db_guessed += self.guess and (key.db < 0 or self.db_doubted)
         return ""
 
     def _why_other(self, item: Item) -> str:
@@ -122,10 +122,15 @@ class _Walk:
     def _why_select(self, item: Item) -> str:
         self.cursor.seek(item.body)
         db = self.cursor.length()
-        if self.guess and db > self.most_db:
+        self.db_doubted = self.guess and db > self.most_db and not self._sized(item)
+        if self.db_doubted:
             return GUESSED  # no server loads a database that it does not have
         self.db, self.most_db = db, max(db, self.most_db)
         return ""
+
+    def _sized(self, item: Item) -> bool:
+        """True if what to make room for follows the choice of a database, as every server since 3.2 writes it."""
+        return pread(self.source, 1, item.span.end) == bytes((RESIZE_DB,))
 
     def _begins(self, item: Item, start: bytes) -> bool:
         self.cursor.seek(item.body)
