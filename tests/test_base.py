@@ -163,6 +163,19 @@ def test_places_behind_a_base_mean_what_stands_there(path: Path, tmp_path: Path)
     assert names(data) == names(WHOLE) and data.endswith(encode([b"SET", b"user:1", b"later"]))
 
 
+@pytest.mark.parametrize("junk", [b"\xf0" * 8, b"\xff"], ids=["a hole", "a byte of a value"])
+def test_a_slice_of_a_damaged_base_keeps_what_can_be_read_and_says_so(junk: bytes, path: Path, tmp_path: Path) -> None:
+    damage(path, WHOLE.index(MANY[20]) + (9 if len(junk) == 1 else 0), junk)
+    result = aofdoctor("slice", path, "--key", "user:[12]*", "-o", tmp_path / "out", "--json")
+    assert result.status == 0, result.err
+    data = (tmp_path / "out").read_bytes()
+    whole = walk(BytesSource(data))
+    kept, wanted = names(data[: whole.end]), [one for one in names(WHOLE) if re.match(rb"user:[12]", one[1])]
+    assert whole.complete and whole.checksum == "ok" and set(kept) <= set(wanted) and len(kept) >= len(wanted) - 1
+    assert loaded_names(data[: whole.end], "valkey-9.1") == set(kept)
+    assert "it is damaged" in str(result.json["notes"]) and data.endswith(encode([b"DEL", b"user:2"]))
+
+
 def test_a_slice_of_a_dump_is_a_dump(tmp_path: Path) -> None:
     (tmp_path / "dump.rdb").write_bytes(WHOLE)
     aofdoctor("slice", tmp_path / "dump.rdb", "--db", "3", "-o", tmp_path / "out.rdb")

@@ -6,7 +6,7 @@ SELECTDB, and a name that is there already goes, since no server loads a key
 twice.  A strict salvage keeps nothing of that.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from aofdoctor import text
@@ -28,10 +28,12 @@ from aofdoctor.span import Span
 HINT = "how many keys to expect"
 GUESSED = "found after damage"
 TWICE = "a key that is there already"
+UNWANTED = "not selected"
 NUMBER = "a name that is a number, found after damage: elements of a value look the same"
 RESIZE_DB, SELECT_DB = 251, 254
 HINTS = frozenset({RESIZE_DB, 244})  # and SLOT_INFO: only what to make room for
 _FUNCTION = 245
+Wanted = Callable[[Key], bool]
 _DBS = 16  # as many as a server has whose configuration says nothing else
 
 
@@ -45,8 +47,13 @@ class Kept:
     functions: int = 0
 
 
-def salvaged_head(index: int, source: FileSource | Mended, rdb: Preamble, strict: bool) -> tuple[Head, Kept] | None:
-    """The part with what can be read of its RDB; None where nothing can, or its bytes are not to be had."""
+def salvaged_head(
+    index: int, source: FileSource | Mended, rdb: Preamble, strict: bool = False, wanted: Wanted | None = None
+) -> tuple[Head, Kept] | None:
+    """The part with what can be read of its RDB, of its keys those that are `wanted`.
+
+    None where nothing can, or its bytes are not to be had.
+    """
     holes = isinstance(source, FileSource) and source.unreadable
     if isinstance(source, FileSource) and source.hole(Span(rdb.span.end, source.size)):
         return None  # what follows has to be read from the file itself, which knows its holes
@@ -57,7 +64,7 @@ def salvaged_head(index: int, source: FileSource | Mended, rdb: Preamble, strict
 
     def parted() -> Iterator[tuple[Span, str]]:
         nonlocal found
-        walk = _Walk(source, rdb, strict)
+        walk = _Walk(source, rdb, strict, wanted)
         found = walk.kept  # and not the walk, which holds the names that it has seen
         return walk.run()
 
@@ -68,8 +75,8 @@ def salvaged_head(index: int, source: FileSource | Mended, rdb: Preamble, strict
 class _Walk:
     """One RDB from its start."""
 
-    def __init__(self, source: FileSource | Mended, rdb: Preamble, strict: bool) -> None:
-        self.source, self.rdb, self.strict = source, rdb, strict
+    def __init__(self, source: FileSource | Mended, rdb: Preamble, strict: bool, wanted: Wanted | None) -> None:
+        self.source, self.rdb, self.strict, self.wanted = source, rdb, strict, wanted
         self.kept, self.seen, self.cursor = Kept(), Seen(), Cursor(source)
         self.db, self.most_db = 0, _DBS - 1
         self.guess = self.db_doubted = False
@@ -102,6 +109,8 @@ class _Walk:
             return NUMBER
         if twice and self.guess:  # a server writes no key twice; before any damage it is the filter that errs
             return TWICE
+        if self.wanted and not self.wanted(key):
+            return UNWANTED
         self.kept.keys += 1
         self.kept.guessed += self.guess
         self.kept.db_guessed += self.guess and (key.db < 0 or self.db_doubted)
