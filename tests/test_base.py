@@ -107,6 +107,13 @@ def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
     assert result.status == 1
     seen = [line["keys"][0] for line in result.lines if line["cmd"] == "(base)"]
     assert [f"user:{number}" for number in range(20)] == seen[:20] and "user:39" in seen and "user:20" not in seen
+    assert [line["guess"] for line in result.lines if line["cmd"] == "(base)"] == [False] * 20 + [True] * (
+        len(seen) - 20
+    )
+    shown = aofdoctor("log", path, "--base").out.splitlines()
+    assert sum("a guess" in line for line in shown) == len(seen) - 20
+    last = next(line["offset"] for line in result.lines if line["keys"] == ["user:39"])
+    assert "a guess" in aofdoctor("show", path, last).out and aofdoctor("show", path, last, "--json").json["guess"]
 
 
 # -- show --

@@ -27,7 +27,7 @@ _NUL_KEY = 3  # bytes of a string whose name and value are empty: all of them NU
 
 
 class BaseKey(NamedTuple):
-    """A key of a base; `time` is the ctime of its RDB, unix seconds.
+    """A key of a base; `time` is the ctime of its RDB, unix seconds; `guess`: it was found after damage.
 
     The keys of one RDB share a cursor: words of one are read before those of another are.
     """
@@ -37,6 +37,7 @@ class BaseKey(NamedTuple):
     key: Key
     dialect: str
     time: int | None
+    guess: bool = False
 
     @property
     def value(self) -> Value:
@@ -160,13 +161,15 @@ def base_keys(
     chosen = Chosen(where, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
+    guess = False
     for batch in batches(source, rdb):
         if isinstance(batch, Damage):
+            guess = guess or batch.guess
             yield batch
             continue
         for item in batch:
             if isinstance(item, Key) and chosen.means(item):
-                yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time)
+                yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time, guess)
 
 
 def batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:

@@ -121,14 +121,16 @@ class _Search:
         offset = self.position.offset
         if offset < MAGIC_SIZE or isinstance(part.source, PipeSource):
             return Located(part, preamble=rdb)
+        guess = False
         for batch in batches(part.source, rdb):
+            guess = guess or (isinstance(batch, Damage) and batch.guess)
             if not batch.span.start <= offset < batch.span.end:
                 continue
             if isinstance(batch, Damage):
                 return Located(part, damage=batch)
             item = next(item for item in batch if item.span.start <= offset < item.span.end)
             if isinstance(item, Key):
-                key = BaseKey(part.name, Cursor(part.source), item, rdb.dialect, ctime(rdb))
+                key = BaseKey(part.name, Cursor(part.source), item, rdb.dialect, ctime(rdb), guess)
                 return Located(part, preamble=rdb, base_key=key)
             return Located(part, preamble=rdb, item=item)
         return Located(part, preamble=rdb)
