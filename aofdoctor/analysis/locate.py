@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from aofdoctor import text
 from aofdoctor.analysis.base import BaseKey, batches, ctime
 from aofdoctor.analysis.history import Entry, keep
 from aofdoctor.analysis.numbering import index_of, known, ordinal
@@ -51,6 +52,8 @@ def locate(aof: AOF, position: Position, around: int = 3) -> Located:
         if found:
             return found
         count += search.commands
+    if not position.number:
+        raise BadSelection(f"there is nothing at {position.offset}")
     raise BadSelection(f"there is no command #{position.number}: it has {count:,}")
 
 
@@ -133,6 +136,8 @@ class _Search:
                 key = BaseKey(part.name, Cursor(source), item, rdb.dialect, ctime(rdb))
                 return Located(part, preamble=rdb, base_key=key)
             return Located(part, preamble=rdb, item=item)
+        if offset >= rdb.span.end:
+            raise BadSelection(f"nothing comes out of the RDB of {text.name(part.name)} at {offset}")
         return Located(part, preamble=rdb)
 
 
