@@ -11,7 +11,8 @@ from aofdoctor.server.lines import Line, readers
 _DBS_SHOWN = 8
 _NOUNS = {
     "string": ("string", "strings"), "list": ("list", "lists"), "set": ("set", "sets"), "hash": ("hash", "hashes"),
-    "zset": ("sorted set", "sorted sets"), "stream": ("stream", "streams"), "module": ("module value", "module values"),
+    "zset": ("sorted set", "sorted sets"), "array": ("array", "arrays"), "stream": ("stream", "streams"),
+    "module": ("module value", "module values"),
 }  # fmt: skip
 
 

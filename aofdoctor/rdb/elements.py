@@ -4,7 +4,10 @@ A decoder gives flat lists (field, value, field, value ...), each of whole
 elements, so that a hash of ten million fields passes by in constant memory and
 commands.py need not take values apart again; `elements` makes values of them.
 A type that has no row is not read.  Sources: rdb.c and rdb.h of Redis 2.8 to
-7.4 (22 and 23 are those of the 7.4 release candidates) and Valkey 9.1.
+7.4 (22 and 23 are those of the 7.4 release candidates) and Valkey 9.1.  For 28
+(8.8) array.h of Redis, redis/librdb and a reader in Rust agree; for 30 and 32
+(8.10) the tests and the document of Redis (hash-templates.tcl) and two readers
+of files that it wrote.
 """
 
 import re
@@ -17,6 +20,7 @@ from typing import Any, NamedTuple
 from aofdoctor.rdb import packed
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.stream import VERSIONS, Part, stream
+from aofdoctor.rdb.templates import templates
 
 Run = list[Any]
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -49,6 +53,13 @@ class Field(NamedTuple):
     expire_ms: int | None
 
 
+class Slot(NamedTuple):
+    """An element of an array, and the index that it is at; a number is one that the server holds as a number."""
+
+    at: int
+    value: String | int | float
+
+
 class ModuleType(NamedTuple):
     """Whose value it is: the name and the encoding version that the module registered."""
 
@@ -63,7 +74,7 @@ class ModulePart(NamedTuple):
     value: int | float | String
 
 
-Element = String | Scored | Field | Part | ModuleType | ModulePart
+Element = String | Scored | Field | Slot | Part | ModuleType | ModulePart
 Decoder = Callable[[Cursor], Iterator[Run]]
 
 
@@ -96,7 +107,7 @@ def runs(cursor: Cursor, value: Value) -> Iterator[Run]:
 
 
 def shape(value: Value) -> str:
-    """string, list, set, zset, hash, stream, module; empty for a type that is not read."""
+    """string, list, set, zset, hash, array, stream, module; empty for a type that is not read."""
     row = ROWS[value.dialect].get(value.type)
     return row.shape if row else ""
 
@@ -195,6 +206,51 @@ def _hash2(c: Cursor) -> Iterator[Run]:
         yield run
 
 
+def _template_pack(c: Cursor) -> Iterator[Run]:
+    """A listpack: the number of its template, then its values."""
+    at, names, left = c.offset, None, 0
+    for run in _pack(c, packed.listpack):
+        if names is None:
+            if not run[0].isdigit() or len(run[0]) > _TIME_DIGITS:
+                raise Broken(at, "a hash whose template has no number")
+            left, names = templates(c.source).fields(c.source, int(run.pop(0)))
+        left -= len(run)
+        if left < 0:
+            break
+        yield [piece for value in run for piece in (next(names), value)]
+    if names is None or left:
+        raise Broken(at, "a hash that has not as many values as its template has fields")
+
+
+def _template_values(c: Cursor) -> Iterator[Run]:
+    """The number of its template, and its values."""
+    count, names = templates(c.source).fields(c.source, c.length())
+    for run in c.strings(count):
+        yield [piece for value in run for piece in (next(names), value)]
+
+
+def _array(c: Cursor) -> Iterator[Run]:
+    """Index and value; the index that the next insert would take, which may stand first, is no element."""
+    count = c.length()
+    if (flag := c.length()) > 1:
+        raise Broken(c.offset, f"{flag} where an array says whether it has an index to insert at")
+    if flag:
+        c.length()
+    for _ in range(count):
+        index, tag = c.length(), c.length()
+        if tag >= len(_TAGS):
+            raise Broken(c.offset, f"tag {tag} of an array's element")
+        yield [index, _TAGS[tag](c)]
+
+
+_TAGS: tuple[Callable[[Cursor], String | int | float], ...] = (
+    Cursor.string,
+    lambda c: c.number(signed=True),
+    lambda c: float(struct.unpack("<d", c.take(8))[0]),
+    Cursor.string,
+)
+
+
 def _stream(c: Cursor, version: int) -> Iterator[Run]:
     for part in stream(c, version):
         yield [part]
@@ -254,6 +310,9 @@ ROWS: dict[str, dict[int, Row]] = {
         24: Row("hash", 3, partial(_hash_times, relative=True)),
         25: Row("hash", 3, partial(_hash_pack_times, soonest=True)),
         **{kind: Row("stream", 1, partial(_stream, version=VERSIONS[kind])) for kind in (26, 27)},
+        28: Row("array", 2, _array),
+        30: Row("hash", 2, _template_pack),
+        32: Row("hash", 2, _template_values),
     },
     "valkey": _COMMON | {22: Row("hash", 3, _hash2)},
 }
@@ -261,6 +320,10 @@ ROWS: dict[str, dict[int, Row]] = {
 
 def _pairs(run: Run) -> Iterator[Scored]:
     return map(Scored, run[::2], run[1::2])
+
+
+def _slots(run: Run) -> Iterator[Slot]:
+    return map(Slot, run[::2], run[1::2])
 
 
 def _fields(run: Run) -> Iterator[Field]:
@@ -273,6 +336,7 @@ def _timed_fields(run: Run) -> Iterator[Field]:
 
 _MAKE: dict[tuple[str, int], Callable[[Run], Any]] = {
     ("zset", 2): _pairs,
+    ("array", 2): _slots,
     ("hash", 2): _fields,
     ("hash", 3): _timed_fields,
 }

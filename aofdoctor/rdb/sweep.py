@@ -46,7 +46,7 @@ class Sweep:
 
     def restart(self, start: int, db: int) -> None:
         """Go on at another place; the columns are emptied."""
-        self.machine = Machine(self.layout, start, db)
+        self.machine.restart(start, db)
         self.columns.cut(0)
         self.columns.edges[0] = start
         if self.base <= start <= self.base + self.fill:

@@ -19,11 +19,11 @@ from aofdoctor.rdb.target import Command, Inexpressible, Target
 from aofdoctor.source import Source, pread
 
 Tell = Callable[[int], None]
-_FUNCTION = 245
+_FUNCTION, _TEMPLATE = 245, 242  # a template's names are among each hash's own, once they are told
 _SILENT = frozenset({MAGIC, AUX, EOF, 251, 254})
 _HINTS = {244: "sizes of slots"}
 _UNSAID = {
-    242: "commands or a template between the keys", 243: "a slot import", 246: "a function of a release candidate",
+    242: "commands between the keys", 243: "a slot import", 246: "a function of a release candidate",
     247: "data of a module",
 }  # fmt: skip
 
@@ -88,7 +88,7 @@ class _Teller:
             yield from self._function(item)
         elif item.kind in _HINTS:
             self.tally.hints[_HINTS[item.kind]] += 1
-        elif item.kind not in _SILENT:
+        elif item.kind not in _SILENT and not (item.kind == _TEMPLATE and self.dialect == "redis"):
             self.tally.lose(0, b"", f"opcode {item.kind}", _UNSAID.get(item.kind, "no command says it"))
 
     def _function(self, item: Item) -> Iterator[Command | Corrupt]:
