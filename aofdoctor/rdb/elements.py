@@ -21,10 +21,11 @@ from aofdoctor.rdb import packed
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.stream import VERSIONS, Part, stream
 from aofdoctor.rdb.templates import templates
+from aofdoctor.rdb.unfold import unfolded
 
 Run = list[Any]
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_TIME_DIGITS = 18  # of an expiry in milliseconds
+_TIME_DIGITS = 18  # of an expiry in milliseconds, or a template's number
 _PLAIN, _PACKED = 1, 2  # containers of a quicklist's node
 _SPECIAL = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|[-+]?nan", re.IGNORECASE).fullmatch
@@ -125,9 +126,9 @@ def _strings(c: Cursor, each: int = 1) -> Iterator[Run]:
 
 def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]], width: int = 1) -> Iterator[Run]:
     """The items of one packed string, in whole elements of `width`."""
-    at, data, rest = c.offset, c.whole(packed.PACKED_MAX), []
+    at, data, rest = c.offset, c.string(), Run()
     try:
-        for run in unpack(data):
+        for run in unfolded(data, unpack):
             rest += run
             whole = len(rest) - len(rest) % width
             yield rest[:whole]
@@ -173,8 +174,8 @@ def _zset_pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]]) -> Iterator[
         yield run
 
 
-def _score(c: Cursor, text: bytes) -> float:
-    if not _NUMBER(text):
+def _score(c: Cursor, text: String) -> float:
+    if not isinstance(text, bytes) or not _NUMBER(text):
         raise Broken(c.offset, "a score that is not a number")
     return float(text)
 
@@ -192,10 +193,14 @@ def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[Run]:
     if soonest:
         c.number()
     for run in _pack(c, packed.listpack, 3):
-        if not all(time.isdigit() and len(time) <= _TIME_DIGITS for time in run[2::3]):
+        if not all(map(_is_number, run[2::3])):
             raise Broken(c.offset, "an expiry of a field that is not a number")
         run[2::3] = [int(time) or None for time in run[2::3]]
         yield run
+
+
+def _is_number(text: String) -> bool:
+    return isinstance(text, bytes) and text.isdigit() and len(text) <= _TIME_DIGITS
 
 
 def _hash2(c: Cursor) -> Iterator[Run]:
@@ -211,7 +216,7 @@ def _template_pack(c: Cursor) -> Iterator[Run]:
     at, names, left = c.offset, None, 0
     for run in _pack(c, packed.listpack):
         if names is None:
-            if not run[0].isdigit() or len(run[0]) > _TIME_DIGITS:
+            if not _is_number(run[0]):
                 raise Broken(at, "a hash whose template has no number")
             left, names = templates(c.source).fields(c.source, int(run.pop(0)))
         left -= len(run)

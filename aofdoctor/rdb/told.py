@@ -13,12 +13,12 @@ from aofdoctor.rdb.elements import Value, shape
 from aofdoctor.rdb.kernel import MAGIC, UNREAD
 from aofdoctor.rdb.keys import AUX, EOF, Item, Items, Key
 from aofdoctor.rdb.losses import Tally
-from aofdoctor.rdb.packed import PACKED_MAX
 from aofdoctor.rdb.strings import has_meta
 from aofdoctor.rdb.target import Command, Inexpressible, Target
 from aofdoctor.source import Source, pread
 
 Tell = Callable[[int], None]
+_NAME_MAX = 1 << 26
 _FUNCTION, _TEMPLATE = 245, 242  # a template's names are among each hash's own, once they are told
 _SILENT = frozenset({MAGIC, AUX, EOF, 251, 254})
 _HINTS = {244: "sizes of slots"}
@@ -118,4 +118,4 @@ def dialect_of(source: Source) -> str:
 def whole_name(cursor: Cursor, key: Key) -> bytes:
     """A key's name; Broken where it is larger than what is read at once."""
     cursor.seek(key.name_at)
-    return cursor.whole(PACKED_MAX)
+    return cursor.whole(_NAME_MAX)
