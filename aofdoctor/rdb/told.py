@@ -68,7 +68,7 @@ class _Teller:
         if not kind:
             self.tally.lose(key.db, name, f"type {key.type}", "no command of this version makes it")
             return
-        made, expire = False, None if key.expire_ms < 0 else key.expire_ms
+        made, expire = False, None if key.expire_ms == -1 else key.expire_ms
         for said in commands(self.cursor, value, name, expire, self.target):
             if isinstance(said, Inexpressible):
                 self.tally.lose(key.db, name, kind, said.what)
