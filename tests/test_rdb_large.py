@@ -58,6 +58,9 @@ def test_the_items_are_those_of_one_that_is_held(kind: str, store: Callable[[byt
     small, large, write = KINDS[kind]
     data = write(MIXED)
     assert read(large(store(data))) == read(small(data)) == MIXED
+    for size in (5, 5000, 70_000, 131_071, 131_072, 131_073, 400_000):
+        items = [b"first", b"\x01" * size]
+        assert read(large(store(write(items)))) == items
     assert read(large(store(write([])))) == []
 
 

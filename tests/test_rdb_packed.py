@@ -13,6 +13,7 @@ from aofdoctor.aof.record import encode
 from aofdoctor.rdb import frames, unpacked
 from aofdoctor.rdb.census import Census
 from aofdoctor.rdb.codec import Cursor, Large
+from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.rdb.elements import Value, elements
 from aofdoctor.rdb.keys import Items, Key
 from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
@@ -230,11 +231,26 @@ def test_bytes_after_the_end_of_the_rdb_in_the_frame_are_damage(codec: str) -> N
 
 
 @codecs
-def test_damage_inside_a_sound_frame_loses_only_what_it_hits(codec: str, tmp_path: Path) -> None:
+def test_a_type_that_is_not_read_is_no_damage_in_a_sound_frame(codec: str, tmp_path: Path) -> None:
+    """As in a plain RDB, whose own checksum finds its end."""
+    data = plain(10)
+    data = data[:-9] + b"\x17" + w.string(b"path hash") + bytes(100) + b"\xff"
+    path = tmp_path / "dump.rdb"
+    told = []
+    for written in (data + crc64(data).to_bytes(8, "little"), packed(data + bytes(8), codec)):
+        path.write_bytes(written)
+        rdb = aofdoctor("check", path, "--json").json["parts"][0]["preamble"]
+        told.append((rdb["complete"], rdb["keys"], rdb["checksum"], rdb["end"] == len(written)))
+        assert sum(line["cmd"] == "(base)" for line in log(path)) == 10
+    assert told[0] == told[1] == (True, None, "ok", True)
+
+
+@codecs
+def test_damage_inside_a_frame_without_checksum_loses_only_what_it_hits(codec: str, tmp_path: Path) -> None:
     data = bytearray(plain(2000))
     data[len(data) // 2 : len(data) // 2 + 300] = b"\xfd" * 300
     path = tmp_path / "appendonly.aof"
-    stream = packed(bytes(data), codec)
+    stream = packed(bytes(data), codec, checked=False)
     path.write_bytes(stream + encode([b"SET", b"later", b"1"]))
     lines = log(path)
     assert 1990 < sum(line["cmd"] == "(base)" for line in lines) < 2000

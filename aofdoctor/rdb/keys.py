@@ -108,7 +108,7 @@ class Rdb:
 
     `checksum`: ok, off, bad, unknown.  `keys` is None where they could not be counted.
     `codec` is what it is compressed by, empty if it is not; `bounded`: its end is
-    known though it is not whole.
+    known though it is not whole; `unread`: a type that is not known has ended the walk.
     """
 
     magic: bytes
@@ -121,6 +121,7 @@ class Rdb:
     note: str = ""
     codec: str = ""
     bounded: bool = False
+    unread: bool = False
 
 
 NOTES = {
@@ -224,7 +225,8 @@ class Items:
 
     def _stopped(self, why: Stop) -> None:
         rdb = self.rdb
-        if why == Stop.TYPE:
+        rdb.unread = why == Stop.TYPE
+        if rdb.unread:
             kind = self._sweep.machine.kind
             what = f"type {kind}" if kind < 240 else f"opcode {kind}"
             note = f"{what} at {rdb.end} is not one that this version reads{self._named()}"

@@ -132,7 +132,7 @@ class _Window:
             raise Broken(self.offset, "a packed value that ends inside an item")
         if size > self._held:
             return _part(self.value, self.offset + head, size)
-        whole = head + size + len(back_length(head + size))
+        whole = min(head + size + len(back_length(head + size)), self.left)  # a ziplist's has nothing behind it
         if whole <= there or not self.need(whole):
             raise Broken(self.offset, "a long item of a packed value is broken")
         return None

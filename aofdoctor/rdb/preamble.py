@@ -44,6 +44,8 @@ def _settle(rdb: Rdb, stream: Unpacked) -> None:
         rdb.complete, rdb.note = False, f"{more} bytes follow the RDB's end inside the {stream.codec} frame"
     elif rdb.checksum == "off" and frame.checked:
         rdb.checksum = "ok"
+    elif rdb.unread and frame.checked:  # as the RDB's own checksum would say it
+        rdb.complete, rdb.keys, rdb.checksum = True, None, "ok"
 
 
 def read_aux(source: Source) -> dict[bytes, bytes]:
