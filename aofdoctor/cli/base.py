@@ -21,8 +21,10 @@ def preamble_json(rdb: Preamble) -> dict[str, Any]:
     found = {
         "magic": text.escaped(rdb.magic), "start": rdb.span.start, "end": rdb.span.end, "keys": rdb.keys,
         "checksum": rdb.checksum, "complete": rdb.complete,
-        "compressed": rdb.codec or None, "loads": [line.name for line in _readers(rdb)],
+        "loads": [line.name for line in _readers(rdb)],
     }  # fmt: skip
+    if rdb.codec:
+        found["compressed"] = rdb.codec
     return found | (_census_json(rdb.census, rdb.dialect) if rdb.census else {})
 
 
