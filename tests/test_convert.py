@@ -303,3 +303,19 @@ def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_pa
     assert told["converted"]["for"] == "redis-8.2"
     (tmp_path / "a.rdb").write_bytes(rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
     assert LINES[convert(tmp_path / "a.rdb", "--base", "resp")["converted"]["for"]].newest_rdb("redis") >= 10
+
+
+@pytest.mark.parametrize("expire_ms", [-5000, -2, -(1 << 63), 0])
+@pytest.mark.parametrize("shift", [[], ["--shift-ttl", "1h"]], ids=["as it is", "moved"])
+def test_an_expiry_before_1970_is_one(expire_ms: int, shift: list[str], tmp_path: Path) -> None:
+    """No server writes one, and every server takes it: the key has long been gone.  -1 is none (rdb.c)."""
+    gone = b"\xfc" + expire_ms.to_bytes(8, "little", signed=True) + b"\0" + string(b"gone") + string(b"x")
+    none = b"\xfc" + b"\xff" * 8 + b"\0" + string(b"none") + string(b"x")
+    path = tmp_path / "a.rdb"
+    path.write_bytes(rdb(b"REDIS0009", b"\xfe\0" + gone + none + b"\0" + string(b"stays") + string(b"x")))
+    binary = by_line()["redis-7.0"]
+    convert(path, "--base", "resp", "--for", "redis-7.0", *shift, "-o", tmp_path / "out.aof")
+    expected, got = state(binary, path), state(binary, tmp_path / "out.aof")
+    assert got == expected and [key["key"] for key in got[1]] == ["none", "stays"]
+    assert aofdoctor("log", path, "--base").status == 0
+    assert aofdoctor("show", path, 20).status == 0

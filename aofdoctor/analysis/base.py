@@ -17,6 +17,7 @@ from aofdoctor.rdb.elements import Value, elements, shape
 from aofdoctor.rdb.keys import Batch, Items, Key
 from aofdoctor.rdb.magic import has_type
 from aofdoctor.rdb.salvage import salvage_items
+from aofdoctor.rdb.unpacked import Unpacked, rdb_in
 from aofdoctor.rdb.words import words
 from aofdoctor.source import Source, pread
 
@@ -158,6 +159,7 @@ def base_keys(
     where: Where, part: int, name: str, before: int, source: Source, rdb: Preamble
 ) -> Iterator[BaseKey | Damage]:
     """The selected keys of a part's RDB in the order of the file, and the damage among them."""
+    source = rdb_in(source)
     chosen = Chosen(where, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
@@ -173,7 +175,8 @@ def base_keys(
 
 
 def batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
-    """The items of an RDB, and what is damaged of it."""
+    """The items of an RDB, and what is damaged of it; of a compressed one, `source` is what comes out of it."""
     if rdb.complete:
         return Items(source, verify=False)
-    return salvage_items(source, rdb.span.end, lambda source, key: believable(source, key, rdb))
+    end = source.drain().given if isinstance(source, Unpacked) else rdb.span.end
+    return salvage_items(source, end, lambda source, key: believable(source, key, rdb))

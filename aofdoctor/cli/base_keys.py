@@ -11,6 +11,7 @@ from aofdoctor.rdb.codec import Corrupt, Large, String
 from aofdoctor.rdb.keys import Item
 
 NAME = "(base)"
+UNPACKED = "the RDB is compressed: places in it are those of the bytes that come out of it"
 _WORDS, _WORD = 8, 64  # so many words of a value are shown, and so many bytes of each
 
 

@@ -15,10 +15,11 @@ from aofdoctor.aof.mended import Mended
 from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.head import END, Head, headed, with_magic
+from aofdoctor.errors import Refused
 from aofdoctor.rdb.codec import Broken, Cursor
 from aofdoctor.rdb.kernel import MAGIC, UNREAD
 from aofdoctor.rdb.keys import EOF, Batch, Item, Key
-from aofdoctor.rdb.magic import SIZE, version_of
+from aofdoctor.rdb.magic import FRAME_AT, SIZE, version_of
 from aofdoctor.rdb.salvage import salvage_items
 from aofdoctor.rdb.seen import Seen
 from aofdoctor.server.lines import magic
@@ -54,6 +55,12 @@ def salvaged_head(
 
     None where nothing can, or its bytes are not to be had.
     """
+    if rdb.codec:
+        tool = {"LZ4": "lz4", "Zstd": "zstd"}[rdb.codec]
+        raise Refused(
+            f"the RDB of {text.name(source.path)} is compressed by {rdb.codec}, and damaged: {rdb.note}",
+            f"`tail -c +{FRAME_AT + 1} FILE | {tool} -dc > OUT` writes what comes out of it: salvage that",
+        )
     holes = isinstance(source, FileSource) and source.unreadable
     if isinstance(source, FileSource) and source.hole(Span(rdb.span.end, source.size)):
         return None  # what follows has to be read from the file itself, which knows its holes

@@ -26,6 +26,7 @@ from aofdoctor.edit.keys import HINTS, UNWANTED, salvaged_head
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.strip import Survey, damage_note
 from aofdoctor.edit.transactions import drops, structure_ids
+from aofdoctor.errors import Refused
 from aofdoctor.rdb.keys import EOF, Items, Key
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
@@ -130,6 +131,11 @@ def _base(index: int, part: Part, where: Where) -> _Base | None:
     if source is None or not is_rdb(source):
         return None
     rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
+    if rdb.codec:
+        raise Refused(
+            f"the RDB of {text.name(part.name)} is compressed by {rdb.codec}: no key of it can be copied by itself",
+            "aofdoctor convert --base resp, or --base rdb, makes one that can be sliced",
+        )
     if not isinstance(source, FileSource):
         return _Base(rdb.span.end, 0, None)
     if not rdb.complete or rdb.keys is None or rdb.checksum == "bad":
