@@ -128,7 +128,7 @@ def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]], width: int = 1) -
     """The items of one packed string, in whole elements of `width`."""
     at, data, rest = c.offset, c.string(), Run()
     try:
-        for run in unfolded(data, unpack):
+        for run in unpack(data) if isinstance(data, bytes) else unfolded(data, unpack):
             rest += run
             whole = len(rest) - len(rest) % width
             yield rest[:whole]
