@@ -12,7 +12,8 @@ from aofdoctor.aof.record import encode as record
 from aofdoctor.rdb import lzf, runs
 from aofdoctor.rdb.codec import LARGE, Corrupt, Cursor, Large
 from aofdoctor.rdb.commands import commands, score_text
-from aofdoctor.rdb.elements import Field, ModulePart, ModuleType, Scored, Value, elements
+from aofdoctor.rdb.elements import Field, Scored, Value, elements
+from aofdoctor.rdb.module import ModulePart, ModuleType
 from aofdoctor.rdb.resp import encode, resp
 from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Pending, Produced, Producers
 from aofdoctor.rdb.target import TARGETS, Inexpressible

@@ -92,6 +92,17 @@ def test_commands_and_an_older_rdb_make_plain_hashes_of_them(tmp_path: Path) -> 
         assert [tuple(word.encode() for word in field[:2]) for field in by_name[name]] == sorted(fields)
 
 
+def test_a_slice_and_a_salvage_keep_the_templates_of_what_stays(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.rdb", closed(EXOTIC["templates"])
+    path.write_bytes(whole)
+    assert aofdoctor("slice", path, "--key", "arr", "-o", tmp_path / "slice.rdb").status == 0
+    expected = values(whole)
+    assert values((tmp_path / "slice.rdb").read_bytes()) == {b"arr": expected[b"arr"]}
+    path.write_bytes(whole[:-4])
+    assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "salvage.rdb").status == 0
+    assert values((tmp_path / "salvage.rdb").read_bytes()) == expected
+
+
 def test_a_template_of_very_many_fields_passes_by() -> None:
     names = [b"field:%d" % i for i in range(5000)]
     data = templated(

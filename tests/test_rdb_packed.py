@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import pytest
 
 from aofdoctor.aof.record import encode
@@ -74,6 +75,20 @@ def test_the_bytes_are_there_at_any_place_in_any_order(codec: str) -> None:
         assert pread(source, size, at) == expected[at : at + size]
     assert source.drain().given == source.size == len(data)
     assert pread(source, 10, len(data)) == b""
+
+
+@pytest.mark.parametrize("options", [
+    {"block_size": size, "block_linked": linked, "compression_level": level}
+    for size in (lz4.frame.BLOCKSIZE_MAX64KB, lz4.frame.BLOCKSIZE_MAX4MB) for linked in (True, False) for level in (-9, 0, 9)
+])  # fmt: skip
+def test_a_frame_may_be_written_in_any_way_of_the_codec(options: dict[str, Any]) -> None:
+    data = plain(300, 30_000)
+    for checked in (True, False):
+        stream = packed(data, "LZ4", checked, **options)
+        found = walk(BytesSource(stream + b"after it"))
+        assert (found.complete, found.end, found.keys) == (True, len(stream), 300)
+        source = rdb_in(BytesSource(stream))
+        assert pread(source, len(data) + 1, 0) == unsummed(data)
 
 
 @codecs

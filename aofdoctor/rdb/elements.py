@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 from aofdoctor.rdb import packed
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.module import ModulePart, ModuleType, module_value
 from aofdoctor.rdb.stream import VERSIONS, Part, stream
 from aofdoctor.rdb.templates import templates
 from aofdoctor.rdb.unfold import unfolded
 
 Run = list[Any]
-_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TIME_DIGITS = 18  # of an expiry in milliseconds, or a template's number
 _PLAIN, _PACKED = 1, 2  # containers of a quicklist's node
 _SPECIAL = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
@@ -59,20 +59,6 @@ class Slot(NamedTuple):
 
     at: int
     value: String | int | float
-
-
-class ModuleType(NamedTuple):
-    """Whose value it is: the name and the encoding version that the module registered."""
-
-    name: str
-    version: int
-
-
-class ModulePart(NamedTuple):
-    """A piece of a module's value, that only it can read; `kind`: signed, unsigned, float, double, string."""
-
-    kind: str
-    value: int | float | String
 
 
 Element = String | Scored | Field | Slot | Part | ModuleType | ModulePart
@@ -128,7 +114,7 @@ def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]], width: int = 1) -
     """The items of one packed string, in whole elements of `width`."""
     at, data, rest = c.offset, c.string(), Run()
     try:
-        for run in unfolded(data, unpack):
+        for run in unpack(data) if isinstance(data, bytes) else unfolded(data, unpack):
             rest += run
             whole = len(rest) - len(rest) % width
             yield rest[:whole]
@@ -261,31 +247,6 @@ def _stream(c: Cursor, version: int) -> Iterator[Run]:
         yield [part]
 
 
-def _module(c: Cursor) -> Iterator[Run]:
-    """Nine characters of six bits and a version of ten, then values that say what they are, up to opcode 0."""
-    packed_name = c.length()
-    name = "".join(_CHARACTERS[packed_name >> 10 + 6 * at & 63] for at in range(8, -1, -1))
-    yield [ModuleType(name, packed_name & 1023)]
-    while opcode := c.length():
-        if opcode not in _MODULE:
-            raise Broken(c.offset, f"opcode {opcode} in a module's value")
-        kind, read = _MODULE[opcode]
-        yield [ModulePart(kind, read(c))]
-
-
-def _signed(c: Cursor) -> int:
-    value = c.length()
-    return value - (1 << 64) if value >> 63 else value
-
-
-_MODULE: dict[int, tuple[str, Callable[[Cursor], int | float | String]]] = {
-    1: ("signed", _signed),
-    2: ("unsigned", Cursor.length),
-    3: ("float", lambda c: float(struct.unpack("<f", c.take(4))[0])),
-    4: ("double", lambda c: float(struct.unpack("<d", c.take(8))[0])),
-    5: ("string", Cursor.string),
-}
-
 _COMMON: dict[int, Row] = {
     0: Row("string", 1, _string),
     1: Row("list", 1, _strings),
@@ -293,7 +254,7 @@ _COMMON: dict[int, Row] = {
     3: Row("zset", 2, _zset),
     4: Row("hash", 2, partial(_strings, each=2)),
     5: Row("zset", 2, _zset2),
-    7: Row("module", 1, _module),
+    7: Row("module", 1, module_value),
     9: Row("hash", 2, partial(_pack, unpack=packed.zipmap, width=2)),
     10: Row("list", 1, partial(_pack, unpack=packed.ziplist)),
     11: Row("set", 1, partial(_pack, unpack=packed.intset)),

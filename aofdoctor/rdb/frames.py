@@ -108,6 +108,8 @@ class Frame:
             self.note = f"{self.given} bytes come out of {into} of the {self.codec} frame: it is not read any further"
         elif decoder.eof:
             self.end = self.at - len(decoder.unused_data or b"")
+        elif not (data or out or decoder.needs_input):
+            self.note = f"the {self.codec} frame does not go on before {self.at}"
         return out
 
 

@@ -9,8 +9,8 @@ MAGIC = re.compile(rb"REDIS[0-9]{4}|VALKEY[0-9]{3}")
 _WRITER = re.compile(rb".{9}\xfa.{1,2}(redis|valkey)-ver", re.DOTALL)
 
 # Valkey's compressed stream: VCS, its version, codec, a reserved byte and what is in it (an RDB), then a frame of the
-# codec (compression_stream.h of valkey-io/valkey, pull request 3531).  One of either, the envelope or the frame's own
-# magic, may be damaged.
+# codec (compression_stream.h of valkey-io/valkey, pull request 3531; that Zstd is 2 is of 3798, which is still open).
+# One of either, the envelope or the frame's own magic, may be damaged.
 FRAME_AT = 7
 _FRAMES = {b"\x04\x22\x4d\x18": "LZ4", b"\x28\xb5\x2f\xfd": "Zstd"}
 _ENVELOPES = {b"VCS\x01\x01\0\x01": "LZ4", b"VCS\x01\x02\0\x01": "Zstd"}

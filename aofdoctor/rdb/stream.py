@@ -29,6 +29,7 @@ class Id(NamedTuple):
 
     @property
     def raw(self) -> bytes:
+        """Its sixteen bytes."""
         return self.ms.to_bytes(8, "big") + self.seq.to_bytes(8, "big")
 
     def __bytes__(self) -> bytes:

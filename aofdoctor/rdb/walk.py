@@ -80,24 +80,22 @@ class Machine:
 
     def __init__(self, layout: Layout, start: int, db: int = 0) -> None:
         self.layout = layout
+        self.templates: dict[int, tuple[int, int]] = {}  # by place: (number, how many fields)
+        self.restart(start, db)
+
+    def restart(self, start: int, db: int) -> None:
+        """Go on at another place; only the templates are still known."""
         self.start, self.db = start, db
         self.kind = 0
         self.skip = 0
         self.pc = 0  # 0: at a type or opcode
         self.frames: list[list[int]] = []  # [where the body begins, how often still]
         self.held = self.template = 0
-        self.templates: dict[int, tuple[int, int]] = {}  # by place: (number, how many fields)
         self.value = start
         self._forget()
 
     def _forget(self) -> None:
         self.name = self.expire = self.idle = self.freq = -1
-
-    def restart(self, start: int, db: int) -> None:
-        """Go on at another place; only the templates are still known."""
-        templates = self.templates
-        self.__init__(self.layout, start, db)  # type: ignore[misc]
-        self.templates = templates
 
     def run(
         self, buffer: bytearray, at: int, end: int, base: int, columns: Columns, fuel: int = _HUGE
