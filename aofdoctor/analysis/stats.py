@@ -30,7 +30,6 @@ from aofdoctor.server.weigh import (
     SHOWN,
     KeyRow,
     NameRow,
-    Prefixes,
     Scale,
     Tally,
     first_key,
@@ -150,7 +149,7 @@ class _Walk:
         self.scale = Scale(kinds(), wish.every or 1, factors)
         delimiter = wish.delimiter[0]
         self.tally = Tally(rules(), delimiter, wish.depth, _ALL if wish.exact else SURE)
-        self.base = BaseTally(where, Prefixes(delimiter, wish.depth) if wish.keys else None)
+        self.base = BaseTally(where, delimiter, wish.depth if wish.keys else 0)
         self.large: Biggest[LargeRecord] = Biggest()
         self.larger = array("I", bytes(4 * room))
 

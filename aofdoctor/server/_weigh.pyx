@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""weigh.h and heavy.h for Python: the same classes as plain_weigh.py and plain_heavy.py."""
+"""weigh.h, heavy.h and inventory.h for Python: the classes of plain_weigh.py, plain_heavy.py and plain_inventory.py."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -66,13 +66,25 @@ cdef extern from "heavy.h" nogil:
         int64_t sure
         heavy_names prefixes, unknown
         heavy_keys bytes, writes
-    size_t heavy_prefix(const uint8_t *p, size_t size, uint8_t delimiter, unsigned depth)
-    heavy_name *heavy_named(heavy_names *names, const uint8_t *p, size_t size)
-    void heavy_count(heavy_name *row, int64_t bytes, int64_t more)
     void heavy_unknown(heavy_tally *t, const uint8_t *p, size_t size, int64_t weight)
     void heavy_one(heavy_tally *t, const uint8_t *p, size_t size, int64_t db, int64_t weight)
     void heavy_run(heavy_tally *t, const uint8_t *data, const int64_t *edges, const uint32_t *argc,
                    const uint16_t *ids, const int64_t *db, const uint32_t *chosen, size_t count)
+
+cdef extern from "inventory.h" nogil:
+    ctypedef struct inventory_row:
+        int64_t keys, bytes, expires
+    ctypedef struct inventory:
+        inventory_row by_type[256]
+        inventory_row by_db[WEIGH_ROWS]
+        uint8_t delimiter
+        unsigned depth
+        heavy_names prefixes
+    void inventory_count(inventory *t, unsigned type, int64_t db, int64_t size, int expires)
+    void inventory_name(inventory *t, const uint8_t *p, size_t size, int64_t bytes, int expires)
+    size_t inventory_run(inventory *t, const int64_t *edges, const int64_t *name, const int64_t *expire,
+                         const int64_t *db, const uint16_t *kind, size_t at, size_t stop, const uint8_t *data,
+                         size_t size, int64_t base, int64_t least, uint32_t *large, size_t *noted)
 
 
 cdef class _Buffers:
@@ -230,35 +242,65 @@ cdef const uint8_t *_padded(uint8_t *room, size_t most, bytes data) except NULL:
     return room
 
 
-cdef class Prefixes:
-    """Names by their prefixes; as in plain_heavy.py."""
+cdef class Inventory:
+    """The keys of an RDB in numbers; as in plain_inventory.py."""
 
-    cdef heavy_names names
-    cdef uint8_t delimiter
-    cdef unsigned depth
+    cdef inventory *counts
 
     def __cinit__(self, uint8_t delimiter, unsigned depth):
-        if not depth:
-            raise ValueError(depth)
-        self.delimiter, self.depth = delimiter, depth
-        _make_names(&self.names)
+        self.counts = <inventory *>calloc(1, sizeof(inventory))
+        if not self.counts:
+            raise MemoryError
+        self.counts.delimiter, self.counts.depth = delimiter, depth
+        _make_names(&self.counts.prefixes)
 
     def __dealloc__(self):
-        free(self.names.slot)
+        if self.counts:
+            free(self.counts.prefixes.slot)
+        free(self.counts)
 
-    def add(self, bytes name not None, int64_t size, bint more):
+    def run(self, columns, size_t at, size_t stop, data, int64_t base, int64_t least, large):
+        """(the first item that was not counted, how many have more than `least` bytes)."""
+        cdef _Buffers b = _Buffers()
+        cdef size_t noted
+        cdef const int64_t *edges = <const int64_t *>b.get(columns.edges, 8 * (stop + 1), False)
+        cdef const int64_t *name = <const int64_t *>b.get(columns.name, 8 * stop, False)
+        cdef const int64_t *expire = <const int64_t *>b.get(columns.expire, 8 * stop, False)
+        cdef const int64_t *db = <const int64_t *>b.get(columns.db, 8 * stop, False)
+        cdef const uint16_t *kind = <const uint16_t *>b.get(columns.kind, 2 * stop, False)
+        cdef uint32_t *large_p = <uint32_t *>b.get(large, 4 * stop, True)
+        cdef const uint8_t *bytes_p = <const uint8_t *>b.get(data, 0, False)
+        cdef size_t size = b.views[b.held - 1].len
+        if base < 0:
+            raise ValueError(base)
+        with nogil:
+            at = inventory_run(self.counts, edges, name, expire, db, kind, at, stop, bytes_p, size, base, least,
+                               large_p, &noted)
+        return at, noted
+
+    def one(self, bytes name not None, unsigned kind, int64_t db, int64_t size, bint expires):
+        """Count one key by its name."""
         cdef uint8_t room[HEAVY_SHOWN + AOF_SLACK]
         cdef const uint8_t *p = _padded(room, HEAVY_SHOWN, name)
-        cdef size_t known = min(<size_t>len(name), <size_t>HEAVY_SHOWN)
-        heavy_count(heavy_named(&self.names, p, heavy_prefix(p, known, self.delimiter, self.depth)), size, more)
+        if self.counts.depth:
+            inventory_name(self.counts, p, min(<size_t>len(name), <size_t>HEAVY_SHOWN), size, expires)
+        inventory_count(self.counts, kind, db, size, expires)
 
     @property
-    def rows(self):
-        return _name_rows(&self.names)
+    def by_type(self):
+        return [(r.keys, r.bytes, r.expires) for r in self.counts.by_type]
 
     @property
-    def others(self):
-        return _others(&self.names)
+    def by_db(self):
+        return [(r.keys, r.bytes, r.expires) for r in self.counts.by_db]
+
+    @property
+    def prefixes(self):
+        return _name_rows(&self.counts.prefixes)
+
+    @property
+    def other_prefixes(self):
+        return _others(&self.counts.prefixes)
 
 
 cdef int _make_keys(heavy_keys *keys) except -1:

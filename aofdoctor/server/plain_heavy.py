@@ -31,12 +31,15 @@ def _hash(data: bytes, more: int) -> int:
     return h ^ h >> 32
 
 
-class _Names:
+class Names:
+    """Counts, and two sums, by name, as long as there are not too many."""
+
     def __init__(self) -> None:
         self.counted: dict[bytes, list[int]] = {}
         self.others = [0, 0, 0]
 
     def add(self, name: bytes, size: int, more: int) -> None:
+        """Count a name."""
         if name in self.counted or len(self.counted) < NAMES_MOST:
             row = self.counted.setdefault(name, [0, 0, 0])
         else:
@@ -45,39 +48,18 @@ class _Names:
             row[column] += value
 
     def rows(self) -> list[NameRow]:
+        """(name, count, bytes, more) of each, in no order."""
         return [(name, row[0], row[1], row[2]) for name, row in self.counted.items()]
 
     def rest(self) -> tuple[int, int, int]:
+        """(count, bytes, more) of those that found the table full."""
         return self.others[0], self.others[1], self.others[2]
 
 
-def _prefix(name: bytes, delimiter: int, depth: int) -> bytes:
+def prefix(name: bytes, delimiter: int, depth: int) -> bytes:
+    """What stands up to delimiter number `depth`, or the last before it; only the first bytes are looked at."""
     pieces = name[: NAMES_SHOWN + 1].split(bytes([delimiter]), depth)
     return b"".join(piece + bytes([delimiter]) for piece in pieces[:-1])
-
-
-class Prefixes:
-    """Names by prefix (up to and with delimiter number `depth`): how many, bytes, and of how many `more` is true."""
-
-    def __init__(self, delimiter: int, depth: int) -> None:
-        if depth < 1:
-            raise ValueError(depth)
-        self.delimiter, self.depth = delimiter, depth
-        self._names = _Names()
-
-    def add(self, name: bytes, size: int, more: bool) -> None:
-        """Count a name."""
-        self._names.add(_prefix(name, self.delimiter, self.depth), size, more)
-
-    @property
-    def rows(self) -> list[NameRow]:
-        """(prefix, names, bytes, more) of each, in no order."""
-        return self._names.rows()
-
-    @property
-    def others(self) -> tuple[int, int, int]:
-        """(names, bytes, more) of those that found the table full."""
-        return self._names.rest()
 
 
 class _Keys:
@@ -127,7 +109,7 @@ class Tally:
             raise ValueError("four bytes a rule, and a depth")
         self._rules, self._delimiter, self._depth = rules, delimiter, depth
         self._sure, self._draw = sure, 0
-        self._prefixes, self._unknown, self._bytes, self._writes = _Names(), _Names(), _Keys(), _Keys()
+        self._prefixes, self._unknown, self._bytes, self._writes = Names(), Names(), _Keys(), _Keys()
 
     def run(self, batch: Batch, db: Sequence[int], chosen: "array[int] | None") -> None:
         """Count the records of a batch that is not far: those that `chosen` names, or all."""
@@ -144,7 +126,7 @@ class Tally:
 
     def one(self, head: bytes, size: int, db: int, weight: int) -> None:
         """Count one write of a key of `size` bytes, of which `head` are the first HEAD."""
-        self._prefixes.add(_prefix(head[:size], self._delimiter, self._depth), weight, 0)
+        self._prefixes.add(prefix(head[:size], self._delimiter, self._depth), weight, 0)
         times = self._times(weight)
         if times:
             digest = _hash(head[: min(size, HEAD)], db * 0x100000001B3 + size)

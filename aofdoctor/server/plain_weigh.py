@@ -97,7 +97,7 @@ class Scale:
             if number == ANNOTATION:
                 continue
             size, at, kind = batch.record(i).size, place + batch.edges[i], self._kinds[number]
-            rows = [self._by_id[number], self._by_db[_db(db[i])]]
+            rows = [self._by_id[number], self._by_db[row_of(db[i])]]
             for row in rows if time[i] >= 0 else [*rows, self._untimed]:
                 row[0] += 1
                 row[1] += size
@@ -135,7 +135,8 @@ class Scale:
         return self._places.rows()
 
 
-def _db(db: int) -> int:
+def row_of(db: int) -> int:
+    """The row that counts a database."""
     if db < 0:
         return NO_DB
     return db if db < DBS else OTHER_DBS

@@ -1,6 +1,6 @@
 """What can be counted of records in one pass, compiled where it was built; and where a command's first key stands.
 
-Scale looks at the columns of a batch alone, Tally at first keys.
+Scale looks at the columns of a batch alone, Tally at first keys, Inventory at the keys of an RDB.
 """
 
 import functools
@@ -15,13 +15,15 @@ from aofdoctor.server.plain_heavy import HEAD, SHOWN, KeyRow, NameRow
 from aofdoctor.server.plain_weigh import DBS, NO_DB, OTHER_DBS, Bucket, Line
 
 if TYPE_CHECKING:
-    from aofdoctor.server.plain_heavy import Prefixes, Tally
+    from aofdoctor.server.plain_heavy import Tally
+    from aofdoctor.server.plain_inventory import Inventory
     from aofdoctor.server.plain_weigh import Scale
 else:
     try:
-        from aofdoctor.server._weigh import Prefixes, Scale, Tally
+        from aofdoctor.server._weigh import Inventory, Scale, Tally
     except ImportError:
-        from aofdoctor.server.plain_heavy import Prefixes, Tally
+        from aofdoctor.server.plain_heavy import Tally
+        from aofdoctor.server.plain_inventory import Inventory
         from aofdoctor.server.plain_weigh import Scale
 
 DELETES = frozenset({"del", "unlink"})
@@ -83,6 +85,20 @@ def indexes(chosen: list[int]) -> "array[int]":
 
 
 __all__ = [
-    "DBS", "HEAD", "NO_DB", "OTHER_DBS", "SHOWN", "Bucket", "KeyRow", "Line", "NameRow", "Prefixes", "Scale", "Tally",
-    "first_key", "indexes", "kinds", "rules",
+    "DBS",
+    "HEAD",
+    "NO_DB",
+    "OTHER_DBS",
+    "SHOWN",
+    "Bucket",
+    "Inventory",
+    "KeyRow",
+    "Line",
+    "NameRow",
+    "Scale",
+    "Tally",
+    "first_key",
+    "indexes",
+    "kinds",
+    "rules",
 ]  # fmt: skip
