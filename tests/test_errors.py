@@ -14,7 +14,7 @@ from aofdoctor.aof.record import encode
 from tests.conftest import aofdoctor
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00H\x00H\x00\x00\xff\xdb" + bytes(range(256)) * 40
-VERBS = [["check"], ["log"], ["show", "#1"], ["strip"], ["repair"], ["verify"]]
+VERBS = [["check"], ["log"], ["show", "#1"], ["stats"], ["strip"], ["repair"], ["verify"]]
 
 
 def bad(tmp_path: Path, kind: str) -> Path:
@@ -104,7 +104,7 @@ def test_colour_may_be_asked_for_after_the_verb_but_not_after_two_dashes(story: 
     assert "--color" in aofdoctor("log", "--", "--color").err
 
 
-@pytest.mark.parametrize("verb", ["check", "log", "show", "strip", "repair", "verify", "undo", "demo"])
+@pytest.mark.parametrize("verb", ["check", "log", "show", "stats", "strip", "repair", "verify", "undo", "demo"])
 def test_every_help_has_examples_and_the_exit_status(verb: str) -> None:
     result = aofdoctor(verb, "--help")
     assert result.status == 0 and "Examples:" in result.out and "Exit status:" in result.out

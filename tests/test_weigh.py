@@ -74,7 +74,9 @@ def workload(random: Random, count: int, keys: int) -> bytes:
     return b"".join(out)
 
 
-@pytest.mark.parametrize(("count", "keys", "sure"), [(20_000, 30_000, 1 << 30), (20_000, 30_000, 10_000), (20_000, 100, 0)])
+@pytest.mark.parametrize(
+    ("count", "keys", "sure"), [(20_000, 30_000, 1 << 30), (20_000, 30_000, 10_000), (20_000, 100, 0)]
+)
 def test_the_twins_count_the_same_of_many_keys(count: int, keys: int, sure: int) -> None:
     data = workload(Random(count + keys + sure), count, keys)
     got = counted(COMPILED, data, sure, 2)
@@ -228,7 +230,12 @@ def test_short_columns_are_refused() -> None:
         scale.run(batch, 0, full, full, array("I", [1]), 0, room)
     with pytest.raises(ValueError):
         tally.run(batch, short, None)
-    for wrong in ((b"\3", 1, FACTORS), (kinds(), 0, FACTORS), (kinds(), 1, array("q", [1, 0])), (kinds(), 1, array("q", [2]))):
+    for wrong in (
+        (b"\3", 1, FACTORS),
+        (kinds(), 0, FACTORS),
+        (kinds(), 1, array("q", [1, 0])),
+        (kinds(), 1, array("q", [2])),
+    ):
         for twin in (Scale, plain_weigh.Scale):
             with pytest.raises(ValueError):
                 twin(*wrong)
