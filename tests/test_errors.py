@@ -133,7 +133,7 @@ def test_hostile_file_names_are_escaped_and_work(tmp_path: Path) -> None:
     name = os.fsdecode(b"a\x1b[31m\n\xff b.aof")
     path = tmp_path / name
     path.write_bytes(encode([b"SET", b"a", b"1"]) + encode([b"FLUSHALL"]))
-    verbs: list[list[str | Path]] = [["check", path], ["strip", path], ["log", path, "--json"]]
+    verbs: list[list[str | Path]] = [["check", path], ["strip", path], ["log", path, "--json"], ["stats", path]]
     for args in verbs:
         result = aofdoctor(*args)
         assert result.status == 0 and b"\x1b" not in result.stdout
@@ -142,7 +142,7 @@ def test_hostile_file_names_are_escaped_and_work(tmp_path: Path) -> None:
     assert aofdoctor("undo", receipt).status == 0
 
 
-@pytest.mark.parametrize("verb", ["log", "check", "show"])
+@pytest.mark.parametrize("verb", ["log", "check", "show", "stats"])
 def test_a_reader_who_has_had_enough_is_no_error(verb: str, tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(encode([b"SET", b"a", b"x" * 500]) * 9000)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from heapq import heappush, heapreplace
 from typing import Generic, TypeVar
 
-KEPT = 1000
+KEPT = 100
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ and then estimated (server/weigh.py), unless every write is to be looked at.
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import NamedTuple
 
 from aofdoctor.analysis.biggest import Biggest
@@ -39,7 +40,7 @@ from aofdoctor.server.weigh import (
 )  # fmt: skip
 from aofdoctor.source import Source
 
-KEYS_KEPT = 1000
+KEYS_KEPT = 100
 SURE = 16 << 20  # so many bytes of records are looked at for keys before a sample is taken
 _ALL = 1 << 62
 
@@ -297,7 +298,7 @@ def _name_row(row: NameRow) -> Row:
 
 def _written(rows: list[KeyRow]) -> list[Written]:
     """Those with the most, as far as it is certain."""
-    best = sorted(rows, key=lambda row: (row[4] - row[3], -row[3], row[0], row[2]))[:KEYS_KEPT]
+    best = nsmallest(KEYS_KEPT, rows, key=lambda row: (row[4] - row[3], -row[3], row[0], row[2]))
     return [
         Written(key, length, known(db), count, error, round(2 * spread**0.5))
         for key, length, db, count, error, spread in best

@@ -31,7 +31,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Rows = Annotated[
     int | None,
-    typer.Option("-n", "--rows", metavar="N", min=0, help="Rows of each table, 0 for all; all with --json."),
+    typer.Option(
+        "-n", "--rows", metavar="N", min=0, help="Rows of each table, 0 for all (of the biggest 100); all with --json."
+    ),
 ]
 Depth = Annotated[int, typer.Option("--depth", metavar="N", min=1, max=64, help="A prefix has up to N delimiters.")]
 Delimiter = Annotated[str, typer.Option("--delimiter", metavar="C", help="The character that a prefix ends with.")]

@@ -156,6 +156,9 @@ class View:
     # -- bases --
 
     def _base(self, base: BaseStats) -> None:
+        if not base.keys and not base.counted_only and not self.found.where.everything:
+            say("RDB base: none of its keys is selected")
+            return
         size = "" if base.counted_only else f", {text.size(base.bytes)}"
         damage = f", damaged in {text.count(base.damages, 'place')}" if base.damages else ""
         say(f"RDB base: {text.count(base.keys, 'key')}{size}, {base.expires:,} with a TTL{damage}")

@@ -58,16 +58,18 @@ cdef extern from "heavy.h" nogil:
         heavy_key *key
     ctypedef struct heavy_rule:
         pass
+    ctypedef struct heavy_sample:
+        int64_t sure
     ctypedef struct heavy_tally:
         const heavy_rule *rules
         size_t ids
         uint8_t delimiter
         unsigned depth
-        int64_t sure
+        heavy_sample sample
         heavy_names prefixes, unknown
         heavy_keys bytes, writes
     void heavy_unknown(heavy_tally *t, const uint8_t *p, size_t size, int64_t weight)
-    void heavy_one(heavy_tally *t, const uint8_t *p, size_t size, int64_t db, int64_t weight)
+    void heavy_one(heavy_tally *t, heavy_sample *sample, const uint8_t *p, size_t size, int64_t db, int64_t weight)
     void heavy_run(heavy_tally *t, const uint8_t *data, const int64_t *edges, const uint32_t *argc,
                    const uint16_t *ids, const int64_t *db, const uint32_t *chosen, size_t count)
 
@@ -350,7 +352,7 @@ cdef class Tally:
     def __cinit__(self, bytes rules not None, uint8_t delimiter, unsigned depth, int64_t sure):
         if not depth or len(rules) % 4 or not rules:
             raise ValueError("four bytes a rule, and a depth")
-        self.tally.sure = sure
+        self.tally.sample.sure = sure
         self.held = _Buffers()
         self.tally.rules = <const heavy_rule *>self.held.get(rules, 4, False)
         self.tally.ids = len(rules) // 4
@@ -385,7 +387,7 @@ cdef class Tally:
         cdef uint8_t room[HEAVY_HEAD + AOF_SLACK]
         if <size_t>len(head) < min(size, <size_t>HEAVY_HEAD):
             raise ValueError("the first bytes of a key")
-        heavy_one(&self.tally, _padded(room, HEAVY_HEAD, head), size, db, weight)
+        heavy_one(&self.tally, &self.tally.sample, _padded(room, HEAVY_HEAD, head), size, db, weight)
 
     def unknown(self, bytes name not None, int64_t weight):
         """Count one command that no server knows."""
@@ -393,7 +395,7 @@ cdef class Tally:
 
     @property
     def sure(self):
-        return self.tally.sure > 0
+        return self.tally.sample.sure > 0
 
     @property
     def prefixes(self):

@@ -44,6 +44,14 @@ static inline uint64_t heavy_hash(const uint8_t *p, size_t size, uint64_t more) 
     return h ^ h >> 32;
 }
 
+/* Eight bytes past both are readable. */
+static inline int heavy_equal(const uint8_t *p, const uint8_t *q, size_t size) {
+    size_t at = 0;
+    for (; at + 8 <= size; at += 8)
+        if (aof_load8(p + at) != aof_load8(q + at)) return 0;
+    return at == size || !((aof_load8(p + at) ^ aof_load8(q + at)) << 8 * (8 - (size - at)));
+}
+
 /* ---- names ---- */
 
 typedef struct {
@@ -65,7 +73,7 @@ static inline heavy_name *heavy_named(heavy_names *names, const uint8_t *p, size
     for (size_t at = hash % NAMES_SLOTS;; at = (at + 1) % NAMES_SLOTS) {
         heavy_name *s = &names->slot[at];
         if (s->used) {
-            if (s->hash == hash && s->size == size && !memcmp(s->name, p, size)) return s;
+            if (s->hash == hash && s->size == size && heavy_equal(s->name, p, size)) return s;
             continue;
         }
         if (names->used == NAMES_MOST) return &names->others;
@@ -154,13 +162,18 @@ typedef struct {
     uint8_t at, tail, number, none;
 } heavy_rule;
 
+/* What is left to the sample: `sure` bytes of records are still all counted. */
+typedef struct {
+    uint64_t draw;
+    int64_t sure;
+} heavy_sample;
+
 typedef struct {
     const heavy_rule *rules; /* by id */
     size_t ids;
     uint8_t delimiter;
     unsigned depth;
-    uint64_t draw;
-    int64_t sure;            /* so many bytes of records are still all counted */
+    heavy_sample sample;
     heavy_names prefixes, unknown;
     heavy_keys bytes, writes;
 } heavy_tally;
@@ -208,21 +221,22 @@ static void heavy_unknown(heavy_tally *t, const uint8_t *p, size_t size, int64_t
 
 /* How many records a record stands for: 1 if it is surely counted, 0 if the sample leaves it out.  A power of two, so
  * that times * weight is about 2 to the HEAVY_SURE. */
-static inline int64_t heavy_times(heavy_tally *t, int64_t weight) {
+static inline int64_t heavy_times(heavy_sample *sample, int64_t weight) {
     if (weight >> (HEAVY_SURE - 1)) return 1;
-    if (t->sure > 0) {
-        t->sure -= weight;
+    if (sample->sure > 0) {
+        sample->sure -= weight;
         return 1;
     }
     int64_t times = (int64_t)1 << (HEAVY_SURE - 64 + __builtin_clzll((uint64_t)weight | 1));
-    t->draw = t->draw * 6364136223846793005u + 1442695040888963407u;   /* Knuth's MMIX */
-    return t->draw >> 40 & (uint64_t)(times - 1) ? 0 : times;
+    sample->draw += 0x9e3779b97f4a7c15u;
+    return (sample->draw ^ sample->draw >> 32) * 0xd6e8feb86659fd93u >> 40 & (uint64_t)(times - 1) ? 0 : times;
 }
 
 /* One write of a key; of its `size` bytes HEAVY_HEAD are there, or all, and eight more are readable. */
-static inline void heavy_one(heavy_tally *t, const uint8_t *p, size_t size, int64_t db, int64_t weight) {
+static inline void heavy_one(heavy_tally *t, heavy_sample *sample, const uint8_t *p, size_t size, int64_t db,
+                             int64_t weight) {
     heavy_count(heavy_named(&t->prefixes, p, heavy_prefix(p, size, t->delimiter, t->depth)), weight, 0);
-    int64_t times = heavy_times(t, weight);
+    int64_t times = heavy_times(sample, weight);
     if (!times) return;
     uint64_t hash = heavy_hash(p, size < HEAVY_HEAD ? size : HEAVY_HEAD, (uint64_t)db * 0x100000001b3u + size);
     heavy_add(&t->bytes, hash, p, size, db, weight, times);
@@ -232,6 +246,7 @@ static inline void heavy_one(heavy_tally *t, const uint8_t *p, size_t size, int6
 /* Count `count` records, those that `chosen` names or all, by their first keys. */
 static void heavy_run(heavy_tally *t, const uint8_t *data, const int64_t *edges, const uint32_t *argc,
                       const uint16_t *ids, const int64_t *db, const uint32_t *chosen, size_t count) {
+    heavy_sample sample = t->sample;   /* a copy that no name can overlap */
     for (size_t n = 0; n < count; n++) {
         size_t i = chosen ? chosen[n] : n, id = ids[i] < t->ids ? ids[i] : AOF_UNKNOWN;
         int64_t size, named, weight = edges[i + 1] - edges[i];
@@ -239,8 +254,9 @@ static void heavy_run(heavy_tally *t, const uint8_t *data, const int64_t *edges,
         if (!t->rules[id].at) continue;
         key = heavy_first(&t->rules[id], data + edges[i], data + edges[i + 1], argc[i], &size, &name, &named);
         if (id == AOF_UNKNOWN && name) heavy_unknown(t, name, (size_t)named, weight);
-        if (key) heavy_one(t, key, (size_t)size, db[i], weight);
+        if (key) heavy_one(t, &sample, key, (size_t)size, db[i], weight);
     }
+    t->sample = sample;
 }
 
 #endif

@@ -145,8 +145,9 @@ class Tally:
             self._sure -= weight
             return 1
         times = 1 << (SURE - weight.bit_length())
-        self._draw = (self._draw * 6364136223846793005 + 1442695040888963407) & _MASK
-        return 0 if self._draw >> 40 & (times - 1) else times
+        self._draw = (self._draw + 0x9E3779B97F4A7C15) & _MASK
+        mixed = (self._draw ^ self._draw >> 32) * 0xD6E8FEB86659FD93 & _MASK
+        return 0 if mixed >> 40 & (times - 1) else times
 
     @property
     def sure(self) -> bool:

@@ -78,7 +78,7 @@ static void weigh(const uint8_t *data, int64_t place, const int64_t *edges, cons
     static heavy_key keys[2][HEAVY_SETS * HEAVY_WAYS];
     static weigh_row by_id[IDS], by_db[WEIGH_ROWS];
     static weigh_scale scale = {.kinds = kinds, .ids = IDS, .by_id = by_id, .by_db = by_db};
-    static heavy_tally tally = {.rules = rules, .ids = IDS, .delimiter = ':', .depth = 2, .sure = 1 << 16};
+    static heavy_tally tally = {.rules = rules, .ids = IDS, .delimiter = ':', .depth = 2, .sample = {0, 1 << 16}};
     uint32_t large[ROOM];
     int64_t unknown_before = by_id[AOF_UNKNOWN].commands, commands = 0;
     if (!scale.times.width) {
