@@ -1,7 +1,7 @@
 """The largest of many, in a fixed room: the first so many by size, of equals those that came first."""
 
-from collections.abc import Callable
-from heapq import heappush, heapreplace
+from collections.abc import Callable, Sequence
+from heapq import heappush, heapreplace, nsmallest
 from typing import Generic, TypeVar
 
 KEPT = 100
@@ -28,6 +28,12 @@ class Biggest(Generic[T]):
             heapreplace(self._heap, (size, -self._seen, make()))
         if len(self._heap) == self.room:
             self.least = self._heap[0][0]
+
+    def worth(self, items: Sequence[int], size: Callable[[int], int]) -> Sequence[int]:
+        """Those of many, in their order, that can still get in beside each other."""
+        if len(items) <= self.room:
+            return items
+        return sorted(nsmallest(self.room, items, key=lambda item: (-size(item), item)))
 
     def ranked(self) -> list[T]:
         """What was kept, the largest first."""

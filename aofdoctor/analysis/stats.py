@@ -214,7 +214,7 @@ class _Walk:
             notes = array("I", [i for i in notes if i in inside])
         place = self.stats.size + batch.base
         larger = self.scale.run(batch, place, steps.db, steps.time, chosen, self.large.least, self.larger)
-        for i in self.larger[:larger]:
+        for i in self.large.worth(self.larger[:larger], lambda i: batch.edges[i + 1] - batch.edges[i]):
             self._large(part, batch, i)
         if self.wish.keys:
             self._keys(batch, chosen)

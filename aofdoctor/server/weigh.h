@@ -76,19 +76,42 @@ static void weigh_seek(weigh_line *line, int64_t x) {
     }
 }
 
-static inline void weigh_add(weigh_line *line, int64_t x, int64_t size, unsigned kind, int64_t place) {
-    if (!line->now || x < line->from || x - line->from >= line->width) weigh_seek(line, x);
-    weigh_bucket *bucket = line->now;
-    bucket->commands++;
-    bucket->bytes += size;
-    if (kind) {
-        bucket->kinds[kind - 1]++;
-        if (bucket->at[kind - 1] < 0 || place < bucket->at[kind - 1]) bucket->at[kind - 1] = place;
-    }
-}
+/* Records that fall into one row of each kind: they are added up before they are added. */
+typedef struct {
+    int64_t db, time_from, time_to, place_from, place_to, commands, bytes;
+} weigh_stretch;
 
 static inline size_t weigh_db(int64_t db) {
     return db >= 0 && db < WEIGH_DBS ? (size_t)db : db < 0 ? WEIGH_NO_DB : WEIGH_OTHER_DBS;
+}
+
+static void weigh_put(weigh_scale *scale, const weigh_stretch *s) {
+    weigh_row *row = &scale->by_db[weigh_db(s->db)];
+    weigh_bucket *place = scale->places.now, *time = s->time_to > 0 ? scale->times.now : NULL;
+    row->commands += s->commands;
+    row->bytes += s->bytes;
+    place->commands += s->commands;
+    place->bytes += s->bytes;
+    *(time ? &time->commands : &scale->untimed.commands) += s->commands;
+    *(time ? &time->bytes : &scale->untimed.bytes) += s->bytes;
+}
+
+/* Begin with a record; `at` is its place in the whole log. */
+static void weigh_begin(weigh_scale *scale, weigh_stretch *s, int64_t db, int64_t time, int64_t at) {
+    weigh_seek(&scale->places, at);
+    if (time >= 0) weigh_seek(&scale->times, time);
+    *s = (weigh_stretch){
+        .db = db,
+        .time_from = time < 0 ? INT64_MIN : scale->times.from,
+        .time_to = time < 0 ? 0 : scale->times.from + scale->times.width,
+        .place_from = scale->places.from,
+        .place_to = scale->places.from + scale->places.width,
+    };
+}
+
+static inline void weigh_kind(weigh_bucket *bucket, unsigned kind, int64_t at) {
+    bucket->kinds[kind - 1]++;
+    if (bucket->at[kind - 1] < 0 || at < bucket->at[kind - 1]) bucket->at[kind - 1] = at;
 }
 
 /* Add `count` records, those that `chosen` names or all; the number of them that have more than `least` bytes, whose
@@ -96,25 +119,28 @@ static inline size_t weigh_db(int64_t db) {
 static size_t weigh_run(weigh_scale *scale, int64_t place, const int64_t *edges, const uint16_t *ids, const int64_t *db,
                         const int64_t *time, const uint32_t *chosen, size_t count, int64_t least, uint32_t *large) {
     size_t noted = 0;
+    weigh_stretch s = {0};
     for (size_t n = 0; n < count; n++) {
         size_t i = chosen ? chosen[n] : n, id = ids[i] < scale->ids ? ids[i] : AOF_UNKNOWN;
         if (id == AOF_ANNOTATION) continue;
         int64_t size = edges[i + 1] - edges[i], at = place + edges[i];
         unsigned kind = scale->kinds[id];
-        weigh_row *row = &scale->by_id[id], *base = &scale->by_db[weigh_db(db[i])];
-        row->commands++;
-        row->bytes += size;
-        base->commands++;
-        base->bytes += size;
-        if (time[i] < 0) {
-            scale->untimed.commands++;
-            scale->untimed.bytes += size;
-        } else {
-            weigh_add(&scale->times, time[i], size, kind, at);
+        if (!s.commands || db[i] != s.db || time[i] < s.time_from || time[i] >= s.time_to || at < s.place_from ||
+            at >= s.place_to) {
+            if (s.commands) weigh_put(scale, &s);
+            weigh_begin(scale, &s, db[i], time[i], at);
         }
-        weigh_add(&scale->places, at, size, kind, at);
+        s.commands++;
+        s.bytes += size;
+        scale->by_id[id].commands++;
+        scale->by_id[id].bytes += size;
+        if (kind) {
+            weigh_kind(scale->places.now, kind, at);
+            if (time[i] >= 0) weigh_kind(scale->times.now, kind, at);
+        }
         if (size > least) large[noted++] = (uint32_t)i;
     }
+    if (s.commands) weigh_put(scale, &s);
     return noted;
 }
 
