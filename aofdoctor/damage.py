@@ -31,6 +31,7 @@ class Kind(StrEnum):
     UNCLOSED_MULTI = "unclosed-multi"
     TRUNCATED_PREAMBLE = "truncated-preamble"
     CORRUPT_PREAMBLE = "corrupt-preamble"
+    CORRUPT_VALUE = "corrupt-value"
     SECOND_AOF = "second-aof"
     UNREADABLE = "unreadable"
 
@@ -53,6 +54,7 @@ MEANING: dict[Kind, str] = {
     Kind.UNCLOSED_MULTI: "a MULTI without its EXEC",
     Kind.TRUNCATED_PREAMBLE: "the file ends inside the RDB",
     Kind.CORRUPT_PREAMBLE: "the RDB is damaged",
+    Kind.CORRUPT_VALUE: "a value of the RDB that cannot be decoded",
     Kind.SECOND_AOF: "an RDB among the commands: a second AOF begins here",
     Kind.UNREADABLE: "the disk does not give these bytes",
 }

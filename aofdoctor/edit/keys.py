@@ -86,7 +86,7 @@ class _Walk:
         self.source, self.rdb, self.strict, self.wanted = source, rdb, strict, wanted
         self.kept, self.seen, self.cursor = Kept(), Seen(), Cursor(source)
         self.db, self.most_db = 0, _DBS - 1
-        self.guess = self.db_doubted = False
+        self.guess = self.searched = self.db_doubted = False
 
     def run(self) -> Iterator[tuple[Span, str]]:
         """Adjacent spans, and why each goes."""
@@ -96,6 +96,7 @@ class _Walk:
         for tile in tiles:
             if isinstance(tile, Damage):
                 self.guess = self.guess or tile.guess
+                self.searched = self.searched or (tile.guess and tile.kind is not Kind.CORRUPT_VALUE)
                 yield tile.span, tile.kind.value
             else:
                 for item in tile:
@@ -112,7 +113,7 @@ class _Walk:
     def _why_key(self, key: Key) -> str:
         db = self.db if self.guess else max(0, key.db)
         twice = self.seen.add(db, name_of(self.cursor, key))
-        if self.guess and _is_number(pread(self.cursor.source, 1, key.name_at)):
+        if self.searched and _is_number(pread(self.cursor.source, 1, key.name_at)):
             return NUMBER
         if twice and self.guess:  # a server writes no key twice; before any damage it is the filter that errs
             return TWICE

@@ -165,7 +165,7 @@ class Items:
         columns.put(MAGIC, head.SIZE, head.SIZE)
         while (why := sweep.run()[0]) == Stop.FULL:
             yield from self._batch(columns)
-        if why == Stop.DONE:
+        if why == Stop.DONE and self._ends():
             yield from self._last(columns)
             return
         yield from self._batch(columns)
@@ -194,6 +194,17 @@ class Items:
         if value < end:
             first, second = Span(name, value), Span(value, end)
             self.rdb.aux[_short(self.source, first)] = _short(self.source, second)
+
+    def _ends(self) -> bool:
+        """False of an EOF in the middle: its checksum is wrong, and neither the end nor a command follows.
+
+        A type that was hit can read as EOF, and so can any byte where the walk has lost its way.
+        """
+        at = self._sweep.offset
+        if not head.has_checksum(self.rdb.magic) or len(stored := pread(self.source, _CHECKSUM, at)) < _CHECKSUM:
+            return True
+        known = not self._sweep.verify or stored in (bytes(_CHECKSUM), self._sweep.checksum().to_bytes(8, "little"))
+        return known or bool(head.AFTER.match(pread(self.source, 24, at + _CHECKSUM)))
 
     def _last(self, columns: Columns) -> Iterator[Batch]:
         """The item EOF, and what its checksum says."""

@@ -6,6 +6,7 @@ from aofdoctor.source import Source, pread
 
 SIZE = 9
 MAGIC = re.compile(rb"REDIS[0-9]{4}|VALKEY[0-9]{3}")
+AFTER = re.compile(rb"\Z|\*[0-9]{1,18}\r\n\$|#[A-Z]+:")  # what may follow an RDB
 _WRITER = re.compile(rb".{9}\xfa.{1,2}(redis|valkey)-ver", re.DOTALL)
 
 # Valkey's compressed stream: VCS, its version, codec, a reserved byte and what is in it (an RDB), then a frame of the

@@ -8,7 +8,6 @@ The work is bounded: so many steps for each byte that a search gets past, and
 so many for all closer looks at once.
 """
 
-import re
 from collections.abc import Callable
 
 from aofdoctor.rdb import magic as head
@@ -29,7 +28,6 @@ _LOOK_WORK = 1 << 12  # what a closer look costs at least
 _TORN_POINTS = 8  # so many will do where the file ends
 _HIDDEN = 16
 _NAME_HEAD = 80
-AFTER = re.compile(rb"\Z|\*[0-9]{1,18}\r\n\$|#[A-Z]+:")
 
 
 def find_keys(
@@ -166,4 +164,4 @@ def rdb_end(source: Source, at: int, end: int | None, magic: bytes) -> int | Non
     after = at + 8 if head.has_checksum(magic) else at
     if end is not None and after > end:
         return None
-    return after if after == end or AFTER.match(pread(source, 24, after)) else None
+    return after if after == end or head.AFTER.match(pread(source, 24, after)) else None

@@ -13,7 +13,7 @@ from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb import magic as head
 from aofdoctor.rdb.kernel import MAGIC, Stop
 from aofdoctor.rdb.keys import EOF, NOTES, Batch, Key
-from aofdoctor.rdb.resync import AFTER, BACK_BYTES, Believable, Search, rdb_end
+from aofdoctor.rdb.resync import BACK_BYTES, Believable, Search, rdb_end
 from aofdoctor.rdb.sweep import Sweep
 from aofdoctor.rdb.types import layout_of
 from aofdoctor.source import Source, pread
@@ -92,7 +92,7 @@ class _Salvage:
 
     def _rest(self, start: int) -> Iterator[Damage]:
         end = self.end if self.end is not None else start
-        if start < end and not AFTER.match(pread(self.source, 24, start)):
+        if start < end and not head.AFTER.match(pread(self.source, 24, start)):
             yield Damage(Span(start, end), Kind.CORRUPT_PREAMBLE, f"bytes after the RDB's end at {start}")
 
     def _batch(self) -> Iterator[Batch | Damage]:
@@ -113,7 +113,8 @@ class _Salvage:
                 continue
             if first < i:
                 yield Batch(columns, first, i)
-            yield Damage(item.span, Kind.CORRUPT_PREAMBLE, f"the value at {item.value} cannot be decoded")
+            note = f"the value at {item.value} cannot be decoded"
+            yield Damage(item.span, Kind.CORRUPT_VALUE, note, guess=True)  # its end may be another key's middle
             first = i + 1
         if first < columns.count:
             yield Batch(columns, first)
