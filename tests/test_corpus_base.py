@@ -13,7 +13,6 @@ from aofdoctor.analysis.examine import examine
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.restore import plan_restored
-from aofdoctor.edit.salvage_walk import whole_rdb
 from aofdoctor.rdb.keys import Items, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import BytesSource, FileSource
@@ -70,7 +69,7 @@ def test_the_keys_that_are_whole_are_kept_and_load() -> None:
         expected = keys_of(before)
         with TemporaryDirectory() as folder, opened(case.path) as aof:
             plan, report = plan_restored(aof, examine)
-            assert any(part.preamble and not whole_rdb(part.preamble) for part in report.parts)
+            assert any(part.preamble and not part.preamble.whole for part in report.parts)
             out = Path(folder) / "out"
             write_copy(plan, out)
             written = out / name if out.is_dir() else out

@@ -162,15 +162,10 @@ class _Walk:
         report.preamble = rdb
         self.steps.preamble(rdb.span.end)
         self.loader.preamble(rdb)
-        kind = None
         if not rdb.complete:
-            torn = rdb.span.end == report.part.size and rdb.note.startswith("the file ends")
-            kind = Kind.TRUNCATED_PREAMBLE if torn else Kind.CORRUPT_PREAMBLE
             self.good = (0, 0)
-        elif rdb.checksum == "bad":
-            kind = Kind.CORRUPT_PREAMBLE
-        if kind:
-            self._add(report, Damage(rdb.span, kind, rdb.note, guess=not rdb.complete))
+        if damage := rdb.damage(report.part.size):
+            self._add(report, damage)
 
     def _end(self, report: PartReport, source: Source) -> None:
         state = self.steps.state

@@ -200,7 +200,7 @@ class _Walk:
     def _preamble(self, index: int, part: str, source: Source, rdb: Preamble) -> None:
         self.steps.preamble(rdb.span.end)
         self.stats.rdb_bytes += rdb.span.size
-        if not rdb.complete or rdb.checksum == "bad":
+        if not rdb.whole:
             self.stats.damages += 1
         self.base.add(index, part, self.stats.commands, source, rdb)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from aofdoctor.aof.kernel import arguments
 from aofdoctor.aof.limits import ARGC_MAX
+from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.census import Census
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -158,6 +159,19 @@ class Preamble:
     def dialect(self) -> str:
         """Who gives the bytes their meaning: redis or valkey."""
         return "valkey" if self.magic.startswith(b"VALKEY") else "redis"
+
+    @property
+    def whole(self) -> bool:
+        """True if it reads to its end and its checksum holds."""
+        return self.complete and self.checksum != "bad"
+
+    def damage(self, size: int | None) -> Damage | None:
+        """What is wrong with it as a whole; `size` is that of its part."""
+        if self.whole:
+            return None
+        torn = not self.complete and self.span.end == size and self.note.startswith("the file ends")
+        kind = Kind.TRUNCATED_PREAMBLE if torn else Kind.CORRUPT_PREAMBLE
+        return Damage(self.span, kind, self.note, guess=not self.complete)
 
 
 def single(source: Source, base: int, size: int, argc: int, number: int, buffer: bytearray) -> Batch:

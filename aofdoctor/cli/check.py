@@ -220,7 +220,9 @@ def _next(report: Report) -> list[str]:
     elif report.flushes.group_count > 1:
         groups = f"{report.flushes.group_count:,} groups of flushes"
         steps.append(f"aofdoctor strip {path}               list the {groups}, then choose")
-    if damaged:
+    if any(part.preamble and not part.preamble.whole for part in report.parts):
+        steps.append(f"aofdoctor repair {path} --salvage -o OUT   every key that can be read, and what follows")
+    elif damaged:
         steps.append(
             f"aofdoctor repair {path} -o OUT       a copy cut before the first damage; --salvage keeps what follows"
         )

@@ -26,7 +26,13 @@ from aofdoctor.errors import BadSelection, Refused
 
 _SHOWN = 20
 HOW = "-o OUT writes a copy, --in-place keeps the old one beside it"
-_ADOPTED = "a server of 7.0 or later takes a single file over only where its appenddirname has no manifest"
+_START = "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF"
+_STARTS = {
+    "multi-part": [_START],
+    "single": ["a server of 7.0 or later takes a single file over only where its appenddirname has no manifest", _START],
+    "rdb": ["start the server with appendonly no (with yes it does not read a dump), look at DBSIZE, then CONFIG SET "
+            "appendonly yes"],
+}  # fmt: skip
 
 
 def plan_json(
@@ -198,7 +204,8 @@ def exchanged_lines(aof: AOF, receipt: Receipt, place: Path, paint: Paint) -> It
         yield f"what went is kept in {text.name(near(receipt.lost))}, with a map"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
-    yield f"next:    aofdoctor verify {text.shell(aof.path)}, then start the server with appendonly yes"
+    appendonly = "no" if aof.layout == "rdb" else "yes"
+    yield f"next:    aofdoctor verify {text.shell(aof.path)}, then start the server with appendonly {appendonly}"
 
 
 def _percent(part: int, whole: int) -> str:
@@ -213,13 +220,11 @@ def swap_in(aof: AOF, output: Path) -> list[str]:
     """The exact steps that put an output in the source's place, as lines."""
     where = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
     place, new = text.shell(str(where)), text.shell(str(output))
-    adopted = [] if aof.layout == "multi-part" else [_ADOPTED]
     return [
         "stop the server:   redis-cli SHUTDOWN NOSAVE   (and keep its supervisor from starting it)",
         f"keep the old one:  mv {place} {place}.before-aofdoctor",
         f"put this in place: mv {new} {place}",
         f"keep its owner:    chown -R --reference={place}.before-aofdoctor {place}",
         f"check it there:    aofdoctor check {place}",
-        *adopted,
-        "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF",
+        *_STARTS[aof.layout],
     ]

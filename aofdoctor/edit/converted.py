@@ -202,6 +202,6 @@ def _commands(written: FileSource, head: int) -> int:
         if isinstance(tile, Batch):
             first = tile.count if tile.span.end <= head else bisect_left(tile.edges, head - tile.base, 0, tile.count)
             count += sum(map(bool, tile.argc[first : tile.count]))
-        elif not isinstance(tile, Preamble) or not tile.complete or tile.checksum == "bad":
+        elif not isinstance(tile, Preamble) or not tile.whole:
             raise Refused("the copy is damaged where it is read back: it is not kept")
     return count

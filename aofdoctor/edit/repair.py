@@ -91,7 +91,7 @@ def _demand_repairable(report: Report) -> None:
     aof = report.aof
     for part in report.parts:
         rdb = part.preamble
-        if rdb and (not rdb.complete or rdb.checksum == "bad"):
+        if rdb and not rdb.whole:
             raise Refused(
                 f"the RDB at the head of {text.name(part.part.name)} is damaged ({rdb.note}): "
                 "cutting behind it would not help, and cutting it away would lose every key in it",

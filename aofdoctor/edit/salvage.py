@@ -17,7 +17,7 @@ from aofdoctor.edit.head import Head
 from aofdoctor.edit.keys import Kept, note, salvaged_head
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.repair import demand_parts
-from aofdoctor.edit.salvage_walk import Count, Walk, whole_rdb
+from aofdoctor.edit.salvage_walk import Count, Walk
 from aofdoctor.source import FileSource
 
 
@@ -57,7 +57,7 @@ def _heads(report: Report, strict: bool) -> dict[int, tuple[Head, Kept]]:
     found = {}
     for index, part in enumerate(report.parts):
         source = part.part.source
-        if part.preamble and not whole_rdb(part.preamble) and isinstance(source, FileSource | Mended):
+        if part.preamble and not part.preamble.whole and isinstance(source, FileSource | Mended):
             head = salvaged_head(index, source, part.preamble, strict)
             if head:
                 found[index] = head
@@ -76,7 +76,7 @@ def _notes(report: Report, count: Count, strict: bool, heads: dict[int, Kept]) -
             yield f"{name} is missing: its commands are lost, and the manifest goes on without it"
         if part.preamble and index in heads:
             yield note(part.part.name, part.preamble, heads[index])
-        elif part.preamble and not whole_rdb(part.preamble):
+        elif part.preamble and not part.preamble.whole:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
         if any(d.kind is Kind.IN_FLIGHT for d in part.damage):
             yield f"a server is still writing {name}: stop it first"

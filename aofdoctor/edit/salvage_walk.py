@@ -39,11 +39,6 @@ class Count:
     place: tuple[int, int] = (0, 0)  # part in load order, offset
 
 
-def whole_rdb(rdb: Preamble) -> bool:
-    """True if an RDB reads to its end and its checksum holds."""
-    return rdb.complete and rdb.checksum != "bad"
-
-
 class Walk:
     """One part; `done` is the end of what has been dropped or decided."""
 
@@ -77,7 +72,7 @@ class Walk:
 
     def _preamble(self, rdb: Preamble) -> Iterator[Drop]:
         self.steps.preamble(rdb.span.end)
-        if not whole_rdb(rdb):
+        if not rdb.whole:
             yield from self._drop(rdb.span, 0, Kind.CORRUPT_PREAMBLE.value)
         if not rdb.complete:
             yield from self._after_hole(rdb.span.end)

@@ -138,7 +138,7 @@ def _base(index: int, part: Part, where: Where) -> _Base | None:
         )
     if not isinstance(source, FileSource):
         return _Base(rdb.span.end, 0, None)
-    if not rdb.complete or rdb.keys is None or rdb.checksum == "bad":
+    if not rdb.whole or rdb.keys is None:
         saved = salvaged_head(index, source, rdb, wanted=Chosen(where, index, 0, source, rdb).means)
         found = saved[1].keys if saved else 0
         return _Base(rdb.span.end, found, saved[0] if saved and found else None, rdb.note or "it is damaged")

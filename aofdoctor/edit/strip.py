@@ -62,7 +62,7 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
                 flushes.interrupted(index)
                 steps.lost()
             else:
-                if not tile.complete or tile.checksum == "bad":
+                if not tile.whole:
                     damage.setdefault(index, 0)
                 steps.preamble(tile.span.end)
         before += steps.state[State.COMMANDS]

@@ -51,7 +51,7 @@ def whole(aof: AOF, part: Part) -> Extent:
 
 
 def _demand_sound(aof: AOF, part: Part, rdb: Preamble) -> None:
-    if not rdb.complete or rdb.checksum == "bad":
+    if not rdb.whole:
         raise Refused(
             f"the RDB at the head of {text.name(part.name)} is damaged: {text.name(rdb.note)}",
             f"aofdoctor repair {text.shell(aof.path)} --salvage keeps the keys that are whole; do that first",

@@ -25,6 +25,7 @@ from aofdoctor.rdb.templates import templates
 from aofdoctor.rdb.unfold import unfolded
 
 Run = list[Any]
+_TIME_MAX = (1 << 63) - 1
 _TIME_DIGITS = 18  # of an expiry in milliseconds, or a template's number
 _PLAIN, _PACKED = 1, 2  # containers of a quicklist's node
 _SPECIAL = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
@@ -171,6 +172,8 @@ def _hash_times(c: Cursor, relative: bool) -> Iterator[Run]:
     soonest = c.number() if relative else 1
     for _ in range(c.length()):
         time = c.length()
+        if time and time + soonest - 1 > _TIME_MAX:
+            raise Broken(c.offset, "an expiry of a field that no server has")
         yield [c.string(), c.string(), time + soonest - 1 if time else None]
 
 

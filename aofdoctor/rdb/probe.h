@@ -13,7 +13,7 @@
 #define RDB_NAME_MAX 8191
 #define RDB_NAME_LOOK 64
 #define RDB_DB_MAX (1 << 20)
-#define RDB_EXPIRE_MAX ((int64_t)1 << 43)
+#define RDB_EXPIRE_MAX ((int64_t)1 << 48)
 
 /* How much the name at p says for the place: 4 to 1; -1: no name begins so. */
 static int rdb_name_points(const uint8_t *p, const uint8_t *end) {

@@ -12,7 +12,7 @@ POINTS = 16  # so many make a place believable: four keys with readable names
 _NAME_MAX = 8191
 _NAME_LOOK = 64
 _DB_MAX = 1 << 20
-_EXPIRE_MAX = 1 << 43  # the year 2248, in ms
+_EXPIRE_MAX = 1 << 48  # the year 10889, in ms: 9999 is written for never
 _OPCODES = 240
 
 

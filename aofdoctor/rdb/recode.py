@@ -72,6 +72,7 @@ def _old_scores(run: Run) -> Iterator[bytes]:
         yield bytes((special,)) if special else bytes((len(text),)) + text
 
 
+_TIME_MAX = (1 << 63) - 1
 _PLAIN = {"list": (_LIST, _strings), "set": (_SET, _strings), "zset": (_ZSET_2, _scores), "hash": (_HASH, _strings)}
 
 
@@ -91,15 +92,19 @@ def _timed_hash(cursor: Cursor, value: Value, dialect: str, version: int, shift_
     if dialect == "valkey":
         return Recoded(_HASH_TIMES_VALKEY, _counted(cursor, value, 3, lambda run: _valkey_fields(run, shift_ms)), [])
     if version >= 12:
-        return Recoded(_HASH_TIMES, _redis_hash(cursor, value, max(1, soonest + shift_ms), shift_ms), [])
+        return Recoded(_HASH_TIMES, _redis_hash(cursor, value, _moved(soonest, shift_ms), shift_ms), [])
     return Recoded(_HASH, _counted(cursor, value, 3, untimed), ["when fields of a hash expire"])
+
+
+def _moved(time: int, shift_ms: int) -> int:
+    return min(max(1, time + shift_ms), _TIME_MAX)
 
 
 def _valkey_fields(run: Run, shift_ms: int) -> Iterator[bytes]:
     for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):
         yield from string(field)
         yield from string(content)
-        yield struct.pack("<q", -1 if time is None else max(1, time + shift_ms))
+        yield struct.pack("<q", -1 if time is None else _moved(time, shift_ms))
 
 
 def _redis_hash(cursor: Cursor, value: Value, soonest: int, shift_ms: int) -> Iterator[bytes]:
@@ -107,7 +112,7 @@ def _redis_hash(cursor: Cursor, value: Value, soonest: int, shift_ms: int) -> It
 
     def fields(run: Run) -> Iterator[bytes]:
         for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):
-            yield length(0 if time is None else max(1, time + shift_ms) - soonest + 1)
+            yield length(0 if time is None else _moved(time, shift_ms) - soonest + 1)
             yield from string(field)
             yield from string(content)
 
