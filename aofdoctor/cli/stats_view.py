@@ -149,8 +149,11 @@ class View:
             for one in rows[: self.largest]:
                 say(f"{estimate(one, number):>24}  {database(one.db)}  {key(one.key, one.length)}")
             if not keys.exact:
-                rest = f"; any other key has some {number(elsewhere)} at most" if elsewhere else ""
-                say(self.paint(f"estimated{rest}; --exact looks at every write", "dim"))
+                how, some, more = " from a sample", "some ", "; --exact looks at every write"
+                if self.wish.exact:
+                    how = some = more = ""
+                rest = f"; any other key has {some}{number(elsewhere)} at most" if elsewhere else ""
+                say(self.paint(f"estimated{how}{rest}{more}", "dim"))
             say()
 
     # -- bases --
