@@ -176,7 +176,8 @@ def _done(conversion: Conversion, receipt: Receipt) -> Iterator[str]:
 
 _PLACES = {
     "set": "It is an appenddirname for a server of 7.0 or later, in the place of the single file.",
-    "single": "It is an appendfilename for a server before 7.0; a later one takes it over where it has no manifest.",
+    "single": "It is an appendfilename: check --server says whether a server before 7.0 loads it; a later one takes it "
+    "over where it has no manifest.",
     "dump": "It is a dbfilename for a server with appendonly no.",
 }
 

@@ -27,12 +27,9 @@ from aofdoctor.errors import BadSelection, Refused
 _SHOWN = 20
 HOW = "-o OUT writes a copy, --in-place keeps the old one beside it"
 _START = "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF"
-_STARTS = {
-    "multi-part": [_START],
-    "single": ["a server of 7.0 or later takes a single file over only where its appenddirname has no manifest", _START],
-    "rdb": ["start the server with appendonly no (with yes it does not read a dump), look at DBSIZE, then CONFIG SET "
-            "appendonly yes"],
-}  # fmt: skip
+_ADOPTED = "a server of 7.0 or later takes a single file over only where its appenddirname has no manifest"
+_DUMP = "start the server with appendonly no (yes reads no dump), look at DBSIZE, then CONFIG SET appendonly yes"
+_STARTS = {"multi-part": (_START,), "single": (_ADOPTED, _START), "rdb": (_DUMP,)}
 
 
 def plan_json(

@@ -6,7 +6,7 @@ SELECTDB, and a name that is there already goes, since no server loads a key
 twice.  A strict salvage keeps nothing of that.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from aofdoctor import text
@@ -23,7 +23,7 @@ from aofdoctor.rdb.magic import FRAME_AT, SIZE, version_of
 from aofdoctor.rdb.salvage import salvage_items
 from aofdoctor.rdb.seen import Seen
 from aofdoctor.server.lines import magic
-from aofdoctor.source import FileSource, pread
+from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 
 HINT = "how many keys to expect"
@@ -40,12 +40,16 @@ _DBS = 16  # as many as a server has whose configuration says nothing else
 
 @dataclass(slots=True)
 class Kept:
-    """What stays: keys, `guessed` of them found after damage, and of those some in a database that is a guess."""
+    """What stays: keys, `guessed` of them found after damage, and of those some in a database that is a guess.
+
+    `numbers` were found there too, and go: their names are numbers.
+    """
 
     keys: int = 0
     guessed: int = 0
     db_guessed: int = 0
     functions: int = 0
+    numbers: int = 0
 
 
 def salvaged_head(
@@ -79,6 +83,11 @@ def salvaged_head(
     return (head, found) if found.keys or found.functions else None
 
 
+def read_of(source: Source, rdb: Preamble) -> Iterator[Batch | Damage]:
+    """What can be read of an RDB, every value decoded, and the damage between."""
+    return salvage_items(source, rdb.span.end, lambda source, key: believable(source, key, rdb))
+
+
 class _Walk:
     """One RDB from its start."""
 
@@ -90,10 +99,7 @@ class _Walk:
 
     def run(self) -> Iterator[tuple[Span, str]]:
         """Adjacent spans, and why each goes."""
-        tiles: Iterable[Batch | Damage] = salvage_items(
-            self.source, self.rdb.span.end, lambda source, key: believable(source, key, self.rdb)
-        )
-        for tile in tiles:
+        for tile in read_of(self.source, self.rdb):
             if isinstance(tile, Damage):
                 self.guess = self.guess or tile.guess
                 self.searched = self.searched or (tile.guess and tile.kind is not Kind.CORRUPT_VALUE)
@@ -114,6 +120,7 @@ class _Walk:
         db = self.db if self.guess else max(0, key.db)
         twice = self.seen.add(db, name_of(self.cursor, key))
         if self.searched and _is_number(pread(self.cursor.source, 1, key.name_at)):
+            self.kept.numbers += 1
             return NUMBER
         if twice and self.guess:  # a server writes no key twice; before any damage it is the filter that errs
             return TWICE
@@ -160,12 +167,15 @@ class _Walk:
 
 def note(name: str, rdb: Preamble, kept: Kept) -> str:
     """What a plan says of a salvaged RDB."""
-    words = f"the RDB of {text.name(name)} is damaged ({rdb.note}): {text.count(kept.keys, 'key')} of it can be read"
+    why = rdb.note or "a value of it cannot be decoded"
+    words = f"the RDB of {text.name(name)} is damaged ({why}): {text.count(kept.keys, 'key')} of it can be read"
     words += " and stay" if kept.keys != 1 else " and stays"
     if kept.guessed:
         words += f", {kept.guessed:,} of them found after the damage: a guess (--strict leaves those out)"
     if kept.db_guessed:
         words += f", {kept.db_guessed:,} in a guessed database"
+    if kept.numbers:
+        words += f"; {text.count(kept.numbers, 'key')} found after it whose names are numbers go, which may be elements"
     return words + "; a value that was changed and can still be decoded cannot be told"
 
 

@@ -12,13 +12,14 @@ from aofdoctor import text
 from aofdoctor.analysis.check_flush import name_of
 from aofdoctor.analysis.report import Report
 from aofdoctor.aof.mended import Mended
-from aofdoctor.damage import Kind
+from aofdoctor.aof.record import Preamble
+from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.head import Head
-from aofdoctor.edit.keys import Kept, note, salvaged_head
+from aofdoctor.edit.keys import Kept, note, read_of, salvaged_head
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.repair import demand_parts
 from aofdoctor.edit.salvage_walk import Count, Walk
-from aofdoctor.source import FileSource
+from aofdoctor.source import FileSource, Source
 
 
 def plan_salvage(report: Report, strict: bool = False, keep_unknown: bool = False) -> Plan:
@@ -57,11 +58,17 @@ def _heads(report: Report, strict: bool) -> dict[int, tuple[Head, Kept]]:
     found = {}
     for index, part in enumerate(report.parts):
         source = part.part.source
-        if part.preamble and not part.preamble.whole and isinstance(source, FileSource | Mended):
-            head = salvaged_head(index, source, part.preamble, strict)
+        rdb = part.preamble
+        if rdb and isinstance(source, FileSource | Mended) and (not rdb.whole or _lies(source, rdb)):
+            head = salvaged_head(index, source, rdb, strict)
             if head:
                 found[index] = head
     return found
+
+
+def _lies(source: Source, rdb: Preamble) -> bool:
+    """True of an RDB without a checksum that reads to its end, and has a value that cannot be decoded."""
+    return rdb.checksum == "off" and not rdb.codec and any(isinstance(tile, Damage) for tile in read_of(source, rdb))
 
 
 def _complete(report: Report, index: int) -> bool:

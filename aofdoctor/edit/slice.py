@@ -22,12 +22,12 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.edit.definitions import Definitions, calls
 from aofdoctor.edit.head import Head, headed
-from aofdoctor.edit.keys import HINTS, UNWANTED, salvaged_head
+from aofdoctor.edit.keys import HINTS, UNWANTED, Kept, salvaged_head
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.strip import Survey, damage_note
 from aofdoctor.edit.transactions import drops, structure_ids
-from aofdoctor.errors import Refused
-from aofdoctor.rdb.keys import EOF, Items, Key
+from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.rdb.keys import EOF, Item, Items, Key
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
 from aofdoctor.server.steps import Steps
@@ -35,6 +35,7 @@ from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
 _DATABASES = frozenset(b"%d" % number for number in range(16))  # of a server that nobody has told otherwise
+_FUNCTIONS = (245, 246)  # opcodes of an RDB
 DEFINITIONS = frozenset({"function", "script"})
 
 
@@ -44,8 +45,12 @@ def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
     by_hash = any(found.counts[number] for number in calls())
     scripts = Definitions.needed(aof, where) if by_hash else Definitions()
 
+    selected = False
+
     def choose(part: int, batch: Batch, steps: Steps, before: int) -> list[int]:
+        nonlocal selected
         wanted = set(after.matches(part, batch, steps, before))
+        selected = selected or bool(wanted)
         if scripts.wanted:
             wanted |= scripts.of(batch)
         dropped = [i for i in range(batch.count)
@@ -76,6 +81,8 @@ def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
     plan.notes += [_note(text.name(aof.parts[i].name), base) for i, base in bases.items()]
     plan.notes += damage_note(plan, found)
     plan.add_up()
+    if not selected and not any(base.keys for base in bases.values()):
+        raise BadSelection("nothing is selected: no command, and no key of an RDB")
     if scripts.undefined and not any(found.counts[number] for number in table().ids(frozenset({"script"}))):
         plan.notes.append(
             f"{text.count(scripts.undefined, 'script')} that an EVALSHA runs stand nowhere: those will fail"
@@ -123,6 +130,7 @@ class _Base(NamedTuple):
     end: int
     keys: int
     head: Head | None
+    functions: int = 0
     damage: str = ""
 
 
@@ -140,26 +148,28 @@ def _base(index: int, part: Part, where: Where) -> _Base | None:
         return _Base(rdb.span.end, 0, None)
     if not rdb.whole or rdb.keys is None:
         saved = salvaged_head(index, source, rdb, wanted=Chosen(where, index, 0, source, rdb).means)
-        found = saved[1].keys if saved else 0
-        return _Base(rdb.span.end, found, saved[0] if saved and found else None, rdb.note or "it is damaged")
-    kept = 0
+        head, found = saved or (None, Kept())
+        return _Base(rdb.span.end, found.keys, head, found.functions, rdb.note or "it is damaged")
+    kept = functions = 0
 
     def parted() -> Iterator[tuple[Span, str]]:
-        nonlocal kept
-        kept, chosen = 0, Chosen(where, index, 0, source, rdb)
+        nonlocal kept, functions
+        kept, functions, chosen = 0, 0, Chosen(where, index, 0, source, rdb)
         for batch in Items(source, verify=False):
             for item in batch:
                 stays = chosen.means(item) if isinstance(item, Key) else item.kind not in (*HINTS, EOF)
                 kept += stays and isinstance(item, Key)
+                functions += isinstance(item, Item) and item.kind in _FUNCTIONS
                 yield item.span, "" if stays else UNWANTED
 
     head = headed(index, source, rdb.span.end, parted)
-    return _Base(rdb.span.end, kept, head if kept else None)
+    return _Base(rdb.span.end, kept, head if kept or functions else None, functions)
 
 
 def _note(name: str, base: _Base) -> str:
     if base.head:
         said = f"{text.count(base.keys, 'key')} of the RDB of {name} {'stay' if base.keys != 1 else 'stays'}"
+        said += f", and {text.count(base.functions, 'library', 'libraries')} of functions" if base.functions else ""
     else:
         said = f"the RDB of {name} goes: none of its keys {'that can be read ' if base.damage else ''}is selected"
     return said + (f"; it is damaged, and what cannot be read of it goes too ({base.damage})" if base.damage else "")

@@ -6,6 +6,7 @@ What a target cannot be told is an Inexpressible among the commands, never left
 out in silence; what is broken ends in a Corrupt.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import isnan
@@ -17,6 +18,8 @@ from aofdoctor.rdb.stream_commands import stream_commands
 from aofdoctor.rdb.target import Command, Inexpressible, Target
 
 CHUNK = 64
+_NAME_WITHIN = 1 << 12
+_NAMED = re.compile(rb"#![^\r\n]*\bname=([^\s]+)")
 Said = Command | Inexpressible
 
 
@@ -49,6 +52,13 @@ def select(db: int) -> Command:
 def function(code: String, target: Target) -> Said:
     """The command that loads a library of functions (opcode 245)."""
     return [b"FUNCTION", b"LOAD", code] if target.functions else Inexpressible("a library of functions")
+
+
+def library(code: String) -> bytes:
+    """The name of a library of functions, as the first line of its code has it; empty if it has none."""
+    head = code if isinstance(code, bytes) else code.read(_NAME_WITHIN)
+    found = _NAMED.match(head[:_NAME_WITHIN])
+    return found[1] if found else b""
 
 
 def score_text(score: float) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor
+from aofdoctor.rdb.commands import library
 from aofdoctor.rdb.elements import Value, shape
 from aofdoctor.rdb.kernel import MAGIC, UNREAD
 from aofdoctor.rdb.keys import EOF, Batch, Item, Items, Key
@@ -33,6 +34,8 @@ _SINCE = {
 }  # fmt: skip
 _IN_VALKEY = frozenset({22, 244, 243})
 _OF_BOTH = frozenset({*range(22), *range(244, 256)})
+_FUNCTION = 245
+_KINDS = {_FUNCTION: "function"}
 _HINTS = {244: "sizes of slots", 250: "words of the writer", 251: "sizes of databases"}
 _UNSAID = {
     242: "commands between the keys", 243: "a slot import", 245: "a library of functions",
@@ -150,7 +153,14 @@ class _Writer:
         elif item.kind in _HINTS:
             self.tally.hints[_HINTS[item.kind]] += 1
         elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are in each hash anew
-            self.tally.lose(0, b"", f"opcode {item.kind}", _UNSAID.get(item.kind, "it is not known there"))
+            kind, why = _KINDS.get(item.kind, f"opcode {item.kind}"), _UNSAID.get(item.kind, "it is not known there")
+            self.tally.lose(0, self._library(item), kind, why)
+
+    def _library(self, item: Item) -> bytes:
+        if item.kind != _FUNCTION:
+            return b""
+        self.cursor.seek(item.body)
+        return library(self.cursor.string())
 
     def _opcodes(self, key: Key) -> bytes:
         """What stands before a key's type: its expiry, and how lately or often it was used."""

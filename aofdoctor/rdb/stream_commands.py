@@ -94,7 +94,7 @@ def _fill(state: _State, before: bytes) -> Iterator[Command]:
         yield [b"XADD", state.key, bytes(raw_id(gone)), *_FILLER]
 
 
-def _meta(state: _State, meta: Meta) -> Iterator[Command]:
+def _meta(state: _State, meta: Meta) -> Iterator[Command | Inexpressible]:
     state.meta = meta
     yield from _fill(state, meta.last.raw + b"\0")
     state.missing, state.next = iter(()), b""  # what is left of them is not held while the groups are read
@@ -102,6 +102,9 @@ def _meta(state: _State, meta: Meta) -> Iterator[Command]:
         some = meta.last if meta.last != _NONE else Id(0, 1)
         yield [b"XADD", state.key, b"MAXLEN", b"0", bytes(some), *_FILLER]
     yield _set_id(state, meta, state.live + state.early + len(state.late) // ID)
+    counted = meta.added is not None and (meta.added != meta.length or meta.max_deleted != _NONE)
+    if counted and not state.target.counters:
+        yield Inexpressible("how many entries a stream had, and which went last")
 
 
 def _set_id(state: _State, meta: Meta, entries: int) -> Command:

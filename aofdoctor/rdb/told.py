@@ -8,7 +8,7 @@ used) is counted as a hint: a server's own rewrite does not write it either.
 from collections.abc import Callable, Iterator
 
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor
-from aofdoctor.rdb.commands import commands, function, select
+from aofdoctor.rdb.commands import commands, function, library, select
 from aofdoctor.rdb.elements import Value, shape
 from aofdoctor.rdb.kernel import MAGIC, UNREAD
 from aofdoctor.rdb.keys import AUX, EOF, Item, Items, Key
@@ -68,10 +68,11 @@ class _Teller:
         if not kind:
             self.tally.lose(key.db, name, f"type {key.type}", "no command of this version makes it")
             return
-        made, expire = False, None if key.expire_ms == -1 else key.expire_ms
+        made, lost, expire = False, False, None if key.expire_ms == -1 else key.expire_ms
         for said in commands(self.cursor, value, name, expire, self.target):
             if isinstance(said, Inexpressible):
                 self.tally.lose(key.db, name, kind, said.what)
+                lost = True
                 continue
             if not made and max(key.db, 0) != self.db and not isinstance(said, Corrupt):
                 self.db = max(key.db, 0)
@@ -80,6 +81,8 @@ class _Teller:
             yield said
         if made:
             self.tally.keys[self.db, kind] += 1
+        elif not lost:
+            self.tally.hints["keys without an element, which no server keeps"] += 1
 
     def other(self, item: Item) -> Iterator[Command | Corrupt]:
         if item.kind == UNREAD:
@@ -94,12 +97,13 @@ class _Teller:
     def _function(self, item: Item) -> Iterator[Command | Corrupt]:
         self.cursor.seek(item.body)
         try:
-            said = function(self.cursor.string(), self.target)
+            code = self.cursor.string()
+            said = function(code, self.target)
         except Broken as problem:
             yield Corrupt(problem.offset, problem.note)
             return
         if isinstance(said, Inexpressible):
-            self.tally.lose(0, b"", "function", said.what)
+            self.tally.lose(0, library(code), "function", said.what)
         else:
             yield said
 
