@@ -29,23 +29,25 @@ class Same(NamedTuple):
 
     `past` are the bytes of that record that are the same, -1 where no other byte was seen.
     `resume` is where to go on by units: outside of a transaction, and a little before the fork, for context;
-    `commands` are those up to there, SELECTs not counted.
+    `commands` are those up to there, SELECTs not counted, `keys` those of RDBs, if they could be counted.
     """
 
     fork: tuple[Place, Place]
     past: int
     resume: tuple[Place, Place]
     commands: int
+    keys: int
 
 
 class _Mark(NamedTuple):
     places: tuple[Place, Place]
     commands: int
+    keys: int
 
 
 def forward(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
     """Go on over what is the same; `at` are places of equal database, outside of a transaction."""
-    places, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0)], maxlen=2)
+    places, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0, 0)], maxlen=2)
     past, ends = -1, at
     while True:
         one, two = places
@@ -88,7 +90,8 @@ class _Run:
         steps.begin()
         steps.state[State.DB], steps.state[State.TIME] = one.db, one.time
         self.fork, self.past = (one, two), -1
-        self._trail, self._before = trail, trail[-1].commands
+        self._trail, self._before, self._keys = trail, trail[-1].commands, trail[-1].keys
+        self._rdbs = (a.rdbs, one.part), (b.rdbs, two.part)
 
     def go(self) -> bool:
         """True if the first part is the same to its end."""
@@ -97,16 +100,27 @@ class _Run:
             if isinstance(tile, Damage) or (isinstance(tile, Preamble) and not tile.complete):
                 self.fork = self._at(tile.span.start), self._at(tile.span.start, other=True)
                 return False
+            if isinstance(tile, Preamble):
+                rdbs, part = self._rdbs[0]
+                rdbs[part] = tile
             same = self._compare(tile)
             if same < tile.span.size:
                 self._forked(tile, same)
                 return False
-            steps.run(tile) if isinstance(tile, Batch) else steps.preamble(tile.span.end)
+            steps.run(tile) if isinstance(tile, Batch) else self._preamble(tile)
             self.fork = self._at(tile.span.end), self._at(tile.span.end, other=True)
             if steps.state[State.TX] == 0:
                 selects = steps.counts[_SELECT]
-                self._trail.append(_Mark(self.fork, self._before + steps.state[State.COMMANDS] - selects))
+                commands = self._before + steps.state[State.COMMANDS] - selects
+                self._trail.append(_Mark(self.fork, commands, self._keys))
         return steps.state[State.TX] == 0
+
+    def _preamble(self, rdb: Preamble) -> None:
+        """An RDB that both have."""
+        rdbs, part = self._rdbs[1]
+        rdbs[part] = rdb
+        self._keys += rdb.keys or 0
+        self._steps.preamble(rdb.span.end)
 
     def _compare(self, tile: Batch | Preamble) -> int:
         """How many of a tile's bytes the other side has."""

@@ -3,8 +3,9 @@
 What is gone on one side and new on the other has moved.  It has moved
 harmlessly if each of its keys saw the same units in the same order on both
 sides: two orders of the same writes have the same effect if every key agrees on
-its own (Mazurkiewicz traces).  A unit that may touch any key stands in the order
-of all of them.
+its own (Mazurkiewicz traces).  A key that a unit only reads is one of its keys:
+what it reads must have been written before it on both sides.  A unit that may
+touch any key stands in the order of all of them.
 """
 
 from collections import defaultdict
@@ -15,14 +16,16 @@ Keys = frozenset[Key] | None  # None: any key
 
 
 class Touched:
-    """The units of one side of a region, in order, with the keys that each touches."""
+    """The units of one side of a region, in order, with the keys that each touches and the barriers before each."""
 
     def __init__(self, digests: Sequence[int], keys: Sequence[Keys]) -> None:
-        self.keys = keys
+        self.digests, self.keys = digests, keys
+        self.passed: list[int] = []
         self.barriers = [digest for digest, touched in zip(digests, keys, strict=True) if touched is None]
         self._seen: dict[Key, list[tuple[int, int]]] = defaultdict(list)
         passed = 0
         for digest, touched in zip(digests, keys, strict=True):
+            self.passed.append(passed)
             passed += touched is None
             for key in touched or ():
                 self._seen[key].append((digest, passed))
@@ -32,7 +35,7 @@ class Touched:
         return self._seen.get(key, [])
 
 
-def pairs(a: Sequence[int], b: Sequence[int], gone: Iterable[int], new: Iterable[int]) -> list[tuple[int, int]]:
+def partners(a: Sequence[int], b: Sequence[int], gone: Iterable[int], new: Iterable[int]) -> list[tuple[int, int]]:
     """What is gone from a paired with what is new in b: the n-th of equal digest with the n-th."""
     waiting: dict[int, list[int]] = defaultdict(list)
     for j in new:

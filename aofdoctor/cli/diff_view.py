@@ -3,34 +3,45 @@
 import json
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, BinaryIO, Protocol
 
 from aofdoctor import text
+from aofdoctor.analysis.base import BaseKey
 from aofdoctor.analysis.diff import Diff, Event, Gap, Moved
+from aofdoctor.analysis.diff_chosen import ChosenOfBase
 from aofdoctor.analysis.diff_entries import batches, entries, selected
 from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
 from aofdoctor.analysis.diff_stat import SIDES, Tally
 from aofdoctor.analysis.times import looks_timed
 from aofdoctor.analysis.where import Where
+from aofdoctor.cli import base_keys
 from aofdoctor.cli import entries as lines
 from aofdoctor.cli.render import emit, painter, say, warn, width
 from aofdoctor.damage import MEANING
+from aofdoctor.rdb.keys import Item, Key
 from aofdoctor.server.plain_units import Kind
 
 _NAMES = "AB"
-UNLIKE = "they have next to nothing in common: if one of them was rewritten, that is as it must be; compare --by keys"
+UNLIKE = "they have next to nothing in common in the same order: if one of them was rewritten, that is as it must be; compare --by keys"
 FELL_BACK = "one side has long stretches that the other lacks: the answer is right, but may not be the shortest"
 
 
-@dataclass(slots=True)
+@dataclass
 class Found:
     """A comparison, what its sides were called, and what is selected on each."""
 
     paths: tuple[str, str]
     diff: Diff
     where: tuple[Where, Where]
+
+    @cached_property
+    def chosen(self) -> tuple[ChosenOfBase, ChosenOfBase]:
+        """What is selected of the RDBs of each side."""
+        one, two = (ChosenOfBase(side, where) for side, where in zip(self.sides, self.where, strict=True))
+        return one, two
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -54,6 +65,7 @@ class Walk:
         self.found = found
         self.tally = Tally(prefixes)
         self.different = False
+        self._last: tuple[int, int, int, int] | None = None  # the key that was shown last
 
     def show(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -68,16 +80,28 @@ class Walk:
 
     def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
         """A run of side `number`, counted in a column; `partner` is where a moved unit stands on A."""
-        side, where = self.found.sides[number], self.found.where[number]
+        before = sum(self.tally.total)
         if run.opaque:
-            if where.everything:
+            if self.found.chosen[number].bytes(run.first):
                 self.different = True
                 self.opaque(number, run.first)
             return
-        before = sum(self.tally.total)
-        for batch, steps, commands in batches(side, run):
-            self.tally.add(column, batch, steps, selected(batch, run.last, where, steps, commands))
+        if run.base:
+            for said in self.found.chosen[number].told(run):
+                self.tally.say(column, said)
+        else:
+            side, where = self.found.sides[number], self.found.where[number]
+            for batch, steps, commands in batches(side, run):
+                self.tally.add(column, batch, steps, selected(batch, run.last, where, steps, commands))
         self.different |= sum(self.tally.total) > before
+
+    def keys(self, column: int, number: int, run: Run) -> Iterator[BaseKey | Item]:
+        """The keys of an RDB that a run of one is of, each of adjacent runs once."""
+        for item in self.found.chosen[number].items(run):
+            place = column, number, run.first.part, item.span.start
+            if place != self._last:
+                yield self.found.sides[number].telling(run.first.part).base_key(item) if isinstance(item, Key) else item
+            self._last = place
 
     @abstractmethod
     def gap(self, gap: Gap) -> None: ...
@@ -135,7 +159,9 @@ class TextView(Walk):
         if gap:
             self._write(self.paint(f"@@ {self._where(0, gap)}  {self._where(1, gap)}{_context(gap)} @@", "note"))
             for unit in gap.context:
-                self._entries(0, Run(unit, unit, unit.commands), "  ", Where())
+                run = Run(unit, unit, unit.commands)
+                self._keys(0, 0, run, "  ") if run.base else self._entries(0, run, "  ", Where())
+            self._last = None
 
     def _where(self, number: int, gap: Gap) -> str:
         place = gap.at[number]
@@ -147,13 +173,26 @@ class TextView(Walk):
         return lines.position(self.lines[number].names[side.aof.parts[part].name], offset)
 
     def _entries(self, number: int, run: Run, sign: str, where: Where) -> None:
-        if run.opaque:
-            return
-        for entry in entries(self.found.sides[number], run, where):
-            if not sign.isspace() and (self.header or not self.begun):
-                self._begin()
-            self.out.write(sign.encode())
+        for entry in () if run.opaque or run.base else entries(self.found.sides[number], run, where):
+            self._sign(sign)
             self.lines[number](entry, self.out)
+
+    def _sign(self, sign: str) -> None:
+        if not sign.isspace() and (self.header or not self.begun):
+            self._begin()
+        self.out.write(sign.encode())
+
+    def _keys(self, column: int, number: int, run: Run, sign: str) -> None:
+        for key in self.keys(column, number, run):
+            self._sign(sign)
+            if isinstance(key, BaseKey):
+                self.lines[number].base(key, self.out)
+            else:
+                place = lines.position(self.lines[number].names[self._part(number, run)], key.span.start)
+                self._write(f"{place}  {base_keys.NAME} {base_keys.opcode(key)}")
+
+    def _part(self, number: int, run: Run) -> str:
+        return self.found.sides[number].aof.parts[run.first.part].name
 
     def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
         super().units(column, number, run, partner)
@@ -161,11 +200,14 @@ class TextView(Walk):
         sign = self.paint("-+~"[column], style) + " "
         if partner is not None:
             sign += f"(A {self._place(0, partner)})  "
-        self._entries(number, run, sign, self.found.where[number])
+        if run.base:
+            self._keys(column, number, run, sign)
+        else:
+            self._entries(number, run, sign, self.found.where[number])
 
     def opaque(self, number: int, unit: Unit) -> None:
         self._begin()
-        what = "an RDB, compared as bytes" if unit.kind == Kind.RDB else "damage, compared as bytes"
+        what = f"{self.found.chosen[number].what(unit)}, compared as bytes"
         sign = self.paint("-+"[number], ("gone", "good")[number])
         self._write(f"{sign} {self._place(number, unit)}  {what}, {text.size(unit.end - unit.start)}")
 
@@ -202,7 +244,8 @@ def summary(found: Found, tally: Tally, different: bool) -> list[str]:
     a, b, moved = tally.total
     if not different:
         same = "no difference" if selected_all else "no difference in what is selected"
-        return [f"{same}: {text.count(diff.totals.same, 'command')} on both sides", *_but(found)]
+        keys = f", {text.count(diff.totals.keys, 'key')} of an RDB byte for byte" if diff.totals.keys else ""
+        return [f"{same}: {text.count(diff.totals.same, 'command')}{keys} on both sides", *_but(found)]
     told = [f"{text.count(a, 'command')} only in A", f"{b:,} only in B"]
     told += [f"{moved:,} in another order that changes nothing"] if moved else []
     told += [f"{diff.totals.same:,} the same"] if selected_all else []
@@ -215,7 +258,7 @@ def _but(found: Found) -> list[str]:
     if not diff.other_bytes:
         return []
     a, b = (_named(side, place) for side, place in zip(found.sides, diff.equal_bytes, strict=True))
-    return [f"their bytes differ from A {a} and B {b} on: annotations, SELECTs or spelling"]
+    return [f"their bytes differ from A {a} and B {b} on: annotations, SELECTs, spelling, or how a base is written"]
 
 
 def _named(side: Side, place: Place) -> str:
@@ -253,20 +296,31 @@ class JsonView(Walk):
         super().units(column, number, run, partner)
         if run.opaque:
             return
-        sys.stdout.flush()
-        fields = '"type": "moved"' if partner else f'"type": "only", "side": "{_NAMES[number].lower()}"'
+        fields: dict[str, Any] = {"type": "moved"} if partner else {"type": "only", "side": _NAMES[number].lower()}
         if partner:
             part = self.found.sides[0].aof.parts[partner.part].name
-            fields += f', "a": {{"part": {json.dumps(part)}, "offset": {partner.start}}}'
+            fields["a"] = {"part": part, "offset": partner.start}
+        if run.base:
+            self._keys(fields, column, number, run)
+            return
+        sys.stdout.flush()
+        first = json.dumps(fields).encode()[1:-1]
         for entry in entries(self.found.sides[number], run, self.found.where[number]):
-            lines.as_json_line(entry, _After(sys.stdout.buffer, fields.encode()))  # type: ignore[arg-type]
+            lines.as_json_line(entry, _After(sys.stdout.buffer, first))  # type: ignore[arg-type]
         sys.stdout.buffer.flush()
+
+    def _keys(self, fields: dict[str, Any], column: int, number: int, run: Run) -> None:
+        part = self.found.sides[number].aof.parts[run.first.part].name
+        for key in self.keys(column, number, run):
+            own = base_keys.line_json(key) if isinstance(key, BaseKey) else base_keys.library_json(part, key)
+            emit(own | {"key_type": own["type"]} | fields)
 
     def opaque(self, number: int, unit: Unit) -> None:
         emit({
             "type": "opaque", "side": _NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
             "part": self.found.sides[number].aof.parts[unit.part].name, "offset": unit.start,
             "size": unit.end - unit.start,
+            "what": self.found.chosen[number].what(unit),
         })  # fmt: skip
 
     def end(self) -> None:
@@ -278,7 +332,7 @@ def fork_json(found: Found) -> dict[str, Any] | None:
     diff = found.diff
     if diff.fork is None:
         return None
-    return {"type": "fork", "bytes": diff.past, **{
+    return {"type": "fork", "bytes": diff.fork_past, **{
         name: _place_json(side, place) | {"tx": tx or None}
         for name, side, place, tx in zip("ab", found.sides, diff.fork, diff.fork_tx or (0, 0), strict=True)
     }}  # fmt: skip
@@ -292,6 +346,16 @@ def _place_json(side: Side, place: Place) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _same_bytes(found: Found) -> dict[str, Any]:
+    """Up to where the bytes are the same."""
+    diff = found.diff
+    places = [shown(side, place) for side, place in zip(found.sides, diff.equal_bytes, strict=True)]
+    return {
+        name: {"part": side.aof.parts[part].name, "offset": offset + diff.past}
+        for name, side, (part, offset) in zip("ab", found.sides, places, strict=True)
+    }
+
+
 def summary_json(found: Found, tally: Tally, different: bool) -> dict[str, Any]:
     """What the differences add up to."""
     diff = found.diff
@@ -299,6 +363,7 @@ def summary_json(found: Found, tally: Tally, different: bool) -> dict[str, Any]:
         "type": "summary", "equal": not different,
         **{name: {"path": path, "commands": side.commands, "damage": side.damaged}
            for name, path, side in zip("ab", found.paths, found.sides, strict=True)},
-        "fork": fork_json(found), "same": diff.totals.same, **dict(zip(SIDES, tally.total, strict=True)),
+        "fork": fork_json(found), "same_bytes": _same_bytes(found), "same": diff.totals.same,
+        "same_keys": diff.totals.keys, **dict(zip(SIDES, tally.total, strict=True)),
         "fell_back": diff.totals.fell_back, "unlike": diff.totals.unlike,
     }  # fmt: skip

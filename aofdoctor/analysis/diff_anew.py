@@ -1,0 +1,205 @@
+"""Keys that the commands of two rewrites make the same, told in other chunks.
+
+A set, a sorted set and a hash have no order of their own: servers write their
+elements as they lie in memory, in chunks, a score in the digits of their line,
+the expiry of a field in one of two ways.  So a run of commands that only add
+elements to one key is compared by what it adds, whatever the order.
+
+That holds where no element is added twice, which is so of a value that stands
+in an RDB: one of the sides has to have the key there.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from aofdoctor.analysis.diff_base import Telling
+from aofdoctor.analysis.diff_entries import entries
+from aofdoctor.analysis.diff_moved import Key, Touched
+from aofdoctor.analysis.diff_side import Run, Side
+from aofdoctor.analysis.diff_units import feed
+from aofdoctor.aof.digest_kernel import Digest
+from aofdoctor.aof.record import Far
+from aofdoctor.rdb.codec import Large
+from aofdoctor.rdb.keys import Item
+from aofdoctor.rdb.keys import Key as KeyOfBase
+from aofdoctor.server.plain_units import Column, Kind
+
+Word = bytes | Far | Large
+Argv = Sequence[Word]
+Group = tuple[list[int], list[int]]
+_ARGS_MOST = 1 << 12
+_WRAP = (1 << 64) - 1
+_NUMBER = re.compile(rb"[-+]?(\d{1,400}\.?\d{0,400}|\.\d{1,400})(e[-+]?\d{1,6})?|[-+]?inf(inity)?", re.IGNORECASE)
+
+
+def told_anew(
+    sides: tuple[Side, Side], touched: tuple[Touched, Touched], left: tuple[list[int], list[int]]
+) -> list[Group]:
+    """Groups of units of both sides, each of one key, that make it the same; of those that are `left` over."""
+    if touched[0].barriers != touched[1].barriers:
+        return []
+    own, other = (_by_key(t, units) for t, units in zip(touched, left, strict=True))
+    keys = own.keys() & other.keys()
+    if not keys:
+        return []
+    one, two = (_Contents(side, t, keys) for side, t in zip(sides, touched, strict=True))
+    told = one.in_rdb | two.in_rdb
+    return [(own[k], other[k]) for k in own if k in told and k in keys and one.of[k] == two.of[k]]
+
+
+def in_place(groups: list[Group], gaps: list[tuple[range, range]]) -> list[bool]:
+    """Of each group whether it stands in the same gaps on both sides, and there in the same order among the others."""
+    orders: list[list[list[int]]] = []
+    for side in (0, 1):
+        owner = {at: number for number, group in enumerate(groups) for at in group[side]}
+        orders.append([list(dict.fromkeys(owner[at] for at in gap[side] if at in owner)) for gap in gaps])
+    elsewhere: set[int] = set()
+    for one, two in zip(*orders, strict=True):
+        elsewhere |= set(one) ^ set(two)
+    for one, two in zip(*orders, strict=True):
+        here = [[number for number in order if number not in elsewhere] for order in (one, two)]
+        elsewhere |= set(here[0]) if here[0] != here[1] else set()
+    return [number not in elsewhere for number in range(len(groups))]
+
+
+def _by_key(touched: Touched, units: list[int]) -> dict[Key, list[int]]:
+    found: dict[Key, list[int]] = {}
+    for i in units:
+        keys = touched.keys[i]
+        if keys is not None and len(keys) == 1:
+            found.setdefault(next(iter(keys)), []).append(i)
+    return found
+
+
+class _Adds(NamedTuple):
+    """What a run of commands adds to a key: of what sort, the sum of the elements' digests, and how many."""
+
+    sort: str
+    passed: int
+    total: int
+    elements: int
+
+
+class _Contents:
+    """By key what was done to it, in order: units by their digest, and what runs of commands add."""
+
+    def __init__(self, side: Side, touched: Touched, keys: set[Key]) -> None:
+        self.side, self.touched, self.keys = side, touched, keys
+        self.of: dict[Key, list[_Adds | tuple[int, int]]] = {key: [] for key in keys}
+        self.in_rdb: set[Key] = set()
+        self._fields: dict[Key, set[bytes]] = {}  # of the last command that sets any
+        at = 0
+        for run in side.runs(0, len(touched.keys)):
+            units = [i for i in range(at, at + run.units) if (own := touched.keys[i]) and not keys.isdisjoint(own)]
+            for i, argv in self._commands(run, at, units) if units else ():
+                self._unit(i, argv, run.base)
+            at += run.units
+
+    def _commands(self, run: Run, at: int, units: list[int]) -> Iterator[tuple[int, Argv]]:
+        """The units of a run that matter, each with its arguments; none of a transaction and of what is not read."""
+        if run.base:
+            telling = self.side.telling(run.first.part)
+            said = telling.run(run, lambda item: self._wanted(telling, item))
+            yield from zip(units, (one.said for one in said), strict=True)
+            return
+        starts, kinds = (self.side.column(column, at + run.units) for column in (Column.START, Column.KIND))
+        reader = iter(()) if run.opaque else entries(self.side, run)
+        entry = next(reader, None)
+        for i in units:
+            while entry is not None and entry.batch.record(entry.i).start < starts[i]:
+                entry = next(reader, None)
+            plain = entry is not None and kinds[i] == Kind.COMMAND and entry.batch.argc[entry.i] <= _ARGS_MOST
+            yield i, list(entry.batch.args(entry.i)) if entry is not None and plain else ()
+
+    def _wanted(self, telling: Telling, item: Item | KeyOfBase) -> bool:
+        name = telling.name(item) if isinstance(item, KeyOfBase) else None
+        return name is not None and (max(0, item.db), name) in self.keys  # type: ignore[union-attr]
+
+    def _unit(self, i: int, argv: Argv, base: bool) -> None:
+        """Take in a unit; what it adds joins what the one before it added."""
+        for key in self.touched.keys[i] or ():
+            if key not in self.keys:
+                continue
+            if base:
+                self.in_rdb.add(key)
+            seen, passed = self.of[key], self.touched.passed[i]
+            sort, items = self._adds(key, argv) if argv else ("", [])
+            last = seen[-1] if seen else None
+            if not sort:
+                seen.append((self.touched.digests[i], passed))
+            elif isinstance(last, _Adds) and last[:2] == (sort, passed):
+                seen[-1] = last._replace(total=(last.total + sum(items)) & _WRAP, elements=last.elements + len(items))
+            else:
+                seen.append(_Adds(sort, passed, sum(items) & _WRAP, len(items)))
+
+    # -- what a command adds --
+
+    def _adds(self, key: Key, argv: Argv) -> tuple[str, list[int]]:
+        """(of what sort, the digests of the elements) that a command adds; no sort if it does anything else."""
+        name = argv[0].lower() if isinstance(argv[0], bytes) else b""
+        read = _READERS.get(name)
+        elements = read(argv) if read else None
+        if elements is None:
+            return "", []
+        sort, words = elements
+        if not self._timed_after(key, name, argv):
+            return "", []
+        return sort, [self._digest(element) for element in words]
+
+    def _timed_after(self, key: Key, name: bytes, argv: Argv) -> bool:
+        """True unless the expiry of a field stands before the field."""
+        if name in (b"hset", b"hmset"):
+            self._fields[key] = {field for field in argv[2::2] if isinstance(field, bytes)}
+            return True
+        return name != b"hpexpireat" or self._fields.get(key, set()).issuperset(argv[5:])
+
+    def _digest(self, element: tuple[Word, ...]) -> int:
+        digest = Digest(self.side.rules.key)
+        for word in element:
+            feed(digest, word)
+        return digest.value()
+
+
+_Read = Callable[[Argv], tuple[str, list[tuple[Word, ...]]] | None]
+
+
+def _sadd(argv: Argv) -> tuple[str, list[tuple[Word, ...]]] | None:
+    return "set", [(member,) for member in argv[2:]]
+
+
+def _zadd(argv: Argv) -> tuple[str, list[tuple[Word, ...]]] | None:
+    """Scores as the doubles that they are; none with options."""
+    scores = argv[2::2]
+    if len(argv) % 2 or not all(isinstance(score, bytes) and _NUMBER.fullmatch(score) for score in scores):
+        return None
+    doubles = [struct.pack("<d", float(score)) for score in scores if isinstance(score, bytes)]
+    return "zset", list(zip(doubles, argv[3::2], strict=True))
+
+
+def _hset(argv: Argv) -> tuple[str, list[tuple[Word, ...]]] | None:
+    return ("hash", list(zip(argv[2::2], argv[3::2], strict=True))) if len(argv) % 2 == 0 else None
+
+
+def _hpexpireat(argv: Argv) -> tuple[str, list[tuple[Word, ...]]] | None:
+    """HPEXPIREAT key time FIELDS number field ..."""
+    if len(argv) < 6 or argv[3] != b"FIELDS" or argv[4] != b"%d" % len(argv[5:]):
+        return None
+    return "hash", [(field, argv[2], b"") for field in argv[5:]]
+
+
+def _hsetex(argv: Argv) -> tuple[str, list[tuple[Word, ...]]] | None:
+    """HSETEX key PXAT time FIELDS number field value ..., as Valkey writes it."""
+    if len(argv) < 8 or argv[2:5:2] != [b"PXAT", b"FIELDS"] or argv[5] != b"%d" % (len(argv[6:]) // 2):
+        return None
+    fields, values = argv[6::2], argv[7::2]
+    if len(fields) != len(values):
+        return None
+    timed: list[tuple[Word, ...]] = [(field, argv[3], b"") for field in fields]
+    return "hash", [*zip(fields, values, strict=True), *timed]
+
+
+_READERS: dict[bytes, _Read] = {
+    b"sadd": _sadd, b"zadd": _zadd, b"hset": _hset, b"hmset": _hset, b"hpexpireat": _hpexpireat, b"hsetex": _hsetex,
+}  # fmt: skip

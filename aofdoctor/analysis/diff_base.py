@@ -1,0 +1,180 @@
+"""An RDB as the commands that make its keys, each with the key that it is of.
+
+The items go by in order, from the first or from any key on; the commands are
+those of one target whoever wrote the RDB, in the chunks of a server's own
+rewrite, so that they compare with those of an AOF.  What no command says, and
+what is damaged, is Unsaid.  Nothing is known here of what they are compared for.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from aofdoctor import text
+from aofdoctor.analysis.base import BaseKey, ctime
+from aofdoctor.analysis.diff_units import Run, Unit
+from aofdoctor.aof.record import Preamble
+from aofdoctor.rdb import magic as head
+from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.commands import commands, function
+from aofdoctor.rdb.elements import Value, shape
+from aofdoctor.rdb.kernel import UNREAD, Stop
+from aofdoctor.rdb.keys import AUX, Batch, Item, Key
+from aofdoctor.rdb.strings import has_meta
+from aofdoctor.rdb.sweep import ROOM, WINDOW, Sweep
+from aofdoctor.rdb.target import TARGETS, Command, Inexpressible
+from aofdoctor.rdb.told import whole_name
+from aofdoctor.rdb.types import layout_of
+from aofdoctor.source import Source
+from aofdoctor.span import Span
+
+_TARGET = TARGETS["redis-8.2"]  # the one that can be told the most
+FUNCTION = 245
+# What a server's own rewrite does not say either: sizes, slots, the choice of a database, the writer's words.
+_SILENT = frozenset({AUX, 244, 251, 254})
+
+
+class Unsaid(NamedTuple):
+    """Bytes of an RDB that no command says, and what they are."""
+
+    span: Span
+    what: str
+
+
+class Said(NamedTuple):
+    """A command, or what no command says; `chunk` of the item's commands came before it."""
+
+    item: Key | Item
+    db: int
+    chunk: int
+    said: Command | Unsaid
+
+
+class Telling:
+    """Tells the RDB at the head of a source, as often as it is asked."""
+
+    def __init__(self, part: str, source: Source, rdb: Preamble) -> None:
+        self.part, self.source, self.rdb = part, source, rdb
+        self.cursor = Cursor(source)
+
+    def base_key(self, key: Key) -> BaseKey:
+        """A key as the history has it."""
+        return BaseKey(self.part, self.cursor, key, self.rdb.dialect, ctime(self.rdb))
+
+    def name(self, key: Key) -> bytes | None:
+        """A key's name; None if it is too large to hold, or broken."""
+        self.cursor.seek(key.name_at)
+        try:
+            name = self.cursor.string()
+        except Broken:
+            return None
+        return name if isinstance(name, bytes) else None
+
+    def all(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[Said]:
+        """Everything from an item on, `chunk` of whose commands are left out; damage, if there is any, ends it."""
+        if not head.MAGIC.fullmatch(self.rdb.magic):
+            yield self._rest(0, self.rdb.note)
+            return
+        items = _Walk(self, start or head.SIZE, db, self.rdb.span.end)
+        yield from self._told(items, chunk)
+        if items.why != Stop.DONE or not self.rdb.complete or self.rdb.checksum == "bad":
+            yield self._rest(items.end, self.rdb.note)
+
+    def run(self, run: Run, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[Said]:
+        """The commands of a run, and nothing that is Unsaid; with `wanted` only those of some items."""
+        first, last = run.first, run.last
+        for said in self._told(_Walk(self, first.start, first.db, last.end), first.chunk, wanted):
+            past = said.item.span.start == last.start and said.chunk > last.chunk
+            if not past and not isinstance(said.said, Unsaid):
+                yield said
+
+    def items(self, run: Run) -> Iterator[Key | Item]:
+        """The items that a run is of."""
+        return iter(_Walk(self, run.first.start, run.first.db, run.last.end))
+
+    def unsaid(self, unit: Unit) -> str:
+        """What a unit is that no command says."""
+        walk = _Walk(self, unit.start, unit.db, unit.end)
+        for said in self._told(walk, unit.chunk):
+            if isinstance(said.said, Unsaid):
+                name = said.item
+                key = f"key {text.word(self.base_key(name).name[:1024])}: " if isinstance(name, Key) else ""
+                return key + said.said.what
+        return self.rdb.note or "it is damaged"
+
+    def _told(
+        self, items: "_Walk", skip: int, wanted: Callable[[Key | Item], bool] | None = None
+    ) -> Iterator[Said]:
+        db = items.db
+        for item in items:
+            if wanted and not wanted(item):
+                skip = 0
+                continue
+            chunk, unsaid = 0, None
+            db = max(0, item.db) if isinstance(item, Key) else db
+            for said in self._key(item) if isinstance(item, Key) else self._other(item):
+                if isinstance(said, Unsaid):
+                    unsaid = unsaid or said
+                    continue
+                if chunk >= skip:
+                    yield Said(item, db, chunk, said)
+                chunk += 1
+            if unsaid:
+                yield Said(item, db, chunk, unsaid)
+            skip = 0
+
+    def _key(self, key: Key) -> Iterator[Command | Unsaid]:
+        span = Span(key.name_at - 1, key.end)  # the type, the name, the value
+        value = Value(key.value, key.type, self.rdb.dialect)
+        try:
+            name = whole_name(self.cursor, key)
+        except Broken as problem:
+            yield Unsaid(span, problem.note)
+            return
+        if key.start < span.start and self.rdb.dialect == "redis" and has_meta(self.source, key.start, key.name_at):
+            yield Unsaid(key.span, "its metadata")
+        if not shape(value):
+            yield Unsaid(span, f"type {key.type}, which is not read")
+            return
+        expire = None if key.expire_ms < 0 else key.expire_ms
+        for said in commands(self.cursor, value, name, expire, _TARGET):
+            if isinstance(said, list):
+                yield said
+            else:
+                yield Unsaid(span, said.note if isinstance(said, Corrupt) else said.what)
+
+    def _other(self, item: Item) -> Iterator[Command | Unsaid]:
+        if item.kind in _SILENT:
+            return
+        code = self._library(item) if item.kind == FUNCTION else None
+        said = function(code, _TARGET) if code is not None else Inexpressible(f"opcode {item.kind}")
+        yield said if isinstance(said, list) else Unsaid(item.span, said.what)
+
+    def _library(self, item: Item) -> String | None:
+        self.cursor.seek(item.body)
+        try:
+            return self.cursor.string()
+        except Broken:
+            return None
+
+    def _rest(self, start: int, what: str) -> Said:
+        span = Span(start, self.rdb.span.end)
+        return Said(Item(UNREAD, span, start), 0, 0, Unsaid(span, what))
+
+
+class _Walk:
+    """The items from one on, `db` being that before it; after them `end` is the byte after the last, `why` they end."""
+
+    def __init__(self, telling: Telling, start: int, db: int, limit: int) -> None:
+        self.db, self.end, self.why = db, start, Stop.FULL
+        window, room = min(WINDOW, max(1 << 10, limit - start)), min(ROOM, 2 + (limit - start) // 3)
+        layout = layout_of(telling.rdb.magic)
+        self._sweep = Sweep(telling.source, layout, start, db, window, room, verify=False, limit=limit)
+
+    def __iter__(self) -> Iterator[Key | Item]:
+        columns = self._sweep.columns
+        while self.why == Stop.FULL:
+            columns.edges[0] = self.end
+            self.why, _ = self._sweep.run()
+            self.end = columns.edges[columns.count]
+            yield from Batch(columns)
+            columns.cut(0)

@@ -1,0 +1,55 @@
+"""What is selected of the RDBs of one side of a comparison: whole keys, as in the history with its base."""
+
+from collections.abc import Iterator
+
+from aofdoctor.analysis.base import Chosen
+from aofdoctor.analysis.diff_base import FUNCTION, Said
+from aofdoctor.analysis.diff_side import Run, Side, Unit
+from aofdoctor.analysis.where import Where
+from aofdoctor.damage import MEANING
+from aofdoctor.rdb.keys import Item, Key
+from aofdoctor.server.plain_units import Kind
+
+
+class ChosenOfBase:
+    """The selected keys of a side's RDBs, by the run or the unit that they are in."""
+
+    def __init__(self, side: Side, where: Where) -> None:
+        self.side, self.where = side, where
+        self._chosen: dict[int, Chosen] = {}
+        self._last: tuple[int, int, bool] = (-1, -1, False)
+
+    def told(self, run: Run) -> Iterator[Said]:
+        """The commands that a run has of selected keys."""
+        part, before = run.first.part, run.first.last
+        return self.side.telling(part).run(run, lambda item: self._means(part, before, item))
+
+    def items(self, run: Run) -> Iterator[Key | Item]:
+        """The selected keys that a run is of, and the libraries of functions among them."""
+        part, before = run.first.part, run.first.last
+        for item in self.side.telling(part).items(run):
+            if (isinstance(item, Key) or item.kind == FUNCTION) and self._means(part, before, item):
+                yield item
+
+    def bytes(self, unit: Unit) -> bool:
+        """True if a unit that is no command is selected: one of a key with it, any other only with everything."""
+        if self.where.everything or unit.kind != Kind.RDB:
+            return self.where.everything
+        item = next(self.side.telling(unit.part).items(Run(unit, unit, 0)), None)
+        return isinstance(item, Key) and self._means(unit.part, unit.last, item)
+
+    def what(self, unit: Unit) -> str:
+        """What a unit is that is no command."""
+        if unit.kind == Kind.RDB:
+            return self.side.telling(unit.part).unsaid(unit)
+        damage = self.side.damage.get((unit.part, unit.start))
+        return f"damage ({MEANING[damage.kind]})" if damage else "damage"
+
+    def _means(self, part: int, before: int, item: Key | Item) -> bool:
+        if self.where.everything or not isinstance(item, Key):
+            return self.where.everything
+        if part not in self._chosen:
+            source = self.side.sources[part]
+            assert source is not None
+            self._chosen[part] = Chosen(self.where, part, before, source, self.side.rdbs[part])
+        return self._chosen[part].means(item)
