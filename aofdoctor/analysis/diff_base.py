@@ -101,9 +101,7 @@ class Telling:
                 return key + said.said.what
         return self.rdb.note or "it is damaged"
 
-    def _told(
-        self, items: "_Walk", skip: int, wanted: Callable[[Key | Item], bool] | None = None
-    ) -> Iterator[Said]:
+    def _told(self, items: "_Walk", skip: int, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[Said]:
         db = items.db
         for item in items:
             if wanted and not wanted(item):

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from aofdoctor.analysis.base import Chosen
+from aofdoctor.analysis.base import Chosen as ChosenKeys
 from aofdoctor.analysis.diff_base import FUNCTION, Said
+from aofdoctor.analysis.diff_entries import entries
 from aofdoctor.analysis.diff_side import Run, Side, Unit
 from aofdoctor.analysis.where import Where
 from aofdoctor.damage import MEANING
@@ -11,13 +12,12 @@ from aofdoctor.rdb.keys import Item, Key
 from aofdoctor.server.plain_units import Kind
 
 
-class ChosenOfBase:
-    """The selected keys of a side's RDBs, by the run or the unit that they are in."""
+class Chosen:
+    """A selection on a side: the keys of its RDBs that it means, by the run or the unit that they are in."""
 
     def __init__(self, side: Side, where: Where) -> None:
         self.side, self.where = side, where
-        self._chosen: dict[int, Chosen] = {}
-        self._last: tuple[int, int, bool] = (-1, -1, False)
+        self._chosen: dict[int, ChosenKeys] = {}
 
     def told(self, run: Run) -> Iterator[Said]:
         """The commands that a run has of selected keys."""
@@ -32,11 +32,14 @@ class ChosenOfBase:
                 yield item
 
     def bytes(self, unit: Unit) -> bool:
-        """True if a unit that is no command is selected: one of a key with it, any other only with everything."""
+        """True if a unit of bytes is selected: one of a key with it, damage only with everything."""
         if self.where.everything or unit.kind != Kind.RDB:
-            return self.where.everything
+            return self.where.everything or (unit.kind == Kind.UNFINISHED and self._unfinished(unit))
         item = next(self.side.telling(unit.part).items(Run(unit, unit, 0)), None)
         return isinstance(item, Key) and self._means(unit.part, unit.last, item)
+
+    def _unfinished(self, unit: Unit) -> bool:
+        return next(entries(self.side, Run(unit, unit, unit.commands), self.where), None) is not None
 
     def what(self, unit: Unit) -> str:
         """What a unit is that is no command."""
@@ -51,5 +54,5 @@ class ChosenOfBase:
         if part not in self._chosen:
             source = self.side.sources[part]
             assert source is not None
-            self._chosen[part] = Chosen(self.where, part, before, source, self.side.rdbs[part])
+            self._chosen[part] = ChosenKeys(self.where, part, before, source, self.side.rdbs[part])
         return self._chosen[part].means(item)

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from aofdoctor.analysis.diff_moved import Key, Keys
 from aofdoctor.analysis.diff_side import Run, Side, Unit
@@ -16,6 +17,7 @@ from aofdoctor.server.commands import Command, key_places, table
 from aofdoctor.server.plain import State
 from aofdoctor.server.plain_units import Column, Kind
 from aofdoctor.server.steps import Steps
+from aofdoctor.span import Span
 
 _ARGS_HELD = 1 << 12  # of a far record, so many arguments are looked through for keys
 _HEAD = 1 << 12  # of a large argument
@@ -64,6 +66,39 @@ def selected(batch: Batch, last: Unit, where: Where | None, steps: Steps, before
         wanted = list(range(batch.count))
     stop, ids, edges = last.end - batch.base, batch.ids, batch.edges
     return [i for i in wanted if edges[i] < stop and ids[i] not in _NO_UNITS]
+
+
+class Stretch(NamedTuple):
+    """Adjacent records that are copied together: one command, or one transaction if it is not `plain`."""
+
+    part: int
+    span: Span
+    db: int
+    commands: int
+    plain: bool = True
+
+
+def selected_stretches(side: Side, run: Run, where: Where) -> Iterator[Stretch]:
+    """The selected commands of a run; a transaction that has one is taken whole."""
+    part, open_tx, start, db, count, wanted, end = run.first.part, 0, 0, 0, 0, False, 0
+    for batch, steps, before in batches(side, run):
+        chosen, stop = set(selected(batch, run.last, where, steps, before)), run.last.end - batch.base
+        for i in range(batch.count):
+            tx, span = steps.tx[i], batch.record(i)
+            if open_tx and (tx != open_tx or batch.edges[i] >= stop):
+                if wanted:
+                    yield Stretch(part, Span(start, end), db, count, plain=False)
+                open_tx = 0
+            if batch.edges[i] >= stop:
+                return
+            if tx > 0 and not open_tx:
+                open_tx, start, db, count, wanted = tx, span.start, steps.db[i], 0, False
+            if open_tx:
+                end, wanted, count = span.end, wanted or i in chosen, count + (batch.ids[i] not in _NO_UNITS)
+            elif i in chosen:
+                yield Stretch(part, span, steps.db[i], 1)
+    if open_tx and wanted:
+        yield Stretch(part, Span(start, end), db, count, plain=False)
 
 
 def touched(side: Side, count: int) -> Iterator[Keys]:

@@ -120,6 +120,7 @@ class _Run:
         rdbs, part = self._rdbs[1]
         rdbs[part] = rdb
         self._keys += rdb.keys or 0
+        self._trail.clear()  # nobody tells an RDB for context
         self._steps.preamble(rdb.span.end)
 
     def _compare(self, tile: Batch | Preamble) -> int:

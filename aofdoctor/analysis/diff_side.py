@@ -38,7 +38,10 @@ else:
 __all__ = ["Cut", "Place", "Rules", "Run", "Side", "Unit", "far_digest", "pieces"]
 
 DAMAGE_KEPT = 100
-_SORTS: dict[int, int] = {kind: {Kind.COMMAND: 1, Kind.TRANSACTION: 1, Kind.KEY: 2}.get(kind, 0) for kind in Kind}  # 0 stands alone
+# Units of one sort make a run; those of sort 0 stand alone.
+_SORTS: dict[int, int] = {
+    Kind.UNFINISHED: 0, Kind.RDB: 0, Kind.DAMAGE: 0, Kind.COMMAND: 1, Kind.TRANSACTION: 1, Kind.KEY: 2,
+}  # fmt: skip
 
 
 class Side:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 from aofdoctor import text
 from aofdoctor.analysis.base import BaseKey
 from aofdoctor.analysis.diff import Diff, Event, Gap, Moved
-from aofdoctor.analysis.diff_chosen import ChosenOfBase
+from aofdoctor.analysis.diff_chosen import Chosen
 from aofdoctor.analysis.diff_entries import batches, entries, selected
 from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
 from aofdoctor.analysis.diff_stat import SIDES, Tally
@@ -25,7 +25,10 @@ from aofdoctor.rdb.keys import Item, Key
 from aofdoctor.server.plain_units import Kind
 
 _NAMES = "AB"
-UNLIKE = "they have next to nothing in common in the same order: if one of them was rewritten, that is as it must be; compare --by keys"
+UNLIKE = (
+    "they have next to nothing in common in the same order: if one of them was rewritten, "
+    "that is as it must be; compare --by keys"
+)
 FELL_BACK = "one side has long stretches that the other lacks: the answer is right, but may not be the shortest"
 
 
@@ -38,9 +41,9 @@ class Found:
     where: tuple[Where, Where]
 
     @cached_property
-    def chosen(self) -> tuple[ChosenOfBase, ChosenOfBase]:
+    def chosen(self) -> tuple[Chosen, Chosen]:
         """What is selected of the RDBs of each side."""
-        one, two = (ChosenOfBase(side, where) for side, where in zip(self.sides, self.where, strict=True))
+        one, two = (Chosen(side, where) for side, where in zip(self.sides, self.where, strict=True))
         return one, two
 
     @property
