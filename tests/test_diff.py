@@ -7,63 +7,15 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from aofdoctor.analysis import diff as engine
-from aofdoctor.analysis.diff import Diff, Gap, Moved, Only
-from aofdoctor.analysis.diff_script import blocks
-from aofdoctor.analysis.diff_side import Rules, Side
-from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.aof.record import encode
-from aofdoctor.source import BytesSource
 from tests.conftest import FIXTURES, aofdoctor
-from tests.pieces import BENT, hostile, whole
+from tests.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compared, numbered, pair, sets
+from tests.pieces import BENT
 from tests.samples import Story, small_set
 
-SELECT_0, SELECT_3 = encode([b"SELECT", b"0"]), encode([b"SELECT", b"3"])
-MULTI, EXEC = encode([b"MULTI"]), encode([b"EXEC"])
-KEY = bytes(range(16))
-
-
-def sets(*keys: str) -> bytes:
-    return b"".join(encode([b"SET", key.encode(), b"1"]) for key in keys)
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Any:
-    def make(a: bytes, b: bytes) -> tuple[Path, Path]:
-        one, two = tmp_path / "a.aof", tmp_path / "b.aof"
-        one.write_bytes(a)
-        two.write_bytes(b)
-        return one, two
-
-    return make
-
-
-def in_memory(*parts: bytes) -> AOF:
-    return AOF(
-        "memory", "single", None, [Part(f"{n}.aof", "incr", n, None, BytesSource(data)) for n, data in enumerate(parts)]
-    )
-
-
-Found = tuple[list[tuple[int, bytes]], list[tuple[bytes, bytes]], Diff]
-
-
-def compared(a: bytes, b: bytes, exact: bool = False) -> Found:
-    """(what only a side has, what has moved, the comparison)."""
-    sides = tuple(Side(in_memory(data), Rules.of(KEY, exact)) for data in (a, b))
-    diff = Diff(*sides)
-    datas, only, moved = (a, b), [], []
-    for event in diff.events():
-        if isinstance(event, Only):
-            only.append((event.side, datas[event.side][event.run.first.start : event.run.last.end]))
-        elif isinstance(event, Moved):
-            moved.append((a[event.a.start : event.a.end], b[event.b.start : event.b.end]))
-        else:
-            assert isinstance(event, Gap)
-    return only, moved, diff
-
+__all__ = ["pair"]
 
 # -- what counts as the same --
 
@@ -197,10 +149,6 @@ def test_nothing_moves_past_a_flush(pair: Any) -> None:
 # -- long stretches --
 
 
-def numbered(word: str, count: int) -> bytes:
-    return sets(*(f"{word}:{n}" for n in range(count)))
-
-
 def test_a_long_insertion_is_found_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "WINDOW", 100)
     front, back, more = numbered("f", 50), numbered("b", 500), numbered("m", 5000)
@@ -222,51 +170,6 @@ def test_histories_with_nothing_in_common(monkeypatch: pytest.MonkeyPatch) -> No
 def test_unlike_histories_are_pointed_to_keys(pair: Any) -> None:
     out = aofdoctor("diff", *pair(numbered("a", 20), numbered("b", 20))).out
     assert "--by keys" in out.splitlines()[2]
-
-
-# -- laws --
-
-
-@given(whole | hostile)
-def test_a_history_equals_itself(data: bytes) -> None:
-    only, moved, diff = compared(data, data)
-    assert (only, moved, diff.fork) == ([], [], None)
-
-
-@given(whole | hostile, whole | hostile, st.sampled_from([3, 1 << 15]))
-def test_swapping_mirrors(a: bytes, b: bytes, window: int) -> None:
-    saved, engine.WINDOW = engine.WINDOW, window
-    try:
-        only, moved, diff = compared(a, b)
-        other, back, again = compared(b, a)
-    finally:
-        engine.WINDOW = saved
-    assert sorted((1 - side, data) for side, data in only) == sorted(other)
-    assert sorted((y, x) for x, y in moved) == sorted(back)
-    assert (diff.fork and diff.fork[::-1]) == again.fork
-    assert (diff.totals.same, diff.totals.fell_back) == (again.totals.same, again.totals.fell_back)
-
-
-@given(st.lists(st.integers(0, 8), max_size=40), st.lists(st.integers(0, 8), max_size=40))
-def test_blocks_are_common_and_in_order(a: list[int], b: list[int]) -> None:
-    found, _ = blocks(a, b)
-    i = j = 0
-    for x, y, n in found:
-        assert x >= i and y >= j and a[x : x + n] == b[y : y + n]
-        i, j = x + n, y + n
-
-
-@given(whole, whole, whole)
-def test_nothing_is_left_out(front: bytes, a: bytes, b: bytes) -> None:
-    """Every command of a side is common, only its own, or moved."""
-    _, _, diff = compared(front + a, front + b)
-    for number, side in enumerate(diff.sides):
-        alone = Side(side.aof, side.rules)
-        alone.fill(1 << 20)
-        units = sum(alone.columns[8])
-        assert diff.totals.only[number] + diff.totals.moved <= units
-        assert units - diff.totals.only[number] - diff.totals.moved >= 0
-    assert (diff.totals.only == [0, 0] and not diff.totals.moved) == (diff.fork is None)
 
 
 # -- keys --
@@ -363,12 +266,6 @@ def test_hostile_names_are_escaped(pair: Any) -> None:
     a, b = pair(encode([b"SET", evil, b"1"]), encode([b"SET", evil + b":", b"1"]))
     for more in ((), ("--stat",), ("--by", "keys")):
         assert "\x1b" not in aofdoctor("diff", a, b, *more).out
-
-
-@given(hostile, hostile)
-def test_hostile_bytes_never_raise(a: bytes, b: bytes) -> None:
-    _, _, diff = compared(a, b)
-    assert diff.totals.same >= 0
 
 
 def test_bent_pieces_through_the_command_line(pair: Any) -> None:

@@ -9,8 +9,8 @@ from aofdoctor.server.commands import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
+from tests.diffs import EXEC, MULTI, SELECT_0, SELECT_3, pair, sets
 from tests.state import state_of
-from tests.test_diff import EXEC, MULTI, SELECT_0, SELECT_3, pair, sets
 
 __all__ = ["pair"]
 

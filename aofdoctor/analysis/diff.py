@@ -21,6 +21,7 @@ from typing import NamedTuple
 from aofdoctor.analysis.diff_anew import Group, in_place, told_anew
 from aofdoctor.analysis.diff_entries import touched
 from aofdoctor.analysis.diff_fork import Same, forward
+from aofdoctor.analysis.diff_fork_base import comparable, forward_keys
 from aofdoctor.analysis.diff_moved import Touched, harmless, partners
 from aofdoctor.analysis.diff_sample import anchors
 from aofdoctor.analysis.diff_script import Block, blocks
@@ -148,7 +149,7 @@ class Diff:
 
     def _forward(self, places: tuple[Place, Place]) -> Same:
         """Compare bytes from places outside of a transaction, and go on by units where that ends."""
-        same = forward(*self.sides, places)
+        same = (forward_keys if comparable(*self.sides, places) else forward)(*self.sides, places)
         for side, place in zip(self.sides, same.resume, strict=True):
             side.seek(place)
         self.totals.same += same.commands
@@ -177,8 +178,16 @@ class Diff:
             a.drop(count)
             b.drop(count)
             self._ends = last[0].after(a.transactions), last[1].after(b.transactions)
-            self._resume = self._ends if all(unit.kind == Kind.COMMAND for unit in last) else None
+            self._resume = self._ends if all(unit.kind == Kind.COMMAND for unit in last) else self._next_keys()
         return count
+
+    def _next_keys(self) -> tuple[Place, Place] | None:
+        """Where both stand at a key of an RDB."""
+        for side in self.sides:
+            side.fill(1)
+        if not all(side.count and side.unit(0).kind == Kind.KEY and not side.unit(0).chunk for side in self.sides):
+            return None
+        return self.sides[0].head(), self.sides[1].head()
 
     # -- what differs --
 
@@ -327,15 +336,16 @@ class Diff:
             paired.moves([a.unit(i)], [b.unit(j)], [i], [j])
         if any(bases):
             left = [i for i in gone if not paired.has(0, i)], [j for j in new if not paired.has(1, j)]
-            self._anew(told_anew(self.sides, (one, two), left), gaps, paired)
+            groups = told_anew(self.sides, (one, two), left)
+            self._anew(groups, in_place(groups, gaps, one), paired)
         return paired
 
-    def _anew(self, groups: list[Group], gaps: list[tuple[range, range]], paired: Paired) -> None:
-        """Keys that are made the same in other chunks: where they stand, or elsewhere."""
+    def _anew(self, groups: list[Group], there: set[int], paired: Paired) -> None:
+        """Keys that are made the same in other chunks, where they stand or elsewhere."""
         a, b = self.sides
-        for (own, other), there in zip(groups, in_place(groups, gaps), strict=True):
+        for number, (own, other) in enumerate(groups):
             units, others = list(map(a.unit, own)), list(map(b.unit, other))
-            if there:
+            if number in there:
                 paired.same |= {(0, i) for i in own} | {(1, j) for j in other}
                 self.totals.same += min(sum(unit.commands for unit in side) for side in (units, others))
             else:

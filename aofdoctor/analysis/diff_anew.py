@@ -11,12 +11,14 @@ in an RDB: one of the sides has to have the key there.
 
 import re
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from aofdoctor.analysis.diff_base import Telling
 from aofdoctor.analysis.diff_entries import entries
 from aofdoctor.analysis.diff_moved import Key, Touched
+from aofdoctor.analysis.diff_script import rising
 from aofdoctor.analysis.diff_side import Run, Side
 from aofdoctor.analysis.diff_units import feed
 from aofdoctor.aof.digest_kernel import Digest
@@ -49,19 +51,27 @@ def told_anew(
     return [(own[k], other[k]) for k in own if k in told and k in keys and one.of[k] == two.of[k]]
 
 
-def in_place(groups: list[Group], gaps: list[tuple[range, range]]) -> list[bool]:
-    """Of each group whether it stands in the same gaps on both sides, and there in the same order among the others."""
-    orders: list[list[list[int]]] = []
-    for side in (0, 1):
-        owner = {at: number for number, group in enumerate(groups) for at in group[side]}
-        orders.append([list(dict.fromkeys(owner[at] for at in gap[side] if at in owner)) for gap in gaps])
-    elsewhere: set[int] = set()
-    for one, two in zip(*orders, strict=True):
-        elsewhere |= set(one) ^ set(two)
-    for one, two in zip(*orders, strict=True):
-        here = [[number for number in order if number not in elsewhere] for order in (one, two)]
-        elsewhere |= set(here[0]) if here[0] != here[1] else set()
-    return [number not in elsewhere for number in range(len(groups))]
+def in_place(groups: list[Group], gaps: list[tuple[range, range]], touched: Touched) -> set[int]:
+    """The groups that stand in the same place on both sides: nothing between that is of another key and on both sides.
+
+    `gaps` are what only one side has, between what both have; `touched` is what the units of the first side touch.
+    """
+    found: list[tuple[int, int]] = []
+    for own, other in groups:
+        places = [
+            gap
+            for side, at in ((0, own), (1, other))
+            for gap in (_gap_of(gaps, side, at[0]), _gap_of(gaps, side, at[-1]))
+        ]
+        between = (i for g in range(min(places), max(places)) for i in range(gaps[g][0].stop, gaps[g + 1][0].start))
+        if all(touched.keys[i] == touched.keys[own[0]] for i in between):
+            found.append((own[0], other[0]))
+    first = {own[0]: number for number, (own, _) in enumerate(groups)}
+    return {first[x] for x, _ in rising(sorted(found))}
+
+
+def _gap_of(gaps: list[tuple[range, range]], side: int, at: int) -> int:
+    return bisect_right(gaps, at, key=lambda gap: gap[side].start) - 1
 
 
 def _by_key(touched: Touched, units: list[int]) -> dict[Key, list[int]]:

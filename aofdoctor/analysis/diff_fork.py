@@ -125,20 +125,14 @@ class _Run:
 
     def _compare(self, tile: Batch | Preamble) -> int:
         """How many of a tile's bytes the other side has."""
-        near = isinstance(tile, Batch) and not tile.far
-        own = memoryview(tile.buffer) if isinstance(tile, Batch) and near else None
-        origin = tile.origin + tile.edges[0] if isinstance(tile, Batch) and near else 0
-        done, size = 0, tile.span.size
+        start, size = tile.span.start, tile.span.size
+        if not isinstance(tile, Batch) or tile.far:
+            return compare(self._source, start, self._other, start + self._shift, size)
+        origin, done = tile.origin + tile.edges[0], 0
         while done < size:
             step = min(WINDOW, size - done)
-            got = _read(self._other, self._buffer, step, tile.span.start + self._shift + done)
-            if own is not None:
-                same = common(own, origin + done, self._buffer, 0, got)
-            else:
-                piece = bytearray(step)
-                same = common(
-                    piece, 0, self._buffer, 0, min(got, _read(self._source, piece, step, tile.span.start + done))
-                )
+            got = _read(self._other, self._buffer, step, start + self._shift + done)
+            same = common(tile.buffer, origin + done, self._buffer, 0, got)
             done += same
             if same < step:
                 break
@@ -167,6 +161,19 @@ class _Run:
             begin.commands + state[State.COMMANDS],
             begin.transactions + state[State.TRANSACTIONS] - self._from[0].transactions,
         )
+
+
+def compare(source: Source, start: int, other: Source, other_start: int, size: int) -> int:
+    """How many of the next bytes of two sources are the same, of `size` at the most."""
+    own, theirs, done = bytearray(min(size, WINDOW)), bytearray(min(size, WINDOW)), 0
+    while done < size:
+        step = min(WINDOW, size - done)
+        got = min(_read(source, own, step, start + done), _read(other, theirs, step, other_start + done))
+        same = common(own, 0, theirs, 0, got)
+        done += same
+        if same < step:
+            break
+    return done
 
 
 def _read(source: Source, buffer: bytearray, size: int, offset: int) -> int:
