@@ -94,6 +94,21 @@ def test_the_fork_is_named_with_its_context(pair: Any) -> None:
     assert [line.split()[-2] for line in shown if line.startswith("  ")] == ["b", "c", "d"]
 
 
+def test_the_number_of_the_fork_counts_selects_in_transactions(pair: Any) -> None:
+    front = sets("a") + MULTI + SELECT_3 + sets("b") + SELECT_0 + sets("c") + EXEC
+    for more in (b"", SELECT_3):
+        other = MULTI + sets("b") + EXEC  # the bytes part before the units do
+        a, b = pair(other + front + more + sets("x"), b"#TS:1\r\n" + sets("b") + front + more + sets("y"))
+        lines = aofdoctor("diff", a, b, "--json").lines
+        only = {line["side"]: line for line in lines if line["type"] == "only"}
+        for side, path in (("a", a), ("b", b)):
+            expected = aofdoctor("log", path, "--json").lines[-1]
+            assert only[side]["n"] == expected["n"] and only[side]["offset"] == expected["offset"]
+            at = lines[0][side]
+            count = len([line for line in aofdoctor("log", path, "--json").lines if line["offset"] < at["offset"]])
+            assert at["n"] == count + 1
+
+
 def test_one_path_at_two_positions(pair: Any) -> None:
     path, _ = pair(sets("a", "b", "c", "d"), b"")
     step = len(sets("a"))
@@ -144,6 +159,53 @@ def test_nothing_moves_past_a_flush(pair: Any) -> None:
     flush = encode([b"FLUSHALL"])
     summary = aofdoctor("diff", *pair(sets("a") + flush, flush + sets("a")), "--json").lines[-1]
     assert (summary["only_a"], summary["only_b"], summary["moved"]) == (1, 1, 0)
+
+
+def moved(a: bytes, b: bytes) -> tuple[int, int, int]:
+    """(commands that have moved, only in A, only in B)."""
+    _, _, diff = compared(a, b)
+    return diff.totals.moved, diff.totals.only[0], diff.totals.only[1]
+
+
+def test_what_is_read_stands_after_what_wrote_it() -> None:
+    """Of two in another order one is common; the other has moved only if neither reads what the other writes."""
+    add, more = encode([b"SADD", b"s", b"1"]), encode([b"SADD", b"t", b"1"])
+    store = encode([b"SUNIONSTORE", b"d", b"x", b"s"])
+    assert moved(add + store, store + add) == (0, 1, 1)
+    assert moved(more + store, store + more) == (1, 0, 0)
+    copy = encode([b"COPY", b"s", b"d"])
+    assert moved(add + copy, copy + add) == (0, 1, 1)
+    sort = encode([b"SORT", b"l", b"BY", b"weight_*", b"STORE", b"d"])
+    assert moved(sets("weight_1") + sort, sort + sets("weight_1")) == (0, 1, 1)
+    # What follows such a difference on its own key has not changed its place.
+    append = encode([b"APPEND", b"d", b"x"])
+    assert moved(add + store + append, store + add + append) == (0, 1, 1)
+
+
+def test_a_write_that_nobody_knows_the_keys_of_is_a_barrier() -> None:
+    one = sets("a")
+    for name in (b"NOSUCH.WRITE", b"EVAL", b"MOVE", b"CONFIG", b"FUNCTION"):
+        other = encode([name, b"x", b"y", b"z"])
+        assert moved(one + other, other + one) == (0, 1, 1), name
+    ping = encode([b"PING"])
+    assert moved(one + ping, ping + one) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("name", [b"MSET", b"DEL", b"SUNIONSTORE"])
+def test_a_far_write_of_many_keys_is_a_barrier(name: bytes) -> None:
+    """Not all its keys are looked at: the last of them is that of another write."""
+    argv = [name, *(b"%0200d" % n for n in range(10_001 if name == b"SUNIONSTORE" else 10_000))]
+    last = encode([b"SADD", argv[-1 if name != b"MSET" else -2], b"1"])
+    far = encode(argv)
+    assert len(far) > 1 << 20
+    assert moved(far + last, last + far) == (0, 1, 1)
+
+
+def test_a_far_write_of_one_key_moves_past_others() -> None:
+    far = encode([b"SADD", b"s", *(b"%0200d" % n for n in range(10_000))])
+    other = sets("a")
+    assert moved(far + other, other + far) == (1, 0, 0)
+    assert moved(far + encode([b"SREM", b"s", b"1"]), encode([b"SREM", b"s", b"1"]) + far) == (0, 1, 1)
 
 
 # -- long stretches --
@@ -230,18 +292,6 @@ def test_stat_counts_by_command_database_and_prefix(pair: Any) -> None:
 
 
 # -- RDB, damage, hostile bytes --
-
-
-def test_an_rdb_is_compared_as_bytes(story: Any, tmp_path: Path) -> None:
-    sample = story("wiped-valkey-9.1")
-    plain = tmp_path / "plain.aof"
-    plain.write_bytes(sets("a"))
-    assert aofdoctor("diff", sample, sample).status == 0
-    result = aofdoctor("diff", sample, plain)
-    assert result.status == 1 and "an RDB, compared as bytes, 465 bytes" in result.out
-    patch = tmp_path / "patch"
-    assert aofdoctor("diff", plain, sample, "--patch", patch).status == 3
-    assert not patch.exists()
 
 
 def test_damage_on_one_side_does_not_spoil_what_follows(pair: Any) -> None:

@@ -23,6 +23,8 @@ _ARGS_HELD = 1 << 12  # of a far record, so many arguments are looked through fo
 _HEAD = 1 << 12  # of a large argument
 _NO_UNITS = frozenset({ANNOTATION, table().words.ids[b"select"]})
 
+_FRAME = frozenset({table().words.ids[b"multi"], table().words.ids[b"exec"]})
+
 # What reaches further than the keys that its key specification gives, beside flushes and scripts.
 _FAR_REACHING = frozenset({"swapdb", "move", "copy", "migrate", "function", "script"})
 
@@ -79,10 +81,12 @@ class Stretch(NamedTuple):
 
 
 def selected_stretches(side: Side, run: Run, where: Where) -> Iterator[Stretch]:
-    """The selected commands of a run; a transaction that has one is taken whole."""
+    """The selected commands of a run; a transaction that has one, beside MULTI and EXEC, is taken whole."""
     part, open_tx, start, db, count, wanted, end = run.first.part, 0, 0, 0, 0, False, 0
     for batch, steps, before in batches(side, run):
         chosen, stop = set(selected(batch, run.last, where, steps, before)), run.last.end - batch.base
+        if where.ids is None or where.invert:
+            chosen = {i for i in chosen if batch.ids[i] not in _FRAME}
         for i in range(batch.count):
             tx, span = steps.tx[i], batch.record(i)
             if open_tx and (tx != open_tx or batch.edges[i] >= stop):
