@@ -287,6 +287,16 @@ def test_keys_in_another_order_have_moved(pair: Any) -> None:
     assert (found["only_a"], found["only_b"], found["same"] + found["moved"], found["unlike"]) == (0, 0, 50, False)
 
 
+def test_what_no_command_says_moves_with_its_key(pair: Any) -> None:
+    keys = [module(b"m", b"x"), *strings("a", "b", "c")]
+    a, b = pair(rdb(*keys), rdb(*keys[1:], keys[0]))
+    found = aofdoctor("diff", a, b, "--json").lines
+    assert (found[-1]["only_a"], found[-1]["only_b"]) == (0, 0)
+    assert [line["moved"] for line in found if line["type"] == "opaque"] == [True]
+    assert [line[0] for line in aofdoctor("diff", a, b).out.splitlines() if "key m" in line] == ["~"]
+    assert aofdoctor("diff", a, b, "--stat", "--json").json["opaque_bytes"] == [0, 0]
+
+
 def test_elements_in_another_order_are_the_same(pair: Any) -> None:
     values = [b"%d" % n for n in range(150)]
     other = Random(5).sample(values, len(values))

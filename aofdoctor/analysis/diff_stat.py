@@ -16,6 +16,7 @@ from aofdoctor.server.commands import key_places, table
 from aofdoctor.server.steps import Steps
 
 SIDES = ("only_a", "only_b", "moved")
+MOVED = 2
 PREFIXES = 10_000
 PREFIX_MAX = 64
 OTHERS = b"(others)"

@@ -14,7 +14,7 @@ from aofdoctor.analysis.diff import Diff, Event, Gap, Moved
 from aofdoctor.analysis.diff_chosen import Chosen
 from aofdoctor.analysis.diff_entries import batches, entries, selected
 from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
-from aofdoctor.analysis.diff_stat import SIDES, Tally
+from aofdoctor.analysis.diff_stat import MOVED, SIDES, Tally
 from aofdoctor.analysis.times import looks_timed
 from aofdoctor.analysis.where import Where
 from aofdoctor.cli import base_keys
@@ -25,6 +25,7 @@ from aofdoctor.rdb.keys import Item, Key
 from aofdoctor.server.plain_units import Kind
 
 _NAMES = "AB"
+_STYLES = ("gone", "good", "dim")
 UNLIKE = (
     "they have next to nothing in common in the same order: if one of them was rewritten, "
     "that is as it must be; compare --by keys"
@@ -75,7 +76,7 @@ class Walk:
             if isinstance(event, Gap):
                 self.gap(event)
             elif isinstance(event, Moved):
-                self.units(2, 1, Run(event.b, event.b, event.b.commands), event.a)
+                self.units(MOVED, 1, Run(event.b, event.b, event.b.commands), event.a)
             else:
                 self.units(event.side, event.side, event.run)
         warn_of_damage(self.found.sides)
@@ -87,7 +88,7 @@ class Walk:
         if run.opaque:
             if self.found.chosen[number].bytes(run.first):
                 self.different = True
-                self.opaque(number, run.first)
+                self.opaque(column, number, run.first)
             return
         if run.base:
             for said in self.found.chosen[number].told(run):
@@ -110,7 +111,7 @@ class Walk:
     def gap(self, gap: Gap) -> None: ...
 
     @abstractmethod
-    def opaque(self, number: int, unit: Unit) -> None: ...
+    def opaque(self, column: int, number: int, unit: Unit) -> None: ...
 
     @abstractmethod
     def end(self) -> None: ...
@@ -199,8 +200,7 @@ class TextView(Walk):
 
     def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
         super().units(column, number, run, partner)
-        style = ("gone", "good", "dim")[column]
-        sign = self.paint("-+~"[column], style) + " "
+        sign = self.paint("-+~"[column], _STYLES[column]) + " "
         if partner is not None:
             sign += f"(A {self._place(0, partner)})  "
         if run.base:
@@ -208,10 +208,10 @@ class TextView(Walk):
         else:
             self._entries(number, run, sign, self.found.where[number])
 
-    def opaque(self, number: int, unit: Unit) -> None:
+    def opaque(self, column: int, number: int, unit: Unit) -> None:
         self._begin()
         what = f"{self.found.chosen[number].what(unit)}, compared as bytes"
-        sign = self.paint("-+"[number], ("gone", "good")[number])
+        sign = self.paint("-+~"[column], _STYLES[column])
         self._write(f"{sign} {self._place(number, unit)}  {what}, {text.size(unit.end - unit.start)}")
 
     def _write(self, line: str) -> None:
@@ -252,6 +252,9 @@ def summary(found: Found, tally: Tally, different: bool) -> list[str]:
     told = [f"{text.count(a, 'command')} only in A", f"{b:,} only in B"]
     told += [f"{moved:,} in another order that changes nothing"] if moved else []
     told += [f"{diff.totals.same:,} the same"] if selected_all else []
+    told += (
+        [f"{text.count(diff.totals.keys, 'key')} of an RDB byte for byte"] if selected_all and diff.totals.keys else []
+    )
     return [", ".join(told), *([FELL_BACK] if diff.totals.fell_back else [])]
 
 
@@ -318,12 +321,12 @@ class JsonView(Walk):
             own = base_keys.line_json(key) if isinstance(key, BaseKey) else base_keys.library_json(part, key)
             emit(own | {"key_type": own["type"]} | fields)
 
-    def opaque(self, number: int, unit: Unit) -> None:
+    def opaque(self, column: int, number: int, unit: Unit) -> None:
         emit({
             "type": "opaque", "side": _NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
             "part": self.found.sides[number].aof.parts[unit.part].name, "offset": unit.start,
             "size": unit.end - unit.start,
-            "what": self.found.chosen[number].what(unit),
+            "what": self.found.chosen[number].what(unit), "moved": column == MOVED,
         })  # fmt: skip
 
     def end(self) -> None:
