@@ -21,7 +21,7 @@ from typing import NamedTuple
 from aofdoctor.analysis.diff_anew import Group, in_place, told_anew
 from aofdoctor.analysis.diff_entries import touched
 from aofdoctor.analysis.diff_fork import Same, forward
-from aofdoctor.analysis.diff_fork_base import comparable, forward_keys
+from aofdoctor.analysis.diff_fork_base import comparable, first_keys, forward_keys
 from aofdoctor.analysis.diff_moved import Touched, harmless, partners
 from aofdoctor.analysis.diff_sample import anchors
 from aofdoctor.analysis.diff_script import Block, blocks
@@ -135,6 +135,8 @@ class Diff:
         a, b = self.sides
         same = self._forward((Place(), Place()))
         self.equal_bytes, self.past, self.other_bytes = same.fork, max(0, same.past), same.past >= 0
+        if keys := first_keys(a, b, same.resume):
+            self._forward(keys)
         while True:
             a.fill(WINDOW)
             b.fill(WINDOW)

@@ -30,7 +30,7 @@ from aofdoctor.span import Span
 _TARGET = TARGETS["redis-8.2"]  # the one that can be told the most
 FUNCTION = 245
 # What a server's own rewrite does not say either: sizes, slots, the choice of a database, the writer's words.
-_SILENT = frozenset({AUX, 244, 251, 254})
+SILENT = frozenset({AUX, 244, 251, 254})
 
 
 class Unsaid(NamedTuple):
@@ -87,8 +87,10 @@ class Telling:
             if not past and not isinstance(said.said, Unsaid):
                 yield said
 
-    def items(self, run: Run) -> Iterator[Key | Item]:
-        """The items that a run is of."""
+    def items(self, run: Run | None = None) -> Iterator[Key | Item]:
+        """The items that a run is of, or all as far as they can be read."""
+        if run is None:
+            return iter(_Walk(self, head.SIZE, 0, self.rdb.span.end))
         return iter(_Walk(self, run.first.start, run.first.db, run.last.end))
 
     def unsaid(self, unit: Unit) -> str:
@@ -141,7 +143,7 @@ class Telling:
                 yield Unsaid(span, said.note if isinstance(said, Corrupt) else said.what)
 
     def _other(self, item: Item) -> Iterator[Command | Unsaid]:
-        if item.kind in _SILENT:
+        if item.kind in SILENT:
             return
         code = self._library(item) if item.kind == FUNCTION else None
         said = function(code, _TARGET) if code is not None else Inexpressible(f"opcode {item.kind}")

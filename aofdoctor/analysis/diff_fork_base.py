@@ -8,10 +8,12 @@ version.  It stops at the first other byte, and before the end mark.
 from bisect import bisect_right
 from collections import deque
 
+from aofdoctor.analysis.diff_base import SILENT
 from aofdoctor.analysis.diff_fork import Same, compare
 from aofdoctor.analysis.diff_side import Place, Side
 from aofdoctor.rdb import magic as head
 from aofdoctor.rdb.kernel import Stop
+from aofdoctor.rdb.keys import Key
 from aofdoctor.rdb.sweep import Sweep
 from aofdoctor.rdb.types import layout_of
 
@@ -67,3 +69,20 @@ def comparable(a: Side, b: Side, at: tuple[Place, Place]) -> bool:
 def _end(side: Side, part: int) -> int:
     rdb = side.rdbs[part]
     return rdb.span.end - (_END if head.has_checksum(rdb.magic) else 1)
+
+
+def first_keys(a: Side, b: Side, at: tuple[Place, Place]) -> tuple[Place, Place] | None:
+    """The first keys of RDBs at the heads of two parts; None unless nothing but the writer's words is before them."""
+    one, two = (_first_key(side, place) for side, place in zip((a, b), at, strict=True))
+    return (one, two) if one and two and comparable(a, b, (one, two)) else None
+
+
+def _first_key(side: Side, place: Place) -> Place | None:
+    if place.offset or place.part >= len(side.sources) or side.rdb(place.part) is None:
+        return None
+    for item in side.telling(place.part).items():
+        if isinstance(item, Key):
+            return place._replace(offset=item.start, db=max(0, item.db))
+        if item.kind not in SILENT:
+            return None
+    return None

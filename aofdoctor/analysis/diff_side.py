@@ -21,6 +21,7 @@ from aofdoctor.aof.digest_kernel import Digest, common, records
 from aofdoctor.aof.reader import ROOM, read
 from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.damage import Damage
+from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.plain_units import Column, Kind, Open
@@ -81,6 +82,15 @@ class Side:
         other.rdbs = self.rdbs
         other.seek(place)
         return other
+
+    def rdb(self, part: int) -> Preamble | None:
+        """The RDB at the head of a part."""
+        source = self.sources[part]
+        if part not in self.rdbs and source and is_rdb(source):
+            tile = next(read(source, table().words), None)
+            if isinstance(tile, Preamble):
+                self.rdbs[part] = tile
+        return self.rdbs.get(part)
 
     def telling(self, part: int) -> Telling:
         """What tells the RDB of a part."""
@@ -166,7 +176,7 @@ class Side:
             self._open[Open.PART] = index
             if source is None:
                 continue
-            rdb, start = self.rdbs.get(index), at.offset
+            rdb, start = self.rdb(index), at.offset
             if rdb and start < rdb.span.end:
                 yield from self._tell(at)
                 start = rdb.span.end
@@ -175,10 +185,7 @@ class Side:
             for tile in read(source, table().words, start):
                 if isinstance(tile, Batch):
                     self._batch(tile)
-                elif isinstance(tile, Preamble):
-                    self.rdbs[index] = tile
-                    yield from self._tell(at)
-                else:
+                elif isinstance(tile, Damage):
                     self._damage(index, source, tile)
                 yield False
             self._close()
