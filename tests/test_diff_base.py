@@ -14,6 +14,7 @@ from aofdoctor.analysis.diff_script import blocks
 from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.aof.record import encode
 from aofdoctor.rdb.codec import LARGE
+from aofdoctor.rdb.sweep import WINDOW
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import FIXTURES, aofdoctor
 from tests.datasets import fill, rewritten, running
@@ -230,6 +231,18 @@ def test_a_value_too_large_to_hold_is_compared(pair: Any, packed: bool, exact: b
     options = ["--exact"] if exact else []
     assert aofdoctor("diff", *pair(rdb(stored), encode([b"SET", b"k", value])), *options).status == 0
     assert aofdoctor("diff", *pair(rdb(stored), encode([b"SET", b"k", value[:-1] + b"z"])), *options).status == 1
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_value_too_large_to_hold_is_counted_shown_and_patched(pair: Any, tmp_path: Path, packed: bool) -> None:
+    value = Random(1).randbytes(WINDOW) + b"y" * (5 * WINDOW)
+    stored = b"\x00" + string(b"k") + (lzf_string(lzf(value), len(value)) if packed else string(value))
+    a, b = pair(sets("a"), rdb(stored, *strings("l")))
+    patch = tmp_path / "patch"
+    lines = aofdoctor("diff", a, b, "--patch", patch, "--json").lines
+    assert [line["keys"] for line in lines if line["type"] == "only"] == [["a"], ["k"], ["l"]]
+    assert lines[-1]["only_b"] == 2
+    assert patch.read_bytes() == encode([b"SELECT", b"0"]) + encode([b"SET", b"k", value]) + sets("l")
 
 
 def test_the_database_and_the_expiry_count(pair: Any) -> None:

@@ -32,6 +32,7 @@ Word = bytes | Far | Large
 Argv = Sequence[Word]
 Group = tuple[list[int], list[int]]
 _ARGS_MOST = 1 << 12
+_UNORDERED = frozenset({"set", "zset", "hash"})
 _WRAP = (1 << 64) - 1
 _NUMBER = re.compile(rb"[-+]?(\d{1,400}\.?\d{0,400}|\.\d{1,400})(e[-+]?\d{1,6})?|[-+]?inf(inity)?", re.IGNORECASE)
 
@@ -43,12 +44,25 @@ def told_anew(
     if touched[0].barriers != touched[1].barriers:
         return []
     own, other = (_by_key(t, units) for t, units in zip(touched, left, strict=True))
-    keys = own.keys() & other.keys()
+    both = own.keys() & other.keys()
+    keys = set().union(*(_collections(side, t, both) for side, t in zip(sides, touched, strict=True)))
     if not keys:
         return []
     one, two = (_Contents(side, t, keys) for side, t in zip(sides, touched, strict=True))
-    told = one.in_rdb | two.in_rdb
-    return [(own[k], other[k]) for k in own if k in told and k in keys and one.of[k] == two.of[k]]
+    return [(own[key], other[key]) for key in own if key in keys and one.of[key] == two.of[key]]
+
+
+def _collections(side: Side, touched: Touched, keys: set[Key]) -> set[Key]:
+    """Those of some keys that are collections without an order in an RDB of a side."""
+    found: set[Key] = set()
+    for run in side.runs(0, len(touched.keys)) if keys else ():
+        telling = side.telling(run.first.part) if run.base else None
+        for item in telling.items(run) if telling else ():
+            if telling and isinstance(item, KeyOfBase) and telling.shape(item) in _UNORDERED:
+                name = telling.name(item)
+                if name is not None and (key := (max(0, item.db), name)) in keys:
+                    found.add(key)
+    return found
 
 
 def in_place(groups: list[Group], gaps: list[tuple[range, range]], touched: Touched) -> set[int]:
@@ -98,13 +112,12 @@ class _Contents:
     def __init__(self, side: Side, touched: Touched, keys: set[Key]) -> None:
         self.side, self.touched, self.keys = side, touched, keys
         self.of: dict[Key, list[_Adds | tuple[int, int]]] = {key: [] for key in keys}
-        self.in_rdb: set[Key] = set()
         self._fields: dict[Key, set[bytes]] = {}  # of the last command that sets any
         at = 0
         for run in side.runs(0, len(touched.keys)):
             units = [i for i in range(at, at + run.units) if (own := touched.keys[i]) and not keys.isdisjoint(own)]
             for i, argv in self._commands(run, at, units) if units else ():
-                self._unit(i, argv, run.base)
+                self._unit(i, argv)
             at += run.units
 
     def _commands(self, run: Run, at: int, units: list[int]) -> Iterator[tuple[int, Argv]]:
@@ -127,13 +140,11 @@ class _Contents:
         name = telling.name(item) if isinstance(item, KeyOfBase) else None
         return name is not None and (max(0, item.db), name) in self.keys  # type: ignore[union-attr]
 
-    def _unit(self, i: int, argv: Argv, base: bool) -> None:
+    def _unit(self, i: int, argv: Argv) -> None:
         """Take in a unit; what it adds joins what the one before it added."""
         for key in self.touched.keys[i] or ():
             if key not in self.keys:
                 continue
-            if base:
-                self.in_rdb.add(key)
             seen, passed = self.of[key], self.touched.passed[i]
             sort, items = self._adds(key, argv) if argv else ("", [])
             last = seen[-1] if seen else None

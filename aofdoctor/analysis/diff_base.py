@@ -69,6 +69,10 @@ class Telling:
             return None
         return name if isinstance(name, bytes) else None
 
+    def shape(self, key: Key) -> str:
+        """What a key's value is to a user; empty where it is not read."""
+        return shape(Value(key.value, key.type, self.rdb.dialect))
+
     def all(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[Said]:
         """Everything from an item on, `chunk` of whose commands are left out; damage, if there is any, ends it."""
         if not head.MAGIC.fullmatch(self.rdb.magic):
@@ -162,19 +166,26 @@ class Telling:
 
 
 class _Walk:
-    """The items from one on, `db` being that before it; after them `end` is the byte after the last, `why` they end."""
+    """The items from one on that begin before `limit`, `db` being that before it.
+
+    After them `end` is the byte after the last, `why` is why they end.
+    """
 
     def __init__(self, telling: Telling, start: int, db: int, limit: int) -> None:
-        self.db, self.end, self.why = db, start, Stop.FULL
+        self.db, self.end, self.why, self._limit = db, start, Stop.FULL, limit
         window, room = min(WINDOW, max(1 << 10, limit - start)), min(ROOM, 2 + (limit - start) // 3)
-        layout = layout_of(telling.rdb.magic)
-        self._sweep = Sweep(telling.source, layout, start, db, window, room, verify=False, limit=limit)
+        layout, end = layout_of(telling.rdb.magic), telling.rdb.span.end
+        self._sweep = Sweep(telling.source, layout, start, db, window, room, verify=False, limit=end)
 
     def __iter__(self) -> Iterator[Key | Item]:
         columns = self._sweep.columns
-        while self.why == Stop.FULL:
+        while self.why == Stop.FULL and self.end < self._limit:
             columns.edges[0] = self.end
             self.why, _ = self._sweep.run()
-            self.end = columns.edges[columns.count]
-            yield from Batch(columns)
+            end = columns.edges[columns.count]
+            for item in Batch(columns):
+                if item.span.start >= self._limit:
+                    return
+                yield item
+            self.end = end
             columns.cut(0)
