@@ -107,6 +107,7 @@ def test_the_number_of_the_fork_counts_selects_in_transactions(pair: Any) -> Non
             at = lines[0][side]
             count = len([line for line in aofdoctor("log", path, "--json").lines if line["offset"] < at["offset"]])
             assert at["n"] == count + 1
+            assert at["db"] == (3 if more else 0)
 
 
 def test_one_path_at_two_positions(pair: Any) -> None:

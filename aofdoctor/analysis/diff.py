@@ -8,6 +8,10 @@ once, for units that only stand once in each (diff_sample.py), and those are
 where the two run together again; that the answer may then not be the shortest
 is said (`fell_back`).
 
+What an RDB holds are the commands that make its keys; those of a key that are
+in other chunks, or stand in another order, find their partners in the window
+(diff_paired.py).
+
 Swapped sides give the mirrored answer: which side is searched first is decided
 by the bytes, not by who came first.
 """
@@ -15,14 +19,11 @@ by the bytes, not by who came first.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import NamedTuple
 
-from aofdoctor.analysis.diff_anew import Group, in_place, told_anew
-from aofdoctor.analysis.diff_entries import touched
 from aofdoctor.analysis.diff_fork import Same, forward
 from aofdoctor.analysis.diff_fork_base import comparable, first_keys, forward_keys
-from aofdoctor.analysis.diff_moved import Touched, harmless, partners
+from aofdoctor.analysis.diff_paired import Paired, paired_in
 from aofdoctor.analysis.diff_sample import anchors
 from aofdoctor.analysis.diff_script import Block, blocks
 from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
@@ -63,28 +64,6 @@ class Gap:
 
 
 Event = Gap | Only | Moved
-
-
-@dataclass(slots=True)
-class Paired:
-    """By (side, index) the units of a window that have partners which no script gives: elsewhere, or in the same place.
-
-    A unit of B has those of A that have moved to where it stands.
-    """
-
-    moved: dict[tuple[int, int], list[Unit]] = field(default_factory=dict)
-    same: set[tuple[int, int]] = field(default_factory=set)
-
-    def has(self, side: int, at: int) -> bool:
-        """True if a unit has a partner."""
-        return (side, at) in self.moved or (side, at) in self.same
-
-    def moves(self, units: list[Unit], others: list[Unit], own: list[int], other: list[int]) -> None:
-        """Note that units stand elsewhere on the other side: the n-th with the n-th, what is over with the last."""
-        for n in range(max(len(own), len(other))):
-            i, j = min(n, len(own) - 1), min(n, len(other) - 1)
-            self.moved.setdefault((0, own[i]), []).append(others[j])
-            self.moved.setdefault((1, other[j]), []).append(units[i])
 
 
 @dataclass(slots=True)
@@ -258,7 +237,8 @@ class Diff:
     def _take(self, end: int, other_end: int, found: list[Block]) -> Iterator[Event]:
         """Say what differs up to an end on each side, and drop it."""
         done = 0, 0
-        paired = self._paired(end, other_end, found)
+        paired = paired_in(self.sides, (end, other_end), found)
+        self.totals.same += paired.same_commands
         for i, j, n in [*found, (end, other_end, 0)]:
             if i - done[0] or j - done[1]:
                 yield from self._differ(i - done[0], j - done[1], paired, done)
@@ -303,7 +283,7 @@ class Diff:
             yield Only(number, run)
 
     def _new_gap(self) -> Gap:
-        at = self._ends or self.equal_bytes
+        at = (self._here(0, self._ends[0]), self._here(1, self._ends[1])) if self._ends else self.equal_bytes
         if self.fork is None:
             at = max(at[0], self.equal_bytes[0]), max(at[1], self.equal_bytes[1])
             self.fork, start = at, self.equal_bytes[0]
@@ -316,42 +296,10 @@ class Diff:
             self.fork_tx = one, two
         return Gap(at, (one, two), context)
 
-    def _paired(self, end: int, other_end: int, found: list[Block]) -> Paired:
-        """What has a partner on the other side that a script does not see."""
-        a, b = self.sides
-        edges = [(0, 0, 0), *found, (end, other_end, 0)]
-        gaps = [(range(i + n, k), range(j + n, m)) for (i, j, n), (k, m, _) in pairwise(edges)]
-        gone, new = ([at for gap in gaps for at in gap[number]] for number in (0, 1))
-        if not gone or not new:
-            return Paired()
-        pairs = partners(a.column(Column.DIGEST, end), b.column(Column.DIGEST, other_end), gone, new)
-        bases = [Kind.KEY in map(side.column(Column.KIND, size).__getitem__, left)
-                 for side, size, left in ((a, end, gone), (b, other_end, new))]  # fmt: skip
-        if not pairs and not any(bases):
-            return Paired()
-        one, two = (
-            Touched(side.column(Column.DIGEST, size), list(touched(side, size)))
-            for side, size in ((a, end), (b, other_end))
-        )
-        paired = Paired()
-        for i, j in harmless(one, two, pairs):
-            paired.moves([a.unit(i)], [b.unit(j)], [i], [j])
-        if any(bases):
-            left = [i for i in gone if not paired.has(0, i)], [j for j in new if not paired.has(1, j)]
-            groups = told_anew(self.sides, (one, two), left)
-            self._anew(groups, in_place(groups, gaps, one), paired)
-        return paired
-
-    def _anew(self, groups: list[Group], there: set[int], paired: Paired) -> None:
-        """Keys that are made the same in other chunks, where they stand or elsewhere."""
-        a, b = self.sides
-        for number, (own, other) in enumerate(groups):
-            units, others = list(map(a.unit, own)), list(map(b.unit, other))
-            if number in there:
-                paired.same |= {(0, i) for i in own} | {(1, j) for j in other}
-                self.totals.same += min(sum(unit.commands for unit in side) for side in (units, others))
-            else:
-                paired.moves(units, others, own, other)
+    def _here(self, number: int, end: Place) -> Place:
+        """The end of the last unit that both have, in the database of the next one: SELECTs may stand between."""
+        side = self.sides[number]
+        return end._replace(db=side.unit(0).db) if side.count else end
 
 
 def _head(side: Side) -> tuple[bytes, int, int, int]:

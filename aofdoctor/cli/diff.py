@@ -14,8 +14,9 @@ from aofdoctor.analysis.diff_keys import compare_keys
 from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.analysis.where import Where
 from aofdoctor.cli import diff_keys_view, options
+from aofdoctor.cli.diff_json_view import JsonView
 from aofdoctor.cli.diff_stat_view import StatView
-from aofdoctor.cli.diff_view import Found, JsonView, TextView, View, warn_of_damage
+from aofdoctor.cli.diff_view import Found, TextView, View, warn_of_damage
 from aofdoctor.cli.options import selection
 from aofdoctor.cli.render import say
 from aofdoctor.cli.sides import side
