@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from aofdoctor.analysis import diff as engine
-from aofdoctor.analysis import diff_told
+from aofdoctor.analysis import diff_base, diff_told
 from aofdoctor.analysis.diff import Diff
 from aofdoctor.analysis.diff_script import blocks
 from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.aof.record import encode
 from aofdoctor.rdb.codec import LARGE
+from aofdoctor.rdb.commands import commands
 from aofdoctor.rdb.sweep import WINDOW
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import FIXTURES, aofdoctor
@@ -349,6 +350,35 @@ def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.Monke
         assert diff.totals.same + diff.totals.moved + diff.totals.only[0] == size
         assert 2 * size <= told[0] <= 4 * size
         assert compared[0] <= 8 * size
+
+
+def test_a_key_of_many_commands_is_told_once_more_however_many_stretches_differ(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [0]
+
+    def counted(*args: Any) -> Any:
+        for command in commands(*args):
+            told[0] += 1
+            yield command
+
+    monkeypatch.setattr(diff_base, "commands", counted)
+    chunks = 400
+    one = [b"%d" % n for n in range(64 * chunks)]
+    two = [b"x" if n % 128 == 0 else value for n, value in enumerate(one)]
+    a, b = pair(rdb(members(b"l", *one, kind=1)), rdb(members(b"l", *two, kind=1)))
+    for options in ((), ("--json",), ("--stat",), ("--patch", a.with_name("patch"))):
+        told[0] = 0
+        assert aofdoctor("diff", a, b, *options).status == 1
+        assert 2 * chunks <= told[0] <= 8 * chunks, options
+    assert len(commands_of(a.with_name("patch"))) == 1 + chunks // 2
+    other = Random(1).sample(one, len(one))
+    names = [f"k{n}" for n in range(100)]
+    c, d = pair(rdb(members(b"s", *one), *strings(*names)), rdb(*strings(*names), members(b"s", *other)))
+    told[0] = 0
+    found = summary(c, d)
+    assert (found["only_a"], found["only_b"], found["moved"]) == (0, 0, chunks)
+    assert told[0] <= 10 * (chunks + 100)
 
 
 def test_bases_of_unrelated_orders_are_pointed_to_keys(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ what is damaged, is Unsaid.  Nothing is known here of what they are compared for
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from aofdoctor import text
@@ -49,12 +50,22 @@ class Said(NamedTuple):
     said: Command | Unsaid
 
 
+@dataclass(slots=True)
+class _Open:
+    """A key that is being told: `chunk` of its commands have been."""
+
+    start: int
+    told: Iterator[Said]
+    chunk: int = 0
+
+
 class Telling:
     """Tells the RDB at the head of a source, as often as it is asked."""
 
     def __init__(self, part: str, source: Source, rdb: Preamble) -> None:
         self.part, self.source, self.rdb = part, source, rdb
         self.cursor = Cursor(source)
+        self._open: _Open | None = None
 
     def base_key(self, key: Key) -> BaseKey:
         """A key as the history has it."""
@@ -86,9 +97,24 @@ class Telling:
     def run(self, run: Run, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[Said]:
         """The commands of a run, and nothing that is Unsaid; with `wanted` only those of some items."""
         first, last = run.first, run.last
+        if first.start == last.start:
+            yield from self._within(run, wanted)
+            return
         for said in self._told(_Walk(self, first.start, first.db, last.end), first.chunk, wanted):
             past = said.item.span.start == last.start and said.chunk > last.chunk
             if not past and not isinstance(said.said, Unsaid):
+                yield said
+
+    def _within(self, run: Run, wanted: Callable[[Key | Item], bool] | None) -> Iterator[Said]:
+        """The commands of a run of one key: where the last such run ended is remembered, a key may have a million."""
+        first, last = run.first, run.last
+        if self._open is None or self._open.start != first.start or self._open.chunk > first.chunk:
+            alone = Telling(self.part, self.source, self.rdb)  # a cursor that nobody else moves
+            self._open = _Open(first.start, alone._told(_Walk(alone, first.start, first.db, first.end), 0))
+        opened = self._open
+        while opened.chunk <= last.chunk and (said := next(opened.told, None)):
+            opened.chunk = said.chunk + 1
+            if first.chunk <= said.chunk and not isinstance(said.said, Unsaid) and (not wanted or wanted(said.item)):
                 yield said
 
     def items(self, run: Run | None = None) -> Iterator[Key | Item]:
@@ -174,7 +200,8 @@ class _Walk:
     def __init__(self, telling: Telling, start: int, db: int, limit: int) -> None:
         self.db, self.end, self.why, self._limit = db, start, Stop.FULL, limit
         window, room = min(WINDOW, max(1 << 10, limit - start)), min(ROOM, 2 + (limit - start) // 3)
-        layout, end = layout_of(telling.rdb.magic), telling.rdb.span.end
+        # A byte more: where the bytes end with a large payload that was jumped over, its item is not seen to end.
+        layout, end = layout_of(telling.rdb.magic), min(limit + 1, telling.rdb.span.end)
         self._sweep = Sweep(telling.source, layout, start, db, window, room, verify=False, limit=end)
 
     def __iter__(self) -> Iterator[Key | Item]:

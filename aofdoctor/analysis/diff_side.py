@@ -60,6 +60,7 @@ class Side:
         self._first = 0  # what stands before it in the columns is dropped
         self.damage: dict[tuple[int, int], Damage] = {}
         self.rdbs: dict[int, Preamble] = {}  # by part, once it was read
+        self._tellings: dict[int, Telling] = {}
         self._steps = Steps(columns=True)
         self._digests = array("Q", bytes(8 * ROOM))
         self._out = [array("q", bytes(8 * (ROOM + 1))) for _ in Column]
@@ -93,7 +94,13 @@ class Side:
         return self.rdbs.get(part)
 
     def telling(self, part: int) -> Telling:
-        """What tells the RDB of a part."""
+        """What tells the RDB of a part again, beside those who read on."""
+        if part not in self._tellings:
+            self._tellings[part] = self.new_telling(part)
+        return self._tellings[part]
+
+    def new_telling(self, part: int) -> Telling:
+        """The same for somebody who goes on where he has stopped."""
         source = self.sources[part]
         assert source is not None
         return Telling(self.aof.parts[part].name, source, self.rdbs[part])
@@ -191,7 +198,7 @@ class Side:
             self._close()
 
     def _tell(self, place: Place) -> Iterator[bool]:
-        for rows in told_units(self.rules, self.telling(place.part), place):
+        for rows in told_units(self.rules, self.new_telling(place.part), place):
             for column, new in zip(self.columns, rows, strict=True):
                 column += new
             yield False

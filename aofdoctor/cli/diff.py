@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor.analysis.diff import Diff, Event, Only
+from aofdoctor.analysis.diff_chosen import Chosen
 from aofdoctor.analysis.diff_keys import compare_keys
 from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.analysis.where import Where
@@ -97,8 +98,10 @@ def diff(
             raise typer.Exit(1 if different else 0)
         found = Found((a, b), Diff(*sides), (where[0], where[1]))
         view = _view(found, stat, json)
-        patches = {1: patch, 0: patch_reverse}
-        writers = {n: stack.enter_context(Patch(Path(path))) for n, path in patches.items() if path}
+        writers = {
+            n: stack.enter_context(Patch(Path(path), Chosen(sides[n], where[n])))
+            for n, path in ((1, patch), (0, patch_reverse)) if path
+        }  # fmt: skip
         view.show(_patched(found, writers))
         for writer in writers.values():
             writer.publish()
@@ -142,5 +145,5 @@ def _patched(found: Found, writers: dict[int, Patch]) -> Iterator[Event]:
     """The differences, which are written to the patches as they go by."""
     for event in found.diff.events():
         if isinstance(event, Only) and event.side in writers:
-            writers[event.side].add(found.chosen[event.side], event.run)
+            writers[event.side].add(event.run)
         yield event

@@ -102,7 +102,9 @@ class Walk:
         for item in self.found.chosen[number].items(run):
             place = column, number, run.first.part, item.span.start
             if place != self._last:
-                yield self.found.sides[number].telling(run.first.part).base_key(item) if isinstance(item, Key) else item
+                yield (
+                    self.found.chosen[number].telling(run.first.part).base_key(item) if isinstance(item, Key) else item
+                )
             self._last = place
 
     @abstractmethod

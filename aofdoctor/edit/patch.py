@@ -12,7 +12,7 @@ from types import TracebackType
 
 from aofdoctor.analysis.diff_chosen import Chosen
 from aofdoctor.analysis.diff_entries import Stretch, selected_stretches
-from aofdoctor.analysis.diff_side import Run, Side, pieces
+from aofdoctor.analysis.diff_side import Run, pieces
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch, encode
 from aofdoctor.edit.files import create, demand_free_name, publish_file, scratch, write_all
@@ -32,11 +32,11 @@ _OTHERWISE = "leave its keys out by --key or --db, or compare --by keys"
 
 
 class Patch:
-    """A patch that is being written; it has its name only after `publish`."""
+    """A patch of what is `chosen` that is being written; it has its name only after `publish`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, chosen: Chosen) -> None:
         demand_free_name(path)
-        self.path = path
+        self.path, self.chosen = path, chosen
         self.commands = self.size = self.left_out = 0
         self._held = bytearray()
         self._db: int | None = None
@@ -54,36 +54,36 @@ class Patch:
             os.close(self._fd)
         self._scratch.__exit__(kind, value, trace)
 
-    def add(self, chosen: Chosen, run: Run) -> None:
+    def add(self, run: Run) -> None:
         """Append what is selected of a run; damage and what no server would run are left out."""
-        first, last = run.first, run.last
+        first, last, chosen = run.first, run.last, self.chosen
         if first.kind == Kind.RDB and chosen.bytes(first):
             place = f"{name(chosen.side.aof.parts[first.part].name)}@{first.start}"
             raise Refused(f"{place}: no command says {chosen.what(first)}, which the other side lacks", _OTHERWISE)
         if run.opaque or first.kind == Kind.UNFINISHED:
             self.left_out += chosen.bytes(first)
         elif run.base:
-            self._tell(chosen, run)
+            self._tell(run)
         elif chosen.where.everything:
-            self._append(chosen.side, Stretch(first.part, Span(first.start, last.end), first.db, run.commands),
+            self._append(Stretch(first.part, Span(first.start, last.end), first.db, run.commands),
                          last.db if last.kind == Kind.COMMAND else None)  # fmt: skip
         else:
             for stretch in selected_stretches(chosen.side, run, chosen.where):
-                self._append(chosen.side, stretch, stretch.db if stretch.plain else None)
+                self._append(stretch, stretch.db if stretch.plain else None)
 
-    def _tell(self, chosen: Chosen, run: Run) -> None:
+    def _tell(self, run: Run) -> None:
         """The commands that make the keys of an RDB."""
-        for said in chosen.told(run):
+        for said in self.chosen.told(run):
             assert isinstance(said.said, list)
             self._select(said.db)
             for piece in resp([said.said]):
                 self._write(piece if isinstance(piece, bytes) else b"")
             self.commands += 1
 
-    def _append(self, side: Side, stretch: Stretch, db: int | None) -> None:
+    def _append(self, stretch: Stretch, db: int | None) -> None:
         """Records as they stand; after them database `db` is selected, None where that is not certain."""
         self._select(stretch.db)
-        self._copy(side, stretch)
+        self._copy(stretch)
         self.commands += stretch.commands
         self._db = db
 
@@ -92,8 +92,8 @@ class Patch:
             self._write(encode([b"SELECT", b"%d" % db]))
         self._db = db
 
-    def _copy(self, side: Side, stretch: Stretch) -> None:
-        source = side.sources[stretch.part]
+    def _copy(self, stretch: Stretch) -> None:
+        source = self.chosen.side.sources[stretch.part]
         assert source is not None
         for piece in pieces(source, stretch.span, _PIECE):
             self._write(piece)
