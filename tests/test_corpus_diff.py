@@ -20,7 +20,7 @@ from aofdoctor.server.commands import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
 from tests.conftest import Result, aofdoctor
-from tests.corpus import ROOT
+from tests.corpus import ROOT, cases
 from tests.state import state_of
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
@@ -100,6 +100,20 @@ def test_what_one_side_alone_has_is_all_there_is_after_the_fork() -> None:
                 assert all(line["n"] > shared for line in own), case
             judged += 1
     assert judged == 15
+
+
+def test_bases_of_the_corpus_equal_the_commands_that_they_are_converted_to(tmp_path: Path) -> None:
+    judged = 0
+    for case in cases("clean"):
+        with opened(case.path) as aof:
+            has_rdb = any(part.source and is_rdb(part.source) for part in aof.present)
+        copy = tmp_path / str(judged)
+        if has_rdb and aofdoctor("convert", case.path, "--base", "resp", "-o", copy).status == 0:
+            for pair in ((case.path, copy), (copy, case.path)):
+                result = aofdoctor("diff", *pair)
+                assert (result.status, result.out[:13]) == (0, "no difference"), (case.id, result.out[-1000:])
+            judged += 1
+    assert judged == 67
 
 
 def annotated(data: bytes) -> bytes:

@@ -29,6 +29,7 @@ from aofdoctor.source import Source
 from aofdoctor.span import Span
 
 _TARGET = TARGETS["redis-8.2"]  # the one that can be told the most
+_OLD_STREAM = 15  # of servers before 7.0: without the counters that later ones write
 FUNCTION = 245
 # What a server's own rewrite does not say either: sizes, slots, the choice of a database, the writer's words.
 SILENT = frozenset({AUX, 244, 251, 254})
@@ -166,7 +167,8 @@ class Telling:
             yield Unsaid(span, f"type {key.type}, which is not read")
             return
         expire = None if key.expire_ms < 0 else key.expire_ms
-        for said in commands(self.cursor, value, name, expire, _TARGET):
+        target = _TARGET._replace(counters=False) if key.type == _OLD_STREAM else _TARGET
+        for said in commands(self.cursor, value, name, expire, target):
             if isinstance(said, list):
                 yield said
             else:
