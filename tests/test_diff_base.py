@@ -153,6 +153,21 @@ def test_a_key_is_shown_as_the_history_with_its_base_shows_it(pair: Any) -> None
     assert (fork["a"]["offset"], fork["b"]["offset"]) == (lines[0]["offset"], lines[1]["offset"])
 
 
+def test_a_library_of_functions_is_shown_and_equals_the_command_that_loads_it(pair: Any, tmp_path: Path) -> None:
+    library, patch = FIXTURES / "rdb" / "function-v10.rdb", tmp_path / "patch"
+    a, _ = pair(sets("a"), b"")
+    result = aofdoctor("diff", a, library, "--patch", patch)
+    load = next(argv for argv in commands_of(patch) if argv[0] == b"FUNCTION")
+    assert load[1] == b"LOAD"
+    shown = [line for line in result.out.splitlines() if "(base) function" in line]
+    assert len(shown) == 1 and load[2].partition(b"\n")[0].decode() in shown[0]
+    lines = [line for line in aofdoctor("diff", a, library, "--json").lines if line.get("key_type") == "function"]
+    assert [line["args"][0][:20] for line in lines] == [load[2][:20].decode()]
+    loading = tmp_path / "loading.aof"
+    loading.write_bytes(patch.read_bytes() + sets("a"))
+    assert aofdoctor("diff", library, loading, "--cmd", "function").status == 0
+
+
 def test_a_key_of_many_commands_is_shown_once_and_counted_by_command(pair: Any) -> None:
     many = [b"%d" % n for n in range(200)]
     a, b = pair(rdb(members(b"u:1", *many)), rdb(members(b"u:1", *many[1:]), select(3), *strings("v:1")))

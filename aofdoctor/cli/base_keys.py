@@ -52,11 +52,17 @@ def line_json(key: BaseKey) -> dict[str, Any]:
     return fields(key) | {"args": [as_json(word) for word in short(key)]}
 
 
-def library_json(part: str, item: Item) -> dict[str, Any]:
+def library_words(code: String | None) -> str:
+    """A library of functions in short."""
+    return f"{NAME} function {text.word(cut(code or b'', _WORD))}"
+
+
+def library_json(part: str, item: Item, code: String | None) -> dict[str, Any]:
     """What a line says of a library of functions."""
     return {
         "part": part, "offset": item.span.start, "size": item.span.size, "n": None, "db": None, "time": None,
-        "time_kind": None, "tx": None, "cmd": NAME, "args": [], "keys": [], "type": "function",
+        "time_kind": None, "tx": None, "cmd": NAME, "args": [as_json(cut(code or b"", _WORD))],
+        "keys": [], "type": "function",
     }  # fmt: skip
 
 

@@ -60,7 +60,11 @@ class JsonView(Walk):
     def _keys(self, fields: dict[str, Any], column: int, number: int, run: Run) -> None:
         part = self.found.sides[number].aof.parts[run.first.part].name
         for key in self.keys(column, number, run):
-            own = base_keys.line_json(key) if isinstance(key, BaseKey) else base_keys.library_json(part, key)
+            if isinstance(key, BaseKey):
+                own = base_keys.line_json(key)
+            else:
+                code = self.found.chosen[number].telling(run.first.part).library(key)
+                own = base_keys.library_json(part, key, code)
             emit(own | {"key_type": own["type"]} | fields)
 
     def opaque(self, column: int, number: int, unit: Unit) -> None:

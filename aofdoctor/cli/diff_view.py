@@ -193,7 +193,8 @@ class TextView(Walk):
                 self.lines[number].base(key, self.out)
             else:
                 place = lines.position(self.lines[number].names[self._part(number, run)], key.span.start)
-                self._write(f"{place}  {base_keys.NAME} {base_keys.opcode(key)}")
+                code = self.found.chosen[number].telling(run.first.part).library(key)
+                self._write(f"{place}  {base_keys.library_words(code)}")
 
     def _part(self, number: int, run: Run) -> str:
         return self.found.sides[number].aof.parts[run.first.part].name
