@@ -21,7 +21,7 @@ from tests.conftest import FIXTURES, aofdoctor
 from tests.datasets import fill, rewritten, running
 from tests.diffs import KEY, SELECT_3, in_memory, pair, sets
 from tests.rdbfiles import members, module, rdb, select, text
-from tests.rdbwriter import lzf, lzf_string, string
+from tests.rdbwriter import listpack, lzf, lzf_string, string
 from tests.servers import by_line
 from tests.state import state_of
 from tests.test_diff_patch import commands_of
@@ -314,6 +314,16 @@ def test_keys_in_another_order_have_moved(pair: Any) -> None:
     other = Random(5).sample(names, len(names))
     found = summary(*pair(rdb(*strings(*names)), rdb(*strings(*other))))
     assert (found["only_a"], found["only_b"], found["same"] + found["moved"], found["unlike"]) == (0, 0, 50, False)
+
+
+def test_an_element_that_is_written_again_is_compared_in_its_order(pair: Any) -> None:
+    base = rdb(b"\x10" + string(b"h") + string(listpack([b"f", b"1", b"g", b"1"])))
+    again, other = encode([b"HSET", b"h", b"f", b"5"]), encode([b"HMSET", b"h", b"g", b"1", b"f", b"1"])
+    for a, b in (pair(base + again, other + again), pair(other + again, base + again)):
+        assert aofdoctor("diff", a, b).out.startswith("no difference: 2 commands on both sides")
+    for tail in (again, b""):
+        found = summary(*pair(base + again, again + other + tail))
+        assert not found["equal"] and found["only_a"] + found["only_b"] > 0
 
 
 def test_what_no_command_says_moves_with_its_key(pair: Any) -> None:

@@ -2,11 +2,11 @@
 
 A set, a sorted set and a hash have no order of their own: servers write their
 elements as they lie in memory, in chunks, a score in the digits of their line,
-the expiry of a field in one of two ways.  So a run of commands that only add
-elements to one key is compared by what it adds, whatever the order.
+the expiry of a field in one of two ways.  So what a value in an RDB has is
+compared with what the first commands of the other side add, whatever the order.
 
-That holds where no element is added twice, which is so of a value that stands
-in an RDB: one of the sides has to have the key there.
+That holds where no element is added twice, which is so of a value in an RDB;
+what is done to it later is compared unit by unit.
 """
 
 import re
@@ -49,7 +49,7 @@ def told_anew(
     if not keys:
         return []
     one, two = (_Contents(side, t, keys) for side, t in zip(sides, touched, strict=True))
-    return [(own[key], other[key]) for key in own if key in keys and one.of[key] == two.of[key]]
+    return [(own[key], other[key]) for key in own if key in keys and _agree(one.of[key], two.of[key])]
 
 
 def _collections(side: Side, touched: Touched, keys: set[Key]) -> set[Key]:
@@ -97,13 +97,30 @@ def _by_key(touched: Touched, units: list[int]) -> dict[Key, list[int]]:
     return found
 
 
-class _Adds(NamedTuple):
-    """What a run of commands adds to a key: of what sort, the sum of the elements' digests, and how many."""
+class _Done(NamedTuple):
+    """What was done to a key: by a unit, or by all units of it in an RDB that add elements.
 
-    sort: str
+    `sort` is of what sort the elements are that were added, empty if anything else
+    was done; `total` is the sum of their digests.
+    """
+
+    digest: int
     passed: int
+    sort: str
     total: int
     elements: int
+    base: bool
+
+
+def _agree(one: list[_Done], other: list[_Done]) -> bool:
+    """True if what a value in an RDB has is added by the first units of the other side, and the rest is the same."""
+    a, b = (one, other) if one and one[0].base else (other, one)
+    if not a or not a[0].base:
+        return False
+    whole, total, elements, n = a[0], 0, 0, 0
+    while n < len(b) and elements < whole.elements and (b[n].sort, b[n].passed) == (whole.sort, whole.passed):
+        total, elements, n = (total + b[n].total) & _WRAP, elements + b[n].elements, n + 1
+    return (total, elements) == (whole.total, whole.elements) and a[1:] == b[n:]
 
 
 class _Contents:
@@ -111,13 +128,13 @@ class _Contents:
 
     def __init__(self, side: Side, touched: Touched, keys: set[Key]) -> None:
         self.side, self.touched, self.keys = side, touched, keys
-        self.of: dict[Key, list[_Adds | tuple[int, int]]] = {key: [] for key in keys}
+        self.of: dict[Key, list[_Done]] = {key: [] for key in keys}
         self._fields: dict[Key, set[bytes]] = {}  # of the last command that sets any
         at = 0
         for run in side.runs(0, len(touched.keys)):
             units = [i for i in range(at, at + run.units) if (own := touched.keys[i]) and not keys.isdisjoint(own)]
             for i, argv in self._commands(run, at, units) if units else ():
-                self._unit(i, argv)
+                self._unit(i, argv, run.base)
             at += run.units
 
     def _commands(self, run: Run, at: int, units: list[int]) -> Iterator[tuple[int, Argv]]:
@@ -140,20 +157,22 @@ class _Contents:
         name = telling.name(item) if isinstance(item, KeyOfBase) else None
         return name is not None and (max(0, item.db), name) in self.keys  # type: ignore[union-attr]
 
-    def _unit(self, i: int, argv: Argv) -> None:
-        """Take in a unit; what it adds joins what the one before it added."""
+    def _unit(self, i: int, argv: Argv, base: bool) -> None:
+        """Take in a unit; what adds elements in an RDB joins what did before it, and has no digest of its own."""
+        digest, passed = self.touched.digests[i], self.touched.passed[i]
         for key in self.touched.keys[i] or ():
             if key not in self.keys:
                 continue
-            seen, passed = self.of[key], self.touched.passed[i]
+            seen = self.of[key]
             sort, items = self._adds(key, argv) if argv else ("", [])
-            last = seen[-1] if seen else None
-            if not sort:
-                seen.append((self.touched.digests[i], passed))
-            elif isinstance(last, _Adds) and last[:2] == (sort, passed):
-                seen[-1] = last._replace(total=(last.total + sum(items)) & _WRAP, elements=last.elements + len(items))
-            else:
-                seen.append(_Adds(sort, passed, sum(items) & _WRAP, len(items)))
+            done = _Done(digest, passed, sort, sum(items) & _WRAP, len(items), False)
+            if base and sort:
+                done = done._replace(digest=0, base=True)
+                if seen and seen[-1].base and seen[-1].sort == sort:
+                    last = seen.pop()
+                    total, elements = last.total + done.total, last.elements + done.elements
+                    done = done._replace(total=total & _WRAP, elements=elements)
+            seen.append(done)
 
     # -- what a command adds --
 
