@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from aofdoctor.analysis.diff_base import Telling
 from aofdoctor.analysis.diff_entries import entries
-from aofdoctor.analysis.diff_moved import Key, Touched
+from aofdoctor.analysis.diff_moved import Key, Touched, key_of
 from aofdoctor.analysis.diff_script import rising
 from aofdoctor.analysis.diff_side import Run, Side
 from aofdoctor.analysis.diff_units import feed
@@ -60,7 +60,7 @@ def _collections(side: Side, touched: Touched, keys: set[Key]) -> set[Key]:
         for item in telling.items(run) if telling else ():
             if telling and isinstance(item, KeyOfBase) and telling.shape(item) in _UNORDERED:
                 name = telling.name(item)
-                if name is not None and (key := (max(0, item.db), name)) in keys:
+                if name is not None and (key := key_of(max(0, item.db), name)) in keys:
                     found.add(key)
     return found
 
@@ -155,7 +155,7 @@ class _Contents:
 
     def _wanted(self, telling: Telling, item: Item | KeyOfBase) -> bool:
         name = telling.name(item) if isinstance(item, KeyOfBase) else None
-        return name is not None and (max(0, item.db), name) in self.keys  # type: ignore[union-attr]
+        return name is not None and key_of(max(0, item.db), name) in self.keys  # type: ignore[union-attr]
 
     def _unit(self, i: int, argv: Argv, base: bool) -> None:
         """Take in a unit; what adds elements in an RDB joins what did before it, and has no digest of its own."""

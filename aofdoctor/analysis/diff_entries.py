@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from aofdoctor.analysis.diff_moved import Key, Keys
+from aofdoctor.analysis.diff_moved import Key, Keys, key_of
 from aofdoctor.analysis.diff_side import Run, Side, Unit
 from aofdoctor.analysis.history import Entry
 from aofdoctor.analysis.numbering import known, ordinals
@@ -138,7 +138,9 @@ def _base_keys(side: Side, run: Run, starts: Sequence[int]) -> Iterator[Keys]:
             item = next(items, None)
             place = start + 1 if item is None else item.span.start
             name = telling.name(item) if isinstance(item, KeyOfBase) else None
-            keys = frozenset({(max(0, item.db), name)}) if isinstance(item, KeyOfBase) and name is not None else None
+            keys = (
+                frozenset({key_of(max(0, item.db), name)}) if isinstance(item, KeyOfBase) and name is not None else None
+            )
         yield keys if place == start else None
 
 
@@ -154,7 +156,7 @@ def keys_of(entry: Entry) -> set[Key] | None:
     places = list(key_places(command, argv))
     if batch.far and not (_all_seen(command, batch.argc[i], len(argv)) and all(len(argv[at]) < _HEAD for at in places)):
         return None
-    return {(-1 if entry.db is None else entry.db, argv[at]) for at in places}
+    return {key_of(-1 if entry.db is None else entry.db, argv[at]) for at in places}
 
 
 @functools.cache

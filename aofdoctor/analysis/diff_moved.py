@@ -8,11 +8,18 @@ what it reads must have been written before it on both sides.  A unit that may
 touch any key stands in the order of all of them.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-Key = tuple[int, bytes]
+Key = tuple[int, bytes]  # the database, and the name or what stands for a long one
+_HELD = 256
 Keys = frozenset[Key] | None  # None: any key
+
+
+def key_of(db: int, name: bytes) -> Key:
+    """A key; of a long name only a digest is held."""
+    return db, name if len(name) <= _HELD else hashlib.blake2b(name).digest()
 
 
 class Touched:
