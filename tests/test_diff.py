@@ -183,6 +183,12 @@ def test_what_is_read_stands_after_what_wrote_it() -> None:
     assert moved(add + store + append, store + add + append) == (0, 1, 1)
 
 
+def test_a_flush_that_one_side_has_does_not_spoil_what_stands_before_it() -> None:
+    flush = encode([b"FLUSHALL"])
+    assert moved(sets("a", "b"), sets("b", "a") + flush) == (1, 0, 1)
+    assert moved(flush + sets("a", "b"), sets("b", "a")) == (0, 2, 1)
+
+
 def test_a_write_that_nobody_knows_the_keys_of_is_a_barrier() -> None:
     one = sets("a")
     for name in (b"NOSUCH.WRITE", b"EVAL", b"MOVE", b"CONFIG", b"FUNCTION"):

@@ -326,6 +326,13 @@ def test_an_element_that_is_written_again_is_compared_in_its_order(pair: Any) ->
         assert not found["equal"] and found["only_a"] + found["only_b"] > 0
 
 
+def test_a_flush_after_one_of_two_bases_is_all_that_differs(pair: Any) -> None:
+    values = [b"%d" % n for n in range(150)]
+    other = rdb(members(b"s", *Random(5).sample(values, len(values))))
+    found = summary(*pair(rdb(members(b"s", *values)), other + encode([b"FLUSHALL"])))
+    assert (found["only_a"], found["only_b"], found["same"]) == (0, 1, 3)
+
+
 def test_what_no_command_says_moves_with_its_key(pair: Any) -> None:
     keys = [module(b"m", b"x"), *strings("a", "b", "c")]
     a, b = pair(rdb(*keys), rdb(*keys[1:], keys[0]))

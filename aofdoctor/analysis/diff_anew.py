@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from aofdoctor.analysis.diff_base import Telling
 from aofdoctor.analysis.diff_entries import entries
-from aofdoctor.analysis.diff_moved import Key, Touched, key_of
+from aofdoctor.analysis.diff_moved import Key, Touched, key_of, shared_barriers
 from aofdoctor.analysis.diff_script import rising
 from aofdoctor.analysis.diff_side import Run, Side
 from aofdoctor.analysis.diff_units import feed
@@ -41,15 +41,14 @@ def told_anew(
     sides: tuple[Side, Side], touched: tuple[Touched, Touched], left: tuple[list[int], list[int]]
 ) -> list[Group]:
     """Groups of units of both sides, each of one key, that make it the same; of those that are `left` over."""
-    if touched[0].barriers != touched[1].barriers:
-        return []
     own, other = (_by_key(t, units) for t, units in zip(touched, left, strict=True))
     both = own.keys() & other.keys()
     keys = set().union(*(_collections(side, t, both) for side, t in zip(sides, touched, strict=True)))
     if not keys:
         return []
     one, two = (_Contents(side, t, keys) for side, t in zip(sides, touched, strict=True))
-    return [(own[key], other[key]) for key in own if key in keys and _agree(one.of[key], two.of[key])]
+    alike = shared_barriers(*touched)
+    return [(own[key], other[key]) for key in own if key in keys and _agree(one.of[key], two.of[key], alike)]
 
 
 def _collections(side: Side, touched: Touched, keys: set[Key]) -> set[Key]:
@@ -112,10 +111,13 @@ class _Done(NamedTuple):
     base: bool
 
 
-def _agree(one: list[_Done], other: list[_Done]) -> bool:
-    """True if what a value in an RDB has is added by the first units of the other side, and the rest is the same."""
+def _agree(one: list[_Done], other: list[_Done], alike: int) -> bool:
+    """True if what a value in an RDB has is added by the first units of the other side, and the rest is the same.
+
+    All of it has to stand before a barrier that is not `alike`.
+    """
     a, b = (one, other) if one and one[0].base else (other, one)
-    if not a or not a[0].base:
+    if not a or not a[0].base or a[-1].passed > alike:
         return False
     whole, total, elements, n = a[0], 0, 0, 0
     while n < len(b) and elements < whole.elements and (b[n].sort, b[n].passed) == (whole.sort, whole.passed):

@@ -52,15 +52,21 @@ def partners(a: Sequence[int], b: Sequence[int], gone: Iterable[int], new: Itera
     return [(i, waiting[a[i]].pop()) for i in gone if waiting.get(a[i])]
 
 
+def shared_barriers(one: Touched, two: Touched) -> int:
+    """How many barriers both sides pass alike before the first that only one has."""
+    pairs = zip(one.barriers, two.barriers, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one.barriers), len(two.barriers)))
+
+
 def harmless(one: Touched, two: Touched, moved: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The pairs whose keys saw the same on both sides."""
-    if one.barriers != two.barriers:
-        return []
+    """The pairs whose keys saw the same on both sides, and all of it before a barrier that only one has."""
     agree: dict[Key, bool] = {}
+    alike = shared_barriers(one, two)
 
     def same(key: Key) -> bool:
         if key not in agree:
-            agree[key] = one.of(key) == two.of(key)
+            seen = one.of(key)
+            agree[key] = seen == two.of(key) and (not seen or seen[-1][1] <= alike)
         return agree[key]
 
     return [(i, j) for i, j in moved if (keys := one.keys[i]) is not None and all(map(same, keys))]
