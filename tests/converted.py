@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.server.lines import LINES
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import aofdoctor
 from tests.described import by_server, functions, whole_digest
 from tests.rdbload import server
 from tests.servers import by_line
+from tests.test_rdb_values import only_known
 
 
 def convert(*words: str | Path | int) -> Any:
@@ -52,3 +54,22 @@ def reading(version: int) -> list[str]:
     """The lines at hand that load an RDB version, that of Valkey from 80 on."""
     dialect = "valkey" if version >= 80 else "redis"
     return [line for line in by_line() if LINES[line].newest_rdb(dialect) >= version]
+
+
+def rdb(magic: bytes, body: bytes) -> bytes:
+    data = magic + body + b"\xff"
+    return data + crc64(data).to_bytes(8, "little")
+
+
+def known(told: Any) -> Any:
+    """A state without what a server only guesses of streams of before 7.0."""
+    keys = told[1]
+    only_known([key for key in keys if key["type"] == "stream"])
+    return keys, told[2]
+
+
+def same(path: Path, expected: Any, got: Any) -> bool:
+    """True if two states are one; of a stream of before 7.0 as far as anybody knows."""
+    if path.stem.startswith("stream-"):
+        return bool(known(expected) == known(got))
+    return bool(expected == got)

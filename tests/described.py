@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from aofdoctor.rdb.codec import Corrupt, Cursor, Large
-from aofdoctor.rdb.elements import Field, ModulePart, ModuleType, Scored, elements, shape
+from aofdoctor.rdb.elements import Field, Scored, elements, shape
+from aofdoctor.rdb.module import ModulePart, ModuleType
 from aofdoctor.rdb.stream import Consumer, Entry, Group, Meta, Pending
 from aofdoctor.server.resp import ReplyError
 from aofdoctor.server.sandbox import Sandbox

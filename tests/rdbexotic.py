@@ -1,8 +1,10 @@
 """A writer of what no server at hand writes, from the published layouts; of the rest, tests ask real servers."""
 
+import struct
 from dataclasses import dataclass
 
 from aofdoctor.rdb.crc64 import crc64
+from tests.rdbwriter import listpack
 
 
 def length(value: int) -> bytes:
@@ -47,11 +49,24 @@ def _stream(version: int) -> bytes:
 
 
 _PLAIN = b"\x00" + string(b"plain") + string(b"value")
-_ARRAY = length(4) + length(1) + length(9)
-_ARRAY += length(0) + length(0) + string(b"text") + length(2) + length(1) + bytes(8)
-_ARRAY += length(500) + length(2) + bytes(8) + length(70000) + length(3) + string(b"small")
+# How many, that there is an index to insert at, that index; then index, tag and value of each.
+_ARRAY = length(5) + length(1) + length(9)
+_ARRAY += length(0) + length(0) + string(b"text") + length(2) + length(1) + struct.pack("<q", -42)
+_ARRAY += length(500) + length(2) + struct.pack("<d", 1.5) + length(70000) + length(3) + string(b"small")
+_ARRAY += length((1 << 64) - 2) + length(0) + string(b"last")
+ARRAY: list[tuple[int, bytes | int | float]] = [
+    (0, b"text"),
+    (2, -42),
+    (500, 1.5),
+    (70000, b"small"),
+    ((1 << 64) - 2, b"last"),
+]
 _META = b"\xf3" + length(1) + b"ABCD" + b"\x02\x07\x05" + string(b"meta") + b"\x04" + bytes(8) + b"\x00"
 _TEMPLATE = b"\xf2" + length(70) + length(2) + string(b"name") + string(b"email")
+_TEMPLATE += b"\xf2" + length(7) + length(1) + string(b"age")
+TEMPLATED = {
+    b"lp": [(b"name", b"Bob"), (b"email", b"b@c")], b"arr": [(b"name", b"Ann"), (b"email", b"a@b")], b"old": [(b"age", b"77")],
+}  # fmt: skip
 _FIELDS = length(2) + (length(5) + string(b"field") + string(b"value")) * 2
 
 EXOTIC = {
@@ -62,8 +77,9 @@ EXOTIC = {
     "key-meta": Exotic(b"REDIS0013", _META + _PLAIN, [b"plain"]),
     "templates": Exotic(
         b"REDIS0015",
-        _TEMPLATE + b"\x1e" + string(b"lp") + string(b"listpack") + b"\x20" + string(b"arr") + length(70)
-        + string(b"Ann") + string(b"a@b") + _PLAIN, [b"lp", b"arr", b"plain"]),
+        _TEMPLATE + b"\x1e" + string(b"lp") + string(listpack([b"70", b"Bob", b"b@c"]))
+        + b"\x20" + string(b"arr") + length(70) + string(b"Ann") + string(b"a@b")
+        + b"\x1e" + string(b"old") + string(listpack([b"7", b"77"])) + _PLAIN, [b"lp", b"arr", b"old", b"plain"]),
     "hash-pre-ga": Exotic(b"REDIS0012", b"\x16" + string(b"h") + _FIELDS + _PLAIN, [b"h", b"plain"]),
     "hash-listpack-pre-ga": Exotic(b"REDIS0012", b"\x17" + string(b"h") + string(b"lp") + _PLAIN, [b"h", b"plain"]),
     "function-rc": Exotic(

@@ -1,6 +1,7 @@
 """The keys of a base in log, show, slice and repair --salvage."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,13 @@ def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
     assert result.status == 1
     seen = [line["keys"][0] for line in result.lines if line["cmd"] == "(base)"]
     assert [f"user:{number}" for number in range(20)] == seen[:20] and "user:39" in seen and "user:20" not in seen
+    assert [line["guess"] for line in result.lines if line["cmd"] == "(base)"] == [False] * 20 + [True] * (
+        len(seen) - 20
+    )
+    shown = aofdoctor("log", path, "--base").out.splitlines()
+    assert sum("a guess" in line for line in shown) == len(seen) - 20
+    last = next(line["offset"] for line in result.lines if line["keys"] == ["user:39"])
+    assert "a guess" in aofdoctor("show", path, last).out and aofdoctor("show", path, last, "--json").json["guess"]
 
 
 # -- show --
@@ -160,6 +168,19 @@ def test_places_behind_a_base_mean_what_stands_there(path: Path, tmp_path: Path)
     aofdoctor("slice", path, "--to", str(place), "-o", tmp_path / "out")
     data = (tmp_path / "out").read_bytes()
     assert names(data) == names(WHOLE) and data.endswith(encode([b"SET", b"user:1", b"later"]))
+
+
+@pytest.mark.parametrize("junk", [b"\xf0" * 8, b"\xff"], ids=["a hole", "a byte of a value"])
+def test_a_slice_of_a_damaged_base_keeps_what_can_be_read_and_says_so(junk: bytes, path: Path, tmp_path: Path) -> None:
+    damage(path, WHOLE.index(MANY[20]) + (9 if len(junk) == 1 else 0), junk)
+    result = aofdoctor("slice", path, "--key", "user:[12]*", "-o", tmp_path / "out", "--json")
+    assert result.status == 0, result.err
+    data = (tmp_path / "out").read_bytes()
+    whole = walk(BytesSource(data))
+    kept, wanted = names(data[: whole.end]), [one for one in names(WHOLE) if re.match(rb"user:[12]", one[1])]
+    assert whole.complete and whole.checksum == "ok" and set(kept) <= set(wanted) and len(kept) >= len(wanted) - 1
+    assert loaded_names(data[: whole.end], "valkey-9.1") == set(kept)
+    assert "it is damaged" in str(result.json["notes"]) and data.endswith(encode([b"DEL", b"user:2"]))
 
 
 def test_a_slice_of_a_dump_is_a_dump(tmp_path: Path) -> None:
@@ -222,6 +243,19 @@ def test_a_key_that_is_there_already_does_not_come_twice(path: Path) -> None:
     out, _ = salvaged(path)
     kept = names(out)
     assert len(kept) == len(set(kept)) and set(kept) == set(names(rdb(SELECT_0, *MANY)))
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_keys_of_a_high_database_after_damage_stay_there_or_are_said_to_be_guessed(sized: bool, path: Path) -> None:
+    high = [key(f"high:{number}", "x") for number in range(20)]
+    room = b"\xfb" + w.length(20) + w.length(0) if sized else b""
+    whole = rdb(SELECT_0, *MANY[:20], b"\xf0" * 8, *MANY[20:], b"\xfe" + w.length(20), room, *high)
+    path.write_bytes(whole[:-8] + b"not this")
+    data, told = salvaged(path)
+    expected = 20 if sized else 0
+    assert [db for db, name in names(data) if name.startswith(b"high:")] == [expected] * 20
+    guessed = re.search(r"(\d+) in a guessed database", str(told["notes"]))
+    assert guessed and int(guessed[1]) == (20 if sized else 40)
 
 
 def test_a_bad_magic_comes_back_by_the_writers_own_words(tmp_path: Path) -> None:

@@ -1,10 +1,7 @@
 """convert: what is written loads to the same state as what it was made of, by a real server's digest, or says what not."""
 
-import hashlib
 import json
 import random
-import shutil
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +17,7 @@ from aofdoctor.server.lines import LINES
 from aofdoctor.source import BytesSource, FileSource
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES, STORIES, aofdoctor
-from tests.converted import convert, reading, state
+from tests.converted import convert, rdb, reading, same, state
 from tests.rdbexotic import EXOTIC, closed
 from tests.rdbwriter import length, string
 from tests.servers import by_line
@@ -29,25 +26,6 @@ from tests.test_rdb_values import FILES, loading, only_known
 Story = Callable[[str], Path]
 named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 stories = pytest.mark.parametrize("name", STORIES)
-
-
-def rdb(magic: bytes, body: bytes) -> bytes:
-    data = magic + body + b"\xff"
-    return data + crc64(data).to_bytes(8, "little")
-
-
-def known(told: Any) -> Any:
-    """A state without what a server only guesses of streams of before 7.0."""
-    keys = told[1]
-    only_known([key for key in keys if key["type"] == "stream"])
-    return keys, told[2]
-
-
-def same(path: Path, expected: Any, got: Any) -> bool:
-    """True if two states are one; of a stream of before 7.0 as far as anybody knows."""
-    if path.stem.startswith("stream-"):
-        return bool(known(expected) == known(got))
-    return bool(expected == got)
 
 
 # -- RDB to commands --
@@ -292,181 +270,6 @@ def keys_of(path: Path) -> list[Any]:
     return [item for batch in Items(FileSource(path)) for item in list(batch) if hasattr(item, "expire_ms")]
 
 
-# -- expiries --
-
-HOURS = 2 * 3_600_000
-
-
-@named
-@pytest.mark.parametrize("base", [[], ["--base", "resp"]], ids=["as it is", "commands"])
-def test_every_expiry_of_a_base_moves_and_nothing_else(path: Path, base: list[str], tmp_path: Path) -> None:
-    out = tmp_path / ("out.aof" if base else "out.rdb")
-    convert(path, *base, "--shift-ttl", "2h", "-o", out)
-    line = loading(path.read_bytes())[-1]
-    binary = by_line()[line]
-    got, expected = state(binary, out)[1], state(binary, path)[1]
-    for key in expected:
-        key["expire_ms"] = key["expire_ms"] and key["expire_ms"] + HOURS
-        if key["type"] == "hash":
-            key["value"] = [[name, value, expire and expire + HOURS] for name, value, expire in key["value"]]
-    for key in got + expected:  # of a stream of before 7.0 servers only guess these
-        if key["type"] == "stream" and path.stem.startswith("stream-"):
-            key["value"].update(max_deleted=None, added=None)
-    assert known((0, got, [])) == known((0, expected, []))
-
-
-MOVED: list[tuple[list[bytes], list[bytes]]] = [
-    ([b"SET", b"PXAT", b"PXAT", b"pxat", b"1000"], [b"SET", b"PXAT", b"PXAT", b"pxat", b"7201000"]),
-    ([b"SET", b"k", b"v", b"EXAT", b"1000", b"NX"], [b"SET", b"k", b"v", b"EXAT", b"8200", b"NX"]),
-    ([b"set", b"k", b"v", b"KEEPTTL"], [b"set", b"k", b"v", b"KEEPTTL"]),
-    ([b"SETEX", b"k", b"10", b"v"], [b"SETEX", b"k", b"10", b"v"]),
-    ([b"PEXPIREAT", b"k", b"5"], [b"PEXPIREAT", b"k", b"7200005"]),
-    ([b"expireat", b"k", b"5", b"GT"], [b"expireat", b"k", b"7205", b"GT"]),
-    ([b"GETEX", b"k", b"PXAT", b"5"], [b"GETEX", b"k", b"PXAT", b"7200005"]),
-    ([b"HPEXPIREAT", b"h", b"5", b"FIELDS", b"1", b"PXAT"], [b"HPEXPIREAT", b"h", b"7200005", b"FIELDS", b"1", b"PXAT"]),
-    ([b"HSETEX", b"h", b"FXX", b"EXAT", b"5", b"FIELDS", b"1", b"f", b"v"], [b"HSETEX", b"h", b"FXX", b"EXAT", b"7205", b"FIELDS", b"1", b"f", b"v"]),
-    ([b"HSETEX", b"h", b"FIELDS", b"1", b"EXAT", b"5"], [b"HSETEX", b"h", b"FIELDS", b"1", b"EXAT", b"5"]),
-    ([b"RESTORE", b"k", b"5", b"x", b"REPLACE", b"ABSTTL"], [b"RESTORE", b"k", b"7200005", b"x", b"REPLACE", b"ABSTTL"]),
-    ([b"RESTORE", b"k", b"5", b"x"], [b"RESTORE", b"k", b"5", b"x"]),
-    ([b"MSETEX", b"1", b"PXAT", b"5", b"PXAT", b"6"], [b"MSETEX", b"1", b"PXAT", b"5", b"PXAT", b"7200006"]),
-    ([b"PEXPIREAT", b"k", b"9223372036854775807"], [b"PEXPIREAT", b"k", b"9223372036854775807"]),
-]  # fmt: skip
-
-
-def test_expiries_of_commands_move_and_every_other_byte_stays(tmp_path: Path) -> None:
-    between = [b"#TS:1700000000\r\n", b"*3\r\n$0003\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n"]
-    before = b"".join(encode(argv) + between[i % 2] for i, (argv, _) in enumerate(MOVED))
-    after = b"".join(encode(argv) + between[i % 2] for i, (_, argv) in enumerate(MOVED))
-    (tmp_path / "a.aof").write_bytes(before)
-    told = convert(tmp_path / "a.aof", "--shift-ttl", "2h", "-o", tmp_path / "out.aof")
-    assert (tmp_path / "out.aof").read_bytes() == after
-    assert told["converted"]["moved_commands"] == sum(old != new for old, new in MOVED)
-
-
-def test_a_value_larger_than_any_window_keeps_its_bytes_and_gets_its_expiry(tmp_path: Path) -> None:
-    value = hashlib.sha256(b"x").digest() * (3 << 15)
-    (tmp_path / "a.aof").write_bytes(
-        encode([b"SET", b"big", value, b"PXAT", b"1000"]) + encode([b"SET", b"far", value])
-    )
-    convert(tmp_path / "a.aof", "--shift-ttl", "1s", "-o", tmp_path / "out.aof")
-    assert (tmp_path / "out.aof").read_bytes() == encode([b"SET", b"big", value, b"PXAT", b"2000"]) + encode(
-        [b"SET", b"far", value]
-    )
-
-
-def test_now_moves_by_what_has_passed_since_the_log_ended(tmp_path: Path) -> None:
-    (tmp_path / "a.aof").write_bytes(b"#TS:1700000000\r\n" + encode([b"PEXPIREAT", b"k", b"1700000060000"]))
-    convert(tmp_path / "a.aof", "--now", "1700003600", "-o", tmp_path / "out.aof")
-    assert encode([b"PEXPIREAT", b"k", b"1700003660000"]) in (tmp_path / "out.aof").read_bytes()
-    told = convert(tmp_path / "a.aof", "--now", "now")
-    assert abs(told["converted"]["shift_ms"] / 1000 - (time.time() - 1700000000)) < 60
-    assert convert(FIXTURES / "rdb" / "keys-v12.rdb", "--now", "now")["converted"]["shift_ms"] > 0
-    (tmp_path / "b.aof").write_bytes(encode([b"PEXPIREAT", b"k", b"1700000060000"]))
-    assert aofdoctor("convert", tmp_path / "b.aof", "--now", "now").status == 3
-
-
-def test_keys_past_their_expiry_at_restart_live_on(tmp_path: Path) -> None:
-    past = int(time.time() * 1000) - 1000
-    (tmp_path / "a.aof").write_bytes(
-        encode([b"SET", b"k", b"v", b"PXAT", b"%d" % past]) + encode([b"SET", b"other", b"v"])
-    )
-    convert(tmp_path / "a.aof", "--shift-ttl", "2h", "-o", tmp_path / "out.aof")
-    keys = state(by_line()["valkey-9.1"], tmp_path / "out.aof")[1]
-    assert {key["key"]: key["expire_ms"] for key in keys} == {"k": past + HOURS, "other": None}
-
-
-# -- layouts --
-
-
-def test_parts_in_one_file_each_begin_in_the_first_database(tmp_path: Path) -> None:
-    (tmp_path / "set").mkdir()
-    parts = {"a.aof.1.base.aof": [[b"SELECT", b"3"], [b"SET", b"base", b"x"]], "a.aof.1.incr.aof": [[b"SET", b"one", b"x"], [b"SELECT", b"2"]],
-             "a.aof.2.incr.aof": [[b"SET", b"two", b"x"]]}  # fmt: skip
-    for name, commands in parts.items():
-        (tmp_path / "set" / name).write_bytes(b"".join(map(encode, commands)))
-    lines = [f"file {name} seq {name.split('.')[2]} type {name.split('.')[3][0]}\n" for name in parts]
-    (tmp_path / "set" / "a.aof.manifest").write_text("".join(lines))
-    convert(tmp_path / "set", "--layout", "single", "-o", tmp_path / "out.aof")
-    _, keys, _ = state(by_line()["redis-6.2"], tmp_path / "out.aof")
-    assert {(key["db"], key["key"]) for key in keys} == {(3, "base"), (0, "one"), (0, "two")}
-
-
-@pytest.mark.parametrize("name", ["set-v12", "list-quicklist2-v12"])
-def test_a_dump_becomes_a_set_that_loads(name: str, tmp_path: Path) -> None:
-    path = FIXTURES / "rdb" / f"{name}.rdb"
-    convert(path, "--layout", "multi-part", "-o", tmp_path / "out")
-    assert sorted(file.suffix for file in (tmp_path / "out").iterdir()) == [".aof", ".manifest", ".rdb"]
-    binary = by_line()["redis-8.2"]
-    assert state(binary, tmp_path / "out") == state(binary, path)
-
-
-def test_there_and_back_is_the_same_bytes(story: Story, tmp_path: Path) -> None:
-    path = story("wiped-redis-6.2-preamble") / "appendonly.aof"
-    convert(path, "--layout", "multi-part", "-o", tmp_path / "set")
-    convert(tmp_path / "set", "--layout", "single", "-o", tmp_path / "back.aof")
-    back = (tmp_path / "back.aof").read_bytes()
-    assert back == path.read_bytes() + encode([b"SELECT", b"0"])
-
-
-# -- refusals --
-
-SET = encode([b"SET", b"a", b"1"])
-
-
-@pytest.mark.parametrize(
-    ("words", "status"),
-    [
-        ([], 2), (["--base", "json"], 2), (["--base", "rdb"], 2), (["--rdb-version", "9"], 2), (["--layout", "both"], 2),
-        (["--base", "rdb", "--rdb-version", "13"], 2), (["--for", "redis-6.2"], 2), (["--base", "resp", "--for", "redis-1"], 2),
-        (["--shift-ttl", "2"], 2), (["--shift-ttl", "0h"], 2), (["--shift-ttl", "1h", "--now", "now"], 2),
-        (["--base", "resp"], 3), (["--layout", "single"], 3),
-    ],
-)  # fmt: skip
-def test_what_says_nothing_or_cannot_be_is_refused(words: list[str], status: int, tmp_path: Path) -> None:
-    (tmp_path / "a.aof").write_bytes(SET)
-    result = aofdoctor("convert", tmp_path / "a.aof", *words, "-o", tmp_path / "out")
-    assert result.status == status and not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("damage", [b"junk", SET[:9], encode([b"MULTI"]) + SET], ids=["junk", "torn", "open MULTI"])
-def test_damage_is_refused_with_the_way_to_repair(damage: bytes, tmp_path: Path) -> None:
-    (tmp_path / "a.aof").write_bytes(SET + damage)
-    result = aofdoctor("convert", tmp_path / "a.aof", "--layout", "multi-part", "-o", tmp_path / "out")
-    assert result.status == 3 and "aofdoctor repair" in result.err and not (tmp_path / "out").exists()
-
-
-@named
-def test_every_truncation_and_flip_of_a_base_is_refused_or_converted_whole(path: Path, tmp_path: Path) -> None:
-    data = path.read_bytes()
-    step = max(1, len(data) // 4)
-    for at in range(9, len(data), step):
-        for bad in (data[:at], data[:at] + bytes((data[at] ^ 0x55,)) + data[at + 1 :]):
-            (tmp_path / "bad.rdb").write_bytes(bad)
-            for words in (["--base", "resp"], ["--base", "rdb", "--rdb-version", "9", "--lossy"]):
-                result = aofdoctor("convert", tmp_path / "bad.rdb", *words, "-o", tmp_path / "out")
-                assert result.status == 3 and not (tmp_path / "out").exists()
-
-
-def test_values_that_lie_under_a_right_checksum_are_refused(tmp_path: Path) -> None:
-    lying = [b"\x10" + string(b"h") + string(b"no listpack"), b"\x00" + string(b"s") + w.lzf_string(b"\x05abc", 50),
-             b"\x15" + string(b"x") + length(1) + string(b"short") + string(b"node") + length(0) * 9]  # fmt: skip
-    for body in lying:
-        (tmp_path / "a.rdb").write_bytes(rdb(b"REDIS0011", body))
-        for words in (["--base", "resp"], ["--base", "rdb", "--rdb-version", "9", "--lossy"]):
-            result = aofdoctor("convert", tmp_path / "a.rdb", *words, "-o", tmp_path / "out")
-            assert (result.status == 3 and "cannot be read" in result.err) or body[0] == 0, result.err
-            shutil.rmtree(tmp_path / "out", ignore_errors=True)
-            (tmp_path / "out").unlink(missing_ok=True)
-            (tmp_path / "out.receipt.json").unlink(missing_ok=True)
-
-
-def test_nothing_is_written_over(tmp_path: Path) -> None:
-    (tmp_path / "a.aof").write_bytes(SET)
-    (tmp_path / "out").write_bytes(b"mine")
-    assert aofdoctor("convert", tmp_path / "a.aof", "--layout", "multi-part", "-o", tmp_path / "out").status == 3
-    assert (tmp_path / "out").read_bytes() == b"mine"
-
-
 # -- bounds --
 
 
@@ -500,3 +303,19 @@ def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_pa
     assert told["converted"]["for"] == "redis-8.2"
     (tmp_path / "a.rdb").write_bytes(rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
     assert LINES[convert(tmp_path / "a.rdb", "--base", "resp")["converted"]["for"]].newest_rdb("redis") >= 10
+
+
+@pytest.mark.parametrize("expire_ms", [-5000, -2, -(1 << 63), 0])
+@pytest.mark.parametrize("shift", [[], ["--shift-ttl", "1h"]], ids=["as it is", "moved"])
+def test_an_expiry_before_1970_is_one(expire_ms: int, shift: list[str], tmp_path: Path) -> None:
+    """No server writes one, and every server takes it: the key has long been gone.  -1 is none (rdb.c)."""
+    gone = b"\xfc" + expire_ms.to_bytes(8, "little", signed=True) + b"\0" + string(b"gone") + string(b"x")
+    none = b"\xfc" + b"\xff" * 8 + b"\0" + string(b"none") + string(b"x")
+    path = tmp_path / "a.rdb"
+    path.write_bytes(rdb(b"REDIS0009", b"\xfe\0" + gone + none + b"\0" + string(b"stays") + string(b"x")))
+    binary = by_line()["redis-7.0"]
+    convert(path, "--base", "resp", "--for", "redis-7.0", *shift, "-o", tmp_path / "out.aof")
+    expected, got = state(binary, path), state(binary, tmp_path / "out.aof")
+    assert got == expected and [key["key"] for key in got[1]] == ["none", "stays"]
+    assert aofdoctor("log", path, "--base").status == 0
+    assert aofdoctor("show", path, 20).status == 0

@@ -13,7 +13,7 @@ from aofdoctor.analysis.examine import examine
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.restore import plan_restored
-from aofdoctor.edit.salvage import whole_rdb
+from aofdoctor.edit.salvage_walk import whole_rdb
 from aofdoctor.rdb.keys import Items, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import BytesSource, FileSource

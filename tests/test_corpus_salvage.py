@@ -26,7 +26,7 @@ from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.head import MAGIC, NEW_END
 from aofdoctor.edit.plan import kept_spans
 from aofdoctor.edit.restore import plan_restored
-from aofdoctor.edit.salvage import TORN
+from aofdoctor.edit.salvage_walk import TORN
 from aofdoctor.server.commands import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource, FileSource, Source, pread

@@ -21,10 +21,12 @@ from tests.conftest import FIXTURES, aofdoctor
 from tests.datasets import fill, rewritten, running
 from tests.diffs import KEY, SELECT_3, in_memory, pair, sets
 from tests.rdbfiles import members, module, rdb, select, text
-from tests.rdbwriter import listpack, lzf, lzf_string, string
+from tests.rdbpacked import packed
+from tests.rdbwriter import length, listpack, lzf, lzf_string, string
 from tests.servers import by_line
 from tests.state import state_of
 from tests.test_diff_patch import commands_of
+from tests.test_rdb_newest import template
 
 __all__ = ["pair"]
 LINES = ("redis-7.0", "redis-8.2", "valkey-9.1")
@@ -284,6 +286,35 @@ def test_what_no_command_says_is_bytes_and_named(pair: Any, tmp_path: Path) -> N
     refused = aofdoctor("diff", a, b, "--patch", patch)
     assert refused.status == 3 and "key m" in refused.err and not patch.exists()
     assert aofdoctor("diff", a, b, "--key", "s").status == 0
+
+
+def test_hashes_of_templates_are_told_from_any_key_on(pair: Any, tmp_path: Path) -> None:
+    """Redis 8.10: their field names stand before the keys."""
+    body = template(70, b"name", b"mail")
+    keys = [b"\x20" + string(b"h%d" % n) + length(70) + string(b"Ann") + string(b"mail %d" % n) for n in range(50)]
+    other = [*keys[:20], b"\x20" + string(b"h20") + length(70) + string(b"Bob") + string(b"b@c"), *keys[21:]]
+    a, b = pair(rdb(body, *keys, magic=b"REDIS0015"), rdb(body, *other, magic=b"REDIS0015"))
+    lines = [line for line in aofdoctor("diff", a, b, "--json").lines if line["type"] == "only"]
+    assert [(line["side"], line["keys"]) for line in lines] == [("a", ["h20"]), ("b", ["h20"])]
+    commands = b"".join(encode([b"HMSET", b"h%d" % n, b"name", b"Ann", b"mail", b"mail %d" % n]) for n in range(50))
+    path, patch = tmp_path / "commands.aof", tmp_path / "patch"
+    path.write_bytes(commands)
+    assert aofdoctor("diff", a, path).out.startswith("no difference: 50 commands")
+    assert aofdoctor("diff", path, b, "--patch", patch).status == 1
+    assert commands_of(patch)[1:] == [[b"HMSET", b"h20", b"name", b"Bob", b"mail", b"b@c"]]
+
+
+def test_a_compressed_rdb_is_compared_as_it_is(pair: Any, tmp_path: Path) -> None:
+    whole = rdb(*strings("a", "b"), magic=b"VALKEY080")
+    a, b = pair(packed(whole, "LZ4") + sets("c"), whole + sets("c"))
+    assert aofdoctor("diff", a, a).status == 0
+    for one, two in ((a, b), (b, a)):
+        lines = aofdoctor("diff", one, two, "--json").lines
+        assert [line["what"] for line in lines if line["type"] == "opaque"] == ["an RDB compressed by LZ4"]
+        assert lines[-1]["same"] == 1
+    patch = tmp_path / "patch"
+    refused = aofdoctor("diff", b, a, "--patch", patch)
+    assert refused.status == 3 and "compressed by LZ4" in refused.err and not patch.exists()
 
 
 def test_a_torn_rdb_is_told_up_to_where_it_is_torn(pair: Any) -> None:

@@ -14,7 +14,7 @@ from aofdoctor.aof.record import encode
 from tests.conftest import aofdoctor
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00H\x00H\x00\x00\xff\xdb" + bytes(range(256)) * 40
-VERBS = [["check"], ["log"], ["show", "#1"], ["strip"], ["repair"], ["verify"]]
+VERBS = [["check"], ["log"], ["show", "#1"], ["stats"], ["strip"], ["repair"], ["verify"]]
 
 
 def bad(tmp_path: Path, kind: str) -> Path:
@@ -104,7 +104,7 @@ def test_colour_may_be_asked_for_after_the_verb_but_not_after_two_dashes(story: 
     assert "--color" in aofdoctor("log", "--", "--color").err
 
 
-@pytest.mark.parametrize("verb", ["check", "log", "show", "strip", "repair", "verify", "undo", "demo"])
+@pytest.mark.parametrize("verb", ["check", "log", "show", "stats", "strip", "repair", "verify", "undo", "demo"])
 def test_every_help_has_examples_and_the_exit_status(verb: str) -> None:
     result = aofdoctor(verb, "--help")
     assert result.status == 0 and "Examples:" in result.out and "Exit status:" in result.out
@@ -133,7 +133,7 @@ def test_hostile_file_names_are_escaped_and_work(tmp_path: Path) -> None:
     name = os.fsdecode(b"a\x1b[31m\n\xff b.aof")
     path = tmp_path / name
     path.write_bytes(encode([b"SET", b"a", b"1"]) + encode([b"FLUSHALL"]))
-    verbs: list[list[str | Path]] = [["check", path], ["strip", path], ["log", path, "--json"]]
+    verbs: list[list[str | Path]] = [["check", path], ["strip", path], ["log", path, "--json"], ["stats", path]]
     for args in verbs:
         result = aofdoctor(*args)
         assert result.status == 0 and b"\x1b" not in result.stdout
@@ -142,7 +142,7 @@ def test_hostile_file_names_are_escaped_and_work(tmp_path: Path) -> None:
     assert aofdoctor("undo", receipt).status == 0
 
 
-@pytest.mark.parametrize("verb", ["log", "check", "show"])
+@pytest.mark.parametrize("verb", ["log", "check", "show", "stats"])
 def test_a_reader_who_has_had_enough_is_no_error(verb: str, tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(encode([b"SET", b"a", b"x" * 500]) * 9000)

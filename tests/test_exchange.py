@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.aof.record import encode
+from aofdoctor.cli import plans as plans_room
 from aofdoctor.edit import exchange as exchange_room
 from aofdoctor.edit.apply import write_copy
 from tests.conftest import aofdoctor
@@ -101,7 +102,7 @@ def test_a_source_that_grew_meanwhile_is_not_exchanged(tmp_path: Path, monkeypat
             file.write(B)
         return receipt
 
-    monkeypatch.setattr(exchange_room, "write_copy", grows)
+    monkeypatch.setattr(plans_room, "write_copy", grows)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and "is not what it was" in result.err and path.read_bytes() == DATA + B
 
@@ -228,7 +229,7 @@ def test_a_set_that_changed_meanwhile_is_not_exchanged(
             file.write(b"# more\n")
         return receipt
 
-    monkeypatch.setattr(exchange_room, "write_copy", changes)
+    monkeypatch.setattr(plans_room, "write_copy", changes)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and path.is_dir() and (path / "a.aof.3.incr.aof").read_bytes() == DATA
     assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # what was made is gone again

@@ -130,7 +130,7 @@ def test_resp_and_cli_formats_can_be_replayed(path: Path, embedded: Binary) -> N
 
 
 def test_no_byte_of_a_file_reaches_the_terminal_unescaped(path: Path) -> None:
-    verbs: list[list[str | Path]] = [["log", path], ["check", path], ["show", path, "#8"]]
+    verbs: list[list[str | Path]] = [["log", path], ["check", path], ["show", path, "#8"], ["stats", path]]
     for verb in verbs:
         out = aofdoctor(*verb)
         assert all(byte == 10 or 32 <= byte < 127 for byte in out.stdout), verb

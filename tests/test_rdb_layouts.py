@@ -12,9 +12,10 @@ from aofdoctor.aof.record import encode as record
 from aofdoctor.rdb import lzf, runs
 from aofdoctor.rdb.codec import LARGE, Corrupt, Cursor, Large
 from aofdoctor.rdb.commands import commands, score_text
-from aofdoctor.rdb.elements import Field, ModulePart, ModuleType, Scored, Value, elements
+from aofdoctor.rdb.elements import Field, Scored, Value, elements
+from aofdoctor.rdb.module import ModulePart, ModuleType
 from aofdoctor.rdb.resp import encode, resp
-from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Pending, Producers
+from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Pending, Produced, Producers
 from aofdoctor.rdb.target import TARGETS, Inexpressible
 from aofdoctor.source import BytesSource
 from tests import rdbwriter as w
@@ -89,9 +90,9 @@ def test_streams_of_redis_8_6_and_8_8() -> None:
     owned = group + w.length(1) + w.string(b"c") + bytes(16) + w.length(1) + w.raw_id(5, 1)
     nobody = group + w.length(0) + w.length(1) + w.raw_id(5, 1)
     start = [Entry(Id(5, 1), [b"a", b"b"]), Meta(1, Id(5, 1), Id(5, 1), Id(0, 0), 1), Group(b"g", Id(5, 1), 1)]
-    end = Producers(100, 50, [(b"p", b"iid", Id(5, 1))], 7, 2)
-    assert read(26, w.stream(4, owned, producers)) == [*start, Consumer(b"c", 0, 0), Pending(Id(5, 1), 9, 3), end]
-    assert read(27, w.stream(5, nobody, producers)) == [*start, Pending(Id(5, 1), 9, 3, owned=False), end]
+    end = [Produced(b"p", b"iid", Id(5, 1)), Producers(100, 50, 1, 7, 2)]
+    assert read(26, w.stream(4, owned, producers)) == [*start, Consumer(b"c", 0, 0), Pending(Id(5, 1), 9, 3), *end]
+    assert read(27, w.stream(5, nobody, producers)) == [*start, Pending(Id(5, 1), 9, 3, owned=False), *end]
     assert [
         len(item.what) > 0 for item in said(27, w.stream(5, nobody, producers)) if isinstance(item, Inexpressible)
     ] == [True, True]

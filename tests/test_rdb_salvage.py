@@ -169,9 +169,3 @@ def test_the_first_place_where_keys_begin_is_found() -> None:
     bodies = b"".join(pairs(20))
     assert find_keys(BytesSource(b"\x6b" * 100 + bodies), 0, LAYOUTS["redis"]) == 100
     assert find_keys(BytesSource(b"\x6b" * 1000), 0, LAYOUTS["redis"]) is None
-
-
-def test_a_compressed_stream_is_one_damage_that_says_so() -> None:
-    data = b"VCS\x01\x01\x00\x01\x04\x22\x4d\x18" + rdb(*pairs(20))
-    names, [damaged] = salvaged(data)
-    assert not names and damaged.span.size == len(data) and "LZ4" in damaged.note

@@ -50,7 +50,7 @@ def test_every_example_gives_what_the_readme_shows(tmp_path: Path) -> None:
             check=False,
         )
         assert same((done.stdout + done.stderr).splitlines()) == same(expected), command
-    assert len(examples) == 15
+    assert len(examples) == 16
 
 
 def test_the_first_aid_is_the_tools_own() -> None:

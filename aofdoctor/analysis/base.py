@@ -17,6 +17,7 @@ from aofdoctor.rdb.elements import Value, elements, shape
 from aofdoctor.rdb.keys import Batch, Items, Key
 from aofdoctor.rdb.magic import has_type
 from aofdoctor.rdb.salvage import salvage_items
+from aofdoctor.rdb.unpacked import Unpacked, rdb_in
 from aofdoctor.rdb.words import words
 from aofdoctor.source import Source, pread
 
@@ -27,7 +28,7 @@ _NUL_KEY = 3  # bytes of a string whose name and value are empty: all of them NU
 
 
 class BaseKey(NamedTuple):
-    """A key of a base; `time` is the ctime of its RDB, unix seconds.
+    """A key of a base; `time` is the ctime of its RDB, unix seconds; `guess`: it was found after damage.
 
     The keys of one RDB share a cursor: words of one are read before those of another are.
     """
@@ -37,6 +38,7 @@ class BaseKey(NamedTuple):
     key: Key
     dialect: str
     time: int | None
+    guess: bool = False
 
     @property
     def value(self) -> Value:
@@ -157,20 +159,24 @@ def base_keys(
     where: Where, part: int, name: str, before: int, source: Source, rdb: Preamble
 ) -> Iterator[BaseKey | Damage]:
     """The selected keys of a part's RDB in the order of the file, and the damage among them."""
+    source = rdb_in(source)
     chosen = Chosen(where, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
+    guess = False
     for batch in batches(source, rdb):
         if isinstance(batch, Damage):
+            guess = guess or batch.guess
             yield batch
             continue
         for item in batch:
             if isinstance(item, Key) and chosen.means(item):
-                yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time)
+                yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time, guess)
 
 
 def batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
-    """The items of an RDB, and what is damaged of it."""
+    """The items of an RDB, and what is damaged of it; of a compressed one, `source` is what comes out of it."""
     if rdb.complete:
         return Items(source, verify=False)
-    return salvage_items(source, rdb.span.end, lambda source, key: believable(source, key, rdb))
+    end = source.drain().given if isinstance(source, Unpacked) else rdb.span.end
+    return salvage_items(source, end, lambda source, key: believable(source, key, rdb))

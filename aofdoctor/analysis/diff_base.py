@@ -8,6 +8,8 @@ what is damaged, is Unsaid.  Nothing is known here of what they are compared for
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
 from typing import NamedTuple
 
 from aofdoctor import text
@@ -29,6 +31,7 @@ from aofdoctor.source import Source
 from aofdoctor.span import Span
 
 _TARGET = TARGETS["redis-8.2"]  # the one that can be told the most
+_TEMPLATE, _TEMPLATES_SINCE = 242, 15  # of Redis 8.10
 _OLD_STREAM = 15  # of servers before 7.0: without the counters that later ones write
 FUNCTION = 245
 # What a server's own rewrite does not say either: sizes, slots, the choice of a database, the writer's words.
@@ -67,6 +70,16 @@ class Telling:
         self.part, self.source, self.rdb = part, source, rdb
         self.cursor = Cursor(source)
         self._open: _Open | None = None
+        self.whole = bool(rdb.codec) or not head.MAGIC.fullmatch(rdb.magic)  # nothing of it is told
+
+    @cached_property
+    def templates(self) -> bool:
+        """True if templates of hashes stand before the keys, which a walk has to pass first."""
+        if self.rdb.dialect != "redis" or self.rdb.version < _TEMPLATES_SINCE:
+            return False
+        items = iter(_Walk(self, head.SIZE, 0, self.rdb.span.end, passing=False))
+        before = takewhile(lambda item: not isinstance(item, Key), items)
+        return any(isinstance(item, Item) and item.kind == _TEMPLATE for item in before)
 
     def base_key(self, key: Key) -> BaseKey:
         """A key as the history has it."""
@@ -87,13 +100,13 @@ class Telling:
 
     def all(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[Said]:
         """Everything from an item on, `chunk` of whose commands are left out; damage, if there is any, ends it."""
-        if not head.MAGIC.fullmatch(self.rdb.magic):
-            yield self._rest(0, self.rdb.note)
+        if self.whole:
+            yield self._rest(0, self._note())
             return
         items = _Walk(self, start or head.SIZE, db, self.rdb.span.end)
         yield from self._told(items, chunk)
         if items.why != Stop.DONE or not self.rdb.complete or self.rdb.checksum == "bad":
-            yield self._rest(items.end, self.rdb.note)
+            yield self._rest(items.end, self._note())
 
     def run(self, run: Run, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[Said]:
         """The commands of a run, and nothing that is Unsaid; with `wanted` only those of some items."""
@@ -120,19 +133,20 @@ class Telling:
 
     def items(self, run: Run | None = None) -> Iterator[Key | Item]:
         """The items that a run is of, or all as far as they can be read."""
+        if self.whole:
+            return iter(())
         if run is None:
             return iter(_Walk(self, head.SIZE, 0, self.rdb.span.end))
         return iter(_Walk(self, run.first.start, run.first.db, run.last.end))
 
     def unsaid(self, unit: Unit) -> str:
         """What a unit is that no command says."""
-        walk = _Walk(self, unit.start, unit.db, unit.end)
-        for said in self._told(walk, unit.chunk):
+        for said in () if self.whole else self._told(_Walk(self, unit.start, unit.db, unit.end), unit.chunk):
             if isinstance(said.said, Unsaid):
                 name = said.item
                 key = f"key {text.word(self.base_key(name).name[:1024])}: " if isinstance(name, Key) else ""
                 return key + said.said.what
-        return self.rdb.note or "it is damaged"
+        return self._note()
 
     def _told(self, items: "_Walk", skip: int, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[Said]:
         db = items.db
@@ -175,7 +189,7 @@ class Telling:
                 yield Unsaid(span, said.note if isinstance(said, Corrupt) else said.what)
 
     def _other(self, item: Item) -> Iterator[Command | Unsaid]:
-        if item.kind in SILENT:
+        if item.kind in SILENT or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
             return
         code = self.library(item) if item.kind == FUNCTION else None
         said = function(code, _TARGET) if code is not None else Inexpressible(f"opcode {item.kind}")
@@ -189,6 +203,10 @@ class Telling:
         except Broken:
             return None
 
+    def _note(self) -> str:
+        compressed = f"an RDB compressed by {self.rdb.codec}" if self.rdb.codec else ""
+        return self.rdb.note or compressed or "it is damaged"
+
     def _rest(self, start: int, what: str) -> Said:
         span = Span(start, self.rdb.span.end)
         return Said(Item(UNREAD, span, start), 0, 0, Unsaid(span, what))
@@ -200,8 +218,11 @@ class _Walk:
     After them `end` is the byte after the last, `why` is why they end.
     """
 
-    def __init__(self, telling: Telling, start: int, db: int, limit: int) -> None:
-        self.db, self.end, self.why, self._limit = db, start, Stop.FULL, limit
+    def __init__(self, telling: Telling, start: int, db: int, limit: int, passing: bool = True) -> None:
+        self.db, self._from, self._limit = db, start, limit
+        if passing and start > head.SIZE and telling.templates:
+            start, db = head.SIZE, 0
+        self.end, self.why = start, Stop.FULL
         window, room = min(WINDOW, max(1 << 10, limit - start)), min(ROOM, 2 + (limit - start) // 3)
         # A byte more: where the bytes end with a large payload that was jumped over, its item is not seen to end.
         layout, end = layout_of(telling.rdb.magic), min(limit + 1, telling.rdb.span.end)
@@ -216,6 +237,7 @@ class _Walk:
             for item in Batch(columns):
                 if item.span.start >= self._limit:
                     return
-                yield item
+                if item.span.start >= self._from:
+                    yield item
             self.end = end
             columns.cut(0)

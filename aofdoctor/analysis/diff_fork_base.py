@@ -24,7 +24,8 @@ _END = 9  # the end mark and the checksum
 def in_rdb(side: Side, place: Place) -> bool:
     """True of a place in an RDB that is whole, before its end."""
     rdb = side.rdbs.get(place.part)
-    return rdb is not None and rdb.complete and rdb.checksum != "bad" and place.offset < _end(side, place.part)
+    plain = rdb is not None and rdb.complete and rdb.checksum != "bad" and not rdb.codec
+    return rdb is not None and plain and place.offset < _end(side, place.part)
 
 
 def forward_keys(a: Side, b: Side, at: tuple[Place, Place]) -> Same:

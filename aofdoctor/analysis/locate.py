@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from aofdoctor import text
 from aofdoctor.analysis.base import BaseKey, batches, ctime
 from aofdoctor.analysis.history import Entry, keep
 from aofdoctor.analysis.numbering import index_of, known, ordinal
@@ -16,6 +17,7 @@ from aofdoctor.errors import BadSelection
 from aofdoctor.rdb.codec import Cursor
 from aofdoctor.rdb.keys import Item, Key
 from aofdoctor.rdb.magic import SIZE as MAGIC_SIZE
+from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps
@@ -50,6 +52,8 @@ def locate(aof: AOF, position: Position, around: int = 3) -> Located:
         if found:
             return found
         count += search.commands
+    if not position.number:
+        raise BadSelection(f"there is nothing at {position.offset}")
     raise BadSelection(f"there is no command #{position.number}: it has {count:,}")
 
 
@@ -109,7 +113,7 @@ class _Search:
 
     def _other(self, part: Part, tile: Damage | Preamble, steps: Steps) -> Located | None:
         steps.lost() if isinstance(tile, Damage) else steps.preamble(tile.span.end)
-        if self.position.number or not tile.span.start <= self.position.offset < tile.span.end:
+        if self.position.number or not tile.span.start <= self.position.offset < _reach(part, tile):
             return None
         if isinstance(tile, Damage):
             return Located(part, damage=tile)
@@ -121,17 +125,27 @@ class _Search:
         offset = self.position.offset
         if offset < MAGIC_SIZE or isinstance(part.source, PipeSource):
             return Located(part, preamble=rdb)
-        for batch in batches(part.source, rdb):
+        guess, source = False, rdb_in(part.source)
+        for batch in batches(source, rdb):
+            guess = guess or (isinstance(batch, Damage) and batch.guess)
             if not batch.span.start <= offset < batch.span.end:
                 continue
             if isinstance(batch, Damage):
-                return Located(part, damage=batch)
+                return Located(part, damage=batch, preamble=rdb)
             item = next(item for item in batch if item.span.start <= offset < item.span.end)
             if isinstance(item, Key):
-                key = BaseKey(part.name, Cursor(part.source), item, rdb.dialect, ctime(rdb))
+                key = BaseKey(part.name, Cursor(source), item, rdb.dialect, ctime(rdb), guess)
                 return Located(part, preamble=rdb, base_key=key)
             return Located(part, preamble=rdb, item=item)
+        if offset >= rdb.span.end:
+            raise BadSelection(f"nothing comes out of the RDB of {text.name(part.name)} at {offset}")
         return Located(part, preamble=rdb)
+
+
+def _reach(part: Part, tile: Damage | Preamble) -> int:
+    """Up to where a place is one in the tile: more comes out of a compressed RDB than it has bytes."""
+    endless = isinstance(tile, Preamble) and tile.codec and tile.span.end == part.size
+    return 1 << 62 if endless else tile.span.end
 
 
 def _entry(part: Part, batch: Batch, i: int, steps: Steps, commands: int) -> Entry:

@@ -7,6 +7,7 @@ from datetime import datetime
 from aofdoctor import text
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.errors import BadSelection
+from aofdoctor.rdb.magic import compressed
 
 _OFFSET = re.compile(r"(?:(?P<part>.*)@)?(?P<offset>0x[0-9a-fA-F]{1,16}|[0-9]{1,19})\Z", re.DOTALL)
 _NUMBER = re.compile(r"#([0-9]{1,19})\Z")
@@ -45,7 +46,8 @@ def parse_position(given: str, aof: AOF) -> Position:
         )
     part = _one_part(match["part"] or "", aof)
     offset = int(match["offset"], 0 if match["offset"].startswith("0x") else 10)
-    if part.size is not None and offset >= max(1, part.size):
+    comes_out = part.source is not None and compressed(part.source)  # and may have more bytes than the file
+    if part.size is not None and offset >= max(1, part.size) and not comes_out:
         raise BadSelection(f"{text.name(part.name)} has {part.size:,} bytes: there is nothing at {offset}")
     return Position(part.name, aof.parts.index(part) if part in aof.parts else -1, offset)
 

@@ -196,6 +196,13 @@ def _escape(line: bytes, at: int, quote: int) -> tuple[int, int]:
     return _ESCAPES.get(following, following), 2
 
 
+def line_of_changed(entry: Entry, name: bytes) -> bytes:
+    """The line of a file that has changed: under its new name, without the endoffset, which told of the old bytes."""
+    letter = next(letter for letter, kind in TYPES.items() if kind == entry.type)
+    extra = b"".join(b" %b %b" % pair for pair in entry.extra if pair[0].lower() != b"endoffset")
+    return b"file %b seq %d type %b%b\n" % (encode_name(name), entry.seq, letter, extra)
+
+
 def encode_name(name: bytes) -> bytes:
     """A file name as a server writes it into a manifest: quoted where it must be."""
     plain = all(0x21 <= byte <= 0x7E and byte not in b"\\\"'" for byte in name)

@@ -88,13 +88,14 @@ def _preamble(source: Source, words: Vocabulary) -> Preamble | None:
         return None
     census = Census(int(time() * 1000))
     rdb = walk(source, census)
-    end = rdb.end if rdb.complete else find_record(source, rdb.end, words.ids, run=True)
+    end = rdb.end if rdb.complete or rdb.bounded else find_record(source, rdb.end, words.ids, run=True)
     if end is None:
         end = _size(source, rdb.end)
     checksum, note = rdb.checksum, rdb.note
     if isinstance(source, FileSource) and (hole := source.hole(Span(0, end))):
         checksum, note = "bad", f"the disk does not give the bytes from {hole.start} to {hole.end}"
-    return Preamble(Span(0, end), rdb.magic, rdb.version, rdb.keys, checksum, rdb.complete, rdb.aux, note, census)
+    span, aux = Span(0, end), rdb.aux
+    return Preamble(span, rdb.magic, rdb.version, rdb.keys, checksum, rdb.complete, aux, note, census, rdb.codec)
 
 
 def _size(source: Source, offset: int) -> int:

@@ -139,7 +139,8 @@ class Preamble:
     was not reached); `keys` is None where a type kept them from being counted;
     `complete` says that its end was found.  `aux` holds the writer's own words
     (redis-ver, valkey-ver, ctime, aof-base ...); `census` counts the keys, those
-    before damage if there is any.
+    before damage if there is any.  `codec` is what it is compressed by, empty if
+    it is not: places inside it are then those of the bytes that come out (rdb_in).
     """
 
     span: Span
@@ -151,6 +152,7 @@ class Preamble:
     aux: dict[bytes, bytes]
     note: str = ""
     census: Census | None = None
+    codec: str = ""
 
     @property
     def dialect(self) -> str:

@@ -17,7 +17,8 @@ from aofdoctor.text import name
 
 # In the order of the help.  A verb's module is imported when it is asked for: a start costs what that verb needs.
 VERBS = (
-    "check", "log", "show", "strip", "repair", "rewind", "slice", "convert", "diff", "apply", "verify", "undo", "demo",
+    "check", "log", "show", "stats", "strip", "repair", "rewind", "slice", "convert", "diff", "apply", "verify", "undo",
+    "demo",
 )  # fmt: skip
 
 _BUILTIN = {"slice": "slice_"}  # verbs that Python has a name of its own for

@@ -11,10 +11,13 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.aof import AOF
+from aofdoctor.cli import conversions
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.planners import PLANNERS, make
 from aofdoctor.cli.plans import HOW, carry_out, sources_of
 from aofdoctor.cli.wish import Wish, wishing
+from aofdoctor.edit.convert import Conversion
+from aofdoctor.edit.converted import totals
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import AofdoctorError, BadSelection, Refused, SourceChanged
 
@@ -29,6 +32,7 @@ Exit status: 0 shown or done; 2 usage; 3 could not: no plan, or the files are no
 130 interrupted."""
 
 _PLAN_MAX = 16 << 20
+_VERBS = frozenset({*PLANNERS, conversions.VERB})
 
 
 @partial(wishing, without=("plan",))
@@ -45,7 +49,10 @@ def apply(
     plan = _read(Path(saved))
     with opened(str(plan["path"]), forgiving=True) as aof:
         found = _made_anew(plan, aof, wish.writes)
-        carry_out(found, wish, HOW)
+        if isinstance(found, Conversion):
+            conversions.carry_out(found, wish, tried=True)
+        else:
+            carry_out(found, wish, HOW)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -54,24 +61,34 @@ def _read(path: Path) -> dict[str, Any]:
         raise Refused(f"{text.name(str(path))} is not a plan of aofdoctor: it is no file, or too large")
     try:
         saved = json_.loads(path.read_bytes())
-        if saved["kind"] == "plan" and saved["recipe"]["verb"] in PLANNERS and b"\0" not in os.fsencode(saved["path"]):
+        if saved["kind"] == "plan" and saved["recipe"]["verb"] in _VERBS and b"\0" not in os.fsencode(saved["path"]):
             return dict(saved)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise Refused(f"{text.name(str(path))} is not a plan of aofdoctor")
 
 
-def _made_anew(saved: dict[str, Any], aof: AOF, writes: bool) -> Plan:
+def _made_anew(saved: dict[str, Any], aof: AOF, writes: bool) -> Plan | Conversion:
     stale = SourceChanged("the files are not those that the plan was made for", "make the plan anew")
     recipe = {name: value for name, value in saved["recipe"].items() if name != "verb"}
     try:
-        found = make(saved["recipe"]["verb"], aof, recipe, writes)
+        found, comes_to = _made(saved["recipe"]["verb"], aof, recipe, writes)
     except AofdoctorError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BadSelection("the plan asks for something that cannot be meant") from None
     if sources_of(found.aof) != saved.get("source"):
         raise stale
-    if any(saved.get(name) != value for name, value in found.totals().items()):
+    if any(saved.get(name) != value for name, value in comes_to.items()):
         raise stale
     return found
+
+
+def _made(verb: str, aof: AOF, recipe: dict[str, Any], writes: bool) -> tuple[Plan | Conversion, dict[str, Any]]:
+    """What a recipe gives, and what that comes to."""
+    if verb != conversions.VERB:
+        plan = make(verb, aof, recipe, writes)
+        return plan, plan.totals()
+    conversion = conversions.planned(aof, recipe)
+    conversions.rehearse(conversion)
+    return conversion, totals(conversion)

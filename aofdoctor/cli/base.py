@@ -6,12 +6,13 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.record import Preamble
 from aofdoctor.rdb.census import OTHER_DBS, Census, Database
-from aofdoctor.server.lines import readers
+from aofdoctor.server.lines import Line, readers
 
 _DBS_SHOWN = 8
 _NOUNS = {
     "string": ("string", "strings"), "list": ("list", "lists"), "set": ("set", "sets"), "hash": ("hash", "hashes"),
-    "zset": ("sorted set", "sorted sets"), "stream": ("stream", "streams"), "module": ("module value", "module values"),
+    "zset": ("sorted set", "sorted sets"), "array": ("array", "arrays"), "stream": ("stream", "streams"),
+    "module": ("module value", "module values"),
 }  # fmt: skip
 
 
@@ -20,8 +21,10 @@ def preamble_json(rdb: Preamble) -> dict[str, Any]:
     found = {
         "magic": text.escaped(rdb.magic), "start": rdb.span.start, "end": rdb.span.end, "keys": rdb.keys,
         "checksum": rdb.checksum, "complete": rdb.complete,
-        "loads": [line.name for line in readers(rdb.dialect, rdb.version)],
+        "loads": [line.name for line in _readers(rdb)],
     }  # fmt: skip
+    if rdb.codec:
+        found["compressed"] = rdb.codec
     return found | (_census_json(rdb.census, rdb.dialect) if rdb.census else {})
 
 
@@ -36,6 +39,8 @@ def _census_json(census: Census, dialect: str) -> dict[str, Any]:
 def rdb_words(rdb: Preamble) -> str:
     """An RDB in some words, for the line of its part."""
     version = f"RDB {rdb.version}" if rdb.dialect == "redis" else f"Valkey RDB {rdb.version}"
+    if rdb.codec:
+        version = f"{version}, compressed by {rdb.codec}" if rdb.version else f"an RDB, compressed by {rdb.codec}"
     if not rdb.complete:
         return f"{version}, not whole"
     keys = "keys not counted" if rdb.keys is None else text.count(rdb.keys, "key")
@@ -58,8 +63,13 @@ def census_lines(rdb: Preamble) -> Iterator[str]:
         functions = [libraries] if census.functions else []
         yield ", ".join(types + functions)
     if rdb.complete and rdb.version:
-        names = [line.title for line in readers(rdb.dialect, rdb.version)]
+        names = [line.title for line in _readers(rdb)]
         yield f"a base for {', '.join(names)}" if names else "a base for no server line that is known here"
+
+
+def _readers(rdb: Preamble) -> list[Line]:
+    """The lines that read it; none that is known reads a compressed one."""
+    return [] if rdb.codec else readers(rdb.dialect, rdb.version)
 
 
 def _database(db: int, row: Database) -> str:

@@ -11,6 +11,7 @@ from aofdoctor.rdb.codec import Corrupt, Large, String
 from aofdoctor.rdb.keys import Item
 
 NAME = "(base)"
+UNPACKED = "the RDB is compressed: places in it are those of the bytes that come out of it"
 _WORDS, _WORD = 8, 64  # so many words of a value are shown, and so many bytes of each
 
 
@@ -37,9 +38,9 @@ def words(key: BaseKey) -> str:
 
 
 def note(key: BaseKey) -> str:
-    """That it was there, and when it expires."""
-    expire = key.key.expire_ms
-    return "  <- there at the rewrite" + (f", expires {text.when(expire // 1000)}" if expire != -1 else "")
+    """That it was there, or seems so, and when it expires."""
+    expire, there = key.key.expire_ms, "found after damage: a guess" if key.guess else "there at the rewrite"
+    return f"  <- {there}" + (f", expires {text.when(expire // 1000)}" if expire != -1 else "")
 
 
 def as_json_line(key: BaseKey, out: BinaryIO) -> None:
@@ -74,7 +75,7 @@ def fields(key: BaseKey) -> dict[str, Any]:
         "db": None if place.db < 0 else place.db, "time": key.time,
         "time_kind": None if key.time is None else "rdb-ctime", "tx": None, "cmd": NAME, "args": [],
         "keys": [as_json(key.name)], "type": key.type,
-        "expire_ms": None if place.expire_ms == -1 else place.expire_ms, "ttl_ms": _ttl(key),
+        "expire_ms": None if place.expire_ms == -1 else place.expire_ms, "ttl_ms": _ttl(key), "guess": key.guess,
     }  # fmt: skip
 
 
@@ -116,6 +117,7 @@ def key_lines(name: str, key: BaseKey) -> Iterator[str]:
     yield f"{name}@{text.place(place.start)}  {text.size(place.end - place.start)}, ends at {text.place(place.end)}"
     db = "unknown database" if place.db < 0 else f"database {place.db}"
     when = "" if key.time is None else f", there at the rewrite of {text.when(key.time)}"
+    when += ", found after damage: a guess" if key.guess else ""
     yield f"  key       {text.word(cut(key.name, 1 << 12))}, {db}{when}"
     yield f"  type      {key.type} (RDB type {place.type})"
     if place.expire_ms != -1:

@@ -69,7 +69,7 @@ def _as_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
         "writer": report.writer or None,
         "parts": [_part_json(part) for part in report.parts] + [_other_json(p) for p in report.aof.history],
         "verdicts": [_verdict_json(verdict) for verdict in report.verdicts],
-        "findings": [_finding_json(finding) for finding in findings],
+        "findings": [finding_json(finding) for finding in findings],
         "first_aid": list(FIRST_AID) if report.flushes.seen else [],
     }
 
@@ -100,7 +100,8 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _finding_json(finding: Finding) -> dict[str, Any]:
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """A finding as check --json has it."""
     return {
         "code": finding.code, "severity": finding.severity.value, "part": finding.part or None,
         "start": finding.start, "end": finding.end, "message": finding.message, "detail": finding.detail or None,

@@ -18,6 +18,7 @@ from aofdoctor.cli.options import opened, selection
 from aofdoctor.cli.render import painter, warn, width
 from aofdoctor.damage import MEANING
 from aofdoctor.errors import BadSelection
+from aofdoctor.rdb.magic import compressed
 from aofdoctor.source import PipeSource
 
 EPILOG = """\b
@@ -78,6 +79,9 @@ def _demand_base(aof: AOF, tail: bool, format: Format) -> None:
         raise BadSelection("--tail reads the end alone, and a base is the beginning", "leave --tail out")
     if format not in (Format.TEXT, Format.JSON):
         raise BadSelection("a key of a base is no command", "--base goes with --format text and json")
+    for part in aof.parts:
+        if part.source and compressed(part.source):
+            warn(f"{text.name(part.name)}: {base_keys.UNPACKED}")
     if any(isinstance(part.source, PipeSource) for part in aof.parts):
         raise BadSelection("the base in a pipe has gone by when its keys are asked for", "save it to a file first")
 

@@ -56,25 +56,26 @@ def carry_out(plan: Plan, wish: Wish, how: str) -> None:
     if wish.in_place and not plan.does_something:
         raise Refused("nothing would change: nothing was written")
     proven: list[str] = []
-    place = str(place_of(plan)) if wish.in_place else str(wish.output)
+    place = str(place_of(plan.aof)) if wish.in_place else str(wish.output)
     receipt = _written(plan, wish, prover(proven) if wish.prove else None)
     if wish.json:
         kept = {"kept": str(receipt.output)} if wish.in_place else {}
         emit(plan_json(plan, place, receipt.path) | kept | ({"proven": proven[0]} if proven else {}))
         return
-    lines = exchanged_lines(plan, receipt, Path(place), paint) if wish.in_place else done_lines(plan, receipt, paint)
-    for line in ("", *proven, *lines):
+    done = exchanged_lines(plan.aof, receipt, Path(place), paint) if wish.in_place else done_lines(plan, receipt, paint)
+    for line in ("", *proven, *done):
         say(line)
 
 
 def _written(plan: Plan, wish: Wish, proof: Proof | None) -> Receipt:
     if wish.in_place:
-        confirm(f"Put the new one in the place of {text.name(near(place_of(plan)))}, and keep the old one?", wish.yes)
+        confirm_exchange(plan.aof, wish)
     with progress(plan.size, "writing") as tell:
-        if wish.in_place:
-            return exchange(plan, wish.force_in_use, tell, proof, wish.hash)
-        assert wish.output is not None
-        return write_copy(plan, Path(wish.output), tell, proof, wish.hash)
+
+        def write(output: Path, instead_of: Path | None = None) -> Receipt:
+            return write_copy(plan, output, tell, proof, wish.hash, instead_of)
+
+        return exchange(plan.aof, write, wish.force_in_use) if wish.in_place else write(Path(str(wish.output)))
 
 
 def confirm(question: str, yes: bool) -> None:
@@ -84,6 +85,11 @@ def confirm(question: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise BadSelection("--in-place asks before it writes, and this is no terminal", "-y answers yes")
     typer.confirm(question, abort=True, err=True)
+
+
+def confirm_exchange(aof: AOF, wish: Wish) -> None:
+    """Ask before an AOF gives its place to a new one."""
+    confirm(f"Put the new one in the place of {text.name(near(place_of(aof)))}, and keep the old one?", wish.yes)
 
 
 def prover(proven: list[str]) -> Callable[[Path], None]:
@@ -182,7 +188,7 @@ def done_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
         yield f"  {number}. {text.name(step)}"
 
 
-def exchanged_lines(plan: Plan, receipt: Receipt, place: Path, paint: Paint) -> Iterator[str]:
+def exchanged_lines(aof: AOF, receipt: Receipt, place: Path, paint: Paint) -> Iterator[str]:
     """What stands where after an edit in place, and how to take it back."""
     yield (paint(f"done: {text.name(near(place))}", "good") + "  on disk, read again, the same but for what went")
     yield f"the old one is kept as {text.name(near(receipt.output))}"
@@ -192,7 +198,7 @@ def exchanged_lines(plan: Plan, receipt: Receipt, place: Path, paint: Paint) -> 
         yield f"what went is kept in {text.name(near(receipt.lost))}, with a map"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
-    yield f"next:    aofdoctor verify {text.shell(plan.aof.path)}, then start the server with appendonly yes"
+    yield f"next:    aofdoctor verify {text.shell(aof.path)}, then start the server with appendonly yes"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -14,11 +14,12 @@ from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.record import Far, Preamble
 from aofdoctor.cli import options
-from aofdoctor.cli.base_keys import key_json, key_lines, opcode
+from aofdoctor.cli.base_keys import UNPACKED, key_json, key_lines, opcode
 from aofdoctor.cli.entries import as_json_line, empties, short_names
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import emit, painter, say, width
 from aofdoctor.damage import MEANING, Damage
+from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.server.commands import key_places, table
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -87,16 +88,19 @@ def _other_json(found: Located) -> dict[str, Any]:
 def _lines(aof: AOF, found: Located) -> Iterator[str]:
     name = short_names(aof).get(found.part.name, found.part.name) or text.name(found.part.name)
     assert found.part.source is not None
+    inner = rdb_in(found.part.source) if found.preamble else found.part.source
+    if inner is not found.part.source and (found.damage or found.base_key or found.item):
+        yield f"{name}  {UNPACKED}"
     if found.damage:
-        yield from _damage_lines(name, found.damage, found.part.source)
+        yield from _damage_lines(name, found.damage, inner)
     elif found.base_key:
         yield from key_lines(name, found.base_key)
-        yield from _dump(found.part.source, found.base_key.key.span)
+        yield from _dump(inner, found.base_key.key.span)
     elif found.item:
         span = found.item.span
         yield f"{name}@{text.place(span.start)}  {text.size(span.size)}, ends at {text.place(span.end)}"
         yield f"  {opcode(found.item)}"
-        yield from _dump(found.part.source, span)
+        yield from _dump(inner, span)
     elif found.preamble:
         yield from _preamble_lines(name, found.preamble, found.part.source)
     elif found.entry:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.manifest import Entry, encode_name
+from aofdoctor.aof.manifest import line_of_changed
 from aofdoctor.aof.mended import Mended
 from aofdoctor.edit.files import (
     copy_span,
@@ -24,9 +24,19 @@ from aofdoctor.edit.files import (
     write_all,
     write_durably,
 )  # fmt: skip
-from aofdoctor.edit.fingerprint import Fingerprint, fingerprint, fingerprint_of, neighbourhood
+from aofdoctor.edit.fingerprint import Fingerprint, fingerprint_of, neighbourhood
 from aofdoctor.edit.lost import write_lost
-from aofdoctor.edit.placing import Owners, Progress, Proof, Receipt, growth, head_json, outputs_json, publish
+from aofdoctor.edit.placing import (
+    Owners,
+    Progress,
+    Proof,
+    Receipt,
+    exchange_json,
+    growth,
+    head_json,
+    outputs_json,
+    publish,
+)
 from aofdoctor.edit.plan import Plan, kept_spans
 from aofdoctor.edit.reread import commands_in, demand_same, demand_size
 from aofdoctor.errors import Refused
@@ -68,7 +78,8 @@ def write_copy(
         if proof:
             proof(made)
         said = _receipt_json(plan, receipt, sources, made, whole_hash)
-        said |= _exchange_json(plan, receipt, instead_of, whole_hash)
+        if instead_of:
+            said |= exchange_json(plan.aof, receipt, instead_of, whole_hash)
         write_durably(folder / "receipt", json_bytes(said))
         publish([*finished, (folder / "receipt", receipt_path)])
     return receipt
@@ -161,7 +172,7 @@ class _Job:
         for entry in aof.manifest.load_order:
             name = os.fsdecode(entry.name)
             if name in kept:
-                yield line_without_end(entry) if name in changed else entry.raw
+                yield line_of_changed(entry, entry.name) if name in changed else entry.raw
 
     def _owner_of_manifest(self, path: Path) -> os.stat_result:
         """Whose the manifest was; of one that is made anew, whose the parts are."""
@@ -206,13 +217,6 @@ def _content(part: Part) -> FileSource | Mended:
     return part.source
 
 
-def line_without_end(entry: Entry) -> bytes:
-    """A manifest line without its endoffset, which told of the bytes as they were."""
-    kind = {"base": b"b", "incr": b"i", "history": b"h"}[entry.type]
-    extra = b"".join(b" %b %b" % pair for pair in entry.extra if pair[0].lower() != b"endoffset")
-    return b"file %b seq %d type %b%b\n" % (encode_name(entry.name), entry.seq, kind, extra)
-
-
 def _readable(part: Part, spans: Iterator[Span]) -> Iterator[Span]:
     """The spans; Refused where the disk did not give all of one."""
     source = _content(part)
@@ -239,19 +243,6 @@ def _receipt_json(
         **plan.totals(),
         "dropped": _dropped_json(plan), "dropped_listed": len(plan.shown), "dropped_ranges": plan.count,
         **plan.mends_json(),
-    }  # fmt: skip
-
-
-def _exchange_json(plan: Plan, receipt: Receipt, instead_of: Path | None, whole: bool) -> dict[str, object]:
-    """What a receipt says of an exchange: under which name the output stands after it, and where the old bytes do."""
-    if instead_of is None:
-        return {}
-    manifest = plan.aof.manifest_path
-    prints = [fingerprint_of(AOF.file_of(part).fd, Path(AOF.file_of(part).path), whole) for part in plan.aof.present]
-    prints += [fingerprint(manifest, manifest, whole)] if manifest and manifest.exists() else []
-    return {
-        "kind": "exchange", "exchanged_with": str(instead_of), "source": [one.as_json() for one in prints],
-        "removed_kept_in": [str(path) for path in (receipt.lost, receipt.output) if path],
     }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from aofdoctor.aof.reader import read_batches
 from aofdoctor.rdb.codec import Cursor
 from aofdoctor.rdb.keys import Items, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.server.commands import table
 
 BUILDS_ON = frozenset({
@@ -78,8 +79,9 @@ def _in_bases(aof: AOF, group: Group, keys: Counter[bytes]) -> int | None:
         return None
     held: set[bytes] = set()
     for source, _ in rdbs:
-        cursor = Cursor(source)
-        for batch in Items(source, verify=False):
+        rdb = rdb_in(source)
+        cursor = Cursor(rdb)
+        for batch in Items(rdb, verify=False):
             held |= {name for item in batch if isinstance(item, Key) and (name := name_of(cursor, item)) in keys}
     return sum(keys[name] for name in held)
 

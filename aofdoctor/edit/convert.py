@@ -9,10 +9,11 @@ It makes new bytes, so it is no Plan of drops; but what is lost is named.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.manifest import Entry, encode_name
+from aofdoctor.aof.manifest import Entry, encode_name, line_of_changed
 from aofdoctor.edit.heads import Wanted, head_pieces
 from aofdoctor.edit.newfile import Copied, NewFile, Piece
 from aofdoctor.edit.repair import demand_whole_set
@@ -25,7 +26,6 @@ from aofdoctor.server.lines import LINES, writer
 
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
 _ANNOTATED = 10  # the RDB version of 7.0
-_KINDS = {"base": b"b", "incr": b"i", "history": b"h"}
 
 
 @dataclass(slots=True)
@@ -34,12 +34,15 @@ class Conversion:
 
     `line` is the server line whose commands a base becomes.  `tally`, and the
     bytes that were `made`, grow while it is made; `inserted` are the commands put
-    between parts.
+    between parts.  With `lossy` what cannot be said is left out, else it is
+    refused.  `recipe` is what was asked for, by which it can be made again.
     """
 
     aof: AOF
     wanted: Wanted
     extents: list[Extent]
+    lossy: bool = False
+    recipe: dict[str, Any] = field(default_factory=dict)
     files: list[NewFile] = field(default_factory=list)
     manifest: tuple[str, bytes] | None = None
     tally: Tally = field(default_factory=Tally)
@@ -70,11 +73,11 @@ class Conversion:
         self.tally, self.made = Tally(), 0
 
 
-def plan_conversion(aof: AOF, wanted: Wanted) -> Conversion:
+def plan_conversion(aof: AOF, wanted: Wanted, lossy: bool = False) -> Conversion:
     """Look through every part, and say what will become of it; Refused where that cannot be done."""
     demand_whole_set(aof)
     extents = [whole(aof, part) for part in aof.parts]
-    conversion = Conversion(aof, wanted, extents)
+    conversion = Conversion(aof, wanted, extents, lossy)
     _demand_sense(conversion)
     if wanted.base == "resp":
         conversion.line = _line(wanted, extents)
@@ -170,12 +173,12 @@ def _name(conversion: Conversion, i: int) -> str:
 
 
 def _manifest_line(conversion: Conversion, i: int, entry: Entry) -> bytes:
-    """The source's own line, or where the part changes one with its new name and without its endoffset."""
-    name = _name(conversion, i).encode("utf-8", "surrogateescape")
-    if name == entry.name and not conversion.wanted.shift_ms:
+    """The source's own line, or that of a part that changes."""
+    name, extent = _name(conversion, i).encode("utf-8", "surrogateescape"), conversion.extents[i]
+    moves = conversion.wanted.shift_ms or (conversion.bare and extent.annotations)
+    if not moves and not (conversion.wanted.base and extent.rdb):
         return entry.raw
-    extra = b"".join(b" %b %b" % pair for pair in entry.extra if pair[0].lower() != b"endoffset")
-    return b"file %b seq %d type %b%b\n" % (encode_name(name), entry.seq, _KINDS[entry.type], extra)
+    return line_of_changed(entry, name)
 
 
 def _head(conversion: Conversion, i: int) -> Iterator[Piece]:

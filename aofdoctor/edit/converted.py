@@ -18,7 +18,17 @@ from aofdoctor.edit.convert import Conversion
 from aofdoctor.edit.files import create, demand_free_name, demand_space, json_bytes, scratch, write_all, write_durably
 from aofdoctor.edit.fingerprint import fingerprint_of
 from aofdoctor.edit.newfile import Copied
-from aofdoctor.edit.placing import Owners, Progress, Proof, Receipt, growth, head_json, outputs_json, publish
+from aofdoctor.edit.placing import (
+    Owners,
+    Progress,
+    Proof,
+    Receipt,
+    exchange_json,
+    growth,
+    head_json,
+    outputs_json,
+    publish,
+)
 from aofdoctor.edit.recount import Keys, keys_in
 from aofdoctor.errors import Refused
 from aofdoctor.server.commands import table
@@ -41,13 +51,14 @@ def try_conversion(conversion: Conversion, progress: Progress | None = None) -> 
 
 
 def write_conversion(
-    conversion: Conversion, output: Path, lossy: bool, progress: Progress | None = None, proof: Proof | None = None,
-    whole_hash: bool = False,
+    conversion: Conversion, output: Path, progress: Progress | None = None, proof: Proof | None = None,
+    whole_hash: bool = False, instead_of: Path | None = None,
 ) -> Receipt:  # fmt: skip
     """Carry out a conversion into a new file, or the new directory of a set.
 
-    Raises Refused where something would be lost, unless `lossy`, and where the
-    copy does not read back as it was meant.
+    Raises Refused where something would be lost, unless it is lossy, and where
+    the copy does not read back as it was meant.  `instead_of`: what the copy will
+    exchange its name with, as the receipt says.
     """
     if output.exists() and output.samefile(Path()):
         raise Refused("the output cannot be the directory that you are in", "name a new file or directory")
@@ -62,20 +73,22 @@ def write_conversion(
     with scratch(output) as folder:
         sources = [fingerprint_of(file.fd, Path(file.path), whole_hash).as_json() for file in files]
         made = _make(conversion, folder, owners, progress)
-        if conversion.tally.lost_count and not lossy:
+        if conversion.tally.lost_count and not conversion.lossy:
             raise Refused(_loss(conversion), "--lossy leaves it out; without -o the plan lists all of it")
         _check(conversion, made)
         receipt.warnings += filter(None, map(growth, files))
         if proof:
             proof(made)
         body = head_json("convert") | {"source": sources, "output": outputs_json(made, output, whole_hash)}
+        if instead_of:
+            body |= exchange_json(conversion.aof, receipt, instead_of, whole_hash)
         write_durably(folder / "receipt", json_bytes(body | outcome_json(conversion, text.escaped)))
         publish([(made, output), (folder / "receipt", receipt_path)])
     return receipt
 
 
-def outcome_json(conversion: Conversion, show: Callable[[bytes], object]) -> dict[str, Any]:
-    """What a conversion came to, as JSON has it; `show` makes text of a key."""
+def totals(conversion: Conversion) -> dict[str, Any]:
+    """What was asked for and what it comes to, as JSON has it: the same again for the same files."""
     tally, wanted = conversion.tally, conversion.wanted
     keys = [{"db": db, "type": kind, "count": count} for (db, kind), count in sorted(tally.keys.items())]
     return {
@@ -84,10 +97,17 @@ def outcome_json(conversion: Conversion, show: Callable[[bytes], object]) -> dic
             "for": conversion.line or None, "shift_ms": wanted.shift_ms, "keys": keys, "recoded_keys": tally.recoded,
             "moved_commands": tally.moved, "bytes": {"before": conversion.size, "after": conversion.made},
         },
-        "inexpressible": [lost._asdict() | {"key": show(lost.key)} for lost in tally.lost],
         "inexpressible_count": tally.lost_count,
-        "notes": [*conversion.notes, *hints(conversion)],
     }  # fmt: skip
+
+
+def outcome_json(conversion: Conversion, show: Callable[[bytes], object]) -> dict[str, Any]:
+    """What a conversion came to, as JSON has it; `show` makes text of a key."""
+    return {
+        **totals(conversion),
+        "inexpressible": [lost._asdict() | {"key": show(lost.key)} for lost in conversion.tally.lost],
+        "notes": [*conversion.notes, *hints(conversion)],
+    }
 
 
 def hints(conversion: Conversion) -> list[str]:

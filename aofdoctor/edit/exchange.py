@@ -1,4 +1,4 @@
-"""Any plan in place: the new file is made beside the old one, and the two exchange their names.
+"""Any edit in place: the new file is made beside the old one, and the two exchange their names.
 
 The exchange is one call of the kernel, so a name always has the old content or
 the new one, whole.  The old one stays, under the other name, until somebody
@@ -10,20 +10,21 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.edit.apply import write_copy
+from aofdoctor.aof.aof import AOF
 from aofdoctor.edit.files import sync_directory
 from aofdoctor.edit.guard import demand_no_rewrite, demand_unheld, held_alone
-from aofdoctor.edit.placing import Progress, Proof, Receipt
-from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.placing import Receipt
 from aofdoctor.errors import Refused, SourceChanged
 
+# Makes the new content under the first path; the second is the one that it will take the place of.
+Write = Callable[[Path, Path], Receipt]
 _SWAP = 2  # RENAME_EXCHANGE of Linux (3.15), RENAME_SWAP of macOS (10.12)
 _CWD = -100
 _HINT = "write a copy with -o, and put it in place as the last lines say"
@@ -37,26 +38,23 @@ class _Seen:
     status: os.stat_result
 
 
-def place_of(plan: Plan) -> Path:
+def place_of(aof: AOF) -> Path:
     """What is exchanged: the file of a single AOF, the directory of a multi part one."""
-    aof = plan.aof
     if aof.layout == "multi-part":
         assert aof.directory is not None
         return Path(os.path.realpath(aof.directory))
     return Path(os.path.realpath(aof.file_of(aof.parts[0]).path))
 
 
-def exchange(
-    plan: Plan, force: bool, progress: Progress | None = None, proof: Proof | None = None, whole_hash: bool = False
-) -> Receipt:
-    """Carry out a plan in the place of its source, which stays beside it; `undo` takes that back.
+def exchange(aof: AOF, write: Write, force: bool) -> Receipt:
+    """Put what `write` makes in the place of an AOF, which stays beside it; `undo` takes that back.
 
     Files that anybody has open are refused, unless `force`; files that are not what
-    was read always.  The plan's descriptors are closed in the end.
+    was read always.  The AOF's descriptors are closed in the end.
     """
-    place = place_of(plan)
-    seen = [_Seen(Path(os.path.realpath(file.path)), file.stat) for file in map(plan.aof.file_of, plan.aof.present)]
-    names = _names(plan, place)
+    place = place_of(aof)
+    seen = [_Seen(Path(os.path.realpath(file.path)), file.stat) for file in map(aof.file_of, aof.present)]
+    names = _names(aof, place)
     if Path(os.path.realpath(os.curdir)).is_relative_to(place):
         raise Refused("the directory that you are in cannot be exchanged", "cd out of it, and name it")
     if not force:
@@ -64,10 +62,10 @@ def exchange(
             demand_no_rewrite(folder)
         for one in seen:
             demand_unheld(one.path)
-    if plan.aof.manifest_path and plan.aof.manifest_path.exists():
-        seen.append(_Seen(plan.aof.manifest_path, os.stat(plan.aof.manifest_path)))
-    receipt = write_copy(plan, _beside(place), progress, proof, whole_hash, instead_of=place)
-    plan.aof.close()
+    if aof.manifest_path and aof.manifest_path.exists():
+        seen.append(_Seen(aof.manifest_path, os.stat(aof.manifest_path)))
+    receipt = write(_beside(place), place)
+    aof.close()
     made = os.stat(receipt.output).st_ino
     try:
         _swap_held(place, receipt.output, seen, names, force)
@@ -80,11 +78,11 @@ def exchange(
     return receipt
 
 
-def _names(plan: Plan, place: Path) -> frozenset[str]:
+def _names(aof: AOF, place: Path) -> frozenset[str]:
     """What stands in the directory of a set; Refused if that is more than the set, which alone is exchanged."""
     if not place.is_dir():
         return frozenset()
-    aof, found = plan.aof, frozenset(os.listdir(place))
+    found = frozenset(os.listdir(place))
     ours = {part.name for part in (*aof.parts, *aof.history, *aof.strays)}
     ours |= {aof.manifest_path.name} if aof.manifest_path else set()
     others = sorted(found - ours)

@@ -12,8 +12,9 @@ from aofdoctor.rdb.other import Aim, rewritten
 from aofdoctor.rdb.resp import resp
 from aofdoctor.rdb.target import Command, Inexpressible, Target
 from aofdoctor.rdb.told import told
+from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.server.expiries import moved
-from aofdoctor.source import FileSource
+from aofdoctor.source import FileSource, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +40,22 @@ def head_pieces(
     Raises Refused at damage, which `name` says the place of.
     """
     try:
+        inner = rdb_in(source)
         if target is not None:
-            return (yield from _commands(source, wanted, target, tally, name))
+            return (yield from _commands(inner, wanted, target, tally, name))
         aim = (
             Aim.of(wanted.rdb_version, wanted.shift_ms)
             if wanted.rdb_version
             else Aim(rdb.dialect, rdb.version, wanted.shift_ms)
         )
-        for piece in rewritten(source, aim, tally):
+        for piece in rewritten(inner, aim, tally):
             yield _sound(piece, name)
     except Broken as problem:  # a large string is read only where it is written
         _sound(Corrupt(problem.offset, problem.note), name)
     return 0
 
 
-def _commands(
-    source: FileSource, wanted: Wanted, target: Target, tally: Tally, name: str
-) -> Generator[bytes, None, int]:
+def _commands(source: Source, wanted: Wanted, target: Target, tally: Tally, name: str) -> Generator[bytes, None, int]:
     db = 0
 
     def said() -> Iterator[Command | Corrupt]:

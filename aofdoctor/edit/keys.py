@@ -6,7 +6,7 @@ SELECTDB, and a name that is there already goes, since no server loads a key
 twice.  A strict salvage keeps nothing of that.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from aofdoctor import text
@@ -15,10 +15,11 @@ from aofdoctor.aof.mended import Mended
 from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.head import END, Head, headed, with_magic
+from aofdoctor.errors import Refused
 from aofdoctor.rdb.codec import Broken, Cursor
 from aofdoctor.rdb.kernel import MAGIC, UNREAD
 from aofdoctor.rdb.keys import EOF, Batch, Item, Key
-from aofdoctor.rdb.magic import SIZE, version_of
+from aofdoctor.rdb.magic import FRAME_AT, SIZE, version_of
 from aofdoctor.rdb.salvage import salvage_items
 from aofdoctor.rdb.seen import Seen
 from aofdoctor.server.lines import magic
@@ -28,10 +29,12 @@ from aofdoctor.span import Span
 HINT = "how many keys to expect"
 GUESSED = "found after damage"
 TWICE = "a key that is there already"
+UNWANTED = "not selected"
 NUMBER = "a name that is a number, found after damage: elements of a value look the same"
-HINTS = frozenset({251, 244})  # RESIZEDB, SLOT_INFO: only what to make room for
-SELECT_DB = 254
+RESIZE_DB, SELECT_DB = 251, 254
+HINTS = frozenset({RESIZE_DB, 244})  # and SLOT_INFO: only what to make room for
 _FUNCTION = 245
+Wanted = Callable[[Key], bool]
 _DBS = 16  # as many as a server has whose configuration says nothing else
 
 
@@ -45,8 +48,19 @@ class Kept:
     functions: int = 0
 
 
-def salvaged_head(index: int, source: FileSource | Mended, rdb: Preamble, strict: bool) -> tuple[Head, Kept] | None:
-    """The part with what can be read of its RDB; None where nothing can, or its bytes are not to be had."""
+def salvaged_head(
+    index: int, source: FileSource | Mended, rdb: Preamble, strict: bool = False, wanted: Wanted | None = None
+) -> tuple[Head, Kept] | None:
+    """The part with what can be read of its RDB, of its keys those that are `wanted`.
+
+    None where nothing can, or its bytes are not to be had.
+    """
+    if rdb.codec:
+        tool = {"LZ4": "lz4", "Zstd": "zstd"}[rdb.codec]
+        raise Refused(
+            f"the RDB of {text.name(source.path)} is compressed by {rdb.codec}, and damaged: {rdb.note}",
+            f"`tail -c +{FRAME_AT + 1} FILE | {tool} -dc > OUT` writes what comes out of it: salvage that",
+        )
     holes = isinstance(source, FileSource) and source.unreadable
     if isinstance(source, FileSource) and source.hole(Span(rdb.span.end, source.size)):
         return None  # what follows has to be read from the file itself, which knows its holes
@@ -57,7 +71,7 @@ def salvaged_head(index: int, source: FileSource | Mended, rdb: Preamble, strict
 
     def parted() -> Iterator[tuple[Span, str]]:
         nonlocal found
-        walk = _Walk(source, rdb, strict)
+        walk = _Walk(source, rdb, strict, wanted)
         found = walk.kept  # and not the walk, which holds the names that it has seen
         return walk.run()
 
@@ -68,11 +82,11 @@ def salvaged_head(index: int, source: FileSource | Mended, rdb: Preamble, strict
 class _Walk:
     """One RDB from its start."""
 
-    def __init__(self, source: FileSource | Mended, rdb: Preamble, strict: bool) -> None:
-        self.source, self.rdb, self.strict = source, rdb, strict
+    def __init__(self, source: FileSource | Mended, rdb: Preamble, strict: bool, wanted: Wanted | None) -> None:
+        self.source, self.rdb, self.strict, self.wanted = source, rdb, strict, wanted
         self.kept, self.seen, self.cursor = Kept(), Seen(), Cursor(source)
         self.db, self.most_db = 0, _DBS - 1
-        self.guess = False
+        self.guess = self.db_doubted = False
 
     def run(self) -> Iterator[tuple[Span, str]]:
         """Adjacent spans, and why each goes."""
@@ -102,9 +116,11 @@ class _Walk:
             return NUMBER
         if twice and self.guess:  # a server writes no key twice; before any damage it is the filter that errs
             return TWICE
+        if self.wanted and not self.wanted(key):
+            return UNWANTED
         self.kept.keys += 1
         self.kept.guessed += self.guess
-        self.kept.db_guessed += self.guess and key.db < 0
+        self.kept.db_guessed += self.guess and (key.db < 0 or self.db_doubted)
         return ""
 
     def _why_other(self, item: Item) -> str:
@@ -122,10 +138,15 @@ class _Walk:
     def _why_select(self, item: Item) -> str:
         self.cursor.seek(item.body)
         db = self.cursor.length()
-        if self.guess and db > self.most_db:
+        self.db_doubted = self.guess and db > self.most_db and not self._sized(item)
+        if self.db_doubted:
             return GUESSED  # no server loads a database that it does not have
         self.db, self.most_db = db, max(db, self.most_db)
         return ""
+
+    def _sized(self, item: Item) -> bool:
+        """True if what to make room for follows the choice of a database, as every server since 3.2 writes it."""
+        return pread(self.source, 1, item.span.end) == bytes((RESIZE_DB,))
 
     def _begins(self, item: Item, start: bytes) -> bool:
         self.cursor.seek(item.body)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import aofdoctor
 from aofdoctor import text
+from aofdoctor.aof.aof import AOF
 from aofdoctor.edit.files import publish_directory, publish_file
-from aofdoctor.edit.fingerprint import fingerprint
+from aofdoctor.edit.fingerprint import fingerprint, fingerprint_of
 from aofdoctor.errors import SourceChanged
 from aofdoctor.source import FileSource
 
@@ -93,3 +94,14 @@ def outputs_json(made: Path, output: Path, whole: bool) -> list[dict[str, object
     """The fingerprints of what is finished, by the names that it will have."""
     files = [made] if made.is_file() else sorted(made.iterdir())
     return [fingerprint(path, output if path == made else output / path.name, whole).as_json() for path in files]
+
+
+def exchange_json(aof: AOF, receipt: Receipt, instead_of: Path, whole: bool) -> dict[str, object]:
+    """What a receipt says of an exchange: under which name the output stands after it, and where the old bytes do."""
+    manifest = aof.manifest_path
+    prints = [fingerprint_of(AOF.file_of(part).fd, Path(AOF.file_of(part).path), whole) for part in aof.present]
+    prints += [fingerprint(manifest, manifest, whole)] if manifest and manifest.exists() else []
+    return {
+        "kind": "exchange", "exchanged_with": str(instead_of), "source": [one.as_json() for one in prints],
+        "removed_kept_in": [str(path) for path in (receipt.lost, receipt.output) if path],
+    }  # fmt: skip

@@ -14,6 +14,7 @@ from aofdoctor.rdb.elements import Value, shape
 from aofdoctor.rdb.keys import Items
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.told import dialect_of
+from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.server.commands import table
 from aofdoctor.source import FileSource
 
@@ -35,10 +36,11 @@ def keys_in(source: FileSource, end: int) -> Keys:
 def keys_of_rdb(source: FileSource) -> Keys:
     """The keys of an RDB."""
     found: Counter[tuple[int, int]] = Counter()
-    for batch in Items(source, verify=False):
+    rdb = rdb_in(source)
+    for batch in Items(rdb, verify=False):
         columns = batch.columns
         found.update((columns.db[i], columns.kind[i]) for i in range(len(batch)) if columns.name[i] >= 0)
-    dialect, keys = dialect_of(source), Keys()
+    dialect, keys = dialect_of(rdb), Keys()
     for (db, kind), count in found.items():
         keys[max(db, 0), shape(Value(0, kind, dialect)) or f"type {kind}"] += count
     return keys

@@ -1,50 +1,24 @@
 """What a salvage keeps: every whole command before and after every damage, transactions whole or not at all.
 
-A transaction that damage has torn goes from its MULTI to its EXEC, as far as
-either is left; SELECT is never dropped, so that what follows runs in the
-database that its server had selected.  Where the SELECT itself may be lost, in
-a hole, the database is a guess: the plan counts the commands that run in one,
-and a strict salvage drops them too.
+What goes of each part, salvage_walk.py knows.  Where a SELECT may be lost, in a
+hole, the database is a guess: the plan counts the commands that run in one, and
+a strict salvage drops them too.
 """
 
-import re
-from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aofdoctor import text
 from aofdoctor.analysis.check_flush import name_of
 from aofdoctor.analysis.report import Report
-from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
 from aofdoctor.aof.mended import Mended
-from aofdoctor.aof.reader import read, read_batches
-from aofdoctor.aof.record import Batch, Preamble
-from aofdoctor.damage import Damage, Kind
-from aofdoctor.edit.doubled import doubled_end
+from aofdoctor.damage import Kind
 from aofdoctor.edit.head import Head
 from aofdoctor.edit.keys import Kept, note, salvaged_head
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.repair import demand_parts
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import ANNOTATION_MAX, State
-from aofdoctor.server.steps import Steps
-from aofdoctor.server.taking import fits_any, watch_any
-from aofdoctor.source import FileSource, Source
-from aofdoctor.span import Span
-
-TORN = "torn transaction"
-GUESSED = "database unknown"
-_NEAR = 1 << 14
-DOUBLED = "doubled block"
-_MODULE = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")  # how modules name their commands
-
-
-@dataclass(slots=True)
-class _Count:
-    """What the walk counts on its way: commands that run in a guessed database, and the first of them."""
-
-    guessed: int = 0
-    place: tuple[int, int] = (0, 0)  # part in load order, offset
+from aofdoctor.edit.salvage_walk import Count, Walk, whole_rdb
+from aofdoctor.source import FileSource
 
 
 def plan_salvage(report: Report, strict: bool = False, keep_unknown: bool = False) -> Plan:
@@ -54,7 +28,7 @@ def plan_salvage(report: Report, strict: bool = False, keep_unknown: bool = Fals
     that no server line knows stay.  Raises Refused where no part is left.
     """
     demand_parts(report)
-    count, heads = _Count(), _heads(report, strict)
+    count, heads = Count(), _heads(report, strict)
     aof = replace(report.aof, parts=[
         replace(part, source=heads[i][0].source) if i in heads else part for i, part in enumerate(report.aof.parts)
     ])  # fmt: skip
@@ -64,7 +38,7 @@ def plan_salvage(report: Report, strict: bool = False, keep_unknown: bool = Fals
         for index, part in enumerate(aof.parts):
             if part.source is not None:
                 head = heads[index][0] if index in heads else None
-                walk = _Walk(index, part.source, strict, keep_unknown, count)
+                walk = Walk(index, part.source, strict, keep_unknown, count)
                 yield from coalesced(walk.run(head, not head or _complete(report, index)))
 
     mends = [mend for head, _ in heads.values() for mend in head.mendings]
@@ -95,7 +69,7 @@ def _complete(report: Report, index: int) -> bool:
     return rdb is not None and rdb.complete
 
 
-def _notes(report: Report, count: _Count, strict: bool, heads: dict[int, Kept]) -> Iterator[str]:
+def _notes(report: Report, count: Count, strict: bool, heads: dict[int, Kept]) -> Iterator[str]:
     for index, part in enumerate(report.parts):
         name = text.name(part.part.name)
         if not part.part.exists:
@@ -120,231 +94,3 @@ def _notes(report: Report, count: _Count, strict: bool, heads: dict[int, Kept]) 
             f"{text.count(count.guessed, 'command')} after damage, from {place}, run in a guessed database: a SELECT "
             "may be lost there (--strict leaves them out)"
         )
-
-
-def whole_rdb(rdb: Preamble) -> bool:
-    """True if an RDB reads to its end and its checksum holds."""
-    return rdb.complete and rdb.checksum != "bad"
-
-
-class _Walk:
-    """One part; `done` is the end of what has been dropped or decided."""
-
-    def __init__(self, index: int, source: Source, strict: bool, keep_unknown: bool, count: _Count) -> None:
-        self.index, self.source, self.strict, self.count = index, source, strict, count
-        self.steps = Steps(columns=True)
-        if not keep_unknown:
-            watch_any(self.steps)
-        ids = table().words.ids
-        self.select, self.multi, self.exec = ids[b"select"], ids[b"multi"], ids[b"exec"]
-        self.reaching = 0  # where the transaction begins that reaches into the batch
-        self.done = 0
-
-    def run(self, head: Head | None, complete: bool) -> Iterator[Drop]:
-        """The drops; of an RDB that is kept in part its `head` knows them; `complete`: its end was found."""
-        start = 0
-        if head:
-            yield from head.drops()
-            start = self.done = head.end
-            self.steps.preamble(start)
-            if not complete:
-                yield from self._after_hole(start)
-        for tile in read(self.source, table().words, start):
-            if isinstance(tile, Batch):
-                yield from self._batch(tile)
-            elif isinstance(tile, Damage):
-                yield from self._damage(tile)
-            else:
-                yield from self._preamble(tile)
-        yield from self._torn_before(self.source.size or 0)
-
-    def _preamble(self, rdb: Preamble) -> Iterator[Drop]:
-        self.steps.preamble(rdb.span.end)
-        if not whole_rdb(rdb):
-            yield from self._drop(rdb.span, 0, Kind.CORRUPT_PREAMBLE.value)
-        if not rdb.complete:
-            yield from self._after_hole(rdb.span.end)
-
-    def _damage(self, damage: Damage) -> Iterator[Drop]:
-        end = doubled_end(self.source, damage) if self.steps.state[State.TX] == 0 else None
-        if end is not None:
-            yield from self._drop(Span(damage.span.start, end), self._commands_in(Span(damage.span.end, end)), DOUBLED)
-            return
-        yield from self._torn_before(damage.span.start)
-        yield from self._drop(damage.span, 0, damage.kind.value)
-        yield from self._after_hole(damage.span.end)
-
-    def _after_hole(self, end: int) -> Iterator[Drop]:
-        """Database and transaction are unknown here."""
-        self.steps.lost()
-        number, span = self._first(end, self.exec, self.multi)
-        if number == self.exec:
-            yield from self._block(Span(end, span.end), TORN)
-        if self.strict:
-            yield from self._block(Span(self.done, self._known_from(self.done)), GUESSED)
-
-    def _commands_in(self, span: Span) -> int:
-        """How many whole commands begin in a span, which starts at one."""
-        count = 0
-        for batch in self._batches(span.start):
-            end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
-            count += end - batch.ids[:end].count(ANNOTATION)
-            if end < batch.count or batch.span.end >= span.end:
-                break
-        return count
-
-    def _torn_before(self, end: int) -> Iterator[Drop]:
-        """The transaction that is open at `end`, where the part or what is whole of it ends."""
-        if self.steps.state[State.TX] > 0:
-            multi = self._open_at(self.steps.state[State.MULTI_START], end)
-            if multi is not None:
-                yield from self._block(Span(multi, end), TORN)
-
-    def _batch(self, batch: Batch) -> Iterator[Drop]:
-        self.reaching = self.steps.state[State.MULTI_START]
-        if self.steps.state[State.DB] < 0:
-            self._count_guessed(batch)
-        for i in self.steps.run(batch):
-            span, reason = batch.record(i), _untakeable(batch, i)
-            if not reason or span.start < self.done:
-                continue
-            multi = self._open_at(self._multi_of(batch, i), span.start) if self.steps.tx[i] > 0 else None
-            if multi is not None:
-                number, after = self._first(span.end, self.exec, self.multi)
-                # A MULTI that comes first tells that the EXEC is lost; what follows is no part of this.
-                yield from self._block(Span(multi, after.end if number == self.exec else span.end), reason)
-            else:
-                yield from self._alone(batch, i, reason)
-
-    def _alone(self, batch: Batch, i: int, reason: str) -> Iterator[Drop]:
-        """A record outside of a transaction that goes; what it may have been decides what goes with it."""
-        span = batch.record(i)
-        argv = batch.argv(i) if not batch.far and batch.ids[i] != ANNOTATION and batch.argc[i] <= 2 else []
-        if len(argv) == 1 and len(argv[0]) == len(b"MULTI"):
-            number, after = self._first(span.end, self.exec, self.multi)
-            if number == self.exec:
-                yield from self._drop(span, 1, reason)
-                yield from self._block(Span(span.end, after.end), TORN)
-                return
-        yield from self._drop(span, int(batch.ids[i] != ANNOTATION), reason)
-        if len(argv) == 2 and len(argv[0]) == len(b"SELECT") and argv[1].isdigit():
-            known = self._known_from(span.end)
-            if not self.strict:
-                self._guess(span.end, self._commands_in(Span(span.end, known)))
-            else:
-                yield from self._block(Span(span.end, known), GUESSED)
-
-    def _guess(self, start: int, commands: int) -> None:
-        if commands and not self.count.guessed:
-            self.count.place = self.index, start
-        self.count.guessed += commands
-
-    def _multi_of(self, batch: Batch, i: int) -> int:
-        """Where the transaction of a record begins."""
-        tx, first = self.steps.tx, i
-        while first and tx[first - 1] == tx[i] and batch.record(first).start >= self.done:
-            first -= 1
-        return batch.record(first).start if first or batch.ids[0] == self.multi else self.reaching
-
-    def _open_at(self, multi: int, end: int) -> int | None:
-        """The MULTI that is open at `end`: the steps' own, unless that one has been dropped."""
-        if multi >= self.done:
-            return multi
-        found: int | None = None
-        for batch in self._batches(self.done):
-            for i in range(batch.count):
-                if batch.record(i).start >= end:
-                    return found
-                if batch.ids[i] == self.multi and found is None:
-                    found = batch.record(i).start
-                elif batch.ids[i] == self.exec:
-                    found = None
-        return found
-
-    def _count_guessed(self, batch: Batch) -> None:
-        """Commands up to the next SELECT, of those that are kept."""
-        for i in range(batch.count):
-            if batch.ids[i] == self.select:
-                return
-            start = batch.record(i).start
-            if batch.ids[i] not in (ANNOTATION, self.multi, self.exec) and start >= self.done:
-                self._guess(start, 1)
-
-    # -- what is dropped --
-
-    def _drop(self, span: Span, commands: int, reason: str) -> Iterator[Drop]:
-        self.done = max(self.done, span.end)
-        yield Drop(self.index, span, commands, reason)
-
-    def _block(self, span: Span, reason: str) -> Iterator[Drop]:
-        """Whole records, all but the SELECTs among them; what is done already is not done again."""
-        start = max(span.start, self.done)
-        for batch in self._batches(start):
-            end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
-            yield from self._between_selects(batch, end, reason)
-            if end < batch.count or batch.span.end >= span.end:
-                break
-        self.done = max(self.done, span.end)
-
-    def _between_selects(self, batch: Batch, end: int, reason: str) -> Iterator[Drop]:
-        at = 0
-        while at < end:
-            select = _index(batch, self.select, at, end)
-            if select > at:
-                span = Span(batch.record(at).start, batch.record(select - 1).end)
-                yield Drop(self.index, span, select - at - batch.ids[at:select].count(ANNOTATION), reason)
-            at = select + 1
-
-    # -- looking ahead --
-
-    def _batches(self, start: int) -> Iterator[Batch]:
-        """The whole records from `start`: most looks end soon, so the first reads are small."""
-        at = start
-        for batch in read_batches(self.source, table().words, start, window=_NEAR):
-            yield batch
-            at = batch.span.end
-            if at - start > 8 * _NEAR:
-                yield from read_batches(self.source, table().words, at)
-                return
-
-    def _first(self, start: int, *wanted: int) -> tuple[int, Span]:
-        """(id, span) of the first of these commands from `start`; (0, the end) where damage or the end comes first."""
-        end = start
-        for batch in self._batches(start):
-            found = min(_index(batch, number, 0, batch.count) for number in wanted)
-            if found < batch.count:
-                return batch.ids[found], batch.record(found)
-            end = batch.span.end
-        return 0, Span(end, end)
-
-    def _known_from(self, start: int) -> int:
-        """Where the selected database is known again: at a SELECT, or the MULTI right before one."""
-        while True:
-            number, span = self._first(start, self.select, self.multi)
-            if number != self.multi:
-                return span.start
-            number, inside = self._first(span.end, self.select, self.exec)
-            if number == self.select:
-                return span.start if inside.start == span.end else self._first(inside.end, self.exec)[1].end
-            start = inside.end
-            if not number:
-                return start
-
-
-def _index(batch: Batch, number: int, start: int, end: int) -> int:
-    """The first record of a batch with an id, from `start`; `end` where there is none."""
-    try:
-        return batch.ids.index(number, start, end)
-    except ValueError:
-        return end
-
-
-def _untakeable(batch: Batch, i: int) -> str:
-    """Why no server line takes a record; empty if one may, as of a module's command."""
-    if batch.ids[i] == ANNOTATION:
-        return "annotation longer than a server's line buffer" if batch.record(i).size > ANNOTATION_MAX else ""
-    if batch.ids[i] != UNKNOWN:
-        return "no server takes so many arguments" if not fits_any(batch.ids[i], batch.argc[i]) else ""
-    name = next(batch.args(i))
-    head = name if isinstance(name, bytes) else name.head(64)
-    return "" if _MODULE.fullmatch(head) else "no server knows this command"

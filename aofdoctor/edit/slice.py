@@ -22,10 +22,11 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.edit.definitions import Definitions, calls
 from aofdoctor.edit.head import Head, headed
-from aofdoctor.edit.keys import HINTS
+from aofdoctor.edit.keys import HINTS, UNWANTED, salvaged_head
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.strip import Survey, damage_note
 from aofdoctor.edit.transactions import drops, structure_ids
+from aofdoctor.errors import Refused
 from aofdoctor.rdb.keys import EOF, Items, Key
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
@@ -33,7 +34,6 @@ from aofdoctor.server.steps import Steps
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
-REASON = "not selected"
 _DATABASES = frozenset(b"%d" % number for number in range(16))  # of a server that nobody has told otherwise
 DEFINITIONS = frozenset({"function", "script"})
 
@@ -63,7 +63,7 @@ def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
     def everything() -> Iterator[Drop]:
         scripts.begin()
         pending = dict(bases)
-        for drop in coalesced(drops(copied, choose, REASON, whole=True)):
+        for drop in coalesced(drops(copied, choose, UNWANTED, whole=True)):
             yield from _heads(pending, drop.part)
             yield drop
         yield from _heads(pending, len(aof.parts))
@@ -115,11 +115,15 @@ def _shifted(place: Position | None, grown: dict[int, tuple[int, int]]) -> Posit
 
 
 class _Base(NamedTuple):
-    """An RDB at the head of a part: `head` is what stays of it, None if it goes, and `end` where it ends."""
+    """An RDB at the head of a part: `head` is what stays of it, None if it goes, and `end` where it ends.
+
+    `damage` says what is wrong with it, where that is so.
+    """
 
     end: int
     keys: int
     head: Head | None
+    damage: str = ""
 
 
 def _base(index: int, part: Part, where: Where) -> _Base | None:
@@ -127,8 +131,17 @@ def _base(index: int, part: Part, where: Where) -> _Base | None:
     if source is None or not is_rdb(source):
         return None
     rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
-    if not isinstance(source, FileSource) or not rdb.complete or rdb.keys is None or rdb.checksum == "bad":
+    if rdb.codec:
+        raise Refused(
+            f"the RDB of {text.name(part.name)} is compressed by {rdb.codec}: no key of it can be copied by itself",
+            "aofdoctor convert --base resp, or --base rdb, makes one that can be sliced",
+        )
+    if not isinstance(source, FileSource):
         return _Base(rdb.span.end, 0, None)
+    if not rdb.complete or rdb.keys is None or rdb.checksum == "bad":
+        saved = salvaged_head(index, source, rdb, wanted=Chosen(where, index, 0, source, rdb).means)
+        found = saved[1].keys if saved else 0
+        return _Base(rdb.span.end, found, saved[0] if saved and found else None, rdb.note or "it is damaged")
     kept = 0
 
     def parted() -> Iterator[tuple[Span, str]]:
@@ -138,16 +151,18 @@ def _base(index: int, part: Part, where: Where) -> _Base | None:
             for item in batch:
                 stays = chosen.means(item) if isinstance(item, Key) else item.kind not in (*HINTS, EOF)
                 kept += stays and isinstance(item, Key)
-                yield item.span, "" if stays else REASON
+                yield item.span, "" if stays else UNWANTED
 
     head = headed(index, source, rdb.span.end, parted)
     return _Base(rdb.span.end, kept, head if kept else None)
 
 
 def _note(name: str, base: _Base) -> str:
-    if not base.head:
-        return f"the RDB of {name} goes: none of its keys is selected"
-    return f"{text.count(base.keys, 'key')} of the RDB of {name} {'stay' if base.keys != 1 else 'stays'}"
+    if base.head:
+        said = f"{text.count(base.keys, 'key')} of the RDB of {name} {'stay' if base.keys != 1 else 'stays'}"
+    else:
+        said = f"the RDB of {name} goes: none of its keys {'that can be read ' if base.damage else ''}is selected"
+    return said + (f"; it is damaged, and what cannot be read of it goes too ({base.damage})" if base.damage else "")
 
 
 def _heads(pending: dict[int, _Base], part: int) -> Iterator[Drop]:

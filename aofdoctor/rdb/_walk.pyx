@@ -153,6 +153,10 @@ cdef class Machine:
     def __dealloc__(self):
         free(self.templates)
 
+    def restart(self, int64_t start, int64_t db):
+        """Go on at another place; only the templates are still known."""
+        rdb_begin(&self.state, start, db, self.templates)
+
     @property
     def start(self):
         return self.state.start

@@ -37,12 +37,17 @@ class Corrupt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Large:
-    """A string too large to hold: `size` bytes, stored at `offset`, as LZF in `packed` bytes if that is not 0."""
+    """A string too large to hold: `size` bytes, stored at `offset`, as LZF in `packed` bytes if that is not 0.
+
+    One inside another that is LZF begins at `start` of the `whole` bytes of that.
+    """
 
     source: Source
     offset: int
     size: int
     packed: int = 0
+    start: int = 0
+    whole: int = 0
 
     def __len__(self) -> int:
         return self.size
@@ -52,10 +57,15 @@ class Large:
         if not self.packed:
             yield from self._stored()
             return
-        for piece in lzf.stream(self._stored(), self.size):
+        past, end = 0, self.start + self.size
+        for piece in lzf.stream(self._stored(), self.whole or self.size):
             if piece is None:
                 raise Broken(self.offset, "LZF that does not give what it claims")
-            yield piece
+            if part := piece[max(0, self.start - past) : max(0, end - past)]:
+                yield part
+            past += len(piece)
+            if past >= end and self.whole:
+                return
 
     def read(self, most: int | None = None) -> bytes:
         """All of it, or its first `most` bytes, in memory."""

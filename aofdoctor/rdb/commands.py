@@ -114,6 +114,12 @@ def _timed_hash(cursor: Cursor, value: Value, key: bytes, target: Target) -> Ite
         yield Inexpressible("when fields of a hash expire")
 
 
+def _array(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
+    yield Inexpressible("an array, which came with Redis 8.8")
+    for _ in runs(cursor, value):
+        pass  # what is broken is to be known
+
+
 def _stream(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
     def parts(entries: bool) -> Iterator[Part]:
         cursor.seek(value.offset)
@@ -135,6 +141,7 @@ _WRITERS: dict[tuple[str, int], Callable[[Cursor, Value, bytes, Target], Iterato
     ("zset", 2): _zset,
     ("hash", 2): partial(_collection, b"HMSET", 2),
     ("hash", 3): _timed_hash,
+    ("array", 2): _array,
     ("stream", 1): _stream,
     ("module", 1): _module,
 }

@@ -4,7 +4,10 @@ A decoder gives flat lists (field, value, field, value ...), each of whole
 elements, so that a hash of ten million fields passes by in constant memory and
 commands.py need not take values apart again; `elements` makes values of them.
 A type that has no row is not read.  Sources: rdb.c and rdb.h of Redis 2.8 to
-7.4 (22 and 23 are those of the 7.4 release candidates) and Valkey 9.1.
+7.4 (22 and 23 are those of the 7.4 release candidates) and Valkey 9.1.  For 28
+(8.8) array.h of Redis, redis/librdb and a reader in Rust agree; for 30 and 32
+(8.10) the tests and the document of Redis (hash-templates.tcl) and two readers
+of files that it wrote.
 """
 
 import re
@@ -16,11 +19,13 @@ from typing import Any, NamedTuple
 
 from aofdoctor.rdb import packed
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.module import ModulePart, ModuleType, module_value
 from aofdoctor.rdb.stream import VERSIONS, Part, stream
+from aofdoctor.rdb.templates import templates
+from aofdoctor.rdb.unfold import unfolded
 
 Run = list[Any]
-_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_TIME_DIGITS = 18  # of an expiry in milliseconds
+_TIME_DIGITS = 18  # of an expiry in milliseconds, or a template's number
 _PLAIN, _PACKED = 1, 2  # containers of a quicklist's node
 _SPECIAL = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|[-+]?nan", re.IGNORECASE).fullmatch
@@ -49,21 +54,14 @@ class Field(NamedTuple):
     expire_ms: int | None
 
 
-class ModuleType(NamedTuple):
-    """Whose value it is: the name and the encoding version that the module registered."""
+class Slot(NamedTuple):
+    """An element of an array, and the index that it is at; a number is one that the server holds as a number."""
 
-    name: str
-    version: int
-
-
-class ModulePart(NamedTuple):
-    """A piece of a module's value, that only it can read; `kind`: signed, unsigned, float, double, string."""
-
-    kind: str
-    value: int | float | String
+    at: int
+    value: String | int | float
 
 
-Element = String | Scored | Field | Part | ModuleType | ModulePart
+Element = String | Scored | Field | Slot | Part | ModuleType | ModulePart
 Decoder = Callable[[Cursor], Iterator[Run]]
 
 
@@ -96,7 +94,7 @@ def runs(cursor: Cursor, value: Value) -> Iterator[Run]:
 
 
 def shape(value: Value) -> str:
-    """string, list, set, zset, hash, stream, module; empty for a type that is not read."""
+    """string, list, set, zset, hash, array, stream, module; empty for a type that is not read."""
     row = ROWS[value.dialect].get(value.type)
     return row.shape if row else ""
 
@@ -114,9 +112,9 @@ def _strings(c: Cursor, each: int = 1) -> Iterator[Run]:
 
 def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]], width: int = 1) -> Iterator[Run]:
     """The items of one packed string, in whole elements of `width`."""
-    at, data, rest = c.offset, c.whole(packed.PACKED_MAX), []
+    at, data, rest = c.offset, c.string(), Run()
     try:
-        for run in unpack(data):
+        for run in unpack(data) if isinstance(data, bytes) else unfolded(data, unpack):
             rest += run
             whole = len(rest) - len(rest) % width
             yield rest[:whole]
@@ -162,8 +160,8 @@ def _zset_pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]]) -> Iterator[
         yield run
 
 
-def _score(c: Cursor, text: bytes) -> float:
-    if not _NUMBER(text):
+def _score(c: Cursor, text: String) -> float:
+    if not isinstance(text, bytes) or not _NUMBER(text):
         raise Broken(c.offset, "a score that is not a number")
     return float(text)
 
@@ -181,10 +179,14 @@ def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[Run]:
     if soonest:
         c.number()
     for run in _pack(c, packed.listpack, 3):
-        if not all(time.isdigit() and len(time) <= _TIME_DIGITS for time in run[2::3]):
+        if not all(map(_is_number, run[2::3])):
             raise Broken(c.offset, "an expiry of a field that is not a number")
         run[2::3] = [int(time) or None for time in run[2::3]]
         yield run
+
+
+def _is_number(text: String) -> bool:
+    return isinstance(text, bytes) and text.isdigit() and len(text) <= _TIME_DIGITS
 
 
 def _hash2(c: Cursor) -> Iterator[Run]:
@@ -195,35 +197,55 @@ def _hash2(c: Cursor) -> Iterator[Run]:
         yield run
 
 
+def _template_pack(c: Cursor) -> Iterator[Run]:
+    """A listpack: the number of its template, then its values."""
+    at, names, left = c.offset, None, 0
+    for run in _pack(c, packed.listpack):
+        if names is None:
+            if not _is_number(run[0]):
+                raise Broken(at, "a hash whose template has no number")
+            left, names = templates(c.source).fields(c.source, int(run.pop(0)))
+        left -= len(run)
+        if left < 0:
+            break
+        yield [piece for value in run for piece in (next(names), value)]
+    if names is None or left:
+        raise Broken(at, "a hash that has not as many values as its template has fields")
+
+
+def _template_values(c: Cursor) -> Iterator[Run]:
+    """The number of its template, and its values."""
+    count, names = templates(c.source).fields(c.source, c.length())
+    for run in c.strings(count):
+        yield [piece for value in run for piece in (next(names), value)]
+
+
+def _array(c: Cursor) -> Iterator[Run]:
+    """Index and value; the index that the next insert would take, which may stand first, is no element."""
+    count = c.length()
+    if (flag := c.length()) > 1:
+        raise Broken(c.offset, f"{flag} where an array says whether it has an index to insert at")
+    if flag:
+        c.length()
+    for _ in range(count):
+        index, tag = c.length(), c.length()
+        if tag >= len(_TAGS):
+            raise Broken(c.offset, f"tag {tag} of an array's element")
+        yield [index, _TAGS[tag](c)]
+
+
+_TAGS: tuple[Callable[[Cursor], String | int | float], ...] = (
+    Cursor.string,
+    lambda c: c.number(signed=True),
+    lambda c: float(struct.unpack("<d", c.take(8))[0]),
+    Cursor.string,
+)
+
+
 def _stream(c: Cursor, version: int) -> Iterator[Run]:
     for part in stream(c, version):
         yield [part]
 
-
-def _module(c: Cursor) -> Iterator[Run]:
-    """Nine characters of six bits and a version of ten, then values that say what they are, up to opcode 0."""
-    packed_name = c.length()
-    name = "".join(_CHARACTERS[packed_name >> 10 + 6 * at & 63] for at in range(8, -1, -1))
-    yield [ModuleType(name, packed_name & 1023)]
-    while opcode := c.length():
-        if opcode not in _MODULE:
-            raise Broken(c.offset, f"opcode {opcode} in a module's value")
-        kind, read = _MODULE[opcode]
-        yield [ModulePart(kind, read(c))]
-
-
-def _signed(c: Cursor) -> int:
-    value = c.length()
-    return value - (1 << 64) if value >> 63 else value
-
-
-_MODULE: dict[int, tuple[str, Callable[[Cursor], int | float | String]]] = {
-    1: ("signed", _signed),
-    2: ("unsigned", Cursor.length),
-    3: ("float", lambda c: float(struct.unpack("<f", c.take(4))[0])),
-    4: ("double", lambda c: float(struct.unpack("<d", c.take(8))[0])),
-    5: ("string", Cursor.string),
-}
 
 _COMMON: dict[int, Row] = {
     0: Row("string", 1, _string),
@@ -232,7 +254,7 @@ _COMMON: dict[int, Row] = {
     3: Row("zset", 2, _zset),
     4: Row("hash", 2, partial(_strings, each=2)),
     5: Row("zset", 2, _zset2),
-    7: Row("module", 1, _module),
+    7: Row("module", 1, module_value),
     9: Row("hash", 2, partial(_pack, unpack=packed.zipmap, width=2)),
     10: Row("list", 1, partial(_pack, unpack=packed.ziplist)),
     11: Row("set", 1, partial(_pack, unpack=packed.intset)),
@@ -254,6 +276,9 @@ ROWS: dict[str, dict[int, Row]] = {
         24: Row("hash", 3, partial(_hash_times, relative=True)),
         25: Row("hash", 3, partial(_hash_pack_times, soonest=True)),
         **{kind: Row("stream", 1, partial(_stream, version=VERSIONS[kind])) for kind in (26, 27)},
+        28: Row("array", 2, _array),
+        30: Row("hash", 2, _template_pack),
+        32: Row("hash", 2, _template_values),
     },
     "valkey": _COMMON | {22: Row("hash", 3, _hash2)},
 }
@@ -261,6 +286,10 @@ ROWS: dict[str, dict[int, Row]] = {
 
 def _pairs(run: Run) -> Iterator[Scored]:
     return map(Scored, run[::2], run[1::2])
+
+
+def _slots(run: Run) -> Iterator[Slot]:
+    return map(Slot, run[::2], run[1::2])
 
 
 def _fields(run: Run) -> Iterator[Field]:
@@ -273,6 +302,7 @@ def _timed_fields(run: Run) -> Iterator[Field]:
 
 _MAKE: dict[tuple[str, int], Callable[[Run], Any]] = {
     ("zset", 2): _pairs,
+    ("array", 2): _slots,
     ("hash", 2): _fields,
     ("hash", 3): _timed_fields,
 }

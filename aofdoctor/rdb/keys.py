@@ -17,6 +17,7 @@ from aofdoctor.rdb.kernel import MAGIC, UNREAD, Columns, Stop
 from aofdoctor.rdb.strings import length, short_string
 from aofdoctor.rdb.sweep import ROOM, WINDOW, Sweep
 from aofdoctor.rdb.types import layout_of
+from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -106,6 +107,8 @@ class Rdb:
     """What a walk found; `end` is the byte after it, or the last item boundary before it went wrong.
 
     `checksum`: ok, off, bad, unknown.  `keys` is None where they could not be counted.
+    `codec` is what it is compressed by, empty if it is not; `bounded`: its end is
+    known though it is not whole; `unread`: a type that is not known has ended the walk.
     """
 
     magic: bytes
@@ -116,9 +119,11 @@ class Rdb:
     complete: bool = False
     aux: dict[bytes, bytes] = field(default_factory=dict)
     note: str = ""
+    codec: str = ""
+    bounded: bool = False
+    unread: bool = False
 
 
-COMPRESSED = "a compressed stream of Valkey ({}), which this version does not read"
 NOTES = {
     Stop.DONE: "an end where none should be, after {0}",
     Stop.TYPE: "no type that this version reads, at {0}",
@@ -138,23 +143,22 @@ class Items:
     Iteration ends early at damage: `rdb.complete` is False then.  Where a type is
     not known, the end is found by the checksum alone, and all before it is one
     item UNREAD.  Without `verify`, large payloads are not read and the checksum
-    is unknown.  Of a compressed stream nothing is read, and `rdb.note` says so.
+    is unknown.  Offsets are those of `rdb_in(source)`, which is what comes out
+    of a compressed stream.
     """
 
     def __init__(self, source: Source, window: int = WINDOW, room: int = ROOM, verify: bool = True) -> None:
+        source = rdb_in(source)
         magic = pread(source, head.SIZE, 0)
         self.source, self.rdb = source, Rdb(magic, head.version_of(magic))
-        self._codec = head.compressed(source)
-        if self._codec:
-            self.rdb.note = COMPRESSED.format(self._codec)
-        elif len(magic) < head.SIZE:
+        if len(magic) < head.SIZE:
             self.rdb.note = "the file ends inside the magic"
         elif not self.rdb.version and not head.MAGIC.fullmatch(magic):
             self.rdb.note = f"the magic is {magic!r}"
         self._sweep = Sweep(source, layout_of(magic), head.SIZE, 0, window, max(room, 2), verify)
 
     def __iter__(self) -> Iterator[Batch]:
-        if self._codec or len(self.rdb.magic) < head.SIZE:
+        if len(self.rdb.magic) < head.SIZE:
             return
         sweep, columns = self._sweep, self._sweep.columns
         sweep.crc = crc64(self.rdb.magic)
@@ -221,7 +225,8 @@ class Items:
 
     def _stopped(self, why: Stop) -> None:
         rdb = self.rdb
-        if why == Stop.TYPE:
+        rdb.unread = why == Stop.TYPE
+        if rdb.unread:
             kind = self._sweep.machine.kind
             what = f"type {kind}" if kind < 240 else f"opcode {kind}"
             note = f"{what} at {rdb.end} is not one that this version reads{self._named()}"

@@ -8,21 +8,25 @@ SIZE = 9
 MAGIC = re.compile(rb"REDIS[0-9]{4}|VALKEY[0-9]{3}")
 _WRITER = re.compile(rb".{9}\xfa.{1,2}(redis|valkey)-ver", re.DOTALL)
 
-# Valkey's compressed stream: VCS, its version, codec, a reserved byte and what is in it, then a frame of the codec
-# (valkey-io/valkey pull request 3531; a byte more is allowed for, as drafts of it differ).
-_COMPRESSED = re.compile(rb"VCS[\x01-\x0f].{3,4}(\x04\x22\x4d\x18|\x28\xb5\x2f\xfd)", re.DOTALL)
+# Valkey's compressed stream: VCS, its version, codec, a reserved byte and what is in it (an RDB), then a frame of the
+# codec (compression_stream.h of valkey-io/valkey, pull request 3531; that Zstd is 2 is of 3798, which is still open).
+# One of either, the envelope or the frame's own magic, may be damaged.
+FRAME_AT = 7
+_FRAMES = {b"\x04\x22\x4d\x18": "LZ4", b"\x28\xb5\x2f\xfd": "Zstd"}
+_ENVELOPES = {b"VCS\x01\x01\0\x01": "LZ4", b"VCS\x01\x02\0\x01": "Zstd"}
 
 
 def compressed(source: Source) -> str:
     """The codec, if a compressed stream of Valkey stands at the head: LZ4 or Zstd; else empty."""
-    found = _COMPRESSED.match(pread(source, 16, 0))
-    return "" if not found else "LZ4" if found[1][0] == 4 else "Zstd"
+    data = pread(source, FRAME_AT + 4, 0)
+    by_frame = _FRAMES.get(data[FRAME_AT:], "") if data.startswith(b"VCS\x01") else ""
+    return by_frame or _ENVELOPES.get(data[:FRAME_AT], "")
 
 
 def begins(source: Source) -> bool:
     """True if the head is an RDB's, be it torn, compressed, or one whose magic was damaged."""
     head = pread(source, 64, 0)
-    if _COMPRESSED.match(head):
+    if compressed(source):
         return True
     torn = len(head) < SIZE and head[:5] in (b"REDIS", b"VALKE")
     return torn or bool(MAGIC.match(head) or _WRITER.match(head)) or head[:6] in (b"REDIS0", b"VALKEY")

@@ -22,7 +22,7 @@ from aofdoctor.span import Span
 
 VERSIONS = (*range(6, 13), 80)
 _VALKEY, _META_SINCE = 80, 13
-_EXPIRE_MS, _IDLE, _FREQ = 252, 248, 249
+_EXPIRE_MS, _IDLE, _FREQ, _TEMPLATE = 252, 248, 249, 242
 _TIMED = (22, 23, 24, 25)  # hashes whose fields have expiries
 # The first Redis version that knows a type or an opcode; Valkey's 80 knows those of 11, and what is in _IN_VALKEY.
 _SINCE = {
@@ -35,7 +35,7 @@ _IN_VALKEY = frozenset({22, 244, 243})
 _OF_BOTH = frozenset({*range(22), *range(244, 256)})
 _HINTS = {244: "sizes of slots", 250: "words of the writer", 251: "sizes of databases"}
 _UNSAID = {
-    242: "a template or commands between the keys", 243: "a slot import", 245: "a library of functions",
+    242: "commands between the keys", 243: "a slot import", 245: "a library of functions",
     246: "a function of a release candidate", 247: "data of a module",
 }  # fmt: skip
 
@@ -149,7 +149,7 @@ class _Writer:
             yield from self.copied(item.span)
         elif item.kind in _HINTS:
             self.tally.hints[_HINTS[item.kind]] += 1
-        else:
+        elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are in each hash anew
             self.tally.lose(0, b"", f"opcode {item.kind}", _UNSAID.get(item.kind, "it is not known there"))
 
     def _opcodes(self, key: Key) -> bytes:

@@ -1,6 +1,6 @@
 """Values packed into one string: listpack, ziplist, intset, zipmap.
 
-Each is read in runs, strictly: the size in its head, the count of its entries,
+Each is held in memory, and read in runs, strictly: the size in its head, the count of its entries,
 every entry's length backwards and the end mark have to agree with the bytes.
 What was read before a lie is given out; then comes a Broken.  It does not know
 what the items mean.  Sources: listpack.c (Redis 7.0), ziplist.c and zipmap.c
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from aofdoctor.rdb.codec import Broken
 from aofdoctor.rdb.runs import listpack_run, ziplist_run
 
-PACKED_MAX = 1 << 26  # the largest that is read: held in memory as a whole
 _UNCOUNTED = 65535
 _ZIPMAP_LONG, _END = 254, 255
 _RUN = 512
@@ -92,6 +91,10 @@ def _check_head(name: str, data: bytes, head: int) -> None:
 
 
 def _check_count(name: str, data: bytes, at: int, seen: int) -> None:
-    claimed = int.from_bytes(data[at : at + 2], "little")
-    if claimed not in (seen, _UNCOUNTED):
-        raise Broken(at, f"a {name} of {claimed} items has {seen}")
+    if not count_fits(data[at : at + 2], seen):
+        raise Broken(at, f"a {name} of {int.from_bytes(data[at : at + 2], 'little')} items has {seen}")
+
+
+def count_fits(count: bytes, seen: int) -> bool:
+    """True if so many items are what a head says, or it says that they were not counted."""
+    return int.from_bytes(count, "little") in (seen, _UNCOUNTED)

@@ -7,6 +7,7 @@ from aofdoctor.rdb import magic as head
 from aofdoctor.rdb.census import Census
 from aofdoctor.rdb.kernel import MAGIC
 from aofdoctor.rdb.keys import AUX, Items, Rdb
+from aofdoctor.rdb.unpacked import Unpacked, rdb_in
 from aofdoctor.source import BytesSource, Source, pread
 
 __all__ = ["Rdb", "is_rdb", "read_aux", "walk"]
@@ -17,17 +18,39 @@ is_rdb = head.begins
 
 
 def walk(source: Source, census: Census | None = None) -> Rdb:
-    """Walk an RDB from the start of `source`; a census counts what it passes."""
-    items = Items(source)
+    """Walk an RDB from the start of `source`; a census counts what it passes.
+
+    Its `end` is a place in `source`, of a compressed one too.
+    """
+    stream = rdb_in(source)
+    items = Items(stream)
     for batch in items:
         if census:
             census.add(batch.columns)
+    if isinstance(stream, Unpacked):
+        _settle(items.rdb, stream)
     return items.rdb
+
+
+def _settle(rdb: Rdb, stream: Unpacked) -> None:
+    """What the frame around an RDB says of it: where it ends, whether all of it came out, its checksum."""
+    frame = stream.drain()
+    more = frame.given - rdb.end
+    rdb.codec, rdb.bounded = stream.codec, frame.end is not None
+    rdb.end = frame.sound if frame.end is None else frame.end
+    if frame.note:
+        rdb.complete, rdb.note = False, frame.note
+    elif rdb.complete and more:
+        rdb.complete, rdb.note = False, f"{more} bytes follow the RDB's end inside the {stream.codec} frame"
+    elif rdb.checksum == "off" and frame.checked:
+        rdb.checksum = "ok"
+    elif rdb.unread and frame.checked:  # as the RDB's own checksum would say it
+        rdb.complete, rdb.keys, rdb.checksum = True, None, "ok"
 
 
 def read_aux(source: Source) -> dict[bytes, bytes]:
     """The writer's own words at the head of an RDB, without walking it."""
-    items = Items(BytesSource(pread(source, _HEAD, 0)), room=2)
+    items = Items(BytesSource(pread(rdb_in(source), _HEAD, 0)), room=2)
     for batch in items:
         if any(batch.columns.kind[i] not in (MAGIC, AUX) for i in range(len(batch))):
             break

@@ -37,6 +37,8 @@ def recoded(cursor: Cursor, value: Value, dialect: str, version: int, shift_ms: 
     if row.shape == "stream":
         kind, pieces, lost = recoded_stream(cursor, value, dialect, version)
         return Recoded(kind, pieces, lost)
+    if row.shape == "array":
+        return Recoded(None, iter(()), ["an array, which came with Redis 8.8"])
     if row.width == 3:
         return _timed_hash(cursor, value, dialect, version, shift_ms)
     kind, write = _PLAIN[row.shape]

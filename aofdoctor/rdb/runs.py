@@ -26,7 +26,7 @@ def plain_listpack_run(data: bytes, at: int) -> tuple[list[bytes], int]:
             value, end = _listpack_entry(data, at)
         except _NotWhole:
             break
-        back = _back_length(end - at)
+        back = back_length(end - at)
         if data[end : end + len(back)] != back:
             break
         items.append(value)
@@ -110,7 +110,8 @@ def _listpack_entry(data: bytes, at: int) -> tuple[bytes, int]:
     return _number(data, at + 1, _WIDTHS[first])
 
 
-def _back_length(length: int) -> bytes:
+def back_length(length: int) -> bytes:
+    """What stands behind an item of a listpack that has so many bytes."""
     size = 1 + sum(length >= limit for limit in (128, 16383, 2097151, 268435455))
     out = [length >> 7 * i & 127 | 128 for i in range(size)]
     out[-1] &= 127

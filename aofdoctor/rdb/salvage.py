@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb import magic as head
 from aofdoctor.rdb.kernel import MAGIC, Stop
-from aofdoctor.rdb.keys import COMPRESSED, EOF, NOTES, Batch, Key
+from aofdoctor.rdb.keys import EOF, NOTES, Batch, Key
 from aofdoctor.rdb.resync import AFTER, BACK_BYTES, Believable, Search, rdb_end
 from aofdoctor.rdb.sweep import Sweep
 from aofdoctor.rdb.types import layout_of
@@ -47,10 +47,6 @@ class _Salvage:
         if len(self.magic) < head.SIZE:
             if self.magic:
                 yield Damage(Span(0, len(self.magic)), Kind.TRUNCATED_PREAMBLE, "the file ends inside the magic")
-            return
-        if codec := head.compressed(self.source):
-            span = Span(0, self.end or _size(self.source, 0))
-            yield Damage(span, Kind.CORRUPT_PREAMBLE, COMPRESSED.format(codec))
             return
         columns.put(MAGIC, head.SIZE, head.SIZE)
         while True:

@@ -9,10 +9,12 @@ is wrong, is Broken: no server would take it.
 
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aofdoctor.rdb.codec import Broken, Cursor, String
-from aofdoctor.rdb.packed import PACKED_MAX, listpack
+from aofdoctor.rdb.packed import listpack
+from aofdoctor.rdb.pending import PendingEntries
+from aofdoctor.rdb.unfold import unfolded
 
 VERSIONS = {15: 1, 19: 2, 21: 3, 26: 4, 27: 5}
 _U64 = (1 << 64) - 1  # and -1, for entries read: not known
@@ -20,10 +22,15 @@ _DELETED, _SAME_FIELDS = 1, 2
 
 
 class Id(NamedTuple):
-    """An entry's id."""
+    """An entry's id; `raw` is how it stands in a file, and sorts the same."""
 
     ms: int
     seq: int
+
+    @property
+    def raw(self) -> bytes:
+        """Its sixteen bytes."""
+        return self.ms.to_bytes(8, "big") + self.seq.to_bytes(8, "big")
 
     def __bytes__(self) -> bytes:
         return b"%d-%d" % self
@@ -33,7 +40,7 @@ class Entry(NamedTuple):
     """One entry: fields and values in turn."""
 
     id: Id
-    items: list[bytes]
+    items: list[String]
 
 
 class Meta(NamedTuple):
@@ -71,17 +78,25 @@ class Pending(NamedTuple):
     owned: bool = True
 
 
+class Produced(NamedTuple):
+    """What an idempotent producer was told: its own id of an entry, and the entry's."""
+
+    producer: String
+    own: String
+    id: Id
+
+
 class Producers(NamedTuple):
-    """What idempotent producers were told: (producer, their id, the entry's id), and the settings."""
+    """The settings for them, and how many of what they sent is known, was added, was there already."""
 
     duration: int
     most: int
-    known: list[tuple[String, String, Id]]
+    known: int
     added: int
     duplicates: int
 
 
-Part = Entry | Meta | Group | Consumer | Pending | Producers
+Part = Entry | Meta | Group | Consumer | Pending | Produced | Producers
 
 
 def stream(c: Cursor, version: int, entries: bool = True) -> Iterator[Part]:
@@ -90,8 +105,8 @@ def stream(c: Cursor, version: int, entries: bool = True) -> Iterator[Part]:
     for _ in range(c.length()):
         at = c.offset
         master = _raw_id(at, c.string())
-        node = c.string() if not entries else c.whole(PACKED_MAX)
-        for entry in _node(at, master, node) if isinstance(node, bytes) and entries else ():
+        node = c.string()
+        for entry in _node(at, master, node) if entries else ():
             if entry.id <= last:
                 raise Broken(at, f"entry {bytes(entry.id).decode()} of a stream does not come after the one before")
             last = entry.id
@@ -100,12 +115,17 @@ def stream(c: Cursor, version: int, entries: bool = True) -> Iterator[Part]:
     for _ in range(c.length()):
         yield from _group(c, version)
     if version >= 4:
-        yield _producers(c)
+        yield from _producers(c)
 
 
 def _raw_id(at: int, data: String) -> Id:
     if not isinstance(data, bytes) or len(data) != 16:
         raise Broken(at, f"a stream's id of {len(data)} bytes")
+    return raw_id(data)
+
+
+def raw_id(data: bytes | bytearray) -> Id:
+    """An id by its sixteen bytes."""
     return Id(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big"))
 
 
@@ -122,18 +142,18 @@ def _group(c: Cursor, version: int) -> Iterator[Part]:
     name, last = c.string(), _id(c)
     read = c.length() if version >= 2 else _U64
     yield Group(name, last, None if read == _U64 else read)
-    pending: dict[bytes, tuple[int, int]] = {}
+    pending = PendingEntries()
     for _ in range(c.length()):
-        raw = c.take(16)
-        pending[raw] = (c.number(), c.length())
+        if not pending.add(c.take(16), c.number(), c.length()):
+            raise Broken(c.offset, "pending entries of a group that are not in the order of their ids")
     for _ in range(c.length()):
         yield _consumer(c, version)
         for _ in range(c.length()):
             yield _pending(c, pending, owned=True)
     for _ in range(c.length() if version >= 5 else 0):
         yield _pending(c, pending, owned=False)
-    if pending:
-        raise Broken(c.offset, f"{len(pending)} pending entries of a group that nobody owns")
+    if pending.left:
+        raise Broken(c.offset, f"{pending.left} pending entries of a group that nobody owns")
 
 
 def _consumer(c: Cursor, version: int) -> Consumer:
@@ -142,26 +162,27 @@ def _consumer(c: Cursor, version: int) -> Consumer:
     return Consumer(name, seen, active if active >= 0 else None)
 
 
-def _pending(c: Cursor, pending: dict[bytes, tuple[int, int]], owned: bool) -> Pending:
+def _pending(c: Cursor, pending: PendingEntries, owned: bool) -> Pending:
     """The server's own check too: an entry is pending once, and its group knows of it."""
     at, raw = c.offset, c.take(16)
-    if raw not in pending:
+    if (found := pending.take(raw)) is None:
         raise Broken(at, "a pending entry of a consumer that is not its group's")
-    return Pending(_raw_id(at, raw), *pending.pop(raw), owned)
+    return Pending(_raw_id(at, raw), *found, owned)
 
 
-def _producers(c: Cursor) -> Producers:
-    duration, most, known = c.length(), c.length(), []
+def _producers(c: Cursor) -> Iterator[Part]:
+    duration, most, known = c.length(), c.length(), 0
     for _ in range(c.length()):
         producer = c.string()
         for _ in range(c.length()):
-            known.append((producer, c.string(), _id(c)))  # noqa: PERF401 (as it is read)
-    return Producers(duration, most, known, c.length(), c.length())
+            yield Produced(producer, c.string(), _id(c))
+            known += 1
+    yield Producers(duration, most, known, c.length(), c.length())
 
 
-def _node(at: int, master: Id, data: bytes) -> Iterator[Entry]:
+def _node(at: int, master: Id, data: String) -> Iterator[Entry]:
     """The entries of one listpack that are not deleted: first what they share, then what each has of its own."""
-    items = chain.from_iterable(listpack(data))
+    items = chain.from_iterable(unfolded(data, listpack))
     try:
         live, deleted = _int(items), _int(items)
         fields = [next(items) for _ in range(_int(items))]
@@ -174,17 +195,17 @@ def _node(at: int, master: Id, data: bytes) -> Iterator[Entry]:
             entry = _entry(items, master, flags, fields)
             if not gone:
                 yield entry
-    except (StopIteration, ValueError) as problem:
+    except (StopIteration, ValueError, TypeError) as problem:
         raise Broken(at, "a stream's node that ends inside an entry, or has text for a number") from problem
     if live or deleted:
         raise Broken(at, "a stream's node that has not as many entries as it says")
 
 
-def _int(items: Iterator[bytes]) -> int:
+def _int(items: Iterator[Any]) -> int:
     return int(next(items))
 
 
-def _entry(items: Iterator[bytes], master: Id, flags: int, fields: list[bytes]) -> Entry:
+def _entry(items: Iterator[String], master: Id, flags: int, fields: list[String]) -> Entry:
     ms, seq = master.ms + _int(items), master.seq + _int(items)  # differences wrap around
     if flags & _SAME_FIELDS:
         values = list(islice(items, len(fields)))

@@ -4,9 +4,8 @@ A server takes an entry for pending only while the entry is there.  So what is
 pending and gone is added in its place, claimed, and taken away again: from the
 head by XTRIM, which leaves no trace, from the middle by XDEL, which is how it
 went.  Needs the pending ids before the entries, which stand before them in the
-file: the value is read twice, and the ids are held (16 bytes each in the
-file).  Source: rewriteStreamObject of aof.c (Redis 7.0), xclaimCommand of
-t_stream.c.
+file: the value is read twice, and the ids are held, in 16 bytes each.  Source:
+rewriteStreamObject of aof.c (Redis 7.0), xclaimCommand of t_stream.c.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aofdoctor.rdb.codec import Broken, String
-from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Part, Pending, Producers
+from aofdoctor.rdb.pending import ID, IdSet
+from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Part, Pending, Produced, Producers, raw_id
 from aofdoctor.rdb.target import Command, Inexpressible, Target
 
 _CHUNK = 64
@@ -24,15 +24,19 @@ _FILLER = [b"x", b"y"]
 
 @dataclass(slots=True)
 class _State:
-    """What has been written: how many entries, which in place of one that is gone, and where we stand."""
+    """What has been written: how many entries, which in place of one that is gone, and where we stand.
+
+    `missing` are the ids that may have to be put in yet, after `next`, which is
+    empty when there are no more.
+    """
 
     key: bytes
     target: Target
-    missing: list[Id]
+    missing: Iterator[bytes]
+    next: bytes = b""
     live: int = 0
     early: int = 0
-    late: list[Id] = field(default_factory=list)
-    at: int = 0
+    late: bytearray = field(default_factory=bytearray)
     meta: Meta | None = None
     group: String = b""
     consumer: String = b""
@@ -47,6 +51,7 @@ def stream_commands(
         yield Inexpressible("a stream")
         return
     state = _State(key, target, _pending_ids(parts(False)))
+    state.next = next(state.missing, b"")
     broken = None
     try:
         for part in parts(True):
@@ -58,43 +63,44 @@ def stream_commands(
         raise broken
 
 
-def _pending_ids(parts: Iterator[Part]) -> list[Id]:
-    ids = set()
+def _pending_ids(parts: Iterator[Part]) -> Iterator[bytes]:
+    ids = IdSet()
     try:
         for part in parts:
             if isinstance(part, Pending) and part.owned:
-                ids.add(part.id)
+                ids.add(part.id.raw)
     except Broken:
         pass  # the second reading comes to the same place and says so
-    return sorted(ids)
+    return iter(ids)
 
 
-def _entry(state: _State, entry: Entry) -> list[Command]:
-    before = list(_fill(state, entry.id)) if state.at < len(state.missing) else []
-    if state.at < len(state.missing) and state.missing[state.at] == entry.id:
-        state.at += 1
+def _entry(state: _State, entry: Entry) -> Iterator[Command]:
+    if state.next:
+        yield from _fill(state, entry.id.raw)
+        if state.next == entry.id.raw:
+            state.next = next(state.missing, b"")
     state.live += 1
-    return [*before, [b"XADD", state.key, bytes(entry.id), *entry.items]]
+    yield [b"XADD", state.key, bytes(entry.id), *entry.items]
 
 
-def _fill(state: _State, before: Id) -> Iterator[Command]:
+def _fill(state: _State, before: bytes) -> Iterator[Command]:
     """Entries in place of those that are pending and gone, up to an id."""
-    while state.at < len(state.missing) and state.missing[state.at] < before:
-        gone = state.missing[state.at]
-        state.at += 1
+    while state.next and state.next < before:
+        gone, state.next = state.next, next(state.missing, b"")
         if state.live:
-            state.late.append(gone)
+            state.late += gone
         else:
             state.early += 1
-        yield [b"XADD", state.key, bytes(gone), *_FILLER]
+        yield [b"XADD", state.key, bytes(raw_id(gone)), *_FILLER]
 
 
 def _meta(state: _State, meta: Meta) -> Iterator[Command]:
     state.meta = meta
-    yield from _fill(state, Id(meta.last.ms, meta.last.seq + 1))
+    yield from _fill(state, meta.last.raw + b"\0")
+    state.missing, state.next = iter(()), b""  # what is left of them is not held while the groups are read
     if not state.live + state.early:
         yield [b"XADD", state.key, b"MAXLEN", b"0", bytes(_FIRST), *_FILLER]
-    yield _set_id(state, meta, state.live + state.early + len(state.late))
+    yield _set_id(state, meta, state.live + state.early + len(state.late) // ID)
 
 
 def _set_id(state: _State, meta: Meta, entries: int) -> Command:
@@ -145,16 +151,17 @@ def _pending(state: _State, pending: Pending) -> Iterator[Command | Inexpressibl
 
 def _producers(state: _State, producers: Producers) -> Iterator[Inexpressible]:
     if producers.known:
-        yield Inexpressible(f"{len(producers.known)} ids that idempotent producers have used")
+        yield Inexpressible(f"{producers.known} ids that idempotent producers have used")
 
 
 def _take_away(state: _State) -> Iterator[Command | Inexpressible]:
     """The entries in place of those that are gone, and again the counters that this has moved."""
     yield from _idle(state)
     if state.early:
-        yield [b"XTRIM", state.key, b"MAXLEN", b"%d" % (state.live + len(state.late))]
-    for start in range(0, len(state.late), _CHUNK):
-        yield [b"XDEL", state.key, *map(bytes, state.late[start : start + _CHUNK])]
+        yield [b"XTRIM", state.key, b"MAXLEN", b"%d" % (state.live + len(state.late) // ID)]
+    for start in range(0, len(state.late), _CHUNK * ID):
+        ends = range(start, min(start + _CHUNK * ID, len(state.late)), ID)
+        yield [b"XDEL", state.key, *(bytes(raw_id(state.late[at : at + ID])) for at in ends)]
     if state.meta and (state.early or state.late):
         yield _set_id(state, state.meta, state.live)
 
@@ -165,5 +172,6 @@ _WRITERS: dict[type, Callable[[_State, Any], Iterable[Command | Inexpressible]]]
     Group: _group,
     Consumer: _consumer,
     Pending: _pending,
+    Produced: lambda state, produced: (),
     Producers: _producers,
 }

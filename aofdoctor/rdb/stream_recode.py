@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from aofdoctor.rdb.codec import Cursor
 from aofdoctor.rdb.elements import Value
+from aofdoctor.rdb.pending import ID, IdSet
 from aofdoctor.rdb.stream import VERSIONS, Consumer, Meta, Pending, Producers, stream
 from aofdoctor.rdb.writer import length, string
 
@@ -65,24 +66,47 @@ def _group(cursor: Cursor, was: int, to: int) -> Iterator[bytes]:
     read = cursor.length() if was >= 2 else 0
     if to >= 2:
         yield length(read)
-    pending = [(cursor.take(16), cursor.take(8), cursor.length()) for _ in range(cursor.length())]
-    consumers: list[tuple[bytes, list[bytes]]] = []
-    for _ in range(cursor.length()):
-        consumers.append(_consumer(cursor, was, to))  # noqa: PERF401 (as it is read)
-    nacked = {cursor.take(16) for _ in range(cursor.length() if was >= 5 else 0)}
-    yield length(len(pending) - len(nacked))
-    for raw, time, deliveries in pending:
-        if raw not in nacked:
+    start, nacked = cursor.offset, _nacked(cursor, was) if was >= 5 else IdSet()
+    cursor.seek(start)
+    count = cursor.length()
+    yield length(count - nacked.count)
+    gone = iter(nacked)  # in order, as those of the group are
+    left_out = next(gone, b"")
+    for _ in range(count):
+        raw, time, deliveries = cursor.take(ID), cursor.take(8), cursor.length()
+        if raw == left_out:
+            left_out = next(gone, b"")
+        else:
             yield raw + time + length(deliveries)
-    yield length(len(consumers))
-    for head, owned in consumers:
-        yield head + length(len(owned))
-        yield b"".join(owned)
+    consumers = cursor.length()
+    yield length(consumers)
+    for _ in range(consumers):
+        yield from _consumer(cursor, was, to)
+    for _ in range(cursor.length() if was >= 5 else 0):
+        cursor.take(ID)
 
 
-def _consumer(cursor: Cursor, was: int, to: int) -> tuple[bytes, list[bytes]]:
-    """(its name and times, the ids that are pending with it)."""
-    name = b"".join(string(cursor.string()))
+def _nacked(cursor: Cursor, was: int) -> IdSet:
+    """The ids that no consumer owns: they stand behind everything else of the group."""
+    for _ in range(cursor.length()):
+        cursor.take(ID + 8)
+        cursor.length()
+    for _ in range(cursor.length()):
+        for _ in _consumer(cursor, was, was):
+            pass
+    nacked = IdSet()
+    for _ in range(cursor.length()):
+        nacked.add(cursor.take(ID))
+    return nacked
+
+
+def _consumer(cursor: Cursor, was: int, to: int) -> Iterator[bytes]:
+    """Its name and times, the ids that are pending with it."""
+    yield from string(cursor.string())
     seen = cursor.take(8)
     active = cursor.take(8) if was >= 3 else seen
-    return name + seen + (active if to >= 3 else b""), [cursor.take(16) for _ in range(cursor.length())]
+    yield seen + (active if to >= 3 else b"")
+    count = cursor.length()
+    yield length(count)
+    for _ in range(count):
+        yield cursor.take(ID)

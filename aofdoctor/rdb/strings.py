@@ -4,6 +4,7 @@ As they stand there: a length and bytes, an integer, or LZF; how much of one is
 unpacked is bounded by who asks, whatever it claims.
 """
 
+from aofdoctor.rdb.lzf import MOST, unpack
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -22,7 +23,8 @@ def short_string(source: Source, span: Span, limit: int) -> bytes:
     _, at = length(head, 1)
     whole, at = length(head, at)
     packed = pread(source, min(limit * 2 + 64, span.size - at), span.start + at)
-    return unpacked(packed, min(whole, limit))
+    done = unpack(packed, b"", min(whole, limit) + MOST)
+    return done[0][: min(whole, limit)] if done else b""
 
 
 def length(data: bytes, at: int) -> tuple[int, int]:
@@ -34,27 +36,6 @@ def length(data: bytes, at: int) -> tuple[int, int]:
         return (first & 63) << 8 | data[at + 1] if at + 1 < len(data) else 0, at + 2
     size = 4 if first == 0x80 else 8
     return int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
-
-
-def unpacked(packed: bytes, limit: int) -> bytes:
-    """The first `limit` bytes of what LZF packed, or as many as are sound."""
-    out, at = bytearray(), 0
-    while at < len(packed) and len(out) < limit:
-        control, at = packed[at], at + 1
-        if control < 32:
-            out += packed[at : at + control + 1]
-            at += control + 1
-            continue
-        size = control >> 5
-        if size == 7:
-            size, at = size + (packed[at] if at < len(packed) else 0), at + 1
-        back = ((control & 31) << 8 | (packed[at] if at < len(packed) else 0)) + 1
-        at += 1
-        if back > len(out):
-            break
-        for _ in range(size + 2):
-            out.append(out[-back])
-    return bytes(out[:limit])
 
 
 _SIZES = {252: 9, 253: 5, 249: 2}  # expiry in ms and in s, frequency: with their opcodes

@@ -8,6 +8,7 @@ large payload is jumped over.
 from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.rdb.kernel import SLACK, Columns, Machine, Stop
 from aofdoctor.rdb.types import Layout
+from aofdoctor.rdb.unpacked import SPAN, Unpacked
 from aofdoctor.source import Source
 
 WINDOW = 1 << 18  # bytes; stays in the second level cache between the walk and the checksum
@@ -27,6 +28,7 @@ class Sweep:
         self.columns, self.machine = Columns(room), Machine(layout, start, db)
         self.base, self.at, self.fill = start, 0, 0
         self.crc, self._summed = 0, 0
+        self._span = SPAN if isinstance(source, Unpacked) else None
 
     @property
     def offset(self) -> int:
@@ -37,12 +39,14 @@ class Sweep:
         """(why it stopped, the fuel that is left); SHORT: where the source ends, or the limit."""
         while True:
             why, self.at, fuel = self.machine.run(self.buffer, self.at, self.fill, self.base, self.columns, fuel)
+            if why == Stop.SHORT and self._is_far():
+                return Stop.FULL, fuel
             if why != Stop.SHORT or not self._load():
                 return Stop(why), fuel
 
     def restart(self, start: int, db: int) -> None:
         """Go on at another place; the columns are emptied."""
-        self.machine = Machine(self.layout, start, db)
+        self.machine.restart(start, db)
         self.columns.cut(0)
         self.columns.edges[0] = start
         if self.base <= start <= self.base + self.fill:
@@ -55,6 +59,11 @@ class Sweep:
         self.crc = crc64(self.view[self._summed : self.at], self.crc)
         self._summed = self.at
         return self.crc
+
+    def _is_far(self) -> bool:
+        """True if the items should be looked at now, as going back to them costs much."""
+        columns = self.columns
+        return self._span is not None and columns.count > 0 and self.offset - columns.edges[0] > self._span
 
     def _load(self) -> bool:
         """Move on to the bytes after those that have been passed; False if there are none."""

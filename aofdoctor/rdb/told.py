@@ -13,17 +13,17 @@ from aofdoctor.rdb.elements import Value, shape
 from aofdoctor.rdb.kernel import MAGIC, UNREAD
 from aofdoctor.rdb.keys import AUX, EOF, Item, Items, Key
 from aofdoctor.rdb.losses import Tally
-from aofdoctor.rdb.packed import PACKED_MAX
 from aofdoctor.rdb.strings import has_meta
 from aofdoctor.rdb.target import Command, Inexpressible, Target
 from aofdoctor.source import Source, pread
 
 Tell = Callable[[int], None]
-_FUNCTION = 245
+_NAME_MAX = 1 << 26
+_FUNCTION, _TEMPLATE = 245, 242  # a template's names are among each hash's own, once they are told
 _SILENT = frozenset({MAGIC, AUX, EOF, 251, 254})
 _HINTS = {244: "sizes of slots"}
 _UNSAID = {
-    242: "commands or a template between the keys", 243: "a slot import", 246: "a function of a release candidate",
+    242: "commands between the keys", 243: "a slot import", 246: "a function of a release candidate",
     247: "data of a module",
 }  # fmt: skip
 
@@ -68,7 +68,7 @@ class _Teller:
         if not kind:
             self.tally.lose(key.db, name, f"type {key.type}", "no command of this version makes it")
             return
-        made, expire = False, None if key.expire_ms < 0 else key.expire_ms
+        made, expire = False, None if key.expire_ms == -1 else key.expire_ms
         for said in commands(self.cursor, value, name, expire, self.target):
             if isinstance(said, Inexpressible):
                 self.tally.lose(key.db, name, kind, said.what)
@@ -88,7 +88,7 @@ class _Teller:
             yield from self._function(item)
         elif item.kind in _HINTS:
             self.tally.hints[_HINTS[item.kind]] += 1
-        elif item.kind not in _SILENT:
+        elif item.kind not in _SILENT and not (item.kind == _TEMPLATE and self.dialect == "redis"):
             self.tally.lose(0, b"", f"opcode {item.kind}", _UNSAID.get(item.kind, "no command says it"))
 
     def _function(self, item: Item) -> Iterator[Command | Corrupt]:
@@ -118,4 +118,4 @@ def dialect_of(source: Source) -> str:
 def whole_name(cursor: Cursor, key: Key) -> bytes:
     """A key's name; Broken where it is larger than what is read at once."""
     cursor.seek(key.name_at)
-    return cursor.whole(PACKED_MAX)
+    return cursor.whole(_NAME_MAX)

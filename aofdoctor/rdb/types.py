@@ -7,8 +7,9 @@ keymeta.c of Redis 8.6 (243); for 26 to 28, 30, 32 and 242 the documents and
 readers of Redis 8.6 to 8.10 that were published and agree.
 
 A byte that has no row is a type that this version does not read: 6 (its
-length is the module's secret), 29 and 31 (written by DUMP only), 33, and
-Valkey's 23.  What the values are is not known here.
+length is the module's secret), 29 and 31 (written by DUMP only, and published
+in two ways), 33 (held out of every release), and Valkey's 23 (9.2, of which no
+whole layout was to be had).  What the values are is not known here.
 """
 
 from array import array

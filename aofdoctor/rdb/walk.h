@@ -18,7 +18,8 @@
 
 #define RDB_SLACK 64
 #define RDB_DEPTH 4
-#define RDB_TEMPLATES 1024
+#define RDB_TEMPLATES 16384
+#define RDB_PROBES 64
 #define RDB_HUGE ((uint64_t)1 << 62)
 #define RDB_DIGITS_MAX 18
 
@@ -111,10 +112,11 @@ static inline int rdb_string(const uint8_t **p, const uint8_t *end, uint64_t *si
     return why ? why : rdb_length(p, end, &whole);
 }
 
-/* Where a template is, or could be put; NULL if neither. */
+/* Where a template is, or could be put; NULL if neither.  Numbers that follow each other do not meet; a search is short
+ * whatever the numbers are. */
 static rdb_template *rdb_template_at(const rdb_state *s, uint64_t id) {
     if (!s->templates) return NULL;
-    for (size_t i = 0; i < RDB_TEMPLATES; i++) {
+    for (uint64_t i = 0; i < RDB_PROBES; i++) {
         rdb_template *t = &s->templates[(id + i) % RDB_TEMPLATES];
         if (!t->used || t->id == id) return t;
     }

@@ -15,7 +15,7 @@ from enum import IntEnum
 from aofdoctor.rdb.types import Layout, Step
 
 SLACK = 64
-TEMPLATES = 1024  # so many hash templates are remembered
+TEMPLATES, PROBES = 1 << 14, 64  # so many hash templates are remembered, and so many places looked at for one
 MAGIC, UNREAD = 256, 257  # kinds of items that begin with no opcode
 _HUGE = 1 << 62  # no file is larger
 _DIGITS_MAX = 18
@@ -80,13 +80,17 @@ class Machine:
 
     def __init__(self, layout: Layout, start: int, db: int = 0) -> None:
         self.layout = layout
+        self.templates: dict[int, tuple[int, int]] = {}  # by place: (number, how many fields)
+        self.restart(start, db)
+
+    def restart(self, start: int, db: int) -> None:
+        """Go on at another place; only the templates are still known."""
         self.start, self.db = start, db
         self.kind = 0
         self.skip = 0
         self.pc = 0  # 0: at a type or opcode
         self.frames: list[list[int]] = []  # [where the body begins, how often still]
         self.held = self.template = 0
-        self.templates: dict[int, int] = {}
         self.value = start
         self._forget()
 
@@ -273,17 +277,25 @@ class Machine:
         self.template = template
 
     def _keep(self) -> None:
-        if self.template not in self.templates and len(self.templates) == TEMPLATES:
+        place = self._template_place(self.template)
+        if place is None:
             raise _Stopped(Stop.LOST_TEMPLATE)
-        self.templates[self.template] = self.held
+        self.templates[place] = self.template, self.held
         self.pc += 1
 
     def _recall(self) -> None:
         template, at = self._length(self.at)
-        if at <= self.end and template not in self.templates:
+        place = self._template_place(template)
+        if at <= self.end and place not in self.templates:
             raise _Stopped(Stop.LOST_TEMPLATE)
         self._go(at)
-        self.held = self.templates[template]
+        assert place is not None
+        self.held = self.templates[place][1]
+
+    def _template_place(self, number: int) -> int | None:
+        """Where a template is, or could be put."""
+        places = ((number + i) % TEMPLATES for i in range(PROBES))
+        return next((at for at in places if at not in self.templates or self.templates[at][0] == number), None)
 
     def _number(self) -> None:
         mark, at, held = self.layout.code[self.pc + 1], self.at, 0

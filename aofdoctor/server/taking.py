@@ -87,6 +87,8 @@ def problem(line: Line, command: Command | None, argc: int, name: bytes) -> tupl
 def refuses_rdb(line: Line, rdb: Preamble) -> str:
     """Why a line does not read an RDB; empty if it does."""
     newest = line.newest_rdb(rdb.dialect)
+    if rdb.codec:
+        return "bad file format: a compressed stream where it expects an RDB or commands"
     if not newest:
         return f"bad file format: an RDB {rdb.magic.decode('ascii', 'replace')!r} where it expects commands"
     if rdb.version > newest:

@@ -46,6 +46,9 @@ def commands(path: str, folder: str) -> dict[str, list[str]]:
         "cat": ["cat", path],
         "cp": ["sh", "-c", f"{clean}; cp {path} {out}"],
         "check": [*doctor, "check", path],
+        "stats --no-keys": [*doctor, "stats", path, "--no-keys"],
+        "stats": [*doctor, "stats", path],
+        "stats --exact": [*doctor, "stats", path, "--exact"],
         "log -n 1000 --tail": [*doctor, "log", path, "--tail", "-n", "1000"],
         "strip -o": ["sh", "-c", f"{clean}; {' '.join(doctor)} strip {path} --last -o {out}"],
     }
@@ -68,6 +71,12 @@ def measure(path: str) -> None:
             print(f"  {name:<20}{cpu[name]:7.2f} s CPU {wall[name]:7.2f} s")
         if "redis-check-aof" in cpu:
             print(f"  check is {cpu['redis-check-aof'] / cpu['check']:.1f} times as fast as redis-check-aof (CPU)")
+        for name in ("stats --no-keys", "stats"):
+            print(
+                f"  {name} / cat {cpu[name] / max(cpu['cat'], 0.01):.1f}, / check {cpu[name] / cpu['check']:.2f}",
+                end="",
+            )
+            print(f", peaks at {peak_mib(todo[name]):.0f} MiB")
         print(
             f"  check / cat {cpu['check'] / max(cpu['cat'], 0.01):.1f}   strip -o / cp {cpu['strip -o'] / max(cpu['cp'], 0.01):.1f}"
         )

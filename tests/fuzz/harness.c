@@ -1,4 +1,4 @@
-/* The compiled code on any bytes: scan, steps, digests, units, checksum, LZF, runs of items, with every buffer as large
+/* The compiled code on any bytes: scan, steps, digests, units, counters, checksum, LZF, runs of items, with every buffer as large
  * as it has to be and no larger.
  *
  * As a libFuzzer target (tests/fuzz/run), or with -DSTANDALONE on files:
@@ -12,8 +12,10 @@
 #include "../../aofdoctor/rdb/crc64.h"
 #include "../../aofdoctor/rdb/lzf.h"
 #include "../../aofdoctor/rdb/runs.h"
+#include "../../aofdoctor/server/heavy.h"
 #include "../../aofdoctor/server/steps.h"
 #include "../../aofdoctor/server/units.h"
+#include "../../aofdoctor/server/weigh.h"
 
 #define ROOM 64
 #define SLOTS 64
@@ -64,6 +66,37 @@ static void compare(int64_t *state, const uint8_t *data, size_t size, int64_t ba
     }
 }
 
+/* The counters: what is counted of a batch is what it has, and no bucket is out of its line. */
+static void weigh(const uint8_t *data, int64_t place, const int64_t *edges, const uint32_t *argc, const uint16_t *ids,
+                  size_t n, const steps_out *steps) {
+    static const uint8_t kinds[IDS] = {0, 0, 0, 0, 0, 1, 2};
+    static const heavy_rule rules[IDS] = {{1, 0, 0, 0}, {0}, {0}, {0}, {0}, {1, 0, 0, 0}, {2, 1, 1, 0}, {1, 2, 0, 0}};
+    static const int64_t factors[] = {5, 3, 0};
+    static weigh_bucket buckets[4][WEIGH_BUCKETS];
+    static heavy_name prefixes[NAMES_SLOTS], unknown[NAMES_SLOTS];
+    static uint64_t tags[2][HEAVY_SETS * HEAVY_WAYS];
+    static heavy_key keys[2][HEAVY_SETS * HEAVY_WAYS];
+    static weigh_row by_id[IDS], by_db[WEIGH_ROWS];
+    static weigh_scale scale = {.kinds = kinds, .ids = IDS, .by_id = by_id, .by_db = by_db};
+    static heavy_tally tally = {.rules = rules, .ids = IDS, .delimiter = ':', .depth = 2, .sample = {0, 1 << 16}};
+    uint32_t large[ROOM];
+    int64_t unknown_before = by_id[AOF_UNKNOWN].commands, commands = 0;
+    if (!scale.times.width) {
+        scale.times = (weigh_line){1, 0, -1, 0, factors, NULL, buckets[0], buckets[1]};
+        scale.places = (weigh_line){1, 0, -1, 0, factors + 2, NULL, buckets[2], buckets[3]};
+        tally.prefixes.slot = prefixes;
+        tally.unknown.slot = unknown;
+        tally.bytes = (heavy_keys){tags[0], keys[0]};
+        tally.writes = (heavy_keys){tags[1], keys[1]};
+    }
+    for (size_t i = 0; i < n; i++) commands += ids[i] >= IDS || ids[i] == AOF_UNKNOWN;
+    assert(weigh_run(&scale, place, edges, ids, steps->db, steps->time, NULL, n, 40, large) <= n);
+    assert(by_id[AOF_UNKNOWN].commands == unknown_before + commands);
+    assert(scale.times.high - scale.times.low < WEIGH_BUCKETS && scale.places.high - scale.places.low < WEIGH_BUCKETS);
+    heavy_run(&tally, data, edges, argc, ids, steps->db, NULL, n);
+    assert(tally.prefixes.used <= NAMES_MOST && tally.unknown.used <= NAMES_MOST);
+}
+
 static void walk(const uint8_t *buffer, size_t size) {
     int64_t edges[ROOM + 1], state[STATE_SIZE] = {0}, open[UNITS_SIZE] = {0}, db[ROOM], tx[ROOM], time[ROOM];
     uint32_t argc[ROOM], notes[ROOM], least[IDS] = {0}, most[IDS];
@@ -81,6 +114,7 @@ static void walk(const uint8_t *buffer, size_t size) {
         size_t noted = steps_run(state, (int64_t)at, buffer + at, (int64_t)(size - at), edges, argc, ids, n, &rules,
                                  counts, notes, &out);
         compare(open, buffer + at, (size_t)edges[n], (int64_t)at, edges, argc, ids, n, &out, act);
+        weigh(buffer + at, (int64_t)at, edges, argc, ids, n, &out);
         assert(noted <= n && state[STATE_GOOD_END] <= (int64_t)(at + (size_t)edges[n]));
         at += (size_t)edges[n];
     }

@@ -1,4 +1,4 @@
-/* The RDB walker and the checksum on any bytes, every buffer as large as it has to be and no larger.
+/* The RDB walker, the checksum and the counting of keys on any bytes, every buffer as large as it has to be and no larger.
  *
  * As a libFuzzer target (tests/fuzz/run), or with -DSTANDALONE on files:
  * rdb FILE...  layouts.h is written by tests/tools/make_layouts.py.  The laws
@@ -10,6 +10,7 @@
 
 #include "../../aofdoctor/rdb/crc64.h"
 #include "../../aofdoctor/rdb/probe.h"
+#include "../../aofdoctor/server/inventory.h"
 #include "layouts.h"
 
 #define ROOM 8
@@ -21,6 +22,24 @@ typedef struct {
     size_t count, at;
     int why;
 } walked;
+
+/* Count the keys of a batch by their names, of which those that are not whole in `size` bytes are passed over. */
+static void count(const rdb_columns *c, const uint8_t *data, size_t size, int64_t base) {
+    static heavy_name slots[NAMES_SLOTS];
+    static inventory found = {.delimiter = ':', .depth = 2, .prefixes = {.slot = slots}};
+    uint32_t large[ROOM];
+    size_t at = 0, noted;
+    uint8_t *exact = malloc(size ? size : 1);   /* not one byte past the names is looked at */
+    if (!exact) abort();
+    memcpy(exact, data, size);
+    while (at < c->count) {
+        size_t stop = inventory_run(&found, c->edges, c->name, c->expire, c->db, c->kind, at, c->count, exact, size, base,
+                                    16, large, &noted);
+        assert(stop >= at && stop <= c->count && noted <= stop - at && found.prefixes.used <= NAMES_MOST);
+        at = stop + 1;
+    }
+    free(exact);
+}
 
 /* Walk with windows of `size` bytes, each in memory of its own. */
 static void walk(const rdb_layout *layout, const uint8_t *data, size_t total, size_t size, walked *out) {
@@ -51,6 +70,7 @@ static void walk(const rdb_layout *layout, const uint8_t *data, size_t total, si
                 out->edges[out->count] = edges[i];
                 out->value[out->count++] = value[i];
             }
+            count(&c, buffer, end - base, (int64_t)base);
         } while (out->why == STOP_FULL);
         free(buffer);
         base += at;

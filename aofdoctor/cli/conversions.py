@@ -1,0 +1,188 @@
+"""A conversion: made from its recipe, shown, saved as a plan, and carried out into a copy or in place.
+
+A recipe is what the user asked for, as JSON can hold it; the same recipe on the
+same AOF gives the same conversion.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aofdoctor
+from aofdoctor import text
+from aofdoctor.aof.aof import AOF
+from aofdoctor.cli.plans import confirm_exchange, exchanged_lines, near, prover, sources_of, swap_in
+from aofdoctor.cli.render import Paint, as_json, emit, painter, progress, say
+from aofdoctor.cli.wish import Wish
+from aofdoctor.edit.convert import Conversion, plan_conversion
+from aofdoctor.edit.converted import hints, outcome_json, totals, try_conversion, write_conversion
+from aofdoctor.edit.exchange import exchange, place_of
+from aofdoctor.edit.files import json_bytes, write_durably
+from aofdoctor.edit.heads import Wanted
+from aofdoctor.edit.placing import Receipt
+from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.rdb.other import VERSIONS
+from aofdoctor.rdb.target import TARGETS
+
+Recipe = dict[str, Any]
+VERB = "convert"
+_SHOWN = 20
+_SHIFT_MAX = 10**9 * 86_400_000  # what --shift-ttl can say
+
+
+def planned(aof: AOF, recipe: Recipe) -> Conversion:
+    """The conversion of a recipe: base, rdb_version, layout, for, shift_ms, lossy."""
+    base, version, layout, line, shift, lossy = (
+        recipe[name] for name in ("base", "rdb_version", "layout", "for", "shift_ms", "lossy")
+    )
+    _demand_sense(base, version, layout, line, shift)
+    aof.insist()
+    conversion = plan_conversion(aof, Wanted(base, version, layout, line, shift), bool(lossy))
+    conversion.recipe = {"verb": VERB, **recipe}
+    return conversion
+
+
+def _demand_sense(base: str, version: int, layout: str, line: str, shift: int) -> None:
+    """Raise BadSelection for wishes that say nothing, or do not go together."""
+    if not (base or layout or shift):
+        raise BadSelection("nothing is to be converted", "--base, --layout, --shift-ttl and --now say what")
+    if base not in ("", "resp", "rdb"):
+        raise BadSelection(f"{text.name(base)} is no kind of base", "--base resp or --base rdb")
+    if layout not in ("", "single", "multi-part"):
+        raise BadSelection(f"{text.name(layout)} is no layout", "--layout single or --layout multi-part")
+    if (base == "rdb") != bool(version):
+        raise BadSelection("--base rdb and --rdb-version N go together")
+    if version and version not in VERSIONS:
+        raise BadSelection(f"RDB version {version} is not written", f"versions are {', '.join(map(str, VERSIONS))}")
+    if line and base != "resp":
+        raise BadSelection("--for goes with --base resp")
+    if line and line not in TARGETS:
+        raise BadSelection(f"{text.name(line)} is not a server line", f"lines are {', '.join(TARGETS)}")
+    if abs(shift) > _SHIFT_MAX:
+        raise BadSelection(f"expiries cannot be moved by {shift} ms")
+
+
+def carry_out(conversion: Conversion, wish: Wish, tried: bool = False) -> None:
+    """Show a conversion and do with it what is wished; `tried`: what it comes to is known already."""
+    if wish.writes:
+        _demand_place(conversion, wish)
+        _write(conversion, wish)
+        return
+    if not tried:
+        rehearse(conversion)
+    if wish.plan:
+        _save(conversion, Path(wish.plan))
+    if wish.json:
+        emit({"path": conversion.aof.path, "output": None, **outcome_json(conversion, as_json), "receipt": None})
+        return
+    for line in _lines(conversion, painter()):
+        say(line)
+    say(f"  nothing was written: {_how(conversion, wish)}")
+
+
+def rehearse(conversion: Conversion) -> None:
+    """Find out what it comes to, without writing it."""
+    with progress(conversion.size, "reading") as tell:
+        try_conversion(conversion, tell)
+
+
+def _how(conversion: Conversion, wish: Wish) -> str:
+    if wish.plan:
+        return f"aofdoctor apply {text.shell(wish.plan)} -o OUT does it"
+    refused = conversion.tally.lost_count and not conversion.lossy
+    return f"-o OUT writes a copy{', with --lossy' if refused else ''}"
+
+
+def _demand_place(conversion: Conversion, wish: Wish) -> None:
+    """Refuse an exchange that would leave something else under a name than it says."""
+    if wish.in_place and conversion.wanted.layout:
+        raise Refused("another layout cannot take the place of this one", "write a copy with -o")
+    if wish.in_place and conversion.aof.layout == "rdb" and conversion.wanted.base == "resp":
+        raise Refused(
+            "commands cannot take the place of a dump: a server looks for an RDB there", "write a copy with -o"
+        )
+
+
+def _save(conversion: Conversion, path: Path) -> None:
+    """Write a plan to a new file: what was asked, of which files, and what it comes to."""
+    write_durably(path, json_bytes({
+        "aofdoctor": aofdoctor.__version__, "kind": "plan", "path": os.path.abspath(conversion.aof.path),
+        "recipe": conversion.recipe, "source": sources_of(conversion.aof), **totals(conversion),
+    }))  # fmt: skip
+
+
+def _write(conversion: Conversion, wish: Wish) -> None:
+    proven: list[str] = []
+    place = str(place_of(conversion.aof)) if wish.in_place else str(wish.output)
+    receipt = _written(conversion, wish, place, proven)
+    if wish.json:
+        kept = {"kept": str(receipt.output)} if wish.in_place else {}
+        emit({"path": conversion.aof.path, "output": place, **outcome_json(conversion, as_json),
+              "receipt": str(receipt.path)} | kept | ({"proven": proven[0]} if proven else {}))  # fmt: skip
+        return
+    paint = painter()
+    done = exchanged_lines(conversion.aof, receipt, Path(place), paint) if wish.in_place else _done(conversion, receipt)
+    for line in (*_lines(conversion, paint), "", *proven, *done):
+        say(line)
+
+
+def _written(conversion: Conversion, wish: Wish, place: str, proven: list[str]) -> Receipt:
+    proof = prover(proven) if wish.prove else None
+    if wish.in_place:
+        confirm_exchange(conversion.aof, wish)
+    with progress(conversion.size, "writing") as tell:
+
+        def write(output: Path, instead_of: Path | None = None) -> Receipt:
+            return write_conversion(conversion, output, tell, proof, wish.hash, instead_of)
+
+        return exchange(conversion.aof, write, wish.force_in_use) if wish.in_place else write(Path(place))
+
+
+def _lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
+    """What became, or would become, of the parts."""
+    tally = conversion.tally
+    yield paint(f"convert {text.name(conversion.aof.path)}", "strong")
+    yield f"  before  {text.size(conversion.size)}, {text.count(conversion.commands, 'command')} beside the base"
+    yield f"  after   {text.size(conversion.made)}"
+    for (db, kind), count in sorted(tally.keys.items()):
+        yield f"  db{db}  {text.count(count, 'key')} of type {kind}"
+    if tally.recoded:
+        yield f"  {text.count(tally.recoded, 'key')} written as another type"
+    if tally.moved:
+        yield f"  expiries of {text.count(tally.moved, 'command')} moved"
+    for lost in tally.lost[:_SHOWN]:
+        yield paint(f"  - db{lost.db}  {lost.type} {text.word(lost.key)}  cannot be said there: {lost.why}", "gone")
+    if tally.lost_count > _SHOWN:
+        yield paint(f"  - and {tally.lost_count - _SHOWN:,} more", "gone")
+    yield from (f"  {note}" for note in [*conversion.notes, *hints(conversion)])
+
+
+def _done(conversion: Conversion, receipt: Receipt) -> Iterator[str]:
+    """What was written, and where it is to stand."""
+    paint = painter()
+    yield paint(f"written: {text.name(near(receipt.output))}", "good") + "  on disk, read again"
+    yield f"receipt: {text.name(near(receipt.path))}"
+    for warning in receipt.warnings:
+        yield paint(f"WARNING  {warning}", "warning")
+    if conversion.wanted.layout or conversion.aof.layout == "rdb":
+        yield _PLACES[_place(conversion)]
+        return
+    yield ""
+    yield "To use it:"
+    for number, step in enumerate(swap_in(conversion.aof, receipt.output), 1):
+        yield f"  {number}. {text.name(step)}"
+
+
+_PLACES = {
+    "set": "It is an appenddirname for a server of 7.0 or later, in the place of the single file.",
+    "single": "It is an appendfilename for a server before 7.0; a later one takes it over where it has no manifest.",
+    "dump": "It is a dbfilename for a server with appendonly no.",
+}
+
+
+def _place(conversion: Conversion) -> str:
+    if conversion.manifest:
+        return "set"
+    dump = conversion.aof.layout == "rdb" and conversion.wanted.base != "resp"
+    return "dump" if dump else "single"

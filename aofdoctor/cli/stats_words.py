@@ -1,0 +1,60 @@
+"""Names and numbers of stats in words for people."""
+
+from collections.abc import Callable
+
+from aofdoctor import text
+from aofdoctor.analysis.stats import Written
+from aofdoctor.rdb.census import OTHER_DBS
+
+Name = str | int | bytes | None
+_SHOWN = 60  # so many bytes of a key are shown
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def key(head: bytes, length: int) -> str:
+    """A key or prefix of `length` bytes, cut where it is long."""
+    return text.word(head) if length <= _SHOWN and len(head) == length else f'"{text.escaped(head[:_SHOWN])}..."'
+
+
+def command(name: Name) -> str:
+    """A command's name; bytes are one that no server knows."""
+    if isinstance(name, bytes):
+        return f"{text.word(name.upper())} (unknown)"
+    return "(unknown)" if name is None else str(name).upper()
+
+
+def prefix(name: Name) -> str:
+    """A key prefix; None stands for those that have no row of their own."""
+    if isinstance(name, bytes):
+        return key(name, len(name)) if name else "(no prefix)"
+    return "(others)"
+
+
+def database(name: Name) -> str:
+    """A database; None where it is not known."""
+    if name is None:
+        return "db?"
+    return "(others)" if name in ("others", OTHER_DBS) else f"db{name!s}"
+
+
+LABELS: dict[str, Callable[[Name], str]] = {
+    "command": command, "prefix": prefix, "database": database, "type": str,
+}  # fmt: skip
+
+
+def share(part: int, whole: int) -> str:
+    """A part of a whole, in percent."""
+    return f"{100 * part / whole:.1f}%" if whole else "-"
+
+
+def span(seconds: int) -> str:
+    """A span of time: 30 s, 5 min."""
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
+    return f"{seconds // size} {unit}"
+
+
+def estimate(written: Written, number: Callable[[int], str]) -> str:
+    """What was written to a key, with how far that can be wrong."""
+    least = written.count - written.over
+    words = f"{number(least)} to {number(written.count)}" if written.over else number(written.count)
+    return f"{words} +-{100 * written.deviation / max(1, least):.0f}%" if written.deviation else words

@@ -1,0 +1,73 @@
+"""Looking ahead among whole records: where a transaction ends, and where the database is known again."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.reader import read_batches
+from aofdoctor.aof.record import Batch
+from aofdoctor.server.commands import table
+from aofdoctor.source import Source
+from aofdoctor.span import Span
+
+_NEAR = 1 << 14
+
+
+class Ahead:
+    """One part, read again from anywhere."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        ids = table().words.ids
+        self.select, self.multi, self.exec = ids[b"select"], ids[b"multi"], ids[b"exec"]
+
+    def commands_in(self, span: Span) -> int:
+        """How many whole commands begin in a span, which starts at one."""
+        count = 0
+        for batch in self.batches(span.start):
+            end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
+            count += end - batch.ids[:end].count(ANNOTATION)
+            if end < batch.count or batch.span.end >= span.end:
+                break
+        return count
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """The whole records from `start`: most looks end soon, so the first reads are small."""
+        at = start
+        for batch in read_batches(self.source, table().words, start, window=_NEAR):
+            yield batch
+            at = batch.span.end
+            if at - start > 8 * _NEAR:
+                yield from read_batches(self.source, table().words, at)
+                return
+
+    def first(self, start: int, *wanted: int) -> tuple[int, Span]:
+        """(id, span) of the first of these commands from `start`; (0, the end) where damage or the end comes first."""
+        end = start
+        for batch in self.batches(start):
+            found = min(index_of(batch, number, 0, batch.count) for number in wanted)
+            if found < batch.count:
+                return batch.ids[found], batch.record(found)
+            end = batch.span.end
+        return 0, Span(end, end)
+
+    def known_from(self, start: int) -> int:
+        """Where the selected database is known again: at a SELECT, or the MULTI right before one."""
+        while True:
+            number, span = self.first(start, self.select, self.multi)
+            if number != self.multi:
+                return span.start
+            number, inside = self.first(span.end, self.select, self.exec)
+            if number == self.select:
+                return span.start if inside.start == span.end else self.first(inside.end, self.exec)[1].end
+            start = inside.end
+            if not number:
+                return start
+
+
+def index_of(batch: Batch, number: int, start: int, end: int) -> int:
+    """The first record of a batch with an id, from `start`; `end` where there is none."""
+    try:
+        return batch.ids.index(number, start, end)
+    except ValueError:
+        return end

@@ -1,0 +1,109 @@
+"""The keys of an RDB in numbers, in plain Python: the twin of inventory.h."""
+
+from array import array
+
+from aofdoctor.rdb.lzf import unpack
+from aofdoctor.rdb.walk import Columns
+from aofdoctor.server.plain_heavy import NAMES_SHOWN, NameRow, Names, prefix
+from aofdoctor.server.plain_weigh import ROWS, row_of
+
+TYPES = 256
+_PACKED = 256  # so many bytes of LZF give a prefix, if it has one
+_ROOM = 376
+_HEAD = 19  # an encoding byte and two lengths
+
+Counts = tuple[int, int, int]
+
+
+class Inventory:
+    """Counts, bytes and how many expire of keys, by type byte, database and prefix; with `depth` 0 not by prefix."""
+
+    def __init__(self, delimiter: int, depth: int) -> None:
+        self._delimiter, self._depth = delimiter, depth
+        self._by_type = [[0, 0, 0] for _ in range(TYPES)]
+        self._by_db = [[0, 0, 0] for _ in range(ROWS)]
+        self._names = Names()
+
+    def run(
+        self, columns: Columns, at: int, stop: int, data: bytes, base: int, least: int, large: "array[int]"
+    ) -> tuple[int, int]:
+        """(the first item that was not counted, how many have more than `least` bytes).
+
+        Counts the keys among the items from `at` up to `stop`, as far as their names
+        stand in `data`, which is at `base` in the file; `large` holds the large ones.
+        """
+        noted = 0
+        while at < stop:
+            if columns.name[at] >= 0:
+                name = _name(data, columns.name[at] - base) if self._depth else b""
+                if name is None:
+                    break
+                size = columns.edges[at + 1] - columns.edges[at]
+                self.one(name, columns.kind[at], columns.db[at], size, columns.expire[at] != -1)
+                if size > least:
+                    large[noted] = at
+                    noted += 1
+            at += 1
+        return at, noted
+
+    def one(self, name: bytes, kind: int, db: int, size: int, expires: bool) -> None:
+        """Count one key by its name."""
+        if self._depth:
+            self._names.add(prefix(name, self._delimiter, self._depth), size, expires)
+        for row in (self._by_type[kind % TYPES], self._by_db[row_of(db)]):
+            for column, value in enumerate((1, size, expires)):
+                row[column] += value
+
+    @property
+    def by_type(self) -> list[Counts]:
+        """(keys, bytes, expiring) by type byte."""
+        return [(keys, size, expires) for keys, size, expires in self._by_type]
+
+    @property
+    def by_db(self) -> list[Counts]:
+        """(keys, bytes, expiring) by database; then those of others, and of an unknown one."""
+        return [(keys, size, expires) for keys, size, expires in self._by_db]
+
+    @property
+    def prefixes(self) -> list[NameRow]:
+        """(prefix, keys, bytes, expiring) of each, in no order."""
+        return self._names.rows()
+
+    @property
+    def other_prefixes(self) -> Counts:
+        """(keys, bytes, expiring) of those that found the table full."""
+        return self._names.rest()
+
+
+def _name(data: bytes, at: int) -> bytes | None:
+    """The first bytes of a string, as many as a prefix can have; None if they are not there, or it is no string."""
+    head = data[at : at + _HEAD] if 0 <= at < len(data) else b""
+    if not head or head[0] > 0xC3:
+        return None
+    if 0xC0 <= head[0] < 0xC3:
+        number = head[1 : 1 + (1 << (head[0] & 3))]
+        return b"%d" % int.from_bytes(number, "little", signed=True) if len(number) == 1 << (head[0] & 3) else None
+    lzf = head[0] == 0xC3
+    packed, after = _length(head, 1 if lzf else 0)
+    size, after = _length(head, after) if lzf else (packed, after)
+    if size is None or packed is None or after > len(head):
+        return None
+    wanted, place = min(size, NAMES_SHOWN + 1), at + after
+    if not lzf:
+        return data[place : place + wanted] if place + wanted <= len(data) else None
+    piece = data[place : place + min(packed, _PACKED)]
+    done = unpack(piece, b"", _ROOM) if len(piece) == min(packed, _PACKED) else None
+    return done[0][:wanted] if done and len(done[0]) >= wanted else None
+
+
+def _length(head: bytes, at: int) -> tuple[int | None, int]:
+    """(an RDB length, or None; the place after it)."""
+    first = head[at] if at < len(head) else 0
+    if first < 0x40:
+        return first, at + 1
+    if first < 0x80:
+        return (first & 63) << 8 | (head[at + 1] if at + 1 < len(head) else 0), at + 2
+    if first > 0x81:
+        return None, at
+    size = 4 if first == 0x80 else 8
+    return int.from_bytes(head[at + 1 : at + 1 + size], "big"), at + 1 + size

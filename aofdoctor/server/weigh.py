@@ -1,0 +1,104 @@
+"""What can be counted of records in one pass, compiled where it was built; and where a command's first key stands.
+
+Scale looks at the columns of a batch alone, Tally at first keys, Inventory at the keys of an RDB.
+"""
+
+import functools
+from array import array
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from aofdoctor.aof.limits import UNKNOWN
+from aofdoctor.aof.record import Batch
+from aofdoctor.server.commands import Command, table
+from aofdoctor.server.plain_heavy import HEAD, SHOWN, KeyRow, NameRow
+from aofdoctor.server.plain_weigh import DBS, NO_DB, OTHER_DBS, Bucket, Line
+
+if TYPE_CHECKING:
+    from aofdoctor.server.plain_heavy import Tally
+    from aofdoctor.server.plain_inventory import Inventory
+    from aofdoctor.server.plain_weigh import Scale
+else:
+    try:
+        from aofdoctor.server._weigh import Inventory, Scale, Tally
+    except ImportError:
+        from aofdoctor.server.plain_heavy import Tally
+        from aofdoctor.server.plain_inventory import Inventory
+        from aofdoctor.server.plain_weigh import Scale
+
+DELETES = frozenset({"del", "unlink"})
+EXPIRES = frozenset({"expire", "pexpire", "expireat", "pexpireat"})
+
+_ONE = (1, 0, 0, 0)  # of a command that no server knows: most have their key first
+
+
+@functools.cache
+def kinds() -> bytes:
+    """By id: 1 for a command that deletes whole keys, 2 for one that has them expire."""
+    found = bytearray(table().size)
+    for number, names in ((1, DELETES), (2, EXPIRES)):
+        for one in table().ids(names):
+            found[one] = number
+    return bytes(found)
+
+
+@functools.cache
+def rules() -> bytes:
+    """By id, in four bytes: where the first key stands, as Tally takes it."""
+    found = bytearray(4 * table().size)
+    found[4 * UNKNOWN : 4 * UNKNOWN + 4] = bytes(_ONE)
+    for command in table().commands:
+        found[4 * command.id : 4 * command.id + 4] = bytes(_rule(command))
+    return bytes(found)
+
+
+def _rule(command: Command) -> tuple[int, int, int, int]:
+    """The first of a command's key specifications; none where a word has to be sought, as in XREADGROUP."""
+    if not command.keys or not isinstance(command.keys[0][0], int):
+        return 0, 0, 0, 0
+    begin, last, *more = command.keys[0]
+    if last == "num":
+        index, first, _ = more
+        return begin + first, 0, begin + index, 0
+    return begin, max(0, -last - 1), 0, 0
+
+
+def first_key(batch: Batch, i: int) -> tuple[bytes, int] | None:
+    """(the first bytes, at most HEAD, of the first key of a record; its size), or None; of far records too."""
+    number = batch.ids[i]
+    at, tail, counted, _ = rules()[4 * number : 4 * number + 4]
+    if not at or at + tail >= batch.argc[i]:
+        return None
+    for place, arg in enumerate(islice(batch.args(i), at + 1)):
+        if place == counted and counted and not _positive(arg if isinstance(arg, bytes) else b""):
+            return None
+    return (arg[:HEAD], len(arg)) if isinstance(arg, bytes) else (arg.head(HEAD), arg.size)
+
+
+def _positive(count: bytes) -> bool:
+    return count.isdigit() and len(count) < 10 and int(count) > 0
+
+
+def indexes(chosen: list[int]) -> "array[int]":
+    """Records of a batch as the counters take them."""
+    return array("I", chosen)
+
+
+__all__ = [
+    "DBS",
+    "HEAD",
+    "NO_DB",
+    "OTHER_DBS",
+    "SHOWN",
+    "Bucket",
+    "Inventory",
+    "KeyRow",
+    "Line",
+    "NameRow",
+    "Scale",
+    "Tally",
+    "first_key",
+    "indexes",
+    "kinds",
+    "rules",
+]  # fmt: skip
