@@ -12,9 +12,16 @@ from typing import Any
 
 import pytest
 
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Batch
 from aofdoctor.cli.options import opened
+from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.server.commands import table
+from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.source import BytesSource
 from tests.conftest import Result, aofdoctor
-from tests.corpus import ROOT
+from tests.corpus import ROOT, cases
+from tests.state import state_of
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 
@@ -70,6 +77,8 @@ def test_every_pair_parts_where_it_was_measured_to() -> None:
             assert result.status == 1, case
             assert flat(ours, fork["a"], fork["bytes"]) == expected, case
             assert flat(theirs, fork["b"], fork["bytes"]) == expected, case
+            assert flat(ours, summary["same_bytes"]["a"], 0) == expected, case
+            assert flat(theirs, summary["same_bytes"]["b"], 0) == expected, case
             if last_files_alone(truth):
                 assert expected == truth["last_file_common_prefix_bytes"], case
                 assert fork["a"]["n"] - 1 == fork["b"]["n"] - 1 == truth["last_file_common_prefix_commands"], case
@@ -91,6 +100,74 @@ def test_what_one_side_alone_has_is_all_there_is_after_the_fork() -> None:
                 assert all(line["n"] > shared for line in own), case
             judged += 1
     assert judged == 15
+
+
+def test_bases_of_the_corpus_equal_the_commands_that_they_are_converted_to(tmp_path: Path) -> None:
+    judged = 0
+    for case in cases("clean"):
+        with opened(case.path) as aof:
+            has_rdb = any(part.source and is_rdb(part.source) for part in aof.present)
+        copy = tmp_path / str(judged)
+        if has_rdb and aofdoctor("convert", case.path, "--base", "resp", "-o", copy).status == 0:
+            for pair in ((case.path, copy), (copy, case.path)):
+                result = aofdoctor("diff", *pair)
+                assert (result.status, result.out[:13]) == (0, "no difference"), (case.id, result.out[-1000:])
+            judged += 1
+    assert judged == 67
+
+
+def annotated(data: bytes) -> bytes:
+    """The same commands, each after an annotation."""
+    start = walk(BytesSource(data)).end if is_rdb(BytesSource(data)) else 0
+    out, seconds = data[:start], 1_700_000_000
+    for tile in read(BytesSource(data), table().words, start):
+        assert isinstance(tile, Batch)
+        for i in range(tile.count):
+            out += b"#TS:%d\r\n" % (seconds := seconds + 1) + bytes(tile.raw(i))
+    return out
+
+
+def test_annotations_alone_are_no_difference(tmp_path: Path) -> None:
+    judged = 0
+    for case, _, *sides in pairs():
+        for number, side in enumerate(sides):
+            if not (side.is_file() and len(files := parts(side)) == 1):
+                continue
+            copy = tmp_path / f"{case}.{number}"
+            copy.write_bytes(annotated(files[0][1]))
+            for pair in ((side, copy), (copy, side)):
+                result = aofdoctor("diff", *pair, "--json")
+                assert result.status == 0, case
+                assert result.lines[-1]["same"] + result.lines[-1]["same_keys"] > 0, case
+            judged += 1
+    assert judged == 38
+
+
+def test_a_patch_of_what_was_appended_gives_the_other_state(tmp_path: Path, embedded: Binary) -> None:
+    judged = 0
+    for case, truth, a, b in pairs():
+        if not case.endswith(("-prefix", "-flushed", "-one-of-each")):
+            continue
+        patch = tmp_path / case
+        assert aofdoctor("diff", a, b, "--patch", patch).status == 1, case
+        ours, theirs = (b"".join(data for _, data in parts(side)) for side in (a, b))
+        assert state_after(embedded, ours + patch.read_bytes()) == state_after(embedded, theirs), case
+        assert truth["same_state"] == (state_after(embedded, ours) == state_after(embedded, theirs)), case
+        judged += 1
+    assert judged == 15
+
+
+def state_after(binary: Binary, data: bytes) -> Any:
+    """The state after a server has loaded an AOF."""
+
+    def prepare(folder: Path) -> None:
+        target = folder / "appendonlydir"
+        target.mkdir()
+        (target / "appendonly.aof.1.incr.aof").write_bytes(data)
+        (target / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+
+    with Sandbox(binary, ["--appendonly", "yes"], prepare, hide=(), timeout=60) as server:
+        return state_of(server)
 
 
 def found_keys(result: Result) -> dict[Key, str]:

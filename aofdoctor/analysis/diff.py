@@ -8,6 +8,10 @@ once, for units that only stand once in each (diff_sample.py), and those are
 where the two run together again; that the answer may then not be the shortest
 is said (`fell_back`).
 
+What an RDB holds are the commands that make its keys; those of a key that are
+in other chunks, or stand in another order, find their partners in the window
+(diff_paired.py).
+
 Swapped sides give the mirrored answer: which side is searched first is decided
 by the bytes, not by who came first.
 """
@@ -15,12 +19,11 @@ by the bytes, not by who came first.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import NamedTuple
 
-from aofdoctor.analysis.diff_entries import touched
 from aofdoctor.analysis.diff_fork import Same, forward
-from aofdoctor.analysis.diff_moved import Touched, harmless, pairs
+from aofdoctor.analysis.diff_fork_base import comparable, first_keys, forward_keys
+from aofdoctor.analysis.diff_paired import Paired, paired_in
 from aofdoctor.analysis.diff_sample import anchors
 from aofdoctor.analysis.diff_script import Block, blocks
 from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
@@ -65,9 +68,13 @@ Event = Gap | Only | Moved
 
 @dataclass(slots=True)
 class Totals:
-    """Commands of the units that both have, that only A has, only B has, and that have moved; and how it was found."""
+    """Commands of the units that both have, that only A has, only B has, and that have moved; and how it was found.
+
+    `keys` are those of RDBs that are the same byte for byte, of which no commands were made.
+    """
 
     same: int = 0
+    keys: int = 0
     only: list[int] = field(default_factory=lambda: [0, 0])
     moved: int = 0
     resyncs: int = 0
@@ -89,6 +96,7 @@ class Diff:
         self.totals = Totals()
         self.fork: tuple[Place, Place] | None = None
         self.fork_tx: tuple[int, int] | None = None
+        self.fork_past = 0  # so many bytes of what stands there are the same
         self.equal_bytes: tuple[Place, Place] = (Place(), Place())  # records up to here are the same bytes
         self.past = 0  # and so many bytes of the record there
         self.other_bytes = False
@@ -106,6 +114,8 @@ class Diff:
         a, b = self.sides
         same = self._forward((Place(), Place()))
         self.equal_bytes, self.past, self.other_bytes = same.fork, max(0, same.past), same.past >= 0
+        if keys := first_keys(a, b, same.resume):
+            self._forward(keys)
         while True:
             a.fill(WINDOW)
             b.fill(WINDOW)
@@ -120,10 +130,11 @@ class Diff:
 
     def _forward(self, places: tuple[Place, Place]) -> Same:
         """Compare bytes from places outside of a transaction, and go on by units where that ends."""
-        same = forward(*self.sides, places)
+        same = (forward_keys if comparable(*self.sides, places) else forward)(*self.sides, places)
         for side, place in zip(self.sides, same.resume, strict=True):
             side.seek(place)
         self.totals.same += same.commands
+        self.totals.keys += same.keys
         return same
 
     def _again(self) -> None:
@@ -147,9 +158,17 @@ class Diff:
             last = a.unit(count - 1), b.unit(count - 1)
             a.drop(count)
             b.drop(count)
-            self._ends = _after(last[0], a.transactions), _after(last[1], b.transactions)
-            self._resume = self._ends if all(unit.kind == Kind.COMMAND for unit in last) else None
+            self._ends = last[0].after(a.transactions), last[1].after(b.transactions)
+            self._resume = self._ends if all(unit.kind == Kind.COMMAND for unit in last) else self._next_keys()
         return count
+
+    def _next_keys(self) -> tuple[Place, Place] | None:
+        """Where both stand at a key of an RDB."""
+        for side in self.sides:
+            side.fill(1)
+        if not all(side.count and side.unit(0).kind == Kind.KEY and not side.unit(0).chunk for side in self.sides):
+            return None
+        return self.sides[0].head(), self.sides[1].head()
 
     # -- what differs --
 
@@ -160,10 +179,14 @@ class Diff:
         own, other = (
             side.column(Column.DIGEST, limit).tolist() for side, (limit, _) in zip(self.sides, limits, strict=True)
         )
-        self._first_look(own, other)
-        found, shortest = self._blocks(own, other)
-        self.totals.cut_short += not shortest
         ended = limits[0][1], limits[1][1]
+        first = self._flip is None
+        if first:
+            self._flip = _head(self.sides[0]) > _head(self.sides[1])
+        found, shortest = self._blocks(own, other)
+        if first:
+            self._first_look(own, other, None if all(ended) else sum(n for *_, n in found))
+        self.totals.cut_short += not shortest
         if all(ended):
             yield from self._take(len(own), len(other), found)
         elif found:
@@ -188,14 +211,11 @@ class Diff:
             limits.append((limit, last))
         return limits
 
-    def _first_look(self, own: list[int], other: list[int]) -> None:
-        """At the first difference: which side is searched first, and whether they have anything in common."""
-        if self._flip is not None:
-            return
-        a, b = self.sides
-        self._flip = _head(a) > _head(b)
-        start = self._ends is None and self.equal_bytes[0].commands < 2
-        self.totals.unlike = start and 10 * len(set(own) & set(other)) < min(len(own), len(other))
+    def _first_look(self, own: list[int], other: list[int], in_order: int | None) -> None:
+        """At the first difference: whether they have anything in common; in the same order, if not all is in sight."""
+        start, least = self._ends is None and self.equal_bytes[0].commands < 2, min(len(own), len(other))
+        common = len(set(own) & set(other))
+        self.totals.unlike = start and 10 * (common if in_order is None else in_order) < least
 
     def _blocks(self, own: list[int], other: list[int]) -> tuple[list[Block], bool]:
         if not self._flip:
@@ -217,31 +237,45 @@ class Diff:
     def _take(self, end: int, other_end: int, found: list[Block]) -> Iterator[Event]:
         """Say what differs up to an end on each side, and drop it."""
         done = 0, 0
-        moves = self._moves(end, other_end, found)
+        paired = paired_in(self.sides, (end, other_end), found)
+        self.totals.same += paired.same_commands
         for i, j, n in [*found, (end, other_end, 0)]:
             if i - done[0] or j - done[1]:
-                yield from self._differ(i - done[0], j - done[1], moves, done)
+                yield from self._differ(i - done[0], j - done[1], paired, done)
             self._keep(n)
             done = i + n, j + n
 
-    def _differ(
-        self, count: int, other_count: int, moves: dict[tuple[int, int], Unit], done: tuple[int, int]
-    ) -> Iterator[Event]:
-        """The first units of the sides, which only they have, as far as they have not moved."""
+    def _differ(self, count: int, other_count: int, paired: Paired, done: tuple[int, int]) -> Iterator[Event]:
+        """The first units of the sides, which only they have, as far as they have no partner on the other side."""
+        sizes = count, other_count
+        if all((number, done[number] + i) in paired.same for number in (0, 1) for i in range(sizes[number])):
+            self._drop(sizes)
+            return
         if not self._gap:
             self._gap = True
             yield self._new_gap()
-        for number, (side, size) in enumerate(zip(self.sides, (count, other_count), strict=True)):
+        for number, (side, size) in enumerate(zip(self.sides, sizes, strict=True)):
             begin, first = 0, done[number]
-            for i in [i for i in range(size) if (number, first + i) in moves] if moves else ():
+            for i in [i for i in range(size) if paired.has(number, first + i)]:
                 yield from self._only(number, begin, i)
                 begin = i + 1
                 if number == 1:
-                    unit = side.unit(i)
-                    self.totals.moved += unit.commands
-                    yield Moved(moves[1, first + i], unit)
+                    yield from self._moved(paired, first + i, side.unit(i))
             yield from self._only(number, begin, size)
             side.drop(size)
+
+    def _drop(self, sizes: tuple[int, int]) -> None:
+        """Let go of units that make the same."""
+        self._gap = False
+        last = [side.unit(size - 1) for side, size in zip(self.sides, sizes, strict=True)]
+        for side, size in zip(self.sides, sizes, strict=True):
+            side.drop(size)
+        self._ends = last[0].after(self.sides[0].transactions), last[1].after(self.sides[1].transactions)
+
+    def _moved(self, paired: Paired, at: int, unit: Unit) -> Iterator[Moved]:
+        for partner in paired.moved.get((1, at), ()):
+            self.totals.moved += unit.commands
+            yield Moved(partner, unit)
 
     def _only(self, number: int, begin: int, end: int) -> Iterator[Only]:
         for run in self.sides[number].runs(begin, end):
@@ -249,10 +283,12 @@ class Diff:
             yield Only(number, run)
 
     def _new_gap(self) -> Gap:
-        at = self._ends or self.equal_bytes
+        at = (self._here(0, self._ends[0]), self._here(1, self._ends[1])) if self._ends else self.equal_bytes
         if self.fork is None:
             at = max(at[0], self.equal_bytes[0]), max(at[1], self.equal_bytes[1])
-            self.fork = at
+            self.fork, start = at, self.equal_bytes[0]
+            end = start.offset + self.past if at[0].part == start.part else 0
+            self.fork_past = max(0, end - at[0].offset)
         context = list(self._context)
         self._context.clear()
         one, two = (side.unit(0).tx if side.count else 0 for side in self.sides)
@@ -260,37 +296,18 @@ class Diff:
             self.fork_tx = one, two
         return Gap(at, (one, two), context)
 
-    def _moves(self, end: int, other_end: int, found: list[Block]) -> dict[tuple[int, int], Unit]:
-        """By (side, index) of a unit that has moved: its place on the other side."""
-        a, b = self.sides
-        edges = [(0, 0, 0), *found, (end, other_end, 0)]
-        gone = [x for (i, _, n), (k, _, _) in pairwise(edges) for x in range(i + n, k)]
-        new = [y for (_, j, n), (_, m, _) in pairwise(edges) for y in range(j + n, m)]
-        if not gone or not new:
-            return {}
-        moved = pairs(a.column(Column.DIGEST, end), b.column(Column.DIGEST, other_end), gone, new)
-        if not moved:
-            return {}
-        one, two = (
-            Touched(side.column(Column.DIGEST, size), list(touched(side, size)))
-            for side, size in ((a, end), (b, other_end))
-        )
-        result: dict[tuple[int, int], Unit] = {}
-        for i, j in harmless(one, two, moved):
-            result[0, i], result[1, j] = b.unit(j), a.unit(i)
-        return result
+    def _here(self, number: int, end: Place) -> Place:
+        """The end of the last unit that both have, in the database of the next one: SELECTs may stand between."""
+        side = self.sides[number]
+        return end._replace(db=side.unit(0).db) if side.count else end
 
 
-def _after(unit: Unit, transactions: int) -> Place:
-    """The place after a unit that is a command."""
-    return Place(unit.part, unit.end, unit.db, unit.time, unit.number + unit.commands - 1, transactions)
-
-
-def _head(side: Side) -> tuple[bytes, int]:
-    """What tells one side from another whichever is named first: the bytes of its first unit."""
+def _head(side: Side) -> tuple[bytes, int, int, int]:
+    """What tells one side from another whichever is named first: the bytes of its first unit, and its context."""
     if not side.count:
-        return b"", 0
+        return b"", 0, 0, 0
     unit = side.unit(0)
     source = side.sources[unit.part]
     assert source is not None
-    return pread(source, min(1 << 12, unit.end - unit.start), unit.start), unit.end - unit.start
+    size = unit.end - unit.start
+    return pread(source, min(1 << 12, size), unit.start), size, unit.db, unit.chunk

@@ -29,23 +29,25 @@ class Same(NamedTuple):
 
     `past` are the bytes of that record that are the same, -1 where no other byte was seen.
     `resume` is where to go on by units: outside of a transaction, and a little before the fork, for context;
-    `commands` are those up to there, SELECTs not counted.
+    `commands` are those up to there, SELECTs not counted, `keys` those of RDBs, if they could be counted.
     """
 
     fork: tuple[Place, Place]
     past: int
     resume: tuple[Place, Place]
     commands: int
+    keys: int
 
 
 class _Mark(NamedTuple):
     places: tuple[Place, Place]
     commands: int
+    keys: int
 
 
 def forward(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
     """Go on over what is the same; `at` are places of equal database, outside of a transaction."""
-    places, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0)], maxlen=2)
+    places, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0, 0)], maxlen=2)
     past, ends = -1, at
     while True:
         one, two = places
@@ -88,7 +90,8 @@ class _Run:
         steps.begin()
         steps.state[State.DB], steps.state[State.TIME] = one.db, one.time
         self.fork, self.past = (one, two), -1
-        self._trail, self._before = trail, trail[-1].commands
+        self._trail, self._before, self._keys = trail, trail[-1].commands, trail[-1].keys
+        self._rdbs = (a.rdbs, one.part), (b.rdbs, two.part)
 
     def go(self) -> bool:
         """True if the first part is the same to its end."""
@@ -97,33 +100,39 @@ class _Run:
             if isinstance(tile, Damage) or (isinstance(tile, Preamble) and not tile.complete):
                 self.fork = self._at(tile.span.start), self._at(tile.span.start, other=True)
                 return False
+            if isinstance(tile, Preamble):
+                rdbs, part = self._rdbs[0]
+                rdbs[part] = tile
             same = self._compare(tile)
             if same < tile.span.size:
                 self._forked(tile, same)
                 return False
-            steps.run(tile) if isinstance(tile, Batch) else steps.preamble(tile.span.end)
+            steps.run(tile) if isinstance(tile, Batch) else self._preamble(tile)
             self.fork = self._at(tile.span.end), self._at(tile.span.end, other=True)
             if steps.state[State.TX] == 0:
                 selects = steps.counts[_SELECT]
-                self._trail.append(_Mark(self.fork, self._before + steps.state[State.COMMANDS] - selects))
+                commands = self._before + steps.state[State.COMMANDS] - selects
+                self._trail.append(_Mark(self.fork, commands, self._keys))
         return steps.state[State.TX] == 0
+
+    def _preamble(self, rdb: Preamble) -> None:
+        """An RDB that both have."""
+        rdbs, part = self._rdbs[1]
+        rdbs[part] = rdb
+        self._keys += rdb.keys or 0
+        self._trail.clear()  # nobody tells an RDB for context
+        self._steps.preamble(rdb.span.end)
 
     def _compare(self, tile: Batch | Preamble) -> int:
         """How many of a tile's bytes the other side has."""
-        near = isinstance(tile, Batch) and not tile.far
-        own = memoryview(tile.buffer) if isinstance(tile, Batch) and near else None
-        origin = tile.origin + tile.edges[0] if isinstance(tile, Batch) and near else 0
-        done, size = 0, tile.span.size
+        start, size = tile.span.start, tile.span.size
+        if not isinstance(tile, Batch) or tile.far:
+            return compare(self._source, start, self._other, start + self._shift, size)
+        origin, done = tile.origin + tile.edges[0], 0
         while done < size:
             step = min(WINDOW, size - done)
-            got = _read(self._other, self._buffer, step, tile.span.start + self._shift + done)
-            if own is not None:
-                same = common(own, origin + done, self._buffer, 0, got)
-            else:
-                piece = bytearray(step)
-                same = common(
-                    piece, 0, self._buffer, 0, min(got, _read(self._source, piece, step, tile.span.start + done))
-                )
+            got = _read(self._other, self._buffer, step, start + self._shift + done)
+            same = common(tile.buffer, origin + done, self._buffer, 0, got)
             done += same
             if same < step:
                 break
@@ -152,6 +161,19 @@ class _Run:
             begin.commands + state[State.COMMANDS],
             begin.transactions + state[State.TRANSACTIONS] - self._from[0].transactions,
         )
+
+
+def compare(source: Source, start: int, other: Source, other_start: int, size: int) -> int:
+    """How many of the next bytes of two sources are the same, of `size` at the most."""
+    own, theirs, done = bytearray(min(size, WINDOW)), bytearray(min(size, WINDOW)), 0
+    while done < size:
+        step = min(WINDOW, size - done)
+        got = min(_read(source, own, step, start + done), _read(other, theirs, step, other_start + done))
+        same = common(own, 0, theirs, 0, got)
+        done += same
+        if same < step:
+            break
+    return done
 
 
 def _read(source: Source, buffer: bytearray, size: int, offset: int) -> int:

@@ -1,8 +1,8 @@
 """One of two histories that are compared: its units, in columns, as far as they are asked for.
 
 The parts are read in load order as one stream.  A unit is what takes effect at
-once: a transaction, or a command outside of one; an RDB and damage are units of
-bytes.  Equal digests mean equal effect; annotations and SELECTs are no units.
+once: a transaction, a command outside of one, or a command that makes a key of
+an RDB.  Equal digests mean equal effect; annotations and SELECTs are no units.
 
 After damage the database is taken to be the one before it: to compare with a
 history that is whole, a guess does better than nothing.
@@ -11,20 +11,22 @@ history that is whole, a guess does better than nothing.
 from array import array
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from aofdoctor.analysis.diff_base import Telling
+from aofdoctor.analysis.diff_told import told_units
+from aofdoctor.analysis.diff_units import Cut, Place, Rules, Run, Unit, far_digest, pieces, signed
 from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.digest_kernel import Digest, common, records
-from aofdoctor.aof.limits import FIRST_ID
 from aofdoctor.aof.reader import ROOM, read
 from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.damage import Damage
+from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
-from aofdoctor.server.plain_units import EVERYWHERE, Column, Kind, Open
+from aofdoctor.server.plain_units import Column, Kind, Open
 from aofdoctor.server.steps import Steps
-from aofdoctor.source import Source, pread
-from aofdoctor.span import Span
+from aofdoctor.source import Source
 
 if TYPE_CHECKING:
     from aofdoctor.server.plain_units import close, run
@@ -34,96 +36,13 @@ else:
     except ImportError:
         from aofdoctor.server.plain_units import close, run
 
-# What these do is the same whatever database is selected.
-ANYWHERE = frozenset({"flushall", "swapdb", "script", "function", "ping", "config", "acl", "publish"})
+__all__ = ["Cut", "Place", "Rules", "Run", "Side", "Unit", "far_digest", "pieces"]
+
 DAMAGE_KEPT = 100
-
-
-class Place(NamedTuple):
-    """A record's start, outside of a transaction, and the context there."""
-
-    part: int = 0
-    offset: int = 0
-    db: int = 0
-    time: int = -1
-    commands: int = 0
-    transactions: int = 0
-
-
-class Unit(NamedTuple):
-    """One unit; `number` is that of its first command, `db` and `time` are those there."""
-
-    digest: int
-    part: int
-    start: int
-    end: int
-    db: int
-    tx: int
-    time: int
-    number: int
-    commands: int
-    kind: int
-
-    @property
-    def opaque(self) -> bool:
-        """True of bytes that are no commands."""
-        return self.kind >= Kind.RDB
-
-    def place(self, transactions: int) -> Place:
-        """Where it begins; `transactions` came before it."""
-        return Place(self.part, self.start, self.db, self.time, self.number - 1, transactions)
-
-
-class Run(NamedTuple):
-    """Adjacent units of one part, from the first to the last; bytes that no server runs are alone in theirs."""
-
-    first: Unit
-    last: Unit
-    commands: int
-
-    @property
-    def opaque(self) -> bool:
-        """True of bytes that are no commands."""
-        return self.first.opaque
-
-
-class Cut:
-    """The first bytes of a source, all of them where `end` is None; nobody forgets what more than one reader reads."""
-
-    def __init__(self, source: Source, end: int | None) -> None:
-        self._source, self._end = source, end
-
-    @property
-    def size(self) -> int | None:
-        size = self._source.size
-        return self._end if size is None else min(size, size if self._end is None else self._end)
-
-    def readinto(self, view: memoryview, offset: int) -> int:
-        room = len(view) if self._end is None else max(0, self._end - offset)
-        return self._source.readinto(view[:room], offset) if room else 0
-
-    def forget(self, offset: int) -> None:
-        pass
-
-
-class Rules(NamedTuple):
-    """How records are compared; the same for both sides."""
-
-    key: bytes
-    exact: bool
-    names: bytearray
-    act: bytearray
-
-    @classmethod
-    def of(cls, key: bytes, exact: bool) -> "Rules":
-        """The rules with the acts and the names of the command table."""
-        commands = table()
-        names, act = bytearray([1]) * commands.size, bytearray(Steps().act)
-        for command in commands.commands:
-            names[command.id] = 2 if command.container else 1
-            act[command.id] |= EVERYWHERE if {command.name, command.container} & ANYWHERE else 0
-        act[: FIRST_ID - 1] = bytes(FIRST_ID - 1)
-        return cls(key, exact, names, act)
+# Units of one sort make a run; those of sort 0 stand alone.
+_SORTS: dict[int, int] = {
+    Kind.UNFINISHED: 0, Kind.RDB: 0, Kind.DAMAGE: 0, Kind.COMMAND: 1, Kind.TRANSACTION: 1, Kind.KEY: 2,
+}  # fmt: skip
 
 
 class Side:
@@ -140,6 +59,8 @@ class Side:
         self.dropped = self.transactions = self.damaged = 0
         self._first = 0  # what stands before it in the columns is dropped
         self.damage: dict[tuple[int, int], Damage] = {}
+        self.rdbs: dict[int, Preamble] = {}  # by part, once it was read
+        self._tellings: dict[int, Telling] = {}
         self._steps = Steps(columns=True)
         self._digests = array("Q", bytes(8 * ROOM))
         self._out = [array("q", bytes(8 * (ROOM + 1))) for _ in Column]
@@ -159,8 +80,30 @@ class Side:
     def again(self, place: Place) -> "Side":
         """The same history, read by somebody else from a place."""
         other = Side(self.aof, self.rules, self.end)
+        other.rdbs = self.rdbs
         other.seek(place)
         return other
+
+    def rdb(self, part: int) -> Preamble | None:
+        """The RDB at the head of a part."""
+        source = self.sources[part]
+        if part not in self.rdbs and source and is_rdb(source):
+            tile = next(read(source, table().words), None)
+            if isinstance(tile, Preamble):
+                self.rdbs[part] = tile
+        return self.rdbs.get(part)
+
+    def telling(self, part: int) -> Telling:
+        """What tells the RDB of a part again, beside those who read on."""
+        if part not in self._tellings:
+            self._tellings[part] = self.new_telling(part)
+        return self._tellings[part]
+
+    def new_telling(self, part: int) -> Telling:
+        """The same for somebody who goes on where he has stopped."""
+        source = self.sources[part]
+        assert source is not None
+        return Telling(self.aof.parts[part].name, source, self.rdbs[part])
 
     @property
     def count(self) -> int:
@@ -210,11 +153,13 @@ class Side:
             return
         edges = [0, len(parts)]
         if parts[0] != parts[-1] or max(kinds) >= Kind.UNFINISHED:
-            alone = [kind >= Kind.UNFINISHED for kind in kinds]
-            edges[1:1] = [i for i in range(1, len(parts)) if parts[i] != parts[i - 1] or alone[i] or alone[i - 1]]
+            sorts = [_SORTS[kind] for kind in kinds]
+            edges[1:1] = [
+                i for i in range(1, len(parts)) if parts[i] != parts[i - 1] or sorts[i] != sorts[i - 1] or not sorts[i]
+            ]
         for one, two in pairwise(edges):
             commands = sum(self.columns[Column.COMMANDS][begin + one : begin + two])
-            yield Run(self.unit(start + one), self.unit(start + two - 1), commands)
+            yield Run(self.unit(start + one), self.unit(start + two - 1), commands, two - one)
 
     def head(self) -> Place:
         """The place of the first unit."""
@@ -233,19 +178,30 @@ class Side:
     def _read(self, place: Place) -> Iterator[bool]:
         steps = self._steps
         for index in range(place.part, len(self.sources)):
-            source, start = self.sources[index], place.offset if index == place.part else 0
+            source, at = self.sources[index], place if index == place.part else Place(index, commands=self.commands)
             steps.begin()
             self._open[Open.PART] = index
-            if start:
-                steps.state[State.DB], steps.state[State.TIME] = place.db, place.time
-            for tile in read(source, table().words, start) if source else ():
+            if source is None:
+                continue
+            rdb, start = self.rdb(index), at.offset
+            if rdb and start < rdb.span.end:
+                yield from self._tell(at)
+                start = rdb.span.end
+            elif start:
+                steps.state[State.DB], steps.state[State.TIME] = at.db, at.time
+            for tile in read(source, table().words, start):
                 if isinstance(tile, Batch):
                     self._batch(tile)
-                else:
-                    assert source is not None
-                    self._bytes(index, source, tile)
+                elif isinstance(tile, Damage):
+                    self._damage(index, source, tile)
                 yield False
             self._close()
+
+    def _tell(self, place: Place) -> Iterator[bool]:
+        for rows in told_units(self.rules, self.new_telling(place.part), place):
+            for column, new in zip(self.columns, rows, strict=True):
+                column += new
+            yield False
 
     def _batch(self, batch: Batch) -> None:
         steps, rules = self._steps, self.rules
@@ -258,27 +214,16 @@ class Side:
             run(rules.key, self._open, batch, self._digests, steps.db, steps.tx, steps.time, rules.act, self._out)
         )
 
-    def _bytes(self, index: int, source: Source, tile: Preamble | Damage) -> None:
+    def _damage(self, index: int, source: Source, tile: Damage) -> None:
         self._close()
         state = self._steps.state
-        kind = Kind.RDB if isinstance(tile, Preamble) else Kind.DAMAGE
-        if isinstance(tile, Damage):
-            self.damage_met(index, tile)
-            state[State.TX] = 0
-        digest = Digest(self.rules.key).number(-kind)
+        self.damage_met(index, tile)
+        state[State.TX] = 0
+        digest = Digest(self.rules.key).number(-Kind.DAMAGE)
         for piece in pieces(source, tile.span):
             digest.piece(piece)
-        row = (
-            _signed(digest.value()),
-            index,
-            *tile.span,
-            state[State.DB],
-            0,
-            state[State.TIME],
-            self.commands + 1,
-            0,
-            kind,
-        )
+        db, time, number = state[State.DB], state[State.TIME], self.commands
+        row = (signed(digest.value()), index, *tile.span, db, 0, time, number + 1, 0, Kind.DAMAGE, number, 0)
         for column, value in zip(self.columns, row, strict=True):
             column.append(value)
 
@@ -288,32 +233,3 @@ class Side:
     def _put(self, count: int) -> None:
         for column, new in zip(self.columns, self._out, strict=True):
             column += new[:count]
-
-
-def pieces(source: Source, span: Span, size: int = 1 << 20) -> Iterator[bytes]:
-    """The bytes of a span, some at a time."""
-    for at in range(span.start, span.end, size):
-        yield pread(source, min(size, span.end - at), at)
-
-
-def far_digest(rules: Rules, batch: Batch) -> int:
-    """The digest of a far record, as the kernel has it of a near one."""
-    digest, number = Digest(rules.key), batch.ids[0]
-    if batch.argc[0] == 0:
-        return 0
-    if rules.exact:
-        span = batch.record(0)
-        digest.number(span.size)
-        for piece in pieces(batch.source, span):
-            digest.piece(piece)
-        return digest.value()
-    for n, arg in enumerate(batch.args(0)):
-        lower = n < (rules.names[number] if number < len(rules.names) else 1)
-        digest.number(len(arg) if isinstance(arg, bytes) else arg.size)
-        for piece in (arg,) if isinstance(arg, bytes) else arg.pieces():
-            digest.piece(piece, lower)
-    return digest.value()
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value

@@ -7,15 +7,20 @@ import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from aofdoctor.analysis.diff_base import Said
 from aofdoctor.analysis.diff_entries import heads
 from aofdoctor.aof.record import Batch
+from aofdoctor.rdb.codec import String
+from aofdoctor.rdb.keys import Key
 from aofdoctor.server.commands import key_places, table
 from aofdoctor.server.steps import Steps
 
 SIDES = ("only_a", "only_b", "moved")
+MOVED = 2
 PREFIXES = 10_000
 PREFIX_MAX = 64
 OTHERS = b"(others)"
+_CONTAINERS = frozenset({b"XGROUP", b"FUNCTION"})
 
 Rows = list[tuple[str | int | bytes | None, list[int]]]
 
@@ -40,16 +45,31 @@ class Tally:
         for i in chosen if self._wanted else ():
             self._count_prefix(column, batch, i)
 
+    def say(self, column: int, said: Said) -> None:
+        """Count a command that makes a key of an RDB."""
+        assert isinstance(said.said, list)
+        name, first, second = (word for word in said.said[:3])
+        contained = name in _CONTAINERS
+        number = _number(name, first if contained else b"")
+        self.total[column] += 1
+        self._ids[column][number] += 1
+        self._dbs[column][said.db] += 1
+        key = second if contained else first
+        if self._wanted and isinstance(said.item, Key) and isinstance(key, bytes):
+            self._add_prefix(column, key)
+
     def _count_prefix(self, column: int, batch: Batch, i: int) -> None:
         number = batch.ids[i]
         if _first_is_key(number) and not batch.far:
             argv, place = batch.argv(i, 2), 1
         else:
             argv = heads(batch, i)
-            place = next(key_places(command, argv), 0) if (command := table().get(number)) else 1
-        if not 0 < place < len(argv):
-            return
-        head, colon, _ = argv[place][: PREFIX_MAX + 1].partition(b":")
+            place = _place(number, argv)
+        if 0 < place < len(argv):
+            self._add_prefix(column, argv[place])
+
+    def _add_prefix(self, column: int, key: bytes) -> None:
+        head, colon, _ = key[: PREFIX_MAX + 1].partition(b":")
         prefix = head + colon if colon else b""
         if len(self._prefixes) >= PREFIXES and prefix not in self._prefixes:
             prefix = OTHERS
@@ -70,6 +90,20 @@ class Tally:
         """Key prefixes with their colon, the most first; empty for keys that have none."""
         rows: Rows = [(prefix, counts) for prefix, counts in self._prefixes.items()]
         return sorted(rows, key=_rank)
+
+
+@functools.cache
+def _number(name: String, sub: String) -> int:
+    """The id of a command of an RDB's telling."""
+    assert isinstance(name, bytes)
+    assert isinstance(sub, bytes)
+    ids = table().words.ids
+    return ids[name.lower() + (b"|" + sub.lower() if sub else b"")]
+
+
+def _place(number: int, argv: list[bytes]) -> int:
+    """Where the first key stands; 0 if there is none."""
+    return next(key_places(command, argv), 0) if (command := table().get(number)) else 1
 
 
 @functools.cache

@@ -28,6 +28,11 @@ class Position:
     number: int = 0
 
 
+def is_position(given: str) -> bool:
+    """True of what is written as a position, be there one or not."""
+    return bool(_NUMBER.match(given) or _OFFSET.match(given))
+
+
 def parse_position(given: str, aof: AOF) -> Position:
     """What the user means by a POSITION; without a part it is the last one."""
     number = _NUMBER.match(given)

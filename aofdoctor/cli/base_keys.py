@@ -45,7 +45,26 @@ def note(key: BaseKey) -> str:
 
 def as_json_line(key: BaseKey, out: BinaryIO) -> None:
     """One JSON object; `args` are the first words of the value."""
-    out.write(json.dumps(fields(key) | {"args": [as_json(word) for word in short(key)]}).encode() + b"\n")
+    out.write(json.dumps(line_json(key)).encode() + b"\n")
+
+
+def line_json(key: BaseKey) -> dict[str, Any]:
+    """What a line says of a key; `args` are the first words of the value."""
+    return fields(key) | {"args": [as_json(word) for word in short(key)]}
+
+
+def library_words(code: String | None) -> str:
+    """A library of functions in short."""
+    return f"{NAME} function {text.word(cut(code or b'', _WORD))}"
+
+
+def library_json(part: str, item: Item, code: String | None) -> dict[str, Any]:
+    """What a line says of a library of functions."""
+    return {
+        "part": part, "offset": item.span.start, "size": item.span.size, "n": None, "db": None, "time": None,
+        "time_kind": None, "tx": None, "cmd": NAME, "args": [as_json(cut(code or b"", _WORD))],
+        "keys": [], "type": "function",
+    }  # fmt: skip
 
 
 def fields(key: BaseKey) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 
 from aofdoctor.analysis.diff import Diff, Event, Only
+from aofdoctor.analysis.diff_chosen import Chosen
 from aofdoctor.analysis.diff_keys import compare_keys
 from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.analysis.where import Where
 from aofdoctor.cli import diff_keys_view, options
+from aofdoctor.cli.diff_json_view import JsonView
 from aofdoctor.cli.diff_stat_view import StatView
-from aofdoctor.cli.diff_view import Found, JsonView, TextView, View, warn_of_damage
+from aofdoctor.cli.diff_view import Found, TextView, View, warn_of_damage
 from aofdoctor.cli.options import selection
 from aofdoctor.cli.render import say
 from aofdoctor.cli.sides import side
@@ -29,6 +31,7 @@ Examples:
   aofdoctor diff backup.aof /var/lib/redis --stat    how much, by command, database and key prefix
   aofdoctor diff old/ new/ --by keys --key 'user:*'  which keys differ
   aofdoctor diff dump.aof@2405 dump.aof              what was written from that position on
+  aofdoctor diff redis/@-10m redis/                  ... in the last ten minutes
   aofdoctor diff backup.aof live.aof --patch missing.aof
 
 \b
@@ -44,18 +47,22 @@ class By(StrEnum):
 
 SideArgument = Annotated[
     str,
-    typer.Argument(metavar="PATH[@POSITION]", help="An AOF as for the other verbs; up to a position if one is named."),
+    typer.Argument(
+        metavar="PATH[@WHERE]",
+        help="An AOF as for the other verbs; of it what stands before a position (@1234, @PART@0x4d2, @#17), or was "
+        "written up to a time (@2026-11-22T05:58:31, @-10m, @TS:1795334311), if one is named.",
+    ),
 ]
 By_ = Annotated[By, typer.Option("--by", help="Compare commands in their order, or the writes of each key.")]
 Stat = Annotated[bool, typer.Option("--stat", help="Only counts: by command, database and key prefix.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Other spelling (case of names, padding) is a difference.")]
 PatchTo = Annotated[
     str | None,
-    typer.Option("--patch", metavar="FILE", help="Write what B has and A lacks to a new AOF."),
+    typer.Option("--patch", metavar="FILE", help="Write what B has and A lacks (of it what is selected) to a new AOF."),
 ]
 PatchBack = Annotated[
     str | None,
-    typer.Option("--patch-reverse", metavar="FILE", help="Write what A has and B lacks to a new AOF."),
+    typer.Option("--patch-reverse", metavar="FILE", help="Write what A has and B lacks (the same) to a new AOF."),
 ]
 
 
@@ -76,7 +83,7 @@ def diff(
 
     A transaction is compared as one; annotations and SELECTs by their effect.  Writes
     in another order that touch no key in common are told apart (~) from lost ones.
-    An RDB is compared as bytes.
+    An RDB is compared as the commands that make its keys.
     """
     _demand_sense(by, stat, patch, patch_reverse, selected)
     if a == b == "-":
@@ -91,8 +98,10 @@ def diff(
             raise typer.Exit(1 if different else 0)
         found = Found((a, b), Diff(*sides), (where[0], where[1]))
         view = _view(found, stat, json)
-        patches = {1: patch, 0: patch_reverse}
-        writers = {n: stack.enter_context(Patch(Path(path))) for n, path in patches.items() if path}
+        writers = {
+            n: stack.enter_context(Patch(Path(path), Chosen(sides[n], where[n])))
+            for n, path in ((1, patch), (0, patch_reverse)) if path
+        }  # fmt: skip
         view.show(_patched(found, writers))
         for writer in writers.values():
             writer.publish()
@@ -122,8 +131,6 @@ def _demand_sense(by: By, stat: bool, patch: str | None, reverse: str | None, se
     writes = patch is not None or reverse is not None
     if patch == "" or reverse == "" or (patch == reverse and writes):
         raise BadSelection("a patch needs a name of its own")
-    if writes and selected != options.NOTHING:
-        raise BadSelection("a patch has every command that differs", "aofdoctor slice selects from the patch")
     if by is By.KEYS and (stat or writes):
         raise BadSelection("--stat and --patch go with --by commands")
 
@@ -138,5 +145,5 @@ def _patched(found: Found, writers: dict[int, Patch]) -> Iterator[Event]:
     """The differences, which are written to the patches as they go by."""
     for event in found.diff.events():
         if isinstance(event, Only) and event.side in writers:
-            writers[event.side].add(found.diff.sides[event.side], event.run)
+            writers[event.side].add(event.run)
         yield event

@@ -5,8 +5,9 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.analysis.diff import Gap
 from aofdoctor.analysis.diff_side import Unit
-from aofdoctor.analysis.diff_stat import SIDES, Rows
-from aofdoctor.cli.diff_view import Found, Walk, summary, summary_json
+from aofdoctor.analysis.diff_stat import MOVED, SIDES, Rows
+from aofdoctor.cli.diff_json_view import summary_json
+from aofdoctor.cli.diff_view import Found, Walk, summary
 from aofdoctor.cli.render import as_json, emit, say
 
 
@@ -21,8 +22,9 @@ class StatView(Walk):
     def gap(self, gap: Gap) -> None:
         pass
 
-    def opaque(self, number: int, unit: Unit) -> None:
-        self.bytes[number] += unit.end - unit.start
+    def opaque(self, column: int, number: int, unit: Unit) -> None:
+        if column != MOVED:
+            self.bytes[number] += unit.end - unit.start
 
     def end(self) -> None:
         tables = {"command": self.tally.by_command, "db": self.tally.by_db, "prefix": self.tally.by_prefix}

@@ -1,36 +1,49 @@
-"""What diff says: lines for people, JSON lines."""
+"""What diff says: what its views share, and lines for people."""
 
-import json
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from functools import cached_property
+from typing import BinaryIO, Protocol
 
 from aofdoctor import text
+from aofdoctor.analysis.base import BaseKey
 from aofdoctor.analysis.diff import Diff, Event, Gap, Moved
+from aofdoctor.analysis.diff_chosen import Chosen
 from aofdoctor.analysis.diff_entries import batches, entries, selected
 from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
-from aofdoctor.analysis.diff_stat import SIDES, Tally
+from aofdoctor.analysis.diff_stat import MOVED, Tally
 from aofdoctor.analysis.times import looks_timed
 from aofdoctor.analysis.where import Where
+from aofdoctor.cli import base_keys
 from aofdoctor.cli import entries as lines
-from aofdoctor.cli.render import emit, painter, say, warn, width
+from aofdoctor.cli.render import painter, say, warn, width
 from aofdoctor.damage import MEANING
-from aofdoctor.server.plain_units import Kind
+from aofdoctor.rdb.keys import Item, Key
 
-_NAMES = "AB"
-UNLIKE = "they have next to nothing in common: if one of them was rewritten, that is as it must be; compare --by keys"
+NAMES = "AB"
+_STYLES = ("gone", "good", "dim")
+UNLIKE = (
+    "they have next to nothing in common in the same order: if one of them was rewritten, "
+    "that is as it must be; compare --by keys"
+)
 FELL_BACK = "one side has long stretches that the other lacks: the answer is right, but may not be the shortest"
 
 
-@dataclass(slots=True)
+@dataclass
 class Found:
     """A comparison, what its sides were called, and what is selected on each."""
 
     paths: tuple[str, str]
     diff: Diff
     where: tuple[Where, Where]
+
+    @cached_property
+    def chosen(self) -> tuple[Chosen, Chosen]:
+        """What is selected of the RDBs of each side."""
+        one, two = (Chosen(side, where) for side, where in zip(self.sides, self.where, strict=True))
+        return one, two
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -54,13 +67,14 @@ class Walk:
         self.found = found
         self.tally = Tally(prefixes)
         self.different = False
+        self._last: tuple[int, int, int, int] | None = None  # the key that was shown last
 
     def show(self, events: Iterable[Event]) -> None:
         for event in events:
             if isinstance(event, Gap):
                 self.gap(event)
             elif isinstance(event, Moved):
-                self.units(2, 1, Run(event.b, event.b, event.b.commands), event.a)
+                self.units(MOVED, 1, Run(event.b, event.b, event.b.commands), event.a)
             else:
                 self.units(event.side, event.side, event.run)
         warn_of_damage(self.found.sides)
@@ -68,22 +82,36 @@ class Walk:
 
     def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
         """A run of side `number`, counted in a column; `partner` is where a moved unit stands on A."""
-        side, where = self.found.sides[number], self.found.where[number]
-        if run.opaque:
-            if where.everything:
-                self.different = True
-                self.opaque(number, run.first)
-            return
         before = sum(self.tally.total)
-        for batch, steps, commands in batches(side, run):
-            self.tally.add(column, batch, steps, selected(batch, run.last, where, steps, commands))
+        if run.opaque:
+            if self.found.chosen[number].bytes(run.first):
+                self.different = True
+                self.opaque(column, number, run.first)
+            return
+        if run.base:
+            for said in self.found.chosen[number].told(run):
+                self.tally.say(column, said)
+        else:
+            side, where = self.found.sides[number], self.found.where[number]
+            for batch, steps, commands in batches(side, run):
+                self.tally.add(column, batch, steps, selected(batch, run.last, where, steps, commands))
         self.different |= sum(self.tally.total) > before
+
+    def keys(self, column: int, number: int, run: Run) -> Iterator[BaseKey | Item]:
+        """The keys of an RDB that a run of one is of, each of adjacent runs once."""
+        for item in self.found.chosen[number].items(run):
+            place = column, number, run.first.part, item.span.start
+            if place != self._last:
+                yield (
+                    self.found.chosen[number].telling(run.first.part).base_key(item) if isinstance(item, Key) else item
+                )
+            self._last = place
 
     @abstractmethod
     def gap(self, gap: Gap) -> None: ...
 
     @abstractmethod
-    def opaque(self, number: int, unit: Unit) -> None: ...
+    def opaque(self, column: int, number: int, unit: Unit) -> None: ...
 
     @abstractmethod
     def end(self) -> None: ...
@@ -91,7 +119,7 @@ class Walk:
 
 def warn_of_damage(sides: tuple[Side, Side]) -> None:
     """Name the damage that was met on the way."""
-    for letter, side in zip(_NAMES, sides, strict=True):
+    for letter, side in zip(NAMES, sides, strict=True):
         for (part, start), damage in sorted(side.damage.items()):
             place = f"{text.name(side.aof.parts[part].name)}@{start}"
             warn(f"damage in {letter} at {place}: {MEANING[damage.kind]}, {text.size(damage.span.size)}")
@@ -128,18 +156,20 @@ class TextView(Walk):
         if not self.begun:
             self.begun = True
             for sign, style, path in zip("-+", ("gone", "good"), self.found.paths, strict=True):
-                self._write(self.paint(f"{sign * 3} {_NAMES[sign == '+']}  {text.name(path)}", style))
+                self._write(self.paint(f"{sign * 3} {NAMES[sign == '+']}  {text.name(path)}", style))
             if self.found.diff.totals.unlike:
                 self._write(self.paint(UNLIKE, "warning"))
         gap, self.header = self.header, None
         if gap:
             self._write(self.paint(f"@@ {self._where(0, gap)}  {self._where(1, gap)}{_context(gap)} @@", "note"))
             for unit in gap.context:
-                self._entries(0, Run(unit, unit, unit.commands), "  ", Where())
+                run = Run(unit, unit, unit.commands)
+                self._keys(0, 0, run, "  ") if run.base else self._entries(0, run, "  ", Where())
+            self._last = None
 
     def _where(self, number: int, gap: Gap) -> str:
         place = gap.at[number]
-        return f"{_NAMES[number]} {self._place(number, place)} #{place.commands + 1}"
+        return f"{NAMES[number]} {self._place(number, place)} #{place.commands + 1}"
 
     def _place(self, number: int, place: Place | Unit) -> str:
         side = self.found.sides[number]
@@ -147,26 +177,42 @@ class TextView(Walk):
         return lines.position(self.lines[number].names[side.aof.parts[part].name], offset)
 
     def _entries(self, number: int, run: Run, sign: str, where: Where) -> None:
-        if run.opaque:
-            return
-        for entry in entries(self.found.sides[number], run, where):
-            if not sign.isspace() and (self.header or not self.begun):
-                self._begin()
-            self.out.write(sign.encode())
+        for entry in () if run.opaque or run.base else entries(self.found.sides[number], run, where):
+            self._sign(sign)
             self.lines[number](entry, self.out)
+
+    def _sign(self, sign: str) -> None:
+        if not sign.isspace() and (self.header or not self.begun):
+            self._begin()
+        self.out.write(sign.encode())
+
+    def _keys(self, column: int, number: int, run: Run, sign: str) -> None:
+        for key in self.keys(column, number, run):
+            self._sign(sign)
+            if isinstance(key, BaseKey):
+                self.lines[number].base(key, self.out)
+            else:
+                place = lines.position(self.lines[number].names[self._part(number, run)], key.span.start)
+                code = self.found.chosen[number].telling(run.first.part).library(key)
+                self._write(f"{place}  {base_keys.library_words(code)}")
+
+    def _part(self, number: int, run: Run) -> str:
+        return self.found.sides[number].aof.parts[run.first.part].name
 
     def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
         super().units(column, number, run, partner)
-        style = ("gone", "good", "dim")[column]
-        sign = self.paint("-+~"[column], style) + " "
+        sign = self.paint("-+~"[column], _STYLES[column]) + " "
         if partner is not None:
             sign += f"(A {self._place(0, partner)})  "
-        self._entries(number, run, sign, self.found.where[number])
+        if run.base:
+            self._keys(column, number, run, sign)
+        else:
+            self._entries(number, run, sign, self.found.where[number])
 
-    def opaque(self, number: int, unit: Unit) -> None:
+    def opaque(self, column: int, number: int, unit: Unit) -> None:
         self._begin()
-        what = "an RDB, compared as bytes" if unit.kind == Kind.RDB else "damage, compared as bytes"
-        sign = self.paint("-+"[number], ("gone", "good")[number])
+        what = f"{self.found.chosen[number].what(unit)}, compared as bytes"
+        sign = self.paint("-+~"[column], _STYLES[column])
         self._write(f"{sign} {self._place(number, unit)}  {what}, {text.size(unit.end - unit.start)}")
 
     def _write(self, line: str) -> None:
@@ -202,10 +248,14 @@ def summary(found: Found, tally: Tally, different: bool) -> list[str]:
     a, b, moved = tally.total
     if not different:
         same = "no difference" if selected_all else "no difference in what is selected"
-        return [f"{same}: {text.count(diff.totals.same, 'command')} on both sides", *_but(found)]
+        keys = f", {text.count(diff.totals.keys, 'key')} of an RDB byte for byte" if diff.totals.keys else ""
+        return [f"{same}: {text.count(diff.totals.same, 'command')}{keys} on both sides", *_but(found)]
     told = [f"{text.count(a, 'command')} only in A", f"{b:,} only in B"]
     told += [f"{moved:,} in another order that changes nothing"] if moved else []
     told += [f"{diff.totals.same:,} the same"] if selected_all else []
+    told += (
+        [f"{text.count(diff.totals.keys, 'key')} of an RDB byte for byte"] if selected_all and diff.totals.keys else []
+    )
     return [", ".join(told), *([FELL_BACK] if diff.totals.fell_back else [])]
 
 
@@ -215,90 +265,9 @@ def _but(found: Found) -> list[str]:
     if not diff.other_bytes:
         return []
     a, b = (_named(side, place) for side, place in zip(found.sides, diff.equal_bytes, strict=True))
-    return [f"their bytes differ from A {a} and B {b} on: annotations, SELECTs or spelling"]
+    return [f"their bytes differ from A {a} and B {b} on: annotations, SELECTs, spelling, or how a base is written"]
 
 
 def _named(side: Side, place: Place) -> str:
     part, offset = shown(side, place)
     return lines.position(text.name(side.aof.parts[part].name), offset)
-
-
-# -- for machines --
-
-
-class _After:
-    """A stream whose first byte, the brace of an object, is written with fields of our own after it."""
-
-    def __init__(self, out: BinaryIO, fields: bytes) -> None:
-        self._out, self._fields = out, fields
-
-    def write(self, data: bytes) -> int:
-        if self._fields:
-            data, self._fields = b"{" + self._fields + b", " + data[1:], b""
-        return self._out.write(data)
-
-    def writelines(self, pieces: Iterable[bytes]) -> None:
-        for piece in pieces:
-            self.write(piece)
-
-
-class JsonView(Walk):
-    """JSON Lines: fork, then only, moved and opaque as they come, then summary."""
-
-    def gap(self, gap: Gap) -> None:
-        if gap.at is self.found.diff.fork:
-            emit(fork_json(self.found))
-
-    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
-        super().units(column, number, run, partner)
-        if run.opaque:
-            return
-        sys.stdout.flush()
-        fields = '"type": "moved"' if partner else f'"type": "only", "side": "{_NAMES[number].lower()}"'
-        if partner:
-            part = self.found.sides[0].aof.parts[partner.part].name
-            fields += f', "a": {{"part": {json.dumps(part)}, "offset": {partner.start}}}'
-        for entry in entries(self.found.sides[number], run, self.found.where[number]):
-            lines.as_json_line(entry, _After(sys.stdout.buffer, fields.encode()))  # type: ignore[arg-type]
-        sys.stdout.buffer.flush()
-
-    def opaque(self, number: int, unit: Unit) -> None:
-        emit({
-            "type": "opaque", "side": _NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
-            "part": self.found.sides[number].aof.parts[unit.part].name, "offset": unit.start,
-            "size": unit.end - unit.start,
-        })  # fmt: skip
-
-    def end(self) -> None:
-        emit(summary_json(self.found, self.tally, self.different))
-
-
-def fork_json(found: Found) -> dict[str, Any] | None:
-    """Where the sides part; None if they do not."""
-    diff = found.diff
-    if diff.fork is None:
-        return None
-    return {"type": "fork", "bytes": diff.past, **{
-        name: _place_json(side, place) | {"tx": tx or None}
-        for name, side, place, tx in zip("ab", found.sides, diff.fork, diff.fork_tx or (0, 0), strict=True)
-    }}  # fmt: skip
-
-
-def _place_json(side: Side, place: Place) -> dict[str, Any]:
-    part, offset = shown(side, place)
-    return {
-        "part": side.aof.parts[part].name, "offset": offset, "n": place.commands + 1, "db": place.db,
-        "time": None if place.time < 0 else place.time,
-    }  # fmt: skip
-
-
-def summary_json(found: Found, tally: Tally, different: bool) -> dict[str, Any]:
-    """What the differences add up to."""
-    diff = found.diff
-    return {
-        "type": "summary", "equal": not different,
-        **{name: {"path": path, "commands": side.commands, "damage": side.damaged}
-           for name, path, side in zip("ab", found.paths, found.sides, strict=True)},
-        "fork": fork_json(found), "same": diff.totals.same, **dict(zip(SIDES, tally.total, strict=True)),
-        "fell_back": diff.totals.fell_back, "unlike": diff.totals.unlike,
-    }  # fmt: skip

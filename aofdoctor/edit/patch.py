@@ -1,35 +1,42 @@
 """The commands that one side of a comparison has and the other lacks, as an AOF that stands alone.
 
-Units are copied as they stand, each after a SELECT of its database; it is
-written beside its place, read again, and only then has its name.
+Units are copied as they stand, each after a SELECT of its database, a
+transaction as a whole if any command of it is selected; keys of an RDB come as
+the commands that make them.  It is written beside its place, read again, and
+only then has its name.
 """
 
 import os
 from pathlib import Path
 from types import TracebackType
 
-from aofdoctor.analysis.diff_side import Run, Side, Unit
+from aofdoctor.analysis.diff_chosen import Chosen
+from aofdoctor.analysis.diff_entries import Stretch, selected_stretches
+from aofdoctor.analysis.diff_side import Run, pieces
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch, encode
 from aofdoctor.edit.files import create, demand_free_name, publish_file, scratch, write_all
 from aofdoctor.errors import Refused
+from aofdoctor.rdb.resp import resp
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.plain_units import Kind
 from aofdoctor.server.steps import Steps
-from aofdoctor.source import FileSource, pread
+from aofdoctor.source import FileSource
+from aofdoctor.span import Span
 from aofdoctor.text import name
 
 _PIECE = 1 << 20
 _HELD = 1 << 16
+_OTHERWISE = "leave its keys out by --key or --db, or compare --by keys"
 
 
 class Patch:
-    """A patch that is being written; it has its name only after `publish`."""
+    """A patch of what is `chosen` that is being written; it has its name only after `publish`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, chosen: Chosen) -> None:
         demand_free_name(path)
-        self.path = path
+        self.path, self.chosen = path, chosen
         self.commands = self.size = self.left_out = 0
         self._held = bytearray()
         self._db: int | None = None
@@ -47,28 +54,49 @@ class Patch:
             os.close(self._fd)
         self._scratch.__exit__(kind, value, trace)
 
-    def add(self, side: Side, run: Run) -> None:
-        """Append a run; bytes that are no commands and what no server would run are left out."""
-        first, last = run.first, run.last
-        if first.kind == Kind.RDB:
-            part = name(side.aof.parts[first.part].name)
-            raise Refused(
-                f"{part} is an RDB that the other side lacks: no commands can be had of it", "--by keys, or verify"
-            )
-        if first.kind in (Kind.DAMAGE, Kind.UNFINISHED):
-            self.left_out += 1
-            return
-        if self._db != first.db:
-            self._write(encode([b"SELECT", b"%d" % first.db]))
-        self._copy(side, first, last)
-        self.commands += run.commands
-        self._db = last.db if last.kind == Kind.COMMAND else None
+    def add(self, run: Run) -> None:
+        """Append what is selected of a run; damage and what no server would run are left out."""
+        first, last, chosen = run.first, run.last, self.chosen
+        if first.kind == Kind.RDB and chosen.bytes(first):
+            place = f"{name(chosen.side.aof.parts[first.part].name)}@{first.start}"
+            raise Refused(f"{place}: no command says {chosen.what(first)}, which the other side lacks", _OTHERWISE)
+        if run.opaque or first.kind == Kind.UNFINISHED:
+            self.left_out += chosen.bytes(first)
+        elif run.base:
+            self._tell(run)
+        elif chosen.where.everything:
+            self._append(Stretch(first.part, Span(first.start, last.end), first.db, run.commands),
+                         last.db if last.kind == Kind.COMMAND else None)  # fmt: skip
+        else:
+            for stretch in selected_stretches(chosen.side, run, chosen.where):
+                self._append(stretch, stretch.db if stretch.plain else None)
 
-    def _copy(self, side: Side, first: Unit, last: Unit) -> None:
-        source = side.sources[first.part]
+    def _tell(self, run: Run) -> None:
+        """The commands that make the keys of an RDB."""
+        for said in self.chosen.told(run):
+            assert isinstance(said.said, list)
+            self._select(said.db)
+            for piece in resp([said.said]):
+                self._write(piece if isinstance(piece, bytes) else b"")
+            self.commands += 1
+
+    def _append(self, stretch: Stretch, db: int | None) -> None:
+        """Records as they stand; after them database `db` is selected, None where that is not certain."""
+        self._select(stretch.db)
+        self._copy(stretch)
+        self.commands += stretch.commands
+        self._db = db
+
+    def _select(self, db: int) -> None:
+        if self._db != db:
+            self._write(encode([b"SELECT", b"%d" % db]))
+        self._db = db
+
+    def _copy(self, stretch: Stretch) -> None:
+        source = self.chosen.side.sources[stretch.part]
         assert source is not None
-        for at in range(first.start, last.end, _PIECE):
-            self._write(pread(source, min(_PIECE, last.end - at), at))
+        for piece in pieces(source, stretch.span, _PIECE):
+            self._write(piece)
 
     def _write(self, data: bytes) -> None:
         self.size += len(data)

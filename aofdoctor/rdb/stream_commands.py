@@ -18,7 +18,7 @@ from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Part, Pending
 from aofdoctor.rdb.target import Command, Inexpressible, Target
 
 _CHUNK = 64
-_NONE = Id(0, 0)
+_NONE, _FIRST = Id(0, 0), Id(0, 1)
 _FILLER = [b"x", b"y"]
 
 
@@ -99,8 +99,7 @@ def _meta(state: _State, meta: Meta) -> Iterator[Command | Inexpressible]:
     yield from _fill(state, meta.last.raw + b"\0")
     state.missing, state.next = iter(()), b""  # what is left of them is not held while the groups are read
     if not state.live + state.early:
-        some = meta.last if meta.last != _NONE else Id(0, 1)
-        yield [b"XADD", state.key, b"MAXLEN", b"0", bytes(some), *_FILLER]
+        yield [b"XADD", state.key, b"MAXLEN", b"0", bytes(_FIRST), *_FILLER]
     yield _set_id(state, meta, state.live + state.early + len(state.late) // ID)
     counted = meta.added is not None and (meta.added != meta.length or meta.max_deleted != _NONE)
     if counted and not state.target.counters:
@@ -119,22 +118,24 @@ def _group(state: _State, group: Group) -> Iterator[Command | Inexpressible]:
     yield from _idle(state)
     state.group = group.name
     command: Command = [b"XGROUP", b"CREATE", state.key, group.name, bytes(group.last)]
-    if state.target.counters and group.read is not None:
-        command += [b"ENTRIESREAD", b"%d" % group.read]
+    if state.target.counters:
+        command += [b"ENTRIESREAD", b"%d" % (-1 if group.read is None else group.read)]
     yield command
 
 
 def _consumer(state: _State, consumer: Consumer) -> Iterator[Command | Inexpressible]:
     yield from _idle(state)
-    state.consumer, state.unsaid = consumer.name, not state.target.consumers
+    state.consumer, state.unsaid = consumer.name, True
+
+
+def _idle(state: _State) -> Iterator[Command | Inexpressible]:
+    """The consumer before, if no XCLAIM has made it: one that has nothing pending."""
+    if not state.unsaid:
+        return
+    state.unsaid = False
     if state.target.consumers:
-        yield [b"XGROUP", b"CREATECONSUMER", state.key, state.group, consumer.name]
-
-
-def _idle(state: _State) -> Iterator[Inexpressible]:
-    """Of the consumer before, if no command has made it: without XGROUP CREATECONSUMER only what is pending does."""
-    if state.unsaid:
-        state.unsaid = False
+        yield [b"XGROUP", b"CREATECONSUMER", state.key, state.group, state.consumer]
+    else:
         yield Inexpressible("a consumer that has nothing pending")
 
 

@@ -42,16 +42,19 @@ class Column(IntEnum):
     NUMBER = 7  # of its first command
     COMMANDS = 8  # MULTI and EXEC included, SELECT not
     KIND = 9
+    LAST = 10  # the number of its last command, SELECTs counted
+    CHUNK = 11  # of a key of an RDB: which of its commands, from 0
 
 
 class Kind(IntEnum):
-    """What a unit is; the last two are bytes that are compared as they are."""
+    """What a unit is; RDB and DAMAGE are bytes that are compared as they are."""
 
     COMMAND = 0
     TRANSACTION = 1
     UNFINISHED = 2  # MULTI without EXEC
     RDB = 3
     DAMAGE = 4
+    KEY = 5  # one of the commands that make a key of an RDB
 
 
 Out = Sequence["array[int]"]
@@ -111,7 +114,7 @@ def close(key: bytes, state: "array[int]", finished: bool, out: Out, n: int = 0)
 
 def _put(out: Out, n: int, state: "array[int]", digest: int, commands: int, kind: Kind) -> None:
     fields = (Open.PART, Open.START, Open.END, Open.DB, Open.TX, Open.TIME, Open.NUMBER)
-    row = (_signed(digest), *(state[field] for field in fields), commands, kind)
+    row = (_signed(digest), *(state[field] for field in fields), commands, kind, state[Open.SEEN], 0)
     for column, value in zip(out, row, strict=True):
         column[n] = value
 

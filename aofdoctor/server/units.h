@@ -22,7 +22,7 @@ enum { UNIT_COMMAND, UNIT_TRANSACTION, UNIT_UNFINISHED };
 
 enum {
     COLUMN_DIGEST, COLUMN_PART, COLUMN_START, COLUMN_END, COLUMN_DB, COLUMN_TX, COLUMN_TIME, COLUMN_NUMBER,
-    COLUMN_COMMANDS, COLUMN_KIND,
+    COLUMN_COMMANDS, COLUMN_KIND, COLUMN_LAST, COLUMN_CHUNK,
     COLUMNS
 };
 
@@ -46,6 +46,8 @@ static inline void units_put(int64_t *const *out, size_t n, const int64_t *state
     out[COLUMN_NUMBER][n] = state[UNITS_NUMBER];
     out[COLUMN_COMMANDS][n] = commands;
     out[COLUMN_KIND][n] = kind;
+    out[COLUMN_LAST][n] = state[UNITS_SEEN];
+    out[COLUMN_CHUNK][n] = 0;
 }
 
 /* Close the open transaction; the number of units, one or none.  One of a single command has the effect of that

@@ -1,24 +1,35 @@
 """Measure diff against cmp on files that share 99%, and what it takes on files that share nothing.
 
-    python -m tests.bench.diff FILE OTHER      AOFs, large ones, that have nothing in common
+    python -m tests.bench.diff FILE OTHER [MB]      AOFs, large ones, that have nothing in common
 
 FILE is copied twice, each copy with a last hundredth of its own.  The CPU time
 of diff is set beside that of cmp on the same copies and of diff on the two tails
 alone.  FILE and OTHER, and their first halves, give the largest resident set
 and whether the time grows as the size does.
+
+Then RDBs of MB megabytes (500 unless said), of which the last hundredth of the
+keys differs, are compared in the same way; one of the tenth of that is compared
+with the commands that make its keys, and with its keys in another order.
 """
 
 import os
+import random
 import shutil
+import struct
 import sys
 import tempfile
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from aofdoctor.aof.record import encode
 from aofdoctor.aof.resync import find_record
+from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.server.commands import table
 from aofdoctor.source import FileSource
 from tests.bench.peers import cpu_seconds, peak_mib
+from tests.rdbwriter import length, listpack, string
 
 ROUNDS = 3
 DOCTOR = [sys.executable, "-m", "aofdoctor", "diff", "--stat"]
@@ -78,11 +89,80 @@ def disjoint(path: Path, other: Path, folder: Path) -> None:
     print(f"  peak {peak_mib([*DOCTOR, str(path), str(other)]):.0f} MiB (at most 128)")
 
 
+# -- RDBs --
+
+
+def key_of(n: int, word: bytes) -> bytes:
+    """A string, a list, a hash or a string that expires, of some 130 bytes."""
+    name, value = string(b"key:%09d" % n), b"%s-%09d-" % (word, n) + b"x" * 90
+    if n % 4 == 1:
+        return b"\x01" + name + length(4) + b"".join(string(value[:25] + b"%d" % part) for part in range(4))
+    if n % 4 == 2:
+        return b"\x10" + name + string(listpack([value[:12] + b"%d" % part for part in range(8)]))
+    return (b"\xfc" + struct.pack("<Q", 4102444800000 + n) if n % 4 == 3 else b"") + b"\x00" + name + string(value)
+
+
+def write_rdb(path: Path, numbers: Iterable[int], tail: Iterable[int] = (), word: bytes = b"own") -> Path:
+    """An RDB of keys by number; those of the tail have values of their own."""
+    crc = 0
+    with open(path, "wb") as out:
+        head = b"REDIS0011\xfa" + string(b"ctime") + string(word) + b"\xfe\x00"
+        keys = chain((key_of(n, b"shared") for n in numbers), (key_of(n, word) for n in tail))
+        for piece in chain([head], iter(lambda: b"".join(islice(keys, 4096)), b""), [b"\xff"]):
+            crc = crc64(piece, crc)
+            out.write(piece)
+        out.write(struct.pack("<Q", crc))
+    return path
+
+
+def bases(size: int, folder: Path) -> None:
+    count = size // 125
+    first, last = range(count * 99 // 100), range(count * 99 // 100, count)
+    a, b = (str(write_rdb(folder / f"{word}.rdb", first, last, word.encode())) for word in ("left", "right"))
+    tails = [str(write_rdb(folder / f"{word}-tail.rdb", (), last, word.encode())) for word in ("left", "right")]
+    seconds = {
+        "cmp": median_cpu(["cmp", a, str(shutil.copyfile(a, folder / "copy"))]),
+        "diff": median_cpu([*DOCTOR, a, b]),
+        "diff of the tails": median_cpu([*DOCTOR, *tails]),
+        "diff of one and itself": median_cpu([*DOCTOR, a, a]),
+    }
+    for name, value in seconds.items():
+        print(f"  {name:<24} {value:6.2f} s CPU")
+    ratio = (seconds["diff"] - seconds["diff of the tails"]) / seconds["cmp"]
+    print(f"  bases of {os.path.getsize(a) / 1e6:.0f} MB: what is shared takes {ratio:.2f} times the CPU of cmp")
+    print(f"  peak {peak_mib([*DOCTOR, a, b]):.0f} MiB")
+
+
+def retold(size: int, folder: Path) -> None:
+    """An RDB against its commands, and against its keys in another order; half as many take half as long."""
+    found: dict[str, list[float]] = {}
+    for count in (size // 250, size // 125):
+        order = list(range(count))
+        a = write_rdb(folder / "a.rdb", order)
+        random.Random(1).shuffle(order)
+        b, patch, empty = write_rdb(folder / "b.rdb", order), folder / "patch", folder / "empty"
+        empty.write_bytes(encode([b"PING"]))
+        patch.unlink(missing_ok=True)
+        cpu_seconds([*DOCTOR, str(empty), str(a), "--patch", str(patch)])
+        for name, other in (("its commands", patch), ("another order", b)):
+            found.setdefault(name, []).append(cpu_seconds([*DOCTOR, str(a), str(other)])[0])
+            peak = peak_mib([*DOCTOR, str(a), str(other)])
+            print(f"  {count:,} keys against {name}: {found[name][-1]:.1f} s CPU, peak {peak:.0f} MiB")
+    for name, (half, full) in found.items():
+        print(f"  against {name}: {full / half:.2f} times that of half the keys")
+
+
 def main() -> None:
     path, other = map(Path, sys.argv[1:3])
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        shared(path, Path(folder))
-        disjoint(path, other, Path(folder))
+    size = int(sys.argv[3] if len(sys.argv) > 3 else 500) * 1_000_000
+    for measure in (
+        partial(shared, path),
+        partial(disjoint, path, other),
+        partial(bases, size),
+        partial(retold, size // 10),
+    ):
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            measure(Path(folder))
 
 
 if __name__ == "__main__":

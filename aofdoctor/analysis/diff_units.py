@@ -1,0 +1,196 @@
+"""A unit of a history, its place, and how units are compared: the words of diff.
+
+A unit is what takes effect at once: a transaction, or a command outside of one.
+Each command that makes a key of an RDB is one too.  Bytes that are no commands
+(damage, what no command says of an RDB) are units that are compared as they are.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from aofdoctor.aof.digest_kernel import Digest
+from aofdoctor.aof.limits import FIRST_ID
+from aofdoctor.aof.record import Batch, Far
+from aofdoctor.rdb.codec import Large
+from aofdoctor.rdb.resp import resp
+from aofdoctor.rdb.target import Command
+from aofdoctor.server.commands import table
+from aofdoctor.server.plain_units import EVERYWHERE, Kind
+from aofdoctor.server.steps import Steps
+from aofdoctor.source import Source, pread
+from aofdoctor.span import Span
+
+# What these do is the same whatever database is selected.
+ANYWHERE = frozenset({"flushall", "swapdb", "script", "function", "ping", "config", "acl", "publish"})
+
+
+class Place(NamedTuple):
+    """A record's start, outside of a transaction, or a key's in an RDB, `chunk` of whose commands came before."""
+
+    part: int = 0
+    offset: int = 0
+    db: int = 0
+    time: int = -1
+    commands: int = 0
+    transactions: int = 0
+    chunk: int = 0
+
+
+class Unit(NamedTuple):
+    """One unit; `number` is that of its first command, `last` that of its last one, `db` and `time` are those there.
+
+    A unit of a key of an RDB stands where the key does; `chunk` says which of the key's commands it is.
+    """
+
+    digest: int
+    part: int
+    start: int
+    end: int
+    db: int
+    tx: int
+    time: int
+    number: int
+    commands: int
+    kind: int
+    last: int
+    chunk: int
+
+    @property
+    def opaque(self) -> bool:
+        """True of bytes that are no commands."""
+        return Kind.RDB <= self.kind < Kind.KEY
+
+    def place(self, transactions: int) -> Place:
+        """Where it begins; `transactions` came before it."""
+        return Place(self.part, self.start, self.db, self.time, self.number - 1, transactions, self.chunk)
+
+    def after(self, transactions: int) -> Place:
+        """The place after it, `transactions` of which came before."""
+        return Place(self.part, self.end, self.db, self.time, self.last, transactions)
+
+
+class Run(NamedTuple):
+    """Adjacent units of one part, from the first to the last; bytes that no server runs are alone in theirs."""
+
+    first: Unit
+    last: Unit
+    commands: int
+    units: int = 1
+
+    @property
+    def opaque(self) -> bool:
+        """True of bytes that are no commands."""
+        return self.first.opaque
+
+    @property
+    def base(self) -> bool:
+        """True of commands that make keys of an RDB."""
+        return self.first.kind == Kind.KEY
+
+
+class Cut:
+    """The first bytes of a source, all of them where `end` is None; nobody forgets what more than one reader reads."""
+
+    def __init__(self, source: Source, end: int | None) -> None:
+        self._source, self._end = source, end
+
+    @property
+    def size(self) -> int | None:
+        size = self._source.size
+        return self._end if size is None else min(size, size if self._end is None else self._end)
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        room = len(view) if self._end is None else max(0, self._end - offset)
+        return self._source.readinto(view[:room], offset) if room else 0
+
+    def forget(self, offset: int) -> None:
+        pass
+
+
+class Rules(NamedTuple):
+    """How records are compared; the same for both sides."""
+
+    key: bytes
+    exact: bool
+    names: bytearray
+    act: bytearray
+
+    @classmethod
+    def of(cls, key: bytes, exact: bool) -> "Rules":
+        """The rules with the acts and the names of the command table."""
+        commands = table()
+        names, act = bytearray([1]) * commands.size, bytearray(Steps().act)
+        for command in commands.commands:
+            names[command.id] = 2 if command.container else 1
+            act[command.id] |= EVERYWHERE if {command.name, command.container} & ANYWHERE else 0
+        act[: FIRST_ID - 1] = bytes(FIRST_ID - 1)
+        return cls(key, exact, names, act)
+
+    def lower(self, number: int) -> int:
+        """How many first arguments of a command are names, whose case does not count."""
+        return self.names[number] if number < len(self.names) else 1
+
+
+def pieces(source: Source, span: Span, size: int = 1 << 20) -> Iterator[bytes]:
+    """The bytes of a span, some at a time."""
+    for at in range(span.start, span.end, size):
+        yield pread(source, min(size, span.end - at), at)
+
+
+def far_digest(rules: Rules, batch: Batch) -> int:
+    """The digest of a far record, as the kernel has it of a near one."""
+    digest, number = Digest(rules.key), batch.ids[0]
+    if batch.argc[0] == 0:
+        return 0
+    if rules.exact:
+        span = batch.record(0)
+        digest.number(span.size)
+        for piece in pieces(batch.source, span):
+            digest.piece(piece)
+        return digest.value()
+    for n, arg in enumerate(batch.args(0)):
+        feed(digest, arg, n < rules.lower(number))
+    return digest.value()
+
+
+def large_digest(rules: Rules, command: Command, number: int) -> int:
+    """The digest of a command that has an argument too large to hold, as the kernel has it of its record."""
+    digest = Digest(rules.key)
+    if rules.exact:
+        digest.number(record_size(command))
+        said = (piece for piece in resp([command]) if isinstance(piece, bytes))
+        for piece in _eights(said):
+            digest.piece(piece)
+        return digest.value()
+    for n, word in enumerate(command):
+        feed(digest, word, n < rules.lower(number))
+    return digest.value()
+
+
+def record_size(command: Command) -> int:
+    """How many bytes the record of a command has."""
+    heads = sum(len(b"$%d\r\n\r\n" % len(word)) for word in command)
+    return len(b"*%d\r\n" % len(command)) + heads + sum(map(len, command))
+
+
+def feed(digest: Digest, word: bytes | Far | Large, lower: bool = False) -> None:
+    """Take an argument in, with its size, however large it is."""
+    digest.number(len(word) if isinstance(word, bytes) else word.size)
+    for piece in (word,) if isinstance(word, bytes) else _eights(word.pieces()):
+        digest.piece(piece, lower)
+
+
+def _eights(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, all pieces but the last of a multiple of eight."""
+    held = b""
+    for piece in pieces:
+        data = held + piece if held else piece
+        whole = len(data) - len(data) % 8
+        yield data[:whole]
+        held = data[whole:]
+    yield held
+
+
+def signed(value: int) -> int:
+    """A digest as it stands in a column."""
+    return value - (1 << 64) if value >= 1 << 63 else value

@@ -1,0 +1,121 @@
+"""What diff --json says: JSON Lines."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+from aofdoctor.analysis.base import BaseKey
+from aofdoctor.analysis.diff import Gap
+from aofdoctor.analysis.diff_entries import entries
+from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
+from aofdoctor.analysis.diff_stat import MOVED, SIDES, Tally
+from aofdoctor.cli import base_keys
+from aofdoctor.cli import entries as lines
+from aofdoctor.cli.diff_view import NAMES, Found, Walk, shown
+from aofdoctor.cli.render import emit
+from aofdoctor.server.plain_units import Kind
+
+
+class _After:
+    """A stream whose first byte, the brace of an object, is written with fields of our own after it."""
+
+    def __init__(self, out: BinaryIO, fields: bytes) -> None:
+        self._out, self._fields = out, fields
+
+    def write(self, data: bytes) -> int:
+        if self._fields:
+            data, self._fields = b"{" + self._fields + b", " + data[1:], b""
+        return self._out.write(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self.write(piece)
+
+
+class JsonView(Walk):
+    """JSON Lines: fork, then only, moved and opaque as they come, then summary."""
+
+    def gap(self, gap: Gap) -> None:
+        if gap.at is self.found.diff.fork:
+            emit(fork_json(self.found))
+
+    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+        super().units(column, number, run, partner)
+        if run.opaque:
+            return
+        fields: dict[str, Any] = {"type": "moved"} if partner else {"type": "only", "side": NAMES[number].lower()}
+        if partner:
+            part = self.found.sides[0].aof.parts[partner.part].name
+            fields["a"] = {"part": part, "offset": partner.start}
+        if run.base:
+            self._keys(fields, column, number, run)
+            return
+        sys.stdout.flush()
+        first = json.dumps(fields).encode()[1:-1]
+        for entry in entries(self.found.sides[number], run, self.found.where[number]):
+            lines.as_json_line(entry, _After(sys.stdout.buffer, first))  # type: ignore[arg-type]
+        sys.stdout.buffer.flush()
+
+    def _keys(self, fields: dict[str, Any], column: int, number: int, run: Run) -> None:
+        part = self.found.sides[number].aof.parts[run.first.part].name
+        for key in self.keys(column, number, run):
+            if isinstance(key, BaseKey):
+                own = base_keys.line_json(key)
+            else:
+                code = self.found.chosen[number].telling(run.first.part).library(key)
+                own = base_keys.library_json(part, key, code)
+            emit(own | {"key_type": own["type"]} | fields)
+
+    def opaque(self, column: int, number: int, unit: Unit) -> None:
+        emit({
+            "type": "opaque", "side": NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
+            "part": self.found.sides[number].aof.parts[unit.part].name, "offset": unit.start,
+            "size": unit.end - unit.start,
+            "what": self.found.chosen[number].what(unit), "moved": column == MOVED,
+        })  # fmt: skip
+
+    def end(self) -> None:
+        emit(summary_json(self.found, self.tally, self.different))
+
+
+def fork_json(found: Found) -> dict[str, Any] | None:
+    """Where the sides part; None if they do not."""
+    diff = found.diff
+    if diff.fork is None:
+        return None
+    return {"type": "fork", "bytes": diff.fork_past, **{
+        name: _place_json(side, place) | {"tx": tx or None}
+        for name, side, place, tx in zip("ab", found.sides, diff.fork, diff.fork_tx or (0, 0), strict=True)
+    }}  # fmt: skip
+
+
+def _place_json(side: Side, place: Place) -> dict[str, Any]:
+    part, offset = shown(side, place)
+    return {
+        "part": side.aof.parts[part].name, "offset": offset, "n": place.commands + 1, "db": place.db,
+        "time": None if place.time < 0 else place.time,
+    }  # fmt: skip
+
+
+def _same_bytes(found: Found) -> dict[str, Any]:
+    """Up to where the bytes are the same."""
+    diff = found.diff
+    places = [shown(side, place) for side, place in zip(found.sides, diff.equal_bytes, strict=True)]
+    return {
+        name: {"part": side.aof.parts[part].name, "offset": offset + diff.past}
+        for name, side, (part, offset) in zip("ab", found.sides, places, strict=True)
+    }
+
+
+def summary_json(found: Found, tally: Tally, different: bool) -> dict[str, Any]:
+    """What the differences add up to."""
+    diff = found.diff
+    return {
+        "type": "summary", "equal": not different,
+        **{name: {"path": path, "commands": side.commands, "damage": side.damaged}
+           for name, path, side in zip("ab", found.paths, found.sides, strict=True)},
+        "fork": fork_json(found), "same_bytes": _same_bytes(found), "same": diff.totals.same,
+        "same_keys": diff.totals.keys, **dict(zip(SIDES, tally.total, strict=True)),
+        "fell_back": diff.totals.fell_back, "unlike": diff.totals.unlike,
+    }  # fmt: skip
