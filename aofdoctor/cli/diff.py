@@ -104,9 +104,9 @@ def diff(
 
 def _by_keys(sides: tuple[Side, Side], where: tuple[Where, Where], paths: tuple[str, str], json: bool) -> bool:
     found = compare_keys(*sides, where)
-    (diff_keys_view.show_json if json else diff_keys_view.show)(sides, found, paths)
+    (diff_keys_view.show_json if json else diff_keys_view.show)(found, paths)
     warn_of_damage(sides)
-    return bool(found.only_a or found.only_b or found.differ)
+    return found.different
 
 
 def _left_out(patch: Patch) -> str:

@@ -4,6 +4,7 @@ As they stand there: a length and bytes, an integer, or LZF; how much of one is
 unpacked is bounded by who asks, whatever it claims.
 """
 
+from aofdoctor.rdb.codec import Broken, Cursor
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -55,6 +56,18 @@ def unpacked(packed: bytes, limit: int) -> bytes:
         for _ in range(size + 2):
             out.append(out[-back])
     return bytes(out[:limit])
+
+
+def to_name(cursor: Cursor, start: int) -> None:
+    """Step from a key's first opcode to its name; metadata (opcode 243 of Redis 8.6) is Broken, it has no end here."""
+    cursor.seek(start)
+    while (opcode := cursor.byte()) in (*_SIZES, 248):
+        if opcode == 248:
+            cursor.length()
+        else:
+            cursor.take(_SIZES[opcode] - 1)
+    if opcode == 243:
+        raise Broken(start, "metadata before a name")
 
 
 _SIZES = {252: 9, 253: 5, 249: 2}  # expiry in ms and in s, frequency: with their opcodes
