@@ -11,6 +11,7 @@ from struct import pack
 
 from aofdoctor.analysis.base import Chosen, batches
 from aofdoctor.analysis.census_kernel import gather
+from aofdoctor.analysis.diff_stream import rewritten
 from aofdoctor.analysis.diff_table import Table, placed
 from aofdoctor.analysis.plain_census import mixed
 from aofdoctor.analysis.plain_told import Of, Op, command, named, of
@@ -19,14 +20,11 @@ from aofdoctor.aof.digest_kernel import Digest
 from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.rdb.codec import Broken, Cursor, Large, String
-from aofdoctor.rdb.commands import commands
 from aofdoctor.rdb.elements import ROWS, Run, Value, runs, shape
 from aofdoctor.rdb.keys import Key
-from aofdoctor.rdb.target import Target
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-_ALL = Target(True, True, True, True, True)
 _PIECE = 1 << 20
 
 
@@ -64,13 +62,9 @@ class _Values:
         value = Value(key.value, key.type, self.dialect)
         kind = shape(value)
         try:
-            if kind in _SHAPES:
-                return _SHAPES[kind](self, value)
-            if kind == "stream":
-                return self._stream(value)
+            return _SHAPES[kind](self, value) if kind in _SHAPES else self._raw(key)
         except Broken:
-            pass
-        return self._raw(key)
+            return self._raw(key)
 
     def string(self, value: Value) -> int:
         for run in runs(self.cursor, value):
@@ -87,7 +81,7 @@ class _Values:
     def zset(self, value: Value) -> int:
         made = 0
         for run in runs(self.cursor, value):
-            run[::2], run[1::2] = [pack("<d", score) for score in run[1::2]], run[::2]
+            run[::2], run[1::2] = [pack("<d", score + 0.0) for score in run[1::2]], run[::2]
             made = self._gather(Of.ZSET, run, 2, made, False)
         return made
 
@@ -111,19 +105,12 @@ class _Values:
             made = mixed(digest, made) if ordered else (made + digest) % (1 << 64)
         return made or 1
 
-    def _stream(self, value: Value) -> int:
-        made, idle = 0, None
-        for said in commands(self.cursor, value, b"", None, _ALL):
-            if not isinstance(said, list):
-                raise Broken(value.offset, "what no command says")
-            if idle is not None and said[0] != b"XCLAIM":
-                made = mixed(idle, made)
-            idle, digest = None, _told(self.key, said)
-            if said[:2] == [b"XGROUP", b"CREATECONSUMER"]:
-                idle = digest  # of a consumer who has something pending, a rewrite does not say it
-            else:
-                made = mixed(digest, made)
-        return mixed(idle, made) if idle is not None else made
+    def stream(self, value: Value) -> int:
+        made = 0
+        for said in rewritten(part for run in runs(self.cursor, value) for part in run):
+            names = 2 if said[0] == b"XGROUP" else 1
+            made = mixed(command(self.key, said, (names,), names), made)
+        return made
 
     def _raw(self, key: Key) -> int:
         """The bytes of a value, and its type."""
@@ -143,12 +130,6 @@ def string_at(cursor: Cursor, offset: int) -> String:
         return b""
 
 
-def _told(key: bytes, said: list[String]) -> int:
-    """The digest of a command of a stream, as that of a history."""
-    group = said[0] == b"XGROUP"
-    return command(key, said, (2,) if group else (1,), 2 if group else 1)
-
-
 _Shape = Callable[[_Values, Value], int]
 _SHAPES: dict[str, _Shape] = {
     "string": _Values.string,
@@ -156,4 +137,5 @@ _SHAPES: dict[str, _Shape] = {
     "set": lambda values, value: values.elements(value, Of.SET, 1),
     "zset": _Values.zset,
     "hash": _Values.hash,
+    "stream": _Values.stream,
 }

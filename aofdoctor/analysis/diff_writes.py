@@ -235,7 +235,7 @@ def _scores(writes: Writes, write: Write) -> None:
     name = named(writes.key, next(rest))
     for score, member in zip(rest, rest, strict=False):
         data = score if isinstance(score, bytes) else b""
-        double = pack("<d", float(data)) if _FLOAT(data) else data
+        double = pack("<d", float(data) + 0.0) if _FLOAT(data) else data
         writes.put(write, 1, name, of(writes.key, Of.ZSET, double, member), 0, Op.SUM)
 
 
