@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.record import encode
 from aofdoctor.server.sandbox import Sandbox
 from tests.conftest import aofdoctor
 from tests.servers import by_line
@@ -44,7 +43,8 @@ def dataset(field_expiry: bool) -> Commands:
         [b"XADD", b"st", b"1-1", b"f", b"v"], [b"XADD", b"st", b"1-2", b"f", b"w", b"g", b"x"], [b"XADD", b"st", b"5-0", b"other", b"v"],
         [b"XGROUP", b"CREATE", b"st", b"g1", b"0"], [b"XGROUP", b"CREATE", b"st", b"g2", b"1-2"],
         [b"XGROUP", b"CREATECONSUMER", b"st", b"g1", b"idle"],
-        [b"XREADGROUP", b"GROUP", b"g1", b"alice", b"COUNT", b"2", b"STREAMS", b"st", b">"],
+        [b"XCLAIM", b"st", b"g1", b"alice", b"0", b"1-1", b"1-2", b"TIME", b"1700000000000", b"RETRYCOUNT", b"3", b"FORCE", b"JUSTID"],
+        [b"XCLAIM", b"st", b"g1", b"bob", b"0", b"5-0", b"TIME", b"1700000000001", b"FORCE", b"JUSTID"],
         [b"XDEL", b"st", b"5-0"], [b"XADD", b"st:gone", b"3-3", b"a", b"b"], [b"XDEL", b"st:gone", b"3-3"],
         [b"SELECT", b"3"], [b"SET", b"s", b"in three"], [b"SADD", b"set:small", b"x"],
     ]  # fmt: skip
@@ -73,7 +73,10 @@ def rewritten(line: str, preamble: str, packing: str, field_expiry: bool, more: 
         server.call("SELECT", 0)
         server.call("BGREWRITEAOF")
         until = time.monotonic() + 30
-        while server.info("persistence")["aof_rewrite_in_progress"] == "1" or server.info("persistence").get("aof_rewrite_scheduled") == "1":
+        while (
+            server.info("persistence")["aof_rewrite_in_progress"] == "1"
+            or server.info("persistence").get("aof_rewrite_scheduled") == "1"
+        ):
             assert time.monotonic() < until
             time.sleep(0.02)
         if more:

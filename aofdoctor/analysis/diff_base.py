@@ -28,9 +28,7 @@ from aofdoctor.span import Span
 _PIECE = 1 << 20
 
 
-def base_into(
-    table: Table, where: Where, part: int, before: int, source: Source, rdb: Preamble
-) -> Iterator[Damage]:
+def base_into(table: Table, where: Where, part: int, before: int, source: Source, rdb: Preamble) -> Iterator[Damage]:
     """Put the selected keys of an RDB into a table; the damage in it comes as it is met."""
     chosen, made_of = Chosen(where, part, before, source, rdb), _Values(table.key, source, rdb.dialect)
     if rdb.complete and chosen.nothing:
@@ -90,7 +88,9 @@ class _Values:
             return self.elements(value, Of.HASH, 2)
         made = 0
         for run in runs(self.cursor, value):
-            times = [(pack("<q", time), field) for field, time in zip(run[::3], run[2::3], strict=True) if time is not None]
+            times = [
+                (pack("<q", time), field) for field, time in zip(run[::3], run[2::3], strict=True) if time is not None
+            ]
             del run[2::3]
             made = self._gather(Of.HASH, run, 2, made, False)
             if times:

@@ -60,8 +60,8 @@ class KeyDiff:
         self.sides = sides
         self.counts = [0, 0, 0]
         self._rows, same = Rows(held), array("Q", [0])
-        self._go(*tables, False, same)
-        self._go(*reversed(tables), True, same)
+        self._go(tables[0], tables[1], False, same)
+        self._go(tables[1], tables[0], True, same)
         self.same = same[0]
 
     def _go(self, one: Table, two: Table, second: bool, same: "array[int]") -> None:

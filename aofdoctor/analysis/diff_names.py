@@ -18,8 +18,6 @@ from aofdoctor.server.commands import table
 _LEAST, _MOST = 1 << 13, 1 << 18
 _SHOWN = 1 << 16  # so much of a name at most
 
-Names_ = dict[int, bytes]
-
 
 class Names:
     """The names of keys of one side."""
@@ -30,16 +28,16 @@ class Names:
         self._batch: Batch | None = None
         self._cursor: Cursor | None = None
 
-    def at(self, part: int, start: int, is_record: bool, wanted: set[int]) -> Names_:
+    def at(self, part: int, start: int, is_record: bool, wanted: set[int]) -> dict[int, bytes]:
         """The names of the keys of the record or the key of an RDB that begins at a place, by digest."""
         if part != self._part:
             self._part, self._batch, self._cursor = part, None, None
         return self._of_record(start, wanted) if is_record else self._of_key(start, wanted)
 
-    def _of_record(self, start: int, wanted: set[int]) -> Names_:
+    def _of_record(self, start: int, wanted: set[int]) -> dict[int, bytes]:
         batch = self._reach(start)
         i = bisect_left(batch.edges, start - batch.base, 0, batch.count)
-        found: Names_ = {}
+        found: dict[int, bytes] = {}
         # Most have their key first, and need not be looked through.
         for arg in chain(_first(batch, i), islice(batch.args(i), 2, None)):
             if (digest := named(self._key, arg)) in wanted:
@@ -59,7 +57,7 @@ class Names:
             batch = self._batch = next(read_batches(source, table().words, start, self._window))
         return batch
 
-    def _of_key(self, start: int, wanted: set[int]) -> Names_:
+    def _of_key(self, start: int, wanted: set[int]) -> dict[int, bytes]:
         source = self._side.sources[self._part]
         assert source is not None
         self._cursor = cursor = self._cursor or Cursor(source)

@@ -105,7 +105,7 @@ class Table:
     # -- room --
 
     def _is_full(self, argc: int) -> bool:
-        """True if a record was not done because it does not fit; one of more arguments than there are events never does."""
+        """True if a record was not done because it does not fit; one that can never fit was not for another reason."""
         least = self.room if self.in_file else argc
         return argc <= least and not kernel.fits(*self._table, argc)
 
@@ -202,7 +202,7 @@ def _reserve(fd: int, size: int) -> None:
 
 
 def placed(part: int, offset: int, is_record: bool = True) -> int:
-    """A place in one word, which grows as places do; one that is no record is a key of an RDB, which stands before them."""
+    """A place in one word, which grows as places do; what is no record is a key of an RDB, which stands before them."""
     return ((2 * part + is_record) << _OFFSET) + offset
 
 

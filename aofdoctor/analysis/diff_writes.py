@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from aofdoctor.analysis.diff_table import Table, placed
 from aofdoctor.analysis.plain_census import mixed
-from aofdoctor.analysis.plain_told import Args, Does, Event, Of, Op, command, named, of, told
+from aofdoctor.analysis.plain_told import Does, Event, Of, Op, command, named, of, told
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.record import Arg, Batch
@@ -91,10 +91,11 @@ class Writes:
             what = _FIRST.get(known.name, Does.OTHER)
         if what != Does.OTHER and write.argc > 1:
             self._events(write, told(self.key, what, write.args, write.argc, write.base))
-        elif known is not None and known.name in (_OF_BASE if write.base else _OTHERS):
-            (_OF_BASE if write.base else _OTHERS)[known.name](self, write)
         else:
-            _joins(self, write)
+            others = _OF_BASE if write.base else _OTHERS
+            other = others.get(known.name, _joins) if known else _joins
+            if write.argc > 1 or other in _ALONE:
+                other(self, write)
 
     def _events(self, write: Write, events: Iterable[Event]) -> None:
         meant = self._meant(write)
@@ -115,13 +116,12 @@ class Writes:
     # -- what the commands below do --
 
     def uses(self, write: Write) -> list[tuple[int, str, int]]:
-        """(place, access, digest) of each key that a command names; of a name that no server knows, the first argument."""
+        """(place, access, digest) of each key that a command names; the first argument of one that no server knows."""
         words = write.words(0, _ARGS_HELD)
         known = table().get(write.batch.ids[write.i])
         uses = dict(key_uses(known, words)) if known else {1: "RW"}
-        return [
-            (at, uses[at], named(self.key, arg)) for at, arg in enumerate(islice(write.args(), len(words))) if at in uses
-        ]
+        args = enumerate(islice(write.args(), len(words)))
+        return [(at, uses[at], named(self.key, arg)) for at, arg in args if at in uses]
 
     def made(self, write: Write, name: int) -> int:
         """What made a key; of one that is not known, its name."""
@@ -224,6 +224,7 @@ _OTHERS: dict[str, _Other] = {
     "rename": _renames, "renamenx": _renames, "copy": _copies, "move": _moves, "flushdb": _flushes,
     "flushall": _flushes_all, "swapdb": _swaps, "setex": _sets_later, "psetex": _sets_later, "getset": _sets_and_tells,
 }  # fmt: skip
+_ALONE = (_flushes, _flushes_all)  # need no argument
 
 
 # -- a base as commands: each element stands once, so their order does not matter --
@@ -290,4 +291,3 @@ def _does(known: Command, base: bool) -> Does:
     if not known.keys or not known.effects & {"write", "script"}:
         return Does.NOTHING
     return Does.MIX if [spec[:2] for spec in known.keys] == [(1, 0)] and known.name != "sort" else Does.OTHER
-

@@ -302,5 +302,3 @@ def gather(key: bytes, tag: int, items: list[bytes], width: int, made: int, orde
         digest = words(Digest(key).number(tag), *items[at : at + width]).value()
         made = mixed(digest, made) if ordered else made + digest & _WORD
     return made or 1
-
-

@@ -77,8 +77,8 @@ def told(key: bytes, does: int, args: Args, argc: int, base: bool) -> Iterator[E
     if does == Does.DELETE:
         yield from ((named(key, gone), 0, 0, Op.DELETE) for gone in rest)
     elif does == Does.SETS:
-        for name, value in zip(rest, rest, strict=False):
-            yield named(key, name), of(key, Of.STRING, value), 0, Op.SET
+        for one, value in zip(rest, rest, strict=False):
+            yield named(key, one), of(key, Of.STRING, value), 0, Op.SET
     elif does in _EACH:
         tag, op = _EACH[does]
         name = named(key, next(rest))
@@ -88,7 +88,7 @@ def told(key: bytes, does: int, args: Args, argc: int, base: bool) -> Iterator[E
         yield (named(key, next(rest)), *(found or (command(key, args()), 0, Op.MIX)))
 
 
-_EACH = {Does.APPEND: (Of.LIST, Op.MIX), Does.UNITE: (Of.SET, Op.SUM)}
+_EACH: dict[int, tuple[Of, Op]] = {Does.APPEND: (Of.LIST, Op.MIX), Does.UNITE: (Of.SET, Op.SUM)}
 
 
 # -- digests --
