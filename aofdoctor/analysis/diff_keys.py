@@ -20,7 +20,6 @@ from aofdoctor.analysis.diff_side import Place, Side
 from aofdoctor.analysis.diff_table import EVENTS, MEMORY, Table, place_of
 from aofdoctor.analysis.plain_census import ROW_WORDS, State
 from aofdoctor.analysis.where import Where
-from aofdoctor.errors import BadSelection
 
 ONLY_A, ONLY_B, DIFFERS = 0, 1, 2
 _ROW = Struct(">6Q")  # kind, where it stands, where on the other side, database, key, deleted
@@ -110,8 +109,6 @@ def _named(names: tuple[Names, Names], group: list[tuple[int, ...]]) -> Iterator
 def compare_keys(a: Side, b: Side, where: tuple[Where, Where], limits: Limits | None = None) -> KeyDiff:
     """The keys of two histories; what both have byte for byte is read once."""
     memory, events, held = limits or Limits()
-    if a.rules.exact:
-        raise BadSelection("--exact is about commands; keys are compared by what they hold")
     deleted = any(w != Where(keys=w.keys, dbs=w.dbs) for w in where)
     one = Census(a, where[0], Table(a.rules.key, deleted, memory, events))
     start = forward(a, b, (Place(), Place())).resume if where[0] == where[1] else (Place(), Place())

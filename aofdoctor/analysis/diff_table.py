@@ -40,6 +40,7 @@ class Table:
         self.in_file = False
         self.slots: Any = self._slots(_LEAST)
         self._sized(self.state, _LEAST)
+        self._note()
 
     def copy(self) -> "Table":
         """The same keys in a table of its own."""
@@ -106,14 +107,16 @@ class Table:
 
     def _is_full(self, argc: int) -> bool:
         """True if a record was not done because it does not fit; one that can never fit was not for another reason."""
-        least = self.room if self.in_file else argc
+        least = self.state[State.ROOM] or argc
         return argc <= least and not kernel.fits(*self._table, argc)
 
     def _make_room(self, count: int) -> None:
-        if self.in_file and self.state[State.PENDING] + count > self.state[State.ROOM]:
-            self._settle()
-        while self.state[State.USED] + 4 + (0 if self.in_file else count) > self.state[State.LIMIT]:
-            self._grow(4 if self.in_file else 4 + count)
+        if self.state[State.ROOM]:
+            if self.state[State.PENDING] + count > self.state[State.ROOM]:
+                self._settle()
+            count = 0
+        while self.state[State.USED] + 4 + count > self.state[State.LIMIT]:
+            self._grow(4 + count)
 
     def _settle(self) -> None:
         """Apply what is noted."""
@@ -136,12 +139,15 @@ class Table:
         live = self._copied(None, None)
         size = max(self.state[State.SLOTS], 2 * (live + more))
         state = self.state[:]
-        was_in_file = self.in_file
         slots = self._slots(size)
         self._sized(state, size)
         self._copied(slots, state)
         self.slots, self.state = slots, state
-        if self.in_file and not was_in_file:
+        self._note()
+
+    def _note(self) -> None:
+        """Events of a table in a file are noted from here on."""
+        if self.in_file and not self.state[State.ROOM]:
             self.state[State.ROOM] = self.room
             self.events = bytearray(_SLOT * self.room)
 

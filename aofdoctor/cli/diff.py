@@ -17,8 +17,9 @@ from aofdoctor.cli import diff_keys_view, options
 from aofdoctor.cli.diff_stat_view import StatView
 from aofdoctor.cli.diff_view import Found, JsonView, TextView, View, warn_of_damage
 from aofdoctor.cli.options import selection
-from aofdoctor.cli.render import say
+from aofdoctor.cli.render import say, warn
 from aofdoctor.cli.sides import side
+from aofdoctor.damage import Kind
 from aofdoctor.edit.patch import Patch
 from aofdoctor.errors import BadSelection
 from aofdoctor.text import count, name
@@ -33,6 +34,9 @@ Examples:
 
 \b
 Exit status: 0 no difference; 1 there is one; 2 usage; 3 could not read or write; 130 interrupted."""
+
+
+_OF_RDB = frozenset({Kind.TRUNCATED_PREAMBLE, Kind.CORRUPT_PREAMBLE})
 
 
 class By(StrEnum):
@@ -78,7 +82,7 @@ def diff(
     in another order that touch no key in common are told apart (~) from lost ones.
     An RDB is compared as bytes.
     """
-    _demand_sense(by, stat, patch, patch_reverse, selected)
+    _demand_sense(by, stat, exact, patch, patch_reverse, selected)
     if a == b == "-":
         raise BadSelection("standard input can be one side only")
     with ExitStack() as stack:
@@ -106,6 +110,8 @@ def _by_keys(sides: tuple[Side, Side], where: tuple[Where, Where], paths: tuple[
     found = compare_keys(*sides, where)
     (diff_keys_view.show_json if json else diff_keys_view.show)(found, paths)
     warn_of_damage(sides)
+    if any(damage.kind in _OF_RDB for side in sides for damage in side.damage.values()):
+        warn("of a damaged RDB only the keys that can be read are compared")
     return found.different
 
 
@@ -116,7 +122,9 @@ def _left_out(patch: Patch) -> str:
     )  # fmt: skip
 
 
-def _demand_sense(by: By, stat: bool, patch: str | None, reverse: str | None, selected: options.Selected) -> None:
+def _demand_sense(
+    by: By, stat: bool, exact: bool, patch: str | None, reverse: str | None, selected: options.Selected
+) -> None:
     if selected["from_"] is not None or selected["to"] is not None:
         raise BadSelection("--from and --to name a place in one AOF", "write PATH@POSITION for a side that ends there")
     writes = patch is not None or reverse is not None
@@ -124,8 +132,8 @@ def _demand_sense(by: By, stat: bool, patch: str | None, reverse: str | None, se
         raise BadSelection("a patch needs a name of its own")
     if writes and selected != options.NOTHING:
         raise BadSelection("a patch has every command that differs", "aofdoctor slice selects from the patch")
-    if by is By.KEYS and (stat or writes):
-        raise BadSelection("--stat and --patch go with --by commands")
+    if by is By.KEYS and (stat or writes or exact):
+        raise BadSelection("--stat, --exact and --patch go with --by commands")
 
 
 def _view(found: Found, stat: bool, json: bool) -> View:
