@@ -1,6 +1,9 @@
 """diff --by keys: which keys two histories leave otherwise, and what makes two the same."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,10 +15,9 @@ from aofdoctor.analysis.diff_keys import DIFFERS, ONLY_A, Limits, compare_keys
 from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.record import encode
-from tests.bench.peers import peak_mib
-from tests.conftest import aofdoctor
+from tests.conftest import FIXTURES, aofdoctor
 from tests.pieces import hostile, whole
-from tests.samples import Story, small_set
+from tests.samples import small_set
 from tests.test_diff import EXEC, KEY, MULTI, SELECT_3, in_memory, pair, sets
 
 __all__ = ["pair"]
@@ -131,6 +133,18 @@ def test_what_a_command_reads_counts(pair: Any) -> None:
         assert got == {"status": 1, "differs": [(0, "d")]}, command
 
 
+def test_a_selected_key_is_what_all_commands_make_of_it(pair: Any) -> None:
+    """What takes it away, or makes it of one that is not selected, counts."""
+    for command in ("FLUSHALL", "SWAPDB 0 5", "RENAME user:1 x", "MOVE user:1 3"):
+        got = keys_of(*pair(sets("user:1") + said(command), sets("user:1")), "--key", "user:1", "--db", "0")
+        assert got == {"status": 1, "only_b": [(0, "user:1")]}, command
+    a, b = (said(f"SET other {n}", "RENAME other user:1") for n in (1, 2))
+    assert keys_of(*pair(a, b), "--key", "user:*") == {"status": 1, "differs": [(0, "user:1")]}
+    assert keys_of(*pair(a, b), "--key", "user:*", "--invert") == {"status": 0}
+    out = aofdoctor("diff", *pair(a, b), "--by", "keys", "--key", "x").out
+    assert out == "no difference by keys in what is selected\n"
+
+
 # -- what a server drops --
 
 
@@ -231,13 +245,21 @@ def test_more_keys_than_two_millions_in_little_memory(tmp_path: Path) -> None:
             data = b"".join(b"*2\r\n$4\r\nINCR\r\n$7\r\n%07d\r\n" % n for n in range(at, at + 100_000))
             one.write(data)
             two.write(data)
-    summary, line = aofdoctor("diff", tmp_path / "a.aof", tmp_path / "b.aof", "--by", "keys", "--json").lines
+    out, peak = peak_of(tmp_path / "a.aof", tmp_path / "b.aof", "--by", "keys", "--json")
+    summary, line = map(json.loads, out.splitlines())
     assert (summary["same"], line["type"], line["key"]) == (count, "only_b", "x")
-    command = [str(tmp_path / "a.aof"), str(tmp_path / "b.aof"), "--by", "keys"]
-    assert peak_mib([*DOCTOR, *command]) < 128
+    assert peak < 128
 
 
-DOCTOR = ["python", "-m", "aofdoctor", "diff"]
+def peak_of(*args: Path | str) -> tuple[str, float]:
+    """What diff says, and the MiB that it held at most."""
+    code = (
+        "import resource, subprocess, sys; print(subprocess.run(sys.argv[1:], capture_output=True, text=True).stdout, end=''); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code, sys.executable, "-m", "aofdoctor", "diff", *map(str, args)]
+    *lines, last = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return "\n".join(lines), int(last) / 1024
 
 
 def test_a_million_flushes_are_fast(pair: Any) -> None:
@@ -250,27 +272,27 @@ def test_a_million_flushes_are_fast(pair: Any) -> None:
 # -- bases --
 
 
-def base_and_incr(story: Story, folder: Path, incr: bytes) -> Path:
+def base_and_incr(folder: Path, incr: bytes) -> Path:
     """The set of a story with other commands after its base."""
-    shutil.copytree(story("wiped-redis-8.2") / "appendonlydir", folder)
+    shutil.copytree(FIXTURES / "aof" / "wiped-redis-8.2" / "appendonlydir", folder)
     next(path for path in folder.iterdir() if path.name.endswith(".incr.aof")).write_bytes(incr)
     return next(folder.glob("*.manifest"))
 
 
-def test_a_base_is_read(story: Story, tmp_path: Path) -> None:
-    one = base_and_incr(story, tmp_path / "one", b"")
-    gone = base_and_incr(story, tmp_path / "gone", said("FLUSHALL"))
+def test_a_base_is_read(tmp_path: Path) -> None:
+    one = base_and_incr(tmp_path / "one", b"")
+    gone = base_and_incr(tmp_path / "gone", said("FLUSHALL"))
     got = keys_of(one, gone)
     assert got["status"] == 1 and len(got["only_a"]) == 21
     key = got["only_a"][0][1]
-    less = base_and_incr(story, tmp_path / "less", said(f"DEL {key}"))
+    less = base_and_incr(tmp_path / "less", said(f"DEL {key}"))
     assert keys_of(one, less) == {"status": 1, "only_a": [(0, key)]}
     assert keys_of(less, gone, "--key", key) == {"status": 0}
     assert keys_of(one, gone, "--cmd", "set") == {"status": 0}
 
 
-def test_of_a_damaged_base_what_can_be_read_counts(story: Story, tmp_path: Path) -> None:
-    one, two = (base_and_incr(story, tmp_path / name, b"") for name in ("one", "two"))
+def test_of_a_damaged_base_what_can_be_read_counts(tmp_path: Path) -> None:
+    one, two = (base_and_incr(tmp_path / name, b"") for name in ("one", "two"))
     base = next(path for path in two.parent.iterdir() if path.name.endswith(".base.rdb"))
     data = base.read_bytes()
     base.write_bytes(data[: len(data) // 2])

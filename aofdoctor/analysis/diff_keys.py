@@ -1,9 +1,9 @@
 """Which keys two histories left otherwise, which also tells apart two that share no bytes.
 
 What both have byte for byte is read once.  What differs is listed in the order
-in which it was last written, however much it is.  Where only some commands are
-selected, a deleted key counts as touched; else it is as if it had never been
-there.
+in which it was last written, however much it is.  Where only some keys are
+selected, all are compared, since one may be made of another; where only some
+commands are, a deleted key counts as touched.
 """
 
 from array import array
@@ -24,7 +24,7 @@ from aofdoctor.analysis.where import Where
 ONLY_A, ONLY_B, DIFFERS = 0, 1, 2
 _ROW = Struct(">6Q")  # kind, where it stands, where on the other side, database, key, deleted
 _ROOM = 1 << 10
-_GROUP = 1 << 12  # so many keys of one record are named in one reading of it
+_GROUP = 1 << 14  # so many keys of one record are named in one reading of it
 
 
 class Written(NamedTuple):
@@ -53,15 +53,19 @@ class Limits(NamedTuple):
 
 
 class KeyDiff:
-    """Keys that differ: where only one side has them, and where both do; `same` are the others."""
+    """Keys that differ: where only one side has them, and where both do; `same` are the others, None if not counted."""
 
-    def __init__(self, sides: tuple[Side, Side], tables: tuple[Table, Table], held: int) -> None:
-        self.sides = sides
+    def __init__(self, sides: tuple[Side, Side], tables: tuple[Table, Table], held: int, chosen: Where) -> None:
+        self.sides, self._chosen = sides, chosen
         self.counts = [0, 0, 0]
         self._rows, same = Rows(held), array("Q", [0])
         self._go(tables[0], tables[1], False, same)
         self._go(tables[1], tables[0], True, same)
-        self.same = same[0]
+        self.same: int | None = same[0]
+        if not chosen.everything:
+            self.counts, self.same = [0, 0, 0], None
+            for kind, _ in self.rows():
+                self.counts[kind] += 1
 
     def _go(self, one: Table, two: Table, second: bool, same: "array[int]") -> None:
         """What the first table has and the second lacks, and unless it is the second time what is other in both."""
@@ -84,6 +88,16 @@ class KeyDiff:
 
     def rows(self) -> Iterator[tuple[int, Row]]:
         """(ONLY_A, ONLY_B or DIFFERS; the key), of each kind in the order in which it was last written."""
+        return (found for found in self._all() if self._is_meant(found[1]))
+
+    def _is_meant(self, row: Row) -> bool:
+        where = self._chosen
+        meant = (not where.dbs or row.db in where.dbs) and (
+            not where.keys or any(pattern.match(row.name) for pattern in where.keys)
+        )
+        return meant != where.invert
+
+    def _all(self) -> Iterator[tuple[int, Row]]:
         names, group = (Names(self.sides[0]), Names(self.sides[1])), list[tuple[int, ...]]()
         for packed in self._rows:
             row = _ROW.unpack(packed)
@@ -109,7 +123,11 @@ def _named(names: tuple[Names, Names], group: list[tuple[int, ...]]) -> Iterator
 def compare_keys(a: Side, b: Side, where: tuple[Where, Where], limits: Limits | None = None) -> KeyDiff:
     """The keys of two histories; what both have byte for byte is read once."""
     memory, events, held = limits or Limits()
-    deleted = any(w != Where(keys=w.keys, dbs=w.dbs) for w in where)
+    chosen = Where(keys=where[0].keys, dbs=where[0].dbs, invert=where[0].invert)
+    if where == (chosen, chosen):
+        where, deleted = (Where(), Where()), False
+    else:
+        chosen, deleted = Where(), True
     one = Census(a, where[0], Table(a.rules.key, deleted, memory, events))
     start = forward(a, b, (Place(), Place())).resume if where[0] == where[1] else (Place(), Place())
     one.feed(Place(), start[0])
@@ -118,4 +136,4 @@ def compare_keys(a: Side, b: Side, where: tuple[Where, Where], limits: Limits | 
     one.finish()
     two.feed(start[1])
     two.finish()
-    return KeyDiff((a, b), (one.table, two.table), held)
+    return KeyDiff((a, b), (one.table, two.table), held, chosen)

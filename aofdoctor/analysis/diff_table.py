@@ -21,7 +21,7 @@ from aofdoctor.errors import Refused
 MEMORY = 20 << 20  # bytes of a table in memory
 EVENTS = 1 << 19  # events that are noted, of a table in a file
 _SLOT = 8 * SLOT_WORDS
-_PIECE = 1 << 24  # bytes of a table in a file that are held at once
+_PIECE = 1 << 23  # bytes of a table in a file that are held at once
 _FEW = 256  # so many events are applied as they came
 _LEAST = 256
 _OFFSET = 47  # bits of a place
@@ -123,6 +123,9 @@ class Table:
         count, at = self.state[State.PENDING], 0
         if not count:
             return
+        # They come in the order of the table: without room for all of them its front would be full before its end.
+        if self.state[State.USED] + count > self.state[State.LIMIT]:
+            self._grow(count)
         indexes = array("I", range(count))
         if count > _FEW:
             kernel.order(self.events, self.state, array("I", bytes(4 * ((1 << 16) + 1))), indexes)

@@ -98,10 +98,10 @@ class Writes:
                 other(self, write)
 
     def _events(self, write: Write, events: Iterable[Event]) -> None:
-        meant = self._meant(write)
+        meant, place, put = self._meant(write), write.place, self.table.put
         for name, digest, expire, op in events:
             if meant is None or name in meant:
-                self.table.put(name, digest, expire, write.place, write.db, op)
+                put(name, digest, expire, place, write.db, op)
 
     def _meant(self, write: Write) -> set[int] | None:
         """The digests of a command's names that are selected; None for all."""

@@ -15,11 +15,14 @@ def show(found: KeyDiff, paths: tuple[str, str]) -> None:
     """Counts, then names, for people."""
     paint = painter()
     if not found.different:
-        say(f"no difference by keys: {text.count(found.same, 'key')}, the same on both sides")
+        same = (
+            "in what is selected" if found.same is None else f"{text.count(found.same, 'key')}, the same on both sides"
+        )
+        say(f"no difference by keys{' ' if found.same is None else ': '}{same}")
         return
     only_a, only_b, differ = found.counts
-    say(f"{text.count(only_a, 'key')} only in A, {only_b:,} only in B, "
-        f"{differ:,} in both with other writes, {found.same:,} the same")  # fmt: skip
+    say(f"{text.count(only_a, 'key')} only in A, {only_b:,} only in B, {differ:,} in both with other writes"
+        + ("" if found.same is None else f", {found.same:,} the same"))  # fmt: skip
     headings = {
         ONLY_A: paint(f"- only in A  {text.name(paths[0])}", "gone"),
         ONLY_B: paint(f"+ only in B  {text.name(paths[1])}", "good"),
