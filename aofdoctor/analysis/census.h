@@ -34,7 +34,7 @@ enum {
 
 enum { OF_COMMAND, OF_STRING, OF_LIST, OF_SET, OF_HASH, OF_ZSET, OF_FIELD_EXPIRY, OF_DIRECTORY, OF_RELATIVE };
 
-enum { FIELDS_COMPARED = 16 };
+enum { FIELDS_COMPARED = 64 };
 
 typedef struct {
     uint64_t *slots, *state, *events;

@@ -17,7 +17,7 @@ from aofdoctor.aof.record import Arg
 from aofdoctor.rdb.codec import Large
 
 _WORD = (1 << 64) - 1
-FIELDS_COMPARED = 16
+FIELDS_COMPARED = 64
 _TIME_DIGITS = 15
 
 
