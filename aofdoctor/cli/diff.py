@@ -50,7 +50,7 @@ SideArgument = Annotated[
     str,
     typer.Argument(metavar="PATH[@POSITION]", help="An AOF as for the other verbs; up to a position if one is named."),
 ]
-By_ = Annotated[By, typer.Option("--by", help="Compare commands in their order, or the writes of each key.")]
+By_ = Annotated[By, typer.Option("--by", help="Compare commands in their order, or what each key holds.")]
 Stat = Annotated[bool, typer.Option("--stat", help="Only counts: by command, database and key prefix.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Other spelling (case of names, padding) is a difference.")]
 PatchTo = Annotated[
@@ -80,7 +80,8 @@ def diff(
 
     A transaction is compared as one; annotations and SELECTs by their effect.  Writes
     in another order that touch no key in common are told apart (~) from lost ones.
-    An RDB is compared as bytes.
+    An RDB is compared as bytes; with --by keys its keys are read, and --key and --db
+    select among the keys that differ.
     """
     _demand_sense(by, stat, exact, patch, patch_reverse, selected)
     if a == b == "-":
