@@ -306,7 +306,7 @@ def test_of_a_damaged_base_what_can_be_read_counts(tmp_path: Path) -> None:
 # -- laws --
 
 
-def counted(a: bytes, b: bytes) -> tuple[list[int], int]:
+def counted(a: bytes, b: bytes) -> tuple[list[int], int | None]:
     sides = [Side(in_memory(data), Rules.of(KEY, False)) for data in (a, b)]
     found = compare_keys(sides[0], sides[1], (Where(), Where()))
     assert len(list(found.rows())) == sum(found.counts)

@@ -103,13 +103,14 @@ def fits(bytes key not None, slots, state, events, uint64_t count):
 
 def put(bytes key not None, slots, state, events, uint64_t name, uint64_t digest, uint64_t expire, uint64_t place,
         uint64_t db, int op):
-    """One event of a key; it must fit."""
+    """One event of a key; False if it does not fit."""
     cdef _Buffers b = _Buffers()
     cdef c_census c
     _open(b, &c, key, slots, state, events)
     if not census_fits(&c, 1):
-        raise ValueError("no room")
+        return False
     census_put(&c, name, digest, expire, place, census_space(&c, db), op)
+    return True
 
 
 def get(bytes key not None, slots, state, events, uint64_t name, uint64_t db):

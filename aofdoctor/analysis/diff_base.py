@@ -26,6 +26,7 @@ from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 _PIECE = 1 << 20
+_STRING = 0  # the type
 
 
 def base_into(table: Table, where: Where, part: int, before: int, source: Source, rdb: Preamble) -> Iterator[Damage]:
@@ -58,16 +59,14 @@ class _Values:
 
     def __call__(self, key: Key) -> int:
         value = Value(key.value, key.type, self.dialect)
-        kind = shape(value)
         try:
+            if key.type == _STRING:  # most keys: done here, in one step
+                self.cursor.seek(key.value)
+                return self._gather(Of.STRING, [self.cursor.string()], 1, 0, False)
+            kind = shape(value)
             return _SHAPES[kind](self, value) if kind in _SHAPES else self._raw(key)
         except Broken:
             return self._raw(key)
-
-    def string(self, value: Value) -> int:
-        for run in runs(self.cursor, value):
-            return of(self.key, Of.STRING, *run) or 1
-        raise Broken(value.offset, "no string")
 
     def elements(self, value: Value, tag: int, width: int, ordered: bool = False) -> int:
         """A collection; `width` strings are an element."""
@@ -132,7 +131,6 @@ def string_at(cursor: Cursor, offset: int) -> String:
 
 _Shape = Callable[[_Values, Value], int]
 _SHAPES: dict[str, _Shape] = {
-    "string": _Values.string,
     "list": lambda values, value: values.elements(value, Of.LIST, 1, ordered=True),
     "set": lambda values, value: values.elements(value, Of.SET, 1),
     "zset": _Values.zset,

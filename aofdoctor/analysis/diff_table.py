@@ -74,9 +74,8 @@ class Table:
 
     def put(self, name: int, digest: int, expire: int, place: int, db: int, op: int) -> None:
         """An event of a key: `op` is an Op, `place` as `placed` gives it."""
-        if not kernel.fits(*self._table, 1):
+        while not kernel.put(self.key, self.slots, self.state, self.events, name, digest, expire, place, db, op):
             self._make_room(1)
-        kernel.put(*self._table, name, digest, expire, place, db, op)
 
     def get(self, name: int, db: int) -> tuple[int, int]:
         """(what made a key, when it expires); zeros if it is not there."""

@@ -182,10 +182,12 @@ def fits(key: bytes, slots: Any, state: "array[int]", events: Any, count: int) -
 def put(
     key: bytes, slots: Any, state: "array[int]", events: Any, name: int, digest: int, expire: int, place: int,
     db: int, op: int,
-) -> None:  # fmt: skip
-    """One event of a key; it must fit."""
+) -> bool:  # fmt: skip
+    """One event of a key; False if it does not fit."""
     census = _Census(key, slots, state, events)
-    census.put(name, digest, expire, place, census.space(db), op)
+    if fits := census.fits(1):
+        census.put(name, digest, expire, place, census.space(db), op)
+    return fits
 
 
 def get(key: bytes, slots: Any, state: "array[int]", events: Any, name: int, db: int) -> tuple[int, int]:
