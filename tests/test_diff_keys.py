@@ -17,6 +17,7 @@ from aofdoctor.analysis.where import Where
 from aofdoctor.aof.record import encode
 from tests.conftest import FIXTURES, aofdoctor
 from tests.pieces import hostile, whole
+from tests.rdbexotic import EXOTIC, closed
 from tests.samples import small_set
 from tests.test_diff import EXEC, KEY, MULTI, SELECT_3, in_memory, pair, sets
 
@@ -301,6 +302,17 @@ def test_of_a_damaged_base_what_can_be_read_counts(tmp_path: Path) -> None:
     assert result.status == 1
     assert summary["only_a"] > 0 and summary["same"] > 0 and summary["only_a"] + summary["same"] == 21
     assert "damage in B" in result.err and "only the keys that can be read" in result.err
+
+
+@pytest.mark.parametrize("name", sorted(EXOTIC))
+def test_keys_of_any_rdb_are_named(name: str, tmp_path: Path) -> None:
+    """Also those of types that are not read, and of servers that are not at hand."""
+    path, empty = tmp_path / "one.rdb", tmp_path / "empty.aof"
+    path.write_bytes(closed(EXOTIC[name]))
+    empty.write_bytes(said("PING"))
+    got = keys_of(path, empty)
+    assert sorted(key for _, key in got.get("only_a", ())) == sorted({key.decode() for key in EXOTIC[name].names})
+    assert keys_of(path, path) == {"status": 0}
 
 
 # -- laws --

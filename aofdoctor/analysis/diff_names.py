@@ -7,13 +7,18 @@ have many keys, which are sought in one reading of it.
 from bisect import bisect_left
 from itertools import chain, islice
 
+from aofdoctor.analysis.diff_base import string_at
 from aofdoctor.analysis.diff_side import Side
 from aofdoctor.analysis.plain_told import named
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.record import Arg, Batch
 from aofdoctor.rdb.codec import Broken, Cursor
+from aofdoctor.rdb.magic import SIZE as MAGIC_SIZE
 from aofdoctor.rdb.strings import to_name
+from aofdoctor.rdb.sweep import Sweep
+from aofdoctor.rdb.types import layout_of
 from aofdoctor.server.commands import table
+from aofdoctor.source import pread
 
 _LEAST, _MOST = 1 << 13, 1 << 18
 _SHOWN = 1 << 16  # so much of a name at most
@@ -63,9 +68,11 @@ class Names:
         self._cursor = cursor = self._cursor or Cursor(source)
         try:
             to_name(cursor, start)
-            name = cursor.string()
-        except Broken:
-            return {}
+        except Broken:  # metadata stands before it, over which only a walk steps
+            sweep = Sweep(source, layout_of(pread(source, MAGIC_SIZE, 0)), start, room=2, verify=False)
+            sweep.run()
+            cursor.seek(max(start, sweep.columns.name[0]))
+        name = string_at(cursor, cursor.offset)
         return dict.fromkeys(wanted, name if isinstance(name, bytes) else name.read(_SHOWN))
 
 

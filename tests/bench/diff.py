@@ -1,15 +1,18 @@
-"""Measure diff against cmp on files that share 99%, and what it takes on files that share nothing.
+"""Measure diff against cmp on files that share 99%, and what it takes on files that share nothing; and diff --by keys.
 
     python -m tests.bench.diff FILE OTHER      AOFs, large ones, that have nothing in common
 
 FILE is copied twice, each copy with a last hundredth of its own.  The CPU time
 of diff is set beside that of cmp on the same copies and of diff on the two tails
 alone.  FILE and OTHER, and their first halves, give the largest resident set
-and whether the time grows as the size does.
+and whether the time grows as the size does.  Of diff --by keys on FILE and OTHER the time of a command and the largest
+resident set are given; what differs is listed too.
 """
 
+import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -78,11 +81,24 @@ def disjoint(path: Path, other: Path, folder: Path) -> None:
     print(f"  peak {peak_mib([*DOCTOR, str(path), str(other)]):.0f} MiB (at most 128)")
 
 
+def by_keys(path: Path, other: Path) -> None:
+    command = [*DOCTOR[:-1], "--by", "keys", str(path), str(other)]
+    counted = [sys.executable, "-m", "aofdoctor", "check", "--json"]
+    commands = sum(
+        part["commands"]
+        for file in (path, other)
+        for part in json.loads(subprocess.run([*counted, file], capture_output=True, check=False).stdout)["parts"]
+    )
+    print(f"  by keys: {cpu_seconds(command)[0] / commands * 1e6:.2f} us CPU a command")
+    print(f"  peak {peak_mib(command):.0f} MiB (at most 128)")
+
+
 def main() -> None:
     path, other = map(Path, sys.argv[1:3])
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         shared(path, Path(folder))
         disjoint(path, other, Path(folder))
+    by_keys(path, other)
 
 
 if __name__ == "__main__":
