@@ -18,6 +18,7 @@ LINES = ("redis-7.0", "redis-8.2", "valkey-9.1")
 SOON = 4_000_000_000_000  # ms
 BIG = b"z" * 200_000  # larger than what is held at once, and LZF packs it
 Commands = list[list[bytes]]
+MADE: list[Path] = []
 
 
 def members(count: int) -> list[bytes]:
@@ -61,9 +62,10 @@ PACKING = {
 
 
 @cache
-def rewritten(line: str, preamble: str, packing: str, field_expiry: bool, more: bool = False) -> Path:
+def rewritten(line: str, preamble: str, packing: str, field_expiry: bool) -> Path:
     """The set of a server that was told the dataset and has rewritten its AOF."""
     folder = Path(mkdtemp(prefix="aofdoctor-test-"))
+    MADE.append(folder)
     binary = by_line()[line]
     commands = dataset(field_expiry)
     options = ["--appendonly", "yes", "--aof-use-rdb-preamble", preamble, *PACKING[packing]]
@@ -79,8 +81,6 @@ def rewritten(line: str, preamble: str, packing: str, field_expiry: bool, more: 
         ):
             assert time.monotonic() < until
             time.sleep(0.02)
-        if more:
-            server.call("INCR", "s:number")
         target = folder / "appendonlydir"
         shutil.copytree(server.folder / "appendonlydir", target)
     return target
@@ -90,6 +90,9 @@ def rewritten(line: str, preamble: str, packing: str, field_expiry: bool, more: 
 def _clean() -> Any:
     yield
     rewritten.cache_clear()
+    for folder in MADE:
+        shutil.rmtree(folder)
+    MADE.clear()
 
 
 def differs(a: Path, b: Path) -> list[Any]:
