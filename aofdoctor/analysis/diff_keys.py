@@ -1,100 +1,139 @@
-"""Which keys two histories wrote otherwise, which also tells apart two that share no bytes.
+"""Which keys two histories left otherwise, which also tells apart two that share no bytes.
 
-What both have byte for byte is read once.  Where a side has an RDB, or only
-some commands are selected, a deleted key counts as touched; else it is as if
-it had never been there.
+What both have byte for byte is read once.  What differs is listed in the order
+in which it was last written, however much it is.  Where only some keys are
+selected, all are compared, since one may be made of another; where only some
+commands are, a deleted key counts as touched.
 """
 
+from array import array
+from collections.abc import Iterator
+from struct import Struct
 from typing import NamedTuple
 
-from aofdoctor.analysis.diff_census import Census, Written, hashed, names_of
-from aofdoctor.analysis.diff_entries import heads
+from aofdoctor.analysis import census_kernel as kernel
+from aofdoctor.analysis.diff_census import Census
 from aofdoctor.analysis.diff_fork import forward
+from aofdoctor.analysis.diff_names import Names
+from aofdoctor.analysis.diff_rows import HELD, Rows
 from aofdoctor.analysis.diff_side import Place, Side
+from aofdoctor.analysis.diff_table import EVENTS, MEMORY, Table, place_of
+from aofdoctor.analysis.plain_census import ROW_WORDS, State
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.reader import read_batches
-from aofdoctor.errors import Refused
-from aofdoctor.rdb.crc64 import crc64
-from aofdoctor.rdb.preamble import is_rdb, walk
-from aofdoctor.server.commands import table
-from aofdoctor.source import Source, pread
 
-_PIECE = 1 << 20
+ONLY_A, ONLY_B, DIFFERS = 0, 1, 2
+_ROW = Struct(">6Q")  # kind, where it stands, where on the other side, database, key, deleted
+_ROOM = 1 << 10
+_GROUP = 1 << 14  # so many keys of one record are named in one reading of it
 
 
-class KeyDiff(NamedTuple):
-    """Keys that differ, (database, digest): where only one side has them, and where both do; `same` are the others."""
+class Written(NamedTuple):
+    """Where a key's last write on a side stands; for a key of an RDB, where that begins."""
 
-    a: Census
-    b: Census
-    only_a: list[tuple[int, int]]
-    only_b: list[tuple[int, int]]
-    differ: list[tuple[int, int]]
-    same: int
+    part: int
+    start: int
+    deleted: bool
 
 
-def compare_keys(a: Side, b: Side, where: tuple[Where, Where]) -> KeyDiff:
-    """The keys of two histories; what both have byte for byte is read once."""
-    deleted = _has_rdb(a) or _has_rdb(b) or any(w != Where(keys=w.keys, dbs=w.dbs) for w in where)
-    one = Census(where[0], deleted)
-    start = forward(a, b, (Place(), Place())).resume if where[0] == where[1] else (Place(), Place())
-    one.feed(a, Place(), start[0])
-    two = one.copy(where[1])
-    one.feed(a, start[0])
-    two.feed(b, start[1])
-    found = _compared(one, two)
-    said = found.only_a or found.only_b or found.differ
-    if not said and (_has_rdb(a) or _has_rdb(b)) and (one.flushes != two.flushes or _rdbs(a) != _rdbs(b)):
-        raise Refused(
-            "the keys of an RDB base are not compared yet, and these bases differ or were flushed on one side",
-            "aofdoctor convert --base resp makes commands of each, which are compared",
+class Row(NamedTuple):
+    """A key that differs; a side that has not got it is None."""
+
+    db: int
+    name: bytes
+    a: Written | None
+    b: Written | None
+
+
+class Limits(NamedTuple):
+    """What may be held: bytes of a table, events of a table in a file, rows."""
+
+    memory: int = MEMORY
+    events: int = EVENTS
+    rows: int = HELD
+
+
+class KeyDiff:
+    """Keys that differ: where only one side has them, and where both do; `same` are the others, None if not counted."""
+
+    def __init__(self, sides: tuple[Side, Side], tables: tuple[Table, Table], held: int, chosen: Where) -> None:
+        self.sides, self._chosen = sides, chosen
+        self.counts = [0, 0, 0]
+        self._rows, same = Rows(held), array("Q", [0])
+        self._go(tables[0], tables[1], False, same)
+        self._go(tables[1], tables[0], True, same)
+        self.same: int | None = same[0]
+        if not chosen.everything:
+            self.counts, self.same = [0, 0, 0], None
+            for kind, _ in self.rows():
+                self.counts[kind] += 1
+
+    def _go(self, one: Table, two: Table, second: bool, same: "array[int]") -> None:
+        """What the first table has and the second lacks, and unless it is the second time what is other in both."""
+        rows, at, end = array("Q", bytes(8 * ROW_WORDS * _ROOM)), 0, one.state[State.SLOTS]
+        while at < end:
+            stop = min(end, at + one.step)
+            count, at = kernel.differ(one.key, one.slots, one.state, two.slots, two.state, at, stop, second, rows, same)
+            for first in range(0, ROW_WORDS * count, ROW_WORDS):
+                sides, db, key, here, there, deleted = rows[first : first + ROW_WORDS]
+                kind = DIFFERS if sides == 3 else ONLY_B if second else ONLY_A
+                self.counts[kind] += 1
+                self._rows.add(_ROW.pack(kind, here, there, db, key, deleted))
+            one.let_go()
+            two.let_go()
+
+    @property
+    def different(self) -> bool:
+        """True if any key is."""
+        return any(self.counts)
+
+    def rows(self) -> Iterator[tuple[int, Row]]:
+        """(ONLY_A, ONLY_B or DIFFERS; the key), of each kind in the order in which it was last written."""
+        return (found for found in self._all() if self._is_meant(found[1]))
+
+    def _is_meant(self, row: Row) -> bool:
+        where = self._chosen
+        meant = (not where.dbs or row.db in where.dbs) and (
+            not where.keys or any(pattern.match(row.name) for pattern in where.keys)
         )
-    return found
+        return meant != where.invert
+
+    def _all(self) -> Iterator[tuple[int, Row]]:
+        names, group = (Names(self.sides[0]), Names(self.sides[1])), list[tuple[int, ...]]()
+        for packed in self._rows:
+            row = _ROW.unpack(packed)
+            if group and (row[:2] != group[0][:2] or len(group) == _GROUP):
+                yield from _named(names, group)
+                group = []
+            group.append(row)
+        if group:
+            yield from _named(names, group)
 
 
-def _has_rdb(side: Side) -> bool:
-    return any(source and is_rdb(source) for source in side.sources)
+def _named(names: tuple[Names, Names], group: list[tuple[int, ...]]) -> Iterator[tuple[int, Row]]:
+    """Keys of one kind whose last writes on one side are one record."""
+    kind, place = group[0][:2]
+    found = names[kind == ONLY_B].at(*place_of(place), {row[4] for row in group})
+    for _, here, there, db, key, deleted in group:
+        one = Written(*place_of(here)[:2], bool(deleted & 1))
+        two = Written(*place_of(there)[:2], bool(deleted & 2)) if kind == DIFFERS else None
+        name = found.get(key, b"")
+        yield kind, Row(db, name, None, one) if kind == ONLY_B else Row(db, name, one, two)
 
 
-def _rdbs(side: Side) -> list[tuple[int, int]]:
-    """The sizes and checksums of a side's RDBs."""
-    return [_digest(source, walk(source).end) for source in side.sources if source and is_rdb(source)]
-
-
-def _digest(source: Source, end: int) -> tuple[int, int]:
-    crc = 0
-    for at in range(0, end, _PIECE):
-        crc = crc64(pread(source, min(_PIECE, end - at), at), crc)
-    return end, crc
-
-
-def _compared(a: Census, b: Census) -> KeyDiff:
-    only: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
-    differ: list[tuple[int, int]] = []
-    same = 0
-    for db in sorted(a.dbs.keys() | b.dbs.keys()):
-        ours, theirs = a.dbs.get(db, {}), b.dbs.get(db, {})
-        only[0].extend((db, key) for key in ours if key not in theirs)
-        only[1].extend((db, key) for key in theirs if key not in ours)
-        both = [key for key in ours if key in theirs]
-        other = [(db, key) for key in both if a.made(db, key) != b.made(db, key)]
-        same += len(both) - len(other)
-        differ += other
-    for keys, census in ((only[0], a), (only[1], b), (differ, a)):
-        keys.sort(key=lambda key: _place(census, key))
-    return KeyDiff(a, b, *only, differ, same)
-
-
-def _place(census: Census, key: tuple[int, int]) -> tuple[int, int]:
-    written = census.written(*key)
-    assert written is not None
-    return written.part, written.start
-
-
-def key_name(side: Side, written: Written, key: int) -> bytes:
-    """The name of a key, read from its last write."""
-    source = side.sources[written.part]
-    assert source is not None
-    batch = next(read_batches(source, table().words, written.start, 1 << 13))
-    names = (*names_of(batch, 0), *heads(batch, 0))
-    return next((name for name in names if hashed(side.rules.key, name) == key), b"")
+def compare_keys(a: Side, b: Side, where: tuple[Where, Where], limits: Limits | None = None) -> KeyDiff:
+    """The keys of two histories; what both have byte for byte is read once."""
+    memory, events, held = limits or Limits()
+    chosen = Where(keys=where[0].keys, dbs=where[0].dbs, invert=where[0].invert)
+    if where == (chosen, chosen):
+        where, deleted = (Where(), Where()), False
+    else:
+        chosen, deleted = Where(), True
+    one = Census(a, where[0], Table(a.rules.key, deleted, memory, events))
+    start = forward(a, b, (Place(), Place())).resume if where[0] == where[1] else (Place(), Place())
+    one.feed(Place(), start[0])
+    two = Census(b, where[1], one.table.copy())
+    one.feed(start[0])
+    one.finish()
+    two.feed(start[1])
+    two.finish()
+    return KeyDiff((a, b), (one.table, two.table), held, chosen)

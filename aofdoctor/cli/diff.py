@@ -19,8 +19,9 @@ from aofdoctor.cli.diff_json_view import JsonView
 from aofdoctor.cli.diff_stat_view import StatView
 from aofdoctor.cli.diff_view import Found, TextView, View, warn_of_damage
 from aofdoctor.cli.options import selection
-from aofdoctor.cli.render import say
+from aofdoctor.cli.render import say, warn
 from aofdoctor.cli.sides import side
+from aofdoctor.damage import Kind
 from aofdoctor.edit.patch import Patch
 from aofdoctor.errors import BadSelection
 from aofdoctor.text import count, name
@@ -38,6 +39,9 @@ Examples:
 Exit status: 0 no difference; 1 there is one; 2 usage; 3 could not read or write; 130 interrupted."""
 
 
+_OF_RDB = frozenset({Kind.TRUNCATED_PREAMBLE, Kind.CORRUPT_PREAMBLE})
+
+
 class By(StrEnum):
     """What is compared."""
 
@@ -53,7 +57,7 @@ SideArgument = Annotated[
         "written up to a time (@2026-11-22T05:58:31, @-10m, @TS:1795334311), if one is named.",
     ),
 ]
-By_ = Annotated[By, typer.Option("--by", help="Compare commands in their order, or the writes of each key.")]
+By_ = Annotated[By, typer.Option("--by", help="Compare commands in their order, or what each key holds.")]
 Stat = Annotated[bool, typer.Option("--stat", help="Only counts: by command, database and key prefix.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Other spelling (case of names, padding) is a difference.")]
 PatchTo = Annotated[
@@ -83,9 +87,10 @@ def diff(
 
     A transaction is compared as one; annotations and SELECTs by their effect.  Writes
     in another order that touch no key in common are told apart (~) from lost ones.
-    An RDB is compared as the commands that make its keys.
+    An RDB is compared as the commands that make its keys; with --by keys, --key and
+    --db select among the keys that differ.
     """
-    _demand_sense(by, stat, patch, patch_reverse, selected)
+    _demand_sense(by, stat, exact, patch, patch_reverse, selected)
     if a == b == "-":
         raise BadSelection("standard input can be one side only")
     with ExitStack() as stack:
@@ -113,9 +118,11 @@ def diff(
 
 def _by_keys(sides: tuple[Side, Side], where: tuple[Where, Where], paths: tuple[str, str], json: bool) -> bool:
     found = compare_keys(*sides, where)
-    (diff_keys_view.show_json if json else diff_keys_view.show)(sides, found, paths)
+    (diff_keys_view.show_json if json else diff_keys_view.show)(found, paths)
     warn_of_damage(sides)
-    return bool(found.only_a or found.only_b or found.differ)
+    if any(damage.kind in _OF_RDB for side in sides for damage in side.damage.values()):
+        warn("of a damaged RDB only the keys that can be read are compared")
+    return found.different
 
 
 def _left_out(patch: Patch) -> str:
@@ -125,14 +132,16 @@ def _left_out(patch: Patch) -> str:
     )  # fmt: skip
 
 
-def _demand_sense(by: By, stat: bool, patch: str | None, reverse: str | None, selected: options.Selected) -> None:
+def _demand_sense(
+    by: By, stat: bool, exact: bool, patch: str | None, reverse: str | None, selected: options.Selected
+) -> None:
     if selected["from_"] is not None or selected["to"] is not None:
         raise BadSelection("--from and --to name a place in one AOF", "write PATH@POSITION for a side that ends there")
     writes = patch is not None or reverse is not None
     if patch == "" or reverse == "" or (patch == reverse and writes):
         raise BadSelection("a patch needs a name of its own")
-    if by is By.KEYS and (stat or writes):
-        raise BadSelection("--stat and --patch go with --by commands")
+    if by is By.KEYS and (stat or writes or exact):
+        raise BadSelection("--stat, --exact and --patch go with --by commands")
 
 
 def _view(found: Found, stat: bool, json: bool) -> View:

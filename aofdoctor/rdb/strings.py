@@ -4,6 +4,7 @@ As they stand there: a length and bytes, an integer, or LZF; how much of one is
 unpacked is bounded by who asks, whatever it claims.
 """
 
+from aofdoctor.rdb.codec import Broken, Cursor
 from aofdoctor.rdb.lzf import MOST, unpack
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -36,6 +37,18 @@ def length(data: bytes, at: int) -> tuple[int, int]:
         return (first & 63) << 8 | data[at + 1] if at + 1 < len(data) else 0, at + 2
     size = 4 if first == 0x80 else 8
     return int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
+
+
+def to_name(cursor: Cursor, start: int) -> None:
+    """Step from a key's first opcode to its name; metadata (opcode 243 of Redis 8.6) is Broken, it has no end here."""
+    cursor.seek(start)
+    while (opcode := cursor.byte()) in (*_SIZES, 248):
+        if opcode == 248:
+            cursor.length()
+        else:
+            cursor.take(_SIZES[opcode] - 1)
+    if opcode == 243:
+        raise Broken(start, "metadata before a name")
 
 
 _SIZES = {252: 9, 253: 5, 249: 2}  # expiry in ms and in s, frequency: with their opcodes

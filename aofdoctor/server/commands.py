@@ -42,7 +42,8 @@ class Command:
     `name` of a subcommand is "xgroup|create".  `keys` are key specifications, of
     the newest line that has any: [begin, last, step, limit] or [begin, "num",
     index, first, step].  `flags` are those that any line gives it; `flags_by` and
-    `keys_by` have them by line.
+    `keys_by` have them by line.  `access` says of the keys of each specification
+    whether they are overwritten (OW), only read (RO) or both (RW).
     """
 
     id: int
@@ -53,6 +54,7 @@ class Command:
     effects: frozenset[str]
     flags_by: tuple[frozenset[str], ...]
     keys_by: tuple[tuple[tuple[Any, ...], ...], ...]
+    access: tuple[str, ...]
 
     @property
     def container(self) -> str:
@@ -111,7 +113,8 @@ def _command(number: int, name: str, entry: dict[str, Any]) -> Command:
     if "admin" in flags:
         effects.add("admin")
     keys = next((keys for keys in reversed(keys_by) if keys), ())
-    return Command(number, name, tuple(entry["arity"]), flags, keys, frozenset(effects), flags_by, keys_by)
+    access = tuple(entry.get("access", ["RW"] * len(keys)))
+    return Command(number, name, tuple(entry["arity"]), flags, keys, frozenset(effects), flags_by, keys_by, access)
 
 
 def _by_line(value: Any, lines: int) -> list[Any]:
@@ -127,19 +130,24 @@ def arity_fits(arity: int, argc: int) -> bool:
 
 
 def key_places(command: Command, argv: Sequence[bytes]) -> Iterator[int]:
-    """Where in `argv` the keys are; `argv` may be cut, what is not there is not named.
+    """Where in `argv` the keys are; `argv` may be cut, what is not there is not named."""
+    return (at for at, _ in key_uses(command, argv))
+
+
+def key_uses(command: Command, argv: Sequence[bytes]) -> Iterator[tuple[int, str]]:
+    """The same, each with its access.
 
     STORE of SORT is the one that no key specification gives.
     """
-    for spec in command.keys:
+    stores = command.name == "sort" and any(arg.lower() == b"store" for arg in argv[2:-1])
+    for spec, access in zip(command.keys, command.access, strict=True):
         begin = _begin(spec[0], argv)
         if begin is None:
             continue
-        yield from _numbered(spec, begin, argv) if spec[1] == "num" else _range(spec, begin, len(argv))
-    if command.name == "sort":
-        for at in range(2, len(argv) - 1):
-            if argv[at].lower() == b"store":
-                yield at + 1
+        places = _numbered(spec, begin, argv) if spec[1] == "num" else _range(spec, begin, len(argv))
+        yield from ((at, "RO" if stores else access) for at in places)
+    if stores:
+        yield from ((at + 1, "OW") for at in range(2, len(argv) - 1) if argv[at].lower() == b"store")
 
 
 def _begin(begin: int | list[Any], argv: Sequence[bytes]) -> int | None:
@@ -166,4 +174,4 @@ def _numbered(spec: tuple[Any, ...], begin: int, argv: Sequence[bytes]) -> Itera
         yield from range(begin + first, end, max(1, step))
 
 
-__all__ = ["ANNOTATION", "EFFECTS", "Command", "Table", "arity_fits", "key_places", "table"]
+__all__ = ["ANNOTATION", "EFFECTS", "Command", "Table", "arity_fits", "key_places", "key_uses", "table"]

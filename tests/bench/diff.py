@@ -1,4 +1,4 @@
-"""Measure diff against cmp on files that share 99%, and what it takes on files that share nothing.
+"""Measure diff against cmp on files that share 99%, and what it takes on files that share nothing; and diff --by keys.
 
     python -m tests.bench.diff FILE OTHER [MB]      AOFs, large ones, that have nothing in common
 
@@ -10,12 +10,17 @@ and whether the time grows as the size does.
 Then RDBs of MB megabytes (500 unless said), of which the last hundredth of the
 keys differs, are compared in the same way; one of the tenth of that is compared
 with the commands that make its keys, and with its keys in another order.
+
+Of diff --by keys on FILE and OTHER the time of a command and the largest
+resident set are given; what differs is listed too.
 """
 
+import json
 import os
 import random
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -87,6 +92,18 @@ def disjoint(path: Path, other: Path, folder: Path) -> None:
     half, full = cpu_seconds([*DOCTOR, *halves])[0], cpu_seconds([*DOCTOR, str(path), str(other)])[0]
     print(f"  disjoint: {full:.1f} s CPU, {full / half:.2f} times that of the halves")
     print(f"  peak {peak_mib([*DOCTOR, str(path), str(other)]):.0f} MiB (at most 128)")
+
+
+def by_keys(path: Path, other: Path) -> None:
+    command = [*DOCTOR[:-1], "--by", "keys", str(path), str(other)]
+    counted = [sys.executable, "-m", "aofdoctor", "check", "--json"]
+    commands = sum(
+        part["commands"]
+        for file in (path, other)
+        for part in json.loads(subprocess.run([*counted, file], capture_output=True, check=False).stdout)["parts"]
+    )
+    print(f"  by keys: {cpu_seconds(command)[0] / commands * 1e6:.2f} us CPU a command")
+    print(f"  peak {peak_mib(command):.0f} MiB (at most 128)")
 
 
 # -- RDBs --
@@ -163,6 +180,7 @@ def main() -> None:
     ):
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             measure(Path(folder))
+    by_keys(path, other)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-/* The compiled code on any bytes: scan, steps, digests, units, counters, checksum, LZF, runs of items, with every buffer as large
+/* The compiled code on any bytes: scan, steps, digests, units, censuses, counters, checksum, LZF, runs of items, with every buffer as large
  * as it has to be and no larger.
  *
  * As a libFuzzer target (tests/fuzz/run), or with -DSTANDALONE on files:
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "../../aofdoctor/aof/scan.h"
+#include "../../aofdoctor/analysis/census.h"
 #include "../../aofdoctor/rdb/crc64.h"
 #include "../../aofdoctor/rdb/lzf.h"
 #include "../../aofdoctor/rdb/runs.h"
@@ -97,6 +98,41 @@ static void weigh(const uint8_t *data, int64_t place, const int64_t *edges, cons
     assert(tally.prefixes.used <= NAMES_MOST && tally.unknown.used <= NAMES_MOST);
 }
 
+/* A batch into a table, whatever its commands are taken to do, at once and noted first: both leave the same keys. */
+static void tables(const uint8_t *data, int64_t base, const int64_t *edges, const uint32_t *argc, const uint16_t *ids,
+                   const int64_t *db, size_t n) {
+    enum { MANY = 512, EVENTS = 256 };
+    static uint64_t space[3][MANY * SLOT_WORDS], noted[EVENTS * SLOT_WORDS];
+    static uint32_t starts[(1 << 16) + 1];
+    const int what = DOES_MIX + (int)((n + (size_t)edges[n]) % (DOES_OTHER - DOES_MIX));
+    uint8_t does[IDS];
+    uint64_t state[3][CENSUS_STATE] = {{0}}, rows[ROW_WORDS], same = 0;
+    uint32_t order[EVENTS];
+    census c[3];
+    size_t done[2], from = 0;
+    memset(does, what, sizeof does);
+    does[AOF_ANNOTATION] = DOES_NOTHING;
+    memset(space, 0, sizeof space);
+    for (int i = 0; i < 3; i++) {
+        c[i] = (census){space[i], state[i], noted, {7, 11}};
+        state[i][CENSUS_SLOTS] = MANY - (i == 2);
+        state[i][CENSUS_LIMIT] = MANY * 3 / 4;
+        state[i][CENSUS_NEXT] = FIRST_SPACE;
+        state[i][CENSUS_ROOM] = i == 1 ? EVENTS : 0;
+        if (i < 2)
+            done[i] = census_run(&c[i], data, (uint64_t)base, edges, argc, ids, db, NULL, 0, n, does, IDS, what & 1);
+    }
+    assert(done[0] <= n && state[0][CENSUS_USED] <= state[0][CENSUS_LIMIT]);
+    if (done[0] != done[1]) return;
+    census_order(noted, state[1][CENSUS_PENDING], starts, order);
+    assert(census_settle(&c[1], order, 0, state[1][CENSUS_PENDING]) == state[1][CENSUS_PENDING]);
+    assert(state[0][CENSUS_USED] == state[1][CENSUS_USED]);
+    assert(!census_differ(&c[0], &c[1], &from, MANY, 0, rows, 1, &same) && from == MANY);
+    assert(census_copy(&c[0], 0, MANY, &c[2]) == state[2][CENSUS_USED]);
+    assert(census_copy(&c[2], 0, MANY - 1, NULL) == state[2][CENSUS_USED]);
+    census_flush(&c[2], 0);
+}
+
 static void walk(const uint8_t *buffer, size_t size) {
     int64_t edges[ROOM + 1], state[STATE_SIZE] = {0}, open[UNITS_SIZE] = {0}, db[ROOM], tx[ROOM], time[ROOM];
     uint32_t argc[ROOM], notes[ROOM], least[IDS] = {0}, most[IDS];
@@ -115,6 +151,7 @@ static void walk(const uint8_t *buffer, size_t size) {
                                  counts, notes, &out);
         compare(open, buffer + at, (size_t)edges[n], (int64_t)at, edges, argc, ids, n, &out, act);
         weigh(buffer + at, (int64_t)at, edges, argc, ids, n, &out);
+        tables(buffer + at, (int64_t)at, edges, argc, ids, db, n);
         assert(noted <= n && state[STATE_GOOD_END] <= (int64_t)(at + (size_t)edges[n]));
         at += (size_t)edges[n];
     }

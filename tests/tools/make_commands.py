@@ -6,6 +6,8 @@ DUMPS is a folder with NAME-VERSION.json, each {"commands": [...]} in COMMAND's
 own words; of a binary, COMMAND is asked here.  Lists are in the order of
 "servers": `arity` 0 where a server does not know the name; flags and keys are one
 list where all servers agree, else the distinct ones and which each server has.
+`access` is what the newest server says of the keys of each specification: OW
+(overwritten), RO (only read) or RW; it is left out where all are RW.
 """
 
 import json
@@ -57,11 +59,21 @@ def key_specs(command: dict[str, Any]) -> list[list[Any]]:
     return specs
 
 
+def access(command: dict[str, Any] | None) -> list[str]:
+    """What a command that writes does to the keys of each specification."""
+    if not command or "write" not in command["flags"]:
+        return []
+    told = [set(spec["flags"]) & {"OW", "RO"} for spec in command.get("key_specs", ())]
+    found = [min(flags, default="RW") for flags in told]
+    return found if len(found) == len(key_specs(command)) and set(found) not in ({"RW"}, {"RO"}) else []
+
+
 def row(name: str, dumps: list[Dump], parent: str = "") -> dict[str, Any]:
     found = [find(dump, name, parent) for dump in dumps]
     entry: dict[str, Any] = {"arity": [c["arity"] if c else 0 for c in found]}
     entry["flags"] = by_line([sorted(KEPT & set(c["flags"])) if c else None for c in found])
     entry["keys"] = by_line([key_specs(c) if c else None for c in found])
+    entry["access"] = next((access(c) for c in reversed(found) if c and key_specs(c)), [])
     return {name: value for name, value in entry.items() if value}
 
 

@@ -1,0 +1,62 @@
+"""A stream as a server's own rewrite tells it, without its key.
+
+Other than what makes a stream anew (rdb/stream_commands.py), it says what is
+pending whether or not the entry is still there: what is compared is what the
+server held.  Source: rewriteStreamObject of aof.c (Redis 7.0).
+"""
+
+from collections.abc import Iterable, Iterator
+
+from aofdoctor.rdb.codec import String
+from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Part, Pending, Produced
+from aofdoctor.rdb.target import Command
+
+
+def rewritten(parts: Iterable[Part]) -> Iterator[Command]:
+    """The commands of a stream; their key is empty."""
+    entries, idle = 0, None
+    group: String = b""
+    consumer: String = b""
+    for part in parts:
+        if idle is not None and not isinstance(part, Pending):
+            yield _create(group, idle)
+        idle = None
+        if isinstance(part, Entry):
+            entries += 1
+            yield [b"XADD", b"", bytes(part.id), *part.items]
+        elif isinstance(part, Meta):
+            yield from _meta(part, entries)
+        elif isinstance(part, Group):
+            group = part.name
+            read = b"%d" % (-1 if part.read is None else part.read)
+            yield [b"XGROUP", b"CREATE", b"", part.name, bytes(part.last), b"ENTRIESREAD", read]
+        elif isinstance(part, Consumer):
+            consumer = idle = part.name
+        elif isinstance(part, Pending):
+            yield _claim(group, consumer if part.owned else b"", part)
+        elif isinstance(part, Produced):  # what no command says: as one that is none
+            yield [b"IDMP", b"", part.producer, part.own, bytes(part.id)]
+    if idle is not None:
+        yield _create(group, idle)
+
+
+def _meta(meta: Meta, entries: int) -> Iterator[Command]:
+    if not entries:
+        yield [b"XADD", b"", b"MAXLEN", b"0", b"0-1", b"x", b"y"]
+    added = meta.length if meta.added is None else meta.added
+    yield [
+        b"XSETID", b"", bytes(meta.last), b"ENTRIESADDED", b"%d" % added,
+        b"MAXDELETEDID", bytes(meta.max_deleted or Id(0, 0)),
+    ]  # fmt: skip
+
+
+def _create(group: String, consumer: String) -> Command:
+    """A consumer that has nothing pending; one that has is made by what it has."""
+    return [b"XGROUP", b"CREATECONSUMER", b"", group, consumer]
+
+
+def _claim(group: String, consumer: String, pending: Pending) -> Command:
+    return [
+        b"XCLAIM", b"", group, consumer, b"0", bytes(pending.id), b"TIME", b"%d" % pending.delivered_ms,
+        b"RETRYCOUNT", b"%d" % pending.deliveries, b"JUSTID", b"FORCE",
+    ]  # fmt: skip
