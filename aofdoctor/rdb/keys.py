@@ -139,9 +139,13 @@ class Items:
     not known, the end is found by the checksum alone, and all before it is one
     item UNREAD.  Without `verify`, large payloads are not read and the checksum
     is unknown.  Of a compressed stream nothing is read, and `rdb.note` says so.
+    With `by_window` a batch stands in `sweep.buffer`, but for the beginning of its
+    first item.
     """
 
-    def __init__(self, source: Source, window: int = WINDOW, room: int = ROOM, verify: bool = True) -> None:
+    def __init__(
+        self, source: Source, window: int = WINDOW, room: int = ROOM, verify: bool = True, by_window: bool = False
+    ) -> None:
         magic = pread(source, head.SIZE, 0)
         self.source, self.rdb = source, Rdb(magic, head.version_of(magic))
         self._codec = head.compressed(source)
@@ -151,12 +155,13 @@ class Items:
             self.rdb.note = "the file ends inside the magic"
         elif not self.rdb.version and not head.MAGIC.fullmatch(magic):
             self.rdb.note = f"the magic is {magic!r}"
-        self._sweep = Sweep(source, layout_of(magic), head.SIZE, 0, window, max(room, 2), verify)
+        self.sweep = Sweep(source, layout_of(magic), head.SIZE, 0, window, max(room, 2), verify)
+        self.sweep.by_window = by_window
 
     def __iter__(self) -> Iterator[Batch]:
         if self._codec or len(self.rdb.magic) < head.SIZE:
             return
-        sweep, columns = self._sweep, self._sweep.columns
+        sweep, columns = self.sweep, self.sweep.columns
         sweep.crc = crc64(self.rdb.magic)
         columns.put(MAGIC, head.SIZE, head.SIZE)
         while (why := sweep.run()[0]) == Stop.FULL:
@@ -193,7 +198,7 @@ class Items:
 
     def _last(self, columns: Columns) -> Iterator[Batch]:
         """The item EOF, and what its checksum says."""
-        rdb, sweep = self.rdb, self._sweep
+        rdb, sweep = self.rdb, self.sweep
         body, end = sweep.offset, sweep.offset
         stored = pread(self.source, _CHECKSUM, body) if head.has_checksum(rdb.magic) else b""
         if head.has_checksum(rdb.magic):
@@ -211,9 +216,9 @@ class Items:
         value = int.from_bytes(stored, "little")
         if not value:
             return "off"
-        if not self._sweep.verify:
+        if not self.sweep.verify:
             return "unknown"
-        crc = self._sweep.checksum()
+        crc = self.sweep.checksum()
         if value == crc:
             return "ok"
         self.rdb.note = self.rdb.note or f"the checksum is {value:016x}, the bytes give {crc:016x}"
@@ -222,7 +227,7 @@ class Items:
     def _stopped(self, why: Stop) -> None:
         rdb = self.rdb
         if why == Stop.TYPE:
-            kind = self._sweep.machine.kind
+            kind = self.sweep.machine.kind
             what = f"type {kind}" if kind < 240 else f"opcode {kind}"
             note = f"{what} at {rdb.end} is not one that this version reads{self._named()}"
         else:
@@ -231,7 +236,7 @@ class Items:
 
     def _named(self) -> str:
         """The name of the key whose type is not known, where one seems to stand."""
-        at = self._sweep.offset + 1
+        at = self.sweep.offset + 1
         data = pread(self.source, _AUX_MAX, at)
         size = _encoded_size(data)
         name = _short(self.source, Span(at, at + size)) if 1 < size <= len(data) else b""

@@ -16,7 +16,11 @@ _FUEL = 1 << 62
 
 
 class Sweep:
-    """Items from `start` on; `crc` is that of the bytes from there to where `checksum` was asked for."""
+    """Items from `start` on; `crc` is that of the bytes from there to where `checksum` was asked for.
+
+    With `by_window` it stops before the window moves on, as if the columns were
+    full: an item that begins in the window then stands in it as a whole.
+    """
 
     def __init__(self, source: Source, layout: Layout, start: int, db: int = 0, window: int = WINDOW, room: int = ROOM,
                  verify: bool = True, limit: int | None = None) -> None:  # fmt: skip
@@ -27,6 +31,7 @@ class Sweep:
         self.columns, self.machine = Columns(room), Machine(layout, start, db)
         self.base, self.at, self.fill = start, 0, 0
         self.crc, self._summed = 0, 0
+        self.by_window = False
 
     @property
     def offset(self) -> int:
@@ -37,6 +42,8 @@ class Sweep:
         """(why it stopped, the fuel that is left); SHORT: where the source ends, or the limit."""
         while True:
             why, self.at, fuel = self.machine.run(self.buffer, self.at, self.fill, self.base, self.columns, fuel)
+            if why == Stop.SHORT and self.by_window and self.columns.count:
+                return Stop.FULL, fuel
             if why != Stop.SHORT or not self._load():
                 return Stop(why), fuel
 
