@@ -3,21 +3,29 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.analysis.base import BaseKey, base_keys, base_keys_backwards
+from aofdoctor.analysis.where import Where, build
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Preamble, encode
 from aofdoctor.cli.options import opened
+from aofdoctor.damage import Damage
 from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.rdb.keys import Items, Key
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.seen import Seen
-from aofdoctor.source import BytesSource
+from aofdoctor.server.commands import table
+from aofdoctor.source import BytesSource, FileSource
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES, aofdoctor
+from tests.rdbexotic import EXOTIC, closed
 from tests.rdbload import server
 from tests.servers import by_line
 
+EVERYTHING = Where()
 Story = Callable[[str], Path]
 SELECT_0, SELECT_3 = b"\xfe\x00", b"\xfe\x03"
 KEYS_RDB = sorted((FIXTURES / "rdb").glob("keys-*.rdb"))
@@ -106,6 +114,49 @@ def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
     assert result.status == 1
     seen = [line["keys"][0] for line in result.lines if line["cmd"] == "(base)"]
     assert [f"user:{number}" for number in range(20)] == seen[:20] and "user:39" in seen and "user:20" not in seen
+
+
+def both_ways(data: bytes, where: Where = EVERYTHING) -> tuple[list[Any], list[Any]]:
+    """The keys of a base as they come, and backwards."""
+    source = BytesSource(data)
+    rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
+    given = base_keys(where, 0, "part", 0, source, rdb), base_keys_backwards(where, 0, "part", 0, source, rdb)
+    return [*map(plain, given[0])], [*map(plain, given[1])]
+
+
+def plain(item: BaseKey | Damage) -> Any:
+    return item if isinstance(item, Damage) else (item.part, item.key, item.dialect, item.time, item.name)
+
+
+def many(number: int) -> bytes:
+    return b"".join((SELECT_3 if n % 3000 == 2999 else b"") + key(f"{n}", "x") for n in range(number))
+
+
+@pytest.mark.parametrize("count", [0, 1, 4094, 4095, 4096, 20_000])
+@pytest.mark.parametrize("where", [EVERYTHING, build(key=["*7"]), build(db=[3]), build(cmd=["set"])])
+def test_the_keys_come_backwards_as_they_do_forwards(count: int, where: Where) -> None:
+    forwards, backwards = both_ways(rdb(SELECT_0, many(count)), where)
+    assert forwards == backwards[::-1]
+    assert len(forwards) == count or where != EVERYTHING
+
+
+def test_the_keys_of_every_file_come_backwards() -> None:
+    for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]:
+        forwards, backwards = both_ways(path.read_bytes())
+        assert forwards == backwards[::-1] and len(forwards) == walk(FileSource(path)).keys
+    for one in EXOTIC.values():
+        forwards, backwards = both_ways(closed(one))
+        assert forwards == backwards[::-1]
+        assert not one.names or any(isinstance(item, tuple) for item in forwards)
+
+
+def test_the_keys_around_damage_come_backwards() -> None:
+    whole = bytearray(rdb(SELECT_0, many(10_000)))
+    for at in (9, 100, 20_000, 49_000, len(whole) - 20):
+        data = bytes(whole[:at]) + b"\xf0" * 8 + bytes(whole[at + 8 :])
+        forwards, backwards = both_ways(data)
+        assert forwards == backwards[::-1]
+        assert any(isinstance(item, Damage) for item in forwards) and len(forwards) > 5000
 
 
 # -- show --

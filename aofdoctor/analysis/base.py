@@ -5,7 +5,9 @@ command: --cmd and --effect never mean one.  Where the RDB is damaged, what can
 be read past the damage comes too, with the damage in its place.
 """
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from aofdoctor.analysis.position import Position
@@ -15,12 +17,16 @@ from aofdoctor.damage import Damage
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.elements import Value, elements, shape
 from aofdoctor.rdb.keys import Batch, Items, Key
-from aofdoctor.rdb.magic import has_type
+from aofdoctor.rdb.magic import SIZE, has_type
 from aofdoctor.rdb.salvage import salvage_items
+from aofdoctor.rdb.sweep import Sweep
+from aofdoctor.rdb.types import layout_of
 from aofdoctor.rdb.words import words
 from aofdoctor.source import Source, pread
 
 NAME_LIMIT = 1 << 16
+_HELD = 1 << 16  # keys that are held while they are turned round
+_TEMPLATE = 242  # opcode of Redis 8.10: the fields of hashes that come later
 _UNIQUE = frozenset({"set", "zset", "hash"})
 _MEMBERS_MAX = 1 << 16  # so many of a value are compared
 _NUL_KEY = 3  # bytes of a string whose name and value are empty: all of them NUL
@@ -167,6 +173,57 @@ def base_keys(
         for item in batch:
             if isinstance(item, Key) and chosen.means(item):
                 yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time)
+
+
+def base_keys_backwards(
+    where: Where, part: int, name: str, before: int, source: Source, rdb: Preamble
+) -> Iterator[BaseKey | Damage]:
+    """The same, from the last to the first: one pass marks where batches begin, and each is walked again from there."""
+    chosen = Chosen(where, part, before, source, rdb)
+    if rdb.complete and chosen.nothing:
+        return
+    marks, damage, alone = _marks(source, rdb)
+    if not alone:
+        yield from _turned(lambda: base_keys(where, part, name, before, source, rdb))
+        return
+    sweep = Sweep(source, layout_of(rdb.magic), SIZE, verify=False)
+    for at in range(len(marks) - 3, -1, -3):
+        if at in damage:
+            yield damage[at]
+            continue
+        start, sweep.limit, db = marks[at : at + 3]
+        sweep.restart(max(start, SIZE), db)
+        sweep.run()
+        batch = Batch(sweep.columns)
+        for i in range(len(batch) - 1, -1, -1):
+            item = batch[i]
+            if isinstance(item, Key) and chosen.means(item):
+                yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time)
+
+
+def _marks(source: Source, rdb: Preamble) -> tuple["array[int]", dict[int, Damage], bool]:
+    """(start, end and first database of each batch, three numbers each; the damage, by its place among them;
+    True if every batch can be walked alone: a template of hashes is told once, to who comes from the start)."""
+    marks, damage, alone = array("q"), dict[int, Damage](), True
+    for batch in batches(source, rdb):
+        if isinstance(batch, Damage):
+            damage[len(marks)] = batch
+            marks.extend((*batch.span, -1))
+            continue
+        columns = batch.columns
+        alone = alone and not (rdb.dialect == "redis" and _TEMPLATE in columns.kind[batch.first : batch.stop])
+        first = next((i for i in range(batch.first, batch.stop) if columns.name[i] >= 0), batch.first)
+        marks.extend((*batch.span, columns.db[first]))
+    return marks, damage, alone
+
+
+def _turned(everything: Callable[[], Iterator[BaseKey | Damage]]) -> Iterator[BaseKey | Damage]:
+    """What is given, from the last to the first: as much at a time as is held, each time from the start."""
+    end = sum(1 for _ in everything())
+    while end > 0:
+        start = max(0, end - _HELD)
+        yield from reversed(list(islice(everything(), start, end)))
+        end = start
 
 
 def batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
