@@ -1,5 +1,6 @@
 """The keys of a base in log, show, slice and repair --salvage."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,10 @@ from aofdoctor.analysis.base import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.analysis.where import Where, build
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Preamble, encode
+from aofdoctor.cli import base_keys as base_keys_view
+from aofdoctor.cli.entries import Line
 from aofdoctor.cli.options import opened
+from aofdoctor.cli.render import as_json
 from aofdoctor.damage import Damage
 from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.rdb.keys import Items, Key
@@ -24,8 +28,11 @@ from tests.conftest import FIXTURES, aofdoctor
 from tests.rdbexotic import EXOTIC, closed
 from tests.rdbload import server
 from tests.servers import by_line
+from tests.test_rdb_bulk import made
+from tests.test_rdb_keys import mutations
 
 EVERYTHING = Where()
+Lines = tuple[bytes, bytes]  # for people, and as JSON
 Story = Callable[[str], Path]
 SELECT_0, SELECT_3 = b"\xfe\x00", b"\xfe\x03"
 KEYS_RDB = sorted((FIXTURES / "rdb").glob("keys-*.rdb"))
@@ -114,6 +121,48 @@ def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
     assert result.status == 1
     seen = [line["keys"][0] for line in result.lines if line["cmd"] == "(base)"]
     assert [f"user:{number}" for number in range(20)] == seen[:20] and "user:39" in seen and "user:20" not in seen
+
+
+def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
+    """Each key's line and JSON, with what was seen in a window and without."""
+    source = BytesSource(data)
+    rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
+    path.write_bytes(data)
+    out: list[tuple[Lines, Lines, bytes]] = []
+    with opened(str(path)) as aof:
+        line = Line(aof, lambda words, style: words, None, timed=True)
+        for item in base_keys(EVERYTHING, 0, aof.parts[0].name, 0, source, rdb):
+            if isinstance(item, BaseKey):
+                out += [
+                    (shown(item, line), shown(item._replace(glance=None), line), expected(item._replace(glance=None)))
+                ]
+    return out
+
+
+def shown(item: BaseKey, line: Line) -> Lines:
+    text, machine = io.BytesIO(), io.BytesIO()
+    line.base(item, text)
+    base_keys_view.as_json_line(item, machine)
+    return text.getvalue(), machine.getvalue()
+
+
+def expected(item: BaseKey) -> bytes:
+    args = [as_json(word) for word in base_keys_view.short(item)]
+    return json.dumps(base_keys_view.fields(item) | {"args": args}).encode() + b"\n"
+
+
+def test_a_line_says_the_same_whichever_way_its_words_were_read(tmp_path: Path) -> None:
+    files = [path.read_bytes() for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]]
+    files += [closed(one) for one in EXOTIC.values()] + [made(seed, 150) for seed in range(4)]
+    files += [data for seed in range(3) for data in mutations(made(seed, 12), 60, seed)]
+    seen = 0
+    for data in files:
+        if data[:5] not in (b"REDIS", b"VALKE"):
+            continue
+        for windowed, alone, by_json in lines_of(data, tmp_path / "one.rdb"):
+            assert windowed == alone and alone[1] == by_json
+            seen += 1
+    assert seen > 2000
 
 
 def both_ways(data: bytes, where: Where = EVERYTHING) -> tuple[list[Any], list[Any]]:

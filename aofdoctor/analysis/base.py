@@ -7,6 +7,7 @@ be read past the damage comes too, with the damage in its place.
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,10 +17,12 @@ from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.elements import Value, elements, shape
+from aofdoctor.rdb.glances import Glances
+from aofdoctor.rdb.kernel import Stop
 from aofdoctor.rdb.keys import Batch, Items, Key
 from aofdoctor.rdb.magic import SIZE, has_type
 from aofdoctor.rdb.salvage import salvage_items
-from aofdoctor.rdb.sweep import Sweep
+from aofdoctor.rdb.sweep import WINDOW, Sweep
 from aofdoctor.rdb.types import layout_of
 from aofdoctor.rdb.words import words
 from aofdoctor.source import Source, pread
@@ -36,6 +39,7 @@ class BaseKey(NamedTuple):
     """A key of a base; `time` is the ctime of its RDB, unix seconds.
 
     The keys of one RDB share a cursor: words of one are read before those of another are.
+    `glance`: its name and the first words of its value, as glances.py has them; None where they were not seen.
     """
 
     part: str
@@ -43,6 +47,7 @@ class BaseKey(NamedTuple):
     key: Key
     dialect: str
     time: int | None
+    glance: list[bytes] | None = None
 
     @property
     def value(self) -> Value:
@@ -52,16 +57,22 @@ class BaseKey(NamedTuple):
     @property
     def type(self) -> str:
         """What it is to a user: string, list ...; `type 33` where its bytes are not read."""
-        return shape(self.value) or f"type {self.key.type}"
+        return type_of(self.key.type, self.dialect)
 
     @property
     def name(self) -> bytes:
         """Its name, or the first 64 KiB of it."""
-        return name_of(self.cursor, self.key)
+        return self.glance[0] if self.glance else name_of(self.cursor, self.key)
 
     def words(self) -> Iterator[String | Corrupt]:
         """The words of its value."""
         return words(self.cursor, self.value)
+
+
+@cache
+def type_of(number: int, dialect: str) -> str:
+    """What a type byte is to a user."""
+    return shape(Value(0, number, dialect)) or f"type {number}"
 
 
 def name_of(cursor: Cursor, key: Key) -> bytes:
@@ -114,25 +125,46 @@ class Chosen:
         self.dialect, self.time = rdb.dialect, ctime(rdb)
         self.nothing = not where.invert and (where.ids is not None or bool(where.names))
         self.cursor = Cursor(source)
+        self.everything = where.everything
+        self._glances = Glances()
 
-    def means(self, key: Key) -> bool:
-        """True if a key is selected."""
-        where = self.where
-        if where.everything:
-            return True
-        return (self._by_columns(key) and self._by_content(key)) != where.invert
+    def keys(self, name: str, batch: Batch, sweep: Sweep | None) -> Iterator[BaseKey]:
+        """The selected keys of a batch, of a part of that name; it stands in the window of `sweep`, if there is one."""
+        chosen = self.among(batch, sweep)
+        glances = self._glances.words(batch, chosen, sweep)
+        for i, glance in zip(chosen, glances, strict=True):
+            yield BaseKey(name, self.cursor, batch.key(i), self.dialect, self.time, glance)
 
-    def _by_columns(self, key: Key) -> bool:
-        where, time = self.where, self.time
-        return not (
-            where.ids is not None or where.names
-            or (where.dbs and key.db not in where.dbs)
-            or key.end - key.start < where.min_size
-            or (where.since is not None and (time is None or time < where.since))
-            or (where.until is not None and (time is None or time > where.until))
-            or (where.start is not None and self._is_before(key, where.start))
-            or (where.end is not None and self._is_after(key, where.end))
-        )  # fmt: skip
+    def among(self, batch: Batch, sweep: Sweep | None = None) -> list[int]:
+        """The selected keys' places in the columns of a batch."""
+        keys = batch.key_places()
+        if self.everything:
+            return keys
+        left = self._by_columns(batch, keys)
+        if self.where.keys or self.where.grep:
+            left = self._by_content(batch, left, sweep)
+        if not self.where.invert:
+            return left
+        chosen = set(left)
+        return [i for i in keys if i not in chosen]
+
+    def _by_columns(self, batch: Batch, left: list[int]) -> list[int]:
+        where, time, columns = self.where, self.time, batch.columns
+        if where.ids is not None or where.names:
+            return []
+        if (where.since is not None and (time is None or time < where.since)) or (
+            where.until is not None and (time is None or time > where.until)
+        ):
+            return []
+        if where.dbs:
+            left = [i for i in left if columns.db[i] in where.dbs]
+        if where.min_size:
+            left = [i for i in left if columns.edges[i + 1] - columns.edges[i] >= where.min_size]
+        if where.start is not None:
+            left = [i for i in left if not self._is_before(batch.key(i), where.start)]
+        if where.end is not None:
+            left = [i for i in left if not self._is_after(batch.key(i), where.end)]
+        return left
 
     def _is_before(self, key: Key, place: Position) -> bool:
         if place.number:
@@ -144,13 +176,18 @@ class Chosen:
             return place.number <= self.before
         return (self.part, key.start) > (place.index, place.offset)
 
-    def _by_content(self, key: Key) -> bool:
-        if not (self.where.keys or self.where.grep):
-            return True
-        name = name_of(self.cursor, key)
-        if self.where.keys and not any(pattern.match(name) for pattern in self.where.keys):
+    def _by_content(self, batch: Batch, left: list[int], sweep: Sweep | None) -> list[int]:
+        glances = self._glances.names(batch, left, sweep)
+        names = [
+            glance[0] if glance else name_of(self.cursor, batch.key(i)) for i, glance in zip(left, glances, strict=True)
+        ]
+        return [i for i, name in zip(left, names, strict=True) if self._named(batch, i, name)]
+
+    def _named(self, batch: Batch, i: int, name: bytes) -> bool:
+        where = self.where
+        if where.keys and not any(pattern.match(name) for pattern in where.keys):
             return False
-        return not self.where.grep or found_in(self.where.grep, name) or self._greps(key)
+        return not where.grep or found_in(where.grep, name) or self._greps(batch.key(i))
 
     def _greps(self, key: Key) -> bool:
         value = Value(key.value, key.type, self.dialect)
@@ -166,13 +203,13 @@ def base_keys(
     chosen = Chosen(where, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
-    for batch in batches(source, rdb):
+    found = batches(source, rdb)
+    sweep = found.sweep if isinstance(found, Items) else None
+    for batch in found:
         if isinstance(batch, Damage):
             yield batch
-            continue
-        for item in batch:
-            if isinstance(item, Key) and chosen.means(item):
-                yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time)
+        else:
+            yield from chosen.keys(name, batch, sweep)
 
 
 def base_keys_backwards(
@@ -186,19 +223,27 @@ def base_keys_backwards(
     if not alone:
         yield from _turned(lambda: base_keys(where, part, name, before, source, rdb))
         return
-    sweep = Sweep(source, layout_of(rdb.magic), SIZE, verify=False)
+    sweep = Sweep(source, layout_of(rdb.magic), SIZE, window=2 * WINDOW, verify=False)
+    sweep.by_window = True
     for at in range(len(marks) - 3, -1, -3):
         if at in damage:
             yield damage[at]
             continue
-        start, sweep.limit, db = marks[at : at + 3]
-        sweep.restart(max(start, SIZE), db)
-        sweep.run()
-        batch = Batch(sweep.columns)
-        for i in range(len(batch) - 1, -1, -1):
-            item = batch[i]
-            if isinstance(item, Key) and chosen.means(item):
-                yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time)
+        start, end, db = marks[at : at + 3]
+        sweep.restart(max(start, SIZE), db, end)
+        yield from reversed([key for batch in _walked(sweep) for key in chosen.keys(name, batch, sweep)])
+
+
+def _walked(sweep: Sweep) -> Iterator[Batch]:
+    """The items up to the limit of a sweep, in batches."""
+    columns, why = sweep.columns, Stop.FULL
+    while why == Stop.FULL:
+        why, _ = sweep.run()
+        if columns.count:
+            yield Batch(columns)
+            end = columns.edges[columns.count]
+            columns.cut(0)
+            columns.edges[0] = end
 
 
 def _marks(source: Source, rdb: Preamble) -> tuple["array[int]", dict[int, Damage], bool]:
@@ -229,5 +274,5 @@ def _turned(everything: Callable[[], Iterator[BaseKey | Damage]]) -> Iterator[Ba
 def batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
     """The items of an RDB, and what is damaged of it."""
     if rdb.complete:
-        return Items(source, verify=False)
+        return Items(source, verify=False, by_window=True)
     return salvage_items(source, rdb.span.end, lambda source, key: believable(source, key, rdb))

@@ -42,10 +42,48 @@ cdef extern from "bulk.h" nogil:
     int bulk_run(bulk *b, const bulk_columns *c, size_t *at, size_t stop)
 
 
+cdef extern from "glance.h" nogil:
+    enum:
+        GLANCE_MOST
+    ctypedef struct glance_of "glance":
+        unsigned count
+        uint8_t **ends
+    int glance_key(bulk *b, const bulk_columns *c, size_t i, unsigned most, glance_of *g)
+
+
 cdef const score_power *checked(bytes powers) except NULL:
     if len(powers) != 16 * (SCORE_MOST - SCORE_LEAST + 1):
         raise ValueError("as many powers as there are")
     return <const score_power *><const uint8_t *>powers
+
+
+cdef class _Columns:
+    """The columns of a batch, and the window, held."""
+
+    cdef bulk_columns columns
+    cdef Py_buffer views[9]
+    cdef int held
+
+    def __cinit__(self, columns, window):
+        cdef list sources = [window, columns.edges, columns.name, columns.value, columns.expire, columns.idle,
+                             columns.db, columns.kind, columns.freq]
+        self.held = 0
+        for source in sources:
+            PyObject_GetBuffer(source, &self.views[self.held], PyBUF_SIMPLE)
+            self.held += 1
+        self.columns.edges = <const int64_t *>self.views[1].buf
+        self.columns.name = <const int64_t *>self.views[2].buf
+        self.columns.value = <const int64_t *>self.views[3].buf
+        self.columns.expire = <const int64_t *>self.views[4].buf
+        self.columns.idle = <const int64_t *>self.views[5].buf
+        self.columns.db = <const int64_t *>self.views[6].buf
+        self.columns.kind = <const uint16_t *>self.views[7].buf
+        self.columns.freq = <const int16_t *>self.views[8].buf
+
+    def __dealloc__(self):
+        while self.held:
+            self.held -= 1
+            PyBuffer_Release(&self.views[self.held])
 
 
 cdef class Bulk:
@@ -83,39 +121,45 @@ cdef class Bulk:
         """How many bytes wait to be taken."""
         return self.state.at - self.state.out
 
-    def run(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill):
-        """(why it stopped, at which item); window[0] is at `base` in the file."""
-        cdef bulk_columns c
-        cdef Py_buffer views[9]
-        cdef int held = 0, why
-        cdef list sources = [window, columns.edges, columns.name, columns.value, columns.expire, columns.idle,
-                             columns.db, columns.kind, columns.freq]
+    cdef _look(self, _Columns held, columns, size_t at, size_t stop, int64_t base, size_t fill):
         if stop > <size_t>columns.count or at > stop:
             raise IndexError(stop)
-        try:
-            for source in sources:
-                PyObject_GetBuffer(source, &views[held], PyBUF_SIMPLE)
-                held += 1
-            if fill + BULK_SLACK > <size_t>views[0].len:
-                raise ValueError("the window is too short")
-            self.state.bytes = <const uint8_t *>views[0].buf
-            self.state.base = base
-            self.state.fill = fill
-            c.edges = <const int64_t *>views[1].buf
-            c.name = <const int64_t *>views[2].buf
-            c.value = <const int64_t *>views[3].buf
-            c.expire = <const int64_t *>views[4].buf
-            c.idle = <const int64_t *>views[5].buf
-            c.db = <const int64_t *>views[6].buf
-            c.kind = <const uint16_t *>views[7].buf
-            c.freq = <const int16_t *>views[8].buf
-            with nogil:
-                why = bulk_run(&self.state, &c, &at, stop)
-        finally:
-            while held:
-                held -= 1
-                PyBuffer_Release(&views[held])
+        if fill + BULK_SLACK > <size_t>held.views[0].len:
+            raise ValueError("the window is too short")
+        self.state.bytes = <const uint8_t *>held.views[0].buf
+        self.state.base = base
+        self.state.fill = fill
+
+    def run(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill):
+        """(why it stopped, at which item); window[0] is at `base` in the file."""
+        cdef _Columns held = _Columns(columns, window)
+        cdef int why
+        self._look(held, columns, at, stop, base, fill)
+        with nogil:
+            why = bulk_run(&self.state, &held.columns, &at, stop)
         return why, at
+
+    def glances(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill, unsigned most):
+        """Of each item its name and at most `most` words of its value, as they are shown; None where it is left."""
+        cdef _Columns held = _Columns(columns, window)
+        cdef glance_of g
+        cdef uint8_t *start
+        cdef unsigned k
+        cdef list found = [], pieces
+        self._look(held, columns, at, stop, base, fill)
+        if self.state.at != self.state.out:
+            raise ValueError("bytes wait to be taken")
+        for i in range(at, stop):
+            if not glance_key(&self.state, &held.columns, i, most, &g):
+                found.append(None)
+                continue
+            start, pieces = self.state.out, []
+            for k in range(g.count):
+                pieces.append(PyBytes_FromStringAndSize(<char *>start, g.ends[k] - start))
+                start = g.ends[k]
+            found.append(pieces)
+        self.state.at = self.state.out
+        return found
 
     def counted(self):
         """(keys by shape, hints) since it was asked last."""

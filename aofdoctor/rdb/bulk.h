@@ -110,17 +110,21 @@ static inline int bulk_put(bulk *b, const run_item *item) {
     return item->kind == RUN_LZF ? bulk_put_lzf(b, item) : bulk_put_bytes(b, item->at, item->size);
 }
 
-/* What a server and Python make of a score: the double, as its shortest text. */
-static int bulk_put_score(bulk *b, const run_item *item) {
-    char text[SCORE_TEXT] = {0};
+/* What a server and Python make of a score: the double, as its shortest text.  The size of that, or 0. */
+static unsigned bulk_score(const bulk *b, const run_item *item, char *text) {
     double score = (double)item->number;
-    if (item->kind == RUN_NUMBER && item->number < (int64_t)1 << 53 && item->number > -((int64_t)1 << 53))
-        return bulk_put_integer(b, item->number);
     if (item->kind == RUN_TAIL) {
         uint64_t bits = run_little(item->at, 8);
         memcpy(&score, &bits, 8);
     } else if (item->kind != RUN_NUMBER && !score_read(b->powers, item->at, item->size, &score)) return 0;
-    unsigned size = score_text(b->powers, score, text);
+    return score_text(b->powers, score, text);
+}
+
+static int bulk_put_score(bulk *b, const run_item *item) {
+    char text[SCORE_TEXT] = {0};
+    if (item->kind == RUN_NUMBER && item->number < (int64_t)1 << 53 && item->number > -((int64_t)1 << 53))
+        return bulk_put_integer(b, item->number);
+    unsigned size = bulk_score(b, item, text);
     if (!size || !bulk_room(b, 64)) return 0;
     uint8_t *p = bulk_head(b->at, '$', size);
     memcpy(p, text, SCORE_TEXT);
@@ -139,7 +143,10 @@ typedef struct {
     uint64_t expected;      /* items that are to come, as far as is known */
     size_t head, start, prefix, prefix_size;  /* offsets in the output; prefix: the command's name and the key's */
     unsigned guess;
+    struct glance *glance;  /* not NULL: no command is made, only looked at what it would be made of */
 } bulk_chunk;
+
+static int glance_add(bulk_chunk *c, const run_item *item);
 
 static int bulk_open(bulk_chunk *c) {
     bulk *b = c->b;
@@ -182,6 +189,7 @@ static int bulk_close(bulk_chunk *c) {
 }
 
 static inline int bulk_add(bulk_chunk *c, const run_item *item) {
+    if (c->glance) return glance_add(c, item);
     if (c->scored && !c->waits) {
         c->member = *item;
         return c->waits = 1;
@@ -349,6 +357,8 @@ static const char *const bulk_words[BULK_SHAPES] = {
     "", "$5\r\nRPUSH\r\n", "$4\r\nSADD\r\n", "$4\r\nZADD\r\n", "$5\r\nHMSET\r\n",
 };
 
+static inline int bulk_known(uint16_t kind) { return kind == 0 || (kind <= 20 && bulk_rows[kind].read); }
+
 /* -- keys -- */
 
 static int bulk_select(bulk *b, int64_t db) {
@@ -409,7 +419,7 @@ static int bulk_opcodes(bulk_reader r) {
 static int bulk_key(bulk *b, const bulk_columns *c, size_t i) {
     int64_t start = c->edges[i] - b->base, end = c->edges[i + 1] - b->base;
     int64_t db = c->db[i] < 0 ? 0 : c->db[i];
-    if (start < 0 || end > (int64_t)b->fill || c->kind[i] > 20 || (!bulk_rows[c->kind[i]].read && c->kind[i])) return 0;
+    if (start < 0 || end > (int64_t)b->fill || !bulk_known(c->kind[i])) return 0;
     const bulk_row *row = &bulk_rows[c->kind[i]];
     bulk_reader r = {b->bytes + (c->name[i] - b->base), b->bytes + end};
     run_item key;

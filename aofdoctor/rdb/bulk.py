@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aofdoctor.rdb.kernel import Columns
 
+WORD, WORDS = 64, 8  # bytes of a word that are shown, and words of a value
 SHAPES = ("string", "list", "set", "zset", "hash")
 
 
@@ -32,6 +33,15 @@ class PlainBulk:
         """(why it stopped, at which item); window[0] is at `base` in the file."""
         return (Why.KEY if at < stop else Why.DONE), at
 
+    def glances(
+        self, columns: Columns, at: int, stop: int, window: bytearray, base: int, fill: int, most: int
+    ) -> list[list[bytes] | None]:
+        """Of each item its name and at most `most` words of its value, as they are shown; None where it is left.
+
+        Words are cut after WORD bytes, and the last piece is ... where there are more of them.
+        """
+        return [None] * (stop - at)
+
     def counted(self) -> tuple[list[int], int]:
         """(keys by shape, hints) since it was asked last."""
         return [0] * len(SHAPES), 0
@@ -49,4 +59,4 @@ else:
     except ImportError:
         Bulk = PlainBulk
 
-__all__ = ["SHAPES", "Bulk", "PlainBulk", "Why"]
+__all__ = ["SHAPES", "WORD", "WORDS", "Bulk", "PlainBulk", "Why"]

@@ -88,14 +88,28 @@ class Batch:
             return self.columns.keys
         return sum(name >= 0 for name in self.columns.name[self.first : self.stop])
 
+    def span_of(self, i: int) -> Span:
+        """The bytes of the item at a place in the columns."""
+        return Span(self.columns.edges[i], self.columns.edges[i + 1])
+
+    def key_places(self) -> list[int]:
+        """Where in the columns its keys stand."""
+        return [i for i, name in enumerate(self.columns.name[self.first : self.stop], self.first) if name >= 0]
+
+    def key(self, i: int) -> Key:
+        """The key at a place in the columns."""
+        c = self.columns
+        return Key(
+            c.edges[i], c.name[i], c.value[i], c.edges[i + 1], c.kind[i], c.db[i], c.expire[i], c.idle[i], c.freq[i]
+        )
+
     def __getitem__(self, i: int) -> Key | Item:
         if not 0 <= i < len(self):
             raise IndexError(i)
         c, i = self.columns, i + self.first
-        start, end = c.edges[i], c.edges[i + 1]
         if c.name[i] < 0:
-            return Item(c.kind[i], Span(start, end), c.value[i])
-        return Key(start, c.name[i], c.value[i], end, c.kind[i], c.db[i], c.expire[i], c.idle[i], c.freq[i])
+            return Item(c.kind[i], Span(c.edges[i], c.edges[i + 1]), c.value[i])
+        return self.key(i)
 
     def __iter__(self) -> Iterator[Key | Item]:
         return map(self.__getitem__, range(len(self)))

@@ -47,8 +47,10 @@ class Sweep:
             if why != Stop.SHORT or not self._load():
                 return Stop(why), fuel
 
-    def restart(self, start: int, db: int) -> None:
-        """Go on at another place; the columns are emptied."""
+    def restart(self, start: int, db: int, limit: int | None = None) -> None:
+        """Go on at another place, up to another limit if one is given; the columns are emptied."""
+        if limit is not None:
+            self.limit, self.fill = limit, 0
         self.machine = Machine(self.layout, start, db)
         self.columns.cut(0)
         self.columns.edges[0] = start
