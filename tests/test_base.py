@@ -27,8 +27,8 @@ from tests import rdbwriter as w
 from tests.conftest import FIXTURES, aofdoctor
 from tests.rdbexotic import EXOTIC, closed
 from tests.rdbload import server
+from tests.rdbmade import made
 from tests.servers import by_line
-from tests.test_rdb_bulk import made
 from tests.test_rdb_keys import mutations
 
 EVERYTHING = Where()

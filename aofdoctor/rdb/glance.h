@@ -58,6 +58,8 @@ static int glance_add(bulk_chunk *c, const run_item *item) {
     return score ? glance_put(c->b, g, (const uint8_t *)text, size, GLANCE_WORD) : glance_item(c->b, g, item, GLANCE_WORD);
 }
 
+static const uint8_t glance_more[32] = "...";  /* as long as is copied at once */
+
 /* True if the name of a key, and with `most` the first words of its value, stand in the output; from `out` on. */
 static int glance_key(bulk *b, const bulk_columns *c, size_t i, unsigned most, glance *g) {
     int64_t name = c->name[i] - b->base, end = c->edges[i + 1] - b->base;
@@ -76,7 +78,7 @@ static int glance_key(bulk *b, const bulk_columns *c, size_t i, unsigned most, g
     bulk_chunk chunk = {.b = b, .scored = row->shape == BULK_ZSET, .glance = g};
     if (!row->read(&chunk, &r, row->width) && !g->enough) return 0;
     if (!g->enough && r.p != r.end) return 0;
-    return g->seen <= g->most || glance_put(b, g, (const uint8_t *)"...", 3, 3);
+    return g->seen <= g->most || glance_put(b, g, glance_more, 3, 3);
 }
 
 #endif

@@ -14,7 +14,7 @@
 /* runs.h has these names too: it and walk.h are never together but here. */
 #define rdb_length runs_length
 #define rdb_string runs_string
-#include "../../aofdoctor/rdb/bulk.h"
+#include "../../aofdoctor/rdb/glance.h"
 #undef rdb_length
 #undef rdb_string
 
@@ -105,6 +105,13 @@ static void retell(const rdb_layout *layout, const uint8_t *data, size_t size, s
     do {
         c.count = c.keys = 0;
         rdb_run(&s, layout, buffer, &at, size, 0, &c, &fuel);
+        for (size_t i = 0; i < c.count; i++) {
+            glance g;
+            if (!glance_key(&b, &keys, i, (unsigned)size % 11, &g)) continue;
+            assert(g.count && g.count <= GLANCE_MOST + 2 && g.ends[g.count - 1] == b.at && b.at <= b.end);
+            for (unsigned k = 1; k < g.count; k++) assert(g.ends[k - 1] <= g.ends[k]);
+        }
+        b.at = b.out;
         for (size_t i = 0; i < c.count;) {
             int why = bulk_run(&b, &keys, &i, c.count);
             assert(b.at <= b.end && why <= BULK_KEY && (why != BULK_DONE || i == c.count));
