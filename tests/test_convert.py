@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from aofdoctor.aof.record import encode
+from aofdoctor.rdb import other
 from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.rdb.keys import Items
+from aofdoctor.rdb.losses import Tally
+from aofdoctor.rdb.other import Aim, rewritten
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.server.lines import LINES
 from aofdoctor.source import BytesSource, FileSource
@@ -22,6 +25,7 @@ from tests import rdbwriter as w
 from tests.conftest import FIXTURES, STORIES, aofdoctor
 from tests.converted import convert, reading, state
 from tests.rdbexotic import EXOTIC, closed
+from tests.rdbmade import VALUES, made
 from tests.rdbwriter import length, string
 from tests.servers import by_line
 from tests.test_rdb_values import FILES, loading, only_known
@@ -500,3 +504,23 @@ def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_pa
     assert told["converted"]["for"] == "redis-8.2"
     (tmp_path / "a.rdb").write_bytes(rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
     assert LINES[convert(tmp_path / "a.rdb", "--base", "resp")["converted"]["for"]].newest_rdb("redis") >= 10
+
+
+@pytest.mark.parametrize("shift_ms", [5000, -(1 << 41), 1 << 62, -(1 << 62)])
+def test_expiries_are_moved_in_their_places_as_they_are_key_by_key(
+    shift_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds, keys = [*VALUES], b""
+    for number in range(3000):
+        before = b"\xfc" + ((number % 700) << 34).to_bytes(8, "little") if number % 3 else b""
+        keys += before + bytes((kinds[number % len(kinds)],)) + string(b"key:%d" % number)
+        keys += VALUES[kinds[number % len(kinds)]](random.Random(number), 1)
+    for data in (rdb(b"REDIS0011", keys), rdb(b"REDIS0011", keys[: len(keys) // 2]), made(1, 60)):
+        found = []
+        for held in (other._HELD, 0):
+            monkeypatch.setattr(other, "_HELD", held)
+            tally = Tally()
+            pieces = [*rewritten(BytesSource(data), Aim.of(11, shift_ms), tally)]
+            found.append((b"".join(piece for piece in pieces if isinstance(piece, bytes)), tally))
+        assert found[0] == found[1]
+        assert found[0][0] != data
