@@ -7,6 +7,7 @@ byte from a file passes through here before it is shown.
 import re
 import shlex
 from datetime import datetime
+from functools import lru_cache
 
 _NAMED = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
 _ESCAPED = [_NAMED.get(byte, chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}") for byte in range(256)]
@@ -68,8 +69,21 @@ def place(offset: int) -> str:
     return f"{offset} (0x{offset:x})"
 
 
+@lru_cache(1 << 12)
+def _minute(minutes: int) -> str:
+    """A minute as `when` writes it, up to its seconds; empty where it has none, or a zone has odd seconds."""
+    try:
+        time = datetime.fromtimestamp(60 * minutes)
+    except (OverflowError, OSError, ValueError):
+        return ""
+    return "" if time.second else time.strftime("%Y-%m-%d %H:%M:")
+
+
 def when(seconds: int) -> str:
     """A time of the log, in the local zone."""
+    head = _minute(seconds // 60)
+    if head:
+        return f"{head}{seconds % 60:02d}"
     try:
         return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
     except (OverflowError, OSError, ValueError):

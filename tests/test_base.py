@@ -1,24 +1,39 @@
 """The keys of a base in log, show, slice and repair --salvage."""
 
+import io
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.analysis.base import BaseKey, base_keys, base_keys_backwards
+from aofdoctor.analysis.where import Where, build
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.record import Preamble, encode
+from aofdoctor.cli import base_keys as base_keys_view
+from aofdoctor.cli.entries import Line
 from aofdoctor.cli.options import opened
+from aofdoctor.cli.render import as_json
+from aofdoctor.damage import Damage
 from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.rdb.keys import Items, Key
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.seen import Seen
-from aofdoctor.source import BytesSource
+from aofdoctor.server.commands import table
+from aofdoctor.source import BytesSource, FileSource
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES, aofdoctor
+from tests.rdbexotic import EXOTIC, closed
 from tests.rdbload import server
+from tests.rdbmade import made
 from tests.servers import by_line
+from tests.test_rdb_keys import mutations
 
+EVERYTHING = Where()
+Lines = tuple[bytes, bytes]  # for people, and as JSON
 Story = Callable[[str], Path]
 SELECT_0, SELECT_3 = b"\xfe\x00", b"\xfe\x03"
 KEYS_RDB = sorted((FIXTURES / "rdb").glob("keys-*.rdb"))
@@ -114,6 +129,91 @@ def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
     assert sum("a guess" in line for line in shown) == len(seen) - 20
     last = next(line["offset"] for line in result.lines if line["keys"] == ["user:39"])
     assert "a guess" in aofdoctor("show", path, last).out and aofdoctor("show", path, last, "--json").json["guess"]
+
+
+def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
+    """Each key's line and JSON, with what was seen in a window and without."""
+    source = BytesSource(data)
+    rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
+    path.write_bytes(data)
+    out: list[tuple[Lines, Lines, bytes]] = []
+    with opened(str(path)) as aof:
+        line = Line(aof, lambda words, style: words, None, timed=True)
+        for item in base_keys(EVERYTHING, 0, aof.parts[0].name, 0, source, rdb):
+            if isinstance(item, BaseKey):
+                out += [
+                    (shown(item, line), shown(item._replace(glance=None), line), expected(item._replace(glance=None)))
+                ]
+    return out
+
+
+def shown(item: BaseKey, line: Line) -> Lines:
+    text, machine = io.BytesIO(), io.BytesIO()
+    line.base(item, text)
+    base_keys_view.as_json_line(item, machine)
+    return text.getvalue(), machine.getvalue()
+
+
+def expected(item: BaseKey) -> bytes:
+    args = [as_json(word) for word in base_keys_view.short(item)]
+    return json.dumps(base_keys_view.fields(item) | {"args": args}).encode() + b"\n"
+
+
+def test_a_line_says_the_same_whichever_way_its_words_were_read(tmp_path: Path) -> None:
+    files = [path.read_bytes() for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]]
+    files += [closed(one) for one in EXOTIC.values()] + [made(seed, 150) for seed in range(4)]
+    files += [data for seed in range(3) for data in mutations(made(seed, 12), 60, seed)]
+    seen = 0
+    for data in files:
+        if data[:5] not in (b"REDIS", b"VALKE"):
+            continue
+        for windowed, alone, by_json in lines_of(data, tmp_path / "one.rdb"):
+            assert windowed == alone and alone[1] == by_json
+            seen += 1
+    assert seen > 2000
+
+
+def both_ways(data: bytes, where: Where = EVERYTHING) -> tuple[list[Any], list[Any]]:
+    """The keys of a base as they come, and backwards."""
+    source = BytesSource(data)
+    rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
+    given = base_keys(where, 0, "part", 0, source, rdb), base_keys_backwards(where, 0, "part", 0, source, rdb)
+    return [*map(plain, given[0])], [*map(plain, given[1])]
+
+
+def plain(item: BaseKey | Damage) -> Any:
+    return item if isinstance(item, Damage) else (item.part, item.key, item.dialect, item.time, item.name)
+
+
+def many(number: int) -> bytes:
+    return b"".join((SELECT_3 if n % 3000 == 2999 else b"") + key(f"{n}", "x") for n in range(number))
+
+
+@pytest.mark.parametrize("count", [0, 1, 4094, 4095, 4096, 20_000])
+@pytest.mark.parametrize("where", [EVERYTHING, build(key=["*7"]), build(db=[3]), build(cmd=["set"])])
+def test_the_keys_come_backwards_as_they_do_forwards(count: int, where: Where) -> None:
+    forwards, backwards = both_ways(rdb(SELECT_0, many(count)), where)
+    assert forwards == backwards[::-1]
+    assert len(forwards) == count or where != EVERYTHING
+
+
+def test_the_keys_of_every_file_come_backwards() -> None:
+    for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]:
+        forwards, backwards = both_ways(path.read_bytes())
+        assert forwards == backwards[::-1] and len(forwards) == walk(FileSource(path)).keys
+    for one in EXOTIC.values():
+        forwards, backwards = both_ways(closed(one))
+        assert forwards == backwards[::-1]
+        assert not one.names or any(isinstance(item, tuple) for item in forwards)
+
+
+def test_the_keys_around_damage_come_backwards() -> None:
+    whole = bytearray(rdb(SELECT_0, many(10_000)))
+    for at in (9, 100, 20_000, 49_000, len(whole) - 20):
+        data = bytes(whole[:at]) + b"\xf0" * 8 + bytes(whole[at + 8 :])
+        forwards, backwards = both_ways(data)
+        assert forwards == backwards[::-1]
+        assert any(isinstance(item, Damage) for item in forwards) and len(forwards) > 5000
 
 
 # -- show --

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from aofdoctor.aof.record import encode
+from aofdoctor.rdb import other
 from aofdoctor.rdb.crc64 import crc64
 from aofdoctor.rdb.keys import Items
+from aofdoctor.rdb.losses import Tally
+from aofdoctor.rdb.other import Aim, rewritten
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.server.lines import LINES
 from aofdoctor.source import BytesSource, FileSource
@@ -19,6 +22,7 @@ from tests import rdbwriter as w
 from tests.conftest import FIXTURES, STORIES, aofdoctor
 from tests.converted import convert, rdb, reading, same, state
 from tests.rdbexotic import EXOTIC, closed
+from tests.rdbmade import VALUES, made
 from tests.rdbwriter import length, string
 from tests.servers import by_line
 from tests.test_rdb_values import FILES, loading, only_known
@@ -319,3 +323,23 @@ def test_an_expiry_before_1970_is_one(expire_ms: int, shift: list[str], tmp_path
     assert got == expected and [key["key"] for key in got[1]] == ["none", "stays"]
     assert aofdoctor("log", path, "--base").status == 0
     assert aofdoctor("show", path, 20).status == 0
+
+
+@pytest.mark.parametrize("shift_ms", [5000, -(1 << 41), 1 << 62, -(1 << 62)])
+def test_expiries_are_moved_in_their_places_as_they_are_key_by_key(
+    shift_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds, keys = [*VALUES], b""
+    for number in range(3000):
+        before = b"\xfc" + ((number % 700) << 34).to_bytes(8, "little") if number % 3 else b""
+        keys += before + bytes((kinds[number % len(kinds)],)) + string(b"key:%d" % number)
+        keys += VALUES[kinds[number % len(kinds)]](random.Random(number), 1)
+    for data in (rdb(b"REDIS0011", keys), rdb(b"REDIS0011", keys[: len(keys) // 2]), made(1, 60)):
+        found = []
+        for held in (other._HELD, 0):
+            monkeypatch.setattr(other, "_HELD", held)
+            tally = Tally()
+            pieces = [*rewritten(BytesSource(data), Aim.of(11, shift_ms), tally)]
+            found.append((b"".join(piece for piece in pieces if isinstance(piece, bytes)), tally))
+        assert found[0] == found[1]
+        assert found[0][0] != data

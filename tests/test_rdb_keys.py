@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from aofdoctor.rdb import kernel, probe, sweep, walk
 from aofdoctor.rdb.crc64 import crc64
-from aofdoctor.rdb.kernel import MAGIC, UNREAD
+from aofdoctor.rdb.kernel import MAGIC, SLACK, UNREAD, Stop
 from aofdoctor.rdb.keys import AUX, EOF, Item, Items, Key, Rdb
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.preamble import walk as walk_rdb
@@ -20,6 +21,7 @@ from aofdoctor.span import Span
 from tests.conftest import FIXTURES
 from tests.corpus import ROOT
 from tests.rdbexotic import EXOTIC, closed, string
+from tests.rdbmade import made
 
 BASES = sorted((FIXTURES / "aof").rglob("*.base.rdb"))
 WINDOWS = ((1, 2), (2, 3), (7, 3), (31, 2), (100, 9), (1 << 18, 1 << 12))
@@ -116,6 +118,31 @@ def test_compiled_and_plain_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) 
                 use(module, monkeypatch)
                 answers.append(items(bent, 64, 5))
             assert answers[0] == answers[1], bent
+
+
+def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
+    """All that can be seen of a walk over `data`, which grows by a piece each time that it is short, on so much fuel a run."""
+    machine, seen, at, end = module.Machine(LAYOUTS["redis"], 0), [], 0, 0
+    while True:
+        columns = module.Columns(5)
+        buffer = bytearray(data[:end] + bytes(SLACK))
+        why, at, left = machine.run(buffer, at, end, 0, columns, fuel)
+        names = ("edges", "kind", "name", "value", "expire", "idle", "freq", "db")
+        filled = [list(getattr(columns, name)[: columns.count + (name == "edges")]) for name in names if columns.count]
+        seen.append((why, at, left, machine.start, machine.kind, machine.skip, columns.keys, filled))
+        if why == Stop.SHORT and end < len(data):
+            end = min(len(data), end + piece)
+        elif why not in (Stop.FULL, Stop.FUEL):
+            return seen
+
+
+@pytest.mark.parametrize("fuel", [1, 2, 3, 4, 6, 7, 8, 9, 30, 1 << 40])
+@pytest.mark.parametrize("piece", [3, 64, 1 << 30])
+def test_compiled_and_plain_leave_the_same_state_wherever_they_stop(fuel: int, piece: int) -> None:
+    for seed in range(3):
+        data = made(seed, 12)[9 : 9 + 200 * min(piece, 100)]
+        for bent in [data, *mutations(data, 3, seed)]:
+            assert steps(kernel, bent, fuel, piece) == steps(walk, bent, fuel, piece)
 
 
 def test_compiled_and_plain_find_the_same_places() -> None:

@@ -154,7 +154,15 @@ def expected_losses(path: Path, line: str) -> set[str]:
         and not target.field_expiry
     ):
         losses.add("when fields of a hash expire")
+    streams = [key["value"] for key in told(path)["keys"] if key["type"] == "stream"]
+    if not target.counters and any(counted(value) for value in streams):
+        losses.add("how many entries a stream had, and which went last")
     return losses
+
+
+def counted(value: Described) -> bool:
+    """True of a stream whose counters say more than its entries do."""
+    return value["added"] is not None and (value["added"] != len(value["entries"]) or value["max_deleted"] != "0-0")
 
 
 def only_known(keys: list[Described]) -> None:

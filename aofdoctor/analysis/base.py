@@ -5,7 +5,10 @@ command: --cmd and --effect never mean one.  Where the RDB is damaged, what can
 be read past the damage comes too, with the damage in its place.
 """
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from itertools import islice
 from typing import NamedTuple
 
 from aofdoctor.analysis.position import Position
@@ -14,14 +17,20 @@ from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.elements import Value, elements, shape
+from aofdoctor.rdb.glances import Glances
+from aofdoctor.rdb.kernel import Stop
 from aofdoctor.rdb.keys import Batch, Items, Key
-from aofdoctor.rdb.magic import has_type
+from aofdoctor.rdb.magic import SIZE, has_type
 from aofdoctor.rdb.salvage import salvage_items
+from aofdoctor.rdb.sweep import WINDOW, Sweep
+from aofdoctor.rdb.types import layout_of
 from aofdoctor.rdb.unpacked import Unpacked, rdb_in
 from aofdoctor.rdb.words import words
 from aofdoctor.source import Source, pread
 
 NAME_LIMIT = 1 << 16
+_HELD = 1 << 16  # keys that are held while they are turned round
+_TEMPLATE = 242  # opcode of Redis 8.10: the fields of hashes that come later
 _UNIQUE = frozenset({"set", "zset", "hash"})
 _MEMBERS_MAX = 1 << 16  # so many of a value are compared
 _NUL_KEY = 3  # bytes of a string whose name and value are empty: all of them NUL
@@ -31,6 +40,7 @@ class BaseKey(NamedTuple):
     """A key of a base; `time` is the ctime of its RDB, unix seconds; `guess`: it was found after damage.
 
     The keys of one RDB share a cursor: words of one are read before those of another are.
+    `glance`: its name and the first words of its value, as glances.py has them; None where they were not seen.
     """
 
     part: str
@@ -39,6 +49,7 @@ class BaseKey(NamedTuple):
     dialect: str
     time: int | None
     guess: bool = False
+    glance: list[bytes] | None = None
 
     @property
     def value(self) -> Value:
@@ -48,16 +59,22 @@ class BaseKey(NamedTuple):
     @property
     def type(self) -> str:
         """What it is to a user: string, list ...; `type 33` where its bytes are not read."""
-        return shape(self.value) or f"type {self.key.type}"
+        return type_of(self.key.type, self.dialect)
 
     @property
     def name(self) -> bytes:
         """Its name, or the first 64 KiB of it."""
-        return name_of(self.cursor, self.key)
+        return self.glance[0] if self.glance else name_of(self.cursor, self.key)
 
     def words(self) -> Iterator[String | Corrupt]:
         """The words of its value."""
         return words(self.cursor, self.value)
+
+
+@cache
+def type_of(number: int, dialect: str) -> str:
+    """What a type byte is to a user."""
+    return shape(Value(0, number, dialect)) or f"type {number}"
 
 
 def name_of(cursor: Cursor, key: Key) -> bytes:
@@ -110,25 +127,72 @@ class Chosen:
         self.dialect, self.time = rdb.dialect, ctime(rdb)
         self.nothing = not where.invert and (where.ids is not None or bool(where.names))
         self.cursor = Cursor(source)
+        self.everything = where.everything
+        self.guess = False  # what comes is found after damage
+        self._glances = Glances()
+
+    def keys(self, name: str, batch: Batch, sweep: Sweep | None) -> Iterator[BaseKey]:
+        """The selected keys of a batch, of a part of that name; it stands in the window of `sweep`, if there is one."""
+        chosen = self.among(batch, sweep)
+        glances = self._glances.words(batch, chosen, sweep)
+        for i, glance in zip(chosen, glances, strict=True):
+            yield BaseKey(name, self.cursor, batch.key(i), self.dialect, self.time, self.guess, glance)
 
     def means(self, key: Key) -> bool:
         """True if a key is selected."""
         where = self.where
-        if where.everything:
+        if self.everything:
             return True
-        return (self._by_columns(key) and self._by_content(key)) != where.invert
+        fits = (
+            self._possible
+            and (not where.dbs or key.db in where.dbs)
+            and key.end - key.start >= where.min_size
+            and self._within(key)
+            and (not (where.keys or where.grep) or self._named(key, name_of(self.cursor, key)))
+        )
+        return fits != where.invert
 
-    def _by_columns(self, key: Key) -> bool:
+    def among(self, batch: Batch, sweep: Sweep | None = None) -> list[int]:
+        """The selected keys' places in the columns of a batch."""
+        keys = batch.key_places()
+        if self.everything:
+            return keys
+        left = self._by_columns(batch, keys)
+        if self.where.keys or self.where.grep:
+            left = self._by_content(batch, left, sweep)
+        if not self.where.invert:
+            return left
+        chosen = set(left)
+        return [i for i in keys if i not in chosen]
+
+    @property
+    def _possible(self) -> bool:
+        """False where no key of this RDB can be meant: by name of a command, or by time."""
         where, time = self.where, self.time
         return not (
-            where.ids is not None or where.names
-            or (where.dbs and key.db not in where.dbs)
-            or key.end - key.start < where.min_size
+            where.ids is not None
+            or where.names
             or (where.since is not None and (time is None or time < where.since))
             or (where.until is not None and (time is None or time > where.until))
-            or (where.start is not None and self._is_before(key, where.start))
-            or (where.end is not None and self._is_after(key, where.end))
-        )  # fmt: skip
+        )
+
+    def _by_columns(self, batch: Batch, left: list[int]) -> list[int]:
+        where, columns = self.where, batch.columns
+        if not self._possible:
+            return []
+        if where.dbs:
+            left = [i for i in left if columns.db[i] in where.dbs]
+        if where.min_size:
+            left = [i for i in left if columns.edges[i + 1] - columns.edges[i] >= where.min_size]
+        if where.start is not None or where.end is not None:
+            left = [i for i in left if self._within(batch.key(i))]
+        return left
+
+    def _within(self, key: Key) -> bool:
+        start, end = self.where.start, self.where.end
+        return not (start is not None and self._is_before(key, start)) and not (
+            end is not None and self._is_after(key, end)
+        )
 
     def _is_before(self, key: Key, place: Position) -> bool:
         if place.number:
@@ -140,13 +204,18 @@ class Chosen:
             return place.number <= self.before
         return (self.part, key.start) > (place.index, place.offset)
 
-    def _by_content(self, key: Key) -> bool:
-        if not (self.where.keys or self.where.grep):
-            return True
-        name = name_of(self.cursor, key)
-        if self.where.keys and not any(pattern.match(name) for pattern in self.where.keys):
+    def _by_content(self, batch: Batch, left: list[int], sweep: Sweep | None) -> list[int]:
+        glances = self._glances.names(batch, left, sweep)
+        names = [
+            glance[0] if glance else name_of(self.cursor, batch.key(i)) for i, glance in zip(left, glances, strict=True)
+        ]
+        return [i for i, name in zip(left, names, strict=True) if self._named(batch.key(i), name)]
+
+    def _named(self, key: Key, name: bytes) -> bool:
+        where = self.where
+        if where.keys and not any(pattern.match(name) for pattern in where.keys):
             return False
-        return not self.where.grep or found_in(self.where.grep, name) or self._greps(key)
+        return not where.grep or found_in(where.grep, name) or self._greps(key)
 
     def _greps(self, key: Key) -> bool:
         value = Value(key.value, key.type, self.dialect)
@@ -163,20 +232,81 @@ def base_keys(
     chosen = Chosen(where, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
-    guess = False
+    found = batches(source, rdb)
+    sweep = found.sweep if isinstance(found, Items) else None
+    for batch in found:
+        if isinstance(batch, Damage):
+            chosen.guess = chosen.guess or batch.guess
+            yield batch
+        else:
+            yield from chosen.keys(name, batch, sweep)
+
+
+def base_keys_backwards(
+    where: Where, part: int, name: str, before: int, source: Source, rdb: Preamble
+) -> Iterator[BaseKey | Damage]:
+    """The same, from the last to the first: one pass marks where batches begin, and each is walked again from there."""
+    source = rdb_in(source)
+    chosen = Chosen(where, part, before, source, rdb)
+    if rdb.complete and chosen.nothing:
+        return
+    marks, damage, alone = _marks(source, rdb)
+    if not alone:
+        yield from _turned(lambda: base_keys(where, part, name, before, source, rdb))
+        return
+    sweep = Sweep(source, layout_of(rdb.magic), SIZE, window=2 * WINDOW, verify=False)
+    sweep.by_window = True
+    guessed = next((at for at, one in damage.items() if one.guess), len(marks))
+    for at in range(len(marks) - 3, -1, -3):
+        chosen.guess = at > guessed
+        if at in damage:
+            yield damage[at]
+            continue
+        start, end, db = marks[at : at + 3]
+        sweep.restart(max(start, SIZE), db, end)
+        yield from reversed([key for batch in _walked(sweep) for key in chosen.keys(name, batch, sweep)])
+
+
+def _walked(sweep: Sweep) -> Iterator[Batch]:
+    """The items up to the limit of a sweep, in batches."""
+    columns, why = sweep.columns, Stop.FULL
+    while why == Stop.FULL:
+        why, _ = sweep.run()
+        if columns.count:
+            yield Batch(columns)
+            end = columns.edges[columns.count]
+            columns.cut(0)
+            columns.edges[0] = end
+
+
+def _marks(source: Source, rdb: Preamble) -> tuple["array[int]", dict[int, Damage], bool]:
+    """(start, end and first database of each batch, three numbers each; the damage, by its place among them;
+    True if every batch can be walked alone: a template of hashes is told once, to who comes from the start)."""
+    marks, damage, alone = array("q"), dict[int, Damage](), True
     for batch in batches(source, rdb):
         if isinstance(batch, Damage):
-            guess = guess or batch.guess
-            yield batch
+            damage[len(marks)] = batch
+            marks.extend((*batch.span, -1))
             continue
-        for item in batch:
-            if isinstance(item, Key) and chosen.means(item):
-                yield BaseKey(name, chosen.cursor, item, rdb.dialect, chosen.time, guess)
+        columns = batch.columns
+        alone = alone and not (rdb.dialect == "redis" and _TEMPLATE in columns.kind[batch.first : batch.stop])
+        first = next((i for i in range(batch.first, batch.stop) if columns.name[i] >= 0), batch.first)
+        marks.extend((*batch.span, columns.db[first]))
+    return marks, damage, alone
+
+
+def _turned(everything: Callable[[], Iterator[BaseKey | Damage]]) -> Iterator[BaseKey | Damage]:
+    """What is given, from the last to the first: as much at a time as is held, each time from the start."""
+    end = sum(1 for _ in everything())
+    while end > 0:
+        start = max(0, end - _HELD)
+        yield from reversed(list(islice(everything(), start, end)))
+        end = start
 
 
 def batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
     """The items of an RDB, and what is damaged of it; of a compressed one, `source` is what comes out of it."""
     if rdb.complete:
-        return Items(source, verify=False)
+        return Items(source, verify=False, by_window=True)
     end = source.drain().given if isinstance(source, Unpacked) else rdb.span.end
     return salvage_items(source, end, lambda source, key: believable(source, key, rdb))

@@ -10,12 +10,11 @@ database) is None.
 import re
 from array import array
 from collections import deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
-from aofdoctor.analysis.base import BaseKey, base_keys
+from aofdoctor.analysis.base import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.analysis.numbering import known, ordinals
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.aof import AOF, Part
@@ -99,10 +98,17 @@ def _walk(aof: AOF, where: Where, base: bool = False) -> Iterator[_Selected | Br
         before += steps.state[State.COMMANDS]
 
 
-def _base(aof: AOF, where: Where, index: int, before: int, rdb: Preamble) -> Iterator[Broken | BaseKey]:
+def _base(
+    aof: AOF,
+    where: Where,
+    index: int,
+    before: int,
+    rdb: Preamble,
+    given: Callable[..., Iterator[BaseKey | Damage]] = base_keys,
+) -> Iterator[Broken | BaseKey]:
     part = aof.parts[index]
     assert part.source is not None
-    for item in base_keys(where, index, part.name, before, part.source, rdb):
+    for item in given(where, index, part.name, before, part.source, rdb):
         yield Broken(part.name, item) if isinstance(item, Damage) else item
 
 
@@ -181,7 +187,7 @@ def backwards(aof: AOF, where: Where, base: bool = False) -> Iterator[Item]:
             yield mark
         elif isinstance(mark, _Rdb):
             if base:
-                yield from _base_backwards(aof, where, mark)
+                yield from _base(aof, where, mark.index, mark.before, mark.rdb, base_keys_backwards)
         else:
             yield from _again(aof, where, mark)
 
@@ -193,22 +199,6 @@ class _Rdb:
     index: int
     before: int
     rdb: Preamble
-
-
-_CHUNK = 1 << 16  # keys of a base that are held while they are turned round
-
-
-def _base_backwards(aof: AOF, where: Where, mark: _Rdb) -> Iterator[Broken | BaseKey]:
-    """The keys of an RDB from the last to the first: as many at a time as are held, each time from its start."""
-
-    def all_of_it() -> Iterator[Broken | BaseKey]:
-        return _base(aof, where, mark.index, mark.before, mark.rdb)
-
-    end = sum(1 for _ in all_of_it())
-    while end > 0:
-        start = max(0, end - _CHUNK)
-        yield from reversed(list(islice(all_of_it(), start, end)))
-        end = start
 
 
 def _marks(aof: AOF) -> Iterator[_Mark | Broken | _Rdb]:

@@ -117,9 +117,8 @@ class BaseTally:
                 data = pread(chosen.cursor.source, min(size, batch.span.end - base), base)
 
     def _selected(self, part: str, inventory: Inventory, batch: Batch, chosen: Chosen) -> None:
-        for item in batch:
-            if isinstance(item, Key) and chosen.means(item):
-                self._one(part, inventory, item, chosen)
+        for i in chosen.among(batch):
+            self._one(part, inventory, batch.key(i), chosen)
 
     def _one(self, part: str, inventory: Inventory, key: Key | Item, chosen: Chosen) -> None:
         assert isinstance(key, Key)

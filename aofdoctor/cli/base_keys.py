@@ -7,21 +7,27 @@ from typing import Any, BinaryIO
 from aofdoctor import text
 from aofdoctor.analysis.base import BaseKey
 from aofdoctor.cli.render import as_json
+from aofdoctor.rdb.bulk import WORD, WORDS
 from aofdoctor.rdb.codec import Corrupt, Large, String
 from aofdoctor.rdb.keys import Item
 
 NAME = "(base)"
 UNPACKED = "the RDB is compressed: places in it are those of the bytes that come out of it"
-_WORDS, _WORD = 8, 64  # so many words of a value are shown, and so many bytes of each
+_WORD = 64  # bytes of a word that are shown
+_quoted = json.encoder.encode_basestring_ascii
+_NAME_MAX = 1 << 12  # bytes of a name in a line for people
 
 
 def short(key: BaseKey) -> Iterator[bytes]:
     """The first words of a value, and ... where there are more."""
+    if key.glance:
+        yield from key.glance[1:]
+        return
     for number, word in enumerate(key.words()):
-        if isinstance(word, Corrupt) or number == _WORDS:
+        if isinstance(word, Corrupt) or number == WORDS:
             yield b"..."
             return
-        yield cut(word, _WORD)
+        yield cut(word, WORD)
 
 
 def cut(word: String, most: int) -> bytes:
@@ -34,7 +40,10 @@ def cut(word: String, most: int) -> bytes:
 
 def words(key: BaseKey) -> str:
     """What it was, its name and its value, for people."""
-    return " ".join([NAME, key.type, *map(text.word, (cut(key.name, 1 << 12), *short(key)))])
+    glance = key.glance
+    if glance is None or len(glance[0]) > _NAME_MAX:
+        glance = [cut(key.name, _NAME_MAX), *short(key)]
+    return f"{NAME} {key.type} {' '.join(map(text.word, glance))}"
 
 
 def note(key: BaseKey) -> str:
@@ -44,8 +53,29 @@ def note(key: BaseKey) -> str:
 
 
 def as_json_line(key: BaseKey, out: BinaryIO) -> None:
-    """One JSON object; `args` are the first words of the value."""
-    out.write(json.dumps(line_json(key)).encode() + b"\n")
+    """One JSON object: `fields`, and the first words of the value as `args`.  By hand: there are many of them."""
+    place, time = key.key, key.time
+    expire = None if place.expire_ms == -1 else place.expire_ms
+    kind = "null" if time is None else '"rdb-ctime"'
+    out.write(
+        f'{{"part": {_quoted(key.part)}, "offset": {place.start}, "size": {place.end - place.start}, "n": null, '
+        f'"db": {_or_null(None if place.db < 0 else place.db)}, "time": {_or_null(time)}, "time_kind": {kind}, '
+        f'"tx": null, "cmd": "{NAME}", "args": [{", ".join(map(_json_word, short(key)))}], '
+        f'"keys": [{_json_word(key.name)}], "type": "{key.type}", "expire_ms": {_or_null(expire)}, '
+        f'"ttl_ms": {_or_null(_ttl(key))}, "guess": {"true" if key.guess else "false"}}}\n'.encode()
+    )
+
+
+def _json_word(data: bytes) -> str:
+    """What json.dumps makes of as_json."""
+    try:
+        return _quoted(data.decode())
+    except UnicodeDecodeError:
+        return json.dumps(as_json(data))
+
+
+def _or_null(number: int | None) -> str:
+    return "null" if number is None else str(number)
 
 
 def line_json(key: BaseKey) -> dict[str, Any]:
@@ -118,7 +148,7 @@ def key_lines(name: str, key: BaseKey) -> Iterator[str]:
     db = "unknown database" if place.db < 0 else f"database {place.db}"
     when = "" if key.time is None else f", there at the rewrite of {text.when(key.time)}"
     when += ", found after damage: a guess" if key.guess else ""
-    yield f"  key       {text.word(cut(key.name, 1 << 12))}, {db}{when}"
+    yield f"  key       {text.word(cut(key.name, _NAME_MAX))}, {db}{when}"
     yield f"  type      {key.type} (RDB type {place.type})"
     if place.expire_ms != -1:
         yield f"  expires   {text.when(place.expire_ms // 1000)} ({place.expire_ms} ms)"

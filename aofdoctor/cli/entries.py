@@ -73,7 +73,9 @@ class Line:
         words, note = base_keys.words(key), base_keys.note(key)
         if self.columns is not None and len(words) > (room := max(20, self.columns - len(head) - len(note) - 1)):
             words = words[: room - 3] + "..."
-        out.write(f"{self.paint(head, 'dim')}{words}{self.paint(note, 'dim')}\n".encode())
+        if self.coloured:
+            head, note = self.paint(head, "dim"), self.paint(note, "dim")
+        out.write(f"{head}{words}{note}\n".encode())
 
     def _head(self, part: str, offset: int, time: int | None, db_number: int | None) -> str:
         place = position(self.names[part], offset)

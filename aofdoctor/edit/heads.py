@@ -1,6 +1,6 @@
 """What takes the place of an RDB at the head of a part: commands, or an RDB of another version."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from aofdoctor import text
@@ -9,9 +9,8 @@ from aofdoctor.errors import Refused
 from aofdoctor.rdb.codec import Broken, Corrupt
 from aofdoctor.rdb.losses import Tally
 from aofdoctor.rdb.other import Aim, rewritten
-from aofdoctor.rdb.resp import resp
-from aofdoctor.rdb.target import Command, Inexpressible, Target
-from aofdoctor.rdb.told import told
+from aofdoctor.rdb.target import Inexpressible, Target
+from aofdoctor.rdb.told_resp import Retelling
 from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.server.expiries import moved
 from aofdoctor.source import FileSource, Source
@@ -56,22 +55,11 @@ def head_pieces(
 
 
 def _commands(source: Source, wanted: Wanted, target: Target, tally: Tally, name: str) -> Generator[bytes, None, int]:
-    db = 0
-
-    def said() -> Iterator[Command | Corrupt]:
-        nonlocal db
-        for item in told(source, target, tally):
-            if isinstance(item, list):
-                if item[0] == b"SELECT":
-                    assert isinstance(item[1], bytes)
-                    db = int(item[1])
-                yield moved(item, wanted.shift_ms) if wanted.shift_ms else item
-            else:
-                yield item
-
-    for piece in resp(said()):
+    shift_ms = wanted.shift_ms
+    retelling = Retelling(source, target, tally, shift_ms, lambda command: moved(command, shift_ms))
+    for piece in retelling:
         yield _sound(piece, name)
-    return db
+    return retelling.db
 
 
 def _sound(piece: bytes | Corrupt | Inexpressible, name: str) -> bytes:

@@ -27,7 +27,8 @@ from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.strip import Survey, damage_note
 from aofdoctor.edit.transactions import drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
-from aofdoctor.rdb.keys import EOF, Item, Items, Key
+from aofdoctor.rdb.keys import EOF, Items
+from aofdoctor.rdb.keys import Batch as RdbBatch
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
 from aofdoctor.server.steps import Steps
@@ -155,15 +156,21 @@ def _base(index: int, part: Part, where: Where) -> _Base | None:
     def parted() -> Iterator[tuple[Span, str]]:
         nonlocal kept, functions
         kept, functions, chosen = 0, 0, Chosen(where, index, 0, source, rdb)
-        for batch in Items(source, verify=False):
-            for item in batch:
-                stays = chosen.means(item) if isinstance(item, Key) else item.kind not in (*HINTS, EOF)
-                kept += stays and isinstance(item, Key)
-                functions += isinstance(item, Item) and item.kind in _FUNCTIONS
-                yield item.span, "" if stays else UNWANTED
+        items = Items(source, verify=False, by_window=True)
+        for batch in items:
+            places = set(chosen.among(batch, items.sweep))
+            kept += len(places)
+            for i in range(batch.first, batch.stop):
+                functions += batch.columns.name[i] < 0 and batch.columns.kind[i] in _FUNCTIONS
+                yield batch.span_of(i), "" if i in places or _stays(batch, i) else UNWANTED
 
     head = headed(index, source, rdb.span.end, parted)
     return _Base(rdb.span.end, kept, head if kept or functions else None, functions)
+
+
+def _stays(batch: RdbBatch, i: int) -> bool:
+    """True of what is no key and stays: all but the end, which is made anew, and hints."""
+    return batch.columns.name[i] < 0 and batch.columns.kind[i] not in (*HINTS, EOF)
 
 
 def _note(name: str, base: _Base) -> str:

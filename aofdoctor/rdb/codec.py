@@ -180,9 +180,10 @@ class Cursor:
         """`count` elements of `each` strings, and eight bytes if `tail`, as flat lists of whole elements."""
         parts = each + tail
         while count > 0:
-            run, self._at = strings_run(self._data, self._at, each, tail, LARGE, min(MOST, count * parts))
-            if None in run:
-                raise Broken(self.offset, "LZF that does not give what it claims")
+            at, most = self._at, min(MOST, count * parts)
+            run, self._at = strings_run(self._data, at, each, tail, LARGE, most)
+            if None in run:  # as far as LZF does not lie; the next turn says where it does
+                run, self._at = strings_run(self._data, at, each, tail, LARGE, run.index(None) // parts * parts)
             if not run:
                 run = [self._string() for _ in range(each)] + ([self.take(8)] if tail else [])
             count -= len(run) // parts

@@ -89,14 +89,28 @@ class Batch:
             return self.columns.keys
         return sum(name >= 0 for name in self.columns.name[self.first : self.stop])
 
+    def span_of(self, i: int) -> Span:
+        """The bytes of the item at a place in the columns."""
+        return Span(self.columns.edges[i], self.columns.edges[i + 1])
+
+    def key_places(self) -> list[int]:
+        """Where in the columns its keys stand."""
+        return [i for i, name in enumerate(self.columns.name[self.first : self.stop], self.first) if name >= 0]
+
+    def key(self, i: int) -> Key:
+        """The key at a place in the columns."""
+        c = self.columns
+        return Key(
+            c.edges[i], c.name[i], c.value[i], c.edges[i + 1], c.kind[i], c.db[i], c.expire[i], c.idle[i], c.freq[i]
+        )
+
     def __getitem__(self, i: int) -> Key | Item:
         if not 0 <= i < len(self):
             raise IndexError(i)
         c, i = self.columns, i + self.first
-        start, end = c.edges[i], c.edges[i + 1]
         if c.name[i] < 0:
-            return Item(c.kind[i], Span(start, end), c.value[i])
-        return Key(start, c.name[i], c.value[i], end, c.kind[i], c.db[i], c.expire[i], c.idle[i], c.freq[i])
+            return Item(c.kind[i], Span(c.edges[i], c.edges[i + 1]), c.value[i])
+        return self.key(i)
 
     def __iter__(self) -> Iterator[Key | Item]:
         return map(self.__getitem__, range(len(self)))
@@ -144,10 +158,13 @@ class Items:
     not known, the end is found by the checksum alone, and all before it is one
     item UNREAD.  Without `verify`, large payloads are not read and the checksum
     is unknown.  Offsets are those of `rdb_in(source)`, which is what comes out
-    of a compressed stream.
+    of a compressed stream.  With `by_window` a batch stands in `sweep.buffer`, but
+    for the beginning of its first item.
     """
 
-    def __init__(self, source: Source, window: int = WINDOW, room: int = ROOM, verify: bool = True) -> None:
+    def __init__(
+        self, source: Source, window: int = WINDOW, room: int = ROOM, verify: bool = True, by_window: bool = False
+    ) -> None:
         source = rdb_in(source)
         magic = pread(source, head.SIZE, 0)
         self.source, self.rdb = source, Rdb(magic, head.version_of(magic))
@@ -155,12 +172,13 @@ class Items:
             self.rdb.note = "the file ends inside the magic"
         elif not self.rdb.version and not head.MAGIC.fullmatch(magic):
             self.rdb.note = f"the magic is {magic!r}"
-        self._sweep = Sweep(source, layout_of(magic), head.SIZE, 0, window, max(room, 2), verify)
+        self.sweep = Sweep(source, layout_of(magic), head.SIZE, 0, window, max(room, 2), verify)
+        self.sweep.by_window = by_window
 
     def __iter__(self) -> Iterator[Batch]:
         if len(self.rdb.magic) < head.SIZE:
             return
-        sweep, columns = self._sweep, self._sweep.columns
+        sweep, columns = self.sweep, self.sweep.columns
         sweep.crc = crc64(self.rdb.magic)
         columns.put(MAGIC, head.SIZE, head.SIZE)
         while (why := sweep.run()[0]) == Stop.FULL:
@@ -200,15 +218,15 @@ class Items:
 
         A type that was hit can read as EOF, and so can any byte where the walk has lost its way.
         """
-        at = self._sweep.offset
+        at = self.sweep.offset
         if not head.has_checksum(self.rdb.magic) or len(stored := pread(self.source, _CHECKSUM, at)) < _CHECKSUM:
             return True
-        known = not self._sweep.verify or stored in (bytes(_CHECKSUM), self._sweep.checksum().to_bytes(8, "little"))
+        known = not self.sweep.verify or stored in (bytes(_CHECKSUM), self.sweep.checksum().to_bytes(8, "little"))
         return known or bool(head.AFTER.match(pread(self.source, 24, at + _CHECKSUM)))
 
     def _last(self, columns: Columns) -> Iterator[Batch]:
         """The item EOF, and what its checksum says."""
-        rdb, sweep = self.rdb, self._sweep
+        rdb, sweep = self.rdb, self.sweep
         body, end = sweep.offset, sweep.offset
         stored = pread(self.source, _CHECKSUM, body) if head.has_checksum(rdb.magic) else b""
         if head.has_checksum(rdb.magic):
@@ -226,9 +244,9 @@ class Items:
         value = int.from_bytes(stored, "little")
         if not value:
             return "off"
-        if not self._sweep.verify:
+        if not self.sweep.verify:
             return "unknown"
-        crc = self._sweep.checksum()
+        crc = self.sweep.checksum()
         if value == crc:
             return "ok"
         self.rdb.note = self.rdb.note or f"the checksum is {value:016x}, the bytes give {crc:016x}"
@@ -238,7 +256,7 @@ class Items:
         rdb = self.rdb
         rdb.unread = why == Stop.TYPE
         if rdb.unread:
-            kind = self._sweep.machine.kind
+            kind = self.sweep.machine.kind
             what = f"type {kind}" if kind < 240 else f"opcode {kind}"
             note = f"{what} at {rdb.end} is not one that this version reads{self._named()}"
         else:
@@ -247,7 +265,7 @@ class Items:
 
     def _named(self) -> str:
         """The name of the key whose type is not known, where one seems to stand."""
-        at = self._sweep.offset + 1
+        at = self.sweep.offset + 1
         data = pread(self.source, _AUX_MAX, at)
         size = _encoded_size(data)
         name = _short(self.source, Span(at, at + size)) if 1 < size <= len(data) else b""

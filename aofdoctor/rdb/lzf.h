@@ -11,15 +11,17 @@
 
 /* Take whole instructions from in[0, size) and write to out[*at, room).  out[0, *at) is what was written
  * before.  Stops before the first instruction that is not whole or has no room.  Returns how many bytes it
- * took, and LZF_BAD where a copy reaches before out. */
-static size_t lzf_run(const uint8_t *in, size_t size, uint8_t *out, size_t *at, size_t room) {
+ * took, and LZF_BAD where a copy reaches before out.  `slack`: so many bytes after both may be touched, what is
+ * written there means nothing; pieces are short, and copied faster when a few bytes more do no harm. */
+static inline size_t lzf_run_near(const uint8_t *in, size_t size, uint8_t *out, size_t *at, size_t room, size_t slack) {
     size_t i = 0, o = *at;
     while (i < size) {
         size_t first = in[i], length;
         if (first < 32) {
             length = first + 1;
             if (length > size - i - 1 || length > room - o) break;
-            memcpy(out + o, in + i + 1, length);
+            if (32 <= size - i - 1 + slack && 32 <= room - o + slack) memcpy(out + o, in + i + 1, 32);
+            else memcpy(out + o, in + i + 1, length);
             i += 1 + length;
         } else {
             size_t head = first >= 0xe0 ? 3 : 2;
@@ -28,7 +30,9 @@ static size_t lzf_run(const uint8_t *in, size_t size, uint8_t *out, size_t *at, 
             size_t back = ((first & 31) << 8) + in[i + head - 1] + 1;
             if (length > room - o) break;
             if (back > o) return LZF_BAD;
-            if (back >= length) memcpy(out + o, out + o - back, length);
+            if (back >= 16 && length + 16 <= room - o + slack)
+                for (size_t k = 0; k < length; k += 16) memcpy(out + o + k, out + o + k - back, 16);
+            else if (back >= length) memcpy(out + o, out + o - back, length);
             else if (back == 1) memset(out + o, out[o - 1], length);
             else for (size_t k = 0; k < length; k++) out[o + k] = out[o + k - back];
             i += head;
@@ -37,6 +41,10 @@ static size_t lzf_run(const uint8_t *in, size_t size, uint8_t *out, size_t *at, 
     }
     *at = o;
     return i;
+}
+
+static size_t lzf_run(const uint8_t *in, size_t size, uint8_t *out, size_t *at, size_t room) {
+    return lzf_run_near(in, size, out, at, room, 0);
 }
 
 #endif

@@ -5,6 +5,7 @@ cannot be said goes to the tally by name; damage ends it with a Corrupt.  Which
 version knows which byte: rdb.h of Redis 2.6 to 7.4 and Valkey 8.0 and 9.1.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ from aofdoctor.span import Span
 
 VERSIONS = (*range(6, 13), 80)
 _VALKEY, _META_SINCE = 80, 13
+_HELD = 1 << 20  # bytes of a batch that are held while their expiries are moved
+_BEFORE_NAME = 1 + 8 + 1  # the opcode of an expiry in ms, the expiry, the type
+_OPCODES = 240  # no key's type, from here on
 _EXPIRE_MS, _IDLE, _FREQ, _TEMPLATE = 252, 248, 249, 242
 _TIMED = (22, 23, 24, 25)  # hashes whose fields have expiries
 # The first Redis version that knows a type or an opcode; Valkey's 80 knows those of 11, and what is in _IN_VALKEY.
@@ -71,7 +75,7 @@ class Aim(NamedTuple):
 
 def rewritten(source: Source, aim: Aim, tally: Tally) -> Iterator[bytes | Corrupt]:
     """The RDB at the head of `source` as `aim` reads it, to its checksum."""
-    items = Items(source)
+    items = Items(source, by_window=True)
     same = (dialect_of(source), items.rdb.version) == (aim.dialect, aim.version)
     writer = _Writer(source, aim, tally, same, items.rdb.version)
     return sealed(items.rdb.magic if same else aim.magic, _items(items, writer))
@@ -80,7 +84,7 @@ def rewritten(source: Source, aim: Aim, tally: Tally) -> Iterator[bytes | Corrup
 def _items(items: Items, writer: "_Writer") -> Iterator[bytes | Corrupt]:
     for batch in items:
         if writer.stays(batch):
-            yield from writer.copied(batch.span)
+            yield from writer.moved(batch)
             continue
         for item in batch:
             try:
@@ -102,18 +106,44 @@ class _Writer:
         self.each = not {_IDLE, _FREQ} <= self.known or (self.meta and not same)
 
     def stays(self, batch: Batch) -> bool:
-        """True if a batch can be copied as it is; its keys are counted then."""
+        """True if a batch can be copied as it is, but for its expiries; its keys are counted then."""
         columns, count = batch.columns, batch.stop
         if self.each or not self.known.issuperset(columns.kind[:count]) or EOF in columns.kind[:count]:
             return False
-        if self.aim.shift_ms and any(
-            columns.expire[i] != -1 or columns.kind[i] in _TIMED for i in range(count) if columns.name[i] >= 0
-        ):
+        if self.aim.shift_ms and not self._can_be_moved(batch):
             return False
-        for i in range(count):
-            if columns.name[i] >= 0:
-                self._count(columns.db[i], columns.kind[i])
+        for (db, kind), many in Counter(zip(columns.db[:count], columns.kind[:count], strict=True)).items():
+            if kind < _OPCODES:
+                self._count(db, kind, many)
         return True
+
+    def _can_be_moved(self, batch: Batch) -> bool:
+        """True if expiries are all that stands before the types of keys, where any does, and fields have none."""
+        columns = batch.columns
+        if self.meta or batch.span.size > _HELD:
+            return False
+        for i in batch.key_places():
+            alone = columns.idle[i] == columns.freq[i] == -1 and columns.name[i] == columns.edges[i] + _BEFORE_NAME
+            if columns.kind[i] in _TIMED or (columns.expire[i] != -1 and not alone):
+                return False
+        return True
+
+    def moved(self, batch: Batch) -> Iterator[bytes]:
+        """A batch as it is, with its expiries moved in their places."""
+        if not self.aim.shift_ms:
+            yield from self.copied(batch.span)
+            return
+        columns, data = batch.columns, bytearray(pread(self.source, batch.span.size, batch.span.start))
+        for i in range(batch.stop):
+            if columns.expire[i] != -1 and columns.name[i] >= 0:
+                at = columns.edges[i] - batch.span.start + 1
+                data[at : at + 8] = self._moved(columns.expire[i])
+        yield bytes(data)
+
+    def _moved(self, expire_ms: int) -> bytes:
+        """An expiry where it is to stand, as eight bytes."""
+        time = max(0, expire_ms + self.aim.shift_ms) if self.aim.shift_ms else expire_ms
+        return min(time, (1 << 63) - 1).to_bytes(8, "little", signed=True)
 
     def copied(self, span: Span) -> Iterator[bytes]:
         """Bytes as they are."""
@@ -166,8 +196,7 @@ class _Writer:
         """What stands before a key's type: its expiry, and how lately or often it was used."""
         out = b""
         if key.expire_ms != -1:
-            moved = max(0, key.expire_ms + self.aim.shift_ms) if self.aim.shift_ms else key.expire_ms
-            out += bytes((_EXPIRE_MS,)) + min(moved, (1 << 63) - 1).to_bytes(8, "little", signed=True)
+            out += bytes((_EXPIRE_MS,)) + self._moved(key.expire_ms)
         if _IDLE in self.known:
             out += bytes((_IDLE,)) + length(key.idle) if key.idle >= 0 else b""
             out += bytes((_FREQ, key.freq)) if key.freq >= 0 else b""
@@ -183,5 +212,5 @@ class _Writer:
         kind = shape(Value(0, key.type, self.dialect)) or f"type {key.type}"
         self.tally.lose(key.db, whole_name(self.cursor, key), kind, why)
 
-    def _count(self, db: int, kind: int) -> None:
-        self.tally.keys[max(db, 0), shape(Value(0, kind, self.dialect)) or f"type {kind}"] += 1
+    def _count(self, db: int, kind: int, many: int = 1) -> None:
+        self.tally.keys[max(db, 0), shape(Value(0, kind, self.dialect)) or f"type {kind}"] += many

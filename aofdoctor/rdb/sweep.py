@@ -17,7 +17,11 @@ _FUEL = 1 << 62
 
 
 class Sweep:
-    """Items from `start` on; `crc` is that of the bytes from there to where `checksum` was asked for."""
+    """Items from `start` on; `crc` is that of the bytes from there to where `checksum` was asked for.
+
+    With `by_window` it stops before the window moves on, as if the columns were
+    full: an item that begins in the window then stands in it as a whole.
+    """
 
     def __init__(self, source: Source, layout: Layout, start: int, db: int = 0, window: int = WINDOW, room: int = ROOM,
                  verify: bool = True, limit: int | None = None) -> None:  # fmt: skip
@@ -29,6 +33,7 @@ class Sweep:
         self.base, self.at, self.fill = start, 0, 0
         self.crc, self._summed = 0, 0
         self._span = SPAN if isinstance(source, Unpacked) else None
+        self.by_window = False
 
     @property
     def offset(self) -> int:
@@ -39,13 +44,15 @@ class Sweep:
         """(why it stopped, the fuel that is left); SHORT: where the source ends, or the limit."""
         while True:
             why, self.at, fuel = self.machine.run(self.buffer, self.at, self.fill, self.base, self.columns, fuel)
-            if why == Stop.SHORT and self._is_far():
+            if why == Stop.SHORT and (self._is_far() or (self.by_window and self.columns.count)):
                 return Stop.FULL, fuel
             if why != Stop.SHORT or not self._load():
                 return Stop(why), fuel
 
-    def restart(self, start: int, db: int) -> None:
-        """Go on at another place; the columns are emptied."""
+    def restart(self, start: int, db: int, limit: int | None = None) -> None:
+        """Go on at another place, up to another limit if one is given; the columns are emptied."""
+        if limit is not None:
+            self.limit, self.fill = limit, 0
         self.machine.restart(start, db)
         self.columns.cut(0)
         self.columns.edges[0] = start

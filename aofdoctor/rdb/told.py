@@ -21,6 +21,7 @@ Tell = Callable[[int], None]
 _NAME_MAX = 1 << 26
 _FUNCTION, _TEMPLATE = 245, 242  # a template's names are among each hash's own, once they are told
 _SILENT = frozenset({MAGIC, AUX, EOF, 251, 254})
+IDLE_HINT = "idle times or frequencies of keys"
 _HINTS = {244: "sizes of slots"}
 _UNSAID = {
     242: "commands between the keys", 243: "a slot import", 246: "a function of a release candidate",
@@ -30,10 +31,10 @@ _UNSAID = {
 
 def told(source: Source, target: Target, tally: Tally, tell: Tell | None = None) -> Iterator[Command | Corrupt]:
     """The commands that make all keys of the RDB at the head of `source`; `tell` hears how far it is."""
-    items, teller = Items(source), _Teller(source, target, tally)
+    items, teller = Items(source), Teller(source, target, tally)
     for batch in items:
         for item in batch:
-            for said in teller.key(item) if isinstance(item, Key) else teller.other(item):
+            for said in teller.item(item):
                 yield said
                 if isinstance(said, Corrupt):
                     return
@@ -51,12 +52,18 @@ def trouble(items: Items) -> Corrupt | None:
     return Corrupt(rdb.end, rdb.note or "it is damaged")
 
 
-class _Teller:
+class Teller:
+    """One item at a time; `db` is the database that the commands so far have selected."""
+
     def __init__(self, source: Source, target: Target, tally: Tally) -> None:
         self.source, self.target, self.tally = source, target, tally
         self.cursor, self.db, self.dialect = Cursor(source), 0, dialect_of(source)
 
-    def key(self, key: Key) -> Iterator[Command | Corrupt]:
+    def item(self, item: Key | Item) -> Iterator[Command | Corrupt]:
+        """The commands that make a key or what stands between keys; a Corrupt is the last."""
+        return self._key(item) if isinstance(item, Key) else self._other(item)
+
+    def _key(self, key: Key) -> Iterator[Command | Corrupt]:
         value = Value(key.value, key.type, self.dialect)
         kind = shape(value)
         try:
@@ -84,7 +91,7 @@ class _Teller:
         elif not lost:
             self.tally.hints["keys without an element, which no server keeps"] += 1
 
-    def other(self, item: Item) -> Iterator[Command | Corrupt]:
+    def _other(self, item: Item) -> Iterator[Command | Corrupt]:
         if item.kind == UNREAD:
             yield Corrupt(item.span.start, "a type that this version does not read stands here, and all after it")
         elif item.kind == _FUNCTION:
@@ -109,7 +116,7 @@ class _Teller:
 
     def _beside(self, key: Key, name: bytes, kind: str) -> None:
         if key.idle >= 0 or key.freq >= 0:
-            self.tally.hints["idle times or frequencies of keys"] += 1
+            self.tally.hints[IDLE_HINT] += 1
         if self.dialect == "redis" and has_meta(self.source, key.start, key.name_at):
             self.tally.lose(key.db, name, kind, "the metadata of a key")
 

@@ -4,7 +4,9 @@
  * assembles: what a layout is, only that file knows.  It can stop anywhere, in a
  * value too; what it remembers is a handful of numbers, however large the value
  * is.  Every step reads a byte at least, or has been paid for by one, so the work
- * is bounded by the bytes.
+ * is bounded by the bytes.  What most of a file is made of (keys whose value is one
+ * string, elements that are strings) is recognised by its program and stepped over
+ * in one go; the columns, the state and the fuel are what the machine would leave.
  *
  * The buffer must be followed by RDB_SLACK readable bytes that are all zero: a
  * step reads its numbers first and then looks whether they were there.
@@ -161,6 +163,89 @@ static inline void rdb_put(rdb_columns *c, rdb_state *s, int64_t end) {
 
 static inline uint64_t rdb_capped(uint64_t size) { return size < RDB_HUGE ? size : RDB_HUGE; }
 
+static inline int rdb_row_is(const uint8_t *row, uint8_t one, uint8_t two) { return row[0] == one && row[1] == two; }
+
+/* A string that stands in [*p, end) as a whole, stepped over; 0 if it does not, or not for sure. */
+static inline int rdb_passed(const uint8_t **p, const uint8_t *end) {
+    const uint8_t *q = *p;
+    uint64_t size, whole;
+    uint8_t first = *q;
+    if (first < 0x40) size = first, q += 1;
+    else if (first < 0x80) size = (uint64_t)(first & 63) << 8 | q[1], q += 2;
+    else if (first == 0x80) size = rdb_big(q + 1, 4), q += 5;
+    else if (first == 0xc3) {
+        q++;
+        if (rdb_length(&q, end, &size) || rdb_length(&q, end, &whole)) return 0;
+    } else if (first >= 0xc0 && first < 0xc3) size = (uint64_t)1 << (first & 3), q += 1;
+    else return 0;
+    if (q > end || size > (uint64_t)(end - q)) return 0;
+    *p = q + size;
+    return 1;
+}
+
+enum { RDB_STEPS_KEY = 4, RDB_STEPS_EXPIRE = 3 };  /* what the programs below take of the fuel */
+
+/* The keys from p on whose value is one string, with an expiry or without, as long as they stand there as a whole:
+ * what the machine would make of them, in one go.  No item has begun at p.  The place where it goes on. */
+static const uint8_t *rdb_strings(rdb_state *s, const rdb_layout *layout, const uint8_t *p, const uint8_t *end,
+                                  int64_t base, rdb_columns *c, int64_t *fuel) {
+    const uint8_t *begin = p, *code = layout->code;
+    size_t i = c->count, first = i;
+    int64_t left = *fuel, db = s->db;
+    while (p < end && i < c->room && left >= RDB_STEPS_KEY + RDB_STEPS_EXPIRE) {
+        const uint8_t *q = p, *name, *row = code + layout->entry[*p];
+        int64_t expire = -1;
+        left -= RDB_STEPS_KEY;
+        if (rdb_row_is(row, STEP_EXPIRE_MS, STEP_MORE) && end - q > 9) {
+            expire = (int64_t)rdb_little(q + 1, 8);
+            row = code + layout->entry[*(q += 9)];
+            left -= RDB_STEPS_EXPIRE;
+        }
+        name = q + 1;
+        if (!rdb_row_is(row, STEP_KEY, STEP_STR) || row[2] != STEP_END) break;
+        uint8_t kind = *q++;
+        if (!rdb_passed(&q, end)) break;
+        const uint8_t *value = q;
+        if (!rdb_passed(&q, end)) break;
+        c->kind[i] = kind;
+        c->name[i] = base + (name - begin);
+        c->value[i] = base + (value - begin);
+        c->expire[i] = expire;
+        c->idle[i] = -1;
+        c->freq[i] = -1;
+        c->db[i] = db;
+        c->edges[i] = base + (p - begin);
+        i++;
+        s->kind = kind;
+        s->value = base + (value - begin);
+        *fuel = left;
+        p = q;
+    }
+    if (i != first) c->edges[i] = s->start = base + (p - begin);
+    c->count = i;
+    c->keys += i - first;
+    return p;
+}
+
+/* The elements from p on of a loop whose body is strings, and bytes to skip after them or none, as long as they stand
+ * there as a whole; never the last one, after which the loop ends.  The place where it goes on. */
+static const uint8_t *rdb_elements(const uint8_t *body, const uint8_t *p, const uint8_t *end, uint64_t *left,
+                                   int64_t *fuel) {
+    int strings = 0;
+    while (strings < 2 && body[strings] == STEP_STR) strings++;
+    const uint8_t *after = body + strings;
+    size_t skip = after[0] == STEP_SKIP ? after[1] : 0;
+    int steps = strings + (after[0] == STEP_SKIP) + 1;
+    if (!strings || after[after[0] == STEP_SKIP ? 2 : 0] != STEP_NEXT) return p;
+    for (; *left > 1 && *fuel >= steps && p < end; --*left, *fuel -= steps) {
+        const uint8_t *q = p;
+        if (!rdb_passed(&q, end) || (strings == 2 && (q == end || !rdb_passed(&q, end)))) break;
+        if (skip > (size_t)(end - q)) break;
+        p = q + skip;
+    }
+    return p;
+}
+
 /* Run from *at to `end`; why it stopped.  The buffer's first byte is at `base` in the file. */
 static int rdb_run(rdb_state *s, const rdb_layout *layout, const uint8_t *buffer, size_t *at, size_t end_at, int64_t base,
                    rdb_columns *c, int64_t *fuel_left) {
@@ -177,6 +262,12 @@ static int rdb_run(rdb_state *s, const rdb_layout *layout, const uint8_t *buffer
         if (fuel <= 0) { why = STOP_FUEL; break; }
         fuel--;
         if (!pc) {
+            if (s->start == base + (p - buffer) && (s->expire & s->idle) == -1 && s->freq == -1) {
+                fuel++;
+                p = rdb_strings(s, layout, p, end, base + (p - buffer), c, &fuel);
+                if (fuel <= 0) { why = STOP_FUEL; break; }
+                fuel--;
+            }
             if (p >= end) { why = STOP_SHORT; break; }
             if (c->count == c->room) { why = STOP_FULL; break; }
             s->kind = *p;
@@ -224,10 +315,15 @@ static int rdb_run(rdb_state *s, const rdb_layout *layout, const uint8_t *buffer
             if (!s->held) { pc = rdb_place(code + pc + 1); continue; }
             pc += 3;
             s->body[s->depth] = pc;
-            s->left[s->depth++] = s->held;
+            s->left[s->depth] = s->held;
+            p = rdb_elements(code + pc, p, end, &s->left[s->depth++], &fuel);
             continue;
         case STEP_NEXT:
-            if (--s->left[s->depth - 1]) { pc = s->body[s->depth - 1]; continue; }
+            if (--s->left[s->depth - 1]) {
+                pc = s->body[s->depth - 1];
+                p = rdb_elements(code + pc, p, end, &s->left[s->depth - 1], &fuel);
+                continue;
+            }
             s->depth--;
             break;
         case STEP_CASE:

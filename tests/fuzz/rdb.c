@@ -1,4 +1,5 @@
-/* The RDB walker, the checksum and the counting of keys on any bytes, every buffer as large as it has to be and no larger.
+/* The RDB walker, the writer of commands, the counting of keys and the checksum on any bytes, every buffer as large as it
+ * has to be and no larger.
  *
  * As a libFuzzer target (tests/fuzz/run), or with -DSTANDALONE on files:
  * rdb FILE...  layouts.h is written by tests/tools/make_layouts.py.  The laws
@@ -12,6 +13,12 @@
 #include "../../aofdoctor/rdb/probe.h"
 #include "../../aofdoctor/server/inventory.h"
 #include "layouts.h"
+/* runs.h has these names too: it and walk.h are never together but here. */
+#define rdb_length runs_length
+#define rdb_string runs_string
+#include "../../aofdoctor/rdb/glance.h"
+#undef rdb_length
+#undef rdb_string
 
 #define ROOM 8
 #define MOST 512
@@ -86,6 +93,61 @@ static void same(const walked *a, const walked *b) {
     assert(!memcmp(a->value, b->value, a->count * sizeof *a->value));
 }
 
+/* What is written is whole commands, as the parser here reads them. */
+static void commands(const uint8_t *p, const uint8_t *end) {
+    while (p < end) {
+        uint64_t count, size;
+        assert(rdb_number(&p, end, '*', &count) < 0 && count >= 2 && count <= 2 + 2 * BULK_CHUNK);
+        while (count--) {
+            assert(rdb_number(&p, end, '$', &size) < 0 && size + 2 <= (uint64_t)(end - p));
+            p += size;
+            assert(p[0] == '\r' && p[1] == '\n');
+            p += 2;
+        }
+    }
+}
+
+/* Every item in bulk, the output as large as `room` and no larger. */
+static void retell(const rdb_layout *layout, const uint8_t *data, size_t size, size_t room, int64_t shift_ms) {
+    int64_t edges[ROOM + 1], name[ROOM], value[ROOM], expire[ROOM], idle[ROOM], db[ROOM], fuel = 1 << 24;
+    uint16_t kind[ROOM];
+    int16_t freq[ROOM];
+    rdb_columns c = {edges, name, value, expire, idle, db, kind, freq, ROOM, 0, 0};
+    bulk_columns keys = {edges, name, value, expire, idle, db, kind, freq};
+    uint8_t *buffer = calloc(1, size + RDB_SLACK), *out = calloc(1, room + BULK_SLACK);
+    static uint8_t packed[BULK_LARGE + BULK_SLACK];
+    bulk b = {.bytes = buffer, .fill = size, .out = out, .at = out, .end = out + room, .packed = packed,
+              .powers = powers_of_ten, .shift_ms = shift_ms};
+    rdb_state s;
+    size_t at = 0;
+    if (!buffer || !out) abort();
+    memcpy(buffer, data, size);
+    rdb_begin(&s, 0, 0, NULL);
+    do {
+        c.count = c.keys = 0;
+        rdb_run(&s, layout, buffer, &at, size, 0, &c, &fuel);
+        for (size_t i = 0; i < c.count; i++) {
+            glance g;
+            if (!glance_key(&b, &keys, i, (unsigned)size % 11, &g)) continue;
+            assert(g.count && g.count <= GLANCE_MOST + 2 && g.ends[g.count - 1] == b.at && b.at <= b.end);
+            for (unsigned k = 1; k < g.count; k++) assert(g.ends[k - 1] <= g.ends[k]);
+        }
+        b.at = b.out;
+        for (size_t i = 0; i < c.count;) {
+            int why = bulk_run(&b, &keys, &i, c.count);
+            assert(b.at <= b.end && why <= BULK_KEY && (why != BULK_DONE || i == c.count));
+            if (why == BULK_FULL) assert(b.at != b.out || bulk_counts(&b));
+            commands(b.out, b.at);
+            b.at = b.out;
+            memset(b.keys, 0, sizeof b.keys);
+            b.hints = 0;
+            i += why == BULK_KEY;
+        }
+    } while (c.count == ROOM);
+    free(buffer);
+    free(out);
+}
+
 static void search(const rdb_layout *layout, const uint8_t *data, size_t size) {
     uint8_t *buffer = calloc(1, size + RDB_SLACK);
     if (!buffer) abort();
@@ -110,6 +172,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     walk(layout, data + skip, size - skip, windows[size % 4], &pieces);
     same(&whole, &pieces);
     search(layout, data + skip, size - skip);
+    retell(layout, data + skip, size - skip, 1 << 16, 0);
+    retell(layout, data + skip, size - skip, size % 300, size % 2 ? -1000000 : INT64_MAX);
     uint8_t *exact = malloc(size ? size : 1);
     if (!exact) abort();
     memcpy(exact, data, size);

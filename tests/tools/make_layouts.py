@@ -1,13 +1,14 @@
-"""Write the RDB layouts as a C header, for the fuzz harness of the walker.
+"""Write the RDB layouts and the powers of ten as a C header, for the fuzz harness of the RDB's code.
 
 python -m tests.tools.make_layouts > layouts.h
 """
 
+from aofdoctor.rdb.score import LEAST, MOST, power
 from aofdoctor.rdb.types import LAYOUTS
 
 
 def header() -> str:
-    """One rdb_layout a dialect."""
+    """One rdb_layout a dialect, and the powers."""
     lines = []
     for name, layout in LAYOUTS.items():
         lines += [
@@ -15,6 +16,8 @@ def header() -> str:
             f"static const uint16_t {name}_entry[256] = {{{', '.join(map(str, layout.entry))}}};",
             f"static const rdb_layout {name}_layout = {{{name}_code, {name}_entry}};",
         ]
+    halves = (f"{{{number >> 64}u, {number & (1 << 64) - 1}u}}" for number in map(power, range(LEAST, MOST + 1)))
+    lines.append(f"static const uint64_t powers_of_ten[][2] = {{{', '.join(halves)}}};")
     return "\n".join(lines) + "\n"
 
 

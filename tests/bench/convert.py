@@ -1,0 +1,105 @@
+"""Measure an RDB to commands against what a server needs for the same, in turn, and print ratios.
+
+    python -m tests.bench.convert [SCALE] [FOLDER]
+
+A server on PATH makes a file of one kind of value each (values.py).  Its own
+way to commands is a load and a rewrite without an RDB preamble: both are CPU
+seconds of INFO, the rewrite is that of its child.  rdb-py reads the values and
+writes nothing.  No process's start is counted; medians of the rounds.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copyfile
+
+from aofdoctor.rdb.losses import Tally
+from aofdoctor.rdb.preamble import walk
+from aofdoctor.rdb.target import TARGETS
+from aofdoctor.rdb.told_resp import Retelling
+from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.source import FileSource
+from tests.bench.values import fills, make
+from tests.servers import by_line
+
+ROUNDS = 3
+_CHILD = ("used_cpu_sys_children", "used_cpu_user_children")
+
+
+def own(path: Path) -> float:
+    """CPU seconds for all bytes of the commands, which go nowhere."""
+    source, began = FileSource(path), time.process_time()
+    for _ in Retelling(source, TARGETS["redis-7.0"], Tally(), 0, lambda command: command):
+        pass
+    return time.process_time() - began
+
+
+def reader(path: Path) -> float:
+    """CPU seconds of rdb-py for all values."""
+    import rdb
+
+    began = time.process_time()
+    for _ in rdb.RdbDecoder(str(path)):
+        pass
+    return time.process_time() - began
+
+
+def served(binary: Binary, path: Path) -> tuple[float, float]:
+    """CPU seconds of a server: its load, and its rewrite."""
+    options = ["--dbfilename", "dump.rdb", "--aof-use-rdb-preamble", "no"]
+
+    def prepare(folder: Path) -> None:
+        copyfile(path, folder / "dump.rdb")
+
+    with Sandbox(binary, options, prepare, hide=()) as server:
+        used = server.info("cpu")
+        server.call("BGREWRITEAOF")
+        while server.info("persistence")["aof_rewrite_in_progress"] != "0" or not seconds(server.info("cpu"), _CHILD):
+            time.sleep(0.02)
+        return seconds(used, ("used_cpu_sys", "used_cpu_user")), seconds(server.info("cpu"), _CHILD)
+
+
+def seconds(info: dict[str, str], names: tuple[str, ...]) -> float:
+    return sum(float(info[name]) for name in names)
+
+
+def measure(name: str, path: Path) -> None:
+    lines = {line: binary for line, binary in by_line().items() if line in ("redis-7.0", "redis-8.2")}
+    todo: dict[str, Callable[[], tuple[float, ...]]] = {
+        "own": lambda: (own(path),),
+        "rdb-py": lambda: (reader(path),),
+        **{line: lambda binary=binary: served(binary, path) for line, binary in lines.items()},  # type: ignore[misc]
+    }
+    runs: dict[str, list[tuple[float, ...]]] = {what: [] for what in todo}
+    for _ in range(ROUNDS):
+        for what, run in todo.items():
+            runs[what].append(run())
+    medians = {what: [statistics.median(column) for column in zip(*times, strict=True)] for what, times in runs.items()}
+    found = walk(FileSource(path))
+    spent, mega = medians["own"][0], path.stat().st_size / 1e6
+    print(
+        f"{name}: {mega:.0f} MB, {found.keys:,} keys: {(found.keys or 0) / spent / 1e6:.2f} M keys/s, {mega / spent:.0f} MB/s"
+    )
+    for what, times in medians.items():
+        if what != "own":
+            print(
+                f"  {what:<10} {' + '.join(f'{one:.2f} s' for one in times)}: ratio {' + '.join(f'{one / spent:.1f}' for one in times)}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    scale = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as folder:
+        for name, asked in fills(scale).items():
+            path = Path(folder) / "one.rdb"
+            make(asked, path)
+            measure(name, path)
+            path.unlink()
+
+
+if __name__ == "__main__":
+    main()
