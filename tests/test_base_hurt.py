@@ -97,6 +97,20 @@ def test_a_dump_is_put_back_as_a_dump(tmp_path: Path) -> None:
         assert running.call("DBSIZE") == 50
 
 
+@pytest.mark.parametrize("cut", [9, "after a key", "in a key", "in the checksum", "a byte of it"])
+@pytest.mark.parametrize("words", [[], ["--base"], ["--base", "-r"], ["-r"], ["-n", "3", "--base"]], ids=" ".join)
+def test_a_log_of_a_hurt_rdb_says_so_once(cut: int | str, words: list[str], tmp_path: Path) -> None:
+    data = rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))
+    end = data.index(KEYS[25])
+    places = {"after a key": end, "in a key": end + 3, "in the checksum": len(data) - 3}
+    path = tmp_path / "dump.rdb"
+    path.write_bytes(data[:-1] + bytes((data[-1] ^ 1,)) if cut == "a byte of it" else data[: places.get(str(cut), 9)])
+    result = aofdoctor("log", path, *words, "--json")
+    assert result.status == 1 and result.err.count("damage at") == 1
+    count = {9: 0, "in the checksum": 50, "a byte of it": 50}.get(cut, 25) if "--base" in words else 0
+    assert len(result.lines) == (min(count, 3) if "-n" in words else count)
+
+
 # -- a slice --
 
 

@@ -50,6 +50,7 @@ class Broken:
 
 
 Item = Entry | Broken | BaseKey
+Keys = Callable[[Where, int, str, int, Source, Preamble], Iterator[BaseKey | Damage]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +93,26 @@ def _walk(aof: AOF, where: Where, base: bool = False) -> Iterator[_Selected | Br
                 steps.lost()
                 yield Broken(part.name, tile)
             else:
-                if base:
-                    yield from _base(aof, where, index, before, tile)
+                yield from _of_rdb(aof, where, index, before, tile, base_keys if base else None)
                 steps.preamble(tile.span.end)
         before += steps.state[State.COMMANDS]
 
 
-def _base(
-    aof: AOF,
-    where: Where,
-    index: int,
-    before: int,
-    rdb: Preamble,
-    given: Callable[..., Iterator[BaseKey | Damage]] = base_keys,
+def _of_rdb(
+    aof: AOF, where: Where, index: int, before: int, rdb: Preamble, keys: Keys | None
 ) -> Iterator[Broken | BaseKey]:
+    """What the history has of an RDB: its keys, if they are asked for, and what is wrong with it, where that shows."""
     part = aof.parts[index]
     assert part.source is not None
-    for item in given(where, index, part.name, before, part.source, rdb):
-        yield Broken(part.name, item) if isinstance(item, Damage) else item
+    hurt = rdb.damage(part.size)
+    for item in keys(where, index, part.name, before, part.source, rdb) if keys else ():
+        if isinstance(item, Damage):
+            hurt = None
+            yield Broken(part.name, item)
+        else:
+            yield item
+    if hurt:
+        yield Broken(part.name, hurt)
 
 
 def last(aof: AOF, where: Where, count: int, base: bool = False) -> list[Item]:
@@ -186,8 +189,8 @@ def backwards(aof: AOF, where: Where, base: bool = False) -> Iterator[Item]:
         if isinstance(mark, Broken):
             yield mark
         elif isinstance(mark, _Rdb):
-            if base:
-                yield from _base(aof, where, mark.index, mark.before, mark.rdb, base_keys_backwards)
+            keys = base_keys_backwards if base else None
+            yield from _of_rdb(aof, where, mark.index, mark.before, mark.rdb, keys)
         else:
             yield from _again(aof, where, mark)
 
