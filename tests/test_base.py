@@ -99,6 +99,12 @@ def test_a_selection_means_base_keys_too(words: list[str], count: int, path: Pat
     assert sum(line["cmd"] == "(base)" for line in lines) == count
 
 
+def test_keys_of_a_base_have_a_time_where_nothing_else_has(path: Path) -> None:
+    assert len(aofdoctor("log", path, "--base", "--since", "1700000000", "--json").lines) == 60
+    assert aofdoctor("log", path, "--base", "--since", "1700000001", "--json").lines == []
+    assert aofdoctor("log", path, "--since", "1700000000").status == 2
+
+
 def test_the_order_is_that_of_time_either_way(path: Path) -> None:
     forwards = aofdoctor("log", path, "--base", "--json").lines
     assert aofdoctor("log", path, "--base", "--json", "--reverse").lines == forwards[::-1]

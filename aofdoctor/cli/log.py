@@ -65,7 +65,7 @@ def log(
     Selections: repeating an option means or; different options mean and.
     """
     with opened(path) as aof:
-        where = selection(aof, **selected)
+        where = selection(aof, **selected, based=base)
         shape = Format.JSON if json else format
         _demand_base(aof, tail, shape) if base else None
         items = _items(aof, where, count, tail, reverse, base)

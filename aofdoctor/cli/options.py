@@ -114,10 +114,10 @@ def opened(path: str, forgiving: bool = False) -> Iterator[AOF]:
 def selection(
     aof: AOF, cmd: list[str] | None, key: list[str] | None, db: list[int] | None, effect: list[str] | None,
     grep: list[str] | None, min_size: int, from_: str | None, to: str | None, since: str | None, until: str | None,
-    invert: bool,
+    invert: bool, based: bool = False,
 ) -> Where:  # fmt: skip
-    """What the selection options mean for this AOF."""
-    end = end_of_log(aof, [given for given in (since, until) if given is not None])
+    """What the selection options mean for this AOF; `based`: the keys of its RDB are meant too, which have a time."""
+    end = end_of_log(aof, [given for given in (since, until) if given is not None], based)
     start, stop = (None if given is None else loaded_position(given, aof) for given in (from_, to))
     begin, finish = (None if given is None else parse_time(given, end) for given in (since, until))
     return build(
@@ -126,15 +126,15 @@ def selection(
     )  # fmt: skip
 
 
-def end_of_log(aof: AOF, times: list[str]) -> int | None:
-    """The time of the end of the log, where a TIME counts from it.
+def end_of_log(aof: AOF, times: list[str], timed: bool = False) -> int | None:
+    """The time of the end of the log, where a TIME counts from it; `timed`: something else in it has a time.
 
     A log without times is found out here, before the long way; of a pipe that cannot be known.
     """
     if not times or any(part.source and part.source.size is None for part in aof.parts):
         return None
     relative = any(given.startswith("-") for given in times)
-    end = last_time(aof) if relative or not looks_timed(aof) else 0
+    end = last_time(aof) if relative or not (timed or looks_timed(aof)) else 0
     if end is None:
         raise BadSelection(
             "this AOF has no #TS annotations, so nothing in it has a time (aof-timestamp-enabled was off)",
