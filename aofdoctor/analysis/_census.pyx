@@ -1,6 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """census.h for Python: the same functions as plain_census.py."""
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -37,21 +36,7 @@ cdef extern from "census.h" nogil:
                       size_t start, size_t count, const uint8_t *does, size_t known, int base)
 
 
-cdef class _Buffers:
-    """Up to 16 buffers, released together."""
-    cdef Py_buffer views[16]
-    cdef int held
-
-    cdef void *get(self, source, Py_ssize_t least, bint writable) except? NULL:
-        PyObject_GetBuffer(source, &self.views[self.held], PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
-        self.held += 1
-        if self.views[self.held - 1].len < least:
-            raise ValueError("a column is too short")
-        return self.views[self.held - 1].buf
-
-    def __dealloc__(self):
-        for i in range(self.held):
-            PyBuffer_Release(&self.views[i])
+include "../buffers.pxi"
 
 
 cdef int _open(_Buffers b, c_census *c, bytes key, slots, state, events) except -1:

@@ -1,6 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """digest.h for Python: the same names as digest.py."""
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -19,21 +18,7 @@ cdef extern from "digest.h" nogil:
     size_t digest_common(const uint8_t *a, const uint8_t *b, size_t size)
 
 
-cdef class _Buffers:
-    """Up to 8 buffers, released together."""
-    cdef Py_buffer views[8]
-    cdef int held
-
-    cdef void *get(self, source, Py_ssize_t least, bint writable) except? NULL:
-        PyObject_GetBuffer(source, &self.views[self.held], PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
-        self.held += 1
-        if self.views[self.held - 1].len < least:
-            raise ValueError("a column is too short")
-        return self.views[self.held - 1].buf
-
-    def __dealloc__(self):
-        for i in range(self.held):
-            PyBuffer_Release(&self.views[i])
+include "../buffers.pxi"
 
 
 cdef class Digest:

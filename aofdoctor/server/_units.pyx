@@ -1,6 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """units.h for Python: the same functions as plain_units.py."""
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
 
@@ -15,21 +14,7 @@ cdef extern from "units.h" nogil:
                      size_t count, const uint8_t *act, size_t known, int64_t **out)
 
 
-cdef class _Buffers:
-    """Up to 24 buffers, released together."""
-    cdef Py_buffer views[24]
-    cdef int held
-
-    cdef void *get(self, source, Py_ssize_t least, bint writable) except? NULL:
-        PyObject_GetBuffer(source, &self.views[self.held], PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
-        self.held += 1
-        if self.views[self.held - 1].len < least:
-            raise ValueError("a column is too short")
-        return self.views[self.held - 1].buf
-
-    def __dealloc__(self):
-        for i in range(self.held):
-            PyBuffer_Release(&self.views[i])
+include "../buffers.pxi"
 
 
 cdef int _begin(_Buffers b, bytes key, uint64_t *words, out, Py_ssize_t least, int64_t **columns) except -1:

@@ -1,6 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """weigh.h, heavy.h and inventory.h for Python: the classes of plain_weigh.py, plain_heavy.py and plain_inventory.py."""
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -89,17 +88,11 @@ cdef extern from "inventory.h" nogil:
                          size_t size, int64_t base, int64_t least, uint32_t *large, size_t *noted)
 
 
-cdef class _Buffers:
-    """Up to 16 buffers, released together."""
-    cdef Py_buffer views[16]
-    cdef int held
+include "../buffers.pxi"
 
-    cdef void *get(self, source, Py_ssize_t least, bint writable) except? NULL:
-        PyObject_GetBuffer(source, &self.views[self.held], PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
-        self.held += 1
-        if self.views[self.held - 1].len < least:
-            raise ValueError("a column is too short")
-        return self.views[self.held - 1].buf
+
+cdef class _Records(_Buffers):
+    """Buffers, and records among them."""
 
     cdef const uint32_t *chosen(self, source, Py_ssize_t records, size_t *count) except? NULL:
         """The records that are counted; NULL for all of them."""
@@ -113,10 +106,6 @@ cdef class _Buffers:
             if indexes[n] >= records:
                 raise ValueError("a record that is not there")
         return indexes
-
-    def __dealloc__(self):
-        for i in range(self.held):
-            PyBuffer_Release(&self.views[i])
 
 
 cdef int _begin(weigh_line *line, int64_t width, const int64_t *factors) except -1:
@@ -178,7 +167,7 @@ cdef class Scale:
 
     def run(self, batch, int64_t place, db, time, chosen, int64_t least, large):
         """How many of a batch's records have more than `least` bytes; `large` holds their indexes."""
-        cdef _Buffers b = _Buffers()
+        cdef _Records b = _Records()
         cdef size_t count, noted, records = batch.count
         cdef const int64_t *edges = <const int64_t *>b.get(batch.edges, 8 * (records + 1), False)
         cdef const uint16_t *ids = <const uint16_t *>b.get(batch.ids, 2 * records, False)
@@ -370,7 +359,7 @@ cdef class Tally:
 
     def run(self, batch, db, chosen):
         """Count the records of a batch that is not far."""
-        cdef _Buffers b = _Buffers()
+        cdef _Records b = _Records()
         cdef size_t count, records = batch.count
         cdef Py_ssize_t origin = batch.origin
         cdef const int64_t *edges = <const int64_t *>b.get(batch.edges, 8 * (records + 1), False)
