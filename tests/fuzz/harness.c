@@ -228,21 +228,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-#ifdef STANDALONE
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        FILE *file = fopen(argv[i], "rb");
-        if (!file) return 2;
-        fseek(file, 0, SEEK_END);
-        long size = ftell(file);
-        rewind(file);
-        uint8_t *data = malloc(size ? (size_t)size : 1);
-        if (!data || fread(data, 1, (size_t)size, file) != (size_t)size) return 2;
-        fclose(file);
-        for (long cut = 0; cut <= size; cut += 1 + size / 2000) LLVMFuzzerTestOneInput(data, (size_t)cut);
-        LLVMFuzzerTestOneInput(data, (size_t)size);
-        free(data);
-    }
-    return 0;
-}
-#endif
+#define CUTS 2000
+#include "standalone.h"
