@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
+import pytest
 from aofdoctor.aof._scan import Columns as CompiledColumns
 from aofdoctor.aof._scan import Names as CompiledNames
 from aofdoctor.aof._scan import arguments as compiled_arguments
@@ -28,6 +29,7 @@ from aofdoctor.edit.salvage import plan_salvage
 from aofdoctor.edit.slice import plan_slice
 from aofdoctor.edit.strip import plan_selection, survey
 from aofdoctor.edit.transactions import structure_ids
+from aofdoctor.errors import BadSelection
 from aofdoctor.server import plain
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
@@ -223,11 +225,15 @@ def test_a_state_has_the_fields_of_its_twin() -> None:
 )
 def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: bytes, names: set[str], room: int) -> None:
     aof, wanted = aof_of(data), table().ids(frozenset(names))
-    with patch("aofdoctor.edit.transactions.read", partial(read, room=room)):
-        plan = plan_slice(aof, survey(aof), Where(ids=wanted))
-        out = apply(data, plan)
     chosen = {c.name.encode() for c in table().commands if c.id in wanted}
     found = contexts(data)
+    with patch("aofdoctor.edit.transactions.read", partial(read, room=room)):
+        if not any(argv[0].lower() in chosen for argv, _, _ in found):
+            with pytest.raises(BadSelection):
+                plan_slice(aof, survey(aof), Where(ids=wanted))
+            return
+        plan = plan_slice(aof, survey(aof), Where(ids=wanted))
+        out = apply(data, plan)
     whole_ones = {tx for argv, _, tx in found if tx and argv[0].lower() in chosen}
     expected = [c for c in found if c[0][0].lower() in chosen or c[2] in whole_ones]
     assert same_transactions(contexts(out)) == same_transactions(expected)
