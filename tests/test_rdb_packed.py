@@ -172,6 +172,22 @@ def test_commands_and_a_plain_rdb_that_are_made_of_it_load_to_the_same(codec: st
 
 
 @codecs
+def test_keys_and_counts_are_those_of_the_plain_rdb(codec: str, tmp_path: Path) -> None:
+    one, two = tmp_path / "plain.rdb", tmp_path / "packed.rdb"
+    one.write_bytes(plain())
+    two.write_bytes(packed(plain(), codec))
+    assert aofdoctor("diff", one, two, "--by", "keys").status == 0
+    (tmp_path / "none.rdb").write_bytes(packed(plain(0), codec))
+    only = [line["key"] for line in aofdoctor("diff", two, tmp_path / "none.rdb", "--by", "keys", "--json").lines[1:]]
+    assert only == [line["keys"][0] for line in log(one)] and len(only) == 3000
+    bases = [aofdoctor("stats", path, "--json").json["base"] for path in (one, two)]
+    for base in bases:
+        for row in base["largest"]:
+            del row["part"]
+    assert bases[0] == bases[1] and bases[0]["largest"]
+
+
+@codecs
 def test_commands_after_the_frame_are_found(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
     stream = packed(plain(50), codec)

@@ -22,6 +22,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.rdb.codec import Broken, Cursor, Large, String
 from aofdoctor.rdb.elements import ROWS, Run, Value, runs, shape
 from aofdoctor.rdb.keys import Key
+from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -31,6 +32,7 @@ _STRING = 0  # the type
 
 def base_into(table: Table, where: Where, part: int, before: int, source: Source, rdb: Preamble) -> Iterator[Damage]:
     """Put the selected keys of an RDB into a table; the damage in it comes as it is met."""
+    source = rdb_in(source)
     chosen, made_of = Chosen(where, part, before, source, rdb), _Values(table.key, source, rdb.dialect)
     if rdb.complete and chosen.nothing:
         return

@@ -17,6 +17,7 @@ from aofdoctor.rdb.magic import SIZE as MAGIC_SIZE
 from aofdoctor.rdb.strings import to_name
 from aofdoctor.rdb.sweep import Sweep
 from aofdoctor.rdb.types import layout_of
+from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.server.commands import table
 from aofdoctor.source import pread
 
@@ -63,12 +64,15 @@ class Names:
         return batch
 
     def _of_key(self, start: int, wanted: set[int]) -> dict[int, bytes]:
-        source = self._side.sources[self._part]
-        assert source is not None
-        self._cursor = cursor = self._cursor or Cursor(source)
+        cursor = self._cursor
+        if cursor is None:
+            source = self._side.sources[self._part]
+            assert source is not None
+            cursor = self._cursor = Cursor(rdb_in(source))
         try:
             to_name(cursor, start)
         except Broken:  # metadata stands before it, over which only a walk steps
+            source = cursor.source
             sweep = Sweep(source, layout_of(pread(source, MAGIC_SIZE, 0)), start, room=2, verify=False)
             sweep.run()
             cursor.seek(max(start, sweep.columns.name[0]))

@@ -19,6 +19,7 @@ from aofdoctor.rdb.census import OTHER_DBS
 from aofdoctor.rdb.elements import Value, shape
 from aofdoctor.rdb.keys import Batch, Item, Key
 from aofdoctor.rdb.sweep import ROOM
+from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.server.weigh import DBS, NO_DB, SHOWN, Inventory
 from aofdoctor.source import PipeSource, Source, pread
 
@@ -85,6 +86,7 @@ class BaseTally:
         if isinstance(source, PipeSource):
             self._counted_only.append(rdb)
             return
+        source = rdb_in(source)
         chosen = Chosen(self.where, index, before, source, rdb)
         if chosen.nothing:
             return
