@@ -191,11 +191,11 @@ class Telling:
     def _other(self, item: Item) -> Iterator[Command | Unsaid]:
         if item.kind in SILENT or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
             return
-        code = self.library(item) if item.kind == FUNCTION else None
+        code = self.code_of(item) if item.kind == FUNCTION else None
         said = function(code, _TARGET) if code is not None else Inexpressible(f"opcode {item.kind}")
         yield said if isinstance(said, list) else Unsaid(item.span, said.what)
 
-    def library(self, item: Item) -> String | None:
+    def code_of(self, item: Item) -> String | None:
         """The code of a library of functions; None if it is broken."""
         self.cursor.seek(item.body)
         try:

@@ -193,7 +193,7 @@ class TextView(Walk):
                 self.lines[number].base(key, self.out)
             else:
                 place = lines.position(self.lines[number].names[self._part(number, run)], key.span.start)
-                code = self.found.chosen[number].telling(run.first.part).library(key)
+                code = self.found.chosen[number].telling(run.first.part).code_of(key)
                 self._write(f"{place}  {base_keys.library_words(code)}")
 
     def _part(self, number: int, run: Run) -> str:
