@@ -334,3 +334,9 @@ def test_swapping_mirrors_keys(a: bytes, b: bytes) -> None:
 
 def test_exact_is_about_commands(pair: Any) -> None:
     assert aofdoctor("diff", *pair(sets("a"), sets("a")), "--by", "keys", "--exact").status == 2
+
+
+def test_a_command_that_no_server_knows_may_read_any_of_its_arguments(pair: Any) -> None:
+    module, y = encode([b"JSON.MERGE", b"q", b"y"]), encode([b"SET", b"y", b"1"])
+    assert keys_of(*pair(sets("z") + y + module, sets("z") + module + y)) == {"status": 1, "differs": [(0, "q")]}
+    assert keys_of(*pair(sets("z") + y + module, sets("a", "z") + y + module)) == {"status": 1, "only_b": [(0, "a")]}

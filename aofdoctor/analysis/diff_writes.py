@@ -93,7 +93,7 @@ class Writes:
             self._events(write, told(self.key, what, write.args, write.argc, write.base))
         else:
             others = _OF_BASE if write.base else _OTHERS
-            other = others.get(known.name, _joins) if known else _joins
+            other = others.get(known.name, _joins) if known else _unknown
             if write.argc > 1 or other in _ALONE:
                 other(self, write)
 
@@ -116,10 +116,10 @@ class Writes:
     # -- what the commands below do --
 
     def uses(self, write: Write) -> list[tuple[int, str, int]]:
-        """(place, access, digest) of each key that a command names; the first argument of one that no server knows."""
+        """(place, access, digest) of each key that a command names."""
         words = write.words(0, _ARGS_HELD)
         known = table().get(write.batch.ids[write.i])
-        uses = dict(key_uses(known, words)) if known else {1: "RW"}
+        uses = dict(key_uses(known, words)) if known else {}
         args = enumerate(islice(write.args(), len(words)))
         return [(at, uses[at], named(self.key, arg)) for at, arg in args if at in uses]
 
@@ -151,6 +151,15 @@ def _joins(writes: Writes, write: Write) -> None:
     for at, access, name in uses:
         if access != "RO":
             writes.put(write, at, name, mixed(at, digest), 0, Op.SET if access == "OW" else Op.VALUE)
+
+
+def _unknown(writes: Writes, write: Write) -> None:
+    """Changes its first argument; any other may be a key that it reads, and is told as what it is as well."""
+    digest = writes.digest(write, [1])
+    for arg in islice(write.args(), 1, _ARGS_HELD):
+        digest = mixed(digest, writes.made(write, named(writes.key, arg)))
+    name = next(islice(write.args(), 1, None))
+    writes.put(write, 1, named(writes.key, name), mixed(1, digest), 0, Op.VALUE)
 
 
 def _renames(writes: Writes, write: Write) -> None:
