@@ -340,3 +340,25 @@ def test_a_command_that_no_server_knows_may_read_any_of_its_arguments(pair: Any)
     module, y = encode([b"JSON.MERGE", b"q", b"y"]), encode([b"SET", b"y", b"1"])
     assert keys_of(*pair(sets("z") + y + module, sets("z") + module + y)) == {"status": 1, "differs": [(0, "q")]}
     assert keys_of(*pair(sets("z") + y + module, sets("a", "z") + y + module)) == {"status": 1, "only_b": [(0, "a")]}
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [[b"SORT", b"l", b"BY", b"w_*", b"STORE", b"d"], [b"EVAL", b"return 1", b"1", b"d"], [b"FCALL", b"f", b"0"]],
+)
+def test_what_may_touch_keys_that_it_does_not_name_is_said_and_no_equality_is(reads: list[bytes], pair: Any) -> None:
+    def side(one: bytes, two: bytes) -> bytes:
+        weights = encode([b"MSET", b"w_a", one, b"w_b", two])
+        return weights + encode([b"RPUSH", b"l", b"a", b"b"]) + encode(reads) + encode([b"DEL", b"w_a", b"w_b"])
+
+    a, b = pair(side(b"1", b"2"), side(b"2", b"1"))
+    result = aofdoctor("diff", a, b, "--by", "keys")
+    assert result.status == 1 and "1 command of A and 1 of B" in result.out and "not known" in result.out
+    told = aofdoctor("diff", a, b, "--by", "keys", "--json").lines[0]
+    assert not told["equal"] and told["unnamed"] == {"a": 1, "b": 1}
+    assert aofdoctor("diff", a, a, "--by", "keys").status == 0  # the same bytes do the same
+
+
+def test_a_plain_sort_names_all_its_keys(pair: Any) -> None:
+    sort = encode([b"SORT", b"l", b"ALPHA", b"STORE", b"d"])
+    assert keys_of(*pair(sets("z") + sort, sets("z", "z") + sort)) == {"status": 0}

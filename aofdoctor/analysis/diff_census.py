@@ -7,13 +7,16 @@ their order; a write that names several keys takes in what made each.  Equal
 digests mean equal values; other digests mean other writes, and most likely,
 but not surely, other values.
 
-What a server drops does not count: a transaction without its EXEC.
+What a server drops does not count: a transaction without its EXEC.  Of what a
+script does, or a SORT that reads keys by a pattern, only the keys that it names
+are known: such commands are counted, since nobody can say what else they touch.
 """
 
 import re
 from bisect import bisect_left
 
 from aofdoctor.analysis.diff_base_keys import base_into
+from aofdoctor.analysis.diff_entries import heads
 from aofdoctor.analysis.diff_side import Place, Side
 from aofdoctor.analysis.diff_table import PARTS_MAX, Table
 from aofdoctor.analysis.diff_writes import Writes
@@ -29,6 +32,8 @@ from aofdoctor.server.steps import Steps
 from aofdoctor.source import Source
 
 _EXEC = table().words.ids[b"exec"]
+_SORT = table().words.ids[b"sort"]
+_UNNAMED = (_SORT, *(table().words.ids[name] for name in (b"eval", b"evalsha", b"fcall")))
 _REWRITTEN = re.compile(r".*\.\d+\.base\.aof").fullmatch  # as a server names what it writes
 
 
@@ -38,6 +43,8 @@ class Census:
     def __init__(self, side: Side, where: Where, table_: Table) -> None:
         self.side, self.where, self.table = side, where, table_
         self._writes = Writes(table_, where)
+        self.since: Place | None = None  # from here on commands that may touch any key are counted
+        self.unnamed = 0
 
     def feed(self, begin: Place, end: Place | None = None) -> None:
         """Go over the history from one place to another."""
@@ -97,7 +104,18 @@ class _Part:
             for i in where.matches(self.index, batch, steps, commands):
                 wanted[i] = 1
         wanted = self._without_dropped(batch, wanted)
+        if self.census.since is not None:
+            self._count_unnamed(batch, wanted, self.census.since)
         self.census._writes.batch(self.index, batch, steps.db, wanted, self.base)
+
+    def _count_unnamed(self, batch: Batch, wanted: bytearray | None, since: Place) -> None:
+        for number in _UNNAMED:
+            at, ids = -1, batch.ids[: batch.count]
+            for _ in range(ids.count(number)):
+                at = ids.index(number, at + 1)
+                past = (self.index, batch.record(at).start) >= (since.part, since.offset)
+                if past and (wanted is None or wanted[at]) and (number != _SORT or _is_by_pattern(batch, at)):
+                    self.census.unnamed += 1
 
     def _without_dropped(self, batch: Batch, wanted: bytearray | None) -> bytearray | None:
         """Without the commands of a transaction that has no EXEC."""
@@ -113,6 +131,12 @@ class _Part:
             if self.steps.tx[i] == self._dropped:
                 wanted[i] = 0
         return wanted
+
+
+def _is_by_pattern(batch: Batch, i: int) -> bool:
+    """True of a SORT that stores what it makes of keys that a pattern finds (BY and GET)."""
+    words = heads(batch, i)[2:]
+    return any(b"*" in word for word in words) and any(word.lower() == b"store" for word in words)
 
 
 def _is_executed(source: Source, start: int) -> bool:

@@ -53,10 +53,16 @@ class Limits(NamedTuple):
 
 
 class KeyDiff:
-    """Keys that differ: where only one side has them, and where both do; `same` are the others, None if not counted."""
+    """Keys that differ: where only one side has them, and where both do; `same` are the others, None if not counted.
 
-    def __init__(self, sides: tuple[Side, Side], tables: tuple[Table, Table], held: int, chosen: Where) -> None:
-        self.sides, self._chosen = sides, chosen
+    `unnamed` are the commands on each side, since they part, that may touch keys
+    which they do not name: of those nothing is known.
+    """
+
+    def __init__(
+        self, sides: tuple[Side, Side], tables: tuple[Table, Table], held: int, chosen: Where, unnamed: tuple[int, int]
+    ) -> None:
+        self.sides, self._chosen, self.unnamed = sides, chosen, unnamed
         self.counts = [0, 0, 0]
         self._rows, same = Rows(held), array("Q", [0])
         self._go(tables[0], tables[1], False, same)
@@ -83,8 +89,8 @@ class KeyDiff:
 
     @property
     def different(self) -> bool:
-        """True if any key is."""
-        return any(self.counts)
+        """True if any key is, or may be."""
+        return any(self.counts) or any(self.unnamed)
 
     def rows(self) -> Iterator[tuple[int, Row]]:
         """(ONLY_A, ONLY_B or DIFFERS; the key), of each kind in the order in which it was last written."""
@@ -129,11 +135,14 @@ def compare_keys(a: Side, b: Side, where: tuple[Where, Where], limits: Limits | 
     else:
         chosen, deleted = Where(), True
     one = Census(a, where[0], Table(a.rules.key, deleted, memory, events))
-    start = forward(a, b, (Place(), Place())).resume if where[0] == where[1] else (Place(), Place())
+    begin = Place(), Place()
+    same = forward(a, b, begin) if where[0] == where[1] else None
+    start, fork = (same.resume, same.fork) if same else (begin, begin)
     one.feed(Place(), start[0])
     two = Census(b, where[1], one.table.copy())
+    one.since, two.since = fork
     one.feed(start[0])
     one.finish()
     two.feed(start[1])
     two.finish()
-    return KeyDiff((a, b), (one.table, two.table), held, chosen)
+    return KeyDiff((a, b), (one.table, two.table), held, chosen, (one.unnamed, two.unnamed))

@@ -36,6 +36,8 @@ def is_position(given: str) -> bool:
 def parse_position(given: str, aof: AOF) -> Position:
     """What the user means by a POSITION; without a part it is the last one."""
     number = _NUMBER.match(given)
+    if number and not int(number[1]):
+        raise BadSelection("there is no command #0", "commands are counted from #1")
     if number:
         return Position(number=int(number[1]))
     match = _OFFSET.match(given)

@@ -14,15 +14,17 @@ _TYPES = {ONLY_A: "only_a", ONLY_B: "only_b", DIFFERS: "differs"}
 def show(found: KeyDiff, paths: tuple[str, str]) -> None:
     """Counts, then names, for people."""
     paint = painter()
-    if not found.different:
+    if not any(found.counts):
         same = (
             "in what is selected" if found.same is None else f"{text.count(found.same, 'key')}, the same on both sides"
         )
         say(f"no difference by keys{' ' if found.same is None else ': '}{same}")
+        _unnamed(found)
         return
     only_a, only_b, differ = found.counts
     say(f"{text.count(only_a, 'key')} only in A, {only_b:,} only in B, {differ:,} in both with other writes"
         + ("" if found.same is None else f", {found.same:,} the same"))  # fmt: skip
+    _unnamed(found)
     headings = {
         ONLY_A: paint(f"- only in A  {text.name(paths[0])}", "gone"),
         ONLY_B: paint(f"+ only in B  {text.name(paths[1])}", "good"),
@@ -41,6 +43,16 @@ def show(found: KeyDiff, paths: tuple[str, str]) -> None:
         say(f"  db{row.db:<3} {text.word(row.name):<30}  {at}")
 
 
+def _unnamed(found: KeyDiff) -> None:
+    """What a comparison by keys cannot see."""
+    a, b = found.unnamed
+    if a or b:
+        words = (
+            f"but {text.count(a, 'command')} of A and {b:,} of B since they part (scripts, SORT by a pattern) may touch"
+        )
+        say(painter()(f"{words} or read keys that they do not name: what those hold is not known", "warning"))
+
+
 def _at(side: Side, names: dict[str, str], written: Written, letter: str) -> str:
     place = position(names[side.aof.parts[written.part].name], written.start)
     return f"{letter} {place}{' deleted' if written.deleted else ''}"
@@ -52,6 +64,7 @@ def show_json(found: KeyDiff, paths: tuple[str, str]) -> None:
     emit({
         "type": "summary", "equal": not found.different, "a": paths[0], "b": paths[1],
         "only_a": only_a, "only_b": only_b, "differ": differ, "same": found.same,
+        "unnamed": {"a": found.unnamed[0], "b": found.unnamed[1]},
     })  # fmt: skip
     for kind, row in found.rows():
         a, b = (_json(side, written) for side, written in zip(found.sides, (row.a, row.b), strict=True))
