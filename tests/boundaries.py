@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from aofdoctor.rdb.elements import Value
-from aofdoctor.rdb.keys import Items
-from aofdoctor.rdb.keys import Key as Place
+from aofdoctor.rdb.items import Items
+from aofdoctor.rdb.items import Key as Place
+from aofdoctor.rdb.values.decoders import Value
 from aofdoctor.source import Source, pread
 
 _FUNCTION = 245

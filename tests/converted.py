@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aofdoctor.rdb.crc64 import crc64
+from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.server.lines import LINES
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import aofdoctor

@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from aofdoctor.rdb.codec import Corrupt, Cursor, Large
-from aofdoctor.rdb.elements import Field, Scored, elements, shape
-from aofdoctor.rdb.module import ModulePart, ModuleType
-from aofdoctor.rdb.stream import Consumer, Entry, Group, Meta, Pending
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large
+from aofdoctor.rdb.values.decoders import Field, Scored, elements, shape
+from aofdoctor.rdb.values.modules import ModulePart, ModuleType
+from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Meta, Pending
 from aofdoctor.server.resp import ReplyError
 from aofdoctor.server.sandbox import Sandbox
 from tests.boundaries import Key

@@ -11,8 +11,8 @@ from random import Random
 from typing import NamedTuple
 
 from aofdoctor.damage import Damage
-from aofdoctor.rdb.keys import Items, Key
-from aofdoctor.rdb.salvage import salvage_items
+from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.source import BytesSource, Source
 from aofdoctor.span import Span
 

@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass
 
-from aofdoctor.rdb.crc64 import crc64
+from aofdoctor.rdb.encoding.crc64 import crc64
 from tests.rdbwriter import listpack
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from aofdoctor.rdb.crc64 import crc64
+from aofdoctor.rdb.encoding.crc64 import crc64
 from tests.rdbwriter import length, string
 
 MODULE = 7

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from aofdoctor.rdb.codec import Corrupt, Cursor, Large
-from aofdoctor.rdb.commands import commands, function, select
-from aofdoctor.rdb.target import TARGETS, Inexpressible
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large
+from aofdoctor.rdb.export.capabilities import TARGETS, Inexpressible
+from aofdoctor.rdb.export.commands import commands, function, select
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
 from tests.boundaries import Function, keys

@@ -18,10 +18,10 @@ from aofdoctor.cli.entries import Line
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import as_json
 from aofdoctor.damage import Damage
-from aofdoctor.rdb.crc64 import crc64
-from aofdoctor.rdb.keys import Items, Key
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.items import Items, Key
 from aofdoctor.rdb.preamble import walk
-from aofdoctor.rdb.seen import Seen
+from aofdoctor.rdb.recovery.bloom_filter import Seen
 from aofdoctor.server.commands import table
 from aofdoctor.source import BytesSource, FileSource
 from tests import rdbwriter as w

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.aof.record import encode
-from aofdoctor.rdb.crc64 import crc64
-from aofdoctor.rdb.keys import Items, Key
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.items import Items, Key
 from aofdoctor.source import BytesSource
 from tests import rdbwriter as w
 from tests.conftest import aofdoctor

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from aofdoctor.aof.record import encode
-from aofdoctor.rdb import other
-from aofdoctor.rdb.crc64 import crc64
-from aofdoctor.rdb.keys import Items
-from aofdoctor.rdb.losses import Tally
-from aofdoctor.rdb.other import Aim, rewritten
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.items import Items
 from aofdoctor.rdb.preamble import walk
+from aofdoctor.rdb.rewrite import rewriter as other
+from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
 from aofdoctor.server.lines import LINES
 from aofdoctor.source import BytesSource, FileSource
 from tests import rdbwriter as w

@@ -13,7 +13,7 @@ from aofdoctor.analysis.examine import examine
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.restore import plan_restored
-from aofdoctor.rdb.keys import Items, Key
+from aofdoctor.rdb.items import Items, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import BytesSource, FileSource
 from tests.corpus import ROOT, Case, cases, line_of

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.errors import SandboxError
-from aofdoctor.rdb.codec import Cursor
-from aofdoctor.rdb.elements import Scored, elements, shape
+from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.rdb.values.decoders import Scored, elements, shape
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests.boundaries import Key, keys
 from tests.corpus import ROOT

@@ -13,9 +13,9 @@ from aofdoctor.analysis.diff import Diff
 from aofdoctor.analysis.diff_script import blocks
 from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.aof.record import encode
-from aofdoctor.rdb.codec import LARGE
-from aofdoctor.rdb.commands import commands
-from aofdoctor.rdb.sweep import WINDOW
+from aofdoctor.rdb.encoding.cursor import LARGE
+from aofdoctor.rdb.export.commands import commands
+from aofdoctor.rdb.walk.window import WINDOW
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import FIXTURES, aofdoctor
 from tests.datasets import fill, rewritten, running

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.aof.record import encode
-from aofdoctor.rdb.crc64 import crc64, find_end, plain_crc64, plain_find_end
+from aofdoctor.rdb.encoding.crc64 import crc64, find_end, plain_crc64, plain_find_end
 from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
 from aofdoctor.server.sandbox import Sandbox
 from aofdoctor.source import BytesSource, FileSource
@@ -38,7 +38,7 @@ def test_the_checksum_is_that_of_another_implementation(one: bytes, other: bytes
 
 
 def test_the_checksum_of_the_portable_path_is_the_same() -> None:
-    from aofdoctor.rdb._crc64 import portable_crc64
+    from aofdoctor.rdb.encoding._crc64 import portable_crc64
 
     data = Random(3).randbytes(2000)
     for size in [*range(300), 511, 512, 513, 2000]:

@@ -7,22 +7,22 @@ from random import Random
 from typing import Any
 
 import pytest
-from aofdoctor.rdb._bulk import Bulk, score_of, text_of
+from aofdoctor.rdb.bulk._encoder import Bulk, score_of, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.rdb import told_resp
-from aofdoctor.rdb.bulk import PlainBulk
-from aofdoctor.rdb.codec import Broken
-from aofdoctor.rdb.commands import score_text
-from aofdoctor.rdb.keys import Key
-from aofdoctor.rdb.losses import Tally
+from aofdoctor.rdb.bulk.encoder import PlainBulk
+from aofdoctor.rdb.bulk.powers_of_ten import LEAST, MOST, power, powers
+from aofdoctor.rdb.encoding.cursor import Broken
+from aofdoctor.rdb.export import resp_exporter as told_resp
+from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.commands import score_text
+from aofdoctor.rdb.export.exporter import Teller, told
+from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.resp import resp
+from aofdoctor.rdb.export.resp_exporter import Retelling
+from aofdoctor.rdb.items import Key
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.rdb.resp import resp
-from aofdoctor.rdb.score import LEAST, MOST, power, powers
-from aofdoctor.rdb.target import TARGETS
-from aofdoctor.rdb.told import Teller, told
-from aofdoctor.rdb.told_resp import Retelling
 from aofdoctor.server.expiries import moved
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests import rdbwriter as w

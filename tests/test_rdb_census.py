@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.rdb.census import DBS_MAX, OTHER_DBS, Census
-from aofdoctor.rdb.kernel import tally
-from aofdoctor.rdb.keys import Items, Key
+from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS, Census
 from aofdoctor.rdb.preamble import walk
-from aofdoctor.rdb.tally import SIZE
-from aofdoctor.rdb.tally import tally as plain_tally
+from aofdoctor.rdb.walk._pycount import SIZE
+from aofdoctor.rdb.walk._pycount import tally as plain_tally
+from aofdoctor.rdb.walk.walker import tally
 from aofdoctor.source import BytesSource
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES

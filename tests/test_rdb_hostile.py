@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.rdb import codec, lzf, packed, runs
-from aofdoctor.rdb import resp as resp_room
-from aofdoctor.rdb.codec import Corrupt, Cursor, Large
-from aofdoctor.rdb.commands import commands
-from aofdoctor.rdb.elements import ROWS, Value, elements
-from aofdoctor.rdb.resp import resp
-from aofdoctor.rdb.target import TARGETS
+from aofdoctor.rdb.encoding import cursor as codec
+from aofdoctor.rdb.encoding import lzf, runs
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large
+from aofdoctor.rdb.export import resp as resp_room
+from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.commands import commands
+from aofdoctor.rdb.export.resp import resp
+from aofdoctor.rdb.values import packed
+from aofdoctor.rdb.values.decoders import ROWS, Value, elements
 from aofdoctor.source import BytesSource, PipeSource
 from tests import rdbwriter as w
 from tests.boundaries import Key, keys

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.rdb import kernel, probe, sweep, walk
-from aofdoctor.rdb.crc64 import crc64
-from aofdoctor.rdb.kernel import MAGIC, SLACK, UNREAD, Stop
-from aofdoctor.rdb.keys import AUX, EOF, Item, Items, Key, Rdb
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.items import AUX, EOF, Item, Items, Key, Rdb
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.preamble import walk as walk_rdb
-from aofdoctor.rdb.types import LAYOUTS
+from aofdoctor.rdb.walk import _pyprobe as probe
+from aofdoctor.rdb.walk import _pywalker as walk
+from aofdoctor.rdb.walk import walker as kernel
+from aofdoctor.rdb.walk import window as sweep
+from aofdoctor.rdb.walk.layouts import LAYOUTS
+from aofdoctor.rdb.walk.walker import MAGIC, SLACK, UNREAD, Stop
 from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 from tests.conftest import FIXTURES

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.rdb import packed, packed_large, pending, unfold
-from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, Large
-from aofdoctor.rdb.commands import commands
-from aofdoctor.rdb.elements import Value, elements
-from aofdoctor.rdb.pending import IdSet, PendingEntries
-from aofdoctor.rdb.recode import recoded
-from aofdoctor.rdb.stream import Entry
-from aofdoctor.rdb.target import TARGETS
+from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, Large
+from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.commands import commands
+from aofdoctor.rdb.rewrite.recode import recoded
+from aofdoctor.rdb.values import packed, packed_large
+from aofdoctor.rdb.values import pending_entries as pending
+from aofdoctor.rdb.values import unpack as unfold
+from aofdoctor.rdb.values.decoders import Value, elements
+from aofdoctor.rdb.values.pending_entries import IdSet, PendingEntries
+from aofdoctor.rdb.values.streams import Entry
 from aofdoctor.source import BytesSource
 from tests import rdbwriter as w
 from tests.boundaries import keys

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.aof.record import encode as record
-from aofdoctor.rdb import lzf, runs
-from aofdoctor.rdb.codec import LARGE, Corrupt, Cursor, Large
-from aofdoctor.rdb.commands import commands, score_text
-from aofdoctor.rdb.elements import Field, Scored, Value, elements
-from aofdoctor.rdb.module import ModulePart, ModuleType
-from aofdoctor.rdb.resp import encode, resp
-from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Pending, Produced, Producers
-from aofdoctor.rdb.target import TARGETS, Inexpressible
+from aofdoctor.rdb.encoding import lzf, runs
+from aofdoctor.rdb.encoding.cursor import LARGE, Corrupt, Cursor, Large
+from aofdoctor.rdb.export.capabilities import TARGETS, Inexpressible
+from aofdoctor.rdb.export.commands import commands, score_text
+from aofdoctor.rdb.export.resp import encode, resp
+from aofdoctor.rdb.values.decoders import Field, Scored, Value, elements
+from aofdoctor.rdb.values.modules import ModulePart, ModuleType
+from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Id, Meta, Pending, Produced, Producers
 from aofdoctor.source import BytesSource
 from tests import rdbwriter as w
 

@@ -6,13 +6,14 @@ from random import Random
 
 import pytest
 
-from aofdoctor.rdb import kernel, walk
-from aofdoctor.rdb.codec import Corrupt, Cursor
-from aofdoctor.rdb.elements import Element, Field, Slot, Value, elements
-from aofdoctor.rdb.kernel import Stop
-from aofdoctor.rdb.keys import Items, Key
-from aofdoctor.rdb.salvage import salvage_items
-from aofdoctor.rdb.types import LAYOUTS
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor
+from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.recovery.salvage import salvage_items
+from aofdoctor.rdb.values.decoders import Element, Field, Slot, Value, elements
+from aofdoctor.rdb.walk import _pywalker as walk
+from aofdoctor.rdb.walk import walker as kernel
+from aofdoctor.rdb.walk.layouts import LAYOUTS
+from aofdoctor.rdb.walk.walker import Stop
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.converted import convert, state

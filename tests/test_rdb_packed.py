@@ -11,14 +11,15 @@ import lz4.frame
 import pytest
 
 from aofdoctor.aof.record import encode
-from aofdoctor.rdb import frames, unpacked
-from aofdoctor.rdb.census import Census
-from aofdoctor.rdb.codec import Cursor, Large
-from aofdoctor.rdb.crc64 import crc64
-from aofdoctor.rdb.elements import Value, elements
-from aofdoctor.rdb.keys import Items, Key
+from aofdoctor.rdb.compressed import frames
+from aofdoctor.rdb.compressed import source as unpacked
+from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.encoding.cursor import Cursor, Large
+from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.key_counts import Census
 from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
-from aofdoctor.rdb.unpacked import Unpacked, rdb_in
+from aofdoctor.rdb.values.decoders import Value, elements
 from aofdoctor.source import BytesSource, pread
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES, aofdoctor

@@ -9,12 +9,16 @@ import pytest
 
 from aofdoctor.aof.record import encode
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.rdb import kernel, probe, resync, sweep, walk
-from aofdoctor.rdb.crc64 import crc64
-from aofdoctor.rdb.keys import Batch, Items, Key
-from aofdoctor.rdb.resync import find_keys
-from aofdoctor.rdb.salvage import salvage_items
-from aofdoctor.rdb.types import LAYOUTS
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.items import Batch, Items, Key
+from aofdoctor.rdb.recovery import resync
+from aofdoctor.rdb.recovery.resync import find_keys
+from aofdoctor.rdb.recovery.salvage import salvage_items
+from aofdoctor.rdb.walk import _pyprobe as probe
+from aofdoctor.rdb.walk import _pywalker as walk
+from aofdoctor.rdb.walk import walker as kernel
+from aofdoctor.rdb.walk import window as sweep
+from aofdoctor.rdb.walk.layouts import LAYOUTS
 from aofdoctor.source import BytesSource, Source
 from tests.conftest import FIXTURES
 from tests.rdbdamage import KINDS, keys_of, score

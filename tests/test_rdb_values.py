@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import rdb
 
-from aofdoctor.rdb.codec import Cursor
-from aofdoctor.rdb.target import TARGETS
+from aofdoctor.rdb.encoding.cursor import Cursor
+from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.server.lines import LINES
 from aofdoctor.source import BytesSource
 from tests.boundaries import Function, Key, keys

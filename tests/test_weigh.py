@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch, encode
-from aofdoctor.rdb.keys import Items
+from aofdoctor.rdb.items import Items
 from aofdoctor.server import plain_heavy, plain_inventory, plain_weigh
 from aofdoctor.server.commands import key_places, table
 from aofdoctor.server.plain_heavy import HEAD, NAMES_MOST, SETS, SHOWN, SURE, WAYS

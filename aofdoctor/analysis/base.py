@@ -15,17 +15,17 @@ from aofdoctor.analysis.position import Position
 from aofdoctor.analysis.where import Where, found_in
 from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
-from aofdoctor.rdb.elements import Value, elements, shape
-from aofdoctor.rdb.glances import Glances
-from aofdoctor.rdb.kernel import Stop
-from aofdoctor.rdb.keys import Batch, Items, Key
-from aofdoctor.rdb.magic import SIZE, has_type
-from aofdoctor.rdb.salvage import salvage_items
-from aofdoctor.rdb.sweep import WINDOW, Sweep
-from aofdoctor.rdb.types import layout_of
-from aofdoctor.rdb.unpacked import Unpacked, rdb_in
-from aofdoctor.rdb.words import words
+from aofdoctor.rdb.bulk.previews import Glances
+from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
+from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.header import SIZE, has_type
+from aofdoctor.rdb.items import Batch, Items, Key
+from aofdoctor.rdb.recovery.salvage import salvage_items
+from aofdoctor.rdb.values.decoders import Value, elements, shape
+from aofdoctor.rdb.values.flatten import words
+from aofdoctor.rdb.walk.layouts import layout_of
+from aofdoctor.rdb.walk.walker import Stop
+from aofdoctor.rdb.walk.window import WINDOW, Sweep
 from aofdoctor.source import Source, pread
 
 NAME_LIMIT = 1 << 16

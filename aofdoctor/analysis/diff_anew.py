@@ -23,9 +23,9 @@ from aofdoctor.analysis.diff_side import Run, Side
 from aofdoctor.analysis.diff_units import feed
 from aofdoctor.aof.digest_kernel import Digest
 from aofdoctor.aof.record import Far
-from aofdoctor.rdb.codec import Large
-from aofdoctor.rdb.keys import Item
-from aofdoctor.rdb.keys import Key as KeyOfBase
+from aofdoctor.rdb.encoding.cursor import Large
+from aofdoctor.rdb.items import Item
+from aofdoctor.rdb.items import Key as KeyOfBase
 from aofdoctor.server.plain_units import Column, Kind
 
 Word = bytes | Far | Large

@@ -16,17 +16,17 @@ from aofdoctor import text
 from aofdoctor.analysis.base import BaseKey, ctime
 from aofdoctor.analysis.diff_units import Run, Unit
 from aofdoctor.aof.record import Preamble
-from aofdoctor.rdb import magic as head
-from aofdoctor.rdb.codec import Broken, Corrupt, Cursor, String
-from aofdoctor.rdb.commands import commands, function
-from aofdoctor.rdb.elements import Value, shape
-from aofdoctor.rdb.kernel import UNREAD, Stop
-from aofdoctor.rdb.keys import AUX, Batch, Item, Key
-from aofdoctor.rdb.strings import has_meta
-from aofdoctor.rdb.sweep import ROOM, WINDOW, Sweep
-from aofdoctor.rdb.target import TARGETS, Command, Inexpressible
-from aofdoctor.rdb.told import whole_name
-from aofdoctor.rdb.types import layout_of
+from aofdoctor.rdb import header as head
+from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.encoding.short_strings import has_meta
+from aofdoctor.rdb.export.capabilities import TARGETS, Command, Inexpressible
+from aofdoctor.rdb.export.commands import commands, function
+from aofdoctor.rdb.export.exporter import whole_name
+from aofdoctor.rdb.items import AUX, Batch, Item, Key
+from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.walk.layouts import layout_of
+from aofdoctor.rdb.walk.walker import UNREAD, Stop
+from aofdoctor.rdb.walk.window import ROOM, WINDOW, Sweep
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 

@@ -19,10 +19,10 @@ from aofdoctor.analysis.where import Where
 from aofdoctor.aof.digest_kernel import Digest
 from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.rdb.codec import Broken, Cursor, Large, String
-from aofdoctor.rdb.elements import ROWS, Run, Value, runs, shape
-from aofdoctor.rdb.keys import Key
-from aofdoctor.rdb.unpacked import rdb_in
+from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.encoding.cursor import Broken, Cursor, Large, String
+from aofdoctor.rdb.items import Key
+from aofdoctor.rdb.values.decoders import ROWS, Run, Value, runs, shape
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 

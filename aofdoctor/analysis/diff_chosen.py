@@ -8,7 +8,7 @@ from aofdoctor.analysis.diff_entries import entries
 from aofdoctor.analysis.diff_side import Run, Side, Unit
 from aofdoctor.analysis.where import Where
 from aofdoctor.damage import MEANING
-from aofdoctor.rdb.keys import Item, Key
+from aofdoctor.rdb.items import Item, Key
 from aofdoctor.server.plain_units import Kind
 
 

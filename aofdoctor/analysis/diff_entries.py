@@ -12,7 +12,7 @@ from aofdoctor.analysis.where import Where
 from aofdoctor.aof.limits import ANNOTATION
 from aofdoctor.aof.reader import ROOM, WINDOW, read_batches
 from aofdoctor.aof.record import Batch
-from aofdoctor.rdb.keys import Key as KeyOfBase
+from aofdoctor.rdb.items import Key as KeyOfBase
 from aofdoctor.server.commands import Command, key_places, table
 from aofdoctor.server.plain import State
 from aofdoctor.server.plain_units import Column, Kind

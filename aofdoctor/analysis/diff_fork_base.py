@@ -11,11 +11,11 @@ from collections import deque
 from aofdoctor.analysis.diff_base import SILENT
 from aofdoctor.analysis.diff_fork import Same, compare
 from aofdoctor.analysis.diff_side import Place, Side
-from aofdoctor.rdb import magic as head
-from aofdoctor.rdb.kernel import Stop
-from aofdoctor.rdb.keys import Key
-from aofdoctor.rdb.sweep import Sweep
-from aofdoctor.rdb.types import layout_of
+from aofdoctor.rdb import header as head
+from aofdoctor.rdb.items import Key
+from aofdoctor.rdb.walk.layouts import layout_of
+from aofdoctor.rdb.walk.walker import Stop
+from aofdoctor.rdb.walk.window import Sweep
 
 _CONTEXT = 3  # so many keys before the fork are told again
 _END = 9  # the end mark and the checksum

@@ -12,12 +12,12 @@ from aofdoctor.analysis.diff_side import Side
 from aofdoctor.analysis.plain_told import named
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.record import Arg, Batch
-from aofdoctor.rdb.codec import Broken, Cursor
-from aofdoctor.rdb.magic import SIZE as MAGIC_SIZE
-from aofdoctor.rdb.strings import to_name
-from aofdoctor.rdb.sweep import Sweep
-from aofdoctor.rdb.types import layout_of
-from aofdoctor.rdb.unpacked import rdb_in
+from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.encoding.cursor import Broken, Cursor
+from aofdoctor.rdb.encoding.short_strings import to_name
+from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
+from aofdoctor.rdb.walk.layouts import layout_of
+from aofdoctor.rdb.walk.window import Sweep
 from aofdoctor.server.commands import table
 from aofdoctor.source import pread
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from aofdoctor.analysis.diff_base import Said
 from aofdoctor.analysis.diff_entries import heads
 from aofdoctor.aof.record import Batch
-from aofdoctor.rdb.codec import String
-from aofdoctor.rdb.keys import Key
+from aofdoctor.rdb.encoding.cursor import String
+from aofdoctor.rdb.items import Key
 from aofdoctor.server.commands import key_places, table
 from aofdoctor.server.steps import Steps
 

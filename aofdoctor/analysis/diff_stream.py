@@ -7,9 +7,9 @@ server held.  Source: rewriteStreamObject of aof.c (Redis 7.0).
 
 from collections.abc import Iterable, Iterator
 
-from aofdoctor.rdb.codec import String
-from aofdoctor.rdb.stream import Consumer, Entry, Group, Id, Meta, Part, Pending, Produced
-from aofdoctor.rdb.target import Command
+from aofdoctor.rdb.encoding.cursor import String
+from aofdoctor.rdb.export.capabilities import Command
+from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Id, Meta, Part, Pending, Produced
 
 
 def rewritten(parts: Iterable[Part]) -> Iterator[Command]:

@@ -14,9 +14,9 @@ from aofdoctor.aof.digest_kernel import Digest, records
 from aofdoctor.aof.kernel import SLACK, Columns, scan
 from aofdoctor.aof.record import Batch
 from aofdoctor.aof.record import encode as encode_argv
-from aofdoctor.rdb.keys import Key
-from aofdoctor.rdb.resp import encode
-from aofdoctor.rdb.target import Command
+from aofdoctor.rdb.export.capabilities import Command
+from aofdoctor.rdb.export.resp import encode
+from aofdoctor.rdb.items import Key
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain_units import Column, Kind, Open
 from aofdoctor.source import BytesSource

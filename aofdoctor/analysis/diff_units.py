@@ -11,9 +11,9 @@ from typing import NamedTuple
 from aofdoctor.aof.digest_kernel import Digest
 from aofdoctor.aof.limits import FIRST_ID
 from aofdoctor.aof.record import Batch, Far
-from aofdoctor.rdb.codec import Large
-from aofdoctor.rdb.resp import resp
-from aofdoctor.rdb.target import Command
+from aofdoctor.rdb.encoding.cursor import Large
+from aofdoctor.rdb.export.capabilities import Command
+from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain_units import EVERYWHERE, Kind
 from aofdoctor.server.steps import Steps

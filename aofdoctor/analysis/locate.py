@@ -14,10 +14,10 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.errors import BadSelection
-from aofdoctor.rdb.codec import Cursor
-from aofdoctor.rdb.keys import Item, Key
-from aofdoctor.rdb.magic import SIZE as MAGIC_SIZE
-from aofdoctor.rdb.unpacked import rdb_in
+from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.encoding.cursor import Cursor
+from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
+from aofdoctor.rdb.items import Item, Key
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps

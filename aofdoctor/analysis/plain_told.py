@@ -14,7 +14,7 @@ from itertools import islice
 
 from aofdoctor.aof.digest_kernel import Digest
 from aofdoctor.aof.record import Arg
-from aofdoctor.rdb.codec import Large
+from aofdoctor.rdb.encoding.cursor import Large
 
 _WORD = (1 << 64) - 1
 FIELDS_COMPARED = 64

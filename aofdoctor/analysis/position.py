@@ -7,7 +7,7 @@ from datetime import datetime
 from aofdoctor import text
 from aofdoctor.aof.aof import AOF, Part
 from aofdoctor.errors import BadSelection
-from aofdoctor.rdb.magic import compressed
+from aofdoctor.rdb.header import compressed
 
 _OFFSET = re.compile(r"(?:(?P<part>.*)@)?(?P<offset>0x[0-9a-fA-F]{1,16}|[0-9]{1,19})\Z", re.DOTALL)
 _NUMBER = re.compile(r"#([0-9]{1,19})\Z")

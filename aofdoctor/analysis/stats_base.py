@@ -15,11 +15,11 @@ from aofdoctor.analysis.biggest import Biggest
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.rdb.census import OTHER_DBS
-from aofdoctor.rdb.elements import Value, shape
-from aofdoctor.rdb.keys import Batch, Item, Key
-from aofdoctor.rdb.sweep import ROOM
-from aofdoctor.rdb.unpacked import rdb_in
+from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.items import Batch, Item, Key
+from aofdoctor.rdb.key_counts import OTHER_DBS
+from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.walk.window import ROOM
 from aofdoctor.server.weigh import DBS, NO_DB, SHOWN, Inventory
 from aofdoctor.source import PipeSource, Source, pread
 

@@ -19,7 +19,7 @@ from aofdoctor.aof.peek import Peek, examine, identity
 from aofdoctor.aof.record import Batch, Preamble, single
 from aofdoctor.aof.resync import damage_at, find_record
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.rdb.census import Census
+from aofdoctor.rdb.key_counts import Census
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from aofdoctor.aof.kernel import arguments
 from aofdoctor.aof.limits import ARGC_MAX
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.rdb.census import Census
+from aofdoctor.rdb.key_counts import Census
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 

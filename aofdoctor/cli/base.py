@@ -5,7 +5,7 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.record import Preamble
-from aofdoctor.rdb.census import OTHER_DBS, Census, Database
+from aofdoctor.rdb.key_counts import OTHER_DBS, Census, Database
 from aofdoctor.server.lines import Line, readers
 
 _DBS_SHOWN = 8

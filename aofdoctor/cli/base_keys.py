@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 from aofdoctor import text
 from aofdoctor.analysis.base import BaseKey
 from aofdoctor.cli.render import as_json
-from aofdoctor.rdb.bulk import WORD, WORDS
-from aofdoctor.rdb.codec import Corrupt, Large, String
-from aofdoctor.rdb.keys import Item
+from aofdoctor.rdb.bulk.encoder import WORD, WORDS
+from aofdoctor.rdb.encoding.cursor import Corrupt, Large, String
+from aofdoctor.rdb.items import Item
 
 NAME = "(base)"
 UNPACKED = "the RDB is compressed: places in it are those of the bytes that come out of it"

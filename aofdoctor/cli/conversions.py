@@ -22,8 +22,8 @@ from aofdoctor.edit.files import json_bytes, write_durably
 from aofdoctor.edit.heads import Wanted
 from aofdoctor.edit.placing import Receipt
 from aofdoctor.errors import BadSelection, Refused
-from aofdoctor.rdb.other import VERSIONS
-from aofdoctor.rdb.target import TARGETS
+from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.rewrite.rewriter import VERSIONS
 
 Recipe = dict[str, Any]
 VERB = "convert"

@@ -20,7 +20,7 @@ from aofdoctor.cli import base_keys
 from aofdoctor.cli import entries as lines
 from aofdoctor.cli.render import painter, say, warn, width
 from aofdoctor.damage import MEANING
-from aofdoctor.rdb.keys import Item, Key
+from aofdoctor.rdb.items import Item, Key
 
 NAMES = "AB"
 _STYLES = ("gone", "good", "dim")

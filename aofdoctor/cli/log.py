@@ -18,7 +18,7 @@ from aofdoctor.cli.options import opened, selection
 from aofdoctor.cli.render import painter, warn, width
 from aofdoctor.damage import MEANING
 from aofdoctor.errors import BadSelection
-from aofdoctor.rdb.magic import compressed
+from aofdoctor.rdb.header import compressed
 from aofdoctor.source import PipeSource
 
 EPILOG = """\b

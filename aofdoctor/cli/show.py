@@ -19,7 +19,7 @@ from aofdoctor.cli.entries import as_json_line, empties, short_names
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import emit, painter, say, width
 from aofdoctor.damage import MEANING, Damage
-from aofdoctor.rdb.unpacked import rdb_in
+from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.server.commands import key_places, table
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span

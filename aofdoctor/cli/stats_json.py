@@ -6,7 +6,7 @@ from aofdoctor.analysis.stats import KeyStats, LargeRecord, Row, Stats, Wish, Wr
 from aofdoctor.analysis.stats_base import BaseStats, KeyRow, LargeKey
 from aofdoctor.cli.check import finding_json
 from aofdoctor.cli.render import as_json
-from aofdoctor.rdb.census import OTHER_DBS
+from aofdoctor.rdb.key_counts import OTHER_DBS
 
 
 def as_json_object(found: Stats, wish: Wish, most: int | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from aofdoctor import text
 from aofdoctor.analysis.stats import Written
-from aofdoctor.rdb.census import OTHER_DBS
+from aofdoctor.rdb.key_counts import OTHER_DBS
 
 Name = str | int | bytes | None
 _SHOWN = 60  # so many bytes of a key are shown

@@ -15,10 +15,10 @@ from aofdoctor.analysis.base import name_of
 from aofdoctor.analysis.flush import Group
 from aofdoctor.aof.aof import AOF
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.rdb.codec import Cursor
-from aofdoctor.rdb.keys import Items, Key
+from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.encoding.cursor import Cursor
+from aofdoctor.rdb.items import Items, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
-from aofdoctor.rdb.unpacked import rdb_in
 from aofdoctor.server.commands import table
 
 BUILDS_ON = frozenset({

@@ -20,8 +20,8 @@ from aofdoctor.edit.repair import demand_whole_set
 from aofdoctor.edit.shift import shifted_records
 from aofdoctor.edit.whole import Extent, whole
 from aofdoctor.errors import Refused
-from aofdoctor.rdb.losses import Tally
-from aofdoctor.rdb.target import TARGETS
+from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.report import Tally
 from aofdoctor.server.lines import LINES, writer
 
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"

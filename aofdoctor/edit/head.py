@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from aofdoctor.aof.mended import Given, Mended, Piece
 from aofdoctor.edit.plan import Drop, Mending, coalesced
-from aofdoctor.rdb import magic as head
-from aofdoctor.rdb.crc64 import crc64
-from aofdoctor.rdb.keys import EOF
+from aofdoctor.rdb import header as head
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.items import EOF
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 

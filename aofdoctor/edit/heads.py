@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from aofdoctor import text
 from aofdoctor.aof.record import Preamble
 from aofdoctor.errors import Refused
-from aofdoctor.rdb.codec import Broken, Corrupt
-from aofdoctor.rdb.losses import Tally
-from aofdoctor.rdb.other import Aim, rewritten
-from aofdoctor.rdb.target import Inexpressible, Target
-from aofdoctor.rdb.told_resp import Retelling
-from aofdoctor.rdb.unpacked import rdb_in
+from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.encoding.cursor import Broken, Corrupt
+from aofdoctor.rdb.export.capabilities import Inexpressible, Target
+from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.resp_exporter import Retelling
+from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
 from aofdoctor.server.expiries import moved
 from aofdoctor.source import FileSource, Source
 

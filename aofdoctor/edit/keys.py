@@ -16,12 +16,12 @@ from aofdoctor.aof.record import Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.head import END, Head, headed, with_magic
 from aofdoctor.errors import Refused
-from aofdoctor.rdb.codec import Broken, Cursor
-from aofdoctor.rdb.kernel import MAGIC, UNREAD
-from aofdoctor.rdb.keys import EOF, Batch, Item, Key
-from aofdoctor.rdb.magic import FRAME_AT, SIZE, version_of
-from aofdoctor.rdb.salvage import salvage_items
-from aofdoctor.rdb.seen import Seen
+from aofdoctor.rdb.encoding.cursor import Broken, Cursor
+from aofdoctor.rdb.header import FRAME_AT, SIZE, version_of
+from aofdoctor.rdb.items import EOF, Batch, Item, Key
+from aofdoctor.rdb.recovery.bloom_filter import Seen
+from aofdoctor.rdb.recovery.salvage import salvage_items
+from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
 from aofdoctor.server.lines import magic
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span

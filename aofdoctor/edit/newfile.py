@@ -15,7 +15,7 @@ from aofdoctor.edit.files import copy_span, create, write_all
 from aofdoctor.edit.placing import Owners, Progress
 from aofdoctor.edit.reread import demand_same, demand_size
 from aofdoctor.errors import Refused
-from aofdoctor.rdb.crc64 import crc64
+from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 

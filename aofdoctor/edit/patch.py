@@ -17,7 +17,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch, encode
 from aofdoctor.edit.files import create, demand_free_name, publish_file, scratch, write_all
 from aofdoctor.errors import Refused
-from aofdoctor.rdb.resp import resp
+from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.plain_units import Kind

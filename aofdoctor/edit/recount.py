@@ -10,11 +10,11 @@ from itertools import islice
 
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Batch, Far
-from aofdoctor.rdb.elements import Value, shape
-from aofdoctor.rdb.keys import Items
+from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.export.exporter import dialect_of
+from aofdoctor.rdb.items import Items
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.rdb.told import dialect_of
-from aofdoctor.rdb.unpacked import rdb_in
+from aofdoctor.rdb.values.decoders import Value, shape
 from aofdoctor.server.commands import table
 from aofdoctor.source import FileSource
 

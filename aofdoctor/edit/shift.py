@@ -7,7 +7,7 @@ from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.record import Arg, Batch, Far, encode
 from aofdoctor.edit.newfile import Copied, Piece
-from aofdoctor.rdb.losses import Tally
+from aofdoctor.rdb.export.report import Tally
 from aofdoctor.server.commands import table
 from aofdoctor.server.expiries import LOOK, PLACES, expiries, moved
 from aofdoctor.server.steps import Steps

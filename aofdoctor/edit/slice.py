@@ -27,8 +27,8 @@ from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.strip import Survey, damage_note
 from aofdoctor.edit.transactions import drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
-from aofdoctor.rdb.keys import EOF, Items
-from aofdoctor.rdb.keys import Batch as RdbBatch
+from aofdoctor.rdb.items import EOF, Items
+from aofdoctor.rdb.items import Batch as RdbBatch
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
 from aofdoctor.server.steps import Steps

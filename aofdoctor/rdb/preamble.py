@@ -3,11 +3,11 @@
 A thin user of keys.py, which finds the items: here they are only counted, by who asks for it.
 """
 
-from aofdoctor.rdb import magic as head
-from aofdoctor.rdb.census import Census
-from aofdoctor.rdb.kernel import MAGIC
-from aofdoctor.rdb.keys import AUX, Items, Rdb
-from aofdoctor.rdb.unpacked import Unpacked, rdb_in
+from aofdoctor.rdb import header as head
+from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
+from aofdoctor.rdb.items import AUX, Items, Rdb
+from aofdoctor.rdb.key_counts import Census
+from aofdoctor.rdb.walk.walker import MAGIC
 from aofdoctor.source import BytesSource, Source, pread
 
 __all__ = ["Rdb", "is_rdb", "read_aux", "walk"]

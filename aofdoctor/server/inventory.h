@@ -6,8 +6,8 @@
 #ifndef AOFDOCTOR_INVENTORY_H
 #define AOFDOCTOR_INVENTORY_H
 
-#include "../rdb/lzf.h"
-#include "../rdb/walk.h"
+#include "../rdb/encoding/lzf.h"
+#include "../rdb/walk/walker.h"
 #include "heavy.h"
 #include "weigh.h"
 

@@ -2,8 +2,8 @@
 
 from array import array
 
-from aofdoctor.rdb.lzf import unpack
-from aofdoctor.rdb.walk import Columns
+from aofdoctor.rdb.encoding.lzf import unpack
+from aofdoctor.rdb.walk._pywalker import Columns
 from aofdoctor.server.plain_heavy import NAMES_SHOWN, NameRow, Names, prefix
 from aofdoctor.server.plain_weigh import ROWS, row_of
 

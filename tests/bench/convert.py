@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from shutil import copyfile
 
-from aofdoctor.rdb.losses import Tally
+from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.resp_exporter import Retelling
 from aofdoctor.rdb.preamble import walk
-from aofdoctor.rdb.target import TARGETS
-from aofdoctor.rdb.told_resp import Retelling
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import FileSource
 from tests.bench.values import fills, make

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from aofdoctor.aof.record import encode
 from aofdoctor.aof.resync import find_record
-from aofdoctor.rdb.crc64 import crc64
+from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.server.commands import table
 from aofdoctor.source import FileSource
 from tests.bench.peers import cpu_seconds, peak_mib

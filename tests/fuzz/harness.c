@@ -10,9 +10,9 @@
 
 #include "../../aofdoctor/aof/scan.h"
 #include "../../aofdoctor/analysis/census.h"
-#include "../../aofdoctor/rdb/crc64.h"
-#include "../../aofdoctor/rdb/lzf.h"
-#include "../../aofdoctor/rdb/runs.h"
+#include "../../aofdoctor/rdb/encoding/crc64.h"
+#include "../../aofdoctor/rdb/encoding/lzf.h"
+#include "../../aofdoctor/rdb/encoding/runs.h"
 #include "../../aofdoctor/server/heavy.h"
 #include "../../aofdoctor/server/steps.h"
 #include "../../aofdoctor/server/units.h"

@@ -9,14 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../aofdoctor/rdb/crc64.h"
-#include "../../aofdoctor/rdb/probe.h"
+#include "../../aofdoctor/rdb/encoding/crc64.h"
+#include "../../aofdoctor/rdb/walk/probe.h"
 #include "../../aofdoctor/server/inventory.h"
 #include "layouts.h"
 /* runs.h has these names too: it and walk.h are never together but here. */
 #define rdb_length runs_length
 #define rdb_string runs_string
-#include "../../aofdoctor/rdb/glance.h"
+#include "../../aofdoctor/rdb/bulk/preview.h"
 #undef rdb_length
 #undef rdb_string
 

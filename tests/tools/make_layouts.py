@@ -3,8 +3,8 @@
 python -m tests.tools.make_layouts > layouts.h
 """
 
-from aofdoctor.rdb.score import LEAST, MOST, power
-from aofdoctor.rdb.types import LAYOUTS
+from aofdoctor.rdb.bulk.powers_of_ten import LEAST, MOST, power
+from aofdoctor.rdb.walk.layouts import LAYOUTS
 
 
 def header() -> str:

@@ -1,0 +1,41 @@
+"""Names of keys, and the first words of their values, of many at once: where they stand in a walk's window.
+
+What is not in the window, large or rare is not seen, and None: who wants it
+reads it with a cursor.
+"""
+
+from aofdoctor.rdb.bulk.encoder import WORDS, Bulk
+from aofdoctor.rdb.bulk.powers_of_ten import powers
+from aofdoctor.rdb.items import Batch
+from aofdoctor.rdb.walk.window import Sweep
+
+_ROOM = 1 << 18
+_FEW = 8  # of so many keys less than one: each is looked at alone
+
+Glance = list[bytes] | None
+
+
+class Glances:
+    """Of each key its name, and words of its value as bulk.py has them; `places` are those in a batch's columns."""
+
+    def __init__(self) -> None:
+        self._bulk = Bulk(powers(), 0, _ROOM)
+
+    def names(self, batch: Batch, places: list[int], sweep: Sweep | None) -> list[Glance]:
+        """Names alone."""
+        return self._of(batch, places, sweep, 0)
+
+    def words(self, batch: Batch, places: list[int], sweep: Sweep | None) -> list[Glance]:
+        """Names, and the first words."""
+        return self._of(batch, places, sweep, WORDS)
+
+    def _of(self, batch: Batch, places: list[int], sweep: Sweep | None, most: int) -> list[Glance]:
+        if sweep is None:
+            return [None] * len(places)
+        if _FEW * len(places) < len(batch):
+            return [self._look(batch, i, i + 1, sweep, most)[0] for i in places]
+        found = self._look(batch, batch.first, batch.stop, sweep, most)
+        return found if len(places) == len(batch) else [found[i - batch.first] for i in places]
+
+    def _look(self, batch: Batch, first: int, stop: int, sweep: Sweep, most: int) -> list[Glance]:
+        return self._bulk.glances(batch.columns, first, stop, sweep.buffer, sweep.base, sweep.fill, most)

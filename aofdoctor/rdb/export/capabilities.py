@@ -1,0 +1,39 @@
+"""What a server line can be told by commands: one row a line.
+
+Sources: the commands' own histories (COMMAND DOCS of Redis 8.2 and Valkey 9.1)
+and what real servers took.
+"""
+
+from typing import NamedTuple
+
+from aofdoctor.rdb.encoding.cursor import String
+
+Command = list[String]
+
+
+class Inexpressible(NamedTuple):
+    """Something of a value that no command of the target says; what stands beside it is said all the same."""
+
+    what: str
+
+
+class Target(NamedTuple):
+    """What it has: streams (5.0), XGROUP CREATECONSUMER (6.2), counters of streams, functions (7.0), field expiries."""
+
+    streams: bool = False
+    consumers: bool = False
+    counters: bool = False
+    functions: bool = False
+    field_expiry: bool = False
+
+
+_5_0, _6_2, _7_0 = Target(True), Target(True, True), Target(True, True, True, True)
+_7_4 = Target(True, True, True, True, True)
+
+TARGETS: dict[str, Target] = {
+    **dict.fromkeys(("redis-2.6", "redis-2.8", "redis-3.2", "redis-4.0"), Target()),
+    **dict.fromkeys(("redis-5.0", "redis-6.0"), _5_0),
+    "redis-6.2": _6_2,
+    **dict.fromkeys(("redis-7.0", "redis-7.2", "valkey-7.2", "valkey-8.0"), _7_0),
+    **dict.fromkeys(("redis-7.4", "redis-8.0", "redis-8.2", "valkey-9.1"), _7_4),
+}

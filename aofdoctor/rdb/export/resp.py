@@ -1,0 +1,56 @@
+"""Commands as the bytes of an AOF: in pieces that are bounded, whatever a value's size.
+
+The compiled encoder, or its plain twin.  What is no command passes through,
+where it stands, so that who writes can stop or say it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from aofdoctor.rdb.encoding.cursor import Corrupt
+from aofdoctor.rdb.export.capabilities import Command, Inexpressible
+
+_PIECE = 1 << 18
+
+
+def plain_encode(command: list[Any]) -> bytes | None:
+    """The record of a command; None where an argument is no bytes."""
+    if not all(type(word) is bytes for word in command):
+        return None
+    return b"*%d\r\n" % len(command) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in command)
+
+
+if TYPE_CHECKING:
+    encode = plain_encode
+else:
+    try:
+        from aofdoctor.rdb.export._resp import encode
+    except ImportError:
+        encode = plain_encode
+
+
+def resp(said: Iterable[Command | Inexpressible | Corrupt]) -> Iterator[bytes | Inexpressible | Corrupt]:
+    """The bytes of commands, in order; what is no command is given as it is, after the bytes before it."""
+    out: list[bytes] = []
+    size = 0
+    for item in said:
+        record = encode(item) if isinstance(item, list) else None
+        if record is not None:
+            out.append(record)
+            size += len(record)
+            if size < _PIECE:
+                continue
+        yield b"".join(out)
+        out, size = [], 0
+        if record is None:
+            yield from _pieces(item) if isinstance(item, list) else (item,)
+    yield b"".join(out)
+
+
+def _pieces(command: Command) -> Iterator[bytes]:
+    """The record of a command that has a large argument."""
+    yield b"*%d\r\n" % len(command)
+    for word in command:
+        yield b"$%d\r\n" % len(word)
+        yield from (word,) if isinstance(word, bytes) else word.pieces()
+        yield b"\r\n"

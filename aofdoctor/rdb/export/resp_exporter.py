@@ -1,0 +1,101 @@
+"""A whole RDB as the bytes of commands: what told.py tells, as RESP, a window of keys at a time.
+
+The common keys are written where they stand in the walk's window, by bulk.py;
+every other one is told as before.  A key that reaches over the window's edge
+is read once more.
+"""
+
+from collections.abc import Callable, Iterator
+
+from aofdoctor.rdb.bulk.encoder import SHAPES, Bulk, Why
+from aofdoctor.rdb.bulk.powers_of_ten import powers
+from aofdoctor.rdb.encoding.cursor import Corrupt
+from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
+from aofdoctor.rdb.export.exporter import IDLE_HINT, Teller, trouble
+from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.resp import resp
+from aofdoctor.rdb.items import Batch, Item, Items, Key
+from aofdoctor.rdb.walk.walker import SLACK
+from aofdoctor.rdb.walk.window import WINDOW
+from aofdoctor.source import Source, pread
+
+ROOM = 1 << 20  # of the output; what does not fit in is told
+_PIECE = 1 << 18
+_AGAIN = 1 << 20  # a key that is larger is not read at once
+
+Moved = Callable[[Command], Command]
+Piece = bytes | Inexpressible | Corrupt
+
+
+class Retelling:
+    """The bytes of the commands that make all keys of the RDB at the head of `source`.
+
+    `moved`, where `shift_ms` is not 0, moves the expiries of a command by it.
+    `db` is the database that is selected after what was given.
+    """
+
+    def __init__(
+        self, source: Source, target: Target, tally: Tally, shift_ms: int, moved: Moved, window: int = WINDOW
+    ) -> None:
+        self.source, self.tally = source, tally
+        self._teller = Teller(source, target, tally)
+        self._moved = moved if shift_ms else None
+        self._bulk = Bulk(powers(), shift_ms, ROOM)
+        self._items = Items(source, window, by_window=True)
+
+    @property
+    def db(self) -> int:
+        """The database of the last command."""
+        return self._teller.db
+
+    def __iter__(self) -> Iterator[Piece]:
+        for batch in self._items:
+            for piece in self._batch(batch):
+                yield piece
+                if isinstance(piece, Corrupt):
+                    return
+        yield self._bulk.take()
+        if problem := trouble(self._items):
+            yield problem
+
+    def _batch(self, batch: Batch) -> Iterator[Piece]:
+        at = batch.first
+        while at < batch.stop:
+            why, at = self._run(batch, at)
+            if self._bulk.size >= _PIECE or why == Why.FULL:
+                yield self._bulk.take()
+            if why == Why.KEY and not self._run_again(batch, at):
+                yield self._bulk.take()
+                yield from resp(self._told(batch[at - batch.first]))
+            at += why == Why.KEY
+
+    def _run(self, batch: Batch, at: int) -> tuple[int, int]:
+        sweep = self._items.sweep
+        self._bulk.db = self._teller.db
+        why, at = self._bulk.run(batch.columns, at, batch.stop, sweep.buffer, sweep.base, sweep.fill)
+        self._count()
+        return why, at
+
+    def _run_again(self, batch: Batch, at: int) -> bool:
+        """True if a key that is not in the window as a whole was written after it had been read once more."""
+        start, end = batch.columns.edges[at], batch.columns.edges[at + 1]
+        if start >= self._items.sweep.base or end - start > _AGAIN or batch.columns.name[at] < 0:
+            return False
+        data = pread(self.source, end - start, start) + bytes(SLACK)
+        why, _ = self._bulk.run(batch.columns, at, at + 1, bytearray(data), start, len(data) - SLACK)
+        self._count()
+        return why == Why.DONE
+
+    def _count(self) -> None:
+        """Note what was written; its keys are of one database."""
+        keys, hints = self._bulk.counted()
+        self._teller.db = self._bulk.db
+        for shape, count in zip(SHAPES, keys, strict=True):
+            if count:
+                self.tally.keys[self._bulk.db, shape] += count
+        if hints:
+            self.tally.hints[IDLE_HINT] += hints
+
+    def _told(self, item: Key | Item) -> Iterator[Command | Corrupt]:
+        for said in self._teller.item(item):
+            yield self._moved(said) if self._moved and isinstance(said, list) else said

@@ -1,0 +1,66 @@
+"""How many keys an RDB holds: by database, by type, and how many of them expire.
+
+Counted while the end is looked for, a batch at a time, in constant memory: of
+a file that names more databases than any server has, the rest are one row.
+"""
+
+from array import array
+from collections import Counter
+from typing import NamedTuple
+
+from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.walk._pycount import EXPIRING, KEYS, PAST, SIZE
+from aofdoctor.rdb.walk.walker import Columns, tally
+
+DBS_MAX = 1 << 10
+OTHER_DBS = -2
+_OPCODES = 240
+_FUNCTIONS = (245, 246)
+
+
+class Database(NamedTuple):
+    """Keys of one database; `expires` of them have a TTL, and `past` of those had run out when they were counted."""
+
+    keys: int = 0
+    expires: int = 0
+    past: int = 0
+
+
+class Census:
+    """What has been counted so far; `now_ms` is what a TTL is compared with, unix milliseconds.
+
+    `dbs` are by number; those past the first DBS_MAX are OTHER_DBS, and -1 is one that is not known.
+    """
+
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.dbs: dict[int, Database] = {}
+        self._kinds = array("q", bytes(8 * SIZE))
+
+    def add(self, columns: Columns) -> None:
+        """Count the items of a batch."""
+        counts, at = self._kinds, 0
+        while at < columns.count:
+            db = next((columns.db[i] for i in range(at, columns.count) if columns.name[i] >= 0), -1)
+            counts[KEYS] = counts[EXPIRING] = counts[PAST] = 0
+            at = tally(columns, at, db, self.now_ms, counts)
+            if counts[KEYS]:
+                self._count(db, counts)
+
+    def _count(self, db: int, counts: "array[int]") -> None:
+        row = db if db in self.dbs or len(self.dbs) < DBS_MAX else OTHER_DBS
+        keys, expires, past = self.dbs.get(row, Database())
+        self.dbs[row] = Database(keys + counts[KEYS], expires + counts[EXPIRING], past + counts[PAST])
+
+    @property
+    def functions(self) -> int:
+        """Libraries of functions."""
+        return sum(self._kinds[kind] for kind in _FUNCTIONS)
+
+    def types(self, dialect: str) -> Counter[str]:
+        """Keys by what they are to a user: string, list ...; `type 33` where its bytes are not read."""
+        found: Counter[str] = Counter()
+        for kind in range(_OPCODES):
+            if self._kinds[kind]:
+                found[shape(Value(0, kind, dialect)) or f"type {kind}"] += self._kinds[kind]
+        return found

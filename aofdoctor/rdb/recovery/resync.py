@@ -1,0 +1,167 @@
+"""Where keys begin again in a damaged RDB.
+
+A place is believed if items walk well from it and the keys among them have
+names that somebody would give; a value can hold what looks like keys, and what
+looks like a key can hide some.  So it is a guess, and labelled as one.
+
+The work is bounded: so many steps for each byte that a search gets past, and
+so many for all closer looks at once.
+"""
+
+from collections.abc import Callable
+
+from aofdoctor.rdb import header as head
+from aofdoctor.rdb.items import Batch, Key
+from aofdoctor.rdb.walk._pyprobe import POINTS, name_points, plausible
+from aofdoctor.rdb.walk.layouts import Layout
+from aofdoctor.rdb.walk.walker import SLACK, Stop, find
+from aofdoctor.rdb.walk.window import Sweep
+from aofdoctor.source import Source, pread
+
+Believable = Callable[[Source, Key], bool]
+
+BACK_BYTES = 1 << 20  # so far is looked into what seemed to be whole
+_FIRST, _LARGEST = 1 << 14, 1 << 20  # bytes of a search's windows
+_WORK_FREE = 1 << 20  # steps
+_WORK_PER_BYTE = 8
+_LOOK_WORK = 1 << 12  # what a closer look costs at least
+_TORN_POINTS = 8  # so many will do where the file ends
+_HIDDEN = 16
+_NAME_HEAD = 80
+
+
+def find_keys(
+    source: Source,
+    start: int,
+    layout: Layout,
+    past: int = 0,
+    end: int | None = None,
+    believable: Believable | None = None,
+) -> int | None:
+    """Where keys seem to begin at or after `start`, and walk well up to behind `past`; None if nowhere.  A guess."""
+    return Search(source, layout, end, believable).nearest(start, past)
+
+
+class Search:
+    """Looks for the place where keys begin again; what it has left of its work goes with it."""
+
+    def __init__(self, source: Source, layout: Layout, end: int | None, believable: Believable | None) -> None:
+        self.source, self.layout, self.end, self.believable = source, layout, end, believable
+        self.looks = _WORK_FREE + _WORK_PER_BYTE * (end or 0)
+
+    def find(self, start: int, past: int, stop: int | None = None) -> int | None:
+        """The first place from `start` up to `stop` from which keys walk well up to behind `past`."""
+        at, size, fuel = start, _FIRST, _WORK_FREE
+        while data := pread(self.source, size if self.end is None else max(0, min(size, self.end - at)), at):
+            if stop is not None and at >= stop:
+                return None
+            last = len(data) < size
+            place, why, fuel = self._in(data, at, past, last, fuel)
+            if why == Stop.FULL:
+                return place if stop is None or place < stop else None
+            if last and place >= at + len(data):
+                return None
+            fuel = max(fuel, 0) + _WORK_PER_BYTE * (place - at)
+            at, size = place, min(4 * size, _LARGEST)
+        return None
+
+    def _in(self, data: bytes, base: int, past: int, last: bool, fuel: int) -> tuple[int, Stop, int]:
+        """(the place, FULL if it is one): the first in a window, or from where the next one has to go on."""
+        buffer, end = bytearray(data + bytes(SLACK)), len(data)
+        stop, at = end if last else end - end // 4, 0
+        beyond = 0 if last else (1 << 62 if self.end is None else self.end - base - end)
+        while True:
+            at, why, fuel = find(buffer, at, stop, end, self.layout, past - base, beyond, fuel)
+            if why >= Stop.FUEL:
+                return base + stop, Stop.SHORT, fuel
+            if why == Stop.SHORT and not last and len(data) < _LARGEST:
+                return base + at, Stop.SHORT, fuel
+            if self._first_is_believed(base + at) if why == Stop.FULL else self._look(base + at, past):
+                return base + at, Stop.FULL, fuel
+            at += 1
+
+    def nearest(self, start: int, past: int) -> int | None:
+        """As find; but where what seems to be the first key hides more keys than itself, they are believed."""
+        place = self.find(start, past)
+        for _ in range(_HIDDEN):
+            end = self._first_end(place) if place is not None else None
+            if place is None or end is None or end - place > BACK_BYTES:
+                break
+            inner = self.find(place + 1, end, end)
+            if inner is None or self.keys(inner, end) < 2:
+                break
+            place = inner
+        return place
+
+    def _first_end(self, place: int) -> int | None:
+        """Where the first key from a place ends."""
+        sweep = Sweep(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
+        while self.looks > 0:
+            why, left = sweep.run(self.looks)
+            self.looks = min(left, self.looks - _LOOK_WORK)
+            if sweep.columns.keys or why != Stop.FULL:
+                break
+            sweep.columns.cut(0)
+        return sweep.columns.edges[1] if sweep.columns.keys else None
+
+    def keys(self, place: int, until: int | None) -> int:
+        """How many keys walk well from a place, up to another one."""
+        sweep = Sweep(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=until)
+        keys, why = 0, Stop.FULL
+        while self.looks > 0 and why == Stop.FULL:
+            why, left = sweep.run(self.looks)
+            self.looks = min(left, self.looks - _LOOK_WORK)
+            keys += sweep.columns.keys
+            sweep.columns.cut(0)
+        return keys
+
+    def _look(self, place: int, past: int) -> bool:
+        """Whether items walk well from a place, however large they are."""
+        sweep = Sweep(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=self.end)
+        points, columns = 0, sweep.columns
+        while self.looks > 0:
+            why, left = sweep.run(self.looks)
+            self.looks = min(left, self.looks - _LOOK_WORK)
+            made = [self._points(sweep, i) for i in range(columns.count)]
+            if -1 in made:
+                return False
+            points += sum(made)
+            if points >= POINTS and sweep.machine.start > past:
+                return self._first_is_believed(place)
+            if why == Stop.DONE:
+                fits = rdb_end(self.source, sweep.offset, self.end, b"REDIS0099") is not None
+                return points > 0 and fits and self._first_is_believed(place)
+            if why != Stop.FULL:
+                return why == Stop.SHORT and points >= _TORN_POINTS and self._first_is_believed(place)
+            columns.cut(0)
+        return False
+
+    def _points(self, sweep: Sweep, i: int) -> int:
+        columns = sweep.columns
+        if not plausible(columns, i):
+            return -1
+        if columns.name[i] < 0:
+            return 0
+        size = columns.value[i] - columns.name[i]
+        data = pread(self.source, min(size, _NAME_HEAD), columns.name[i])
+        return name_points(data, 0, size)
+
+    def _first_is_believed(self, place: int) -> bool:
+        if self.believable is None:
+            return True
+        sweep = Sweep(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
+        while not sweep.columns.keys:
+            sweep.columns.cut(0)
+            why, self.looks = sweep.run(self.looks)
+            if why != Stop.FULL and not sweep.columns.keys:
+                return why == Stop.DONE
+        item = Batch(sweep.columns)[0]
+        return isinstance(item, Key) and self.believable(self.source, item)
+
+
+def rdb_end(source: Source, at: int, end: int | None, magic: bytes) -> int | None:
+    """Where the RDB ends whose opcode EOF is just before `at`: the source's end, or where RESP begins; else None."""
+    after = at + 8 if head.has_checksum(magic) else at
+    if end is not None and after > end:
+        return None
+    return after if after == end or head.AFTER.match(pread(source, 24, after)) else None

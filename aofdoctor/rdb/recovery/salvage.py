@@ -1,0 +1,127 @@
+"""What is left of a damaged RDB: keys, Damage, and keys again, to the end.
+
+An RDB has no marks to hold on to, only a structure that fits or does not.
+Where the walk stops, resync.py looks for the place from which keys walk well
+again; a little before the stop too, since a length that was hit swallows what
+follows it and the walk fails only then.  All of that is a guess and labelled
+as one.  Whether a value can be decoded is asked of who knows.
+"""
+
+from collections.abc import Iterator
+
+from aofdoctor.damage import Damage, Kind
+from aofdoctor.rdb import header as head
+from aofdoctor.rdb.items import EOF, NOTES, Batch, Key
+from aofdoctor.rdb.recovery.resync import BACK_BYTES, Believable, Search, rdb_end
+from aofdoctor.rdb.walk.layouts import layout_of
+from aofdoctor.rdb.walk.walker import MAGIC, Stop
+from aofdoctor.rdb.walk.window import Sweep
+from aofdoctor.source import Source, pread
+from aofdoctor.span import Span
+
+_BACK_ITEMS = 4
+
+
+def salvage_items(
+    source: Source, end_hint: int | None = None, believable: Believable | None = None
+) -> Iterator[Batch | Damage]:
+    """The items of an RDB and the damage between them, which tile it up to its end.
+
+    `end_hint` is where it ends at the latest, as where RESP begins; else the
+    source's end.  A key that is not `believable` is damage.  After damage `db` is
+    -1 up to the next SELECTDB.  A batch is valid until the next one is asked for.
+    """
+    yield from _Salvage(source, end_hint, believable).run()
+
+
+class _Salvage:
+    def __init__(self, source: Source, end: int | None, believable: Believable | None) -> None:
+        magic = pread(source, head.SIZE, 0)
+        self.source, self.magic, self.believable = source, magic, believable
+        self.end = source.size if end is None else end
+        self.sweep = Sweep(source, layout_of(magic), head.SIZE, verify=False, limit=self.end)
+        self.search = Search(source, layout_of(magic), self.end, believable)
+
+    def run(self) -> Iterator[Batch | Damage]:
+        sweep, columns = self.sweep, self.sweep.columns
+        if len(self.magic) < head.SIZE:
+            if self.magic:
+                yield Damage(Span(0, len(self.magic)), Kind.TRUNCATED_PREAMBLE, "the file ends inside the magic")
+            return
+        columns.put(MAGIC, head.SIZE, head.SIZE)
+        while True:
+            why, _ = sweep.run()
+            if why == Stop.FULL:
+                yield from self._batch()
+            elif why == Stop.DONE and (end := rdb_end(self.source, sweep.offset, self.end, self.magic)):
+                columns.put(EOF, sweep.offset, end)
+                yield from self._batch()
+                yield from self._rest(end)
+                return
+            else:
+                place = self._again()
+                yield from self._damage(why, place)
+                if place is None:
+                    return
+                sweep.restart(place, -1)
+
+    def _again(self) -> int | None:
+        """Where keys begin again; what the columns hold from there on was no item."""
+        columns, search = self.sweep.columns, self.search
+        stopped = columns.edges[columns.count]
+        ahead = search.nearest(max(stopped, head.SIZE) + 1, stopped)
+        for i in range(columns.count - 1, max(-1, columns.count - 1 - _BACK_ITEMS), -1):
+            start, end = max(columns.edges[i] + 1, stopped - BACK_BYTES), columns.edges[i + 1]
+            place = search.find(start, stopped, end) if start < end and columns.name[i] >= 0 else None
+            if place is not None and search.keys(place, ahead) > columns.count - i:
+                columns.cut(i)
+                return place
+        return ahead
+
+    def _damage(self, why: Stop, place: int | None) -> Iterator[Batch | Damage]:
+        columns = self.sweep.columns
+        start = columns.edges[columns.count]
+        end = _size(self.source, start) if place is None and self.end is None else self.end if place is None else place
+        yield from self._batch()
+        if end is None or end <= start:
+            return
+        cut = why == Stop.DONE and self.end is not None and self.sweep.offset + 8 > self.end
+        torn = place is None and (why == Stop.SHORT or cut)
+        kind = Kind.TRUNCATED_PREAMBLE if torn else Kind.CORRUPT_PREAMBLE
+        yield Damage(Span(start, end), kind, NOTES[why].format(start), guess=place is not None)
+
+    def _rest(self, start: int) -> Iterator[Damage]:
+        end = self.end if self.end is not None else start
+        if start < end and not head.AFTER.match(pread(self.source, 24, start)):
+            yield Damage(Span(start, end), Kind.CORRUPT_PREAMBLE, f"bytes after the RDB's end at {start}")
+
+    def _batch(self) -> Iterator[Batch | Damage]:
+        columns = self.sweep.columns
+        end = columns.edges[columns.count]
+        if self.believable is None:
+            if columns.count:
+                yield Batch(columns)
+        else:
+            yield from self._believed(self.believable)
+        columns.cut(0)
+        columns.edges[0] = end
+
+    def _believed(self, believable: Believable) -> Iterator[Batch | Damage]:
+        columns, first = self.sweep.columns, 0
+        for i, item in enumerate(Batch(columns)):
+            if not isinstance(item, Key) or believable(self.source, item):
+                continue
+            if first < i:
+                yield Batch(columns, first, i)
+            note = f"the value at {item.value} cannot be decoded"
+            yield Damage(item.span, Kind.CORRUPT_VALUE, note, guess=True)  # its end may be another key's middle
+            first = i + 1
+        if first < columns.count:
+            yield Batch(columns, first)
+
+
+def _size(source: Source, offset: int) -> int:
+    probe = memoryview(bytearray(1 << 16))
+    while source.size is None:
+        offset += source.readinto(probe, offset)
+    return source.size

@@ -1,0 +1,311 @@
+"""The elements of a value: one row a type byte, one small decoder each.
+
+A decoder gives flat lists (field, value, field, value ...), each of whole
+elements, so that a hash of ten million fields passes by in constant memory and
+commands.py need not take values apart again; `elements` makes values of them.
+A type that has no row is not read.  Sources: rdb.c and rdb.h of Redis 2.8 to
+7.4 (22 and 23 are those of the 7.4 release candidates) and Valkey 9.1.  For 28
+(8.8) array.h of Redis, redis/librdb and a reader in Rust agree; for 30 and 32
+(8.10) the tests and the document of Redis (hash-templates.tcl) and two readers
+of files that it wrote.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.values import packed
+from aofdoctor.rdb.values.hash_templates import templates
+from aofdoctor.rdb.values.modules import ModulePart, ModuleType, module_value
+from aofdoctor.rdb.values.streams import VERSIONS, Part, stream
+from aofdoctor.rdb.values.unpack import unfolded
+
+Run = list[Any]
+_TIME_MAX = (1 << 63) - 1
+_TIME_DIGITS = 18  # of an expiry in milliseconds, or a template's number
+_PLAIN, _PACKED = 1, 2  # containers of a quicklist's node
+_SPECIAL = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
+_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|[-+]?nan", re.IGNORECASE).fullmatch
+
+
+class Value(NamedTuple):
+    """Where a value begins, after its key, and what says how to read it; `dialect` is redis or valkey."""
+
+    offset: int
+    type: int
+    dialect: str = "redis"
+
+
+class Scored(NamedTuple):
+    """A member of a sorted set; a score is exactly the double that the server holds."""
+
+    member: String
+    score: float
+
+
+class Field(NamedTuple):
+    """A field of a hash; `expire_ms` is None where it has no expiry of its own."""
+
+    name: String
+    value: String
+    expire_ms: int | None
+
+
+class Slot(NamedTuple):
+    """An element of an array, and the index that it is at; a number is one that the server holds as a number."""
+
+    at: int
+    value: String | int | float
+
+
+Element = String | Scored | Field | Slot | Part | ModuleType | ModulePart
+Decoder = Callable[[Cursor], Iterator[Run]]
+
+
+class Row(NamedTuple):
+    """How a type is read: what it is to a user, how many items of a run are one, and its decoder."""
+
+    shape: str
+    width: int
+    decode: Decoder
+
+
+def elements(cursor: Cursor, value: Value) -> Iterator[Element | Corrupt]:
+    """The elements in the order of the file; a Corrupt, if the bytes are not what they promise, is the last."""
+    row = ROWS[value.dialect].get(value.type)
+    if row is None:
+        yield Corrupt(value.offset, f"type {value.type} is not one that this version reads")
+        return
+    make = _MAKE.get((row.shape, row.width), list)
+    try:
+        for run in runs(cursor, value):
+            yield from make(run)
+    except Broken as problem:
+        yield Corrupt(problem.offset, problem.note)
+
+
+def runs(cursor: Cursor, value: Value) -> Iterator[Run]:
+    """The same as flat lists; raises Broken, which is this room's own."""
+    cursor.seek(value.offset)
+    return ROWS[value.dialect][value.type].decode(cursor)
+
+
+def shape(value: Value) -> str:
+    """string, list, set, zset, hash, array, stream, module; empty for a type that is not read."""
+    row = ROWS[value.dialect].get(value.type)
+    return row.shape if row else ""
+
+
+# -- decoders --
+
+
+def _string(c: Cursor) -> Iterator[Run]:
+    yield [c.string()]
+
+
+def _strings(c: Cursor, each: int = 1) -> Iterator[Run]:
+    return c.strings(c.length(), each)
+
+
+def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]], width: int = 1) -> Iterator[Run]:
+    """The items of one packed string, in whole elements of `width`."""
+    at, data, rest = c.offset, c.string(), Run()
+    try:
+        for run in unpack(data) if isinstance(data, bytes) else unfolded(data, unpack):
+            rest += run
+            whole = len(rest) - len(rest) % width
+            yield rest[:whole]
+            rest = rest[whole:]
+    except Broken as problem:
+        raise Broken(at, f"{problem.note}, at {problem.offset} of it") from problem
+    if rest:
+        raise Broken(at, f"a packed value whose items do not come in {width}s")
+
+
+def _quicklist(c: Cursor) -> Iterator[Run]:
+    for _ in range(c.length()):
+        yield from _pack(c, packed.ziplist)
+
+
+def _quicklist2(c: Cursor) -> Iterator[Run]:
+    for _ in range(c.length()):
+        container = c.length()
+        if container == _PACKED:
+            yield from _pack(c, packed.listpack)
+        elif container == _PLAIN:
+            yield [c.string()]
+        else:
+            raise Broken(c.offset, f"container {container} of a list's node")
+
+
+def _zset(c: Cursor) -> Iterator[Run]:
+    """Scores as text with their length; 253 to 255 stand for nan and the infinities."""
+    for _ in range(c.length()):
+        member, size = c.string(), c.byte()
+        yield [member, _SPECIAL[size] if size in _SPECIAL else _score(c, c.take(size))]
+
+
+def _zset2(c: Cursor) -> Iterator[Run]:
+    for run in c.strings(c.length(), 1, tail=True):
+        run[1::2] = struct.unpack(f"<{len(run) // 2}d", b"".join(run[1::2]))
+        yield run
+
+
+def _zset_pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]]) -> Iterator[Run]:
+    for run in _pack(c, unpack, 2):
+        run[1::2] = [_score(c, text) for text in run[1::2]]
+        yield run
+
+
+def _score(c: Cursor, text: String) -> float:
+    if not isinstance(text, bytes) or not _NUMBER(text):
+        raise Broken(c.offset, "a score that is not a number")
+    return float(text)
+
+
+def _hash_times(c: Cursor, relative: bool) -> Iterator[Run]:
+    """Expiry, field, value; an expiry is 0 for none, else it counts from the soonest, which stands first, plus 1."""
+    soonest = c.number() if relative else 1
+    for _ in range(c.length()):
+        time = c.length()
+        if time and time + soonest - 1 > _TIME_MAX:
+            raise Broken(c.offset, "an expiry of a field that no server has")
+        yield [c.string(), c.string(), time + soonest - 1 if time else None]
+
+
+def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[Run]:
+    """Field, value, expiry; 0 for none.  The soonest expiry stands before it, and is not needed."""
+    if soonest:
+        c.number()
+    for run in _pack(c, packed.listpack, 3):
+        if not all(map(_is_number, run[2::3])):
+            raise Broken(c.offset, "an expiry of a field that is not a number")
+        run[2::3] = [int(time) or None for time in run[2::3]]
+        yield run
+
+
+def _is_number(text: String) -> bool:
+    return isinstance(text, bytes) and text.isdigit() and len(text) <= _TIME_DIGITS
+
+
+def _hash2(c: Cursor) -> Iterator[Run]:
+    """Valkey 9.0: field, value, expiry in ms, -1 for none."""
+    for run in c.strings(c.length(), 2, tail=True):
+        times = struct.unpack(f"<{len(run) // 3}q", b"".join(run[2::3]))
+        run[2::3] = [time if time >= 0 else None for time in times]
+        yield run
+
+
+def _template_pack(c: Cursor) -> Iterator[Run]:
+    """A listpack: the number of its template, then its values."""
+    at, names, left = c.offset, None, 0
+    for run in _pack(c, packed.listpack):
+        if names is None:
+            if not _is_number(run[0]):
+                raise Broken(at, "a hash whose template has no number")
+            left, names = templates(c.source).fields(c.source, int(run.pop(0)))
+        left -= len(run)
+        if left < 0:
+            break
+        yield [piece for value in run for piece in (next(names), value)]
+    if names is None or left:
+        raise Broken(at, "a hash that has not as many values as its template has fields")
+
+
+def _template_values(c: Cursor) -> Iterator[Run]:
+    """The number of its template, and its values."""
+    count, names = templates(c.source).fields(c.source, c.length())
+    for run in c.strings(count):
+        yield [piece for value in run for piece in (next(names), value)]
+
+
+def _array(c: Cursor) -> Iterator[Run]:
+    """Index and value; the index that the next insert would take, which may stand first, is no element."""
+    count = c.length()
+    if (flag := c.length()) > 1:
+        raise Broken(c.offset, f"{flag} where an array says whether it has an index to insert at")
+    if flag:
+        c.length()
+    for _ in range(count):
+        index, tag = c.length(), c.length()
+        if tag >= len(_TAGS):
+            raise Broken(c.offset, f"tag {tag} of an array's element")
+        yield [index, _TAGS[tag](c)]
+
+
+_TAGS: tuple[Callable[[Cursor], String | int | float], ...] = (
+    Cursor.string,
+    lambda c: c.number(signed=True),
+    lambda c: float(struct.unpack("<d", c.take(8))[0]),
+    Cursor.string,
+)
+
+
+def _stream(c: Cursor, version: int) -> Iterator[Run]:
+    for part in stream(c, version):
+        yield [part]
+
+
+_COMMON: dict[int, Row] = {
+    0: Row("string", 1, _string),
+    1: Row("list", 1, _strings),
+    2: Row("set", 1, _strings),
+    3: Row("zset", 2, _zset),
+    4: Row("hash", 2, partial(_strings, each=2)),
+    5: Row("zset", 2, _zset2),
+    7: Row("module", 1, module_value),
+    9: Row("hash", 2, partial(_pack, unpack=packed.zipmap, width=2)),
+    10: Row("list", 1, partial(_pack, unpack=packed.ziplist)),
+    11: Row("set", 1, partial(_pack, unpack=packed.intset)),
+    12: Row("zset", 2, partial(_zset_pack, unpack=packed.ziplist)),
+    13: Row("hash", 2, partial(_pack, unpack=packed.ziplist, width=2)),
+    14: Row("list", 1, _quicklist),
+    16: Row("hash", 2, partial(_pack, unpack=packed.listpack, width=2)),
+    17: Row("zset", 2, partial(_zset_pack, unpack=packed.listpack)),
+    18: Row("list", 1, _quicklist2),
+    20: Row("set", 1, partial(_pack, unpack=packed.listpack)),
+    **{kind: Row("stream", 1, partial(_stream, version=VERSIONS[kind])) for kind in (15, 19, 21)},
+}
+
+ROWS: dict[str, dict[int, Row]] = {
+    "redis": _COMMON
+    | {
+        22: Row("hash", 3, partial(_hash_times, relative=False)),
+        23: Row("hash", 3, partial(_hash_pack_times, soonest=False)),
+        24: Row("hash", 3, partial(_hash_times, relative=True)),
+        25: Row("hash", 3, partial(_hash_pack_times, soonest=True)),
+        **{kind: Row("stream", 1, partial(_stream, version=VERSIONS[kind])) for kind in (26, 27)},
+        28: Row("array", 2, _array),
+        30: Row("hash", 2, _template_pack),
+        32: Row("hash", 2, _template_values),
+    },
+    "valkey": _COMMON | {22: Row("hash", 3, _hash2)},
+}
+
+
+def _pairs(run: Run) -> Iterator[Scored]:
+    return map(Scored, run[::2], run[1::2])
+
+
+def _slots(run: Run) -> Iterator[Slot]:
+    return map(Slot, run[::2], run[1::2])
+
+
+def _fields(run: Run) -> Iterator[Field]:
+    return map(Field, run[::2], run[1::2], repeat(None))
+
+
+def _timed_fields(run: Run) -> Iterator[Field]:
+    return map(Field, run[::3], run[1::3], run[2::3])
+
+
+_MAKE: dict[tuple[str, int], Callable[[Run], Any]] = {
+    ("zset", 2): _pairs,
+    ("array", 2): _slots,
+    ("hash", 2): _fields,
+    ("hash", 3): _timed_fields,
+}

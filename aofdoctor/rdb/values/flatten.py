@@ -1,0 +1,35 @@
+"""A value as flat words, in the order of the file: what is looked through, and shown in short."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large, String
+from aofdoctor.rdb.export.commands import score_text
+from aofdoctor.rdb.values.decoders import Value, elements
+from aofdoctor.rdb.values.streams import Id
+
+
+def words(cursor: Cursor, value: Value) -> Iterator[String | Corrupt]:
+    """The strings and numbers of a value; a Corrupt, if the bytes are not what they promise, is the last."""
+    for element in elements(cursor, value):
+        if isinstance(element, Corrupt):
+            yield element
+        else:
+            yield from flat(element)
+
+
+def flat(item: Any) -> Iterator[String]:
+    """One element's strings and numbers; what it does not have is left out."""
+    if isinstance(item, bytes | Large):
+        yield item
+    elif isinstance(item, Id):
+        yield bytes(item)
+    elif isinstance(item, tuple | list):
+        for piece in item:
+            yield from flat(piece)
+    elif isinstance(item, float):
+        yield score_text(item)
+    elif isinstance(item, str):
+        yield item.encode()
+    elif item is not None:
+        yield b"%d" % item

@@ -1,0 +1,52 @@
+"""Values of modules: pieces that say what they are, and that only the module can make sense of.
+
+Source: rdb.c (rdbLoadCheckModuleValue) and module.c (moduleTypeNameByID) of Redis 4.0 on.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from aofdoctor.rdb.encoding.cursor import Broken, Cursor, String
+
+_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+class ModuleType(NamedTuple):
+    """Whose value it is: the name and the encoding version that the module registered."""
+
+    name: str
+    version: int
+
+
+class ModulePart(NamedTuple):
+    """A piece of a module's value, that only it can read; `kind`: signed, unsigned, float, double, string."""
+
+    kind: str
+    value: int | float | String
+
+
+def module_value(c: Cursor) -> Iterator[list[Any]]:
+    """Nine characters of six bits and a version of ten, then values that say what they are, up to opcode 0."""
+    packed_name = c.length()
+    name = "".join(_CHARACTERS[packed_name >> 10 + 6 * at & 63] for at in range(8, -1, -1))
+    yield [ModuleType(name, packed_name & 1023)]
+    while opcode := c.length():
+        if opcode not in _MODULE:
+            raise Broken(c.offset, f"opcode {opcode} in a module's value")
+        kind, read = _MODULE[opcode]
+        yield [ModulePart(kind, read(c))]
+
+
+def _signed(c: Cursor) -> int:
+    value = c.length()
+    return value - (1 << 64) if value >> 63 else value
+
+
+_MODULE: dict[int, tuple[str, Callable[[Cursor], int | float | String]]] = {
+    1: ("signed", _signed),
+    2: ("unsigned", Cursor.length),
+    3: ("float", lambda c: float(struct.unpack("<f", c.take(4))[0])),
+    4: ("double", lambda c: float(struct.unpack("<d", c.take(8))[0])),
+    5: ("string", Cursor.string),
+}

@@ -1,0 +1,100 @@
+"""Values packed into one string: listpack, ziplist, intset, zipmap.
+
+Each is held in memory, and read in runs, strictly: the size in its head, the count of its entries,
+every entry's length backwards and the end mark have to agree with the bytes.
+What was read before a lie is given out; then comes a Broken.  It does not know
+what the items mean.  Sources: listpack.c (Redis 7.0), ziplist.c and zipmap.c
+(Redis 6.2), intset.c.
+"""
+
+from collections.abc import Iterator
+
+from aofdoctor.rdb.encoding.cursor import Broken
+from aofdoctor.rdb.encoding.runs import listpack_run, ziplist_run
+
+_UNCOUNTED = 65535
+_ZIPMAP_LONG, _END = 254, 255
+_RUN = 512
+
+
+def listpack(data: bytes) -> Iterator[list[bytes]]:
+    """The items of a listpack, in runs."""
+    _check_head("listpack", data, 6)
+    at, seen = 6, 0
+    while at < len(data) - 1:
+        items, end = listpack_run(data, at)
+        if not items:
+            raise Broken(at, f"entry {seen} of a listpack is broken")
+        at, seen = end, seen + len(items)
+        yield items
+    _check_count("listpack", data, 4, seen)
+
+
+def ziplist(data: bytes) -> Iterator[list[bytes]]:
+    """The items of a ziplist, in runs."""
+    _check_head("ziplist", data, 10)
+    at, before, seen = 10, 0, 0
+    while at < len(data) - 1:
+        items, end, before = ziplist_run(data, at, before)
+        if not items:
+            raise Broken(at, f"entry {seen} of a ziplist is broken")
+        at, seen = end, seen + len(items)
+        yield items
+    if int.from_bytes(data[4:8], "little") != at - before:
+        raise Broken(4, "the last entry of a ziplist is not where its head says")
+    _check_count("ziplist", data, 8, seen)
+
+
+def intset(data: bytes) -> Iterator[list[bytes]]:
+    """The members of an intset as digits, in runs."""
+    width, count = int.from_bytes(data[:4], "little"), int.from_bytes(data[4:8], "little")
+    if width not in (2, 4, 8) or len(data) != 8 + width * count:
+        raise Broken(0, f"an intset of {count} members of {width} bytes in {len(data)} bytes")
+    for start in range(8, len(data), _RUN * width):
+        ends = range(start, min(start + _RUN * width, len(data)), width)
+        yield [b"%d" % int.from_bytes(data[at : at + width], "little", signed=True) for at in ends]
+
+
+def zipmap(data: bytes) -> Iterator[list[bytes]]:
+    """Fields and values of a zipmap in turn, in runs."""
+    at, seen, run = 1, 0, []
+    while data[at : at + 1] != b"\xff":
+        field, at = _zipmap_string(data, at, 0)
+        value, at = _zipmap_string(data, at, 1)
+        run += [field, value]
+        seen += 1
+        if len(run) >= _RUN:
+            yield run
+            run = []
+    if run:
+        yield run
+    if at != len(data) - 1 or (data[0] < _ZIPMAP_LONG and data[0] != seen):
+        raise Broken(at, f"a zipmap of {data[0]} fields has {seen}, and ends at {at} of {len(data)}")
+
+
+def _zipmap_string(data: bytes, at: int, unused: int) -> tuple[bytes, int]:
+    """One string and where it ends; a value's length is followed by the number of bytes left free after it."""
+    size, head = data[at] if at < len(data) else _END, 1
+    if size == _ZIPMAP_LONG:
+        size, head = int.from_bytes(data[at + 1 : at + 5], "little"), 5
+    start = at + head + unused
+    end = start + size
+    if end >= len(data) or (head == 1 and size == _END):
+        raise Broken(at, "a zipmap that ends inside a string")
+    return data[start:end], end + (data[start - 1] if unused else 0)
+
+
+def _check_head(name: str, data: bytes, head: int) -> None:
+    if len(data) < head + 1 or data[-1] != _END or int.from_bytes(data[:4], "little") != len(data):
+        claimed = int.from_bytes(data[:4], "little")
+        raise Broken(0, f"a {name} of {claimed} bytes in a string of {len(data)}, or one without an end")
+
+
+def _check_count(name: str, data: bytes, at: int, seen: int) -> None:
+    if not count_fits(data[at : at + 2], seen):
+        raise Broken(at, f"a {name} of {int.from_bytes(data[at : at + 2], 'little')} items has {seen}")
+
+
+def count_fits(count: bytes, seen: int) -> bool:
+    """True if so many items are what a head says, or it says that they were not counted."""
+    return int.from_bytes(count, "little") in (seen, _UNCOUNTED)

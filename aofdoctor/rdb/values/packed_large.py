@@ -1,0 +1,166 @@
+"""Packed values that are too large to hold: listpack, ziplist, intset through a window.
+
+As strict as packed.py, and with the same answers; an item that does not fit
+into the window is a Large.  A server packs a large element of a list, or a
+large field of a stream, just as it does a small one (quicklist.c, t_stream.c).
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from aofdoctor.rdb.encoding.cursor import LARGE, Broken, Large
+from aofdoctor.rdb.encoding.runs import back_length, listpack_run, ziplist_run
+from aofdoctor.rdb.values.packed import count_fits
+
+_AHEAD = 1 << 15  # more than any item has that does not say its length in four bytes
+# A Large in LZF is unpacked from the start, so it has so many bytes at least, and is one of so many at most.
+_LZF_ITEM, _LZF_ITEMS = 1 << 22, 64
+_RUN = 512
+_END = b"\xff"
+
+
+def listpack(value: Large) -> Iterator[list[Any]]:
+    """The items of a listpack, in runs."""
+    window, seen = _Window(value), 0
+    head = window.take(6)
+    _demand_size("listpack", head, value)
+    while window.left > 1:
+        window.need(_AHEAD)
+        items, end = listpack_run(window.data, window.at)
+        if items:
+            window.at = end
+            yield items
+        elif window.data[window.at] != 0xF0:
+            raise Broken(window.offset, f"entry {seen} of a listpack is broken")
+        elif text := window.long(5, 0, "little"):
+            window.skip(5 + text.size)
+            if window.take(len(back_length(5 + text.size))) != back_length(5 + text.size):
+                raise Broken(window.offset, f"entry {seen} of a listpack is broken")
+            yield [text]
+            seen += 1
+        seen += len(items)
+    _demand_end("listpack", window, head[4:6], seen)
+
+
+def ziplist(value: Large) -> Iterator[list[Any]]:
+    """The items of a ziplist, in runs."""
+    window, seen, before = _Window(value), 0, 0
+    head = window.take(10)
+    _demand_size("ziplist", head, value)
+    while window.left > 1:
+        window.need(_AHEAD)
+        items, end, last = ziplist_run(window.data, window.at, before)
+        if items:
+            window.at, before = end, last
+            yield items
+        elif not (prefix := _prefix(window, before)):
+            raise Broken(window.offset, f"entry {seen} of a ziplist is broken")
+        elif text := window.long(5, prefix, "big"):
+            before = prefix + 5 + text.size
+            window.skip(before)
+            yield [text]
+            seen += 1
+        seen += len(items)
+    if int.from_bytes(head[4:8], "little") != window.offset - before:
+        raise Broken(4, "the last entry of a ziplist is not where its head says")
+    _demand_end("ziplist", window, head[8:10], seen)
+
+
+def intset(value: Large) -> Iterator[list[Any]]:
+    """The members of an intset as digits, in runs."""
+    window = _Window(value)
+    head = window.take(8)
+    width, count = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
+    if width not in (2, 4, 8) or value.size != 8 + width * count:
+        raise Broken(0, f"an intset of {count} members of {width} bytes in {value.size} bytes")
+    while window.left:
+        data = window.take(min(_RUN * width, window.left))
+        places = range(0, len(data), width)
+        yield [b"%d" % int.from_bytes(data[at : at + width], "little", signed=True) for at in places]
+
+
+class _Window:
+    """The bytes of a string in order: data[at:] are those from `offset` on that have been read."""
+
+    def __init__(self, value: Large) -> None:
+        self.value, self._pieces = value, value.pieces()
+        self.data, self.at, self._base = b"", 0, 0
+        self._held = max(_LZF_ITEM, value.size // _LZF_ITEMS) if value.packed else LARGE
+
+    @property
+    def offset(self) -> int:
+        """Where it stands in the string."""
+        return self._base + self.at
+
+    @property
+    def left(self) -> int:
+        """How many bytes follow."""
+        return self.value.size - self.offset
+
+    def need(self, size: int) -> bool:
+        """Read on until so many bytes are there; False if there are not so many."""
+        if len(self.data) - self.at >= size:
+            return True
+        pieces = [self.data[self.at :]]
+        have = len(pieces[0])
+        while have < size and (piece := next(self._pieces, b"")):
+            pieces.append(piece)
+            have += len(piece)
+        self._base, self.at, self.data = self.offset, 0, b"".join(pieces)
+        return have >= size
+
+    def take(self, size: int) -> bytes:
+        """The next bytes, no more than a few."""
+        if not self.need(size):
+            raise Broken(self.offset, "a packed value that ends inside an item")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def skip(self, size: int) -> None:
+        """Pass so many bytes, and hold none of them."""
+        end = self.offset + size
+        while self._base + len(self.data) < end and (piece := next(self._pieces, b"")):
+            self._base, self.data = self._base + len(self.data), piece
+        self.at = end - self._base
+
+    def long(self, head: int, prefix: int, order: Literal["little", "big"]) -> Large | None:
+        """The text of an item that says its length in the last four bytes of `head`; None if it can be read by now."""
+        there = len(self.data) - self.at
+        size = int.from_bytes(self.data[self.at + prefix + 1 : self.at + prefix + head], order)
+        head += prefix
+        if head > there or head + size >= self.left:
+            raise Broken(self.offset, "a packed value that ends inside an item")
+        if size > self._held:
+            return _part(self.value, self.offset + head, size)
+        whole = min(head + size + len(back_length(head + size)), self.left)  # a ziplist's has nothing behind it
+        if whole <= there or not self.need(whole):
+            raise Broken(self.offset, "a long item of a packed value is broken")
+        return None
+
+
+def _part(value: Large, start: int, size: int) -> Large:
+    """Some of the bytes of a string."""
+    if value.packed:
+        return Large(value.source, value.offset, size, value.packed, start, value.size)
+    return Large(value.source, value.offset + start, size)
+
+
+def _prefix(window: _Window, before: int) -> int:
+    """The bytes in which a ziplist's item says how long the one before is; 0 if it lies, or its text is not long."""
+    data, at = window.data, window.at
+    prefix = 5 if data[at] == 0xFE else 1
+    claimed = int.from_bytes(data[at + 1 : at + 5], "little") if prefix == 5 else data[at]
+    return prefix if claimed == before and data[at + prefix : at + prefix + 1] == b"\x80" else 0
+
+
+def _demand_size(name: str, head: bytes, value: Large) -> None:
+    claimed = int.from_bytes(head[:4], "little")
+    if claimed != value.size:
+        raise Broken(0, f"a {name} of {claimed} bytes in a string of {value.size}")
+
+
+def _demand_end(name: str, window: _Window, count: bytes, seen: int) -> None:
+    if window.take(1) != _END:
+        raise Broken(window.offset, f"a {name} without an end")
+    if not count_fits(count, seen):
+        raise Broken(4, f"a {name} of {int.from_bytes(count, 'little')} items has {seen}")

@@ -1,0 +1,85 @@
+"""Where keys seem to begin in a buffer, in plain Python: the twin of rdb_find in walk.h.
+
+A place is believed if items walk well from it, and the names of the keys among
+them speak for it: a readable name more than one that could be any bytes.  That
+is a guess; its work is bounded by the fuel that it is given, a unit a step.
+"""
+
+from aofdoctor.rdb.walk._pywalker import Columns, Machine, Stop
+from aofdoctor.rdb.walk.layouts import Layout
+
+POINTS = 16  # so many make a place believable: four keys with readable names
+_NAME_MAX = 8191
+_NAME_LOOK = 64
+_DB_MAX = 1 << 20
+_EXPIRE_MAX = 1 << 48  # the year 10889, in ms: 9999 is written for never
+_OPCODES = 240
+
+
+def find(
+    buffer: bytearray, at: int, stop: int, end: int, layout: Layout, past: int, beyond: int, fuel: int
+) -> tuple[int, Stop, int]:
+    """(the first place in buffer[at:stop] where keys seem to begin, why it stopped there, the fuel that is left).
+
+    FULL: POINTS were made by keys, up to behind `past`.  SHORT and DONE: all went
+    well up to `end`, or the end of the RDB.  FUEL: it ran out; TYPE: there is no
+    such place up to `stop`.  `beyond`: so many bytes follow the buffer.
+    """
+    columns = Columns(1)
+    while at < stop and fuel > 0:
+        if layout.entry[buffer[at]] and (buffer[at] >= _OPCODES or name_points(buffer, at + 1, end) > 0):
+            why, fuel = _probe(buffer, at, end, layout, past, beyond, fuel, columns)
+            if why <= Stop.FUEL:
+                return at, why, fuel
+        at += 1
+    return at, Stop.FUEL if at < stop else Stop.TYPE, fuel
+
+
+def _probe(
+    buffer: bytearray, at: int, end: int, layout: Layout, past: int, beyond: int, fuel: int, columns: Columns
+) -> tuple[Stop, int]:
+    machine, points = Machine(layout, at, -1), 0
+    while True:
+        columns.cut(0)
+        why, at, fuel = machine.run(buffer, at, end, 0, columns, fuel)
+        if columns.count:
+            if (made := _points(buffer, columns, end)) < 0:
+                return Stop.TYPE, fuel
+            points += made
+        if why == Stop.SHORT and (machine.skip > beyond or (not points and machine.name < 0)):
+            return Stop.TYPE, fuel
+        if why == Stop.DONE and not points:
+            return Stop.TYPE, fuel
+        if why != Stop.FULL:
+            return why, fuel
+        if points >= POINTS and at > past:
+            return Stop.FULL, fuel
+
+
+def _points(buffer: bytearray, columns: Columns, end: int) -> int:
+    """How much an item says for the place it was reached from; -1: nobody writes such an item."""
+    if not plausible(columns, 0):
+        return -1
+    return name_points(buffer, columns.name[0], end) if columns.name[0] >= 0 else 0
+
+
+def plausible(columns: Columns, i: int) -> bool:
+    """False if no server has such a database or expiry."""
+    expire = columns.expire[i]
+    return columns.db[i] <= _DB_MAX and (expire == -1 or 0 < expire < _EXPIRE_MAX)
+
+
+def name_points(buffer: bytearray | bytes, at: int, end: int) -> int:
+    """How much a name says for the place where it stands: 4 to 1; -1: no name begins so."""
+    first = buffer[at] if at < end else 0xFF
+    if 0x80 <= first < 0xC0 or first > 0xC3:
+        return -1
+    if first >= 0xC0:
+        return 1
+    size, at = (first, at + 1) if first < 0x40 else ((first & 63) << 8 | buffer[at + 1], at + 2)
+    if not 0 < size <= _NAME_MAX or at + size > end:
+        return -1
+    text = buffer[at : at + min(size, _NAME_LOOK)]
+    if any(byte < 0x20 or byte == 0x7F for byte in text):
+        return 1
+    return 4 if size >= 3 else 2

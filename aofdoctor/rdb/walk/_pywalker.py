@@ -1,0 +1,324 @@
+"""Whole items of an RDB in a buffer, in plain Python.
+
+The twin of walk.h: the same programs, the same columns, the same answers.  It
+is the oracle of the compiled one in the tests, and serves where no compiler
+was at hand.  It can stop anywhere, in a value too: what it must remember is a
+handful of numbers, however large the value is.
+
+The buffer must be followed by SLACK bytes that are all zero.
+"""
+
+from array import array
+from collections.abc import Callable
+from enum import IntEnum
+
+from aofdoctor.rdb.walk.layouts import Layout, Step
+
+SLACK = 64
+TEMPLATES, PROBES = 1 << 14, 64  # so many hash templates are remembered, and so many places looked at for one
+MAGIC, UNREAD = 256, 257  # kinds of items that begin with no opcode
+_HUGE = 1 << 62  # no file is larger
+_DIGITS_MAX = 18
+
+
+class Stop(IntEnum):
+    """Why a walk stopped."""
+
+    SHORT = 0  # the buffer ends
+    FULL = 1  # the columns are full
+    DONE = 2  # after the opcode EOF
+    FUEL = 3
+    TYPE = 4
+    LENGTH = 5  # something else where a length should be
+    HEAD = 6  # a byte that begins no length
+    STRING = 7  # an encoding that no string has
+    CASE = 8
+    LOST_TEMPLATE = 9
+    NUMBER = 10
+
+
+class Columns:
+    """Room for `room` items, `count` of them filled, `keys` of them keys; offsets are the file's.
+
+    edges: item i is [edges[i], edges[i + 1]).  kind: its type or opcode.
+    name: where the name's string begins, -1 if it is no key.  value: what
+    follows the name, or the opcode.  expire (ms), idle (s), freq, db: -1 where
+    there is none or it is not known.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room, self.count, self.keys = room, 0, 0
+        self.edges = array("q", bytes(8 * (room + 1)))
+        self.kind = array("H", bytes(2 * room))
+        self.freq = array("h", bytes(2 * room))
+        self.name, self.value, self.expire, self.idle, self.db = (array("q", bytes(8 * room)) for _ in range(5))
+
+    def put(self, kind: int, value: int, end: int) -> None:
+        """Append an item that is no key; it begins where the last one ended."""
+        i = self.count
+        self.kind[i], self.name[i], self.value[i], self.edges[i + 1] = kind, -1, value, end
+        self.expire[i] = self.idle[i] = self.freq[i] = self.db[i] = -1
+        self.count += 1
+
+    def cut(self, count: int) -> None:
+        """Only the first `count` stay."""
+        self.count = count
+        self.keys = sum(name >= 0 for name in self.name[:count])
+
+
+class _Stopped(Exception):
+    def __init__(self, why: Stop) -> None:
+        self.why = why
+
+
+class Machine:
+    """Runs the programs of a layout.
+
+    start: where the item begins that it is in.  kind: its type or opcode.  skip:
+    how many bytes it still has to pass, however many are in the buffer.
+    """
+
+    def __init__(self, layout: Layout, start: int, db: int = 0) -> None:
+        self.layout = layout
+        self.templates: dict[int, tuple[int, int]] = {}  # by place: (number, how many fields)
+        self.restart(start, db)
+
+    def restart(self, start: int, db: int) -> None:
+        """Go on at another place; only the templates are still known."""
+        self.start, self.db = start, db
+        self.kind = 0
+        self.skip = 0
+        self.pc = 0  # 0: at a type or opcode
+        self.frames: list[list[int]] = []  # [where the body begins, how often still]
+        self.held = self.template = 0
+        self.value = start
+        self._forget()
+
+    def _forget(self) -> None:
+        self.name = self.expire = self.idle = self.freq = -1
+
+    def run(
+        self, buffer: bytearray, at: int, end: int, base: int, columns: Columns, fuel: int = _HUGE
+    ) -> tuple[Stop, int, int]:
+        """(why it stopped, where in the buffer, the fuel that is left); buffer[0] is at `base` in the file."""
+        self.data, self.at, self.end, self.base, self.columns = buffer, at, end, base, columns
+        try:
+            while True:
+                if self.skip:
+                    self._pass()
+                if fuel <= 0:
+                    return Stop.FUEL, self.at, fuel
+                fuel -= 1
+                self._step()
+        except _Stopped as stopped:
+            return stopped.why, self.at, fuel
+
+    def _step(self) -> None:
+        if self.pc:
+            _STEPS[self.layout.code[self.pc]](self)
+        else:
+            self._head()
+
+    def _pass(self) -> None:
+        size = min(self.skip, self.end - self.at)
+        self.at, self.skip = self.at + size, self.skip - size
+        if self.skip:
+            raise _Stopped(Stop.SHORT)
+
+    def _head(self) -> None:
+        if self.at >= self.end:
+            raise _Stopped(Stop.SHORT)
+        if self.columns.count == self.columns.room:
+            raise _Stopped(Stop.FULL)
+        self.kind = self.data[self.at]
+        if not (pc := self.layout.entry[self.kind]):
+            raise _Stopped(Stop.TYPE)
+        self.at += 1
+        self.pc, self.value = pc, self.base + self.at
+
+    def _go(self, at: int, operands: int = 0) -> None:
+        """A step has read up to `at`, and the next one's turn has come."""
+        if at > self.end:
+            raise _Stopped(Stop.SHORT)
+        self.at = at
+        self.pc += 1 + operands
+
+    def _length(self, at: int) -> tuple[int, int]:
+        """(the length at `at`, the place after it)."""
+        first = self.data[at] if at < self.end else 0
+        if first < 0x40:
+            return first, at + 1
+        if first < 0x80:
+            return (first & 63) << 8 | self.data[at + 1], at + 2
+        if first >= 0xC0:
+            raise _Stopped(Stop.LENGTH)
+        if first > 0x81:
+            raise _Stopped(Stop.HEAD)
+        size = 4 if first == 0x80 else 8
+        return int.from_bytes(self.data[at + 1 : at + 1 + size], "big"), at + 1 + size
+
+    def _string(self, at: int) -> tuple[int, int]:
+        """(the bytes of its payload, where that begins)."""
+        first = self.data[at] if at < self.end else 0
+        if first < 0xC0:
+            return self._length(at)
+        if first > 0xC3:
+            raise _Stopped(Stop.STRING)
+        if first < 0xC3:
+            return 1 << (first & 3), at + 1
+        packed, at = self._length(at + 1)
+        _, at = self._length(at)
+        return packed, at
+
+    def _place(self, at: int) -> int:
+        return self.layout.code[at] | self.layout.code[at + 1] << 8
+
+    # -- one function a step --
+
+    def _end(self) -> None:
+        columns, i = self.columns, self.columns.count
+        columns.kind[i], columns.name[i], columns.value[i] = self.kind, self.name, self.value
+        columns.expire[i], columns.idle[i], columns.freq[i], columns.db[i] = self.expire, self.idle, self.freq, self.db
+        columns.edges[i] = self.start
+        self.start = columns.edges[i + 1] = self.base + self.at
+        columns.count += 1
+        self.pc = 0
+        if self.name >= 0:
+            columns.keys += 1
+            self._forget()
+
+    def _len(self) -> None:
+        self._go(self._length(self.at)[1])
+
+    def _str(self) -> None:
+        size, at = self._string(self.at)
+        self._go(at)
+        self.skip = min(size, _HUGE)
+
+    def _skip(self) -> None:
+        self.skip = self.layout.code[self.pc + 1]
+        self.pc += 2
+
+    def _key(self) -> None:
+        name = self.base + self.at
+        self._str()
+        self.name, self.value = name, self.base + self.at + self.skip
+
+    def _score(self) -> None:
+        size = self.data[self.at]
+        self._go(self.at + 1)
+        self.skip = size if size < 253 else 0
+
+    def _count(self) -> None:
+        held, at = self._length(self.at)
+        self._go(at)
+        self.held = held
+
+    def _loop(self) -> None:
+        if self.held:
+            self.frames.append([self.pc + 3, self.held])
+            self.pc += 3
+        else:
+            self.pc = self._place(self.pc + 1)
+
+    def _next(self) -> None:
+        frame = self.frames[-1]
+        frame[1] -= 1
+        if frame[1]:
+            self.pc = frame[0]
+        else:
+            self.frames.pop()
+            self.pc += 1
+
+    def _case(self) -> None:
+        value, at = self._length(self.at)
+        if at > self.end:
+            raise _Stopped(Stop.SHORT)
+        arms = self.layout.code[self.pc + 1]
+        place = self._place(self.pc + (4 + 2 * value if value < arms else 2))
+        if not place:
+            raise _Stopped(Stop.CASE)
+        self.at, self.pc = at, place
+
+    def _jump(self) -> None:
+        self.pc = self._place(self.pc + 1)
+
+    def _db(self) -> None:
+        db, at = self._length(self.at)
+        self._go(at)
+        self.db = min(db, _HUGE)
+
+    def _idle(self) -> None:
+        idle, at = self._length(self.at)
+        self._go(at)
+        self.idle = min(idle, _HUGE)
+
+    def _freq(self) -> None:
+        freq = self.data[self.at]
+        self._go(self.at + 1)
+        self.freq = freq
+
+    def _expire_s(self) -> None:
+        seconds = int.from_bytes(self.data[self.at : self.at + 4], "little", signed=True)
+        self._go(self.at + 4)
+        self.expire = seconds * 1000
+
+    def _expire_ms(self) -> None:
+        expire = int.from_bytes(self.data[self.at : self.at + 8], "little", signed=True)
+        self._go(self.at + 8)
+        self.expire = expire
+
+    def _more(self) -> None:
+        self.pc = 0
+
+    def _template(self) -> None:
+        template, at = self._length(self.at)
+        self._go(at)
+        self.template = template
+
+    def _keep(self) -> None:
+        place = self._template_place(self.template)
+        if place is None:
+            raise _Stopped(Stop.LOST_TEMPLATE)
+        self.templates[place] = self.template, self.held
+        self.pc += 1
+
+    def _recall(self) -> None:
+        template, at = self._length(self.at)
+        place = self._template_place(template)
+        if at <= self.end and place not in self.templates:
+            raise _Stopped(Stop.LOST_TEMPLATE)
+        self._go(at)
+        assert place is not None
+        self.held = self.templates[place][1]
+
+    def _template_place(self, number: int) -> int | None:
+        """Where a template is, or could be put."""
+        places = ((number + i) % TEMPLATES for i in range(PROBES))
+        return next((at for at in places if at not in self.templates or self.templates[at][0] == number), None)
+
+    def _number(self) -> None:
+        mark, at, held = self.layout.code[self.pc + 1], self.at, 0
+        if self._byte(at) != mark:
+            raise _Stopped(Stop.NUMBER)
+        first = at = at + 1
+        while 0x30 <= (digit := self._byte(at)) <= 0x39 and at - first < _DIGITS_MAX:
+            held, at = held * 10 + digit - 0x30, at + 1
+        if at == first or digit != 0x0D or self._byte(at + 1) != 0x0A:
+            raise _Stopped(Stop.NUMBER)
+        self._go(at + 2, 1)
+        self.held = held
+
+    def _byte(self, at: int) -> int:
+        if at >= self.end:
+            raise _Stopped(Stop.SHORT)
+        return self.data[at]
+
+    def _payload(self) -> None:
+        self.skip, self.pc = self.held, self.pc + 1
+
+    def _eof(self) -> None:
+        raise _Stopped(Stop.DONE)
+
+
+_STEPS: dict[int, Callable[[Machine], None]] = {step: getattr(Machine, f"_{step.name.lower()}") for step in Step}

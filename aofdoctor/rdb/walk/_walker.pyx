@@ -1,0 +1,208 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""walk.h for Python: the same names, columns and answers as walk.py."""
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+
+cdef extern from "walker.h" nogil:
+    enum:
+        RDB_SLACK
+        RDB_TEMPLATES
+    ctypedef struct rdb_layout:
+        const uint8_t *code
+        const uint16_t *entry
+    ctypedef struct rdb_template:
+        pass
+    ctypedef struct rdb_state:
+        uint64_t skip
+        int64_t start, db
+        uint16_t kind
+    ctypedef struct rdb_columns:
+        int64_t *edges
+        int64_t *name
+        int64_t *value
+        int64_t *expire
+        int64_t *idle
+        int64_t *db
+        uint16_t *kind
+        int16_t *freq
+        size_t room, count, keys
+    void rdb_begin(rdb_state *s, int64_t start, int64_t db, rdb_template *templates)
+    int rdb_run(rdb_state *s, const rdb_layout *layout, const uint8_t *buffer, size_t *at, size_t end_at, int64_t base,
+                rdb_columns *c, int64_t *fuel_left)
+
+cdef extern from "probe.h" nogil:
+    size_t rdb_find(const rdb_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t past,
+                    uint64_t beyond, int64_t *fuel, int *why)
+
+cdef extern from "count.h" nogil:
+    enum:
+        TALLY_SIZE
+    size_t rdb_tally(const rdb_columns *c, size_t at, int64_t db, int64_t now_ms, int64_t *counts)
+
+
+SLACK = RDB_SLACK
+
+
+cdef class _View:
+    cdef Py_buffer view
+    cdef bint held
+
+    def __cinit__(self, source, bint writable):
+        PyObject_GetBuffer(source, &self.view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
+        self.held = True
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+
+cdef class _Layout:
+    cdef rdb_layout rows
+    cdef _View _code, _entry
+
+    def __cinit__(self, layout):
+        self._code = _View(layout.code, False)
+        self._entry = _View(layout.entry, False)
+        if self._entry.view.len != 512:
+            raise ValueError("256 places")
+        self.rows.code = <const uint8_t *>self._code.view.buf
+        self.rows.entry = <const uint16_t *>self._entry.view.buf
+
+
+cdef class Columns:
+    """Room for `room` items, `count` of them filled; as in walk.py."""
+
+    cdef readonly object edges, kind, name, value, expire, idle, freq, db
+    cdef rdb_columns columns
+    cdef list _views
+
+    def __cinit__(self, Py_ssize_t room):
+        from array import array
+        self.columns.room = room
+        self.columns.count = self.columns.keys = 0
+        self.edges = array("q", bytes(8 * (room + 1)))
+        self.kind = array("H", bytes(2 * room))
+        self.freq = array("h", bytes(2 * room))
+        self.name, self.value, self.expire, self.idle, self.db = [array("q", bytes(8 * room)) for _ in range(5)]
+        self._views = []
+        self.columns.edges = <int64_t *>self._hold(self.edges)
+        self.columns.kind = <uint16_t *>self._hold(self.kind)
+        self.columns.freq = <int16_t *>self._hold(self.freq)
+        self.columns.name = <int64_t *>self._hold(self.name)
+        self.columns.value = <int64_t *>self._hold(self.value)
+        self.columns.expire = <int64_t *>self._hold(self.expire)
+        self.columns.idle = <int64_t *>self._hold(self.idle)
+        self.columns.db = <int64_t *>self._hold(self.db)
+
+    cdef void *_hold(self, column) except NULL:
+        cdef _View view = _View(column, True)
+        self._views.append(view)
+        return view.view.buf
+
+    @property
+    def room(self):
+        return self.columns.room
+
+    @property
+    def count(self):
+        return self.columns.count
+
+    @property
+    def keys(self):
+        return self.columns.keys
+
+    def cut(self, size_t count):
+        """Only the first `count` stay."""
+        if count > self.columns.count:
+            raise ValueError(count)
+        self.columns.count = count
+        self.columns.keys = 0
+        for i in range(count):
+            self.columns.keys += self.columns.name[i] >= 0
+
+    def put(self, uint16_t kind, int64_t value, int64_t end):
+        """Append an item that is no key; it begins where the last one ended."""
+        cdef rdb_columns *c = &self.columns
+        cdef size_t i = c.count
+        if i >= c.room:
+            raise IndexError(i)
+        c.kind[i] = kind
+        c.name[i] = c.expire[i] = c.idle[i] = c.db[i] = -1
+        c.freq[i] = -1
+        c.value[i] = value
+        c.edges[i + 1] = end
+        c.count += 1
+
+
+cdef class Machine:
+    """Runs the programs of a layout; as in walk.py."""
+
+    cdef rdb_state state
+    cdef rdb_template *templates
+    cdef _Layout layout
+
+    def __cinit__(self, layout, int64_t start, int64_t db=0):
+        self.layout = _Layout(layout)
+        self.templates = <rdb_template *>calloc(RDB_TEMPLATES, sizeof(rdb_template))
+        if not self.templates:
+            raise MemoryError
+        rdb_begin(&self.state, start, db, self.templates)
+
+    def __dealloc__(self):
+        free(self.templates)
+
+    def restart(self, int64_t start, int64_t db):
+        """Go on at another place; only the templates are still known."""
+        rdb_begin(&self.state, start, db, self.templates)
+
+    @property
+    def start(self):
+        return self.state.start
+
+    @property
+    def kind(self):
+        return self.state.kind
+
+    @property
+    def skip(self):
+        return self.state.skip
+
+    @skip.setter
+    def skip(self, uint64_t skip):
+        self.state.skip = skip
+
+    def run(self, buffer, Py_ssize_t at, Py_ssize_t end, int64_t base, Columns columns, int64_t fuel=1 << 62):
+        """(why it stopped, where in the buffer, the fuel that is left); buffer[0] is at `base` in the file."""
+        cdef _View view = _View(buffer, False)
+        cdef size_t place = at
+        cdef int why
+        if not 0 <= at <= end <= view.view.len - RDB_SLACK:
+            raise ValueError("the buffer is too short")
+        with nogil:
+            why = rdb_run(&self.state, &self.layout.rows, <const uint8_t *>view.view.buf, &place, end, base,
+                          &columns.columns, &fuel)
+        return why, place, fuel
+
+
+def find(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layout, Py_ssize_t past, uint64_t beyond, int64_t fuel):
+    """(the first place in buffer[at:stop] where keys seem to begin, why it stopped there, the fuel that is left)."""
+    cdef _View view = _View(buffer, False)
+    cdef _Layout rows = _Layout(layout)
+    cdef int why
+    cdef size_t place
+    if not 0 <= at <= stop <= end <= view.view.len - RDB_SLACK:
+        raise ValueError("the buffer is too short")
+    with nogil:
+        place = rdb_find(&rows.rows, <const uint8_t *>view.view.buf, at, stop, end, past if past > 0 else 0, beyond,
+                         &fuel, &why)
+    return place, why, fuel
+
+
+def tally(Columns columns, size_t at, int64_t db, int64_t now_ms, counts):
+    """Add the items from `at` on to `counts`; the first key of another database than `db`."""
+    cdef _View view = _View(counts, True)
+    if view.view.len != TALLY_SIZE * 8:
+        raise ValueError("as many places as counts")
+    return rdb_tally(&columns.columns, at, db, now_ms, <int64_t *>view.view.buf)

@@ -1,0 +1,95 @@
+"""A window that slides over an RDB while the walker runs in it.
+
+Constant memory: what does not fit into the window is passed in pieces.  With
+`verify` every byte is read, once, and goes into the checksum; without it a
+large payload is jumped over.
+"""
+
+from aofdoctor.rdb.compressed.source import SPAN, Unpacked
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.walk.layouts import Layout
+from aofdoctor.rdb.walk.walker import SLACK, Columns, Machine, Stop
+from aofdoctor.source import Source
+
+WINDOW = 1 << 18  # bytes; stays in the second level cache between the walk and the checksum
+ROOM = 1 << 12  # items in a batch
+_FUEL = 1 << 62
+
+
+class Sweep:
+    """Items from `start` on; `crc` is that of the bytes from there to where `checksum` was asked for.
+
+    With `by_window` it stops before the window moves on, as if the columns were
+    full: an item that begins in the window then stands in it as a whole.
+    """
+
+    def __init__(self, source: Source, layout: Layout, start: int, db: int = 0, window: int = WINDOW, room: int = ROOM,
+                 verify: bool = True, limit: int | None = None) -> None:  # fmt: skip
+        self.source, self.layout, self.verify, self.limit = source, layout, verify, limit
+        self.window = max(window, 1)
+        self.buffer = bytearray(self.window + 2 * SLACK)
+        self.view = memoryview(self.buffer)
+        self.columns, self.machine = Columns(room), Machine(layout, start, db)
+        self.base, self.at, self.fill = start, 0, 0
+        self.crc, self._summed = 0, 0
+        self._span = SPAN if isinstance(source, Unpacked) else None
+        self.by_window = False
+
+    @property
+    def offset(self) -> int:
+        """Where it is in the file."""
+        return self.base + self.at
+
+    def run(self, fuel: int = _FUEL) -> tuple[Stop, int]:
+        """(why it stopped, the fuel that is left); SHORT: where the source ends, or the limit."""
+        while True:
+            why, self.at, fuel = self.machine.run(self.buffer, self.at, self.fill, self.base, self.columns, fuel)
+            if why == Stop.SHORT and (self._is_far() or (self.by_window and self.columns.count)):
+                return Stop.FULL, fuel
+            if why != Stop.SHORT or not self._load():
+                return Stop(why), fuel
+
+    def restart(self, start: int, db: int, limit: int | None = None) -> None:
+        """Go on at another place, up to another limit if one is given; the columns are emptied."""
+        if limit is not None:
+            self.limit, self.fill = limit, 0
+        self.machine.restart(start, db)
+        self.columns.cut(0)
+        self.columns.edges[0] = start
+        if self.base <= start <= self.base + self.fill:
+            self.at = start - self.base
+        else:
+            self.base, self.at, self.fill = start, 0, 0
+
+    def checksum(self) -> int:
+        """The CRC of all bytes up to `offset`."""
+        self.crc = crc64(self.view[self._summed : self.at], self.crc)
+        self._summed = self.at
+        return self.crc
+
+    def _is_far(self) -> bool:
+        """True if the items should be looked at now, as going back to them costs much."""
+        columns = self.columns
+        return self._span is not None and columns.count > 0 and self.offset - columns.edges[0] > self._span
+
+    def _load(self) -> bool:
+        """Move on to the bytes after those that have been passed; False if there are none."""
+        if self.verify:
+            self.checksum()
+        rest, end = self.fill - self.at, self._end()
+        if end is not None and self.offset + rest + self.machine.skip > end:
+            return False
+        self.buffer[:rest] = self.buffer[self.at : self.fill]
+        self.base, self.at, self._summed = self.offset, 0, 0
+        if not self.verify and end is not None and self.machine.skip > self.window:
+            self.base, self.machine.skip = self.base + self.machine.skip, 0
+        wanted = self.window if end is None else min(self.window, end - self.base - rest)
+        got = self.source.readinto(self.view[rest : rest + wanted], self.base + rest) if wanted > 0 else 0
+        self.fill = rest + got
+        self.buffer[self.fill : self.fill + SLACK] = bytes(SLACK)
+        return got > 0
+
+    def _end(self) -> int | None:
+        if self.limit is None or self.source.size is None:
+            return self.source.size if self.limit is None else self.limit
+        return min(self.limit, self.source.size)
