@@ -7,8 +7,8 @@ import pytest
 
 from aofdoctor.analysis.diff import Diff, Gap, Moved, Only
 from aofdoctor.analysis.diff_side import Rules, Side
-from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.discovery import AOF, Part
+from aofdoctor.aof.records import encode
 from aofdoctor.source import BytesSource
 
 SELECT_0, SELECT_3 = encode([b"SELECT", b"0"]), encode([b"SELECT", b"3"])

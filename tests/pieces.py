@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.server.commands import table
 
 WORDS = table().words

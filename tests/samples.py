@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from tests.servers import by_line
 
 Story = Callable[[str], Path]

@@ -12,7 +12,7 @@ import pytest
 from aofdoctor.analysis.base import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.analysis.where import Where, build
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Preamble, encode
+from aofdoctor.aof.records import Preamble, encode
 from aofdoctor.cli import base_keys as base_keys_view
 from aofdoctor.cli.entries import Line
 from aofdoctor.cli.options import opened

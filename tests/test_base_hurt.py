@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import Items, Key
 from aofdoctor.source import BytesSource

@@ -21,7 +21,7 @@ from aofdoctor.analysis.plain_census import ROW_WORDS, State, mixed
 from aofdoctor.analysis.plain_told import Op
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, encode
+from aofdoctor.aof.records import Batch, encode
 from aofdoctor.errors import Refused
 from aofdoctor.server.commands import table
 from aofdoctor.server.steps import Steps

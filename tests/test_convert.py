@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.items import Items

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES, aofdoctor
 from tests.converted import convert, rdb, state

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from tests.conftest import FIXTURES, aofdoctor
 from tests.converted import convert, known, state
 from tests.servers import by_line

@@ -19,7 +19,7 @@ from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.position import Position
 from aofdoctor.analysis.prove import Proof
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.strip import group_at, plan_group, survey

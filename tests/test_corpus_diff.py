@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.cli.options import opened
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.server.commands import table

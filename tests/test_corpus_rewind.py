@@ -15,9 +15,9 @@ from typing import NamedTuple
 import pytest
 
 from aofdoctor.analysis.position import Position
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.records import Preamble
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.rewind import before_position, plan_rewind

@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from aofdoctor.analysis.examine import examine
-from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.cli.options import opened
 from aofdoctor.damage import Kind
 from aofdoctor.edit.apply import write_copy

@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, encode
+from aofdoctor.aof.records import Batch, encode
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.source import BytesSource
 from aofdoctor.span import Span

@@ -12,7 +12,7 @@ from aofdoctor.analysis import diff_base, diff_told
 from aofdoctor.analysis.diff import Diff
 from aofdoctor.analysis.diff_script import blocks
 from aofdoctor.analysis.diff_side import Rules, Side
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.rdb.encoding.cursor import LARGE
 from aofdoctor.rdb.export.commands import commands
 from aofdoctor.rdb.walk.window import WINDOW

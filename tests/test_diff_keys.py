@@ -14,7 +14,7 @@ from hypothesis import given
 from aofdoctor.analysis.diff_keys import DIFFERS, ONLY_A, Limits, compare_keys
 from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from tests.conftest import FIXTURES, aofdoctor
 from tests.diffs import EXEC, KEY, MULTI, SELECT_3, in_memory, pair, sets
 from tests.pieces import hostile, whole

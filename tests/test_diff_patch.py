@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, encode
+from aofdoctor.aof.records import Batch, encode
 from aofdoctor.server.commands import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.cli import plans as plans_room
 from aofdoctor.edit import exchange as exchange_room
 from aofdoctor.edit.apply import write_copy

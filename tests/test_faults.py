@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from tests.conftest import aofdoctor
 from tests.faults import FULL, failed_at, killed_at, traced
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import opened
 from aofdoctor.edit import guard, inplace
 from aofdoctor.edit.inplace import harmless

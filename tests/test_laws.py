@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof import scan as plain_scan
-from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof import _pyscan as plain_scan
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import Tile, read
-from aofdoctor.aof.record import Batch, encode
+from aofdoctor.aof.records import Batch, encode
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Plan, kept_spans
 from aofdoctor.edit.salvage import plan_salvage

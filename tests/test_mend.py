@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.analysis.examine import examine
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.mend import mended
 from aofdoctor.edit.plan import kept_spans

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.planners import make
 from aofdoctor.edit.apply import write_copy

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import NOTHING
 from aofdoctor.server.sandbox import Binary
 from tests.conftest import aofdoctor

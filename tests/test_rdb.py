@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.rdb.encoding.crc64 import crc64, find_end, plain_crc64, plain_find_end
 from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
 from aofdoctor.server.sandbox import Sandbox

@@ -10,7 +10,7 @@ from typing import Any
 import lz4.frame
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.rdb.compressed import frames
 from aofdoctor.rdb.compressed import source as unpacked
 from aofdoctor.rdb.compressed.source import Unpacked, rdb_in

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import Batch, Items, Key

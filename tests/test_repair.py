@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from tests.conftest import aofdoctor
 
 Story = Callable[[str], Path]

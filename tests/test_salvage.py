@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.manifest import rebuilt
 from aofdoctor.server.sandbox import Binary

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES
 from tests.pieces import BENT

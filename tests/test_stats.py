@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from aofdoctor.analysis.over import ROWS, Over, bursts, over_log, over_time
 from aofdoctor.analysis.stats import Stats, Wish, gather
 from aofdoctor.analysis.where import Where, build
-from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, encode
+from aofdoctor.aof.records import Batch, encode
 from aofdoctor.server import plain_heavy, plain_weigh
 from aofdoctor.server.commands import table
 from aofdoctor.source import BytesSource

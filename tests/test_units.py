@@ -6,10 +6,10 @@ from itertools import combinations
 from hypothesis import given
 
 from aofdoctor.analysis.diff_side import Cut, Rules, far_digest
-from aofdoctor.aof import digest as plain_digest
-from aofdoctor.aof import digest_kernel
 from aofdoctor.aof.reader import ROOM, read
-from aofdoctor.aof.record import Batch, encode
+from aofdoctor.aof.records import Batch, encode
+from aofdoctor.diff.hashing import _pydigest as plain_digest
+from aofdoctor.diff.hashing import digest as digest_kernel
 from aofdoctor.server import plain_units
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain_units import Column, Open

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.record import encode
+from aofdoctor.aof.records import encode
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import FIXTURES, aofdoctor

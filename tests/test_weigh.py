@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, encode
+from aofdoctor.aof.records import Batch, encode
 from aofdoctor.rdb.items import Items
 from aofdoctor.server import plain_heavy, plain_inventory, plain_weigh
 from aofdoctor.server.commands import key_places, table

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from aofdoctor.analysis.position import Position
 from aofdoctor.analysis.where import Where, found_in
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.rdb.bulk.previews import Glances
 from aofdoctor.rdb.compressed.source import Unpacked, rdb_in

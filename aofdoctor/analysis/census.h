@@ -11,7 +11,7 @@
 #ifndef AOFDOCTOR_CENSUS_H
 #define AOFDOCTOR_CENSUS_H
 
-#include "../aof/digest.h"
+#include "../diff/hashing/digest.h"
 
 /* A slot: free where its space is 0.  An event has `space << 3 | op`, and the digest in place of what made it. */
 enum { SLOT_KEY, SLOT_MADE, SLOT_EXPIRE, SLOT_PLACE, SLOT_SPACE, SLOT_WORDS };

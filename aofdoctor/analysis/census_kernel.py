@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 else:
     try:
         from aofdoctor.analysis._census import copy, differ, fits, flush, gather, get, order, put, run, settle, swap
-        from aofdoctor.aof._digest import Digest as _  # noqa: F401 (both, or neither)
+        from aofdoctor.diff.hashing._digest import Digest as _  # noqa: F401 (both, or neither)
     except ImportError:
         from aofdoctor.analysis.plain_census import (
             copy,

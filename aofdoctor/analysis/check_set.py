@@ -9,7 +9,7 @@ from pathlib import Path
 from aofdoctor import text
 from aofdoctor.analysis.finding import Finding, Severity
 from aofdoctor.analysis.report import Report
-from aofdoctor.aof.aof import Part
+from aofdoctor.aof.discovery import Part
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.source import FileSource
 

@@ -12,7 +12,7 @@ from itertools import islice
 from aofdoctor import text
 from aofdoctor.analysis.finding import Finding, Severity
 from aofdoctor.analysis.report import PartReport, Report, quoted
-from aofdoctor.aof.peek import Peek, Why, examine
+from aofdoctor.aof.diagnosis import Peek, Why, examine
 from aofdoctor.damage import Damage
 from aofdoctor.source import BytesSource, PipeSource, Source, pread
 

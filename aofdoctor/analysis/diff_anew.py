@@ -21,8 +21,8 @@ from aofdoctor.analysis.diff_moved import Key, Touched, key_of, shared_barriers
 from aofdoctor.analysis.diff_script import rising
 from aofdoctor.analysis.diff_side import Run, Side
 from aofdoctor.analysis.diff_units import feed
-from aofdoctor.aof.digest_kernel import Digest
-from aofdoctor.aof.record import Far
+from aofdoctor.aof.records import Far
+from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.rdb.encoding.cursor import Large
 from aofdoctor.rdb.items import Item
 from aofdoctor.rdb.items import Key as KeyOfBase

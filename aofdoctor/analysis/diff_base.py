@@ -15,7 +15,7 @@ from typing import NamedTuple
 from aofdoctor import text
 from aofdoctor.analysis.base import BaseKey, ctime
 from aofdoctor.analysis.diff_units import Run, Unit
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.records import Preamble
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.encoding.short_strings import has_meta

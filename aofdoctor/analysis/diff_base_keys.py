@@ -16,9 +16,9 @@ from aofdoctor.analysis.diff_table import Table, placed
 from aofdoctor.analysis.plain_census import mixed
 from aofdoctor.analysis.plain_told import Of, Op, command, named, of
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.digest_kernel import Digest
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
+from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Broken, Cursor, Large, String
 from aofdoctor.rdb.items import Key

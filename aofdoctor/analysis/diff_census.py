@@ -22,7 +22,7 @@ from aofdoctor.analysis.diff_table import PARTS_MAX, Table
 from aofdoctor.analysis.diff_writes import Writes
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.reader import read, read_batches
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.preamble import is_rdb

@@ -9,9 +9,9 @@ from aofdoctor.analysis.diff_side import Run, Side, Unit
 from aofdoctor.analysis.history import Entry
 from aofdoctor.analysis.numbering import known, ordinals
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import ROOM, WINDOW, read_batches
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.rdb.items import Key as KeyOfBase
 from aofdoctor.server.commands import Command, key_places, table
 from aofdoctor.server.plain import State

@@ -12,10 +12,10 @@ from collections import deque
 from typing import NamedTuple
 
 from aofdoctor.analysis.diff_side import Place, Side
-from aofdoctor.aof.digest_kernel import common
 from aofdoctor.aof.reader import WINDOW, read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
+from aofdoctor.diff.hashing.digest import common
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps

@@ -11,7 +11,7 @@ from aofdoctor.analysis.diff_base_keys import string_at
 from aofdoctor.analysis.diff_side import Side
 from aofdoctor.analysis.plain_told import named
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.aof.record import Arg, Batch
+from aofdoctor.aof.records import Arg, Batch
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Broken, Cursor
 from aofdoctor.rdb.encoding.short_strings import to_name

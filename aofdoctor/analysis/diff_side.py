@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from aofdoctor.analysis.diff_base import Telling
 from aofdoctor.analysis.diff_told import told_units
 from aofdoctor.analysis.diff_units import Cut, Place, Rules, Run, Unit, far_digest, pieces, signed
-from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.digest_kernel import Digest, common, records
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import ROOM, read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
+from aofdoctor.diff.hashing.digest import Digest, common, records
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from aofdoctor.analysis.diff_base import Said
 from aofdoctor.analysis.diff_entries import heads
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.rdb.encoding.cursor import String
 from aofdoctor.rdb.items import Key
 from aofdoctor.server.commands import key_places, table

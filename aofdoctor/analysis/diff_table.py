@@ -15,7 +15,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.analysis import census_kernel as kernel
 from aofdoctor.analysis.plain_census import FIRST_SPACE, SLOT_WORDS, State
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.errors import Refused
 
 MEMORY = 20 << 20  # bytes of a table in memory

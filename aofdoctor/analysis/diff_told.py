@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from aofdoctor.analysis.diff_base import Said, Telling, Unsaid
 from aofdoctor.analysis.diff_units import Place, Rules, large_digest, pieces, signed
-from aofdoctor.aof.digest_kernel import Digest, records
-from aofdoctor.aof.kernel import SLACK, Columns, scan
-from aofdoctor.aof.record import Batch
-from aofdoctor.aof.record import encode as encode_argv
+from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import encode as encode_argv
+from aofdoctor.aof.scan import SLACK, Columns, scan
+from aofdoctor.diff.hashing.digest import Digest, records
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import encode
 from aofdoctor.rdb.items import Key

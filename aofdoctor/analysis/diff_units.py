@@ -8,9 +8,9 @@ Each command that makes a key of an RDB is one too.  Bytes that are no commands
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from aofdoctor.aof.digest_kernel import Digest
-from aofdoctor.aof.limits import FIRST_ID
-from aofdoctor.aof.record import Batch, Far
+from aofdoctor.aof.constants import FIRST_ID
+from aofdoctor.aof.records import Batch, Far
+from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.rdb.encoding.cursor import Large
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import resp

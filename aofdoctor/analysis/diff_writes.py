@@ -19,8 +19,8 @@ from aofdoctor.analysis.diff_table import Table, placed
 from aofdoctor.analysis.plain_census import mixed
 from aofdoctor.analysis.plain_told import Does, Event, Of, Op, command, named, of, told
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.limits import ANNOTATION
-from aofdoctor.aof.record import Arg, Batch
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.records import Arg, Batch
 from aofdoctor.server.commands import Command, key_uses, table
 
 _ARGS_HELD = 1 << 16  # of a far record of several keys, so many arguments are looked through

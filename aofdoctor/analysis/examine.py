@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from aofdoctor.analysis.numbering import known
 from aofdoctor.analysis.report import PartReport, Report
 from aofdoctor.analysis.scripts import script_ids
-from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
+from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.commands import table

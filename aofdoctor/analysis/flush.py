@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from aofdoctor.analysis.numbering import known, ordinals
 from aofdoctor.analysis.position import Position
-from aofdoctor.aof.limits import ANNOTATION
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.records import Batch
 from aofdoctor.server.commands import table
 from aofdoctor.server.steps import Steps
 from aofdoctor.span import Span

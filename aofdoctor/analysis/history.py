@@ -17,11 +17,11 @@ from typing import NamedTuple
 from aofdoctor.analysis.base import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.analysis.numbering import known, ordinals
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.kernel import SLACK
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read, read_batches
-from aofdoctor.aof.record import Batch, Preamble
-from aofdoctor.aof.resync import find_record
+from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.recovery.resync import find_record
+from aofdoctor.aof.scan import SLACK
 from aofdoctor.damage import Damage
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State

@@ -8,10 +8,10 @@ from aofdoctor.analysis.base import BaseKey, batches, ctime
 from aofdoctor.analysis.history import Entry, keep
 from aofdoctor.analysis.numbering import index_of, known, ordinal
 from aofdoctor.analysis.position import Position
-from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.errors import BadSelection
 from aofdoctor.rdb.compressed.source import rdb_in

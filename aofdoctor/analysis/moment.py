@@ -5,10 +5,10 @@ before the first annotation has no time, and counts as earlier.
 """
 
 from aofdoctor.analysis.base import ctime
-from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.errors import Refused
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State

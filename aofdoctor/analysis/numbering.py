@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from aofdoctor.analysis.position import Position
-from aofdoctor.aof.limits import ANNOTATION
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.records import Batch
 
 
 def ordinals(batch: Batch, records: Iterable[int]) -> Iterator[int]:

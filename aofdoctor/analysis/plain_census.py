@@ -8,8 +8,8 @@ from enum import IntEnum
 from typing import Any
 
 from aofdoctor.analysis.plain_told import Does, Of, Op, told, words
-from aofdoctor.aof.digest_kernel import Digest
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
+from aofdoctor.diff.hashing.digest import Digest
 
 _WORD = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15

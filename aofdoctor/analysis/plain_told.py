@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from itertools import islice
 
-from aofdoctor.aof.digest_kernel import Digest
-from aofdoctor.aof.record import Arg
+from aofdoctor.aof.records import Arg
+from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.rdb.encoding.cursor import Large
 
 _WORD = (1 << 64) - 1

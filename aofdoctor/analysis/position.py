@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.errors import BadSelection
 from aofdoctor.rdb.header import compressed
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from aofdoctor import text
 from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.report import Report
-from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
+from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.manifest import encode_name
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Kind
 from aofdoctor.errors import Refused, SandboxError
 from aofdoctor.rdb.preamble import is_rdb

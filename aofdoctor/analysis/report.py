@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from aofdoctor import text
 from aofdoctor.analysis.flush import Flushes
 from aofdoctor.analysis.scripts import ScriptFlushes
-from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.discovery import AOF, Part
+from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.server.lines import Line
 from aofdoctor.server.verdict import Verdict

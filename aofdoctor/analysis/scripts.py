@@ -4,7 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.server.commands import table
 from aofdoctor.span import Span
 

@@ -18,9 +18,9 @@ from aofdoctor.analysis.over import FACTORS, Over, over_log, over_time
 from aofdoctor.analysis.stats_base import BaseStats, BaseTally
 from aofdoctor.analysis.suspects import Suspects
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import ROOM, WINDOW, read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from aofdoctor.analysis.base import Chosen, batches, name_of
 from aofdoctor.analysis.biggest import Biggest
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.items import Batch, Item, Key

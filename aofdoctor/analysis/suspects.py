@@ -13,9 +13,9 @@ from aofdoctor.analysis.finding import Finding, Severity
 from aofdoctor.analysis.flush import Flushes
 from aofdoctor.analysis.over import Burst, bursts
 from aofdoctor.analysis.scripts import ScriptFlushes, script_ids
-from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.limits import UNKNOWN
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.constants import UNKNOWN
+from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.records import Batch
 from aofdoctor.server.commands import table
 from aofdoctor.server.steps import Steps
 from aofdoctor.server.weigh import Scale

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from aofdoctor.analysis.numbering import known
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
-from aofdoctor.aof.resync import find_record
+from aofdoctor.aof.records import Batch
+from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps

@@ -14,8 +14,8 @@ from aofdoctor import text
 from aofdoctor.analysis.glob import translate
 from aofdoctor.analysis.numbering import index_of
 from aofdoctor.analysis.position import Position
-from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
+from aofdoctor.aof.records import Batch
 from aofdoctor.errors import BadSelection
 from aofdoctor.server.commands import Command, Table, key_places, table
 from aofdoctor.server.steps import Steps

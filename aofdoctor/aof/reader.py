@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from time import time
 
-from aofdoctor.aof.kernel import SLACK, Columns, Names, scan
-from aofdoctor.aof.limits import FIRST_ID
-from aofdoctor.aof.peek import Peek, examine, identity
-from aofdoctor.aof.record import Batch, Preamble, single
-from aofdoctor.aof.resync import damage_at, find_record
+from aofdoctor.aof.constants import FIRST_ID
+from aofdoctor.aof.diagnosis import Peek, examine, identity
+from aofdoctor.aof.records import Batch, Preamble, single
+from aofdoctor.aof.recovery.resync import damage_at, find_record
+from aofdoctor.aof.scan import SLACK, Columns, Names, scan
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.key_counts import Census
 from aofdoctor.rdb.preamble import is_rdb, walk

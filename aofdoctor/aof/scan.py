@@ -1,127 +1,19 @@
-"""The longest run of whole records in a buffer, in plain Python.
+"""The scanner in use: the compiled one where it was built, else its plain twin."""
 
-The twin of scan.h: the same names, the same columns, the same bytes accepted.
-It is the oracle of the compiled one in the tests, and serves where no compiler
-was at hand.  Like its twin it knows only the happy path.
-"""
+from typing import TYPE_CHECKING
 
-from array import array
-from collections.abc import Sequence
+if TYPE_CHECKING:
+    from aofdoctor.aof._pyscan import SLACK, Columns, Names, arguments, scan, skip_args
 
-from aofdoctor.aof.limits import ANNOTATION, ARGC_MAX, DIGITS_MAX, FIRST_ID, NAME_MAX, UNKNOWN
+    COMPILED = True
+else:
+    try:
+        from aofdoctor.aof._scan import SLACK, Columns, Names, arguments, scan, skip_args
 
-SLACK = 64
+        COMPILED = True
+    except ImportError:
+        from aofdoctor.aof._pyscan import SLACK, Columns, Names, arguments, scan, skip_args
 
+        COMPILED = False
 
-class Names:
-    """Command names by id: names[i] has the id i + 2; b"a|b" is the subcommand b of a, which stands before it."""
-
-    def __init__(self, names: Sequence[bytes]) -> None:
-        self.ids: dict[bytes, int] = {}
-        self.subs: dict[bytes, dict[bytes, int]] = {}
-        for i, name in enumerate(names):
-            command, _, sub = name.lower().partition(b"|")
-            if not 0 < len(command) <= NAME_MAX or len(sub) > NAME_MAX or (sub and command not in self.ids):
-                raise ValueError(name)
-            (self.subs.setdefault(command, {}) if sub else self.ids)[sub or command] = i + FIRST_ID
-
-
-class Columns:
-    """Room for `room` records: edges (int64, room + 1), argc (uint32), ids (uint16)."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.edges = array("q", bytes(8 * (room + 1)))
-        self.argc = array("I", bytes(4 * room))
-        self.ids = array("H", bytes(2 * room))
-
-
-def _header(data: bytes, at: int, mark: int) -> tuple[int, int] | None:
-    """(the byte after `mark digits CRLF` at `at`, the number), or None."""
-    if data[at] != mark:
-        return None
-    end = data.find(b"\r\n", at, at + DIGITS_MAX + 3)
-    digits = data[at + 1 : end] if end > 0 else b""
-    return (end + 2, int(digits)) if digits.isdigit() else None
-
-
-def _args(data: bytes, at: int, end: int, count: int) -> tuple[int, int]:
-    """(how many of `count` arguments are whole before `end`, the offset after them)."""
-    for done in range(count):
-        header = _header(data, at, 0x24)
-        if header is None:
-            return done, at
-        payload, size = header
-        if payload > end or size > end - payload - 2 or data[payload + size : payload + size + 2] != b"\r\n":
-            return done, at
-        at = payload + size + 2
-    return count, at
-
-
-def scan(buffer: bytes | bytearray | memoryview, start: int, end: int, names: Names, columns: Columns) -> int:
-    """The number of whole records in buffer[start:end], up to the first byte that is not of one."""
-    data = _slice(buffer, start, end)
-    stop, at, n = end - start, 0, 0
-    edges, argc, ids = columns.edges, columns.argc, columns.ids
-    edges[0] = 0
-    while n < columns.room and at < stop:
-        if data[at] == 0x23:
-            lf = data.find(b"\n", at, stop)
-            if lf < 0:
-                break
-            argc[n], ids[n], at = 0, ANNOTATION, lf + 1
-        else:
-            header = _header(data, at, 0x2A)
-            if header is None or not 1 <= header[1] <= ARGC_MAX:
-                break
-            first, count = header
-            done, after = _args(data, first, stop, count)
-            if done < count:
-                break
-            argc[n] = count
-            ids[n] = _identify(data, first, count, names)
-            at = after
-        n += 1
-        edges[n] = at
-    return n
-
-
-def _identify(data: bytes, at: int, count: int, names: Names) -> int:
-    name, at = _short(data, at)
-    number = names.ids.get(name, UNKNOWN)
-    if count < 2 or name not in names.subs:
-        return number
-    return names.subs[name].get(_short(data, at)[0], number)
-
-
-def _short(data: bytes, at: int) -> tuple[bytes, int]:
-    """(the whole argument at `at` in lower case, empty if it is too long for a name; the offset after it)."""
-    payload, size = _header(data, at, 0x24) or (at, 0)
-    return data[payload : payload + size].lower() if size <= NAME_MAX else b"", payload + size + 2
-
-
-def skip_args(buffer: bytes | bytearray | memoryview, start: int, end: int, count: int) -> tuple[int, int]:
-    """(how many of `count` arguments are whole in buffer[start:end], the offset after them)."""
-    done, at = _args(_slice(buffer, start, end), 0, end - start, count)
-    return done, start + at
-
-
-def arguments(buffer: bytes | bytearray | memoryview, start: int, end: int, most: int) -> list[bytes]:
-    """The first `most` arguments of the whole record buffer[start:end]."""
-    data = _slice(buffer, start, end)
-    header = _header(data, 0, 0x2A)
-    args: list[bytes] = []
-    while header and len(args) < min(header[1], most):
-        argument = _header(data, header[0], 0x24)
-        if argument is None or argument[0] + argument[1] + 2 > end - start:
-            raise ValueError("not a whole record")
-        after = argument[0] + argument[1]
-        args.append(data[argument[0] : after])
-        header = (after + 2, header[1])
-    return args
-
-
-def _slice(buffer: bytes | bytearray | memoryview, start: int, end: int) -> bytes:
-    if not 0 <= start <= end <= len(buffer) - SLACK:
-        raise ValueError("the buffer is too short")
-    return bytes(memoryview(buffer)[start:end]) + bytes(SLACK)
+__all__ = ["COMPILED", "SLACK", "Columns", "Names", "arguments", "scan", "skip_args"]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import aofdoctor
-from aofdoctor.aof.kernel import COMPILED
+from aofdoctor.aof.scan import COMPILED
 from aofdoctor.cli.render import Colour, also, nobody_reads, pipe_may_close, warn
 from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 from aofdoctor.text import name

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import conversions
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.planners import PLANNERS, make

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.records import Preamble
 from aofdoctor.rdb.key_counts import OTHER_DBS, Census, Database
 from aofdoctor.server.lines import Line, readers
 

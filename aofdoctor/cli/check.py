@@ -9,7 +9,7 @@ from aofdoctor.analysis.checks import FIRST_AID, find, is_sound
 from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.finding import Finding, Severity
 from aofdoctor.analysis.report import PartReport, Report, quoted
-from aofdoctor.aof.aof import Part
+from aofdoctor.aof.discovery import Part
 from aofdoctor.cli import options
 from aofdoctor.cli.base import census_lines, preamble_json, rdb_words
 from aofdoctor.cli.options import lines, opened

@@ -11,7 +11,7 @@ from typing import Any
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli.plans import confirm_exchange, exchanged_lines, near, prover, sources_of, swap_in
 from aofdoctor.cli.render import Paint, as_json, emit, painter, progress, say
 from aofdoctor.cli.wish import Wish

@@ -9,7 +9,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.analysis.position import parse_time
 from aofdoctor.analysis.times import last_time
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.conversions import carry_out, planned
 from aofdoctor.cli.options import opened

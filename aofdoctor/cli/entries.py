@@ -12,9 +12,9 @@ from typing import BinaryIO
 from aofdoctor import text
 from aofdoctor.analysis.base import BaseKey
 from aofdoctor.analysis.history import Entry
-from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.limits import UNKNOWN
-from aofdoctor.aof.record import Arg, Far
+from aofdoctor.aof.constants import UNKNOWN
+from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.records import Arg, Far
 from aofdoctor.cli import base_keys
 from aofdoctor.cli.render import Paint, as_json
 from aofdoctor.server.commands import Command, key_places, table

@@ -12,7 +12,7 @@ from aofdoctor.analysis import history
 from aofdoctor.analysis.base import BaseKey
 from aofdoctor.analysis.times import looks_timed
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import base_keys, entries, options
 from aofdoctor.cli.options import opened, selection
 from aofdoctor.cli.render import painter, warn, width

@@ -12,7 +12,7 @@ from aofdoctor import text
 from aofdoctor.analysis.position import Position, parse_position, parse_time
 from aofdoctor.analysis.times import last_time, looks_timed
 from aofdoctor.analysis.where import Where, build
-from aofdoctor.aof.aof import AOF, open_aof
+from aofdoctor.aof.discovery import AOF, open_aof
 from aofdoctor.errors import BadSelection
 from aofdoctor.server.commands import table
 from aofdoctor.server.lines import ALL, LINES

@@ -12,7 +12,7 @@ from aofdoctor.analysis.examine import examine
 from aofdoctor.analysis.flush import Group
 from aofdoctor.analysis.position import Position, parse_position, parse_time
 from aofdoctor.analysis.report import Report
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.render import progress
 from aofdoctor.edit.plan import Plan

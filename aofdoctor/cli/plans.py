@@ -11,7 +11,7 @@ import typer
 import aofdoctor
 from aofdoctor import text
 from aofdoctor.analysis.prove import Unloadable, prove
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.cli.wish import Wish

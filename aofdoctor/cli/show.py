@@ -10,9 +10,9 @@ from aofdoctor import text
 from aofdoctor.analysis.history import Entry
 from aofdoctor.analysis.locate import Located, locate
 from aofdoctor.analysis.position import parse_position
-from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.limits import ANNOTATION
-from aofdoctor.aof.record import Far, Preamble
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.records import Far, Preamble
 from aofdoctor.cli import options
 from aofdoctor.cli.base_keys import UNPACKED, key_json, key_lines, opcode
 from aofdoctor.cli.entries import as_json_line, empties, short_names

@@ -9,7 +9,7 @@ from aofdoctor.analysis.locate import locate
 from aofdoctor.analysis.moment import first_after
 from aofdoctor.analysis.position import Position, is_position, parse_time
 from aofdoctor.analysis.times import last_time
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli.options import loaded_position, opened
 from aofdoctor.errors import BadSelection
 from aofdoctor.source import PipeSource

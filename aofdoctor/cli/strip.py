@@ -11,7 +11,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.analysis.check_flush import name_of, what_flushed
 from aofdoctor.analysis.flush import Group
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.options import NOTHING, opened
 from aofdoctor.cli.planners import Recipe, Several, make

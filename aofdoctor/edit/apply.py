@@ -10,9 +10,9 @@ from itertools import groupby
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.manifest import line_of_changed
-from aofdoctor.aof.mended import Mended
+from aofdoctor.aof.patched_source import Mended
 from aofdoctor.edit.files import (
     copy_span,
     create,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aofdoctor import text
 from aofdoctor.analysis.base import name_of
 from aofdoctor.analysis.flush import Group
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Cursor

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.manifest import Entry, encode_name, line_of_changed
 from aofdoctor.edit.heads import Wanted, head_pieces
 from aofdoctor.edit.newfile import Copied, NewFile, Piece

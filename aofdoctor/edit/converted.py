@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.edit.convert import Conversion
 from aofdoctor.edit.files import create, demand_free_name, demand_space, json_bytes, scratch, write_all, write_durably
 from aofdoctor.edit.fingerprint import fingerprint_of

@@ -7,9 +7,9 @@ import hashlib
 from dataclasses import dataclass, field
 
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State
 from aofdoctor.server.steps import Steps

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.edit.files import sync_directory
 from aofdoctor.edit.guard import demand_no_rewrite, demand_unheld, held_alone
 from aofdoctor.edit.placing import Receipt

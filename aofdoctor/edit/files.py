@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.mended import Mended
+from aofdoctor.aof.patched_source import Mended
 from aofdoctor.errors import Refused
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span

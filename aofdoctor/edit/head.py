@@ -8,7 +8,7 @@ an RDB are drops like any other: kept beside the output, and found again.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from aofdoctor.aof.mended import Given, Mended, Piece
+from aofdoctor.aof.patched_source import Given, Mended, Piece
 from aofdoctor.edit.plan import Drop, Mending, coalesced
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.crc64 import crc64

@@ -4,7 +4,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from aofdoctor import text
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.records import Preamble
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Broken, Corrupt

@@ -18,7 +18,7 @@ from typing import Any
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import WINDOW, read_batches
 from aofdoctor.edit.files import json_bytes, write_all_at, write_durably
 from aofdoctor.edit.fingerprint import fingerprint_of, near, neighbourhood

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from aofdoctor import text
 from aofdoctor.analysis.base import believable, name_of
-from aofdoctor.aof.mended import Mended
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.head import END, Head, headed, with_magic
 from aofdoctor.errors import Refused

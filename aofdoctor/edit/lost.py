@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.aof import Part
-from aofdoctor.aof.mended import Mended
+from aofdoctor.aof.discovery import Part
+from aofdoctor.aof.patched_source import Mended
 from aofdoctor.edit.files import copy_span, create, sync_directory, write_all
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.source import FileSource, Source, pread

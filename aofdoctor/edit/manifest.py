@@ -9,7 +9,7 @@ import os
 from dataclasses import replace
 
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.manifest import encode_name, parse
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import pread

@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.mended import Mended, Piece
+from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.patched_source import Mended, Piece
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Mending
 from aofdoctor.edit.stretch import latin1, line_ends

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from aofdoctor import text
 from aofdoctor.analysis.report import PartReport, Report
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 
 
 def in_place(report: Report) -> tuple[AOF, list[str]]:

@@ -14,7 +14,7 @@ from aofdoctor.analysis.diff_chosen import Chosen
 from aofdoctor.analysis.diff_entries import Stretch, selected_stretches
 from aofdoctor.analysis.diff_side import Run, pieces
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, encode
+from aofdoctor.aof.records import Batch, encode
 from aofdoctor.edit.files import create, demand_free_name, publish_file, scratch, write_all
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.resp import resp

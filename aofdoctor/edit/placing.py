@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.edit.files import publish_directory, publish_file
 from aofdoctor.edit.fingerprint import fingerprint, fingerprint_of
 from aofdoctor.errors import SourceChanged

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.mended import Mended
+from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.patched_source import Mended
 from aofdoctor.span import Span
 
 SHOWN = 1000  # drops that a plan keeps

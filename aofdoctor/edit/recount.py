@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, Far
+from aofdoctor.aof.records import Batch, Far
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.export.exporter import dialect_of
 from aofdoctor.rdb.items import Items

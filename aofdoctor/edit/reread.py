@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 
 from aofdoctor import text
-from aofdoctor.aof.mended import Mended
+from aofdoctor.aof.patched_source import Mended
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.edit.files import gathered
 from aofdoctor.errors import Refused
 from aofdoctor.server.commands import table

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from aofdoctor.analysis.report import Report
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.edit.manifest import rebuilt
 from aofdoctor.edit.mend import mended
 from aofdoctor.edit.order import in_place

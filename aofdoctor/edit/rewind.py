@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from aofdoctor import text
 from aofdoctor.analysis.numbering import index_of
 from aofdoctor.analysis.position import Position
-from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import BadSelection, Refused

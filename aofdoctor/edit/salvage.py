@@ -11,8 +11,8 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.analysis.check_flush import name_of
 from aofdoctor.analysis.report import Report
-from aofdoctor.aof.mended import Mended
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.head import Head
 from aofdoctor.edit.keys import Kept, note, read_of, salvaged_head

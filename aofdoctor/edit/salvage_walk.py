@@ -10,9 +10,9 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
+from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.ahead import Ahead, index_of
 from aofdoctor.edit.doubled import doubled_end

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
+from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Arg, Batch, Far, encode
+from aofdoctor.aof.records import Arg, Batch, Far, encode
 from aofdoctor.edit.newfile import Copied, Piece
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.server.commands import table

@@ -16,10 +16,10 @@ from aofdoctor import text
 from aofdoctor.analysis.base import Chosen
 from aofdoctor.analysis.position import Position
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.aof import AOF, Part
-from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.edit.definitions import Definitions, calls
 from aofdoctor.edit.head import Head, headed
 from aofdoctor.edit.keys import HINTS, UNWANTED, Kept, salvaged_head

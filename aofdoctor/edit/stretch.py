@@ -1,10 +1,10 @@
 """A damage read in text mode, from the record that it begins with to the records that follow it."""
 
-from aofdoctor.aof.mended import PIECE_MAX, Piece
-from aofdoctor.aof.peek import Peek, examine
+from aofdoctor.aof.diagnosis import Peek, examine
+from aofdoctor.aof.patched_source import PIECE_MAX, Piece
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
-from aofdoctor.aof.textmode import CR_ADDED, CR_LOST, LATIN1, Mode
+from aofdoctor.aof.records import Batch
+from aofdoctor.aof.recovery.text_mode import CR_ADDED, CR_LOST, LATIN1, Mode
 from aofdoctor.damage import Damage
 from aofdoctor.server.commands import table
 from aofdoctor.source import BytesSource, FileSource, pread

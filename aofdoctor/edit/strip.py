@@ -9,9 +9,9 @@ from aofdoctor.analysis.flush import Flushes, Group
 from aofdoctor.analysis.history import Entry, Item, from_tail
 from aofdoctor.analysis.position import Position
 from aofdoctor.analysis.where import Where
-from aofdoctor.aof.aof import AOF
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.assumed import assumed, notes
 from aofdoctor.edit.plan import Drop, Plan, coalesced

@@ -8,9 +8,9 @@ past the second is the proof, if it is the only one.
 import re
 from collections.abc import Iterator
 
-from aofdoctor.aof.limits import UNKNOWN
-from aofdoctor.aof.mended import Mended, Piece
-from aofdoctor.aof.peek import Look, Peek, Why, examine
+from aofdoctor.aof.constants import UNKNOWN
+from aofdoctor.aof.diagnosis import Look, Peek, Why, examine
+from aofdoctor.aof.patched_source import Mended, Piece
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
 from aofdoctor.server.commands import table

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from aofdoctor.analysis.flush import STRUCTURE
-from aofdoctor.aof.aof import AOF
-from aofdoctor.aof.limits import ANNOTATION
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read, read_batches
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop
 from aofdoctor.server.commands import table

@@ -7,9 +7,9 @@ them would look like the writer's own.
 from typing import NamedTuple
 
 from aofdoctor import text
-from aofdoctor.aof.aof import AOF, Part
+from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import MEANING, Damage
 from aofdoctor.errors import Refused
 from aofdoctor.server.commands import table

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from aofdoctor.aof.limits import ANNOTATION, FIRST_ID
+from aofdoctor.aof.constants import ANNOTATION, FIRST_ID
 from aofdoctor.aof.reader import Vocabulary
 
 # What an operator looks for in a history; a command may have several.

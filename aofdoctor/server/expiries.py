@@ -8,7 +8,7 @@ DOCS of Redis 8.2 and Valkey 9.1; MSETEX of Redis 8.4).
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from aofdoctor.aof.record import Arg
+from aofdoctor.aof.records import Arg
 
 LOOK = 64  # arguments that are looked at: every option stands among them but those behind many keys
 _UNITS = {b"EXAT": 1000, b"PXAT": 1}

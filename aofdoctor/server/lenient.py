@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from aofdoctor.aof.kernel import skip_args
-from aofdoctor.aof.limits import NAME_MAX
-from aofdoctor.aof.peek import Peek
+from aofdoctor.aof.constants import NAME_MAX
+from aofdoctor.aof.diagnosis import Peek
+from aofdoctor.aof.scan import skip_args
 
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})")
 _ENDS = "the file ends inside a record"

@@ -14,10 +14,10 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aofdoctor.aof.limits import ANNOTATION, UNKNOWN
-from aofdoctor.aof.peek import Peek
+from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
+from aofdoctor.aof.diagnosis import Peek
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.aof.record import Batch, Preamble
+from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.server.commands import Command, table
 from aofdoctor.server.lenient import Outcome, Reading, read_record

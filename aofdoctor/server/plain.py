@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Sequence
 from enum import IntEnum
 
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 
 
 class State(IntEnum):

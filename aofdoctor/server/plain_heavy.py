@@ -3,8 +3,8 @@
 from array import array
 from collections.abc import Sequence
 
-from aofdoctor.aof.limits import UNKNOWN
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.constants import UNKNOWN
+from aofdoctor.aof.records import Batch
 
 SETS, WAYS = 1024, 8
 SHOWN = 88  # so many bytes of a key are kept

@@ -4,8 +4,8 @@ from array import array
 from collections.abc import Sequence
 from enum import IntEnum
 
-from aofdoctor.aof.digest import Digest
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
+from aofdoctor.diff.hashing._pydigest import Digest
 from aofdoctor.server import plain
 
 EVERYWHERE = 16  # beside the acts of plain.py: the selected database does not matter

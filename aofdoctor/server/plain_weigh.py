@@ -3,8 +3,8 @@
 from array import array
 from collections.abc import Sequence
 
-from aofdoctor.aof.limits import ANNOTATION
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.records import Batch
 
 DBS = 1024
 OTHER_DBS, NO_DB, ROWS = DBS, DBS + 1, DBS + 2

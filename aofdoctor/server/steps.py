@@ -10,9 +10,9 @@ from array import array
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from aofdoctor.aof.limits import ANNOTATION, ARGC_MAX
+from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX
 from aofdoctor.aof.reader import ROOM
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.records import Batch
 from aofdoctor.server import plain
 from aofdoctor.server.commands import table
 from aofdoctor.server.plain import State

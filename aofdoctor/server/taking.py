@@ -5,8 +5,8 @@ from array import array
 from collections.abc import Sequence
 
 from aofdoctor import text
-from aofdoctor.aof.limits import ANNOTATION, ARGC_MAX, UNKNOWN
-from aofdoctor.aof.record import Preamble
+from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, UNKNOWN
+from aofdoctor.aof.records import Preamble
 from aofdoctor.server.commands import Command, arity_fits, table
 from aofdoctor.server.lines import LINES, Line, column
 from aofdoctor.server.steps import Steps

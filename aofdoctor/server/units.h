@@ -7,7 +7,7 @@
 #ifndef AOFDOCTOR_UNITS_H
 #define AOFDOCTOR_UNITS_H
 
-#include "../aof/digest.h"
+#include "../diff/hashing/digest.h"
 #include "steps.h"
 
 enum {

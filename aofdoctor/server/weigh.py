@@ -8,8 +8,8 @@ from array import array
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from aofdoctor.aof.limits import UNKNOWN
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.constants import UNKNOWN
+from aofdoctor.aof.records import Batch
 from aofdoctor.server.commands import Command, table
 from aofdoctor.server.plain_heavy import HEAD, SHOWN, KeyRow, NameRow
 from aofdoctor.server.plain_weigh import DBS, NO_DB, OTHER_DBS, Bucket, Line

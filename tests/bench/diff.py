@@ -28,8 +28,8 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-from aofdoctor.aof.record import encode
-from aofdoctor.aof.resync import find_record
+from aofdoctor.aof.records import encode
+from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.server.commands import table
 from aofdoctor.source import FileSource

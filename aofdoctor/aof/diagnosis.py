@@ -7,8 +7,8 @@ a small window, and steps over a payload without reading it.
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from aofdoctor.aof.kernel import SLACK, skip_args
-from aofdoctor.aof.limits import ANNOTATION, ARGC_MAX, DIGITS_MAX, NAME_MAX
+from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, DIGITS_MAX, NAME_MAX
+from aofdoctor.aof.scan import SLACK, skip_args
 from aofdoctor.source import Source
 
 HEADER_MAX = DIGITS_MAX + 3

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aofdoctor import text
+from aofdoctor.aof.diagnosis import Peek, Why, examine
 from aofdoctor.aof.manifest import Manifest, looks_like_manifest, parse
-from aofdoctor.aof.mended import Mended
-from aofdoctor.aof.peek import Peek, Why, examine
-from aofdoctor.aof.resync import find_record
+from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.errors import NotAnAof, Refused, Undecided
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.source import FileSource, PipeSource, Source, pread

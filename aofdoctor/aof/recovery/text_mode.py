@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aofdoctor.aof.kernel import SLACK, Columns, Names, scan
-from aofdoctor.aof.limits import ARGC_MAX
-from aofdoctor.aof.mangled import latin1
+from aofdoctor.aof.constants import ARGC_MAX
+from aofdoctor.aof.recovery.argument_damage import latin1
+from aofdoctor.aof.scan import SLACK, Columns, Names, scan
 
 _NO_NAMES = Names([])
 _ROOM = 1 << 14

@@ -14,8 +14,8 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from aofdoctor.aof.kernel import arguments
-from aofdoctor.aof.limits import ARGC_MAX
+from aofdoctor.aof.constants import ARGC_MAX
+from aofdoctor.aof.scan import arguments
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.key_counts import Census
 from aofdoctor.source import Source, pread

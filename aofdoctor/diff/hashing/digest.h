@@ -7,7 +7,7 @@
 #ifndef AOFDOCTOR_DIGEST_H
 #define AOFDOCTOR_DIGEST_H
 
-#include "scan.h"
+#include "../../aof/scan.h"
 
 typedef struct { uint64_t v[4]; } digest_state;
 

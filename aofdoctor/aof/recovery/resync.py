@@ -14,10 +14,10 @@ each byte that it gets past.
 import re
 from collections.abc import Container
 
-from aofdoctor.aof.kernel import SLACK, Columns, Names, scan
-from aofdoctor.aof.limits import NAME_MAX
-from aofdoctor.aof.mangled import edge, encoded, shortfall
-from aofdoctor.aof.peek import Look, Peek, Why, examine
+from aofdoctor.aof.constants import NAME_MAX
+from aofdoctor.aof.diagnosis import Look, Peek, Why, examine
+from aofdoctor.aof.recovery.argument_damage import edge, encoded, shortfall
+from aofdoctor.aof.scan import SLACK, Columns, Names, scan
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span

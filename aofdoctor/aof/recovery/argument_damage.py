@@ -7,7 +7,7 @@ next header are looked at; all of this is for the note.
 
 import re
 
-from aofdoctor.aof.peek import HEADER_MAX, Look, Peek
+from aofdoctor.aof.diagnosis import HEADER_MAX, Look, Peek
 from aofdoctor.source import PAGE
 
 _NEXT = re.compile(rb"\r\n(?=\$[0-9]{1,18}\r\n|\*[0-9]{1,18}\r\n\$|#|\Z)")

@@ -18,7 +18,7 @@ cdef extern from "digest.h" nogil:
     size_t digest_common(const uint8_t *a, const uint8_t *b, size_t size)
 
 
-include "../buffers.pxi"
+include "../../buffers.pxi"
 
 
 cdef class Digest:

@@ -9,8 +9,8 @@ import hashlib
 from array import array
 from typing import Any
 
-from aofdoctor.aof.limits import ANNOTATION
-from aofdoctor.aof.record import Batch
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.records import Batch
 
 
 class Digest:

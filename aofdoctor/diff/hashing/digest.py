@@ -1,0 +1,13 @@
+"""The digests in use: the compiled ones where they were built, else their plain twins."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aofdoctor.diff.hashing._pydigest import Digest, common, records, second
+else:
+    try:
+        from aofdoctor.diff.hashing._digest import Digest, common, records, second
+    except ImportError:
+        from aofdoctor.diff.hashing._pydigest import Digest, common, records, second
+
+__all__ = ["Digest", "common", "records", "second"]
