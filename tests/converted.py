@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.server.lines import LINES
 from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.versions import LINES
 from tests.conftest import aofdoctor
 from tests.described import by_server, functions, whole_digest
 from tests.rdbload import server

@@ -11,7 +11,7 @@ from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large
 from aofdoctor.rdb.values.decoders import Field, Scored, elements, shape
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType
 from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Meta, Pending
-from aofdoctor.server.resp import ReplyError
+from aofdoctor.server.resp_client import ReplyError
 from aofdoctor.server.sandbox import Sandbox
 from tests.boundaries import Key
 

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 
 WORDS = table().words
 NAMES = [

@@ -22,7 +22,7 @@ from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import Items, Key
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.recovery.bloom_filter import Seen
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource, FileSource
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES, aofdoctor

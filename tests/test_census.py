@@ -23,8 +23,8 @@ from aofdoctor.analysis.where import Where
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
 from aofdoctor.errors import Refused
-from aofdoctor.server.commands import table
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import BytesSource
 from tests.pieces import arguments, hostile, whole
 

@@ -16,7 +16,7 @@ from aofdoctor.rdb.items import Items
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.rewrite import rewriter as other
 from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
-from aofdoctor.server.lines import LINES
+from aofdoctor.server.versions import LINES
 from aofdoctor.source import BytesSource, FileSource
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES, STORIES, aofdoctor

@@ -23,11 +23,11 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.strip import group_at, plan_group, survey
-from aofdoctor.server.commands import table
-from aofdoctor.server.lines import LINES
-from aofdoctor.server.plain import State
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.server.sandbox import Sandbox
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.versions import LINES
 from aofdoctor.source import FileSource
 from tests.corpus import ROOT, Case, cases, line_of
 from tests.servers import by_line

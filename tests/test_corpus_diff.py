@@ -16,7 +16,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.cli.options import opened
 from aofdoctor.rdb.preamble import is_rdb, walk
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
 from tests.conftest import Result, aofdoctor

@@ -21,7 +21,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.rewind import before_position, plan_rewind
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from tests.corpus import ROOT, cases, line_of
 from tests.servers import by_line
 from tests.test_corpus_salvage import digest_of

@@ -27,7 +27,7 @@ from aofdoctor.edit.head import MAGIC, NEW_END
 from aofdoctor.edit.plan import kept_spans
 from aofdoctor.edit.restore import plan_restored
 from aofdoctor.edit.salvage_walk import TORN
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource, FileSource, Source, pread
 from tests.corpus import ROOT, Case, cases, line_of

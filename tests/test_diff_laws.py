@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from aofdoctor.analysis import diff as engine
 from aofdoctor.analysis.diff_script import blocks
 from aofdoctor.analysis.diff_side import Side
-from aofdoctor.server.plain_units import Column
+from aofdoctor.diff.units._pyunits import Column
 from tests.diffs import compared
 from tests.pieces import hostile, whole
 from tests.rdbfiles import members, module, rdb, select, text

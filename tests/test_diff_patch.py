@@ -7,7 +7,7 @@ import pytest
 
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor

@@ -12,7 +12,7 @@ from aofdoctor.aof._scan import Names as CompiledNames
 from aofdoctor.aof._scan import arguments as compiled_arguments
 from aofdoctor.aof._scan import scan as compiled_scan
 from aofdoctor.aof._scan import skip_args as compiled_skip_args
-from aofdoctor.server._steps import run
+from aofdoctor.server.context._tracker import run
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -30,10 +30,10 @@ from aofdoctor.edit.slice import plan_slice
 from aofdoctor.edit.strip import plan_selection, survey
 from aofdoctor.edit.transactions import structure_ids
 from aofdoctor.errors import BadSelection
-from aofdoctor.server import plain
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context import _pytracker as plain
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import BytesSource, FileSource
 from aofdoctor.span import Span
 from tests.pieces import WORDS, argvs, hostile, sound, whole

@@ -12,7 +12,7 @@ import pytest
 from aofdoctor.analysis.glob import translate
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
-from aofdoctor.server.commands import key_places, table
+from aofdoctor.server.command_table import key_places, table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor

@@ -23,7 +23,7 @@ from aofdoctor.rdb.export.resp import resp
 from aofdoctor.rdb.export.resp_exporter import Retelling
 from aofdoctor.rdb.items import Key
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.server.expiries import moved
+from aofdoctor.server.expiry_arguments import moved
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES

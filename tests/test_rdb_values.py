@@ -9,7 +9,7 @@ import rdb
 
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.export.capabilities import TARGETS
-from aofdoctor.server.lines import LINES
+from aofdoctor.server.versions import LINES
 from aofdoctor.source import BytesSource
 from tests.boundaries import Function, Key, keys
 from tests.conftest import FIXTURES

@@ -19,9 +19,10 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
-from aofdoctor.server import plain_heavy, plain_weigh
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource
+from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
+from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
 from tests.conftest import FIXTURES, STORIES, Result, aofdoctor
 from tests.pieces import hostile
 from tests.rdbwriter import string

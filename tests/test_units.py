@@ -10,10 +10,10 @@ from aofdoctor.aof.reader import ROOM, read
 from aofdoctor.aof.records import Batch, encode
 from aofdoctor.diff.hashing import _pydigest as plain_digest
 from aofdoctor.diff.hashing import digest as digest_kernel
-from aofdoctor.server import plain_units
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain_units import Column, Open
-from aofdoctor.server.steps import Steps
+from aofdoctor.diff.units import _pyunits as plain_units
+from aofdoctor.diff.units._pyunits import Column, Open
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import BytesSource
 from tests.pieces import hostile, whole
 
@@ -23,7 +23,7 @@ RULES, EXACT = Rules.of(KEY, False), Rules.of(KEY, True)
 
 def batches(data: bytes) -> "list[array[int]]":
     """For the records of some bytes: the digests and keys of both twins, and the columns of units of both."""
-    compiled_side = __import__("aofdoctor.server._units", fromlist=["run"])
+    compiled_side = __import__("aofdoctor.diff.units._units", fromlist=["run"])
     found: list[array[int]] = [array("q") for _ in range(4)]
     columns = [[array("q") for _ in Column] for _ in range(2)]
     states = [array("q", bytes(8 * len(Open))) for _ in range(2)]

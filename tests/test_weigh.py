@@ -6,19 +6,21 @@ from random import Random
 from typing import Any
 
 import pytest
-from aofdoctor.server._weigh import Inventory, Scale, Tally
+from aofdoctor.stats.counting._counters import Inventory, Scale, Tally
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
 from aofdoctor.rdb.items import Items
-from aofdoctor.server import plain_heavy, plain_inventory, plain_weigh
-from aofdoctor.server.commands import key_places, table
-from aofdoctor.server.plain_heavy import HEAD, NAMES_MOST, SETS, SHOWN, SURE, WAYS
-from aofdoctor.server.steps import Steps
-from aofdoctor.server.weigh import first_key, kinds, rules
+from aofdoctor.server.command_table import key_places, table
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import BytesSource
+from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
+from aofdoctor.stats.counting import _pyrdb_counters as plain_inventory
+from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
+from aofdoctor.stats.counting._pyheavy_hitters import HEAD, NAMES_MOST, SETS, SHOWN, SURE, WAYS
+from aofdoctor.stats.counting.counters import first_key, kinds, rules
 from tests import rdbwriter as w
 from tests.conftest import FIXTURES
 from tests.pieces import hostile, sound

@@ -27,7 +27,7 @@ from aofdoctor.analysis.diff_paired import Paired, paired_in
 from aofdoctor.analysis.diff_sample import anchors
 from aofdoctor.analysis.diff_script import Block, blocks
 from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
-from aofdoctor.server.plain_units import Column, Kind
+from aofdoctor.diff.units._pyunits import Column, Kind
 from aofdoctor.source import pread
 
 WINDOW = 1 << 15  # units of each side that are compared at a time

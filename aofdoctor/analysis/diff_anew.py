@@ -23,10 +23,10 @@ from aofdoctor.analysis.diff_side import Run, Side
 from aofdoctor.analysis.diff_units import feed
 from aofdoctor.aof.records import Far
 from aofdoctor.diff.hashing.digest import Digest
+from aofdoctor.diff.units._pyunits import Column, Kind
 from aofdoctor.rdb.encoding.cursor import Large
 from aofdoctor.rdb.items import Item
 from aofdoctor.rdb.items import Key as KeyOfBase
-from aofdoctor.server.plain_units import Column, Kind
 
 Word = bytes | Far | Large
 Argv = Sequence[Word]

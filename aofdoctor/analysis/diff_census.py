@@ -26,9 +26,9 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import Source
 
 _EXEC = table().words.ids[b"exec"]

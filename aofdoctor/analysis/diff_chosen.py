@@ -8,8 +8,8 @@ from aofdoctor.analysis.diff_entries import entries
 from aofdoctor.analysis.diff_side import Run, Side, Unit
 from aofdoctor.analysis.where import Where
 from aofdoctor.damage import MEANING
+from aofdoctor.diff.units._pyunits import Kind
 from aofdoctor.rdb.items import Item, Key
-from aofdoctor.server.plain_units import Kind
 
 
 class Chosen:

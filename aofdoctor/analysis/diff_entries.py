@@ -12,11 +12,11 @@ from aofdoctor.analysis.where import Where
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import ROOM, WINDOW, read_batches
 from aofdoctor.aof.records import Batch
+from aofdoctor.diff.units._pyunits import Column, Kind
 from aofdoctor.rdb.items import Key as KeyOfBase
-from aofdoctor.server.commands import Command, key_places, table
-from aofdoctor.server.plain import State
-from aofdoctor.server.plain_units import Column, Kind
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import Command, key_places, table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.span import Span
 
 _ARGS_HELD = 1 << 12  # of a far record, so many arguments are looked through for keys

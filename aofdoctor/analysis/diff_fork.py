@@ -16,9 +16,9 @@ from aofdoctor.aof.reader import WINDOW, read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import common
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import Source
 
 _SELECT = table().words.ids[b"select"]

@@ -18,7 +18,7 @@ from aofdoctor.rdb.encoding.short_strings import to_name
 from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.window import Sweep
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import pread
 
 _LEAST, _MOST = 1 << 13, 1 << 18

@@ -13,7 +13,7 @@ from aofdoctor.analysis.diff_entries import touched
 from aofdoctor.analysis.diff_moved import Touched, harmless, partners
 from aofdoctor.analysis.diff_script import Block
 from aofdoctor.analysis.diff_side import Side, Unit
-from aofdoctor.server.plain_units import Column, Kind
+from aofdoctor.diff.units._pyunits import Column, Kind
 
 Gap = tuple[range, range]  # what only one side has between what both have: of A, of B
 

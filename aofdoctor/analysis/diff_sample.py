@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from aofdoctor.analysis.diff_script import rising
 from aofdoctor.analysis.diff_side import Side
-from aofdoctor.server.plain_units import Column
+from aofdoctor.diff.units._pyunits import Column
 
 LIMIT = 1 << 16  # units kept of each side
 _STEP = 1 << 14

@@ -21,20 +21,20 @@ from aofdoctor.aof.reader import ROOM, read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import Digest, common, records
+from aofdoctor.diff.units._pyunits import Column, Kind, Open
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.plain_units import Column, Kind, Open
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import Source
 
 if TYPE_CHECKING:
-    from aofdoctor.server.plain_units import close, run
+    from aofdoctor.diff.units._pyunits import close, run
 else:
     try:
-        from aofdoctor.server._units import close, run
+        from aofdoctor.diff.units._units import close, run
     except ImportError:
-        from aofdoctor.server.plain_units import close, run
+        from aofdoctor.diff.units._pyunits import close, run
 
 __all__ = ["Cut", "Place", "Rules", "Run", "Side", "Unit", "far_digest", "pieces"]
 

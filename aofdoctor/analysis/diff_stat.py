@@ -12,8 +12,8 @@ from aofdoctor.analysis.diff_entries import heads
 from aofdoctor.aof.records import Batch
 from aofdoctor.rdb.encoding.cursor import String
 from aofdoctor.rdb.items import Key
-from aofdoctor.server.commands import key_places, table
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import key_places, table
+from aofdoctor.server.context.tracker import Steps
 
 SIDES = ("only_a", "only_b", "moved")
 MOVED = 2

@@ -14,20 +14,20 @@ from aofdoctor.aof.records import Batch
 from aofdoctor.aof.records import encode as encode_argv
 from aofdoctor.aof.scan import SLACK, Columns, scan
 from aofdoctor.diff.hashing.digest import Digest, records
+from aofdoctor.diff.units._pyunits import Column, Kind, Open
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import encode
 from aofdoctor.rdb.items import Key
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain_units import Column, Kind, Open
+from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource
 
 if TYPE_CHECKING:
-    from aofdoctor.server.plain_units import run
+    from aofdoctor.diff.units._pyunits import run
 else:
     try:
-        from aofdoctor.server._units import run
+        from aofdoctor.diff.units._units import run
     except ImportError:
-        from aofdoctor.server.plain_units import run
+        from aofdoctor.diff.units._pyunits import run
 
 _ROOM = 1 << 12
 _SIZE = 1 << 18

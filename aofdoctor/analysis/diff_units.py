@@ -11,12 +11,12 @@ from typing import NamedTuple
 from aofdoctor.aof.constants import FIRST_ID
 from aofdoctor.aof.records import Batch, Far
 from aofdoctor.diff.hashing.digest import Digest
+from aofdoctor.diff.units._pyunits import EVERYWHERE, Kind
 from aofdoctor.rdb.encoding.cursor import Large
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import resp
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain_units import EVERYWHERE, Kind
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 

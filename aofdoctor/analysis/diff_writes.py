@@ -21,7 +21,7 @@ from aofdoctor.analysis.plain_told import Does, Event, Of, Op, command, named, o
 from aofdoctor.analysis.where import Where
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import Arg, Batch
-from aofdoctor.server.commands import Command, key_uses, table
+from aofdoctor.server.command_table import Command, key_uses, table
 
 _ARGS_HELD = 1 << 16  # of a far record of several keys, so many arguments are looked through
 _HEAD = 64

@@ -15,12 +15,12 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.preamble import is_rdb, read_aux
-from aofdoctor.server.commands import table
-from aofdoctor.server.lines import LINES, USUAL, writer
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.server.loader import Loader
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
 from aofdoctor.server.verdict import Does, Verdict
+from aofdoctor.server.versions import LINES, USUAL, writer
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 

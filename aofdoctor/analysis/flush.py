@@ -12,8 +12,8 @@ from aofdoctor.analysis.numbering import known, ordinals
 from aofdoctor.analysis.position import Position
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import Batch
-from aofdoctor.server.commands import table
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.span import Span
 
 STRUCTURE = frozenset({"select", "multi", "exec"})

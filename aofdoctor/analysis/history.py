@@ -23,9 +23,9 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.aof.scan import SLACK
 from aofdoctor.damage import Damage
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import Source
 
 

@@ -18,9 +18,9 @@ from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
 from aofdoctor.rdb.items import Item, Key
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import PipeSource
 
 

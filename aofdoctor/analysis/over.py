@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from aofdoctor.server.weigh import Bucket, Line
+from aofdoctor.stats.counting.counters import Bucket, Line
 
 ROWS = 20
 # How much wider each next width of time is: 1, 5, 15, 30 s, 1, 2, 10, 30 min, 1, 2, 6, 12 h, a day, and then twice.

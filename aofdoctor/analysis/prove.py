@@ -23,10 +23,10 @@ from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Kind
 from aofdoctor.errors import Refused, SandboxError
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.server.sandbox import Binary, Sandbox, servers
-from aofdoctor.server.steps import Steps
 from aofdoctor.server.verdict import Does
 from aofdoctor.source import FileSource
 

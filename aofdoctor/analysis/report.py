@@ -8,8 +8,8 @@ from aofdoctor.analysis.scripts import ScriptFlushes
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.server.lines import Line
 from aofdoctor.server.verdict import Verdict
+from aofdoctor.server.versions import Line
 from aofdoctor.span import Span
 
 

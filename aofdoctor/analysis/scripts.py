@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 from aofdoctor.aof.records import Batch
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.span import Span
 
 _FLUSH = re.compile(rb"flush(?:all|db)", re.IGNORECASE)

@@ -22,10 +22,11 @@ from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import ROOM, WINDOW, read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
-from aofdoctor.server.weigh import (
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.source import Source
+from aofdoctor.stats.counting.counters import (  # fmt: skip
     DBS,
     NO_DB,
     SHOWN,
@@ -37,8 +38,7 @@ from aofdoctor.server.weigh import (
     indexes,
     kinds,
     rules,
-)  # fmt: skip
-from aofdoctor.source import Source
+)
 
 KEYS_KEPT = 100
 SURE = 16 << 20  # so many bytes of records are looked at for keys before a sample is taken

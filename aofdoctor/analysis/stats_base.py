@@ -20,8 +20,8 @@ from aofdoctor.rdb.items import Batch, Item, Key
 from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.rdb.values.decoders import Value, shape
 from aofdoctor.rdb.walk.window import ROOM
-from aofdoctor.server.weigh import DBS, NO_DB, SHOWN, Inventory
 from aofdoctor.source import PipeSource, Source, pread
+from aofdoctor.stats.counting.counters import DBS, NO_DB, SHOWN, Inventory
 
 
 class KeyRow(NamedTuple):

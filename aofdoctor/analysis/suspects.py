@@ -16,10 +16,10 @@ from aofdoctor.analysis.scripts import ScriptFlushes, script_ids
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import Batch
-from aofdoctor.server.commands import table
-from aofdoctor.server.steps import Steps
-from aofdoctor.server.weigh import Scale
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.span import Span
+from aofdoctor.stats.counting.counters import Scale
 
 _MANY_KEYS = 100
 _SHOWN = 3  # of each kind

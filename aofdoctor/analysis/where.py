@@ -17,8 +17,8 @@ from aofdoctor.analysis.position import Position
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.records import Batch
 from aofdoctor.errors import BadSelection
-from aofdoctor.server.commands import Command, Table, key_places, table
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import Command, Table, key_places, table
+from aofdoctor.server.context.tracker import Steps
 
 _IDS_SOUGHT = 8  # more ids than these are not worth a search each
 _ARGS_HELD = 1 << 16  # of a far record, so many arguments are looked through for keys

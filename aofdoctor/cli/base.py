@@ -6,7 +6,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.rdb.key_counts import OTHER_DBS, Census, Database
-from aofdoctor.server.lines import Line, readers
+from aofdoctor.server.versions import Line, readers
 
 _DBS_SHOWN = 8
 _NOUNS = {

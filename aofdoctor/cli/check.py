@@ -15,8 +15,8 @@ from aofdoctor.cli.base import census_lines, preamble_json, rdb_words
 from aofdoctor.cli.options import lines, opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.damage import Kind
-from aofdoctor.server.lines import LINES
 from aofdoctor.server.verdict import Does, Verdict
+from aofdoctor.server.versions import LINES
 
 EPILOG = """\b
 Examples:

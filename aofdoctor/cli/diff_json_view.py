@@ -14,7 +14,7 @@ from aofdoctor.cli import base_keys
 from aofdoctor.cli import entries as lines
 from aofdoctor.cli.diff_view import NAMES, Found, Walk, shown
 from aofdoctor.cli.render import emit
-from aofdoctor.server.plain_units import Kind
+from aofdoctor.diff.units._pyunits import Kind
 
 
 class _After:

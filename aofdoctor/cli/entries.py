@@ -17,7 +17,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import Arg, Far
 from aofdoctor.cli import base_keys
 from aofdoctor.cli.render import Paint, as_json
-from aofdoctor.server.commands import Command, key_places, table
+from aofdoctor.server.command_table import Command, key_places, table
 from aofdoctor.source import pread
 
 _KEYS_WITHIN = 1 << 16  # of a far record, so many arguments are looked through for keys

@@ -14,8 +14,8 @@ from aofdoctor.analysis.times import last_time, looks_timed
 from aofdoctor.analysis.where import Where, build
 from aofdoctor.aof.discovery import AOF, open_aof
 from aofdoctor.errors import BadSelection
-from aofdoctor.server.commands import table
-from aofdoctor.server.lines import ALL, LINES
+from aofdoctor.server.command_table import table
+from aofdoctor.server.versions import ALL, LINES
 
 
 def _named(given: str | None) -> str | None:

@@ -20,7 +20,7 @@ from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import emit, painter, say, width
 from aofdoctor.damage import MEANING, Damage
 from aofdoctor.rdb.compressed.source import rdb_in
-from aofdoctor.server.commands import key_places, table
+from aofdoctor.server.command_table import key_places, table
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Batch
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 

@@ -19,7 +19,7 @@ from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.items import Items, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 
 BUILDS_ON = frozenset({
     "incr", "incrby", "incrbyfloat", "decr", "decrby", "append", "setrange", "setbit", "bitfield", "setnx", "msetnx",

@@ -22,7 +22,7 @@ from aofdoctor.edit.whole import Extent, whole
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.export.report import Tally
-from aofdoctor.server.lines import LINES, writer
+from aofdoctor.server.versions import LINES, writer
 
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
 _ANNOTATED = 10  # the RDB version of 7.0

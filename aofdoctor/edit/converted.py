@@ -31,7 +31,7 @@ from aofdoctor.edit.placing import (
 )
 from aofdoctor.edit.recount import Keys, keys_in
 from aofdoctor.errors import Refused
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 
 _NAMED = 3

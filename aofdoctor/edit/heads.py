@@ -12,7 +12,7 @@ from aofdoctor.rdb.export.capabilities import Inexpressible, Target
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp_exporter import Retelling
 from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
-from aofdoctor.server.expiries import moved
+from aofdoctor.server.expiry_arguments import moved
 from aofdoctor.source import FileSource, Source
 
 

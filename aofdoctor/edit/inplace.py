@@ -25,7 +25,7 @@ from aofdoctor.edit.fingerprint import fingerprint_of, near, neighbourhood
 from aofdoctor.edit.guard import demand_no_rewrite, held_alone
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import Refused, SourceChanged
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 

@@ -22,7 +22,7 @@ from aofdoctor.rdb.items import EOF, Batch, Item, Key
 from aofdoctor.rdb.recovery.bloom_filter import Seen
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
-from aofdoctor.server.lines import magic
+from aofdoctor.server.versions import magic
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 

@@ -16,7 +16,7 @@ from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Mending
 from aofdoctor.edit.stretch import latin1, line_ends
 from aofdoctor.edit.swapped import swapped
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 

@@ -15,13 +15,13 @@ from aofdoctor.analysis.diff_entries import Stretch, selected_stretches
 from aofdoctor.analysis.diff_side import Run, pieces
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
+from aofdoctor.diff.units._pyunits import Kind
 from aofdoctor.edit.files import create, demand_free_name, publish_file, scratch, write_all
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.resp import resp
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.plain_units import Kind
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 from aofdoctor.text import name

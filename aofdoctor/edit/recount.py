@@ -15,7 +15,7 @@ from aofdoctor.rdb.export.exporter import dialect_of
 from aofdoctor.rdb.items import Items
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.values.decoders import Value, shape
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 
 Keys = Counter[tuple[int, str]]

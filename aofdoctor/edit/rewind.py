@@ -17,9 +17,9 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import BadSelection, Refused
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.span import Span
 
 # (place in load order, batch, steps after it, commands before it) -> the first record that is past the moment

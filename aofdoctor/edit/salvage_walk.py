@@ -18,10 +18,10 @@ from aofdoctor.edit.ahead import Ahead, index_of
 from aofdoctor.edit.doubled import doubled_end
 from aofdoctor.edit.head import Head
 from aofdoctor.edit.plan import Drop
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import ANNOTATION_MAX, State
-from aofdoctor.server.steps import Steps
-from aofdoctor.server.taking import fits_any, watch_any
+from aofdoctor.server.command_table import table
+from aofdoctor.server.compatibility import fits_any, watch_any
+from aofdoctor.server.context._pytracker import ANNOTATION_MAX, State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 

@@ -8,9 +8,9 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Arg, Batch, Far, encode
 from aofdoctor.edit.newfile import Copied, Piece
 from aofdoctor.rdb.export.report import Tally
-from aofdoctor.server.commands import table
-from aofdoctor.server.expiries import LOOK, PLACES, expiries, moved
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.expiry_arguments import LOOK, PLACES, expiries, moved
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 

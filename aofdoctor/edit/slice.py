@@ -30,8 +30,8 @@ from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.rdb.items import EOF, Items
 from aofdoctor.rdb.items import Batch as RdbBatch
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.server.commands import table
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 

@@ -6,7 +6,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.aof.recovery.text_mode import CR_ADDED, CR_LOST, LATIN1, Mode
 from aofdoctor.damage import Damage
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 

@@ -17,9 +17,9 @@ from aofdoctor.edit.assumed import assumed, notes
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.transactions import Chooser, drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 
 _GROUP_REACH = (256, 4096, 65536)  # commands read back for one group, where only the end is read
 

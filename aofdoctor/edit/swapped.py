@@ -13,7 +13,7 @@ from aofdoctor.aof.diagnosis import Look, Peek, Why, examine
 from aofdoctor.aof.patched_source import Mended, Piece
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 

@@ -16,9 +16,9 @@ from aofdoctor.aof.reader import read, read_batches
 from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 

@@ -19,13 +19,13 @@ from aofdoctor.aof.diagnosis import Peek
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.server.commands import Command, table
-from aofdoctor.server.lenient import Outcome, Reading, read_record
-from aofdoctor.server.lines import Line
-from aofdoctor.server.plain import State
-from aofdoctor.server.steps import Steps
-from aofdoctor.server.taking import problem, refuses_rdb, watch
+from aofdoctor.server.command_table import Command, table
+from aofdoctor.server.compatibility import problem, refuses_rdb, watch
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.lenient_parser import Outcome, Reading, read_record
 from aofdoctor.server.verdict import Does, Stop, Trap, Verdict, verdicts
+from aofdoctor.server.versions import Line
 from aofdoctor.source import Source
 
 

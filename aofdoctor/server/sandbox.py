@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 
 from aofdoctor.errors import SandboxError
-from aofdoctor.server.commands import table
-from aofdoctor.server.lines import LINES, column, nearest
-from aofdoctor.server.resp import Client, Reply, ReplyError
+from aofdoctor.server.command_table import table
+from aofdoctor.server.resp_client import Client, Reply, ReplyError
+from aofdoctor.server.versions import LINES, column, nearest
 
 # What could leave the sandbox, or stop it.
 RENAMED_AWAY = ("MODULE", "CONFIG", "DEBUG", "REPLICAOF", "SLAVEOF", "CLUSTER", "SCRIPT", "MIGRATE", "SHUTDOWN",

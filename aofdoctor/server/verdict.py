@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aofdoctor.server.lines import Line
+from aofdoctor.server.versions import Line
 
 
 class Does(StrEnum):

@@ -31,7 +31,7 @@ from pathlib import Path
 from aofdoctor.aof.records import encode
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 from tests.bench.peers import cpu_seconds, peak_mib
 from tests.rdbwriter import length, listpack, string

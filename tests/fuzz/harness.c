@@ -13,10 +13,10 @@
 #include "../../aofdoctor/rdb/encoding/crc64.h"
 #include "../../aofdoctor/rdb/encoding/lzf.h"
 #include "../../aofdoctor/rdb/encoding/runs.h"
-#include "../../aofdoctor/server/heavy.h"
-#include "../../aofdoctor/server/steps.h"
-#include "../../aofdoctor/server/units.h"
-#include "../../aofdoctor/server/weigh.h"
+#include "../../aofdoctor/stats/counting/heavy_hitters.h"
+#include "../../aofdoctor/server/context/tracker.h"
+#include "../../aofdoctor/diff/units/units.h"
+#include "../../aofdoctor/stats/counting/record_counters.h"
 
 #define ROOM 64
 #define SLOTS 64

@@ -11,7 +11,7 @@
 
 #include "../../aofdoctor/rdb/encoding/crc64.h"
 #include "../../aofdoctor/rdb/walk/probe.h"
-#include "../../aofdoctor/server/inventory.h"
+#include "../../aofdoctor/stats/counting/rdb_counters.h"
 #include "layouts.h"
 /* runs.h has these names too: it and walk.h are never together but here. */
 #define rdb_length runs_length

@@ -7,8 +7,8 @@
 #ifndef AOFDOCTOR_UNITS_H
 #define AOFDOCTOR_UNITS_H
 
-#include "../diff/hashing/digest.h"
-#include "steps.h"
+#include "../hashing/digest.h"
+#include "../../server/context/tracker.h"
 
 enum {
     UNITS_OPEN, UNITS_DIGEST, UNITS_ONLY, UNITS_COMMANDS, UNITS_SEEN, UNITS_EXACT, UNITS_PART,

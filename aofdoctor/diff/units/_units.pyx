@@ -14,7 +14,7 @@ cdef extern from "units.h" nogil:
                      size_t count, const uint8_t *act, size_t known, int64_t **out)
 
 
-include "../buffers.pxi"
+include "../../buffers.pxi"
 
 
 cdef int _begin(_Buffers b, bytes key, uint64_t *words, out, Py_ssize_t least, int64_t **columns) except -1:

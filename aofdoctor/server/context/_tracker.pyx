@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-cdef extern from "steps.h" nogil:
+cdef extern from "tracker.h" nogil:
     enum:
         STATE_SIZE
     ctypedef struct steps_rules:
@@ -20,7 +20,7 @@ cdef extern from "steps.h" nogil:
                      uint64_t *counts, uint32_t *notes, const steps_out *out)
 
 
-include "../buffers.pxi"
+include "../../buffers.pxi"
 
 
 def run(state, batch, act, least, most, counts, notes, columns):

@@ -16,7 +16,7 @@
 #ifndef AOFDOCTOR_HEAVY_H
 #define AOFDOCTOR_HEAVY_H
 
-#include "../aof/scan.h"
+#include "../../aof/scan.h"
 
 #define HEAVY_SETS 1024      /* a power of two */
 #define HEAVY_WAYS 8

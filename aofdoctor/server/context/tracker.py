@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX
 from aofdoctor.aof.reader import ROOM
 from aofdoctor.aof.records import Batch
-from aofdoctor.server import plain
-from aofdoctor.server.commands import table
-from aofdoctor.server.plain import State
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context import _pytracker as plain
+from aofdoctor.server.context._pytracker import State
 
 if TYPE_CHECKING:
-    from aofdoctor.server.plain import run
+    from aofdoctor.server.context._pytracker import run
 else:
     try:
-        from aofdoctor.server._steps import run
+        from aofdoctor.server.context._tracker import run
     except ImportError:
-        from aofdoctor.server.plain import run
+        from aofdoctor.server.context._pytracker import run
 
 UNKNOWN = -1
 

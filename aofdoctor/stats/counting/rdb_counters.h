@@ -6,10 +6,10 @@
 #ifndef AOFDOCTOR_INVENTORY_H
 #define AOFDOCTOR_INVENTORY_H
 
-#include "../rdb/encoding/lzf.h"
-#include "../rdb/walk/walker.h"
-#include "heavy.h"
-#include "weigh.h"
+#include "../../rdb/encoding/lzf.h"
+#include "../../rdb/walk/walker.h"
+#include "heavy_hitters.h"
+#include "record_counters.h"
 
 #define INVENTORY_TYPES 256
 #define INVENTORY_PACKED 256  /* so many bytes of LZF give a prefix, if it has one */

@@ -7,7 +7,7 @@ versions named, and what real servers did (tests/test_corpus.py compares).
 import re
 from dataclasses import dataclass
 
-from aofdoctor.server.commands import table
+from aofdoctor.server.command_table import table
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from array import array
 
 from aofdoctor.rdb.encoding.lzf import unpack
 from aofdoctor.rdb.walk._pywalker import Columns
-from aofdoctor.server.plain_heavy import NAMES_SHOWN, NameRow, Names, prefix
-from aofdoctor.server.plain_weigh import ROWS, row_of
+from aofdoctor.stats.counting._pyheavy_hitters import NAMES_SHOWN, NameRow, Names, prefix
+from aofdoctor.stats.counting._pyrecord_counters import ROWS, row_of
 
 TYPES = 256
 _PACKED = 256  # so many bytes of LZF give a prefix, if it has one

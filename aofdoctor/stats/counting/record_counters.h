@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../aof/scan.h"
+#include "../../aof/scan.h"
 
 enum { WEIGH_DBS = 1024, WEIGH_OTHER_DBS = WEIGH_DBS, WEIGH_NO_DB, WEIGH_ROWS };
 enum { WEIGH_BUCKETS = 1024, WEIGH_KINDS = 2 };

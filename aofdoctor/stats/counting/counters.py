@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.records import Batch
-from aofdoctor.server.commands import Command, table
-from aofdoctor.server.plain_heavy import HEAD, SHOWN, KeyRow, NameRow
-from aofdoctor.server.plain_weigh import DBS, NO_DB, OTHER_DBS, Bucket, Line
+from aofdoctor.server.command_table import Command, table
+from aofdoctor.stats.counting._pyheavy_hitters import HEAD, SHOWN, KeyRow, NameRow
+from aofdoctor.stats.counting._pyrecord_counters import DBS, NO_DB, OTHER_DBS, Bucket, Line
 
 if TYPE_CHECKING:
-    from aofdoctor.server.plain_heavy import Tally
-    from aofdoctor.server.plain_inventory import Inventory
-    from aofdoctor.server.plain_weigh import Scale
+    from aofdoctor.stats.counting._pyheavy_hitters import Tally
+    from aofdoctor.stats.counting._pyrdb_counters import Inventory
+    from aofdoctor.stats.counting._pyrecord_counters import Scale
 else:
     try:
-        from aofdoctor.server._weigh import Inventory, Scale, Tally
+        from aofdoctor.stats.counting._counters import Inventory, Scale, Tally
     except ImportError:
-        from aofdoctor.server.plain_heavy import Tally
-        from aofdoctor.server.plain_inventory import Inventory
-        from aofdoctor.server.plain_weigh import Scale
+        from aofdoctor.stats.counting._pyheavy_hitters import Tally
+        from aofdoctor.stats.counting._pyrdb_counters import Inventory
+        from aofdoctor.stats.counting._pyrecord_counters import Scale
 
 DELETES = frozenset({"del", "unlink"})
 EXPIRES = frozenset({"expire", "pexpire", "expireat", "pexpireat"})

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from aofdoctor.aof.records import Batch
 from aofdoctor.diff.hashing._pydigest import Digest
-from aofdoctor.server import plain
+from aofdoctor.server.context import _pytracker as plain
 
 EVERYWHERE = 16  # beside the acts of plain.py: the selected database does not matter
 

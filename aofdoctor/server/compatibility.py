@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, UNKNOWN
 from aofdoctor.aof.records import Preamble
-from aofdoctor.server.commands import Command, arity_fits, table
-from aofdoctor.server.lines import LINES, Line, column
-from aofdoctor.server.steps import Steps
+from aofdoctor.server.command_table import Command, arity_fits, table
+from aofdoctor.server.context.tracker import Steps
 from aofdoctor.server.verdict import Does
+from aofdoctor.server.versions import LINES, Line, column
 
 
 def watch(steps: Steps, lines: Sequence[Line]) -> None:

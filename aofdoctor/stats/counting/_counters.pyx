@@ -5,7 +5,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 
-cdef extern from "weigh.h" nogil:
+cdef extern from "record_counters.h" nogil:
     enum:
         AOF_SLACK
         WEIGH_DBS
@@ -33,7 +33,7 @@ cdef extern from "weigh.h" nogil:
     size_t weigh_run(weigh_scale *scale, int64_t place, const int64_t *edges, const uint16_t *ids, const int64_t *db,
                      const int64_t *time, const uint32_t *chosen, size_t count, int64_t least, uint32_t *large)
 
-cdef extern from "heavy.h" nogil:
+cdef extern from "heavy_hitters.h" nogil:
     enum:
         HEAVY_SETS
         HEAVY_WAYS
@@ -72,7 +72,7 @@ cdef extern from "heavy.h" nogil:
     void heavy_run(heavy_tally *t, const uint8_t *data, const int64_t *edges, const uint32_t *argc,
                    const uint16_t *ids, const int64_t *db, const uint32_t *chosen, size_t count)
 
-cdef extern from "inventory.h" nogil:
+cdef extern from "rdb_counters.h" nogil:
     ctypedef struct inventory_row:
         int64_t keys, bytes, expires
     ctypedef struct inventory:
@@ -88,7 +88,7 @@ cdef extern from "inventory.h" nogil:
                          size_t size, int64_t base, int64_t least, uint32_t *large, size_t *noted)
 
 
-include "../buffers.pxi"
+include "../../buffers.pxi"
 
 
 cdef class _Records(_Buffers):
