@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.analysis.diff import Diff, Gap, Moved, Only
-from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.records import encode
+from aofdoctor.diff.differ import Diff, Gap, Moved, Only
+from aofdoctor.diff.units.side import Rules, Side
 from aofdoctor.source import BytesSource
 
 SELECT_0, SELECT_3 = encode([b"SELECT", b"0"]), encode([b"SELECT", b"3"])

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.analysis.base import BaseKey, base_keys, base_keys_backwards
-from aofdoctor.analysis.where import Where, build
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Preamble, encode
 from aofdoctor.cli import base_keys as base_keys_view
@@ -18,6 +16,8 @@ from aofdoctor.cli.entries import Line
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import as_json
 from aofdoctor.damage import Damage
+from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
+from aofdoctor.log.selection import Where, build
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import Items, Key
 from aofdoctor.rdb.preamble import walk

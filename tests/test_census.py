@@ -13,16 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.analysis import census_kernel, plain_census
-from aofdoctor.analysis.diff_rows import Rows
-from aofdoctor.analysis.diff_table import Table, place_of, placed
-from aofdoctor.analysis.diff_writes import Writes
-from aofdoctor.analysis.plain_census import ROW_WORDS, State, mixed
-from aofdoctor.analysis.plain_told import Op
-from aofdoctor.analysis.where import Where
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
+from aofdoctor.diff.key_table import _pyslots as plain_census
+from aofdoctor.diff.key_table import slots as census_kernel
+from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State, mixed
+from aofdoctor.diff.key_table.effects import Op
+from aofdoctor.diff.key_table.table import Table, place_of, placed
+from aofdoctor.diff.keys.external_sort import Rows
+from aofdoctor.diff.keys.writes import Writes
 from aofdoctor.errors import Refused
+from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import BytesSource

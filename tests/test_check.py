@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.analysis.examine import examine
 from aofdoctor.aof.records import encode
+from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import opened
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import STORIES, aofdoctor, told

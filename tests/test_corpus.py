@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.analysis import prove
-from aofdoctor.analysis.examine import examine
-from aofdoctor.analysis.position import Position
-from aofdoctor.analysis.prove import Proof
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.check import load_test as prove
+from aofdoctor.check.examine import examine
+from aofdoctor.check.load_test import Proof
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.strip import group_at, plan_group, survey
+from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
 from aofdoctor.server.context.tracker import Steps

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from aofdoctor.analysis.examine import examine
+from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.restore import plan_restored

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import pytest
 
-from aofdoctor.analysis.position import Position
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Preamble
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.apply import write_copy
 from aofdoctor.edit.rewind import before_position, plan_rewind
+from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from tests.corpus import ROOT, cases, line_of
 from tests.servers import by_line

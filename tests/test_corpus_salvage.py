@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from aofdoctor.analysis.examine import examine
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
+from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import opened
 from aofdoctor.damage import Kind
 from aofdoctor.edit.apply import write_copy

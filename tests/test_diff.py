@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.analysis import diff as engine
 from aofdoctor.aof.records import encode
+from aofdoctor.diff import differ as engine
 from tests.conftest import aofdoctor
 from tests.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compared, numbered, pair, sets
 from tests.pieces import BENT

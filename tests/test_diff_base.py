@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.analysis import diff as engine
-from aofdoctor.analysis import diff_base, diff_told
-from aofdoctor.analysis.diff import Diff
-from aofdoctor.analysis.diff_script import blocks
-from aofdoctor.analysis.diff_side import Rules, Side
 from aofdoctor.aof.records import encode
+from aofdoctor.diff import differ as engine
+from aofdoctor.diff.differ import Diff
+from aofdoctor.diff.edit_script import blocks
+from aofdoctor.diff.units import rdb_commands as diff_base
+from aofdoctor.diff.units import rdb_units as diff_told
+from aofdoctor.diff.units.side import Rules, Side
 from aofdoctor.rdb.encoding.cursor import LARGE
 from aofdoctor.rdb.export.commands import commands
 from aofdoctor.rdb.walk.window import WINDOW

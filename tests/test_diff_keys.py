@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from aofdoctor.analysis.diff_keys import DIFFERS, ONLY_A, Limits, compare_keys
-from aofdoctor.analysis.diff_side import Rules, Side
-from aofdoctor.analysis.where import Where
 from aofdoctor.aof.records import encode
+from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, Limits, compare_keys
+from aofdoctor.diff.units.side import Rules, Side
+from aofdoctor.log.selection import Where
 from tests.conftest import FIXTURES, aofdoctor
 from tests.diffs import EXEC, KEY, MULTI, SELECT_3, in_memory, pair, sets
 from tests.pieces import hostile, whole

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.analysis import diff as engine
-from aofdoctor.analysis.diff_script import blocks
-from aofdoctor.analysis.diff_side import Side
+from aofdoctor.diff import differ as engine
+from aofdoctor.diff.edit_script import blocks
 from aofdoctor.diff.units._pyunits import Column
+from aofdoctor.diff.units.side import Side
 from tests.diffs import compared
 from tests.pieces import hostile, whole
 from tests.rdbfiles import members, module, rdb, select, text

@@ -16,13 +16,12 @@ from aofdoctor.server.context._tracker import run
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from aofdoctor.analysis.examine import examine
-from aofdoctor.analysis.where import Where
 from aofdoctor.aof import _pyscan as plain_scan
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import Tile, read
 from aofdoctor.aof.records import Batch, encode
+from aofdoctor.check.examine import examine
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Plan, kept_spans
 from aofdoctor.edit.salvage import plan_salvage
@@ -30,6 +29,7 @@ from aofdoctor.edit.slice import plan_slice
 from aofdoctor.edit.strip import plan_selection, survey
 from aofdoctor.edit.transactions import structure_ids
 from aofdoctor.errors import BadSelection
+from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context import _pytracker as plain
 from aofdoctor.server.context._pytracker import State

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.analysis.glob import translate
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
+from aofdoctor.log.glob import translate
 from aofdoctor.server.command_table import key_places, table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.analysis.examine import examine
 from aofdoctor.aof.records import encode
+from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.mend import mended
 from aofdoctor.edit.plan import kept_spans

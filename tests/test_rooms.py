@@ -4,8 +4,8 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "aofdoctor"
-ROOMS = ("errors", "span", "damage", "source", "text", "rdb", "aof", "server", "analysis", "edit", "cli")
-VOCABULARY = 5  # the first rooms are one level: they may know each other
+ROOMS = ("errors", "span", "damage", "source", "text", "finding", "rdb", "aof", "server", "log", "check", "stats", "diff", "edit", "cli")
+VOCABULARY = 6  # the first rooms are one level: they may know each other
 
 
 def level(room: str) -> int:

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aofdoctor.analysis.over import ROWS, Over, bursts, over_log, over_time
-from aofdoctor.analysis.stats import Stats, Wish, gather
-from aofdoctor.analysis.where import Where, build
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
+from aofdoctor.log.selection import Where, build
 from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource
+from aofdoctor.stats.collect import Stats, Wish, gather
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
+from aofdoctor.stats.histogram import ROWS, Over, bursts, over_log, over_time
 from tests.conftest import FIXTURES, STORIES, Result, aofdoctor
 from tests.pieces import hostile
 from tests.rdbwriter import string
@@ -187,7 +187,7 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
 @given(many, st.sampled_from(WISHES))
 def test_plain_counters_give_the_same_answer(data: bytes, wish: Wish) -> None:
     compiled = gathered(data, Where(), wish)
-    with patch.multiple("aofdoctor.analysis.stats", Scale=plain_weigh.Scale, Tally=plain_heavy.Tally):
+    with patch.multiple("aofdoctor.stats.collect", Scale=plain_weigh.Scale, Tally=plain_heavy.Tally):
         slow = gathered(data, Where(), wish)
     for found in (compiled, slow):
         if found.keys:  # rows of equal rank are in the order of a table

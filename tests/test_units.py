@@ -5,13 +5,13 @@ from itertools import combinations
 
 from hypothesis import given
 
-from aofdoctor.analysis.diff_side import Cut, Rules, far_digest
 from aofdoctor.aof.reader import ROOM, read
 from aofdoctor.aof.records import Batch, encode
 from aofdoctor.diff.hashing import _pydigest as plain_digest
 from aofdoctor.diff.hashing import digest as digest_kernel
 from aofdoctor.diff.units import _pyunits as plain_units
 from aofdoctor.diff.units._pyunits import Column, Open
+from aofdoctor.diff.units.side import Cut, Rules, far_digest
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import BytesSource

@@ -5,16 +5,16 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.checks import FIRST_AID, find, is_sound
-from aofdoctor.analysis.examine import examine
-from aofdoctor.analysis.finding import Finding, Severity
-from aofdoctor.analysis.report import PartReport, Report, quoted
 from aofdoctor.aof.discovery import Part
+from aofdoctor.check.examine import examine
+from aofdoctor.check.findings import FIRST_AID, find, is_sound
+from aofdoctor.check.report import PartReport, Report, quoted
 from aofdoctor.cli import options
 from aofdoctor.cli.base import census_lines, preamble_json, rdb_words
 from aofdoctor.cli.options import lines, opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.damage import Kind
+from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Does, Verdict
 from aofdoctor.server.versions import LINES
 

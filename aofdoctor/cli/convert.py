@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.position import parse_time
-from aofdoctor.analysis.times import last_time
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.conversions import carry_out, planned
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.wish import Wish, wishing
 from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.log.position import parse_time
+from aofdoctor.log.timestamps import last_time
 from aofdoctor.rdb.preamble import read_aux
 
 EPILOG = """\b

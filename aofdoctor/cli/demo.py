@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.prove import Proof, prove
+from aofdoctor.check.load_test import Proof, prove
 from aofdoctor.cli import check, options, strip, verify
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import emit, painter, say

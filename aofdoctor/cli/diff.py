@@ -9,11 +9,6 @@ from typing import Annotated
 
 import typer
 
-from aofdoctor.analysis.diff import Diff, Event, Only
-from aofdoctor.analysis.diff_chosen import Chosen
-from aofdoctor.analysis.diff_keys import compare_keys
-from aofdoctor.analysis.diff_side import Rules, Side
-from aofdoctor.analysis.where import Where
 from aofdoctor.cli import diff_keys_view, options
 from aofdoctor.cli.diff_json_view import JsonView
 from aofdoctor.cli.diff_stat_view import StatView
@@ -22,8 +17,13 @@ from aofdoctor.cli.options import selection
 from aofdoctor.cli.render import say, warn
 from aofdoctor.cli.sides import side
 from aofdoctor.damage import Kind
+from aofdoctor.diff.differ import Diff, Event, Only
+from aofdoctor.diff.keys.key_diff import compare_keys
+from aofdoctor.diff.units.rdb_selection import Chosen
+from aofdoctor.diff.units.side import Rules, Side
 from aofdoctor.edit.patch import Patch
 from aofdoctor.errors import BadSelection
+from aofdoctor.log.selection import Where
 from aofdoctor.text import count, name
 
 EPILOG = """\b

@@ -5,16 +5,16 @@ import sys
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
-from aofdoctor.analysis.base import BaseKey
-from aofdoctor.analysis.diff import Gap
-from aofdoctor.analysis.diff_entries import entries
-from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
-from aofdoctor.analysis.diff_stat import MOVED, SIDES, Tally
 from aofdoctor.cli import base_keys
 from aofdoctor.cli import entries as lines
 from aofdoctor.cli.diff_view import NAMES, Found, Walk, shown
 from aofdoctor.cli.render import emit
+from aofdoctor.diff.differ import Gap
+from aofdoctor.diff.summary import MOVED, SIDES, Tally
 from aofdoctor.diff.units._pyunits import Kind
+from aofdoctor.diff.units.side import Place, Run, Side, Unit
+from aofdoctor.diff.units.unit_commands import entries
+from aofdoctor.log.base_keys import BaseKey
 
 
 class _After:

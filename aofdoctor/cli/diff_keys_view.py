@@ -3,10 +3,10 @@
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.analysis.diff_keys import DIFFERS, ONLY_A, ONLY_B, KeyDiff, Written
-from aofdoctor.analysis.diff_side import Side
 from aofdoctor.cli.entries import position, short_names
 from aofdoctor.cli.render import as_json, emit, painter, say
+from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, ONLY_B, KeyDiff, Written
+from aofdoctor.diff.units.side import Side
 
 _TYPES = {ONLY_A: "only_a", ONLY_B: "only_b", DIFFERS: "differs"}
 

@@ -3,12 +3,12 @@
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.analysis.diff import Gap
-from aofdoctor.analysis.diff_side import Unit
-from aofdoctor.analysis.diff_stat import MOVED, SIDES, Rows
 from aofdoctor.cli.diff_json_view import summary_json
 from aofdoctor.cli.diff_view import Found, Walk, summary
 from aofdoctor.cli.render import as_json, emit, say
+from aofdoctor.diff.differ import Gap
+from aofdoctor.diff.summary import MOVED, SIDES, Rows
+from aofdoctor.diff.units.side import Unit
 
 
 class StatView(Walk):

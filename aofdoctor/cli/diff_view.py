@@ -8,18 +8,18 @@ from functools import cached_property
 from typing import BinaryIO, Protocol
 
 from aofdoctor import text
-from aofdoctor.analysis.base import BaseKey
-from aofdoctor.analysis.diff import Diff, Event, Gap, Moved
-from aofdoctor.analysis.diff_chosen import Chosen
-from aofdoctor.analysis.diff_entries import batches, entries, selected
-from aofdoctor.analysis.diff_side import Place, Run, Side, Unit
-from aofdoctor.analysis.diff_stat import MOVED, Tally
-from aofdoctor.analysis.times import looks_timed
-from aofdoctor.analysis.where import Where
 from aofdoctor.cli import base_keys
 from aofdoctor.cli import entries as lines
 from aofdoctor.cli.render import painter, say, warn, width
 from aofdoctor.damage import MEANING
+from aofdoctor.diff.differ import Diff, Event, Gap, Moved
+from aofdoctor.diff.summary import MOVED, Tally
+from aofdoctor.diff.units.rdb_selection import Chosen
+from aofdoctor.diff.units.side import Place, Run, Side, Unit
+from aofdoctor.diff.units.unit_commands import batches, entries, selected
+from aofdoctor.log.base_keys import BaseKey
+from aofdoctor.log.selection import Where
+from aofdoctor.log.timestamps import looks_timed
 from aofdoctor.rdb.items import Item, Key
 
 NAMES = "AB"

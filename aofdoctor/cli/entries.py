@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from aofdoctor import text
-from aofdoctor.analysis.base import BaseKey
-from aofdoctor.analysis.history import Entry
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import Arg, Far
 from aofdoctor.cli import base_keys
 from aofdoctor.cli.render import Paint, as_json
+from aofdoctor.log.base_keys import BaseKey
+from aofdoctor.log.entries import Entry
 from aofdoctor.server.command_table import Command, key_places, table
 from aofdoctor.source import pread
 

@@ -8,16 +8,16 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis import history
-from aofdoctor.analysis.base import BaseKey
-from aofdoctor.analysis.times import looks_timed
-from aofdoctor.analysis.where import Where
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import base_keys, entries, options
 from aofdoctor.cli.options import opened, selection
 from aofdoctor.cli.render import painter, warn, width
 from aofdoctor.damage import MEANING
 from aofdoctor.errors import BadSelection
+from aofdoctor.log import entries as history
+from aofdoctor.log.base_keys import BaseKey
+from aofdoctor.log.selection import Where
+from aofdoctor.log.timestamps import looks_timed
 from aofdoctor.rdb.header import compressed
 from aofdoctor.source import PipeSource
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.position import Position, parse_position, parse_time
-from aofdoctor.analysis.times import last_time, looks_timed
-from aofdoctor.analysis.where import Where, build
 from aofdoctor.aof.discovery import AOF, open_aof
 from aofdoctor.errors import BadSelection
+from aofdoctor.log.position import Position, parse_position, parse_time
+from aofdoctor.log.selection import Where, build
+from aofdoctor.log.timestamps import last_time, looks_timed
 from aofdoctor.server.command_table import table
 from aofdoctor.server.versions import ALL, LINES
 

@@ -8,11 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.analysis.examine import examine
-from aofdoctor.analysis.flush import Group
-from aofdoctor.analysis.position import Position, parse_position, parse_time
-from aofdoctor.analysis.report import Report
 from aofdoctor.aof.discovery import AOF
+from aofdoctor.check.examine import examine
+from aofdoctor.check.report import Report
 from aofdoctor.cli import options
 from aofdoctor.cli.render import progress
 from aofdoctor.edit.plan import Plan
@@ -22,6 +20,8 @@ from aofdoctor.edit.rewind import after_time, before_position, plan_rewind
 from aofdoctor.edit.slice import plan_slice
 from aofdoctor.edit.strip import Survey, group_at, plan_group, plan_selection, survey
 from aofdoctor.errors import BadSelection, Refused, Undecided
+from aofdoctor.log.flushes import Group
+from aofdoctor.log.position import Position, parse_position, parse_time
 
 Recipe = dict[str, Any]
 

@@ -10,8 +10,8 @@ import typer
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.analysis.prove import Unloadable, prove
 from aofdoctor.aof.discovery import AOF
+from aofdoctor.check.load_test import Unloadable, prove
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.cli.wish import Wish

@@ -7,9 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.history import Entry
-from aofdoctor.analysis.locate import Located, locate
-from aofdoctor.analysis.position import parse_position
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import Far, Preamble
@@ -19,6 +16,9 @@ from aofdoctor.cli.entries import as_json_line, empties, short_names
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import emit, painter, say, width
 from aofdoctor.damage import MEANING, Damage
+from aofdoctor.log.entries import Entry
+from aofdoctor.log.locate import Located, locate
+from aofdoctor.log.position import parse_position
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.server.command_table import key_places, table
 from aofdoctor.source import Source, pread

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aofdoctor import text
-from aofdoctor.analysis.locate import locate
-from aofdoctor.analysis.moment import first_after
-from aofdoctor.analysis.position import Position, is_position, parse_time
-from aofdoctor.analysis.times import last_time
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli.options import loaded_position, opened
 from aofdoctor.errors import BadSelection
+from aofdoctor.log.locate import locate
+from aofdoctor.log.position import Position, is_position, parse_time
+from aofdoctor.log.time_lookup import first_after
+from aofdoctor.log.timestamps import last_time
 from aofdoctor.source import PipeSource
 
 End = tuple[int, int]

@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.stats import Wish, gather
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened, selection
 from aofdoctor.cli.render import emit, painter, progress
 from aofdoctor.cli.stats_json import as_json_object
 from aofdoctor.cli.stats_view import View
 from aofdoctor.errors import BadSelection
+from aofdoctor.stats.collect import Wish, gather
 
 EPILOG = """\b
 Examples:

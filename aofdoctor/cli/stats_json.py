@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from aofdoctor.analysis.stats import KeyStats, LargeRecord, Row, Stats, Wish, Written
-from aofdoctor.analysis.stats_base import BaseStats, KeyRow, LargeKey
 from aofdoctor.cli.check import finding_json
 from aofdoctor.cli.render import as_json
 from aofdoctor.rdb.key_counts import OTHER_DBS
+from aofdoctor.stats.collect import KeyStats, LargeRecord, Row, Stats, Wish, Written
+from aofdoctor.stats.rdb_keys import BaseStats, KeyRow, LargeKey
 
 
 def as_json_object(found: Stats, wish: Wish, most: int | None) -> dict[str, Any]:

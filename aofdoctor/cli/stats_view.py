@@ -1,12 +1,12 @@
 """What stats says to people: facts and suspects first, then one table after the other."""
 
 from aofdoctor import text
-from aofdoctor.analysis.over import Over
-from aofdoctor.analysis.stats import KeyStats, Row, Stats, Wish
-from aofdoctor.analysis.stats_base import BaseStats, KeyRow, LargeKey
 from aofdoctor.cli.entries import position, short_names
 from aofdoctor.cli.render import Paint, say
 from aofdoctor.cli.stats_words import LABELS, database, estimate, key, share, span
+from aofdoctor.stats.collect import KeyStats, Row, Stats, Wish
+from aofdoctor.stats.histogram import Over
+from aofdoctor.stats.rdb_keys import BaseStats, KeyRow, LargeKey
 
 _ROWS, _LARGEST = 10, 5  # rows of a table, and of the largest, where nobody says how many
 _BAR = 30

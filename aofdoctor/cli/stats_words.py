@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from aofdoctor import text
-from aofdoctor.analysis.stats import Written
 from aofdoctor.rdb.key_counts import OTHER_DBS
+from aofdoctor.stats.collect import Written
 
 Name = str | int | bytes | None
 _SHOWN = 60  # so many bytes of a key are shown

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.check_flush import name_of, what_flushed
-from aofdoctor.analysis.flush import Group
 from aofdoctor.aof.discovery import AOF
+from aofdoctor.check.flush_findings import name_of, what_flushed
 from aofdoctor.cli import options
 from aofdoctor.cli.options import NOTHING, opened
 from aofdoctor.cli.planners import Recipe, Several, make
@@ -23,6 +22,7 @@ from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.repair import demand_whole_set
 from aofdoctor.edit.strip import Survey, plan_tail
 from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.log.flushes import Group
 
 EPILOG = """\b
 Examples:

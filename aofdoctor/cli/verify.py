@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.analysis.prove import Proof, Unloadable, prove
+from aofdoctor.check.load_test import Proof, Unloadable, prove
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import emit, painter, say, warn

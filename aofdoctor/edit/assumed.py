@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aofdoctor import text
-from aofdoctor.analysis.base import name_of
-from aofdoctor.analysis.flush import Group
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read_batches
+from aofdoctor.log.base_keys import name_of
+from aofdoctor.log.flushes import Group
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.items import Items, Key

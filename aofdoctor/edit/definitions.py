@@ -6,10 +6,10 @@ An EVALSHA fails at the load if nothing before it has run or loaded its script.
 import hashlib
 from dataclasses import dataclass, field
 
-from aofdoctor.analysis.where import Where
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
+from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
 from aofdoctor.server.context.tracker import Steps

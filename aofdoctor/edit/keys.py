@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from aofdoctor import text
-from aofdoctor.analysis.base import believable, name_of
 from aofdoctor.aof.patched_source import Mended
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.head import END, Head, headed, with_magic
 from aofdoctor.errors import Refused
+from aofdoctor.log.base_keys import believable, name_of
 from aofdoctor.rdb.encoding.cursor import Broken, Cursor
 from aofdoctor.rdb.header import FRAME_AT, SIZE, version_of
 from aofdoctor.rdb.items import EOF, Batch, Item, Key

@@ -8,8 +8,8 @@ set back leaves the same trace.
 from dataclasses import replace
 
 from aofdoctor import text
-from aofdoctor.analysis.report import PartReport, Report
 from aofdoctor.aof.discovery import AOF
+from aofdoctor.check.report import PartReport, Report
 
 
 def in_place(report: Report) -> tuple[AOF, list[str]]:

@@ -10,12 +10,12 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from aofdoctor.analysis.diff_chosen import Chosen
-from aofdoctor.analysis.diff_entries import Stretch, selected_stretches
-from aofdoctor.analysis.diff_side import Run, pieces
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
 from aofdoctor.diff.units._pyunits import Kind
+from aofdoctor.diff.units.rdb_selection import Chosen
+from aofdoctor.diff.units.side import Run, pieces
+from aofdoctor.diff.units.unit_commands import Stretch, selected_stretches
 from aofdoctor.edit.files import create, demand_free_name, publish_file, scratch, write_all
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.resp import resp

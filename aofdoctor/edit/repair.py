@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from aofdoctor import text
-from aofdoctor.analysis.report import Report, quoted
 from aofdoctor.aof.discovery import AOF
+from aofdoctor.check.report import Report, quoted
 from aofdoctor.damage import MEANING, Kind
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import Refused

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from aofdoctor.analysis.report import Report
 from aofdoctor.aof.discovery import AOF
+from aofdoctor.check.report import Report
 from aofdoctor.edit.manifest import rebuilt
 from aofdoctor.edit.mend import mended
 from aofdoctor.edit.order import in_place

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aofdoctor import text
-from aofdoctor.analysis.numbering import index_of
-from aofdoctor.analysis.position import Position
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
@@ -17,6 +15,8 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.log.ordinals import index_of
+from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
 from aofdoctor.server.context.tracker import Steps

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from aofdoctor import text
-from aofdoctor.analysis.check_flush import name_of
-from aofdoctor.analysis.report import Report
 from aofdoctor.aof.patched_source import Mended
 from aofdoctor.aof.records import Preamble
+from aofdoctor.check.flush_findings import name_of
+from aofdoctor.check.report import Report
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.head import Head
 from aofdoctor.edit.keys import Kept, note, read_of, salvaged_head

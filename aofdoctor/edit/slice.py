@@ -13,9 +13,6 @@ from functools import cache
 from typing import NamedTuple
 
 from aofdoctor import text
-from aofdoctor.analysis.base import Chosen
-from aofdoctor.analysis.position import Position
-from aofdoctor.analysis.where import Where
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
@@ -27,6 +24,9 @@ from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.strip import Survey, damage_note
 from aofdoctor.edit.transactions import drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.log.base_keys import Chosen
+from aofdoctor.log.position import Position
+from aofdoctor.log.selection import Where
 from aofdoctor.rdb.items import EOF, Items
 from aofdoctor.rdb.items import Batch as RdbBatch
 from aofdoctor.rdb.preamble import is_rdb

@@ -5,10 +5,6 @@ from dataclasses import dataclass, field
 from itertools import dropwhile, takewhile
 
 from aofdoctor import text
-from aofdoctor.analysis.flush import Flushes, Group
-from aofdoctor.analysis.history import Entry, Item, from_tail
-from aofdoctor.analysis.position import Position
-from aofdoctor.analysis.where import Where
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
@@ -17,6 +13,10 @@ from aofdoctor.edit.assumed import assumed, notes
 from aofdoctor.edit.plan import Drop, Plan, coalesced
 from aofdoctor.edit.transactions import Chooser, drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.log.entries import Entry, Item, from_tail
+from aofdoctor.log.flushes import Flushes, Group
+from aofdoctor.log.position import Position
+from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
 from aofdoctor.server.context.tracker import Steps

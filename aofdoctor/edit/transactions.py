@@ -9,13 +9,13 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from aofdoctor.analysis.flush import STRUCTURE
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read, read_batches
 from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop
+from aofdoctor.log.flushes import STRUCTURE
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
 from aofdoctor.server.context.tracker import Steps

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "../../aofdoctor/aof/scan.h"
-#include "../../aofdoctor/analysis/census.h"
+#include "../../aofdoctor/diff/key_table/slots.h"
 #include "../../aofdoctor/rdb/encoding/crc64.h"
 #include "../../aofdoctor/rdb/encoding/lzf.h"
 #include "../../aofdoctor/rdb/encoding/runs.h"

@@ -1,0 +1,81 @@
+"""Findings about bytes: damage, the traps that a server's own cut would be, oddities of records."""
+
+from collections.abc import Iterator
+
+from aofdoctor import text
+from aofdoctor.check.report import PartReport, Report, quoted
+from aofdoctor.damage import MEANING, Kind
+from aofdoctor.finding import Finding, Severity
+from aofdoctor.server.verdict import Trap
+
+
+def _damage(report: Report) -> Iterator[Finding]:
+    for part in report.parts:
+        for damage in part.damage:
+            severity = Severity.NOTE if damage.kind is Kind.IN_FLIGHT else Severity.DAMAGE
+            where = f"{text.place(damage.span.start)} to {text.place(damage.span.end)}"
+            guess = "; where records begin again is a guess" if damage.guess else ""
+            note = f" ({damage.note})" if damage.note else ""
+            message = (
+                f"{text.name(part.part.name)}: {MEANING[damage.kind]}, {where}, {text.size(damage.span.size)}{note}"
+            )
+            hint = "" if damage.kind is Kind.IN_FLIGHT else _repair_hint(report, part)
+            yield Finding(damage.kind.value, severity, message + guess, part.part.name, *damage.span, hint=hint)
+        hidden = part.damage_count - len(part.damage)
+        if hidden:
+            yield Finding(
+                "damage-more", Severity.DAMAGE, f"{text.name(part.part.name)}: {hidden:,} more damages follow"
+            )
+
+
+def _repair_hint(report: Report, part: PartReport) -> str:
+    if part.preamble and not part.preamble.whole:
+        return (
+            f"aofdoctor repair {quoted(report)} --salvage keeps the keys that can be read; a replica may have them all"
+        )
+    return f"aofdoctor repair {quoted(report)} shows what a cut would keep and lose; --salvage keeps what follows too"
+
+
+_TRAPS = {
+    Trap.SWALLOWS: "leaves a MULTI open: every later write is queued behind it and lost at the second restart",
+    Trap.LOSES_PREAMBLE: "that is before its RDB: the keys live on in memory only, and are gone at the second start",
+    Trap.NOT_LAST: "refuses to start, because another part follows; a second start loads the set with a silent gap",
+}
+
+
+def _traps(report: Report) -> Iterator[Finding]:
+    for trap, sentence in _TRAPS.items():
+        verdicts = [v for v in report.verdicts if trap in v.traps]
+        if verdicts:
+            first = verdicts[0]
+            names = ", ".join(dict.fromkeys(v.server for v in verdicts))
+            message = f"do not start {names} on it: it cuts {text.name(first.part)} at {first.offset}, and {sentence}"
+            hint = f"aofdoctor repair {quoted(report)} makes a copy that loads"
+            yield Finding(trap.value, Severity.DANGER, message, first.part, first.offset, None, hint=hint)
+
+
+_AGAIN = (
+    "a SELECT of what is selected already, which a server writes when it starts: it was started anew, or the writes "
+    "of another, or another AOF, begin here"
+)
+_ODD = {
+    "unknown-command": (Severity.DAMAGE, "a command that no server line knows: {name}"),
+    "select-invalid": (Severity.WARNING, "a SELECT of no database: later writes go to the previous one"),
+    "select-again": (Severity.NOTE, _AGAIN),
+    "multi-nested": (Severity.WARNING, "a MULTI inside a transaction: an EXEC is lost, or two servers wrote here"),
+    "exec-alone": (Severity.WARNING, "an EXEC without a MULTI: a MULTI is lost, or two servers wrote here"),
+    "annotation-long": (Severity.WARNING, "an annotation longer than a server's line buffer (1,024 bytes)"),
+}
+
+
+def _oddities(report: Report) -> Iterator[Finding]:
+    for code, odd in report.odd.items():
+        severity, sentence = _ODD[code]
+        times = f", {odd.count:,} times, the first" if odd.count > 1 else ""
+        message = f"{sentence.format(name=text.word(odd.name))}{times} at {text.name(odd.part)}@{odd.span.start}"
+        detail = "Its name looks like a module's." if b"." in odd.name else ""
+        hint = f"aofdoctor repair {quoted(report)} --salvage leaves it out" if severity is Severity.DAMAGE else ""
+        yield Finding(code, severity, message, odd.part, *odd.span, detail=detail, hint="" if detail else hint)
+
+
+CHECKS = (_traps, _damage, _oddities)

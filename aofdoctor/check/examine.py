@@ -1,0 +1,212 @@
+"""One walk over all parts: what stands there, and what each server line would do with it.
+
+Memory does not grow with the file: what could be many (damage, flushes) is
+counted, and the first and last are kept.
+"""
+
+from collections.abc import Callable, Sequence
+
+from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
+from aofdoctor.aof.discovery import AOF, Part
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.check.report import PartReport, Report
+from aofdoctor.damage import Damage, Kind
+from aofdoctor.log.ordinals import known
+from aofdoctor.log.script_flushes import script_ids
+from aofdoctor.rdb.preamble import is_rdb, read_aux
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.loader import Loader
+from aofdoctor.server.verdict import Does, Verdict
+from aofdoctor.server.versions import LINES, USUAL, writer
+from aofdoctor.source import FileSource, Source
+from aofdoctor.span import Span
+
+DAMAGE_KEPT = 1000  # of one part
+
+Progress = Callable[[int], None]
+
+
+def examine(
+    aof: AOF, servers: Sequence[str] = (), progress: Progress | None = None, named: Sequence[str] = ()
+) -> Report:
+    """Read all parts and judge them; `servers` are lines to judge by before the usual ones.
+
+    Those of them that are `named` all decide whether it is sound; else the writer's does, or one of the usual.
+    `progress` is told how many bytes have been read, now and then.
+    """
+    title, line = written_by(aof)
+    names = list(dict.fromkeys([*servers, *([line] if line else []), *USUAL]))
+    decisive = [frozenset({name}) for name in named] or [frozenset([line] if line else USUAL)]
+    report = Report(aof, title, [LINES[name] for name in names], decisive)
+    _Walk(report, progress).run()
+    return report
+
+
+def written_by(aof: AOF) -> tuple[str, str]:
+    """(title, line) of the server that wrote the base, as its RDB says; empty where nothing says it."""
+    for part in aof.present[:1]:
+        assert part.source is not None
+        if is_rdb(part.source):
+            return writer(read_aux(part.source))
+    return "", ""
+
+
+class _Walk:
+    def __init__(self, report: Report, progress: Progress | None) -> None:
+        self.report, self.progress = report, progress
+        self.steps = Steps(columns=True)
+        applicable = [line for line in report.lines if line.multi_part or report.aof.layout != "multi-part"]
+        self.loader = Loader(applicable, self.steps)
+        select, multi, exec_ = (table().words.ids[name] for name in (b"select", b"multi", b"exec"))
+        self.odd_ids = {
+            select: "select-invalid",
+            multi: "multi-nested",
+            exec_: "exec-alone",
+            UNKNOWN: "unknown-command",
+        }
+        self.flush_ids = table().with_effect("flush")
+        self.script_ids = script_ids()
+        self.steps.watch("walk", self.flush_ids | self.script_ids | {UNKNOWN})
+        self.read = 0
+
+    def run(self) -> None:
+        aof, report = self.report.aof, self.report
+        blocked = self._refuse_set(aof)
+        present = aof.present
+        for part in aof.parts:
+            if part.source is None:
+                report.parts.append(PartReport(part))
+                continue
+            self._part(part, part.source, last=part is present[-1])
+        report.hidden_flushes = self.loader.hidden_flushes
+        report.verdicts = _ordered(report, blocked or self.loader.verdicts())
+
+    # -- what is decided before the first byte --
+
+    def _refuse_set(self, aof: AOF) -> list[Verdict] | None:
+        """Verdicts that do not depend on the parts, or None."""
+        if aof.layout != "multi-part":
+            return None
+        if aof.manifest is None or not (aof.manifest.problems or aof.manifest.load_order):
+            reason = "the manifest is missing" if aof.manifest is None else "the manifest names no file to load"
+            reason += ": it starts with nothing, writes a new manifest and reuses the names"
+            return [Verdict(run.line.name, yes, Does.STARTS_EMPTY, "", None, reason)
+                    for run in self.loader.runs for yes in (True, False)]  # fmt: skip
+        if aof.manifest.problems:
+            first = aof.manifest.problems[0]
+            name = aof.manifest_path.name if aof.manifest_path else ""
+            self.loader.refuse(name, f"manifest line {first.line}: {first.message}" if first.line else first.message)
+        for part in aof.parts:
+            if not part.exists:
+                self.loader.refuse(part.name, "the manifest names it, and it is missing")
+        return None
+
+    # -- one part --
+
+    def _part(self, part: Part, source: Source, last: bool) -> None:
+        report = PartReport(part)
+        self.report.parts.append(report)
+        self.steps.begin()
+        self.loader.begin(part.name, source, last)
+        self.good: tuple[int, int] | None = None
+        for tile in read(source, table().words):
+            if isinstance(tile, Batch):
+                self._batch(report, tile)
+            elif isinstance(tile, Damage):
+                self._damage(report, source, tile)
+            else:
+                self._preamble(report, tile)
+        self._end(report, source)
+
+    def _batch(self, report: PartReport, batch: Batch) -> None:
+        before = self.report.commands + self.steps.state[State.COMMANDS]
+        last_time = self.steps.state[State.TIME]
+        notes = self.steps.run(batch)
+        for i in notes:
+            self.loader.note(batch, i)
+            self._odd(report, batch, i)
+            if batch.ids[i] in self.script_ids:
+                self.report.scripts.note(report.part.name, batch, i)
+        self.report.flushes.batch(len(self.report.parts) - 1, report.part.name, batch, notes, self.steps, before)
+        report.clock_back |= last_time > self.steps.state[State.TIME]
+        if self.progress:
+            self.read += batch.span.size
+            self.progress(self.read)
+
+    def _odd(self, report: PartReport, batch: Batch, i: int) -> None:
+        number = batch.ids[i]
+        kind = self.odd_ids.get(number)
+        if kind == "select-invalid" and _selects(batch, i):
+            kind = "select-again"
+        if kind:
+            first = next(batch.args(i)) if number == UNKNOWN and "unknown-command" not in self.report.odd else b""
+            name = first if isinstance(first, bytes) else first.head(64)
+            self.report.add_odd(kind, report.part.name, batch.record(i), name[:64])
+        elif number == ANNOTATION and batch.record(i).size > 1023:
+            self.report.add_odd("annotation-long", report.part.name, batch.record(i))
+
+    def _damage(self, report: PartReport, source: Source, damage: Damage) -> None:
+        self.good = self.good or self._good()
+        in_flight = damage.kind in (Kind.TORN, Kind.UNTERMINATED_ANNOTATION) and _grown(source)
+        self._add(report, Damage(damage.span, Kind.IN_FLIGHT, damage.note) if in_flight else damage)
+        self.report.flushes.interrupted(len(self.report.parts) - 1)
+        self.loader.damage(damage)
+        self.steps.lost()
+        if self.progress:
+            self.read += damage.span.size
+
+    def _preamble(self, report: PartReport, rdb: Preamble) -> None:
+        report.preamble = rdb
+        self.steps.preamble(rdb.span.end)
+        self.loader.preamble(rdb)
+        if not rdb.complete:
+            self.good = (0, 0)
+        if damage := rdb.damage(report.part.size):
+            self._add(report, damage)
+
+    def _end(self, report: PartReport, source: Source) -> None:
+        state = self.steps.state
+        report.size = source.size or 0
+        report.commands, report.annotations = state[State.COMMANDS], state[State.ANNOTATIONS]
+        report.first_time, report.last_time = known(state[State.FIRST_TIME]), known(state[State.TIME])
+        report.ok_up_to, report.ok_commands = self.good or self._good()
+        self.loader.end()
+        if state[State.TX] > 0:
+            span = Span(state[State.MULTI_START], report.size)
+            self._add(report, Damage(span, Kind.UNCLOSED_MULTI))
+
+    def _good(self) -> tuple[int, int]:
+        """(end, commands) of what is whole so far, outside an open MULTI."""
+        return self.steps.state[State.GOOD_END], self.steps.state[State.GOOD_COMMANDS]
+
+    def _add(self, report: PartReport, damage: Damage) -> None:
+        report.damage_count += 1
+        if len(report.damage) < DAMAGE_KEPT:
+            report.damage.append(damage)
+
+
+def _selects(batch: Batch, i: int) -> bool:
+    """True of a SELECT of a database."""
+    argv = batch.argv(i, 2) if not batch.far else []
+    return len(argv) == 2 and argv[1].isdigit() and len(argv[1]) <= 18
+
+
+def _grown(source: Source) -> bool:
+    return isinstance(source, FileSource) and source.grown()
+
+
+def _ordered(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
+    """In the order of the lines; those before 7.0 do not apply to a multi part set."""
+    judged = {verdict.server for verdict in verdicts}
+    out = []
+    for line in report.lines:
+        if line.name in judged:
+            out += [verdict for verdict in verdicts if verdict.server == line.name]
+        else:
+            reason = "a multi part set: this line reads single files"
+            options = (True, False) if line.load_truncated else (False,)
+            out += [Verdict(line.name, option, Does.NOT_APPLICABLE, reason=reason) for option in options]
+    return out

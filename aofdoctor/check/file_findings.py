@@ -1,0 +1,150 @@
+"""Findings about the set and its files: the manifest, what is missing, extra, swapped, or not to be opened."""
+
+import os
+import stat
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from aofdoctor import text
+from aofdoctor.aof.discovery import Part
+from aofdoctor.check.report import Report
+from aofdoctor.finding import Finding, Severity
+from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.source import FileSource
+
+
+def _manifest(report: Report) -> Iterator[Finding]:
+    aof = report.aof
+    if aof.layout != "multi-part":
+        return
+    if aof.manifest is None:
+        yield Finding(
+            "manifest-missing", Severity.DANGER,
+            "the manifest is missing: a server would start with nothing and write over these files",
+            hint="do not start a server in this directory; copy it first",
+        )  # fmt: skip
+        return
+    name = aof.manifest_path.name if aof.manifest_path else ""
+    for problem in aof.manifest.problems:
+        line = f" line {problem.line}" if problem.line else ""
+        message = f"{text.name(name)}{line}: {problem.message}; a server refuses the set"
+        yield Finding("manifest-line", Severity.DAMAGE, message, name)
+    if not aof.manifest.problems and not aof.manifest.load_order:
+        message = f"{text.name(name)} names no file to load: a server would start with nothing"
+        yield Finding("manifest-no-files", Severity.DANGER, message, name)
+
+
+def _files(report: Report) -> Iterator[Finding]:
+    aof = report.aof
+    for part in aof.parts:
+        if not part.exists:
+            yield Finding(
+                "part-missing", Severity.DAMAGE, f"{text.name(part.name)} is in the manifest, and missing", part.name
+            )
+        elif part.size == 0 and part.type == "base" and part.name.endswith(".rdb"):
+            message = f"{text.name(part.name)} is empty: a server writes an RDB base with a header"
+            yield Finding("part-empty", Severity.WARNING, message, part.name)
+        elif part.size == 0 and part is not aof.parts[-1] and part.type == "incr":
+            message = f"{text.name(part.name)} is empty, and another incremental file follows it"
+            yield Finding("part-empty", Severity.WARNING, message, part.name)
+    names = [part.name for part in [*aof.parts, *aof.history]]
+    for name in dict.fromkeys(n for n in names if names.count(n) > 1):
+        message = f"{text.name(name)} is listed {names.count(name)} times: its commands would run again"
+        yield Finding("part-twice", Severity.DANGER, message, name)
+    for part in aof.strays:
+        message = f"{text.name(part.name)} ({text.size(part.size or 0)}) is not in the manifest: no server loads it"
+        yield Finding("part-unlisted", Severity.WARNING, message, part.name)
+
+
+def _swapped(report: Report) -> Iterator[Finding]:
+    for part in report.parts:
+        source = part.part.source
+        if source is None or not part.size or not part.part.path:
+            continue
+        named_rdb = part.part.name.endswith(".rdb")
+        if part.part.type in ("base", "incr") and named_rdb != is_rdb(source):
+            what = "an RDB" if is_rdb(source) else "commands"
+            if not (
+                part.part.name.endswith(".aof") and part.part.type == "base" and is_rdb(source) and _upgraded(part.part)
+            ):
+                message = f"{text.name(part.part.name)} holds {what}: files may have been swapped"
+                yield Finding("part-swapped", Severity.WARNING, message, part.part.name)
+    timed = [part for part in report.parts if part.first_time is not None and part.last_time is not None]
+    for earlier, later in pairwise(timed):
+        assert earlier.last_time is not None
+        assert later.first_time is not None
+        if later.first_time < earlier.last_time:
+            message = (
+                f"{text.name(later.part.name)} begins at {text.when(later.first_time)}, before "
+                f"{text.name(earlier.part.name)} ends at {text.when(earlier.last_time)}: files may have been swapped"
+            )
+            yield Finding("part-swapped", Severity.WARNING, message, later.part.name)
+
+
+def _upgraded(part: Part) -> bool:
+    """True of the single file of an older server that 7.0 took over as base under its old name."""
+    return ".base." not in part.name
+
+
+def _clock(report: Report) -> Iterator[Finding]:
+    for part in report.parts:
+        if part.clock_back:
+            message = f"{text.name(part.part.name)}: #TS annotations go back in time somewhere"
+            yield Finding("clock-back", Severity.NOTE, message, part.part.name)
+
+
+def _rewrite(report: Report) -> Iterator[Finding]:
+    incr = [part for part in report.aof.parts if part.type == "incr"]
+    if len(incr) < 2:
+        return
+    message = f"{len(incr)} incremental files: a rewrite began and has not finished"
+    detail = "Whether its fork came before a flush decides what the next base would hold."
+    yield Finding("rewrite-unfinished", Severity.WARNING, message, incr[-1].name, detail=detail)
+
+
+def _leftovers(report: Report) -> Iterator[Finding]:
+    for path in report.aof.leftovers:
+        size = _size(path)
+        if size is not None:
+            message = f"{text.name(path.name)} ({text.size(size)}) stands beside it: evidence of what was before"
+            yield Finding("leftover", Severity.NOTE, message, str(path))
+    for part in report.aof.history:
+        if part.exists:
+            message = (
+                f"{text.name(part.name)} ({text.size(part.size or 0)}) is a history file: what a rewrite has replaced"
+            )
+            yield Finding("history", Severity.NOTE, message, part.name)
+
+
+def _owners(report: Report) -> Iterator[Finding]:
+    """A server runs as the owner of its directory; a file that it cannot open keeps it from starting."""
+    directory = report.aof.directory
+    if directory is None or report.aof.layout != "multi-part":
+        return
+    folder = os.stat(directory)
+    for part in report.aof.present:
+        source = part.source
+        if isinstance(source, FileSource) and folder.st_uid and not _may_open(source.stat, folder):
+            message = (
+                f"{text.name(part.name)} is {stat.filemode(source.stat.st_mode)} of uid {source.stat.st_uid}: "
+                f"a server that runs as uid {folder.st_uid}, as the directory's owner, cannot open it"
+            )
+            hint = f"chown {folder.st_uid}:{folder.st_gid} {text.shell(str(part.path))}"
+            yield Finding("owner", Severity.WARNING, message, part.name, hint=hint)
+
+
+def _may_open(file: os.stat_result, folder: os.stat_result) -> bool:
+    """True if the directory's owner may read and write a file."""
+    shift = 6 if file.st_uid == folder.st_uid else 3 if file.st_gid == folder.st_gid else 0
+    return file.st_mode >> shift & 6 == 6
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+CHECKS = (_manifest, _files, _swapped, _rewrite, _owners, _clock, _leftovers)

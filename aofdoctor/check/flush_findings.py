@@ -1,0 +1,102 @@
+"""Findings about flushes, or about what else is left where none stands in the log."""
+
+from collections.abc import Iterator
+
+from aofdoctor import text
+from aofdoctor.check.report import Report, quoted
+from aofdoctor.finding import Finding, Severity
+from aofdoctor.log.flushes import Group
+
+_HIDDEN_SHOWN = 100
+
+
+def _flushes(report: Report) -> Iterator[Finding]:
+    for group in report.flushes.groups:
+        yield Finding("flush", Severity.DANGER, _flush_message(report, group), group.first.part,
+                      group.first.span.start, group.last.span.end, _flush_detail(report, group),
+                      _strip_hint(report))  # fmt: skip
+    hidden = report.flushes.group_count - len(report.flushes.groups)
+    if hidden:
+        message = f"{hidden:,} more groups of flushes stand between those listed"
+        yield Finding("flush-more", Severity.DANGER, message, hint="aofdoctor log --effect flush lists them all")
+
+
+def _flush_message(report: Report, group: Group) -> str:
+    first = group.first
+    where = f"{text.name(first.part)}@{first.span.start}"
+    when = f" ({text.when(first.time)})" if first.time is not None else ""
+    return f"{name_of(group)} at {where}{when} emptied {what_flushed(group)}; {_following(report, group)}"
+
+
+def name_of(group: Group) -> str:
+    """What a group is called, in words."""
+    first = group.first.command.upper()
+    return first if group.count == 1 else f"{group.count:,} flushes from {first}"
+
+
+def what_flushed(group: Group) -> str:
+    """What a group emptied, in words."""
+    if group.everything:
+        return "every database"
+    if group.count > 1:
+        return "databases"
+    return "an unknown database" if group.first.db is None else f"database {group.first.db}"
+
+
+def _following(report: Report, group: Group) -> str:
+    after = report.commands - group.last.number
+    return f"{text.count(after, 'command')} follow{'s' if after == 1 else ''} it"
+
+
+def _flush_detail(report: Report, group: Group) -> str:
+    tx = ", inside a transaction" if group.first.tx else ""
+    guess = "  Damage stands before it: that it is a command, and no piece of a value, is a guess."
+    return f"It is command #{group.first.number}{tx}.{guess if group.first.guess else ''}"
+
+
+def _strip_hint(report: Report) -> str:
+    if report.flushes.group_count > 1:
+        return f"aofdoctor strip {quoted(report)} lists them; POSITION, --last or --all chooses"
+    return f"aofdoctor strip {quoted(report)} shows what taking it back would change"
+
+
+def _hidden(report: Report) -> Iterator[Finding]:
+    """Flushes in damaged records that a server reads on over."""
+    for (part, offset), command in list(report.hidden_flushes.items())[:_HIDDEN_SHOWN]:
+        message = f"{command.upper()} in a damaged record at {text.name(part)}@{offset}: servers that read on run it"
+        hint = f"aofdoctor repair {quoted(report)} --salvage leaves damaged records out"
+        yield Finding("flush-in-damage", Severity.DANGER, message, part, offset, None, hint=hint)
+
+
+def _scripts(report: Report) -> Iterator[Finding]:
+    """Scripts with FLUSHALL or FLUSHDB in their text."""
+    for found in report.scripts.found:
+        place = f"{found.part}@{found.span.start}"
+        message = f"{found.command} at {text.name(place)} runs a script with a flush in its text, at every load"
+        hint = f"aofdoctor show {quoted(report)} {text.shell(place)}; strip --from and --to that place leaves it out"
+        yield Finding("flush-in-script", Severity.DANGER, message, found.part, *found.span, hint=hint)
+    hidden = report.scripts.count - len(report.scripts.found)
+    if hidden:
+        yield Finding("flush-in-script-more", Severity.DANGER, f"{hidden:,} more such scripts follow")
+
+
+def _no_flush(report: Report) -> Iterator[Finding]:
+    if report.flushes.seen or report.hidden_flushes or report.scripts.count:
+        return
+    others = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]
+    others += [part.name for part in report.aof.strays]
+    detail = (
+        f"Other evidence: {', '.join(map(text.name, others))}."
+        if others
+        else "No history, temp file or dump.rdb stands beside it."
+    )
+    if report.aof.strays:
+        detail += "  What is not in the manifest was not read: check each file by itself."
+    base = next((p.preamble for p in report.parts if p.preamble), None)
+    ctime = base.aux.get(b"ctime", b"") if base else b""
+    if ctime.isdigit() and len(ctime) < 12:
+        detail += f" The base was written at {text.when(int(ctime))}: what was before it is not in this AOF."
+    yield Finding("no-flush", Severity.NOTE, "no FLUSHALL or FLUSHDB stands in it as a command", detail=detail)
+
+
+CHECKS = (_flushes, _hidden, _scripts, _no_flush)

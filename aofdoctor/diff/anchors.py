@@ -1,0 +1,67 @@
+"""Where two histories run together again after a stretch that no window holds: units that are unique on both sides.
+
+Both are read to their ends once.  Of many units a sample by digest is kept, the
+same on both sides, so that memory stays bounded.
+"""
+
+from collections.abc import Iterator
+
+from aofdoctor.diff.edit_script import rising
+from aofdoctor.diff.units._pyunits import Column
+from aofdoctor.diff.units.side import Side
+
+LIMIT = 1 << 16  # units kept of each side
+_STEP = 1 << 14
+_OFTEN = -1
+
+
+def anchors(a: Side, b: Side) -> tuple[list[tuple[int, int]], bool]:
+    """((ordinal in a, in b) of units that both have once, in their longest common order; if they surely share none).
+
+    Both sides are spent.
+    """
+    one, two = _Sample(), _Sample()
+    for sample, side in ((one, a), (two, b)):
+        for start, digests in _digests(side):
+            sample.add(start, digests)
+    one.thin(two.mask)
+    two.thin(one.mask)
+    nothing = not one.mask and one.places.keys().isdisjoint(two.places)
+    both = [(at, two.places[digest]) for digest, at in one.places.items() if two.places.get(digest, _OFTEN) != _OFTEN]
+    return rising(sorted(pair for pair in both if pair[0] != _OFTEN)), nothing
+
+
+def _digests(side: Side) -> Iterator[tuple[int, list[int]]]:
+    """The digests of all units, each piece with the ordinal of its first."""
+    start = 0
+    while True:
+        side.fill(_STEP)
+        if not side.count:
+            return
+        yield start, side.column(Column.DIGEST, side.count).tolist()
+        start += side.count
+        side.drop(side.count)
+
+
+class _Sample:
+    """Where each digest whose low bits are zero stands; _OFTEN if in more than one place."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, int] = {}
+        self.mask = 0
+
+    def add(self, start: int, digests: list[int]) -> None:
+        mask, places = self.mask, self.places
+        for at, digest in enumerate(digests, start):
+            if not digest & mask:
+                places[digest] = _OFTEN if digest in places else at
+        if len(places) > LIMIT:
+            self.thin(2 * mask + 1)
+            while len(self.places) > LIMIT:
+                self.thin(2 * self.mask + 1)
+
+    def thin(self, mask: int) -> None:
+        """Keep only the digests that a mask lets through."""
+        if mask > self.mask:
+            self.mask = mask
+            self.places = {digest: at for digest, at in self.places.items() if not digest & mask}

@@ -1,0 +1,184 @@
+"""What two histories have byte for byte in common, at the speed of memory.
+
+One side is read as records, so that a place is known for certain; the bytes of
+the other are compared with them.  Equal bytes in equal context are equal
+records.  It stops at the first other byte, at damage (where it ends depends on
+what follows) and where one part ends before the other; what follows is compared
+by units, from the last place that is certain on both sides.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from typing import NamedTuple
+
+from aofdoctor.aof.reader import WINDOW, read
+from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.damage import Damage
+from aofdoctor.diff.hashing.digest import common
+from aofdoctor.diff.units.side import Place, Side
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.source import Source
+
+_SELECT = table().words.ids[b"select"]
+
+
+class Same(NamedTuple):
+    """How far the bytes are the same: `fork` is the first record that is not, or the end, on both sides.
+
+    `past` are the bytes of that record that are the same, -1 where no other byte was seen.
+    `resume` is where to go on by units: outside of a transaction, and a little before the fork, for context;
+    `commands` are those up to there, SELECTs not counted, `keys` those of RDBs, if they could be counted.
+    """
+
+    fork: tuple[Place, Place]
+    past: int
+    resume: tuple[Place, Place]
+    commands: int
+    keys: int
+
+
+class _Mark(NamedTuple):
+    places: tuple[Place, Place]
+    commands: int
+    keys: int
+
+
+def forward(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
+    """Go on over what is the same; `at` are places of equal database, outside of a transaction."""
+    places, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0, 0)], maxlen=2)
+    past, ends = -1, at
+    while True:
+        one, two = places
+        if one.db != two.db or one.part >= len(a.sources) or two.part >= len(b.sources):
+            break
+        run = _Run(a, b, one, two, trail)
+        done = run.go()
+        places = (_begin(a, run.fork[0]), _begin(b, run.fork[1])) if done else run.fork
+        past, ends = run.past, run.fork
+        if not done or places[0].part == one.part or places[1].part == two.part:
+            break
+    one, two = (end if place.part >= len(side.sources) else place
+                for side, place, end in zip((a, b), places, ends, strict=True))  # fmt: skip
+    return Same((one, two), past, *trail[0])
+
+
+def _begin(side: Side, place: Place) -> Place:
+    """The same place, in the part whose first byte it is where a part ends there."""
+    while place.part < len(side.sources):
+        source = side.sources[place.part]
+        if source and source.readinto(memoryview(bytearray(1)), place.offset):
+            break
+        place = place._replace(part=place.part + 1, offset=0, db=0, time=-1)
+    return place
+
+
+class _Run:
+    """Two parts side by side."""
+
+    def __init__(self, a: Side, b: Side, one: Place, two: Place, trail: deque[_Mark]) -> None:
+        self._from = one, two
+        self._shift = two.offset - one.offset
+        source, other = a.sources[one.part], b.sources[two.part]
+        assert source is not None
+        assert other is not None
+        self._source, self._other = source, other
+        self._buffer = bytearray(WINDOW)
+        self._steps = steps = Steps()
+        steps.state[State.TRANSACTIONS] = one.transactions
+        steps.begin()
+        steps.state[State.DB], steps.state[State.TIME] = one.db, one.time
+        self.fork, self.past = (one, two), -1
+        self._trail, self._before, self._keys = trail, trail[-1].commands, trail[-1].keys
+        self._rdbs = (a.rdbs, one.part), (b.rdbs, two.part)
+
+    def go(self) -> bool:
+        """True if the first part is the same to its end."""
+        steps = self._steps
+        for tile in read(self._source, table().words, self._from[0].offset):
+            if isinstance(tile, Damage) or (isinstance(tile, Preamble) and not tile.complete):
+                self.fork = self._at(tile.span.start), self._at(tile.span.start, other=True)
+                return False
+            if isinstance(tile, Preamble):
+                rdbs, part = self._rdbs[0]
+                rdbs[part] = tile
+            same = self._compare(tile)
+            if same < tile.span.size:
+                self._forked(tile, same)
+                return False
+            steps.run(tile) if isinstance(tile, Batch) else self._preamble(tile)
+            self.fork = self._at(tile.span.end), self._at(tile.span.end, other=True)
+            if steps.state[State.TX] == 0:
+                selects = steps.counts[_SELECT]
+                commands = self._before + steps.state[State.COMMANDS] - selects
+                self._trail.append(_Mark(self.fork, commands, self._keys))
+        return steps.state[State.TX] == 0
+
+    def _preamble(self, rdb: Preamble) -> None:
+        """An RDB that both have."""
+        rdbs, part = self._rdbs[1]
+        rdbs[part] = rdb
+        self._keys += rdb.keys or 0
+        self._trail.clear()  # nobody tells an RDB for context
+        self._steps.preamble(rdb.span.end)
+
+    def _compare(self, tile: Batch | Preamble) -> int:
+        """How many of a tile's bytes the other side has."""
+        start, size = tile.span.start, tile.span.size
+        if not isinstance(tile, Batch) or tile.far:
+            return compare(self._source, start, self._other, start + self._shift, size)
+        origin, done = tile.origin + tile.edges[0], 0
+        while done < size:
+            step = min(WINDOW, size - done)
+            got = _read(self._other, self._buffer, step, start + self._shift + done)
+            same = common(tile.buffer, origin + done, self._buffer, 0, got)
+            done += same
+            if same < step:
+                break
+        return done
+
+    def _forked(self, tile: Batch | Preamble, same: int) -> None:
+        """The first record of a tile that is not the same."""
+        start = tile.span.start
+        if isinstance(tile, Batch) and not tile.far:
+            k = bisect_right(tile.edges, tile.edges[0] + same, 0, tile.count) - 1
+            start = tile.record(k).start
+            self._steps.run(Batch(
+                tile.source, tile.base, k, tile.buffer, tile.origin, tile.edges, tile.argc, tile.ids,
+            ))  # fmt: skip
+        self.fork, self.past = (self._at(start), self._at(start, other=True)), tile.span.start + same - start
+
+    def _at(self, offset: int, other: bool = False) -> Place:
+        """The place at an offset of the first side, on either side; the state is that of the steps."""
+        state, begin = self._steps.state, self._from[other]
+        timed = state[State.ANNOTATIONS] or not other
+        return Place(
+            begin.part,
+            offset + (self._shift if other else 0),
+            state[State.DB],
+            state[State.TIME] if timed else begin.time,
+            begin.commands + state[State.COMMANDS],
+            begin.transactions + state[State.TRANSACTIONS] - self._from[0].transactions,
+        )
+
+
+def compare(source: Source, start: int, other: Source, other_start: int, size: int) -> int:
+    """How many of the next bytes of two sources are the same, of `size` at the most."""
+    own, theirs, done = bytearray(min(size, WINDOW)), bytearray(min(size, WINDOW)), 0
+    while done < size:
+        step = min(WINDOW, size - done)
+        got = min(_read(source, own, step, start + done), _read(other, theirs, step, other_start + done))
+        same = common(own, 0, theirs, 0, got)
+        done += same
+        if same < step:
+            break
+    return done
+
+
+def _read(source: Source, buffer: bytearray, size: int, offset: int) -> int:
+    """Fill a buffer; how many bytes there are."""
+    view, done = memoryview(buffer)[:size], 0
+    while done < size and (got := source.readinto(view[done:], offset + done)):
+        done += got
+    return done

@@ -1,0 +1,89 @@
+"""How far the keys of two RDBs are the same byte for byte, from a key on: no command is made of those.
+
+The items of one are walked; its bytes are compared with those of the other.
+Equal bytes from one item's start on are equal items, where both RDBs are of one
+version.  It stops at the first other byte, and before the end mark.
+"""
+
+from bisect import bisect_right
+from collections import deque
+
+from aofdoctor.diff.common_bytes import Same, compare
+from aofdoctor.diff.units.rdb_commands import SILENT
+from aofdoctor.diff.units.side import Place, Side
+from aofdoctor.rdb import header as head
+from aofdoctor.rdb.items import Key
+from aofdoctor.rdb.walk.layouts import layout_of
+from aofdoctor.rdb.walk.walker import Stop
+from aofdoctor.rdb.walk.window import Sweep
+
+_CONTEXT = 3  # so many keys before the fork are told again
+_END = 9  # the end mark and the checksum
+
+
+def in_rdb(side: Side, place: Place) -> bool:
+    """True of a place in an RDB that is whole, before its end."""
+    rdb = side.rdbs.get(place.part)
+    plain = rdb is not None and rdb.complete and rdb.checksum != "bad" and not rdb.codec
+    return rdb is not None and plain and place.offset < _end(side, place.part)
+
+
+def forward_keys(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
+    """Go on over keys that are the same; `at` are places of keys in RDBs of one version, of equal database."""
+    one, two = at
+    shift, source, other = two.offset - one.offset, a.sources[one.part], b.sources[two.part]
+    assert source is not None
+    assert other is not None
+    limit = min(_end(a, one.part), _end(b, two.part) - shift)
+    sweep = Sweep(source, layout_of(a.rdbs[one.part].magic), one.offset, one.db, verify=False, limit=limit)
+    columns, marks, keys, start, why = (
+        sweep.columns,
+        deque([(one.offset, one.db)], _CONTEXT + 1),
+        0,
+        one.offset,
+        Stop.FULL,
+    )
+    while why == Stop.FULL:
+        columns.edges[0] = start
+        why, _ = sweep.run()
+        end = columns.edges[columns.count]
+        same = start + compare(source, start, other, start + shift, end - start)
+        count = columns.count if same == end else bisect_right(columns.edges, same, 0, columns.count + 1) - 1
+        whole = [i for i in range(count) if columns.name[i] >= 0]
+        marks.extend((columns.edges[i], columns.db[i]) for i in whole[-_CONTEXT - 1 :])
+        keys += len(whole)
+        columns.cut(0)
+        if same < end:
+            break
+        start = end
+    offset, db = marks[0]
+    resume = one._replace(offset=offset, db=db, chunk=0), two._replace(offset=offset + shift, db=db, chunk=0)
+    return Same(resume, -1, resume, 0, max(0, keys - len(marks)))
+
+
+def comparable(a: Side, b: Side, at: tuple[Place, Place]) -> bool:
+    """True of places in two RDBs whose bytes mean the same."""
+    one, two = at
+    return in_rdb(a, one) and in_rdb(b, two) and one.db == two.db and a.rdbs[one.part].magic == b.rdbs[two.part].magic
+
+
+def _end(side: Side, part: int) -> int:
+    rdb = side.rdbs[part]
+    return rdb.span.end - (_END if head.has_checksum(rdb.magic) else 1)
+
+
+def first_keys(a: Side, b: Side, at: tuple[Place, Place]) -> tuple[Place, Place] | None:
+    """The first keys of RDBs at the heads of two parts; None unless nothing but the writer's words is before them."""
+    one, two = (_first_key(side, place) for side, place in zip((a, b), at, strict=True))
+    return (one, two) if one and two and comparable(a, b, (one, two)) else None
+
+
+def _first_key(side: Side, place: Place) -> Place | None:
+    if place.offset or place.part >= len(side.sources) or side.rdb(place.part) is None:
+        return None
+    for item in side.telling(place.part).items():
+        if isinstance(item, Key):
+            return place._replace(offset=item.start, db=max(0, item.db))
+        if item.kind not in SILENT:
+            return None
+    return None

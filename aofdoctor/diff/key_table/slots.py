@@ -1,0 +1,38 @@
+"""The census in use: the compiled one where it and its digests were built, else their plain twins."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aofdoctor.diff.key_table._pyslots import copy, differ, fits, flush, gather, get, order, put, run, settle, swap
+else:
+    try:
+        from aofdoctor.diff.hashing._digest import Digest as _  # noqa: F401 (both, or neither)
+        from aofdoctor.diff.key_table._slots import (
+            copy,
+            differ,
+            fits,
+            flush,
+            gather,
+            get,
+            order,
+            put,
+            run,
+            settle,
+            swap,
+        )
+    except ImportError:
+        from aofdoctor.diff.key_table._pyslots import (  # fmt: skip
+            copy,
+            differ,
+            fits,
+            flush,
+            gather,
+            get,
+            order,
+            put,
+            run,
+            settle,
+            swap,
+        )
+
+__all__ = ["copy", "differ", "fits", "flush", "gather", "get", "order", "put", "run", "settle", "swap"]

@@ -1,0 +1,151 @@
+"""A census of the keys of a history: by digest, what made each.
+
+Of each key a digest is kept of its value where that is known: a string, what
+was pushed to a list, the members of a set; a key of a base, however its server
+encoded it.  Else it is one of its writes since something replaced it whole, in
+their order; a write that names several keys takes in what made each.  Equal
+digests mean equal values; other digests mean other writes, and most likely,
+but not surely, other values.
+
+What a server drops does not count: a transaction without its EXEC.  Of what a
+script does, or a SORT that reads keys by a pattern, only the keys that it names
+are known: such commands are counted, since nobody can say what else they touch.
+"""
+
+import re
+from bisect import bisect_left
+
+from aofdoctor.aof.reader import read, read_batches
+from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.damage import Damage
+from aofdoctor.diff.key_table.table import PARTS_MAX, Table
+from aofdoctor.diff.keys.rdb_values import base_into
+from aofdoctor.diff.keys.writes import Writes
+from aofdoctor.diff.units.side import Place, Side
+from aofdoctor.diff.units.unit_commands import heads
+from aofdoctor.errors import Refused
+from aofdoctor.log.selection import Where
+from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.source import Source
+
+_EXEC = table().words.ids[b"exec"]
+_SORT = table().words.ids[b"sort"]
+_UNNAMED = (_SORT, *(table().words.ids[name] for name in (b"eval", b"evalsha", b"fcall")))
+_REWRITTEN = re.compile(r".*\.\d+\.base\.aof").fullmatch  # as a server names what it writes
+
+
+class Census:
+    """The keys of a history, in a table."""
+
+    def __init__(self, side: Side, where: Where, table_: Table) -> None:
+        self.side, self.where, self.table = side, where, table_
+        self._writes = Writes(table_, where)
+        self.since: Place | None = None  # from here on commands that may touch any key are counted
+        self.unnamed = 0
+
+    def feed(self, begin: Place, end: Place | None = None) -> None:
+        """Go over the history from one place to another."""
+        side, steps, before = self.side, Steps(columns=True), begin.commands
+        if len(side.sources) > PARTS_MAX:
+            raise Refused(f"it has more than {PARTS_MAX:,} parts")
+        for index in range(begin.part, len(side.sources)):
+            source, start = side.sources[index], begin.offset if index == begin.part else 0
+            stop = end.offset if end and index == end.part else None
+            if source is None or (end and index > end.part) or start == stop:
+                continue
+            steps.begin()
+            if start:
+                steps.state[State.DB], steps.state[State.TIME] = begin.db, begin.time
+            _Part(self, index, source, steps, before).feed(start, stop)
+            before += steps.state[State.COMMANDS]
+
+    def finish(self) -> None:
+        """All of it has been read."""
+        self.table.finish()
+
+
+class _Part:
+    """One part of a history."""
+
+    def __init__(self, census: Census, index: int, source: Source, steps: Steps, before: int) -> None:
+        self.census, self.index, self.source, self.steps, self.before = census, index, source, steps, before
+        part = census.side.aof.parts[index]
+        self.base = part.type == "base" and bool(_REWRITTEN(part.name)) and not is_rdb(source)
+        self._dropped, self._judged = 0, 0  # transactions, by their ordinal
+
+    def feed(self, start: int, stop: int | None) -> None:
+        """From one record to another."""
+        for tile in read(self.source, table().words, start):
+            if isinstance(tile, Batch):
+                self._batch(tile if stop is None else _up_to(tile, stop))
+            elif isinstance(tile, Damage):
+                self.census.side.damage_met(self.index, tile)
+                self.steps.state[State.TX] = 0
+            else:
+                self._rdb(tile)
+            if stop is not None and tile.span.end >= stop:
+                return
+
+    def _rdb(self, rdb: Preamble) -> None:
+        census = self.census
+        for damage in base_into(census.table, census.where, self.index, self.before, self.source, rdb):
+            census.side.damage_met(self.index, damage)
+
+    def _batch(self, batch: Batch) -> None:
+        steps, where = self.steps, self.census.where
+        commands = self.before + steps.state[State.COMMANDS]
+        steps.run(batch)
+        wanted = None
+        if not where.everything:
+            wanted = bytearray(batch.count)
+            for i in where.matches(self.index, batch, steps, commands):
+                wanted[i] = 1
+        wanted = self._without_dropped(batch, wanted)
+        if self.census.since is not None:
+            self._count_unnamed(batch, wanted, self.census.since)
+        self.census._writes.batch(self.index, batch, steps.db, wanted, self.base)
+
+    def _count_unnamed(self, batch: Batch, wanted: bytearray | None, since: Place) -> None:
+        for number in _UNNAMED:
+            at, ids = -1, batch.ids[: batch.count]
+            for _ in range(ids.count(number)):
+                at = ids.index(number, at + 1)
+                past = (self.index, batch.record(at).start) >= (since.part, since.offset)
+                if past and (wanted is None or wanted[at]) and (number != _SORT or _is_by_pattern(batch, at)):
+                    self.census.unnamed += 1
+
+    def _without_dropped(self, batch: Batch, wanted: bytearray | None) -> bytearray | None:
+        """Without the commands of a transaction that has no EXEC."""
+        last = self.steps.state[State.TX]
+        if last > 0 and last != self._judged:
+            self._judged = last
+            if not _is_executed(self.source, batch.span.end):
+                self._dropped = last
+        if not self._dropped or self._dropped not in self.steps.tx[: batch.count]:
+            return wanted
+        wanted = bytearray([1]) * batch.count if wanted is None else wanted
+        for i in range(batch.count):
+            if self.steps.tx[i] == self._dropped:
+                wanted[i] = 0
+        return wanted
+
+
+def _is_by_pattern(batch: Batch, i: int) -> bool:
+    """True of a SORT that stores what it makes of keys that a pattern finds (BY and GET)."""
+    words = heads(batch, i)[2:]
+    return any(b"*" in word for word in words) and any(word.lower() == b"store" for word in words)
+
+
+def _is_executed(source: Source, start: int) -> bool:
+    """True if the transaction that is open at `start` comes to its EXEC before anything else than records."""
+    return any(_EXEC in batch.ids[: batch.count] for batch in read_batches(source, table().words, start))
+
+
+def _up_to(batch: Batch, end: int) -> Batch:
+    count = bisect_left(batch.edges, end - batch.base, 0, batch.count)
+    return Batch(
+        batch.source, batch.base, count, batch.buffer, batch.origin, batch.edges, batch.argc, batch.ids, batch.far
+    )

@@ -1,0 +1,148 @@
+"""Which keys two histories left otherwise, which also tells apart two that share no bytes.
+
+What both have byte for byte is read once.  What differs is listed in the order
+in which it was last written, however much it is.  Where only some keys are
+selected, all are compared, since one may be made of another; where only some
+commands are, a deleted key counts as touched.
+"""
+
+from array import array
+from collections.abc import Iterator
+from struct import Struct
+from typing import NamedTuple
+
+from aofdoctor.diff.common_bytes import forward
+from aofdoctor.diff.key_table import slots as kernel
+from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State
+from aofdoctor.diff.key_table.table import EVENTS, MEMORY, Table, place_of
+from aofdoctor.diff.keys.builder import Census
+from aofdoctor.diff.keys.external_sort import HELD, Rows
+from aofdoctor.diff.keys.key_names import Names
+from aofdoctor.diff.units.side import Place, Side
+from aofdoctor.log.selection import Where
+
+ONLY_A, ONLY_B, DIFFERS = 0, 1, 2
+_ROW = Struct(">6Q")  # kind, where it stands, where on the other side, database, key, deleted
+_ROOM = 1 << 10
+_GROUP = 1 << 14  # so many keys of one record are named in one reading of it
+
+
+class Written(NamedTuple):
+    """Where a key's last write on a side stands; for a key of an RDB, where that begins."""
+
+    part: int
+    start: int
+    deleted: bool
+
+
+class Row(NamedTuple):
+    """A key that differs; a side that has not got it is None."""
+
+    db: int
+    name: bytes
+    a: Written | None
+    b: Written | None
+
+
+class Limits(NamedTuple):
+    """What may be held: bytes of a table, events of a table in a file, rows."""
+
+    memory: int = MEMORY
+    events: int = EVENTS
+    rows: int = HELD
+
+
+class KeyDiff:
+    """Keys that differ: where only one side has them, and where both do; `same` are the others, None if not counted.
+
+    `unnamed` are the commands on each side, since they part, that may touch keys
+    which they do not name: of those nothing is known.
+    """
+
+    def __init__(
+        self, sides: tuple[Side, Side], tables: tuple[Table, Table], held: int, chosen: Where, unnamed: tuple[int, int]
+    ) -> None:
+        self.sides, self._chosen, self.unnamed = sides, chosen, unnamed
+        self.counts = [0, 0, 0]
+        self._rows, same = Rows(held), array("Q", [0])
+        self._go(tables[0], tables[1], False, same)
+        self._go(tables[1], tables[0], True, same)
+        self.same: int | None = same[0]
+        if not chosen.everything:
+            self.counts, self.same = [0, 0, 0], None
+            for kind, _ in self.rows():
+                self.counts[kind] += 1
+
+    def _go(self, one: Table, two: Table, second: bool, same: "array[int]") -> None:
+        """What the first table has and the second lacks, and unless it is the second time what is other in both."""
+        rows, at, end = array("Q", bytes(8 * ROW_WORDS * _ROOM)), 0, one.state[State.SLOTS]
+        while at < end:
+            stop = min(end, at + one.step)
+            count, at = kernel.differ(one.key, one.slots, one.state, two.slots, two.state, at, stop, second, rows, same)
+            for first in range(0, ROW_WORDS * count, ROW_WORDS):
+                sides, db, key, here, there, deleted = rows[first : first + ROW_WORDS]
+                kind = DIFFERS if sides == 3 else ONLY_B if second else ONLY_A
+                self.counts[kind] += 1
+                self._rows.add(_ROW.pack(kind, here, there, db, key, deleted))
+            one.let_go()
+            two.let_go()
+
+    @property
+    def different(self) -> bool:
+        """True if any key is, or may be."""
+        return any(self.counts) or any(self.unnamed)
+
+    def rows(self) -> Iterator[tuple[int, Row]]:
+        """(ONLY_A, ONLY_B or DIFFERS; the key), of each kind in the order in which it was last written."""
+        return (found for found in self._all() if self._is_meant(found[1]))
+
+    def _is_meant(self, row: Row) -> bool:
+        where = self._chosen
+        meant = (not where.dbs or row.db in where.dbs) and (
+            not where.keys or any(pattern.match(row.name) for pattern in where.keys)
+        )
+        return meant != where.invert
+
+    def _all(self) -> Iterator[tuple[int, Row]]:
+        names, group = (Names(self.sides[0]), Names(self.sides[1])), list[tuple[int, ...]]()
+        for packed in self._rows:
+            row = _ROW.unpack(packed)
+            if group and (row[:2] != group[0][:2] or len(group) == _GROUP):
+                yield from _named(names, group)
+                group = []
+            group.append(row)
+        if group:
+            yield from _named(names, group)
+
+
+def _named(names: tuple[Names, Names], group: list[tuple[int, ...]]) -> Iterator[tuple[int, Row]]:
+    """Keys of one kind whose last writes on one side are one record."""
+    kind, place = group[0][:2]
+    found = names[kind == ONLY_B].at(*place_of(place), {row[4] for row in group})
+    for _, here, there, db, key, deleted in group:
+        one = Written(*place_of(here)[:2], bool(deleted & 1))
+        two = Written(*place_of(there)[:2], bool(deleted & 2)) if kind == DIFFERS else None
+        name = found.get(key, b"")
+        yield kind, Row(db, name, None, one) if kind == ONLY_B else Row(db, name, one, two)
+
+
+def compare_keys(a: Side, b: Side, where: tuple[Where, Where], limits: Limits | None = None) -> KeyDiff:
+    """The keys of two histories; what both have byte for byte is read once."""
+    memory, events, held = limits or Limits()
+    chosen = Where(keys=where[0].keys, dbs=where[0].dbs, invert=where[0].invert)
+    if where == (chosen, chosen):
+        where, deleted = (Where(), Where()), False
+    else:
+        chosen, deleted = Where(), True
+    one = Census(a, where[0], Table(a.rules.key, deleted, memory, events))
+    begin = Place(), Place()
+    same = forward(a, b, begin) if where[0] == where[1] else None
+    start, fork = (same.resume, same.fork) if same else (begin, begin)
+    one.feed(Place(), start[0])
+    two = Census(b, where[1], one.table.copy())
+    one.since, two.since = fork
+    one.feed(start[0])
+    one.finish()
+    two.feed(start[1])
+    two.finish()
+    return KeyDiff((a, b), (one.table, two.table), held, chosen, (one.unnamed, two.unnamed))

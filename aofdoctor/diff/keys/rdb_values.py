@@ -1,0 +1,141 @@
+"""The keys of an RDB base into a census: of each what its value is, however it is encoded.
+
+The digest of a set, hash or sorted set does not depend on the order in which
+its server keeps it; that of a list or string does not depend on how it is
+packed.  A stream is told as commands, as the server's own rewrite tells it.  Of
+a type that is not read, and of a value that is broken, it is that of the bytes.
+"""
+
+from collections.abc import Callable, Iterator
+from struct import pack
+
+from aofdoctor.aof.records import Preamble
+from aofdoctor.damage import Damage
+from aofdoctor.diff.hashing.digest import Digest
+from aofdoctor.diff.key_table._pyslots import mixed
+from aofdoctor.diff.key_table.effects import Of, Op, command, named, of
+from aofdoctor.diff.key_table.slots import gather
+from aofdoctor.diff.key_table.table import Table, placed
+from aofdoctor.diff.keys.stream_commands import rewritten
+from aofdoctor.log.base_keys import Chosen, batches
+from aofdoctor.log.selection import Where
+from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.encoding.cursor import Broken, Cursor, Large, String
+from aofdoctor.rdb.items import Key
+from aofdoctor.rdb.values.decoders import ROWS, Run, Value, runs, shape
+from aofdoctor.source import Source, pread
+from aofdoctor.span import Span
+
+_PIECE = 1 << 20
+_STRING = 0  # the type
+
+
+def base_into(table: Table, where: Where, part: int, before: int, source: Source, rdb: Preamble) -> Iterator[Damage]:
+    """Put the selected keys of an RDB into a table; the damage in it comes as it is met."""
+    source = rdb_in(source)
+    chosen, made_of = Chosen(where, part, before, source, rdb), _Values(table.key, source, rdb.dialect)
+    if rdb.complete and chosen.nothing:
+        return
+    everything = where.everything
+    for batch in batches(source, rdb):
+        if isinstance(batch, Damage):
+            yield batch
+            continue
+        for item in batch:
+            if isinstance(item, Key) and (everything or chosen.means(item)):
+                expire = max(item.expire_ms, 0)
+                place = placed(part, item.start, is_record=False)
+                table.put(made_of.name(item), made_of(item), expire, place, max(item.db, 0), Op.SET)
+
+
+class _Values:
+    """The digests of the values of one RDB."""
+
+    def __init__(self, key: bytes, source: Source, dialect: str) -> None:
+        self.key, self.source, self.dialect = key, source, dialect
+        self.cursor = Cursor(source)
+
+    def name(self, key: Key) -> int:
+        """The digest of a key's name."""
+        return named(self.key, string_at(self.cursor, key.name_at))
+
+    def __call__(self, key: Key) -> int:
+        value = Value(key.value, key.type, self.dialect)
+        try:
+            if key.type == _STRING:  # most keys: done here, in one step
+                self.cursor.seek(key.value)
+                return self._gather(Of.STRING, [self.cursor.string()], 1, 0, False)
+            kind = shape(value)
+            return _SHAPES[kind](self, value) if kind in _SHAPES else self._raw(key)
+        except Broken:
+            return self._raw(key)
+
+    def elements(self, value: Value, tag: int, width: int, ordered: bool = False) -> int:
+        """A collection; `width` strings are an element."""
+        made = 0
+        for run in runs(self.cursor, value):
+            made = self._gather(tag, run, width, made, ordered)
+        return made
+
+    def zset(self, value: Value) -> int:
+        made = 0
+        for run in runs(self.cursor, value):
+            run[::2], run[1::2] = [pack("<d", score + 0.0) for score in run[1::2]], run[::2]
+            made = self._gather(Of.ZSET, run, 2, made, False)
+        return made
+
+    def hash(self, value: Value) -> int:
+        if ROWS[value.dialect][value.type].width == 2:
+            return self.elements(value, Of.HASH, 2)
+        made = 0
+        for run in runs(self.cursor, value):
+            times = [
+                (pack("<q", time), field) for field, time in zip(run[::3], run[2::3], strict=True) if time is not None
+            ]
+            del run[2::3]
+            made = self._gather(Of.HASH, run, 2, made, False)
+            if times:
+                made = self._gather(Of.FIELD_EXPIRY, [word for pair in times for word in pair], 2, made, False)
+        return made
+
+    def _gather(self, tag: int, run: Run, width: int, made: int, ordered: bool) -> int:
+        if not any(isinstance(word, Large) for word in run):
+            return gather(self.key, tag, run, width, made, ordered)
+        for at in range(0, len(run), width):
+            digest = of(self.key, tag, *run[at : at + width])
+            made = mixed(digest, made) if ordered else (made + digest) % (1 << 64)
+        return made or 1
+
+    def stream(self, value: Value) -> int:
+        made = 0
+        for said in rewritten(part for run in runs(self.cursor, value) for part in run):
+            names = 2 if said[0] == b"XGROUP" else 1
+            made = mixed(command(self.key, said, (names,), names), made)
+        return made
+
+    def _raw(self, key: Key) -> int:
+        """The bytes of a value, and its type."""
+        digest = Digest(self.key).number(Of.RAW).number(key.type).number(key.end - key.value)
+        span = Span(key.value, key.end)
+        for at in range(span.start, span.end, _PIECE):
+            digest.piece(pread(self.source, min(_PIECE, span.end - at), at))
+        return digest.value() or 1
+
+
+def string_at(cursor: Cursor, offset: int) -> String:
+    """A key's name, as it is or where it is."""
+    cursor.seek(offset)
+    try:
+        return cursor.string()
+    except Broken:
+        return b""
+
+
+_Shape = Callable[[_Values, Value], int]
+_SHAPES: dict[str, _Shape] = {
+    "list": lambda values, value: values.elements(value, Of.LIST, 1, ordered=True),
+    "set": lambda values, value: values.elements(value, Of.SET, 1),
+    "zset": _Values.zset,
+    "hash": _Values.hash,
+    "stream": _Values.stream,
+}

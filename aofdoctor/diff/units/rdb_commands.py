@@ -1,0 +1,243 @@
+"""An RDB as the commands that make its keys, each with the key that it is of.
+
+The items go by in order, from the first or from any key on; the commands are
+those of one target whoever wrote the RDB, in the chunks of a server's own
+rewrite, so that they compare with those of an AOF.  What no command says, and
+what is damaged, is Unsaid.  Nothing is known here of what they are compared for.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from typing import NamedTuple
+
+from aofdoctor import text
+from aofdoctor.aof.records import Preamble
+from aofdoctor.diff.units.unit import Run, Unit
+from aofdoctor.log.base_keys import BaseKey, ctime
+from aofdoctor.rdb import header as head
+from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.encoding.short_strings import has_meta
+from aofdoctor.rdb.export.capabilities import TARGETS, Command, Inexpressible
+from aofdoctor.rdb.export.commands import commands, function
+from aofdoctor.rdb.export.exporter import whole_name
+from aofdoctor.rdb.items import AUX, Batch, Item, Key
+from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.walk.layouts import layout_of
+from aofdoctor.rdb.walk.walker import UNREAD, Stop
+from aofdoctor.rdb.walk.window import ROOM, WINDOW, Sweep
+from aofdoctor.source import Source
+from aofdoctor.span import Span
+
+_TARGET = TARGETS["redis-8.2"]  # the one that can be told the most
+_TEMPLATE, _TEMPLATES_SINCE = 242, 15  # of Redis 8.10
+_OLD_STREAM = 15  # of servers before 7.0: without the counters that later ones write
+FUNCTION = 245
+# What a server's own rewrite does not say either: sizes, slots, the choice of a database, the writer's words.
+SILENT = frozenset({AUX, 244, 251, 254})
+
+
+class Unsaid(NamedTuple):
+    """Bytes of an RDB that no command says, and what they are."""
+
+    span: Span
+    what: str
+
+
+class Said(NamedTuple):
+    """A command, or what no command says; `chunk` of the item's commands came before it."""
+
+    item: Key | Item
+    db: int
+    chunk: int
+    said: Command | Unsaid
+
+
+@dataclass(slots=True)
+class _Open:
+    """A key that is being told: `chunk` of its commands have been."""
+
+    start: int
+    told: Iterator[Said]
+    chunk: int = 0
+
+
+class Telling:
+    """Tells the RDB at the head of a source, as often as it is asked."""
+
+    def __init__(self, part: str, source: Source, rdb: Preamble) -> None:
+        self.part, self.source, self.rdb = part, source, rdb
+        self.cursor = Cursor(source)
+        self._open: _Open | None = None
+        self.whole = bool(rdb.codec) or not head.MAGIC.fullmatch(rdb.magic)  # nothing of it is told
+
+    @cached_property
+    def templates(self) -> bool:
+        """True if templates of hashes stand before the keys, which a walk has to pass first."""
+        if self.rdb.dialect != "redis" or self.rdb.version < _TEMPLATES_SINCE:
+            return False
+        items = iter(_Walk(self, head.SIZE, 0, self.rdb.span.end, passing=False))
+        before = takewhile(lambda item: not isinstance(item, Key), items)
+        return any(isinstance(item, Item) and item.kind == _TEMPLATE for item in before)
+
+    def base_key(self, key: Key) -> BaseKey:
+        """A key as the history has it."""
+        return BaseKey(self.part, self.cursor, key, self.rdb.dialect, ctime(self.rdb))
+
+    def name(self, key: Key) -> bytes | None:
+        """A key's name; None if it is too large to hold, or broken."""
+        self.cursor.seek(key.name_at)
+        try:
+            name = self.cursor.string()
+        except Broken:
+            return None
+        return name if isinstance(name, bytes) else None
+
+    def shape(self, key: Key) -> str:
+        """What a key's value is to a user; empty where it is not read."""
+        return shape(Value(key.value, key.type, self.rdb.dialect))
+
+    def all(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[Said]:
+        """Everything from an item on, `chunk` of whose commands are left out; damage, if there is any, ends it."""
+        if self.whole:
+            yield self._rest(0, self._note())
+            return
+        items = _Walk(self, start or head.SIZE, db, self.rdb.span.end)
+        yield from self._told(items, chunk)
+        if items.why != Stop.DONE or not self.rdb.complete or self.rdb.checksum == "bad":
+            yield self._rest(items.end, self._note())
+
+    def run(self, run: Run, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[Said]:
+        """The commands of a run, and nothing that is Unsaid; with `wanted` only those of some items."""
+        first, last = run.first, run.last
+        if first.start == last.start:
+            yield from self._within(run, wanted)
+            return
+        for said in self._told(_Walk(self, first.start, first.db, last.end), first.chunk, wanted):
+            past = said.item.span.start == last.start and said.chunk > last.chunk
+            if not past and not isinstance(said.said, Unsaid):
+                yield said
+
+    def _within(self, run: Run, wanted: Callable[[Key | Item], bool] | None) -> Iterator[Said]:
+        """The commands of a run of one key: where the last such run ended is remembered, a key may have a million."""
+        first, last = run.first, run.last
+        if self._open is None or self._open.start != first.start or self._open.chunk > first.chunk:
+            alone = Telling(self.part, self.source, self.rdb)  # a cursor that nobody else moves
+            self._open = _Open(first.start, alone._told(_Walk(alone, first.start, first.db, first.end), 0))
+        opened = self._open
+        while opened.chunk <= last.chunk and (said := next(opened.told, None)):
+            opened.chunk = said.chunk + 1
+            if first.chunk <= said.chunk and not isinstance(said.said, Unsaid) and (not wanted or wanted(said.item)):
+                yield said
+
+    def items(self, run: Run | None = None) -> Iterator[Key | Item]:
+        """The items that a run is of, or all as far as they can be read."""
+        if self.whole:
+            return iter(())
+        if run is None:
+            return iter(_Walk(self, head.SIZE, 0, self.rdb.span.end))
+        return iter(_Walk(self, run.first.start, run.first.db, run.last.end))
+
+    def unsaid(self, unit: Unit) -> str:
+        """What a unit is that no command says."""
+        for said in () if self.whole else self._told(_Walk(self, unit.start, unit.db, unit.end), unit.chunk):
+            if isinstance(said.said, Unsaid):
+                name = said.item
+                key = f"key {text.word(self.base_key(name).name[:1024])}: " if isinstance(name, Key) else ""
+                return key + said.said.what
+        return self._note()
+
+    def _told(self, items: "_Walk", skip: int, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[Said]:
+        db = items.db
+        for item in items:
+            if wanted and not wanted(item):
+                skip = 0
+                continue
+            chunk, unsaid = 0, None
+            db = max(0, item.db) if isinstance(item, Key) else db
+            for said in self._key(item) if isinstance(item, Key) else self._other(item):
+                if isinstance(said, Unsaid):
+                    unsaid = unsaid or said
+                    continue
+                if chunk >= skip:
+                    yield Said(item, db, chunk, said)
+                chunk += 1
+            if unsaid:
+                yield Said(item, db, chunk, unsaid)
+            skip = 0
+
+    def _key(self, key: Key) -> Iterator[Command | Unsaid]:
+        span = Span(key.name_at - 1, key.end)  # the type, the name, the value
+        value = Value(key.value, key.type, self.rdb.dialect)
+        try:
+            name = whole_name(self.cursor, key)
+        except Broken as problem:
+            yield Unsaid(span, problem.note)
+            return
+        if key.start < span.start and self.rdb.dialect == "redis" and has_meta(self.source, key.start, key.name_at):
+            yield Unsaid(key.span, "its metadata")
+        if not shape(value):
+            yield Unsaid(span, f"type {key.type}, which is not read")
+            return
+        expire = None if key.expire_ms < 0 else key.expire_ms
+        target = _TARGET._replace(counters=False) if key.type == _OLD_STREAM else _TARGET
+        for said in commands(self.cursor, value, name, expire, target):
+            if isinstance(said, list):
+                yield said
+            else:
+                yield Unsaid(span, said.note if isinstance(said, Corrupt) else said.what)
+
+    def _other(self, item: Item) -> Iterator[Command | Unsaid]:
+        if item.kind in SILENT or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
+            return
+        code = self.code_of(item) if item.kind == FUNCTION else None
+        said = function(code, _TARGET) if code is not None else Inexpressible(f"opcode {item.kind}")
+        yield said if isinstance(said, list) else Unsaid(item.span, said.what)
+
+    def code_of(self, item: Item) -> String | None:
+        """The code of a library of functions; None if it is broken."""
+        self.cursor.seek(item.body)
+        try:
+            return self.cursor.string()
+        except Broken:
+            return None
+
+    def _note(self) -> str:
+        compressed = f"an RDB compressed by {self.rdb.codec}" if self.rdb.codec else ""
+        return self.rdb.note or compressed or "it is damaged"
+
+    def _rest(self, start: int, what: str) -> Said:
+        span = Span(start, self.rdb.span.end)
+        return Said(Item(UNREAD, span, start), 0, 0, Unsaid(span, what))
+
+
+class _Walk:
+    """The items from one on that begin before `limit`, `db` being that before it.
+
+    After them `end` is the byte after the last, `why` is why they end.
+    """
+
+    def __init__(self, telling: Telling, start: int, db: int, limit: int, passing: bool = True) -> None:
+        self.db, self._from, self._limit = db, start, limit
+        if passing and start > head.SIZE and telling.templates:
+            start, db = head.SIZE, 0
+        self.end, self.why = start, Stop.FULL
+        window, room = min(WINDOW, max(1 << 10, limit - start)), min(ROOM, 2 + (limit - start) // 3)
+        # A byte more: where the bytes end with a large payload that was jumped over, its item is not seen to end.
+        layout, end = layout_of(telling.rdb.magic), min(limit + 1, telling.rdb.span.end)
+        self._sweep = Sweep(telling.source, layout, start, db, window, room, verify=False, limit=end)
+
+    def __iter__(self) -> Iterator[Key | Item]:
+        columns = self._sweep.columns
+        while self.why == Stop.FULL and self.end < self._limit:
+            columns.edges[0] = self.end
+            self.why, _ = self._sweep.run()
+            end = columns.edges[columns.count]
+            for item in Batch(columns):
+                if item.span.start >= self._limit:
+                    return
+                if item.span.start >= self._from:
+                    yield item
+            self.end = end
+            columns.cut(0)

@@ -1,0 +1,65 @@
+"""What is selected of the RDBs of one side of a comparison: whole keys, as in the history with its base."""
+
+from collections.abc import Iterator
+
+from aofdoctor.damage import MEANING
+from aofdoctor.diff.units._pyunits import Kind
+from aofdoctor.diff.units.rdb_commands import FUNCTION, Said, Telling
+from aofdoctor.diff.units.side import Run, Side, Unit
+from aofdoctor.diff.units.unit_commands import entries
+from aofdoctor.log.base_keys import Chosen as ChosenKeys
+from aofdoctor.log.selection import Where
+from aofdoctor.rdb.items import Item, Key
+
+
+class Chosen:
+    """A selection on a side: the keys of its RDBs that it means, by the run or the unit that they are in."""
+
+    def __init__(self, side: Side, where: Where) -> None:
+        self.side, self.where = side, where
+        self._chosen: dict[int, ChosenKeys] = {}
+        self._tellings: dict[int, Telling] = {}
+
+    def telling(self, part: int) -> Telling:
+        """What tells the RDB of a part."""
+        if part not in self._tellings:
+            self._tellings[part] = self.side.new_telling(part)
+        return self._tellings[part]
+
+    def told(self, run: Run) -> Iterator[Said]:
+        """The commands that a run has of selected keys."""
+        part, before = run.first.part, run.first.last
+        return self.telling(part).run(run, lambda item: self._means(part, before, item))
+
+    def items(self, run: Run) -> Iterator[Key | Item]:
+        """The selected keys that a run is of, and the libraries of functions among them."""
+        part, before = run.first.part, run.first.last
+        for item in self.telling(part).items(run):
+            if (isinstance(item, Key) or item.kind == FUNCTION) and self._means(part, before, item):
+                yield item
+
+    def bytes(self, unit: Unit) -> bool:
+        """True if a unit of bytes is selected: one of a key with it, damage only with everything."""
+        if self.where.everything or unit.kind != Kind.RDB:
+            return self.where.everything or (unit.kind == Kind.UNFINISHED and self._unfinished(unit))
+        item = next(self.telling(unit.part).items(Run(unit, unit, 0)), None)
+        return isinstance(item, Key) and self._means(unit.part, unit.last, item)
+
+    def _unfinished(self, unit: Unit) -> bool:
+        return next(entries(self.side, Run(unit, unit, unit.commands), self.where), None) is not None
+
+    def what(self, unit: Unit) -> str:
+        """What a unit is that is no command."""
+        if unit.kind == Kind.RDB:
+            return self.telling(unit.part).unsaid(unit)
+        damage = self.side.damage.get((unit.part, unit.start))
+        return f"damage ({MEANING[damage.kind]})" if damage else "damage"
+
+    def _means(self, part: int, before: int, item: Key | Item) -> bool:
+        if self.where.everything or not isinstance(item, Key):
+            return self.where.everything
+        if part not in self._chosen:
+            source = self.side.sources[part]
+            assert source is not None
+            self._chosen[part] = ChosenKeys(self.where, part, before, source, self.side.rdbs[part])
+        return self._chosen[part].means(item)

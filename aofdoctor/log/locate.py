@@ -1,0 +1,153 @@
+"""What stands at a position, with its neighbours and its context; the chain from the start of the part proves it."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from aofdoctor import text
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF, Part
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.damage import Damage
+from aofdoctor.errors import BadSelection
+from aofdoctor.log.base_keys import BaseKey, batches, ctime
+from aofdoctor.log.entries import Entry, keep
+from aofdoctor.log.ordinals import index_of, known, ordinal
+from aofdoctor.log.position import Position
+from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.encoding.cursor import Cursor
+from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
+from aofdoctor.rdb.items import Item, Key
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.source import PipeSource
+
+
+@dataclass(slots=True)
+class Located:
+    """`entry` is the record (an annotation too); or `damage`, or `preamble`.
+
+    `base_key` owns the byte, or `item` does, where it stands in an RDB.  `before`
+    and `after` are neighbouring records; `multi_start` is where the transaction
+    around it begins.
+    """
+
+    part: Part
+    entry: Entry | None = None
+    damage: Damage | None = None
+    preamble: Preamble | None = None
+    before: list[Entry] = field(default_factory=list)
+    after: list[Entry] = field(default_factory=list)
+    multi_start: int | None = None
+    base_key: BaseKey | None = None
+    item: Item | None = None
+
+
+def locate(aof: AOF, position: Position, around: int = 3) -> Located:
+    """The record, damage or preamble at a position."""
+    search, count = _Search(position, around), 0
+    for part in _places(aof, position):
+        found = search.part(part, count)
+        if found:
+            return found
+        count += search.commands
+    if not position.number:
+        raise BadSelection(f"there is nothing at {position.offset}")
+    raise BadSelection(f"there is no command #{position.number}: it has {count:,}")
+
+
+def _places(aof: AOF, position: Position) -> list[Part]:
+    if position.number:
+        return aof.present
+    return [part for part in aof.part(position.part) if part.exists][:1]
+
+
+class _Search:
+    def __init__(self, position: Position, around: int) -> None:
+        self.position, self.around = position, around
+        self.commands = 0
+
+    def part(self, part: Part, before: int) -> Located | None:
+        """What is looked for, if it is in this part; `before` commands came before it."""
+        assert part.source is not None
+        steps = Steps(columns=True)
+        previous: deque[Entry] = deque(maxlen=self.around)
+        found: Located | None = None
+        for tile in read(part.source, table().words):
+            if isinstance(tile, Batch):
+                found = self._batch(part, tile, steps, before, previous, found)
+            elif found is None:
+                found = self._other(part, tile, steps)
+            if found and (found.entry is None or len(found.after) >= self.around):
+                break
+        self.commands = steps.state[State.COMMANDS]
+        return found
+
+    def _batch(
+        self, part: Part, batch: Batch, steps: Steps, before: int, previous: deque[Entry], found: Located | None
+    ) -> Located | None:
+        commands = before + steps.state[State.COMMANDS]
+        steps.run(batch)
+        at = -1 if found else self._index(batch, commands)
+        if found is None and at < 0:
+            first = max(0, batch.count - self.around)
+            previous.extend(keep(_entry(part, batch, i, steps, commands)) for i in range(first, batch.count))
+            return None
+        if found is None:
+            first = max(0, at - self.around)
+            previous.extend(keep(_entry(part, batch, i, steps, commands)) for i in range(first, at))
+            entry = keep(_entry(part, batch, at, steps, commands))
+            start = steps.state[State.MULTI_START] if entry.tx else None
+            start = start if start is not None and start <= batch.record(at).start else None
+            found = Located(part, entry, before=list(previous), multi_start=start)
+        room = self.around - len(found.after)
+        following = range(at + 1, min(batch.count, at + 1 + room))
+        found.after += [keep(_entry(part, batch, i, steps, commands)) for i in following]
+        return found
+
+    def _index(self, batch: Batch, commands: int) -> int:
+        """Which record of the batch is looked for, or -1."""
+        at = index_of(batch, self.position, self.position.index, commands)
+        return at if at < batch.count else -1
+
+    def _other(self, part: Part, tile: Damage | Preamble, steps: Steps) -> Located | None:
+        steps.lost() if isinstance(tile, Damage) else steps.preamble(tile.span.end)
+        if self.position.number or not tile.span.start <= self.position.offset < _reach(part, tile):
+            return None
+        if isinstance(tile, Damage):
+            return Located(part, damage=tile)
+        return self._in_rdb(part, tile)
+
+    def _in_rdb(self, part: Part, rdb: Preamble) -> Located:
+        """The key, or what stands between keys, or damage; the magic is the RDB as a whole."""
+        assert part.source is not None
+        offset = self.position.offset
+        if offset < MAGIC_SIZE or isinstance(part.source, PipeSource):
+            return Located(part, preamble=rdb)
+        guess, source = False, rdb_in(part.source)
+        for batch in batches(source, rdb):
+            guess = guess or (isinstance(batch, Damage) and batch.guess)
+            if not batch.span.start <= offset < batch.span.end:
+                continue
+            if isinstance(batch, Damage):
+                return Located(part, damage=batch, preamble=rdb)
+            item = next(item for item in batch if item.span.start <= offset < item.span.end)
+            if isinstance(item, Key):
+                key = BaseKey(part.name, Cursor(source), item, rdb.dialect, ctime(rdb), guess)
+                return Located(part, preamble=rdb, base_key=key)
+            return Located(part, preamble=rdb, item=item)
+        if offset >= rdb.span.end:
+            raise BadSelection(f"nothing comes out of the RDB of {text.name(part.name)} at {offset}")
+        return Located(part, preamble=rdb)
+
+
+def _reach(part: Part, tile: Damage | Preamble) -> int:
+    """Up to where a place is one in the tile: more comes out of a compressed RDB than it has bytes."""
+    endless = isinstance(tile, Preamble) and tile.codec and tile.span.end == part.size
+    return 1 << 62 if endless else tile.span.end
+
+
+def _entry(part: Part, batch: Batch, i: int, steps: Steps, commands: int) -> Entry:
+    number = None if batch.ids[i] == ANNOTATION else commands + ordinal(batch, i)
+    return Entry(part.name, batch, i, number, known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i]))

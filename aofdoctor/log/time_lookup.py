@@ -1,0 +1,61 @@
+"""Where in an AOF a moment is: the first command of a later second, by the #TS annotations.
+
+A transaction that such a command is in counts as a whole.  What was written
+before the first annotation has no time, and counts as earlier.
+"""
+
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.errors import Refused
+from aofdoctor.log.base_keys import ctime
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.text import name, when
+
+
+def first_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
+    """(part, offset) of the first command that is past a second, None where nothing is.
+
+    Raises Refused where an RDB was written later: what was before that is not in this AOF.
+    """
+    steps = Steps(columns=True)
+    for index, part in enumerate(aof.parts):
+        steps.begin()
+        for tile in read(part.source, table().words) if part.source else ():
+            if isinstance(tile, Batch):
+                found = _in_batch(tile, steps, seconds)
+                if found is not None:
+                    return index, found
+            elif isinstance(tile, Preamble):
+                _demand_earlier(part.name, tile, seconds)
+            else:
+                steps.lost()
+    return None
+
+
+def _demand_earlier(part: str, rdb: Preamble, seconds: int) -> None:
+    written = ctime(rdb)
+    if written is not None and written > seconds:
+        raise Refused(
+            f"the RDB of {name(part)} was written at {when(written)}: what was before that is not in this AOF",
+            "look for a history file, a backup or an older base",
+        )
+
+
+def _in_batch(batch: Batch, steps: Steps, seconds: int) -> int | None:
+    multi_start = steps.state[State.MULTI_START]  # of a transaction that is open before the batch
+    steps.run(batch)
+    times, tx = steps.time, steps.tx
+    if max(memoryview(times)[: batch.count]) <= seconds:
+        return None
+    at = next((i for i in range(batch.count) if times[i] > seconds and batch.ids[i] != ANNOTATION), None)
+    if at is None:
+        return None
+    first = at
+    while tx[at] > 0 and first and tx[first - 1] == tx[at]:
+        first -= 1
+    begun = tx[at] <= 0 or first or batch.ids[0] == table().words.ids[b"multi"]
+    return batch.record(first).start if begun else multi_start

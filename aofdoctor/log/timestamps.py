@@ -1,0 +1,55 @@
+"""When an AOF was written, as its #TS annotations say."""
+
+from collections.abc import Iterator
+
+from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.records import Batch
+from aofdoctor.aof.recovery.resync import find_record
+from aofdoctor.log.ordinals import known
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.source import PipeSource, Source, pread
+
+_LOOK = 1 << 16
+_NEAR_END = 1 << 24
+
+
+def last_time(aof: AOF) -> int | None:
+    """The time of the end of the log, unix seconds; None if it has no #TS annotation."""
+    for part in reversed(aof.parts):
+        if part.source is None or isinstance(part.source, PipeSource):
+            continue
+        for start in _starts(part.source):
+            time = _time_from(part.source, start)
+            if time is not None:
+                return time
+    return None
+
+
+def _starts(source: Source) -> Iterator[int]:
+    """Where to read from: near the end, and only if no annotation is there, from the start."""
+    near = max(0, (source.size or 0) - _NEAR_END)
+    if near and (start := find_record(source, near, table().words.ids, run=True)):
+        yield start
+    yield 0
+
+
+def _time_from(source: Source, start: int) -> int | None:
+    steps = Steps()
+    for tile in read(source, table().words, start):
+        if isinstance(tile, Batch):
+            steps.run(tile)
+    return known(steps.state[State.TIME])
+
+
+def looks_timed(aof: AOF) -> bool:
+    """True if the beginning or the end of a part holds a #TS annotation: a guess that costs nothing."""
+    for part in aof.parts:
+        if part.source is None or part.source.size is None:
+            continue
+        ends = pread(part.source, _LOOK, 0) + pread(part.source, _LOOK, max(0, part.source.size - _LOOK))
+        if b"#TS:" in ends:
+            return True
+    return False

@@ -1,0 +1,305 @@
+"""What an AOF is made of, in numbers: one walk over all parts, in a room that does not grow with them.
+
+Counts by command, database, time and place are exact; by prefix as well, as
+long as there are not too many of them; single keys are exact at the beginning,
+and then estimated (server/weigh.py), unless every write is to be looked at.
+"""
+
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import nsmallest
+from typing import NamedTuple
+
+from aofdoctor.aof.discovery import AOF, Part
+from aofdoctor.aof.reader import ROOM, WINDOW, read
+from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.damage import Damage
+from aofdoctor.finding import Finding
+from aofdoctor.log.ordinals import known
+from aofdoctor.log.selection import Where
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.source import Source
+from aofdoctor.stats.counting.counters import (  # fmt: skip
+    DBS,
+    NO_DB,
+    SHOWN,
+    KeyRow,
+    NameRow,
+    Scale,
+    Tally,
+    first_key,
+    indexes,
+    kinds,
+    rules,
+)
+from aofdoctor.stats.histogram import FACTORS, Over, over_log, over_time
+from aofdoctor.stats.rdb_keys import BaseStats, BaseTally
+from aofdoctor.stats.suspicious import Suspects
+from aofdoctor.stats.top_n import Biggest
+
+KEYS_KEPT = 100
+SURE = 16 << 20  # so many bytes of records are looked at for keys before a sample is taken
+_ALL = 1 << 62
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is counted by: `keys` or not, their prefix by `depth` delimiters, time in buckets of `every` seconds.
+
+    `exact`: every write is looked at for its key, however many there are.
+    """
+
+    keys: bool = True
+    depth: int = 1
+    delimiter: bytes = b":"
+    every: int | None = None
+    exact: bool = False
+
+
+class Row(NamedTuple):
+    """Commands of one kind and their bytes; the name is None where it is not known."""
+
+    name: str | int | bytes | None
+    commands: int
+    bytes: int
+
+
+class LargeRecord(NamedTuple):
+    """A record: `command` and `key` are the first bytes of its name and its first key, which has `length`."""
+
+    part: str
+    offset: int
+    size: int
+    db: int | None
+    command: bytes
+    key: bytes | None
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A key by what was written to it: at least count - over and at most count, each give or take `deviation`.
+
+    `key` are its first bytes, of `length`; `deviation` is two standard deviations of the sample, 0 without one.
+    """
+
+    key: bytes
+    length: int
+    db: int | None
+    count: int
+    over: int
+    deviation: int
+
+
+@dataclass(slots=True)
+class KeyStats:
+    """Commands by their first key; `exact` where nothing is estimated, else no other key has more than `elsewhere`."""
+
+    by_prefix: list[Row]
+    other_prefixes: Row | None
+    by_bytes: list[Written]
+    by_writes: list[Written]
+    exact: bool
+    bytes_elsewhere: int
+    writes_elsewhere: int
+
+
+@dataclass(slots=True)
+class Stats:
+    """The answer: totals of the whole AOF, and `selected` and all that follows of what was asked for."""
+
+    aof: AOF
+    where: Where
+    size: int = 0
+    rdb_bytes: int = 0
+    commands: int = 0
+    annotations: int = 0
+    first_time: int | None = None
+    last_time: int | None = None
+    damages: int = 0
+    damage_bytes: int = 0
+    selected: Row = field(default_factory=lambda: Row(None, 0, 0))
+    by_command: list[Row] = field(default_factory=list)
+    by_db: list[Row] = field(default_factory=list)
+    over: Over = field(default_factory=lambda: Over("position", 1, []))
+    largest: list[LargeRecord] = field(default_factory=list)
+    keys: KeyStats | None = None
+    base: BaseStats | None = None
+    suspects: list[Finding] = field(default_factory=list)
+
+
+def gather(
+    aof: AOF, where: Where, wish: Wish, progress: Progress | None = None, window: int = WINDOW, room: int = ROOM
+) -> Stats:
+    """Read all parts and count; `progress` is told how many bytes have been read, now and then."""
+    return _Walk(aof, where, wish, progress, window, room).run()
+
+
+class _Walk:
+    def __init__(self, aof: AOF, where: Where, wish: Wish, progress: Progress | None, window: int, room: int) -> None:
+        self.stats, self.where, self.wish, self.progress = Stats(aof, where), where, wish, progress
+        self.window, self.room = window, room
+        self.steps = Steps(columns=True, room=room)
+        self.suspects = Suspects(aof, self.steps)
+        factors = array("q", FACTORS if wish.every is None else [0])
+        self.scale = Scale(kinds(), wish.every or 1, factors)
+        delimiter = wish.delimiter[0]
+        self.tally = Tally(rules(), delimiter, wish.depth, _ALL if wish.exact else SURE)
+        self.base = BaseTally(where, delimiter, wish.depth if wish.keys else 0)
+        self.large: Biggest[LargeRecord] = Biggest()
+        self.larger = array("I", bytes(4 * room))
+
+    def run(self) -> Stats:
+        stats = self.stats
+        for index, part in enumerate(stats.aof.parts):
+            if part.source is not None:
+                self._part(index, part, part.source)
+        by_id = self.scale.by_id
+        stats.selected = Row(None, *(sum(row[column] for row in by_id) for column in (0, 1)))
+        stats.by_command = ranked(self._commands(by_id))
+        stats.by_db = ranked([Row(_db(at), *row) for at, row in enumerate(self.scale.by_db) if row[0]])
+        stats.over = self._over()
+        stats.largest = self.large.ranked()
+        stats.keys = key_stats(self.tally) if self.wish.keys else None
+        stats.base = self.base.result()
+        stats.suspects = self.suspects.found(self.scale)
+        return stats
+
+    # -- one part --
+
+    def _part(self, index: int, part: Part, source: Source) -> None:
+        stats, state, before = self.stats, self.steps.state, self.stats.commands
+        self.steps.begin()
+        self.suspects.begin(index, part.name, stats.size)
+        for tile in read(source, table().words, window=self.window, room=self.room):
+            if isinstance(tile, Batch):
+                self._batch(index, part.name, tile, before)
+            elif isinstance(tile, Damage):
+                self._damage(tile.span.size)
+                self.steps.lost()
+                self.suspects.interrupted()
+            else:
+                self._preamble(index, part.name, source, tile)
+        if state[State.TX] > 0:
+            stats.damages += 1  # a MULTI without its EXEC: no byte of it is wrong
+        stats.size += source.size or 0
+        stats.commands += state[State.COMMANDS]
+        stats.annotations += state[State.ANNOTATIONS]
+        stats.first_time = known(state[State.FIRST_TIME]) if stats.first_time is None else stats.first_time
+        stats.last_time = stats.last_time if state[State.TIME] == -1 else state[State.TIME]
+
+    def _damage(self, size: int) -> None:
+        self.stats.damages += 1
+        self.stats.damage_bytes += size
+
+    def _preamble(self, index: int, part: str, source: Source, rdb: Preamble) -> None:
+        self.steps.preamble(rdb.span.end)
+        self.stats.rdb_bytes += rdb.span.size
+        if not rdb.whole:
+            self.stats.damages += 1
+        self.base.add(index, part, self.stats.commands, source, rdb)
+
+    def _batch(self, index: int, part: str, batch: Batch, before: int) -> None:
+        steps, commands = self.steps, before + self.steps.state[State.COMMANDS]
+        notes = steps.run(batch)
+        chosen = None
+        if not self.where.everything:
+            wanted = self.where.matches(index, batch, steps, commands)
+            chosen, inside = indexes(wanted), set(wanted)
+            notes = array("I", [i for i in notes if i in inside])
+        place = self.stats.size + batch.base
+        larger = self.scale.run(batch, place, steps.db, steps.time, chosen, self.large.least, self.larger)
+        for i in self.large.worth(self.larger[:larger], lambda i: batch.edges[i + 1] - batch.edges[i]):
+            self._large(part, batch, i)
+        if self.wish.keys:
+            self._keys(batch, chosen)
+        self.suspects.batch(batch, notes, commands)
+        if self.progress:
+            self.progress(place + batch.edges[batch.count])
+
+    def _large(self, part: str, batch: Batch, i: int) -> None:
+        def made() -> LargeRecord:
+            name, key = next(batch.args(i)), first_key(batch, i)
+            head = name if isinstance(name, bytes) else name.head(SHOWN)
+            shown, length = key or (None, 0)
+            place = batch.record(i)
+            return LargeRecord(part, place.start, place.size, known(self.steps.db[i]), head[:SHOWN],
+                               None if shown is None else shown[:SHOWN], length)  # fmt: skip
+
+        self.large.offer(batch.record(i).size, made)
+
+    def _keys(self, batch: Batch, chosen: "array[int] | None") -> None:
+        if not batch.far:
+            self.tally.run(batch, self.steps.db, chosen)
+            return
+        for i in range(batch.count) if chosen is None else chosen:
+            size, key = batch.record(i).size, first_key(batch, i)
+            if not batch.ids[i]:
+                name = next(batch.args(i))
+                self.tally.unknown(name if isinstance(name, bytes) else name.head(SHOWN), size)
+            if key:
+                self.tally.one(key[0], key[1], self.steps.db[i], size)
+
+    # -- what was counted --
+
+    def _commands(self, by_id: list[tuple[int, int]]) -> list[Row]:
+        rows = [
+            Row(table().commands[number - 2].name, *row) for number, row in enumerate(by_id) if number > 1 and row[0]
+        ]
+        if not by_id[0][0]:
+            return rows
+        if not self.wish.keys:
+            return [*rows, Row(None, *by_id[0])]
+        others = self.tally.other_unknown
+        rest = [Row(None, others[0], others[1])] if others[0] else []
+        return rows + [Row(name, count, size) for name, count, size, _ in self.tally.unknown_names] + rest
+
+    def _over(self) -> Over:
+        timed = self.scale.times
+        if timed[1]:
+            return over_time(timed, self.scale.untimed, self.wish.every is not None)
+        return over_log(self.scale.places)
+
+
+def _db(at: int) -> int | str | None:
+    if at < DBS:
+        return at
+    return None if at == NO_DB else "others"
+
+
+def ranked(rows: list[Row]) -> list[Row]:
+    """The most commands first, then the most bytes."""
+    return sorted(rows, key=lambda row: (-row.commands, -row.bytes, str(row.name)))
+
+
+# -- keys --
+
+
+def key_stats(tally: Tally) -> KeyStats:
+    """What has been counted of keys."""
+    rows, others = tally.prefixes, tally.other_prefixes
+    by_bytes, by_writes = tally.by_bytes, tally.by_writes
+    elsewhere = tally.most_bytes_elsewhere, tally.most_writes_elsewhere
+    exact = not any(error or spread for *_, error, spread in (*by_bytes, *by_writes)) and tally.sure
+    return KeyStats(
+        ranked([_name_row(row) for row in rows]), Row(None, others[0], others[1]) if others[0] else None,
+        _written(by_bytes), _written(by_writes), exact, *elsewhere,
+    )  # fmt: skip
+
+
+def _name_row(row: NameRow) -> Row:
+    return Row(row[0], row[1], row[2])
+
+
+def _written(rows: list[KeyRow]) -> list[Written]:
+    """Those with the most, as far as it is certain."""
+    best = nsmallest(KEYS_KEPT, rows, key=lambda row: (row[4] - row[3], -row[3], row[0], row[2]))
+    return [
+        Written(key, length, known(db), count, error, round(2 * spread**0.5))
+        for key, length, db, count, error, spread in best
+    ]

@@ -1,0 +1,200 @@
+"""The keys of RDB bases in numbers: by type, database and prefix, how many expire, and the largest.
+
+What a selection means of them is asked as `log --base` asks it.  The RDB is
+read again for it, which a pipe does not allow: of one only the census is had.
+"""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from aofdoctor.aof.records import Preamble
+from aofdoctor.damage import Damage
+from aofdoctor.log.base_keys import Chosen, batches, name_of
+from aofdoctor.log.selection import Where
+from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.items import Batch, Item, Key
+from aofdoctor.rdb.key_counts import OTHER_DBS
+from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.walk.window import ROOM
+from aofdoctor.source import PipeSource, Source, pread
+from aofdoctor.stats.counting.counters import DBS, NO_DB, SHOWN, Inventory
+from aofdoctor.stats.top_n import Biggest
+
+
+class KeyRow(NamedTuple):
+    """Keys of one kind: how many, their bytes as they are encoded (None: not known), and how many have a TTL."""
+
+    name: str | int | bytes | None
+    keys: int
+    bytes: int | None
+    expires: int | None
+
+
+class LargeKey(NamedTuple):
+    """A key of a base: `key` are its first bytes, of `length`."""
+
+    part: str
+    offset: int
+    size: int
+    db: int | None
+    type: str
+    key: bytes
+    length: int
+    expire_ms: int | None
+
+
+@dataclass(slots=True)
+class BaseStats:
+    """All RDBs together; `counted_only`: one came through a pipe, so that sizes and prefixes are not known of it."""
+
+    keys: int = 0
+    bytes: int = 0
+    expires: int = 0
+    damages: int = 0
+    counted_only: bool = False
+    by_type: list[KeyRow] = field(default_factory=list)
+    by_db: list[KeyRow] = field(default_factory=list)
+    by_prefix: list[KeyRow] | None = None
+    other_prefixes: KeyRow | None = None
+    largest: list[LargeKey] = field(default_factory=list)
+
+
+_WINDOW, _GLANCE = 1 << 18, 1 << 9  # bytes that are read where names stand close together, and where they do not
+_FAR = 1 << 14
+
+
+class BaseTally:
+    """Adds up the RDBs that a walk meets; with `depth` 0 not by prefix."""
+
+    def __init__(self, where: Where, delimiter: int, depth: int) -> None:
+        self.where, self.depth = where, depth
+        self.seen = 0
+        self._everything = where.everything
+        self._inventories: dict[str, Inventory] = {}  # by dialect, which gives the types their meaning
+        self._delimiter = delimiter
+        self._damages = 0
+        self._counted_only: list[Preamble] = []
+        self._largest: Biggest[LargeKey] = Biggest()
+        self._larger = array("I", bytes(4 * ROOM))
+
+    def add(self, index: int, part: str, before: int, source: Source, rdb: Preamble) -> None:
+        """The RDB at the head of a part; `before` commands came before it."""
+        self.seen += 1
+        if isinstance(source, PipeSource):
+            self._counted_only.append(rdb)
+            return
+        source = rdb_in(source)
+        chosen = Chosen(self.where, index, before, source, rdb)
+        if chosen.nothing:
+            return
+        make = self._inventories.setdefault(rdb.dialect, Inventory(self._delimiter, self.depth))
+        for batch in batches(source, rdb):
+            if isinstance(batch, Damage):
+                self._damages += 1
+            elif self._everything:
+                self._whole(part, make, batch, chosen)
+            else:
+                self._selected(part, make, batch, chosen)
+
+    def _whole(self, part: str, inventory: Inventory, batch: Batch, chosen: Chosen) -> None:
+        """Every key of a batch; where a name is not in what was read of the file, that is read."""
+        columns, at, data, base = batch.columns, batch.first, b"", 0
+        if len(self._larger) < batch.stop:
+            self._larger = array("I", bytes(4 * batch.stop))
+        while at < batch.stop:
+            at, noted = inventory.run(columns, at, batch.stop, data, base, self._largest.least, self._larger)
+            for i in self._larger[:noted]:
+                self._large(part, batch[i - batch.first], chosen)
+            if at == batch.stop:
+                return
+            if base == columns.name[at] and data:
+                self._one(part, inventory, batch[at - batch.first], chosen)
+                at += 1
+            else:
+                base = columns.name[at]
+                size = _GLANCE if columns.edges[at + 1] - base > _FAR else _WINDOW
+                data = pread(chosen.cursor.source, min(size, batch.span.end - base), base)
+
+    def _selected(self, part: str, inventory: Inventory, batch: Batch, chosen: Chosen) -> None:
+        for i in chosen.among(batch):
+            self._one(part, inventory, batch.key(i), chosen)
+
+    def _one(self, part: str, inventory: Inventory, key: Key | Item, chosen: Chosen) -> None:
+        assert isinstance(key, Key)
+        name = name_of(chosen.cursor, key)[:SHOWN] if self.depth else b""
+        inventory.one(name, key.type, key.db, key.end - key.start, key.expire_ms != -1)
+        self._large(part, key, chosen)
+
+    def _large(self, part: str, key: Key | Item, chosen: Chosen) -> None:
+        if isinstance(key, Key) and (size := key.end - key.start) > self._largest.least:
+            self._largest.offer(size, lambda: _large(part, key, chosen))
+
+    # -- what was counted --
+
+    def result(self) -> BaseStats | None:
+        """What there is to say; None where no RDB was met."""
+        if not self.seen:
+            return None
+        types, dbs, prefixes = _Counts(_none), _Counts(_none), _Counts(_none)
+        for dialect, inventory in self._inventories.items():
+            _add(types, ((_shape(kind, dialect), row) for kind, row in enumerate(inventory.by_type)))
+            _add(dbs, ((_db(at), row) for at, row in enumerate(inventory.by_db)))
+            _add(prefixes, ((name, tuple(row)) for name, *row in inventory.prefixes))
+            _add(prefixes, ((None, inventory.other_prefixes),))
+        for rdb in self._counted_only if self._everything else ():
+            _add_census(types, dbs, rdb)
+        blind = bool(self._counted_only)
+        keys, size, expires = (sum(row[column] for row in dbs.values()) for column in range(3))
+        others = prefixes.pop(None, None)
+        found = BaseStats(keys, size, expires, self._damages, blind, _rows(types, not blind, not blind),
+                          _rows(dbs, not blind), largest=self._largest.ranked())  # fmt: skip
+        if self.depth and not blind:
+            found.by_prefix = _rows(prefixes)
+            found.other_prefixes = KeyRow(None, *others) if others else None
+        return found
+
+
+_Counts = defaultdict[str | int | bytes | None, list[int]]
+
+
+def _none() -> list[int]:
+    return [0, 0, 0]
+
+
+def _add(counts: _Counts, rows: "Iterable[tuple[str | int | bytes | None, tuple[int, ...]]]") -> None:
+    for name, row in rows:
+        if row[0]:
+            counts[name] = [a + b for a, b in zip(counts[name], row, strict=True)]
+
+
+def _add_census(types: _Counts, dbs: _Counts, rdb: Preamble) -> None:
+    """What was counted of an RDB while it went by."""
+    if rdb.census:
+        _add(types, ((kind, (keys, 0, 0)) for kind, keys in rdb.census.types(rdb.dialect).items()))
+        _add(dbs, ((None if db == -1 else db, (row.keys, 0, row.expires)) for db, row in rdb.census.dbs.items()))
+
+
+def _rows(counts: _Counts, sized: bool = True, ttl: bool = True) -> list[KeyRow]:
+    """The most bytes first, then the most keys."""
+    rows = [KeyRow(name, row[0], row[1] if sized else None, row[2] if ttl else None) for name, row in counts.items()]
+    return sorted(rows, key=lambda row: (-(row.bytes or 0), -row.keys, str(row.name)))
+
+
+def _shape(kind: int, dialect: str) -> str:
+    return shape(Value(0, kind, dialect)) or f"type {kind}"
+
+
+def _db(at: int) -> int | None:
+    """A database's number; None where it is not known, OTHER_DBS past those that have a row of their own."""
+    if at < DBS:
+        return at
+    return None if at == NO_DB else OTHER_DBS
+
+
+def _large(part: str, key: Key, chosen: Chosen) -> LargeKey:
+    name, kind = name_of(chosen.cursor, key), _shape(key.type, chosen.dialect)
+    return LargeKey(part, key.start, key.end - key.start, None if key.db < 0 else key.db, kind, name[:SHOWN], len(name),
+                    None if key.expire_ms == -1 else key.expire_ms)  # fmt: skip
