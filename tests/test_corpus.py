@@ -20,8 +20,8 @@ from aofdoctor.check import load_test as prove
 from aofdoctor.check.examine import examine
 from aofdoctor.check.load_test import Proof
 from aofdoctor.cli.options import opened
-from aofdoctor.edit.apply import write_copy
-from aofdoctor.edit.strip import group_at, plan_group, survey
+from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.planners.strip import group_at, plan_group, survey
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State

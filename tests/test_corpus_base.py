@@ -11,8 +11,8 @@ import pytest
 
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import opened
-from aofdoctor.edit.apply import write_copy
-from aofdoctor.edit.restore import plan_restored
+from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.salvage.recover import plan_restored
 from aofdoctor.rdb.items import Items, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import BytesSource, FileSource

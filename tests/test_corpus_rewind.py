@@ -18,8 +18,8 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Preamble
 from aofdoctor.cli.options import opened
-from aofdoctor.edit.apply import write_copy
-from aofdoctor.edit.rewind import before_position, plan_rewind
+from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.planners.rewind import before_position, plan_rewind
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from tests.corpus import ROOT, cases, line_of

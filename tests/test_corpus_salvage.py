@@ -22,11 +22,11 @@ from aofdoctor.aof.records import Batch
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import opened
 from aofdoctor.damage import Kind
-from aofdoctor.edit.apply import write_copy
-from aofdoctor.edit.head import MAGIC, NEW_END
+from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.plan import kept_spans
-from aofdoctor.edit.restore import plan_restored
-from aofdoctor.edit.salvage_walk import TORN
+from aofdoctor.edit.salvage.part_walk import TORN
+from aofdoctor.edit.salvage.rdb_splice import MAGIC, NEW_END
+from aofdoctor.edit.salvage.recover import plan_restored
 from aofdoctor.server.command_table import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource, FileSource, Source, pread

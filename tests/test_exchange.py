@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode
 from aofdoctor.cli import plans as plans_room
-from aofdoctor.edit import exchange as exchange_room
-from aofdoctor.edit.apply import write_copy
+from aofdoctor.edit.output import exchange as exchange_room
+from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
 from tests.faults import killed_at
 from tests.pieces import hostile

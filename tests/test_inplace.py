@@ -7,9 +7,10 @@ import pytest
 
 from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import opened
-from aofdoctor.edit import guard, inplace
-from aofdoctor.edit.inplace import harmless
-from aofdoctor.edit.strip import plan_group, survey
+from aofdoctor.edit.output import in_use as guard
+from aofdoctor.edit.output import overwrite as inplace
+from aofdoctor.edit.output.overwrite import harmless
+from aofdoctor.edit.planners.strip import plan_group, survey
 from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import STORIES, aofdoctor, told

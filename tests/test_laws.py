@@ -24,9 +24,9 @@ from aofdoctor.aof.records import Batch, encode
 from aofdoctor.check.examine import examine
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Plan, kept_spans
-from aofdoctor.edit.salvage import plan_salvage
-from aofdoctor.edit.slice import plan_slice
-from aofdoctor.edit.strip import plan_selection, survey
+from aofdoctor.edit.planners.slice import plan_slice
+from aofdoctor.edit.planners.strip import plan_selection, survey
+from aofdoctor.edit.salvage.salvage import plan_salvage
 from aofdoctor.edit.transactions import structure_ids
 from aofdoctor.errors import BadSelection
 from aofdoctor.log.selection import Where

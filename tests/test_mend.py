@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from aofdoctor.aof.records import encode
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import opened
-from aofdoctor.edit.mend import mended
 from aofdoctor.edit.plan import kept_spans
-from aofdoctor.edit.restore import plan_restored
+from aofdoctor.edit.reconstruction.reconstruct import mended
+from aofdoctor.edit.salvage.recover import plan_restored
 from aofdoctor.source import pread
 from tests.conftest import aofdoctor
 from tests.pieces import hostile

@@ -4,7 +4,23 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "aofdoctor"
-ROOMS = ("errors", "span", "damage", "source", "text", "finding", "rdb", "aof", "server", "log", "check", "stats", "diff", "edit", "cli")
+ROOMS = (
+    "errors",
+    "span",
+    "damage",
+    "source",
+    "text",
+    "finding",
+    "rdb",
+    "aof",
+    "server",
+    "log",
+    "check",
+    "stats",
+    "diff",
+    "edit",
+    "cli",
+)
 VOCABULARY = 6  # the first rooms are one level: they may know each other
 
 

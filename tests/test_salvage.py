@@ -8,7 +8,7 @@ import pytest
 
 from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import opened
-from aofdoctor.edit.manifest import rebuilt
+from aofdoctor.edit.salvage.fileset import rebuilt
 from aofdoctor.server.sandbox import Binary
 from tests.conftest import aofdoctor
 

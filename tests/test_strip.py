@@ -11,9 +11,9 @@ import pytest
 
 from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import opened
-from aofdoctor.edit.apply import write_copy
-from aofdoctor.edit.files import write_all
-from aofdoctor.edit.strip import plan_group, survey
+from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.output.durable import write_all
+from aofdoctor.edit.planners.strip import plan_group, survey
 from aofdoctor.server.sandbox import Binary
 from tests.conftest import STORIES, aofdoctor, told
 from tests.samples import FLUSH, SET, Story, server_for, small_set, tree

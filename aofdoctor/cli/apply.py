@@ -16,8 +16,8 @@ from aofdoctor.cli.options import opened
 from aofdoctor.cli.planners import PLANNERS, make
 from aofdoctor.cli.plans import HOW, carry_out, sources_of
 from aofdoctor.cli.wish import Wish, wishing
-from aofdoctor.edit.convert import Conversion
-from aofdoctor.edit.converted import totals
+from aofdoctor.edit.conversion.plan import Conversion
+from aofdoctor.edit.conversion.write import totals
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import AofdoctorError, BadSelection, Refused, SourceChanged
 

@@ -15,12 +15,12 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli.plans import confirm_exchange, exchanged_lines, near, prover, sources_of, swap_in
 from aofdoctor.cli.render import Paint, as_json, emit, painter, progress, say
 from aofdoctor.cli.wish import Wish
-from aofdoctor.edit.convert import Conversion, plan_conversion
-from aofdoctor.edit.converted import hints, outcome_json, totals, try_conversion, write_conversion
-from aofdoctor.edit.exchange import exchange, place_of
-from aofdoctor.edit.files import json_bytes, write_durably
-from aofdoctor.edit.heads import Wanted
-from aofdoctor.edit.placing import Receipt
+from aofdoctor.edit.conversion.plan import Conversion, plan_conversion
+from aofdoctor.edit.conversion.rdb_base import Wanted
+from aofdoctor.edit.conversion.write import hints, outcome_json, totals, try_conversion, write_conversion
+from aofdoctor.edit.output.durable import json_bytes, write_durably
+from aofdoctor.edit.output.exchange import exchange, place_of
+from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.rewrite.rewriter import VERSIONS

@@ -21,7 +21,7 @@ from aofdoctor.diff.differ import Diff, Event, Only
 from aofdoctor.diff.keys.key_diff import compare_keys
 from aofdoctor.diff.units.rdb_selection import Chosen
 from aofdoctor.diff.units.side import Rules, Side
-from aofdoctor.edit.patch import Patch
+from aofdoctor.edit.output.diff_patch import Patch
 from aofdoctor.errors import BadSelection
 from aofdoctor.log.selection import Where
 from aofdoctor.text import count, name

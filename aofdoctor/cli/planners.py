@@ -14,11 +14,11 @@ from aofdoctor.check.report import Report
 from aofdoctor.cli import options
 from aofdoctor.cli.render import progress
 from aofdoctor.edit.plan import Plan
-from aofdoctor.edit.repair import demand_whole_set, plan_repair
-from aofdoctor.edit.restore import plan_restored
-from aofdoctor.edit.rewind import after_time, before_position, plan_rewind
-from aofdoctor.edit.slice import plan_slice
-from aofdoctor.edit.strip import Survey, group_at, plan_group, plan_selection, survey
+from aofdoctor.edit.planners.repair import demand_whole_set, plan_repair
+from aofdoctor.edit.planners.rewind import after_time, before_position, plan_rewind
+from aofdoctor.edit.planners.slice import plan_slice
+from aofdoctor.edit.planners.strip import Survey, group_at, plan_group, plan_selection, survey
+from aofdoctor.edit.salvage.recover import plan_restored
 from aofdoctor.errors import BadSelection, Refused, Undecided
 from aofdoctor.log.flushes import Group
 from aofdoctor.log.position import Position, parse_position, parse_time

@@ -15,12 +15,12 @@ from aofdoctor.check.load_test import Unloadable, prove
 from aofdoctor.cli.options import opened
 from aofdoctor.cli.render import Paint, emit, painter, progress, say
 from aofdoctor.cli.wish import Wish
-from aofdoctor.edit.apply import write_copy
-from aofdoctor.edit.exchange import exchange, place_of
-from aofdoctor.edit.files import json_bytes, write_durably
-from aofdoctor.edit.fingerprint import fingerprint
-from aofdoctor.edit.inplace import Target
-from aofdoctor.edit.placing import Proof, Receipt
+from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.output.durable import json_bytes, write_durably
+from aofdoctor.edit.output.exchange import exchange, place_of
+from aofdoctor.edit.output.fingerprint import fingerprint
+from aofdoctor.edit.output.overwrite import Target
+from aofdoctor.edit.output.receipt import Proof, Receipt
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import BadSelection, Refused
 

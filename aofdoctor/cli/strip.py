@@ -17,10 +17,10 @@ from aofdoctor.cli.planners import Recipe, Several, make
 from aofdoctor.cli.plans import HOW, carry_out, confirm, near, overwrite_lines, plan_json
 from aofdoctor.cli.render import also, emit, nobody_reads, painter, say, warn
 from aofdoctor.cli.wish import Wish, wishing
-from aofdoctor.edit import inplace
+from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.plan import Plan
-from aofdoctor.edit.repair import demand_whole_set
-from aofdoctor.edit.strip import Survey, plan_tail
+from aofdoctor.edit.planners.repair import demand_whole_set
+from aofdoctor.edit.planners.strip import Survey, plan_tail
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.flushes import Group
 

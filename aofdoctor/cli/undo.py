@@ -9,7 +9,7 @@ from aofdoctor import text
 from aofdoctor.cli import options
 from aofdoctor.cli.plans import near
 from aofdoctor.cli.render import emit, painter, say
-from aofdoctor.edit.undo import undo as take_back
+from aofdoctor.edit.output.undo import undo as take_back
 
 EPILOG = """\b
 Examples:

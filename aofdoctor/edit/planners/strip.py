@@ -9,8 +9,8 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage
-from aofdoctor.edit.assumed import assumed, notes
 from aofdoctor.edit.plan import Drop, Plan, coalesced
+from aofdoctor.edit.planners.dependents import assumed, notes
 from aofdoctor.edit.transactions import Chooser, drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.entries import Entry, Item, from_tail

@@ -13,7 +13,7 @@ from aofdoctor import text
 from aofdoctor.aof.patched_source import Mended
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.edit.head import END, Head, headed, with_magic
+from aofdoctor.edit.salvage.rdb_splice import END, Head, headed, with_magic
 from aofdoctor.errors import Refused
 from aofdoctor.log.base_keys import believable, name_of
 from aofdoctor.rdb.encoding.cursor import Broken, Cursor

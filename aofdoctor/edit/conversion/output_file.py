@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from aofdoctor.edit.files import copy_span, create, write_all
-from aofdoctor.edit.placing import Owners, Progress
-from aofdoctor.edit.reread import demand_same, demand_size
+from aofdoctor.edit.output.durable import copy_span, create, write_all
+from aofdoctor.edit.output.receipt import Owners, Progress
+from aofdoctor.edit.output.verify_copy import demand_same, demand_size
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.source import FileSource, pread

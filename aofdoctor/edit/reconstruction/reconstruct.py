@@ -14,8 +14,8 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Mending
-from aofdoctor.edit.stretch import latin1, line_ends
-from aofdoctor.edit.swapped import swapped
+from aofdoctor.edit.reconstruction.swapped_blocks import swapped
+from aofdoctor.edit.reconstruction.text_mode import latin1, line_ends
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span

@@ -17,11 +17,11 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
-from aofdoctor.edit.definitions import Definitions, calls
-from aofdoctor.edit.head import Head, headed
-from aofdoctor.edit.keys import HINTS, UNWANTED, Kept, salvaged_head
 from aofdoctor.edit.plan import Drop, Plan, coalesced
-from aofdoctor.edit.strip import Survey, damage_note
+from aofdoctor.edit.planners.script_definitions import Definitions, calls
+from aofdoctor.edit.planners.strip import Survey, damage_note
+from aofdoctor.edit.salvage.rdb_keys import HINTS, UNWANTED, Kept, salvaged_head
+from aofdoctor.edit.salvage.rdb_splice import Head, headed
 from aofdoctor.edit.transactions import drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.base_keys import Chosen

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.edit.exchange_back import exchange_back, undone_name
-from aofdoctor.edit.files import sync_directory
-from aofdoctor.edit.fingerprint import near, neighbourhood
-from aofdoctor.edit.guard import held_alone
-from aofdoctor.edit.inplace import Overwrite, put
+from aofdoctor.edit.output.durable import sync_directory
+from aofdoctor.edit.output.fingerprint import near, neighbourhood
+from aofdoctor.edit.output.in_use import held_alone
+from aofdoctor.edit.output.overwrite import Overwrite, put
+from aofdoctor.edit.output.undo_exchange import exchange_back, undone_name
 from aofdoctor.errors import Refused, SourceChanged
 
 _RECEIPT_MAX = 256 << 20

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.edit.files import sync_directory
-from aofdoctor.edit.guard import demand_no_rewrite, demand_unheld, held_alone
-from aofdoctor.edit.placing import Receipt
+from aofdoctor.edit.output.durable import sync_directory
+from aofdoctor.edit.output.in_use import demand_no_rewrite, demand_unheld, held_alone
+from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import Refused, SourceChanged
 
 # Makes the new content under the first path; the second is the one that it will take the place of.

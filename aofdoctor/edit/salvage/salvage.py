@@ -14,11 +14,11 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.check.flush_findings import name_of
 from aofdoctor.check.report import Report
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.edit.head import Head
-from aofdoctor.edit.keys import Kept, note, read_of, salvaged_head
 from aofdoctor.edit.plan import Drop, Plan, coalesced
-from aofdoctor.edit.repair import demand_parts
-from aofdoctor.edit.salvage_walk import Count, Walk
+from aofdoctor.edit.planners.repair import demand_parts
+from aofdoctor.edit.salvage.part_walk import Count, Walk
+from aofdoctor.edit.salvage.rdb_keys import Kept, note, read_of, salvaged_head
+from aofdoctor.edit.salvage.rdb_splice import Head
 from aofdoctor.source import FileSource, Source
 
 

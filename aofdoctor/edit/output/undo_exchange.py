@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.edit.exchange import swap
-from aofdoctor.edit.fingerprint import Fingerprint, fingerprint, fingerprint_of
-from aofdoctor.edit.guard import held_alone
+from aofdoctor.edit.output.exchange import swap
+from aofdoctor.edit.output.fingerprint import Fingerprint, fingerprint, fingerprint_of
+from aofdoctor.edit.output.in_use import held_alone
 from aofdoctor.errors import Refused, SourceChanged
 
 Prints = list[dict[str, Any]]

@@ -20,9 +20,9 @@ import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import WINDOW, read_batches
-from aofdoctor.edit.files import json_bytes, write_all_at, write_durably
-from aofdoctor.edit.fingerprint import fingerprint_of, near, neighbourhood
-from aofdoctor.edit.guard import demand_no_rewrite, held_alone
+from aofdoctor.edit.output.durable import json_bytes, write_all_at, write_durably
+from aofdoctor.edit.output.fingerprint import fingerprint_of, near, neighbourhood
+from aofdoctor.edit.output.in_use import demand_no_rewrite, held_alone
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.command_table import table

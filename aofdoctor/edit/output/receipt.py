@@ -11,8 +11,8 @@ from pathlib import Path
 import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.edit.files import publish_directory, publish_file
-from aofdoctor.edit.fingerprint import fingerprint, fingerprint_of
+from aofdoctor.edit.output.durable import publish_directory, publish_file
+from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_of
 from aofdoctor.errors import SourceChanged
 from aofdoctor.source import FileSource
 

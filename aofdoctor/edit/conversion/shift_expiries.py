@@ -6,7 +6,7 @@ from itertools import chain, islice
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Arg, Batch, Far, encode
-from aofdoctor.edit.newfile import Copied, Piece
+from aofdoctor.edit.conversion.output_file import Copied, Piece
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import Steps

@@ -14,11 +14,20 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
-from aofdoctor.edit.convert import Conversion
-from aofdoctor.edit.files import create, demand_free_name, demand_space, json_bytes, scratch, write_all, write_durably
-from aofdoctor.edit.fingerprint import fingerprint_of
-from aofdoctor.edit.newfile import Copied
-from aofdoctor.edit.placing import (
+from aofdoctor.edit.conversion.count_keys import Keys, keys_in
+from aofdoctor.edit.conversion.output_file import Copied
+from aofdoctor.edit.conversion.plan import Conversion
+from aofdoctor.edit.output.durable import (
+    create,
+    demand_free_name,
+    demand_space,
+    json_bytes,
+    scratch,
+    write_all,
+    write_durably,
+)
+from aofdoctor.edit.output.fingerprint import fingerprint_of
+from aofdoctor.edit.output.receipt import (
     Owners,
     Progress,
     Proof,
@@ -29,7 +38,6 @@ from aofdoctor.edit.placing import (
     outputs_json,
     publish,
 )
-from aofdoctor.edit.recount import Keys, keys_in
 from aofdoctor.errors import Refused
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource

@@ -7,7 +7,7 @@ from aofdoctor import text
 from aofdoctor.aof.patched_source import Mended
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
-from aofdoctor.edit.files import gathered
+from aofdoctor.edit.output.durable import gathered
 from aofdoctor.errors import Refused
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State

@@ -14,11 +14,11 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.manifest import Entry, encode_name, line_of_changed
-from aofdoctor.edit.heads import Wanted, head_pieces
-from aofdoctor.edit.newfile import Copied, NewFile, Piece
-from aofdoctor.edit.repair import demand_whole_set
-from aofdoctor.edit.shift import shifted_records
-from aofdoctor.edit.whole import Extent, whole
+from aofdoctor.edit.conversion.output_file import Copied, NewFile, Piece
+from aofdoctor.edit.conversion.part_summary import Extent, whole
+from aofdoctor.edit.conversion.rdb_base import Wanted, head_pieces
+from aofdoctor.edit.conversion.shift_expiries import shifted_records
+from aofdoctor.edit.planners.repair import demand_whole_set
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.export.report import Tally

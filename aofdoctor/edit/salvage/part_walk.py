@@ -14,10 +14,10 @@ from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.edit.ahead import Ahead, index_of
-from aofdoctor.edit.doubled import doubled_end
-from aofdoctor.edit.head import Head
 from aofdoctor.edit.plan import Drop
+from aofdoctor.edit.reconstruction.duplicated_block import doubled_end
+from aofdoctor.edit.salvage.lookahead import Ahead, index_of
+from aofdoctor.edit.salvage.rdb_splice import Head
 from aofdoctor.server.command_table import table
 from aofdoctor.server.compatibility import fits_any, watch_any
 from aofdoctor.server.context._pytracker import ANNOTATION_MAX, State

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.report import Report
-from aofdoctor.edit.manifest import rebuilt
-from aofdoctor.edit.mend import mended
-from aofdoctor.edit.order import in_place
 from aofdoctor.edit.plan import Plan
-from aofdoctor.edit.salvage import plan_salvage
+from aofdoctor.edit.reconstruction.reconstruct import mended
+from aofdoctor.edit.salvage.fileset import rebuilt
+from aofdoctor.edit.salvage.part_order import in_place
+from aofdoctor.edit.salvage.salvage import plan_salvage
 
 Read = Callable[[AOF], Report]
 

@@ -16,7 +16,7 @@ from aofdoctor.diff.units._pyunits import Kind
 from aofdoctor.diff.units.rdb_selection import Chosen
 from aofdoctor.diff.units.side import Run, pieces
 from aofdoctor.diff.units.unit_commands import Stretch, selected_stretches
-from aofdoctor.edit.files import create, demand_free_name, publish_file, scratch, write_all
+from aofdoctor.edit.output.durable import create, demand_free_name, publish_file, scratch, write_all
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.command_table import table

@@ -11,7 +11,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.discovery import Part
 from aofdoctor.aof.patched_source import Mended
-from aofdoctor.edit.files import copy_span, create, sync_directory, write_all
+from aofdoctor.edit.output.durable import copy_span, create, sync_directory, write_all
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span

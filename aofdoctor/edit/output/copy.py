@@ -13,7 +13,8 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.manifest import line_of_changed
 from aofdoctor.aof.patched_source import Mended
-from aofdoctor.edit.files import (
+from aofdoctor.edit.output.dropped import write_lost
+from aofdoctor.edit.output.durable import (  # fmt: skip
     copy_span,
     create,
     demand_free_name,
@@ -23,10 +24,9 @@ from aofdoctor.edit.files import (
     scratch,
     write_all,
     write_durably,
-)  # fmt: skip
-from aofdoctor.edit.fingerprint import Fingerprint, fingerprint_of, neighbourhood
-from aofdoctor.edit.lost import write_lost
-from aofdoctor.edit.placing import (
+)
+from aofdoctor.edit.output.fingerprint import Fingerprint, fingerprint_of, neighbourhood
+from aofdoctor.edit.output.receipt import (
     Owners,
     Progress,
     Proof,
@@ -37,8 +37,8 @@ from aofdoctor.edit.placing import (
     outputs_json,
     publish,
 )
+from aofdoctor.edit.output.verify_copy import commands_in, demand_same, demand_size
 from aofdoctor.edit.plan import Plan, kept_spans
-from aofdoctor.edit.reread import commands_in, demand_same, demand_size
 from aofdoctor.errors import Refused
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
