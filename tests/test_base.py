@@ -11,10 +11,10 @@ import pytest
 
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Preamble, encode
-from aofdoctor.cli import base_keys as base_keys_view
-from aofdoctor.cli.entries import Line
+from aofdoctor.cli.console import as_json
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.render import as_json
+from aofdoctor.cli.views import base_keys as base_keys_view
+from aofdoctor.cli.views.record_lines import Line
 from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.log.selection import Where, build

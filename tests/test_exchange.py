@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode
-from aofdoctor.cli import plans as plans_room
+from aofdoctor.cli import plan_runner as plans_room
 from aofdoctor.edit.output import exchange as exchange_room
 from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor

@@ -13,7 +13,7 @@ import pytest
 
 from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.planners import make
+from aofdoctor.cli.recipes import make
 from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
 from tests.samples import FLUSH, SET, small_set, tree

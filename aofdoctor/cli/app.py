@@ -11,7 +11,7 @@ import typer
 
 import aofdoctor
 from aofdoctor.aof.scan import COMPILED
-from aofdoctor.cli.render import Colour, also, nobody_reads, pipe_may_close, warn
+from aofdoctor.cli.console import Colour, also, nobody_reads, pipe_may_close, warn
 from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 from aofdoctor.text import name
 

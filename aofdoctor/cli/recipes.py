@@ -12,7 +12,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
 from aofdoctor.cli import options
-from aofdoctor.cli.render import progress
+from aofdoctor.cli.console import progress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import demand_whole_set, plan_repair
 from aofdoctor.edit.planners.rewind import after_time, before_position, plan_rewind

@@ -13,8 +13,8 @@ from aofdoctor import text
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import Arg, Far
-from aofdoctor.cli import base_keys
-from aofdoctor.cli.render import Paint, as_json
+from aofdoctor.cli.console import Paint, as_json
+from aofdoctor.cli.views import base_keys
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.entries import Entry
 from aofdoctor.server.command_table import Command, key_places, table

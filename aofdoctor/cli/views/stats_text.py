@@ -1,9 +1,9 @@
 """What stats says to people: facts and suspects first, then one table after the other."""
 
 from aofdoctor import text
-from aofdoctor.cli.entries import position, short_names
-from aofdoctor.cli.render import Paint, say
-from aofdoctor.cli.stats_words import LABELS, database, estimate, key, share, span
+from aofdoctor.cli.console import Paint, say
+from aofdoctor.cli.views.record_lines import position, short_names
+from aofdoctor.cli.views.stats_labels import LABELS, database, estimate, key, share, span
 from aofdoctor.stats.collect import KeyStats, Row, Stats, Wish
 from aofdoctor.stats.histogram import Over
 from aofdoctor.stats.rdb_keys import BaseStats, KeyRow, LargeKey

@@ -9,9 +9,11 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.cli import base_keys, entries, options
+from aofdoctor.cli import options
+from aofdoctor.cli.console import painter, warn, width
 from aofdoctor.cli.options import opened, selection
-from aofdoctor.cli.render import painter, warn, width
+from aofdoctor.cli.views import base_keys
+from aofdoctor.cli.views import record_lines as entries
 from aofdoctor.damage import MEANING
 from aofdoctor.errors import BadSelection
 from aofdoctor.log import entries as history

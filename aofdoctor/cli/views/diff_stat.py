@@ -3,9 +3,9 @@
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.cli.diff_json_view import summary_json
-from aofdoctor.cli.diff_view import Found, Walk, summary
-from aofdoctor.cli.render import as_json, emit, say
+from aofdoctor.cli.console import as_json, emit, say
+from aofdoctor.cli.views.diff_json import summary_json
+from aofdoctor.cli.views.diff_text import Found, Walk, summary
 from aofdoctor.diff.differ import Gap
 from aofdoctor.diff.summary import MOVED, SIDES, Rows
 from aofdoctor.diff.units.side import Unit

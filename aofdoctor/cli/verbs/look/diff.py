@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from aofdoctor.cli import diff_keys_view, options
-from aofdoctor.cli.diff_json_view import JsonView
-from aofdoctor.cli.diff_stat_view import StatView
-from aofdoctor.cli.diff_view import Found, TextView, View, warn_of_damage
+from aofdoctor.cli import options
+from aofdoctor.cli.console import say, warn
+from aofdoctor.cli.diff_sides import side
 from aofdoctor.cli.options import selection
-from aofdoctor.cli.render import say, warn
-from aofdoctor.cli.sides import side
+from aofdoctor.cli.views import diff_keys as diff_keys_view
+from aofdoctor.cli.views.diff_json import JsonView
+from aofdoctor.cli.views.diff_stat import StatView
+from aofdoctor.cli.views.diff_text import Found, TextView, View, warn_of_damage
 from aofdoctor.damage import Kind
 from aofdoctor.diff.differ import Diff, Event, Only
 from aofdoctor.diff.keys.key_diff import compare_keys

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
-from aofdoctor.cli import base_keys
-from aofdoctor.cli import entries as lines
-from aofdoctor.cli.diff_view import NAMES, Found, Walk, shown
-from aofdoctor.cli.render import emit
+from aofdoctor.cli.console import emit
+from aofdoctor.cli.views import base_keys
+from aofdoctor.cli.views import record_lines as lines
+from aofdoctor.cli.views.diff_text import NAMES, Found, Walk, shown
 from aofdoctor.diff.differ import Gap
 from aofdoctor.diff.summary import MOVED, SIDES, Tally
 from aofdoctor.diff.units._pyunits import Kind

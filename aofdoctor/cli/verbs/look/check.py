@@ -10,9 +10,9 @@ from aofdoctor.check.examine import examine
 from aofdoctor.check.findings import FIRST_AID, find, is_sound
 from aofdoctor.check.report import PartReport, Report, quoted
 from aofdoctor.cli import options
-from aofdoctor.cli.base import census_lines, preamble_json, rdb_words
+from aofdoctor.cli.console import Paint, emit, painter, progress, say
 from aofdoctor.cli.options import lines, opened
-from aofdoctor.cli.render import Paint, emit, painter, progress, say
+from aofdoctor.cli.views.rdb_summary import census_lines, preamble_json, rdb_words
 from aofdoctor.damage import Kind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Does, Verdict

@@ -7,10 +7,10 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.cli import options
+from aofdoctor.cli.console import emit, painter, progress
 from aofdoctor.cli.options import opened, selection
-from aofdoctor.cli.render import emit, painter, progress
-from aofdoctor.cli.stats_json import as_json_object
-from aofdoctor.cli.stats_view import View
+from aofdoctor.cli.views.stats_json import as_json_object
+from aofdoctor.cli.views.stats_text import View
 from aofdoctor.errors import BadSelection
 from aofdoctor.stats.collect import Wish, gather
 

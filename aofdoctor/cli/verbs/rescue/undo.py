@@ -7,8 +7,8 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.cli import options
-from aofdoctor.cli.plans import near
-from aofdoctor.cli.render import emit, painter, say
+from aofdoctor.cli.console import emit, painter, say
+from aofdoctor.cli.plan_runner import near
 from aofdoctor.edit.output.undo import undo as take_back
 
 EPILOG = """\b

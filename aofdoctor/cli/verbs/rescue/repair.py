@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from aofdoctor.cli import options
+from aofdoctor.cli.console import emit, say
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.planners import make
-from aofdoctor.cli.plans import HOW, carry_out, plan_json
-from aofdoctor.cli.render import emit, say
-from aofdoctor.cli.wish import Wish, wishing
+from aofdoctor.cli.output_options import Wish, wishing
+from aofdoctor.cli.plan_runner import HOW, carry_out, plan_json
+from aofdoctor.cli.recipes import make
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import Refused
 

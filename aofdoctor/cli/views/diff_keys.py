@@ -3,8 +3,8 @@
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.cli.entries import position, short_names
-from aofdoctor.cli.render import as_json, emit, painter, say
+from aofdoctor.cli.console import as_json, emit, painter, say
+from aofdoctor.cli.views.record_lines import position, short_names
 from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, ONLY_B, KeyDiff, Written
 from aofdoctor.diff.units.side import Side
 

@@ -2,9 +2,9 @@
 
 from aofdoctor.cli import options
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.planners import make
-from aofdoctor.cli.plans import HOW, carry_out
-from aofdoctor.cli.wish import Wish, wishing
+from aofdoctor.cli.output_options import Wish, wishing
+from aofdoctor.cli.plan_runner import HOW, carry_out
+from aofdoctor.cli.recipes import make
 
 EPILOG = """\b
 Examples:

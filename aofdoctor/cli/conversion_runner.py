@@ -12,9 +12,9 @@ from typing import Any
 import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.cli.plans import confirm_exchange, exchanged_lines, near, prover, sources_of, swap_in
-from aofdoctor.cli.render import Paint, as_json, emit, painter, progress, say
-from aofdoctor.cli.wish import Wish
+from aofdoctor.cli.console import Paint, as_json, emit, painter, progress, say
+from aofdoctor.cli.output_options import Wish
+from aofdoctor.cli.plan_runner import confirm_exchange, exchanged_lines, near, prover, sources_of, swap_in
 from aofdoctor.edit.conversion.plan import Conversion, plan_conversion
 from aofdoctor.edit.conversion.rdb_base import Wanted
 from aofdoctor.edit.conversion.write import hints, outcome_json, totals, try_conversion, write_conversion

@@ -11,10 +11,10 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import Far, Preamble
 from aofdoctor.cli import options
-from aofdoctor.cli.base_keys import UNPACKED, key_json, key_lines, opcode
-from aofdoctor.cli.entries import as_json_line, empties, short_names
+from aofdoctor.cli.console import emit, painter, say, width
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.render import emit, painter, say, width
+from aofdoctor.cli.views.base_keys import UNPACKED, key_json, key_lines, opcode
+from aofdoctor.cli.views.record_lines import as_json_line, empties, short_names
 from aofdoctor.damage import MEANING, Damage
 from aofdoctor.log.entries import Entry
 from aofdoctor.log.locate import Located, locate

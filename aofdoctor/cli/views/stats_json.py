@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from aofdoctor.cli.check import finding_json
-from aofdoctor.cli.render import as_json
+from aofdoctor.cli.console import as_json
+from aofdoctor.cli.verbs.look.check import finding_json
 from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.stats.collect import KeyStats, LargeRecord, Row, Stats, Wish, Written
 from aofdoctor.stats.rdb_keys import BaseStats, KeyRow, LargeKey

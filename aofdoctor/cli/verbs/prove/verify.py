@@ -8,8 +8,8 @@ import typer
 from aofdoctor import text
 from aofdoctor.check.load_test import Proof, Unloadable, prove
 from aofdoctor.cli import options
+from aofdoctor.cli.console import emit, painter, say, warn
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.render import emit, painter, say, warn
 from aofdoctor.errors import BadSelection
 from aofdoctor.server.sandbox import identify
 

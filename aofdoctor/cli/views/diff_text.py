@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import BinaryIO, Protocol
 
 from aofdoctor import text
-from aofdoctor.cli import base_keys
-from aofdoctor.cli import entries as lines
-from aofdoctor.cli.render import painter, say, warn, width
+from aofdoctor.cli.console import painter, say, warn, width
+from aofdoctor.cli.views import base_keys
+from aofdoctor.cli.views import record_lines as lines
 from aofdoctor.damage import MEANING
 from aofdoctor.diff.differ import Diff, Event, Gap, Moved
 from aofdoctor.diff.summary import MOVED, Tally

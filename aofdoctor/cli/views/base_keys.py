@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from aofdoctor import text
-from aofdoctor.cli.render import as_json
+from aofdoctor.cli.console import as_json
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.rdb.bulk.encoder import WORD, WORDS
 from aofdoctor.rdb.encoding.cursor import Corrupt, Large, String

@@ -12,11 +12,11 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.flush_findings import name_of, what_flushed
 from aofdoctor.cli import options
+from aofdoctor.cli.console import also, emit, nobody_reads, painter, say, warn
 from aofdoctor.cli.options import NOTHING, opened
-from aofdoctor.cli.planners import Recipe, Several, make
-from aofdoctor.cli.plans import HOW, carry_out, confirm, near, overwrite_lines, plan_json
-from aofdoctor.cli.render import also, emit, nobody_reads, painter, say, warn
-from aofdoctor.cli.wish import Wish, wishing
+from aofdoctor.cli.output_options import Wish, wishing
+from aofdoctor.cli.plan_runner import HOW, carry_out, confirm, near, overwrite_lines, plan_json
+from aofdoctor.cli.recipes import Recipe, Several, make
 from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import demand_whole_set

@@ -11,11 +11,11 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.cli import conversions
+from aofdoctor.cli import conversion_runner as conversions
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.planners import PLANNERS, make
-from aofdoctor.cli.plans import HOW, carry_out, sources_of
-from aofdoctor.cli.wish import Wish, wishing
+from aofdoctor.cli.output_options import Wish, wishing
+from aofdoctor.cli.plan_runner import HOW, carry_out, sources_of
+from aofdoctor.cli.recipes import PLANNERS, make
 from aofdoctor.edit.conversion.plan import Conversion
 from aofdoctor.edit.conversion.write import totals
 from aofdoctor.edit.plan import Plan

@@ -9,9 +9,9 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
-from aofdoctor.cli.conversions import carry_out, planned
+from aofdoctor.cli.conversion_runner import carry_out, planned
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.wish import Wish, wishing
+from aofdoctor.cli.output_options import Wish, wishing
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.position import parse_time
 from aofdoctor.log.timestamps import last_time

@@ -13,9 +13,12 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.check.load_test import Proof, prove
-from aofdoctor.cli import check, options, strip, verify
+from aofdoctor.cli import options
+from aofdoctor.cli.console import emit, painter, say
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.render import emit, painter, say
+from aofdoctor.cli.verbs.look import check
+from aofdoctor.cli.verbs.prove import verify
+from aofdoctor.cli.verbs.rescue import strip
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.sandbox import Binary, Sandbox, bundled, identify, servers
 

@@ -12,9 +12,9 @@ import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.load_test import Unloadable, prove
+from aofdoctor.cli.console import Paint, emit, painter, progress, say
 from aofdoctor.cli.options import opened
-from aofdoctor.cli.render import Paint, emit, painter, progress, say
-from aofdoctor.cli.wish import Wish
+from aofdoctor.cli.output_options import Wish
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.output.durable import json_bytes, write_durably
 from aofdoctor.edit.output.exchange import exchange, place_of
