@@ -15,11 +15,13 @@ from aofdoctor.cli.console import Colour, also, nobody_reads, pipe_may_close, wa
 from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 from aofdoctor.text import name
 
-# In the order of the help.  A verb's module is imported when it is asked for: a start costs what that verb needs.
-VERBS = (
-    "check", "log", "show", "stats", "strip", "repair", "rewind", "slice", "convert", "diff", "apply", "verify", "undo",
-    "demo",
-)  # fmt: skip
+# The folder of `cli/verbs` that each verb is in, in the order of the help.  Only the module of the verb that is asked for is imported,
+# so that a start costs what that verb needs.
+VERBS = {
+    "check": "look", "log": "look", "show": "look", "stats": "look", "strip": "rescue", "repair": "rescue",
+    "rewind": "rescue", "slice": "rescue", "convert": "convert", "diff": "look", "apply": "rescue", "verify": "prove",
+    "undo": "rescue", "demo": "prove",
+}  # fmt: skip
 
 _BUILTIN = {"slice": "slice_"}  # verbs that Python has a name of its own for
 
@@ -39,7 +41,7 @@ def build(args: list[str]) -> typer.Typer:
     )
     named = next((arg for arg in args if arg in VERBS), None)
     for verb in (named,) if named else VERBS:
-        module = importlib.import_module(f"aofdoctor.cli.{verb}")
+        module = importlib.import_module(f"aofdoctor.cli.verbs.{VERBS[verb]}.{verb}")
         app.command(verb, epilog=module.EPILOG)(getattr(module, _BUILTIN.get(verb, verb)))
     return app
 
