@@ -8,7 +8,7 @@ import pytest
 
 from aofdoctor.aof.records import encode
 from tests.conftest import aofdoctor
-from tests.faults import FULL, failed_at, killed_at, traced
+from tests.support.fault_injection import FULL, failed_at, killed_at, traced
 
 Story = Callable[[str], Path]
 SET = encode([b"SET", b"a", b"1"])

@@ -36,7 +36,7 @@ from aofdoctor.server.context._pytracker import State
 from aofdoctor.server.context.tracker import Steps
 from aofdoctor.source import BytesSource, FileSource
 from aofdoctor.span import Span
-from tests.pieces import WORDS, argvs, hostile, sound, whole
+from tests.support.hostile_bytes import WORDS, argvs, hostile, sound, whole
 
 LAWS = settings(max_examples=10_000)
 NAMES = [c.name.encode() for c in table().commands]
@@ -213,7 +213,7 @@ def test_a_file_reads_as_its_bytes_do(data: bytes) -> None:
 
 
 def test_a_state_has_the_fields_of_its_twin() -> None:
-    header = (Path(plain.__file__).parent / "steps.h").read_text()
+    header = (Path(plain.__file__).parent / "tracker.h").read_text()
     fields = header.partition("STATE_DB")[2].partition("STATE_SIZE")[0]
     names = ["DB", *[word.strip().removeprefix("STATE_") for word in fields.split(",") if word.strip()]]
     assert names == [field.name for field in State]

@@ -8,8 +8,8 @@ import pytest
 from aofdoctor.aof.records import encode
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import aofdoctor
-from tests.samples import FLUSH, SET, Story, server_for, small_set
-from tests.servers import by_line, refusal
+from tests.support.samples import FLUSH, SET, Story, server_for, small_set
+from tests.support.servers import by_line, refusal
 
 MULTI, EXEC = encode([b"MULTI"]), encode([b"EXEC"])
 

@@ -8,14 +8,14 @@ from random import Random
 import pytest
 
 from aofdoctor.aof.records import encode
-from tests import rdbwriter as w
 from tests.conftest import FIXTURES
-from tests.pieces import BENT
-from tests.rdbexotic import EXOTIC, closed
-from tests.test_rdb_keys import HOSTILE, mutations
+from tests.rdb.test_walk import HOSTILE, mutations
+from tests.support import rdb_value_writer as w
+from tests.support.hostile_bytes import BENT
+from tests.support.rdb_unreleased import EXOTIC, closed
 from tests.tools.make_layouts import header
 
-HARNESS = Path(__file__).parent / "fuzz" / "harness.c"
+HARNESS = Path(__file__).parent / "fuzz" / "aof.c"
 RDB_HARNESS = HARNESS.with_name("rdb.c")
 FLAGS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-DSTANDALONE", "-Wall", "-Wextra", "-Werror",
          "-Wno-unused-function"]  # fmt: skip

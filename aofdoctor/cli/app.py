@@ -15,8 +15,8 @@ from aofdoctor.cli.console import Colour, also, nobody_reads, pipe_may_close, wa
 from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 from aofdoctor.text import name
 
-# The folder of `cli/verbs` that each verb is in, in the order of the help.  Only the module of the verb that is asked for is imported,
-# so that a start costs what that verb needs.
+# Each verb and its folder in cli/verbs, in the order of the help.  Only the module of the verb on the command line is
+# imported, so that a start costs what that verb needs.
 VERBS = {
     "check": "look", "log": "look", "show": "look", "stats": "look", "strip": "rescue", "repair": "rescue",
     "rewind": "rescue", "slice": "rescue", "convert": "convert", "diff": "look", "apply": "rescue", "verify": "prove",

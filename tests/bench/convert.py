@@ -23,7 +23,7 @@ from aofdoctor.rdb.preamble import walk
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import FileSource
 from tests.bench.values import fills, make
-from tests.servers import by_line
+from tests.support.servers import by_line
 
 ROUNDS = 3
 _CHILD = ("used_cpu_sys_children", "used_cpu_user_children")

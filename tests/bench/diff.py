@@ -34,7 +34,7 @@ from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 from tests.bench.peers import cpu_seconds, peak_mib
-from tests.rdbwriter import length, listpack, string
+from tests.support.rdb_value_writer import length, listpack, string
 
 ROUNDS = 3
 DOCTOR = [sys.executable, "-m", "aofdoctor", "diff", "--stat"]

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from aofdoctor.server.sandbox import Binary, Sandbox
-from tests.servers import by_line
+from tests.support.servers import by_line
 
 STORIES = {
     # name: (server line, rewritten with an RDB base, timestamps)

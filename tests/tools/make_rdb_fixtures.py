@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aofdoctor.server.sandbox import Binary, Sandbox
-from tests.described import by_server, functions, whole_digest
-from tests.servers import by_line
+from tests.support.key_descriptions import by_server, functions, whole_digest
+from tests.support.servers import by_line
 
 SOON = 4_102_444_800_000  # 2100-01-01
 LINES = {"redis-6.2": "v9", "redis-7.0": "v10", "redis-8.2": "v12", "valkey-9.1": "valkey80"}

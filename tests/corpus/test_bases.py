@@ -1,0 +1,100 @@
+"""What a salvage keeps of the damaged RDBs of the corpus: exactly the keys that are whole, and a real server loads them.
+
+Runs where AOFDOCTOR_CORPUS names an unpacked corpus.
+"""
+
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from aofdoctor.check.examine import examine
+from aofdoctor.cli.options import opened
+from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.salvage.recover import plan_restored
+from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.source import BytesSource, FileSource
+from tests.corpus.test_salvage_of_corpus import source_of, sources
+from tests.support.corpus import ROOT, Case, cases, line_of
+from tests.support.rdb_loading import server
+from tests.support.servers import by_line
+
+pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+
+Keys = dict[tuple[int, bytes], bytes]
+
+
+def keys_of(data: bytes) -> Keys:
+    """The bytes of each key's value, with what belongs to it, by database and name."""
+    source = BytesSource(data)
+    items = [item for batch in Items(source) for item in batch if isinstance(item, Key)]
+    return {(key.db, key.name(source)): bytes([key.type]) + data[key.value : key.end] + b"%d" % key.expire_ms
+            for key in items}  # fmt: skip
+
+
+def undamaged(case: Case, name: str) -> bytes | None:
+    """The RDB as it was, where the corpus has that."""
+    path = source_of(case) if "file" in case.truth["source"] else None
+    told = case.truth["source"]
+    for before in (told["case"], f"clean-{told['case']}"):  # of a set: the file of the same name
+        found = sources().get((told["version"], before))
+        path = path or (next(found.data.rglob(name), None) if found else None)
+    if path is None:
+        return None
+    data = path.read_bytes()
+    return data[: walk(BytesSource(data)).end]
+
+
+def damaged() -> dict[str, tuple[Case, str]]:
+    found = {}
+    for case in cases("damage"):
+        folder = Path(case.path)
+        for path in [folder, *folder.parent.glob("*.rdb"), *folder.glob("*.rdb"), *folder.glob("**/*.rdb")]:
+            if path.is_file() and is_rdb(FileSource(path)):
+                rdb = walk(FileSource(path))
+                if not rdb.complete or rdb.checksum == "bad":
+                    found[case.id] = (case, path.name)
+    return found
+
+
+def test_the_keys_that_are_whole_are_kept_and_load() -> None:
+    judged, loaded, lost, without = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    for case, name in damaged().values():
+        before = undamaged(case, name)
+        if before is None:
+            without[case.damage] += 1
+            continue
+        expected = keys_of(before)
+        with TemporaryDirectory() as folder, opened(case.path) as aof:
+            plan, report = plan_restored(aof, examine)
+            assert any(part.preamble and not part.preamble.whole for part in report.parts)
+            out = Path(folder) / "out"
+            write_copy(plan, out)
+            written = out / name if out.is_dir() else out
+            data = written.read_bytes()
+        rdb = walk(BytesSource(data))
+        if not data or not rdb.end:
+            assert case.damage == "trunc-in-preamble-header", case.id
+            continue
+        assert rdb.complete and rdb.checksum == "ok", case.id
+        got = keys_of(data)
+        changed = [key for key, value in got.items() if expected.get(key) != value]
+        # A flipped byte in a string is a string like another: nothing in the file tells which one it was.
+        assert len(changed) <= (case.damage in ("flip-preamble", "base-rdb-flip")), (case.id, changed)
+        judged[case.damage] += 1
+        lost[case.damage] += len(expected) - len(got)
+        binary = by_line().get(line_of(case.version))
+        if binary:
+            with server(binary, data[: rdb.end]) as running:
+                keys = sum(
+                    int(str(row).split(",")[0].partition("=")[2] or 0) for row in running.info("keyspace").values()
+                )
+            assert 0 <= len(got) - keys <= sum(1 for value in got.values() if not value.endswith(b"-1")), case.id
+            loaded[case.damage] += 1
+    assert all(not lost[damage] for damage in judged if damage.endswith(("crc", "magic", "version")))
+    assert all(lost[damage] <= judged[damage] for damage in judged if not damage.endswith(("middle", "truncated")))
+    # Of the others the corpus does not have the undamaged file.
+    assert (sum(judged.values()), sum(without.values())) == (19, 8)
+    assert sum(loaded.values()) > 0

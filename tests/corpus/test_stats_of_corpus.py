@@ -1,0 +1,35 @@
+"""Over the corpus the totals of stats are those of check, and the keys of bases those that are listed.
+
+Runs where AOFDOCTOR_CORPUS names an unpacked corpus.
+"""
+
+from multiprocessing import Pool
+
+import pytest
+
+from tests.conftest import aofdoctor
+from tests.stats.test_stats import same_totals
+from tests.support.corpus import ROOT, Case, cases
+
+pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+
+
+def judge(case: Case) -> int:
+    """How many commands a case has; 0 where it is no AOF to either verb."""
+    found, report = aofdoctor("stats", case.path, "--json"), aofdoctor("check", case.path, "--json")
+    if report.status > 1:
+        assert found.status == report.status, case.id
+        return 0
+    assert found.status == 0, (case.id, found.err)
+    same_totals(found.json, report.json)
+    bases = [part["preamble"] for part in report.json["parts"] if part["preamble"]]
+    if bases and all(base["complete"] and base["keys"] is not None for base in bases):
+        assert found.json["base"]["keys"] == sum(base["keys"] for base in bases), case.id
+    return int(found.json["totals"]["commands"])
+
+
+def test_totals_are_those_of_check() -> None:
+    everything = list(cases())
+    with Pool(2) as pool:
+        commands = pool.map(judge, everything, chunksize=8)
+    assert len(commands) > 1800 and sum(commands) > 1_000_000 and sum(map(bool, commands)) > 1700

@@ -1,0 +1,288 @@
+"""The corpus walk: 1,862 AOFs of 16 real servers, judged by their measured truth.
+
+Runs where AOFDOCTOR_CORPUS names an unpacked corpus.  Every test asserts how
+many cases it judged.  What is excepted is named here, with the reason.
+"""
+
+import os
+import re
+from collections import Counter
+from multiprocessing import Pool
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.check import load_test as prove
+from aofdoctor.check.examine import examine
+from aofdoctor.check.load_test import Proof
+from aofdoctor.cli.options import opened
+from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.planners.strip import group_at, plan_group, survey
+from aofdoctor.log.position import Position
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.sandbox import Sandbox
+from aofdoctor.server.versions import LINES
+from aofdoctor.source import FileSource
+from tests.support.corpus import ROOT, Case, cases, line_of
+from tests.support.server_state import state_of
+from tests.support.servers import by_line
+
+pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+
+# The RDB is ruined in the middle, so where its end is cannot be proven; the truth
+# steps over it by what the source was.  A real server refuses the file.
+UNPROVEN = {"redis-6.2.16/damage-hole-in-preamble-preamble"}
+
+
+# -- sound cases: no damage, and the truth's counts --
+
+
+def counts(path: Path) -> tuple[int, int, int, int]:
+    """(commands, annotations, the preamble's end, damages) of one file."""
+    steps, end, damages = Steps(), 0, 0
+    for tile in read(FileSource(path), table().words):
+        if isinstance(tile, Batch):
+            steps.run(tile)
+        elif isinstance(tile, Preamble):
+            end = tile.span.end
+            damages += not tile.complete or tile.checksum == "bad"
+        else:
+            damages += 1
+    return steps.state[State.COMMANDS], steps.state[State.ANNOTATIONS], end, damages
+
+
+def test_sound_files_have_no_damage_and_the_truths_counts() -> None:
+    judged, wrong = 0, []
+    for case in [*cases("clean"), *cases("disaster")]:
+        for file in case.truth.get("files", ()):
+            path = case.data / file["path"]
+            if path.exists() and not path.name.endswith("manifest"):
+                judged += 1
+                expected = (file["commands"], file["annotations"], file.get("preamble_end", 0), 0)
+                if counts(path) != expected:
+                    wrong.append((case.id, path.name, counts(path), expected))
+    assert (wrong, judged) == ([], 1115)
+
+
+# -- damaged cases: no exception, ok_up_to, verdicts --
+
+
+def report_of(case: Case) -> dict[str, Any]:
+    """What a reading of a case found, as plain values."""
+    servers = [line for line in dict.fromkeys(line_of(name) for name in loads_of(case)) if line in LINES]
+    with opened(case.path) as aof:
+        report = examine(aof, servers)
+        return {
+            "ok_up_to": {p.part.name: p.ok_up_to for p in report.parts},
+            "kinds": [d.kind.value for p in report.parts for d in p.damage],
+            "verdicts": {(v.server, v.load_truncated): v for v in report.verdicts},
+        }
+
+
+def loads_of(case: Case) -> dict[str, Any]:
+    truth = case.truth
+    found: dict[str, Any] = (truth.get("observed") or {}).get("server_load") or truth.get("server_load") or {}
+    return found
+
+
+def test_every_case_ends_without_an_exception() -> None:
+    judged = 0
+    for case in cases():
+        if case.kind != "redis-tests" or case.path.endswith((".aof", "manifest")):
+            report_of(case)
+            judged += 1
+    assert judged == 1857  # five tests of the servers themselves begin with no AOF at all
+
+
+def test_ok_up_to_is_where_a_strict_reader_stops() -> None:
+    judged, excepted, wrong = 0, Counter[str](), []
+    for case in cases("damage"):
+        strict = case.truth.get("strict_parse", {})
+        path = case.data / case.truth.get("damaged_file", "?")
+        if "tx_good_end" not in strict or not path.exists():
+            continue
+        if strict["tx_good_end"] > path.stat().st_size:
+            excepted["the truth counts a preamble that the file no longer has"] += 1
+            continue
+        if case.id in UNPROVEN:
+            excepted["unproven"] += 1
+            continue
+        judged += 1
+        got = report_of(case)["ok_up_to"][path.name]
+        # *0 and a lost EXEC count as redis-check-aof counts them in the truth; for us a server's reading
+        # counts: *0 is refused by every server, so it ends what is whole; a nested MULTI loads, and the
+        # next EXEC ends it.  Both come to the same end in every case here.
+        if got != strict["tx_good_end"]:
+            wrong.append((case.id, got, strict["tx_good_end"]))
+    assert (wrong, judged) == ([], 856)
+    assert excepted == {"the truth counts a preamble that the file no longer has": 7, "unproven": 1}
+
+
+def outcome_of(case: Case, observed: dict[str, Any]) -> tuple[str, int | None]:
+    """(what the server did, where it cut) as measured: by its own log, then by the sizes that it left."""
+    log = " ".join(observed.get("log", ()))
+    cut = re.search(r"Truncating the AOF.*? at offset (\d+)", log)
+    if not observed["loaded"]:
+        crashed = observed["why"][1] in (-6, -11)
+        return ("crashed" if crashed else "refuses"), int(cut[1]) if cut else None
+    if cut:
+        return "truncates", int(cut[1])
+    for name, size in observed["files_after"].items():
+        before = [p for p in (case.data / name, case.data / Path(name).name) if p.is_file()]
+        assert not before or name.endswith("manifest") or size >= before[0].stat().st_size, (case.id, name)
+    return "loads", None
+
+
+def agree(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any, Any]) -> str:
+    """Empty if the verdict is what the server did, else both in words."""
+    line = line_of(server)
+    asked_no = server.endswith(" no") or (case.truth.get("config") or {}).get("aof-load-truncated") == "no"
+    verdict = verdicts[(line, LINES[line].load_truncated and not asked_no)]
+    did, cut = outcome_of(case, observed)
+    said = verdict.outcome.value
+    if said == "undefined":
+        return "" if did in ("crashed", "refuses", "truncates") else f"{server}: undefined, and it {did}"
+    if said == "starts-empty":
+        return "" if observed["loaded"] and not observed.get("dbsize") else f"{server}: starts-empty, and it {did}"
+    if said == did and (cut is None or cut == verdict.offset):
+        return ""
+    return f"{server}: said {said} {verdict.offset}, did {did} {cut}"
+
+
+def test_verdicts_are_what_real_servers_did() -> None:
+    judged, undefined, wrong = 0, 0, []
+    for case in cases():
+        observed = {name: o for name, o in loads_of(case).items() if line_of(name) in LINES}
+        if not observed or not (case.input.exists() or case.kind == "damage"):
+            continue
+        if case.kind == "redis-tests" and not case.path.endswith((".aof", "manifest")):
+            continue
+        verdicts = report_of(case)["verdicts"]
+        for server, load in observed.items():
+            judged += 1
+            undefined += (
+                verdicts[
+                    (line_of(server), LINES[line_of(server)].load_truncated and not server.endswith(" no"))
+                ].outcome.value
+                == "undefined"
+            )
+            problem = agree(case, server, load, verdicts)
+            if problem:
+                wrong.append((case.id, problem))
+    assert (wrong, judged, undefined) == ([], 3715, 103)
+
+
+# -- disasters: the flush goes, and the state is the truth's --
+
+
+def expected_state(case: Case) -> dict[tuple[int, bytes], str]:
+    databases = case.truth["recovered_flush_removed"]["dbs"]
+    return {
+        (int(number), key.encode("latin-1")): entry["canon"]
+        for number, database in databases.items()
+        for key, entry in database["keys"].items()
+    }
+
+
+def load_state(path: Path) -> dict[tuple[int, bytes], frozenset[str]]:
+    """What a real server makes of an output, key by key."""
+    found: dict[tuple[int, bytes], frozenset[str]] = {}
+
+    def keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
+        for database, keys in state_of(server).items():
+            found.update({(database, key): hashes for key, hashes in keys.items()})
+        return {}, {}
+
+    binaries = [by_line()[line] for line in ("valkey-9.1", "redis-8.2", "redis-6.2")]
+    with pytest.MonkeyPatch.context() as patch, opened(str(path)) as aof:
+        patch.setattr(prove, "_keyspace", keyspace)
+        proof = prove.prove(aof, binaries)
+    assert isinstance(proof, Proof), proof
+    return found
+
+
+def rescue(case: Case, folder: Path) -> Path:
+    """Strip the flushes of the disaster, the last first; a workload may have flushes of its own, which stay."""
+    source, number = case.path, 0
+    ranges = case.truth["recovered_flush_removed"]["removed_ranges"]
+    pending = [start for start, _ in ranges]
+    while pending:
+        with opened(source) as aof:
+            position = Position(aof.parts[-1].name, len(aof.parts) - 1, pending[-1])
+            found = survey(aof, position)
+            group = group_at(found, position)
+            number += 1
+            target = folder / f"out{number}"
+            write_copy(plan_group(aof, found, group), target)
+            pending = [start for start in pending if start < group.first.span.start]
+            source = str(target)
+    return Path(source)
+
+
+def judge_disaster(case: Case) -> str:
+    expected = expected_state(case)
+    with TemporaryDirectory() as folder:
+        got = load_state(rescue(case, Path(folder)))
+    wrong = [key for key in expected.keys() | got.keys() if expected.get(key) not in got.get(key, ())]
+    return f"{case.id}: {len(wrong)} keys differ, such as {wrong[0]}" if wrong else ""
+
+
+def is_hidden(case: Case) -> bool:
+    """Before 5.0 a script was written as it is: its flush is no command of the AOF."""
+    old = re.match(r"redis-[234]\.", case.version)
+    return "lua" in case.tags["disaster"] and old is not None
+
+
+def test_every_flush_that_stands_in_the_log_is_taken_back() -> None:
+    disasters = [case for case in cases("disaster") if "recovered_flush_removed" in case.truth]
+    judged = [case for case in disasters if not is_hidden(case)]
+    with Pool(os.cpu_count()) as pool:
+        wrong = [problem for problem in pool.imap_unordered(judge_disaster, judged, chunksize=4) if problem]
+    assert (wrong, len(judged), len(disasters) - len(judged)) == ([], 289, 8)
+
+
+def test_a_flush_hidden_in_a_script_is_found() -> None:
+    hidden = [case for case in cases("disaster") if is_hidden(case)]
+    for case in hidden:
+        with opened(case.path) as aof:
+            assert examine(aof).scripts.count, case.id
+    assert len(hidden) == 8
+
+
+def test_all_takes_every_flush_and_nothing_else() -> None:
+    judged, flush = 0, table().with_effect("flush")
+    for case in cases("disaster"):
+        with opened(case.path) as aof, TemporaryDirectory() as folder:
+            found = survey(aof)
+            if not found.flushes.seen:
+                continue
+            judged += 1
+            out = Path(folder) / "out"
+            write_copy(plan_group(aof, found, None), out)
+            with opened(str(out)) as rescued:
+                after = survey(rescued)
+                assert after.flushes.seen == 0, case.id
+            names = _names(case.path), _names(str(out))
+            assert names[1] == [n for n in names[0] if n[0] not in flush], case.id
+    assert judged == 349
+
+
+def _names(path: str) -> list[tuple[int, bytes]]:
+    """Every command but MULTI and EXEC, which go with a transaction that is left empty."""
+    words = table().words.ids
+    structure, out = {words[b"multi"], words[b"exec"]}, []
+    with opened(path) as aof:
+        for part in aof.present:
+            assert part.source is not None
+            for tile in read(part.source, table().words):
+                if isinstance(tile, Batch):
+                    out += [
+                        (tile.ids[i], bytes(tile.raw(i))) for i in range(tile.count) if tile.ids[i] not in structure
+                    ]
+    return out

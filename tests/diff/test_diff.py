@@ -1,0 +1,326 @@
+"""diff: where two histories part, what each has since, and what that leaves out of account."""
+
+import os
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from aofdoctor.aof.records import encode
+from aofdoctor.diff import differ as engine
+from tests.conftest import aofdoctor
+from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compared, numbered, pair, sets
+from tests.support.hostile_bytes import BENT
+from tests.support.samples import small_set
+
+__all__ = ["pair"]
+
+# -- what counts as the same --
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (sets("a", "b"), b"#TS:1700000000\r\n" + sets("a") + b"# x\n" + sets("b")),
+        (sets("a", "b"), SELECT_0 + sets("a") + SELECT_3 + SELECT_0 + sets("b")),
+        (sets("a"), b"*3\r\n$003\r\nset\r\n$1\r\na\r\n$01\r\n1\r\n"),
+        (SELECT_3 + MULTI + sets("a", "b") + EXEC, MULTI + SELECT_3 + sets("a", "b") + EXEC),
+        (sets("a"), MULTI + sets("a") + EXEC),
+        (sets("a"), MULTI + EXEC + sets("a")),
+        (SELECT_3 + encode([b"FLUSHALL"]), encode([b"flushall"])),
+    ],
+    ids=[
+        "annotations",
+        "selects",
+        "spelling",
+        "select in multi",
+        "a transaction of one",
+        "of none",
+        "flushall anywhere",
+    ],
+)
+def test_equal_in_effect(pair: Any, a: bytes, b: bytes) -> None:
+    result = aofdoctor("diff", *pair(a, b))
+    assert result.status == 0
+    assert result.out.startswith("no difference")
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (sets("a"), sets("b")),
+        (sets("a"), SELECT_3 + sets("a")),
+        (sets("a", "b"), MULTI + sets("a", "b") + EXEC),
+        (MULTI + sets("a", "b") + EXEC, MULTI + sets("a", "b")),
+        (encode([b"SET", b"a", b"bc"]), encode([b"SET", b"ab", b"c"])),
+        (sets("a"), sets("a") + b"*1\r\n"),
+    ],
+    ids=["key", "database", "transaction", "exec", "arguments", "torn tail"],
+)
+def test_not_equal(pair: Any, a: bytes, b: bytes) -> None:
+    assert aofdoctor("diff", *pair(a, b)).status == 1
+
+
+def test_exact_sees_spelling_but_no_annotation(pair: Any) -> None:
+    assert aofdoctor("diff", *pair(sets("a"), sets("a").replace(b"SET", b"set")), "--exact").status == 1
+    assert aofdoctor("diff", *pair(sets("a"), b"#TS:1\r\n" + sets("a")), "--exact").status == 0
+
+
+def test_a_set_equals_the_single_file_it_came_from(pair: Any, tmp_path: Path) -> None:
+    single, _ = pair(sets("a", "b", "c"), b"")
+    parts = small_set(tmp_path, {"base": sets("a"), "incr": b"", "more": sets("b", "c")})
+    assert aofdoctor("diff", single, parts).status == 0
+
+
+# -- where they part --
+
+
+def test_the_fork_is_named_with_its_context(pair: Any) -> None:
+    front = b"#TS:1700000000\r\n" + SELECT_3 + sets("a", "b", "c", "d")
+    a, b = pair(front + MULTI + sets("x", "y") + EXEC, front + MULTI + sets("x", "z") + EXEC)
+    result = aofdoctor("diff", a, b, "--json")
+    fork = result.lines[0]
+    assert fork["type"] == "fork"
+    # The transaction is one unit; the fork is the record in it where the bytes part.
+    offset = len(front + MULTI + sets("x"))
+    assert (fork["a"]["offset"], fork["a"]["n"], fork["a"]["db"], fork["a"]["time"]) == (offset, 8, 3, 1700000000)
+    assert fork["b"] == fork["a"] | {"part": "b.aof"} and fork["a"]["tx"] == 1
+    assert fork["bytes"] == encode([b"SET", b"y", b"1"]).index(b"y")
+    assert [line["cmd"] for line in result.lines if line["type"] == "only"] == ["MULTI", "SET", "SET", "EXEC"] * 2
+    shown = aofdoctor("diff", a, b).out.splitlines()
+    assert shown[2].startswith(f"@@ A {offset} #8  B {offset} #8  db3, in a transaction  ")
+    assert [line.split()[-2] for line in shown if line.startswith("  ")] == ["b", "c", "d"]
+
+
+def test_the_number_of_the_fork_counts_selects_in_transactions(pair: Any) -> None:
+    front = sets("a") + MULTI + SELECT_3 + sets("b") + SELECT_0 + sets("c") + EXEC
+    for more in (b"", SELECT_3):
+        other = MULTI + sets("b") + EXEC  # the bytes part before the units do
+        a, b = pair(other + front + more + sets("x"), b"#TS:1\r\n" + sets("b") + front + more + sets("y"))
+        lines = aofdoctor("diff", a, b, "--json").lines
+        only = {line["side"]: line for line in lines if line["type"] == "only"}
+        for side, path in (("a", a), ("b", b)):
+            expected = aofdoctor("log", path, "--json").lines[-1]
+            assert only[side]["n"] == expected["n"] and only[side]["offset"] == expected["offset"]
+            at = lines[0][side]
+            count = len([line for line in aofdoctor("log", path, "--json").lines if line["offset"] < at["offset"]])
+            assert at["n"] == count + 1
+            assert at["db"] == (3 if more else 0)
+
+
+def test_one_path_at_two_positions(pair: Any) -> None:
+    path, _ = pair(sets("a", "b", "c", "d"), b"")
+    step = len(sets("a"))
+    keys = [line["keys"] for line in aofdoctor("diff", f"{path}@{step}", f"{path}@{3 * step}", "--json").lines
+            if line["type"] == "only"]  # fmt: skip
+    assert keys == [["b"], ["c"]]
+    assert aofdoctor("diff", f"{path}@#2", f"{path}@{step}").status == 0
+    assert aofdoctor("diff", f"{path}@a.aof@0x{step:x}", f"{path}@#2").status == 0
+    assert aofdoctor("diff", f"{path}@{10**6}", path).status == 2
+    assert aofdoctor("diff", path, path).status == 0
+
+
+def test_a_missing_part_is_named(tmp_path: Path) -> None:
+    whole_set = small_set(tmp_path / "one", {"base": sets("a"), "incr": sets("b")})
+    torn_set = small_set(tmp_path / "two", {"base": sets("a"), "incr": sets("b")})
+    (torn_set / "a.aof.2.incr.aof").unlink()
+    result = aofdoctor("diff", whole_set, torn_set)
+    assert result.status == 1 and "a.aof.2.incr.aof of B is missing" in result.err
+
+
+def test_standard_input_is_one_side_at_most() -> None:
+    assert aofdoctor("diff", "-", "-").status == 2
+
+
+def test_a_path_may_have_an_at_sign(tmp_path: Path) -> None:
+    path = tmp_path / "odd@12"
+    path.write_bytes(sets("a", "b"))
+    assert aofdoctor("diff", path, f"{path}@#2").status == 1
+
+
+# -- what has only moved --
+
+
+def test_independent_writes_in_another_order_have_moved(pair: Any) -> None:
+    result = aofdoctor("diff", *pair(sets("a", "b", "c", "d"), sets("d", "a", "c", "b")), "--json")
+    summary = result.lines[-1]
+    assert (summary["only_a"], summary["only_b"], summary["same"] + summary["moved"]) == (0, 0, 4)
+    assert result.status == 1
+
+
+def test_writes_to_one_key_in_another_order_are_a_difference(pair: Any) -> None:
+    one, two = encode([b"SET", b"k", b"1"]), encode([b"SET", b"k", b"2"])
+    summary = aofdoctor("diff", *pair(one + two, two + one), "--json").lines[-1]
+    assert (summary["only_a"], summary["only_b"], summary["moved"]) == (1, 1, 0)
+
+
+def test_nothing_moves_past_a_flush(pair: Any) -> None:
+    flush = encode([b"FLUSHALL"])
+    summary = aofdoctor("diff", *pair(sets("a") + flush, flush + sets("a")), "--json").lines[-1]
+    assert (summary["only_a"], summary["only_b"], summary["moved"]) == (1, 1, 0)
+
+
+def moved(a: bytes, b: bytes) -> tuple[int, int, int]:
+    """(commands that have moved, only in A, only in B)."""
+    _, _, diff = compared(a, b)
+    return diff.totals.moved, diff.totals.only[0], diff.totals.only[1]
+
+
+def test_what_is_read_stands_after_what_wrote_it() -> None:
+    """Of two in another order one is common; the other has moved only if neither reads what the other writes."""
+    add, more = encode([b"SADD", b"s", b"1"]), encode([b"SADD", b"t", b"1"])
+    store = encode([b"SUNIONSTORE", b"d", b"x", b"s"])
+    assert moved(add + store, store + add) == (0, 1, 1)
+    assert moved(more + store, store + more) == (1, 0, 0)
+    copy = encode([b"COPY", b"s", b"d"])
+    assert moved(add + copy, copy + add) == (0, 1, 1)
+    sort = encode([b"SORT", b"l", b"BY", b"weight_*", b"STORE", b"d"])
+    assert moved(sets("weight_1") + sort, sort + sets("weight_1")) == (0, 1, 1)
+    # What follows such a difference on its own key has not changed its place.
+    append = encode([b"APPEND", b"d", b"x"])
+    assert moved(add + store + append, store + add + append) == (0, 1, 1)
+
+
+def test_a_flush_that_one_side_has_does_not_spoil_what_stands_before_it() -> None:
+    flush = encode([b"FLUSHALL"])
+    assert moved(sets("a", "b"), sets("b", "a") + flush) == (1, 0, 1)
+    assert moved(flush + sets("a", "b"), sets("b", "a")) == (0, 2, 1)
+
+
+def test_a_write_that_nobody_knows_the_keys_of_is_a_barrier() -> None:
+    one = sets("a")
+    for name in (b"NOSUCH.WRITE", b"EVAL", b"MOVE", b"CONFIG", b"FUNCTION"):
+        other = encode([name, b"x", b"y", b"z"])
+        assert moved(one + other, other + one) == (0, 1, 1), name
+    ping = encode([b"PING"])
+    assert moved(one + ping, ping + one) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("name", [b"MSET", b"DEL", b"SUNIONSTORE"])
+def test_a_far_write_of_many_keys_is_a_barrier(name: bytes) -> None:
+    """Not all its keys are looked at: the last of them is that of another write."""
+    argv = [name, *(b"%0200d" % n for n in range(10_001 if name == b"SUNIONSTORE" else 10_000))]
+    last = encode([b"SADD", argv[-1 if name != b"MSET" else -2], b"1"])
+    far = encode(argv)
+    assert len(far) > 1 << 20
+    assert moved(far + last, last + far) == (0, 1, 1)
+
+
+def test_a_far_write_of_one_key_moves_past_others() -> None:
+    far = encode([b"SADD", b"s", *(b"%0200d" % n for n in range(10_000))])
+    other = sets("a")
+    assert moved(far + other, other + far) == (1, 0, 0)
+    assert moved(far + encode([b"SREM", b"s", b"1"]), encode([b"SREM", b"s", b"1"]) + far) == (0, 1, 1)
+
+
+# -- long stretches --
+
+
+def test_a_long_insertion_is_found_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "WINDOW", 100)
+    front, back, more = numbered("f", 50), numbered("b", 500), numbered("m", 5000)
+    only, _, diff = compared(front + back, front + more + back)
+    assert b"".join(data for side, data in only if side == 1) == more
+    assert [side for side, _ in only if side == 0] == []
+    assert diff.totals.fell_back
+
+
+def test_histories_with_nothing_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "WINDOW", 100)
+    a, b = numbered("a", 1000), numbered("b", 700)
+    only, moved, diff = compared(a, b)
+    assert (b"".join(d for s, d in only if s == 0), b"".join(d for s, d in only if s == 1), moved) == (a, b, [])
+    assert diff.totals.unlike
+    assert not diff.totals.fell_back
+
+
+def test_unlike_histories_are_pointed_to_keys(pair: Any) -> None:
+    out = aofdoctor("diff", *pair(numbered("a", 20), numbered("b", 20))).out
+    assert "--by keys" in out.splitlines()[2]
+
+
+# -- selections --
+
+
+def test_selections_apply(pair: Any) -> None:
+    a, b = pair(sets("user:1", "x:1"), SELECT_3 + sets("user:2"))
+    lines = aofdoctor("diff", a, b, "--key", "user:*", "--json").lines
+    assert [line["keys"] for line in lines if line["type"] == "only"] == [["user:1"], ["user:2"]]
+    assert aofdoctor("diff", a, b, "--cmd", "del").status == 0
+    assert aofdoctor("diff", a, b, "--from", "0").status == 2
+
+
+# -- counts --
+
+
+def test_stat_counts_by_command_database_and_prefix(pair: Any) -> None:
+    a, b = pair(sets("u:1", "u:2") + encode([b"DEL", b"x"]), SELECT_3 + sets("v:1"))
+    found = aofdoctor("diff", a, b, "--stat", "--json").json
+    assert found["by_command"] == [
+        {"command": "set", "only_a": 2, "only_b": 1, "moved": 0}, {"command": "del", "only_a": 1, "only_b": 0, "moved": 0},
+    ]  # fmt: skip
+    assert {row["prefix"]: row["only_a"] + row["only_b"] for row in found["by_prefix"]} == {"u:": 2, "v:": 1, "": 1}
+    assert [row["db"] for row in found["by_db"]] == [0, 3]
+    assert "SET" in aofdoctor("diff", a, b, "--stat").out
+
+
+# -- RDB, damage, hostile bytes --
+
+
+def test_damage_on_one_side_does_not_spoil_what_follows(pair: Any) -> None:
+    front, back = SELECT_3 + numbered("f", 30), numbered("b", 30)
+    result = aofdoctor("diff", *pair(front + b"\0" * 100 + back, front + back), "--json")
+    assert result.lines[-1] | {"same": 60, "only_a": 0, "only_b": 0} == result.lines[-1]
+    assert [line["kind"] for line in result.lines if line["type"] == "opaque"] == ["damage"]
+    assert "damage in A at a.aof@" in result.err
+
+
+def test_a_value_larger_than_the_window_is_compared(pair: Any) -> None:
+    big = b"x" * (3 << 20)
+    a = encode([b"SET", b"k", big])
+    padded = a.replace(b"*3\r\n$3\r\nSET", b"*3\r\n$03\r\nset")
+    assert aofdoctor("diff", *pair(a, padded)).status == 0
+    assert aofdoctor("diff", *pair(a, a[:-3] + b"y\r\n"), "--stat").status == 1
+    assert aofdoctor("diff", *pair(a, padded), "--by", "keys").status == 0
+
+
+def test_hostile_names_are_escaped(pair: Any) -> None:
+    evil = b"\x1b]0;evil\x07"
+    a, b = pair(encode([b"SET", evil, b"1"]), encode([b"SET", evil + b":", b"1"]))
+    for more in ((), ("--stat",), ("--by", "keys")):
+        assert "\x1b" not in aofdoctor("diff", a, b, *more).out
+
+
+def test_bent_pieces_through_the_command_line(pair: Any) -> None:
+    random = Random(11)
+    pieces = [*BENT, sets("a"), sets("b"), MULTI, EXEC, SELECT_3]
+    for _ in range(15):
+        a, b = (sets("s") + b"".join(random.choices(pieces, k=8)) for _ in range(2))
+        for more in ((), ("--json",), ("--stat",), ("--by", "keys", "--json")):
+            result = aofdoctor("diff", *pair(a, b), *more)
+            assert result.status in (0, 1)
+            if "--json" in more:
+                assert all(isinstance(line, dict) for line in result.lines)
+
+
+def test_something_else_is_refused(pair: Any, tmp_path: Path) -> None:
+    a, _ = pair(sets("a"), b"")
+    other = tmp_path / "text"
+    other.write_text("hello, world\n" * 5)
+    assert aofdoctor("diff", a, other).status == 3
+    assert aofdoctor("diff", a, tmp_path / "missing").status == 3
+    assert aofdoctor("diff", a, a, "--by", "moon").status == 2
+
+
+def test_a_pipe_can_be_a_side(pair: Any, tmp_path: Path) -> None:
+    a, b = pair(sets("a", "b"), sets("a", "c"))
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    if (child := os.fork()) == 0:
+        with open(fifo, "wb") as out:
+            out.write(b.read_bytes())
+        os._exit(0)
+    result = aofdoctor("diff", a, fifo, "--json")
+    os.waitpid(child, 0)
+    assert (result.status, result.lines[-1]["only_b"]) == (1, 1)

@@ -1,0 +1,74 @@
+"""diff: what holds of any two histories."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aofdoctor.diff import differ as engine
+from aofdoctor.diff.edit_script import blocks
+from aofdoctor.diff.units._pyunits import Column
+from aofdoctor.diff.units.side import Side
+from tests.support.diffs import compared
+from tests.support.hostile_bytes import hostile, whole
+from tests.support.rdb_files import members, module, rdb, select, text
+
+small = st.sampled_from([b"a", b"b", b"c", b"%d" % 7])
+values = st.lists(small, min_size=1, max_size=3, unique=True)
+base_keys = st.one_of(
+    st.builds(text, small, small, st.sampled_from([None, 5, 6])),
+    st.builds(lambda key, found: members(key, *found), small, values),
+    st.builds(lambda key, found: members(key, *found, kind=1), small, values),
+    st.builds(module, small, small),
+    st.builds(select, st.integers(0, 2)),
+)
+aux = st.lists(st.tuples(st.just(b"ctime"), st.sampled_from([b"5", b"1700000000"])), max_size=1)
+bases = st.builds(lambda keys, words: rdb(*keys, aux=words), st.lists(base_keys, max_size=10), aux)
+torn_bases = st.builds(lambda data, cut: data[: len(data) - cut], bases, st.integers(1, 40))
+histories = st.one_of(whole, hostile, st.builds(lambda base, tail: base + tail, bases, whole), torn_bases)
+
+
+@given(histories)
+def test_a_history_equals_itself(data: bytes) -> None:
+    only, moved, diff = compared(data, data)
+    assert (only, moved, diff.fork) == ([], [], None)
+
+
+@given(histories, histories, st.sampled_from([3, 1 << 15]))
+def test_swapping_mirrors(a: bytes, b: bytes, window: int) -> None:
+    saved, engine.WINDOW = engine.WINDOW, window
+    try:
+        only, moved, diff = compared(a, b)
+        other, back, again = compared(b, a)
+    finally:
+        engine.WINDOW = saved
+    assert sorted((1 - side, data) for side, data in only) == sorted(other)
+    assert sorted((y, x) for x, y in moved) == sorted(back)
+    assert (diff.fork and diff.fork[::-1]) == again.fork
+    assert (diff.totals.same, diff.totals.fell_back) == (again.totals.same, again.totals.fell_back)
+
+
+@given(st.lists(st.integers(0, 8), max_size=40), st.lists(st.integers(0, 8), max_size=40))
+def test_blocks_are_common_and_in_order(a: list[int], b: list[int]) -> None:
+    found, _ = blocks(a, b)
+    i = j = 0
+    for x, y, n in found:
+        assert x >= i and y >= j and a[x : x + n] == b[y : y + n]
+        i, j = x + n, y + n
+
+
+@given(bases | whole, whole, whole)
+def test_nothing_is_left_out(front: bytes, a: bytes, b: bytes) -> None:
+    """Every command of a side is common, only its own, or moved."""
+    _, _, diff = compared(front + a, front + b)
+    for number, side in enumerate(diff.sides):
+        alone = Side(side.aof, side.rules)
+        alone.fill(1 << 20)
+        units = sum(alone.columns[Column.COMMANDS])
+        assert diff.totals.only[number] + diff.totals.moved <= units
+        assert units - diff.totals.only[number] - diff.totals.moved >= 0
+    assert (diff.totals.only == [0, 0] and not diff.totals.moved) == (diff.fork is None)
+
+
+@given(hostile | torn_bases, hostile | torn_bases)
+def test_hostile_bytes_never_raise(a: bytes, b: bytes) -> None:
+    _, _, diff = compared(a, b)
+    assert diff.totals.same >= 0

@@ -1,0 +1,246 @@
+"""The table of a census: the compiled code and its twin, in memory and in a file, against a dictionary."""
+
+import errno
+import mmap
+import os
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.records import Batch, encode
+from aofdoctor.diff.key_table import _pyslots as plain_census
+from aofdoctor.diff.key_table import slots as census_kernel
+from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State, mixed
+from aofdoctor.diff.key_table.effects import Op
+from aofdoctor.diff.key_table.table import Table, place_of, placed
+from aofdoctor.diff.keys.external_sort import Rows
+from aofdoctor.diff.keys.writes import Writes
+from aofdoctor.errors import Refused
+from aofdoctor.log.selection import Where
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.source import BytesSource
+from tests.support.hostile_bytes import arguments, hostile, whole
+
+KEY = bytes(range(16))
+KERNEL = ("copy", "differ", "fits", "flush", "gather", "get", "order", "put", "run", "settle", "swap")
+NAMES = [b"SET", b"set", b"SETNX", b"MSET", b"DEL", b"UNLINK", b"RPUSH", b"SADD", b"HSET", b"HMSET", b"PEXPIREAT", b"EXPIREAT",
+         b"PERSIST", b"INCR", b"ZADD", b"HPEXPIREAT", b"HSETEX", b"RENAME", b"MOVE", b"COPY", b"SWAPDB", b"FLUSHDB", b"FLUSHALL",
+         b"SUNIONSTORE", b"LMOVE", b"SETEX", b"GETSET", b"XGROUP", b"SORT", b"SELECT", b"nosuch", b"EVAL"]  # fmt: skip
+words = st.one_of(
+    arguments,
+    st.sampled_from([b"a", b"b", b"c", b"1", b"2", b"px", b"PXAT", b"KEEPTTL", b"nx", b"GET", b"1700000000000", b"FIELDS"]),
+)  # fmt: skip
+keyed = st.lists(
+    st.builds(lambda name, rest: encode([name, *rest]), st.sampled_from(NAMES), st.lists(words, max_size=6)), max_size=25
+).map(b"".join)  # fmt: skip
+
+
+@contextmanager
+def kernel_of(module: Any) -> Iterator[None]:
+    saved = {name: getattr(census_kernel, name) for name in KERNEL}
+    for name in KERNEL:
+        setattr(census_kernel, name, getattr(module, name))
+    try:
+        yield
+    finally:
+        for name, function in saved.items():
+            setattr(census_kernel, name, function)
+
+
+def filled(data: bytes, base: bool, **limits: int) -> Table:
+    """The table of some commands."""
+    found, steps = Table(KEY, False, **limits), Steps(columns=True)
+    writes = Writes(found, Where())
+    for tile in read(BytesSource(data), table().words):
+        if isinstance(tile, Batch):
+            steps.run(tile)
+            writes.batch(0, tile, steps.db, None, base)
+    found.finish()
+    return found
+
+
+def contents(one: Table, two: Table) -> tuple[list[tuple[int, ...]], int]:
+    """(what is other in two tables, in order; how many keys are the same)."""
+    rows, same, found, at = array("Q", bytes(8 * ROW_WORDS * 7)), array("Q", [0]), [], 0
+    while at < one.state[State.SLOTS]:
+        count, at = census_kernel.differ(
+            KEY, one.slots, one.state, two.slots, two.state, at, one.state[State.SLOTS], False, rows, same
+        )
+        found += [tuple(rows[n : n + ROW_WORDS]) for n in range(0, ROW_WORDS * count, ROW_WORDS)]
+    return sorted(found), same[0]
+
+
+def spread(n: int) -> int:
+    """A number as a digest is: anywhere."""
+    return (n + 1) * 0x9E3779B97F4A7C15 % (1 << 64)
+
+
+TINY = {"memory": 0, "events": 64}
+
+
+@given(keyed | hostile | whole, st.booleans())
+def test_both_twins_fill_the_same_table_in_memory_and_in_a_file(data: bytes, base: bool) -> None:
+    empty = Table(KEY, False)
+    compiled, filed = filled(data, base), filled(data, base, **TINY)
+    with kernel_of(plain_census):
+        plain, plain_filed = filled(data, base), filled(data, base, **TINY)
+        expected = contents(plain, empty)
+    for one in (compiled, filed, plain_filed):
+        assert contents(one, empty) == expected
+        assert contents(one, plain) == ([], len(expected[0]))
+    assert bytes(compiled.slots) == bytes(plain.slots)
+
+
+def story(random: Random, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Events of keys, flushes and swaps."""
+    for n in range(count):
+        what = random.random()
+        if what < 0.01:
+            yield "flush", (random.randrange(4),)
+        elif what < 0.02:
+            yield "swap", (random.randrange(4), random.randrange(4, 8))
+        elif what < 0.021:
+            yield "flush_all", ()
+        else:
+            name = random.randrange(1 << 7) << 57 | 12345
+            yield (
+                "put",
+                (
+                    name,
+                    random.randrange(1, 1 << 64),
+                    random.randrange(3),
+                    placed(0, n),
+                    random.randrange(8),
+                    random.randrange(7),
+                ),
+            )
+
+
+Model = dict[int, dict[int, tuple[int, int, int]]]
+
+
+def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
+    """What a dictionary a database makes of the same."""
+    dbs: Model = {db: {} for db in range(8)}
+    for name, args in events:
+        if name == "flush":
+            dbs[args[0]] = {}
+        elif name == "swap":
+            dbs[args[0]], dbs[args[1]] = dbs[args[1]], dbs[args[0]]
+        elif name == "flush_all":
+            dbs = {db: {} for db in range(8)}
+        else:
+            key, digest, expire, place, db, op = args
+            made, before, _ = dbs[db].get(key, (0, 0, 0))
+            if op == Op.DELETE:
+                dbs[db].pop(key, None)
+                continue
+            after = {
+                Op.SET: (digest, expire), Op.VALUE: (digest, before), Op.MIX: (mixed(digest, made), before),
+                Op.SUM: ((made + digest) % (1 << 64) or 1, before),
+                Op.FIRST: (mixed(digest, made) if made else digest, before),
+                Op.EXPIRE: (made, expire) if made else (mixed(digest, made), before),
+            }[Op(op)]  # fmt: skip
+            dbs[db][key] = (*after, place)
+    return dbs
+
+
+@pytest.mark.parametrize("limits", [{}, {"memory": 1 << 14}, {"memory": 0, "events": 50}])
+def test_a_table_holds_what_a_dictionary_holds(limits: dict[str, int]) -> None:
+    events = list(story(Random(5), 20_000))
+    found, copied = Table(KEY, False, **limits), None
+    for number, (name, args) in enumerate(events):
+        getattr(found, name)(*args)
+        if number == 12_000:
+            copied = found.copy()
+    found.finish()
+    for name, args in events[12_001:]:
+        assert copied is not None
+        getattr(copied, name)(*args)
+    assert copied is not None
+    copied.finish()
+    model = modelled(events)
+    keys = [(db, key, place) for db, keys in model.items() for key, (_, _, place) in keys.items()]
+    rows, _ = contents(found, Table(KEY, False))
+    assert len(keys) > 200
+    assert sorted((row[1], row[2], row[3]) for row in rows) == sorted(keys)
+    assert all(found.get(key, db) == model[db][key][:2] for db, key, _ in keys)
+    assert contents(copied, found) == ([], len(keys))
+
+
+def test_flushes_and_swaps_cost_nothing_for_the_keys_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slots are hardly ever gone over, however often a large database is exchanged and others are flushed."""
+    found, gone_over, grow = Table(KEY, False), [], Table._grow
+
+    def counted(self: Table, more: int) -> None:
+        gone_over.append(more)
+        grow(self, more)
+
+    monkeypatch.setattr(Table, "_grow", counted)
+    for n in range(50_000):
+        found.put(spread(n), 1, 0, 0, 1, Op.SET)
+    gone_over.clear()
+    for _ in range(20_000):
+        found.swap(1, 2)
+        found.flush(3)
+    assert len(gone_over) <= 4
+    assert len(contents(found, Table(KEY, False))[0]) == 50_000
+
+
+def test_what_was_flushed_gives_its_room_back() -> None:
+    found = Table(KEY, False)
+    for n in range(300_000):
+        found.put(spread(n), 1, 0, 0, 1, Op.SET)
+        if n % 100 == 99:
+            found.flush(1) if n % 200 == 199 else found.flush_all()
+        if n % 3 == 0:
+            found.put(spread(n), 0, 0, 0, 1, Op.DELETE)
+    assert found.state[State.SLOTS] <= 2048
+
+
+def test_a_full_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, offset: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(Refused, match=r"do not fit into .*No space left") as told:
+        Table(KEY, False, memory=0)
+    assert "TMPDIR" in told.value.hint
+
+
+def test_a_table_in_a_file_leaves_no_file_and_holds_little(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    found = Table(KEY, False, memory=1 << 16, events=1 << 12)
+    for n in range(20_000):
+        found.put(spread(n), 1, 0, 0, 1, Op.SET)
+    assert found.in_file and isinstance(found.slots, mmap.mmap)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_grow_as_what_stands_there_does() -> None:
+    places = [
+        (part, offset, is_record)
+        for part in (0, 1, 32767)
+        for is_record, offset in ((False, 5), (False, 9), (True, 7), (True, 1 << 46))
+    ]
+    packed = [placed(part, offset, is_record) for part, offset, is_record in places]
+    assert packed == sorted(packed)
+    assert [place_of(word) for word in packed] == places
+
+
+def test_rows_come_in_order_from_memory_and_from_a_file() -> None:
+    random = Random(3)
+    expected = [random.randbytes(48) for _ in range(3000)]
+    for held in (10_000, 700):
+        rows = Rows(held)
+        for row in expected:
+            rows.add(row)
+        assert list(rows) == list(rows) == sorted(expected)

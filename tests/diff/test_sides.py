@@ -1,0 +1,132 @@
+"""PATH@WHERE: a side of diff that ends at a position or at a time."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import aofdoctor
+from tests.support.diffs import EXEC, MULTI, SELECT_3, pair, sets
+from tests.support.rdb_files import rdb, text
+from tests.support.samples import small_set
+
+__all__ = ["pair"]
+START = 1_700_000_000
+
+
+def at(second: int) -> bytes:
+    return b"#TS:%d\r\n" % (START + second)
+
+
+LOG = (
+    sets("before")
+    + at(0) + sets("a")
+    + at(10) + SELECT_3 + sets("b", "c")
+    + at(20) + MULTI + sets("d") + at(30) + sets("e") + EXEC
+    + at(40) + sets("f")
+)  # fmt: skip
+
+
+def after(path: Path | str, where: str) -> list[str]:
+    """The keys of the commands that a side does not have which ends there."""
+    lines = aofdoctor("diff", f"{path}@{where}", path, "--json").lines
+    assert all(line["side"] == "b" for line in lines if line["type"] == "only")
+    return [key for line in lines if line["type"] == "only" for key in line["keys"]]
+
+
+def iso(second: int) -> str:
+    return datetime.fromtimestamp(START + second, UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("second", "left"),
+    [
+        (-1, ["a", "b", "c", "d", "e", "f"]),  # what has no time counts as earlier
+        (0, ["b", "c", "d", "e", "f"]),
+        (9, ["b", "c", "d", "e", "f"]),
+        (10, ["d", "e", "f"]),
+        (20, ["d", "e", "f"]),  # the transaction goes on into a later second
+        (30, ["f"]),
+        (39, ["f"]),
+        (40, []),
+        (1000, []),
+    ],
+)
+def test_a_side_ends_with_what_was_written_up_to_a_time(pair: Any, second: int, left: list[str]) -> None:
+    path, _ = pair(LOG, b"")
+    assert after(path, iso(second)) == left
+    assert after(path, iso(second).replace("T", " ")) == left
+    assert after(path, f"TS:{START + second}") == after(path, f"#TS:{START + second}") == left
+    if second <= 40:
+        assert after(path, f"-{40 - second}s") == left
+
+
+def test_a_time_is_one_across_parts(tmp_path: Path) -> None:
+    parts = small_set(tmp_path, {"base": at(0) + sets("a"), "incr": at(10) + sets("b"), "more": at(20) + sets("c")})
+    assert [after(parts, iso(second)) for second in (0, 10, 15, 20)] == [["b", "c"], ["c"], ["c"], []]
+
+
+def test_a_large_transaction_that_is_cut_goes_as_a_whole(pair: Any) -> None:
+    """One that began in an earlier batch of the reader."""
+    many = [f"k{n}" for n in range(20_000)]
+    path, _ = pair(at(0) + sets("a") + MULTI + sets(*many) + at(10) + sets("z") + EXEC, b"")
+    assert after(path, iso(5)) == [*many, "z"]
+    assert after(path, iso(10)) == []
+
+
+def test_a_bare_number_is_an_offset_and_a_time_that_could_be_one_is_not_taken_for_it(pair: Any) -> None:
+    path, _ = pair(LOG, b"")
+    assert after(path, "0") == ["before", "a", "b", "c", "d", "e", "f"]
+    assert after(path, f"0x{len(LOG) - len(sets('f')):x}") == ["f"]
+    assert aofdoctor("diff", f"{path}@{START}", path).status == 2  # there is no such offset
+    for nonsense in ("soon", "5x", "12:30", "", "-10y"):
+        result = aofdoctor("diff", f"{path}@{nonsense}", path)
+        assert (result.status, "PATH@-10m" in result.err) == (2, True), nonsense
+
+
+def test_a_log_without_times_says_so(pair: Any) -> None:
+    path, _ = pair(sets("a", "b"), b"")
+    for where in (iso(0), "-10m", f"TS:{START}"):
+        result = aofdoctor("diff", f"{path}@{where}", path)
+        assert result.status == 2 and "no #TS annotations" in result.err and "PATH@#17" in result.err
+
+
+def test_a_base_that_was_written_later_is_refused(tmp_path: Path) -> None:
+    base = rdb(text(b"a", b"1"), aux=[(b"ctime", b"%d" % (START + 10))])
+    path = tmp_path / "a.aof"
+    path.write_bytes(base + at(20) + sets("b"))
+    result = aofdoctor("diff", f"{path}@{iso(5)}", path)
+    assert result.status == 3 and "was written at" in result.err
+    assert after(path, iso(10)) == ["b"]
+
+
+def test_a_pipe_cannot_end_at_a_time(tmp_path: Path, pair: Any) -> None:
+    path, _ = pair(LOG, b"")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    if (child := os.fork()) == 0:
+        with open(fifo, "wb") as out:
+            out.write(LOG)
+        os._exit(0)
+    result = aofdoctor("diff", f"{fifo}@{iso(0)}", path)
+    os.waitpid(child, 0)
+    assert result.status == 2 and "pipe" in result.err
+
+
+def test_the_times_of_a_real_sample(story: Any) -> None:
+    sample = story("wiped-valkey-9.1")
+    lines = [json.loads(line) for line in aofdoctor("log", sample, "--json").stdout.splitlines()]
+    last = lines[-1]["time"]
+    assert after(sample, f"TS:{last}") == []
+    earlier = [key for line in lines if line["time"] > last - 1 for key in line["keys"]]
+    assert earlier and after(sample, "-1s") == earlier
+
+
+def test_selections_after_a_time_name_the_same_seconds(pair: Any) -> None:
+    path, _ = pair(LOG, b"")
+    lines = aofdoctor("diff", f"{path}@0", path, "--json", "--since", iso(11)).lines
+    selected = [key for line in lines if line["type"] == "only" for key in line["keys"]]
+    assert selected == after(path, iso(10))

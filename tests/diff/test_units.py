@@ -1,0 +1,95 @@
+"""Digests and units: the compiled code and its plain twin say the same of any bytes."""
+
+from array import array
+from itertools import combinations
+
+from hypothesis import given
+
+from aofdoctor.aof.reader import ROOM, read
+from aofdoctor.aof.records import Batch, encode
+from aofdoctor.diff.hashing import _pydigest as plain_digest
+from aofdoctor.diff.hashing import digest as digest_kernel
+from aofdoctor.diff.units import _pyunits as plain_units
+from aofdoctor.diff.units._pyunits import Column, Open
+from aofdoctor.diff.units.side import Cut, Rules, far_digest
+from aofdoctor.server.command_table import table
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.source import BytesSource
+from tests.support.hostile_bytes import hostile, whole
+
+KEY = bytes(range(16))
+RULES, EXACT = Rules.of(KEY, False), Rules.of(KEY, True)
+
+
+def batches(data: bytes) -> "list[array[int]]":
+    """For the records of some bytes: the digests and keys of both twins, and the columns of units of both."""
+    compiled_side = __import__("aofdoctor.diff.units._units", fromlist=["run"])
+    found: list[array[int]] = [array("q") for _ in range(4)]
+    columns = [[array("q") for _ in Column] for _ in range(2)]
+    states = [array("q", bytes(8 * len(Open))) for _ in range(2)]
+    steps = Steps(columns=True)
+    for tile in read(BytesSource(data), table().words):
+        if not isinstance(tile, Batch):
+            continue
+        steps.run(tile)
+        for twin, (digests, run) in enumerate(((digest_kernel, compiled_side.run), (plain_digest, plain_units.run))):
+            made, keys = array("Q", bytes(8 * ROOM)), array("Q", bytes(8 * ROOM))
+            digests.records(KEY, tile, RULES.names, False, made)
+            digests.second(KEY, tile, keys)
+            found[2 * twin].extend(v >> 1 for v in made[: tile.count])
+            found[2 * twin + 1].extend(v >> 1 for v in keys[: tile.count])
+            out = [array("q", bytes(8 * (ROOM + 1))) for _ in Column]
+            count = run(KEY, states[twin], tile, made, steps.db, steps.tx, steps.time, RULES.act, out)
+            for column, new in zip(columns[twin], out, strict=True):
+                column.extend(new[:count])
+    pairs = [(columns[0][c], columns[1][c]) for c in Column if c is not Column.DIGEST]
+    assert [a for a, _ in pairs] == [b for _, b in pairs]
+    return [*found, columns[0][Column.DIGEST], columns[1][Column.DIGEST]]
+
+
+def classes(values: "array[int]") -> list[int]:
+    """Which of the values are equal: each by the place where it first stands."""
+    return [values.index(value) for value in values]
+
+
+@given(whole | hostile)
+def test_the_twins_find_the_same_units_and_equal_what_is_equal(data: bytes) -> None:
+    digests, keys, plain, plain_keys, units, plain_units_ = batches(data)
+    assert classes(digests) == classes(plain)
+    assert classes(keys) == classes(plain_keys)
+    assert classes(units) == classes(plain_units_)
+
+
+def test_digests_tell_arguments_apart() -> None:
+    argvs = [[b"SET", b"a", b"b"], [b"SET", b"ab", b""], [b"SET", b"", b"ab"], [b"SETa", b"b"], [b"SET", b"a", b"B"],
+             [b"SET", b"a", b"b\0"], [b"SET", b"a"], [b"SET", b"a", b"b", b""]]  # fmt: skip
+    digests, *_ = batches(b"".join(map(encode, argvs)))
+    assert all(a != b for a, b in combinations(digests, 2))
+    same, *_ = batches(encode([b"xgroup", b"create", b"s"]) + encode([b"XGROUP", b"Create", b"s"]))
+    assert same[0] == same[1]
+
+
+def test_a_far_record_has_the_digest_of_a_near_one() -> None:
+    big = b"y" * ((1 << 20) + 77)
+    data = encode([b"SET", b"k", big])
+    near = array("Q", bytes(8))
+    for rules in (RULES, EXACT):
+        batch = next(read(BytesSource(data), table().words, window=1 << 22))
+        assert isinstance(batch, Batch) and not batch.far
+        digest_kernel.records(KEY, batch, rules.names, rules.exact, near)
+        far = next(read(BytesSource(data), table().words))
+        assert isinstance(far, Batch) and far.far
+        assert far_digest(rules, far) == near[0]
+
+
+@given(whole, whole)
+def test_common_is_where_bytes_part(a: bytes, b: bytes) -> None:
+    size = min(len(a), len(b))
+    expected = next((n for n in range(size) if a[n] != b[n]), size)
+    assert digest_kernel.common(a, 0, b, 0, size) == plain_digest.common(a, 0, b, 0, size) == expected
+
+
+def test_a_cut_source_ends_where_it_is_cut() -> None:
+    source = Cut(BytesSource(b"0123456789"), 4)
+    view = memoryview(bytearray(10))
+    assert (source.size, source.readinto(view, 1), source.readinto(view, 4)) == (4, 3, 0)

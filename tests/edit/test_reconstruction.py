@@ -1,0 +1,314 @@
+"""What text mode and blocks in the wrong place have done is turned back; what cannot be proven stays damage."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aofdoctor.aof.records import encode
+from aofdoctor.check.examine import examine
+from aofdoctor.cli.options import opened
+from aofdoctor.edit.plan import kept_spans
+from aofdoctor.edit.reconstruction.reconstruct import mended
+from aofdoctor.edit.salvage.recover import plan_restored
+from aofdoctor.source import pread
+from tests.conftest import aofdoctor
+from tests.support.hostile_bytes import hostile
+from tests.support.samples import Story, small_set
+
+Change = Callable[[bytes], bytes]
+CHANGES: dict[str, Change] = {
+    "CRLF had become LF": lambda data: data.replace(b"\r\n", b"\n"),
+    "LF had become CRLF": lambda data: data.replace(b"\n", b"\r\n"),
+    "Latin-1 had become UTF-8": lambda data: data.decode("latin-1").encode(),
+}
+LOOKALIKE = encode([b"SET", b"a", b"b"]) * 3
+HEAD = encode([b"SELECT", b"0"]) + encode([b"SET", b"k", b"v\xff\n\r\n"]) * 2
+
+
+def write(folder: Path, data: bytes, name: str = "a.aof") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+    return folder / name
+
+
+def turned(path: Path) -> bytes | None:
+    """The mended bytes; None where nothing was turned back."""
+    with opened(str(path)) as aof:
+        after, done = mended(aof)
+        source = after.parts[0].source
+        assert source is not None and source.size is not None
+        return pread(source, source.size, 0) if done else None
+
+
+pure = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([b"", b"\r\n", LOOKALIKE, b"x\r\ny", b"\xe9" * 30, b"$3\r\nabc\r\n", b"*1\r\n$8\r\nFLUSHALL\r\n"]),
+).map(lambda value: value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+commands = st.lists(st.builds(lambda key, value: encode([b"SET", key, value]), pure, pure), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("how", CHANGES)
+@given(data=st.data())
+def test_text_mode_is_turned_back_to_the_byte(
+    how: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    source = b"".join(data.draw(commands)) + HEAD
+    if how == "CRLF had become LF":  # the tail has a value with both kinds of line ends, which cannot be told
+        source = source.removesuffix(HEAD)
+    changed = CHANGES[how](source)
+    found = turned(write(tmp_path_factory.mktemp("m"), changed))
+    if how != "CRLF had become LF":
+        assert found == (None if changed == source else source)
+    else:  # a value may end at two places, and then what follows is left alone
+        assert found is None or found == source or source.startswith(found[: found.find(b"*3\n")])
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_a_salvage_gives_the_source_and_says_what_it_did(how: str, tmp_path: Path) -> None:
+    rows = [encode([b"SET", b"key:%d" % i, b"caf\xe9 %d" % i]) for i in range(300)]
+    source = b"".join([encode([b"SELECT", b"3"]), *rows, encode([b"SET", b"list", LOOKALIKE])])
+    path = write(tmp_path, CHANGES[how](source))
+    plan = aofdoctor("repair", path, "--salvage", "--json").json
+    assert {row["reason"] for row in plan["mended"]} == {how}
+    assert plan["commands"]["after"] == 302 and plan["commands"]["dropped"] == 0
+    assert plan["bytes"]["before"] == path.stat().st_size and plan["bytes"]["after"] == len(source)
+    assert plan["bytes"]["before"] - plan["bytes"]["dropped"] + plan["bytes"]["added"] == len(source)
+    words = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof").out
+    assert f"{how}: turned back" in words
+    assert (tmp_path / "out.aof").read_bytes() == source
+    assert path.read_bytes() == CHANGES[how](source)
+
+
+def test_a_value_whose_line_ends_cannot_be_told_is_lost_alone(tmp_path: Path) -> None:
+    rows = [encode([b"SET", b"key:%d" % i, b"x"]) for i in range(20)]
+    mixed = encode([b"SET", b"mixed", b"one\r\ntwo\nthree\r\n"])
+    path = write(tmp_path, CHANGES["CRLF had become LF"](b"".join([*rows, mixed, *rows])))
+    plan = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json").json
+    assert (tmp_path / "out.aof").read_bytes() == b"".join(rows * 2)
+    assert [row["commands"] for row in plan["dropped"]] == [0]
+
+
+def test_u_fffd_is_named_and_not_turned_back(tmp_path: Path) -> None:
+    source = encode([b"SET", b"a", b"1"]) + encode([b"SET", b"bin", b"\xff\xfe12"]) + encode([b"SET", b"b", b"2"])
+    path = write(tmp_path, source.decode("utf-8", "replace").encode())
+    found = aofdoctor("check", path, "--json").json["parts"][0]["damage"]
+    assert [d["kind"] for d in found] == ["encoding"] and "U+FFFD" in found[0]["note"]
+    plan = aofdoctor("repair", path, "--salvage", "--json").json
+    assert "mended" not in plan and plan["commands"]["after"] == 2
+
+
+@pytest.mark.parametrize("size", [512, 4096])
+@pytest.mark.parametrize("apart", [1, 3])
+def test_two_blocks_that_changed_places_are_put_back(size: int, apart: int, tmp_path: Path) -> None:
+    dice = Random(7)  # rows that are alike would let other blocks fit as well
+    source = b"".join(encode([b"SET", b"key:%d" % i, b"v" * dice.randrange(400)]) for i in range(200))
+    one, other = slice(3 * size, 4 * size), slice((3 + apart) * size, (4 + apart) * size)
+    swapped = bytearray(source)
+    swapped[one], swapped[other] = source[other], source[one]
+    path = write(tmp_path, bytes(swapped))
+    plan = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json").json
+    assert (tmp_path / "out.aof").read_bytes() == source
+    assert {row["reason"] for row in plan["mended"]} == {"two blocks had changed places"}
+
+
+@given(st.lists(st.one_of(hostile, *(hostile.map(change) for change in CHANGES.values())), max_size=4).map(b"".join))
+def test_a_mend_never_raises_and_never_adds_a_damage(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = write(tmp_path_factory.mktemp("h"), encode([b"SET", b"a", b"b"]) + data)
+    result = aofdoctor("repair", path, "--salvage", "--json")
+    assert result.status == 0
+    totals = result.json["bytes"]
+    assert totals["before"] - totals["dropped"] + totals["added"] == totals["after"]
+
+
+# -- two AOFs in one, two writers --
+
+
+def test_an_rdb_among_commands_is_named_as_a_second_aof(tmp_path: Path) -> None:
+    first = encode([b"SET", b"a", b"1"])
+    path = write(tmp_path, first + b"REDIS0009\xfa\x09redis-ver\x055.0.7\xff" + bytes(8) + encode([b"SET", b"b", b"2"]))
+    found = aofdoctor("check", path, "--json").json["parts"][0]["damage"]
+    assert [(d["kind"], d["start"]) for d in found] == [("second-aof", len(first))]
+    assert aofdoctor("repair", path, "--salvage", "--json").json["commands"]["after"] == 2
+
+
+def test_a_record_cut_in_two_by_another_writer_is_named(tmp_path: Path) -> None:
+    ours, theirs = encode([b"SET", b"mine", b"m" * 500]), encode([b"SET", b"theirs", b"t" * 50])
+    data = encode([b"SET", b"a", b"1"]) + ours[:200] + theirs * 10 + ours[200:] + theirs
+    path = write(tmp_path, data)
+    found = [f for f in aofdoctor("check", path, "--json").json["findings"] if f["code"] == "two-writers"]
+    assert [(f["start"], f["end"]) for f in found] == [(27, 27 + 200 + 10 * len(theirs))]
+
+
+def test_a_select_that_only_a_start_explains_is_a_note(tmp_path: Path) -> None:
+    one = encode([b"SELECT", b"0"]) + encode([b"SET", b"a", b"1"])
+    path = write(tmp_path, one + one + encode([b"SELECT", b"2"]) + one)
+    found = [f for f in aofdoctor("check", path, "--json").json["findings"] if f["code"] == "select-again"]
+    assert [(f["severity"], f["start"]) for f in found] == [("note", len(one))]
+
+
+# -- files that changed places --
+
+
+def timed(start: int, name: str) -> bytes:
+    return b"".join(b"#TS:%d\r\n" % (start + i) + encode([b"SET", name.encode(), b"%d" % i]) for i in range(3))
+
+
+def test_incremental_files_out_of_the_order_of_their_times_are_named_and_left(tmp_path: Path) -> None:
+    folder = small_set(
+        tmp_path, {"base": b"", "one": timed(2000, "b"), "two": timed(1000, "a"), "three": timed(3000, "c")}
+    )
+    assert "part-swapped" in [f["code"] for f in aofdoctor("check", folder, "--json").json["findings"]]
+    plan = aofdoctor("repair", folder, "--salvage", "--json").json  # a clock that was set back looks the same
+    assert not plan["changed"] and not any("changed places" in note for note in plan["notes"])
+
+
+def test_a_base_and_an_incremental_file_that_changed_places_are_put_back(story: Story, tmp_path: Path) -> None:
+    folder = story("wiped-redis-8.2") / "appendonlydir"
+    base = next(p for p in folder.iterdir() if p.name.endswith("base.rdb"))
+    incr = next(p for p in folder.iterdir() if p.name.endswith("incr.aof"))
+    was = base.read_bytes(), incr.read_bytes()
+    base.write_bytes(was[1])
+    incr.write_bytes(was[0])
+    plan = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json").json
+    assert plan["changed"] and len([note for note in plan["notes"] if "files had changed places" in note]) == 2
+    assert ((tmp_path / "out" / base.name).read_bytes(), (tmp_path / "out" / incr.name).read_bytes()) == was
+
+
+# -- what the disk does not give --
+
+
+@contextmanager
+def unreadable(path: Path, *pages: int) -> Iterator[None]:
+    """Some pages of a file, of 4,096 bytes, cannot be read, as on a dying disk."""
+    target = os.stat(path)
+    bad = {page * 4096 for page in pages}
+
+    def failing(name: str) -> Callable[..., Any]:
+        real = getattr(os, name)
+
+        def call(fd: int, what: Any, *args: Any, **options: Any) -> Any:
+            offset = options.get("offset_src", args[-1] if args else 0)
+            size = sum(map(len, what)) if name == "preadv" else args[0] if name == "copy_file_range" else what
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) == (target.st_dev, target.st_ino):
+                first = min((page for page in bad if offset < page + 4096 and page < offset + size), default=None)
+                if first is not None and first <= offset:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                if first is not None:  # as the kernel does: what stands before it, and the error at the next call
+                    size = first - offset
+                    what = [what[0][:size]] if name == "preadv" else size if name == "pread" else what
+                    args = (size, *args[1:]) if name == "copy_file_range" else args
+            return real(fd, what, *args, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("pread", "preadv", "copy_file_range"):
+            patch.setattr(os, name, failing(name))
+        yield
+
+
+ROWS = [encode([b"SET", b"key:%d" % i, b"v" * 90]) for i in range(1000)]
+
+
+def overlapping(rows: list[bytes], pages: tuple[int, ...]) -> list[bytes]:
+    """The rows that no bad page touches."""
+    kept, at = [], 0
+    for row in rows:
+        if not any(at < (page + 1) * 4096 and page * 4096 < at + len(row) for page in pages):
+            kept.append(row)
+        at += len(row)
+    return kept
+
+
+@pytest.mark.parametrize("pages", [(3,), (5, 6, 7), (0,), (2, 29)])
+def test_a_salvage_goes_on_past_what_the_disk_does_not_give(pages: tuple[int, ...], tmp_path: Path) -> None:
+    path = write(tmp_path, b"".join(ROWS))
+    with unreadable(path, *pages):
+        found = aofdoctor("check", path, "--json")
+        result = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json")
+    assert found.status == 1
+    named = [d for d in found.json["parts"][0]["damage"] if d["kind"] == "unreadable"]
+    assert all(any(d["start"] < (page + 1) * 4096 and page * 4096 < d["end"] for d in named) for page in pages)
+    assert f"from {pages[0] * 4096} to" in named[0]["note"]
+    assert result.status == 0
+    assert (tmp_path / "out.aof").read_bytes() == b"".join(overlapping(ROWS, pages))
+    assert (tmp_path / "out.aof.lost" / "map.jsonl").exists()
+
+
+def test_a_large_value_with_a_page_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
+    rows = [ROWS[0], encode([b"SET", b"large", b"x" * (3 << 20)]), ROWS[1]]
+    path = write(tmp_path, b"".join(rows))
+    with unreadable(path, 500):
+        result = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json")
+    assert result.status == 0 and [row["reason"] for row in result.json["dropped"]] == ["unreadable"]
+    assert (tmp_path / "out.aof").read_bytes() == ROWS[0] + ROWS[1]
+
+
+@pytest.mark.parametrize("verb", [["log"], ["strip", "--last", "-o", "OUT"], ["slice", "--key", "key:1*", "-o", "OUT"],
+                                  ["rewind", "--before", "#900", "-o", "OUT"]])  # fmt: skip
+def test_other_verbs_name_the_range_and_write_nothing(verb: list[str], tmp_path: Path) -> None:
+    path = write(tmp_path, b"".join(ROWS) + encode([b"FLUSHALL"]))
+    args: list[str | Path] = [tmp_path / "out" if word == "OUT" else word for word in verb]
+    with unreadable(path, 3):
+        result = aofdoctor(args[0], path, *args[1:])
+    assert result.status == 3 and "12288 to 16384" in result.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.aof"]
+
+
+def test_a_cut_keeps_what_stands_before_the_bytes_that_cannot_be_read(tmp_path: Path) -> None:
+    path = write(tmp_path, b"".join(ROWS))
+    with unreadable(path, 3):
+        assert aofdoctor("repair", path, "-o", tmp_path / "out.aof").status == 0
+    ends = [*accumulate(map(len, ROWS))]
+    assert (tmp_path / "out.aof").read_bytes() == b"".join(ROWS)[: max(end for end in ends if end <= 12288)]
+
+
+def test_a_length_that_is_off_by_one_is_no_text_encoding(tmp_path: Path) -> None:
+    name = "abéd".encode()
+    rows = [encode([b"SET", b"k%d" % i, name]) for i in range(20)]
+    path = write(tmp_path, b"".join(rows) + rows[0].replace(b"$5\r\n", b"$4\r\n") + rows[1])
+    plan = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json").json
+    assert "mended" not in plan and (tmp_path / "out.aof").read_bytes() == b"".join(rows) + rows[1]
+
+
+FLUSH_IN_VALUE = encode([b"SET", b"note", b"*1\r\n$8\r\nFLUSHALL\r\n"])
+
+
+@pytest.mark.parametrize("tail", [b"", encode([b"SET", b"a", b"1"])])
+def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tmp_path: Path) -> None:
+    for bit in range(8 * FLUSH_IN_VALUE.index(b"$18")):
+        bent = bytearray(FLUSH_IN_VALUE)
+        bent[bit // 8] ^= 1 << bit % 8
+        path = write(tmp_path, b"".join(ROWS[:5]) + bent + tail)
+        with opened(str(path)) as aof:
+            plan, _ = plan_restored(aof, examine)
+            out = b"".join(path.read_bytes()[s:e] for s, e in kept_spans(plan.drops(), 0, path.stat().st_size))
+        assert b"FLUSHALL" not in out.replace(bytes(bent), b""), bit
+
+
+def test_what_is_dropped_of_a_mended_part_is_named_where_it_stands(tmp_path: Path) -> None:
+    rows = [encode([b"SET", b"key:%d" % i, b"caf\xe9"]) for i in range(50)]
+    unknown = encode([b"NOSUCH", b"1"])
+    source = b"".join([*rows[:20], unknown, *rows[20:40], unknown, *rows[40:]])
+    changed = CHANGES["CRLF had become LF"](source)
+    plan = aofdoctor("repair", write(tmp_path, changed), "--salvage", "--json").json
+    wanted = CHANGES["CRLF had become LF"](unknown)
+    assert [changed[row["start"] : row["end"]] for row in plan["dropped"]] == [wanted] * 2
+
+
+def test_a_first_record_larger_than_a_read_with_a_bad_page_is_not_whole(tmp_path: Path) -> None:
+    path = write(tmp_path, encode([b"SET", b"large", b"x" * 500_000]) + ROWS[0])
+    with unreadable(path, 75):
+        assert [d["kind"] for d in aofdoctor("check", path, "--json").json["parts"][0]["damage"]] == ["unreadable"]
+        assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof").status == 0
+    assert (tmp_path / "out.aof").read_bytes() == ROWS[0]

@@ -1,0 +1,288 @@
+"""strip into a copy: the flush goes, everything else stays, and a real server has every key back."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aofdoctor.aof.records import encode
+from aofdoctor.cli.options import opened
+from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.output.durable import write_all
+from aofdoctor.edit.planners.strip import plan_group, survey
+from aofdoctor.server.sandbox import Binary
+from tests.conftest import STORIES, aofdoctor, told
+from tests.support.samples import FLUSH, SET, Story, server_for, small_set, tree
+
+GROUPS = (
+    SET + FLUSH + SET + encode([b"MULTI"]) + encode([b"SELECT", b"1"]) + encode([b"FLUSHDB"]) + encode([b"EXEC"]) + SET
+)
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_real_server_has_every_key_back(name: str, story: Story, tmp_path: Path) -> None:
+    source = story(name)
+    before = tree(source)
+    result = aofdoctor("strip", source, "-o", tmp_path / "out")
+    assert result.status == 0 and "18 bytes" in result.out
+    assert tree(source) == before
+    verified = aofdoctor("verify", tmp_path / "out", "--json", *server_for(name))
+    keys = told(name)["keys"] + told(name)["keys_after"]
+    assert verified.json["loaded"] and verified.json["total"] == keys
+    assert verified.json["errors"] == {}
+
+
+def test_the_plan_is_printed_and_nothing_is_written(story: Story) -> None:
+    source = story("wiped-valkey-9.1")
+    before = tree(source)
+    result = aofdoctor("strip", source, "--json")
+    part, start, end = told("wiped-valkey-9.1")["flush"]
+    plan = result.json
+    assert result.status == 0 and tree(source) == before
+    assert plan["dropped"] == [{"part": part, "start": start, "end": end, "commands": 1, "reason": "flush"}]
+    assert plan["output"] is None and plan["changed"] is True
+    assert plan["commands"]["before"] - plan["commands"]["after"] == plan["commands"]["dropped"] == 1
+    assert plan["bytes"]["before"] - plan["bytes"]["after"] == plan["bytes"]["dropped"] == 18
+    assert plan["commands"]["added"] == plan["bytes"]["added"] == 0
+    assert any("after the flush stay" in note for note in plan["notes"])
+
+
+@pytest.mark.parametrize(
+    "flush",
+    [
+        [b"FLUSHALL"],
+        [b"flushall"],
+        [b"FLUSHALL", b"ASYNC"],
+        [b"FLUSHALL", b"SYNC"],
+        [b"FLUSHDB"],
+        [b"flushdb", b"async"],
+    ],
+)
+def test_every_spelling_of_a_flush_goes(flush: list[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET + encode(flush) + SET)
+    assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == SET + SET
+
+
+def test_several_groups_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(GROUPS)
+    result = aofdoctor("strip", path, "-o", tmp_path / "none")
+    assert result.status == 2 and not (tmp_path / "none").exists()
+    assert "a.aof@27" in result.err and "7 later commands" not in result.err and "6 later commands" in result.err
+    assert aofdoctor("strip", path, "27", "-o", tmp_path / "first").status == 0
+    assert (tmp_path / "first").read_bytes() == GROUPS.replace(FLUSH, b"")
+    assert aofdoctor("strip", path, "--last", "-o", tmp_path / "last").status == 0
+    kept = GROUPS.replace(encode([b"MULTI"]), b"").replace(encode([b"FLUSHDB"]), b"").replace(encode([b"EXEC"]), b"")
+    assert (tmp_path / "last").read_bytes() == kept
+    assert aofdoctor("strip", path, "--all", "-o", tmp_path / "all").status == 0
+    assert (tmp_path / "all").read_bytes() == kept.replace(FLUSH, b"")
+    assert aofdoctor("strip", path, "#1", "-o", tmp_path / "no").status == 2
+    assert aofdoctor("strip", path, "--last", "--all").status == 2
+
+
+def test_a_group_is_flushes_with_only_structure_between(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    group = (
+        FLUSH
+        + b"#TS:1700000000\r\n"
+        + encode([b"SELECT", b"4"])
+        + encode([b"FLUSHDB"])
+        + encode([b"MULTI"])
+        + FLUSH
+        + encode([b"EXEC"])
+    )
+    path.write_bytes(SET + group + SET)
+    assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == SET + b"#TS:1700000000\r\n" + encode([b"SELECT", b"4"]) + SET
+
+
+def test_a_transaction_with_other_commands_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    tx = encode([b"MULTI"]) + SET + FLUSH + encode([b"EXEC"])
+    path.write_bytes(tx)
+    aofdoctor("strip", path, "-o", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == tx.replace(FLUSH, b"")
+
+
+def test_a_transaction_of_many_batches_is_judged_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    for inside in (SET, encode([b"SELECT", b"1"])):
+        data = encode([b"MULTI"]) + inside * 40_000 + FLUSH + encode([b"EXEC"])
+        path.write_bytes(data)
+        (tmp_path / "out").unlink(missing_ok=True)
+        (tmp_path / "out.receipt.json").unlink(missing_ok=True)
+        assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
+        kept = data.replace(FLUSH, b"")
+        if inside != SET:
+            kept = kept.replace(encode([b"MULTI"]), b"").replace(encode([b"EXEC"]), b"")
+        assert (tmp_path / "out").read_bytes() == kept
+
+
+def test_a_selection_goes_and_select_multi_and_exec_stay(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(encode([b"SELECT", b"2"]) + SET + encode([b"SET", b"tmp:1", b"x"]) + encode([b"DEL", b"a"]))
+    assert aofdoctor("strip", path, "--key", "tmp:*", "--cmd", "set", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == encode([b"SELECT", b"2"]) + SET + encode([b"DEL", b"a"])
+    assert aofdoctor("strip", path, "--cmd", "select", "-o", tmp_path / "no").status == 3
+
+
+def test_without_a_flush_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET)
+    result = aofdoctor("strip", path, "-o", tmp_path / "out")
+    assert result.status == 3 and "nothing to strip" in result.err and not (tmp_path / "out").exists()
+
+
+def test_the_flush_in_a_pipe_cannot_be_edited() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "aofdoctor", "strip", "-", "-o", "/nonexistent"],
+        input=GROUPS,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode in (2, 3) and b"Traceback" not in done.stderr
+
+
+def test_a_copy_keeps_owner_and_mode_and_leaves_a_receipt(story: Story, tmp_path: Path) -> None:
+    source = story("wiped-redis-6.2")
+    path = source / "appendonly.aof"
+    os.chmod(path, 0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 4242, 4343)
+    result = aofdoctor("strip", source, "-o", tmp_path / "out", "--json")
+    made = (tmp_path / "out").stat()
+    assert made.st_mode & 0o777 == 0o640 and (made.st_uid, made.st_gid) == (path.stat().st_uid, path.stat().st_gid)
+    receipt = Path(result.json["receipt"])
+    assert receipt == tmp_path / "out.receipt.json"
+    told_of, data = json.loads(receipt.read_bytes()), path.read_bytes()
+    assert told_of["source"][0]["sha256_last_64k"] == hashlib.sha256(data).hexdigest()
+    assert told_of["removed_kept_in"] == [str(source)]
+    (drop,) = told_of["dropped"]
+    assert drop["around"] == hashlib.sha256(data[: drop["start"]] + data[drop["end"] :]).hexdigest()
+
+
+def test_a_set_is_copied_with_its_layout(story: Story, tmp_path: Path) -> None:
+    source = story("wiped-redis-8.2") / "appendonlydir"
+    aofdoctor("strip", source, "-o", tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(p.name for p in source.iterdir())
+    assert (tmp_path / "out" / "appendonly.aof.manifest").read_bytes() == (
+        source / "appendonly.aof.manifest"
+    ).read_bytes()
+
+
+def test_an_endoffset_of_a_changed_part_does_not_go_along(story: Story, tmp_path: Path) -> None:
+    manifest = story("wiped-redis-8.2") / "appendonlydir" / "appendonly.aof.manifest"
+    manifest.write_bytes(manifest.read_bytes().replace(b"startoffset 25", b"startoffset 25 endoffset 300"))
+    aofdoctor("strip", manifest, "-o", tmp_path / "out")
+    assert b"startoffset 25\n" in (tmp_path / "out" / manifest.name).read_bytes()
+
+
+@pytest.mark.parametrize("taken", ["file", "directory", "link"])
+def test_nothing_is_written_over(taken: str, story: Story, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    if taken == "file":
+        out.write_bytes(b"precious")
+    elif taken == "directory":
+        out.mkdir()
+        (out / "precious").touch()
+    else:
+        out.symlink_to("nowhere")
+    for name in ("wiped-redis-6.2", "wiped-valkey-9.1"):
+        result = aofdoctor("strip", story(name), "-o", out)
+        assert result.status == 3 and "exists" in result.err
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_an_empty_directory_is_not_in_the_way(story: Story, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert aofdoctor("strip", story("wiped-valkey-9.1"), "-o", tmp_path / "out").status == 0
+
+
+def test_a_copy_that_does_not_read_back_is_not_kept(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bad_write(target: int, data: bytes) -> None:
+        write_all(target, data[:30] + b"!" + data[31:])
+
+    monkeypatch.setattr("aofdoctor.edit.apply.write_all", bad_write)
+    result = aofdoctor("strip", story("wiped-redis-6.2"), "-o", tmp_path / "out")
+    assert result.status == 3 and "differs" in result.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["wiped-redis-6.2"]
+
+
+def test_no_room_is_said_before_anything_is_written(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((*status[:4], 0, *status[5:])))
+    result = aofdoctor("strip", story("wiped-redis-6.2"), "-o", tmp_path / "out")
+    assert result.status == 3 and "are needed" in result.err and not (tmp_path / "out").exists()
+
+
+def test_a_source_that_shrinks_is_an_error_and_no_copy_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET * 100 + FLUSH + SET * 100)
+    with opened(str(path)) as aof:
+        found = survey(aof)
+        plan = plan_group(aof, found, found.flushes.groups[0])
+        os.truncate(path, 500)
+        with pytest.raises(Exception, match=r"shrank|ends at"):
+            write_copy(plan, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_set_that_is_not_whole_is_not_copied(tmp_path: Path) -> None:
+    listed = b"file a.aof.1.base.aof seq 1 type b\nfile a.aof.2.incr.aof seq 2 type i\n"
+    for number, (manifest, unlink, words) in enumerate((
+        (listed, "a.aof.1.base.aof", "is missing"),
+        (listed[:-8], None, "is damaged"),
+        (b"", None, "is damaged"),
+        (listed, "a.aof.manifest", "is missing"),
+        (listed + b"file a.aof.2.incr.aof seq 3 type i\n", None, "twice"),
+    )):  # fmt: skip
+        folder = small_set(tmp_path / str(number), {"base": SET, "incr": SET + FLUSH}, manifest)
+        if unlink:
+            (folder / unlink).unlink()
+        result = aofdoctor("strip", folder, "--cmd", "set", "-o", tmp_path / f"out{number}")
+        assert result.status == 3 and words in result.err and not (tmp_path / f"out{number}").exists(), manifest
+
+
+def test_an_output_is_no_place_that_would_vanish(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    folder, file = story("wiped-valkey-9.1"), story("wiped-redis-6.2")
+    for output, status in ((".", 3), (tmp_path / "empty", 3), ("", 2)):
+        assert aofdoctor("strip", folder, "-o", output).status == status
+    monkeypatch.chdir(tmp_path)
+    assert aofdoctor("strip", file, "-o", "empty").status == 3  # an empty directory is in a file's way
+    assert aofdoctor("strip", file, "-o", "empty/../new").status == 0
+
+
+def test_several_groups_are_listed_for_machines_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(SET + FLUSH + SET + FLUSH + SET)
+    result = aofdoctor("strip", path, "--json")
+    assert result.status == 2 and [group["later_commands"] for group in result.json["groups"]] == [3, 1]
+
+
+def test_a_flush_with_arguments_that_no_server_takes_is_none(tmp_path: Path, embedded: Binary) -> None:
+    path = tmp_path / "a.aof"
+    for odd in ([b"FLUSHALL", b"NOW"], [b"FLUSHALL", b"ASYNC", b"SYNC"], [b"FLUSHDB", b""]):
+        path.write_bytes(SET + encode(odd))
+        assert aofdoctor("strip", path).status == 3, odd
+        assert aofdoctor("verify", path, "--with", embedded.path, "--json").json["total"] == 1
+
+
+def test_what_builds_on_an_empty_keyspace_is_counted_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(
+        encode([b"INCR", b"n"]) + FLUSH + SET + encode([b"INCR", b"n"]) * 2 + encode([b"RPUSH", b"l", b"x"])
+    )
+    (note,) = [n for n in aofdoctor("strip", path, "--json").json["notes"] if "build on" in n]
+    assert note.startswith("3 later commands") and "2 INCR, 1 RPUSH" in note and "INCR n at a.aof@" in note

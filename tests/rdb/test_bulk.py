@@ -1,0 +1,228 @@
+"""Keys to commands in bulk: byte for byte what the plain way gives, of any RDB, in any window, and the same losses."""
+
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from aofdoctor.rdb.bulk._encoder import Bulk, score_of, text_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aofdoctor.rdb.bulk.encoder import PlainBulk
+from aofdoctor.rdb.bulk.powers_of_ten import LEAST, MOST, power, powers
+from aofdoctor.rdb.encoding.cursor import Broken
+from aofdoctor.rdb.export import resp_exporter as told_resp
+from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.commands import score_text
+from aofdoctor.rdb.export.exporter import Teller, told
+from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.resp import resp
+from aofdoctor.rdb.export.resp_exporter import Retelling
+from aofdoctor.rdb.items import Key
+from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.server.expiry_arguments import moved
+from aofdoctor.source import BytesSource, FileSource, pread
+from tests.conftest import FIXTURES
+from tests.rdb.test_walk import HOSTILE, mutations
+from tests.support import rdb_value_writer as w
+from tests.support.corpus import ROOT
+from tests.support.rdb_generated import VALUES, key, made, stored
+from tests.support.rdb_unreleased import EXOTIC, Exotic, closed
+
+Told = tuple[bytes, list[Any], Tally]
+WINDOWS = (1 << 18, 1, 7, 100, 1000, 5000)
+FIXED = sorted([*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")])
+
+
+def joined(pieces: Iterable[Any], tally: Tally) -> Told:
+    """All bytes, what was no bytes, and what the tally says."""
+    out: list[bytes] = []
+    rest: list[Any] = []
+    try:
+        for piece in pieces:
+            (out if isinstance(piece, bytes) else rest).append(piece)
+    except Broken as problem:
+        rest.append((problem.offset, problem.note))
+    return b"".join(out), rest, tally
+
+
+def slowly(data: bytes, line: str, shift_ms: int = 0) -> Told:
+    tally = Tally()
+    said = told(BytesSource(data), TARGETS[line], tally)
+    return joined(resp(moved(one, shift_ms) if isinstance(one, list) else one for one in said), tally)
+
+
+def in_bulk(data: bytes, line: str, shift_ms: int = 0, window: int = 1 << 18) -> Told:
+    tally = Tally()
+    source = BytesSource(data)
+    return joined(Retelling(source, TARGETS[line], tally, shift_ms, lambda one: moved(one, shift_ms), window), tally)
+
+
+def same(data: bytes, line: str = "redis-7.4", shift_ms: int = 0, windows: Iterable[int] = WINDOWS) -> None:
+    expected = slowly(data, line, shift_ms)
+    for window in windows:
+        assert expected == in_bulk(data, line, shift_ms, window), window
+
+
+# -- what servers wrote --
+
+
+@pytest.mark.parametrize("path", FIXED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("line", ["redis-2.8", "redis-7.4"])
+@pytest.mark.parametrize("shift_ms", [0, 86_400_000, -(1 << 62)])
+def test_a_file_of_a_real_server(path: Path, line: str, shift_ms: int) -> None:
+    data = path.read_bytes()
+    same(data, line, shift_ms, WINDOWS if len(data) < 20_000 else WINDOWS[:1] + WINDOWS[-2:])
+
+
+@pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+def test_every_rdb_of_the_corpus_damaged_ones_too() -> None:
+    assert ROOT is not None
+    seen = set()
+    for path in sorted(ROOT.rglob("*")):
+        if not path.is_file() or path.stat().st_size > 4_000_000 or not is_rdb(source := FileSource(path)):
+            continue
+        data = pread(source, source.size, 0)
+        if data not in seen:
+            seen.add(data)
+            same(data, windows=(1 << 18, 4096))
+    assert len(seen) > 50
+
+
+# -- what is made here --
+
+
+@pytest.mark.parametrize("kind", [*VALUES])
+def test_every_kind_of_value_of_every_count_around_a_command(kind: int) -> None:
+    random = Random(kind)
+    body = b"".join(
+        key(random, count, kind, count) for count in [*range(12), *range(30, 35), *range(62, 67), *range(126, 131)]
+    )
+    same(closed(Exotic(b"REDIS0011", body, [])), windows=(1 << 18, 100, 5000))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_keys_of_all_kinds(seed: int) -> None:
+    same(made(seed, 150), shift_ms=(0, -(1 << 41))[seed % 2], windows=(1 << 18, 5000, 31))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bent_ones(seed: int) -> None:
+    for data in mutations(made(seed, 12), 150, seed):
+        same(data, windows=(1 << 18, 500))
+
+
+@pytest.mark.parametrize("magic", [b"REDIS0011", b"VALKEY080"])
+def test_hostile_and_exotic_ones(magic: bytes) -> None:
+    for body in HOSTILE.values():
+        same(magic + body)
+    for one in EXOTIC.values():
+        same(closed(one))
+
+
+def test_every_prefix() -> None:
+    data = made(9, 14)
+    for end in range(0, len(data), 1 + len(data) // 300):
+        same(data[:end], windows=(1 << 18, 64))
+
+
+def test_large_strings_and_outputs_that_do_not_fit() -> None:
+    sizes = ((1 << 17) - 1, 1 << 17, (1 << 20) - 100, 1 << 20, 3 << 20)
+    plain = b"".join(b"\x00" + w.string(b"k%d" % size) + w.string(b"x" * size) for size in sizes)
+    listed = b"\x01" + w.string(b"l") + w.length(30) + w.string(b"y" * 100_000) * 30
+    packed = b"".join(b"\x00" + w.string(b"p%d" % n) + w.lzf_string(w.lzf(b"z" * 130_000), 130_000) for n in range(40))
+    same(closed(Exotic(b"REDIS0011", plain + listed + packed, [])), windows=(1 << 18, 1 << 16))
+
+
+def handled(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many keys of an RDB are not left to the plain way."""
+    told_plainly = []
+    whole = Teller.item
+
+    def item(self: Any, one: Any) -> Iterator[Any]:
+        told_plainly.extend([one] if isinstance(one, Key) else [])
+        return whole(self, one)
+
+    monkeypatch.setattr(Teller, "item", item)
+    _, _, tally = in_bulk(data, "redis-7.4")
+    monkeypatch.undo()
+    return sum(tally.keys.values()) - len(told_plainly)
+
+
+@pytest.mark.parametrize("kind", [*VALUES])
+def test_the_common_keys_are_written_in_bulk(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert vars(told_resp)["Bulk"] is Bulk
+    random = Random(kind)
+    body = b"".join(bytes((kind,)) + stored(random, b"k%d" % n) + VALUES[kind](random, 1 + n % 4) for n in range(100))
+    data = closed(Exotic(b"REDIS0011", body, []))
+    assert handled(data, monkeypatch) >= (60 if kind in (12, 17) else 100)  # some scores are not decided in 128 bits
+
+
+def test_without_the_compiled_one_the_bytes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(told_resp, "Bulk", PlainBulk)
+    data = made(3, 60)
+    same(data, windows=(1 << 18, 100))
+    assert handled(data, monkeypatch) == 0
+
+
+# -- scores --
+
+
+def test_the_powers_of_ten_are_right() -> None:
+    for k in range(LEAST, MOST + 1):
+        high, low = struct.unpack_from("=QQ", powers(), 16 * (k - LEAST))
+        first = high << 64 | low
+        assert first == power(k) and first.bit_length() == 128
+        # first - 1 < 10^k / 2^shift <= first, in whole numbers
+        shift = (10**k).bit_length() - 128 if k >= 0 else -(10**-k).bit_length() - 127
+        over, under = (10**k, 1) if k >= 0 else (1, 10**-k)
+        over, under = (over, under << shift) if shift >= 0 else (over << -shift, under)
+        assert (first - 1) * under < over <= first * under
+
+
+doubles = st.one_of(
+    st.floats(allow_nan=False),
+    st.integers(-(1 << 63), 1 << 63).map(float),
+    st.tuples(st.integers(-(10**17), 10**17), st.integers(-25, 25)).map(lambda pair: float(f"{pair[0]}e{pair[1]}")),
+    st.integers(-1074, 1023).map(lambda k: 2.0**k),
+    st.integers(0, (1 << 63) - (1 << 52) - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0]),
+)
+
+
+@given(doubles)
+def test_a_score_is_the_shortest_text_that_reads_back(score: float) -> None:
+    text = text_of(powers(), score)
+    assert text == score_text(score)
+    back = score_of(powers(), text)
+    assert back is None or (repr(back) == repr(score))
+
+
+def test_scores_at_every_edge() -> None:
+    random = Random(3)
+    decided = 0
+    for k in range(-1074, 1024):
+        for bits in (0, 1, 2, (1 << 52) - 1, random.getrandbits(52)):
+            value = struct.unpack("<d", struct.pack("<Q", max(0, k + 1023) << 52 | bits))[0]
+            text = text_of(powers(), value)
+            assert text == score_text(value)
+            back = score_of(powers(), text)
+            assert back is None or back == value
+            decided += back is not None
+    assert decided > 8000
+
+
+@given(st.from_regex(rb"-?(\d{1,18}|\d{0,9}\.\d{1,9}|\d\.\d{16})(e[-+]?\d{1,3})?", fullmatch=True))
+def test_a_text_is_read_as_python_reads_it(text: bytes) -> None:
+    back = score_of(powers(), text)
+    assert back is None or repr(back) == repr(float(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"-", b".", b"1e", b"1e+", b"e5", b"1.2.3", b"0x10", b" 1", b"1 ", b"1_0", b"nan", b"infinity", b"1" * 20],
+)
+def test_what_is_not_decided_is_left_to_others(text: bytes) -> None:
+    assert score_of(powers(), text) is None

@@ -1,0 +1,319 @@
+"""Compressed streams of Valkey: read like the RDB that they hold, whatever is wrong with them ends in a note."""
+
+import json
+import random
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import lz4.frame
+import pytest
+
+from aofdoctor.aof.records import encode
+from aofdoctor.rdb.compressed import frames
+from aofdoctor.rdb.compressed import source as unpacked
+from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.encoding.cursor import Cursor, Large
+from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.key_counts import Census
+from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
+from aofdoctor.rdb.values.decoders import Value, elements
+from aofdoctor.source import BytesSource, pread
+from tests.conftest import FIXTURES, aofdoctor
+from tests.support import rdb_value_writer as w
+from tests.support.conversions import convert, state
+from tests.support.rdb_compressed import CODECS, frame, packed, unsummed
+from tests.support.servers import by_line
+
+FILES = sorted((FIXTURES / "rdb").glob("*.rdb"))
+NEWEST = max((path for path in FILES if path.read_bytes().startswith(b"VALKEY")), key=lambda path: path.stat().st_size)
+codecs = pytest.mark.parametrize("codec", CODECS)
+
+
+def plain(keys: int = 3000, size: int = 100) -> bytes:
+    """An RDB whose strings do not compress well."""
+    numbers = random.Random(keys)
+    body = b"".join(b"\0" + w.string(b"key:%d" % i) + w.string(numbers.randbytes(size)) for i in range(keys))
+    return b"VALKEY080\xfe\0" + body + b"\xff" + bytes(8)
+
+
+def census(data: bytes) -> tuple[Any, Any]:
+    """What check's census says of it: the keys, and their types."""
+    found = Census(0)
+    walk(BytesSource(data), found)
+    return found.dbs, found.types("redis")
+
+
+def log(path: Path) -> list[Any]:
+    """The keys of a base, by log, without the name of the part."""
+    return [json.loads(line) | {"part": ""} for line in aofdoctor("log", path, "--base", "--json").stdout.splitlines()]
+
+
+@codecs
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_a_server_wrote_is_counted_and_ends_in_the_stream_as_without_it(path: Path, codec: str) -> None:
+    data = path.read_bytes()
+    stream = packed(data, codec)
+    found, alone = walk(BytesSource(stream + b"*1\r\n")), walk(BytesSource(data))
+    assert (found.codec, found.complete, found.end) == (codec, True, len(stream))
+    assert (found.magic, found.version, found.keys, found.aux) == (alone.magic, alone.version, alone.keys, alone.aux)
+    assert found.checksum == "ok" and walk(BytesSource(packed(data, codec, checked=False))).checksum == "off"
+    assert census(stream) == census(data)
+    assert is_rdb(BytesSource(stream)) and read_aux(BytesSource(stream)) == read_aux(BytesSource(data))
+
+
+@codecs
+def test_the_bytes_are_there_at_any_place_in_any_order(codec: str) -> None:
+    data = plain(40_000)
+    source = rdb_in(BytesSource(packed(data, codec)))
+    assert isinstance(source, Unpacked) and len(data) > 2 * unpacked._HISTORY
+    expected, numbers = unsummed(data), random.Random(1)
+    for _ in range(60):
+        at = numbers.randrange(len(data) + 10)
+        size = numbers.choice([1, 20, 5000, 1 << 20])
+        assert pread(source, size, at) == expected[at : at + size]
+    assert source.drain().given == source.size == len(data)
+    assert pread(source, 10, len(data)) == b""
+
+
+@pytest.mark.parametrize("options", [
+    {"block_size": size, "block_linked": linked, "compression_level": level}
+    for size in (lz4.frame.BLOCKSIZE_MAX64KB, lz4.frame.BLOCKSIZE_MAX4MB) for linked in (True, False) for level in (-9, 0, 9)
+])  # fmt: skip
+def test_a_frame_may_be_written_in_any_way_of_the_codec(options: dict[str, Any]) -> None:
+    data = plain(300, 30_000)
+    for checked in (True, False):
+        stream = packed(data, "LZ4", checked, **options)
+        found = walk(BytesSource(stream + b"after it"))
+        assert (found.complete, found.end, found.keys) == (True, len(stream), 300)
+        source = rdb_in(BytesSource(stream))
+        assert pread(source, len(data) + 1, 0) == unsummed(data)
+
+
+@codecs
+def test_whoever_walks_and_looks_at_values_behind_decodes_it_a_few_times_only(
+    codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values that are larger than what is kept: a walk, a first look and a second one are all ways forwards."""
+    begun: list[frames.Frame] = []
+
+    class Counted(frames.Frame):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            begun.append(self)
+
+    monkeypatch.setattr(unpacked, "Frame", Counted)
+    size = unpacked._HISTORY + 1000
+    source = rdb_in(BytesSource(packed(plain(20, size), codec)))
+    cursor, looked = Cursor(source), 0
+    for batch in Items(source):
+        for item in batch:
+            if isinstance(item, Key):
+                for _ in range(2):
+                    [value] = elements(cursor, Value(item.value, item.type))
+                    assert isinstance(value, Large)
+                    looked += len(value.read())
+    assert looked == 2 * 20 * size
+    assert len(begun) <= unpacked._READERS
+
+
+@codecs
+def test_a_large_base_is_read_in_small_memory(codec: str) -> None:
+    stream = packed(plain(400, 100_000), codec)
+    source = BytesSource(stream)
+    tracemalloc.start()
+    found = walk(source)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.keys == 400 and found.complete
+    assert peak < 6 << 20
+
+
+# -- the verbs --
+
+
+@codecs
+def test_check_counts_its_keys_and_says_who_does_not_read_it(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "dump.rdb"
+    path.write_bytes(packed(NEWEST.read_bytes(), codec))
+    alone = aofdoctor("check", NEWEST, "--json").json["parts"][0]["preamble"]
+    told = aofdoctor("check", path, "--json").json["parts"][0]["preamble"]
+    assert (told["compressed"], told["loads"], told["end"]) == (codec, [], path.stat().st_size)
+    assert "compressed" not in alone and alone["loads"]
+    for name in ("magic", "keys", "types", "functions", "complete"):
+        assert told[name] == alone[name]
+    assert f"compressed by {codec}" in aofdoctor("check", path).out
+
+
+@codecs
+def test_log_and_show_say_of_a_key_what_they_say_of_it_in_a_plain_rdb(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "dump.rdb"
+    path.write_bytes(packed(NEWEST.read_bytes(), codec))
+    keys = log(path)
+    assert keys == log(NEWEST) and len(keys) > 2
+    assert "compressed" in aofdoctor("log", path, "--base", "-n", "1").err
+    for key in keys[:3] + keys[-3:]:
+        expected = aofdoctor("show", NEWEST, str(key["offset"]), "--json").json
+        assert aofdoctor("show", path, str(key["offset"]), "--json").json | {"part": ""} == expected | {"part": ""}
+    shown, alone = (aofdoctor("show", one, str(keys[0]["offset"])).out.splitlines() for one in (path, NEWEST))
+    assert "compressed" in shown[0] and shown[2:] == alone[1:]
+
+
+@codecs
+def test_commands_and_a_plain_rdb_that_are_made_of_it_load_to_the_same(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "dump.rdb"
+    path.write_bytes(packed(NEWEST.read_bytes(), codec))
+    binary = by_line()["valkey-9.1"]
+    expected = state(binary, NEWEST)
+    convert(path, "--base", "resp", "--for", "valkey-9.1", "-o", tmp_path / "commands.aof")
+    convert(path, "--base", "rdb", "--rdb-version", "80", "-o", tmp_path / "plain.rdb")
+    assert state(binary, tmp_path / "commands.aof") == expected == state(binary, tmp_path / "plain.rdb")
+
+
+@codecs
+def test_keys_and_counts_are_those_of_the_plain_rdb(codec: str, tmp_path: Path) -> None:
+    one, two = tmp_path / "plain.rdb", tmp_path / "packed.rdb"
+    one.write_bytes(plain())
+    two.write_bytes(packed(plain(), codec))
+    assert aofdoctor("diff", one, two, "--by", "keys").status == 0
+    (tmp_path / "none.rdb").write_bytes(packed(plain(0), codec))
+    only = [line["key"] for line in aofdoctor("diff", two, tmp_path / "none.rdb", "--by", "keys", "--json").lines[1:]]
+    assert only == [line["keys"][0] for line in log(one)] and len(only) == 3000
+    bases = [aofdoctor("stats", path, "--json").json["base"] for path in (one, two)]
+    for base in bases:
+        for row in base["largest"]:
+            del row["part"]
+    assert bases[0] == bases[1] and bases[0]["largest"]
+
+
+@codecs
+def test_commands_after_the_frame_are_found(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "appendonly.aof"
+    stream = packed(plain(50), codec)
+    path.write_bytes(stream + encode([b"SET", b"later", b"1"]))
+    commands = [line for line in log(path) if line["cmd"] != "(base)"]
+    assert [(line["cmd"], line["offset"]) for line in commands] == [("SET", len(stream))]
+    assert aofdoctor("check", path, "--json").json["parts"][0]["commands"] == 1
+    convert(path, "--base", "resp", "-o", tmp_path / "out.aof")
+    assert (tmp_path / "out.aof").read_bytes().endswith(encode([b"SET", b"later", b"1"]))
+
+
+@codecs
+def test_slice_and_salvage_refuse_it_and_say_what_to_do(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "dump.rdb"
+    path.write_bytes(packed(plain(50), codec))
+    refused = aofdoctor("slice", path, "--key", "key:1")
+    assert refused.status == 3 and "convert" in refused.err
+    path.write_bytes(path.read_bytes()[:-100])
+    refused = aofdoctor("repair", path, "--salvage")
+    assert refused.status == 3 and "tail -c +8" in refused.err
+
+
+# -- hostile ones --
+
+
+@codecs
+@pytest.mark.parametrize("tail", [b"", encode([b"SET", b"later", b"1"])], ids=["alone", "with commands"])
+def test_a_torn_frame_gives_what_comes_before(codec: str, tail: bytes, tmp_path: Path) -> None:
+    """Where it was cut, the file ends or something else begins: the keys before it are there, and it is no whole RDB."""
+    stream = packed(plain(30_000), codec)
+    path = tmp_path / "dump.rdb"
+    for cut in (9, 20, len(stream) // 2, len(stream) - 1):
+        path.write_bytes(stream[:cut] + tail)
+        found = walk(BytesSource(stream[:cut] + tail))
+        assert not found.complete and codec in found.note
+        told = aofdoctor("check", path, "--json")
+        assert told.status == 1
+        assert {"truncated-preamble", "corrupt-preamble"} & {d["kind"] for d in told.json["parts"][0]["damage"]}
+    assert len(log(path)) > 29_000
+    path.write_bytes(stream[: len(stream) // 2] + tail)
+    assert 10_000 < sum(line["cmd"] == "(base)" for line in log(path)) < 20_000
+
+
+@codecs
+def test_a_changed_byte_is_damage_wherever_it_is(codec: str) -> None:
+    stream, numbers = packed(plain(2000), codec), random.Random(2)
+    for _ in range(60):
+        at = numbers.randrange(7, len(stream))
+        changed = bytearray(stream)
+        changed[at] ^= 1 << numbers.randrange(8)
+        source = BytesSource(bytes(changed))
+        found = walk(source)
+        assert found.complete is False or not is_rdb(source) or at < 11, (at, found)
+        assert found.note
+
+
+@codecs
+def test_any_bytes_behind_the_envelope_end_in_a_note(codec: str) -> None:
+    numbers, stream = random.Random(3), packed(plain(300), codec)
+    for _ in range(200):
+        head = stream[: 11 + numbers.randrange(30)]
+        found = walk(BytesSource(head + numbers.randbytes(numbers.randrange(300))))
+        assert not found.complete and found.note
+
+
+@codecs
+def test_bytes_after_the_end_of_the_rdb_in_the_frame_are_damage(codec: str) -> None:
+    inner = unsummed(plain(10)) + b"more"
+    found = walk(BytesSource(b"VCS\x01\x01\0\x01" + frame(inner, codec) + b"*1\r\n"))
+    assert not found.complete and "4 bytes follow" in found.note
+    assert found.bounded and found.end == 7 + len(frame(inner, codec))
+
+
+@codecs
+def test_a_type_that_is_not_read_is_no_damage_in_a_sound_frame(codec: str, tmp_path: Path) -> None:
+    """As in a plain RDB, whose own checksum finds its end."""
+    data = plain(10)
+    data = data[:-9] + b"\x17" + w.string(b"path hash") + bytes(100) + b"\xff"
+    path = tmp_path / "dump.rdb"
+    told = []
+    for written in (data + crc64(data).to_bytes(8, "little"), packed(data + bytes(8), codec)):
+        path.write_bytes(written)
+        rdb = aofdoctor("check", path, "--json").json["parts"][0]["preamble"]
+        told.append((rdb["complete"], rdb["keys"], rdb["checksum"], rdb["end"] == len(written)))
+        assert sum(line["cmd"] == "(base)" for line in log(path)) == 10
+    assert told[0] == told[1] == (True, None, "ok", True)
+
+
+@codecs
+def test_damage_inside_a_frame_without_checksum_loses_only_what_it_hits(codec: str, tmp_path: Path) -> None:
+    data = bytearray(plain(2000))
+    data[len(data) // 2 : len(data) // 2 + 300] = b"\xfd" * 300
+    path = tmp_path / "appendonly.aof"
+    stream = packed(bytes(data), codec, checked=False)
+    path.write_bytes(stream + encode([b"SET", b"later", b"1"]))
+    lines = log(path)
+    assert 1990 < sum(line["cmd"] == "(base)" for line in lines) < 2000
+    assert lines[-1]["offset"] == len(stream)
+
+
+def test_a_bomb_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zstd gives 30,000 bytes for one: what comes out is bounded, though it walks well."""
+    monkeypatch.setattr(frames, "_FREE", 1 << 24)
+    head = b"VALKEY080\0\1a" + b"\x80\x7f\xff\xff\xff"  # a value of 2 GiB
+    bomb = b"VCS\x01\x02\0\x01" + frame(head + bytes(256 << 20), "Zstd")
+    found = walk(BytesSource(bomb))
+    assert not found.complete and "not read any further" in found.note
+    source = rdb_in(BytesSource(bomb))
+    assert isinstance(source, Unpacked) and source.drain().given < (1 << 25) + frames._EACH * len(bomb)
+
+
+def test_a_window_that_is_too_large_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "_WINDOW_LOG", 20)
+    found = walk(BytesSource(packed(plain(100, 100_000), "Zstd")))
+    assert not found.complete and "Zstd frame is damaged" in found.note
+
+
+@codecs
+def test_without_the_library_it_is_said_what_to_install(
+    codec: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("lz4", "lz4.frame", "compression.zstd", "backports.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    path = tmp_path / "dump.rdb"
+    path.write_bytes(packed(plain(10), codec))
+    told = aofdoctor("check", path)
+    assert told.status == 1 and "pip install 'aofdoctor[compressed]'" in told.out
+    assert aofdoctor("convert", path, "--base", "resp", "-o", tmp_path / "out").status == 3

@@ -1,0 +1,204 @@
+"""Hostile values: cut, bent and lying ones end in a Corrupt, in bounded memory and time."""
+
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from aofdoctor.rdb.encoding import cursor as codec
+from aofdoctor.rdb.encoding import lzf, runs
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large
+from aofdoctor.rdb.export import resp as resp_room
+from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.commands import commands
+from aofdoctor.rdb.export.resp import resp
+from aofdoctor.rdb.values import packed
+from aofdoctor.rdb.values.decoders import ROWS, Value, elements
+from aofdoctor.source import BytesSource, PipeSource
+from tests.rdb.test_values import FILES, named
+from tests.support import rdb_value_writer as w
+from tests.support.key_places import Key, keys
+
+KINDS = [(dialect, kind) for dialect in ROWS for kind in ROWS[dialect]]
+
+
+def read(data: bytes, value: Value) -> list[Any]:
+    """The elements, large strings read."""
+    return [asked(part) for part in elements(Cursor(BytesSource(data)), value)]
+
+
+def say(data: bytes, value: Value) -> list[Any]:
+    """The commands, large strings read."""
+    said = commands(Cursor(BytesSource(data)), value, b"key", 1, TARGETS["redis-8.2"])
+    return [list(map(asked, item)) if isinstance(item, list) else item for item in said]
+
+
+def asked(part: Any) -> Any:
+    return part.read() if isinstance(part, Large) else part
+
+
+def values(path: Path) -> Iterator[Key]:
+    return (key for key in keys(BytesSource(path.read_bytes())) if isinstance(key, Key))
+
+
+@contextmanager
+def bounded(memory: int, seconds: float = 10) -> Iterator[None]:
+    """No more memory at once than so many bytes, and no hang."""
+    tracemalloc.start()
+    started = time.process_time()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < memory
+        assert time.process_time() - started < seconds
+    finally:
+        tracemalloc.stop()
+
+
+@named
+def test_a_value_cut_anywhere_says_so_and_gives_what_is_whole(path: Path) -> None:
+    data = path.read_bytes()
+    for key in values(path):
+        whole = read(data, key.value)
+        for end in range(key.value.offset, key.end, 1 + (key.end - key.value.offset) // 150):
+            got = read(data[:end], key.value)
+            assert isinstance(got[-1], Corrupt)
+            assert got[:-1] == whole[: len(got) - 1]
+
+
+@named
+def test_bent_values_raise_nothing_and_cost_little(path: Path) -> None:
+    data, random = path.read_bytes(), Random(path.stem)
+    with bounded(64 << 20, 60):
+        for key in values(path):
+            for _ in range(40):
+                bent = bytearray(data)
+                for _ in range(random.randint(1, 4)):
+                    at = random.randrange(key.value.offset, key.end)
+                    bent[at] = random.choice([0, 1, 0x7F, 0x80, 0x81, 0xC3, 0xF0, 0xFE, 0xFF, random.randrange(256)])
+                read(bytes(bent), key.value)
+                say(bytes(bent), key.value)
+
+
+@pytest.mark.parametrize(("dialect", "kind"), KINDS)
+@pytest.mark.parametrize("claim", [1 << 24, 1 << 40, 1 << 63, (1 << 64) - 1])
+def test_counts_and_lengths_that_claim_too_much(dialect: str, kind: int, claim: int) -> None:
+    head = b"\x81" + claim.to_bytes(8, "big")
+    bodies = [
+        head,
+        head * 40,
+        bytes(8) + head * 3,
+        w.length(3) + head,
+        head + w.string(b"a") * 50,
+        head + w.length(1) * 60,
+        b"\xc3\x05" + head + b"a" * 9,
+    ]
+    for data in bodies:
+        with bounded(4 << 20):
+            read(data, Value(0, kind, dialect))
+            say(data, Value(0, kind, dialect))
+
+
+def test_lzf_that_claims_a_terabyte_is_refused_before_anything_is_made() -> None:
+    for size in (1 << 20, 1 << 32, 1 << 40, 1 << 63):
+        with bounded(1 << 20):
+            [lie] = read(w.lzf_string(b"\x00a" * 50, size), Value(0, 0))
+            assert isinstance(lie, Corrupt) and lie.note == f"100 bytes of LZF cannot be {size} bytes"
+
+
+def test_an_lzf_bomb_is_read_in_pieces() -> None:
+    size = 400 << 20
+    bomb = w.lzf_string(b"\x00a" + b"\xe0\xff\x00" * (size // 264) + b"\x00b", 2 + size // 264 * 264)
+    with bounded(32 << 20, 60):
+        [value] = list(elements(Cursor(BytesSource(bomb)), Value(0, 0)))
+        assert isinstance(value, Large)
+        assert sum(map(len, value.pieces())) == value.size
+        said = commands(Cursor(BytesSource(bomb)), Value(0, 0), b"k", None, TARGETS["redis-2.8"])
+        assert sum(len(piece) for piece in resp(said) if isinstance(piece, bytes)) > value.size
+
+
+def test_lzf_that_reaches_before_its_start() -> None:
+    assert lzf.decompress(b"\x20\x00", 3) is None
+    assert lzf.decompress(b"\x00a\x20\x01", 4) is None
+    assert list(lzf.stream([b"\x00a\x20\x01"], 4))[-1] is None
+
+
+LISTPACK = w.listpack([b"a", b"12", b"b" * 70])
+ZIPLIST = w.ziplist([b"a", b"12", b"b" * 70])
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "given", "why"),
+    [
+        (20, LISTPACK[:4] + b"\x02\x00" + LISTPACK[6:], 3, "a listpack of 2 items has 3"),
+        (20, LISTPACK[:-1] + b"\x00", 0, "without an end"),
+        (20, b"\x40" + LISTPACK[1:], 0, "a listpack of 64 bytes"),
+        (20, LISTPACK[:8] + b"\x03" + LISTPACK[9:], 0, "entry 0 of a listpack is broken"),
+        (20, LISTPACK[:9] + b"\xf7" + LISTPACK[10:], 1, "entry 1 of a listpack is broken"),
+        (10, ZIPLIST[:8] + b"\x02\x00" + ZIPLIST[10:], 3, "a ziplist of 2 items has 3"),
+        (10, ZIPLIST[:4] + b"\x0a\x00" + ZIPLIST[6:], 3, "the last entry of a ziplist is not where its head says"),
+        (10, ZIPLIST[:13] + b"\x09" + ZIPLIST[14:], 1, "entry 1 of a ziplist is broken"),
+        (11, w.intset([1, 2], 2) + b"\x00", 0, "an intset of 2 members of 2 bytes in 13 bytes"),
+        (11, w.intset([1, 2], 3), 0, "an intset of 2 members of 3 bytes"),
+        (9, w.zipmap([(b"a", b"b")])[:-1], 0, "a zipmap that ends inside a string"),
+        (9, b"\x02" + w.zipmap([(b"a", b"b")])[1:], 1, "a zipmap of 2 fields has 1"),
+        (16, LISTPACK, 1, "do not come in 2s"),
+        (17, w.listpack([b"m", b"1_0"]), 0, "a score that is not a number"),
+        (25, w.listpack([b"f", b"v", b"soon"]), 0, "an expiry of a field that is not a number"),
+    ],
+)  # fmt: skip
+def test_packed_values_that_lie_give_what_was_read_before_the_lie(kind: int, data: bytes, given: int, why: str) -> None:
+    *got, last = read((bytes(8) if kind == 25 else b"") + w.string(data), Value(0, kind))
+    assert len(got) == given
+    assert isinstance(last, Corrupt) and why in last.note
+
+
+@named
+def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
+    whole = [say(path.read_bytes(), key.value) for key in values(path)]
+    with path.open("rb") as stream:
+        cursor = Cursor(PipeSource(stream))
+        said = [commands(cursor, key.value, b"key", 1, TARGETS["redis-8.2"]) for key in values(path)]
+        got = [[list(map(asked, item)) if isinstance(item, list) else item for item in items] for items in said]
+    assert got == whole
+
+
+def test_an_expiry_is_said_also_of_a_value_that_breaks_off() -> None:
+    assert say(w.length(3) + w.string(b"a"), Value(0, 1)) == [
+        [b"RPUSH", b"key", b"a"], [b"PEXPIREAT", b"key", b"1"], Corrupt(3, "the file ends inside a value")]  # fmt: skip
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 20_000 if plain else 300_000
+    if plain:
+        monkeypatch.setattr(codec, "strings_run", runs.plain_strings_run)
+    data = w.length(count) + b"".join(w.string(b"field %d" % n) + w.string(b"v") for n in range(count))
+    with bounded(4 << 20, 60):
+        assert sum(1 for _ in elements(Cursor(BytesSource(data)), Value(0, 4))) == count
+        assert (
+            sum(
+                len(said) // 2 - 1
+                for said in commands(Cursor(BytesSource(data)), Value(0, 4), b"k", None, TARGETS["redis-7.0"])
+                if isinstance(said, list)
+            )
+            == count
+        )
+
+
+def test_the_plain_twins_serve_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def all_of(path: Path) -> list[Any]:
+        return [say(path.read_bytes(), key.value) for key in values(path)]
+
+    compiled = [all_of(path) for path in FILES]
+    twins: list[tuple[Any, str, Callable[..., Any]]] = [
+        (codec, "strings_run", runs.plain_strings_run), (packed, "listpack_run", runs.plain_listpack_run),
+        (packed, "ziplist_run", runs.plain_ziplist_run), (lzf, "unpack", lzf.plain_unpack), (resp_room, "encode", resp_room.plain_encode),
+    ]  # fmt: skip
+    for module, name, twin in twins:
+        monkeypatch.setattr(module, name, twin)
+    assert [all_of(path) for path in FILES] == compiled

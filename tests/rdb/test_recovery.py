@@ -1,0 +1,175 @@
+"""What a salvage gives back of a damaged RDB: every key before the damage, nearly every one after it, tiles in any case."""
+
+import time
+from pathlib import Path
+from random import Random
+from types import ModuleType
+
+import pytest
+
+from aofdoctor.aof.records import encode
+from aofdoctor.damage import Damage, Kind
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.items import Batch, Items, Key
+from aofdoctor.rdb.recovery import resync
+from aofdoctor.rdb.recovery.resync import find_keys
+from aofdoctor.rdb.recovery.salvage import salvage_items
+from aofdoctor.rdb.walk import _pyprobe as probe
+from aofdoctor.rdb.walk import _pywalker as walk
+from aofdoctor.rdb.walk import walker as kernel
+from aofdoctor.rdb.walk import window as sweep
+from aofdoctor.rdb.walk.layouts import LAYOUTS
+from aofdoctor.source import BytesSource, Source
+from tests.conftest import FIXTURES
+from tests.support.rdb_damage import KINDS, keys_of, score
+from tests.support.rdb_unreleased import length, string
+
+BASES = [path for path in sorted((FIXTURES / "aof").rglob("*.base.rdb")) if len(path.read_bytes()) > 200]
+
+
+def rdb(*bodies: bytes) -> bytes:
+    data = b"REDIS0011\xfe\x00" + b"".join(bodies) + b"\xff"
+    return data + crc64(data).to_bytes(8, "little")
+
+
+def pairs(count: int, size: int = 40) -> list[bytes]:
+    return [b"\x00" + string(b"key:%d" % n) + string(b"%d" % n * size) for n in range(count)]
+
+
+def salvaged(data: bytes, end: int | None = None) -> tuple[list[bytes], list[Damage]]:
+    """The names of the keys, and the damage; that they tile is checked on the way."""
+    source, at, names, damage = BytesSource(data), 0, [], []
+    for tile in salvage_items(source, end):
+        assert tile.span.start == at < tile.span.end
+        at = tile.span.end
+        if isinstance(tile, Damage):
+            damage.append(tile)
+        else:
+            names += [item.name(source) for item in tile if isinstance(item, Key)]
+    assert at == len(data) if end is None else at <= end
+    return names, damage
+
+
+@pytest.mark.parametrize("base", BASES, ids=lambda p: p.parent.parent.name)
+def test_a_sound_rdb_is_its_items(base: Path) -> None:
+    source = BytesSource(base.read_bytes())
+    found = [item for tile in salvage_items(source) if isinstance(tile, Batch) for item in tile]
+    assert found == [item for batch in Items(source) for item in batch]
+
+
+def test_every_key_before_a_cut_comes_back() -> None:
+    data = rdb(*pairs(100))
+    truth = keys_of(BytesSource(data))
+    for size in range(9, len(data), 7):
+        names, damage = salvaged(data[:size])
+        assert names == [name for span, name in truth.items() if span.end <= size]
+        assert all(one.kind == Kind.TRUNCATED_PREAMBLE and one.span.end == size for one in damage)
+
+
+def test_keys_after_a_destroyed_one_come_back_and_the_guess_is_labelled() -> None:
+    bodies = pairs(60)
+    data = rdb(*bodies[:30], bytes(len(bodies[30])), *bodies[31:])
+    names, _ = salvaged(data)
+    assert [name for name in names if name] == [b"key:%d" % n for n in range(60) if n != 30]
+    data = rdb(*bodies[:30], b"\x6b" * len(bodies[30]), *bodies[31:])
+    names, [damaged] = salvaged(data)
+    assert names == [b"key:%d" % n for n in range(60) if n != 30]
+    assert damaged.guess and damaged.kind == Kind.CORRUPT_PREAMBLE
+    assert damaged.span.size == len(bodies[30])
+
+
+def test_what_a_grown_length_swallowed_comes_back() -> None:
+    bodies = pairs(80)
+    swallower = b"\x00" + string(b"swallower") + length(len(b"".join(bodies[20:25])) + 10)
+    names, [damaged] = salvaged(rdb(*bodies[:20], swallower, *bodies[20:]))
+    assert names == [b"key:%d" % n for n in range(80)]
+    assert damaged.span.size == len(swallower)
+
+
+def test_several_damages_in_one_file() -> None:
+    bodies = pairs(200)
+    for n in (20, 80, 81, 150):
+        bodies[n] = b"\x7f" * 30
+    names, damage = salvaged(rdb(*bodies))
+    assert names == [b"key:%d" % n for n in range(200) if n not in (20, 80, 81, 150)]
+    assert len(damage) == 3
+
+
+def test_binary_names_are_believed_where_there_are_enough() -> None:
+    random = Random(1)
+    bodies = [b"\x00" + string(random.randbytes(20)) + string(b"v") for _ in range(60)]
+    names, _ = salvaged(rdb(*bodies[:20], b"\x6b" * 40, *bodies[20:]))
+    assert len(names) == 60
+
+
+def test_a_large_value_after_damage_is_walked_over() -> None:
+    big = b"\x02" + string(b"big") + b"\x80" + (300_000).to_bytes(4, "big") + b"\x07element" * 300_000
+    names, _ = salvaged(rdb(*pairs(5), b"\x6b" * 40, big, *pairs(5)))
+    assert names == [b"key:%d" % n for n in range(5)] + [b"big"] + [b"key:%d" % n for n in range(5)]
+
+
+def test_it_ends_where_resp_begins() -> None:
+    bodies = pairs(60)
+    preamble = rdb(*bodies[:30], b"\x6b" * 40, *bodies[30:])
+    names, _ = salvaged(preamble + encode([b"SET", b"a", b"1"]) * 50, len(preamble))
+    assert names == [b"key:%d" % n for n in range(60)]
+
+
+def test_a_key_that_is_not_believable_is_damage() -> None:
+    source = BytesSource(rdb(*pairs(10)))
+
+    def believable(_: Source, key: Key) -> bool:
+        return key.name(source) != b"key:4"
+
+    tiles = list(salvage_items(source, believable=believable))
+    [damaged] = [tile for tile in tiles if isinstance(tile, Damage)]
+    assert damaged.span in keys_of(source) and damaged.guess and damaged.kind == Kind.CORRUPT_VALUE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_most_keys_outside_random_damage_come_back(kind: str) -> None:
+    scores = []
+    for base in BASES:
+        data = base.read_bytes()
+        truth = keys_of(BytesSource(data))
+        for seed in range(40):
+            bent, span = KINDS[kind](data, Random(seed))
+            scores.append(score(data, bent, span, truth))
+    outside, regained, _ = map(sum, zip(*scores, strict=True))
+    assert regained >= (1.0 if kind == "cut" else 0.95) * outside
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\0" * 200_000, b"\x00\x03abc\x00" * 30_000, b"\x02\x03abc\x7f\xff" * 30_000, b"\x01\x03abc\x80\xff\xff\xff\xff" * 20_000,
+     b"\xfc" * 200_000, b"\xff" * 200_000, b"\x00\x03abc\x80\x00\x00\xff\xff" * 20_000, b"\x15\x03abc" + b"\x3f" * 200_000],
+    ids=range(8),
+)  # fmt: skip
+def test_hostile_bytes_take_linear_time(body: bytes) -> None:
+    started = time.process_time()
+    salvaged(b"REDIS0011\x6b" + body)
+    assert time.process_time() - started < 5
+
+
+def test_the_plain_twins_salvage_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = BASES[-1].read_bytes()
+    for kind, bend in KINDS.items():
+        for seed in range(6):
+            bent, _ = bend(data, Random(f"{kind} {seed}"))
+            answers = []
+            for machines, finder in ((kernel, kernel), (walk, probe)):
+                use(machines, finder, monkeypatch)
+                answers.append(salvaged(bent))
+            assert answers[0] == answers[1]
+
+
+def use(machines: ModuleType, finder: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "Machine", machines.Machine)
+    monkeypatch.setattr(sweep, "Columns", machines.Columns)
+    monkeypatch.setattr(resync, "find", finder.find)
+
+
+def test_the_first_place_where_keys_begin_is_found() -> None:
+    bodies = b"".join(pairs(20))
+    assert find_keys(BytesSource(b"\x6b" * 100 + bodies), 0, LAYOUTS["redis"]) == 100
+    assert find_keys(BytesSource(b"\x6b" * 1000), 0, LAYOUTS["redis"]) is None

@@ -1,0 +1,162 @@
+"""Values of the newest layouts, that no server at hand writes: written by tests/support/rdb_unreleased.py as they are published."""
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor
+from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.recovery.salvage import salvage_items
+from aofdoctor.rdb.values.decoders import Element, Field, Slot, Value, elements
+from aofdoctor.rdb.walk import _pywalker as walk
+from aofdoctor.rdb.walk import walker as kernel
+from aofdoctor.rdb.walk.layouts import LAYOUTS
+from aofdoctor.rdb.walk.walker import Stop
+from aofdoctor.source import BytesSource
+from tests.conftest import aofdoctor
+from tests.support.conversions import convert, state
+from tests.support.rdb_unreleased import ARRAY, EXOTIC, TEMPLATED, Exotic, closed, length, string
+from tests.support.rdb_value_writer import listpack
+from tests.support.servers import by_line
+
+
+def values(data: bytes) -> dict[bytes, list[Element | Corrupt]]:
+    """The elements of every key, by name."""
+    source = BytesSource(data)
+    cursor = Cursor(source)
+    keys = [item for batch in Items(source) for item in list(batch) if isinstance(item, Key)]
+    return {key.name(source): list(elements(cursor, Value(key.value, key.type))) for key in keys}
+
+
+def templated(*body: bytes) -> bytes:
+    return closed(Exotic(b"REDIS0015", b"".join(body), []))
+
+
+def template(number: int, *fields: bytes) -> bytes:
+    return b"\xf2" + length(number) + length(len(fields)) + b"".join(map(string, fields))
+
+
+# -- arrays --
+
+
+def test_the_elements_of_an_array_have_their_indexes_and_numbers() -> None:
+    assert values(closed(EXOTIC["array"]))[b"array"] == [Slot(*slot) for slot in ARRAY]
+    assert values(closed(EXOTIC["array-empty"]))[b"array"] == []
+
+
+def test_an_array_is_counted_and_shown_and_no_command_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.rdb"
+    path.write_bytes(closed(EXOTIC["array"]))
+    assert aofdoctor("check", path, "--json").json["parts"][0]["preamble"]["types"] == {"array": 1, "string": 1}
+    [line, _] = [json.loads(line) for line in aofdoctor("log", path, "--base", "--json").stdout.splitlines()]
+    words = [
+        word for at, value in ARRAY for word in (str(at), value.decode() if isinstance(value, bytes) else str(value))
+    ]
+    assert (line["type"], line["args"][:8]) == ("array", words[:8])
+    refused = aofdoctor("convert", path, "--base", "resp", "-o", tmp_path / "no")
+    assert refused.status == 3
+    told = convert(path, "--base", "resp", "--lossy", "-o", tmp_path / "out.aof")
+    assert [lost["why"] for lost in told["inexpressible"]] == ["an array, which came with Redis 8.8"]
+    told = convert(path, "--base", "rdb", "--rdb-version", "11", "--lossy", "-o", tmp_path / "out.rdb")
+    assert [lost["key"] for lost in told["inexpressible"]] == ["array"]
+
+
+@pytest.mark.parametrize("body", [
+    length(1) + length(2), length(1) + length(0) + length(5) + length(4) + string(b"x"),
+])  # fmt: skip
+def test_an_array_that_lies_is_corrupt(body: bytes) -> None:
+    source = BytesSource(body + bytes(8))
+    assert isinstance(list(elements(Cursor(source), Value(0, 28)))[-1], Corrupt)
+
+
+# -- hash templates --
+
+
+def test_hashes_of_a_template_are_read_with_the_names_of_its_fields() -> None:
+    found = values(closed(EXOTIC["templates"]))
+    assert {name: [tuple(field)[:2] for field in found[name]] for name in TEMPLATED} == TEMPLATED  # type: ignore[arg-type]
+
+
+def test_commands_and_an_older_rdb_make_plain_hashes_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.rdb"
+    path.write_bytes(closed(EXOTIC["templates"]))
+    told = convert(path, "--base", "resp", "--for", "redis-7.0", "-o", tmp_path / "out.aof")
+    assert told["inexpressible"] == []
+    told = convert(path, "--base", "rdb", "--rdb-version", "10", "-o", tmp_path / "out.rdb")
+    assert told["inexpressible"] == []
+    expected, got = (state(by_line()["redis-7.0"], tmp_path / name) for name in ("out.aof", "out.rdb"))
+    assert expected == got
+    by_name = {key["key"].encode(): key["value"] for key in got[1]}
+    for name, fields in TEMPLATED.items():
+        assert [tuple(word.encode() for word in field[:2]) for field in by_name[name]] == sorted(fields)
+
+
+def test_a_slice_and_a_salvage_keep_the_templates_of_what_stays(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.rdb", closed(EXOTIC["templates"])
+    path.write_bytes(whole)
+    assert aofdoctor("slice", path, "--key", "arr", "-o", tmp_path / "slice.rdb").status == 0
+    expected = values(whole)
+    assert values((tmp_path / "slice.rdb").read_bytes()) == {b"arr": expected[b"arr"]}
+    path.write_bytes(whole[:-4])
+    assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "salvage.rdb").status == 0
+    assert values((tmp_path / "salvage.rdb").read_bytes()) == expected
+
+
+def test_a_template_of_very_many_fields_passes_by() -> None:
+    names = [b"field:%d" % i for i in range(5000)]
+    data = templated(
+        template(3, *names), template(4, b"x" * 100), b"\x20" + string(b"k") + length(3) + b"".join(map(string, names)),
+        b"\x1e" + string(b"lp") + string(listpack([b"3", *names])), b"\x20" + string(b"wide") + length(4) + string(b"v"),
+    )  # fmt: skip
+    expected = [Field(name, name, None) for name in names]
+    assert values(data) == {b"k": expected, b"lp": expected, b"wide": [Field(b"x" * 100, b"v", None)]}
+
+
+@pytest.mark.parametrize(
+    "items", [[b"9", b"a"], [b"3"], [b"3", b"a", b"b"], [b"x", b"a"], [b"-3", b"a"], [b"9" * 30, b"a"]]
+)
+def test_a_hash_whose_template_does_not_fit_is_corrupt(items: list[bytes]) -> None:
+    found = values(templated(template(3, b"field"), b"\x1e" + string(b"k") + string(listpack(items))))
+    assert isinstance(found[b"k"][-1], Corrupt)
+
+
+def test_thousands_of_templates_are_remembered() -> None:
+    count = 12_000
+    data = templated(
+        *(template(number, b"f%d" % number) for number in range(count)),
+        *(b"\x20" + string(b"k%d" % number) + length(number) + string(b"v") for number in range(0, count, 100)),
+    )
+    found = values(data)
+    assert found == {b"k%d" % n: [Field(b"f%d" % n, b"v", None)] for n in range(0, count, 100)}
+
+
+def test_compiled_and_plain_remember_the_same_templates() -> None:
+    """Where there are too many, both stop at the same one."""
+    numbers = Random(4)
+    step = walk.TEMPLATES
+    ids = [
+        [step * i for i in range(100)],
+        list(range(step + 10)),
+        [numbers.randrange(1 << 40) for _ in range(3 * step)],
+    ]
+    for some in ids:
+        data = b"".join(template(number, b"f") for number in some)
+        stops = []
+        for module in (kernel, walk):
+            machine, columns = module.Machine(LAYOUTS["redis"], 0), module.Columns(len(some) + 1)
+            stops.append(machine.run(bytearray(data + bytes(walk.SLACK)), 0, len(data), 0, columns)[:2])
+        assert stops[0] == stops[1] and stops[0][0] == Stop.LOST_TEMPLATE
+
+
+def test_templates_are_known_after_damage_too() -> None:
+    keys = [b"\x20" + string(b"key:%d" % i) + length(3) + string(b"value %d" % i) for i in range(30)]
+    texts = [b"\0" + string(b"text:%d" % i) + string(b"value") for i in range(30)]
+    data = templated(template(3, b"field"), *texts[:10], b"\x1d" * 40, *texts[10:], *keys)
+    source = BytesSource(data)
+    found = [
+        item.name(source) for batch in salvage_items(source) for item in getattr(batch, "__iter__", lambda: iter(()))()
+        if isinstance(item, Key)
+    ]  # fmt: skip
+    assert found[-30:] == [b"key:%d" % i for i in range(30)]

@@ -1,0 +1,280 @@
+"""The items of an RDB: they tile it, whatever the window; compiled and plain walk give the same; nothing hostile hurts."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.items import AUX, EOF, Item, Items, Key, Rdb
+from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.rdb.preamble import walk as walk_rdb
+from aofdoctor.rdb.walk import _pyprobe as probe
+from aofdoctor.rdb.walk import _pywalker as walk
+from aofdoctor.rdb.walk import walker as kernel
+from aofdoctor.rdb.walk import window as sweep
+from aofdoctor.rdb.walk.layouts import LAYOUTS
+from aofdoctor.rdb.walk.walker import MAGIC, SLACK, UNREAD, Stop
+from aofdoctor.source import BytesSource, FileSource, pread
+from aofdoctor.span import Span
+from tests.conftest import FIXTURES
+from tests.support.corpus import ROOT
+from tests.support.rdb_generated import made
+from tests.support.rdb_unreleased import EXOTIC, closed, string
+
+BASES = sorted((FIXTURES / "aof").rglob("*.base.rdb"))
+WINDOWS = ((1, 2), (2, 3), (7, 3), (31, 2), (100, 9), (1 << 18, 1 << 12))
+
+
+def heads() -> list[Path]:
+    """Every RDB of the fixtures and of the corpus, and every file that begins with one."""
+    found = [
+        p for root in (FIXTURES, *([ROOT] if ROOT else [])) for p in root.rglob("*") if p.suffix in (".rdb", ".aof")
+    ]
+    return sorted(p for p in found if p.open("rb").read(5) in (b"REDIS", b"VALKE"))
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module: ModuleType = walk if request.param == "plain" else kernel
+    use(module, monkeypatch)
+    return module
+
+
+def use(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "Machine", module.Machine)
+    monkeypatch.setattr(sweep, "Columns", module.Columns)
+
+
+def items(
+    data: bytes, window: int = sweep.WINDOW, room: int = sweep.ROOM, verify: bool = True
+) -> tuple[list[Key | Item], Rdb]:
+    """All items, and what was found; that they tile is checked on the way."""
+    reader, found, at = Items(BytesSource(data), window, room, verify), [], 0
+    for batch in reader:
+        assert batch.span.start == at < batch.span.end
+        assert batch.keys == sum(isinstance(item, Key) for item in batch)
+        for item in batch:
+            span = item.span
+            assert span.start == at < span.end
+            at = span.end
+            found.append(item)
+    assert at == reader.rdb.end or not found
+    return found, reader.rdb
+
+
+def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
+    random = Random(seed)
+    for _ in range(count):
+        bent = bytearray(data)
+        for _ in range(random.choice((1, 1, 2, 20))):
+            bent[random.randrange(len(bent))] = random.choice((0, 0x80, 0x81, 0xC3, 0xFF, random.randrange(256)))
+        yield bytes(bent[: random.randrange(len(bent) + 1)] if random.random() < 0.3 else bent)
+
+
+def test_the_compiled_walker_is_in_use() -> None:
+    assert kernel.COMPILED
+
+
+@pytest.mark.parametrize("base", BASES, ids=lambda p: p.parent.parent.name)
+def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType) -> None:
+    data = base.read_bytes()
+    found, rdb = items(data)
+    assert (rdb.end, rdb.checksum, rdb.complete) == (len(data), "ok", True)
+    assert [found[0].kind, found[-1].kind] == [MAGIC, EOF]  # type: ignore[union-attr]
+    keys = [item for item in found if isinstance(item, Key)]
+    assert len(keys) == rdb.keys
+    source = BytesSource(data)
+    names = {key.name(source) for key in keys}
+    assert not keys or names == {b"cart", *(b"user:%d" % n for n in range(20))}
+    assert {key.db for key in keys} <= {0}
+    assert all(pread(source, 1, key.name_at - 1)[0] == key.type for key in keys)
+    assert sum(isinstance(item, Item) and item.kind == AUX for item in found) == len(rdb.aux)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_the_window_changes_nothing(window: tuple[int, int], machine: ModuleType) -> None:
+    for data in [base.read_bytes() for base in BASES] + [closed(one) for one in EXOTIC.values()]:
+        assert items(data, *window) == items(data)
+
+
+def test_compiled_and_plain_agree_on_every_rdb(monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in heads():
+        data = pread(FileSource(path), 1 << 16, 0)
+        answers = []
+        for module in (kernel, walk):
+            use(module, monkeypatch)
+            answers.append(items(data, 4096))
+        assert answers[0] == answers[1], path
+
+
+def test_compiled_and_plain_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [base.read_bytes() for base in BASES] + [closed(one) for one in EXOTIC.values()]
+    for seed, data in enumerate(whole):
+        for bent in mutations(data, 60, seed):
+            answers = []
+            for module in (kernel, walk):
+                use(module, monkeypatch)
+                answers.append(items(bent, 64, 5))
+            assert answers[0] == answers[1], bent
+
+
+def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
+    """All that can be seen of a walk over `data`, which grows by a piece each time that it is short, on so much fuel a run."""
+    machine, seen, at, end = module.Machine(LAYOUTS["redis"], 0), [], 0, 0
+    while True:
+        columns = module.Columns(5)
+        buffer = bytearray(data[:end] + bytes(SLACK))
+        why, at, left = machine.run(buffer, at, end, 0, columns, fuel)
+        names = ("edges", "kind", "name", "value", "expire", "idle", "freq", "db")
+        filled = [list(getattr(columns, name)[: columns.count + (name == "edges")]) for name in names if columns.count]
+        seen.append((why, at, left, machine.start, machine.kind, machine.skip, columns.keys, filled))
+        if why == Stop.SHORT and end < len(data):
+            end = min(len(data), end + piece)
+        elif why not in (Stop.FULL, Stop.FUEL):
+            return seen
+
+
+@pytest.mark.parametrize("fuel", [1, 2, 3, 4, 6, 7, 8, 9, 30, 1 << 40])
+@pytest.mark.parametrize("piece", [3, 64, 1 << 30])
+def test_compiled_and_plain_leave_the_same_state_wherever_they_stop(fuel: int, piece: int) -> None:
+    for seed in range(3):
+        data = made(seed, 12)[9 : 9 + 200 * min(piece, 100)]
+        for bent in [data, *mutations(data, 3, seed)]:
+            assert steps(kernel, bent, fuel, piece) == steps(walk, bent, fuel, piece)
+
+
+def test_compiled_and_plain_find_the_same_places() -> None:
+    for seed, base in enumerate(BASES):
+        for bent in mutations(base.read_bytes(), 40, seed):
+            buffer = bytearray(bent + bytes(kernel.SLACK))
+            for layout in LAYOUTS.values():
+                for fuel in (100, 1 << 20):
+                    asked = (buffer, 0, len(bent), len(bent), layout, len(bent) // 2, 0, fuel)
+                    assert kernel.find(*asked) == probe.find(*asked)
+
+
+def test_every_prefix_gives_its_whole_keys_and_never_raises(machine: ModuleType) -> None:
+    for data in [BASES[-1].read_bytes(), *map(closed, EXOTIC.values())]:
+        whole = items(data)[0]
+        for size in range(len(data)):
+            found, rdb = items(data[:size])
+            assert found == [item for item in whole if item.span.end <= size and size >= 9]
+            assert not rdb.complete
+            assert rdb.note.startswith("the file ends")
+
+
+@pytest.mark.parametrize("name", EXOTIC)
+def test_what_no_server_at_hand_writes_is_walked_as_published(name: str, machine: ModuleType) -> None:
+    """Written by tests/support/rdb_unreleased.py from the published layout, not by a server."""
+    one = EXOTIC[name]
+    found, rdb = items(closed(one))
+    assert (rdb.complete, rdb.checksum, rdb.note) == (True, "ok", "")
+    keys = [item for item in found if isinstance(item, Key)]
+    source = BytesSource(closed(one))
+    assert [key.name(source) for key in keys] == one.names
+
+
+def test_what_belongs_to_a_key_is_in_its_span(machine: ModuleType) -> None:
+    head = b"\xfe\x03" + b"\xfb\x02\x01"
+    first = b"\xfc" + (1234).to_bytes(8, "little") + b"\xf8\x41\x00" + b"\x00" + string(b"key") + string(b"value")
+    second = b"\xfd" + (7).to_bytes(4, "little") + b"\xf9\x05" + b"\x00\xc0\x7b" + string(b"v")
+    third = b"\x00" + string(b"plain") + string(b"v")
+    data = b"REDIS0011" + head + first + second + third + b"\xff" + bytes(8)
+    keys = [item for item in items(data)[0] if isinstance(item, Key)]
+    at = 9 + len(head)
+    assert [key.span for key in keys] == [Span(at, at + len(first)), Span(at + len(first), at + len(first + second)),
+                                          Span(at + len(first + second), at + len(first + second + third))]  # fmt: skip
+    assert [(k.db, k.expire_ms, k.idle, k.freq) for k in keys] == [
+        (3, 1234, 256, -1),
+        (3, 7000, -1, 5),
+        (3, -1, -1, -1),
+    ]
+    assert [key.name(BytesSource(data)) for key in keys] == [b"key", b"123", b"plain"]
+    assert items(data)[1].checksum == "off"
+
+
+def test_a_packed_name_is_unpacked(machine: ModuleType) -> None:
+    packed = b"\x01ab\xe0\x25\x01"  # "ab", then 46 bytes from two back
+    data = closed_raw(b"\x00\xc3" + bytes((len(packed), 48)) + packed + string(b"v"))
+    [key] = [item for item in items(data)[0] if isinstance(item, Key)]
+    assert key.name(BytesSource(data)) == b"ab" * 24
+    assert key.name(BytesSource(data), 5) == b"ababa"
+
+
+def closed_raw(body: bytes) -> bytes:
+    data = b"REDIS0011" + body + b"\xff"
+    return data + crc64(data).to_bytes(8, "little")
+
+
+def test_an_unknown_type_is_named_with_its_key_and_passed(machine: ModuleType) -> None:
+    known = b"\x00" + string(b"known") + string(b"v")
+    found, rdb = items(data := closed_raw(known + b"\x6b" + string(b"strange") + b"whatever" + known))
+    assert (rdb.end, rdb.complete, rdb.checksum, rdb.keys) == (len(data), True, "ok", None)
+    assert "type 107" in rdb.note and "key strange" in rdb.note
+    assert [item.kind for item in found if isinstance(item, Item)] == [MAGIC, UNREAD, EOF]
+
+
+def test_without_the_checksum_large_payloads_are_not_read(machine: ModuleType) -> None:
+    data = closed_raw(b"\x00" + string(b"big") + string(bytes(1 << 20)) + b"\x00" + string(b"next") + string(b"v"))
+    read = []
+
+    class Counting(BytesSource):
+        def readinto(self, view: memoryview, offset: int) -> int:
+            read.append(got := super().readinto(view, offset))
+            return got
+
+    reader = Items(Counting(data), window=4096, verify=False)
+    keys = [item for batch in reader for item in batch if isinstance(item, Key)]
+    assert len(keys) == 2 and reader.rdb.complete and reader.rdb.checksum == "unknown"
+    assert sum(read) < 40_000
+    assert items(data)[0][:3] == items(data, verify=False)[0][:3]
+
+
+HOSTILE = {
+    "a string of 2^63": b"\x00\x01k\x81" + b"\xff" * 8,
+    "a list of 2^64 - 1": b"\x01\x01k\x81" + b"\xff" * 8 + b"\x00" * 1000,
+    "a stream of 2^62 listpacks": b"\x0f\x01k\x81\x40" + bytes(7) + bytes(1000),
+    "counts in counts": b"\x15\x01k\x00" + b"\x00" * 8 + (b"\x81" + b"\xff" * 8) * 40,
+    "LZF of 2^64 - 1": b"\x00\x01k\xc3\x81" + b"\xff" * 16,
+    "a module that never ends": b"\x07\x01k\x01" + b"\x01\x00" * 500,
+    "opcodes for ever": b"\xf9\x05" * 500,
+    "AUX for ever": b"\xfa\x01a\x01b" * 500,
+    "a name of 2^63": b"\x00\x81" + b"\x7f" * 8 + b"x",
+    "the end at once, without its checksum": b"\xff",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_bytes_end_at_once(name: str, machine: ModuleType) -> None:
+    for magic in (b"REDIS0011", b"VALKEY080"):
+        _, rdb = items(magic + HOSTILE[name], 64, 4)
+        assert not rdb.complete and rdb.end <= 9 + len(HOSTILE[name])
+
+
+def test_a_collection_of_millions_is_walked_in_small_memory() -> None:
+    import tracemalloc
+
+    count = 1_000_000
+    data = closed_raw(b"\x02" + string(b"many") + b"\x80" + count.to_bytes(4, "big") + b"\x01x" * count)
+    source = BytesSource(data)
+    tracemalloc.start()
+    started = time.process_time()
+    found = [item for batch in Items(source) for item in batch]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [item.end for item in found if isinstance(item, Key)] == [len(data) - 9]
+    assert peak < 4 << 20
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(("codec", "frame"), [("LZ4", b"\x04\x22\x4d\x18"), ("Zstd", b"\x28\xb5\x2f\xfd")])
+def test_a_compressed_stream_is_named(codec: str, frame: bytes) -> None:
+    """The envelope as published; no server at hand writes one."""
+    source = BytesSource(b"VCS\x01\x01\x00\x01" + frame + bytes(40))
+    assert is_rdb(source)
+    assert codec in walk_rdb(source).note and not walk_rdb(source).complete

@@ -1,0 +1,243 @@
+"""What is counted in one pass: the compiled counters are the plain ones, and an estimate is as good as it says."""
+
+from array import array
+from collections import Counter, defaultdict
+from random import Random
+from typing import Any
+
+import pytest
+from aofdoctor.stats.counting._counters import Inventory, Scale, Tally
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aofdoctor.aof.reader import read
+from aofdoctor.aof.records import Batch, encode
+from aofdoctor.rdb.items import Items
+from aofdoctor.server.command_table import key_places, table
+from aofdoctor.server.context.tracker import Steps
+from aofdoctor.source import BytesSource
+from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
+from aofdoctor.stats.counting import _pyrdb_counters as plain_inventory
+from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
+from aofdoctor.stats.counting._pyheavy_hitters import HEAD, NAMES_MOST, SETS, SHOWN, SURE, WAYS
+from aofdoctor.stats.counting.counters import first_key, kinds, rules
+from tests.conftest import FIXTURES
+from tests.support import rdb_value_writer as w
+from tests.support.hostile_bytes import hostile, sound
+
+ROOM = 1 << 14
+COMPILED, PLAIN = (Scale, Tally), (plain_weigh.Scale, plain_heavy.Tally)
+FACTORS = array("q", [5, 3, 0])
+RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
+
+
+def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | None = None) -> list[Any]:
+    """All that a pair of counters says of some bytes; of every batch, or every `chosen`th record of it."""
+    scale, tally = twin[0](kinds(), 1, FACTORS), twin[1](rules(), ord(":"), depth, sure)
+    steps, large, seen = Steps(columns=True), array("I", bytes(4 * ROOM)), []
+    steps.begin()
+    for tile in read(BytesSource(data), table().words):
+        if isinstance(tile, Batch) and not tile.far:
+            steps.run(tile)
+            some = None if chosen is None else array("I", range(0, tile.count, chosen))
+            noted = scale.run(tile, tile.base, steps.db, steps.time, some, 40, large)
+            seen.append(large[:noted].tolist())
+            tally.run(tile, steps.db, some)
+    rows = [tally.prefixes, tally.unknown_names, tally.by_bytes, tally.by_writes]
+    return [
+        seen, scale.by_id, scale.by_db, scale.untimed, scale.times, scale.places, *map(sorted, rows), tally.other_prefixes,
+        tally.other_unknown, tally.most_bytes_elsewhere, tally.most_writes_elsewhere, tally.sure,
+    ]  # fmt: skip
+
+
+@settings(max_examples=2000)
+@given(st.one_of(hostile, st.lists(sound, max_size=60).map(b"".join)), st.integers(0, 200), st.integers(1, 3))
+def test_the_twins_count_the_same_of_any_bytes(data: bytes, sure: int, depth: int) -> None:
+    assert counted(COMPILED, data, sure, depth) == counted(PLAIN, data, sure, depth)
+
+
+def workload(random: Random, count: int, keys: int) -> bytes:
+    """Writes of many keys in several databases, with times that jump, names that no server knows, hostile keys."""
+    odd = [b"", b":", b"::::", b"x" * 63 + b":", b"x" * 64 + b":", b"x" * 65 + b":", b"y" * 200 + b"1", b"y" * 200 + b"2",
+           b"z" * HEAD + b"1", b"z" * HEAD + b"2", b"\0\xff:\x1b"]  # fmt: skip
+    names = [b"SET", b"del", b"EXPIRE", b"BF.ADD", b"bf.add", b"EVAL", b"SELECT", b"PING", b"MULTI", b"EXEC", b"XGROUP"]
+    out = []
+    for _ in range(count):
+        name, kind = random.choice(names), random.random()
+        key = random.choice(odd) if kind < 0.05 else b"u:%d:%d" % (random.randrange(9), random.randrange(keys))
+        if kind > 0.97:
+            out.append(b"#TS:%d\r\n" % random.choice([0, 7, 10**9 + random.randrange(10**5), 10**17]))
+        elif name == b"SELECT":
+            out.append(encode([name, b"%d" % random.choice([0, 1, 9, 1023, 1024, 5000])]))
+        elif name == b"EVAL":
+            out.append(encode([name, b"return 1", random.choice([b"0", b"1", b"00", b"x", b"2"]), key]))
+        else:
+            out.append(encode([name, key, b"v" * random.choice([1, 9, 300])][: 1 + random.randrange(3)]))
+    return b"".join(out)
+
+
+@pytest.mark.parametrize(
+    ("count", "keys", "sure"), [(20_000, 30_000, 1 << 30), (20_000, 30_000, 10_000), (20_000, 100, 0)]
+)
+def test_the_twins_count_the_same_of_many_keys(count: int, keys: int, sure: int) -> None:
+    data = workload(Random(count + keys + sure), count, keys)
+    got = counted(COMPILED, data, sure, 2)
+    assert got == counted(PLAIN, data, sure, 2)
+    full = keys > SETS * WAYS and sure > 1 << 20
+    assert (got[12] > 0, got[-1]) == (full, sure == 1 << 30)
+    assert counted(COMPILED, data, sure, 2, 3) == counted(PLAIN, data, sure, 2, 3) != got
+
+
+def test_more_names_than_there_is_room_for_are_counted_together() -> None:
+    more = 500
+    data = b"".join(encode([b"SET", b"%d:" % n, b"v"]) for n in range(NAMES_MOST + more))
+    got = counted(COMPILED, data, 0)
+    assert len(got[6]) == NAMES_MOST and got[10][0] == more
+    assert sum(row[2] for row in got[6]) + got[10][1] == len(data)
+    assert got == counted(PLAIN, data, 0)
+
+
+# -- estimates --
+
+
+def skewed(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
+    """(a log, writes by key, bytes by key): ten keys of half of the writes, and thirty thousand others."""
+    writes: Counter[bytes] = Counter()
+    sizes: Counter[bytes] = Counter()
+    out = []
+    for _ in range(200_000):
+        key = b"hot:%d" % random.randrange(10) if random.random() < 0.5 else b"k:%d" % random.randrange(30_000)
+        record = encode([b"SET", key, b"v" * random.choice([1, 20, 60, 500])])
+        writes[key] += 1
+        sizes[key] += len(record)
+        out.append(record)
+    return b"".join(out), writes, sizes
+
+
+LOG, WRITES, SIZES = skewed(Random(5))
+
+
+def test_without_a_sample_a_count_is_within_its_error_and_no_other_key_has_more() -> None:
+    got = counted(COMPILED, LOG, 1 << 40)
+    for rows, truth, elsewhere in ((got[8], SIZES, got[12]), (got[9], WRITES, got[13])):
+        assert len(rows) == SETS * WAYS < len(truth)
+        for key, size, db, count, error, spread in rows:
+            assert (size, db, spread) == (len(key), 0, 0)
+            assert count - error <= truth[key] <= count, key
+        named = {row[0] for row in rows}
+        assert max(count for key, count in truth.items() if key not in named) <= elsewhere
+        best = sorted(rows, key=lambda row: row[4] - row[3])[:10]
+        assert {row[0] for row in best} == {b"hot:%d" % n for n in range(10)}
+
+
+def test_few_keys_are_exact() -> None:
+    data = b"".join(encode([b"SET", b"k:%d" % (n * n % 700), b"v" * (n % 90)]) for n in range(20_000))
+    got, truth = counted(COMPILED, data, 1 << 40), Counter(b"k:%d" % (n * n % 700) for n in range(20_000))
+    assert {(row[0], *row[3:]) for row in got[9]} == {(key, count, 0, 0) for key, count in truth.items()}
+    assert got[12:14] == [0, 0]
+
+
+def test_a_sample_finds_the_keys_that_matter_within_its_deviation() -> None:
+    got = counted(COMPILED, LOG, 0)
+    for rows, truth in ((got[8], SIZES), (got[9], WRITES)):
+        best = sorted(rows, key=lambda row: row[4] - row[3])[:10]
+        assert {row[0] for row in best} == {b"hot:%d" % n for n in range(10)}
+        for key, _, _, count, error, spread in best:
+            assert spread > 0
+            assert count - error - 4 * spread**0.5 <= truth[key] <= count + 4 * spread**0.5, key
+
+
+def test_a_large_record_is_never_left_to_a_sample() -> None:
+    value = b"v" * (1 << (SURE - 1))
+    data = b"".join(encode([b"SET", b"big:%d" % (n % 5), value]) + encode([b"INCR", b"n"]) for n in range(400))
+    rows = {row[0]: row[3:] for row in counted(COMPILED, data, 0)[8]}
+    size = len(encode([b"SET", b"big:0", value]))
+    assert {rows[b"big:%d" % n] for n in range(5)} == {(80 * size, 0, 0)}
+
+
+# -- first keys --
+
+
+def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
+    random, judged = Random(2), 0
+    for command in table().commands:
+        if any(isinstance(spec[0], list) for spec in command.keys[:1]):
+            continue  # a word has to be sought
+        for _ in range(30):
+            words = [random.choice([b"0", b"1", b"2", b"00", b"k", b"10", b""]) for _ in range(random.randrange(7))]
+            argv = [*command.name.encode().split(b"|"), *words]
+            batch = next(read(BytesSource(encode(argv)), table().words))
+            assert isinstance(batch, Batch)
+            if batch.ids[0] == command.id:
+                place = next(key_places(command, argv), 0)
+                expected = (argv[place][:HEAD], len(argv[place])) if 0 < place < len(argv) else None
+                assert first_key(batch, 0) == expected, argv
+                judged += 1
+    assert judged > 10_000
+
+
+# -- the keys of an RDB --
+
+
+def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
+    """What is counted of an RDB whose names are read in windows; what a window does not give is passed over."""
+    found, large, seen = twin(ord(":"), depth), array("I", bytes(4 * ROOM)), []
+    for batch in Items(BytesSource(data)):
+        at = batch.first
+        while at < batch.stop:
+            base = max(0, batch.columns.name[at])
+            at, noted = found.run(batch.columns, at, batch.stop, data[base : base + window], base, 20, large)
+            seen.append((at, large[:noted].tolist()))
+            if at < batch.stop and batch.columns.name[at] == base:
+                at += 1
+    return [seen, found.by_type, found.by_db, sorted(found.prefixes), found.other_prefixes]
+
+
+@pytest.mark.parametrize("window", [1, 3, 20, 90, 1 << 20])
+@pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
+def test_the_twins_count_the_same_keys(path: Any, window: int) -> None:
+    data = path.read_bytes()
+    got = inventory(Inventory, data, 1, window)
+    assert got == inventory(plain_inventory.Inventory, data, 1, window)
+    assert inventory(Inventory, data, 0, window) == inventory(plain_inventory.Inventory, data, 0, window)
+
+
+def test_names_are_read_in_every_encoding() -> None:
+    long = b"abc" * 30 + b":" + b"d" * 400
+    names = [w.string(b"user:1"), b"\xc0\x85", b"\xc1\xff\x7f", b"\xc2\x00\x00\x00\x80", w.string(b"p:" + b"x" * 100),
+             w.lzf_string(w.lzf(b"s:" + b"a" * 900), 902), w.string(b""), w.string(long), b"\x80\x00\x00\x00\x03a:b",
+             w.lzf_string(b"\xe0\xff\xff", 300), w.lzf_string(b"\x00a", 99)]  # fmt: skip
+    body = b"".join(b"\0" + name + w.string(b"v") for name in names)
+    data = b"REDIS0009" + body + b"\xff" + bytes(8)
+    for twin in (Inventory, plain_inventory.Inventory):
+        got = inventory(twin, data, 1, 1 << 20)
+        counts: defaultdict[bytes, int] = defaultdict(int, {row[0]: row[1] for row in got[3]})
+        assert counts == {b"user:": 1, b"p:": 1, b"s:": 1, b"a:": 1, b"": 5}
+        one = twin(ord("-"), 1)
+        list(Items(BytesSource(data)))
+        for batch in Items(BytesSource(data)):
+            one.run(batch.columns, 0, batch.stop, data, 0, 1 << 40, array("I", bytes(4 * ROOM)))
+            assert {row[0] for row in one.prefixes} == {b"", b"-"}  # -123 and -2147483648 are numbers, and 32767
+    assert SHOWN > plain_heavy.NAMES_SHOWN
+
+
+def test_short_columns_are_refused() -> None:
+    batch = next(read(BytesSource(encode([b"SET", b"a", b"1"])), table().words))
+    short, room = array("q"), array("I", bytes(4 * ROOM))
+    full = array("q", bytes(8 * ROOM))
+    scale, tally = Scale(kinds(), 1, FACTORS), Tally(rules(), 58, 1, 0)
+    with pytest.raises(ValueError):
+        scale.run(batch, 0, short, full, None, 0, room)
+    with pytest.raises(ValueError):
+        scale.run(batch, 0, full, full, array("I", [1]), 0, room)
+    with pytest.raises(ValueError):
+        tally.run(batch, short, None)
+    for wrong in (
+        (b"\3", 1, FACTORS),
+        (kinds(), 0, FACTORS),
+        (kinds(), 1, array("q", [1, 0])),
+        (kinds(), 1, array("q", [2])),
+    ):
+        for twin in (Scale, plain_weigh.Scale):
+            with pytest.raises(ValueError):
+                twin(*wrong)

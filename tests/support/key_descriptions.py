@@ -1,0 +1,199 @@
+"""Every key in words that compare: as a real server tells it, and as our decoder reads it.
+
+Bytes are latin-1 text, so that they can stand in JSON; long ones are their size and hash.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large
+from aofdoctor.rdb.values.decoders import Field, Scored, elements, shape
+from aofdoctor.rdb.values.modules import ModulePart, ModuleType
+from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Meta, Pending
+from aofdoctor.server.resp_client import ReplyError
+from aofdoctor.server.sandbox import Sandbox
+from tests.support.key_places import Key
+
+Described = dict[str, Any]
+_LONG = 300
+
+
+def text(value: Any) -> str:
+    data = value.read() if isinstance(value, Large) else value
+    assert isinstance(data, bytes)
+    if len(data) > _LONG:
+        return f"{len(data)} bytes, sha1 {hashlib.sha1(data).hexdigest()}"
+    return data.decode("latin-1")
+
+
+def score_of(score: bytes | float) -> str:
+    """A score; 0 for -0: no command makes a packed -0 since 7.0."""
+    return repr(float(score) + 0.0)
+
+
+# -- as a server tells it --
+
+
+def by_server(server: Sandbox, digests: bool = True) -> list[Described]:
+    """Every key of every database; its digest only compares within one server line."""
+    told = []
+    for name in server.info("keyspace"):
+        db = int(name.removeprefix("db"))
+        server.call("SELECT", db)
+        names = server.call("KEYS", "*")
+        assert isinstance(names, list)
+        told += [_told(server, db, bytes(key), digests) for key in names]  # type: ignore[arg-type]
+    return sorted(told, key=lambda key: (key["db"], key["key"]))
+
+
+def _told(server: Sandbox, db: int, key: bytes, digests: bool) -> Described:
+    kind = text(server.call("TYPE", key))
+    told: Described = {"db": db, "key": text(key), "type": kind, "expire_ms": _expiry(server, key)}
+    if kind in _ASK:
+        told["value"] = _ASK[kind](server, key)
+    if digests:
+        told["encoding"] = text(server.call("OBJECT", "ENCODING", key))
+        told["digest"] = text(server.call("DEBUG", "DIGEST-VALUE", key)[0])  # type: ignore[index]
+    return told
+
+
+def _expiry(server: Sandbox, key: bytes) -> int | None:
+    """Exact where the server tells it (7.0 on), else to the second: the fixtures of older ones expire on whole seconds."""
+    if server.binary.knows("pexpiretime"):
+        time = server.call("PEXPIRETIME", key)
+    else:
+        left = server.call("PTTL", key)
+        seconds, micros = server.call("TIME")  # type: ignore[misc]
+        now = int(seconds) * 1000 + int(micros) // 1000  # type: ignore[arg-type]
+        time = round((now + left) / 1000) * 1000 if isinstance(left, int) and left >= 0 else -1
+    assert isinstance(time, int)
+    return time if time >= 0 else None
+
+
+def _hash(server: Sandbox, key: bytes) -> list[Any]:
+    flat: Any = server.call("HGETALL", key)
+    names, values = flat[::2], flat[1::2]
+    times: list[int] = [-1] * len(names)
+    if server.binary.knows("hpexpiretime") and names:
+        times = server.call("HPEXPIRETIME", key, "FIELDS", len(names), *names)  # type: ignore[assignment]
+    rows = zip(names, values, times, strict=True)
+    return sorted([text(name), text(value), time if time >= 0 else None] for name, value, time in rows)
+
+
+def _zset(server: Sandbox, key: bytes) -> list[Any]:
+    flat: Any = server.call("ZRANGE", key, 0, -1, "WITHSCORES")
+    return sorted([text(member), score_of(score)] for member, score in zip(flat[::2], flat[1::2], strict=True))
+
+
+def _stream(server: Sandbox, key: bytes) -> Described:
+    full = _named(server.call("XINFO", "STREAM", key, "FULL", "COUNT", 0))
+    return {
+        "entries": [[text(entry), list(map(text, items))] for entry, items in full["entries"]],
+        "last": text(full["last-generated-id"]),
+        "max_deleted": text(full["max-deleted-entry-id"]) if "max-deleted-entry-id" in full else None,
+        "added": full.get("entries-added"),
+        "groups": [_group(_named(group)) for group in full["groups"]],
+    }
+
+
+def _group(group: Described) -> Described:
+    listed: Any = group.get("pending", group.get("pel"))
+    pending = [[text(p[0]), text(p[1]), p[2], p[3]] for p in listed]
+    consumers = sorted(text(_named(consumer)["name"]) for consumer in group["consumers"])
+    return {"name": text(group["name"]), "last": text(group["last-delivered-id"]), "read": group.get("entries-read"),
+            "pending": pending, "consumers": consumers}  # fmt: skip
+
+
+def _named(flat: Any) -> Described:
+    return {text(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+_ASK: dict[str, Any] = {
+    "string": lambda server, key: text(server.call("GET", key)),
+    "list": lambda server, key: list(map(text, server.call("LRANGE", key, 0, -1))),
+    "set": lambda server, key: sorted(map(text, server.call("SMEMBERS", key))),
+    "zset": _zset,
+    "hash": _hash,
+    "stream": _stream,
+}
+
+
+def whole_digest(server: Sandbox) -> str:
+    """DEBUG DIGEST: over all databases."""
+    return text(server.call("DEBUG", "DIGEST"))
+
+
+def functions(server: Sandbox) -> list[str]:
+    """The code of every library."""
+    try:
+        libraries: Any = server.call("FUNCTION", "LIST", "WITHCODE")
+    except ReplyError:
+        return []
+    return sorted(text(_named(library)["library_code"]) for library in libraries)
+
+
+# -- as we read it --
+
+
+def by_decoder(cursor: Cursor, key: Key) -> Described:
+    """What a server would tell of a key, without its encoding and digest; a Corrupt raises."""
+    parts: list[Any] = list(elements(cursor, key.value))
+    assert not any(isinstance(part, Corrupt) for part in parts), (key, parts[-1])
+    kind = shape(key.value)
+    return {"db": key.db, "key": text(key.name), "type": kind, "expire_ms": key.expire_ms, "value": _READ[kind](parts)}
+
+
+def _read_hash(parts: Iterable[Field]) -> list[Any]:
+    return sorted([text(name), text(value), time] for name, value, time in parts)
+
+
+def _read_zset(parts: Iterable[Scored]) -> list[Any]:
+    return sorted([text(member), score_of(score)] for member, score in parts)
+
+
+def _read_stream(parts: list[Any]) -> Described:
+    groups: list[Described] = []
+    meta = next(part for part in parts if isinstance(part, Meta))
+    for part in parts:
+        if isinstance(part, Group):
+            groups.append(
+                {
+                    "name": text(part.name),
+                    "last": text(bytes(part.last)),
+                    "read": part.read,
+                    "pending": [],
+                    "consumers": [],
+                }
+            )
+        elif isinstance(part, Consumer):
+            groups[-1]["consumers"].append(text(part.name))
+        elif isinstance(part, Pending):
+            owner = groups[-1]["consumers"][-1]
+            groups[-1]["pending"].append([text(bytes(part.id)), owner, part.delivered_ms, part.deliveries])
+    for group in groups:
+        group["pending"].sort(key=lambda p: tuple(map(int, p[0].split("-"))))
+        group["consumers"].sort()
+    return {
+        "entries": [[text(bytes(e.id)), list(map(text, e.items))] for e in parts if isinstance(e, Entry)],
+        "last": text(bytes(meta.last)),
+        "max_deleted": text(bytes(meta.max_deleted)) if meta.max_deleted else None,
+        "added": meta.added,
+        "groups": groups,
+    }
+
+
+def _read_module(parts: list[Any]) -> list[Any]:
+    assert isinstance(parts[0], ModuleType) and all(isinstance(part, ModulePart) for part in parts[1:])
+    return [parts[0].name]
+
+
+_READ: dict[str, Any] = {
+    "string": lambda parts: text(parts[0]),
+    "list": lambda parts: list(map(text, parts)),
+    "set": lambda parts: sorted(map(text, parts)),
+    "zset": _read_zset,
+    "hash": _read_hash,
+    "stream": _read_stream,
+    "module": _read_module,
+}

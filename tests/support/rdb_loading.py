@@ -1,0 +1,58 @@
+"""Real servers on an RDB, and on the commands that we make of one."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large
+from aofdoctor.rdb.export.capabilities import TARGETS, Inexpressible
+from aofdoctor.rdb.export.commands import commands, function, select
+from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.source import BytesSource
+from tests.support.key_places import Function, keys
+
+Made = tuple[list[list[bytes]], list[Inexpressible], list[Corrupt]]
+
+
+def made(data: bytes, line: str) -> Made:
+    """(the commands for a server line, what they do not say, what is broken)."""
+    source = BytesSource(data)
+    cursor, target, db = Cursor(source), TARGETS[line], 0
+    said: list[list[bytes | Large] | Inexpressible | Corrupt] = []
+    for key in keys(source):
+        if isinstance(key, Function):
+            cursor.seek(key.offset)
+            said.append(function(cursor.string(), target))
+            continue
+        if key.db != db:
+            said.append(select(db := key.db))
+        said += commands(cursor, key.value, key.name, key.expire_ms, target)
+    told = [
+        [word.read() if isinstance(word, Large) else word for word in item] for item in said if isinstance(item, list)
+    ]
+    return (
+        told,
+        [item for item in said if isinstance(item, Inexpressible)],
+        [item for item in said if isinstance(item, Corrupt)],
+    )
+
+
+@contextmanager
+def server(binary: Binary, rdb: bytes | None = None, options: Sequence[str] = ()) -> Iterator[Sandbox]:
+    """A server with nothing in it, or with an RDB; one that may be asked for digests."""
+
+    def prepare(folder: Path) -> None:
+        if rdb is not None:
+            (folder / "dump.rdb").write_bytes(rdb)
+
+    debug = ["--enable-debug-command", "yes"] if binary.version >= (7, 0, 0) else []
+    with Sandbox(binary, [*debug, *options], prepare, hide=(), timeout=60) as running:
+        yield running
+
+
+def feed(running: Sandbox, told: Sequence[Sequence[bytes]]) -> None:
+    """Give it commands, from database 0 on; an error raises."""
+    running.call("SELECT", 0)
+    for start in range(0, len(told), 1000):
+        running.client.pipeline(told[start : start + 1000])
+    running.call("SELECT", 0)

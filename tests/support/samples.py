@@ -1,0 +1,36 @@
+"""Small AOFs that several tests are about, and what they look at."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from aofdoctor.aof.records import encode
+from tests.support.servers import by_line
+
+Story = Callable[[str], Path]
+SET = encode([b"SET", b"a", b"1"])
+FLUSH = encode([b"FLUSHALL"])
+
+
+def server_for(name: str) -> list[str]:
+    """The option that names a server for a story which the embedded one does not load."""
+    return ["--with", str(by_line()["redis-8.2"].path)] if name == "wiped-redis-8.2" else []
+
+
+def tree(path: Path) -> dict[str, tuple[bytes, float]]:
+    """Every file below a path with its bytes and its time."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return {str(p): (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
+
+
+def small_set(folder: Path, parts: dict[str, bytes], manifest: bytes | None = None) -> Path:
+    """A multi part AOF of incremental files with these bytes, listed in this order."""
+    target = folder / "data" / "appendonlydir"
+    target.mkdir(parents=True)
+    lines = b""
+    for number, (name, data) in enumerate(parts.items(), 1):
+        kind = b"b" if name == "base" else b"i"
+        path = target / f"a.aof.{number}.{'base' if name == 'base' else 'incr'}.aof"
+        path.write_bytes(data)
+        lines += b"file %b seq %d type %b\n" % (path.name.encode(), number, kind)
+    (target / "a.aof.manifest").write_bytes(lines if manifest is None else manifest)
+    return target
