@@ -20,7 +20,7 @@ _HELD = 64  # so many bytes of an argument are kept: enough for a name and a dat
 ALLOCATION_MAX = 1 << 32  # a larger claim may end as out of memory or as a short read, by the machine
 
 
-class Outcome(Enum):
+class ParseResult(Enum):
     """How one turn of the loop can end."""
 
     RECORD = auto()
@@ -33,10 +33,10 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedRecord:
     """What became of one turn of the loop; `first` are the heads of the first two arguments."""
 
-    outcome: Outcome
+    result: ParseResult
     end: int
     argc: int = 0
     first: tuple[bytes, ...] = ()
@@ -48,29 +48,29 @@ class Reading:
         return self.first[0].lower() if self.first else b""
 
 
-def read_record(peek: Peek, offset: int, line_max: int, annotations: bool) -> Reading:
+def parse_leniently(peek: Peek, offset: int, line_max: int, annotations: bool) -> ParsedRecord:
     """The record at `offset`; `line_max` is the size of the line buffer, its final NUL included."""
     line = _fgets(peek, offset, line_max)
     if not line:
-        return Reading(Outcome.END, offset)
+        return ParsedRecord(ParseResult.END, offset)
     if line[:1] == b"#" and annotations:
-        return Reading(Outcome.ANNOTATION, offset + len(line))
+        return ParsedRecord(ParseResult.ANNOTATION, offset + len(line))
     if line[:1] != b"*":
-        return Reading(Outcome.FORMAT, offset, reason="no * where a record should begin")
+        return ParsedRecord(ParseResult.FORMAT, offset, reason="no * where a record should begin")
     if line[1:2] in (b"", b"\0"):
         full = len(line) == line_max - 1 or line.endswith(b"\n")
         if full:  # a line that is not full met the end of the file, which is a short read
-            return Reading(Outcome.UNRECOVERABLE, offset, reason="a NUL after *")
-        return Reading(Outcome.SHORT, offset, reason=_ENDS)
+            return ParsedRecord(ParseResult.UNRECOVERABLE, offset, reason="a NUL after *")
+        return ParsedRecord(ParseResult.SHORT, offset, reason=_ENDS)
     argc = _c_int(_integer(line[1:]))
     if argc < 1:
-        return Reading(Outcome.FORMAT, offset, argc, reason="no number of arguments, or one below 1")
+        return ParsedRecord(ParseResult.FORMAT, offset, argc, reason="no number of arguments, or one below 1")
     if 8 * argc > ALLOCATION_MAX:
-        return Reading(Outcome.UNDEFINED, offset, argc, reason=f"room for {argc} arguments is allocated")
+        return ParsedRecord(ParseResult.UNDEFINED, offset, argc, reason=f"room for {argc} arguments is allocated")
     return _arguments(peek, offset + len(line), argc, line_max)
 
 
-def _arguments(peek: Peek, offset: int, argc: int, line_max: int) -> Reading:
+def _arguments(peek: Peek, offset: int, argc: int, line_max: int) -> ParsedRecord:
     first: list[bytes] = []
     left = argc
     while left:
@@ -82,20 +82,22 @@ def _arguments(peek: Peek, offset: int, argc: int, line_max: int) -> Reading:
                 continue
         line = _fgets(peek, offset, line_max)
         if not line:
-            return Reading(Outcome.SHORT, offset, argc, tuple(first), _ENDS)
+            return ParsedRecord(ParseResult.SHORT, offset, argc, tuple(first), _ENDS)
         if line[:1] != b"$":
-            return Reading(Outcome.FORMAT, offset, argc, tuple(first), "no $ where an argument should begin")
+            return ParsedRecord(ParseResult.FORMAT, offset, argc, tuple(first), "no $ where an argument should begin")
         size = _integer(line[1:])
         offset += len(line)
         if size < 0 or size > ALLOCATION_MAX:
-            return Reading(Outcome.UNDEFINED, offset, argc, tuple(first), f"{size} bytes are allocated for an argument")
+            return ParsedRecord(
+                ParseResult.UNDEFINED, offset, argc, tuple(first), f"{size} bytes are allocated for an argument"
+            )
         if (size and not peek.exists(offset + size - 1)) or not peek.exists(offset + size + 1):
-            return Reading(Outcome.SHORT, offset, argc, tuple(first), _ENDS)
+            return ParsedRecord(ParseResult.SHORT, offset, argc, tuple(first), _ENDS)
         if len(first) < 2:
             first.append(peek.bytes(offset, min(size, _HELD)) if size <= NAME_MAX else b"\0" * _HELD)
         offset += size + 2
         left -= 1
-    return Reading(Outcome.RECORD, offset, argc, tuple(first))
+    return ParsedRecord(ParseResult.RECORD, offset, argc, tuple(first))
 
 
 def _fgets(peek: Peek, offset: int, line_max: int) -> bytes:

@@ -23,7 +23,7 @@ from aofdoctor.server.command_table import Command, table
 from aofdoctor.server.compatibility import problem, refuses_rdb, watch
 from aofdoctor.server.context._pytracker import State
 from aofdoctor.server.context.tracker import Steps
-from aofdoctor.server.lenient_parser import Outcome, Reading, read_record
+from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
 from aofdoctor.server.verdict import Does, Stop, Trap, Verdict, verdicts
 from aofdoctor.server.versions import Line
 from aofdoctor.source import Source
@@ -161,11 +161,11 @@ class Loader:
         steps.state[:] = self.steps.state
         watch(steps, [line])
         while True:
-            reading = read_record(peek, offset, line.header_max, line.annotations)
-            stop = self._after_reading(line, steps, offset, reading)
-            if stop or reading.outcome is Outcome.END:
+            parsed = parse_leniently(peek, offset, line.header_max, line.annotations)
+            stop = self._after_reading(line, steps, offset, parsed)
+            if stop or parsed.result is ParseResult.END:
                 return stop
-            offset = reading.end
+            offset = parsed.end
             for batch in read_batches(self._source, table().words, offset):
                 for i in steps.run(batch):
                     if stop := self._judge_strict(line, batch, i):
@@ -179,33 +179,33 @@ class Loader:
             return Stop(Does.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
         return self._judge(line, batch, i)
 
-    def _after_reading(self, line: Line, steps: Steps, offset: int, reading: Reading) -> Stop | None:
-        if reading.outcome is Outcome.END:
+    def _after_reading(self, line: Line, steps: Steps, offset: int, parsed: ParsedRecord) -> Stop | None:
+        if parsed.result is ParseResult.END:
             return self._at_end(line, steps.state)
-        if reading.outcome is Outcome.SHORT:
-            return self._short(line, steps.state, offset, reading.reason, in_record=True)
-        if reading.outcome in _STOPS:
-            does, words = _STOPS[reading.outcome]
-            return Stop(does, self._part, offset, f"{words}: {reading.reason}")
-        if reading.outcome is Outcome.RECORD:
-            command = _find(reading)
-            found = problem(line, command, reading.argc, reading.first[0])
+        if parsed.result is ParseResult.SHORT:
+            return self._short(line, steps.state, offset, parsed.reason, in_record=True)
+        if parsed.result in _STOPS:
+            does, words = _STOPS[parsed.result]
+            return Stop(does, self._part, offset, f"{words}: {parsed.reason}")
+        if parsed.result is ParseResult.RECORD:
+            command = _find(parsed)
+            found = problem(line, command, parsed.argc, parsed.first[0])
             if found:
                 return Stop(found[0], self._part, offset, found[1])
             if command and "flush" in command.effects:
                 self.hidden_flushes.setdefault((self._part, offset), command.name)
-            _apply(steps.state, command, reading, offset)
+            _apply(steps.state, command, parsed, offset)
         return None
 
 
 _STOPS = {
-    Outcome.FORMAT: (Does.REFUSES, "bad file format"),
-    Outcome.UNRECOVERABLE: (Does.REFUSES, "unrecoverable read error"),
-    Outcome.UNDEFINED: (Does.UNDEFINED, "it may run out of memory or crash"),
+    ParseResult.FORMAT: (Does.REFUSES, "bad file format"),
+    ParseResult.UNRECOVERABLE: (Does.REFUSES, "unrecoverable read error"),
+    ParseResult.UNDEFINED: (Does.UNDEFINED, "it may run out of memory or crash"),
 }
 
 
-def _find(reading: Reading) -> Command | None:
+def _find(reading: ParsedRecord) -> Command | None:
     ids = table().words.ids
     number = ids.get(reading.name, UNKNOWN)
     if len(reading.first) > 1:
@@ -213,7 +213,7 @@ def _find(reading: Reading) -> Command | None:
     return table().get(number)
 
 
-def _apply(state: "array[int]", command: Command | None, reading: Reading, offset: int) -> None:
+def _apply(state: "array[int]", command: Command | None, reading: ParsedRecord, offset: int) -> None:
     """What a record does to the context, as in steps.h."""
     name = command.name if command else ""
     if name == "multi":
