@@ -20,7 +20,7 @@ from aofdoctor.server.context._pytracker import State
 from aofdoctor.server.context.tracker import Steps
 from aofdoctor.server.loader import Loader
 from aofdoctor.server.verdict import Does, Verdict
-from aofdoctor.server.versions import LINES, USUAL, writer
+from aofdoctor.server.versions import USUAL, VERSIONS, writer
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
@@ -37,10 +37,10 @@ def examine(
     Those of them that are `named` all decide whether it is sound; else the writer's does, or one of the usual.
     `progress` is told how many bytes have been read, now and then.
     """
-    title, line = written_by(aof)
-    names = list(dict.fromkeys([*servers, *([line] if line else []), *USUAL]))
-    decisive = [frozenset({name}) for name in named] or [frozenset([line] if line else USUAL)]
-    report = Report(aof, title, [LINES[name] for name in names], decisive)
+    title, writer_version = written_by(aof)
+    names = list(dict.fromkeys([*servers, *([writer_version] if writer_version else []), *USUAL]))
+    decisive = [frozenset({name}) for name in named] or [frozenset([writer_version] if writer_version else USUAL)]
+    report = Report(aof, title, [VERSIONS[name] for name in names], decisive)
     _Walk(report, progress).run()
     return report
 
@@ -58,7 +58,7 @@ class _Walk:
     def __init__(self, report: Report, progress: Progress | None) -> None:
         self.report, self.progress = report, progress
         self.steps = Steps(columns=True)
-        applicable = [line for line in report.lines if line.multi_part or report.aof.layout != "multi-part"]
+        applicable = [line for line in report.versions if line.multi_part or report.aof.layout != "multi-part"]
         self.loader = Loader(applicable, self.steps)
         select, multi, exec_ = (table().words.ids[name] for name in (b"select", b"multi", b"exec"))
         self.odd_ids = {
@@ -93,7 +93,7 @@ class _Walk:
         if aof.manifest is None or not (aof.manifest.problems or aof.manifest.load_order):
             reason = "the manifest is missing" if aof.manifest is None else "the manifest names no file to load"
             reason += ": it starts with nothing, writes a new manifest and reuses the names"
-            return [Verdict(run.line.name, yes, Does.STARTS_EMPTY, "", None, reason)
+            return [Verdict(run.version.name, yes, Does.STARTS_EMPTY, "", None, reason)
                     for run in self.loader.runs for yes in (True, False)]  # fmt: skip
         if aof.manifest.problems:
             first = aof.manifest.problems[0]
@@ -202,7 +202,7 @@ def _ordered(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
     """In the order of the lines; those before 7.0 do not apply to a multi part set."""
     judged = {verdict.server for verdict in verdicts}
     out = []
-    for line in report.lines:
+    for line in report.versions:
         if line.name in judged:
             out += [verdict for verdict in verdicts if verdict.server == line.name]
         else:

@@ -40,7 +40,7 @@ def is_sound(report: Report) -> bool:
     in_flight = any(part.damage for part in report.parts)  # a record that is still being written: it will load
     fine = (Does.LOADS, Does.TRUNCATES) if in_flight else (Does.LOADS,)
     loads = {v.server for v in report.verdicts if v.outcome in fine}
-    return all(loads & lines for lines in report.decisive)
+    return all(loads & servers for servers in report.decisive)
 
 
 _CHECKS = (*check_flush.CHECKS, *check_damage.CHECKS, *check_writers.CHECKS, *check_set.CHECKS)

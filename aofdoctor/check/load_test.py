@@ -77,12 +77,12 @@ def prove(
             "pip install 'aofdoctor[server]' brings one",
         )
     databases = demand_harmless(aof)
-    report = examine(aof, [binary.line for binary in candidates])
+    report = examine(aof, [binary.version_name for binary in candidates])
     unseen = _unseen(report)
     verdicts = {v.server: v for v in report.verdicts if not v.load_truncated}
     reasons = []
     for binary in candidates:
-        verdict = verdicts[binary.line]
+        verdict = verdicts[binary.version_name]
         if verdict.outcome is Does.LOADS and unseen:
             reasons.append(f"{binary.title}: it reads on over the damage at {unseen}, but that is not replayed unseen")
         elif verdict.outcome is Does.LOADS:

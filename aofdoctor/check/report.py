@@ -9,7 +9,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.log.flushes import Flushes
 from aofdoctor.log.script_flushes import ScriptFlushes
 from aofdoctor.server.verdict import Verdict
-from aofdoctor.server.versions import Line
+from aofdoctor.server.versions import ServerVersion
 from aofdoctor.span import Span
 
 
@@ -54,7 +54,7 @@ class Report:
 
     aof: AOF
     writer: str
-    lines: list[Line]
+    versions: list[ServerVersion]
     decisive: list[frozenset[str]]
     parts: list[PartReport] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)

@@ -33,17 +33,17 @@ _SHIFT_MAX = 10**9 * 86_400_000  # what --shift-ttl can say
 
 def planned(aof: AOF, recipe: Recipe) -> Conversion:
     """The conversion of a recipe: base, rdb_version, layout, for, shift_ms, lossy."""
-    base, version, layout, line, shift, lossy = (
+    base, version, layout, server_version, shift, lossy = (
         recipe[name] for name in ("base", "rdb_version", "layout", "for", "shift_ms", "lossy")
     )
-    _demand_sense(base, version, layout, line, shift)
+    _demand_sense(base, version, layout, server_version, shift)
     aof.insist()
-    conversion = plan_conversion(aof, Wanted(base, version, layout, line, shift), bool(lossy))
+    conversion = plan_conversion(aof, Wanted(base, version, layout, server_version, shift), bool(lossy))
     conversion.recipe = {"verb": VERB, **recipe}
     return conversion
 
 
-def _demand_sense(base: str, version: int, layout: str, line: str, shift: int) -> None:
+def _demand_sense(base: str, version: int, layout: str, server_version: str, shift: int) -> None:
     """Raise BadSelection for wishes that say nothing, or do not go together."""
     if not (base or layout or shift):
         raise BadSelection("nothing is to be converted", "--base, --layout, --shift-ttl and --now say what")
@@ -55,10 +55,10 @@ def _demand_sense(base: str, version: int, layout: str, line: str, shift: int) -
         raise BadSelection("--base rdb and --rdb-version N go together")
     if version and version not in VERSIONS:
         raise BadSelection(f"RDB version {version} is not written", f"versions are {', '.join(map(str, VERSIONS))}")
-    if line and base != "resp":
+    if server_version and base != "resp":
         raise BadSelection("--for goes with --base resp")
-    if line and line not in TARGETS:
-        raise BadSelection(f"{text.name(line)} is not a server line", f"lines are {', '.join(TARGETS)}")
+    if server_version and server_version not in TARGETS:
+        raise BadSelection(f"{text.name(server_version)} is not a server line", f"lines are {', '.join(TARGETS)}")
     if abs(shift) > _SHIFT_MAX:
         raise BadSelection(f"expiries cannot be moved by {shift} ms")
 

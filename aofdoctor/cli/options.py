@@ -15,7 +15,7 @@ from aofdoctor.log.position import Position, parse_position, parse_time
 from aofdoctor.log.selection import Where, build
 from aofdoctor.log.timestamps import last_time, looks_timed
 from aofdoctor.server.command_table import table
-from aofdoctor.server.versions import ALL, LINES
+from aofdoctor.server.versions import ALL, VERSIONS
 
 
 def _named(given: str | None) -> str | None:
@@ -154,14 +154,14 @@ def loaded_position(given: str, aof: AOF) -> Position:
     return position
 
 
-def lines(given: list[str] | None) -> list[str]:
+def parse_server_names(given: list[str] | None) -> list[str]:
     """The server lines that --server names; `all` are those of the common installations."""
     names: list[str] = []
     for name in given or ():
         if name == "all":
             names += ALL
-        elif name.lower() in LINES:
+        elif name.lower() in VERSIONS:
             names.append(name.lower())
         else:
-            raise BadSelection(f"{text.name(name)} is not a server line", f"lines are {', '.join(LINES)}, and all")
+            raise BadSelection(f"{text.name(name)} is not a server line", f"lines are {', '.join(VERSIONS)}, and all")
     return list(dict.fromkeys(names))

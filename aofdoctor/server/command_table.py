@@ -52,8 +52,8 @@ class Command:
     flags: frozenset[str]
     keys: tuple[tuple[Any, ...], ...]
     effects: frozenset[str]
-    flags_by: tuple[frozenset[str], ...]
-    keys_by: tuple[tuple[tuple[Any, ...], ...], ...]
+    flags_by_version: tuple[frozenset[str], ...]
+    keys_by_version: tuple[tuple[tuple[Any, ...], ...], ...]
     access: tuple[str, ...]
 
     @property
@@ -66,7 +66,7 @@ class Command:
 class Table:
     """All commands of all server lines; `words` is what a reader needs of it."""
 
-    lines: tuple[str, ...]
+    versions: tuple[str, ...]
     commands: tuple[Command, ...]
     words: Vocabulary
 
@@ -103,8 +103,8 @@ def table() -> Table:
 
 def _command(number: int, name: str, entry: dict[str, Any]) -> Command:
     lines = len(entry["arity"])
-    flags_by = tuple(frozenset(flags) for flags in _by_line(entry.get("flags", []), lines))
-    keys_by = tuple(tuple(tuple(spec) for spec in keys) for keys in _by_line(entry.get("keys", []), lines))
+    flags_by = tuple(frozenset(flags) for flags in _by_version(entry.get("flags", []), lines))
+    keys_by = tuple(tuple(tuple(spec) for spec in keys) for keys in _by_version(entry.get("keys", []), lines))
     flags = frozenset().union(*flags_by)
     parent = name.partition("|")[0]
     effects = {effect for effect, names in EFFECTS.items() if name in names or parent in names}
@@ -117,7 +117,7 @@ def _command(number: int, name: str, entry: dict[str, Any]) -> Command:
     return Command(number, name, tuple(entry["arity"]), flags, keys, frozenset(effects), flags_by, keys_by, access)
 
 
-def _by_line(value: Any, lines: int) -> list[Any]:
+def _by_version(value: Any, lines: int) -> list[Any]:
     """A value of each line, from what make_commands.by_line wrote."""
     if isinstance(value, list):
         return [value] * lines

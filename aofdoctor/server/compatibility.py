@@ -10,12 +10,12 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.server.command_table import Command, arity_fits, table
 from aofdoctor.server.context.tracker import Steps
 from aofdoctor.server.verdict import Does
-from aofdoctor.server.versions import LINES, Line, column
+from aofdoctor.server.versions import VERSIONS, ServerVersion, column
 
 
-def watch(steps: Steps, lines: Sequence[Line]) -> None:
+def watch(steps: Steps, versions: Sequence[ServerVersion]) -> None:
     """Have the steps note what some of these lines would not take."""
-    watched, least, most = _envelope(tuple(line.name for line in lines))
+    watched, least, most = _envelope(tuple(line.name for line in versions))
     steps.least[:], steps.most[:] = least, most
     steps.watch("loader", watched)
 
@@ -40,53 +40,53 @@ def fits_any(number: int, argc: int) -> bool:
 @functools.cache
 def _envelope(names: tuple[str, ...]) -> tuple[frozenset[int], "array[int]", "array[int]"]:
     """(ids to be told of, the least and the most arguments by id) that every one of these lines takes."""
-    lines = [LINES[name] for name in names]
-    watched = {UNKNOWN} if lines else set()
-    if any(not line.annotations for line in lines):
+    versions = [VERSIONS[name] for name in names]
+    watched = {UNKNOWN} if versions else set()
+    if any(not line.annotations for line in versions):
         watched.add(ANNOTATION)
-    columns = [column(line) for line in lines]
+    columns = [column(line) for line in versions]
     least, most = array("I", bytes(4 * table().size)), array("I", [ARGC_MAX]) * table().size
     for command in table().commands:
         arity = [command.arity[at] for at in columns]
-        if any(n == 0 for n in arity) or any(_is_container(command, line) for line in lines):
+        if any(n == 0 for n in arity) or any(_is_container(command, line) for line in versions):
             watched.add(command.id)
         least[command.id] = max((abs(n) for n in arity), default=0)
         most[command.id] = min((n for n in arity if n > 0), default=ARGC_MAX)
     return frozenset(watched), least, most
 
 
-def _is_container(command: Command, line: Line) -> bool:
+def _is_container(command: Command, version: ServerVersion) -> bool:
     """True if the line looks this command's second argument up as well (7.0 and later)."""
-    return line.multi_part and command.name in _containers(line.commands)
+    return version.multi_part and command.name in _containers(version.commands)
 
 
 @functools.cache
 def _containers(commands: str) -> frozenset[str]:
-    at = table().lines.index(commands)
+    at = table().versions.index(commands)
     return frozenset(c.container for c in table().commands if c.container and c.arity[at])
 
 
-def problem(line: Line, command: Command | None, argc: int, name: bytes) -> tuple[Does, str] | None:
+def problem(version: ServerVersion, command: Command | None, argc: int, name: bytes) -> tuple[Does, str] | None:
     """What keeps a line from running a command: (what it does, why)."""
     shown = command.name.replace("|", " ").upper() if command else text.word(name[:64])
-    if command and command.container and not line.multi_part:
+    if command and command.container and not version.multi_part:
         command = table().find(command.container)
-    arity = command.arity[column(line)] if command else 0
+    arity = command.arity[column(version)] if command else 0
     if not arity:
         return Does.REFUSES, f"unknown command {shown}"
-    if command and argc > 1 and _is_container(command, line):
+    if command and argc > 1 and _is_container(command, version):
         return Does.REFUSES, f"unknown subcommand of {shown}"
-    if command and _is_container(command, line):
+    if command and _is_container(command, version):
         return Does.UNDEFINED, f"{shown} without its subcommand"
     if not arity_fits(arity, argc):
         wrong = f"{shown} with {text.count(argc, 'argument')}, its name included"
-        return (Does.REFUSES if line.checks_arity else Does.UNDEFINED), f"wrong number of arguments: {wrong}"
+        return (Does.REFUSES if version.checks_arity else Does.UNDEFINED), f"wrong number of arguments: {wrong}"
     return None
 
 
-def refuses_rdb(line: Line, rdb: Preamble) -> str:
+def refuses_rdb(version: ServerVersion, rdb: Preamble) -> str:
     """Why a line does not read an RDB; empty if it does."""
-    newest = line.newest_rdb(rdb.dialect)
+    newest = version.newest_rdb(rdb.dialect)
     if rdb.codec:
         return "bad file format: a compressed stream where it expects an RDB or commands"
     if not newest:

@@ -25,13 +25,13 @@ from aofdoctor.server.context._pytracker import State
 from aofdoctor.server.context.tracker import Steps
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
 from aofdoctor.server.verdict import Does, Stop, Trap, Verdict, verdicts
-from aofdoctor.server.versions import Line
+from aofdoctor.server.versions import ServerVersion
 from aofdoctor.source import Source
 
 
 @dataclass(slots=True)
 class _Run:
-    line: Line
+    version: ServerVersion
     stop: Stop | None = None
     last: bool = True
 
@@ -40,7 +40,7 @@ class _Run:
 class Loader:
     """The lines that judge, fed by a walk over the parts in load order."""
 
-    lines: Sequence[Line]
+    versions: Sequence[ServerVersion]
     steps: Steps
     runs: list[_Run] = field(init=False)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)  # in damage that some line reads over
@@ -51,8 +51,8 @@ class Loader:
     _parted: bool = False
 
     def __post_init__(self) -> None:
-        self.runs = [_Run(line) for line in self.lines]
-        watch(self.steps, self.lines)
+        self.runs = [_Run(line) for line in self.versions]
+        watch(self.steps, self.versions)
 
     # -- what the walk meets --
 
@@ -65,7 +65,7 @@ class Loader:
         """The RDB at the head of the part: a line that does not read it refuses."""
         self._preamble_end = rdb.span.end
         for run in self._going():
-            reason = refuses_rdb(run.line, rdb)
+            reason = refuses_rdb(run.version, rdb)
             if reason:
                 self._settle(run, Stop(Does.REFUSES, self._part, 0, reason))
 
@@ -74,7 +74,7 @@ class Loader:
         if self._parted:
             return
         for run in self._going():
-            stop = self._judge(run.line, batch, i)
+            stop = self._judge(run.version, batch, i)
             if stop:
                 self._settle(run, stop)
 
@@ -87,7 +87,7 @@ class Loader:
             if damage.kind is Kind.UNREADABLE:
                 self._settle(run, Stop(Does.REFUSES, self._part, damage.span.start, "the disk does not give all of it"))
                 continue
-            stop = self._read_on(run.line, damage.span.start)
+            stop = self._read_on(run.version, damage.span.start)
             if stop:
                 self._settle(run, stop)
 
@@ -96,7 +96,7 @@ class Loader:
         if self._parted:
             return
         for run in self._going():
-            stop = self._at_end(run.line, self.steps.state)
+            stop = self._at_end(run.version, self.steps.state)
             if stop:
                 self._settle(run, stop)
 
@@ -107,7 +107,7 @@ class Loader:
 
     def verdicts(self) -> list[Verdict]:
         """By line, first with aof-load-truncated yes (the default), then no."""
-        return [verdict for run in self.runs for verdict in verdicts(run.line, run.stop, run.last)]
+        return [verdict for run in self.runs for verdict in verdicts(run.version, run.stop, run.last)]
 
     # -- how a line judges --
 
@@ -116,34 +116,34 @@ class Loader:
 
     def _settle(self, run: _Run, stop: Stop) -> None:
         run.stop, run.last = stop, self._last
-        watch(self.steps, [run.line for run in self._going()])
+        watch(self.steps, [run.version for run in self._going()])
 
-    def _judge(self, line: Line, batch: Batch, i: int) -> Stop | None:
+    def _judge(self, version: ServerVersion, batch: Batch, i: int) -> Stop | None:
         record = batch.record(i)
         if batch.ids[i] == ANNOTATION:
-            if line.annotations and record.size < line.header_max:
+            if version.annotations and record.size < version.header_max:
                 return None
-            if line.annotations:
-                return self._read_on(line, record.start)
+            if version.annotations:
+                return self._read_on(version, record.start)
             return Stop(Does.REFUSES, self._part, record.start, "an annotation: this line does not know them")
         command = table().get(batch.ids[i])
         name = b"" if command else next(batch.args(i))
         head = name if isinstance(name, bytes) else name.head(64)
-        found = problem(line, command, batch.argc[i], head)
+        found = problem(version, command, batch.argc[i], head)
         return Stop(found[0], self._part, record.start, found[1]) if found else None
 
-    def _at_end(self, line: Line, state: "array[int]") -> Stop | None:
+    def _at_end(self, version: ServerVersion, state: "array[int]") -> Stop | None:
         if state[State.TX] <= 0:
             return None
         reason = f"the MULTI at {state[State.MULTI_START]} has no EXEC"
-        return self._short(line, state, state[State.MULTI_START], reason, in_record=False)
+        return self._short(version, state, state[State.MULTI_START], reason, in_record=False)
 
-    def _short(self, line: Line, state: "array[int]", offset: int, reason: str, in_record: bool) -> Stop:
+    def _short(self, version: ServerVersion, state: "array[int]", offset: int, reason: str, in_record: bool) -> Stop:
         """A short read at `offset`: where the line would cut, and the traps in that."""
         open_multi = state[State.TX] > 0
-        whole = open_multi and (line.reverts == "always" or (line.reverts == "eof" and not in_record))
+        whole = open_multi and (version.reverts == "always" or (version.reverts == "eof" and not in_record))
         cut = state[State.BEFORE_MULTI if whole else State.COMMAND_END]
-        if line.keeps_preamble:
+        if version.keeps_preamble:
             cut = max(cut, self._preamble_end)
         traps = []
         if open_multi and cut > state[State.MULTI_START]:
@@ -154,42 +154,42 @@ class Loader:
             traps.append(Trap.NOT_LAST)
         return Stop(Does.TRUNCATES, self._part, offset, reason, cut, tuple(traps))
 
-    def _read_on(self, line: Line, offset: int) -> Stop | None:
+    def _read_on(self, version: ServerVersion, offset: int) -> Stop | None:
         """Read from `offset` to the end of the part as the line's own loop does."""
         assert self._source is not None
         steps, peek = Steps(), Peek(self._source)
         steps.state[:] = self.steps.state
-        watch(steps, [line])
+        watch(steps, [version])
         while True:
-            parsed = parse_leniently(peek, offset, line.header_max, line.annotations)
-            stop = self._after_reading(line, steps, offset, parsed)
+            parsed = parse_leniently(peek, offset, version.header_max, version.annotations)
+            stop = self._after_reading(version, steps, offset, parsed)
             if stop or parsed.result is ParseResult.END:
                 return stop
             offset = parsed.end
             for batch in read_batches(self._source, table().words, offset):
                 for i in steps.run(batch):
-                    if stop := self._judge_strict(line, batch, i):
+                    if stop := self._judge_strict(version, batch, i):
                         return stop
                 offset = batch.span.end
 
-    def _judge_strict(self, line: Line, batch: Batch, i: int) -> Stop | None:
+    def _judge_strict(self, version: ServerVersion, batch: Batch, i: int) -> Stop | None:
         """As _judge, but a line too long for one piece ends it: what follows was no record to this line."""
-        if batch.ids[i] == ANNOTATION and batch.record(i).size >= line.header_max:
+        if batch.ids[i] == ANNOTATION and batch.record(i).size >= version.header_max:
             place = batch.record(i).start
             return Stop(Does.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
-        return self._judge(line, batch, i)
+        return self._judge(version, batch, i)
 
-    def _after_reading(self, line: Line, steps: Steps, offset: int, parsed: ParsedRecord) -> Stop | None:
+    def _after_reading(self, version: ServerVersion, steps: Steps, offset: int, parsed: ParsedRecord) -> Stop | None:
         if parsed.result is ParseResult.END:
-            return self._at_end(line, steps.state)
+            return self._at_end(version, steps.state)
         if parsed.result is ParseResult.SHORT:
-            return self._short(line, steps.state, offset, parsed.reason, in_record=True)
+            return self._short(version, steps.state, offset, parsed.reason, in_record=True)
         if parsed.result in _STOPS:
             does, words = _STOPS[parsed.result]
             return Stop(does, self._part, offset, f"{words}: {parsed.reason}")
         if parsed.result is ParseResult.RECORD:
             command = _find(parsed)
-            found = problem(line, command, parsed.argc, parsed.first[0])
+            found = problem(version, command, parsed.argc, parsed.first[0])
             if found:
                 return Stop(found[0], self._part, offset, found[1])
             if command and "flush" in command.effects:

@@ -24,7 +24,7 @@ from types import TracebackType
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.command_table import table
 from aofdoctor.server.resp_client import Client, Reply, ReplyError
-from aofdoctor.server.versions import LINES, column, nearest
+from aofdoctor.server.versions import VERSIONS, column, nearest
 
 # What could leave the sandbox, or stop it.
 RENAMED_AWAY = ("MODULE", "CONFIG", "DEBUG", "REPLICAOF", "SLAVEOF", "CLUSTER", "SCRIPT", "MIGRATE", "SHUTDOWN",
@@ -46,14 +46,14 @@ class Binary:
         return f"{self.product.capitalize()} {'.'.join(map(str, self.version))}"
 
     @property
-    def line(self) -> str:
+    def version_name(self) -> str:
         """The server line that its verdicts are asked of."""
         return nearest(self.product, *self.version[:2])
 
     def knows(self, name: str) -> bool:
         """True if it has this command; an older one does not start with the name of another renamed."""
         command = table().find(name)
-        return command is not None and command.arity[column(LINES[self.line])] != 0
+        return command is not None and command.arity[column(VERSIONS[self.version_name])] != 0
 
 
 def identify(path: Path) -> Binary | None:

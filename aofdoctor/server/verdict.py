@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aofdoctor.server.versions import Line
+from aofdoctor.server.versions import ServerVersion
 
 
 class Does(StrEnum):
@@ -51,10 +51,10 @@ class Stop:
     traps: tuple[Trap, ...] = ()
 
 
-def verdicts(line: Line, stop: Stop | None, last: bool) -> Iterator[Verdict]:
+def verdicts(version: ServerVersion, stop: Stop | None, last: bool) -> Iterator[Verdict]:
     """First with aof-load-truncated yes (the default), then no; `last`: it stopped in the last part."""
-    for option in (True, False) if line.load_truncated else (False,):
-        yield Verdict(line.name, option, Does.LOADS) if stop is None else _verdict(line.name, option, stop, last)
+    for option in (True, False) if version.load_truncated else (False,):
+        yield Verdict(version.name, option, Does.LOADS) if stop is None else _verdict(version.name, option, stop, last)
 
 
 def _verdict(server: str, load_truncated: bool, stop: Stop, last: bool) -> Verdict:

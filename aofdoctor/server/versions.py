@@ -11,7 +11,7 @@ from aofdoctor.server.command_table import table
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ServerVersion:
     """How the servers of one line load.
 
     `commands`: the line whose command table it has.  `multi_part`: reads a
@@ -46,16 +46,16 @@ class Line:
         return dict(self.rdb).get(dialect, 0)
 
 
-def _single(name: str, rdb: int, reverts: str, load_truncated: bool = True, commands: str = "") -> Line:
-    return Line(name, commands or name, False, False, 128, load_truncated, (("redis", rdb),), reverts)
+def _single(name: str, rdb: int, reverts: str, load_truncated: bool = True, commands: str = "") -> ServerVersion:
+    return ServerVersion(name, commands or name, False, False, 128, load_truncated, (("redis", rdb),), reverts)
 
 
-def _multi(name: str, rdb: int) -> Line:
-    return Line(name, name, True, True, 1024, True, (("redis", rdb),), "eof")
+def _multi(name: str, rdb: int) -> ServerVersion:
+    return ServerVersion(name, name, True, True, 1024, True, (("redis", rdb),), "eof")
 
 
 # The preamble came with 4.0: before it, an RDB at the head is a format error.
-LINES: dict[str, Line] = {
+VERSIONS: dict[str, ServerVersion] = {
     line.name: line
     for line in (
         _single("redis-2.6", 0, "never", load_truncated=False, commands="redis-2.8"),
@@ -72,7 +72,7 @@ LINES: dict[str, Line] = {
         _multi("redis-8.2", 12),
         _multi("valkey-7.2", 11),
         _multi("valkey-8.0", 11),
-        Line(
+        ServerVersion(
             "valkey-9.1", "valkey-9.1", True, True, 1024, True, (("redis", 11), ("valkey", 80)), "always",
             keeps_preamble=True, checks_arity=True,
         ),
@@ -84,14 +84,14 @@ USUAL = ("redis-7.0", "valkey-9.1")
 ALL = ("redis-4.0", "redis-6.2", "redis-7.0", "redis-7.2", "redis-7.4", "valkey-8.0", "valkey-9.1")
 
 
-def column(line: Line) -> int:
+def column(version: ServerVersion) -> int:
     """The place of a line in the lists of commands.json."""
-    return table().lines.index(line.commands)
+    return table().versions.index(version.commands)
 
 
-def readers(dialect: str, version: int) -> list[Line]:
+def readers(dialect: str, version: int) -> list[ServerVersion]:
     """The lines that read an RDB of that version as a base or preamble."""
-    return [line for line in LINES.values() if 0 < version <= line.newest_rdb(dialect)]
+    return [line for line in VERSIONS.values() if 0 < version <= line.newest_rdb(dialect)]
 
 
 def writer(aux: dict[bytes, bytes]) -> tuple[str, str]:
@@ -107,7 +107,7 @@ def writer(aux: dict[bytes, bytes]) -> tuple[str, str]:
 def magic(aux: dict[bytes, bytes]) -> bytes:
     """How an RDB begins that its writer says it wrote; empty where that is of no line that is known here."""
     title, _ = writer(aux)
-    for line in LINES.values():
+    for line in VERSIONS.values():
         if line.rdb[-1][1] and re.match(rf"{re.escape(line.title)}(\.|\Z)", title):
             dialect, version = line.rdb[-1]
             return b"VALKEY%03d" % version if dialect == "valkey" else b"REDIS%04d" % version
@@ -116,7 +116,7 @@ def magic(aux: dict[bytes, bytes]) -> bytes:
 
 def nearest(product: str, major: int, minor: int) -> str:
     """The line that stands for a version: its own, the next newer one, or the newest."""
-    numbers = {_number(name): name for name in LINES if name.startswith(product)}
+    numbers = {_number(name): name for name in VERSIONS if name.startswith(product)}
     newer = [number for number in sorted(numbers) if number >= (major, minor)]
     return numbers[newer[0] if newer else max(numbers)]
 

@@ -27,7 +27,7 @@ from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
 from aofdoctor.server.context.tracker import Steps
 from aofdoctor.server.sandbox import Sandbox
-from aofdoctor.server.versions import LINES
+from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import FileSource
 from tests.support.corpus import ROOT, Case, cases, line_of
 from tests.support.server_state import state_of
@@ -75,7 +75,7 @@ def test_sound_files_have_no_damage_and_the_truths_counts() -> None:
 
 def report_of(case: Case) -> dict[str, Any]:
     """What a reading of a case found, as plain values."""
-    servers = [line for line in dict.fromkeys(line_of(name) for name in loads_of(case)) if line in LINES]
+    servers = [line for line in dict.fromkeys(line_of(name) for name in loads_of(case)) if line in VERSIONS]
     with opened(case.path) as aof:
         report = examine(aof, servers)
         return {
@@ -143,7 +143,7 @@ def agree(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any,
     """Empty if the verdict is what the server did, else both in words."""
     line = line_of(server)
     asked_no = server.endswith(" no") or (case.truth.get("config") or {}).get("aof-load-truncated") == "no"
-    verdict = verdicts[(line, LINES[line].load_truncated and not asked_no)]
+    verdict = verdicts[(line, VERSIONS[line].load_truncated and not asked_no)]
     did, cut = outcome_of(case, observed)
     said = verdict.outcome.value
     if said == "undefined":
@@ -158,7 +158,7 @@ def agree(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any,
 def test_verdicts_are_what_real_servers_did() -> None:
     judged, undefined, wrong = 0, 0, []
     for case in cases():
-        observed = {name: o for name, o in loads_of(case).items() if line_of(name) in LINES}
+        observed = {name: o for name, o in loads_of(case).items() if line_of(name) in VERSIONS}
         if not observed or not (case.input.exists() or case.kind == "damage"):
             continue
         if case.kind == "redis-tests" and not case.path.endswith((".aof", "manifest")):
@@ -168,7 +168,7 @@ def test_verdicts_are_what_real_servers_did() -> None:
             judged += 1
             undefined += (
                 verdicts[
-                    (line_of(server), LINES[line_of(server)].load_truncated and not server.endswith(" no"))
+                    (line_of(server), VERSIONS[line_of(server)].load_truncated and not server.endswith(" no"))
                 ].outcome.value
                 == "undefined"
             )

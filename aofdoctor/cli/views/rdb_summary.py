@@ -6,7 +6,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.rdb.key_counts import OTHER_DBS, Census, Database
-from aofdoctor.server.versions import Line, readers
+from aofdoctor.server.versions import ServerVersion, readers
 
 _DBS_SHOWN = 8
 _NOUNS = {
@@ -67,7 +67,7 @@ def census_lines(rdb: Preamble) -> Iterator[str]:
         yield f"a base for {', '.join(names)}" if names else "a base for no server line that is known here"
 
 
-def _readers(rdb: Preamble) -> list[Line]:
+def _readers(rdb: Preamble) -> list[ServerVersion]:
     """The lines that read it; none that is known reads a compressed one."""
     return [] if rdb.codec else readers(rdb.dialect, rdb.version)
 

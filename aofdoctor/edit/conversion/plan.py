@@ -22,7 +22,7 @@ from aofdoctor.edit.planners.repair import demand_whole_set
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.export.report import Tally
-from aofdoctor.server.versions import LINES, writer
+from aofdoctor.server.versions import VERSIONS, writer
 
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
 _ANNOTATED = 10  # the RDB version of 7.0
@@ -46,7 +46,7 @@ class Conversion:
     files: list[NewFile] = field(default_factory=list)
     manifest: tuple[str, bytes] | None = None
     tally: Tally = field(default_factory=Tally)
-    line: str = ""
+    server_version: str = ""
     notes: list[str] = field(default_factory=list)
     inserted: int = 0
     made: int = 0
@@ -64,8 +64,8 @@ class Conversion:
     @property
     def bare(self) -> bool:
         """True if it is for servers that read no annotations: those before 7.0."""
-        if self.line:
-            return not LINES[self.line].annotations
+        if self.server_version:
+            return not VERSIONS[self.server_version].annotations
         return 0 < self.wanted.rdb_version < _ANNOTATED
 
     def begin(self) -> None:
@@ -80,8 +80,8 @@ def plan_conversion(aof: AOF, wanted: Wanted, lossy: bool = False) -> Conversion
     conversion = Conversion(aof, wanted, extents, lossy)
     _demand_sense(conversion)
     if wanted.base == "resp":
-        conversion.line = _line(wanted, extents)
-        conversion.notes.append(f"the base becomes commands for {LINES[conversion.line].title}")
+        conversion.server_version = _server_version(wanted, extents)
+        conversion.notes.append(f"the base becomes commands for {VERSIONS[conversion.server_version].title}")
     _LAYOUTS[wanted.layout](conversion)
     return conversion
 
@@ -100,13 +100,13 @@ def _demand_sense(conversion: Conversion) -> None:
         raise Refused(f"{name} is a multi part AOF already")
 
 
-def _line(wanted: Wanted, extents: list[Extent]) -> str:
+def _server_version(wanted: Wanted, extents: list[Extent]) -> str:
     """The line that is asked for; else the one that wrote the RDB, or the oldest that reads it."""
-    if wanted.line:
-        return wanted.line
+    if wanted.server_version:
+        return wanted.server_version
     rdb = next(extent.rdb for extent in extents if extent.rdb)
     found = writer(rdb.aux)[1]
-    reads = (name for name, line in LINES.items() if line.newest_rdb(rdb.dialect) >= rdb.version)
+    reads = (name for name, line in VERSIONS.items() if line.newest_rdb(rdb.dialect) >= rdb.version)
     return found or next(reads, "valkey-9.1" if rdb.dialect == "valkey" else "redis-8.2")
 
 
@@ -190,7 +190,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
     if not wanted.base and not wanted.shift_ms:
         yield Copied(source, extent.rdb.span)
         return
-    target = TARGETS[conversion.line] if conversion.line else None
+    target = TARGETS[conversion.server_version] if conversion.server_version else None
     db = yield from head_pieces(source, extent.rdb, wanted, target, conversion.tally, text.name(part.name))
     if db and extent.tail.size:
         yield SELECT_0

@@ -27,7 +27,7 @@ class Wanted:
     base: str = ""
     rdb_version: int = 0
     layout: str = ""
-    line: str = ""
+    server_version: str = ""
     shift_ms: int = 0
 
 

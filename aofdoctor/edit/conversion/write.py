@@ -102,7 +102,7 @@ def totals(conversion: Conversion) -> dict[str, Any]:
     return {
         "converted": {
             "base": wanted.base or None, "rdb_version": wanted.rdb_version or None, "layout": wanted.layout or None,
-            "for": conversion.line or None, "shift_ms": wanted.shift_ms, "keys": keys, "recoded_keys": tally.recoded,
+            "for": conversion.server_version or None, "shift_ms": wanted.shift_ms, "keys": keys, "recoded_keys": tally.recoded,
             "moved_commands": tally.moved, "bytes": {"before": conversion.size, "after": conversion.made},
         },
         "inexpressible_count": tally.lost_count,
@@ -122,7 +122,9 @@ def hints(conversion: Conversion) -> list[str]:
     """What a server does without, and what it needs, in sentences."""
     said = [f"left out: {what} ({count:,})" for what, count in conversion.tally.hints.items()]
     last = max((db for db, _ in conversion.tally.keys), default=0)
-    if conversion.line and last >= _DATABASES:  # a SELECT out of range is only logged, and writes go on elsewhere
+    if (
+        conversion.server_version and last >= _DATABASES
+    ):  # a SELECT out of range is only logged, and writes go on elsewhere
         said.append(f"the server needs `databases {last + 1}`: with fewer, keys would land in another database")
     return said
 

@@ -11,12 +11,12 @@ from aofdoctor.check.findings import FIRST_AID, find, is_sound
 from aofdoctor.check.report import PartReport, Report, quoted
 from aofdoctor.cli import options
 from aofdoctor.cli.console import Paint, emit, painter, progress, say
-from aofdoctor.cli.options import lines, opened
+from aofdoctor.cli.options import opened, parse_server_names
 from aofdoctor.cli.views.rdb_summary import census_lines, preamble_json, rdb_words
 from aofdoctor.damage import Kind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Does, Verdict
-from aofdoctor.server.versions import LINES
+from aofdoctor.server.versions import VERSIONS
 
 EPILOG = """\b
 Examples:
@@ -36,7 +36,7 @@ def check(
     path: options.Path,
     server: Annotated[
         list[str] | None,
-        typer.Option("--server", metavar="LINE", help=f"Judge by this line as well: {', '.join(LINES)}, or all."),
+        typer.Option("--server", metavar="LINE", help=f"Judge by this line as well: {', '.join(VERSIONS)}, or all."),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -44,7 +44,7 @@ def check(
 
     Nothing is written.  All parts are read from the first byte to the last.
     """
-    judges, named = lines(server), lines([name for name in server or () if name != "all"])
+    judges, named = parse_server_names(server), parse_server_names([name for name in server or () if name != "all"])
     with opened(path, forgiving=True) as aof:
         total = sum(part.size or 0 for part in aof.present)
         with progress(total, "reading") as tell:
@@ -188,10 +188,10 @@ def _verdict_lines(report: Report) -> list[str]:
     """One line for each outcome, with the servers that share it."""
     groups: dict[tuple[object, ...], list[Verdict]] = {}
     for verdict in report.verdicts:
-        if verdict.load_truncated or not LINES[verdict.server].load_truncated:
+        if verdict.load_truncated or not VERSIONS[verdict.server].load_truncated:
             key = (verdict.outcome, verdict.part, verdict.offset, verdict.reason)
             groups.setdefault(key, []).append(verdict)
-    return [_verdict_line([LINES[v.server].title for v in group], group[0], report) for group in groups.values()]
+    return [_verdict_line([VERSIONS[v.server].title for v in group], group[0], report) for group in groups.values()]
 
 
 def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
