@@ -33,7 +33,7 @@ from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context import _pytracker as plain
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource, FileSource
 from aofdoctor.span import Span
 from tests.support.hostile_bytes import WORDS, argvs, hostile, sound, whole
@@ -117,7 +117,7 @@ def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
 def test_the_compiled_steps_and_the_plain_ones_agree(data: bytes) -> None:
     results = []
     for runner in (run, plain.run):
-        steps = Steps(columns=True)
+        steps = ContextTracker(columns=True)
         steps.watch("test", table().with_effect("flush"))
         noted = []
         for tile in read(BytesSource(data), WORDS):
@@ -151,7 +151,7 @@ def same_transactions(found: list[tuple[list[bytes], int, int]]) -> list[tuple[l
 def contexts(data: bytes) -> list[tuple[list[bytes], int, int]]:
     """Every command but SELECT, MULTI and EXEC, with its database and its transaction."""
     structure, out = structure_ids(), []
-    steps = Steps(columns=True)
+    steps = ContextTracker(columns=True)
     for tile in read(BytesSource(data), WORDS):
         if isinstance(tile, Batch):
             steps.run(tile)
@@ -246,7 +246,7 @@ def test_a_salvage_is_whole_and_says_what_went(data: bytes, strict: bool) -> Non
     assume(data)
     plan = plan_salvage(examine(aof_of(data)), strict)
     out = apply(data, plan)
-    tiles, steps = read(BytesSource(out), WORDS), Steps()
+    tiles, steps = read(BytesSource(out), WORDS), ContextTracker()
     for tile in tiles:
         assert isinstance(tile, Batch)
         steps.run(tile)

@@ -17,7 +17,7 @@ from aofdoctor.log.script_flushes import script_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.loader import Loader
 from aofdoctor.server.verdict import Does, Verdict
 from aofdoctor.server.versions import USUAL, VERSIONS, writer
@@ -57,9 +57,9 @@ def written_by(aof: AOF) -> tuple[str, str]:
 class _Walk:
     def __init__(self, report: Report, progress: Progress | None) -> None:
         self.report, self.progress = report, progress
-        self.steps = Steps(columns=True)
+        self.tracker = ContextTracker(columns=True)
         applicable = [line for line in report.versions if line.multi_part or report.aof.layout != "multi-part"]
-        self.loader = Loader(applicable, self.steps)
+        self.loader = Loader(applicable, self.tracker)
         select, multi, exec_ = (table().words.ids[name] for name in (b"select", b"multi", b"exec"))
         self.odd_ids = {
             select: "select-invalid",
@@ -69,7 +69,7 @@ class _Walk:
         }
         self.flush_ids = table().with_effect("flush")
         self.script_ids = script_ids()
-        self.steps.watch("walk", self.flush_ids | self.script_ids | {UNKNOWN})
+        self.tracker.watch("walk", self.flush_ids | self.script_ids | {UNKNOWN})
         self.read = 0
 
     def run(self) -> None:
@@ -109,7 +109,7 @@ class _Walk:
     def _part(self, part: Part, source: Source, last: bool) -> None:
         report = PartReport(part)
         self.report.parts.append(report)
-        self.steps.begin()
+        self.tracker.begin()
         self.loader.begin(part.name, source, last)
         self.good: tuple[int, int] | None = None
         for tile in read(source, table().words):
@@ -122,16 +122,16 @@ class _Walk:
         self._end(report, source)
 
     def _batch(self, report: PartReport, batch: Batch) -> None:
-        before = self.report.commands + self.steps.state[State.COMMANDS]
-        last_time = self.steps.state[State.TIME]
-        notes = self.steps.run(batch)
+        before = self.report.commands + self.tracker.state[State.COMMANDS]
+        last_time = self.tracker.state[State.TIME]
+        notes = self.tracker.run(batch)
         for i in notes:
             self.loader.note(batch, i)
             self._odd(report, batch, i)
             if batch.ids[i] in self.script_ids:
                 self.report.scripts.note(report.part.name, batch, i)
-        self.report.flushes.batch(len(self.report.parts) - 1, report.part.name, batch, notes, self.steps, before)
-        report.clock_back |= last_time > self.steps.state[State.TIME]
+        self.report.flushes.batch(len(self.report.parts) - 1, report.part.name, batch, notes, self.tracker, before)
+        report.clock_back |= last_time > self.tracker.state[State.TIME]
         if self.progress:
             self.read += batch.span.size
             self.progress(self.read)
@@ -154,13 +154,13 @@ class _Walk:
         self._add(report, Damage(damage.span, Kind.IN_FLIGHT, damage.note) if in_flight else damage)
         self.report.flushes.interrupted(len(self.report.parts) - 1)
         self.loader.damage(damage)
-        self.steps.lost()
+        self.tracker.lost()
         if self.progress:
             self.read += damage.span.size
 
     def _preamble(self, report: PartReport, rdb: Preamble) -> None:
         report.preamble = rdb
-        self.steps.preamble(rdb.span.end)
+        self.tracker.preamble(rdb.span.end)
         self.loader.preamble(rdb)
         if not rdb.complete:
             self.good = (0, 0)
@@ -168,7 +168,7 @@ class _Walk:
             self._add(report, damage)
 
     def _end(self, report: PartReport, source: Source) -> None:
-        state = self.steps.state
+        state = self.tracker.state
         report.size = source.size or 0
         report.commands, report.annotations = state[State.COMMANDS], state[State.ANNOTATIONS]
         report.first_time, report.last_time = known(state[State.FIRST_TIME]), known(state[State.TIME])
@@ -180,7 +180,7 @@ class _Walk:
 
     def _good(self) -> tuple[int, int]:
         """(end, commands) of what is whole so far, outside an open MULTI."""
-        return self.steps.state[State.GOOD_END], self.steps.state[State.GOOD_COMMANDS]
+        return self.tracker.state[State.GOOD_END], self.tracker.state[State.GOOD_COMMANDS]
 
     def _add(self, report: PartReport, damage: Damage) -> None:
         report.damage_count += 1

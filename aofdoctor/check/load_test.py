@@ -25,7 +25,7 @@ from aofdoctor.errors import Refused, SandboxError
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Binary, Sandbox, servers
 from aofdoctor.server.verdict import Does
 from aofdoctor.source import FileSource
@@ -113,20 +113,20 @@ def demand_harmless(aof: AOF) -> int:
         c.id for c in table().commands
         if (("write" in c.flags or c.name in _BESIDES) and not {c.name, c.container} & _NEVER)
     )  # fmt: skip
-    steps = Steps(columns=True)
+    tracker = ContextTracker(columns=True)
     select = table().words.ids[b"select"]
     # What no line knows is no danger: no server loads it.
-    steps.watch("prove", (set(range(table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
+    tracker.watch("prove", (set(range(table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
     databases = 1
     for part in aof.present:
         assert part.source is not None
-        steps.begin()
+        tracker.begin()
         for tile in read(part.source, table().words):
             if isinstance(tile, Batch):
-                for i in steps.run(tile):
+                for i in tracker.run(tile):
                     if tile.ids[i] not in allowed and tile.ids[i] not in (select, ANNOTATION, UNKNOWN):
                         _refuse(part, tile, i)
-                databases = max(databases, steps.state[State.DB] + 1)
+                databases = max(databases, tracker.state[State.DB] + 1)
     return min(max(16, databases), _DATABASES_MAX)
 
 

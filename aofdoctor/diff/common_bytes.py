@@ -18,7 +18,7 @@ from aofdoctor.diff.hashing.digest import common
 from aofdoctor.diff.units.side import Place, Side
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
 _SELECT = table().words.ids[b"select"]
@@ -85,17 +85,17 @@ class _Run:
         assert other is not None
         self._source, self._other = source, other
         self._buffer = bytearray(WINDOW)
-        self._steps = steps = Steps()
-        steps.state[State.TRANSACTIONS] = one.transactions
-        steps.begin()
-        steps.state[State.DB], steps.state[State.TIME] = one.db, one.time
+        self._tracker = tracker = ContextTracker()
+        tracker.state[State.TRANSACTIONS] = one.transactions
+        tracker.begin()
+        tracker.state[State.DB], tracker.state[State.TIME] = one.db, one.time
         self.fork, self.past = (one, two), -1
         self._trail, self._before, self._keys = trail, trail[-1].commands, trail[-1].keys
         self._rdbs = (a.rdbs, one.part), (b.rdbs, two.part)
 
     def go(self) -> bool:
         """True if the first part is the same to its end."""
-        steps = self._steps
+        tracker = self._tracker
         for tile in read(self._source, table().words, self._from[0].offset):
             if isinstance(tile, Damage) or (isinstance(tile, Preamble) and not tile.complete):
                 self.fork = self._at(tile.span.start), self._at(tile.span.start, other=True)
@@ -107,13 +107,13 @@ class _Run:
             if same < tile.span.size:
                 self._forked(tile, same)
                 return False
-            steps.run(tile) if isinstance(tile, Batch) else self._preamble(tile)
+            tracker.run(tile) if isinstance(tile, Batch) else self._preamble(tile)
             self.fork = self._at(tile.span.end), self._at(tile.span.end, other=True)
-            if steps.state[State.TX] == 0:
-                selects = steps.counts[_SELECT]
-                commands = self._before + steps.state[State.COMMANDS] - selects
+            if tracker.state[State.TX] == 0:
+                selects = tracker.counts[_SELECT]
+                commands = self._before + tracker.state[State.COMMANDS] - selects
                 self._trail.append(_Mark(self.fork, commands, self._keys))
-        return steps.state[State.TX] == 0
+        return tracker.state[State.TX] == 0
 
     def _preamble(self, rdb: Preamble) -> None:
         """An RDB that both have."""
@@ -121,7 +121,7 @@ class _Run:
         rdbs[part] = rdb
         self._keys += rdb.keys or 0
         self._trail.clear()  # nobody tells an RDB for context
-        self._steps.preamble(rdb.span.end)
+        self._tracker.preamble(rdb.span.end)
 
     def _compare(self, tile: Batch | Preamble) -> int:
         """How many of a tile's bytes the other side has."""
@@ -144,14 +144,14 @@ class _Run:
         if isinstance(tile, Batch) and not tile.far:
             k = bisect_right(tile.edges, tile.edges[0] + same, 0, tile.count) - 1
             start = tile.record(k).start
-            self._steps.run(Batch(
+            self._tracker.run(Batch(
                 tile.source, tile.base, k, tile.buffer, tile.origin, tile.edges, tile.argc, tile.ids,
             ))  # fmt: skip
         self.fork, self.past = (self._at(start), self._at(start, other=True)), tile.span.start + same - start
 
     def _at(self, offset: int, other: bool = False) -> Place:
         """The place at an offset of the first side, on either side; the state is that of the steps."""
-        state, begin = self._steps.state, self._from[other]
+        state, begin = self._tracker.state, self._from[other]
         timed = state[State.ANNOTATIONS] or not other
         return Place(
             begin.part,

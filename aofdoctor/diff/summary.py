@@ -13,7 +13,7 @@ from aofdoctor.diff.units.unit_commands import heads
 from aofdoctor.rdb.encoding.cursor import String
 from aofdoctor.rdb.items import Key
 from aofdoctor.server.command_table import key_places, table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 
 SIDES = ("only_a", "only_b", "moved")
 MOVED = 2
@@ -35,10 +35,10 @@ class Tally:
         self._prefixes: dict[bytes, list[int]] = defaultdict(lambda: [0, 0, 0])
         self._wanted = prefixes
 
-    def add(self, column: int, batch: Batch, steps: Steps, chosen: Iterable[int]) -> None:
+    def add(self, column: int, batch: Batch, tracker: ContextTracker, chosen: Iterable[int]) -> None:
         """Count records of a batch in its context."""
         chosen = list(chosen)
-        ids, dbs = batch.ids, steps.db
+        ids, dbs = batch.ids, tracker.db
         self.total[column] += len(chosen)
         self._ids[column].update([ids[i] for i in chosen])
         self._dbs[column].update([dbs[i] for i in chosen])

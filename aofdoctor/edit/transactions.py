@@ -18,12 +18,12 @@ from aofdoctor.edit.plan import Drop
 from aofdoctor.log.flushes import STRUCTURE
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
 # (place in load order, batch, steps after it, commands before it) -> the indexes to drop, in order
-Chooser = Callable[[int, Batch, Steps, int], list[int]]
+Chooser = Callable[[int, Batch, ContextTracker, int], list[int]]
 
 EMPTIED = "transaction left empty"
 
@@ -44,7 +44,7 @@ def drops(aof: AOF, choose: Chooser, reason: str, whole: bool = False) -> Iterat
             continue
         walk = _Walk(index, part.source, choose, reason, whole)
         yield from walk.run(before)
-        before += walk.steps.state[State.COMMANDS]
+        before += walk.tracker.state[State.COMMANDS]
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class _Open:
 class _Walk:
     def __init__(self, index: int, source: Source, choose: Chooser, reason: str, whole: bool) -> None:
         self.index, self.source, self.choose, self.reason, self.whole = index, source, choose, reason, whole
-        self.steps = Steps(columns=True)
+        self.tracker = ContextTracker(columns=True)
         self.structure = structure_ids()
         self.open: _Open | None = None
         self.settled = -1  # the transaction that is known to keep something
@@ -79,21 +79,21 @@ class _Walk:
     def run(self, before: int) -> Iterator[Drop]:
         for tile in read(self.source, table().words):
             if isinstance(tile, Batch):
-                commands = before + self.steps.state[State.COMMANDS]
-                self.reaching = self.steps.state[State.TX], self.steps.state[State.MULTI_START]
-                self.steps.run(tile)
-                chosen = self.choose(self.index, tile, self.steps, commands)
+                commands = before + self.tracker.state[State.COMMANDS]
+                self.reaching = self.tracker.state[State.TX], self.tracker.state[State.MULTI_START]
+                self.tracker.run(tile)
+                chosen = self.choose(self.index, tile, self.tracker, commands)
                 if chosen or self.open:
                     yield from self._batch(tile, chosen)
             elif isinstance(tile, Damage):
                 yield from self._release()
-                self.steps.lost()
+                self.tracker.lost()
             else:
-                self.steps.preamble(tile.span.end)
+                self.tracker.preamble(tile.span.end)
         yield from self._release()
 
     def _batch(self, batch: Batch, chosen: list[int]) -> Iterator[Drop]:
-        tx, done, wanted = self.steps.tx, 0, set(chosen)
+        tx, done, wanted = self.tracker.tx, 0, set(chosen)
         if self.open:
             done = self._run_of(tx, 0, batch.count, self.open.tx)
             yield from self._transaction(batch, wanted, 0, done) if done else self._release()
@@ -113,7 +113,7 @@ class _Walk:
 
     def _runs(self, chosen: list[int]) -> Iterator[tuple[int, int]]:
         """(first, last) of adjacent chosen records of one transaction, or outside of any."""
-        tx, at = self.steps.tx, 0
+        tx, at = self.tracker.tx, 0
         while at < len(chosen):
             first = chosen[at]
             at += 1
@@ -129,7 +129,7 @@ class _Walk:
     def _transaction(self, batch: Batch, wanted: set[int], first: int, end: int) -> Iterator[Drop]:
         """The records [first, end) of a batch are of one transaction, which something is dropped from."""
         if self.open is None:
-            self.open = _Open(self.steps.tx[first])
+            self.open = _Open(self.tracker.tx[first])
             if self.reaching[0] == self.open.tx:
                 multis = self._multis_before(Span(self.reaching[1], batch.span.start))
                 if multis is None:

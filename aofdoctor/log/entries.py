@@ -25,7 +25,7 @@ from aofdoctor.log.ordinals import known, ordinals
 from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
 
@@ -59,12 +59,12 @@ class _Selected:
 
     part: str
     batch: Batch
-    steps: Steps
+    tracker: ContextTracker
     before: int
     chosen: list[int]
 
     def entries(self, chosen: list[int]) -> Iterator[Entry]:
-        batch, db, tx, time = self.batch, self.steps.db, self.steps.tx, self.steps.time
+        batch, db, tx, time = self.batch, self.tracker.db, self.tracker.tx, self.tracker.time
         for i, number in zip(chosen, ordinals(batch, chosen), strict=True):
             yield Entry(self.part, batch, i, self.before + number, known(db[i]), known(tx[i]) or None, known(time[i]))
 
@@ -79,23 +79,23 @@ def forwards(aof: AOF, where: Where, base: bool = False) -> Iterator[Item]:
 
 
 def _walk(aof: AOF, where: Where, base: bool = False) -> Iterator[_Selected | Broken | BaseKey]:
-    steps, before = Steps(columns=True), 0
+    tracker, before = ContextTracker(columns=True), 0
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
-        steps.begin()
+        tracker.begin()
         for tile in read(part.source, table().words):
             if isinstance(tile, Batch):
-                commands = before + steps.state[State.COMMANDS]
-                steps.run(tile)
-                yield _Selected(part.name, tile, steps, commands, where.matches(index, tile, steps, commands))
+                commands = before + tracker.state[State.COMMANDS]
+                tracker.run(tile)
+                yield _Selected(part.name, tile, tracker, commands, where.matches(index, tile, tracker, commands))
             elif isinstance(tile, Damage):
-                steps.lost()
+                tracker.lost()
                 yield Broken(part.name, tile)
             else:
                 yield from _of_rdb(aof, where, index, before, tile, base_keys if base else None)
-                steps.preamble(tile.span.end)
-        before += steps.state[State.COMMANDS]
+                tracker.preamble(tile.span.end)
+        before += tracker.state[State.COMMANDS]
 
 
 def _of_rdb(
@@ -205,37 +205,37 @@ class _Rdb:
 
 
 def _marks(aof: AOF) -> Iterator[_Mark | Broken | _Rdb]:
-    steps, before = Steps(), 0
+    tracker, before = ContextTracker(), 0
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
-        steps.begin()
+        tracker.begin()
         for tile in read(part.source, table().words):
             if isinstance(tile, Batch):
-                state = array("q", steps.state)
+                state = array("q", tracker.state)
                 yield _Mark(index, *tile.span, state, before + state[State.COMMANDS])
-                steps.run(tile)
+                tracker.run(tile)
             elif isinstance(tile, Damage):
-                steps.lost()
+                tracker.lost()
                 yield Broken(part.name, tile)
             elif isinstance(tile, Preamble):
                 yield _Rdb(index, before, tile)
-                steps.preamble(tile.span.end)
-        before += steps.state[State.COMMANDS]
+                tracker.preamble(tile.span.end)
+        before += tracker.state[State.COMMANDS]
 
 
 def _again(aof: AOF, where: Where, mark: _Mark) -> Iterator[Entry]:
     part = aof.parts[mark.index]
     assert part.source is not None
-    steps = Steps(columns=True)
-    steps.state[:] = mark.state
+    tracker = ContextTracker(columns=True)
+    tracker.state[:] = mark.state
     entries: list[Entry] = []
     before = mark.before - mark.state[State.COMMANDS]
     for batch in read_batches(part.source, table().words, mark.start):
-        commands = before + steps.state[State.COMMANDS]
-        steps.run(batch)
-        inside = [i for i in where.matches(mark.index, batch, steps, commands) if batch.record(i).start < mark.end]
-        entries += map(keep, _Selected(part.name, batch, steps, commands, inside).entries(inside))
+        commands = before + tracker.state[State.COMMANDS]
+        tracker.run(batch)
+        inside = [i for i in where.matches(mark.index, batch, tracker, commands) if batch.record(i).start < mark.end]
+        entries += map(keep, _Selected(part.name, batch, tracker, commands, inside).entries(inside))
         if batch.span.end >= mark.end:
             break
     yield from reversed(entries)
@@ -300,20 +300,20 @@ _NAME = re.compile(rb"[a-z][a-z0-9_.|-]{1,40}")
 
 
 def _segment(part: Part, index: int, source: Source, where: Where, start: int, end: int, count: int) -> list[Item]:
-    steps = Steps(columns=True)
-    steps.begin()
+    tracker = ContextTracker(columns=True)
+    tracker.begin()
     if start:
-        steps.lost()
+        tracker.lost()
     found = _Last(count)
     for tile in read(source, table().words, start):
         span = tile.span
         if isinstance(tile, Batch):
-            steps.run(tile)
-            inside = [i for i in where.matches(index, tile, steps, 0) if tile.record(i).start < end]
-            entries = _Selected(part.name, tile, steps, 0, inside[-count:]).entries(inside[-count:])
+            tracker.run(tile)
+            inside = [i for i in where.matches(index, tile, tracker, 0) if tile.record(i).start < end]
+            entries = _Selected(part.name, tile, tracker, 0, inside[-count:]).entries(inside[-count:])
             found.entries(keep(entry._replace(number=None, tx=None)) for entry in entries)
         elif isinstance(tile, Damage) and span.start < end:
-            steps.lost()
+            tracker.lost()
             found.broken(Broken(part.name, tile))
         if span.end >= end:
             break

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import Batch
 from aofdoctor.log.ordinals import known, ordinals
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
 STRUCTURE = frozenset({"select", "multi", "exec"})
@@ -76,14 +76,16 @@ class Flushes:
         """The groups that are kept, in order."""
         return self.head + self.tail
 
-    def batch(self, index: int, part: str, batch: Batch, notes: Iterable[int], steps: Steps, before: int) -> None:
+    def batch(
+        self, index: int, part: str, batch: Batch, notes: Iterable[int], tracker: ContextTracker, before: int
+    ) -> None:
         """A batch of a part, of which `notes` are the records of interest; `before` commands came before it."""
         flushes, structure = _ids()
         at = 0
         found = [i for i in notes if batch.ids[i] in flushes and _works(batch, i)]
         for i, number in zip(found, ordinals(batch, found), strict=True):
             self._close_if_other(batch, at, i, structure)
-            self._add(_flush(index, part, batch, i, steps, before + number, index == self._damaged))
+            self._add(_flush(index, part, batch, i, tracker, before + number, index == self._damaged))
             at = i + 1
         self._close_if_other(batch, at, batch.count, structure)
 
@@ -132,9 +134,9 @@ def _ids() -> tuple[frozenset[int], frozenset[int]]:
     return table().with_effect("flush"), table().ids(STRUCTURE) | {ANNOTATION}
 
 
-def _flush(index: int, part: str, batch: Batch, i: int, steps: Steps, number: int, guess: bool) -> Flush:
+def _flush(index: int, part: str, batch: Batch, i: int, tracker: ContextTracker, number: int, guess: bool) -> Flush:
     command = table().get(batch.ids[i])
     return Flush(
         index, part, batch.record(i), command.name if command else "",
-        known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i]), number, guess,
+        known(tracker.db[i]), known(tracker.tx[i]) or None, known(tracker.time[i]), number, guess,
     )  # fmt: skip

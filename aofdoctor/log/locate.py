@@ -20,7 +20,7 @@ from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
 from aofdoctor.rdb.items import Item, Key
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource
 
 
@@ -71,39 +71,45 @@ class _Search:
     def part(self, part: Part, before: int) -> Located | None:
         """What is looked for, if it is in this part; `before` commands came before it."""
         assert part.source is not None
-        steps = Steps(columns=True)
+        tracker = ContextTracker(columns=True)
         previous: deque[Entry] = deque(maxlen=self.around)
         found: Located | None = None
         for tile in read(part.source, table().words):
             if isinstance(tile, Batch):
-                found = self._batch(part, tile, steps, before, previous, found)
+                found = self._batch(part, tile, tracker, before, previous, found)
             elif found is None:
-                found = self._other(part, tile, steps)
+                found = self._other(part, tile, tracker)
             if found and (found.entry is None or len(found.after) >= self.around):
                 break
-        self.commands = steps.state[State.COMMANDS]
+        self.commands = tracker.state[State.COMMANDS]
         return found
 
     def _batch(
-        self, part: Part, batch: Batch, steps: Steps, before: int, previous: deque[Entry], found: Located | None
+        self,
+        part: Part,
+        batch: Batch,
+        tracker: ContextTracker,
+        before: int,
+        previous: deque[Entry],
+        found: Located | None,
     ) -> Located | None:
-        commands = before + steps.state[State.COMMANDS]
-        steps.run(batch)
+        commands = before + tracker.state[State.COMMANDS]
+        tracker.run(batch)
         at = -1 if found else self._index(batch, commands)
         if found is None and at < 0:
             first = max(0, batch.count - self.around)
-            previous.extend(keep(_entry(part, batch, i, steps, commands)) for i in range(first, batch.count))
+            previous.extend(keep(_entry(part, batch, i, tracker, commands)) for i in range(first, batch.count))
             return None
         if found is None:
             first = max(0, at - self.around)
-            previous.extend(keep(_entry(part, batch, i, steps, commands)) for i in range(first, at))
-            entry = keep(_entry(part, batch, at, steps, commands))
-            start = steps.state[State.MULTI_START] if entry.tx else None
+            previous.extend(keep(_entry(part, batch, i, tracker, commands)) for i in range(first, at))
+            entry = keep(_entry(part, batch, at, tracker, commands))
+            start = tracker.state[State.MULTI_START] if entry.tx else None
             start = start if start is not None and start <= batch.record(at).start else None
             found = Located(part, entry, before=list(previous), multi_start=start)
         room = self.around - len(found.after)
         following = range(at + 1, min(batch.count, at + 1 + room))
-        found.after += [keep(_entry(part, batch, i, steps, commands)) for i in following]
+        found.after += [keep(_entry(part, batch, i, tracker, commands)) for i in following]
         return found
 
     def _index(self, batch: Batch, commands: int) -> int:
@@ -111,8 +117,8 @@ class _Search:
         at = index_of(batch, self.position, self.position.index, commands)
         return at if at < batch.count else -1
 
-    def _other(self, part: Part, tile: Damage | Preamble, steps: Steps) -> Located | None:
-        steps.lost() if isinstance(tile, Damage) else steps.preamble(tile.span.end)
+    def _other(self, part: Part, tile: Damage | Preamble, tracker: ContextTracker) -> Located | None:
+        tracker.lost() if isinstance(tile, Damage) else tracker.preamble(tile.span.end)
         if self.position.number or not tile.span.start <= self.position.offset < _reach(part, tile):
             return None
         if isinstance(tile, Damage):
@@ -148,6 +154,8 @@ def _reach(part: Part, tile: Damage | Preamble) -> int:
     return 1 << 62 if endless else tile.span.end
 
 
-def _entry(part: Part, batch: Batch, i: int, steps: Steps, commands: int) -> Entry:
+def _entry(part: Part, batch: Batch, i: int, tracker: ContextTracker, commands: int) -> Entry:
     number = None if batch.ids[i] == ANNOTATION else commands + ordinal(batch, i)
-    return Entry(part.name, batch, i, number, known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i]))
+    return Entry(
+        part.name, batch, i, number, known(tracker.db[i]), known(tracker.tx[i]) or None, known(tracker.time[i])
+    )

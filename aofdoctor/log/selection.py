@@ -18,7 +18,7 @@ from aofdoctor.log.glob import translate
 from aofdoctor.log.ordinals import index_of
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import Command, Table, key_places, table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 
 _IDS_SOUGHT = 8  # more ids than these are not worth a search each
 _ARGS_HELD = 1 << 16  # of a far record, so many arguments are looked through for keys
@@ -57,7 +57,7 @@ class Where:
         """True if nothing is asked for, so that everything is selected."""
         return self == Where()
 
-    def matches(self, part: int, batch: Batch, steps: Steps, before: int) -> list[int]:
+    def matches(self, part: int, batch: Batch, tracker: ContextTracker, before: int) -> list[int]:
         """The indexes of the commands of a batch that are selected.
 
         `part` is the batch's place in load order; `before` commands came before it.
@@ -67,7 +67,7 @@ class Where:
         commands = [i for i, number in enumerate(batch.ids[: batch.count]) if number != ANNOTATION]
         if self.everything:
             return commands
-        left = self._by_columns(part, batch, steps, before, commands)
+        left = self._by_columns(part, batch, tracker, before, commands)
         if self.names or self.keys or self.grep:
             left = [i for i in left if self._by_arguments(batch, i)]
         if not self.invert:
@@ -87,17 +87,17 @@ class Where:
 
     # -- what the columns answer --
 
-    def _by_columns(self, part: int, batch: Batch, steps: Steps, before: int, left: list[int]) -> list[int]:
+    def _by_columns(self, part: int, batch: Batch, tracker: ContextTracker, before: int, left: list[int]) -> list[int]:
         ids = batch.ids
         if self.ids is not None:
             wanted = self.ids | {UNKNOWN} if self.names else self.ids
             left = [i for i in left if ids[i] in wanted]
         if self.dbs:
-            left = [i for i in left if steps.db[i] in self.dbs]
+            left = [i for i in left if tracker.db[i] in self.dbs]
         if self.since is not None:
-            left = [i for i in left if steps.time[i] >= max(0, self.since)]
+            left = [i for i in left if tracker.time[i] >= max(0, self.since)]
         if self.until is not None:
-            left = [i for i in left if 0 <= steps.time[i] <= self.until]
+            left = [i for i in left if 0 <= tracker.time[i] <= self.until]
         if self.min_size:
             left = [i for i in left if batch.record(i).size >= self.min_size]
         if self.start is not None:

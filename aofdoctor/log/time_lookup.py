@@ -12,7 +12,7 @@ from aofdoctor.errors import Refused
 from aofdoctor.log.base_keys import ctime
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.text import name, when
 
 
@@ -21,18 +21,18 @@ def first_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
 
     Raises Refused where an RDB was written later: what was before that is not in this AOF.
     """
-    steps = Steps(columns=True)
+    tracker = ContextTracker(columns=True)
     for index, part in enumerate(aof.parts):
-        steps.begin()
+        tracker.begin()
         for tile in read(part.source, table().words) if part.source else ():
             if isinstance(tile, Batch):
-                found = _in_batch(tile, steps, seconds)
+                found = _in_batch(tile, tracker, seconds)
                 if found is not None:
                     return index, found
             elif isinstance(tile, Preamble):
                 _demand_earlier(part.name, tile, seconds)
             else:
-                steps.lost()
+                tracker.lost()
     return None
 
 
@@ -45,10 +45,10 @@ def _demand_earlier(part: str, rdb: Preamble, seconds: int) -> None:
         )
 
 
-def _in_batch(batch: Batch, steps: Steps, seconds: int) -> int | None:
-    multi_start = steps.state[State.MULTI_START]  # of a transaction that is open before the batch
-    steps.run(batch)
-    times, tx = steps.time, steps.tx
+def _in_batch(batch: Batch, tracker: ContextTracker, seconds: int) -> int | None:
+    multi_start = tracker.state[State.MULTI_START]  # of a transaction that is open before the batch
+    tracker.run(batch)
+    times, tx = tracker.time, tracker.tx
     if max(memoryview(times)[: batch.count]) <= seconds:
         return None
     at = next((i for i in range(batch.count) if times[i] > seconds and batch.ids[i] != ANNOTATION), None)

@@ -9,7 +9,7 @@ from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.log.ordinals import known
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource, Source, pread
 
 _LOOK = 1 << 16
@@ -37,11 +37,11 @@ def _starts(source: Source) -> Iterator[int]:
 
 
 def _time_from(source: Source, start: int) -> int | None:
-    steps = Steps()
+    tracker = ContextTracker()
     for tile in read(source, table().words, start):
         if isinstance(tile, Batch):
-            steps.run(tile)
-    return known(steps.state[State.TIME])
+            tracker.run(tile)
+    return known(tracker.state[State.TIME])
 
 
 def looks_timed(aof: AOF) -> bool:

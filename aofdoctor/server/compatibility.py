@@ -8,27 +8,27 @@ from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, UNKNOWN
 from aofdoctor.aof.records import Preamble
 from aofdoctor.server.command_table import Command, arity_fits, table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.verdict import Does
 from aofdoctor.server.versions import VERSIONS, ServerVersion, column
 
 
-def watch(steps: Steps, versions: Sequence[ServerVersion]) -> None:
+def watch(tracker: ContextTracker, versions: Sequence[ServerVersion]) -> None:
     """Have the steps note what some of these lines would not take."""
     watched, least, most = _envelope(tuple(line.name for line in versions))
-    steps.least[:], steps.most[:] = least, most
-    steps.watch("loader", watched)
+    tracker.least[:], tracker.most[:] = least, most
+    tracker.watch("loader", watched)
 
 
-def watch_any(steps: Steps) -> None:
+def watch_any(tracker: ContextTracker) -> None:
     """Have the steps note what no server line at all would take."""
     least, most = array("I", bytes(4 * table().size)), array("I", [ARGC_MAX]) * table().size
     for command in table().commands:
         arity = [n for n in command.arity if n]
         least[command.id] = min((abs(n) for n in arity), default=0)
         most[command.id] = ARGC_MAX if any(n < 0 for n in arity) else max(arity, default=ARGC_MAX)
-    steps.least[:], steps.most[:] = least, most
-    steps.watch("any", {UNKNOWN})
+    tracker.least[:], tracker.most[:] = least, most
+    tracker.watch("any", {UNKNOWN})
 
 
 def fits_any(number: int, argc: int) -> bool:

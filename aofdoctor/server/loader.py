@@ -22,7 +22,7 @@ from aofdoctor.damage import Damage, Kind
 from aofdoctor.server.command_table import Command, table
 from aofdoctor.server.compatibility import problem, refuses_rdb, watch
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
 from aofdoctor.server.verdict import Does, Stop, Trap, Verdict, verdicts
 from aofdoctor.server.versions import ServerVersion
@@ -41,7 +41,7 @@ class Loader:
     """The lines that judge, fed by a walk over the parts in load order."""
 
     versions: Sequence[ServerVersion]
-    steps: Steps
+    tracker: ContextTracker
     runs: list[_Run] = field(init=False)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)  # in damage that some line reads over
     _part: str = ""
@@ -52,7 +52,7 @@ class Loader:
 
     def __post_init__(self) -> None:
         self.runs = [_Run(line) for line in self.versions]
-        watch(self.steps, self.versions)
+        watch(self.tracker, self.versions)
 
     # -- what the walk meets --
 
@@ -96,7 +96,7 @@ class Loader:
         if self._parted:
             return
         for run in self._going():
-            stop = self._at_end(run.version, self.steps.state)
+            stop = self._at_end(run.version, self.tracker.state)
             if stop:
                 self._settle(run, stop)
 
@@ -116,7 +116,7 @@ class Loader:
 
     def _settle(self, run: _Run, stop: Stop) -> None:
         run.stop, run.last = stop, self._last
-        watch(self.steps, [run.version for run in self._going()])
+        watch(self.tracker, [run.version for run in self._going()])
 
     def _judge(self, version: ServerVersion, batch: Batch, i: int) -> Stop | None:
         record = batch.record(i)
@@ -157,17 +157,17 @@ class Loader:
     def _read_on(self, version: ServerVersion, offset: int) -> Stop | None:
         """Read from `offset` to the end of the part as the line's own loop does."""
         assert self._source is not None
-        steps, peek = Steps(), Peek(self._source)
-        steps.state[:] = self.steps.state
-        watch(steps, [version])
+        tracker, peek = ContextTracker(), Peek(self._source)
+        tracker.state[:] = self.tracker.state
+        watch(tracker, [version])
         while True:
             parsed = parse_leniently(peek, offset, version.header_max, version.annotations)
-            stop = self._after_reading(version, steps, offset, parsed)
+            stop = self._after_reading(version, tracker, offset, parsed)
             if stop or parsed.result is ParseResult.END:
                 return stop
             offset = parsed.end
             for batch in read_batches(self._source, table().words, offset):
-                for i in steps.run(batch):
+                for i in tracker.run(batch):
                     if stop := self._judge_strict(version, batch, i):
                         return stop
                 offset = batch.span.end
@@ -179,11 +179,13 @@ class Loader:
             return Stop(Does.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
         return self._judge(version, batch, i)
 
-    def _after_reading(self, version: ServerVersion, steps: Steps, offset: int, parsed: ParsedRecord) -> Stop | None:
+    def _after_reading(
+        self, version: ServerVersion, tracker: ContextTracker, offset: int, parsed: ParsedRecord
+    ) -> Stop | None:
         if parsed.result is ParseResult.END:
-            return self._at_end(version, steps.state)
+            return self._at_end(version, tracker.state)
         if parsed.result is ParseResult.SHORT:
-            return self._short(version, steps.state, offset, parsed.reason, in_record=True)
+            return self._short(version, tracker.state, offset, parsed.reason, in_record=True)
         if parsed.result in _STOPS:
             does, words = _STOPS[parsed.result]
             return Stop(does, self._part, offset, f"{words}: {parsed.reason}")
@@ -194,7 +196,7 @@ class Loader:
                 return Stop(found[0], self._part, offset, found[1])
             if command and "flush" in command.effects:
                 self.hidden_flushes.setdefault((self._part, offset), command.name)
-            _apply(steps.state, command, parsed, offset)
+            _apply(tracker.state, command, parsed, offset)
         return None
 
 

@@ -20,7 +20,7 @@ from aofdoctor.log.ordinals import known
 from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.stats.counting.counters import (  # fmt: skip
     DBS,
@@ -144,8 +144,8 @@ class _Walk:
     def __init__(self, aof: AOF, where: Where, wish: Wish, progress: Progress | None, window: int, room: int) -> None:
         self.stats, self.where, self.wish, self.progress = Stats(aof, where), where, wish, progress
         self.window, self.room = window, room
-        self.steps = Steps(columns=True, room=room)
-        self.suspects = Suspects(aof, self.steps)
+        self.tracker = ContextTracker(columns=True, room=room)
+        self.suspects = Suspects(aof, self.tracker)
         factors = array("q", FACTORS if wish.every is None else [0])
         self.scale = Scale(kinds(), wish.every or 1, factors)
         delimiter = wish.delimiter[0]
@@ -173,15 +173,15 @@ class _Walk:
     # -- one part --
 
     def _part(self, index: int, part: Part, source: Source) -> None:
-        stats, state, before = self.stats, self.steps.state, self.stats.commands
-        self.steps.begin()
+        stats, state, before = self.stats, self.tracker.state, self.stats.commands
+        self.tracker.begin()
         self.suspects.begin(index, part.name, stats.size)
         for tile in read(source, table().words, window=self.window, room=self.room):
             if isinstance(tile, Batch):
                 self._batch(index, part.name, tile, before)
             elif isinstance(tile, Damage):
                 self._damage(tile.span.size)
-                self.steps.lost()
+                self.tracker.lost()
                 self.suspects.interrupted()
             else:
                 self._preamble(index, part.name, source, tile)
@@ -198,22 +198,22 @@ class _Walk:
         self.stats.damage_bytes += size
 
     def _preamble(self, index: int, part: str, source: Source, rdb: Preamble) -> None:
-        self.steps.preamble(rdb.span.end)
+        self.tracker.preamble(rdb.span.end)
         self.stats.rdb_bytes += rdb.span.size
         if not rdb.whole:
             self.stats.damages += 1
         self.base.add(index, part, self.stats.commands, source, rdb)
 
     def _batch(self, index: int, part: str, batch: Batch, before: int) -> None:
-        steps, commands = self.steps, before + self.steps.state[State.COMMANDS]
-        notes = steps.run(batch)
+        tracker, commands = self.tracker, before + self.tracker.state[State.COMMANDS]
+        notes = tracker.run(batch)
         chosen = None
         if not self.where.everything:
-            wanted = self.where.matches(index, batch, steps, commands)
+            wanted = self.where.matches(index, batch, tracker, commands)
             chosen, inside = indexes(wanted), set(wanted)
             notes = array("I", [i for i in notes if i in inside])
         place = self.stats.size + batch.base
-        larger = self.scale.run(batch, place, steps.db, steps.time, chosen, self.large.least, self.larger)
+        larger = self.scale.run(batch, place, tracker.db, tracker.time, chosen, self.large.least, self.larger)
         for i in self.large.worth(self.larger[:larger], lambda i: batch.edges[i + 1] - batch.edges[i]):
             self._large(part, batch, i)
         if self.wish.keys:
@@ -228,14 +228,14 @@ class _Walk:
             head = name if isinstance(name, bytes) else name.head(SHOWN)
             shown, length = key or (None, 0)
             place = batch.record(i)
-            return LargeRecord(part, place.start, place.size, known(self.steps.db[i]), head[:SHOWN],
+            return LargeRecord(part, place.start, place.size, known(self.tracker.db[i]), head[:SHOWN],
                                None if shown is None else shown[:SHOWN], length)  # fmt: skip
 
         self.large.offer(batch.record(i).size, made)
 
     def _keys(self, batch: Batch, chosen: "array[int] | None") -> None:
         if not batch.far:
-            self.tally.run(batch, self.steps.db, chosen)
+            self.tally.run(batch, self.tracker.db, chosen)
             return
         for i in range(batch.count) if chosen is None else chosen:
             size, key = batch.record(i).size, first_key(batch, i)
@@ -243,7 +243,7 @@ class _Walk:
                 name = next(batch.args(i))
                 self.tally.unknown(name if isinstance(name, bytes) else name.head(SHOWN), size)
             if key:
-                self.tally.one(key[0], key[1], self.steps.db[i], size)
+                self.tally.one(key[0], key[1], self.tracker.db[i], size)
 
     # -- what was counted --
 

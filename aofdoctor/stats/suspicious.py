@@ -16,7 +16,7 @@ from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.flushes import Flushes
 from aofdoctor.log.script_flushes import ScriptFlushes, script_ids
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 from aofdoctor.stats.counting.counters import Scale
 from aofdoctor.stats.histogram import Burst, bursts
@@ -41,7 +41,7 @@ class Suspects:
     """Collects them on a walk, from the records that the steps note."""
 
     aof: AOF
-    steps: Steps
+    tracker: ContextTracker
     flushes: Flushes = field(default_factory=Flushes)
     scripts: ScriptFlushes = field(default_factory=ScriptFlushes)
     seen: dict[str, _Seen] = field(default_factory=dict)
@@ -56,9 +56,9 @@ class Suspects:
         self._scripts, self._admin = script_ids(), table().with_effect("admin")
         self._wide = table().ids(frozenset({"del", "unlink"}))
         for number in self._wide:
-            self.steps.most[number] = _MANY_KEYS
+            self.tracker.most[number] = _MANY_KEYS
         flushes = table().with_effect("flush")
-        self.steps.watch("suspects", flushes | self._scripts | self._admin | {UNKNOWN})
+        self.tracker.watch("suspects", flushes | self._scripts | self._admin | {UNKNOWN})
 
     def begin(self, index: int, part: str, start: int) -> None:
         """A part begins, at `start` in the whole log."""
@@ -71,7 +71,7 @@ class Suspects:
 
     def batch(self, batch: Batch, notes: Iterable[int], before: int) -> None:
         """A batch, of which `notes` are the records of interest; `before` commands came before it."""
-        self.flushes.batch(self._index, self._part, batch, notes, self.steps, before)
+        self.flushes.batch(self._index, self._part, batch, notes, self.tracker, before)
         for i in notes:
             number = batch.ids[i]
             if number in self._scripts:

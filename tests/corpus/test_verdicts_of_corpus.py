@@ -25,7 +25,7 @@ from aofdoctor.edit.planners.strip import group_at, plan_group, survey
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Sandbox
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import FileSource
@@ -45,7 +45,7 @@ UNPROVEN = {"redis-6.2.16/damage-hole-in-preamble-preamble"}
 
 def counts(path: Path) -> tuple[int, int, int, int]:
     """(commands, annotations, the preamble's end, damages) of one file."""
-    steps, end, damages = Steps(), 0, 0
+    steps, end, damages = ContextTracker(), 0, 0
     for tile in read(FileSource(path), table().words):
         if isinstance(tile, Batch):
             steps.run(tile)

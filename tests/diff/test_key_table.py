@@ -25,7 +25,7 @@ from aofdoctor.diff.keys.writes import Writes
 from aofdoctor.errors import Refused
 from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
 from tests.support.hostile_bytes import arguments, hostile, whole
 
@@ -57,7 +57,7 @@ def kernel_of(module: Any) -> Iterator[None]:
 
 def filled(data: bytes, base: bool, **limits: int) -> Table:
     """The table of some commands."""
-    found, steps = Table(KEY, False, **limits), Steps(columns=True)
+    found, steps = Table(KEY, False, **limits), ContextTracker(columns=True)
     writes = Writes(found, Where())
     for tile in read(BytesSource(data), table().words):
         if isinstance(tile, Batch):

@@ -13,7 +13,7 @@ from aofdoctor.diff.units import _pyunits as plain_units
 from aofdoctor.diff.units._pyunits import Column, Open
 from aofdoctor.diff.units.side import Cut, Rules, far_digest
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
 from tests.support.hostile_bytes import hostile, whole
 
@@ -27,7 +27,7 @@ def batches(data: bytes) -> "list[array[int]]":
     found: list[array[int]] = [array("q") for _ in range(4)]
     columns = [[array("q") for _ in Column] for _ in range(2)]
     states = [array("q", bytes(8 * len(Open))) for _ in range(2)]
-    steps = Steps(columns=True)
+    steps = ContextTracker(columns=True)
     for tile in read(BytesSource(data), table().words):
         if not isinstance(tile, Batch):
             continue

@@ -14,7 +14,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
 from aofdoctor.rdb.items import Items
 from aofdoctor.server.command_table import key_places, table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
 from aofdoctor.stats.counting import _pyrdb_counters as plain_inventory
@@ -34,7 +34,7 @@ RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
 def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | None = None) -> list[Any]:
     """All that a pair of counters says of some bytes; of every batch, or every `chosen`th record of it."""
     scale, tally = twin[0](kinds(), 1, FACTORS), twin[1](rules(), ord(":"), depth, sure)
-    steps, large, seen = Steps(columns=True), array("I", bytes(4 * ROOM)), []
+    steps, large, seen = ContextTracker(columns=True), array("I", bytes(4 * ROOM)), []
     steps.begin()
     for tile in read(BytesSource(data), table().words):
         if isinstance(tile, Batch) and not tile.far:

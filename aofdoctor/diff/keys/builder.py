@@ -28,7 +28,7 @@ from aofdoctor.log.selection import Where
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
 _EXEC = table().words.ids[b"exec"]
@@ -48,7 +48,7 @@ class Census:
 
     def feed(self, begin: Place, end: Place | None = None) -> None:
         """Go over the history from one place to another."""
-        side, steps, before = self.side, Steps(columns=True), begin.commands
+        side, tracker, before = self.side, ContextTracker(columns=True), begin.commands
         if len(side.sources) > PARTS_MAX:
             raise Refused(f"it has more than {PARTS_MAX:,} parts")
         for index in range(begin.part, len(side.sources)):
@@ -56,11 +56,11 @@ class Census:
             stop = end.offset if end and index == end.part else None
             if source is None or (end and index > end.part) or start == stop:
                 continue
-            steps.begin()
+            tracker.begin()
             if start:
-                steps.state[State.DB], steps.state[State.TIME] = begin.db, begin.time
-            _Part(self, index, source, steps, before).feed(start, stop)
-            before += steps.state[State.COMMANDS]
+                tracker.state[State.DB], tracker.state[State.TIME] = begin.db, begin.time
+            _Part(self, index, source, tracker, before).feed(start, stop)
+            before += tracker.state[State.COMMANDS]
 
     def finish(self) -> None:
         """All of it has been read."""
@@ -70,8 +70,8 @@ class Census:
 class _Part:
     """One part of a history."""
 
-    def __init__(self, census: Census, index: int, source: Source, steps: Steps, before: int) -> None:
-        self.census, self.index, self.source, self.steps, self.before = census, index, source, steps, before
+    def __init__(self, census: Census, index: int, source: Source, tracker: ContextTracker, before: int) -> None:
+        self.census, self.index, self.source, self.tracker, self.before = census, index, source, tracker, before
         part = census.side.aof.parts[index]
         self.base = part.type == "base" and bool(_REWRITTEN(part.name)) and not is_rdb(source)
         self._dropped, self._judged = 0, 0  # transactions, by their ordinal
@@ -83,7 +83,7 @@ class _Part:
                 self._batch(tile if stop is None else _up_to(tile, stop))
             elif isinstance(tile, Damage):
                 self.census.side.damage_met(self.index, tile)
-                self.steps.state[State.TX] = 0
+                self.tracker.state[State.TX] = 0
             else:
                 self._rdb(tile)
             if stop is not None and tile.span.end >= stop:
@@ -95,18 +95,18 @@ class _Part:
             census.side.damage_met(self.index, damage)
 
     def _batch(self, batch: Batch) -> None:
-        steps, where = self.steps, self.census.where
-        commands = self.before + steps.state[State.COMMANDS]
-        steps.run(batch)
+        tracker, where = self.tracker, self.census.where
+        commands = self.before + tracker.state[State.COMMANDS]
+        tracker.run(batch)
         wanted = None
         if not where.everything:
             wanted = bytearray(batch.count)
-            for i in where.matches(self.index, batch, steps, commands):
+            for i in where.matches(self.index, batch, tracker, commands):
                 wanted[i] = 1
         wanted = self._without_dropped(batch, wanted)
         if self.census.since is not None:
             self._count_unnamed(batch, wanted, self.census.since)
-        self.census._writes.batch(self.index, batch, steps.db, wanted, self.base)
+        self.census._writes.batch(self.index, batch, tracker.db, wanted, self.base)
 
     def _count_unnamed(self, batch: Batch, wanted: bytearray | None, since: Place) -> None:
         for number in _UNNAMED:
@@ -119,16 +119,16 @@ class _Part:
 
     def _without_dropped(self, batch: Batch, wanted: bytearray | None) -> bytearray | None:
         """Without the commands of a transaction that has no EXEC."""
-        last = self.steps.state[State.TX]
+        last = self.tracker.state[State.TX]
         if last > 0 and last != self._judged:
             self._judged = last
             if not _is_executed(self.source, batch.span.end):
                 self._dropped = last
-        if not self._dropped or self._dropped not in self.steps.tx[: batch.count]:
+        if not self._dropped or self._dropped not in self.tracker.tx[: batch.count]:
             return wanted
         wanted = bytearray([1]) * batch.count if wanted is None else wanted
         for i in range(batch.count):
-            if self.steps.tx[i] == self._dropped:
+            if self.tracker.tx[i] == self._dropped:
                 wanted[i] = 0
         return wanted
 

@@ -25,7 +25,7 @@ from aofdoctor.diff.units.unit import Cut, Place, Rules, Run, Unit, far_digest, 
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Side:
         self.damage: dict[tuple[int, int], Damage] = {}
         self.rdbs: dict[int, Preamble] = {}  # by part, once it was read
         self._tellings: dict[int, Telling] = {}
-        self._steps = Steps(columns=True)
+        self._tracker = ContextTracker(columns=True)
         self._digests = array("Q", bytes(8 * ROOM))
         self._out = [array("q", bytes(8 * (ROOM + 1))) for _ in Column]
         self.seek(Place())
@@ -70,7 +70,7 @@ class Side:
         """Go on reading at a place; what was read is dropped."""
         self._open = array("q", bytes(8 * len(Open)))
         self._open[Open.SEEN], self._open[Open.EXACT] = place.commands, self.rules.exact
-        self.transactions = self._steps.state[State.TRANSACTIONS] = place.transactions
+        self.transactions = self._tracker.state[State.TRANSACTIONS] = place.transactions
         self._first = 0
         for column in self.columns:
             del column[:]
@@ -176,10 +176,10 @@ class Side:
     # -- reading --
 
     def _read(self, place: Place) -> Iterator[bool]:
-        steps = self._steps
+        tracker = self._tracker
         for index in range(place.part, len(self.sources)):
             source, at = self.sources[index], place if index == place.part else Place(index, commands=self.commands)
-            steps.begin()
+            tracker.begin()
             self._open[Open.PART] = index
             if source is None:
                 continue
@@ -188,7 +188,7 @@ class Side:
                 yield from self._tell(at)
                 start = rdb.span.end
             elif start:
-                steps.state[State.DB], steps.state[State.TIME] = at.db, at.time
+                tracker.state[State.DB], tracker.state[State.TIME] = at.db, at.time
             for tile in read(source, table().words, start):
                 if isinstance(tile, Batch):
                     self._batch(tile)
@@ -204,19 +204,19 @@ class Side:
             yield False
 
     def _batch(self, batch: Batch) -> None:
-        steps, rules = self._steps, self.rules
-        steps.run(batch)
+        tracker, rules = self._tracker, self.rules
+        tracker.run(batch)
         if batch.far:
             self._digests[0] = far_digest(rules, batch)
         else:
             records(rules.key, batch, rules.names, rules.exact, self._digests)
         self._put(
-            run(rules.key, self._open, batch, self._digests, steps.db, steps.tx, steps.time, rules.act, self._out)
+            run(rules.key, self._open, batch, self._digests, tracker.db, tracker.tx, tracker.time, rules.act, self._out)
         )
 
     def _damage(self, index: int, source: Source, tile: Damage) -> None:
         self._close()
-        state = self._steps.state
+        state = self._tracker.state
         self.damage_met(index, tile)
         state[State.TX] = 0
         digest = Digest(self.rules.key).number(-Kind.DAMAGE)

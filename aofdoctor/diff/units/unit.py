@@ -16,7 +16,7 @@ from aofdoctor.rdb.encoding.cursor import Large
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -119,7 +119,7 @@ class Rules(NamedTuple):
     def of(cls, key: bytes, exact: bool) -> "Rules":
         """The rules with the acts and the names of the command table."""
         commands = table()
-        names, act = bytearray([1]) * commands.size, bytearray(Steps().act)
+        names, act = bytearray([1]) * commands.size, bytearray(ContextTracker().act)
         for command in commands.commands:
             names[command.id] = 2 if command.container else 1
             act[command.id] |= EVERYWHERE if {command.name, command.container} & ANYWHERE else 0

@@ -16,7 +16,7 @@ from aofdoctor.log.selection import Where
 from aofdoctor.rdb.items import Key as KeyOfBase
 from aofdoctor.server.command_table import Command, key_places, table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
 _ARGS_HELD = 1 << 12  # of a far record, so many arguments are looked through for keys
@@ -29,22 +29,22 @@ _FRAME = frozenset({table().words.ids[b"multi"], table().words.ids[b"exec"]})
 _FAR_REACHING = frozenset({"swapdb", "move", "copy", "migrate", "function", "script"})
 
 
-def batches(side: Side, run: Run) -> Iterator[tuple[Batch, Steps, int]]:
+def batches(side: Side, run: Run) -> Iterator[tuple[Batch, ContextTracker, int]]:
     """The records of a run: (batch, its context, commands before it); the last batch may go on past them."""
     first, last = run.first, run.last
     source = side.sources[first.part]
     assert source is not None
     size = last.end - first.start
     window = min(WINDOW, max(1 << 13, size))
-    steps = Steps(columns=True, room=min(ROOM, window))
-    state = steps.state
+    tracker = ContextTracker(columns=True, room=min(ROOM, window))
+    state = tracker.state
     state[State.DB], state[State.TIME] = first.db, first.time
     state[State.TRANSACTIONS] = first.tx - 1 if first.tx else 0
     before = first.number - 1
     for batch in read_batches(source, table().words, first.start, window):
         commands = before + state[State.COMMANDS]
-        steps.run(batch)
-        yield batch, steps, commands
+        tracker.run(batch)
+        yield batch, tracker, commands
         if batch.span.end >= last.end:
             return
 
@@ -52,18 +52,24 @@ def batches(side: Side, run: Run) -> Iterator[tuple[Batch, Steps, int]]:
 def entries(side: Side, run: Run, where: Where | None = None) -> Iterator[Entry]:
     """The commands of a run, those that are selected; SELECTs go without saying."""
     name = side.aof.parts[run.first.part].name
-    for batch, steps, before in batches(side, run):
-        chosen = selected(batch, run.last, where, steps, before)
+    for batch, tracker, before in batches(side, run):
+        chosen = selected(batch, run.last, where, tracker, before)
         for i, number in zip(chosen, ordinals(batch, chosen), strict=True):
             yield Entry(
-                name, batch, i, before + number, known(steps.db[i]), known(steps.tx[i]) or None, known(steps.time[i])
+                name,
+                batch,
+                i,
+                before + number,
+                known(tracker.db[i]),
+                known(tracker.tx[i]) or None,
+                known(tracker.time[i]),
             )
 
 
-def selected(batch: Batch, last: Unit, where: Where | None, steps: Steps, before: int) -> list[int]:
+def selected(batch: Batch, last: Unit, where: Where | None, tracker: ContextTracker, before: int) -> list[int]:
     """The records of a batch that are commands up to and with a unit, and selected."""
     if where is not None and not where.everything:
-        wanted = where.matches(last.part, batch, steps, before)
+        wanted = where.matches(last.part, batch, tracker, before)
     else:
         wanted = list(range(batch.count))
     stop, ids, edges = last.end - batch.base, batch.ids, batch.edges

@@ -14,7 +14,7 @@ from aofdoctor.damage import MEANING, Damage
 from aofdoctor.errors import Refused
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
 
@@ -30,23 +30,23 @@ class Extent(NamedTuple):
 
 def whole(aof: AOF, part: Part) -> Extent:
     """What stands in a part; Refused where it is damaged or ends inside a transaction."""
-    steps, rdb, assumed = Steps(), None, AOF.file_of(part)
+    tracker, rdb, assumed = ContextTracker(), None, AOF.file_of(part)
     for tile in read(assumed, table().words):
         if isinstance(tile, Batch):
-            steps.run(tile)
+            tracker.run(tile)
         elif isinstance(tile, Preamble):
             rdb = tile
             _demand_sound(aof, part, rdb)
         else:
             _refuse(aof, part, tile)
-    if steps.state[State.TX]:
+    if tracker.state[State.TX]:
         raise Refused(
-            f"{text.name(part.name)} ends inside a MULTI, at {text.place(steps.state[State.MULTI_START])}: "
+            f"{text.name(part.name)} ends inside a MULTI, at {text.place(tracker.state[State.MULTI_START])}: "
             "what is put behind it would be swallowed",
             f"aofdoctor repair {text.shell(aof.path)} first",
         )
     start = rdb.span.end if rdb else 0
-    state = steps.state
+    state = tracker.state
     return Extent(rdb, Span(start, assumed.size), state[State.COMMANDS], state[State.ANNOTATIONS], state[State.DB])
 
 

@@ -9,7 +9,7 @@ from aofdoctor.aof.records import Arg, Batch, Far, encode
 from aofdoctor.edit.conversion.output_file import Copied, Piece
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.expiry_arguments import LOOK, PLACES, expiries, moved
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
@@ -20,19 +20,19 @@ _FIELDS_EXPIRE = range(22, 26)  # type bytes of hashes whose fields do, in a pay
 def shifted_records(source: FileSource, start: int, shift_ms: int, tally: Tally, bare: bool) -> Iterator[Piece]:
     """The bytes from `start`, which is where a record begins, in their order; `bare`: without annotations."""
     names = {name.decode().lower() for name in PLACES}
-    steps = Steps()
-    steps.watch(
+    tracker = ContextTracker()
+    tracker.watch(
         "shift", {c.id for c in table().commands if c.name in names} | {UNKNOWN} | ({ANNOTATION} if bare else set())
     )
     for tile in read(source, table().words, start):
         if isinstance(tile, Batch):
-            yield from _far(tile, source, shift_ms, tally) if tile.far else _near(tile, steps, shift_ms, tally, bare)
+            yield from _far(tile, source, shift_ms, tally) if tile.far else _near(tile, tracker, shift_ms, tally, bare)
 
 
-def _near(batch: Batch, steps: Steps, shift_ms: int, tally: Tally, bare: bool) -> Iterator[bytes]:
+def _near(batch: Batch, tracker: ContextTracker, shift_ms: int, tally: Tally, bare: bool) -> Iterator[bytes]:
     """A batch, its records as they are but for those with an expiry."""
     out, done = bytearray(), 0
-    for i in steps.run(batch):
+    for i in tracker.run(batch):
         if batch.ids[i] == ANNOTATION and bare:
             tally.hints["annotations, which servers before 7.0 do not read"] += 1
             out += _raw(batch, done, i)

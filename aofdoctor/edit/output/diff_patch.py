@@ -21,7 +21,7 @@ from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 from aofdoctor.text import name
@@ -115,7 +115,7 @@ class Patch:
         publish_file(self._temp, self.path)
 
     def _check(self) -> None:
-        source, steps, size = FileSource(self._temp), Steps(), 0
+        source, steps, size = FileSource(self._temp), ContextTracker(), 0
         try:
             for tile in read(source, table().words):
                 if not isinstance(tile, Batch):

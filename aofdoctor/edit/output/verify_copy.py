@@ -11,7 +11,7 @@ from aofdoctor.edit.output.durable import gathered
 from aofdoctor.errors import Refused
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
@@ -36,7 +36,7 @@ def demand_size(written: FileSource, size: int) -> None:
 
 def commands_in(source: FileSource) -> int:
     """How many whole commands stand in a copy."""
-    steps = Steps()
+    steps = ContextTracker()
     for tile in read(source, table().words):
         if isinstance(tile, Batch):
             steps.run(tile)

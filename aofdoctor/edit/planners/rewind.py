@@ -19,18 +19,18 @@ from aofdoctor.log.ordinals import index_of
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
 # (place in load order, batch, steps after it, commands before it) -> the first record that is past the moment
-Past = Callable[[int, Batch, Steps, int], int]
+Past = Callable[[int, Batch, ContextTracker, int], int]
 AFTER = "after the moment"
 
 
 def before_position(position: Position) -> Past:
     """Past is what stands at a position, and all that follows it."""
 
-    def past(part: int, batch: Batch, steps: Steps, before: int) -> int:
+    def past(part: int, batch: Batch, steps: ContextTracker, before: int) -> int:
         return max(0, index_of(batch, position, part, before))
 
     return past
@@ -39,7 +39,7 @@ def before_position(position: Position) -> Past:
 def after_time(seconds: int) -> Past:
     """Past is the first command of a later second, and all that follows it."""
 
-    def past(part: int, batch: Batch, steps: Steps, before: int) -> int:
+    def past(part: int, batch: Batch, steps: ContextTracker, before: int) -> int:
         times = memoryview(steps.time)[: batch.count]
         if max(times) <= seconds:
             return batch.count
@@ -92,7 +92,7 @@ class _Walk:
         self.cut: _Cut | None = None
         self.counts = [0] * len(aof.parts)
         self.damage: dict[int, int] = {}
-        self.steps = Steps(columns=True)
+        self.tracker = ContextTracker(columns=True)
         ids = table().words.ids
         self.multi, self.light = ids[b"multi"], {ids[b"select"], ANNOTATION}
 
@@ -101,22 +101,22 @@ class _Walk:
         for index, part in enumerate(self.aof.parts):
             if part.source is None:
                 continue
-            self.steps.begin()
+            self.tracker.begin()
             self.end, self.stay = 0, 0  # of the last command that is more than a SELECT, and the commands up to it
             for tile in read(part.source, table().words):
                 if isinstance(tile, Batch):
                     self._batch(index, tile, before)
                 elif isinstance(tile, Damage):
                     self.damage.setdefault(index, tile.span.start)
-                    self.steps.lost()
-                    self.end, self.stay = tile.span.end, self.steps.state[State.COMMANDS]
+                    self.tracker.lost()
+                    self.end, self.stay = tile.span.end, self.tracker.state[State.COMMANDS]
                 else:
                     self._preamble(index, tile)
-            self.counts[index] = self.steps.state[State.COMMANDS]
+            self.counts[index] = self.tracker.state[State.COMMANDS]
             before += self.counts[index]
 
     def _preamble(self, index: int, rdb: Preamble) -> None:
-        self.steps.preamble(rdb.span.end)
+        self.tracker.preamble(rdb.span.end)
         self.end = rdb.span.end
         ctime = rdb.aux.get(b"ctime", b"")
         if self.seconds is not None and ctime.isdigit() and len(ctime) < 12 and int(ctime) > self.seconds:
@@ -127,12 +127,12 @@ class _Walk:
             )
 
     def _batch(self, index: int, batch: Batch, before: int) -> None:
-        state = self.steps.state
+        state = self.tracker.state
         done = state[State.COMMANDS]
-        self.steps.run(batch)
+        self.tracker.run(batch)
         if self.cut is not None:
             return
-        at = self.past(index, batch, self.steps, before + done)
+        at = self.past(index, batch, self.tracker, before + done)
         if at < batch.count:
             at = self._out_of_transaction(batch, at)
             if at < 0:  # the transaction began before this batch
@@ -144,7 +144,7 @@ class _Walk:
 
     def _out_of_transaction(self, batch: Batch, at: int) -> int:
         """The MULTI of the transaction that a record is in; -1 if it is not in this batch."""
-        tx = self.steps.tx
+        tx = self.tracker.tx
         if tx[at] <= 0:
             return at
         first = at
@@ -154,9 +154,9 @@ class _Walk:
 
     def _advance(self, batch: Batch, at: int, done: int) -> None:
         """Remember the last record before `at` that is a command, no SELECT, outside of an open transaction."""
-        open_tx = self.steps.state[State.TX] if at == batch.count else 0
+        open_tx = self.tracker.state[State.TX] if at == batch.count else 0
         for i in range(at - 1, -1, -1):
-            if batch.ids[i] in self.light or (open_tx > 0 and self.steps.tx[i] == open_tx):
+            if batch.ids[i] in self.light or (open_tx > 0 and self.tracker.tx[i] == open_tx):
                 continue
             self.end = batch.record(i).end
             self.stay = done + i + 1 - batch.ids[: i + 1].count(ANNOTATION)

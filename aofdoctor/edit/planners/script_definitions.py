@@ -12,7 +12,7 @@ from aofdoctor.aof.records import Batch
 from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 
 _KEPT = 100_000  # scripts
 
@@ -39,7 +39,7 @@ class Definitions:
         """Those of the EVALSHAs that `where` selects."""
         found, before, ids = cls(), 0, calls()
         for index, part in enumerate(aof.parts):
-            steps = Steps(columns=True)
+            steps = ContextTracker(columns=True)
             for tile in read(part.source, table().words) if part.source else ():
                 if isinstance(tile, Batch):
                     done = before + steps.state[State.COMMANDS]

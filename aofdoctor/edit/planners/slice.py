@@ -31,7 +31,7 @@ from aofdoctor.rdb.items import EOF, Items
 from aofdoctor.rdb.items import Batch as RdbBatch
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
@@ -48,15 +48,15 @@ def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
 
     selected = False
 
-    def choose(part: int, batch: Batch, steps: Steps, before: int) -> list[int]:
+    def choose(part: int, batch: Batch, tracker: ContextTracker, before: int) -> list[int]:
         nonlocal selected
-        wanted = set(after.matches(part, batch, steps, before))
+        wanted = set(after.matches(part, batch, tracker, before))
         selected = selected or bool(wanted)
         if scripts.wanted:
             wanted |= scripts.of(batch)
         dropped = [i for i in range(batch.count)
                    if i not in wanted and batch.ids[i] != ANNOTATION and batch.ids[i] not in stays]  # fmt: skip
-        return sorted([*dropped, *_useless(batch, steps, set(dropped))])
+        return sorted([*dropped, *_useless(batch, tracker, set(dropped))])
 
     bases = {index: base for index, part in enumerate(aof.parts) if (base := _base(index, part, where))}
     heads = {index: base.head for index, base in bases.items() if base.head}
@@ -91,13 +91,13 @@ def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
     return plan
 
 
-def _useless(batch: Batch, steps: Steps, dropped: set[int]) -> list[int]:
+def _useless(batch: Batch, tracker: ContextTracker, dropped: set[int]) -> list[int]:
     """The SELECTs outside of transactions that another follows before anything that stays."""
     found, last = list[int](), -1
     for i in range(batch.count):
         if i in dropped or batch.ids[i] == ANNOTATION:
             continue
-        selects = batch.ids[i] == _select() and steps.tx[i] == 0 and _known(batch, i)
+        selects = batch.ids[i] == _select() and tracker.tx[i] == 0 and _known(batch, i)
         if selects and last >= 0:
             found.append(last)
         last = i if selects else -1

@@ -19,7 +19,7 @@ from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 
 _GROUP_REACH = (256, 4096, 65536)  # commands read back for one group, where only the end is read
 
@@ -47,27 +47,27 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
     """One walk over all parts; `target` is a position whose group is to be found."""
     flushes, before, size = Flushes(target=target), 0, 0
     damage: dict[int, int] = {}
-    steps = Steps(columns=True)
-    steps.watch("survey", table().with_effect("flush"))
+    tracker = ContextTracker(columns=True)
+    tracker.watch("survey", table().with_effect("flush"))
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
-        steps.begin()
+        tracker.begin()
         for tile in read(part.source, table().words):
             if isinstance(tile, Batch):
-                commands = before + steps.state[State.COMMANDS]
-                flushes.batch(index, part.name, tile, steps.run(tile), steps, commands)
+                commands = before + tracker.state[State.COMMANDS]
+                flushes.batch(index, part.name, tile, tracker.run(tile), tracker, commands)
             elif isinstance(tile, Damage):
                 damage.setdefault(index, tile.span.start)
                 flushes.interrupted(index)
-                steps.lost()
+                tracker.lost()
             else:
                 if not tile.whole:
                     damage.setdefault(index, 0)
-                steps.preamble(tile.span.end)
-        before += steps.state[State.COMMANDS]
+                tracker.preamble(tile.span.end)
+        before += tracker.state[State.COMMANDS]
         size += part.size or 0
-    return Survey(flushes, before, size, damage, steps.counts)
+    return Survey(flushes, before, size, damage, tracker.counts)
 
 
 def group_at(found: Survey, position: Position) -> Group:

@@ -21,7 +21,7 @@ from aofdoctor.edit.salvage.rdb_splice import Head
 from aofdoctor.server.command_table import table
 from aofdoctor.server.compatibility import fits_any, watch_any
 from aofdoctor.server.context._pytracker import ANNOTATION_MAX, State
-from aofdoctor.server.context.tracker import Steps
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
@@ -44,9 +44,9 @@ class Walk:
 
     def __init__(self, index: int, source: Source, strict: bool, keep_unknown: bool, count: Count) -> None:
         self.index, self.source, self.strict, self.count = index, source, strict, count
-        self.steps = Steps(columns=True)
+        self.tracker = ContextTracker(columns=True)
         if not keep_unknown:
-            watch_any(self.steps)
+            watch_any(self.tracker)
         self.ahead = ahead = Ahead(source)
         self.select, self.multi, self.exec = ahead.select, ahead.multi, ahead.exec
         self.reaching = 0  # where the transaction begins that reaches into the batch
@@ -58,7 +58,7 @@ class Walk:
         if head:
             yield from head.drops()
             start = self.done = head.end
-            self.steps.preamble(start)
+            self.tracker.preamble(start)
             if not complete:
                 yield from self._after_hole(start)
         for tile in read(self.source, table().words, start):
@@ -71,14 +71,14 @@ class Walk:
         yield from self._torn_before(self.source.size or 0)
 
     def _preamble(self, rdb: Preamble) -> Iterator[Drop]:
-        self.steps.preamble(rdb.span.end)
+        self.tracker.preamble(rdb.span.end)
         if not rdb.whole:
             yield from self._drop(rdb.span, 0, Kind.CORRUPT_PREAMBLE.value)
         if not rdb.complete:
             yield from self._after_hole(rdb.span.end)
 
     def _damage(self, damage: Damage) -> Iterator[Drop]:
-        end = doubled_end(self.source, damage) if self.steps.state[State.TX] == 0 else None
+        end = doubled_end(self.source, damage) if self.tracker.state[State.TX] == 0 else None
         if end is not None:
             yield from self._drop(
                 Span(damage.span.start, end), self.ahead.commands_in(Span(damage.span.end, end)), DOUBLED
@@ -90,7 +90,7 @@ class Walk:
 
     def _after_hole(self, end: int) -> Iterator[Drop]:
         """Database and transaction are unknown here."""
-        self.steps.lost()
+        self.tracker.lost()
         number, span = self.ahead.first(end, self.exec, self.multi)
         if number == self.exec:
             yield from self._block(Span(end, span.end), TORN)
@@ -99,20 +99,20 @@ class Walk:
 
     def _torn_before(self, end: int) -> Iterator[Drop]:
         """The transaction that is open at `end`, where the part or what is whole of it ends."""
-        if self.steps.state[State.TX] > 0:
-            multi = self._open_at(self.steps.state[State.MULTI_START], end)
+        if self.tracker.state[State.TX] > 0:
+            multi = self._open_at(self.tracker.state[State.MULTI_START], end)
             if multi is not None:
                 yield from self._block(Span(multi, end), TORN)
 
     def _batch(self, batch: Batch) -> Iterator[Drop]:
-        self.reaching = self.steps.state[State.MULTI_START]
-        if self.steps.state[State.DB] < 0:
+        self.reaching = self.tracker.state[State.MULTI_START]
+        if self.tracker.state[State.DB] < 0:
             self._count_guessed(batch)
-        for i in self.steps.run(batch):
+        for i in self.tracker.run(batch):
             span, reason = batch.record(i), _untakeable(batch, i)
             if not reason or span.start < self.done:
                 continue
-            multi = self._open_at(self._multi_of(batch, i), span.start) if self.steps.tx[i] > 0 else None
+            multi = self._open_at(self._multi_of(batch, i), span.start) if self.tracker.tx[i] > 0 else None
             if multi is not None:
                 number, after = self.ahead.first(span.end, self.exec, self.multi)
                 # A MULTI that comes first tells that the EXEC is lost; what follows is no part of this.
@@ -145,7 +145,7 @@ class Walk:
 
     def _multi_of(self, batch: Batch, i: int) -> int:
         """Where the transaction of a record begins."""
-        tx, first = self.steps.tx, i
+        tx, first = self.tracker.tx, i
         while first and tx[first - 1] == tx[i] and batch.record(first).start >= self.done:
             first -= 1
         return batch.record(first).start if first or batch.ids[0] == self.multi else self.reaching

@@ -28,7 +28,7 @@ else:
 UNKNOWN = -1
 
 
-class Steps:
+class ContextTracker:
     """The running context; one for a walk over parts in load order."""
 
     def __init__(self, columns: bool = False, room: int = ROOM) -> None:
