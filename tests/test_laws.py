@@ -32,7 +32,7 @@ from aofdoctor.errors import BadSelection
 from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context import _pytracker as plain
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource, FileSource
 from aofdoctor.span import Span
@@ -216,7 +216,7 @@ def test_a_state_has_the_fields_of_its_twin() -> None:
     header = (Path(plain.__file__).parent / "tracker.h").read_text()
     fields = header.partition("STATE_DB")[2].partition("STATE_SIZE")[0]
     names = ["DB", *[word.strip().removeprefix("STATE_") for word in fields.split(",") if word.strip()]]
-    assert names == [field.name for field in State]
+    assert names == [field.name for field in ContextField]
 
 
 @LAWS
@@ -250,5 +250,8 @@ def test_a_salvage_is_whole_and_says_what_went(data: bytes, strict: bool) -> Non
     for tile in tiles:
         assert isinstance(tile, Batch)
         steps.run(tile)
-    assert steps.state[State.TX] == 0 and steps.state[State.COMMANDS] == plan.commands_before - plan.dropped_commands
+    assert (
+        steps.state[ContextField.TX] == 0
+        and steps.state[ContextField.COMMANDS] == plan.commands_before - plan.dropped_commands
+    )
     assert len(out) == len(data) - plan.dropped_bytes

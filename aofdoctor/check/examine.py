@@ -16,7 +16,7 @@ from aofdoctor.log.ordinals import known
 from aofdoctor.log.script_flushes import script_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.loader import Loader
 from aofdoctor.server.verdict import Does, Verdict
@@ -122,8 +122,8 @@ class _Walk:
         self._end(report, source)
 
     def _batch(self, report: PartReport, batch: Batch) -> None:
-        before = self.report.commands + self.tracker.state[State.COMMANDS]
-        last_time = self.tracker.state[State.TIME]
+        before = self.report.commands + self.tracker.state[ContextField.COMMANDS]
+        last_time = self.tracker.state[ContextField.TIME]
         notes = self.tracker.run(batch)
         for i in notes:
             self.loader.note(batch, i)
@@ -131,7 +131,7 @@ class _Walk:
             if batch.ids[i] in self.script_ids:
                 self.report.scripts.note(report.part.name, batch, i)
         self.report.flushes.batch(len(self.report.parts) - 1, report.part.name, batch, notes, self.tracker, before)
-        report.clock_back |= last_time > self.tracker.state[State.TIME]
+        report.clock_back |= last_time > self.tracker.state[ContextField.TIME]
         if self.progress:
             self.read += batch.span.size
             self.progress(self.read)
@@ -170,17 +170,17 @@ class _Walk:
     def _end(self, report: PartReport, source: Source) -> None:
         state = self.tracker.state
         report.size = source.size or 0
-        report.commands, report.annotations = state[State.COMMANDS], state[State.ANNOTATIONS]
-        report.first_time, report.last_time = known(state[State.FIRST_TIME]), known(state[State.TIME])
+        report.commands, report.annotations = state[ContextField.COMMANDS], state[ContextField.ANNOTATIONS]
+        report.first_time, report.last_time = known(state[ContextField.FIRST_TIME]), known(state[ContextField.TIME])
         report.ok_up_to, report.ok_commands = self.good or self._good()
         self.loader.end()
-        if state[State.TX] > 0:
-            span = Span(state[State.MULTI_START], report.size)
+        if state[ContextField.TX] > 0:
+            span = Span(state[ContextField.MULTI_START], report.size)
             self._add(report, Damage(span, Kind.UNCLOSED_MULTI))
 
     def _good(self) -> tuple[int, int]:
         """(end, commands) of what is whole so far, outside an open MULTI."""
-        return self.tracker.state[State.GOOD_END], self.tracker.state[State.GOOD_COMMANDS]
+        return self.tracker.state[ContextField.GOOD_END], self.tracker.state[ContextField.GOOD_COMMANDS]
 
     def _add(self, report: PartReport, damage: Damage) -> None:
         report.damage_count += 1

@@ -24,7 +24,7 @@ from aofdoctor.damage import Kind
 from aofdoctor.errors import Refused, SandboxError
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Binary, Sandbox, servers
 from aofdoctor.server.verdict import Does
@@ -126,7 +126,7 @@ def demand_harmless(aof: AOF) -> int:
                 for i in tracker.run(tile):
                     if tile.ids[i] not in allowed and tile.ids[i] not in (select, ANNOTATION, UNKNOWN):
                         _refuse(part, tile, i)
-                databases = max(databases, tracker.state[State.DB] + 1)
+                databases = max(databases, tracker.state[ContextField.DB] + 1)
     return min(max(16, databases), _DATABASES_MAX)
 
 

@@ -17,7 +17,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import common
 from aofdoctor.diff.units.side import Place, Side
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
@@ -86,9 +86,9 @@ class _Run:
         self._source, self._other = source, other
         self._buffer = bytearray(WINDOW)
         self._tracker = tracker = ContextTracker()
-        tracker.state[State.TRANSACTIONS] = one.transactions
+        tracker.state[ContextField.TRANSACTIONS] = one.transactions
         tracker.begin()
-        tracker.state[State.DB], tracker.state[State.TIME] = one.db, one.time
+        tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = one.db, one.time
         self.fork, self.past = (one, two), -1
         self._trail, self._before, self._keys = trail, trail[-1].commands, trail[-1].keys
         self._rdbs = (a.rdbs, one.part), (b.rdbs, two.part)
@@ -109,11 +109,11 @@ class _Run:
                 return False
             tracker.run(tile) if isinstance(tile, Batch) else self._preamble(tile)
             self.fork = self._at(tile.span.end), self._at(tile.span.end, other=True)
-            if tracker.state[State.TX] == 0:
+            if tracker.state[ContextField.TX] == 0:
                 selects = tracker.counts[_SELECT]
-                commands = self._before + tracker.state[State.COMMANDS] - selects
+                commands = self._before + tracker.state[ContextField.COMMANDS] - selects
                 self._trail.append(_Mark(self.fork, commands, self._keys))
-        return tracker.state[State.TX] == 0
+        return tracker.state[ContextField.TX] == 0
 
     def _preamble(self, rdb: Preamble) -> None:
         """An RDB that both have."""
@@ -152,14 +152,14 @@ class _Run:
     def _at(self, offset: int, other: bool = False) -> Place:
         """The place at an offset of the first side, on either side; the state is that of the steps."""
         state, begin = self._tracker.state, self._from[other]
-        timed = state[State.ANNOTATIONS] or not other
+        timed = state[ContextField.ANNOTATIONS] or not other
         return Place(
             begin.part,
             offset + (self._shift if other else 0),
-            state[State.DB],
-            state[State.TIME] if timed else begin.time,
-            begin.commands + state[State.COMMANDS],
-            begin.transactions + state[State.TRANSACTIONS] - self._from[0].transactions,
+            state[ContextField.DB],
+            state[ContextField.TIME] if timed else begin.time,
+            begin.commands + state[ContextField.COMMANDS],
+            begin.transactions + state[ContextField.TRANSACTIONS] - self._from[0].transactions,
         )
 
 

@@ -17,7 +17,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop
 from aofdoctor.log.flushes import STRUCTURE
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.span import Span
@@ -44,7 +44,7 @@ def drops(aof: AOF, choose: Chooser, reason: str, whole: bool = False) -> Iterat
             continue
         walk = _Walk(index, part.source, choose, reason, whole)
         yield from walk.run(before)
-        before += walk.tracker.state[State.COMMANDS]
+        before += walk.tracker.state[ContextField.COMMANDS]
 
 
 @dataclass(slots=True)
@@ -79,8 +79,8 @@ class _Walk:
     def run(self, before: int) -> Iterator[Drop]:
         for tile in read(self.source, table().words):
             if isinstance(tile, Batch):
-                commands = before + self.tracker.state[State.COMMANDS]
-                self.reaching = self.tracker.state[State.TX], self.tracker.state[State.MULTI_START]
+                commands = before + self.tracker.state[ContextField.COMMANDS]
+                self.reaching = self.tracker.state[ContextField.TX], self.tracker.state[ContextField.MULTI_START]
                 self.tracker.run(tile)
                 chosen = self.choose(self.index, tile, self.tracker, commands)
                 if chosen or self.open:

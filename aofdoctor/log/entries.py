@@ -24,7 +24,7 @@ from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.log.ordinals import known, ordinals
 from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
@@ -86,7 +86,7 @@ def _walk(aof: AOF, where: Where, base: bool = False) -> Iterator[_Selected | Br
         tracker.begin()
         for tile in read(part.source, table().words):
             if isinstance(tile, Batch):
-                commands = before + tracker.state[State.COMMANDS]
+                commands = before + tracker.state[ContextField.COMMANDS]
                 tracker.run(tile)
                 yield _Selected(part.name, tile, tracker, commands, where.matches(index, tile, tracker, commands))
             elif isinstance(tile, Damage):
@@ -95,7 +95,7 @@ def _walk(aof: AOF, where: Where, base: bool = False) -> Iterator[_Selected | Br
             else:
                 yield from _of_rdb(aof, where, index, before, tile, base_keys if base else None)
                 tracker.preamble(tile.span.end)
-        before += tracker.state[State.COMMANDS]
+        before += tracker.state[ContextField.COMMANDS]
 
 
 def _of_rdb(
@@ -213,7 +213,7 @@ def _marks(aof: AOF) -> Iterator[_Mark | Broken | _Rdb]:
         for tile in read(part.source, table().words):
             if isinstance(tile, Batch):
                 state = array("q", tracker.state)
-                yield _Mark(index, *tile.span, state, before + state[State.COMMANDS])
+                yield _Mark(index, *tile.span, state, before + state[ContextField.COMMANDS])
                 tracker.run(tile)
             elif isinstance(tile, Damage):
                 tracker.lost()
@@ -221,7 +221,7 @@ def _marks(aof: AOF) -> Iterator[_Mark | Broken | _Rdb]:
             elif isinstance(tile, Preamble):
                 yield _Rdb(index, before, tile)
                 tracker.preamble(tile.span.end)
-        before += tracker.state[State.COMMANDS]
+        before += tracker.state[ContextField.COMMANDS]
 
 
 def _again(aof: AOF, where: Where, mark: _Mark) -> Iterator[Entry]:
@@ -230,9 +230,9 @@ def _again(aof: AOF, where: Where, mark: _Mark) -> Iterator[Entry]:
     tracker = ContextTracker(columns=True)
     tracker.state[:] = mark.state
     entries: list[Entry] = []
-    before = mark.before - mark.state[State.COMMANDS]
+    before = mark.before - mark.state[ContextField.COMMANDS]
     for batch in read_batches(part.source, table().words, mark.start):
-        commands = before + tracker.state[State.COMMANDS]
+        commands = before + tracker.state[ContextField.COMMANDS]
         tracker.run(batch)
         inside = [i for i in where.matches(mark.index, batch, tracker, commands) if batch.record(i).start < mark.end]
         entries += map(keep, _Selected(part.name, batch, tracker, commands, inside).entries(inside))

@@ -19,7 +19,7 @@ from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
 from aofdoctor.rdb.items import Item, Key
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource
 
@@ -81,7 +81,7 @@ class _Search:
                 found = self._other(part, tile, tracker)
             if found and (found.entry is None or len(found.after) >= self.around):
                 break
-        self.commands = tracker.state[State.COMMANDS]
+        self.commands = tracker.state[ContextField.COMMANDS]
         return found
 
     def _batch(
@@ -93,7 +93,7 @@ class _Search:
         previous: deque[Entry],
         found: Located | None,
     ) -> Located | None:
-        commands = before + tracker.state[State.COMMANDS]
+        commands = before + tracker.state[ContextField.COMMANDS]
         tracker.run(batch)
         at = -1 if found else self._index(batch, commands)
         if found is None and at < 0:
@@ -104,7 +104,7 @@ class _Search:
             first = max(0, at - self.around)
             previous.extend(keep(_entry(part, batch, i, tracker, commands)) for i in range(first, at))
             entry = keep(_entry(part, batch, at, tracker, commands))
-            start = tracker.state[State.MULTI_START] if entry.tx else None
+            start = tracker.state[ContextField.MULTI_START] if entry.tx else None
             start = start if start is not None and start <= batch.record(at).start else None
             found = Located(part, entry, before=list(previous), multi_start=start)
         room = self.around - len(found.after)

@@ -11,7 +11,7 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.errors import Refused
 from aofdoctor.log.base_keys import ctime
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.text import name, when
 
@@ -46,7 +46,7 @@ def _demand_earlier(part: str, rdb: Preamble, seconds: int) -> None:
 
 
 def _in_batch(batch: Batch, tracker: ContextTracker, seconds: int) -> int | None:
-    multi_start = tracker.state[State.MULTI_START]  # of a transaction that is open before the batch
+    multi_start = tracker.state[ContextField.MULTI_START]  # of a transaction that is open before the batch
     tracker.run(batch)
     times, tx = tracker.time, tracker.tx
     if max(memoryview(times)[: batch.count]) <= seconds:

@@ -8,7 +8,7 @@ from aofdoctor.aof.records import Batch
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.log.ordinals import known
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource, Source, pread
 
@@ -41,7 +41,7 @@ def _time_from(source: Source, start: int) -> int | None:
     for tile in read(source, table().words, start):
         if isinstance(tile, Batch):
             tracker.run(tile)
-    return known(tracker.state[State.TIME])
+    return known(tracker.state[ContextField.TIME])
 
 
 def looks_timed(aof: AOF) -> bool:

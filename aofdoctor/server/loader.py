@@ -21,7 +21,7 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.server.command_table import Command, table
 from aofdoctor.server.compatibility import problem, refuses_rdb, watch
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
 from aofdoctor.server.verdict import Does, Stop, Trap, Verdict, verdicts
@@ -133,20 +133,20 @@ class Loader:
         return Stop(found[0], self._part, record.start, found[1]) if found else None
 
     def _at_end(self, version: ServerVersion, state: "array[int]") -> Stop | None:
-        if state[State.TX] <= 0:
+        if state[ContextField.TX] <= 0:
             return None
-        reason = f"the MULTI at {state[State.MULTI_START]} has no EXEC"
-        return self._short(version, state, state[State.MULTI_START], reason, in_record=False)
+        reason = f"the MULTI at {state[ContextField.MULTI_START]} has no EXEC"
+        return self._short(version, state, state[ContextField.MULTI_START], reason, in_record=False)
 
     def _short(self, version: ServerVersion, state: "array[int]", offset: int, reason: str, in_record: bool) -> Stop:
         """A short read at `offset`: where the line would cut, and the traps in that."""
-        open_multi = state[State.TX] > 0
+        open_multi = state[ContextField.TX] > 0
         whole = open_multi and (version.reverts == "always" or (version.reverts == "eof" and not in_record))
-        cut = state[State.BEFORE_MULTI if whole else State.COMMAND_END]
+        cut = state[ContextField.BEFORE_MULTI if whole else ContextField.COMMAND_END]
         if version.keeps_preamble:
             cut = max(cut, self._preamble_end)
         traps = []
-        if open_multi and cut > state[State.MULTI_START]:
+        if open_multi and cut > state[ContextField.MULTI_START]:
             traps.append(Trap.SWALLOWS)
         if cut < self._preamble_end:
             traps.append(Trap.LOSES_PREAMBLE)
@@ -219,10 +219,10 @@ def _apply(state: "array[int]", command: Command | None, reading: ParsedRecord, 
     """What a record does to the context, as in steps.h."""
     name = command.name if command else ""
     if name == "multi":
-        state[State.BEFORE_MULTI] = state[State.COMMAND_END]
-        if state[State.TX] <= 0:
-            state[State.TRANSACTIONS] += 1
-            state[State.TX], state[State.MULTI_START] = state[State.TRANSACTIONS], offset
+        state[ContextField.BEFORE_MULTI] = state[ContextField.COMMAND_END]
+        if state[ContextField.TX] <= 0:
+            state[ContextField.TRANSACTIONS] += 1
+            state[ContextField.TX], state[ContextField.MULTI_START] = state[ContextField.TRANSACTIONS], offset
     elif name == "exec":
-        state[State.TX] = 0
-    state[State.COMMAND_END] = reading.end
+        state[ContextField.TX] = 0
+    state[ContextField.COMMAND_END] = reading.end

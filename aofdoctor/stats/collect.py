@@ -19,7 +19,7 @@ from aofdoctor.finding import Finding
 from aofdoctor.log.ordinals import known
 from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.stats.counting.counters import (  # fmt: skip
@@ -185,13 +185,13 @@ class _Walk:
                 self.suspects.interrupted()
             else:
                 self._preamble(index, part.name, source, tile)
-        if state[State.TX] > 0:
+        if state[ContextField.TX] > 0:
             stats.damages += 1  # a MULTI without its EXEC: no byte of it is wrong
         stats.size += source.size or 0
-        stats.commands += state[State.COMMANDS]
-        stats.annotations += state[State.ANNOTATIONS]
-        stats.first_time = known(state[State.FIRST_TIME]) if stats.first_time is None else stats.first_time
-        stats.last_time = stats.last_time if state[State.TIME] == -1 else state[State.TIME]
+        stats.commands += state[ContextField.COMMANDS]
+        stats.annotations += state[ContextField.ANNOTATIONS]
+        stats.first_time = known(state[ContextField.FIRST_TIME]) if stats.first_time is None else stats.first_time
+        stats.last_time = stats.last_time if state[ContextField.TIME] == -1 else state[ContextField.TIME]
 
     def _damage(self, size: int) -> None:
         self.stats.damages += 1
@@ -205,7 +205,7 @@ class _Walk:
         self.base.add(index, part, self.stats.commands, source, rdb)
 
     def _batch(self, index: int, part: str, batch: Batch, before: int) -> None:
-        tracker, commands = self.tracker, before + self.tracker.state[State.COMMANDS]
+        tracker, commands = self.tracker, before + self.tracker.state[ContextField.COMMANDS]
         notes = tracker.run(batch)
         chosen = None
         if not self.where.everything:

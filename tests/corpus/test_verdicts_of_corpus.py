@@ -24,7 +24,7 @@ from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.planners.strip import group_at, plan_group, survey
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Sandbox
 from aofdoctor.server.versions import VERSIONS
@@ -54,7 +54,7 @@ def counts(path: Path) -> tuple[int, int, int, int]:
             damages += not tile.complete or tile.checksum == "bad"
         else:
             damages += 1
-    return steps.state[State.COMMANDS], steps.state[State.ANNOTATIONS], end, damages
+    return steps.state[ContextField.COMMANDS], steps.state[ContextField.ANNOTATIONS], end, damages
 
 
 def test_sound_files_have_no_damage_and_the_truths_counts() -> None:

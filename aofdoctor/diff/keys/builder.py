@@ -27,7 +27,7 @@ from aofdoctor.errors import Refused
 from aofdoctor.log.selection import Where
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
@@ -58,9 +58,9 @@ class Census:
                 continue
             tracker.begin()
             if start:
-                tracker.state[State.DB], tracker.state[State.TIME] = begin.db, begin.time
+                tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = begin.db, begin.time
             _Part(self, index, source, tracker, before).feed(start, stop)
-            before += tracker.state[State.COMMANDS]
+            before += tracker.state[ContextField.COMMANDS]
 
     def finish(self) -> None:
         """All of it has been read."""
@@ -83,7 +83,7 @@ class _Part:
                 self._batch(tile if stop is None else _up_to(tile, stop))
             elif isinstance(tile, Damage):
                 self.census.side.damage_met(self.index, tile)
-                self.tracker.state[State.TX] = 0
+                self.tracker.state[ContextField.TX] = 0
             else:
                 self._rdb(tile)
             if stop is not None and tile.span.end >= stop:
@@ -96,7 +96,7 @@ class _Part:
 
     def _batch(self, batch: Batch) -> None:
         tracker, where = self.tracker, self.census.where
-        commands = self.before + tracker.state[State.COMMANDS]
+        commands = self.before + tracker.state[ContextField.COMMANDS]
         tracker.run(batch)
         wanted = None
         if not where.everything:
@@ -119,7 +119,7 @@ class _Part:
 
     def _without_dropped(self, batch: Batch, wanted: bytearray | None) -> bytearray | None:
         """Without the commands of a transaction that has no EXEC."""
-        last = self.tracker.state[State.TX]
+        last = self.tracker.state[ContextField.TX]
         if last > 0 and last != self._judged:
             self._judged = last
             if not _is_executed(self.source, batch.span.end):

@@ -24,7 +24,7 @@ from aofdoctor.diff.units.rdb_units import told_units
 from aofdoctor.diff.units.unit import Cut, Place, Rules, Run, Unit, far_digest, pieces, signed
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
@@ -70,7 +70,7 @@ class Side:
         """Go on reading at a place; what was read is dropped."""
         self._open = array("q", bytes(8 * len(Open)))
         self._open[Open.SEEN], self._open[Open.EXACT] = place.commands, self.rules.exact
-        self.transactions = self._tracker.state[State.TRANSACTIONS] = place.transactions
+        self.transactions = self._tracker.state[ContextField.TRANSACTIONS] = place.transactions
         self._first = 0
         for column in self.columns:
             del column[:]
@@ -188,7 +188,7 @@ class Side:
                 yield from self._tell(at)
                 start = rdb.span.end
             elif start:
-                tracker.state[State.DB], tracker.state[State.TIME] = at.db, at.time
+                tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = at.db, at.time
             for tile in read(source, table().words, start):
                 if isinstance(tile, Batch):
                     self._batch(tile)
@@ -218,11 +218,11 @@ class Side:
         self._close()
         state = self._tracker.state
         self.damage_met(index, tile)
-        state[State.TX] = 0
+        state[ContextField.TX] = 0
         digest = Digest(self.rules.key).number(-Kind.DAMAGE)
         for piece in pieces(source, tile.span):
             digest.piece(piece)
-        db, time, number = state[State.DB], state[State.TIME], self.commands
+        db, time, number = state[ContextField.DB], state[ContextField.TIME], self.commands
         row = (signed(digest.value()), index, *tile.span, db, 0, time, number + 1, 0, Kind.DAMAGE, number, 0)
         for column, value in zip(self.columns, row, strict=True):
             column.append(value)

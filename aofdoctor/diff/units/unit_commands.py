@@ -15,7 +15,7 @@ from aofdoctor.log.ordinals import known, ordinals
 from aofdoctor.log.selection import Where
 from aofdoctor.rdb.items import Key as KeyOfBase
 from aofdoctor.server.command_table import Command, key_places, table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
@@ -38,11 +38,11 @@ def batches(side: Side, run: Run) -> Iterator[tuple[Batch, ContextTracker, int]]
     window = min(WINDOW, max(1 << 13, size))
     tracker = ContextTracker(columns=True, room=min(ROOM, window))
     state = tracker.state
-    state[State.DB], state[State.TIME] = first.db, first.time
-    state[State.TRANSACTIONS] = first.tx - 1 if first.tx else 0
+    state[ContextField.DB], state[ContextField.TIME] = first.db, first.time
+    state[ContextField.TRANSACTIONS] = first.tx - 1 if first.tx else 0
     before = first.number - 1
     for batch in read_batches(source, table().words, first.start, window):
-        commands = before + state[State.COMMANDS]
+        commands = before + state[ContextField.COMMANDS]
         tracker.run(batch)
         yield batch, tracker, commands
         if batch.span.end >= last.end:

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import MEANING, Damage
 from aofdoctor.errors import Refused
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
@@ -39,15 +39,21 @@ def whole(aof: AOF, part: Part) -> Extent:
             _demand_sound(aof, part, rdb)
         else:
             _refuse(aof, part, tile)
-    if tracker.state[State.TX]:
+    if tracker.state[ContextField.TX]:
         raise Refused(
-            f"{text.name(part.name)} ends inside a MULTI, at {text.place(tracker.state[State.MULTI_START])}: "
+            f"{text.name(part.name)} ends inside a MULTI, at {text.place(tracker.state[ContextField.MULTI_START])}: "
             "what is put behind it would be swallowed",
             f"aofdoctor repair {text.shell(aof.path)} first",
         )
     start = rdb.span.end if rdb else 0
     state = tracker.state
-    return Extent(rdb, Span(start, assumed.size), state[State.COMMANDS], state[State.ANNOTATIONS], state[State.DB])
+    return Extent(
+        rdb,
+        Span(start, assumed.size),
+        state[ContextField.COMMANDS],
+        state[ContextField.ANNOTATIONS],
+        state[ContextField.DB],
+    )
 
 
 def _demand_sound(aof: AOF, part: Part, rdb: Preamble) -> None:

@@ -20,7 +20,7 @@ from aofdoctor.edit.output.durable import create, demand_free_name, publish_file
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
@@ -124,5 +124,5 @@ class Patch:
                 size = tile.span.end
         finally:
             source.close()
-        if size != self.size or steps.state[State.TX]:
+        if size != self.size or steps.state[ContextField.TX]:
             raise Refused(f"{name(str(self.path))}: what was written does not read back whole")

@@ -10,7 +10,7 @@ from aofdoctor.aof.records import Batch
 from aofdoctor.edit.output.durable import gathered
 from aofdoctor.errors import Refused
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
@@ -40,7 +40,7 @@ def commands_in(source: FileSource) -> int:
     for tile in read(source, table().words):
         if isinstance(tile, Batch):
             steps.run(tile)
-    return steps.state[State.COMMANDS]
+    return steps.state[ContextField.COMMANDS]
 
 
 def _pieces(source: FileSource | Mended, piece: bytes | Span) -> Iterator[bytes]:

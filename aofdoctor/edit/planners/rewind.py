@@ -18,7 +18,7 @@ from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.ordinals import index_of
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
@@ -109,10 +109,10 @@ class _Walk:
                 elif isinstance(tile, Damage):
                     self.damage.setdefault(index, tile.span.start)
                     self.tracker.lost()
-                    self.end, self.stay = tile.span.end, self.tracker.state[State.COMMANDS]
+                    self.end, self.stay = tile.span.end, self.tracker.state[ContextField.COMMANDS]
                 else:
                     self._preamble(index, tile)
-            self.counts[index] = self.tracker.state[State.COMMANDS]
+            self.counts[index] = self.tracker.state[ContextField.COMMANDS]
             before += self.counts[index]
 
     def _preamble(self, index: int, rdb: Preamble) -> None:
@@ -128,7 +128,7 @@ class _Walk:
 
     def _batch(self, index: int, batch: Batch, before: int) -> None:
         state = self.tracker.state
-        done = state[State.COMMANDS]
+        done = state[ContextField.COMMANDS]
         self.tracker.run(batch)
         if self.cut is not None:
             return
@@ -154,7 +154,7 @@ class _Walk:
 
     def _advance(self, batch: Batch, at: int, done: int) -> None:
         """Remember the last record before `at` that is a command, no SELECT, outside of an open transaction."""
-        open_tx = self.tracker.state[State.TX] if at == batch.count else 0
+        open_tx = self.tracker.state[ContextField.TX] if at == batch.count else 0
         for i in range(at - 1, -1, -1):
             if batch.ids[i] in self.light or (open_tx > 0 and self.tracker.tx[i] == open_tx):
                 continue

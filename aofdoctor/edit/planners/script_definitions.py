@@ -11,7 +11,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 
 _KEPT = 100_000  # scripts
@@ -42,10 +42,10 @@ class Definitions:
             steps = ContextTracker(columns=True)
             for tile in read(part.source, table().words) if part.source else ():
                 if isinstance(tile, Batch):
-                    done = before + steps.state[State.COMMANDS]
+                    done = before + steps.state[ContextField.COMMANDS]
                     steps.run(tile)
                     found._note(tile, [i for i in where.matches(index, tile, steps, done) if tile.ids[i] in ids])
-            before += steps.state[State.COMMANDS]
+            before += steps.state[ContextField.COMMANDS]
         return found
 
     @property

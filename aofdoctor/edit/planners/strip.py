@@ -18,7 +18,7 @@ from aofdoctor.log.flushes import Flushes, Group
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Where
 from aofdoctor.server.command_table import table
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 
 _GROUP_REACH = (256, 4096, 65536)  # commands read back for one group, where only the end is read
@@ -55,7 +55,7 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
         tracker.begin()
         for tile in read(part.source, table().words):
             if isinstance(tile, Batch):
-                commands = before + tracker.state[State.COMMANDS]
+                commands = before + tracker.state[ContextField.COMMANDS]
                 flushes.batch(index, part.name, tile, tracker.run(tile), tracker, commands)
             elif isinstance(tile, Damage):
                 damage.setdefault(index, tile.span.start)
@@ -65,7 +65,7 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
                 if not tile.whole:
                     damage.setdefault(index, 0)
                 tracker.preamble(tile.span.end)
-        before += tracker.state[State.COMMANDS]
+        before += tracker.state[ContextField.COMMANDS]
         size += part.size or 0
     return Survey(flushes, before, size, damage, tracker.counts)
 

@@ -20,7 +20,7 @@ from aofdoctor.edit.salvage.lookahead import Ahead, index_of
 from aofdoctor.edit.salvage.rdb_splice import Head
 from aofdoctor.server.command_table import table
 from aofdoctor.server.compatibility import fits_any, watch_any
-from aofdoctor.server.context._pytracker import ANNOTATION_MAX, State
+from aofdoctor.server.context._pytracker import ANNOTATION_MAX, ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.span import Span
@@ -78,7 +78,7 @@ class Walk:
             yield from self._after_hole(rdb.span.end)
 
     def _damage(self, damage: Damage) -> Iterator[Drop]:
-        end = doubled_end(self.source, damage) if self.tracker.state[State.TX] == 0 else None
+        end = doubled_end(self.source, damage) if self.tracker.state[ContextField.TX] == 0 else None
         if end is not None:
             yield from self._drop(
                 Span(damage.span.start, end), self.ahead.commands_in(Span(damage.span.end, end)), DOUBLED
@@ -99,14 +99,14 @@ class Walk:
 
     def _torn_before(self, end: int) -> Iterator[Drop]:
         """The transaction that is open at `end`, where the part or what is whole of it ends."""
-        if self.tracker.state[State.TX] > 0:
-            multi = self._open_at(self.tracker.state[State.MULTI_START], end)
+        if self.tracker.state[ContextField.TX] > 0:
+            multi = self._open_at(self.tracker.state[ContextField.MULTI_START], end)
             if multi is not None:
                 yield from self._block(Span(multi, end), TORN)
 
     def _batch(self, batch: Batch) -> Iterator[Drop]:
-        self.reaching = self.tracker.state[State.MULTI_START]
-        if self.tracker.state[State.DB] < 0:
+        self.reaching = self.tracker.state[ContextField.MULTI_START]
+        if self.tracker.state[ContextField.DB] < 0:
             self._count_guessed(batch)
         for i in self.tracker.run(batch):
             span, reason = batch.record(i), _untakeable(batch, i)

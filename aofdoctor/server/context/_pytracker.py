@@ -7,7 +7,7 @@ from enum import IntEnum
 from aofdoctor.aof.records import Batch
 
 
-class State(IntEnum):
+class ContextField(IntEnum):
     """The fields of the state, as in steps.h."""
 
     DB = 0  # selected now; -1 unknown
@@ -42,20 +42,20 @@ def run(
         number = batch.ids[i] if batch.ids[i] < len(act) else 0
         note = bool(act[number] & NOTE) or not least[number] <= batch.argc[i] <= most[number]
         counts[number] += 1
-        before = state[State.DB], state[State.TX], state[State.TIME]
+        before = state[ContextField.DB], state[ContextField.TX], state[ContextField.TIME]
         does = act[number] & MASK
         note |= _annotation(state, batch, i) if does == ANNOTATION else _command(state, batch, i, does)
         if columns is not None:
             shown = (
-                state[State.DB] if does == SELECT else before[0],
-                state[State.TX] if does == MULTI else before[1],
+                state[ContextField.DB] if does == SELECT else before[0],
+                state[ContextField.TX] if does == MULTI else before[1],
                 before[2],
             )
             for column, value in zip(columns, shown, strict=True):
                 column[i] = value
-        if state[State.TX] <= 0:
-            state[State.GOOD_END] = batch.base + batch.edges[i + 1]
-            state[State.GOOD_COMMANDS] = state[State.COMMANDS]
+        if state[ContextField.TX] <= 0:
+            state[ContextField.GOOD_END] = batch.base + batch.edges[i + 1]
+            state[ContextField.GOOD_COMMANDS] = state[ContextField.COMMANDS]
         if note:
             notes[noted] = i
             noted += 1
@@ -66,10 +66,10 @@ def _annotation(state: "array[int]", batch: Batch, i: int) -> bool:
     line = b"" if batch.far else bytes(batch.raw(i)[:4096]).removesuffix(b"\n").rstrip(b"\r")
     seconds = line[4:] if line.startswith(b"#TS:") else b""
     if seconds.isdigit() and len(seconds) <= 18:
-        state[State.TIME] = int(seconds)
-        if state[State.FIRST_TIME] < 0:
-            state[State.FIRST_TIME] = int(seconds)
-    state[State.ANNOTATIONS] += 1
+        state[ContextField.TIME] = int(seconds)
+        if state[ContextField.FIRST_TIME] < 0:
+            state[ContextField.FIRST_TIME] = int(seconds)
+    state[ContextField.ANNOTATIONS] += 1
     return batch.record(i).size > ANNOTATION_MAX
 
 
@@ -78,19 +78,19 @@ def _command(state: "array[int]", batch: Batch, i: int, does: int) -> bool:
     if does == SELECT:
         db = batch.argv(i, 2)[1:] if not batch.far else []
         valid = bool(db) and db[0].isdigit() and len(db[0]) <= 18
-        note = not valid or (state[State.SELECTED] > 0 and int(db[0]) == state[State.DB])
+        note = not valid or (state[ContextField.SELECTED] > 0 and int(db[0]) == state[ContextField.DB])
         if valid:
-            state[State.DB], state[State.SELECTED] = int(db[0]), 1
+            state[ContextField.DB], state[ContextField.SELECTED] = int(db[0]), 1
     elif does == MULTI:
-        state[State.BEFORE_MULTI] = state[State.COMMAND_END]
-        note = state[State.TX] > 0
+        state[ContextField.BEFORE_MULTI] = state[ContextField.COMMAND_END]
+        note = state[ContextField.TX] > 0
         if not note:
-            state[State.TRANSACTIONS] += 1
-            state[State.TX] = state[State.TRANSACTIONS]
-            state[State.MULTI_START] = batch.base + batch.edges[i]
+            state[ContextField.TRANSACTIONS] += 1
+            state[ContextField.TX] = state[ContextField.TRANSACTIONS]
+            state[ContextField.MULTI_START] = batch.base + batch.edges[i]
     elif does == EXEC:
-        note = state[State.TX] == 0
-        state[State.TX] = 0
-    state[State.COMMANDS] += 1
-    state[State.COMMAND_END] = batch.base + batch.edges[i + 1]
+        note = state[ContextField.TX] == 0
+        state[ContextField.TX] = 0
+    state[ContextField.COMMANDS] += 1
+    state[ContextField.COMMAND_END] = batch.base + batch.edges[i + 1]
     return note

@@ -15,7 +15,7 @@ from aofdoctor.aof.reader import ROOM
 from aofdoctor.aof.records import Batch
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context import _pytracker as plain
-from aofdoctor.server.context._pytracker import State
+from aofdoctor.server.context._pytracker import ContextField
 
 if TYPE_CHECKING:
     from aofdoctor.server.context._pytracker import run
@@ -33,7 +33,7 @@ class ContextTracker:
 
     def __init__(self, columns: bool = False, room: int = ROOM) -> None:
         size = table().size
-        self.state = array("q", bytes(8 * len(State)))
+        self.state = array("q", bytes(8 * len(ContextField)))
         self.act = bytearray(size)
         self.least = array("I", bytes(4 * size))
         self.most = array("I", [ARGC_MAX]) * size
@@ -49,18 +49,18 @@ class ContextTracker:
     def begin(self) -> None:
         """A part begins: database 0, no transaction, no time; the ordinals go on."""
         state = self.state
-        kept = state[State.TRANSACTIONS]
-        state[:] = array("q", bytes(8 * len(State)))
-        state[State.TRANSACTIONS] = kept
-        state[State.TIME] = state[State.FIRST_TIME] = UNKNOWN
+        kept = state[ContextField.TRANSACTIONS]
+        state[:] = array("q", bytes(8 * len(ContextField)))
+        state[ContextField.TRANSACTIONS] = kept
+        state[ContextField.TIME] = state[ContextField.FIRST_TIME] = UNKNOWN
 
     def preamble(self, end: int) -> None:
         """Records begin after an RDB; a server has not yet read a command."""
-        self.state[State.GOOD_END] = end
+        self.state[ContextField.GOOD_END] = end
 
     def lost(self) -> None:
         """What follows is not chained to what was before: its database and transaction are unknown."""
-        self.state[State.DB] = self.state[State.TX] = UNKNOWN
+        self.state[ContextField.DB] = self.state[ContextField.TX] = UNKNOWN
 
     def watch(self, who: str, ids: Iterable[int]) -> None:
         """Ask to be told of every record with one of these ids, instead of those that `who` asked for before."""
