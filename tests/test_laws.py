@@ -118,13 +118,13 @@ def test_the_compiled_steps_and_the_plain_ones_agree(data: bytes) -> None:
     results = []
     for runner in (run, plain.run):
         steps = ContextTracker(columns=True)
-        steps.watch("test", table().with_effect("flush"))
+        steps.flag("test", table().with_effect("flush"))
         noted = []
         for tile in read(BytesSource(data), WORDS):
             assert isinstance(tile, Batch)
             columns = (steps.db, steps.tx, steps.time)
-            count = runner(steps.state, tile, steps.act, steps.least, steps.most, steps.counts, steps.notes, columns)
-            noted += [(i, *(column[i] for column in columns)) for i in steps.notes[:count]]
+            count = runner(steps.state, tile, steps.act, steps.least, steps.most, steps.counts, steps.flagged, columns)
+            noted += [(i, *(column[i] for column in columns)) for i in steps.flagged[:count]]
         results.append((noted, list(steps.state), list(steps.counts)))
     assert results[0] == results[1]
 

@@ -69,7 +69,7 @@ class _Walk:
         }
         self.flush_ids = table().with_effect("flush")
         self.script_ids = script_ids()
-        self.tracker.watch("walk", self.flush_ids | self.script_ids | {UNKNOWN})
+        self.tracker.flag("walk", self.flush_ids | self.script_ids | {UNKNOWN})
         self.read = 0
 
     def run(self) -> None:
@@ -124,13 +124,13 @@ class _Walk:
     def _batch(self, report: PartReport, batch: Batch) -> None:
         before = self.report.commands + self.tracker.state[ContextField.COMMANDS]
         last_time = self.tracker.state[ContextField.TIME]
-        notes = self.tracker.run(batch)
-        for i in notes:
-            self.loader.note(batch, i)
+        flagged = self.tracker.run(batch)
+        for i in flagged:
+            self.loader.check_flagged(batch, i)
             self._odd(report, batch, i)
             if batch.ids[i] in self.script_ids:
                 self.report.scripts.note(report.part.name, batch, i)
-        self.report.flushes.batch(len(self.report.parts) - 1, report.part.name, batch, notes, self.tracker, before)
+        self.report.flushes.batch(len(self.report.parts) - 1, report.part.name, batch, flagged, self.tracker, before)
         report.clock_back |= last_time > self.tracker.state[ContextField.TIME]
         if self.progress:
             self.read += batch.span.size
@@ -154,7 +154,7 @@ class _Walk:
         self._add(report, Damage(damage.span, Kind.IN_FLIGHT, damage.note) if in_flight else damage)
         self.report.flushes.interrupted(len(self.report.parts) - 1)
         self.loader.damage(damage)
-        self.tracker.lost()
+        self.tracker.mark_unknown()
         if self.progress:
             self.read += damage.span.size
 

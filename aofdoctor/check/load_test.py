@@ -116,7 +116,7 @@ def demand_harmless(aof: AOF) -> int:
     tracker = ContextTracker(columns=True)
     select = table().words.ids[b"select"]
     # What no line knows is no danger: no server loads it.
-    tracker.watch("prove", (set(range(table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
+    tracker.flag("prove", (set(range(table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
     databases = 1
     for part in aof.present:
         assert part.source is not None

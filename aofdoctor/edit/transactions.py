@@ -87,7 +87,7 @@ class _Walk:
                     yield from self._batch(tile, chosen)
             elif isinstance(tile, Damage):
                 yield from self._release()
-                self.tracker.lost()
+                self.tracker.mark_unknown()
             else:
                 self.tracker.preamble(tile.span.end)
         yield from self._release()

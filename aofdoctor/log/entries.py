@@ -90,7 +90,7 @@ def _walk(aof: AOF, where: Where, base: bool = False) -> Iterator[_Selected | Br
                 tracker.run(tile)
                 yield _Selected(part.name, tile, tracker, commands, where.matches(index, tile, tracker, commands))
             elif isinstance(tile, Damage):
-                tracker.lost()
+                tracker.mark_unknown()
                 yield Broken(part.name, tile)
             else:
                 yield from _of_rdb(aof, where, index, before, tile, base_keys if base else None)
@@ -216,7 +216,7 @@ def _marks(aof: AOF) -> Iterator[_Mark | Broken | _Rdb]:
                 yield _Mark(index, *tile.span, state, before + state[ContextField.COMMANDS])
                 tracker.run(tile)
             elif isinstance(tile, Damage):
-                tracker.lost()
+                tracker.mark_unknown()
                 yield Broken(part.name, tile)
             elif isinstance(tile, Preamble):
                 yield _Rdb(index, before, tile)
@@ -303,7 +303,7 @@ def _segment(part: Part, index: int, source: Source, where: Where, start: int, e
     tracker = ContextTracker(columns=True)
     tracker.begin()
     if start:
-        tracker.lost()
+        tracker.mark_unknown()
     found = _Last(count)
     for tile in read(source, table().words, start):
         span = tile.span
@@ -313,7 +313,7 @@ def _segment(part: Part, index: int, source: Source, where: Where, start: int, e
             entries = _Selected(part.name, tile, tracker, 0, inside[-count:]).entries(inside[-count:])
             found.entries(keep(entry._replace(number=None, tx=None)) for entry in entries)
         elif isinstance(tile, Damage) and span.start < end:
-            tracker.lost()
+            tracker.mark_unknown()
             found.broken(Broken(part.name, tile))
         if span.end >= end:
             break

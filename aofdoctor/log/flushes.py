@@ -77,12 +77,12 @@ class Flushes:
         return self.head + self.tail
 
     def batch(
-        self, index: int, part: str, batch: Batch, notes: Iterable[int], tracker: ContextTracker, before: int
+        self, index: int, part: str, batch: Batch, flagged: Iterable[int], tracker: ContextTracker, before: int
     ) -> None:
         """A batch of a part, of which `notes` are the records of interest; `before` commands came before it."""
         flushes, structure = _ids()
         at = 0
-        found = [i for i in notes if batch.ids[i] in flushes and _works(batch, i)]
+        found = [i for i in flagged if batch.ids[i] in flushes and _works(batch, i)]
         for i, number in zip(found, ordinals(batch, found), strict=True):
             self._close_if_other(batch, at, i, structure)
             self._add(_flush(index, part, batch, i, tracker, before + number, index == self._damaged))

@@ -118,7 +118,7 @@ class _Search:
         return at if at < batch.count else -1
 
     def _other(self, part: Part, tile: Damage | Preamble, tracker: ContextTracker) -> Located | None:
-        tracker.lost() if isinstance(tile, Damage) else tracker.preamble(tile.span.end)
+        tracker.mark_unknown() if isinstance(tile, Damage) else tracker.preamble(tile.span.end)
         if self.position.number or not tile.span.start <= self.position.offset < _reach(part, tile):
             return None
         if isinstance(tile, Damage):

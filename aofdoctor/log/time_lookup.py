@@ -32,7 +32,7 @@ def first_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
             elif isinstance(tile, Preamble):
                 _demand_earlier(part.name, tile, seconds)
             else:
-                tracker.lost()
+                tracker.mark_unknown()
     return None
 
 

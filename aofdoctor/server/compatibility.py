@@ -13,11 +13,11 @@ from aofdoctor.server.verdict import Does
 from aofdoctor.server.versions import VERSIONS, ServerVersion, column
 
 
-def watch(tracker: ContextTracker, versions: Sequence[ServerVersion]) -> None:
+def flag_rejected(tracker: ContextTracker, versions: Sequence[ServerVersion]) -> None:
     """Have the steps note what some of these lines would not take."""
     watched, least, most = _envelope(tuple(line.name for line in versions))
     tracker.least[:], tracker.most[:] = least, most
-    tracker.watch("loader", watched)
+    tracker.flag("loader", watched)
 
 
 def watch_any(tracker: ContextTracker) -> None:
@@ -28,7 +28,7 @@ def watch_any(tracker: ContextTracker) -> None:
         least[command.id] = min((abs(n) for n in arity), default=0)
         most[command.id] = ARGC_MAX if any(n < 0 for n in arity) else max(arity, default=ARGC_MAX)
     tracker.least[:], tracker.most[:] = least, most
-    tracker.watch("any", {UNKNOWN})
+    tracker.flag("any", {UNKNOWN})
 
 
 def fits_any(number: int, argc: int) -> bool:

@@ -20,7 +20,7 @@ from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.server.command_table import Command, table
-from aofdoctor.server.compatibility import problem, refuses_rdb, watch
+from aofdoctor.server.compatibility import flag_rejected, problem, refuses_rdb
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
@@ -52,7 +52,7 @@ class Loader:
 
     def __post_init__(self) -> None:
         self.runs = [_Run(line) for line in self.versions]
-        watch(self.tracker, self.versions)
+        flag_rejected(self.tracker, self.versions)
 
     # -- what the walk meets --
 
@@ -69,7 +69,7 @@ class Loader:
             if reason:
                 self._settle(run, Stop(Does.REFUSES, self._part, 0, reason))
 
-    def note(self, batch: Batch, i: int) -> None:
+    def check_flagged(self, batch: Batch, i: int) -> None:
         """A record that the steps have noted."""
         if self._parted:
             return
@@ -116,7 +116,7 @@ class Loader:
 
     def _settle(self, run: _Run, stop: Stop) -> None:
         run.stop, run.last = stop, self._last
-        watch(self.tracker, [run.version for run in self._going()])
+        flag_rejected(self.tracker, [run.version for run in self._going()])
 
     def _judge(self, version: ServerVersion, batch: Batch, i: int) -> Stop | None:
         record = batch.record(i)
@@ -159,7 +159,7 @@ class Loader:
         assert self._source is not None
         tracker, peek = ContextTracker(), Peek(self._source)
         tracker.state[:] = self.tracker.state
-        watch(tracker, [version])
+        flag_rejected(tracker, [version])
         while True:
             parsed = parse_leniently(peek, offset, version.header_max, version.annotations)
             stop = self._after_reading(version, tracker, offset, parsed)

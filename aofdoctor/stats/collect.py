@@ -181,7 +181,7 @@ class _Walk:
                 self._batch(index, part.name, tile, before)
             elif isinstance(tile, Damage):
                 self._damage(tile.span.size)
-                self.tracker.lost()
+                self.tracker.mark_unknown()
                 self.suspects.interrupted()
             else:
                 self._preamble(index, part.name, source, tile)
@@ -206,19 +206,19 @@ class _Walk:
 
     def _batch(self, index: int, part: str, batch: Batch, before: int) -> None:
         tracker, commands = self.tracker, before + self.tracker.state[ContextField.COMMANDS]
-        notes = tracker.run(batch)
+        flagged = tracker.run(batch)
         chosen = None
         if not self.where.everything:
             wanted = self.where.matches(index, batch, tracker, commands)
             chosen, inside = indexes(wanted), set(wanted)
-            notes = array("I", [i for i in notes if i in inside])
+            flagged = array("I", [i for i in flagged if i in inside])
         place = self.stats.size + batch.base
         larger = self.scale.run(batch, place, tracker.db, tracker.time, chosen, self.large.least, self.larger)
         for i in self.large.worth(self.larger[:larger], lambda i: batch.edges[i + 1] - batch.edges[i]):
             self._large(part, batch, i)
         if self.wish.keys:
             self._keys(batch, chosen)
-        self.suspects.batch(batch, notes, commands)
+        self.suspects.batch(batch, flagged, commands)
         if self.progress:
             self.progress(place + batch.edges[batch.count])
 

@@ -58,7 +58,7 @@ class Suspects:
         for number in self._wide:
             self.tracker.most[number] = _MANY_KEYS
         flushes = table().with_effect("flush")
-        self.tracker.watch("suspects", flushes | self._scripts | self._admin | {UNKNOWN})
+        self.tracker.flag("suspects", flushes | self._scripts | self._admin | {UNKNOWN})
 
     def begin(self, index: int, part: str, start: int) -> None:
         """A part begins, at `start` in the whole log."""
@@ -69,10 +69,10 @@ class Suspects:
         """Damage: what follows it is a guess."""
         self.flushes.interrupted(self._index)
 
-    def batch(self, batch: Batch, notes: Iterable[int], before: int) -> None:
+    def batch(self, batch: Batch, flagged: Iterable[int], before: int) -> None:
         """A batch, of which `notes` are the records of interest; `before` commands came before it."""
-        self.flushes.batch(self._index, self._part, batch, notes, self.tracker, before)
-        for i in notes:
+        self.flushes.batch(self._index, self._part, batch, flagged, self.tracker, before)
+        for i in flagged:
             number = batch.ids[i]
             if number in self._scripts:
                 self.scripts.note(self._part, batch, i)

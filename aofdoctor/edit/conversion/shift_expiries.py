@@ -21,7 +21,7 @@ def shifted_records(source: FileSource, start: int, shift_ms: int, tally: Tally,
     """The bytes from `start`, which is where a record begins, in their order; `bare`: without annotations."""
     names = {name.decode().lower() for name in PLACES}
     tracker = ContextTracker()
-    tracker.watch(
+    tracker.flag(
         "shift", {c.id for c in table().commands if c.name in names} | {UNKNOWN} | ({ANNOTATION} if bare else set())
     )
     for tile in read(source, table().words, start):

@@ -108,7 +108,7 @@ class _Walk:
                     self._batch(index, tile, before)
                 elif isinstance(tile, Damage):
                     self.damage.setdefault(index, tile.span.start)
-                    self.tracker.lost()
+                    self.tracker.mark_unknown()
                     self.end, self.stay = tile.span.end, self.tracker.state[ContextField.COMMANDS]
                 else:
                     self._preamble(index, tile)

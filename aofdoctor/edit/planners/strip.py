@@ -48,7 +48,7 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
     flushes, before, size = Flushes(target=target), 0, 0
     damage: dict[int, int] = {}
     tracker = ContextTracker(columns=True)
-    tracker.watch("survey", table().with_effect("flush"))
+    tracker.flag("survey", table().with_effect("flush"))
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
@@ -60,7 +60,7 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
             elif isinstance(tile, Damage):
                 damage.setdefault(index, tile.span.start)
                 flushes.interrupted(index)
-                tracker.lost()
+                tracker.mark_unknown()
             else:
                 if not tile.whole:
                     damage.setdefault(index, 0)

@@ -90,7 +90,7 @@ class Walk:
 
     def _after_hole(self, end: int) -> Iterator[Drop]:
         """Database and transaction are unknown here."""
-        self.tracker.lost()
+        self.tracker.mark_unknown()
         number, span = self.ahead.first(end, self.exec, self.multi)
         if number == self.exec:
             yield from self._block(Span(end, span.end), TORN)

@@ -25,7 +25,7 @@ class ContextField(IntEnum):
     SELECTED = 12  # 1 after the first SELECT of a part
 
 
-NONE, ANNOTATION, SELECT, MULTI, EXEC, MASK, NOTE = 0, 1, 2, 3, 4, 7, 8
+NONE, ANNOTATION, SELECT, MULTI, EXEC, MASK, FLAG = 0, 1, 2, 3, 4, 7, 8
 
 ANNOTATION_MAX = 1023  # the longest line that a server reads in one piece (AOF_ANNOTATION_LINE_MAX_LEN, 7.0)
 
@@ -34,17 +34,17 @@ Columns = tuple["array[int]", "array[int]", "array[int]"]
 
 def run(
     state: "array[int]", batch: Batch, act: bytes | bytearray, least: Sequence[int], most: Sequence[int],
-    counts: "array[int]", notes: "array[int]", columns: Columns | None,
+    counts: "array[int]", flagged: "array[int]", columns: Columns | None,
 ) -> int:  # fmt: skip
     """How many of a batch's records are noted; `notes` holds their indexes."""
-    noted = 0
+    flagged_count = 0
     for i in range(batch.count):
         number = batch.ids[i] if batch.ids[i] < len(act) else 0
-        note = bool(act[number] & NOTE) or not least[number] <= batch.argc[i] <= most[number]
+        flag = bool(act[number] & FLAG) or not least[number] <= batch.argc[i] <= most[number]
         counts[number] += 1
         before = state[ContextField.DB], state[ContextField.TX], state[ContextField.TIME]
         does = act[number] & MASK
-        note |= _annotation(state, batch, i) if does == ANNOTATION else _command(state, batch, i, does)
+        flag |= _annotation(state, batch, i) if does == ANNOTATION else _command(state, batch, i, does)
         if columns is not None:
             shown = (
                 state[ContextField.DB] if does == SELECT else before[0],
@@ -56,10 +56,10 @@ def run(
         if state[ContextField.TX] <= 0:
             state[ContextField.GOOD_END] = batch.base + batch.edges[i + 1]
             state[ContextField.GOOD_COMMANDS] = state[ContextField.COMMANDS]
-        if note:
-            notes[noted] = i
-            noted += 1
-    return noted
+        if flag:
+            flagged[flagged_count] = i
+            flagged_count += 1
+    return flagged_count
 
 
 def _annotation(state: "array[int]", batch: Batch, i: int) -> bool:
@@ -74,23 +74,23 @@ def _annotation(state: "array[int]", batch: Batch, i: int) -> bool:
 
 
 def _command(state: "array[int]", batch: Batch, i: int, does: int) -> bool:
-    note = False
+    flag = False
     if does == SELECT:
         db = batch.argv(i, 2)[1:] if not batch.far else []
         valid = bool(db) and db[0].isdigit() and len(db[0]) <= 18
-        note = not valid or (state[ContextField.SELECTED] > 0 and int(db[0]) == state[ContextField.DB])
+        flag = not valid or (state[ContextField.SELECTED] > 0 and int(db[0]) == state[ContextField.DB])
         if valid:
             state[ContextField.DB], state[ContextField.SELECTED] = int(db[0]), 1
     elif does == MULTI:
         state[ContextField.BEFORE_MULTI] = state[ContextField.COMMAND_END]
-        note = state[ContextField.TX] > 0
-        if not note:
+        flag = state[ContextField.TX] > 0
+        if not flag:
             state[ContextField.TRANSACTIONS] += 1
             state[ContextField.TX] = state[ContextField.TRANSACTIONS]
             state[ContextField.MULTI_START] = batch.base + batch.edges[i]
     elif does == EXEC:
-        note = state[ContextField.TX] == 0
+        flag = state[ContextField.TX] == 0
         state[ContextField.TX] = 0
     state[ContextField.COMMANDS] += 1
     state[ContextField.COMMAND_END] = batch.base + batch.edges[i + 1]
-    return note
+    return flag

@@ -38,7 +38,7 @@ class ContextTracker:
         self.least = array("I", bytes(4 * size))
         self.most = array("I", [ARGC_MAX]) * size
         self.counts = array("Q", bytes(8 * size))
-        self.notes = array("I", bytes(4 * room))
+        self.flagged = array("I", bytes(4 * room))
         self._columns = tuple(array("q", bytes(8 * room)) for _ in range(3)) if columns else None
         self._watched: dict[str, frozenset[int]] = {}
         self.act[ANNOTATION] = plain.ANNOTATION
@@ -58,31 +58,31 @@ class ContextTracker:
         """Records begin after an RDB; a server has not yet read a command."""
         self.state[ContextField.GOOD_END] = end
 
-    def lost(self) -> None:
+    def mark_unknown(self) -> None:
         """What follows is not chained to what was before: its database and transaction are unknown."""
         self.state[ContextField.DB] = self.state[ContextField.TX] = UNKNOWN
 
-    def watch(self, who: str, ids: Iterable[int]) -> None:
+    def flag(self, who: str, ids: Iterable[int]) -> None:
         """Ask to be told of every record with one of these ids, instead of those that `who` asked for before."""
         before = frozenset().union(*self._watched.values())
         self._watched[who] = frozenset(ids)
-        noted = frozenset().union(*self._watched.values())
-        for number in before ^ noted:
-            self.act[number] ^= plain.NOTE
+        flagged_ids = frozenset().union(*self._watched.values())
+        for number in before ^ flagged_ids:
+            self.act[number] ^= plain.FLAG
 
     def run(self, batch: Batch) -> "array[int]":
         """Go over a batch; the indexes of the records that were noted."""
-        noted = run(
+        flagged_count = run(
             self.state,
             batch,
             self.act,
             self.least,
             self.most,
             self.counts,
-            self.notes,
+            self.flagged,
             self._columns,  # type: ignore[arg-type]
         )
-        return self.notes[:noted]
+        return self.flagged[:flagged_count]
 
     # -- the columns of the last batch --
 
