@@ -20,7 +20,7 @@ def flag_rejected(tracker: ContextTracker, versions: Sequence[ServerVersion]) ->
     tracker.flag("loader", watched)
 
 
-def watch_any(tracker: ContextTracker) -> None:
+def flag_unacceptable(tracker: ContextTracker) -> None:
     """Have the steps note what no server line at all would take."""
     least, most = array("I", bytes(4 * table().size)), array("I", [ARGC_MAX]) * table().size
     for command in table().commands:
@@ -31,7 +31,7 @@ def watch_any(tracker: ContextTracker) -> None:
     tracker.flag("any", {UNKNOWN})
 
 
-def fits_any(number: int, argc: int) -> bool:
+def any_version_accepts(number: int, argc: int) -> bool:
     """True if some server line takes a command with so many arguments."""
     command = table().get(number)
     return command is None or any(arity_fits(n, argc) for n in command.arity if n)
@@ -66,7 +66,9 @@ def _containers(commands: str) -> frozenset[str]:
     return frozenset(c.container for c in table().commands if c.container and c.arity[at])
 
 
-def problem(version: ServerVersion, command: Command | None, argc: int, name: bytes) -> tuple[Does, str] | None:
+def command_rejection(
+    version: ServerVersion, command: Command | None, argc: int, name: bytes
+) -> tuple[Does, str] | None:
     """What keeps a line from running a command: (what it does, why)."""
     shown = command.name.replace("|", " ").upper() if command else text.word(name[:64])
     if command and command.container and not version.multi_part:
@@ -84,7 +86,7 @@ def problem(version: ServerVersion, command: Command | None, argc: int, name: by
     return None
 
 
-def refuses_rdb(version: ServerVersion, rdb: Preamble) -> str:
+def rdb_rejection(version: ServerVersion, rdb: Preamble) -> str:
     """Why a line does not read an RDB; empty if it does."""
     newest = version.newest_rdb(rdb.dialect)
     if rdb.codec:

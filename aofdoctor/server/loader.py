@@ -20,7 +20,7 @@ from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.server.command_table import Command, table
-from aofdoctor.server.compatibility import flag_rejected, problem, refuses_rdb
+from aofdoctor.server.compatibility import command_rejection, flag_rejected, rdb_rejection
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
@@ -65,7 +65,7 @@ class Loader:
         """The RDB at the head of the part: a line that does not read it refuses."""
         self._preamble_end = rdb.span.end
         for run in self._going():
-            reason = refuses_rdb(run.version, rdb)
+            reason = rdb_rejection(run.version, rdb)
             if reason:
                 self._settle(run, Stop(Does.REFUSES, self._part, 0, reason))
 
@@ -129,7 +129,7 @@ class Loader:
         command = table().get(batch.ids[i])
         name = b"" if command else next(batch.args(i))
         head = name if isinstance(name, bytes) else name.head(64)
-        found = problem(version, command, batch.argc[i], head)
+        found = command_rejection(version, command, batch.argc[i], head)
         return Stop(found[0], self._part, record.start, found[1]) if found else None
 
     def _at_end(self, version: ServerVersion, state: "array[int]") -> Stop | None:
@@ -191,7 +191,7 @@ class Loader:
             return Stop(does, self._part, offset, f"{words}: {parsed.reason}")
         if parsed.result is ParseResult.RECORD:
             command = _find(parsed)
-            found = problem(version, command, parsed.argc, parsed.first[0])
+            found = command_rejection(version, command, parsed.argc, parsed.first[0])
             if found:
                 return Stop(found[0], self._part, offset, found[1])
             if command and "flush" in command.effects:

@@ -19,7 +19,7 @@ from aofdoctor.edit.reconstruction.duplicated_block import doubled_end
 from aofdoctor.edit.salvage.lookahead import Ahead, index_of
 from aofdoctor.edit.salvage.rdb_splice import Head
 from aofdoctor.server.command_table import table
-from aofdoctor.server.compatibility import fits_any, watch_any
+from aofdoctor.server.compatibility import any_version_accepts, flag_unacceptable
 from aofdoctor.server.context._pytracker import ANNOTATION_MAX, ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
@@ -46,7 +46,7 @@ class Walk:
         self.index, self.source, self.strict, self.count = index, source, strict, count
         self.tracker = ContextTracker(columns=True)
         if not keep_unknown:
-            watch_any(self.tracker)
+            flag_unacceptable(self.tracker)
         self.ahead = ahead = Ahead(source)
         self.select, self.multi, self.exec = ahead.select, ahead.multi, ahead.exec
         self.reaching = 0  # where the transaction begins that reaches into the batch
@@ -109,7 +109,7 @@ class Walk:
         if self.tracker.state[ContextField.DB] < 0:
             self._count_guessed(batch)
         for i in self.tracker.run(batch):
-            span, reason = batch.record(i), _untakeable(batch, i)
+            span, reason = batch.record(i), _rejection_reason(batch, i)
             if not reason or span.start < self.done:
                 continue
             multi = self._open_at(self._multi_of(batch, i), span.start) if self.tracker.tx[i] > 0 else None
@@ -200,12 +200,12 @@ class Walk:
             at = select + 1
 
 
-def _untakeable(batch: Batch, i: int) -> str:
+def _rejection_reason(batch: Batch, i: int) -> str:
     """Why no server line takes a record; empty if one may, as of a module's command."""
     if batch.ids[i] == ANNOTATION:
         return "annotation longer than a server's line buffer" if batch.record(i).size > ANNOTATION_MAX else ""
     if batch.ids[i] != UNKNOWN:
-        return "no server takes so many arguments" if not fits_any(batch.ids[i], batch.argc[i]) else ""
+        return "no server takes so many arguments" if not any_version_accepts(batch.ids[i], batch.argc[i]) else ""
     name = next(batch.args(i))
     head = name if isinstance(name, bytes) else name.head(64)
     return "" if _MODULE.fullmatch(head) else "no server knows this command"
