@@ -6,7 +6,7 @@ from aofdoctor import text
 from aofdoctor.check.report import PartReport, Report, quoted
 from aofdoctor.damage import MEANING, Kind
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.server.verdict import Trap
+from aofdoctor.server.verdict import TruncationHazard
 
 
 def _damage(report: Report) -> Iterator[Finding]:
@@ -36,22 +36,22 @@ def _repair_hint(report: Report, part: PartReport) -> str:
     return f"aofdoctor repair {quoted(report)} shows what a cut would keep and lose; --salvage keeps what follows too"
 
 
-_TRAPS = {
-    Trap.SWALLOWS: "leaves a MULTI open: every later write is queued behind it and lost at the second restart",
-    Trap.LOSES_PREAMBLE: "that is before its RDB: the keys live on in memory only, and are gone at the second start",
-    Trap.NOT_LAST: "refuses to start, because another part follows; a second start loads the set with a silent gap",
+_HAZARD_MESSAGES = {
+    TruncationHazard.SWALLOWS: "leaves a MULTI open: every later write is queued behind it and lost at the second restart",
+    TruncationHazard.LOSES_PREAMBLE: "that is before its RDB: the keys live on in memory only, and are gone at the second start",
+    TruncationHazard.NOT_LAST: "refuses to start, because another part follows; a second start loads the set with a silent gap",
 }
 
 
-def _traps(report: Report) -> Iterator[Finding]:
-    for trap, sentence in _TRAPS.items():
-        verdicts = [v for v in report.verdicts if trap in v.traps]
+def _truncation_hazards(report: Report) -> Iterator[Finding]:
+    for hazard, sentence in _HAZARD_MESSAGES.items():
+        verdicts = [v for v in report.verdicts if hazard in v.hazards]
         if verdicts:
             first = verdicts[0]
             names = ", ".join(dict.fromkeys(v.server for v in verdicts))
             message = f"do not start {names} on it: it cuts {text.name(first.part)} at {first.offset}, and {sentence}"
             hint = f"aofdoctor repair {quoted(report)} makes a copy that loads"
-            yield Finding(trap.value, Severity.DANGER, message, first.part, first.offset, None, hint=hint)
+            yield Finding(hazard.value, Severity.DANGER, message, first.part, first.offset, None, hint=hint)
 
 
 _AGAIN = (
@@ -78,4 +78,4 @@ def _oddities(report: Report) -> Iterator[Finding]:
         yield Finding(code, severity, message, odd.part, *odd.span, detail=detail, hint="" if detail else hint)
 
 
-CHECKS = (_traps, _damage, _oddities)
+CHECKS = (_truncation_hazards, _damage, _oddities)

@@ -19,7 +19,7 @@ from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.loader import Loader
-from aofdoctor.server.verdict import Does, Verdict
+from aofdoctor.server.verdict import Outcome, Verdict
 from aofdoctor.server.versions import USUAL, VERSIONS, writer
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
@@ -93,7 +93,7 @@ class _Walk:
         if aof.manifest is None or not (aof.manifest.problems or aof.manifest.load_order):
             reason = "the manifest is missing" if aof.manifest is None else "the manifest names no file to load"
             reason += ": it starts with nothing, writes a new manifest and reuses the names"
-            return [Verdict(run.version.name, yes, Does.STARTS_EMPTY, "", None, reason)
+            return [Verdict(run.version.name, yes, Outcome.STARTS_EMPTY, "", None, reason)
                     for run in self.loader.runs for yes in (True, False)]  # fmt: skip
         if aof.manifest.problems:
             first = aof.manifest.problems[0]
@@ -208,5 +208,5 @@ def _ordered(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
         else:
             reason = "a multi part set: this line reads single files"
             options = (True, False) if line.load_truncated else (False,)
-            out += [Verdict(line.name, option, Does.NOT_APPLICABLE, reason=reason) for option in options]
+            out += [Verdict(line.name, option, Outcome.NOT_APPLICABLE, reason=reason) for option in options]
     return out

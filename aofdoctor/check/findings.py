@@ -12,7 +12,7 @@ from aofdoctor.check import writer_findings as check_writers
 from aofdoctor.check.report import Report
 from aofdoctor.damage import Kind
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.server.verdict import Does
+from aofdoctor.server.verdict import Outcome
 
 # In this order: each step keeps the next from being too late.
 FIRST_AID = (
@@ -38,7 +38,7 @@ def is_sound(report: Report) -> bool:
         if not part.part.exists or any(d.kind is not Kind.IN_FLIGHT for d in part.damage):
             return False
     in_flight = any(part.damage for part in report.parts)  # a record that is still being written: it will load
-    fine = (Does.LOADS, Does.TRUNCATES) if in_flight else (Does.LOADS,)
+    fine = (Outcome.LOADS, Outcome.TRUNCATES) if in_flight else (Outcome.LOADS,)
     loads = {v.server for v in report.verdicts if v.outcome in fine}
     return all(loads & servers for servers in report.decisive)
 

@@ -27,7 +27,7 @@ from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Binary, Sandbox, servers
-from aofdoctor.server.verdict import Does
+from aofdoctor.server.verdict import Outcome
 from aofdoctor.source import FileSource
 
 # Beside the commands that write, what servers put into an AOF.
@@ -83,9 +83,9 @@ def prove(
     reasons = []
     for binary in candidates:
         verdict = verdicts[binary.version_name]
-        if verdict.outcome is Does.LOADS and unseen:
+        if verdict.outcome is Outcome.LOADS and unseen:
             reasons.append(f"{binary.title}: it reads on over the damage at {unseen}, but that is not replayed unseen")
-        elif verdict.outcome is Does.LOADS:
+        elif verdict.outcome is Outcome.LOADS:
             try:
                 return _load(aof, binary, databases, tell, timeout)
             except SandboxError as problem:

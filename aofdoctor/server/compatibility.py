@@ -9,7 +9,7 @@ from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, UNKNOWN
 from aofdoctor.aof.records import Preamble
 from aofdoctor.server.command_table import Command, arity_fits, table
 from aofdoctor.server.context.tracker import ContextTracker
-from aofdoctor.server.verdict import Does
+from aofdoctor.server.verdict import Outcome
 from aofdoctor.server.versions import VERSIONS, ServerVersion, column
 
 
@@ -68,21 +68,21 @@ def _containers(commands: str) -> frozenset[str]:
 
 def command_rejection(
     version: ServerVersion, command: Command | None, argc: int, name: bytes
-) -> tuple[Does, str] | None:
+) -> tuple[Outcome, str] | None:
     """What keeps a line from running a command: (what it does, why)."""
     shown = command.name.replace("|", " ").upper() if command else text.word(name[:64])
     if command and command.container and not version.multi_part:
         command = table().find(command.container)
     arity = command.arity[column(version)] if command else 0
     if not arity:
-        return Does.REFUSES, f"unknown command {shown}"
+        return Outcome.REFUSES, f"unknown command {shown}"
     if command and argc > 1 and _is_container(command, version):
-        return Does.REFUSES, f"unknown subcommand of {shown}"
+        return Outcome.REFUSES, f"unknown subcommand of {shown}"
     if command and _is_container(command, version):
-        return Does.UNDEFINED, f"{shown} without its subcommand"
+        return Outcome.UNDEFINED, f"{shown} without its subcommand"
     if not arity_fits(arity, argc):
         wrong = f"{shown} with {text.count(argc, 'argument')}, its name included"
-        return (Does.REFUSES if version.checks_arity else Does.UNDEFINED), f"wrong number of arguments: {wrong}"
+        return (Outcome.REFUSES if version.checks_arity else Outcome.UNDEFINED), f"wrong number of arguments: {wrong}"
     return None
 
 

@@ -24,7 +24,7 @@ from aofdoctor.server.compatibility import command_rejection, flag_rejected, rdb
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
-from aofdoctor.server.verdict import Does, Stop, Trap, Verdict, verdicts
+from aofdoctor.server.verdict import Outcome, Stop, TruncationHazard, Verdict, verdicts
 from aofdoctor.server.versions import ServerVersion
 from aofdoctor.source import Source
 
@@ -67,7 +67,7 @@ class Loader:
         for run in self._going():
             reason = rdb_rejection(run.version, rdb)
             if reason:
-                self._settle(run, Stop(Does.REFUSES, self._part, 0, reason))
+                self._settle(run, Stop(Outcome.REFUSES, self._part, 0, reason))
 
     def check_flagged(self, batch: Batch, i: int) -> None:
         """A record that the steps have noted."""
@@ -85,7 +85,9 @@ class Loader:
         self._parted = True
         for run in self._going():
             if damage.kind is Kind.UNREADABLE:
-                self._settle(run, Stop(Does.REFUSES, self._part, damage.span.start, "the disk does not give all of it"))
+                self._settle(
+                    run, Stop(Outcome.REFUSES, self._part, damage.span.start, "the disk does not give all of it")
+                )
                 continue
             stop = self._read_on(run.version, damage.span.start)
             if stop:
@@ -103,7 +105,7 @@ class Loader:
     def refuse(self, part: str, reason: str) -> None:
         """Every line that still goes on refuses, before or instead of reading a part."""
         for run in self._going():
-            self._settle(run, Stop(Does.REFUSES, part, 0, reason))
+            self._settle(run, Stop(Outcome.REFUSES, part, 0, reason))
 
     def verdicts(self) -> list[Verdict]:
         """By line, first with aof-load-truncated yes (the default), then no."""
@@ -125,7 +127,7 @@ class Loader:
                 return None
             if version.annotations:
                 return self._read_on(version, record.start)
-            return Stop(Does.REFUSES, self._part, record.start, "an annotation: this line does not know them")
+            return Stop(Outcome.REFUSES, self._part, record.start, "an annotation: this line does not know them")
         command = table().get(batch.ids[i])
         name = b"" if command else next(batch.args(i))
         head = name if isinstance(name, bytes) else name.head(64)
@@ -145,14 +147,14 @@ class Loader:
         cut = state[ContextField.BEFORE_MULTI if whole else ContextField.COMMAND_END]
         if version.keeps_preamble:
             cut = max(cut, self._preamble_end)
-        traps = []
+        hazards = []
         if open_multi and cut > state[ContextField.MULTI_START]:
-            traps.append(Trap.SWALLOWS)
+            hazards.append(TruncationHazard.SWALLOWS)
         if cut < self._preamble_end:
-            traps.append(Trap.LOSES_PREAMBLE)
+            hazards.append(TruncationHazard.LOSES_PREAMBLE)
         if not self._last:
-            traps.append(Trap.NOT_LAST)
-        return Stop(Does.TRUNCATES, self._part, offset, reason, cut, tuple(traps))
+            hazards.append(TruncationHazard.NOT_LAST)
+        return Stop(Outcome.TRUNCATES, self._part, offset, reason, cut, tuple(hazards))
 
     def _read_on(self, version: ServerVersion, offset: int) -> Stop | None:
         """Read from `offset` to the end of the part as the line's own loop does."""
@@ -176,7 +178,7 @@ class Loader:
         """As _judge, but a line too long for one piece ends it: what follows was no record to this line."""
         if batch.ids[i] == ANNOTATION and batch.record(i).size >= version.header_max:
             place = batch.record(i).start
-            return Stop(Does.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
+            return Stop(Outcome.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
         return self._judge(version, batch, i)
 
     def _after_reading(
@@ -201,9 +203,9 @@ class Loader:
 
 
 _STOPS = {
-    ParseResult.FORMAT: (Does.REFUSES, "bad file format"),
-    ParseResult.UNRECOVERABLE: (Does.REFUSES, "unrecoverable read error"),
-    ParseResult.UNDEFINED: (Does.UNDEFINED, "it may run out of memory or crash"),
+    ParseResult.FORMAT: (Outcome.REFUSES, "bad file format"),
+    ParseResult.UNRECOVERABLE: (Outcome.REFUSES, "unrecoverable read error"),
+    ParseResult.UNDEFINED: (Outcome.UNDEFINED, "it may run out of memory or crash"),
 }
 
 

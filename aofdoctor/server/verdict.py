@@ -7,7 +7,7 @@ from enum import StrEnum
 from aofdoctor.server.versions import ServerVersion
 
 
-class Does(StrEnum):
+class Outcome(StrEnum):
     """What a server does with an AOF; the value is the outcome in JSON."""
 
     LOADS = "loads"
@@ -18,7 +18,7 @@ class Does(StrEnum):
     NOT_APPLICABLE = "not-applicable"
 
 
-class Trap(StrEnum):
+class TruncationHazard(StrEnum):
     """What a server's own cut would do besides."""
 
     SWALLOWS = "open-multi-swallows"  # the cut leaves a MULTI open: every later write is queued behind it
@@ -32,29 +32,31 @@ class Verdict:
 
     server: str
     load_truncated: bool
-    outcome: Does
+    outcome: Outcome
     part: str = ""
     offset: int | None = None
     reason: str = ""
-    traps: tuple[Trap, ...] = ()
+    hazards: tuple[TruncationHazard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Why a line does not load a part whole; `cut` for a short read: where it would cut."""
 
-    outcome: Does
+    outcome: Outcome
     part: str
     offset: int
     reason: str
     cut: int | None = None
-    traps: tuple[Trap, ...] = ()
+    hazards: tuple[TruncationHazard, ...] = ()
 
 
 def verdicts(version: ServerVersion, stop: Stop | None, last: bool) -> Iterator[Verdict]:
     """First with aof-load-truncated yes (the default), then no; `last`: it stopped in the last part."""
     for option in (True, False) if version.load_truncated else (False,):
-        yield Verdict(version.name, option, Does.LOADS) if stop is None else _verdict(version.name, option, stop, last)
+        yield (
+            Verdict(version.name, option, Outcome.LOADS) if stop is None else _verdict(version.name, option, stop, last)
+        )
 
 
 def _verdict(server: str, load_truncated: bool, stop: Stop, last: bool) -> Verdict:
@@ -62,8 +64,8 @@ def _verdict(server: str, load_truncated: bool, stop: Stop, last: bool) -> Verdi
         return Verdict(server, load_truncated, stop.outcome, stop.part, stop.offset, stop.reason)
     if not load_truncated:
         reason = f"short read: {stop.reason}"
-        return Verdict(server, False, Does.REFUSES, stop.part, stop.offset, reason)
+        return Verdict(server, False, Outcome.REFUSES, stop.part, stop.offset, reason)
     if last:
-        return Verdict(server, True, Does.TRUNCATES, stop.part, stop.cut, stop.reason, stop.traps)
+        return Verdict(server, True, Outcome.TRUNCATES, stop.part, stop.cut, stop.reason, stop.hazards)
     reason = f"cut at {stop.cut}, then refused, because another part follows: {stop.reason}"
-    return Verdict(server, True, Does.REFUSES, stop.part, stop.cut, reason, stop.traps)
+    return Verdict(server, True, Outcome.REFUSES, stop.part, stop.cut, reason, stop.hazards)

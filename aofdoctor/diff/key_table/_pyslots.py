@@ -75,7 +75,7 @@ class _Census:
         made, before = self.slots[at + _MADE], self.slots[at + _EXPIRE]
         if op not in (Op.DELETE, Op.SET) and not (op == Op.EXPIRE and made):
             expire = before
-        self.slot(at, (name, _outcome(op, digest, made), expire, place, space))
+        self.slot(at, (name, _new_content(op, digest, made), expire, place, space))
 
     def put(self, name: int, digest: int, expire: int, place: int, space: int, op: int) -> None:
         event = (name, digest, expire, place, space << 3 | op)
@@ -128,7 +128,7 @@ class _Census:
         return self.says(_DB_OF_SPACE, space) if made or self.state[State.KEEPS] else 0
 
 
-def _outcome(op: int, digest: int, made: int) -> int:
+def _new_content(op: int, digest: int, made: int) -> int:
     if op == Op.DELETE:
         return 0
     if op == Op.EXPIRE and made:

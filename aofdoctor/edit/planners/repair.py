@@ -8,7 +8,7 @@ from aofdoctor.check.report import Report, quoted
 from aofdoctor.damage import MEANING, Kind
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import Refused
-from aofdoctor.server.verdict import Does
+from aofdoctor.server.verdict import Outcome
 from aofdoctor.span import Span
 
 
@@ -75,7 +75,7 @@ def _still(report: Report, place: int) -> list[str]:
     order = {part.part.name: number for number, part in enumerate(report.parts)}
     notes: dict[tuple[str, int | None, str], list[str]] = {}
     for verdict in report.verdicts:
-        if not verdict.load_truncated or verdict.outcome not in (Does.REFUSES, Does.UNDEFINED):
+        if not verdict.load_truncated or verdict.outcome not in (Outcome.REFUSES, Outcome.UNDEFINED):
             continue
         where = (order.get(verdict.part, -1), verdict.offset or 0)
         if verdict.part and where < (place, report.parts[place].ok_up_to):

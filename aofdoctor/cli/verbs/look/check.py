@@ -15,7 +15,7 @@ from aofdoctor.cli.options import opened, parse_server_names
 from aofdoctor.cli.views.rdb_summary import census_lines, preamble_json, rdb_words
 from aofdoctor.damage import Kind
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.server.verdict import Does, Verdict
+from aofdoctor.server.verdict import Outcome, Verdict
 from aofdoctor.server.versions import VERSIONS
 
 EPILOG = """\b
@@ -198,16 +198,16 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
     who = servers[0] if len(servers) == 1 else ", ".join(servers[:-1]) + " and " + servers[-1]
     would = f"{who} would "
     where = f"{text.name(verdict.part)}@{verdict.offset}" if verdict.part and verdict.offset is not None else ""
-    if verdict.outcome is Does.LOADS:
+    if verdict.outcome is Outcome.LOADS:
         return would + "load it as it is" + (", flush included." if report.flushes.seen else ".")
-    if verdict.outcome is Does.TRUNCATES:
+    if verdict.outcome is Outcome.TRUNCATES:
         cut = f"cut {text.name(verdict.part)} at {verdict.offset} and start: {verdict.reason}."
         return f"{would}{cut}  With aof-load-truncated no it would refuse."
-    if verdict.outcome is Does.STARTS_EMPTY:
+    if verdict.outcome is Outcome.STARTS_EMPTY:
         return would + f"start empty: {verdict.reason}."
-    if verdict.outcome is Does.NOT_APPLICABLE:
+    if verdict.outcome is Outcome.NOT_APPLICABLE:
         return f"{who} cannot read it: {verdict.reason}."
-    verb = "refuse it" if verdict.outcome is Does.REFUSES else "do what nobody can foretell with it"
+    verb = "refuse it" if verdict.outcome is Outcome.REFUSES else "do what nobody can foretell with it"
     return would + f"{verb}{f' at {where}' if where else ''}: {verdict.reason}."
 
 
