@@ -20,7 +20,7 @@ from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.loader import Loader
 from aofdoctor.server.verdict import Outcome, Verdict
-from aofdoctor.server.versions import USUAL, VERSIONS, writer
+from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, writer
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
@@ -38,8 +38,10 @@ def examine(
     `progress` is told how many bytes have been read, now and then.
     """
     title, writer_version = written_by(aof)
-    names = list(dict.fromkeys([*servers, *([writer_version] if writer_version else []), *USUAL]))
-    decisive = [frozenset({name}) for name in named] or [frozenset([writer_version] if writer_version else USUAL)]
+    names = list(dict.fromkeys([*servers, *([writer_version] if writer_version else []), *DEFAULT_VERSIONS]))
+    decisive = [frozenset({name}) for name in named] or [
+        frozenset([writer_version] if writer_version else DEFAULT_VERSIONS)
+    ]
     report = Report(aof, title, [VERSIONS[name] for name in names], decisive)
     _Walk(report, progress).run()
     return report

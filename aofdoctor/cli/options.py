@@ -15,7 +15,7 @@ from aofdoctor.log.position import Position, parse_position, parse_time
 from aofdoctor.log.selection import Where, build
 from aofdoctor.log.timestamps import last_time, looks_timed
 from aofdoctor.server.command_table import table
-from aofdoctor.server.versions import ALL, VERSIONS
+from aofdoctor.server.versions import COMMON_VERSIONS, VERSIONS
 
 
 def _named(given: str | None) -> str | None:
@@ -159,7 +159,7 @@ def parse_server_names(given: list[str] | None) -> list[str]:
     names: list[str] = []
     for name in given or ():
         if name == "all":
-            names += ALL
+            names += COMMON_VERSIONS
         elif name.lower() in VERSIONS:
             names.append(name.lower())
         else:

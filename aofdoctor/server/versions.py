@@ -80,8 +80,8 @@ VERSIONS: dict[str, ServerVersion] = {
 }  # fmt: skip
 
 # Judged where nobody names another: the first of the multi part servers, and the newest open one.
-USUAL = ("redis-7.0", "valkey-9.1")
-ALL = ("redis-4.0", "redis-6.2", "redis-7.0", "redis-7.2", "redis-7.4", "valkey-8.0", "valkey-9.1")
+DEFAULT_VERSIONS = ("redis-7.0", "valkey-9.1")
+COMMON_VERSIONS = ("redis-4.0", "redis-6.2", "redis-7.0", "redis-7.2", "redis-7.4", "valkey-8.0", "valkey-9.1")
 
 
 def column(version: ServerVersion) -> int:

@@ -15,7 +15,7 @@ from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
 from aofdoctor.rdb.export.stream_commands import stream_commands
 from aofdoctor.rdb.values.decoders import ROWS, Run, Value, runs
-from aofdoctor.rdb.values.streams import VERSIONS, Part, stream
+from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Part, stream
 
 CHUNK = 64
 _NAME_WITHIN = 1 << 12
@@ -133,7 +133,7 @@ def _array(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator
 def _stream(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
     def parts(entries: bool) -> Iterator[Part]:
         cursor.seek(value.offset)
-        return stream(cursor, VERSIONS[value.type], entries)
+        return stream(cursor, STREAM_VERSIONS[value.type], entries)
 
     return stream_commands(parts, key, target)
 

@@ -11,7 +11,7 @@ from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.encoding.writer import length, string
 from aofdoctor.rdb.values.decoders import Value
 from aofdoctor.rdb.values.pending_entries import ID, IdSet
-from aofdoctor.rdb.values.streams import VERSIONS, Consumer, Meta, Pending, Producers, stream
+from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Consumer, Meta, Pending, Producers, stream
 
 _TYPES = {1: 15, 2: 19, 3: 21}
 _ZERO = (0, 0)
@@ -24,7 +24,7 @@ def recoded_stream(
     to = 3 if dialect == "valkey" or version >= 11 else 2 if version == 10 else 1 if version == 9 else 0
     if not to:
         return None, iter(()), ["a stream"]
-    was = VERSIONS[value.type]
+    was = STREAM_VERSIONS[value.type]
     return _TYPES[to], _pieces(cursor, value, was, to), list(_lost(cursor, value, was, to))
 
 

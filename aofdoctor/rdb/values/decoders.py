@@ -21,7 +21,7 @@ from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.values import packed
 from aofdoctor.rdb.values.hash_templates import templates
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType, module_value
-from aofdoctor.rdb.values.streams import VERSIONS, Part, stream
+from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Part, stream
 from aofdoctor.rdb.values.unpack import unfolded
 
 Run = list[Any]
@@ -268,7 +268,7 @@ _COMMON: dict[int, Row] = {
     17: Row("zset", 2, partial(_zset_pack, unpack=packed.listpack)),
     18: Row("list", 1, _quicklist2),
     20: Row("set", 1, partial(_pack, unpack=packed.listpack)),
-    **{kind: Row("stream", 1, partial(_stream, version=VERSIONS[kind])) for kind in (15, 19, 21)},
+    **{kind: Row("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (15, 19, 21)},
 }
 
 ROWS: dict[str, dict[int, Row]] = {
@@ -278,7 +278,7 @@ ROWS: dict[str, dict[int, Row]] = {
         23: Row("hash", 3, partial(_hash_pack_times, soonest=False)),
         24: Row("hash", 3, partial(_hash_times, relative=True)),
         25: Row("hash", 3, partial(_hash_pack_times, soonest=True)),
-        **{kind: Row("stream", 1, partial(_stream, version=VERSIONS[kind])) for kind in (26, 27)},
+        **{kind: Row("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (26, 27)},
         28: Row("array", 2, _array),
         30: Row("hash", 2, _template_pack),
         32: Row("hash", 2, _template_values),

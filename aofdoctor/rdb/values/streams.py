@@ -16,7 +16,7 @@ from aofdoctor.rdb.values.packed import listpack
 from aofdoctor.rdb.values.pending_entries import PendingEntries
 from aofdoctor.rdb.values.unpack import unfolded
 
-VERSIONS = {15: 1, 19: 2, 21: 3, 26: 4, 27: 5}
+STREAM_VERSIONS = {15: 1, 19: 2, 21: 3, 26: 4, 27: 5}
 _U64 = (1 << 64) - 1  # and -1, for entries read: not known
 _DELETED, _SAME_FIELDS = 1, 2
 
