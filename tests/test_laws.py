@@ -29,7 +29,7 @@ from aofdoctor.edit.planners.strip import plan_selection, survey
 from aofdoctor.edit.salvage.salvage import plan_salvage
 from aofdoctor.edit.transactions import structure_ids
 from aofdoctor.errors import BadSelection
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context import _pytracker as plain
 from aofdoctor.server.context._pytracker import ContextField
@@ -164,7 +164,7 @@ def contexts(data: bytes) -> list[tuple[list[bytes], int, int]]:
 @given(hostile)
 def test_an_empty_plan_copies_byte_for_byte(data: bytes) -> None:
     aof = aof_of(data)
-    plan = plan_selection(aof, survey(aof), Where(ids=frozenset()))
+    plan = plan_selection(aof, survey(aof), Selection(ids=frozenset()))
     assert not plan.changed and apply(data, plan) == data
 
 
@@ -172,7 +172,7 @@ def test_an_empty_plan_copies_byte_for_byte(data: bytes) -> None:
 @given(hostile, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping", "select", "multi", "exec"])))
 def test_every_byte_that_goes_is_in_the_plan(data: bytes, names: set[str]) -> None:
     aof = aof_of(data)
-    plan = plan_selection(aof, survey(aof), Where(ids=table().ids(frozenset(names))))
+    plan = plan_selection(aof, survey(aof), Selection(ids=table().ids(frozenset(names))))
     out = apply(data, plan)
     assert len(out) == len(data) - plan.dropped_bytes
     assert sum(drop.span.size for drop in plan.drops()) == plan.dropped_bytes
@@ -184,7 +184,7 @@ def test_every_byte_that_goes_is_in_the_plan(data: bytes, names: set[str]) -> No
 def test_what_stays_keeps_its_database_and_its_transaction(data: bytes, names: set[str], room: int) -> None:
     aof, dropped = aof_of(data), table().ids(frozenset(names))
     with patch("aofdoctor.edit.transactions.read", partial(read, room=room)):
-        plan = plan_selection(aof, survey(aof), Where(ids=dropped))
+        plan = plan_selection(aof, survey(aof), Selection(ids=dropped))
         out = apply(data, plan)
     gone = {c.name.encode() for c in table().commands if c.id in dropped}
     expected = [context for context in contexts(data) if context[0][0].lower() not in gone]
@@ -199,7 +199,7 @@ def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
     tx = encode([b"MULTI"]) + encode([b"SELECT", b"3"]) + encode([b"FLUSHALL"]) + encode([b"EXEC"])
     data = encode([b"EXEC"]) + tx + b"".join(p for p in pieces if b"EXEC" not in p and b"MULTI" not in p)
     aof = aof_of(data)
-    plan = plan_selection(aof, survey(aof), Where(ids=table().ids(frozenset({"flushall"}))))
+    plan = plan_selection(aof, survey(aof), Selection(ids=table().ids(frozenset({"flushall"}))))
     assert b"MULTI" not in apply(data, plan) and encode([b"SELECT", b"3"]) in apply(data, plan)
 
 
@@ -230,9 +230,9 @@ def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: byt
     with patch("aofdoctor.edit.transactions.read", partial(read, room=room)):
         if not any(argv[0].lower() in chosen for argv, _, _ in found):
             with pytest.raises(BadSelection):
-                plan_slice(aof, survey(aof), Where(ids=wanted))
+                plan_slice(aof, survey(aof), Selection(ids=wanted))
             return
-        plan = plan_slice(aof, survey(aof), Where(ids=wanted))
+        plan = plan_slice(aof, survey(aof), Selection(ids=wanted))
         out = apply(data, plan)
     whole_ones = {tx for argv, _, tx in found if tx and argv[0].lower() in chosen}
     expected = [c for c in found if c[0][0].lower() in chosen or c[2] in whole_ones]

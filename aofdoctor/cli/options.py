@@ -12,7 +12,7 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF, open_aof
 from aofdoctor.errors import BadSelection
 from aofdoctor.log.position import Position, parse_position, parse_time
-from aofdoctor.log.selection import Where, build
+from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.log.timestamps import last_time, looks_timed
 from aofdoctor.server.command_table import table
 from aofdoctor.server.versions import COMMON_VERSIONS, VERSIONS
@@ -115,12 +115,12 @@ def selection(
     aof: AOF, cmd: list[str] | None, key: list[str] | None, db: list[int] | None, effect: list[str] | None,
     grep: list[str] | None, min_size: int, from_: str | None, to: str | None, since: str | None, until: str | None,
     invert: bool, based: bool = False,
-) -> Where:  # fmt: skip
+) -> Selection:  # fmt: skip
     """What the selection options mean for this AOF; `based`: the keys of its RDB are meant too, which have a time."""
     end = end_of_log(aof, [given for given in (since, until) if given is not None], based)
     start, stop = (None if given is None else loaded_position(given, aof) for given in (from_, to))
     begin, finish = (None if given is None else parse_time(given, end) for given in (since, until))
-    return build(
+    return build_selection(
         cmd or (), key or (), db or (), effect or (), grep or (), min_size, invert,
         start, stop, begin, finish,
     )  # fmt: skip

@@ -36,16 +36,16 @@ class Several(Undecided):
 
 def strip(aof: AOF, recipe: Recipe) -> Plan:
     """The recipe of strip: selection, or position, last, all and and_after."""
-    where = options.selection(aof, **recipe["selection"])
+    selection = options.selection(aof, **recipe["selection"])
     position, last, all_, and_after = (recipe[name] for name in ("position", "last", "all", "and_after"))
-    if sum((position is not None, last, all_, not where.everything)) > 1:
+    if sum((position is not None, last, all_, not selection.selects_all)) > 1:
         raise BadSelection("POSITION, --last, --all and a selection exclude each other")
-    if and_after and (all_ or not where.everything):
+    if and_after and (all_ or not selection.selects_all):
         raise BadSelection("--and-after goes with one group of flushes", "aofdoctor rewind --before cuts anywhere")
     target = parse_position(position, aof) if position is not None else None
     found = survey(aof, target)
-    if not where.everything:
-        return plan_selection(aof, found, where)
+    if not selection.selects_all:
+        return plan_selection(aof, found, selection)
     if not found.flushes.seen:
         raise Refused(
             "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
@@ -100,10 +100,10 @@ def rewind(aof: AOF, recipe: Recipe) -> Plan:
 
 def slice_(aof: AOF, recipe: Recipe) -> Plan:
     """The recipe of slice: selection."""
-    where = options.selection(aof, **recipe["selection"])
-    if where.everything:
+    selection = options.selection(aof, **recipe["selection"])
+    if selection.selects_all:
         raise BadSelection("nothing is selected: name what is to stay", "--key, --cmd, --db and the others select")
-    return plan_slice(aof, survey(aof), where)
+    return plan_slice(aof, survey(aof), selection)
 
 
 PLANNERS: dict[str, Callable[[AOF, Recipe], Plan]] = {

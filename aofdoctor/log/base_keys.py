@@ -14,7 +14,7 @@ from typing import NamedTuple
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.log.position import Position
-from aofdoctor.log.selection import Where, found_in
+from aofdoctor.log.selection import Selection, any_pattern_in
 from aofdoctor.rdb.bulk.previews import Glances
 from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
 from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
@@ -125,12 +125,12 @@ def _in_nuls(source: Source, key: Key) -> bool:
 class Chosen:
     """The keys of one part's RDB that a selection means; `before` commands came before it."""
 
-    def __init__(self, where: Where, part: int, before: int, source: Source, rdb: Preamble) -> None:
-        self.where, self.part, self.before = where, part, before
+    def __init__(self, selection: Selection, part: int, before: int, source: Source, rdb: Preamble) -> None:
+        self.selection, self.part, self.before = selection, part, before
         self.dialect, self.time = rdb.dialect, ctime(rdb)
-        self.nothing = not where.invert and (where.ids is not None or bool(where.names))
+        self.nothing = not selection.invert and (selection.ids is not None or bool(selection.names))
         self.cursor = Cursor(source)
-        self.everything = where.everything
+        self.selects_all = selection.selects_all
         self.guess = False  # what comes is found after damage
         self._glances = Glances()
 
@@ -143,27 +143,27 @@ class Chosen:
 
     def means(self, key: Key) -> bool:
         """True if a key is selected."""
-        where = self.where
-        if self.everything:
+        selection = self.selection
+        if self.selects_all:
             return True
         fits = (
             self._possible
-            and (not where.dbs or key.db in where.dbs)
-            and key.end - key.start >= where.min_size
+            and (not selection.dbs or key.db in selection.dbs)
+            and key.end - key.start >= selection.min_size
             and self._within(key)
-            and (not (where.keys or where.grep) or self._named(key, name_of(self.cursor, key)))
+            and (not (selection.keys or selection.grep) or self._named(key, name_of(self.cursor, key)))
         )
-        return fits != where.invert
+        return fits != selection.invert
 
     def among(self, batch: Batch, sweep: Sweep | None = None) -> list[int]:
         """The selected keys' places in the columns of a batch."""
         keys = batch.key_places()
-        if self.everything:
+        if self.selects_all:
             return keys
         left = self._by_columns(batch, keys)
-        if self.where.keys or self.where.grep:
+        if self.selection.keys or self.selection.grep:
             left = self._by_content(batch, left, sweep)
-        if not self.where.invert:
+        if not self.selection.invert:
             return left
         chosen = set(left)
         return [i for i in keys if i not in chosen]
@@ -171,28 +171,28 @@ class Chosen:
     @property
     def _possible(self) -> bool:
         """False where no key of this RDB can be meant: by name of a command, or by time."""
-        where, time = self.where, self.time
+        selection, time = self.selection, self.time
         return not (
-            where.ids is not None
-            or where.names
-            or (where.since is not None and (time is None or time < where.since))
-            or (where.until is not None and (time is None or time > where.until))
+            selection.ids is not None
+            or selection.names
+            or (selection.since is not None and (time is None or time < selection.since))
+            or (selection.until is not None and (time is None or time > selection.until))
         )
 
     def _by_columns(self, batch: Batch, left: list[int]) -> list[int]:
-        where, columns = self.where, batch.columns
+        selection, columns = self.selection, batch.columns
         if not self._possible:
             return []
-        if where.dbs:
-            left = [i for i in left if columns.db[i] in where.dbs]
-        if where.min_size:
-            left = [i for i in left if columns.edges[i + 1] - columns.edges[i] >= where.min_size]
-        if where.start is not None or where.end is not None:
+        if selection.dbs:
+            left = [i for i in left if columns.db[i] in selection.dbs]
+        if selection.min_size:
+            left = [i for i in left if columns.edges[i + 1] - columns.edges[i] >= selection.min_size]
+        if selection.start is not None or selection.end is not None:
             left = [i for i in left if self._within(batch.key(i))]
         return left
 
     def _within(self, key: Key) -> bool:
-        start, end = self.where.start, self.where.end
+        start, end = self.selection.start, self.selection.end
         return not (start is not None and self._is_before(key, start)) and not (
             end is not None and self._is_after(key, end)
         )
@@ -215,24 +215,25 @@ class Chosen:
         return [i for i, name in zip(left, names, strict=True) if self._named(batch.key(i), name)]
 
     def _named(self, key: Key, name: bytes) -> bool:
-        where = self.where
-        if where.keys and not any(pattern.match(name) for pattern in where.keys):
+        selection = self.selection
+        if selection.keys and not any(pattern.match(name) for pattern in selection.keys):
             return False
-        return not where.grep or found_in(where.grep, name) or self._greps(key)
+        return not selection.grep or any_pattern_in(selection.grep, name) or self._greps(key)
 
     def _greps(self, key: Key) -> bool:
         value = Value(key.value, key.type, self.dialect)
         return any(
-            not isinstance(word, Corrupt) and found_in(self.where.grep, word) for word in words(self.cursor, value)
+            not isinstance(word, Corrupt) and any_pattern_in(self.selection.grep, word)
+            for word in words(self.cursor, value)
         )
 
 
 def base_keys(
-    where: Where, part: int, name: str, before: int, source: Source, rdb: Preamble
+    selection: Selection, part: int, name: str, before: int, source: Source, rdb: Preamble
 ) -> Iterator[BaseKey | Damage]:
     """The selected keys of a part's RDB in the order of the file, and the damage among them."""
     source = rdb_in(source)
-    chosen = Chosen(where, part, before, source, rdb)
+    chosen = Chosen(selection, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
     found = batches(source, rdb)
@@ -246,16 +247,16 @@ def base_keys(
 
 
 def base_keys_backwards(
-    where: Where, part: int, name: str, before: int, source: Source, rdb: Preamble
+    selection: Selection, part: int, name: str, before: int, source: Source, rdb: Preamble
 ) -> Iterator[BaseKey | Damage]:
     """The same, from the last to the first: one pass marks where batches begin, and each is walked again from there."""
     source = rdb_in(source)
-    chosen = Chosen(where, part, before, source, rdb)
+    chosen = Chosen(selection, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
     marks, damage, alone = _marks(source, rdb)
     if not alone:
-        yield from _turned(lambda: base_keys(where, part, name, before, source, rdb))
+        yield from _turned(lambda: base_keys(selection, part, name, before, source, rdb))
         return
     sweep = Sweep(source, layout_of(rdb.magic), SIZE, window=2 * WINDOW, verify=False)
     sweep.by_window = True

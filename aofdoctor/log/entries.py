@@ -22,7 +22,7 @@ from aofdoctor.aof.scan import SLACK
 from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.log.ordinals import known, ordinals
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -50,7 +50,7 @@ class Broken:
 
 
 Item = Entry | Broken | BaseKey
-Keys = Callable[[Where, int, str, int, Source, Preamble], Iterator[BaseKey | Damage]]
+Keys = Callable[[Selection, int, str, int, Source, Preamble], Iterator[BaseKey | Damage]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +69,16 @@ class _Selected:
             yield Entry(self.part, batch, i, self.before + number, known(db[i]), known(tx[i]) or None, known(time[i]))
 
 
-def forwards(aof: AOF, where: Where, base: bool = False) -> Iterator[Item]:
+def forwards(aof: AOF, selection: Selection, base: bool = False) -> Iterator[Item]:
     """The selected commands in load order; with `base` the keys of an RDB too, before the commands of its part."""
-    for item in _walk(aof, where, base):
+    for item in _walk(aof, selection, base):
         if isinstance(item, _Selected):
             yield from item.entries(item.chosen)
         else:
             yield item
 
 
-def _walk(aof: AOF, where: Where, base: bool = False) -> Iterator[_Selected | Broken | BaseKey]:
+def _walk(aof: AOF, selection: Selection, base: bool = False) -> Iterator[_Selected | Broken | BaseKey]:
     tracker, before = ContextTracker(columns=True), 0
     for index, part in enumerate(aof.parts):
         if part.source is None:
@@ -88,24 +88,24 @@ def _walk(aof: AOF, where: Where, base: bool = False) -> Iterator[_Selected | Br
             if isinstance(tile, Batch):
                 commands = before + tracker.state[ContextField.COMMANDS]
                 tracker.run(tile)
-                yield _Selected(part.name, tile, tracker, commands, where.matches(index, tile, tracker, commands))
+                yield _Selected(part.name, tile, tracker, commands, selection.matches(index, tile, tracker, commands))
             elif isinstance(tile, Damage):
                 tracker.mark_unknown()
                 yield Broken(part.name, tile)
             else:
-                yield from _of_rdb(aof, where, index, before, tile, base_keys if base else None)
+                yield from _of_rdb(aof, selection, index, before, tile, base_keys if base else None)
                 tracker.preamble(tile.span.end)
         before += tracker.state[ContextField.COMMANDS]
 
 
 def _of_rdb(
-    aof: AOF, where: Where, index: int, before: int, rdb: Preamble, keys: Keys | None
+    aof: AOF, selection: Selection, index: int, before: int, rdb: Preamble, keys: Keys | None
 ) -> Iterator[Broken | BaseKey]:
     """What the history has of an RDB: its keys, if they are asked for, and what is wrong with it, where that shows."""
     part = aof.parts[index]
     assert part.source is not None
     hurt = rdb.damage(part.size)
-    for item in keys(where, index, part.name, before, part.source, rdb) if keys else ():
+    for item in keys(selection, index, part.name, before, part.source, rdb) if keys else ():
         if isinstance(item, Damage):
             hurt = None
             yield Broken(part.name, item)
@@ -115,10 +115,10 @@ def _of_rdb(
         yield Broken(part.name, hurt)
 
 
-def last(aof: AOF, where: Where, count: int, base: bool = False) -> list[Item]:
+def last(aof: AOF, selection: Selection, count: int, base: bool = False) -> list[Item]:
     """The last `count` commands of what `forwards` gives, each safe to keep, and the damage since the first of them."""
     kept = _Last(count)
-    for item in _walk(aof, where, base):
+    for item in _walk(aof, selection, base):
         if isinstance(item, Broken):
             kept.broken(item)
         elif isinstance(item, BaseKey):
@@ -182,7 +182,7 @@ class _Mark:
     before: int
 
 
-def backwards(aof: AOF, where: Where, base: bool = False) -> Iterator[Item]:
+def backwards(aof: AOF, selection: Selection, base: bool = False) -> Iterator[Item]:
     """The selected commands, newest first, and the keys of an RDB last; of a pipe only what `last` keeps can be had."""
     marks = list(_marks(aof))
     for mark in reversed(marks):
@@ -190,9 +190,9 @@ def backwards(aof: AOF, where: Where, base: bool = False) -> Iterator[Item]:
             yield mark
         elif isinstance(mark, _Rdb):
             keys = base_keys_backwards if base else None
-            yield from _of_rdb(aof, where, mark.index, mark.before, mark.rdb, keys)
+            yield from _of_rdb(aof, selection, mark.index, mark.before, mark.rdb, keys)
         else:
-            yield from _again(aof, where, mark)
+            yield from _again(aof, selection, mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ def _marks(aof: AOF) -> Iterator[_Mark | Broken | _Rdb]:
         before += tracker.state[ContextField.COMMANDS]
 
 
-def _again(aof: AOF, where: Where, mark: _Mark) -> Iterator[Entry]:
+def _again(aof: AOF, selection: Selection, mark: _Mark) -> Iterator[Entry]:
     part = aof.parts[mark.index]
     assert part.source is not None
     tracker = ContextTracker(columns=True)
@@ -234,7 +234,9 @@ def _again(aof: AOF, where: Where, mark: _Mark) -> Iterator[Entry]:
     for batch in read_batches(part.source, table().words, mark.start):
         commands = before + tracker.state[ContextField.COMMANDS]
         tracker.run(batch)
-        inside = [i for i in where.matches(mark.index, batch, tracker, commands) if batch.record(i).start < mark.end]
+        inside = [
+            i for i in selection.matches(mark.index, batch, tracker, commands) if batch.record(i).start < mark.end
+        ]
         entries += map(keep, _Selected(part.name, batch, tracker, commands, inside).entries(inside))
         if batch.span.end >= mark.end:
             break
@@ -247,12 +249,12 @@ _BLOCK = 1 << 18
 _BLOCK_MAX = 1 << 24
 
 
-def from_tail(aof: AOF, where: Where, count: int) -> list[Item]:
+def from_tail(aof: AOF, selection: Selection, count: int) -> list[Item]:
     """The last `count` selected commands, oldest first, read from the end; what is not known is None."""
     found: list[Item] = []
     for index, part in reversed(list(enumerate(aof.parts))):
         if part.source is not None and _commands(found) < count:
-            found = _tail_of(part, index, part.source, where, count - _commands(found)) + found
+            found = _tail_of(part, index, part.source, selection, count - _commands(found)) + found
     kept = _Last(count)
     for item in found:
         if isinstance(item, Broken):
@@ -266,7 +268,7 @@ def _commands(items: Iterable[Item]) -> int:
     return sum(isinstance(item, Entry) for item in items)
 
 
-def _tail_of(part: Part, index: int, source: Source, where: Where, count: int) -> list[Item]:
+def _tail_of(part: Part, index: int, source: Source, selection: Selection, count: int) -> list[Item]:
     found: list[Item] = []
     end, block = source.size or 0, _BLOCK
     while end > 0 and _commands(found) < count:
@@ -278,7 +280,7 @@ def _tail_of(part: Part, index: int, source: Source, where: Where, count: int) -
         if start is None or start >= end:
             start = 0 if end <= block else end
         if start < end:
-            found = _segment(part, index, source, where, start, end, count) + found
+            found = _segment(part, index, source, selection, start, end, count) + found
             end = start
         block = min(4 * block, _BLOCK_MAX) if start < end else 4 * block
     return found
@@ -299,7 +301,9 @@ class _AnyName:
 _NAME = re.compile(rb"[a-z][a-z0-9_.|-]{1,40}")
 
 
-def _segment(part: Part, index: int, source: Source, where: Where, start: int, end: int, count: int) -> list[Item]:
+def _segment(
+    part: Part, index: int, source: Source, selection: Selection, start: int, end: int, count: int
+) -> list[Item]:
     tracker = ContextTracker(columns=True)
     tracker.begin()
     if start:
@@ -309,7 +313,7 @@ def _segment(part: Part, index: int, source: Source, where: Where, start: int, e
         span = tile.span
         if isinstance(tile, Batch):
             tracker.run(tile)
-            inside = [i for i in where.matches(index, tile, tracker, 0) if tile.record(i).start < end]
+            inside = [i for i in selection.matches(index, tile, tracker, 0) if tile.record(i).start < end]
             entries = _Selected(part.name, tile, tracker, 0, inside[-count:]).entries(inside[-count:])
             found.entries(keep(entry._replace(number=None, tx=None)) for entry in entries)
         elif isinstance(tile, Damage) and span.start < end:

@@ -33,7 +33,7 @@ class InPieces(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class Selection:
     """A selection; what is None or empty selects everything.
 
     `names` are commands that no server knows, lower case.  `since` and `until`
@@ -53,9 +53,9 @@ class Where:
     invert: bool = False
 
     @property
-    def everything(self) -> bool:
+    def selects_all(self) -> bool:
         """True if nothing is asked for, so that everything is selected."""
-        return self == Where()
+        return self == Selection()
 
     def matches(self, part: int, batch: Batch, tracker: ContextTracker, before: int) -> list[int]:
         """The indexes of the commands of a batch that are selected.
@@ -65,7 +65,7 @@ class Where:
         if self._surely_none(batch):
             return []
         commands = [i for i, number in enumerate(batch.ids[: batch.count]) if number != ANNOTATION]
-        if self.everything:
+        if self.selects_all:
             return commands
         left = self._by_columns(part, batch, tracker, before, commands)
         if self.names or self.keys or self.grep:
@@ -130,7 +130,7 @@ class Where:
         for arg in batch.args(i):
             if len(heads) < _ARGS_HELD:
                 heads.append(arg if isinstance(arg, bytes) else arg.head(_FAR_OVERLAP))
-            found = found or found_in(self.grep, arg)
+            found = found or any_pattern_in(self.grep, arg)
             if found and len(heads) >= _ARGS_HELD:
                 break
         if self.names and batch.ids[i] == UNKNOWN and heads[0].lower() not in self.names:
@@ -138,7 +138,7 @@ class Where:
         return found and (not self.keys or self._keys(table().get(batch.ids[i]), heads))
 
 
-def found_in(patterns: "Iterable[re.Pattern[bytes]]", arg: "bytes | InPieces") -> bool:
+def any_pattern_in(patterns: "Iterable[re.Pattern[bytes]]", arg: "bytes | InPieces") -> bool:
     """True if one of the patterns is found in an argument; a large one is looked through in pieces."""
     if isinstance(arg, bytes):
         return any(pattern.search(arg) for pattern in patterns)
@@ -151,18 +151,18 @@ def found_in(patterns: "Iterable[re.Pattern[bytes]]", arg: "bytes | InPieces") -
     return False
 
 
-def build(
+def build_selection(
     cmd: Iterable[str] = (), key: Iterable[str] = (), db: Iterable[int] = (), effect: Iterable[str] = (),
     grep: Iterable[str] = (), min_size: int = 0, invert: bool = False,
     start: Position | None = None, end: Position | None = None, since: int | None = None, until: int | None = None,
-) -> Where:  # fmt: skip
+) -> Selection:  # fmt: skip
     """A selection from what the options say; BadSelection where they cannot be meant."""
     known, unknown = _commands(cmd, table())
     effects = _effects(effect, table())
     ids = known if known is not None else effects
     if known is not None and effects is not None:
         ids = known & effects
-    return Where(
+    return Selection(
         ids, unknown, tuple(translate(pattern.encode("utf-8", "surrogateescape")) for pattern in key), frozenset(db),
         start, end, since, until, tuple(_pattern(given) for given in grep), min_size, invert,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding
 from aofdoctor.log.ordinals import known
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -114,7 +114,7 @@ class Stats:
     """The answer: totals of the whole AOF, and `selected` and all that follows of what was asked for."""
 
     aof: AOF
-    where: Where
+    selection: Selection
     size: int = 0
     rdb_bytes: int = 0
     commands: int = 0
@@ -134,15 +134,17 @@ class Stats:
 
 
 def gather(
-    aof: AOF, where: Where, wish: Wish, progress: Progress | None = None, window: int = WINDOW, room: int = ROOM
+    aof: AOF, selection: Selection, wish: Wish, progress: Progress | None = None, window: int = WINDOW, room: int = ROOM
 ) -> Stats:
     """Read all parts and count; `progress` is told how many bytes have been read, now and then."""
-    return _Walk(aof, where, wish, progress, window, room).run()
+    return _Walk(aof, selection, wish, progress, window, room).run()
 
 
 class _Walk:
-    def __init__(self, aof: AOF, where: Where, wish: Wish, progress: Progress | None, window: int, room: int) -> None:
-        self.stats, self.where, self.wish, self.progress = Stats(aof, where), where, wish, progress
+    def __init__(
+        self, aof: AOF, selection: Selection, wish: Wish, progress: Progress | None, window: int, room: int
+    ) -> None:
+        self.stats, self.selection, self.wish, self.progress = Stats(aof, selection), selection, wish, progress
         self.window, self.room = window, room
         self.tracker = ContextTracker(columns=True, room=room)
         self.suspects = Suspects(aof, self.tracker)
@@ -150,7 +152,7 @@ class _Walk:
         self.scale = Scale(kinds(), wish.every or 1, factors)
         delimiter = wish.delimiter[0]
         self.tally = Tally(rules(), delimiter, wish.depth, _ALL if wish.exact else SURE)
-        self.base = BaseTally(where, delimiter, wish.depth if wish.keys else 0)
+        self.base = BaseTally(selection, delimiter, wish.depth if wish.keys else 0)
         self.large: Biggest[LargeRecord] = Biggest()
         self.larger = array("I", bytes(4 * room))
 
@@ -208,8 +210,8 @@ class _Walk:
         tracker, commands = self.tracker, before + self.tracker.state[ContextField.COMMANDS]
         flagged = tracker.run(batch)
         chosen = None
-        if not self.where.everything:
-            wanted = self.where.matches(index, batch, tracker, commands)
+        if not self.selection.selects_all:
+            wanted = self.selection.matches(index, batch, tracker, commands)
             chosen, inside = indexes(wanted), set(wanted)
             flagged = array("I", [i for i in flagged if i in inside])
         place = self.stats.size + batch.base

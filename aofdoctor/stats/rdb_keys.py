@@ -13,7 +13,7 @@ from typing import NamedTuple
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import Chosen, batches, name_of
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.items import Batch, Item, Key
 from aofdoctor.rdb.key_counts import OTHER_DBS
@@ -69,10 +69,10 @@ _FAR = 1 << 14
 class BaseTally:
     """Adds up the RDBs that a walk meets; with `depth` 0 not by prefix."""
 
-    def __init__(self, where: Where, delimiter: int, depth: int) -> None:
-        self.where, self.depth = where, depth
+    def __init__(self, selection: Selection, delimiter: int, depth: int) -> None:
+        self.selection, self.depth = selection, depth
         self.seen = 0
-        self._everything = where.everything
+        self._selects_all = selection.selects_all
         self._inventories: dict[str, Inventory] = {}  # by dialect, which gives the types their meaning
         self._delimiter = delimiter
         self._damages = 0
@@ -87,14 +87,14 @@ class BaseTally:
             self._counted_only.append(rdb)
             return
         source = rdb_in(source)
-        chosen = Chosen(self.where, index, before, source, rdb)
+        chosen = Chosen(self.selection, index, before, source, rdb)
         if chosen.nothing:
             return
         make = self._inventories.setdefault(rdb.dialect, Inventory(self._delimiter, self.depth))
         for batch in batches(source, rdb):
             if isinstance(batch, Damage):
                 self._damages += 1
-            elif self._everything:
+            elif self._selects_all:
                 self._whole(part, make, batch, chosen)
             else:
                 self._selected(part, make, batch, chosen)
@@ -144,7 +144,7 @@ class BaseTally:
             _add(dbs, ((_db(at), row) for at, row in enumerate(inventory.by_db)))
             _add(prefixes, ((name, tuple(row)) for name, *row in inventory.prefixes))
             _add(prefixes, ((None, inventory.other_prefixes),))
-        for rdb in self._counted_only if self._everything else ():
+        for rdb in self._counted_only if self._selects_all else ():
             _add_census(types, dbs, rdb)
         blind = bool(self._counted_only)
         keys, size, expires = (sum(row[column] for row in dbs.values()) for column in range(3))

@@ -23,7 +23,7 @@ from aofdoctor.diff.key_table.table import Table, place_of, placed
 from aofdoctor.diff.keys.external_sort import Rows
 from aofdoctor.diff.keys.writes import Writes
 from aofdoctor.errors import Refused
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
@@ -58,7 +58,7 @@ def kernel_of(module: Any) -> Iterator[None]:
 def filled(data: bytes, base: bool, **limits: int) -> Table:
     """The table of some commands."""
     found, steps = Table(KEY, False, **limits), ContextTracker(columns=True)
-    writes = Writes(found, Where())
+    writes = Writes(found, Selection())
     for tile in read(BytesSource(data), table().words):
         if isinstance(tile, Batch):
             steps.run(tile)

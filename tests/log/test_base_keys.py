@@ -17,7 +17,7 @@ from aofdoctor.cli.views import base_keys as base_keys_view
 from aofdoctor.cli.views.record_lines import Line
 from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
-from aofdoctor.log.selection import Where, build
+from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import Items, Key
 from aofdoctor.rdb.preamble import walk
@@ -32,7 +32,7 @@ from tests.support.rdb_loading import server
 from tests.support.rdb_unreleased import EXOTIC, closed
 from tests.support.servers import by_line
 
-EVERYTHING = Where()
+EVERYTHING = Selection()
 Lines = tuple[bytes, bytes]  # for people, and as JSON
 Story = Callable[[str], Path]
 SELECT_0, SELECT_3 = b"\xfe\x00", b"\xfe\x03"
@@ -179,7 +179,7 @@ def test_a_line_says_the_same_whichever_way_its_words_were_read(tmp_path: Path) 
     assert seen > 2000
 
 
-def both_ways(data: bytes, where: Where = EVERYTHING) -> tuple[list[Any], list[Any]]:
+def both_ways(data: bytes, where: Selection = EVERYTHING) -> tuple[list[Any], list[Any]]:
     """The keys of a base as they come, and backwards."""
     source = BytesSource(data)
     rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
@@ -196,8 +196,10 @@ def many(number: int) -> bytes:
 
 
 @pytest.mark.parametrize("count", [0, 1, 4094, 4095, 4096, 20_000])
-@pytest.mark.parametrize("where", [EVERYTHING, build(key=["*7"]), build(db=[3]), build(cmd=["set"])])
-def test_the_keys_come_backwards_as_they_do_forwards(count: int, where: Where) -> None:
+@pytest.mark.parametrize(
+    "where", [EVERYTHING, build_selection(key=["*7"]), build_selection(db=[3]), build_selection(cmd=["set"])]
+)
+def test_the_keys_come_backwards_as_they_do_forwards(count: int, where: Selection) -> None:
     forwards, backwards = both_ways(rdb(SELECT_0, many(count)), where)
     assert forwards == backwards[::-1]
     assert len(forwards) == count or where != EVERYTHING

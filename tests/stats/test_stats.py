@@ -16,7 +16,7 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
-from aofdoctor.log.selection import Where, build
+from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource
 from aofdoctor.stats.collect import Stats, Wish, gather
@@ -148,7 +148,7 @@ def test_every_byte_is_counted_once(tmp_path: Path) -> None:
 
 
 def gathered(
-    data: bytes, where: Where, wish: Wish, window: int = 1 << 20, room: int = 1 << 14, read_size: int = 1 << 20
+    data: bytes, where: Selection, wish: Wish, window: int = 1 << 20, room: int = 1 << 14, read_size: int = 1 << 20
 ) -> Stats:
     aof = AOF("law", "single", None, [Part("law", "single", 0, None, BytesSource(data, read_size))])
     found = gather(aof, where, wish, window=window, room=room)
@@ -157,7 +157,12 @@ def gathered(
 
 
 WISHES = (Wish(), Wish(depth=2, every=7), Wish(keys=False), Wish(exact=True, delimiter=b"a"))
-WHERES = (Where(), build(cmd=["set", "nosuch"]), build(key=["*"]), build(effect=["write"], invert=True))
+WHERES = (
+    Selection(),
+    build_selection(cmd=["set", "nosuch"]),
+    build_selection(key=["*"]),
+    build_selection(effect=["write"], invert=True),
+)
 many = st.lists(hostile, max_size=4).map(b"".join)
 
 
@@ -167,7 +172,7 @@ many = st.lists(hostile, max_size=4).map(b"".join)
     st.sampled_from([1, 2, 64]), st.sampled_from([1, 7, 1 << 12]),
 )  # fmt: skip
 def test_the_answer_does_not_depend_on_how_it_is_read(
-    data: bytes, where: Where, wish: Wish, window: int, room: int, read_size: int
+    data: bytes, where: Selection, wish: Wish, window: int, room: int, read_size: int
 ) -> None:
     assert gathered(data, where, wish, window, room, read_size) == gathered(data, where, wish)
 
@@ -177,8 +182,12 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
     data = b"".join(encode([b"SET", keys[n * n % 45], b"v" * (n % 4000)]) for n in range(3000))
     data += b"#TS:1700000000\r\n" + encode([b"NoSuch" * 9, keys[-1]]) * 3
     with patch("aofdoctor.analysis.stats.SURE", 1 << 16):
-        whole = gathered(data, Where(), Wish())
-        assert whole == gathered(data, Where(), Wish(), 1 << 12, 7) == gathered(data, Where(), Wish(), 100_003, 1000)
+        whole = gathered(data, Selection(), Wish())
+        assert (
+            whole
+            == gathered(data, Selection(), Wish(), 1 << 12, 7)
+            == gathered(data, Selection(), Wish(), 100_003, 1000)
+        )
     assert whole.keys is not None and not whole.keys.exact
     assert {len(written.key) for written in whole.keys.by_bytes} == {3, 66, 88}
 
@@ -186,9 +195,9 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
 @settings(max_examples=300)
 @given(many, st.sampled_from(WISHES))
 def test_plain_counters_give_the_same_answer(data: bytes, wish: Wish) -> None:
-    compiled = gathered(data, Where(), wish)
+    compiled = gathered(data, Selection(), wish)
     with patch.multiple("aofdoctor.stats.collect", Scale=plain_weigh.Scale, Tally=plain_heavy.Tally):
-        slow = gathered(data, Where(), wish)
+        slow = gathered(data, Selection(), wish)
     for found in (compiled, slow):
         if found.keys:  # rows of equal rank are in the order of a table
             found.keys.by_bytes.sort(key=str)
@@ -206,7 +215,7 @@ def line(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.Line:
 @pytest.mark.parametrize("span", [1, 19, 20, 21, 100, 3000, 90_000, 10**6, 10**7, 10**9])
 def test_time_has_at_most_twenty_rows_of_a_width_that_people_count_in(span: int) -> None:
     log = b"".join(b"#TS:%d\r\n" % (1_700_000_000 + span * n // 50) + SET for n in range(51))
-    over = gathered(log, Where(), Wish()).over
+    over = gathered(log, Selection(), Wish()).over
     assert over.kind == "time" and len(over.rows) <= ROWS
     assert over.width in (1, 5, 15, 30, 60, 120, 600, 1800, 3600, 7200, 21600, 43200) or over.width % 86400 == 0
     assert sum(commands for _, commands, _ in over.rows) == 51

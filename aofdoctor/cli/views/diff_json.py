@@ -53,7 +53,7 @@ class JsonView(Walk):
             return
         sys.stdout.flush()
         first = json.dumps(fields).encode()[1:-1]
-        for entry in entries(self.found.sides[number], run, self.found.where[number]):
+        for entry in entries(self.found.sides[number], run, self.found.selections[number]):
             lines.as_json_line(entry, _After(sys.stdout.buffer, first))  # type: ignore[arg-type]
         sys.stdout.buffer.flush()
 

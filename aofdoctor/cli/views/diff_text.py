@@ -18,7 +18,7 @@ from aofdoctor.diff.units.rdb_selection import Chosen
 from aofdoctor.diff.units.side import Place, Run, Side, Unit
 from aofdoctor.diff.units.unit_commands import batches, entries, selected
 from aofdoctor.log.base_keys import BaseKey
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.log.timestamps import looks_timed
 from aofdoctor.rdb.items import Item, Key
 
@@ -37,12 +37,12 @@ class Found:
 
     paths: tuple[str, str]
     diff: Diff
-    where: tuple[Where, Where]
+    selections: tuple[Selection, Selection]
 
     @cached_property
     def chosen(self) -> tuple[Chosen, Chosen]:
         """What is selected of the RDBs of each side."""
-        one, two = (Chosen(side, where) for side, where in zip(self.sides, self.where, strict=True))
+        one, two = (Chosen(side, where) for side, where in zip(self.sides, self.selections, strict=True))
         return one, two
 
     @property
@@ -92,9 +92,9 @@ class Walk:
             for said in self.found.chosen[number].told(run):
                 self.tally.say(column, said)
         else:
-            side, where = self.found.sides[number], self.found.where[number]
+            side, selection = self.found.sides[number], self.found.selections[number]
             for batch, steps, commands in batches(side, run):
-                self.tally.add(column, batch, steps, selected(batch, run.last, where, steps, commands))
+                self.tally.add(column, batch, steps, selected(batch, run.last, selection, steps, commands))
         self.different |= sum(self.tally.total) > before
 
     def keys(self, column: int, number: int, run: Run) -> Iterator[BaseKey | Item]:
@@ -164,7 +164,7 @@ class TextView(Walk):
             self._write(self.paint(f"@@ {self._where(0, gap)}  {self._where(1, gap)}{_context(gap)} @@", "note"))
             for unit in gap.context:
                 run = Run(unit, unit, unit.commands)
-                self._keys(0, 0, run, "  ") if run.base else self._entries(0, run, "  ", Where())
+                self._keys(0, 0, run, "  ") if run.base else self._entries(0, run, "  ", Selection())
             self._last = None
 
     def _where(self, number: int, gap: Gap) -> str:
@@ -176,8 +176,8 @@ class TextView(Walk):
         part, offset = shown(side, place) if isinstance(place, Place) else (place.part, place.start)
         return lines.position(self.lines[number].names[side.aof.parts[part].name], offset)
 
-    def _entries(self, number: int, run: Run, sign: str, where: Where) -> None:
-        for entry in () if run.opaque or run.base else entries(self.found.sides[number], run, where):
+    def _entries(self, number: int, run: Run, sign: str, selection: Selection) -> None:
+        for entry in () if run.opaque or run.base else entries(self.found.sides[number], run, selection):
             self._sign(sign)
             self.lines[number](entry, self.out)
 
@@ -207,7 +207,7 @@ class TextView(Walk):
         if run.base:
             self._keys(column, number, run, sign)
         else:
-            self._entries(number, run, sign, self.found.where[number])
+            self._entries(number, run, sign, self.found.selections[number])
 
     def opaque(self, column: int, number: int, unit: Unit) -> None:
         self._begin()
@@ -244,7 +244,7 @@ def shown(side: Side, place: Place) -> tuple[int, int]:
 
 def summary(found: Found, tally: Tally, different: bool) -> list[str]:
     """What the differences add up to, in words."""
-    diff, selected_all = found.diff, all(where.everything for where in found.where)
+    diff, selected_all = found.diff, all(where.selects_all for where in found.selections)
     a, b, moved = tally.total
     if not different:
         same = "no difference" if selected_all else "no difference in what is selected"

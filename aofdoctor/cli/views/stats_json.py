@@ -14,7 +14,7 @@ def as_json_object(found: Stats, wish: Wish, most: int | None) -> dict[str, Any]
     chosen, keys = found.selected, found.keys
     return {
         "path": found.aof.path, "layout": found.aof.layout, "totals": _totals(found),
-        "selected": {"everything": found.where.everything, "commands": chosen.commands, "bytes": chosen.bytes},
+        "selected": {"everything": found.selection.selects_all, "commands": chosen.commands, "bytes": chosen.bytes},
         "by_command": [_row("command", row) for row in found.by_command[:most]],
         "by_db": [_row("db", row) for row in found.by_db[:most]],
         "by_prefix": None if keys is None else _prefixes(keys, most),

@@ -47,7 +47,7 @@ class View:
             times = f"  {text.when(found.first_time)} to {text.when(found.last_time)}"
         say(self.paint(f"{text.name(found.aof.path)}  {layout}  {', '.join(facts)}{times}", "strong"))
         self._damage()
-        if not found.where.everything:
+        if not found.selection.selects_all:
             chosen, part = found.selected, share(found.selected.commands, found.commands)
             say(f"  selected: {text.count(chosen.commands, 'command')} ({part}), {text.size(chosen.bytes)}")
         say()
@@ -159,7 +159,7 @@ class View:
     # -- bases --
 
     def _base(self, base: BaseStats) -> None:
-        if not base.keys and not base.counted_only and not self.found.where.everything:
+        if not base.keys and not base.counted_only and not self.found.selection.selects_all:
             say("RDB base: none of its keys is selected")
             return
         size = "" if base.counted_only else f", {text.size(base.bytes)}"

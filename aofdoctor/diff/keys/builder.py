@@ -24,7 +24,7 @@ from aofdoctor.diff.keys.writes import Writes
 from aofdoctor.diff.units.side import Place, Side
 from aofdoctor.diff.units.unit_commands import heads
 from aofdoctor.errors import Refused
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -40,9 +40,9 @@ _REWRITTEN = re.compile(r".*\.\d+\.base\.aof").fullmatch  # as a server names wh
 class Census:
     """The keys of a history, in a table."""
 
-    def __init__(self, side: Side, where: Where, table_: Table) -> None:
-        self.side, self.where, self.table = side, where, table_
-        self._writes = Writes(table_, where)
+    def __init__(self, side: Side, selection: Selection, table_: Table) -> None:
+        self.side, self.selection, self.table = side, selection, table_
+        self._writes = Writes(table_, selection)
         self.since: Place | None = None  # from here on commands that may touch any key are counted
         self.unnamed = 0
 
@@ -91,17 +91,17 @@ class _Part:
 
     def _rdb(self, rdb: Preamble) -> None:
         census = self.census
-        for damage in base_into(census.table, census.where, self.index, self.before, self.source, rdb):
+        for damage in base_into(census.table, census.selection, self.index, self.before, self.source, rdb):
             census.side.damage_met(self.index, damage)
 
     def _batch(self, batch: Batch) -> None:
-        tracker, where = self.tracker, self.census.where
+        tracker, selection = self.tracker, self.census.selection
         commands = self.before + tracker.state[ContextField.COMMANDS]
         tracker.run(batch)
         wanted = None
-        if not where.everything:
+        if not selection.selects_all:
             wanted = bytearray(batch.count)
-            for i in where.matches(self.index, batch, tracker, commands):
+            for i in selection.matches(self.index, batch, tracker, commands):
                 wanted[i] = 1
         wanted = self._without_dropped(batch, wanted)
         if self.census.since is not None:

@@ -19,7 +19,7 @@ from aofdoctor.diff.keys.builder import Census
 from aofdoctor.diff.keys.external_sort import HELD, Rows
 from aofdoctor.diff.keys.key_names import Names
 from aofdoctor.diff.units.side import Place, Side
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 
 ONLY_A, ONLY_B, DIFFERS = 0, 1, 2
 _ROW = Struct(">6Q")  # kind, where it stands, where on the other side, database, key, deleted
@@ -60,7 +60,12 @@ class KeyDiff:
     """
 
     def __init__(
-        self, sides: tuple[Side, Side], tables: tuple[Table, Table], held: int, chosen: Where, unnamed: tuple[int, int]
+        self,
+        sides: tuple[Side, Side],
+        tables: tuple[Table, Table],
+        held: int,
+        chosen: Selection,
+        unnamed: tuple[int, int],
     ) -> None:
         self.sides, self._chosen, self.unnamed = sides, chosen, unnamed
         self.counts = [0, 0, 0]
@@ -68,7 +73,7 @@ class KeyDiff:
         self._go(tables[0], tables[1], False, same)
         self._go(tables[1], tables[0], True, same)
         self.same: int | None = same[0]
-        if not chosen.everything:
+        if not chosen.selects_all:
             self.counts, self.same = [0, 0, 0], None
             for kind, _ in self.rows():
                 self.counts[kind] += 1
@@ -97,11 +102,11 @@ class KeyDiff:
         return (found for found in self._all() if self._is_meant(found[1]))
 
     def _is_meant(self, row: Row) -> bool:
-        where = self._chosen
-        meant = (not where.dbs or row.db in where.dbs) and (
-            not where.keys or any(pattern.match(row.name) for pattern in where.keys)
+        selection = self._chosen
+        meant = (not selection.dbs or row.db in selection.dbs) and (
+            not selection.keys or any(pattern.match(row.name) for pattern in selection.keys)
         )
-        return meant != where.invert
+        return meant != selection.invert
 
     def _all(self) -> Iterator[tuple[int, Row]]:
         names, group = (Names(self.sides[0]), Names(self.sides[1])), list[tuple[int, ...]]()
@@ -126,20 +131,20 @@ def _named(names: tuple[Names, Names], group: list[tuple[int, ...]]) -> Iterator
         yield kind, Row(db, name, None, one) if kind == ONLY_B else Row(db, name, one, two)
 
 
-def compare_keys(a: Side, b: Side, where: tuple[Where, Where], limits: Limits | None = None) -> KeyDiff:
+def compare_keys(a: Side, b: Side, selections: tuple[Selection, Selection], limits: Limits | None = None) -> KeyDiff:
     """The keys of two histories; what both have byte for byte is read once."""
     memory, events, held = limits or Limits()
-    chosen = Where(keys=where[0].keys, dbs=where[0].dbs, invert=where[0].invert)
-    if where == (chosen, chosen):
-        where, deleted = (Where(), Where()), False
+    chosen = Selection(keys=selections[0].keys, dbs=selections[0].dbs, invert=selections[0].invert)
+    if selections == (chosen, chosen):
+        selections, deleted = (Selection(), Selection()), False
     else:
-        chosen, deleted = Where(), True
-    one = Census(a, where[0], Table(a.rules.key, deleted, memory, events))
+        chosen, deleted = Selection(), True
+    one = Census(a, selections[0], Table(a.rules.key, deleted, memory, events))
     begin = Place(), Place()
-    same = forward(a, b, begin) if where[0] == where[1] else None
+    same = forward(a, b, begin) if selections[0] == selections[1] else None
     start, fork = (same.resume, same.fork) if same else (begin, begin)
     one.feed(Place(), start[0])
-    two = Census(b, where[1], one.table.copy())
+    two = Census(b, selections[1], one.table.copy())
     one.since, two.since = fork
     one.feed(start[0])
     one.finish()

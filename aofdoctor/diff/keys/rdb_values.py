@@ -18,7 +18,7 @@ from aofdoctor.diff.key_table.slots import gather
 from aofdoctor.diff.key_table.table import Table, placed
 from aofdoctor.diff.keys.stream_commands import rewritten
 from aofdoctor.log.base_keys import Chosen, batches
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Broken, Cursor, Large, String
 from aofdoctor.rdb.items import Key
@@ -30,19 +30,21 @@ _PIECE = 1 << 20
 _STRING = 0  # the type
 
 
-def base_into(table: Table, where: Where, part: int, before: int, source: Source, rdb: Preamble) -> Iterator[Damage]:
+def base_into(
+    table: Table, selection: Selection, part: int, before: int, source: Source, rdb: Preamble
+) -> Iterator[Damage]:
     """Put the selected keys of an RDB into a table; the damage in it comes as it is met."""
     source = rdb_in(source)
-    chosen, made_of = Chosen(where, part, before, source, rdb), _Values(table.key, source, rdb.dialect)
+    chosen, made_of = Chosen(selection, part, before, source, rdb), _Values(table.key, source, rdb.dialect)
     if rdb.complete and chosen.nothing:
         return
-    everything = where.everything
+    selects_all = selection.selects_all
     for batch in batches(source, rdb):
         if isinstance(batch, Damage):
             yield batch
             continue
         for item in batch:
-            if isinstance(item, Key) and (everything or chosen.means(item)):
+            if isinstance(item, Key) and (selects_all or chosen.means(item)):
                 expire = max(item.expire_ms, 0)
                 place = placed(part, item.start, is_record=False)
                 table.put(made_of.name(item), made_of(item), expire, place, max(item.db, 0), Op.SET)

@@ -20,7 +20,7 @@ from aofdoctor.aof.records import Arg, Batch
 from aofdoctor.diff.key_table._pyslots import mixed
 from aofdoctor.diff.key_table.effects import Does, Event, Of, Op, command, named, of, told
 from aofdoctor.diff.key_table.table import Table, placed
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import Command, key_uses, table
 
 _ARGS_HELD = 1 << 16  # of a far record of several keys, so many arguments are looked through
@@ -66,9 +66,9 @@ class Write(NamedTuple):
 class Writes:
     """Records, a batch at a time, into a table."""
 
-    def __init__(self, to: Table, where: Where) -> None:
-        self.table, self.key, self.where = to, to.key, where
-        self.some = bool(where.keys) and not where.invert  # of a command with several keys, only some are meant
+    def __init__(self, to: Table, selection: Selection) -> None:
+        self.table, self.key, self.selection = to, to.key, selection
+        self.some = bool(selection.keys) and not selection.invert  # of a command with several keys, only some are meant
         self._does = [_does_table(self.some, base) for base in (False, True)]
 
     def batch(self, part: int, batch: Batch, dbs: "array[int]", wanted: bytearray | None, base: bool) -> None:
@@ -111,7 +111,7 @@ class Writes:
 
     def _is_meant(self, name: Arg) -> bool:
         data = name if isinstance(name, bytes) else name.head(1 << 16)
-        return any(pattern.match(data) for pattern in self.where.keys)
+        return any(pattern.match(data) for pattern in self.selection.keys)
 
     # -- what the commands below do --
 

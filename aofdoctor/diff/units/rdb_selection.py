@@ -8,15 +8,15 @@ from aofdoctor.diff.units.rdb_commands import FUNCTION, Said, Telling
 from aofdoctor.diff.units.side import Run, Side, Unit
 from aofdoctor.diff.units.unit_commands import entries
 from aofdoctor.log.base_keys import Chosen as ChosenKeys
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import Item, Key
 
 
 class Chosen:
     """A selection on a side: the keys of its RDBs that it means, by the run or the unit that they are in."""
 
-    def __init__(self, side: Side, where: Where) -> None:
-        self.side, self.where = side, where
+    def __init__(self, side: Side, selection: Selection) -> None:
+        self.side, self.selection = side, selection
         self._chosen: dict[int, ChosenKeys] = {}
         self._tellings: dict[int, Telling] = {}
 
@@ -40,13 +40,13 @@ class Chosen:
 
     def bytes(self, unit: Unit) -> bool:
         """True if a unit of bytes is selected: one of a key with it, damage only with everything."""
-        if self.where.everything or unit.kind != Kind.RDB:
-            return self.where.everything or (unit.kind == Kind.UNFINISHED and self._unfinished(unit))
+        if self.selection.selects_all or unit.kind != Kind.RDB:
+            return self.selection.selects_all or (unit.kind == Kind.UNFINISHED and self._unfinished(unit))
         item = next(self.telling(unit.part).items(Run(unit, unit, 0)), None)
         return isinstance(item, Key) and self._means(unit.part, unit.last, item)
 
     def _unfinished(self, unit: Unit) -> bool:
-        return next(entries(self.side, Run(unit, unit, unit.commands), self.where), None) is not None
+        return next(entries(self.side, Run(unit, unit, unit.commands), self.selection), None) is not None
 
     def what(self, unit: Unit) -> str:
         """What a unit is that is no command."""
@@ -56,10 +56,10 @@ class Chosen:
         return f"damage ({MEANING[damage.kind]})" if damage else "damage"
 
     def _means(self, part: int, before: int, item: Key | Item) -> bool:
-        if self.where.everything or not isinstance(item, Key):
-            return self.where.everything
+        if self.selection.selects_all or not isinstance(item, Key):
+            return self.selection.selects_all
         if part not in self._chosen:
             source = self.side.sources[part]
             assert source is not None
-            self._chosen[part] = ChosenKeys(self.where, part, before, source, self.side.rdbs[part])
+            self._chosen[part] = ChosenKeys(self.selection, part, before, source, self.side.rdbs[part])
         return self._chosen[part].means(item)

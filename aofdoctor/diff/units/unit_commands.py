@@ -12,7 +12,7 @@ from aofdoctor.diff.units._pyunits import Column, Kind
 from aofdoctor.diff.units.side import Run, Side, Unit
 from aofdoctor.log.entries import Entry
 from aofdoctor.log.ordinals import known, ordinals
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import Key as KeyOfBase
 from aofdoctor.server.command_table import Command, key_places, table
 from aofdoctor.server.context._pytracker import ContextField
@@ -49,11 +49,11 @@ def batches(side: Side, run: Run) -> Iterator[tuple[Batch, ContextTracker, int]]
             return
 
 
-def entries(side: Side, run: Run, where: Where | None = None) -> Iterator[Entry]:
+def entries(side: Side, run: Run, selection: Selection | None = None) -> Iterator[Entry]:
     """The commands of a run, those that are selected; SELECTs go without saying."""
     name = side.aof.parts[run.first.part].name
     for batch, tracker, before in batches(side, run):
-        chosen = selected(batch, run.last, where, tracker, before)
+        chosen = selected(batch, run.last, selection, tracker, before)
         for i, number in zip(chosen, ordinals(batch, chosen), strict=True):
             yield Entry(
                 name,
@@ -66,10 +66,10 @@ def entries(side: Side, run: Run, where: Where | None = None) -> Iterator[Entry]
             )
 
 
-def selected(batch: Batch, last: Unit, where: Where | None, tracker: ContextTracker, before: int) -> list[int]:
+def selected(batch: Batch, last: Unit, selection: Selection | None, tracker: ContextTracker, before: int) -> list[int]:
     """The records of a batch that are commands up to and with a unit, and selected."""
-    if where is not None and not where.everything:
-        wanted = where.matches(last.part, batch, tracker, before)
+    if selection is not None and not selection.selects_all:
+        wanted = selection.matches(last.part, batch, tracker, before)
     else:
         wanted = list(range(batch.count))
     stop, ids, edges = last.end - batch.base, batch.ids, batch.edges
@@ -86,12 +86,12 @@ class Stretch(NamedTuple):
     plain: bool = True
 
 
-def selected_stretches(side: Side, run: Run, where: Where) -> Iterator[Stretch]:
+def selected_stretches(side: Side, run: Run, selection: Selection) -> Iterator[Stretch]:
     """The selected commands of a run; a transaction that has one, beside MULTI and EXEC, is taken whole."""
     part, open_tx, start, db, count, wanted, end = run.first.part, 0, 0, 0, 0, False, 0
     for batch, steps, before in batches(side, run):
-        chosen, stop = set(selected(batch, run.last, where, steps, before)), run.last.end - batch.base
-        if where.ids is None or where.invert:
+        chosen, stop = set(selected(batch, run.last, selection, steps, before)), run.last.end - batch.base
+        if selection.ids is None or selection.invert:
             chosen = {i for i in chosen if batch.ids[i] not in _FRAME}
         for i in range(batch.count):
             tx, span = steps.tx[i], batch.record(i)

@@ -64,11 +64,11 @@ class Patch:
             self.left_out += chosen.bytes(first)
         elif run.base:
             self._tell(run)
-        elif chosen.where.everything:
+        elif chosen.selection.selects_all:
             self._append(Stretch(first.part, Span(first.start, last.end), first.db, run.commands),
                          last.db if last.kind == Kind.COMMAND else None)  # fmt: skip
         else:
-            for stretch in selected_stretches(chosen.side, run, chosen.where):
+            for stretch in selected_stretches(chosen.side, run, chosen.selection):
                 self._append(stretch, stretch.db if stretch.plain else None)
 
     def _tell(self, run: Run) -> None:

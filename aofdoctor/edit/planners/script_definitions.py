@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -35,7 +35,7 @@ class Definitions:
     _seen: set[bytes] = field(default_factory=set)
 
     @classmethod
-    def needed(cls, aof: AOF, where: Where) -> "Definitions":
+    def needed(cls, aof: AOF, selection: Selection) -> "Definitions":
         """Those of the EVALSHAs that `where` selects."""
         found, before, ids = cls(), 0, calls()
         for index, part in enumerate(aof.parts):
@@ -44,7 +44,7 @@ class Definitions:
                 if isinstance(tile, Batch):
                     done = before + steps.state[ContextField.COMMANDS]
                     steps.run(tile)
-                    found._note(tile, [i for i in where.matches(index, tile, steps, done) if tile.ids[i] in ids])
+                    found._note(tile, [i for i in selection.matches(index, tile, steps, done) if tile.ids[i] in ids])
             before += steps.state[ContextField.COMMANDS]
         return found
 

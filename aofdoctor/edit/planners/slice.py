@@ -26,7 +26,7 @@ from aofdoctor.edit.transactions import drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.base_keys import Chosen
 from aofdoctor.log.position import Position
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import EOF, Items
 from aofdoctor.rdb.items import Batch as RdbBatch
 from aofdoctor.rdb.preamble import is_rdb
@@ -40,11 +40,11 @@ _FUNCTIONS = (245, 246)  # opcodes of an RDB
 DEFINITIONS = frozenset({"function", "script"})
 
 
-def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
+def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
     """Drop what is not selected; `found` is a survey of the same AOF."""
     stays = structure_ids() | table().ids(DEFINITIONS)
     by_hash = any(found.counts[number] for number in calls())
-    scripts = Definitions.needed(aof, where) if by_hash else Definitions()
+    scripts = Definitions.needed(aof, selection) if by_hash else Definitions()
 
     selected = False
 
@@ -58,13 +58,13 @@ def plan_slice(aof: AOF, found: Survey, where: Where) -> Plan:
                    if i not in wanted and batch.ids[i] != ANNOTATION and batch.ids[i] not in stays]  # fmt: skip
         return sorted([*dropped, *_useless(batch, tracker, set(dropped))])
 
-    bases = {index: base for index, part in enumerate(aof.parts) if (base := _base(index, part, where))}
+    bases = {index: base for index, part in enumerate(aof.parts) if (base := _base(index, part, selection))}
     heads = {index: base.head for index, base in bases.items() if base.head}
     copied = replace(aof, parts=[
         replace(part, source=heads[i].source) if i in heads else part for i, part in enumerate(aof.parts)
     ])  # fmt: skip
     grown = {i: (bases[i].end, head.end - bases[i].end) for i, head in heads.items()}
-    after = replace(where, start=_shifted(where.start, grown), end=_shifted(where.end, grown))
+    after = replace(selection, start=_shifted(selection.start, grown), end=_shifted(selection.end, grown))
 
     def everything() -> Iterator[Drop]:
         scripts.begin()
@@ -135,7 +135,7 @@ class _Base(NamedTuple):
     damage: str = ""
 
 
-def _base(index: int, part: Part, where: Where) -> _Base | None:
+def _base(index: int, part: Part, selection: Selection) -> _Base | None:
     source = part.source
     if source is None or not is_rdb(source):
         return None
@@ -148,14 +148,14 @@ def _base(index: int, part: Part, where: Where) -> _Base | None:
     if not isinstance(source, FileSource):
         return _Base(rdb.span.end, 0, None)
     if not rdb.whole or rdb.keys is None:
-        saved = salvaged_head(index, source, rdb, wanted=Chosen(where, index, 0, source, rdb).means)
+        saved = salvaged_head(index, source, rdb, wanted=Chosen(selection, index, 0, source, rdb).means)
         head, found = saved or (None, Kept())
         return _Base(rdb.span.end, found.keys, head, found.functions, rdb.note or "it is damaged")
     kept = functions = 0
 
     def parted() -> Iterator[tuple[Span, str]]:
         nonlocal kept, functions
-        kept, functions, chosen = 0, 0, Chosen(where, index, 0, source, rdb)
+        kept, functions, chosen = 0, 0, Chosen(selection, index, 0, source, rdb)
         items = Items(source, verify=False, by_window=True)
         for batch in items:
             places = set(chosen.among(batch, items.sweep))

@@ -16,7 +16,7 @@ from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.entries import Entry, Item, from_tail
 from aofdoctor.log.flushes import Flushes, Group
 from aofdoctor.log.position import Position
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -83,8 +83,8 @@ def group_at(found: Survey, position: Position) -> Group:
 def plan_group(aof: AOF, found: Survey, group: Group | None) -> Plan:
     """Strip the flushes of one group, or of all where it is None."""
     flush_ids = table().with_effect("flush")
-    where = Where(ids=flush_ids, start=_place(group, first=True), end=_place(group, first=False))
-    plan = _plan(aof, found, where, "flush")
+    selection = Selection(ids=flush_ids, start=_place(group, first=True), end=_place(group, first=False))
+    plan = _plan(aof, found, selection, "flush")
     after = found.commands - (group.last.number if group else 0)
     if group:
         plan.notes.append(f"{text.count(after, 'command')} after the flush stay")
@@ -108,14 +108,14 @@ def plan_tail(aof: AOF) -> Plan:
 def _tail_group(aof: AOF) -> list[Drop]:
     """The flushes of the last group, oldest first."""
     flush_ids = table().with_effect("flush")
-    last = from_tail(aof, Where(ids=flush_ids), 1)
+    last = from_tail(aof, Selection(ids=flush_ids), 1)
     entry = next((item for item in last if isinstance(item, Entry)), None)
     if entry is None:
         raise BadSelection("no FLUSHALL or FLUSHDB stands in it as a command")
     places = {part.name: index for index, part in enumerate(aof.parts)}
     end = Position(entry.part, places[entry.part], entry.batch.record(entry.i).start)
     for reach in _GROUP_REACH:
-        items = from_tail(aof, Where(end=end), reach)
+        items = from_tail(aof, Selection(end=end), reach)
         group = list(takewhile(_of_a_group, dropwhile(_broken, reversed(items))))  # damage after it is none of it
         if len(group) < reach:  # something else stands before it, or nothing
             flushes = [
@@ -135,15 +135,15 @@ def _of_a_group(item: Item) -> bool:
     return isinstance(item, Entry) and item.batch.ids[item.i] in table().with_effect("flush") | structure_ids()
 
 
-def plan_selection(aof: AOF, found: Survey, where: Where) -> Plan:
+def plan_selection(aof: AOF, found: Survey, selection: Selection) -> Plan:
     """Strip the selected commands; SELECT, MULTI and EXEC are never selected."""
-    return _plan(aof, found, where, "selected")
+    return _plan(aof, found, selection, "selected")
 
 
-def _plan(aof: AOF, found: Survey, where: Where, reason: str) -> Plan:
+def _plan(aof: AOF, found: Survey, selection: Selection, reason: str) -> Plan:
     structure = structure_ids()
     choose: Chooser = lambda part, batch, steps, before: [  # noqa: E731
-        i for i in where.matches(part, batch, steps, before) if batch.ids[i] not in structure
+        i for i in selection.matches(part, batch, steps, before) if batch.ids[i] not in structure
     ]
     plan = Plan(aof, "strip", lambda: coalesced(drops(aof, choose, reason)), found.commands, found.size)
     plan.notes += damage_note(plan, found)

@@ -24,7 +24,7 @@ from aofdoctor.diff.units.rdb_selection import Chosen
 from aofdoctor.diff.units.side import Rules, Side
 from aofdoctor.edit.output.diff_patch import Patch
 from aofdoctor.errors import BadSelection
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.text import count, name
 
 EPILOG = """\b
@@ -98,14 +98,14 @@ def diff(
         rules = Rules.of(os.urandom(16), exact)
         opened = [stack.enter_context(side(given)) for given in (a, b)]
         sides = [Side(aof, rules, end) for aof, end in opened]
-        where = [selection(aof, **selected) for aof, _ in opened]
+        selections = [selection(aof, **selected) for aof, _ in opened]
         if by is By.KEYS:
-            different = _by_keys((sides[0], sides[1]), (where[0], where[1]), (a, b), json)
+            different = _by_keys((sides[0], sides[1]), (selections[0], selections[1]), (a, b), json)
             raise typer.Exit(1 if different else 0)
-        found = Found((a, b), Diff(*sides), (where[0], where[1]))
+        found = Found((a, b), Diff(*sides), (selections[0], selections[1]))
         view = _view(found, stat, json)
         writers = {
-            n: stack.enter_context(Patch(Path(path), Chosen(sides[n], where[n])))
+            n: stack.enter_context(Patch(Path(path), Chosen(sides[n], selections[n])))
             for n, path in ((1, patch), (0, patch_reverse)) if path
         }  # fmt: skip
         view.show(_patched(found, writers))
@@ -117,8 +117,10 @@ def diff(
     raise typer.Exit(1 if different else 0)
 
 
-def _by_keys(sides: tuple[Side, Side], where: tuple[Where, Where], paths: tuple[str, str], json: bool) -> bool:
-    found = compare_keys(*sides, where)
+def _by_keys(
+    sides: tuple[Side, Side], selections: tuple[Selection, Selection], paths: tuple[str, str], json: bool
+) -> bool:
+    found = compare_keys(*sides, selections)
     (diff_keys_view.show_json if json else diff_keys_view.show)(found, paths)
     warn_of_damage(sides)
     if any(damage.kind in _OF_RDB for side in sides for damage in side.damage.values()):

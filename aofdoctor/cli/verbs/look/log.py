@@ -18,7 +18,7 @@ from aofdoctor.damage import MEANING
 from aofdoctor.errors import BadSelection
 from aofdoctor.log import entries as history
 from aofdoctor.log.base_keys import BaseKey
-from aofdoctor.log.selection import Where
+from aofdoctor.log.selection import Selection
 from aofdoctor.log.timestamps import looks_timed
 from aofdoctor.rdb.header import compressed
 from aofdoctor.source import PipeSource
@@ -67,10 +67,10 @@ def log(
     Selections: repeating an option means or; different options mean and.
     """
     with opened(path) as aof:
-        where = selection(aof, **selected, based=base)
+        log_selection = selection(aof, **selected, based=base)
         shape = Format.JSON if json else format
         _demand_base(aof, tail, shape) if base else None
-        items = _items(aof, where, count, tail, reverse, base)
+        items = _items(aof, log_selection, count, tail, reverse, base)
         broken = _write(aof, items, shape)
     raise typer.Exit(1 if broken else 0)
 
@@ -88,22 +88,24 @@ def _demand_base(aof: AOF, tail: bool, format: Format) -> None:
         raise BadSelection("the base in a pipe has gone by when its keys are asked for", "save it to a file first")
 
 
-def _items(aof: AOF, where: Where, count: int | None, tail: bool, reverse: bool, base: bool) -> Iterable[history.Item]:
+def _items(
+    aof: AOF, log_selection: Selection, count: int | None, tail: bool, reverse: bool, base: bool
+) -> Iterable[history.Item]:
     pipe = any(isinstance(part.source, PipeSource) for part in aof.parts)
     if tail and not pipe:
         warn(
             "read from the end: where records begin is a guess there, and a database is unknown before its first SELECT"
         )
-        found: Iterable[history.Item] = history.from_tail(aof, where, 10 if count is None else count)
+        found: Iterable[history.Item] = history.from_tail(aof, log_selection, 10 if count is None else count)
         return reversed(list(found)) if reverse else found
     if tail and count is None:
         count = 10
     if count is not None:
-        found = history.last(aof, where, count, base)
+        found = history.last(aof, log_selection, count, base)
         return reversed(found) if reverse else found
     if reverse and pipe:
         raise BadSelection("a pipe cannot be read backwards", "save it to a file first, or name a number with -n")
-    return history.backwards(aof, where, base) if reverse else history.forwards(aof, where, base)
+    return history.backwards(aof, log_selection, base) if reverse else history.forwards(aof, log_selection, base)
 
 
 def _write(aof: AOF, items: Iterable[history.Item], format: Format) -> bool:

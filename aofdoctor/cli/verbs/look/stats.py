@@ -63,10 +63,10 @@ def stats(
     """
     wish = Wish(keys, depth, _delimiter(delimiter), _seconds(every), exact)
     with opened(path, forgiving=True) as aof:
-        where = selection(aof, **selected)
+        log_selection = selection(aof, **selected)
         total = sum(part.size or 0 for part in aof.present)
         with progress(total, "reading") as tell:
-            found = gather(aof, where, wish, tell)
+            found = gather(aof, log_selection, wish, tell)
         if json:
             emit(as_json_object(found, wish, rows or None))
         else:
