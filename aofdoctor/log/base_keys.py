@@ -122,7 +122,7 @@ def _in_nuls(source: Source, key: Key) -> bool:
     return b"\0" * 2 * _NUL_KEY in around
 
 
-class Chosen:
+class BaseKeySelection:
     """The keys of one part's RDB that a selection means; `before` commands came before it."""
 
     def __init__(self, selection: Selection, part: int, before: int, source: Source, rdb: Preamble) -> None:
@@ -136,12 +136,12 @@ class Chosen:
 
     def keys(self, name: str, batch: Batch, sweep: Sweep | None) -> Iterator[BaseKey]:
         """The selected keys of a batch, of a part of that name; it stands in the window of `sweep`, if there is one."""
-        chosen = self.among(batch, sweep)
+        chosen = self.filter(batch, sweep)
         glances = self._glances.words(batch, chosen, sweep)
         for i, glance in zip(chosen, glances, strict=True):
             yield BaseKey(name, self.cursor, batch.key(i), self.dialect, self.time, self.guess, glance)
 
-    def means(self, key: Key) -> bool:
+    def matches(self, key: Key) -> bool:
         """True if a key is selected."""
         selection = self.selection
         if self.selects_all:
@@ -155,7 +155,7 @@ class Chosen:
         )
         return fits != selection.invert
 
-    def among(self, batch: Batch, sweep: Sweep | None = None) -> list[int]:
+    def filter(self, batch: Batch, sweep: Sweep | None = None) -> list[int]:
         """The selected keys' places in the columns of a batch."""
         keys = batch.key_places()
         if self.selects_all:
@@ -233,7 +233,7 @@ def base_keys(
 ) -> Iterator[BaseKey | Damage]:
     """The selected keys of a part's RDB in the order of the file, and the damage among them."""
     source = rdb_in(source)
-    chosen = Chosen(selection, part, before, source, rdb)
+    chosen = BaseKeySelection(selection, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
     found = batches(source, rdb)
@@ -251,7 +251,7 @@ def base_keys_backwards(
 ) -> Iterator[BaseKey | Damage]:
     """The same, from the last to the first: one pass marks where batches begin, and each is walked again from there."""
     source = rdb_in(source)
-    chosen = Chosen(selection, part, before, source, rdb)
+    chosen = BaseKeySelection(selection, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
     marks, damage, alone = _marks(source, rdb)

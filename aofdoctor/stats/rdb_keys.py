@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.log.base_keys import Chosen, batches, name_of
+from aofdoctor.log.base_keys import BaseKeySelection, batches, name_of
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.items import Batch, Item, Key
@@ -87,7 +87,7 @@ class BaseTally:
             self._counted_only.append(rdb)
             return
         source = rdb_in(source)
-        chosen = Chosen(self.selection, index, before, source, rdb)
+        chosen = BaseKeySelection(self.selection, index, before, source, rdb)
         if chosen.nothing:
             return
         make = self._inventories.setdefault(rdb.dialect, Inventory(self._delimiter, self.depth))
@@ -99,7 +99,7 @@ class BaseTally:
             else:
                 self._selected(part, make, batch, chosen)
 
-    def _whole(self, part: str, inventory: Inventory, batch: Batch, chosen: Chosen) -> None:
+    def _whole(self, part: str, inventory: Inventory, batch: Batch, chosen: BaseKeySelection) -> None:
         """Every key of a batch; where a name is not in what was read of the file, that is read."""
         columns, at, data, base = batch.columns, batch.first, b"", 0
         if len(self._larger) < batch.stop:
@@ -118,17 +118,17 @@ class BaseTally:
                 size = _GLANCE if columns.edges[at + 1] - base > _FAR else _WINDOW
                 data = pread(chosen.cursor.source, min(size, batch.span.end - base), base)
 
-    def _selected(self, part: str, inventory: Inventory, batch: Batch, chosen: Chosen) -> None:
-        for i in chosen.among(batch):
+    def _selected(self, part: str, inventory: Inventory, batch: Batch, chosen: BaseKeySelection) -> None:
+        for i in chosen.filter(batch):
             self._one(part, inventory, batch.key(i), chosen)
 
-    def _one(self, part: str, inventory: Inventory, key: Key | Item, chosen: Chosen) -> None:
+    def _one(self, part: str, inventory: Inventory, key: Key | Item, chosen: BaseKeySelection) -> None:
         assert isinstance(key, Key)
         name = name_of(chosen.cursor, key)[:SHOWN] if self.depth else b""
         inventory.one(name, key.type, key.db, key.end - key.start, key.expire_ms != -1)
         self._large(part, key, chosen)
 
-    def _large(self, part: str, key: Key | Item, chosen: Chosen) -> None:
+    def _large(self, part: str, key: Key | Item, chosen: BaseKeySelection) -> None:
         if isinstance(key, Key) and (size := key.end - key.start) > self._largest.least:
             self._largest.offer(size, lambda: _large(part, key, chosen))
 
@@ -194,7 +194,7 @@ def _db(at: int) -> int | None:
     return None if at == NO_DB else OTHER_DBS
 
 
-def _large(part: str, key: Key, chosen: Chosen) -> LargeKey:
+def _large(part: str, key: Key, chosen: BaseKeySelection) -> LargeKey:
     name, kind = name_of(chosen.cursor, key), _shape(key.type, chosen.dialect)
     return LargeKey(part, key.start, key.end - key.start, None if key.db < 0 else key.db, kind, name[:SHOWN], len(name),
                     None if key.expire_ms == -1 else key.expire_ms)  # fmt: skip

@@ -17,7 +17,7 @@ from aofdoctor.diff.key_table.effects import Of, Op, command, named, of
 from aofdoctor.diff.key_table.slots import gather
 from aofdoctor.diff.key_table.table import Table, placed
 from aofdoctor.diff.keys.stream_commands import rewritten
-from aofdoctor.log.base_keys import Chosen, batches
+from aofdoctor.log.base_keys import BaseKeySelection, batches
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Broken, Cursor, Large, String
@@ -35,7 +35,7 @@ def base_into(
 ) -> Iterator[Damage]:
     """Put the selected keys of an RDB into a table; the damage in it comes as it is met."""
     source = rdb_in(source)
-    chosen, made_of = Chosen(selection, part, before, source, rdb), _Values(table.key, source, rdb.dialect)
+    chosen, made_of = BaseKeySelection(selection, part, before, source, rdb), _Values(table.key, source, rdb.dialect)
     if rdb.complete and chosen.nothing:
         return
     selects_all = selection.selects_all
@@ -44,7 +44,7 @@ def base_into(
             yield batch
             continue
         for item in batch:
-            if isinstance(item, Key) and (selects_all or chosen.means(item)):
+            if isinstance(item, Key) and (selects_all or chosen.matches(item)):
                 expire = max(item.expire_ms, 0)
                 place = placed(part, item.start, is_record=False)
                 table.put(made_of.name(item), made_of(item), expire, place, max(item.db, 0), Op.SET)

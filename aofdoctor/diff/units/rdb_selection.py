@@ -7,7 +7,7 @@ from aofdoctor.diff.units._pyunits import Kind
 from aofdoctor.diff.units.rdb_commands import FUNCTION, Said, Telling
 from aofdoctor.diff.units.side import Run, Side, Unit
 from aofdoctor.diff.units.unit_commands import entries
-from aofdoctor.log.base_keys import Chosen as ChosenKeys
+from aofdoctor.log.base_keys import BaseKeySelection as ChosenKeys
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import Item, Key
 
@@ -29,13 +29,13 @@ class Chosen:
     def told(self, run: Run) -> Iterator[Said]:
         """The commands that a run has of selected keys."""
         part, before = run.first.part, run.first.last
-        return self.telling(part).run(run, lambda item: self._means(part, before, item))
+        return self.telling(part).run(run, lambda item: self._matches(part, before, item))
 
     def items(self, run: Run) -> Iterator[Key | Item]:
         """The selected keys that a run is of, and the libraries of functions among them."""
         part, before = run.first.part, run.first.last
         for item in self.telling(part).items(run):
-            if (isinstance(item, Key) or item.kind == FUNCTION) and self._means(part, before, item):
+            if (isinstance(item, Key) or item.kind == FUNCTION) and self._matches(part, before, item):
                 yield item
 
     def bytes(self, unit: Unit) -> bool:
@@ -43,7 +43,7 @@ class Chosen:
         if self.selection.selects_all or unit.kind != Kind.RDB:
             return self.selection.selects_all or (unit.kind == Kind.UNFINISHED and self._unfinished(unit))
         item = next(self.telling(unit.part).items(Run(unit, unit, 0)), None)
-        return isinstance(item, Key) and self._means(unit.part, unit.last, item)
+        return isinstance(item, Key) and self._matches(unit.part, unit.last, item)
 
     def _unfinished(self, unit: Unit) -> bool:
         return next(entries(self.side, Run(unit, unit, unit.commands), self.selection), None) is not None
@@ -55,11 +55,11 @@ class Chosen:
         damage = self.side.damage.get((unit.part, unit.start))
         return f"damage ({MEANING[damage.kind]})" if damage else "damage"
 
-    def _means(self, part: int, before: int, item: Key | Item) -> bool:
+    def _matches(self, part: int, before: int, item: Key | Item) -> bool:
         if self.selection.selects_all or not isinstance(item, Key):
             return self.selection.selects_all
         if part not in self._chosen:
             source = self.side.sources[part]
             assert source is not None
             self._chosen[part] = ChosenKeys(self.selection, part, before, source, self.side.rdbs[part])
-        return self._chosen[part].means(item)
+        return self._chosen[part].matches(item)

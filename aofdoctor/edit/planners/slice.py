@@ -24,7 +24,7 @@ from aofdoctor.edit.salvage.rdb_keys import HINTS, UNWANTED, Kept, salvaged_head
 from aofdoctor.edit.salvage.rdb_splice import Head, headed
 from aofdoctor.edit.transactions import drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
-from aofdoctor.log.base_keys import Chosen
+from aofdoctor.log.base_keys import BaseKeySelection
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import EOF, Items
@@ -148,17 +148,17 @@ def _base(index: int, part: Part, selection: Selection) -> _Base | None:
     if not isinstance(source, FileSource):
         return _Base(rdb.span.end, 0, None)
     if not rdb.whole or rdb.keys is None:
-        saved = salvaged_head(index, source, rdb, wanted=Chosen(selection, index, 0, source, rdb).means)
+        saved = salvaged_head(index, source, rdb, wanted=BaseKeySelection(selection, index, 0, source, rdb).matches)
         head, found = saved or (None, Kept())
         return _Base(rdb.span.end, found.keys, head, found.functions, rdb.note or "it is damaged")
     kept = functions = 0
 
     def parted() -> Iterator[tuple[Span, str]]:
         nonlocal kept, functions
-        kept, functions, chosen = 0, 0, Chosen(selection, index, 0, source, rdb)
+        kept, functions, chosen = 0, 0, BaseKeySelection(selection, index, 0, source, rdb)
         items = Items(source, verify=False, by_window=True)
         for batch in items:
-            places = set(chosen.among(batch, items.sweep))
+            places = set(chosen.filter(batch, items.sweep))
             kept += len(places)
             for i in range(batch.first, batch.stop):
                 functions += batch.columns.name[i] < 0 and batch.columns.kind[i] in _FUNCTIONS
