@@ -63,7 +63,7 @@ class JsonView(Walk):
             if isinstance(key, BaseKey):
                 own = base_keys.line_json(key)
             else:
-                code = self.found.chosen[number].telling(run.first.part).code_of(key)
+                code = self.found.rdb_selections[number].telling(run.first.part).code_of(key)
                 own = base_keys.library_json(part, key, code)
             emit(own | {"key_type": own["type"]} | fields)
 
@@ -72,7 +72,7 @@ class JsonView(Walk):
             "type": "opaque", "side": NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
             "part": self.found.sides[number].aof.parts[unit.part].name, "offset": unit.start,
             "size": unit.end - unit.start,
-            "what": self.found.chosen[number].what(unit), "moved": column == MOVED,
+            "what": self.found.rdb_selections[number].describe(unit), "moved": column == MOVED,
         })  # fmt: skip
 
     def end(self) -> None:

@@ -14,7 +14,7 @@ from aofdoctor.cli.views import record_lines as lines
 from aofdoctor.damage import MEANING
 from aofdoctor.diff.differ import Diff, Event, Gap, Moved
 from aofdoctor.diff.summary import MOVED, Tally
-from aofdoctor.diff.units.rdb_selection import Chosen
+from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import Place, Run, Side, Unit
 from aofdoctor.diff.units.unit_commands import batches, entries, selected
 from aofdoctor.log.base_keys import BaseKey
@@ -40,9 +40,9 @@ class Found:
     selections: tuple[Selection, Selection]
 
     @cached_property
-    def chosen(self) -> tuple[Chosen, Chosen]:
+    def rdb_selections(self) -> tuple[RdbUnitSelection, RdbUnitSelection]:
         """What is selected of the RDBs of each side."""
-        one, two = (Chosen(side, where) for side, where in zip(self.sides, self.selections, strict=True))
+        one, two = (RdbUnitSelection(side, where) for side, where in zip(self.sides, self.selections, strict=True))
         return one, two
 
     @property
@@ -84,12 +84,12 @@ class Walk:
         """A run of side `number`, counted in a column; `partner` is where a moved unit stands on A."""
         before = sum(self.tally.total)
         if run.opaque:
-            if self.found.chosen[number].bytes(run.first):
+            if self.found.rdb_selections[number].includes_bytes(run.first):
                 self.different = True
                 self.opaque(column, number, run.first)
             return
         if run.base:
-            for said in self.found.chosen[number].told(run):
+            for said in self.found.rdb_selections[number].told(run):
                 self.tally.say(column, said)
         else:
             side, selection = self.found.sides[number], self.found.selections[number]
@@ -99,11 +99,13 @@ class Walk:
 
     def keys(self, column: int, number: int, run: Run) -> Iterator[BaseKey | Item]:
         """The keys of an RDB that a run of one is of, each of adjacent runs once."""
-        for item in self.found.chosen[number].items(run):
+        for item in self.found.rdb_selections[number].items(run):
             place = column, number, run.first.part, item.span.start
             if place != self._last:
                 yield (
-                    self.found.chosen[number].telling(run.first.part).base_key(item) if isinstance(item, Key) else item
+                    self.found.rdb_selections[number].telling(run.first.part).base_key(item)
+                    if isinstance(item, Key)
+                    else item
                 )
             self._last = place
 
@@ -193,7 +195,7 @@ class TextView(Walk):
                 self.lines[number].base(key, self.out)
             else:
                 place = lines.position(self.lines[number].names[self._part(number, run)], key.span.start)
-                code = self.found.chosen[number].telling(run.first.part).code_of(key)
+                code = self.found.rdb_selections[number].telling(run.first.part).code_of(key)
                 self._write(f"{place}  {base_keys.library_words(code)}")
 
     def _part(self, number: int, run: Run) -> str:
@@ -211,7 +213,7 @@ class TextView(Walk):
 
     def opaque(self, column: int, number: int, unit: Unit) -> None:
         self._begin()
-        what = f"{self.found.chosen[number].what(unit)}, compared as bytes"
+        what = f"{self.found.rdb_selections[number].describe(unit)}, compared as bytes"
         sign = self.paint("-+~"[column], _STYLES[column])
         self._write(f"{sign} {self._place(number, unit)}  {what}, {text.size(unit.end - unit.start)}")
 

@@ -12,7 +12,7 @@ from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import Item, Key
 
 
-class Chosen:
+class RdbUnitSelection:
     """A selection on a side: the keys of its RDBs that it means, by the run or the unit that they are in."""
 
     def __init__(self, side: Side, selection: Selection) -> None:
@@ -38,7 +38,7 @@ class Chosen:
             if (isinstance(item, Key) or item.kind == FUNCTION) and self._matches(part, before, item):
                 yield item
 
-    def bytes(self, unit: Unit) -> bool:
+    def includes_bytes(self, unit: Unit) -> bool:
         """True if a unit of bytes is selected: one of a key with it, damage only with everything."""
         if self.selection.selects_all or unit.kind != Kind.RDB:
             return self.selection.selects_all or (unit.kind == Kind.UNFINISHED and self._unfinished(unit))
@@ -48,7 +48,7 @@ class Chosen:
     def _unfinished(self, unit: Unit) -> bool:
         return next(entries(self.side, Run(unit, unit, unit.commands), self.selection), None) is not None
 
-    def what(self, unit: Unit) -> str:
+    def describe(self, unit: Unit) -> str:
         """What a unit is that is no command."""
         if unit.kind == Kind.RDB:
             return self.telling(unit.part).unsaid(unit)

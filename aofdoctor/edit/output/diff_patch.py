@@ -13,7 +13,7 @@ from types import TracebackType
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
 from aofdoctor.diff.units._pyunits import Kind
-from aofdoctor.diff.units.rdb_selection import Chosen
+from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import Run, pieces
 from aofdoctor.diff.units.unit_commands import Stretch, selected_stretches
 from aofdoctor.edit.output.durable import create, demand_free_name, publish_file, scratch, write_all
@@ -34,9 +34,9 @@ _OTHERWISE = "leave its keys out by --key or --db, or compare --by keys"
 class Patch:
     """A patch of what is `chosen` that is being written; it has its name only after `publish`."""
 
-    def __init__(self, path: Path, chosen: Chosen) -> None:
+    def __init__(self, path: Path, selection: RdbUnitSelection) -> None:
         demand_free_name(path)
-        self.path, self.chosen = path, chosen
+        self.path, self.selection = path, selection
         self.commands = self.size = self.left_out = 0
         self._held = bytearray()
         self._db: int | None = None
@@ -56,12 +56,12 @@ class Patch:
 
     def add(self, run: Run) -> None:
         """Append what is selected of a run; damage and what no server would run are left out."""
-        first, last, chosen = run.first, run.last, self.chosen
-        if first.kind == Kind.RDB and chosen.bytes(first):
+        first, last, chosen = run.first, run.last, self.selection
+        if first.kind == Kind.RDB and chosen.includes_bytes(first):
             place = f"{name(chosen.side.aof.parts[first.part].name)}@{first.start}"
-            raise Refused(f"{place}: no command says {chosen.what(first)}, which the other side lacks", _OTHERWISE)
+            raise Refused(f"{place}: no command says {chosen.describe(first)}, which the other side lacks", _OTHERWISE)
         if run.opaque or first.kind == Kind.UNFINISHED:
-            self.left_out += chosen.bytes(first)
+            self.left_out += chosen.includes_bytes(first)
         elif run.base:
             self._tell(run)
         elif chosen.selection.selects_all:
@@ -73,7 +73,7 @@ class Patch:
 
     def _tell(self, run: Run) -> None:
         """The commands that make the keys of an RDB."""
-        for said in self.chosen.told(run):
+        for said in self.selection.told(run):
             assert isinstance(said.said, list)
             self._select(said.db)
             for piece in resp([said.said]):
@@ -93,7 +93,7 @@ class Patch:
         self._db = db
 
     def _copy(self, stretch: Stretch) -> None:
-        source = self.chosen.side.sources[stretch.part]
+        source = self.selection.side.sources[stretch.part]
         assert source is not None
         for piece in pieces(source, stretch.span, _PIECE):
             self._write(piece)

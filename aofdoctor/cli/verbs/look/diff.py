@@ -20,7 +20,7 @@ from aofdoctor.cli.views.diff_text import Found, TextView, View, warn_of_damage
 from aofdoctor.damage import Kind
 from aofdoctor.diff.differ import Diff, Event, Only
 from aofdoctor.diff.keys.key_diff import compare_keys
-from aofdoctor.diff.units.rdb_selection import Chosen
+from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import Rules, Side
 from aofdoctor.edit.output.diff_patch import Patch
 from aofdoctor.errors import BadSelection
@@ -105,7 +105,7 @@ def diff(
         found = Found((a, b), Diff(*sides), (selections[0], selections[1]))
         view = _view(found, stat, json)
         writers = {
-            n: stack.enter_context(Patch(Path(path), Chosen(sides[n], selections[n])))
+            n: stack.enter_context(Patch(Path(path), RdbUnitSelection(sides[n], selections[n])))
             for n, path in ((1, patch), (0, patch_reverse)) if path
         }  # fmt: skip
         view.show(_patched(found, writers))
