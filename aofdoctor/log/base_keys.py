@@ -94,7 +94,7 @@ def ctime(rdb: Preamble) -> int | None:
     return int(told) if told.isdigit() and len(told) <= 12 else None
 
 
-def believable(source: Source, key: Key, rdb: Preamble) -> bool:
+def is_plausible_key(source: Source, key: Key, rdb: Preamble) -> bool:
     """True if a key's whole value can be decoded, of a type that the RDB's version has; not one of a run of NULs."""
     value = Value(key.value, key.type, rdb.dialect)
     if not has_type(rdb.magic, key.type) or (key.type == 0 and key.span.size == _NUL_KEY and _in_nuls(source, key)):
@@ -313,4 +313,4 @@ def batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
     if rdb.complete:
         return Items(source, verify=False, by_window=True)
     end = source.drain().given if isinstance(source, Unpacked) else rdb.span.end
-    return salvage_items(source, end, lambda source, key: believable(source, key, rdb))
+    return salvage_items(source, end, lambda source, key: is_plausible_key(source, key, rdb))

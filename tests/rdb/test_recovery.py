@@ -121,7 +121,7 @@ def test_a_key_that_is_not_believable_is_damage() -> None:
     def believable(_: Source, key: Key) -> bool:
         return key.name(source) != b"key:4"
 
-    tiles = list(salvage_items(source, believable=believable))
+    tiles = list(salvage_items(source, is_plausible_key=believable))
     [damaged] = [tile for tile in tiles if isinstance(tile, Damage)]
     assert damaged.span in keys_of(source) and damaged.guess and damaged.kind == Kind.CORRUPT_VALUE
 

@@ -15,7 +15,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.salvage.rdb_splice import END, Head, headed, with_magic
 from aofdoctor.errors import Refused
-from aofdoctor.log.base_keys import believable, name_of
+from aofdoctor.log.base_keys import is_plausible_key, name_of
 from aofdoctor.rdb.encoding.cursor import Broken, Cursor
 from aofdoctor.rdb.header import FRAME_AT, SIZE, version_of
 from aofdoctor.rdb.items import EOF, Batch, Item, Key
@@ -85,7 +85,7 @@ def salvaged_head(
 
 def read_of(source: Source, rdb: Preamble) -> Iterator[Batch | Damage]:
     """What can be read of an RDB, every value decoded, and the damage between."""
-    return salvage_items(source, rdb.span.end, lambda source, key: believable(source, key, rdb))
+    return salvage_items(source, rdb.span.end, lambda source, key: is_plausible_key(source, key, rdb))
 
 
 class _Walk:

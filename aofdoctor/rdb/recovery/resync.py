@@ -12,20 +12,20 @@ from collections.abc import Callable
 
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.items import Batch, Key
-from aofdoctor.rdb.walk._pyprobe import POINTS, name_points, plausible
+from aofdoctor.rdb.walk._pyprobe import SCORE_NEEDED, is_plausible_item, name_score
 from aofdoctor.rdb.walk.layouts import Layout
 from aofdoctor.rdb.walk.walker import SLACK, Stop, find
 from aofdoctor.rdb.walk.window import Sweep
 from aofdoctor.source import Source, pread
 
-Believable = Callable[[Source, Key], bool]
+KeyPredicate = Callable[[Source, Key], bool]
 
 BACK_BYTES = 1 << 20  # so far is looked into what seemed to be whole
 _FIRST, _LARGEST = 1 << 14, 1 << 20  # bytes of a search's windows
 _WORK_FREE = 1 << 20  # steps
 _WORK_PER_BYTE = 8
 _LOOK_WORK = 1 << 12  # what a closer look costs at least
-_TORN_POINTS = 8  # so many will do where the file ends
+_SCORE_NEEDED_AT_END = 8  # so many will do where the file ends
 _HIDDEN = 16
 _NAME_HEAD = 80
 
@@ -36,17 +36,17 @@ def find_keys(
     layout: Layout,
     past: int = 0,
     end: int | None = None,
-    believable: Believable | None = None,
+    is_plausible_key: KeyPredicate | None = None,
 ) -> int | None:
     """Where keys seem to begin at or after `start`, and walk well up to behind `past`; None if nowhere.  A guess."""
-    return Search(source, layout, end, believable).nearest(start, past)
+    return Search(source, layout, end, is_plausible_key).nearest(start, past)
 
 
 class Search:
     """Looks for the place where keys begin again; what it has left of its work goes with it."""
 
-    def __init__(self, source: Source, layout: Layout, end: int | None, believable: Believable | None) -> None:
-        self.source, self.layout, self.end, self.believable = source, layout, end, believable
+    def __init__(self, source: Source, layout: Layout, end: int | None, is_plausible_key: KeyPredicate | None) -> None:
+        self.source, self.layout, self.end, self.is_plausible_key = source, layout, end, is_plausible_key
         self.looks = _WORK_FREE + _WORK_PER_BYTE * (end or 0)
 
     def find(self, start: int, past: int, stop: int | None = None) -> int | None:
@@ -76,7 +76,7 @@ class Search:
                 return base + stop, Stop.SHORT, fuel
             if why == Stop.SHORT and not last and len(data) < _LARGEST:
                 return base + at, Stop.SHORT, fuel
-            if self._first_is_believed(base + at) if why == Stop.FULL else self._look(base + at, past):
+            if self._first_key_is_plausible(base + at) if why == Stop.FULL else self._look(base + at, past):
                 return base + at, Stop.FULL, fuel
             at += 1
 
@@ -118,36 +118,36 @@ class Search:
     def _look(self, place: int, past: int) -> bool:
         """Whether items walk well from a place, however large they are."""
         sweep = Sweep(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=self.end)
-        points, columns = 0, sweep.columns
+        score, columns = 0, sweep.columns
         while self.looks > 0:
             why, left = sweep.run(self.looks)
             self.looks = min(left, self.looks - _LOOK_WORK)
-            made = [self._points(sweep, i) for i in range(columns.count)]
+            made = [self._item_score(sweep, i) for i in range(columns.count)]
             if -1 in made:
                 return False
-            points += sum(made)
-            if points >= POINTS and sweep.machine.start > past:
-                return self._first_is_believed(place)
+            score += sum(made)
+            if score >= SCORE_NEEDED and sweep.machine.start > past:
+                return self._first_key_is_plausible(place)
             if why == Stop.DONE:
                 fits = rdb_end(self.source, sweep.offset, self.end, b"REDIS0099") is not None
-                return points > 0 and fits and self._first_is_believed(place)
+                return score > 0 and fits and self._first_key_is_plausible(place)
             if why != Stop.FULL:
-                return why == Stop.SHORT and points >= _TORN_POINTS and self._first_is_believed(place)
+                return why == Stop.SHORT and score >= _SCORE_NEEDED_AT_END and self._first_key_is_plausible(place)
             columns.cut(0)
         return False
 
-    def _points(self, sweep: Sweep, i: int) -> int:
+    def _item_score(self, sweep: Sweep, i: int) -> int:
         columns = sweep.columns
-        if not plausible(columns, i):
+        if not is_plausible_item(columns, i):
             return -1
         if columns.name[i] < 0:
             return 0
         size = columns.value[i] - columns.name[i]
         data = pread(self.source, min(size, _NAME_HEAD), columns.name[i])
-        return name_points(data, 0, size)
+        return name_score(data, 0, size)
 
-    def _first_is_believed(self, place: int) -> bool:
-        if self.believable is None:
+    def _first_key_is_plausible(self, place: int) -> bool:
+        if self.is_plausible_key is None:
             return True
         sweep = Sweep(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
         while not sweep.columns.keys:
@@ -156,7 +156,7 @@ class Search:
             if why != Stop.FULL and not sweep.columns.keys:
                 return why == Stop.DONE
         item = Batch(sweep.columns)[0]
-        return isinstance(item, Key) and self.believable(self.source, item)
+        return isinstance(item, Key) and self.is_plausible_key(self.source, item)
 
 
 def rdb_end(source: Source, at: int, end: int | None, magic: bytes) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.items import EOF, NOTES, Batch, Key
-from aofdoctor.rdb.recovery.resync import BACK_BYTES, Believable, Search, rdb_end
+from aofdoctor.rdb.recovery.resync import BACK_BYTES, KeyPredicate, Search, rdb_end
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import MAGIC, Stop
 from aofdoctor.rdb.walk.window import Sweep
@@ -23,7 +23,7 @@ _BACK_ITEMS = 4
 
 
 def salvage_items(
-    source: Source, end_hint: int | None = None, believable: Believable | None = None
+    source: Source, end_hint: int | None = None, is_plausible_key: KeyPredicate | None = None
 ) -> Iterator[Batch | Damage]:
     """The items of an RDB and the damage between them, which tile it up to its end.
 
@@ -31,16 +31,16 @@ def salvage_items(
     source's end.  A key that is not `believable` is damage.  After damage `db` is
     -1 up to the next SELECTDB.  A batch is valid until the next one is asked for.
     """
-    yield from _Salvage(source, end_hint, believable).run()
+    yield from _Salvage(source, end_hint, is_plausible_key).run()
 
 
 class _Salvage:
-    def __init__(self, source: Source, end: int | None, believable: Believable | None) -> None:
+    def __init__(self, source: Source, end: int | None, is_plausible_key: KeyPredicate | None) -> None:
         magic = pread(source, head.SIZE, 0)
-        self.source, self.magic, self.believable = source, magic, believable
+        self.source, self.magic, self.is_plausible_key = source, magic, is_plausible_key
         self.end = source.size if end is None else end
         self.sweep = Sweep(source, layout_of(magic), head.SIZE, verify=False, limit=self.end)
-        self.search = Search(source, layout_of(magic), self.end, believable)
+        self.search = Search(source, layout_of(magic), self.end, is_plausible_key)
 
     def run(self) -> Iterator[Batch | Damage]:
         sweep, columns = self.sweep, self.sweep.columns
@@ -98,18 +98,18 @@ class _Salvage:
     def _batch(self) -> Iterator[Batch | Damage]:
         columns = self.sweep.columns
         end = columns.edges[columns.count]
-        if self.believable is None:
+        if self.is_plausible_key is None:
             if columns.count:
                 yield Batch(columns)
         else:
-            yield from self._believed(self.believable)
+            yield from self._plausible_items(self.is_plausible_key)
         columns.cut(0)
         columns.edges[0] = end
 
-    def _believed(self, believable: Believable) -> Iterator[Batch | Damage]:
+    def _plausible_items(self, is_plausible_key: KeyPredicate) -> Iterator[Batch | Damage]:
         columns, first = self.sweep.columns, 0
         for i, item in enumerate(Batch(columns)):
-            if not isinstance(item, Key) or believable(self.source, item):
+            if not isinstance(item, Key) or is_plausible_key(self.source, item):
                 continue
             if first < i:
                 yield Batch(columns, first, i)

@@ -8,7 +8,7 @@ is a guess; its work is bounded by the fuel that it is given, a unit a step.
 from aofdoctor.rdb.walk._pywalker import Columns, Machine, Stop
 from aofdoctor.rdb.walk.layouts import Layout
 
-POINTS = 16  # so many make a place believable: four keys with readable names
+SCORE_NEEDED = 16  # so many make a place believable: four keys with readable names
 _NAME_MAX = 8191
 _NAME_LOOK = 64
 _DB_MAX = 1 << 20
@@ -27,7 +27,7 @@ def find(
     """
     columns = Columns(1)
     while at < stop and fuel > 0:
-        if layout.entry[buffer[at]] and (buffer[at] >= _OPCODES or name_points(buffer, at + 1, end) > 0):
+        if layout.entry[buffer[at]] and (buffer[at] >= _OPCODES or name_score(buffer, at + 1, end) > 0):
             why, fuel = _probe(buffer, at, end, layout, past, beyond, fuel, columns)
             if why <= Stop.FUEL:
                 return at, why, fuel
@@ -38,38 +38,38 @@ def find(
 def _probe(
     buffer: bytearray, at: int, end: int, layout: Layout, past: int, beyond: int, fuel: int, columns: Columns
 ) -> tuple[Stop, int]:
-    machine, points = Machine(layout, at, -1), 0
+    machine, score = Machine(layout, at, -1), 0
     while True:
         columns.cut(0)
         why, at, fuel = machine.run(buffer, at, end, 0, columns, fuel)
         if columns.count:
-            if (made := _points(buffer, columns, end)) < 0:
+            if (made := _item_score(buffer, columns, end)) < 0:
                 return Stop.TYPE, fuel
-            points += made
-        if why == Stop.SHORT and (machine.skip > beyond or (not points and machine.name < 0)):
+            score += made
+        if why == Stop.SHORT and (machine.skip > beyond or (not score and machine.name < 0)):
             return Stop.TYPE, fuel
-        if why == Stop.DONE and not points:
+        if why == Stop.DONE and not score:
             return Stop.TYPE, fuel
         if why != Stop.FULL:
             return why, fuel
-        if points >= POINTS and at > past:
+        if score >= SCORE_NEEDED and at > past:
             return Stop.FULL, fuel
 
 
-def _points(buffer: bytearray, columns: Columns, end: int) -> int:
+def _item_score(buffer: bytearray, columns: Columns, end: int) -> int:
     """How much an item says for the place it was reached from; -1: nobody writes such an item."""
-    if not plausible(columns, 0):
+    if not is_plausible_item(columns, 0):
         return -1
-    return name_points(buffer, columns.name[0], end) if columns.name[0] >= 0 else 0
+    return name_score(buffer, columns.name[0], end) if columns.name[0] >= 0 else 0
 
 
-def plausible(columns: Columns, i: int) -> bool:
+def is_plausible_item(columns: Columns, i: int) -> bool:
     """False if no server has such a database or expiry."""
     expire = columns.expire[i]
     return columns.db[i] <= _DB_MAX and (expire == -1 or 0 < expire < _EXPIRE_MAX)
 
 
-def name_points(buffer: bytearray | bytes, at: int, end: int) -> int:
+def name_score(buffer: bytearray | bytes, at: int, end: int) -> int:
     """How much a name says for the place where it stands: 4 to 1; -1: no name begins so."""
     first = buffer[at] if at < end else 0xFF
     if 0x80 <= first < 0xC0 or first > 0xC3:
