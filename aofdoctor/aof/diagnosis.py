@@ -57,7 +57,7 @@ class Look:
         return self.whole and self.argc == 0
 
 
-class Peek:
+class ReadWindow:
     """A small window that can be moved anywhere in a source; `loaded` counts the bytes it has read."""
 
     SIZE = 1 << 16
@@ -97,48 +97,48 @@ class Peek:
         self._view[self._fill : self._fill + SLACK] = bytes(SLACK)
 
 
-def examine(peek: Peek, offset: int, most_args: int = ARGC_MAX) -> Look:
+def examine(window: ReadWindow, offset: int, most_args: int = ARGC_MAX) -> Look:
     """The record at `offset`; Why.BUDGET if it has more than `most_args` arguments."""
-    mark = peek.bytes(offset, 1)
+    mark = window.bytes(offset, 1)
     if mark == b"#":
-        return _annotation(peek, offset)
+        return _annotation(window, offset)
     if mark != b"*":
         return Look(Why.MARK if mark else Why.EOF, offset)
-    why, size, argc = _header(peek.bytes(offset, HEADER_MAX), b"*")
+    why, size, argc = _header(window.bytes(offset, HEADER_MAX), b"*")
     if why is not Why.WHOLE:
         return Look(why, offset + size)
     if argc == 0:
         return Look(Why.ZERO, offset + size)
     if argc > min(ARGC_MAX, most_args):
         return Look(Why.TOO_LARGE if argc > ARGC_MAX else Why.BUDGET, offset + 1, argc)
-    return _arguments(peek, offset + size, argc)
+    return _arguments(window, offset + size, argc)
 
 
-def _arguments(peek: Peek, offset: int, argc: int) -> Look:
-    (name, after), left = _name(peek, offset), argc
-    second = _name(peek, after)[0] if argc > 1 and after else b""
+def _arguments(window: ReadWindow, offset: int, argc: int) -> Look:
+    (name, after), left = _name(window, offset), argc
+    second = _name(window, after)[0] if argc > 1 and after else b""
     while left:
-        start, end = peek.at(offset, HEADER_MAX)
-        done, after = skip_args(peek.buffer, start, end, left)
+        start, end = window.at(offset, HEADER_MAX)
+        done, after = skip_args(window.buffer, start, end, left)
         left -= done
         offset += after - start
         if done:
             continue
-        why, size, length = _header(peek.bytes(offset, HEADER_MAX), b"$")
+        why, size, length = _header(window.bytes(offset, HEADER_MAX), b"$")
         if why is not Why.WHOLE:
             return Look(why, offset + size, argc, name)
         payload_end = offset + size + length
-        if not peek.exists(payload_end + 1):
+        if not window.exists(payload_end + 1):
             return Look(Why.PAST_EOF, offset + size, argc, name, length)
-        if peek.bytes(payload_end, 2) != b"\r\n":
+        if window.bytes(payload_end, 2) != b"\r\n":
             return Look(Why.CRLF, payload_end, argc, name, length)
         offset, left = payload_end + 2, left - 1
     return Look(Why.WHOLE, offset, argc, name, second=second)
 
 
-def _name(peek: Peek, offset: int) -> tuple[bytes, int]:
+def _name(window: ReadWindow, offset: int) -> tuple[bytes, int]:
     """(the argument at `offset`, if it is short enough for a name; where the next one stands, 0 if unknown)."""
-    line = peek.bytes(offset, HEADER_MAX + NAME_MAX + 1)
+    line = window.bytes(offset, HEADER_MAX + NAME_MAX + 1)
     why, size, length = _header(line[:HEADER_MAX], b"$")
     if why is not Why.WHOLE:
         return b"", 0
@@ -170,9 +170,9 @@ def _negative(line: bytes) -> bool:
     return line[1:2] == b"-" and line[2:3].isdigit()
 
 
-def _annotation(peek: Peek, offset: int) -> Look:
+def _annotation(window: ReadWindow, offset: int) -> Look:
     at = offset
-    while piece := peek.bytes(at, Peek.SIZE):
+    while piece := window.bytes(at, ReadWindow.SIZE):
         lf = piece.find(b"\n")
         if lf >= 0:
             return Look(Why.WHOLE, at + lf + 1, 0, b"#")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.aof.diagnosis import Peek, Why, examine
+from aofdoctor.aof.diagnosis import ReadWindow, Why, examine
 from aofdoctor.aof.manifest import Manifest, looks_like_manifest, parse
 from aofdoctor.aof.patched_source import Mended
 from aofdoctor.aof.recovery.resync import find_record
@@ -161,7 +161,7 @@ def _layout(source: Source, name: str) -> str:
 
 def _demand_aof(path: str, source: Source, known: Container[bytes]) -> None:
     """Raise NotAnAof unless a record, an RDB or the torn beginning of one stands in it; nothing at all passes."""
-    look = examine(Peek(source), 0)
+    look = examine(ReadWindow(source), 0)
     begins = look.whole or (look.why in (Why.EOF, Why.PAST_EOF) and (look.argc > 0 or source.size in (0, 1)))
     if begins or is_rdb(source) or _text_mode(source, known) or _only_nuls(source):
         return

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from time import time
 
 from aofdoctor.aof.constants import FIRST_ID
-from aofdoctor.aof.diagnosis import Peek, examine, identity
+from aofdoctor.aof.diagnosis import ReadWindow, examine, identity
 from aofdoctor.aof.records import Batch, Preamble, single
 from aofdoctor.aof.recovery.resync import damage_at, find_record
 from aofdoctor.aof.scan import SLACK, Columns, Names, scan
@@ -157,7 +157,7 @@ class _Sweep:
     def whole(self) -> Batch | None:
         """The whole record at the front of a window that does not hold it whole; None if it is damaged."""
         offset = self.base
-        look = examine(Peek(self.source), offset)
+        look = examine(ReadWindow(self.source), offset)
         if not look.whole or self._hole(Span(offset, look.end)):
             return None
         if look.end - offset <= self.window:
@@ -195,7 +195,7 @@ class _Sweep:
         """A record that has a hole, or what begins in one."""
         if self.file is None or not self.file.unreadable:
             return None
-        look = examine(Peek(self.source), self.base)
+        look = examine(ReadWindow(self.source), self.base)
         end = look.end if look.whole else damage_at(self.source, self.base, self.words.ids).span.end
         hole = self.file.hole(Span(self.base, end))
         if hole is None:

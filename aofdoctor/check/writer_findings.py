@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from aofdoctor import text
-from aofdoctor.aof.diagnosis import Peek, Why, examine
+from aofdoctor.aof.diagnosis import ReadWindow, Why, examine
 from aofdoctor.check.report import PartReport, Report, quoted
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding, Severity
@@ -42,7 +42,7 @@ def _join(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
     source, first = part.part.source, damage[0].span
     if source is None or isinstance(source, PipeSource) or first.size > _HEAD_MAX:
         return None
-    look = examine(Peek(source), first.start)
+    look = examine(ReadWindow(source), first.start)
     missing = look.end - first.end if look.why is Why.CRLF else 0
     if missing <= 0:
         return None
@@ -60,7 +60,7 @@ def _rest(source: Source, head: bytes, missing: int, damage: Damage) -> int | No
     for match in islice(_LINE_END.finditer(data, missing), _TRIES):
         at = match.start() - missing
         whole = BytesSource(head + data[at:])
-        look = examine(Peek(whole), 0)
+        look = examine(ReadWindow(whole), 0)
         if look.whole and look.end == whole.size and not look.annotation:
             return damage.span.start + at
     return None

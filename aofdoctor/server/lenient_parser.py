@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from aofdoctor.aof.constants import NAME_MAX
-from aofdoctor.aof.diagnosis import Peek
+from aofdoctor.aof.diagnosis import ReadWindow
 from aofdoctor.aof.scan import skip_args
 
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})")
@@ -48,9 +48,9 @@ class ParsedRecord:
         return self.first[0].lower() if self.first else b""
 
 
-def parse_leniently(peek: Peek, offset: int, line_max: int, annotations: bool) -> ParsedRecord:
+def parse_leniently(window: ReadWindow, offset: int, line_max: int, annotations: bool) -> ParsedRecord:
     """The record at `offset`; `line_max` is the size of the line buffer, its final NUL included."""
-    line = _fgets(peek, offset, line_max)
+    line = _fgets(window, offset, line_max)
     if not line:
         return ParsedRecord(ParseResult.END, offset)
     if line[:1] == b"#" and annotations:
@@ -67,20 +67,20 @@ def parse_leniently(peek: Peek, offset: int, line_max: int, annotations: bool) -
         return ParsedRecord(ParseResult.FORMAT, offset, argc, reason="no number of arguments, or one below 1")
     if 8 * argc > ALLOCATION_MAX:
         return ParsedRecord(ParseResult.UNDEFINED, offset, argc, reason=f"room for {argc} arguments is allocated")
-    return _arguments(peek, offset + len(line), argc, line_max)
+    return _arguments(window, offset + len(line), argc, line_max)
 
 
-def _arguments(peek: Peek, offset: int, argc: int, line_max: int) -> ParsedRecord:
+def _arguments(window: ReadWindow, offset: int, argc: int, line_max: int) -> ParsedRecord:
     first: list[bytes] = []
     left = argc
     while left:
         if len(first) == 2:  # the rest is only stepped over
-            start, end = peek.at(offset, line_max)
-            done, after = skip_args(peek.buffer, start, end, left)
+            start, end = window.at(offset, line_max)
+            done, after = skip_args(window.buffer, start, end, left)
             left, offset = left - done, offset + after - start
             if done:
                 continue
-        line = _fgets(peek, offset, line_max)
+        line = _fgets(window, offset, line_max)
         if not line:
             return ParsedRecord(ParseResult.SHORT, offset, argc, tuple(first), _ENDS)
         if line[:1] != b"$":
@@ -91,17 +91,17 @@ def _arguments(peek: Peek, offset: int, argc: int, line_max: int) -> ParsedRecor
             return ParsedRecord(
                 ParseResult.UNDEFINED, offset, argc, tuple(first), f"{size} bytes are allocated for an argument"
             )
-        if (size and not peek.exists(offset + size - 1)) or not peek.exists(offset + size + 1):
+        if (size and not window.exists(offset + size - 1)) or not window.exists(offset + size + 1):
             return ParsedRecord(ParseResult.SHORT, offset, argc, tuple(first), _ENDS)
         if len(first) < 2:
-            first.append(peek.bytes(offset, min(size, _HELD)) if size <= NAME_MAX else b"\0" * _HELD)
+            first.append(window.bytes(offset, min(size, _HELD)) if size <= NAME_MAX else b"\0" * _HELD)
         offset += size + 2
         left -= 1
     return ParsedRecord(ParseResult.RECORD, offset, argc, tuple(first))
 
 
-def _fgets(peek: Peek, offset: int, line_max: int) -> bytes:
-    piece = peek.bytes(offset, line_max - 1)
+def _fgets(window: ReadWindow, offset: int, line_max: int) -> bytes:
+    piece = window.bytes(offset, line_max - 1)
     return piece[: piece.find(b"\n") + 1] or piece
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.diagnosis import Peek
+from aofdoctor.aof.diagnosis import ReadWindow
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
@@ -159,7 +159,7 @@ class Loader:
     def _read_on(self, version: ServerVersion, offset: int) -> Stop | None:
         """Read from `offset` to the end of the part as the line's own loop does."""
         assert self._source is not None
-        tracker, peek = ContextTracker(), Peek(self._source)
+        tracker, peek = ContextTracker(), ReadWindow(self._source)
         tracker.state[:] = self.tracker.state
         flag_rejected(tracker, [version])
         while True:

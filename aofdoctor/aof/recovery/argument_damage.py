@@ -7,7 +7,7 @@ next header are looked at; all of this is for the note.
 
 import re
 
-from aofdoctor.aof.diagnosis import HEADER_MAX, Look, Peek
+from aofdoctor.aof.diagnosis import HEADER_MAX, Look, ReadWindow
 from aofdoctor.source import PAGE
 
 _NEXT = re.compile(rb"\r\n(?=\$[0-9]{1,18}\r\n|\*[0-9]{1,18}\r\n\$|#|\Z)")
@@ -16,9 +16,9 @@ _SECTOR = 512
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
-def encoded(peek: Peek, look: Look) -> str:
+def encoded(window: ReadWindow, look: Look) -> str:
     """How the text encoding of the argument was changed; empty where nothing says that it was."""
-    value = _found(peek, look)
+    value = _found(window, look)
     if value is None or len(value) <= look.claimed:
         return ""
     if _REPLACEMENT in value and _decodes(value, "utf-8"):
@@ -36,9 +36,9 @@ def latin1(data: bytes) -> bytes | None:
         return None
 
 
-def shortfall(peek: Peek, look: Look) -> str:
+def shortfall(window: ReadWindow, look: Look) -> str:
     """How many bytes the argument has lost, as far as its neighbours tell; empty if they do not."""
-    value = _found(peek, look)
+    value = _found(window, look)
     if value is None or len(value) == look.claimed:
         return ""
     missing = look.claimed - len(value)
@@ -56,10 +56,10 @@ def edge(look: Look) -> str:
     return f"at the edge of a block, {at}: one may be missing there, or another's"
 
 
-def _found(peek: Peek, look: Look) -> bytes | None:
+def _found(window: ReadWindow, look: Look) -> bytes | None:
     """The argument as it stands, up to the next header; None where that is too far."""
     start = look.end - look.claimed
-    data = peek.bytes(start, _LOOK)
+    data = window.bytes(start, _LOOK)
     match = _NEXT.search(data)
     return data[: match.start()] if match else None
 

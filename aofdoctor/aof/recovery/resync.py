@@ -15,7 +15,7 @@ import re
 from collections.abc import Container
 
 from aofdoctor.aof.constants import NAME_MAX
-from aofdoctor.aof.diagnosis import Look, Peek, Why, examine
+from aofdoctor.aof.diagnosis import Look, ReadWindow, Why, examine
 from aofdoctor.aof.recovery.argument_damage import edge, encoded, shortfall
 from aofdoctor.aof.scan import SLACK, Columns, Names, scan
 from aofdoctor.damage import Damage, Kind
@@ -40,16 +40,16 @@ _NULS_WITHIN = 1 << 20
 
 def damage_at(source: Source, offset: int, known: Container[bytes]) -> Damage:
     """What is wrong at `offset`, where no whole record stands, and how far it goes."""
-    peek = Peek(source)
-    look = examine(peek, offset)
+    window = ReadWindow(source)
+    look = examine(window, offset)
     torn = look.why in (Why.EOF, Why.PAST_EOF)
-    again = _bent_end(peek, offset) if look.end > offset else None
+    again = _bent_end(window, offset) if look.end > offset else None
     if again is None:
         again = find_record(source, offset + 1, known, run=torn)
     while again is not None and (value_end := _value_end(source, look, again)) is not None:
         again = find_record(source, value_end, known, run=torn)
-    end = _end(peek, look.end) if again is None else again
-    kind, note = _classify(peek, offset, look, end, to_eof=again is None)
+    end = _end(window, look.end) if again is None else again
+    kind, note = _classify(window, offset, look, end, to_eof=again is None)
     return Damage(Span(offset, end), kind, note, guess=again is not None)
 
 
@@ -59,10 +59,10 @@ def find_record(source: Source, start: int, known: Container[bytes], run: bool =
     With `run`, a record is only believed if the file ends after it and what
     follows, or if more follow.
     """
-    outer, inner = Peek(source), Peek(source)
+    outer, inner = ReadWindow(source), ReadWindow(source)
     at, work = start, _WORK_FREE
-    while window := outer.bytes(at, Peek.SIZE):
-        last = len(window) < Peek.SIZE
+    while window := outer.bytes(at, ReadWindow.SIZE):
+        last = len(window) < ReadWindow.SIZE
         for match in _CANDIDATE.finditer(window):
             name_end = match.end() + int(match[1])
             if int(match[1]) > NAME_MAX or (name_end > len(window) and not last):
@@ -81,11 +81,11 @@ def find_record(source: Source, start: int, known: Container[bytes], run: bool =
     return None
 
 
-def _bent_end(peek: Peek, offset: int) -> int | None:
+def _bent_end(window: ReadWindow, offset: int) -> int | None:
     """Where the record ends if only a mark or a line end in it is wrong, and more records follow there."""
     at, left = offset, 1
     while left:
-        match = _BENT.match(peek.bytes(at, 24))
+        match = _BENT.match(window.bytes(at, 24))
         if not match:
             return None
         if at == offset:
@@ -94,9 +94,9 @@ def _bent_end(peek: Peek, offset: int) -> int | None:
                 return None
             continue
         at, left = at + match.end() + int(match[1]) + 2, left - 1
-        if not peek.exists(at - 1):
+        if not window.exists(at - 1):
             return None
-    return at if peek.exists(at) and peek.bytes(at, 1) in (b"*", b"#") and _runs(peek, at) else None
+    return at if window.exists(at) and window.bytes(at, 1) in (b"*", b"#") and _runs(window, at) else None
 
 
 def _value_end(source: Source, look: Look, start: int) -> int | None:
@@ -135,30 +135,30 @@ def _run_end(source: Source, start: int) -> int | None:
     return None
 
 
-def _runs(peek: Peek, offset: int) -> bool:
+def _runs(window: ReadWindow, offset: int) -> bool:
     for _ in range(_RUN - 1):
-        if not peek.exists(offset):
+        if not window.exists(offset):
             return True
-        look = examine(peek, offset, 1 << 16)
+        look = examine(window, offset, 1 << 16)
         if not look.whole:
             return False
         offset = look.end
     return True
 
 
-def _with_timestamp(peek: Peek, start: int, place: int) -> int:
+def _with_timestamp(window: ReadWindow, start: int, place: int) -> int:
     """The place of the annotation that stands right before a record, if one does."""
     from_ = max(start, place - 32)
-    match = _TIMESTAMP.search(peek.bytes(from_, place - from_))
+    match = _TIMESTAMP.search(window.bytes(from_, place - from_))
     return from_ + match.start() if match else place
 
 
-def _end(peek: Peek, offset: int) -> int:
+def _end(window: ReadWindow, offset: int) -> int:
     """The size of the source, which has been read to its end."""
-    if peek.source.size is not None:
-        return peek.source.size
-    while peek.exists(offset):
-        offset += len(peek.bytes(offset, Peek.SIZE))
+    if window.source.size is not None:
+        return window.source.size
+    while window.exists(offset):
+        offset += len(window.bytes(offset, ReadWindow.SIZE))
     return offset
 
 
@@ -172,11 +172,11 @@ _BY_REASON = {
 }
 
 
-def _classify(peek: Peek, offset: int, look: Look, end: int, to_eof: bool) -> tuple[Kind, str]:
-    if look.why is Why.LINE_END or (look.why is Why.HEADER and peek.bytes(look.end, 3) == b"\r\r\n"):
+def _classify(window: ReadWindow, offset: int, look: Look, end: int, to_eof: bool) -> tuple[Kind, str]:
+    if look.why is Why.LINE_END or (look.why is Why.HEADER and window.bytes(look.end, 3) == b"\r\r\n"):
         return Kind.LINE_ENDS, f"byte {look.end}"
     early = look.why in (Why.EOF, Why.PAST_EOF)
-    nuls = _nuls(peek, offset, end, end if early else look.end)
+    nuls = _nuls(window, offset, end, end if early else look.end)
     if nuls is not None:
         kind = Kind.NUL_TAIL if to_eof and nuls.end == end else Kind.NUL_HOLE
         return kind, f"{nuls.size} NUL bytes at {nuls.start}"
@@ -184,24 +184,24 @@ def _classify(peek: Peek, offset: int, look: Look, end: int, to_eof: bool) -> tu
         return _ends_early(look, end, to_eof)
     where = f"byte {look.end}" if look.end > offset else ""
     if offset == 0 and look.why is Why.MARK:
-        bom = peek.bytes(0, 3) == b"\xef\xbb\xbf"
+        bom = window.bytes(0, 3) == b"\xef\xbb\xbf"
         return Kind.LEADING_GARBAGE, "a UTF-8 byte order mark" if bom else ""
     if look.why is Why.CRLF:
-        return _argument(peek, look, where)
-    if look.why is Why.MARK and peek.bytes(offset, 9)[:5] in (b"REDIS", b"VALKE"):
+        return _argument(window, look, where)
+    if look.why is Why.MARK and window.bytes(offset, 9)[:5] in (b"REDIS", b"VALKE"):
         return Kind.SECOND_AOF, ""
     at_edge = edge(look) if look.why is Why.HEADER else ""
     return _BY_REASON[look.why], f"{where}: {at_edge}" if at_edge else where
 
 
-def _argument(peek: Peek, look: Look, where: str) -> tuple[Kind, str]:
+def _argument(window: ReadWindow, look: Look, where: str) -> tuple[Kind, str]:
     """What is wrong with an argument that its CRLF does not follow."""
-    before, here = peek.bytes(look.end - 1, 2)
+    before, here = window.bytes(look.end - 1, 2)
     if here == 0x0A and before != 0x0D:
         return Kind.LINE_ENDS, where
-    if how := encoded(peek, look):
+    if how := encoded(window, look):
         return Kind.ENCODING, f"{where}: {how}"
-    lost = shortfall(peek, look) or edge(look)
+    lost = shortfall(window, look) or edge(look)
     return Kind.MISSING_CRLF, f"{where}: {lost}" if lost else where
 
 
@@ -214,18 +214,18 @@ def _ends_early(look: Look, end: int, to_eof: bool) -> tuple[Kind, str]:
     return Kind.TORN, f"at least {missing} bytes are missing" if look.why is Why.PAST_EOF else ""
 
 
-def _nuls(peek: Peek, offset: int, end: int, wrong: int) -> Span | None:
+def _nuls(window: ReadWindow, offset: int, end: int, wrong: int) -> Span | None:
     """The run of NUL bytes that the first wrong byte is part of, or the first long one before `end`."""
-    if peek.bytes(wrong, 1) == b"\0":
+    if window.bytes(wrong, 1) == b"\0":
         start = wrong
     else:
-        start = _find(peek, offset, min(end, offset + _NULS_WITHIN), bytes(_NULS_MANY))
+        start = _find(window, offset, min(end, offset + _NULS_WITHIN), bytes(_NULS_MANY))
         if start < 0:
             return None
-    reach = max(offset, start - Peek.SIZE // 2)
-    start = reach + len(peek.bytes(reach, start - reach).rstrip(b"\0"))
+    reach = max(offset, start - ReadWindow.SIZE // 2)
+    start = reach + len(window.bytes(reach, start - reach).rstrip(b"\0"))
     at = start
-    while at < end and (piece := peek.bytes(at, min(Peek.SIZE, end - at))):
+    while at < end and (piece := window.bytes(at, min(ReadWindow.SIZE, end - at))):
         rest = piece.lstrip(b"\0")
         at += len(piece) - len(rest)
         if rest:
@@ -234,14 +234,14 @@ def _nuls(peek: Peek, offset: int, end: int, wrong: int) -> Span | None:
     return Span(start, at) if long_enough else None
 
 
-def _find(peek: Peek, start: int, end: int, what: bytes) -> int:
+def _find(window: ReadWindow, start: int, end: int, what: bytes) -> int:
     """Where `what` first stands in [start, end), or -1."""
     at = start
-    while at < end and (window := peek.bytes(at, min(Peek.SIZE, end - at))):
-        found = window.find(what)
+    while at < end and (piece := window.bytes(at, min(ReadWindow.SIZE, end - at))):
+        found = piece.find(what)
         if found >= 0:
             return at + found
-        if len(window) < Peek.SIZE:
+        if len(piece) < ReadWindow.SIZE:
             return -1
-        at += len(window) - len(what) + 1
+        at += len(piece) - len(what) + 1
     return -1

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from aofdoctor.aof.constants import UNKNOWN
-from aofdoctor.aof.diagnosis import Look, Peek, Why, examine
+from aofdoctor.aof.diagnosis import Look, ReadWindow, Why, examine
 from aofdoctor.aof.patched_source import Mended, Piece
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
@@ -30,7 +30,7 @@ _REASON = "two blocks had changed places"
 
 def swapped(source: FileSource, damage: Damage) -> list[Piece] | None:
     """The pieces from the start of a damage to the end of the second block; None where nothing proves them."""
-    look = examine(Peek(source), damage.span.start)
+    look = examine(ReadWindow(source), damage.span.start)
     if look.why not in _WHY:
         return None
     found: list[list[Piece]] = []
