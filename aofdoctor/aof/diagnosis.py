@@ -31,7 +31,7 @@ class Why(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RecordDiagnosis:
     """`end` is the byte after the record or, where it is not whole, the first that is wrong or missing.
 
     `argc` and `name` (lower case, cut to NAME_MAX + 1 bytes) are 0 and empty
@@ -43,7 +43,7 @@ class Look:
     end: int
     argc: int = 0
     name: bytes = b""
-    claimed: int = 0
+    declared_length: int = 0
     second: bytes = b""
 
     @property
@@ -97,24 +97,24 @@ class ReadWindow:
         self._view[self._fill : self._fill + SLACK] = bytes(SLACK)
 
 
-def examine(window: ReadWindow, offset: int, most_args: int = ARGC_MAX) -> Look:
+def examine(window: ReadWindow, offset: int, most_args: int = ARGC_MAX) -> RecordDiagnosis:
     """The record at `offset`; Why.BUDGET if it has more than `most_args` arguments."""
     mark = window.bytes(offset, 1)
     if mark == b"#":
         return _annotation(window, offset)
     if mark != b"*":
-        return Look(Why.MARK if mark else Why.EOF, offset)
+        return RecordDiagnosis(Why.MARK if mark else Why.EOF, offset)
     why, size, argc = _header(window.bytes(offset, HEADER_MAX), b"*")
     if why is not Why.WHOLE:
-        return Look(why, offset + size)
+        return RecordDiagnosis(why, offset + size)
     if argc == 0:
-        return Look(Why.ZERO, offset + size)
+        return RecordDiagnosis(Why.ZERO, offset + size)
     if argc > min(ARGC_MAX, most_args):
-        return Look(Why.TOO_LARGE if argc > ARGC_MAX else Why.BUDGET, offset + 1, argc)
+        return RecordDiagnosis(Why.TOO_LARGE if argc > ARGC_MAX else Why.BUDGET, offset + 1, argc)
     return _arguments(window, offset + size, argc)
 
 
-def _arguments(window: ReadWindow, offset: int, argc: int) -> Look:
+def _arguments(window: ReadWindow, offset: int, argc: int) -> RecordDiagnosis:
     (name, after), left = _name(window, offset), argc
     second = _name(window, after)[0] if argc > 1 and after else b""
     while left:
@@ -126,14 +126,14 @@ def _arguments(window: ReadWindow, offset: int, argc: int) -> Look:
             continue
         why, size, length = _header(window.bytes(offset, HEADER_MAX), b"$")
         if why is not Why.WHOLE:
-            return Look(why, offset + size, argc, name)
+            return RecordDiagnosis(why, offset + size, argc, name)
         payload_end = offset + size + length
         if not window.exists(payload_end + 1):
-            return Look(Why.PAST_EOF, offset + size, argc, name, length)
+            return RecordDiagnosis(Why.PAST_EOF, offset + size, argc, name, length)
         if window.bytes(payload_end, 2) != b"\r\n":
-            return Look(Why.CRLF, payload_end, argc, name, length)
+            return RecordDiagnosis(Why.CRLF, payload_end, argc, name, length)
         offset, left = payload_end + 2, left - 1
-    return Look(Why.WHOLE, offset, argc, name, second=second)
+    return RecordDiagnosis(Why.WHOLE, offset, argc, name, second=second)
 
 
 def _name(window: ReadWindow, offset: int) -> tuple[bytes, int]:
@@ -170,19 +170,19 @@ def _negative(line: bytes) -> bool:
     return line[1:2] == b"-" and line[2:3].isdigit()
 
 
-def _annotation(window: ReadWindow, offset: int) -> Look:
+def _annotation(window: ReadWindow, offset: int) -> RecordDiagnosis:
     at = offset
     while piece := window.bytes(at, ReadWindow.SIZE):
         lf = piece.find(b"\n")
         if lf >= 0:
-            return Look(Why.WHOLE, at + lf + 1, 0, b"#")
+            return RecordDiagnosis(Why.WHOLE, at + lf + 1, 0, b"#")
         at += len(piece)
-    return Look(Why.EOF, at, 0, b"#")
+    return RecordDiagnosis(Why.EOF, at, 0, b"#")
 
 
-def identity(look: Look, ids: dict[bytes, int]) -> int:
+def identity(diagnosis: RecordDiagnosis, ids: dict[bytes, int]) -> int:
     """The command id of a whole record; its subcommand's where it has one."""
-    if look.annotation:
+    if diagnosis.annotation:
         return ANNOTATION
-    number = ids.get(look.name, 0) if b"|" not in look.name else 0
-    return ids.get(look.name + b"|" + look.second, number) if number else number
+    number = ids.get(diagnosis.name, 0) if b"|" not in diagnosis.name else 0
+    return ids.get(diagnosis.name + b"|" + diagnosis.second, number) if number else number

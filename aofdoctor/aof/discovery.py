@@ -161,8 +161,10 @@ def _layout(source: Source, name: str) -> str:
 
 def _demand_aof(path: str, source: Source, known: Container[bytes]) -> None:
     """Raise NotAnAof unless a record, an RDB or the torn beginning of one stands in it; nothing at all passes."""
-    look = examine(ReadWindow(source), 0)
-    begins = look.whole or (look.why in (Why.EOF, Why.PAST_EOF) and (look.argc > 0 or source.size in (0, 1)))
+    diagnosis = examine(ReadWindow(source), 0)
+    begins = diagnosis.whole or (
+        diagnosis.why in (Why.EOF, Why.PAST_EOF) and (diagnosis.argc > 0 or source.size in (0, 1))
+    )
     if begins or is_rdb(source) or _text_mode(source, known) or _only_nuls(source):
         return
     if find_record(source, 1, known) is not None:

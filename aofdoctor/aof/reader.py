@@ -157,17 +157,17 @@ class _Sweep:
     def whole(self) -> Batch | None:
         """The whole record at the front of a window that does not hold it whole; None if it is damaged."""
         offset = self.base
-        look = examine(ReadWindow(self.source), offset)
-        if not look.whole or self._hole(Span(offset, look.end)):
+        diagnosis = examine(ReadWindow(self.source), offset)
+        if not diagnosis.whole or self._hole(Span(offset, diagnosis.end)):
             return None
-        if look.end - offset <= self.window:
-            self._fill_to(look.end - offset)
+        if diagnosis.end - offset <= self.window:
+            self._fill_to(diagnosis.end - offset)
             # What has been read since may have shown a hole.
-            return None if self._hole(Span(offset, look.end)) else next(self.batches())
+            return None if self._hole(Span(offset, diagnosis.end)) else next(self.batches())
         head = bytearray(self.buffer[: self.fill])
-        self._restart(look.end)
-        number = identity(look, self.words.ids)
-        return single(self.source, offset, look.end - offset, look.argc, number, head)
+        self._restart(diagnosis.end)
+        number = identity(diagnosis, self.words.ids)
+        return single(self.source, offset, diagnosis.end - offset, diagnosis.argc, number, head)
 
     def damage(self) -> Damage:
         """The damage at the front of the window."""
@@ -195,13 +195,13 @@ class _Sweep:
         """A record that has a hole, or what begins in one."""
         if self.file is None or not self.file.unreadable:
             return None
-        look = examine(ReadWindow(self.source), self.base)
-        end = look.end if look.whole else damage_at(self.source, self.base, self.words.ids).span.end
+        diagnosis = examine(ReadWindow(self.source), self.base)
+        end = diagnosis.end if diagnosis.whole else damage_at(self.source, self.base, self.words.ids).span.end
         hole = self.file.hole(Span(self.base, end))
         if hole is None:
             return None
         note = f"the bytes from {hole.start} to {hole.end}"
-        return Damage(Span(self.base, end), Kind.UNREADABLE, note, guess=not look.whole)
+        return Damage(Span(self.base, end), Kind.UNREADABLE, note, guess=not diagnosis.whole)
 
     def _fill_to(self, size: int) -> None:
         while self.fill < size:

@@ -42,8 +42,8 @@ def _join(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
     source, first = part.part.source, damage[0].span
     if source is None or isinstance(source, PipeSource) or first.size > _HEAD_MAX:
         return None
-    look = examine(ReadWindow(source), first.start)
-    missing = look.end - first.end if look.why is Why.CRLF else 0
+    diagnosis = examine(ReadWindow(source), first.start)
+    missing = diagnosis.end - first.end if diagnosis.why is Why.CRLF else 0
     if missing <= 0:
         return None
     head = pread(source, first.size, first.start)
@@ -60,8 +60,8 @@ def _rest(source: Source, head: bytes, missing: int, damage: Damage) -> int | No
     for match in islice(_LINE_END.finditer(data, missing), _TRIES):
         at = match.start() - missing
         whole = BytesSource(head + data[at:])
-        look = examine(ReadWindow(whole), 0)
-        if look.whole and look.end == whole.size and not look.annotation:
+        diagnosis = examine(ReadWindow(whole), 0)
+        if diagnosis.whole and diagnosis.end == whole.size and not diagnosis.annotation:
             return damage.span.start + at
     return None
 

@@ -7,7 +7,7 @@ next header are looked at; all of this is for the note.
 
 import re
 
-from aofdoctor.aof.diagnosis import HEADER_MAX, Look, ReadWindow
+from aofdoctor.aof.diagnosis import HEADER_MAX, ReadWindow, RecordDiagnosis
 from aofdoctor.source import PAGE
 
 _NEXT = re.compile(rb"\r\n(?=\$[0-9]{1,18}\r\n|\*[0-9]{1,18}\r\n\$|#|\Z)")
@@ -16,14 +16,14 @@ _SECTOR = 512
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
-def encoded(window: ReadWindow, look: Look) -> str:
+def encoded(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
     """How the text encoding of the argument was changed; empty where nothing says that it was."""
-    value = _found(window, look)
-    if value is None or len(value) <= look.claimed:
+    value = _found(window, diagnosis)
+    if value is None or len(value) <= diagnosis.declared_length:
         return ""
     if _REPLACEMENT in value and _decodes(value, "utf-8"):
         return "bytes that were no UTF-8 are U+FFFD now, and cannot be brought back"
-    if latin1(value) is not None and len(latin1(value) or b"") == look.claimed:
+    if latin1(value) is not None and len(latin1(value) or b"") == diagnosis.declared_length:
         return "read as Latin-1, written as UTF-8"
     return ""
 
@@ -36,29 +36,33 @@ def latin1(data: bytes) -> bytes | None:
         return None
 
 
-def shortfall(window: ReadWindow, look: Look) -> str:
+def shortfall(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
     """How many bytes the argument has lost, as far as its neighbours tell; empty if they do not."""
-    value = _found(window, look)
-    if value is None or len(value) == look.claimed:
+    value = _found(window, diagnosis)
+    if value is None or len(value) == diagnosis.declared_length:
         return ""
-    missing = look.claimed - len(value)
+    missing = diagnosis.declared_length - len(value)
     if missing < 0:
         return ""
     block = f", {missing // _SECTOR} sectors: a block is lost" if missing % _SECTOR == 0 else ""
     return f"{missing} bytes are missing{block}"
 
 
-def edge(look: Look) -> str:
+def edge(diagnosis: RecordDiagnosis) -> str:
     """The edge of a block that a short argument goes wrong at; empty if it does not, or is so long that it must."""
-    at = look.end // PAGE * PAGE
-    if not at or not look.end - look.claimed - HEADER_MAX <= at <= look.end or look.claimed > PAGE // 2:
+    at = diagnosis.end // PAGE * PAGE
+    if (
+        not at
+        or not diagnosis.end - diagnosis.declared_length - HEADER_MAX <= at <= diagnosis.end
+        or diagnosis.declared_length > PAGE // 2
+    ):
         return ""
     return f"at the edge of a block, {at}: one may be missing there, or another's"
 
 
-def _found(window: ReadWindow, look: Look) -> bytes | None:
+def _found(window: ReadWindow, diagnosis: RecordDiagnosis) -> bytes | None:
     """The argument as it stands, up to the next header; None where that is too far."""
-    start = look.end - look.claimed
+    start = diagnosis.end - diagnosis.declared_length
     data = window.bytes(start, _LOOK)
     match = _NEXT.search(data)
     return data[: match.start()] if match else None

@@ -15,7 +15,7 @@ import re
 from collections.abc import Container
 
 from aofdoctor.aof.constants import NAME_MAX
-from aofdoctor.aof.diagnosis import Look, ReadWindow, Why, examine
+from aofdoctor.aof.diagnosis import ReadWindow, RecordDiagnosis, Why, examine
 from aofdoctor.aof.recovery.argument_damage import edge, encoded, shortfall
 from aofdoctor.aof.scan import SLACK, Columns, Names, scan
 from aofdoctor.damage import Damage, Kind
@@ -41,15 +41,15 @@ _NULS_WITHIN = 1 << 20
 def damage_at(source: Source, offset: int, known: Container[bytes]) -> Damage:
     """What is wrong at `offset`, where no whole record stands, and how far it goes."""
     window = ReadWindow(source)
-    look = examine(window, offset)
-    torn = look.why in (Why.EOF, Why.PAST_EOF)
-    again = _bent_end(window, offset) if look.end > offset else None
+    diagnosis = examine(window, offset)
+    torn = diagnosis.why in (Why.EOF, Why.PAST_EOF)
+    again = _bent_end(window, offset) if diagnosis.end > offset else None
     if again is None:
         again = find_record(source, offset + 1, known, run=torn)
-    while again is not None and (value_end := _value_end(source, look, again)) is not None:
+    while again is not None and (value_end := _value_end(source, diagnosis, again)) is not None:
         again = find_record(source, value_end, known, run=torn)
-    end = _end(window, look.end) if again is None else again
-    kind, note = _classify(window, offset, look, end, to_eof=again is None)
+    end = _end(window, diagnosis.end) if again is None else again
+    kind, note = _classify(window, offset, diagnosis, end, to_eof=again is None)
     return Damage(Span(offset, end), kind, note, guess=again is not None)
 
 
@@ -71,9 +71,9 @@ def find_record(source: Source, start: int, known: Container[bytes], run: bool =
                 continue
             place, before = at + match.start(), inner.loaded
             allowed = work + _WORK_PER_BYTE * (place - start)
-            look = examine(inner, place, max(0, allowed)) if allowed > 0 else Look(Why.BUDGET, place)
-            work -= min(look.argc, allowed) + (inner.loaded - before) // 64
-            if look.whole and (not run or _runs(inner, look.end)):
+            diagnosis = examine(inner, place, max(0, allowed)) if allowed > 0 else RecordDiagnosis(Why.BUDGET, place)
+            work -= min(diagnosis.argc, allowed) + (inner.loaded - before) // 64
+            if diagnosis.whole and (not run or _runs(inner, diagnosis.end)):
                 return _with_timestamp(inner, start, place)
         if last:
             return None
@@ -99,7 +99,7 @@ def _bent_end(window: ReadWindow, offset: int) -> int | None:
     return at if window.exists(at) and window.bytes(at, 1) in (b"*", b"#") and _runs(window, at) else None
 
 
-def _value_end(source: Source, look: Look, start: int) -> int | None:
+def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | None:
     """Where the value ends that the records from `start` are in; None if they stand for themselves.
 
     A value whose header is whole may have lost what follows it: records that
@@ -118,8 +118,8 @@ def _value_end(source: Source, look: Look, start: int) -> int | None:
     after = pread(source, 3, end)
     if after[:2] == b"\r\n" and after[2:] in (b"", b"$", b"*", b"#") and end > start:
         return end + 2
-    inside = look.why is Why.CRLF and end < look.end <= start + _VALUE_MAX
-    return look.end if inside else None
+    inside = diagnosis.why is Why.CRLF and end < diagnosis.end <= start + _VALUE_MAX
+    return diagnosis.end if inside else None
 
 
 def _run_end(source: Source, start: int) -> int | None:
@@ -139,10 +139,10 @@ def _runs(window: ReadWindow, offset: int) -> bool:
     for _ in range(_RUN - 1):
         if not window.exists(offset):
             return True
-        look = examine(window, offset, 1 << 16)
-        if not look.whole:
+        diagnosis = examine(window, offset, 1 << 16)
+        if not diagnosis.whole:
             return False
-        offset = look.end
+        offset = diagnosis.end
     return True
 
 
@@ -172,46 +172,46 @@ _BY_REASON = {
 }
 
 
-def _classify(window: ReadWindow, offset: int, look: Look, end: int, to_eof: bool) -> tuple[Kind, str]:
-    if look.why is Why.LINE_END or (look.why is Why.HEADER and window.bytes(look.end, 3) == b"\r\r\n"):
-        return Kind.LINE_ENDS, f"byte {look.end}"
-    early = look.why in (Why.EOF, Why.PAST_EOF)
-    nuls = _nuls(window, offset, end, end if early else look.end)
+def _classify(window: ReadWindow, offset: int, diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[Kind, str]:
+    if diagnosis.why is Why.LINE_END or (diagnosis.why is Why.HEADER and window.bytes(diagnosis.end, 3) == b"\r\r\n"):
+        return Kind.LINE_ENDS, f"byte {diagnosis.end}"
+    early = diagnosis.why in (Why.EOF, Why.PAST_EOF)
+    nuls = _nuls(window, offset, end, end if early else diagnosis.end)
     if nuls is not None:
         kind = Kind.NUL_TAIL if to_eof and nuls.end == end else Kind.NUL_HOLE
         return kind, f"{nuls.size} NUL bytes at {nuls.start}"
     if early:
-        return _ends_early(look, end, to_eof)
-    where = f"byte {look.end}" if look.end > offset else ""
-    if offset == 0 and look.why is Why.MARK:
+        return _ends_early(diagnosis, end, to_eof)
+    where = f"byte {diagnosis.end}" if diagnosis.end > offset else ""
+    if offset == 0 and diagnosis.why is Why.MARK:
         bom = window.bytes(0, 3) == b"\xef\xbb\xbf"
         return Kind.LEADING_GARBAGE, "a UTF-8 byte order mark" if bom else ""
-    if look.why is Why.CRLF:
-        return _argument(window, look, where)
-    if look.why is Why.MARK and window.bytes(offset, 9)[:5] in (b"REDIS", b"VALKE"):
+    if diagnosis.why is Why.CRLF:
+        return _argument(window, diagnosis, where)
+    if diagnosis.why is Why.MARK and window.bytes(offset, 9)[:5] in (b"REDIS", b"VALKE"):
         return Kind.SECOND_AOF, ""
-    at_edge = edge(look) if look.why is Why.HEADER else ""
-    return _BY_REASON[look.why], f"{where}: {at_edge}" if at_edge else where
+    at_edge = edge(diagnosis) if diagnosis.why is Why.HEADER else ""
+    return _BY_REASON[diagnosis.why], f"{where}: {at_edge}" if at_edge else where
 
 
-def _argument(window: ReadWindow, look: Look, where: str) -> tuple[Kind, str]:
+def _argument(window: ReadWindow, diagnosis: RecordDiagnosis, where: str) -> tuple[Kind, str]:
     """What is wrong with an argument that its CRLF does not follow."""
-    before, here = window.bytes(look.end - 1, 2)
+    before, here = window.bytes(diagnosis.end - 1, 2)
     if here == 0x0A and before != 0x0D:
         return Kind.LINE_ENDS, where
-    if how := encoded(window, look):
+    if how := encoded(window, diagnosis):
         return Kind.ENCODING, f"{where}: {how}"
-    lost = shortfall(window, look) or edge(look)
+    lost = shortfall(window, diagnosis) or edge(diagnosis)
     return Kind.MISSING_CRLF, f"{where}: {lost}" if lost else where
 
 
-def _ends_early(look: Look, end: int, to_eof: bool) -> tuple[Kind, str]:
-    if look.name == b"#":
+def _ends_early(diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[Kind, str]:
+    if diagnosis.name == b"#":
         return Kind.UNTERMINATED_ANNOTATION, ""
-    missing = look.end + look.claimed + 2 - end
+    missing = diagnosis.end + diagnosis.declared_length + 2 - end
     if not to_eof:
-        return Kind.BAD_LENGTH, f"byte {look.end} begins a payload of {look.claimed} bytes"
-    return Kind.TORN, f"at least {missing} bytes are missing" if look.why is Why.PAST_EOF else ""
+        return Kind.BAD_LENGTH, f"byte {diagnosis.end} begins a payload of {diagnosis.declared_length} bytes"
+    return Kind.TORN, f"at least {missing} bytes are missing" if diagnosis.why is Why.PAST_EOF else ""
 
 
 def _nuls(window: ReadWindow, offset: int, end: int, wrong: int) -> Span | None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from aofdoctor.aof.constants import UNKNOWN
-from aofdoctor.aof.diagnosis import Look, ReadWindow, Why, examine
+from aofdoctor.aof.diagnosis import ReadWindow, RecordDiagnosis, Why, examine
 from aofdoctor.aof.patched_source import Mended, Piece
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
@@ -30,11 +30,11 @@ _REASON = "two blocks had changed places"
 
 def swapped(source: FileSource, damage: Damage) -> list[Piece] | None:
     """The pieces from the start of a damage to the end of the second block; None where nothing proves them."""
-    look = examine(ReadWindow(source), damage.span.start)
-    if look.why not in _WHY:
+    diagnosis = examine(ReadWindow(source), damage.span.start)
+    if diagnosis.why not in _WHY:
         return None
     found: list[list[Piece]] = []
-    for tries, (first, second, size) in enumerate(_candidates(source, look)):
+    for tries, (first, second, size) in enumerate(_candidates(source, diagnosis)):
         if tries == _TRIES:
             return None
         pieces = _exchanged(damage.span.start, first, second, size)
@@ -43,14 +43,14 @@ def swapped(source: FileSource, damage: Damage) -> list[Piece] | None:
     return found[0] if len(found) == 1 else None
 
 
-def _candidates(source: FileSource, look: Look) -> Iterator[tuple[int, int, int]]:
+def _candidates(source: FileSource, diagnosis: RecordDiagnosis) -> Iterator[tuple[int, int, int]]:
     """(start of the first block, of the second, size): what stands at the wrong place would be right."""
-    wrong, payload = look.end, look.end - look.claimed
+    wrong, payload = diagnosis.end, diagnosis.end - diagnosis.declared_length
     for size in _SIZES:
         # A CRLF may lie across the edge of two blocks, and either be the one.
         for first, place in {place // size * size: place for place in (wrong + 1, wrong)}.items():
             # A header that lies in the block itself says nothing of what should stand there.
-            sure = look.why is Why.CRLF and payload <= first
+            sure = diagnosis.why is Why.CRLF and payload <= first
             shape = (_AFTER_VALUE if place == wrong else _LINE_FEED) if sure else _ANY
             reach = _REACH if sure else _NEAR * size
             data = pread(source, reach, first)
