@@ -14,7 +14,7 @@ from aofdoctor.source import Source
 HEADER_MAX = DIGITS_MAX + 3
 
 
-class Why(Enum):
+class Defect(Enum):
     """Why a record is not whole."""
 
     WHOLE = auto()
@@ -39,7 +39,7 @@ class RecordDiagnosis:
     past the end of the file or has no CRLF after it.
     """
 
-    why: Why
+    defect: Defect
     end: int
     argc: int = 0
     name: bytes = b""
@@ -49,7 +49,7 @@ class RecordDiagnosis:
     @property
     def whole(self) -> bool:
         """True if nothing is wrong with it."""
-        return self.why is Why.WHOLE
+        return self.defect is Defect.WHOLE
 
     @property
     def annotation(self) -> bool:
@@ -103,14 +103,14 @@ def examine(window: ReadWindow, offset: int, most_args: int = ARGC_MAX) -> Recor
     if mark == b"#":
         return _annotation(window, offset)
     if mark != b"*":
-        return RecordDiagnosis(Why.MARK if mark else Why.EOF, offset)
-    why, size, argc = _header(window.bytes(offset, HEADER_MAX), b"*")
-    if why is not Why.WHOLE:
-        return RecordDiagnosis(why, offset + size)
+        return RecordDiagnosis(Defect.MARK if mark else Defect.EOF, offset)
+    defect, size, argc = _header(window.bytes(offset, HEADER_MAX), b"*")
+    if defect is not Defect.WHOLE:
+        return RecordDiagnosis(defect, offset + size)
     if argc == 0:
-        return RecordDiagnosis(Why.ZERO, offset + size)
+        return RecordDiagnosis(Defect.ZERO, offset + size)
     if argc > min(ARGC_MAX, most_args):
-        return RecordDiagnosis(Why.TOO_LARGE if argc > ARGC_MAX else Why.BUDGET, offset + 1, argc)
+        return RecordDiagnosis(Defect.TOO_LARGE if argc > ARGC_MAX else Defect.BUDGET, offset + 1, argc)
     return _arguments(window, offset + size, argc)
 
 
@@ -124,46 +124,46 @@ def _arguments(window: ReadWindow, offset: int, argc: int) -> RecordDiagnosis:
         offset += after - start
         if done:
             continue
-        why, size, length = _header(window.bytes(offset, HEADER_MAX), b"$")
-        if why is not Why.WHOLE:
-            return RecordDiagnosis(why, offset + size, argc, name)
+        defect, size, length = _header(window.bytes(offset, HEADER_MAX), b"$")
+        if defect is not Defect.WHOLE:
+            return RecordDiagnosis(defect, offset + size, argc, name)
         payload_end = offset + size + length
         if not window.exists(payload_end + 1):
-            return RecordDiagnosis(Why.PAST_EOF, offset + size, argc, name, length)
+            return RecordDiagnosis(Defect.PAST_EOF, offset + size, argc, name, length)
         if window.bytes(payload_end, 2) != b"\r\n":
-            return RecordDiagnosis(Why.CRLF, payload_end, argc, name, length)
+            return RecordDiagnosis(Defect.CRLF, payload_end, argc, name, length)
         offset, left = payload_end + 2, left - 1
-    return RecordDiagnosis(Why.WHOLE, offset, argc, name, second=second)
+    return RecordDiagnosis(Defect.WHOLE, offset, argc, name, second=second)
 
 
 def _name(window: ReadWindow, offset: int) -> tuple[bytes, int]:
     """(the argument at `offset`, if it is short enough for a name; where the next one stands, 0 if unknown)."""
     line = window.bytes(offset, HEADER_MAX + NAME_MAX + 1)
-    why, size, length = _header(line[:HEADER_MAX], b"$")
-    if why is not Why.WHOLE:
+    defect, size, length = _header(line[:HEADER_MAX], b"$")
+    if defect is not Defect.WHOLE:
         return b"", 0
     return line[
         size : size + min(length, NAME_MAX + 1)
     ].lower(), offset + size + length + 2 if length <= NAME_MAX else 0
 
 
-def _header(line: bytes, mark: bytes) -> tuple[Why, int, int]:
+def _header(line: bytes, mark: bytes) -> tuple[Defect, int, int]:
     """(why, the header's size or the place in it that is wrong, the number)."""
     if line[:1] != mark:
-        return (Why.HEADER if line else Why.EOF), 0, 0
+        return (Defect.HEADER if line else Defect.EOF), 0, 0
     digits = 0
     while line[1 + digits : 2 + digits].isdigit():
         digits += 1
     tail = line[1 + digits : 3 + digits]
     if digits > DIGITS_MAX:
-        return Why.TOO_LARGE, 1, 0
+        return Defect.TOO_LARGE, 1, 0
     if digits and tail == b"\r\n":
-        return Why.WHOLE, digits + 3, int(line[1 : 1 + digits])
+        return Defect.WHOLE, digits + 3, int(line[1 : 1 + digits])
     if tail == b"" or (digits and tail == b"\r"):
-        return Why.EOF, len(line), 0
+        return Defect.EOF, len(line), 0
     if digits and tail[:1] == b"\n":
-        return Why.LINE_END, digits + 1, 0
-    return (Why.NEGATIVE if not digits and _negative(line) else Why.HEADER), digits + 1, 0
+        return Defect.LINE_END, digits + 1, 0
+    return (Defect.NEGATIVE if not digits and _negative(line) else Defect.HEADER), digits + 1, 0
 
 
 def _negative(line: bytes) -> bool:
@@ -175,9 +175,9 @@ def _annotation(window: ReadWindow, offset: int) -> RecordDiagnosis:
     while piece := window.bytes(at, ReadWindow.SIZE):
         lf = piece.find(b"\n")
         if lf >= 0:
-            return RecordDiagnosis(Why.WHOLE, at + lf + 1, 0, b"#")
+            return RecordDiagnosis(Defect.WHOLE, at + lf + 1, 0, b"#")
         at += len(piece)
-    return RecordDiagnosis(Why.EOF, at, 0, b"#")
+    return RecordDiagnosis(Defect.EOF, at, 0, b"#")
 
 
 def identity(diagnosis: RecordDiagnosis, ids: dict[bytes, int]) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from aofdoctor import text
-from aofdoctor.aof.diagnosis import ReadWindow, Why, examine
+from aofdoctor.aof.diagnosis import Defect, ReadWindow, examine
 from aofdoctor.check.report import PartReport, Report, quoted
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding, Severity
@@ -43,7 +43,7 @@ def _join(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
     if source is None or isinstance(source, PipeSource) or first.size > _HEAD_MAX:
         return None
     diagnosis = examine(ReadWindow(source), first.start)
-    missing = diagnosis.end - first.end if diagnosis.why is Why.CRLF else 0
+    missing = diagnosis.end - first.end if diagnosis.defect is Defect.CRLF else 0
     if missing <= 0:
         return None
     head = pread(source, first.size, first.start)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Container
 
 from aofdoctor.aof.constants import NAME_MAX
-from aofdoctor.aof.diagnosis import ReadWindow, RecordDiagnosis, Why, examine
+from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, examine
 from aofdoctor.aof.recovery.argument_damage import edge, encoded, shortfall
 from aofdoctor.aof.scan import SLACK, Columns, Names, scan
 from aofdoctor.damage import Damage, Kind
@@ -42,7 +42,7 @@ def damage_at(source: Source, offset: int, known: Container[bytes]) -> Damage:
     """What is wrong at `offset`, where no whole record stands, and how far it goes."""
     window = ReadWindow(source)
     diagnosis = examine(window, offset)
-    torn = diagnosis.why in (Why.EOF, Why.PAST_EOF)
+    torn = diagnosis.defect in (Defect.EOF, Defect.PAST_EOF)
     again = _bent_end(window, offset) if diagnosis.end > offset else None
     if again is None:
         again = find_record(source, offset + 1, known, run=torn)
@@ -71,7 +71,7 @@ def find_record(source: Source, start: int, known: Container[bytes], run: bool =
                 continue
             place, before = at + match.start(), inner.loaded
             allowed = work + _WORK_PER_BYTE * (place - start)
-            diagnosis = examine(inner, place, max(0, allowed)) if allowed > 0 else RecordDiagnosis(Why.BUDGET, place)
+            diagnosis = examine(inner, place, max(0, allowed)) if allowed > 0 else RecordDiagnosis(Defect.BUDGET, place)
             work -= min(diagnosis.argc, allowed) + (inner.loaded - before) // 64
             if diagnosis.whole and (not run or _runs(inner, diagnosis.end)):
                 return _with_timestamp(inner, start, place)
@@ -118,7 +118,7 @@ def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | 
     after = pread(source, 3, end)
     if after[:2] == b"\r\n" and after[2:] in (b"", b"$", b"*", b"#") and end > start:
         return end + 2
-    inside = diagnosis.why is Why.CRLF and end < diagnosis.end <= start + _VALUE_MAX
+    inside = diagnosis.defect is Defect.CRLF and end < diagnosis.end <= start + _VALUE_MAX
     return diagnosis.end if inside else None
 
 
@@ -162,20 +162,22 @@ def _end(window: ReadWindow, offset: int) -> int:
     return offset
 
 
-_BY_REASON = {
-    Why.ZERO: Kind.ZERO_ARGC,
-    Why.NEGATIVE: Kind.NEGATIVE_LENGTH,
-    Why.TOO_LARGE: Kind.BAD_LENGTH,
-    Why.HEADER: Kind.BAD_HEADER,
-    Why.MARK: Kind.GARBAGE,
-    Why.BUDGET: Kind.BAD_HEADER,
+_KIND_BY_DEFECT = {
+    Defect.ZERO: Kind.ZERO_ARGC,
+    Defect.NEGATIVE: Kind.NEGATIVE_LENGTH,
+    Defect.TOO_LARGE: Kind.BAD_LENGTH,
+    Defect.HEADER: Kind.BAD_HEADER,
+    Defect.MARK: Kind.GARBAGE,
+    Defect.BUDGET: Kind.BAD_HEADER,
 }
 
 
 def _classify(window: ReadWindow, offset: int, diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[Kind, str]:
-    if diagnosis.why is Why.LINE_END or (diagnosis.why is Why.HEADER and window.bytes(diagnosis.end, 3) == b"\r\r\n"):
+    if diagnosis.defect is Defect.LINE_END or (
+        diagnosis.defect is Defect.HEADER and window.bytes(diagnosis.end, 3) == b"\r\r\n"
+    ):
         return Kind.LINE_ENDS, f"byte {diagnosis.end}"
-    early = diagnosis.why in (Why.EOF, Why.PAST_EOF)
+    early = diagnosis.defect in (Defect.EOF, Defect.PAST_EOF)
     nuls = _nuls(window, offset, end, end if early else diagnosis.end)
     if nuls is not None:
         kind = Kind.NUL_TAIL if to_eof and nuls.end == end else Kind.NUL_HOLE
@@ -183,15 +185,15 @@ def _classify(window: ReadWindow, offset: int, diagnosis: RecordDiagnosis, end: 
     if early:
         return _ends_early(diagnosis, end, to_eof)
     where = f"byte {diagnosis.end}" if diagnosis.end > offset else ""
-    if offset == 0 and diagnosis.why is Why.MARK:
+    if offset == 0 and diagnosis.defect is Defect.MARK:
         bom = window.bytes(0, 3) == b"\xef\xbb\xbf"
         return Kind.LEADING_GARBAGE, "a UTF-8 byte order mark" if bom else ""
-    if diagnosis.why is Why.CRLF:
+    if diagnosis.defect is Defect.CRLF:
         return _argument(window, diagnosis, where)
-    if diagnosis.why is Why.MARK and window.bytes(offset, 9)[:5] in (b"REDIS", b"VALKE"):
+    if diagnosis.defect is Defect.MARK and window.bytes(offset, 9)[:5] in (b"REDIS", b"VALKE"):
         return Kind.SECOND_AOF, ""
-    at_edge = edge(diagnosis) if diagnosis.why is Why.HEADER else ""
-    return _BY_REASON[diagnosis.why], f"{where}: {at_edge}" if at_edge else where
+    at_edge = edge(diagnosis) if diagnosis.defect is Defect.HEADER else ""
+    return _KIND_BY_DEFECT[diagnosis.defect], f"{where}: {at_edge}" if at_edge else where
 
 
 def _argument(window: ReadWindow, diagnosis: RecordDiagnosis, where: str) -> tuple[Kind, str]:
@@ -211,7 +213,7 @@ def _ends_early(diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[Kin
     missing = diagnosis.end + diagnosis.declared_length + 2 - end
     if not to_eof:
         return Kind.BAD_LENGTH, f"byte {diagnosis.end} begins a payload of {diagnosis.declared_length} bytes"
-    return Kind.TORN, f"at least {missing} bytes are missing" if diagnosis.why is Why.PAST_EOF else ""
+    return Kind.TORN, f"at least {missing} bytes are missing" if diagnosis.defect is Defect.PAST_EOF else ""
 
 
 def _nuls(window: ReadWindow, offset: int, end: int, wrong: int) -> Span | None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from aofdoctor.aof.constants import UNKNOWN
-from aofdoctor.aof.diagnosis import ReadWindow, RecordDiagnosis, Why, examine
+from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, examine
 from aofdoctor.aof.patched_source import Mended, Piece
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
@@ -22,7 +22,7 @@ _REACH = 1 << 20  # how far apart they may be
 _TRIES = 512  # readings of one damage
 _AFTER_VALUE = re.compile(rb"\r\Z|\r\n(?:\Z|[$*#])")
 _LINE_FEED = re.compile(rb"\n(?:\Z|[$*#])")
-_WHY = (Why.CRLF, Why.HEADER, Why.MARK, Why.LINE_END)
+_SWAP_DEFECTS = (Defect.CRLF, Defect.HEADER, Defect.MARK, Defect.LINE_END)
 _ANY = re.compile(b"")
 _NEAR = 64  # blocks
 _REASON = "two blocks had changed places"
@@ -31,7 +31,7 @@ _REASON = "two blocks had changed places"
 def swapped(source: FileSource, damage: Damage) -> list[Piece] | None:
     """The pieces from the start of a damage to the end of the second block; None where nothing proves them."""
     diagnosis = examine(ReadWindow(source), damage.span.start)
-    if diagnosis.why not in _WHY:
+    if diagnosis.defect not in _SWAP_DEFECTS:
         return None
     found: list[list[Piece]] = []
     for tries, (first, second, size) in enumerate(_candidates(source, diagnosis)):
@@ -50,7 +50,7 @@ def _candidates(source: FileSource, diagnosis: RecordDiagnosis) -> Iterator[tupl
         # A CRLF may lie across the edge of two blocks, and either be the one.
         for first, place in {place // size * size: place for place in (wrong + 1, wrong)}.items():
             # A header that lies in the block itself says nothing of what should stand there.
-            sure = diagnosis.why is Why.CRLF and payload <= first
+            sure = diagnosis.defect is Defect.CRLF and payload <= first
             shape = (_AFTER_VALUE if place == wrong else _LINE_FEED) if sure else _ANY
             reach = _REACH if sure else _NEAR * size
             data = pread(source, reach, first)
