@@ -97,7 +97,7 @@ class ReadWindow:
         self._view[self._fill : self._fill + SLACK] = bytes(SLACK)
 
 
-def examine(window: ReadWindow, offset: int, most_args: int = ARGC_MAX) -> RecordDiagnosis:
+def diagnose_record(window: ReadWindow, offset: int, most_args: int = ARGC_MAX) -> RecordDiagnosis:
     """The record at `offset`; Why.BUDGET if it has more than `most_args` arguments."""
     mark = window.bytes(offset, 1)
     if mark == b"#":

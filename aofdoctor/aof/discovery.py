@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.aof.diagnosis import Defect, ReadWindow, examine
+from aofdoctor.aof.diagnosis import Defect, ReadWindow, diagnose_record
 from aofdoctor.aof.manifest import Manifest, looks_like_manifest, parse
 from aofdoctor.aof.patched_source import Mended
 from aofdoctor.aof.recovery.resync import find_record
@@ -161,7 +161,7 @@ def _layout(source: Source, name: str) -> str:
 
 def _demand_aof(path: str, source: Source, known: Container[bytes]) -> None:
     """Raise NotAnAof unless a record, an RDB or the torn beginning of one stands in it; nothing at all passes."""
-    diagnosis = examine(ReadWindow(source), 0)
+    diagnosis = diagnose_record(ReadWindow(source), 0)
     begins = diagnosis.whole or (
         diagnosis.defect in (Defect.EOF, Defect.PAST_EOF) and (diagnosis.argc > 0 or source.size in (0, 1))
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from time import time
 
 from aofdoctor.aof.constants import FIRST_ID
-from aofdoctor.aof.diagnosis import ReadWindow, examine, identity
+from aofdoctor.aof.diagnosis import ReadWindow, diagnose_record, identity
 from aofdoctor.aof.records import Batch, Preamble, single
 from aofdoctor.aof.recovery.resync import damage_at, find_record
 from aofdoctor.aof.scan import SLACK, Columns, Names, scan
@@ -157,7 +157,7 @@ class _Sweep:
     def whole(self) -> Batch | None:
         """The whole record at the front of a window that does not hold it whole; None if it is damaged."""
         offset = self.base
-        diagnosis = examine(ReadWindow(self.source), offset)
+        diagnosis = diagnose_record(ReadWindow(self.source), offset)
         if not diagnosis.whole or self._hole(Span(offset, diagnosis.end)):
             return None
         if diagnosis.end - offset <= self.window:
@@ -195,7 +195,7 @@ class _Sweep:
         """A record that has a hole, or what begins in one."""
         if self.file is None or not self.file.unreadable:
             return None
-        diagnosis = examine(ReadWindow(self.source), self.base)
+        diagnosis = diagnose_record(ReadWindow(self.source), self.base)
         end = diagnosis.end if diagnosis.whole else damage_at(self.source, self.base, self.words.ids).span.end
         hole = self.file.hole(Span(self.base, end))
         if hole is None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from aofdoctor import text
-from aofdoctor.aof.diagnosis import Defect, ReadWindow, examine
+from aofdoctor.aof.diagnosis import Defect, ReadWindow, diagnose_record
 from aofdoctor.check.report import PartReport, Report, quoted
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding, Severity
@@ -42,7 +42,7 @@ def _join(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
     source, first = part.part.source, damage[0].span
     if source is None or isinstance(source, PipeSource) or first.size > _HEAD_MAX:
         return None
-    diagnosis = examine(ReadWindow(source), first.start)
+    diagnosis = diagnose_record(ReadWindow(source), first.start)
     missing = diagnosis.end - first.end if diagnosis.defect is Defect.CRLF else 0
     if missing <= 0:
         return None
@@ -60,7 +60,7 @@ def _rest(source: Source, head: bytes, missing: int, damage: Damage) -> int | No
     for match in islice(_LINE_END.finditer(data, missing), _TRIES):
         at = match.start() - missing
         whole = BytesSource(head + data[at:])
-        diagnosis = examine(ReadWindow(whole), 0)
+        diagnosis = diagnose_record(ReadWindow(whole), 0)
         if diagnosis.whole and diagnosis.end == whole.size and not diagnosis.annotation:
             return damage.span.start + at
     return None

@@ -15,7 +15,7 @@ import re
 from collections.abc import Container
 
 from aofdoctor.aof.constants import NAME_MAX
-from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, examine
+from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnose_record
 from aofdoctor.aof.recovery.argument_damage import edge, encoded, shortfall
 from aofdoctor.aof.scan import SLACK, Columns, Names, scan
 from aofdoctor.damage import Damage, Kind
@@ -41,7 +41,7 @@ _NULS_WITHIN = 1 << 20
 def damage_at(source: Source, offset: int, known: Container[bytes]) -> Damage:
     """What is wrong at `offset`, where no whole record stands, and how far it goes."""
     window = ReadWindow(source)
-    diagnosis = examine(window, offset)
+    diagnosis = diagnose_record(window, offset)
     torn = diagnosis.defect in (Defect.EOF, Defect.PAST_EOF)
     again = _bent_end(window, offset) if diagnosis.end > offset else None
     if again is None:
@@ -71,7 +71,9 @@ def find_record(source: Source, start: int, known: Container[bytes], run: bool =
                 continue
             place, before = at + match.start(), inner.loaded
             allowed = work + _WORK_PER_BYTE * (place - start)
-            diagnosis = examine(inner, place, max(0, allowed)) if allowed > 0 else RecordDiagnosis(Defect.BUDGET, place)
+            diagnosis = (
+                diagnose_record(inner, place, max(0, allowed)) if allowed > 0 else RecordDiagnosis(Defect.BUDGET, place)
+            )
             work -= min(diagnosis.argc, allowed) + (inner.loaded - before) // 64
             if diagnosis.whole and (not run or _runs(inner, diagnosis.end)):
                 return _with_timestamp(inner, start, place)
@@ -139,7 +141,7 @@ def _runs(window: ReadWindow, offset: int) -> bool:
     for _ in range(_RUN - 1):
         if not window.exists(offset):
             return True
-        diagnosis = examine(window, offset, 1 << 16)
+        diagnosis = diagnose_record(window, offset, 1 << 16)
         if not diagnosis.whole:
             return False
         offset = diagnosis.end

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from aofdoctor.aof.constants import UNKNOWN
-from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, examine
+from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnose_record
 from aofdoctor.aof.patched_source import Mended, Piece
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
@@ -30,7 +30,7 @@ _REASON = "two blocks had changed places"
 
 def swapped(source: FileSource, damage: Damage) -> list[Piece] | None:
     """The pieces from the start of a damage to the end of the second block; None where nothing proves them."""
-    diagnosis = examine(ReadWindow(source), damage.span.start)
+    diagnosis = diagnose_record(ReadWindow(source), damage.span.start)
     if diagnosis.defect not in _SWAP_DEFECTS:
         return None
     found: list[list[Piece]] = []

@@ -1,6 +1,6 @@
 """A damage read in text mode, from the record that it begins with to the records that follow it."""
 
-from aofdoctor.aof.diagnosis import ReadWindow, examine
+from aofdoctor.aof.diagnosis import ReadWindow, diagnose_record
 from aofdoctor.aof.patched_source import PIECE_MAX, Piece
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
@@ -81,7 +81,7 @@ class _Stretch:
             return rest
         if self.at == self.end or self.at == self.source.size:
             return True
-        return examine(ReadWindow(self.source), self.at).whole
+        return diagnose_record(ReadWindow(self.source), self.at).whole
 
     def _believable(self) -> bool:
         """Servers know the name of one of the first commands."""
