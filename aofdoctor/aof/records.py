@@ -28,7 +28,7 @@ def encode(argv: Sequence[bytes]) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Far:
+class LargeArgument:
     """An argument too large to hold: `span` in the source, without its header and CRLF."""
 
     source: Source
@@ -49,7 +49,7 @@ class Far:
             yield pread(self.source, min(size, self.span.end - at), at)
 
 
-Arg = bytes | Far
+Arg = bytes | LargeArgument
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Batch:
     edges: Sequence[int]
     argc: Sequence[int]
     ids: Sequence[int]
-    far: bool = False
+    oversized: bool = False
 
     @property
     def span(self) -> Span:
@@ -78,7 +78,7 @@ class Batch:
 
     def isascii(self) -> bool:
         """True if no byte of it is past 0x7f."""
-        if not self.far:
+        if not self.oversized:
             return bytes(self.buffer[self.origin + self.edges[0] : self.origin + self.edges[self.count]]).isascii()
         pieces = range(self.span.start, self.span.end, 1 << 20)
         return all(pread(self.source, min(1 << 20, self.span.end - at), at).isascii() for at in pieces)
@@ -98,29 +98,29 @@ class Batch:
 
     def args(self, i: int) -> Iterator[Arg]:
         """The arguments of record i, those of a far record as they come by."""
-        if not self.far:
+        if not self.oversized:
             yield from self.argv(i)
         else:
-            yield from far_args(self.source, self.record(i), self.argc[i])
+            yield from iter_large_arguments(self.source, self.record(i), self.argc[i])
 
     def annotation(self, i: int) -> bytes:
         """The line of annotation i with its line end, at most its first 4096 bytes."""
-        if self.far:
+        if self.oversized:
             return pread(self.source, 4096, self.record(i).start)
         return bytes(self.raw(i)[:4096])
 
 
-NEAR = 1 << 16  # an argument of a far record up to this size is given as bytes
+INLINE_MAX = 1 << 16  # an argument of a far record up to this size is given as bytes
 
 
-def far_args(source: Source, record: Span, argc: int) -> Iterator[Arg]:
+def iter_large_arguments(source: Source, record: Span, argc: int) -> Iterator[Arg]:
     """The arguments of a whole record, read through a small window."""
     window, base = b"", record.start
 
     def at(offset: int, size: int) -> bytes:
         nonlocal window, base
         if not base <= offset <= offset + size <= base + len(window):
-            base, window = offset, pread(source, max(size, NEAR), offset)
+            base, window = offset, pread(source, max(size, INLINE_MAX), offset)
         return window[offset - base : offset - base + size]
 
     offset = record.start + at(record.start, 24).index(b"\n") + 1
@@ -128,7 +128,7 @@ def far_args(source: Source, record: Span, argc: int) -> Iterator[Arg]:
         line = at(offset, 24)
         lf = line.index(b"\n")
         span = Span(offset + lf + 1, offset + lf + 1 + int(line[1 : lf - 1]))
-        yield at(span.start, span.size) if span.size <= NEAR else Far(source, span)
+        yield at(span.start, span.size) if span.size <= INLINE_MAX else LargeArgument(source, span)
         offset = span.end + 2
 
 
@@ -176,4 +176,6 @@ class Preamble:
 
 def single(source: Source, base: int, size: int, argc: int, number: int, buffer: bytearray) -> Batch:
     """A far batch of one record."""
-    return Batch(source, base, 1, buffer, 0, array("q", [0, size]), array("I", [argc]), array("H", [number]), far=True)
+    return Batch(
+        source, base, 1, buffer, 0, array("q", [0, size]), array("I", [argc]), array("H", [number]), oversized=True
+    )

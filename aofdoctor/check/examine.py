@@ -192,7 +192,7 @@ class _Walk:
 
 def _selects(batch: Batch, i: int) -> bool:
     """True of a SELECT of a database."""
-    argv = batch.argv(i, 2) if not batch.far else []
+    argv = batch.argv(i, 2) if not batch.oversized else []
     return len(argv) == 2 and argv[1].isdigit() and len(argv[1]) <= 18
 
 

@@ -126,7 +126,7 @@ class _Run:
     def _compare(self, tile: Batch | Preamble) -> int:
         """How many of a tile's bytes the other side has."""
         start, size = tile.span.start, tile.span.size
-        if not isinstance(tile, Batch) or tile.far:
+        if not isinstance(tile, Batch) or tile.oversized:
             return compare(self._source, start, self._other, start + self._shift, size)
         origin, done = tile.origin + tile.edges[0], 0
         while done < size:
@@ -141,7 +141,7 @@ class _Run:
     def _forked(self, tile: Batch | Preamble, same: int) -> None:
         """The first record of a tile that is not the same."""
         start = tile.span.start
-        if isinstance(tile, Batch) and not tile.far:
+        if isinstance(tile, Batch) and not tile.oversized:
             k = bisect_right(tile.edges, tile.edges[0] + same, 0, tile.count) - 1
             start = tile.record(k).start
             self._tracker.run(Batch(

@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from aofdoctor.aof.records import Far
+from aofdoctor.aof.records import LargeArgument
 from aofdoctor.diff.edit_script import rising
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.moves import Key, Touched, key_of, shared_barriers
@@ -28,7 +28,7 @@ from aofdoctor.rdb.encoding.cursor import Large
 from aofdoctor.rdb.items import Item
 from aofdoctor.rdb.items import Key as KeyOfBase
 
-Word = bytes | Far | Large
+Word = bytes | LargeArgument | Large
 Argv = Sequence[Word]
 Group = tuple[list[int], list[int]]
 _ARGS_MOST = 1 << 12

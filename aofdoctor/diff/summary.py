@@ -60,7 +60,7 @@ class Tally:
 
     def _count_prefix(self, column: int, batch: Batch, i: int) -> None:
         number = batch.ids[i]
-        if _first_is_key(number) and not batch.far:
+        if _first_is_key(number) and not batch.oversized:
             argv, place = batch.argv(i, 2), 1
         else:
             argv = heads(batch, i)

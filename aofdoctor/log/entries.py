@@ -158,7 +158,7 @@ class _Last:
 def keep(entry: Entry) -> Entry:
     """An entry whose batch holds that record alone."""
     batch, i = entry.batch, entry.i
-    if batch.far:
+    if batch.oversized:
         return entry
     raw = bytearray(batch.raw(i)) + bytes(SLACK)
     alone = Batch(

@@ -126,7 +126,7 @@ def _works(batch: Batch, i: int) -> bool:
     """True of a flush whose arguments a server takes; another one changes nothing."""
     if batch.argc[i] == 1:
         return True
-    return batch.argc[i] == 2 and not batch.far and batch.argv(i)[1].lower() in (b"async", b"sync")
+    return batch.argc[i] == 2 and not batch.oversized and batch.argv(i)[1].lower() in (b"async", b"sync")
 
 
 @functools.cache

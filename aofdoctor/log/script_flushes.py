@@ -35,7 +35,7 @@ class ScriptFlushes:
     def note(self, part: str, batch: Batch, i: int) -> None:
         """A record of a script command."""
         command = table().get(batch.ids[i])
-        if command is None or batch.far:
+        if command is None or batch.oversized:
             return
         if command.name.startswith("evalsha"):
             if self._shas and batch.argv(i, 2)[1].lower() in self._shas:

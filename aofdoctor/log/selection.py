@@ -22,7 +22,7 @@ from aofdoctor.server.context.tracker import ContextTracker
 
 _IDS_SOUGHT = 8  # more ids than these are not worth a search each
 _ARGS_HELD = 1 << 16  # of a far record, so many arguments are looked through for keys
-_FAR_OVERLAP = 1 << 12  # a match of a regular expression longer than this can be missed in a far argument
+_LARGE_ARGUMENT_OVERLAP = 1 << 12  # a match of a regular expression longer than this can be missed in a far argument
 
 
 class InPieces(Protocol):
@@ -111,8 +111,8 @@ class Selection:
     # -- what the arguments answer --
 
     def _by_arguments(self, batch: Batch, i: int) -> bool:
-        if batch.far:
-            return self._by_far_arguments(batch, i)
+        if batch.oversized:
+            return self._matches_large_arguments(batch, i)
         argv = batch.argv(i)
         if self.names and batch.ids[i] == UNKNOWN and argv[0].lower() not in self.names:
             return False
@@ -124,12 +124,12 @@ class Selection:
         keys = [argv[at] for at in key_places(command, argv)] if command else argv[1:2]
         return any(pattern.match(key) for pattern in self.keys for key in keys)
 
-    def _by_far_arguments(self, batch: Batch, i: int) -> bool:
+    def _matches_large_arguments(self, batch: Batch, i: int) -> bool:
         heads: list[bytes] = []
         found = not self.grep
         for arg in batch.args(i):
             if len(heads) < _ARGS_HELD:
-                heads.append(arg if isinstance(arg, bytes) else arg.head(_FAR_OVERLAP))
+                heads.append(arg if isinstance(arg, bytes) else arg.head(_LARGE_ARGUMENT_OVERLAP))
             found = found or any_pattern_in(self.grep, arg)
             if found and len(heads) >= _ARGS_HELD:
                 break
@@ -147,7 +147,7 @@ def any_pattern_in(patterns: "Iterable[re.Pattern[bytes]]", arg: "bytes | InPiec
         window = before + piece
         if any(pattern.search(window) for pattern in patterns):
             return True
-        before = window[-_FAR_OVERLAP:]
+        before = window[-_LARGE_ARGUMENT_OVERLAP:]
     return False
 
 

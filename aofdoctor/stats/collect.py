@@ -236,7 +236,7 @@ class _Walk:
         self.large.offer(batch.record(i).size, made)
 
     def _keys(self, batch: Batch, chosen: "array[int] | None") -> None:
-        if not batch.far:
+        if not batch.oversized:
             self.tally.run(batch, self.tracker.db, chosen)
             return
         for i in range(batch.count) if chosen is None else chosen:

@@ -11,7 +11,7 @@ from aofdoctor.diff.hashing import _pydigest as plain_digest
 from aofdoctor.diff.hashing import digest as digest_kernel
 from aofdoctor.diff.units import _pyunits as plain_units
 from aofdoctor.diff.units._pyunits import Column, Open
-from aofdoctor.diff.units.side import Cut, Rules, far_digest
+from aofdoctor.diff.units.side import Cut, Rules, large_record_digest
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
@@ -75,11 +75,11 @@ def test_a_far_record_has_the_digest_of_a_near_one() -> None:
     near = array("Q", bytes(8))
     for rules in (RULES, EXACT):
         batch = next(read(BytesSource(data), table().words, window=1 << 22))
-        assert isinstance(batch, Batch) and not batch.far
+        assert isinstance(batch, Batch) and not batch.oversized
         digest_kernel.records(KEY, batch, rules.names, rules.exact, near)
         far = next(read(BytesSource(data), table().words))
-        assert isinstance(far, Batch) and far.far
-        assert far_digest(rules, far) == near[0]
+        assert isinstance(far, Batch) and far.oversized
+        assert large_record_digest(rules, far) == near[0]
 
 
 @given(whole, whole)

@@ -37,7 +37,7 @@ def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | Non
     steps, large, seen = ContextTracker(columns=True), array("I", bytes(4 * ROOM)), []
     steps.begin()
     for tile in read(BytesSource(data), table().words):
-        if isinstance(tile, Batch) and not tile.far:
+        if isinstance(tile, Batch) and not tile.oversized:
             steps.run(tile)
             some = None if chosen is None else array("I", range(0, tile.count, chosen))
             noted = scale.run(tile, tile.base, steps.db, steps.time, some, 40, large)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from aofdoctor import text
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.records import Arg, Far
+from aofdoctor.aof.records import Arg, LargeArgument
 from aofdoctor.cli.console import Paint, as_json
 from aofdoctor.cli.views import base_keys
 from aofdoctor.log.base_keys import BaseKey
@@ -55,7 +55,7 @@ class Line:
         """Write one entry as a line."""
         head = self._head(entry.part, entry.batch.record(entry.i).start, entry.time, entry.db)
         style, note = _manner(entry.batch.ids[entry.i])
-        if self.columns is None and not entry.batch.far:
+        if self.columns is None and not entry.batch.oversized:
             words = " ".join(map(text.word, entry.batch.argv(entry.i)))
         elif self.columns is None:
             out.write(head.encode())
@@ -106,8 +106,8 @@ class Line:
 
 
 def _cut(arg: Arg, most: int) -> str:
-    head = arg.head(most + 1) if isinstance(arg, Far) else arg[: most + 1]
-    size = arg.size if isinstance(arg, Far) else len(arg)
+    head = arg.head(most + 1) if isinstance(arg, LargeArgument) else arg[: most + 1]
+    size = arg.size if isinstance(arg, LargeArgument) else len(arg)
     shown = text.word(head[:most])
     return shown if size <= most else f'"{text.escaped(head[: most - 3])}..."'
 
@@ -155,7 +155,7 @@ def empties(command: Command) -> str:
 
 def as_cli(entry: Entry, out: BinaryIO) -> None:
     """A line that redis-cli accepts."""
-    if entry.batch.far:
+    if entry.batch.oversized:
         out.writelines(piece.encode() for piece in _words(entry.batch.args(entry.i)))
         out.write(b"\n")
     else:
@@ -164,7 +164,7 @@ def as_cli(entry: Entry, out: BinaryIO) -> None:
 
 def as_resp(entry: Entry, out: BinaryIO) -> None:
     """The record's own bytes."""
-    if not entry.batch.far:
+    if not entry.batch.oversized:
         out.write(entry.batch.raw(entry.i))
         return
     span, step = entry.batch.record(entry.i), 1 << 20
@@ -176,8 +176,8 @@ def as_resp(entry: Entry, out: BinaryIO) -> None:
 
 def as_json_line(entry: Entry, out: BinaryIO) -> None:
     """One JSON object; an argument of more than 64 KiB in a far record is always base64."""
-    if entry.batch.far:
-        _far_json(entry, out)
+    if entry.batch.oversized:
+        _write_large_json(entry, out)
         return
     argv = entry.batch.argv(entry.i)
     fields = _fields(entry, argv[0])
@@ -200,7 +200,7 @@ def _key_places(entry: Entry, argv: list[bytes]) -> Iterator[int]:
     return key_places(command, argv) if command else iter(())
 
 
-def _far_json(entry: Entry, out: BinaryIO) -> None:
+def _write_large_json(entry: Entry, out: BinaryIO) -> None:
     args = entry.batch.args(entry.i)
     name = next(args)
     heads = [name if isinstance(name, bytes) else name.head(64)]
@@ -211,14 +211,14 @@ def _far_json(entry: Entry, out: BinaryIO) -> None:
         if isinstance(arg, bytes):
             out.write(json.dumps(as_json(arg)).encode())
         else:
-            _far_base64(arg, out)
+            _write_base64(arg, out)
         if len(heads) < _KEYS_WITHIN:
             heads.append(arg if isinstance(arg, bytes) else arg.head(1 << 12))
     keys = [as_json(heads[at]) for at in _key_places(entry, heads)]
     out.write(b'], "keys": ' + json.dumps(keys).encode() + b"}\n")
 
 
-def _far_base64(arg: Far, out: BinaryIO) -> None:
+def _write_base64(arg: LargeArgument, out: BinaryIO) -> None:
     out.write(b'{"base64": "')
     out.writelines(base64.b64encode(piece) for piece in arg.pieces(_REST))
     out.write(b'"}')

@@ -147,5 +147,5 @@ def _is_executed(source: Source, start: int) -> bool:
 def _up_to(batch: Batch, end: int) -> Batch:
     count = bisect_left(batch.edges, end - batch.base, 0, batch.count)
     return Batch(
-        batch.source, batch.base, count, batch.buffer, batch.origin, batch.edges, batch.argc, batch.ids, batch.far
+        batch.source, batch.base, count, batch.buffer, batch.origin, batch.edges, batch.argc, batch.ids, batch.oversized
     )

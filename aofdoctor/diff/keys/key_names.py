@@ -81,7 +81,7 @@ class Names:
 
 
 def _first(batch: Batch, i: int) -> list[Arg]:
-    return list(islice(batch.args(i), 1, 2)) if batch.far else list(batch.argv(i, 2)[1:])
+    return list(islice(batch.args(i), 1, 2)) if batch.oversized else list(batch.argv(i, 2)[1:])
 
 
 def _shown(arg: Arg) -> bytes:

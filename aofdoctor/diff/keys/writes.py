@@ -74,7 +74,7 @@ class Writes:
     def batch(self, part: int, batch: Batch, dbs: "array[int]", wanted: bytearray | None, base: bool) -> None:
         """The records of a batch, those that are wanted."""
         does, at = self._does[base], 0
-        if batch.far:
+        if batch.oversized:
             if wanted is None or wanted[0]:
                 self._one(Write(part, batch, 0, dbs[0], base), does)
             return

@@ -21,7 +21,7 @@ from aofdoctor.diff.hashing.digest import Digest, common, records
 from aofdoctor.diff.units._pyunits import Column, Kind, Open
 from aofdoctor.diff.units.rdb_commands import Telling
 from aofdoctor.diff.units.rdb_units import told_units
-from aofdoctor.diff.units.unit import Cut, Place, Rules, Run, Unit, far_digest, pieces, signed
+from aofdoctor.diff.units.unit import Cut, Place, Rules, Run, Unit, large_record_digest, pieces, signed
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -36,7 +36,7 @@ else:
     except ImportError:
         from aofdoctor.diff.units._pyunits import close, run
 
-__all__ = ["Cut", "Place", "Rules", "Run", "Side", "Unit", "far_digest", "pieces"]
+__all__ = ["Cut", "Place", "Rules", "Run", "Side", "Unit", "large_record_digest", "pieces"]
 
 DAMAGE_KEPT = 100
 # Units of one sort make a run; those of sort 0 stand alone.
@@ -206,8 +206,8 @@ class Side:
     def _batch(self, batch: Batch) -> None:
         tracker, rules = self._tracker, self.rules
         tracker.run(batch)
-        if batch.far:
-            self._digests[0] = far_digest(rules, batch)
+        if batch.oversized:
+            self._digests[0] = large_record_digest(rules, batch)
         else:
             records(rules.key, batch, rules.names, rules.exact, self._digests)
         self._put(

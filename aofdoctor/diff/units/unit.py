@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from aofdoctor.aof.constants import FIRST_ID
-from aofdoctor.aof.records import Batch, Far
+from aofdoctor.aof.records import Batch, LargeArgument
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.units._pyunits import EVERYWHERE, Kind
 from aofdoctor.rdb.encoding.cursor import Large
@@ -137,7 +137,7 @@ def pieces(source: Source, span: Span, size: int = 1 << 20) -> Iterator[bytes]:
         yield pread(source, min(size, span.end - at), at)
 
 
-def far_digest(rules: Rules, batch: Batch) -> int:
+def large_record_digest(rules: Rules, batch: Batch) -> int:
     """The digest of a far record, as the kernel has it of a near one."""
     digest, number = Digest(rules.key), batch.ids[0]
     if batch.argc[0] == 0:
@@ -173,7 +173,7 @@ def record_size(command: Command) -> int:
     return len(b"*%d\r\n" % len(command)) + heads + sum(map(len, command))
 
 
-def feed(digest: Digest, word: bytes | Far | Large, lower: bool = False) -> None:
+def feed(digest: Digest, word: bytes | LargeArgument | Large, lower: bool = False) -> None:
     """Take an argument in, with its size, however large it is."""
     digest.number(len(word) if isinstance(word, bytes) else word.size)
     for piece in (word,) if isinstance(word, bytes) else _eights(word.pieces()):

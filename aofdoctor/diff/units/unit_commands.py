@@ -160,7 +160,9 @@ def keys_of(entry: Entry) -> set[Key] | None:
     if command.name == "sort" and any(b"*" in arg for arg in argv[2:]):  # BY and GET read keys by pattern
         return None
     places = list(key_places(command, argv))
-    if batch.far and not (_all_seen(command, batch.argc[i], len(argv)) and all(len(argv[at]) < _HEAD for at in places)):
+    if batch.oversized and not (
+        _all_seen(command, batch.argc[i], len(argv)) and all(len(argv[at]) < _HEAD for at in places)
+    ):
         return None
     return {key_of(-1 if entry.db is None else entry.db, argv[at]) for at in places}
 
@@ -183,7 +185,7 @@ def _all_seen(command: Command, argc: int, seen: int) -> bool:
 
 def heads(batch: Batch, i: int) -> list[bytes]:
     """The arguments of a command; of a far one the first ones, and of each its beginning."""
-    if not batch.far:
+    if not batch.oversized:
         return batch.argv(i)
     found: list[bytes] = []
     for arg in batch.args(i):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, Far
+from aofdoctor.aof.records import Batch, LargeArgument
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.export.exporter import dialect_of
 from aofdoctor.rdb.items import Items
@@ -74,7 +74,7 @@ def _records(source: FileSource, end: int) -> Iterator[tuple[Batch, int]]:
 
 def _argument(batch: Batch, i: int, place: int) -> bytes:
     """An argument; of a large one what tells it from others."""
-    if not batch.far:
+    if not batch.oversized:
         return batch.argv(i, place + 1)[place]
     found = next(islice(batch.args(i), place, None))
-    return b"%d %b" % (found.size, found.head(1 << 16)) if isinstance(found, Far) else found
+    return b"%d %b" % (found.size, found.head(1 << 16)) if isinstance(found, LargeArgument) else found

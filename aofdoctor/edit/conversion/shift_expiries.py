@@ -5,7 +5,7 @@ from itertools import chain, islice
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Arg, Batch, Far, encode
+from aofdoctor.aof.records import Arg, Batch, LargeArgument, encode
 from aofdoctor.edit.conversion.output_file import Copied, Piece
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.server.command_table import table
@@ -26,7 +26,11 @@ def shifted_records(source: FileSource, start: int, shift_ms: int, tally: Tally,
     )
     for tile in read(source, table().words, start):
         if isinstance(tile, Batch):
-            yield from _far(tile, source, shift_ms, tally) if tile.far else _near(tile, tracker, shift_ms, tally, bare)
+            yield from (
+                _shift_large_record(tile, source, shift_ms, tally)
+                if tile.oversized
+                else _near(tile, tracker, shift_ms, tally, bare)
+            )
 
 
 def _near(batch: Batch, tracker: ContextTracker, shift_ms: int, tally: Tally, bare: bool) -> Iterator[bytes]:
@@ -53,7 +57,7 @@ def _raw(batch: Batch, start: int, stop: int) -> bytes:
     return bytes(memoryview(batch.buffer)[batch.origin + batch.edges[start] : batch.origin + batch.edges[stop]])
 
 
-def _far(batch: Batch, source: FileSource, shift_ms: int, tally: Tally) -> Iterator[Piece]:
+def _shift_large_record(batch: Batch, source: FileSource, shift_ms: int, tally: Tally) -> Iterator[Piece]:
     """A record that is larger than the reader's window: its first arguments are looked at, the others pass by."""
     args = batch.args(0) if batch.argc[0] else iter(())
     head = list(islice(args, LOOK))
@@ -68,8 +72,8 @@ def _far(batch: Batch, source: FileSource, shift_ms: int, tally: Tally) -> Itera
 
 
 def _argument(arg: Arg, source: FileSource) -> Iterator[Piece]:
-    yield b"$%d\r\n" % (arg.size if isinstance(arg, Far) else len(arg))
-    yield Copied(source, Span(arg.span.start, arg.span.end)) if isinstance(arg, Far) else arg
+    yield b"$%d\r\n" % (arg.size if isinstance(arg, LargeArgument) else len(arg))
+    yield Copied(source, Span(arg.span.start, arg.span.end)) if isinstance(arg, LargeArgument) else arg
     yield b"\r\n"
 
 
@@ -77,6 +81,6 @@ def _unseen(argv: list[bytes] | list[Arg], tally: Tally) -> None:
     """Count what may hold expiries that are not looked at."""
     if len(argv) > 3 and isinstance(argv[0], bytes) and argv[0][:7].upper() == b"RESTORE":
         payload = argv[3]
-        first = payload.head(1) if isinstance(payload, Far) else payload[:1]
+        first = payload.head(1) if isinstance(payload, LargeArgument) else payload[:1]
         if first and first[0] in _FIELDS_EXPIRE:
             tally.hints["RESTORE payloads whose fields may expire, which are not moved"] += 1

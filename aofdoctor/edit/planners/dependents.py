@@ -56,7 +56,7 @@ def assumed(aof: AOF, group: Group) -> Assumed:
                 command = table().get(batch.ids[i])
                 assert command is not None
                 found.names[command.name.upper()] += 1
-                if batch.far:
+                if batch.oversized:
                     continue
                 key = batch.argv(i, 2)[-1]
                 if key in found.keys or len(found.keys) < KEYS_MAX:

@@ -55,7 +55,7 @@ class Definitions:
 
     def _note(self, batch: Batch, chosen: list[int]) -> None:
         for i in chosen:
-            if len(self.wanted) < _KEPT and batch.argc[i] > 1 and not batch.far:
+            if len(self.wanted) < _KEPT and batch.argc[i] > 1 and not batch.oversized:
                 self.wanted.add(batch.argv(i, 2)[1].lower())
 
     def begin(self) -> None:
@@ -68,7 +68,7 @@ class Definitions:
 
     def _with_text(self, batch: Batch) -> list[int]:
         ids = texts()
-        return [i for i in range(batch.count) if batch.ids[i] in ids] if not batch.far else []
+        return [i for i in range(batch.count) if batch.ids[i] in ids] if not batch.oversized else []
 
     def _defines(self, batch: Batch, i: int) -> bool:
         script = batch.argv(i, 2)[1] if batch.argc[i] > 1 else b""

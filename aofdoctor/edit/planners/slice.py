@@ -111,7 +111,7 @@ def _select() -> int:
 
 def _known(batch: Batch, i: int) -> bool:
     """True of a SELECT of a database that every server has: one that it has not selects nothing."""
-    argv = batch.argv(i, 2) if batch.argc[i] == 2 and not batch.far else []
+    argv = batch.argv(i, 2) if batch.argc[i] == 2 and not batch.oversized else []
     return len(argv) == 2 and argv[1] in _DATABASES
 
 

@@ -123,7 +123,7 @@ class Walk:
     def _alone(self, batch: Batch, i: int, reason: str) -> Iterator[Drop]:
         """A record outside of a transaction that goes; what it may have been decides what goes with it."""
         span = batch.record(i)
-        argv = batch.argv(i) if not batch.far and batch.ids[i] != ANNOTATION and batch.argc[i] <= 2 else []
+        argv = batch.argv(i) if not batch.oversized and batch.ids[i] != ANNOTATION and batch.argc[i] <= 2 else []
         if len(argv) == 1 and len(argv[0]) == len(b"MULTI"):
             number, after = self.ahead.first(span.end, self.exec, self.multi)
             if number == self.exec:

@@ -63,7 +63,7 @@ def run(
 
 
 def _annotation(state: "array[int]", batch: Batch, i: int) -> bool:
-    line = b"" if batch.far else bytes(batch.raw(i)[:4096]).removesuffix(b"\n").rstrip(b"\r")
+    line = b"" if batch.oversized else bytes(batch.raw(i)[:4096]).removesuffix(b"\n").rstrip(b"\r")
     seconds = line[4:] if line.startswith(b"#TS:") else b""
     if seconds.isdigit() and len(seconds) <= 18:
         state[ContextField.TIME] = int(seconds)
@@ -76,7 +76,7 @@ def _annotation(state: "array[int]", batch: Batch, i: int) -> bool:
 def _command(state: "array[int]", batch: Batch, i: int, does: int) -> bool:
     flag = False
     if does == SELECT:
-        db = batch.argv(i, 2)[1:] if not batch.far else []
+        db = batch.argv(i, 2)[1:] if not batch.oversized else []
         valid = bool(db) and db[0].isdigit() and len(db[0]) <= 18
         flag = not valid or (state[ContextField.SELECTED] > 0 and int(db[0]) == state[ContextField.DB])
         if valid:

@@ -9,7 +9,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.records import Far, Preamble
+from aofdoctor.aof.records import LargeArgument, Preamble
 from aofdoctor.cli import options
 from aofdoctor.cli.console import emit, painter, say, width
 from aofdoctor.cli.options import opened
@@ -163,8 +163,8 @@ def _arguments(entry: Entry) -> Iterator[str]:
     for number, arg in enumerate(entry.batch.args(entry.i)):
         if limit is not None and number >= limit:
             break
-        size = arg.size if isinstance(arg, Far) else len(arg)
-        head = arg.head(1 << 16) if isinstance(arg, Far) else arg
+        size = arg.size if isinstance(arg, LargeArgument) else len(arg)
+        head = arg.head(1 << 16) if isinstance(arg, LargeArgument) else arg
         heads.append(head)
         shown.append((size, head))
     keys = set(key_places(command, heads)) if command else set()
@@ -184,7 +184,7 @@ def _neighbour(entry: Entry) -> str:
         return f"{place}  {text.escaped(entry.batch.annotation(entry.i)[:80])}"
     words = []
     for number, arg in enumerate(entry.batch.args(entry.i)):
-        head = arg.head(41) if isinstance(arg, Far) else arg[:41]
+        head = arg.head(41) if isinstance(arg, LargeArgument) else arg[:41]
         words.append(text.word(head[:40]) + ("..." if len(head) > 40 else ""))
         if number >= 5:
             words.append("...")
