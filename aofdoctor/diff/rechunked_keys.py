@@ -24,11 +24,11 @@ from aofdoctor.diff.units.rdb_commands import Telling
 from aofdoctor.diff.units.side import Run, Side
 from aofdoctor.diff.units.unit import feed
 from aofdoctor.diff.units.unit_commands import entries
-from aofdoctor.rdb.encoding.cursor import Large
+from aofdoctor.rdb.encoding.cursor import LargeString
 from aofdoctor.rdb.items import Item
 from aofdoctor.rdb.items import Key as KeyOfBase
 
-Word = bytes | LargeArgument | Large
+Word = bytes | LargeArgument | LargeString
 Argv = Sequence[Word]
 Group = tuple[list[int], list[int]]
 _ARGS_MOST = 1 << 12

@@ -15,7 +15,7 @@ from aofdoctor.rdb.compressed import frames
 from aofdoctor.rdb.compressed import source as unpacked
 from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.encoding.cursor import Cursor, Large
+from aofdoctor.rdb.encoding.cursor import Cursor, LargeString
 from aofdoctor.rdb.items import Items, Key
 from aofdoctor.rdb.key_counts import Census
 from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
@@ -113,7 +113,7 @@ def test_whoever_walks_and_looks_at_values_behind_decodes_it_a_few_times_only(
             if isinstance(item, Key):
                 for _ in range(2):
                     [value] = elements(cursor, Value(item.value, item.type))
-                    assert isinstance(value, Large)
+                    assert isinstance(value, LargeString)
                     looked += len(value.read())
     assert looked == 2 * 20 * size
     assert len(begun) <= unpacked._READERS

@@ -12,7 +12,7 @@ import pytest
 
 from aofdoctor.rdb.encoding import cursor as codec
 from aofdoctor.rdb.encoding import lzf, runs
-from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, LargeString
 from aofdoctor.rdb.export import resp as resp_room
 from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.export.commands import commands
@@ -39,7 +39,7 @@ def say(data: bytes, value: Value) -> list[Any]:
 
 
 def asked(part: Any) -> Any:
-    return part.read() if isinstance(part, Large) else part
+    return part.read() if isinstance(part, LargeString) else part
 
 
 def values(path: Path) -> Iterator[Key]:
@@ -115,7 +115,7 @@ def test_an_lzf_bomb_is_read_in_pieces() -> None:
     bomb = w.lzf_string(b"\x00a" + b"\xe0\xff\x00" * (size // 264) + b"\x00b", 2 + size // 264 * 264)
     with bounded(32 << 20, 60):
         [value] = list(elements(Cursor(BytesSource(bomb)), Value(0, 0)))
-        assert isinstance(value, Large)
+        assert isinstance(value, LargeString)
         assert sum(map(len, value.pieces())) == value.size
         said = commands(Cursor(BytesSource(bomb)), Value(0, 0), b"k", None, TARGETS["redis-2.8"])
         assert sum(len(piece) for piece in resp(said) if isinstance(piece, bytes)) > value.size

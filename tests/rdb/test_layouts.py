@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode as record
 from aofdoctor.rdb.encoding import lzf, runs
-from aofdoctor.rdb.encoding.cursor import LARGE, Corrupt, Cursor, Large
+from aofdoctor.rdb.encoding.cursor import LARGE, Corrupt, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import TARGETS, Inexpressible
 from aofdoctor.rdb.export.commands import commands, score_text
 from aofdoctor.rdb.export.resp import encode, resp
@@ -137,7 +137,7 @@ def test_a_large_string_is_not_held_until_asked() -> None:
     for data in (b"ab" * LARGE, b"z" * (40 * LARGE)):
         for stored in (w.string(data), w.lzf_string(w.lzf(data), len(data))):
             [value] = read(0, stored)
-            assert isinstance(value, Large) and len(value) == len(data)
+            assert isinstance(value, LargeString) and len(value) == len(data)
             assert max(map(len, value.pieces())) <= LARGE and value.read() == data and value.read(10) == data[:10]
 
 
@@ -168,9 +168,9 @@ def test_the_compiled_readers_and_the_plain_ones_agree_on_any_bytes(seed: int) -
 
 def test_commands_become_bytes_in_bounded_pieces() -> None:
     source = BytesSource(b"q" * LARGE * 3)
-    large = Large(source, 0, LARGE * 3)
+    large = LargeString(source, 0, LARGE * 3)
     lost, corrupt = Inexpressible("x"), Corrupt(0, "y")
-    small: list[list[bytes | Large]] = [[b"SET", b"%d" % n, b"v" * (n % 700)] for n in range(2000)]
+    small: list[list[bytes | LargeString]] = [[b"SET", b"%d" % n, b"v" * (n % 700)] for n in range(2000)]
     got = list(resp([*small, lost, [b"SET", b"", large], [b"PING"], corrupt]))
     assert all(len(piece) < 3 * LARGE for piece in got if isinstance(piece, bytes))
     assert [piece for piece in got if not isinstance(piece, bytes)] == [lost, corrupt]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, Large
+from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.export.commands import commands
 from aofdoctor.rdb.rewrite.recode import recoded
@@ -41,22 +41,22 @@ MIXED = [
 ]
 
 
-def plainly(data: bytes) -> Large:
-    return Large(BytesSource(b"before" + data + b"after"), 6, len(data))
+def plainly(data: bytes) -> LargeString:
+    return LargeString(BytesSource(b"before" + data + b"after"), 6, len(data))
 
 
-def lzf(data: bytes) -> Large:
+def lzf(data: bytes) -> LargeString:
     folded = w.lzf(data)
-    return Large(BytesSource(b"before" + folded + b"after"), 6, len(data), len(folded))
+    return LargeString(BytesSource(b"before" + folded + b"after"), 6, len(data), len(folded))
 
 
 def read(runs: Iterator[list[Any]]) -> list[bytes]:
-    return [item.read() if isinstance(item, Large) else item for run in runs for item in run]
+    return [item.read() if isinstance(item, LargeString) else item for run in runs for item in run]
 
 
 @kinds
 @pytest.mark.parametrize("store", [plainly, lzf])
-def test_the_items_are_those_of_one_that_is_held(kind: str, store: Callable[[bytes], Large]) -> None:
+def test_the_items_are_those_of_one_that_is_held(kind: str, store: Callable[[bytes], LargeString]) -> None:
     small, large, write = KINDS[kind]
     data = write(MIXED)
     assert read(large(store(data))) == read(small(data)) == MIXED
@@ -68,7 +68,7 @@ def test_the_items_are_those_of_one_that_is_held(kind: str, store: Callable[[byt
 
 def test_a_large_item_that_is_stored_as_it_is_is_not_held() -> None:
     runs = list(packed_large.listpack(plainly(w.listpack(MIXED))))
-    assert [item.size for run in runs for item in run if isinstance(item, Large)] == [200_000, 1_000_000, 131_073]
+    assert [item.size for run in runs for item in run if isinstance(item, LargeString)] == [200_000, 1_000_000, 131_073]
 
 
 def test_a_large_item_inside_lzf_is_read_from_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,9 +76,9 @@ def test_a_large_item_inside_lzf_is_read_from_where_it_is(monkeypatch: pytest.Mo
     monkeypatch.setattr(packed_large, "_LZF_ITEMS", 1 << 20)
     runs = list(packed_large.listpack(lzf(w.listpack(MIXED))))
     found = [item for run in runs for item in run]
-    assert sum(isinstance(item, Large) for item in found) == 3
-    assert [item.read() if isinstance(item, Large) else item for item in found] == MIXED
-    assert [item.read(10) for item in found if isinstance(item, Large)] == [
+    assert sum(isinstance(item, LargeString) for item in found) == 3
+    assert [item.read() if isinstance(item, LargeString) else item for item in found] == MIXED
+    assert [item.read(10) for item in found if isinstance(item, LargeString)] == [
         item[:10] for item in MIXED if len(item) > 5000
     ]
 
@@ -114,7 +114,7 @@ def outcome(runs: Iterator[list[Any]]) -> tuple[list[bytes], bool]:
     items: list[bytes] = []
     try:
         for run in runs:
-            items += [item.read() if isinstance(item, Large) else item for item in run]
+            items += [item.read() if isinstance(item, LargeString) else item for item in run]
     except Broken:
         return items, True
     return items, False
@@ -150,11 +150,11 @@ def test_a_list_and_a_stream_of_large_elements_are_read_as_the_server_holds_them
 
 def same(found: Any, expected: list[bytes]) -> bool:
     """Compared without a report of 70 MiB."""
-    return [item.read() if isinstance(item, Large) else item for item in found] == expected
+    return [item.read() if isinstance(item, LargeString) else item for item in found] == expected
 
 
 def test_a_zipmap_that_is_too_large_is_said_to_be() -> None:
-    data = Large(BytesSource(b""), 0, unfold._MOST + 1)
+    data = LargeString(BytesSource(b""), 0, unfold._MOST + 1)
     with pytest.raises(Broken, match="more than are read at once"):
         unfold.unfolded(data, packed.zipmap)
     assert elements(Cursor(BytesSource(b"")), Value(0, 0))

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, LargeString
 from aofdoctor.rdb.values.decoders import Field, Scored, elements, shape
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType
 from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Meta, Pending
@@ -20,7 +20,7 @@ _LONG = 300
 
 
 def text(value: Any) -> str:
-    data = value.read() if isinstance(value, Large) else value
+    data = value.read() if isinstance(value, LargeString) else value
     assert isinstance(data, bytes)
     if len(data) > _LONG:
         return f"{len(data)} bytes, sha1 {hashlib.sha1(data).hexdigest()}"

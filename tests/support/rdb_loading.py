@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import TARGETS, Inexpressible
 from aofdoctor.rdb.export.commands import commands, function, select
 from aofdoctor.server.sandbox import Binary, Sandbox
@@ -18,7 +18,7 @@ def made(data: bytes, line: str) -> Made:
     """(the commands for a server line, what they do not say, what is broken)."""
     source = BytesSource(data)
     cursor, target, db = Cursor(source), TARGETS[line], 0
-    said: list[list[bytes | Large] | Inexpressible | Corrupt] = []
+    said: list[list[bytes | LargeString] | Inexpressible | Corrupt] = []
     for key in keys(source):
         if isinstance(key, Function):
             cursor.seek(key.offset)
@@ -28,7 +28,9 @@ def made(data: bytes, line: str) -> Made:
             said.append(select(db := key.db))
         said += commands(cursor, key.value, key.name, key.expire_ms, target)
     told = [
-        [word.read() if isinstance(word, Large) else word for word in item] for item in said if isinstance(item, list)
+        [word.read() if isinstance(word, LargeString) else word for word in item]
+        for item in said
+        if isinstance(item, list)
     ]
     return (
         told,

@@ -8,7 +8,7 @@ from aofdoctor import text
 from aofdoctor.cli.console import as_json
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.rdb.bulk.encoder import WORD, WORDS
-from aofdoctor.rdb.encoding.cursor import Corrupt, Large, String
+from aofdoctor.rdb.encoding.cursor import Corrupt, LargeString, String
 from aofdoctor.rdb.items import Item
 
 NAME = "(base)"
@@ -33,8 +33,8 @@ def short(key: BaseKey) -> Iterator[bytes]:
 def cut(word: String, most: int) -> bytes:
     """A word, or its first bytes and ... where it has more than so many."""
     if len(word) <= most:
-        return word.read() if isinstance(word, Large) else word
-    head = word.read(most) if isinstance(word, Large) else word[:most]
+        return word.read() if isinstance(word, LargeString) else word
+    head = word.read(most) if isinstance(word, LargeString) else word[:most]
     return head + b"..."
 
 

@@ -14,7 +14,7 @@ from itertools import islice
 
 from aofdoctor.aof.records import Arg
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.rdb.encoding.cursor import Large
+from aofdoctor.rdb.encoding.cursor import LargeString
 
 _WORD = (1 << 64) - 1
 FIELDS_COMPARED = 64
@@ -66,7 +66,7 @@ class Of(IntEnum):
     RAW = 9
 
 
-Word = Arg | Large
+Word = Arg | LargeString
 Args = Callable[[], Iterator[Arg]]
 Event = tuple[int, int, int, int]  # the key's digest, that of what is done to it, its expiry, an Op
 
@@ -97,7 +97,7 @@ _EACH: dict[int, tuple[Of, Op]] = {Does.APPEND: (Of.LIST, Op.MIX), Does.UNITE: (
 def words(digest: Digest, *args: Word, lower: bool = False) -> Digest:
     """The digest of words after what went before."""
     for arg in args:
-        digest.number(len(arg) if isinstance(arg, bytes | Large) else arg.size)
+        digest.number(len(arg) if isinstance(arg, bytes | LargeString) else arg.size)
         for piece in (arg,) if isinstance(arg, bytes) else _eights(arg.pieces()):
             digest.piece(piece, lower)
     return digest

@@ -20,7 +20,7 @@ from aofdoctor.diff.keys.stream_commands import rewritten
 from aofdoctor.log.base_keys import BaseKeySelection, batches
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import rdb_in
-from aofdoctor.rdb.encoding.cursor import Broken, Cursor, Large, String
+from aofdoctor.rdb.encoding.cursor import Broken, Cursor, LargeString, String
 from aofdoctor.rdb.items import Key
 from aofdoctor.rdb.values.decoders import ROWS, Run, Value, runs, shape
 from aofdoctor.source import Source, pread
@@ -101,7 +101,7 @@ class _Values:
         return made
 
     def _gather(self, tag: int, run: Run, width: int, made: int, ordered: bool) -> int:
-        if not any(isinstance(word, Large) for word in run):
+        if not any(isinstance(word, LargeString) for word in run):
             return gather(self.key, tag, run, width, made, ordered)
         for at in range(0, len(run), width):
             digest = of(self.key, tag, *run[at : at + width])

@@ -12,7 +12,7 @@ from aofdoctor.aof.constants import FIRST_ID
 from aofdoctor.aof.records import Batch, LargeArgument
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.units._pyunits import EVERYWHERE, Kind
-from aofdoctor.rdb.encoding.cursor import Large
+from aofdoctor.rdb.encoding.cursor import LargeString
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.command_table import table
@@ -173,7 +173,7 @@ def record_size(command: Command) -> int:
     return len(b"*%d\r\n" % len(command)) + heads + sum(map(len, command))
 
 
-def feed(digest: Digest, word: bytes | LargeArgument | Large, lower: bool = False) -> None:
+def feed(digest: Digest, word: bytes | LargeArgument | LargeString, lower: bool = False) -> None:
     """Take an argument in, with its size, however large it is."""
     digest.number(len(word) if isinstance(word, bytes) else word.size)
     for piece in (word,) if isinstance(word, bytes) else _eights(word.pieces()):

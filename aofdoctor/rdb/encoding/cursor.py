@@ -36,7 +36,7 @@ class Corrupt(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Large:
+class LargeString:
     """A string too large to hold: `size` bytes, stored at `offset`, as LZF in `packed` bytes if that is not 0.
 
     One inside another that is LZF begins at `start` of the `whole` bytes of that.
@@ -87,7 +87,7 @@ class Large:
             yield piece
 
 
-String = bytes | Large
+String = bytes | LargeString
 
 
 class Cursor:
@@ -201,10 +201,10 @@ class Cursor:
             raise Broken(self.offset - 1, f"length encoding {first:#x}")
         return int.from_bytes(self.take(4 if first == 0x80 else 8), "big"), None
 
-    def _large(self, size: int, packed: int) -> Large:
+    def _large(self, size: int, packed: int) -> LargeString:
         """Step over it; LZF is tried, so that who reads it later is not surprised."""
         stored = packed or size
-        value = Large(self.source, self.offset, size, packed)
+        value = LargeString(self.source, self.offset, size, packed)
         self._check(value.offset + stored)
         if packed:
             for _ in value.pieces():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, Large, String
+from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, LargeString, String
 from aofdoctor.rdb.export.commands import score_text
 from aofdoctor.rdb.values.decoders import Value, elements
 from aofdoctor.rdb.values.streams import Id
@@ -20,7 +20,7 @@ def words(cursor: Cursor, value: Value) -> Iterator[String | Corrupt]:
 
 def flat(item: Any) -> Iterator[String]:
     """One element's strings and numbers; what it does not have is left out."""
-    if isinstance(item, bytes | Large):
+    if isinstance(item, bytes | LargeString):
         yield item
     elif isinstance(item, Id):
         yield bytes(item)

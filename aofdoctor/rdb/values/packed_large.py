@@ -8,7 +8,7 @@ large field of a stream, just as it does a small one (quicklist.c, t_stream.c).
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from aofdoctor.rdb.encoding.cursor import LARGE, Broken, Large
+from aofdoctor.rdb.encoding.cursor import LARGE, Broken, LargeString
 from aofdoctor.rdb.encoding.runs import back_length, listpack_run, ziplist_run
 from aofdoctor.rdb.values.packed import count_fits
 
@@ -19,7 +19,7 @@ _RUN = 512
 _END = b"\xff"
 
 
-def listpack(value: Large) -> Iterator[list[Any]]:
+def listpack(value: LargeString) -> Iterator[list[Any]]:
     """The items of a listpack, in runs."""
     window, seen = _Window(value), 0
     head = window.take(6)
@@ -42,7 +42,7 @@ def listpack(value: Large) -> Iterator[list[Any]]:
     _demand_end("listpack", window, head[4:6], seen)
 
 
-def ziplist(value: Large) -> Iterator[list[Any]]:
+def ziplist(value: LargeString) -> Iterator[list[Any]]:
     """The items of a ziplist, in runs."""
     window, seen, before = _Window(value), 0, 0
     head = window.take(10)
@@ -66,7 +66,7 @@ def ziplist(value: Large) -> Iterator[list[Any]]:
     _demand_end("ziplist", window, head[8:10], seen)
 
 
-def intset(value: Large) -> Iterator[list[Any]]:
+def intset(value: LargeString) -> Iterator[list[Any]]:
     """The members of an intset as digits, in runs."""
     window = _Window(value)
     head = window.take(8)
@@ -82,7 +82,7 @@ def intset(value: Large) -> Iterator[list[Any]]:
 class _Window:
     """The bytes of a string in order: data[at:] are those from `offset` on that have been read."""
 
-    def __init__(self, value: Large) -> None:
+    def __init__(self, value: LargeString) -> None:
         self.value, self._pieces = value, value.pieces()
         self.data, self.at, self._base = b"", 0, 0
         self._held = max(_LZF_ITEM, value.size // _LZF_ITEMS) if value.packed else LARGE
@@ -123,7 +123,7 @@ class _Window:
             self._base, self.data = self._base + len(self.data), piece
         self.at = end - self._base
 
-    def long(self, head: int, prefix: int, order: Literal["little", "big"]) -> Large | None:
+    def long(self, head: int, prefix: int, order: Literal["little", "big"]) -> LargeString | None:
         """The text of an item that says its length in the last four bytes of `head`; None if it can be read by now."""
         there = len(self.data) - self.at
         size = int.from_bytes(self.data[self.at + prefix + 1 : self.at + prefix + head], order)
@@ -138,11 +138,11 @@ class _Window:
         return None
 
 
-def _part(value: Large, start: int, size: int) -> Large:
+def _part(value: LargeString, start: int, size: int) -> LargeString:
     """Some of the bytes of a string."""
     if value.packed:
-        return Large(value.source, value.offset, size, value.packed, start, value.size)
-    return Large(value.source, value.offset + start, size)
+        return LargeString(value.source, value.offset, size, value.packed, start, value.size)
+    return LargeString(value.source, value.offset + start, size)
 
 
 def _prefix(window: _Window, before: int) -> int:
@@ -153,7 +153,7 @@ def _prefix(window: _Window, before: int) -> int:
     return prefix if claimed == before and data[at + prefix : at + prefix + 1] == b"\x80" else 0
 
 
-def _demand_size(name: str, head: bytes, value: Large) -> None:
+def _demand_size(name: str, head: bytes, value: LargeString) -> None:
     claimed = int.from_bytes(head[:4], "little")
     if claimed != value.size:
         raise Broken(0, f"a {name} of {claimed} bytes in a string of {value.size}")

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from aofdoctor.rdb.encoding.cursor import Broken, Large, String
+from aofdoctor.rdb.encoding.cursor import Broken, LargeString, String
 from aofdoctor.rdb.values import packed, packed_large
 
 _HELD, _MOST = 1 << 20, 1 << 26
-_LARGE: dict[Callable[[bytes], Iterator[list[Any]]], Callable[[Large], Iterator[list[Any]]]] = {
+_LARGE: dict[Callable[[bytes], Iterator[list[Any]]], Callable[[LargeString], Iterator[list[Any]]]] = {
     packed.listpack: packed_large.listpack,
     packed.ziplist: packed_large.ziplist,
     packed.intset: packed_large.intset,
