@@ -31,32 +31,32 @@ Tile = Batch | Preamble | Damage
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
+class CommandNames:
     """The names of commands: their ids for the scanner, and which of them make a record believable."""
 
     names: Names
     ids: dict[bytes, int]
 
     @classmethod
-    def of(cls, names: list[bytes]) -> "Vocabulary":
+    def of(cls, names: list[bytes]) -> "CommandNames":
         """Ids in order, from FIRST_ID on."""
         return cls(Names(names), {name.lower(): i + FIRST_ID for i, name in enumerate(names)})
 
 
-def read(source: Source, words: Vocabulary, start: int = 0, window: int = WINDOW, room: int = ROOM) -> Iterator[Tile]:
+def read(source: Source, names: CommandNames, start: int = 0, window: int = WINDOW, room: int = ROOM) -> Iterator[Tile]:
     """The tiles of `source` from `start`, which is 0 or where a record begins.
 
     A batch is valid until the next tile is asked for.
     """
-    if start == 0 and (preamble := _preamble(source, words)):
+    if start == 0 and (preamble := _preamble(source, names)):
         yield preamble
         start = preamble.span.end
-    yield from _Sweep(source, words, start, window, room)
+    yield from _Sweep(source, names, start, window, room)
 
 
-def read_batches(source: Source, words: Vocabulary, start: int, window: int = WINDOW) -> Iterator[Batch]:
+def read_batches(source: Source, names: CommandNames, start: int, window: int = WINDOW) -> Iterator[Batch]:
     """The whole records from `start`, up to the first byte that is not of one; nothing is forgotten."""
-    sweep = _Sweep(_Kept(source), words, start, window, min(ROOM, window))
+    sweep = _Sweep(_Kept(source), names, start, window, min(ROOM, window))
     while sweep.load():
         before = sweep.at
         yield from sweep.batches()
@@ -83,12 +83,12 @@ class _Kept:
         pass
 
 
-def _preamble(source: Source, words: Vocabulary) -> Preamble | None:
+def _preamble(source: Source, names: CommandNames) -> Preamble | None:
     if not is_rdb(source):
         return None
     census = Census(int(time() * 1000))
     rdb = walk(source, census)
-    end = rdb.end if rdb.complete or rdb.bounded else find_record(source, rdb.end, words.ids, run=True)
+    end = rdb.end if rdb.complete or rdb.bounded else find_record(source, rdb.end, names.ids, run=True)
     if end is None:
         end = _size(source, rdb.end)
     checksum, note = rdb.checksum, rdb.note
@@ -113,8 +113,8 @@ def touch(source: FileSource, span: Span) -> None:
 
 
 class _Sweep:
-    def __init__(self, source: Source, words: Vocabulary, start: int, window: int, room: int) -> None:
-        self.source, self.words, self.window = source, words, window
+    def __init__(self, source: Source, names: CommandNames, start: int, window: int, room: int) -> None:
+        self.source, self.names, self.window = source, names, window
         file = source.file if isinstance(source, _Kept) else source
         self.file = file if isinstance(file, FileSource) and file.unreadable is not None else None
         self.buffer = bytearray(window + SLACK)
@@ -145,7 +145,7 @@ class _Sweep:
     def batches(self) -> Iterator[Batch]:
         columns = self.columns
         while self.at < self.fill:
-            count = scan(self.buffer, self.at, self.fill, self.words.names, columns)
+            count = scan(self.buffer, self.at, self.fill, self.names.names, columns)
             if not count:
                 return
             start, self.at = self.at, self.at + columns.edges[count]
@@ -166,12 +166,12 @@ class _Sweep:
             return None if self._hole(Span(offset, diagnosis.end)) else next(self.batches())
         head = bytearray(self.buffer[: self.fill])
         self._restart(diagnosis.end)
-        number = identity(diagnosis, self.words.ids)
+        number = identity(diagnosis, self.names.ids)
         return single(self.source, offset, diagnosis.end - offset, diagnosis.argc, number, head)
 
     def damage(self) -> Damage:
         """The damage at the front of the window."""
-        damage = self._unreadable() or damage_at(self.source, self.base, self.words.ids)
+        damage = self._unreadable() or damage_at(self.source, self.base, self.names.ids)
         self._restart(damage.span.end)
         return damage
 
@@ -196,7 +196,7 @@ class _Sweep:
         if self.file is None or not self.file.unreadable:
             return None
         diagnosis = diagnose_record(ReadWindow(self.source), self.base)
-        end = diagnosis.end if diagnosis.whole else damage_at(self.source, self.base, self.words.ids).span.end
+        end = diagnosis.end if diagnosis.whole else damage_at(self.source, self.base, self.names.ids).span.end
         hole = self.file.hole(Span(self.base, end))
         if hole is None:
             return None

@@ -62,7 +62,7 @@ class _Walk:
         self.tracker = ContextTracker(columns=True)
         applicable = [line for line in report.versions if line.multi_part or report.aof.layout != "multi-part"]
         self.loader = Loader(applicable, self.tracker)
-        select, multi, exec_ = (table().words.ids[name] for name in (b"select", b"multi", b"exec"))
+        select, multi, exec_ = (table().names.ids[name] for name in (b"select", b"multi", b"exec"))
         self.odd_ids = {
             select: "select-invalid",
             multi: "multi-nested",
@@ -114,7 +114,7 @@ class _Walk:
         self.tracker.begin()
         self.loader.begin(part.name, source, last)
         self.good: tuple[int, int] | None = None
-        for tile in read(source, table().words):
+        for tile in read(source, table().names):
             if isinstance(tile, Batch):
                 self._batch(report, tile)
             elif isinstance(tile, Damage):

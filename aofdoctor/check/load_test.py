@@ -114,14 +114,14 @@ def demand_harmless(aof: AOF) -> int:
         if (("write" in c.flags or c.name in _BESIDES) and not {c.name, c.container} & _NEVER)
     )  # fmt: skip
     tracker = ContextTracker(columns=True)
-    select = table().words.ids[b"select"]
+    select = table().names.ids[b"select"]
     # What no line knows is no danger: no server loads it.
     tracker.flag("prove", (set(range(table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
     databases = 1
     for part in aof.present:
         assert part.source is not None
         tracker.begin()
-        for tile in read(part.source, table().words):
+        for tile in read(part.source, table().names):
             if isinstance(tile, Batch):
                 for i in tracker.run(tile):
                     if tile.ids[i] not in allowed and tile.ids[i] not in (select, ANNOTATION, UNKNOWN):

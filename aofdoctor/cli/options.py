@@ -102,7 +102,7 @@ def gathering(
 @contextmanager
 def opened(path: str, forgiving: bool = False) -> Iterator[AOF]:
     """The AOF at a path, closed in the end; `forgiving`: what the disk does not give is damage, and no error."""
-    aof = open_aof(path, table().words.ids)
+    aof = open_aof(path, table().names.ids)
     try:
         if not forgiving:
             aof.insist()

@@ -21,7 +21,7 @@ from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
-_SELECT = table().words.ids[b"select"]
+_SELECT = table().names.ids[b"select"]
 
 
 class Same(NamedTuple):
@@ -96,7 +96,7 @@ class _Run:
     def go(self) -> bool:
         """True if the first part is the same to its end."""
         tracker = self._tracker
-        for tile in read(self._source, table().words, self._from[0].offset):
+        for tile in read(self._source, table().names, self._from[0].offset):
             if isinstance(tile, Damage) or (isinstance(tile, Preamble) and not tile.complete):
                 self.fork = self._at(tile.span.start), self._at(tile.span.start, other=True)
                 return False

@@ -97,7 +97,7 @@ def _number(name: String, sub: String) -> int:
     """The id of a command of an RDB's telling."""
     assert isinstance(name, bytes)
     assert isinstance(sub, bytes)
-    ids = table().words.ids
+    ids = table().names.ids
     return ids[name.lower() + (b"|" + sub.lower() if sub else b"")]
 
 

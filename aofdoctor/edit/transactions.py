@@ -73,11 +73,11 @@ class _Walk:
         self.open: _Open | None = None
         self.settled = -1  # the transaction that is known to keep something
         self.reaching = 0, 0  # the transaction that reaches into the batch, and where it begins
-        words = table().words.ids
+        words = table().names.ids
         self.multi, self.exec = words[b"multi"], words[b"exec"]
 
     def run(self, before: int) -> Iterator[Drop]:
-        for tile in read(self.source, table().words):
+        for tile in read(self.source, table().names):
             if isinstance(tile, Batch):
                 commands = before + self.tracker.state[ContextField.COMMANDS]
                 self.reaching = self.tracker.state[ContextField.TX], self.tracker.state[ContextField.MULTI_START]
@@ -163,7 +163,7 @@ class _Walk:
     def _multis_before(self, span: Span) -> list[Drop] | None:
         """The MULTIs of a transaction's part before this batch; None if a command stands there, which stays."""
         multis: list[Drop] = []
-        for batch in read_batches(self.source, table().words, span.start):
+        for batch in read_batches(self.source, table().names, span.start):
             for i in range(batch.count):
                 if batch.record(i).start >= span.end:
                     return multis

@@ -84,7 +84,7 @@ def _walk(aof: AOF, selection: Selection, base: bool = False) -> Iterator[_Selec
         if part.source is None:
             continue
         tracker.begin()
-        for tile in read(part.source, table().words):
+        for tile in read(part.source, table().names):
             if isinstance(tile, Batch):
                 commands = before + tracker.state[ContextField.COMMANDS]
                 tracker.run(tile)
@@ -210,7 +210,7 @@ def _marks(aof: AOF) -> Iterator[_Mark | Broken | _Rdb]:
         if part.source is None:
             continue
         tracker.begin()
-        for tile in read(part.source, table().words):
+        for tile in read(part.source, table().names):
             if isinstance(tile, Batch):
                 state = array("q", tracker.state)
                 yield _Mark(index, *tile.span, state, before + state[ContextField.COMMANDS])
@@ -231,7 +231,7 @@ def _again(aof: AOF, selection: Selection, mark: _Mark) -> Iterator[Entry]:
     tracker.state[:] = mark.state
     entries: list[Entry] = []
     before = mark.before - mark.state[ContextField.COMMANDS]
-    for batch in read_batches(part.source, table().words, mark.start):
+    for batch in read_batches(part.source, table().names, mark.start):
         commands = before + tracker.state[ContextField.COMMANDS]
         tracker.run(batch)
         inside = [
@@ -272,11 +272,11 @@ def _tail_of(part: Part, index: int, source: Source, selection: Selection, count
     found: list[Item] = []
     end, block = source.size or 0, _BLOCK
     while end > 0 and _commands(found) < count:
-        start = _record_near(source, max(0, end - block), table().words.ids)
+        start = _record_near(source, max(0, end - block), table().names.ids)
         if start is None or start >= end:
             start = _record_near(source, max(0, end - block), _AnyName())
         if start is None or start >= end:
-            start = find_record(source, max(0, end - block), table().words.ids)
+            start = find_record(source, max(0, end - block), table().names.ids)
         if start is None or start >= end:
             start = 0 if end <= block else end
         if start < end:
@@ -286,9 +286,9 @@ def _tail_of(part: Part, index: int, source: Source, selection: Selection, count
     return found
 
 
-def _record_near(source: Source, offset: int, known: Container[bytes]) -> int | None:
+def _record_near(source: Source, offset: int, names: Container[bytes]) -> int | None:
     """A record at or after `offset` that begins a run; the start is certain."""
-    return 0 if offset == 0 else find_record(source, offset, known, run=True)
+    return 0 if offset == 0 else find_record(source, offset, names, run=True)
 
 
 class _AnyName:
@@ -309,7 +309,7 @@ def _segment(
     if start:
         tracker.mark_unknown()
     found = _Last(count)
-    for tile in read(source, table().words, start):
+    for tile in read(source, table().names, start):
         span = tile.span
         if isinstance(tile, Batch):
             tracker.run(tile)

@@ -74,7 +74,7 @@ class _Search:
         tracker = ContextTracker(columns=True)
         previous: deque[Entry] = deque(maxlen=self.around)
         found: Located | None = None
-        for tile in read(part.source, table().words):
+        for tile in read(part.source, table().names):
             if isinstance(tile, Batch):
                 found = self._batch(part, tile, tracker, before, previous, found)
             elif found is None:

@@ -24,7 +24,7 @@ def first_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
     tracker = ContextTracker(columns=True)
     for index, part in enumerate(aof.parts):
         tracker.begin()
-        for tile in read(part.source, table().words) if part.source else ():
+        for tile in read(part.source, table().names) if part.source else ():
             if isinstance(tile, Batch):
                 found = _in_batch(tile, tracker, seconds)
                 if found is not None:
@@ -57,5 +57,5 @@ def _in_batch(batch: Batch, tracker: ContextTracker, seconds: int) -> int | None
     first = at
     while tx[at] > 0 and first and tx[first - 1] == tx[at]:
         first -= 1
-    begun = tx[at] <= 0 or first or batch.ids[0] == table().words.ids[b"multi"]
+    begun = tx[at] <= 0 or first or batch.ids[0] == table().names.ids[b"multi"]
     return batch.record(first).start if begun else multi_start

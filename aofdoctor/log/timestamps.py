@@ -31,14 +31,14 @@ def last_time(aof: AOF) -> int | None:
 def _starts(source: Source) -> Iterator[int]:
     """Where to read from: near the end, and only if no annotation is there, from the start."""
     near = max(0, (source.size or 0) - _NEAR_END)
-    if near and (start := find_record(source, near, table().words.ids, run=True)):
+    if near and (start := find_record(source, near, table().names.ids, run=True)):
         yield start
     yield 0
 
 
 def _time_from(source: Source, start: int) -> int | None:
     tracker = ContextTracker()
-    for tile in read(source, table().words, start):
+    for tile in read(source, table().names, start):
         if isinstance(tile, Batch):
             tracker.run(tile)
     return known(tracker.state[ContextField.TIME])

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from aofdoctor.aof.constants import ANNOTATION, FIRST_ID
-from aofdoctor.aof.reader import Vocabulary
+from aofdoctor.aof.reader import CommandNames
 
 # What an operator looks for in a history; a command may have several.
 EFFECTS: dict[str, frozenset[str]] = {
@@ -68,7 +68,7 @@ class Table:
 
     versions: tuple[str, ...]
     commands: tuple[Command, ...]
-    words: Vocabulary
+    names: CommandNames
 
     def get(self, number: int) -> Command | None:
         """The command of an id; None for an annotation and for a name that no server knows."""
@@ -76,7 +76,7 @@ class Table:
 
     def find(self, name: str) -> Command | None:
         """The command of a name; a space may stand for the bar of a subcommand."""
-        number = self.words.ids.get(name.strip().lower().replace(" ", "|").encode())
+        number = self.names.ids.get(name.strip().lower().replace(" ", "|").encode())
         return self.get(number) if number else None
 
     def ids(self, names: frozenset[str]) -> frozenset[int]:
@@ -98,7 +98,7 @@ def table() -> Table:
     """The table, read once."""
     data = json.loads(resources.files(__package__).joinpath("commands.json").read_text())
     commands = tuple(_command(i + FIRST_ID, name, entry) for i, (name, entry) in enumerate(data["commands"].items()))
-    return Table(tuple(data["servers"]), commands, Vocabulary.of([c.name.encode() for c in commands]))
+    return Table(tuple(data["servers"]), commands, CommandNames.of([c.name.encode() for c in commands]))
 
 
 def _command(number: int, name: str, entry: dict[str, Any]) -> Command:

@@ -168,7 +168,7 @@ class Loader:
             if stop or parsed.result is ParseResult.END:
                 return stop
             offset = parsed.end
-            for batch in read_batches(self._source, table().words, offset):
+            for batch in read_batches(self._source, table().names, offset):
                 for i in tracker.run(batch):
                     if stop := self._judge_strict(version, batch, i):
                         return stop
@@ -210,7 +210,7 @@ _STOPS = {
 
 
 def _find(reading: ParsedRecord) -> Command | None:
-    ids = table().words.ids
+    ids = table().names.ids
     number = ids.get(reading.name, UNKNOWN)
     if len(reading.first) > 1:
         number = ids.get(reading.name + b"|" + reading.first[1].lower(), number)

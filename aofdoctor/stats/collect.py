@@ -178,7 +178,7 @@ class _Walk:
         stats, state, before = self.stats, self.tracker.state, self.stats.commands
         self.tracker.begin()
         self.suspects.begin(index, part.name, stats.size)
-        for tile in read(source, table().words, window=self.window, room=self.room):
+        for tile in read(source, table().names, window=self.window, room=self.room):
             if isinstance(tile, Batch):
                 self._batch(index, part.name, tile, before)
             elif isinstance(tile, Damage):

@@ -43,7 +43,7 @@ DOCTOR = [sys.executable, "-m", "aofdoctor", "diff", "--stat"]
 def record_near(path: Path, offset: int) -> int:
     """Where a record begins at an offset or after it."""
     source = FileSource(path)
-    found = find_record(source, offset, table().words.ids, run=True)
+    found = find_record(source, offset, table().names.ids, run=True)
     source.close()
     assert found is not None, path
     return found

@@ -127,7 +127,7 @@ def annotated(data: bytes) -> bytes:
     """The same commands, each after an annotation."""
     start = walk(BytesSource(data)).end if is_rdb(BytesSource(data)) else 0
     out, seconds = data[:start], 1_700_000_000
-    for tile in read(BytesSource(data), table().words, start):
+    for tile in read(BytesSource(data), table().names, start):
         assert isinstance(tile, Batch)
         for i in range(tile.count):
             out += b"#TS:%d\r\n" % (seconds := seconds + 1) + bytes(tile.raw(i))

@@ -75,7 +75,7 @@ def position_of(aof: AOF, moment: Moment) -> Position | None:
         return None
     source = aof.parts[index].source
     assert source is not None
-    first = next(read(source, table().words))
+    first = next(read(source, table().names))
     if isinstance(first, Preamble) and moment.offset < first.span.end:
         return None  # the file has been rewritten since
     return Position(moment.file, index, moment.offset)

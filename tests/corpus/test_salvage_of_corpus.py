@@ -49,7 +49,7 @@ TURNED_BACK = ("crlf-to-lf", "lf-to-crlf", "latin1-to-utf8", "block-swapped-512"
 
 
 def argvs(source: Source) -> Iterator[tuple[bytes, ...]]:
-    for tile in read(source, table().words):
+    for tile in read(source, table().names):
         if isinstance(tile, Batch):
             yield from (tuple(tile.argv(i)) for i in range(tile.count) if tile.ids[i] != ANNOTATION)
 

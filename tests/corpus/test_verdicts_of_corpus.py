@@ -46,7 +46,7 @@ UNPROVEN = {"redis-6.2.16/damage-hole-in-preamble-preamble"}
 def counts(path: Path) -> tuple[int, int, int, int]:
     """(commands, annotations, the preamble's end, damages) of one file."""
     steps, end, damages = ContextTracker(), 0, 0
-    for tile in read(FileSource(path), table().words):
+    for tile in read(FileSource(path), table().names):
         if isinstance(tile, Batch):
             steps.run(tile)
         elif isinstance(tile, Preamble):
@@ -275,12 +275,12 @@ def test_all_takes_every_flush_and_nothing_else() -> None:
 
 def _names(path: str) -> list[tuple[int, bytes]]:
     """Every command but MULTI and EXEC, which go with a transaction that is left empty."""
-    words = table().words.ids
+    words = table().names.ids
     structure, out = {words[b"multi"], words[b"exec"]}, []
     with opened(path) as aof:
         for part in aof.present:
             assert part.source is not None
-            for tile in read(part.source, table().words):
+            for tile in read(part.source, table().names):
                 if isinstance(tile, Batch):
                     out += [
                         (tile.ids[i], bytes(tile.raw(i))) for i in range(tile.count) if tile.ids[i] not in structure

@@ -59,7 +59,7 @@ def filled(data: bytes, base: bool, **limits: int) -> Table:
     """The table of some commands."""
     found, steps = Table(KEY, False, **limits), ContextTracker(columns=True)
     writes = Writes(found, Selection())
-    for tile in read(BytesSource(data), table().words):
+    for tile in read(BytesSource(data), table().names):
         if isinstance(tile, Batch):
             steps.run(tile)
             writes.batch(0, tile, steps.db, None, base)

@@ -27,7 +27,7 @@ def state_after(binary: Binary, path: Path, *more: Path) -> Any:
 
 
 def commands_of(path: Path) -> list[list[bytes]]:
-    batch = next(read(BytesSource(path.read_bytes()), table().words))
+    batch = next(read(BytesSource(path.read_bytes()), table().names))
     assert isinstance(batch, Batch)
     assert batch.span.end == path.stat().st_size
     return [batch.argv(i) for i in range(batch.count) if batch.argc[i]]

@@ -28,7 +28,7 @@ def batches(data: bytes) -> "list[array[int]]":
     columns = [[array("q") for _ in Column] for _ in range(2)]
     states = [array("q", bytes(8 * len(Open))) for _ in range(2)]
     steps = ContextTracker(columns=True)
-    for tile in read(BytesSource(data), table().words):
+    for tile in read(BytesSource(data), table().names):
         if not isinstance(tile, Batch):
             continue
         steps.run(tile)
@@ -74,10 +74,10 @@ def test_a_far_record_has_the_digest_of_a_near_one() -> None:
     data = encode([b"SET", b"k", big])
     near = array("Q", bytes(8))
     for rules in (RULES, EXACT):
-        batch = next(read(BytesSource(data), table().words, window=1 << 22))
+        batch = next(read(BytesSource(data), table().names, window=1 << 22))
         assert isinstance(batch, Batch) and not batch.oversized
         digest_kernel.records(KEY, batch, rules.names, rules.exact, near)
-        far = next(read(BytesSource(data), table().words))
+        far = next(read(BytesSource(data), table().names))
         assert isinstance(far, Batch) and far.oversized
         assert large_record_digest(rules, far) == near[0]
 

@@ -140,7 +140,7 @@ def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
 def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
     """Each key's line and JSON, with what was seen in a window and without."""
     source = BytesSource(data)
-    rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
+    rdb = next(tile for tile in read(source, table().names) if isinstance(tile, Preamble))
     path.write_bytes(data)
     out: list[tuple[Lines, Lines, bytes]] = []
     with opened(str(path)) as aof:
@@ -182,7 +182,7 @@ def test_a_line_says_the_same_whichever_way_its_words_were_read(tmp_path: Path) 
 def both_ways(data: bytes, where: Selection = EVERYTHING) -> tuple[list[Any], list[Any]]:
     """The keys of a base as they come, and backwards."""
     source = BytesSource(data)
-    rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
+    rdb = next(tile for tile in read(source, table().names) if isinstance(tile, Preamble))
     given = base_keys(where, 0, "part", 0, source, rdb), base_keys_backwards(where, 0, "part", 0, source, rdb)
     return [*map(plain, given[0])], [*map(plain, given[1])]
 

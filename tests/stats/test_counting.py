@@ -36,7 +36,7 @@ def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | Non
     scale, tally = twin[0](kinds(), 1, FACTORS), twin[1](rules(), ord(":"), depth, sure)
     steps, large, seen = ContextTracker(columns=True), array("I", bytes(4 * ROOM)), []
     steps.begin()
-    for tile in read(BytesSource(data), table().words):
+    for tile in read(BytesSource(data), table().names):
         if isinstance(tile, Batch) and not tile.oversized:
             steps.run(tile)
             some = None if chosen is None else array("I", range(0, tile.count, chosen))
@@ -166,7 +166,7 @@ def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
         for _ in range(30):
             words = [random.choice([b"0", b"1", b"2", b"00", b"k", b"10", b""]) for _ in range(random.randrange(7))]
             argv = [*command.name.encode().split(b"|"), *words]
-            batch = next(read(BytesSource(encode(argv)), table().words))
+            batch = next(read(BytesSource(encode(argv)), table().names))
             assert isinstance(batch, Batch)
             if batch.ids[0] == command.id:
                 place = next(key_places(command, argv), 0)
@@ -222,7 +222,7 @@ def test_names_are_read_in_every_encoding() -> None:
 
 
 def test_short_columns_are_refused() -> None:
-    batch = next(read(BytesSource(encode([b"SET", b"a", b"1"])), table().words))
+    batch = next(read(BytesSource(encode([b"SET", b"a", b"1"])), table().names))
     short, room = array("q"), array("I", bytes(4 * ROOM))
     full = array("q", bytes(8 * ROOM))
     scale, tally = Scale(kinds(), 1, FACTORS), Tally(rules(), 58, 1, 0)

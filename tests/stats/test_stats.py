@@ -137,7 +137,7 @@ def test_every_byte_is_counted_once(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(DAMAGED)
     found, tiles = stats(path), list[int]()
-    for tile in read(BytesSource(DAMAGED), table().words):
+    for tile in read(BytesSource(DAMAGED), table().names):
         if isinstance(tile, Batch):
             tiles += [tile.record(i).size for i in range(tile.count) if tile.ids[i] == ANNOTATION]
     totals = found["totals"]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from aofdoctor.aof.records import encode
 from aofdoctor.server.command_table import table
 
-WORDS = table().words
+WORDS = table().names
 NAMES = [
     b"SET",
     b"set",

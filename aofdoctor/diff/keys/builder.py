@@ -31,9 +31,9 @@ from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
-_EXEC = table().words.ids[b"exec"]
-_SORT = table().words.ids[b"sort"]
-_UNNAMED = (_SORT, *(table().words.ids[name] for name in (b"eval", b"evalsha", b"fcall")))
+_EXEC = table().names.ids[b"exec"]
+_SORT = table().names.ids[b"sort"]
+_UNNAMED = (_SORT, *(table().names.ids[name] for name in (b"eval", b"evalsha", b"fcall")))
 _REWRITTEN = re.compile(r".*\.\d+\.base\.aof").fullmatch  # as a server names what it writes
 
 
@@ -78,7 +78,7 @@ class _Part:
 
     def feed(self, start: int, stop: int | None) -> None:
         """From one record to another."""
-        for tile in read(self.source, table().words, start):
+        for tile in read(self.source, table().names, start):
             if isinstance(tile, Batch):
                 self._batch(tile if stop is None else _up_to(tile, stop))
             elif isinstance(tile, Damage):
@@ -141,7 +141,7 @@ def _is_by_pattern(batch: Batch, i: int) -> bool:
 
 def _is_executed(source: Source, start: int) -> bool:
     """True if the transaction that is open at `start` comes to its EXEC before anything else than records."""
-    return any(_EXEC in batch.ids[: batch.count] for batch in read_batches(source, table().words, start))
+    return any(_EXEC in batch.ids[: batch.count] for batch in read_batches(source, table().names, start))
 
 
 def _up_to(batch: Batch, end: int) -> Batch:

@@ -60,7 +60,7 @@ class Names:
             self._window = min(_MOST, 2 * self._window) if near else _LEAST
             source = self._side.sources[self._part]
             assert source is not None
-            batch = self._batch = next(read_batches(source, table().words, start, self._window))
+            batch = self._batch = next(read_batches(source, table().names, start, self._window))
         return batch
 
     def _of_key(self, start: int, wanted: set[int]) -> dict[int, bytes]:

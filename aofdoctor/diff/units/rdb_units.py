@@ -84,7 +84,7 @@ class _Buffer:
         count, rules, place = len(starts), self.rules, self.place
         end = len(self._records)
         self._records += bytes(SLACK)
-        found = scan(self._records, 0, end, table().words.names, self._columns)
+        found = scan(self._records, 0, end, table().names.names, self._columns)
         assert found == count, "a command that was just encoded reads back"
         columns = self._columns
         batch = Batch(BytesSource(b""), 0, count, self._records, 0, columns.edges, columns.argc, columns.ids)

@@ -88,7 +88,7 @@ class Side:
         """The RDB at the head of a part."""
         source = self.sources[part]
         if part not in self.rdbs and source and is_rdb(source):
-            tile = next(read(source, table().words), None)
+            tile = next(read(source, table().names), None)
             if isinstance(tile, Preamble):
                 self.rdbs[part] = tile
         return self.rdbs.get(part)
@@ -189,7 +189,7 @@ class Side:
                 start = rdb.span.end
             elif start:
                 tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = at.db, at.time
-            for tile in read(source, table().words, start):
+            for tile in read(source, table().names, start):
                 if isinstance(tile, Batch):
                     self._batch(tile)
                 elif isinstance(tile, Damage):

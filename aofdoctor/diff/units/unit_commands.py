@@ -21,9 +21,9 @@ from aofdoctor.span import Span
 
 _ARGS_HELD = 1 << 12  # of a far record, so many arguments are looked through for keys
 _HEAD = 1 << 12  # of a large argument
-_NO_UNITS = frozenset({ANNOTATION, table().words.ids[b"select"]})
+_NO_UNITS = frozenset({ANNOTATION, table().names.ids[b"select"]})
 
-_FRAME = frozenset({table().words.ids[b"multi"], table().words.ids[b"exec"]})
+_FRAME = frozenset({table().names.ids[b"multi"], table().names.ids[b"exec"]})
 
 # What reaches further than the keys that its key specification gives, beside flushes and scripts.
 _FAR_REACHING = frozenset({"swapdb", "move", "copy", "migrate", "function", "script"})
@@ -41,7 +41,7 @@ def batches(side: Side, run: Run) -> Iterator[tuple[Batch, ContextTracker, int]]
     state[ContextField.DB], state[ContextField.TIME] = first.db, first.time
     state[ContextField.TRANSACTIONS] = first.tx - 1 if first.tx else 0
     before = first.number - 1
-    for batch in read_batches(source, table().words, first.start, window):
+    for batch in read_batches(source, table().names, first.start, window):
         commands = before + state[ContextField.COMMANDS]
         tracker.run(batch)
         yield batch, tracker, commands

@@ -48,7 +48,7 @@ def keys_of_rdb(source: FileSource) -> Keys:
 
 def _of_commands(source: FileSource, end: int) -> Keys:
     makes = {c.id: _MAKES[c.name] for c in table().commands if c.name in _MAKES}
-    select = table().words.ids[b"select"]
+    select = table().names.ids[b"select"]
     keys, db, last = Keys(), 0, (-1, b"")
     for batch, i in _records(source, end):
         number = batch.ids[i]
@@ -64,7 +64,7 @@ def _of_commands(source: FileSource, end: int) -> Keys:
 
 
 def _records(source: FileSource, end: int) -> Iterator[tuple[Batch, int]]:
-    for tile in read(source, table().words):
+    for tile in read(source, table().names):
         if not isinstance(tile, Batch) or tile.span.start >= end:
             return
         for i in range(tile.count):

@@ -31,7 +31,7 @@ class Extent(NamedTuple):
 def whole(aof: AOF, part: Part) -> Extent:
     """What stands in a part; Refused where it is damaged or ends inside a transaction."""
     tracker, rdb, assumed = ContextTracker(), None, AOF.file_of(part)
-    for tile in read(assumed, table().words):
+    for tile in read(assumed, table().names):
         if isinstance(tile, Batch):
             tracker.run(tile)
         elif isinstance(tile, Preamble):

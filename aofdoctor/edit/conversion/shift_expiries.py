@@ -24,7 +24,7 @@ def shifted_records(source: FileSource, start: int, shift_ms: int, tally: Tally,
     tracker.flag(
         "shift", {c.id for c in table().commands if c.name in names} | {UNKNOWN} | ({ANNOTATION} if bare else set())
     )
-    for tile in read(source, table().words, start):
+    for tile in read(source, table().names, start):
         if isinstance(tile, Batch):
             yield from (
                 _shift_large_record(tile, source, shift_ms, tally)

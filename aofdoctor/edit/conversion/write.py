@@ -208,7 +208,7 @@ def _check(conversion: Conversion, made: Path) -> None:
 def _commands(written: FileSource, head: int) -> int:
     """The whole commands behind the head; Refused at anything that is no command."""
     count = 0
-    for tile in read(written, table().words):
+    for tile in read(written, table().names):
         if isinstance(tile, Batch):
             first = tile.count if tile.span.end <= head else bisect_left(tile.edges, head - tile.base, 0, tile.count)
             count += sum(map(bool, tile.argc[first : tile.count]))

@@ -117,7 +117,7 @@ class Patch:
     def _check(self) -> None:
         source, steps, size = FileSource(self._temp), ContextTracker(), 0
         try:
-            for tile in read(source, table().words):
+            for tile in read(source, table().names):
                 if not isinstance(tile, Batch):
                     raise Refused(f"{name(str(self.path))}: what was written does not read back at {tile.span.start}")
                 steps.run(tile)

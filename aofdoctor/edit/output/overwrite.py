@@ -96,7 +96,7 @@ def targets(plan: Plan) -> list[Target]:
 def overwrites(source: FileSource, span: Span) -> list[Overwrite]:
     """One for each record of a span of whole records."""
     found: list[Overwrite] = []
-    for batch in read_batches(source, table().words, span.start, window=min(WINDOW, span.size + 64)):
+    for batch in read_batches(source, table().names, span.start, window=min(WINDOW, span.size + 64)):
         for i in range(batch.count):
             record = batch.record(i)
             if record.start >= span.end:

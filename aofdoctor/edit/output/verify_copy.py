@@ -37,7 +37,7 @@ def demand_size(written: FileSource, size: int) -> None:
 def commands_in(source: FileSource) -> int:
     """How many whole commands stand in a copy."""
     steps = ContextTracker()
-    for tile in read(source, table().words):
+    for tile in read(source, table().names):
         if isinstance(tile, Batch):
             steps.run(tile)
     return steps.state[ContextField.COMMANDS]

@@ -51,7 +51,7 @@ def assumed(aof: AOF, group: Group) -> Assumed:
         if part.source is None:
             continue
         start = group.last.span.end if index == group.last.index else 0
-        for batch in read_batches(part.source, table().words, start):
+        for batch in read_batches(part.source, table().names, start):
             for i in (i for i in range(batch.count) if batch.ids[i] in ids):
                 command = table().get(batch.ids[i])
                 assert command is not None

@@ -93,7 +93,7 @@ class _Walk:
         self.counts = [0] * len(aof.parts)
         self.damage: dict[int, int] = {}
         self.tracker = ContextTracker(columns=True)
-        ids = table().words.ids
+        ids = table().names.ids
         self.multi, self.light = ids[b"multi"], {ids[b"select"], ANNOTATION}
 
     def run(self) -> None:
@@ -103,7 +103,7 @@ class _Walk:
                 continue
             self.tracker.begin()
             self.end, self.stay = 0, 0  # of the last command that is more than a SELECT, and the commands up to it
-            for tile in read(part.source, table().words):
+            for tile in read(part.source, table().names):
                 if isinstance(tile, Batch):
                     self._batch(index, tile, before)
                 elif isinstance(tile, Damage):

@@ -40,7 +40,7 @@ class Definitions:
         found, before, ids = cls(), 0, calls()
         for index, part in enumerate(aof.parts):
             steps = ContextTracker(columns=True)
-            for tile in read(part.source, table().words) if part.source else ():
+            for tile in read(part.source, table().names) if part.source else ():
                 if isinstance(tile, Batch):
                     done = before + steps.state[ContextField.COMMANDS]
                     steps.run(tile)

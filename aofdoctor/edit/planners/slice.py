@@ -106,7 +106,7 @@ def _useless(batch: Batch, tracker: ContextTracker, dropped: set[int]) -> list[i
 
 @cache
 def _select() -> int:
-    return table().words.ids[b"select"]
+    return table().names.ids[b"select"]
 
 
 def _known(batch: Batch, i: int) -> bool:
@@ -139,7 +139,7 @@ def _base(index: int, part: Part, selection: Selection) -> _Base | None:
     source = part.source
     if source is None or not is_rdb(source):
         return None
-    rdb = next(tile for tile in read(source, table().words) if isinstance(tile, Preamble))
+    rdb = next(tile for tile in read(source, table().names) if isinstance(tile, Preamble))
     if rdb.codec:
         raise Refused(
             f"the RDB of {text.name(part.name)} is compressed by {rdb.codec}: no key of it can be copied by itself",

@@ -53,7 +53,7 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
         if part.source is None:
             continue
         tracker.begin()
-        for tile in read(part.source, table().words):
+        for tile in read(part.source, table().names):
             if isinstance(tile, Batch):
                 commands = before + tracker.state[ContextField.COMMANDS]
                 flushes.batch(index, part.name, tile, tracker.run(tile), tracker, commands)

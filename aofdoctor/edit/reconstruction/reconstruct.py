@@ -71,7 +71,7 @@ class _Part:
 
     def _from(self, start: int) -> int | None:
         """Go on from the end of a record; where to begin anew after a mend that reaches past the damage."""
-        for tile in read(self.source, table().words, start):
+        for tile in read(self.source, table().names, start):
             if not isinstance(tile, Damage):
                 continue
             found = self._mend(tile)
@@ -100,7 +100,7 @@ class _Part:
         """
         if self._latin1 is None:
             seen = 0
-            for tile in read(self.source, table().words):
+            for tile in read(self.source, table().names):
                 if isinstance(tile, Batch) and not tile.isascii():
                     self._latin1 = False
                     return False
@@ -119,7 +119,7 @@ class _Part:
         """Where in the file the first record ends that does not end before the mend does."""
         rest = Piece(Span(self.done, self.source.size), self.source.size - self.done)
         view, reach = Mended(self.source, [*found, rest]), sum(piece.size for piece in found)
-        for tile in read(view, table().words, window=1 << 16):
+        for tile in read(view, table().names, window=1 << 16):
             edges = [tile.record(i).end for i in range(tile.count)] if isinstance(tile, Batch) else [tile.span.end]
             edge = next((edge for edge in edges if edge >= reach), None)
             if edge is not None:

@@ -75,7 +75,7 @@ def _whole(source: FileSource, pieces: list[Piece]) -> bool:
     end = max(piece.span.end for piece in pieces)
     view = Mended(source, [*pieces, Piece(Span(end, source.size), source.size - end)])
     reach = sum(piece.size for piece in pieces)
-    for batch in read_batches(view, table().words, 0, window=1 << 16):  # which seeks no further where one is not whole
+    for batch in read_batches(view, table().names, 0, window=1 << 16):  # which seeks no further where one is not whole
         edge = next((i for i in range(batch.count) if batch.record(i).end > reach), batch.count)
         if UNKNOWN in batch.ids[: min(edge + 1, batch.count)]:
             return False

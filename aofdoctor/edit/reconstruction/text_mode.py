@@ -88,7 +88,7 @@ class _Stretch:
         first = next(piece for piece in self.pieces if piece.reading)
         assert first.reading is not None
         data = first.reading.back(pread(self.source, first.span.size, first.span.start))
-        for tile in read(BytesSource(data), table().words):
+        for tile in read(BytesSource(data), table().names):
             if isinstance(tile, Batch):
                 return any(tile.ids[i] > 1 for i in range(tile.count))
         return False

@@ -18,7 +18,7 @@ class Ahead:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        ids = table().words.ids
+        ids = table().names.ids
         self.select, self.multi, self.exec = ids[b"select"], ids[b"multi"], ids[b"exec"]
 
     def commands_in(self, span: Span) -> int:
@@ -34,11 +34,11 @@ class Ahead:
     def batches(self, start: int) -> Iterator[Batch]:
         """The whole records from `start`: most looks end soon, so the first reads are small."""
         at = start
-        for batch in read_batches(self.source, table().words, start, window=_NEAR):
+        for batch in read_batches(self.source, table().names, start, window=_NEAR):
             yield batch
             at = batch.span.end
             if at - start > 8 * _NEAR:
-                yield from read_batches(self.source, table().words, at)
+                yield from read_batches(self.source, table().names, at)
                 return
 
     def first(self, start: int, *wanted: int) -> tuple[int, Span]:

@@ -61,7 +61,7 @@ class Walk:
             self.tracker.preamble(start)
             if not complete:
                 yield from self._after_hole(start)
-        for tile in read(self.source, table().words, start):
+        for tile in read(self.source, table().names, start):
             if isinstance(tile, Batch):
                 yield from self._batch(tile)
             elif isinstance(tile, Damage):

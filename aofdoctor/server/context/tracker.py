@@ -43,7 +43,7 @@ class ContextTracker:
         self._watched: dict[str, frozenset[int]] = {}
         self.act[ANNOTATION] = plain.ANNOTATION
         for name, act in (("select", plain.SELECT), ("multi", plain.MULTI), ("exec", plain.EXEC)):
-            self.act[table().words.ids[name.encode()]] = act
+            self.act[table().names.ids[name.encode()]] = act
         self.begin()
 
     def begin(self) -> None:
