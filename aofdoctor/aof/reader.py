@@ -51,17 +51,17 @@ def read(source: Source, names: CommandNames, start: int = 0, window: int = WIND
     if start == 0 and (preamble := _preamble(source, names)):
         yield preamble
         start = preamble.span.end
-    yield from _Sweep(source, names, start, window, room)
+    yield from _TileReader(source, names, start, window, room)
 
 
 def read_batches(source: Source, names: CommandNames, start: int, window: int = WINDOW) -> Iterator[Batch]:
     """The whole records from `start`, up to the first byte that is not of one; nothing is forgotten."""
-    sweep = _Sweep(_Kept(source), names, start, window, min(ROOM, window))
-    while sweep.load():
-        before = sweep.at
-        yield from sweep.batches()
-        if sweep.at == before:
-            record = sweep.whole()
+    reader = _TileReader(_Kept(source), names, start, window, min(ROOM, window))
+    while reader.load():
+        before = reader.at
+        yield from reader.batches()
+        if reader.at == before:
+            record = reader.whole()
             if record is None:
                 return
             yield record
@@ -112,7 +112,7 @@ def touch(source: FileSource, span: Span) -> None:
         source.readinto(view[: min(WINDOW, span.end - at)], at)
 
 
-class _Sweep:
+class _TileReader:
     def __init__(self, source: Source, names: CommandNames, start: int, window: int, room: int) -> None:
         self.source, self.names, self.window = source, names, window
         file = source.file if isinstance(source, _Kept) else source

@@ -15,7 +15,7 @@ from aofdoctor.rdb import header as head
 from aofdoctor.rdb.items import Key
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import Stop
-from aofdoctor.rdb.walk.window import Sweep
+from aofdoctor.rdb.walk.window import WalkWindow
 
 _CONTEXT = 3  # so many keys before the fork are told again
 _END = 9  # the end mark and the checksum
@@ -35,9 +35,9 @@ def forward_keys(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
     assert source is not None
     assert other is not None
     limit = min(_end(a, one.part), _end(b, two.part) - shift)
-    sweep = Sweep(source, layout_of(a.rdbs[one.part].magic), one.offset, one.db, verify=False, limit=limit)
+    window = WalkWindow(source, layout_of(a.rdbs[one.part].magic), one.offset, one.db, verify=False, limit=limit)
     columns, marks, keys, start, why = (
-        sweep.columns,
+        window.columns,
         deque([(one.offset, one.db)], _CONTEXT + 1),
         0,
         one.offset,
@@ -45,7 +45,7 @@ def forward_keys(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
     )
     while why == Stop.FULL:
         columns.edges[0] = start
-        why, _ = sweep.run()
+        why, _ = window.run()
         end = columns.edges[columns.count]
         same = start + compare(source, start, other, start + shift, end - start)
         count = columns.count if same == end else bisect_right(columns.edges, same, 0, columns.count + 1) - 1

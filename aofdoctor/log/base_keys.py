@@ -25,7 +25,7 @@ from aofdoctor.rdb.values.decoders import Value, elements, shape
 from aofdoctor.rdb.values.flatten import words
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import Stop
-from aofdoctor.rdb.walk.window import WINDOW, Sweep
+from aofdoctor.rdb.walk.window import WINDOW, WalkWindow
 from aofdoctor.source import Source, pread
 
 NAME_LIMIT = 1 << 16
@@ -134,10 +134,10 @@ class BaseKeySelection:
         self.guess = False  # what comes is found after damage
         self._glances = Glances()
 
-    def keys(self, name: str, batch: Batch, sweep: Sweep | None) -> Iterator[BaseKey]:
+    def keys(self, name: str, batch: Batch, walk_window: WalkWindow | None) -> Iterator[BaseKey]:
         """The selected keys of a batch, of a part of that name; it stands in the window of `sweep`, if there is one."""
-        chosen = self.filter(batch, sweep)
-        glances = self._glances.words(batch, chosen, sweep)
+        chosen = self.filter(batch, walk_window)
+        glances = self._glances.words(batch, chosen, walk_window)
         for i, glance in zip(chosen, glances, strict=True):
             yield BaseKey(name, self.cursor, batch.key(i), self.dialect, self.time, self.guess, glance)
 
@@ -155,14 +155,14 @@ class BaseKeySelection:
         )
         return fits != selection.invert
 
-    def filter(self, batch: Batch, sweep: Sweep | None = None) -> list[int]:
+    def filter(self, batch: Batch, walk_window: WalkWindow | None = None) -> list[int]:
         """The selected keys' places in the columns of a batch."""
         keys = batch.key_places()
         if self.selects_all:
             return keys
         left = self._by_columns(batch, keys)
         if self.selection.keys or self.selection.grep:
-            left = self._by_content(batch, left, sweep)
+            left = self._by_content(batch, left, walk_window)
         if not self.selection.invert:
             return left
         chosen = set(left)
@@ -207,8 +207,8 @@ class BaseKeySelection:
             return place.number <= self.before
         return (self.part, key.start) > (place.index, place.offset)
 
-    def _by_content(self, batch: Batch, left: list[int], sweep: Sweep | None) -> list[int]:
-        glances = self._glances.names(batch, left, sweep)
+    def _by_content(self, batch: Batch, left: list[int], walk_window: WalkWindow | None) -> list[int]:
+        glances = self._glances.names(batch, left, walk_window)
         names = [
             glance[0] if glance else name_of(self.cursor, batch.key(i)) for i, glance in zip(left, glances, strict=True)
         ]
@@ -237,13 +237,13 @@ def base_keys(
     if rdb.complete and chosen.nothing:
         return
     found = batches(source, rdb)
-    sweep = found.sweep if isinstance(found, Items) else None
+    walk_window = found.window if isinstance(found, Items) else None
     for batch in found:
         if isinstance(batch, Damage):
             chosen.guess = chosen.guess or batch.guess
             yield batch
         else:
-            yield from chosen.keys(name, batch, sweep)
+            yield from chosen.keys(name, batch, walk_window)
 
 
 def base_keys_backwards(
@@ -258,8 +258,8 @@ def base_keys_backwards(
     if not alone:
         yield from _turned(lambda: base_keys(selection, part, name, before, source, rdb))
         return
-    sweep = Sweep(source, layout_of(rdb.magic), SIZE, window=2 * WINDOW, verify=False)
-    sweep.by_window = True
+    walk_window = WalkWindow(source, layout_of(rdb.magic), SIZE, window=2 * WINDOW, verify=False)
+    walk_window.by_window = True
     guessed = next((at for at, one in damage.items() if one.guess), len(marks))
     for at in range(len(marks) - 3, -1, -3):
         chosen.guess = at > guessed
@@ -267,15 +267,15 @@ def base_keys_backwards(
             yield damage[at]
             continue
         start, end, db = marks[at : at + 3]
-        sweep.restart(max(start, SIZE), db, end)
-        yield from reversed([key for batch in _walked(sweep) for key in chosen.keys(name, batch, sweep)])
+        walk_window.restart(max(start, SIZE), db, end)
+        yield from reversed([key for batch in _walked(walk_window) for key in chosen.keys(name, batch, walk_window)])
 
 
-def _walked(sweep: Sweep) -> Iterator[Batch]:
+def _walked(walk_window: WalkWindow) -> Iterator[Batch]:
     """The items up to the limit of a sweep, in batches."""
-    columns, why = sweep.columns, Stop.FULL
+    columns, why = walk_window.columns, Stop.FULL
     while why == Stop.FULL:
-        why, _ = sweep.run()
+        why, _ = walk_window.run()
         if columns.count:
             yield Batch(columns)
             end = columns.edges[columns.count]

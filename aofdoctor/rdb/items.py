@@ -17,7 +17,7 @@ from aofdoctor.rdb.encoding.crc64 import crc64, find_end
 from aofdoctor.rdb.encoding.short_strings import length, short_string
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD, Columns, Stop
-from aofdoctor.rdb.walk.window import ROOM, WINDOW, Sweep
+from aofdoctor.rdb.walk.window import ROOM, WINDOW, WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -172,16 +172,16 @@ class Items:
             self.rdb.note = "the file ends inside the magic"
         elif not self.rdb.version and not head.MAGIC.fullmatch(magic):
             self.rdb.note = f"the magic is {magic!r}"
-        self.sweep = Sweep(source, layout_of(magic), head.SIZE, 0, window, max(room, 2), verify)
-        self.sweep.by_window = by_window
+        self.window = WalkWindow(source, layout_of(magic), head.SIZE, 0, window, max(room, 2), verify)
+        self.window.by_window = by_window
 
     def __iter__(self) -> Iterator[Batch]:
         if len(self.rdb.magic) < head.SIZE:
             return
-        sweep, columns = self.sweep, self.sweep.columns
-        sweep.crc = crc64(self.rdb.magic)
+        window, columns = self.window, self.window.columns
+        window.crc = crc64(self.rdb.magic)
         columns.put(MAGIC, head.SIZE, head.SIZE)
-        while (why := sweep.run()[0]) == Stop.FULL:
+        while (why := window.run()[0]) == Stop.FULL:
             yield from self._batch(columns)
         if why == Stop.DONE and self._ends():
             yield from self._last(columns)
@@ -218,16 +218,16 @@ class Items:
 
         A type that was hit can read as EOF, and so can any byte where the walk has lost its way.
         """
-        at = self.sweep.offset
+        at = self.window.offset
         if not head.has_checksum(self.rdb.magic) or len(stored := pread(self.source, _CHECKSUM, at)) < _CHECKSUM:
             return True
-        known = not self.sweep.verify or stored in (bytes(_CHECKSUM), self.sweep.checksum().to_bytes(8, "little"))
+        known = not self.window.verify or stored in (bytes(_CHECKSUM), self.window.checksum().to_bytes(8, "little"))
         return known or bool(head.AFTER.match(pread(self.source, 24, at + _CHECKSUM)))
 
     def _last(self, columns: Columns) -> Iterator[Batch]:
         """The item EOF, and what its checksum says."""
-        rdb, sweep = self.rdb, self.sweep
-        body, end = sweep.offset, sweep.offset
+        rdb, window = self.rdb, self.window
+        body, end = window.offset, window.offset
         stored = pread(self.source, _CHECKSUM, body) if head.has_checksum(rdb.magic) else b""
         if head.has_checksum(rdb.magic):
             end += _CHECKSUM
@@ -244,9 +244,9 @@ class Items:
         value = int.from_bytes(stored, "little")
         if not value:
             return "off"
-        if not self.sweep.verify:
+        if not self.window.verify:
             return "unknown"
-        crc = self.sweep.checksum()
+        crc = self.window.checksum()
         if value == crc:
             return "ok"
         self.rdb.note = self.rdb.note or f"the checksum is {value:016x}, the bytes give {crc:016x}"
@@ -256,7 +256,7 @@ class Items:
         rdb = self.rdb
         rdb.unread = why == Stop.TYPE
         if rdb.unread:
-            kind = self.sweep.machine.kind
+            kind = self.window.machine.kind
             what = f"type {kind}" if kind < 240 else f"opcode {kind}"
             note = f"{what} at {rdb.end} is not one that this version reads{self._named()}"
         else:
@@ -265,7 +265,7 @@ class Items:
 
     def _named(self) -> str:
         """The name of the key whose type is not known, where one seems to stand."""
-        at = self.sweep.offset + 1
+        at = self.window.offset + 1
         data = pread(self.source, _AUX_MAX, at)
         size = _encoded_size(data)
         name = _short(self.source, Span(at, at + size)) if 1 < size <= len(data) else b""

@@ -17,7 +17,7 @@ from aofdoctor.rdb.encoding.cursor import Broken, Cursor
 from aofdoctor.rdb.encoding.short_strings import to_name
 from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
 from aofdoctor.rdb.walk.layouts import layout_of
-from aofdoctor.rdb.walk.window import Sweep
+from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.server.command_table import table
 from aofdoctor.source import pread
 
@@ -73,9 +73,9 @@ class Names:
             to_name(cursor, start)
         except Broken:  # metadata stands before it, over which only a walk steps
             source = cursor.source
-            sweep = Sweep(source, layout_of(pread(source, MAGIC_SIZE, 0)), start, room=2, verify=False)
-            sweep.run()
-            cursor.seek(max(start, sweep.columns.name[0]))
+            window = WalkWindow(source, layout_of(pread(source, MAGIC_SIZE, 0)), start, room=2, verify=False)
+            window.run()
+            cursor.seek(max(start, window.columns.name[0]))
         name = string_at(cursor, cursor.offset)
         return dict.fromkeys(wanted, name if isinstance(name, bytes) else name.read(_SHOWN))
 

@@ -26,7 +26,7 @@ from aofdoctor.rdb.items import AUX, Batch, Item, Key
 from aofdoctor.rdb.values.decoders import Value, shape
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import UNREAD, Stop
-from aofdoctor.rdb.walk.window import ROOM, WINDOW, Sweep
+from aofdoctor.rdb.walk.window import ROOM, WINDOW, WalkWindow
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
@@ -226,13 +226,13 @@ class _Walk:
         window, room = min(WINDOW, max(1 << 10, limit - start)), min(ROOM, 2 + (limit - start) // 3)
         # A byte more: where the bytes end with a large payload that was jumped over, its item is not seen to end.
         layout, end = layout_of(telling.rdb.magic), min(limit + 1, telling.rdb.span.end)
-        self._sweep = Sweep(telling.source, layout, start, db, window, room, verify=False, limit=end)
+        self._window = WalkWindow(telling.source, layout, start, db, window, room, verify=False, limit=end)
 
     def __iter__(self) -> Iterator[Key | Item]:
-        columns = self._sweep.columns
+        columns = self._window.columns
         while self.why == Stop.FULL and self.end < self._limit:
             columns.edges[0] = self.end
-            self.why, _ = self._sweep.run()
+            self.why, _ = self._window.run()
             end = columns.edges[columns.count]
             for item in Batch(columns):
                 if item.span.start >= self._limit:

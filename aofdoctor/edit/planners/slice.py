@@ -158,7 +158,7 @@ def _base(index: int, part: Part, selection: Selection) -> _Base | None:
         kept, functions, chosen = 0, 0, BaseKeySelection(selection, index, 0, source, rdb)
         items = Items(source, verify=False, by_window=True)
         for batch in items:
-            places = set(chosen.filter(batch, items.sweep))
+            places = set(chosen.filter(batch, items.window))
             kept += len(places)
             for i in range(batch.first, batch.stop):
                 functions += batch.columns.name[i] < 0 and batch.columns.kind[i] in _FUNCTIONS

@@ -70,7 +70,7 @@ class Retelling:
             at += why == Why.KEY
 
     def _run(self, batch: Batch, at: int) -> tuple[int, int]:
-        sweep = self._items.sweep
+        sweep = self._items.window
         self._bulk.db = self._teller.db
         why, at = self._bulk.run(batch.columns, at, batch.stop, sweep.buffer, sweep.base, sweep.fill)
         self._count()
@@ -79,7 +79,7 @@ class Retelling:
     def _run_again(self, batch: Batch, at: int) -> bool:
         """True if a key that is not in the window as a whole was written after it had been read once more."""
         start, end = batch.columns.edges[at], batch.columns.edges[at + 1]
-        if start >= self._items.sweep.base or end - start > _AGAIN or batch.columns.name[at] < 0:
+        if start >= self._items.window.base or end - start > _AGAIN or batch.columns.name[at] < 0:
             return False
         data = pread(self.source, end - start, start) + bytes(SLACK)
         why, _ = self._bulk.run(batch.columns, at, at + 1, bytearray(data), start, len(data) - SLACK)

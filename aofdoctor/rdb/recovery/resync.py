@@ -15,7 +15,7 @@ from aofdoctor.rdb.items import Batch, Key
 from aofdoctor.rdb.walk._pyprobe import SCORE_NEEDED, is_plausible_item, name_score
 from aofdoctor.rdb.walk.layouts import Layout
 from aofdoctor.rdb.walk.walker import SLACK, Stop, find
-from aofdoctor.rdb.walk.window import Sweep
+from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 
 KeyPredicate = Callable[[Source, Key], bool]
@@ -95,49 +95,49 @@ class Search:
 
     def _first_end(self, place: int) -> int | None:
         """Where the first key from a place ends."""
-        sweep = Sweep(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
+        window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
         while self.looks > 0:
-            why, left = sweep.run(self.looks)
+            why, left = window.run(self.looks)
             self.looks = min(left, self.looks - _LOOK_WORK)
-            if sweep.columns.keys or why != Stop.FULL:
+            if window.columns.keys or why != Stop.FULL:
                 break
-            sweep.columns.cut(0)
-        return sweep.columns.edges[1] if sweep.columns.keys else None
+            window.columns.cut(0)
+        return window.columns.edges[1] if window.columns.keys else None
 
     def keys(self, place: int, until: int | None) -> int:
         """How many keys walk well from a place, up to another one."""
-        sweep = Sweep(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=until)
+        window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=until)
         keys, why = 0, Stop.FULL
         while self.looks > 0 and why == Stop.FULL:
-            why, left = sweep.run(self.looks)
+            why, left = window.run(self.looks)
             self.looks = min(left, self.looks - _LOOK_WORK)
-            keys += sweep.columns.keys
-            sweep.columns.cut(0)
+            keys += window.columns.keys
+            window.columns.cut(0)
         return keys
 
     def _look(self, place: int, past: int) -> bool:
         """Whether items walk well from a place, however large they are."""
-        sweep = Sweep(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=self.end)
-        score, columns = 0, sweep.columns
+        window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=self.end)
+        score, columns = 0, window.columns
         while self.looks > 0:
-            why, left = sweep.run(self.looks)
+            why, left = window.run(self.looks)
             self.looks = min(left, self.looks - _LOOK_WORK)
-            made = [self._item_score(sweep, i) for i in range(columns.count)]
+            made = [self._item_score(window, i) for i in range(columns.count)]
             if -1 in made:
                 return False
             score += sum(made)
-            if score >= SCORE_NEEDED and sweep.machine.start > past:
+            if score >= SCORE_NEEDED and window.machine.start > past:
                 return self._first_key_is_plausible(place)
             if why == Stop.DONE:
-                fits = rdb_end(self.source, sweep.offset, self.end, b"REDIS0099") is not None
+                fits = rdb_end(self.source, window.offset, self.end, b"REDIS0099") is not None
                 return score > 0 and fits and self._first_key_is_plausible(place)
             if why != Stop.FULL:
                 return why == Stop.SHORT and score >= _SCORE_NEEDED_AT_END and self._first_key_is_plausible(place)
             columns.cut(0)
         return False
 
-    def _item_score(self, sweep: Sweep, i: int) -> int:
-        columns = sweep.columns
+    def _item_score(self, window: WalkWindow, i: int) -> int:
+        columns = window.columns
         if not is_plausible_item(columns, i):
             return -1
         if columns.name[i] < 0:
@@ -149,13 +149,13 @@ class Search:
     def _first_key_is_plausible(self, place: int) -> bool:
         if self.is_plausible_key is None:
             return True
-        sweep = Sweep(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
-        while not sweep.columns.keys:
-            sweep.columns.cut(0)
-            why, self.looks = sweep.run(self.looks)
-            if why != Stop.FULL and not sweep.columns.keys:
+        window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
+        while not window.columns.keys:
+            window.columns.cut(0)
+            why, self.looks = window.run(self.looks)
+            if why != Stop.FULL and not window.columns.keys:
                 return why == Stop.DONE
-        item = Batch(sweep.columns)[0]
+        item = Batch(window.columns)[0]
         return isinstance(item, Key) and self.is_plausible_key(self.source, item)
 
 

@@ -15,7 +15,7 @@ from aofdoctor.rdb.items import EOF, NOTES, Batch, Key
 from aofdoctor.rdb.recovery.resync import BACK_BYTES, KeyPredicate, Search, rdb_end
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import MAGIC, Stop
-from aofdoctor.rdb.walk.window import Sweep
+from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -39,22 +39,22 @@ class _Salvage:
         magic = pread(source, head.SIZE, 0)
         self.source, self.magic, self.is_plausible_key = source, magic, is_plausible_key
         self.end = source.size if end is None else end
-        self.sweep = Sweep(source, layout_of(magic), head.SIZE, verify=False, limit=self.end)
+        self.window = WalkWindow(source, layout_of(magic), head.SIZE, verify=False, limit=self.end)
         self.search = Search(source, layout_of(magic), self.end, is_plausible_key)
 
     def run(self) -> Iterator[Batch | Damage]:
-        sweep, columns = self.sweep, self.sweep.columns
+        window, columns = self.window, self.window.columns
         if len(self.magic) < head.SIZE:
             if self.magic:
                 yield Damage(Span(0, len(self.magic)), Kind.TRUNCATED_PREAMBLE, "the file ends inside the magic")
             return
         columns.put(MAGIC, head.SIZE, head.SIZE)
         while True:
-            why, _ = sweep.run()
+            why, _ = window.run()
             if why == Stop.FULL:
                 yield from self._batch()
-            elif why == Stop.DONE and (end := rdb_end(self.source, sweep.offset, self.end, self.magic)):
-                columns.put(EOF, sweep.offset, end)
+            elif why == Stop.DONE and (end := rdb_end(self.source, window.offset, self.end, self.magic)):
+                columns.put(EOF, window.offset, end)
                 yield from self._batch()
                 yield from self._rest(end)
                 return
@@ -63,11 +63,11 @@ class _Salvage:
                 yield from self._damage(why, place)
                 if place is None:
                     return
-                sweep.restart(place, -1)
+                window.restart(place, -1)
 
     def _again(self) -> int | None:
         """Where keys begin again; what the columns hold from there on was no item."""
-        columns, search = self.sweep.columns, self.search
+        columns, search = self.window.columns, self.search
         stopped = columns.edges[columns.count]
         ahead = search.nearest(max(stopped, head.SIZE) + 1, stopped)
         for i in range(columns.count - 1, max(-1, columns.count - 1 - _BACK_ITEMS), -1):
@@ -79,13 +79,13 @@ class _Salvage:
         return ahead
 
     def _damage(self, why: Stop, place: int | None) -> Iterator[Batch | Damage]:
-        columns = self.sweep.columns
+        columns = self.window.columns
         start = columns.edges[columns.count]
         end = _size(self.source, start) if place is None and self.end is None else self.end if place is None else place
         yield from self._batch()
         if end is None or end <= start:
             return
-        cut = why == Stop.DONE and self.end is not None and self.sweep.offset + 8 > self.end
+        cut = why == Stop.DONE and self.end is not None and self.window.offset + 8 > self.end
         torn = place is None and (why == Stop.SHORT or cut)
         kind = Kind.TRUNCATED_PREAMBLE if torn else Kind.CORRUPT_PREAMBLE
         yield Damage(Span(start, end), kind, NOTES[why].format(start), guess=place is not None)
@@ -96,7 +96,7 @@ class _Salvage:
             yield Damage(Span(start, end), Kind.CORRUPT_PREAMBLE, f"bytes after the RDB's end at {start}")
 
     def _batch(self) -> Iterator[Batch | Damage]:
-        columns = self.sweep.columns
+        columns = self.window.columns
         end = columns.edges[columns.count]
         if self.is_plausible_key is None:
             if columns.count:
@@ -107,7 +107,7 @@ class _Salvage:
         columns.edges[0] = end
 
     def _plausible_items(self, is_plausible_key: KeyPredicate) -> Iterator[Batch | Damage]:
-        columns, first = self.sweep.columns, 0
+        columns, first = self.window.columns, 0
         for i, item in enumerate(Batch(columns)):
             if not isinstance(item, Key) or is_plausible_key(self.source, item):
                 continue

@@ -16,7 +16,7 @@ ROOM = 1 << 12  # items in a batch
 _FUEL = 1 << 62
 
 
-class Sweep:
+class WalkWindow:
     """Items from `start` on; `crc` is that of the bytes from there to where `checksum` was asked for.
 
     With `by_window` it stops before the window moves on, as if the columns were
