@@ -56,7 +56,7 @@ def read(source: Source, names: CommandNames, start: int = 0, window: int = WIND
 
 def read_batches(source: Source, names: CommandNames, start: int, window: int = WINDOW) -> Iterator[Batch]:
     """The whole records from `start`, up to the first byte that is not of one; nothing is forgotten."""
-    reader = _TileReader(_Kept(source), names, start, window, min(ROOM, window))
+    reader = _TileReader(_SharedSource(source), names, start, window, min(ROOM, window))
     while reader.load():
         before = reader.at
         yield from reader.batches()
@@ -67,7 +67,7 @@ def read_batches(source: Source, names: CommandNames, start: int, window: int = 
             yield record
 
 
-class _Kept:
+class _SharedSource:
     """A source that somebody else still reads from an earlier place."""
 
     def __init__(self, source: Source) -> None:
@@ -115,7 +115,7 @@ def touch(source: FileSource, span: Span) -> None:
 class _TileReader:
     def __init__(self, source: Source, names: CommandNames, start: int, window: int, room: int) -> None:
         self.source, self.names, self.window = source, names, window
-        file = source.file if isinstance(source, _Kept) else source
+        file = source.file if isinstance(source, _SharedSource) else source
         self.file = file if isinstance(file, FileSource) and file.unreadable is not None else None
         self.buffer = bytearray(window + SLACK)
         self.view = memoryview(self.buffer)
