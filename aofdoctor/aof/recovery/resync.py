@@ -25,8 +25,10 @@ from aofdoctor.span import Span
 _CANDIDATE = re.compile(rb"\*[0-9]{1,18}\r\n\$([0-9]{1,18})\r\n")
 _CANDIDATE_MAX = 21 + 21 + NAME_MAX
 _TIMESTAMP = re.compile(rb"#TS:[0-9]{1,20}\r?\n\Z")
-_BENT = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)  # a header of which only the mark or the line end is off
-_BENT_ARGS = 1 << 10
+_LOOSE_HEADER = re.compile(
+    rb"[^0-9]([0-9]{1,9})..", re.DOTALL
+)  # a header of which only the mark or the line end is off
+_LOOSE_ARGS_MAX = 1 << 10
 _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n\Z")
 _RUN = 8  # so many whole records make a run
 _VALUE_MAX = 1 << 20  # so many bytes of records may be a value's
@@ -43,7 +45,7 @@ def damage_at(source: Source, offset: int, known: Container[bytes]) -> Damage:
     window = ReadWindow(source)
     diagnosis = diagnose_record(window, offset)
     torn = diagnosis.defect in (Defect.EOF, Defect.PAST_EOF)
-    again = _bent_end(window, offset) if diagnosis.end > offset else None
+    again = _end_despite_one_bad_byte(window, offset) if diagnosis.end > offset else None
     if again is None:
         again = find_record(source, offset + 1, known, run=torn)
     while again is not None and (value_end := _value_end(source, diagnosis, again)) is not None:
@@ -83,16 +85,16 @@ def find_record(source: Source, start: int, known: Container[bytes], run: bool =
     return None
 
 
-def _bent_end(window: ReadWindow, offset: int) -> int | None:
+def _end_despite_one_bad_byte(window: ReadWindow, offset: int) -> int | None:
     """Where the record ends if only a mark or a line end in it is wrong, and more records follow there."""
     at, left = offset, 1
     while left:
-        match = _BENT.match(window.bytes(at, 24))
+        match = _LOOSE_HEADER.match(window.bytes(at, 24))
         if not match:
             return None
         if at == offset:
             at, left = at + match.end(), int(match[1])
-            if not 0 < left <= _BENT_ARGS:
+            if not 0 < left <= _LOOSE_ARGS_MAX:
                 return None
             continue
         at, left = at + match.end() + int(match[1]) + 2, left - 1
