@@ -36,7 +36,7 @@ def latin1(data: bytes) -> bytes | None:
         return None
 
 
-def shortfall(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
+def missing_bytes_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
     """How many bytes the argument has lost, as far as its neighbours tell; empty if they do not."""
     value = _found(window, diagnosis)
     if value is None or len(value) == diagnosis.declared_length:
@@ -48,7 +48,7 @@ def shortfall(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
     return f"{missing} bytes are missing{block}"
 
 
-def edge(diagnosis: RecordDiagnosis) -> str:
+def block_edge_note(diagnosis: RecordDiagnosis) -> str:
     """The edge of a block that a short argument goes wrong at; empty if it does not, or is so long that it must."""
     at = diagnosis.end // PAGE * PAGE
     if (

@@ -16,7 +16,7 @@ from collections.abc import Container
 
 from aofdoctor.aof.constants import NAME_MAX
 from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnose_record
-from aofdoctor.aof.recovery.argument_damage import edge, encoded, shortfall
+from aofdoctor.aof.recovery.argument_damage import block_edge_note, encoded, missing_bytes_note
 from aofdoctor.aof.scan import SLACK, Columns, Names, scan
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.source import Source, pread
@@ -196,7 +196,7 @@ def _classify(window: ReadWindow, offset: int, diagnosis: RecordDiagnosis, end: 
         return _argument(window, diagnosis, where)
     if diagnosis.defect is Defect.MARK and window.bytes(offset, 9)[:5] in (b"REDIS", b"VALKE"):
         return Kind.SECOND_AOF, ""
-    at_edge = edge(diagnosis) if diagnosis.defect is Defect.HEADER else ""
+    at_edge = block_edge_note(diagnosis) if diagnosis.defect is Defect.HEADER else ""
     return _KIND_BY_DEFECT[diagnosis.defect], f"{where}: {at_edge}" if at_edge else where
 
 
@@ -207,7 +207,7 @@ def _argument(window: ReadWindow, diagnosis: RecordDiagnosis, where: str) -> tup
         return Kind.LINE_ENDS, where
     if how := encoded(window, diagnosis):
         return Kind.ENCODING, f"{where}: {how}"
-    lost = shortfall(window, diagnosis) or edge(diagnosis)
+    lost = missing_bytes_note(window, diagnosis) or block_edge_note(diagnosis)
     return Kind.MISSING_CRLF, f"{where}: {lost}" if lost else where
 
 
