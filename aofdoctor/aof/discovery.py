@@ -16,7 +16,7 @@ from pathlib import Path
 from aofdoctor import text
 from aofdoctor.aof.diagnosis import Defect, ReadWindow, diagnose_record
 from aofdoctor.aof.manifest import Manifest, looks_like_manifest, parse
-from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.errors import NotAnAof, Refused, Undecided
 from aofdoctor.rdb.preamble import is_rdb
@@ -104,13 +104,13 @@ class AOF:
     def close(self) -> None:
         """Close the files of all parts."""
         for part in [*self.parts, *self.history, *self.strays]:
-            if isinstance(part.source, FileSource | Mended):
+            if isinstance(part.source, FileSource | PatchedSource):
                 self.file_of(part).close()
 
     @staticmethod
     def file_of(part: Part) -> FileSource:
         """The file behind a part."""
-        if isinstance(part.source, Mended):
+        if isinstance(part.source, PatchedSource):
             return part.source.file
         if not isinstance(part.source, FileSource):
             raise Refused("only files can be edited, not a pipe", "save it to a file first")

@@ -16,20 +16,20 @@ from aofdoctor.span import Span
 PIECE_MAX = 1 << 24  # bytes of a piece that is read in another way
 
 
-class Reading(Protocol):
+class Transform(Protocol):
     """Another way to read bytes: what they were, and where in them the front of that ends."""
 
-    def back(self, data: bytes) -> bytes: ...
+    def undo(self, data: bytes) -> bytes: ...
     def place(self, data: bytes, offset: int) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Replacement:
     """Bytes that stand in the place of others, whatever those are; a Reading."""
 
     data: bytes
 
-    def back(self, data: bytes) -> bytes:
+    def undo(self, data: bytes) -> bytes:
         """The bytes that are given."""
         return self.data
 
@@ -43,11 +43,11 @@ class Piece(NamedTuple):
 
     span: Span
     size: int
-    reading: Reading | None = None
+    transform: Transform | None = None
     reason: str = ""
 
 
-class Mended:
+class PatchedSource:
     """A file by its pieces, which follow each other; a Source."""
 
     def __init__(self, file: FileSource, pieces: Sequence[Piece]) -> None:
@@ -68,7 +68,7 @@ class Mended:
         number = bisect_right(self.starts, offset) - 1
         piece, at = self.pieces[number], offset - self.starts[number]
         wanted = min(len(view), piece.size - at)
-        if piece.reading is None:
+        if piece.transform is None:
             return self.file.readinto(view[:wanted], piece.span.start + at)
         view[:wanted] = self._read(number)[at : at + wanted]
         return wanted
@@ -76,8 +76,8 @@ class Mended:
     def _read(self, number: int) -> bytes:
         if self._held[0] != number:
             piece = self.pieces[number]
-            assert piece.reading is not None
-            data = piece.reading.back(pread(self.file, piece.span.size, piece.span.start))
+            assert piece.transform is not None
+            data = piece.transform.undo(pread(self.file, piece.span.size, piece.span.start))
             self._held = number, data
         return self._held[1]
 
@@ -90,9 +90,9 @@ class Mended:
         """Where in the file the byte at `offset` stands, or the one `before` it ends."""
         number = bisect_right(self.starts, offset - before) - 1
         piece, at = self.pieces[number], offset - self.starts[number]
-        if piece.reading is None:
+        if piece.transform is None:
             return piece.span.start + at
-        return piece.span.start + piece.reading.place(pread(self.file, piece.span.size, piece.span.start), at)
+        return piece.span.start + piece.transform.place(pread(self.file, piece.span.size, piece.span.start), at)
 
     def forget(self, offset: int) -> None:
         """Pieces may be read again."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.span import Span
 
 SHOWN = 1000  # drops that a plan keeps
@@ -127,7 +127,7 @@ class Plan:
     def in_file(self, drop: Drop) -> Span:
         """Where the bytes of a drop stand in the file of its part."""
         source = self.aof.parts[drop.part].source
-        return source.in_file(drop.span) if isinstance(source, Mended) else drop.span
+        return source.in_file(drop.span) if isinstance(source, PatchedSource) else drop.span
 
     def turned_back(self, mends: list[Mending], gained: int) -> None:
         """Note what was turned back before the drops were found, and how many commands that brought."""

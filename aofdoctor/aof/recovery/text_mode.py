@@ -43,17 +43,17 @@ class Mode:
     reason: str
     head: re.Pattern[bytes]
     run: Callable[[bytes], Iterator[Run]]
-    back: Callable[[bytes], bytes]
+    undo: Callable[[bytes], bytes]
     place: Callable[[bytes, int], int]
 
 
-def _inverse(mangle: Callable[[bytes], bytes], unmangle: Callable[[bytes], bytes | None]) -> Callable[
+def _inverse(mangle: Callable[[bytes], bytes], undo: Callable[[bytes], bytes | None]) -> Callable[
     [bytes], Iterator[Run]
 ]:  # fmt: skip
     """Runs where the change has an inverse: the records of the bytes as they were."""
 
     def run(data: bytes) -> Iterator[Run]:
-        plain = unmangle(data)
+        plain = undo(data)
         if plain is None:
             return
         columns, at = Columns(_ROOM), 0
@@ -106,7 +106,7 @@ def _lf_runs(data: bytes) -> Iterator[Run]:
         at = end
 
 
-def _lf_back(data: bytes) -> bytes:
+def _lf_undo(data: bytes) -> bytes:
     out, at = [], 0
     while at < len(data):
         found = _lf_record(data, at)
@@ -209,7 +209,7 @@ def _lf_place(data: bytes, offset: int) -> int:
     return at
 
 
-CR_LOST = Mode("CRLF had become LF", re.compile(rb"\*[0-9]+\n|#TS:[0-9]+\n"), _lf_runs, _lf_back, _lf_place)
+CR_LOST = Mode("CRLF had become LF", re.compile(rb"\*[0-9]+\n|#TS:[0-9]+\n"), _lf_runs, _lf_undo, _lf_place)
 CR_ADDED = Mode(
     "LF had become CRLF", re.compile(rb"\*[0-9]+\r\r\n|#TS:[0-9]+\r\r\n"), _inverse(_with_cr, _bare),
     lambda data: data.replace(b"\r\n", b"\n"), lambda data, n: len(_with_cr(data.replace(b"\r\n", b"\n")[:n])),

@@ -12,7 +12,7 @@ from pathlib import Path
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.manifest import line_of_changed
-from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.edit.output.dropped import write_lost
 from aofdoctor.edit.output.durable import (  # fmt: skip
     copy_span,
@@ -211,8 +211,8 @@ def _kept(plan: Plan, indexes: Iterable[int]) -> Iterator[tuple[int, Iterator[Sp
         yield index, kept_spans(mine, index, _content(plan.aof.parts[index]).size)
 
 
-def _content(part: Part) -> FileSource | Mended:
-    if not isinstance(part.source, FileSource | Mended):
+def _content(part: Part) -> FileSource | PatchedSource:
+    if not isinstance(part.source, FileSource | PatchedSource):
         raise Refused("only files can be edited, not a pipe", "save it to a file first")
     return part.source
 

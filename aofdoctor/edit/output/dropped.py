@@ -10,7 +10,7 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import Part
-from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.edit.output.durable import copy_span, create, sync_directory, write_all
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.source import FileSource, Source, pread
@@ -36,13 +36,13 @@ def write_lost(plan: Plan, folder: Path, keep_owner: KeepOwner) -> None:
         for index, drops in groupby(plan.drops(), key=lambda drop: drop.part):
             part = plan.aof.parts[index]
             source = part.source
-            assert isinstance(source, FileSource | Mended)
+            assert isinstance(source, FileSource | PatchedSource)
             name = part.name if index in plan.lost_parts else f"{part.name}.lost"
             target = create(folder / name)
             try:
                 for line in _copied(plan, drops, part, source, name, target):
                     write_all(lines, line)
-                keep_owner(target, (source.file if isinstance(source, Mended) else source).stat, folder / name)
+                keep_owner(target, (source.file if isinstance(source, PatchedSource) else source).stat, folder / name)
                 os.fsync(target)
             finally:
                 os.close(target)
@@ -53,7 +53,7 @@ def write_lost(plan: Plan, folder: Path, keep_owner: KeepOwner) -> None:
 
 
 def _copied(
-    plan: Plan, drops: Iterator[Drop], part: Part, source: FileSource | Mended, name: str, target: int
+    plan: Plan, drops: Iterator[Drop], part: Part, source: FileSource | PatchedSource, name: str, target: int
 ) -> Iterator[bytes]:
     at, pending = 0, bytearray()
     for drop in drops:

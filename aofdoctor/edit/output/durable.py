@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.errors import Refused
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
@@ -40,7 +40,7 @@ def create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
-def copy_span(source: FileSource | Mended, span: Span, target: int) -> None:
+def copy_span(source: FileSource | PatchedSource, span: Span, target: int) -> None:
     """Append bytes of a source to a file; by the kernel alone where it can, which may share the blocks."""
     at = span.start
     while at < span.end:
@@ -57,8 +57,8 @@ def copy_span(source: FileSource | Mended, span: Span, target: int) -> None:
         at += got
 
 
-def _copy_range(source: FileSource | Mended, target: int, at: int, size: int) -> int:
-    if not hasattr(os, "copy_file_range") or size < 1 << 16 or isinstance(source, Mended):
+def _copy_range(source: FileSource | PatchedSource, target: int, at: int, size: int) -> int:
+    if not hasattr(os, "copy_file_range") or size < 1 << 16 or isinstance(source, PatchedSource):
         return 0
     try:
         return os.copy_file_range(source.fd, target, size, offset_src=at)
@@ -69,7 +69,7 @@ def _copy_range(source: FileSource | Mended, target: int, at: int, size: int) ->
         raise
 
 
-def gathered(source: FileSource | Mended, spans: Iterator[Span]) -> Iterator[bytes | Span]:
+def gathered(source: FileSource | PatchedSource, spans: Iterator[Span]) -> Iterator[bytes | Span]:
     """The bytes of spans in order, in pieces: what is large as a Span, what is small as bytes of many spans at once."""
     window, base, pending = b"", 0, bytearray()
     for span in spans:

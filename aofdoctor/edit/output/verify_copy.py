@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from aofdoctor import text
-from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.edit.output.durable import gathered
@@ -18,7 +18,7 @@ from aofdoctor.span import Span
 _COMPARE = 1 << 18
 
 
-def demand_same(source: FileSource | Mended, spans: Iterator[Span], written: FileSource, at: int = 0) -> int:
+def demand_same(source: FileSource | PatchedSource, spans: Iterator[Span], written: FileSource, at: int = 0) -> int:
     """Compare spans of a source with a copy of them that begins at `at`; where it ends, or Refused."""
     for piece in gathered(source, spans):
         for data in _pieces(source, piece):
@@ -43,7 +43,7 @@ def commands_in(source: FileSource) -> int:
     return steps.state[ContextField.COMMANDS]
 
 
-def _pieces(source: FileSource | Mended, piece: bytes | Span) -> Iterator[bytes]:
+def _pieces(source: FileSource | PatchedSource, piece: bytes | Span) -> Iterator[bytes]:
     if isinstance(piece, bytes):
         yield piece
         return

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.patched_source import Mended, Piece
+from aofdoctor.aof.patched_source import PatchedSource, Piece
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage, Kind
@@ -44,7 +44,7 @@ def mended(aof: AOF) -> tuple[AOF, list[Mending]]:
     return (replace(aof, parts=parts), done) if done else (aof, [])
 
 
-def _mendings(index: int, source: Mended) -> Iterator[Mending]:
+def _mendings(index: int, source: PatchedSource) -> Iterator[Mending]:
     for piece in source.pieces:
         if piece.reason:
             yield Mending(index, piece.span, piece.size, piece.reason)
@@ -60,14 +60,14 @@ class _Part:
         self.tries = 0
         self._latin1: bool | None = None
 
-    def run(self) -> Mended | None:
+    def run(self) -> PatchedSource | None:
         start: int | None = 0
         while start is not None and len(self.pieces) < PIECES_MAX:
             start = self._from(start)
         if not self.pieces:
             return None
         self._plain(self.source.size)
-        return Mended(self.source, self.pieces)
+        return PatchedSource(self.source, self.pieces)
 
     def _from(self, start: int) -> int | None:
         """Go on from the end of a record; where to begin anew after a mend that reaches past the damage."""
@@ -118,7 +118,7 @@ class _Part:
     def _record_after(self, found: list[Piece]) -> int | None:
         """Where in the file the first record ends that does not end before the mend does."""
         rest = Piece(Span(self.done, self.source.size), self.source.size - self.done)
-        view, reach = Mended(self.source, [*found, rest]), sum(piece.size for piece in found)
+        view, reach = PatchedSource(self.source, [*found, rest]), sum(piece.size for piece in found)
         for tile in read(view, table().names, window=1 << 16):
             edges = [tile.record(i).end for i in range(tile.count)] if isinstance(tile, Batch) else [tile.span.end]
             edge = next((edge for edge in edges if edge >= reach), None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnose_record
-from aofdoctor.aof.patched_source import Mended, Piece
+from aofdoctor.aof.patched_source import PatchedSource, Piece
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
 from aofdoctor.server.command_table import table
@@ -73,7 +73,7 @@ def _exchanged(start: int, first: int, second: int, size: int) -> list[Piece] | 
 def _whole(source: FileSource, pieces: list[Piece]) -> bool:
     """Every record is whole up to past the last of the pieces, and servers know their names."""
     end = max(piece.span.end for piece in pieces)
-    view = Mended(source, [*pieces, Piece(Span(end, source.size), source.size - end)])
+    view = PatchedSource(source, [*pieces, Piece(Span(end, source.size), source.size - end)])
     reach = sum(piece.size for piece in pieces)
     for batch in read_batches(view, table().names, 0, window=1 << 16):  # which seeks no further where one is not whole
         edge = next((i for i in range(batch.count) if batch.record(i).end > reach), batch.count)

@@ -49,7 +49,7 @@ class _Stretch:
                 break
             else:
                 window *= 4
-        if not any(piece.reading for piece in self.pieces) or not self._leads_on():
+        if not any(piece.transform for piece in self.pieces) or not self._leads_on():
             return None
         return self.pieces if self._believable() else None
 
@@ -67,7 +67,7 @@ class _Stretch:
         span, self.at = Span(self.at, self.at + taken), self.at + taken
         if not size:  # whole, but not to be told: it stays as it is
             self.pieces.append(Piece(span, taken))
-        elif last and last.reading and last.span.size < _PIECE:
+        elif last and last.transform and last.span.size < _PIECE:
             self.pieces[-1] = last._replace(span=Span(last.span.start, span.end), size=last.size + size)
         else:
             self.pieces.append(Piece(span, size, self.mode, self.mode.reason))
@@ -85,9 +85,9 @@ class _Stretch:
 
     def _believable(self) -> bool:
         """Servers know the name of one of the first commands."""
-        first = next(piece for piece in self.pieces if piece.reading)
-        assert first.reading is not None
-        data = first.reading.back(pread(self.source, first.span.size, first.span.start))
+        first = next(piece for piece in self.pieces if piece.transform)
+        assert first.transform is not None
+        data = first.transform.undo(pread(self.source, first.span.size, first.span.start))
         for tile in read(BytesSource(data), table().names):
             if isinstance(tile, Batch):
                 return any(tile.ids[i] > 1 for i in range(tile.count))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from aofdoctor import text
-from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.salvage.rdb_splice import END, Head, headed, with_magic
@@ -53,7 +53,7 @@ class Kept:
 
 
 def salvaged_head(
-    index: int, source: FileSource | Mended, rdb: Preamble, strict: bool = False, wanted: Wanted | None = None
+    index: int, source: FileSource | PatchedSource, rdb: Preamble, strict: bool = False, wanted: Wanted | None = None
 ) -> tuple[Head, Kept] | None:
     """The part with what can be read of its RDB, of its keys those that are `wanted`.
 
@@ -91,7 +91,7 @@ def read_of(source: Source, rdb: Preamble) -> Iterator[Batch | Damage]:
 class _Walk:
     """One RDB from its start."""
 
-    def __init__(self, source: FileSource | Mended, rdb: Preamble, strict: bool, wanted: Wanted | None) -> None:
+    def __init__(self, source: FileSource | PatchedSource, rdb: Preamble, strict: bool, wanted: Wanted | None) -> None:
         self.source, self.rdb, self.strict, self.wanted = source, rdb, strict, wanted
         self.kept, self.seen, self.cursor = Kept(), Seen(), Cursor(source)
         self.db, self.most_db = 0, _DBS - 1

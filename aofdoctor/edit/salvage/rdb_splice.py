@@ -8,7 +8,7 @@ an RDB are drops like any other: kept beside the output, and found again.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from aofdoctor.aof.patched_source import Given, Mended, Piece
+from aofdoctor.aof.patched_source import PatchedSource, Piece, Replacement
 from aofdoctor.edit.plan import Drop, Mending, coalesced
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.crc64 import crc64
@@ -31,13 +31,13 @@ class Head(NamedTuple):
     `mendings` is what was put in, and a magic that was turned back.
     """
 
-    source: Mended
+    source: PatchedSource
     end: int
     drops: Callable[[], Iterator[Drop]]
     mendings: list[Mending]
 
 
-def headed(index: int, source: FileSource | Mended, end: int, parted: Parted) -> Head:
+def headed(index: int, source: FileSource | PatchedSource, end: int, parted: Parted) -> Head:
     """The part at a place in load order, whose RDB ends at `end`, with a new end for what stays of that."""
     tail = _tail(source, end, parted)
     view = _with(source, end, tail)
@@ -50,13 +50,13 @@ def headed(index: int, source: FileSource | Mended, end: int, parted: Parted) ->
     return Head(view, end + len(tail), drops, [*mendings, Mending(index, Span(at, at), len(tail), NEW_END)])
 
 
-def with_magic(source: FileSource | Mended, magic: bytes) -> Mended:
+def with_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:
     """The same source beginning with another magic."""
-    file, pieces = (source.file, source.pieces) if isinstance(source, Mended) else (source, ())
+    file, pieces = (source.file, source.pieces) if isinstance(source, PatchedSource) else (source, ())
     first, *rest = pieces or [Piece(Span(0, source.size), source.size)]
-    assert first.reading is None, "an RDB is read as it is"
+    assert first.transform is None, "an RDB is read as it is"
     after = Piece(Span(head.SIZE, first.span.end), first.size - head.SIZE)
-    return Mended(file, [Piece(Span(0, head.SIZE), head.SIZE, Given(magic), MAGIC), after, *rest])
+    return PatchedSource(file, [Piece(Span(0, head.SIZE), head.SIZE, Replacement(magic), MAGIC), after, *rest])
 
 
 def _whole(parted: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
@@ -94,14 +94,14 @@ def _joined(spans: Iterator[Span]) -> Iterator[Span]:
         yield held
 
 
-def _with(source: FileSource | Mended, at: int, data: bytes) -> Mended:
+def _with(source: FileSource | PatchedSource, at: int, data: bytes) -> PatchedSource:
     """The same source with bytes put in at an offset."""
-    pieces = source.pieces if isinstance(source, Mended) else [Piece(Span(0, source.size), source.size)]
+    pieces = source.pieces if isinstance(source, PatchedSource) else [Piece(Span(0, source.size), source.size)]
     out: list[Piece] = []
     start = 0
     for piece in pieces:
         first = max(0, min(piece.size, at - start))
-        assert first in (0, piece.size) or piece.reading is None, "an RDB is read as it is"
+        assert first in (0, piece.size) or piece.transform is None, "an RDB is read as it is"
         place = piece.span.start + first
         if first and first < piece.size:
             out += [Piece(Span(piece.span.start, place), first), _put(place, data),
@@ -111,9 +111,9 @@ def _with(source: FileSource | Mended, at: int, data: bytes) -> Mended:
         start += piece.size
     if start == at:
         out.append(_put(out[-1].span.end, data))
-    file = source.file if isinstance(source, Mended) else source
-    return Mended(file, out)
+    file = source.file if isinstance(source, PatchedSource) else source
+    return PatchedSource(file, out)
 
 
 def _put(place: int, data: bytes) -> Piece:
-    return Piece(Span(place, place), len(data), Given(data), NEW_END)
+    return Piece(Span(place, place), len(data), Replacement(data), NEW_END)

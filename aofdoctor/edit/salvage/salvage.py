@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from aofdoctor import text
-from aofdoctor.aof.patched_source import Mended
+from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
 from aofdoctor.check.flush_findings import name_of
 from aofdoctor.check.report import Report
@@ -59,7 +59,7 @@ def _heads(report: Report, strict: bool) -> dict[int, tuple[Head, Kept]]:
     for index, part in enumerate(report.parts):
         source = part.part.source
         rdb = part.preamble
-        if rdb and isinstance(source, FileSource | Mended) and (not rdb.whole or _lies(source, rdb)):
+        if rdb and isinstance(source, FileSource | PatchedSource) and (not rdb.whole or _lies(source, rdb)):
             head = salvaged_head(index, source, rdb, strict)
             if head:
                 found[index] = head
