@@ -84,9 +84,9 @@ class FileSource:
             raise
         self.size = self.stat.st_size
         self.unreadable: list[Span] | None = []
-        self.thorough = False
+        self.read_payloads = False
 
-    def insist(self) -> None:
+    def raise_on_read_errors(self) -> None:
         """From here on bytes that the disk does not give are an error; until then NULs, and noted in `unreadable`."""
         holes, self.unreadable = self.unreadable, None
         for hole in holes or ():

@@ -89,17 +89,17 @@ class AOF:
         exact = [part for part in everything if part.name == name]
         return exact or [part for part in everything if name in part.name]
 
-    def insist(self) -> None:
+    def raise_on_read_errors(self) -> None:
         """From here on bytes that the disk does not give are an error, and no damage."""
         for part in [*self.parts, *self.history, *self.strays]:
             if isinstance(part.source, FileSource):
-                part.source.insist()
+                part.source.raise_on_read_errors()
 
-    def look_everywhere(self) -> None:
+    def read_all_payloads(self) -> None:
         """From here on payloads are read too that could be stepped over: the disk may not give them."""
         for part in self.parts:
             if isinstance(part.source, FileSource):
-                part.source.thorough = True
+                part.source.read_payloads = True
 
     def close(self) -> None:
         """Close the files of all parts."""

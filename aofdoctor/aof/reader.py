@@ -187,7 +187,7 @@ class _TileReader:
         """The first bytes of a record that the disk does not give."""
         if self.file is None:
             return None
-        if self.file.thorough and span.size > self.window:
+        if self.file.read_payloads and span.size > self.window:
             touch(self.file, span)
         return self.file.hole(span)
 

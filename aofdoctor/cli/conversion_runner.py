@@ -37,7 +37,7 @@ def planned(aof: AOF, recipe: Recipe) -> Conversion:
         recipe[name] for name in ("base", "rdb_version", "layout", "for", "shift_ms", "lossy")
     )
     _demand_sense(base, version, layout, server_version, shift)
-    aof.insist()
+    aof.raise_on_read_errors()
     conversion = plan_conversion(aof, Wanted(base, version, layout, server_version, shift), bool(lossy))
     conversion.recipe = {"verb": VERB, **recipe}
     return conversion

@@ -100,12 +100,12 @@ def gathering(
 
 
 @contextmanager
-def opened(path: str, forgiving: bool = False) -> Iterator[AOF]:
+def opened(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
     """The AOF at a path, closed in the end; `forgiving`: what the disk does not give is damage, and no error."""
     aof = open_aof(path, table().names.ids)
     try:
-        if not forgiving:
-            aof.insist()
+        if not read_errors_are_damage:
+            aof.raise_on_read_errors()
         yield aof
     finally:
         aof.close()

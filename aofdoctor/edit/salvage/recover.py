@@ -18,7 +18,7 @@ def plan_restored(aof: AOF, read: Read, strict: bool = False, keep_unknown: bool
 
     `read` examines an AOF; it is asked again for one in which something was mended.
     """
-    aof.look_everywhere()
+    aof.read_all_payloads()
     whole, inferred = rebuilt(aof)
     report = read(whole)
     placed, moved = in_place(report)

@@ -45,7 +45,7 @@ def check(
     Nothing is written.  All parts are read from the first byte to the last.
     """
     judges, named = parse_server_names(server), parse_server_names([name for name in server or () if name != "all"])
-    with opened(path, forgiving=True) as aof:
+    with opened(path, read_errors_are_damage=True) as aof:
         total = sum(part.size or 0 for part in aof.present)
         with progress(total, "reading") as tell:
             report = examine(aof, judges, tell, named)

@@ -62,7 +62,7 @@ def stats(
     A command counts for its first key.  Selections: repeating an option means or; different options mean and.
     """
     wish = Wish(keys, depth, _delimiter(delimiter), _seconds(every), exact)
-    with opened(path, forgiving=True) as aof:
+    with opened(path, read_errors_are_damage=True) as aof:
         log_selection = selection(aof, **selected)
         total = sum(part.size or 0 for part in aof.present)
         with progress(total, "reading") as tell:

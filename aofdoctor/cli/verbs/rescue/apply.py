@@ -47,7 +47,7 @@ def apply(
     Without -o or --in-place it is only shown.
     """
     plan = _read(Path(saved))
-    with opened(str(plan["path"]), forgiving=True) as aof:
+    with opened(str(plan["path"]), read_errors_are_damage=True) as aof:
         found = _made_anew(plan, aof, wish.writes)
         if isinstance(found, Conversion):
             conversions.carry_out(found, wish, tried=True)

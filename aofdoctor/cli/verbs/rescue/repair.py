@@ -50,7 +50,7 @@ def repair(
     Of a damaged RDB --salvage keeps the keys that can be read.
     """
     recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
-    with opened(path, forgiving=True) as aof:
+    with opened(path, read_errors_are_damage=True) as aof:
         found = make("repair", aof, recipe, wish.writes)
         if found.does_something:
             carry_out(
