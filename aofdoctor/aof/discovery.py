@@ -75,7 +75,7 @@ class AOF:
     manifest_path: Path | None = None
     manifest: Manifest | None = None
     history: list[Part] = field(default_factory=list)
-    strays: list[Part] = field(default_factory=list)
+    unlisted: list[Part] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)
 
     @property
@@ -85,13 +85,13 @@ class AOF:
 
     def part(self, name: str) -> list[Part]:
         """The parts whose name holds `name`; the one that is it, if one is."""
-        everything = [*self.parts, *self.history, *self.strays]
+        everything = [*self.parts, *self.history, *self.unlisted]
         exact = [part for part in everything if part.name == name]
         return exact or [part for part in everything if name in part.name]
 
     def raise_on_read_errors(self) -> None:
         """From here on bytes that the disk does not give are an error, and no damage."""
-        for part in [*self.parts, *self.history, *self.strays]:
+        for part in [*self.parts, *self.history, *self.unlisted]:
             if isinstance(part.source, FileSource):
                 part.source.raise_on_read_errors()
 
@@ -103,7 +103,7 @@ class AOF:
 
     def close(self) -> None:
         """Close the files of all parts."""
-        for part in [*self.parts, *self.history, *self.strays]:
+        for part in [*self.parts, *self.history, *self.unlisted]:
             if isinstance(part.source, FileSource | PatchedSource):
                 self.file_of(part).close()
 
@@ -262,7 +262,7 @@ def _open_set(path: str, manifest_path: Path) -> AOF:
         aof.history.append(_part(directory, os.fsdecode(entry.name), "history", entry.seq, entry.extra))
     _add_unlisted(aof, manifest_path.name.removesuffix(".manifest"))
     if not aof.parts and manifest.problems:
-        aof.parts, aof.strays = _in_load_order(aof.strays)
+        aof.parts, aof.unlisted = _in_load_order(aof.unlisted)
     aof.leftovers += [*_leftovers(directory, manifest_path), *_leftovers(directory.parent, directory)]
     return aof
 
@@ -273,7 +273,7 @@ def _open_unlisted(path: str, first: Path) -> AOF:
     assert match
     aof = AOF(path, "multi-part", first.parent, [])
     _add_unlisted(aof, match["set"])
-    aof.parts, aof.strays = _in_load_order(aof.strays)
+    aof.parts, aof.unlisted = _in_load_order(aof.unlisted)
     aof.leftovers += [*_leftovers(first.parent, first), *_leftovers(first.parent.parent, first.parent)]
     return aof
 
@@ -306,7 +306,7 @@ def _add_unlisted(aof: AOF, prefix: str) -> None:
         if match and match["set"] == prefix and entry.name not in listed and entry.is_file():
             part = _part(aof.directory, entry.name, match["type"], int(match["seq"]))
             part.listed = False
-            aof.strays.append(part)
+            aof.unlisted.append(part)
 
 
 def _in_load_order(parts: list[Part]) -> tuple[list[Part], list[Part]]:

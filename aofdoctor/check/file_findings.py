@@ -52,7 +52,7 @@ def _files(report: Report) -> Iterator[Finding]:
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):
         message = f"{text.name(name)} is listed {names.count(name)} times: its commands would run again"
         yield Finding("part-twice", Severity.DANGER, message, name)
-    for part in aof.strays:
+    for part in aof.unlisted:
         message = f"{text.name(part.name)} ({text.size(part.size or 0)}) is not in the manifest: no server loads it"
         yield Finding("part-unlisted", Severity.WARNING, message, part.name)
 

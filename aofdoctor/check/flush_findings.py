@@ -84,13 +84,13 @@ def _no_flush(report: Report) -> Iterator[Finding]:
     if report.flushes.seen or report.hidden_flushes or report.scripts.count:
         return
     others = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]
-    others += [part.name for part in report.aof.strays]
+    others += [part.name for part in report.aof.unlisted]
     detail = (
         f"Other evidence: {', '.join(map(text.name, others))}."
         if others
         else "No history, temp file or dump.rdb stands beside it."
     )
-    if report.aof.strays:
+    if report.aof.unlisted:
         detail += "  What is not in the manifest was not read: check each file by itself."
     base = next((p.preamble for p in report.parts if p.preamble), None)
     ctime = base.aux.get(b"ctime", b"") if base else b""

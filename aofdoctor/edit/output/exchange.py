@@ -83,7 +83,7 @@ def _names(aof: AOF, place: Path) -> frozenset[str]:
     if not place.is_dir():
         return frozenset()
     found = frozenset(os.listdir(place))
-    ours = {part.name for part in (*aof.parts, *aof.history, *aof.strays)}
+    ours = {part.name for part in (*aof.parts, *aof.history, *aof.unlisted)}
     ours |= {aof.manifest_path.name} if aof.manifest_path else set()
     others = sorted(found - ours)
     if others:

@@ -20,8 +20,8 @@ def rebuilt(aof: AOF) -> tuple[AOF, list[str]]:
     if aof.layout != "multi-part":
         return aof, []
     ruined = aof.manifest is None or bool(aof.manifest.problems) or not aof.manifest.load_order
-    found = [part for part in aof.strays if part.exists and part.size]
-    added = found if ruined else _left_out(aof, found)
+    unlisted = [part for part in aof.unlisted if part.exists and part.size]
+    added = unlisted if ruined else _left_out(aof, unlisted)
     parts = _in_order([*aof.parts, *added], ruined)
     if not ruined and parts == aof.parts:
         return aof, []
@@ -29,7 +29,9 @@ def rebuilt(aof: AOF) -> tuple[AOF, list[str]]:
     names = [part.name for part in aof.parts]
     twice = dict.fromkeys(name for name in names if names.count(name) > 1)
     notes += [f"{text.name(name)} was listed {names.count(name)} times: it is listed once" for name in twice]
-    notes += [f"{text.name(part.name)} is taken in: {_why(part, aof, ruined)}" for part in parts if part in aof.strays]
+    notes += [
+        f"{text.name(part.name)} is taken in: {_why(part, aof, ruined)}" for part in parts if part in aof.unlisted
+    ]
     notes += [
         f"{text.name(part.name)} stays out: {_why_not(part, parts)}"
         for part in [*aof.parts, *added]
@@ -45,8 +47,8 @@ def rebuilt(aof: AOF) -> tuple[AOF, list[str]]:
     path = aof.manifest_path
     if path is None and aof.directory is not None and parts:
         path = aof.directory / f"{_prefix(parts[0])}.manifest"
-    strays = [part for part in aof.strays if part not in parts]
-    return replace(aof, parts=parts, strays=strays, manifest=parse(data), manifest_path=path), notes
+    still_unlisted = [part for part in aof.unlisted if part not in parts]
+    return replace(aof, parts=parts, unlisted=still_unlisted, manifest=parse(data), manifest_path=path), notes
 
 
 def _what(aof: AOF) -> str:
