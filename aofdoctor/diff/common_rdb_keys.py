@@ -14,7 +14,7 @@ from aofdoctor.diff.units.side import Place, Side
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.items import Key
 from aofdoctor.rdb.walk.layouts import layout_of
-from aofdoctor.rdb.walk.walker import Stop
+from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.rdb.walk.window import WalkWindow
 
 _CONTEXT = 3  # so many keys before the fork are told again
@@ -36,16 +36,16 @@ def forward_keys(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
     assert other is not None
     limit = min(_end(a, one.part), _end(b, two.part) - shift)
     window = WalkWindow(source, layout_of(a.rdbs[one.part].magic), one.offset, one.db, verify=False, limit=limit)
-    columns, marks, keys, start, why = (
+    columns, marks, keys, start, stop_reason = (
         window.columns,
         deque([(one.offset, one.db)], _CONTEXT + 1),
         0,
         one.offset,
-        Stop.FULL,
+        StopReason.FULL,
     )
-    while why == Stop.FULL:
+    while stop_reason == StopReason.FULL:
         columns.edges[0] = start
-        why, _ = window.run()
+        stop_reason, _ = window.run()
         end = columns.edges[columns.count]
         same = start + compare(source, start, other, start + shift, end - start)
         count = columns.count if same == end else bisect_right(columns.edges, same, 0, columns.count + 1) - 1

@@ -24,7 +24,7 @@ from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.values.decoders import Value, elements, shape
 from aofdoctor.rdb.values.flatten import words
 from aofdoctor.rdb.walk.layouts import layout_of
-from aofdoctor.rdb.walk.walker import Stop
+from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.rdb.walk.window import WINDOW, WalkWindow
 from aofdoctor.source import Source, pread
 
@@ -273,9 +273,9 @@ def base_keys_backwards(
 
 def _walked(walk_window: WalkWindow) -> Iterator[Batch]:
     """The items up to the limit of a sweep, in batches."""
-    columns, why = walk_window.columns, Stop.FULL
-    while why == Stop.FULL:
-        why, _ = walk_window.run()
+    columns, stop_reason = walk_window.columns, StopReason.FULL
+    while stop_reason == StopReason.FULL:
+        stop_reason, _ = walk_window.run()
         if columns.count:
             yield Batch(columns)
             end = columns.edges[columns.count]

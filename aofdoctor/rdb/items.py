@@ -16,7 +16,7 @@ from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.crc64 import crc64, find_end
 from aofdoctor.rdb.encoding.short_strings import length, short_string
 from aofdoctor.rdb.walk.layouts import layout_of
-from aofdoctor.rdb.walk.walker import MAGIC, UNREAD, Columns, Stop
+from aofdoctor.rdb.walk.walker import MAGIC, UNREAD, Columns, StopReason
 from aofdoctor.rdb.walk.window import ROOM, WINDOW, WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -139,15 +139,15 @@ class Rdb:
 
 
 NOTES = {
-    Stop.DONE: "an end where none should be, after {0}",
-    Stop.TYPE: "no type that this version reads, at {0}",
-    Stop.LENGTH: "no length where one should be, after {0}",
-    Stop.HEAD: "a byte that begins no length, after {0}",
-    Stop.STRING: "a string in no known encoding, after {0}",
-    Stop.CASE: "a value of no known kind, after {0}",
-    Stop.LOST_TEMPLATE: "a hash template that was not defined, after {0}",
-    Stop.NUMBER: "no command where one should be, after {0}",
-    Stop.SHORT: "the file ends inside the record at {0}",
+    StopReason.DONE: "an end where none should be, after {0}",
+    StopReason.TYPE: "no type that this version reads, at {0}",
+    StopReason.LENGTH: "no length where one should be, after {0}",
+    StopReason.HEAD: "a byte that begins no length, after {0}",
+    StopReason.STRING: "a string in no known encoding, after {0}",
+    StopReason.CASE: "a value of no known kind, after {0}",
+    StopReason.LOST_TEMPLATE: "a hash template that was not defined, after {0}",
+    StopReason.NUMBER: "no command where one should be, after {0}",
+    StopReason.SHORT: "the file ends inside the record at {0}",
 }
 
 
@@ -181,14 +181,14 @@ class Items:
         window, columns = self.window, self.window.columns
         window.crc = crc64(self.rdb.magic)
         columns.put(MAGIC, head.SIZE, head.SIZE)
-        while (why := window.run()[0]) == Stop.FULL:
+        while (why := window.run()[0]) == StopReason.FULL:
             yield from self._batch(columns)
-        if why == Stop.DONE and self._ends():
+        if why == StopReason.DONE and self._ends():
             yield from self._last(columns)
             return
         yield from self._batch(columns)
         self._stopped(why)
-        if why != Stop.SHORT:
+        if why != StopReason.SHORT:
             yield from self._end_by_checksum(columns)
 
     def _batch(self, columns: Columns) -> Iterator[Batch]:
@@ -233,7 +233,7 @@ class Items:
             end += _CHECKSUM
             if len(stored) < _CHECKSUM:
                 yield from self._batch(columns)
-                self._stopped(Stop.SHORT)
+                self._stopped(StopReason.SHORT)
                 return
         columns.put(EOF, body, end)
         yield from self._batch(columns)
@@ -252,11 +252,11 @@ class Items:
         self.rdb.note = self.rdb.note or f"the checksum is {value:016x}, the bytes give {crc:016x}"
         return "bad"
 
-    def _stopped(self, why: Stop) -> None:
+    def _stopped(self, why: StopReason) -> None:
         rdb = self.rdb
-        rdb.unread = why == Stop.TYPE
+        rdb.unread = why == StopReason.TYPE
         if rdb.unread:
-            kind = self.window.machine.kind
+            kind = self.window.walker.kind
             what = f"type {kind}" if kind < 240 else f"opcode {kind}"
             note = f"{what} at {rdb.end} is not one that this version reads{self._named()}"
         else:

@@ -13,7 +13,7 @@ from aofdoctor.rdb.values.decoders import Element, Field, Slot, Value, elements
 from aofdoctor.rdb.walk import _pywalker as walk
 from aofdoctor.rdb.walk import walker as kernel
 from aofdoctor.rdb.walk.layouts import LAYOUTS
-from aofdoctor.rdb.walk.walker import Stop
+from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.support.conversions import convert, state
@@ -147,7 +147,7 @@ def test_compiled_and_plain_remember_the_same_templates() -> None:
         for module in (kernel, walk):
             machine, columns = module.Machine(LAYOUTS["redis"], 0), module.Columns(len(some) + 1)
             stops.append(machine.run(bytearray(data + bytes(walk.SLACK)), 0, len(data), 0, columns)[:2])
-        assert stops[0] == stops[1] and stops[0][0] == Stop.LOST_TEMPLATE
+        assert stops[0] == stops[1] and stops[0][0] == StopReason.LOST_TEMPLATE
 
 
 def test_templates_are_known_after_damage_too() -> None:

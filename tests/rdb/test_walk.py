@@ -18,7 +18,7 @@ from aofdoctor.rdb.walk import _pywalker as walk
 from aofdoctor.rdb.walk import walker as kernel
 from aofdoctor.rdb.walk import window as sweep
 from aofdoctor.rdb.walk.layouts import LAYOUTS
-from aofdoctor.rdb.walk.walker import MAGIC, SLACK, UNREAD, Stop
+from aofdoctor.rdb.walk.walker import MAGIC, SLACK, UNREAD, StopReason
 from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 from tests.conftest import FIXTURES
@@ -133,9 +133,9 @@ def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
         names = ("edges", "kind", "name", "value", "expire", "idle", "freq", "db")
         filled = [list(getattr(columns, name)[: columns.count + (name == "edges")]) for name in names if columns.count]
         seen.append((why, at, left, machine.start, machine.kind, machine.skip, columns.keys, filled))
-        if why == Stop.SHORT and end < len(data):
+        if why == StopReason.SHORT and end < len(data):
             end = min(len(data), end + piece)
-        elif why not in (Stop.FULL, Stop.FUEL):
+        elif why not in (StopReason.FULL, StopReason.STEP_LIMIT):
             return seen
 
 

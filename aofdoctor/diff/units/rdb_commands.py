@@ -25,7 +25,7 @@ from aofdoctor.rdb.export.exporter import whole_name
 from aofdoctor.rdb.items import AUX, Batch, Item, Key
 from aofdoctor.rdb.values.decoders import Value, shape
 from aofdoctor.rdb.walk.layouts import layout_of
-from aofdoctor.rdb.walk.walker import UNREAD, Stop
+from aofdoctor.rdb.walk.walker import UNREAD, StopReason
 from aofdoctor.rdb.walk.window import ROOM, WINDOW, WalkWindow
 from aofdoctor.source import Source
 from aofdoctor.span import Span
@@ -105,7 +105,7 @@ class Telling:
             return
         items = _Walk(self, start or head.SIZE, db, self.rdb.span.end)
         yield from self._told(items, chunk)
-        if items.why != Stop.DONE or not self.rdb.complete or self.rdb.checksum == "bad":
+        if items.stop_reason != StopReason.DONE or not self.rdb.complete or self.rdb.checksum == "bad":
             yield self._rest(items.end, self._note())
 
     def run(self, run: Run, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[Said]:
@@ -222,7 +222,7 @@ class _Walk:
         self.db, self._from, self._limit = db, start, limit
         if passing and start > head.SIZE and telling.templates:
             start, db = head.SIZE, 0
-        self.end, self.why = start, Stop.FULL
+        self.end, self.stop_reason = start, StopReason.FULL
         window, room = min(WINDOW, max(1 << 10, limit - start)), min(ROOM, 2 + (limit - start) // 3)
         # A byte more: where the bytes end with a large payload that was jumped over, its item is not seen to end.
         layout, end = layout_of(telling.rdb.magic), min(limit + 1, telling.rdb.span.end)
@@ -230,9 +230,9 @@ class _Walk:
 
     def __iter__(self) -> Iterator[Key | Item]:
         columns = self._window.columns
-        while self.why == Stop.FULL and self.end < self._limit:
+        while self.stop_reason == StopReason.FULL and self.end < self._limit:
             columns.edges[0] = self.end
-            self.why, _ = self._window.run()
+            self.stop_reason, _ = self._window.run()
             end = columns.edges[columns.count]
             for item in Batch(columns):
                 if item.span.start >= self._limit:

@@ -14,7 +14,7 @@ from aofdoctor.rdb import header as head
 from aofdoctor.rdb.items import Batch, Key
 from aofdoctor.rdb.walk._pyprobe import SCORE_NEEDED, is_plausible_item, name_score
 from aofdoctor.rdb.walk.layouts import Layout
-from aofdoctor.rdb.walk.walker import SLACK, Stop, find
+from aofdoctor.rdb.walk.walker import SLACK, StopReason, find
 from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 
@@ -51,33 +51,33 @@ class Search:
 
     def find(self, start: int, past: int, stop: int | None = None) -> int | None:
         """The first place from `start` up to `stop` from which keys walk well up to behind `past`."""
-        at, size, fuel = start, _FIRST, _WORK_FREE
+        at, size, step_budget = start, _FIRST, _WORK_FREE
         while data := pread(self.source, size if self.end is None else max(0, min(size, self.end - at)), at):
             if stop is not None and at >= stop:
                 return None
             last = len(data) < size
-            place, why, fuel = self._in(data, at, past, last, fuel)
-            if why == Stop.FULL:
+            place, why, step_budget = self._in(data, at, past, last, step_budget)
+            if why == StopReason.FULL:
                 return place if stop is None or place < stop else None
             if last and place >= at + len(data):
                 return None
-            fuel = max(fuel, 0) + _WORK_PER_BYTE * (place - at)
+            step_budget = max(step_budget, 0) + _WORK_PER_BYTE * (place - at)
             at, size = place, min(4 * size, _LARGEST)
         return None
 
-    def _in(self, data: bytes, base: int, past: int, last: bool, fuel: int) -> tuple[int, Stop, int]:
+    def _in(self, data: bytes, base: int, past: int, last: bool, step_budget: int) -> tuple[int, StopReason, int]:
         """(the place, FULL if it is one): the first in a window, or from where the next one has to go on."""
         buffer, end = bytearray(data + bytes(SLACK)), len(data)
         stop, at = end if last else end - end // 4, 0
         beyond = 0 if last else (1 << 62 if self.end is None else self.end - base - end)
         while True:
-            at, why, fuel = find(buffer, at, stop, end, self.layout, past - base, beyond, fuel)
-            if why >= Stop.FUEL:
-                return base + stop, Stop.SHORT, fuel
-            if why == Stop.SHORT and not last and len(data) < _LARGEST:
-                return base + at, Stop.SHORT, fuel
-            if self._first_key_is_plausible(base + at) if why == Stop.FULL else self._look(base + at, past):
-                return base + at, Stop.FULL, fuel
+            at, why, step_budget = find(buffer, at, stop, end, self.layout, past - base, beyond, step_budget)
+            if why >= StopReason.STEP_LIMIT:
+                return base + stop, StopReason.SHORT, step_budget
+            if why == StopReason.SHORT and not last and len(data) < _LARGEST:
+                return base + at, StopReason.SHORT, step_budget
+            if self._first_key_is_plausible(base + at) if why == StopReason.FULL else self._look(base + at, past):
+                return base + at, StopReason.FULL, step_budget
             at += 1
 
     def nearest(self, start: int, past: int) -> int | None:
@@ -99,7 +99,7 @@ class Search:
         while self.looks > 0:
             why, left = window.run(self.looks)
             self.looks = min(left, self.looks - _LOOK_WORK)
-            if window.columns.keys or why != Stop.FULL:
+            if window.columns.keys or why != StopReason.FULL:
                 break
             window.columns.cut(0)
         return window.columns.edges[1] if window.columns.keys else None
@@ -107,8 +107,8 @@ class Search:
     def keys(self, place: int, until: int | None) -> int:
         """How many keys walk well from a place, up to another one."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=until)
-        keys, why = 0, Stop.FULL
-        while self.looks > 0 and why == Stop.FULL:
+        keys, why = 0, StopReason.FULL
+        while self.looks > 0 and why == StopReason.FULL:
             why, left = window.run(self.looks)
             self.looks = min(left, self.looks - _LOOK_WORK)
             keys += window.columns.keys
@@ -126,13 +126,13 @@ class Search:
             if -1 in made:
                 return False
             score += sum(made)
-            if score >= SCORE_NEEDED and window.machine.start > past:
+            if score >= SCORE_NEEDED and window.walker.start > past:
                 return self._first_key_is_plausible(place)
-            if why == Stop.DONE:
+            if why == StopReason.DONE:
                 fits = rdb_end(self.source, window.offset, self.end, b"REDIS0099") is not None
                 return score > 0 and fits and self._first_key_is_plausible(place)
-            if why != Stop.FULL:
-                return why == Stop.SHORT and score >= _SCORE_NEEDED_AT_END and self._first_key_is_plausible(place)
+            if why != StopReason.FULL:
+                return why == StopReason.SHORT and score >= _SCORE_NEEDED_AT_END and self._first_key_is_plausible(place)
             columns.cut(0)
         return False
 
@@ -153,8 +153,8 @@ class Search:
         while not window.columns.keys:
             window.columns.cut(0)
             why, self.looks = window.run(self.looks)
-            if why != Stop.FULL and not window.columns.keys:
-                return why == Stop.DONE
+            if why != StopReason.FULL and not window.columns.keys:
+                return why == StopReason.DONE
         item = Batch(window.columns)[0]
         return isinstance(item, Key) and self.is_plausible_key(self.source, item)
 

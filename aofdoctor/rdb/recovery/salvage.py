@@ -14,7 +14,7 @@ from aofdoctor.rdb import header as head
 from aofdoctor.rdb.items import EOF, NOTES, Batch, Key
 from aofdoctor.rdb.recovery.resync import BACK_BYTES, KeyPredicate, Search, rdb_end
 from aofdoctor.rdb.walk.layouts import layout_of
-from aofdoctor.rdb.walk.walker import MAGIC, Stop
+from aofdoctor.rdb.walk.walker import MAGIC, StopReason
 from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -51,9 +51,9 @@ class _Salvage:
         columns.put(MAGIC, head.SIZE, head.SIZE)
         while True:
             why, _ = window.run()
-            if why == Stop.FULL:
+            if why == StopReason.FULL:
                 yield from self._batch()
-            elif why == Stop.DONE and (end := rdb_end(self.source, window.offset, self.end, self.magic)):
+            elif why == StopReason.DONE and (end := rdb_end(self.source, window.offset, self.end, self.magic)):
                 columns.put(EOF, window.offset, end)
                 yield from self._batch()
                 yield from self._rest(end)
@@ -78,15 +78,15 @@ class _Salvage:
                 return place
         return ahead
 
-    def _damage(self, why: Stop, place: int | None) -> Iterator[Batch | Damage]:
+    def _damage(self, why: StopReason, place: int | None) -> Iterator[Batch | Damage]:
         columns = self.window.columns
         start = columns.edges[columns.count]
         end = _size(self.source, start) if place is None and self.end is None else self.end if place is None else place
         yield from self._batch()
         if end is None or end <= start:
             return
-        cut = why == Stop.DONE and self.end is not None and self.window.offset + 8 > self.end
-        torn = place is None and (why == Stop.SHORT or cut)
+        cut = why == StopReason.DONE and self.end is not None and self.window.offset + 8 > self.end
+        torn = place is None and (why == StopReason.SHORT or cut)
         kind = Kind.TRUNCATED_PREAMBLE if torn else Kind.CORRUPT_PREAMBLE
         yield Damage(Span(start, end), kind, NOTES[why].format(start), guess=place is not None)
 

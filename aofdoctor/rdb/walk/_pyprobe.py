@@ -5,7 +5,7 @@ them speak for it: a readable name more than one that could be any bytes.  That
 is a guess; its work is bounded by the fuel that it is given, a unit a step.
 """
 
-from aofdoctor.rdb.walk._pywalker import Columns, Machine, Stop
+from aofdoctor.rdb.walk._pywalker import Columns, StopReason, Walker
 from aofdoctor.rdb.walk.layouts import Layout
 
 SCORE_NEEDED = 16  # so many make a place believable: four keys with readable names
@@ -17,8 +17,8 @@ _OPCODES = 240
 
 
 def find(
-    buffer: bytearray, at: int, stop: int, end: int, layout: Layout, past: int, beyond: int, fuel: int
-) -> tuple[int, Stop, int]:
+    buffer: bytearray, at: int, stop: int, end: int, layout: Layout, past: int, beyond: int, step_budget: int
+) -> tuple[int, StopReason, int]:
     """(the first place in buffer[at:stop] where keys seem to begin, why it stopped there, the fuel that is left).
 
     FULL: POINTS were made by keys, up to behind `past`.  SHORT and DONE: all went
@@ -26,34 +26,34 @@ def find(
     such place up to `stop`.  `beyond`: so many bytes follow the buffer.
     """
     columns = Columns(1)
-    while at < stop and fuel > 0:
+    while at < stop and step_budget > 0:
         if layout.entry[buffer[at]] and (buffer[at] >= _OPCODES or name_score(buffer, at + 1, end) > 0):
-            why, fuel = _probe(buffer, at, end, layout, past, beyond, fuel, columns)
-            if why <= Stop.FUEL:
-                return at, why, fuel
+            why, step_budget = _probe(buffer, at, end, layout, past, beyond, step_budget, columns)
+            if why <= StopReason.STEP_LIMIT:
+                return at, why, step_budget
         at += 1
-    return at, Stop.FUEL if at < stop else Stop.TYPE, fuel
+    return at, StopReason.STEP_LIMIT if at < stop else StopReason.TYPE, step_budget
 
 
 def _probe(
-    buffer: bytearray, at: int, end: int, layout: Layout, past: int, beyond: int, fuel: int, columns: Columns
-) -> tuple[Stop, int]:
-    machine, score = Machine(layout, at, -1), 0
+    buffer: bytearray, at: int, end: int, layout: Layout, past: int, beyond: int, step_budget: int, columns: Columns
+) -> tuple[StopReason, int]:
+    walker, score = Walker(layout, at, -1), 0
     while True:
         columns.cut(0)
-        why, at, fuel = machine.run(buffer, at, end, 0, columns, fuel)
+        why, at, step_budget = walker.run(buffer, at, end, 0, columns, step_budget)
         if columns.count:
             if (made := _item_score(buffer, columns, end)) < 0:
-                return Stop.TYPE, fuel
+                return StopReason.TYPE, step_budget
             score += made
-        if why == Stop.SHORT and (machine.skip > beyond or (not score and machine.name < 0)):
-            return Stop.TYPE, fuel
-        if why == Stop.DONE and not score:
-            return Stop.TYPE, fuel
-        if why != Stop.FULL:
-            return why, fuel
+        if why == StopReason.SHORT and (walker.skip > beyond or (not score and walker.name < 0)):
+            return StopReason.TYPE, step_budget
+        if why == StopReason.DONE and not score:
+            return StopReason.TYPE, step_budget
+        if why != StopReason.FULL:
+            return why, step_budget
         if score >= SCORE_NEEDED and at > past:
-            return Stop.FULL, fuel
+            return StopReason.FULL, step_budget
 
 
 def _item_score(buffer: bytearray, columns: Columns, end: int) -> int:

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable
 from enum import IntEnum
 
-from aofdoctor.rdb.walk.layouts import Layout, Step
+from aofdoctor.rdb.walk.layouts import Layout, LayoutOp
 
 SLACK = 64
 TEMPLATES, PROBES = 1 << 14, 64  # so many hash templates are remembered, and so many places looked at for one
@@ -21,13 +21,13 @@ _HUGE = 1 << 62  # no file is larger
 _DIGITS_MAX = 18
 
 
-class Stop(IntEnum):
+class StopReason(IntEnum):
     """Why a walk stopped."""
 
     SHORT = 0  # the buffer ends
     FULL = 1  # the columns are full
     DONE = 2  # after the opcode EOF
-    FUEL = 3
+    STEP_LIMIT = 3
     TYPE = 4
     LENGTH = 5  # something else where a length should be
     HEAD = 6  # a byte that begins no length
@@ -67,11 +67,11 @@ class Columns:
 
 
 class _Stopped(Exception):
-    def __init__(self, why: Stop) -> None:
+    def __init__(self, why: StopReason) -> None:
         self.why = why
 
 
-class Machine:
+class Walker:
     """Runs the programs of a layout.
 
     start: where the item begins that it is in.  kind: its type or opcode.  skip:
@@ -98,20 +98,20 @@ class Machine:
         self.name = self.expire = self.idle = self.freq = -1
 
     def run(
-        self, buffer: bytearray, at: int, end: int, base: int, columns: Columns, fuel: int = _HUGE
-    ) -> tuple[Stop, int, int]:
+        self, buffer: bytearray, at: int, end: int, base: int, columns: Columns, step_budget: int = _HUGE
+    ) -> tuple[StopReason, int, int]:
         """(why it stopped, where in the buffer, the fuel that is left); buffer[0] is at `base` in the file."""
         self.data, self.at, self.end, self.base, self.columns = buffer, at, end, base, columns
         try:
             while True:
                 if self.skip:
                     self._pass()
-                if fuel <= 0:
-                    return Stop.FUEL, self.at, fuel
-                fuel -= 1
+                if step_budget <= 0:
+                    return StopReason.STEP_LIMIT, self.at, step_budget
+                step_budget -= 1
                 self._step()
         except _Stopped as stopped:
-            return stopped.why, self.at, fuel
+            return stopped.why, self.at, step_budget
 
     def _step(self) -> None:
         if self.pc:
@@ -123,23 +123,23 @@ class Machine:
         size = min(self.skip, self.end - self.at)
         self.at, self.skip = self.at + size, self.skip - size
         if self.skip:
-            raise _Stopped(Stop.SHORT)
+            raise _Stopped(StopReason.SHORT)
 
     def _head(self) -> None:
         if self.at >= self.end:
-            raise _Stopped(Stop.SHORT)
+            raise _Stopped(StopReason.SHORT)
         if self.columns.count == self.columns.room:
-            raise _Stopped(Stop.FULL)
+            raise _Stopped(StopReason.FULL)
         self.kind = self.data[self.at]
         if not (pc := self.layout.entry[self.kind]):
-            raise _Stopped(Stop.TYPE)
+            raise _Stopped(StopReason.TYPE)
         self.at += 1
         self.pc, self.value = pc, self.base + self.at
 
     def _go(self, at: int, operands: int = 0) -> None:
         """A step has read up to `at`, and the next one's turn has come."""
         if at > self.end:
-            raise _Stopped(Stop.SHORT)
+            raise _Stopped(StopReason.SHORT)
         self.at = at
         self.pc += 1 + operands
 
@@ -151,9 +151,9 @@ class Machine:
         if first < 0x80:
             return (first & 63) << 8 | self.data[at + 1], at + 2
         if first >= 0xC0:
-            raise _Stopped(Stop.LENGTH)
+            raise _Stopped(StopReason.LENGTH)
         if first > 0x81:
-            raise _Stopped(Stop.HEAD)
+            raise _Stopped(StopReason.HEAD)
         size = 4 if first == 0x80 else 8
         return int.from_bytes(self.data[at + 1 : at + 1 + size], "big"), at + 1 + size
 
@@ -163,7 +163,7 @@ class Machine:
         if first < 0xC0:
             return self._length(at)
         if first > 0xC3:
-            raise _Stopped(Stop.STRING)
+            raise _Stopped(StopReason.STRING)
         if first < 0xC3:
             return 1 << (first & 3), at + 1
         packed, at = self._length(at + 1)
@@ -233,11 +233,11 @@ class Machine:
     def _case(self) -> None:
         value, at = self._length(self.at)
         if at > self.end:
-            raise _Stopped(Stop.SHORT)
+            raise _Stopped(StopReason.SHORT)
         arms = self.layout.code[self.pc + 1]
         place = self._place(self.pc + (4 + 2 * value if value < arms else 2))
         if not place:
-            raise _Stopped(Stop.CASE)
+            raise _Stopped(StopReason.CASE)
         self.at, self.pc = at, place
 
     def _jump(self) -> None:
@@ -279,7 +279,7 @@ class Machine:
     def _keep(self) -> None:
         place = self._template_place(self.template)
         if place is None:
-            raise _Stopped(Stop.LOST_TEMPLATE)
+            raise _Stopped(StopReason.LOST_TEMPLATE)
         self.templates[place] = self.template, self.held
         self.pc += 1
 
@@ -287,7 +287,7 @@ class Machine:
         template, at = self._length(self.at)
         place = self._template_place(template)
         if at <= self.end and place not in self.templates:
-            raise _Stopped(Stop.LOST_TEMPLATE)
+            raise _Stopped(StopReason.LOST_TEMPLATE)
         self._go(at)
         assert place is not None
         self.held = self.templates[place][1]
@@ -300,25 +300,25 @@ class Machine:
     def _number(self) -> None:
         mark, at, held = self.layout.code[self.pc + 1], self.at, 0
         if self._byte(at) != mark:
-            raise _Stopped(Stop.NUMBER)
+            raise _Stopped(StopReason.NUMBER)
         first = at = at + 1
         while 0x30 <= (digit := self._byte(at)) <= 0x39 and at - first < _DIGITS_MAX:
             held, at = held * 10 + digit - 0x30, at + 1
         if at == first or digit != 0x0D or self._byte(at + 1) != 0x0A:
-            raise _Stopped(Stop.NUMBER)
+            raise _Stopped(StopReason.NUMBER)
         self._go(at + 2, 1)
         self.held = held
 
     def _byte(self, at: int) -> int:
         if at >= self.end:
-            raise _Stopped(Stop.SHORT)
+            raise _Stopped(StopReason.SHORT)
         return self.data[at]
 
     def _payload(self) -> None:
         self.skip, self.pc = self.held, self.pc + 1
 
     def _eof(self) -> None:
-        raise _Stopped(Stop.DONE)
+        raise _Stopped(StopReason.DONE)
 
 
-_STEPS: dict[int, Callable[[Machine], None]] = {step: getattr(Machine, f"_{step.name.lower()}") for step in Step}
+_STEPS: dict[int, Callable[[Walker], None]] = {step: getattr(Walker, f"_{step.name.lower()}") for step in LayoutOp}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 
-class Step(IntEnum):
+class LayoutOp(IntEnum):
     """What a program is made of; walk.h has the same numbers."""
 
     END = 0  # the item ends
@@ -65,11 +65,18 @@ class Case:
     again: bool = False
 
 
-END, LEN, STR, KEY, SCORE, COUNT = Step.END, Step.LEN, Step.STR, Step.KEY, Step.SCORE, Step.COUNT
+END, LEN, STR, KEY, SCORE, COUNT = (
+    LayoutOp.END,
+    LayoutOp.LEN,
+    LayoutOp.STR,
+    LayoutOp.KEY,
+    LayoutOp.SCORE,
+    LayoutOp.COUNT,
+)
 
 
 def _skip(size: int) -> bytes:
-    return bytes((Step.SKIP, size))
+    return bytes((LayoutOp.SKIP, size))
 
 
 def _many(*body: "int | bytes | Loop | Case") -> Body:
@@ -77,7 +84,7 @@ def _many(*body: "int | bytes | Loop | Case") -> Body:
 
 
 def _resp(mark: bytes) -> bytes:
-    return bytes((Step.NUMBER, mark[0]))
+    return bytes((LayoutOp.NUMBER, mark[0]))
 
 
 # A module's values say what they are, up to opcode 0: signed, unsigned, float, double, string.
@@ -130,14 +137,14 @@ _COMMON: dict[int, Body] = {
         STR,
     ),  # 7.0-rc: name, engine, description if any, code
     247: (LEN, _MODULE),  # MODULE_AUX
-    248: (Step.IDLE, Step.MORE),
-    249: (Step.FREQ, Step.MORE),
+    248: (LayoutOp.IDLE, LayoutOp.MORE),
+    249: (LayoutOp.FREQ, LayoutOp.MORE),
     250: (STR, STR),  # AUX
     251: (LEN, LEN),  # RESIZEDB
-    252: (Step.EXPIRE_MS, Step.MORE),
-    253: (Step.EXPIRE_S, Step.MORE),
-    254: (Step.DB,),  # SELECTDB
-    255: (Step.EOF,),
+    252: (LayoutOp.EXPIRE_MS, LayoutOp.MORE),
+    253: (LayoutOp.EXPIRE_S, LayoutOp.MORE),
+    254: (LayoutOp.DB,),  # SELECTDB
+    255: (LayoutOp.EOF,),
 }
 
 _REDIS: dict[int, Body] = {
@@ -149,14 +156,14 @@ _REDIS: dict[int, Body] = {
     27: _stream(5),
     28: _ARRAY,
     30: _STRING,  # a listpack that begins with its template's number
-    32: (KEY, Step.RECALL, Loop((STR,))),
-    242: (Step.TEMPLATE, COUNT, Step.KEEP, Loop((STR,))),  # HASH_TEMPLATE
-    243: (*_many(_skip(4), _MODULE), Step.MORE),  # KEY_META: a class, then its values
+    32: (KEY, LayoutOp.RECALL, Loop((STR,))),
+    242: (LayoutOp.TEMPLATE, COUNT, LayoutOp.KEEP, Loop((STR,))),  # HASH_TEMPLATE
+    243: (*_many(_skip(4), _MODULE), LayoutOp.MORE),  # KEY_META: a class, then its values
 }
 
 _VALKEY: dict[int, Body] = {
     22: (KEY, *_many(STR, STR, _skip(8))),  # 9.0: field, value, expiry in ms
-    242: (_resp(b"*"), Loop((_resp(b"$"), Step.PAYLOAD, _skip(2)))),  # UPDATE: a command
+    242: (_resp(b"*"), Loop((_resp(b"$"), LayoutOp.PAYLOAD, _skip(2)))),  # UPDATE: a command
     243: (STR, *_many(LEN, LEN)),  # SLOT_IMPORT: the job, its ranges of slots
 }
 
@@ -181,7 +188,7 @@ def _assembled(body: Body, at: int, depth: int = 0) -> bytes:
         if isinstance(step, Loop):
             assert depth < DEPTH
             inner = _assembled(step.body, here + 3, depth + 1)
-            code += bytes((Step.LOOP,)) + _place(here + 3 + len(inner) + 1) + inner + bytes((Step.NEXT,))
+            code += bytes((LayoutOp.LOOP,)) + _place(here + 3 + len(inner) + 1) + inner + bytes((LayoutOp.NEXT,))
         elif isinstance(step, Case):
             code += _assembled_case(step, here, depth)
         else:
@@ -197,10 +204,10 @@ def _assembled_case(case: Case, at: int, depth: int) -> bytes:
     end = first + sum(sizes)
     places = [first + sum(sizes[:i]) for i in range(len(bodies))]
     other = places.pop() if case.other is not None else 0
-    code = bytes((Step.CASE, len(case.arms))) + _place(other) + b"".join(map(_place, places))
+    code = bytes((LayoutOp.CASE, len(case.arms))) + _place(other) + b"".join(map(_place, places))
     for i, body in enumerate(bodies):
         back = at if case.again and i else end
-        code += _assembled(body, at + len(code), depth) + bytes((Step.JUMP,)) + _place(back)
+        code += _assembled(body, at + len(code), depth) + bytes((LayoutOp.JUMP,)) + _place(back)
     return code
 
 

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from aofdoctor.rdb.walk._pywalker import MAGIC, UNREAD, Stop
+from aofdoctor.rdb.walk._pywalker import MAGIC, UNREAD, StopReason
 
 if TYPE_CHECKING:
     from aofdoctor.rdb.walk._pycount import tally
     from aofdoctor.rdb.walk._pyprobe import find
-    from aofdoctor.rdb.walk._pywalker import SLACK, Columns, Machine
+    from aofdoctor.rdb.walk._pywalker import SLACK, Columns, Walker
 
     COMPILED = True
 else:
@@ -22,4 +22,4 @@ else:
 
         COMPILED = False
 
-__all__ = ["COMPILED", "MAGIC", "SLACK", "UNREAD", "Columns", "Machine", "Stop", "find", "tally"]
+__all__ = ["COMPILED", "MAGIC", "SLACK", "UNREAD", "Columns", "Walker", "StopReason", "find", "tally"]

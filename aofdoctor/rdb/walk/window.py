@@ -8,12 +8,12 @@ large payload is jumped over.
 from aofdoctor.rdb.compressed.source import SPAN, Unpacked
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.walk.layouts import Layout
-from aofdoctor.rdb.walk.walker import SLACK, Columns, Machine, Stop
+from aofdoctor.rdb.walk.walker import SLACK, Columns, StopReason, Walker
 from aofdoctor.source import Source
 
 WINDOW = 1 << 18  # bytes; stays in the second level cache between the walk and the checksum
 ROOM = 1 << 12  # items in a batch
-_FUEL = 1 << 62
+_UNLIMITED_STEPS = 1 << 62
 
 
 class WalkWindow:
@@ -29,7 +29,7 @@ class WalkWindow:
         self.window = max(window, 1)
         self.buffer = bytearray(self.window + 2 * SLACK)
         self.view = memoryview(self.buffer)
-        self.columns, self.machine = Columns(room), Machine(layout, start, db)
+        self.columns, self.walker = Columns(room), Walker(layout, start, db)
         self.base, self.at, self.fill = start, 0, 0
         self.crc, self._summed = 0, 0
         self._span = SPAN if isinstance(source, Unpacked) else None
@@ -40,20 +40,22 @@ class WalkWindow:
         """Where it is in the file."""
         return self.base + self.at
 
-    def run(self, fuel: int = _FUEL) -> tuple[Stop, int]:
+    def run(self, step_budget: int = _UNLIMITED_STEPS) -> tuple[StopReason, int]:
         """(why it stopped, the fuel that is left); SHORT: where the source ends, or the limit."""
         while True:
-            why, self.at, fuel = self.machine.run(self.buffer, self.at, self.fill, self.base, self.columns, fuel)
-            if why == Stop.SHORT and (self._is_far() or (self.by_window and self.columns.count)):
-                return Stop.FULL, fuel
-            if why != Stop.SHORT or not self._load():
-                return Stop(why), fuel
+            why, self.at, step_budget = self.walker.run(
+                self.buffer, self.at, self.fill, self.base, self.columns, step_budget
+            )
+            if why == StopReason.SHORT and (self._is_far() or (self.by_window and self.columns.count)):
+                return StopReason.FULL, step_budget
+            if why != StopReason.SHORT or not self._load():
+                return StopReason(why), step_budget
 
     def restart(self, start: int, db: int, limit: int | None = None) -> None:
         """Go on at another place, up to another limit if one is given; the columns are emptied."""
         if limit is not None:
             self.limit, self.fill = limit, 0
-        self.machine.restart(start, db)
+        self.walker.restart(start, db)
         self.columns.cut(0)
         self.columns.edges[0] = start
         if self.base <= start <= self.base + self.fill:
@@ -77,12 +79,12 @@ class WalkWindow:
         if self.verify:
             self.checksum()
         rest, end = self.fill - self.at, self._end()
-        if end is not None and self.offset + rest + self.machine.skip > end:
+        if end is not None and self.offset + rest + self.walker.skip > end:
             return False
         self.buffer[:rest] = self.buffer[self.at : self.fill]
         self.base, self.at, self._summed = self.offset, 0, 0
-        if not self.verify and end is not None and self.machine.skip > self.window:
-            self.base, self.machine.skip = self.base + self.machine.skip, 0
+        if not self.verify and end is not None and self.walker.skip > self.window:
+            self.base, self.walker.skip = self.base + self.walker.skip, 0
         wanted = self.window if end is None else min(self.window, end - self.base - rest)
         got = self.source.readinto(self.view[rest : rest + wanted], self.base + rest) if wanted > 0 else 0
         self.fill = rest + got
