@@ -19,7 +19,7 @@ from aofdoctor.rdb.bulk.previews import Glances
 from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
 from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.header import SIZE, has_type
-from aofdoctor.rdb.items import Batch, Items, Key
+from aofdoctor.rdb.items import ItemBatch, ItemReader, Key
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.values.decoders import Value, elements, shape
 from aofdoctor.rdb.values.flatten import words
@@ -134,7 +134,7 @@ class BaseKeySelection:
         self.guess = False  # what comes is found after damage
         self._glances = Glances()
 
-    def keys(self, name: str, batch: Batch, walk_window: WalkWindow | None) -> Iterator[BaseKey]:
+    def keys(self, name: str, batch: ItemBatch, walk_window: WalkWindow | None) -> Iterator[BaseKey]:
         """The selected keys of a batch, of a part of that name; it stands in the window of `sweep`, if there is one."""
         chosen = self.filter(batch, walk_window)
         glances = self._glances.words(batch, chosen, walk_window)
@@ -155,7 +155,7 @@ class BaseKeySelection:
         )
         return fits != selection.invert
 
-    def filter(self, batch: Batch, walk_window: WalkWindow | None = None) -> list[int]:
+    def filter(self, batch: ItemBatch, walk_window: WalkWindow | None = None) -> list[int]:
         """The selected keys' places in the columns of a batch."""
         keys = batch.key_places()
         if self.selects_all:
@@ -179,7 +179,7 @@ class BaseKeySelection:
             or (selection.until is not None and (time is None or time > selection.until))
         )
 
-    def _by_columns(self, batch: Batch, left: list[int]) -> list[int]:
+    def _by_columns(self, batch: ItemBatch, left: list[int]) -> list[int]:
         selection, columns = self.selection, batch.columns
         if not self._possible:
             return []
@@ -207,7 +207,7 @@ class BaseKeySelection:
             return place.number <= self.before
         return (self.part, key.start) > (place.index, place.offset)
 
-    def _by_content(self, batch: Batch, left: list[int], walk_window: WalkWindow | None) -> list[int]:
+    def _by_content(self, batch: ItemBatch, left: list[int], walk_window: WalkWindow | None) -> list[int]:
         glances = self._glances.names(batch, left, walk_window)
         names = [
             glance[0] if glance else name_of(self.cursor, batch.key(i)) for i, glance in zip(left, glances, strict=True)
@@ -237,7 +237,7 @@ def base_keys(
     if rdb.complete and chosen.nothing:
         return
     found = batches(source, rdb)
-    walk_window = found.window if isinstance(found, Items) else None
+    walk_window = found.window if isinstance(found, ItemReader) else None
     for batch in found:
         if isinstance(batch, Damage):
             chosen.guess = chosen.guess or batch.guess
@@ -271,13 +271,13 @@ def base_keys_backwards(
         yield from reversed([key for batch in _walked(walk_window) for key in chosen.keys(name, batch, walk_window)])
 
 
-def _walked(walk_window: WalkWindow) -> Iterator[Batch]:
+def _walked(walk_window: WalkWindow) -> Iterator[ItemBatch]:
     """The items up to the limit of a sweep, in batches."""
     columns, stop_reason = walk_window.columns, StopReason.FULL
     while stop_reason == StopReason.FULL:
         stop_reason, _ = walk_window.run()
         if columns.count:
-            yield Batch(columns)
+            yield ItemBatch(columns)
             end = columns.edges[columns.count]
             columns.cut(0)
             columns.edges[0] = end
@@ -308,9 +308,9 @@ def _turned(everything: Callable[[], Iterator[BaseKey | Damage]]) -> Iterator[Ba
         end = start
 
 
-def batches(source: Source, rdb: Preamble) -> Iterable[Batch | Damage]:
+def batches(source: Source, rdb: Preamble) -> Iterable[ItemBatch | Damage]:
     """The items of an RDB, and what is damaged of it; of a compressed one, `source` is what comes out of it."""
     if rdb.complete:
-        return Items(source, verify=False, by_window=True)
+        return ItemReader(source, verify=False, by_window=True)
     end = source.drain().given if isinstance(source, Unpacked) else rdb.span.end
     return salvage_items(source, end, lambda source, key: is_plausible_key(source, key, rdb))

@@ -67,7 +67,7 @@ class Item(NamedTuple):
     body: int
 
 
-class Batch:
+class ItemBatch:
     """Adjacent items, those of `columns` from `first` to `stop`; valid until the next batch is asked for."""
 
     def __init__(self, columns: Columns, first: int = 0, stop: int | None = None) -> None:
@@ -117,7 +117,7 @@ class Batch:
 
 
 @dataclass(slots=True)
-class Rdb:
+class RdbInfo:
     """What a walk found; `end` is the byte after it, or the last item boundary before it went wrong.
 
     `checksum`: ok, off, bad, unknown.  `keys` is None where they could not be counted.
@@ -151,7 +151,7 @@ NOTES = {
 }
 
 
-class Items:
+class ItemReader:
     """The items of an RDB at the head of `source`, to be iterated once; `rdb` grows, and is whole at the end.
 
     Iteration ends early at damage: `rdb.complete` is False then.  Where a type is
@@ -167,7 +167,7 @@ class Items:
     ) -> None:
         source = rdb_in(source)
         magic = pread(source, head.SIZE, 0)
-        self.source, self.rdb = source, Rdb(magic, head.version_of(magic))
+        self.source, self.rdb = source, RdbInfo(magic, head.version_of(magic))
         if len(magic) < head.SIZE:
             self.rdb.note = "the file ends inside the magic"
         elif not self.rdb.version and not head.MAGIC.fullmatch(magic):
@@ -175,7 +175,7 @@ class Items:
         self.window = WalkWindow(source, layout_of(magic), head.SIZE, 0, window, max(room, 2), verify)
         self.window.by_window = by_window
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[ItemBatch]:
         if len(self.rdb.magic) < head.SIZE:
             return
         window, columns = self.window, self.window.columns
@@ -191,7 +191,7 @@ class Items:
         if why != StopReason.SHORT:
             yield from self._end_by_checksum(columns)
 
-    def _batch(self, columns: Columns) -> Iterator[Batch]:
+    def _batch(self, columns: Columns) -> Iterator[ItemBatch]:
         rdb = self.rdb
         if not columns.count:
             return
@@ -202,7 +202,7 @@ class Items:
             for i in range(columns.count):
                 if columns.kind[i] == AUX:
                     self._aux(columns.value[i], columns.edges[i + 1])
-        yield Batch(columns)
+        yield ItemBatch(columns)
         columns.cut(0)
         columns.edges[0] = rdb.end
 
@@ -224,7 +224,7 @@ class Items:
         known = not self.window.verify or stored in (bytes(_CHECKSUM), self.window.checksum().to_bytes(8, "little"))
         return known or bool(head.AFTER.match(pread(self.source, 24, at + _CHECKSUM)))
 
-    def _last(self, columns: Columns) -> Iterator[Batch]:
+    def _last(self, columns: Columns) -> Iterator[ItemBatch]:
         """The item EOF, and what its checksum says."""
         rdb, window = self.rdb, self.window
         body, end = window.offset, window.offset
@@ -271,7 +271,7 @@ class Items:
         name = _short(self.source, Span(at, at + size)) if 1 < size <= len(data) else b""
         return f": key {text.escaped(name)}" if name and all(0x20 <= byte < 0x7F for byte in name) else ""
 
-    def _end_by_checksum(self, columns: Columns) -> Iterator[Batch]:
+    def _end_by_checksum(self, columns: Columns) -> Iterator[ItemBatch]:
         rdb, start = self.rdb, self.rdb.end
         end = _checksum_end(self.source, start)
         if end is None:

@@ -5,25 +5,25 @@ A thin user of keys.py, which finds the items: here they are only counted, by wh
 
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
-from aofdoctor.rdb.items import AUX, Items, Rdb
+from aofdoctor.rdb.items import AUX, ItemReader, RdbInfo
 from aofdoctor.rdb.key_counts import Census
 from aofdoctor.rdb.walk.walker import MAGIC
 from aofdoctor.source import BytesSource, Source, pread
 
-__all__ = ["Rdb", "is_rdb", "read_aux", "walk"]
+__all__ = ["RdbInfo", "is_rdb", "read_aux", "walk"]
 
 _HEAD = 1 << 16  # the writer's own words are in it
 
 is_rdb = head.begins
 
 
-def walk(source: Source, census: Census | None = None) -> Rdb:
+def walk(source: Source, census: Census | None = None) -> RdbInfo:
     """Walk an RDB from the start of `source`; a census counts what it passes.
 
     Its `end` is a place in `source`, of a compressed one too.
     """
     stream = rdb_in(source)
-    items = Items(stream)
+    items = ItemReader(stream)
     for batch in items:
         if census:
             census.add(batch.columns)
@@ -32,7 +32,7 @@ def walk(source: Source, census: Census | None = None) -> Rdb:
     return items.rdb
 
 
-def _settle(rdb: Rdb, stream: Unpacked) -> None:
+def _settle(rdb: RdbInfo, stream: Unpacked) -> None:
     """What the frame around an RDB says of it: where it ends, whether all of it came out, its checksum."""
     frame = stream.drain()
     more = frame.given - rdb.end
@@ -50,7 +50,7 @@ def _settle(rdb: Rdb, stream: Unpacked) -> None:
 
 def read_aux(source: Source) -> dict[bytes, bytes]:
     """The writer's own words at the head of an RDB, without walking it."""
-    items = Items(BytesSource(pread(rdb_in(source), _HEAD, 0)), room=2)
+    items = ItemReader(BytesSource(pread(rdb_in(source), _HEAD, 0)), room=2)
     for batch in items:
         if any(batch.columns.kind[i] not in (MAGIC, AUX) for i in range(len(batch))):
             break

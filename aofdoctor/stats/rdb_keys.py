@@ -15,7 +15,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKeySelection, batches, name_of
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import rdb_in
-from aofdoctor.rdb.items import Batch, Item, Key
+from aofdoctor.rdb.items import Item, ItemBatch, Key
 from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.rdb.values.decoders import Value, shape
 from aofdoctor.rdb.walk.window import ROOM
@@ -99,7 +99,7 @@ class BaseTally:
             else:
                 self._selected(part, make, batch, chosen)
 
-    def _whole(self, part: str, inventory: Inventory, batch: Batch, chosen: BaseKeySelection) -> None:
+    def _whole(self, part: str, inventory: Inventory, batch: ItemBatch, chosen: BaseKeySelection) -> None:
         """Every key of a batch; where a name is not in what was read of the file, that is read."""
         columns, at, data, base = batch.columns, batch.first, b"", 0
         if len(self._larger) < batch.stop:
@@ -118,7 +118,7 @@ class BaseTally:
                 size = _GLANCE if columns.edges[at + 1] - base > _FAR else _WINDOW
                 data = pread(chosen.cursor.source, min(size, batch.span.end - base), base)
 
-    def _selected(self, part: str, inventory: Inventory, batch: Batch, chosen: BaseKeySelection) -> None:
+    def _selected(self, part: str, inventory: Inventory, batch: ItemBatch, chosen: BaseKeySelection) -> None:
         for i in chosen.filter(batch):
             self._one(part, inventory, batch.key(i), chosen)
 

@@ -13,7 +13,7 @@ from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import opened
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.salvage.recover import plan_restored
-from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import BytesSource, FileSource
 from tests.corpus.test_salvage_of_corpus import source_of, sources
@@ -29,7 +29,7 @@ Keys = dict[tuple[int, bytes], bytes]
 def keys_of(data: bytes) -> Keys:
     """The bytes of each key's value, with what belongs to it, by database and name."""
     source = BytesSource(data)
-    items = [item for batch in Items(source) for item in batch if isinstance(item, Key)]
+    items = [item for batch in ItemReader(source) for item in batch if isinstance(item, Key)]
     return {(key.db, key.name(source)): bytes([key.type]) + data[key.value : key.end] + b"%d" % key.expire_ms
             for key in items}  # fmt: skip
 

@@ -12,7 +12,7 @@ import pytest
 from aofdoctor.aof.records import encode
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.export.report import Tally
-from aofdoctor.rdb.items import Items
+from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.rewrite import rewriter as other
 from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
@@ -271,7 +271,7 @@ def test_what_no_server_at_hand_writes_is_named_or_said(name: str, tmp_path: Pat
 
 
 def keys_of(path: Path) -> list[Any]:
-    return [item for batch in Items(FileSource(path)) for item in list(batch) if hasattr(item, "expire_ms")]
+    return [item for batch in ItemReader(FileSource(path)) for item in list(batch) if hasattr(item, "expire_ms")]
 
 
 # -- bounds --

@@ -19,7 +19,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.recovery.bloom_filter import Seen
 from aofdoctor.server.command_table import table
@@ -50,7 +50,7 @@ def rdb(*pieces: bytes) -> bytes:
 
 def names(data: bytes) -> list[tuple[int, bytes]]:
     source = BytesSource(data)
-    return [(item.db, item.name(source)) for batch in Items(source) for item in batch if isinstance(item, Key)]
+    return [(item.db, item.name(source)) for batch in ItemReader(source) for item in batch if isinstance(item, Key)]
 
 
 MANY = [key(f"user:{number}", f"value {number}") for number in range(40)]
@@ -230,7 +230,7 @@ def test_the_keys_around_damage_come_backwards() -> None:
 @pytest.mark.parametrize("source", KEYS_RDB, ids=lambda source: source.stem)
 def test_every_byte_of_an_rdb_is_owned(source: Path, tmp_path: Path) -> None:
     data = source.read_bytes()
-    for batch in Items(BytesSource(data)):
+    for batch in ItemReader(BytesSource(data)):
         for item in batch:
             shown = aofdoctor("show", source, str(item.span.end - 1), "--json")
             assert shown.status == 0
@@ -421,5 +421,7 @@ def test_a_cut_inside_a_list_of_numbers_gives_no_keys_that_nobody_wrote(tmp_path
         with opened(str(out)) as aof:
             source = aof.parts[0].source
             assert source is not None
-            got = {item.name(source).decode() for batch in Items(source) for item in batch if isinstance(item, Key)}
+            got = {
+                item.name(source).decode() for batch in ItemReader(source) for item in batch if isinstance(item, Key)
+            }
         assert got <= names, cut

@@ -16,7 +16,7 @@ from aofdoctor.rdb.compressed import source as unpacked
 from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.encoding.cursor import Cursor, LargeString
-from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.key_counts import Census
 from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
 from aofdoctor.rdb.values.decoders import Value, elements
@@ -108,7 +108,7 @@ def test_whoever_walks_and_looks_at_values_behind_decodes_it_a_few_times_only(
     size = unpacked._HISTORY + 1000
     source = rdb_in(BytesSource(packed(plain(20, size), codec)))
     cursor, looked = Cursor(source), 0
-    for batch in Items(source):
+    for batch in ItemReader(source):
         for item in batch:
             if isinstance(item, Key):
                 for _ in range(2):

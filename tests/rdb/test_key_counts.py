@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS, Census
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.walk._pycount import SIZE
@@ -29,7 +29,7 @@ def counted(data: bytes, now_ms: int = NOW) -> Census:
 
 
 def keys_of(data: bytes) -> list[Key]:
-    return [item for batch in Items(BytesSource(data)) for item in batch if isinstance(item, Key)]
+    return [item for batch in ItemReader(BytesSource(data)) for item in batch if isinstance(item, Key)]
 
 
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
@@ -50,7 +50,7 @@ def test_the_counts_are_those_of_the_keys(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
 def test_the_compiled_counting_is_the_plain_one(path: Path) -> None:
-    for batch in Items(BytesSource(path.read_bytes())):
+    for batch in ItemReader(BytesSource(path.read_bytes())):
         got, plain, at = array("q", bytes(8 * SIZE)), array("q", bytes(8 * SIZE)), 0
         while at < batch.columns.count:
             db = next((batch.columns.db[i] for i in range(at, batch.columns.count) if batch.columns.name[i] >= 0), -1)

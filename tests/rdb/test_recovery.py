@@ -10,7 +10,7 @@ import pytest
 from aofdoctor.aof.records import encode
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import Batch, Items, Key
+from aofdoctor.rdb.items import ItemBatch, ItemReader, Key
 from aofdoctor.rdb.recovery import resync
 from aofdoctor.rdb.recovery.resync import find_keys
 from aofdoctor.rdb.recovery.salvage import salvage_items
@@ -53,8 +53,8 @@ def salvaged(data: bytes, end: int | None = None) -> tuple[list[bytes], list[Dam
 @pytest.mark.parametrize("base", BASES, ids=lambda p: p.parent.parent.name)
 def test_a_sound_rdb_is_its_items(base: Path) -> None:
     source = BytesSource(base.read_bytes())
-    found = [item for tile in salvage_items(source) if isinstance(tile, Batch) for item in tile]
-    assert found == [item for batch in Items(source) for item in batch]
+    found = [item for tile in salvage_items(source) if isinstance(tile, ItemBatch) for item in tile]
+    assert found == [item for batch in ItemReader(source) for item in batch]
 
 
 def test_every_key_before_a_cut_comes_back() -> None:

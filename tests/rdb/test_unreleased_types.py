@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor
-from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.values.decoders import Element, Field, Slot, Value, elements
 from aofdoctor.rdb.walk import _pywalker as walk
@@ -26,7 +26,7 @@ def values(data: bytes) -> dict[bytes, list[Element | Corrupt]]:
     """The elements of every key, by name."""
     source = BytesSource(data)
     cursor = Cursor(source)
-    keys = [item for batch in Items(source) for item in list(batch) if isinstance(item, Key)]
+    keys = [item for batch in ItemReader(source) for item in list(batch) if isinstance(item, Key)]
     return {key.name(source): list(elements(cursor, Value(key.value, key.type))) for key in keys}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import AUX, EOF, Item, Items, Key, Rdb
+from aofdoctor.rdb.items import AUX, EOF, Item, ItemReader, Key, RdbInfo
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.preamble import walk as walk_rdb
 from aofdoctor.rdb.walk import _pyprobe as probe
@@ -52,9 +52,9 @@ def use(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def items(
     data: bytes, window: int = sweep.WINDOW, room: int = sweep.ROOM, verify: bool = True
-) -> tuple[list[Key | Item], Rdb]:
+) -> tuple[list[Key | Item], RdbInfo]:
     """All items, and what was found; that they tile is checked on the way."""
-    reader, found, at = Items(BytesSource(data), window, room, verify), [], 0
+    reader, found, at = ItemReader(BytesSource(data), window, room, verify), [], 0
     for batch in reader:
         assert batch.span.start == at < batch.span.end
         assert batch.keys == sum(isinstance(item, Key) for item in batch)
@@ -228,7 +228,7 @@ def test_without_the_checksum_large_payloads_are_not_read(machine: ModuleType) -
             read.append(got := super().readinto(view, offset))
             return got
 
-    reader = Items(Counting(data), window=4096, verify=False)
+    reader = ItemReader(Counting(data), window=4096, verify=False)
     keys = [item for batch in reader for item in batch if isinstance(item, Key)]
     assert len(keys) == 2 and reader.rdb.complete and reader.rdb.checksum == "unknown"
     assert sum(read) < 40_000
@@ -264,7 +264,7 @@ def test_a_collection_of_millions_is_walked_in_small_memory() -> None:
     source = BytesSource(data)
     tracemalloc.start()
     started = time.process_time()
-    found = [item for batch in Items(source) for item in batch]
+    found = [item for batch in ItemReader(source) for item in batch]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert [item.end for item in found if isinstance(item, Key)] == [len(data) - 9]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, encode
-from aofdoctor.rdb.items import Items
+from aofdoctor.rdb.items import ItemReader
 from aofdoctor.server.command_table import key_places, table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
@@ -182,7 +182,7 @@ def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
 def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
     """What is counted of an RDB whose names are read in windows; what a window does not give is passed over."""
     found, large, seen = twin(ord(":"), depth), array("I", bytes(4 * ROOM)), []
-    for batch in Items(BytesSource(data)):
+    for batch in ItemReader(BytesSource(data)):
         at = batch.first
         while at < batch.stop:
             base = max(0, batch.columns.name[at])
@@ -214,8 +214,8 @@ def test_names_are_read_in_every_encoding() -> None:
         counts: defaultdict[bytes, int] = defaultdict(int, {row[0]: row[1] for row in got[3]})
         assert counts == {b"user:": 1, b"p:": 1, b"s:": 1, b"a:": 1, b"": 5}
         one = twin(ord("-"), 1)
-        list(Items(BytesSource(data)))
-        for batch in Items(BytesSource(data)):
+        list(ItemReader(BytesSource(data)))
+        for batch in ItemReader(BytesSource(data)):
             one.run(batch.columns, 0, batch.stop, data, 0, 1 << 40, array("I", bytes(4 * ROOM)))
             assert {row[0] for row in one.prefixes} == {b"", b"-"}  # -123 and -2147483648 are numbers, and 32767
     assert SHOWN > plain_heavy.NAMES_SHOWN

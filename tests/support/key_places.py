@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from aofdoctor.rdb.items import Items
+from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.items import Key as Place
 from aofdoctor.rdb.values.decoders import Value
 from aofdoctor.source import Source, pread
@@ -30,7 +30,7 @@ class Function(NamedTuple):
 def keys(source: Source) -> Iterator[Key | Function]:
     """Every key, in order, up to the end mark."""
     dialect = "valkey" if pread(source, 6, 0) == b"VALKEY" else "redis"
-    for batch in Items(source):
+    for batch in ItemReader(source):
         for item in list(batch):
             if isinstance(item, Place):
                 expire = None if item.expire_ms < 0 else item.expire_ms

@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple
 
 from aofdoctor.damage import Damage
-from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.source import BytesSource, Source
 from aofdoctor.span import Span
@@ -59,7 +59,7 @@ KINDS: dict[str, Callable[[bytes, Random], Bent]] = {f.__name__: f for f in (fli
 
 def keys_of(source: Source) -> dict[Span, bytes]:
     """The keys of a sound RDB; none of a damaged one."""
-    items = Items(source)
+    items = ItemReader(source)
     keys = {item.span: item.name(source) for batch in items for item in batch if isinstance(item, Key)}
     return keys if items.rdb.complete and items.rdb.keys == len(keys) else {}
 

@@ -22,7 +22,7 @@ from aofdoctor.rdb.encoding.short_strings import has_meta
 from aofdoctor.rdb.export.capabilities import TARGETS, Command, Inexpressible
 from aofdoctor.rdb.export.commands import commands, function
 from aofdoctor.rdb.export.exporter import whole_name
-from aofdoctor.rdb.items import AUX, Batch, Item, Key
+from aofdoctor.rdb.items import AUX, Item, ItemBatch, Key
 from aofdoctor.rdb.values.decoders import Value, shape
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import UNREAD, StopReason
@@ -234,7 +234,7 @@ class _Walk:
             columns.edges[0] = self.end
             self.stop_reason, _ = self._window.run()
             end = columns.edges[columns.count]
-            for item in Batch(columns):
+            for item in ItemBatch(columns):
                 if item.span.start >= self._limit:
                     return
                 if item.span.start >= self._from:

@@ -12,7 +12,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, LargeArgument
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.export.exporter import dialect_of
-from aofdoctor.rdb.items import Items
+from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.values.decoders import Value, shape
 from aofdoctor.server.command_table import table
@@ -37,7 +37,7 @@ def keys_of_rdb(source: FileSource) -> Keys:
     """The keys of an RDB."""
     found: Counter[tuple[int, int]] = Counter()
     rdb = rdb_in(source)
-    for batch in Items(rdb, verify=False):
+    for batch in ItemReader(rdb, verify=False):
         columns = batch.columns
         found.update((columns.db[i], columns.kind[i]) for i in range(len(batch)) if columns.name[i] >= 0)
     dialect, keys = dialect_of(rdb), Keys()

@@ -17,7 +17,7 @@ from aofdoctor.log.base_keys import name_of
 from aofdoctor.log.flushes import Group
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.server.command_table import table
 
@@ -81,7 +81,7 @@ def _in_bases(aof: AOF, group: Group, keys: Counter[bytes]) -> int | None:
     for source, _ in rdbs:
         rdb = rdb_in(source)
         cursor = Cursor(rdb)
-        for batch in Items(rdb, verify=False):
+        for batch in ItemReader(rdb, verify=False):
             held |= {name for item in batch if isinstance(item, Key) and (name := name_of(cursor, item)) in keys}
     return sum(keys[name] for name in held)
 

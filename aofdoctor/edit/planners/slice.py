@@ -27,8 +27,8 @@ from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.base_keys import BaseKeySelection
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection
-from aofdoctor.rdb.items import EOF, Items
-from aofdoctor.rdb.items import Batch as RdbBatch
+from aofdoctor.rdb.items import EOF, ItemReader
+from aofdoctor.rdb.items import ItemBatch as RdbBatch
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
@@ -156,7 +156,7 @@ def _base(index: int, part: Part, selection: Selection) -> _Base | None:
     def parted() -> Iterator[tuple[Span, str]]:
         nonlocal kept, functions
         kept, functions, chosen = 0, 0, BaseKeySelection(selection, index, 0, source, rdb)
-        items = Items(source, verify=False, by_window=True)
+        items = ItemReader(source, verify=False, by_window=True)
         for batch in items:
             places = set(chosen.filter(batch, items.window))
             kept += len(places)

@@ -18,7 +18,7 @@ from aofdoctor.errors import Refused
 from aofdoctor.log.base_keys import is_plausible_key, name_of
 from aofdoctor.rdb.encoding.cursor import Broken, Cursor
 from aofdoctor.rdb.header import FRAME_AT, SIZE, version_of
-from aofdoctor.rdb.items import EOF, Batch, Item, Key
+from aofdoctor.rdb.items import EOF, Item, ItemBatch, Key
 from aofdoctor.rdb.recovery.bloom_filter import Seen
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
@@ -83,7 +83,7 @@ def salvaged_head(
     return (head, found) if found.keys or found.functions else None
 
 
-def read_of(source: Source, rdb: Preamble) -> Iterator[Batch | Damage]:
+def read_of(source: Source, rdb: Preamble) -> Iterator[ItemBatch | Damage]:
     """What can be read of an RDB, every value decoded, and the damage between."""
     return salvage_items(source, rdb.span.end, lambda source, key: is_plausible_key(source, key, rdb))
 

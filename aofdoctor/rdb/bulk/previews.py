@@ -6,7 +6,7 @@ reads it with a cursor.
 
 from aofdoctor.rdb.bulk.encoder import WORDS, Bulk
 from aofdoctor.rdb.bulk.powers_of_ten import powers
-from aofdoctor.rdb.items import Batch
+from aofdoctor.rdb.items import ItemBatch
 from aofdoctor.rdb.walk.window import WalkWindow
 
 _ROOM = 1 << 18
@@ -21,15 +21,15 @@ class Glances:
     def __init__(self) -> None:
         self._bulk = Bulk(powers(), 0, _ROOM)
 
-    def names(self, batch: Batch, places: list[int], sweep: WalkWindow | None) -> list[Glance]:
+    def names(self, batch: ItemBatch, places: list[int], sweep: WalkWindow | None) -> list[Glance]:
         """Names alone."""
         return self._of(batch, places, sweep, 0)
 
-    def words(self, batch: Batch, places: list[int], sweep: WalkWindow | None) -> list[Glance]:
+    def words(self, batch: ItemBatch, places: list[int], sweep: WalkWindow | None) -> list[Glance]:
         """Names, and the first words."""
         return self._of(batch, places, sweep, WORDS)
 
-    def _of(self, batch: Batch, places: list[int], sweep: WalkWindow | None, most: int) -> list[Glance]:
+    def _of(self, batch: ItemBatch, places: list[int], sweep: WalkWindow | None, most: int) -> list[Glance]:
         if sweep is None:
             return [None] * len(places)
         if _FEW * len(places) < len(batch):
@@ -37,5 +37,5 @@ class Glances:
         found = self._look(batch, batch.first, batch.stop, sweep, most)
         return found if len(places) == len(batch) else [found[i - batch.first] for i in places]
 
-    def _look(self, batch: Batch, first: int, stop: int, sweep: WalkWindow, most: int) -> list[Glance]:
+    def _look(self, batch: ItemBatch, first: int, stop: int, sweep: WalkWindow, most: int) -> list[Glance]:
         return self._bulk.glances(batch.columns, first, stop, sweep.buffer, sweep.base, sweep.fill, most)

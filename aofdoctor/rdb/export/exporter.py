@@ -12,7 +12,7 @@ from aofdoctor.rdb.encoding.short_strings import has_meta
 from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
 from aofdoctor.rdb.export.commands import commands, function, library, select
 from aofdoctor.rdb.export.report import Tally
-from aofdoctor.rdb.items import AUX, EOF, Item, Items, Key
+from aofdoctor.rdb.items import AUX, EOF, Item, ItemReader, Key
 from aofdoctor.rdb.values.decoders import Value, shape
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
 from aofdoctor.source import Source, pread
@@ -31,7 +31,7 @@ _UNSAID = {
 
 def told(source: Source, target: Target, tally: Tally, tell: Tell | None = None) -> Iterator[Command | Corrupt]:
     """The commands that make all keys of the RDB at the head of `source`; `tell` hears how far it is."""
-    items, teller = Items(source), Teller(source, target, tally)
+    items, teller = ItemReader(source), Teller(source, target, tally)
     for batch in items:
         for item in batch:
             for said in teller.item(item):
@@ -44,7 +44,7 @@ def told(source: Source, target: Target, tally: Tally, tell: Tell | None = None)
         yield problem
 
 
-def trouble(items: Items) -> Corrupt | None:
+def trouble(items: ItemReader) -> Corrupt | None:
     """What is wrong with an RDB that has been gone through."""
     rdb = items.rdb
     if rdb.complete and rdb.checksum != "bad":

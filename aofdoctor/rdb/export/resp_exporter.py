@@ -14,7 +14,7 @@ from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
 from aofdoctor.rdb.export.exporter import IDLE_HINT, Teller, trouble
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp import resp
-from aofdoctor.rdb.items import Batch, Item, Items, Key
+from aofdoctor.rdb.items import Item, ItemBatch, ItemReader, Key
 from aofdoctor.rdb.walk.walker import SLACK
 from aofdoctor.rdb.walk.window import WINDOW
 from aofdoctor.source import Source, pread
@@ -41,7 +41,7 @@ class Retelling:
         self._teller = Teller(source, target, tally)
         self._moved = moved if shift_ms else None
         self._bulk = Bulk(powers(), shift_ms, ROOM)
-        self._items = Items(source, window, by_window=True)
+        self._items = ItemReader(source, window, by_window=True)
 
     @property
     def db(self) -> int:
@@ -58,7 +58,7 @@ class Retelling:
         if problem := trouble(self._items):
             yield problem
 
-    def _batch(self, batch: Batch) -> Iterator[Piece]:
+    def _batch(self, batch: ItemBatch) -> Iterator[Piece]:
         at = batch.first
         while at < batch.stop:
             why, at = self._run(batch, at)
@@ -69,14 +69,14 @@ class Retelling:
                 yield from resp(self._told(batch[at - batch.first]))
             at += why == Why.KEY
 
-    def _run(self, batch: Batch, at: int) -> tuple[int, int]:
+    def _run(self, batch: ItemBatch, at: int) -> tuple[int, int]:
         sweep = self._items.window
         self._bulk.db = self._teller.db
         why, at = self._bulk.run(batch.columns, at, batch.stop, sweep.buffer, sweep.base, sweep.fill)
         self._count()
         return why, at
 
-    def _run_again(self, batch: Batch, at: int) -> bool:
+    def _run_again(self, batch: ItemBatch, at: int) -> bool:
         """True if a key that is not in the window as a whole was written after it had been read once more."""
         start, end = batch.columns.edges[at], batch.columns.edges[at + 1]
         if start >= self._items.window.base or end - start > _AGAIN or batch.columns.name[at] < 0:

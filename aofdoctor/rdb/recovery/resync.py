@@ -11,7 +11,7 @@ so many for all closer looks at once.
 from collections.abc import Callable
 
 from aofdoctor.rdb import header as head
-from aofdoctor.rdb.items import Batch, Key
+from aofdoctor.rdb.items import ItemBatch, Key
 from aofdoctor.rdb.walk._pyprobe import SCORE_NEEDED, is_plausible_item, name_score
 from aofdoctor.rdb.walk.layouts import Layout
 from aofdoctor.rdb.walk.walker import SLACK, StopReason, find
@@ -155,7 +155,7 @@ class Search:
             why, self.looks = window.run(self.looks)
             if why != StopReason.FULL and not window.columns.keys:
                 return why == StopReason.DONE
-        item = Batch(window.columns)[0]
+        item = ItemBatch(window.columns)[0]
         return isinstance(item, Key) and self.is_plausible_key(self.source, item)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb import header as head
-from aofdoctor.rdb.items import EOF, NOTES, Batch, Key
+from aofdoctor.rdb.items import EOF, NOTES, ItemBatch, Key
 from aofdoctor.rdb.recovery.resync import BACK_BYTES, KeyPredicate, Search, rdb_end
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import MAGIC, StopReason
@@ -24,7 +24,7 @@ _BACK_ITEMS = 4
 
 def salvage_items(
     source: Source, end_hint: int | None = None, is_plausible_key: KeyPredicate | None = None
-) -> Iterator[Batch | Damage]:
+) -> Iterator[ItemBatch | Damage]:
     """The items of an RDB and the damage between them, which tile it up to its end.
 
     `end_hint` is where it ends at the latest, as where RESP begins; else the
@@ -42,7 +42,7 @@ class _Salvage:
         self.window = WalkWindow(source, layout_of(magic), head.SIZE, verify=False, limit=self.end)
         self.search = Search(source, layout_of(magic), self.end, is_plausible_key)
 
-    def run(self) -> Iterator[Batch | Damage]:
+    def run(self) -> Iterator[ItemBatch | Damage]:
         window, columns = self.window, self.window.columns
         if len(self.magic) < head.SIZE:
             if self.magic:
@@ -78,7 +78,7 @@ class _Salvage:
                 return place
         return ahead
 
-    def _damage(self, why: StopReason, place: int | None) -> Iterator[Batch | Damage]:
+    def _damage(self, why: StopReason, place: int | None) -> Iterator[ItemBatch | Damage]:
         columns = self.window.columns
         start = columns.edges[columns.count]
         end = _size(self.source, start) if place is None and self.end is None else self.end if place is None else place
@@ -95,29 +95,29 @@ class _Salvage:
         if start < end and not head.AFTER.match(pread(self.source, 24, start)):
             yield Damage(Span(start, end), Kind.CORRUPT_PREAMBLE, f"bytes after the RDB's end at {start}")
 
-    def _batch(self) -> Iterator[Batch | Damage]:
+    def _batch(self) -> Iterator[ItemBatch | Damage]:
         columns = self.window.columns
         end = columns.edges[columns.count]
         if self.is_plausible_key is None:
             if columns.count:
-                yield Batch(columns)
+                yield ItemBatch(columns)
         else:
             yield from self._plausible_items(self.is_plausible_key)
         columns.cut(0)
         columns.edges[0] = end
 
-    def _plausible_items(self, is_plausible_key: KeyPredicate) -> Iterator[Batch | Damage]:
+    def _plausible_items(self, is_plausible_key: KeyPredicate) -> Iterator[ItemBatch | Damage]:
         columns, first = self.window.columns, 0
-        for i, item in enumerate(Batch(columns)):
+        for i, item in enumerate(ItemBatch(columns)):
             if not isinstance(item, Key) or is_plausible_key(self.source, item):
                 continue
             if first < i:
-                yield Batch(columns, first, i)
+                yield ItemBatch(columns, first, i)
             note = f"the value at {item.value} cannot be decoded"
             yield Damage(item.span, Kind.CORRUPT_VALUE, note, guess=True)  # its end may be another key's middle
             first = i + 1
         if first < columns.count:
-            yield Batch(columns, first)
+            yield ItemBatch(columns, first)
 
 
 def _size(source: Source, offset: int) -> int:

@@ -15,7 +15,7 @@ from aofdoctor.rdb.encoding.writer import gathered, length, sealed
 from aofdoctor.rdb.export.commands import library
 from aofdoctor.rdb.export.exporter import dialect_of, trouble, whole_name
 from aofdoctor.rdb.export.report import Tally
-from aofdoctor.rdb.items import EOF, Batch, Item, Items, Key
+from aofdoctor.rdb.items import EOF, Item, ItemBatch, ItemReader, Key
 from aofdoctor.rdb.rewrite.recode import Recoded, recoded
 from aofdoctor.rdb.values.decoders import Value, shape
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
@@ -75,13 +75,13 @@ class Aim(NamedTuple):
 
 def rewritten(source: Source, aim: Aim, tally: Tally) -> Iterator[bytes | Corrupt]:
     """The RDB at the head of `source` as `aim` reads it, to its checksum."""
-    items = Items(source, by_window=True)
+    items = ItemReader(source, by_window=True)
     same = (dialect_of(source), items.rdb.version) == (aim.dialect, aim.version)
     writer = _Writer(source, aim, tally, same, items.rdb.version)
     return sealed(items.rdb.magic if same else aim.magic, _items(items, writer))
 
 
-def _items(items: Items, writer: "_Writer") -> Iterator[bytes | Corrupt]:
+def _items(items: ItemReader, writer: "_Writer") -> Iterator[bytes | Corrupt]:
     for batch in items:
         if writer.stays(batch):
             yield from writer.moved(batch)
@@ -105,7 +105,7 @@ class _Writer:
         self.meta = self.dialect == "redis" and not 0 < version < _META_SINCE
         self.each = not {_IDLE, _FREQ} <= self.known or (self.meta and not same)
 
-    def stays(self, batch: Batch) -> bool:
+    def stays(self, batch: ItemBatch) -> bool:
         """True if a batch can be copied as it is, but for its expiries; its keys are counted then."""
         columns, count = batch.columns, batch.stop
         if self.each or not self.known.issuperset(columns.kind[:count]) or EOF in columns.kind[:count]:
@@ -117,7 +117,7 @@ class _Writer:
                 self._count(db, kind, many)
         return True
 
-    def _can_be_moved(self, batch: Batch) -> bool:
+    def _can_be_moved(self, batch: ItemBatch) -> bool:
         """True if expiries are all that stands before the types of keys, where any does, and fields have none."""
         columns = batch.columns
         if self.meta or batch.span.size > _HELD:
@@ -128,7 +128,7 @@ class _Writer:
                 return False
         return True
 
-    def moved(self, batch: Batch) -> Iterator[bytes]:
+    def moved(self, batch: ItemBatch) -> Iterator[bytes]:
         """A batch as it is, with its expiries moved in their places."""
         if not self.aim.shift_ms:
             yield from self.copied(batch.span)

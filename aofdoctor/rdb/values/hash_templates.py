@@ -10,7 +10,7 @@ from itertools import chain
 from weakref import WeakKeyDictionary
 
 from aofdoctor.rdb.encoding.cursor import Broken, Cursor, String
-from aofdoctor.rdb.items import Items, Key
+from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.source import Source
 
 _TEMPLATE = 242
@@ -25,7 +25,7 @@ class Templates:
         self._places: dict[int, tuple[int, int]] = {}
         self._kept: dict[int, list[String]] = {}
         cursor = Cursor(source)
-        for batch in Items(source, _WINDOW, _ROOM, verify=False):
+        for batch in ItemReader(source, _WINDOW, _ROOM, verify=False):
             for item in batch:
                 if isinstance(item, Key):
                     return
