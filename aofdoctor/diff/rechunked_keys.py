@@ -57,7 +57,7 @@ def _collections(side: Side, touched: Touched, keys: set[Key]) -> set[Key]:
     for run in side.runs(0, len(touched.keys)) if keys else ():
         telling = side.telling(run.first.part) if run.base else None
         for item in telling.items(run) if telling else ():
-            if telling and isinstance(item, KeyOfBase) and telling.shape(item) in _UNORDERED:
+            if telling and isinstance(item, KeyOfBase) and telling.type_name(item) in _UNORDERED:
                 name = telling.name(item)
                 if name is not None and (key := key_of(max(0, item.db), name)) in keys:
                     found.add(key)
@@ -166,11 +166,11 @@ class _Contents:
             if key not in self.keys:
                 continue
             seen = self.of[key]
-            sort, items = self._adds(key, argv) if argv else ("", [])
-            done = _Done(digest, passed, sort, sum(items) & _WRAP, len(items), False)
-            if base and sort:
+            type_name, items = self._adds(key, argv) if argv else ("", [])
+            done = _Done(digest, passed, type_name, sum(items) & _WRAP, len(items), False)
+            if base and type_name:
                 done = done._replace(digest=0, base=True)
-                if seen and seen[-1].base and seen[-1].sort == sort:
+                if seen and seen[-1].base and seen[-1].sort == type_name:
                     last = seen.pop()
                     total, elements = last.total + done.total, last.elements + done.elements
                     done = done._replace(total=total & _WRAP, elements=elements)
@@ -185,10 +185,10 @@ class _Contents:
         elements = read(argv) if read else None
         if elements is None:
             return "", []
-        sort, words = elements
+        type_name, words = elements
         if not self._timed_after(key, name, argv):
             return "", []
-        return sort, [self._digest(element) for element in words]
+        return type_name, [self._digest(element) for element in words]
 
     def _timed_after(self, key: Key, name: bytes, argv: Argv) -> bool:
         """True unless the expiry of a field stands before the field."""

@@ -21,7 +21,7 @@ from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.header import SIZE, has_type
 from aofdoctor.rdb.items import ItemBatch, ItemReader, Key
 from aofdoctor.rdb.recovery.salvage import salvage_items
-from aofdoctor.rdb.values.decoders import Value, elements, shape
+from aofdoctor.rdb.values.decoders import Value, elements, type_name
 from aofdoctor.rdb.values.flatten import words
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import StopReason
@@ -75,7 +75,7 @@ class BaseKey(NamedTuple):
 @cache
 def type_of(number: int, dialect: str) -> str:
     """What a type byte is to a user."""
-    return shape(Value(0, number, dialect)) or f"type {number}"
+    return type_name(Value(0, number, dialect)) or f"type {number}"
 
 
 def name_of(cursor: Cursor, key: Key) -> bytes:
@@ -99,12 +99,12 @@ def is_plausible_key(source: Source, key: Key, rdb: Preamble) -> bool:
     value = Value(key.value, key.type, rdb.dialect)
     if not has_type(rdb.magic, key.type) or (key.type == 0 and key.span.size == _NUL_KEY and _in_nuls(source, key)):
         return False
-    if not shape(value):
+    if not type_name(value):
         return True  # nobody can say of a type that is not read
     if key.type == 0 and pread(source, 1, key.value) < _LZF:
         return True  # whose end the walk has found has nothing else to be decoded
     cursor, members = Cursor(source), set[bytes]()
-    unique = shape(value) in _UNIQUE
+    unique = type_name(value) in _UNIQUE
     for element in elements(cursor, value):
         if isinstance(element, Corrupt):
             return False

@@ -8,7 +8,7 @@ from array import array
 from collections import Counter
 from typing import NamedTuple
 
-from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk._pycount import EXPIRING, KEYS, PAST, SIZE
 from aofdoctor.rdb.walk.walker import Columns, tally
 
@@ -62,5 +62,5 @@ class Census:
         found: Counter[str] = Counter()
         for kind in range(_OPCODES):
             if self._kinds[kind]:
-                found[shape(Value(0, kind, dialect)) or f"type {kind}"] += self._kinds[kind]
+                found[type_name(Value(0, kind, dialect)) or f"type {kind}"] += self._kinds[kind]
         return found

@@ -17,7 +17,7 @@ from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.items import Item, ItemBatch, Key
 from aofdoctor.rdb.key_counts import OTHER_DBS
-from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk.window import ROOM
 from aofdoctor.source import PipeSource, Source, pread
 from aofdoctor.stats.counting.counters import DBS, NO_DB, SHOWN, Inventory
@@ -184,7 +184,7 @@ def _rows(counts: _Counts, sized: bool = True, ttl: bool = True) -> list[KeyRow]
 
 
 def _shape(kind: int, dialect: str) -> str:
-    return shape(Value(0, kind, dialect)) or f"type {kind}"
+    return type_name(Value(0, kind, dialect)) or f"type {kind}"
 
 
 def _db(at: int) -> int | None:

@@ -7,7 +7,7 @@ import pytest
 from aofdoctor.errors import SandboxError
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.preamble import is_rdb, walk
-from aofdoctor.rdb.values.decoders import Scored, elements, shape
+from aofdoctor.rdb.values.decoders import Scored, elements, type_name
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests.rdb.test_values import loading, only_known, without
 from tests.support.corpus import ROOT
@@ -48,7 +48,7 @@ def negative_zero(data: bytes) -> bool:
     """True if a score is -0: a digest tells it from 0, and ZADD does not make it since 7.0."""
     source = BytesSource(data)
     cursor = Cursor(source)
-    scored = [key.value for key in keys(source) if isinstance(key, Key) and shape(key.value) == "zset"]
+    scored = [key.value for key in keys(source) if isinstance(key, Key) and type_name(key.value) == "zset"]
     parts = [part for value in scored for part in elements(cursor, value)]
     return any(isinstance(part, Scored) and repr(part.score) == "-0.0" for part in parts)
 

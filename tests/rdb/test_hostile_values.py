@@ -18,13 +18,13 @@ from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.export.commands import commands
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.rdb.values import packed
-from aofdoctor.rdb.values.decoders import ROWS, Value, elements
+from aofdoctor.rdb.values.decoders import DECODERS, Value, elements
 from aofdoctor.source import BytesSource, PipeSource
 from tests.rdb.test_values import FILES, named
 from tests.support import rdb_value_writer as w
 from tests.support.key_places import Key, keys
 
-KINDS = [(dialect, kind) for dialect in ROWS for kind in ROWS[dialect]]
+KINDS = [(dialect, kind) for dialect in DECODERS for kind in DECODERS[dialect]]
 
 
 def read(data: bytes, value: Value) -> list[Any]:

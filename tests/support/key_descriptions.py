@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, LargeString
-from aofdoctor.rdb.values.decoders import Field, Scored, elements, shape
+from aofdoctor.rdb.values.decoders import Field, Scored, elements, type_name
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType
 from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Meta, Pending
 from aofdoctor.server.resp_client import ReplyError
@@ -140,7 +140,7 @@ def by_decoder(cursor: Cursor, key: Key) -> Described:
     """What a server would tell of a key, without its encoding and digest; a Corrupt raises."""
     parts: list[Any] = list(elements(cursor, key.value))
     assert not any(isinstance(part, Corrupt) for part in parts), (key, parts[-1])
-    kind = shape(key.value)
+    kind = type_name(key.value)
     return {"db": key.db, "key": text(key.name), "type": kind, "expire_ms": key.expire_ms, "value": _READ[kind](parts)}
 
 

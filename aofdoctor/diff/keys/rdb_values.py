@@ -22,7 +22,7 @@ from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.encoding.cursor import Broken, Cursor, LargeString, String
 from aofdoctor.rdb.items import Key
-from aofdoctor.rdb.values.decoders import ROWS, Run, Value, runs, shape
+from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements, type_name
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -67,30 +67,30 @@ class _Values:
             if key.type == _STRING:  # most keys: done here, in one step
                 self.cursor.seek(key.value)
                 return self._gather(Of.STRING, [self.cursor.string()], 1, 0, False)
-            kind = shape(value)
-            return _SHAPES[kind](self, value) if kind in _SHAPES else self._raw(key)
+            type_name = type_name(value)
+            return _DIGESTERS[type_name](self, value) if type_name in _DIGESTERS else self._raw(key)
         except Broken:
             return self._raw(key)
 
     def elements(self, value: Value, tag: int, width: int, ordered: bool = False) -> int:
         """A collection; `width` strings are an element."""
         made = 0
-        for run in runs(self.cursor, value):
+        for run in flat_elements(self.cursor, value):
             made = self._gather(tag, run, width, made, ordered)
         return made
 
     def zset(self, value: Value) -> int:
         made = 0
-        for run in runs(self.cursor, value):
+        for run in flat_elements(self.cursor, value):
             run[::2], run[1::2] = [pack("<d", score + 0.0) for score in run[1::2]], run[::2]
             made = self._gather(Of.ZSET, run, 2, made, False)
         return made
 
     def hash(self, value: Value) -> int:
-        if ROWS[value.dialect][value.type].width == 2:
+        if DECODERS[value.dialect][value.type].width == 2:
             return self.elements(value, Of.HASH, 2)
         made = 0
-        for run in runs(self.cursor, value):
+        for run in flat_elements(self.cursor, value):
             times = [
                 (pack("<q", time), field) for field, time in zip(run[::3], run[2::3], strict=True) if time is not None
             ]
@@ -100,7 +100,7 @@ class _Values:
                 made = self._gather(Of.FIELD_EXPIRY, [word for pair in times for word in pair], 2, made, False)
         return made
 
-    def _gather(self, tag: int, run: Run, width: int, made: int, ordered: bool) -> int:
+    def _gather(self, tag: int, run: FlatRun, width: int, made: int, ordered: bool) -> int:
         if not any(isinstance(word, LargeString) for word in run):
             return gather(self.key, tag, run, width, made, ordered)
         for at in range(0, len(run), width):
@@ -110,7 +110,7 @@ class _Values:
 
     def stream(self, value: Value) -> int:
         made = 0
-        for said in rewritten(part for run in runs(self.cursor, value) for part in run):
+        for said in rewritten(part for run in flat_elements(self.cursor, value) for part in run):
             names = 2 if said[0] == b"XGROUP" else 1
             made = mixed(command(self.key, said, (names,), names), made)
         return made
@@ -133,8 +133,8 @@ def string_at(cursor: Cursor, offset: int) -> String:
         return b""
 
 
-_Shape = Callable[[_Values, Value], int]
-_SHAPES: dict[str, _Shape] = {
+_Digester = Callable[[_Values, Value], int]
+_DIGESTERS: dict[str, _Digester] = {
     "list": lambda values, value: values.elements(value, Of.LIST, 1, ordered=True),
     "set": lambda values, value: values.elements(value, Of.SET, 1),
     "zset": _Values.zset,

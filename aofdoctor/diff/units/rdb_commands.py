@@ -23,7 +23,7 @@ from aofdoctor.rdb.export.capabilities import TARGETS, Command, Inexpressible
 from aofdoctor.rdb.export.commands import commands, function
 from aofdoctor.rdb.export.exporter import whole_name
 from aofdoctor.rdb.items import AUX, Item, ItemBatch, Key
-from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import UNREAD, StopReason
 from aofdoctor.rdb.walk.window import ROOM, WINDOW, WalkWindow
@@ -94,9 +94,9 @@ class Telling:
             return None
         return name if isinstance(name, bytes) else None
 
-    def shape(self, key: Key) -> str:
+    def type_name(self, key: Key) -> str:
         """What a key's value is to a user; empty where it is not read."""
-        return shape(Value(key.value, key.type, self.rdb.dialect))
+        return type_name(Value(key.value, key.type, self.rdb.dialect))
 
     def all(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[Said]:
         """Everything from an item on, `chunk` of whose commands are left out; damage, if there is any, ends it."""
@@ -177,7 +177,7 @@ class Telling:
             return
         if key.start < span.start and self.rdb.dialect == "redis" and has_meta(self.source, key.start, key.name_at):
             yield Unsaid(key.span, "its metadata")
-        if not shape(value):
+        if not type_name(value):
             yield Unsaid(span, f"type {key.type}, which is not read")
             return
         expire = None if key.expire_ms < 0 else key.expire_ms

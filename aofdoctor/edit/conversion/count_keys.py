@@ -14,7 +14,7 @@ from aofdoctor.rdb.compressed.source import rdb_in
 from aofdoctor.rdb.export.exporter import dialect_of
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 
@@ -42,7 +42,7 @@ def keys_of_rdb(source: FileSource) -> Keys:
         found.update((columns.db[i], columns.kind[i]) for i in range(len(batch)) if columns.name[i] >= 0)
     dialect, keys = dialect_of(rdb), Keys()
     for (db, kind), count in found.items():
-        keys[max(db, 0), shape(Value(0, kind, dialect)) or f"type {kind}"] += count
+        keys[max(db, 0), type_name(Value(0, kind, dialect)) or f"type {kind}"] += count
     return keys
 
 

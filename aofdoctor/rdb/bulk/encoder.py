@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aofdoctor.rdb.walk.walker import Columns
 
 WORD, WORDS = 64, 8  # bytes of a word that are shown, and words of a value
-SHAPES = ("string", "list", "set", "zset", "hash")
+TYPE_NAMES = ("string", "list", "set", "zset", "hash")
 
 
 class Why(IntEnum):
@@ -44,7 +44,7 @@ class PlainBulk:
 
     def counted(self) -> tuple[list[int], int]:
         """(keys by shape, hints) since it was asked last."""
-        return [0] * len(SHAPES), 0
+        return [0] * len(TYPE_NAMES), 0
 
     def take(self) -> bytes:
         """The bytes that wait."""
@@ -59,4 +59,4 @@ else:
     except ImportError:
         Bulk = PlainBulk
 
-__all__ = ["SHAPES", "WORD", "WORDS", "Bulk", "PlainBulk", "Why"]
+__all__ = ["TYPE_NAMES", "WORD", "WORDS", "Bulk", "PlainBulk", "Why"]

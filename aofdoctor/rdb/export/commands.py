@@ -14,7 +14,7 @@ from math import isnan
 from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
 from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
 from aofdoctor.rdb.export.stream_commands import stream_commands
-from aofdoctor.rdb.values.decoders import ROWS, Run, Value, runs
+from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements
 from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Part, stream
 
 CHUNK = 64
@@ -27,13 +27,13 @@ def commands(
     cursor: Cursor, value: Value, key: bytes, expire_ms: int | None, target: Target
 ) -> Iterator[Command | Inexpressible | Corrupt]:
     """The commands that make `key` hold a value, its expiry last; a Corrupt, where there is one, is after them."""
-    row = ROWS[value.dialect].get(value.type)
+    row = DECODERS[value.dialect].get(value.type)
     if row is None:
         yield Corrupt(value.offset, f"type {value.type} is not one that this version reads")
         return
     made, broken = False, None
     try:
-        for said in _WRITERS[row.shape, row.width](cursor, value, key, target):
+        for said in _WRITERS[row.type_name, row.width](cursor, value, key, target):
             made = made or not isinstance(said, Inexpressible)
             yield said
     except Broken as problem:
@@ -67,16 +67,16 @@ def score_text(score: float) -> bytes:
 
 
 def _string(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
-    for run in runs(cursor, value):
+    for run in flat_elements(cursor, value):
         yield [b"SET", key, *run]
 
 
-def _chunks(cursor: Cursor, value: Value, width: int) -> Iterator[Run]:
+def _chunks(cursor: Cursor, value: Value, width: int) -> Iterator[FlatRun]:
     """Runs of CHUNK elements, the last one shorter; what was read before a Broken comes before it."""
-    rest: Run = []
+    rest: FlatRun = []
     size, broken = CHUNK * width, None
     try:
-        for run in runs(cursor, value):
+        for run in flat_elements(cursor, value):
             rest = rest + run if rest else run
             if len(rest) >= size:
                 whole = len(rest) - len(rest) % size
@@ -126,7 +126,7 @@ def _timed_hash(cursor: Cursor, value: Value, key: bytes, target: Target) -> Ite
 
 def _array(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
     yield Inexpressible("an array, which came with Redis 8.8")
-    for _ in runs(cursor, value):
+    for _ in flat_elements(cursor, value):
         pass  # what is broken is to be known
 
 
@@ -139,7 +139,7 @@ def _stream(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterato
 
 
 def _module(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
-    for run in runs(cursor, value):
+    for run in flat_elements(cursor, value):
         yield Inexpressible(f"a value of the module type {run[0].name}, which only its module can make")
         return
 

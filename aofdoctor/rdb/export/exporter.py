@@ -13,7 +13,7 @@ from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
 from aofdoctor.rdb.export.commands import commands, function, library, select
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.items import AUX, EOF, Item, ItemReader, Key
-from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
 from aofdoctor.source import Source, pread
 
@@ -65,7 +65,7 @@ class Teller:
 
     def _key(self, key: Key) -> Iterator[Command | Corrupt]:
         value = Value(key.value, key.type, self.dialect)
-        kind = shape(value)
+        kind = type_name(value)
         try:
             name = whole_name(self.cursor, key)
         except Broken as problem:

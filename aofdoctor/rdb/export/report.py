@@ -33,8 +33,8 @@ class Tally:
     lost_count: int = 0
     hints: Counter[str] = field(default_factory=Counter)
 
-    def lose(self, db: int, key: bytes, kind: str, why: str) -> None:
+    def lose(self, db: int, key: bytes, type_name: str, why: str) -> None:
         """Note a loss."""
         self.lost_count += 1
         if len(self.lost) < SHOWN:
-            self.lost.append(Lost(max(db, 0), key[:1024], kind, why))
+            self.lost.append(Lost(max(db, 0), key[:1024], type_name, why))

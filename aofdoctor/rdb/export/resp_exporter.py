@@ -7,7 +7,7 @@ is read once more.
 
 from collections.abc import Callable, Iterator
 
-from aofdoctor.rdb.bulk.encoder import SHAPES, Bulk, Why
+from aofdoctor.rdb.bulk.encoder import TYPE_NAMES, Bulk, Why
 from aofdoctor.rdb.bulk.powers_of_ten import powers
 from aofdoctor.rdb.encoding.cursor import Corrupt
 from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
@@ -90,7 +90,7 @@ class Retelling:
         """Note what was written; its keys are of one database."""
         keys, hints = self._bulk.counted()
         self._teller.db = self._bulk.db
-        for shape, count in zip(SHAPES, keys, strict=True):
+        for shape, count in zip(TYPE_NAMES, keys, strict=True):
             if count:
                 self.tally.keys[self._bulk.db, shape] += count
         if hints:

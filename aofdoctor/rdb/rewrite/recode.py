@@ -11,7 +11,7 @@ from typing import NamedTuple
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.encoding.writer import length, string
 from aofdoctor.rdb.rewrite.stream_recode import recoded_stream
-from aofdoctor.rdb.values.decoders import ROWS, Run, Value, runs
+from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements
 
 _LIST, _SET, _ZSET, _HASH, _ZSET_2, _HASH_TIMES_VALKEY, _HASH_TIMES = 1, 2, 3, 4, 5, 22, 24
 _SPECIAL = {"nan": 253, "inf": 254, "-inf": 255}
@@ -30,41 +30,41 @@ def recoded(cursor: Cursor, value: Value, dialect: str, version: int, shift_ms: 
 
     The pieces are to be taken before the cursor is used for anything else.
     """
-    row = ROWS[value.dialect].get(value.type)
-    if row is None or row.shape == "module":
+    row = DECODERS[value.dialect].get(value.type)
+    if row is None or row.type_name == "module":
         what = "a value of a module" if row else f"a value of type {value.type}, which this version does not read"
         return Recoded(None, iter(()), [what])
-    if row.shape == "stream":
+    if row.type_name == "stream":
         kind, pieces, lost = recoded_stream(cursor, value, dialect, version)
         return Recoded(kind, pieces, lost)
-    if row.shape == "array":
+    if row.type_name == "array":
         return Recoded(None, iter(()), ["an array, which came with Redis 8.8"])
     if row.width == 3:
         return _timed_hash(cursor, value, dialect, version, shift_ms)
-    kind, write = _PLAIN[row.shape]
-    if row.shape == "zset" and version < 8:
+    kind, write = _PLAIN[row.type_name]
+    if row.type_name == "zset" and version < 8:
         kind, write = _ZSET, _old_scores
     return Recoded(kind, _counted(cursor, value, row.width, write), [])
 
 
-def _counted(cursor: Cursor, value: Value, width: int, write: Callable[[Run], Iterator[bytes]]) -> Iterator[bytes]:
-    yield length(sum(len(run) for run in runs(cursor, value)) // width)
-    for run in runs(cursor, value):
+def _counted(cursor: Cursor, value: Value, width: int, write: Callable[[FlatRun], Iterator[bytes]]) -> Iterator[bytes]:
+    yield length(sum(len(run) for run in flat_elements(cursor, value)) // width)
+    for run in flat_elements(cursor, value):
         yield from write(run)
 
 
-def _strings(run: Run) -> Iterator[bytes]:
+def _strings(run: FlatRun) -> Iterator[bytes]:
     for item in run:
         yield from string(item)
 
 
-def _scores(run: Run) -> Iterator[bytes]:
+def _scores(run: FlatRun) -> Iterator[bytes]:
     for member, score in zip(run[::2], run[1::2], strict=True):
         yield from string(member)
         yield struct.pack("<d", score)
 
 
-def _old_scores(run: Run) -> Iterator[bytes]:
+def _old_scores(run: FlatRun) -> Iterator[bytes]:
     for member, score in zip(run[::2], run[1::2], strict=True):
         yield from string(member)
         text = b"%.17g" % score
@@ -80,9 +80,11 @@ _PLAIN = {"list": (_LIST, _strings), "set": (_SET, _strings), "zset": (_ZSET_2, 
 
 
 def _timed_hash(cursor: Cursor, value: Value, dialect: str, version: int, shift_ms: int) -> Recoded:
-    soonest = min((time for run in runs(cursor, value) for time in run[2::3] if time is not None), default=None)
+    soonest = min(
+        (time for run in flat_elements(cursor, value) for time in run[2::3] if time is not None), default=None
+    )
 
-    def untimed(run: Run) -> Iterator[bytes]:
+    def untimed(run: FlatRun) -> Iterator[bytes]:
         del run[2::3]
         return _strings(run)
 
@@ -100,7 +102,7 @@ def _moved(time: int, shift_ms: int) -> int:
     return min(max(1, time + shift_ms), _TIME_MAX)
 
 
-def _valkey_fields(run: Run, shift_ms: int) -> Iterator[bytes]:
+def _valkey_fields(run: FlatRun, shift_ms: int) -> Iterator[bytes]:
     for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):
         yield from string(field)
         yield from string(content)
@@ -110,7 +112,7 @@ def _valkey_fields(run: Run, shift_ms: int) -> Iterator[bytes]:
 def _redis_hash(cursor: Cursor, value: Value, soonest: int, shift_ms: int) -> Iterator[bytes]:
     """The soonest expiry, then each as the distance from it plus 1, or 0 for none (rdb.c of Redis 7.4)."""
 
-    def fields(run: Run) -> Iterator[bytes]:
+    def fields(run: FlatRun) -> Iterator[bytes]:
         for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):
             yield length(0 if time is None else _moved(time, shift_ms) - soonest + 1)
             yield from string(field)

@@ -17,7 +17,7 @@ from aofdoctor.rdb.export.exporter import dialect_of, trouble, whole_name
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.items import EOF, Item, ItemBatch, ItemReader, Key
 from aofdoctor.rdb.rewrite.recode import Recoded, recoded
-from aofdoctor.rdb.values.decoders import Value, shape
+from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -209,8 +209,8 @@ class _Writer:
             self._lose(key, "the metadata of a key")
 
     def _lose(self, key: Key, why: str) -> None:
-        kind = shape(Value(0, key.type, self.dialect)) or f"type {key.type}"
+        kind = type_name(Value(0, key.type, self.dialect)) or f"type {key.type}"
         self.tally.lose(key.db, whole_name(self.cursor, key), kind, why)
 
     def _count(self, db: int, kind: int, many: int = 1) -> None:
-        self.tally.keys[max(db, 0), shape(Value(0, kind, self.dialect)) or f"type {kind}"] += many
+        self.tally.keys[max(db, 0), type_name(Value(0, kind, self.dialect)) or f"type {kind}"] += many

@@ -24,7 +24,7 @@ from aofdoctor.rdb.values.modules import ModulePart, ModuleType, module_value
 from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Part, stream
 from aofdoctor.rdb.values.unpack import unfolded
 
-Run = list[Any]
+FlatRun = list[Any]
 _TIME_MAX = (1 << 63) - 1
 _TIME_DIGITS = 18  # of an expiry in milliseconds, or a template's number
 _PLAIN, _PACKED = 1, 2  # containers of a quicklist's node
@@ -63,57 +63,57 @@ class Slot(NamedTuple):
 
 
 Element = String | Scored | Field | Slot | Part | ModuleType | ModulePart
-Decoder = Callable[[Cursor], Iterator[Run]]
+DecodeFunction = Callable[[Cursor], Iterator[FlatRun]]
 
 
-class Row(NamedTuple):
+class Decoder(NamedTuple):
     """How a type is read: what it is to a user, how many items of a run are one, and its decoder."""
 
-    shape: str
+    type_name: str
     width: int
-    decode: Decoder
+    decode: DecodeFunction
 
 
 def elements(cursor: Cursor, value: Value) -> Iterator[Element | Corrupt]:
     """The elements in the order of the file; a Corrupt, if the bytes are not what they promise, is the last."""
-    row = ROWS[value.dialect].get(value.type)
+    row = DECODERS[value.dialect].get(value.type)
     if row is None:
         yield Corrupt(value.offset, f"type {value.type} is not one that this version reads")
         return
-    make = _MAKE.get((row.shape, row.width), list)
+    make = _MAKE.get((row.type_name, row.width), list)
     try:
-        for run in runs(cursor, value):
+        for run in flat_elements(cursor, value):
             yield from make(run)
     except Broken as problem:
         yield Corrupt(problem.offset, problem.note)
 
 
-def runs(cursor: Cursor, value: Value) -> Iterator[Run]:
+def flat_elements(cursor: Cursor, value: Value) -> Iterator[FlatRun]:
     """The same as flat lists; raises Broken, which is this room's own."""
     cursor.seek(value.offset)
-    return ROWS[value.dialect][value.type].decode(cursor)
+    return DECODERS[value.dialect][value.type].decode(cursor)
 
 
-def shape(value: Value) -> str:
+def type_name(value: Value) -> str:
     """string, list, set, zset, hash, array, stream, module; empty for a type that is not read."""
-    row = ROWS[value.dialect].get(value.type)
-    return row.shape if row else ""
+    row = DECODERS[value.dialect].get(value.type)
+    return row.type_name if row else ""
 
 
 # -- decoders --
 
 
-def _string(c: Cursor) -> Iterator[Run]:
+def _string(c: Cursor) -> Iterator[FlatRun]:
     yield [c.string()]
 
 
-def _strings(c: Cursor, each: int = 1) -> Iterator[Run]:
+def _strings(c: Cursor, each: int = 1) -> Iterator[FlatRun]:
     return c.strings(c.length(), each)
 
 
-def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]], width: int = 1) -> Iterator[Run]:
+def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[FlatRun]], width: int = 1) -> Iterator[FlatRun]:
     """The items of one packed string, in whole elements of `width`."""
-    at, data, rest = c.offset, c.string(), Run()
+    at, data, rest = c.offset, c.string(), FlatRun()
     try:
         for run in unpack(data) if isinstance(data, bytes) else unfolded(data, unpack):
             rest += run
@@ -126,12 +126,12 @@ def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]], width: int = 1) -
         raise Broken(at, f"a packed value whose items do not come in {width}s")
 
 
-def _quicklist(c: Cursor) -> Iterator[Run]:
+def _quicklist(c: Cursor) -> Iterator[FlatRun]:
     for _ in range(c.length()):
         yield from _pack(c, packed.ziplist)
 
 
-def _quicklist2(c: Cursor) -> Iterator[Run]:
+def _quicklist2(c: Cursor) -> Iterator[FlatRun]:
     for _ in range(c.length()):
         container = c.length()
         if container == _PACKED:
@@ -142,20 +142,20 @@ def _quicklist2(c: Cursor) -> Iterator[Run]:
             raise Broken(c.offset, f"container {container} of a list's node")
 
 
-def _zset(c: Cursor) -> Iterator[Run]:
+def _zset(c: Cursor) -> Iterator[FlatRun]:
     """Scores as text with their length; 253 to 255 stand for nan and the infinities."""
     for _ in range(c.length()):
         member, size = c.string(), c.byte()
         yield [member, _SPECIAL[size] if size in _SPECIAL else _score(c, c.take(size))]
 
 
-def _zset2(c: Cursor) -> Iterator[Run]:
+def _zset2(c: Cursor) -> Iterator[FlatRun]:
     for run in c.strings(c.length(), 1, tail=True):
         run[1::2] = struct.unpack(f"<{len(run) // 2}d", b"".join(run[1::2]))
         yield run
 
 
-def _zset_pack(c: Cursor, unpack: Callable[[bytes], Iterator[Run]]) -> Iterator[Run]:
+def _zset_pack(c: Cursor, unpack: Callable[[bytes], Iterator[FlatRun]]) -> Iterator[FlatRun]:
     for run in _pack(c, unpack, 2):
         run[1::2] = [_score(c, text) for text in run[1::2]]
         yield run
@@ -167,7 +167,7 @@ def _score(c: Cursor, text: String) -> float:
     return float(text)
 
 
-def _hash_times(c: Cursor, relative: bool) -> Iterator[Run]:
+def _hash_times(c: Cursor, relative: bool) -> Iterator[FlatRun]:
     """Expiry, field, value; an expiry is 0 for none, else it counts from the soonest, which stands first, plus 1."""
     soonest = c.number() if relative else 1
     for _ in range(c.length()):
@@ -177,7 +177,7 @@ def _hash_times(c: Cursor, relative: bool) -> Iterator[Run]:
         yield [c.string(), c.string(), time + soonest - 1 if time else None]
 
 
-def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[Run]:
+def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[FlatRun]:
     """Field, value, expiry; 0 for none.  The soonest expiry stands before it, and is not needed."""
     if soonest:
         c.number()
@@ -192,7 +192,7 @@ def _is_number(text: String) -> bool:
     return isinstance(text, bytes) and text.isdigit() and len(text) <= _TIME_DIGITS
 
 
-def _hash2(c: Cursor) -> Iterator[Run]:
+def _hash2(c: Cursor) -> Iterator[FlatRun]:
     """Valkey 9.0: field, value, expiry in ms, -1 for none."""
     for run in c.strings(c.length(), 2, tail=True):
         times = struct.unpack(f"<{len(run) // 3}q", b"".join(run[2::3]))
@@ -200,7 +200,7 @@ def _hash2(c: Cursor) -> Iterator[Run]:
         yield run
 
 
-def _template_pack(c: Cursor) -> Iterator[Run]:
+def _template_pack(c: Cursor) -> Iterator[FlatRun]:
     """A listpack: the number of its template, then its values."""
     at, names, left = c.offset, None, 0
     for run in _pack(c, packed.listpack):
@@ -216,14 +216,14 @@ def _template_pack(c: Cursor) -> Iterator[Run]:
         raise Broken(at, "a hash that has not as many values as its template has fields")
 
 
-def _template_values(c: Cursor) -> Iterator[Run]:
+def _template_values(c: Cursor) -> Iterator[FlatRun]:
     """The number of its template, and its values."""
     count, names = templates(c.source).fields(c.source, c.length())
     for run in c.strings(count):
         yield [piece for value in run for piece in (next(names), value)]
 
 
-def _array(c: Cursor) -> Iterator[Run]:
+def _array(c: Cursor) -> Iterator[FlatRun]:
     """Index and value; the index that the next insert would take, which may stand first, is no element."""
     count = c.length()
     if (flag := c.length()) > 1:
@@ -245,65 +245,65 @@ _TAGS: tuple[Callable[[Cursor], String | int | float], ...] = (
 )
 
 
-def _stream(c: Cursor, version: int) -> Iterator[Run]:
+def _stream(c: Cursor, version: int) -> Iterator[FlatRun]:
     for part in stream(c, version):
         yield [part]
 
 
-_COMMON: dict[int, Row] = {
-    0: Row("string", 1, _string),
-    1: Row("list", 1, _strings),
-    2: Row("set", 1, _strings),
-    3: Row("zset", 2, _zset),
-    4: Row("hash", 2, partial(_strings, each=2)),
-    5: Row("zset", 2, _zset2),
-    7: Row("module", 1, module_value),
-    9: Row("hash", 2, partial(_pack, unpack=packed.zipmap, width=2)),
-    10: Row("list", 1, partial(_pack, unpack=packed.ziplist)),
-    11: Row("set", 1, partial(_pack, unpack=packed.intset)),
-    12: Row("zset", 2, partial(_zset_pack, unpack=packed.ziplist)),
-    13: Row("hash", 2, partial(_pack, unpack=packed.ziplist, width=2)),
-    14: Row("list", 1, _quicklist),
-    16: Row("hash", 2, partial(_pack, unpack=packed.listpack, width=2)),
-    17: Row("zset", 2, partial(_zset_pack, unpack=packed.listpack)),
-    18: Row("list", 1, _quicklist2),
-    20: Row("set", 1, partial(_pack, unpack=packed.listpack)),
-    **{kind: Row("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (15, 19, 21)},
+_COMMON: dict[int, Decoder] = {
+    0: Decoder("string", 1, _string),
+    1: Decoder("list", 1, _strings),
+    2: Decoder("set", 1, _strings),
+    3: Decoder("zset", 2, _zset),
+    4: Decoder("hash", 2, partial(_strings, each=2)),
+    5: Decoder("zset", 2, _zset2),
+    7: Decoder("module", 1, module_value),
+    9: Decoder("hash", 2, partial(_pack, unpack=packed.zipmap, width=2)),
+    10: Decoder("list", 1, partial(_pack, unpack=packed.ziplist)),
+    11: Decoder("set", 1, partial(_pack, unpack=packed.intset)),
+    12: Decoder("zset", 2, partial(_zset_pack, unpack=packed.ziplist)),
+    13: Decoder("hash", 2, partial(_pack, unpack=packed.ziplist, width=2)),
+    14: Decoder("list", 1, _quicklist),
+    16: Decoder("hash", 2, partial(_pack, unpack=packed.listpack, width=2)),
+    17: Decoder("zset", 2, partial(_zset_pack, unpack=packed.listpack)),
+    18: Decoder("list", 1, _quicklist2),
+    20: Decoder("set", 1, partial(_pack, unpack=packed.listpack)),
+    **{kind: Decoder("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (15, 19, 21)},
 }
 
-ROWS: dict[str, dict[int, Row]] = {
+DECODERS: dict[str, dict[int, Decoder]] = {
     "redis": _COMMON
     | {
-        22: Row("hash", 3, partial(_hash_times, relative=False)),
-        23: Row("hash", 3, partial(_hash_pack_times, soonest=False)),
-        24: Row("hash", 3, partial(_hash_times, relative=True)),
-        25: Row("hash", 3, partial(_hash_pack_times, soonest=True)),
-        **{kind: Row("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (26, 27)},
-        28: Row("array", 2, _array),
-        30: Row("hash", 2, _template_pack),
-        32: Row("hash", 2, _template_values),
+        22: Decoder("hash", 3, partial(_hash_times, relative=False)),
+        23: Decoder("hash", 3, partial(_hash_pack_times, soonest=False)),
+        24: Decoder("hash", 3, partial(_hash_times, relative=True)),
+        25: Decoder("hash", 3, partial(_hash_pack_times, soonest=True)),
+        **{kind: Decoder("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (26, 27)},
+        28: Decoder("array", 2, _array),
+        30: Decoder("hash", 2, _template_pack),
+        32: Decoder("hash", 2, _template_values),
     },
-    "valkey": _COMMON | {22: Row("hash", 3, _hash2)},
+    "valkey": _COMMON | {22: Decoder("hash", 3, _hash2)},
 }
 
 
-def _pairs(run: Run) -> Iterator[Scored]:
+def _pairs(run: FlatRun) -> Iterator[Scored]:
     return map(Scored, run[::2], run[1::2])
 
 
-def _slots(run: Run) -> Iterator[Slot]:
+def _slots(run: FlatRun) -> Iterator[Slot]:
     return map(Slot, run[::2], run[1::2])
 
 
-def _fields(run: Run) -> Iterator[Field]:
+def _fields(run: FlatRun) -> Iterator[Field]:
     return map(Field, run[::2], run[1::2], repeat(None))
 
 
-def _timed_fields(run: Run) -> Iterator[Field]:
+def _timed_fields(run: FlatRun) -> Iterator[Field]:
     return map(Field, run[::3], run[1::3], run[2::3])
 
 
-_MAKE: dict[tuple[str, int], Callable[[Run], Any]] = {
+_MAKE: dict[tuple[str, int], Callable[[FlatRun], Any]] = {
     ("zset", 2): _pairs,
     ("array", 2): _slots,
     ("hash", 2): _fields,

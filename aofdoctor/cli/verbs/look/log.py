@@ -68,10 +68,10 @@ def log(
     """
     with opened(path) as aof:
         log_selection = selection(aof, **selected, based=base)
-        shape = Format.JSON if json else format
-        _demand_base(aof, tail, shape) if base else None
+        output_format = Format.JSON if json else format
+        _demand_base(aof, tail, output_format) if base else None
         items = _items(aof, log_selection, count, tail, reverse, base)
-        broken = _write(aof, items, shape)
+        broken = _write(aof, items, output_format)
     raise typer.Exit(1 if broken else 0)
 
 
