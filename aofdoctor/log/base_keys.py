@@ -17,7 +17,7 @@ from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection, any_pattern_in
 from aofdoctor.rdb.bulk.previews import Glances
 from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
-from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.header import SIZE, has_type
 from aofdoctor.rdb.items import ItemBatch, ItemReader, Key
 from aofdoctor.rdb.recovery.salvage import salvage_items
@@ -67,7 +67,7 @@ class BaseKey(NamedTuple):
         """Its name, or the first 64 KiB of it."""
         return self.glance[0] if self.glance else name_of(self.cursor, self.key)
 
-    def words(self) -> Iterator[String | Corrupt]:
+    def words(self) -> Iterator[String | CorruptValue]:
         """The words of its value."""
         return words(self.cursor, self.value)
 
@@ -83,7 +83,7 @@ def name_of(cursor: Cursor, key: Key) -> bytes:
     cursor.seek(key.name_at)
     try:
         name = cursor.string()
-    except Broken:
+    except DecodeError:
         return key.name(cursor.source, NAME_LIMIT)
     return name[:NAME_LIMIT] if isinstance(name, bytes) else name.read(NAME_LIMIT)
 
@@ -106,7 +106,7 @@ def is_plausible_key(source: Source, key: Key, rdb: Preamble) -> bool:
     cursor, members = Cursor(source), set[bytes]()
     unique = type_name(value) in _UNIQUE
     for element in elements(cursor, value):
-        if isinstance(element, Corrupt):
+        if isinstance(element, CorruptValue):
             return False
         member = (element[0] if isinstance(element, tuple) else element) if unique else None
         if isinstance(member, bytes) and len(members) < _MEMBERS_MAX:
@@ -223,7 +223,7 @@ class BaseKeySelection:
     def _greps(self, key: Key) -> bool:
         value = Value(key.value, key.type, self.dialect)
         return any(
-            not isinstance(word, Corrupt) and any_pattern_in(self.selection.grep, word)
+            not isinstance(word, CorruptValue) and any_pattern_in(self.selection.grep, word)
             for word in words(self.cursor, value)
         )
 

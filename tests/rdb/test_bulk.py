@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.rdb.bulk.encoder import PlainBulk
 from aofdoctor.rdb.bulk.powers_of_ten import LEAST, MOST, power, powers
-from aofdoctor.rdb.encoding.cursor import Broken
+from aofdoctor.rdb.encoding.cursor import DecodeError
 from aofdoctor.rdb.export import resp_exporter as told_resp
 from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.export.commands import score_text
@@ -44,7 +44,7 @@ def joined(pieces: Iterable[Any], tally: Tally) -> Told:
     try:
         for piece in pieces:
             (out if isinstance(piece, bytes) else rest).append(piece)
-    except Broken as problem:
+    except DecodeError as problem:
         rest.append((problem.offset, problem.note))
     return b"".join(out), rest, tally
 

@@ -12,7 +12,7 @@ import pytest
 
 from aofdoctor.rdb.encoding import cursor as codec
 from aofdoctor.rdb.encoding import lzf, runs
-from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, LargeString
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export import resp as resp_room
 from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.export.commands import commands
@@ -66,7 +66,7 @@ def test_a_value_cut_anywhere_says_so_and_gives_what_is_whole(path: Path) -> Non
         whole = read(data, key.value)
         for end in range(key.value.offset, key.end, 1 + (key.end - key.value.offset) // 150):
             got = read(data[:end], key.value)
-            assert isinstance(got[-1], Corrupt)
+            assert isinstance(got[-1], CorruptValue)
             assert got[:-1] == whole[: len(got) - 1]
 
 
@@ -107,7 +107,7 @@ def test_lzf_that_claims_a_terabyte_is_refused_before_anything_is_made() -> None
     for size in (1 << 20, 1 << 32, 1 << 40, 1 << 63):
         with bounded(1 << 20):
             [lie] = read(w.lzf_string(b"\x00a" * 50, size), Value(0, 0))
-            assert isinstance(lie, Corrupt) and lie.note == f"100 bytes of LZF cannot be {size} bytes"
+            assert isinstance(lie, CorruptValue) and lie.note == f"100 bytes of LZF cannot be {size} bytes"
 
 
 def test_an_lzf_bomb_is_read_in_pieces() -> None:
@@ -154,7 +154,7 @@ ZIPLIST = w.ziplist([b"a", b"12", b"b" * 70])
 def test_packed_values_that_lie_give_what_was_read_before_the_lie(kind: int, data: bytes, given: int, why: str) -> None:
     *got, last = read((bytes(8) if kind == 25 else b"") + w.string(data), Value(0, kind))
     assert len(got) == given
-    assert isinstance(last, Corrupt) and why in last.note
+    assert isinstance(last, CorruptValue) and why in last.note
 
 
 @named
@@ -169,7 +169,7 @@ def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
 
 def test_an_expiry_is_said_also_of_a_value_that_breaks_off() -> None:
     assert say(w.length(3) + w.string(b"a"), Value(0, 1)) == [
-        [b"RPUSH", b"key", b"a"], [b"PEXPIREAT", b"key", b"1"], Corrupt(3, "the file ends inside a value")]  # fmt: skip
+        [b"RPUSH", b"key", b"a"], [b"PEXPIREAT", b"key", b"1"], CorruptValue(3, "the file ends inside a value")]  # fmt: skip
 
 
 @pytest.mark.parametrize("plain", [False, True])

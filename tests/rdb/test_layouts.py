@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode as record
 from aofdoctor.rdb.encoding import lzf, runs
-from aofdoctor.rdb.encoding.cursor import LARGE, Corrupt, Cursor, LargeString
+from aofdoctor.rdb.encoding.cursor import LARGE, CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import TARGETS, Inexpressible
 from aofdoctor.rdb.export.commands import commands, score_text
 from aofdoctor.rdb.export.resp import encode, resp
@@ -169,7 +169,7 @@ def test_the_compiled_readers_and_the_plain_ones_agree_on_any_bytes(seed: int) -
 def test_commands_become_bytes_in_bounded_pieces() -> None:
     source = BytesSource(b"q" * LARGE * 3)
     large = LargeString(source, 0, LARGE * 3)
-    lost, corrupt = Inexpressible("x"), Corrupt(0, "y")
+    lost, corrupt = Inexpressible("x"), CorruptValue(0, "y")
     small: list[list[bytes | LargeString]] = [[b"SET", b"%d" % n, b"v" * (n % 700)] for n in range(2000)]
     got = list(resp([*small, lost, [b"SET", b"", large], [b"PING"], corrupt]))
     assert all(len(piece) < 3 * LARGE for piece in got if isinstance(piece, bytes))
@@ -182,4 +182,4 @@ def test_commands_become_bytes_in_bounded_pieces() -> None:
 
 
 def test_an_unknown_type_is_named() -> None:
-    assert read(33, b"") == [Corrupt(6, "type 33 is not one that this version reads")]
+    assert read(33, b"") == [CorruptValue(6, "type 33 is not one that this version reads")]

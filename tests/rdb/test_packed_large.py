@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, LargeString
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, LargeString
 from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.export.commands import commands
 from aofdoctor.rdb.rewrite.recode import recoded
@@ -115,7 +115,7 @@ def outcome(runs: Iterator[list[Any]]) -> tuple[list[bytes], bool]:
     try:
         for run in runs:
             items += [item.read() if isinstance(item, LargeString) else item for item in run]
-    except Broken:
+    except DecodeError:
         return items, True
     return items, False
 
@@ -155,7 +155,7 @@ def same(found: Any, expected: list[bytes]) -> bool:
 
 def test_a_zipmap_that_is_too_large_is_said_to_be() -> None:
     data = LargeString(BytesSource(b""), 0, unfold._MOST + 1)
-    with pytest.raises(Broken, match="more than are read at once"):
+    with pytest.raises(DecodeError, match="more than are read at once"):
         unfold.unfolded(data, packed.zipmap)
     assert elements(Cursor(BytesSource(b"")), Value(0, 0))
 
@@ -212,7 +212,7 @@ def test_pending_entries_out_of_order_are_corrupt() -> None:
     data = pending_stream(2, 1, 3)
     first, second = w.raw_id(1000, 0), w.raw_id(1001, 1)
     data = data.replace(first, b"F" * 16).replace(second, first).replace(b"F" * 16, second)
-    assert isinstance(list(elements(Cursor(BytesSource(data)), Value(0, 21)))[-1], Corrupt)
+    assert isinstance(list(elements(Cursor(BytesSource(data)), Value(0, 21)))[-1], CorruptValue)
 
 
 def test_a_consumer_may_own_any_of_the_pending_entries_each_once() -> None:

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor
 from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.values.decoders import Element, Field, Slot, Value, elements
@@ -22,7 +22,7 @@ from tests.support.rdb_value_writer import listpack
 from tests.support.servers import by_line
 
 
-def values(data: bytes) -> dict[bytes, list[Element | Corrupt]]:
+def values(data: bytes) -> dict[bytes, list[Element | CorruptValue]]:
     """The elements of every key, by name."""
     source = BytesSource(data)
     cursor = Cursor(source)
@@ -68,7 +68,7 @@ def test_an_array_is_counted_and_shown_and_no_command_makes_it(tmp_path: Path) -
 ])  # fmt: skip
 def test_an_array_that_lies_is_corrupt(body: bytes) -> None:
     source = BytesSource(body + bytes(8))
-    assert isinstance(list(elements(Cursor(source), Value(0, 28)))[-1], Corrupt)
+    assert isinstance(list(elements(Cursor(source), Value(0, 28)))[-1], CorruptValue)
 
 
 # -- hash templates --
@@ -119,7 +119,7 @@ def test_a_template_of_very_many_fields_passes_by() -> None:
 )
 def test_a_hash_whose_template_does_not_fit_is_corrupt(items: list[bytes]) -> None:
     found = values(templated(template(3, b"field"), b"\x1e" + string(b"k") + string(listpack(items))))
-    assert isinstance(found[b"k"][-1], Corrupt)
+    assert isinstance(found[b"k"][-1], CorruptValue)
 
 
 def test_thousands_of_templates_are_remembered() -> None:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, LargeString
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.values.decoders import Field, Scored, elements, type_name
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType
 from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Meta, Pending
@@ -139,7 +139,7 @@ def functions(server: Sandbox) -> list[str]:
 def by_decoder(cursor: Cursor, key: Key) -> Described:
     """What a server would tell of a key, without its encoding and digest; a Corrupt raises."""
     parts: list[Any] = list(elements(cursor, key.value))
-    assert not any(isinstance(part, Corrupt) for part in parts), (key, parts[-1])
+    assert not any(isinstance(part, CorruptValue) for part in parts), (key, parts[-1])
     kind = type_name(key.value)
     return {"db": key.db, "key": text(key.name), "type": kind, "expire_ms": key.expire_ms, "value": _READ[kind](parts)}
 

@@ -4,21 +4,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, LargeString
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import TARGETS, Inexpressible
 from aofdoctor.rdb.export.commands import commands, function, select
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
 from tests.support.key_places import Function, keys
 
-Made = tuple[list[list[bytes]], list[Inexpressible], list[Corrupt]]
+Made = tuple[list[list[bytes]], list[Inexpressible], list[CorruptValue]]
 
 
 def made(data: bytes, line: str) -> Made:
     """(the commands for a server line, what they do not say, what is broken)."""
     source = BytesSource(data)
     cursor, target, db = Cursor(source), TARGETS[line], 0
-    said: list[list[bytes | LargeString] | Inexpressible | Corrupt] = []
+    said: list[list[bytes | LargeString] | Inexpressible | CorruptValue] = []
     for key in keys(source):
         if isinstance(key, Function):
             cursor.seek(key.offset)
@@ -35,7 +35,7 @@ def made(data: bytes, line: str) -> Made:
     return (
         told,
         [item for item in said if isinstance(item, Inexpressible)],
-        [item for item in said if isinstance(item, Corrupt)],
+        [item for item in said if isinstance(item, CorruptValue)],
     )
 
 

@@ -8,7 +8,7 @@ from aofdoctor import text
 from aofdoctor.cli.console import as_json
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.rdb.bulk.encoder import WORD, WORDS
-from aofdoctor.rdb.encoding.cursor import Corrupt, LargeString, String
+from aofdoctor.rdb.encoding.cursor import CorruptValue, LargeString, String
 from aofdoctor.rdb.items import Item
 
 NAME = "(base)"
@@ -24,7 +24,7 @@ def short(key: BaseKey) -> Iterator[bytes]:
         yield from key.glance[1:]
         return
     for number, word in enumerate(key.words()):
-        if isinstance(word, Corrupt) or number == WORDS:
+        if isinstance(word, CorruptValue) or number == WORDS:
             yield b"..."
             return
         yield cut(word, WORD)
@@ -164,7 +164,7 @@ def _first_words(key: BaseKey) -> tuple[list[bytes], bool]:
     """The first words of a value, each cut, and whether there are more or it is broken there."""
     out: list[bytes] = []
     for word in key.words():
-        if isinstance(word, Corrupt) or len(out) == _ELEMENTS:
+        if isinstance(word, CorruptValue) or len(out) == _ELEMENTS:
             return out, True
         out.append(cut(word, 200))
     return out, False

@@ -13,7 +13,7 @@ from aofdoctor.diff.key_table.effects import named
 from aofdoctor.diff.keys.rdb_values import string_at
 from aofdoctor.diff.units.side import Side
 from aofdoctor.rdb.compressed.source import rdb_in
-from aofdoctor.rdb.encoding.cursor import Broken, Cursor
+from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import to_name
 from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
 from aofdoctor.rdb.walk.layouts import layout_of
@@ -71,7 +71,7 @@ class Names:
             cursor = self._cursor = Cursor(rdb_in(source))
         try:
             to_name(cursor, start)
-        except Broken:  # metadata stands before it, over which only a walk steps
+        except DecodeError:  # metadata stands before it, over which only a walk steps
             source = cursor.source
             window = WalkWindow(source, layout_of(pread(source, MAGIC_SIZE, 0)), start, room=2, verify=False)
             window.run()

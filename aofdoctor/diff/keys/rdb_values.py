@@ -20,7 +20,7 @@ from aofdoctor.diff.keys.stream_commands import rewritten
 from aofdoctor.log.base_keys import BaseKeySelection, batches
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import rdb_in
-from aofdoctor.rdb.encoding.cursor import Broken, Cursor, LargeString, String
+from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, LargeString, String
 from aofdoctor.rdb.items import Key
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements, type_name
 from aofdoctor.source import Source, pread
@@ -69,7 +69,7 @@ class _Values:
                 return self._gather(Of.STRING, [self.cursor.string()], 1, 0, False)
             type_name = type_name(value)
             return _DIGESTERS[type_name](self, value) if type_name in _DIGESTERS else self._raw(key)
-        except Broken:
+        except DecodeError:
             return self._raw(key)
 
     def elements(self, value: Value, tag: int, width: int, ordered: bool = False) -> int:
@@ -129,7 +129,7 @@ def string_at(cursor: Cursor, offset: int) -> String:
     cursor.seek(offset)
     try:
         return cursor.string()
-    except Broken:
+    except DecodeError:
         return b""
 
 

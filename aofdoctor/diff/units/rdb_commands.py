@@ -17,7 +17,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.diff.units.unit import Run, Unit
 from aofdoctor.log.base_keys import BaseKey, ctime
 from aofdoctor.rdb import header as head
-from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.encoding.short_strings import has_meta
 from aofdoctor.rdb.export.capabilities import TARGETS, Command, Inexpressible
 from aofdoctor.rdb.export.commands import commands, function
@@ -90,7 +90,7 @@ class Telling:
         self.cursor.seek(key.name_at)
         try:
             name = self.cursor.string()
-        except Broken:
+        except DecodeError:
             return None
         return name if isinstance(name, bytes) else None
 
@@ -172,7 +172,7 @@ class Telling:
         value = Value(key.value, key.type, self.rdb.dialect)
         try:
             name = whole_name(self.cursor, key)
-        except Broken as problem:
+        except DecodeError as problem:
             yield Unsaid(span, problem.note)
             return
         if key.start < span.start and self.rdb.dialect == "redis" and has_meta(self.source, key.start, key.name_at):
@@ -186,7 +186,7 @@ class Telling:
             if isinstance(said, list):
                 yield said
             else:
-                yield Unsaid(span, said.note if isinstance(said, Corrupt) else said.what)
+                yield Unsaid(span, said.note if isinstance(said, CorruptValue) else said.what)
 
     def _other(self, item: Item) -> Iterator[Command | Unsaid]:
         if item.kind in SILENT or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
@@ -200,7 +200,7 @@ class Telling:
         self.cursor.seek(item.body)
         try:
             return self.cursor.string()
-        except Broken:
+        except DecodeError:
             return None
 
     def _note(self) -> str:

@@ -7,7 +7,7 @@ from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.compressed.source import rdb_in
-from aofdoctor.rdb.encoding.cursor import Broken, Corrupt
+from aofdoctor.rdb.encoding.cursor import CorruptValue, DecodeError
 from aofdoctor.rdb.export.capabilities import Inexpressible, Target
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp_exporter import Retelling
@@ -49,8 +49,8 @@ def head_pieces(
         )
         for piece in rewritten(inner, aim, tally):
             yield _sound(piece, name)
-    except Broken as problem:  # a large string is read only where it is written
-        _sound(Corrupt(problem.offset, problem.note), name)
+    except DecodeError as problem:  # a large string is read only where it is written
+        _sound(CorruptValue(problem.offset, problem.note), name)
     return 0
 
 
@@ -62,10 +62,10 @@ def _commands(source: Source, wanted: Wanted, target: Target, tally: Tally, name
     return retelling.db
 
 
-def _sound(piece: bytes | Corrupt | Inexpressible, name: str) -> bytes:
+def _sound(piece: bytes | CorruptValue | Inexpressible, name: str) -> bytes:
     if isinstance(piece, bytes):
         return piece
-    assert isinstance(piece, Corrupt)
+    assert isinstance(piece, CorruptValue)
     raise Refused(
         f"the RDB of {name} cannot be read at {text.place(piece.offset)}: {piece.note}",
         "aofdoctor repair --salvage keeps the keys that are whole; do that first",

@@ -16,7 +16,7 @@ from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.salvage.rdb_splice import END, Head, headed, with_magic
 from aofdoctor.errors import Refused
 from aofdoctor.log.base_keys import is_plausible_key, name_of
-from aofdoctor.rdb.encoding.cursor import Broken, Cursor
+from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
 from aofdoctor.rdb.header import FRAME_AT, SIZE, version_of
 from aofdoctor.rdb.items import EOF, Item, ItemBatch, Key
 from aofdoctor.rdb.recovery.bloom_filter import Seen
@@ -160,7 +160,7 @@ class _Walk:
         self.cursor.seek(item.body)
         try:
             code = self.cursor.string()
-        except Broken:
+        except DecodeError:
             return False
         return (code if isinstance(code, bytes) else code.read(len(start))).startswith(start)
 

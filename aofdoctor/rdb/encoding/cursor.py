@@ -20,7 +20,7 @@ _FIRST, _WINDOW = 1 << 12, 1 << 18
 _LZF = 3
 
 
-class Broken(Exception):
+class DecodeError(Exception):
     """Bytes that are no value; the callers of this room's public functions get a Corrupt for it."""
 
     def __init__(self, offset: int, note: str) -> None:
@@ -28,7 +28,7 @@ class Broken(Exception):
         self.offset, self.note = offset, note
 
 
-class Corrupt(NamedTuple):
+class CorruptValue(NamedTuple):
     """A value that is not what its bytes promise: where that was seen, and what."""
 
     offset: int
@@ -60,7 +60,7 @@ class LargeString:
         past, end = 0, self.start + self.size
         for piece in lzf.stream(self._stored(), self.whole or self.size):
             if piece is None:
-                raise Broken(self.offset, "LZF that does not give what it claims")
+                raise DecodeError(self.offset, "LZF that does not give what it claims")
             if part := piece[max(0, self.start - past) : max(0, end - past)]:
                 yield part
             past += len(piece)
@@ -82,7 +82,7 @@ class LargeString:
         while at < end:
             piece = pread(self.source, min(_PIECE, end - at), at)
             if not piece:
-                raise Broken(at, "the file ends inside a string")
+                raise DecodeError(at, "the file ends inside a string")
             at += len(piece)
             yield piece
 
@@ -136,7 +136,7 @@ class Cursor:
         """An RDB length."""
         size, encoding = self._length()
         if encoding is not None:
-            raise Broken(self.offset, f"string encoding {encoding} where a length should be")
+            raise DecodeError(self.offset, f"string encoding {encoding} where a length should be")
         return size
 
     def string(self) -> String:
@@ -155,16 +155,16 @@ class Cursor:
         if encoding < _LZF:
             return b"%d" % self.number(1 << encoding, signed=True)
         if encoding != _LZF:
-            raise Broken(self.offset, f"string encoding {encoding}")
+            raise DecodeError(self.offset, f"string encoding {encoding}")
         packed, size = self.length(), self.length()
         if not lzf.possible(packed, size):
-            raise Broken(self.offset, f"{packed} bytes of LZF cannot be {size} bytes")
+            raise DecodeError(self.offset, f"{packed} bytes of LZF cannot be {size} bytes")
         if size >= LARGE:
             return self._large(size, packed)
         at = self.offset
         value = lzf.decompress(self.take(packed), size)
         if value is None:
-            raise Broken(at, f"LZF that does not give the {size} bytes that it claims")
+            raise DecodeError(at, f"LZF that does not give the {size} bytes that it claims")
         return value
 
     def whole(self, most: int) -> bytes:
@@ -173,7 +173,7 @@ class Cursor:
         if isinstance(value, bytes):
             return value
         if value.size > most:
-            raise Broken(at, f"{value.size} bytes in one piece are more than are read at once")
+            raise DecodeError(at, f"{value.size} bytes in one piece are more than are read at once")
         return value.read()
 
     def strings(self, count: int, each: int = 1, tail: bool = False) -> Iterator[list[Any]]:
@@ -198,7 +198,7 @@ class Cursor:
         if first >= 0xC0:
             return 0, first & 63
         if first > 0x81:
-            raise Broken(self.offset - 1, f"length encoding {first:#x}")
+            raise DecodeError(self.offset - 1, f"length encoding {first:#x}")
         return int.from_bytes(self.take(4 if first == 0x80 else 8), "big"), None
 
     def _large(self, size: int, packed: int) -> LargeString:
@@ -216,7 +216,7 @@ class Cursor:
         size = self.source.size
         there = end <= size if size is not None else bool(pread(self.source, 1, end - 1))
         if not there:
-            raise Broken(self.offset, "the file ends inside a string")
+            raise DecodeError(self.offset, "the file ends inside a string")
 
     def _load(self, need: int) -> None:
         """Drop what has been passed and read on; at least `need` bytes."""
@@ -226,4 +226,4 @@ class Cursor:
         self._window = min(_WINDOW, self._window * 4)
         self._data = rest + pread(self.source, size, self._base + len(rest))
         if len(self._data) < need:
-            raise Broken(self._base + len(self._data), "the file ends inside a value")
+            raise DecodeError(self._base + len(self._data), "the file ends inside a value")

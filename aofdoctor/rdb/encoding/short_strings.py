@@ -4,7 +4,7 @@ As they stand there: a length and bytes, an integer, or LZF; how much of one is
 unpacked is bounded by who asks, whatever it claims.
 """
 
-from aofdoctor.rdb.encoding.cursor import Broken, Cursor
+from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
 from aofdoctor.rdb.encoding.lzf import MOST, unpack
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -48,7 +48,7 @@ def to_name(cursor: Cursor, start: int) -> None:
         else:
             cursor.take(_SIZES[opcode] - 1)
     if opcode == 243:
-        raise Broken(start, "metadata before a name")
+        raise DecodeError(start, "metadata before a name")
 
 
 _SIZES = {252: 9, 253: 5, 249: 2}  # expiry in ms and in s, frequency: with their opcodes

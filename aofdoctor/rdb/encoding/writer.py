@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.encoding.cursor import Corrupt, String
+from aofdoctor.rdb.encoding.cursor import CorruptValue, String
 from aofdoctor.rdb.header import has_checksum
 
 _GATHER = 1 << 16
@@ -35,13 +35,13 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield bytes(out)
 
 
-def sealed(magic: bytes, pieces: Iterable[bytes | Corrupt]) -> Iterator[bytes | Corrupt]:
+def sealed(magic: bytes, pieces: Iterable[bytes | CorruptValue]) -> Iterator[bytes | CorruptValue]:
     """An RDB of the items in `pieces`: the magic before them, the end and the checksum after; a Corrupt ends it."""
     crc = crc64(magic)
     yield magic
     for piece in pieces:
         yield piece
-        if isinstance(piece, Corrupt):
+        if isinstance(piece, CorruptValue):
             return
         crc = crc64(piece, crc)
     yield b"\xff"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from math import isnan
 
-from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
 from aofdoctor.rdb.export.stream_commands import stream_commands
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements
@@ -25,19 +25,19 @@ Said = Command | Inexpressible
 
 def commands(
     cursor: Cursor, value: Value, key: bytes, expire_ms: int | None, target: Target
-) -> Iterator[Command | Inexpressible | Corrupt]:
+) -> Iterator[Command | Inexpressible | CorruptValue]:
     """The commands that make `key` hold a value, its expiry last; a Corrupt, where there is one, is after them."""
     row = DECODERS[value.dialect].get(value.type)
     if row is None:
-        yield Corrupt(value.offset, f"type {value.type} is not one that this version reads")
+        yield CorruptValue(value.offset, f"type {value.type} is not one that this version reads")
         return
     made, broken = False, None
     try:
         for said in _WRITERS[row.type_name, row.width](cursor, value, key, target):
             made = made or not isinstance(said, Inexpressible)
             yield said
-    except Broken as problem:
-        broken = Corrupt(problem.offset, problem.note)
+    except DecodeError as problem:
+        broken = CorruptValue(problem.offset, problem.note)
     if expire_ms is not None and made:
         yield [b"PEXPIREAT", key, b"%d" % expire_ms]
     if broken:
@@ -83,7 +83,7 @@ def _chunks(cursor: Cursor, value: Value, width: int) -> Iterator[FlatRun]:
                 for start in range(0, whole, size):
                     yield rest[start : start + size]
                 rest = rest[whole:]
-    except Broken as problem:
+    except DecodeError as problem:
         broken = problem
     if rest:
         yield rest

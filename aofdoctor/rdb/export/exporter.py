@@ -7,7 +7,7 @@ used) is counted as a hint: a server's own rewrite does not write it either.
 
 from collections.abc import Callable, Iterator
 
-from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import has_meta
 from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
 from aofdoctor.rdb.export.commands import commands, function, library, select
@@ -29,14 +29,14 @@ _UNSAID = {
 }  # fmt: skip
 
 
-def told(source: Source, target: Target, tally: Tally, tell: Tell | None = None) -> Iterator[Command | Corrupt]:
+def told(source: Source, target: Target, tally: Tally, tell: Tell | None = None) -> Iterator[Command | CorruptValue]:
     """The commands that make all keys of the RDB at the head of `source`; `tell` hears how far it is."""
     items, teller = ItemReader(source), Teller(source, target, tally)
     for batch in items:
         for item in batch:
             for said in teller.item(item):
                 yield said
-                if isinstance(said, Corrupt):
+                if isinstance(said, CorruptValue):
                     return
         if tell:
             tell(items.rdb.end)
@@ -44,12 +44,12 @@ def told(source: Source, target: Target, tally: Tally, tell: Tell | None = None)
         yield problem
 
 
-def trouble(items: ItemReader) -> Corrupt | None:
+def trouble(items: ItemReader) -> CorruptValue | None:
     """What is wrong with an RDB that has been gone through."""
     rdb = items.rdb
     if rdb.complete and rdb.checksum != "bad":
         return None
-    return Corrupt(rdb.end, rdb.note or "it is damaged")
+    return CorruptValue(rdb.end, rdb.note or "it is damaged")
 
 
 class Teller:
@@ -59,17 +59,17 @@ class Teller:
         self.source, self.target, self.tally = source, target, tally
         self.cursor, self.db, self.dialect = Cursor(source), 0, dialect_of(source)
 
-    def item(self, item: Key | Item) -> Iterator[Command | Corrupt]:
+    def item(self, item: Key | Item) -> Iterator[Command | CorruptValue]:
         """The commands that make a key or what stands between keys; a Corrupt is the last."""
         return self._key(item) if isinstance(item, Key) else self._other(item)
 
-    def _key(self, key: Key) -> Iterator[Command | Corrupt]:
+    def _key(self, key: Key) -> Iterator[Command | CorruptValue]:
         value = Value(key.value, key.type, self.dialect)
         kind = type_name(value)
         try:
             name = whole_name(self.cursor, key)
-        except Broken as problem:
-            yield Corrupt(problem.offset, problem.note)
+        except DecodeError as problem:
+            yield CorruptValue(problem.offset, problem.note)
             return
         self._beside(key, name, kind)
         if not kind:
@@ -81,7 +81,7 @@ class Teller:
                 self.tally.lose(key.db, name, kind, said.what)
                 lost = True
                 continue
-            if not made and max(key.db, 0) != self.db and not isinstance(said, Corrupt):
+            if not made and max(key.db, 0) != self.db and not isinstance(said, CorruptValue):
                 self.db = max(key.db, 0)
                 yield select(self.db)
             made = True
@@ -91,9 +91,9 @@ class Teller:
         elif not lost:
             self.tally.hints["keys without an element, which no server keeps"] += 1
 
-    def _other(self, item: Item) -> Iterator[Command | Corrupt]:
+    def _other(self, item: Item) -> Iterator[Command | CorruptValue]:
         if item.kind == UNREAD:
-            yield Corrupt(item.span.start, "a type that this version does not read stands here, and all after it")
+            yield CorruptValue(item.span.start, "a type that this version does not read stands here, and all after it")
         elif item.kind == _FUNCTION:
             yield from self._function(item)
         elif item.kind in _HINTS:
@@ -101,13 +101,13 @@ class Teller:
         elif item.kind not in _SILENT and not (item.kind == _TEMPLATE and self.dialect == "redis"):
             self.tally.lose(0, b"", f"opcode {item.kind}", _UNSAID.get(item.kind, "no command says it"))
 
-    def _function(self, item: Item) -> Iterator[Command | Corrupt]:
+    def _function(self, item: Item) -> Iterator[Command | CorruptValue]:
         self.cursor.seek(item.body)
         try:
             code = self.cursor.string()
             said = function(code, self.target)
-        except Broken as problem:
-            yield Corrupt(problem.offset, problem.note)
+        except DecodeError as problem:
+            yield CorruptValue(problem.offset, problem.note)
             return
         if isinstance(said, Inexpressible):
             self.tally.lose(0, library(code), "function", said.what)

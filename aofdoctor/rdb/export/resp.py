@@ -7,7 +7,7 @@ where it stands, so that who writes can stop or say it.
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from aofdoctor.rdb.encoding.cursor import Corrupt
+from aofdoctor.rdb.encoding.cursor import CorruptValue
 from aofdoctor.rdb.export.capabilities import Command, Inexpressible
 
 _PIECE = 1 << 18
@@ -29,7 +29,7 @@ else:
         encode = plain_encode
 
 
-def resp(said: Iterable[Command | Inexpressible | Corrupt]) -> Iterator[bytes | Inexpressible | Corrupt]:
+def resp(said: Iterable[Command | Inexpressible | CorruptValue]) -> Iterator[bytes | Inexpressible | CorruptValue]:
     """The bytes of commands, in order; what is no command is given as it is, after the bytes before it."""
     out: list[bytes] = []
     size = 0

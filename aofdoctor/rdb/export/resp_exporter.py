@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from aofdoctor.rdb.bulk.encoder import TYPE_NAMES, Bulk, Why
 from aofdoctor.rdb.bulk.powers_of_ten import powers
-from aofdoctor.rdb.encoding.cursor import Corrupt
+from aofdoctor.rdb.encoding.cursor import CorruptValue
 from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
 from aofdoctor.rdb.export.exporter import IDLE_HINT, Teller, trouble
 from aofdoctor.rdb.export.report import Tally
@@ -24,7 +24,7 @@ _PIECE = 1 << 18
 _AGAIN = 1 << 20  # a key that is larger is not read at once
 
 Moved = Callable[[Command], Command]
-Piece = bytes | Inexpressible | Corrupt
+Piece = bytes | Inexpressible | CorruptValue
 
 
 class Retelling:
@@ -52,7 +52,7 @@ class Retelling:
         for batch in self._items:
             for piece in self._batch(batch):
                 yield piece
-                if isinstance(piece, Corrupt):
+                if isinstance(piece, CorruptValue):
                     return
         yield self._bulk.take()
         if problem := trouble(self._items):
@@ -96,6 +96,6 @@ class Retelling:
         if hints:
             self.tally.hints[IDLE_HINT] += hints
 
-    def _told(self, item: Key | Item) -> Iterator[Command | Corrupt]:
+    def _told(self, item: Key | Item) -> Iterator[Command | CorruptValue]:
         for said in self._teller.item(item):
             yield self._moved(said) if self._moved and isinstance(said, list) else said

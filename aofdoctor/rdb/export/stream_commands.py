@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from aofdoctor.rdb.encoding.cursor import Broken, String
+from aofdoctor.rdb.encoding.cursor import DecodeError, String
 from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
 from aofdoctor.rdb.values.pending_entries import ID, IdSet
 from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Id, Meta, Part, Pending, Produced, Producers, raw_id
@@ -56,7 +56,7 @@ def stream_commands(
     try:
         for part in parts(True):
             yield from _WRITERS[type(part)](state, part)
-    except Broken as problem:
+    except DecodeError as problem:
         broken = problem
     yield from _take_away(state)
     if broken:
@@ -69,7 +69,7 @@ def _pending_ids(parts: Iterator[Part]) -> Iterator[bytes]:
         for part in parts:
             if isinstance(part, Pending) and part.owned:
                 ids.add(part.id.raw)
-    except Broken:
+    except DecodeError:
         pass  # the second reading comes to the same place and says so
     return iter(ids)
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import has_meta
 from aofdoctor.rdb.encoding.writer import gathered, length, sealed
 from aofdoctor.rdb.export.commands import library
@@ -73,7 +73,7 @@ class Aim(NamedTuple):
         return _SINCE.get(byte, 99) <= self.version
 
 
-def rewritten(source: Source, aim: Aim, tally: Tally) -> Iterator[bytes | Corrupt]:
+def rewritten(source: Source, aim: Aim, tally: Tally) -> Iterator[bytes | CorruptValue]:
     """The RDB at the head of `source` as `aim` reads it, to its checksum."""
     items = ItemReader(source, by_window=True)
     same = (dialect_of(source), items.rdb.version) == (aim.dialect, aim.version)
@@ -81,7 +81,7 @@ def rewritten(source: Source, aim: Aim, tally: Tally) -> Iterator[bytes | Corrup
     return sealed(items.rdb.magic if same else aim.magic, _items(items, writer))
 
 
-def _items(items: ItemReader, writer: "_Writer") -> Iterator[bytes | Corrupt]:
+def _items(items: ItemReader, writer: "_Writer") -> Iterator[bytes | CorruptValue]:
     for batch in items:
         if writer.stays(batch):
             yield from writer.moved(batch)
@@ -89,8 +89,8 @@ def _items(items: ItemReader, writer: "_Writer") -> Iterator[bytes | Corrupt]:
         for item in batch:
             try:
                 yield from writer.key(item) if isinstance(item, Key) else writer.other(item)
-            except Broken as problem:
-                yield Corrupt(problem.offset, problem.note)
+            except DecodeError as problem:
+                yield CorruptValue(problem.offset, problem.note)
                 return
     if wrong := trouble(items):
         yield wrong
@@ -172,12 +172,12 @@ class _Writer:
         self.tally.recoded += 1
         self._count(key.db, key.type)
 
-    def other(self, item: Item) -> Iterator[bytes | Corrupt]:
+    def other(self, item: Item) -> Iterator[bytes | CorruptValue]:
         """What is no key."""
         if item.kind in (MAGIC, EOF):
             return
         if item.kind == UNREAD:
-            yield Corrupt(item.span.start, "a type that this version does not read stands here, and all after it")
+            yield CorruptValue(item.span.start, "a type that this version does not read stands here, and all after it")
         elif item.kind in self.known:
             yield from self.copied(item.span)
         elif item.kind in _HINTS:

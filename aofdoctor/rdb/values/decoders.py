@@ -17,7 +17,7 @@ from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from aofdoctor.rdb.encoding.cursor import Broken, Corrupt, Cursor, String
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.values import packed
 from aofdoctor.rdb.values.hash_templates import templates
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType, module_value
@@ -74,18 +74,18 @@ class Decoder(NamedTuple):
     decode: DecodeFunction
 
 
-def elements(cursor: Cursor, value: Value) -> Iterator[Element | Corrupt]:
+def elements(cursor: Cursor, value: Value) -> Iterator[Element | CorruptValue]:
     """The elements in the order of the file; a Corrupt, if the bytes are not what they promise, is the last."""
     row = DECODERS[value.dialect].get(value.type)
     if row is None:
-        yield Corrupt(value.offset, f"type {value.type} is not one that this version reads")
+        yield CorruptValue(value.offset, f"type {value.type} is not one that this version reads")
         return
     make = _MAKE.get((row.type_name, row.width), list)
     try:
         for run in flat_elements(cursor, value):
             yield from make(run)
-    except Broken as problem:
-        yield Corrupt(problem.offset, problem.note)
+    except DecodeError as problem:
+        yield CorruptValue(problem.offset, problem.note)
 
 
 def flat_elements(cursor: Cursor, value: Value) -> Iterator[FlatRun]:
@@ -120,10 +120,10 @@ def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[FlatRun]], width: int = 
             whole = len(rest) - len(rest) % width
             yield rest[:whole]
             rest = rest[whole:]
-    except Broken as problem:
-        raise Broken(at, f"{problem.note}, at {problem.offset} of it") from problem
+    except DecodeError as problem:
+        raise DecodeError(at, f"{problem.note}, at {problem.offset} of it") from problem
     if rest:
-        raise Broken(at, f"a packed value whose items do not come in {width}s")
+        raise DecodeError(at, f"a packed value whose items do not come in {width}s")
 
 
 def _quicklist(c: Cursor) -> Iterator[FlatRun]:
@@ -139,7 +139,7 @@ def _quicklist2(c: Cursor) -> Iterator[FlatRun]:
         elif container == _PLAIN:
             yield [c.string()]
         else:
-            raise Broken(c.offset, f"container {container} of a list's node")
+            raise DecodeError(c.offset, f"container {container} of a list's node")
 
 
 def _zset(c: Cursor) -> Iterator[FlatRun]:
@@ -163,7 +163,7 @@ def _zset_pack(c: Cursor, unpack: Callable[[bytes], Iterator[FlatRun]]) -> Itera
 
 def _score(c: Cursor, text: String) -> float:
     if not isinstance(text, bytes) or not _NUMBER(text):
-        raise Broken(c.offset, "a score that is not a number")
+        raise DecodeError(c.offset, "a score that is not a number")
     return float(text)
 
 
@@ -173,7 +173,7 @@ def _hash_times(c: Cursor, relative: bool) -> Iterator[FlatRun]:
     for _ in range(c.length()):
         time = c.length()
         if time and time + soonest - 1 > _TIME_MAX:
-            raise Broken(c.offset, "an expiry of a field that no server has")
+            raise DecodeError(c.offset, "an expiry of a field that no server has")
         yield [c.string(), c.string(), time + soonest - 1 if time else None]
 
 
@@ -183,7 +183,7 @@ def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[FlatRun]:
         c.number()
     for run in _pack(c, packed.listpack, 3):
         if not all(map(_is_number, run[2::3])):
-            raise Broken(c.offset, "an expiry of a field that is not a number")
+            raise DecodeError(c.offset, "an expiry of a field that is not a number")
         run[2::3] = [int(time) or None for time in run[2::3]]
         yield run
 
@@ -206,14 +206,14 @@ def _template_pack(c: Cursor) -> Iterator[FlatRun]:
     for run in _pack(c, packed.listpack):
         if names is None:
             if not _is_number(run[0]):
-                raise Broken(at, "a hash whose template has no number")
+                raise DecodeError(at, "a hash whose template has no number")
             left, names = templates(c.source).fields(c.source, int(run.pop(0)))
         left -= len(run)
         if left < 0:
             break
         yield [piece for value in run for piece in (next(names), value)]
     if names is None or left:
-        raise Broken(at, "a hash that has not as many values as its template has fields")
+        raise DecodeError(at, "a hash that has not as many values as its template has fields")
 
 
 def _template_values(c: Cursor) -> Iterator[FlatRun]:
@@ -227,13 +227,13 @@ def _array(c: Cursor) -> Iterator[FlatRun]:
     """Index and value; the index that the next insert would take, which may stand first, is no element."""
     count = c.length()
     if (flag := c.length()) > 1:
-        raise Broken(c.offset, f"{flag} where an array says whether it has an index to insert at")
+        raise DecodeError(c.offset, f"{flag} where an array says whether it has an index to insert at")
     if flag:
         c.length()
     for _ in range(count):
         index, tag = c.length(), c.length()
         if tag >= len(_TAGS):
-            raise Broken(c.offset, f"tag {tag} of an array's element")
+            raise DecodeError(c.offset, f"tag {tag} of an array's element")
         yield [index, _TAGS[tag](c)]
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from aofdoctor.rdb.encoding.cursor import Corrupt, Cursor, LargeString, String
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString, String
 from aofdoctor.rdb.export.commands import score_text
 from aofdoctor.rdb.values.decoders import Value, elements
 from aofdoctor.rdb.values.streams import Id
 
 
-def words(cursor: Cursor, value: Value) -> Iterator[String | Corrupt]:
+def words(cursor: Cursor, value: Value) -> Iterator[String | CorruptValue]:
     """The strings and numbers of a value; a Corrupt, if the bytes are not what they promise, is the last."""
     for element in elements(cursor, value):
-        if isinstance(element, Corrupt):
+        if isinstance(element, CorruptValue):
             yield element
         else:
             yield from flat(element)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import chain
 from weakref import WeakKeyDictionary
 
-from aofdoctor.rdb.encoding.cursor import Broken, Cursor, String
+from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, String
 from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.source import Source
 
@@ -40,7 +40,7 @@ class Templates:
             names = self._kept[number]
             return len(names), iter(names)
         if number not in self._places:
-            raise Broken(0, f"hash template {number} is not there")
+            raise DecodeError(0, f"hash template {number} is not there")
         at, count = self._places[number]
         cursor = Cursor(source)
         cursor.seek(at)

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from aofdoctor.rdb.encoding.cursor import Broken, Cursor, String
+from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, String
 
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -33,7 +33,7 @@ def module_value(c: Cursor) -> Iterator[list[Any]]:
     yield [ModuleType(name, packed_name & 1023)]
     while opcode := c.length():
         if opcode not in _MODULE:
-            raise Broken(c.offset, f"opcode {opcode} in a module's value")
+            raise DecodeError(c.offset, f"opcode {opcode} in a module's value")
         kind, read = _MODULE[opcode]
         yield [ModulePart(kind, read(c))]
 

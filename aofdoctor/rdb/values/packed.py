@@ -9,7 +9,7 @@ what the items mean.  Sources: listpack.c (Redis 7.0), ziplist.c and zipmap.c
 
 from collections.abc import Iterator
 
-from aofdoctor.rdb.encoding.cursor import Broken
+from aofdoctor.rdb.encoding.cursor import DecodeError
 from aofdoctor.rdb.encoding.runs import listpack_run, ziplist_run
 
 _UNCOUNTED = 65535
@@ -24,7 +24,7 @@ def listpack(data: bytes) -> Iterator[list[bytes]]:
     while at < len(data) - 1:
         items, end = listpack_run(data, at)
         if not items:
-            raise Broken(at, f"entry {seen} of a listpack is broken")
+            raise DecodeError(at, f"entry {seen} of a listpack is broken")
         at, seen = end, seen + len(items)
         yield items
     _check_count("listpack", data, 4, seen)
@@ -37,11 +37,11 @@ def ziplist(data: bytes) -> Iterator[list[bytes]]:
     while at < len(data) - 1:
         items, end, before = ziplist_run(data, at, before)
         if not items:
-            raise Broken(at, f"entry {seen} of a ziplist is broken")
+            raise DecodeError(at, f"entry {seen} of a ziplist is broken")
         at, seen = end, seen + len(items)
         yield items
     if int.from_bytes(data[4:8], "little") != at - before:
-        raise Broken(4, "the last entry of a ziplist is not where its head says")
+        raise DecodeError(4, "the last entry of a ziplist is not where its head says")
     _check_count("ziplist", data, 8, seen)
 
 
@@ -49,7 +49,7 @@ def intset(data: bytes) -> Iterator[list[bytes]]:
     """The members of an intset as digits, in runs."""
     width, count = int.from_bytes(data[:4], "little"), int.from_bytes(data[4:8], "little")
     if width not in (2, 4, 8) or len(data) != 8 + width * count:
-        raise Broken(0, f"an intset of {count} members of {width} bytes in {len(data)} bytes")
+        raise DecodeError(0, f"an intset of {count} members of {width} bytes in {len(data)} bytes")
     for start in range(8, len(data), _RUN * width):
         ends = range(start, min(start + _RUN * width, len(data)), width)
         yield [b"%d" % int.from_bytes(data[at : at + width], "little", signed=True) for at in ends]
@@ -69,7 +69,7 @@ def zipmap(data: bytes) -> Iterator[list[bytes]]:
     if run:
         yield run
     if at != len(data) - 1 or (data[0] < _ZIPMAP_LONG and data[0] != seen):
-        raise Broken(at, f"a zipmap of {data[0]} fields has {seen}, and ends at {at} of {len(data)}")
+        raise DecodeError(at, f"a zipmap of {data[0]} fields has {seen}, and ends at {at} of {len(data)}")
 
 
 def _zipmap_string(data: bytes, at: int, unused: int) -> tuple[bytes, int]:
@@ -80,19 +80,19 @@ def _zipmap_string(data: bytes, at: int, unused: int) -> tuple[bytes, int]:
     start = at + head + unused
     end = start + size
     if end >= len(data) or (head == 1 and size == _END):
-        raise Broken(at, "a zipmap that ends inside a string")
+        raise DecodeError(at, "a zipmap that ends inside a string")
     return data[start:end], end + (data[start - 1] if unused else 0)
 
 
 def _check_head(name: str, data: bytes, head: int) -> None:
     if len(data) < head + 1 or data[-1] != _END or int.from_bytes(data[:4], "little") != len(data):
         claimed = int.from_bytes(data[:4], "little")
-        raise Broken(0, f"a {name} of {claimed} bytes in a string of {len(data)}, or one without an end")
+        raise DecodeError(0, f"a {name} of {claimed} bytes in a string of {len(data)}, or one without an end")
 
 
 def _check_count(name: str, data: bytes, at: int, seen: int) -> None:
     if not count_fits(data[at : at + 2], seen):
-        raise Broken(at, f"a {name} of {int.from_bytes(data[at : at + 2], 'little')} items has {seen}")
+        raise DecodeError(at, f"a {name} of {int.from_bytes(data[at : at + 2], 'little')} items has {seen}")
 
 
 def count_fits(count: bytes, seen: int) -> bool:

@@ -8,7 +8,7 @@ large field of a stream, just as it does a small one (quicklist.c, t_stream.c).
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from aofdoctor.rdb.encoding.cursor import LARGE, Broken, LargeString
+from aofdoctor.rdb.encoding.cursor import LARGE, DecodeError, LargeString
 from aofdoctor.rdb.encoding.runs import back_length, listpack_run, ziplist_run
 from aofdoctor.rdb.values.packed import count_fits
 
@@ -31,11 +31,11 @@ def listpack(value: LargeString) -> Iterator[list[Any]]:
             window.at = end
             yield items
         elif window.data[window.at] != 0xF0:
-            raise Broken(window.offset, f"entry {seen} of a listpack is broken")
+            raise DecodeError(window.offset, f"entry {seen} of a listpack is broken")
         elif text := window.long(5, 0, "little"):
             window.skip(5 + text.size)
             if window.take(len(back_length(5 + text.size))) != back_length(5 + text.size):
-                raise Broken(window.offset, f"entry {seen} of a listpack is broken")
+                raise DecodeError(window.offset, f"entry {seen} of a listpack is broken")
             yield [text]
             seen += 1
         seen += len(items)
@@ -54,7 +54,7 @@ def ziplist(value: LargeString) -> Iterator[list[Any]]:
             window.at, before = end, last
             yield items
         elif not (prefix := _prefix(window, before)):
-            raise Broken(window.offset, f"entry {seen} of a ziplist is broken")
+            raise DecodeError(window.offset, f"entry {seen} of a ziplist is broken")
         elif text := window.long(5, prefix, "big"):
             before = prefix + 5 + text.size
             window.skip(before)
@@ -62,7 +62,7 @@ def ziplist(value: LargeString) -> Iterator[list[Any]]:
             seen += 1
         seen += len(items)
     if int.from_bytes(head[4:8], "little") != window.offset - before:
-        raise Broken(4, "the last entry of a ziplist is not where its head says")
+        raise DecodeError(4, "the last entry of a ziplist is not where its head says")
     _demand_end("ziplist", window, head[8:10], seen)
 
 
@@ -72,7 +72,7 @@ def intset(value: LargeString) -> Iterator[list[Any]]:
     head = window.take(8)
     width, count = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
     if width not in (2, 4, 8) or value.size != 8 + width * count:
-        raise Broken(0, f"an intset of {count} members of {width} bytes in {value.size} bytes")
+        raise DecodeError(0, f"an intset of {count} members of {width} bytes in {value.size} bytes")
     while window.left:
         data = window.take(min(_RUN * width, window.left))
         places = range(0, len(data), width)
@@ -112,7 +112,7 @@ class _Window:
     def take(self, size: int) -> bytes:
         """The next bytes, no more than a few."""
         if not self.need(size):
-            raise Broken(self.offset, "a packed value that ends inside an item")
+            raise DecodeError(self.offset, "a packed value that ends inside an item")
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -129,12 +129,12 @@ class _Window:
         size = int.from_bytes(self.data[self.at + prefix + 1 : self.at + prefix + head], order)
         head += prefix
         if head > there or head + size >= self.left:
-            raise Broken(self.offset, "a packed value that ends inside an item")
+            raise DecodeError(self.offset, "a packed value that ends inside an item")
         if size > self._held:
             return _part(self.value, self.offset + head, size)
         whole = min(head + size + len(back_length(head + size)), self.left)  # a ziplist's has nothing behind it
         if whole <= there or not self.need(whole):
-            raise Broken(self.offset, "a long item of a packed value is broken")
+            raise DecodeError(self.offset, "a long item of a packed value is broken")
         return None
 
 
@@ -156,11 +156,11 @@ def _prefix(window: _Window, before: int) -> int:
 def _demand_size(name: str, head: bytes, value: LargeString) -> None:
     claimed = int.from_bytes(head[:4], "little")
     if claimed != value.size:
-        raise Broken(0, f"a {name} of {claimed} bytes in a string of {value.size}")
+        raise DecodeError(0, f"a {name} of {claimed} bytes in a string of {value.size}")
 
 
 def _demand_end(name: str, window: _Window, count: bytes, seen: int) -> None:
     if window.take(1) != _END:
-        raise Broken(window.offset, f"a {name} without an end")
+        raise DecodeError(window.offset, f"a {name} without an end")
     if not count_fits(count, seen):
-        raise Broken(4, f"a {name} of {int.from_bytes(count, 'little')} items has {seen}")
+        raise DecodeError(4, f"a {name} of {int.from_bytes(count, 'little')} items has {seen}")

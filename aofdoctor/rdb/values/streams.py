@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from aofdoctor.rdb.encoding.cursor import Broken, Cursor, String
+from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, String
 from aofdoctor.rdb.values.packed import listpack
 from aofdoctor.rdb.values.pending_entries import PendingEntries
 from aofdoctor.rdb.values.unpack import unfolded
@@ -108,7 +108,9 @@ def stream(c: Cursor, version: int, entries: bool = True) -> Iterator[Part]:
         node = c.string()
         for entry in _node(at, master, node) if entries else ():
             if entry.id <= last:
-                raise Broken(at, f"entry {bytes(entry.id).decode()} of a stream does not come after the one before")
+                raise DecodeError(
+                    at, f"entry {bytes(entry.id).decode()} of a stream does not come after the one before"
+                )
             last = entry.id
             yield entry
     yield _meta(c, version)
@@ -120,7 +122,7 @@ def stream(c: Cursor, version: int, entries: bool = True) -> Iterator[Part]:
 
 def _raw_id(at: int, data: String) -> Id:
     if not isinstance(data, bytes) or len(data) != 16:
-        raise Broken(at, f"a stream's id of {len(data)} bytes")
+        raise DecodeError(at, f"a stream's id of {len(data)} bytes")
     return raw_id(data)
 
 
@@ -145,7 +147,7 @@ def _group(c: Cursor, version: int) -> Iterator[Part]:
     pending = PendingEntries()
     for _ in range(c.length()):
         if not pending.add(c.take(16), c.number(), c.length()):
-            raise Broken(c.offset, "pending entries of a group that are not in the order of their ids")
+            raise DecodeError(c.offset, "pending entries of a group that are not in the order of their ids")
     for _ in range(c.length()):
         yield _consumer(c, version)
         for _ in range(c.length()):
@@ -153,7 +155,7 @@ def _group(c: Cursor, version: int) -> Iterator[Part]:
     for _ in range(c.length() if version >= 5 else 0):
         yield _pending(c, pending, owned=False)
     if pending.left:
-        raise Broken(c.offset, f"{pending.left} pending entries of a group that nobody owns")
+        raise DecodeError(c.offset, f"{pending.left} pending entries of a group that nobody owns")
 
 
 def _consumer(c: Cursor, version: int) -> Consumer:
@@ -166,7 +168,7 @@ def _pending(c: Cursor, pending: PendingEntries, owned: bool) -> Pending:
     """The server's own check too: an entry is pending once, and its group knows of it."""
     at, raw = c.offset, c.take(16)
     if (found := pending.take(raw)) is None:
-        raise Broken(at, "a pending entry of a consumer that is not its group's")
+        raise DecodeError(at, "a pending entry of a consumer that is not its group's")
     return Pending(_raw_id(at, raw), *found, owned)
 
 
@@ -187,7 +189,7 @@ def _node(at: int, master: Id, data: String) -> Iterator[Entry]:
         live, deleted = _int(items), _int(items)
         fields = [next(items) for _ in range(_int(items))]
         if _int(items):
-            raise Broken(at, "a stream's node whose fields have no end")
+            raise DecodeError(at, "a stream's node whose fields have no end")
         for item in items:
             flags = int(item)
             gone = bool(flags & _DELETED)
@@ -196,9 +198,9 @@ def _node(at: int, master: Id, data: String) -> Iterator[Entry]:
             if not gone:
                 yield entry
     except (StopIteration, ValueError, TypeError) as problem:
-        raise Broken(at, "a stream's node that ends inside an entry, or has text for a number") from problem
+        raise DecodeError(at, "a stream's node that ends inside an entry, or has text for a number") from problem
     if live or deleted:
-        raise Broken(at, "a stream's node that has not as many entries as it says")
+        raise DecodeError(at, "a stream's node that has not as many entries as it says")
 
 
 def _int(items: Iterator[Any]) -> int:

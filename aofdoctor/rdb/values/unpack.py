@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from aofdoctor.rdb.encoding.cursor import Broken, LargeString, String
+from aofdoctor.rdb.encoding.cursor import DecodeError, LargeString, String
 from aofdoctor.rdb.values import packed, packed_large
 
 _HELD, _MOST = 1 << 20, 1 << 26
@@ -21,5 +21,5 @@ def unfolded(data: String, unpack: Callable[[bytes], Iterator[list[Any]]]) -> It
     if data.size > _HELD and unpack in _LARGE:
         return _LARGE[unpack](data)
     if data.size > _MOST:
-        raise Broken(data.offset, f"{data.size} bytes of one packed value are more than are read at once")
+        raise DecodeError(data.offset, f"{data.size} bytes of one packed value are more than are read at once")
     return unpack(data.read())
