@@ -42,14 +42,14 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class DamageEntry:
     """Damage met on the way."""
 
     part: str
     damage: Damage
 
 
-Item = Entry | Broken | BaseKey
+Item = Entry | DamageEntry | BaseKey
 Keys = Callable[[Selection, int, str, int, Source, Preamble], Iterator[BaseKey | Damage]]
 
 
@@ -78,7 +78,7 @@ def forwards(aof: AOF, selection: Selection, base: bool = False) -> Iterator[Ite
             yield item
 
 
-def _walk(aof: AOF, selection: Selection, base: bool = False) -> Iterator[_Selected | Broken | BaseKey]:
+def _walk(aof: AOF, selection: Selection, base: bool = False) -> Iterator[_Selected | DamageEntry | BaseKey]:
     tracker, before = ContextTracker(columns=True), 0
     for index, part in enumerate(aof.parts):
         if part.source is None:
@@ -91,7 +91,7 @@ def _walk(aof: AOF, selection: Selection, base: bool = False) -> Iterator[_Selec
                 yield _Selected(part.name, tile, tracker, commands, selection.matches(index, tile, tracker, commands))
             elif isinstance(tile, Damage):
                 tracker.mark_unknown()
-                yield Broken(part.name, tile)
+                yield DamageEntry(part.name, tile)
             else:
                 yield from _of_rdb(aof, selection, index, before, tile, base_keys if base else None)
                 tracker.preamble(tile.span.end)
@@ -100,7 +100,7 @@ def _walk(aof: AOF, selection: Selection, base: bool = False) -> Iterator[_Selec
 
 def _of_rdb(
     aof: AOF, selection: Selection, index: int, before: int, rdb: Preamble, keys: Keys | None
-) -> Iterator[Broken | BaseKey]:
+) -> Iterator[DamageEntry | BaseKey]:
     """What the history has of an RDB: its keys, if they are asked for, and what is wrong with it, where that shows."""
     part = aof.parts[index]
     assert part.source is not None
@@ -108,18 +108,18 @@ def _of_rdb(
     for item in keys(selection, index, part.name, before, part.source, rdb) if keys else ():
         if isinstance(item, Damage):
             hurt = None
-            yield Broken(part.name, item)
+            yield DamageEntry(part.name, item)
         else:
             yield item
     if hurt:
-        yield Broken(part.name, hurt)
+        yield DamageEntry(part.name, hurt)
 
 
 def last(aof: AOF, selection: Selection, count: int, base: bool = False) -> list[Item]:
     """The last `count` commands of what `forwards` gives, each safe to keep, and the damage since the first of them."""
     kept = _Last(count)
     for item in _walk(aof, selection, base):
-        if isinstance(item, Broken):
+        if isinstance(item, DamageEntry):
             kept.broken(item)
         elif isinstance(item, BaseKey):
             kept.entries((item,))
@@ -135,7 +135,7 @@ class _Last:
 
     def __init__(self, count: int) -> None:
         self._entries: deque[tuple[int, Entry | BaseKey]] = deque(maxlen=count)
-        self._broken: deque[tuple[int, Broken]] = deque(maxlen=self.DAMAGE)
+        self._damage: deque[tuple[int, DamageEntry]] = deque(maxlen=self.DAMAGE)
         self._seen = 0
         self._full = count
 
@@ -144,14 +144,14 @@ class _Last:
             self._seen += 1
             self._entries.append((self._seen, entry))
 
-    def broken(self, item: Broken) -> None:
+    def broken(self, item: DamageEntry) -> None:
         self._seen += 1
-        self._broken.append((self._seen, item))
+        self._damage.append((self._seen, item))
 
     def items(self) -> list[Item]:
         since = self._entries[0][0] if len(self._entries) == self._full and self._entries else 0
         both: list[tuple[int, Item]] = [*self._entries]
-        both += ((place, item) for place, item in self._broken if place > since)
+        both += ((place, item) for place, item in self._damage if place > since)
         return [item for _, item in sorted(both, key=lambda pair: pair[0])]
 
 
@@ -186,7 +186,7 @@ def backwards(aof: AOF, selection: Selection, base: bool = False) -> Iterator[It
     """The selected commands, newest first, and the keys of an RDB last; of a pipe only what `last` keeps can be had."""
     marks = list(_marks(aof))
     for mark in reversed(marks):
-        if isinstance(mark, Broken):
+        if isinstance(mark, DamageEntry):
             yield mark
         elif isinstance(mark, _Rdb):
             keys = base_keys_backwards if base else None
@@ -204,7 +204,7 @@ class _Rdb:
     rdb: Preamble
 
 
-def _marks(aof: AOF) -> Iterator[_Mark | Broken | _Rdb]:
+def _marks(aof: AOF) -> Iterator[_Mark | DamageEntry | _Rdb]:
     tracker, before = ContextTracker(), 0
     for index, part in enumerate(aof.parts):
         if part.source is None:
@@ -217,7 +217,7 @@ def _marks(aof: AOF) -> Iterator[_Mark | Broken | _Rdb]:
                 tracker.run(tile)
             elif isinstance(tile, Damage):
                 tracker.mark_unknown()
-                yield Broken(part.name, tile)
+                yield DamageEntry(part.name, tile)
             elif isinstance(tile, Preamble):
                 yield _Rdb(index, before, tile)
                 tracker.preamble(tile.span.end)
@@ -257,7 +257,7 @@ def from_tail(aof: AOF, selection: Selection, count: int) -> list[Item]:
             found = _tail_of(part, index, part.source, selection, count - _commands(found)) + found
     kept = _Last(count)
     for item in found:
-        if isinstance(item, Broken):
+        if isinstance(item, DamageEntry):
             kept.broken(item)
         else:
             kept.entries((item,))
@@ -318,7 +318,7 @@ def _segment(
             found.entries(keep(entry._replace(number=None, tx=None)) for entry in entries)
         elif isinstance(tile, Damage) and span.start < end:
             tracker.mark_unknown()
-            found.broken(Broken(part.name, tile))
+            found.broken(DamageEntry(part.name, tile))
         if span.end >= end:
             break
     return found.items()
