@@ -16,7 +16,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection, any_pattern_in
 from aofdoctor.rdb.bulk.previews import Glances
-from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
+from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.header import SIZE, has_type
 from aofdoctor.rdb.items import ItemBatch, ItemReader, Key
@@ -232,7 +232,7 @@ def base_keys(
     selection: Selection, part: int, name: str, before: int, source: Source, rdb: Preamble
 ) -> Iterator[BaseKey | Damage]:
     """The selected keys of a part's RDB in the order of the file, and the damage among them."""
-    source = rdb_in(source)
+    source = decompressed(source)
     chosen = BaseKeySelection(selection, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
@@ -250,7 +250,7 @@ def base_keys_backwards(
     selection: Selection, part: int, name: str, before: int, source: Source, rdb: Preamble
 ) -> Iterator[BaseKey | Damage]:
     """The same, from the last to the first: one pass marks where batches begin, and each is walked again from there."""
-    source = rdb_in(source)
+    source = decompressed(source)
     chosen = BaseKeySelection(selection, part, before, source, rdb)
     if rdb.complete and chosen.nothing:
         return
@@ -312,5 +312,5 @@ def batches(source: Source, rdb: Preamble) -> Iterable[ItemBatch | Damage]:
     """The items of an RDB, and what is damaged of it; of a compressed one, `source` is what comes out of it."""
     if rdb.complete:
         return ItemReader(source, verify=False, by_window=True)
-    end = source.drain().given if isinstance(source, Unpacked) else rdb.span.end
+    end = source.drain().bytes_out if isinstance(source, DecompressedSource) else rdb.span.end
     return salvage_items(source, end, lambda source, key: is_plausible_key(source, key, rdb))

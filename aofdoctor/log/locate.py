@@ -14,7 +14,7 @@ from aofdoctor.log.base_keys import BaseKey, batches, ctime
 from aofdoctor.log.entries import Entry, keep
 from aofdoctor.log.ordinals import index_of, known, ordinal
 from aofdoctor.log.position import Position
-from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
 from aofdoctor.rdb.items import Item, Key
@@ -131,7 +131,7 @@ class _Search:
         offset = self.position.offset
         if offset < MAGIC_SIZE or isinstance(part.source, PipeSource):
             return Located(part, preamble=rdb)
-        guess, source = False, rdb_in(part.source)
+        guess, source = False, decompressed(part.source)
         for batch in batches(source, rdb):
             guess = guess or (isinstance(batch, Damage) and batch.guess)
             if not batch.span.start <= offset < batch.span.end:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from aofdoctor import text
 from aofdoctor.rdb import header as head
-from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.crc64 import crc64, find_end
 from aofdoctor.rdb.encoding.short_strings import length, short_string
 from aofdoctor.rdb.walk.layouts import layout_of
@@ -165,7 +165,7 @@ class ItemReader:
     def __init__(
         self, source: Source, window: int = WINDOW, room: int = ROOM, verify: bool = True, by_window: bool = False
     ) -> None:
-        source = rdb_in(source)
+        source = decompressed(source)
         magic = pread(source, head.SIZE, 0)
         self.source, self.rdb = source, RdbInfo(magic, head.version_of(magic))
         if len(magic) < head.SIZE:

@@ -4,7 +4,7 @@ A thin user of keys.py, which finds the items: here they are only counted, by wh
 """
 
 from aofdoctor.rdb import header as head
-from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
+from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.items import AUX, ItemReader, RdbInfo
 from aofdoctor.rdb.key_counts import Census
 from aofdoctor.rdb.walk.walker import MAGIC
@@ -22,20 +22,20 @@ def walk(source: Source, census: Census | None = None) -> RdbInfo:
 
     Its `end` is a place in `source`, of a compressed one too.
     """
-    stream = rdb_in(source)
+    stream = decompressed(source)
     items = ItemReader(stream)
     for batch in items:
         if census:
             census.add(batch.columns)
-    if isinstance(stream, Unpacked):
+    if isinstance(stream, DecompressedSource):
         _settle(items.rdb, stream)
     return items.rdb
 
 
-def _settle(rdb: RdbInfo, stream: Unpacked) -> None:
+def _settle(rdb: RdbInfo, stream: DecompressedSource) -> None:
     """What the frame around an RDB says of it: where it ends, whether all of it came out, its checksum."""
     frame = stream.drain()
-    more = frame.given - rdb.end
+    more = frame.bytes_out - rdb.end
     rdb.codec, rdb.bounded = stream.codec, frame.end is not None
     rdb.end = frame.sound if frame.end is None else frame.end
     if frame.note:
@@ -50,7 +50,7 @@ def _settle(rdb: RdbInfo, stream: Unpacked) -> None:
 
 def read_aux(source: Source) -> dict[bytes, bytes]:
     """The writer's own words at the head of an RDB, without walking it."""
-    items = ItemReader(BytesSource(pread(rdb_in(source), _HEAD, 0)), room=2)
+    items = ItemReader(BytesSource(pread(decompressed(source), _HEAD, 0)), room=2)
     for batch in items:
         if any(batch.columns.kind[i] not in (MAGIC, AUX) for i in range(len(batch))):
             break

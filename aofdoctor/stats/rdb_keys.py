@@ -14,7 +14,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKeySelection, batches, name_of
 from aofdoctor.log.selection import Selection
-from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.items import Item, ItemBatch, Key
 from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.rdb.values.decoders import Value, type_name
@@ -86,7 +86,7 @@ class BaseTally:
         if isinstance(source, PipeSource):
             self._counted_only.append(rdb)
             return
-        source = rdb_in(source)
+        source = decompressed(source)
         chosen = BaseKeySelection(self.selection, index, before, source, rdb)
         if chosen.nothing:
             return

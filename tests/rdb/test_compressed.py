@@ -13,7 +13,7 @@ import pytest
 from aofdoctor.aof.records import encode
 from aofdoctor.rdb.compressed import frames
 from aofdoctor.rdb.compressed import source as unpacked
-from aofdoctor.rdb.compressed.source import Unpacked, rdb_in
+from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.encoding.cursor import Cursor, LargeString
 from aofdoctor.rdb.items import ItemReader, Key
@@ -67,14 +67,14 @@ def test_what_a_server_wrote_is_counted_and_ends_in_the_stream_as_without_it(pat
 @codecs
 def test_the_bytes_are_there_at_any_place_in_any_order(codec: str) -> None:
     data = plain(40_000)
-    source = rdb_in(BytesSource(packed(data, codec)))
-    assert isinstance(source, Unpacked) and len(data) > 2 * unpacked._HISTORY
+    source = decompressed(BytesSource(packed(data, codec)))
+    assert isinstance(source, DecompressedSource) and len(data) > 2 * unpacked._HISTORY
     expected, numbers = unsummed(data), random.Random(1)
     for _ in range(60):
         at = numbers.randrange(len(data) + 10)
         size = numbers.choice([1, 20, 5000, 1 << 20])
         assert pread(source, size, at) == expected[at : at + size]
-    assert source.drain().given == source.size == len(data)
+    assert source.drain().bytes_out == source.size == len(data)
     assert pread(source, 10, len(data)) == b""
 
 
@@ -88,7 +88,7 @@ def test_a_frame_may_be_written_in_any_way_of_the_codec(options: dict[str, Any])
         stream = packed(data, "LZ4", checked, **options)
         found = walk(BytesSource(stream + b"after it"))
         assert (found.complete, found.end, found.keys) == (True, len(stream), 300)
-        source = rdb_in(BytesSource(stream))
+        source = decompressed(BytesSource(stream))
         assert pread(source, len(data) + 1, 0) == unsummed(data)
 
 
@@ -106,7 +106,7 @@ def test_whoever_walks_and_looks_at_values_behind_decodes_it_a_few_times_only(
 
     monkeypatch.setattr(unpacked, "Frame", Counted)
     size = unpacked._HISTORY + 1000
-    source = rdb_in(BytesSource(packed(plain(20, size), codec)))
+    source = decompressed(BytesSource(packed(plain(20, size), codec)))
     cursor, looked = Cursor(source), 0
     for batch in ItemReader(source):
         for item in batch:
@@ -296,8 +296,8 @@ def test_a_bomb_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = b"VCS\x01\x02\0\x01" + frame(head + bytes(256 << 20), "Zstd")
     found = walk(BytesSource(bomb))
     assert not found.complete and "not read any further" in found.note
-    source = rdb_in(BytesSource(bomb))
-    assert isinstance(source, Unpacked) and source.drain().given < (1 << 25) + frames._EACH * len(bomb)
+    source = decompressed(BytesSource(bomb))
+    assert isinstance(source, DecompressedSource) and source.drain().bytes_out < (1 << 25) + frames._EACH * len(bomb)
 
 
 def test_a_window_that_is_too_large_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:

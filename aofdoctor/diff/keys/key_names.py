@@ -12,7 +12,7 @@ from aofdoctor.aof.records import Arg, Batch
 from aofdoctor.diff.key_table.effects import named
 from aofdoctor.diff.keys.rdb_values import string_at
 from aofdoctor.diff.units.side import Side
-from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import to_name
 from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
@@ -68,7 +68,7 @@ class Names:
         if cursor is None:
             source = self._side.sources[self._part]
             assert source is not None
-            cursor = self._cursor = Cursor(rdb_in(source))
+            cursor = self._cursor = Cursor(decompressed(source))
         try:
             to_name(cursor, start)
         except DecodeError:  # metadata stands before it, over which only a walk steps

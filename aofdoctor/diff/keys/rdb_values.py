@@ -19,7 +19,7 @@ from aofdoctor.diff.key_table.table import Table, placed
 from aofdoctor.diff.keys.stream_commands import rewritten
 from aofdoctor.log.base_keys import BaseKeySelection, batches
 from aofdoctor.log.selection import Selection
-from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, LargeString, String
 from aofdoctor.rdb.items import Key
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements, type_name
@@ -34,7 +34,7 @@ def base_into(
     table: Table, selection: Selection, part: int, before: int, source: Source, rdb: Preamble
 ) -> Iterator[Damage]:
     """Put the selected keys of an RDB into a table; the damage in it comes as it is met."""
-    source = rdb_in(source)
+    source = decompressed(source)
     chosen, made_of = BaseKeySelection(selection, part, before, source, rdb), _Values(table.key, source, rdb.dialect)
     if rdb.complete and chosen.nothing:
         return

@@ -10,7 +10,7 @@ from itertools import islice
 
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, LargeArgument
-from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.export.exporter import dialect_of
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import is_rdb
@@ -36,7 +36,7 @@ def keys_in(source: FileSource, end: int) -> Keys:
 def keys_of_rdb(source: FileSource) -> Keys:
     """The keys of an RDB."""
     found: Counter[tuple[int, int]] = Counter()
-    rdb = rdb_in(source)
+    rdb = decompressed(source)
     for batch in ItemReader(rdb, verify=False):
         columns = batch.columns
         found.update((columns.db[i], columns.kind[i]) for i in range(len(batch)) if columns.name[i] >= 0)

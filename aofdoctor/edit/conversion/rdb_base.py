@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.errors import Refused
-from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, DecodeError
 from aofdoctor.rdb.export.capabilities import Inexpressible, Target
 from aofdoctor.rdb.export.report import Tally
@@ -39,7 +39,7 @@ def head_pieces(
     Raises Refused at damage, which `name` says the place of.
     """
     try:
-        inner = rdb_in(source)
+        inner = decompressed(source)
         if target is not None:
             return (yield from _commands(inner, wanted, target, tally, name))
         aim = (

@@ -15,7 +15,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.log.base_keys import name_of
 from aofdoctor.log.flushes import Group
-from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
@@ -79,7 +79,7 @@ def _in_bases(aof: AOF, group: Group, keys: Counter[bytes]) -> int | None:
         return None
     held: set[bytes] = set()
     for source, _ in rdbs:
-        rdb = rdb_in(source)
+        rdb = decompressed(source)
         cursor = Cursor(rdb)
         for batch in ItemReader(rdb, verify=False):
             held |= {name for item in batch if isinstance(item, Key) and (name := name_of(cursor, item)) in keys}

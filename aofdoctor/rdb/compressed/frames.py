@@ -67,7 +67,7 @@ class Frame:
 
     def __init__(self, source: Source, start: int, codec: str) -> None:
         self.source, self.start, self.codec = source, start, codec
-        self.at, self.sound, self.given = start, start, 0
+        self.at, self.sound, self.bytes_out = start, start, 0
         self.end: int | None = None
         self.note = ""
         self._decoder: Decoder | None = None
@@ -102,10 +102,12 @@ class Frame:
         except Exception as problem:  # each library has its own; what the bytes say is all that was asked
             self.note = f"the {self.codec} frame is damaged before {self.at}: {_said(problem)}"
             return b""
-        self.given += len(out)
-        if self.given > _FREE + _EACH * (self.at - self.start):
+        self.bytes_out += len(out)
+        if self.bytes_out > _FREE + _EACH * (self.at - self.start):
             into = self.at - self.start
-            self.note = f"{self.given} bytes come out of {into} of the {self.codec} frame: it is not read any further"
+            self.note = (
+                f"{self.bytes_out} bytes come out of {into} of the {self.codec} frame: it is not read any further"
+            )
         elif decoder.eof:
             self.end = self.at - len(decoder.unused_data or b"")
         elif not (data or out or decoder.needs_input):

@@ -20,10 +20,10 @@ _HEAD = 1 << 16
 _READERS = 3
 
 
-def rdb_in(source: Source) -> Source:
+def decompressed(source: Source) -> Source:
     """Where the bytes of an RDB are that stands at the head of a source: itself, or what comes out of it."""
     codec = head.compressed(source)
-    return Unpacked(source, codec) if codec else source
+    return DecompressedSource(source, codec) if codec else source
 
 
 class _Reader:
@@ -35,11 +35,11 @@ class _Reader:
 
     def reach(self, offset: int) -> bool:
         """Go on until an offset is among the pieces; False if there is no such byte."""
-        while self.frame.given <= offset:
+        while self.frame.bytes_out <= offset:
             if not (piece := self.frame.next()):
                 return False
             self.pieces.append(piece)
-            while self.frame.given - self.start - len(self.pieces[0]) >= _HISTORY:
+            while self.frame.bytes_out - self.start - len(self.pieces[0]) >= _HISTORY:
                 self.start += len(self.pieces.popleft())
         return True
 
@@ -57,7 +57,7 @@ class _Reader:
         return done
 
 
-class Unpacked:
+class DecompressedSource:
     """The bytes that come out of a compressed stream; a Source.  `size` is None until its end has been seen."""
 
     def __init__(self, source: Source, codec: str) -> None:
@@ -75,7 +75,7 @@ class Unpacked:
             return len(view)
         reader = self._reader(offset)
         if not reader.reach(offset):
-            self.size = reader.frame.given
+            self.size = reader.frame.bytes_out
             return 0
         return reader.copy(view, offset)
 
@@ -84,24 +84,24 @@ class Unpacked:
 
     def drain(self) -> Frame:
         """The frame as it is at its end, or where it goes no further; `size` is known then."""
-        reader = max(self._readers, key=_given, default=None) or self._begin()
-        while reader.reach(reader.frame.given):
+        reader = max(self._readers, key=_bytes_out, default=None) or self._begin()
+        while reader.reach(reader.frame.bytes_out):
             pass
-        self.size = reader.frame.given
+        self.size = reader.frame.bytes_out
         return reader.frame
 
     def _reader(self, offset: int) -> _Reader:
         """The one that has the offset, or comes to it soonest; else one that begins anew."""
         for reader in self._readers:
-            if reader.start <= offset < reader.frame.given:
+            if reader.start <= offset < reader.frame.bytes_out:
                 return reader
-        behind = [reader for reader in self._readers if reader.frame.given <= offset]
-        return max(behind, key=_given) if behind else self._begin()
+        behind = [reader for reader in self._readers if reader.frame.bytes_out <= offset]
+        return max(behind, key=_bytes_out) if behind else self._begin()
 
     def _begin(self) -> _Reader:
         """Another one, in place of the one that has come least far if there are too many."""
         if len(self._readers) == _READERS:
-            self._readers.remove(min(self._readers, key=_given))
+            self._readers.remove(min(self._readers, key=_bytes_out))
         reader = _Reader(Frame(self.source, head.FRAME_AT, self.codec))
         reader.reach(_HEAD - 1)
         self._head = b"".join(reader.pieces)[:_HEAD]
@@ -109,5 +109,5 @@ class Unpacked:
         return reader
 
 
-def _given(reader: _Reader) -> int:
-    return reader.frame.given
+def _bytes_out(reader: _Reader) -> int:
+    return reader.frame.bytes_out

@@ -5,7 +5,7 @@ Constant memory: what does not fit into the window is passed in pieces.  With
 large payload is jumped over.
 """
 
-from aofdoctor.rdb.compressed.source import SPAN, Unpacked
+from aofdoctor.rdb.compressed.source import SPAN, DecompressedSource
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.walk.layouts import Layout
 from aofdoctor.rdb.walk.walker import SLACK, Columns, StopReason, Walker
@@ -32,7 +32,7 @@ class WalkWindow:
         self.columns, self.walker = Columns(room), Walker(layout, start, db)
         self.base, self.at, self.fill = start, 0, 0
         self.crc, self._summed = 0, 0
-        self._span = SPAN if isinstance(source, Unpacked) else None
+        self._span = SPAN if isinstance(source, DecompressedSource) else None
         self.by_window = False
 
     @property

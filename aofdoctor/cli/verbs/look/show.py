@@ -19,7 +19,7 @@ from aofdoctor.damage import MEANING, Damage
 from aofdoctor.log.entries import Entry
 from aofdoctor.log.locate import Located, locate
 from aofdoctor.log.position import parse_position
-from aofdoctor.rdb.compressed.source import rdb_in
+from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.server.command_table import key_places, table
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -88,7 +88,7 @@ def _other_json(found: Located) -> dict[str, Any]:
 def _lines(aof: AOF, found: Located) -> Iterator[str]:
     name = short_names(aof).get(found.part.name, found.part.name) or text.name(found.part.name)
     assert found.part.source is not None
-    inner = rdb_in(found.part.source) if found.preamble else found.part.source
+    inner = decompressed(found.part.source) if found.preamble else found.part.source
     if inner is not found.part.source and (found.damage or found.base_key or found.item):
         yield f"{name}  {UNPACKED}"
     if found.damage:
