@@ -21,7 +21,7 @@ from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.preamble import walk
-from aofdoctor.rdb.recovery.bloom_filter import Seen
+from aofdoctor.rdb.recovery.bloom_filter import BloomFilter
 from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, aofdoctor
@@ -390,10 +390,10 @@ def test_an_edit_of_a_base_can_be_made_in_place_and_taken_back(path: Path) -> No
 
 
 def test_names_that_were_seen_are_known() -> None:
-    seen = Seen()
+    seen = BloomFilter()
     assert [seen.add(0, b"%d" % number) for number in range(1000)] == [False] * 1000
-    assert all(seen.knows(0, b"%d" % number) for number in range(1000))
-    assert not seen.knows(1, b"1") and not seen.knows(0, b"1000")
+    assert all(seen.probably_contains(0, b"%d" % number) for number in range(1000))
+    assert not seen.probably_contains(1, b"1") and not seen.probably_contains(0, b"1000")
 
 
 # -- strip --

@@ -19,7 +19,7 @@ from aofdoctor.log.base_keys import is_plausible_key, name_of
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
 from aofdoctor.rdb.header import FRAME_AT, SIZE, version_of
 from aofdoctor.rdb.items import EOF, Item, ItemBatch, Key
-from aofdoctor.rdb.recovery.bloom_filter import Seen
+from aofdoctor.rdb.recovery.bloom_filter import BloomFilter
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
 from aofdoctor.server.versions import magic
@@ -93,7 +93,7 @@ class _Walk:
 
     def __init__(self, source: FileSource | PatchedSource, rdb: Preamble, strict: bool, wanted: Wanted | None) -> None:
         self.source, self.rdb, self.strict, self.wanted = source, rdb, strict, wanted
-        self.kept, self.seen, self.cursor = Kept(), Seen(), Cursor(source)
+        self.kept, self.seen, self.cursor = Kept(), BloomFilter(), Cursor(source)
         self.db, self.most_db = 0, _DBS - 1
         self.guess = self.searched = self.db_doubted = False
 

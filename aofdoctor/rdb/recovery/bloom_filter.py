@@ -11,7 +11,7 @@ _BITS = 28
 _PROBES = 4
 
 
-class Seen:
+class BloomFilter:
     """Names by database; memory that is not used is not touched."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Seen:
                 self._bits[place >> 3] |= bit
         return known
 
-    def knows(self, db: int, name: bytes) -> bool:
+    def probably_contains(self, db: int, name: bytes) -> bool:
         """True if a name was noted, or seems so."""
         return all(self._bits[place >> 3] & 1 << (place & 7) for place in _places(db, name))
 
