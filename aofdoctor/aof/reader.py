@@ -19,7 +19,7 @@ from aofdoctor.aof.records import Batch, Preamble, single
 from aofdoctor.aof.recovery.resync import damage_at, find_record
 from aofdoctor.aof.scan import SLACK, Columns, Names, scan
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.rdb.key_counts import Census
+from aofdoctor.rdb.key_counts import KeyCounts
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
@@ -86,8 +86,8 @@ class _SharedSource:
 def _preamble(source: Source, names: CommandNames) -> Preamble | None:
     if not is_rdb(source):
         return None
-    census = Census(int(time() * 1000))
-    rdb = walk(source, census)
+    key_counts = KeyCounts(int(time() * 1000))
+    rdb = walk(source, key_counts)
     end = rdb.end if rdb.complete or rdb.bounded else find_record(source, rdb.end, names.ids, run=True)
     if end is None:
         end = _size(source, rdb.end)
@@ -95,7 +95,7 @@ def _preamble(source: Source, names: CommandNames) -> Preamble | None:
     if isinstance(source, FileSource) and (hole := source.hole(Span(0, end))):
         checksum, note = "bad", f"the disk does not give the bytes from {hole.start} to {hole.end}"
     span, aux = Span(0, end), rdb.aux
-    return Preamble(span, rdb.magic, rdb.version, rdb.keys, checksum, rdb.complete, aux, note, census, rdb.codec)
+    return Preamble(span, rdb.magic, rdb.version, rdb.keys, checksum, rdb.complete, aux, note, key_counts, rdb.codec)
 
 
 def _size(source: Source, offset: int) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from aofdoctor.aof.constants import ARGC_MAX
 from aofdoctor.aof.scan import arguments
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.rdb.key_counts import Census
+from aofdoctor.rdb.key_counts import KeyCounts
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -152,7 +152,7 @@ class Preamble:
     complete: bool
     aux: dict[bytes, bytes]
     note: str = ""
-    census: Census | None = None
+    key_counts: KeyCounts | None = None
     codec: str = ""
 
     @property

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk._pycount import EXPIRING, KEYS, PAST, SIZE
-from aofdoctor.rdb.walk.walker import Columns, tally
+from aofdoctor.rdb.walk.walker import Columns, count_items
 
 DBS_MAX = 1 << 10
 OTHER_DBS = -2
@@ -26,7 +26,7 @@ class Database(NamedTuple):
     past: int = 0
 
 
-class Census:
+class KeyCounts:
     """What has been counted so far; `now_ms` is what a TTL is compared with, unix milliseconds.
 
     `dbs` are by number; those past the first DBS_MAX are OTHER_DBS, and -1 is one that is not known.
@@ -43,7 +43,7 @@ class Census:
         while at < columns.count:
             db = next((columns.db[i] for i in range(at, columns.count) if columns.name[i] >= 0), -1)
             counts[KEYS] = counts[EXPIRING] = counts[PAST] = 0
-            at = tally(columns, at, db, self.now_ms, counts)
+            at = count_items(columns, at, db, self.now_ms, counts)
             if counts[KEYS]:
                 self._count(db, counts)
 

@@ -6,7 +6,7 @@ A thin user of keys.py, which finds the items: here they are only counted, by wh
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.items import AUX, ItemReader, RdbInfo
-from aofdoctor.rdb.key_counts import Census
+from aofdoctor.rdb.key_counts import KeyCounts
 from aofdoctor.rdb.walk.walker import MAGIC
 from aofdoctor.source import BytesSource, Source, pread
 
@@ -17,7 +17,7 @@ _HEAD = 1 << 16  # the writer's own words are in it
 is_rdb = head.begins
 
 
-def walk(source: Source, census: Census | None = None) -> RdbInfo:
+def walk(source: Source, key_counts: KeyCounts | None = None) -> RdbInfo:
     """Walk an RDB from the start of `source`; a census counts what it passes.
 
     Its `end` is a place in `source`, of a compressed one too.
@@ -25,8 +25,8 @@ def walk(source: Source, census: Census | None = None) -> RdbInfo:
     stream = decompressed(source)
     items = ItemReader(stream)
     for batch in items:
-        if census:
-            census.add(batch.columns)
+        if key_counts:
+            key_counts.add(batch.columns)
     if isinstance(stream, DecompressedSource):
         _settle(items.rdb, stream)
     return items.rdb

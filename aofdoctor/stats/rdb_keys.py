@@ -145,7 +145,7 @@ class BaseTally:
             _add(prefixes, ((name, tuple(row)) for name, *row in inventory.prefixes))
             _add(prefixes, ((None, inventory.other_prefixes),))
         for rdb in self._counted_only if self._selects_all else ():
-            _add_census(types, dbs, rdb)
+            _add_key_counts(types, dbs, rdb)
         blind = bool(self._counted_only)
         keys, size, expires = (sum(row[column] for row in dbs.values()) for column in range(3))
         others = prefixes.pop(None, None)
@@ -170,11 +170,11 @@ def _add(counts: _Counts, rows: "Iterable[tuple[str | int | bytes | None, tuple[
             counts[name] = [a + b for a, b in zip(counts[name], row, strict=True)]
 
 
-def _add_census(types: _Counts, dbs: _Counts, rdb: Preamble) -> None:
+def _add_key_counts(types: _Counts, dbs: _Counts, rdb: Preamble) -> None:
     """What was counted of an RDB while it went by."""
-    if rdb.census:
-        _add(types, ((kind, (keys, 0, 0)) for kind, keys in rdb.census.types(rdb.dialect).items()))
-        _add(dbs, ((None if db == -1 else db, (row.keys, 0, row.expires)) for db, row in rdb.census.dbs.items()))
+    if rdb.key_counts:
+        _add(types, ((kind, (keys, 0, 0)) for kind, keys in rdb.key_counts.types(rdb.dialect).items()))
+        _add(dbs, ((None if db == -1 else db, (row.keys, 0, row.expires)) for db, row in rdb.key_counts.dbs.items()))
 
 
 def _rows(counts: _Counts, sized: bool = True, ttl: bool = True) -> list[KeyRow]:

@@ -17,7 +17,7 @@ from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.encoding.cursor import Cursor, LargeString
 from aofdoctor.rdb.items import ItemReader, Key
-from aofdoctor.rdb.key_counts import Census
+from aofdoctor.rdb.key_counts import KeyCounts
 from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
 from aofdoctor.rdb.values.decoders import Value, elements
 from aofdoctor.source import BytesSource, pread
@@ -41,7 +41,7 @@ def plain(keys: int = 3000, size: int = 100) -> bytes:
 
 def census(data: bytes) -> tuple[Any, Any]:
     """What check's census says of it: the keys, and their types."""
-    found = Census(0)
+    found = KeyCounts(0)
     walk(BytesSource(data), found)
     return found.dbs, found.types("redis")
 

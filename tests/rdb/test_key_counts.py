@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from aofdoctor.rdb.items import ItemReader, Key
-from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS, Census
+from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS, KeyCounts
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.walk._pycount import SIZE
-from aofdoctor.rdb.walk._pycount import tally as plain_tally
-from aofdoctor.rdb.walk.walker import tally
+from aofdoctor.rdb.walk._pycount import count_items as plain_tally
+from aofdoctor.rdb.walk.walker import count_items
 from aofdoctor.source import BytesSource
 from tests.conftest import FIXTURES
 from tests.support import rdb_value_writer as w
@@ -22,8 +22,8 @@ RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
 NOW = 1_700_000_000_000
 
 
-def counted(data: bytes, now_ms: int = NOW) -> Census:
-    census = Census(now_ms)
+def counted(data: bytes, now_ms: int = NOW) -> KeyCounts:
+    census = KeyCounts(now_ms)
     walk(BytesSource(data), census)
     return census
 
@@ -54,7 +54,7 @@ def test_the_compiled_counting_is_the_plain_one(path: Path) -> None:
         got, plain, at = array("q", bytes(8 * SIZE)), array("q", bytes(8 * SIZE)), 0
         while at < batch.columns.count:
             db = next((batch.columns.db[i] for i in range(at, batch.columns.count) if batch.columns.name[i] >= 0), -1)
-            end = tally(batch.columns, at, db, NOW, got)
+            end = count_items(batch.columns, at, db, NOW, got)
             assert plain_tally(batch.columns, at, db, NOW, plain) == end
             at = end
         assert got == plain

@@ -5,7 +5,7 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
-from aofdoctor.rdb.key_counts import OTHER_DBS, Census, Database
+from aofdoctor.rdb.key_counts import OTHER_DBS, Database, KeyCounts
 from aofdoctor.server.versions import ServerVersion, readers
 
 _DBS_SHOWN = 8
@@ -25,14 +25,14 @@ def preamble_json(rdb: Preamble) -> dict[str, Any]:
     }  # fmt: skip
     if rdb.codec:
         found["compressed"] = rdb.codec
-    return found | (_census_json(rdb.census, rdb.dialect) if rdb.census else {})
+    return found | (_key_counts_json(rdb.key_counts, rdb.dialect) if rdb.key_counts else {})
 
 
-def _census_json(census: Census, dialect: str) -> dict[str, Any]:
-    names = {db: {-1: "unknown", OTHER_DBS: "others"}.get(db, str(db)) for db in census.dbs}
+def _key_counts_json(key_counts: KeyCounts, dialect: str) -> dict[str, Any]:
+    names = {db: {-1: "unknown", OTHER_DBS: "others"}.get(db, str(db)) for db in key_counts.dbs}
     return {
-        "dbs": {names[db]: row._asdict() for db, row in census.dbs.items()},
-        "types": dict(census.types(dialect)), "functions": census.functions, "counted_at": census.now_ms // 1000,
+        "dbs": {names[db]: row._asdict() for db, row in key_counts.dbs.items()},
+        "types": dict(key_counts.types(dialect)), "functions": key_counts.functions, "counted_at": key_counts.now_ms // 1000,
     }  # fmt: skip
 
 
@@ -47,20 +47,20 @@ def rdb_words(rdb: Preamble) -> str:
     return f"{version}, {keys}, checksum {rdb.checksum}"
 
 
-def census_lines(rdb: Preamble) -> Iterator[str]:
+def key_count_lines(rdb: Preamble) -> Iterator[str]:
     """Its keys by database and by type, and the lines that read it."""
-    census = rdb.census
-    if census and census.dbs:
-        shown = [_database(db, row) for db, row in list(census.dbs.items())[:_DBS_SHOWN]]
-        more = len(census.dbs) - len(shown)
+    key_counts = rdb.key_counts
+    if key_counts and key_counts.dbs:
+        shown = [_database(db, row) for db, row in list(key_counts.dbs.items())[:_DBS_SHOWN]]
+        more = len(key_counts.dbs) - len(shown)
         words = "; ".join(shown) + (f"; and {text.count(more, 'more database')}" if more else "")
         yield words if rdb.complete and rdb.keys is not None else f"what can be read of it: {words}"
         types = [
             text.count(count, *_NOUNS.get(name, (f"of {name}",) * 2))
-            for name, count in census.types(rdb.dialect).most_common()
+            for name, count in key_counts.types(rdb.dialect).most_common()
         ]
-        libraries = text.count(census.functions, "function library", "function libraries")
-        functions = [libraries] if census.functions else []
+        libraries = text.count(key_counts.functions, "function library", "function libraries")
+        functions = [libraries] if key_counts.functions else []
         yield ", ".join(types + functions)
     if rdb.complete and rdb.version:
         names = [line.title for line in _readers(rdb)]

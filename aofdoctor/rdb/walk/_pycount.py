@@ -7,7 +7,7 @@ from aofdoctor.rdb.walk._pywalker import Columns
 KEYS, EXPIRING, PAST, SIZE = 256, 257, 258, 259  # before them: how many items of each kind
 
 
-def tally(columns: Columns, at: int, db: int, now_ms: int, counts: "array[int]") -> int:
+def count_items(columns: Columns, at: int, db: int, now_ms: int, counts: "array[int]") -> int:
     """Add the items from `at` on to `counts`, which has SIZE places; the first key of another database than `db`."""
     while at < columns.count:
         if columns.name[at] >= 0:

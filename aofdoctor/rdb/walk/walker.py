@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from aofdoctor.rdb.walk._pywalker import MAGIC, UNREAD, StopReason
 
 if TYPE_CHECKING:
-    from aofdoctor.rdb.walk._pycount import tally
+    from aofdoctor.rdb.walk._pycount import count_items
     from aofdoctor.rdb.walk._pyprobe import find
     from aofdoctor.rdb.walk._pywalker import SLACK, Columns, Walker
 
@@ -22,4 +22,4 @@ else:
 
         COMPILED = False
 
-__all__ = ["COMPILED", "MAGIC", "SLACK", "UNREAD", "Columns", "Walker", "StopReason", "find", "tally"]
+__all__ = ["COMPILED", "MAGIC", "SLACK", "UNREAD", "Columns", "Walker", "StopReason", "find", "count_items"]

@@ -12,7 +12,7 @@ from aofdoctor.check.report import PartReport, Report, quoted
 from aofdoctor.cli import options
 from aofdoctor.cli.console import Paint, emit, painter, progress, say
 from aofdoctor.cli.options import opened, parse_server_names
-from aofdoctor.cli.views.rdb_summary import census_lines, preamble_json, rdb_words
+from aofdoctor.cli.views.rdb_summary import key_count_lines, preamble_json, rdb_words
 from aofdoctor.damage import Kind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Outcome, Verdict
@@ -119,7 +119,7 @@ def _say(report: Report, findings: list[Finding], paint: Paint) -> None:
     say()
     for part in report.parts:
         say(_part_line(part, paint))
-        for line in census_lines(part.preamble) if part.preamble else ():
+        for line in key_count_lines(part.preamble) if part.preamble else ():
             say(f"          {line}")
     say()
     for severity in Severity:
