@@ -17,7 +17,7 @@ from aofdoctor.rdb.encoding.cursor import DecodeError
 from aofdoctor.rdb.export import resp_exporter as told_resp
 from aofdoctor.rdb.export.capabilities import TARGETS
 from aofdoctor.rdb.export.commands import score_text
-from aofdoctor.rdb.export.exporter import Teller, told
+from aofdoctor.rdb.export.exporter import CommandExporter, export_commands
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.rdb.export.resp_exporter import Retelling
@@ -51,7 +51,7 @@ def joined(pieces: Iterable[Any], tally: Tally) -> Told:
 
 def slowly(data: bytes, line: str, shift_ms: int = 0) -> Told:
     tally = Tally()
-    said = told(BytesSource(data), TARGETS[line], tally)
+    said = export_commands(BytesSource(data), TARGETS[line], tally)
     return joined(resp(moved(one, shift_ms) if isinstance(one, list) else one for one in said), tally)
 
 
@@ -140,13 +140,13 @@ def test_large_strings_and_outputs_that_do_not_fit() -> None:
 def handled(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many keys of an RDB are not left to the plain way."""
     told_plainly = []
-    whole = Teller.item
+    whole = CommandExporter.item
 
     def item(self: Any, one: Any) -> Iterator[Any]:
         told_plainly.extend([one] if isinstance(one, Key) else [])
         return whole(self, one)
 
-    monkeypatch.setattr(Teller, "item", item)
+    monkeypatch.setattr(CommandExporter, "item", item)
     _, _, tally = in_bulk(data, "redis-7.4")
     monkeypatch.undo()
     return sum(tally.keys.values()) - len(told_plainly)

@@ -17,7 +17,7 @@ from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
 from aofdoctor.source import Source, pread
 
-Tell = Callable[[int], None]
+OnProgress = Callable[[int], None]
 _NAME_MAX = 1 << 26
 _FUNCTION, _TEMPLATE = 245, 242  # a template's names are among each hash's own, once they are told
 _SILENT = frozenset({MAGIC, AUX, EOF, 251, 254})
@@ -29,9 +29,11 @@ _UNSAID = {
 }  # fmt: skip
 
 
-def told(source: Source, target: Target, tally: Tally, tell: Tell | None = None) -> Iterator[Command | CorruptValue]:
+def export_commands(
+    source: Source, target: Target, tally: Tally, tell: OnProgress | None = None
+) -> Iterator[Command | CorruptValue]:
     """The commands that make all keys of the RDB at the head of `source`; `tell` hears how far it is."""
-    items, teller = ItemReader(source), Teller(source, target, tally)
+    items, teller = ItemReader(source), CommandExporter(source, target, tally)
     for batch in items:
         for item in batch:
             for said in teller.item(item):
@@ -52,7 +54,7 @@ def trouble(items: ItemReader) -> CorruptValue | None:
     return CorruptValue(rdb.end, rdb.note or "it is damaged")
 
 
-class Teller:
+class CommandExporter:
     """One item at a time; `db` is the database that the commands so far have selected."""
 
     def __init__(self, source: Source, target: Target, tally: Tally) -> None:

@@ -11,7 +11,7 @@ from aofdoctor.rdb.bulk.encoder import TYPE_NAMES, Bulk, Why
 from aofdoctor.rdb.bulk.powers_of_ten import powers
 from aofdoctor.rdb.encoding.cursor import CorruptValue
 from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
-from aofdoctor.rdb.export.exporter import IDLE_HINT, Teller, trouble
+from aofdoctor.rdb.export.exporter import IDLE_HINT, CommandExporter, trouble
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.rdb.items import Item, ItemBatch, ItemReader, Key
@@ -38,7 +38,7 @@ class Retelling:
         self, source: Source, target: Target, tally: Tally, shift_ms: int, moved: Moved, window: int = WINDOW
     ) -> None:
         self.source, self.tally = source, tally
-        self._teller = Teller(source, target, tally)
+        self._exporter = CommandExporter(source, target, tally)
         self._moved = moved if shift_ms else None
         self._bulk = Bulk(powers(), shift_ms, ROOM)
         self._items = ItemReader(source, window, by_window=True)
@@ -46,7 +46,7 @@ class Retelling:
     @property
     def db(self) -> int:
         """The database of the last command."""
-        return self._teller.db
+        return self._exporter.db
 
     def __iter__(self) -> Iterator[Piece]:
         for batch in self._items:
@@ -71,7 +71,7 @@ class Retelling:
 
     def _run(self, batch: ItemBatch, at: int) -> tuple[int, int]:
         sweep = self._items.window
-        self._bulk.db = self._teller.db
+        self._bulk.db = self._exporter.db
         why, at = self._bulk.run(batch.columns, at, batch.stop, sweep.buffer, sweep.base, sweep.fill)
         self._count()
         return why, at
@@ -89,7 +89,7 @@ class Retelling:
     def _count(self) -> None:
         """Note what was written; its keys are of one database."""
         keys, hints = self._bulk.counted()
-        self._teller.db = self._bulk.db
+        self._exporter.db = self._bulk.db
         for shape, count in zip(TYPE_NAMES, keys, strict=True):
             if count:
                 self.tally.keys[self._bulk.db, shape] += count
@@ -97,5 +97,5 @@ class Retelling:
             self.tally.hints[IDLE_HINT] += hints
 
     def _told(self, item: Key | Item) -> Iterator[Command | CorruptValue]:
-        for said in self._teller.item(item):
+        for said in self._exporter.item(item):
             yield self._moved(said) if self._moved and isinstance(said, list) else said
