@@ -20,7 +20,7 @@ from aofdoctor.rdb.export.commands import score_text
 from aofdoctor.rdb.export.exporter import CommandExporter, export_commands
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp import resp
-from aofdoctor.rdb.export.resp_exporter import Retelling
+from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.items import Key
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.expiry_arguments import moved
@@ -58,7 +58,7 @@ def slowly(data: bytes, line: str, shift_ms: int = 0) -> Told:
 def in_bulk(data: bytes, line: str, shift_ms: int = 0, window: int = 1 << 18) -> Told:
     tally = Tally()
     source = BytesSource(data)
-    return joined(Retelling(source, TARGETS[line], tally, shift_ms, lambda one: moved(one, shift_ms), window), tally)
+    return joined(RespExporter(source, TARGETS[line], tally, shift_ms, lambda one: moved(one, shift_ms), window), tally)
 
 
 def same(data: bytes, line: str = "redis-7.4", shift_ms: int = 0, windows: Iterable[int] = WINDOWS) -> None:

@@ -10,7 +10,7 @@ from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, DecodeError
 from aofdoctor.rdb.export.capabilities import Inexpressible, Target
 from aofdoctor.rdb.export.report import Tally
-from aofdoctor.rdb.export.resp_exporter import Retelling
+from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
 from aofdoctor.server.expiry_arguments import moved
 from aofdoctor.source import FileSource, Source
@@ -56,10 +56,10 @@ def head_pieces(
 
 def _commands(source: Source, wanted: Wanted, target: Target, tally: Tally, name: str) -> Generator[bytes, None, int]:
     shift_ms = wanted.shift_ms
-    retelling = Retelling(source, target, tally, shift_ms, lambda command: moved(command, shift_ms))
-    for piece in retelling:
+    exporter = RespExporter(source, target, tally, shift_ms, lambda command: moved(command, shift_ms))
+    for piece in exporter:
         yield _sound(piece, name)
-    return retelling.db
+    return exporter.db
 
 
 def _sound(piece: bytes | CorruptValue | Inexpressible, name: str) -> bytes:

@@ -27,7 +27,7 @@ Moved = Callable[[Command], Command]
 Piece = bytes | Inexpressible | CorruptValue
 
 
-class Retelling:
+class RespExporter:
     """The bytes of the commands that make all keys of the RDB at the head of `source`.
 
     `moved`, where `shift_ms` is not 0, moves the expiries of a command by it.
