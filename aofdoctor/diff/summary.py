@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from aofdoctor.aof.records import Batch
-from aofdoctor.diff.units.rdb_commands import Said
+from aofdoctor.diff.units.rdb_commands import ExportedCommand
 from aofdoctor.diff.units.unit_commands import heads
 from aofdoctor.rdb.encoding.cursor import String
 from aofdoctor.rdb.items import Key
@@ -45,7 +45,7 @@ class Tally:
         for i in chosen if self._wanted else ():
             self._count_prefix(column, batch, i)
 
-    def say(self, column: int, said: Said) -> None:
+    def say(self, column: int, said: ExportedCommand) -> None:
         """Count a command that makes a key of an RDB."""
         assert isinstance(said.said, list)
         name, first, second = (word for word in said.said[:3])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aofdoctor.aof.records import encode as record
 from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import LARGE, CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.export.capabilities import TARGETS, Inexpressible
+from aofdoctor.rdb.export.capabilities import TARGETS, Unsupported
 from aofdoctor.rdb.export.commands import commands, score_text
 from aofdoctor.rdb.export.resp import encode, resp
 from aofdoctor.rdb.values.decoders import Field, Scored, Value, elements
@@ -59,7 +59,7 @@ def test_scores_as_text_are_exact_and_so_are_those_we_write(scores: list[tuple[b
 def test_a_score_that_is_not_a_number_is_read_and_cannot_be_said() -> None:
     data = w.old_zset([(b"a", 1.0), (b"b", math.nan)])
     assert math.isnan(read(3, data)[1].score)
-    assert said(3, data) == [Inexpressible("a member whose score is not a number"), [b"ZADD", b"k", b"1", b"a"]]
+    assert said(3, data) == [Unsupported("a member whose score is not a number"), [b"ZADD", b"k", b"1", b"a"]]
 
 
 @given(items)
@@ -77,7 +77,7 @@ def test_hashes_of_the_release_candidates_of_redis_7_4() -> None:
 def test_field_expiries_that_a_target_does_not_know_are_said_to_be_lost() -> None:
     data = w.length(1) + w.length(5000) + w.string(b"f") + w.string(b"v")
     assert said(22, data) == [[b"HMSET", b"k", b"f", b"v"], [b"HPEXPIREAT", b"k", b"5000", b"FIELDS", b"1", b"f"]]
-    assert said(22, data, "redis-7.2") == [[b"HMSET", b"k", b"f", b"v"], Inexpressible("when fields of a hash expire")]
+    assert said(22, data, "redis-7.2") == [[b"HMSET", b"k", b"f", b"v"], Unsupported("when fields of a hash expire")]
 
 
 def test_streams_of_redis_8_6_and_8_8() -> None:
@@ -94,7 +94,7 @@ def test_streams_of_redis_8_6_and_8_8() -> None:
     assert read(26, w.stream(4, owned, producers)) == [*start, Consumer(b"c", 0, 0), Pending(Id(5, 1), 9, 3), *end]
     assert read(27, w.stream(5, nobody, producers)) == [*start, Pending(Id(5, 1), 9, 3, owned=False), *end]
     assert [
-        len(item.what) > 0 for item in said(27, w.stream(5, nobody, producers)) if isinstance(item, Inexpressible)
+        len(item.what) > 0 for item in said(27, w.stream(5, nobody, producers)) if isinstance(item, Unsupported)
     ] == [True, True]
 
 
@@ -117,7 +117,7 @@ def test_a_modules_value_is_named_and_its_pieces_are_read() -> None:
     data = w.length(packed << 10 | 3) + parts
     pieces: list[Any] = [("signed", -1), ("unsigned", 7), ("float", 1.0), ("double", 0.0), ("string", b"{}")]
     assert read(7, data) == [ModuleType("ReJSON-RL", 3), *[ModulePart(*piece) for piece in pieces]]
-    assert said(7, data) == [Inexpressible("a value of the module type ReJSON-RL, which only its module can make")]
+    assert said(7, data) == [Unsupported("a value of the module type ReJSON-RL, which only its module can make")]
 
 
 @given(
@@ -169,7 +169,7 @@ def test_the_compiled_readers_and_the_plain_ones_agree_on_any_bytes(seed: int) -
 def test_commands_become_bytes_in_bounded_pieces() -> None:
     source = BytesSource(b"q" * LARGE * 3)
     large = LargeString(source, 0, LARGE * 3)
-    lost, corrupt = Inexpressible("x"), CorruptValue(0, "y")
+    lost, corrupt = Unsupported("x"), CorruptValue(0, "y")
     small: list[list[bytes | LargeString]] = [[b"SET", b"%d" % n, b"v" * (n % 700)] for n in range(2000)]
     got = list(resp([*small, lost, [b"SET", b"", large], [b"PING"], corrupt]))
     assert all(len(piece) < 3 * LARGE for piece in got if isinstance(piece, bytes))

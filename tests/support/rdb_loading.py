@@ -5,20 +5,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.export.capabilities import TARGETS, Inexpressible
+from aofdoctor.rdb.export.capabilities import TARGETS, Unsupported
 from aofdoctor.rdb.export.commands import commands, function, select
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
 from tests.support.key_places import Function, keys
 
-Made = tuple[list[list[bytes]], list[Inexpressible], list[CorruptValue]]
+Made = tuple[list[list[bytes]], list[Unsupported], list[CorruptValue]]
 
 
 def made(data: bytes, line: str) -> Made:
     """(the commands for a server line, what they do not say, what is broken)."""
     source = BytesSource(data)
     cursor, target, db = Cursor(source), TARGETS[line], 0
-    said: list[list[bytes | LargeString] | Inexpressible | CorruptValue] = []
+    said: list[list[bytes | LargeString] | Unsupported | CorruptValue] = []
     for key in keys(source):
         if isinstance(key, Function):
             cursor.seek(key.offset)
@@ -34,7 +34,7 @@ def made(data: bytes, line: str) -> Made:
     ]
     return (
         told,
-        [item for item in said if isinstance(item, Inexpressible)],
+        [item for item in said if isinstance(item, Unsupported)],
         [item for item in said if isinstance(item, CorruptValue)],
     )
 

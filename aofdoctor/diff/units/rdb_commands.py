@@ -19,7 +19,7 @@ from aofdoctor.log.base_keys import BaseKey, ctime
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.encoding.short_strings import has_meta
-from aofdoctor.rdb.export.capabilities import TARGETS, Command, Inexpressible
+from aofdoctor.rdb.export.capabilities import TARGETS, Command, Unsupported
 from aofdoctor.rdb.export.commands import commands, function
 from aofdoctor.rdb.export.exporter import whole_name
 from aofdoctor.rdb.items import AUX, Item, ItemBatch, Key
@@ -38,20 +38,20 @@ FUNCTION = 245
 SILENT = frozenset({AUX, 244, 251, 254})
 
 
-class Unsaid(NamedTuple):
+class OpaqueBytes(NamedTuple):
     """Bytes of an RDB that no command says, and what they are."""
 
     span: Span
     what: str
 
 
-class Said(NamedTuple):
+class ExportedCommand(NamedTuple):
     """A command, or what no command says; `chunk` of the item's commands came before it."""
 
     item: Key | Item
     db: int
     chunk: int
-    said: Command | Unsaid
+    said: Command | OpaqueBytes
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class _Open:
     """A key that is being told: `chunk` of its commands have been."""
 
     start: int
-    told: Iterator[Said]
+    told: Iterator[ExportedCommand]
     chunk: int = 0
 
 
@@ -98,7 +98,7 @@ class Telling:
         """What a key's value is to a user; empty where it is not read."""
         return type_name(Value(key.value, key.type, self.rdb.dialect))
 
-    def all(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[Said]:
+    def all(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[ExportedCommand]:
         """Everything from an item on, `chunk` of whose commands are left out; damage, if there is any, ends it."""
         if self.whole:
             yield self._rest(0, self._note())
@@ -108,7 +108,7 @@ class Telling:
         if items.stop_reason != StopReason.DONE or not self.rdb.complete or self.rdb.checksum == "bad":
             yield self._rest(items.end, self._note())
 
-    def run(self, run: Run, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[Said]:
+    def run(self, run: Run, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[ExportedCommand]:
         """The commands of a run, and nothing that is Unsaid; with `wanted` only those of some items."""
         first, last = run.first, run.last
         if first.start == last.start:
@@ -116,10 +116,10 @@ class Telling:
             return
         for said in self._told(_Walk(self, first.start, first.db, last.end), first.chunk, wanted):
             past = said.item.span.start == last.start and said.chunk > last.chunk
-            if not past and not isinstance(said.said, Unsaid):
+            if not past and not isinstance(said.said, OpaqueBytes):
                 yield said
 
-    def _within(self, run: Run, wanted: Callable[[Key | Item], bool] | None) -> Iterator[Said]:
+    def _within(self, run: Run, wanted: Callable[[Key | Item], bool] | None) -> Iterator[ExportedCommand]:
         """The commands of a run of one key: where the last such run ended is remembered, a key may have a million."""
         first, last = run.first, run.last
         if self._open is None or self._open.start != first.start or self._open.chunk > first.chunk:
@@ -128,7 +128,11 @@ class Telling:
         opened = self._open
         while opened.chunk <= last.chunk and (said := next(opened.told, None)):
             opened.chunk = said.chunk + 1
-            if first.chunk <= said.chunk and not isinstance(said.said, Unsaid) and (not wanted or wanted(said.item)):
+            if (
+                first.chunk <= said.chunk
+                and not isinstance(said.said, OpaqueBytes)
+                and (not wanted or wanted(said.item))
+            ):
                 yield said
 
     def items(self, run: Run | None = None) -> Iterator[Key | Item]:
@@ -142,13 +146,15 @@ class Telling:
     def unsaid(self, unit: Unit) -> str:
         """What a unit is that no command says."""
         for said in () if self.whole else self._told(_Walk(self, unit.start, unit.db, unit.end), unit.chunk):
-            if isinstance(said.said, Unsaid):
+            if isinstance(said.said, OpaqueBytes):
                 name = said.item
                 key = f"key {text.word(self.base_key(name).name[:1024])}: " if isinstance(name, Key) else ""
                 return key + said.said.what
         return self._note()
 
-    def _told(self, items: "_Walk", skip: int, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[Said]:
+    def _told(
+        self, items: "_Walk", skip: int, wanted: Callable[[Key | Item], bool] | None = None
+    ) -> Iterator[ExportedCommand]:
         db = items.db
         for item in items:
             if wanted and not wanted(item):
@@ -157,28 +163,28 @@ class Telling:
             chunk, unsaid = 0, None
             db = max(0, item.db) if isinstance(item, Key) else db
             for said in self._key(item) if isinstance(item, Key) else self._other(item):
-                if isinstance(said, Unsaid):
+                if isinstance(said, OpaqueBytes):
                     unsaid = unsaid or said
                     continue
                 if chunk >= skip:
-                    yield Said(item, db, chunk, said)
+                    yield ExportedCommand(item, db, chunk, said)
                 chunk += 1
             if unsaid:
-                yield Said(item, db, chunk, unsaid)
+                yield ExportedCommand(item, db, chunk, unsaid)
             skip = 0
 
-    def _key(self, key: Key) -> Iterator[Command | Unsaid]:
+    def _key(self, key: Key) -> Iterator[Command | OpaqueBytes]:
         span = Span(key.name_at - 1, key.end)  # the type, the name, the value
         value = Value(key.value, key.type, self.rdb.dialect)
         try:
             name = whole_name(self.cursor, key)
         except DecodeError as problem:
-            yield Unsaid(span, problem.note)
+            yield OpaqueBytes(span, problem.note)
             return
         if key.start < span.start and self.rdb.dialect == "redis" and has_meta(self.source, key.start, key.name_at):
-            yield Unsaid(key.span, "its metadata")
+            yield OpaqueBytes(key.span, "its metadata")
         if not type_name(value):
-            yield Unsaid(span, f"type {key.type}, which is not read")
+            yield OpaqueBytes(span, f"type {key.type}, which is not read")
             return
         expire = None if key.expire_ms < 0 else key.expire_ms
         target = _TARGET._replace(counters=False) if key.type == _OLD_STREAM else _TARGET
@@ -186,14 +192,14 @@ class Telling:
             if isinstance(said, list):
                 yield said
             else:
-                yield Unsaid(span, said.note if isinstance(said, CorruptValue) else said.what)
+                yield OpaqueBytes(span, said.note if isinstance(said, CorruptValue) else said.what)
 
-    def _other(self, item: Item) -> Iterator[Command | Unsaid]:
+    def _other(self, item: Item) -> Iterator[Command | OpaqueBytes]:
         if item.kind in SILENT or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
             return
         code = self.code_of(item) if item.kind == FUNCTION else None
-        said = function(code, _TARGET) if code is not None else Inexpressible(f"opcode {item.kind}")
-        yield said if isinstance(said, list) else Unsaid(item.span, said.what)
+        said = function(code, _TARGET) if code is not None else Unsupported(f"opcode {item.kind}")
+        yield said if isinstance(said, list) else OpaqueBytes(item.span, said.what)
 
     def code_of(self, item: Item) -> String | None:
         """The code of a library of functions; None if it is broken."""
@@ -207,9 +213,9 @@ class Telling:
         compressed = f"an RDB compressed by {self.rdb.codec}" if self.rdb.codec else ""
         return self.rdb.note or compressed or "it is damaged"
 
-    def _rest(self, start: int, what: str) -> Said:
+    def _rest(self, start: int, what: str) -> ExportedCommand:
         span = Span(start, self.rdb.span.end)
-        return Said(Item(UNREAD, span, start), 0, 0, Unsaid(span, what))
+        return ExportedCommand(Item(UNREAD, span, start), 0, 0, OpaqueBytes(span, what))
 
 
 class _Walk:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aofdoctor.damage import MEANING
 from aofdoctor.diff.units._pyunits import Kind
-from aofdoctor.diff.units.rdb_commands import FUNCTION, Said, Telling
+from aofdoctor.diff.units.rdb_commands import FUNCTION, ExportedCommand, Telling
 from aofdoctor.diff.units.side import Run, Side, Unit
 from aofdoctor.diff.units.unit_commands import entries
 from aofdoctor.log.base_keys import BaseKeySelection as ChosenKeys
@@ -26,7 +26,7 @@ class RdbUnitSelection:
             self._tellings[part] = self.side.new_telling(part)
         return self._tellings[part]
 
-    def told(self, run: Run) -> Iterator[Said]:
+    def told(self, run: Run) -> Iterator[ExportedCommand]:
         """The commands that a run has of selected keys."""
         part, before = run.first.part, run.first.last
         return self.telling(part).run(run, lambda item: self._matches(part, before, item))

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import encode as encode_argv
 from aofdoctor.aof.scan import SLACK, Columns, scan
 from aofdoctor.diff.hashing.digest import Digest, records
 from aofdoctor.diff.units._pyunits import Column, Kind, Open
-from aofdoctor.diff.units.rdb_commands import Said, Telling, Unsaid
+from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, Telling
 from aofdoctor.diff.units.unit import Place, Rules, large_digest, pieces, signed
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import encode
@@ -39,7 +39,7 @@ def told_units(rules: Rules, telling: Telling, place: Place) -> Iterator[Rows]:
     """The units of an RDB from a place on, some at a time, as columns."""
     buffer = _Buffer(rules, place)
     for said in telling.all(place.offset, place.db, place.chunk):
-        if isinstance(said.said, Unsaid):
+        if isinstance(said.said, OpaqueBytes):
             yield buffer.columns()
             yield _bytes(rules, telling, place, said, said.said)
         else:
@@ -68,7 +68,7 @@ class _Buffer:
         """True if it holds as much as it may."""
         return len(self._own[0]) == _ROOM or len(self._records) >= _SIZE
 
-    def add(self, said: Said, command: Command) -> None:
+    def add(self, said: ExportedCommand, command: Command) -> None:
         """Take a command in."""
         record = encode(command)
         if record is None:
@@ -110,7 +110,7 @@ def _same(place: Place, column: Column) -> int:
     }[column]  # fmt: skip
 
 
-def _bytes(rules: Rules, telling: Telling, place: Place, said: Said, unsaid: Unsaid) -> Rows:
+def _bytes(rules: Rules, telling: Telling, place: Place, said: ExportedCommand, unsaid: OpaqueBytes) -> Rows:
     """The unit of bytes that no command says; it stands where its item does."""
     digest = Digest(rules.key).number(-Kind.RDB).number(said.db if isinstance(said.item, Key) else -1)
     for piece in pieces(telling.source, unsaid.span):

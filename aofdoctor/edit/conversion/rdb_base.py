@@ -8,7 +8,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, DecodeError
-from aofdoctor.rdb.export.capabilities import Inexpressible, Target
+from aofdoctor.rdb.export.capabilities import Target, Unsupported
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
@@ -62,7 +62,7 @@ def _commands(source: Source, wanted: Wanted, target: Target, tally: Tally, name
     return exporter.db
 
 
-def _sound(piece: bytes | CorruptValue | Inexpressible, name: str) -> bytes:
+def _sound(piece: bytes | CorruptValue | Unsupported, name: str) -> bytes:
     if isinstance(piece, bytes):
         return piece
     assert isinstance(piece, CorruptValue)

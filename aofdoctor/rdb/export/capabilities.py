@@ -11,7 +11,7 @@ from aofdoctor.rdb.encoding.cursor import String
 Command = list[String]
 
 
-class Inexpressible(NamedTuple):
+class Unsupported(NamedTuple):
     """Something of a value that no command of the target says; what stands beside it is said all the same."""
 
     what: str

@@ -12,7 +12,7 @@ from functools import partial
 from math import isnan
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
+from aofdoctor.rdb.export.capabilities import Command, Target, Unsupported
 from aofdoctor.rdb.export.stream_commands import stream_commands
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements
 from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Part, stream
@@ -20,12 +20,12 @@ from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Part, stream
 CHUNK = 64
 _NAME_WITHIN = 1 << 12
 _NAMED = re.compile(rb"#![^\r\n]*\bname=([^\s]+)")
-Said = Command | Inexpressible
+Said = Command | Unsupported
 
 
 def commands(
     cursor: Cursor, value: Value, key: bytes, expire_ms: int | None, target: Target
-) -> Iterator[Command | Inexpressible | CorruptValue]:
+) -> Iterator[Command | Unsupported | CorruptValue]:
     """The commands that make `key` hold a value, its expiry last; a Corrupt, where there is one, is after them."""
     row = DECODERS[value.dialect].get(value.type)
     if row is None:
@@ -34,7 +34,7 @@ def commands(
     made, broken = False, None
     try:
         for said in _WRITERS[row.type_name, row.width](cursor, value, key, target):
-            made = made or not isinstance(said, Inexpressible)
+            made = made or not isinstance(said, Unsupported)
             yield said
     except DecodeError as problem:
         broken = CorruptValue(problem.offset, problem.note)
@@ -51,7 +51,7 @@ def select(db: int) -> Command:
 
 def function(code: String, target: Target) -> Said:
     """The command that loads a library of functions (opcode 245)."""
-    return [b"FUNCTION", b"LOAD", code] if target.functions else Inexpressible("a library of functions")
+    return [b"FUNCTION", b"LOAD", code] if target.functions else Unsupported("a library of functions")
 
 
 def library(code: String) -> bytes:
@@ -99,7 +99,7 @@ def _collection(name: bytes, width: int, cursor: Cursor, value: Value, key: byte
 def _zset(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
     for chunk in _chunks(cursor, value, 2):
         if any(map(isnan, chunk[1::2])):
-            yield Inexpressible("a member whose score is not a number")
+            yield Unsupported("a member whose score is not a number")
             chunk = [
                 piece for at in range(0, len(chunk), 2) if not isnan(chunk[at + 1]) for piece in chunk[at : at + 2]
             ]
@@ -121,11 +121,11 @@ def _timed_hash(cursor: Cursor, value: Value, key: bytes, target: Target) -> Ite
             yield [b"HPEXPIREAT", key, b"%d" % time, b"FIELDS", b"%d" % len(fields), *fields]
         lost = lost or bool(times and not target.field_expiry)
     if lost:
-        yield Inexpressible("when fields of a hash expire")
+        yield Unsupported("when fields of a hash expire")
 
 
 def _array(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
-    yield Inexpressible("an array, which came with Redis 8.8")
+    yield Unsupported("an array, which came with Redis 8.8")
     for _ in flat_elements(cursor, value):
         pass  # what is broken is to be known
 
@@ -140,7 +140,7 @@ def _stream(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterato
 
 def _module(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
     for run in flat_elements(cursor, value):
-        yield Inexpressible(f"a value of the module type {run[0].name}, which only its module can make")
+        yield Unsupported(f"a value of the module type {run[0].name}, which only its module can make")
         return
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import has_meta
-from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
+from aofdoctor.rdb.export.capabilities import Command, Target, Unsupported
 from aofdoctor.rdb.export.commands import commands, function, library, select
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.items import AUX, EOF, Item, ItemReader, Key
@@ -79,7 +79,7 @@ class CommandExporter:
             return
         made, lost, expire = False, False, None if key.expire_ms == -1 else key.expire_ms
         for said in commands(self.cursor, value, name, expire, self.target):
-            if isinstance(said, Inexpressible):
+            if isinstance(said, Unsupported):
                 self.tally.lose(key.db, name, kind, said.what)
                 lost = True
                 continue
@@ -111,7 +111,7 @@ class CommandExporter:
         except DecodeError as problem:
             yield CorruptValue(problem.offset, problem.note)
             return
-        if isinstance(said, Inexpressible):
+        if isinstance(said, Unsupported):
             self.tally.lose(0, library(code), "function", said.what)
         else:
             yield said

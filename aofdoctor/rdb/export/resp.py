@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue
-from aofdoctor.rdb.export.capabilities import Command, Inexpressible
+from aofdoctor.rdb.export.capabilities import Command, Unsupported
 
 _PIECE = 1 << 18
 
@@ -29,7 +29,7 @@ else:
         encode = plain_encode
 
 
-def resp(said: Iterable[Command | Inexpressible | CorruptValue]) -> Iterator[bytes | Inexpressible | CorruptValue]:
+def resp(said: Iterable[Command | Unsupported | CorruptValue]) -> Iterator[bytes | Unsupported | CorruptValue]:
     """The bytes of commands, in order; what is no command is given as it is, after the bytes before it."""
     out: list[bytes] = []
     size = 0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from aofdoctor.rdb.bulk.encoder import TYPE_NAMES, Bulk, Why
 from aofdoctor.rdb.bulk.powers_of_ten import powers
 from aofdoctor.rdb.encoding.cursor import CorruptValue
-from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
+from aofdoctor.rdb.export.capabilities import Command, Target, Unsupported
 from aofdoctor.rdb.export.exporter import IDLE_HINT, CommandExporter, trouble
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp import resp
@@ -24,7 +24,7 @@ _PIECE = 1 << 18
 _AGAIN = 1 << 20  # a key that is larger is not read at once
 
 Moved = Callable[[Command], Command]
-Piece = bytes | Inexpressible | CorruptValue
+Piece = bytes | Unsupported | CorruptValue
 
 
 class RespExporter:

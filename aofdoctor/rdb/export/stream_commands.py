@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aofdoctor.rdb.encoding.cursor import DecodeError, String
-from aofdoctor.rdb.export.capabilities import Command, Inexpressible, Target
+from aofdoctor.rdb.export.capabilities import Command, Target, Unsupported
 from aofdoctor.rdb.values.pending_entries import ID, IdSet
 from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Id, Meta, Part, Pending, Produced, Producers, raw_id
 
@@ -45,10 +45,10 @@ class _State:
 
 def stream_commands(
     parts: Callable[[bool], Iterator[Part]], key: bytes, target: Target
-) -> Iterator[Command | Inexpressible]:
+) -> Iterator[Command | Unsupported]:
     """The commands that make a stream; `parts(entries)` reads it from its start, with its entries or without."""
     if not target.streams:
-        yield Inexpressible("a stream")
+        yield Unsupported("a stream")
         return
     state = _State(key, target, _pending_ids(parts(False)))
     state.next = next(state.missing, b"")
@@ -94,7 +94,7 @@ def _fill(state: _State, before: bytes) -> Iterator[Command]:
         yield [b"XADD", state.key, bytes(raw_id(gone)), *_FILLER]
 
 
-def _meta(state: _State, meta: Meta) -> Iterator[Command | Inexpressible]:
+def _meta(state: _State, meta: Meta) -> Iterator[Command | Unsupported]:
     state.meta = meta
     yield from _fill(state, meta.last.raw + b"\0")
     state.missing, state.next = iter(()), b""  # what is left of them is not held while the groups are read
@@ -103,7 +103,7 @@ def _meta(state: _State, meta: Meta) -> Iterator[Command | Inexpressible]:
     yield _set_id(state, meta, state.live + state.early + len(state.late) // ID)
     counted = meta.added is not None and (meta.added != meta.length or meta.max_deleted != _NONE)
     if counted and not state.target.counters:
-        yield Inexpressible("how many entries a stream had, and which went last")
+        yield Unsupported("how many entries a stream had, and which went last")
 
 
 def _set_id(state: _State, meta: Meta, entries: int) -> Command:
@@ -114,7 +114,7 @@ def _set_id(state: _State, meta: Meta, entries: int) -> Command:
     return command
 
 
-def _group(state: _State, group: Group) -> Iterator[Command | Inexpressible]:
+def _group(state: _State, group: Group) -> Iterator[Command | Unsupported]:
     yield from _idle(state)
     state.group = group.name
     command: Command = [b"XGROUP", b"CREATE", state.key, group.name, bytes(group.last)]
@@ -123,12 +123,12 @@ def _group(state: _State, group: Group) -> Iterator[Command | Inexpressible]:
     yield command
 
 
-def _consumer(state: _State, consumer: Consumer) -> Iterator[Command | Inexpressible]:
+def _consumer(state: _State, consumer: Consumer) -> Iterator[Command | Unsupported]:
     yield from _idle(state)
     state.consumer, state.unsaid = consumer.name, True
 
 
-def _idle(state: _State) -> Iterator[Command | Inexpressible]:
+def _idle(state: _State) -> Iterator[Command | Unsupported]:
     """The consumer before, if no XCLAIM has made it: one that has nothing pending."""
     if not state.unsaid:
         return
@@ -136,13 +136,13 @@ def _idle(state: _State) -> Iterator[Command | Inexpressible]:
     if state.target.consumers:
         yield [b"XGROUP", b"CREATECONSUMER", state.key, state.group, state.consumer]
     else:
-        yield Inexpressible("a consumer that has nothing pending")
+        yield Unsupported("a consumer that has nothing pending")
 
 
-def _pending(state: _State, pending: Pending) -> Iterator[Command | Inexpressible]:
+def _pending(state: _State, pending: Pending) -> Iterator[Command | Unsupported]:
     assert state.meta is not None, "groups stand after it"
     if not pending.owned or not _NONE < pending.id <= state.meta.last:
-        yield Inexpressible(f"that {bytes(pending.id).decode()} is pending in a group, and no consumer's")
+        yield Unsupported(f"that {bytes(pending.id).decode()} is pending in a group, and no consumer's")
         return
     state.unsaid = False
     time, deliveries = b"%d" % pending.delivered_ms, b"%d" % pending.deliveries
@@ -152,12 +152,12 @@ def _pending(state: _State, pending: Pending) -> Iterator[Command | Inexpressibl
     ]  # fmt: skip
 
 
-def _producers(state: _State, producers: Producers) -> Iterator[Inexpressible]:
+def _producers(state: _State, producers: Producers) -> Iterator[Unsupported]:
     if producers.known:
-        yield Inexpressible(f"{producers.known} ids that idempotent producers have used")
+        yield Unsupported(f"{producers.known} ids that idempotent producers have used")
 
 
-def _take_away(state: _State) -> Iterator[Command | Inexpressible]:
+def _take_away(state: _State) -> Iterator[Command | Unsupported]:
     """The entries in place of those that are gone, and again the counters that this has moved."""
     yield from _idle(state)
     if state.early:
@@ -169,7 +169,7 @@ def _take_away(state: _State) -> Iterator[Command | Inexpressible]:
         yield _set_id(state, state.meta, state.live)
 
 
-_WRITERS: dict[type, Callable[[_State, Any], Iterable[Command | Inexpressible]]] = {
+_WRITERS: dict[type, Callable[[_State, Any], Iterable[Command | Unsupported]]] = {
     Entry: _entry,
     Meta: _meta,
     Group: _group,
