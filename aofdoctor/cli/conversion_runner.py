@@ -22,7 +22,7 @@ from aofdoctor.edit.output.durable import json_bytes, write_durably
 from aofdoctor.edit.output.exchange import exchange, place_of
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import BadSelection, Refused
-from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.rewrite.rewriter import VERSIONS
 
 Recipe = dict[str, Any]
@@ -57,8 +57,8 @@ def _demand_sense(base: str, version: int, layout: str, server_version: str, shi
         raise BadSelection(f"RDB version {version} is not written", f"versions are {', '.join(map(str, VERSIONS))}")
     if server_version and base != "resp":
         raise BadSelection("--for goes with --base resp")
-    if server_version and server_version not in TARGETS:
-        raise BadSelection(f"{text.name(server_version)} is not a server line", f"lines are {', '.join(TARGETS)}")
+    if server_version and server_version not in CAPABILITIES:
+        raise BadSelection(f"{text.name(server_version)} is not a server line", f"lines are {', '.join(CAPABILITIES)}")
     if abs(shift) > _SHIFT_MAX:
         raise BadSelection(f"expiries cannot be moved by {shift} ms")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from shutil import copyfile
 
-from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.preamble import walk
@@ -32,7 +32,7 @@ _CHILD = ("used_cpu_sys_children", "used_cpu_user_children")
 def own(path: Path) -> float:
     """CPU seconds for all bytes of the commands, which go nowhere."""
     source, began = FileSource(path), time.process_time()
-    for _ in RespExporter(source, TARGETS["redis-7.0"], Tally(), 0, lambda command: command):
+    for _ in RespExporter(source, CAPABILITIES["redis-7.0"], Tally(), 0, lambda command: command):
         pass
     return time.process_time() - began
 

@@ -15,7 +15,7 @@ from aofdoctor.rdb.bulk.encoder import PlainBulk
 from aofdoctor.rdb.bulk.powers_of_ten import LEAST, MOST, power, powers
 from aofdoctor.rdb.encoding.cursor import DecodeError
 from aofdoctor.rdb.export import resp_exporter as told_resp
-from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import score_text
 from aofdoctor.rdb.export.exporter import CommandExporter, export_commands
 from aofdoctor.rdb.export.report import Tally
@@ -51,14 +51,16 @@ def joined(pieces: Iterable[Any], tally: Tally) -> Told:
 
 def slowly(data: bytes, line: str, shift_ms: int = 0) -> Told:
     tally = Tally()
-    said = export_commands(BytesSource(data), TARGETS[line], tally)
+    said = export_commands(BytesSource(data), CAPABILITIES[line], tally)
     return joined(resp(moved(one, shift_ms) if isinstance(one, list) else one for one in said), tally)
 
 
 def in_bulk(data: bytes, line: str, shift_ms: int = 0, window: int = 1 << 18) -> Told:
     tally = Tally()
     source = BytesSource(data)
-    return joined(RespExporter(source, TARGETS[line], tally, shift_ms, lambda one: moved(one, shift_ms), window), tally)
+    return joined(
+        RespExporter(source, CAPABILITIES[line], tally, shift_ms, lambda one: moved(one, shift_ms), window), tally
+    )
 
 
 def same(data: bytes, line: str = "redis-7.4", shift_ms: int = 0, windows: Iterable[int] = WINDOWS) -> None:

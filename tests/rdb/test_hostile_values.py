@@ -14,7 +14,7 @@ from aofdoctor.rdb.encoding import cursor as codec
 from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export import resp as resp_room
-from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import commands
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.rdb.values import packed
@@ -34,7 +34,7 @@ def read(data: bytes, value: Value) -> list[Any]:
 
 def say(data: bytes, value: Value) -> list[Any]:
     """The commands, large strings read."""
-    said = commands(Cursor(BytesSource(data)), value, b"key", 1, TARGETS["redis-8.2"])
+    said = commands(Cursor(BytesSource(data)), value, b"key", 1, CAPABILITIES["redis-8.2"])
     return [list(map(asked, item)) if isinstance(item, list) else item for item in said]
 
 
@@ -117,7 +117,7 @@ def test_an_lzf_bomb_is_read_in_pieces() -> None:
         [value] = list(elements(Cursor(BytesSource(bomb)), Value(0, 0)))
         assert isinstance(value, LargeString)
         assert sum(map(len, value.pieces())) == value.size
-        said = commands(Cursor(BytesSource(bomb)), Value(0, 0), b"k", None, TARGETS["redis-2.8"])
+        said = commands(Cursor(BytesSource(bomb)), Value(0, 0), b"k", None, CAPABILITIES["redis-2.8"])
         assert sum(len(piece) for piece in resp(said) if isinstance(piece, bytes)) > value.size
 
 
@@ -162,7 +162,7 @@ def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
     whole = [say(path.read_bytes(), key.value) for key in values(path)]
     with path.open("rb") as stream:
         cursor = Cursor(PipeSource(stream))
-        said = [commands(cursor, key.value, b"key", 1, TARGETS["redis-8.2"]) for key in values(path)]
+        said = [commands(cursor, key.value, b"key", 1, CAPABILITIES["redis-8.2"]) for key in values(path)]
         got = [[list(map(asked, item)) if isinstance(item, list) else item for item in items] for items in said]
     assert got == whole
 
@@ -183,7 +183,7 @@ def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeyp
         assert (
             sum(
                 len(said) // 2 - 1
-                for said in commands(Cursor(BytesSource(data)), Value(0, 4), b"k", None, TARGETS["redis-7.0"])
+                for said in commands(Cursor(BytesSource(data)), Value(0, 4), b"k", None, CAPABILITIES["redis-7.0"])
                 if isinstance(said, list)
             )
             == count

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aofdoctor.aof.records import encode as record
 from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import LARGE, CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.export.capabilities import TARGETS, Unsupported
+from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
 from aofdoctor.rdb.export.commands import commands, score_text
 from aofdoctor.rdb.export.resp import encode, resp
 from aofdoctor.rdb.values.decoders import Field, Scored, Value, elements
@@ -30,7 +30,7 @@ def read(kind: int, data: bytes, dialect: str = "redis") -> list[Any]:
 
 
 def said(kind: int, data: bytes, line: str = "redis-7.4") -> list[Any]:
-    return list(commands(Cursor(BytesSource(data)), Value(0, kind), b"k", None, TARGETS[line]))
+    return list(commands(Cursor(BytesSource(data)), Value(0, kind), b"k", None, CAPABILITIES[line]))
 
 
 @given(items)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, LargeString
-from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import commands
 from aofdoctor.rdb.rewrite.recode import recoded
 from aofdoctor.rdb.values import packed, packed_large
@@ -185,7 +185,7 @@ def test_very_many_pending_entries_are_told_in_small_memory(consumers: int) -> N
     data = pending_stream(count, consumers, 3)
     source, told = BytesSource(data), 0
     tracemalloc.start()
-    for said in commands(Cursor(source), Value(0, 21), b"k", None, TARGETS["redis-7.2"]):
+    for said in commands(Cursor(source), Value(0, 21), b"k", None, CAPABILITIES["redis-7.2"]):
         assert isinstance(said, list)
         told += said[0] == b"XCLAIM"
     peak = tracemalloc.get_traced_memory()[1]

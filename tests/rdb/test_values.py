@@ -8,7 +8,7 @@ import pytest
 import rdb
 
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
 from tests.conftest import FIXTURES
@@ -134,10 +134,10 @@ def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
             feed(fed, commands)
             got, expected = by_server(fed, digests=False), without(told(path)["keys"], "encoding", "digest")
         for key in expected:
-            if key["type"] == "hash" and not TARGETS[line].field_expiry:
+            if key["type"] == "hash" and not CAPABILITIES[line].field_expiry:
                 key["value"] = [[name, value, None] for name, value, _ in key["value"]]
         if path.stem.startswith("stream"):
-            plain = not TARGETS[line].counters or path.stem.startswith("stream-")
+            plain = not CAPABILITIES[line].counters or path.stem.startswith("stream-")
             for key in got + expected:
                 only_known([key])
                 key["value"].update({"added": None} if plain else {})
@@ -146,7 +146,7 @@ def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
 
 
 def expected_losses(path: Path, line: str) -> set[str]:
-    target, losses = TARGETS[line], set()
+    target, losses = CAPABILITIES[line], set()
     if path.stem.startswith("function-") and not target.functions:
         losses.add("a library of functions")
     if (

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.export.capabilities import TARGETS, Unsupported
+from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
 from aofdoctor.rdb.export.commands import commands, function, select
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
@@ -17,7 +17,7 @@ Made = tuple[list[list[bytes]], list[Unsupported], list[CorruptValue]]
 def made(data: bytes, line: str) -> Made:
     """(the commands for a server line, what they do not say, what is broken)."""
     source = BytesSource(data)
-    cursor, target, db = Cursor(source), TARGETS[line], 0
+    cursor, target, db = Cursor(source), CAPABILITIES[line], 0
     said: list[list[bytes | LargeString] | Unsupported | CorruptValue] = []
     for key in keys(source):
         if isinstance(key, Function):

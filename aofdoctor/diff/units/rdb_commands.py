@@ -19,7 +19,7 @@ from aofdoctor.log.base_keys import BaseKey, ctime
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.encoding.short_strings import has_meta
-from aofdoctor.rdb.export.capabilities import TARGETS, Command, Unsupported
+from aofdoctor.rdb.export.capabilities import CAPABILITIES, Command, Unsupported
 from aofdoctor.rdb.export.commands import commands, function
 from aofdoctor.rdb.export.exporter import whole_name
 from aofdoctor.rdb.items import AUX, Item, ItemBatch, Key
@@ -30,7 +30,7 @@ from aofdoctor.rdb.walk.window import ROOM, WINDOW, WalkWindow
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
-_TARGET = TARGETS["redis-8.2"]  # the one that can be told the most
+_CAPABILITIES = CAPABILITIES["redis-8.2"]  # the one that can be told the most
 _TEMPLATE, _TEMPLATES_SINCE = 242, 15  # of Redis 8.10
 _OLD_STREAM = 15  # of servers before 7.0: without the counters that later ones write
 FUNCTION = 245
@@ -187,7 +187,7 @@ class Telling:
             yield OpaqueBytes(span, f"type {key.type}, which is not read")
             return
         expire = None if key.expire_ms < 0 else key.expire_ms
-        target = _TARGET._replace(counters=False) if key.type == _OLD_STREAM else _TARGET
+        target = _CAPABILITIES._replace(counters=False) if key.type == _OLD_STREAM else _CAPABILITIES
         for said in commands(self.cursor, value, name, expire, target):
             if isinstance(said, list):
                 yield said
@@ -198,7 +198,7 @@ class Telling:
         if item.kind in SILENT or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
             return
         code = self.code_of(item) if item.kind == FUNCTION else None
-        said = function(code, _TARGET) if code is not None else Unsupported(f"opcode {item.kind}")
+        said = function(code, _CAPABILITIES) if code is not None else Unsupported(f"opcode {item.kind}")
         yield said if isinstance(said, list) else OpaqueBytes(item.span, said.what)
 
     def code_of(self, item: Item) -> String | None:

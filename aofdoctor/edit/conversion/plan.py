@@ -20,7 +20,7 @@ from aofdoctor.edit.conversion.rdb_base import Wanted, head_pieces
 from aofdoctor.edit.conversion.shift_expiries import shifted_records
 from aofdoctor.edit.planners.repair import demand_whole_set
 from aofdoctor.errors import Refused
-from aofdoctor.rdb.export.capabilities import TARGETS
+from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.server.versions import VERSIONS, writer
 
@@ -190,7 +190,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
     if not wanted.base and not wanted.shift_ms:
         yield Copied(source, extent.rdb.span)
         return
-    target = TARGETS[conversion.server_version] if conversion.server_version else None
+    target = CAPABILITIES[conversion.server_version] if conversion.server_version else None
     db = yield from head_pieces(source, extent.rdb, wanted, target, conversion.tally, text.name(part.name))
     if db and extent.tail.size:
         yield SELECT_0

@@ -8,7 +8,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, DecodeError
-from aofdoctor.rdb.export.capabilities import Target, Unsupported
+from aofdoctor.rdb.export.capabilities import Capabilities, Unsupported
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
@@ -32,7 +32,7 @@ class Wanted:
 
 
 def head_pieces(
-    source: FileSource, rdb: Preamble, wanted: Wanted, target: Target | None, tally: Tally, name: str
+    source: FileSource, rdb: Preamble, wanted: Wanted, capabilities: Capabilities | None, tally: Tally, name: str
 ) -> Generator[bytes, None, int]:
     """The bytes in place of an RDB; gives the database that is selected after them.
 
@@ -40,8 +40,8 @@ def head_pieces(
     """
     try:
         inner = decompressed(source)
-        if target is not None:
-            return (yield from _commands(inner, wanted, target, tally, name))
+        if capabilities is not None:
+            return (yield from _commands(inner, wanted, capabilities, tally, name))
         aim = (
             Aim.of(wanted.rdb_version, wanted.shift_ms)
             if wanted.rdb_version
@@ -54,9 +54,11 @@ def head_pieces(
     return 0
 
 
-def _commands(source: Source, wanted: Wanted, target: Target, tally: Tally, name: str) -> Generator[bytes, None, int]:
+def _commands(
+    source: Source, wanted: Wanted, capabilities: Capabilities, tally: Tally, name: str
+) -> Generator[bytes, None, int]:
     shift_ms = wanted.shift_ms
-    exporter = RespExporter(source, target, tally, shift_ms, lambda command: moved(command, shift_ms))
+    exporter = RespExporter(source, capabilities, tally, shift_ms, lambda command: moved(command, shift_ms))
     for piece in exporter:
         yield _sound(piece, name)
     return exporter.db

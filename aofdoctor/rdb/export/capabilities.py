@@ -17,7 +17,7 @@ class Unsupported(NamedTuple):
     what: str
 
 
-class Target(NamedTuple):
+class Capabilities(NamedTuple):
     """What it has: streams (5.0), XGROUP CREATECONSUMER (6.2), counters of streams, functions (7.0), field expiries."""
 
     streams: bool = False
@@ -27,11 +27,11 @@ class Target(NamedTuple):
     field_expiry: bool = False
 
 
-_5_0, _6_2, _7_0 = Target(True), Target(True, True), Target(True, True, True, True)
-_7_4 = Target(True, True, True, True, True)
+_5_0, _6_2, _7_0 = Capabilities(True), Capabilities(True, True), Capabilities(True, True, True, True)
+_7_4 = Capabilities(True, True, True, True, True)
 
-TARGETS: dict[str, Target] = {
-    **dict.fromkeys(("redis-2.6", "redis-2.8", "redis-3.2", "redis-4.0"), Target()),
+CAPABILITIES: dict[str, Capabilities] = {
+    **dict.fromkeys(("redis-2.6", "redis-2.8", "redis-3.2", "redis-4.0"), Capabilities()),
     **dict.fromkeys(("redis-5.0", "redis-6.0"), _5_0),
     "redis-6.2": _6_2,
     **dict.fromkeys(("redis-7.0", "redis-7.2", "valkey-7.2", "valkey-8.0"), _7_0),

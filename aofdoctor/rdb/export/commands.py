@@ -12,7 +12,7 @@ from functools import partial
 from math import isnan
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.export.capabilities import Command, Target, Unsupported
+from aofdoctor.rdb.export.capabilities import Capabilities, Command, Unsupported
 from aofdoctor.rdb.export.stream_commands import stream_commands
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements
 from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Part, stream
@@ -24,7 +24,7 @@ Said = Command | Unsupported
 
 
 def commands(
-    cursor: Cursor, value: Value, key: bytes, expire_ms: int | None, target: Target
+    cursor: Cursor, value: Value, key: bytes, expire_ms: int | None, capabilities: Capabilities
 ) -> Iterator[Command | Unsupported | CorruptValue]:
     """The commands that make `key` hold a value, its expiry last; a Corrupt, where there is one, is after them."""
     row = DECODERS[value.dialect].get(value.type)
@@ -33,7 +33,7 @@ def commands(
         return
     made, broken = False, None
     try:
-        for said in _WRITERS[row.type_name, row.width](cursor, value, key, target):
+        for said in _WRITERS[row.type_name, row.width](cursor, value, key, capabilities):
             made = made or not isinstance(said, Unsupported)
             yield said
     except DecodeError as problem:
@@ -49,9 +49,9 @@ def select(db: int) -> Command:
     return [b"SELECT", b"%d" % db]
 
 
-def function(code: String, target: Target) -> Said:
+def function(code: String, capabilities: Capabilities) -> Said:
     """The command that loads a library of functions (opcode 245)."""
-    return [b"FUNCTION", b"LOAD", code] if target.functions else Unsupported("a library of functions")
+    return [b"FUNCTION", b"LOAD", code] if capabilities.functions else Unsupported("a library of functions")
 
 
 def library(code: String) -> bytes:
@@ -66,7 +66,7 @@ def score_text(score: float) -> bytes:
     return (b"%r" % score).removesuffix(b".0")
 
 
-def _string(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
+def _string(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
     for run in flat_elements(cursor, value):
         yield [b"SET", key, *run]
 
@@ -91,12 +91,14 @@ def _chunks(cursor: Cursor, value: Value, width: int) -> Iterator[FlatRun]:
         raise broken
 
 
-def _collection(name: bytes, width: int, cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
+def _collection(
+    name: bytes, width: int, cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities
+) -> Iterator[Said]:
     for chunk in _chunks(cursor, value, width):
         yield [name, key, *chunk]
 
 
-def _zset(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
+def _zset(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
     for chunk in _chunks(cursor, value, 2):
         if any(map(isnan, chunk[1::2])):
             yield Unsupported("a member whose score is not a number")
@@ -108,7 +110,7 @@ def _zset(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[
             yield [b"ZADD", key, *chunk]
 
 
-def _timed_hash(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
+def _timed_hash(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
     lost = False
     for chunk in _chunks(cursor, value, 3):
         times: dict[int, list[String]] = {}
@@ -117,34 +119,34 @@ def _timed_hash(cursor: Cursor, value: Value, key: bytes, target: Target) -> Ite
                 times.setdefault(time, []).append(field)
         del chunk[2::3]
         yield [b"HMSET", key, *chunk]
-        for time, fields in times.items() if target.field_expiry else ():
+        for time, fields in times.items() if capabilities.field_expiry else ():
             yield [b"HPEXPIREAT", key, b"%d" % time, b"FIELDS", b"%d" % len(fields), *fields]
-        lost = lost or bool(times and not target.field_expiry)
+        lost = lost or bool(times and not capabilities.field_expiry)
     if lost:
         yield Unsupported("when fields of a hash expire")
 
 
-def _array(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
+def _array(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
     yield Unsupported("an array, which came with Redis 8.8")
     for _ in flat_elements(cursor, value):
         pass  # what is broken is to be known
 
 
-def _stream(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
+def _stream(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
     def parts(entries: bool) -> Iterator[Part]:
         cursor.seek(value.offset)
         return stream(cursor, STREAM_VERSIONS[value.type], entries)
 
-    return stream_commands(parts, key, target)
+    return stream_commands(parts, key, capabilities)
 
 
-def _module(cursor: Cursor, value: Value, key: bytes, target: Target) -> Iterator[Said]:
+def _module(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
     for run in flat_elements(cursor, value):
         yield Unsupported(f"a value of the module type {run[0].name}, which only its module can make")
         return
 
 
-_WRITERS: dict[tuple[str, int], Callable[[Cursor, Value, bytes, Target], Iterator[Said]]] = {
+_WRITERS: dict[tuple[str, int], Callable[[Cursor, Value, bytes, Capabilities], Iterator[Said]]] = {
     ("string", 1): _string,
     ("list", 1): partial(_collection, b"RPUSH", 1),
     ("set", 1): partial(_collection, b"SADD", 1),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import has_meta
-from aofdoctor.rdb.export.capabilities import Command, Target, Unsupported
+from aofdoctor.rdb.export.capabilities import Capabilities, Command, Unsupported
 from aofdoctor.rdb.export.commands import commands, function, library, select
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.items import AUX, EOF, Item, ItemReader, Key
@@ -30,10 +30,10 @@ _UNSAID = {
 
 
 def export_commands(
-    source: Source, target: Target, tally: Tally, tell: OnProgress | None = None
+    source: Source, capabilities: Capabilities, tally: Tally, tell: OnProgress | None = None
 ) -> Iterator[Command | CorruptValue]:
     """The commands that make all keys of the RDB at the head of `source`; `tell` hears how far it is."""
-    items, teller = ItemReader(source), CommandExporter(source, target, tally)
+    items, teller = ItemReader(source), CommandExporter(source, capabilities, tally)
     for batch in items:
         for item in batch:
             for said in teller.item(item):
@@ -57,8 +57,8 @@ def trouble(items: ItemReader) -> CorruptValue | None:
 class CommandExporter:
     """One item at a time; `db` is the database that the commands so far have selected."""
 
-    def __init__(self, source: Source, target: Target, tally: Tally) -> None:
-        self.source, self.target, self.tally = source, target, tally
+    def __init__(self, source: Source, capabilities: Capabilities, tally: Tally) -> None:
+        self.source, self.capabilities, self.tally = source, capabilities, tally
         self.cursor, self.db, self.dialect = Cursor(source), 0, dialect_of(source)
 
     def item(self, item: Key | Item) -> Iterator[Command | CorruptValue]:
@@ -78,7 +78,7 @@ class CommandExporter:
             self.tally.lose(key.db, name, f"type {key.type}", "no command of this version makes it")
             return
         made, lost, expire = False, False, None if key.expire_ms == -1 else key.expire_ms
-        for said in commands(self.cursor, value, name, expire, self.target):
+        for said in commands(self.cursor, value, name, expire, self.capabilities):
             if isinstance(said, Unsupported):
                 self.tally.lose(key.db, name, kind, said.what)
                 lost = True
@@ -107,7 +107,7 @@ class CommandExporter:
         self.cursor.seek(item.body)
         try:
             code = self.cursor.string()
-            said = function(code, self.target)
+            said = function(code, self.capabilities)
         except DecodeError as problem:
             yield CorruptValue(problem.offset, problem.note)
             return

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from aofdoctor.rdb.bulk.encoder import TYPE_NAMES, Bulk, Why
 from aofdoctor.rdb.bulk.powers_of_ten import powers
 from aofdoctor.rdb.encoding.cursor import CorruptValue
-from aofdoctor.rdb.export.capabilities import Command, Target, Unsupported
+from aofdoctor.rdb.export.capabilities import Capabilities, Command, Unsupported
 from aofdoctor.rdb.export.exporter import IDLE_HINT, CommandExporter, trouble
 from aofdoctor.rdb.export.report import Tally
 from aofdoctor.rdb.export.resp import resp
@@ -35,10 +35,16 @@ class RespExporter:
     """
 
     def __init__(
-        self, source: Source, target: Target, tally: Tally, shift_ms: int, moved: Moved, window: int = WINDOW
+        self,
+        source: Source,
+        capabilities: Capabilities,
+        tally: Tally,
+        shift_ms: int,
+        moved: Moved,
+        window: int = WINDOW,
     ) -> None:
         self.source, self.tally = source, tally
-        self._exporter = CommandExporter(source, target, tally)
+        self._exporter = CommandExporter(source, capabilities, tally)
         self._moved = moved if shift_ms else None
         self._bulk = Bulk(powers(), shift_ms, ROOM)
         self._items = ItemReader(source, window, by_window=True)

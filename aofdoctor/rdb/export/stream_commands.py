@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aofdoctor.rdb.encoding.cursor import DecodeError, String
-from aofdoctor.rdb.export.capabilities import Command, Target, Unsupported
+from aofdoctor.rdb.export.capabilities import Capabilities, Command, Unsupported
 from aofdoctor.rdb.values.pending_entries import ID, IdSet
 from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Id, Meta, Part, Pending, Produced, Producers, raw_id
 
@@ -31,7 +31,7 @@ class _State:
     """
 
     key: bytes
-    target: Target
+    capabilities: Capabilities
     missing: Iterator[bytes]
     next: bytes = b""
     live: int = 0
@@ -44,13 +44,13 @@ class _State:
 
 
 def stream_commands(
-    parts: Callable[[bool], Iterator[Part]], key: bytes, target: Target
+    parts: Callable[[bool], Iterator[Part]], key: bytes, capabilities: Capabilities
 ) -> Iterator[Command | Unsupported]:
     """The commands that make a stream; `parts(entries)` reads it from its start, with its entries or without."""
-    if not target.streams:
+    if not capabilities.streams:
         yield Unsupported("a stream")
         return
-    state = _State(key, target, _pending_ids(parts(False)))
+    state = _State(key, capabilities, _pending_ids(parts(False)))
     state.next = next(state.missing, b"")
     broken = None
     try:
@@ -102,13 +102,13 @@ def _meta(state: _State, meta: Meta) -> Iterator[Command | Unsupported]:
         yield [b"XADD", state.key, b"MAXLEN", b"0", bytes(_FIRST), *_FILLER]
     yield _set_id(state, meta, state.live + state.early + len(state.late) // ID)
     counted = meta.added is not None and (meta.added != meta.length or meta.max_deleted != _NONE)
-    if counted and not state.target.counters:
+    if counted and not state.capabilities.counters:
         yield Unsupported("how many entries a stream had, and which went last")
 
 
 def _set_id(state: _State, meta: Meta, entries: int) -> Command:
     command: Command = [b"XSETID", state.key, bytes(meta.last)]
-    if state.target.counters:
+    if state.capabilities.counters:
         added = max(entries, meta.length if meta.added is None else meta.added)
         command += [b"ENTRIESADDED", b"%d" % added, b"MAXDELETEDID", bytes(meta.max_deleted or _NONE)]
     return command
@@ -118,7 +118,7 @@ def _group(state: _State, group: Group) -> Iterator[Command | Unsupported]:
     yield from _idle(state)
     state.group = group.name
     command: Command = [b"XGROUP", b"CREATE", state.key, group.name, bytes(group.last)]
-    if state.target.counters:
+    if state.capabilities.counters:
         command += [b"ENTRIESREAD", b"%d" % (-1 if group.read is None else group.read)]
     yield command
 
@@ -133,7 +133,7 @@ def _idle(state: _State) -> Iterator[Command | Unsupported]:
     if not state.unsaid:
         return
     state.unsaid = False
-    if state.target.consumers:
+    if state.capabilities.consumers:
         yield [b"XGROUP", b"CREATECONSUMER", state.key, state.group, state.consumer]
     else:
         yield Unsupported("a consumer that has nothing pending")
