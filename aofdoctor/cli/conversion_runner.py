@@ -90,7 +90,7 @@ def rehearse(conversion: Conversion) -> None:
 def _how(conversion: Conversion, wish: Wish) -> str:
     if wish.plan:
         return f"aofdoctor apply {text.shell(wish.plan)} -o OUT does it"
-    refused = conversion.tally.lost_count and not conversion.lossy
+    refused = conversion.report.lost_count and not conversion.lossy
     return f"-o OUT writes a copy{', with --lossy' if refused else ''}"
 
 
@@ -141,20 +141,20 @@ def _written(conversion: Conversion, wish: Wish, place: str, proven: list[str]) 
 
 def _lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
     """What became, or would become, of the parts."""
-    tally = conversion.tally
+    report = conversion.report
     yield paint(f"convert {text.name(conversion.aof.path)}", "strong")
     yield f"  before  {text.size(conversion.size)}, {text.count(conversion.commands, 'command')} beside the base"
     yield f"  after   {text.size(conversion.made)}"
-    for (db, kind), count in sorted(tally.keys.items()):
+    for (db, kind), count in sorted(report.keys.items()):
         yield f"  db{db}  {text.count(count, 'key')} of type {kind}"
-    if tally.recoded:
-        yield f"  {text.count(tally.recoded, 'key')} written as another type"
-    if tally.moved:
-        yield f"  expiries of {text.count(tally.moved, 'command')} moved"
-    for lost in tally.lost[:_SHOWN]:
-        yield paint(f"  - db{lost.db}  {lost.type} {text.word(lost.key)}  cannot be said there: {lost.why}", "gone")
-    if tally.lost_count > _SHOWN:
-        yield paint(f"  - and {tally.lost_count - _SHOWN:,} more", "gone")
+    if report.recoded:
+        yield f"  {text.count(report.recoded, 'key')} written as another type"
+    if report.moved:
+        yield f"  expiries of {text.count(report.moved, 'command')} moved"
+    for loss in report.lost[:_SHOWN]:
+        yield paint(f"  - db{loss.db}  {loss.type} {text.word(loss.key)}  cannot be said there: {loss.why}", "gone")
+    if report.lost_count > _SHOWN:
+        yield paint(f"  - and {report.lost_count - _SHOWN:,} more", "gone")
     yield from (f"  {note}" for note in [*conversion.notes, *hints(conversion)])
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from shutil import copyfile
 
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.server.sandbox import Binary, Sandbox
@@ -32,7 +32,7 @@ _CHILD = ("used_cpu_sys_children", "used_cpu_user_children")
 def own(path: Path) -> float:
     """CPU seconds for all bytes of the commands, which go nowhere."""
     source, began = FileSource(path), time.process_time()
-    for _ in RespExporter(source, CAPABILITIES["redis-7.0"], Tally(), 0, lambda command: command):
+    for _ in RespExporter(source, CAPABILITIES["redis-7.0"], ConversionReport(), 0, lambda command: command):
         pass
     return time.process_time() - began
 

@@ -11,7 +11,7 @@ import pytest
 
 from aofdoctor.aof.records import encode
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.rewrite import rewriter as other
@@ -338,7 +338,7 @@ def test_expiries_are_moved_in_their_places_as_they_are_key_by_key(
         found = []
         for held in (other._HELD, 0):
             monkeypatch.setattr(other, "_HELD", held)
-            tally = Tally()
+            tally = ConversionReport()
             pieces = [*rewritten(BytesSource(data), Aim.of(11, shift_ms), tally)]
             found.append((b"".join(piece for piece in pieces if isinstance(piece, bytes)), tally))
         assert found[0] == found[1]

@@ -18,7 +18,7 @@ from aofdoctor.rdb.export import resp_exporter as told_resp
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import score_text
 from aofdoctor.rdb.export.exporter import CommandExporter, export_commands
-from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.items import Key
@@ -32,12 +32,12 @@ from tests.support.corpus import ROOT
 from tests.support.rdb_generated import VALUES, key, made, stored
 from tests.support.rdb_unreleased import EXOTIC, Exotic, closed
 
-Told = tuple[bytes, list[Any], Tally]
+Told = tuple[bytes, list[Any], ConversionReport]
 WINDOWS = (1 << 18, 1, 7, 100, 1000, 5000)
 FIXED = sorted([*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")])
 
 
-def joined(pieces: Iterable[Any], tally: Tally) -> Told:
+def joined(pieces: Iterable[Any], tally: ConversionReport) -> Told:
     """All bytes, what was no bytes, and what the tally says."""
     out: list[bytes] = []
     rest: list[Any] = []
@@ -50,13 +50,13 @@ def joined(pieces: Iterable[Any], tally: Tally) -> Told:
 
 
 def slowly(data: bytes, line: str, shift_ms: int = 0) -> Told:
-    tally = Tally()
+    tally = ConversionReport()
     said = export_commands(BytesSource(data), CAPABILITIES[line], tally)
     return joined(resp(moved(one, shift_ms) if isinstance(one, list) else one for one in said), tally)
 
 
 def in_bulk(data: bytes, line: str, shift_ms: int = 0, window: int = 1 << 18) -> Told:
-    tally = Tally()
+    tally = ConversionReport()
     source = BytesSource(data)
     return joined(
         RespExporter(source, CAPABILITIES[line], tally, shift_ms, lambda one: moved(one, shift_ms), window), tally

@@ -21,7 +21,7 @@ from aofdoctor.edit.conversion.shift_expiries import shifted_records
 from aofdoctor.edit.planners.repair import demand_whole_set
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.server.versions import VERSIONS, writer
 
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
@@ -45,7 +45,7 @@ class Conversion:
     recipe: dict[str, Any] = field(default_factory=dict)
     files: list[NewFile] = field(default_factory=list)
     manifest: tuple[str, bytes] | None = None
-    tally: Tally = field(default_factory=Tally)
+    report: ConversionReport = field(default_factory=ConversionReport)
     server_version: str = ""
     notes: list[str] = field(default_factory=list)
     inserted: int = 0
@@ -70,7 +70,7 @@ class Conversion:
 
     def begin(self) -> None:
         """Count from nothing: it is about to be made."""
-        self.tally, self.made = Tally(), 0
+        self.report, self.made = ConversionReport(), 0
 
 
 def plan_conversion(aof: AOF, wanted: Wanted, lossy: bool = False) -> Conversion:
@@ -191,7 +191,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
         yield Copied(source, extent.rdb.span)
         return
     target = CAPABILITIES[conversion.server_version] if conversion.server_version else None
-    db = yield from head_pieces(source, extent.rdb, wanted, target, conversion.tally, text.name(part.name))
+    db = yield from head_pieces(source, extent.rdb, wanted, target, conversion.report, text.name(part.name))
     if db and extent.tail.size:
         yield SELECT_0
 
@@ -204,6 +204,6 @@ def _rest(conversion: Conversion, i: int) -> Iterator[Piece]:
         return
     bare = bool(extent.annotations) and conversion.bare
     if conversion.wanted.shift_ms or bare:
-        yield from shifted_records(source, extent.tail.start, conversion.wanted.shift_ms, conversion.tally, bare)
+        yield from shifted_records(source, extent.tail.start, conversion.wanted.shift_ms, conversion.report, bare)
     else:
         yield Copied(source, extent.tail)

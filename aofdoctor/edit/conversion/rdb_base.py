@@ -9,7 +9,7 @@ from aofdoctor.errors import Refused
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, DecodeError
 from aofdoctor.rdb.export.capabilities import Capabilities, Unsupported
-from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
 from aofdoctor.server.expiry_arguments import moved
@@ -32,7 +32,12 @@ class Wanted:
 
 
 def head_pieces(
-    source: FileSource, rdb: Preamble, wanted: Wanted, capabilities: Capabilities | None, tally: Tally, name: str
+    source: FileSource,
+    rdb: Preamble,
+    wanted: Wanted,
+    capabilities: Capabilities | None,
+    report: ConversionReport,
+    name: str,
 ) -> Generator[bytes, None, int]:
     """The bytes in place of an RDB; gives the database that is selected after them.
 
@@ -41,13 +46,13 @@ def head_pieces(
     try:
         inner = decompressed(source)
         if capabilities is not None:
-            return (yield from _commands(inner, wanted, capabilities, tally, name))
+            return (yield from _commands(inner, wanted, capabilities, report, name))
         aim = (
             Aim.of(wanted.rdb_version, wanted.shift_ms)
             if wanted.rdb_version
             else Aim(rdb.dialect, rdb.version, wanted.shift_ms)
         )
-        for piece in rewritten(inner, aim, tally):
+        for piece in rewritten(inner, aim, report):
             yield _sound(piece, name)
     except DecodeError as problem:  # a large string is read only where it is written
         _sound(CorruptValue(problem.offset, problem.note), name)
@@ -55,10 +60,10 @@ def head_pieces(
 
 
 def _commands(
-    source: Source, wanted: Wanted, capabilities: Capabilities, tally: Tally, name: str
+    source: Source, wanted: Wanted, capabilities: Capabilities, report: ConversionReport, name: str
 ) -> Generator[bytes, None, int]:
     shift_ms = wanted.shift_ms
-    exporter = RespExporter(source, capabilities, tally, shift_ms, lambda command: moved(command, shift_ms))
+    exporter = RespExporter(source, capabilities, report, shift_ms, lambda command: moved(command, shift_ms))
     for piece in exporter:
         yield _sound(piece, name)
     return exporter.db

@@ -7,7 +7,7 @@ from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Arg, Batch, LargeArgument, encode
 from aofdoctor.edit.conversion.output_file import Copied, Piece
-from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.expiry_arguments import LOOK, PLACES, expiries, moved
@@ -17,7 +17,9 @@ from aofdoctor.span import Span
 _FIELDS_EXPIRE = range(22, 26)  # type bytes of hashes whose fields do, in a payload of RESTORE
 
 
-def shifted_records(source: FileSource, start: int, shift_ms: int, tally: Tally, bare: bool) -> Iterator[Piece]:
+def shifted_records(
+    source: FileSource, start: int, shift_ms: int, report: ConversionReport, bare: bool
+) -> Iterator[Piece]:
     """The bytes from `start`, which is where a record begins, in their order; `bare`: without annotations."""
     names = {name.decode().lower() for name in PLACES}
     tracker = ContextTracker()
@@ -27,26 +29,28 @@ def shifted_records(source: FileSource, start: int, shift_ms: int, tally: Tally,
     for tile in read(source, table().names, start):
         if isinstance(tile, Batch):
             yield from (
-                _shift_large_record(tile, source, shift_ms, tally)
+                _shift_large_record(tile, source, shift_ms, report)
                 if tile.oversized
-                else _near(tile, tracker, shift_ms, tally, bare)
+                else _near(tile, tracker, shift_ms, report, bare)
             )
 
 
-def _near(batch: Batch, tracker: ContextTracker, shift_ms: int, tally: Tally, bare: bool) -> Iterator[bytes]:
+def _near(
+    batch: Batch, tracker: ContextTracker, shift_ms: int, report: ConversionReport, bare: bool
+) -> Iterator[bytes]:
     """A batch, its records as they are but for those with an expiry."""
     out, done = bytearray(), 0
     for i in tracker.run(batch):
         if batch.ids[i] == ANNOTATION and bare:
-            tally.hints["annotations, which servers before 7.0 do not read"] += 1
+            report.dropped_hints["annotations, which servers before 7.0 do not read"] += 1
             out += _raw(batch, done, i)
             done = i + 1
             continue
         argv = batch.argv(i) if batch.argc[i] else []
         new = moved(argv, shift_ms)
-        _unseen(argv, tally)
+        _unseen(argv, report)
         if new is not argv:
-            tally.moved += 1
+            report.moved += 1
             out += _raw(batch, done, i) + encode(new)
             done = i + 1
     out += _raw(batch, done, batch.count)
@@ -57,15 +61,15 @@ def _raw(batch: Batch, start: int, stop: int) -> bytes:
     return bytes(memoryview(batch.buffer)[batch.origin + batch.edges[start] : batch.origin + batch.edges[stop]])
 
 
-def _shift_large_record(batch: Batch, source: FileSource, shift_ms: int, tally: Tally) -> Iterator[Piece]:
+def _shift_large_record(batch: Batch, source: FileSource, shift_ms: int, report: ConversionReport) -> Iterator[Piece]:
     """A record that is larger than the reader's window: its first arguments are looked at, the others pass by."""
     args = batch.args(0) if batch.argc[0] else iter(())
     head = list(islice(args, LOOK))
     if not any(True for _ in expiries(head)):
         yield Copied(source, batch.record(0))
         return
-    _unseen(head, tally)
-    tally.moved += 1
+    _unseen(head, report)
+    report.moved += 1
     yield b"*%d\r\n" % batch.argc[0]
     for arg in chain(moved(head, shift_ms), args):
         yield from _argument(arg, source)
@@ -77,10 +81,10 @@ def _argument(arg: Arg, source: FileSource) -> Iterator[Piece]:
     yield b"\r\n"
 
 
-def _unseen(argv: list[bytes] | list[Arg], tally: Tally) -> None:
+def _unseen(argv: list[bytes] | list[Arg], report: ConversionReport) -> None:
     """Count what may hold expiries that are not looked at."""
     if len(argv) > 3 and isinstance(argv[0], bytes) and argv[0][:7].upper() == b"RESTORE":
         payload = argv[3]
         first = payload.head(1) if isinstance(payload, LargeArgument) else payload[:1]
         if first and first[0] in _FIELDS_EXPIRE:
-            tally.hints["RESTORE payloads whose fields may expire, which are not moved"] += 1
+            report.dropped_hints["RESTORE payloads whose fields may expire, which are not moved"] += 1

@@ -81,7 +81,7 @@ def write_conversion(
     with scratch(output) as folder:
         sources = [fingerprint_of(file.fd, Path(file.path), whole_hash).as_json() for file in files]
         made = _make(conversion, folder, owners, progress)
-        if conversion.tally.lost_count and not conversion.lossy:
+        if conversion.report.lost_count and not conversion.lossy:
             raise Refused(_loss(conversion), "--lossy leaves it out; without -o the plan lists all of it")
         _check(conversion, made)
         receipt.warnings += filter(None, map(growth, files))
@@ -97,7 +97,7 @@ def write_conversion(
 
 def totals(conversion: Conversion) -> dict[str, Any]:
     """What was asked for and what it comes to, as JSON has it: the same again for the same files."""
-    tally, wanted = conversion.tally, conversion.wanted
+    tally, wanted = conversion.report, conversion.wanted
     keys = [{"db": db, "type": kind, "count": count} for (db, kind), count in sorted(tally.keys.items())]
     return {
         "converted": {
@@ -113,15 +113,15 @@ def outcome_json(conversion: Conversion, show: Callable[[bytes], object]) -> dic
     """What a conversion came to, as JSON has it; `show` makes text of a key."""
     return {
         **totals(conversion),
-        "inexpressible": [lost._asdict() | {"key": show(lost.key)} for lost in conversion.tally.lost],
+        "inexpressible": [lost._asdict() | {"key": show(lost.key)} for lost in conversion.report.lost],
         "notes": [*conversion.notes, *hints(conversion)],
     }
 
 
 def hints(conversion: Conversion) -> list[str]:
     """What a server does without, and what it needs, in sentences."""
-    said = [f"left out: {what} ({count:,})" for what, count in conversion.tally.hints.items()]
-    last = max((db for db, _ in conversion.tally.keys), default=0)
+    said = [f"left out: {what} ({count:,})" for what, count in conversion.report.dropped_hints.items()]
+    last = max((db for db, _ in conversion.report.keys), default=0)
     if (
         conversion.server_version and last >= _DATABASES
     ):  # a SELECT out of range is only logged, and writes go on elsewhere
@@ -130,7 +130,7 @@ def hints(conversion: Conversion) -> list[str]:
 
 
 def _loss(conversion: Conversion) -> str:
-    tally = conversion.tally
+    tally = conversion.report
     first = "; ".join(
         f"{lost.why} ({text.escaped(lost.key[:80]) or lost.type}, db {lost.db})" for lost in tally.lost[:_NAMED]
     )
@@ -195,10 +195,10 @@ def _check(conversion: Conversion, made: Path) -> None:
                 keys += keys_in(written, new.head_size)
         finally:
             written.close()
-    if keys != conversion.tally.keys:
+    if keys != conversion.report.keys:
         raise Refused(
             f"the copy reads back with {text.count(keys.total(), 'key')} of its base, "
-            f"not {conversion.tally.keys.total():,}: it is not kept"
+            f"not {conversion.report.keys.total():,}: it is not kept"
         )
     expected = conversion.commands + conversion.inserted
     if commands != expected:

@@ -11,7 +11,7 @@ from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import has_meta
 from aofdoctor.rdb.export.capabilities import Capabilities, Command, Unsupported
 from aofdoctor.rdb.export.commands import commands, function, library, select
-from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.items import AUX, EOF, Item, ItemReader, Key
 from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
@@ -30,10 +30,10 @@ _UNSAID = {
 
 
 def export_commands(
-    source: Source, capabilities: Capabilities, tally: Tally, tell: OnProgress | None = None
+    source: Source, capabilities: Capabilities, report: ConversionReport, tell: OnProgress | None = None
 ) -> Iterator[Command | CorruptValue]:
     """The commands that make all keys of the RDB at the head of `source`; `tell` hears how far it is."""
-    items, teller = ItemReader(source), CommandExporter(source, capabilities, tally)
+    items, teller = ItemReader(source), CommandExporter(source, capabilities, report)
     for batch in items:
         for item in batch:
             for said in teller.item(item):
@@ -57,8 +57,8 @@ def trouble(items: ItemReader) -> CorruptValue | None:
 class CommandExporter:
     """One item at a time; `db` is the database that the commands so far have selected."""
 
-    def __init__(self, source: Source, capabilities: Capabilities, tally: Tally) -> None:
-        self.source, self.capabilities, self.tally = source, capabilities, tally
+    def __init__(self, source: Source, capabilities: Capabilities, report: ConversionReport) -> None:
+        self.source, self.capabilities, self.report = source, capabilities, report
         self.cursor, self.db, self.dialect = Cursor(source), 0, dialect_of(source)
 
     def item(self, item: Key | Item) -> Iterator[Command | CorruptValue]:
@@ -75,12 +75,12 @@ class CommandExporter:
             return
         self._beside(key, name, kind)
         if not kind:
-            self.tally.lose(key.db, name, f"type {key.type}", "no command of this version makes it")
+            self.report.record_loss(key.db, name, f"type {key.type}", "no command of this version makes it")
             return
         made, lost, expire = False, False, None if key.expire_ms == -1 else key.expire_ms
         for said in commands(self.cursor, value, name, expire, self.capabilities):
             if isinstance(said, Unsupported):
-                self.tally.lose(key.db, name, kind, said.what)
+                self.report.record_loss(key.db, name, kind, said.what)
                 lost = True
                 continue
             if not made and max(key.db, 0) != self.db and not isinstance(said, CorruptValue):
@@ -89,9 +89,9 @@ class CommandExporter:
             made = True
             yield said
         if made:
-            self.tally.keys[self.db, kind] += 1
+            self.report.keys[self.db, kind] += 1
         elif not lost:
-            self.tally.hints["keys without an element, which no server keeps"] += 1
+            self.report.dropped_hints["keys without an element, which no server keeps"] += 1
 
     def _other(self, item: Item) -> Iterator[Command | CorruptValue]:
         if item.kind == UNREAD:
@@ -99,9 +99,9 @@ class CommandExporter:
         elif item.kind == _FUNCTION:
             yield from self._function(item)
         elif item.kind in _HINTS:
-            self.tally.hints[_HINTS[item.kind]] += 1
+            self.report.dropped_hints[_HINTS[item.kind]] += 1
         elif item.kind not in _SILENT and not (item.kind == _TEMPLATE and self.dialect == "redis"):
-            self.tally.lose(0, b"", f"opcode {item.kind}", _UNSAID.get(item.kind, "no command says it"))
+            self.report.record_loss(0, b"", f"opcode {item.kind}", _UNSAID.get(item.kind, "no command says it"))
 
     def _function(self, item: Item) -> Iterator[Command | CorruptValue]:
         self.cursor.seek(item.body)
@@ -112,15 +112,15 @@ class CommandExporter:
             yield CorruptValue(problem.offset, problem.note)
             return
         if isinstance(said, Unsupported):
-            self.tally.lose(0, library(code), "function", said.what)
+            self.report.record_loss(0, library(code), "function", said.what)
         else:
             yield said
 
     def _beside(self, key: Key, name: bytes, kind: str) -> None:
         if key.idle >= 0 or key.freq >= 0:
-            self.tally.hints[IDLE_HINT] += 1
+            self.report.dropped_hints[IDLE_HINT] += 1
         if self.dialect == "redis" and has_meta(self.source, key.start, key.name_at):
-            self.tally.lose(key.db, name, kind, "the metadata of a key")
+            self.report.record_loss(key.db, name, kind, "the metadata of a key")
 
 
 def dialect_of(source: Source) -> str:

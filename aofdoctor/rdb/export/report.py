@@ -10,7 +10,7 @@ from typing import NamedTuple
 SHOWN = 1000  # losses that are kept by name
 
 
-class Lost(NamedTuple):
+class Loss(NamedTuple):
     """Something that the target cannot be told; `key` is empty where it belongs to no key."""
 
     db: int
@@ -20,7 +20,7 @@ class Lost(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class ConversionReport:
     """`keys` by (database, shape); `recoded` keys written in another way; `moved` commands whose expiry was moved.
 
     `hints`: what servers do without, by name.
@@ -29,12 +29,12 @@ class Tally:
     keys: Counter[tuple[int, str]] = field(default_factory=Counter)
     recoded: int = 0
     moved: int = 0
-    lost: list[Lost] = field(default_factory=list)
+    lost: list[Loss] = field(default_factory=list)
     lost_count: int = 0
-    hints: Counter[str] = field(default_factory=Counter)
+    dropped_hints: Counter[str] = field(default_factory=Counter)
 
-    def lose(self, db: int, key: bytes, type_name: str, why: str) -> None:
+    def record_loss(self, db: int, key: bytes, type_name: str, why: str) -> None:
         """Note a loss."""
         self.lost_count += 1
         if len(self.lost) < SHOWN:
-            self.lost.append(Lost(max(db, 0), key[:1024], type_name, why))
+            self.lost.append(Loss(max(db, 0), key[:1024], type_name, why))

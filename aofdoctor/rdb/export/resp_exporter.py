@@ -12,7 +12,7 @@ from aofdoctor.rdb.bulk.powers_of_ten import powers
 from aofdoctor.rdb.encoding.cursor import CorruptValue
 from aofdoctor.rdb.export.capabilities import Capabilities, Command, Unsupported
 from aofdoctor.rdb.export.exporter import IDLE_HINT, CommandExporter, trouble
-from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.rdb.items import Item, ItemBatch, ItemReader, Key
 from aofdoctor.rdb.walk.walker import SLACK
@@ -38,13 +38,13 @@ class RespExporter:
         self,
         source: Source,
         capabilities: Capabilities,
-        tally: Tally,
+        report: ConversionReport,
         shift_ms: int,
         moved: Moved,
         window: int = WINDOW,
     ) -> None:
-        self.source, self.tally = source, tally
-        self._exporter = CommandExporter(source, capabilities, tally)
+        self.source, self.report = source, report
+        self._exporter = CommandExporter(source, capabilities, report)
         self._moved = moved if shift_ms else None
         self._bulk = Bulk(powers(), shift_ms, ROOM)
         self._items = ItemReader(source, window, by_window=True)
@@ -98,9 +98,9 @@ class RespExporter:
         self._exporter.db = self._bulk.db
         for shape, count in zip(TYPE_NAMES, keys, strict=True):
             if count:
-                self.tally.keys[self._bulk.db, shape] += count
+                self.report.keys[self._bulk.db, shape] += count
         if hints:
-            self.tally.hints[IDLE_HINT] += hints
+            self.report.dropped_hints[IDLE_HINT] += hints
 
     def _told(self, item: Key | Item) -> Iterator[Command | CorruptValue]:
         for said in self._exporter.item(item):

@@ -14,7 +14,7 @@ from aofdoctor.rdb.encoding.short_strings import has_meta
 from aofdoctor.rdb.encoding.writer import gathered, length, sealed
 from aofdoctor.rdb.export.commands import library
 from aofdoctor.rdb.export.exporter import dialect_of, trouble, whole_name
-from aofdoctor.rdb.export.report import Tally
+from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.items import EOF, Item, ItemBatch, ItemReader, Key
 from aofdoctor.rdb.rewrite.recode import Recoded, recoded
 from aofdoctor.rdb.values.decoders import Value, type_name
@@ -73,11 +73,11 @@ class Aim(NamedTuple):
         return _SINCE.get(byte, 99) <= self.version
 
 
-def rewritten(source: Source, aim: Aim, tally: Tally) -> Iterator[bytes | CorruptValue]:
+def rewritten(source: Source, aim: Aim, report: ConversionReport) -> Iterator[bytes | CorruptValue]:
     """The RDB at the head of `source` as `aim` reads it, to its checksum."""
     items = ItemReader(source, by_window=True)
     same = (dialect_of(source), items.rdb.version) == (aim.dialect, aim.version)
-    writer = _Writer(source, aim, tally, same, items.rdb.version)
+    writer = _Writer(source, aim, report, same, items.rdb.version)
     return sealed(items.rdb.magic if same else aim.magic, _items(items, writer))
 
 
@@ -97,8 +97,8 @@ def _items(items: ItemReader, writer: "_Writer") -> Iterator[bytes | CorruptValu
 
 
 class _Writer:
-    def __init__(self, source: Source, aim: Aim, tally: Tally, same: bool, version: int) -> None:
-        self.source, self.aim, self.tally = source, aim, tally
+    def __init__(self, source: Source, aim: Aim, report: ConversionReport, same: bool, version: int) -> None:
+        self.source, self.aim, self.report = source, aim, report
         self.cursor, self.dialect = Cursor(source), dialect_of(source)
         self.known = frozenset(byte for byte in range(256) if same or aim.knows(self.dialect, byte))
         # What stands before a key's type is no item of its own, so a batch does not tell of it.
@@ -161,7 +161,7 @@ class _Writer:
             return
         found = recoded(self.cursor, value, self.aim.dialect, self.aim.version, self.aim.shift_ms)
         for why in found.lost:
-            self._lose(key, why)
+            self._record_loss(key, why)
         if found.type is not None:
             yield from self._anew(key, found.type, found)
 
@@ -169,7 +169,7 @@ class _Writer:
         yield self._opcodes(key) + bytes((kind,))
         yield from self.copied(key.name_span)
         yield from gathered(found.pieces)
-        self.tally.recoded += 1
+        self.report.recoded += 1
         self._count(key.db, key.type)
 
     def other(self, item: Item) -> Iterator[bytes | CorruptValue]:
@@ -181,10 +181,10 @@ class _Writer:
         elif item.kind in self.known:
             yield from self.copied(item.span)
         elif item.kind in _HINTS:
-            self.tally.hints[_HINTS[item.kind]] += 1
+            self.report.dropped_hints[_HINTS[item.kind]] += 1
         elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are in each hash anew
             kind, why = _KINDS.get(item.kind, f"opcode {item.kind}"), _UNSAID.get(item.kind, "it is not known there")
-            self.tally.lose(0, self._library(item), kind, why)
+            self.report.record_loss(0, self._library(item), kind, why)
 
     def _library(self, item: Item) -> bytes:
         if item.kind != _FUNCTION:
@@ -204,13 +204,13 @@ class _Writer:
 
     def _beside(self, key: Key) -> None:
         if (key.idle >= 0 or key.freq >= 0) and _IDLE not in self.known:
-            self.tally.hints["idle times or frequencies of keys"] += 1
+            self.report.dropped_hints["idle times or frequencies of keys"] += 1
         if self.meta and has_meta(self.source, key.start, key.name_at):
-            self._lose(key, "the metadata of a key")
+            self._record_loss(key, "the metadata of a key")
 
-    def _lose(self, key: Key, why: str) -> None:
+    def _record_loss(self, key: Key, why: str) -> None:
         kind = type_name(Value(0, key.type, self.dialect)) or f"type {key.type}"
-        self.tally.lose(key.db, whole_name(self.cursor, key), kind, why)
+        self.report.record_loss(key.db, whole_name(self.cursor, key), kind, why)
 
     def _count(self, db: int, kind: int, many: int = 1) -> None:
-        self.tally.keys[max(db, 0), type_name(Value(0, kind, self.dialect)) or f"type {kind}"] += many
+        self.report.keys[max(db, 0), type_name(Value(0, kind, self.dialect)) or f"type {kind}"] += many
