@@ -15,7 +15,7 @@ from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import walk
 from aofdoctor.rdb.rewrite import rewriter as other
-from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
+from aofdoctor.rdb.rewrite.rewriter import TargetFormat, rewrite_rdb
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, STORIES, aofdoctor
@@ -339,7 +339,7 @@ def test_expiries_are_moved_in_their_places_as_they_are_key_by_key(
         for held in (other._HELD, 0):
             monkeypatch.setattr(other, "_HELD", held)
             tally = ConversionReport()
-            pieces = [*rewritten(BytesSource(data), Aim.of(11, shift_ms), tally)]
+            pieces = [*rewrite_rdb(BytesSource(data), TargetFormat.of(11, shift_ms), tally)]
             found.append((b"".join(piece for piece in pieces if isinstance(piece, bytes)), tally))
         assert found[0] == found[1]
         assert found[0][0] != data

@@ -11,7 +11,7 @@ from aofdoctor.rdb.encoding.cursor import CorruptValue, DecodeError
 from aofdoctor.rdb.export.capabilities import Capabilities, Unsupported
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp_exporter import RespExporter
-from aofdoctor.rdb.rewrite.rewriter import Aim, rewritten
+from aofdoctor.rdb.rewrite.rewriter import TargetFormat, rewrite_rdb
 from aofdoctor.server.expiry_arguments import moved
 from aofdoctor.source import FileSource, Source
 
@@ -47,12 +47,12 @@ def head_pieces(
         inner = decompressed(source)
         if capabilities is not None:
             return (yield from _commands(inner, wanted, capabilities, report, name))
-        aim = (
-            Aim.of(wanted.rdb_version, wanted.shift_ms)
+        target_format = (
+            TargetFormat.of(wanted.rdb_version, wanted.shift_ms)
             if wanted.rdb_version
-            else Aim(rdb.dialect, rdb.version, wanted.shift_ms)
+            else TargetFormat(rdb.dialect, rdb.version, wanted.shift_ms)
         )
-        for piece in rewritten(inner, aim, report):
+        for piece in rewrite_rdb(inner, target_format, report):
             yield _sound(piece, name)
     except DecodeError as problem:  # a large string is read only where it is written
         _sound(CorruptValue(problem.offset, problem.note), name)

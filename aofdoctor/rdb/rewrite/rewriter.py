@@ -47,7 +47,7 @@ _UNSAID = {
 }  # fmt: skip
 
 
-class Aim(NamedTuple):
+class TargetFormat(NamedTuple):
     """Who is to read it; `shift_ms`: what every expiry is moved by."""
 
     dialect: str
@@ -55,7 +55,7 @@ class Aim(NamedTuple):
     shift_ms: int = 0
 
     @classmethod
-    def of(cls, version: int, shift_ms: int = 0) -> "Aim":
+    def of(cls, version: int, shift_ms: int = 0) -> "TargetFormat":
         """By the version alone: from 80 on it is Valkey's."""
         return cls("valkey" if version >= _VALKEY else "redis", version, shift_ms)
 
@@ -73,12 +73,12 @@ class Aim(NamedTuple):
         return _SINCE.get(byte, 99) <= self.version
 
 
-def rewritten(source: Source, aim: Aim, report: ConversionReport) -> Iterator[bytes | CorruptValue]:
+def rewrite_rdb(source: Source, target: TargetFormat, report: ConversionReport) -> Iterator[bytes | CorruptValue]:
     """The RDB at the head of `source` as `aim` reads it, to its checksum."""
     items = ItemReader(source, by_window=True)
-    same = (dialect_of(source), items.rdb.version) == (aim.dialect, aim.version)
-    writer = _Writer(source, aim, report, same, items.rdb.version)
-    return sealed(items.rdb.magic if same else aim.magic, _items(items, writer))
+    same = (dialect_of(source), items.rdb.version) == (target.dialect, target.version)
+    writer = _Writer(source, target, report, same, items.rdb.version)
+    return sealed(items.rdb.magic if same else target.magic, _items(items, writer))
 
 
 def _items(items: ItemReader, writer: "_Writer") -> Iterator[bytes | CorruptValue]:
@@ -97,10 +97,12 @@ def _items(items: ItemReader, writer: "_Writer") -> Iterator[bytes | CorruptValu
 
 
 class _Writer:
-    def __init__(self, source: Source, aim: Aim, report: ConversionReport, same: bool, version: int) -> None:
-        self.source, self.aim, self.report = source, aim, report
+    def __init__(
+        self, source: Source, target: TargetFormat, report: ConversionReport, same: bool, version: int
+    ) -> None:
+        self.source, self.target, self.report = source, target, report
         self.cursor, self.dialect = Cursor(source), dialect_of(source)
-        self.known = frozenset(byte for byte in range(256) if same or aim.knows(self.dialect, byte))
+        self.known = frozenset(byte for byte in range(256) if same or target.knows(self.dialect, byte))
         # What stands before a key's type is no item of its own, so a batch does not tell of it.
         self.meta = self.dialect == "redis" and not 0 < version < _META_SINCE
         self.each = not {_IDLE, _FREQ} <= self.known or (self.meta and not same)
@@ -110,7 +112,7 @@ class _Writer:
         columns, count = batch.columns, batch.stop
         if self.each or not self.known.issuperset(columns.kind[:count]) or EOF in columns.kind[:count]:
             return False
-        if self.aim.shift_ms and not self._can_be_moved(batch):
+        if self.target.shift_ms and not self._can_be_moved(batch):
             return False
         for (db, kind), many in Counter(zip(columns.db[:count], columns.kind[:count], strict=True)).items():
             if kind < _OPCODES:
@@ -130,7 +132,7 @@ class _Writer:
 
     def moved(self, batch: ItemBatch) -> Iterator[bytes]:
         """A batch as it is, with its expiries moved in their places."""
-        if not self.aim.shift_ms:
+        if not self.target.shift_ms:
             yield from self.copied(batch.span)
             return
         columns, data = batch.columns, bytearray(pread(self.source, batch.span.size, batch.span.start))
@@ -142,7 +144,7 @@ class _Writer:
 
     def _moved(self, expire_ms: int) -> bytes:
         """An expiry where it is to stand, as eight bytes."""
-        time = max(0, expire_ms + self.aim.shift_ms) if self.aim.shift_ms else expire_ms
+        time = max(0, expire_ms + self.target.shift_ms) if self.target.shift_ms else expire_ms
         return min(time, (1 << 63) - 1).to_bytes(8, "little", signed=True)
 
     def copied(self, span: Span) -> Iterator[bytes]:
@@ -154,12 +156,12 @@ class _Writer:
         """A key with its opcodes, as it is or anew."""
         value = Value(key.value, key.type, self.dialect)
         self._beside(key)
-        if key.type in self.known and not (self.aim.shift_ms and key.type in _TIMED):
+        if key.type in self.known and not (self.target.shift_ms and key.type in _TIMED):
             yield self._opcodes(key) + bytes((key.type,))
             yield from self.copied(Span(key.name_at, key.end))
             self._count(key.db, key.type)
             return
-        found = recoded(self.cursor, value, self.aim.dialect, self.aim.version, self.aim.shift_ms)
+        found = recoded(self.cursor, value, self.target.dialect, self.target.version, self.target.shift_ms)
         for why in found.lost:
             self._record_loss(key, why)
         if found.type is not None:
