@@ -147,8 +147,8 @@ def _lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
     yield f"  after   {text.size(conversion.made)}"
     for (db, kind), count in sorted(report.keys.items()):
         yield f"  db{db}  {text.count(count, 'key')} of type {kind}"
-    if report.recoded:
-        yield f"  {text.count(report.recoded, 'key')} written as another type"
+    if report.reencoded_keys:
+        yield f"  {text.count(report.reencoded_keys, 'key')} written as another type"
     if report.moved:
         yield f"  expiries of {text.count(report.moved, 'command')} moved"
     for loss in report.lost[:_SHOWN]:

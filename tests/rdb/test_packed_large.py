@@ -10,7 +10,7 @@ import pytest
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, LargeString
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import commands
-from aofdoctor.rdb.rewrite.recode import recoded
+from aofdoctor.rdb.rewrite.recode import reencode
 from aofdoctor.rdb.values import packed, packed_large
 from aofdoctor.rdb.values import pending_entries as pending
 from aofdoctor.rdb.values import unpack as unfold
@@ -200,7 +200,7 @@ def test_very_many_pending_entries_are_written_anew_in_small_memory(version: int
     source = BytesSource(pending_stream(count, 3, version, nacked))
     kind = {3: 21, 5: 27}[version]
     tracemalloc.start()
-    found = recoded(Cursor(source), Value(0, kind), "redis", 10, 0)
+    found = reencode(Cursor(source), Value(0, kind), "redis", 10, 0)
     size = sum(map(len, found.pieces))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

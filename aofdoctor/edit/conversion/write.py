@@ -102,7 +102,7 @@ def totals(conversion: Conversion) -> dict[str, Any]:
     return {
         "converted": {
             "base": wanted.base or None, "rdb_version": wanted.rdb_version or None, "layout": wanted.layout or None,
-            "for": conversion.server_version or None, "shift_ms": wanted.shift_ms, "keys": keys, "recoded_keys": tally.recoded,
+            "for": conversion.server_version or None, "shift_ms": wanted.shift_ms, "keys": keys, "recoded_keys": tally.reencoded_keys,
             "moved_commands": tally.moved, "bytes": {"before": conversion.size, "after": conversion.made},
         },
         "inexpressible_count": tally.lost_count,

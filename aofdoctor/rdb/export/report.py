@@ -27,7 +27,7 @@ class ConversionReport:
     """
 
     keys: Counter[tuple[int, str]] = field(default_factory=Counter)
-    recoded: int = 0
+    reencoded_keys: int = 0
     moved: int = 0
     lost: list[Loss] = field(default_factory=list)
     lost_count: int = 0

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.encoding.writer import length, string
-from aofdoctor.rdb.rewrite.stream_recode import recoded_stream
+from aofdoctor.rdb.rewrite.stream_recode import reencode_stream
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements
 
 _LIST, _SET, _ZSET, _HASH, _ZSET_2, _HASH_TIMES_VALKEY, _HASH_TIMES = 1, 2, 3, 4, 5, 22, 24
 _SPECIAL = {"nan": 253, "inf": 254, "-inf": 255}
 
 
-class Recoded(NamedTuple):
+class ReencodedValue(NamedTuple):
     """The new type (None: it cannot be said at all), the bytes after the key's name, and what is lost."""
 
     type: int | None
@@ -25,7 +25,7 @@ class Recoded(NamedTuple):
     lost: list[str]
 
 
-def recoded(cursor: Cursor, value: Value, dialect: str, version: int, shift_ms: int) -> Recoded:
+def reencode(cursor: Cursor, value: Value, dialect: str, version: int, shift_ms: int) -> ReencodedValue:
     """A value for readers of a dialect and version; raises Broken where its bytes lie.
 
     The pieces are to be taken before the cursor is used for anything else.
@@ -33,18 +33,18 @@ def recoded(cursor: Cursor, value: Value, dialect: str, version: int, shift_ms: 
     row = DECODERS[value.dialect].get(value.type)
     if row is None or row.type_name == "module":
         what = "a value of a module" if row else f"a value of type {value.type}, which this version does not read"
-        return Recoded(None, iter(()), [what])
+        return ReencodedValue(None, iter(()), [what])
     if row.type_name == "stream":
-        kind, pieces, lost = recoded_stream(cursor, value, dialect, version)
-        return Recoded(kind, pieces, lost)
+        kind, pieces, lost = reencode_stream(cursor, value, dialect, version)
+        return ReencodedValue(kind, pieces, lost)
     if row.type_name == "array":
-        return Recoded(None, iter(()), ["an array, which came with Redis 8.8"])
+        return ReencodedValue(None, iter(()), ["an array, which came with Redis 8.8"])
     if row.width == 3:
         return _timed_hash(cursor, value, dialect, version, shift_ms)
     kind, write = _PLAIN[row.type_name]
     if row.type_name == "zset" and version < 8:
         kind, write = _ZSET, _old_scores
-    return Recoded(kind, _counted(cursor, value, row.width, write), [])
+    return ReencodedValue(kind, _counted(cursor, value, row.width, write), [])
 
 
 def _counted(cursor: Cursor, value: Value, width: int, write: Callable[[FlatRun], Iterator[bytes]]) -> Iterator[bytes]:
@@ -79,7 +79,7 @@ _PLAIN = {"list": (_LIST, _strings), "set": (_SET, _strings), "zset": (_ZSET_2, 
 # -- hashes whose fields expire --
 
 
-def _timed_hash(cursor: Cursor, value: Value, dialect: str, version: int, shift_ms: int) -> Recoded:
+def _timed_hash(cursor: Cursor, value: Value, dialect: str, version: int, shift_ms: int) -> ReencodedValue:
     soonest = min(
         (time for run in flat_elements(cursor, value) for time in run[2::3] if time is not None), default=None
     )
@@ -90,12 +90,14 @@ def _timed_hash(cursor: Cursor, value: Value, dialect: str, version: int, shift_
 
     # Both lengths are read through one count, of three items an element.
     if soonest is None:
-        return Recoded(_HASH, _counted(cursor, value, 3, untimed), [])
+        return ReencodedValue(_HASH, _counted(cursor, value, 3, untimed), [])
     if dialect == "valkey":
-        return Recoded(_HASH_TIMES_VALKEY, _counted(cursor, value, 3, lambda run: _valkey_fields(run, shift_ms)), [])
+        return ReencodedValue(
+            _HASH_TIMES_VALKEY, _counted(cursor, value, 3, lambda run: _valkey_fields(run, shift_ms)), []
+        )
     if version >= 12:
-        return Recoded(_HASH_TIMES, _redis_hash(cursor, value, _moved(soonest, shift_ms), shift_ms), [])
-    return Recoded(_HASH, _counted(cursor, value, 3, untimed), ["when fields of a hash expire"])
+        return ReencodedValue(_HASH_TIMES, _redis_hash(cursor, value, _moved(soonest, shift_ms), shift_ms), [])
+    return ReencodedValue(_HASH, _counted(cursor, value, 3, untimed), ["when fields of a hash expire"])
 
 
 def _moved(time: int, shift_ms: int) -> int:

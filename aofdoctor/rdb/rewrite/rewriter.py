@@ -16,7 +16,7 @@ from aofdoctor.rdb.export.commands import library
 from aofdoctor.rdb.export.exporter import dialect_of, trouble, whole_name
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.items import EOF, Item, ItemBatch, ItemReader, Key
-from aofdoctor.rdb.rewrite.recode import Recoded, recoded
+from aofdoctor.rdb.rewrite.recode import ReencodedValue, reencode
 from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
 from aofdoctor.source import Source, pread
@@ -161,17 +161,17 @@ class _Writer:
             yield from self.copied(Span(key.name_at, key.end))
             self._count(key.db, key.type)
             return
-        found = recoded(self.cursor, value, self.target.dialect, self.target.version, self.target.shift_ms)
+        found = reencode(self.cursor, value, self.target.dialect, self.target.version, self.target.shift_ms)
         for why in found.lost:
             self._record_loss(key, why)
         if found.type is not None:
             yield from self._anew(key, found.type, found)
 
-    def _anew(self, key: Key, kind: int, found: Recoded) -> Iterator[bytes]:
+    def _anew(self, key: Key, kind: int, found: ReencodedValue) -> Iterator[bytes]:
         yield self._opcodes(key) + bytes((kind,))
         yield from self.copied(key.name_span)
         yield from gathered(found.pieces)
-        self.report.recoded += 1
+        self.report.reencoded_keys += 1
         self._count(key.db, key.type)
 
     def other(self, item: Item) -> Iterator[bytes | CorruptValue]:

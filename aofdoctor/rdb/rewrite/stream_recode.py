@@ -17,7 +17,7 @@ _TYPES = {1: 15, 2: 19, 3: 21}
 _ZERO = (0, 0)
 
 
-def recoded_stream(
+def reencode_stream(
     cursor: Cursor, value: Value, dialect: str, version: int
 ) -> tuple[int | None, Iterator[bytes], list[str]]:
     """(the type, its bytes, what is lost); the type is None where readers know no streams."""
