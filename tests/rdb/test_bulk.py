@@ -11,7 +11,7 @@ from aofdoctor.rdb.bulk._encoder import Bulk, score_of, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.rdb.bulk.encoder import PlainBulk
+from aofdoctor.rdb.bulk.encoder import NullBulkEncoder
 from aofdoctor.rdb.bulk.powers_of_ten import LEAST, MOST, power, powers
 from aofdoctor.rdb.encoding.cursor import DecodeError
 from aofdoctor.rdb.export import resp_exporter as told_resp
@@ -164,7 +164,7 @@ def test_the_common_keys_are_written_in_bulk(kind: int, monkeypatch: pytest.Monk
 
 
 def test_without_the_compiled_one_the_bytes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(told_resp, "Bulk", PlainBulk)
+    monkeypatch.setattr(told_resp, "Bulk", NullBulkEncoder)
     data = made(3, 60)
     same(data, windows=(1 << 18, 100))
     assert handled(data, monkeypatch) == 0

@@ -13,7 +13,7 @@ WORD, WORDS = 64, 8  # bytes of a word that are shown, and words of a value
 TYPE_NAMES = ("string", "list", "set", "zset", "hash")
 
 
-class Why(IntEnum):
+class BulkStop(IntEnum):
     """Why a writer stopped."""
 
     DONE = 0  # no more items
@@ -21,7 +21,7 @@ class Why(IntEnum):
     KEY = 2  # at a key or an item that it leaves to others
 
 
-class PlainBulk:
+class NullBulkEncoder:
     """Leaves every item to others.  `db`: which database is selected; `size`: the bytes that wait to be taken."""
 
     size = 0
@@ -31,7 +31,7 @@ class PlainBulk:
 
     def run(self, columns: Columns, at: int, stop: int, window: bytearray, base: int, fill: int) -> tuple[int, int]:
         """(why it stopped, at which item); window[0] is at `base` in the file."""
-        return (Why.KEY if at < stop else Why.DONE), at
+        return (BulkStop.KEY if at < stop else BulkStop.DONE), at
 
     def glances(
         self, columns: Columns, at: int, stop: int, window: bytearray, base: int, fill: int, most: int
@@ -52,11 +52,11 @@ class PlainBulk:
 
 
 if TYPE_CHECKING:
-    Bulk = PlainBulk
+    BulkEncoder = NullBulkEncoder
 else:
     try:
         from aofdoctor.rdb.bulk._encoder import Bulk
     except ImportError:
-        Bulk = PlainBulk
+        BulkEncoder = NullBulkEncoder
 
-__all__ = ["TYPE_NAMES", "WORD", "WORDS", "Bulk", "PlainBulk", "Why"]
+__all__ = ["TYPE_NAMES", "WORD", "WORDS", "BulkEncoder", "NullBulkEncoder", "BulkStop"]

@@ -4,7 +4,7 @@ What is not in the window, large or rare is not seen, and None: who wants it
 reads it with a cursor.
 """
 
-from aofdoctor.rdb.bulk.encoder import WORDS, Bulk
+from aofdoctor.rdb.bulk.encoder import WORDS, BulkEncoder
 from aofdoctor.rdb.bulk.powers_of_ten import powers
 from aofdoctor.rdb.items import ItemBatch
 from aofdoctor.rdb.walk.window import WalkWindow
@@ -19,7 +19,7 @@ class Glances:
     """Of each key its name, and words of its value as bulk.py has them; `places` are those in a batch's columns."""
 
     def __init__(self) -> None:
-        self._bulk = Bulk(powers(), 0, _ROOM)
+        self._encoder = BulkEncoder(powers(), 0, _ROOM)
 
     def names(self, batch: ItemBatch, places: list[int], sweep: WalkWindow | None) -> list[Glance]:
         """Names alone."""
@@ -38,4 +38,4 @@ class Glances:
         return found if len(places) == len(batch) else [found[i - batch.first] for i in places]
 
     def _look(self, batch: ItemBatch, first: int, stop: int, sweep: WalkWindow, most: int) -> list[Glance]:
-        return self._bulk.glances(batch.columns, first, stop, sweep.buffer, sweep.base, sweep.fill, most)
+        return self._encoder.glances(batch.columns, first, stop, sweep.buffer, sweep.base, sweep.fill, most)

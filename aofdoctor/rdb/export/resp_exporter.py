@@ -7,7 +7,7 @@ is read once more.
 
 from collections.abc import Callable, Iterator
 
-from aofdoctor.rdb.bulk.encoder import TYPE_NAMES, Bulk, Why
+from aofdoctor.rdb.bulk.encoder import TYPE_NAMES, BulkEncoder, BulkStop
 from aofdoctor.rdb.bulk.powers_of_ten import powers
 from aofdoctor.rdb.encoding.cursor import CorruptValue
 from aofdoctor.rdb.export.capabilities import Capabilities, Command, Unsupported
@@ -46,7 +46,7 @@ class RespExporter:
         self.source, self.report = source, report
         self._exporter = CommandExporter(source, capabilities, report)
         self._moved = moved if shift_ms else None
-        self._bulk = Bulk(powers(), shift_ms, ROOM)
+        self._encoder = BulkEncoder(powers(), shift_ms, ROOM)
         self._items = ItemReader(source, window, by_window=True)
 
     @property
@@ -60,7 +60,7 @@ class RespExporter:
                 yield piece
                 if isinstance(piece, CorruptValue):
                     return
-        yield self._bulk.take()
+        yield self._encoder.take()
         if problem := trouble(self._items):
             yield problem
 
@@ -68,17 +68,17 @@ class RespExporter:
         at = batch.first
         while at < batch.stop:
             why, at = self._run(batch, at)
-            if self._bulk.size >= _PIECE or why == Why.FULL:
-                yield self._bulk.take()
-            if why == Why.KEY and not self._run_again(batch, at):
-                yield self._bulk.take()
+            if self._encoder.size >= _PIECE or why == BulkStop.FULL:
+                yield self._encoder.take()
+            if why == BulkStop.KEY and not self._run_again(batch, at):
+                yield self._encoder.take()
                 yield from resp(self._told(batch[at - batch.first]))
-            at += why == Why.KEY
+            at += why == BulkStop.KEY
 
     def _run(self, batch: ItemBatch, at: int) -> tuple[int, int]:
         sweep = self._items.window
-        self._bulk.db = self._exporter.db
-        why, at = self._bulk.run(batch.columns, at, batch.stop, sweep.buffer, sweep.base, sweep.fill)
+        self._encoder.db = self._exporter.db
+        why, at = self._encoder.run(batch.columns, at, batch.stop, sweep.buffer, sweep.base, sweep.fill)
         self._count()
         return why, at
 
@@ -88,17 +88,17 @@ class RespExporter:
         if start >= self._items.window.base or end - start > _AGAIN or batch.columns.name[at] < 0:
             return False
         data = pread(self.source, end - start, start) + bytes(SLACK)
-        why, _ = self._bulk.run(batch.columns, at, at + 1, bytearray(data), start, len(data) - SLACK)
+        why, _ = self._encoder.run(batch.columns, at, at + 1, bytearray(data), start, len(data) - SLACK)
         self._count()
-        return why == Why.DONE
+        return why == BulkStop.DONE
 
     def _count(self) -> None:
         """Note what was written; its keys are of one database."""
-        keys, hints = self._bulk.counted()
-        self._exporter.db = self._bulk.db
+        keys, hints = self._encoder.counted()
+        self._exporter.db = self._encoder.db
         for shape, count in zip(TYPE_NAMES, keys, strict=True):
             if count:
-                self.report.keys[self._bulk.db, shape] += count
+                self.report.keys[self._encoder.db, shape] += count
         if hints:
             self.report.dropped_hints[IDLE_HINT] += hints
 
