@@ -15,7 +15,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection, any_pattern_in
-from aofdoctor.rdb.bulk.previews import Glances
+from aofdoctor.rdb.bulk.previews import KeyPreviews
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.header import SIZE, has_type
@@ -50,7 +50,7 @@ class BaseKey(NamedTuple):
     dialect: str
     time: int | None
     guess: bool = False
-    glance: list[bytes] | None = None
+    preview: list[bytes] | None = None
 
     @property
     def value(self) -> Value:
@@ -65,7 +65,7 @@ class BaseKey(NamedTuple):
     @property
     def name(self) -> bytes:
         """Its name, or the first 64 KiB of it."""
-        return self.glance[0] if self.glance else name_of(self.cursor, self.key)
+        return self.preview[0] if self.preview else name_of(self.cursor, self.key)
 
     def words(self) -> Iterator[String | CorruptValue]:
         """The words of its value."""
@@ -132,14 +132,14 @@ class BaseKeySelection:
         self.cursor = Cursor(source)
         self.selects_all = selection.selects_all
         self.guess = False  # what comes is found after damage
-        self._glances = Glances()
+        self._previews = KeyPreviews()
 
     def keys(self, name: str, batch: ItemBatch, walk_window: WalkWindow | None) -> Iterator[BaseKey]:
         """The selected keys of a batch, of a part of that name; it stands in the window of `sweep`, if there is one."""
         chosen = self.filter(batch, walk_window)
-        glances = self._glances.words(batch, chosen, walk_window)
-        for i, glance in zip(chosen, glances, strict=True):
-            yield BaseKey(name, self.cursor, batch.key(i), self.dialect, self.time, self.guess, glance)
+        previews = self._previews.words(batch, chosen, walk_window)
+        for i, preview in zip(chosen, previews, strict=True):
+            yield BaseKey(name, self.cursor, batch.key(i), self.dialect, self.time, self.guess, preview)
 
     def matches(self, key: Key) -> bool:
         """True if a key is selected."""
@@ -208,9 +208,10 @@ class BaseKeySelection:
         return (self.part, key.start) > (place.index, place.offset)
 
     def _by_content(self, batch: ItemBatch, left: list[int], walk_window: WalkWindow | None) -> list[int]:
-        glances = self._glances.names(batch, left, walk_window)
+        previews = self._previews.names(batch, left, walk_window)
         names = [
-            glance[0] if glance else name_of(self.cursor, batch.key(i)) for i, glance in zip(left, glances, strict=True)
+            preview[0] if preview else name_of(self.cursor, batch.key(i))
+            for i, preview in zip(left, previews, strict=True)
         ]
         return [i for i, name in zip(left, names, strict=True) if self._named(batch.key(i), name)]
 

@@ -62,7 +62,7 @@ class BaseStats:
     largest: list[LargeKey] = field(default_factory=list)
 
 
-_WINDOW, _GLANCE = 1 << 18, 1 << 9  # bytes that are read where names stand close together, and where they do not
+_WINDOW, _SMALL_WINDOW = 1 << 18, 1 << 9  # bytes that are read where names stand close together, and where they do not
 _FAR = 1 << 14
 
 
@@ -115,7 +115,7 @@ class BaseTally:
                 at += 1
             else:
                 base = columns.name[at]
-                size = _GLANCE if columns.edges[at + 1] - base > _FAR else _WINDOW
+                size = _SMALL_WINDOW if columns.edges[at + 1] - base > _FAR else _WINDOW
                 data = pread(chosen.cursor.source, min(size, batch.span.end - base), base)
 
     def _selected(self, part: str, inventory: Inventory, batch: ItemBatch, chosen: BaseKeySelection) -> None:

@@ -148,7 +148,7 @@ def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
         for item in base_keys(EVERYTHING, 0, aof.parts[0].name, 0, source, rdb):
             if isinstance(item, BaseKey):
                 out += [
-                    (shown(item, line), shown(item._replace(glance=None), line), expected(item._replace(glance=None)))
+                    (shown(item, line), shown(item._replace(preview=None), line), expected(item._replace(preview=None)))
                 ]
     return out
 

@@ -20,8 +20,8 @@ _NAME_MAX = 1 << 12  # bytes of a name in a line for people
 
 def short(key: BaseKey) -> Iterator[bytes]:
     """The first words of a value, and ... where there are more."""
-    if key.glance:
-        yield from key.glance[1:]
+    if key.preview:
+        yield from key.preview[1:]
         return
     for number, word in enumerate(key.words()):
         if isinstance(word, CorruptValue) or number == WORDS:
@@ -40,10 +40,10 @@ def cut(word: String, most: int) -> bytes:
 
 def words(key: BaseKey) -> str:
     """What it was, its name and its value, for people."""
-    glance = key.glance
-    if glance is None or len(glance[0]) > _NAME_MAX:
-        glance = [cut(key.name, _NAME_MAX), *short(key)]
-    return f"{NAME} {key.type} {' '.join(map(text.word, glance))}"
+    preview = key.preview
+    if preview is None or len(preview[0]) > _NAME_MAX:
+        preview = [cut(key.name, _NAME_MAX), *short(key)]
+    return f"{NAME} {key.type} {' '.join(map(text.word, preview))}"
 
 
 def note(key: BaseKey) -> str:

@@ -33,7 +33,7 @@ class NullBulkEncoder:
         """(why it stopped, at which item); window[0] is at `base` in the file."""
         return (BulkStop.KEY if at < stop else BulkStop.DONE), at
 
-    def glances(
+    def previews(
         self, columns: Columns, at: int, stop: int, window: bytearray, base: int, fill: int, most: int
     ) -> list[list[bytes] | None]:
         """Of each item its name and at most `most` words of its value, as they are shown; None where it is left.
