@@ -22,7 +22,7 @@ from aofdoctor.rdb.header import SIZE, has_type
 from aofdoctor.rdb.items import ItemBatch, ItemReader, Key
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.values.decoders import Value, elements, type_name
-from aofdoctor.rdb.values.flatten import words
+from aofdoctor.rdb.values.flatten import value_words
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.rdb.walk.window import WINDOW, WalkWindow
@@ -69,7 +69,7 @@ class BaseKey(NamedTuple):
 
     def words(self) -> Iterator[String | CorruptValue]:
         """The words of its value."""
-        return words(self.cursor, self.value)
+        return value_words(self.cursor, self.value)
 
 
 @cache
@@ -225,7 +225,7 @@ class BaseKeySelection:
         value = Value(key.value, key.type, self.dialect)
         return any(
             not isinstance(word, CorruptValue) and any_pattern_in(self.selection.grep, word)
-            for word in words(self.cursor, value)
+            for word in value_words(self.cursor, value)
         )
 
 

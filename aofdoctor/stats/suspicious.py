@@ -144,11 +144,11 @@ class Suspects:
                         f" --effect {effect}")  # fmt: skip
 
     def _odd(self) -> Iterable[Finding]:
-        words = {
+        descriptions = {
             "admin": "that change the server or load code into it, at every load",
             "unknown-command": "that no server of those known here knows",
         }
-        for kind, what in words.items():
+        for kind, what in descriptions.items():
             if seen := self.seen.get(kind):
                 message = f"{text.count(seen.count, 'command')} {what}, first {seen.name}"
                 yield self._at(kind, Severity.WARNING, message, seen.part, seen.span, "")

@@ -38,7 +38,7 @@ def cut(word: String, most: int) -> bytes:
     return head + b"..."
 
 
-def words(key: BaseKey) -> str:
+def key_summary(key: BaseKey) -> str:
     """What it was, its name and its value, for people."""
     preview = key.preview
     if preview is None or len(preview[0]) > _NAME_MAX:

@@ -70,7 +70,7 @@ class Line:
     def base(self, key: BaseKey, out: BinaryIO) -> None:
         """Write one key of a base as a line."""
         head = self._head(key.part, key.key.start, key.time, None if key.key.db < 0 else key.key.db)
-        words, note = base_keys.words(key), base_keys.note(key)
+        words, note = base_keys.key_summary(key), base_keys.note(key)
         if self.columns is not None and len(words) > (room := max(20, self.columns - len(head) - len(note) - 1)):
             words = words[: room - 3] + "..."
         if self.coloured:

@@ -9,16 +9,16 @@ from aofdoctor.rdb.values.decoders import Value, elements
 from aofdoctor.rdb.values.streams import Id
 
 
-def words(cursor: Cursor, value: Value) -> Iterator[String | CorruptValue]:
+def value_words(cursor: Cursor, value: Value) -> Iterator[String | CorruptValue]:
     """The strings and numbers of a value; a Corrupt, if the bytes are not what they promise, is the last."""
     for element in elements(cursor, value):
         if isinstance(element, CorruptValue):
             yield element
         else:
-            yield from flat(element)
+            yield from flatten(element)
 
 
-def flat(item: Any) -> Iterator[String]:
+def flatten(item: Any) -> Iterator[String]:
     """One element's strings and numbers; what it does not have is left out."""
     if isinstance(item, bytes | LargeString):
         yield item
@@ -26,7 +26,7 @@ def flat(item: Any) -> Iterator[String]:
         yield bytes(item)
     elif isinstance(item, tuple | list):
         for piece in item:
-            yield from flat(piece)
+            yield from flatten(piece)
     elif isinstance(item, float):
         yield score_text(item)
     elif isinstance(item, str):
