@@ -26,10 +26,10 @@ from aofdoctor.stats.counting.counters import (  # fmt: skip
     DBS,
     NO_DB,
     SHOWN,
+    KeyCounters,
     KeyRow,
     NameRow,
     Scale,
-    Tally,
     first_key,
     indexes,
     kinds,
@@ -151,7 +151,7 @@ class _Walk:
         factors = array("q", FACTORS if wish.every is None else [0])
         self.scale = Scale(kinds(), wish.every or 1, factors)
         delimiter = wish.delimiter[0]
-        self.tally = Tally(rules(), delimiter, wish.depth, _ALL if wish.exact else SURE)
+        self.key_counters = KeyCounters(rules(), delimiter, wish.depth, _ALL if wish.exact else SURE)
         self.base = BaseTally(selection, delimiter, wish.depth if wish.keys else 0)
         self.large: Biggest[LargeRecord] = Biggest()
         self.larger = array("I", bytes(4 * room))
@@ -167,7 +167,7 @@ class _Walk:
         stats.by_db = ranked([Row(_db(at), *row) for at, row in enumerate(self.scale.by_db) if row[0]])
         stats.over = self._over()
         stats.largest = self.large.ranked()
-        stats.keys = key_stats(self.tally) if self.wish.keys else None
+        stats.keys = key_stats(self.key_counters) if self.wish.keys else None
         stats.base = self.base.result()
         stats.suspects = self.suspects.found(self.scale)
         return stats
@@ -237,15 +237,15 @@ class _Walk:
 
     def _keys(self, batch: Batch, chosen: "array[int] | None") -> None:
         if not batch.oversized:
-            self.tally.run(batch, self.tracker.db, chosen)
+            self.key_counters.run(batch, self.tracker.db, chosen)
             return
         for i in range(batch.count) if chosen is None else chosen:
             size, key = batch.record(i).size, first_key(batch, i)
             if not batch.ids[i]:
                 name = next(batch.args(i))
-                self.tally.unknown(name if isinstance(name, bytes) else name.head(SHOWN), size)
+                self.key_counters.unknown(name if isinstance(name, bytes) else name.head(SHOWN), size)
             if key:
-                self.tally.one(key[0], key[1], self.tracker.db[i], size)
+                self.key_counters.one(key[0], key[1], self.tracker.db[i], size)
 
     # -- what was counted --
 
@@ -257,9 +257,9 @@ class _Walk:
             return rows
         if not self.wish.keys:
             return [*rows, Row(None, *by_id[0])]
-        others = self.tally.other_unknown
+        others = self.key_counters.other_unknown
         rest = [Row(None, others[0], others[1])] if others[0] else []
-        return rows + [Row(name, count, size) for name, count, size, _ in self.tally.unknown_names] + rest
+        return rows + [Row(name, count, size) for name, count, size, _ in self.key_counters.unknown_names] + rest
 
     def _over(self) -> Over:
         timed = self.scale.times
@@ -282,12 +282,12 @@ def ranked(rows: list[Row]) -> list[Row]:
 # -- keys --
 
 
-def key_stats(tally: Tally) -> KeyStats:
+def key_stats(counters: KeyCounters) -> KeyStats:
     """What has been counted of keys."""
-    rows, others = tally.prefixes, tally.other_prefixes
-    by_bytes, by_writes = tally.by_bytes, tally.by_writes
-    elsewhere = tally.most_bytes_elsewhere, tally.most_writes_elsewhere
-    exact = not any(error or spread for *_, error, spread in (*by_bytes, *by_writes)) and tally.sure
+    rows, others = counters.prefixes, counters.other_prefixes
+    by_bytes, by_writes = counters.by_bytes, counters.by_writes
+    elsewhere = counters.most_bytes_elsewhere, counters.most_writes_elsewhere
+    exact = not any(error or spread for *_, error, spread in (*by_bytes, *by_writes)) and counters.sure
     return KeyStats(
         ranked([_name_row(row) for row in rows]), Row(None, others[0], others[1]) if others[0] else None,
         _written(by_bytes), _written(by_writes), exact, *elsewhere,

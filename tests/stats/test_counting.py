@@ -26,7 +26,7 @@ from tests.support import rdb_value_writer as w
 from tests.support.hostile_bytes import hostile, sound
 
 ROOM = 1 << 14
-COMPILED, PLAIN = (Scale, Tally), (plain_weigh.Scale, plain_heavy.Tally)
+COMPILED, PLAIN = (Scale, Tally), (plain_weigh.Scale, plain_heavy.KeyCounters)
 FACTORS = array("q", [5, 3, 0])
 RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
 

@@ -196,7 +196,7 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
 @given(many, st.sampled_from(WISHES))
 def test_plain_counters_give_the_same_answer(data: bytes, wish: Wish) -> None:
     compiled = gathered(data, Selection(), wish)
-    with patch.multiple("aofdoctor.stats.collect", Scale=plain_weigh.Scale, Tally=plain_heavy.Tally):
+    with patch.multiple("aofdoctor.stats.collect", Scale=plain_weigh.Scale, Tally=plain_heavy.KeyCounters):
         slow = gathered(data, Selection(), wish)
     for found in (compiled, slow):
         if found.keys:  # rows of equal rank are in the order of a table

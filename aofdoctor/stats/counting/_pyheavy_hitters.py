@@ -95,7 +95,7 @@ class _Keys:
         return max((min(row[0] for row in rows) for rows in full), default=0)
 
 
-class Tally:
+class KeyCounters:
     """Counts and bytes by prefix of the first key, and the keys that are written most.
 
     `rules` has four bytes by id: the argument that is the first key (0: none), how

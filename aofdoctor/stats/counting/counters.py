@@ -15,7 +15,7 @@ from aofdoctor.stats.counting._pyheavy_hitters import HEAD, SHOWN, KeyRow, NameR
 from aofdoctor.stats.counting._pyrecord_counters import DBS, NO_DB, OTHER_DBS, Bucket, Line
 
 if TYPE_CHECKING:
-    from aofdoctor.stats.counting._pyheavy_hitters import Tally
+    from aofdoctor.stats.counting._pyheavy_hitters import KeyCounters
     from aofdoctor.stats.counting._pyrdb_counters import Inventory
     from aofdoctor.stats.counting._pyrecord_counters import Scale
 else:
@@ -96,7 +96,7 @@ __all__ = [
     "Line",
     "NameRow",
     "Scale",
-    "Tally",
+    "KeyCounters",
     "first_key",
     "indexes",
     "kinds",
