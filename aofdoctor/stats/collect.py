@@ -29,7 +29,7 @@ from aofdoctor.stats.counting.counters import (  # fmt: skip
     KeyCounters,
     KeyRow,
     NameRow,
-    Scale,
+    RecordCounters,
     first_key,
     indexes,
     kinds,
@@ -149,7 +149,7 @@ class _Walk:
         self.tracker = ContextTracker(columns=True, room=room)
         self.suspects = Suspects(aof, self.tracker)
         factors = array("q", FACTORS if wish.every is None else [0])
-        self.scale = Scale(kinds(), wish.every or 1, factors)
+        self.record_counters = RecordCounters(kinds(), wish.every or 1, factors)
         delimiter = wish.delimiter[0]
         self.key_counters = KeyCounters(rules(), delimiter, wish.depth, _ALL if wish.exact else SURE)
         self.base = BaseTally(selection, delimiter, wish.depth if wish.keys else 0)
@@ -161,15 +161,15 @@ class _Walk:
         for index, part in enumerate(stats.aof.parts):
             if part.source is not None:
                 self._part(index, part, part.source)
-        by_id = self.scale.by_id
+        by_id = self.record_counters.by_id
         stats.selected = Row(None, *(sum(row[column] for row in by_id) for column in (0, 1)))
         stats.by_command = ranked(self._commands(by_id))
-        stats.by_db = ranked([Row(_db(at), *row) for at, row in enumerate(self.scale.by_db) if row[0]])
+        stats.by_db = ranked([Row(_db(at), *row) for at, row in enumerate(self.record_counters.by_db) if row[0]])
         stats.over = self._over()
         stats.largest = self.large.ranked()
         stats.keys = key_stats(self.key_counters) if self.wish.keys else None
         stats.base = self.base.result()
-        stats.suspects = self.suspects.found(self.scale)
+        stats.suspects = self.suspects.found(self.record_counters)
         return stats
 
     # -- one part --
@@ -215,7 +215,7 @@ class _Walk:
             chosen, inside = indexes(wanted), set(wanted)
             flagged = array("I", [i for i in flagged if i in inside])
         place = self.stats.size + batch.base
-        larger = self.scale.run(batch, place, tracker.db, tracker.time, chosen, self.large.least, self.larger)
+        larger = self.record_counters.run(batch, place, tracker.db, tracker.time, chosen, self.large.least, self.larger)
         for i in self.large.worth(self.larger[:larger], lambda i: batch.edges[i + 1] - batch.edges[i]):
             self._large(part, batch, i)
         if self.wish.keys:
@@ -262,10 +262,10 @@ class _Walk:
         return rows + [Row(name, count, size) for name, count, size, _ in self.key_counters.unknown_names] + rest
 
     def _over(self) -> Over:
-        timed = self.scale.times
+        timed = self.record_counters.times
         if timed[1]:
-            return over_time(timed, self.scale.untimed, self.wish.every is not None)
-        return over_log(self.scale.places)
+            return over_time(timed, self.record_counters.untimed, self.wish.every is not None)
+        return over_log(self.record_counters.places)
 
 
 def _db(at: int) -> int | str | None:

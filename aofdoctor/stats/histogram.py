@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from aofdoctor.stats.counting.counters import Bucket, Line
+from aofdoctor.stats.counting.counters import Bucket, BucketRow
 
 ROWS = 20
 # How much wider each next width of time is: 1, 5, 15, 30 s, 1, 2, 10, 30 min, 1, 2, 6, 12 h, a day, and then twice.
@@ -41,9 +41,9 @@ class Burst:
     width: int
 
 
-def over_time(line: Line, untimed: tuple[int, int], as_they_are: bool = False) -> Over:
+def over_time(bucket_row: BucketRow, untimed: tuple[int, int], as_they_are: bool = False) -> Over:
     """At most ROWS rows, each as wide as a clock's hand goes; or as they are."""
-    width, buckets = line
+    width, buckets = bucket_row
     factors, passed = [*FACTORS[:-1]], 1
     while factors and passed < width:
         passed *= factors.pop(0)
@@ -55,9 +55,9 @@ def over_time(line: Line, untimed: tuple[int, int], as_they_are: bool = False) -
     return Over("time", width, [(number * width, commands, size) for number, commands, size in rows], untimed)
 
 
-def over_log(line: Line) -> Over:
+def over_log(bucket_row: BucketRow) -> Over:
     """At most ROWS rows of as many bytes of the log."""
-    width, buckets = line
+    width, buckets = bucket_row
     each = 1
     while buckets and buckets[-1][0] // each - buckets[0][0] // each >= ROWS:
         each += 1
@@ -69,9 +69,9 @@ def _sum(number: int, rows: "Sequence[tuple[int, int, int]] | Sequence[Bucket]")
     return number, sum(row[1] for row in rows), sum(row[2] for row in rows)
 
 
-def bursts(line: Line, kind: int) -> list[Burst]:
+def bursts(bucket_row: BucketRow, kind: int) -> list[Burst]:
     """Where commands of a kind (1 or 2) stand far closer than usual, the most first."""
-    width, buckets = line
+    width, buckets = bucket_row
     cells = [(bucket[0], bucket[1 + 2 * kind], bucket[2 + 2 * kind]) for bucket in buckets]
     found: list[Burst] = []
     while len(cells) >= _BUCKETS_LEAST:

@@ -18,7 +18,7 @@ from aofdoctor.log.script_flushes import ScriptFlushes, script_ids
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
-from aofdoctor.stats.counting.counters import Scale
+from aofdoctor.stats.counting.counters import RecordCounters
 from aofdoctor.stats.histogram import Burst, bursts
 
 _MANY_KEYS = 100
@@ -93,9 +93,9 @@ class Suspects:
 
     # -- in words --
 
-    def found(self, scale: Scale) -> list[Finding]:
+    def found(self, record_counters: RecordCounters) -> list[Finding]:
         """All of them, the gravest first."""
-        return [*self._flushes(), *self._in_scripts(), *self._many(), *self._bursts(scale), *self._odd()]
+        return [*self._flushes(), *self._in_scripts(), *self._many(), *self._bursts(record_counters), *self._odd()]
 
     def _pointer(self, part: str, offset: int, more: str = "") -> str:
         name = part if len(self.aof.parts) > 1 else ""
@@ -128,10 +128,10 @@ class Suspects:
             message = f"{seen.count:,} keys deleted by commands that name {_MANY_KEYS} or more each, first {seen.name}"
             yield self._at("many-deleted", Severity.WARNING, message, seen.part, seen.span, " --cmd del --cmd unlink")
 
-    def _bursts(self, scale: Scale) -> Iterable[Finding]:
-        timed = bool(scale.times[1])
+    def _bursts(self, record_counters: RecordCounters) -> Iterable[Finding]:
+        timed = bool(record_counters.times[1])
         for kind, what, effect in _BURSTS:
-            for burst in bursts(scale.times if timed else scale.places, kind)[:_SHOWN]:
+            for burst in bursts(record_counters.times if timed else record_counters.places, kind)[:_SHOWN]:
                 yield self._burst(burst, what, effect, timed)
 
     def _burst(self, burst: Burst, what: str, effect: str, timed: bool) -> Finding:

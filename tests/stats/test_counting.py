@@ -26,7 +26,7 @@ from tests.support import rdb_value_writer as w
 from tests.support.hostile_bytes import hostile, sound
 
 ROOM = 1 << 14
-COMPILED, PLAIN = (Scale, Tally), (plain_weigh.Scale, plain_heavy.KeyCounters)
+COMPILED, PLAIN = (Scale, Tally), (plain_weigh.RecordCounters, plain_heavy.KeyCounters)
 FACTORS = array("q", [5, 3, 0])
 RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
 
@@ -238,6 +238,6 @@ def test_short_columns_are_refused() -> None:
         (kinds(), 1, array("q", [1, 0])),
         (kinds(), 1, array("q", [2])),
     ):
-        for twin in (Scale, plain_weigh.Scale):
+        for twin in (Scale, plain_weigh.RecordCounters):
             with pytest.raises(ValueError):
                 twin(*wrong)

@@ -196,7 +196,7 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
 @given(many, st.sampled_from(WISHES))
 def test_plain_counters_give_the_same_answer(data: bytes, wish: Wish) -> None:
     compiled = gathered(data, Selection(), wish)
-    with patch.multiple("aofdoctor.stats.collect", Scale=plain_weigh.Scale, Tally=plain_heavy.KeyCounters):
+    with patch.multiple("aofdoctor.stats.collect", Scale=plain_weigh.RecordCounters, Tally=plain_heavy.KeyCounters):
         slow = gathered(data, Selection(), wish)
     for found in (compiled, slow):
         if found.keys:  # rows of equal rank are in the order of a table
@@ -208,7 +208,7 @@ def test_plain_counters_give_the_same_answer(data: bytes, wish: Wish) -> None:
 # -- along time, and along the log --
 
 
-def line(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.Line:
+def line(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.BucketRow:
     return width, [(b, *counts.get(b, (0, 0)), 0, -1, 0, -1) for b in range(min(counts), max(counts) + 1)]
 
 

@@ -11,13 +11,13 @@ OTHER_DBS, NO_DB, ROWS = DBS, DBS + 1, DBS + 2
 BUCKETS = 1024
 
 Bucket = tuple[int, int, int, int, int, int, int]
-Line = tuple[int, list[Bucket]]
+BucketRow = tuple[int, list[Bucket]]
 
 
 _EMPTY = (0, 0, 0, -1, 0, -1)
 
 
-class _Line:
+class _Buckets:
     """Buckets along a line, `width` wide each; at most BUCKETS from the first to the last."""
 
     def __init__(self, width: int, factors: Sequence[int]) -> None:
@@ -50,7 +50,7 @@ class _Line:
             _merge(self.buckets.setdefault(b // factor, [*_EMPTY]), bucket)
         self.width, self.low, self.high = self.width * factor, self.low // factor, self.high // factor
 
-    def rows(self) -> Line:
+    def rows(self) -> BucketRow:
         """(the width, every bucket from the first to the last)."""
         reach = range(self.low, self.high + 1) if self.buckets else range(0)
         return self.width, [(b, *self.buckets.get(b, _EMPTY)) for b in reach]
@@ -64,7 +64,7 @@ def _merge(into: list[int], other: Sequence[int]) -> None:
         into[column] = min(places, default=-1)
 
 
-class Scale:
+class RecordCounters:
     """Counts and bytes by command, by database, over time and over the log.
 
     `kinds` says by id which commands a burst is looked for of: 0, 1 or 2.  The
@@ -81,7 +81,7 @@ class Scale:
         self._by_id = [[0, 0] for _ in kinds]
         self._by_db = [[0, 0] for _ in range(ROWS)]
         self._untimed = [0, 0]
-        self._times, self._places = _Line(time_width, factors), _Line(1, [0])
+        self._times, self._places = _Buckets(time_width, factors), _Buckets(1, [0])
 
     def run(
         self, batch: Batch, place: int, db: Sequence[int], time: Sequence[int], chosen: "array[int] | None",
@@ -125,12 +125,12 @@ class Scale:
         return self._untimed[0], self._untimed[1]
 
     @property
-    def times(self) -> Line:
+    def times(self) -> BucketRow:
         """(width, buckets over time): the number, commands, bytes, and of each kind how many, and where first."""
         return self._times.rows()
 
     @property
-    def places(self) -> Line:
+    def places(self) -> BucketRow:
         """The same over the log."""
         return self._places.rows()
 

@@ -12,12 +12,12 @@ from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.records import Batch
 from aofdoctor.server.command_table import Command, table
 from aofdoctor.stats.counting._pyheavy_hitters import HEAD, SHOWN, KeyRow, NameRow
-from aofdoctor.stats.counting._pyrecord_counters import DBS, NO_DB, OTHER_DBS, Bucket, Line
+from aofdoctor.stats.counting._pyrecord_counters import DBS, NO_DB, OTHER_DBS, Bucket, BucketRow
 
 if TYPE_CHECKING:
     from aofdoctor.stats.counting._pyheavy_hitters import KeyCounters
     from aofdoctor.stats.counting._pyrdb_counters import Inventory
-    from aofdoctor.stats.counting._pyrecord_counters import Scale
+    from aofdoctor.stats.counting._pyrecord_counters import RecordCounters
 else:
     try:
         from aofdoctor.stats.counting._counters import Inventory, Scale, Tally
@@ -93,9 +93,9 @@ __all__ = [
     "Bucket",
     "Inventory",
     "KeyRow",
-    "Line",
+    "BucketRow",
     "NameRow",
-    "Scale",
+    "RecordCounters",
     "KeyCounters",
     "first_key",
     "indexes",
