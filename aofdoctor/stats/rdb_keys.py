@@ -20,7 +20,7 @@ from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk.window import ROOM
 from aofdoctor.source import PipeSource, Source, pread
-from aofdoctor.stats.counting.counters import DBS, NO_DB, SHOWN, Inventory
+from aofdoctor.stats.counting.counters import DBS, NO_DB, SHOWN, RdbKeyCounters
 from aofdoctor.stats.top_n import Biggest
 
 
@@ -73,7 +73,7 @@ class BaseTally:
         self.selection, self.depth = selection, depth
         self.seen = 0
         self._selects_all = selection.selects_all
-        self._inventories: dict[str, Inventory] = {}  # by dialect, which gives the types their meaning
+        self._counters: dict[str, RdbKeyCounters] = {}  # by dialect, which gives the types their meaning
         self._delimiter = delimiter
         self._damages = 0
         self._counted_only: list[Preamble] = []
@@ -90,42 +90,42 @@ class BaseTally:
         chosen = BaseKeySelection(self.selection, index, before, source, rdb)
         if chosen.nothing:
             return
-        make = self._inventories.setdefault(rdb.dialect, Inventory(self._delimiter, self.depth))
+        counters = self._counters.setdefault(rdb.dialect, RdbKeyCounters(self._delimiter, self.depth))
         for batch in batches(source, rdb):
             if isinstance(batch, Damage):
                 self._damages += 1
             elif self._selects_all:
-                self._whole(part, make, batch, chosen)
+                self._whole(part, counters, batch, chosen)
             else:
-                self._selected(part, make, batch, chosen)
+                self._selected(part, counters, batch, chosen)
 
-    def _whole(self, part: str, inventory: Inventory, batch: ItemBatch, chosen: BaseKeySelection) -> None:
+    def _whole(self, part: str, counters: RdbKeyCounters, batch: ItemBatch, chosen: BaseKeySelection) -> None:
         """Every key of a batch; where a name is not in what was read of the file, that is read."""
         columns, at, data, base = batch.columns, batch.first, b"", 0
         if len(self._larger) < batch.stop:
             self._larger = array("I", bytes(4 * batch.stop))
         while at < batch.stop:
-            at, noted = inventory.run(columns, at, batch.stop, data, base, self._largest.least, self._larger)
+            at, noted = counters.run(columns, at, batch.stop, data, base, self._largest.least, self._larger)
             for i in self._larger[:noted]:
                 self._large(part, batch[i - batch.first], chosen)
             if at == batch.stop:
                 return
             if base == columns.name[at] and data:
-                self._one(part, inventory, batch[at - batch.first], chosen)
+                self._one(part, counters, batch[at - batch.first], chosen)
                 at += 1
             else:
                 base = columns.name[at]
                 size = _SMALL_WINDOW if columns.edges[at + 1] - base > _FAR else _WINDOW
                 data = pread(chosen.cursor.source, min(size, batch.span.end - base), base)
 
-    def _selected(self, part: str, inventory: Inventory, batch: ItemBatch, chosen: BaseKeySelection) -> None:
+    def _selected(self, part: str, counters: RdbKeyCounters, batch: ItemBatch, chosen: BaseKeySelection) -> None:
         for i in chosen.filter(batch):
-            self._one(part, inventory, batch.key(i), chosen)
+            self._one(part, counters, batch.key(i), chosen)
 
-    def _one(self, part: str, inventory: Inventory, key: Key | Item, chosen: BaseKeySelection) -> None:
+    def _one(self, part: str, counters: RdbKeyCounters, key: Key | Item, chosen: BaseKeySelection) -> None:
         assert isinstance(key, Key)
         name = name_of(chosen.cursor, key)[:SHOWN] if self.depth else b""
-        inventory.one(name, key.type, key.db, key.end - key.start, key.expire_ms != -1)
+        counters.one(name, key.type, key.db, key.end - key.start, key.expire_ms != -1)
         self._large(part, key, chosen)
 
     def _large(self, part: str, key: Key | Item, chosen: BaseKeySelection) -> None:
@@ -139,11 +139,11 @@ class BaseTally:
         if not self.seen:
             return None
         types, dbs, prefixes = _Counts(_none), _Counts(_none), _Counts(_none)
-        for dialect, inventory in self._inventories.items():
-            _add(types, ((_shape(kind, dialect), row) for kind, row in enumerate(inventory.by_type)))
-            _add(dbs, ((_db(at), row) for at, row in enumerate(inventory.by_db)))
-            _add(prefixes, ((name, tuple(row)) for name, *row in inventory.prefixes))
-            _add(prefixes, ((None, inventory.other_prefixes),))
+        for dialect, counters in self._counters.items():
+            _add(types, ((_shape(kind, dialect), row) for kind, row in enumerate(counters.by_type)))
+            _add(dbs, ((_db(at), row) for at, row in enumerate(counters.by_db)))
+            _add(prefixes, ((name, tuple(row)) for name, *row in counters.prefixes))
+            _add(prefixes, ((None, counters.other_prefixes),))
         for rdb in self._counted_only if self._selects_all else ():
             _add_key_counts(types, dbs, rdb)
         blind = bool(self._counted_only)

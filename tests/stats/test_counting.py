@@ -198,8 +198,8 @@ def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
 def test_the_twins_count_the_same_keys(path: Any, window: int) -> None:
     data = path.read_bytes()
     got = inventory(Inventory, data, 1, window)
-    assert got == inventory(plain_inventory.Inventory, data, 1, window)
-    assert inventory(Inventory, data, 0, window) == inventory(plain_inventory.Inventory, data, 0, window)
+    assert got == inventory(plain_inventory.RdbKeyCounters, data, 1, window)
+    assert inventory(Inventory, data, 0, window) == inventory(plain_inventory.RdbKeyCounters, data, 0, window)
 
 
 def test_names_are_read_in_every_encoding() -> None:
@@ -209,7 +209,7 @@ def test_names_are_read_in_every_encoding() -> None:
              w.lzf_string(b"\xe0\xff\xff", 300), w.lzf_string(b"\x00a", 99)]  # fmt: skip
     body = b"".join(b"\0" + name + w.string(b"v") for name in names)
     data = b"REDIS0009" + body + b"\xff" + bytes(8)
-    for twin in (Inventory, plain_inventory.Inventory):
+    for twin in (Inventory, plain_inventory.RdbKeyCounters):
         got = inventory(twin, data, 1, 1 << 20)
         counts: defaultdict[bytes, int] = defaultdict(int, {row[0]: row[1] for row in got[3]})
         assert counts == {b"user:": 1, b"p:": 1, b"s:": 1, b"a:": 1, b"": 5}

@@ -15,7 +15,7 @@ _HEAD = 19  # an encoding byte and two lengths
 Counts = tuple[int, int, int]
 
 
-class Inventory:
+class RdbKeyCounters:
     """Counts, bytes and how many expire of keys, by type byte, database and prefix; with `depth` 0 not by prefix."""
 
     def __init__(self, delimiter: int, depth: int) -> None:

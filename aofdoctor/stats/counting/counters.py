@@ -16,7 +16,7 @@ from aofdoctor.stats.counting._pyrecord_counters import DBS, NO_DB, OTHER_DBS, B
 
 if TYPE_CHECKING:
     from aofdoctor.stats.counting._pyheavy_hitters import KeyCounters
-    from aofdoctor.stats.counting._pyrdb_counters import Inventory
+    from aofdoctor.stats.counting._pyrdb_counters import RdbKeyCounters
     from aofdoctor.stats.counting._pyrecord_counters import RecordCounters
 else:
     try:
@@ -91,7 +91,7 @@ __all__ = [
     "OTHER_DBS",
     "SHOWN",
     "Bucket",
-    "Inventory",
+    "RdbKeyCounters",
     "KeyRow",
     "BucketRow",
     "NameRow",
