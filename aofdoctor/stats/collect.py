@@ -35,10 +35,10 @@ from aofdoctor.stats.counting.counters import (  # fmt: skip
     kinds,
     rules,
 )
-from aofdoctor.stats.histogram import FACTORS, Over, over_log, over_time
+from aofdoctor.stats.histogram import FACTORS, Histogram, position_histogram, time_histogram
 from aofdoctor.stats.rdb_keys import BaseStats, BaseTally
-from aofdoctor.stats.suspicious import Suspects
-from aofdoctor.stats.top_n import Biggest
+from aofdoctor.stats.suspicious import SuspiciousEvents
+from aofdoctor.stats.top_n import TopN
 
 KEYS_KEPT = 100
 SURE = 16 << 20  # so many bytes of records are looked at for keys before a sample is taken
@@ -48,7 +48,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StatsOptions:
     """What is counted by: `keys` or not, their prefix by `depth` delimiters, time in buckets of `every` seconds.
 
     `exact`: every write is looked at for its key, however many there are.
@@ -126,34 +126,39 @@ class Stats:
     selected: Row = field(default_factory=lambda: Row(None, 0, 0))
     by_command: list[Row] = field(default_factory=list)
     by_db: list[Row] = field(default_factory=list)
-    over: Over = field(default_factory=lambda: Over("position", 1, []))
+    histogram: Histogram = field(default_factory=lambda: Histogram("position", 1, []))
     largest: list[LargeRecord] = field(default_factory=list)
     keys: KeyStats | None = None
     base: BaseStats | None = None
-    suspects: list[Finding] = field(default_factory=list)
+    suspicious_events: list[Finding] = field(default_factory=list)
 
 
-def gather(
-    aof: AOF, selection: Selection, wish: Wish, progress: Progress | None = None, window: int = WINDOW, room: int = ROOM
+def collect_stats(
+    aof: AOF,
+    selection: Selection,
+    options: StatsOptions,
+    progress: Progress | None = None,
+    window: int = WINDOW,
+    room: int = ROOM,
 ) -> Stats:
     """Read all parts and count; `progress` is told how many bytes have been read, now and then."""
-    return _Walk(aof, selection, wish, progress, window, room).run()
+    return _Walk(aof, selection, options, progress, window, room).run()
 
 
 class _Walk:
     def __init__(
-        self, aof: AOF, selection: Selection, wish: Wish, progress: Progress | None, window: int, room: int
+        self, aof: AOF, selection: Selection, options: StatsOptions, progress: Progress | None, window: int, room: int
     ) -> None:
-        self.stats, self.selection, self.wish, self.progress = Stats(aof, selection), selection, wish, progress
+        self.stats, self.selection, self.options, self.progress = Stats(aof, selection), selection, options, progress
         self.window, self.room = window, room
         self.tracker = ContextTracker(columns=True, room=room)
-        self.suspects = Suspects(aof, self.tracker)
-        factors = array("q", FACTORS if wish.every is None else [0])
-        self.record_counters = RecordCounters(kinds(), wish.every or 1, factors)
-        delimiter = wish.delimiter[0]
-        self.key_counters = KeyCounters(rules(), delimiter, wish.depth, _ALL if wish.exact else SURE)
-        self.base = BaseTally(selection, delimiter, wish.depth if wish.keys else 0)
-        self.large: Biggest[LargeRecord] = Biggest()
+        self.suspicious_events = SuspiciousEvents(aof, self.tracker)
+        factors = array("q", FACTORS if options.every is None else [0])
+        self.record_counters = RecordCounters(kinds(), options.every or 1, factors)
+        delimiter = options.delimiter[0]
+        self.key_counters = KeyCounters(rules(), delimiter, options.depth, _ALL if options.exact else SURE)
+        self.base = BaseTally(selection, delimiter, options.depth if options.keys else 0)
+        self.large: TopN[LargeRecord] = TopN()
         self.larger = array("I", bytes(4 * room))
 
     def run(self) -> Stats:
@@ -165,11 +170,11 @@ class _Walk:
         stats.selected = Row(None, *(sum(row[column] for row in by_id) for column in (0, 1)))
         stats.by_command = ranked(self._commands(by_id))
         stats.by_db = ranked([Row(_db(at), *row) for at, row in enumerate(self.record_counters.by_db) if row[0]])
-        stats.over = self._over()
+        stats.histogram = self._make_histogram()
         stats.largest = self.large.ranked()
-        stats.keys = key_stats(self.key_counters) if self.wish.keys else None
+        stats.keys = key_stats(self.key_counters) if self.options.keys else None
         stats.base = self.base.result()
-        stats.suspects = self.suspects.found(self.record_counters)
+        stats.suspicious_events = self.suspicious_events.found(self.record_counters)
         return stats
 
     # -- one part --
@@ -177,14 +182,14 @@ class _Walk:
     def _part(self, index: int, part: Part, source: Source) -> None:
         stats, state, before = self.stats, self.tracker.state, self.stats.commands
         self.tracker.begin()
-        self.suspects.begin(index, part.name, stats.size)
+        self.suspicious_events.begin(index, part.name, stats.size)
         for tile in read(source, table().names, window=self.window, room=self.room):
             if isinstance(tile, Batch):
                 self._batch(index, part.name, tile, before)
             elif isinstance(tile, Damage):
                 self._damage(tile.span.size)
                 self.tracker.mark_unknown()
-                self.suspects.interrupted()
+                self.suspicious_events.interrupted()
             else:
                 self._preamble(index, part.name, source, tile)
         if state[ContextField.TX] > 0:
@@ -218,9 +223,9 @@ class _Walk:
         larger = self.record_counters.run(batch, place, tracker.db, tracker.time, chosen, self.large.least, self.larger)
         for i in self.large.worth(self.larger[:larger], lambda i: batch.edges[i + 1] - batch.edges[i]):
             self._large(part, batch, i)
-        if self.wish.keys:
+        if self.options.keys:
             self._keys(batch, chosen)
-        self.suspects.batch(batch, flagged, commands)
+        self.suspicious_events.batch(batch, flagged, commands)
         if self.progress:
             self.progress(place + batch.edges[batch.count])
 
@@ -255,17 +260,17 @@ class _Walk:
         ]
         if not by_id[0][0]:
             return rows
-        if not self.wish.keys:
+        if not self.options.keys:
             return [*rows, Row(None, *by_id[0])]
         others = self.key_counters.other_unknown
         rest = [Row(None, others[0], others[1])] if others[0] else []
         return rows + [Row(name, count, size) for name, count, size, _ in self.key_counters.unknown_names] + rest
 
-    def _over(self) -> Over:
+    def _make_histogram(self) -> Histogram:
         timed = self.record_counters.times
         if timed[1]:
-            return over_time(timed, self.record_counters.untimed, self.wish.every is not None)
-        return over_log(self.record_counters.places)
+            return time_histogram(timed, self.record_counters.untimed, self.options.every is not None)
+        return position_histogram(self.record_counters.places)
 
 
 def _db(at: int) -> int | str | None:

@@ -18,7 +18,7 @@ _BUCKETS_LEAST = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class Histogram:
     """Commands and bytes along `kind`, time or position: (where a bucket begins, commands, bytes), `width` apart.
 
     `untimed` are (commands, bytes) that stand before the first annotation of their part.
@@ -41,7 +41,7 @@ class Burst:
     width: int
 
 
-def over_time(bucket_row: BucketRow, untimed: tuple[int, int], as_they_are: bool = False) -> Over:
+def time_histogram(bucket_row: BucketRow, untimed: tuple[int, int], as_they_are: bool = False) -> Histogram:
     """At most ROWS rows, each as wide as a clock's hand goes; or as they are."""
     width, buckets = bucket_row
     factors, passed = [*FACTORS[:-1]], 1
@@ -52,17 +52,19 @@ def over_time(bucket_row: BucketRow, untimed: tuple[int, int], as_they_are: bool
         factor = factors.pop(0) if factors else 2
         width *= factor
         rows = [_sum(number, list(group)) for number, group in groupby(rows, key=lambda row: row[0] // factor)]
-    return Over("time", width, [(number * width, commands, size) for number, commands, size in rows], untimed)
+    return Histogram("time", width, [(number * width, commands, size) for number, commands, size in rows], untimed)
 
 
-def over_log(bucket_row: BucketRow) -> Over:
+def position_histogram(bucket_row: BucketRow) -> Histogram:
     """At most ROWS rows of as many bytes of the log."""
     width, buckets = bucket_row
     each = 1
     while buckets and buckets[-1][0] // each - buckets[0][0] // each >= ROWS:
         each += 1
     rows = [_sum(number, list(group)) for number, group in groupby(buckets, key=lambda b: b[0] // each)]
-    return Over("position", width * each, [(number * width * each, commands, size) for number, commands, size in rows])
+    return Histogram(
+        "position", width * each, [(number * width * each, commands, size) for number, commands, size in rows]
+    )
 
 
 def _sum(number: int, rows: "Sequence[tuple[int, int, int]] | Sequence[Bucket]") -> tuple[int, int, int]:

@@ -21,7 +21,7 @@ from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.rdb.walk.window import ROOM
 from aofdoctor.source import PipeSource, Source, pread
 from aofdoctor.stats.counting.counters import DBS, NO_DB, SHOWN, RdbKeyCounters
-from aofdoctor.stats.top_n import Biggest
+from aofdoctor.stats.top_n import TopN
 
 
 class KeyRow(NamedTuple):
@@ -77,7 +77,7 @@ class BaseTally:
         self._delimiter = delimiter
         self._damages = 0
         self._counted_only: list[Preamble] = []
-        self._largest: Biggest[LargeKey] = Biggest()
+        self._largest: TopN[LargeKey] = TopN()
         self._larger = array("I", bytes(4 * ROOM))
 
     def add(self, index: int, part: str, before: int, source: Source, rdb: Preamble) -> None:

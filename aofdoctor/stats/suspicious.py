@@ -37,7 +37,7 @@ class _Seen:
 
 
 @dataclass(slots=True)
-class Suspects:
+class SuspiciousEvents:
     """Collects them on a walk, from the records that the steps note."""
 
     aof: AOF

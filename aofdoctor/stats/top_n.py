@@ -9,7 +9,7 @@ KEPT = 100
 T = TypeVar("T")
 
 
-class Biggest(Generic[T]):
+class TopN(Generic[T]):
     """`least`: only what is larger than this can still get in."""
 
     def __init__(self, room: int = KEPT) -> None:

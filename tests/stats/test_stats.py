@@ -19,10 +19,10 @@ from aofdoctor.aof.records import Batch, encode
 from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource
-from aofdoctor.stats.collect import Stats, Wish, gather
+from aofdoctor.stats.collect import Stats, StatsOptions, collect_stats
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
-from aofdoctor.stats.histogram import ROWS, Over, bursts, over_log, over_time
+from aofdoctor.stats.histogram import ROWS, Histogram, bursts, position_histogram, time_histogram
 from tests.conftest import FIXTURES, STORIES, Result, aofdoctor
 from tests.log.test_base_keys import SELECT_0, key, rdb
 from tests.log.test_log import HISTORY
@@ -147,16 +147,26 @@ def test_every_byte_is_counted_once(tmp_path: Path) -> None:
 # -- laws --
 
 
-def gathered(
-    data: bytes, where: Selection, wish: Wish, window: int = 1 << 20, room: int = 1 << 14, read_size: int = 1 << 20
+def collect(
+    data: bytes,
+    where: Selection,
+    options: StatsOptions,
+    window: int = 1 << 20,
+    room: int = 1 << 14,
+    read_size: int = 1 << 20,
 ) -> Stats:
     aof = AOF("law", "single", None, [Part("law", "single", 0, None, BytesSource(data, read_size))])
-    found = gather(aof, where, wish, window=window, room=room)
+    found = collect_stats(aof, where, options, window=window, room=room)
     found.aof = AOF("law", "single", None, [])
     return found
 
 
-WISHES = (Wish(), Wish(depth=2, every=7), Wish(keys=False), Wish(exact=True, delimiter=b"a"))
+OPTIONS = (
+    StatsOptions(),
+    StatsOptions(depth=2, every=7),
+    StatsOptions(keys=False),
+    StatsOptions(exact=True, delimiter=b"a"),
+)
 WHERES = (
     Selection(),
     build_selection(cmd=["set", "nosuch"]),
@@ -168,13 +178,13 @@ many = st.lists(hostile, max_size=4).map(b"".join)
 
 @settings(max_examples=1000)
 @given(
-    many, st.sampled_from(WHERES), st.sampled_from(WISHES), st.sampled_from([1000, 1001, 1 << 12]),
+    many, st.sampled_from(WHERES), st.sampled_from(OPTIONS), st.sampled_from([1000, 1001, 1 << 12]),
     st.sampled_from([1, 2, 64]), st.sampled_from([1, 7, 1 << 12]),
 )  # fmt: skip
 def test_the_answer_does_not_depend_on_how_it_is_read(
-    data: bytes, where: Selection, wish: Wish, window: int, room: int, read_size: int
+    data: bytes, where: Selection, options: StatsOptions, window: int, room: int, read_size: int
 ) -> None:
-    assert gathered(data, where, wish, window, room, read_size) == gathered(data, where, wish)
+    assert collect(data, where, options, window, room, read_size) == collect(data, where, options)
 
 
 def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
@@ -182,22 +192,22 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
     data = b"".join(encode([b"SET", keys[n * n % 45], b"v" * (n % 4000)]) for n in range(3000))
     data += b"#TS:1700000000\r\n" + encode([b"NoSuch" * 9, keys[-1]]) * 3
     with patch("aofdoctor.analysis.stats.SURE", 1 << 16):
-        whole = gathered(data, Selection(), Wish())
+        whole = collect(data, Selection(), StatsOptions())
         assert (
             whole
-            == gathered(data, Selection(), Wish(), 1 << 12, 7)
-            == gathered(data, Selection(), Wish(), 100_003, 1000)
+            == collect(data, Selection(), StatsOptions(), 1 << 12, 7)
+            == collect(data, Selection(), StatsOptions(), 100_003, 1000)
         )
     assert whole.keys is not None and not whole.keys.exact
     assert {len(written.key) for written in whole.keys.by_bytes} == {3, 66, 88}
 
 
 @settings(max_examples=300)
-@given(many, st.sampled_from(WISHES))
-def test_plain_counters_give_the_same_answer(data: bytes, wish: Wish) -> None:
-    compiled = gathered(data, Selection(), wish)
+@given(many, st.sampled_from(OPTIONS))
+def test_plain_counters_give_the_same_answer(data: bytes, options: StatsOptions) -> None:
+    compiled = collect(data, Selection(), options)
     with patch.multiple("aofdoctor.stats.collect", Scale=plain_weigh.RecordCounters, Tally=plain_heavy.KeyCounters):
-        slow = gathered(data, Selection(), wish)
+        slow = collect(data, Selection(), options)
     for found in (compiled, slow):
         if found.keys:  # rows of equal rank are in the order of a table
             found.keys.by_bytes.sort(key=str)
@@ -215,7 +225,7 @@ def line(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.BucketRo
 @pytest.mark.parametrize("span", [1, 19, 20, 21, 100, 3000, 90_000, 10**6, 10**7, 10**9])
 def test_time_has_at_most_twenty_rows_of_a_width_that_people_count_in(span: int) -> None:
     log = b"".join(b"#TS:%d\r\n" % (1_700_000_000 + span * n // 50) + SET for n in range(51))
-    over = gathered(log, Selection(), Wish()).over
+    over = collect(log, Selection(), StatsOptions()).histogram
     assert over.kind == "time" and len(over.rows) <= ROWS
     assert over.width in (1, 5, 15, 30, 60, 120, 600, 1800, 3600, 7200, 21600, 43200) or over.width % 86400 == 0
     assert sum(commands for _, commands, _ in over.rows) == 51
@@ -252,8 +262,8 @@ def test_without_annotations_positions_are_rows_that_can_be_typed(tmp_path: Path
 def test_a_line_of_buckets_is_drawn_together_without_losing_any() -> None:
     for width, last in ((1, 5), (1, 1023), (64, 700), (1 << 40, 1000)):
         whole = line(width, {b: (1, b) for b in range(last + 1)})
-        for over in (over_log(whole), over_time(whole, (0, 0))):
-            assert isinstance(over, Over) and len(over.rows) <= ROWS
+        for over in (position_histogram(whole), time_histogram(whole, (0, 0))):
+            assert isinstance(over, Histogram) and len(over.rows) <= ROWS
             assert sum(row[1] for row in over.rows) == last + 1
             assert sum(row[2] for row in over.rows) == sum(range(last + 1))
 

@@ -5,11 +5,11 @@ from typing import Any
 from aofdoctor.cli.console import as_json
 from aofdoctor.cli.verbs.look.check import finding_json
 from aofdoctor.rdb.key_counts import OTHER_DBS
-from aofdoctor.stats.collect import KeyStats, LargeRecord, Row, Stats, Wish, Written
+from aofdoctor.stats.collect import KeyStats, LargeRecord, Row, Stats, StatsOptions, Written
 from aofdoctor.stats.rdb_keys import BaseStats, KeyRow, LargeKey
 
 
-def as_json_object(found: Stats, wish: Wish, most: int | None) -> dict[str, Any]:
+def as_json_object(found: Stats, stats_options: StatsOptions, most: int | None) -> dict[str, Any]:
     """The contract of stats --json; `most` rows of each list, or all, but for those over time."""
     chosen, keys = found.selected, found.keys
     return {
@@ -18,12 +18,12 @@ def as_json_object(found: Stats, wish: Wish, most: int | None) -> dict[str, Any]
         "by_command": [_row("command", row) for row in found.by_command[:most]],
         "by_db": [_row("db", row) for row in found.by_db[:most]],
         "by_prefix": None if keys is None else _prefixes(keys, most),
-        "over": _over(found),
+        "over": _histogram_json(found),
         "largest": [_large(record) for record in found.largest[:most]],
         "keys": None if keys is None else _keys(keys, most),
         "base": None if found.base is None else _base(found.base, most),
-        "suspects": [finding_json(finding) for finding in found.suspects],
-        "asked": {"depth": wish.depth, "delimiter": as_json(wish.delimiter), "every": wish.every, "exact": wish.exact},
+        "suspects": [finding_json(finding) for finding in found.suspicious_events],
+        "asked": {"depth": stats_options.depth, "delimiter": as_json(stats_options.delimiter), "every": stats_options.every, "exact": stats_options.exact},
     }  # fmt: skip
 
 
@@ -54,12 +54,12 @@ def _prefixes(keys: KeyStats, most: int | None) -> dict[str, Any]:
     }
 
 
-def _over(found: Stats) -> dict[str, Any]:
-    over = found.over
+def _histogram_json(found: Stats) -> dict[str, Any]:
+    histogram = found.histogram
     return {
-        "kind": over.kind, "width": over.width,
-        "rows": [{"from": start, "commands": commands, "bytes": size} for start, commands, size in over.rows],
-        "untimed": {"commands": over.untimed[0], "bytes": over.untimed[1]},
+        "kind": histogram.kind, "width": histogram.width,
+        "rows": [{"from": start, "commands": commands, "bytes": size} for start, commands, size in histogram.rows],
+        "untimed": {"commands": histogram.untimed[0], "bytes": histogram.untimed[1]},
     }  # fmt: skip
 
 

@@ -4,8 +4,8 @@ from aofdoctor import text
 from aofdoctor.cli.console import Paint, say
 from aofdoctor.cli.views.record_lines import position, short_names
 from aofdoctor.cli.views.stats_labels import LABELS, database, estimate, key, share, span
-from aofdoctor.stats.collect import KeyStats, Row, Stats, Wish
-from aofdoctor.stats.histogram import Over
+from aofdoctor.stats.collect import KeyStats, Row, Stats, StatsOptions
+from aofdoctor.stats.histogram import Histogram
 from aofdoctor.stats.rdb_keys import BaseStats, KeyRow, LargeKey
 
 _ROWS, _LARGEST = 10, 5  # rows of a table, and of the largest, where nobody says how many
@@ -15,8 +15,8 @@ _BAR = 30
 class View:
     """One answer for people; `rows` of each table, 0 for all."""
 
-    def __init__(self, found: Stats, wish: Wish, rows: int | None, paint: Paint) -> None:
-        self.found, self.wish, self.paint = found, wish, paint
+    def __init__(self, found: Stats, stats_options: StatsOptions, rows: int | None, paint: Paint) -> None:
+        self.found, self.stats_options, self.paint = found, stats_options, paint
         self.most = _ROWS if rows is None else rows or None
         self.largest = _LARGEST if rows is None else rows or None
         self.names = short_names(found.aof)
@@ -27,7 +27,7 @@ class View:
         self._head()
         self._suspects()
         self._commands()
-        self._over(self.found.over)
+        self._print_histogram(self.found.histogram)
         self._largest_records()
         if self.found.keys and self.found.keys.by_writes:
             self._written(self.found.keys)
@@ -64,10 +64,10 @@ class View:
             say(f"  {self.paint(', '.join(facts), 'damage')}: {hint}")
 
     def _suspects(self) -> None:
-        for finding in self.found.suspects:
+        for finding in self.found.suspicious_events:
             say(f"{self.paint(finding.severity.value.upper(), finding.severity.value)}  {finding.message}")
             say(f"        {finding.hint}")
-        if self.found.suspects:
+        if self.found.suspicious_events:
             say()
 
     # -- commands --
@@ -99,20 +99,22 @@ class View:
 
     # -- over time --
 
-    def _over(self, over: Over) -> None:
-        if not over.rows:
+    def _print_histogram(self, histogram: Histogram) -> None:
+        if not histogram.rows:
             return
-        timed = over.kind == "time"
-        every = f"time, each row {span(over.width)}" if timed else f"position, each row {text.size(over.width)}"
+        timed = histogram.kind == "time"
+        every = (
+            f"time, each row {span(histogram.width)}" if timed else f"position, each row {text.size(histogram.width)}"
+        )
         say(self.paint(every + ("" if timed else "; no #TS annotations, so no times"), "dim"))
-        labels = [text.when(start) if timed else self._place(start) for start, _, _ in over.rows]
-        width, most = max(map(len, labels)), max(commands for _, commands, _ in over.rows)
-        for label, (_, commands, size) in zip(labels, over.rows, strict=True):
+        labels = [text.when(start) if timed else self._place(start) for start, _, _ in histogram.rows]
+        width, most = max(map(len, labels)), max(commands for _, commands, _ in histogram.rows)
+        for label, (_, commands, size) in zip(labels, histogram.rows, strict=True):
             bar = "#" * (-(-_BAR * commands // most))
             say(f"{label:<{width}}  {commands:>14,}  {text.size(size):>12}  {bar}".rstrip())
-        if over.untimed[0]:
-            say(f"{'no time':<{width}}  {over.untimed[0]:>14,}  {text.size(over.untimed[1]):>12}")
-        if self.wish.every and self.wish.every != over.width:
+        if histogram.untimed[0]:
+            say(f"{'no time':<{width}}  {histogram.untimed[0]:>14,}  {text.size(histogram.untimed[1]):>12}")
+        if self.stats_options.every and self.stats_options.every != histogram.width:
             why = "wider than --every asks for: there would be too many rows" if timed else "--every needs times"
             say(self.paint(why, "dim"))
         say()
@@ -150,7 +152,7 @@ class View:
                 say(f"{estimate(one, number):>24}  {database(one.db)}  {key(one.key, one.length)}")
             if not keys.exact:
                 how, some, more = " from a sample", "some ", "; --exact looks at every write"
-                if self.wish.exact:
+                if self.stats_options.exact:
                     how = some = more = ""
                 rest = f"; any other key has {some}{number(elsewhere)} at most" if elsewhere else ""
                 say(self.paint(f"estimated{how}{rest}{more}", "dim"))

@@ -12,7 +12,7 @@ from aofdoctor.cli.options import opened, selection
 from aofdoctor.cli.views.stats_json import as_json_object
 from aofdoctor.cli.views.stats_text import View
 from aofdoctor.errors import BadSelection
-from aofdoctor.stats.collect import Wish, gather
+from aofdoctor.stats.collect import StatsOptions, collect_stats
 
 EPILOG = """\b
 Examples:
@@ -61,16 +61,16 @@ def stats(
 
     A command counts for its first key.  Selections: repeating an option means or; different options mean and.
     """
-    wish = Wish(keys, depth, _delimiter(delimiter), _seconds(every), exact)
+    stats_options = StatsOptions(keys, depth, _delimiter(delimiter), _seconds(every), exact)
     with opened(path, read_errors_are_damage=True) as aof:
         log_selection = selection(aof, **selected)
         total = sum(part.size or 0 for part in aof.present)
         with progress(total, "reading") as tell:
-            found = gather(aof, log_selection, wish, tell)
+            found = collect_stats(aof, log_selection, stats_options, tell)
         if json:
-            emit(as_json_object(found, wish, rows or None))
+            emit(as_json_object(found, stats_options, rows or None))
         else:
-            View(found, wish, rows, painter()).say()
+            View(found, stats_options, rows, painter()).say()
 
 
 def _delimiter(given: str) -> bytes:
