@@ -81,7 +81,7 @@ def first_keys(a: Side, b: Side, at: tuple[Place, Place]) -> tuple[Place, Place]
 def _first_key(side: Side, place: Place) -> Place | None:
     if place.offset or place.part >= len(side.sources) or side.rdb(place.part) is None:
         return None
-    for item in side.telling(place.part).items():
+    for item in side.rdb_commands(place.part).items():
         if isinstance(item, Key):
             return place._replace(offset=item.start, db=max(0, item.db))
         if item.kind not in SILENT:

@@ -20,7 +20,7 @@ from aofdoctor.diff.edit_script import rising
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.moves import Key, Touched, key_of, shared_barriers
 from aofdoctor.diff.units._pyunits import Column, Kind
-from aofdoctor.diff.units.rdb_commands import Telling
+from aofdoctor.diff.units.rdb_commands import RdbCommandStream
 from aofdoctor.diff.units.side import Run, Side
 from aofdoctor.diff.units.unit import feed
 from aofdoctor.diff.units.unit_commands import entries
@@ -55,10 +55,10 @@ def _collections(side: Side, touched: Touched, keys: set[Key]) -> set[Key]:
     """Those of some keys that are collections without an order in an RDB of a side."""
     found: set[Key] = set()
     for run in side.runs(0, len(touched.keys)) if keys else ():
-        telling = side.telling(run.first.part) if run.base else None
-        for item in telling.items(run) if telling else ():
-            if telling and isinstance(item, KeyOfBase) and telling.type_name(item) in _UNORDERED:
-                name = telling.name(item)
+        rdb_stream = side.rdb_commands(run.first.part) if run.base else None
+        for item in rdb_stream.items(run) if rdb_stream else ():
+            if rdb_stream and isinstance(item, KeyOfBase) and rdb_stream.type_name(item) in _UNORDERED:
+                name = rdb_stream.name(item)
                 if name is not None and (key := key_of(max(0, item.db), name)) in keys:
                     found.add(key)
     return found
@@ -142,8 +142,8 @@ class _Contents:
     def _commands(self, run: Run, at: int, units: list[int]) -> Iterator[tuple[int, Argv]]:
         """The units of a run that matter, each with its arguments; none of a transaction and of what is not read."""
         if run.base:
-            telling = self.side.telling(run.first.part)
-            said = telling.run(run, lambda item: self._wanted(telling, item))
+            rdb_stream = self.side.rdb_commands(run.first.part)
+            said = rdb_stream.run(run, lambda item: self._wanted(rdb_stream, item))
             yield from zip(units, (one.said for one in said), strict=True)
             return
         starts, kinds = (self.side.column(column, at + run.units) for column in (Column.START, Column.KIND))
@@ -155,8 +155,8 @@ class _Contents:
             plain = entry is not None and kinds[i] == Kind.COMMAND and entry.batch.argc[entry.i] <= _ARGS_MOST
             yield i, list(entry.batch.args(entry.i)) if entry is not None and plain else ()
 
-    def _wanted(self, telling: Telling, item: Item | KeyOfBase) -> bool:
-        name = telling.name(item) if isinstance(item, KeyOfBase) else None
+    def _wanted(self, rdb_stream: RdbCommandStream, item: Item | KeyOfBase) -> bool:
+        name = rdb_stream.name(item) if isinstance(item, KeyOfBase) else None
         return name is not None and key_of(max(0, item.db), name) in self.keys  # type: ignore[union-attr]
 
     def _unit(self, i: int, argv: Argv, base: bool) -> None:

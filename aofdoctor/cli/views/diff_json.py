@@ -63,7 +63,7 @@ class JsonView(Walk):
             if isinstance(key, BaseKey):
                 own = base_keys.line_json(key)
             else:
-                code = self.found.rdb_selections[number].telling(run.first.part).code_of(key)
+                code = self.found.rdb_selections[number].rdb_commands(run.first.part).code_of(key)
                 own = base_keys.library_json(part, key, code)
             emit(own | {"key_type": own["type"]} | fields)
 

@@ -103,7 +103,7 @@ class Walk:
             place = column, number, run.first.part, item.span.start
             if place != self._last:
                 yield (
-                    self.found.rdb_selections[number].telling(run.first.part).base_key(item)
+                    self.found.rdb_selections[number].rdb_commands(run.first.part).base_key(item)
                     if isinstance(item, Key)
                     else item
                 )
@@ -195,7 +195,7 @@ class TextView(Walk):
                 self.lines[number].base(key, self.out)
             else:
                 place = lines.position(self.lines[number].names[self._part(number, run)], key.span.start)
-                code = self.found.rdb_selections[number].telling(run.first.part).code_of(key)
+                code = self.found.rdb_selections[number].rdb_commands(run.first.part).code_of(key)
                 self._write(f"{place}  {base_keys.library_words(code)}")
 
     def _part(self, number: int, run: Run) -> str:

@@ -63,7 +63,7 @@ class _Open:
     chunk: int = 0
 
 
-class Telling:
+class RdbCommandStream:
     """Tells the RDB at the head of a source, as often as it is asked."""
 
     def __init__(self, part: str, source: Source, rdb: Preamble) -> None:
@@ -123,7 +123,7 @@ class Telling:
         """The commands of a run of one key: where the last such run ended is remembered, a key may have a million."""
         first, last = run.first, run.last
         if self._open is None or self._open.start != first.start or self._open.chunk > first.chunk:
-            alone = Telling(self.part, self.source, self.rdb)  # a cursor that nobody else moves
+            alone = RdbCommandStream(self.part, self.source, self.rdb)  # a cursor that nobody else moves
             self._open = _Open(first.start, alone._told(_Walk(alone, first.start, first.db, first.end), 0))
         opened = self._open
         while opened.chunk <= last.chunk and (said := next(opened.told, None)):
@@ -224,15 +224,15 @@ class _Walk:
     After them `end` is the byte after the last, `why` is why they end.
     """
 
-    def __init__(self, telling: Telling, start: int, db: int, limit: int, passing: bool = True) -> None:
+    def __init__(self, stream: RdbCommandStream, start: int, db: int, limit: int, passing: bool = True) -> None:
         self.db, self._from, self._limit = db, start, limit
-        if passing and start > head.SIZE and telling.templates:
+        if passing and start > head.SIZE and stream.templates:
             start, db = head.SIZE, 0
         self.end, self.stop_reason = start, StopReason.FULL
         window, room = min(WINDOW, max(1 << 10, limit - start)), min(ROOM, 2 + (limit - start) // 3)
         # A byte more: where the bytes end with a large payload that was jumped over, its item is not seen to end.
-        layout, end = layout_of(telling.rdb.magic), min(limit + 1, telling.rdb.span.end)
-        self._window = WalkWindow(telling.source, layout, start, db, window, room, verify=False, limit=end)
+        layout, end = layout_of(stream.rdb.magic), min(limit + 1, stream.rdb.span.end)
+        self._window = WalkWindow(stream.source, layout, start, db, window, room, verify=False, limit=end)
 
     def __iter__(self) -> Iterator[Key | Item]:
         columns = self._window.columns

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aofdoctor.damage import MEANING
 from aofdoctor.diff.units._pyunits import Kind
-from aofdoctor.diff.units.rdb_commands import FUNCTION, ExportedCommand, Telling
+from aofdoctor.diff.units.rdb_commands import FUNCTION, ExportedCommand, RdbCommandStream
 from aofdoctor.diff.units.side import Run, Side, Unit
 from aofdoctor.diff.units.unit_commands import entries
 from aofdoctor.log.base_keys import BaseKeySelection as ChosenKeys
@@ -18,23 +18,23 @@ class RdbUnitSelection:
     def __init__(self, side: Side, selection: Selection) -> None:
         self.side, self.selection = side, selection
         self._chosen: dict[int, ChosenKeys] = {}
-        self._tellings: dict[int, Telling] = {}
+        self._rdb_streams: dict[int, RdbCommandStream] = {}
 
-    def telling(self, part: int) -> Telling:
+    def rdb_commands(self, part: int) -> RdbCommandStream:
         """What tells the RDB of a part."""
-        if part not in self._tellings:
-            self._tellings[part] = self.side.new_telling(part)
-        return self._tellings[part]
+        if part not in self._rdb_streams:
+            self._rdb_streams[part] = self.side.open_rdb_commands(part)
+        return self._rdb_streams[part]
 
     def told(self, run: Run) -> Iterator[ExportedCommand]:
         """The commands that a run has of selected keys."""
         part, before = run.first.part, run.first.last
-        return self.telling(part).run(run, lambda item: self._matches(part, before, item))
+        return self.rdb_commands(part).run(run, lambda item: self._matches(part, before, item))
 
     def items(self, run: Run) -> Iterator[Key | Item]:
         """The selected keys that a run is of, and the libraries of functions among them."""
         part, before = run.first.part, run.first.last
-        for item in self.telling(part).items(run):
+        for item in self.rdb_commands(part).items(run):
             if (isinstance(item, Key) or item.kind == FUNCTION) and self._matches(part, before, item):
                 yield item
 
@@ -42,7 +42,7 @@ class RdbUnitSelection:
         """True if a unit of bytes is selected: one of a key with it, damage only with everything."""
         if self.selection.selects_all or unit.kind != Kind.RDB:
             return self.selection.selects_all or (unit.kind == Kind.UNFINISHED and self._unfinished(unit))
-        item = next(self.telling(unit.part).items(Run(unit, unit, 0)), None)
+        item = next(self.rdb_commands(unit.part).items(Run(unit, unit, 0)), None)
         return isinstance(item, Key) and self._matches(unit.part, unit.last, item)
 
     def _unfinished(self, unit: Unit) -> bool:
@@ -51,7 +51,7 @@ class RdbUnitSelection:
     def describe(self, unit: Unit) -> str:
         """What a unit is that is no command."""
         if unit.kind == Kind.RDB:
-            return self.telling(unit.part).unsaid(unit)
+            return self.rdb_commands(unit.part).unsaid(unit)
         damage = self.side.damage.get((unit.part, unit.start))
         return f"damage ({MEANING[damage.kind]})" if damage else "damage"
 

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import encode as encode_argv
 from aofdoctor.aof.scan import SLACK, Columns, scan
 from aofdoctor.diff.hashing.digest import Digest, records
 from aofdoctor.diff.units._pyunits import Column, Kind, Open
-from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, Telling
+from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, RdbCommandStream
 from aofdoctor.diff.units.unit import Place, Rules, large_digest, pieces, signed
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import encode
@@ -35,13 +35,13 @@ _HEAD = 1 << 12
 Rows = list["array[int]"]
 
 
-def told_units(rules: Rules, telling: Telling, place: Place) -> Iterator[Rows]:
+def told_units(rules: Rules, stream: RdbCommandStream, place: Place) -> Iterator[Rows]:
     """The units of an RDB from a place on, some at a time, as columns."""
     buffer = _Buffer(rules, place)
-    for said in telling.all(place.offset, place.db, place.chunk):
+    for said in stream.all(place.offset, place.db, place.chunk):
         if isinstance(said.said, OpaqueBytes):
             yield buffer.columns()
-            yield _bytes(rules, telling, place, said, said.said)
+            yield _bytes(rules, stream, place, said, said.said)
         else:
             buffer.add(said, said.said)
             if buffer.full:
@@ -110,10 +110,10 @@ def _same(place: Place, column: Column) -> int:
     }[column]  # fmt: skip
 
 
-def _bytes(rules: Rules, telling: Telling, place: Place, said: ExportedCommand, unsaid: OpaqueBytes) -> Rows:
+def _bytes(rules: Rules, stream: RdbCommandStream, place: Place, said: ExportedCommand, unsaid: OpaqueBytes) -> Rows:
     """The unit of bytes that no command says; it stands where its item does."""
     digest = Digest(rules.key).number(-Kind.RDB).number(said.db if isinstance(said.item, Key) else -1)
-    for piece in pieces(telling.source, unsaid.span):
+    for piece in pieces(stream.source, unsaid.span):
         digest.piece(piece)
     own = {
         Column.DIGEST: signed(digest.value()), Column.START: said.item.span.start, Column.END: said.item.span.end,

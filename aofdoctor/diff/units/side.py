@@ -19,7 +19,7 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import Digest, common, records
 from aofdoctor.diff.units._pyunits import Column, Kind, Open
-from aofdoctor.diff.units.rdb_commands import Telling
+from aofdoctor.diff.units.rdb_commands import RdbCommandStream
 from aofdoctor.diff.units.rdb_units import told_units
 from aofdoctor.diff.units.unit import Cut, Place, Rules, Run, Unit, large_record_digest, pieces, signed
 from aofdoctor.rdb.preamble import is_rdb
@@ -60,7 +60,7 @@ class Side:
         self._first = 0  # what stands before it in the columns is dropped
         self.damage: dict[tuple[int, int], Damage] = {}
         self.rdbs: dict[int, Preamble] = {}  # by part, once it was read
-        self._tellings: dict[int, Telling] = {}
+        self._rdb_streams: dict[int, RdbCommandStream] = {}
         self._tracker = ContextTracker(columns=True)
         self._digests = array("Q", bytes(8 * ROOM))
         self._out = [array("q", bytes(8 * (ROOM + 1))) for _ in Column]
@@ -93,17 +93,17 @@ class Side:
                 self.rdbs[part] = tile
         return self.rdbs.get(part)
 
-    def telling(self, part: int) -> Telling:
+    def rdb_commands(self, part: int) -> RdbCommandStream:
         """What tells the RDB of a part again, beside those who read on."""
-        if part not in self._tellings:
-            self._tellings[part] = self.new_telling(part)
-        return self._tellings[part]
+        if part not in self._rdb_streams:
+            self._rdb_streams[part] = self.open_rdb_commands(part)
+        return self._rdb_streams[part]
 
-    def new_telling(self, part: int) -> Telling:
+    def open_rdb_commands(self, part: int) -> RdbCommandStream:
         """The same for somebody who goes on where he has stopped."""
         source = self.sources[part]
         assert source is not None
-        return Telling(self.aof.parts[part].name, source, self.rdbs[part])
+        return RdbCommandStream(self.aof.parts[part].name, source, self.rdbs[part])
 
     @property
     def count(self) -> int:
@@ -198,7 +198,7 @@ class Side:
             self._close()
 
     def _tell(self, place: Place) -> Iterator[bool]:
-        for rows in told_units(self.rules, self.new_telling(place.part), place):
+        for rows in told_units(self.rules, self.open_rdb_commands(place.part), place):
             for column, new in zip(self.columns, rows, strict=True):
                 column += new
             yield False

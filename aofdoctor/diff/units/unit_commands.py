@@ -137,13 +137,13 @@ def _keys(side: Side, run: Run, ends: Sequence[int]) -> Iterator[Keys]:
 
 def _base_keys(side: Side, run: Run, starts: Sequence[int]) -> Iterator[Keys]:
     """The key of each unit of an RDB; what belongs to none is taken to touch all."""
-    telling = side.telling(run.first.part)
-    items, place, keys = telling.items(run), -1, None
+    rdb_stream = side.rdb_commands(run.first.part)
+    items, place, keys = rdb_stream.items(run), -1, None
     for start in starts:
         while place < start:
             item = next(items, None)
             place = start + 1 if item is None else item.span.start
-            name = telling.name(item) if isinstance(item, KeyOfBase) else None
+            name = rdb_stream.name(item) if isinstance(item, KeyOfBase) else None
             keys = (
                 frozenset({key_of(max(0, item.db), name)}) if isinstance(item, KeyOfBase) and name is not None else None
             )
