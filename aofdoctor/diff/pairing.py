@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from aofdoctor.diff.edit_script import Block
 from aofdoctor.diff.moves import Touched, harmless, partners
-from aofdoctor.diff.rechunked_keys import in_place, told_anew
+from aofdoctor.diff.rechunked_keys import in_place, match_rechunked_keys
 from aofdoctor.diff.units._pyunits import Column, Kind
 from aofdoctor.diff.units.side import Side, Unit
 from aofdoctor.diff.units.unit_commands import touched
@@ -71,7 +71,7 @@ def _anew(
     paired: Paired,
 ) -> None:  # fmt: skip
     """Keys that are made the same in other chunks, where they stand or elsewhere."""
-    groups = told_anew(sides, touched, left)
+    groups = match_rechunked_keys(sides, touched, left)
     there = in_place(groups, gaps, touched[0])
     for number, (own, other) in enumerate(groups):
         units, others = list(map(sides[0].unit, own)), list(map(sides[1].unit, other))

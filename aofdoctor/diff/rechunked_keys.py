@@ -37,7 +37,7 @@ _WRAP = (1 << 64) - 1
 _NUMBER = re.compile(rb"[-+]?(\d{1,400}\.?\d{0,400}|\.\d{1,400})(e[-+]?\d{1,6})?|[-+]?inf(inity)?", re.IGNORECASE)
 
 
-def told_anew(
+def match_rechunked_keys(
     sides: tuple[Side, Side], touched: tuple[Touched, Touched], left: tuple[list[int], list[int]]
 ) -> list[Group]:
     """Groups of units of both sides, each of one key, that make it the same; of those that are `left` over."""
@@ -46,9 +46,9 @@ def told_anew(
     keys = set().union(*(_collections(side, t, both) for side, t in zip(sides, touched, strict=True)))
     if not keys:
         return []
-    one, two = (_Contents(side, t, keys) for side, t in zip(sides, touched, strict=True))
+    one, two = (_ElementReader(side, t, keys) for side, t in zip(sides, touched, strict=True))
     alike = shared_barriers(*touched)
-    return [(own[key], other[key]) for key in own if key in keys and _agree(one.of[key], two.of[key], alike)]
+    return [(own[key], other[key]) for key in own if key in keys and _add_the_same(one.of[key], two.of[key], alike)]
 
 
 def _collections(side: Side, touched: Touched, keys: set[Key]) -> set[Key]:
@@ -96,7 +96,7 @@ def _by_key(touched: Touched, units: list[int]) -> dict[Key, list[int]]:
     return found
 
 
-class _Done(NamedTuple):
+class _AddedElements(NamedTuple):
     """What was done to a key: by a unit, or by all units of it in an RDB that add elements.
 
     `sort` is of what sort the elements are that were added, empty if anything else
@@ -111,7 +111,7 @@ class _Done(NamedTuple):
     base: bool
 
 
-def _agree(one: list[_Done], other: list[_Done], alike: int) -> bool:
+def _add_the_same(one: list[_AddedElements], other: list[_AddedElements], alike: int) -> bool:
     """True if what a value in an RDB has is added by the first units of the other side, and the rest is the same.
 
     All of it has to stand before a barrier that is not `alike`.
@@ -125,12 +125,12 @@ def _agree(one: list[_Done], other: list[_Done], alike: int) -> bool:
     return (total, elements) == (whole.total, whole.elements) and a[1:] == b[n:]
 
 
-class _Contents:
+class _ElementReader:
     """By key what was done to it, in order: units by their digest, and what runs of commands add."""
 
     def __init__(self, side: Side, touched: Touched, keys: set[Key]) -> None:
         self.side, self.touched, self.keys = side, touched, keys
-        self.of: dict[Key, list[_Done]] = {key: [] for key in keys}
+        self.of: dict[Key, list[_AddedElements]] = {key: [] for key in keys}
         self._fields: dict[Key, set[bytes]] = {}  # of the last command that sets any
         at = 0
         for run in side.runs(0, len(touched.keys)):
@@ -167,7 +167,7 @@ class _Contents:
                 continue
             seen = self.of[key]
             type_name, items = self._adds(key, argv) if argv else ("", [])
-            done = _Done(digest, passed, type_name, sum(items) & _WRAP, len(items), False)
+            done = _AddedElements(digest, passed, type_name, sum(items) & _WRAP, len(items), False)
             if base and type_name:
                 done = done._replace(digest=0, base=True)
                 if seen and seen[-1].base and seen[-1].sort == type_name:
