@@ -19,9 +19,9 @@ from aofdoctor.diff.key_table import _pyslots as plain_census
 from aofdoctor.diff.key_table import slots as census_kernel
 from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State, mixed
 from aofdoctor.diff.key_table.effects import Op
-from aofdoctor.diff.key_table.table import Table, place_of, placed
+from aofdoctor.diff.key_table.table import KeyTable, place_of, placed
 from aofdoctor.diff.keys.external_sort import Rows
-from aofdoctor.diff.keys.writes import Writes
+from aofdoctor.diff.keys.writes import KeyWrites
 from aofdoctor.errors import Refused
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
@@ -55,10 +55,10 @@ def kernel_of(module: Any) -> Iterator[None]:
             setattr(census_kernel, name, function)
 
 
-def filled(data: bytes, base: bool, **limits: int) -> Table:
+def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
     """The table of some commands."""
-    found, steps = Table(KEY, False, **limits), ContextTracker(columns=True)
-    writes = Writes(found, Selection())
+    found, steps = KeyTable(KEY, False, **limits), ContextTracker(columns=True)
+    writes = KeyWrites(found, Selection())
     for tile in read(BytesSource(data), table().names):
         if isinstance(tile, Batch):
             steps.run(tile)
@@ -67,11 +67,11 @@ def filled(data: bytes, base: bool, **limits: int) -> Table:
     return found
 
 
-def contents(one: Table, two: Table) -> tuple[list[tuple[int, ...]], int]:
+def contents(one: KeyTable, two: KeyTable) -> tuple[list[tuple[int, ...]], int]:
     """(what is other in two tables, in order; how many keys are the same)."""
     rows, same, found, at = array("Q", bytes(8 * ROW_WORDS * 7)), array("Q", [0]), [], 0
     while at < one.state[State.SLOTS]:
-        count, at = census_kernel.differ(
+        count, at = census_kernel.compare(
             KEY, one.slots, one.state, two.slots, two.state, at, one.state[State.SLOTS], False, rows, same
         )
         found += [tuple(rows[n : n + ROW_WORDS]) for n in range(0, ROW_WORDS * count, ROW_WORDS)]
@@ -88,7 +88,7 @@ TINY = {"memory": 0, "events": 64}
 
 @given(keyed | hostile | whole, st.booleans())
 def test_both_twins_fill_the_same_table_in_memory_and_in_a_file(data: bytes, base: bool) -> None:
-    empty = Table(KEY, False)
+    empty = KeyTable(KEY, False)
     compiled, filed = filled(data, base), filled(data, base, **TINY)
     with kernel_of(plain_census):
         plain, plain_filed = filled(data, base), filled(data, base, **TINY)
@@ -156,7 +156,7 @@ def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
 @pytest.mark.parametrize("limits", [{}, {"memory": 1 << 14}, {"memory": 0, "events": 50}])
 def test_a_table_holds_what_a_dictionary_holds(limits: dict[str, int]) -> None:
     events = list(story(Random(5), 20_000))
-    found, copied = Table(KEY, False, **limits), None
+    found, copied = KeyTable(KEY, False, **limits), None
     for number, (name, args) in enumerate(events):
         getattr(found, name)(*args)
         if number == 12_000:
@@ -169,7 +169,7 @@ def test_a_table_holds_what_a_dictionary_holds(limits: dict[str, int]) -> None:
     copied.finish()
     model = modelled(events)
     keys = [(db, key, place) for db, keys in model.items() for key, (_, _, place) in keys.items()]
-    rows, _ = contents(found, Table(KEY, False))
+    rows, _ = contents(found, KeyTable(KEY, False))
     assert len(keys) > 200
     assert sorted((row[1], row[2], row[3]) for row in rows) == sorted(keys)
     assert all(found.get(key, db) == model[db][key][:2] for db, key, _ in keys)
@@ -178,25 +178,25 @@ def test_a_table_holds_what_a_dictionary_holds(limits: dict[str, int]) -> None:
 
 def test_flushes_and_swaps_cost_nothing_for_the_keys_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """The slots are hardly ever gone over, however often a large database is exchanged and others are flushed."""
-    found, gone_over, grow = Table(KEY, False), [], Table._grow
+    found, gone_over, grow = KeyTable(KEY, False), [], KeyTable._grow
 
-    def counted(self: Table, more: int) -> None:
+    def counted(self: KeyTable, more: int) -> None:
         gone_over.append(more)
         grow(self, more)
 
-    monkeypatch.setattr(Table, "_grow", counted)
+    monkeypatch.setattr(KeyTable, "_grow", counted)
     for n in range(50_000):
         found.put(spread(n), 1, 0, 0, 1, Op.SET)
     gone_over.clear()
     for _ in range(20_000):
-        found.swap(1, 2)
+        found.swap_databases(1, 2)
         found.flush(3)
     assert len(gone_over) <= 4
-    assert len(contents(found, Table(KEY, False))[0]) == 50_000
+    assert len(contents(found, KeyTable(KEY, False))[0]) == 50_000
 
 
 def test_what_was_flushed_gives_its_room_back() -> None:
-    found = Table(KEY, False)
+    found = KeyTable(KEY, False)
     for n in range(300_000):
         found.put(spread(n), 1, 0, 0, 1, Op.SET)
         if n % 100 == 99:
@@ -212,13 +212,13 @@ def test_a_full_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(Refused, match=r"do not fit into .*No space left") as told:
-        Table(KEY, False, memory=0)
+        KeyTable(KEY, False, memory=0)
     assert "TMPDIR" in told.value.hint
 
 
 def test_a_table_in_a_file_leaves_no_file_and_holds_little(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    found = Table(KEY, False, memory=1 << 16, events=1 << 12)
+    found = KeyTable(KEY, False, memory=1 << 16, events=1 << 12)
     for n in range(20_000):
         found.put(spread(n), 1, 0, 0, 1, Op.SET)
     assert found.in_file and isinstance(found.slots, mmap.mmap)

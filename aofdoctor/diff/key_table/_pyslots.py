@@ -157,17 +157,17 @@ def run(
 
     `place` is that of the batch's base.
     """
-    census = _Census(key, slots, state, events)
+    slot_table = _Census(key, slots, state, events)
     for i in range(start, batch.count):
         what = does[batch.ids[i] if batch.ids[i] < len(does) else 0]
         if what == Does.NOTHING or (batch.argc[i] < 2 and what < Does.OTHER) or (wanted is not None and not wanted[i]):
             continue
-        if what >= Does.OTHER or not census.fits(batch.argc[i]):
+        if what >= Does.OTHER or not slot_table.fits(batch.argc[i]):
             return i
-        space, at = census.space(db[i] & _WORD), place + batch.edges[i]
+        space, at = slot_table.space(db[i] & _WORD), place + batch.edges[i]
         argv = batch.argv(i)
         for name, digest, expire, op in told(key, what, argv.__iter__, len(argv), base):
-            census.put(name, digest, expire, at, space, op)
+            slot_table.put(name, digest, expire, at, space, op)
     return batch.count
 
 
@@ -184,35 +184,35 @@ def put(
     db: int, op: int,
 ) -> bool:  # fmt: skip
     """One event of a key; False if it does not fit."""
-    census = _Census(key, slots, state, events)
-    if fits := census.fits(1):
-        census.put(name, digest, expire, place, census.space(db), op)
+    slot_table = _Census(key, slots, state, events)
+    if fits := slot_table.fits(1):
+        slot_table.put(name, digest, expire, place, slot_table.space(db), op)
     return fits
 
 
 def get(key: bytes, slots: Any, state: "array[int]", events: Any, name: int, db: int) -> tuple[int, int]:
     """(what made a key, when it expires); zeros if it is not there.  No event may be pending."""
-    census = _Census(key, slots, state, events)
-    at = census.find(name, census.space(db))
-    return (census.slots[at + _MADE], census.slots[at + _EXPIRE]) if census.slots[at + _SPACE] else (0, 0)
+    slot_table = _Census(key, slots, state, events)
+    at = slot_table.find(name, slot_table.space(db))
+    return (slot_table.slots[at + _MADE], slot_table.slots[at + _EXPIRE]) if slot_table.slots[at + _SPACE] else (0, 0)
 
 
 def flush(key: bytes, slots: Any, state: "array[int]", events: Any, db: int) -> None:
     """Take all keys of a database away; two must fit."""
-    census = _Census(key, slots, state, events)
-    space = census.space(db)
-    census.entry(_SPACE_OF_DB, db, 0)
-    census.entry(_DB_OF_SPACE, space, 0)
+    slot_table = _Census(key, slots, state, events)
+    space = slot_table.space(db)
+    slot_table.entry(_SPACE_OF_DB, db, 0)
+    slot_table.entry(_DB_OF_SPACE, space, 0)
     state[State.SPACE] = 0
 
 
-def swap(key: bytes, slots: Any, state: "array[int]", events: Any, one: int, two: int) -> None:
+def swap_databases(key: bytes, slots: Any, state: "array[int]", events: Any, one: int, two: int) -> None:
     """Exchange two databases; four must fit."""
-    census = _Census(key, slots, state, events)
-    a, b = census.space(one), census.space(two)
+    slot_table = _Census(key, slots, state, events)
+    a, b = slot_table.space(one), slot_table.space(two)
     for db, space in ((one, b), (two, a)):
-        census.entry(_SPACE_OF_DB, db, space)
-        census.entry(_DB_OF_SPACE, space, db + 1)
+        slot_table.entry(_SPACE_OF_DB, db, space)
+        slot_table.entry(_DB_OF_SPACE, space, db + 1)
     state[State.SPACE] = 0
 
 
@@ -230,16 +230,16 @@ def order(events: Any, state: "array[int]", starts: "array[int]", indexes: "arra
     indexes[:count] = array("I", sorted(range(count), key=place))
 
 
-def settle(
+def apply_pending(
     key: bytes, slots: Any, state: "array[int]", events: Any, indexes: "array[int]", start: int, stop: int
 ) -> int:
     """Apply the events indexes[start:stop], or as many as there are slots for; where it stopped."""
-    census = _Census(key, slots, state, events)
+    slot_table = _Census(key, slots, state, events)
     for at in range(start, stop):
         if state[State.USED] >= state[State.LIMIT]:
             return at
         first = SLOT_WORDS * indexes[at]
-        census.apply(tuple(census.events[first : first + SLOT_WORDS]))
+        slot_table.apply(tuple(slot_table.events[first : first + SLOT_WORDS]))
     return stop
 
 
@@ -248,20 +248,20 @@ def copy(
     into_state: "array[int] | None",
 ) -> int:  # fmt: skip
     """How many of the slots start to stop - 1 live; copied to the table `into` unless that is None."""
-    census = _Census(key, slots, state, events)
+    slot_table = _Census(key, slots, state, events)
     other = None if into is None or into_state is None else _Census(key, into, into_state, events)
     live = 0
     for at in range(SLOT_WORDS * start, SLOT_WORDS * stop, SLOT_WORDS):
-        if not census.lives(at):
+        if not slot_table.lives(at):
             continue
         live += 1
         if other is not None:
-            words = tuple(census.slots[at : at + SLOT_WORDS])
+            words = tuple(slot_table.slots[at : at + SLOT_WORDS])
             other.slot(other.made(words[_KEY], words[_SPACE]), words)
     return live
 
 
-def differ(
+def compare(
     key: bytes, one: Any, one_state: "array[int]", two: Any, two_state: "array[int]", start: int, stop: int,
     only: bool, rows: "array[int]", same: "array[int]",
 ) -> tuple[int, int]:  # fmt: skip
@@ -298,7 +298,7 @@ def _row(a: _Census, b: _Census, at: int, only: bool) -> tuple[int, ...] | None:
     return 3, db, name, place, b.slots[there + _PLACE], (not made) | (not b.slots[there + _MADE]) << 1
 
 
-def gather(key: bytes, tag: int, items: list[bytes], width: int, made: int, ordered: bool) -> int:
+def fold_elements(key: bytes, tag: int, items: list[bytes], width: int, made: int, ordered: bool) -> int:
     """What elements of `width` strings make of what was there, one after the other, or in any order."""
     for at in range(0, len(items), width):
         digest = words(Digest(key).number(tag), *items[at : at + width]).value()

@@ -3,7 +3,19 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aofdoctor.diff.key_table._pyslots import copy, differ, fits, flush, gather, get, order, put, run, settle, swap
+    from aofdoctor.diff.key_table._pyslots import (
+        apply_pending,
+        compare,
+        copy,
+        fits,
+        flush,
+        fold_elements,
+        get,
+        order,
+        put,
+        run,
+        swap_databases,
+    )
 else:
     try:
         from aofdoctor.diff.hashing._digest import Digest as _  # noqa: F401 (both, or neither)
@@ -35,4 +47,16 @@ else:
             swap,
         )
 
-__all__ = ["copy", "differ", "fits", "flush", "gather", "get", "order", "put", "run", "settle", "swap"]
+__all__ = [
+    "copy",
+    "compare",
+    "fits",
+    "flush",
+    "fold_elements",
+    "get",
+    "order",
+    "put",
+    "run",
+    "apply_pending",
+    "swap_databases",
+]

@@ -29,7 +29,7 @@ PARTS_MAX = 1 << (63 - _OFFSET)
 _DONT_NEED = getattr(mmap, "MADV_DONTNEED", None)
 
 
-class Table:
+class KeyTable:
     """Keys by digest and database: what made each, when it expires, where it was last written."""
 
     def __init__(self, key: bytes, keeps_deleted: bool, memory: int = MEMORY, events: int = EVENTS) -> None:
@@ -42,10 +42,10 @@ class Table:
         self._sized(self.state, _LEAST)
         self._note()
 
-    def copy(self) -> "Table":
+    def copy(self) -> "KeyTable":
         """The same keys in a table of its own."""
-        self._settle()
-        other = Table(self.key, bool(self.state[State.KEEPS]), self.memory, self.room)
+        self._apply_pending()
+        other = KeyTable(self.key, bool(self.state[State.KEEPS]), self.memory, self.room)
         other.slots, other.in_file = self._slots(self.state[State.SLOTS]), self.in_file
         other.state = self.state[:]
         other.events = bytearray(len(self.events))
@@ -57,7 +57,7 @@ class Table:
 
     def finish(self) -> None:
         """Apply what is noted; nothing more will come."""
-        self._settle()
+        self._apply_pending()
         self.state[State.ROOM] = 0
         self.events = bytearray()
 
@@ -79,7 +79,7 @@ class Table:
 
     def get(self, name: int, db: int) -> tuple[int, int]:
         """(what made a key, when it expires); zeros if it is not there."""
-        self._settle()
+        self._apply_pending()
         self._make_room(0)
         return kernel.get(*self._table, name, db)
 
@@ -93,10 +93,10 @@ class Table:
         self.state[State.EPOCH] += 1
         self.state[State.SPACE] = 0
 
-    def swap(self, one: int, two: int) -> None:
+    def swap_databases(self, one: int, two: int) -> None:
         """Two databases are exchanged."""
         self._make_room(4)
-        kernel.swap(*self._table, one, two)
+        kernel.swap_databases(*self._table, one, two)
 
     @property
     def _table(self) -> tuple[bytes, Any, "array[int]", Any]:
@@ -112,12 +112,12 @@ class Table:
     def _make_room(self, count: int) -> None:
         if self.state[State.ROOM]:
             if self.state[State.PENDING] + count > self.state[State.ROOM]:
-                self._settle()
+                self._apply_pending()
             count = 0
         while self.state[State.USED] + 4 + count > self.state[State.LIMIT]:
             self._grow(4 + count)
 
-    def _settle(self) -> None:
+    def _apply_pending(self) -> None:
         """Apply what is noted."""
         count, at = self.state[State.PENDING], 0
         if not count:
@@ -131,7 +131,7 @@ class Table:
         pieces = 1 + len(self.slots) // _PIECE if count > _FEW else 1
         for piece in range(pieces):
             stop = count * (piece + 1) // pieces
-            while (at := kernel.settle(*self._table, indexes, at, stop)) < stop:
+            while (at := kernel.apply_pending(*self._table, indexes, at, stop)) < stop:
                 self._grow(2)
             self.let_go()
         self.state[State.PENDING] = 0

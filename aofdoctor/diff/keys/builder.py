@@ -18,9 +18,9 @@ from bisect import bisect_left
 from aofdoctor.aof.reader import read, read_batches
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.diff.key_table.table import PARTS_MAX, Table
+from aofdoctor.diff.key_table.table import PARTS_MAX, KeyTable
 from aofdoctor.diff.keys.rdb_values import base_into
-from aofdoctor.diff.keys.writes import Writes
+from aofdoctor.diff.keys.writes import KeyWrites
 from aofdoctor.diff.units.side import Place, Side
 from aofdoctor.diff.units.unit_commands import heads
 from aofdoctor.errors import Refused
@@ -37,12 +37,12 @@ _UNNAMED = (_SORT, *(table().names.ids[name] for name in (b"eval", b"evalsha", b
 _REWRITTEN = re.compile(r".*\.\d+\.base\.aof").fullmatch  # as a server names what it writes
 
 
-class Census:
+class KeyTableBuilder:
     """The keys of a history, in a table."""
 
-    def __init__(self, side: Side, selection: Selection, table_: Table) -> None:
+    def __init__(self, side: Side, selection: Selection, table_: KeyTable) -> None:
         self.side, self.selection, self.table = side, selection, table_
-        self._writes = Writes(table_, selection)
+        self._writes = KeyWrites(table_, selection)
         self.since: Place | None = None  # from here on commands that may touch any key are counted
         self.unnamed = 0
 
@@ -70,9 +70,11 @@ class Census:
 class _Part:
     """One part of a history."""
 
-    def __init__(self, census: Census, index: int, source: Source, tracker: ContextTracker, before: int) -> None:
-        self.census, self.index, self.source, self.tracker, self.before = census, index, source, tracker, before
-        part = census.side.aof.parts[index]
+    def __init__(
+        self, builder: KeyTableBuilder, index: int, source: Source, tracker: ContextTracker, before: int
+    ) -> None:
+        self.builder, self.index, self.source, self.tracker, self.before = builder, index, source, tracker, before
+        part = builder.side.aof.parts[index]
         self.base = part.type == "base" and bool(_REWRITTEN(part.name)) and not is_rdb(source)
         self._dropped, self._judged = 0, 0  # transactions, by their ordinal
 
@@ -82,7 +84,7 @@ class _Part:
             if isinstance(tile, Batch):
                 self._batch(tile if stop is None else _up_to(tile, stop))
             elif isinstance(tile, Damage):
-                self.census.side.damage_met(self.index, tile)
+                self.builder.side.damage_met(self.index, tile)
                 self.tracker.state[ContextField.TX] = 0
             else:
                 self._rdb(tile)
@@ -90,12 +92,12 @@ class _Part:
                 return
 
     def _rdb(self, rdb: Preamble) -> None:
-        census = self.census
-        for damage in base_into(census.table, census.selection, self.index, self.before, self.source, rdb):
-            census.side.damage_met(self.index, damage)
+        builder = self.builder
+        for damage in base_into(builder.table, builder.selection, self.index, self.before, self.source, rdb):
+            builder.side.damage_met(self.index, damage)
 
     def _batch(self, batch: Batch) -> None:
-        tracker, selection = self.tracker, self.census.selection
+        tracker, selection = self.tracker, self.builder.selection
         commands = self.before + tracker.state[ContextField.COMMANDS]
         tracker.run(batch)
         wanted = None
@@ -104,9 +106,9 @@ class _Part:
             for i in selection.matches(self.index, batch, tracker, commands):
                 wanted[i] = 1
         wanted = self._without_dropped(batch, wanted)
-        if self.census.since is not None:
-            self._count_unnamed(batch, wanted, self.census.since)
-        self.census._writes.batch(self.index, batch, tracker.db, wanted, self.base)
+        if self.builder.since is not None:
+            self._count_unnamed(batch, wanted, self.builder.since)
+        self.builder._writes.batch(self.index, batch, tracker.db, wanted, self.base)
 
     def _count_unnamed(self, batch: Batch, wanted: bytearray | None, since: Place) -> None:
         for number in _UNNAMED:
@@ -115,7 +117,7 @@ class _Part:
                 at = ids.index(number, at + 1)
                 past = (self.index, batch.record(at).start) >= (since.part, since.offset)
                 if past and (wanted is None or wanted[at]) and (number != _SORT or _is_by_pattern(batch, at)):
-                    self.census.unnamed += 1
+                    self.builder.unnamed += 1
 
     def _without_dropped(self, batch: Batch, wanted: bytearray | None) -> bytearray | None:
         """Without the commands of a transaction that has no EXEC."""

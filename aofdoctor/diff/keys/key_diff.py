@@ -14,8 +14,8 @@ from typing import NamedTuple
 from aofdoctor.diff.common_bytes import forward
 from aofdoctor.diff.key_table import slots as kernel
 from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State
-from aofdoctor.diff.key_table.table import EVENTS, MEMORY, Table, place_of
-from aofdoctor.diff.keys.builder import Census
+from aofdoctor.diff.key_table.table import EVENTS, MEMORY, KeyTable, place_of
+from aofdoctor.diff.keys.builder import KeyTableBuilder
 from aofdoctor.diff.keys.external_sort import HELD, Rows
 from aofdoctor.diff.keys.key_names import Names
 from aofdoctor.diff.units.side import Place, Side
@@ -62,7 +62,7 @@ class KeyDiff:
     def __init__(
         self,
         sides: tuple[Side, Side],
-        tables: tuple[Table, Table],
+        tables: tuple[KeyTable, KeyTable],
         held: int,
         chosen: Selection,
         unnamed: tuple[int, int],
@@ -78,12 +78,14 @@ class KeyDiff:
             for kind, _ in self.rows():
                 self.counts[kind] += 1
 
-    def _go(self, one: Table, two: Table, second: bool, same: "array[int]") -> None:
+    def _go(self, one: KeyTable, two: KeyTable, second: bool, same: "array[int]") -> None:
         """What the first table has and the second lacks, and unless it is the second time what is other in both."""
         rows, at, end = array("Q", bytes(8 * ROW_WORDS * _ROOM)), 0, one.state[State.SLOTS]
         while at < end:
             stop = min(end, at + one.step)
-            count, at = kernel.differ(one.key, one.slots, one.state, two.slots, two.state, at, stop, second, rows, same)
+            count, at = kernel.compare(
+                one.key, one.slots, one.state, two.slots, two.state, at, stop, second, rows, same
+            )
             for first in range(0, ROW_WORDS * count, ROW_WORDS):
                 sides, db, key, here, there, deleted = rows[first : first + ROW_WORDS]
                 kind = DIFFERS if sides == 3 else ONLY_B if second else ONLY_A
@@ -139,12 +141,12 @@ def compare_keys(a: Side, b: Side, selections: tuple[Selection, Selection], limi
         selections, deleted = (Selection(), Selection()), False
     else:
         chosen, deleted = Selection(), True
-    one = Census(a, selections[0], Table(a.rules.key, deleted, memory, events))
+    one = KeyTableBuilder(a, selections[0], KeyTable(a.rules.key, deleted, memory, events))
     begin = Place(), Place()
     same = forward(a, b, begin) if selections[0] == selections[1] else None
     start, fork = (same.resume, same.fork) if same else (begin, begin)
     one.feed(Place(), start[0])
-    two = Census(b, selections[1], one.table.copy())
+    two = KeyTableBuilder(b, selections[1], one.table.copy())
     one.since, two.since = fork
     one.feed(start[0])
     one.finish()

@@ -14,8 +14,8 @@ from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.key_table._pyslots import mixed
 from aofdoctor.diff.key_table.effects import Of, Op, command, named, of
-from aofdoctor.diff.key_table.slots import gather
-from aofdoctor.diff.key_table.table import Table, placed
+from aofdoctor.diff.key_table.slots import fold_elements
+from aofdoctor.diff.key_table.table import KeyTable, placed
 from aofdoctor.diff.keys.stream_commands import rewritten
 from aofdoctor.log.base_keys import BaseKeySelection, batches
 from aofdoctor.log.selection import Selection
@@ -31,7 +31,7 @@ _STRING = 0  # the type
 
 
 def base_into(
-    table: Table, selection: Selection, part: int, before: int, source: Source, rdb: Preamble
+    table: KeyTable, selection: Selection, part: int, before: int, source: Source, rdb: Preamble
 ) -> Iterator[Damage]:
     """Put the selected keys of an RDB into a table; the damage in it comes as it is met."""
     source = decompressed(source)
@@ -66,7 +66,7 @@ class _Values:
         try:
             if key.type == _STRING:  # most keys: done here, in one step
                 self.cursor.seek(key.value)
-                return self._gather(Of.STRING, [self.cursor.string()], 1, 0, False)
+                return self._fold_elements(Of.STRING, [self.cursor.string()], 1, 0, False)
             type_name = type_name(value)
             return _DIGESTERS[type_name](self, value) if type_name in _DIGESTERS else self._raw(key)
         except DecodeError:
@@ -76,14 +76,14 @@ class _Values:
         """A collection; `width` strings are an element."""
         made = 0
         for run in flat_elements(self.cursor, value):
-            made = self._gather(tag, run, width, made, ordered)
+            made = self._fold_elements(tag, run, width, made, ordered)
         return made
 
     def zset(self, value: Value) -> int:
         made = 0
         for run in flat_elements(self.cursor, value):
             run[::2], run[1::2] = [pack("<d", score + 0.0) for score in run[1::2]], run[::2]
-            made = self._gather(Of.ZSET, run, 2, made, False)
+            made = self._fold_elements(Of.ZSET, run, 2, made, False)
         return made
 
     def hash(self, value: Value) -> int:
@@ -95,14 +95,14 @@ class _Values:
                 (pack("<q", time), field) for field, time in zip(run[::3], run[2::3], strict=True) if time is not None
             ]
             del run[2::3]
-            made = self._gather(Of.HASH, run, 2, made, False)
+            made = self._fold_elements(Of.HASH, run, 2, made, False)
             if times:
-                made = self._gather(Of.FIELD_EXPIRY, [word for pair in times for word in pair], 2, made, False)
+                made = self._fold_elements(Of.FIELD_EXPIRY, [word for pair in times for word in pair], 2, made, False)
         return made
 
-    def _gather(self, tag: int, run: FlatRun, width: int, made: int, ordered: bool) -> int:
+    def _fold_elements(self, tag: int, run: FlatRun, width: int, made: int, ordered: bool) -> int:
         if not any(isinstance(word, LargeString) for word in run):
-            return gather(self.key, tag, run, width, made, ordered)
+            return fold_elements(self.key, tag, run, width, made, ordered)
         for at in range(0, len(run), width):
             digest = of(self.key, tag, *run[at : at + width])
             made = mixed(digest, made) if ordered else (made + digest) % (1 << 64)

@@ -19,7 +19,7 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import Arg, Batch
 from aofdoctor.diff.key_table._pyslots import mixed
 from aofdoctor.diff.key_table.effects import Does, Event, Of, Op, command, named, of, told
-from aofdoctor.diff.key_table.table import Table, placed
+from aofdoctor.diff.key_table.table import KeyTable, placed
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import Command, key_uses, table
 
@@ -63,10 +63,10 @@ class Write(NamedTuple):
         return [arg if isinstance(arg, bytes) else arg.head(_HEAD) for arg in islice(self.args(), start, stop)]
 
 
-class Writes:
+class KeyWrites:
     """Records, a batch at a time, into a table."""
 
-    def __init__(self, to: Table, selection: Selection) -> None:
+    def __init__(self, to: KeyTable, selection: Selection) -> None:
         self.table, self.key, self.selection = to, to.key, selection
         self.some = bool(selection.keys) and not selection.invert  # of a command with several keys, only some are meant
         self._does = [_does_table(self.some, base) for base in (False, True)]
@@ -138,7 +138,7 @@ class Writes:
         return command(self.key, write.args(), places, 2 if known and known.container else 1)
 
 
-def _joins(writes: Writes, write: Write) -> None:
+def _joins(writes: KeyWrites, write: Write) -> None:
     """Changes the keys that it writes by what is in those that it reads."""
     uses = writes.uses(write)
     digest = writes.digest(write, [at for at, _, _ in uses])
@@ -153,7 +153,7 @@ def _joins(writes: Writes, write: Write) -> None:
             writes.put(write, at, name, mixed(at, digest), 0, Op.SET if access == "OW" else Op.VALUE)
 
 
-def _unknown(writes: Writes, write: Write) -> None:
+def _unknown(writes: KeyWrites, write: Write) -> None:
     """Changes its first argument; any other may be a key that it reads, and is told as what it is as well."""
     digest = writes.digest(write, [1])
     for arg in islice(write.args(), 1, _ARGS_HELD):
@@ -162,20 +162,20 @@ def _unknown(writes: Writes, write: Write) -> None:
     writes.put(write, 1, named(writes.key, name), mixed(1, digest), 0, Op.VALUE)
 
 
-def _renames(writes: Writes, write: Write) -> None:
+def _renames(writes: KeyWrites, write: Write) -> None:
     for (_, _, old), (at, _, new) in _pair(writes, write):
         made, expire = writes.table.get(old, write.db)
         writes.put(write, 1, old, 0, 0, Op.DELETE)
         writes.put(write, at, new, made or mixed(old, 0), expire, Op.SET)
 
 
-def _pair(writes: Writes, write: Write) -> Iterator[tuple[tuple[int, str, int], tuple[int, str, int]]]:
+def _pair(writes: KeyWrites, write: Write) -> Iterator[tuple[tuple[int, str, int], tuple[int, str, int]]]:
     uses = writes.uses(write)
     if len(uses) == 2 and uses[0][2] != uses[1][2]:
         yield uses[0], uses[1]
 
 
-def _copies(writes: Writes, write: Write) -> None:
+def _copies(writes: KeyWrites, write: Write) -> None:
     options = [word.lower() for word in write.words(3, 8)]
     target = _number(options[at + 1 : at + 2]) if (at := _index(options, b"db")) is not None else write.db
     uses = writes.uses(write)
@@ -188,7 +188,7 @@ def _index(words: list[bytes], word: bytes) -> int | None:
     return words.index(word) if word in words else None
 
 
-def _moves(writes: Writes, write: Write) -> None:
+def _moves(writes: KeyWrites, write: Write) -> None:
     name, target = named(writes.key, next(islice(write.args(), 1, None))), _number(write.words(2, 3))
     made, expire = writes.table.get(name, write.db)
     writes.put(write, 1, name, 0, 0, Op.DELETE)
@@ -196,25 +196,25 @@ def _moves(writes: Writes, write: Write) -> None:
         writes.put(write, 1, name, made or mixed(name, 0), expire, Op.SET, target)
 
 
-def _flushes(writes: Writes, write: Write) -> None:
+def _flushes(writes: KeyWrites, write: Write) -> None:
     writes.table.flush(write.db)
 
 
-def _flushes_all(writes: Writes, write: Write) -> None:
+def _flushes_all(writes: KeyWrites, write: Write) -> None:
     writes.table.flush_all()
 
 
-def _swaps(writes: Writes, write: Write) -> None:
+def _swaps(writes: KeyWrites, write: Write) -> None:
     one, two = (_number([word]) for word in (*write.words(1, 3), b"", b"")[:2])
     if one is not None and two is not None and one != two:
-        writes.table.swap(one, two)
+        writes.table.swap_databases(one, two)
 
 
 def _number(argument: list[bytes]) -> int | None:
     return int(argument[0]) if argument and argument[0].isdigit() and len(argument[0]) < 10 else None
 
 
-def _sets_later(writes: Writes, write: Write) -> None:
+def _sets_later(writes: KeyWrites, write: Write) -> None:
     """SETEX and PSETEX: a value and an expiry that counts from when it was written."""
     name, later, value = islice(write.args(), 1, 4) if write.argc == 4 else (b"", b"", b"")
     if write.argc == 4:
@@ -222,13 +222,13 @@ def _sets_later(writes: Writes, write: Write) -> None:
         writes.put(write, 1, named(writes.key, name), of(writes.key, Of.STRING, value), expire, Op.SET)
 
 
-def _sets_and_tells(writes: Writes, write: Write) -> None:
+def _sets_and_tells(writes: KeyWrites, write: Write) -> None:
     """GETSET."""
     for name, value in zip(islice(write.args(), 1, 2), islice(write.args(), 2, 3), strict=False):
         writes.put(write, 1, named(writes.key, name), of(writes.key, Of.STRING, value), 0, Op.SET)
 
 
-_Other = Callable[[Writes, Write], None]
+_Other = Callable[[KeyWrites, Write], None]
 _OTHERS: dict[str, _Other] = {
     "rename": _renames, "renamenx": _renames, "copy": _copies, "move": _moves, "flushdb": _flushes,
     "flushall": _flushes_all, "swapdb": _swaps, "setex": _sets_later, "psetex": _sets_later, "getset": _sets_and_tells,
@@ -239,7 +239,7 @@ _ALONE = (_flushes, _flushes_all)  # need no argument
 # -- a base as commands: each element stands once, so their order does not matter --
 
 
-def _scores(writes: Writes, write: Write) -> None:
+def _scores(writes: KeyWrites, write: Write) -> None:
     """ZADD."""
     rest = islice(write.args(), 1, None)
     name = named(writes.key, next(rest))
@@ -249,7 +249,7 @@ def _scores(writes: Writes, write: Write) -> None:
         writes.put(write, 1, name, of(writes.key, Of.ZSET, double, member), 0, Op.SUM)
 
 
-def _field_times(writes: Writes, write: Write) -> None:
+def _field_times(writes: KeyWrites, write: Write) -> None:
     """HPEXPIREAT key time FIELDS count field ..."""
     rest = islice(write.args(), 1, None)
     name, time = named(writes.key, next(rest)), _time(next(rest, b""))
@@ -257,7 +257,7 @@ def _field_times(writes: Writes, write: Write) -> None:
         writes.put(write, 1, name, of(writes.key, Of.FIELD_EXPIRY, time, field), 0, Op.SUM)
 
 
-def _timed_fields(writes: Writes, write: Write) -> None:
+def _timed_fields(writes: KeyWrites, write: Write) -> None:
     """HSETEX key [PXAT time] FIELDS count field value ..."""
     rest = islice(write.args(), 1, None)
     name, time = named(writes.key, next(rest)), b""
