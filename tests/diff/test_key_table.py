@@ -18,7 +18,7 @@ from aofdoctor.aof.records import Batch, encode
 from aofdoctor.diff.key_table import _pyslots as plain_census
 from aofdoctor.diff.key_table import slots as census_kernel
 from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State, mixed
-from aofdoctor.diff.key_table.effects import Op
+from aofdoctor.diff.key_table.effects import KeyOp
 from aofdoctor.diff.key_table.table import KeyTable, place_of, placed
 from aofdoctor.diff.keys.external_sort import Rows
 from aofdoctor.diff.keys.writes import KeyWrites
@@ -140,15 +140,15 @@ def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
         else:
             key, digest, expire, place, db, op = args
             made, before, _ = dbs[db].get(key, (0, 0, 0))
-            if op == Op.DELETE:
+            if op == KeyOp.DELETE:
                 dbs[db].pop(key, None)
                 continue
             after = {
-                Op.SET: (digest, expire), Op.VALUE: (digest, before), Op.MIX: (mixed(digest, made), before),
-                Op.SUM: ((made + digest) % (1 << 64) or 1, before),
-                Op.FIRST: (mixed(digest, made) if made else digest, before),
-                Op.EXPIRE: (made, expire) if made else (mixed(digest, made), before),
-            }[Op(op)]  # fmt: skip
+                KeyOp.SET: (digest, expire), KeyOp.VALUE: (digest, before), KeyOp.MIX: (mixed(digest, made), before),
+                KeyOp.SUM: ((made + digest) % (1 << 64) or 1, before),
+                KeyOp.FIRST: (mixed(digest, made) if made else digest, before),
+                KeyOp.EXPIRE: (made, expire) if made else (mixed(digest, made), before),
+            }[KeyOp(op)]  # fmt: skip
             dbs[db][key] = (*after, place)
     return dbs
 
@@ -186,7 +186,7 @@ def test_flushes_and_swaps_cost_nothing_for_the_keys_there_are(monkeypatch: pyte
 
     monkeypatch.setattr(KeyTable, "_grow", counted)
     for n in range(50_000):
-        found.put(spread(n), 1, 0, 0, 1, Op.SET)
+        found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
     gone_over.clear()
     for _ in range(20_000):
         found.swap_databases(1, 2)
@@ -198,11 +198,11 @@ def test_flushes_and_swaps_cost_nothing_for_the_keys_there_are(monkeypatch: pyte
 def test_what_was_flushed_gives_its_room_back() -> None:
     found = KeyTable(KEY, False)
     for n in range(300_000):
-        found.put(spread(n), 1, 0, 0, 1, Op.SET)
+        found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
         if n % 100 == 99:
             found.flush(1) if n % 200 == 199 else found.flush_all()
         if n % 3 == 0:
-            found.put(spread(n), 0, 0, 0, 1, Op.DELETE)
+            found.put(spread(n), 0, 0, 0, 1, KeyOp.DELETE)
     assert found.state[State.SLOTS] <= 2048
 
 
@@ -220,7 +220,7 @@ def test_a_table_in_a_file_leaves_no_file_and_holds_little(tmp_path: Any, monkey
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     found = KeyTable(KEY, False, memory=1 << 16, events=1 << 12)
     for n in range(20_000):
-        found.put(spread(n), 1, 0, 0, 1, Op.SET)
+        found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
     assert found.in_file and isinstance(found.slots, mmap.mmap)
     assert list(tmp_path.iterdir()) == []
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from aofdoctor.aof.records import Batch
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.diff.key_table.effects import Does, Of, Op, told, words
+from aofdoctor.diff.key_table.effects import CommandEffect, DigestTag, KeyOp, key_events, words
 
 _WORD = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -69,11 +69,11 @@ class _Census:
     def apply(self, event: tuple[int, ...]) -> None:
         name, digest, expire, place, tail = event
         space, op, digest = tail >> 3, tail & 7, digest or 1
-        if op == Op.DELETE and not self.state[State.KEEPS] and not self.slots[self.find(name, space) + _SPACE]:
+        if op == KeyOp.DELETE and not self.state[State.KEEPS] and not self.slots[self.find(name, space) + _SPACE]:
             return
         at = self.made(name, space)
         made, before = self.slots[at + _MADE], self.slots[at + _EXPIRE]
-        if op not in (Op.DELETE, Op.SET) and not (op == Op.EXPIRE and made):
+        if op not in (KeyOp.DELETE, KeyOp.SET) and not (op == KeyOp.EXPIRE and made):
             expire = before
         self.slot(at, (name, _new_content(op, digest, made), expire, place, space))
 
@@ -96,7 +96,7 @@ class _Census:
     # -- databases --
 
     def number(self, tag: int, value: int) -> int:
-        return Digest(self.key).number(Of.DIRECTORY).number(tag).number(_signed(value)).value()
+        return Digest(self.key).number(DigestTag.DIRECTORY).number(tag).number(_signed(value)).value()
 
     def entry(self, tag: int, value: int, says: int) -> None:
         at = self.made(self.number(tag, value), tag)
@@ -129,13 +129,13 @@ class _Census:
 
 
 def _new_content(op: int, digest: int, made: int) -> int:
-    if op == Op.DELETE:
+    if op == KeyOp.DELETE:
         return 0
-    if op == Op.EXPIRE and made:
+    if op == KeyOp.EXPIRE and made:
         return made
-    if op in (Op.SET, Op.VALUE) or (op == Op.FIRST and not made):
+    if op in (KeyOp.SET, KeyOp.VALUE) or (op == KeyOp.FIRST and not made):
         return digest
-    return (made + digest) & _WORD or 1 if op == Op.SUM else mixed(digest, made)
+    return (made + digest) & _WORD or 1 if op == KeyOp.SUM else mixed(digest, made)
 
 
 def _hash(name: int, space: int) -> int:
@@ -160,13 +160,17 @@ def run(
     slot_table = _Census(key, slots, state, events)
     for i in range(start, batch.count):
         what = does[batch.ids[i] if batch.ids[i] < len(does) else 0]
-        if what == Does.NOTHING or (batch.argc[i] < 2 and what < Does.OTHER) or (wanted is not None and not wanted[i]):
+        if (
+            what == CommandEffect.NOTHING
+            or (batch.argc[i] < 2 and what < CommandEffect.OTHER)
+            or (wanted is not None and not wanted[i])
+        ):
             continue
-        if what >= Does.OTHER or not slot_table.fits(batch.argc[i]):
+        if what >= CommandEffect.OTHER or not slot_table.fits(batch.argc[i]):
             return i
         space, at = slot_table.space(db[i] & _WORD), place + batch.edges[i]
         argv = batch.argv(i)
-        for name, digest, expire, op in told(key, what, argv.__iter__, len(argv), base):
+        for name, digest, expire, op in key_events(key, what, argv.__iter__, len(argv), base):
             slot_table.put(name, digest, expire, at, space, op)
     return batch.count
 

@@ -21,7 +21,7 @@ FIELDS_COMPARED = 64
 _TIME_DIGITS = 15
 
 
-class Op(IntEnum):
+class KeyOp(IntEnum):
     """What an event does to a key."""
 
     DELETE = 0
@@ -33,7 +33,7 @@ class Op(IntEnum):
     EXPIRE = 6
 
 
-class Does(IntEnum):
+class CommandEffect(IntEnum):
     """What a command does to the keys that are its first arguments; OTHER is not known here."""
 
     NOTHING = 0
@@ -51,7 +51,7 @@ class Does(IntEnum):
     OTHER = 12
 
 
-class Of(IntEnum):
+class DigestTag(IntEnum):
     """Whose digest it is."""
 
     COMMAND = 0
@@ -71,24 +71,27 @@ Args = Callable[[], Iterator[Arg]]
 Event = tuple[int, int, int, int]  # the key's digest, that of what is done to it, its expiry, an Op
 
 
-def told(key: bytes, does: int, args: Args, argc: int, base: bool) -> Iterator[Event]:
+def key_events(key: bytes, does: int, args: Args, argc: int, base: bool) -> Iterator[Event]:
     """What a command with its key first does; `base`: it is of a base, in which each element stands once."""
     rest = islice(args(), 1, None)
-    if does == Does.DELETE:
-        yield from ((named(key, gone), 0, 0, Op.DELETE) for gone in rest)
-    elif does == Does.SETS:
+    if does == CommandEffect.DELETE:
+        yield from ((name_digest(key, gone), 0, 0, KeyOp.DELETE) for gone in rest)
+    elif does == CommandEffect.SETS:
         for one, value in zip(rest, rest, strict=False):
-            yield named(key, one), of(key, Of.STRING, value), 0, Op.SET
+            yield name_digest(key, one), value_digest(key, DigestTag.STRING, value), 0, KeyOp.SET
     elif does in _EACH:
         tag, op = _EACH[does]
-        name = named(key, next(rest))
-        yield from ((name, of(key, tag, arg), 0, op) for arg in rest)
+        name = name_digest(key, next(rest))
+        yield from ((name, value_digest(key, tag, arg), 0, op) for arg in rest)
     else:
         found = _ONE[does](key, args, argc, base) if does in _ONE else None
-        yield (named(key, next(rest)), *(found or (command(key, args()), 0, Op.MIX)))
+        yield (name_digest(key, next(rest)), *(found or (command_digest(key, args()), 0, KeyOp.MIX)))
 
 
-_EACH: dict[int, tuple[Of, Op]] = {Does.APPEND: (Of.LIST, Op.MIX), Does.UNITE: (Of.SET, Op.SUM)}
+_EACH: dict[int, tuple[DigestTag, KeyOp]] = {
+    CommandEffect.APPEND: (DigestTag.LIST, KeyOp.MIX),
+    CommandEffect.UNITE: (DigestTag.SET, KeyOp.SUM),
+}
 
 
 # -- digests --
@@ -114,19 +117,19 @@ def _eights(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield rest
 
 
-def named(key: bytes, name: Word) -> int:
+def name_digest(key: bytes, name: Word) -> int:
     """The digest of a key's name."""
     return words(Digest(key), name).value()
 
 
-def of(key: bytes, tag: int, *args: Word) -> int:
+def value_digest(key: bytes, tag: int, *args: Word) -> int:
     """The digest of words; `tag` says of what."""
     return words(Digest(key).number(tag), *args).value()
 
 
-def command(key: bytes, args: Iterable[Word], places: Iterable[int] = (1,), names: int = 1) -> int:
+def command_digest(key: bytes, args: Iterable[Word], places: Iterable[int] = (1,), names: int = 1) -> int:
     """The digest of a command without its keys; the first arguments are names, whose case does not count."""
-    digest, keys = Digest(key).number(Of.COMMAND), frozenset(places)
+    digest, keys = Digest(key).number(DigestTag.COMMAND), frozenset(places)
     for n, arg in enumerate(args):
         if n not in keys:
             words(digest, arg, lower=n < names)
@@ -141,27 +144,27 @@ _Found = tuple[int, int, int] | None
 def _set(key: bytes, args: Args, argc: int, base: bool) -> _Found:
     argv = list(islice(args(), 6))
     how = _options(key, argv) if 2 < argc < 6 else None
-    return how and (of(key, Of.STRING, argv[2]), *how)
+    return how and (value_digest(key, DigestTag.STRING, argv[2]), *how)
 
 
 def _options(key: bytes, argv: list[Arg]) -> tuple[int, int] | None:
     """How SET with options acts: the expiry and the op."""
     option = argv[3].lower() if len(argv) > 3 and isinstance(argv[3], bytes) else b""
     if len(argv) == 3:
-        return 0, Op.SET
+        return 0, KeyOp.SET
     if len(argv) == 4:
-        ops = {b"keepttl": Op.VALUE, b"nx": Op.FIRST, b"get": Op.SET}
+        ops = {b"keepttl": KeyOp.VALUE, b"nx": KeyOp.FIRST, b"get": KeyOp.SET}
         return (0, ops[option]) if option in ops else None
     expire = 0
     if option in (b"pxat", b"exat"):
         expire = _time(argv[4], 1 if option == b"pxat" else 1000)
     elif option in (b"px", b"ex"):
-        expire = of(key, Of.RELATIVE, argv[3], argv[4])
-    return (expire, Op.SET) if expire else None
+        expire = value_digest(key, DigestTag.RELATIVE, argv[3], argv[4])
+    return (expire, KeyOp.SET) if expire else None
 
 
 def _set_new(key: bytes, args: Args, argc: int, base: bool) -> _Found:
-    return (of(key, Of.STRING, next(islice(args(), 2, None))), 0, Op.FIRST) if argc > 2 else None
+    return (value_digest(key, DigestTag.STRING, next(islice(args(), 2, None))), 0, KeyOp.FIRST) if argc > 2 else None
 
 
 def _fields(key: bytes, args: Args, argc: int, base: bool) -> _Found:
@@ -169,22 +172,22 @@ def _fields(key: bytes, args: Args, argc: int, base: bool) -> _Found:
         return None
     total, seen, rest = 0, set[int](), islice(args(), 2, None)
     for field, value in zip(rest, rest, strict=False):
-        total += of(key, Of.HASH, field, value)
+        total += value_digest(key, DigestTag.HASH, field, value)
         if not base:
-            seen.add(named(key, field))
+            seen.add(name_digest(key, field))
     total &= _WORD
     if not total or (not base and len(seen) < (argc - 2) // 2):
         return None
-    return total, 0, Op.SUM if base else Op.FIRST
+    return total, 0, KeyOp.SUM if base else KeyOp.FIRST
 
 
 def _expires(key: bytes, args: Args, argc: int, scale: int) -> _Found:
     expire = _time(next(islice(args(), 2, None)), scale) if argc == 3 else 0
-    return (command(key, args()), expire, Op.EXPIRE) if expire else None
+    return (command_digest(key, args()), expire, KeyOp.EXPIRE) if expire else None
 
 
 def _persist(key: bytes, args: Args, argc: int, base: bool) -> _Found:
-    return (command(key, args()), 0, Op.EXPIRE) if argc == 2 else None
+    return (command_digest(key, args()), 0, KeyOp.EXPIRE) if argc == 2 else None
 
 
 def _time(arg: Arg, scale: int) -> int:
@@ -192,10 +195,10 @@ def _time(arg: Arg, scale: int) -> int:
 
 
 _ONE: dict[int, Callable[[bytes, Args, int, bool], _Found]] = {
-    Does.SET: _set,
-    Does.SET_NEW: _set_new,
-    Does.FIELDS: _fields,
-    Does.EXPIRE_MS: lambda key, args, argc, base: _expires(key, args, argc, 1),
-    Does.EXPIRE_S: lambda key, args, argc, base: _expires(key, args, argc, 1000),
-    Does.PERSIST: _persist,
+    CommandEffect.SET: _set,
+    CommandEffect.SET_NEW: _set_new,
+    CommandEffect.FIELDS: _fields,
+    CommandEffect.EXPIRE_MS: lambda key, args, argc, base: _expires(key, args, argc, 1),
+    CommandEffect.EXPIRE_S: lambda key, args, argc, base: _expires(key, args, argc, 1000),
+    CommandEffect.PERSIST: _persist,
 }

@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Arg, Batch
-from aofdoctor.diff.key_table.effects import named
+from aofdoctor.diff.key_table.effects import name_digest
 from aofdoctor.diff.keys.rdb_values import string_at
 from aofdoctor.diff.units.side import Side
 from aofdoctor.rdb.compressed.source import decompressed
@@ -46,7 +46,7 @@ class Names:
         found: dict[int, bytes] = {}
         # Most have their key first, and need not be looked through.
         for arg in chain(_first(batch, i), islice(batch.args(i), 2, None)):
-            if (digest := named(self._key, arg)) in wanted:
+            if (digest := name_digest(self._key, arg)) in wanted:
                 found[digest] = _shown(arg)
                 if len(found) == len(wanted):
                     break

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.key_table._pyslots import mixed
-from aofdoctor.diff.key_table.effects import Of, Op, command, named, of
+from aofdoctor.diff.key_table.effects import DigestTag, KeyOp, command_digest, name_digest, value_digest
 from aofdoctor.diff.key_table.slots import fold_elements
 from aofdoctor.diff.key_table.table import KeyTable, placed
 from aofdoctor.diff.keys.stream_commands import rewritten
@@ -47,7 +47,7 @@ def base_into(
             if isinstance(item, Key) and (selects_all or chosen.matches(item)):
                 expire = max(item.expire_ms, 0)
                 place = placed(part, item.start, is_record=False)
-                table.put(made_of.name(item), made_of(item), expire, place, max(item.db, 0), Op.SET)
+                table.put(made_of.name(item), made_of(item), expire, place, max(item.db, 0), KeyOp.SET)
 
 
 class _Values:
@@ -59,14 +59,14 @@ class _Values:
 
     def name(self, key: Key) -> int:
         """The digest of a key's name."""
-        return named(self.key, string_at(self.cursor, key.name_at))
+        return name_digest(self.key, string_at(self.cursor, key.name_at))
 
     def __call__(self, key: Key) -> int:
         value = Value(key.value, key.type, self.dialect)
         try:
             if key.type == _STRING:  # most keys: done here, in one step
                 self.cursor.seek(key.value)
-                return self._fold_elements(Of.STRING, [self.cursor.string()], 1, 0, False)
+                return self._fold_elements(DigestTag.STRING, [self.cursor.string()], 1, 0, False)
             type_name = type_name(value)
             return _DIGESTERS[type_name](self, value) if type_name in _DIGESTERS else self._raw(key)
         except DecodeError:
@@ -83,28 +83,30 @@ class _Values:
         made = 0
         for run in flat_elements(self.cursor, value):
             run[::2], run[1::2] = [pack("<d", score + 0.0) for score in run[1::2]], run[::2]
-            made = self._fold_elements(Of.ZSET, run, 2, made, False)
+            made = self._fold_elements(DigestTag.ZSET, run, 2, made, False)
         return made
 
     def hash(self, value: Value) -> int:
         if DECODERS[value.dialect][value.type].width == 2:
-            return self.elements(value, Of.HASH, 2)
+            return self.elements(value, DigestTag.HASH, 2)
         made = 0
         for run in flat_elements(self.cursor, value):
             times = [
                 (pack("<q", time), field) for field, time in zip(run[::3], run[2::3], strict=True) if time is not None
             ]
             del run[2::3]
-            made = self._fold_elements(Of.HASH, run, 2, made, False)
+            made = self._fold_elements(DigestTag.HASH, run, 2, made, False)
             if times:
-                made = self._fold_elements(Of.FIELD_EXPIRY, [word for pair in times for word in pair], 2, made, False)
+                made = self._fold_elements(
+                    DigestTag.FIELD_EXPIRY, [word for pair in times for word in pair], 2, made, False
+                )
         return made
 
     def _fold_elements(self, tag: int, run: FlatRun, width: int, made: int, ordered: bool) -> int:
         if not any(isinstance(word, LargeString) for word in run):
             return fold_elements(self.key, tag, run, width, made, ordered)
         for at in range(0, len(run), width):
-            digest = of(self.key, tag, *run[at : at + width])
+            digest = value_digest(self.key, tag, *run[at : at + width])
             made = mixed(digest, made) if ordered else (made + digest) % (1 << 64)
         return made or 1
 
@@ -112,12 +114,12 @@ class _Values:
         made = 0
         for said in rewritten(part for run in flat_elements(self.cursor, value) for part in run):
             names = 2 if said[0] == b"XGROUP" else 1
-            made = mixed(command(self.key, said, (names,), names), made)
+            made = mixed(command_digest(self.key, said, (names,), names), made)
         return made
 
     def _raw(self, key: Key) -> int:
         """The bytes of a value, and its type."""
-        digest = Digest(self.key).number(Of.RAW).number(key.type).number(key.end - key.value)
+        digest = Digest(self.key).number(DigestTag.RAW).number(key.type).number(key.end - key.value)
         span = Span(key.value, key.end)
         for at in range(span.start, span.end, _PIECE):
             digest.piece(pread(self.source, min(_PIECE, span.end - at), at))
@@ -135,8 +137,8 @@ def string_at(cursor: Cursor, offset: int) -> String:
 
 _Digester = Callable[[_Values, Value], int]
 _DIGESTERS: dict[str, _Digester] = {
-    "list": lambda values, value: values.elements(value, Of.LIST, 1, ordered=True),
-    "set": lambda values, value: values.elements(value, Of.SET, 1),
+    "list": lambda values, value: values.elements(value, DigestTag.LIST, 1, ordered=True),
+    "set": lambda values, value: values.elements(value, DigestTag.SET, 1),
     "zset": _Values.zset,
     "hash": _Values.hash,
     "stream": _Values.stream,

@@ -18,7 +18,16 @@ from typing import NamedTuple
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import Arg, Batch
 from aofdoctor.diff.key_table._pyslots import mixed
-from aofdoctor.diff.key_table.effects import Does, Event, Of, Op, command, named, of, told
+from aofdoctor.diff.key_table.effects import (
+    CommandEffect,
+    DigestTag,
+    Event,
+    KeyOp,
+    command_digest,
+    key_events,
+    name_digest,
+    value_digest,
+)
 from aofdoctor.diff.key_table.table import KeyTable, placed
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import Command, key_uses, table
@@ -28,11 +37,11 @@ _HEAD = 64
 _FLOAT = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.IGNORECASE).fullmatch
 
 _FIRST = {
-    "set": Does.SET, "setnx": Does.SET_NEW, "mset": Does.SETS, "del": Does.DELETE, "unlink": Does.DELETE,
-    "getdel": Does.DELETE, "rpush": Does.APPEND, "sadd": Does.UNITE, "hset": Does.FIELDS, "hmset": Does.FIELDS,
-    "pexpireat": Does.EXPIRE_MS, "expireat": Does.EXPIRE_S, "persist": Does.PERSIST,
+    "set": CommandEffect.SET, "setnx": CommandEffect.SET_NEW, "mset": CommandEffect.SETS, "del": CommandEffect.DELETE, "unlink": CommandEffect.DELETE,
+    "getdel": CommandEffect.DELETE, "rpush": CommandEffect.APPEND, "sadd": CommandEffect.UNITE, "hset": CommandEffect.FIELDS, "hmset": CommandEffect.FIELDS,
+    "pexpireat": CommandEffect.EXPIRE_MS, "expireat": CommandEffect.EXPIRE_S, "persist": CommandEffect.PERSIST,
 }  # fmt: skip
-_SEVERAL = frozenset({Does.SETS, Does.DELETE})
+_SEVERAL = frozenset({CommandEffect.SETS, CommandEffect.DELETE})
 
 
 class Write(NamedTuple):
@@ -85,12 +94,12 @@ class KeyWrites:
     def _one(self, write: Write, does: bytearray) -> None:
         number = write.batch.ids[write.i]
         what, known = does[number if number < len(does) else 0], table().get(number)
-        if what == Does.NOTHING:
+        if what == CommandEffect.NOTHING:
             return
-        if what == Does.OTHER and known is not None:
-            what = _FIRST.get(known.name, Does.OTHER)
-        if what != Does.OTHER and write.argc > 1:
-            self._events(write, told(self.key, what, write.args, write.argc, write.base))
+        if what == CommandEffect.OTHER and known is not None:
+            what = _FIRST.get(known.name, CommandEffect.OTHER)
+        if what != CommandEffect.OTHER and write.argc > 1:
+            self._events(write, key_events(self.key, what, write.args, write.argc, write.base))
         else:
             others = _OF_BASE if write.base else _OTHERS
             other = others.get(known.name, _joins) if known else _unknown
@@ -107,7 +116,7 @@ class KeyWrites:
         """The digests of a command's names that are selected; None for all."""
         if not self.some:
             return None
-        return {named(self.key, arg) for arg in write.args() if self._is_meant(arg)}
+        return {name_digest(self.key, arg) for arg in write.args() if self._is_meant(arg)}
 
     def _is_meant(self, name: Arg) -> bool:
         data = name if isinstance(name, bytes) else name.head(1 << 16)
@@ -121,7 +130,7 @@ class KeyWrites:
         known = table().get(write.batch.ids[write.i])
         uses = dict(key_uses(known, words)) if known else {}
         args = enumerate(islice(write.args(), len(words)))
-        return [(at, uses[at], named(self.key, arg)) for at, arg in args if at in uses]
+        return [(at, uses[at], name_digest(self.key, arg)) for at, arg in args if at in uses]
 
     def made(self, write: Write, name: int) -> int:
         """What made a key; of one that is not known, its name."""
@@ -135,7 +144,7 @@ class KeyWrites:
     def digest(self, write: Write, places: Iterable[int]) -> int:
         """The digest of a command without its keys."""
         known = table().get(write.batch.ids[write.i])
-        return command(self.key, write.args(), places, 2 if known and known.container else 1)
+        return command_digest(self.key, write.args(), places, 2 if known and known.container else 1)
 
 
 def _joins(writes: KeyWrites, write: Write) -> None:
@@ -143,30 +152,30 @@ def _joins(writes: KeyWrites, write: Write) -> None:
     uses = writes.uses(write)
     digest = writes.digest(write, [at for at, _, _ in uses])
     if len(uses) == 1:
-        writes.put(write, uses[0][0], uses[0][2], digest, 0, Op.SET if uses[0][1] == "OW" else Op.MIX)
+        writes.put(write, uses[0][0], uses[0][2], digest, 0, KeyOp.SET if uses[0][1] == "OW" else KeyOp.MIX)
         return
     for _, access, name in uses:
         if access != "OW":
             digest = mixed(digest, writes.made(write, name))
     for at, access, name in uses:
         if access != "RO":
-            writes.put(write, at, name, mixed(at, digest), 0, Op.SET if access == "OW" else Op.VALUE)
+            writes.put(write, at, name, mixed(at, digest), 0, KeyOp.SET if access == "OW" else KeyOp.VALUE)
 
 
 def _unknown(writes: KeyWrites, write: Write) -> None:
     """Changes its first argument; any other may be a key that it reads, and is told as what it is as well."""
     digest = writes.digest(write, [1])
     for arg in islice(write.args(), 1, _ARGS_HELD):
-        digest = mixed(digest, writes.made(write, named(writes.key, arg)))
+        digest = mixed(digest, writes.made(write, name_digest(writes.key, arg)))
     name = next(islice(write.args(), 1, None))
-    writes.put(write, 1, named(writes.key, name), mixed(1, digest), 0, Op.VALUE)
+    writes.put(write, 1, name_digest(writes.key, name), mixed(1, digest), 0, KeyOp.VALUE)
 
 
 def _renames(writes: KeyWrites, write: Write) -> None:
     for (_, _, old), (at, _, new) in _pair(writes, write):
         made, expire = writes.table.get(old, write.db)
-        writes.put(write, 1, old, 0, 0, Op.DELETE)
-        writes.put(write, at, new, made or mixed(old, 0), expire, Op.SET)
+        writes.put(write, 1, old, 0, 0, KeyOp.DELETE)
+        writes.put(write, at, new, made or mixed(old, 0), expire, KeyOp.SET)
 
 
 def _pair(writes: KeyWrites, write: Write) -> Iterator[tuple[tuple[int, str, int], tuple[int, str, int]]]:
@@ -181,7 +190,7 @@ def _copies(writes: KeyWrites, write: Write) -> None:
     uses = writes.uses(write)
     if len(uses) == 2 and target is not None:
         made, expire = writes.table.get(uses[0][2], write.db)
-        writes.put(write, 2, uses[1][2], made or mixed(uses[0][2], 0), expire, Op.SET, target)
+        writes.put(write, 2, uses[1][2], made or mixed(uses[0][2], 0), expire, KeyOp.SET, target)
 
 
 def _index(words: list[bytes], word: bytes) -> int | None:
@@ -189,11 +198,11 @@ def _index(words: list[bytes], word: bytes) -> int | None:
 
 
 def _moves(writes: KeyWrites, write: Write) -> None:
-    name, target = named(writes.key, next(islice(write.args(), 1, None))), _number(write.words(2, 3))
+    name, target = name_digest(writes.key, next(islice(write.args(), 1, None))), _number(write.words(2, 3))
     made, expire = writes.table.get(name, write.db)
-    writes.put(write, 1, name, 0, 0, Op.DELETE)
+    writes.put(write, 1, name, 0, 0, KeyOp.DELETE)
     if target is not None:
-        writes.put(write, 1, name, made or mixed(name, 0), expire, Op.SET, target)
+        writes.put(write, 1, name, made or mixed(name, 0), expire, KeyOp.SET, target)
 
 
 def _flushes(writes: KeyWrites, write: Write) -> None:
@@ -218,14 +227,23 @@ def _sets_later(writes: KeyWrites, write: Write) -> None:
     """SETEX and PSETEX: a value and an expiry that counts from when it was written."""
     name, later, value = islice(write.args(), 1, 4) if write.argc == 4 else (b"", b"", b"")
     if write.argc == 4:
-        expire = of(writes.key, Of.RELATIVE, *write.words(0, 1), later)
-        writes.put(write, 1, named(writes.key, name), of(writes.key, Of.STRING, value), expire, Op.SET)
+        expire = value_digest(writes.key, DigestTag.RELATIVE, *write.words(0, 1), later)
+        writes.put(
+            write,
+            1,
+            name_digest(writes.key, name),
+            value_digest(writes.key, DigestTag.STRING, value),
+            expire,
+            KeyOp.SET,
+        )
 
 
 def _sets_and_tells(writes: KeyWrites, write: Write) -> None:
     """GETSET."""
     for name, value in zip(islice(write.args(), 1, 2), islice(write.args(), 2, 3), strict=False):
-        writes.put(write, 1, named(writes.key, name), of(writes.key, Of.STRING, value), 0, Op.SET)
+        writes.put(
+            write, 1, name_digest(writes.key, name), value_digest(writes.key, DigestTag.STRING, value), 0, KeyOp.SET
+        )
 
 
 _Other = Callable[[KeyWrites, Write], None]
@@ -242,34 +260,34 @@ _ALONE = (_flushes, _flushes_all)  # need no argument
 def _scores(writes: KeyWrites, write: Write) -> None:
     """ZADD."""
     rest = islice(write.args(), 1, None)
-    name = named(writes.key, next(rest))
+    name = name_digest(writes.key, next(rest))
     for score, member in zip(rest, rest, strict=False):
         data = score if isinstance(score, bytes) else b""
         double = pack("<d", float(data) + 0.0) if _FLOAT(data) else data
-        writes.put(write, 1, name, of(writes.key, Of.ZSET, double, member), 0, Op.SUM)
+        writes.put(write, 1, name, value_digest(writes.key, DigestTag.ZSET, double, member), 0, KeyOp.SUM)
 
 
 def _field_times(writes: KeyWrites, write: Write) -> None:
     """HPEXPIREAT key time FIELDS count field ..."""
     rest = islice(write.args(), 1, None)
-    name, time = named(writes.key, next(rest)), _time(next(rest, b""))
+    name, time = name_digest(writes.key, next(rest)), _time(next(rest, b""))
     for field in islice(rest, 2, None):
-        writes.put(write, 1, name, of(writes.key, Of.FIELD_EXPIRY, time, field), 0, Op.SUM)
+        writes.put(write, 1, name, value_digest(writes.key, DigestTag.FIELD_EXPIRY, time, field), 0, KeyOp.SUM)
 
 
 def _timed_fields(writes: KeyWrites, write: Write) -> None:
     """HSETEX key [PXAT time] FIELDS count field value ..."""
     rest = islice(write.args(), 1, None)
-    name, time = named(writes.key, next(rest)), b""
+    name, time = name_digest(writes.key, next(rest)), b""
     for word in rest:
         if isinstance(word, bytes) and word.lower() == b"pxat":
             time = _time(next(rest, b""))
         elif isinstance(word, bytes) and word.lower() == b"fields":
             break
     for field, value in zip(islice(rest, 1, None), rest, strict=False):
-        writes.put(write, 1, name, of(writes.key, Of.HASH, field, value), 0, Op.SUM)
+        writes.put(write, 1, name, value_digest(writes.key, DigestTag.HASH, field, value), 0, KeyOp.SUM)
         if time:
-            writes.put(write, 1, name, of(writes.key, Of.FIELD_EXPIRY, time, field), 0, Op.SUM)
+            writes.put(write, 1, name, value_digest(writes.key, DigestTag.FIELD_EXPIRY, time, field), 0, KeyOp.SUM)
 
 
 def _time(word: Arg) -> bytes:
@@ -283,20 +301,24 @@ _OF_BASE: dict[str, _Other] = _OTHERS | {"zadd": _scores, "hpexpireat": _field_t
 @functools.cache
 def _does_table(some: bool, base: bool) -> bytearray:
     """What commands do, by id; `some`: of a command of several keys only some are meant."""
-    does = bytearray([Does.OTHER]) * table().size
-    does[ANNOTATION] = Does.NOTHING
+    does = bytearray([CommandEffect.OTHER]) * table().size
+    does[ANNOTATION] = CommandEffect.NOTHING
     for known in table().commands:
         does[known.id] = _does(known, base)
         if some and does[known.id] in _SEVERAL:
-            does[known.id] = Does.OTHER
+            does[known.id] = CommandEffect.OTHER
     return does
 
 
-def _does(known: Command, base: bool) -> Does:
+def _does(known: Command, base: bool) -> CommandEffect:
     if known.name in _FIRST:
         return _FIRST[known.name]
     if known.name in (_OF_BASE if base else _OTHERS):
-        return Does.OTHER
+        return CommandEffect.OTHER
     if not known.keys or not known.effects & {"write", "script"}:
-        return Does.NOTHING
-    return Does.MIX if [spec[:2] for spec in known.keys] == [(1, 0)] and known.name != "sort" else Does.OTHER
+        return CommandEffect.NOTHING
+    return (
+        CommandEffect.MIX
+        if [spec[:2] for spec in known.keys] == [(1, 0)] and known.name != "sort"
+        else CommandEffect.OTHER
+    )
