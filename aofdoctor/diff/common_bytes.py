@@ -15,7 +15,7 @@ from aofdoctor.aof.reader import WINDOW, read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import common
-from aofdoctor.diff.units.side import Place, Side
+from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -32,52 +32,52 @@ class Same(NamedTuple):
     `commands` are those up to there, SELECTs not counted, `keys` those of RDBs, if they could be counted.
     """
 
-    fork: tuple[Place, Place]
+    fork: tuple[DiffPosition, DiffPosition]
     past: int
-    resume: tuple[Place, Place]
+    resume: tuple[DiffPosition, DiffPosition]
     commands: int
     keys: int
 
 
 class _Mark(NamedTuple):
-    places: tuple[Place, Place]
+    places: tuple[DiffPosition, DiffPosition]
     commands: int
     keys: int
 
 
-def forward(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
+def forward(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> Same:
     """Go on over what is the same; `at` are places of equal database, outside of a transaction."""
-    places, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0, 0)], maxlen=2)
+    positions, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0, 0)], maxlen=2)
     past, ends = -1, at
     while True:
-        one, two = places
+        one, two = positions
         if one.db != two.db or one.part >= len(a.sources) or two.part >= len(b.sources):
             break
         run = _Run(a, b, one, two, trail)
         done = run.go()
-        places = (_begin(a, run.fork[0]), _begin(b, run.fork[1])) if done else run.fork
+        positions = (_begin(a, run.fork[0]), _begin(b, run.fork[1])) if done else run.fork
         past, ends = run.past, run.fork
-        if not done or places[0].part == one.part or places[1].part == two.part:
+        if not done or positions[0].part == one.part or positions[1].part == two.part:
             break
     one, two = (end if place.part >= len(side.sources) else place
-                for side, place, end in zip((a, b), places, ends, strict=True))  # fmt: skip
+                for side, place, end in zip((a, b), positions, ends, strict=True))  # fmt: skip
     return Same((one, two), past, *trail[0])
 
 
-def _begin(side: Side, place: Place) -> Place:
+def _begin(side: Side, position: DiffPosition) -> DiffPosition:
     """The same place, in the part whose first byte it is where a part ends there."""
-    while place.part < len(side.sources):
-        source = side.sources[place.part]
-        if source and source.readinto(memoryview(bytearray(1)), place.offset):
+    while position.part < len(side.sources):
+        source = side.sources[position.part]
+        if source and source.readinto(memoryview(bytearray(1)), position.offset):
             break
-        place = place._replace(part=place.part + 1, offset=0, db=0, time=-1)
-    return place
+        position = position._replace(part=position.part + 1, offset=0, db=0, time=-1)
+    return position
 
 
 class _Run:
     """Two parts side by side."""
 
-    def __init__(self, a: Side, b: Side, one: Place, two: Place, trail: deque[_Mark]) -> None:
+    def __init__(self, a: Side, b: Side, one: DiffPosition, two: DiffPosition, trail: deque[_Mark]) -> None:
         self._from = one, two
         self._shift = two.offset - one.offset
         source, other = a.sources[one.part], b.sources[two.part]
@@ -149,11 +149,11 @@ class _Run:
             ))  # fmt: skip
         self.fork, self.past = (self._at(start), self._at(start, other=True)), tile.span.start + same - start
 
-    def _at(self, offset: int, other: bool = False) -> Place:
+    def _at(self, offset: int, other: bool = False) -> DiffPosition:
         """The place at an offset of the first side, on either side; the state is that of the steps."""
         state, begin = self._tracker.state, self._from[other]
         timed = state[ContextField.ANNOTATIONS] or not other
-        return Place(
+        return DiffPosition(
             begin.part,
             offset + (self._shift if other else 0),
             state[ContextField.DB],

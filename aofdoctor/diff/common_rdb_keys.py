@@ -10,7 +10,7 @@ from collections import deque
 
 from aofdoctor.diff.common_bytes import Same, compare
 from aofdoctor.diff.units.rdb_commands import SILENT
-from aofdoctor.diff.units.side import Place, Side
+from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.items import Key
 from aofdoctor.rdb.walk.layouts import layout_of
@@ -21,14 +21,14 @@ _CONTEXT = 3  # so many keys before the fork are told again
 _END = 9  # the end mark and the checksum
 
 
-def in_rdb(side: Side, place: Place) -> bool:
+def in_rdb(side: Side, position: DiffPosition) -> bool:
     """True of a place in an RDB that is whole, before its end."""
-    rdb = side.rdbs.get(place.part)
+    rdb = side.rdbs.get(position.part)
     plain = rdb is not None and rdb.complete and rdb.checksum != "bad" and not rdb.codec
-    return rdb is not None and plain and place.offset < _end(side, place.part)
+    return rdb is not None and plain and position.offset < _end(side, position.part)
 
 
-def forward_keys(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
+def forward_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> Same:
     """Go on over keys that are the same; `at` are places of keys in RDBs of one version, of equal database."""
     one, two = at
     shift, source, other = two.offset - one.offset, a.sources[one.part], b.sources[two.part]
@@ -61,7 +61,7 @@ def forward_keys(a: Side, b: Side, at: tuple[Place, Place]) -> Same:
     return Same(resume, -1, resume, 0, max(0, keys - len(marks)))
 
 
-def comparable(a: Side, b: Side, at: tuple[Place, Place]) -> bool:
+def comparable(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> bool:
     """True of places in two RDBs whose bytes mean the same."""
     one, two = at
     return in_rdb(a, one) and in_rdb(b, two) and one.db == two.db and a.rdbs[one.part].magic == b.rdbs[two.part].magic
@@ -72,18 +72,18 @@ def _end(side: Side, part: int) -> int:
     return rdb.span.end - (_END if head.has_checksum(rdb.magic) else 1)
 
 
-def first_keys(a: Side, b: Side, at: tuple[Place, Place]) -> tuple[Place, Place] | None:
+def first_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> tuple[DiffPosition, DiffPosition] | None:
     """The first keys of RDBs at the heads of two parts; None unless nothing but the writer's words is before them."""
     one, two = (_first_key(side, place) for side, place in zip((a, b), at, strict=True))
     return (one, two) if one and two and comparable(a, b, (one, two)) else None
 
 
-def _first_key(side: Side, place: Place) -> Place | None:
-    if place.offset or place.part >= len(side.sources) or side.rdb(place.part) is None:
+def _first_key(side: Side, position: DiffPosition) -> DiffPosition | None:
+    if position.offset or position.part >= len(side.sources) or side.rdb(position.part) is None:
         return None
-    for item in side.rdb_commands(place.part).items():
+    for item in side.rdb_commands(position.part).items():
         if isinstance(item, Key):
-            return place._replace(offset=item.start, db=max(0, item.db))
+            return position._replace(offset=item.start, db=max(0, item.db))
         if item.kind not in SILENT:
             return None
     return None

@@ -27,7 +27,7 @@ from aofdoctor.diff.common_rdb_keys import comparable, first_keys, forward_keys
 from aofdoctor.diff.edit_script import Block, blocks
 from aofdoctor.diff.pairing import Paired, paired_in
 from aofdoctor.diff.units._pyunits import Column, Kind
-from aofdoctor.diff.units.side import Place, Run, Side, Unit
+from aofdoctor.diff.units.side import DiffPosition, Run, Side, Unit
 from aofdoctor.source import pread
 
 WINDOW = 1 << 15  # units of each side that are compared at a time
@@ -58,7 +58,7 @@ class Gap:
     `tx` are the transactions there, 0 for none.
     """
 
-    at: tuple[Place, Place]
+    at: tuple[DiffPosition, DiffPosition]
     tx: tuple[int, int]
     context: list[Unit]
 
@@ -94,25 +94,28 @@ class Diff:
     def __init__(self, a: Side, b: Side) -> None:
         self.sides = a, b
         self.totals = Totals()
-        self.fork: tuple[Place, Place] | None = None
+        self.fork: tuple[DiffPosition, DiffPosition] | None = None
         self.fork_tx: tuple[int, int] | None = None
         self.fork_past = 0  # so many bytes of what stands there are the same
-        self.equal_bytes: tuple[Place, Place] = (Place(), Place())  # records up to here are the same bytes
+        self.equal_bytes: tuple[DiffPosition, DiffPosition] = (
+            DiffPosition(),
+            DiffPosition(),
+        )  # records up to here are the same bytes
         self.past = 0  # and so many bytes of the record there
         self.other_bytes = False
         self._context: deque[Unit] = deque(maxlen=CONTEXT)
-        self._ends: tuple[Place, Place] | None = None  # of the last unit that both have
+        self._ends: tuple[DiffPosition, DiffPosition] | None = None  # of the last unit that both have
         self._anchors: deque[tuple[int, int]] | None = None
         self._flip: bool | None = None
         self._gap = False
         self._wait = _AGAIN
         self._run = 0  # equal units since the last difference
-        self._resume: tuple[Place, Place] | None = None  # where bytes can be compared again
+        self._resume: tuple[DiffPosition, DiffPosition] | None = None  # where bytes can be compared again
 
     def events(self) -> Iterator[Event]:
         """The differences in order."""
         a, b = self.sides
-        same = self._forward((Place(), Place()))
+        same = self._forward((DiffPosition(), DiffPosition()))
         self.equal_bytes, self.past, self.other_bytes = same.fork, max(0, same.past), same.past >= 0
         if keys := first_keys(a, b, same.resume):
             self._forward(keys)
@@ -128,9 +131,9 @@ class Diff:
 
     # -- what both have --
 
-    def _forward(self, places: tuple[Place, Place]) -> Same:
+    def _forward(self, positions: tuple[DiffPosition, DiffPosition]) -> Same:
         """Compare bytes from places outside of a transaction, and go on by units where that ends."""
-        same = (forward_keys if comparable(*self.sides, places) else forward)(*self.sides, places)
+        same = (forward_keys if comparable(*self.sides, positions) else forward)(*self.sides, positions)
         for side, place in zip(self.sides, same.resume, strict=True):
             side.seek(place)
         self.totals.same += same.commands
@@ -162,7 +165,7 @@ class Diff:
             self._resume = self._ends if all(unit.kind == Kind.COMMAND for unit in last) else self._next_keys()
         return count
 
-    def _next_keys(self) -> tuple[Place, Place] | None:
+    def _next_keys(self) -> tuple[DiffPosition, DiffPosition] | None:
         """Where both stand at a key of an RDB."""
         for side in self.sides:
             side.fill(1)
@@ -296,7 +299,7 @@ class Diff:
             self.fork_tx = one, two
         return Gap(at, (one, two), context)
 
-    def _here(self, number: int, end: Place) -> Place:
+    def _here(self, number: int, end: DiffPosition) -> DiffPosition:
         """The end of the last unit that both have, in the database of the next one: SELECTs may stand between."""
         side = self.sides[number]
         return end._replace(db=side.unit(0).db) if side.count else end

@@ -19,7 +19,7 @@ from aofdoctor.diff.key_table import _pyslots as plain_census
 from aofdoctor.diff.key_table import slots as census_kernel
 from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State, mixed
 from aofdoctor.diff.key_table.effects import KeyOp
-from aofdoctor.diff.key_table.table import KeyTable, place_of, placed
+from aofdoctor.diff.key_table.table import KeyTable, pack_position, unpack_position
 from aofdoctor.diff.keys.external_sort import Rows
 from aofdoctor.diff.keys.writes import KeyWrites
 from aofdoctor.errors import Refused
@@ -117,7 +117,7 @@ def story(random: Random, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
                     name,
                     random.randrange(1, 1 << 64),
                     random.randrange(3),
-                    placed(0, n),
+                    pack_position(0, n),
                     random.randrange(8),
                     random.randrange(7),
                 ),
@@ -231,9 +231,9 @@ def test_places_grow_as_what_stands_there_does() -> None:
         for part in (0, 1, 32767)
         for is_record, offset in ((False, 5), (False, 9), (True, 7), (True, 1 << 46))
     ]
-    packed = [placed(part, offset, is_record) for part, offset, is_record in places]
+    packed = [pack_position(part, offset, is_record) for part, offset, is_record in places]
     assert packed == sorted(packed)
-    assert [place_of(word) for word in packed] == places
+    assert [unpack_position(word) for word in packed] == places
 
 
 def test_rows_come_in_order_from_memory_and_from_a_file() -> None:

@@ -12,7 +12,7 @@ from aofdoctor.cli.views.diff_text import NAMES, Found, Walk, shown
 from aofdoctor.diff.differ import Gap
 from aofdoctor.diff.summary import MOVED, SIDES, Tally
 from aofdoctor.diff.units._pyunits import Kind
-from aofdoctor.diff.units.side import Place, Run, Side, Unit
+from aofdoctor.diff.units.side import DiffPosition, Run, Side, Unit
 from aofdoctor.diff.units.unit_commands import entries
 from aofdoctor.log.base_keys import BaseKey
 
@@ -85,12 +85,12 @@ def fork_json(found: Found) -> dict[str, Any] | None:
     if diff.fork is None:
         return None
     return {"type": "fork", "bytes": diff.fork_past, **{
-        name: _place_json(side, place) | {"tx": tx or None}
+        name: _position_json(side, place) | {"tx": tx or None}
         for name, side, place, tx in zip("ab", found.sides, diff.fork, diff.fork_tx or (0, 0), strict=True)
     }}  # fmt: skip
 
 
-def _place_json(side: Side, place: Place) -> dict[str, Any]:
+def _position_json(side: Side, place: DiffPosition) -> dict[str, Any]:
     part, offset = shown(side, place)
     return {
         "part": side.aof.parts[part].name, "offset": offset, "n": place.commands + 1, "db": place.db,

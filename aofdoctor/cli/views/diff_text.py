@@ -15,7 +15,7 @@ from aofdoctor.damage import MEANING
 from aofdoctor.diff.differ import Diff, Event, Gap, Moved
 from aofdoctor.diff.summary import MOVED, Tally
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
-from aofdoctor.diff.units.side import Place, Run, Side, Unit
+from aofdoctor.diff.units.side import DiffPosition, Run, Side, Unit
 from aofdoctor.diff.units.unit_commands import batches, entries, selected
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.selection import Selection
@@ -173,9 +173,9 @@ class TextView(Walk):
         place = gap.at[number]
         return f"{NAMES[number]} {self._place(number, place)} #{place.commands + 1}"
 
-    def _place(self, number: int, place: Place | Unit) -> str:
+    def _place(self, number: int, place: DiffPosition | Unit) -> str:
         side = self.found.sides[number]
-        part, offset = shown(side, place) if isinstance(place, Place) else (place.part, place.start)
+        part, offset = shown(side, place) if isinstance(place, DiffPosition) else (place.part, place.start)
         return lines.position(self.lines[number].names[side.aof.parts[part].name], offset)
 
     def _entries(self, number: int, run: Run, sign: str, selection: Selection) -> None:
@@ -235,7 +235,7 @@ def _context(gap: Gap) -> str:
     return f"  db{place.db}{transaction}" + (f"  {text.when(place.time)}" if place.time >= 0 else "")
 
 
-def shown(side: Side, place: Place) -> tuple[int, int]:
+def shown(side: Side, place: DiffPosition) -> tuple[int, int]:
     """(part, offset) of a place; past the last part it is that one's end."""
     if place.part < len(side.sources):
         return place.part, place.offset
@@ -270,6 +270,6 @@ def _but(found: Found) -> list[str]:
     return [f"their bytes differ from A {a} and B {b} on: annotations, SELECTs, spelling, or how a base is written"]
 
 
-def _named(side: Side, place: Place) -> str:
+def _named(side: Side, place: DiffPosition) -> str:
     part, offset = shown(side, place)
     return lines.position(text.name(side.aof.parts[part].name), offset)

@@ -14,7 +14,7 @@ from aofdoctor.diff.key_table.effects import CommandEffect, DigestTag, KeyOp, ke
 _WORD = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 SLOT_WORDS, ROW_WORDS = 5, 6
-_KEY, _MADE, _EXPIRE, _PLACE, _SPACE = range(SLOT_WORDS)
+_KEY, _MADE, _EXPIRE, _POSITION, _SPACE = range(SLOT_WORDS)
 _SPACE_OF_DB, _DB_OF_SPACE, FIRST_SPACE = 1, 2, 3
 
 
@@ -100,11 +100,11 @@ class _Census:
 
     def entry(self, tag: int, value: int, says: int) -> None:
         at = self.made(self.number(tag, value), tag)
-        self.slots[at + _MADE], self.slots[at + _PLACE] = says, self.state[State.EPOCH]
+        self.slots[at + _MADE], self.slots[at + _POSITION] = says, self.state[State.EPOCH]
 
     def says(self, tag: int, value: int) -> int:
         at = self.find(self.number(tag, value), tag)
-        there = self.slots[at + _SPACE] and self.slots[at + _PLACE] == self.state[State.EPOCH]
+        there = self.slots[at + _SPACE] and self.slots[at + _POSITION] == self.state[State.EPOCH]
         return self.slots[at + _MADE] if there else 0
 
     def space(self, db: int) -> int:
@@ -122,7 +122,7 @@ class _Census:
 
     def lives(self, at: int) -> int:
         """True of a slot whose key or entry is still there: the database plus one, or 1."""
-        space, made, place = (self.slots[at + word] for word in (_SPACE, _MADE, _PLACE))
+        space, made, place = (self.slots[at + word] for word in (_SPACE, _MADE, _POSITION))
         if space < FIRST_SPACE:
             return bool(space and made and place == self.state[State.EPOCH])
         return self.says(_DB_OF_SPACE, space) if made or self.state[State.KEEPS] else 0
@@ -299,7 +299,7 @@ def _row(a: _Census, b: _Census, at: int, only: bool) -> tuple[int, ...] | None:
         return None
     if (b.slots[there + _MADE], b.slots[there + _EXPIRE]) == (made, expire):
         return _SAME
-    return 3, db, name, place, b.slots[there + _PLACE], (not made) | (not b.slots[there + _MADE]) << 1
+    return 3, db, name, place, b.slots[there + _POSITION], (not made) | (not b.slots[there + _MADE]) << 1
 
 
 def fold_elements(key: bytes, tag: int, items: list[bytes], width: int, made: int, ordered: bool) -> int:

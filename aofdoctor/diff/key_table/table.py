@@ -67,14 +67,14 @@ class KeyTable:
             base: bool) -> int:  # fmt: skip
         """The first record of a batch, from `start` on, that does what the kernel does not know."""
         while True:
-            start = kernel.run(*self._table, batch, db, placed(part, batch.base), wanted, start, does, base)
+            start = kernel.run(*self._table, batch, db, pack_position(part, batch.base), wanted, start, does, base)
             if start == batch.count or not self._is_full(batch.argc[start]):
                 return start
             self._make_room(batch.argc[start])
 
-    def put(self, name: int, digest: int, expire: int, place: int, db: int, op: int) -> None:
+    def put(self, name: int, digest: int, expire: int, position: int, db: int, op: int) -> None:
         """An event of a key: `op` is an Op, `place` as `placed` gives it."""
-        while not kernel.put(self.key, self.slots, self.state, self.events, name, digest, expire, place, db, op):
+        while not kernel.put(self.key, self.slots, self.state, self.events, name, digest, expire, position, db, op):
             self._make_room(1)
 
     def get(self, name: int, db: int) -> tuple[int, int]:
@@ -209,11 +209,11 @@ def _reserve(fd: int, size: int) -> None:
         ) from None
 
 
-def placed(part: int, offset: int, is_record: bool = True) -> int:
+def pack_position(part: int, offset: int, is_record: bool = True) -> int:
     """A place in one word, which grows as places do; what is no record is a key of an RDB, which stands before them."""
     return ((2 * part + is_record) << _OFFSET) + offset
 
 
-def place_of(word: int) -> tuple[int, int, bool]:
+def unpack_position(word: int) -> tuple[int, int, bool]:
     """(part, offset, whether it is a record) of a place."""
     return word >> (_OFFSET + 1), word & ((1 << _OFFSET) - 1), bool(word >> _OFFSET & 1)

@@ -21,7 +21,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.diff.key_table.table import PARTS_MAX, KeyTable
 from aofdoctor.diff.keys.rdb_values import base_into
 from aofdoctor.diff.keys.writes import KeyWrites
-from aofdoctor.diff.units.side import Place, Side
+from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.diff.units.unit_commands import heads
 from aofdoctor.errors import Refused
 from aofdoctor.log.selection import Selection
@@ -43,10 +43,10 @@ class KeyTableBuilder:
     def __init__(self, side: Side, selection: Selection, table_: KeyTable) -> None:
         self.side, self.selection, self.table = side, selection, table_
         self._writes = KeyWrites(table_, selection)
-        self.since: Place | None = None  # from here on commands that may touch any key are counted
+        self.since: DiffPosition | None = None  # from here on commands that may touch any key are counted
         self.unnamed = 0
 
-    def feed(self, begin: Place, end: Place | None = None) -> None:
+    def feed(self, begin: DiffPosition, end: DiffPosition | None = None) -> None:
         """Go over the history from one place to another."""
         side, tracker, before = self.side, ContextTracker(columns=True), begin.commands
         if len(side.sources) > PARTS_MAX:
@@ -110,7 +110,7 @@ class _Part:
             self._count_unnamed(batch, wanted, self.builder.since)
         self.builder._writes.batch(self.index, batch, tracker.db, wanted, self.base)
 
-    def _count_unnamed(self, batch: Batch, wanted: bytearray | None, since: Place) -> None:
+    def _count_unnamed(self, batch: Batch, wanted: bytearray | None, since: DiffPosition) -> None:
         for number in _UNNAMED:
             at, ids = -1, batch.ids[: batch.count]
             for _ in range(ids.count(number)):

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from aofdoctor.diff.common_bytes import forward
 from aofdoctor.diff.key_table import slots as kernel
 from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State
-from aofdoctor.diff.key_table.table import EVENTS, MEMORY, KeyTable, place_of
+from aofdoctor.diff.key_table.table import EVENTS, MEMORY, KeyTable, unpack_position
 from aofdoctor.diff.keys.builder import KeyTableBuilder
 from aofdoctor.diff.keys.external_sort import HELD, Rows
 from aofdoctor.diff.keys.key_names import Names
-from aofdoctor.diff.units.side import Place, Side
+from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.log.selection import Selection
 
 ONLY_A, ONLY_B, DIFFERS = 0, 1, 2
@@ -124,11 +124,11 @@ class KeyDiff:
 
 def _named(names: tuple[Names, Names], group: list[tuple[int, ...]]) -> Iterator[tuple[int, Row]]:
     """Keys of one kind whose last writes on one side are one record."""
-    kind, place = group[0][:2]
-    found = names[kind == ONLY_B].at(*place_of(place), {row[4] for row in group})
+    kind, packed_position = group[0][:2]
+    found = names[kind == ONLY_B].at(*unpack_position(packed_position), {row[4] for row in group})
     for _, here, there, db, key, deleted in group:
-        one = Written(*place_of(here)[:2], bool(deleted & 1))
-        two = Written(*place_of(there)[:2], bool(deleted & 2)) if kind == DIFFERS else None
+        one = Written(*unpack_position(here)[:2], bool(deleted & 1))
+        two = Written(*unpack_position(there)[:2], bool(deleted & 2)) if kind == DIFFERS else None
         name = found.get(key, b"")
         yield kind, Row(db, name, None, one) if kind == ONLY_B else Row(db, name, one, two)
 
@@ -142,10 +142,10 @@ def compare_keys(a: Side, b: Side, selections: tuple[Selection, Selection], limi
     else:
         chosen, deleted = Selection(), True
     one = KeyTableBuilder(a, selections[0], KeyTable(a.rules.key, deleted, memory, events))
-    begin = Place(), Place()
+    begin = DiffPosition(), DiffPosition()
     same = forward(a, b, begin) if selections[0] == selections[1] else None
     start, fork = (same.resume, same.fork) if same else (begin, begin)
-    one.feed(Place(), start[0])
+    one.feed(DiffPosition(), start[0])
     two = KeyTableBuilder(b, selections[1], one.table.copy())
     one.since, two.since = fork
     one.feed(start[0])

@@ -15,7 +15,7 @@ from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.key_table._pyslots import mixed
 from aofdoctor.diff.key_table.effects import DigestTag, KeyOp, command_digest, name_digest, value_digest
 from aofdoctor.diff.key_table.slots import fold_elements
-from aofdoctor.diff.key_table.table import KeyTable, placed
+from aofdoctor.diff.key_table.table import KeyTable, pack_position
 from aofdoctor.diff.keys.stream_commands import rewritten
 from aofdoctor.log.base_keys import BaseKeySelection, batches
 from aofdoctor.log.selection import Selection
@@ -46,7 +46,7 @@ def base_into(
         for item in batch:
             if isinstance(item, Key) and (selects_all or chosen.matches(item)):
                 expire = max(item.expire_ms, 0)
-                place = placed(part, item.start, is_record=False)
+                place = pack_position(part, item.start, is_record=False)
                 table.put(made_of.name(item), made_of(item), expire, place, max(item.db, 0), KeyOp.SET)
 
 

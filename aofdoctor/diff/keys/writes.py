@@ -28,7 +28,7 @@ from aofdoctor.diff.key_table.effects import (
     name_digest,
     value_digest,
 )
-from aofdoctor.diff.key_table.table import KeyTable, placed
+from aofdoctor.diff.key_table.table import KeyTable, pack_position
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import Command, key_uses, table
 
@@ -59,9 +59,9 @@ class Write(NamedTuple):
         return self.batch.argc[self.i]
 
     @property
-    def place(self) -> int:
+    def position(self) -> int:
         """Where it stands."""
-        return placed(self.part, self.batch.record(self.i).start)
+        return pack_position(self.part, self.batch.record(self.i).start)
 
     def args(self) -> Iterator[Arg]:
         """Its arguments, as they come by."""
@@ -107,10 +107,10 @@ class KeyWrites:
                 other(self, write)
 
     def _events(self, write: Write, events: Iterable[Event]) -> None:
-        meant, place, put = self._meant(write), write.place, self.table.put
+        meant, position, put = self._meant(write), write.position, self.table.put
         for name, digest, expire, op in events:
             if meant is None or name in meant:
-                put(name, digest, expire, place, write.db, op)
+                put(name, digest, expire, position, write.db, op)
 
     def _meant(self, write: Write) -> set[int] | None:
         """The digests of a command's names that are selected; None for all."""
@@ -139,7 +139,7 @@ class KeyWrites:
     def put(self, write: Write, at: int, name: int, digest: int, expire: int, op: int, db: int | None = None) -> None:
         """An event of the key that is argument `at`, if it is selected."""
         if not self.some or self._is_meant(next(islice(write.args(), at, None))):
-            self.table.put(name, digest, expire, write.place, write.db if db is None else db, op)
+            self.table.put(name, digest, expire, write.position, write.db if db is None else db, op)
 
     def digest(self, write: Write, places: Iterable[int]) -> int:
         """The digest of a command without its keys."""

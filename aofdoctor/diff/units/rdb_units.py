@@ -14,7 +14,7 @@ from aofdoctor.aof.scan import SLACK, Columns, scan
 from aofdoctor.diff.hashing.digest import Digest, records
 from aofdoctor.diff.units._pyunits import Column, Kind, Open
 from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, RdbCommandStream
-from aofdoctor.diff.units.unit import Place, Rules, large_digest, pieces, signed
+from aofdoctor.diff.units.unit import DiffPosition, Rules, large_digest, pieces, signed
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import encode
 from aofdoctor.rdb.items import Key
@@ -35,13 +35,13 @@ _HEAD = 1 << 12
 Rows = list["array[int]"]
 
 
-def told_units(rules: Rules, stream: RdbCommandStream, place: Place) -> Iterator[Rows]:
+def told_units(rules: Rules, stream: RdbCommandStream, position: DiffPosition) -> Iterator[Rows]:
     """The units of an RDB from a place on, some at a time, as columns."""
-    buffer = _Buffer(rules, place)
-    for said in stream.all(place.offset, place.db, place.chunk):
+    buffer = _Buffer(rules, position)
+    for said in stream.all(position.offset, position.db, position.chunk):
         if isinstance(said.said, OpaqueBytes):
             yield buffer.columns()
-            yield _bytes(rules, stream, place, said, said.said)
+            yield _bytes(rules, stream, position, said, said.said)
         else:
             buffer.add(said, said.said)
             if buffer.full:
@@ -55,8 +55,8 @@ def stand_in(command: Command) -> bytes:
 
 
 class _Buffer:
-    def __init__(self, rules: Rules, place: Place) -> None:
-        self.rules, self.place = rules, place
+    def __init__(self, rules: Rules, position: DiffPosition) -> None:
+        self.rules, self.position = rules, position
         self._records, self._columns = bytearray(), Columns(_ROOM)
         self._own: Rows = [array("q") for _ in range(4)]  # start, end, database, chunk of each command
         self._large: list[tuple[int, Command]] = []
@@ -81,7 +81,7 @@ class _Buffer:
     def columns(self) -> Rows:
         """The units of what it holds, of which it is emptied."""
         starts, ends, dbs, chunks = self._own
-        count, rules, place = len(starts), self.rules, self.place
+        count, rules, position = len(starts), self.rules, self.position
         end = len(self._records)
         self._records += bytes(SLACK)
         found = scan(self._records, 0, end, table().names.names, self._columns)
@@ -99,18 +99,20 @@ class _Buffer:
         }  # fmt: skip
         self._records, self._large = bytearray(), []
         self._own = [array("q") for _ in range(4)]
-        return [out[column] if column in out else array("q", [_same(place, column)]) * count for column in Column]
+        return [out[column] if column in out else array("q", [_same(position, column)]) * count for column in Column]
 
 
-def _same(place: Place, column: Column) -> int:
+def _same(position: DiffPosition, column: Column) -> int:
     """What all units of an RDB have in a column; no command of the AOF is among them."""
     return {
-        Column.PART: place.part, Column.TX: 0, Column.TIME: -1, Column.NUMBER: place.commands + 1,
-        Column.LAST: place.commands, Column.COMMANDS: 1, Column.KIND: Kind.KEY,
+        Column.PART: position.part, Column.TX: 0, Column.TIME: -1, Column.NUMBER: position.commands + 1,
+        Column.LAST: position.commands, Column.COMMANDS: 1, Column.KIND: Kind.KEY,
     }[column]  # fmt: skip
 
 
-def _bytes(rules: Rules, stream: RdbCommandStream, place: Place, said: ExportedCommand, unsaid: OpaqueBytes) -> Rows:
+def _bytes(
+    rules: Rules, stream: RdbCommandStream, position: DiffPosition, said: ExportedCommand, unsaid: OpaqueBytes
+) -> Rows:
     """The unit of bytes that no command says; it stands where its item does."""
     digest = Digest(rules.key).number(-Kind.RDB).number(said.db if isinstance(said.item, Key) else -1)
     for piece in pieces(stream.source, unsaid.span):
@@ -119,4 +121,4 @@ def _bytes(rules: Rules, stream: RdbCommandStream, place: Place, said: ExportedC
         Column.DIGEST: signed(digest.value()), Column.START: said.item.span.start, Column.END: said.item.span.end,
         Column.DB: said.db, Column.CHUNK: said.chunk, Column.KIND: Kind.RDB, Column.COMMANDS: 0,
     }  # fmt: skip
-    return [array("q", [own[column] if column in own else _same(place, column)]) for column in Column]
+    return [array("q", [own[column] if column in own else _same(position, column)]) for column in Column]

@@ -21,7 +21,7 @@ from aofdoctor.diff.hashing.digest import Digest, common, records
 from aofdoctor.diff.units._pyunits import Column, Kind, Open
 from aofdoctor.diff.units.rdb_commands import RdbCommandStream
 from aofdoctor.diff.units.rdb_units import told_units
-from aofdoctor.diff.units.unit import Cut, Place, Rules, Run, Unit, large_record_digest, pieces, signed
+from aofdoctor.diff.units.unit import Cut, DiffPosition, Rules, Run, Unit, large_record_digest, pieces, signed
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -36,7 +36,7 @@ else:
     except ImportError:
         from aofdoctor.diff.units._pyunits import close, run
 
-__all__ = ["Cut", "Place", "Rules", "Run", "Side", "Unit", "large_record_digest", "pieces"]
+__all__ = ["Cut", "DiffPosition", "Rules", "Run", "Side", "Unit", "large_record_digest", "pieces"]
 
 DAMAGE_KEPT = 100
 # Units of one sort make a run; those of sort 0 stand alone.
@@ -64,24 +64,24 @@ class Side:
         self._tracker = ContextTracker(columns=True)
         self._digests = array("Q", bytes(8 * ROOM))
         self._out = [array("q", bytes(8 * (ROOM + 1))) for _ in Column]
-        self.seek(Place())
+        self.seek(DiffPosition())
 
-    def seek(self, place: Place) -> None:
+    def seek(self, position: DiffPosition) -> None:
         """Go on reading at a place; what was read is dropped."""
         self._open = array("q", bytes(8 * len(Open)))
-        self._open[Open.SEEN], self._open[Open.EXACT] = place.commands, self.rules.exact
-        self.transactions = self._tracker.state[ContextField.TRANSACTIONS] = place.transactions
+        self._open[Open.SEEN], self._open[Open.EXACT] = position.commands, self.rules.exact
+        self.transactions = self._tracker.state[ContextField.TRANSACTIONS] = position.transactions
         self._first = 0
         for column in self.columns:
             del column[:]
         self.ended = False
-        self._walk = self._read(place)
+        self._walk = self._read(position)
 
-    def again(self, place: Place) -> "Side":
+    def again(self, position: DiffPosition) -> "Side":
         """The same history, read by somebody else from a place."""
         other = Side(self.aof, self.rules, self.end)
         other.rdbs = self.rdbs
-        other.seek(place)
+        other.seek(position)
         return other
 
     def rdb(self, part: int) -> Preamble | None:
@@ -161,9 +161,9 @@ class Side:
             commands = sum(self.columns[Column.COMMANDS][begin + one : begin + two])
             yield Run(self.unit(start + one), self.unit(start + two - 1), commands, two - one)
 
-    def head(self) -> Place:
+    def head(self) -> DiffPosition:
         """The place of the first unit."""
-        return self.unit(0).place(self.transactions)
+        return self.unit(0).position(self.transactions)
 
     def damage_met(self, part: int, damage: Damage) -> None:
         """Remember damage; the first of much."""
@@ -175,10 +175,13 @@ class Side:
 
     # -- reading --
 
-    def _read(self, place: Place) -> Iterator[bool]:
+    def _read(self, position: DiffPosition) -> Iterator[bool]:
         tracker = self._tracker
-        for index in range(place.part, len(self.sources)):
-            source, at = self.sources[index], place if index == place.part else Place(index, commands=self.commands)
+        for index in range(position.part, len(self.sources)):
+            source, at = (
+                self.sources[index],
+                position if index == position.part else DiffPosition(index, commands=self.commands),
+            )
             tracker.begin()
             self._open[Open.PART] = index
             if source is None:
@@ -197,8 +200,8 @@ class Side:
                 yield False
             self._close()
 
-    def _tell(self, place: Place) -> Iterator[bool]:
-        for rows in told_units(self.rules, self.open_rdb_commands(place.part), place):
+    def _tell(self, position: DiffPosition) -> Iterator[bool]:
+        for rows in told_units(self.rules, self.open_rdb_commands(position.part), position):
             for column, new in zip(self.columns, rows, strict=True):
                 column += new
             yield False

@@ -24,7 +24,7 @@ from aofdoctor.span import Span
 ANYWHERE = frozenset({"flushall", "swapdb", "script", "function", "ping", "config", "acl", "publish"})
 
 
-class Place(NamedTuple):
+class DiffPosition(NamedTuple):
     """A record's start, outside of a transaction, or a key's in an RDB, `chunk` of whose commands came before."""
 
     part: int = 0
@@ -60,13 +60,13 @@ class Unit(NamedTuple):
         """True of bytes that are no commands."""
         return Kind.RDB <= self.kind < Kind.KEY
 
-    def place(self, transactions: int) -> Place:
+    def position(self, transactions: int) -> DiffPosition:
         """Where it begins; `transactions` came before it."""
-        return Place(self.part, self.start, self.db, self.time, self.number - 1, transactions, self.chunk)
+        return DiffPosition(self.part, self.start, self.db, self.time, self.number - 1, transactions, self.chunk)
 
-    def after(self, transactions: int) -> Place:
+    def after(self, transactions: int) -> DiffPosition:
         """The place after it, `transactions` of which came before."""
-        return Place(self.part, self.end, self.db, self.time, self.last, transactions)
+        return DiffPosition(self.part, self.end, self.db, self.time, self.last, transactions)
 
 
 class Run(NamedTuple):
