@@ -24,7 +24,7 @@ from aofdoctor.source import Source
 _SELECT = table().names.ids[b"select"]
 
 
-class Same(NamedTuple):
+class CommonBytes(NamedTuple):
     """How far the bytes are the same: `fork` is the first record that is not, or the end, on both sides.
 
     `past` are the bytes of that record that are the same, -1 where no other byte was seen.
@@ -45,7 +45,7 @@ class _Mark(NamedTuple):
     keys: int
 
 
-def forward(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> Same:
+def skip_common_bytes(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
     """Go on over what is the same; `at` are places of equal database, outside of a transaction."""
     positions, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0, 0)], maxlen=2)
     past, ends = -1, at
@@ -53,7 +53,7 @@ def forward(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> Same:
         one, two = positions
         if one.db != two.db or one.part >= len(a.sources) or two.part >= len(b.sources):
             break
-        run = _Run(a, b, one, two, trail)
+        run = _PartComparison(a, b, one, two, trail)
         done = run.go()
         positions = (_begin(a, run.fork[0]), _begin(b, run.fork[1])) if done else run.fork
         past, ends = run.past, run.fork
@@ -61,7 +61,7 @@ def forward(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> Same:
             break
     one, two = (end if place.part >= len(side.sources) else place
                 for side, place, end in zip((a, b), positions, ends, strict=True))  # fmt: skip
-    return Same((one, two), past, *trail[0])
+    return CommonBytes((one, two), past, *trail[0])
 
 
 def _begin(side: Side, position: DiffPosition) -> DiffPosition:
@@ -74,7 +74,7 @@ def _begin(side: Side, position: DiffPosition) -> DiffPosition:
     return position
 
 
-class _Run:
+class _PartComparison:
     """Two parts side by side."""
 
     def __init__(self, a: Side, b: Side, one: DiffPosition, two: DiffPosition, trail: deque[_Mark]) -> None:

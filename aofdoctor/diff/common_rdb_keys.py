@@ -8,7 +8,7 @@ version.  It stops at the first other byte, and before the end mark.
 from bisect import bisect_right
 from collections import deque
 
-from aofdoctor.diff.common_bytes import Same, compare
+from aofdoctor.diff.common_bytes import CommonBytes, compare
 from aofdoctor.diff.units.rdb_commands import SILENT
 from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.rdb import header as head
@@ -28,7 +28,7 @@ def in_rdb(side: Side, position: DiffPosition) -> bool:
     return rdb is not None and plain and position.offset < _end(side, position.part)
 
 
-def forward_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> Same:
+def forward_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
     """Go on over keys that are the same; `at` are places of keys in RDBs of one version, of equal database."""
     one, two = at
     shift, source, other = two.offset - one.offset, a.sources[one.part], b.sources[two.part]
@@ -58,7 +58,7 @@ def forward_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> Sam
         start = end
     offset, db = marks[0]
     resume = one._replace(offset=offset, db=db, chunk=0), two._replace(offset=offset + shift, db=db, chunk=0)
-    return Same(resume, -1, resume, 0, max(0, keys - len(marks)))
+    return CommonBytes(resume, -1, resume, 0, max(0, keys - len(marks)))
 
 
 def comparable(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> bool:

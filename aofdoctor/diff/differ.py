@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from aofdoctor.diff.anchors import anchors
-from aofdoctor.diff.common_bytes import Same, forward
+from aofdoctor.diff.common_bytes import CommonBytes, skip_common_bytes
 from aofdoctor.diff.common_rdb_keys import comparable, first_keys, forward_keys
 from aofdoctor.diff.edit_script import Block, blocks
 from aofdoctor.diff.pairing import Paired, paired_in
@@ -115,9 +115,9 @@ class Diff:
     def events(self) -> Iterator[Event]:
         """The differences in order."""
         a, b = self.sides
-        same = self._forward((DiffPosition(), DiffPosition()))
-        self.equal_bytes, self.past, self.other_bytes = same.fork, max(0, same.past), same.past >= 0
-        if keys := first_keys(a, b, same.resume):
+        common = self._forward((DiffPosition(), DiffPosition()))
+        self.equal_bytes, self.past, self.other_bytes = common.fork, max(0, common.past), common.past >= 0
+        if keys := first_keys(a, b, common.resume):
             self._forward(keys)
         while True:
             a.fill(WINDOW)
@@ -131,14 +131,14 @@ class Diff:
 
     # -- what both have --
 
-    def _forward(self, positions: tuple[DiffPosition, DiffPosition]) -> Same:
+    def _forward(self, positions: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
         """Compare bytes from places outside of a transaction, and go on by units where that ends."""
-        same = (forward_keys if comparable(*self.sides, positions) else forward)(*self.sides, positions)
-        for side, place in zip(self.sides, same.resume, strict=True):
+        common = (forward_keys if comparable(*self.sides, positions) else skip_common_bytes)(*self.sides, positions)
+        for side, place in zip(self.sides, common.resume, strict=True):
             side.seek(place)
-        self.totals.same += same.commands
-        self.totals.keys += same.keys
-        return same
+        self.totals.same += common.commands
+        self.totals.keys += common.keys
+        return common
 
     def _again(self) -> None:
         """After a long run of equal units bytes may be compared again."""

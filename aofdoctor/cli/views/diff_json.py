@@ -98,7 +98,7 @@ def _position_json(side: Side, place: DiffPosition) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _same_bytes(found: Found) -> dict[str, Any]:
+def _common_bytes_json(found: Found) -> dict[str, Any]:
     """Up to where the bytes are the same."""
     diff = found.diff
     places = [shown(side, place) for side, place in zip(found.sides, diff.equal_bytes, strict=True)]
@@ -115,7 +115,7 @@ def summary_json(found: Found, tally: Tally, different: bool) -> dict[str, Any]:
         "type": "summary", "equal": not different,
         **{name: {"path": path, "commands": side.commands, "damage": side.damaged}
            for name, path, side in zip("ab", found.paths, found.sides, strict=True)},
-        "fork": fork_json(found), "same_bytes": _same_bytes(found), "same": diff.totals.same,
+        "fork": fork_json(found), "same_bytes": _common_bytes_json(found), "same": diff.totals.same,
         "same_keys": diff.totals.keys, **dict(zip(SIDES, tally.total, strict=True)),
         "fell_back": diff.totals.fell_back, "unlike": diff.totals.unlike,
     }  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import NamedTuple
 
-from aofdoctor.diff.common_bytes import forward
+from aofdoctor.diff.common_bytes import skip_common_bytes
 from aofdoctor.diff.key_table import slots as kernel
 from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State
 from aofdoctor.diff.key_table.table import EVENTS, MEMORY, KeyTable, unpack_position
@@ -143,8 +143,8 @@ def compare_keys(a: Side, b: Side, selections: tuple[Selection, Selection], limi
         chosen, deleted = Selection(), True
     one = KeyTableBuilder(a, selections[0], KeyTable(a.rules.key, deleted, memory, events))
     begin = DiffPosition(), DiffPosition()
-    same = forward(a, b, begin) if selections[0] == selections[1] else None
-    start, fork = (same.resume, same.fork) if same else (begin, begin)
+    common = skip_common_bytes(a, b, begin) if selections[0] == selections[1] else None
+    start, fork = (common.resume, common.fork) if common else (begin, begin)
     one.feed(DiffPosition(), start[0])
     two = KeyTableBuilder(b, selections[1], one.table.copy())
     one.since, two.since = fork
