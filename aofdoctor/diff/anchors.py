@@ -6,7 +6,7 @@ same on both sides, so that memory stays bounded.
 
 from collections.abc import Iterator
 
-from aofdoctor.diff.edit_script import rising
+from aofdoctor.diff.edit_script import longest_increasing
 from aofdoctor.diff.units._pyunits import Column
 from aofdoctor.diff.units.side import Side
 
@@ -15,7 +15,7 @@ _STEP = 1 << 14
 _OFTEN = -1
 
 
-def anchors(a: Side, b: Side) -> tuple[list[tuple[int, int]], bool]:
+def resync_anchors(a: Side, b: Side) -> tuple[list[tuple[int, int]], bool]:
     """((ordinal in a, in b) of units that both have once, in their longest common order; if they surely share none).
 
     Both sides are spent.
@@ -28,7 +28,7 @@ def anchors(a: Side, b: Side) -> tuple[list[tuple[int, int]], bool]:
     two.thin(one.mask)
     nothing = not one.mask and one.places.keys().isdisjoint(two.places)
     both = [(at, two.places[digest]) for digest, at in one.places.items() if two.places.get(digest, _OFTEN) != _OFTEN]
-    return rising(sorted(pair for pair in both if pair[0] != _OFTEN)), nothing
+    return longest_increasing(sorted(pair for pair in both if pair[0] != _OFTEN)), nothing
 
 
 def _digests(side: Side) -> Iterator[tuple[int, list[int]]]:

@@ -21,10 +21,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aofdoctor.diff.anchors import anchors
+from aofdoctor.diff.anchors import resync_anchors
 from aofdoctor.diff.common_bytes import CommonBytes, skip_common_bytes
 from aofdoctor.diff.common_rdb_keys import comparable, first_keys, forward_keys
-from aofdoctor.diff.edit_script import Block, blocks
+from aofdoctor.diff.edit_script import Block, matching_blocks
 from aofdoctor.diff.pairing import Paired, paired_in
 from aofdoctor.diff.units._pyunits import Column, Kind
 from aofdoctor.diff.units.side import DiffPosition, Run, Side, Unit
@@ -186,7 +186,7 @@ class Diff:
         first = self._flip is None
         if first:
             self._flip = _head(self.sides[0]) > _head(self.sides[1])
-        found, shortest = self._blocks(own, other)
+        found, shortest = self._matching_blocks(own, other)
         if first:
             self._first_look(own, other, None if all(ended) else sum(n for *_, n in found))
         self.totals.cut_short += not shortest
@@ -220,10 +220,10 @@ class Diff:
         common = len(set(own) & set(other))
         self.totals.unlike = start and 10 * (common if in_order is None else in_order) < least
 
-    def _blocks(self, own: list[int], other: list[int]) -> tuple[list[Block], bool]:
+    def _matching_blocks(self, own: list[int], other: list[int]) -> tuple[list[Block], bool]:
         if not self._flip:
-            return blocks(own, other)
-        found, shortest = blocks(other, own)
+            return matching_blocks(own, other)
+        found, shortest = matching_blocks(other, own)
         return [(j, i, n) for i, j, n in found], shortest
 
     def _seek_anchors(self) -> None:
@@ -231,7 +231,7 @@ class Diff:
         self.totals.resyncs += 1
         a, b = (side.again(side.head()) for side in self.sides)
         one, two = (side.dropped for side in self.sides)
-        found, nothing = anchors(b, a) if self._flip else anchors(a, b)
+        found, nothing = resync_anchors(b, a) if self._flip else resync_anchors(a, b)
         if self._flip:
             found = [(y, x) for x, y in found]
         self.totals.guesses += not nothing

@@ -18,7 +18,7 @@ Block = tuple[int, int, int]  # a[i : i + n] is b[j : j + n]
 _Gap = tuple[int, int, int, int, int]  # a[i:k], b[j:m], and how often it was divided
 
 
-def blocks(a: Sequence[int], b: Sequence[int]) -> tuple[list[Block], bool]:
+def matching_blocks(a: Sequence[int], b: Sequence[int]) -> tuple[list[Block], bool]:
     """(the matching blocks in order, True if no search was cut short)."""
     found: list[Block] = []
     todo: list[_Gap | Block] = [(0, 0, len(a), len(b), 0)]
@@ -71,10 +71,10 @@ def _unique(a: Sequence[int], b: Sequence[int], gap: _Gap) -> list[tuple[int, in
     once = {x for x, times in Counter(b[j:m]).items() if times == 1}
     once &= {x for x, times in Counter(a[i:k]).items() if times == 1}
     there = {b[y]: y for y in range(j, m) if b[y] in once}
-    return rising([(x, there[a[x]]) for x in range(i, k) if a[x] in once])
+    return longest_increasing([(x, there[a[x]]) for x in range(i, k) if a[x] in once])
 
 
-def rising(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def longest_increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The longest run of pairs whose second numbers rise; their first numbers do already."""
     ends: list[int] = []
     at: list[int] = []

@@ -22,7 +22,7 @@ def key_of(db: int, name: bytes) -> Key:
     return db, name if len(name) <= _HELD else hashlib.blake2b(name).digest()
 
 
-class Touched:
+class KeyAccesses:
     """The units of one side of a region, in order, with the keys that each touches and the barriers before each."""
 
     def __init__(self, digests: Sequence[int], keys: Sequence[Keys]) -> None:
@@ -42,7 +42,9 @@ class Touched:
         return self._seen.get(key, [])
 
 
-def partners(a: Sequence[int], b: Sequence[int], gone: Iterable[int], new: Iterable[int]) -> list[tuple[int, int]]:
+def pair_by_digest(
+    a: Sequence[int], b: Sequence[int], gone: Iterable[int], new: Iterable[int]
+) -> list[tuple[int, int]]:
     """What is gone from a paired with what is new in b: the n-th of equal digest with the n-th."""
     waiting: dict[int, list[int]] = defaultdict(list)
     for j in new:
@@ -52,13 +54,13 @@ def partners(a: Sequence[int], b: Sequence[int], gone: Iterable[int], new: Itera
     return [(i, waiting[a[i]].pop()) for i in gone if waiting.get(a[i])]
 
 
-def shared_barriers(one: Touched, two: Touched) -> int:
+def shared_barriers(one: KeyAccesses, two: KeyAccesses) -> int:
     """How many barriers both sides pass alike before the first that only one has."""
     pairs = zip(one.barriers, two.barriers, strict=False)
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one.barriers), len(two.barriers)))
 
 
-def harmless(one: Touched, two: Touched, moved: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def commuting_moves(one: KeyAccesses, two: KeyAccesses, moved: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """The pairs whose keys saw the same on both sides, and all of it before a barrier that only one has."""
     agree: dict[Key, bool] = {}
     alike = shared_barriers(one, two)

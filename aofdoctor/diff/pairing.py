@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from aofdoctor.diff.edit_script import Block
-from aofdoctor.diff.moves import Touched, harmless, partners
+from aofdoctor.diff.moves import KeyAccesses, commuting_moves, pair_by_digest
 from aofdoctor.diff.rechunked_keys import in_place, match_rechunked_keys
 from aofdoctor.diff.units._pyunits import Column, Kind
 from aofdoctor.diff.units.side import Side, Unit
@@ -52,13 +52,13 @@ def paired_in(sides: tuple[Side, Side], ends: tuple[int, int], found: list[Block
         [side.column(column, end) for side, end in zip(sides, ends, strict=True)]
         for column in (Column.DIGEST, Column.KIND)
     )
-    pairs = partners(digests[0], digests[1], gone, new)
+    pairs = pair_by_digest(digests[0], digests[1], gone, new)
     bases = any(kinds[0][i] == Kind.KEY for i in gone) or any(kinds[1][j] == Kind.KEY for j in new)
     if not pairs and not bases:
         return Paired()
-    one, two = (Touched(own, list(touched(side, len(own)))) for own, side in zip(digests, sides, strict=True))
+    one, two = (KeyAccesses(own, list(touched(side, len(own)))) for own, side in zip(digests, sides, strict=True))
     paired = Paired()
-    for i, j in harmless(one, two, pairs):
+    for i, j in commuting_moves(one, two, pairs):
         paired.moves([sides[0].unit(i)], [sides[1].unit(j)], [i], [j])
     if bases:
         left = [i for i in gone if not paired.has(0, i)], [j for j in new if not paired.has(1, j)]
@@ -67,7 +67,7 @@ def paired_in(sides: tuple[Side, Side], ends: tuple[int, int], found: list[Block
 
 
 def _anew(
-    sides: tuple[Side, Side], touched: tuple[Touched, Touched], left: tuple[list[int], list[int]], gaps: list[Gap],
+    sides: tuple[Side, Side], touched: tuple[KeyAccesses, KeyAccesses], left: tuple[list[int], list[int]], gaps: list[Gap],
     paired: Paired,
 ) -> None:  # fmt: skip
     """Keys that are made the same in other chunks, where they stand or elsewhere."""

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from aofdoctor.aof.records import LargeArgument
-from aofdoctor.diff.edit_script import rising
+from aofdoctor.diff.edit_script import longest_increasing
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.diff.moves import Key, Touched, key_of, shared_barriers
+from aofdoctor.diff.moves import Key, KeyAccesses, key_of, shared_barriers
 from aofdoctor.diff.units._pyunits import Column, Kind
 from aofdoctor.diff.units.rdb_commands import RdbCommandStream
 from aofdoctor.diff.units.side import Run, Side
@@ -38,7 +38,7 @@ _NUMBER = re.compile(rb"[-+]?(\d{1,400}\.?\d{0,400}|\.\d{1,400})(e[-+]?\d{1,6})?
 
 
 def match_rechunked_keys(
-    sides: tuple[Side, Side], touched: tuple[Touched, Touched], left: tuple[list[int], list[int]]
+    sides: tuple[Side, Side], touched: tuple[KeyAccesses, KeyAccesses], left: tuple[list[int], list[int]]
 ) -> list[Group]:
     """Groups of units of both sides, each of one key, that make it the same; of those that are `left` over."""
     own, other = (_by_key(t, units) for t, units in zip(touched, left, strict=True))
@@ -51,7 +51,7 @@ def match_rechunked_keys(
     return [(own[key], other[key]) for key in own if key in keys and _add_the_same(one.of[key], two.of[key], alike)]
 
 
-def _collections(side: Side, touched: Touched, keys: set[Key]) -> set[Key]:
+def _collections(side: Side, touched: KeyAccesses, keys: set[Key]) -> set[Key]:
     """Those of some keys that are collections without an order in an RDB of a side."""
     found: set[Key] = set()
     for run in side.runs(0, len(touched.keys)) if keys else ():
@@ -64,7 +64,7 @@ def _collections(side: Side, touched: Touched, keys: set[Key]) -> set[Key]:
     return found
 
 
-def in_place(groups: list[Group], gaps: list[tuple[range, range]], touched: Touched) -> set[int]:
+def in_place(groups: list[Group], gaps: list[tuple[range, range]], touched: KeyAccesses) -> set[int]:
     """The groups that stand in the same place on both sides: nothing between that is of another key and on both sides.
 
     `gaps` are what only one side has, between what both have; `touched` is what the units of the first side touch.
@@ -80,14 +80,14 @@ def in_place(groups: list[Group], gaps: list[tuple[range, range]], touched: Touc
         if all(touched.keys[i] == touched.keys[own[0]] for i in between):
             found.append((own[0], other[0]))
     first = {own[0]: number for number, (own, _) in enumerate(groups)}
-    return {first[x] for x, _ in rising(sorted(found))}
+    return {first[x] for x, _ in longest_increasing(sorted(found))}
 
 
 def _gap_of(gaps: list[tuple[range, range]], side: int, at: int) -> int:
     return bisect_right(gaps, at, key=lambda gap: gap[side].start) - 1
 
 
-def _by_key(touched: Touched, units: list[int]) -> dict[Key, list[int]]:
+def _by_key(touched: KeyAccesses, units: list[int]) -> dict[Key, list[int]]:
     found: dict[Key, list[int]] = {}
     for i in units:
         keys = touched.keys[i]
@@ -128,7 +128,7 @@ def _add_the_same(one: list[_AddedElements], other: list[_AddedElements], alike:
 class _ElementReader:
     """By key what was done to it, in order: units by their digest, and what runs of commands add."""
 
-    def __init__(self, side: Side, touched: Touched, keys: set[Key]) -> None:
+    def __init__(self, side: Side, touched: KeyAccesses, keys: set[Key]) -> None:
         self.side, self.touched, self.keys = side, touched, keys
         self.of: dict[Key, list[_AddedElements]] = {key: [] for key in keys}
         self._fields: dict[Key, set[bytes]] = {}  # of the last command that sets any

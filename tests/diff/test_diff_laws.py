@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.diff import differ as engine
-from aofdoctor.diff.edit_script import blocks
+from aofdoctor.diff.edit_script import matching_blocks
 from aofdoctor.diff.units._pyunits import Column
 from aofdoctor.diff.units.side import Side
 from tests.support.diffs import compared
@@ -48,7 +48,7 @@ def test_swapping_mirrors(a: bytes, b: bytes, window: int) -> None:
 
 @given(st.lists(st.integers(0, 8), max_size=40), st.lists(st.integers(0, 8), max_size=40))
 def test_blocks_are_common_and_in_order(a: list[int], b: list[int]) -> None:
-    found, _ = blocks(a, b)
+    found, _ = matching_blocks(a, b)
     i = j = 0
     for x, y, n in found:
         assert x >= i and y >= j and a[x : x + n] == b[y : y + n]

@@ -10,7 +10,7 @@ import pytest
 from aofdoctor.aof.records import encode
 from aofdoctor.diff import differ as engine
 from aofdoctor.diff.differ import Diff
-from aofdoctor.diff.edit_script import blocks
+from aofdoctor.diff.edit_script import matching_blocks
 from aofdoctor.diff.units import rdb_commands as diff_base
 from aofdoctor.diff.units import rdb_units as diff_told
 from aofdoctor.diff.units.side import Rules, Side
@@ -393,7 +393,7 @@ def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.Monke
     """Each key is told twice at the most to be compared, and is in two windows at the most."""
     monkeypatch.setattr(engine, "WINDOW", 64)
     told, compared = [0], [0]
-    add, find = diff_told._Buffer.add, blocks
+    add, find = diff_told._Buffer.add, matching_blocks
 
     def counted_add(self: Any, said: Any, command: Any) -> None:
         told[0] += 1
