@@ -35,12 +35,12 @@ def _digests(side: Side) -> Iterator[tuple[int, list[int]]]:
     """The digests of all units, each piece with the ordinal of its first."""
     start = 0
     while True:
-        side.fill(_STEP)
+        side.read_units(_STEP)
         if not side.count:
             return
         yield start, side.column(Column.DIGEST, side.count).tolist()
         start += side.count
-        side.drop(side.count)
+        side.discard(side.count)
 
 
 class _Sample:

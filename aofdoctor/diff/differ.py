@@ -120,9 +120,9 @@ class Diff:
         if keys := first_keys(a, b, common.resume):
             self._forward(keys)
         while True:
-            a.fill(WINDOW)
-            b.fill(WINDOW)
-            if self._keep(a.alike(b)):
+            a.read_units(WINDOW)
+            b.read_units(WINDOW)
+            if self._keep(a.common_prefix(b)):
                 self._again()
             elif a.count or b.count:
                 yield from self._window()
@@ -159,8 +159,8 @@ class Diff:
             self.totals.same += min(sum(side.column(Column.COMMANDS, count)) for side in self.sides)
             self._context.extend(map(a.unit, range(max(0, count - CONTEXT), count)))
             last = a.unit(count - 1), b.unit(count - 1)
-            a.drop(count)
-            b.drop(count)
+            a.discard(count)
+            b.discard(count)
             self._ends = last[0].after(a.transactions), last[1].after(b.transactions)
             self._resume = self._ends if all(unit.kind == Kind.COMMAND for unit in last) else self._next_keys()
         return count
@@ -168,10 +168,10 @@ class Diff:
     def _next_keys(self) -> tuple[DiffPosition, DiffPosition] | None:
         """Where both stand at a key of an RDB."""
         for side in self.sides:
-            side.fill(1)
+            side.read_units(1)
         if not all(side.count and side.unit(0).kind == Kind.KEY and not side.unit(0).chunk for side in self.sides):
             return None
-        return self.sides[0].head(), self.sides[1].head()
+        return self.sides[0].position(), self.sides[1].position()
 
     # -- what differs --
 
@@ -229,7 +229,7 @@ class Diff:
     def _seek_anchors(self) -> None:
         """Read both to their ends for where they run together again."""
         self.totals.resyncs += 1
-        a, b = (side.again(side.head()) for side in self.sides)
+        a, b = (side.reopen_at(side.position()) for side in self.sides)
         one, two = (side.dropped for side in self.sides)
         found, nothing = resync_anchors(b, a) if self._flip else resync_anchors(a, b)
         if self._flip:
@@ -265,14 +265,14 @@ class Diff:
                 if number == 1:
                     yield from self._moved(paired, first + i, side.unit(i))
             yield from self._only(number, begin, size)
-            side.drop(size)
+            side.discard(size)
 
     def _drop(self, sizes: tuple[int, int]) -> None:
         """Let go of units that make the same."""
         self._gap = False
         last = [side.unit(size - 1) for side, size in zip(self.sides, sizes, strict=True)]
         for side, size in zip(self.sides, sizes, strict=True):
-            side.drop(size)
+            side.discard(size)
         self._ends = last[0].after(self.sides[0].transactions), last[1].after(self.sides[1].transactions)
 
     def _moved(self, paired: Paired, at: int, unit: Unit) -> Iterator[Moved]:

@@ -61,7 +61,7 @@ def test_nothing_is_left_out(front: bytes, a: bytes, b: bytes) -> None:
     _, _, diff = compared(front + a, front + b)
     for number, side in enumerate(diff.sides):
         alone = Side(side.aof, side.rules)
-        alone.fill(1 << 20)
+        alone.read_units(1 << 20)
         units = sum(alone.columns[Column.COMMANDS])
         assert diff.totals.only[number] + diff.totals.moved <= units
         assert units - diff.totals.only[number] - diff.totals.moved >= 0

@@ -77,7 +77,7 @@ class Side:
         self.ended = False
         self._walk = self._read(position)
 
-    def again(self, position: DiffPosition) -> "Side":
+    def reopen_at(self, position: DiffPosition) -> "Side":
         """The same history, read by somebody else from a place."""
         other = Side(self.aof, self.rules, self.end)
         other.rdbs = self.rdbs
@@ -115,7 +115,7 @@ class Side:
         """How many commands were read, from the first on."""
         return self._open[Open.SEEN]
 
-    def fill(self, count: int) -> None:
+    def read_units(self, count: int) -> None:
         """Read until there are so many units, or all there are."""
         if self.count < count and not self.ended:
             for column in self.columns:
@@ -124,7 +124,7 @@ class Side:
         while self.count < count and not self.ended:
             self.ended = next(self._walk, True)
 
-    def drop(self, count: int) -> None:
+    def discard(self, count: int) -> None:
         """Let go of the first units."""
         if count:
             self.transactions = max(self.transactions, max(self.column(Column.TX, count)))
@@ -135,7 +135,7 @@ class Side:
         """What the first units have in one column."""
         return self.columns[which][self._first : self._first + count]
 
-    def alike(self, other: "Side") -> int:
+    def common_prefix(self, other: "Side") -> int:
         """How many of the first units are equal on both sides."""
         one, two = self.columns[Column.DIGEST], other.columns[Column.DIGEST]
         return common(one, 8 * self._first, two, 8 * other._first, 8 * min(self.count, other.count)) // 8
@@ -161,7 +161,7 @@ class Side:
             commands = sum(self.columns[Column.COMMANDS][begin + one : begin + two])
             yield Run(self.unit(start + one), self.unit(start + two - 1), commands, two - one)
 
-    def head(self) -> DiffPosition:
+    def position(self) -> DiffPosition:
         """The place of the first unit."""
         return self.unit(0).position(self.transactions)
 
