@@ -20,7 +20,7 @@ from aofdoctor.diff.key_table import slots as census_kernel
 from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State, mixed
 from aofdoctor.diff.key_table.effects import KeyOp
 from aofdoctor.diff.key_table.table import KeyTable, pack_position, unpack_position
-from aofdoctor.diff.keys.external_sort import Rows
+from aofdoctor.diff.keys.external_sort import ExternalSorter
 from aofdoctor.diff.keys.writes import KeyWrites
 from aofdoctor.errors import Refused
 from aofdoctor.log.selection import Selection
@@ -240,7 +240,7 @@ def test_rows_come_in_order_from_memory_and_from_a_file() -> None:
     random = Random(3)
     expected = [random.randbytes(48) for _ in range(3000)]
     for held in (10_000, 700):
-        rows = Rows(held)
+        rows = ExternalSorter(held)
         for row in expected:
             rows.add(row)
         assert list(rows) == list(rows) == sorted(expected)

@@ -13,7 +13,7 @@ from hypothesis import given
 
 from aofdoctor.aof.records import encode
 from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, Limits, compare_keys
-from aofdoctor.diff.units.side import Rules, Side
+from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.log.selection import Selection
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support.diffs import EXEC, KEY, MULTI, SELECT_3, in_memory, pair, sets
@@ -214,7 +214,7 @@ def histories(seed: int, keys: int, count: int) -> bytes:
 
 
 def told(a: bytes, b: bytes, limits: Limits) -> list[Any]:
-    sides = [Side(in_memory(data), Rules.of(KEY, False)) for data in (a, b)]
+    sides = [Side(in_memory(data), ComparisonRules.of(KEY, False)) for data in (a, b)]
     found = compare_keys(sides[0], sides[1], (Selection(), Selection()), limits)
     return [found.counts, found.same, *found.rows()]
 
@@ -319,7 +319,7 @@ def test_keys_of_any_rdb_are_named(name: str, tmp_path: Path) -> None:
 
 
 def counted(a: bytes, b: bytes) -> tuple[list[int], int | None]:
-    sides = [Side(in_memory(data), Rules.of(KEY, False)) for data in (a, b)]
+    sides = [Side(in_memory(data), ComparisonRules.of(KEY, False)) for data in (a, b)]
     found = compare_keys(sides[0], sides[1], (Selection(), Selection()))
     assert len(list(found.rows())) == sum(found.counts)
     return found.counts, found.same

@@ -13,7 +13,7 @@ from aofdoctor.diff.differ import Diff
 from aofdoctor.diff.edit_script import matching_blocks
 from aofdoctor.diff.units import rdb_commands as diff_base
 from aofdoctor.diff.units import rdb_units as diff_told
-from aofdoctor.diff.units.side import Rules, Side
+from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.rdb.encoding.cursor import LARGE
 from aofdoctor.rdb.export.commands import commands
 from aofdoctor.rdb.walk.window import WINDOW
@@ -409,7 +409,7 @@ def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.Monke
         told[0] = compared[0] = 0
         names = [f"k{n}" for n in range(size)]
         datas = [rdb(*strings(*Random(seed).sample(names, size))) for seed in (1, 2)]
-        diff = Diff(*(Side(in_memory(data), Rules.of(KEY, False)) for data in datas))
+        diff = Diff(*(Side(in_memory(data), ComparisonRules.of(KEY, False)) for data in datas))
         assert list(diff.events()) and diff.totals.unlike
         assert diff.totals.same + diff.totals.moved + diff.totals.only[0] == size
         assert 2 * size <= told[0] <= 4 * size

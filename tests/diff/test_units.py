@@ -11,14 +11,14 @@ from aofdoctor.diff.hashing import _pydigest as plain_digest
 from aofdoctor.diff.hashing import digest as digest_kernel
 from aofdoctor.diff.units import _pyunits as plain_units
 from aofdoctor.diff.units._pyunits import Column, Open
-from aofdoctor.diff.units.side import Cut, Rules, large_record_digest
+from aofdoctor.diff.units.side import ComparisonRules, TruncatedSource, large_record_digest
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
 from tests.support.hostile_bytes import hostile, whole
 
 KEY = bytes(range(16))
-RULES, EXACT = Rules.of(KEY, False), Rules.of(KEY, True)
+RULES, EXACT = ComparisonRules.of(KEY, False), ComparisonRules.of(KEY, True)
 
 
 def batches(data: bytes) -> "list[array[int]]":
@@ -90,6 +90,6 @@ def test_common_is_where_bytes_part(a: bytes, b: bytes) -> None:
 
 
 def test_a_cut_source_ends_where_it_is_cut() -> None:
-    source = Cut(BytesSource(b"0123456789"), 4)
+    source = TruncatedSource(BytesSource(b"0123456789"), 4)
     view = memoryview(bytearray(10))
     assert (source.size, source.readinto(view, 1), source.readinto(view, 4)) == (4, 3, 0)

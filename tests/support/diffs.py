@@ -8,7 +8,7 @@ import pytest
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.records import encode
 from aofdoctor.diff.differ import Diff, Gap, Moved, Only
-from aofdoctor.diff.units.side import Rules, Side
+from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.source import BytesSource
 
 SELECT_0, SELECT_3 = encode([b"SELECT", b"0"]), encode([b"SELECT", b"3"])
@@ -42,7 +42,7 @@ Found = tuple[list[tuple[int, bytes]], list[tuple[bytes, bytes]], Diff]
 
 def compared(a: bytes, b: bytes, exact: bool = False) -> Found:
     """(what only a side has, what has moved, the comparison)."""
-    sides = tuple(Side(in_memory(data), Rules.of(KEY, exact)) for data in (a, b))
+    sides = tuple(Side(in_memory(data), ComparisonRules.of(KEY, exact)) for data in (a, b))
     diff = Diff(*sides)
     datas, only, moved = (a, b), [], []
     for event in diff.events():

@@ -17,7 +17,7 @@ HELD = 1 << 17  # rows in memory
 _READ = 1 << 9  # rows of a run that are read at once
 
 
-class Rows:
+class ExternalSorter:
     """Rows come in any order, and are read in theirs, as often as is wanted."""
 
     def __init__(self, held: int = HELD) -> None:

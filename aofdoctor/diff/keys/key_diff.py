@@ -16,7 +16,7 @@ from aofdoctor.diff.key_table import slots as kernel
 from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State
 from aofdoctor.diff.key_table.table import EVENTS, MEMORY, KeyTable, unpack_position
 from aofdoctor.diff.keys.builder import KeyTableBuilder
-from aofdoctor.diff.keys.external_sort import HELD, Rows
+from aofdoctor.diff.keys.external_sort import HELD, ExternalSorter
 from aofdoctor.diff.keys.key_names import Names
 from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.log.selection import Selection
@@ -69,7 +69,7 @@ class KeyDiff:
     ) -> None:
         self.sides, self._chosen, self.unnamed = sides, chosen, unnamed
         self.counts = [0, 0, 0]
-        self._rows, same = Rows(held), array("Q", [0])
+        self._rows, same = ExternalSorter(held), array("Q", [0])
         self._go(tables[0], tables[1], False, same)
         self._go(tables[1], tables[0], True, same)
         self.same: int | None = same[0]

@@ -14,7 +14,7 @@ from aofdoctor.aof.scan import SLACK, Columns, scan
 from aofdoctor.diff.hashing.digest import Digest, records
 from aofdoctor.diff.units._pyunits import Column, Kind, Open
 from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, RdbCommandStream
-from aofdoctor.diff.units.unit import DiffPosition, Rules, large_digest, pieces, signed
+from aofdoctor.diff.units.unit import ComparisonRules, DiffPosition, large_digest, pieces, signed
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import encode
 from aofdoctor.rdb.items import Key
@@ -35,7 +35,7 @@ _HEAD = 1 << 12
 Rows = list["array[int]"]
 
 
-def told_units(rules: Rules, stream: RdbCommandStream, position: DiffPosition) -> Iterator[Rows]:
+def told_units(rules: ComparisonRules, stream: RdbCommandStream, position: DiffPosition) -> Iterator[Rows]:
     """The units of an RDB from a place on, some at a time, as columns."""
     buffer = _Buffer(rules, position)
     for said in stream.all(position.offset, position.db, position.chunk):
@@ -55,7 +55,7 @@ def stand_in(command: Command) -> bytes:
 
 
 class _Buffer:
-    def __init__(self, rules: Rules, position: DiffPosition) -> None:
+    def __init__(self, rules: ComparisonRules, position: DiffPosition) -> None:
         self.rules, self.position = rules, position
         self._records, self._columns = bytearray(), Columns(_ROOM)
         self._own: Rows = [array("q") for _ in range(4)]  # start, end, database, chunk of each command
@@ -111,7 +111,7 @@ def _same(position: DiffPosition, column: Column) -> int:
 
 
 def _bytes(
-    rules: Rules, stream: RdbCommandStream, position: DiffPosition, said: ExportedCommand, unsaid: OpaqueBytes
+    rules: ComparisonRules, stream: RdbCommandStream, position: DiffPosition, said: ExportedCommand, unsaid: OpaqueBytes
 ) -> Rows:
     """The unit of bytes that no command says; it stands where its item does."""
     digest = Digest(rules.key).number(-Kind.RDB).number(said.db if isinstance(said.item, Key) else -1)

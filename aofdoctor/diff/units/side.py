@@ -21,7 +21,16 @@ from aofdoctor.diff.hashing.digest import Digest, common, records
 from aofdoctor.diff.units._pyunits import Column, Kind, Open
 from aofdoctor.diff.units.rdb_commands import RdbCommandStream
 from aofdoctor.diff.units.rdb_units import told_units
-from aofdoctor.diff.units.unit import Cut, DiffPosition, Rules, Run, Unit, large_record_digest, pieces, signed
+from aofdoctor.diff.units.unit import (
+    ComparisonRules,
+    DiffPosition,
+    Run,
+    TruncatedSource,
+    Unit,
+    large_record_digest,
+    pieces,
+    signed,
+)
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -36,7 +45,7 @@ else:
     except ImportError:
         from aofdoctor.diff.units._pyunits import close, run
 
-__all__ = ["Cut", "DiffPosition", "Rules", "Run", "Side", "Unit", "large_record_digest", "pieces"]
+__all__ = ["TruncatedSource", "DiffPosition", "ComparisonRules", "Run", "Side", "Unit", "large_record_digest", "pieces"]
 
 DAMAGE_KEPT = 100
 # Units of one sort make a run; those of sort 0 stand alone.
@@ -48,11 +57,11 @@ _SORTS: dict[int, int] = {
 class Side:
     """A history up to `end` (part, offset), or all of it; units are read when asked for, and dropped when done with."""
 
-    def __init__(self, aof: AOF, rules: Rules, end: tuple[int, int] | None = None) -> None:
+    def __init__(self, aof: AOF, rules: ComparisonRules, end: tuple[int, int] | None = None) -> None:
         self.aof, self.rules, self.end = aof, rules, end
         parts = aof.parts if end is None else aof.parts[: end[0] + 1]
         self.sources: list[Source | None] = [
-            Cut(part.source, end[1] if end and index == end[0] else None) if part.source else None
+            TruncatedSource(part.source, end[1] if end and index == end[0] else None) if part.source else None
             for index, part in enumerate(parts)
         ]
         self.columns = [array("q") for _ in Column]

@@ -88,7 +88,7 @@ class Run(NamedTuple):
         return self.first.kind == Kind.KEY
 
 
-class Cut:
+class TruncatedSource:
     """The first bytes of a source, all of them where `end` is None; nobody forgets what more than one reader reads."""
 
     def __init__(self, source: Source, end: int | None) -> None:
@@ -107,7 +107,7 @@ class Cut:
         pass
 
 
-class Rules(NamedTuple):
+class ComparisonRules(NamedTuple):
     """How records are compared; the same for both sides."""
 
     key: bytes
@@ -116,7 +116,7 @@ class Rules(NamedTuple):
     act: bytearray
 
     @classmethod
-    def of(cls, key: bytes, exact: bool) -> "Rules":
+    def of(cls, key: bytes, exact: bool) -> "ComparisonRules":
         """The rules with the acts and the names of the command table."""
         commands = table()
         names, act = bytearray([1]) * commands.size, bytearray(ContextTracker().act)
@@ -137,7 +137,7 @@ def pieces(source: Source, span: Span, size: int = 1 << 20) -> Iterator[bytes]:
         yield pread(source, min(size, span.end - at), at)
 
 
-def large_record_digest(rules: Rules, batch: Batch) -> int:
+def large_record_digest(rules: ComparisonRules, batch: Batch) -> int:
     """The digest of a far record, as the kernel has it of a near one."""
     digest, number = Digest(rules.key), batch.ids[0]
     if batch.argc[0] == 0:
@@ -153,7 +153,7 @@ def large_record_digest(rules: Rules, batch: Batch) -> int:
     return digest.value()
 
 
-def large_digest(rules: Rules, command: Command, number: int) -> int:
+def large_digest(rules: ComparisonRules, command: Command, number: int) -> int:
     """The digest of a command that has an argument too large to hold, as the kernel has it of its record."""
     digest = Digest(rules.key)
     if rules.exact:

@@ -76,7 +76,7 @@ def selected(batch: Batch, last: Unit, selection: Selection | None, tracker: Con
     return [i for i in wanted if edges[i] < stop and ids[i] not in _NO_UNITS]
 
 
-class Stretch(NamedTuple):
+class RecordSpan(NamedTuple):
     """Adjacent records that are copied together: one command, or one transaction if it is not `plain`."""
 
     part: int
@@ -86,7 +86,7 @@ class Stretch(NamedTuple):
     plain: bool = True
 
 
-def selected_stretches(side: Side, run: Run, selection: Selection) -> Iterator[Stretch]:
+def selected_stretches(side: Side, run: Run, selection: Selection) -> Iterator[RecordSpan]:
     """The selected commands of a run; a transaction that has one, beside MULTI and EXEC, is taken whole."""
     part, open_tx, start, db, count, wanted, end = run.first.part, 0, 0, 0, 0, False, 0
     for batch, steps, before in batches(side, run):
@@ -97,7 +97,7 @@ def selected_stretches(side: Side, run: Run, selection: Selection) -> Iterator[S
             tx, span = steps.tx[i], batch.record(i)
             if open_tx and (tx != open_tx or batch.edges[i] >= stop):
                 if wanted:
-                    yield Stretch(part, Span(start, end), db, count, plain=False)
+                    yield RecordSpan(part, Span(start, end), db, count, plain=False)
                 open_tx = 0
             if batch.edges[i] >= stop:
                 return
@@ -106,9 +106,9 @@ def selected_stretches(side: Side, run: Run, selection: Selection) -> Iterator[S
             if open_tx:
                 end, wanted, count = span.end, wanted or i in chosen, count + (batch.ids[i] not in _NO_UNITS)
             elif i in chosen:
-                yield Stretch(part, span, steps.db[i], 1)
+                yield RecordSpan(part, span, steps.db[i], 1)
     if open_tx and wanted:
-        yield Stretch(part, Span(start, end), db, count, plain=False)
+        yield RecordSpan(part, Span(start, end), db, count, plain=False)
 
 
 def touched(side: Side, count: int) -> Iterator[Keys]:

@@ -15,7 +15,7 @@ from aofdoctor.aof.records import Batch, encode
 from aofdoctor.diff.units._pyunits import Kind
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import Run, pieces
-from aofdoctor.diff.units.unit_commands import Stretch, selected_stretches
+from aofdoctor.diff.units.unit_commands import RecordSpan, selected_stretches
 from aofdoctor.edit.output.durable import create, demand_free_name, publish_file, scratch, write_all
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.resp import resp
@@ -65,7 +65,7 @@ class Patch:
         elif run.base:
             self._tell(run)
         elif chosen.selection.selects_all:
-            self._append(Stretch(first.part, Span(first.start, last.end), first.db, run.commands),
+            self._append(RecordSpan(first.part, Span(first.start, last.end), first.db, run.commands),
                          last.db if last.kind == Kind.COMMAND else None)  # fmt: skip
         else:
             for stretch in selected_stretches(chosen.side, run, chosen.selection):
@@ -80,7 +80,7 @@ class Patch:
                 self._write(piece if isinstance(piece, bytes) else b"")
             self.commands += 1
 
-    def _append(self, stretch: Stretch, db: int | None) -> None:
+    def _append(self, stretch: RecordSpan, db: int | None) -> None:
         """Records as they stand; after them database `db` is selected, None where that is not certain."""
         self._select(stretch.db)
         self._copy(stretch)
@@ -92,7 +92,7 @@ class Patch:
             self._write(encode([b"SELECT", b"%d" % db]))
         self._db = db
 
-    def _copy(self, stretch: Stretch) -> None:
+    def _copy(self, stretch: RecordSpan) -> None:
         source = self.selection.side.sources[stretch.part]
         assert source is not None
         for piece in pieces(source, stretch.span, _PIECE):

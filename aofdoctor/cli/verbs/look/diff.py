@@ -21,7 +21,7 @@ from aofdoctor.damage import Kind
 from aofdoctor.diff.differ import Diff, Event, Only
 from aofdoctor.diff.keys.key_diff import compare_keys
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
-from aofdoctor.diff.units.side import Rules, Side
+from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.edit.output.diff_patch import Patch
 from aofdoctor.errors import BadSelection
 from aofdoctor.log.selection import Selection
@@ -95,7 +95,7 @@ def diff(
     if a == b == "-":
         raise BadSelection("standard input can be one side only")
     with ExitStack() as stack:
-        rules = Rules.of(os.urandom(16), exact)
+        rules = ComparisonRules.of(os.urandom(16), exact)
         opened = [stack.enter_context(side(given)) for given in (a, b)]
         sides = [Side(aof, rules, end) for aof, end in opened]
         selections = [selection(aof, **selected) for aof, _ in opened]
