@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.aof.records import encode
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.cli.recipes import make
 from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
@@ -146,7 +146,7 @@ def test_a_quota_at_any_byte_leaves_no_half_output(words: list[str], limit: int,
 
 def test_a_source_that_grows_while_it_is_copied_is_told_and_its_beginning_copied(tmp_path: Path) -> None:
     path = write(tmp_path / "a.aof")
-    with opened(str(path)) as aof:
+    with open_path(str(path)) as aof:
         plan = make("strip", aof, recipe(), writes=True)
         grown: list[int] = []
 
@@ -163,7 +163,7 @@ def test_a_source_that_grows_while_it_is_copied_is_told_and_its_beginning_copied
 
 def test_a_source_that_is_cut_while_it_is_copied_gives_no_copy(tmp_path: Path) -> None:
     path = write(tmp_path / "a.aof")
-    with opened(str(path)) as aof:
+    with open_path(str(path)) as aof:
         plan = make("strip", aof, recipe(), writes=True)
         with pytest.raises(Exception, match=r"shrank|ends at"):
             write_copy(plan, tmp_path / "out.aof", lambda done: os.truncate(path, 1000))

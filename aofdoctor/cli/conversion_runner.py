@@ -13,7 +13,7 @@ import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli.console import Paint, as_json, emit, painter, progress, say
-from aofdoctor.cli.output_options import Wish
+from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.cli.plan_runner import confirm_exchange, exchanged_lines, near, prover, sources_of, swap_in
 from aofdoctor.edit.conversion.plan import Conversion, plan_conversion
 from aofdoctor.edit.conversion.rdb_base import Wanted
@@ -63,22 +63,22 @@ def _demand_sense(base: str, version: int, layout: str, server_version: str, shi
         raise BadSelection(f"expiries cannot be moved by {shift} ms")
 
 
-def carry_out(conversion: Conversion, wish: Wish, tried: bool = False) -> None:
+def run_conversion(conversion: Conversion, output_options: OutputOptions, tried: bool = False) -> None:
     """Show a conversion and do with it what is wished; `tried`: what it comes to is known already."""
-    if wish.writes:
-        _demand_place(conversion, wish)
-        _write(conversion, wish)
+    if output_options.writes:
+        _demand_place(conversion, output_options)
+        _write(conversion, output_options)
         return
     if not tried:
         rehearse(conversion)
-    if wish.plan:
-        _save(conversion, Path(wish.plan))
-    if wish.json:
+    if output_options.plan:
+        _save(conversion, Path(output_options.plan))
+    if output_options.json:
         emit({"path": conversion.aof.path, "output": None, **outcome_json(conversion, as_json), "receipt": None})
         return
     for line in _lines(conversion, painter()):
         say(line)
-    say(f"  nothing was written: {_how(conversion, wish)}")
+    say(f"  nothing was written: {_how(conversion, output_options)}")
 
 
 def rehearse(conversion: Conversion) -> None:
@@ -87,18 +87,18 @@ def rehearse(conversion: Conversion) -> None:
         try_conversion(conversion, tell)
 
 
-def _how(conversion: Conversion, wish: Wish) -> str:
-    if wish.plan:
-        return f"aofdoctor apply {text.shell(wish.plan)} -o OUT does it"
+def _how(conversion: Conversion, output_options: OutputOptions) -> str:
+    if output_options.plan:
+        return f"aofdoctor apply {text.shell(output_options.plan)} -o OUT does it"
     refused = conversion.report.lost_count and not conversion.lossy
     return f"-o OUT writes a copy{', with --lossy' if refused else ''}"
 
 
-def _demand_place(conversion: Conversion, wish: Wish) -> None:
+def _demand_place(conversion: Conversion, output_options: OutputOptions) -> None:
     """Refuse an exchange that would leave something else under a name than it says."""
-    if wish.in_place and conversion.wanted.layout:
+    if output_options.in_place and conversion.wanted.layout:
         raise Refused("another layout cannot take the place of this one", "write a copy with -o")
-    if wish.in_place and conversion.aof.layout == "rdb" and conversion.wanted.base == "resp":
+    if output_options.in_place and conversion.aof.layout == "rdb" and conversion.wanted.base == "resp":
         raise Refused(
             "commands cannot take the place of a dump: a server looks for an RDB there", "write a copy with -o"
         )
@@ -112,31 +112,39 @@ def _save(conversion: Conversion, path: Path) -> None:
     }))  # fmt: skip
 
 
-def _write(conversion: Conversion, wish: Wish) -> None:
+def _write(conversion: Conversion, output_options: OutputOptions) -> None:
     proven: list[str] = []
-    place = str(place_of(conversion.aof)) if wish.in_place else str(wish.output)
-    receipt = _written(conversion, wish, place, proven)
-    if wish.json:
-        kept = {"kept": str(receipt.output)} if wish.in_place else {}
+    place = str(place_of(conversion.aof)) if output_options.in_place else str(output_options.output)
+    receipt = _written(conversion, output_options, place, proven)
+    if output_options.json:
+        kept = {"kept": str(receipt.output)} if output_options.in_place else {}
         emit({"path": conversion.aof.path, "output": place, **outcome_json(conversion, as_json),
               "receipt": str(receipt.path)} | kept | ({"proven": proven[0]} if proven else {}))  # fmt: skip
         return
     paint = painter()
-    done = exchanged_lines(conversion.aof, receipt, Path(place), paint) if wish.in_place else _done(conversion, receipt)
+    done = (
+        exchanged_lines(conversion.aof, receipt, Path(place), paint)
+        if output_options.in_place
+        else _done(conversion, receipt)
+    )
     for line in (*_lines(conversion, paint), "", *proven, *done):
         say(line)
 
 
-def _written(conversion: Conversion, wish: Wish, place: str, proven: list[str]) -> Receipt:
-    proof = prover(proven) if wish.prove else None
-    if wish.in_place:
-        confirm_exchange(conversion.aof, wish)
+def _written(conversion: Conversion, output_options: OutputOptions, place: str, proven: list[str]) -> Receipt:
+    proof = prover(proven) if output_options.prove else None
+    if output_options.in_place:
+        confirm_exchange(conversion.aof, output_options)
     with progress(conversion.size, "writing") as tell:
 
         def write(output: Path, instead_of: Path | None = None) -> Receipt:
-            return write_conversion(conversion, output, tell, proof, wish.hash, instead_of)
+            return write_conversion(conversion, output, tell, proof, output_options.hash, instead_of)
 
-        return exchange(conversion.aof, write, wish.force_in_use) if wish.in_place else write(Path(place))
+        return (
+            exchange(conversion.aof, write, output_options.force_in_use)
+            if output_options.in_place
+            else write(Path(place))
+        )
 
 
 def _lines(conversion: Conversion, paint: Paint) -> Iterator[str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.cli.options import loaded_position, opened
+from aofdoctor.cli.options import loaded_position, open_path
 from aofdoctor.errors import BadSelection
 from aofdoctor.log.locate import locate
 from aofdoctor.log.position import Position, is_position, parse_time
@@ -23,7 +23,7 @@ _SECONDS = "TS:"  # before unix seconds, as in an annotation: a bare number is a
 def side(given: str) -> Iterator[tuple[AOF, End | None]]:
     """The AOF that is meant, and where in it the side ends: (part, offset), or None for its own end."""
     path, end = _split(given)
-    with opened(path) as aof:
+    with open_path(path) as aof:
         if not end:
             yield aof, None
         elif is_position(end):

@@ -76,10 +76,10 @@ NOTHING: Selected = {name: default for name, (_, default) in _SELECTION.items()}
 
 def selecting(verb: Callable[..., None]) -> Callable[..., None]:
     """Give a verb the selection options; it gets what they say as one value, `selected`."""
-    return gathering(verb, "selected", _SELECTION, dict)
+    return add_options(verb, "selected", _SELECTION, dict)
 
 
-def gathering(
+def add_options(
     verb: Callable[..., None], name: str, table: dict[str, tuple[Any, Any]], build: Callable[..., Any]
 ) -> Callable[..., None]:
     """Give a verb more options, by parameter with annotation and default; it gets `build` of them as one value."""
@@ -100,7 +100,7 @@ def gathering(
 
 
 @contextmanager
-def opened(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
+def open_path(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
     """The AOF at a path, closed in the end; `forgiving`: what the disk does not give is damage, and no error."""
     aof = open_aof(path, table().names.ids)
     try:

@@ -16,7 +16,7 @@ _Force = Annotated[bool, typer.Option("--force-in-use", help="Edit in place alth
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class OutputOptions:
     """What is to become of a plan: written to `output`, `in_place`, saved as `plan`, or only shown."""
 
     output: str | None = None
@@ -47,18 +47,18 @@ class Wish:
         return bool(self.output) or self.in_place
 
 
-_WISH: dict[str, tuple[Any, Any]] = {
+_OUTPUT_OPTIONS: dict[str, tuple[Any, Any]] = {
     "output": (options.Output, None), "in_place": (_InPlace, False), "plan": (options.SavePlan, None),
     "prove": (options.Prove, False), "hash_": (options.Hash, False), "force_in_use": (_Force, False),
     "yes": (options.Yes, False), "json": (options.Json, False),
 }  # fmt: skip
 
 
-def wishing(verb: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
+def with_output_options(verb: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
     """Give a verb that edits these options; it gets what they say as one value, `wish`."""
-    table = {name: row for name, row in _WISH.items() if name not in without}
-    return options.gathering(verb, "wish", table, _wish)
+    table = {name: row for name, row in _OUTPUT_OPTIONS.items() if name not in without}
+    return options.add_options(verb, "wish", table, _build_output_options)
 
 
-def _wish(hash_: bool, **others: Any) -> Wish:
-    return Wish(hash=hash_, **others)
+def _build_output_options(hash_: bool, **others: Any) -> OutputOptions:
+    return OutputOptions(hash=hash_, **others)

@@ -13,8 +13,8 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.load_test import Unloadable, prove
 from aofdoctor.cli.console import Paint, emit, painter, progress, say
-from aofdoctor.cli.options import opened
-from aofdoctor.cli.output_options import Wish
+from aofdoctor.cli.options import open_path
+from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.output.durable import json_bytes, write_durably
 from aofdoctor.edit.output.exchange import exchange, place_of
@@ -45,40 +45,48 @@ def plan_json(
     }  # fmt: skip
 
 
-def carry_out(plan: Plan, wish: Wish, how: str) -> None:
+def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None:
     """Show a plan and do with it what is wished; `how` says what would write it."""
     paint = painter()
-    for line in () if wish.json else plan_lines(plan, paint):
+    for line in () if output_options.json else plan_lines(plan, paint):
         say(line)
-    if wish.plan:
-        save(plan, Path(wish.plan))
-        how = f"aofdoctor apply {text.shell(wish.plan)} -o OUT does it"
-    if not wish.writes:
-        emit(plan_json(plan, None)) if wish.json else say(f"  nothing was written: {how}")
+    if output_options.plan:
+        save(plan, Path(output_options.plan))
+        write_hint = f"aofdoctor apply {text.shell(output_options.plan)} -o OUT does it"
+    if not output_options.writes:
+        emit(plan_json(plan, None)) if output_options.json else say(f"  nothing was written: {write_hint}")
         return
-    if wish.in_place and not plan.does_something:
+    if output_options.in_place and not plan.does_something:
         raise Refused("nothing would change: nothing was written")
     proven: list[str] = []
-    place = str(place_of(plan.aof)) if wish.in_place else str(wish.output)
-    receipt = _written(plan, wish, prover(proven) if wish.prove else None)
-    if wish.json:
-        kept = {"kept": str(receipt.output)} if wish.in_place else {}
+    place = str(place_of(plan.aof)) if output_options.in_place else str(output_options.output)
+    receipt = _written(plan, output_options, prover(proven) if output_options.prove else None)
+    if output_options.json:
+        kept = {"kept": str(receipt.output)} if output_options.in_place else {}
         emit(plan_json(plan, place, receipt.path) | kept | ({"proven": proven[0]} if proven else {}))
         return
-    done = exchanged_lines(plan.aof, receipt, Path(place), paint) if wish.in_place else done_lines(plan, receipt, paint)
+    done = (
+        exchanged_lines(plan.aof, receipt, Path(place), paint)
+        if output_options.in_place
+        else done_lines(plan, receipt, paint)
+    )
     for line in ("", *proven, *done):
         say(line)
 
 
-def _written(plan: Plan, wish: Wish, proof: Proof | None) -> Receipt:
-    if wish.in_place:
-        confirm_exchange(plan.aof, wish)
+def _written(plan: Plan, output_options: OutputOptions, proof: Proof | None) -> Receipt:
+    if output_options.in_place:
+        confirm_exchange(plan.aof, output_options)
     with progress(plan.size, "writing") as tell:
 
         def write(output: Path, instead_of: Path | None = None) -> Receipt:
-            return write_copy(plan, output, tell, proof, wish.hash, instead_of)
+            return write_copy(plan, output, tell, proof, output_options.hash, instead_of)
 
-        return exchange(plan.aof, write, wish.force_in_use) if wish.in_place else write(Path(str(wish.output)))
+        return (
+            exchange(plan.aof, write, output_options.force_in_use)
+            if output_options.in_place
+            else write(Path(str(output_options.output)))
+        )
 
 
 def confirm(question: str, yes: bool) -> None:
@@ -90,16 +98,18 @@ def confirm(question: str, yes: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def confirm_exchange(aof: AOF, wish: Wish) -> None:
+def confirm_exchange(aof: AOF, output_options: OutputOptions) -> None:
     """Ask before an AOF gives its place to a new one."""
-    confirm(f"Put the new one in the place of {text.name(near(place_of(aof)))}, and keep the old one?", wish.yes)
+    confirm(
+        f"Put the new one in the place of {text.name(near(place_of(aof)))}, and keep the old one?", output_options.yes
+    )
 
 
 def prover(proven: list[str]) -> Callable[[Path], None]:
     """What loads a copy in a private server before it has its name, and says so in `proven`."""
 
     def proving(made: Path) -> None:
-        with opened(str(made)) as aof:
+        with open_path(str(made)) as aof:
             found = prove(aof)
         if isinstance(found, Unloadable):
             raise Refused(f"the copy would not load whole, and is not kept: {'; '.join(found.reasons)}")

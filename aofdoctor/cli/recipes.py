@@ -26,7 +26,7 @@ from aofdoctor.log.position import Position, parse_position, parse_time
 Recipe = dict[str, Any]
 
 
-class Several(Undecided):
+class AmbiguousFlushGroup(Undecided):
     """Several groups of flushes, and none chosen."""
 
     def __init__(self, found: Survey) -> None:
@@ -54,7 +54,7 @@ def strip(aof: AOF, recipe: Recipe) -> Plan:
     if all_:
         return plan_group(aof, found, None)
     if target is None and found.flushes.group_count > 1 and not last:
-        raise Several(found)
+        raise AmbiguousFlushGroup(found)
     group = group_at(found, target) if target else found.flushes.groups[-1]
     return _before(aof, group) if and_after else plan_group(aof, found, group)
 

@@ -11,7 +11,7 @@ import pytest
 
 from aofdoctor.aof.records import encode
 from aofdoctor.check.examine import examine
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import STORIES, aofdoctor, told
 
@@ -210,7 +210,7 @@ def test_oddities_are_named(tmp_path: Path) -> None:
 
 def test_a_growing_file_is_read_to_its_size_at_open(tmp_path: Path) -> None:
     path = single(tmp_path, SET + SET[:9])
-    with opened(str(path)) as aof:
+    with open_path(str(path)) as aof:
         with open(path, "ab") as file:
             file.write(SET[9:] + SET)
         part = examine(aof).parts[0]

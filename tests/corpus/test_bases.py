@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from aofdoctor.check.examine import examine
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.salvage.recover import plan_restored
 from aofdoctor.rdb.items import ItemReader, Key
@@ -67,7 +67,7 @@ def test_the_keys_that_are_whole_are_kept_and_load() -> None:
             without[case.damage] += 1
             continue
         expected = keys_of(before)
-        with TemporaryDirectory() as folder, opened(case.path) as aof:
+        with TemporaryDirectory() as folder, open_path(case.path) as aof:
             plan, report = plan_restored(aof, examine)
             assert any(part.preamble and not part.preamble.whole for part in report.parts)
             out = Path(folder) / "out"

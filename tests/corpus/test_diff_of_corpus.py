@@ -14,7 +14,7 @@ import pytest
 
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.server.command_table import table
 from aofdoctor.server.sandbox import Binary, Sandbox
@@ -48,7 +48,7 @@ def pairs() -> Iterator[tuple[str, dict[str, Any], Path, Path]]:
 
 
 def parts(path: Path) -> list[tuple[str, bytes]]:
-    with opened(str(path)) as aof:
+    with open_path(str(path)) as aof:
         return [(part.name, part.path.read_bytes()) for part in aof.present if part.path]
 
 
@@ -112,7 +112,7 @@ def test_what_one_side_alone_has_is_all_there_is_after_the_fork() -> None:
 def test_bases_of_the_corpus_equal_the_commands_that_they_are_converted_to(tmp_path: Path) -> None:
     judged = 0
     for case in cases("clean"):
-        with opened(case.path) as aof:
+        with open_path(case.path) as aof:
             has_rdb = any(part.source and is_rdb(part.source) for part in aof.present)
         copy = tmp_path / str(judged)
         if has_rdb and aofdoctor("convert", case.path, "--base", "resp", "-o", copy).status == 0:

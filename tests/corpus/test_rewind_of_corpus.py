@@ -17,7 +17,7 @@ import pytest
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Preamble
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.planners.rewind import before_position, plan_rewind
 from aofdoctor.log.position import Position
@@ -59,7 +59,7 @@ def moments() -> Iterator[Moment]:
 
 
 def judge(moment: Moment) -> tuple[str, Moment]:
-    with opened(moment.path) as aof, TemporaryDirectory() as folder:
+    with open_path(moment.path) as aof, TemporaryDirectory() as folder:
         position = position_of(aof, moment)
         if position is None:
             return "the file is gone or rewritten, or the moment is its end", moment

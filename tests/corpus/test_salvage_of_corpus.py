@@ -20,7 +20,7 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.check.examine import examine
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.damage import Kind
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.plan import kept_spans
@@ -93,7 +93,7 @@ def salvaged(case: Case) -> Salvaged | None:
     if source is None:
         return None
     name = Path(case.truth["damaged_file"]).name
-    with opened(case.path) as aof:
+    with open_path(case.path) as aof:
         plan, _ = plan_restored(aof, examine)
         index = next(i for i, part in enumerate(aof.parts) if part.name == name)
         drops = [drop for drop in plan.drops() if drop.part == index]
@@ -177,7 +177,7 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
         return None
     if AMBIGUOUS.get(case.damage):
         return None
-    with TemporaryDirectory() as folder, opened(case.path) as aof:
+    with TemporaryDirectory() as folder, open_path(case.path) as aof:
         plan, _ = plan_restored(aof, examine)
         if not plan.changed:
             return None
@@ -219,12 +219,12 @@ def test_the_state_is_the_ideal_one() -> None:
 
 def remade(case: Case) -> tuple[int, int] | None:
     """(commands of the copy, commands of the source); None where nothing had to be mended."""
-    with opened(case.path) as aof, TemporaryDirectory() as folder:
+    with open_path(case.path) as aof, TemporaryDirectory() as folder:
         plan, _ = plan_restored(aof, examine)
         if not plan.remade:
             return None
         write_copy(plan, Path(folder) / "out")
-        with opened(str(Path(folder) / "out")) as out:
+        with open_path(str(Path(folder) / "out")) as out:
             assert out.manifest is not None and not out.manifest.problems
             return examine(out).commands, sum(case.truth["commands_per_source_file"].values())
 

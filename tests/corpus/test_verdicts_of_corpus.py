@@ -19,7 +19,7 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.check import load_test as prove
 from aofdoctor.check.examine import examine
 from aofdoctor.check.load_test import Proof
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.planners.strip import group_at, plan_group, survey
 from aofdoctor.log.position import Position
@@ -76,7 +76,7 @@ def test_sound_files_have_no_damage_and_the_truths_counts() -> None:
 def report_of(case: Case) -> dict[str, Any]:
     """What a reading of a case found, as plain values."""
     servers = [line for line in dict.fromkeys(line_of(name) for name in loads_of(case)) if line in VERSIONS]
-    with opened(case.path) as aof:
+    with open_path(case.path) as aof:
         report = examine(aof, servers)
         return {
             "ok_up_to": {p.part.name: p.ok_up_to for p in report.parts},
@@ -200,7 +200,7 @@ def load_state(path: Path) -> dict[tuple[int, bytes], frozenset[str]]:
         return {}, {}
 
     binaries = [by_line()[line] for line in ("valkey-9.1", "redis-8.2", "redis-6.2")]
-    with pytest.MonkeyPatch.context() as patch, opened(str(path)) as aof:
+    with pytest.MonkeyPatch.context() as patch, open_path(str(path)) as aof:
         patch.setattr(prove, "_keyspace", keyspace)
         proof = prove.prove(aof, binaries)
     assert isinstance(proof, Proof), proof
@@ -213,7 +213,7 @@ def rescue(case: Case, folder: Path) -> Path:
     ranges = case.truth["recovered_flush_removed"]["removed_ranges"]
     pending = [start for start, _ in ranges]
     while pending:
-        with opened(source) as aof:
+        with open_path(source) as aof:
             position = Position(aof.parts[-1].name, len(aof.parts) - 1, pending[-1])
             found = survey(aof, position)
             group = group_at(found, position)
@@ -250,7 +250,7 @@ def test_every_flush_that_stands_in_the_log_is_taken_back() -> None:
 def test_a_flush_hidden_in_a_script_is_found() -> None:
     hidden = [case for case in cases("disaster") if is_hidden(case)]
     for case in hidden:
-        with opened(case.path) as aof:
+        with open_path(case.path) as aof:
             assert examine(aof).scripts.count, case.id
     assert len(hidden) == 8
 
@@ -258,14 +258,14 @@ def test_a_flush_hidden_in_a_script_is_found() -> None:
 def test_all_takes_every_flush_and_nothing_else() -> None:
     judged, flush = 0, table().with_effect("flush")
     for case in cases("disaster"):
-        with opened(case.path) as aof, TemporaryDirectory() as folder:
+        with open_path(case.path) as aof, TemporaryDirectory() as folder:
             found = survey(aof)
             if not found.flushes.seen:
                 continue
             judged += 1
             out = Path(folder) / "out"
             write_copy(plan_group(aof, found, None), out)
-            with opened(str(out)) as rescued:
+            with open_path(str(out)) as rescued:
                 after = survey(rescued)
                 assert after.flushes.seen == 0, case.id
             names = _names(case.path), _names(str(out))
@@ -277,7 +277,7 @@ def _names(path: str) -> list[tuple[int, bytes]]:
     """Every command but MULTI and EXEC, which go with a transaction that is left empty."""
     words = table().names.ids
     structure, out = {words[b"multi"], words[b"exec"]}, []
-    with opened(path) as aof:
+    with open_path(path) as aof:
         for part in aof.present:
             assert part.source is not None
             for tile in read(part.source, table().names):

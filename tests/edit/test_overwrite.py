@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.aof.records import encode
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output import in_use as guard
 from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.output.overwrite import harmless
@@ -202,7 +202,7 @@ def test_a_flush_after_damage_is_not_overwritten_where_it_stands(tmp_path: Path)
 def test_a_file_that_changed_after_it_was_read_is_not_edited(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + FLUSH)
-    with opened(str(path)) as aof:
+    with open_path(str(path)) as aof:
         todo = inplace.targets(plan_group(aof, survey(aof), None))
     path.write_bytes(SET + FLUSH + SET)
     with pytest.raises(SourceChanged):

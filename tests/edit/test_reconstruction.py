@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode
 from aofdoctor.check.examine import examine
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.edit.plan import kept_spans
 from aofdoctor.edit.reconstruction.reconstruct import mended
 from aofdoctor.edit.salvage.recover import plan_restored
@@ -42,7 +42,7 @@ def write(folder: Path, data: bytes, name: str = "a.aof") -> Path:
 
 def turned(path: Path) -> bytes | None:
     """The mended bytes; None where nothing was turned back."""
-    with opened(str(path)) as aof:
+    with open_path(str(path)) as aof:
         after, done = mended(aof)
         source = after.parts[0].source
         assert source is not None and source.size is not None
@@ -290,7 +290,7 @@ def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tm
         bent = bytearray(FLUSH_IN_VALUE)
         bent[bit // 8] ^= 1 << bit % 8
         path = write(tmp_path, b"".join(ROWS[:5]) + bent + tail)
-        with opened(str(path)) as aof:
+        with open_path(str(path)) as aof:
             plan, _ = plan_restored(aof, examine)
             out = b"".join(path.read_bytes()[s:e] for s, e in kept_spans(plan.drops(), 0, path.stat().st_size))
         assert b"FLUSHALL" not in out.replace(bytes(bent), b""), bit

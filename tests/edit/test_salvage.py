@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.aof.records import encode
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.edit.salvage.fileset import rebuilt
 from aofdoctor.server.sandbox import Binary
 from tests.conftest import aofdoctor
@@ -186,7 +186,7 @@ def test_a_manifest_is_made_anew_from_the_files(manifest: bytes | None, tmp_path
 
 def test_a_sound_manifest_is_left_alone_and_an_orphan_stays_one(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", SOUND, (BASE, ONE, TWO, THREE, "a.aof.1.base.aof", "a.aof.1.incr.aof"))
-    with opened(str(folder)) as aof:
+    with open_path(str(folder)) as aof:
         assert rebuilt(aof) == (aof, [])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.aof.records import encode
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.output.durable import write_all
 from aofdoctor.edit.planners.strip import plan_group, survey
@@ -228,7 +228,7 @@ def test_no_room_is_said_before_anything_is_written(
 def test_a_source_that_shrinks_is_an_error_and_no_copy_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET * 100 + FLUSH + SET * 100)
-    with opened(str(path)) as aof:
+    with open_path(str(path)) as aof:
         found = survey(aof)
         plan = plan_group(aof, found, found.flushes.groups[0])
         os.truncate(path, 500)

@@ -12,7 +12,7 @@ import pytest
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Preamble, encode
 from aofdoctor.cli.console import as_json
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views import base_keys as base_keys_view
 from aofdoctor.cli.views.record_lines import Line
 from aofdoctor.damage import Damage
@@ -143,7 +143,7 @@ def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
     rdb = next(tile for tile in read(source, table().names) if isinstance(tile, Preamble))
     path.write_bytes(data)
     out: list[tuple[Lines, Lines, bytes]] = []
-    with opened(str(path)) as aof:
+    with open_path(str(path)) as aof:
         line = Line(aof, lambda words, style: words, None, timed=True)
         for item in base_keys(EVERYTHING, 0, aof.parts[0].name, 0, source, rdb):
             if isinstance(item, BaseKey):
@@ -418,7 +418,7 @@ def test_a_cut_inside_a_list_of_numbers_gives_no_keys_that_nobody_wrote(tmp_path
         out = tmp_path / f"out-{cut}.rdb"
         result = aofdoctor("repair", path, "--salvage", "-o", out, "--json")
         assert result.status == 0, result.err
-        with opened(str(out)) as aof:
+        with open_path(str(out)) as aof:
             source = aof.parts[0].source
             assert source is not None
             got = {

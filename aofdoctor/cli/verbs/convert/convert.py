@@ -9,9 +9,9 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
-from aofdoctor.cli.conversion_runner import carry_out, planned
-from aofdoctor.cli.options import opened
-from aofdoctor.cli.output_options import Wish, wishing
+from aofdoctor.cli.conversion_runner import planned, run_conversion
+from aofdoctor.cli.options import open_path
+from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.position import parse_time
 from aofdoctor.log.timestamps import last_time
@@ -39,7 +39,7 @@ _DURATION = re.compile(r"(-?[0-9]{1,9})(ms|s|m|h|d)\Z")
 _MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-@wishing
+@with_output_options
 def convert(
     path: options.WritablePath,
     base: Annotated[
@@ -65,7 +65,7 @@ def convert(
     ] = None,
     lossy: Annotated[bool, typer.Option("--lossy", help="Leave out what cannot be said there; it is listed.")] = False,
     *,
-    wish: Wish,
+    output_options: OutputOptions,
 ) -> None:
     """A copy in another layout, for another server, or with its expiries moved.
 
@@ -75,12 +75,12 @@ def convert(
     """
     if shift_ttl and now:
         raise BadSelection("--shift-ttl and --now exclude each other")
-    with opened(path) as aof:
+    with open_path(path) as aof:
         recipe = {
             "base": base or "", "rdb_version": rdb_version or 0, "layout": layout or "", "for": (for_ or "").lower(),
             "shift_ms": _shift(aof, shift_ttl, now), "lossy": lossy,
         }  # fmt: skip
-        carry_out(planned(aof, recipe), wish)
+        run_conversion(planned(aof, recipe), output_options)
 
 
 def _shift(aof: AOF, shift: str | None, now: str | None) -> int:

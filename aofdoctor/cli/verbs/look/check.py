@@ -11,7 +11,7 @@ from aofdoctor.check.findings import FIRST_AID, find, is_sound
 from aofdoctor.check.report import PartReport, Report, quoted
 from aofdoctor.cli import options
 from aofdoctor.cli.console import Paint, emit, painter, progress, say
-from aofdoctor.cli.options import opened, parse_server_names
+from aofdoctor.cli.options import open_path, parse_server_names
 from aofdoctor.cli.views.rdb_summary import key_count_lines, preamble_json, rdb_words
 from aofdoctor.damage import Kind
 from aofdoctor.finding import Finding, Severity
@@ -45,7 +45,7 @@ def check(
     Nothing is written.  All parts are read from the first byte to the last.
     """
     judges, named = parse_server_names(server), parse_server_names([name for name in server or () if name != "all"])
-    with opened(path, read_errors_are_damage=True) as aof:
+    with open_path(path, read_errors_are_damage=True) as aof:
         total = sum(part.size or 0 for part in aof.present)
         with progress(total, "reading") as tell:
             report = examine(aof, judges, tell, named)

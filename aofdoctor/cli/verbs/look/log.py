@@ -11,7 +11,7 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.console import painter, warn, width
-from aofdoctor.cli.options import opened, selection
+from aofdoctor.cli.options import open_path, selection
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as entries
 from aofdoctor.damage import MEANING
@@ -66,7 +66,7 @@ def log(
 
     Selections: repeating an option means or; different options mean and.
     """
-    with opened(path) as aof:
+    with open_path(path) as aof:
         log_selection = selection(aof, **selected, based=base)
         output_format = Format.JSON if json else format
         _demand_base(aof, tail, output_format) if base else None

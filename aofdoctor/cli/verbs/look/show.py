@@ -12,7 +12,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import LargeArgument, Preamble
 from aofdoctor.cli import options
 from aofdoctor.cli.console import emit, painter, say, width
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views.base_keys import UNPACKED, key_json, key_lines, opcode
 from aofdoctor.cli.views.record_lines import as_json_line, empties, short_names
 from aofdoctor.damage import MEANING, Damage
@@ -48,7 +48,7 @@ def show(
 
     The part is read from its start to the position, so that the record is proven to be one.
     """
-    with opened(path) as aof:
+    with open_path(path) as aof:
         found = locate(aof, parse_position(at, aof), around)
         if json:
             _json(aof, found)

@@ -8,7 +8,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.cli import options
 from aofdoctor.cli.console import emit, painter, progress
-from aofdoctor.cli.options import opened, selection
+from aofdoctor.cli.options import open_path, selection
 from aofdoctor.cli.views.stats_json import as_json_object
 from aofdoctor.cli.views.stats_text import View
 from aofdoctor.errors import BadSelection
@@ -62,7 +62,7 @@ def stats(
     A command counts for its first key.  Selections: repeating an option means or; different options mean and.
     """
     stats_options = StatsOptions(keys, depth, _delimiter(delimiter), _seconds(every), exact)
-    with opened(path, read_errors_are_damage=True) as aof:
+    with open_path(path, read_errors_are_damage=True) as aof:
         log_selection = selection(aof, **selected)
         total = sum(part.size or 0 for part in aof.present)
         with progress(total, "reading") as tell:

@@ -15,7 +15,7 @@ from aofdoctor import text
 from aofdoctor.check.load_test import Proof, prove
 from aofdoctor.cli import options
 from aofdoctor.cli.console import emit, painter, say
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.cli.verbs.look import check
 from aofdoctor.cli.verbs.prove import verify
 from aofdoctor.cli.verbs.rescue import strip
@@ -117,7 +117,7 @@ def _make_sample(binary: Binary, target: Path) -> int:
 
 
 def _count(path: Path, binary: Binary) -> int:
-    with opened(str(path)) as aof:
+    with open_path(str(path)) as aof:
         found = prove(aof, [binary])
     if not isinstance(found, Proof):
         raise SandboxError("the sample does not load", "; ".join(found.reasons))

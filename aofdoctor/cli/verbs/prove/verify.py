@@ -9,7 +9,7 @@ from aofdoctor import text
 from aofdoctor.check.load_test import Proof, Unloadable, prove
 from aofdoctor.cli import options
 from aofdoctor.cli.console import emit, painter, say, warn
-from aofdoctor.cli.options import opened
+from aofdoctor.cli.options import open_path
 from aofdoctor.errors import BadSelection
 from aofdoctor.server.sandbox import identify
 
@@ -42,7 +42,7 @@ def verify(
     binary = identify(Path(server)) if server else None
     if server and binary is None:
         raise BadSelection(f"{text.name(server)} is not a redis-server or valkey-server")
-    with opened(path) as aof:
+    with open_path(path) as aof:
         found = prove(aof, [binary] if binary else (), None if json else lambda words: say(words + " ..."), timeout)
         _say(path, found, json)
     raise typer.Exit(0 if isinstance(found, Proof) else 1)

@@ -12,9 +12,9 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import conversion_runner as conversions
-from aofdoctor.cli.options import opened
-from aofdoctor.cli.output_options import Wish, wishing
-from aofdoctor.cli.plan_runner import HOW, carry_out, sources_of
+from aofdoctor.cli.options import open_path
+from aofdoctor.cli.output_options import OutputOptions, with_output_options
+from aofdoctor.cli.plan_runner import HOW, run_plan, sources_of
 from aofdoctor.cli.recipes import PLANNERS, make
 from aofdoctor.edit.conversion.plan import Conversion
 from aofdoctor.edit.conversion.write import totals
@@ -35,11 +35,11 @@ _PLAN_MAX = 16 << 20
 _VERBS = frozenset({*PLANNERS, conversions.VERB})
 
 
-@partial(wishing, without=("plan",))
+@partial(with_output_options, without=("plan",))
 def apply(
     saved: Annotated[str, typer.Argument(metavar="PLAN", help="What --plan has saved.")],
     *,
-    wish: Wish,
+    output_options: OutputOptions,
 ) -> None:
     """Carry out a saved plan, if the files are still those it was made for.
 
@@ -47,12 +47,12 @@ def apply(
     Without -o or --in-place it is only shown.
     """
     plan = _read(Path(saved))
-    with opened(str(plan["path"]), read_errors_are_damage=True) as aof:
-        found = _made_anew(plan, aof, wish.writes)
+    with open_path(str(plan["path"]), read_errors_are_damage=True) as aof:
+        found = _made_anew(plan, aof, output_options.writes)
         if isinstance(found, Conversion):
-            conversions.carry_out(found, wish, tried=True)
+            conversions.run_conversion(found, output_options, tried=True)
         else:
-            carry_out(found, wish, HOW)
+            run_plan(found, output_options, HOW)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import typer
 
 from aofdoctor.cli import options
 from aofdoctor.cli.console import emit, say
-from aofdoctor.cli.options import opened
-from aofdoctor.cli.output_options import Wish, wishing
-from aofdoctor.cli.plan_runner import HOW, carry_out, plan_json
+from aofdoctor.cli.options import open_path
+from aofdoctor.cli.output_options import OutputOptions, with_output_options
+from aofdoctor.cli.plan_runner import HOW, plan_json, run_plan
 from aofdoctor.cli.recipes import make
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import Refused
@@ -25,7 +25,7 @@ Exit status: 0 planned, done, or nothing to repair; 2 usage; 3 could not (a dama
 refused without --salvage); 130 interrupted."""
 
 
-@wishing
+@with_output_options
 def repair(
     path: options.WritablePath,
     salvage: Annotated[
@@ -41,7 +41,7 @@ def repair(
         bool, typer.Option("--keep-unknown", help="With --salvage: keep commands that no server knows (renamed ones).")
     ] = False,
     *,
-    wish: Wish,
+    output_options: OutputOptions,
 ) -> None:
     """A copy that loads: everything before the first damage, or with --salvage what follows it as well.
 
@@ -50,22 +50,22 @@ def repair(
     Of a damaged RDB --salvage keeps the keys that can be read.
     """
     recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
-    with opened(path, read_errors_are_damage=True) as aof:
-        found = make("repair", aof, recipe, wish.writes)
+    with open_path(path, read_errors_are_damage=True) as aof:
+        found = make("repair", aof, recipe, output_options.writes)
         if found.does_something:
-            carry_out(
+            run_plan(
                 found,
-                wish,
+                output_options,
                 f"{HOW}; what goes is kept in OUT.lost",
             )
         else:
-            _nothing(found, wish)
+            _nothing(found, output_options)
 
 
-def _nothing(plan: Plan, wish: Wish) -> None:
-    if wish.writes or wish.plan:
+def _nothing(plan: Plan, output_options: OutputOptions) -> None:
+    if output_options.writes or output_options.plan:
         raise Refused("no damage stands in it: there is nothing to repair, and nothing was written")
-    if wish.json:
+    if output_options.json:
         emit(plan_json(plan, None))
         return
     say("no damage stands in it: there is nothing to repair")

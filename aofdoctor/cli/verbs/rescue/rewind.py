@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from aofdoctor.cli import options
-from aofdoctor.cli.options import opened
-from aofdoctor.cli.output_options import Wish, wishing
-from aofdoctor.cli.plan_runner import HOW, carry_out
+from aofdoctor.cli.options import open_path
+from aofdoctor.cli.output_options import OutputOptions, with_output_options
+from aofdoctor.cli.plan_runner import HOW, run_plan
 from aofdoctor.cli.recipes import make
 
 EPILOG = """\b
@@ -20,7 +20,7 @@ Examples:
 Exit status: 0 planned or done; 2 usage, or nothing is past that moment; 3 could not; 130 interrupted."""
 
 
-@wishing
+@with_output_options
 def rewind(
     path: options.WritablePath,
     to: Annotated[
@@ -30,7 +30,7 @@ def rewind(
         str | None, typer.Option("--before", metavar="POSITION", help="Keep what stands before this record.")
     ] = None,
     *,
-    wish: Wish,
+    output_options: OutputOptions,
 ) -> None:
     """A copy as it was at a moment, across parts.
 
@@ -38,5 +38,5 @@ def rewind(
     goes; parts that were written later leave the manifest.  TIME needs #TS
     annotations (aof-timestamp-enabled).
     """
-    with opened(path) as aof:
-        carry_out(make("rewind", aof, {"to": to, "before": before}, wish.writes), wish, HOW)
+    with open_path(path) as aof:
+        run_plan(make("rewind", aof, {"to": to, "before": before}, output_options.writes), output_options, HOW)

@@ -1,9 +1,9 @@
 """aofdoctor slice: a copy with only the selected commands."""
 
 from aofdoctor.cli import options
-from aofdoctor.cli.options import opened
-from aofdoctor.cli.output_options import Wish, wishing
-from aofdoctor.cli.plan_runner import HOW, carry_out
+from aofdoctor.cli.options import open_path
+from aofdoctor.cli.output_options import OutputOptions, with_output_options
+from aofdoctor.cli.plan_runner import HOW, run_plan
 from aofdoctor.cli.recipes import make
 
 EPILOG = """\b
@@ -17,11 +17,11 @@ Exit status: 0 planned or done; 2 usage, or nothing is selected; 3 could not; 13
 
 
 @options.selecting
-@wishing
+@with_output_options
 def slice_(
     path: options.WritablePath,
     *,
-    wish: Wish,
+    output_options: OutputOptions,
     selected: options.Selected,
 ) -> None:
     """A copy with only the selected commands, that stands on its own.
@@ -30,5 +30,5 @@ def slice_(
     database; a transaction with a selected command stays whole; what defines
     scripts and functions stays.  Of an RDB base or preamble the selected keys stay.
     """
-    with opened(path) as aof:
-        carry_out(make("slice", aof, {"selection": selected}, wish.writes), wish, HOW)
+    with open_path(path) as aof:
+        run_plan(make("slice", aof, {"selection": selected}, output_options.writes), output_options, HOW)

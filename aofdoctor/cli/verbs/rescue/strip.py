@@ -13,10 +13,10 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.flush_findings import name_of, what_flushed
 from aofdoctor.cli import options
 from aofdoctor.cli.console import also, emit, nobody_reads, painter, say, warn
-from aofdoctor.cli.options import NOTHING, opened
-from aofdoctor.cli.output_options import Wish, wishing
-from aofdoctor.cli.plan_runner import HOW, carry_out, confirm, near, overwrite_lines, plan_json
-from aofdoctor.cli.recipes import Recipe, Several, make
+from aofdoctor.cli.options import NOTHING, open_path
+from aofdoctor.cli.output_options import OutputOptions, with_output_options
+from aofdoctor.cli.plan_runner import HOW, confirm, near, overwrite_lines, plan_json, run_plan
+from aofdoctor.cli.recipes import AmbiguousFlushGroup, Recipe, make
 from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import demand_whole_set
@@ -40,7 +40,7 @@ to strip; 130 interrupted."""
 
 
 @options.selecting
-@wishing
+@with_output_options
 def strip(
     path: options.WritablePath,
     position: Annotated[
@@ -59,7 +59,7 @@ def strip(
         str | None, typer.Option("--receipt", metavar="FILE", help="With --in-place: where the old bytes are kept.")
     ] = None,
     *,
-    wish: Wish,
+    output_options: OutputOptions,
     selected: options.Selected,
 ) -> None:
     """A copy without the flush that wiped it, or without any selection of commands.
@@ -68,35 +68,39 @@ def strip(
     is a run of FLUSHALL and FLUSHDB; only the flushes in it go, and what came
     after stays.  SELECT, MULTI and EXEC stay right: a transaction left empty goes.
     """
-    if trust_tail and not wish.in_place:
+    if trust_tail and not output_options.in_place:
         raise BadSelection("--trust-tail goes with --in-place")
     if trust_tail and (position is not None or all_):
         raise BadSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
     only_flushes = not and_after and selected == NOTHING
-    if (trust_tail or receipt) and not (wish.in_place and only_flushes):
+    if (trust_tail or receipt) and not (output_options.in_place and only_flushes):
         raise BadSelection("--trust-tail and --receipt go with the flushes that --in-place overwrites")
     recipe = {"position": position, "last": last, "all": all_, "and_after": and_after, "selection": selected}
-    with opened(path) as aof:
-        overwrites = _overwrites(wish, only_flushes)
-        found = plan_tail(aof) if trust_tail else _plan(aof, recipe, wish.writes and not overwrites, wish.json)
-        if wish.writes:
+    with open_path(path) as aof:
+        overwrites = _overwrites(output_options, only_flushes)
+        found = (
+            plan_tail(aof)
+            if trust_tail
+            else _plan(aof, recipe, output_options.writes and not overwrites, output_options.json)
+        )
+        if output_options.writes:
             _demand_something(found)
         if overwrites:
-            _in_place(found, wish, trust_tail, receipt)
+            _in_place(found, output_options, trust_tail, receipt)
         else:
             others = ", --in-place overwrites the flush" if any(d.reason == "flush" for d in found.shown) else ""
-            carry_out(found, wish, f"-o OUT writes a copy{others}" if only_flushes else HOW)
+            run_plan(found, output_options, f"-o OUT writes a copy{others}" if only_flushes else HOW)
 
 
-def _overwrites(wish: Wish, only_flushes: bool) -> bool:
+def _overwrites(output_options: OutputOptions, only_flushes: bool) -> bool:
     """Flushes are overwritten where they stand; what is more changes the size, and is exchanged for a new file."""
-    return wish.in_place and only_flushes and not (wish.prove or wish.hash)
+    return output_options.in_place and only_flushes and not (output_options.prove or output_options.hash)
 
 
 def _plan(aof: AOF, recipe: Recipe, writes: bool, json: bool) -> Plan:
     try:
         return make("strip", aof, recipe, writes)
-    except Several as several:
+    except AmbiguousFlushGroup as several:
         _list_groups(aof, several.found, json)
         raise typer.Exit(2) from None
 
@@ -139,21 +143,23 @@ def _tell(lines: Iterable[str], json: bool) -> None:
         say(line)
 
 
-def _in_place(plan: Plan, wish: Wish, trusted: bool, place: str | None) -> None:
+def _in_place(plan: Plan, output_options: OutputOptions, trusted: bool, place: str | None) -> None:
     todo = inplace.targets(plan)
     count = sum(len(target.edits) for target in todo)
     size = sum(len(edit.old) for target in todo for edit in target.edits)
     plan.aof.close()
-    _tell(overwrite_lines(plan, todo, painter()), wish.json)
+    _tell(overwrite_lines(plan, todo, painter()), output_options.json)
     names = ", ".join(text.name(near(target.path)) for target in todo)
-    confirm(f"Overwrite {text.count(count, 'flush', 'flushes')} ({text.size(size)}) in {names}?", wish.yes)
+    confirm(f"Overwrite {text.count(count, 'flush', 'flushes')} ({text.size(size)}) in {names}?", output_options.yes)
     try:
-        receipt = inplace.overwrite(todo, wish.force_in_use, trusted, Path(os.path.abspath(place)) if place else None)
+        receipt = inplace.overwrite(
+            todo, output_options.force_in_use, trusted, Path(os.path.abspath(place)) if place else None
+        )
     except KeyboardInterrupt as problem:  # which says nothing by itself
         for note in getattr(problem, "__notes__", ()):
             warn(text.name(note))
         raise
-    _say_done(plan, todo, receipt, wish.json)
+    _say_done(plan, todo, receipt, output_options.json)
 
 
 def _say_done(plan: Plan, todo: list[inplace.Target], receipt: Path, json: bool) -> None:
