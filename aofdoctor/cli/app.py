@@ -11,7 +11,7 @@ import typer
 
 import aofdoctor
 from aofdoctor.aof.scan import COMPILED
-from aofdoctor.cli.console import Colour, also, nobody_reads, pipe_may_close, warn
+from aofdoctor.cli.console import Colour, nobody_reads, pipe_may_close, print_error_line, warn
 from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
 from aofdoctor.text import name
 
@@ -130,7 +130,7 @@ def _colour_first(args: list[str]) -> list[str]:
 def _failed(message: str, hint: str, status: int) -> int:
     warn(name(message))
     if hint:
-        also(f"  Hint: {name(hint)}")
+        print_error_line(f"  Hint: {name(hint)}")
     return status
 
 

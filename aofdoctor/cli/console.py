@@ -50,7 +50,7 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def say(line: str = "") -> None:
+def print_line(line: str = "") -> None:
     """One line for people."""
     with pipe_may_close():
         print(line)
@@ -72,16 +72,16 @@ def nobody_reads() -> None:
 
 def warn(line: str) -> None:
     """One line on standard error."""
-    also(f"aofdoctor: {line}")
+    print_error_line(f"aofdoctor: {line}")
 
 
-def also(line: str) -> None:
+def print_error_line(line: str) -> None:
     """One more line on standard error; that nobody reads it changes nothing of what is done."""
     with suppress(BrokenPipeError):
         print(line, file=sys.stderr)
 
 
-def emit(value: object) -> None:
+def print_json(value: object) -> None:
     """One JSON object on one line."""
     with pipe_may_close():
         print(json.dumps(value, default=_plain))

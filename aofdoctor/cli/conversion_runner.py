@@ -12,7 +12,7 @@ from typing import Any
 import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.cli.console import Paint, as_json, emit, painter, progress, say
+from aofdoctor.cli.console import Paint, as_json, painter, print_json, print_line, progress
 from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.cli.plan_runner import confirm_exchange, exchanged_lines, near, prover, sources_of, swap_in
 from aofdoctor.edit.conversion.plan import Conversion, plan_conversion
@@ -74,17 +74,17 @@ def run_conversion(conversion: Conversion, output_options: OutputOptions, tried:
     if output_options.plan:
         _save(conversion, Path(output_options.plan))
     if output_options.json:
-        emit({"path": conversion.aof.path, "output": None, **outcome_json(conversion, as_json), "receipt": None})
+        print_json({"path": conversion.aof.path, "output": None, **outcome_json(conversion, as_json), "receipt": None})
         return
     for line in _lines(conversion, painter()):
-        say(line)
-    say(f"  nothing was written: {_how(conversion, output_options)}")
+        print_line(line)
+    print_line(f"  nothing was written: {_how(conversion, output_options)}")
 
 
 def rehearse(conversion: Conversion) -> None:
     """Find out what it comes to, without writing it."""
-    with progress(conversion.size, "reading") as tell:
-        try_conversion(conversion, tell)
+    with progress(conversion.size, "reading") as on_progress:
+        try_conversion(conversion, on_progress)
 
 
 def _how(conversion: Conversion, output_options: OutputOptions) -> str:
@@ -118,7 +118,7 @@ def _write(conversion: Conversion, output_options: OutputOptions) -> None:
     receipt = _written(conversion, output_options, place, proven)
     if output_options.json:
         kept = {"kept": str(receipt.output)} if output_options.in_place else {}
-        emit({"path": conversion.aof.path, "output": place, **outcome_json(conversion, as_json),
+        print_json({"path": conversion.aof.path, "output": place, **outcome_json(conversion, as_json),
               "receipt": str(receipt.path)} | kept | ({"proven": proven[0]} if proven else {}))  # fmt: skip
         return
     paint = painter()
@@ -128,17 +128,17 @@ def _write(conversion: Conversion, output_options: OutputOptions) -> None:
         else _done(conversion, receipt)
     )
     for line in (*_lines(conversion, paint), "", *proven, *done):
-        say(line)
+        print_line(line)
 
 
 def _written(conversion: Conversion, output_options: OutputOptions, place: str, proven: list[str]) -> Receipt:
     proof = prover(proven) if output_options.prove else None
     if output_options.in_place:
         confirm_exchange(conversion.aof, output_options)
-    with progress(conversion.size, "writing") as tell:
+    with progress(conversion.size, "writing") as on_progress:
 
         def write(output: Path, instead_of: Path | None = None) -> Receipt:
-            return write_conversion(conversion, output, tell, proof, output_options.hash, instead_of)
+            return write_conversion(conversion, output, on_progress, proof, output_options.hash, instead_of)
 
         return (
             exchange(conversion.aof, write, output_options.force_in_use)

@@ -12,7 +12,7 @@ import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.load_test import Unloadable, prove
-from aofdoctor.cli.console import Paint, emit, painter, progress, say
+from aofdoctor.cli.console import Paint, painter, print_json, print_line, progress
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.edit.output.copy import write_copy
@@ -49,12 +49,12 @@ def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None
     """Show a plan and do with it what is wished; `how` says what would write it."""
     paint = painter()
     for line in () if output_options.json else plan_lines(plan, paint):
-        say(line)
+        print_line(line)
     if output_options.plan:
         save(plan, Path(output_options.plan))
         write_hint = f"aofdoctor apply {text.shell(output_options.plan)} -o OUT does it"
     if not output_options.writes:
-        emit(plan_json(plan, None)) if output_options.json else say(f"  nothing was written: {write_hint}")
+        print_json(plan_json(plan, None)) if output_options.json else print_line(f"  nothing was written: {write_hint}")
         return
     if output_options.in_place and not plan.does_something:
         raise Refused("nothing would change: nothing was written")
@@ -63,7 +63,7 @@ def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None
     receipt = _written(plan, output_options, prover(proven) if output_options.prove else None)
     if output_options.json:
         kept = {"kept": str(receipt.output)} if output_options.in_place else {}
-        emit(plan_json(plan, place, receipt.path) | kept | ({"proven": proven[0]} if proven else {}))
+        print_json(plan_json(plan, place, receipt.path) | kept | ({"proven": proven[0]} if proven else {}))
         return
     done = (
         exchanged_lines(plan.aof, receipt, Path(place), paint)
@@ -71,16 +71,16 @@ def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None
         else done_lines(plan, receipt, paint)
     )
     for line in ("", *proven, *done):
-        say(line)
+        print_line(line)
 
 
 def _written(plan: Plan, output_options: OutputOptions, proof: Proof | None) -> Receipt:
     if output_options.in_place:
         confirm_exchange(plan.aof, output_options)
-    with progress(plan.size, "writing") as tell:
+    with progress(plan.size, "writing") as on_progress:
 
         def write(output: Path, instead_of: Path | None = None) -> Receipt:
-            return write_copy(plan, output, tell, proof, output_options.hash, instead_of)
+            return write_copy(plan, output, on_progress, proof, output_options.hash, instead_of)
 
         return (
             exchange(plan.aof, write, output_options.force_in_use)

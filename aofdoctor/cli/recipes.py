@@ -83,8 +83,8 @@ def repair(aof: AOF, recipe: Recipe) -> Plan:
 
 
 def _read(aof: AOF) -> Report:
-    with progress(sum(part.size or 0 for part in aof.present), "reading") as tell:
-        return examine(aof, progress=tell)
+    with progress(sum(part.size or 0 for part in aof.present), "reading") as on_progress:
+        return examine(aof, progress=on_progress)
 
 
 def rewind(aof: AOF, recipe: Recipe) -> Plan:

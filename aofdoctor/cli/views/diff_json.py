@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
-from aofdoctor.cli.console import emit
+from aofdoctor.cli.console import print_json
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as lines
 from aofdoctor.cli.views.diff_text import NAMES, Found, Walk, shown
@@ -38,7 +38,7 @@ class JsonView(Walk):
 
     def gap(self, gap: Gap) -> None:
         if gap.at is self.found.diff.fork:
-            emit(fork_json(self.found))
+            print_json(fork_json(self.found))
 
     def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
         super().units(column, number, run, partner)
@@ -65,10 +65,10 @@ class JsonView(Walk):
             else:
                 code = self.found.rdb_selections[number].rdb_commands(run.first.part).code_of(key)
                 own = base_keys.library_json(part, key, code)
-            emit(own | {"key_type": own["type"]} | fields)
+            print_json(own | {"key_type": own["type"]} | fields)
 
     def opaque(self, column: int, number: int, unit: Unit) -> None:
-        emit({
+        print_json({
             "type": "opaque", "side": NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
             "part": self.found.sides[number].aof.parts[unit.part].name, "offset": unit.start,
             "size": unit.end - unit.start,
@@ -76,7 +76,7 @@ class JsonView(Walk):
         })  # fmt: skip
 
     def end(self) -> None:
-        emit(summary_json(self.found, self.tally, self.different))
+        print_json(summary_json(self.found, self.tally, self.different))
 
 
 def fork_json(found: Found) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.cli.console import as_json, emit, painter, say
+from aofdoctor.cli.console import as_json, painter, print_json, print_line
 from aofdoctor.cli.views.record_lines import position, short_names
 from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, ONLY_B, KeyDiff, Written
 from aofdoctor.diff.units.side import Side
@@ -18,11 +18,11 @@ def show(found: KeyDiff, paths: tuple[str, str]) -> None:
         same = (
             "in what is selected" if found.same is None else f"{text.count(found.same, 'key')}, the same on both sides"
         )
-        say(f"no difference by keys{' ' if found.same is None else ': '}{same}")
+        print_line(f"no difference by keys{' ' if found.same is None else ': '}{same}")
         _unnamed(found)
         return
     only_a, only_b, differ = found.counts
-    say(f"{text.count(only_a, 'key')} only in A, {only_b:,} only in B, {differ:,} in both with other writes"
+    print_line(f"{text.count(only_a, 'key')} only in A, {only_b:,} only in B, {differ:,} in both with other writes"
         + ("" if found.same is None else f", {found.same:,} the same"))  # fmt: skip
     _unnamed(found)
     headings = {
@@ -33,14 +33,14 @@ def show(found: KeyDiff, paths: tuple[str, str]) -> None:
     names = short_names(found.sides[0].aof), short_names(found.sides[1].aof)
     for kind, row in found.rows():
         if kind in headings:
-            say()
-            say(headings.pop(kind))
+            print_line()
+            print_line(headings.pop(kind))
         at = "  ".join(
             _at(side, names[n], written, "AB"[n])
             for n, (side, written) in enumerate(zip(found.sides, (row.a, row.b), strict=True))
             if written
         )
-        say(f"  db{row.db:<3} {text.word(row.name):<30}  {at}")
+        print_line(f"  db{row.db:<3} {text.word(row.name):<30}  {at}")
 
 
 def _unnamed(found: KeyDiff) -> None:
@@ -50,7 +50,7 @@ def _unnamed(found: KeyDiff) -> None:
         words = (
             f"but {text.count(a, 'command')} of A and {b:,} of B since they part (scripts, SORT by a pattern) may touch"
         )
-        say(painter()(f"{words} or read keys that they do not name: what those hold is not known", "warning"))
+        print_line(painter()(f"{words} or read keys that they do not name: what those hold is not known", "warning"))
 
 
 def _at(side: Side, names: dict[str, str], written: Written, letter: str) -> str:
@@ -61,14 +61,14 @@ def _at(side: Side, names: dict[str, str], written: Written, letter: str) -> str
 def show_json(found: KeyDiff, paths: tuple[str, str]) -> None:
     """The summary, then one line for each key."""
     only_a, only_b, differ = found.counts
-    emit({
+    print_json({
         "type": "summary", "equal": not found.different, "a": paths[0], "b": paths[1],
         "only_a": only_a, "only_b": only_b, "differ": differ, "same": found.same,
         "unnamed": {"a": found.unnamed[0], "b": found.unnamed[1]},
     })  # fmt: skip
     for kind, row in found.rows():
         a, b = (_json(side, written) for side, written in zip(found.sides, (row.a, row.b), strict=True))
-        emit({"type": _TYPES[kind], "db": row.db, "key": as_json(row.name), "a": a, "b": b})
+        print_json({"type": _TYPES[kind], "db": row.db, "key": as_json(row.name), "a": a, "b": b})
 
 
 def _json(side: Side, written: Written | None) -> dict[str, Any] | None:

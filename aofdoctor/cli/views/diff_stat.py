@@ -3,7 +3,7 @@
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.cli.console import as_json, emit, say
+from aofdoctor.cli.console import as_json, print_json, print_line
 from aofdoctor.cli.views.diff_json import summary_json
 from aofdoctor.cli.views.diff_text import Found, Walk, summary
 from aofdoctor.diff.differ import Gap
@@ -30,20 +30,20 @@ class StatView(Walk):
         tables = {"command": self.tally.by_command, "db": self.tally.by_db, "prefix": self.tally.by_prefix}
         if self.machines:
             by = {f"by_{name}": [_row_json(name, row) for row in rows] for name, rows in tables.items()}
-            emit(summary_json(self.found, self.tally, self.different) | by | {"opaque_bytes": self.bytes})
+            print_json(summary_json(self.found, self.tally, self.different) | by | {"opaque_bytes": self.bytes})
             return
         for name, rows in tables.items() if self.different else ():
             self._table(name, rows)
         for line in summary(self.found, self.tally, self.different):
-            say(line)
+            print_line(line)
 
     def _table(self, name: str, rows: Rows) -> None:
         names = [_label(value) for value, _ in rows]
         room = max(map(len, [name, *names]))
-        say(f"{name:<{room}}  {'only A':>12}  {'only B':>12}  {'moved':>12}")
+        print_line(f"{name:<{room}}  {'only A':>12}  {'only B':>12}  {'moved':>12}")
         for label, (_, counts) in zip(names, rows, strict=True):
-            say(f"{label:<{room}}  " + "  ".join(f"{number:>12,}" for number in counts))
-        say()
+            print_line(f"{label:<{room}}  " + "  ".join(f"{number:>12,}" for number in counts))
+        print_line()
 
 
 def _label(value: str | int | bytes | None) -> str:

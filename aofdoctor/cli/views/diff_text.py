@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import BinaryIO, Protocol
 
 from aofdoctor import text
-from aofdoctor.cli.console import painter, say, warn, width
+from aofdoctor.cli.console import painter, print_line, warn, width
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as lines
 from aofdoctor.damage import MEANING
@@ -223,9 +223,9 @@ class TextView(Walk):
     def end(self) -> None:
         self.out.flush()
         if self.begun:
-            say()
+            print_line()
         for line in summary(self.found, self.tally, self.different):
-            say(line)
+            print_line(line)
 
 
 def _context(gap: Gap) -> str:

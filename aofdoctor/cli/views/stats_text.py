@@ -1,7 +1,7 @@
 """What stats says to people: facts and suspects first, then one table after the other."""
 
 from aofdoctor import text
-from aofdoctor.cli.console import Paint, say
+from aofdoctor.cli.console import Paint, print_line
 from aofdoctor.cli.views.record_lines import position, short_names
 from aofdoctor.cli.views.stats_labels import LABELS, database, estimate, key, share, span
 from aofdoctor.stats.collect import KeyStats, Row, Stats, StatsOptions
@@ -45,12 +45,12 @@ class View:
         times = ""
         if found.first_time is not None and found.last_time is not None:
             times = f"  {text.when(found.first_time)} to {text.when(found.last_time)}"
-        say(self.paint(f"{text.name(found.aof.path)}  {layout}  {', '.join(facts)}{times}", "strong"))
+        print_line(self.paint(f"{text.name(found.aof.path)}  {layout}  {', '.join(facts)}{times}", "strong"))
         self._damage()
         if not found.selection.selects_all:
             chosen, part = found.selected, share(found.selected.commands, found.commands)
-            say(f"  selected: {text.count(chosen.commands, 'command')} ({part}), {text.size(chosen.bytes)}")
-        say()
+            print_line(f"  selected: {text.count(chosen.commands, 'command')} ({part}), {text.size(chosen.bytes)}")
+        print_line()
 
     def _damage(self) -> None:
         found = self.found
@@ -61,14 +61,14 @@ class View:
             facts.append(f"damaged in {text.count(found.damages, 'place')}{size}")
         if facts:
             hint = f"aofdoctor check {text.shell(found.aof.path)} says what and where"
-            say(f"  {self.paint(', '.join(facts), 'damage')}: {hint}")
+            print_line(f"  {self.paint(', '.join(facts), 'damage')}: {hint}")
 
     def _suspects(self) -> None:
         for finding in self.found.suspicious_events:
-            say(f"{self.paint(finding.severity.value.upper(), finding.severity.value)}  {finding.message}")
-            say(f"        {finding.hint}")
+            print_line(f"{self.paint(finding.severity.value.upper(), finding.severity.value)}  {finding.message}")
+            print_line(f"        {finding.hint}")
         if self.found.suspicious_events:
-            say()
+            print_line()
 
     # -- commands --
 
@@ -86,16 +86,20 @@ class View:
 
     def _table(self, title: str, rows: list[tuple[str, Row]], count: int) -> None:
         whole = self.found.selected
-        say(self.paint(f"{title:<{self.width}}  {'commands':>14}  {'share':>6}  {'bytes':>12}  {'share':>6}", "dim"))
+        print_line(
+            self.paint(f"{title:<{self.width}}  {'commands':>14}  {'share':>6}  {'bytes':>12}  {'share':>6}", "dim")
+        )
         for label, row in rows:
             commands, size = share(row.commands, whole.commands), share(row.bytes, whole.bytes)
-            say(f"{label:<{self.width}}  {row.commands:>14,}  {commands:>6}  {text.size(row.bytes):>12}  {size:>6}")
+            print_line(
+                f"{label:<{self.width}}  {row.commands:>14,}  {commands:>6}  {text.size(row.bytes):>12}  {size:>6}"
+            )
         self._more(count - len(rows))
 
     def _more(self, hidden: int) -> None:
         if hidden > 0:
-            say(self.paint(f"and {hidden:,} more (-n 0 shows all)", "dim"))
-        say()
+            print_line(self.paint(f"and {hidden:,} more (-n 0 shows all)", "dim"))
+        print_line()
 
     # -- over time --
 
@@ -106,18 +110,18 @@ class View:
         every = (
             f"time, each row {span(histogram.width)}" if timed else f"position, each row {text.size(histogram.width)}"
         )
-        say(self.paint(every + ("" if timed else "; no #TS annotations, so no times"), "dim"))
+        print_line(self.paint(every + ("" if timed else "; no #TS annotations, so no times"), "dim"))
         labels = [text.when(start) if timed else self._place(start) for start, _, _ in histogram.rows]
         width, most = max(map(len, labels)), max(commands for _, commands, _ in histogram.rows)
         for label, (_, commands, size) in zip(labels, histogram.rows, strict=True):
             bar = "#" * (-(-_BAR * commands // most))
-            say(f"{label:<{width}}  {commands:>14,}  {text.size(size):>12}  {bar}".rstrip())
+            print_line(f"{label:<{width}}  {commands:>14,}  {text.size(size):>12}  {bar}".rstrip())
         if histogram.untimed[0]:
-            say(f"{'no time':<{width}}  {histogram.untimed[0]:>14,}  {text.size(histogram.untimed[1]):>12}")
+            print_line(f"{'no time':<{width}}  {histogram.untimed[0]:>14,}  {text.size(histogram.untimed[1]):>12}")
         if self.stats_options.every and self.stats_options.every != histogram.width:
             why = "wider than --every asks for: there would be too many rows" if timed else "--every needs times"
-            say(self.paint(why, "dim"))
-        say()
+            print_line(self.paint(why, "dim"))
+        print_line()
 
     def _place(self, at: int) -> str:
         """A place in the whole log, as the user can type it."""
@@ -134,12 +138,14 @@ class View:
         records = self.found.largest[: self.largest]
         if not records:
             return
-        say(self.paint("the largest records", "dim"))
+        print_line(self.paint("the largest records", "dim"))
         for record in records:
             place = position(self.names[record.part], record.offset)
             name = "" if record.key is None else " " + key(record.key, record.length)
-            say(f"{text.size(record.size):>24}  {place}  {database(record.db)}  {text.word(record.command)}{name}")
-        say()
+            print_line(
+                f"{text.size(record.size):>24}  {place}  {database(record.db)}  {text.word(record.command)}{name}"
+            )
+        print_line()
 
     def _written(self, keys: KeyStats) -> None:
         tables = (
@@ -147,29 +153,31 @@ class View:
             ("writes", keys.by_writes, "{:,}".format, keys.writes_elsewhere),
         )
         for what, rows, number, elsewhere in tables:
-            say(self.paint(f"the keys with the most {what}", "dim"))
+            print_line(self.paint(f"the keys with the most {what}", "dim"))
             for one in rows[: self.largest]:
-                say(f"{estimate(one, number):>24}  {database(one.db)}  {key(one.key, one.length)}")
+                print_line(f"{estimate(one, number):>24}  {database(one.db)}  {key(one.key, one.length)}")
             if not keys.exact:
                 how, some, more = " from a sample", "some ", "; --exact looks at every write"
                 if self.stats_options.exact:
                     how = some = more = ""
                 rest = f"; any other key has {some}{number(elsewhere)} at most" if elsewhere else ""
-                say(self.paint(f"estimated{how}{rest}{more}", "dim"))
-            say()
+                print_line(self.paint(f"estimated{how}{rest}{more}", "dim"))
+            print_line()
 
     # -- bases --
 
     def _base(self, base: BaseStats) -> None:
         if not base.keys and not base.counted_only and not self.found.selection.selects_all:
-            say("RDB base: none of its keys is selected")
+            print_line("RDB base: none of its keys is selected")
             return
         size = "" if base.counted_only else f", {text.size(base.bytes)}"
         damage = f", damaged in {text.count(base.damages, 'place')}" if base.damages else ""
-        say(f"RDB base: {text.count(base.keys, 'key')}{size}, {base.expires:,} with a TTL{damage}")
+        print_line(f"RDB base: {text.count(base.keys, 'key')}{size}, {base.expires:,} with a TTL{damage}")
         if base.counted_only:
-            say("it came through a pipe: its keys were counted as they went by, and a selection means none of them")
-        say()
+            print_line(
+                "it came through a pipe: its keys were counted as they went by, and a selection means none of them"
+            )
+        print_line()
         prefixes = (base.by_prefix or []) + ([base.other_prefixes] if base.other_prefixes else [])
         for title, rows in (("type", base.by_type), ("prefix", prefixes), ("database", base.by_db)):
             if rows:
@@ -181,16 +189,16 @@ class View:
         shown = rows[: self.most]
         labels = [LABELS[title](row.name) for row in shown]
         width = max([self.width, *map(len, labels)])
-        say(self.paint(f"{title:<{width}}  {'keys':>14}  {'with a TTL':>14}  {'bytes':>12}", "dim"))
+        print_line(self.paint(f"{title:<{width}}  {'keys':>14}  {'with a TTL':>14}  {'bytes':>12}", "dim"))
         for label, row in zip(labels, shown, strict=True):
             ttl = "-" if row.expires is None else f"{row.expires:,}"
             size = "-" if row.bytes is None else text.size(row.bytes)
-            say(f"{label:<{width}}  {row.keys:>14,}  {ttl:>14}  {size:>12}")
+            print_line(f"{label:<{width}}  {row.keys:>14,}  {ttl:>14}  {size:>12}")
         self._more(len(rows) - len(shown))
 
     def _largest_keys(self, keys: list[LargeKey]) -> None:
-        say(self.paint("the largest keys of the base, as they are encoded", "dim"))
+        print_line(self.paint("the largest keys of the base, as they are encoded", "dim"))
         for one in keys:
             place = position(self.names[one.part], one.offset)
-            say(f"{text.size(one.size):>24}  {place}  {database(one.db)}  {one.type} {key(one.key, one.length)}")
-        say()
+            print_line(f"{text.size(one.size):>24}  {place}  {database(one.db)}  {one.type} {key(one.key, one.length)}")
+        print_line()

@@ -30,7 +30,7 @@ _UNSAID = {
 
 
 def export_commands(
-    source: Source, capabilities: Capabilities, report: ConversionReport, tell: OnProgress | None = None
+    source: Source, capabilities: Capabilities, report: ConversionReport, on_progress: OnProgress | None = None
 ) -> Iterator[Command | CorruptValue]:
     """The commands that make all keys of the RDB at the head of `source`; `tell` hears how far it is."""
     items, teller = ItemReader(source), CommandExporter(source, capabilities, report)
@@ -40,8 +40,8 @@ def export_commands(
                 yield said
                 if isinstance(said, CorruptValue):
                     return
-        if tell:
-            tell(items.rdb.end)
+        if on_progress:
+            on_progress(items.rdb.end)
     if problem := trouble(items):
         yield problem
 

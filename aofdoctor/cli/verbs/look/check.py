@@ -10,7 +10,7 @@ from aofdoctor.check.examine import examine
 from aofdoctor.check.findings import FIRST_AID, find, is_sound
 from aofdoctor.check.report import PartReport, Report, quoted
 from aofdoctor.cli import options
-from aofdoctor.cli.console import Paint, emit, painter, progress, say
+from aofdoctor.cli.console import Paint, painter, print_json, print_line, progress
 from aofdoctor.cli.options import open_path, parse_server_names
 from aofdoctor.cli.views.rdb_summary import key_count_lines, preamble_json, rdb_words
 from aofdoctor.damage import Kind
@@ -47,11 +47,11 @@ def check(
     judges, named = parse_server_names(server), parse_server_names([name for name in server or () if name != "all"])
     with open_path(path, read_errors_are_damage=True) as aof:
         total = sum(part.size or 0 for part in aof.present)
-        with progress(total, "reading") as tell:
-            report = examine(aof, judges, tell, named)
+        with progress(total, "reading") as on_progress:
+            report = examine(aof, judges, on_progress, named)
         findings = find(report)
         if json:
-            emit(_as_json(report, findings))
+            print_json(_as_json(report, findings))
         else:
             _say(report, findings, painter())
         sound = is_sound(report)
@@ -115,28 +115,28 @@ def finding_json(finding: Finding) -> dict[str, Any]:
 def _say(report: Report, findings: list[Finding], paint: Paint) -> None:
     if report.flushes.seen:
         _say_first_aid(paint)
-    say(paint(_title(report), "strong"))
-    say()
+    print_line(paint(_title(report), "strong"))
+    print_line()
     for part in report.parts:
-        say(_part_line(part, paint))
+        print_line(_part_line(part, paint))
         for line in key_count_lines(part.preamble) if part.preamble else ():
-            say(f"          {line}")
-    say()
+            print_line(f"          {line}")
+    print_line()
     for severity in Severity:
         _say_findings([f for f in findings if f.severity is severity], severity, paint)
     for line in _verdict_lines(report):
-        say(line)
+        print_line(line)
     steps = _next(report)
     if steps:
-        say()
-        say("Next:  " + "\n       ".join(steps))
+        print_line()
+        print_line("Next:  " + "\n       ".join(steps))
 
 
 def _say_first_aid(paint: Paint) -> None:
-    say(paint("First aid, in this order, if a server still runs on these files:", "danger"))
+    print_line(paint("First aid, in this order, if a server still runs on these files:", "danger"))
     for number, step in enumerate(FIRST_AID, 1):
-        say(f"  {number}. {step}")
-    say()
+        print_line(f"  {number}. {step}")
+    print_line()
 
 
 def _title(report: Report) -> str:
@@ -171,17 +171,17 @@ def _part_line(part: PartReport, paint: Paint) -> str:
 
 def _say_findings(findings: list[Finding], severity: Severity, paint: Paint) -> None:
     for finding in findings[:_SHOWN]:
-        say(f"{paint(severity.value.upper(), severity.value)}  {finding.message}")
+        print_line(f"{paint(severity.value.upper(), severity.value)}  {finding.message}")
         for line in (
             finding.detail,
             f"Hint: {finding.hint}" if finding.hint and severity is not Severity.DANGER else "",
         ):
             if line:
-                say(f"        {line}")
+                print_line(f"        {line}")
     if len(findings) > _SHOWN:
-        say(f"        and {len(findings) - _SHOWN:,} more of these; --json lists them")
+        print_line(f"        and {len(findings) - _SHOWN:,} more of these; --json lists them")
     if findings:
-        say()
+        print_line()
 
 
 def _verdict_lines(report: Report) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor.cli import options
-from aofdoctor.cli.console import say, warn
+from aofdoctor.cli.console import print_line, warn
 from aofdoctor.cli.diff_sides import side
 from aofdoctor.cli.options import selection
 from aofdoctor.cli.views import diff_keys as diff_keys_view
@@ -112,7 +112,7 @@ def diff(
         for writer in writers.values():
             writer.publish()
             if not json:
-                say(f"{name(str(writer.path))}: {count(writer.commands, 'command')}, {_left_out(writer)}")
+                print_line(f"{name(str(writer.path))}: {count(writer.commands, 'command')}, {_left_out(writer)}")
         different = view.different
     raise typer.Exit(1 if different else 0)
 

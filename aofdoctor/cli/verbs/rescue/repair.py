@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor.cli import options
-from aofdoctor.cli.console import emit, say
+from aofdoctor.cli.console import print_json, print_line
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.cli.plan_runner import HOW, plan_json, run_plan
@@ -66,8 +66,8 @@ def _nothing(plan: Plan, output_options: OutputOptions) -> None:
     if output_options.writes or output_options.plan:
         raise Refused("no damage stands in it: there is nothing to repair, and nothing was written")
     if output_options.json:
-        emit(plan_json(plan, None))
+        print_json(plan_json(plan, None))
         return
-    say("no damage stands in it: there is nothing to repair")
+    print_line("no damage stands in it: there is nothing to repair")
     for note in plan.notes:
-        say(f"  but {note}")
+        print_line(f"  but {note}")

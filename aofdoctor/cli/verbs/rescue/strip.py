@@ -12,7 +12,7 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.flush_findings import name_of, what_flushed
 from aofdoctor.cli import options
-from aofdoctor.cli.console import also, emit, nobody_reads, painter, say, warn
+from aofdoctor.cli.console import nobody_reads, painter, print_error_line, print_json, print_line, warn
 from aofdoctor.cli.options import NOTHING, open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.cli.plan_runner import HOW, confirm, near, overwrite_lines, plan_json, run_plan
@@ -113,14 +113,14 @@ def _demand_something(plan: Plan) -> None:
 def _list_groups(aof: AOF, found: Survey, json: bool) -> None:
     groups = found.flushes.groups
     if json:
-        emit({"path": aof.path, "output": None, "changed": False, "group_count": found.flushes.group_count,
+        print_json({"path": aof.path, "output": None, "changed": False, "group_count": found.flushes.group_count,
               "groups": [_group_json(found, group) for group in groups]})  # fmt: skip
     warn(f"{found.flushes.group_count:,} groups of flushes stand in it; POSITION, --last or --all chooses:")
     for group in groups:
-        also(f"  {_group_line(found, group)}")
+        print_error_line(f"  {_group_line(found, group)}")
     hidden = found.flushes.group_count - len(groups)
     if hidden:
-        also(f"  and {hidden:,} between those; aofdoctor log --effect flush lists them all")
+        print_error_line(f"  and {hidden:,} between those; aofdoctor log --effect flush lists them all")
 
 
 def _group_json(found: Survey, group: Group) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _group_line(found: Survey, group: Group) -> str:
 
 def _tell(lines: Iterable[str], json: bool) -> None:
     for line in () if json else lines:
-        say(line)
+        print_line(line)
 
 
 def _in_place(plan: Plan, output_options: OutputOptions, trusted: bool, place: str | None) -> None:
@@ -168,7 +168,7 @@ def _say_done(plan: Plan, todo: list[inplace.Target], receipt: Path, json: bool)
     size = sum(len(edit.old) for target in todo for edit in target.edits)
     try:
         if json:
-            emit(plan_json(plan, str(todo[0].path), receipt, changed_in_place=True))
+            print_json(plan_json(plan, str(todo[0].path), receipt, changed_in_place=True))
         words = f"{text.count(count, 'flush', 'flushes')} overwritten, {text.size(size)} changed, on disk and read back"
         lines = [
             "", painter()(f"done: {words}", "good"), f"receipt: {text.name(near(receipt))}",

@@ -7,7 +7,7 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.cli import options
-from aofdoctor.cli.console import emit, painter, say
+from aofdoctor.cli.console import painter, print_json, print_line
 from aofdoctor.cli.plan_runner import near
 from aofdoctor.edit.output.undo import undo as take_back
 
@@ -33,8 +33,8 @@ def undo(
     """
     done = take_back(Path(receipt), force_in_use)
     if json:
-        emit({"files": [str(path) for path in done.files], "bytes": done.bytes, "receipt": str(done.receipt)})
+        print_json({"files": [str(path) for path in done.files], "bytes": done.bytes, "receipt": str(done.receipt)})
         return
     names = ", ".join(text.name(near(path)) for path in done.files)
-    say(painter()(f"taken back: {text.size(done.bytes)} in {names}, on disk and read back", "good"))
-    say(f"the receipt is now {text.name(near(done.receipt))}")
+    print_line(painter()(f"taken back: {text.size(done.bytes)} in {names}, on disk and read back", "good"))
+    print_line(f"the receipt is now {text.name(near(done.receipt))}")
