@@ -26,7 +26,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Plan, kept_spans
 from aofdoctor.edit.planners.slice import plan_slice
 from aofdoctor.edit.planners.strip import plan_selection, survey
-from aofdoctor.edit.salvage.salvage import plan_salvage
+from aofdoctor.edit.salvage.salvage import plan_salvage_drops
 from aofdoctor.edit.transactions import structure_ids
 from aofdoctor.errors import BadSelection
 from aofdoctor.log.selection import Selection
@@ -244,7 +244,7 @@ def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: byt
 @given(hostile, st.booleans())
 def test_a_salvage_is_whole_and_says_what_went(data: bytes, strict: bool) -> None:
     assume(data)
-    plan = plan_salvage(examine(aof_of(data)), strict)
+    plan = plan_salvage_drops(examine(aof_of(data)), strict)
     out = apply(data, plan)
     tiles, steps = read(BytesSource(out), WORDS), ContextTracker()
     for tile in tiles:

@@ -18,7 +18,7 @@ from aofdoctor.edit.planners.repair import demand_whole_set, plan_repair
 from aofdoctor.edit.planners.rewind import after_time, before_position, plan_rewind
 from aofdoctor.edit.planners.slice import plan_slice
 from aofdoctor.edit.planners.strip import Survey, group_at, plan_group, plan_selection, survey
-from aofdoctor.edit.salvage.recover import plan_restored
+from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.errors import BadSelection, Refused, Undecided
 from aofdoctor.log.flushes import Group
 from aofdoctor.log.position import Position, parse_position, parse_time
@@ -70,7 +70,7 @@ def repair(aof: AOF, recipe: Recipe) -> Plan:
     if (strict or keep_unknown) and not salvage:
         raise BadSelection("--strict and --keep-unknown go with --salvage")
     if salvage:
-        plan, report = plan_restored(aof, _read, strict, keep_unknown)
+        plan, report = plan_salvage(aof, _read, strict, keep_unknown)
     else:
         report = _read(aof)
         plan = plan_repair(report)

@@ -12,7 +12,7 @@ import pytest
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
-from aofdoctor.edit.salvage.recover import plan_restored
+from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import BytesSource, FileSource
@@ -68,7 +68,7 @@ def test_the_keys_that_are_whole_are_kept_and_load() -> None:
             continue
         expected = keys_of(before)
         with TemporaryDirectory() as folder, open_path(case.path) as aof:
-            plan, report = plan_restored(aof, examine)
+            plan, report = plan_salvage(aof, examine)
             assert any(part.preamble and not part.preamble.whole for part in report.parts)
             out = Path(folder) / "out"
             write_copy(plan, out)

@@ -26,7 +26,7 @@ from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.plan import kept_spans
 from aofdoctor.edit.salvage.part_walk import TORN
 from aofdoctor.edit.salvage.rdb_splice import MAGIC, NEW_END
-from aofdoctor.edit.salvage.recover import plan_restored
+from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.server.command_table import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource, FileSource, Source, pread
@@ -94,7 +94,7 @@ def salvaged(case: Case) -> Salvaged | None:
         return None
     name = Path(case.truth["damaged_file"]).name
     with open_path(case.path) as aof:
-        plan, _ = plan_restored(aof, examine)
+        plan, _ = plan_salvage(aof, examine)
         index = next(i for i, part in enumerate(aof.parts) if part.name == name)
         drops = [drop for drop in plan.drops() if drop.part == index]
         content = plan.aof.parts[index].source
@@ -178,7 +178,7 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
     if AMBIGUOUS.get(case.damage):
         return None
     with TemporaryDirectory() as folder, open_path(case.path) as aof:
-        plan, _ = plan_restored(aof, examine)
+        plan, _ = plan_salvage(aof, examine)
         if not plan.changed:
             return None
         write_copy(plan, Path(folder) / "out")
@@ -220,7 +220,7 @@ def test_the_state_is_the_ideal_one() -> None:
 def remade(case: Case) -> tuple[int, int] | None:
     """(commands of the copy, commands of the source); None where nothing had to be mended."""
     with open_path(case.path) as aof, TemporaryDirectory() as folder:
-        plan, _ = plan_restored(aof, examine)
+        plan, _ = plan_salvage(aof, examine)
         if not plan.remade:
             return None
         write_copy(plan, Path(folder) / "out")

@@ -18,7 +18,7 @@ from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.plan import kept_spans
 from aofdoctor.edit.reconstruction.reconstruct import mended
-from aofdoctor.edit.salvage.recover import plan_restored
+from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.source import pread
 from tests.conftest import aofdoctor
 from tests.support.hostile_bytes import hostile
@@ -291,7 +291,7 @@ def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tm
         bent[bit // 8] ^= 1 << bit % 8
         path = write(tmp_path, b"".join(ROWS[:5]) + bent + tail)
         with open_path(str(path)) as aof:
-            plan, _ = plan_restored(aof, examine)
+            plan, _ = plan_salvage(aof, examine)
             out = b"".join(path.read_bytes()[s:e] for s, e in kept_spans(plan.drops(), 0, path.stat().st_size))
         assert b"FLUSHALL" not in out.replace(bytes(bent), b""), bit
 

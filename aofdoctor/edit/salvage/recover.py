@@ -8,12 +8,12 @@ from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.reconstruction.reconstruct import mended
 from aofdoctor.edit.salvage.fileset import rebuilt
 from aofdoctor.edit.salvage.part_order import in_place
-from aofdoctor.edit.salvage.salvage import plan_salvage
+from aofdoctor.edit.salvage.salvage import plan_salvage_drops
 
 Read = Callable[[AOF], Report]
 
 
-def plan_restored(aof: AOF, read: Read, strict: bool = False, keep_unknown: bool = False) -> tuple[Plan, Report]:
+def plan_salvage(aof: AOF, read: Read, strict: bool = False, keep_unknown: bool = False) -> tuple[Plan, Report]:
     """The plan of a salvage, and the report on the set that it is of, before anything was turned back.
 
     `read` examines an AOF; it is asked again for one in which something was mended.
@@ -25,7 +25,7 @@ def plan_restored(aof: AOF, read: Read, strict: bool = False, keep_unknown: bool
     report = read(placed) if moved else report
     turned, mends = mended(placed) if any(part.damage for part in report.parts) else (placed, [])
     after = read(turned) if mends else report
-    plan = plan_salvage(after, strict, keep_unknown)
+    plan = plan_salvage_drops(after, strict, keep_unknown)
     plan.turned_back([*mends, *plan.mends], after.commands - report.commands)
     plan.notes[:0] = inferred + moved
     plan.remade = bool(inferred or moved)

@@ -22,7 +22,7 @@ from aofdoctor.edit.salvage.rdb_splice import Head
 from aofdoctor.source import FileSource, Source
 
 
-def plan_salvage(report: Report, strict: bool = False, keep_unknown: bool = False) -> Plan:
+def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool = False) -> Plan:
     """Drop what is damaged, and nothing else.
 
     `strict`: commands whose database is a guess go too.  `keep_unknown`: commands
