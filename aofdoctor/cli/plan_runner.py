@@ -40,7 +40,7 @@ def plan_json(
     if changed_in_place:  # a PING stands in the place of each flush
         totals["bytes"] |= {"after": plan.size, "dropped": 0}
     return {
-        "path": plan.aof.path, "output": output, "changed": plan.does_something, **totals, "dropped": plan.shown_json(),
+        "path": plan.aof.path, "output": output, "changed": plan.changes_output, **totals, "dropped": plan.shown_json(),
         **plan.mends_json(), "notes": plan.notes, "receipt": str(receipt) if receipt else None,
     }  # fmt: skip
 
@@ -56,7 +56,7 @@ def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None
     if not output_options.writes:
         print_json(plan_json(plan, None)) if output_options.json else print_line(f"  nothing was written: {write_hint}")
         return
-    if output_options.in_place and not plan.does_something:
+    if output_options.in_place and not plan.changes_output:
         raise Refused("nothing would change: nothing was written")
     proven: list[str] = []
     place = str(place_of(plan.aof)) if output_options.in_place else str(output_options.output)
@@ -138,14 +138,14 @@ def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     """What goes and what stays, in commands, bytes and percent."""
     yield paint(f"{plan.verb} {text.name(plan.aof.path)}", "strong")
     yield f"  before  {text.count(plan.commands_before, 'command')}, {text.size(plan.size_before)}"
-    yield from _mend_lines(plan, paint)
+    yield from _reconstruction_lines(plan, paint)
     for drop in plan.shown[:_SHOWN]:
         where = f"{text.name(plan.aof.parts[drop.part].name)}@{plan.in_file(drop).start}"
         what = f"{text.count(drop.commands, 'command')}, {text.size(drop.span.size)}"
         yield paint(f"  - {where}  {what}  {drop.reason}", "gone")
     if plan.count > _SHOWN:
         yield paint(f"  - and {plan.count - _SHOWN:,} more ranges", "gone")
-    after_commands = plan.commands_before + plan.gained - plan.dropped_commands
+    after_commands = plan.commands_before + plan.commands_regained - plan.dropped_commands
     after_bytes = plan.size - plan.dropped_bytes
     yield (
         f"  after   {text.count(after_commands, 'command')} ({_percent(after_commands, plan.commands_before)}), "
@@ -154,16 +154,16 @@ def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     yield from (f"  {note}" for note in plan.notes)
 
 
-def _mend_lines(plan: Plan, paint: Paint) -> Iterator[str]:
-    for mend in plan.mends[:_SHOWN]:
-        where = f"{text.name(plan.aof.parts[mend.part].name)}@{mend.span.start}"
-        if mend.span.size:
-            what = f"{text.size(mend.span.size)} become {text.size(mend.size)}  {mend.reason}: turned back"
+def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
+    for reconstruction in plan.reconstructions[:_SHOWN]:
+        where = f"{text.name(plan.aof.parts[reconstruction.part].name)}@{reconstruction.span.start}"
+        if reconstruction.span.size:
+            what = f"{text.size(reconstruction.span.size)} become {text.size(reconstruction.size)}  {reconstruction.reason}: turned back"
         else:
-            what = f"{text.size(mend.size)} new  {mend.reason}"
+            what = f"{text.size(reconstruction.size)} new  {reconstruction.reason}"
         yield paint(f"  ~ {where}  {what}", "changed")
-    if len(plan.mends) > _SHOWN:
-        yield paint(f"  ~ and {len(plan.mends) - _SHOWN:,} more ranges", "changed")
+    if len(plan.reconstructions) > _SHOWN:
+        yield paint(f"  ~ and {len(plan.reconstructions) - _SHOWN:,} more ranges", "changed")
 
 
 def overwrite_lines(plan: Plan, todo: list[Target], paint: Paint) -> Iterator[str]:

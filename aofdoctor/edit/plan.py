@@ -59,36 +59,36 @@ class Plan:
     dropped_bytes: int = 0
     count: int = 0
     shown: list[Drop] = field(default_factory=list)
-    lost_parts: frozenset[int] = frozenset()
+    omitted_parts: frozenset[int] = frozenset()
     keep_lost: bool = False
     damage: dict[int, int] = field(default_factory=dict)
     changed_parts: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     recipe: dict[str, Any] = field(default_factory=dict)
-    remade: bool = False
-    mends: list[Mending] = field(default_factory=list)
-    gained: int = 0
+    manifest_rebuilt: bool = False
+    reconstructions: list[Mending] = field(default_factory=list)
+    commands_regained: int = 0
 
     @property
     def changed(self) -> bool:
         """True if anything is dropped or turned back."""
-        return self.count > 0 or bool(self.mends)
+        return self.count > 0 or bool(self.reconstructions)
 
     @property
-    def does_something(self) -> bool:
+    def changes_output(self) -> bool:
         """True if a copy would differ from its source."""
-        return self.changed or self.remade or bool(self.lost_parts)
+        return self.changed or self.manifest_rebuilt or bool(self.omitted_parts)
 
     @property
     def commands_before(self) -> int:
         """The commands of all parts, where they have been counted."""
         assert self.commands is not None, "a plan from the tail has not counted them"
-        return self.commands - self.gained
+        return self.commands - self.commands_regained
 
     @property
     def size_before(self) -> int:
         """The bytes of all parts, as their files are."""
-        return self.size + sum(mend.span.size - mend.size for mend in self.mends)
+        return self.size + sum(mend.span.size - mend.size for mend in self.reconstructions)
 
     @property
     def damaged(self) -> bool:
@@ -97,16 +97,16 @@ class Plan:
 
     def totals(self) -> dict[str, dict[str, int | None]]:
         """Commands and bytes before and after, as JSON has them."""
-        replaced = sum(mend.span.size for mend in self.mends)
+        replaced = sum(mend.span.size for mend in self.reconstructions)
         known = self.commands is not None
         return {
             name: {"before": before, "after": after, "dropped": dropped, "added": added}
             for name, before, after, dropped, added in (
                 ("commands", self.commands_before if known else None,
-                 self.commands_before + self.gained - self.dropped_commands if known else None,
-                 self.dropped_commands + max(0, -self.gained), max(0, self.gained)),
+                 self.commands_before + self.commands_regained - self.dropped_commands if known else None,
+                 self.dropped_commands + max(0, -self.commands_regained), max(0, self.commands_regained)),
                 ("bytes", self.size_before, self.size - self.dropped_bytes, self.dropped_bytes + replaced,
-                 sum(mend.size for mend in self.mends)),
+                 sum(mend.size for mend in self.reconstructions)),
             )
         }  # fmt: skip
 
@@ -121,7 +121,7 @@ class Plan:
     def mends_json(self) -> dict[str, list[dict[str, object]]]:
         """What was turned back, under its name in JSON; nothing where nothing was."""
         found = [{"part": self.aof.parts[m.part].name, "start": m.span.start, "end": m.span.end, "bytes": m.size,
-                  "reason": m.reason} for m in self.mends[:SHOWN]]  # fmt: skip
+                  "reason": m.reason} for m in self.reconstructions[:SHOWN]]  # fmt: skip
         return {"mended": found} if found else {}
 
     def in_file(self, drop: Drop) -> Span:
@@ -129,12 +129,12 @@ class Plan:
         source = self.aof.parts[drop.part].source
         return source.in_file(drop.span) if isinstance(source, PatchedSource) else drop.span
 
-    def turned_back(self, mends: list[Mending], gained: int) -> None:
+    def add_reconstructions(self, reconstructions: list[Mending], commands_regained: int) -> None:
         """Note what was turned back before the drops were found, and how many commands that brought."""
-        self.mends, self.gained = mends, gained
-        self.changed_parts |= {mend.part for mend in mends}
+        self.reconstructions, self.commands_regained = reconstructions, commands_regained
+        self.changed_parts |= {mend.part for mend in reconstructions}
 
-    def add_up(self) -> "Plan":
+    def compute_totals(self) -> "Plan":
         """Go through the drops once."""
         for drop in self.drops():
             self.count += 1

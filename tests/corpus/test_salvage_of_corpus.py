@@ -105,7 +105,9 @@ def salvaged(case: Case) -> Salvaged | None:
     torn = sum(drop.commands - (drop.reason != TORN) for drop in drops if drop.reason in broken)
     before, after = list(argvs(FileSource(source))), list(argvs(BytesSource(out)))
     kept, invented = in_order(before, after)
-    mended = any(mend.reason not in (MAGIC, NEW_END) for mend in plan.mends)  # what an RDB gets is judged elsewhere
+    mended = any(
+        mend.reason not in (MAGIC, NEW_END) for mend in plan.reconstructions
+    )  # what an RDB gets is judged elsewhere
     intact = len(before) if mended else case.truth["commands_intact_total"]
     untouched = not drops and not mended
     return Salvaged(case.id, case.damage, intact, kept, torn, invented, untouched, mended, before == after)
@@ -186,7 +188,7 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
         refused = refusals(Path(folder) / "out")
         wanted = ideal["digest"]
         source = source_of(case)
-        if plan.mends:  # nothing is lost: it is as if it had never been damaged
+        if plan.reconstructions:  # nothing is lost: it is as if it had never been damaged
             if source is None:
                 return None
             wanted = digest_of(source.parent if aof.layout == "multi-part" else source, binary)
@@ -221,7 +223,7 @@ def remade(case: Case) -> tuple[int, int] | None:
     """(commands of the copy, commands of the source); None where nothing had to be mended."""
     with open_path(case.path) as aof, TemporaryDirectory() as folder:
         plan, _ = plan_salvage(aof, examine)
-        if not plan.remade:
+        if not plan.manifest_rebuilt:
             return None
         write_copy(plan, Path(folder) / "out")
         with open_path(str(Path(folder) / "out")) as out:

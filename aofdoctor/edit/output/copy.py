@@ -104,7 +104,7 @@ class _Job:
         made = folder / "set"
         made.mkdir(mode=0o700)
         self._write_parts({i: made / part.name for i, part in enumerate(aof.parts)
-                           if part.exists and i not in self.plan.lost_parts})  # fmt: skip
+                           if part.exists and i not in self.plan.omitted_parts})  # fmt: skip
         assert aof.manifest_path is not None
         assert aof.directory is not None
         manifest = made / aof.manifest_path.name
@@ -168,7 +168,7 @@ class _Job:
         aof = self.plan.aof
         assert aof.manifest is not None
         changed = {aof.parts[i].name for i in self.plan.changed_parts}
-        kept = [part.name for i, part in enumerate(aof.parts) if part.exists and i not in self.plan.lost_parts]
+        kept = [part.name for i, part in enumerate(aof.parts) if part.exists and i not in self.plan.omitted_parts]
         for entry in aof.manifest.load_order:
             name = os.fsdecode(entry.name)
             if name in kept:
@@ -183,7 +183,7 @@ class _Job:
     def check(self, made: Path) -> None:
         """The output holds exactly what the plan keeps, byte for byte, and as many commands as it says."""
         plan, commands = self.plan, 0
-        kept = [i for i, part in enumerate(plan.aof.parts) if part.exists and i not in plan.lost_parts]
+        kept = [i for i, part in enumerate(plan.aof.parts) if part.exists and i not in plan.omitted_parts]
         for index, spans in _kept(plan, kept):
             part = plan.aof.parts[index]
             written = FileSource(made / part.name if made.is_dir() else made)
@@ -192,7 +192,7 @@ class _Job:
                 commands += commands_in(written)
             finally:
                 written.close()
-        expected = plan.commands_before + plan.gained - plan.dropped_commands
+        expected = plan.commands_before + plan.commands_regained - plan.dropped_commands
         if commands != expected and not plan.damaged:
             raise Refused(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
         for part in plan.aof.present:

@@ -37,7 +37,7 @@ def write_lost(plan: Plan, folder: Path, keep_owner: KeepOwner) -> None:
             part = plan.aof.parts[index]
             source = part.source
             assert isinstance(source, FileSource | PatchedSource)
-            name = part.name if index in plan.lost_parts else f"{part.name}.lost"
+            name = part.name if index in plan.omitted_parts else f"{part.name}.lost"
             target = create(folder / name)
             try:
                 for line in _copied(plan, drops, part, source, name, target):

@@ -22,9 +22,9 @@ def plan_repair(report: Report) -> Plan:
     plan = Plan(report.aof, "repair", lambda: _drops(report, place), report.commands, report.size, keep_lost=True)
     if place is not None:
         missing = not report.parts[place].part.exists
-        plan.lost_parts = frozenset(range(place if missing else place + 1, len(report.parts)))
+        plan.omitted_parts = frozenset(range(place if missing else place + 1, len(report.parts)))
         plan.notes += _notes(report, place)
-    plan.add_up()
+    plan.compute_totals()
     if report.aof.layout == "multi-part" and plan.dropped_bytes == plan.size:
         raise Refused(
             f"nothing would be left: {plan.notes[0]}",

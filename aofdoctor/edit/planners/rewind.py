@@ -78,12 +78,12 @@ def plan_rewind(aof: AOF, past: Past, seconds: int | None = None, verb: str = "r
                 yield Drop(later, Span(0, sizes[later]), walk.counts[later], AFTER)
 
     plan = Plan(aof, verb, drops, sum(walk.counts), sum(sizes))
-    plan.lost_parts = frozenset(range(cut.part + 1, len(sizes)))
+    plan.omitted_parts = frozenset(range(cut.part + 1, len(sizes)))
     plan.damage = {part: at for part, at in walk.damage.items() if (part, at) < (cut.part, cut.offset)}
     if plan.damage:
         plan.notes.append("the AOF is damaged before that moment, and the damage stays: repair the result")
     plan.notes.append(f"the last command that stays ends at {text.name(aof.parts[cut.part].name)}@{cut.offset}")
-    return plan.add_up()
+    return plan.compute_totals()
 
 
 class _Walk:

@@ -74,14 +74,16 @@ def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
             yield drop
         yield from _heads(pending, len(aof.parts))
 
-    mends = [mend for head in heads.values() for mend in head.mendings]
-    plan = Plan(copied, "slice", everything, found.commands, found.size + sum(mend.size for mend in mends))
-    plan.turned_back(mends, 0)
+    reconstructions = [mend for head in heads.values() for mend in head.mendings]
+    plan = Plan(copied, "slice", everything, found.commands, found.size + sum(mend.size for mend in reconstructions))
+    plan.add_reconstructions(reconstructions, 0)
     gone = {i: base for i, base in bases.items() if not base.head}
-    plan.lost_parts = frozenset(i for i, base in gone.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size)
+    plan.omitted_parts = frozenset(
+        i for i, base in gone.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size
+    )
     plan.notes += [_note(text.name(aof.parts[i].name), base) for i, base in bases.items()]
     plan.notes += damage_note(plan, found)
-    plan.add_up()
+    plan.compute_totals()
     if not selected and not any(base.keys for base in bases.values()):
         raise BadSelection("nothing is selected: no command, and no key of an RDB")
     if scripts.undefined and not any(found.counts[number] for number in table().ids(frozenset({"script"}))):

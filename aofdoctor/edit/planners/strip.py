@@ -102,7 +102,7 @@ def plan_tail(aof: AOF) -> Plan:
     size = sum(part.size or 0 for part in aof.present)
     plan = Plan(aof, "strip", lambda: iter(found), None, size)
     plan.notes.append("found from the end alone (--trust-tail): nothing proves that it is no part of a value")
-    return plan.add_up()
+    return plan.compute_totals()
 
 
 def _tail_group(aof: AOF) -> list[Drop]:
@@ -147,7 +147,7 @@ def _plan(aof: AOF, found: Survey, selection: Selection, reason: str) -> Plan:
     ]
     plan = Plan(aof, "strip", lambda: coalesced(drops(aof, choose, reason)), found.commands, found.size)
     plan.notes += damage_note(plan, found)
-    return plan.add_up()
+    return plan.compute_totals()
 
 
 def damage_note(plan: Plan, found: Survey) -> list[str]:

@@ -23,10 +23,10 @@ def plan_salvage(aof: AOF, read: Read, strict: bool = False, keep_unknown: bool 
     report = read(whole)
     placed, moved = in_place(report)
     report = read(placed) if moved else report
-    turned, mends = mended(placed) if any(part.damage for part in report.parts) else (placed, [])
-    after = read(turned) if mends else report
+    turned, reconstructions = mended(placed) if any(part.damage for part in report.parts) else (placed, [])
+    after = read(turned) if reconstructions else report
     plan = plan_salvage_drops(after, strict, keep_unknown)
-    plan.turned_back([*mends, *plan.mends], after.commands - report.commands)
+    plan.add_reconstructions([*reconstructions, *plan.reconstructions], after.commands - report.commands)
     plan.notes[:0] = inferred + moved
-    plan.remade = bool(inferred or moved)
+    plan.manifest_rebuilt = bool(inferred or moved)
     return plan, report

@@ -42,13 +42,13 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
                 walk = Walk(index, part.source, strict, keep_unknown, count)
                 yield from coalesced(walk.run(head, not head or _complete(report, index)))
 
-    mends = [mend for head, _ in heads.values() for mend in head.mendings]
-    size = report.size + sum(mend.size - mend.span.size for mend in mends)
+    reconstructions = [mend for head, _ in heads.values() for mend in head.mendings]
+    size = report.size + sum(mend.size - mend.span.size for mend in reconstructions)
     plan = Plan(aof, "salvage", drops, report.commands, size, keep_lost=True)
-    plan.turned_back(mends, 0)
+    plan.add_reconstructions(reconstructions, 0)
     missing = {i for i, part in enumerate(report.aof.parts) if not part.exists}
-    plan.lost_parts = frozenset(missing)
-    plan.add_up()
+    plan.omitted_parts = frozenset(missing)
+    plan.compute_totals()
     plan.notes += _notes(report, count, strict, {i: kept for i, (_, kept) in heads.items()})
     return plan
 

@@ -52,7 +52,7 @@ def repair(
     recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
     with open_path(path, read_errors_are_damage=True) as aof:
         found = make("repair", aof, recipe, output_options.writes)
-        if found.does_something:
+        if found.changes_output:
             run_plan(
                 found,
                 output_options,
