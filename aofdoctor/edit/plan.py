@@ -148,7 +148,7 @@ class Plan:
         return self
 
 
-def coalesced(drops: Iterator[Drop]) -> Iterator[Drop]:
+def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
     """Adjacent drops of one reason as one."""
     held: Drop | None = None
     for drop in drops:

@@ -15,11 +15,11 @@ from aofdoctor.aof.manifest import line_of_changed
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.edit.output.dropped import write_lost
 from aofdoctor.edit.output.durable import (  # fmt: skip
+    batch_small_spans,
     copy_span,
     create,
     demand_free_name,
     demand_space,
-    gathered,
     json_bytes,
     scratch,
     write_all,
@@ -149,7 +149,7 @@ class _Job:
         source = _content(part)
         fd = create(target)
         try:
-            for piece in gathered(source, spans):
+            for piece in batch_small_spans(source, spans):
                 if isinstance(piece, Span):
                     copy_span(source, piece, fd)
                     self.copied += piece.size

@@ -69,7 +69,7 @@ def _copy_range(source: FileSource | PatchedSource, target: int, at: int, size: 
         raise
 
 
-def gathered(source: FileSource | PatchedSource, spans: Iterator[Span]) -> Iterator[bytes | Span]:
+def batch_small_spans(source: FileSource | PatchedSource, spans: Iterator[Span]) -> Iterator[bytes | Span]:
     """The bytes of spans in order, in pieces: what is large as a Span, what is small as bytes of many spans at once."""
     window, base, pending = b"", 0, bytearray()
     for span in spans:

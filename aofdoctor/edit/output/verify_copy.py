@@ -7,7 +7,7 @@ from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
-from aofdoctor.edit.output.durable import gathered
+from aofdoctor.edit.output.durable import batch_small_spans
 from aofdoctor.errors import Refused
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -20,7 +20,7 @@ _COMPARE = 1 << 18
 
 def demand_same(source: FileSource | PatchedSource, spans: Iterator[Span], written: FileSource, at: int = 0) -> int:
     """Compare spans of a source with a copy of them that begins at `at`; where it ends, or Refused."""
-    for piece in gathered(source, spans):
+    for piece in batch_small_spans(source, spans):
         for data in _pieces(source, piece):
             if data != os.pread(written.fd, len(data), at):
                 raise Refused(f"the copy differs from {text.name(source.path)} at {at} of the copy: it is not kept")

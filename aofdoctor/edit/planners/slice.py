@@ -17,7 +17,7 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
-from aofdoctor.edit.plan import Drop, Plan, coalesced
+from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.script_definitions import Definitions, calls
 from aofdoctor.edit.planners.strip import Survey, damage_note
 from aofdoctor.edit.salvage.rdb_keys import HINTS, UNWANTED, Kept, salvaged_head
@@ -69,7 +69,7 @@ def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
     def everything() -> Iterator[Drop]:
         scripts.begin()
         pending = dict(bases)
-        for drop in coalesced(drops(copied, choose, UNWANTED, whole=True)):
+        for drop in merge_adjacent(drops(copied, choose, UNWANTED, whole=True)):
             yield from _heads(pending, drop.part)
             yield drop
         yield from _heads(pending, len(aof.parts))

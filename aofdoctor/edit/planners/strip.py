@@ -9,7 +9,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage
-from aofdoctor.edit.plan import Drop, Plan, coalesced
+from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.dependents import assumed, notes
 from aofdoctor.edit.transactions import Chooser, drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
@@ -145,7 +145,7 @@ def _plan(aof: AOF, found: Survey, selection: Selection, reason: str) -> Plan:
     choose: Chooser = lambda part, batch, steps, before: [  # noqa: E731
         i for i in selection.matches(part, batch, steps, before) if batch.ids[i] not in structure
     ]
-    plan = Plan(aof, "strip", lambda: coalesced(drops(aof, choose, reason)), found.commands, found.size)
+    plan = Plan(aof, "strip", lambda: merge_adjacent(drops(aof, choose, reason)), found.commands, found.size)
     plan.notes += damage_note(plan, found)
     return plan.compute_totals()
 

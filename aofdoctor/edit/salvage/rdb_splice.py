@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from aofdoctor.aof.patched_source import PatchedSource, Piece, Replacement
-from aofdoctor.edit.plan import Drop, Mending, coalesced
+from aofdoctor.edit.plan import Drop, Mending, merge_adjacent
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import EOF
@@ -43,7 +43,7 @@ def headed(index: int, source: FileSource | PatchedSource, end: int, parted: Par
     view = _with(source, end, tail)
 
     def drops() -> Iterator[Drop]:
-        yield from coalesced(Drop(index, span, 0, why) for span, why in _whole(parted(), end) if why)
+        yield from merge_adjacent(Drop(index, span, 0, why) for span, why in _whole(parted(), end) if why)
 
     at = view.in_file(Span(end, end + len(tail))).start
     mendings = [Mending(index, piece.span, piece.size, MAGIC) for piece in view.pieces if piece.reason == MAGIC]

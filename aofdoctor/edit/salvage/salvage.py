@@ -14,7 +14,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.check.flush_findings import name_of
 from aofdoctor.check.report import Report
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.edit.plan import Drop, Plan, coalesced
+from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.repair import demand_parts
 from aofdoctor.edit.salvage.part_walk import Count, Walk
 from aofdoctor.edit.salvage.rdb_keys import Kept, note, read_of, salvaged_head
@@ -40,7 +40,7 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
             if part.source is not None:
                 head = heads[index][0] if index in heads else None
                 walk = Walk(index, part.source, strict, keep_unknown, count)
-                yield from coalesced(walk.run(head, not head or _complete(report, index)))
+                yield from merge_adjacent(walk.run(head, not head or _complete(report, index)))
 
     reconstructions = [mend for head, _ in heads.values() for mend in head.mendings]
     size = report.size + sum(mend.size - mend.span.size for mend in reconstructions)

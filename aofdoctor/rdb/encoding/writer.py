@@ -24,7 +24,7 @@ def string(value: String) -> Iterator[bytes]:
     yield from (value,) if isinstance(value, bytes) else value.pieces()
 
 
-def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def rechunk(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes in fewer pieces."""
     out = bytearray()
     for piece in pieces:

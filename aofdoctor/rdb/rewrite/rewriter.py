@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import has_meta
-from aofdoctor.rdb.encoding.writer import gathered, length, sealed
+from aofdoctor.rdb.encoding.writer import length, rechunk, sealed
 from aofdoctor.rdb.export.commands import library
 from aofdoctor.rdb.export.exporter import dialect_of, trouble, whole_name
 from aofdoctor.rdb.export.report import ConversionReport
@@ -170,7 +170,7 @@ class _Writer:
     def _anew(self, key: Key, kind: int, found: ReencodedValue) -> Iterator[bytes]:
         yield self._opcodes(key) + bytes((kind,))
         yield from self.copied(key.name_span)
-        yield from gathered(found.pieces)
+        yield from rechunk(found.pieces)
         self.report.reencoded_keys += 1
         self._count(key.db, key.type)
 
