@@ -24,7 +24,7 @@ class Drop(NamedTuple):
     reason: str
 
 
-class Mending(NamedTuple):
+class Reconstruction(NamedTuple):
     """Bytes of one part that are turned back: what `size` bytes stand in their place, and why."""
 
     part: int
@@ -66,7 +66,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     recipe: dict[str, Any] = field(default_factory=dict)
     manifest_rebuilt: bool = False
-    reconstructions: list[Mending] = field(default_factory=list)
+    reconstructions: list[Reconstruction] = field(default_factory=list)
     commands_regained: int = 0
 
     @property
@@ -129,7 +129,7 @@ class Plan:
         source = self.aof.parts[drop.part].source
         return source.in_file(drop.span) if isinstance(source, PatchedSource) else drop.span
 
-    def add_reconstructions(self, reconstructions: list[Mending], commands_regained: int) -> None:
+    def add_reconstructions(self, reconstructions: list[Reconstruction], commands_regained: int) -> None:
         """Note what was turned back before the drops were found, and how many commands that brought."""
         self.reconstructions, self.commands_regained = reconstructions, commands_regained
         self.changed_parts |= {mend.part for mend in reconstructions}

@@ -17,7 +17,7 @@ from aofdoctor.aof.records import encode
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.plan import kept_spans
-from aofdoctor.edit.reconstruction.reconstruct import mended
+from aofdoctor.edit.reconstruction.reconstruct import reconstruct
 from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.source import pread
 from tests.conftest import aofdoctor
@@ -43,7 +43,7 @@ def write(folder: Path, data: bytes, name: str = "a.aof") -> Path:
 def turned(path: Path) -> bytes | None:
     """The mended bytes; None where nothing was turned back."""
     with open_path(str(path)) as aof:
-        after, done = mended(aof)
+        after, done = reconstruct(aof)
         source = after.parts[0].source
         assert source is not None and source.size is not None
         return pread(source, source.size, 0) if done else None

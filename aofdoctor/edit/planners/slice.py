@@ -74,7 +74,7 @@ def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
             yield drop
         yield from _heads(pending, len(aof.parts))
 
-    reconstructions = [mend for head in heads.values() for mend in head.mendings]
+    reconstructions = [mend for head in heads.values() for mend in head.reconstructions]
     plan = Plan(copied, "slice", everything, found.commands, found.size + sum(mend.size for mend in reconstructions))
     plan.add_reconstructions(reconstructions, 0)
     gone = {i: base for i, base in bases.items() if not base.head}

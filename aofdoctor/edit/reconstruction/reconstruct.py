@@ -13,7 +13,7 @@ from aofdoctor.aof.patched_source import PatchedSource, Piece
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.edit.plan import Mending
+from aofdoctor.edit.plan import Reconstruction
 from aofdoctor.edit.reconstruction.swapped_blocks import swapped
 from aofdoctor.edit.reconstruction.text_mode import latin1, line_ends
 from aofdoctor.server.command_table import table
@@ -31,26 +31,26 @@ _CHEAP: tuple[Mend, ...] = (line_ends,)
 _COSTLY: tuple[Mend, ...] = (swapped,)
 
 
-def mended(aof: AOF) -> tuple[AOF, list[Mending]]:
+def reconstruct(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
     """The AOF with what can be proven turned back, and what that was; as it is, and nothing, where there is none."""
-    parts, done = list(aof.parts), list[Mending]()
+    parts, done = list(aof.parts), list[Reconstruction]()
     for index, part in enumerate(aof.parts):
         # What stands around bytes that the disk does not give proves nothing.
         source = part.source if isinstance(part.source, FileSource) and not part.source.unreadable else None
-        found = _Part(source).run() if source else None
+        found = _PartReconstructor(source).run() if source else None
         if found:
             parts[index] = replace(part, source=found)
-            done += _mendings(index, found)
+            done += _reconstructions(index, found)
     return (replace(aof, parts=parts), done) if done else (aof, [])
 
 
-def _mendings(index: int, source: PatchedSource) -> Iterator[Mending]:
+def _reconstructions(index: int, source: PatchedSource) -> Iterator[Reconstruction]:
     for piece in source.pieces:
         if piece.reason:
-            yield Mending(index, piece.span, piece.size, piece.reason)
+            yield Reconstruction(index, piece.span, piece.size, piece.reason)
 
 
-class _Part:
+class _PartReconstructor:
     """One part, from damage to damage."""
 
     def __init__(self, source: FileSource) -> None:

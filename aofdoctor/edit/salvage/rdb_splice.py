@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from aofdoctor.aof.patched_source import PatchedSource, Piece, Replacement
-from aofdoctor.edit.plan import Drop, Mending, merge_adjacent
+from aofdoctor.edit.plan import Drop, Reconstruction, merge_adjacent
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import EOF
@@ -34,7 +34,7 @@ class Head(NamedTuple):
     source: PatchedSource
     end: int
     drops: Callable[[], Iterator[Drop]]
-    mendings: list[Mending]
+    reconstructions: list[Reconstruction]
 
 
 def headed(index: int, source: FileSource | PatchedSource, end: int, parted: Parted) -> Head:
@@ -46,8 +46,12 @@ def headed(index: int, source: FileSource | PatchedSource, end: int, parted: Par
         yield from merge_adjacent(Drop(index, span, 0, why) for span, why in _whole(parted(), end) if why)
 
     at = view.in_file(Span(end, end + len(tail))).start
-    mendings = [Mending(index, piece.span, piece.size, MAGIC) for piece in view.pieces if piece.reason == MAGIC]
-    return Head(view, end + len(tail), drops, [*mendings, Mending(index, Span(at, at), len(tail), NEW_END)])
+    reconstructions = [
+        Reconstruction(index, piece.span, piece.size, MAGIC) for piece in view.pieces if piece.reason == MAGIC
+    ]
+    return Head(
+        view, end + len(tail), drops, [*reconstructions, Reconstruction(index, Span(at, at), len(tail), NEW_END)]
+    )
 
 
 def with_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.report import Report
 from aofdoctor.edit.plan import Plan
-from aofdoctor.edit.reconstruction.reconstruct import mended
+from aofdoctor.edit.reconstruction.reconstruct import reconstruct
 from aofdoctor.edit.salvage.fileset import rebuilt
 from aofdoctor.edit.salvage.part_order import in_place
 from aofdoctor.edit.salvage.salvage import plan_salvage_drops
@@ -23,7 +23,7 @@ def plan_salvage(aof: AOF, read: Read, strict: bool = False, keep_unknown: bool 
     report = read(whole)
     placed, moved = in_place(report)
     report = read(placed) if moved else report
-    turned, reconstructions = mended(placed) if any(part.damage for part in report.parts) else (placed, [])
+    turned, reconstructions = reconstruct(placed) if any(part.damage for part in report.parts) else (placed, [])
     after = read(turned) if reconstructions else report
     plan = plan_salvage_drops(after, strict, keep_unknown)
     plan.add_reconstructions([*reconstructions, *plan.reconstructions], after.commands - report.commands)

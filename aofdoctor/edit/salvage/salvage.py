@@ -42,7 +42,7 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
                 walk = Walk(index, part.source, strict, keep_unknown, count)
                 yield from merge_adjacent(walk.run(head, not head or _complete(report, index)))
 
-    reconstructions = [mend for head, _ in heads.values() for mend in head.mendings]
+    reconstructions = [mend for head, _ in heads.values() for mend in head.reconstructions]
     size = report.size + sum(mend.size - mend.span.size for mend in reconstructions)
     plan = Plan(aof, "salvage", drops, report.commands, size, keep_lost=True)
     plan.add_reconstructions(reconstructions, 0)
