@@ -8,7 +8,7 @@ import pytest
 
 from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import open_path
-from aofdoctor.edit.salvage.fileset import rebuilt
+from aofdoctor.edit.salvage.fileset import rebuild_manifest
 from aofdoctor.server.sandbox import Binary
 from tests.conftest import aofdoctor
 
@@ -187,7 +187,7 @@ def test_a_manifest_is_made_anew_from_the_files(manifest: bytes | None, tmp_path
 def test_a_sound_manifest_is_left_alone_and_an_orphan_stays_one(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", SOUND, (BASE, ONE, TWO, THREE, "a.aof.1.base.aof", "a.aof.1.incr.aof"))
     with open_path(str(folder)) as aof:
-        assert rebuilt(aof) == (aof, [])
+        assert rebuild_manifest(aof) == (aof, [])
 
 
 def test_what_a_rewrite_has_put_into_the_base_stays_out(tmp_path: Path) -> None:

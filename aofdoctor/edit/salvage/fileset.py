@@ -15,7 +15,7 @@ from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import pread
 
 
-def rebuilt(aof: AOF) -> tuple[AOF, list[str]]:
+def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
     """The set as its files tell it, and sentences on what was inferred; as it was, and none, where that is sound."""
     if aof.layout != "multi-part":
         return aof, []

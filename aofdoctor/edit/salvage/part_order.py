@@ -12,7 +12,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.report import PartReport, Report
 
 
-def in_place(report: Report) -> tuple[AOF, list[str]]:
+def restore_part_order(report: Report) -> tuple[AOF, list[str]]:
     """The AOF with contents where they belong, and sentences on what was moved; as it is, and none, if nothing was."""
     order = _base_first(list(report.parts))
     moved = [(now, part) for now, part in zip(report.parts, order, strict=True) if now is not part]

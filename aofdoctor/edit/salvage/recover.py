@@ -6,8 +6,8 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.report import Report
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.reconstruction.reconstruct import reconstruct
-from aofdoctor.edit.salvage.fileset import rebuilt
-from aofdoctor.edit.salvage.part_order import in_place
+from aofdoctor.edit.salvage.fileset import rebuild_manifest
+from aofdoctor.edit.salvage.part_order import restore_part_order
 from aofdoctor.edit.salvage.salvage import plan_salvage_drops
 
 Read = Callable[[AOF], Report]
@@ -19,9 +19,9 @@ def plan_salvage(aof: AOF, read: Read, strict: bool = False, keep_unknown: bool 
     `read` examines an AOF; it is asked again for one in which something was mended.
     """
     aof.read_all_payloads()
-    whole, inferred = rebuilt(aof)
+    whole, inferred = rebuild_manifest(aof)
     report = read(whole)
-    placed, moved = in_place(report)
+    placed, moved = restore_part_order(report)
     report = read(placed) if moved else report
     turned, reconstructions = reconstruct(placed) if any(part.damage for part in report.parts) else (placed, [])
     after = read(turned) if reconstructions else report
