@@ -15,7 +15,7 @@ from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Reconstruction
 from aofdoctor.edit.reconstruction.swapped_blocks import swapped
-from aofdoctor.edit.reconstruction.text_mode import latin1, line_ends
+from aofdoctor.edit.reconstruction.text_mode import undo_latin1, undo_line_ends
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
@@ -27,7 +27,7 @@ _LOOK = 1 << 16
 _RECORD = re.compile(rb"\*[0-9]+\r\n\$")
 
 Mend = Callable[[FileSource, Damage], list[Piece] | None]
-_CHEAP: tuple[Mend, ...] = (line_ends,)
+_CHEAP: tuple[Mend, ...] = (undo_line_ends,)
 _COSTLY: tuple[Mend, ...] = (swapped,)
 
 
@@ -90,7 +90,7 @@ class _PartReconstructor:
         self.tries += 1
         mends = _CHEAP + (_COSTLY if self.tries <= TRIES_MAX else ())
         if self._all_latin1():
-            mends = (latin1, *mends)
+            mends = (undo_latin1, *mends)
         return next((found for mend in mends if (found := mend(self.source, damage))), None)
 
     def _all_latin1(self) -> bool:

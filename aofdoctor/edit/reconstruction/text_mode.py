@@ -16,12 +16,12 @@ _BEYOND = 1 << 16  # how far past where records seem to begin again, which may b
 _PIECE = 1 << 20
 
 
-def line_ends(source: FileSource, damage: Damage) -> list[Piece] | None:
+def undo_line_ends(source: FileSource, damage: Damage) -> list[Piece] | None:
     """The pieces of a damage that changed line ends explain to its end; None if they do not."""
     return _explained(source, damage, (CR_LOST, CR_ADDED))
 
 
-def latin1(source: FileSource, damage: Damage) -> list[Piece] | None:
+def undo_latin1(source: FileSource, damage: Damage) -> list[Piece] | None:
     """The pieces of a damage that Latin-1 made UTF-8 explains to its end; None if it does not."""
     return _explained(source, damage, (LATIN1,))
 
@@ -29,10 +29,10 @@ def latin1(source: FileSource, damage: Damage) -> list[Piece] | None:
 def _explained(source: FileSource, damage: Damage, modes: tuple[Mode, ...]) -> list[Piece] | None:
     head = pread(source, _HEAD, damage.span.start)
     fitting = (mode for mode in modes if mode.head.match(head))
-    return next((found for mode in fitting if (found := _Stretch(source, damage, mode).run())), None)
+    return next((found for mode in fitting if (found := _TextModeRegion(source, damage, mode).run())), None)
 
 
-class _Stretch:
+class _TextModeRegion:
     def __init__(self, source: FileSource, damage: Damage, mode: Mode) -> None:
         self.source, self.end, self.mode = source, damage.span.end, mode
         self.at = damage.span.start
