@@ -12,7 +12,7 @@ _KEY = 128  # bytes before the damage that have to come again
 _REACH = 1 << 15  # blocks are pages, sectors, buffers
 
 
-def doubled_end(source: Source, damage: Damage) -> int | None:
+def duplicated_block_end(source: Source, damage: Damage) -> int | None:
     """The end of what is there twice, from where the damage starts; None where that is not proven."""
     start, again = damage.span
     if start < _KEY or again - start > _REACH:

@@ -14,7 +14,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Reconstruction
-from aofdoctor.edit.reconstruction.swapped_blocks import swapped
+from aofdoctor.edit.reconstruction.swapped_blocks import find_swapped_blocks
 from aofdoctor.edit.reconstruction.text_mode import undo_latin1, undo_line_ends
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource, pread
@@ -28,7 +28,7 @@ _RECORD = re.compile(rb"\*[0-9]+\r\n\$")
 
 Mend = Callable[[FileSource, Damage], list[Piece] | None]
 _CHEAP: tuple[Mend, ...] = (undo_line_ends,)
-_COSTLY: tuple[Mend, ...] = (swapped,)
+_COSTLY: tuple[Mend, ...] = (find_swapped_blocks,)
 
 
 def reconstruct(aof: AOF) -> tuple[AOF, list[Reconstruction]]:

@@ -28,7 +28,7 @@ _NEAR = 64  # blocks
 _REASON = "two blocks had changed places"
 
 
-def swapped(source: FileSource, damage: Damage) -> list[Piece] | None:
+def find_swapped_blocks(source: FileSource, damage: Damage) -> list[Piece] | None:
     """The pieces from the start of a damage to the end of the second block; None where nothing proves them."""
     diagnosis = diagnose_record(ReadWindow(source), damage.span.start)
     if diagnosis.defect not in _SWAP_DEFECTS:

@@ -15,7 +15,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Drop
-from aofdoctor.edit.reconstruction.duplicated_block import doubled_end
+from aofdoctor.edit.reconstruction.duplicated_block import duplicated_block_end
 from aofdoctor.edit.salvage.lookahead import Ahead, index_of
 from aofdoctor.edit.salvage.rdb_splice import Head
 from aofdoctor.server.command_table import table
@@ -78,7 +78,7 @@ class Walk:
             yield from self._after_hole(rdb.span.end)
 
     def _damage(self, damage: Damage) -> Iterator[Drop]:
-        end = doubled_end(self.source, damage) if self.tracker.state[ContextField.TX] == 0 else None
+        end = duplicated_block_end(self.source, damage) if self.tracker.state[ContextField.TX] == 0 else None
         if end is not None:
             yield from self._drop(
                 Span(damage.span.start, end), self.ahead.commands_in(Span(damage.span.end, end)), DOUBLED
