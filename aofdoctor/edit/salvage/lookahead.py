@@ -13,7 +13,7 @@ from aofdoctor.span import Span
 _NEAR = 1 << 14
 
 
-class Ahead:
+class Lookahead:
     """One part, read again from anywhere."""
 
     def __init__(self, source: Source) -> None:
@@ -51,7 +51,7 @@ class Ahead:
             end = batch.span.end
         return 0, Span(end, end)
 
-    def known_from(self, start: int) -> int:
+    def next_known_database(self, start: int) -> int:
         """Where the selected database is known again: at a SELECT, or the MULTI right before one."""
         while True:
             number, span = self.first(start, self.select, self.multi)

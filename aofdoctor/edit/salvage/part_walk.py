@@ -16,7 +16,7 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Drop
 from aofdoctor.edit.reconstruction.duplicated_block import duplicated_block_end
-from aofdoctor.edit.salvage.lookahead import Ahead, index_of
+from aofdoctor.edit.salvage.lookahead import Lookahead, index_of
 from aofdoctor.edit.salvage.rdb_splice import Head
 from aofdoctor.server.command_table import table
 from aofdoctor.server.compatibility import any_version_accepts, flag_unacceptable
@@ -47,8 +47,8 @@ class Walk:
         self.tracker = ContextTracker(columns=True)
         if not keep_unknown:
             flag_unacceptable(self.tracker)
-        self.ahead = ahead = Ahead(source)
-        self.select, self.multi, self.exec = ahead.select, ahead.multi, ahead.exec
+        self.lookahead = lookahead = Lookahead(source)
+        self.select, self.multi, self.exec = lookahead.select, lookahead.multi, lookahead.exec
         self.reaching = 0  # where the transaction begins that reaches into the batch
         self.done = 0
 
@@ -81,7 +81,7 @@ class Walk:
         end = duplicated_block_end(self.source, damage) if self.tracker.state[ContextField.TX] == 0 else None
         if end is not None:
             yield from self._drop(
-                Span(damage.span.start, end), self.ahead.commands_in(Span(damage.span.end, end)), DOUBLED
+                Span(damage.span.start, end), self.lookahead.commands_in(Span(damage.span.end, end)), DOUBLED
             )
             return
         yield from self._torn_before(damage.span.start)
@@ -91,11 +91,11 @@ class Walk:
     def _after_hole(self, end: int) -> Iterator[Drop]:
         """Database and transaction are unknown here."""
         self.tracker.mark_unknown()
-        number, span = self.ahead.first(end, self.exec, self.multi)
+        number, span = self.lookahead.first(end, self.exec, self.multi)
         if number == self.exec:
             yield from self._block(Span(end, span.end), TORN)
         if self.strict:
-            yield from self._block(Span(self.done, self.ahead.known_from(self.done)), GUESSED)
+            yield from self._block(Span(self.done, self.lookahead.next_known_database(self.done)), GUESSED)
 
     def _torn_before(self, end: int) -> Iterator[Drop]:
         """The transaction that is open at `end`, where the part or what is whole of it ends."""
@@ -114,7 +114,7 @@ class Walk:
                 continue
             multi = self._open_at(self._multi_of(batch, i), span.start) if self.tracker.tx[i] > 0 else None
             if multi is not None:
-                number, after = self.ahead.first(span.end, self.exec, self.multi)
+                number, after = self.lookahead.first(span.end, self.exec, self.multi)
                 # A MULTI that comes first tells that the EXEC is lost; what follows is no part of this.
                 yield from self._block(Span(multi, after.end if number == self.exec else span.end), reason)
             else:
@@ -125,16 +125,16 @@ class Walk:
         span = batch.record(i)
         argv = batch.argv(i) if not batch.oversized and batch.ids[i] != ANNOTATION and batch.argc[i] <= 2 else []
         if len(argv) == 1 and len(argv[0]) == len(b"MULTI"):
-            number, after = self.ahead.first(span.end, self.exec, self.multi)
+            number, after = self.lookahead.first(span.end, self.exec, self.multi)
             if number == self.exec:
                 yield from self._drop(span, 1, reason)
                 yield from self._block(Span(span.end, after.end), TORN)
                 return
         yield from self._drop(span, int(batch.ids[i] != ANNOTATION), reason)
         if len(argv) == 2 and len(argv[0]) == len(b"SELECT") and argv[1].isdigit():
-            known = self.ahead.known_from(span.end)
+            known = self.lookahead.next_known_database(span.end)
             if not self.strict:
-                self._guess(span.end, self.ahead.commands_in(Span(span.end, known)))
+                self._guess(span.end, self.lookahead.commands_in(Span(span.end, known)))
             else:
                 yield from self._block(Span(span.end, known), GUESSED)
 
@@ -155,7 +155,7 @@ class Walk:
         if multi >= self.done:
             return multi
         found: int | None = None
-        for batch in self.ahead.batches(self.done):
+        for batch in self.lookahead.batches(self.done):
             for i in range(batch.count):
                 if batch.record(i).start >= end:
                     return found
@@ -183,7 +183,7 @@ class Walk:
     def _block(self, span: Span, reason: str) -> Iterator[Drop]:
         """Whole records, all but the SELECTs among them; what is done already is not done again."""
         start = max(span.start, self.done)
-        for batch in self.ahead.batches(start):
+        for batch in self.lookahead.batches(start):
             end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
             yield from self._between_selects(batch, end, reason)
             if end < batch.count or batch.span.end >= span.end:
