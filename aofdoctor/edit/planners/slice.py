@@ -20,8 +20,8 @@ from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.script_definitions import Definitions, calls
 from aofdoctor.edit.planners.strip import Survey, damage_note
-from aofdoctor.edit.salvage.rdb_keys import HINTS, UNWANTED, Kept, salvaged_head
-from aofdoctor.edit.salvage.rdb_splice import Head, headed
+from aofdoctor.edit.salvage.rdb_keys import HINTS, UNWANTED, SalvageCounts, salvage_rdb
+from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, splice_rdb
 from aofdoctor.edit.transactions import drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.base_keys import BaseKeySelection
@@ -59,11 +59,11 @@ def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
         return sorted([*dropped, *_useless(batch, tracker, set(dropped))])
 
     bases = {index: base for index, part in enumerate(aof.parts) if (base := _base(index, part, selection))}
-    heads = {index: base.head for index, base in bases.items() if base.head}
+    splices = {index: base.splice for index, base in bases.items() if base.splice}
     copied = replace(aof, parts=[
-        replace(part, source=heads[i].source) if i in heads else part for i, part in enumerate(aof.parts)
+        replace(part, source=splices[i].source) if i in splices else part for i, part in enumerate(aof.parts)
     ])  # fmt: skip
-    grown = {i: (bases[i].end, head.end - bases[i].end) for i, head in heads.items()}
+    grown = {i: (bases[i].end, head.end - bases[i].end) for i, head in splices.items()}
     after = replace(selection, start=_shifted(selection.start, grown), end=_shifted(selection.end, grown))
 
     def everything() -> Iterator[Drop]:
@@ -74,10 +74,10 @@ def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
             yield drop
         yield from _heads(pending, len(aof.parts))
 
-    reconstructions = [mend for head in heads.values() for mend in head.reconstructions]
+    reconstructions = [mend for head in splices.values() for mend in head.reconstructions]
     plan = Plan(copied, "slice", everything, found.commands, found.size + sum(mend.size for mend in reconstructions))
     plan.add_reconstructions(reconstructions, 0)
-    gone = {i: base for i, base in bases.items() if not base.head}
+    gone = {i: base for i, base in bases.items() if not base.splice}
     plan.omitted_parts = frozenset(
         i for i, base in gone.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size
     )
@@ -132,7 +132,7 @@ class _Base(NamedTuple):
 
     end: int
     keys: int
-    head: Head | None
+    splice: SplicedRdb | None
     functions: int = 0
     damage: str = ""
 
@@ -150,12 +150,12 @@ def _base(index: int, part: Part, selection: Selection) -> _Base | None:
     if not isinstance(source, FileSource):
         return _Base(rdb.span.end, 0, None)
     if not rdb.whole or rdb.keys is None:
-        saved = salvaged_head(index, source, rdb, wanted=BaseKeySelection(selection, index, 0, source, rdb).matches)
-        head, found = saved or (None, Kept())
+        saved = salvage_rdb(index, source, rdb, wanted=BaseKeySelection(selection, index, 0, source, rdb).matches)
+        head, found = saved or (None, SalvageCounts())
         return _Base(rdb.span.end, found.keys, head, found.functions, rdb.note or "it is damaged")
     kept = functions = 0
 
-    def parted() -> Iterator[tuple[Span, str]]:
+    def item_verdicts() -> Iterator[tuple[Span, str]]:
         nonlocal kept, functions
         kept, functions, chosen = 0, 0, BaseKeySelection(selection, index, 0, source, rdb)
         items = ItemReader(source, verify=False, by_window=True)
@@ -166,7 +166,7 @@ def _base(index: int, part: Part, selection: Selection) -> _Base | None:
                 functions += batch.columns.name[i] < 0 and batch.columns.kind[i] in _FUNCTIONS
                 yield batch.span_of(i), "" if i in places or _stays(batch, i) else UNWANTED
 
-    head = headed(index, source, rdb.span.end, parted)
+    head = splice_rdb(index, source, rdb.span.end, item_verdicts)
     return _Base(rdb.span.end, kept, head if kept or functions else None, functions)
 
 
@@ -176,7 +176,7 @@ def _stays(batch: RdbBatch, i: int) -> bool:
 
 
 def _note(name: str, base: _Base) -> str:
-    if base.head:
+    if base.splice:
         said = f"{text.count(base.keys, 'key')} of the RDB of {name} {'stay' if base.keys != 1 else 'stays'}"
         said += f", and {text.count(base.functions, 'library', 'libraries')} of functions" if base.functions else ""
     else:
@@ -189,4 +189,4 @@ def _heads(pending: dict[int, _Base], part: int) -> Iterator[Drop]:
     for index in sorted(pending):
         if index <= part:
             base = pending.pop(index)
-            yield from base.head.drops() if base.head else (Drop(index, Span(0, base.end), 0, "RDB"),)
+            yield from base.splice.drops() if base.splice else (Drop(index, Span(0, base.end), 0, "RDB"),)

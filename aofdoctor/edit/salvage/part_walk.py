@@ -17,7 +17,7 @@ from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Drop
 from aofdoctor.edit.reconstruction.duplicated_block import duplicated_block_end
 from aofdoctor.edit.salvage.lookahead import Lookahead, index_of
-from aofdoctor.edit.salvage.rdb_splice import Head
+from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.compatibility import any_version_accepts, flag_unacceptable
 from aofdoctor.server.context._pytracker import ANNOTATION_MAX, ContextField
@@ -52,12 +52,12 @@ class Walk:
         self.reaching = 0  # where the transaction begins that reaches into the batch
         self.done = 0
 
-    def run(self, head: Head | None, complete: bool) -> Iterator[Drop]:
+    def run(self, spliced: SplicedRdb | None, complete: bool) -> Iterator[Drop]:
         """The drops; of an RDB that is kept in part its `head` knows them; `complete`: its end was found."""
         start = 0
-        if head:
-            yield from head.drops()
-            start = self.done = head.end
+        if spliced:
+            yield from spliced.drops()
+            start = self.done = spliced.end
             self.tracker.preamble(start)
             if not complete:
                 yield from self._after_hole(start)

@@ -13,7 +13,7 @@ from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.edit.salvage.rdb_splice import END, Head, headed, with_magic
+from aofdoctor.edit.salvage.rdb_splice import END, SplicedRdb, splice_rdb, with_magic
 from aofdoctor.errors import Refused
 from aofdoctor.log.base_keys import is_plausible_key, name_of
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
@@ -39,7 +39,7 @@ _DBS = 16  # as many as a server has whose configuration says nothing else
 
 
 @dataclass(slots=True)
-class Kept:
+class SalvageCounts:
     """What stays: keys, `guessed` of them found after damage, and of those some in a database that is a guess.
 
     `numbers` were found there too, and go: their names are numbers.
@@ -52,9 +52,9 @@ class Kept:
     numbers: int = 0
 
 
-def salvaged_head(
+def salvage_rdb(
     index: int, source: FileSource | PatchedSource, rdb: Preamble, strict: bool = False, wanted: Wanted | None = None
-) -> tuple[Head, Kept] | None:
+) -> tuple[SplicedRdb, SalvageCounts] | None:
     """The part with what can be read of its RDB, of its keys those that are `wanted`.
 
     None where nothing can, or its bytes are not to be had.
@@ -71,15 +71,15 @@ def salvaged_head(
     right = b"" if holes or rdb.span.end < SIZE else magic(rdb.aux)
     if right and right != rdb.magic:
         source, rdb = with_magic(source, right), replace(rdb, magic=right, version=version_of(right))
-    found = Kept()
+    found = SalvageCounts()
 
-    def parted() -> Iterator[tuple[Span, str]]:
+    def item_verdicts() -> Iterator[tuple[Span, str]]:
         nonlocal found
         walk = _Walk(source, rdb, strict, wanted)
         found = walk.kept  # and not the walk, which holds the names that it has seen
-        return walk.run()
+        return walk.item_verdicts()
 
-    head = headed(index, source, rdb.span.end, parted)
+    head = splice_rdb(index, source, rdb.span.end, item_verdicts)
     return (head, found) if found.keys or found.functions else None
 
 
@@ -93,11 +93,11 @@ class _Walk:
 
     def __init__(self, source: FileSource | PatchedSource, rdb: Preamble, strict: bool, wanted: Wanted | None) -> None:
         self.source, self.rdb, self.strict, self.wanted = source, rdb, strict, wanted
-        self.kept, self.seen, self.cursor = Kept(), BloomFilter(), Cursor(source)
+        self.kept, self.seen, self.cursor = SalvageCounts(), BloomFilter(), Cursor(source)
         self.db, self.most_db = 0, _DBS - 1
         self.guess = self.searched = self.db_doubted = False
 
-    def run(self) -> Iterator[tuple[Span, str]]:
+    def item_verdicts(self) -> Iterator[tuple[Span, str]]:
         """Adjacent spans, and why each goes."""
         for tile in read_of(self.source, self.rdb):
             if isinstance(tile, Damage):
@@ -165,7 +165,7 @@ class _Walk:
         return (code if isinstance(code, bytes) else code.read(len(start))).startswith(start)
 
 
-def note(name: str, rdb: Preamble, kept: Kept) -> str:
+def note(name: str, rdb: Preamble, kept: SalvageCounts) -> str:
     """What a plan says of a salvaged RDB."""
     why = rdb.note or "a value of it cannot be decoded"
     words = f"the RDB of {text.name(name)} is damaged ({why}): {text.count(kept.keys, 'key')} of it can be read"

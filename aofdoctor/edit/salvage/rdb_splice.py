@@ -22,10 +22,10 @@ MAGIC = "the RDB's magic, by its writer's own words"
 _PIECE = 1 << 20
 
 # Adjacent spans from the start of an RDB to its end: why each one goes, empty if it stays.
-Parted = Callable[[], Iterator[tuple[Span, str]]]
+ItemVerdicts = Callable[[], Iterator[tuple[Span, str]]]
 
 
-class Head(NamedTuple):
+class SplicedRdb(NamedTuple):
     """A part whose RDB ends anew: `source` is the part as seen with the new end, which stands before `end`.
 
     `mendings` is what was put in, and a magic that was turned back.
@@ -37,19 +37,19 @@ class Head(NamedTuple):
     reconstructions: list[Reconstruction]
 
 
-def headed(index: int, source: FileSource | PatchedSource, end: int, parted: Parted) -> Head:
+def splice_rdb(index: int, source: FileSource | PatchedSource, end: int, item_verdicts: ItemVerdicts) -> SplicedRdb:
     """The part at a place in load order, whose RDB ends at `end`, with a new end for what stays of that."""
-    tail = _tail(source, end, parted)
+    tail = _tail(source, end, item_verdicts)
     view = _with(source, end, tail)
 
     def drops() -> Iterator[Drop]:
-        yield from merge_adjacent(Drop(index, span, 0, why) for span, why in _whole(parted(), end) if why)
+        yield from merge_adjacent(Drop(index, span, 0, why) for span, why in _whole(item_verdicts(), end) if why)
 
     at = view.in_file(Span(end, end + len(tail))).start
     reconstructions = [
         Reconstruction(index, piece.span, piece.size, MAGIC) for piece in view.pieces if piece.reason == MAGIC
     ]
-    return Head(
+    return SplicedRdb(
         view, end + len(tail), drops, [*reconstructions, Reconstruction(index, Span(at, at), len(tail), NEW_END)]
     )
 
@@ -63,23 +63,23 @@ def with_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSourc
     return PatchedSource(file, [Piece(Span(0, head.SIZE), head.SIZE, Replacement(magic), MAGIC), after, *rest])
 
 
-def _whole(parted: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
+def _whole(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
     """The same, up to the end whatever is known of the bytes there."""
     at = 0
-    for span, why in parted:
+    for span, why in item_verdicts:
         yield span, why
         at = span.end
     if at < end:
         yield Span(at, end), END
 
 
-def _tail(source: Source, end: int, parted: Parted) -> bytes:
+def _tail(source: Source, end: int, item_verdicts: ItemVerdicts) -> bytes:
     """The opcode of the end, and the checksum of what stays and that."""
     last = bytes([EOF])
     if not head.has_checksum(pread(source, head.SIZE, 0)):
         return last
     crc = 0
-    for span in _joined(span for span, why in _whole(parted(), end) if not why):
+    for span in _joined(span for span, why in _whole(item_verdicts(), end) if not why):
         for at in range(span.start, span.end, _PIECE):
             crc = crc64(pread(source, min(_PIECE, span.end - at), at), crc)
     return last + crc64(last, crc).to_bytes(8, "little")

@@ -17,8 +17,8 @@ from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.repair import demand_parts
 from aofdoctor.edit.salvage.part_walk import Count, Walk
-from aofdoctor.edit.salvage.rdb_keys import Kept, note, read_of, salvaged_head
-from aofdoctor.edit.salvage.rdb_splice import Head
+from aofdoctor.edit.salvage.rdb_keys import SalvageCounts, note, read_of, salvage_rdb
+from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.source import FileSource, Source
 
 
@@ -29,38 +29,38 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
     that no server line knows stay.  Raises Refused where no part is left.
     """
     demand_parts(report)
-    count, heads = Count(), _heads(report, strict)
+    count, spliced_rdbs = Count(), _splice_damaged_rdbs(report, strict)
     aof = replace(report.aof, parts=[
-        replace(part, source=heads[i][0].source) if i in heads else part for i, part in enumerate(report.aof.parts)
+        replace(part, source=spliced_rdbs[i][0].source) if i in spliced_rdbs else part for i, part in enumerate(report.aof.parts)
     ])  # fmt: skip
 
     def drops() -> Iterator[Drop]:
         count.guessed = 0
         for index, part in enumerate(aof.parts):
             if part.source is not None:
-                head = heads[index][0] if index in heads else None
+                head = spliced_rdbs[index][0] if index in spliced_rdbs else None
                 walk = Walk(index, part.source, strict, keep_unknown, count)
                 yield from merge_adjacent(walk.run(head, not head or _complete(report, index)))
 
-    reconstructions = [mend for head, _ in heads.values() for mend in head.reconstructions]
+    reconstructions = [mend for head, _ in spliced_rdbs.values() for mend in head.reconstructions]
     size = report.size + sum(mend.size - mend.span.size for mend in reconstructions)
     plan = Plan(aof, "salvage", drops, report.commands, size, keep_lost=True)
     plan.add_reconstructions(reconstructions, 0)
     missing = {i for i, part in enumerate(report.aof.parts) if not part.exists}
     plan.omitted_parts = frozenset(missing)
     plan.compute_totals()
-    plan.notes += _notes(report, count, strict, {i: kept for i, (_, kept) in heads.items()})
+    plan.notes += _notes(report, count, strict, {i: kept for i, (_, kept) in spliced_rdbs.items()})
     return plan
 
 
-def _heads(report: Report, strict: bool) -> dict[int, tuple[Head, Kept]]:
+def _splice_damaged_rdbs(report: Report, strict: bool) -> dict[int, tuple[SplicedRdb, SalvageCounts]]:
     """What can be read of the damaged RDBs, by the place of the part."""
     found = {}
     for index, part in enumerate(report.parts):
         source = part.part.source
         rdb = part.preamble
         if rdb and isinstance(source, FileSource | PatchedSource) and (not rdb.whole or _lies(source, rdb)):
-            head = salvaged_head(index, source, rdb, strict)
+            head = salvage_rdb(index, source, rdb, strict)
             if head:
                 found[index] = head
     return found
@@ -76,13 +76,13 @@ def _complete(report: Report, index: int) -> bool:
     return rdb is not None and rdb.complete
 
 
-def _notes(report: Report, count: Count, strict: bool, heads: dict[int, Kept]) -> Iterator[str]:
+def _notes(report: Report, count: Count, strict: bool, salvage_counts: dict[int, SalvageCounts]) -> Iterator[str]:
     for index, part in enumerate(report.parts):
         name = text.name(part.part.name)
         if not part.part.exists:
             yield f"{name} is missing: its commands are lost, and the manifest goes on without it"
-        if part.preamble and index in heads:
-            yield note(part.part.name, part.preamble, heads[index])
+        if part.preamble and index in salvage_counts:
+            yield note(part.part.name, part.preamble, salvage_counts[index])
         elif part.preamble and not part.preamble.whole:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
         if any(d.kind is Kind.IN_FLIGHT for d in part.damage):
