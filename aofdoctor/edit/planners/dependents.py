@@ -31,7 +31,7 @@ BASE_KEYS_MAX = 1 << 20  # keys of a base that are looked through: some seconds
 
 
 @dataclass(slots=True)
-class Assumed:
+class DependentCommands:
     """What stands after a flush: how many by name, and the first of them.
 
     `keys` counts them by key, no more than KEYS_MAX; `in_base` are on keys that a
@@ -44,9 +44,9 @@ class Assumed:
     in_base: int | None = None
 
 
-def assumed(aof: AOF, group: Group) -> Assumed:
+def find_dependent_commands(aof: AOF, group: Group) -> DependentCommands:
     """The commands after a group of flushes, up to the first damage of each part, that build on what is there."""
-    ids, found = table().ids(BUILDS_ON), Assumed()
+    ids, found = table().ids(BUILDS_ON), DependentCommands()
     for index, part in enumerate(aof.parts[group.last.index :], group.last.index):
         if part.source is None:
             continue
@@ -86,7 +86,7 @@ def _in_bases(aof: AOF, group: Group, keys: Counter[bytes]) -> int | None:
     return sum(keys[name] for name in held)
 
 
-def notes(found: Assumed) -> Iterator[str]:
+def notes(found: DependentCommands) -> Iterator[str]:
     """What a plan says of them; nothing where there are none."""
     total = sum(found.names.values())
     if total:

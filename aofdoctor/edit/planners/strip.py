@@ -10,7 +10,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
-from aofdoctor.edit.planners.dependents import assumed, notes
+from aofdoctor.edit.planners.dependents import find_dependent_commands, notes
 from aofdoctor.edit.transactions import Chooser, drops, structure_ids
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.entries import Entry, Item, from_tail
@@ -88,7 +88,7 @@ def plan_group(aof: AOF, found: Survey, group: Group | None) -> Plan:
     after = found.commands - (group.last.number if group else 0)
     if group:
         plan.notes.append(f"{text.count(after, 'command')} after the flush stay")
-        plan.notes += notes(assumed(aof, group))
+        plan.notes += notes(find_dependent_commands(aof, group))
     return plan
 
 
