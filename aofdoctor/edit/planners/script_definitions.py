@@ -17,27 +17,27 @@ from aofdoctor.server.context.tracker import ContextTracker
 _KEPT = 100_000  # scripts
 
 
-def calls() -> frozenset[int]:
+def evalsha_ids() -> frozenset[int]:
     """The ids of what runs a script by its hash."""
     return frozenset(c.id for c in table().commands if c.name in ("evalsha", "evalsha_ro"))
 
 
-def texts() -> frozenset[int]:
+def eval_ids() -> frozenset[int]:
     """The ids of what runs a script by its text."""
     return frozenset(c.id for c in table().commands if c.name in ("eval", "eval_ro"))
 
 
 @dataclass(slots=True)
-class Definitions:
+class ScriptDefinitions:
     """The scripts that selected commands call; `of` finds what defines one, once each in load order."""
 
     wanted: set[bytes] = field(default_factory=set)
     _seen: set[bytes] = field(default_factory=set)
 
     @classmethod
-    def needed(cls, aof: AOF, selection: Selection) -> "Definitions":
+    def needed(cls, aof: AOF, selection: Selection) -> "ScriptDefinitions":
         """Those of the EVALSHAs that `where` selects."""
-        found, before, ids = cls(), 0, calls()
+        found, before, ids = cls(), 0, evalsha_ids()
         for index, part in enumerate(aof.parts):
             steps = ContextTracker(columns=True)
             for tile in read(part.source, table().names) if part.source else ():
@@ -62,12 +62,12 @@ class Definitions:
         """What `of` is asked about begins at the first part again."""
         self._seen.clear()
 
-    def of(self, batch: Batch) -> set[int]:
+    def in_batch(self, batch: Batch) -> set[int]:
         """The records of a batch that are the first to run the text of a wanted script."""
         return {i for i in self._with_text(batch) if self._defines(batch, i)}
 
     def _with_text(self, batch: Batch) -> list[int]:
-        ids = texts()
+        ids = eval_ids()
         return [i for i in range(batch.count) if batch.ids[i] in ids] if not batch.oversized else []
 
     def _defines(self, batch: Batch, i: int) -> bool:

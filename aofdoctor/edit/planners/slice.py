@@ -18,7 +18,7 @@ from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
-from aofdoctor.edit.planners.script_definitions import Definitions, calls
+from aofdoctor.edit.planners.script_definitions import ScriptDefinitions, evalsha_ids
 from aofdoctor.edit.planners.strip import Survey, damage_note
 from aofdoctor.edit.salvage.rdb_keys import HINTS, UNWANTED, SalvageCounts, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, splice_rdb
@@ -43,8 +43,8 @@ DEFINITIONS = frozenset({"function", "script"})
 def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
     """Drop what is not selected; `found` is a survey of the same AOF."""
     stays = structure_ids() | table().ids(DEFINITIONS)
-    by_hash = any(found.counts[number] for number in calls())
-    scripts = Definitions.needed(aof, selection) if by_hash else Definitions()
+    by_hash = any(found.counts[number] for number in evalsha_ids())
+    scripts = ScriptDefinitions.needed(aof, selection) if by_hash else ScriptDefinitions()
 
     selected = False
 
@@ -53,7 +53,7 @@ def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
         wanted = set(after.matches(part, batch, tracker, before))
         selected = selected or bool(wanted)
         if scripts.wanted:
-            wanted |= scripts.of(batch)
+            wanted |= scripts.in_batch(batch)
         dropped = [i for i in range(batch.count)
                    if i not in wanted and batch.ids[i] != ANNOTATION and batch.ids[i] not in stays]  # fmt: skip
         return sorted([*dropped, *_useless(batch, tracker, set(dropped))])
