@@ -18,7 +18,7 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
 
-class Extent(NamedTuple):
+class PartSummary(NamedTuple):
     """A whole part: its RDB, if it begins with one, the bytes after that, and the database that is selected last."""
 
     rdb: Preamble | None
@@ -28,7 +28,7 @@ class Extent(NamedTuple):
     db: int
 
 
-def whole(aof: AOF, part: Part) -> Extent:
+def summarize_part(aof: AOF, part: Part) -> PartSummary:
     """What stands in a part; Refused where it is damaged or ends inside a transaction."""
     tracker, rdb, assumed = ContextTracker(), None, AOF.file_of(part)
     for tile in read(assumed, table().names):
@@ -47,7 +47,7 @@ def whole(aof: AOF, part: Part) -> Extent:
         )
     start = rdb.span.end if rdb else 0
     state = tracker.state
-    return Extent(
+    return PartSummary(
         rdb,
         Span(start, assumed.size),
         state[ContextField.COMMANDS],

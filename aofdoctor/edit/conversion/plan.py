@@ -15,7 +15,7 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.manifest import Entry, encode_name, line_of_changed
 from aofdoctor.edit.conversion.output_file import Copied, NewFile, Piece
-from aofdoctor.edit.conversion.part_summary import Extent, whole
+from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
 from aofdoctor.edit.conversion.rdb_base import Wanted, head_pieces
 from aofdoctor.edit.conversion.shift_expiries import shifted_records
 from aofdoctor.edit.planners.repair import demand_whole_set
@@ -40,7 +40,7 @@ class Conversion:
 
     aof: AOF
     wanted: Wanted
-    extents: list[Extent]
+    summaries: list[PartSummary]
     lossy: bool = False
     recipe: dict[str, Any] = field(default_factory=dict)
     files: list[NewFile] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Conversion:
     @property
     def commands(self) -> int:
         """The commands of all parts before it."""
-        return sum(extent.commands for extent in self.extents)
+        return sum(extent.commands for extent in self.summaries)
 
     @property
     def bare(self) -> bool:
@@ -76,11 +76,11 @@ class Conversion:
 def plan_conversion(aof: AOF, wanted: Wanted, lossy: bool = False) -> Conversion:
     """Look through every part, and say what will become of it; Refused where that cannot be done."""
     demand_whole_set(aof)
-    extents = [whole(aof, part) for part in aof.parts]
-    conversion = Conversion(aof, wanted, extents, lossy)
+    summaries = [summarize_part(aof, part) for part in aof.parts]
+    conversion = Conversion(aof, wanted, summaries, lossy)
     _demand_sense(conversion)
     if wanted.base == "resp":
-        conversion.server_version = _server_version(wanted, extents)
+        conversion.server_version = _server_version(wanted, summaries)
         conversion.notes.append(f"the base becomes commands for {VERSIONS[conversion.server_version].title}")
     _LAYOUTS[wanted.layout](conversion)
     return conversion
@@ -89,7 +89,7 @@ def plan_conversion(aof: AOF, wanted: Wanted, lossy: bool = False) -> Conversion
 def _demand_sense(conversion: Conversion) -> None:
     aof, wanted = conversion.aof, conversion.wanted
     name = text.name(aof.path)
-    if wanted.base and not any(extent.rdb for extent in conversion.extents):
+    if wanted.base and not any(extent.rdb for extent in conversion.summaries):
         raise Refused(
             f"no RDB stands at the head of a part of {name}: the base is commands already",
             "only a server makes an RDB of commands: load it, and BGREWRITEAOF",
@@ -100,11 +100,11 @@ def _demand_sense(conversion: Conversion) -> None:
         raise Refused(f"{name} is a multi part AOF already")
 
 
-def _server_version(wanted: Wanted, extents: list[Extent]) -> str:
+def _server_version(wanted: Wanted, summaries: list[PartSummary]) -> str:
     """The line that is asked for; else the one that wrote the RDB, or the oldest that reads it."""
     if wanted.server_version:
         return wanted.server_version
-    rdb = next(extent.rdb for extent in extents if extent.rdb)
+    rdb = next(extent.rdb for extent in summaries if extent.rdb)
     found = writer(rdb.aux)[1]
     reads = (name for name, line in VERSIONS.items() if line.newest_rdb(rdb.dialect) >= rdb.version)
     return found or next(reads, "valkey-9.1" if rdb.dialect == "valkey" else "redis-8.2")
@@ -128,7 +128,7 @@ def _same(conversion: Conversion) -> None:
 
 def _single(conversion: Conversion) -> None:
     aof = conversion.aof
-    if any(extent.rdb for extent in conversion.extents[1:]):
+    if any(extent.rdb for extent in conversion.summaries[1:]):
         raise Refused("an incremental file begins with an RDB, which cannot stand in the middle of a file")
     conversion.inserted = len(aof.parts) - 1
 
@@ -143,7 +143,7 @@ def _single(conversion: Conversion) -> None:
 
 def _multi_part(conversion: Conversion) -> None:
     """The whole file as the base, as a server does when it is upgraded (aof.c, 7.0), and an empty incremental file."""
-    part, extent = conversion.aof.parts[0], conversion.extents[0]
+    part, extent = conversion.aof.parts[0], conversion.summaries[0]
     prefix = part.name if part.name.endswith(".aof") and part.type == "single" else "appendonly.aof"
     pure = extent.rdb and not extent.tail.size and conversion.wanted.base != "resp"
     base, incr = f"{prefix}.1.base.{'rdb' if pure else 'aof'}", f"{prefix}.1.incr.aof"
@@ -167,14 +167,14 @@ _LAYOUTS: dict[str, Callable[[Conversion], None]] = {"": _same, "single": _singl
 def _name(conversion: Conversion, i: int) -> str:
     """A part's name in the copy: a base that turns into commands is no .rdb any more."""
     name = conversion.aof.parts[i].name
-    if conversion.wanted.base == "resp" and conversion.extents[i].rdb and name.endswith(".base.rdb"):
+    if conversion.wanted.base == "resp" and conversion.summaries[i].rdb and name.endswith(".base.rdb"):
         return name.removesuffix(".rdb") + ".aof"
     return name
 
 
 def _manifest_line(conversion: Conversion, i: int, entry: Entry) -> bytes:
     """The source's own line, or that of a part that changes."""
-    name, extent = _name(conversion, i).encode("utf-8", "surrogateescape"), conversion.extents[i]
+    name, extent = _name(conversion, i).encode("utf-8", "surrogateescape"), conversion.summaries[i]
     moves = conversion.wanted.shift_ms or (conversion.bare and extent.annotations)
     if not moves and not (conversion.wanted.base and extent.rdb):
         return entry.raw
@@ -183,7 +183,7 @@ def _manifest_line(conversion: Conversion, i: int, entry: Entry) -> bytes:
 
 def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
     """What takes the place of the RDB that a part begins with."""
-    part, extent, wanted = conversion.aof.parts[i], conversion.extents[i], conversion.wanted
+    part, extent, wanted = conversion.aof.parts[i], conversion.summaries[i], conversion.wanted
     if not extent.rdb:
         return
     source = AOF.file_of(part)
@@ -198,7 +198,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
 
 def _rest(conversion: Conversion, i: int) -> Iterator[Piece]:
     """The commands of a part."""
-    part, extent = conversion.aof.parts[i], conversion.extents[i]
+    part, extent = conversion.aof.parts[i], conversion.summaries[i]
     source = AOF.file_of(part)
     if not extent.tail.size:
         return
