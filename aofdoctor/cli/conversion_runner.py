@@ -16,7 +16,7 @@ from aofdoctor.cli.console import Paint, as_json, painter, print_json, print_lin
 from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.cli.plan_runner import confirm_exchange, exchanged_lines, near, prover, sources_of, swap_in
 from aofdoctor.edit.conversion.plan import Conversion, plan_conversion
-from aofdoctor.edit.conversion.rdb_base import Wanted
+from aofdoctor.edit.conversion.rdb_base import ConversionRequest
 from aofdoctor.edit.conversion.write import hints, outcome_json, totals, try_conversion, write_conversion
 from aofdoctor.edit.output.durable import json_bytes, write_durably
 from aofdoctor.edit.output.exchange import exchange, place_of
@@ -38,7 +38,7 @@ def planned(aof: AOF, recipe: Recipe) -> Conversion:
     )
     _demand_sense(base, version, layout, server_version, shift)
     aof.raise_on_read_errors()
-    conversion = plan_conversion(aof, Wanted(base, version, layout, server_version, shift), bool(lossy))
+    conversion = plan_conversion(aof, ConversionRequest(base, version, layout, server_version, shift), bool(lossy))
     conversion.recipe = {"verb": VERB, **recipe}
     return conversion
 
@@ -96,9 +96,9 @@ def _how(conversion: Conversion, output_options: OutputOptions) -> str:
 
 def _demand_place(conversion: Conversion, output_options: OutputOptions) -> None:
     """Refuse an exchange that would leave something else under a name than it says."""
-    if output_options.in_place and conversion.wanted.layout:
+    if output_options.in_place and conversion.request.layout:
         raise Refused("another layout cannot take the place of this one", "write a copy with -o")
-    if output_options.in_place and conversion.aof.layout == "rdb" and conversion.wanted.base == "resp":
+    if output_options.in_place and conversion.aof.layout == "rdb" and conversion.request.base == "resp":
         raise Refused(
             "commands cannot take the place of a dump: a server looks for an RDB there", "write a copy with -o"
         )
@@ -173,7 +173,7 @@ def _done(conversion: Conversion, receipt: Receipt) -> Iterator[str]:
     yield f"receipt: {text.name(near(receipt.path))}"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
-    if conversion.wanted.layout or conversion.aof.layout == "rdb":
+    if conversion.request.layout or conversion.aof.layout == "rdb":
         yield _PLACES[_place(conversion)]
         return
     yield ""
@@ -193,5 +193,5 @@ _PLACES = {
 def _place(conversion: Conversion) -> str:
     if conversion.manifest:
         return "set"
-    dump = conversion.aof.layout == "rdb" and conversion.wanted.base != "resp"
+    dump = conversion.aof.layout == "rdb" and conversion.request.base != "resp"
     return "dump" if dump else "single"

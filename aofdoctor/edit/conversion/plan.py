@@ -16,7 +16,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.manifest import Entry, encode_name, line_of_changed
 from aofdoctor.edit.conversion.output_file import Copied, NewFile, Piece
 from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
-from aofdoctor.edit.conversion.rdb_base import Wanted, head_pieces
+from aofdoctor.edit.conversion.rdb_base import ConversionRequest, head_pieces
 from aofdoctor.edit.conversion.shift_expiries import shifted_records
 from aofdoctor.edit.planners.repair import demand_whole_set
 from aofdoctor.errors import Refused
@@ -39,7 +39,7 @@ class Conversion:
     """
 
     aof: AOF
-    wanted: Wanted
+    request: ConversionRequest
     summaries: list[PartSummary]
     lossy: bool = False
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -62,48 +62,48 @@ class Conversion:
         return sum(extent.commands for extent in self.summaries)
 
     @property
-    def bare(self) -> bool:
+    def without_annotations(self) -> bool:
         """True if it is for servers that read no annotations: those before 7.0."""
         if self.server_version:
             return not VERSIONS[self.server_version].annotations
-        return 0 < self.wanted.rdb_version < _ANNOTATED
+        return 0 < self.request.rdb_version < _ANNOTATED
 
     def begin(self) -> None:
         """Count from nothing: it is about to be made."""
         self.report, self.made = ConversionReport(), 0
 
 
-def plan_conversion(aof: AOF, wanted: Wanted, lossy: bool = False) -> Conversion:
+def plan_conversion(aof: AOF, request: ConversionRequest, lossy: bool = False) -> Conversion:
     """Look through every part, and say what will become of it; Refused where that cannot be done."""
     demand_whole_set(aof)
     summaries = [summarize_part(aof, part) for part in aof.parts]
-    conversion = Conversion(aof, wanted, summaries, lossy)
+    conversion = Conversion(aof, request, summaries, lossy)
     _demand_sense(conversion)
-    if wanted.base == "resp":
-        conversion.server_version = _server_version(wanted, summaries)
+    if request.base == "resp":
+        conversion.server_version = _server_version(request, summaries)
         conversion.notes.append(f"the base becomes commands for {VERSIONS[conversion.server_version].title}")
-    _LAYOUTS[wanted.layout](conversion)
+    _LAYOUTS[request.layout](conversion)
     return conversion
 
 
 def _demand_sense(conversion: Conversion) -> None:
-    aof, wanted = conversion.aof, conversion.wanted
+    aof, request = conversion.aof, conversion.request
     name = text.name(aof.path)
-    if wanted.base and not any(extent.rdb for extent in conversion.summaries):
+    if request.base and not any(extent.rdb for extent in conversion.summaries):
         raise Refused(
             f"no RDB stands at the head of a part of {name}: the base is commands already",
             "only a server makes an RDB of commands: load it, and BGREWRITEAOF",
         )
-    if wanted.layout == "single" and aof.layout != "multi-part":
+    if request.layout == "single" and aof.layout != "multi-part":
         raise Refused(f"{name} is one file already")
-    if wanted.layout == "multi-part" and aof.layout == "multi-part":
+    if request.layout == "multi-part" and aof.layout == "multi-part":
         raise Refused(f"{name} is a multi part AOF already")
 
 
-def _server_version(wanted: Wanted, summaries: list[PartSummary]) -> str:
+def _server_version(request: ConversionRequest, summaries: list[PartSummary]) -> str:
     """The line that is asked for; else the one that wrote the RDB, or the oldest that reads it."""
-    if wanted.server_version:
-        return wanted.server_version
+    if request.server_version:
+        return request.server_version
     rdb = next(extent.rdb for extent in summaries if extent.rdb)
     found = writer(rdb.aux)[1]
     reads = (name for name, line in VERSIONS.items() if line.newest_rdb(rdb.dialect) >= rdb.version)
@@ -145,7 +145,7 @@ def _multi_part(conversion: Conversion) -> None:
     """The whole file as the base, as a server does when it is upgraded (aof.c, 7.0), and an empty incremental file."""
     part, extent = conversion.aof.parts[0], conversion.summaries[0]
     prefix = part.name if part.name.endswith(".aof") and part.type == "single" else "appendonly.aof"
-    pure = extent.rdb and not extent.tail.size and conversion.wanted.base != "resp"
+    pure = extent.rdb and not extent.tail.size and conversion.request.base != "resp"
     base, incr = f"{prefix}.1.base.{'rdb' if pure else 'aof'}", f"{prefix}.1.incr.aof"
     status = AOF.file_of(part).stat
     conversion.files = [
@@ -167,7 +167,7 @@ _LAYOUTS: dict[str, Callable[[Conversion], None]] = {"": _same, "single": _singl
 def _name(conversion: Conversion, i: int) -> str:
     """A part's name in the copy: a base that turns into commands is no .rdb any more."""
     name = conversion.aof.parts[i].name
-    if conversion.wanted.base == "resp" and conversion.summaries[i].rdb and name.endswith(".base.rdb"):
+    if conversion.request.base == "resp" and conversion.summaries[i].rdb and name.endswith(".base.rdb"):
         return name.removesuffix(".rdb") + ".aof"
     return name
 
@@ -175,15 +175,15 @@ def _name(conversion: Conversion, i: int) -> str:
 def _manifest_line(conversion: Conversion, i: int, entry: Entry) -> bytes:
     """The source's own line, or that of a part that changes."""
     name, extent = _name(conversion, i).encode("utf-8", "surrogateescape"), conversion.summaries[i]
-    moves = conversion.wanted.shift_ms or (conversion.bare and extent.annotations)
-    if not moves and not (conversion.wanted.base and extent.rdb):
+    moves = conversion.request.shift_ms or (conversion.without_annotations and extent.annotations)
+    if not moves and not (conversion.request.base and extent.rdb):
         return entry.raw
     return line_of_changed(entry, name)
 
 
 def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
     """What takes the place of the RDB that a part begins with."""
-    part, extent, wanted = conversion.aof.parts[i], conversion.summaries[i], conversion.wanted
+    part, extent, wanted = conversion.aof.parts[i], conversion.summaries[i], conversion.request
     if not extent.rdb:
         return
     source = AOF.file_of(part)
@@ -202,8 +202,8 @@ def _rest(conversion: Conversion, i: int) -> Iterator[Piece]:
     source = AOF.file_of(part)
     if not extent.tail.size:
         return
-    bare = bool(extent.annotations) and conversion.bare
-    if conversion.wanted.shift_ms or bare:
-        yield from shifted_records(source, extent.tail.start, conversion.wanted.shift_ms, conversion.report, bare)
+    bare = bool(extent.annotations) and conversion.without_annotations
+    if conversion.request.shift_ms or bare:
+        yield from shifted_records(source, extent.tail.start, conversion.request.shift_ms, conversion.report, bare)
     else:
         yield Copied(source, extent.tail)

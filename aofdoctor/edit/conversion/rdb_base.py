@@ -17,7 +17,7 @@ from aofdoctor.source import FileSource, Source
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ConversionRequest:
     """What a conversion is to do: `base` resp or rdb, `layout` single or multi-part; empty and 0 leave as it is.
 
     `line` is the server line that commands are for, `shift_ms` what every
@@ -34,7 +34,7 @@ class Wanted:
 def head_pieces(
     source: FileSource,
     rdb: Preamble,
-    wanted: Wanted,
+    request: ConversionRequest,
     capabilities: Capabilities | None,
     report: ConversionReport,
     name: str,
@@ -46,11 +46,11 @@ def head_pieces(
     try:
         inner = decompressed(source)
         if capabilities is not None:
-            return (yield from _commands(inner, wanted, capabilities, report, name))
+            return (yield from _commands(inner, request, capabilities, report, name))
         target_format = (
-            TargetFormat.of(wanted.rdb_version, wanted.shift_ms)
-            if wanted.rdb_version
-            else TargetFormat(rdb.dialect, rdb.version, wanted.shift_ms)
+            TargetFormat.of(request.rdb_version, request.shift_ms)
+            if request.rdb_version
+            else TargetFormat(rdb.dialect, rdb.version, request.shift_ms)
         )
         for piece in rewrite_rdb(inner, target_format, report):
             yield _sound(piece, name)
@@ -60,9 +60,9 @@ def head_pieces(
 
 
 def _commands(
-    source: Source, wanted: Wanted, capabilities: Capabilities, report: ConversionReport, name: str
+    source: Source, request: ConversionRequest, capabilities: Capabilities, report: ConversionReport, name: str
 ) -> Generator[bytes, None, int]:
-    shift_ms = wanted.shift_ms
+    shift_ms = request.shift_ms
     exporter = RespExporter(source, capabilities, report, shift_ms, lambda command: moved(command, shift_ms))
     for piece in exporter:
         yield _sound(piece, name)

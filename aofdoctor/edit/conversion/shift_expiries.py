@@ -18,30 +18,33 @@ _FIELDS_EXPIRE = range(22, 26)  # type bytes of hashes whose fields do, in a pay
 
 
 def shifted_records(
-    source: FileSource, start: int, shift_ms: int, report: ConversionReport, bare: bool
+    source: FileSource, start: int, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[Piece]:
     """The bytes from `start`, which is where a record begins, in their order; `bare`: without annotations."""
     names = {name.decode().lower() for name in PLACES}
     tracker = ContextTracker()
     tracker.flag(
-        "shift", {c.id for c in table().commands if c.name in names} | {UNKNOWN} | ({ANNOTATION} if bare else set())
+        "shift",
+        {c.id for c in table().commands if c.name in names}
+        | {UNKNOWN}
+        | ({ANNOTATION} if without_annotations else set()),
     )
     for tile in read(source, table().names, start):
         if isinstance(tile, Batch):
             yield from (
                 _shift_large_record(tile, source, shift_ms, report)
                 if tile.oversized
-                else _near(tile, tracker, shift_ms, report, bare)
+                else _near(tile, tracker, shift_ms, report, without_annotations)
             )
 
 
 def _near(
-    batch: Batch, tracker: ContextTracker, shift_ms: int, report: ConversionReport, bare: bool
+    batch: Batch, tracker: ContextTracker, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[bytes]:
     """A batch, its records as they are but for those with an expiry."""
     out, done = bytearray(), 0
     for i in tracker.run(batch):
-        if batch.ids[i] == ANNOTATION and bare:
+        if batch.ids[i] == ANNOTATION and without_annotations:
             report.dropped_hints["annotations, which servers before 7.0 do not read"] += 1
             out += _raw(batch, done, i)
             done = i + 1

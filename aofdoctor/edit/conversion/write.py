@@ -97,7 +97,7 @@ def write_conversion(
 
 def totals(conversion: Conversion) -> dict[str, Any]:
     """What was asked for and what it comes to, as JSON has it: the same again for the same files."""
-    tally, wanted = conversion.report, conversion.wanted
+    tally, wanted = conversion.report, conversion.request
     keys = [{"db": db, "type": kind, "count": count} for (db, kind), count in sorted(tally.keys.items())]
     return {
         "converted": {
@@ -191,7 +191,7 @@ def _check(conversion: Conversion, made: Path) -> None:
         written = FileSource(path)
         try:
             commands += _commands(written, new.head_size)
-            if new.head_size and (conversion.wanted.base or conversion.wanted.shift_ms):
+            if new.head_size and (conversion.request.base or conversion.request.shift_ms):
                 keys += keys_in(written, new.head_size)
         finally:
             written.close()
