@@ -65,7 +65,7 @@ PLACES: dict[bytes, Callable[[Sequence[Any]], Places]] = {
 }
 
 
-def moved(argv: list[Any], shift_ms: int) -> list[Any]:
+def shift_expiry(argv: list[Any], shift_ms: int) -> list[Any]:
     """A command with its absolute expiry moved; the very same list where it has none."""
     for at, unit in expiries(argv) if shift_ms else ():
         time = b"%d" % min(_MOST // unit, max(_LEAST, int(argv[at]) + shift_ms // unit))

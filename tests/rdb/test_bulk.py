@@ -23,7 +23,7 @@ from aofdoctor.rdb.export.resp import resp
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.items import Key
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.server.expiry_arguments import moved
+from aofdoctor.server.expiry_arguments import shift_expiry
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests.conftest import FIXTURES
 from tests.rdb.test_walk import HOSTILE, mutations
@@ -52,14 +52,15 @@ def joined(pieces: Iterable[Any], tally: ConversionReport) -> Told:
 def slowly(data: bytes, line: str, shift_ms: int = 0) -> Told:
     tally = ConversionReport()
     said = export_commands(BytesSource(data), CAPABILITIES[line], tally)
-    return joined(resp(moved(one, shift_ms) if isinstance(one, list) else one for one in said), tally)
+    return joined(resp(shift_expiry(one, shift_ms) if isinstance(one, list) else one for one in said), tally)
 
 
 def in_bulk(data: bytes, line: str, shift_ms: int = 0, window: int = 1 << 18) -> Told:
     tally = ConversionReport()
     source = BytesSource(data)
     return joined(
-        RespExporter(source, CAPABILITIES[line], tally, shift_ms, lambda one: moved(one, shift_ms), window), tally
+        RespExporter(source, CAPABILITIES[line], tally, shift_ms, lambda one: shift_expiry(one, shift_ms), window),
+        tally,
     )
 
 

@@ -17,7 +17,7 @@ from aofdoctor.aof.manifest import Entry, encode_name, line_of_changed
 from aofdoctor.edit.conversion.output_file import Copied, NewFile, Piece
 from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest, head_pieces
-from aofdoctor.edit.conversion.shift_expiries import shifted_records
+from aofdoctor.edit.conversion.shift_expiries import shift_expiries
 from aofdoctor.edit.planners.repair import demand_whole_set
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
@@ -204,6 +204,6 @@ def _rest(conversion: Conversion, i: int) -> Iterator[Piece]:
         return
     bare = bool(extent.annotations) and conversion.without_annotations
     if conversion.request.shift_ms or bare:
-        yield from shifted_records(source, extent.tail.start, conversion.request.shift_ms, conversion.report, bare)
+        yield from shift_expiries(source, extent.tail.start, conversion.request.shift_ms, conversion.report, bare)
     else:
         yield Copied(source, extent.tail)

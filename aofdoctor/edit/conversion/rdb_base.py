@@ -12,7 +12,7 @@ from aofdoctor.rdb.export.capabilities import Capabilities, Unsupported
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.rewrite.rewriter import TargetFormat, rewrite_rdb
-from aofdoctor.server.expiry_arguments import moved
+from aofdoctor.server.expiry_arguments import shift_expiry
 from aofdoctor.source import FileSource, Source
 
 
@@ -63,7 +63,7 @@ def _commands(
     source: Source, request: ConversionRequest, capabilities: Capabilities, report: ConversionReport, name: str
 ) -> Generator[bytes, None, int]:
     shift_ms = request.shift_ms
-    exporter = RespExporter(source, capabilities, report, shift_ms, lambda command: moved(command, shift_ms))
+    exporter = RespExporter(source, capabilities, report, shift_ms, lambda command: shift_expiry(command, shift_ms))
     for piece in exporter:
         yield _sound(piece, name)
     return exporter.db

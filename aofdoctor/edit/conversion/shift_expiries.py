@@ -10,14 +10,14 @@ from aofdoctor.edit.conversion.output_file import Copied, Piece
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
-from aofdoctor.server.expiry_arguments import LOOK, PLACES, expiries, moved
+from aofdoctor.server.expiry_arguments import LOOK, PLACES, expiries, shift_expiry
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
 _FIELDS_EXPIRE = range(22, 26)  # type bytes of hashes whose fields do, in a payload of RESTORE
 
 
-def shifted_records(
+def shift_expiries(
     source: FileSource, start: int, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[Piece]:
     """The bytes from `start`, which is where a record begins, in their order; `bare`: without annotations."""
@@ -50,7 +50,7 @@ def _near(
             done = i + 1
             continue
         argv = batch.argv(i) if batch.argc[i] else []
-        new = moved(argv, shift_ms)
+        new = shift_expiry(argv, shift_ms)
         _unseen(argv, report)
         if new is not argv:
             report.moved += 1
@@ -74,7 +74,7 @@ def _shift_large_record(batch: Batch, source: FileSource, shift_ms: int, report:
     _unseen(head, report)
     report.moved += 1
     yield b"*%d\r\n" % batch.argc[0]
-    for arg in chain(moved(head, shift_ms), args):
+    for arg in chain(shift_expiry(head, shift_ms), args):
         yield from _argument(arg, source)
 
 

@@ -112,14 +112,14 @@ class _Writer:
         columns, count = batch.columns, batch.stop
         if self.each or not self.known.issuperset(columns.kind[:count]) or EOF in columns.kind[:count]:
             return False
-        if self.target.shift_ms and not self._can_be_moved(batch):
+        if self.target.shift_ms and not self._can_shift_in_place(batch):
             return False
         for (db, kind), many in Counter(zip(columns.db[:count], columns.kind[:count], strict=True)).items():
             if kind < _OPCODES:
                 self._count(db, kind, many)
         return True
 
-    def _can_be_moved(self, batch: ItemBatch) -> bool:
+    def _can_shift_in_place(self, batch: ItemBatch) -> bool:
         """True if expiries are all that stands before the types of keys, where any does, and fields have none."""
         columns = batch.columns
         if self.meta or batch.span.size > _HELD:
