@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aofdoctor.edit.output.durable import copy_span, create, write_all
-from aofdoctor.edit.output.receipt import Owners, Progress
+from aofdoctor.edit.output.receipt import Ownership, Progress
 from aofdoctor.edit.output.verify_copy import demand_same, demand_size
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.encoding.crc64 import crc64
@@ -50,7 +50,7 @@ class NewFile:
         """All of it, in order."""
         return chain(self.head(), self.rest())
 
-    def write(self, path: Path, owners: Owners, progress: Progress | None) -> None:
+    def write(self, path: Path, owners: Ownership, progress: Progress | None) -> None:
         """Make it, on disk."""
         fd, done = create(path), 0
         self.runs, ends = [], []
@@ -63,7 +63,7 @@ class NewFile:
                         progress(done)
                 ends.append(done)
             self.head_size = ends[0]
-            owners.keep(fd, self.status, path)
+            owners.copy_to(fd, self.status, path)
             os.fsync(fd)
         finally:
             os.close(fd)

@@ -28,7 +28,7 @@ from aofdoctor.edit.output.durable import (
 )
 from aofdoctor.edit.output.fingerprint import fingerprint_of
 from aofdoctor.edit.output.receipt import (
-    Owners,
+    Ownership,
     Progress,
     Proof,
     Receipt,
@@ -36,7 +36,7 @@ from aofdoctor.edit.output.receipt import (
     growth,
     head_json,
     outputs_json,
-    publish,
+    rename_into_place,
 )
 from aofdoctor.errors import Refused
 from aofdoctor.server.command_table import table
@@ -75,7 +75,7 @@ def write_conversion(
     demand_free_name(receipt_path)
     demand_space(output.absolute().parent, conversion.size)
     conversion.begin()
-    owners = Owners(output)
+    owners = Ownership(output)
     receipt = Receipt(output, receipt_path, warnings=owners.warnings)
     files = [AOF.file_of(part) for part in conversion.aof.present]
     with scratch(output) as folder:
@@ -91,7 +91,7 @@ def write_conversion(
         if instead_of:
             body |= exchange_json(conversion.aof, receipt, instead_of, whole_hash)
         write_durably(folder / "receipt", json_bytes(body | outcome_json(conversion, text.escaped)))
-        publish([(made, output), (folder / "receipt", receipt_path)])
+        rename_into_place([(made, output), (folder / "receipt", receipt_path)])
     return receipt
 
 
@@ -141,7 +141,7 @@ def _loss(conversion: Conversion) -> str:
 # -- making --
 
 
-def _make(conversion: Conversion, folder: Path, owners: Owners, progress: Progress | None) -> Path:
+def _make(conversion: Conversion, folder: Path, owners: Ownership, progress: Progress | None) -> Path:
     """The new file, or the new directory, inside a scratch directory."""
     if conversion.manifest is None:
         made = folder / "aof"
@@ -154,7 +154,7 @@ def _make(conversion: Conversion, folder: Path, owners: Owners, progress: Progre
         new.write(made / new.name, owners, progress)
     conversion.made = sum(path.stat().st_size for path in made.iterdir())
     _write_manifest(conversion, made, owners)
-    owners.keep_directory(made, _like(conversion))
+    owners.copy_to_directory(made, _like(conversion))
     return made
 
 
@@ -166,14 +166,14 @@ def _like(conversion: Conversion) -> os.stat_result:
     return os.stat_result((status.st_mode | (status.st_mode & 0o444) >> 2, *status[1:]))
 
 
-def _write_manifest(conversion: Conversion, made: Path, owners: Owners) -> None:
+def _write_manifest(conversion: Conversion, made: Path, owners: Ownership) -> None:
     assert conversion.manifest is not None
     name, lines = conversion.manifest
     fd = create(made / name)
     try:
         write_all(fd, lines)
         before = conversion.aof.manifest_path
-        owners.keep(fd, os.stat(before) if before else conversion.files[0].status, made / name)
+        owners.copy_to(fd, os.stat(before) if before else conversion.files[0].status, made / name)
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -27,7 +27,7 @@ from aofdoctor.edit.output.durable import (  # fmt: skip
 )
 from aofdoctor.edit.output.fingerprint import Fingerprint, fingerprint_of, neighbourhood
 from aofdoctor.edit.output.receipt import (
-    Owners,
+    Ownership,
     Progress,
     Proof,
     Receipt,
@@ -35,7 +35,7 @@ from aofdoctor.edit.output.receipt import (
     growth,
     head_json,
     outputs_json,
-    publish,
+    rename_into_place,
 )
 from aofdoctor.edit.output.verify_copy import commands_in, demand_same, demand_size
 from aofdoctor.edit.plan import Plan, kept_spans
@@ -81,7 +81,7 @@ def write_copy(
         if instead_of:
             said |= exchange_json(plan.aof, receipt, instead_of, whole_hash)
         write_durably(folder / "receipt", json_bytes(said))
-        publish([*finished, (folder / "receipt", receipt_path)])
+        rename_into_place([*finished, (folder / "receipt", receipt_path)])
     return receipt
 
 
@@ -89,7 +89,7 @@ class _Job:
     def __init__(self, plan: Plan, output: Path, progress: Progress | None, link: bool) -> None:
         self.plan, self.output, self.progress, self.link = plan, output, progress, link
         self.warnings: list[str] = []
-        self.owners = Owners(output, self.warnings)
+        self.ownership = Ownership(output, self.warnings)
         self.copied = 0
 
     # -- making --
@@ -111,16 +111,16 @@ class _Job:
         fd = create(manifest)
         try:
             write_all(fd, b"".join(self._manifest_lines()))
-            self.owners.keep(fd, self._owner_of_manifest(aof.manifest_path), manifest)
+            self.ownership.copy_to(fd, self._owner_of_manifest(aof.manifest_path), manifest)
             os.fsync(fd)
         finally:
             os.close(fd)
-        self.owners.keep_directory(made, os.stat(aof.directory))
+        self.ownership.copy_to_directory(made, os.stat(aof.directory))
         return made
 
     def make_lost(self, folder: Path) -> Path:
         """What goes, as files of its own, with a map."""
-        write_lost(self.plan, folder / "lost", self.owners.keep)
+        write_lost(self.plan, folder / "lost", self.ownership.copy_to)
         return folder / "lost"
 
     def _write_parts(self, targets: dict[int, Path]) -> None:
@@ -158,7 +158,7 @@ class _Job:
                     self.copied += len(piece)
                 if self.progress:
                     self.progress(self.copied)
-            self.owners.keep(fd, AOF.file_of(part).stat, target)
+            self.ownership.copy_to(fd, AOF.file_of(part).stat, target)
             os.fsync(fd)
         finally:
             os.close(fd)

@@ -16,7 +16,7 @@ from aofdoctor.diff.units._pyunits import Kind
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import Run, pieces
 from aofdoctor.diff.units.unit_commands import RecordSpan, selected_stretches
-from aofdoctor.edit.output.durable import create, demand_free_name, publish_file, scratch, write_all
+from aofdoctor.edit.output.durable import create, demand_free_name, rename_file_into_place, scratch, write_all
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.command_table import table
@@ -105,14 +105,14 @@ class Patch:
             write_all(self._fd, bytes(self._held))
             self._held.clear()
 
-    def publish(self) -> None:
+    def rename_into_place(self) -> None:
         """Make it durable, read it again, and give it its name."""
         write_all(self._fd, bytes(self._held))
         os.fsync(self._fd)
         os.close(self._fd)
         self._fd = -1
         self._check()
-        publish_file(self._temp, self.path)
+        rename_file_into_place(self._temp, self.path)
 
     def _check(self) -> None:
         source, steps, size = FileSource(self._temp), ContextTracker(), 0

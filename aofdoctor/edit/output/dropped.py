@@ -21,10 +21,10 @@ _LOOK = 1 << 12  # bytes of a range that are looked at for its arguments
 _ARGUMENT = re.compile(rb"\$[0-9]{1,18}\r\n(.{1,80}?)\r\n", re.DOTALL)
 _ARGUMENTS = 12
 
-KeepOwner = Callable[[int, os.stat_result, Path], None]
+CopyOwnership = Callable[[int, os.stat_result, Path], None]
 
 
-def write_lost(plan: Plan, folder: Path, keep_owner: KeepOwner) -> None:
+def write_lost(plan: Plan, folder: Path, copy_ownership: CopyOwnership) -> None:
     """Fill a new directory: one file for each part that something goes from, and the map, a line for each range.
 
     A part that goes whole keeps its name; the ranges of another follow each other
@@ -42,7 +42,9 @@ def write_lost(plan: Plan, folder: Path, keep_owner: KeepOwner) -> None:
             try:
                 for line in _copied(plan, drops, part, source, name, target):
                     write_all(lines, line)
-                keep_owner(target, (source.file if isinstance(source, PatchedSource) else source).stat, folder / name)
+                copy_ownership(
+                    target, (source.file if isinstance(source, PatchedSource) else source).stat, folder / name
+                )
                 os.fsync(target)
             finally:
                 os.close(target)

@@ -117,7 +117,7 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-        publish_file(temp, path)
+        rename_file_into_place(temp, path)
     finally:
         temp.unlink(missing_ok=True)
 
@@ -127,7 +127,7 @@ def json_bytes(value: Any) -> bytes:
     return json.dumps(value, indent=1).encode() + b"\n"
 
 
-def publish_file(temp: Path, path: Path) -> None:
+def rename_file_into_place(temp: Path, path: Path) -> None:
     """Give a finished file its name, which must not be taken, and make that durable; after an error it has none."""
     try:
         os.link(temp, path)
@@ -145,7 +145,7 @@ def publish_file(temp: Path, path: Path) -> None:
         raise
 
 
-def publish_directory(temp: Path, path: Path) -> None:
+def rename_directory_into_place(temp: Path, path: Path) -> None:
     """Give a finished directory its name, which must not be taken but by an empty directory."""
     for folder, _, _ in os.walk(temp):
         sync_directory(Path(folder))

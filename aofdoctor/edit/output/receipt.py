@@ -11,7 +11,7 @@ from pathlib import Path
 import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.edit.output.durable import publish_directory, publish_file
+from aofdoctor.edit.output.durable import rename_directory_into_place, rename_file_into_place
 from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_of
 from aofdoctor.errors import SourceChanged
 from aofdoctor.source import FileSource
@@ -31,13 +31,13 @@ class Receipt:
 
 
 @dataclass(slots=True)
-class Owners:
+class Ownership:
     """Gives what is made for `output` the owner and mode of what it came from; `warnings` say where that failed."""
 
     output: Path
     warnings: list[str] = field(default_factory=list)
 
-    def keep(self, fd: int, status: os.stat_result, path: Path) -> None:
+    def copy_to(self, fd: int, status: os.stat_result, path: Path) -> None:
         """Of a file."""
         try:
             os.fchown(fd, status.st_uid, status.st_gid)
@@ -45,7 +45,7 @@ class Owners:
             self._tell(status)
         os.fchmod(fd, stat.S_IMODE(status.st_mode))
 
-    def keep_directory(self, folder: Path, status: os.stat_result) -> None:
+    def copy_to_directory(self, folder: Path, status: os.stat_result) -> None:
         """Of a directory, which stays one that we can write into."""
         try:
             os.chown(folder, status.st_uid, status.st_gid)
@@ -60,12 +60,12 @@ class Owners:
             self.warnings.append(warning)
 
 
-def publish(finished: list[tuple[Path, Path]]) -> None:
+def rename_into_place(finished: list[tuple[Path, Path]]) -> None:
     """Give what is finished its names: all of it, or after an error none."""
     done: list[Path] = []
     try:
         for made, path in finished:
-            publish_directory(made, path) if made.is_dir() else publish_file(made, path)
+            rename_directory_into_place(made, path) if made.is_dir() else rename_file_into_place(made, path)
             done.append(path)
     except BaseException:
         for path in done:

@@ -110,7 +110,7 @@ def diff(
         }  # fmt: skip
         view.show(_patched(found, writers))
         for writer in writers.values():
-            writer.publish()
+            writer.rename_into_place()
             if not json:
                 print_line(f"{name(str(writer.path))}: {count(writer.commands, 'command')}, {_left_out(writer)}")
         different = view.different
