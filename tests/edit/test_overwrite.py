@@ -213,7 +213,7 @@ def test_a_file_that_changed_after_it_was_read_is_not_edited(tmp_path: Path) -> 
 def test_a_file_that_is_opened_in_between_is_not_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + FLUSH)
-    monkeypatch.setattr(guard, "in_use", lambda path: guard.InUse(guard.Use.FREE))
+    monkeypatch.setattr(guard, "in_use", lambda path: guard.InUse(guard.UseState.FREE))
     with open(path) as file:
         holder = subprocess.Popen(["sleep", "60"], stdin=file)
     try:

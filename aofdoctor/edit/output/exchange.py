@@ -19,7 +19,7 @@ from pathlib import Path
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.edit.output.durable import sync_directory
-from aofdoctor.edit.output.in_use import demand_no_rewrite, demand_unheld, held_alone
+from aofdoctor.edit.output.in_use import demand_no_rewrite, exclusive_fd, require_not_open
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import Refused, SourceChanged
 
@@ -61,7 +61,7 @@ def exchange(aof: AOF, write: Write, force: bool) -> Receipt:
         for folder in {place.parent, place if place.is_dir() else place.parent}:
             demand_no_rewrite(folder)
         for one in seen:
-            demand_unheld(one.path)
+            require_not_open(one.path)
     if aof.manifest_path and aof.manifest_path.exists():
         seen.append(_Seen(aof.manifest_path, os.stat(aof.manifest_path)))
     receipt = write(_beside(place), place)
@@ -129,7 +129,7 @@ def _rename_exchange(one: bytes, other: bytes) -> None:
 def _swap_held(place: Path, other: Path, seen: Sequence[_Seen], names: frozenset[str], force: bool) -> None:
     with ExitStack() as stack:
         for one in seen:
-            now = os.fstat(stack.enter_context(held_alone(one.path, force)))
+            now = os.fstat(stack.enter_context(exclusive_fd(one.path, force)))
             then = one.status
             if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != (
                 then.st_dev, then.st_ino, then.st_size, then.st_mtime_ns,

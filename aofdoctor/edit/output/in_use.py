@@ -27,7 +27,7 @@ _HINT = (
 )
 
 
-class Use(StrEnum):
+class UseState(StrEnum):
     """What is known of a file's users."""
 
     HELD = "held"
@@ -39,7 +39,7 @@ class Use(StrEnum):
 class InUse:
     """What the witnesses say; `who` in words."""
 
-    use: Use
+    use: UseState
     who: str = ""
 
 
@@ -47,18 +47,20 @@ def in_use(path: Path) -> InUse:
     """Whether another process has a file open; our own descriptors must be closed."""
     holders = list(_holders(path))
     if holders:
-        return InUse(Use.HELD, f"held open by {', '.join(holders)}")
+        return InUse(UseState.HELD, f"held open by {', '.join(holders)}")
     if _shared(path):
-        return InUse(Use.CANNOT_TELL, "it is on a network or shared file system, where another machine may hold it")
+        return InUse(
+            UseState.CANNOT_TELL, "it is on a network or shared file system, where another machine may hold it"
+        )
     leased = _try_lease(path)
     if leased is None:
-        return InUse(Use.CANNOT_TELL, "processes of other users or containers are not seen from here")
+        return InUse(UseState.CANNOT_TELL, "processes of other users or containers are not seen from here")
     if not leased:
-        return InUse(Use.HELD, "held open by a process that is not seen from here (another user or container)")
-    return InUse(Use.FREE)
+        return InUse(UseState.HELD, "held open by a process that is not seen from here (another user or container)")
+    return InUse(UseState.FREE)
 
 
-def demand_unheld(path: Path) -> None:
+def require_not_open(path: Path) -> None:
     """Refuse a file that /proc shows somebody else to have open; ours may be open."""
     holders = list(_holders(path))
     if holders:
@@ -66,7 +68,7 @@ def demand_unheld(path: Path) -> None:
 
 
 @contextmanager
-def held_alone(path: Path, force: bool) -> Iterator[int]:
+def exclusive_fd(path: Path, force: bool) -> Iterator[int]:
     """A descriptor to edit a file with; a file that is, or may be, in use is refused.
 
     While inside, whoever opens it waits, we too, until the lease is given back or
@@ -74,7 +76,7 @@ def held_alone(path: Path, force: bool) -> Iterator[int]:
     writing goes through the descriptor.
     """
     found = in_use(path)
-    if found.use is not Use.FREE and not force:
+    if found.use is not UseState.FREE and not force:
         raise Refused(f"{text.name(str(path))} may not be edited in place: {found.who}", _HINT)
     with _breaks_ignored():
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -22,7 +22,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import WINDOW, read_batches
 from aofdoctor.edit.output.durable import json_bytes, write_all_at, write_durably
 from aofdoctor.edit.output.fingerprint import fingerprint_of, near, neighbourhood
-from aofdoctor.edit.output.in_use import demand_no_rewrite, held_alone
+from aofdoctor.edit.output.in_use import demand_no_rewrite, exclusive_fd
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.command_table import table
@@ -124,7 +124,7 @@ def overwrite(todo: Sequence[Target], force: bool, trusted_tail: bool, place: Pa
             demand_no_rewrite(folder)
     receipt = place or _receipt_path(todo[0].path)
     with ExitStack() as stack:
-        held = [(target, stack.enter_context(held_alone(target.path, force))) for target in todo]
+        held = [(target, stack.enter_context(exclusive_fd(target.path, force))) for target in todo]
         for target, fd in held:
             _demand_seen(target, os.fstat(fd), force)
         entries = [_entry(target, fd) for target, fd in held]

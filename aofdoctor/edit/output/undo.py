@@ -12,7 +12,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.edit.output.durable import sync_directory
 from aofdoctor.edit.output.fingerprint import near, neighbourhood
-from aofdoctor.edit.output.in_use import held_alone
+from aofdoctor.edit.output.in_use import exclusive_fd
 from aofdoctor.edit.output.overwrite import Overwrite, put
 from aofdoctor.edit.output.undo_exchange import exchange_back, undone_name
 from aofdoctor.errors import Refused, SourceChanged
@@ -79,7 +79,7 @@ def _put_back(receipt: Path, data: dict[str, Any], force: bool) -> Undone:
     if not files:
         raise ValueError("it names no file")
     with ExitStack() as stack:
-        held = [(file, stack.enter_context(held_alone(file.path, force))) for file in files]
+        held = [(file, stack.enter_context(exclusive_fd(file.path, force))) for file in files]
         for file, fd in held:
             _demand_same(file, fd)
         for file, fd in held:

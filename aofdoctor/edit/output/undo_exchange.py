@@ -9,7 +9,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.edit.output.exchange import swap
 from aofdoctor.edit.output.fingerprint import Fingerprint, fingerprint, fingerprint_of
-from aofdoctor.edit.output.in_use import held_alone
+from aofdoctor.edit.output.in_use import exclusive_fd
 from aofdoctor.errors import Refused, SourceChanged
 
 Prints = list[dict[str, Any]]
@@ -30,7 +30,7 @@ def exchange_back(receipt: Path, data: dict[str, Any], force: bool) -> list[Path
     _demand_same(kept, {path: fingerprint(path, path) for path in kept})
     with ExitStack() as stack:
         # Whoever opens a held file waits, we too: it is read through the descriptor.
-        held = {path: stack.enter_context(held_alone(path, force)) for path in outputs}
+        held = {path: stack.enter_context(exclusive_fd(path, force)) for path in outputs}
         _demand_same(outputs, {path: fingerprint_of(fd, path) for path, fd in held.items()})
         _demand_nothing_more(place, outputs)
         swap(place, other)
