@@ -141,12 +141,12 @@ def _open_pipe(stream: object, known: Container[bytes], path: str = "-") -> AOF:
     assert isinstance(stream, (io.BufferedReader, io.FileIO))
     source = PipeSource(stream)
     part = Part(path, "single", 0, None, source)
-    _demand_aof(path, source, known)
+    _require_aof(path, source, known)
     return AOF(path, _layout(source, path), None, [part])
 
 
 def _open_single(path: str, where: Path, source: FileSource, known: Container[bytes]) -> AOF:
-    _demand_aof(path, source, known)
+    _require_aof(path, source, known)
     numbered = _NUMBERED.match(where.name)
     part = Part(
         where.name, numbered["type"] if numbered else "single", int(numbered["seq"]) if numbered else 0, where, source
@@ -159,7 +159,7 @@ def _layout(source: Source, name: str) -> str:
     return "rdb" if name.endswith(".rdb") and not _NUMBERED.match(name) and is_rdb(source) else "single"
 
 
-def _demand_aof(path: str, source: Source, known: Container[bytes]) -> None:
+def _require_aof(path: str, source: Source, known: Container[bytes]) -> None:
     """Raise NotAnAof unless a record, an RDB or the torn beginning of one stands in it; nothing at all passes."""
     diagnosis = diagnose_record(ReadWindow(source), 0)
     begins = diagnosis.whole or (

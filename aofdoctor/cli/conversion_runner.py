@@ -36,14 +36,14 @@ def planned(aof: AOF, recipe: Recipe) -> Conversion:
     base, version, layout, server_version, shift, lossy = (
         recipe[name] for name in ("base", "rdb_version", "layout", "for", "shift_ms", "lossy")
     )
-    _demand_sense(base, version, layout, server_version, shift)
+    _require_consistent_options(base, version, layout, server_version, shift)
     aof.raise_on_read_errors()
     conversion = plan_conversion(aof, ConversionRequest(base, version, layout, server_version, shift), bool(lossy))
     conversion.recipe = {"verb": VERB, **recipe}
     return conversion
 
 
-def _demand_sense(base: str, version: int, layout: str, server_version: str, shift: int) -> None:
+def _require_consistent_options(base: str, version: int, layout: str, server_version: str, shift: int) -> None:
     """Raise BadSelection for wishes that say nothing, or do not go together."""
     if not (base or layout or shift):
         raise BadSelection("nothing is to be converted", "--base, --layout, --shift-ttl and --now say what")
@@ -66,7 +66,7 @@ def _demand_sense(base: str, version: int, layout: str, server_version: str, shi
 def run_conversion(conversion: Conversion, output_options: OutputOptions, tried: bool = False) -> None:
     """Show a conversion and do with it what is wished; `tried`: what it comes to is known already."""
     if output_options.writes:
-        _demand_place(conversion, output_options)
+        _require_exchangeable(conversion, output_options)
         _write(conversion, output_options)
         return
     if not tried:
@@ -94,7 +94,7 @@ def _how(conversion: Conversion, output_options: OutputOptions) -> str:
     return f"-o OUT writes a copy{', with --lossy' if refused else ''}"
 
 
-def _demand_place(conversion: Conversion, output_options: OutputOptions) -> None:
+def _require_exchangeable(conversion: Conversion, output_options: OutputOptions) -> None:
     """Refuse an exchange that would leave something else under a name than it says."""
     if output_options.in_place and conversion.request.layout:
         raise Refused("another layout cannot take the place of this one", "write a copy with -o")

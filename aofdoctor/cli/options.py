@@ -18,7 +18,7 @@ from aofdoctor.server.command_table import table
 from aofdoctor.server.versions import COMMON_VERSIONS, VERSIONS
 
 
-def _named(given: str | None) -> str | None:
+def _require_nonempty_name(given: str | None) -> str | None:
     """A name that a script left empty is no wish for a plan."""
     if given == "":
         raise typer.BadParameter("the name is empty")
@@ -40,11 +40,17 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Output = Annotated[
     str | None,
-    typer.Option("--output", "-o", metavar="OUT", callback=_named, help="Write the result to a new file or directory."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        callback=_require_nonempty_name,
+        help="Write the result to a new file or directory.",
+    ),
 ]
 SavePlan = Annotated[
     str | None,
-    typer.Option("--plan", metavar="FILE", callback=_named, help="Save the plan, for aofdoctor apply."),
+    typer.Option("--plan", metavar="FILE", callback=_require_nonempty_name, help="Save the plan, for aofdoctor apply."),
 ]
 Prove = Annotated[bool, typer.Option("--prove", help="Load the copy in a private real server before it has its name.")]
 Hash = Annotated[bool, typer.Option("--hash", help="Have a sha256 of every byte in the receipt.")]

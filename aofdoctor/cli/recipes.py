@@ -14,7 +14,7 @@ from aofdoctor.check.report import Report
 from aofdoctor.cli import options
 from aofdoctor.cli.console import progress
 from aofdoctor.edit.plan import Plan
-from aofdoctor.edit.planners.repair import demand_whole_set, plan_repair
+from aofdoctor.edit.planners.repair import plan_repair, require_complete_set
 from aofdoctor.edit.planners.rewind import after_time, before_position, plan_rewind
 from aofdoctor.edit.planners.slice import plan_slice
 from aofdoctor.edit.planners.strip import Survey, group_at, plan_group, plan_selection, survey
@@ -116,5 +116,5 @@ def make(verb: str, aof: AOF, recipe: Recipe, writes: bool) -> Plan:
     plan = PLANNERS[verb](aof, recipe)
     plan.recipe = {"verb": verb, **recipe}
     if writes and verb != "repair":
-        demand_whole_set(aof)
+        require_complete_set(aof)
     return plan

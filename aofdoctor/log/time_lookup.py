@@ -30,13 +30,13 @@ def first_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
                 if found is not None:
                     return index, found
             elif isinstance(tile, Preamble):
-                _demand_earlier(part.name, tile, seconds)
+                _require_earlier(part.name, tile, seconds)
             else:
                 tracker.mark_unknown()
     return None
 
 
-def _demand_earlier(part: str, rdb: Preamble, seconds: int) -> None:
+def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
     written = ctime(rdb)
     if written is not None and written > seconds:
         raise Refused(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from aofdoctor.edit.output.durable import copy_span, create, write_all
 from aofdoctor.edit.output.receipt import Ownership, Progress
-from aofdoctor.edit.output.verify_copy import demand_same, demand_size
+from aofdoctor.edit.output.verify_copy import require_same_bytes, require_size
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.source import FileSource, pread
@@ -74,10 +74,10 @@ class NewFile:
         try:
             for run in self.runs:
                 if run.copied:
-                    at = demand_same(run.copied.source, iter([run.copied.span]), written, at)
+                    at = require_same_bytes(run.copied.source, iter([run.copied.span]), written, at)
                 else:
-                    at = _demand_sum(written, Span(at, at + run.size), run.crc)
-            demand_size(written, at)
+                    at = _require_checksum(written, Span(at, at + run.size), run.crc)
+            require_size(written, at)
         finally:
             written.close()
 
@@ -106,7 +106,7 @@ def _size(piece: Piece) -> int:
     return piece.span.size if isinstance(piece, Copied) else len(piece)
 
 
-def _demand_sum(written: FileSource, span: Span, expected: int) -> int:
+def _require_checksum(written: FileSource, span: Span, expected: int) -> int:
     crc, at = 0, span.start
     while at < span.end and (data := pread(written, min(_PIECE, span.end - at), at)):
         crc, at = crc64(data, crc), at + len(data)

@@ -36,7 +36,7 @@ def summarize_part(aof: AOF, part: Part) -> PartSummary:
             tracker.run(tile)
         elif isinstance(tile, Preamble):
             rdb = tile
-            _demand_sound(aof, part, rdb)
+            _require_sound_rdb(aof, part, rdb)
         else:
             _refuse(aof, part, tile)
     if tracker.state[ContextField.TX]:
@@ -56,7 +56,7 @@ def summarize_part(aof: AOF, part: Part) -> PartSummary:
     )
 
 
-def _demand_sound(aof: AOF, part: Part, rdb: Preamble) -> None:
+def _require_sound_rdb(aof: AOF, part: Part, rdb: Preamble) -> None:
     if not rdb.whole:
         raise Refused(
             f"the RDB at the head of {text.name(part.name)} is damaged: {text.name(rdb.note)}",

@@ -18,7 +18,7 @@ from aofdoctor.edit.conversion.output_file import Copied, NewFile, Piece
 from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest, head_pieces
 from aofdoctor.edit.conversion.shift_expiries import shift_expiries
-from aofdoctor.edit.planners.repair import demand_whole_set
+from aofdoctor.edit.planners.repair import require_complete_set
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.report import ConversionReport
@@ -75,10 +75,10 @@ class Conversion:
 
 def plan_conversion(aof: AOF, request: ConversionRequest, lossy: bool = False) -> Conversion:
     """Look through every part, and say what will become of it; Refused where that cannot be done."""
-    demand_whole_set(aof)
+    require_complete_set(aof)
     summaries = [summarize_part(aof, part) for part in aof.parts]
     conversion = Conversion(aof, request, summaries, lossy)
-    _demand_sense(conversion)
+    _require_applicable(conversion)
     if request.base == "resp":
         conversion.server_version = _server_version(request, summaries)
         conversion.notes.append(f"the base becomes commands for {VERSIONS[conversion.server_version].title}")
@@ -86,7 +86,7 @@ def plan_conversion(aof: AOF, request: ConversionRequest, lossy: bool = False) -
     return conversion
 
 
-def _demand_sense(conversion: Conversion) -> None:
+def _require_applicable(conversion: Conversion) -> None:
     aof, request = conversion.aof, conversion.request
     name = text.name(aof.path)
     if request.base and not any(extent.rdb for extent in conversion.summaries):

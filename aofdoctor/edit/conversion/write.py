@@ -19,9 +19,9 @@ from aofdoctor.edit.conversion.output_file import Copied
 from aofdoctor.edit.conversion.plan import Conversion
 from aofdoctor.edit.output.durable import (
     create,
-    demand_free_name,
-    demand_space,
     json_bytes,
+    require_free_name,
+    require_space,
     scratch,
     write_all,
     write_durably,
@@ -71,9 +71,9 @@ def write_conversion(
     if output.exists() and output.samefile(Path()):
         raise Refused("the output cannot be the directory that you are in", "name a new file or directory")
     receipt_path = output.with_name(output.name + ".receipt.json")
-    demand_free_name(output, directory=conversion.manifest is not None)
-    demand_free_name(receipt_path)
-    demand_space(output.absolute().parent, conversion.size)
+    require_free_name(output, directory=conversion.manifest is not None)
+    require_free_name(receipt_path)
+    require_space(output.absolute().parent, conversion.size)
     conversion.begin()
     owners = Ownership(output)
     receipt = Receipt(output, receipt_path, warnings=owners.warnings)

@@ -18,9 +18,9 @@ from aofdoctor.edit.output.durable import (  # fmt: skip
     batch_small_spans,
     copy_span,
     create,
-    demand_free_name,
-    demand_space,
     json_bytes,
+    require_free_name,
+    require_space,
     scratch,
     write_all,
     write_durably,
@@ -37,7 +37,7 @@ from aofdoctor.edit.output.receipt import (
     outputs_json,
     rename_into_place,
 )
-from aofdoctor.edit.output.verify_copy import commands_in, demand_same, demand_size
+from aofdoctor.edit.output.verify_copy import commands_in, require_same_bytes, require_size
 from aofdoctor.edit.plan import Plan, kept_spans
 from aofdoctor.errors import Refused
 from aofdoctor.source import FileSource
@@ -59,12 +59,12 @@ def write_copy(
     job = _Job(plan, output, progress, link=instead_of is not None)
     receipt_path = output.with_name(output.name + ".receipt.json")
     lost_path = output.with_name(output.name + ".lost") if plan.keep_lost and plan.dropped_bytes else None
-    demand_free_name(output, directory=plan.aof.layout == "multi-part")
-    demand_free_name(receipt_path)
+    require_free_name(output, directory=plan.aof.layout == "multi-part")
+    require_free_name(receipt_path)
     if lost_path:
-        demand_free_name(lost_path)
+        require_free_name(lost_path)
     room = plan.size - plan.dropped_bytes - (job.linked_size() if instead_of else 0)
-    demand_space(output.absolute().parent, room + (plan.dropped_bytes if lost_path else 0))
+    require_space(output.absolute().parent, room + (plan.dropped_bytes if lost_path else 0))
     receipt = Receipt(output, receipt_path, lost_path, job.warnings)
     with scratch(output) as folder:
         sources = [
@@ -188,7 +188,7 @@ class _Job:
             part = plan.aof.parts[index]
             written = FileSource(made / part.name if made.is_dir() else made)
             try:
-                demand_size(written, demand_same(_content(part), _readable(part, spans), written))
+                require_size(written, require_same_bytes(_content(part), _readable(part, spans), written))
                 commands += commands_in(written)
             finally:
                 written.close()

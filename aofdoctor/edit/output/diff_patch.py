@@ -16,7 +16,7 @@ from aofdoctor.diff.units._pyunits import Kind
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import Run, pieces
 from aofdoctor.diff.units.unit_commands import RecordSpan, selected_stretches
-from aofdoctor.edit.output.durable import create, demand_free_name, rename_file_into_place, scratch, write_all
+from aofdoctor.edit.output.durable import create, rename_file_into_place, require_free_name, scratch, write_all
 from aofdoctor.errors import Refused
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.command_table import table
@@ -35,7 +35,7 @@ class Patch:
     """A patch of what is `chosen` that is being written; it has its name only after `publish`."""
 
     def __init__(self, path: Path, selection: RdbUnitSelection) -> None:
-        demand_free_name(path)
+        require_free_name(path)
         self.path, self.selection = path, selection
         self.commands = self.size = self.left_out = 0
         self._held = bytearray()

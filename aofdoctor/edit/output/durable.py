@@ -168,7 +168,7 @@ def scratch(beside: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def demand_free_name(path: Path, directory: bool = False) -> None:
+def require_free_name(path: Path, directory: bool = False) -> None:
     """Raise Refused if an output's name is taken; an empty directory is not in the way of a directory."""
     if directory and path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
         return
@@ -178,7 +178,7 @@ def demand_free_name(path: Path, directory: bool = False) -> None:
         raise Refused(f"{text.name(str(path.absolute().parent))} is not a directory")
 
 
-def demand_space(folder: Path, size: int) -> None:
+def require_space(folder: Path, size: int) -> None:
     """Raise Refused if a file system has no room for so many bytes."""
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize

@@ -19,7 +19,7 @@ from pathlib import Path
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.edit.output.durable import sync_directory
-from aofdoctor.edit.output.in_use import demand_no_rewrite, exclusive_fd, require_not_open
+from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite, require_not_open
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import Refused, SourceChanged
 
@@ -59,7 +59,7 @@ def exchange(aof: AOF, write: Write, force: bool) -> Receipt:
         raise Refused("the directory that you are in cannot be exchanged", "cd out of it, and name it")
     if not force:
         for folder in {place.parent, place if place.is_dir() else place.parent}:
-            demand_no_rewrite(folder)
+            require_no_rewrite(folder)
         for one in seen:
             require_not_open(one.path)
     if aof.manifest_path and aof.manifest_path.exists():

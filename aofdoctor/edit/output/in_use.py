@@ -99,7 +99,7 @@ def _breaks_ignored() -> Iterator[None]:
             signal.signal(signal.SIGIO, before)
 
 
-def demand_no_rewrite(folder: Path) -> None:
+def require_no_rewrite(folder: Path) -> None:
     """Refuse a directory in which a rewrite was at work minutes ago."""
     for entry in folder.glob("temp-rewriteaof*"):
         age = time.time() - entry.stat().st_mtime

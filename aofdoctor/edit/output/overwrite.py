@@ -22,7 +22,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import WINDOW, read_batches
 from aofdoctor.edit.output.durable import json_bytes, write_all_at, write_durably
 from aofdoctor.edit.output.fingerprint import fingerprint_of, near, neighbourhood
-from aofdoctor.edit.output.in_use import demand_no_rewrite, exclusive_fd
+from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.command_table import table
@@ -121,12 +121,12 @@ def overwrite(todo: Sequence[Target], force: bool, trusted_tail: bool, place: Pa
     """
     if not force:
         for folder in {folder for target in todo for folder in (target.path.parent, target.path.parent.parent)}:
-            demand_no_rewrite(folder)
+            require_no_rewrite(folder)
     receipt = place or _receipt_path(todo[0].path)
     with ExitStack() as stack:
         held = [(target, stack.enter_context(exclusive_fd(target.path, force))) for target in todo]
         for target, fd in held:
-            _demand_seen(target, os.fstat(fd), force)
+            _require_unchanged(target, os.fstat(fd), force)
         entries = [_entry(target, fd) for target, fd in held]
         _write_receipt(receipt, json_bytes(_receipt(entries, trusted_tail)))
         try:
@@ -138,7 +138,7 @@ def overwrite(todo: Sequence[Target], force: bool, trusted_tail: bool, place: Pa
     return receipt
 
 
-def _demand_seen(target: Target, now: os.stat_result, force: bool) -> None:
+def _require_unchanged(target: Target, now: os.stat_result, force: bool) -> None:
     """The file is the one that was read; under `force` it may have grown since."""
     then = target.seen
     if now.st_nlink > 1 and not force:

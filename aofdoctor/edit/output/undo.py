@@ -81,7 +81,7 @@ def _put_back(receipt: Path, data: dict[str, Any], force: bool) -> Undone:
     with ExitStack() as stack:
         held = [(file, stack.enter_context(exclusive_fd(file.path, force))) for file in files]
         for file, fd in held:
-            _demand_same(file, fd)
+            _require_unmodified(file, fd)
         for file, fd in held:
             put(fd, file.path, [(edit.start, edit.old) for edit in file.edits])
             if os.fstat(fd).st_size == file.size:
@@ -120,7 +120,7 @@ def _file(receipt: Path, entry: dict[str, Any]) -> _File:
     )
 
 
-def _demand_same(file: _File, fd: int) -> None:
+def _require_unmodified(file: _File, fd: int) -> None:
     """The file still holds, at every place, what was written or what was before, and the same bytes around it."""
     if os.fstat(fd).st_size < file.size:
         raise SourceChanged(f"{text.name(str(file.path))} is smaller than it was when it was edited")

@@ -25,14 +25,14 @@ def exchange_back(receipt: Path, data: dict[str, Any], force: bool) -> list[Path
     place, other = _names(receipt, data)
     single = len(data["output"]) == 1 and Path(data["output"][0]["path"]) == other
     sources, outputs = _below(data["source"], place, single), _below(data["output"], place, single)
-    _demand_exchanged(sources, place)
+    _require_exchanged(sources, place)
     kept = {other / path.relative_to(place): was for path, was in sources.items()}
-    _demand_same(kept, {path: fingerprint(path, path) for path in kept})
+    _require_same_fingerprints(kept, {path: fingerprint(path, path) for path in kept})
     with ExitStack() as stack:
         # Whoever opens a held file waits, we too: it is read through the descriptor.
         held = {path: stack.enter_context(exclusive_fd(path, force)) for path in outputs}
-        _demand_same(outputs, {path: fingerprint_of(fd, path) for path, fd in held.items()})
-        _demand_nothing_more(place, outputs)
+        _require_same_fingerprints(outputs, {path: fingerprint_of(fd, path) for path, fd in held.items()})
+        _require_no_extra_files(place, outputs)
         swap(place, other)
     return list(sources)
 
@@ -60,7 +60,7 @@ def _below(prints: Prints, place: Path, single: bool) -> dict[Path, dict[str, An
     return found
 
 
-def _demand_exchanged(sources: dict[Path, dict[str, Any]], place: Path) -> None:
+def _require_exchanged(sources: dict[Path, dict[str, Any]], place: Path) -> None:
     if all(path.exists() and os.stat(path).st_ino == was["inode"] for path, was in sources.items()):
         raise Refused(
             f"{text.name(str(place))} has its own content: it was never exchanged, or that was taken back already",
@@ -68,14 +68,14 @@ def _demand_exchanged(sources: dict[Path, dict[str, Any]], place: Path) -> None:
         )
 
 
-def _demand_nothing_more(place: Path, outputs: dict[Path, dict[str, Any]]) -> None:
+def _require_no_extra_files(place: Path, outputs: dict[Path, dict[str, Any]]) -> None:
     """Refuse to take away a file that the edit did not make."""
     more = sorted(set(os.listdir(place)) - {path.name for path in outputs}) if place.is_dir() else []
     if more:
         raise SourceChanged(f"{text.name(str(place / more[0]))} was not there after the edit", "move it away first")
 
 
-def _demand_same(expected: dict[Path, dict[str, Any]], found: dict[Path, Fingerprint]) -> None:
+def _require_same_fingerprints(expected: dict[Path, dict[str, Any]], found: dict[Path, Fingerprint]) -> None:
     for path, was in expected.items():
         now = found[path].as_json()
         if any(now[name] != was[name] for name in _IDENTITY):

@@ -18,7 +18,9 @@ from aofdoctor.span import Span
 _COMPARE = 1 << 18
 
 
-def demand_same(source: FileSource | PatchedSource, spans: Iterator[Span], written: FileSource, at: int = 0) -> int:
+def require_same_bytes(
+    source: FileSource | PatchedSource, spans: Iterator[Span], written: FileSource, at: int = 0
+) -> int:
     """Compare spans of a source with a copy of them that begins at `at`; where it ends, or Refused."""
     for piece in batch_small_spans(source, spans):
         for data in _pieces(source, piece):
@@ -28,7 +30,7 @@ def demand_same(source: FileSource | PatchedSource, spans: Iterator[Span], writt
     return at
 
 
-def demand_size(written: FileSource, size: int) -> None:
+def require_size(written: FileSource, size: int) -> None:
     """Raise Refused unless a copy has so many bytes."""
     if size != written.size:
         raise Refused(f"the copy has {written.size:,} bytes, not {size:,}: it is not kept")

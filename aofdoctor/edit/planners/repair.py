@@ -17,7 +17,7 @@ def plan_repair(report: Report) -> Plan:
 
     Raises Refused where a cut cannot help: a damaged RDB, a ruined manifest.
     """
-    _demand_repairable(report)
+    _require_repairable(report)
     place = _first_damage(report)
     plan = Plan(report.aof, "repair", lambda: _drops(report, place), report.commands, report.size, keep_lost=True)
     if place is not None:
@@ -87,7 +87,7 @@ def _still(report: Report, place: int) -> list[str]:
     ]
 
 
-def _demand_repairable(report: Report) -> None:
+def _require_repairable(report: Report) -> None:
     aof = report.aof
     for part in report.parts:
         rdb = part.preamble
@@ -98,11 +98,11 @@ def _demand_repairable(report: Report) -> None:
                 "a replica, a backup or dump.rdb may have them all; "
                 f"aofdoctor repair {quoted(report)} --salvage keeps the keys that can be read",
             )
-    demand_manifest(aof)
-    demand_parts(report)
+    require_sound_manifest(aof)
+    require_parts(report)
 
 
-def demand_manifest(aof: AOF) -> None:
+def require_sound_manifest(aof: AOF) -> None:
     """Raise Refused where which files belong to a set is not certain."""
     if aof.layout == "multi-part" and (aof.manifest is None or aof.manifest.problems):
         why = "is missing" if aof.manifest is None else f"is damaged ({aof.manifest.problems[0].message})"
@@ -119,9 +119,9 @@ def demand_manifest(aof: AOF) -> None:
         )
 
 
-def demand_whole_set(aof: AOF) -> None:
+def require_complete_set(aof: AOF) -> None:
     """Raise Refused where a copy would leave out, without a word, what a server would refuse the set for."""
-    demand_manifest(aof)
+    require_sound_manifest(aof)
     for part in aof.parts:
         if not part.exists:
             raise Refused(
@@ -130,7 +130,7 @@ def demand_whole_set(aof: AOF) -> None:
             )
 
 
-def demand_parts(report: Report) -> None:
+def require_parts(report: Report) -> None:
     """Raise Refused where no file is left to keep anything of."""
     aof = report.aof
     if not aof.present:

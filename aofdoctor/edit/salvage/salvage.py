@@ -15,7 +15,7 @@ from aofdoctor.check.flush_findings import name_of
 from aofdoctor.check.report import Report
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
-from aofdoctor.edit.planners.repair import demand_parts
+from aofdoctor.edit.planners.repair import require_parts
 from aofdoctor.edit.salvage.part_walk import Count, Walk
 from aofdoctor.edit.salvage.rdb_keys import SalvageCounts, note, read_of, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
@@ -28,7 +28,7 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
     `strict`: commands whose database is a guess go too.  `keep_unknown`: commands
     that no server line knows stay.  Raises Refused where no part is left.
     """
-    demand_parts(report)
+    require_parts(report)
     count, spliced_rdbs = Count(), _splice_damaged_rdbs(report, strict)
     aof = replace(report.aof, parts=[
         replace(part, source=spliced_rdbs[i][0].source) if i in spliced_rdbs else part for i, part in enumerate(report.aof.parts)

@@ -23,7 +23,7 @@ def listpack(value: LargeString) -> Iterator[list[Any]]:
     """The items of a listpack, in runs."""
     window, seen = _Window(value), 0
     head = window.take(6)
-    _demand_size("listpack", head, value)
+    _require_size("listpack", head, value)
     while window.left > 1:
         window.need(_AHEAD)
         items, end = listpack_run(window.data, window.at)
@@ -39,14 +39,14 @@ def listpack(value: LargeString) -> Iterator[list[Any]]:
             yield [text]
             seen += 1
         seen += len(items)
-    _demand_end("listpack", window, head[4:6], seen)
+    _require_end("listpack", window, head[4:6], seen)
 
 
 def ziplist(value: LargeString) -> Iterator[list[Any]]:
     """The items of a ziplist, in runs."""
     window, seen, before = _Window(value), 0, 0
     head = window.take(10)
-    _demand_size("ziplist", head, value)
+    _require_size("ziplist", head, value)
     while window.left > 1:
         window.need(_AHEAD)
         items, end, last = ziplist_run(window.data, window.at, before)
@@ -63,7 +63,7 @@ def ziplist(value: LargeString) -> Iterator[list[Any]]:
         seen += len(items)
     if int.from_bytes(head[4:8], "little") != window.offset - before:
         raise DecodeError(4, "the last entry of a ziplist is not where its head says")
-    _demand_end("ziplist", window, head[8:10], seen)
+    _require_end("ziplist", window, head[8:10], seen)
 
 
 def intset(value: LargeString) -> Iterator[list[Any]]:
@@ -153,13 +153,13 @@ def _prefix(window: _Window, before: int) -> int:
     return prefix if claimed == before and data[at + prefix : at + prefix + 1] == b"\x80" else 0
 
 
-def _demand_size(name: str, head: bytes, value: LargeString) -> None:
+def _require_size(name: str, head: bytes, value: LargeString) -> None:
     claimed = int.from_bytes(head[:4], "little")
     if claimed != value.size:
         raise DecodeError(0, f"a {name} of {claimed} bytes in a string of {value.size}")
 
 
-def _demand_end(name: str, window: _Window, count: bytes, seen: int) -> None:
+def _require_end(name: str, window: _Window, count: bytes, seen: int) -> None:
     if window.take(1) != _END:
         raise DecodeError(window.offset, f"a {name} without an end")
     if not count_fits(count, seen):

@@ -91,7 +91,7 @@ def diff(
     An RDB is compared as the commands that make its keys; with --by keys, --key and
     --db select among the keys that differ.
     """
-    _demand_sense(by, stat, exact, patch, patch_reverse, selected)
+    _require_consistent_options(by, stat, exact, patch, patch_reverse, selected)
     if a == b == "-":
         raise BadSelection("standard input can be one side only")
     with ExitStack() as stack:
@@ -135,7 +135,7 @@ def _left_out(patch: Patch) -> str:
     )  # fmt: skip
 
 
-def _demand_sense(
+def _require_consistent_options(
     by: By, stat: bool, exact: bool, patch: str | None, reverse: str | None, selected: options.Selected
 ) -> None:
     if selected["from_"] is not None or selected["to"] is not None:

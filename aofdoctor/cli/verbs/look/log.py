@@ -69,13 +69,13 @@ def log(
     with open_path(path) as aof:
         log_selection = selection(aof, **selected, based=base)
         output_format = Format.JSON if json else format
-        _demand_base(aof, tail, output_format) if base else None
+        _require_readable_base(aof, tail, output_format) if base else None
         items = _items(aof, log_selection, count, tail, reverse, base)
         broken = _write(aof, items, output_format)
     raise typer.Exit(1 if broken else 0)
 
 
-def _demand_base(aof: AOF, tail: bool, format: Format) -> None:
+def _require_readable_base(aof: AOF, tail: bool, format: Format) -> None:
     """Raise BadSelection where the keys of a base cannot be had, or said."""
     if tail:
         raise BadSelection("--tail reads the end alone, and a base is the beginning", "leave --tail out")

@@ -19,7 +19,7 @@ from aofdoctor.cli.plan_runner import HOW, confirm, near, overwrite_lines, plan_
 from aofdoctor.cli.recipes import AmbiguousFlushGroup, Recipe, make
 from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.plan import Plan
-from aofdoctor.edit.planners.repair import demand_whole_set
+from aofdoctor.edit.planners.repair import require_complete_set
 from aofdoctor.edit.planners.strip import Survey, plan_tail
 from aofdoctor.errors import BadSelection, Refused
 from aofdoctor.log.flushes import Group
@@ -84,7 +84,7 @@ def strip(
             else _plan(aof, recipe, output_options.writes and not overwrites, output_options.json)
         )
         if output_options.writes:
-            _demand_something(found)
+            _require_changes(found)
         if overwrites:
             _in_place(found, output_options, trust_tail, receipt)
         else:
@@ -105,7 +105,7 @@ def _plan(aof: AOF, recipe: Recipe, writes: bool, json: bool) -> Plan:
         raise typer.Exit(2) from None
 
 
-def _demand_something(plan: Plan) -> None:
+def _require_changes(plan: Plan) -> None:
     if not plan.changed:
         raise Refused("nothing is selected: there is nothing to strip, and nothing was written")
 
@@ -185,7 +185,7 @@ def _say_done(plan: Plan, todo: list[inplace.Target], receipt: Path, json: bool)
 
 def _afterwards(aof: AOF) -> str:
     try:
-        demand_whole_set(aof)
+        require_complete_set(aof)
     except Refused as problem:
         return painter()(f"do not start a server on it yet: {problem}", "warning")
     return f"next:    aofdoctor verify {text.shell(aof.path)}, then start the server with appendonly yes"
