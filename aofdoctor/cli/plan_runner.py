@@ -19,7 +19,7 @@ from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.output.durable import json_bytes, write_durably
 from aofdoctor.edit.output.exchange import exchange, place_of
 from aofdoctor.edit.output.fingerprint import fingerprint
-from aofdoctor.edit.output.overwrite import Target
+from aofdoctor.edit.output.overwrite import FileOverwrites
 from aofdoctor.edit.output.receipt import Proof, Receipt
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import BadSelection, Refused
@@ -166,10 +166,10 @@ def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
         yield paint(f"  ~ and {len(plan.reconstructions) - _SHOWN:,} more ranges", "changed")
 
 
-def overwrite_lines(plan: Plan, todo: list[Target], paint: Paint) -> Iterator[str]:
+def overwrite_lines(plan: Plan, overwrites: list[FileOverwrites], paint: Paint) -> Iterator[str]:
     """What an edit in place would change; everything else stays as it is."""
     yield paint(f"{plan.verb} {text.name(plan.aof.path)}, in place", "strong")
-    edits = [(target.path.name, edit) for target in todo for edit in target.edits]
+    edits = [(target.path.name, edit) for target in overwrites for edit in target.edits]
     for name, edit in edits[:_SHOWN]:
         words = f"{text.escaped(edit.old[:40])} becomes {text.escaped(edit.new[:40])}"
         yield paint(f"  ~ {text.name(name)}@{edit.start}  {text.size(len(edit.old))}  {words}", "changed")

@@ -9,7 +9,7 @@ from aofdoctor.aof.records import encode
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output import in_use as guard
 from aofdoctor.edit.output import overwrite as inplace
-from aofdoctor.edit.output.overwrite import harmless
+from aofdoctor.edit.output.overwrite import ping_of_size
 from aofdoctor.edit.planners.strip import plan_group, survey
 from aofdoctor.errors import Refused, SourceChanged
 from aofdoctor.server.sandbox import Binary, Sandbox
@@ -48,9 +48,9 @@ def test_in_place_a_flush_of_any_length_becomes_a_ping_that_servers_load(flush: 
 
 def test_every_size_of_record_has_a_harmless_one() -> None:
     for size in range(15, 5000):
-        assert len(harmless(size)) == size
+        assert len(ping_of_size(size)) == size
     with pytest.raises(Refused):
-        harmless(10)
+        ping_of_size(10)
 
 
 def test_in_place_asks_first(story: Story) -> None:
@@ -203,7 +203,7 @@ def test_a_file_that_changed_after_it_was_read_is_not_edited(tmp_path: Path) -> 
     path = tmp_path / "a.aof"
     path.write_bytes(SET + FLUSH)
     with open_path(str(path)) as aof:
-        todo = inplace.targets(plan_group(aof, survey(aof), None))
+        todo = inplace.plan_overwrites(plan_group(aof, survey(aof), None))
     path.write_bytes(SET + FLUSH + SET)
     with pytest.raises(SourceChanged):
         inplace.overwrite(todo, force=False, trusted_tail=False)

@@ -47,7 +47,7 @@ class Overwrite:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class FileOverwrites:
     """One file, as it was when it was read, and what changes in it."""
 
     path: Path
@@ -55,7 +55,7 @@ class Target:
     seen: os.stat_result
 
 
-def harmless(size: int) -> bytes:
+def ping_of_size(size: int) -> bytes:
     """A record of exactly `size` bytes that does nothing on any server: PING, padded with zeros or an argument."""
     digits = size - len(b"*1\r\n$\r\nPING\r\n")
     if 1 <= digits <= 18:
@@ -68,7 +68,7 @@ def harmless(size: int) -> bytes:
     raise Refused(f"a record of {size} bytes cannot be overwritten by one that does nothing")
 
 
-def targets(plan: Plan) -> list[Target]:
+def plan_overwrites(plan: Plan) -> list[FileOverwrites]:
     """The flushes of a plan, file by file; MULTI and EXEC around them stay."""
     edits: dict[Path, dict[int, Overwrite]] = {}  # a part that is listed twice is one file
     seen: dict[Path, os.stat_result] = {}
@@ -90,7 +90,7 @@ def targets(plan: Plan) -> list[Target]:
         if count > MOST:
             raise Refused(f"more than {MOST:,} flushes", "strip them into a copy with -o")
         edits.setdefault(path, {}).update((edit.start, edit) for edit in found)
-    return [Target(path, tuple(found[at] for at in sorted(found)), seen[path]) for path, found in edits.items()]
+    return [FileOverwrites(path, tuple(found[at] for at in sorted(found)), seen[path]) for path, found in edits.items()]
 
 
 def overwrites(source: FileSource, span: Span) -> list[Overwrite]:
@@ -101,7 +101,7 @@ def overwrites(source: FileSource, span: Span) -> list[Overwrite]:
             record = batch.record(i)
             if record.start >= span.end:
                 return found
-            found.append(Overwrite(record.start, bytes(batch.raw(i)), harmless(record.size)))
+            found.append(Overwrite(record.start, bytes(batch.raw(i)), ping_of_size(record.size)))
     return found
 
 
@@ -112,7 +112,7 @@ def _file(aof: AOF, part: int) -> FileSource:
     return source
 
 
-def overwrite(todo: Sequence[Target], force: bool, trusted_tail: bool, place: Path | None = None) -> Path:
+def overwrite(todo: Sequence[FileOverwrites], force: bool, trusted_tail: bool, place: Path | None = None) -> Path:
     """Change the files; the path of the receipt, which `undo` takes back.
 
     The receipt stands beside the first file, or at `place`.  Our own descriptors
@@ -138,7 +138,7 @@ def overwrite(todo: Sequence[Target], force: bool, trusted_tail: bool, place: Pa
     return receipt
 
 
-def _require_unchanged(target: Target, now: os.stat_result, force: bool) -> None:
+def _require_unchanged(target: FileOverwrites, now: os.stat_result, force: bool) -> None:
     """The file is the one that was read; under `force` it may have grown since."""
     then = target.seen
     if now.st_nlink > 1 and not force:
@@ -174,7 +174,7 @@ def put(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
             raise SourceChanged(f"{path} did not keep what was written at {start}", "the receipt holds the old bytes")
 
 
-def _entry(target: Target, fd: int) -> dict[str, Any]:
+def _entry(target: FileOverwrites, fd: int) -> dict[str, Any]:
     for edit in target.edits:
         if os.pread(fd, len(edit.old), edit.start) != edit.old:
             raise SourceChanged(f"{target.path} has changed at {edit.start} since it was read")

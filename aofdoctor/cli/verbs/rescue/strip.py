@@ -144,31 +144,31 @@ def _tell(lines: Iterable[str], json: bool) -> None:
 
 
 def _in_place(plan: Plan, output_options: OutputOptions, trusted: bool, place: str | None) -> None:
-    todo = inplace.targets(plan)
-    count = sum(len(target.edits) for target in todo)
-    size = sum(len(edit.old) for target in todo for edit in target.edits)
+    overwrites = inplace.plan_overwrites(plan)
+    count = sum(len(target.edits) for target in overwrites)
+    size = sum(len(edit.old) for target in overwrites for edit in target.edits)
     plan.aof.close()
-    _tell(overwrite_lines(plan, todo, painter()), output_options.json)
-    names = ", ".join(text.name(near(target.path)) for target in todo)
+    _tell(overwrite_lines(plan, overwrites, painter()), output_options.json)
+    names = ", ".join(text.name(near(target.path)) for target in overwrites)
     confirm(f"Overwrite {text.count(count, 'flush', 'flushes')} ({text.size(size)}) in {names}?", output_options.yes)
     try:
         receipt = inplace.overwrite(
-            todo, output_options.force_in_use, trusted, Path(os.path.abspath(place)) if place else None
+            overwrites, output_options.force_in_use, trusted, Path(os.path.abspath(place)) if place else None
         )
     except KeyboardInterrupt as problem:  # which says nothing by itself
         for note in getattr(problem, "__notes__", ()):
             warn(text.name(note))
         raise
-    _say_done(plan, todo, receipt, output_options.json)
+    _say_done(plan, overwrites, receipt, output_options.json)
 
 
-def _say_done(plan: Plan, todo: list[inplace.Target], receipt: Path, json: bool) -> None:
+def _say_done(plan: Plan, overwrites: list[inplace.FileOverwrites], receipt: Path, json: bool) -> None:
     """What was done; a disk that is full for our words does not hide where the receipt is."""
-    count = sum(len(target.edits) for target in todo)
-    size = sum(len(edit.old) for target in todo for edit in target.edits)
+    count = sum(len(target.edits) for target in overwrites)
+    size = sum(len(edit.old) for target in overwrites for edit in target.edits)
     try:
         if json:
-            print_json(plan_json(plan, str(todo[0].path), receipt, changed_in_place=True))
+            print_json(plan_json(plan, str(overwrites[0].path), receipt, changed_in_place=True))
         words = f"{text.count(count, 'flush', 'flushes')} overwritten, {text.size(size)} changed, on disk and read back"
         lines = [
             "", painter()(f"done: {words}", "good"), f"receipt: {text.name(near(receipt))}",
