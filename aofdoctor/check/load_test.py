@@ -40,7 +40,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class LoadResult:
     """What came up: keys and keys with a TTL by database, errors at replay by their text."""
 
     server: str
@@ -56,15 +56,15 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Unloadable:
+class LoadFailure:
     """No server at hand would load it whole: why, by server."""
 
     reasons: tuple[str, ...]
 
 
-def prove(
+def load_in_sandbox(
     aof: AOF, binaries: Sequence[Binary] = (), tell: Tell | None = None, timeout: float | None = None
-) -> Proof | Unloadable:
+) -> LoadResult | LoadFailure:
     """Load an AOF into a private server; one of `binaries`, or of those at hand, that can.
 
     Raises Refused if a command in it may not be replayed, SandboxError if there
@@ -78,13 +78,15 @@ def prove(
         )
     databases = require_harmless(aof)
     report = examine(aof, [binary.version_name for binary in candidates])
-    unseen = _unseen(report)
+    not_loaded = _not_loaded(report)
     verdicts = {v.server: v for v in report.verdicts if not v.load_truncated}
     reasons = []
     for binary in candidates:
         verdict = verdicts[binary.version_name]
-        if verdict.outcome is Outcome.LOADS and unseen:
-            reasons.append(f"{binary.title}: it reads on over the damage at {unseen}, but that is not replayed unseen")
+        if verdict.outcome is Outcome.LOADS and not_loaded:
+            reasons.append(
+                f"{binary.title}: it reads on over the damage at {not_loaded}, but that is not replayed unseen"
+            )
         elif verdict.outcome is Outcome.LOADS:
             try:
                 return _load(aof, binary, databases, tell, timeout)
@@ -95,10 +97,10 @@ def prove(
         else:
             where = f" at {text.name(verdict.part)}@{verdict.offset}" if verdict.offset is not None else ""
             reasons.append(f"{binary.title}: {verdict.outcome.value}{where}: {verdict.reason}")
-    return Unloadable(tuple(reasons))
+    return LoadFailure(tuple(reasons))
 
 
-def _unseen(report: Report) -> str:
+def _not_loaded(report: Report) -> str:
     """Where bytes stand that we cannot look through, and a server may read all the same; empty if nowhere."""
     for part in report.parts:
         for damage in part.damage:
@@ -145,7 +147,7 @@ def _refuse(part: Part, batch: Batch, i: int) -> None:
     )
 
 
-def _load(aof: AOF, binary: Binary, databases: int, tell: Tell | None, timeout: float | None) -> Proof:
+def _load(aof: AOF, binary: Binary, databases: int, tell: Tell | None, timeout: float | None) -> LoadResult:
     if tell:
         tell(f"loading it in a private {binary.title}")
     options = ["--appendonly", "yes", "--appendfilename", "p.aof", "--databases", str(databases)]
@@ -154,7 +156,7 @@ def _load(aof: AOF, binary: Binary, databases: int, tell: Tell | None, timeout: 
     with Sandbox(binary, options, lambda folder: _lay_out(aof, folder, multi_part), timeout=timeout) as server:
         seconds = time.monotonic() - started
         keys, expires = _keyspace(server)
-        return Proof(binary.title, seconds, keys, expires, _errors(server))
+        return LoadResult(binary.title, seconds, keys, expires, _errors(server))
 
 
 def _lay_out(aof: AOF, folder: Path, multi_part: bool) -> None:

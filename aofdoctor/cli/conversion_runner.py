@@ -14,7 +14,7 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli.console import Paint, as_json, painter, print_json, print_line, progress
 from aofdoctor.cli.output_options import OutputOptions
-from aofdoctor.cli.plan_runner import confirm_exchange, exchanged_lines, near, prover, sources_of, swap_in
+from aofdoctor.cli.plan_runner import confirm_exchange, exchanged_lines, load_tester, near, sources_of, swap_in
 from aofdoctor.edit.conversion.plan import Conversion, plan_conversion
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest
 from aofdoctor.edit.conversion.write import hints, outcome_json, totals, try_conversion, write_conversion
@@ -132,7 +132,7 @@ def _write(conversion: Conversion, output_options: OutputOptions) -> None:
 
 
 def _written(conversion: Conversion, output_options: OutputOptions, place: str, proven: list[str]) -> Receipt:
-    proof = prover(proven) if output_options.prove else None
+    proof = load_tester(proven) if output_options.prove else None
     if output_options.in_place:
         confirm_exchange(conversion.aof, output_options)
     with progress(conversion.size, "writing") as on_progress:

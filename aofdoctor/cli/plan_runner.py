@@ -11,7 +11,7 @@ import typer
 import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.check.load_test import Unloadable, prove
+from aofdoctor.check.load_test import LoadFailure, load_in_sandbox
 from aofdoctor.cli.console import Paint, painter, print_json, print_line, progress
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions
@@ -60,7 +60,7 @@ def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None
         raise Refused("nothing would change: nothing was written")
     proven: list[str] = []
     place = str(place_of(plan.aof)) if output_options.in_place else str(output_options.output)
-    receipt = _written(plan, output_options, prover(proven) if output_options.prove else None)
+    receipt = _written(plan, output_options, load_tester(proven) if output_options.prove else None)
     if output_options.json:
         kept = {"kept": str(receipt.output)} if output_options.in_place else {}
         print_json(plan_json(plan, place, receipt.path) | kept | ({"proven": proven[0]} if proven else {}))
@@ -105,13 +105,13 @@ def confirm_exchange(aof: AOF, output_options: OutputOptions) -> None:
     )
 
 
-def prover(proven: list[str]) -> Callable[[Path], None]:
+def load_tester(proven: list[str]) -> Callable[[Path], None]:
     """What loads a copy in a private server before it has its name, and says so in `proven`."""
 
     def proving(made: Path) -> None:
         with open_path(str(made)) as aof:
-            found = prove(aof)
-        if isinstance(found, Unloadable):
+            found = load_in_sandbox(aof)
+        if isinstance(found, LoadFailure):
             raise Refused(f"the copy would not load whole, and is not kept: {'; '.join(found.reasons)}")
         proven.append(f"proven: {found.server} loads it: {text.count(found.total, 'key')}")
 

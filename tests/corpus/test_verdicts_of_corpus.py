@@ -18,7 +18,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.check import load_test as prove
 from aofdoctor.check.examine import examine
-from aofdoctor.check.load_test import Proof
+from aofdoctor.check.load_test import LoadResult
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.planners.strip import group_at, plan_group, survey
@@ -202,8 +202,8 @@ def load_state(path: Path) -> dict[tuple[int, bytes], frozenset[str]]:
     binaries = [by_line()[line] for line in ("valkey-9.1", "redis-8.2", "redis-6.2")]
     with pytest.MonkeyPatch.context() as patch, open_path(str(path)) as aof:
         patch.setattr(prove, "_keyspace", keyspace)
-        proof = prove.prove(aof, binaries)
-    assert isinstance(proof, Proof), proof
+        proof = prove.load_in_sandbox(aof, binaries)
+    assert isinstance(proof, LoadResult), proof
     return found
 
 

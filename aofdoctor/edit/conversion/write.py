@@ -59,7 +59,7 @@ def try_conversion(conversion: Conversion, progress: Progress | None = None) -> 
 
 
 def write_conversion(
-    conversion: Conversion, output: Path, progress: Progress | None = None, proof: Proof | None = None,
+    conversion: Conversion, output: Path, progress: Progress | None = None, verifier: Proof | None = None,
     whole_hash: bool = False, instead_of: Path | None = None,
 ) -> Receipt:  # fmt: skip
     """Carry out a conversion into a new file, or the new directory of a set.
@@ -85,8 +85,8 @@ def write_conversion(
             raise Refused(_loss(conversion), "--lossy leaves it out; without -o the plan lists all of it")
         _check(conversion, made)
         receipt.warnings += filter(None, map(growth, files))
-        if proof:
-            proof(made)
+        if verifier:
+            verifier(made)
         body = head_json("convert") | {"source": sources, "output": outputs_json(made, output, whole_hash)}
         if instead_of:
             body |= exchange_json(conversion.aof, receipt, instead_of, whole_hash)

@@ -45,7 +45,7 @@ from aofdoctor.span import Span
 
 
 def write_copy(
-    plan: Plan, output: Path, progress: Progress | None = None, proof: Proof | None = None, whole_hash: bool = False,
+    plan: Plan, output: Path, progress: Progress | None = None, verifier: Proof | None = None, whole_hash: bool = False,
     instead_of: Path | None = None,
 ) -> Receipt:  # fmt: skip
     """Carry out a plan into a new file (a single AOF) or directory (a multi part one).
@@ -75,8 +75,8 @@ def write_copy(
         if lost_path:
             finished.append((job.make_lost(folder), lost_path))
         job.check(made)
-        if proof:
-            proof(made)
+        if verifier:
+            verifier(made)
         said = _receipt_json(plan, receipt, sources, made, whole_hash)
         if instead_of:
             said |= exchange_json(plan.aof, receipt, instead_of, whole_hash)

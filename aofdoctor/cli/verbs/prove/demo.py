@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.check.load_test import Proof, prove
+from aofdoctor.check.load_test import LoadResult, load_in_sandbox
 from aofdoctor.cli import options
 from aofdoctor.cli.console import painter, print_json, print_line
 from aofdoctor.cli.options import open_path
@@ -118,7 +118,7 @@ def _make_sample(binary: Binary, target: Path) -> int:
 
 def _count(path: Path, binary: Binary) -> int:
     with open_path(str(path)) as aof:
-        found = prove(aof, [binary])
-    if not isinstance(found, Proof):
+        found = load_in_sandbox(aof, [binary])
+    if not isinstance(found, LoadResult):
         raise SandboxError("the sample does not load", "; ".join(found.reasons))
     return found.total

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.check.load_test import Proof, Unloadable, prove
+from aofdoctor.check.load_test import LoadFailure, LoadResult, load_in_sandbox
 from aofdoctor.cli import options
 from aofdoctor.cli.console import painter, print_json, print_line, warn
 from aofdoctor.cli.options import open_path
@@ -43,15 +43,15 @@ def verify(
     if server and binary is None:
         raise BadSelection(f"{text.name(server)} is not a redis-server or valkey-server")
     with open_path(path) as aof:
-        found = prove(
+        found = load_in_sandbox(
             aof, [binary] if binary else (), None if json else lambda words: print_line(words + " ..."), timeout
         )
         _say(path, found, json)
-    raise typer.Exit(0 if isinstance(found, Proof) else 1)
+    raise typer.Exit(0 if isinstance(found, LoadResult) else 1)
 
 
-def _say(path: str, found: Proof | Unloadable, json: bool) -> None:
-    if isinstance(found, Unloadable):
+def _say(path: str, found: LoadResult | LoadFailure, json: bool) -> None:
+    if isinstance(found, LoadFailure):
         if json:
             print_json({"path": path, "loaded": False, "reasons": list(found.reasons)})
         for reason in () if json else found.reasons:
