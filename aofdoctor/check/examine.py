@@ -12,7 +12,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.damage import Damage, Kind
-from aofdoctor.log.ordinals import known
+from aofdoctor.log.ordinals import none_if_unknown
 from aofdoctor.log.script_flushes import script_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import table
@@ -173,7 +173,10 @@ class _Walk:
         state = self.tracker.state
         report.size = source.size or 0
         report.commands, report.annotations = state[ContextField.COMMANDS], state[ContextField.ANNOTATIONS]
-        report.first_time, report.last_time = known(state[ContextField.FIRST_TIME]), known(state[ContextField.TIME])
+        report.first_time, report.last_time = (
+            none_if_unknown(state[ContextField.FIRST_TIME]),
+            none_if_unknown(state[ContextField.TIME]),
+        )
         report.ok_up_to, report.ok_commands = self.good or self._good()
         self.loader.end()
         if state[ContextField.TX] > 0:

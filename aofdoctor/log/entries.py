@@ -21,7 +21,7 @@ from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.aof.scan import SLACK
 from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
-from aofdoctor.log.ordinals import known, ordinals
+from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -65,8 +65,16 @@ class _Selected:
 
     def entries(self, chosen: list[int]) -> Iterator[Entry]:
         batch, db, tx, time = self.batch, self.tracker.db, self.tracker.tx, self.tracker.time
-        for i, number in zip(chosen, ordinals(batch, chosen), strict=True):
-            yield Entry(self.part, batch, i, self.before + number, known(db[i]), known(tx[i]) or None, known(time[i]))
+        for i, number in zip(chosen, command_numbers(batch, chosen), strict=True):
+            yield Entry(
+                self.part,
+                batch,
+                i,
+                self.before + number,
+                none_if_unknown(db[i]),
+                none_if_unknown(tx[i]) or None,
+                none_if_unknown(time[i]),
+            )
 
 
 def forwards(aof: AOF, selection: Selection, base: bool = False) -> Iterator[Item]:

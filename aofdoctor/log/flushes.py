@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import Batch
-from aofdoctor.log.ordinals import known, ordinals
+from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
@@ -83,7 +83,7 @@ class Flushes:
         flushes, structure = _ids()
         at = 0
         found = [i for i in flagged if batch.ids[i] in flushes and _works(batch, i)]
-        for i, number in zip(found, ordinals(batch, found), strict=True):
+        for i, number in zip(found, command_numbers(batch, found), strict=True):
             self._close_if_other(batch, at, i, structure)
             self._add(_flush(index, part, batch, i, tracker, before + number, index == self._damaged))
             at = i + 1
@@ -138,5 +138,5 @@ def _flush(index: int, part: str, batch: Batch, i: int, tracker: ContextTracker,
     command = table().get(batch.ids[i])
     return Flush(
         index, part, batch.record(i), command.name if command else "",
-        known(tracker.db[i]), known(tracker.tx[i]) or None, known(tracker.time[i]), number, guess,
+        none_if_unknown(tracker.db[i]), none_if_unknown(tracker.tx[i]) or None, none_if_unknown(tracker.time[i]), number, guess,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.errors import BadSelection
 from aofdoctor.log.base_keys import BaseKey, batches, ctime
 from aofdoctor.log.entries import Entry, keep
-from aofdoctor.log.ordinals import index_of, known, ordinal
+from aofdoctor.log.ordinals import command_number, index_of, none_if_unknown
 from aofdoctor.log.position import Position
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
@@ -155,7 +155,13 @@ def _reach(part: Part, tile: Damage | Preamble) -> int:
 
 
 def _entry(part: Part, batch: Batch, i: int, tracker: ContextTracker, commands: int) -> Entry:
-    number = None if batch.ids[i] == ANNOTATION else commands + ordinal(batch, i)
+    number = None if batch.ids[i] == ANNOTATION else commands + command_number(batch, i)
     return Entry(
-        part.name, batch, i, number, known(tracker.db[i]), known(tracker.tx[i]) or None, known(tracker.time[i])
+        part.name,
+        batch,
+        i,
+        number,
+        none_if_unknown(tracker.db[i]),
+        none_if_unknown(tracker.tx[i]) or None,
+        none_if_unknown(tracker.time[i]),
     )

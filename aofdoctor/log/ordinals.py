@@ -8,7 +8,7 @@ from aofdoctor.aof.records import Batch
 from aofdoctor.log.position import Position
 
 
-def ordinals(batch: Batch, records: Iterable[int]) -> Iterator[int]:
+def command_numbers(batch: Batch, records: Iterable[int]) -> Iterator[int]:
     """Which command of its batch each record is, from 1; an annotation is as the command before it.
 
     `records` are in order.
@@ -20,9 +20,9 @@ def ordinals(batch: Batch, records: Iterable[int]) -> Iterator[int]:
         yield at - annotations
 
 
-def ordinal(batch: Batch, i: int) -> int:
+def command_number(batch: Batch, i: int) -> int:
     """Which command of its batch one record is, from 1."""
-    return next(ordinals(batch, (i,)))
+    return next(command_numbers(batch, (i,)))
 
 
 def index_of(batch: Batch, position: Position, part: int, before: int) -> int:
@@ -52,6 +52,6 @@ def _nth(batch: Batch, wanted: int) -> int:
     return batch.count
 
 
-def known(value: int) -> int | None:
+def none_if_unknown(value: int) -> int | None:
     """A column's value, or None where it is unknown."""
     return None if value == -1 else value

@@ -6,7 +6,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.aof.recovery.resync import find_record
-from aofdoctor.log.ordinals import known
+from aofdoctor.log.ordinals import none_if_unknown
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -41,7 +41,7 @@ def _time_from(source: Source, start: int) -> int | None:
     for tile in read(source, table().names, start):
         if isinstance(tile, Batch):
             tracker.run(tile)
-    return known(tracker.state[ContextField.TIME])
+    return none_if_unknown(tracker.state[ContextField.TIME])
 
 
 def looks_timed(aof: AOF) -> bool:

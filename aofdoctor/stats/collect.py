@@ -16,7 +16,7 @@ from aofdoctor.aof.reader import ROOM, WINDOW, read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding
-from aofdoctor.log.ordinals import known
+from aofdoctor.log.ordinals import none_if_unknown
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -197,7 +197,9 @@ class _Walk:
         stats.size += source.size or 0
         stats.commands += state[ContextField.COMMANDS]
         stats.annotations += state[ContextField.ANNOTATIONS]
-        stats.first_time = known(state[ContextField.FIRST_TIME]) if stats.first_time is None else stats.first_time
+        stats.first_time = (
+            none_if_unknown(state[ContextField.FIRST_TIME]) if stats.first_time is None else stats.first_time
+        )
         stats.last_time = stats.last_time if state[ContextField.TIME] == -1 else state[ContextField.TIME]
 
     def _damage(self, size: int) -> None:
@@ -235,7 +237,7 @@ class _Walk:
             head = name if isinstance(name, bytes) else name.head(SHOWN)
             shown, length = key or (None, 0)
             place = batch.record(i)
-            return LargeRecord(part, place.start, place.size, known(self.tracker.db[i]), head[:SHOWN],
+            return LargeRecord(part, place.start, place.size, none_if_unknown(self.tracker.db[i]), head[:SHOWN],
                                None if shown is None else shown[:SHOWN], length)  # fmt: skip
 
         self.large.offer(batch.record(i).size, made)
@@ -307,6 +309,6 @@ def _written(rows: list[KeyRow]) -> list[Written]:
     """Those with the most, as far as it is certain."""
     best = nsmallest(KEYS_KEPT, rows, key=lambda row: (row[4] - row[3], -row[3], row[0], row[2]))
     return [
-        Written(key, length, known(db), count, error, round(2 * spread**0.5))
+        Written(key, length, none_if_unknown(db), count, error, round(2 * spread**0.5))
         for key, length, db, count, error, spread in best
     ]

@@ -11,7 +11,7 @@ from aofdoctor.diff.moves import Key, Keys, key_of
 from aofdoctor.diff.units._pyunits import Column, Kind
 from aofdoctor.diff.units.side import Run, Side, Unit
 from aofdoctor.log.entries import Entry
-from aofdoctor.log.ordinals import known, ordinals
+from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import Key as KeyOfBase
 from aofdoctor.server.command_table import Command, key_places, table
@@ -54,15 +54,15 @@ def entries(side: Side, run: Run, selection: Selection | None = None) -> Iterato
     name = side.aof.parts[run.first.part].name
     for batch, tracker, before in batches(side, run):
         chosen = selected(batch, run.last, selection, tracker, before)
-        for i, number in zip(chosen, ordinals(batch, chosen), strict=True):
+        for i, number in zip(chosen, command_numbers(batch, chosen), strict=True):
             yield Entry(
                 name,
                 batch,
                 i,
                 before + number,
-                known(tracker.db[i]),
-                known(tracker.tx[i]) or None,
-                known(tracker.time[i]),
+                none_if_unknown(tracker.db[i]),
+                none_if_unknown(tracker.tx[i]) or None,
+                none_if_unknown(tracker.time[i]),
             )
 
 
