@@ -10,7 +10,7 @@ from aofdoctor.cli.options import loaded_position, open_path
 from aofdoctor.errors import BadSelection
 from aofdoctor.log.locate import locate
 from aofdoctor.log.position import Position, is_position, parse_time
-from aofdoctor.log.time_lookup import first_after
+from aofdoctor.log.time_lookup import first_command_after
 from aofdoctor.log.timestamps import last_time
 from aofdoctor.source import PipeSource
 
@@ -73,4 +73,4 @@ def _at_time(aof: AOF, given: str) -> End | None:
             "this AOF has no #TS annotations, so nothing in it has a time (aof-timestamp-enabled was off)",
             "end the side at a position: PATH@1234 or PATH@#17",
         )
-    return first_after(aof, parse_time(said, end) if said.startswith("-") else seconds)
+    return first_command_after(aof, parse_time(said, end) if said.startswith("-") else seconds)

@@ -16,7 +16,7 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.text import name, when
 
 
-def first_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
+def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
     """(part, offset) of the first command that is past a second, None where nothing is.
 
     Raises Refused where an RDB was written later: what was before that is not in this AOF.
