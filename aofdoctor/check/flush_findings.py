@@ -25,16 +25,16 @@ def _flush_message(report: Report, group: Group) -> str:
     first = group.first
     where = f"{text.name(first.part)}@{first.span.start}"
     when = f" ({text.when(first.time)})" if first.time is not None else ""
-    return f"{name_of(group)} at {where}{when} emptied {what_flushed(group)}; {_following(report, group)}"
+    return f"{describe_group(group)} at {where}{when} emptied {describe_scope(group)}; {_following(report, group)}"
 
 
-def name_of(group: Group) -> str:
+def describe_group(group: Group) -> str:
     """What a group is called, in words."""
     first = group.first.command.upper()
     return first if group.count == 1 else f"{group.count:,} flushes from {first}"
 
 
-def what_flushed(group: Group) -> str:
+def describe_scope(group: Group) -> str:
     """What a group emptied, in words."""
     if group.everything:
         return "every database"

@@ -11,7 +11,7 @@ from aofdoctor import text
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import Batch
-from aofdoctor.check.flush_findings import name_of, what_flushed
+from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.flushes import Flushes
 from aofdoctor.log.script_flushes import ScriptFlushes, script_ids
@@ -106,9 +106,7 @@ class SuspiciousEvents:
         for group in self.flushes.groups[:_SHOWN]:
             first = group.first
             when = f" ({text.when(first.time)})" if first.time is not None else ""
-            message = (
-                f"{name_of(group)} at {text.name(first.part)}@{first.span.start}{when} emptied {what_flushed(group)}"
-            )
+            message = f"{describe_group(group)} at {text.name(first.part)}@{first.span.start}{when} emptied {describe_scope(group)}"
             yield Finding("flush", Severity.DANGER, message, first.part, first.span.start, group.last.span.end,
                           hint=self._pointer(first.part, first.span.start))  # fmt: skip
         if (more := self.flushes.group_count - _SHOWN) > 0:

@@ -142,10 +142,10 @@ def _manner(number: int) -> tuple[str, str]:
     if command is None:
         return ("damage", "  <- no server knows this command") if number == UNKNOWN else ("", "")
     style = next((style for effect, style in _STYLE_OF if effect in command.effects), "")
-    return style, f"  <- {empties(command)}" if "flush" in command.effects else ""
+    return style, f"  <- {flush_note(command)}" if "flush" in command.effects else ""
 
 
-def empties(command: Command) -> str:
+def flush_note(command: Command) -> str:
     """What a flush does, in words."""
     return "empties every database" if command.name == "flushall" else "empties this database"
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
-from aofdoctor.check.flush_findings import name_of
+from aofdoctor.check.flush_findings import describe_group
 from aofdoctor.check.report import Report
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
@@ -91,7 +91,7 @@ def _notes(report: Report, count: Count, strict: bool, salvage_counts: dict[int,
         if group.first.guess:
             place = f"{text.name(group.first.part)}@{group.first.span.start}"
             yield (
-                f"{name_of(group)} at {place} stands after damage, and stays: that it is a command, and no piece of a "
+                f"{describe_group(group)} at {place} stands after damage, and stays: that it is a command, and no piece of a "
                 "value, is a guess; aofdoctor strip on the copy takes it out"
             )
     if count.guessed and not strict:

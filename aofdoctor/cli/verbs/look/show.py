@@ -14,7 +14,7 @@ from aofdoctor.cli import options
 from aofdoctor.cli.console import painter, print_json, print_line, width
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views.base_keys import UNPACKED, key_json, key_lines, opcode
-from aofdoctor.cli.views.record_lines import as_json_line, empties, short_names
+from aofdoctor.cli.views.record_lines import as_json_line, flush_note, short_names
 from aofdoctor.damage import MEANING, Damage
 from aofdoctor.log.entries import Entry
 from aofdoctor.log.locate import Located, locate
@@ -151,7 +151,7 @@ def _facts(found: Located, entry: Entry) -> Iterator[str]:
     if command is None:
         yield "  effect    unknown: no server line knows this command"
     elif command.effects:
-        words = f": {empties(command)}" if "flush" in command.effects else ""
+        words = f": {flush_note(command)}" if "flush" in command.effects else ""
         yield f"  effect    {', '.join(sorted(command.effects))}{words}"
 
 

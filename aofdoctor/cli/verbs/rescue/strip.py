@@ -10,7 +10,7 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.check.flush_findings import name_of, what_flushed
+from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.cli import options
 from aofdoctor.cli.console import nobody_reads, painter, print_error_line, print_json, print_line, warn
 from aofdoctor.cli.options import NOTHING, open_path
@@ -133,9 +133,7 @@ def _group_line(found: Survey, group: Group) -> str:
     first = group.first
     when = text.when(first.time) if first.time is not None else "time unknown"
     later = text.count(found.commands - group.last.number, "later command")
-    return (
-        f"{text.name(first.part)}@{first.span.start}  {when}  {name_of(group)}, emptied {what_flushed(group)}, {later}"
-    )
+    return f"{text.name(first.part)}@{first.span.start}  {when}  {describe_group(group)}, emptied {describe_scope(group)}, {later}"
 
 
 def _tell(lines: Iterable[str], json: bool) -> None:
