@@ -58,7 +58,7 @@ def _collections(side: Side, touched: KeyAccesses, keys: set[Key]) -> set[Key]:
         rdb_stream = side.rdb_commands(run.first.part) if run.base else None
         for item in rdb_stream.items(run) if rdb_stream else ():
             if rdb_stream and isinstance(item, KeyOfBase) and rdb_stream.type_name(item) in _UNORDERED:
-                name = rdb_stream.name(item)
+                name = rdb_stream.key_name(item)
                 if name is not None and (key := key_of(max(0, item.db), name)) in keys:
                     found.add(key)
     return found
@@ -156,7 +156,7 @@ class _ElementReader:
             yield i, list(entry.batch.args(entry.i)) if entry is not None and plain else ()
 
     def _wanted(self, rdb_stream: RdbCommandStream, item: Item | KeyOfBase) -> bool:
-        name = rdb_stream.name(item) if isinstance(item, KeyOfBase) else None
+        name = rdb_stream.key_name(item) if isinstance(item, KeyOfBase) else None
         return name is not None and key_of(max(0, item.db), name) in self.keys  # type: ignore[union-attr]
 
     def _unit(self, i: int, argv: Argv, base: bool) -> None:

@@ -60,12 +60,12 @@ class BaseKey(NamedTuple):
     @property
     def type(self) -> str:
         """What it is to a user: string, list ...; `type 33` where its bytes are not read."""
-        return type_of(self.key.type, self.dialect)
+        return type_label(self.key.type, self.dialect)
 
     @property
     def name(self) -> bytes:
         """Its name, or the first 64 KiB of it."""
-        return self.preview[0] if self.preview else name_of(self.cursor, self.key)
+        return self.preview[0] if self.preview else key_name(self.cursor, self.key)
 
     def words(self) -> Iterator[String | CorruptValue]:
         """The words of its value."""
@@ -73,12 +73,12 @@ class BaseKey(NamedTuple):
 
 
 @cache
-def type_of(number: int, dialect: str) -> str:
+def type_label(number: int, dialect: str) -> str:
     """What a type byte is to a user."""
     return type_name(Value(0, number, dialect)) or f"type {number}"
 
 
-def name_of(cursor: Cursor, key: Key) -> bytes:
+def key_name(cursor: Cursor, key: Key) -> bytes:
     """A key's name, or the first 64 KiB of it."""
     cursor.seek(key.name_at)
     try:
@@ -88,7 +88,7 @@ def name_of(cursor: Cursor, key: Key) -> bytes:
     return name[:NAME_LIMIT] if isinstance(name, bytes) else name.read(NAME_LIMIT)
 
 
-def ctime(rdb: Preamble) -> int | None:
+def creation_time(rdb: Preamble) -> int | None:
     """When an RDB was written, by its own words."""
     told = rdb.aux.get(b"ctime", b"")
     return int(told) if told.isdigit() and len(told) <= 12 else None
@@ -127,7 +127,7 @@ class BaseKeySelection:
 
     def __init__(self, selection: Selection, part: int, before: int, source: Source, rdb: Preamble) -> None:
         self.selection, self.part, self.before = selection, part, before
-        self.dialect, self.time = rdb.dialect, ctime(rdb)
+        self.dialect, self.time = rdb.dialect, creation_time(rdb)
         self.nothing = not selection.invert and (selection.ids is not None or bool(selection.names))
         self.cursor = Cursor(source)
         self.selects_all = selection.selects_all
@@ -151,7 +151,7 @@ class BaseKeySelection:
             and (not selection.dbs or key.db in selection.dbs)
             and key.end - key.start >= selection.min_size
             and self._within(key)
-            and (not (selection.keys or selection.grep) or self._named(key, name_of(self.cursor, key)))
+            and (not (selection.keys or selection.grep) or self._named(key, key_name(self.cursor, key)))
         )
         return fits != selection.invert
 
@@ -210,7 +210,7 @@ class BaseKeySelection:
     def _by_content(self, batch: ItemBatch, left: list[int], walk_window: WalkWindow | None) -> list[int]:
         previews = self._previews.names(batch, left, walk_window)
         names = [
-            preview[0] if preview else name_of(self.cursor, batch.key(i))
+            preview[0] if preview else key_name(self.cursor, batch.key(i))
             for i, preview in zip(left, previews, strict=True)
         ]
         return [i for i, name in zip(left, names, strict=True) if self._named(batch.key(i), name)]

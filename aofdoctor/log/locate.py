@@ -10,7 +10,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.errors import BadSelection
-from aofdoctor.log.base_keys import BaseKey, batches, ctime
+from aofdoctor.log.base_keys import BaseKey, batches, creation_time
 from aofdoctor.log.entries import Entry, keep
 from aofdoctor.log.ordinals import command_number, index_of, none_if_unknown
 from aofdoctor.log.position import Position
@@ -140,7 +140,7 @@ class _Search:
                 return Located(part, damage=batch, preamble=rdb)
             item = next(item for item in batch if item.span.start <= offset < item.span.end)
             if isinstance(item, Key):
-                key = BaseKey(part.name, Cursor(source), item, rdb.dialect, ctime(rdb), guess)
+                key = BaseKey(part.name, Cursor(source), item, rdb.dialect, creation_time(rdb), guess)
                 return Located(part, preamble=rdb, base_key=key)
             return Located(part, preamble=rdb, item=item)
         if offset >= rdb.span.end:

@@ -9,7 +9,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.errors import Refused
-from aofdoctor.log.base_keys import ctime
+from aofdoctor.log.base_keys import creation_time
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -37,7 +37,7 @@ def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
 
 
 def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
-    written = ctime(rdb)
+    written = creation_time(rdb)
     if written is not None and written > seconds:
         raise Refused(
             f"the RDB of {name(part)} was written at {when(written)}: what was before that is not in this AOF",

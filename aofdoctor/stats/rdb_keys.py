@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.log.base_keys import BaseKeySelection, batches, name_of
+from aofdoctor.log.base_keys import BaseKeySelection, batches, key_name
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.items import Item, ItemBatch, Key
@@ -124,7 +124,7 @@ class BaseTally:
 
     def _one(self, part: str, counters: RdbKeyCounters, key: Key | Item, chosen: BaseKeySelection) -> None:
         assert isinstance(key, Key)
-        name = name_of(chosen.cursor, key)[:SHOWN] if self.depth else b""
+        name = key_name(chosen.cursor, key)[:SHOWN] if self.depth else b""
         counters.one(name, key.type, key.db, key.end - key.start, key.expire_ms != -1)
         self._large(part, key, chosen)
 
@@ -195,6 +195,6 @@ def _db(at: int) -> int | None:
 
 
 def _large(part: str, key: Key, chosen: BaseKeySelection) -> LargeKey:
-    name, kind = name_of(chosen.cursor, key), _shape(key.type, chosen.dialect)
+    name, kind = key_name(chosen.cursor, key), _shape(key.type, chosen.dialect)
     return LargeKey(part, key.start, key.end - key.start, None if key.db < 0 else key.db, kind, name[:SHOWN], len(name),
                     None if key.expire_ms == -1 else key.expire_ms)  # fmt: skip

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.diff.units.unit import Run, Unit
-from aofdoctor.log.base_keys import BaseKey, ctime
+from aofdoctor.log.base_keys import BaseKey, creation_time
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.encoding.short_strings import has_meta
@@ -83,9 +83,9 @@ class RdbCommandStream:
 
     def base_key(self, key: Key) -> BaseKey:
         """A key as the history has it."""
-        return BaseKey(self.part, self.cursor, key, self.rdb.dialect, ctime(self.rdb))
+        return BaseKey(self.part, self.cursor, key, self.rdb.dialect, creation_time(self.rdb))
 
-    def name(self, key: Key) -> bytes | None:
+    def key_name(self, key: Key) -> bytes | None:
         """A key's name; None if it is too large to hold, or broken."""
         self.cursor.seek(key.name_at)
         try:

@@ -143,7 +143,7 @@ def _base_keys(side: Side, run: Run, starts: Sequence[int]) -> Iterator[Keys]:
         while place < start:
             item = next(items, None)
             place = start + 1 if item is None else item.span.start
-            name = rdb_stream.name(item) if isinstance(item, KeyOfBase) else None
+            name = rdb_stream.key_name(item) if isinstance(item, KeyOfBase) else None
             keys = (
                 frozenset({key_of(max(0, item.db), name)}) if isinstance(item, KeyOfBase) and name is not None else None
             )

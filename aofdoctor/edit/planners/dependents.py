@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.log.base_keys import name_of
+from aofdoctor.log.base_keys import key_name
 from aofdoctor.log.flushes import Group
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
@@ -82,7 +82,7 @@ def _in_bases(aof: AOF, group: Group, keys: Counter[bytes]) -> int | None:
         rdb = decompressed(source)
         cursor = Cursor(rdb)
         for batch in ItemReader(rdb, verify=False):
-            held |= {name for item in batch if isinstance(item, Key) and (name := name_of(cursor, item)) in keys}
+            held |= {name for item in batch if isinstance(item, Key) and (name := key_name(cursor, item)) in keys}
     return sum(keys[name] for name in held)
 
 

@@ -15,7 +15,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.salvage.rdb_splice import END, SplicedRdb, splice_rdb, with_magic
 from aofdoctor.errors import Refused
-from aofdoctor.log.base_keys import is_plausible_key, name_of
+from aofdoctor.log.base_keys import is_plausible_key, key_name
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
 from aofdoctor.rdb.header import FRAME_AT, SIZE, version_of
 from aofdoctor.rdb.items import EOF, Item, ItemBatch, Key
@@ -118,7 +118,7 @@ class _Walk:
 
     def _why_key(self, key: Key) -> str:
         db = self.db if self.guess else max(0, key.db)
-        twice = self.seen.add(db, name_of(self.cursor, key))
+        twice = self.seen.add(db, key_name(self.cursor, key))
         if self.searched and _is_number(pread(self.cursor.source, 1, key.name_at)):
             self.kept.numbers += 1
             return NUMBER
