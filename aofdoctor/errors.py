@@ -18,15 +18,15 @@ class NotAnAof(AofdoctorError):
     """No whole command, annotation or RDB magic anywhere."""
 
 
-class Undecided(AofdoctorError):
+class AmbiguousRequest(AofdoctorError):
     """More than one answer is right, and only the user can choose."""
 
 
-class BadSelection(AofdoctorError):
+class InvalidSelection(AofdoctorError):
     """A position, time or selection that cannot be meant."""
 
 
-class Refused(AofdoctorError):
+class RefusedEdit(AofdoctorError):
     """The request would make things worse."""
 
 

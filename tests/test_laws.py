@@ -28,7 +28,7 @@ from aofdoctor.edit.planners.slice import plan_slice
 from aofdoctor.edit.planners.strip import plan_selection, survey
 from aofdoctor.edit.salvage.salvage import plan_salvage_drops
 from aofdoctor.edit.transactions import structure_ids
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context import _pytracker as plain
@@ -229,7 +229,7 @@ def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: byt
     found = contexts(data)
     with patch("aofdoctor.edit.transactions.read", partial(read, room=room)):
         if not any(argv[0].lower() in chosen for argv, _, _ in found):
-            with pytest.raises(BadSelection):
+            with pytest.raises(InvalidSelection):
                 plan_slice(aof, survey(aof), Selection(ids=wanted))
             return
         plan = plan_slice(aof, survey(aof), Selection(ids=wanted))

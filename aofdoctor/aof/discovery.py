@@ -18,7 +18,7 @@ from aofdoctor.aof.diagnosis import Defect, ReadWindow, diagnose_record
 from aofdoctor.aof.manifest import Manifest, looks_like_manifest, parse
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.recovery.resync import find_record
-from aofdoctor.errors import NotAnAof, Refused, Undecided
+from aofdoctor.errors import AmbiguousRequest, NotAnAof, RefusedEdit
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.source import FileSource, PipeSource, Source, pread
 
@@ -113,7 +113,7 @@ class AOF:
         if isinstance(part.source, PatchedSource):
             return part.source.file
         if not isinstance(part.source, FileSource):
-            raise Refused("only files can be edited, not a pipe", "save it to a file first")
+            raise RefusedEdit("only files can be edited, not a pipe", "save it to a file first")
         return part.source
 
 
@@ -217,7 +217,7 @@ def _open_directory(path: str, where: Path, known: Container[bytes]) -> AOF:
         )
     if len(sets) > 1:
         names = ", ".join(text.name(str(found)) for found in sets)
-        raise Undecided(f"{text.name(path)} holds {len(sets)} AOFs: {names}", "name one of them")
+        raise AmbiguousRequest(f"{text.name(path)} holds {len(sets)} AOFs: {names}", "name one of them")
     found = sets[0]
     if found.name.endswith(".manifest"):
         return _open_set(path, found)

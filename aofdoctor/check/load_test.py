@@ -21,7 +21,7 @@ from aofdoctor.aof.records import Batch
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
 from aofdoctor.damage import Kind
-from aofdoctor.errors import Refused, SandboxError
+from aofdoctor.errors import RefusedEdit, SandboxError
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -140,7 +140,7 @@ def _refuse(part: Part, batch: Batch, i: int) -> None:
         if command
         else text.word(first[:64] if isinstance(first, bytes) else b"?")
     )
-    raise Refused(
+    raise RefusedEdit(
         f"{name} at {text.name(part.name)}@{batch.record(i).start} is not replayed, not even in a private server: "
         "it could reach outside of it",
         "aofdoctor strip takes such commands out of a copy: --from and --to name the record",
@@ -173,7 +173,7 @@ def _lay_out(aof: AOF, folder: Path, multi_part: bool) -> None:
     directory.mkdir()
     for number, part in enumerate(aof.present, 1):
         if not isinstance(part.source, FileSource):
-            raise Refused("a pipe cannot be loaded into a server", "save it to a file first")
+            raise RefusedEdit("a pipe cannot be loaded into a server", "save it to a file first")
         base = number == 1 and part.type in ("base", "single")
         name = f"p.{number}.{'base' if base else 'incr'}.{'rdb' if base and is_rdb(part.source) else 'aof'}"
         os.symlink(os.path.realpath(part.source.path), directory / name)

@@ -12,7 +12,7 @@ import typer
 import aofdoctor
 from aofdoctor.aof.scan import COMPILED
 from aofdoctor.cli.console import Colour, nobody_reads, pipe_may_close, print_error_line, warn
-from aofdoctor.errors import AofdoctorError, BadSelection, Undecided
+from aofdoctor.errors import AmbiguousRequest, AofdoctorError, InvalidSelection
 from aofdoctor.text import name
 
 # Each verb and its folder in cli/verbs, in the order of the help.  Only the module of the verb on the command line is
@@ -96,7 +96,7 @@ def run(args: list[str]) -> int:
         nobody_reads()
         return 0
     except AofdoctorError as problem:
-        status = 2 if isinstance(problem, (Undecided, BadSelection)) else 3
+        status = 2 if isinstance(problem, (AmbiguousRequest, InvalidSelection)) else 3
         return _failed(str(problem), f"{_notes(problem)} {problem.hint}".strip(), status)
     except OSError as problem:
         file = problem.filename if isinstance(problem.filename, (str, bytes)) else ""

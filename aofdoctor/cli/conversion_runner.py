@@ -21,7 +21,7 @@ from aofdoctor.edit.conversion.write import hints, outcome_json, totals, try_con
 from aofdoctor.edit.output.durable import json_bytes, write_durably
 from aofdoctor.edit.output.exchange import exchange, place_of
 from aofdoctor.edit.output.receipt import Receipt
-from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.rewrite.rewriter import VERSIONS
 
@@ -46,21 +46,23 @@ def planned(aof: AOF, recipe: Recipe) -> Conversion:
 def _require_consistent_options(base: str, version: int, layout: str, server_version: str, shift: int) -> None:
     """Raise BadSelection for wishes that say nothing, or do not go together."""
     if not (base or layout or shift):
-        raise BadSelection("nothing is to be converted", "--base, --layout, --shift-ttl and --now say what")
+        raise InvalidSelection("nothing is to be converted", "--base, --layout, --shift-ttl and --now say what")
     if base not in ("", "resp", "rdb"):
-        raise BadSelection(f"{text.name(base)} is no kind of base", "--base resp or --base rdb")
+        raise InvalidSelection(f"{text.name(base)} is no kind of base", "--base resp or --base rdb")
     if layout not in ("", "single", "multi-part"):
-        raise BadSelection(f"{text.name(layout)} is no layout", "--layout single or --layout multi-part")
+        raise InvalidSelection(f"{text.name(layout)} is no layout", "--layout single or --layout multi-part")
     if (base == "rdb") != bool(version):
-        raise BadSelection("--base rdb and --rdb-version N go together")
+        raise InvalidSelection("--base rdb and --rdb-version N go together")
     if version and version not in VERSIONS:
-        raise BadSelection(f"RDB version {version} is not written", f"versions are {', '.join(map(str, VERSIONS))}")
+        raise InvalidSelection(f"RDB version {version} is not written", f"versions are {', '.join(map(str, VERSIONS))}")
     if server_version and base != "resp":
-        raise BadSelection("--for goes with --base resp")
+        raise InvalidSelection("--for goes with --base resp")
     if server_version and server_version not in CAPABILITIES:
-        raise BadSelection(f"{text.name(server_version)} is not a server line", f"lines are {', '.join(CAPABILITIES)}")
+        raise InvalidSelection(
+            f"{text.name(server_version)} is not a server line", f"lines are {', '.join(CAPABILITIES)}"
+        )
     if abs(shift) > _SHIFT_MAX:
-        raise BadSelection(f"expiries cannot be moved by {shift} ms")
+        raise InvalidSelection(f"expiries cannot be moved by {shift} ms")
 
 
 def run_conversion(conversion: Conversion, output_options: OutputOptions, tried: bool = False) -> None:
@@ -97,9 +99,9 @@ def _how(conversion: Conversion, output_options: OutputOptions) -> str:
 def _require_exchangeable(conversion: Conversion, output_options: OutputOptions) -> None:
     """Refuse an exchange that would leave something else under a name than it says."""
     if output_options.in_place and conversion.request.layout:
-        raise Refused("another layout cannot take the place of this one", "write a copy with -o")
+        raise RefusedEdit("another layout cannot take the place of this one", "write a copy with -o")
     if output_options.in_place and conversion.aof.layout == "rdb" and conversion.request.base == "resp":
-        raise Refused(
+        raise RefusedEdit(
             "commands cannot take the place of a dump: a server looks for an RDB there", "write a copy with -o"
         )
 

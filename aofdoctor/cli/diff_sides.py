@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli.options import loaded_position, open_path
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.locate import locate
 from aofdoctor.log.position import Position, is_position, parse_time
 from aofdoctor.log.time_lookup import first_command_after
@@ -40,7 +40,7 @@ def _split(given: str) -> tuple[str, str]:
     while (at := given.rfind("@", 0, at)) > 0:
         if os.path.lexists(given[:at]) or given[:at] == "-":
             if not given[at + 1 :]:
-                raise BadSelection(f"nothing follows the @ of {text.name(given)}", _HOW)
+                raise InvalidSelection(f"nothing follows the @ of {text.name(given)}", _HOW)
             return given[:at], given[at + 1 :]
     return given, ""
 
@@ -53,7 +53,7 @@ def _before(aof: AOF, position: Position) -> End:
         return index, found.entry.batch.record(found.entry.i).start
     if found.damage is not None:
         return index, found.damage.span.start
-    raise BadSelection(
+    raise InvalidSelection(
         f"{text.name(found.part.name)}@{position.offset} is inside of an RDB", "name a position of a command"
     )
 
@@ -61,15 +61,15 @@ def _before(aof: AOF, position: Position) -> End:
 def _at_time(aof: AOF, given: str) -> End | None:
     """Where the first command of a later second begins; the side is what was written up to and with a second."""
     if any(isinstance(part.source, PipeSource) for part in aof.parts):
-        raise BadSelection("a pipe has gone by when it is known where in it a time is", "save it to a file first")
+        raise InvalidSelection("a pipe has gone by when it is known where in it a time is", "save it to a file first")
     said = given.removeprefix("#").removeprefix(_SECONDS)
     try:
         seconds = parse_time(said, 0)  # whether it is a time at all is asked before an AOF is read for its end
-    except BadSelection:
-        raise BadSelection(f"{text.name(given)} is neither a position nor a time", _HOW) from None
+    except InvalidSelection:
+        raise InvalidSelection(f"{text.name(given)} is neither a position nor a time", _HOW) from None
     end = last_time(aof)
     if end is None:
-        raise BadSelection(
+        raise InvalidSelection(
             "this AOF has no #TS annotations, so nothing in it has a time (aof-timestamp-enabled was off)",
             "end the side at a position: PATH@1234 or PATH@#17",
         )

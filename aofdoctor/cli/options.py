@@ -10,7 +10,7 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF, open_aof
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.position import Position, parse_position, parse_time
 from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.log.timestamps import last_time, looks_timed
@@ -142,7 +142,7 @@ def end_of_log(aof: AOF, times: list[str], timed: bool = False) -> int | None:
     relative = any(given.startswith("-") for given in times)
     end = last_time(aof) if relative or not (timed or looks_timed(aof)) else 0
     if end is None:
-        raise BadSelection(
+        raise InvalidSelection(
             "this AOF has no #TS annotations, so nothing in it has a time (aof-timestamp-enabled was off)",
             "select by position: --from and --to",
         )
@@ -153,7 +153,7 @@ def loaded_position(given: str, aof: AOF) -> Position:
     """What the user means by a POSITION of something that a server loads."""
     position = parse_position(given, aof)
     if not position.number and position.index < 0:
-        raise BadSelection(
+        raise InvalidSelection(
             f"{text.name(position.part)} is not loaded: it is a history file, or not in the manifest",
             "name the file itself as PATH",
         )
@@ -169,5 +169,7 @@ def parse_server_names(given: list[str] | None) -> list[str]:
         elif name.lower() in VERSIONS:
             names.append(name.lower())
         else:
-            raise BadSelection(f"{text.name(name)} is not a server line", f"lines are {', '.join(VERSIONS)}, and all")
+            raise InvalidSelection(
+                f"{text.name(name)} is not a server line", f"lines are {', '.join(VERSIONS)}, and all"
+            )
     return list(dict.fromkeys(names))

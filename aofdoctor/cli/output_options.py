@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor.cli import options
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 
 _InPlace = Annotated[
     bool, typer.Option("--in-place", help="In the place of the source, which is kept beside it; undo takes it back.")
@@ -31,15 +31,15 @@ class OutputOptions:
     def __post_init__(self) -> None:
         """Raise BadSelection for options that do not go together."""
         if self.in_place and self.output:
-            raise BadSelection("-o and --in-place exclude each other")
+            raise InvalidSelection("-o and --in-place exclude each other")
         if self.output and self.plan:
-            raise BadSelection("-o writes the copy, --plan saves how to: one of them")
+            raise InvalidSelection("-o writes the copy, --plan saves how to: one of them")
         if self.in_place and self.plan:
-            raise BadSelection("--plan saves how to: apply --in-place carries it out")
+            raise InvalidSelection("--plan saves how to: apply --in-place carries it out")
         if (self.prove or self.hash) and not self.writes:
-            raise BadSelection("--prove and --hash go with -o and --in-place")
+            raise InvalidSelection("--prove and --hash go with -o and --in-place")
         if self.force_in_use and not self.in_place:
-            raise BadSelection("--force-in-use goes with --in-place")
+            raise InvalidSelection("--force-in-use goes with --in-place")
 
     @property
     def writes(self) -> bool:

@@ -22,7 +22,7 @@ from aofdoctor.edit.output.fingerprint import fingerprint
 from aofdoctor.edit.output.overwrite import FileOverwrites
 from aofdoctor.edit.output.receipt import Proof, Receipt
 from aofdoctor.edit.plan import Plan
-from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.errors import InvalidSelection, RefusedEdit
 
 _SHOWN = 20
 HOW = "-o OUT writes a copy, --in-place keeps the old one beside it"
@@ -57,7 +57,7 @@ def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None
         print_json(plan_json(plan, None)) if output_options.json else print_line(f"  nothing was written: {write_hint}")
         return
     if output_options.in_place and not plan.changes_output:
-        raise Refused("nothing would change: nothing was written")
+        raise RefusedEdit("nothing would change: nothing was written")
     proven: list[str] = []
     place = str(place_of(plan.aof)) if output_options.in_place else str(output_options.output)
     receipt = _written(plan, output_options, load_tester(proven) if output_options.prove else None)
@@ -94,7 +94,7 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise BadSelection("--in-place asks before it writes, and this is no terminal", "-y answers yes")
+        raise InvalidSelection("--in-place asks before it writes, and this is no terminal", "-y answers yes")
     typer.confirm(question, abort=True, err=True)
 
 
@@ -112,7 +112,7 @@ def load_tester(proven: list[str]) -> Callable[[Path], None]:
         with open_path(str(made)) as aof:
             found = load_in_sandbox(aof)
         if isinstance(found, LoadFailure):
-            raise Refused(f"the copy would not load whole, and is not kept: {'; '.join(found.reasons)}")
+            raise RefusedEdit(f"the copy would not load whole, and is not kept: {'; '.join(found.reasons)}")
         proven.append(f"proven: {found.server} loads it: {text.count(found.total, 'key')}")
 
     return proving

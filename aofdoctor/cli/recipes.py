@@ -19,14 +19,14 @@ from aofdoctor.edit.planners.rewind import after_time, before_position, plan_rew
 from aofdoctor.edit.planners.slice import plan_slice
 from aofdoctor.edit.planners.strip import Survey, group_at, plan_group, plan_selection, survey
 from aofdoctor.edit.salvage.recover import plan_salvage
-from aofdoctor.errors import BadSelection, Refused, Undecided
+from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
 from aofdoctor.log.flushes import Group
 from aofdoctor.log.position import Position, parse_position, parse_time
 
 Recipe = dict[str, Any]
 
 
-class AmbiguousFlushGroup(Undecided):
+class AmbiguousFlushGroup(AmbiguousRequest):
     """Several groups of flushes, and none chosen."""
 
     def __init__(self, found: Survey) -> None:
@@ -39,15 +39,15 @@ def strip(aof: AOF, recipe: Recipe) -> Plan:
     selection = options.selection(aof, **recipe["selection"])
     position, last, all_, and_after = (recipe[name] for name in ("position", "last", "all", "and_after"))
     if sum((position is not None, last, all_, not selection.selects_all)) > 1:
-        raise BadSelection("POSITION, --last, --all and a selection exclude each other")
+        raise InvalidSelection("POSITION, --last, --all and a selection exclude each other")
     if and_after and (all_ or not selection.selects_all):
-        raise BadSelection("--and-after goes with one group of flushes", "aofdoctor rewind --before cuts anywhere")
+        raise InvalidSelection("--and-after goes with one group of flushes", "aofdoctor rewind --before cuts anywhere")
     target = parse_position(position, aof) if position is not None else None
     found = survey(aof, target)
     if not selection.selects_all:
         return plan_selection(aof, found, selection)
     if not found.flushes.seen:
-        raise Refused(
+        raise RefusedEdit(
             "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
             f"aofdoctor check {text.shell(aof.path)} names other evidence",
         )
@@ -68,7 +68,7 @@ def repair(aof: AOF, recipe: Recipe) -> Plan:
     """The recipe of repair: salvage, strict, keep_unknown."""
     salvage, strict, keep_unknown = (recipe[name] for name in ("salvage", "strict", "keep_unknown"))
     if (strict or keep_unknown) and not salvage:
-        raise BadSelection("--strict and --keep-unknown go with --salvage")
+        raise InvalidSelection("--strict and --keep-unknown go with --salvage")
     if salvage:
         plan, report = plan_salvage(aof, _read, strict, keep_unknown)
     else:
@@ -91,7 +91,7 @@ def rewind(aof: AOF, recipe: Recipe) -> Plan:
     """The recipe of rewind: to, or before."""
     to, before = recipe["to"], recipe["before"]
     if (to is None) == (before is None):
-        raise BadSelection("--to TIME or --before POSITION, one of them")
+        raise InvalidSelection("--to TIME or --before POSITION, one of them")
     if before is not None:
         return plan_rewind(aof, before_position(options.loaded_position(before, aof)))
     seconds = parse_time(to, options.end_of_log(aof, [to]))
@@ -102,7 +102,7 @@ def slice_(aof: AOF, recipe: Recipe) -> Plan:
     """The recipe of slice: selection."""
     selection = options.selection(aof, **recipe["selection"])
     if selection.selects_all:
-        raise BadSelection("nothing is selected: name what is to stay", "--key, --cmd, --db and the others select")
+        raise InvalidSelection("nothing is selected: name what is to stay", "--key, --cmd, --db and the others select")
     return plan_slice(aof, survey(aof), selection)
 
 

@@ -9,7 +9,7 @@ from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.base_keys import BaseKey, batches, creation_time
 from aofdoctor.log.entries import Entry, keep
 from aofdoctor.log.ordinals import command_number, index_of, none_if_unknown
@@ -53,8 +53,8 @@ def locate(aof: AOF, position: Position, around: int = 3) -> Located:
             return found
         count += search.commands
     if not position.number:
-        raise BadSelection(f"there is nothing at {position.offset}")
-    raise BadSelection(f"there is no command #{position.number}: it has {count:,}")
+        raise InvalidSelection(f"there is nothing at {position.offset}")
+    raise InvalidSelection(f"there is no command #{position.number}: it has {count:,}")
 
 
 def _places(aof: AOF, position: Position) -> list[Part]:
@@ -144,7 +144,7 @@ class _Search:
                 return Located(part, preamble=rdb, base_key=key)
             return Located(part, preamble=rdb, item=item)
         if offset >= rdb.span.end:
-            raise BadSelection(f"nothing comes out of the RDB of {text.name(part.name)} at {offset}")
+            raise InvalidSelection(f"nothing comes out of the RDB of {text.name(part.name)} at {offset}")
         return Located(part, preamble=rdb)
 
 

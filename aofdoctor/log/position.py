@@ -6,7 +6,7 @@ from datetime import datetime
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 from aofdoctor.rdb.header import compressed
 
 _OFFSET = re.compile(r"(?:(?P<part>.*)@)?(?P<offset>0x[0-9a-fA-F]{1,16}|[0-9]{1,19})\Z", re.DOTALL)
@@ -37,12 +37,12 @@ def parse_position(given: str, aof: AOF) -> Position:
     """What the user means by a POSITION; without a part it is the last one."""
     number = _NUMBER.match(given)
     if number and not int(number[1]):
-        raise BadSelection("there is no command #0", "commands are counted from #1")
+        raise InvalidSelection("there is no command #0", "commands are counted from #1")
     if number:
         return Position(number=int(number[1]))
     match = _OFFSET.match(given)
     if not match:
-        raise BadSelection(
+        raise InvalidSelection(
             f"{text.name(given)} is not a position",
             "write PART@1234, PART@0x4d2, or #17 for the 17th command",
         )
@@ -50,20 +50,20 @@ def parse_position(given: str, aof: AOF) -> Position:
     offset = int(match["offset"], 0 if match["offset"].startswith("0x") else 10)
     comes_out = part.source is not None and compressed(part.source)  # and may have more bytes than the file
     if part.size is not None and offset >= max(1, part.size) and not comes_out:
-        raise BadSelection(f"{text.name(part.name)} has {part.size:,} bytes: there is nothing at {offset}")
+        raise InvalidSelection(f"{text.name(part.name)} has {part.size:,} bytes: there is nothing at {offset}")
     return Position(part.name, aof.parts.index(part) if part in aof.parts else -1, offset)
 
 
 def _one_part(name: str, aof: AOF) -> Part:
     if not name:
         if not aof.present:
-            raise BadSelection("no part of this AOF is there")
+            raise InvalidSelection("no part of this AOF is there")
         return aof.present[-1]
     parts = [part for part in aof.part(name) if part.exists]
     if len(parts) != 1:
         names = ", ".join(text.name(part.name) for part in parts or aof.present)
         problem = "no part's name holds" if not parts else "more than one part's name holds"
-        raise BadSelection(f"{problem} {text.name(name)}", f"the parts are {names}")
+        raise InvalidSelection(f"{problem} {text.name(name)}", f"the parts are {names}")
     return parts[0]
 
 
@@ -72,14 +72,14 @@ def parse_time(given: str, end: int | None) -> int:
     relative = _RELATIVE.match(given)
     if relative:
         if end is None:
-            raise BadSelection(f"{given} counts from the end of the log, which has no #TS annotation or is a pipe")
+            raise InvalidSelection(f"{given} counts from the end of the log, which has no #TS annotation or is a pipe")
         return end - int(relative[1]) * _SECONDS[relative[2]]
     if re.fullmatch(r"[0-9]{1,12}", given):
         return int(given)
     try:
         return int(datetime.fromisoformat(given).timestamp())
     except (ValueError, OverflowError, OSError):
-        raise BadSelection(
+        raise InvalidSelection(
             f"{text.name(given)} is not a time",
             "write 2026-11-22T05:58:31, unix seconds, or -10m for ten minutes before the end of the log",
         ) from None

@@ -13,7 +13,7 @@ from typing import Protocol
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.records import Batch
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.glob import translate
 from aofdoctor.log.ordinals import index_of
 from aofdoctor.log.position import Position
@@ -188,7 +188,7 @@ def _effects(names: Iterable[str], commands: Table) -> frozenset[int] | None:
     possible = frozenset().union(*(command.effects for command in commands.commands))
     for name in given:
         if name not in possible:
-            raise BadSelection(f"{text.name(name)} is not an effect", f"effects are {', '.join(sorted(possible))}")
+            raise InvalidSelection(f"{text.name(name)} is not an effect", f"effects are {', '.join(sorted(possible))}")
     return frozenset().union(*(commands.with_effect(name) for name in given))
 
 
@@ -196,4 +196,4 @@ def _pattern(given: str) -> "re.Pattern[bytes]":
     try:
         return re.compile(given.encode("utf-8", "surrogateescape"))
     except (re.error, OverflowError, RecursionError) as problem:
-        raise BadSelection(f"{text.name(given)} is not a regular expression: {problem}") from None
+        raise InvalidSelection(f"{text.name(given)} is not a regular expression: {problem}") from None

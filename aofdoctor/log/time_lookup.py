@@ -8,7 +8,7 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.base_keys import creation_time
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -39,7 +39,7 @@ def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
 def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
     written = creation_time(rdb)
     if written is not None and written > seconds:
-        raise Refused(
+        raise RefusedEdit(
             f"the RDB of {name(part)} was written at {when(written)}: what was before that is not in this AOF",
             "look for a history file, a backup or an older base",
         )

@@ -22,7 +22,7 @@ from aofdoctor.diff.key_table.effects import KeyOp
 from aofdoctor.diff.key_table.table import KeyTable, pack_position, unpack_position
 from aofdoctor.diff.keys.external_sort import ExternalSorter
 from aofdoctor.diff.keys.writes import KeyWrites
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
@@ -211,7 +211,7 @@ def test_a_full_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(Refused, match=r"do not fit into .*No space left") as told:
+    with pytest.raises(RefusedEdit, match=r"do not fit into .*No space left") as told:
         KeyTable(KEY, False, memory=0)
     assert "TMPDIR" in told.value.hint
 

@@ -11,7 +11,7 @@ from aofdoctor.edit.output import in_use as guard
 from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.output.overwrite import ping_of_size
 from aofdoctor.edit.planners.strip import plan_group, survey
-from aofdoctor.errors import Refused, SourceChanged
+from aofdoctor.errors import RefusedEdit, SourceChanged
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import STORIES, aofdoctor, told
 from tests.support.samples import FLUSH, SET, Story, server_for, small_set, tree
@@ -49,7 +49,7 @@ def test_in_place_a_flush_of_any_length_becomes_a_ping_that_servers_load(flush: 
 def test_every_size_of_record_has_a_harmless_one() -> None:
     for size in range(15, 5000):
         assert len(ping_of_size(size)) == size
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedEdit):
         ping_of_size(10)
 
 

@@ -16,7 +16,7 @@ from aofdoctor import text
 from aofdoctor.aof.records import Batch
 from aofdoctor.diff.key_table import slots as kernel
 from aofdoctor.diff.key_table._pyslots import FIRST_SPACE, SLOT_WORDS, State
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 
 MEMORY = 20 << 20  # bytes of a table in memory
 EVENTS = 1 << 19  # events that are noted, of a table in a file
@@ -169,7 +169,7 @@ class KeyTable:
 
     def _slots(self, size: int) -> mmap.mmap:
         if size >= 1 << 32:
-            raise Refused("it has more keys than a census can hold", "select some with --key or --db")
+            raise RefusedEdit("it has more keys than a census can hold", "select some with --key or --db")
         if size * _SLOT <= self.memory:
             return mmap.mmap(-1, size * _SLOT)
         self.in_file = True
@@ -202,7 +202,7 @@ def _reserve(fd: int, size: int) -> None:
             for at in range(0, size, _PIECE):
                 os.pwrite(fd, bytes(min(_PIECE, size - at)), at)
     except OSError as problem:
-        raise Refused(
+        raise RefusedEdit(
             f"the keys do not fit into {text.name(tempfile.gettempdir())}: {text.size(size)} are needed there "
             f"({problem.strerror})",
             "name a directory with more room in TMPDIR, or select keys with --key or --db",

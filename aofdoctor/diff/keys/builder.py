@@ -23,7 +23,7 @@ from aofdoctor.diff.keys.rdb_values import base_into
 from aofdoctor.diff.keys.writes import KeyWrites
 from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.diff.units.unit_commands import heads
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
@@ -50,7 +50,7 @@ class KeyTableBuilder:
         """Go over the history from one place to another."""
         side, tracker, before = self.side, ContextTracker(columns=True), begin.commands
         if len(side.sources) > PARTS_MAX:
-            raise Refused(f"it has more than {PARTS_MAX:,} parts")
+            raise RefusedEdit(f"it has more than {PARTS_MAX:,} parts")
         for index in range(begin.part, len(side.sources)):
             source, start = side.sources[index], begin.offset if index == begin.part else 0
             stop = end.offset if end and index == end.part else None

@@ -10,7 +10,7 @@ from heapq import merge
 from typing import BinaryIO
 
 from aofdoctor import text
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 
 SIZE = 48
 HELD = 1 << 17  # rows in memory
@@ -46,7 +46,7 @@ class ExternalSorter:
             self._file.write(b"".join(self._rows))
             self._file.flush()
         except OSError as problem:
-            raise Refused(
+            raise RefusedEdit(
                 f"what differs does not fit into {text.name(tempfile.gettempdir())} ({problem.strerror})",
                 "name a directory with more room in TMPDIR, or select keys with --key or --db",
             ) from None

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from aofdoctor.edit.output.durable import copy_span, create, write_all
 from aofdoctor.edit.output.receipt import Ownership, Progress
 from aofdoctor.edit.output.verify_copy import require_same_bytes, require_size
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
@@ -111,5 +111,7 @@ def _require_checksum(written: FileSource, span: Span, expected: int) -> int:
     while at < span.end and (data := pread(written, min(_PIECE, span.end - at), at)):
         crc, at = crc64(data, crc), at + len(data)
     if crc != expected or at != span.end:
-        raise Refused(f"the copy does not read back as it was written, from {span.start} to {span.end}: it is not kept")
+        raise RefusedEdit(
+            f"the copy does not read back as it was written, from {span.start} to {span.end}: it is not kept"
+        )
     return at

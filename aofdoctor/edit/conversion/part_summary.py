@@ -11,7 +11,7 @@ from aofdoctor.aof.discovery import AOF, Part
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import MEANING, Damage
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -40,7 +40,7 @@ def summarize_part(aof: AOF, part: Part) -> PartSummary:
         else:
             _refuse(aof, part, tile)
     if tracker.state[ContextField.TX]:
-        raise Refused(
+        raise RefusedEdit(
             f"{text.name(part.name)} ends inside a MULTI, at {text.place(tracker.state[ContextField.MULTI_START])}: "
             "what is put behind it would be swallowed",
             f"aofdoctor repair {text.shell(aof.path)} first",
@@ -58,14 +58,14 @@ def summarize_part(aof: AOF, part: Part) -> PartSummary:
 
 def _require_sound_rdb(aof: AOF, part: Part, rdb: Preamble) -> None:
     if not rdb.whole:
-        raise Refused(
+        raise RefusedEdit(
             f"the RDB at the head of {text.name(part.name)} is damaged: {text.name(rdb.note)}",
             f"aofdoctor repair {text.shell(aof.path)} --salvage keeps the keys that are whole; do that first",
         )
 
 
 def _refuse(aof: AOF, part: Part, damage: Damage) -> None:
-    raise Refused(
+    raise RefusedEdit(
         f"{text.name(part.name)} is damaged at {text.place(damage.span.start)}: {MEANING[damage.kind]}",
         f"aofdoctor repair {text.shell(aof.path)} first, with --salvage if what follows is to stay",
     )

@@ -19,7 +19,7 @@ from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest, head_pieces
 from aofdoctor.edit.conversion.shift_expiries import shift_expiries
 from aofdoctor.edit.planners.repair import require_complete_set
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.server.versions import VERSIONS, writer
@@ -90,14 +90,14 @@ def _require_applicable(conversion: Conversion) -> None:
     aof, request = conversion.aof, conversion.request
     name = text.name(aof.path)
     if request.base and not any(extent.rdb for extent in conversion.summaries):
-        raise Refused(
+        raise RefusedEdit(
             f"no RDB stands at the head of a part of {name}: the base is commands already",
             "only a server makes an RDB of commands: load it, and BGREWRITEAOF",
         )
     if request.layout == "single" and aof.layout != "multi-part":
-        raise Refused(f"{name} is one file already")
+        raise RefusedEdit(f"{name} is one file already")
     if request.layout == "multi-part" and aof.layout == "multi-part":
-        raise Refused(f"{name} is a multi part AOF already")
+        raise RefusedEdit(f"{name} is a multi part AOF already")
 
 
 def _server_version(request: ConversionRequest, summaries: list[PartSummary]) -> str:
@@ -129,7 +129,7 @@ def _same(conversion: Conversion) -> None:
 def _single(conversion: Conversion) -> None:
     aof = conversion.aof
     if any(extent.rdb for extent in conversion.summaries[1:]):
-        raise Refused("an incremental file begins with an RDB, which cannot stand in the middle of a file")
+        raise RefusedEdit("an incremental file begins with an RDB, which cannot stand in the middle of a file")
     conversion.inserted = len(aof.parts) - 1
 
     def rest() -> Iterator[Piece]:

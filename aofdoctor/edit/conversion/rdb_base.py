@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, DecodeError
 from aofdoctor.rdb.export.capabilities import Capabilities, Unsupported
@@ -73,7 +73,7 @@ def _sound(piece: bytes | CorruptValue | Unsupported, name: str) -> bytes:
     if isinstance(piece, bytes):
         return piece
     assert isinstance(piece, CorruptValue)
-    raise Refused(
+    raise RefusedEdit(
         f"the RDB of {name} cannot be read at {text.place(piece.offset)}: {piece.note}",
         "aofdoctor repair --salvage keeps the keys that are whole; do that first",
     )

@@ -38,7 +38,7 @@ from aofdoctor.edit.output.receipt import (
     outputs_json,
     rename_into_place,
 )
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 
@@ -69,7 +69,7 @@ def write_conversion(
     exchange its name with, as the receipt says.
     """
     if output.exists() and output.samefile(Path()):
-        raise Refused("the output cannot be the directory that you are in", "name a new file or directory")
+        raise RefusedEdit("the output cannot be the directory that you are in", "name a new file or directory")
     receipt_path = output.with_name(output.name + ".receipt.json")
     require_free_name(output, directory=conversion.manifest is not None)
     require_free_name(receipt_path)
@@ -82,7 +82,7 @@ def write_conversion(
         sources = [fingerprint_of(file.fd, Path(file.path), whole_hash).as_json() for file in files]
         made = _make(conversion, folder, owners, progress)
         if conversion.report.lost_count and not conversion.lossy:
-            raise Refused(_loss(conversion), "--lossy leaves it out; without -o the plan lists all of it")
+            raise RefusedEdit(_loss(conversion), "--lossy leaves it out; without -o the plan lists all of it")
         _check(conversion, made)
         receipt.warnings += filter(None, map(growth, files))
         if verifier:
@@ -196,13 +196,13 @@ def _check(conversion: Conversion, made: Path) -> None:
         finally:
             written.close()
     if keys != conversion.report.keys:
-        raise Refused(
+        raise RefusedEdit(
             f"the copy reads back with {text.count(keys.total(), 'key')} of its base, "
             f"not {conversion.report.keys.total():,}: it is not kept"
         )
     expected = conversion.commands + conversion.inserted
     if commands != expected:
-        raise Refused(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
+        raise RefusedEdit(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
 
 
 def _commands(written: FileSource, head: int) -> int:
@@ -213,5 +213,5 @@ def _commands(written: FileSource, head: int) -> int:
             first = tile.count if tile.span.end <= head else bisect_left(tile.edges, head - tile.base, 0, tile.count)
             count += sum(map(bool, tile.argc[first : tile.count]))
         elif not isinstance(tile, Preamble) or not tile.whole:
-            raise Refused("the copy is damaged where it is read back: it is not kept")
+            raise RefusedEdit("the copy is damaged where it is read back: it is not kept")
     return count

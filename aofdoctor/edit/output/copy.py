@@ -39,7 +39,7 @@ from aofdoctor.edit.output.receipt import (
 )
 from aofdoctor.edit.output.verify_copy import commands_in, require_same_bytes, require_size
 from aofdoctor.edit.plan import Plan, kept_spans
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
@@ -55,7 +55,7 @@ def write_copy(
     `instead_of`: what the copy will exchange its name with, as the receipt says.
     """
     if output.exists() and output.samefile(Path()):
-        raise Refused("the output cannot be the directory that you are in", "name a new file or directory")
+        raise RefusedEdit("the output cannot be the directory that you are in", "name a new file or directory")
     job = _Job(plan, output, progress, link=instead_of is not None)
     receipt_path = output.with_name(output.name + ".receipt.json")
     lost_path = output.with_name(output.name + ".lost") if plan.keep_lost and plan.dropped_bytes else None
@@ -194,7 +194,7 @@ class _Job:
                 written.close()
         expected = plan.commands_before + plan.commands_regained - plan.dropped_commands
         if commands != expected and not plan.damaged:
-            raise Refused(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
+            raise RefusedEdit(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
         for part in plan.aof.present:
             if warning := growth(AOF.file_of(part)):
                 self.warnings.append(warning)
@@ -213,7 +213,7 @@ def _kept(plan: Plan, indexes: Iterable[int]) -> Iterator[tuple[int, Iterator[Sp
 
 def _content(part: Part) -> FileSource | PatchedSource:
     if not isinstance(part.source, FileSource | PatchedSource):
-        raise Refused("only files can be edited, not a pipe", "save it to a file first")
+        raise RefusedEdit("only files can be edited, not a pipe", "save it to a file first")
     return part.source
 
 
@@ -222,7 +222,7 @@ def _readable(part: Part, spans: Iterator[Span]) -> Iterator[Span]:
     source = _content(part)
     for span in spans:
         if isinstance(source, FileSource) and (hole := source.hole(span)):
-            raise Refused(
+            raise RefusedEdit(
                 f"the disk does not give the bytes of {text.name(source.path)} from {hole.start} to {hole.end}: "
                 "the copy is not kept",
                 "aofdoctor repair --salvage goes on with the rest",

@@ -17,7 +17,7 @@ from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import Run, pieces
 from aofdoctor.diff.units.unit_commands import RecordSpan, selected_stretches
 from aofdoctor.edit.output.durable import create, rename_file_into_place, require_free_name, scratch, write_all
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -59,7 +59,9 @@ class Patch:
         first, last, chosen = run.first, run.last, self.selection
         if first.kind == Kind.RDB and chosen.includes_bytes(first):
             place = f"{name(chosen.side.aof.parts[first.part].name)}@{first.start}"
-            raise Refused(f"{place}: no command says {chosen.describe(first)}, which the other side lacks", _OTHERWISE)
+            raise RefusedEdit(
+                f"{place}: no command says {chosen.describe(first)}, which the other side lacks", _OTHERWISE
+            )
         if run.opaque or first.kind == Kind.UNFINISHED:
             self.left_out += chosen.includes_bytes(first)
         elif run.base:
@@ -119,10 +121,12 @@ class Patch:
         try:
             for tile in read(source, table().names):
                 if not isinstance(tile, Batch):
-                    raise Refused(f"{name(str(self.path))}: what was written does not read back at {tile.span.start}")
+                    raise RefusedEdit(
+                        f"{name(str(self.path))}: what was written does not read back at {tile.span.start}"
+                    )
                 steps.run(tile)
                 size = tile.span.end
         finally:
             source.close()
         if size != self.size or steps.state[ContextField.TX]:
-            raise Refused(f"{name(str(self.path))}: what was written does not read back whole")
+            raise RefusedEdit(f"{name(str(self.path))}: what was written does not read back whole")

@@ -16,7 +16,7 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
@@ -173,9 +173,9 @@ def require_free_name(path: Path, directory: bool = False) -> None:
     if directory and path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
         return
     if os.path.lexists(path):
-        raise Refused(f"{text.name(str(path))} exists", "name a new file or directory: nothing is written over")
+        raise RefusedEdit(f"{text.name(str(path))} exists", "name a new file or directory: nothing is written over")
     if not path.absolute().parent.is_dir():
-        raise Refused(f"{text.name(str(path.absolute().parent))} is not a directory")
+        raise RefusedEdit(f"{text.name(str(path.absolute().parent))} is not a directory")
 
 
 def require_space(folder: Path, size: int) -> None:
@@ -183,7 +183,7 @@ def require_space(folder: Path, size: int) -> None:
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
     if free < size:
-        raise Refused(
+        raise RefusedEdit(
             f"{text.size(size)} are needed in {text.name(str(folder))}, {text.size(free)} are free",
             "write to another file system, or strip a flush with --in-place, which needs no room",
         )

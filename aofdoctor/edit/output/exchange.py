@@ -21,7 +21,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.edit.output.durable import sync_directory
 from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite, require_not_open
 from aofdoctor.edit.output.receipt import Receipt
-from aofdoctor.errors import Refused, SourceChanged
+from aofdoctor.errors import RefusedEdit, SourceChanged
 
 # Makes the new content under the first path; the second is the one that it will take the place of.
 Write = Callable[[Path, Path], Receipt]
@@ -56,7 +56,7 @@ def exchange(aof: AOF, write: Write, force: bool) -> Receipt:
     seen = [_Seen(Path(os.path.realpath(file.path)), file.stat) for file in map(aof.file_of, aof.present)]
     names = _names(aof, place)
     if Path(os.path.realpath(os.curdir)).is_relative_to(place):
-        raise Refused("the directory that you are in cannot be exchanged", "cd out of it, and name it")
+        raise RefusedEdit("the directory that you are in cannot be exchanged", "cd out of it, and name it")
     if not force:
         for folder in {place.parent, place if place.is_dir() else place.parent}:
             require_no_rewrite(folder)
@@ -88,7 +88,7 @@ def _names(aof: AOF, place: Path) -> frozenset[str]:
     others = sorted(found - ours)
     if others:
         shown = ", ".join(text.name(name) for name in others[:3]) + (", ..." if len(others) > 3 else "")
-        raise Refused(f"{text.name(str(place))} holds more than this AOF: {shown}", "move that away, or " + _HINT)
+        raise RefusedEdit(f"{text.name(str(place))} holds more than this AOF: {shown}", "move that away, or " + _HINT)
     return found
 
 
@@ -107,7 +107,7 @@ def swap(one: Path, other: Path) -> None:
         _rename_exchange(os.fsencode(one), os.fsencode(other))
     except OSError as problem:
         if problem.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBUSY, errno.EXDEV):
-            raise Refused("this file system cannot exchange two names", _HINT) from None
+            raise RefusedEdit("this file system cannot exchange two names", _HINT) from None
         raise
     for folder in {one.parent, other.parent}:
         sync_directory(folder)
@@ -148,4 +148,4 @@ def _beside(place: Path) -> Path:
         taken = (candidate.with_name(candidate.name + end) for end in ("", ".receipt.json", ".lost"))
         if not any(map(os.path.lexists, taken)):
             return candidate
-    raise Refused(f"too many copies beside {text.name(str(place))}")
+    raise RefusedEdit(f"too many copies beside {text.name(str(place))}")

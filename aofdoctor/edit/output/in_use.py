@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 
 _SHARED = ("nfs", "cifs", "smb", "ceph", "gluster", "lustre", "9p", "fuse", "afs", "gfs", "ocfs", "virtiofs")
 _FRESH = 600  # seconds since a rewrite's temp file was last written
@@ -64,7 +64,9 @@ def require_not_open(path: Path) -> None:
     """Refuse a file that /proc shows somebody else to have open; ours may be open."""
     holders = list(_holders(path))
     if holders:
-        raise Refused(f"{text.name(str(path))} may not be edited in place: held open by {', '.join(holders)}", _HINT)
+        raise RefusedEdit(
+            f"{text.name(str(path))} may not be edited in place: held open by {', '.join(holders)}", _HINT
+        )
 
 
 @contextmanager
@@ -77,12 +79,12 @@ def exclusive_fd(path: Path, force: bool) -> Iterator[int]:
     """
     found = in_use(path)
     if found.use is not UseState.FREE and not force:
-        raise Refused(f"{text.name(str(path))} may not be edited in place: {found.who}", _HINT)
+        raise RefusedEdit(f"{text.name(str(path))} may not be edited in place: {found.who}", _HINT)
     with _breaks_ignored():
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             if not _lease(fd) and not force:
-                raise Refused(f"{text.name(str(path))} was opened by another process just now", _HINT)
+                raise RefusedEdit(f"{text.name(str(path))} was opened by another process just now", _HINT)
             yield fd
         finally:
             os.close(fd)
@@ -104,7 +106,7 @@ def require_no_rewrite(folder: Path) -> None:
     for entry in folder.glob("temp-rewriteaof*"):
         age = time.time() - entry.stat().st_mtime
         if age < _FRESH:
-            raise Refused(
+            raise RefusedEdit(
                 f"{text.name(entry.name)} is {age:.0f} seconds old: a rewrite is at work, and would replace this file",
                 _HINT,
             )

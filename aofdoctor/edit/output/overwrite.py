@@ -24,7 +24,7 @@ from aofdoctor.edit.output.durable import json_bytes, write_all_at, write_durabl
 from aofdoctor.edit.output.fingerprint import fingerprint_of, near, neighbourhood
 from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite
 from aofdoctor.edit.plan import Plan
-from aofdoctor.errors import Refused, SourceChanged
+from aofdoctor.errors import RefusedEdit, SourceChanged
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
@@ -65,7 +65,7 @@ def ping_of_size(size: int) -> bytes:
         length = b"%d" % (room - digits)
         if room > digits and len(length) <= digits:
             return b"*2\r\n$4\r\nPING\r\n$%b\r\n%b\r\n" % (length.rjust(digits, b"0"), b" " * (room - digits))
-    raise Refused(f"a record of {size} bytes cannot be overwritten by one that does nothing")
+    raise RefusedEdit(f"a record of {size} bytes cannot be overwritten by one that does nothing")
 
 
 def plan_overwrites(plan: Plan) -> list[FileOverwrites]:
@@ -77,7 +77,7 @@ def plan_overwrites(plan: Plan) -> list[FileOverwrites]:
         if drop.reason != "flush":
             continue
         if drop.span.start >= plan.damage.get(drop.part, drop.span.end):
-            raise Refused(
+            raise RefusedEdit(
                 f"the flush at {drop.span.start} stands after damage: that it is a command, and no piece of a value, "
                 "is a guess",
                 "strip it into a copy with -o, and verify that",
@@ -88,7 +88,7 @@ def plan_overwrites(plan: Plan) -> list[FileOverwrites]:
         found = overwrites(source, drop.span)
         count += len(found)
         if count > MOST:
-            raise Refused(f"more than {MOST:,} flushes", "strip them into a copy with -o")
+            raise RefusedEdit(f"more than {MOST:,} flushes", "strip them into a copy with -o")
         edits.setdefault(path, {}).update((edit.start, edit) for edit in found)
     return [FileOverwrites(path, tuple(found[at] for at in sorted(found)), seen[path]) for path, found in edits.items()]
 
@@ -108,7 +108,7 @@ def overwrites(source: FileSource, span: Span) -> list[Overwrite]:
 def _file(aof: AOF, part: int) -> FileSource:
     source = aof.parts[part].source
     if not isinstance(source, FileSource):
-        raise Refused("only files can be edited, not a pipe", "save it to a file first")
+        raise RefusedEdit("only files can be edited, not a pipe", "save it to a file first")
     return source
 
 
@@ -142,7 +142,7 @@ def _require_unchanged(target: FileOverwrites, now: os.stat_result, force: bool)
     """The file is the one that was read; under `force` it may have grown since."""
     then = target.seen
     if now.st_nlink > 1 and not force:
-        raise Refused(
+        raise RefusedEdit(
             f"{text.name(str(target.path))} has {now.st_nlink} names (hard links, as of a backup), and an overwrite "
             "would change what stands under each",
             "strip it into a copy with -o, or remove the other name (what undo has left, it may be)",
@@ -203,4 +203,4 @@ def _receipt_path(path: Path) -> Path:
         candidate = path.with_name(f"{path.name}.{stamp}{f'-{number}' if number else ''}.receipt.json")
         if not os.path.lexists(candidate):
             return candidate
-    raise Refused(f"too many receipts beside {path}")
+    raise RefusedEdit(f"too many receipts beside {path}")

@@ -15,7 +15,7 @@ from aofdoctor.edit.output.fingerprint import near, neighbourhood
 from aofdoctor.edit.output.in_use import exclusive_fd
 from aofdoctor.edit.output.overwrite import Overwrite, put
 from aofdoctor.edit.output.undo_exchange import exchange_back, undone_name
-from aofdoctor.errors import Refused, SourceChanged
+from aofdoctor.errors import RefusedEdit, SourceChanged
 
 _RECEIPT_MAX = 256 << 20
 
@@ -64,14 +64,14 @@ def _read(receipt: Path) -> dict[str, Any]:
             return dict(data)
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise _no_receipt(receipt, str(problem)) from None
-    raise Refused(
+    raise RefusedEdit(
         f"{text.name(str(receipt))} is the receipt of a {text.name(str(kind))}: the source was never changed",
         "to take it back, remove the copy",
     )
 
 
-def _no_receipt(receipt: Path, why: str) -> Refused:
-    return Refused(f"{text.name(str(receipt))} is not a receipt of aofdoctor: {text.name(why)}")
+def _no_receipt(receipt: Path, why: str) -> RefusedEdit:
+    return RefusedEdit(f"{text.name(str(receipt))} is not a receipt of aofdoctor: {text.name(why)}")
 
 
 def _put_back(receipt: Path, data: dict[str, Any], force: bool) -> Undone:

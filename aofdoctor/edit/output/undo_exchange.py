@@ -10,7 +10,7 @@ from aofdoctor import text
 from aofdoctor.edit.output.exchange import swap
 from aofdoctor.edit.output.fingerprint import Fingerprint, fingerprint, fingerprint_of
 from aofdoctor.edit.output.in_use import exclusive_fd
-from aofdoctor.errors import Refused, SourceChanged
+from aofdoctor.errors import RefusedEdit, SourceChanged
 
 Prints = list[dict[str, Any]]
 
@@ -62,7 +62,7 @@ def _below(prints: Prints, place: Path, single: bool) -> dict[Path, dict[str, An
 
 def _require_exchanged(sources: dict[Path, dict[str, Any]], place: Path) -> None:
     if all(path.exists() and os.stat(path).st_ino == was["inode"] for path, was in sources.items()):
-        raise Refused(
+        raise RefusedEdit(
             f"{text.name(str(place))} has its own content: it was never exchanged, or that was taken back already",
             "the source was not changed",
         )

@@ -8,7 +8,7 @@ from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch
 from aofdoctor.edit.output.durable import batch_small_spans
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -25,7 +25,7 @@ def require_same_bytes(
     for piece in batch_small_spans(source, spans):
         for data in _pieces(source, piece):
             if data != os.pread(written.fd, len(data), at):
-                raise Refused(f"the copy differs from {text.name(source.path)} at {at} of the copy: it is not kept")
+                raise RefusedEdit(f"the copy differs from {text.name(source.path)} at {at} of the copy: it is not kept")
             at += len(data)
     return at
 
@@ -33,7 +33,7 @@ def require_same_bytes(
 def require_size(written: FileSource, size: int) -> None:
     """Raise Refused unless a copy has so many bytes."""
     if size != written.size:
-        raise Refused(f"the copy has {written.size:,} bytes, not {size:,}: it is not kept")
+        raise RefusedEdit(f"the copy has {written.size:,} bytes, not {size:,}: it is not kept")
 
 
 def commands_in(source: FileSource) -> int:

@@ -7,7 +7,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.report import Report, quoted
 from aofdoctor.damage import MEANING, Kind
 from aofdoctor.edit.plan import Drop, Plan
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.span import Span
 
@@ -26,7 +26,7 @@ def plan_repair(report: Report) -> Plan:
         plan.notes += _notes(report, place)
     plan.compute_totals()
     if report.aof.layout == "multi-part" and plan.dropped_bytes == plan.size:
-        raise Refused(
+        raise RefusedEdit(
             f"nothing would be left: {plan.notes[0]}",
             f"aofdoctor repair {quoted(report)} --salvage keeps what is whole in the other parts",
         )
@@ -92,7 +92,7 @@ def _require_repairable(report: Report) -> None:
     for part in report.parts:
         rdb = part.preamble
         if rdb and not rdb.whole:
-            raise Refused(
+            raise RefusedEdit(
                 f"the RDB at the head of {text.name(part.part.name)} is damaged ({rdb.note}): "
                 "cutting behind it would not help, and cutting it away would lose every key in it",
                 "a replica, a backup or dump.rdb may have them all; "
@@ -106,14 +106,14 @@ def require_sound_manifest(aof: AOF) -> None:
     """Raise Refused where which files belong to a set is not certain."""
     if aof.layout == "multi-part" and (aof.manifest is None or aof.manifest.problems):
         why = "is missing" if aof.manifest is None else f"is damaged ({aof.manifest.problems[0].message})"
-        raise Refused(
+        raise RefusedEdit(
             f"the manifest of {text.name(aof.path)} {why}: which files belong to the set is not certain",
             f"aofdoctor repair {text.shell(aof.path)} --salvage makes it anew from the files",
         )
     names = [part.name for part in aof.parts]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise Refused(
+        raise RefusedEdit(
             f"the manifest lists {text.name(twice)} twice",
             f"aofdoctor repair {text.shell(aof.path)} --salvage lists it once",
         )
@@ -124,7 +124,7 @@ def require_complete_set(aof: AOF) -> None:
     require_sound_manifest(aof)
     for part in aof.parts:
         if not part.exists:
-            raise Refused(
+            raise RefusedEdit(
                 f"{text.name(part.name)} is missing: a copy without it would load, and hide that",
                 f"aofdoctor repair {text.shell(aof.path)} says what can be kept; do that first",
             )
@@ -134,4 +134,4 @@ def require_parts(report: Report) -> None:
     """Raise Refused where no file is left to keep anything of."""
     aof = report.aof
     if not aof.present:
-        raise Refused(f"no part of {text.name(aof.path)} is there")
+        raise RefusedEdit(f"no part of {text.name(aof.path)} is there")

@@ -14,7 +14,7 @@ from aofdoctor.aof.reader import read
 from aofdoctor.aof.records import Batch, Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan
-from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.ordinals import index_of
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
@@ -67,7 +67,7 @@ def plan_rewind(aof: AOF, past: Past, seconds: int | None = None, verb: str = "r
     walk.run()
     cut = walk.cut
     if cut is None:
-        raise BadSelection("nothing in it is past that moment", "aofdoctor log shows what there is")
+        raise InvalidSelection("nothing in it is past that moment", "aofdoctor log shows what there is")
     sizes = [part.size or 0 for part in aof.parts]
 
     def drops() -> Iterator[Drop]:
@@ -120,7 +120,7 @@ class _Walk:
         self.end = rdb.span.end
         ctime = rdb.aux.get(b"ctime", b"")
         if self.seconds is not None and ctime.isdigit() and len(ctime) < 12 and int(ctime) > self.seconds:
-            raise Refused(
+            raise RefusedEdit(
                 f"the RDB of {text.name(self.aof.parts[index].name)} was written at {text.when(int(ctime))}: "
                 "what was before that is not in this AOF",
                 "look for a history file, a backup or an older base",

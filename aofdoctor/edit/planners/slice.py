@@ -23,7 +23,7 @@ from aofdoctor.edit.planners.strip import Survey, damage_note
 from aofdoctor.edit.salvage.rdb_keys import HINTS, UNWANTED, SalvageCounts, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, splice_rdb
 from aofdoctor.edit.transactions import drops, structure_ids
-from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.base_keys import BaseKeySelection
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection
@@ -85,7 +85,7 @@ def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
     plan.notes += damage_note(plan, found)
     plan.compute_totals()
     if not selected and not any(base.keys for base in bases.values()):
-        raise BadSelection("nothing is selected: no command, and no key of an RDB")
+        raise InvalidSelection("nothing is selected: no command, and no key of an RDB")
     if scripts.undefined and not any(found.counts[number] for number in table().ids(frozenset({"script"}))):
         plan.notes.append(
             f"{text.count(scripts.undefined, 'script')} that an EVALSHA runs stand nowhere: those will fail"
@@ -143,7 +143,7 @@ def _base(index: int, part: Part, selection: Selection) -> _Base | None:
         return None
     rdb = next(tile for tile in read(source, table().names) if isinstance(tile, Preamble))
     if rdb.codec:
-        raise Refused(
+        raise RefusedEdit(
             f"the RDB of {text.name(part.name)} is compressed by {rdb.codec}: no key of it can be copied by itself",
             "aofdoctor convert --base resp, or --base rdb, makes one that can be sliced",
         )

@@ -12,7 +12,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.dependents import find_dependent_commands, notes
 from aofdoctor.edit.transactions import Chooser, drops, structure_ids
-from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.entries import Entry, Item, from_tail
 from aofdoctor.log.flushes import Flushes, Group
 from aofdoctor.log.position import Position
@@ -73,7 +73,7 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
 def group_at(found: Survey, position: Position) -> Group:
     """The group that a position names."""
     if found.flushes.found is None:
-        raise BadSelection(
+        raise InvalidSelection(
             "no flush stands at that position",
             "`aofdoctor log --effect flush` lists them; to strip another command, select it with --from and --to",
         )
@@ -111,7 +111,7 @@ def _tail_group(aof: AOF) -> list[Drop]:
     last = from_tail(aof, Selection(ids=flush_ids), 1)
     entry = next((item for item in last if isinstance(item, Entry)), None)
     if entry is None:
-        raise BadSelection("no FLUSHALL or FLUSHDB stands in it as a command")
+        raise InvalidSelection("no FLUSHALL or FLUSHDB stands in it as a command")
     places = {part.name: index for index, part in enumerate(aof.parts)}
     end = Position(entry.part, places[entry.part], entry.batch.record(entry.i).start)
     for reach in _GROUP_REACH:
@@ -122,7 +122,7 @@ def _tail_group(aof: AOF) -> list[Drop]:
                 item for item in reversed(group) if isinstance(item, Entry) and item.batch.ids[item.i] in flush_ids
             ]
             return [Drop(places[item.part], item.batch.record(item.i), 1, "flush") for item in flushes]
-    raise Refused(
+    raise RefusedEdit(
         f"the last run of flushes has more than {_GROUP_REACH[-1]:,} commands", "strip it without --trust-tail"
     )
 

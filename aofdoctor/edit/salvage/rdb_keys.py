@@ -14,7 +14,7 @@ from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.salvage.rdb_splice import END, SplicedRdb, splice_rdb, with_magic
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.base_keys import is_plausible_key, key_name
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
 from aofdoctor.rdb.header import FRAME_AT, SIZE, version_of
@@ -61,7 +61,7 @@ def salvage_rdb(
     """
     if rdb.codec:
         tool = {"LZ4": "lz4", "Zstd": "zstd"}[rdb.codec]
-        raise Refused(
+        raise RefusedEdit(
             f"the RDB of {text.name(source.path)} is compressed by {rdb.codec}, and damaged: {rdb.note}",
             f"`tail -c +{FRAME_AT + 1} FILE | {tool} -dc > OUT` writes what comes out of it: salvage that",
         )

@@ -12,7 +12,7 @@ from aofdoctor.cli import options
 from aofdoctor.cli.conversion_runner import planned, run_conversion
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.position import parse_time
 from aofdoctor.log.timestamps import last_time
 from aofdoctor.rdb.preamble import read_aux
@@ -74,7 +74,7 @@ def convert(
     after the base stay as they are, byte for byte, but for moved expiries.
     """
     if shift_ttl and now:
-        raise BadSelection("--shift-ttl and --now exclude each other")
+        raise InvalidSelection("--shift-ttl and --now exclude each other")
     with open_path(path) as aof:
         recipe = {
             "base": base or "", "rdb_version": rdb_version or 0, "layout": layout or "", "for": (for_ or "").lower(),
@@ -88,19 +88,19 @@ def _shift(aof: AOF, shift: str | None, now: str | None) -> int:
     if shift:
         match = _DURATION.match(shift)
         if not match or not int(match[1]):
-            raise BadSelection(f"{text.name(shift)} is not a duration", "write 90s, 30m, 2h or 1d")
+            raise InvalidSelection(f"{text.name(shift)} is not a duration", "write 90s, 30m, 2h or 1d")
         return int(match[1]) * _MS[match[2]]
     if not now:
         return 0
     end = _end(aof)
     if end is None:
-        raise Refused(
+        raise RefusedEdit(
             f"no #TS annotation in {text.name(aof.path)} says when it ended (aof-timestamp-enabled was off)",
             "--shift-ttl 2h says by how much",
         )
     moved = (int(time.time()) if now == "now" else parse_time(now, end)) - end
     if not moved:
-        raise BadSelection("that is when the log ended: no expiry would move")
+        raise InvalidSelection("that is when the log ended: no expiry would move")
     return moved * 1000
 
 

@@ -23,7 +23,7 @@ from aofdoctor.diff.keys.key_diff import compare_keys
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.edit.output.diff_patch import Patch
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.selection import Selection
 from aofdoctor.text import count, name
 
@@ -93,7 +93,7 @@ def diff(
     """
     _require_consistent_options(by, stat, exact, patch, patch_reverse, selected)
     if a == b == "-":
-        raise BadSelection("standard input can be one side only")
+        raise InvalidSelection("standard input can be one side only")
     with ExitStack() as stack:
         rules = ComparisonRules.of(os.urandom(16), exact)
         opened = [stack.enter_context(side(given)) for given in (a, b)]
@@ -139,12 +139,14 @@ def _require_consistent_options(
     by: By, stat: bool, exact: bool, patch: str | None, reverse: str | None, selected: options.Selected
 ) -> None:
     if selected["from_"] is not None or selected["to"] is not None:
-        raise BadSelection("--from and --to name a place in one AOF", "write PATH@POSITION for a side that ends there")
+        raise InvalidSelection(
+            "--from and --to name a place in one AOF", "write PATH@POSITION for a side that ends there"
+        )
     writes = patch is not None or reverse is not None
     if patch == "" or reverse == "" or (patch == reverse and writes):
-        raise BadSelection("a patch needs a name of its own")
+        raise InvalidSelection("a patch needs a name of its own")
     if by is By.KEYS and (stat or writes or exact):
-        raise BadSelection("--stat, --exact and --patch go with --by commands")
+        raise InvalidSelection("--stat, --exact and --patch go with --by commands")
 
 
 def _view(found: Found, stat: bool, json: bool) -> View:

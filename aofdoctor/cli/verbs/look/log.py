@@ -15,7 +15,7 @@ from aofdoctor.cli.options import open_path, selection
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as entries
 from aofdoctor.damage import MEANING
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 from aofdoctor.log import entries as history
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.selection import Selection
@@ -78,14 +78,14 @@ def log(
 def _require_readable_base(aof: AOF, tail: bool, format: Format) -> None:
     """Raise BadSelection where the keys of a base cannot be had, or said."""
     if tail:
-        raise BadSelection("--tail reads the end alone, and a base is the beginning", "leave --tail out")
+        raise InvalidSelection("--tail reads the end alone, and a base is the beginning", "leave --tail out")
     if format not in (Format.TEXT, Format.JSON):
-        raise BadSelection("a key of a base is no command", "--base goes with --format text and json")
+        raise InvalidSelection("a key of a base is no command", "--base goes with --format text and json")
     for part in aof.parts:
         if part.source and compressed(part.source):
             warn(f"{text.name(part.name)}: {base_keys.UNPACKED}")
     if any(isinstance(part.source, PipeSource) for part in aof.parts):
-        raise BadSelection("the base in a pipe has gone by when its keys are asked for", "save it to a file first")
+        raise InvalidSelection("the base in a pipe has gone by when its keys are asked for", "save it to a file first")
 
 
 def _items(
@@ -104,7 +104,7 @@ def _items(
         found = history.last(aof, log_selection, count, base)
         return reversed(found) if reverse else found
     if reverse and pipe:
-        raise BadSelection("a pipe cannot be read backwards", "save it to a file first, or name a number with -n")
+        raise InvalidSelection("a pipe cannot be read backwards", "save it to a file first, or name a number with -n")
     return history.backwards(aof, log_selection, base) if reverse else history.forwards(aof, log_selection, base)
 
 

@@ -11,7 +11,7 @@ from aofdoctor.cli.console import painter, print_json, progress
 from aofdoctor.cli.options import open_path, selection
 from aofdoctor.cli.views.stats_json import as_json_object
 from aofdoctor.cli.views.stats_text import View
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 from aofdoctor.stats.collect import StatsOptions, collect_stats
 
 EPILOG = """\b
@@ -76,7 +76,7 @@ def stats(
 def _delimiter(given: str) -> bytes:
     one = given.encode("utf-8", "surrogateescape")
     if len(one) != 1:
-        raise BadSelection(f"{text.name(given)} is not one byte", "a delimiter is one character, such as : or /")
+        raise InvalidSelection(f"{text.name(given)} is not one byte", "a delimiter is one character, such as : or /")
     return one
 
 
@@ -85,5 +85,5 @@ def _seconds(given: str | None) -> int | None:
         return None
     match = _SPAN.fullmatch(given)
     if match is None:
-        raise BadSelection(f"{text.name(given)} is not a span of time", "write 30s, 5m, 1h or 1d")
+        raise InvalidSelection(f"{text.name(given)} is not a span of time", "write 30s, 5m, 1h or 1d")
     return int(match[1]) * _SECONDS[match[2]]

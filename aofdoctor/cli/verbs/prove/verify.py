@@ -10,7 +10,7 @@ from aofdoctor.check.load_test import LoadFailure, LoadResult, load_in_sandbox
 from aofdoctor.cli import options
 from aofdoctor.cli.console import painter, print_json, print_line, warn
 from aofdoctor.cli.options import open_path
-from aofdoctor.errors import BadSelection
+from aofdoctor.errors import InvalidSelection
 from aofdoctor.server.sandbox import identify
 
 EPILOG = """\b
@@ -41,7 +41,7 @@ def verify(
     """
     binary = identify(Path(server)) if server else None
     if server and binary is None:
-        raise BadSelection(f"{text.name(server)} is not a redis-server or valkey-server")
+        raise InvalidSelection(f"{text.name(server)} is not a redis-server or valkey-server")
     with open_path(path) as aof:
         found = load_in_sandbox(
             aof, [binary] if binary else (), None if json else lambda words: print_line(words + " ..."), timeout

@@ -19,7 +19,7 @@ from aofdoctor.cli.recipes import PLANNERS, make
 from aofdoctor.edit.conversion.plan import Conversion
 from aofdoctor.edit.conversion.write import totals
 from aofdoctor.edit.plan import Plan
-from aofdoctor.errors import AofdoctorError, BadSelection, Refused, SourceChanged
+from aofdoctor.errors import AofdoctorError, InvalidSelection, RefusedEdit, SourceChanged
 
 EPILOG = """\b
 Examples:
@@ -58,14 +58,14 @@ def apply(
 def _read(path: Path) -> dict[str, Any]:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode) or status.st_size > _PLAN_MAX:
-        raise Refused(f"{text.name(str(path))} is not a plan of aofdoctor: it is no file, or too large")
+        raise RefusedEdit(f"{text.name(str(path))} is not a plan of aofdoctor: it is no file, or too large")
     try:
         saved = json_.loads(path.read_bytes())
         if saved["kind"] == "plan" and saved["recipe"]["verb"] in _VERBS and b"\0" not in os.fsencode(saved["path"]):
             return dict(saved)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise Refused(f"{text.name(str(path))} is not a plan of aofdoctor")
+    raise RefusedEdit(f"{text.name(str(path))} is not a plan of aofdoctor")
 
 
 def _made_anew(saved: dict[str, Any], aof: AOF, writes: bool) -> Plan | Conversion:
@@ -76,7 +76,7 @@ def _made_anew(saved: dict[str, Any], aof: AOF, writes: bool) -> Plan | Conversi
     except AofdoctorError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadSelection("the plan asks for something that cannot be meant") from None
+        raise InvalidSelection("the plan asks for something that cannot be meant") from None
     if sources_of(found.aof) != saved.get("source"):
         raise stale
     if any(saved.get(name) != value for name, value in comes_to.items()):

@@ -11,7 +11,7 @@ from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.cli.plan_runner import HOW, plan_json, run_plan
 from aofdoctor.cli.recipes import make
 from aofdoctor.edit.plan import Plan
-from aofdoctor.errors import Refused
+from aofdoctor.errors import RefusedEdit
 
 EPILOG = """\b
 Examples:
@@ -64,7 +64,7 @@ def repair(
 
 def _nothing(plan: Plan, output_options: OutputOptions) -> None:
     if output_options.writes or output_options.plan:
-        raise Refused("no damage stands in it: there is nothing to repair, and nothing was written")
+        raise RefusedEdit("no damage stands in it: there is nothing to repair, and nothing was written")
     if output_options.json:
         print_json(plan_json(plan, None))
         return

@@ -21,7 +21,7 @@ from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import require_complete_set
 from aofdoctor.edit.planners.strip import Survey, plan_tail
-from aofdoctor.errors import BadSelection, Refused
+from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.flushes import Group
 
 EPILOG = """\b
@@ -69,12 +69,12 @@ def strip(
     after stays.  SELECT, MULTI and EXEC stay right: a transaction left empty goes.
     """
     if trust_tail and not output_options.in_place:
-        raise BadSelection("--trust-tail goes with --in-place")
+        raise InvalidSelection("--trust-tail goes with --in-place")
     if trust_tail and (position is not None or all_):
-        raise BadSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
+        raise InvalidSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
     only_flushes = not and_after and selected == NOTHING
     if (trust_tail or receipt) and not (output_options.in_place and only_flushes):
-        raise BadSelection("--trust-tail and --receipt go with the flushes that --in-place overwrites")
+        raise InvalidSelection("--trust-tail and --receipt go with the flushes that --in-place overwrites")
     recipe = {"position": position, "last": last, "all": all_, "and_after": and_after, "selection": selected}
     with open_path(path) as aof:
         overwrites = _overwrites(output_options, only_flushes)
@@ -107,7 +107,7 @@ def _plan(aof: AOF, recipe: Recipe, writes: bool, json: bool) -> Plan:
 
 def _require_changes(plan: Plan) -> None:
     if not plan.changed:
-        raise Refused("nothing is selected: there is nothing to strip, and nothing was written")
+        raise RefusedEdit("nothing is selected: there is nothing to strip, and nothing was written")
 
 
 def _list_groups(aof: AOF, found: Survey, json: bool) -> None:
@@ -184,6 +184,6 @@ def _say_done(plan: Plan, overwrites: list[inplace.FileOverwrites], receipt: Pat
 def _afterwards(aof: AOF) -> str:
     try:
         require_complete_set(aof)
-    except Refused as problem:
+    except RefusedEdit as problem:
         return painter()(f"do not start a server on it yet: {problem}", "warning")
     return f"next:    aofdoctor verify {text.shell(aof.path)}, then start the server with appendonly yes"
