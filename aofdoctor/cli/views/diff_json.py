@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from aofdoctor.cli.console import print_json
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as lines
-from aofdoctor.cli.views.diff_text import NAMES, Found, Walk, shown
+from aofdoctor.cli.views.diff_text import NAMES, Comparison, DiffRenderer, shown
 from aofdoctor.diff.differ import Gap
 from aofdoctor.diff.summary import MOVED, SIDES, Tally
 from aofdoctor.diff.units._pyunits import Kind
@@ -33,12 +33,12 @@ class _After:
             self.write(piece)
 
 
-class JsonView(Walk):
+class JsonRenderer(DiffRenderer):
     """JSON Lines: fork, then only, moved and opaque as they come, then summary."""
 
     def gap(self, gap: Gap) -> None:
-        if gap.at is self.found.diff.fork:
-            print_json(fork_json(self.found))
+        if gap.at is self.comparison.diff.fork:
+            print_json(fork_json(self.comparison))
 
     def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
         super().units(column, number, run, partner)
@@ -46,47 +46,47 @@ class JsonView(Walk):
             return
         fields: dict[str, Any] = {"type": "moved"} if partner else {"type": "only", "side": NAMES[number].lower()}
         if partner:
-            part = self.found.sides[0].aof.parts[partner.part].name
+            part = self.comparison.sides[0].aof.parts[partner.part].name
             fields["a"] = {"part": part, "offset": partner.start}
         if run.base:
             self._keys(fields, column, number, run)
             return
         sys.stdout.flush()
         first = json.dumps(fields).encode()[1:-1]
-        for entry in entries(self.found.sides[number], run, self.found.selections[number]):
+        for entry in entries(self.comparison.sides[number], run, self.comparison.selections[number]):
             lines.as_json_line(entry, _After(sys.stdout.buffer, first))  # type: ignore[arg-type]
         sys.stdout.buffer.flush()
 
     def _keys(self, fields: dict[str, Any], column: int, number: int, run: Run) -> None:
-        part = self.found.sides[number].aof.parts[run.first.part].name
+        part = self.comparison.sides[number].aof.parts[run.first.part].name
         for key in self.keys(column, number, run):
             if isinstance(key, BaseKey):
                 own = base_keys.line_json(key)
             else:
-                code = self.found.rdb_selections[number].rdb_commands(run.first.part).code_of(key)
+                code = self.comparison.rdb_selections[number].rdb_commands(run.first.part).code_of(key)
                 own = base_keys.library_json(part, key, code)
             print_json(own | {"key_type": own["type"]} | fields)
 
     def opaque(self, column: int, number: int, unit: Unit) -> None:
         print_json({
             "type": "opaque", "side": NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
-            "part": self.found.sides[number].aof.parts[unit.part].name, "offset": unit.start,
+            "part": self.comparison.sides[number].aof.parts[unit.part].name, "offset": unit.start,
             "size": unit.end - unit.start,
-            "what": self.found.rdb_selections[number].describe(unit), "moved": column == MOVED,
+            "what": self.comparison.rdb_selections[number].describe(unit), "moved": column == MOVED,
         })  # fmt: skip
 
     def end(self) -> None:
-        print_json(summary_json(self.found, self.tally, self.different))
+        print_json(summary_json(self.comparison, self.tally, self.different))
 
 
-def fork_json(found: Found) -> dict[str, Any] | None:
+def fork_json(comparison: Comparison) -> dict[str, Any] | None:
     """Where the sides part; None if they do not."""
-    diff = found.diff
+    diff = comparison.diff
     if diff.fork is None:
         return None
     return {"type": "fork", "bytes": diff.fork_past, **{
         name: _position_json(side, place) | {"tx": tx or None}
-        for name, side, place, tx in zip("ab", found.sides, diff.fork, diff.fork_tx or (0, 0), strict=True)
+        for name, side, place, tx in zip("ab", comparison.sides, diff.fork, diff.fork_tx or (0, 0), strict=True)
     }}  # fmt: skip
 
 
@@ -98,24 +98,24 @@ def _position_json(side: Side, place: DiffPosition) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _common_bytes_json(found: Found) -> dict[str, Any]:
+def _common_bytes_json(comparison: Comparison) -> dict[str, Any]:
     """Up to where the bytes are the same."""
-    diff = found.diff
-    places = [shown(side, place) for side, place in zip(found.sides, diff.equal_bytes, strict=True)]
+    diff = comparison.diff
+    places = [shown(side, place) for side, place in zip(comparison.sides, diff.equal_bytes, strict=True)]
     return {
         name: {"part": side.aof.parts[part].name, "offset": offset + diff.past}
-        for name, side, (part, offset) in zip("ab", found.sides, places, strict=True)
+        for name, side, (part, offset) in zip("ab", comparison.sides, places, strict=True)
     }
 
 
-def summary_json(found: Found, tally: Tally, different: bool) -> dict[str, Any]:
+def summary_json(comparison: Comparison, tally: Tally, different: bool) -> dict[str, Any]:
     """What the differences add up to."""
-    diff = found.diff
+    diff = comparison.diff
     return {
         "type": "summary", "equal": not different,
         **{name: {"path": path, "commands": side.commands, "damage": side.damaged}
-           for name, path, side in zip("ab", found.paths, found.sides, strict=True)},
-        "fork": fork_json(found), "same_bytes": _common_bytes_json(found), "same": diff.totals.same,
+           for name, path, side in zip("ab", comparison.paths, comparison.sides, strict=True)},
+        "fork": fork_json(comparison), "same_bytes": _common_bytes_json(comparison), "same": diff.totals.same,
         "same_keys": diff.totals.keys, **dict(zip(SIDES, tally.total, strict=True)),
         "fell_back": diff.totals.fell_back, "unlike": diff.totals.unlike,
     }  # fmt: skip

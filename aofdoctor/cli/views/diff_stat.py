@@ -5,17 +5,17 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.cli.console import as_json, print_json, print_line
 from aofdoctor.cli.views.diff_json import summary_json
-from aofdoctor.cli.views.diff_text import Found, Walk, summary
+from aofdoctor.cli.views.diff_text import Comparison, DiffRenderer, summary
 from aofdoctor.diff.differ import Gap
 from aofdoctor.diff.summary import MOVED, SIDES, Rows
 from aofdoctor.diff.units.side import Unit
 
 
-class StatView(Walk):
+class StatRenderer(DiffRenderer):
     """Only counts."""
 
-    def __init__(self, found: Found, machines: bool) -> None:
-        super().__init__(found, prefixes=True)
+    def __init__(self, comparison: Comparison, machines: bool) -> None:
+        super().__init__(comparison, prefixes=True)
         self.machines = machines
         self.bytes = [0, 0]
 
@@ -30,11 +30,11 @@ class StatView(Walk):
         tables = {"command": self.tally.by_command, "db": self.tally.by_db, "prefix": self.tally.by_prefix}
         if self.machines:
             by = {f"by_{name}": [_row_json(name, row) for row in rows] for name, rows in tables.items()}
-            print_json(summary_json(self.found, self.tally, self.different) | by | {"opaque_bytes": self.bytes})
+            print_json(summary_json(self.comparison, self.tally, self.different) | by | {"opaque_bytes": self.bytes})
             return
         for name, rows in tables.items() if self.different else ():
             self._table(name, rows)
-        for line in summary(self.found, self.tally, self.different):
+        for line in summary(self.comparison, self.tally, self.different):
             print_line(line)
 
     def _table(self, name: str, rows: Rows) -> None:

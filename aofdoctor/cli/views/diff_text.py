@@ -32,7 +32,7 @@ FELL_BACK = "one side has long stretches that the other lacks: the answer is rig
 
 
 @dataclass
-class Found:
+class Comparison:
     """A comparison, what its sides were called, and what is selected on each."""
 
     paths: tuple[str, str]
@@ -51,25 +51,25 @@ class Found:
         return self.diff.sides
 
 
-class View(Protocol):
+class Renderer(Protocol):
     """A way to show what differs."""
 
     different: bool
 
-    def show(self, events: Iterable[Event]) -> None:
+    def render(self, events: Iterable[Event]) -> None:
         """Show all differences, then what they add up to."""
 
 
-class Walk:
+class DiffRenderer:
     """What the views share: the walk, and the counts."""
 
-    def __init__(self, found: Found, prefixes: bool = False) -> None:
-        self.found = found
+    def __init__(self, comparison: Comparison, prefixes: bool = False) -> None:
+        self.comparison = comparison
         self.tally = Tally(prefixes)
         self.different = False
         self._last: tuple[int, int, int, int] | None = None  # the key that was shown last
 
-    def show(self, events: Iterable[Event]) -> None:
+    def render(self, events: Iterable[Event]) -> None:
         for event in events:
             if isinstance(event, Gap):
                 self.gap(event)
@@ -77,33 +77,33 @@ class Walk:
                 self.units(MOVED, 1, Run(event.b, event.b, event.b.commands), event.a)
             else:
                 self.units(event.side, event.side, event.run)
-        warn_of_damage(self.found.sides)
+        warn_of_damage(self.comparison.sides)
         self.end()
 
     def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
         """A run of side `number`, counted in a column; `partner` is where a moved unit stands on A."""
         before = sum(self.tally.total)
         if run.opaque:
-            if self.found.rdb_selections[number].includes_bytes(run.first):
+            if self.comparison.rdb_selections[number].includes_bytes(run.first):
                 self.different = True
                 self.opaque(column, number, run.first)
             return
         if run.base:
-            for said in self.found.rdb_selections[number].told(run):
+            for said in self.comparison.rdb_selections[number].told(run):
                 self.tally.say(column, said)
         else:
-            side, selection = self.found.sides[number], self.found.selections[number]
+            side, selection = self.comparison.sides[number], self.comparison.selections[number]
             for batch, steps, commands in batches(side, run):
                 self.tally.add(column, batch, steps, selected(batch, run.last, selection, steps, commands))
         self.different |= sum(self.tally.total) > before
 
     def keys(self, column: int, number: int, run: Run) -> Iterator[BaseKey | Item]:
         """The keys of an RDB that a run of one is of, each of adjacent runs once."""
-        for item in self.found.rdb_selections[number].items(run):
+        for item in self.comparison.rdb_selections[number].items(run):
             place = column, number, run.first.part, item.span.start
             if place != self._last:
                 yield (
-                    self.found.rdb_selections[number].rdb_commands(run.first.part).base_key(item)
+                    self.comparison.rdb_selections[number].rdb_commands(run.first.part).base_key(item)
                     if isinstance(item, Key)
                     else item
                 )
@@ -135,15 +135,16 @@ def warn_of_damage(sides: tuple[Side, Side]) -> None:
 # -- for people --
 
 
-class TextView(Walk):
+class TextRenderer(DiffRenderer):
     """The unified view: - is only in A, + is only in B, ~ stands in another order."""
 
-    def __init__(self, found: Found) -> None:
-        super().__init__(found)
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__(comparison)
         self.paint = painter()
         columns = width()
-        self.lines = [
-            lines.Line(side.aof, self.paint, columns and columns - 2, looks_timed(side.aof)) for side in found.sides
+        self.line_writers = [
+            lines.Line(side.aof, self.paint, columns and columns - 2, looks_timed(side.aof))
+            for side in comparison.sides
         ]
         self.out: BinaryIO = sys.stdout.buffer
         self.header: Gap | None = None
@@ -157,9 +158,9 @@ class TextView(Walk):
         sys.stdout.flush()
         if not self.begun:
             self.begun = True
-            for sign, style, path in zip("-+", ("gone", "good"), self.found.paths, strict=True):
+            for sign, style, path in zip("-+", ("gone", "good"), self.comparison.paths, strict=True):
                 self._write(self.paint(f"{sign * 3} {NAMES[sign == '+']}  {text.name(path)}", style))
-            if self.found.diff.totals.unlike:
+            if self.comparison.diff.totals.unlike:
                 self._write(self.paint(UNLIKE, "warning"))
         gap, self.header = self.header, None
         if gap:
@@ -174,14 +175,14 @@ class TextView(Walk):
         return f"{NAMES[number]} {self._place(number, place)} #{place.commands + 1}"
 
     def _place(self, number: int, place: DiffPosition | Unit) -> str:
-        side = self.found.sides[number]
+        side = self.comparison.sides[number]
         part, offset = shown(side, place) if isinstance(place, DiffPosition) else (place.part, place.start)
-        return lines.position(self.lines[number].names[side.aof.parts[part].name], offset)
+        return lines.position(self.line_writers[number].names[side.aof.parts[part].name], offset)
 
     def _entries(self, number: int, run: Run, sign: str, selection: Selection) -> None:
-        for entry in () if run.opaque or run.base else entries(self.found.sides[number], run, selection):
+        for entry in () if run.opaque or run.base else entries(self.comparison.sides[number], run, selection):
             self._sign(sign)
-            self.lines[number](entry, self.out)
+            self.line_writers[number](entry, self.out)
 
     def _sign(self, sign: str) -> None:
         if not sign.isspace() and (self.header or not self.begun):
@@ -192,14 +193,14 @@ class TextView(Walk):
         for key in self.keys(column, number, run):
             self._sign(sign)
             if isinstance(key, BaseKey):
-                self.lines[number].base(key, self.out)
+                self.line_writers[number].base(key, self.out)
             else:
-                place = lines.position(self.lines[number].names[self._part(number, run)], key.span.start)
-                code = self.found.rdb_selections[number].rdb_commands(run.first.part).code_of(key)
+                place = lines.position(self.line_writers[number].names[self._part(number, run)], key.span.start)
+                code = self.comparison.rdb_selections[number].rdb_commands(run.first.part).code_of(key)
                 self._write(f"{place}  {base_keys.library_words(code)}")
 
     def _part(self, number: int, run: Run) -> str:
-        return self.found.sides[number].aof.parts[run.first.part].name
+        return self.comparison.sides[number].aof.parts[run.first.part].name
 
     def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
         super().units(column, number, run, partner)
@@ -209,11 +210,11 @@ class TextView(Walk):
         if run.base:
             self._keys(column, number, run, sign)
         else:
-            self._entries(number, run, sign, self.found.selections[number])
+            self._entries(number, run, sign, self.comparison.selections[number])
 
     def opaque(self, column: int, number: int, unit: Unit) -> None:
         self._begin()
-        what = f"{self.found.rdb_selections[number].describe(unit)}, compared as bytes"
+        what = f"{self.comparison.rdb_selections[number].describe(unit)}, compared as bytes"
         sign = self.paint("-+~"[column], _STYLES[column])
         self._write(f"{sign} {self._place(number, unit)}  {what}, {text.size(unit.end - unit.start)}")
 
@@ -224,7 +225,7 @@ class TextView(Walk):
         self.out.flush()
         if self.begun:
             print_line()
-        for line in summary(self.found, self.tally, self.different):
+        for line in summary(self.comparison, self.tally, self.different):
             print_line(line)
 
 
@@ -244,14 +245,14 @@ def shown(side: Side, place: DiffPosition) -> tuple[int, int]:
     return index, (source.size or 0) if source else 0
 
 
-def summary(found: Found, tally: Tally, different: bool) -> list[str]:
+def summary(comparison: Comparison, tally: Tally, different: bool) -> list[str]:
     """What the differences add up to, in words."""
-    diff, selected_all = found.diff, all(where.selects_all for where in found.selections)
+    diff, selected_all = comparison.diff, all(where.selects_all for where in comparison.selections)
     a, b, moved = tally.total
     if not different:
         same = "no difference" if selected_all else "no difference in what is selected"
         keys = f", {text.count(diff.totals.keys, 'key')} of an RDB byte for byte" if diff.totals.keys else ""
-        return [f"{same}: {text.count(diff.totals.same, 'command')}{keys} on both sides", *_but(found)]
+        return [f"{same}: {text.count(diff.totals.same, 'command')}{keys} on both sides", *_but(comparison)]
     told = [f"{text.count(a, 'command')} only in A", f"{b:,} only in B"]
     told += [f"{moved:,} in another order that changes nothing"] if moved else []
     told += [f"{diff.totals.same:,} the same"] if selected_all else []
@@ -261,12 +262,12 @@ def summary(found: Found, tally: Tally, different: bool) -> list[str]:
     return [", ".join(told), *([FELL_BACK] if diff.totals.fell_back else [])]
 
 
-def _but(found: Found) -> list[str]:
+def _but(comparison: Comparison) -> list[str]:
     """Where equal sides have other bytes."""
-    diff = found.diff
+    diff = comparison.diff
     if not diff.other_bytes:
         return []
-    a, b = (_named(side, place) for side, place in zip(found.sides, diff.equal_bytes, strict=True))
+    a, b = (_named(side, place) for side, place in zip(comparison.sides, diff.equal_bytes, strict=True))
     return [f"their bytes differ from A {a} and B {b} on: annotations, SELECTs, spelling, or how a base is written"]
 
 

@@ -14,9 +14,9 @@ from aofdoctor.cli.console import print_line, warn
 from aofdoctor.cli.diff_sides import side
 from aofdoctor.cli.options import selection
 from aofdoctor.cli.views import diff_keys as diff_keys_view
-from aofdoctor.cli.views.diff_json import JsonView
-from aofdoctor.cli.views.diff_stat import StatView
-from aofdoctor.cli.views.diff_text import Found, TextView, View, warn_of_damage
+from aofdoctor.cli.views.diff_json import JsonRenderer
+from aofdoctor.cli.views.diff_stat import StatRenderer
+from aofdoctor.cli.views.diff_text import Comparison, Renderer, TextRenderer, warn_of_damage
 from aofdoctor.damage import Kind
 from aofdoctor.diff.differ import Diff, Event, Only
 from aofdoctor.diff.keys.key_diff import compare_keys
@@ -102,18 +102,18 @@ def diff(
         if by is By.KEYS:
             different = _by_keys((sides[0], sides[1]), (selections[0], selections[1]), (a, b), json)
             raise typer.Exit(1 if different else 0)
-        found = Found((a, b), Diff(*sides), (selections[0], selections[1]))
-        view = _view(found, stat, json)
+        comparison = Comparison((a, b), Diff(*sides), (selections[0], selections[1]))
+        renderer = _make_renderer(comparison, stat, json)
         writers = {
             n: stack.enter_context(Patch(Path(path), RdbUnitSelection(sides[n], selections[n])))
             for n, path in ((1, patch), (0, patch_reverse)) if path
         }  # fmt: skip
-        view.show(_patched(found, writers))
+        renderer.render(_patched(comparison, writers))
         for writer in writers.values():
             writer.rename_into_place()
             if not json:
                 print_line(f"{name(str(writer.path))}: {count(writer.commands, 'command')}, {_left_out(writer)}")
-        different = view.different
+        different = renderer.different
     raise typer.Exit(1 if different else 0)
 
 
@@ -149,15 +149,15 @@ def _require_consistent_options(
         raise InvalidSelection("--stat, --exact and --patch go with --by commands")
 
 
-def _view(found: Found, stat: bool, json: bool) -> View:
+def _make_renderer(comparison: Comparison, stat: bool, json: bool) -> Renderer:
     if stat:
-        return StatView(found, json)
-    return JsonView(found) if json else TextView(found)
+        return StatRenderer(comparison, json)
+    return JsonRenderer(comparison) if json else TextRenderer(comparison)
 
 
-def _patched(found: Found, writers: dict[int, Patch]) -> Iterator[Event]:
+def _patched(comparison: Comparison, writers: dict[int, Patch]) -> Iterator[Event]:
     """The differences, which are written to the patches as they go by."""
-    for event in found.diff.events():
+    for event in comparison.diff.events():
         if isinstance(event, Only) and event.side in writers:
             writers[event.side].add(event.run)
         yield event
