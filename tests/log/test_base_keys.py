@@ -161,7 +161,7 @@ def shown(item: BaseKey, line: Line) -> Lines:
 
 
 def expected(item: BaseKey) -> bytes:
-    args = [as_json(word) for word in base_keys_view.short(item)]
+    args = [as_json(word) for word in base_keys_view.preview_words(item)]
     return json.dumps(base_keys_view.fields(item) | {"args": args}).encode() + b"\n"
 
 

@@ -18,7 +18,7 @@ _quoted = json.encoder.encode_basestring_ascii
 _NAME_MAX = 1 << 12  # bytes of a name in a line for people
 
 
-def short(key: BaseKey) -> Iterator[bytes]:
+def preview_words(key: BaseKey) -> Iterator[bytes]:
     """The first words of a value, and ... where there are more."""
     if key.preview:
         yield from key.preview[1:]
@@ -27,10 +27,10 @@ def short(key: BaseKey) -> Iterator[bytes]:
         if isinstance(word, CorruptValue) or number == WORDS:
             yield b"..."
             return
-        yield cut(word, WORD)
+        yield truncate(word, WORD)
 
 
-def cut(word: String, most: int) -> bytes:
+def truncate(word: String, most: int) -> bytes:
     """A word, or its first bytes and ... where it has more than so many."""
     if len(word) <= most:
         return word.read() if isinstance(word, LargeString) else word
@@ -42,7 +42,7 @@ def key_summary(key: BaseKey) -> str:
     """What it was, its name and its value, for people."""
     preview = key.preview
     if preview is None or len(preview[0]) > _NAME_MAX:
-        preview = [cut(key.name, _NAME_MAX), *short(key)]
+        preview = [truncate(key.name, _NAME_MAX), *preview_words(key)]
     return f"{NAME} {key.type} {' '.join(map(text.word, preview))}"
 
 
@@ -60,7 +60,7 @@ def as_json_line(key: BaseKey, out: BinaryIO) -> None:
     out.write(
         f'{{"part": {_quoted(key.part)}, "offset": {place.start}, "size": {place.end - place.start}, "n": null, '
         f'"db": {_or_null(None if place.db < 0 else place.db)}, "time": {_or_null(time)}, "time_kind": {kind}, '
-        f'"tx": null, "cmd": "{NAME}", "args": [{", ".join(map(_json_word, short(key)))}], '
+        f'"tx": null, "cmd": "{NAME}", "args": [{", ".join(map(_json_word, preview_words(key)))}], '
         f'"keys": [{_json_word(key.name)}], "type": "{key.type}", "expire_ms": {_or_null(expire)}, '
         f'"ttl_ms": {_or_null(_ttl(key))}, "guess": {"true" if key.guess else "false"}}}\n'.encode()
     )
@@ -80,19 +80,19 @@ def _or_null(number: int | None) -> str:
 
 def line_json(key: BaseKey) -> dict[str, Any]:
     """What a line says of a key; `args` are the first words of the value."""
-    return fields(key) | {"args": [as_json(word) for word in short(key)]}
+    return fields(key) | {"args": [as_json(word) for word in preview_words(key)]}
 
 
 def library_words(code: String | None) -> str:
     """A library of functions in short."""
-    return f"{NAME} function {text.word(cut(code or b'', _WORD))}"
+    return f"{NAME} function {text.word(truncate(code or b'', _WORD))}"
 
 
 def library_json(part: str, item: Item, code: String | None) -> dict[str, Any]:
     """What a line says of a library of functions."""
     return {
         "part": part, "offset": item.span.start, "size": item.span.size, "n": None, "db": None, "time": None,
-        "time_kind": None, "tx": None, "cmd": NAME, "args": [as_json(cut(code or b"", _WORD))],
+        "time_kind": None, "tx": None, "cmd": NAME, "args": [as_json(truncate(code or b"", _WORD))],
         "keys": [], "type": "function",
     }  # fmt: skip
 
@@ -148,7 +148,7 @@ def key_lines(name: str, key: BaseKey) -> Iterator[str]:
     db = "unknown database" if place.db < 0 else f"database {place.db}"
     when = "" if key.time is None else f", there at the rewrite of {text.when(key.time)}"
     when += ", found after damage: a guess" if key.guess else ""
-    yield f"  key       {text.word(cut(key.name, _NAME_MAX))}, {db}{when}"
+    yield f"  key       {text.word(truncate(key.name, _NAME_MAX))}, {db}{when}"
     yield f"  type      {key.type} (RDB type {place.type})"
     if place.expire_ms != -1:
         yield f"  expires   {text.when(place.expire_ms // 1000)} ({place.expire_ms} ms)"
@@ -166,5 +166,5 @@ def _first_words(key: BaseKey) -> tuple[list[bytes], bool]:
     for word in key.words():
         if isinstance(word, CorruptValue) or len(out) == _ELEMENTS:
             return out, True
-        out.append(cut(word, 200))
+        out.append(truncate(word, 200))
     return out, False

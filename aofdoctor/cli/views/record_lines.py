@@ -54,7 +54,7 @@ class Line:
     def __call__(self, entry: Entry, out: BinaryIO) -> None:
         """Write one entry as a line."""
         head = self._head(entry.part, entry.batch.record(entry.i).start, entry.time, entry.db)
-        style, note = _manner(entry.batch.ids[entry.i])
+        style, note = _style_and_note(entry.batch.ids[entry.i])
         if self.columns is None and not entry.batch.oversized:
             words = " ".join(map(text.word, entry.batch.argv(entry.i)))
         elif self.columns is None:
@@ -62,7 +62,7 @@ class Line:
             out.writelines(piece.encode() for piece in _words(entry.batch.args(entry.i)))
             head = words = ""
         else:
-            words = self._cut(entry, self.columns - len(head) - len(note) - 1)
+            words = self._truncate_entry(entry, self.columns - len(head) - len(note) - 1)
         if self.coloured:
             head, words = self.paint(head, "dim"), self.paint(words, style) if style else words
         out.write(f"{head}{words}{note}\n".encode())
@@ -90,13 +90,13 @@ class Line:
             self._second = (time, text.when(time))
         return self._second[1]
 
-    def _cut(self, entry: Entry, room: int) -> str:
+    def _truncate_entry(self, entry: Entry, room: int) -> str:
         words: list[str] = []
         used = 0
         for number, arg in enumerate(entry.batch.args(entry.i)):
             if used > room:
                 break
-            words.append(_cut(arg, max(16, room // 2) if number else 64))
+            words.append(_truncate(arg, max(16, room // 2) if number else 64))
             used += len(words[-1]) + 1
         line = " ".join(words)
         size = entry.batch.record(entry.i).size
@@ -105,7 +105,7 @@ class Line:
         return (line if len(line) <= room else line[: room - 3] + "...") + tail
 
 
-def _cut(arg: Arg, most: int) -> str:
+def _truncate(arg: Arg, most: int) -> str:
     head = arg.head(most + 1) if isinstance(arg, LargeArgument) else arg[: most + 1]
     size = arg.size if isinstance(arg, LargeArgument) else len(arg)
     shown = text.word(head[:most])
@@ -136,7 +136,7 @@ _STYLE_OF = (
 
 
 @functools.cache
-def _manner(number: int) -> tuple[str, str]:
+def _style_and_note(number: int) -> tuple[str, str]:
     """(style, note) of a command by its id."""
     command = table().get(number)
     if command is None:
