@@ -24,8 +24,8 @@ _END = 9  # the end mark and the checksum
 def in_rdb(side: Side, position: DiffPosition) -> bool:
     """True of a place in an RDB that is whole, before its end."""
     rdb = side.rdbs.get(position.part)
-    plain = rdb is not None and rdb.complete and rdb.checksum != "bad" and not rdb.codec
-    return rdb is not None and plain and position.offset < _end(side, position.part)
+    readable = rdb is not None and rdb.complete and rdb.checksum != "bad" and not rdb.codec
+    return rdb is not None and readable and position.offset < _end(side, position.part)
 
 
 def forward_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:

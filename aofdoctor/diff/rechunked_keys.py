@@ -152,8 +152,8 @@ class _ElementReader:
         for i in units:
             while entry is not None and entry.batch.record(entry.i).start < starts[i]:
                 entry = next(reader, None)
-            plain = entry is not None and kinds[i] == Kind.COMMAND and entry.batch.argc[entry.i] <= _ARGS_MOST
-            yield i, list(entry.batch.args(entry.i)) if entry is not None and plain else ()
+            is_readable = entry is not None and kinds[i] == Kind.COMMAND and entry.batch.argc[entry.i] <= _ARGS_MOST
+            yield i, list(entry.batch.args(entry.i)) if entry is not None and is_readable else ()
 
     def _wanted(self, rdb_stream: RdbCommandStream, item: Item | KeyOfBase) -> bool:
         name = rdb_stream.key_name(item) if isinstance(item, KeyOfBase) else None

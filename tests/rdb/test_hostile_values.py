@@ -176,7 +176,7 @@ def test_an_expiry_is_said_also_of_a_value_that_breaks_off() -> None:
 def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 20_000 if plain else 300_000
     if plain:
-        monkeypatch.setattr(codec, "strings_run", runs.plain_strings_run)
+        monkeypatch.setattr(codec, "strings_run", runs._py_strings_run)
     data = w.length(count) + b"".join(w.string(b"field %d" % n) + w.string(b"v") for n in range(count))
     with bounded(4 << 20, 60):
         assert sum(1 for _ in elements(Cursor(BytesSource(data)), Value(0, 4))) == count
@@ -196,8 +196,8 @@ def test_the_plain_twins_serve_where_nothing_is_compiled(monkeypatch: pytest.Mon
 
     compiled = [all_of(path) for path in FILES]
     twins: list[tuple[Any, str, Callable[..., Any]]] = [
-        (codec, "strings_run", runs.plain_strings_run), (packed, "listpack_run", runs.plain_listpack_run),
-        (packed, "ziplist_run", runs.plain_ziplist_run), (lzf, "unpack", lzf.plain_unpack), (resp_room, "encode", resp_room.plain_encode),
+        (codec, "strings_run", runs._py_strings_run), (packed, "listpack_run", runs._py_listpack_run),
+        (packed, "ziplist_run", runs._py_ziplist_run), (lzf, "unpack", lzf._py_decompress_prefix), (resp_room, "encode", resp_room._py_encode),
     ]  # fmt: skip
     for module, name, twin in twins:
         monkeypatch.setattr(module, name, twin)

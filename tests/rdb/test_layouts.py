@@ -128,7 +128,9 @@ def test_a_modules_value_is_named_and_its_pieces_are_read() -> None:
 def test_lzf(data: bytes) -> None:
     packed = w.lzf(data)
     assert lzf.decompress(packed, len(data)) == data
-    assert lzf.plain_unpack(packed, b"", len(data)) == lzf.unpack(packed, b"", len(data)) == (data, len(packed))
+    assert (
+        lzf._py_decompress_prefix(packed, b"", len(data)) == lzf.unpack(packed, b"", len(data)) == (data, len(packed))
+    )
     pieces = [packed[at : at + 7] for at in range(0, len(packed), 7)]
     assert b"".join(piece or b"?" for piece in lzf.stream(pieces, len(data), 300)) == data
 
@@ -158,12 +160,12 @@ def test_the_compiled_readers_and_the_plain_ones_agree_on_any_bytes(seed: int) -
         for _ in range(random.randint(0, 4)):
             data[random.randrange(len(data))] = random.choice([0, 0xFF, 0xC3, 0x81, 0xF4, random.randrange(256)])
         hostile, at = bytes(data), random.choice([0, 6, 10])
-        assert runs.listpack_run(hostile, at) == runs.plain_listpack_run(hostile, at)
-        assert runs.ziplist_run(hostile, at, 0) == runs.plain_ziplist_run(hostile, at, 0)
+        assert runs.listpack_run(hostile, at) == runs._py_listpack_run(hostile, at)
+        assert runs.ziplist_run(hostile, at, 0) == runs._py_ziplist_run(hostile, at, 0)
         for each, tail in ((1, False), (2, False), (1, True), (2, True)):
             given_ = (hostile, at, each, tail, 150, random.choice([7, 384]))
-            assert runs.strings_run(*given_) == runs.plain_strings_run(*given_)
-        assert lzf.unpack(hostile, b"past", 500) == lzf.plain_unpack(hostile, b"past", 500)
+            assert runs.strings_run(*given_) == runs._py_strings_run(*given_)
+        assert lzf.unpack(hostile, b"past", 500) == lzf._py_decompress_prefix(hostile, b"past", 500)
 
 
 def test_commands_become_bytes_in_bounded_pieces() -> None:

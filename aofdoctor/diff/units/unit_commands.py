@@ -83,7 +83,7 @@ class RecordSpan(NamedTuple):
     span: Span
     db: int
     commands: int
-    plain: bool = True
+    is_single_command: bool = True
 
 
 def selected_stretches(side: Side, run: Run, selection: Selection) -> Iterator[RecordSpan]:
@@ -97,7 +97,7 @@ def selected_stretches(side: Side, run: Run, selection: Selection) -> Iterator[R
             tx, span = steps.tx[i], batch.record(i)
             if open_tx and (tx != open_tx or batch.edges[i] >= stop):
                 if wanted:
-                    yield RecordSpan(part, Span(start, end), db, count, plain=False)
+                    yield RecordSpan(part, Span(start, end), db, count, is_single_command=False)
                 open_tx = 0
             if batch.edges[i] >= stop:
                 return
@@ -108,7 +108,7 @@ def selected_stretches(side: Side, run: Run, selection: Selection) -> Iterator[R
             elif i in chosen:
                 yield RecordSpan(part, span, steps.db[i], 1)
     if open_tx and wanted:
-        yield RecordSpan(part, Span(start, end), db, count, plain=False)
+        yield RecordSpan(part, Span(start, end), db, count, is_single_command=False)
 
 
 def touched(side: Side, count: int) -> Iterator[Keys]:

@@ -71,7 +71,7 @@ class Patch:
                          last.db if last.kind == Kind.COMMAND else None)  # fmt: skip
         else:
             for stretch in selected_stretches(chosen.side, run, chosen.selection):
-                self._append(stretch, stretch.db if stretch.plain else None)
+                self._append(stretch, stretch.db if stretch.is_single_command else None)
 
     def _tell(self, run: Run) -> None:
         """The commands that make the keys of an RDB."""

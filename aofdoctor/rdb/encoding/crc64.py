@@ -18,7 +18,7 @@ def _table() -> list[int]:
 _TABLE = _table()
 
 
-def plain_crc64(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
+def _py_crc64(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
     """The CRC of `data`, going on from `crc`."""
     table = _TABLE
     for byte in data:
@@ -26,7 +26,7 @@ def plain_crc64(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
     return crc
 
 
-def plain_find_end(data: bytes | bytearray | memoryview, crc: int) -> tuple[int, int]:
+def _py_find_end_by_crc(data: bytes | bytearray | memoryview, crc: int) -> tuple[int, int]:
     """(i, crc): data[i] is 0xff and the CRC up to and with it follows; i = len(data) - 8 if nowhere."""
     last = max(0, len(data) - 8)
     for i in range(last):
@@ -37,11 +37,11 @@ def plain_find_end(data: bytes | bytearray | memoryview, crc: int) -> tuple[int,
 
 
 if TYPE_CHECKING:
-    crc64, find_end = plain_crc64, plain_find_end
+    crc64, find_end = _py_crc64, _py_find_end_by_crc
 else:
     try:
         from aofdoctor.rdb.encoding._crc64 import crc64, find_end
     except ImportError:
-        crc64, find_end = plain_crc64, plain_find_end
+        crc64, find_end = _py_crc64, _py_find_end_by_crc
 
-__all__ = ["crc64", "find_end", "plain_crc64", "plain_find_end"]
+__all__ = ["crc64", "find_end", "_py_crc64", "_py_find_end_by_crc"]

@@ -13,7 +13,7 @@ MOST = 264  # bytes out of one instruction
 _LONGEST = 33  # and the most that one takes
 
 
-def plain_unpack(data: bytes, before: bytes, room: int) -> tuple[bytes, int] | None:
+def _py_decompress_prefix(data: bytes, before: bytes, room: int) -> tuple[bytes, int] | None:
     """(what the whole instructions of `data` give, at most `room` bytes; how many bytes they are); None if they lie."""
     out, i, start = bytearray(before), 0, len(before)
     while i < len(data):
@@ -41,12 +41,12 @@ def plain_unpack(data: bytes, before: bytes, room: int) -> tuple[bytes, int] | N
 
 
 if TYPE_CHECKING:
-    unpack = plain_unpack
+    unpack = _py_decompress_prefix
 else:
     try:
         from aofdoctor.rdb.encoding._lzf import unpack
     except ImportError:
-        unpack = plain_unpack
+        unpack = _py_decompress_prefix
 
 
 def possible(packed: int, size: int) -> bool:

@@ -18,7 +18,7 @@ class _NotWhole(Exception):
     pass
 
 
-def plain_listpack_run(data: bytes, at: int) -> tuple[list[bytes], int]:
+def _py_listpack_run(data: bytes, at: int) -> tuple[list[bytes], int]:
     """(items of a listpack from `at`, at most MOST; where the next one begins)."""
     items: list[bytes] = []
     while len(items) < MOST and data[at : at + 1] not in (b"\xff", b""):
@@ -34,7 +34,7 @@ def plain_listpack_run(data: bytes, at: int) -> tuple[list[bytes], int]:
     return items, at
 
 
-def plain_ziplist_run(data: bytes, at: int, before: int) -> tuple[list[bytes], int, int]:
+def _py_ziplist_run(data: bytes, at: int, before: int) -> tuple[list[bytes], int, int]:
     """(items of a ziplist from `at`, at most MOST; where the next one begins; the length of the last one)."""
     items: list[bytes] = []
     while len(items) < MOST and data[at : at + 1] not in (b"\xff", b""):
@@ -51,7 +51,7 @@ def plain_ziplist_run(data: bytes, at: int, before: int) -> tuple[list[bytes], i
     return items, at, before
 
 
-def plain_strings_run(data: bytes, at: int, each: int, tail: bool, large: int, most: int) -> tuple[list[Any], int]:
+def _py_strings_run(data: bytes, at: int, each: int, tail: bool, large: int, most: int) -> tuple[list[Any], int]:
     """(RDB strings from `at`, in elements of `each` and eight bytes if `tail`, at most MOST; where the next begins).
 
     None stands for one whose LZF lies; a string of `large` bytes and more ends the run.
@@ -160,19 +160,19 @@ def _rdb_string(data: bytes, at: int, large: int) -> tuple[bytes | None, int]:
 
 
 if TYPE_CHECKING:
-    listpack_run, ziplist_run, strings_run = plain_listpack_run, plain_ziplist_run, plain_strings_run
+    listpack_run, ziplist_run, strings_run = _py_listpack_run, _py_ziplist_run, _py_strings_run
 else:
     try:
         from aofdoctor.rdb.encoding._runs import listpack_run, strings_run, ziplist_run
     except ImportError:
-        listpack_run, ziplist_run, strings_run = plain_listpack_run, plain_ziplist_run, plain_strings_run
+        listpack_run, ziplist_run, strings_run = _py_listpack_run, _py_ziplist_run, _py_strings_run
 
 __all__ = [
     "MOST",
     "listpack_run",
-    "plain_listpack_run",
-    "plain_strings_run",
-    "plain_ziplist_run",
+    "_py_listpack_run",
+    "_py_strings_run",
+    "_py_ziplist_run",
     "strings_run",
     "ziplist_run",
 ]

@@ -13,7 +13,7 @@ from aofdoctor.rdb.export.capabilities import Command, Unsupported
 _PIECE = 1 << 18
 
 
-def plain_encode(command: list[Any]) -> bytes | None:
+def _py_encode(command: list[Any]) -> bytes | None:
     """The record of a command; None where an argument is no bytes."""
     if not all(type(word) is bytes for word in command):
         return None
@@ -21,12 +21,12 @@ def plain_encode(command: list[Any]) -> bytes | None:
 
 
 if TYPE_CHECKING:
-    encode = plain_encode
+    encode = _py_encode
 else:
     try:
         from aofdoctor.rdb.export._resp import encode
     except ImportError:
-        encode = plain_encode
+        encode = _py_encode
 
 
 def resp(said: Iterable[Command | Unsupported | CorruptValue]) -> Iterator[bytes | Unsupported | CorruptValue]:
