@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from tests.conftest import aofdoctor
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00H\x00H\x00\x00\xff\xdb" + bytes(range(256)) * 40
@@ -49,7 +49,7 @@ def test_no_permission_is_status_3() -> None:
     )
     with TemporaryDirectory() as folder:
         path = Path(folder) / "secret.aof"
-        path.write_bytes(encode([b"SET", b"a", b"1"]))
+        path.write_bytes(encode_command([b"SET", b"a", b"1"]))
         path.chmod(0)
         os.chmod(folder, 0o755)
         done = subprocess.run(
@@ -60,7 +60,7 @@ def test_no_permission_is_status_3() -> None:
 
 def test_a_directory_with_two_aofs_asks_which(tmp_path: Path) -> None:
     for name in ("a.aof", "b.aof"):
-        (tmp_path / name).write_bytes(encode([b"SET", b"a", b"1"]))
+        (tmp_path / name).write_bytes(encode_command([b"SET", b"a", b"1"]))
     result = aofdoctor("check", tmp_path)
     assert result.status == 2 and "a.aof" in result.err and "b.aof" in result.err
 
@@ -76,7 +76,7 @@ def test_nothing_and_nuls_alone_are_an_empty_or_damaged_part(content: bytes, tmp
 
 def test_a_file_that_shrinks_while_it_is_read_is_status_3(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(encode([b"SET", b"a", b"x" * 1000]) * 5000)
+    path.write_bytes(encode_command([b"SET", b"a", b"x" * 1000]) * 5000)
     script = (
         "import os, sys; from aofdoctor.source import FileSource; real = FileSource.readinto\n"
         "def cut(self, view, offset):\n"
@@ -112,7 +112,7 @@ def test_every_help_has_examples_and_the_exit_status(verb: str) -> None:
 
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(encode([b"SET", b"a", b"1"]) * 100_000)
+    path.write_bytes(encode_command([b"SET", b"a", b"1"]) * 100_000)
     done = subprocess.run(
         f"{sys.executable} -m aofdoctor log '{path}' | head -1", shell=True, capture_output=True, text=True, check=True
     )
@@ -124,7 +124,7 @@ def test_an_interrupt_is_status_130(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     path = tmp_path / "a.aof"
-    path.write_bytes(encode([b"SET", b"a", b"1"]))
+    path.write_bytes(encode_command([b"SET", b"a", b"1"]))
     monkeypatch.setattr("aofdoctor.cli.check.examine", interrupt)
     assert aofdoctor("check", path).status == 130
 
@@ -132,7 +132,7 @@ def test_an_interrupt_is_status_130(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_hostile_file_names_are_escaped_and_work(tmp_path: Path) -> None:
     name = os.fsdecode(b"a\x1b[31m\n\xff b.aof")
     path = tmp_path / name
-    path.write_bytes(encode([b"SET", b"a", b"1"]) + encode([b"FLUSHALL"]))
+    path.write_bytes(encode_command([b"SET", b"a", b"1"]) + encode_command([b"FLUSHALL"]))
     verbs: list[list[str | Path]] = [["check", path], ["strip", path], ["log", path, "--json"], ["stats", path]]
     for args in verbs:
         result = aofdoctor(*args)
@@ -145,7 +145,7 @@ def test_hostile_file_names_are_escaped_and_work(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verb", ["log", "check", "show", "stats"])
 def test_a_reader_who_has_had_enough_is_no_error(verb: str, tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(encode([b"SET", b"a", b"x" * 500]) * 9000)
+    path.write_bytes(encode_command([b"SET", b"a", b"x" * 500]) * 9000)
     args = [verb, str(path)] + (["0"] if verb == "show" else [])
     process = subprocess.Popen(
         [sys.executable, "-m", "aofdoctor", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -157,7 +157,7 @@ def test_a_reader_who_has_had_enough_is_no_error(verb: str, tmp_path: Path) -> N
 
 def test_nobody_reading_our_errors_changes_no_status(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes((encode([b"FLUSHALL"]) + encode([b"SET", b"a", b"1"])) * 3)
+    path.write_bytes((encode_command([b"FLUSHALL"]) + encode_command([b"SET", b"a", b"1"])) * 3)
     for args, status in ((["strip", str(path)], 2), (["check", str(tmp_path / "none")], 3)):
         process = subprocess.Popen(
             [sys.executable, "-m", "aofdoctor", *args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -169,7 +169,7 @@ def test_nobody_reading_our_errors_changes_no_status(tmp_path: Path) -> None:
 
 def test_a_closed_standard_stream_is_no_traceback(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(encode([b"SET", b"a", b"1"]))
+    path.write_bytes(encode_command([b"SET", b"a", b"1"]))
     for words in (f"check {path} >&-", "check - <&-", f"log {path} >&- 2>&-"):
         done = subprocess.run(f"{sys.executable} -m aofdoctor {words}", shell=True, capture_output=True, check=False)
         assert done.returncode in (0, 3) and b"Traceback" not in done.stderr, words
@@ -191,7 +191,7 @@ def test_a_part_that_is_no_file_is_a_finding_and_no_hang(story: Callable[[str], 
 )
 def test_a_receipt_that_cannot_be_meant_is_refused(change: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(encode([b"FLUSHALL"]))
+    path.write_bytes(encode_command([b"FLUSHALL"]))
     receipt = Path(aofdoctor("strip", path, "--in-place", "-y", "--json").json["receipt"])
     name = change.partition(b":")[0]
     value = rb"\[.*\]" if b"files" in name else rb'("[^"]*"|[0-9]+)'
@@ -203,7 +203,7 @@ def test_a_receipt_that_cannot_be_meant_is_refused(change: bytes, tmp_path: Path
 
 
 def test_an_empty_word_is_no_place_and_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.aof").write_bytes(encode([b"FLUSHALL"]))
+    (tmp_path / "a.aof").write_bytes(encode_command([b"FLUSHALL"]))
     monkeypatch.chdir(tmp_path)
     assert aofdoctor("strip", "", "--in-place", "-y").status == 3
     for option in ("--since", "--until", "--from", "--to"):

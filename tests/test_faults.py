@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from tests.conftest import aofdoctor
 from tests.support.fault_injection import FULL, failed_at, killed_at, traced
 
 Story = Callable[[str], Path]
-SET = encode([b"SET", b"a", b"1"])
+SET = encode_command([b"SET", b"a", b"1"])
 EDITS = {
     "strip a file": ("wiped-redis-6.2", ["strip"]),
     "strip a set": ("wiped-valkey-9.1", ["strip"]),

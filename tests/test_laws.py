@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from aofdoctor.aof import _pyscan as plain_scan
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.reader import Tile, read
-from aofdoctor.aof.records import Batch, encode
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.reader import Tile, read_tiles
+from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.check.examine import examine
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Plan, kept_spans
@@ -41,7 +41,13 @@ from tests.support.hostile_bytes import WORDS, argvs, hostile, sound, whole
 LAWS = settings(max_examples=10_000)
 NAMES = [c.name.encode() for c in table().commands]
 TWINS = (
-    (plain_scan.Names(NAMES), plain_scan.Columns(64), plain_scan.scan, plain_scan.skip_args, plain_scan.arguments),
+    (
+        plain_scan.ScanNames(NAMES),
+        plain_scan.ScanColumns(64),
+        plain_scan.scan,
+        plain_scan.skip_args,
+        plain_scan.arguments,
+    ),
     (CompiledNames(NAMES), CompiledColumns(64), compiled_scan, compiled_skip_args, compiled_arguments),
 )
 
@@ -50,8 +56,8 @@ def flat(tiles: Iterator[Tile]) -> list[tuple[object, ...]]:
     """Tiles one by one, whatever batches they came in."""
     out: list[tuple[object, ...]] = []
     for tile in tiles:
-        if isinstance(tile, Batch):
-            out += [(tile.record(i), tile.argc[i], tile.ids[i]) for i in range(tile.count)]
+        if isinstance(tile, RecordBatch):
+            out += [(tile.record_span(i), tile.argc[i], tile.ids[i]) for i in range(tile.count)]
         elif isinstance(tile, Damage):
             out.append((tile.span, tile.kind, tile.guess))
         else:
@@ -60,13 +66,13 @@ def flat(tiles: Iterator[Tile]) -> list[tuple[object, ...]]:
 
 
 def aof_of(data: bytes) -> AOF:
-    return AOF("law", "single", None, [Part("law", "single", 0, None, BytesSource(data))])
+    return AOF("law", "single", None, [AofPart("law", "single", 0, None, BytesSource(data))])
 
 
 @LAWS
 @given(hostile)
 def test_tiles_are_adjacent_and_cover_every_byte(data: bytes) -> None:
-    spans = [tile[0] for tile in flat(read(BytesSource(data), WORDS))]
+    spans = [tile[0] for tile in flat(read_tiles(BytesSource(data), WORDS))]
     at = 0
     for span in spans:
         assert isinstance(span, Span)
@@ -80,19 +86,19 @@ def test_tiles_are_adjacent_and_cover_every_byte(data: bytes) -> None:
     hostile, st.sampled_from([1, 2, 7, 64, 1000]), st.sampled_from([32, 33, 100, 1 << 20]), st.sampled_from([1, 2, 64])
 )
 def test_tiles_do_not_depend_on_how_they_are_read(data: bytes, read_size: int, window: int, room: int) -> None:
-    expected = flat(read(BytesSource(data), WORDS))
-    got = flat(read(BytesSource(data, read_size), WORDS, window=window, room=room))
+    expected = flat(read_tiles(BytesSource(data), WORDS))
+    got = flat(read_tiles(BytesSource(data, read_size), WORDS, window=window, room=room))
     assert got == expected
 
 
 @LAWS
 @given(argvs)
 def test_an_encoded_command_reads_back_as_one_record(argv: list[bytes]) -> None:
-    data = encode(argv)
+    data = encode_command(argv)
     for window in (24, 1 << 20):
-        tiles = read(BytesSource(data), WORDS, window=window)
+        tiles = read_tiles(BytesSource(data), WORDS, window=window)
         tile = next(tiles)
-        assert isinstance(tile, Batch) and tile.span == Span(0, len(data))
+        assert isinstance(tile, RecordBatch) and tile.span == Span(0, len(data))
         assert list(tile.args(0)) == argv
         assert next(tiles, None) is None
 
@@ -120,8 +126,8 @@ def test_the_compiled_steps_and_the_plain_ones_agree(data: bytes) -> None:
         steps = ContextTracker(columns=True)
         steps.flag("test", table().with_effect("flush"))
         noted = []
-        for tile in read(BytesSource(data), WORDS):
-            assert isinstance(tile, Batch)
+        for tile in read_tiles(BytesSource(data), WORDS):
+            assert isinstance(tile, RecordBatch)
             columns = (steps.db, steps.tx, steps.time)
             count = runner(steps.state, tile, steps.act, steps.least, steps.most, steps.counts, steps.flagged, columns)
             noted += [(i, *(column[i] for column in columns)) for i in steps.flagged[:count]]
@@ -152,8 +158,8 @@ def contexts(data: bytes) -> list[tuple[list[bytes], int, int]]:
     """Every command but SELECT, MULTI and EXEC, with its database and its transaction."""
     structure, out = structure_ids(), []
     steps = ContextTracker(columns=True)
-    for tile in read(BytesSource(data), WORDS):
-        if isinstance(tile, Batch):
+    for tile in read_tiles(BytesSource(data), WORDS):
+        if isinstance(tile, RecordBatch):
             steps.run(tile)
             out += [(tile.argv(i), steps.db[i], steps.tx[i]) for i in range(tile.count)
                     if tile.ids[i] not in structure and tile.ids[i] != ANNOTATION]  # fmt: skip
@@ -183,7 +189,7 @@ def test_every_byte_that_goes_is_in_the_plan(data: bytes, names: set[str]) -> No
 @given(whole, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"])), st.sampled_from([1, 2, 3, 1000]))
 def test_what_stays_keeps_its_database_and_its_transaction(data: bytes, names: set[str], room: int) -> None:
     aof, dropped = aof_of(data), table().ids(frozenset(names))
-    with patch("aofdoctor.edit.transactions.read", partial(read, room=room)):
+    with patch("aofdoctor.edit.transactions.read", partial(read_tiles, room=room)):
         plan = plan_selection(aof, survey(aof), Selection(ids=dropped))
         out = apply(data, plan)
     gone = {c.name.encode() for c in table().commands if c.id in dropped}
@@ -196,11 +202,16 @@ def test_what_stays_keeps_its_database_and_its_transaction(data: bytes, names: s
 @LAWS
 @given(st.lists(sound, min_size=1, max_size=8))
 def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
-    tx = encode([b"MULTI"]) + encode([b"SELECT", b"3"]) + encode([b"FLUSHALL"]) + encode([b"EXEC"])
-    data = encode([b"EXEC"]) + tx + b"".join(p for p in pieces if b"EXEC" not in p and b"MULTI" not in p)
+    tx = (
+        encode_command([b"MULTI"])
+        + encode_command([b"SELECT", b"3"])
+        + encode_command([b"FLUSHALL"])
+        + encode_command([b"EXEC"])
+    )
+    data = encode_command([b"EXEC"]) + tx + b"".join(p for p in pieces if b"EXEC" not in p and b"MULTI" not in p)
     aof = aof_of(data)
     plan = plan_selection(aof, survey(aof), Selection(ids=table().ids(frozenset({"flushall"}))))
-    assert b"MULTI" not in apply(data, plan) and encode([b"SELECT", b"3"]) in apply(data, plan)
+    assert b"MULTI" not in apply(data, plan) and encode_command([b"SELECT", b"3"]) in apply(data, plan)
 
 
 @settings(max_examples=300)
@@ -209,7 +220,7 @@ def test_a_file_reads_as_its_bytes_do(data: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.aof"
         path.write_bytes(data)
-        assert flat(read(FileSource(path), WORDS)) == flat(read(BytesSource(data), WORDS))
+        assert flat(read_tiles(FileSource(path), WORDS)) == flat(read_tiles(BytesSource(data), WORDS))
 
 
 def test_a_state_has_the_fields_of_its_twin() -> None:
@@ -227,7 +238,7 @@ def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: byt
     aof, wanted = aof_of(data), table().ids(frozenset(names))
     chosen = {c.name.encode() for c in table().commands if c.id in wanted}
     found = contexts(data)
-    with patch("aofdoctor.edit.transactions.read", partial(read, room=room)):
+    with patch("aofdoctor.edit.transactions.read", partial(read_tiles, room=room)):
         if not any(argv[0].lower() in chosen for argv, _, _ in found):
             with pytest.raises(InvalidSelection):
                 plan_slice(aof, survey(aof), Selection(ids=wanted))
@@ -246,9 +257,9 @@ def test_a_salvage_is_whole_and_says_what_went(data: bytes, strict: bool) -> Non
     assume(data)
     plan = plan_salvage_drops(examine(aof_of(data)), strict)
     out = apply(data, plan)
-    tiles, steps = read(BytesSource(out), WORDS), ContextTracker()
+    tiles, steps = read_tiles(BytesSource(out), WORDS), ContextTracker()
     for tile in tiles:
-        assert isinstance(tile, Batch)
+        assert isinstance(tile, RecordBatch)
         steps.run(tile)
     assert (
         steps.state[ContextField.TX] == 0

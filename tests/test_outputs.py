@@ -5,24 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import aofdoctor
 from tests.support.samples import FLUSH, SET, Story, server_for, small_set
 from tests.support.servers import by_line, refusal
 
-MULTI, EXEC = encode([b"MULTI"]), encode([b"EXEC"])
+MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
 
 
 def select(db: int) -> bytes:
-    return encode([b"SELECT", b"%d" % db])
+    return encode_command([b"SELECT", b"%d" % db])
 
 
 WRITES = b"".join([
-    select(0), SET, encode([b"RPUSH", b"list", b"1", b"2"]), select(3), MULTI, encode([b"INCR", b"n"]),
-    encode([b"HSET", b"h", b"f", b"\r\n\x00"]), EXEC, encode([b"EXPIRE", b"n", b"100000"]), select(1),
+    select(0), SET, encode_command([b"RPUSH", b"list", b"1", b"2"]), select(3), MULTI, encode_command([b"INCR", b"n"]),
+    encode_command([b"HSET", b"h", b"f", b"\r\n\x00"]), EXEC, encode_command([b"EXPIRE", b"n", b"100000"]), select(1),
 ])  # fmt: skip
-HOLE = encode([b"SET", b"torn", b"x" * 200])[:90] + bytes(500)
+HOLE = encode_command([b"SET", b"torn", b"x" * 200])[:90] + bytes(500)
 WIPED = WRITES + FLUSH + select(2) + SET + MULTI + FLUSH + EXEC + SET
 BROKEN = WRITES + HOLE + WRITES + MULTI + SET + select(5) + HOLE + EXEC + SET + b"*2\r\n$3\r\nGE"
 

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES
 from tests.rdb.test_walk import HOSTILE, mutations
 from tests.support import rdb_value_writer as w
@@ -49,7 +49,10 @@ def test_what_real_servers_wrote_cut_at_many_places(harness: Path) -> None:
 
 
 def test_hostile_bytes(harness: Path, tmp_path: Path) -> None:
-    random, whole = Random(7), [encode([b"SET", b"a", b"1"]), encode([b"XGROUP", b"CREATE", b"s"]), b"#TS:1\r\n"]
+    random, whole = (
+        Random(7),
+        [encode_command([b"SET", b"a", b"1"]), encode_command([b"XGROUP", b"CREATE", b"s"]), b"#TS:1\r\n"],
+    )
     files = [tmp_path / str(number) for number in range(40)]
     for path in files:
         pieces = random.choices(BENT + whole * 8, k=200)
@@ -103,7 +106,7 @@ def test_a_buffer_one_byte_short_is_caught(harness: Path, tmp_path: Path) -> Non
     source.write_text(text)
     compiler = shutil.which("cc") or "cc"
     subprocess.run([compiler, *FLAGS, source, "-o", tmp_path / "short"], check=True)
-    (tmp_path / "torn").write_bytes(encode([b"PING"]))
+    (tmp_path / "torn").write_bytes(encode_command([b"PING"]))
     done = subprocess.run([tmp_path / "short", tmp_path / "torn"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "heap-buffer-overflow" in done.stderr

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.recipes import make
 from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
 from tests.support.samples import FLUSH, SET, small_set, tree
 
-B = encode([b"SET", b"b", b"x" * 5000])
+B = encode_command([b"SET", b"b", b"x" * 5000])
 DATA = SET + B * 40 + FLUSH + B
 STRIPPED = SET + B * 40 + B
 COMMAND = [sys.executable, "-m", "aofdoctor"]

@@ -13,7 +13,7 @@ from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, DIGITS_MAX, FIRST_ID, 
 SLACK = 64
 
 
-class Names:
+class ScanNames:
     """Command names by id: names[i] has the id i + 2; b"a|b" is the subcommand b of a, which stands before it."""
 
     def __init__(self, names: Sequence[bytes]) -> None:
@@ -26,7 +26,7 @@ class Names:
             (self.subs.setdefault(command, {}) if sub else self.ids)[sub or command] = i + FIRST_ID
 
 
-class Columns:
+class ScanColumns:
     """Room for `room` records: edges (int64, room + 1), argc (uint32), ids (uint16)."""
 
     def __init__(self, room: int) -> None:
@@ -36,16 +36,16 @@ class Columns:
         self.ids = array("H", bytes(2 * room))
 
 
-def _header(data: bytes, at: int, mark: int) -> tuple[int, int] | None:
+def _header(data: bytes, at: int, prefix: int) -> tuple[int, int] | None:
     """(the byte after `mark digits CRLF` at `at`, the number), or None."""
-    if data[at] != mark:
+    if data[at] != prefix:
         return None
     end = data.find(b"\r\n", at, at + DIGITS_MAX + 3)
     digits = data[at + 1 : end] if end > 0 else b""
     return (end + 2, int(digits)) if digits.isdigit() else None
 
 
-def _args(data: bytes, at: int, end: int, count: int) -> tuple[int, int]:
+def _skip_args(data: bytes, at: int, end: int, count: int) -> tuple[int, int]:
     """(how many of `count` arguments are whole before `end`, the offset after them)."""
     for done in range(count):
         header = _header(data, at, 0x24)
@@ -58,7 +58,7 @@ def _args(data: bytes, at: int, end: int, count: int) -> tuple[int, int]:
     return count, at
 
 
-def scan(buffer: bytes | bytearray | memoryview, start: int, end: int, names: Names, columns: Columns) -> int:
+def scan(buffer: bytes | bytearray | memoryview, start: int, end: int, names: ScanNames, columns: ScanColumns) -> int:
     """The number of whole records in buffer[start:end], up to the first byte that is not of one."""
     data = _slice(buffer, start, end)
     stop, at, n = end - start, 0, 0
@@ -75,26 +75,26 @@ def scan(buffer: bytes | bytearray | memoryview, start: int, end: int, names: Na
             if header is None or not 1 <= header[1] <= ARGC_MAX:
                 break
             first, count = header
-            done, after = _args(data, first, stop, count)
+            done, after = _skip_args(data, first, stop, count)
             if done < count:
                 break
             argc[n] = count
-            ids[n] = _identify(data, first, count, names)
+            ids[n] = _command_id(data, first, count, names)
             at = after
         n += 1
         edges[n] = at
     return n
 
 
-def _identify(data: bytes, at: int, count: int, names: Names) -> int:
-    name, at = _short(data, at)
+def _command_id(data: bytes, at: int, count: int, names: ScanNames) -> int:
+    name, at = _short_argument(data, at)
     number = names.ids.get(name, UNKNOWN)
     if count < 2 or name not in names.subs:
         return number
-    return names.subs[name].get(_short(data, at)[0], number)
+    return names.subs[name].get(_short_argument(data, at)[0], number)
 
 
-def _short(data: bytes, at: int) -> tuple[bytes, int]:
+def _short_argument(data: bytes, at: int) -> tuple[bytes, int]:
     """(the whole argument at `at` in lower case, empty if it is too long for a name; the offset after it)."""
     payload, size = _header(data, at, 0x24) or (at, 0)
     return data[payload : payload + size].lower() if size <= NAME_MAX else b"", payload + size + 2
@@ -102,16 +102,16 @@ def _short(data: bytes, at: int) -> tuple[bytes, int]:
 
 def skip_args(buffer: bytes | bytearray | memoryview, start: int, end: int, count: int) -> tuple[int, int]:
     """(how many of `count` arguments are whole in buffer[start:end], the offset after them)."""
-    done, at = _args(_slice(buffer, start, end), 0, end - start, count)
+    done, at = _skip_args(_slice(buffer, start, end), 0, end - start, count)
     return done, start + at
 
 
-def arguments(buffer: bytes | bytearray | memoryview, start: int, end: int, most: int) -> list[bytes]:
+def arguments(buffer: bytes | bytearray | memoryview, start: int, end: int, limit: int) -> list[bytes]:
     """The first `most` arguments of the whole record buffer[start:end]."""
     data = _slice(buffer, start, end)
     header = _header(data, 0, 0x2A)
     args: list[bytes] = []
-    while header and len(args) < min(header[1], most):
+    while header and len(args) < min(header[1], limit):
         argument = _header(data, header[0], 0x24)
         if argument is None or argument[0] + argument[1] + 2 > end - start:
             raise ValueError("not a whole record")

@@ -17,16 +17,16 @@ HEADER_MAX = DIGITS_MAX + 3
 class Defect(Enum):
     """Why a record is not whole."""
 
-    WHOLE = auto()
-    MARK = auto()  # the first byte is neither * nor #
+    NONE = auto()
+    BAD_FIRST_BYTE = auto()  # the first byte is neither * nor #
     EOF = auto()  # the file ends where the record goes on
     PAST_EOF = auto()  # the file ends inside a payload
-    HEADER = auto()  # a header that is not a mark, digits and CRLF
+    BAD_HEADER = auto()  # a header that is not a mark, digits and CRLF
     LINE_END = auto()  # LF where CRLF should be
-    ZERO = auto()  # *0
-    NEGATIVE = auto()  # a minus sign before the digits
+    ZERO_ARGC = auto()  # *0
+    NEGATIVE_LENGTH = auto()  # a minus sign before the digits
     TOO_LARGE = auto()  # more digits, or arguments, than can be meant
-    CRLF = auto()  # no CRLF after a payload
+    MISSING_CRLF = auto()  # no CRLF after a payload
     BUDGET = auto()  # not worth the work
 
 
@@ -44,17 +44,17 @@ class RecordDiagnosis:
     argc: int = 0
     name: bytes = b""
     declared_length: int = 0
-    second: bytes = b""
+    second_arg: bytes = b""
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """True if nothing is wrong with it."""
-        return self.defect is Defect.WHOLE
+        return self.defect is Defect.NONE
 
     @property
-    def annotation(self) -> bool:
+    def is_annotation(self) -> bool:
         """True if it is a whole annotation."""
-        return self.whole and self.argc == 0
+        return self.is_complete and self.argc == 0
 
 
 class ReadWindow:
@@ -65,22 +65,22 @@ class ReadWindow:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.buffer = bytearray(self.SIZE + SLACK)
-        self.loaded = 0
+        self.bytes_read = 0
         self._view = memoryview(self.buffer)
         self._base = self._fill = 0
 
-    def at(self, offset: int, need: int) -> tuple[int, int]:
+    def locate(self, offset: int, need: int) -> tuple[int, int]:
         """(start, end) in `buffer` of the bytes from `offset`: at least `need`, unless the file ends."""
         if not (self._base <= offset and offset + need <= self._base + self._fill):
             self._load(offset)
         return offset - self._base, self._fill
 
-    def bytes(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytes:
         """Up to `size` (at most SIZE) bytes from `offset`."""
-        start, end = self.at(offset, size)
+        start, end = self.locate(offset, size)
         return bytes(self._view[start : min(end, start + size)])
 
-    def exists(self, offset: int) -> bool:
+    def has_byte_at(self, offset: int) -> bool:
         """True if the file has a byte at `offset`."""
         if self.source.size is not None:
             return offset < self.source.size
@@ -93,23 +93,23 @@ class ReadWindow:
             if not got:
                 break
             self._fill += got
-        self.loaded += self._fill
+        self.bytes_read += self._fill
         self._view[self._fill : self._fill + SLACK] = bytes(SLACK)
 
 
-def diagnose_record(window: ReadWindow, offset: int, most_args: int = ARGC_MAX) -> RecordDiagnosis:
+def diagnose_record(window: ReadWindow, offset: int, args_max: int = ARGC_MAX) -> RecordDiagnosis:
     """The record at `offset`; Why.BUDGET if it has more than `most_args` arguments."""
-    mark = window.bytes(offset, 1)
+    mark = window.read(offset, 1)
     if mark == b"#":
         return _annotation(window, offset)
     if mark != b"*":
-        return RecordDiagnosis(Defect.MARK if mark else Defect.EOF, offset)
-    defect, size, argc = _header(window.bytes(offset, HEADER_MAX), b"*")
-    if defect is not Defect.WHOLE:
+        return RecordDiagnosis(Defect.BAD_FIRST_BYTE if mark else Defect.EOF, offset)
+    defect, size, argc = _header(window.read(offset, HEADER_MAX), b"*")
+    if defect is not Defect.NONE:
         return RecordDiagnosis(defect, offset + size)
     if argc == 0:
-        return RecordDiagnosis(Defect.ZERO, offset + size)
-    if argc > min(ARGC_MAX, most_args):
+        return RecordDiagnosis(Defect.ZERO_ARGC, offset + size)
+    if argc > min(ARGC_MAX, args_max):
         return RecordDiagnosis(Defect.TOO_LARGE if argc > ARGC_MAX else Defect.BUDGET, offset + 1, argc)
     return _arguments(window, offset + size, argc)
 
@@ -118,29 +118,29 @@ def _arguments(window: ReadWindow, offset: int, argc: int) -> RecordDiagnosis:
     (name, after), left = _name(window, offset), argc
     second = _name(window, after)[0] if argc > 1 and after else b""
     while left:
-        start, end = window.at(offset, HEADER_MAX)
+        start, end = window.locate(offset, HEADER_MAX)
         done, after = skip_args(window.buffer, start, end, left)
         left -= done
         offset += after - start
         if done:
             continue
-        defect, size, length = _header(window.bytes(offset, HEADER_MAX), b"$")
-        if defect is not Defect.WHOLE:
+        defect, size, length = _header(window.read(offset, HEADER_MAX), b"$")
+        if defect is not Defect.NONE:
             return RecordDiagnosis(defect, offset + size, argc, name)
         payload_end = offset + size + length
-        if not window.exists(payload_end + 1):
+        if not window.has_byte_at(payload_end + 1):
             return RecordDiagnosis(Defect.PAST_EOF, offset + size, argc, name, length)
-        if window.bytes(payload_end, 2) != b"\r\n":
-            return RecordDiagnosis(Defect.CRLF, payload_end, argc, name, length)
+        if window.read(payload_end, 2) != b"\r\n":
+            return RecordDiagnosis(Defect.MISSING_CRLF, payload_end, argc, name, length)
         offset, left = payload_end + 2, left - 1
-    return RecordDiagnosis(Defect.WHOLE, offset, argc, name, second=second)
+    return RecordDiagnosis(Defect.NONE, offset, argc, name, second_arg=second)
 
 
 def _name(window: ReadWindow, offset: int) -> tuple[bytes, int]:
     """(the argument at `offset`, if it is short enough for a name; where the next one stands, 0 if unknown)."""
-    line = window.bytes(offset, HEADER_MAX + NAME_MAX + 1)
+    line = window.read(offset, HEADER_MAX + NAME_MAX + 1)
     defect, size, length = _header(line[:HEADER_MAX], b"$")
-    if defect is not Defect.WHOLE:
+    if defect is not Defect.NONE:
         return b"", 0
     return line[
         size : size + min(length, NAME_MAX + 1)
@@ -150,7 +150,7 @@ def _name(window: ReadWindow, offset: int) -> tuple[bytes, int]:
 def _header(line: bytes, mark: bytes) -> tuple[Defect, int, int]:
     """(why, the header's size or the place in it that is wrong, the number)."""
     if line[:1] != mark:
-        return (Defect.HEADER if line else Defect.EOF), 0, 0
+        return (Defect.BAD_HEADER if line else Defect.EOF), 0, 0
     digits = 0
     while line[1 + digits : 2 + digits].isdigit():
         digits += 1
@@ -158,12 +158,12 @@ def _header(line: bytes, mark: bytes) -> tuple[Defect, int, int]:
     if digits > DIGITS_MAX:
         return Defect.TOO_LARGE, 1, 0
     if digits and tail == b"\r\n":
-        return Defect.WHOLE, digits + 3, int(line[1 : 1 + digits])
+        return Defect.NONE, digits + 3, int(line[1 : 1 + digits])
     if tail == b"" or (digits and tail == b"\r"):
         return Defect.EOF, len(line), 0
     if digits and tail[:1] == b"\n":
         return Defect.LINE_END, digits + 1, 0
-    return (Defect.NEGATIVE if not digits and _negative(line) else Defect.HEADER), digits + 1, 0
+    return (Defect.NEGATIVE_LENGTH if not digits and _negative(line) else Defect.BAD_HEADER), digits + 1, 0
 
 
 def _negative(line: bytes) -> bool:
@@ -172,17 +172,17 @@ def _negative(line: bytes) -> bool:
 
 def _annotation(window: ReadWindow, offset: int) -> RecordDiagnosis:
     at = offset
-    while piece := window.bytes(at, ReadWindow.SIZE):
+    while piece := window.read(at, ReadWindow.SIZE):
         lf = piece.find(b"\n")
         if lf >= 0:
-            return RecordDiagnosis(Defect.WHOLE, at + lf + 1, 0, b"#")
+            return RecordDiagnosis(Defect.NONE, at + lf + 1, 0, b"#")
         at += len(piece)
     return RecordDiagnosis(Defect.EOF, at, 0, b"#")
 
 
-def identity(diagnosis: RecordDiagnosis, ids: dict[bytes, int]) -> int:
+def command_id(diagnosis: RecordDiagnosis, ids: dict[bytes, int]) -> int:
     """The command id of a whole record; its subcommand's where it has one."""
-    if diagnosis.annotation:
+    if diagnosis.is_annotation:
         return ANNOTATION
     number = ids.get(diagnosis.name, 0) if b"|" not in diagnosis.name else 0
-    return ids.get(diagnosis.name + b"|" + diagnosis.second, number) if number else number
+    return ids.get(diagnosis.name + b"|" + diagnosis.second_arg, number) if number else number

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.diagnosis import Defect, ReadWindow, diagnose_record
-from aofdoctor.aof.manifest import Manifest, looks_like_manifest, parse
+from aofdoctor.aof.manifest import Manifest, looks_like_manifest, parse_manifest
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.errors import AmbiguousRequest, NotAnAof, RefusedEdit
@@ -23,17 +23,17 @@ from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.source import FileSource, PipeSource, Source, pread
 
 _NUMBERED = re.compile(r"(?P<set>.+)\.(?P<seq>[0-9]{1,18})\.(?P<type>base|incr)\.(?:aof|rdb)\Z", re.DOTALL)
-_LEFT = re.compile(
+_EDIT_LEFTOVER = re.compile(
     r"\A\..+\.[0-9a-f]{8}\.tmp\Z|\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\.(before|undone)\Z|\.before-aofdoctor\Z", re.DOTALL
 )
-_TEMP = re.compile(r"temp-.*\.(aof|manifest|rdb)\Z|temp-rewriteaof.*|temp-.*\.manifest\Z", re.DOTALL)
+_SERVER_TEMP = re.compile(r"temp-.*\.(aof|manifest|rdb)\Z|temp-rewriteaof.*|temp-.*\.manifest\Z", re.DOTALL)
 _MANIFEST_MAX = 16 << 20
 # The beginning of an AOF whose every line end was changed, as by a transfer in text mode.
 _TEXT_MODE = re.compile(rb"\*[0-9]{1,9}\r{0,2}\n\$[0-9]{1,2}\r{0,2}\n([A-Za-z]{1,24})\r{0,2}\n")
 
 
 @dataclass(slots=True)
-class Part:
+class AofPart:
     """One file of an AOF; `source` is None where it is missing.
 
     `listed`: the manifest names it.  `extra`: the manifest's pairs that 7.0 does
@@ -71,23 +71,23 @@ class AOF:
     path: str
     layout: str
     directory: Path | None
-    parts: list[Part]
+    parts: list[AofPart]
     manifest_path: Path | None = None
     manifest: Manifest | None = None
-    history: list[Part] = field(default_factory=list)
-    unlisted: list[Part] = field(default_factory=list)
+    history: list[AofPart] = field(default_factory=list)
+    unlisted: list[AofPart] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)
 
     @property
-    def present(self) -> list[Part]:
+    def existing_parts(self) -> list[AofPart]:
         """The parts that are there."""
         return [part for part in self.parts if part.exists]
 
-    def part(self, name: str) -> list[Part]:
+    def find_parts(self, name: str) -> list[AofPart]:
         """The parts whose name holds `name`; the one that is it, if one is."""
-        everything = [*self.parts, *self.history, *self.unlisted]
-        exact = [part for part in everything if part.name == name]
-        return exact or [part for part in everything if name in part.name]
+        all_files = [*self.parts, *self.history, *self.unlisted]
+        exact = [part for part in all_files if part.name == name]
+        return exact or [part for part in all_files if name in part.name]
 
     def raise_on_read_errors(self) -> None:
         """From here on bytes that the disk does not give are an error, and no damage."""
@@ -105,10 +105,10 @@ class AOF:
         """Close the files of all parts."""
         for part in [*self.parts, *self.history, *self.unlisted]:
             if isinstance(part.source, FileSource | PatchedSource):
-                self.file_of(part).close()
+                self.require_file(part).close()
 
     @staticmethod
-    def file_of(part: Part) -> FileSource:
+    def require_file(part: AofPart) -> FileSource:
         """The file behind a part."""
         if isinstance(part.source, PatchedSource):
             return part.source.file
@@ -117,57 +117,63 @@ class AOF:
         return part.source
 
 
-def open_aof(path: str, known: Container[bytes]) -> AOF:
+def open_aof(path: str, known_names: Container[bytes]) -> AOF:
     """Open what stands at `path`; `-` is standard input.  `known` are the names that make a record believable."""
     if path == "-":
-        return _open_pipe(sys.stdin.buffer, known)
-    where = Path(path)
+        return _open_pipe(sys.stdin.buffer, known_names)
+    file_path = Path(path)
     status = os.stat(path)  # an empty path is nothing, not the directory that we are in
     if stat.S_ISDIR(status.st_mode):
-        return _open_directory(path, where, known)
+        return _open_directory(path, file_path, known_names)
     if not stat.S_ISREG(status.st_mode):
-        return _open_pipe(open(where, "rb", buffering=0), known, path)
-    source = FileSource(where)
-    if _is_manifest(where, source):
+        return _open_pipe(open(file_path, "rb", buffering=0), known_names, path)
+    source = FileSource(file_path)
+    if _is_manifest(file_path, source):
         source.close()
-        return _open_set(path, where)
-    return _open_single(path, where, source, known)
+        return _open_set(path, file_path)
+    return _open_single(path, file_path, source, known_names)
 
 
 # -- one file, or a pipe --
 
 
-def _open_pipe(stream: object, known: Container[bytes], path: str = "-") -> AOF:
+def _open_pipe(stream: object, known_names: Container[bytes], path: str = "-") -> AOF:
     assert isinstance(stream, (io.BufferedReader, io.FileIO))
     source = PipeSource(stream)
-    part = Part(path, "single", 0, None, source)
-    _require_aof(path, source, known)
+    part = AofPart(path, "single", 0, None, source)
+    _require_aof(path, source, known_names)
     return AOF(path, _layout(source, path), None, [part])
 
 
-def _open_single(path: str, where: Path, source: FileSource, known: Container[bytes]) -> AOF:
-    _require_aof(path, source, known)
-    numbered = _NUMBERED.match(where.name)
-    part = Part(
-        where.name, numbered["type"] if numbered else "single", int(numbered["seq"]) if numbered else 0, where, source
+def _open_single(path: str, file_path: Path, source: FileSource, known_names: Container[bytes]) -> AOF:
+    _require_aof(path, source, known_names)
+    numbered = _NUMBERED.match(file_path.name)
+    part = AofPart(
+        file_path.name,
+        numbered["type"] if numbered else "single",
+        int(numbered["seq"]) if numbered else 0,
+        file_path,
+        source,
     )
-    directory = where.parent
-    return AOF(path, _layout(source, where.name), directory, [part], leftovers=list(_leftovers(directory, where)))
+    directory = file_path.parent
+    return AOF(
+        path, _layout(source, file_path.name), directory, [part], leftovers=list(_leftovers(directory, file_path))
+    )
 
 
 def _layout(source: Source, name: str) -> str:
     return "rdb" if name.endswith(".rdb") and not _NUMBERED.match(name) and is_rdb(source) else "single"
 
 
-def _require_aof(path: str, source: Source, known: Container[bytes]) -> None:
+def _require_aof(path: str, source: Source, known_names: Container[bytes]) -> None:
     """Raise NotAnAof unless a record, an RDB or the torn beginning of one stands in it; nothing at all passes."""
     diagnosis = diagnose_record(ReadWindow(source), 0)
-    begins = diagnosis.whole or (
+    is_record_start = diagnosis.is_complete or (
         diagnosis.defect in (Defect.EOF, Defect.PAST_EOF) and (diagnosis.argc > 0 or source.size in (0, 1))
     )
-    if begins or is_rdb(source) or _text_mode(source, known) or _only_nuls(source):
+    if is_record_start or is_rdb(source) or _is_text_mode_aof(source, known_names) or _is_all_nuls(source):
         return
-    if find_record(source, 1, known) is not None:
+    if find_record(source, 1, known_names) is not None:
         return
     raise NotAnAof(
         f"{text.name(path)} is not an AOF: no command, annotation or RDB stands anywhere in it",
@@ -175,12 +181,12 @@ def _require_aof(path: str, source: Source, known: Container[bytes]) -> None:
     )
 
 
-def _text_mode(source: Source, known: Container[bytes]) -> bool:
+def _is_text_mode_aof(source: Source, known_names: Container[bytes]) -> bool:
     match = _TEXT_MODE.match(pread(source, 64, 0))
-    return match is not None and match[1].lower() in known
+    return match is not None and match[1].lower() in known_names
 
 
-def _only_nuls(source: Source) -> bool:
+def _is_all_nuls(source: Source) -> bool:
     at = 0
     while piece := pread(source, 1 << 16, at):
         if piece.strip(b"\0"):
@@ -192,25 +198,25 @@ def _only_nuls(source: Source) -> bool:
 # -- directories and manifests --
 
 
-def _is_manifest(where: Path, source: FileSource) -> bool:
+def _is_manifest(file_path: Path, source: FileSource) -> bool:
     """By content; a ruined one by its name."""
     head = pread(source, 1 << 12, 0)
     if looks_like_manifest(head):
         return True
-    return where.name.endswith(".manifest") and head[:1] not in (b"*", b"$") and not is_rdb(source)
+    return file_path.name.endswith(".manifest") and head[:1] not in (b"*", b"$") and not is_rdb(source)
 
 
-def _open_directory(path: str, where: Path, known: Container[bytes]) -> AOF:
-    sets = [*_sets_in(where)]
-    for folder in sorted(entry for entry in where.iterdir() if entry.is_dir() and not _ours(entry)):
+def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -> AOF:
+    sets = [*_find_sets(directory)]
+    for folder in sorted(entry for entry in directory.iterdir() if entry.is_dir() and not _is_edit_leftover(entry)):
         try:
             sets += [
-                found for found in _sets_in(folder) if found.name.endswith(".manifest") or _NUMBERED.match(found.name)
+                found for found in _find_sets(folder) if found.name.endswith(".manifest") or _NUMBERED.match(found.name)
             ]
         except PermissionError:
             continue
     if not sets:
-        dump = " (dump.rdb is there: an RDB, not an AOF)" if (where / "dump.rdb").exists() else ""
+        dump = " (dump.rdb is there: an RDB, not an AOF)" if (directory / "dump.rdb").exists() else ""
         raise NotAnAof(
             f"no AOF in {text.name(path)}{dump}",
             "give the directory that CONFIG GET dir names, or the one that appenddirname names in it",
@@ -218,51 +224,51 @@ def _open_directory(path: str, where: Path, known: Container[bytes]) -> AOF:
     if len(sets) > 1:
         names = ", ".join(text.name(str(found)) for found in sets)
         raise AmbiguousRequest(f"{text.name(path)} holds {len(sets)} AOFs: {names}", "name one of them")
-    found = sets[0]
-    if found.name.endswith(".manifest"):
-        return _open_set(path, found)
-    if _NUMBERED.match(found.name):
-        return _open_unlisted(path, found)
-    return _open_single(path, found, FileSource(found), known)
+    entry_point = sets[0]
+    if entry_point.name.endswith(".manifest"):
+        return _open_set(path, entry_point)
+    if _NUMBERED.match(entry_point.name):
+        return _open_unlisted(path, entry_point)
+    return _open_single(path, entry_point, FileSource(entry_point), known_names)
 
 
-def _ours(folder: Path) -> bool:
+def _is_edit_leftover(folder: Path) -> bool:
     """True of what an edit left: lost bytes, a source that was exchanged or moved away, the scratch of one killed."""
-    return (folder / "map.jsonl").exists() or bool(_LEFT.search(folder.name))
+    return (folder / "map.jsonl").exists() or bool(_EDIT_LEFTOVER.search(folder.name))
 
 
-def _sets_in(folder: Path) -> Iterator[Path]:
+def _find_sets(folder: Path) -> Iterator[Path]:
     """One path for each AOF in a directory: its manifest, its first numbered file, or itself."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not _TEMP.match(entry.name))
-    seen, listed = set(), set()
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not _SERVER_TEMP.match(entry.name))
+    sets_found, listed = set(), set()
     for name in names:
         if name.endswith(".manifest"):
-            seen.add(name.removesuffix(".manifest"))
-            listed |= {os.fsdecode(entry.name) for entry in parse(_read(folder / name)).entries}
+            sets_found.add(name.removesuffix(".manifest"))
+            listed |= {os.fsdecode(entry.name) for entry in parse_manifest(_read(folder / name)).entries}
             yield folder / name
     for name in names:
         match = _NUMBERED.match(name)
-        if match and match["set"] not in seen and name not in listed:
-            seen.add(match["set"])
+        if match and match["set"] not in sets_found and name not in listed:
+            sets_found.add(match["set"])
             yield folder / name
     for name in names:
-        if name.endswith(".aof") and not _NUMBERED.match(name) and name not in seen | listed:
+        if name.endswith(".aof") and not _NUMBERED.match(name) and name not in sets_found | listed:
             yield folder / name
 
 
 def _open_set(path: str, manifest_path: Path) -> AOF:
     """A multi part AOF by its manifest, be it ruined."""
     directory = manifest_path.parent
-    manifest = parse(_read(manifest_path))
+    manifest = parse_manifest(_read(manifest_path))
     aof = AOF(path, "multi-part", directory, [], manifest_path, manifest)
     for entry in manifest.load_order:
-        aof.parts.append(_part(directory, os.fsdecode(entry.name), entry.type, entry.seq, entry.extra))
+        aof.parts.append(_open_part(directory, os.fsdecode(entry.name), entry.type, entry.seq, entry.extra))
     _continue_upgrade(aof)
     for entry in manifest.of_type("history"):
-        aof.history.append(_part(directory, os.fsdecode(entry.name), "history", entry.seq, entry.extra))
+        aof.history.append(_open_part(directory, os.fsdecode(entry.name), "history", entry.seq, entry.extra))
     _add_unlisted(aof, manifest_path.name.removesuffix(".manifest"))
     if not aof.parts and manifest.problems:
-        aof.parts, aof.unlisted = _in_load_order(aof.unlisted)
+        aof.parts, aof.unlisted = _guess_load_order(aof.unlisted)
     aof.leftovers += [*_leftovers(directory, manifest_path), *_leftovers(directory.parent, directory)]
     return aof
 
@@ -273,7 +279,7 @@ def _open_unlisted(path: str, first: Path) -> AOF:
     assert match
     aof = AOF(path, "multi-part", first.parent, [])
     _add_unlisted(aof, match["set"])
-    aof.parts, aof.unlisted = _in_load_order(aof.unlisted)
+    aof.parts, aof.unlisted = _guess_load_order(aof.unlisted)
     aof.leftovers += [*_leftovers(first.parent, first), *_leftovers(first.parent.parent, first.parent)]
     return aof
 
@@ -285,17 +291,17 @@ def _continue_upgrade(aof: AOF) -> None:
     """
     assert aof.directory is not None
     if [part.type for part in aof.parts] == ["base"] and not aof.parts[0].exists:
-        outside = _part(aof.directory.parent, aof.parts[0].name, "base", aof.parts[0].seq)
+        outside = _open_part(aof.directory.parent, aof.parts[0].name, "base", aof.parts[0].seq)
         aof.parts = [outside] if outside.exists else aof.parts
 
 
-def _part(directory: Path, name: str, kind: str, seq: int, extra: tuple[tuple[bytes, bytes], ...] = ()) -> Part:
-    where = directory / name
+def _open_part(directory: Path, name: str, kind: str, seq: int, extra: tuple[tuple[bytes, bytes], ...] = ()) -> AofPart:
+    file_path = directory / name
     try:
-        source = FileSource(where) if stat.S_ISREG(os.stat(where).st_mode) else None
+        source = FileSource(file_path) if stat.S_ISREG(os.stat(file_path).st_mode) else None
     except FileNotFoundError:
         source = None
-    return Part(name, kind, seq, where, source, True, extra)
+    return AofPart(name, kind, seq, file_path, source, True, extra)
 
 
 def _add_unlisted(aof: AOF, prefix: str) -> None:
@@ -304,12 +310,12 @@ def _add_unlisted(aof: AOF, prefix: str) -> None:
     for entry in sorted(aof.directory.iterdir()):
         match = _NUMBERED.match(entry.name)
         if match and match["set"] == prefix and entry.name not in listed and entry.is_file():
-            part = _part(aof.directory, entry.name, match["type"], int(match["seq"]))
+            part = _open_part(aof.directory, entry.name, match["type"], int(match["seq"]))
             part.listed = False
             aof.unlisted.append(part)
 
 
-def _in_load_order(parts: list[Part]) -> tuple[list[Part], list[Part]]:
+def _guess_load_order(parts: list[AofPart]) -> tuple[list[AofPart], list[AofPart]]:
     """(the newest base and what was written since, the rest): what a manifest would most likely have named."""
     bases = sorted((part for part in parts if part.type == "base"), key=lambda part: part.seq)
     incr = sorted((part for part in parts if part.type == "incr"), key=lambda part: part.seq)
@@ -324,7 +330,7 @@ def _leftovers(folder: Path, itself: Path) -> Iterator[Path]:
     except OSError:
         return
     for entry in entries:
-        if entry != itself and (_TEMP.match(entry.name) or entry.name == "dump.rdb"):
+        if entry != itself and (_SERVER_TEMP.match(entry.name) or entry.name == "dump.rdb"):
             yield entry
 
 

@@ -18,7 +18,7 @@ TYPES = {b"b": "base", b"i": "incr", b"h": "history"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManifestEntry:
     """One line that names a file: `type` is base, incr or history; `extra` are the pairs that 7.0 does not know.
 
     `line` counts from 1, `raw` is the line as it stands, its line end included.
@@ -33,7 +33,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ManifestProblem:
     """A line that a server refuses the manifest for."""
 
     line: int
@@ -44,15 +44,15 @@ class Problem:
 class Manifest:
     """What the lines say; `problems` in order, the first is where a server stops."""
 
-    entries: list[Entry] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    entries: list[ManifestEntry] = field(default_factory=list)
+    problems: list[ManifestProblem] = field(default_factory=list)
 
-    def of_type(self, kind: str) -> list[Entry]:
+    def of_type(self, kind: str) -> list[ManifestEntry]:
         """The entries of one type, in the order of their lines."""
         return [entry for entry in self.entries if entry.type == kind]
 
     @property
-    def load_order(self) -> list[Entry]:
+    def load_order(self) -> list[ManifestEntry]:
         """What a server loads: the base, then the incremental files in their order."""
         return self.of_type("base") + self.of_type("incr")
 
@@ -66,19 +66,19 @@ def looks_like_manifest(head: bytes) -> bool:
     return False
 
 
-def parse(data: bytes) -> Manifest:
+def parse_manifest(data: bytes) -> Manifest:
     """Judge every line of a manifest."""
     manifest = Manifest()
     if not data:
-        manifest.problems.append(Problem(0, "the manifest is empty"))
+        manifest.problems.append(ManifestProblem(0, "the manifest is empty"))
     for number, raw in _lines(data):
         if raw.startswith(b"#"):
             continue
-        judged = _judge(number, raw, manifest)
-        if isinstance(judged, Entry):
-            manifest.entries.append(judged)
+        result = _parse_line(number, raw, manifest)
+        if isinstance(result, ManifestEntry):
+            manifest.entries.append(result)
         else:
-            manifest.problems.append(Problem(number, judged))
+            manifest.problems.append(ManifestProblem(number, result))
     return manifest
 
 
@@ -93,7 +93,7 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
         at = end
 
 
-def _judge(number: int, raw: bytes, so_far: Manifest) -> Entry | str:
+def _parse_line(number: int, raw: bytes, manifest: Manifest) -> ManifestEntry | str:
     """The entry of a line, or why a server refuses it."""
     if b"\n" not in raw.partition(b"\0")[0]:
         return "no line end, or a NUL byte, or longer than 1,024 bytes"
@@ -106,27 +106,27 @@ def _judge(number: int, raw: bytes, so_far: Manifest) -> Entry | str:
     if len(words) < 6 or len(words) % 2:
         return "not pairs of a name and a value, three at least"
     entry = _entry(number, raw, words)
-    return entry if isinstance(entry, str) else _in_sequence(entry, so_far)
+    return entry if isinstance(entry, str) else _check_sequence(entry, manifest)
 
 
-def _entry(number: int, raw: bytes, words: list[bytes]) -> Entry | str:
+def _entry(number: int, raw: bytes, words: list[bytes]) -> ManifestEntry | str:
     pairs = list(zip(words[::2], words[1::2], strict=True))
-    known = {key.lower(): value for key, value in pairs}
-    name, seq, kind = known.get(b"file", b""), _atoll(known.get(b"seq", b"")), known.get(b"type", b"")[:1]
+    fields = {key.lower(): value for key, value in pairs}
+    name, seq, kind = fields.get(b"file", b""), _atoll(fields.get(b"seq", b"")), fields.get(b"type", b"")[:1]
     if any(b"/" in value or b"\\" in value for key, value in pairs if key.lower() == b"file"):
         return "a file name that is a path"
-    if not (b"file" in known and seq and kind and kind != b"\0"):
+    if not (b"file" in fields and seq and kind and kind != b"\0"):
         return "no file, seq or type, or seq 0"
     if kind not in TYPES:
         return f"type {kind!r} is none of b, i, h"
     extra = tuple((key, value) for key, value in pairs if key.lower() not in (b"file", b"seq", b"type"))
-    return Entry(number, raw, name.partition(b"\0")[0], seq, TYPES[kind], extra)
+    return ManifestEntry(number, raw, name.partition(b"\0")[0], seq, TYPES[kind], extra)
 
 
-def _in_sequence(entry: Entry, so_far: Manifest) -> Entry | str:
-    if entry.type == "base" and so_far.of_type("base"):
+def _check_sequence(entry: ManifestEntry, manifest: Manifest) -> ManifestEntry | str:
+    if entry.type == "base" and manifest.of_type("base"):
         return "a second base file"
-    incr = so_far.of_type("incr")
+    incr = manifest.of_type("incr")
     if entry.type == "incr" and entry.seq <= (incr[-1].seq if incr else 0):
         return "an incremental file whose seq does not grow"
     return entry
@@ -146,10 +146,10 @@ def split_args(line: bytes) -> list[bytes] | None:
             at += 1
         if at >= len(line) or line[at] == 0:
             return words
-        taken = _word(line, at)
-        if taken is None:
+        parsed = _word(line, at)
+        if parsed is None:
             return None
-        word, at = taken
+        word, at = parsed
         words.append(word)
 
 
@@ -196,7 +196,7 @@ def _escape(line: bytes, at: int, quote: int) -> tuple[int, int]:
     return _ESCAPES.get(following, following), 2
 
 
-def line_of_changed(entry: Entry, name: bytes) -> bytes:
+def changed_entry_line(entry: ManifestEntry, name: bytes) -> bytes:
     """The line of a file that has changed: under its new name, without the endoffset, which told of the old bytes."""
     letter = next(letter for letter, kind in TYPES.items() if kind == entry.type)
     extra = b"".join(b" %b %b" % pair for pair in entry.extra if pair[0].lower() != b"endoffset")
@@ -208,11 +208,11 @@ def encode_name(name: bytes) -> bytes:
     plain = all(0x21 <= byte <= 0x7E and byte not in b"\\\"'" for byte in name)
     if plain and name:
         return name
-    named = {value: key for key, value in _ESCAPES.items()} | {0x5C: 0x5C, 0x22: 0x22}
+    escapes = {value: key for key, value in _ESCAPES.items()} | {0x5C: 0x5C, 0x22: 0x22}
     out = bytearray(b'"')
     for byte in name:
-        if byte in named:
-            out += bytes((0x5C, named[byte]))
+        if byte in escapes:
+            out += bytes((0x5C, escapes[byte]))
         elif 0x20 <= byte <= 0x7E:
             out.append(byte)
         else:

@@ -20,7 +20,7 @@ class Transform(Protocol):
     """Another way to read bytes: what they were, and where in them the front of that ends."""
 
     def undo(self, data: bytes) -> bytes: ...
-    def place(self, data: bytes, offset: int) -> int: ...
+    def source_offset(self, data: bytes, offset: int) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class Replacement:
         """The bytes that are given."""
         return self.data
 
-    def place(self, data: bytes, offset: int) -> int:
+    def source_offset(self, data: bytes, offset: int) -> int:
         """As far in as there is."""
         return min(offset, len(data))
 
 
-class Piece(NamedTuple):
+class PatchPiece(NamedTuple):
     """Bytes of the file that stand here: as they are, or by a reading, which makes `size` bytes of them."""
 
     span: Span
@@ -50,11 +50,11 @@ class Piece(NamedTuple):
 class PatchedSource:
     """A file by its pieces, which follow each other; a Source."""
 
-    def __init__(self, file: FileSource, pieces: Sequence[Piece]) -> None:
+    def __init__(self, file: FileSource, pieces: Sequence[PatchPiece]) -> None:
         self.file, self.pieces = file, pieces
         self.starts = [0, *accumulate(piece.size for piece in pieces)]
         self.size = self.starts.pop()
-        self._held: tuple[int, bytes] = (-1, b"")
+        self._cached: tuple[int, bytes] = (-1, b"")
 
     @property
     def path(self) -> str:
@@ -67,32 +67,32 @@ class PatchedSource:
             return 0
         number = bisect_right(self.starts, offset) - 1
         piece, at = self.pieces[number], offset - self.starts[number]
-        wanted = min(len(view), piece.size - at)
+        length = min(len(view), piece.size - at)
         if piece.transform is None:
-            return self.file.readinto(view[:wanted], piece.span.start + at)
-        view[:wanted] = self._read(number)[at : at + wanted]
-        return wanted
+            return self.file.readinto(view[:length], piece.span.start + at)
+        view[:length] = self._transformed(number)[at : at + length]
+        return length
 
-    def _read(self, number: int) -> bytes:
-        if self._held[0] != number:
+    def _transformed(self, number: int) -> bytes:
+        if self._cached[0] != number:
             piece = self.pieces[number]
             assert piece.transform is not None
             data = piece.transform.undo(pread(self.file, piece.span.size, piece.span.start))
-            self._held = number, data
-        return self._held[1]
+            self._cached = number, data
+        return self._cached[1]
 
-    def in_file(self, span: Span) -> Span:
+    def file_span(self, span: Span) -> Span:
         """Where bytes of this stand in the file; of some that are of several pieces, all from the first to the last."""
-        first, last = self._place(span.start), self._place(span.end, before=True)
+        first, last = self._file_offset(span.start), self._file_offset(span.end, before=True)
         return Span(min(first, last), max(first, last))
 
-    def _place(self, offset: int, before: bool = False) -> int:
+    def _file_offset(self, offset: int, before: bool = False) -> int:
         """Where in the file the byte at `offset` stands, or the one `before` it ends."""
         number = bisect_right(self.starts, offset - before) - 1
         piece, at = self.pieces[number], offset - self.starts[number]
         if piece.transform is None:
             return piece.span.start + at
-        return piece.span.start + piece.transform.place(pread(self.file, piece.span.size, piece.span.start), at)
+        return piece.span.start + piece.transform.source_offset(pread(self.file, piece.span.size, piece.span.start), at)
 
     def forget(self, offset: int) -> None:
         """Pieces may be read again."""

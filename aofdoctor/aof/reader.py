@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from time import time
 
 from aofdoctor.aof.constants import FIRST_ID
-from aofdoctor.aof.diagnosis import ReadWindow, diagnose_record, identity
-from aofdoctor.aof.records import Batch, Preamble, single
+from aofdoctor.aof.diagnosis import ReadWindow, command_id, diagnose_record
+from aofdoctor.aof.records import Preamble, RecordBatch, oversized_batch
 from aofdoctor.aof.recovery.resync import damage_at, find_record
-from aofdoctor.aof.scan import SLACK, Columns, Names, scan
+from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.key_counts import KeyCounts
 from aofdoctor.rdb.preamble import is_rdb, walk
@@ -25,43 +25,45 @@ from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
 WINDOW = 1 << 20  # bytes; a larger one falls out of the second level cache
-ROOM = 1 << 14  # records in a batch
+BATCH_RECORDS = 1 << 14  # records in a batch
 
-Tile = Batch | Preamble | Damage
+Tile = RecordBatch | Preamble | Damage
 
 
 @dataclass(frozen=True, slots=True)
 class CommandNames:
     """The names of commands: their ids for the scanner, and which of them make a record believable."""
 
-    names: Names
+    scan_names: ScanNames
     ids: dict[bytes, int]
 
     @classmethod
-    def of(cls, names: list[bytes]) -> "CommandNames":
+    def from_list(cls, names: list[bytes]) -> "CommandNames":
         """Ids in order, from FIRST_ID on."""
-        return cls(Names(names), {name.lower(): i + FIRST_ID for i, name in enumerate(names)})
+        return cls(ScanNames(names), {name.lower(): i + FIRST_ID for i, name in enumerate(names)})
 
 
-def read(source: Source, names: CommandNames, start: int = 0, window: int = WINDOW, room: int = ROOM) -> Iterator[Tile]:
+def read_tiles(
+    source: Source, names: CommandNames, start: int = 0, window: int = WINDOW, room: int = BATCH_RECORDS
+) -> Iterator[Tile]:
     """The tiles of `source` from `start`, which is 0 or where a record begins.
 
     A batch is valid until the next tile is asked for.
     """
-    if start == 0 and (preamble := _preamble(source, names)):
+    if start == 0 and (preamble := _read_preamble(source, names)):
         yield preamble
         start = preamble.span.end
     yield from _TileReader(source, names, start, window, room)
 
 
-def read_batches(source: Source, names: CommandNames, start: int, window: int = WINDOW) -> Iterator[Batch]:
+def read_batches(source: Source, names: CommandNames, start: int, window: int = WINDOW) -> Iterator[RecordBatch]:
     """The whole records from `start`, up to the first byte that is not of one; nothing is forgotten."""
-    reader = _TileReader(_SharedSource(source), names, start, window, min(ROOM, window))
+    reader = _TileReader(_SharedSource(source), names, start, window, min(BATCH_RECORDS, window))
     while reader.load():
         before = reader.at
         yield from reader.batches()
         if reader.at == before:
-            record = reader.whole()
+            record = reader.large_record()
             if record is None:
                 return
             yield record
@@ -83,14 +85,14 @@ class _SharedSource:
         pass
 
 
-def _preamble(source: Source, names: CommandNames) -> Preamble | None:
+def _read_preamble(source: Source, names: CommandNames) -> Preamble | None:
     if not is_rdb(source):
         return None
     key_counts = KeyCounts(int(time() * 1000))
     rdb = walk(source, key_counts)
     end = rdb.end if rdb.complete or rdb.bounded else find_record(source, rdb.end, names.ids, run=True)
     if end is None:
-        end = _size(source, rdb.end)
+        end = _find_size(source, rdb.end)
     checksum, note = rdb.checksum, rdb.note
     if isinstance(source, FileSource) and (hole := source.hole(Span(0, end))):
         checksum, note = "bad", f"the disk does not give the bytes from {hole.start} to {hole.end}"
@@ -98,14 +100,14 @@ def _preamble(source: Source, names: CommandNames) -> Preamble | None:
     return Preamble(span, rdb.magic, rdb.version, rdb.keys, checksum, rdb.complete, aux, note, key_counts, rdb.codec)
 
 
-def _size(source: Source, offset: int) -> int:
+def _find_size(source: Source, offset: int) -> int:
     probe = memoryview(bytearray(1 << 16))
     while source.size is None:
         offset += source.readinto(probe, offset)
     return source.size
 
 
-def touch(source: FileSource, span: Span) -> None:
+def read_for_errors(source: FileSource, span: Span) -> None:
     """Read bytes only to see that the disk gives them."""
     view = memoryview(bytearray(WINDOW))
     for at in range(span.start, span.end, WINDOW):
@@ -119,7 +121,7 @@ class _TileReader:
         self.file = file if isinstance(file, FileSource) and file.unreadable is not None else None
         self.buffer = bytearray(window + SLACK)
         self.view = memoryview(self.buffer)
-        self.columns = Columns(room)
+        self.columns = ScanColumns(room)
         self.base = start  # the offset in the file of buffer[0]
         self.at = self.fill = 0  # buffer[at:fill] is still to be tiled
 
@@ -128,7 +130,7 @@ class _TileReader:
             before = self.at
             yield from self.batches()
             if self.at == before:
-                yield self.whole() or self.damage()
+                yield self.large_record() or self.damage()
 
     def load(self) -> bool:
         """Move what is left to the front and read more; False where nothing is left."""
@@ -138,70 +140,70 @@ class _TileReader:
         self.source.forget(self.base)
         if rest < self.window:
             self.fill += self.source.readinto(self.view[rest : self.window], self.base + rest)
-            self._stop_at_hole()
+            self._stop_at_unreadable()
         self.view[self.fill : self.fill + SLACK] = bytes(SLACK)
         return self.fill > 0
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[RecordBatch]:
         columns = self.columns
         while self.at < self.fill:
-            count = scan(self.buffer, self.at, self.fill, self.names.names, columns)
+            count = scan(self.buffer, self.at, self.fill, self.names.scan_names, columns)
             if not count:
                 return
             start, self.at = self.at, self.at + columns.edges[count]
-            yield Batch(
+            yield RecordBatch(
                 self.source, self.base + start, count, self.buffer, start,
                 columns.edges, columns.argc, columns.ids,
             )  # fmt: skip
 
-    def whole(self) -> Batch | None:
+    def large_record(self) -> RecordBatch | None:
         """The whole record at the front of a window that does not hold it whole; None if it is damaged."""
         offset = self.base
         diagnosis = diagnose_record(ReadWindow(self.source), offset)
-        if not diagnosis.whole or self._hole(Span(offset, diagnosis.end)):
+        if not diagnosis.is_complete or self._first_unreadable(Span(offset, diagnosis.end)):
             return None
         if diagnosis.end - offset <= self.window:
             self._fill_to(diagnosis.end - offset)
             # What has been read since may have shown a hole.
-            return None if self._hole(Span(offset, diagnosis.end)) else next(self.batches())
+            return None if self._first_unreadable(Span(offset, diagnosis.end)) else next(self.batches())
         head = bytearray(self.buffer[: self.fill])
         self._restart(diagnosis.end)
-        number = identity(diagnosis, self.names.ids)
-        return single(self.source, offset, diagnosis.end - offset, diagnosis.argc, number, head)
+        number = command_id(diagnosis, self.names.ids)
+        return oversized_batch(self.source, offset, diagnosis.end - offset, diagnosis.argc, number, head)
 
     def damage(self) -> Damage:
         """The damage at the front of the window."""
-        damage = self._unreadable() or damage_at(self.source, self.base, self.names.ids)
+        damage = self._unreadable_damage() or damage_at(self.source, self.base, self.names.ids)
         self._restart(damage.span.end)
         return damage
 
     # -- what the disk does not give --
 
-    def _stop_at_hole(self) -> None:
+    def _stop_at_unreadable(self) -> None:
         """What is scanned ends where the bytes do."""
         hole = self.file and self.file.hole(Span(self.base, self.base + self.fill))
         if hole:
             self.fill = max(0, hole.start - self.base) or self.fill
 
-    def _hole(self, span: Span) -> Span | None:
+    def _first_unreadable(self, span: Span) -> Span | None:
         """The first bytes of a record that the disk does not give."""
         if self.file is None:
             return None
         if self.file.read_payloads and span.size > self.window:
-            touch(self.file, span)
+            read_for_errors(self.file, span)
         return self.file.hole(span)
 
-    def _unreadable(self) -> Damage | None:
+    def _unreadable_damage(self) -> Damage | None:
         """A record that has a hole, or what begins in one."""
         if self.file is None or not self.file.unreadable:
             return None
         diagnosis = diagnose_record(ReadWindow(self.source), self.base)
-        end = diagnosis.end if diagnosis.whole else damage_at(self.source, self.base, self.names.ids).span.end
+        end = diagnosis.end if diagnosis.is_complete else damage_at(self.source, self.base, self.names.ids).span.end
         hole = self.file.hole(Span(self.base, end))
         if hole is None:
             return None
         note = f"the bytes from {hole.start} to {hole.end}"
-        return Damage(Span(self.base, end), Kind.UNREADABLE, note, guess=not diagnosis.whole)
+        return Damage(Span(self.base, end), Kind.UNREADABLE, note, guess=not diagnosis.is_complete)
 
     def _fill_to(self, size: int) -> None:
         while self.fill < size:

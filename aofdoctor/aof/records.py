@@ -22,7 +22,7 @@ from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 
-def encode(argv: Sequence[bytes]) -> bytes:
+def encode_command(argv: Sequence[bytes]) -> bytes:
     """The record that a server would write for `argv`."""
     return b"*%d\r\n" % len(argv) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in argv)
 
@@ -53,7 +53,7 @@ Arg = bytes | LargeArgument
 
 
 @dataclass(slots=True)
-class Batch:
+class RecordBatch:
     """`count` adjacent whole records.
 
     Record i is buffer[origin + edges[i] : origin + edges[i + 1]], which stands
@@ -83,7 +83,7 @@ class Batch:
         pieces = range(self.span.start, self.span.end, 1 << 20)
         return all(pread(self.source, min(1 << 20, self.span.end - at), at).isascii() for at in pieces)
 
-    def record(self, i: int) -> Span:
+    def record_span(self, i: int) -> Span:
         """Where record i stands."""
         return Span(self.base + self.edges[i], self.base + self.edges[i + 1])
 
@@ -91,22 +91,22 @@ class Batch:
         """The bytes of record i; only of a batch that is not far."""
         return memoryview(self.buffer)[self.origin + self.edges[i] : self.origin + self.edges[i + 1]]
 
-    def argv(self, i: int, most: int = ARGC_MAX) -> list[bytes]:
+    def argv(self, i: int, limit: int = ARGC_MAX) -> list[bytes]:
         """The first `most` arguments of record i; only of a batch that is not far."""
         start = self.origin + self.edges[i]
-        return arguments(self.buffer, start, start + self.edges[i + 1] - self.edges[i], most)
+        return arguments(self.buffer, start, start + self.edges[i + 1] - self.edges[i], limit)
 
     def args(self, i: int) -> Iterator[Arg]:
         """The arguments of record i, those of a far record as they come by."""
         if not self.oversized:
             yield from self.argv(i)
         else:
-            yield from iter_large_arguments(self.source, self.record(i), self.argc[i])
+            yield from iter_large_arguments(self.source, self.record_span(i), self.argc[i])
 
     def annotation(self, i: int) -> bytes:
         """The line of annotation i with its line end, at most its first 4096 bytes."""
         if self.oversized:
-            return pread(self.source, 4096, self.record(i).start)
+            return pread(self.source, 4096, self.record_span(i).start)
         return bytes(self.raw(i)[:4096])
 
 
@@ -161,21 +161,21 @@ class Preamble:
         return "valkey" if self.magic.startswith(b"VALKEY") else "redis"
 
     @property
-    def whole(self) -> bool:
+    def is_intact(self) -> bool:
         """True if it reads to its end and its checksum holds."""
         return self.complete and self.checksum != "bad"
 
     def damage(self, size: int | None) -> Damage | None:
         """What is wrong with it as a whole; `size` is that of its part."""
-        if self.whole:
+        if self.is_intact:
             return None
         torn = not self.complete and self.span.end == size and self.note.startswith("the file ends")
         kind = Kind.TRUNCATED_PREAMBLE if torn else Kind.CORRUPT_PREAMBLE
         return Damage(self.span, kind, self.note, guess=not self.complete)
 
 
-def single(source: Source, base: int, size: int, argc: int, number: int, buffer: bytearray) -> Batch:
+def oversized_batch(source: Source, base: int, size: int, argc: int, command_id: int, buffer: bytearray) -> RecordBatch:
     """A far batch of one record."""
-    return Batch(
-        source, base, 1, buffer, 0, array("q", [0, size]), array("I", [argc]), array("H", [number]), oversized=True
+    return RecordBatch(
+        source, base, 1, buffer, 0, array("q", [0, size]), array("I", [argc]), array("H", [command_id]), oversized=True
     )

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aofdoctor.aof._pyscan import SLACK, Columns, Names, arguments, scan, skip_args
+    from aofdoctor.aof._pyscan import SLACK, ScanColumns, ScanNames, arguments, scan, skip_args
 
     COMPILED = True
 else:
@@ -16,4 +16,4 @@ else:
 
         COMPILED = False
 
-__all__ = ["COMPILED", "SLACK", "Columns", "Names", "arguments", "scan", "skip_args"]
+__all__ = ["COMPILED", "SLACK", "ScanColumns", "ScanNames", "arguments", "scan", "skip_args"]

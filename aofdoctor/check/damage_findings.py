@@ -29,7 +29,7 @@ def _damage(report: Report) -> Iterator[Finding]:
 
 
 def _repair_hint(report: Report, part: PartReport) -> str:
-    if part.preamble and not part.preamble.whole:
+    if part.preamble and not part.preamble.is_intact:
         return (
             f"aofdoctor repair {quoted(report)} --salvage keeps the keys that can be read; a replica may have them all"
         )

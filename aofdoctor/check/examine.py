@@ -7,9 +7,9 @@ counted, and the first and last are kept.
 from collections.abc import Callable, Sequence
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.log.ordinals import none_if_unknown
@@ -49,7 +49,7 @@ def examine(
 
 def written_by(aof: AOF) -> tuple[str, str]:
     """(title, line) of the server that wrote the base, as its RDB says; empty where nothing says it."""
-    for part in aof.present[:1]:
+    for part in aof.existing_parts[:1]:
         assert part.source is not None
         if is_rdb(part.source):
             return writer(read_aux(part.source))
@@ -77,7 +77,7 @@ class _Walk:
     def run(self) -> None:
         aof, report = self.report.aof, self.report
         blocked = self._refuse_set(aof)
-        present = aof.present
+        present = aof.existing_parts
         for part in aof.parts:
             if part.source is None:
                 report.parts.append(PartReport(part))
@@ -108,14 +108,14 @@ class _Walk:
 
     # -- one part --
 
-    def _part(self, part: Part, source: Source, last: bool) -> None:
+    def _part(self, part: AofPart, source: Source, last: bool) -> None:
         report = PartReport(part)
         self.report.parts.append(report)
         self.tracker.begin()
         self.loader.begin(part.name, source, last)
         self.good: tuple[int, int] | None = None
-        for tile in read(source, table().names):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(source, table().names):
+            if isinstance(tile, RecordBatch):
                 self._batch(report, tile)
             elif isinstance(tile, Damage):
                 self._damage(report, source, tile)
@@ -123,7 +123,7 @@ class _Walk:
                 self._preamble(report, tile)
         self._end(report, source)
 
-    def _batch(self, report: PartReport, batch: Batch) -> None:
+    def _batch(self, report: PartReport, batch: RecordBatch) -> None:
         before = self.report.commands + self.tracker.state[ContextField.COMMANDS]
         last_time = self.tracker.state[ContextField.TIME]
         flagged = self.tracker.run(batch)
@@ -138,7 +138,7 @@ class _Walk:
             self.read += batch.span.size
             self.progress(self.read)
 
-    def _odd(self, report: PartReport, batch: Batch, i: int) -> None:
+    def _odd(self, report: PartReport, batch: RecordBatch, i: int) -> None:
         number = batch.ids[i]
         kind = self.odd_ids.get(number)
         if kind == "select-invalid" and _selects(batch, i):
@@ -146,9 +146,9 @@ class _Walk:
         if kind:
             first = next(batch.args(i)) if number == UNKNOWN and "unknown-command" not in self.report.odd else b""
             name = first if isinstance(first, bytes) else first.head(64)
-            self.report.add_odd(kind, report.part.name, batch.record(i), name[:64])
-        elif number == ANNOTATION and batch.record(i).size > 1023:
-            self.report.add_odd("annotation-long", report.part.name, batch.record(i))
+            self.report.add_odd(kind, report.part.name, batch.record_span(i), name[:64])
+        elif number == ANNOTATION and batch.record_span(i).size > 1023:
+            self.report.add_odd("annotation-long", report.part.name, batch.record_span(i))
 
     def _damage(self, report: PartReport, source: Source, damage: Damage) -> None:
         self.good = self.good or self._good()
@@ -193,7 +193,7 @@ class _Walk:
             report.damage.append(damage)
 
 
-def _selects(batch: Batch, i: int) -> bool:
+def _selects(batch: RecordBatch, i: int) -> bool:
     """True of a SELECT of a database."""
     argv = batch.argv(i, 2) if not batch.oversized else []
     return len(argv) == 2 and argv[1].isdigit() and len(argv[1]) <= 18

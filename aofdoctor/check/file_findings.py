@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import Part
+from aofdoctor.aof.discovery import AofPart
 from aofdoctor.check.report import Report
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.rdb.preamble import is_rdb
@@ -82,7 +82,7 @@ def _swapped(report: Report) -> Iterator[Finding]:
             yield Finding("part-swapped", Severity.WARNING, message, later.part.name)
 
 
-def _upgraded(part: Part) -> bool:
+def _upgraded(part: AofPart) -> bool:
     """True of the single file of an older server that 7.0 took over as base under its old name."""
     return ".base." not in part.name
 
@@ -123,7 +123,7 @@ def _owners(report: Report) -> Iterator[Finding]:
     if directory is None or report.aof.layout != "multi-part":
         return
     folder = os.stat(directory)
-    for part in report.aof.present:
+    for part in report.aof.existing_parts:
         source = part.source
         if isinstance(source, FileSource) and folder.st_uid and not _may_open(source.stat, folder):
             message = (

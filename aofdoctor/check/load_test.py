@@ -14,10 +14,10 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.discovery import AOF, Part
+from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.manifest import encode_name
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
 from aofdoctor.damage import Kind
@@ -120,11 +120,11 @@ def require_harmless(aof: AOF) -> int:
     # What no line knows is no danger: no server loads it.
     tracker.flag("prove", (set(range(table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
     databases = 1
-    for part in aof.present:
+    for part in aof.existing_parts:
         assert part.source is not None
         tracker.begin()
-        for tile in read(part.source, table().names):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(part.source, table().names):
+            if isinstance(tile, RecordBatch):
                 for i in tracker.run(tile):
                     if tile.ids[i] not in allowed and tile.ids[i] not in (select, ANNOTATION, UNKNOWN):
                         _refuse(part, tile, i)
@@ -132,7 +132,7 @@ def require_harmless(aof: AOF) -> int:
     return min(max(16, databases), _DATABASES_MAX)
 
 
-def _refuse(part: Part, batch: Batch, i: int) -> None:
+def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
     command = table().get(batch.ids[i])
     first = next(batch.args(i))
     name = (
@@ -141,7 +141,7 @@ def _refuse(part: Part, batch: Batch, i: int) -> None:
         else text.word(first[:64] if isinstance(first, bytes) else b"?")
     )
     raise RefusedEdit(
-        f"{name} at {text.name(part.name)}@{batch.record(i).start} is not replayed, not even in a private server: "
+        f"{name} at {text.name(part.name)}@{batch.record_span(i).start} is not replayed, not even in a private server: "
         "it could reach outside of it",
         "aofdoctor strip takes such commands out of a copy: --from and --to name the record",
     )
@@ -171,7 +171,7 @@ def _lay_out(aof: AOF, folder: Path, multi_part: bool) -> None:
         return
     directory, lines = folder / "appendonlydir", []
     directory.mkdir()
-    for number, part in enumerate(aof.present, 1):
+    for number, part in enumerate(aof.existing_parts, 1):
         if not isinstance(part.source, FileSource):
             raise RefusedEdit("a pipe cannot be loaded into a server", "save it to a file first")
         base = number == 1 and part.type in ("base", "single")

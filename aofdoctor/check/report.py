@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, Part
+from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.log.flushes import Flushes
@@ -31,7 +31,7 @@ class PartReport:
     #TS annotations, unix seconds.
     """
 
-    part: Part
+    part: AofPart
     size: int = 0
     commands: int = 0
     annotations: int = 0

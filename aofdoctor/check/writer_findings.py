@@ -43,7 +43,7 @@ def _join(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
     if source is None or isinstance(source, PipeSource) or first.size > _HEAD_MAX:
         return None
     diagnosis = diagnose_record(ReadWindow(source), first.start)
-    missing = diagnosis.end - first.end if diagnosis.defect is Defect.CRLF else 0
+    missing = diagnosis.end - first.end if diagnosis.defect is Defect.MISSING_CRLF else 0
     if missing <= 0:
         return None
     head = pread(source, first.size, first.start)
@@ -61,7 +61,7 @@ def _rest(source: Source, head: bytes, missing: int, damage: Damage) -> int | No
         at = match.start() - missing
         whole = BytesSource(head + data[at:])
         diagnosis = diagnose_record(ReadWindow(whole), 0)
-        if diagnosis.whole and diagnosis.end == whole.size and not diagnosis.annotation:
+        if diagnosis.is_complete and diagnosis.end == whole.size and not diagnosis.is_annotation:
             return damage.span.start + at
     return None
 

@@ -50,7 +50,7 @@ def _before(aof: AOF, position: Position) -> End:
     found = locate(aof, position, around=0)
     index = aof.parts.index(found.part)
     if found.entry is not None:
-        return index, found.entry.batch.record(found.entry.i).start
+        return index, found.entry.batch.record_span(found.entry.i).start
     if found.damage is not None:
         return index, found.damage.span.start
     raise InvalidSelection(

@@ -120,7 +120,7 @@ def load_tester(proven: list[str]) -> Callable[[Path], None]:
 
 def sources_of(aof: AOF) -> list[dict[str, Any]]:
     """The fingerprints of an AOF's files, its manifest's too."""
-    paths = [part.path for part in aof.present if part.path]
+    paths = [part.path for part in aof.existing_parts if part.path]
     paths += [aof.manifest_path] if aof.manifest_path and aof.manifest_path.exists() else []
     return [fingerprint(path, path).as_json() for path in paths]
 

@@ -83,7 +83,7 @@ def repair(aof: AOF, recipe: Recipe) -> Plan:
 
 
 def _read(aof: AOF) -> Report:
-    with progress(sum(part.size or 0 for part in aof.present), "reading") as on_progress:
+    with progress(sum(part.size or 0 for part in aof.existing_parts), "reading") as on_progress:
         return examine(aof, progress=on_progress)
 
 

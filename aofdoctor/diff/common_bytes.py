@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections import deque
 from typing import NamedTuple
 
-from aofdoctor.aof.reader import WINDOW, read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.reader import WINDOW, read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import common
 from aofdoctor.diff.units.side import DiffPosition, Side
@@ -96,7 +96,7 @@ class _PartComparison:
     def go(self) -> bool:
         """True if the first part is the same to its end."""
         tracker = self._tracker
-        for tile in read(self._source, table().names, self._from[0].offset):
+        for tile in read_tiles(self._source, table().names, self._from[0].offset):
             if isinstance(tile, Damage) or (isinstance(tile, Preamble) and not tile.complete):
                 self.fork = self._at(tile.span.start), self._at(tile.span.start, other=True)
                 return False
@@ -107,7 +107,7 @@ class _PartComparison:
             if same < tile.span.size:
                 self._forked(tile, same)
                 return False
-            tracker.run(tile) if isinstance(tile, Batch) else self._preamble(tile)
+            tracker.run(tile) if isinstance(tile, RecordBatch) else self._preamble(tile)
             self.fork = self._at(tile.span.end), self._at(tile.span.end, other=True)
             if tracker.state[ContextField.TX] == 0:
                 selects = tracker.counts[_SELECT]
@@ -123,10 +123,10 @@ class _PartComparison:
         self._trail.clear()  # nobody tells an RDB for context
         self._tracker.preamble(rdb.span.end)
 
-    def _compare(self, tile: Batch | Preamble) -> int:
+    def _compare(self, tile: RecordBatch | Preamble) -> int:
         """How many of a tile's bytes the other side has."""
         start, size = tile.span.start, tile.span.size
-        if not isinstance(tile, Batch) or tile.oversized:
+        if not isinstance(tile, RecordBatch) or tile.oversized:
             return compare(self._source, start, self._other, start + self._shift, size)
         origin, done = tile.origin + tile.edges[0], 0
         while done < size:
@@ -138,13 +138,13 @@ class _PartComparison:
                 break
         return done
 
-    def _forked(self, tile: Batch | Preamble, same: int) -> None:
+    def _forked(self, tile: RecordBatch | Preamble, same: int) -> None:
         """The first record of a tile that is not the same."""
         start = tile.span.start
-        if isinstance(tile, Batch) and not tile.oversized:
+        if isinstance(tile, RecordBatch) and not tile.oversized:
             k = bisect_right(tile.edges, tile.edges[0] + same, 0, tile.count) - 1
-            start = tile.record(k).start
-            self._tracker.run(Batch(
+            start = tile.record_span(k).start
+            self._tracker.run(RecordBatch(
                 tile.source, tile.base, k, tile.buffer, tile.origin, tile.edges, tile.argc, tile.ids,
             ))  # fmt: skip
         self.fork, self.past = (self._at(start), self._at(start, other=True)), tile.span.start + same - start

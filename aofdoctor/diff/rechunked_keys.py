@@ -150,7 +150,7 @@ class _ElementReader:
         reader = iter(()) if run.opaque else entries(self.side, run)
         entry = next(reader, None)
         for i in units:
-            while entry is not None and entry.batch.record(entry.i).start < starts[i]:
+            while entry is not None and entry.batch.record_span(entry.i).start < starts[i]:
                 entry = next(reader, None)
             is_readable = entry is not None and kinds[i] == Kind.COMMAND and entry.batch.argc[entry.i] <= _ARGS_MOST
             yield i, list(entry.batch.args(entry.i)) if entry is not None and is_readable else ()

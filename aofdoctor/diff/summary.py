@@ -7,7 +7,7 @@ import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.units.rdb_commands import ExportedCommand
 from aofdoctor.diff.units.unit_commands import heads
 from aofdoctor.rdb.encoding.cursor import String
@@ -35,7 +35,7 @@ class Tally:
         self._prefixes: dict[bytes, list[int]] = defaultdict(lambda: [0, 0, 0])
         self._wanted = prefixes
 
-    def add(self, column: int, batch: Batch, tracker: ContextTracker, chosen: Iterable[int]) -> None:
+    def add(self, column: int, batch: RecordBatch, tracker: ContextTracker, chosen: Iterable[int]) -> None:
         """Count records of a batch in its context."""
         chosen = list(chosen)
         ids, dbs = batch.ids, tracker.db
@@ -58,7 +58,7 @@ class Tally:
         if self._wanted and isinstance(said.item, Key) and isinstance(key, bytes):
             self._add_prefix(column, key)
 
-    def _count_prefix(self, column: int, batch: Batch, i: int) -> None:
+    def _count_prefix(self, column: int, batch: RecordBatch, i: int) -> None:
         number = batch.ids[i]
         if _first_is_key(number) and not batch.oversized:
             argv, place = batch.argv(i, 2), 1

@@ -127,7 +127,7 @@ class Plan:
     def in_file(self, drop: Drop) -> Span:
         """Where the bytes of a drop stand in the file of its part."""
         source = self.aof.parts[drop.part].source
-        return source.in_file(drop.span) if isinstance(source, PatchedSource) else drop.span
+        return source.file_span(drop.span) if isinstance(source, PatchedSource) else drop.span
 
     def add_reconstructions(self, reconstructions: list[Reconstruction], commands_regained: int) -> None:
         """Note what was turned back before the drops were found, and how many commands that brought."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.reader import read, read_batches
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.reader import read_batches, read_tiles
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop
 from aofdoctor.log.flushes import STRUCTURE
@@ -23,7 +23,7 @@ from aofdoctor.source import Source
 from aofdoctor.span import Span
 
 # (place in load order, batch, steps after it, commands before it) -> the indexes to drop, in order
-Chooser = Callable[[int, Batch, ContextTracker, int], list[int]]
+Chooser = Callable[[int, RecordBatch, ContextTracker, int], list[int]]
 
 EMPTIED = "transaction left empty"
 
@@ -77,8 +77,8 @@ class _Walk:
         self.multi, self.exec = words[b"multi"], words[b"exec"]
 
     def run(self, before: int) -> Iterator[Drop]:
-        for tile in read(self.source, table().names):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(self.source, table().names):
+            if isinstance(tile, RecordBatch):
                 commands = before + self.tracker.state[ContextField.COMMANDS]
                 self.reaching = self.tracker.state[ContextField.TX], self.tracker.state[ContextField.MULTI_START]
                 self.tracker.run(tile)
@@ -92,7 +92,7 @@ class _Walk:
                 self.tracker.preamble(tile.span.end)
         yield from self._release()
 
-    def _batch(self, batch: Batch, chosen: list[int]) -> Iterator[Drop]:
+    def _batch(self, batch: RecordBatch, chosen: list[int]) -> Iterator[Drop]:
         tx, done, wanted = self.tracker.tx, 0, set(chosen)
         if self.open:
             done = self._run_of(tx, 0, batch.count, self.open.tx)
@@ -102,7 +102,7 @@ class _Walk:
                 continue
             if tx[i] <= 0 or tx[i] == self.settled:
                 if not (self.whole and tx[i] > 0):
-                    span = Span(batch.record(i).start, batch.record(last).end)
+                    span = Span(batch.record_span(i).start, batch.record_span(last).end)
                     yield Drop(self.index, span, last + 1 - i, self.reason)
                 continue
             first = i
@@ -126,7 +126,7 @@ class _Walk:
             i += 1
         return i
 
-    def _transaction(self, batch: Batch, wanted: set[int], first: int, end: int) -> Iterator[Drop]:
+    def _transaction(self, batch: RecordBatch, wanted: set[int], first: int, end: int) -> Iterator[Drop]:
         """The records [first, end) of a batch are of one transaction, which something is dropped from."""
         if self.open is None:
             self.open = _Open(self.tracker.tx[first])
@@ -165,7 +165,7 @@ class _Walk:
         multis: list[Drop] = []
         for batch in read_batches(self.source, table().names, span.start):
             for i in range(batch.count):
-                if batch.record(i).start >= span.end:
+                if batch.record_span(i).start >= span.end:
                     return multis
                 if batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
                     return None
@@ -173,5 +173,5 @@ class _Walk:
                     multis.append(self._drop(batch, i, EMPTIED))
         return multis
 
-    def _drop(self, batch: Batch, i: int, reason: str) -> Drop:
-        return Drop(self.index, batch.record(i), int(batch.ids[i] != ANNOTATION), reason)
+    def _drop(self, batch: RecordBatch, i: int, reason: str) -> Drop:
+        return Drop(self.index, batch.record_span(i), int(batch.ids[i] != ANNOTATION), reason)

@@ -14,9 +14,9 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.reader import read, read_batches
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.reader import read_batches, read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.aof.scan import SLACK
 from aofdoctor.damage import Damage
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     """A command in its context: valid until the next entry is asked for."""
 
     part: str
-    batch: Batch
+    batch: RecordBatch
     i: int
     number: int | None
     db: int | None
@@ -58,7 +58,7 @@ class _Selected:
     """A batch in its context, and which of its records are selected."""
 
     part: str
-    batch: Batch
+    batch: RecordBatch
     tracker: ContextTracker
     before: int
     chosen: list[int]
@@ -92,8 +92,8 @@ def _walk(aof: AOF, selection: Selection, base: bool = False) -> Iterator[_Selec
         if part.source is None:
             continue
         tracker.begin()
-        for tile in read(part.source, table().names):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(part.source, table().names):
+            if isinstance(tile, RecordBatch):
                 commands = before + tracker.state[ContextField.COMMANDS]
                 tracker.run(tile)
                 yield _Selected(part.name, tile, tracker, commands, selection.matches(index, tile, tracker, commands))
@@ -169,8 +169,8 @@ def keep(entry: Entry) -> Entry:
     if batch.oversized:
         return entry
     raw = bytearray(batch.raw(i)) + bytes(SLACK)
-    alone = Batch(
-        batch.source, batch.record(i).start, 1, raw, 0, array("q", [0, len(raw) - SLACK]),
+    alone = RecordBatch(
+        batch.source, batch.record_span(i).start, 1, raw, 0, array("q", [0, len(raw) - SLACK]),
         array("I", [batch.argc[i]]), array("H", [batch.ids[i]]),
     )  # fmt: skip
     return entry._replace(batch=alone, i=0)
@@ -218,8 +218,8 @@ def _marks(aof: AOF) -> Iterator[_Mark | DamageEntry | _Rdb]:
         if part.source is None:
             continue
         tracker.begin()
-        for tile in read(part.source, table().names):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(part.source, table().names):
+            if isinstance(tile, RecordBatch):
                 state = array("q", tracker.state)
                 yield _Mark(index, *tile.span, state, before + state[ContextField.COMMANDS])
                 tracker.run(tile)
@@ -243,7 +243,7 @@ def _again(aof: AOF, selection: Selection, mark: _Mark) -> Iterator[Entry]:
         commands = before + tracker.state[ContextField.COMMANDS]
         tracker.run(batch)
         inside = [
-            i for i in selection.matches(mark.index, batch, tracker, commands) if batch.record(i).start < mark.end
+            i for i in selection.matches(mark.index, batch, tracker, commands) if batch.record_span(i).start < mark.end
         ]
         entries += map(keep, _Selected(part.name, batch, tracker, commands, inside).entries(inside))
         if batch.span.end >= mark.end:
@@ -276,7 +276,7 @@ def _commands(items: Iterable[Item]) -> int:
     return sum(isinstance(item, Entry) for item in items)
 
 
-def _tail_of(part: Part, index: int, source: Source, selection: Selection, count: int) -> list[Item]:
+def _tail_of(part: AofPart, index: int, source: Source, selection: Selection, count: int) -> list[Item]:
     found: list[Item] = []
     end, block = source.size or 0, _BLOCK
     while end > 0 and _commands(found) < count:
@@ -310,18 +310,18 @@ _NAME = re.compile(rb"[a-z][a-z0-9_.|-]{1,40}")
 
 
 def _segment(
-    part: Part, index: int, source: Source, selection: Selection, start: int, end: int, count: int
+    part: AofPart, index: int, source: Source, selection: Selection, start: int, end: int, count: int
 ) -> list[Item]:
     tracker = ContextTracker(columns=True)
     tracker.begin()
     if start:
         tracker.mark_unknown()
     found = _Last(count)
-    for tile in read(source, table().names, start):
+    for tile in read_tiles(source, table().names, start):
         span = tile.span
-        if isinstance(tile, Batch):
+        if isinstance(tile, RecordBatch):
             tracker.run(tile)
-            inside = [i for i in selection.matches(index, tile, tracker, 0) if tile.record(i).start < end]
+            inside = [i for i in selection.matches(index, tile, tracker, 0) if tile.record_span(i).start < end]
             entries = _Selected(part.name, tile, tracker, 0, inside[-count:]).entries(inside[-count:])
             found.entries(keep(entry._replace(number=None, tx=None)) for entry in entries)
         elif isinstance(tile, Damage) and span.start < end:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
@@ -77,7 +77,7 @@ class Flushes:
         return self.head + self.tail
 
     def batch(
-        self, index: int, part: str, batch: Batch, flagged: Iterable[int], tracker: ContextTracker, before: int
+        self, index: int, part: str, batch: RecordBatch, flagged: Iterable[int], tracker: ContextTracker, before: int
     ) -> None:
         """A batch of a part, of which `notes` are the records of interest; `before` commands came before it."""
         flushes, structure = _ids()
@@ -93,7 +93,7 @@ class Flushes:
         """Damage in a part: what follows there is another run, and a guess."""
         self._open, self._damaged = False, index
 
-    def _close_if_other(self, batch: Batch, start: int, end: int, structure: frozenset[int]) -> None:
+    def _close_if_other(self, batch: RecordBatch, start: int, end: int, structure: frozenset[int]) -> None:
         at = start
         while self._open and at < end:
             self._open = batch.ids[at] in structure
@@ -122,7 +122,7 @@ def _is_at(flush: Flush, position: Position) -> bool:
     return flush.index == position.index and flush.span.start <= position.offset < flush.span.end
 
 
-def _works(batch: Batch, i: int) -> bool:
+def _works(batch: RecordBatch, i: int) -> bool:
     """True of a flush whose arguments a server takes; another one changes nothing."""
     if batch.argc[i] == 1:
         return True
@@ -134,9 +134,11 @@ def _ids() -> tuple[frozenset[int], frozenset[int]]:
     return table().with_effect("flush"), table().ids(STRUCTURE) | {ANNOTATION}
 
 
-def _flush(index: int, part: str, batch: Batch, i: int, tracker: ContextTracker, number: int, guess: bool) -> Flush:
+def _flush(
+    index: int, part: str, batch: RecordBatch, i: int, tracker: ContextTracker, number: int, guess: bool
+) -> Flush:
     command = table().get(batch.ids[i])
     return Flush(
-        index, part, batch.record(i), command.name if command else "",
+        index, part, batch.record_span(i), command.name if command else "",
         none_if_unknown(tracker.db[i]), none_if_unknown(tracker.tx[i]) or None, none_if_unknown(tracker.time[i]), number, guess,
     )  # fmt: skip

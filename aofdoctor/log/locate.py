@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.base_keys import BaseKey, batches, creation_time
@@ -33,7 +33,7 @@ class Located:
     around it begins.
     """
 
-    part: Part
+    part: AofPart
     entry: Entry | None = None
     damage: Damage | None = None
     preamble: Preamble | None = None
@@ -57,10 +57,10 @@ def locate(aof: AOF, position: Position, around: int = 3) -> Located:
     raise InvalidSelection(f"there is no command #{position.number}: it has {count:,}")
 
 
-def _places(aof: AOF, position: Position) -> list[Part]:
+def _places(aof: AOF, position: Position) -> list[AofPart]:
     if position.number:
-        return aof.present
-    return [part for part in aof.part(position.part) if part.exists][:1]
+        return aof.existing_parts
+    return [part for part in aof.find_parts(position.part) if part.exists][:1]
 
 
 class _Search:
@@ -68,14 +68,14 @@ class _Search:
         self.position, self.around = position, around
         self.commands = 0
 
-    def part(self, part: Part, before: int) -> Located | None:
+    def part(self, part: AofPart, before: int) -> Located | None:
         """What is looked for, if it is in this part; `before` commands came before it."""
         assert part.source is not None
         tracker = ContextTracker(columns=True)
         previous: deque[Entry] = deque(maxlen=self.around)
         found: Located | None = None
-        for tile in read(part.source, table().names):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(part.source, table().names):
+            if isinstance(tile, RecordBatch):
                 found = self._batch(part, tile, tracker, before, previous, found)
             elif found is None:
                 found = self._other(part, tile, tracker)
@@ -86,8 +86,8 @@ class _Search:
 
     def _batch(
         self,
-        part: Part,
-        batch: Batch,
+        part: AofPart,
+        batch: RecordBatch,
         tracker: ContextTracker,
         before: int,
         previous: deque[Entry],
@@ -105,19 +105,19 @@ class _Search:
             previous.extend(keep(_entry(part, batch, i, tracker, commands)) for i in range(first, at))
             entry = keep(_entry(part, batch, at, tracker, commands))
             start = tracker.state[ContextField.MULTI_START] if entry.tx else None
-            start = start if start is not None and start <= batch.record(at).start else None
+            start = start if start is not None and start <= batch.record_span(at).start else None
             found = Located(part, entry, before=list(previous), multi_start=start)
         room = self.around - len(found.after)
         following = range(at + 1, min(batch.count, at + 1 + room))
         found.after += [keep(_entry(part, batch, i, tracker, commands)) for i in following]
         return found
 
-    def _index(self, batch: Batch, commands: int) -> int:
+    def _index(self, batch: RecordBatch, commands: int) -> int:
         """Which record of the batch is looked for, or -1."""
         at = index_of(batch, self.position, self.position.index, commands)
         return at if at < batch.count else -1
 
-    def _other(self, part: Part, tile: Damage | Preamble, tracker: ContextTracker) -> Located | None:
+    def _other(self, part: AofPart, tile: Damage | Preamble, tracker: ContextTracker) -> Located | None:
         tracker.mark_unknown() if isinstance(tile, Damage) else tracker.preamble(tile.span.end)
         if self.position.number or not tile.span.start <= self.position.offset < _reach(part, tile):
             return None
@@ -125,7 +125,7 @@ class _Search:
             return Located(part, damage=tile)
         return self._in_rdb(part, tile)
 
-    def _in_rdb(self, part: Part, rdb: Preamble) -> Located:
+    def _in_rdb(self, part: AofPart, rdb: Preamble) -> Located:
         """The key, or what stands between keys, or damage; the magic is the RDB as a whole."""
         assert part.source is not None
         offset = self.position.offset
@@ -148,13 +148,13 @@ class _Search:
         return Located(part, preamble=rdb)
 
 
-def _reach(part: Part, tile: Damage | Preamble) -> int:
+def _reach(part: AofPart, tile: Damage | Preamble) -> int:
     """Up to where a place is one in the tile: more comes out of a compressed RDB than it has bytes."""
     endless = isinstance(tile, Preamble) and tile.codec and tile.span.end == part.size
     return 1 << 62 if endless else tile.span.end
 
 
-def _entry(part: Part, batch: Batch, i: int, tracker: ContextTracker, commands: int) -> Entry:
+def _entry(part: AofPart, batch: RecordBatch, i: int, tracker: ContextTracker, commands: int) -> Entry:
     number = None if batch.ids[i] == ANNOTATION else commands + command_number(batch, i)
     return Entry(
         part.name,

@@ -4,11 +4,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.log.position import Position
 
 
-def command_numbers(batch: Batch, records: Iterable[int]) -> Iterator[int]:
+def command_numbers(batch: RecordBatch, records: Iterable[int]) -> Iterator[int]:
     """Which command of its batch each record is, from 1; an annotation is as the command before it.
 
     `records` are in order.
@@ -20,12 +20,12 @@ def command_numbers(batch: Batch, records: Iterable[int]) -> Iterator[int]:
         yield at - annotations
 
 
-def command_number(batch: Batch, i: int) -> int:
+def command_number(batch: RecordBatch, i: int) -> int:
     """Which command of its batch one record is, from 1."""
     return next(command_numbers(batch, (i,)))
 
 
-def index_of(batch: Batch, position: Position, part: int, before: int) -> int:
+def index_of(batch: RecordBatch, position: Position, part: int, before: int) -> int:
     """The record of a batch that stands at a position: -1 if the position is before it, `count` if it is after it.
 
     `part` is the batch's place in load order; `before` commands came before it.
@@ -39,7 +39,7 @@ def index_of(batch: Batch, position: Position, part: int, before: int) -> int:
     return bisect_right(batch.edges, position.offset - batch.base, 0, batch.count) - 1
 
 
-def _nth(batch: Batch, wanted: int) -> int:
+def _nth(batch: RecordBatch, wanted: int) -> int:
     """The record of the `wanted`th command of a batch, from 1."""
     if wanted < 1:
         return -1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, Part
+from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.rdb.header import compressed
 
@@ -54,14 +54,14 @@ def parse_position(given: str, aof: AOF) -> Position:
     return Position(part.name, aof.parts.index(part) if part in aof.parts else -1, offset)
 
 
-def _one_part(name: str, aof: AOF) -> Part:
+def _one_part(name: str, aof: AOF) -> AofPart:
     if not name:
-        if not aof.present:
+        if not aof.existing_parts:
             raise InvalidSelection("no part of this AOF is there")
-        return aof.present[-1]
-    parts = [part for part in aof.part(name) if part.exists]
+        return aof.existing_parts[-1]
+    parts = [part for part in aof.find_parts(name) if part.exists]
     if len(parts) != 1:
-        names = ", ".join(text.name(part.name) for part in parts or aof.present)
+        names = ", ".join(text.name(part.name) for part in parts or aof.existing_parts)
         problem = "no part's name holds" if not parts else "more than one part's name holds"
         raise InvalidSelection(f"{problem} {text.name(name)}", f"the parts are {names}")
     return parts[0]

@@ -4,7 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.server.command_table import table
 from aofdoctor.span import Span
 
@@ -32,14 +32,14 @@ class ScriptFlushes:
     count: int = 0
     _shas: set[bytes] = field(default_factory=set)
 
-    def note(self, part: str, batch: Batch, i: int) -> None:
+    def note(self, part: str, batch: RecordBatch, i: int) -> None:
         """A record of a script command."""
         command = table().get(batch.ids[i])
         if command is None or batch.oversized:
             return
         if command.name.startswith("evalsha"):
             if self._shas and batch.argv(i, 2)[1].lower() in self._shas:
-                self._add(ScriptFlush(part, batch.record(i), "EVALSHA"))
+                self._add(ScriptFlush(part, batch.record_span(i), "EVALSHA"))
         elif _FLUSH.search(batch.raw(i)):
             at = 2 if command.container else 1
             script = batch.argv(i, at + 1)[at] if batch.argc[i] > at else b""
@@ -47,7 +47,7 @@ class ScriptFlushes:
                 if len(self._shas) < _SHAS_KEPT:
                     self._shas.add(hashlib.sha1(script).hexdigest().encode())
                 if not command.container:
-                    self._add(ScriptFlush(part, batch.record(i), "EVAL"))
+                    self._add(ScriptFlush(part, batch.record_span(i), "EVAL"))
 
     def _add(self, found: ScriptFlush) -> None:
         self.count += 1

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.glob import translate
 from aofdoctor.log.ordinals import index_of
@@ -57,7 +57,7 @@ class Selection:
         """True if nothing is asked for, so that everything is selected."""
         return self == Selection()
 
-    def matches(self, part: int, batch: Batch, tracker: ContextTracker, before: int) -> list[int]:
+    def matches(self, part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> list[int]:
         """The indexes of the commands of a batch that are selected.
 
         `part` is the batch's place in load order; `before` commands came before it.
@@ -75,7 +75,7 @@ class Selection:
         chosen = set(left)
         return [i for i in commands if i not in chosen]
 
-    def _surely_none(self, batch: Batch) -> bool:
+    def _surely_none(self, batch: RecordBatch) -> bool:
         """True if no record has a wanted id: a search through the column's bytes, at the speed of memory.
 
         It is not exact (it may see an id across two others), so it only ever says no.
@@ -87,7 +87,9 @@ class Selection:
 
     # -- what the columns answer --
 
-    def _by_columns(self, part: int, batch: Batch, tracker: ContextTracker, before: int, left: list[int]) -> list[int]:
+    def _by_columns(
+        self, part: int, batch: RecordBatch, tracker: ContextTracker, before: int, left: list[int]
+    ) -> list[int]:
         ids = batch.ids
         if self.ids is not None:
             wanted = self.ids | {UNKNOWN} if self.names else self.ids
@@ -99,7 +101,7 @@ class Selection:
         if self.until is not None:
             left = [i for i in left if 0 <= tracker.time[i] <= self.until]
         if self.min_size:
-            left = [i for i in left if batch.record(i).size >= self.min_size]
+            left = [i for i in left if batch.record_span(i).size >= self.min_size]
         if self.start is not None:
             first = index_of(batch, self.start, part, before)
             left = [i for i in left if i >= first]
@@ -110,7 +112,7 @@ class Selection:
 
     # -- what the arguments answer --
 
-    def _by_arguments(self, batch: Batch, i: int) -> bool:
+    def _by_arguments(self, batch: RecordBatch, i: int) -> bool:
         if batch.oversized:
             return self._matches_large_arguments(batch, i)
         argv = batch.argv(i)
@@ -124,7 +126,7 @@ class Selection:
         keys = [argv[at] for at in key_places(command, argv)] if command else argv[1:2]
         return any(pattern.match(key) for pattern in self.keys for key in keys)
 
-    def _matches_large_arguments(self, batch: Batch, i: int) -> bool:
+    def _matches_large_arguments(self, batch: RecordBatch, i: int) -> bool:
         heads: list[bytes] = []
         found = not self.grep
         for arg in batch.args(i):

@@ -6,8 +6,8 @@ before the first annotation has no time, and counts as earlier.
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.base_keys import creation_time
 from aofdoctor.server.command_table import table
@@ -24,8 +24,8 @@ def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
     tracker = ContextTracker(columns=True)
     for index, part in enumerate(aof.parts):
         tracker.begin()
-        for tile in read(part.source, table().names) if part.source else ():
-            if isinstance(tile, Batch):
+        for tile in read_tiles(part.source, table().names) if part.source else ():
+            if isinstance(tile, RecordBatch):
                 found = _in_batch(tile, tracker, seconds)
                 if found is not None:
                     return index, found
@@ -45,7 +45,7 @@ def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
         )
 
 
-def _in_batch(batch: Batch, tracker: ContextTracker, seconds: int) -> int | None:
+def _in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: int) -> int | None:
     multi_start = tracker.state[ContextField.MULTI_START]  # of a transaction that is open before the batch
     tracker.run(batch)
     times, tx = tracker.time, tracker.tx
@@ -58,4 +58,4 @@ def _in_batch(batch: Batch, tracker: ContextTracker, seconds: int) -> int | None
     while tx[at] > 0 and first and tx[first - 1] == tx[at]:
         first -= 1
     begun = tx[at] <= 0 or first or batch.ids[0] == table().names.ids[b"multi"]
-    return batch.record(first).start if begun else multi_start
+    return batch.record_span(first).start if begun else multi_start

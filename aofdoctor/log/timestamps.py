@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.log.ordinals import none_if_unknown
 from aofdoctor.server.command_table import table
@@ -38,8 +38,8 @@ def _starts(source: Source) -> Iterator[int]:
 
 def _time_from(source: Source, start: int) -> int | None:
     tracker = ContextTracker()
-    for tile in read(source, table().names, start):
-        if isinstance(tile, Batch):
+    for tile in read_tiles(source, table().names, start):
+        if isinstance(tile, RecordBatch):
             tracker.run(tile)
     return none_if_unknown(tracker.state[ContextField.TIME])
 

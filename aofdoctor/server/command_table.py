@@ -98,7 +98,7 @@ def table() -> Table:
     """The table, read once."""
     data = json.loads(resources.files(__package__).joinpath("commands.json").read_text())
     commands = tuple(_command(i + FIRST_ID, name, entry) for i, (name, entry) in enumerate(data["commands"].items()))
-    return Table(tuple(data["servers"]), commands, CommandNames.of([c.name.encode() for c in commands]))
+    return Table(tuple(data["servers"]), commands, CommandNames.from_list([c.name.encode() for c in commands]))
 
 
 def _command(number: int, name: str, entry: dict[str, Any]) -> Command:

@@ -75,7 +75,7 @@ def _arguments(window: ReadWindow, offset: int, argc: int, line_max: int) -> Par
     left = argc
     while left:
         if len(first) == 2:  # the rest is only stepped over
-            start, end = window.at(offset, line_max)
+            start, end = window.locate(offset, line_max)
             done, after = skip_args(window.buffer, start, end, left)
             left, offset = left - done, offset + after - start
             if done:
@@ -91,17 +91,17 @@ def _arguments(window: ReadWindow, offset: int, argc: int, line_max: int) -> Par
             return ParsedRecord(
                 ParseResult.UNDEFINED, offset, argc, tuple(first), f"{size} bytes are allocated for an argument"
             )
-        if (size and not window.exists(offset + size - 1)) or not window.exists(offset + size + 1):
+        if (size and not window.has_byte_at(offset + size - 1)) or not window.has_byte_at(offset + size + 1):
             return ParsedRecord(ParseResult.SHORT, offset, argc, tuple(first), _ENDS)
         if len(first) < 2:
-            first.append(window.bytes(offset, min(size, _HELD)) if size <= NAME_MAX else b"\0" * _HELD)
+            first.append(window.read(offset, min(size, _HELD)) if size <= NAME_MAX else b"\0" * _HELD)
         offset += size + 2
         left -= 1
     return ParsedRecord(ParseResult.RECORD, offset, argc, tuple(first))
 
 
 def _fgets(window: ReadWindow, offset: int, line_max: int) -> bytes:
-    piece = window.bytes(offset, line_max - 1)
+    piece = window.read(offset, line_max - 1)
     return piece[: piece.find(b"\n") + 1] or piece
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.diagnosis import ReadWindow
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.server.command_table import Command, table
 from aofdoctor.server.compatibility import command_rejection, flag_rejected, rdb_rejection
@@ -69,7 +69,7 @@ class Loader:
             if reason:
                 self._settle(run, Stop(Outcome.REFUSES, self._part, 0, reason))
 
-    def check_flagged(self, batch: Batch, i: int) -> None:
+    def check_flagged(self, batch: RecordBatch, i: int) -> None:
         """A record that the steps have noted."""
         if self._parted:
             return
@@ -120,8 +120,8 @@ class Loader:
         run.stop, run.last = stop, self._last
         flag_rejected(self.tracker, [run.version for run in self._going()])
 
-    def _judge(self, version: ServerVersion, batch: Batch, i: int) -> Stop | None:
-        record = batch.record(i)
+    def _judge(self, version: ServerVersion, batch: RecordBatch, i: int) -> Stop | None:
+        record = batch.record_span(i)
         if batch.ids[i] == ANNOTATION:
             if version.annotations and record.size < version.header_max:
                 return None
@@ -174,10 +174,10 @@ class Loader:
                         return stop
                 offset = batch.span.end
 
-    def _judge_strict(self, version: ServerVersion, batch: Batch, i: int) -> Stop | None:
+    def _judge_strict(self, version: ServerVersion, batch: RecordBatch, i: int) -> Stop | None:
         """As _judge, but a line too long for one piece ends it: what follows was no record to this line."""
-        if batch.ids[i] == ANNOTATION and batch.record(i).size >= version.header_max:
-            place = batch.record(i).start
+        if batch.ids[i] == ANNOTATION and batch.record_span(i).size >= version.header_max:
+            place = batch.record_span(i).start
             return Stop(Outcome.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
         return self._judge(version, batch, i)
 

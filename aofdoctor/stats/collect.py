@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import NamedTuple
 
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.reader import ROOM, WINDOW, read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW, read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding
 from aofdoctor.log.ordinals import none_if_unknown
@@ -139,7 +139,7 @@ def collect_stats(
     options: StatsOptions,
     progress: Progress | None = None,
     window: int = WINDOW,
-    room: int = ROOM,
+    room: int = BATCH_RECORDS,
 ) -> Stats:
     """Read all parts and count; `progress` is told how many bytes have been read, now and then."""
     return _Walk(aof, selection, options, progress, window, room).run()
@@ -179,12 +179,12 @@ class _Walk:
 
     # -- one part --
 
-    def _part(self, index: int, part: Part, source: Source) -> None:
+    def _part(self, index: int, part: AofPart, source: Source) -> None:
         stats, state, before = self.stats, self.tracker.state, self.stats.commands
         self.tracker.begin()
         self.suspicious_events.begin(index, part.name, stats.size)
-        for tile in read(source, table().names, window=self.window, room=self.room):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(source, table().names, window=self.window, room=self.room):
+            if isinstance(tile, RecordBatch):
                 self._batch(index, part.name, tile, before)
             elif isinstance(tile, Damage):
                 self._damage(tile.span.size)
@@ -209,11 +209,11 @@ class _Walk:
     def _preamble(self, index: int, part: str, source: Source, rdb: Preamble) -> None:
         self.tracker.preamble(rdb.span.end)
         self.stats.rdb_bytes += rdb.span.size
-        if not rdb.whole:
+        if not rdb.is_intact:
             self.stats.damages += 1
         self.base.add(index, part, self.stats.commands, source, rdb)
 
-    def _batch(self, index: int, part: str, batch: Batch, before: int) -> None:
+    def _batch(self, index: int, part: str, batch: RecordBatch, before: int) -> None:
         tracker, commands = self.tracker, before + self.tracker.state[ContextField.COMMANDS]
         flagged = tracker.run(batch)
         chosen = None
@@ -231,23 +231,23 @@ class _Walk:
         if self.progress:
             self.progress(place + batch.edges[batch.count])
 
-    def _large(self, part: str, batch: Batch, i: int) -> None:
+    def _large(self, part: str, batch: RecordBatch, i: int) -> None:
         def made() -> LargeRecord:
             name, key = next(batch.args(i)), first_key(batch, i)
             head = name if isinstance(name, bytes) else name.head(SHOWN)
             shown, length = key or (None, 0)
-            place = batch.record(i)
+            place = batch.record_span(i)
             return LargeRecord(part, place.start, place.size, none_if_unknown(self.tracker.db[i]), head[:SHOWN],
                                None if shown is None else shown[:SHOWN], length)  # fmt: skip
 
-        self.large.offer(batch.record(i).size, made)
+        self.large.offer(batch.record_span(i).size, made)
 
-    def _keys(self, batch: Batch, chosen: "array[int] | None") -> None:
+    def _keys(self, batch: RecordBatch, chosen: "array[int] | None") -> None:
         if not batch.oversized:
             self.key_counters.run(batch, self.tracker.db, chosen)
             return
         for i in range(batch.count) if chosen is None else chosen:
-            size, key = batch.record(i).size, first_key(batch, i)
+            size, key = batch.record_span(i).size, first_key(batch, i)
             if not batch.ids[i]:
                 name = next(batch.args(i))
                 self.key_counters.unknown(name if isinstance(name, bytes) else name.head(SHOWN), size)

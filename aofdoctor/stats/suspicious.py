@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from aofdoctor import text
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.flushes import Flushes
@@ -69,7 +69,7 @@ class SuspiciousEvents:
         """Damage: what follows it is a guess."""
         self.flushes.interrupted(self._index)
 
-    def batch(self, batch: Batch, flagged: Iterable[int], before: int) -> None:
+    def batch(self, batch: RecordBatch, flagged: Iterable[int], before: int) -> None:
         """A batch, of which `notes` are the records of interest; `before` commands came before it."""
         self.flushes.batch(self._index, self._part, batch, flagged, self.tracker, before)
         for i in flagged:
@@ -83,12 +83,12 @@ class SuspiciousEvents:
             elif number in self._wide and batch.argc[i] > _MANY_KEYS:
                 self._count("many-deleted", batch, i, batch.argc[i] - 1)
 
-    def _count(self, kind: str, batch: Batch, i: int, count: int = 1) -> None:
+    def _count(self, kind: str, batch: RecordBatch, i: int, count: int = 1) -> None:
         seen = self.seen.get(kind)
         if seen is None:
             name = next(batch.args(i))
             head = name if isinstance(name, bytes) else name.head(64)
-            seen = self.seen[kind] = _Seen(self._part, batch.record(i), text.escaped(head[:64]))
+            seen = self.seen[kind] = _Seen(self._part, batch.record_span(i), text.escaped(head[:64]))
         seen.count += count
 
     # -- in words --

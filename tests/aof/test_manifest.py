@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.manifest import encode_name, parse, split_args
+from aofdoctor.aof.manifest import encode_name, parse_manifest, split_args
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.sandbox import Binary, Sandbox
 
@@ -61,18 +61,18 @@ def server_takes(binary: Binary, manifest: bytes) -> bool:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_manifest_is_judged_as_a_real_server_judges_it(name: str, embedded: Binary) -> None:
-    assert (parse(CASES[name]).problems == []) == server_takes(embedded, CASES[name])
+    assert (parse_manifest(CASES[name]).problems == []) == server_takes(embedded, CASES[name])
 
 
 def test_every_line_is_judged_not_only_the_first_bad_one() -> None:
-    manifest = parse(b"file a seq 1 type b\nnonsense\n\nfile b seq 1 type i\nfile c seq 1 type i\n")
+    manifest = parse_manifest(b"file a seq 1 type b\nnonsense\n\nfile b seq 1 type i\nfile c seq 1 type i\n")
     assert [problem.line for problem in manifest.problems] == [2, 3, 5]
     assert [entry.name for entry in manifest.entries] == [b"a", b"b"]
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_judged(data: bytes) -> None:
-    manifest = parse(data)
+    manifest = parse_manifest(data)
     assert manifest.entries or manifest.problems or all(line.startswith(b"#") for line in data.split(b"\n") if line)
 
 

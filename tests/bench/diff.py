@@ -28,7 +28,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.server.command_table import table
@@ -58,8 +58,8 @@ def cut(path: Path, target: Path, size: int) -> Path:
 
 def tail(word: str, size: int) -> bytes:
     """Commands that no other tail has."""
-    one = len(encode([b"SET", f"{word}:{0:09}".encode(), b"x" * 40]))
-    return b"".join(encode([b"SET", f"{word}:{n:09}".encode(), b"x" * 40]) for n in range(size // one))
+    one = len(encode_command([b"SET", f"{word}:{0:09}".encode(), b"x" * 40]))
+    return b"".join(encode_command([b"SET", f"{word}:{n:09}".encode(), b"x" * 40]) for n in range(size // one))
 
 
 def median_cpu(command: list[str]) -> float:
@@ -158,7 +158,7 @@ def retold(size: int, folder: Path) -> None:
         a = write_rdb(folder / "a.rdb", order)
         random.Random(1).shuffle(order)
         b, patch, empty = write_rdb(folder / "b.rdb", order), folder / "patch", folder / "empty"
-        empty.write_bytes(encode([b"PING"]))
+        empty.write_bytes(encode_command([b"PING"]))
         patch.unlink(missing_ok=True)
         cpu_seconds([*DOCTOR, str(empty), str(a), "--patch", str(patch)])
         for name, other in (("its commands", patch), ("another order", b)):

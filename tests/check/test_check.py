@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import STORIES, aofdoctor, told
 
 Story = Callable[[str], Path]
-SET = encode([b"SET", b"a", b"1"])
+SET = encode_command([b"SET", b"a", b"1"])
 
 
 def single(tmp_path: Path, data: bytes, name: str = "appendonly.aof") -> Path:
@@ -117,7 +117,7 @@ def test_a_lf_only_header_is_damage_that_a_server_loads(tmp_path: Path) -> None:
 
 
 def test_the_line_that_is_named_decides_the_status(tmp_path: Path) -> None:
-    path = single(tmp_path, SET + encode([b"HSETEX", b"h", b"FIELDS", b"1", b"f", b"v"]))
+    path = single(tmp_path, SET + encode_command([b"HSETEX", b"h", b"FIELDS", b"1", b"f", b"v"]))
     assert aofdoctor("check", path).status == 0  # Valkey 9.1 loads it
     assert aofdoctor("check", path, "--server", "redis-7.0").status == 1
     assert aofdoctor("check", path, "--server", "valkey-9.1").status == 0
@@ -196,14 +196,14 @@ def test_a_flipped_byte_in_the_base_is_a_corrupt_preamble(story: Story) -> None:
 
 
 def test_an_unclosed_multi_is_damage_from_its_multi_on(tmp_path: Path) -> None:
-    path = single(tmp_path, SET + encode([b"MULTI"]) + SET)
+    path = single(tmp_path, SET + encode_command([b"MULTI"]) + SET)
     part = aofdoctor("check", path, "--json").json["parts"][0]
     assert (part["ok_up_to"], part["damage"][0]["kind"], part["damage"][0]["start"]) == (27, "unclosed-multi", 27)
 
 
 def test_oddities_are_named(tmp_path: Path) -> None:
-    data = (encode([b"EXEC"]) + encode([b"MULTI"]) + encode([b"MULTI"]) + encode([b"EXEC"]) + encode([b"SELECT", b"x"])
-            + b"#" + b"y" * 2000 + b"\n" + encode([b"JSON.SET", b"a"]))  # fmt: skip
+    data = (encode_command([b"EXEC"]) + encode_command([b"MULTI"]) + encode_command([b"MULTI"]) + encode_command([b"EXEC"]) + encode_command([b"SELECT", b"x"])
+            + b"#" + b"y" * 2000 + b"\n" + encode_command([b"JSON.SET", b"a"]))  # fmt: skip
     codes = {f["code"] for f in aofdoctor("check", single(tmp_path, data), "--json").json["findings"]}
     assert {"exec-alone", "multi-nested", "select-invalid", "annotation-long", "unknown-command"} <= codes
 
@@ -237,7 +237,7 @@ def test_a_flush_in_a_damaged_record_that_servers_run_is_a_danger(
     record: bytes, tmp_path: Path, embedded: Binary
 ) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(SET + record + encode([b"SET", b"b", b"1"]))
+    path.write_bytes(SET + record + encode_command([b"SET", b"b", b"1"]))
     codes = {f["code"]: f for f in aofdoctor("check", path, "--json").json["findings"]}
     assert codes["flush-in-damage"]["severity"] == "danger" and "no-flush" not in codes
 
@@ -264,8 +264,8 @@ def test_the_manifest_of_another_name_still_lists_its_files(story: Story) -> Non
 def test_a_flush_in_a_script_is_found(tmp_path: Path) -> None:
     script = b"return redis.call('FlushAll')"
     sha = hashlib.sha1(script).hexdigest().encode()
-    data = [encode([b"EVAL", b"return 1", b"0"]), encode([b"EVAL", script, b"0"]), encode([b"EVALSHA", sha, b"0"]),
-            encode([b"EVALSHA", b"0" * 40, b"0"]), encode([b"SET", b"flushall", b"1"])]  # fmt: skip
+    data = [encode_command([b"EVAL", b"return 1", b"0"]), encode_command([b"EVAL", script, b"0"]), encode_command([b"EVALSHA", sha, b"0"]),
+            encode_command([b"EVALSHA", b"0" * 40, b"0"]), encode_command([b"SET", b"flushall", b"1"])]  # fmt: skip
     findings = aofdoctor("check", single(tmp_path, b"".join(data)), "--json").json["findings"]
     assert [f["start"] for f in findings if f["code"] == "flush-in-script"] == [len(data[0]), len(data[0] + data[1])]
     assert "no-flush" not in [f["code"] for f in findings]

@@ -69,7 +69,7 @@ def test_the_keys_that_are_whole_are_kept_and_load() -> None:
         expected = keys_of(before)
         with TemporaryDirectory() as folder, open_path(case.path) as aof:
             plan, report = plan_salvage(aof, examine)
-            assert any(part.preamble and not part.preamble.whole for part in report.parts)
+            assert any(part.preamble and not part.preamble.is_intact for part in report.parts)
             out = Path(folder) / "out"
             write_copy(plan, out)
             written = out / name if out.is_dir() else out

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.cli.options import open_path
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.server.command_table import table
@@ -49,7 +49,7 @@ def pairs() -> Iterator[tuple[str, dict[str, Any], Path, Path]]:
 
 def parts(path: Path) -> list[tuple[str, bytes]]:
     with open_path(str(path)) as aof:
-        return [(part.name, part.path.read_bytes()) for part in aof.present if part.path]
+        return [(part.name, part.path.read_bytes()) for part in aof.existing_parts if part.path]
 
 
 def common(a: bytes, b: bytes) -> int:
@@ -113,7 +113,7 @@ def test_bases_of_the_corpus_equal_the_commands_that_they_are_converted_to(tmp_p
     judged = 0
     for case in cases("clean"):
         with open_path(case.path) as aof:
-            has_rdb = any(part.source and is_rdb(part.source) for part in aof.present)
+            has_rdb = any(part.source and is_rdb(part.source) for part in aof.existing_parts)
         copy = tmp_path / str(judged)
         if has_rdb and aofdoctor("convert", case.path, "--base", "resp", "-o", copy).status == 0:
             for pair in ((case.path, copy), (copy, case.path)):
@@ -127,8 +127,8 @@ def annotated(data: bytes) -> bytes:
     """The same commands, each after an annotation."""
     start = walk(BytesSource(data)).end if is_rdb(BytesSource(data)) else 0
     out, seconds = data[:start], 1_700_000_000
-    for tile in read(BytesSource(data), table().names, start):
-        assert isinstance(tile, Batch)
+    for tile in read_tiles(BytesSource(data), table().names, start):
+        assert isinstance(tile, RecordBatch)
         for i in range(tile.count):
             out += b"#TS:%d\r\n" % (seconds := seconds + 1) + bytes(tile.raw(i))
     return out

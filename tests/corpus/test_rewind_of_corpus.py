@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.reader import read
+from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
@@ -75,7 +75,7 @@ def position_of(aof: AOF, moment: Moment) -> Position | None:
         return None
     source = aof.parts[index].source
     assert source is not None
-    first = next(read(source, table().names))
+    first = next(read_tiles(source, table().names))
     if isinstance(first, Preamble) and moment.offset < first.span.end:
         return None  # the file has been rewritten since
     return Position(moment.file, index, moment.offset)

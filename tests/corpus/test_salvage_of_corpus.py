@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.damage import Kind
@@ -49,8 +49,8 @@ TURNED_BACK = ("crlf-to-lf", "lf-to-crlf", "latin1-to-utf8", "block-swapped-512"
 
 
 def argvs(source: Source) -> Iterator[tuple[bytes, ...]]:
-    for tile in read(source, table().names):
-        if isinstance(tile, Batch):
+    for tile in read_tiles(source, table().names):
+        if isinstance(tile, RecordBatch):
             yield from (tuple(tile.argv(i)) for i in range(tile.count) if tile.ids[i] != ANNOTATION)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check import load_test as prove
 from aofdoctor.check.examine import examine
 from aofdoctor.check.load_test import LoadResult
@@ -46,8 +46,8 @@ UNPROVEN = {"redis-6.2.16/damage-hole-in-preamble-preamble"}
 def counts(path: Path) -> tuple[int, int, int, int]:
     """(commands, annotations, the preamble's end, damages) of one file."""
     steps, end, damages = ContextTracker(), 0, 0
-    for tile in read(FileSource(path), table().names):
-        if isinstance(tile, Batch):
+    for tile in read_tiles(FileSource(path), table().names):
+        if isinstance(tile, RecordBatch):
             steps.run(tile)
         elif isinstance(tile, Preamble):
             end = tile.span.end
@@ -278,10 +278,10 @@ def _names(path: str) -> list[tuple[int, bytes]]:
     words = table().names.ids
     structure, out = {words[b"multi"], words[b"exec"]}, []
     with open_path(path) as aof:
-        for part in aof.present:
+        for part in aof.existing_parts:
             assert part.source is not None
-            for tile in read(part.source, table().names):
-                if isinstance(tile, Batch):
+            for tile in read_tiles(part.source, table().names):
+                if isinstance(tile, RecordBatch):
                     out += [
                         (tile.ids[i], bytes(tile.raw(i))) for i in range(tile.count) if tile.ids[i] not in structure
                     ]

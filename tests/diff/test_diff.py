@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.diff import differ as engine
 from tests.conftest import aofdoctor
 from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compared, numbered, pair, sets
@@ -28,7 +28,7 @@ __all__ = ["pair"]
         (SELECT_3 + MULTI + sets("a", "b") + EXEC, MULTI + SELECT_3 + sets("a", "b") + EXEC),
         (sets("a"), MULTI + sets("a") + EXEC),
         (sets("a"), MULTI + EXEC + sets("a")),
-        (SELECT_3 + encode([b"FLUSHALL"]), encode([b"flushall"])),
+        (SELECT_3 + encode_command([b"FLUSHALL"]), encode_command([b"flushall"])),
     ],
     ids=[
         "annotations",
@@ -53,7 +53,7 @@ def test_equal_in_effect(pair: Any, a: bytes, b: bytes) -> None:
         (sets("a"), SELECT_3 + sets("a")),
         (sets("a", "b"), MULTI + sets("a", "b") + EXEC),
         (MULTI + sets("a", "b") + EXEC, MULTI + sets("a", "b")),
-        (encode([b"SET", b"a", b"bc"]), encode([b"SET", b"ab", b"c"])),
+        (encode_command([b"SET", b"a", b"bc"]), encode_command([b"SET", b"ab", b"c"])),
         (sets("a"), sets("a") + b"*1\r\n"),
     ],
     ids=["key", "database", "transaction", "exec", "arguments", "torn tail"],
@@ -86,7 +86,7 @@ def test_the_fork_is_named_with_its_context(pair: Any) -> None:
     offset = len(front + MULTI + sets("x"))
     assert (fork["a"]["offset"], fork["a"]["n"], fork["a"]["db"], fork["a"]["time"]) == (offset, 8, 3, 1700000000)
     assert fork["b"] == fork["a"] | {"part": "b.aof"} and fork["a"]["tx"] == 1
-    assert fork["bytes"] == encode([b"SET", b"y", b"1"]).index(b"y")
+    assert fork["bytes"] == encode_command([b"SET", b"y", b"1"]).index(b"y")
     assert [line["cmd"] for line in result.lines if line["type"] == "only"] == ["MULTI", "SET", "SET", "EXEC"] * 2
     shown = aofdoctor("diff", a, b).out.splitlines()
     assert shown[2].startswith(f"@@ A {offset} #8  B {offset} #8  db3, in a transaction  ")
@@ -150,13 +150,13 @@ def test_independent_writes_in_another_order_have_moved(pair: Any) -> None:
 
 
 def test_writes_to_one_key_in_another_order_are_a_difference(pair: Any) -> None:
-    one, two = encode([b"SET", b"k", b"1"]), encode([b"SET", b"k", b"2"])
+    one, two = encode_command([b"SET", b"k", b"1"]), encode_command([b"SET", b"k", b"2"])
     summary = aofdoctor("diff", *pair(one + two, two + one), "--json").lines[-1]
     assert (summary["only_a"], summary["only_b"], summary["moved"]) == (1, 1, 0)
 
 
 def test_nothing_moves_past_a_flush(pair: Any) -> None:
-    flush = encode([b"FLUSHALL"])
+    flush = encode_command([b"FLUSHALL"])
     summary = aofdoctor("diff", *pair(sets("a") + flush, flush + sets("a")), "--json").lines[-1]
     assert (summary["only_a"], summary["only_b"], summary["moved"]) == (1, 1, 0)
 
@@ -169,21 +169,21 @@ def moved(a: bytes, b: bytes) -> tuple[int, int, int]:
 
 def test_what_is_read_stands_after_what_wrote_it() -> None:
     """Of two in another order one is common; the other has moved only if neither reads what the other writes."""
-    add, more = encode([b"SADD", b"s", b"1"]), encode([b"SADD", b"t", b"1"])
-    store = encode([b"SUNIONSTORE", b"d", b"x", b"s"])
+    add, more = encode_command([b"SADD", b"s", b"1"]), encode_command([b"SADD", b"t", b"1"])
+    store = encode_command([b"SUNIONSTORE", b"d", b"x", b"s"])
     assert moved(add + store, store + add) == (0, 1, 1)
     assert moved(more + store, store + more) == (1, 0, 0)
-    copy = encode([b"COPY", b"s", b"d"])
+    copy = encode_command([b"COPY", b"s", b"d"])
     assert moved(add + copy, copy + add) == (0, 1, 1)
-    sort = encode([b"SORT", b"l", b"BY", b"weight_*", b"STORE", b"d"])
+    sort = encode_command([b"SORT", b"l", b"BY", b"weight_*", b"STORE", b"d"])
     assert moved(sets("weight_1") + sort, sort + sets("weight_1")) == (0, 1, 1)
     # What follows such a difference on its own key has not changed its place.
-    append = encode([b"APPEND", b"d", b"x"])
+    append = encode_command([b"APPEND", b"d", b"x"])
     assert moved(add + store + append, store + add + append) == (0, 1, 1)
 
 
 def test_a_flush_that_one_side_has_does_not_spoil_what_stands_before_it() -> None:
-    flush = encode([b"FLUSHALL"])
+    flush = encode_command([b"FLUSHALL"])
     assert moved(sets("a", "b"), sets("b", "a") + flush) == (1, 0, 1)
     assert moved(flush + sets("a", "b"), sets("b", "a")) == (0, 2, 1)
 
@@ -191,9 +191,9 @@ def test_a_flush_that_one_side_has_does_not_spoil_what_stands_before_it() -> Non
 def test_a_write_that_nobody_knows_the_keys_of_is_a_barrier() -> None:
     one = sets("a")
     for name in (b"NOSUCH.WRITE", b"EVAL", b"MOVE", b"CONFIG", b"FUNCTION"):
-        other = encode([name, b"x", b"y", b"z"])
+        other = encode_command([name, b"x", b"y", b"z"])
         assert moved(one + other, other + one) == (0, 1, 1), name
-    ping = encode([b"PING"])
+    ping = encode_command([b"PING"])
     assert moved(one + ping, ping + one) == (1, 0, 0)
 
 
@@ -201,17 +201,17 @@ def test_a_write_that_nobody_knows_the_keys_of_is_a_barrier() -> None:
 def test_a_far_write_of_many_keys_is_a_barrier(name: bytes) -> None:
     """Not all its keys are looked at: the last of them is that of another write."""
     argv = [name, *(b"%0200d" % n for n in range(10_001 if name == b"SUNIONSTORE" else 10_000))]
-    last = encode([b"SADD", argv[-1 if name != b"MSET" else -2], b"1"])
-    far = encode(argv)
+    last = encode_command([b"SADD", argv[-1 if name != b"MSET" else -2], b"1"])
+    far = encode_command(argv)
     assert len(far) > 1 << 20
     assert moved(far + last, last + far) == (0, 1, 1)
 
 
 def test_a_far_write_of_one_key_moves_past_others() -> None:
-    far = encode([b"SADD", b"s", *(b"%0200d" % n for n in range(10_000))])
+    far = encode_command([b"SADD", b"s", *(b"%0200d" % n for n in range(10_000))])
     other = sets("a")
     assert moved(far + other, other + far) == (1, 0, 0)
-    assert moved(far + encode([b"SREM", b"s", b"1"]), encode([b"SREM", b"s", b"1"]) + far) == (0, 1, 1)
+    assert moved(far + encode_command([b"SREM", b"s", b"1"]), encode_command([b"SREM", b"s", b"1"]) + far) == (0, 1, 1)
 
 
 # -- long stretches --
@@ -255,7 +255,7 @@ def test_selections_apply(pair: Any) -> None:
 
 
 def test_stat_counts_by_command_database_and_prefix(pair: Any) -> None:
-    a, b = pair(sets("u:1", "u:2") + encode([b"DEL", b"x"]), SELECT_3 + sets("v:1"))
+    a, b = pair(sets("u:1", "u:2") + encode_command([b"DEL", b"x"]), SELECT_3 + sets("v:1"))
     found = aofdoctor("diff", a, b, "--stat", "--json").json
     assert found["by_command"] == [
         {"command": "set", "only_a": 2, "only_b": 1, "moved": 0}, {"command": "del", "only_a": 1, "only_b": 0, "moved": 0},
@@ -278,7 +278,7 @@ def test_damage_on_one_side_does_not_spoil_what_follows(pair: Any) -> None:
 
 def test_a_value_larger_than_the_window_is_compared(pair: Any) -> None:
     big = b"x" * (3 << 20)
-    a = encode([b"SET", b"k", big])
+    a = encode_command([b"SET", b"k", big])
     padded = a.replace(b"*3\r\n$3\r\nSET", b"*3\r\n$03\r\nset")
     assert aofdoctor("diff", *pair(a, padded)).status == 0
     assert aofdoctor("diff", *pair(a, a[:-3] + b"y\r\n"), "--stat").status == 1
@@ -287,7 +287,7 @@ def test_a_value_larger_than_the_window_is_compared(pair: Any) -> None:
 
 def test_hostile_names_are_escaped(pair: Any) -> None:
     evil = b"\x1b]0;evil\x07"
-    a, b = pair(encode([b"SET", evil, b"1"]), encode([b"SET", evil + b":", b"1"]))
+    a, b = pair(encode_command([b"SET", evil, b"1"]), encode_command([b"SET", evil + b":", b"1"]))
     for more in ((), ("--stat",), ("--by", "keys")):
         assert "\x1b" not in aofdoctor("diff", a, b, *more).out
 

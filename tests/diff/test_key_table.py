@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, encode
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.diff.key_table import _pyslots as plain_census
 from aofdoctor.diff.key_table import slots as census_kernel
 from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State, mixed
@@ -39,7 +39,7 @@ words = st.one_of(
     st.sampled_from([b"a", b"b", b"c", b"1", b"2", b"px", b"PXAT", b"KEEPTTL", b"nx", b"GET", b"1700000000000", b"FIELDS"]),
 )  # fmt: skip
 keyed = st.lists(
-    st.builds(lambda name, rest: encode([name, *rest]), st.sampled_from(NAMES), st.lists(words, max_size=6)), max_size=25
+    st.builds(lambda name, rest: encode_command([name, *rest]), st.sampled_from(NAMES), st.lists(words, max_size=6)), max_size=25
 ).map(b"".join)  # fmt: skip
 
 
@@ -59,8 +59,8 @@ def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
     """The table of some commands."""
     found, steps = KeyTable(KEY, False, **limits), ContextTracker(columns=True)
     writes = KeyWrites(found, Selection())
-    for tile in read(BytesSource(data), table().names):
-        if isinstance(tile, Batch):
+    for tile in read_tiles(BytesSource(data), table().names):
+        if isinstance(tile, RecordBatch):
             steps.run(tile)
             writes.batch(0, tile, steps.db, None, base)
     found.finish()

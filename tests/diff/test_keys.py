@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, Limits, compare_keys
 from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.log.selection import Selection
@@ -26,7 +26,7 @@ __all__ = ["pair"]
 
 def said(*commands: str) -> bytes:
     """Commands by their words."""
-    return b"".join(encode([word.encode() for word in command.split()]) for command in commands)
+    return b"".join(encode_command([word.encode() for word in command.split()]) for command in commands)
 
 
 def keys_of(*args: Any) -> dict[str, Any]:
@@ -38,25 +38,32 @@ def keys_of(*args: Any) -> dict[str, Any]:
 
 
 def test_keys_by_what_made_them(pair: Any) -> None:
-    incr = encode([b"INCR", b"n"])
-    a = sets("a", "gone", "same") + incr + encode([b"DEL", b"gone"]) + encode([b"SET", b"x", b"1"])
-    b = sets("same", "b") + incr + incr + encode([b"SET", b"x", b"2"])
+    incr = encode_command([b"INCR", b"n"])
+    a = sets("a", "gone", "same") + incr + encode_command([b"DEL", b"gone"]) + encode_command([b"SET", b"x", b"1"])
+    b = sets("same", "b") + incr + incr + encode_command([b"SET", b"x", b"2"])
     assert keys_of(*pair(a, b)) == {
         "status": 1, "only_a": [(0, "a")], "only_b": [(0, "b")], "differs": [(0, "n"), (0, "x")],
     }  # fmt: skip
 
 
 def test_keys_of_histories_that_share_no_bytes(pair: Any) -> None:
-    a = encode([b"SET", b"k", b"1"]) + encode([b"INCR", b"k"]) + encode([b"SET", b"k", b"9"]) + sets("z")
-    assert keys_of(*pair(a, sets("z") + encode([b"SET", b"k", b"9"]))) == {"status": 0}
+    a = (
+        encode_command([b"SET", b"k", b"1"])
+        + encode_command([b"INCR", b"k"])
+        + encode_command([b"SET", b"k", b"9"])
+        + sets("z")
+    )
+    assert keys_of(*pair(a, sets("z") + encode_command([b"SET", b"k", b"9"]))) == {"status": 0}
 
 
 def test_renames_swaps_moves_and_flushes_carry_keys(pair: Any) -> None:
-    a = sets("a") + encode([b"RENAME", b"a", b"b"]) + encode([b"SWAPDB", b"0", b"3"])
+    a = sets("a") + encode_command([b"RENAME", b"a", b"b"]) + encode_command([b"SWAPDB", b"0", b"3"])
     assert keys_of(*pair(a, b"")) == {"status": 1, "only_a": [(3, "b")]}
-    a = sets("a", "c") + encode([b"MOVE", b"a", b"3"]) + encode([b"FLUSHDB"])
+    a = sets("a", "c") + encode_command([b"MOVE", b"a", b"3"]) + encode_command([b"FLUSHDB"])
     assert keys_of(*pair(a, b"")) == {"status": 1, "only_a": [(3, "a")]}
-    assert keys_of(*pair(sets("a") + encode([b"FLUSHALL"]), sets("b") + encode([b"FLUSHALL"]))) == {"status": 0}
+    assert keys_of(*pair(sets("a") + encode_command([b"FLUSHALL"]), sets("b") + encode_command([b"FLUSHALL"]))) == {
+        "status": 0
+    }
 
 
 def test_selections_apply(pair: Any) -> None:
@@ -177,9 +184,12 @@ def test_a_part_that_ends_inside_a_transaction(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["DEL", "UNLINK"])
 def test_all_keys_of_a_large_record_count(pair: Any, name: str) -> None:
     keys = [b"key:%014d" % n for n in range(60_000)]
-    all_set, gone = encode([b"MSET", *(word for key in keys for word in (key, b"v"))]), encode([name.encode(), *keys])
+    all_set, gone = (
+        encode_command([b"MSET", *(word for key in keys for word in (key, b"v"))]),
+        encode_command([name.encode(), *keys]),
+    )
     assert len(gone) > 1 << 20
-    assert keys_of(*pair(all_set + gone, sets("x") + encode([b"DEL", b"x"]))) == {"status": 0}
+    assert keys_of(*pair(all_set + gone, sets("x") + encode_command([b"DEL", b"x"]))) == {"status": 0}
     got = keys_of(*pair(all_set, sets("x")))
     assert sorted(got["only_a"]) == [(0, key.decode()) for key in keys]
 
@@ -187,14 +197,18 @@ def test_all_keys_of_a_large_record_count(pair: Any, name: str) -> None:
 def test_values_larger_than_a_window_are_told_in_pieces(pair: Any) -> None:
     big, same = b"x" * (2 << 20), b"y" * 100
     one = (
-        encode([b"RPUSH", b"l", same, big])
-        + encode([b"SET", b"s", big, b"PXAT", b"7000000000000"])
-        + encode([b"HSET", b"h", b"f", big])
+        encode_command([b"RPUSH", b"l", same, big])
+        + encode_command([b"SET", b"s", big, b"PXAT", b"7000000000000"])
+        + encode_command([b"HSET", b"h", b"f", big])
     )
-    two = encode([b"RPUSH", b"l", same]) + encode([b"RPUSH", b"l", big]) + encode([b"SET", b"s", big])
-    two += said("PEXPIREAT s 7000000000000") + encode([b"HMSET", b"h", b"f", big])
+    two = (
+        encode_command([b"RPUSH", b"l", same])
+        + encode_command([b"RPUSH", b"l", big])
+        + encode_command([b"SET", b"s", big])
+    )
+    two += said("PEXPIREAT s 7000000000000") + encode_command([b"HMSET", b"h", b"f", big])
     assert keys_of(*pair(one, two)) == {"status": 0}
-    assert keys_of(*pair(one, two + encode([b"SET", b"s", big[:-1] + b"z"])))["differs"] == [(0, "s")]
+    assert keys_of(*pair(one, two + encode_command([b"SET", b"s", big[:-1] + b"z"])))["differs"] == [(0, "s")]
 
 
 def histories(seed: int, keys: int, count: int) -> bytes:
@@ -337,7 +351,7 @@ def test_exact_is_about_commands(pair: Any) -> None:
 
 
 def test_a_command_that_no_server_knows_may_read_any_of_its_arguments(pair: Any) -> None:
-    module, y = encode([b"JSON.MERGE", b"q", b"y"]), encode([b"SET", b"y", b"1"])
+    module, y = encode_command([b"JSON.MERGE", b"q", b"y"]), encode_command([b"SET", b"y", b"1"])
     assert keys_of(*pair(sets("z") + y + module, sets("z") + module + y)) == {"status": 1, "differs": [(0, "q")]}
     assert keys_of(*pair(sets("z") + y + module, sets("a", "z") + y + module)) == {"status": 1, "only_b": [(0, "a")]}
 
@@ -348,8 +362,13 @@ def test_a_command_that_no_server_knows_may_read_any_of_its_arguments(pair: Any)
 )
 def test_what_may_touch_keys_that_it_does_not_name_is_said_and_no_equality_is(reads: list[bytes], pair: Any) -> None:
     def side(one: bytes, two: bytes) -> bytes:
-        weights = encode([b"MSET", b"w_a", one, b"w_b", two])
-        return weights + encode([b"RPUSH", b"l", b"a", b"b"]) + encode(reads) + encode([b"DEL", b"w_a", b"w_b"])
+        weights = encode_command([b"MSET", b"w_a", one, b"w_b", two])
+        return (
+            weights
+            + encode_command([b"RPUSH", b"l", b"a", b"b"])
+            + encode_command(reads)
+            + encode_command([b"DEL", b"w_a", b"w_b"])
+        )
 
     a, b = pair(side(b"1", b"2"), side(b"2", b"1"))
     result = aofdoctor("diff", a, b, "--by", "keys")
@@ -360,5 +379,5 @@ def test_what_may_touch_keys_that_it_does_not_name_is_said_and_no_equality_is(re
 
 
 def test_a_plain_sort_names_all_its_keys(pair: Any) -> None:
-    sort = encode([b"SORT", b"l", b"ALPHA", b"STORE", b"d"])
+    sort = encode_command([b"SORT", b"l", b"ALPHA", b"STORE", b"d"])
     assert keys_of(*pair(sets("z") + sort, sets("z", "z") + sort)) == {"status": 0}

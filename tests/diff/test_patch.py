@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, encode
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.server.command_table import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
@@ -27,16 +27,24 @@ def state_after(binary: Binary, path: Path, *more: Path) -> Any:
 
 
 def commands_of(path: Path) -> list[list[bytes]]:
-    batch = next(read(BytesSource(path.read_bytes()), table().names))
-    assert isinstance(batch, Batch)
+    batch = next(read_tiles(BytesSource(path.read_bytes()), table().names))
+    assert isinstance(batch, RecordBatch)
     assert batch.span.end == path.stat().st_size
     return [batch.argv(i) for i in range(batch.count) if batch.argc[i]]
 
 
 def test_a_patch_brings_the_state_of_an_append_only_fork(pair: Any, tmp_path: Path, embedded: Binary) -> None:
     front = SELECT_3 + sets("a", "b") + MULTI + SELECT_0 + sets("c", "d") + EXEC + sets("e")
-    more = SELECT_3 + encode([b"DEL", b"a"]) + MULTI + sets("f") + SELECT_0 + encode([b"INCR", b"n"]) + EXEC
-    more += b"#TS:1\r\n" + encode([b"RPUSH", b"l", b"x", b"y"]) + encode([b"set", b"c", b"new"])
+    more = (
+        SELECT_3
+        + encode_command([b"DEL", b"a"])
+        + MULTI
+        + sets("f")
+        + SELECT_0
+        + encode_command([b"INCR", b"n"])
+        + EXEC
+    )
+    more += b"#TS:1\r\n" + encode_command([b"RPUSH", b"l", b"x", b"y"]) + encode_command([b"set", b"c", b"new"])
     a, b = pair(front, front + more)
     patch = tmp_path / "patch.aof"
     assert aofdoctor("diff", a, b, "--patch", patch).status == 1
@@ -81,8 +89,8 @@ FRONT = b"#TS:1600000000\r\n" + sets("s") + SELECT_3 + sets("t")
 BACK = (
     sets("user:1", "other:1")
     + MULTI + SELECT_0 + sets("user:2", "other:2") + EXEC
-    + MULTI + sets("other:3") + encode([b"INCR", b"n"]) + EXEC
-    + b"#TS:1700000000\r\n" + encode([b"RPUSH", b"user:3", b"x"]) + SELECT_3 + encode([b"DEL", b"t"])
+    + MULTI + sets("other:3") + encode_command([b"INCR", b"n"]) + EXEC
+    + b"#TS:1700000000\r\n" + encode_command([b"RPUSH", b"user:3", b"x"]) + SELECT_3 + encode_command([b"DEL", b"t"])
 )  # fmt: skip
 
 
@@ -125,7 +133,7 @@ def test_the_patch_of_some_keys_brings_their_state(pair: Any, tmp_path: Path, em
 
 def test_a_transaction_larger_than_a_batch_is_patched_whole(pair: Any, tmp_path: Path) -> None:
     many = [f"k{n}" for n in range(20_000)]
-    body = MULTI + sets(*many) + encode([b"INCR", b"n"]) + EXEC
+    body = MULTI + sets(*many) + encode_command([b"INCR", b"n"]) + EXEC
     a, b = pair(sets("s"), sets("s", "x") + body + sets("y"))
     patch = tmp_path / "patch"
     assert aofdoctor("diff", a, b, "--cmd", "incr", "--patch", patch, "--stat").status == 1

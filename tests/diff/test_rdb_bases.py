@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.diff import differ as engine
 from aofdoctor.diff.differ import Diff
 from aofdoctor.diff.edit_script import matching_blocks
@@ -102,15 +102,20 @@ def loaded(binary: Binary, base: bytes, tail: bytes = b"") -> Any:
 def test_a_patch_of_an_rdb_makes_its_dataset(bases: Any, tmp_path: Path) -> None:
     line, folder = bases
     empty, patch = tmp_path / "empty.aof", tmp_path / "patch"
-    empty.write_bytes(encode([b"PING"]))
+    empty.write_bytes(encode_command([b"PING"]))
     assert aofdoctor("diff", empty, folder / "rdb", "--patch", patch).status == 1
     assert loaded(line, patch.read_bytes()) == loaded(line, (folder / "rdb").read_bytes())
 
 
 def test_a_patch_brings_an_rdb_base_to_what_commands_have_become(bases: Any, tmp_path: Path) -> None:
     line, folder = bases
-    tail = SELECT_3 + encode([b"RPUSH", b"list", b"new"]) + encode([b"DEL", b"set"]) + sets("x", "y")
-    tail += encode([b"MULTI"]) + encode([b"SELECT", b"0"]) + encode([b"INCR", b"number"]) + encode([b"EXEC"])
+    tail = SELECT_3 + encode_command([b"RPUSH", b"list", b"new"]) + encode_command([b"DEL", b"set"]) + sets("x", "y")
+    tail += (
+        encode_command([b"MULTI"])
+        + encode_command([b"SELECT", b"0"])
+        + encode_command([b"INCR", b"number"])
+        + encode_command([b"EXEC"])
+    )
     ours, theirs, patch = folder / "rdb", tmp_path / "theirs.aof", tmp_path / "patch"
     theirs.write_bytes((folder / "resp").read_bytes() + tail)
     assert aofdoctor("diff", ours, theirs, "--patch", patch).status == 1
@@ -248,8 +253,10 @@ def test_a_value_too_large_to_hold_is_compared(pair: Any, packed: bool, exact: b
     value = b"y" * (3 * LARGE + 5)
     stored = b"\x00" + string(b"k") + (lzf_string(lzf(value), len(value)) if packed else string(value))
     options = ["--exact"] if exact else []
-    assert aofdoctor("diff", *pair(rdb(stored), encode([b"SET", b"k", value])), *options).status == 0
-    assert aofdoctor("diff", *pair(rdb(stored), encode([b"SET", b"k", value[:-1] + b"z"])), *options).status == 1
+    assert aofdoctor("diff", *pair(rdb(stored), encode_command([b"SET", b"k", value])), *options).status == 0
+    assert (
+        aofdoctor("diff", *pair(rdb(stored), encode_command([b"SET", b"k", value[:-1] + b"z"])), *options).status == 1
+    )
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -261,7 +268,7 @@ def test_a_value_too_large_to_hold_is_counted_shown_and_patched(pair: Any, tmp_p
     lines = aofdoctor("diff", a, b, "--patch", patch, "--json").lines
     assert [line["keys"] for line in lines if line["type"] == "only"] == [["a"], ["k"], ["l"]]
     assert lines[-1]["only_b"] == 2
-    assert patch.read_bytes() == encode([b"SELECT", b"0"]) + encode([b"SET", b"k", value]) + sets("l")
+    assert patch.read_bytes() == encode_command([b"SELECT", b"0"]) + encode_command([b"SET", b"k", value]) + sets("l")
 
 
 def test_the_database_and_the_expiry_count(pair: Any) -> None:
@@ -269,7 +276,7 @@ def test_the_database_and_the_expiry_count(pair: Any) -> None:
     assert aofdoctor("diff", *pair(rdb(*key), rdb(select(3), *key))).status == 1
     assert aofdoctor("diff", *pair(rdb(select(3), *key), SELECT_3 + sets("k"))).status == 0
     assert aofdoctor("diff", *pair(rdb(text(b"k", b"1", 5)), rdb(*key))).status == 1
-    expires = encode([b"PEXPIREAT", b"k", b"5"])
+    expires = encode_command([b"PEXPIREAT", b"k", b"5"])
     assert aofdoctor("diff", *pair(rdb(text(b"k", b"1", 5)), sets("k") + expires)).status == 0
 
 
@@ -297,7 +304,9 @@ def test_hashes_of_templates_are_told_from_any_key_on(pair: Any, tmp_path: Path)
     a, b = pair(rdb(body, *keys, magic=b"REDIS0015"), rdb(body, *other, magic=b"REDIS0015"))
     lines = [line for line in aofdoctor("diff", a, b, "--json").lines if line["type"] == "only"]
     assert [(line["side"], line["keys"]) for line in lines] == [("a", ["h20"]), ("b", ["h20"])]
-    commands = b"".join(encode([b"HMSET", b"h%d" % n, b"name", b"Ann", b"mail", b"mail %d" % n]) for n in range(50))
+    commands = b"".join(
+        encode_command([b"HMSET", b"h%d" % n, b"name", b"Ann", b"mail", b"mail %d" % n]) for n in range(50)
+    )
     path, patch = tmp_path / "commands.aof", tmp_path / "patch"
     path.write_bytes(commands)
     assert aofdoctor("diff", a, path).out.startswith("no difference: 50 commands")
@@ -350,7 +359,7 @@ def test_keys_in_another_order_have_moved(pair: Any) -> None:
 
 def test_an_element_that_is_written_again_is_compared_in_its_order(pair: Any) -> None:
     base = rdb(b"\x10" + string(b"h") + string(listpack([b"f", b"1", b"g", b"1"])))
-    again, other = encode([b"HSET", b"h", b"f", b"5"]), encode([b"HMSET", b"h", b"g", b"1", b"f", b"1"])
+    again, other = encode_command([b"HSET", b"h", b"f", b"5"]), encode_command([b"HMSET", b"h", b"g", b"1", b"f", b"1"])
     for a, b in (pair(base + again, other + again), pair(other + again, base + again)):
         assert aofdoctor("diff", a, b).out.startswith("no difference: 2 commands on both sides")
     for tail in (again, b""):
@@ -361,7 +370,7 @@ def test_an_element_that_is_written_again_is_compared_in_its_order(pair: Any) ->
 def test_a_flush_after_one_of_two_bases_is_all_that_differs(pair: Any) -> None:
     values = [b"%d" % n for n in range(150)]
     other = rdb(members(b"s", *Random(5).sample(values, len(values))))
-    found = summary(*pair(rdb(members(b"s", *values)), other + encode([b"FLUSHALL"])))
+    found = summary(*pair(rdb(members(b"s", *values)), other + encode_command([b"FLUSHALL"])))
     assert (found["only_a"], found["only_b"], found["same"]) == (0, 1, 3)
 
 
@@ -474,7 +483,7 @@ def test_fixtures_equal_themselves_and_their_commands(tmp_path: Path) -> None:
     judged = 0
     for path in sorted((FIXTURES / "rdb").glob("*.rdb")):
         patch, empty = tmp_path / f"{path.stem}.patch", tmp_path / "empty.aof"
-        empty.write_bytes(encode([b"PING"]))
+        empty.write_bytes(encode_command([b"PING"]))
         assert aofdoctor("diff", path, path).status == 0, path
         result = aofdoctor("diff", empty, path, "--patch", patch)
         if result.status == 1:

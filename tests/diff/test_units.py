@@ -5,8 +5,8 @@ from itertools import combinations
 
 from hypothesis import given
 
-from aofdoctor.aof.reader import ROOM, read
-from aofdoctor.aof.records import Batch, encode
+from aofdoctor.aof.reader import BATCH_RECORDS, read_tiles
+from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.diff.hashing import _pydigest as plain_digest
 from aofdoctor.diff.hashing import digest as digest_kernel
 from aofdoctor.diff.units import _pyunits as plain_units
@@ -28,17 +28,17 @@ def batches(data: bytes) -> "list[array[int]]":
     columns = [[array("q") for _ in Column] for _ in range(2)]
     states = [array("q", bytes(8 * len(Open))) for _ in range(2)]
     steps = ContextTracker(columns=True)
-    for tile in read(BytesSource(data), table().names):
-        if not isinstance(tile, Batch):
+    for tile in read_tiles(BytesSource(data), table().names):
+        if not isinstance(tile, RecordBatch):
             continue
         steps.run(tile)
         for twin, (digests, run) in enumerate(((digest_kernel, compiled_side.run), (plain_digest, plain_units.run))):
-            made, keys = array("Q", bytes(8 * ROOM)), array("Q", bytes(8 * ROOM))
+            made, keys = array("Q", bytes(8 * BATCH_RECORDS)), array("Q", bytes(8 * BATCH_RECORDS))
             digests.records(KEY, tile, RULES.names, False, made)
             digests.second(KEY, tile, keys)
             found[2 * twin].extend(v >> 1 for v in made[: tile.count])
             found[2 * twin + 1].extend(v >> 1 for v in keys[: tile.count])
-            out = [array("q", bytes(8 * (ROOM + 1))) for _ in Column]
+            out = [array("q", bytes(8 * (BATCH_RECORDS + 1))) for _ in Column]
             count = run(KEY, states[twin], tile, made, steps.db, steps.tx, steps.time, RULES.act, out)
             for column, new in zip(columns[twin], out, strict=True):
                 column.extend(new[:count])
@@ -63,22 +63,22 @@ def test_the_twins_find_the_same_units_and_equal_what_is_equal(data: bytes) -> N
 def test_digests_tell_arguments_apart() -> None:
     argvs = [[b"SET", b"a", b"b"], [b"SET", b"ab", b""], [b"SET", b"", b"ab"], [b"SETa", b"b"], [b"SET", b"a", b"B"],
              [b"SET", b"a", b"b\0"], [b"SET", b"a"], [b"SET", b"a", b"b", b""]]  # fmt: skip
-    digests, *_ = batches(b"".join(map(encode, argvs)))
+    digests, *_ = batches(b"".join(map(encode_command, argvs)))
     assert all(a != b for a, b in combinations(digests, 2))
-    same, *_ = batches(encode([b"xgroup", b"create", b"s"]) + encode([b"XGROUP", b"Create", b"s"]))
+    same, *_ = batches(encode_command([b"xgroup", b"create", b"s"]) + encode_command([b"XGROUP", b"Create", b"s"]))
     assert same[0] == same[1]
 
 
 def test_a_far_record_has_the_digest_of_a_near_one() -> None:
     big = b"y" * ((1 << 20) + 77)
-    data = encode([b"SET", b"k", big])
+    data = encode_command([b"SET", b"k", big])
     near = array("Q", bytes(8))
     for rules in (RULES, EXACT):
-        batch = next(read(BytesSource(data), table().names, window=1 << 22))
-        assert isinstance(batch, Batch) and not batch.oversized
+        batch = next(read_tiles(BytesSource(data), table().names, window=1 << 22))
+        assert isinstance(batch, RecordBatch) and not batch.oversized
         digest_kernel.records(KEY, batch, rules.names, rules.exact, near)
-        far = next(read(BytesSource(data), table().names))
-        assert isinstance(far, Batch) and far.oversized
+        far = next(read_tiles(BytesSource(data), table().names))
+        assert isinstance(far, RecordBatch) and far.oversized
         assert large_record_digest(rules, far) == near[0]
 
 

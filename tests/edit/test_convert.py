@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.items import ItemReader
@@ -89,7 +89,7 @@ def test_a_base_in_several_databases_leaves_the_tail_in_the_first(tmp_path: Path
         b"REDIS0009",
         b"\xfe\x03\x00" + string(b"three") + string(b"x") + b"\xfe\x05\x00" + string(b"five") + string(b"x"),
     )
-    (tmp_path / "a.aof").write_bytes(base + encode([b"SET", b"tail", b"x"]))
+    (tmp_path / "a.aof").write_bytes(base + encode_command([b"SET", b"tail", b"x"]))
     convert(tmp_path / "a.aof", "--base", "resp", "-o", tmp_path / "out.aof")
     _, keys, _ = state(by_line()["redis-6.2"], tmp_path / "out.aof")
     assert [(key["db"], key["key"]) for key in keys] == [(0, "tail"), (3, "three"), (5, "five")]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.rdb.test_values import FILES, loading
 from tests.support.conversions import convert, known, state
@@ -58,8 +58,8 @@ MOVED: list[tuple[list[bytes], list[bytes]]] = [
 
 def test_expiries_of_commands_move_and_every_other_byte_stays(tmp_path: Path) -> None:
     between = [b"#TS:1700000000\r\n", b"*3\r\n$0003\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n"]
-    before = b"".join(encode(argv) + between[i % 2] for i, (argv, _) in enumerate(MOVED))
-    after = b"".join(encode(argv) + between[i % 2] for i, (_, argv) in enumerate(MOVED))
+    before = b"".join(encode_command(argv) + between[i % 2] for i, (argv, _) in enumerate(MOVED))
+    after = b"".join(encode_command(argv) + between[i % 2] for i, (_, argv) in enumerate(MOVED))
     (tmp_path / "a.aof").write_bytes(before)
     told = convert(tmp_path / "a.aof", "--shift-ttl", "2h", "-o", tmp_path / "out.aof")
     assert (tmp_path / "out.aof").read_bytes() == after
@@ -69,29 +69,29 @@ def test_expiries_of_commands_move_and_every_other_byte_stays(tmp_path: Path) ->
 def test_a_value_larger_than_any_window_keeps_its_bytes_and_gets_its_expiry(tmp_path: Path) -> None:
     value = hashlib.sha256(b"x").digest() * (3 << 15)
     (tmp_path / "a.aof").write_bytes(
-        encode([b"SET", b"big", value, b"PXAT", b"1000"]) + encode([b"SET", b"far", value])
+        encode_command([b"SET", b"big", value, b"PXAT", b"1000"]) + encode_command([b"SET", b"far", value])
     )
     convert(tmp_path / "a.aof", "--shift-ttl", "1s", "-o", tmp_path / "out.aof")
-    assert (tmp_path / "out.aof").read_bytes() == encode([b"SET", b"big", value, b"PXAT", b"2000"]) + encode(
-        [b"SET", b"far", value]
-    )
+    assert (tmp_path / "out.aof").read_bytes() == encode_command(
+        [b"SET", b"big", value, b"PXAT", b"2000"]
+    ) + encode_command([b"SET", b"far", value])
 
 
 def test_now_moves_by_what_has_passed_since_the_log_ended(tmp_path: Path) -> None:
-    (tmp_path / "a.aof").write_bytes(b"#TS:1700000000\r\n" + encode([b"PEXPIREAT", b"k", b"1700000060000"]))
+    (tmp_path / "a.aof").write_bytes(b"#TS:1700000000\r\n" + encode_command([b"PEXPIREAT", b"k", b"1700000060000"]))
     convert(tmp_path / "a.aof", "--now", "1700003600", "-o", tmp_path / "out.aof")
-    assert encode([b"PEXPIREAT", b"k", b"1700003660000"]) in (tmp_path / "out.aof").read_bytes()
+    assert encode_command([b"PEXPIREAT", b"k", b"1700003660000"]) in (tmp_path / "out.aof").read_bytes()
     told = convert(tmp_path / "a.aof", "--now", "now")
     assert abs(told["converted"]["shift_ms"] / 1000 - (time.time() - 1700000000)) < 60
     assert convert(FIXTURES / "rdb" / "keys-v12.rdb", "--now", "now")["converted"]["shift_ms"] > 0
-    (tmp_path / "b.aof").write_bytes(encode([b"PEXPIREAT", b"k", b"1700000060000"]))
+    (tmp_path / "b.aof").write_bytes(encode_command([b"PEXPIREAT", b"k", b"1700000060000"]))
     assert aofdoctor("convert", tmp_path / "b.aof", "--now", "now").status == 3
 
 
 def test_keys_past_their_expiry_at_restart_live_on(tmp_path: Path) -> None:
     past = int(time.time() * 1000) - 1000
     (tmp_path / "a.aof").write_bytes(
-        encode([b"SET", b"k", b"v", b"PXAT", b"%d" % past]) + encode([b"SET", b"other", b"v"])
+        encode_command([b"SET", b"k", b"v", b"PXAT", b"%d" % past]) + encode_command([b"SET", b"other", b"v"])
     )
     convert(tmp_path / "a.aof", "--shift-ttl", "2h", "-o", tmp_path / "out.aof")
     keys = state(by_line()["valkey-9.1"], tmp_path / "out.aof")[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.edit.test_exchange import everything
 from tests.support.conversions import convert, rdb, state
@@ -39,7 +39,7 @@ def test_in_place_is_the_copy_and_undo_brings_all_of_it_back(name: str, story: S
 def test_a_dump_and_a_file_are_converted_in_place(tmp_path: Path) -> None:
     dump, file = tmp_path / "dump.rdb", tmp_path / "a.aof"
     dump.write_bytes((FIXTURES / "rdb" / "string-v12.rdb").read_bytes())
-    file.write_bytes(dump.read_bytes() + encode([b"SET", b"tail", b"1"]))
+    file.write_bytes(dump.read_bytes() + encode_command([b"SET", b"tail", b"1"]))
     binary = by_line()["redis-8.2"]
     expected = state(binary, dump)
     convert(dump, "--base", "rdb", "--rdb-version", 11, "--in-place", "-y")
@@ -71,7 +71,7 @@ def test_what_cannot_be_said_is_not_put_in_place(tmp_path: Path) -> None:
 
 
 def test_killed_at_any_call_a_conversion_in_place_leaves_the_old_or_the_new(tmp_path: Path) -> None:
-    data = rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")) + encode([b"SET", b"tail", b"1"])
+    data = rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")) + encode_command([b"SET", b"tail", b"1"])
 
     def source(folder: Path) -> Path:
         folder.mkdir()
@@ -93,7 +93,7 @@ def test_killed_at_any_call_a_conversion_in_place_leaves_the_old_or_the_new(tmp_
 def test_a_saved_conversion_comes_to_the_same(name: str, story: Story, tmp_path: Path) -> None:
     place, plan, words = story("wiped-redis-7.0") / "appendonlydir", tmp_path / "plan.json", CONVERSIONS[name]
     with open(next(place.glob("*.incr.aof")), "ab") as file:
-        file.write(encode([b"PEXPIREAT", b"after", b"4102444800000"]))
+        file.write(encode_command([b"PEXPIREAT", b"after", b"4102444800000"]))
     saved = convert(place, *words, "--plan", plan)
     assert saved["output"] is None and json.loads(plan.read_text())["converted"] == saved["converted"]
     convert(place, *words, "-o", tmp_path / "one")
@@ -109,10 +109,10 @@ def test_a_saved_conversion_comes_to_the_same(name: str, story: Story, tmp_path:
 
 def test_now_is_the_time_of_the_plan(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(b"#TS:1700000000\r\n" + encode([b"PEXPIREAT", b"k", b"1700000060000"]))
+    path.write_bytes(b"#TS:1700000000\r\n" + encode_command([b"PEXPIREAT", b"k", b"1700000060000"]))
     saved = convert(path, "--now", "now", "--plan", tmp_path / "plan")["converted"]["shift_ms"]
     assert aofdoctor("apply", tmp_path / "plan", "-o", tmp_path / "out").status == 0
-    assert encode([b"PEXPIREAT", b"k", b"%d" % (1700000060000 + saved)]) in (tmp_path / "out").read_bytes()
+    assert encode_command([b"PEXPIREAT", b"k", b"%d" % (1700000060000 + saved)]) in (tmp_path / "out").read_bytes()
 
 
 @pytest.mark.parametrize(

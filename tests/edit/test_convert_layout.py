@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.rdb.test_values import FILES
 from tests.support import rdb_value_writer as w
@@ -26,7 +26,7 @@ def test_parts_in_one_file_each_begin_in_the_first_database(tmp_path: Path) -> N
     parts = {"a.aof.1.base.aof": [[b"SELECT", b"3"], [b"SET", b"base", b"x"]], "a.aof.1.incr.aof": [[b"SET", b"one", b"x"], [b"SELECT", b"2"]],
              "a.aof.2.incr.aof": [[b"SET", b"two", b"x"]]}  # fmt: skip
     for name, commands in parts.items():
-        (tmp_path / "set" / name).write_bytes(b"".join(map(encode, commands)))
+        (tmp_path / "set" / name).write_bytes(b"".join(map(encode_command, commands)))
     lines = [f"file {name} seq {name.split('.')[2]} type {name.split('.')[3][0]}\n" for name in parts]
     (tmp_path / "set" / "a.aof.manifest").write_text("".join(lines))
     convert(tmp_path / "set", "--layout", "single", "-o", tmp_path / "out.aof")
@@ -48,12 +48,12 @@ def test_there_and_back_is_the_same_bytes(story: Story, tmp_path: Path) -> None:
     convert(path, "--layout", "multi-part", "-o", tmp_path / "set")
     convert(tmp_path / "set", "--layout", "single", "-o", tmp_path / "back.aof")
     back = (tmp_path / "back.aof").read_bytes()
-    assert back == path.read_bytes() + encode([b"SELECT", b"0"])
+    assert back == path.read_bytes() + encode_command([b"SELECT", b"0"])
 
 
 # -- refusals --
 
-SET = encode([b"SET", b"a", b"1"])
+SET = encode_command([b"SET", b"a", b"1"])
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,9 @@ def test_what_says_nothing_or_cannot_be_is_refused(words: list[str], status: int
     assert result.status == status and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("damage", [b"junk", SET[:9], encode([b"MULTI"]) + SET], ids=["junk", "torn", "open MULTI"])
+@pytest.mark.parametrize(
+    "damage", [b"junk", SET[:9], encode_command([b"MULTI"]) + SET], ids=["junk", "torn", "open MULTI"]
+)
 def test_damage_is_refused_with_the_way_to_repair(damage: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.aof").write_bytes(SET + damage)
     result = aofdoctor("convert", tmp_path / "a.aof", "--layout", "multi-part", "-o", tmp_path / "out")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.cli import plan_runner as plans_room
 from aofdoctor.edit.output import exchange as exchange_room
 from aofdoctor.edit.output.copy import write_copy
@@ -19,7 +19,7 @@ from tests.support.fault_injection import killed_at
 from tests.support.hostile_bytes import hostile
 from tests.support.samples import FLUSH, Story, small_set
 
-A, B = encode([b"SET", b"a", b"1"]), encode([b"SET", b"b", b"2"])
+A, B = encode_command([b"SET", b"a", b"1"]), encode_command([b"SET", b"b", b"2"])
 EDITS = {
     "repair": ["repair"],
     "salvage": ["repair", "--salvage"],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output import in_use as guard
 from aofdoctor.edit.output import overwrite as inplace
@@ -39,7 +39,13 @@ def test_in_place_brings_every_key_back_and_undo_takes_it_back(name: str, story:
 )
 def test_in_place_a_flush_of_any_length_becomes_a_ping_that_servers_load(flush: list[bytes], tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    data = SET + encode([b"MULTI"]) + encode([b"SET", b"b", b"2"]) + encode(flush) + encode([b"EXEC"])
+    data = (
+        SET
+        + encode_command([b"MULTI"])
+        + encode_command([b"SET", b"b", b"2"])
+        + encode_command(flush)
+        + encode_command([b"EXEC"])
+    )
     path.write_bytes(data)
     assert aofdoctor("strip", path, "--in-place", "-y").status == 0
     assert path.stat().st_size == len(data) and b"PING" in path.read_bytes()
@@ -62,7 +68,13 @@ def test_in_place_asks_first(story: Story) -> None:
 
 def test_from_the_tail_the_last_group_is_found_without_reading_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    group = encode([b"MULTI"]) + FLUSH + encode([b"SELECT", b"2"]) + encode([b"FLUSHDB"]) + encode([b"EXEC"])
+    group = (
+        encode_command([b"MULTI"])
+        + FLUSH
+        + encode_command([b"SELECT", b"2"])
+        + encode_command([b"FLUSHDB"])
+        + encode_command([b"EXEC"])
+    )
     path.write_bytes(SET + FLUSH + SET * 50_000 + group + SET * 3)
     assert aofdoctor("strip", path, "--in-place", "--trust-tail", "-y").status == 0
     data = path.read_bytes()

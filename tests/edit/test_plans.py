@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import NOTHING
 from aofdoctor.server.sandbox import Binary
 from tests.conftest import aofdoctor
 
 Story = Callable[[str], Path]
-A, B, C = (encode([b"SET", key, b"1"]) for key in (b"a", b"b", b"c"))
-MULTI, EXEC, SELECT, FLUSH = (encode(argv) for argv in ([b"MULTI"], [b"EXEC"], [b"SELECT", b"3"], [b"FLUSHALL"]))
+A, B, C = (encode_command([b"SET", key, b"1"]) for key in (b"a", b"b", b"c"))
+MULTI, EXEC, SELECT, FLUSH = (
+    encode_command(argv) for argv in ([b"MULTI"], [b"EXEC"], [b"SELECT", b"3"], [b"FLUSHALL"])
+)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,7 @@ MULTI, EXEC, SELECT, FLUSH = (encode(argv) for argv in ([b"MULTI"], [b"EXEC"], [
         (B + MULTI + B + A + C + EXEC + B, MULTI + B + A + C + EXEC),
         (MULTI + B + EXEC + A, A),
         (MULTI + SELECT + B + EXEC + A, SELECT + A),
-        (encode([b"FUNCTION", b"LOAD", b"x"]) + B + A, encode([b"FUNCTION", b"LOAD", b"x"]) + A),
+        (encode_command([b"FUNCTION", b"LOAD", b"x"]) + B + A, encode_command([b"FUNCTION", b"LOAD", b"x"]) + A),
         (MULTI + B * 20_000 + A + B * 20_000 + EXEC + C, MULTI + B * 20_000 + A + B * 20_000 + EXEC),
         (MULTI + A + B * 40_000 + EXEC + C, MULTI + A + B * 40_000 + EXEC),
     ],
@@ -129,7 +131,7 @@ def test_a_copy_is_proven_before_it_has_its_name(story: Story, tmp_path: Path) -
     result = aofdoctor("strip", story("wiped-valkey-9.1"), "-o", tmp_path / "out", "--prove", "--json")
     assert result.status == 0 and "27 keys" in result.json["proven"]
     path = tmp_path / "a.aof"
-    path.write_bytes(A + FLUSH + encode([b"NOSUCH"]))
+    path.write_bytes(A + FLUSH + encode_command([b"NOSUCH"]))
     result = aofdoctor("strip", path, "-o", tmp_path / "bad", "--prove")
     assert result.status == 3 and "is not kept" in result.err
     assert not [p for p in tmp_path.iterdir() if "bad" in p.name]
@@ -158,16 +160,16 @@ def test_a_salvage_that_takes_a_file_in_can_be_applied(tmp_path: Path) -> None:
 
 def test_a_slice_keeps_the_eval_that_a_selected_evalsha_needs(tmp_path: Path) -> None:
     script = b"return redis.call('set', KEYS[1], ARGV[1])"
-    first = encode([b"EVAL", script, b"1", b"other", b"1"])
-    call = encode([b"EVALSHA", hashlib.sha1(script).hexdigest().encode(), b"1", b"wanted", b"2"])
+    first = encode_command([b"EVAL", script, b"1", b"other", b"1"])
+    call = encode_command([b"EVALSHA", hashlib.sha1(script).hexdigest().encode(), b"1", b"wanted", b"2"])
     path = tmp_path / "a.aof"
-    path.write_bytes(A + first + first + encode([b"EVAL", b"return 1", b"0"]) + call + B)
+    path.write_bytes(A + first + first + encode_command([b"EVAL", b"return 1", b"0"]) + call + B)
     assert aofdoctor("slice", path, "--key", "wanted", "-o", tmp_path / "out").status == 0
     assert (tmp_path / "out").read_bytes() == first + call
 
 
 def test_of_selects_in_a_row_a_slice_keeps_the_last(tmp_path: Path) -> None:
-    selects = [encode([b"SELECT", b"%d" % db]) for db in range(4)]
+    selects = [encode_command([b"SELECT", b"%d" % db]) for db in range(4)]
     path = tmp_path / "a.aof"
     path.write_bytes(selects[0] + A + selects[1] + A + selects[2] + B + selects[3] + A + selects[1] + A)
     assert aofdoctor("slice", path, "--key", "b", "-o", tmp_path / "out").status == 0
@@ -178,7 +180,7 @@ def test_ten_million_selected_commands_cost_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "many.aof"
     with path.open("wb") as file:
         for _ in range(100):
-            file.write((encode([b"PING"]) * 10 + A) * 10_000)
+            file.write((encode_command([b"PING"]) * 10 + A) * 10_000)
     run = "import sys; from aofdoctor.cli.app import run; run(sys.argv[1:]); print(open('/proc/self/status').read())"
     words = ["strip", str(path), "--cmd", "ping", "--json"]
     done = subprocess.run([sys.executable, "-c", run, *words], capture_output=True, check=True)
@@ -189,14 +191,14 @@ def test_ten_million_selected_commands_cost_no_memory(tmp_path: Path) -> None:
 
 def test_the_eval_that_is_kept_is_kept_in_every_pass(tmp_path: Path) -> None:
     script = b"return redis.call('set', KEYS[1], ARGV[1])"
-    call = encode([b"EVALSHA", hashlib.sha1(script).hexdigest().encode(), b"1", b"wanted", b"2"])
+    call = encode_command([b"EVALSHA", hashlib.sha1(script).hexdigest().encode(), b"1", b"wanted", b"2"])
     path = tmp_path / "a.aof"
-    path.write_bytes(encode([b"EVAL", script, b"1", b"o", b"1"]) + (A + call) * 1500)
+    path.write_bytes(encode_command([b"EVAL", script, b"1", b"o", b"1"]) + (A + call) * 1500)
     result = aofdoctor("slice", path, "--key", "wanted", "-o", tmp_path / "out", "--json")
     assert result.status == 0 and result.json["commands"]["after"] == 1501
 
 
 def test_an_evalsha_without_its_script_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(A + encode([b"EVALSHA", b"0" * 40, b"1", b"wanted", b"2"]))
+    path.write_bytes(A + encode_command([b"EVALSHA", b"0" * 40, b"1", b"wanted", b"2"]))
     assert "stand nowhere" in " ".join(aofdoctor("slice", path, "--key", "wanted", "--json").json["notes"])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.plan import kept_spans
@@ -30,8 +30,8 @@ CHANGES: dict[str, Change] = {
     "LF had become CRLF": lambda data: data.replace(b"\n", b"\r\n"),
     "Latin-1 had become UTF-8": lambda data: data.decode("latin-1").encode(),
 }
-LOOKALIKE = encode([b"SET", b"a", b"b"]) * 3
-HEAD = encode([b"SELECT", b"0"]) + encode([b"SET", b"k", b"v\xff\n\r\n"]) * 2
+LOOKALIKE = encode_command([b"SET", b"a", b"b"]) * 3
+HEAD = encode_command([b"SELECT", b"0"]) + encode_command([b"SET", b"k", b"v\xff\n\r\n"]) * 2
 
 
 def write(folder: Path, data: bytes, name: str = "a.aof") -> Path:
@@ -53,7 +53,9 @@ pure = st.one_of(
     st.binary(max_size=40),
     st.sampled_from([b"", b"\r\n", LOOKALIKE, b"x\r\ny", b"\xe9" * 30, b"$3\r\nabc\r\n", b"*1\r\n$8\r\nFLUSHALL\r\n"]),
 ).map(lambda value: value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-commands = st.lists(st.builds(lambda key, value: encode([b"SET", key, value]), pure, pure), min_size=1, max_size=8)
+commands = st.lists(
+    st.builds(lambda key, value: encode_command([b"SET", key, value]), pure, pure), min_size=1, max_size=8
+)
 
 
 @pytest.mark.parametrize("how", CHANGES)
@@ -74,8 +76,8 @@ def test_text_mode_is_turned_back_to_the_byte(
 
 @pytest.mark.parametrize("how", CHANGES)
 def test_a_salvage_gives_the_source_and_says_what_it_did(how: str, tmp_path: Path) -> None:
-    rows = [encode([b"SET", b"key:%d" % i, b"caf\xe9 %d" % i]) for i in range(300)]
-    source = b"".join([encode([b"SELECT", b"3"]), *rows, encode([b"SET", b"list", LOOKALIKE])])
+    rows = [encode_command([b"SET", b"key:%d" % i, b"caf\xe9 %d" % i]) for i in range(300)]
+    source = b"".join([encode_command([b"SELECT", b"3"]), *rows, encode_command([b"SET", b"list", LOOKALIKE])])
     path = write(tmp_path, CHANGES[how](source))
     plan = aofdoctor("repair", path, "--salvage", "--json").json
     assert {row["reason"] for row in plan["mended"]} == {how}
@@ -89,8 +91,8 @@ def test_a_salvage_gives_the_source_and_says_what_it_did(how: str, tmp_path: Pat
 
 
 def test_a_value_whose_line_ends_cannot_be_told_is_lost_alone(tmp_path: Path) -> None:
-    rows = [encode([b"SET", b"key:%d" % i, b"x"]) for i in range(20)]
-    mixed = encode([b"SET", b"mixed", b"one\r\ntwo\nthree\r\n"])
+    rows = [encode_command([b"SET", b"key:%d" % i, b"x"]) for i in range(20)]
+    mixed = encode_command([b"SET", b"mixed", b"one\r\ntwo\nthree\r\n"])
     path = write(tmp_path, CHANGES["CRLF had become LF"](b"".join([*rows, mixed, *rows])))
     plan = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json").json
     assert (tmp_path / "out.aof").read_bytes() == b"".join(rows * 2)
@@ -98,7 +100,11 @@ def test_a_value_whose_line_ends_cannot_be_told_is_lost_alone(tmp_path: Path) ->
 
 
 def test_u_fffd_is_named_and_not_turned_back(tmp_path: Path) -> None:
-    source = encode([b"SET", b"a", b"1"]) + encode([b"SET", b"bin", b"\xff\xfe12"]) + encode([b"SET", b"b", b"2"])
+    source = (
+        encode_command([b"SET", b"a", b"1"])
+        + encode_command([b"SET", b"bin", b"\xff\xfe12"])
+        + encode_command([b"SET", b"b", b"2"])
+    )
     path = write(tmp_path, source.decode("utf-8", "replace").encode())
     found = aofdoctor("check", path, "--json").json["parts"][0]["damage"]
     assert [d["kind"] for d in found] == ["encoding"] and "U+FFFD" in found[0]["note"]
@@ -110,7 +116,7 @@ def test_u_fffd_is_named_and_not_turned_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("apart", [1, 3])
 def test_two_blocks_that_changed_places_are_put_back(size: int, apart: int, tmp_path: Path) -> None:
     dice = Random(7)  # rows that are alike would let other blocks fit as well
-    source = b"".join(encode([b"SET", b"key:%d" % i, b"v" * dice.randrange(400)]) for i in range(200))
+    source = b"".join(encode_command([b"SET", b"key:%d" % i, b"v" * dice.randrange(400)]) for i in range(200))
     one, other = slice(3 * size, 4 * size), slice((3 + apart) * size, (4 + apart) * size)
     swapped = bytearray(source)
     swapped[one], swapped[other] = source[other], source[one]
@@ -122,7 +128,7 @@ def test_two_blocks_that_changed_places_are_put_back(size: int, apart: int, tmp_
 
 @given(st.lists(st.one_of(hostile, *(hostile.map(change) for change in CHANGES.values())), max_size=4).map(b"".join))
 def test_a_mend_never_raises_and_never_adds_a_damage(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    path = write(tmp_path_factory.mktemp("h"), encode([b"SET", b"a", b"b"]) + data)
+    path = write(tmp_path_factory.mktemp("h"), encode_command([b"SET", b"a", b"b"]) + data)
     result = aofdoctor("repair", path, "--salvage", "--json")
     assert result.status == 0
     totals = result.json["bytes"]
@@ -133,24 +139,26 @@ def test_a_mend_never_raises_and_never_adds_a_damage(tmp_path_factory: pytest.Te
 
 
 def test_an_rdb_among_commands_is_named_as_a_second_aof(tmp_path: Path) -> None:
-    first = encode([b"SET", b"a", b"1"])
-    path = write(tmp_path, first + b"REDIS0009\xfa\x09redis-ver\x055.0.7\xff" + bytes(8) + encode([b"SET", b"b", b"2"]))
+    first = encode_command([b"SET", b"a", b"1"])
+    path = write(
+        tmp_path, first + b"REDIS0009\xfa\x09redis-ver\x055.0.7\xff" + bytes(8) + encode_command([b"SET", b"b", b"2"])
+    )
     found = aofdoctor("check", path, "--json").json["parts"][0]["damage"]
     assert [(d["kind"], d["start"]) for d in found] == [("second-aof", len(first))]
     assert aofdoctor("repair", path, "--salvage", "--json").json["commands"]["after"] == 2
 
 
 def test_a_record_cut_in_two_by_another_writer_is_named(tmp_path: Path) -> None:
-    ours, theirs = encode([b"SET", b"mine", b"m" * 500]), encode([b"SET", b"theirs", b"t" * 50])
-    data = encode([b"SET", b"a", b"1"]) + ours[:200] + theirs * 10 + ours[200:] + theirs
+    ours, theirs = encode_command([b"SET", b"mine", b"m" * 500]), encode_command([b"SET", b"theirs", b"t" * 50])
+    data = encode_command([b"SET", b"a", b"1"]) + ours[:200] + theirs * 10 + ours[200:] + theirs
     path = write(tmp_path, data)
     found = [f for f in aofdoctor("check", path, "--json").json["findings"] if f["code"] == "two-writers"]
     assert [(f["start"], f["end"]) for f in found] == [(27, 27 + 200 + 10 * len(theirs))]
 
 
 def test_a_select_that_only_a_start_explains_is_a_note(tmp_path: Path) -> None:
-    one = encode([b"SELECT", b"0"]) + encode([b"SET", b"a", b"1"])
-    path = write(tmp_path, one + one + encode([b"SELECT", b"2"]) + one)
+    one = encode_command([b"SELECT", b"0"]) + encode_command([b"SET", b"a", b"1"])
+    path = write(tmp_path, one + one + encode_command([b"SELECT", b"2"]) + one)
     found = [f for f in aofdoctor("check", path, "--json").json["findings"] if f["code"] == "select-again"]
     assert [(f["severity"], f["start"]) for f in found] == [("note", len(one))]
 
@@ -159,7 +167,7 @@ def test_a_select_that_only_a_start_explains_is_a_note(tmp_path: Path) -> None:
 
 
 def timed(start: int, name: str) -> bytes:
-    return b"".join(b"#TS:%d\r\n" % (start + i) + encode([b"SET", name.encode(), b"%d" % i]) for i in range(3))
+    return b"".join(b"#TS:%d\r\n" % (start + i) + encode_command([b"SET", name.encode(), b"%d" % i]) for i in range(3))
 
 
 def test_incremental_files_out_of_the_order_of_their_times_are_named_and_left(tmp_path: Path) -> None:
@@ -217,7 +225,7 @@ def unreadable(path: Path, *pages: int) -> Iterator[None]:
         yield
 
 
-ROWS = [encode([b"SET", b"key:%d" % i, b"v" * 90]) for i in range(1000)]
+ROWS = [encode_command([b"SET", b"key:%d" % i, b"v" * 90]) for i in range(1000)]
 
 
 def overlapping(rows: list[bytes], pages: tuple[int, ...]) -> list[bytes]:
@@ -246,7 +254,7 @@ def test_a_salvage_goes_on_past_what_the_disk_does_not_give(pages: tuple[int, ..
 
 
 def test_a_large_value_with_a_page_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
-    rows = [ROWS[0], encode([b"SET", b"large", b"x" * (3 << 20)]), ROWS[1]]
+    rows = [ROWS[0], encode_command([b"SET", b"large", b"x" * (3 << 20)]), ROWS[1]]
     path = write(tmp_path, b"".join(rows))
     with unreadable(path, 500):
         result = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json")
@@ -257,7 +265,7 @@ def test_a_large_value_with_a_page_that_cannot_be_read_is_not_kept(tmp_path: Pat
 @pytest.mark.parametrize("verb", [["log"], ["strip", "--last", "-o", "OUT"], ["slice", "--key", "key:1*", "-o", "OUT"],
                                   ["rewind", "--before", "#900", "-o", "OUT"]])  # fmt: skip
 def test_other_verbs_name_the_range_and_write_nothing(verb: list[str], tmp_path: Path) -> None:
-    path = write(tmp_path, b"".join(ROWS) + encode([b"FLUSHALL"]))
+    path = write(tmp_path, b"".join(ROWS) + encode_command([b"FLUSHALL"]))
     args: list[str | Path] = [tmp_path / "out" if word == "OUT" else word for word in verb]
     with unreadable(path, 3):
         result = aofdoctor(args[0], path, *args[1:])
@@ -275,16 +283,16 @@ def test_a_cut_keeps_what_stands_before_the_bytes_that_cannot_be_read(tmp_path: 
 
 def test_a_length_that_is_off_by_one_is_no_text_encoding(tmp_path: Path) -> None:
     name = "abéd".encode()
-    rows = [encode([b"SET", b"k%d" % i, name]) for i in range(20)]
+    rows = [encode_command([b"SET", b"k%d" % i, name]) for i in range(20)]
     path = write(tmp_path, b"".join(rows) + rows[0].replace(b"$5\r\n", b"$4\r\n") + rows[1])
     plan = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json").json
     assert "mended" not in plan and (tmp_path / "out.aof").read_bytes() == b"".join(rows) + rows[1]
 
 
-FLUSH_IN_VALUE = encode([b"SET", b"note", b"*1\r\n$8\r\nFLUSHALL\r\n"])
+FLUSH_IN_VALUE = encode_command([b"SET", b"note", b"*1\r\n$8\r\nFLUSHALL\r\n"])
 
 
-@pytest.mark.parametrize("tail", [b"", encode([b"SET", b"a", b"1"])])
+@pytest.mark.parametrize("tail", [b"", encode_command([b"SET", b"a", b"1"])])
 def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tmp_path: Path) -> None:
     for bit in range(8 * FLUSH_IN_VALUE.index(b"$18")):
         bent = bytearray(FLUSH_IN_VALUE)
@@ -297,8 +305,8 @@ def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tm
 
 
 def test_what_is_dropped_of_a_mended_part_is_named_where_it_stands(tmp_path: Path) -> None:
-    rows = [encode([b"SET", b"key:%d" % i, b"caf\xe9"]) for i in range(50)]
-    unknown = encode([b"NOSUCH", b"1"])
+    rows = [encode_command([b"SET", b"key:%d" % i, b"caf\xe9"]) for i in range(50)]
+    unknown = encode_command([b"NOSUCH", b"1"])
     source = b"".join([*rows[:20], unknown, *rows[20:40], unknown, *rows[40:]])
     changed = CHANGES["CRLF had become LF"](source)
     plan = aofdoctor("repair", write(tmp_path, changed), "--salvage", "--json").json
@@ -307,7 +315,7 @@ def test_what_is_dropped_of_a_mended_part_is_named_where_it_stands(tmp_path: Pat
 
 
 def test_a_first_record_larger_than_a_read_with_a_bad_page_is_not_whole(tmp_path: Path) -> None:
-    path = write(tmp_path, encode([b"SET", b"large", b"x" * 500_000]) + ROWS[0])
+    path = write(tmp_path, encode_command([b"SET", b"large", b"x" * 500_000]) + ROWS[0])
     with unreadable(path, 75):
         assert [d["kind"] for d in aofdoctor("check", path, "--json").json["parts"][0]["damage"]] == ["unreadable"]
         assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof").status == 0

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from tests.conftest import aofdoctor
 
 Story = Callable[[str], Path]
-SET = encode([b"SET", b"a", b"1"])
-MULTI, EXEC = encode([b"MULTI"]), encode([b"EXEC"])
+SET = encode_command([b"SET", b"a", b"1"])
+MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
 
 CASES = {
     "torn": (SET * 2, SET[:-1]),
@@ -106,7 +106,7 @@ def test_a_set_of_which_nothing_would_be_left_is_refused(story: Story, tmp_path:
 
 def test_what_still_keeps_a_server_from_loading_is_said(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    for odd in (encode([b"NOSUCH", b"x"]), encode([b"SET", b"a"]), b"#" + b"x" * 2000 + b"\r\n"):
+    for odd in (encode_command([b"NOSUCH", b"x"]), encode_command([b"SET", b"a"]), b"#" + b"x" * 2000 + b"\r\n"):
         path.write_bytes(SET + odd + SET + SET[:9])
         assert "would not load the copy" in aofdoctor("repair", path).out
         out = tmp_path / f"out{len(odd)}"

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from tests.conftest import aofdoctor
 
 Story = Callable[[str], Path]
-A, B, C = (encode([b"SET", key, b"1"]) for key in (b"a", b"b", b"c"))
-MULTI, EXEC, SELECT, FLUSH = (encode(argv) for argv in ([b"MULTI"], [b"EXEC"], [b"SELECT", b"3"], [b"FLUSHALL"]))
+A, B, C = (encode_command([b"SET", key, b"1"]) for key in (b"a", b"b", b"c"))
+MULTI, EXEC, SELECT, FLUSH = (
+    encode_command(argv) for argv in ([b"MULTI"], [b"EXEC"], [b"SELECT", b"3"], [b"FLUSHALL"])
+)
 T1, T2 = b"#TS:1700000000\r\n", b"#TS:1700000060\r\n"
 
 

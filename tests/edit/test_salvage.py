@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.salvage.fileset import rebuild_manifest
 from aofdoctor.server.sandbox import Binary
@@ -16,13 +16,13 @@ Story = Callable[[str], Path]
 
 
 def put(key: bytes) -> bytes:
-    return encode([b"SET", key, b"1"])
+    return encode_command([b"SET", key, b"1"])
 
 
 A, B, C, D = (put(key) for key in (b"a", b"b", b"c", b"d"))
-MULTI, EXEC, SELECT = encode([b"MULTI"]), encode([b"EXEC"]), encode([b"SELECT", b"3"])
+MULTI, EXEC, SELECT = encode_command([b"MULTI"]), encode_command([b"EXEC"]), encode_command([b"SELECT", b"3"])
 HOLE = bytes(200)
-VALUE = encode([b"FLUSHALL"]) + A
+VALUE = encode_command([b"FLUSHALL"]) + A
 
 CASES = {
     # name: (the file, what stays of it)
@@ -35,18 +35,18 @@ CASES = {
     "a whole transaction after a hole": (A + HOLE + MULTI + B + EXEC, A + MULTI + B + EXEC),
     "a torn transaction's SELECT": (A + MULTI + SELECT + B + HOLE + C, A + SELECT + C),
     "an open transaction at the end": (A + MULTI + B, A),
-    "a name that no server knows": (A + encode([b"SXT", b"a"]) + B, A + B),
-    "such a name in a transaction": (A + MULTI + B + encode([b"SXT"]) + C + EXEC + D, A + D),
-    "a mangled EXEC": (A + MULTI + B + encode([b"EXEX"]) + C + MULTI + D + EXEC, A + C + MULTI + D + EXEC),
-    "arguments that no server takes": (A + encode([b"GET"]) + B, A + B),
-    "a module's command": (A + encode([b"BF.ADD", b"f", b"x"]) + B, A + encode([b"BF.ADD", b"f", b"x"]) + B),
+    "a name that no server knows": (A + encode_command([b"SXT", b"a"]) + B, A + B),
+    "such a name in a transaction": (A + MULTI + B + encode_command([b"SXT"]) + C + EXEC + D, A + D),
+    "a mangled EXEC": (A + MULTI + B + encode_command([b"EXEX"]) + C + MULTI + D + EXEC, A + C + MULTI + D + EXEC),
+    "arguments that no server takes": (A + encode_command([b"GET"]) + B, A + B),
+    "a module's command": (A + encode_command([b"BF.ADD", b"f", b"x"]) + B, A + encode_command([b"BF.ADD", b"f", b"x"]) + B),
     "a value that holds commands, its length too short":
-        (A + encode([b"SET", b"v", VALUE]).replace(b"$%d" % len(VALUE), b"$3") + B * 9, A + B * 9),
+        (A + encode_command([b"SET", b"v", VALUE]).replace(b"$%d" % len(VALUE), b"$3") + B * 9, A + B * 9),
     "a value that holds commands, its header lost":
         (A + HOLE + VALUE + b"\r\n" + b"$1\r\nx\r\n" + B * 9, A + B * 9),
     "a value that holds a flush, its tail lost":
-        ((A + encode([b"SET", b"v", encode([b"FLUSHALL"]) + b"x" * 90]))[:-30] + bytes(40) + B[10:] + C * 9, A + C * 9),
-    "a mangled MULTI": (A + encode([b"MULTJ"]) + B + EXEC + C, A + C),
+        ((A + encode_command([b"SET", b"v", encode_command([b"FLUSHALL"]) + b"x" * 90]))[:-30] + bytes(40) + B[10:] + C * 9, A + C * 9),
+    "a mangled MULTI": (A + encode_command([b"MULTJ"]) + B + EXEC + C, A + C),
     "a mark that is wrong": (A + B.replace(b"$1\r\nb", b"?1\r\nb") + C * 9, A + C * 9),
     "a line end that is wrong": (A + B.replace(b"b\r\n", b"b\0\n") + C * 9, A + C * 9),
     "an annotation and a hole": (b"#TS:1700000000\r\n" + A + HOLE + b"#TS:1700000009\r\n" + B,
@@ -103,7 +103,7 @@ def test_commands_in_a_guessed_database_are_counted_and_strict_leaves_them_out(t
 
 def test_after_a_mangled_select_the_database_is_a_guess(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(A + encode([b"SELECU", b"1"]) + B * 2 + SELECT + C)
+    path.write_bytes(A + encode_command([b"SELECU", b"1"]) + B * 2 + SELECT + C)
     plan = aofdoctor("repair", path, "--salvage", "--json").json
     assert any("2 commands after damage" in note for note in plan["notes"])
     assert aofdoctor("repair", path, "--salvage", "--strict", "-o", tmp_path / "out").status == 0
@@ -112,7 +112,7 @@ def test_after_a_mangled_select_the_database_is_a_guess(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("claim", [b"$2000001", b"$1500", b"$60"])
 def test_a_length_that_claims_too_much_costs_one_command(claim: bytes, tmp_path: Path) -> None:
-    path, bent = tmp_path / "a.aof", encode([b"SET", b"v", b"1"]).replace(b"$1\r\n1", claim + b"\r\n1")
+    path, bent = tmp_path / "a.aof", encode_command([b"SET", b"v", b"1"]).replace(b"$1\r\n1", claim + b"\r\n1")
     path.write_bytes(A + bent + B * 150_000)
     assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out").status == 0
     assert (tmp_path / "out").read_bytes() == A + B * 150_000
@@ -120,14 +120,14 @@ def test_a_length_that_claims_too_much_costs_one_command(claim: bytes, tmp_path:
 
 def test_a_flush_after_damage_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(A + HOLE + encode([b"FLUSHALL"]) + B)
+    path.write_bytes(A + HOLE + encode_command([b"FLUSHALL"]) + B)
     notes = aofdoctor("repair", path, "--salvage", "--json").json["notes"]
     assert any(f"FLUSHALL at a.aof@{len(A + HOLE)} stands after damage" in note for note in notes)
 
 
 def test_renamed_commands_can_be_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(A + encode([b"b840fc02d524045429941cc15f59e41c"]) + B + b"junk")
+    path.write_bytes(A + encode_command([b"b840fc02d524045429941cc15f59e41c"]) + B + b"junk")
     assert aofdoctor("repair", path, "--salvage", "--keep-unknown", "-o", tmp_path / "out").status == 0
     assert (tmp_path / "out").read_bytes() == path.read_bytes()[:-4]
 

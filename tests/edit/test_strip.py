@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.output.durable import write_all
@@ -19,7 +19,14 @@ from tests.conftest import STORIES, aofdoctor, told
 from tests.support.samples import FLUSH, SET, Story, server_for, small_set, tree
 
 GROUPS = (
-    SET + FLUSH + SET + encode([b"MULTI"]) + encode([b"SELECT", b"1"]) + encode([b"FLUSHDB"]) + encode([b"EXEC"]) + SET
+    SET
+    + FLUSH
+    + SET
+    + encode_command([b"MULTI"])
+    + encode_command([b"SELECT", b"1"])
+    + encode_command([b"FLUSHDB"])
+    + encode_command([b"EXEC"])
+    + SET
 )
 
 
@@ -64,7 +71,7 @@ def test_the_plan_is_printed_and_nothing_is_written(story: Story) -> None:
 )
 def test_every_spelling_of_a_flush_goes(flush: list[bytes], tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(SET + encode(flush) + SET)
+    path.write_bytes(SET + encode_command(flush) + SET)
     assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
     assert (tmp_path / "out").read_bytes() == SET + SET
 
@@ -78,7 +85,11 @@ def test_several_groups_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
     assert aofdoctor("strip", path, "27", "-o", tmp_path / "first").status == 0
     assert (tmp_path / "first").read_bytes() == GROUPS.replace(FLUSH, b"")
     assert aofdoctor("strip", path, "--last", "-o", tmp_path / "last").status == 0
-    kept = GROUPS.replace(encode([b"MULTI"]), b"").replace(encode([b"FLUSHDB"]), b"").replace(encode([b"EXEC"]), b"")
+    kept = (
+        GROUPS.replace(encode_command([b"MULTI"]), b"")
+        .replace(encode_command([b"FLUSHDB"]), b"")
+        .replace(encode_command([b"EXEC"]), b"")
+    )
     assert (tmp_path / "last").read_bytes() == kept
     assert aofdoctor("strip", path, "--all", "-o", tmp_path / "all").status == 0
     assert (tmp_path / "all").read_bytes() == kept.replace(FLUSH, b"")
@@ -91,20 +102,20 @@ def test_a_group_is_flushes_with_only_structure_between(tmp_path: Path) -> None:
     group = (
         FLUSH
         + b"#TS:1700000000\r\n"
-        + encode([b"SELECT", b"4"])
-        + encode([b"FLUSHDB"])
-        + encode([b"MULTI"])
+        + encode_command([b"SELECT", b"4"])
+        + encode_command([b"FLUSHDB"])
+        + encode_command([b"MULTI"])
         + FLUSH
-        + encode([b"EXEC"])
+        + encode_command([b"EXEC"])
     )
     path.write_bytes(SET + group + SET)
     assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
-    assert (tmp_path / "out").read_bytes() == SET + b"#TS:1700000000\r\n" + encode([b"SELECT", b"4"]) + SET
+    assert (tmp_path / "out").read_bytes() == SET + b"#TS:1700000000\r\n" + encode_command([b"SELECT", b"4"]) + SET
 
 
 def test_a_transaction_with_other_commands_stays_one(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    tx = encode([b"MULTI"]) + SET + FLUSH + encode([b"EXEC"])
+    tx = encode_command([b"MULTI"]) + SET + FLUSH + encode_command([b"EXEC"])
     path.write_bytes(tx)
     aofdoctor("strip", path, "-o", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == tx.replace(FLUSH, b"")
@@ -112,23 +123,28 @@ def test_a_transaction_with_other_commands_stays_one(tmp_path: Path) -> None:
 
 def test_a_transaction_of_many_batches_is_judged_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    for inside in (SET, encode([b"SELECT", b"1"])):
-        data = encode([b"MULTI"]) + inside * 40_000 + FLUSH + encode([b"EXEC"])
+    for inside in (SET, encode_command([b"SELECT", b"1"])):
+        data = encode_command([b"MULTI"]) + inside * 40_000 + FLUSH + encode_command([b"EXEC"])
         path.write_bytes(data)
         (tmp_path / "out").unlink(missing_ok=True)
         (tmp_path / "out.receipt.json").unlink(missing_ok=True)
         assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
         kept = data.replace(FLUSH, b"")
         if inside != SET:
-            kept = kept.replace(encode([b"MULTI"]), b"").replace(encode([b"EXEC"]), b"")
+            kept = kept.replace(encode_command([b"MULTI"]), b"").replace(encode_command([b"EXEC"]), b"")
         assert (tmp_path / "out").read_bytes() == kept
 
 
 def test_a_selection_goes_and_select_multi_and_exec_stay(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(encode([b"SELECT", b"2"]) + SET + encode([b"SET", b"tmp:1", b"x"]) + encode([b"DEL", b"a"]))
+    path.write_bytes(
+        encode_command([b"SELECT", b"2"])
+        + SET
+        + encode_command([b"SET", b"tmp:1", b"x"])
+        + encode_command([b"DEL", b"a"])
+    )
     assert aofdoctor("strip", path, "--key", "tmp:*", "--cmd", "set", "-o", tmp_path / "out").status == 0
-    assert (tmp_path / "out").read_bytes() == encode([b"SELECT", b"2"]) + SET + encode([b"DEL", b"a"])
+    assert (tmp_path / "out").read_bytes() == encode_command([b"SELECT", b"2"]) + SET + encode_command([b"DEL", b"a"])
     assert aofdoctor("strip", path, "--cmd", "select", "-o", tmp_path / "no").status == 3
 
 
@@ -274,7 +290,7 @@ def test_several_groups_are_listed_for_machines_too(tmp_path: Path) -> None:
 def test_a_flush_with_arguments_that_no_server_takes_is_none(tmp_path: Path, embedded: Binary) -> None:
     path = tmp_path / "a.aof"
     for odd in ([b"FLUSHALL", b"NOW"], [b"FLUSHALL", b"ASYNC", b"SYNC"], [b"FLUSHDB", b""]):
-        path.write_bytes(SET + encode(odd))
+        path.write_bytes(SET + encode_command(odd))
         assert aofdoctor("strip", path).status == 3, odd
         assert aofdoctor("verify", path, "--with", embedded.path, "--json").json["total"] == 1
 
@@ -282,7 +298,11 @@ def test_a_flush_with_arguments_that_no_server_takes_is_none(tmp_path: Path, emb
 def test_what_builds_on_an_empty_keyspace_is_counted_and_named(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(
-        encode([b"INCR", b"n"]) + FLUSH + SET + encode([b"INCR", b"n"]) * 2 + encode([b"RPUSH", b"l", b"x"])
+        encode_command([b"INCR", b"n"])
+        + FLUSH
+        + SET
+        + encode_command([b"INCR", b"n"]) * 2
+        + encode_command([b"RPUSH", b"l", b"x"])
     )
     (note,) = [n for n in aofdoctor("strip", path, "--json").json["notes"] if "build on" in n]
     assert note.startswith("3 later commands") and "2 INCR, 1 RPUSH" in note and "INCR n at a.aof@" in note

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Preamble, encode
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Preamble, encode_command
 from aofdoctor.cli.console import as_json
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views import base_keys as base_keys_view
@@ -55,7 +55,11 @@ def names(data: bytes) -> list[tuple[int, bytes]]:
 
 MANY = [key(f"user:{number}", f"value {number}") for number in range(40)]
 WHOLE = rdb(SELECT_0, *MANY, SELECT_3, *(key(f"third:{number}", "x") for number in range(20)))
-TAIL = encode([b"SELECT", b"0"]) + encode([b"SET", b"user:1", b"later"]) + encode([b"DEL", b"user:2"])
+TAIL = (
+    encode_command([b"SELECT", b"0"])
+    + encode_command([b"SET", b"user:1", b"later"])
+    + encode_command([b"DEL", b"user:2"])
+)
 
 
 @pytest.fixture
@@ -140,7 +144,7 @@ def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
 def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
     """Each key's line and JSON, with what was seen in a window and without."""
     source = BytesSource(data)
-    rdb = next(tile for tile in read(source, table().names) if isinstance(tile, Preamble))
+    rdb = next(tile for tile in read_tiles(source, table().names) if isinstance(tile, Preamble))
     path.write_bytes(data)
     out: list[tuple[Lines, Lines, bytes]] = []
     with open_path(str(path)) as aof:
@@ -182,7 +186,7 @@ def test_a_line_says_the_same_whichever_way_its_words_were_read(tmp_path: Path) 
 def both_ways(data: bytes, where: Selection = EVERYTHING) -> tuple[list[Any], list[Any]]:
     """The keys of a base as they come, and backwards."""
     source = BytesSource(data)
-    rdb = next(tile for tile in read(source, table().names) if isinstance(tile, Preamble))
+    rdb = next(tile for tile in read_tiles(source, table().names) if isinstance(tile, Preamble))
     given = base_keys(where, 0, "part", 0, source, rdb), base_keys_backwards(where, 0, "part", 0, source, rdb)
     return [*map(plain, given[0])], [*map(plain, given[1])]
 
@@ -261,21 +265,21 @@ def test_a_slice_keeps_the_selected_keys_of_a_base(path: Path, tmp_path: Path) -
     whole = walk(BytesSource(data))
     expected = [(db, name) for db, name in names(WHOLE) if name.startswith(b"user:1")]
     assert whole.complete and whole.checksum == "ok" and names(data[: whole.end]) == expected
-    assert data[whole.end :] == encode([b"SELECT", b"0"]) + encode([b"SET", b"user:1", b"later"])
+    assert data[whole.end :] == encode_command([b"SELECT", b"0"]) + encode_command([b"SET", b"user:1", b"later"])
     assert result.json["bytes"]["after"] == len(data) and result.json["commands"]["after"] == 2
     assert loaded_names(data[: whole.end], "valkey-9.1") == set(expected)
 
 
 def test_a_slice_without_a_key_of_the_base_goes_without_it(path: Path, tmp_path: Path) -> None:
     aofdoctor("slice", path, "--cmd", "del", "-o", tmp_path / "out")
-    assert (tmp_path / "out").read_bytes() == encode([b"SELECT", b"0"]) + encode([b"DEL", b"user:2"])
+    assert (tmp_path / "out").read_bytes() == encode_command([b"SELECT", b"0"]) + encode_command([b"DEL", b"user:2"])
 
 
 def test_places_behind_a_base_mean_what_stands_there(path: Path, tmp_path: Path) -> None:
-    place = len(WHOLE) + len(encode([b"SELECT", b"0"]))
+    place = len(WHOLE) + len(encode_command([b"SELECT", b"0"]))
     aofdoctor("slice", path, "--to", str(place), "-o", tmp_path / "out")
     data = (tmp_path / "out").read_bytes()
-    assert names(data) == names(WHOLE) and data.endswith(encode([b"SET", b"user:1", b"later"]))
+    assert names(data) == names(WHOLE) and data.endswith(encode_command([b"SET", b"user:1", b"later"]))
 
 
 @pytest.mark.parametrize("junk", [b"\xf0" * 8, b"\xff"], ids=["a hole", "a byte of a value"])
@@ -288,7 +292,7 @@ def test_a_slice_of_a_damaged_base_keeps_what_can_be_read_and_says_so(junk: byte
     kept, wanted = names(data[: whole.end]), [one for one in names(WHOLE) if re.match(rb"user:[12]", one[1])]
     assert whole.complete and whole.checksum == "ok" and set(kept) <= set(wanted) and len(kept) >= len(wanted) - 1
     assert loaded_names(data[: whole.end], "valkey-9.1") == set(kept)
-    assert "it is damaged" in str(result.json["notes"]) and data.endswith(encode([b"DEL", b"user:2"]))
+    assert "it is damaged" in str(result.json["notes"]) and data.endswith(encode_command([b"DEL", b"user:2"]))
 
 
 def test_a_slice_of_a_dump_is_a_dump(tmp_path: Path) -> None:
@@ -319,7 +323,9 @@ def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
     data, told = salvaged(path)
     whole = walk(BytesSource(data))
     kept = names(data[: whole.end])
-    assert whole.complete and whole.checksum == "ok" and data.endswith(TAIL[-len(encode([b"DEL", b"user:2"])) :])
+    assert (
+        whole.complete and whole.checksum == "ok" and data.endswith(TAIL[-len(encode_command([b"DEL", b"user:2"])) :])
+    )
     assert kept == [one for one in names(WHOLE) if one != (0, b"user:20")]
     assert loaded_names(data[: whole.end], "valkey-9.1") == set(kept)
     assert "59 keys of it can be read" in str(told["notes"]) and "39 of them found after the damage" in str(
@@ -400,12 +406,12 @@ def test_names_that_were_seen_are_known() -> None:
 
 
 def test_commands_after_a_flush_on_keys_of_the_base_are_counted(path: Path) -> None:
-    flush = encode([b"SELECT", b"0"]) + encode([b"FLUSHALL"])
-    later = b"".join(encode([b"APPEND", name, b"x"]) for name in (b"user:1", b"user:1", b"user:2", b"new"))
+    flush = encode_command([b"SELECT", b"0"]) + encode_command([b"FLUSHALL"])
+    later = b"".join(encode_command([b"APPEND", name, b"x"]) for name in (b"user:1", b"user:1", b"user:2", b"new"))
     path.write_bytes(WHOLE + flush + later)
     notes = aofdoctor("strip", path, "--json").json["notes"]
     assert "3 of those on keys that the base holds" in notes
-    path.write_bytes(WHOLE + flush + encode([b"APPEND", b"new", b"x"]))
+    path.write_bytes(WHOLE + flush + encode_command([b"APPEND", b"new", b"x"]))
     assert not any("base holds" in note for note in aofdoctor("strip", path, "--json").json["notes"])
 
 

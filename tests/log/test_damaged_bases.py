@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.source import BytesSource
@@ -54,7 +54,9 @@ def test_an_end_in_the_middle_ends_nothing(at: int, tmp_path: Path) -> None:
 def test_a_true_end_whose_checksum_is_wrong_is_the_end(tmp_path: Path) -> None:
     data = rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))
     path = tmp_path / "a.aof"
-    path.write_bytes(data[:-8] + b"not this" + encode([b"SET", b"a", b"1"]) + encode([b"SET", b"b", b"1"]))
+    path.write_bytes(
+        data[:-8] + b"not this" + encode_command([b"SET", b"a", b"1"]) + encode_command([b"SET", b"b", b"1"])
+    )
     part = aofdoctor("check", path, "--json").json["parts"][0]
     assert part["preamble"]["end"] == len(data) and part["preamble"]["checksum"] == "bad" and part["commands"] == 2
 
@@ -125,7 +127,9 @@ def test_a_slice_of_nothing_is_refused(words: list[str], tmp_path: Path) -> None
 def test_a_slice_without_keys_keeps_the_functions_of_the_base(tmp_path: Path) -> None:
     code = b"#!lua name=mylib\nredis.register_function('f', function() return 1 end)"
     base = rdb(b"REDIS0010", b"\xf5" + w.string(code) + b"\xfe\x00" + b"".join(KEYS))
-    (tmp_path / "a.aof").write_bytes(base + encode([b"SET", b"a", b"1"]) + encode([b"APPEND", b"b", b"1"]))
+    (tmp_path / "a.aof").write_bytes(
+        base + encode_command([b"SET", b"a", b"1"]) + encode_command([b"APPEND", b"b", b"1"])
+    )
     told = aofdoctor("slice", tmp_path / "a.aof", "--cmd", "append", "-o", tmp_path / "out.aof", "--json").json
     assert any("1 library of functions" in note for note in told["notes"])
     _, keys, functions = state(by_line()["redis-7.0"], tmp_path / "out.aof")

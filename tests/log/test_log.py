@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, encode
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.log.glob import translate
 from aofdoctor.server.command_table import key_places, table
 from aofdoctor.server.sandbox import Binary, Sandbox
@@ -21,10 +21,10 @@ from tests.support.hostile_bytes import WORDS
 Story = Callable[[str], Path]
 
 HISTORY = b"".join([
-    b"#TS:1700000000\r\n", encode([b"SELECT", b"0"]), encode([b"SET", b"user:1", b"ann"]),
-    b"#TS:1700000060\r\n", encode([b"MULTI"]), encode([b"SELECT", b"3"]), encode([b"DEL", b"user:1", b"user:2"]), encode([b"EXEC"]),
-    b"#TS:1700000120\r\n", encode([b"FLUSHDB"]), encode([b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"]),
-    encode([b"NOSUCH", b"k"]),
+    b"#TS:1700000000\r\n", encode_command([b"SELECT", b"0"]), encode_command([b"SET", b"user:1", b"ann"]),
+    b"#TS:1700000060\r\n", encode_command([b"MULTI"]), encode_command([b"SELECT", b"3"]), encode_command([b"DEL", b"user:1", b"user:2"]), encode_command([b"EXEC"]),
+    b"#TS:1700000120\r\n", encode_command([b"FLUSHDB"]), encode_command([b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"]),
+    encode_command([b"NOSUCH", b"k"]),
 ])  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_a_pipe_reads_as_the_file_does(path: Path) -> None:
 
 def test_reverse_is_the_same_history_backwards(tmp_path: Path) -> None:
     path = tmp_path / "long.aof"
-    path.write_bytes(b"".join(encode([b"SET", b"k%d" % n, b"v" * (n % 50)]) for n in range(40_000)))
+    path.write_bytes(b"".join(encode_command([b"SET", b"k%d" % n, b"v" * (n % 50)]) for n in range(40_000)))
     forwards = aofdoctor("log", path, "--json").stdout.splitlines()
     assert aofdoctor("log", path, "--json", "--reverse").stdout.splitlines() == forwards[::-1]
     assert aofdoctor("log", path, "--json", "-n", "7").stdout.splitlines() == forwards[-7:]
@@ -111,9 +111,9 @@ def test_reverse_is_the_same_history_backwards(tmp_path: Path) -> None:
 def test_the_tail_is_found_without_reading_the_rest_and_says_what_it_does_not_know(tmp_path: Path) -> None:
     path = tmp_path / "long.aof"
     path.write_bytes(
-        b"".join(encode([b"SET", b"k%d" % n, b"v" * 100]) for n in range(40_000))
-        + encode([b"SELECT", b"2"])
-        + encode([b"SET", b"z", b"1"])
+        b"".join(encode_command([b"SET", b"k%d" % n, b"v" * 100]) for n in range(40_000))
+        + encode_command([b"SELECT", b"2"])
+        + encode_command([b"SET", b"z", b"1"])
     )
     result = aofdoctor("log", path, "--json", "--tail", "-n", "3")
     assert [(line["n"], line["tx"], line["db"], line["keys"]) for line in result.lines] == [
@@ -124,7 +124,9 @@ def test_the_tail_is_found_without_reading_the_rest_and_says_what_it_does_not_kn
 
 def test_resp_and_cli_formats_can_be_replayed(path: Path, embedded: Binary) -> None:
     resp = aofdoctor("log", path, "--cmd", "set", "--format", "resp").stdout
-    assert resp == encode([b"SET", b"user:1", b"ann"]) + encode([b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"])
+    assert resp == encode_command([b"SET", b"user:1", b"ann"]) + encode_command(
+        [b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"]
+    )
     lines = aofdoctor("log", path, "--cmd", "set", "--format", "cli").stdout.splitlines()
     assert lines == [b"SET user:1 ann", b'SET "\\x1b]0;gone\\a\\xff" "\\x00 x"']
 
@@ -150,15 +152,17 @@ def test_damage_on_the_way_is_told_and_makes_the_status_1(tmp_path: Path) -> Non
 
 def test_after_damage_the_database_is_unknown_until_a_select(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    one = encode([b"SET", b"a", b"1"])
-    path.write_bytes(one + b"junk" + one + encode([b"SELECT", b"4"]) + one)
+    one = encode_command([b"SET", b"a", b"1"])
+    path.write_bytes(one + b"junk" + one + encode_command([b"SELECT", b"4"]) + one)
     assert [line["db"] for line in aofdoctor("log", path, "--json").lines] == [0, None, 4, 4]
 
 
 def test_a_record_larger_than_the_window_is_written_whole(tmp_path: Path) -> None:
     path = tmp_path / "big.aof"
     value = bytes(range(256)) * 8192
-    path.write_bytes(encode([b"SET", b"big", value]) + encode([b"RPUSH", b"l", *[b"%d" % n for n in range(200_000)]]))
+    path.write_bytes(
+        encode_command([b"SET", b"big", value]) + encode_command([b"RPUSH", b"l", *[b"%d" % n for n in range(200_000)]])
+    )
     first, second = aofdoctor("log", path, "--json").lines
     assert base64.b64decode(first["args"][1]["base64"]) == value and first["keys"] == ["big"]
     assert second["args"][1:] == [str(n) for n in range(200_000)]
@@ -176,7 +180,7 @@ def test_positions_that_cannot_be_meant_are_usage_errors(path: Path) -> None:
 
 def test_times_are_refused_where_there_are_none(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(encode([b"SET", b"a", b"1"]))
+    path.write_bytes(encode_command([b"SET", b"a", b"1"]))
     result = aofdoctor("log", path, "--since", "-10m")
     assert result.status == 2 and "no #TS annotations" in result.err
 
@@ -237,8 +241,8 @@ def test_keys_are_those_that_a_real_server_names(embedded: Binary) -> None:
                      [b"XREADGROUP", b"GROUP", b"g", b"c", b"STREAMS", b"s", b"t", b">", b">"], [b"LMOVE", b"a", b"b", b"LEFT", b"LEFT"],
                      [b"XGROUP", b"CREATE", b"s", b"g", b"$"], [b"SORT", b"l", b"STORE", b"out"], [b"DEL", b"a", b"b", b"c"],
                      [b"LMPOP", b"2", b"a", b"b", b"LEFT"], [b"FLUSHALL"], [b"GEORADIUS", b"g", b"1", b"1", b"5", b"m", b"STORE", b"o"]):  # fmt: skip
-            tile = next(read(BytesSource(encode(argv)), WORDS))
-            assert isinstance(tile, Batch)
+            tile = next(read_tiles(BytesSource(encode_command(argv)), WORDS))
+            assert isinstance(tile, RecordBatch)
             command = table().get(tile.ids[0])
             assert command is not None
             try:
@@ -251,7 +255,7 @@ def test_keys_are_those_that_a_real_server_names(embedded: Binary) -> None:
 
 def test_the_last_commands_are_commands_whatever_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(encode([b"FLUSHALL"]) + b"junk" + encode([b"SET", b"a", b"1"]) + b"*3\r\n$3")
+    path.write_bytes(encode_command([b"FLUSHALL"]) + b"junk" + encode_command([b"SET", b"a", b"1"]) + b"*3\r\n$3")
     for args in (["-n", "1"], ["--tail", "-n", "1"]):
         assert [e["cmd"] for e in aofdoctor("log", path, "--json", *args).lines] == ["SET"]
         assert [e["cmd"] for e in aofdoctor("log", path, "--json", *args, "--effect", "flush").lines] == ["FLUSHALL"]
@@ -260,20 +264,23 @@ def test_the_last_commands_are_commands_whatever_is_damaged(tmp_path: Path) -> N
 def test_from_the_tail_a_database_after_damage_is_unknown(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(
-        encode([b"SELECT", b"2"]) + encode([b"SET", b"a", b"1"]) + bytes(99) + encode([b"SET", b"b", b"1"]) * 2
+        encode_command([b"SELECT", b"2"])
+        + encode_command([b"SET", b"a", b"1"])
+        + bytes(99)
+        + encode_command([b"SET", b"b", b"1"]) * 2
     )
     assert [e["db"] for e in aofdoctor("log", path, "--json", "--tail").lines] == [2, 2, None, None]
 
 
 def test_a_module_workload_is_read_from_its_tail(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(b"".join(encode([b"BF.ADD", b"f", b"%07d" % n]) for n in range(60_000)))
+    path.write_bytes(b"".join(encode_command([b"BF.ADD", b"f", b"%07d" % n]) for n in range(60_000)))
     lines = aofdoctor("log", path, "--json", "--tail", "-n", "3").lines
     assert [line["args"][1] for line in lines] == ["0059997", "0059998", "0059999"]
 
 
 def test_the_end_of_a_pipe_is_not_known(tmp_path: Path) -> None:
-    data = b"#TS:1700000000\r\n" + encode([b"SET", b"a", b"1"])
+    data = b"#TS:1700000000\r\n" + encode_command([b"SET", b"a", b"1"])
     for since, status in (("2020-01-01", 0), ("-10m", 2)):
         done = subprocess.run([sys.executable, "-m", "aofdoctor", "log", "-", "--since", since, "--json"],
                               input=data, capture_output=True, check=False)  # fmt: skip
@@ -282,5 +289,5 @@ def test_the_end_of_a_pipe_is_not_known(tmp_path: Path) -> None:
 
 def test_a_place_in_a_file_that_is_not_loaded_selects_nothing(story: Callable[[str], Path]) -> None:
     folder = story("wiped-valkey-9.1") / "appendonlydir"
-    (folder / "appendonly.aof.9.incr.aof").write_bytes(encode([b"SET", b"a", b"1"]))
+    (folder / "appendonly.aof.9.incr.aof").write_bytes(encode_command([b"SET", b"a", b"1"]))
     assert aofdoctor("log", folder, "--from", "9.incr@0").status == 2

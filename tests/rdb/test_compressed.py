@@ -10,7 +10,7 @@ from typing import Any
 import lz4.frame
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.compressed import frames
 from aofdoctor.rdb.compressed import source as unpacked
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
@@ -192,12 +192,12 @@ def test_keys_and_counts_are_those_of_the_plain_rdb(codec: str, tmp_path: Path) 
 def test_commands_after_the_frame_are_found(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
     stream = packed(plain(50), codec)
-    path.write_bytes(stream + encode([b"SET", b"later", b"1"]))
+    path.write_bytes(stream + encode_command([b"SET", b"later", b"1"]))
     commands = [line for line in log(path) if line["cmd"] != "(base)"]
     assert [(line["cmd"], line["offset"]) for line in commands] == [("SET", len(stream))]
     assert aofdoctor("check", path, "--json").json["parts"][0]["commands"] == 1
     convert(path, "--base", "resp", "-o", tmp_path / "out.aof")
-    assert (tmp_path / "out.aof").read_bytes().endswith(encode([b"SET", b"later", b"1"]))
+    assert (tmp_path / "out.aof").read_bytes().endswith(encode_command([b"SET", b"later", b"1"]))
 
 
 @codecs
@@ -215,7 +215,7 @@ def test_slice_and_salvage_refuse_it_and_say_what_to_do(codec: str, tmp_path: Pa
 
 
 @codecs
-@pytest.mark.parametrize("tail", [b"", encode([b"SET", b"later", b"1"])], ids=["alone", "with commands"])
+@pytest.mark.parametrize("tail", [b"", encode_command([b"SET", b"later", b"1"])], ids=["alone", "with commands"])
 def test_a_torn_frame_gives_what_comes_before(codec: str, tail: bytes, tmp_path: Path) -> None:
     """Where it was cut, the file ends or something else begins: the keys before it are there, and it is no whole RDB."""
     stream = packed(plain(30_000), codec)
@@ -283,7 +283,7 @@ def test_damage_inside_a_frame_without_checksum_loses_only_what_it_hits(codec: s
     data[len(data) // 2 : len(data) // 2 + 300] = b"\xfd" * 300
     path = tmp_path / "appendonly.aof"
     stream = packed(bytes(data), codec, checked=False)
-    path.write_bytes(stream + encode([b"SET", b"later", b"1"]))
+    path.write_bytes(stream + encode_command([b"SET", b"later", b"1"]))
     lines = log(path)
     assert 1990 < sum(line["cmd"] == "(base)" for line in lines) < 2000
     assert lines[-1]["offset"] == len(stream)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.records import encode as record
+from aofdoctor.aof.records import encode_command as record
 from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import LARGE, CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported

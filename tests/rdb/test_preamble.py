@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.encoding.crc64 import _py_crc64, _py_find_end_by_crc, crc64, find_end
 from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
 from aofdoctor.server.sandbox import Sandbox
@@ -101,7 +101,7 @@ def test_a_type_that_is_not_known_is_passed_by_the_checksum() -> None:
     data = BASES[-1].read_bytes()
     body = data[:-9] + b"\x6b\x01k\x03abc" + b"\xff"
     body += crc64(body).to_bytes(8, "little")
-    rdb = walk(BytesSource(body + encode([b"SET", b"a", b"1"])))
+    rdb = walk(BytesSource(body + encode_command([b"SET", b"a", b"1"])))
     assert (rdb.end, rdb.keys, rdb.checksum, rdb.complete) == (len(body), None, "ok", True)
     assert "type 107" in rdb.note
 

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemBatch, ItemReader, Key
@@ -111,7 +111,7 @@ def test_a_large_value_after_damage_is_walked_over() -> None:
 def test_it_ends_where_resp_begins() -> None:
     bodies = pairs(60)
     preamble = rdb(*bodies[:30], b"\x6b" * 40, *bodies[30:])
-    names, _ = salvaged(preamble + encode([b"SET", b"a", b"1"]) * 50, len(preamble))
+    names, _ = salvaged(preamble + encode_command([b"SET", b"a", b"1"]) * 50, len(preamble))
     assert names == [b"key:%d" % n for n in range(60)]
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support.server_loading import load
 from tests.support.servers import by_line
 
-SET = encode([b"SET", b"a", b"1"])
-MULTI, EXEC = encode([b"MULTI"]), encode([b"EXEC"])
+SET = encode_command([b"SET", b"a", b"1"])
+MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
 PREAMBLE = (FIXTURES / "aof" / "wiped-redis-6.2-preamble" / "appendonly.aof").read_bytes()
 RDB = PREAMBLE[: PREAMBLE.index(b"*2\r\n$6\r\nSELECT")]
 LINES = sorted(by_line())
@@ -37,10 +37,10 @@ CASES = {
     "any bytes after a payload": SET + SET.replace(b"SET\r\n", b"SET??") + SET,
     "leading zeros": SET.replace(b"*3", b"*0003").replace(b"$3", b"$0000003"),
     "*0": SET + b"*0\r\n" + SET,
-    "an unknown command": SET + encode([b"NOSUCH", b"x"]) + SET,
-    "an unknown subcommand": SET + encode([b"XGROUP", b"NOSUCH", b"s", b"g", b"$"]),
-    "a newer command": SET + encode([b"HSETEX", b"h", b"FIELDS", b"1", b"f", b"v"]),
-    "lower case": encode([b"set", b"a", b"1"]),
+    "an unknown command": SET + encode_command([b"NOSUCH", b"x"]) + SET,
+    "an unknown subcommand": SET + encode_command([b"XGROUP", b"NOSUCH", b"s", b"g", b"$"]),
+    "a newer command": SET + encode_command([b"HSETEX", b"h", b"FIELDS", b"1", b"f", b"v"]),
+    "lower case": encode_command([b"set", b"a", b"1"]),
     "nested MULTI": MULTI + MULTI + SET + EXEC + SET,
     "EXEC alone": EXEC + SET,
     "an open MULTI": SET + MULTI + SET,
@@ -63,7 +63,7 @@ CASES = {
     "a preamble of a newer version": RDB.replace(b"REDIS0009", b"REDIS0099") + SET,
     "a header line of 127 bytes": SET + b"*3" + b" " * 123 + b"\r\n" + SET[4:],
     "a header line of 128 bytes": SET + b"*3" + b" " * 124 + b"\r\n" + SET[4:],
-    "a SELECT that names no database": encode([b"SELECT", b"nope"]) + SET,
+    "a SELECT that names no database": encode_command([b"SELECT", b"nope"]) + SET,
     "a length past the end": SET + b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5000000\r\nx\r\n" + SET,
 }
 
@@ -138,7 +138,7 @@ def test_a_set_does_in_a_real_server_what_the_verdict_says(
 @pytest.mark.parametrize("argv", [[b"SET", b"a"], [b"INCR"], [b"CONFIG"], [b"FLUSHALL", b"A", b"B", b"C"]])
 def test_a_wrong_number_of_arguments_never_counts_as_loading(argv: list[bytes], line: str, tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
-    path.write_bytes(SET + encode(argv))
+    path.write_bytes(SET + encode_command(argv))
     expected = {"undefined", "refuses"} if argv[0] != b"FLUSHALL" else {"undefined", "refuses", "loads"}
     assert verdict(path, line, "yes")["outcome"] in expected
 
@@ -161,18 +161,18 @@ def test_what_reaches_outside_is_never_replayed(tmp_path: Path) -> None:
     for argv in ([b"MODULE", b"LOAD", b"/tmp/x.so"], [b"CONFIG", b"SET", b"dir", b"/etc"], [b"REPLICAOF", b"10.0.0.1", b"1"],
                  [b"DEBUG", b"SEGFAULT"], [b"SHUTDOWN"], [b"SCRIPT", b"DEBUG", b"YES"], [b"MIGRATE", b"h", b"1", b"k", b"0", b"1"],
                  [b"ACL", b"SETUSER", b"x"], [b"BGREWRITEAOF"], [b"GET", b"a"]):  # fmt: skip
-        path.write_bytes(SET + encode(argv))
+        path.write_bytes(SET + encode_command(argv))
         result = aofdoctor("verify", path)
         assert (result.status, result.stdout) == (3, b"") and "is not replayed" in result.err, argv
 
 
 def test_verify_never_writes_on_what_it_loads(tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
-    path.write_bytes(SET + encode([b"SET", b"gone", b"1", b"PXAT", b"1000"]))
+    path.write_bytes(SET + encode_command([b"SET", b"gone", b"1", b"PXAT", b"1000"]))
     for line in LINES:
         result = aofdoctor("verify", path, "--with", by_line()[line].path, "--json")
         assert result.status == 0 and result.json["keys"]["0"] >= 1
-    assert path.read_bytes() == SET + encode([b"SET", b"gone", b"1", b"PXAT", b"1000"]) and [
+    assert path.read_bytes() == SET + encode_command([b"SET", b"gone", b"1", b"PXAT", b"1000"]) and [
         p.name for p in tmp_path.iterdir()
     ] == [path.name]
 
@@ -181,10 +181,10 @@ def test_verify_counts_errors_at_replay_and_keys_by_database(tmp_path: Path) -> 
     path = tmp_path / "a.aof"
     path.write_bytes(
         SET
-        + encode([b"LPUSH", b"a", b"x"])
-        + encode([b"SELECT", b"40"])
+        + encode_command([b"LPUSH", b"a", b"x"])
+        + encode_command([b"SELECT", b"40"])
         + SET
-        + encode([b"SET", b"b", b"1", b"EX", b"1000"])
+        + encode_command([b"SET", b"b", b"1", b"EX", b"1000"])
     )
     found = aofdoctor("verify", path, "--json").json
     assert found["keys"] == {"0": 1, "40": 2} and found["expires"]["40"] == 1 and found["errors"] == {"WRONGTYPE": 1}

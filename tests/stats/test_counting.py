@@ -10,8 +10,8 @@ from aofdoctor.stats.counting._counters import Inventory, Scale, Tally
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, encode
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.server.command_table import key_places, table
 from aofdoctor.server.context.tracker import ContextTracker
@@ -36,8 +36,8 @@ def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | Non
     scale, tally = twin[0](kinds(), 1, FACTORS), twin[1](rules(), ord(":"), depth, sure)
     steps, large, seen = ContextTracker(columns=True), array("I", bytes(4 * ROOM)), []
     steps.begin()
-    for tile in read(BytesSource(data), table().names):
-        if isinstance(tile, Batch) and not tile.oversized:
+    for tile in read_tiles(BytesSource(data), table().names):
+        if isinstance(tile, RecordBatch) and not tile.oversized:
             steps.run(tile)
             some = None if chosen is None else array("I", range(0, tile.count, chosen))
             noted = scale.run(tile, tile.base, steps.db, steps.time, some, 40, large)
@@ -68,11 +68,11 @@ def workload(random: Random, count: int, keys: int) -> bytes:
         if kind > 0.97:
             out.append(b"#TS:%d\r\n" % random.choice([0, 7, 10**9 + random.randrange(10**5), 10**17]))
         elif name == b"SELECT":
-            out.append(encode([name, b"%d" % random.choice([0, 1, 9, 1023, 1024, 5000])]))
+            out.append(encode_command([name, b"%d" % random.choice([0, 1, 9, 1023, 1024, 5000])]))
         elif name == b"EVAL":
-            out.append(encode([name, b"return 1", random.choice([b"0", b"1", b"00", b"x", b"2"]), key]))
+            out.append(encode_command([name, b"return 1", random.choice([b"0", b"1", b"00", b"x", b"2"]), key]))
         else:
-            out.append(encode([name, key, b"v" * random.choice([1, 9, 300])][: 1 + random.randrange(3)]))
+            out.append(encode_command([name, key, b"v" * random.choice([1, 9, 300])][: 1 + random.randrange(3)]))
     return b"".join(out)
 
 
@@ -90,7 +90,7 @@ def test_the_twins_count_the_same_of_many_keys(count: int, keys: int, sure: int)
 
 def test_more_names_than_there_is_room_for_are_counted_together() -> None:
     more = 500
-    data = b"".join(encode([b"SET", b"%d:" % n, b"v"]) for n in range(NAMES_MOST + more))
+    data = b"".join(encode_command([b"SET", b"%d:" % n, b"v"]) for n in range(NAMES_MOST + more))
     got = counted(COMPILED, data, 0)
     assert len(got[6]) == NAMES_MOST and got[10][0] == more
     assert sum(row[2] for row in got[6]) + got[10][1] == len(data)
@@ -107,7 +107,7 @@ def skewed(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
     out = []
     for _ in range(200_000):
         key = b"hot:%d" % random.randrange(10) if random.random() < 0.5 else b"k:%d" % random.randrange(30_000)
-        record = encode([b"SET", key, b"v" * random.choice([1, 20, 60, 500])])
+        record = encode_command([b"SET", key, b"v" * random.choice([1, 20, 60, 500])])
         writes[key] += 1
         sizes[key] += len(record)
         out.append(record)
@@ -131,7 +131,7 @@ def test_without_a_sample_a_count_is_within_its_error_and_no_other_key_has_more(
 
 
 def test_few_keys_are_exact() -> None:
-    data = b"".join(encode([b"SET", b"k:%d" % (n * n % 700), b"v" * (n % 90)]) for n in range(20_000))
+    data = b"".join(encode_command([b"SET", b"k:%d" % (n * n % 700), b"v" * (n % 90)]) for n in range(20_000))
     got, truth = counted(COMPILED, data, 1 << 40), Counter(b"k:%d" % (n * n % 700) for n in range(20_000))
     assert {(row[0], *row[3:]) for row in got[9]} == {(key, count, 0, 0) for key, count in truth.items()}
     assert got[12:14] == [0, 0]
@@ -149,9 +149,11 @@ def test_a_sample_finds_the_keys_that_matter_within_its_deviation() -> None:
 
 def test_a_large_record_is_never_left_to_a_sample() -> None:
     value = b"v" * (1 << (SURE - 1))
-    data = b"".join(encode([b"SET", b"big:%d" % (n % 5), value]) + encode([b"INCR", b"n"]) for n in range(400))
+    data = b"".join(
+        encode_command([b"SET", b"big:%d" % (n % 5), value]) + encode_command([b"INCR", b"n"]) for n in range(400)
+    )
     rows = {row[0]: row[3:] for row in counted(COMPILED, data, 0)[8]}
-    size = len(encode([b"SET", b"big:0", value]))
+    size = len(encode_command([b"SET", b"big:0", value]))
     assert {rows[b"big:%d" % n] for n in range(5)} == {(80 * size, 0, 0)}
 
 
@@ -166,8 +168,8 @@ def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
         for _ in range(30):
             words = [random.choice([b"0", b"1", b"2", b"00", b"k", b"10", b""]) for _ in range(random.randrange(7))]
             argv = [*command.name.encode().split(b"|"), *words]
-            batch = next(read(BytesSource(encode(argv)), table().names))
-            assert isinstance(batch, Batch)
+            batch = next(read_tiles(BytesSource(encode_command(argv)), table().names))
+            assert isinstance(batch, RecordBatch)
             if batch.ids[0] == command.id:
                 place = next(key_places(command, argv), 0)
                 expected = (argv[place][:HEAD], len(argv[place])) if 0 < place < len(argv) else None
@@ -222,7 +224,7 @@ def test_names_are_read_in_every_encoding() -> None:
 
 
 def test_short_columns_are_refused() -> None:
-    batch = next(read(BytesSource(encode([b"SET", b"a", b"1"])), table().names))
+    batch = next(read_tiles(BytesSource(encode_command([b"SET", b"a", b"1"])), table().names))
     short, room = array("q"), array("I", bytes(4 * ROOM))
     full = array("q", bytes(8 * ROOM))
     scale, tally = Scale(kinds(), 1, FACTORS), Tally(rules(), 58, 1, 0)

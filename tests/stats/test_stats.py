@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, encode
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource
@@ -30,7 +30,7 @@ from tests.support.hostile_bytes import hostile
 from tests.support.rdb_value_writer import string
 from tests.support.samples import SET, small_set
 
-DAMAGED = HISTORY + b"junk" + HISTORY + encode([b"MULTI"]) + SET
+DAMAGED = HISTORY + b"junk" + HISTORY + encode_command([b"MULTI"]) + SET
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_the_keys_are_those_of_log(path: Path) -> None:
     for line in lines:
         sizes[line["db"], str(line["keys"][0])] += line["size"]
     got = {(key["db"], str(key["key"])): key["bytes"] for key in found["by_bytes"]}
-    assert got == sizes + Counter({(3, "k"): len(encode([b"NOSUCH", b"k"]))})
+    assert got == sizes + Counter({(3, "k"): len(encode_command([b"NOSUCH", b"k"]))})
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -137,9 +137,9 @@ def test_every_byte_is_counted_once(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(DAMAGED)
     found, tiles = stats(path), list[int]()
-    for tile in read(BytesSource(DAMAGED), table().names):
-        if isinstance(tile, Batch):
-            tiles += [tile.record(i).size for i in range(tile.count) if tile.ids[i] == ANNOTATION]
+    for tile in read_tiles(BytesSource(DAMAGED), table().names):
+        if isinstance(tile, RecordBatch):
+            tiles += [tile.record_span(i).size for i in range(tile.count) if tile.ids[i] == ANNOTATION]
     totals = found["totals"]
     assert totals["damage"]["bytes"] + found["selected"]["bytes"] + sum(tiles) == totals["bytes"] == len(DAMAGED)
 
@@ -155,7 +155,7 @@ def collect(
     room: int = 1 << 14,
     read_size: int = 1 << 20,
 ) -> Stats:
-    aof = AOF("law", "single", None, [Part("law", "single", 0, None, BytesSource(data, read_size))])
+    aof = AOF("law", "single", None, [AofPart("law", "single", 0, None, BytesSource(data, read_size))])
     found = collect_stats(aof, where, options, window=window, room=room)
     found.aof = AOF("law", "single", None, [])
     return found
@@ -189,8 +189,8 @@ def test_the_answer_does_not_depend_on_how_it_is_read(
 
 def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
     keys = [b"k:" + b"x" * size + b"%d" % n for size in (0, 63, 90, 5000, 70_000) for n in range(9)]
-    data = b"".join(encode([b"SET", keys[n * n % 45], b"v" * (n % 4000)]) for n in range(3000))
-    data += b"#TS:1700000000\r\n" + encode([b"NoSuch" * 9, keys[-1]]) * 3
+    data = b"".join(encode_command([b"SET", keys[n * n % 45], b"v" * (n % 4000)]) for n in range(3000))
+    data += b"#TS:1700000000\r\n" + encode_command([b"NoSuch" * 9, keys[-1]]) * 3
     with patch("aofdoctor.analysis.stats.SURE", 1 << 16):
         whole = collect(data, Selection(), StatsOptions())
         assert (
@@ -282,20 +282,20 @@ def first_of(finding: Any) -> Any:
     return aofdoctor(*words[1:], "--json").lines[0]
 
 
-FLUSHING = encode([b"EVAL", b"redis.call('FLUSHALL')", b"0"])
+FLUSHING = encode_command([b"EVAL", b"redis.call('FLUSHALL')", b"0"])
 
 
 def test_suspects_point_at_what_they_name(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     wide, admin, odd = (
-        encode([b"DEL", *[b"k%d" % n for n in range(150)]]),
-        encode([b"CONFIG", b"SET", b"a", b"b"]),
-        encode([b"NOSUCH"]),
+        encode_command([b"DEL", *[b"k%d" % n for n in range(150)]]),
+        encode_command([b"CONFIG", b"SET", b"a", b"b"]),
+        encode_command([b"NOSUCH"]),
     )
-    path.write_bytes(SET * 9 + encode([b"FLUSHALL"]) + SET + FLUSHING + wide + SET + admin + odd + SET)
+    path.write_bytes(SET * 9 + encode_command([b"FLUSHALL"]) + SET + FLUSHING + wide + SET + admin + odd + SET)
     found = suspects(path)
     assert set(found) == {"flush", "flush-in-script", "many-deleted", "admin", "unknown-command"}
-    for code, record in (("flush", encode([b"FLUSHALL"])), ("flush-in-script", FLUSHING), ("many-deleted", wide), ("admin", admin),
+    for code, record in (("flush", encode_command([b"FLUSHALL"])), ("flush-in-script", FLUSHING), ("many-deleted", wide), ("admin", admin),
                          ("unknown-command", odd)):  # fmt: skip
         place = path.read_bytes().index(record)
         assert (found[code]["start"], first_of(found[code])["offset"]) == (place, place), code
@@ -307,7 +307,7 @@ def test_suspects_point_at_what_they_name(tmp_path: Path) -> None:
 
 def test_a_selection_leaves_out_what_it_does_not_mean(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(SET + encode([b"FLUSHALL"]) + SET + FLUSHING)
+    path.write_bytes(SET + encode_command([b"FLUSHALL"]) + SET + FLUSHING)
     assert set(suspects(path, "--cmd", "eval")) == {"flush-in-script"}
     assert not suspects(path, "--cmd", "set")
     assert set(suspects(path, "--effect", "flush")) == {"flush"}
@@ -315,7 +315,7 @@ def test_a_selection_leaves_out_what_it_does_not_mean(tmp_path: Path) -> None:
 
 def test_many_flushes_are_few_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes((SET + encode([b"FLUSHDB"])) * 50)
+    path.write_bytes((SET + encode_command([b"FLUSHDB"])) * 50)
     found = stats(path)["suspects"]
     assert [finding["code"] for finding in found] == ["flush"] * 3 + ["flush-more"]
     assert "47 more groups" in found[3]["message"] and first_of(found[3])["offset"] == found[3]["start"]
@@ -324,7 +324,7 @@ def test_many_flushes_are_few_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize("timed", [False, True])
 @pytest.mark.parametrize(("command", "code"), [(b"DEL", "burst-delete"), (b"PEXPIREAT", "burst-expire")])
 def test_a_burst_is_seen_among_the_usual(timed: bool, command: bytes, code: str, tmp_path: Path) -> None:
-    one = encode([command, b"k", *([b"1"] if command != b"DEL" else [])])
+    one = encode_command([command, b"k", *([b"1"] if command != b"DEL" else [])])
     usual = [(b"#TS:%d\r\n" % (1_700_000_000 + n) if timed else b"") + SET * 40 + one for n in range(500)]
     burst = one * 300
     steady, sudden = tmp_path / "steady.aof", tmp_path / "sudden.aof"
@@ -409,7 +409,7 @@ def test_values_that_stand_far_apart_are_not_read(tmp_path: Path) -> None:
 
 def test_the_contract_of_stats_json(path: Path) -> None:
     found = stats(path, "-n", "1")
-    set_two = encode([b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"])
+    set_two = encode_command([b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"])
     assert list(found) == ["path", "layout", "totals", "selected", "by_command", "by_db", "by_prefix", "over", "largest", "keys",
                            "base", "suspects", "asked"]  # fmt: skip
     assert found["totals"] == {
@@ -417,7 +417,7 @@ def test_the_contract_of_stats_json(path: Path) -> None:
         "last_time": 1700000120, "damage": {"count": 0, "bytes": 0},
     }  # fmt: skip
     assert found["by_command"] == [
-        {"command": "set", "commands": 2, "bytes": len(set_two) + len(encode([b"SET", b"user:1", b"ann"]))}
+        {"command": "set", "commands": 2, "bytes": len(set_two) + len(encode_command([b"SET", b"user:1", b"ann"]))}
     ]
     assert found["over"]["kind"] == "time" and found["over"]["width"] == 15
     assert found["over"]["rows"][0] == {
@@ -433,7 +433,7 @@ def test_the_contract_of_stats_json(path: Path) -> None:
     assert written in stats(path)["keys"]["by_writes"] and len(found["keys"]["by_writes"]) == 1
     quick = stats(path, "--no-keys")
     assert quick["by_prefix"] is None and quick["keys"] is None
-    assert {"command": None, "commands": 1, "bytes": len(encode([b"NOSUCH", b"k"]))} in quick["by_command"]
+    assert {"command": None, "commands": 1, "bytes": len(encode_command([b"NOSUCH", b"k"]))} in quick["by_command"]
 
 
 def test_no_byte_of_a_file_reaches_the_terminal_unescaped(tmp_path: Path) -> None:
@@ -441,7 +441,7 @@ def test_no_byte_of_a_file_reaches_the_terminal_unescaped(tmp_path: Path) -> Non
     nasty = b"\x1b]0;gone\x07:\xff\n"
     path.write_bytes(
         rdb(SELECT_0, b"\0" + string(nasty + b"b") + string(b"v"))
-        + encode([b"SET", nasty + b"k", b"v"]) + encode([nasty, nasty]) + encode([b"DEL", *[nasty] * 200]) + b"\x1b[2J" + SET
+        + encode_command([b"SET", nasty + b"k", b"v"]) + encode_command([nasty, nasty]) + encode_command([b"DEL", *[nasty] * 200]) + b"\x1b[2J" + SET
     )  # fmt: skip
     for args in ([], ["-n", "0"], ["--depth", "3", "--delimiter", "]"], ["--json"]):
         out = aofdoctor("stats", path, *args)
@@ -451,7 +451,7 @@ def test_no_byte_of_a_file_reaches_the_terminal_unescaped(tmp_path: Path) -> Non
 
 def test_rows_are_as_many_as_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(b"".join(encode([b"SET", b"p%d:x" % n, b"v"]) * (n + 1) for n in range(25)))
+    path.write_bytes(b"".join(encode_command([b"SET", b"p%d:x" % n, b"v"]) * (n + 1) for n in range(25)))
 
     def prefixes(result: Result) -> list[str]:
         section = result.out.partition("prefix ")[2].partition("database ")[0]
@@ -465,7 +465,9 @@ def test_rows_are_as_many_as_are_asked_for(tmp_path: Path) -> None:
 
 def test_a_prefix_has_as_many_delimiters_as_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(b"".join(encode([b"SET", name, b"v"]) for name in (b"a:b:c", b"a:b:d", b"a:x", b"a", b"p/q")))
+    path.write_bytes(
+        b"".join(encode_command([b"SET", name, b"v"]) for name in (b"a:b:c", b"a:b:d", b"a:x", b"a", b"p/q"))
+    )
 
     def prefixes(*args: str) -> dict[str, int]:
         return {row["prefix"]: row["commands"] for row in stats(path, *args)["by_prefix"]["rows"]}
@@ -525,8 +527,8 @@ def test_an_empty_file_and_an_empty_selection_are_answered(tmp_path: Path, path:
 def test_an_estimate_says_that_it_is_one(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(
-        b"".join(encode([b"SET", b"k:%d" % (n % 12_000), b"v"]) for n in range(30_000))
-        + encode([b"INCR", b"hot"]) * 9000
+        b"".join(encode_command([b"SET", b"k:%d" % (n % 12_000), b"v"]) for n in range(30_000))
+        + encode_command([b"INCR", b"hot"]) * 9000
     )
     with patch("aofdoctor.analysis.stats.SURE", 1 << 14):
         sampled = aofdoctor("stats", path)

@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.records import encode_command
 from aofdoctor.diff.differ import Diff, Gap, Moved, Only
 from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.source import BytesSource
 
-SELECT_0, SELECT_3 = encode([b"SELECT", b"0"]), encode([b"SELECT", b"3"])
-MULTI, EXEC = encode([b"MULTI"]), encode([b"EXEC"])
+SELECT_0, SELECT_3 = encode_command([b"SELECT", b"0"]), encode_command([b"SELECT", b"3"])
+MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
 KEY = bytes(range(16))
 
 
 def sets(*keys: str) -> bytes:
-    return b"".join(encode([b"SET", key.encode(), b"1"]) for key in keys)
+    return b"".join(encode_command([b"SET", key.encode(), b"1"]) for key in keys)
 
 
 @pytest.fixture
@@ -33,7 +33,10 @@ def pair(tmp_path: Path) -> Any:
 
 def in_memory(*parts: bytes) -> AOF:
     return AOF(
-        "memory", "single", None, [Part(f"{n}.aof", "incr", n, None, BytesSource(data)) for n, data in enumerate(parts)]
+        "memory",
+        "single",
+        None,
+        [AofPart(f"{n}.aof", "incr", n, None, BytesSource(data)) for n, data in enumerate(parts)],
     )
 
 

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from aofdoctor.server.command_table import table
 
 WORDS = table().names
@@ -24,16 +24,16 @@ NAMES = [
 arguments = st.one_of(
     st.binary(max_size=12),
     st.sampled_from(
-        [b"0", b"1", b"15", b"CREATE", b"\x00" * 9, b"\r\n", encode([b"SET", b"a", b"b"]), b"ASYNC", b"y" * 200]
+        [b"0", b"1", b"15", b"CREATE", b"\x00" * 9, b"\r\n", encode_command([b"SET", b"a", b"b"]), b"ASYNC", b"y" * 200]
     ),
 )
 argvs = st.builds(lambda name, rest: [name, *rest], st.sampled_from(NAMES), st.lists(arguments, max_size=4))
-records = st.builds(encode, argvs)
+records = st.builds(encode_command, argvs)
 sound = st.one_of(
     records,
-    st.sampled_from([b"#TS:1700000000\r\n", b"#TS:5\n", b"# other\n", b"*1\r\n$00004\r\nPING\r\n", encode([b"SELECT", b"3"]),
-                     encode([b"MULTI"]), encode([b"EXEC"]), encode([b"FLUSHALL"]), encode([b"SET", b"k", b"v"]),
-                     encode([b"SELECT", b"5\rx"]), encode([b"SELECT", b"5\n6"]), b"#TS:12\r34\r\n", b"#TS:12\r\r\n", b"#TS:12x\n"]),
+    st.sampled_from([b"#TS:1700000000\r\n", b"#TS:5\n", b"# other\n", b"*1\r\n$00004\r\nPING\r\n", encode_command([b"SELECT", b"3"]),
+                     encode_command([b"MULTI"]), encode_command([b"EXEC"]), encode_command([b"FLUSHALL"]), encode_command([b"SET", b"k", b"v"]),
+                     encode_command([b"SELECT", b"5\rx"]), encode_command([b"SELECT", b"5\n6"]), b"#TS:12\r34\r\n", b"#TS:12\r\r\n", b"#TS:12x\n"]),
 )  # fmt: skip
 BENT = [
     b"*", b"$", b"#", b"#TS:17", b"*0\r\n", b"*-1\r\n", b"*2\r\n", b"*1\n$4\nPING\n", b"*1\r\n$-1\r\n", b"*1\r\n$99999999999999999999\r\n",

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from aofdoctor.aof.records import encode
+from aofdoctor.aof.records import encode_command
 from tests.support.servers import by_line
 
 Story = Callable[[str], Path]
-SET = encode([b"SET", b"a", b"1"])
-FLUSH = encode([b"FLUSHALL"])
+SET = encode_command([b"SET", b"a", b"1"])
+FLUSH = encode_command([b"FLUSHALL"])
 
 
 def server_for(name: str) -> list[str]:

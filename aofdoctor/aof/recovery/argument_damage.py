@@ -10,25 +10,25 @@ import re
 from aofdoctor.aof.diagnosis import HEADER_MAX, ReadWindow, RecordDiagnosis
 from aofdoctor.source import PAGE
 
-_NEXT = re.compile(rb"\r\n(?=\$[0-9]{1,18}\r\n|\*[0-9]{1,18}\r\n\$|#|\Z)")
-_LOOK = 1 << 14
+_NEXT_HEADER = re.compile(rb"\r\n(?=\$[0-9]{1,18}\r\n|\*[0-9]{1,18}\r\n\$|#|\Z)")
+_SEARCH_SIZE = 1 << 14
 _SECTOR = 512
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
-def encoded(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
+def encoding_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
     """How the text encoding of the argument was changed; empty where nothing says that it was."""
-    value = _found(window, diagnosis)
+    value = _actual_value(window, diagnosis)
     if value is None or len(value) <= diagnosis.declared_length:
         return ""
     if _REPLACEMENT in value and _decodes(value, "utf-8"):
         return "bytes that were no UTF-8 are U+FFFD now, and cannot be brought back"
-    if latin1(value) is not None and len(latin1(value) or b"") == diagnosis.declared_length:
+    if utf8_as_latin1(value) is not None and len(utf8_as_latin1(value) or b"") == diagnosis.declared_length:
         return "read as Latin-1, written as UTF-8"
     return ""
 
 
-def latin1(data: bytes) -> bytes | None:
+def utf8_as_latin1(data: bytes) -> bytes | None:
     """The bytes that, read as Latin-1 and written as UTF-8, give these; None if there are none."""
     try:
         return data.decode().encode("latin-1")
@@ -38,7 +38,7 @@ def latin1(data: bytes) -> bytes | None:
 
 def missing_bytes_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
     """How many bytes the argument has lost, as far as its neighbours tell; empty if they do not."""
-    value = _found(window, diagnosis)
+    value = _actual_value(window, diagnosis)
     if value is None or len(value) == diagnosis.declared_length:
         return ""
     missing = diagnosis.declared_length - len(value)
@@ -60,11 +60,11 @@ def block_edge_note(diagnosis: RecordDiagnosis) -> str:
     return f"at the edge of a block, {at}: one may be missing there, or another's"
 
 
-def _found(window: ReadWindow, diagnosis: RecordDiagnosis) -> bytes | None:
+def _actual_value(window: ReadWindow, diagnosis: RecordDiagnosis) -> bytes | None:
     """The argument as it stands, up to the next header; None where that is too far."""
     start = diagnosis.end - diagnosis.declared_length
-    data = window.bytes(start, _LOOK)
-    match = _NEXT.search(data)
+    data = window.read(start, _SEARCH_SIZE)
+    match = _NEXT_HEADER.search(data)
     return data[: match.start()] if match else None
 
 

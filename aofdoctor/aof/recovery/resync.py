@@ -16,8 +16,8 @@ from collections.abc import Container
 
 from aofdoctor.aof.constants import NAME_MAX
 from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnose_record
-from aofdoctor.aof.recovery.argument_damage import block_edge_note, encoded, missing_bytes_note
-from aofdoctor.aof.scan import SLACK, Columns, Names, scan
+from aofdoctor.aof.recovery.argument_damage import block_edge_note, encoding_note, missing_bytes_note
+from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -30,54 +30,54 @@ _LOOSE_HEADER = re.compile(
 )  # a header of which only the mark or the line end is off
 _LOOSE_ARGS_MAX = 1 << 10
 _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n\Z")
-_RUN = 8  # so many whole records make a run
+_RUN_RECORDS = 8  # so many whole records make a run
 _VALUE_MAX = 1 << 20  # so many bytes of records may be a value's
-_VALUE_LOOK = 1 << 16
-_NO_NAMES = Names([])
+_VALUE_READ_SIZE = 1 << 16
+_NO_NAMES = ScanNames([])
 _WORK_FREE = 1 << 20  # arguments, or blocks of 64 bytes read
 _WORK_PER_BYTE = 16
-_NULS_MANY = 64  # so many NUL bytes are no value's own
-_NULS_WITHIN = 1 << 20
+_NULS_MIN = 64  # so many NUL bytes are no value's own
+_NULS_SEARCH_MAX = 1 << 20
 
 
-def damage_at(source: Source, offset: int, known: Container[bytes]) -> Damage:
+def damage_at(source: Source, offset: int, known_names: Container[bytes]) -> Damage:
     """What is wrong at `offset`, where no whole record stands, and how far it goes."""
     window = ReadWindow(source)
     diagnosis = diagnose_record(window, offset)
     torn = diagnosis.defect in (Defect.EOF, Defect.PAST_EOF)
-    again = _end_despite_one_bad_byte(window, offset) if diagnosis.end > offset else None
-    if again is None:
-        again = find_record(source, offset + 1, known, run=torn)
-    while again is not None and (value_end := _value_end(source, diagnosis, again)) is not None:
-        again = find_record(source, value_end, known, run=torn)
-    end = _end(window, diagnosis.end) if again is None else again
-    kind, note = _classify(window, offset, diagnosis, end, to_eof=again is None)
-    return Damage(Span(offset, end), kind, note, guess=again is not None)
+    resume = _end_despite_one_bad_byte(window, offset) if diagnosis.end > offset else None
+    if resume is None:
+        resume = find_record(source, offset + 1, known_names, run=torn)
+    while resume is not None and (value_end := _value_end(source, diagnosis, resume)) is not None:
+        resume = find_record(source, value_end, known_names, run=torn)
+    end = _source_end(window, diagnosis.end) if resume is None else resume
+    kind, note = _classify(window, offset, diagnosis, end, to_eof=resume is None)
+    return Damage(Span(offset, end), kind, note, guess=resume is not None)
 
 
-def find_record(source: Source, start: int, known: Container[bytes], run: bool = False) -> int | None:
+def find_record(source: Source, start: int, known_names: Container[bytes], run: bool = False) -> int | None:
     """Where records begin again at or after `start`; None if nowhere.
 
     With `run`, a record is only believed if the file ends after it and what
     follows, or if more follow.
     """
     outer, inner = ReadWindow(source), ReadWindow(source)
-    at, work = start, _WORK_FREE
-    while window := outer.bytes(at, ReadWindow.SIZE):
+    at, budget = start, _WORK_FREE
+    while window := outer.read(at, ReadWindow.SIZE):
         last = len(window) < ReadWindow.SIZE
         for match in _CANDIDATE.finditer(window):
             name_end = match.end() + int(match[1])
             if int(match[1]) > NAME_MAX or (name_end > len(window) and not last):
                 continue
-            if window[match.end() : name_end].lower() not in known:
+            if window[match.end() : name_end].lower() not in known_names:
                 continue
-            place, before = at + match.start(), inner.loaded
-            allowed = work + _WORK_PER_BYTE * (place - start)
+            place, before = at + match.start(), inner.bytes_read
+            allowed = budget + _WORK_PER_BYTE * (place - start)
             diagnosis = (
                 diagnose_record(inner, place, max(0, allowed)) if allowed > 0 else RecordDiagnosis(Defect.BUDGET, place)
             )
-            work -= min(diagnosis.argc, allowed) + (inner.loaded - before) // 64
-            if diagnosis.whole and (not run or _runs(inner, diagnosis.end)):
+            budget -= min(diagnosis.argc, allowed) + (inner.bytes_read - before) // 64
+            if diagnosis.is_complete and (not run or _begins_run(inner, diagnosis.end)):
                 return _with_timestamp(inner, start, place)
         if last:
             return None
@@ -89,7 +89,7 @@ def _end_despite_one_bad_byte(window: ReadWindow, offset: int) -> int | None:
     """Where the record ends if only a mark or a line end in it is wrong, and more records follow there."""
     at, left = offset, 1
     while left:
-        match = _LOOSE_HEADER.match(window.bytes(at, 24))
+        match = _LOOSE_HEADER.match(window.read(at, 24))
         if not match:
             return None
         if at == offset:
@@ -98,9 +98,9 @@ def _end_despite_one_bad_byte(window: ReadWindow, offset: int) -> int | None:
                 return None
             continue
         at, left = at + match.end() + int(match[1]) + 2, left - 1
-        if not window.exists(at - 1):
+        if not window.has_byte_at(at - 1):
             return None
-    return at if window.exists(at) and window.bytes(at, 1) in (b"*", b"#") and _runs(window, at) else None
+    return at if window.has_byte_at(at) and window.read(at, 1) in (b"*", b"#") and _begins_run(window, at) else None
 
 
 def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | None:
@@ -113,38 +113,38 @@ def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | 
     header is lost.  A longer run than such a value is believed.
     """
     before = _VALUE_HEADER.search(pread(source, min(32, start), max(0, start - 32)))
-    claimed = start + int(before[1]) if before else start
-    if claimed > start and pread(source, 2, claimed) == b"\r\n":
-        return claimed + 2
+    declared_end = start + int(before[1]) if before else start
+    if declared_end > start and pread(source, 2, declared_end) == b"\r\n":
+        return declared_end + 2
     end = _run_end(source, start)
     if end is None:
         return None
     after = pread(source, 3, end)
     if after[:2] == b"\r\n" and after[2:] in (b"", b"$", b"*", b"#") and end > start:
         return end + 2
-    inside = diagnosis.defect is Defect.CRLF and end < diagnosis.end <= start + _VALUE_MAX
+    inside = diagnosis.defect is Defect.MISSING_CRLF and end < diagnosis.end <= start + _VALUE_MAX
     return diagnosis.end if inside else None
 
 
 def _run_end(source: Source, start: int) -> int | None:
     """Where the whole records from `start` break off; None if not soon."""
-    columns, at, size = Columns(1 << 12), start, 1 << 12
+    columns, at, size = ScanColumns(1 << 12), start, 1 << 12
     while at - start < _VALUE_MAX:
         data = pread(source, size, at)
         count = scan(bytearray(data + bytes(SLACK)), 0, len(data), _NO_NAMES, columns)
         if not count:
             return at
         at += columns.edges[count]
-        size = _VALUE_LOOK
+        size = _VALUE_READ_SIZE
     return None
 
 
-def _runs(window: ReadWindow, offset: int) -> bool:
-    for _ in range(_RUN - 1):
-        if not window.exists(offset):
+def _begins_run(window: ReadWindow, offset: int) -> bool:
+    for _ in range(_RUN_RECORDS - 1):
+        if not window.has_byte_at(offset):
             return True
         diagnosis = diagnose_record(window, offset, 1 << 16)
-        if not diagnosis.whole:
+        if not diagnosis.is_complete:
             return False
         offset = diagnosis.end
     return True
@@ -153,65 +153,65 @@ def _runs(window: ReadWindow, offset: int) -> bool:
 def _with_timestamp(window: ReadWindow, start: int, place: int) -> int:
     """The place of the annotation that stands right before a record, if one does."""
     from_ = max(start, place - 32)
-    match = _TIMESTAMP.search(window.bytes(from_, place - from_))
+    match = _TIMESTAMP.search(window.read(from_, place - from_))
     return from_ + match.start() if match else place
 
 
-def _end(window: ReadWindow, offset: int) -> int:
+def _source_end(window: ReadWindow, offset: int) -> int:
     """The size of the source, which has been read to its end."""
     if window.source.size is not None:
         return window.source.size
-    while window.exists(offset):
-        offset += len(window.bytes(offset, ReadWindow.SIZE))
+    while window.has_byte_at(offset):
+        offset += len(window.read(offset, ReadWindow.SIZE))
     return offset
 
 
 _KIND_BY_DEFECT = {
-    Defect.ZERO: Kind.ZERO_ARGC,
-    Defect.NEGATIVE: Kind.NEGATIVE_LENGTH,
+    Defect.ZERO_ARGC: Kind.ZERO_ARGC,
+    Defect.NEGATIVE_LENGTH: Kind.NEGATIVE_LENGTH,
     Defect.TOO_LARGE: Kind.BAD_LENGTH,
-    Defect.HEADER: Kind.BAD_HEADER,
-    Defect.MARK: Kind.GARBAGE,
+    Defect.BAD_HEADER: Kind.BAD_HEADER,
+    Defect.BAD_FIRST_BYTE: Kind.GARBAGE,
     Defect.BUDGET: Kind.BAD_HEADER,
 }
 
 
 def _classify(window: ReadWindow, offset: int, diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[Kind, str]:
     if diagnosis.defect is Defect.LINE_END or (
-        diagnosis.defect is Defect.HEADER and window.bytes(diagnosis.end, 3) == b"\r\r\n"
+        diagnosis.defect is Defect.BAD_HEADER and window.read(diagnosis.end, 3) == b"\r\r\n"
     ):
         return Kind.LINE_ENDS, f"byte {diagnosis.end}"
     early = diagnosis.defect in (Defect.EOF, Defect.PAST_EOF)
-    nuls = _nuls(window, offset, end, end if early else diagnosis.end)
+    nuls = _find_nuls(window, offset, end, end if early else diagnosis.end)
     if nuls is not None:
         kind = Kind.NUL_TAIL if to_eof and nuls.end == end else Kind.NUL_HOLE
         return kind, f"{nuls.size} NUL bytes at {nuls.start}"
     if early:
-        return _ends_early(diagnosis, end, to_eof)
+        return _classify_short_read(diagnosis, end, to_eof)
     where = f"byte {diagnosis.end}" if diagnosis.end > offset else ""
-    if offset == 0 and diagnosis.defect is Defect.MARK:
-        bom = window.bytes(0, 3) == b"\xef\xbb\xbf"
+    if offset == 0 and diagnosis.defect is Defect.BAD_FIRST_BYTE:
+        bom = window.read(0, 3) == b"\xef\xbb\xbf"
         return Kind.LEADING_GARBAGE, "a UTF-8 byte order mark" if bom else ""
-    if diagnosis.defect is Defect.CRLF:
-        return _argument(window, diagnosis, where)
-    if diagnosis.defect is Defect.MARK and window.bytes(offset, 9)[:5] in (b"REDIS", b"VALKE"):
+    if diagnosis.defect is Defect.MISSING_CRLF:
+        return _classify_argument(window, diagnosis, where)
+    if diagnosis.defect is Defect.BAD_FIRST_BYTE and window.read(offset, 9)[:5] in (b"REDIS", b"VALKE"):
         return Kind.SECOND_AOF, ""
-    at_edge = block_edge_note(diagnosis) if diagnosis.defect is Defect.HEADER else ""
+    at_edge = block_edge_note(diagnosis) if diagnosis.defect is Defect.BAD_HEADER else ""
     return _KIND_BY_DEFECT[diagnosis.defect], f"{where}: {at_edge}" if at_edge else where
 
 
-def _argument(window: ReadWindow, diagnosis: RecordDiagnosis, where: str) -> tuple[Kind, str]:
+def _classify_argument(window: ReadWindow, diagnosis: RecordDiagnosis, where: str) -> tuple[Kind, str]:
     """What is wrong with an argument that its CRLF does not follow."""
-    before, here = window.bytes(diagnosis.end - 1, 2)
+    before, here = window.read(diagnosis.end - 1, 2)
     if here == 0x0A and before != 0x0D:
         return Kind.LINE_ENDS, where
-    if how := encoded(window, diagnosis):
+    if how := encoding_note(window, diagnosis):
         return Kind.ENCODING, f"{where}: {how}"
     lost = missing_bytes_note(window, diagnosis) or block_edge_note(diagnosis)
     return Kind.MISSING_CRLF, f"{where}: {lost}" if lost else where
 
 
-def _ends_early(diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[Kind, str]:
+def _classify_short_read(diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[Kind, str]:
     if diagnosis.name == b"#":
         return Kind.UNTERMINATED_ANNOTATION, ""
     missing = diagnosis.end + diagnosis.declared_length + 2 - end
@@ -220,34 +220,34 @@ def _ends_early(diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[Kin
     return Kind.TORN, f"at least {missing} bytes are missing" if diagnosis.defect is Defect.PAST_EOF else ""
 
 
-def _nuls(window: ReadWindow, offset: int, end: int, wrong: int) -> Span | None:
+def _find_nuls(window: ReadWindow, offset: int, end: int, bad_offset: int) -> Span | None:
     """The run of NUL bytes that the first wrong byte is part of, or the first long one before `end`."""
-    if window.bytes(wrong, 1) == b"\0":
-        start = wrong
+    if window.read(bad_offset, 1) == b"\0":
+        start = bad_offset
     else:
-        start = _find(window, offset, min(end, offset + _NULS_WITHIN), bytes(_NULS_MANY))
+        start = _find(window, offset, min(end, offset + _NULS_SEARCH_MAX), bytes(_NULS_MIN))
         if start < 0:
             return None
     reach = max(offset, start - ReadWindow.SIZE // 2)
-    start = reach + len(window.bytes(reach, start - reach).rstrip(b"\0"))
+    start = reach + len(window.read(reach, start - reach).rstrip(b"\0"))
     at = start
-    while at < end and (piece := window.bytes(at, min(ReadWindow.SIZE, end - at))):
+    while at < end and (piece := window.read(at, min(ReadWindow.SIZE, end - at))):
         rest = piece.lstrip(b"\0")
         at += len(piece) - len(rest)
         if rest:
             break
-    long_enough = at - start >= _NULS_MANY or start <= wrong < at
+    long_enough = at - start >= _NULS_MIN or start <= bad_offset < at
     return Span(start, at) if long_enough else None
 
 
-def _find(window: ReadWindow, start: int, end: int, what: bytes) -> int:
+def _find(window: ReadWindow, start: int, end: int, needle: bytes) -> int:
     """Where `what` first stands in [start, end), or -1."""
     at = start
-    while at < end and (piece := window.bytes(at, min(ReadWindow.SIZE, end - at))):
-        found = piece.find(what)
+    while at < end and (piece := window.read(at, min(ReadWindow.SIZE, end - at))):
+        found = piece.find(needle)
         if found >= 0:
             return at + found
         if len(piece) < ReadWindow.SIZE:
             return -1
-        at += len(piece) - len(what) + 1
+        at += len(piece) - len(needle) + 1
     return -1

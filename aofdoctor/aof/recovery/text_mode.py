@@ -12,28 +12,28 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aofdoctor.aof.constants import ARGC_MAX
-from aofdoctor.aof.recovery.argument_damage import latin1
-from aofdoctor.aof.scan import SLACK, Columns, Names, scan
+from aofdoctor.aof.recovery.argument_damage import utf8_as_latin1
+from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
 
-_NO_NAMES = Names([])
+_NO_NAMES = ScanNames([])
 _ROOM = 1 << 14
 _HEADER = re.compile(rb"([*$])([0-9]{1,18})\n")
 _ARGUMENT = re.compile(rb"\$[0-9]{1,18}\n")
 _RECORD = re.compile(rb"\*[0-9]{1,18}\n\$|#TS:[0-9]{1,20}\n|\Z")
 _STAMP = re.compile(rb"(#TS:[0-9]{1,20})\n")
-_FAR = 64  # records that have to follow where a value could end at two places
-_LOST_MAX = 1 << 10  # so many CRs of one value
+_LOOKAHEAD_RECORDS = 64  # records that have to follow where a value could end at two places
+_LOST_CRS_MAX = 1 << 10  # so many CRs of one value
 
 
-class Run(NamedTuple):
+class RestoredRun(NamedTuple):
     """The front of some bytes: `taken` of them are `size` bytes of whole records; 0 where one cannot be told."""
 
-    taken: int
+    source_size: int
     size: int
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
+class TextModeDamage:
     """One way in which bytes were changed: `run` finds whole records, `back` gives the bytes of a run as they were.
 
     `place` is where in the bytes of a run so many bytes of `back` end; a damage of
@@ -41,60 +41,60 @@ class Mode:
     """
 
     reason: str
-    head: re.Pattern[bytes]
-    run: Callable[[bytes], Iterator[Run]]
+    header_pattern: re.Pattern[bytes]
+    find_runs: Callable[[bytes], Iterator[RestoredRun]]
     undo: Callable[[bytes], bytes]
-    place: Callable[[bytes, int], int]
+    source_offset: Callable[[bytes, int], int]
 
 
-def _inverse(mangle: Callable[[bytes], bytes], undo: Callable[[bytes], bytes | None]) -> Callable[
-    [bytes], Iterator[Run]
+def _runs_by_inverse(damage: Callable[[bytes], bytes], undo: Callable[[bytes], bytes | None]) -> Callable[
+    [bytes], Iterator[RestoredRun]
 ]:  # fmt: skip
     """Runs where the change has an inverse: the records of the bytes as they were."""
 
-    def run(data: bytes) -> Iterator[Run]:
+    def run(data: bytes) -> Iterator[RestoredRun]:
         plain = undo(data)
         if plain is None:
             return
-        columns, at = Columns(_ROOM), 0
+        columns, at = ScanColumns(_ROOM), 0
         buffer = bytearray(plain + bytes(SLACK))
         while count := scan(buffer, at, len(plain), _NO_NAMES, columns):
             end = at + columns.edges[count]
-            yield Run(len(mangle(plain[at:end])), end - at)
+            yield RestoredRun(len(damage(plain[at:end])), end - at)
             at = end
 
     return run
 
 
-def _unlatin(data: bytes) -> bytes | None:
+def _undo_utf8(data: bytes) -> bytes | None:
     """Of bytes that may end inside a character."""
-    whole = len(data)
-    while whole and whole > len(data) - 4 and data[whole - 1] >= 0x80:
-        whole -= 1
-    return latin1(data[:whole])
+    complete = len(data)
+    while complete and complete > len(data) - 4 and data[complete - 1] >= 0x80:
+        complete -= 1
+    return utf8_as_latin1(data[:complete])
 
 
-def _narrow(data: bytes) -> bytes:
-    plain = latin1(data)
+def _to_latin1(data: bytes) -> bytes:
+    plain = utf8_as_latin1(data)
     assert plain is not None, "a run has been read before"
     return plain
 
 
-def _wide(data: bytes) -> bytes:
+def _to_utf8(data: bytes) -> bytes:
     return data.decode("latin-1").encode()
 
 
-def _bare(data: bytes) -> bytes | None:
+def _strip_cr(data: bytes) -> bytes | None:
     """LF for CRLF; None where an LF stands alone, which the change leaves nowhere."""
     data = data.removesuffix(b"\r")
     return None if data.count(b"\n") != data.count(b"\r\n") else data.replace(b"\r\n", b"\n")
 
 
-def _with_cr(data: bytes) -> bytes:
+def _add_cr(data: bytes) -> bytes:
     return data.replace(b"\n", b"\r\n")
 
 
-def _lf_runs(data: bytes) -> Iterator[Run]:
+def _lf_runs(data: bytes) -> Iterator[RestoredRun]:
     """One record at a time, of bytes in which every CRLF has become LF."""
     at = 0
     while at < len(data):
@@ -102,7 +102,7 @@ def _lf_runs(data: bytes) -> Iterator[Run]:
         if found is None:
             return
         end, record = found
-        yield Run(end - at, len(record))
+        yield RestoredRun(end - at, len(record))
         at = end
 
 
@@ -116,7 +116,7 @@ def _lf_undo(data: bytes) -> bytes:
     return b"".join(out)
 
 
-def _lf_record(data: bytes, at: int, doubts: int = 3) -> tuple[int, bytes] | None:
+def _lf_record(data: bytes, at: int, lookahead_depth: int = 3) -> tuple[int, bytes] | None:
     """(its end, the record as it was, empty where that cannot be told); None where none stands, or not whole."""
     if stamp := _STAMP.match(data, at):
         return stamp.end(), stamp[1] + b"\r\n"
@@ -124,19 +124,19 @@ def _lf_record(data: bytes, at: int, doubts: int = 3) -> tuple[int, bytes] | Non
     if not head or head[1] != b"*" or not 0 < int(head[2]) <= ARGC_MAX:
         return None
     out = [b"*%b\r\n" % head[2]]
-    end = _lf_arguments(data, head.end(), int(head[2]), doubts, out)
+    end = _lf_arguments(data, head.end(), int(head[2]), lookahead_depth, out)
     return None if end is None else (end, b"" if b"" in out else b"".join(out))
 
 
-def _lf_arguments(data: bytes, at: int, count: int, doubts: int, out: list[bytes]) -> int | None:
+def _lf_arguments(data: bytes, at: int, count: int, lookahead_depth: int, out: list[bytes]) -> int | None:
     """Where so many arguments end; `out` gets them as they were, one that cannot be told as nothing."""
     for left in range(count - 1, -1, -1):
         head = _HEADER.match(data, at)
         if not head or head[1] != b"$":
             return None
         ends = _lf_ends(data, head, _ARGUMENT if left else _RECORD)
-        if len(ends) > 1 and doubts:
-            ends = {end for end in ends if _goes_on(data, end + 1, left, doubts - 1)}
+        if len(ends) > 1 and lookahead_depth:
+            ends = {end for end in ends if _continues(data, end + 1, left, lookahead_depth - 1)}
         if len(ends) != 1:
             return None
         end = ends.pop()
@@ -145,13 +145,13 @@ def _lf_arguments(data: bytes, at: int, count: int, doubts: int, out: list[bytes
     return at
 
 
-def _goes_on(data: bytes, at: int, left: int, doubts: int) -> bool:
+def _continues(data: bytes, at: int, left: int, lookahead_depth: int) -> bool:
     """True if the arguments that are left stand there, and a run of records behind them, or nothing more."""
-    end = _lf_arguments(data, at, left, doubts, [])
-    for _ in range(_FAR):
+    end = _lf_arguments(data, at, left, lookahead_depth, [])
+    for _ in range(_LOOKAHEAD_RECORDS):
         if end is None or end >= len(data):
             break
-        found = _lf_record(data, end, doubts)
+        found = _lf_record(data, end, lookahead_depth)
         end = found[0] if found else None
     return end is not None
 
@@ -169,15 +169,15 @@ def _lf_ends(data: bytes, head: re.Match[bytes], after: re.Pattern[bytes]) -> se
     It has lost no CR, or one for each LF that it has; where neither fits, some.
     """
     start, end = head.end(), head.end() + int(head[2])
-    ends = {at for at in (end, _all_lost(data, start, end)) if _ends(data, at, after)}
-    return ends or set(_some_lost(data, start, end, after))
+    ends = {at for at in (end, _end_if_all_crs_lost(data, start, end)) if _ends_at(data, at, after)}
+    return ends or set(_ends_if_some_crs_lost(data, start, end, after))
 
 
-def _ends(data: bytes, at: int, after: re.Pattern[bytes]) -> bool:
+def _ends_at(data: bytes, at: int, after: re.Pattern[bytes]) -> bool:
     return data[at : at + 1] == b"\n" and bool(after.match(data, at + 1))
 
 
-def _all_lost(data: bytes, start: int, end: int) -> int:
+def _end_if_all_crs_lost(data: bytes, start: int, end: int) -> int:
     """Where a value ends of which every LF was a CRLF; it is shorter by as many bytes."""
     at, left = start, end - start
     while left > 0:
@@ -189,17 +189,17 @@ def _all_lost(data: bytes, start: int, end: int) -> int:
     return at
 
 
-def _some_lost(data: bytes, start: int, end: int, after: re.Pattern[bytes]) -> Iterator[int]:
+def _ends_if_some_crs_lost(data: bytes, start: int, end: int, after: re.Pattern[bytes]) -> Iterator[int]:
     """Where it could end if some of its LFs were CRLFs."""
     top = min(end, len(data) - 1)
     inside = data.count(b"\n", start, top)
-    for at in range(top, max(start, end - _LOST_MAX) - 1, -1):
-        if inside >= end - at and _ends(data, at, after):
+    for at in range(top, max(start, end - _LOST_CRS_MAX) - 1, -1):
+        if inside >= end - at and _ends_at(data, at, after):
             yield at
         inside -= at > start and data[at - 1] == 0x0A
 
 
-def _lf_place(data: bytes, offset: int) -> int:
+def _lf_source_offset(data: bytes, offset: int) -> int:
     at = 0
     while at < len(data) and offset > 0:
         found = _lf_record(data, at)
@@ -209,12 +209,14 @@ def _lf_place(data: bytes, offset: int) -> int:
     return at
 
 
-CR_LOST = Mode("CRLF had become LF", re.compile(rb"\*[0-9]+\n|#TS:[0-9]+\n"), _lf_runs, _lf_undo, _lf_place)
-CR_ADDED = Mode(
-    "LF had become CRLF", re.compile(rb"\*[0-9]+\r\r\n|#TS:[0-9]+\r\r\n"), _inverse(_with_cr, _bare),
-    lambda data: data.replace(b"\r\n", b"\n"), lambda data, n: len(_with_cr(data.replace(b"\r\n", b"\n")[:n])),
+CR_LOST = TextModeDamage(
+    "CRLF had become LF", re.compile(rb"\*[0-9]+\n|#TS:[0-9]+\n"), _lf_runs, _lf_undo, _lf_source_offset
+)
+CR_ADDED = TextModeDamage(
+    "LF had become CRLF", re.compile(rb"\*[0-9]+\r\r\n|#TS:[0-9]+\r\r\n"), _runs_by_inverse(_add_cr, _strip_cr),
+    lambda data: data.replace(b"\r\n", b"\n"), lambda data, n: len(_add_cr(data.replace(b"\r\n", b"\n")[:n])),
 )  # fmt: skip
-LATIN1 = Mode(
-    "Latin-1 had become UTF-8", re.compile(rb"\*[0-9]+\r\n"), _inverse(_wide, _unlatin), _narrow,
-    lambda data, n: len(_wide(_narrow(data)[:n])),
+LATIN1 = TextModeDamage(
+    "Latin-1 had become UTF-8", re.compile(rb"\*[0-9]+\r\n"), _runs_by_inverse(_to_utf8, _undo_utf8), _to_latin1,
+    lambda data, n: len(_to_utf8(_to_latin1(data)[:n])),
 )  # fmt: skip

@@ -53,7 +53,7 @@ class Line:
 
     def __call__(self, entry: Entry, out: BinaryIO) -> None:
         """Write one entry as a line."""
-        head = self._head(entry.part, entry.batch.record(entry.i).start, entry.time, entry.db)
+        head = self._head(entry.part, entry.batch.record_span(entry.i).start, entry.time, entry.db)
         style, note = _style_and_note(entry.batch.ids[entry.i])
         if self.columns is None and not entry.batch.oversized:
             words = " ".join(map(text.word, entry.batch.argv(entry.i)))
@@ -99,7 +99,7 @@ class Line:
             words.append(_truncate(arg, max(16, room // 2) if number else 64))
             used += len(words[-1]) + 1
         line = " ".join(words)
-        size = entry.batch.record(entry.i).size
+        size = entry.batch.record_span(entry.i).size
         tail = f"  ({text.size(size)})" if size > room else ""
         room = max(20, room - len(tail))
         return (line if len(line) <= room else line[: room - 3] + "...") + tail
@@ -167,7 +167,7 @@ def as_resp(entry: Entry, out: BinaryIO) -> None:
     if not entry.batch.oversized:
         out.write(entry.batch.raw(entry.i))
         return
-    span, step = entry.batch.record(entry.i), 1 << 20
+    span, step = entry.batch.record_span(entry.i), 1 << 20
     out.writelines(pread(entry.batch.source, min(step, span.end - at), at) for at in range(span.start, span.end, step))
 
 
@@ -187,7 +187,7 @@ def as_json_line(entry: Entry, out: BinaryIO) -> None:
 
 
 def _fields(entry: Entry, name: bytes) -> dict[str, object]:
-    record = entry.batch.record(entry.i)
+    record = entry.batch.record_span(entry.i)
     return {
         "part": entry.part, "offset": record.start, "size": record.size, "n": entry.number, "db": entry.db,
         "time": entry.time, "time_kind": None if entry.time is None else "annotation", "tx": entry.tx,

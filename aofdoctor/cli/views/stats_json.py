@@ -29,7 +29,7 @@ def as_json_object(found: Stats, stats_options: StatsOptions, most: int | None) 
 
 def _totals(found: Stats) -> dict[str, Any]:
     return {
-        "parts": len(found.aof.parts), "missing": len(found.aof.parts) - len(found.aof.present), "bytes": found.size,
+        "parts": len(found.aof.parts), "missing": len(found.aof.parts) - len(found.aof.existing_parts), "bytes": found.size,
         "rdb_bytes": found.rdb_bytes, "commands": found.commands, "annotations": found.annotations,
         "first_time": found.first_time, "last_time": found.last_time,
         "damage": {"count": found.damages, "bytes": found.damage_bytes},

@@ -54,7 +54,7 @@ class View:
 
     def _damage(self) -> None:
         found = self.found
-        missing = len(found.aof.parts) - len(found.aof.present)
+        missing = len(found.aof.parts) - len(found.aof.existing_parts)
         facts = [text.count(missing, "part is missing", "parts are missing")] if missing else []
         if found.damages:
             size = f", {text.size(found.damage_bytes)}" if found.damage_bytes else ""
@@ -125,7 +125,7 @@ class View:
 
     def _place(self, at: int) -> str:
         """A place in the whole log, as the user can type it."""
-        present = self.found.aof.present
+        present = self.found.aof.existing_parts
         for part in present:
             if at < (part.size or 0) or part is present[-1]:
                 return position(self.names[part.name], at)

@@ -10,7 +10,7 @@ from array import array
 from typing import Any
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 
 
 class Digest:
@@ -34,13 +34,13 @@ class Digest:
         return int.from_bytes(self._hash.digest(), "little")
 
 
-def records(key: bytes, batch: Batch, names: bytes | bytearray, exact: bool, out: "array[int]") -> None:
+def records(key: bytes, batch: RecordBatch, names: bytes | bytearray, exact: bool, out: "array[int]") -> None:
     """Fill `out` with the digest of each record, 0 of an annotation."""
     for i in range(batch.count):
         number = batch.ids[i]
         digest = Digest(key)
         if exact:
-            digest.number(batch.record(i).size).piece(bytes(batch.raw(i)))
+            digest.number(batch.record_span(i).size).piece(bytes(batch.raw(i)))
         elif number != ANNOTATION:
             lower = names[number] if number < len(names) else 1
             for n, arg in enumerate(batch.argv(i)):
@@ -48,7 +48,7 @@ def records(key: bytes, batch: Batch, names: bytes | bytearray, exact: bool, out
         out[i] = 0 if number == ANNOTATION else digest.value()
 
 
-def second(key: bytes, batch: Batch, out: "array[int]") -> None:
+def second(key: bytes, batch: RecordBatch, out: "array[int]") -> None:
     """Fill `out` with the digest of the second argument of each record, 0 where there is none."""
     for i in range(batch.count):
         argv = batch.argv(i, 2) if batch.argc[i] > 1 else []

@@ -7,7 +7,7 @@ from array import array
 from enum import IntEnum
 from typing import Any
 
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.key_table.effects import CommandEffect, DigestTag, KeyOp, key_events, words
 
@@ -150,7 +150,7 @@ def _signed(value: int) -> int:
 
 
 def run(
-    key: bytes, slots: Any, state: "array[int]", events: Any, batch: Batch, db: "array[int]", place: int,
+    key: bytes, slots: Any, state: "array[int]", events: Any, batch: RecordBatch, db: "array[int]", place: int,
     wanted: bytes | bytearray | None, start: int, does: bytes | bytearray, base: bool,
 ) -> int:  # fmt: skip
     """The first record from `start` that is not done: it does not fit, or does what is not known here.

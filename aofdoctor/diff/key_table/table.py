@@ -13,7 +13,7 @@ from array import array
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.key_table import slots as kernel
 from aofdoctor.diff.key_table._pyslots import FIRST_SPACE, SLOT_WORDS, State
 from aofdoctor.errors import RefusedEdit
@@ -63,7 +63,7 @@ class KeyTable:
 
     # -- keys --
 
-    def run(self, batch: Batch, db: "array[int]", part: int, wanted: bytearray | None, start: int, does: bytearray,
+    def run(self, batch: RecordBatch, db: "array[int]", part: int, wanted: bytearray | None, start: int, does: bytearray,
             base: bool) -> int:  # fmt: skip
         """The first record of a batch, from `start` on, that does what the kernel does not know."""
         while True:

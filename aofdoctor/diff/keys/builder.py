@@ -15,8 +15,8 @@ are known: such commands are counted, since nobody can say what else they touch.
 import re
 from bisect import bisect_left
 
-from aofdoctor.aof.reader import read, read_batches
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.reader import read_batches, read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.diff.key_table.table import PARTS_MAX, KeyTable
 from aofdoctor.diff.keys.rdb_values import base_into
@@ -80,8 +80,8 @@ class _Part:
 
     def feed(self, start: int, stop: int | None) -> None:
         """From one record to another."""
-        for tile in read(self.source, table().names, start):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(self.source, table().names, start):
+            if isinstance(tile, RecordBatch):
                 self._batch(tile if stop is None else _up_to(tile, stop))
             elif isinstance(tile, Damage):
                 self.builder.side.damage_met(self.index, tile)
@@ -96,7 +96,7 @@ class _Part:
         for damage in base_into(builder.table, builder.selection, self.index, self.before, self.source, rdb):
             builder.side.damage_met(self.index, damage)
 
-    def _batch(self, batch: Batch) -> None:
+    def _batch(self, batch: RecordBatch) -> None:
         tracker, selection = self.tracker, self.builder.selection
         commands = self.before + tracker.state[ContextField.COMMANDS]
         tracker.run(batch)
@@ -110,16 +110,16 @@ class _Part:
             self._count_unnamed(batch, wanted, self.builder.since)
         self.builder._writes.batch(self.index, batch, tracker.db, wanted, self.base)
 
-    def _count_unnamed(self, batch: Batch, wanted: bytearray | None, since: DiffPosition) -> None:
+    def _count_unnamed(self, batch: RecordBatch, wanted: bytearray | None, since: DiffPosition) -> None:
         for number in _UNNAMED:
             at, ids = -1, batch.ids[: batch.count]
             for _ in range(ids.count(number)):
                 at = ids.index(number, at + 1)
-                past = (self.index, batch.record(at).start) >= (since.part, since.offset)
+                past = (self.index, batch.record_span(at).start) >= (since.part, since.offset)
                 if past and (wanted is None or wanted[at]) and (number != _SORT or _is_by_pattern(batch, at)):
                     self.builder.unnamed += 1
 
-    def _without_dropped(self, batch: Batch, wanted: bytearray | None) -> bytearray | None:
+    def _without_dropped(self, batch: RecordBatch, wanted: bytearray | None) -> bytearray | None:
         """Without the commands of a transaction that has no EXEC."""
         last = self.tracker.state[ContextField.TX]
         if last > 0 and last != self._judged:
@@ -135,7 +135,7 @@ class _Part:
         return wanted
 
 
-def _is_by_pattern(batch: Batch, i: int) -> bool:
+def _is_by_pattern(batch: RecordBatch, i: int) -> bool:
     """True of a SORT that stores what it makes of keys that a pattern finds (BY and GET)."""
     words = heads(batch, i)[2:]
     return any(b"*" in word for word in words) and any(word.lower() == b"store" for word in words)
@@ -146,8 +146,8 @@ def _is_executed(source: Source, start: int) -> bool:
     return any(_EXEC in batch.ids[: batch.count] for batch in read_batches(source, table().names, start))
 
 
-def _up_to(batch: Batch, end: int) -> Batch:
+def _up_to(batch: RecordBatch, end: int) -> RecordBatch:
     count = bisect_left(batch.edges, end - batch.base, 0, batch.count)
-    return Batch(
+    return RecordBatch(
         batch.source, batch.base, count, batch.buffer, batch.origin, batch.edges, batch.argc, batch.ids, batch.oversized
     )

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from itertools import chain, islice
 
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.aof.records import Arg, Batch
+from aofdoctor.aof.records import Arg, RecordBatch
 from aofdoctor.diff.key_table.effects import name_digest
 from aofdoctor.diff.keys.rdb_values import string_at
 from aofdoctor.diff.units.side import Side
@@ -31,7 +31,7 @@ class Names:
     def __init__(self, side: Side) -> None:
         self._side, self._key = side, side.rules.key
         self._part, self._window = -1, _LEAST
-        self._batch: Batch | None = None
+        self._batch: RecordBatch | None = None
         self._cursor: Cursor | None = None
 
     def at(self, part: int, start: int, is_record: bool, wanted: set[int]) -> dict[int, bytes]:
@@ -52,7 +52,7 @@ class Names:
                     break
         return found
 
-    def _reach(self, start: int) -> Batch:
+    def _reach(self, start: int) -> RecordBatch:
         """The batch in which a record begins."""
         batch = self._batch
         if batch is None or not batch.span.start <= start < batch.span.end:
@@ -80,7 +80,7 @@ class Names:
         return dict.fromkeys(wanted, name if isinstance(name, bytes) else name.read(_SHOWN))
 
 
-def _first(batch: Batch, i: int) -> list[Arg]:
+def _first(batch: RecordBatch, i: int) -> list[Arg]:
     return list(islice(batch.args(i), 1, 2)) if batch.oversized else list(batch.argv(i, 2)[1:])
 
 

@@ -16,7 +16,7 @@ from struct import pack
 from typing import NamedTuple
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.records import Arg, Batch
+from aofdoctor.aof.records import Arg, RecordBatch
 from aofdoctor.diff.key_table._pyslots import mixed
 from aofdoctor.diff.key_table.effects import (
     CommandEffect,
@@ -48,7 +48,7 @@ class Write(NamedTuple):
     """A record; `base`: it is of a base that a server wrote as commands."""
 
     part: int
-    batch: Batch
+    batch: RecordBatch
     i: int
     db: int
     base: bool
@@ -61,7 +61,7 @@ class Write(NamedTuple):
     @property
     def position(self) -> int:
         """Where it stands."""
-        return pack_position(self.part, self.batch.record(self.i).start)
+        return pack_position(self.part, self.batch.record_span(self.i).start)
 
     def args(self) -> Iterator[Arg]:
         """Its arguments, as they come by."""
@@ -80,7 +80,7 @@ class KeyWrites:
         self.some = bool(selection.keys) and not selection.invert  # of a command with several keys, only some are meant
         self._does = [_does_table(self.some, base) for base in (False, True)]
 
-    def batch(self, part: int, batch: Batch, dbs: "array[int]", wanted: bytearray | None, base: bool) -> None:
+    def batch(self, part: int, batch: RecordBatch, dbs: "array[int]", wanted: bytearray | None, base: bool) -> None:
         """The records of a batch, those that are wanted."""
         does, at = self._does[base], 0
         if batch.oversized:

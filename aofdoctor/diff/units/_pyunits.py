@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Sequence
 from enum import IntEnum
 
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.hashing._pydigest import Digest
 from aofdoctor.server.context import _pytracker as plain
 
@@ -61,7 +61,7 @@ Out = Sequence["array[int]"]
 
 
 def run(
-    key: bytes, state: "array[int]", batch: Batch, digests: Sequence[int], db: Sequence[int], tx: Sequence[int],
+    key: bytes, state: "array[int]", batch: RecordBatch, digests: Sequence[int], db: Sequence[int], tx: Sequence[int],
     time: Sequence[int], act: bytes | bytearray, out: Out,
 ) -> int:  # fmt: skip
     """The number of units that end in a batch; `out` are their columns, with room for one more than it has records."""
@@ -74,7 +74,7 @@ def run(
         digest = _mix(key, digests[i], 0 if acts & EVERYWHERE else db[i] + 2)
         if state[Open.OPEN] and tx[i] != state[Open.TX]:
             n += close(key, state, False, out, n)
-        span = batch.record(i)
+        span = batch.record_span(i)
         if not state[Open.OPEN]:
             begin = (span.start, span.start, db[i], max(0, tx[i]), time[i], state[Open.SEEN] + 1)
             state[Open.START : Open.NUMBER + 1] = array("q", begin)

@@ -8,9 +8,9 @@ from array import array
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from aofdoctor.aof.records import Batch
-from aofdoctor.aof.records import encode as encode_argv
-from aofdoctor.aof.scan import SLACK, Columns, scan
+from aofdoctor.aof.records import RecordBatch
+from aofdoctor.aof.records import encode_command as encode_argv
+from aofdoctor.aof.scan import SLACK, ScanColumns, scan
 from aofdoctor.diff.hashing.digest import Digest, records
 from aofdoctor.diff.units._pyunits import Column, Kind, Open
 from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, RdbCommandStream
@@ -57,7 +57,7 @@ def stand_in(command: Command) -> bytes:
 class _Buffer:
     def __init__(self, rules: ComparisonRules, position: DiffPosition) -> None:
         self.rules, self.position = rules, position
-        self._records, self._columns = bytearray(), Columns(_ROOM)
+        self._records, self._columns = bytearray(), ScanColumns(_ROOM)
         self._own: Rows = [array("q") for _ in range(4)]  # start, end, database, chunk of each command
         self._large: list[tuple[int, Command]] = []
         self._digests, self._none = array("Q", bytes(8 * _ROOM)), array("q", bytes(8 * _ROOM))
@@ -84,10 +84,10 @@ class _Buffer:
         count, rules, position = len(starts), self.rules, self.position
         end = len(self._records)
         self._records += bytes(SLACK)
-        found = scan(self._records, 0, end, table().names.names, self._columns)
+        found = scan(self._records, 0, end, table().names.scan_names, self._columns)
         assert found == count, "a command that was just encoded reads back"
         columns = self._columns
-        batch = Batch(BytesSource(b""), 0, count, self._records, 0, columns.edges, columns.argc, columns.ids)
+        batch = RecordBatch(BytesSource(b""), 0, count, self._records, 0, columns.edges, columns.argc, columns.ids)
         records(rules.key, batch, rules.names, rules.exact, self._digests)
         for i, command in self._large:
             self._digests[i] = large_digest(rules, command, columns.ids[i])

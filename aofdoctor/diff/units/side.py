@@ -14,8 +14,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.reader import ROOM, read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.reader import BATCH_RECORDS, read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import Digest, common, records
 from aofdoctor.diff.units._pyunits import Column, Kind, Open
@@ -71,8 +71,8 @@ class Side:
         self.rdbs: dict[int, Preamble] = {}  # by part, once it was read
         self._rdb_streams: dict[int, RdbCommandStream] = {}
         self._tracker = ContextTracker(columns=True)
-        self._digests = array("Q", bytes(8 * ROOM))
-        self._out = [array("q", bytes(8 * (ROOM + 1))) for _ in Column]
+        self._digests = array("Q", bytes(8 * BATCH_RECORDS))
+        self._out = [array("q", bytes(8 * (BATCH_RECORDS + 1))) for _ in Column]
         self.seek(DiffPosition())
 
     def seek(self, position: DiffPosition) -> None:
@@ -97,7 +97,7 @@ class Side:
         """The RDB at the head of a part."""
         source = self.sources[part]
         if part not in self.rdbs and source and is_rdb(source):
-            tile = next(read(source, table().names), None)
+            tile = next(read_tiles(source, table().names), None)
             if isinstance(tile, Preamble):
                 self.rdbs[part] = tile
         return self.rdbs.get(part)
@@ -201,8 +201,8 @@ class Side:
                 start = rdb.span.end
             elif start:
                 tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = at.db, at.time
-            for tile in read(source, table().names, start):
-                if isinstance(tile, Batch):
+            for tile in read_tiles(source, table().names, start):
+                if isinstance(tile, RecordBatch):
                     self._batch(tile)
                 elif isinstance(tile, Damage):
                     self._damage(index, source, tile)
@@ -215,7 +215,7 @@ class Side:
                 column += new
             yield False
 
-    def _batch(self, batch: Batch) -> None:
+    def _batch(self, batch: RecordBatch) -> None:
         tracker, rules = self._tracker, self.rules
         tracker.run(batch)
         if batch.oversized:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from aofdoctor.aof.constants import FIRST_ID
-from aofdoctor.aof.records import Batch, LargeArgument
+from aofdoctor.aof.records import LargeArgument, RecordBatch
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.units._pyunits import EVERYWHERE, Kind
 from aofdoctor.rdb.encoding.cursor import LargeString
@@ -137,13 +137,13 @@ def pieces(source: Source, span: Span, size: int = 1 << 20) -> Iterator[bytes]:
         yield pread(source, min(size, span.end - at), at)
 
 
-def large_record_digest(rules: ComparisonRules, batch: Batch) -> int:
+def large_record_digest(rules: ComparisonRules, batch: RecordBatch) -> int:
     """The digest of a far record, as the kernel has it of a near one."""
     digest, number = Digest(rules.key), batch.ids[0]
     if batch.argc[0] == 0:
         return 0
     if rules.exact:
-        span = batch.record(0)
+        span = batch.record_span(0)
         digest.number(span.size)
         for piece in pieces(batch.source, span):
             digest.piece(piece)

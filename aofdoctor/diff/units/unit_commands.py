@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.reader import ROOM, WINDOW, read_batches
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW, read_batches
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.moves import Key, Keys, key_of
 from aofdoctor.diff.units._pyunits import Column, Kind
 from aofdoctor.diff.units.side import Run, Side, Unit
@@ -29,14 +29,14 @@ _FRAME = frozenset({table().names.ids[b"multi"], table().names.ids[b"exec"]})
 _FAR_REACHING = frozenset({"swapdb", "move", "copy", "migrate", "function", "script"})
 
 
-def batches(side: Side, run: Run) -> Iterator[tuple[Batch, ContextTracker, int]]:
+def batches(side: Side, run: Run) -> Iterator[tuple[RecordBatch, ContextTracker, int]]:
     """The records of a run: (batch, its context, commands before it); the last batch may go on past them."""
     first, last = run.first, run.last
     source = side.sources[first.part]
     assert source is not None
     size = last.end - first.start
     window = min(WINDOW, max(1 << 13, size))
-    tracker = ContextTracker(columns=True, room=min(ROOM, window))
+    tracker = ContextTracker(columns=True, room=min(BATCH_RECORDS, window))
     state = tracker.state
     state[ContextField.DB], state[ContextField.TIME] = first.db, first.time
     state[ContextField.TRANSACTIONS] = first.tx - 1 if first.tx else 0
@@ -66,7 +66,9 @@ def entries(side: Side, run: Run, selection: Selection | None = None) -> Iterato
             )
 
 
-def selected(batch: Batch, last: Unit, selection: Selection | None, tracker: ContextTracker, before: int) -> list[int]:
+def selected(
+    batch: RecordBatch, last: Unit, selection: Selection | None, tracker: ContextTracker, before: int
+) -> list[int]:
     """The records of a batch that are commands up to and with a unit, and selected."""
     if selection is not None and not selection.selects_all:
         wanted = selection.matches(last.part, batch, tracker, before)
@@ -94,7 +96,7 @@ def selected_stretches(side: Side, run: Run, selection: Selection) -> Iterator[R
         if selection.ids is None or selection.invert:
             chosen = {i for i in chosen if batch.ids[i] not in _FRAME}
         for i in range(batch.count):
-            tx, span = steps.tx[i], batch.record(i)
+            tx, span = steps.tx[i], batch.record_span(i)
             if open_tx and (tx != open_tx or batch.edges[i] >= stop):
                 if wanted:
                     yield RecordSpan(part, Span(start, end), db, count, is_single_command=False)
@@ -128,7 +130,7 @@ def _keys(side: Side, run: Run, ends: Sequence[int]) -> Iterator[Keys]:
     entry = next(reader, None)
     for end in ends:
         keys: set[Key] | None = None if run.opaque else set()
-        while entry is not None and entry.batch.record(entry.i).start < end:
+        while entry is not None and entry.batch.record_span(entry.i).start < end:
             more = keys_of(entry)
             keys = None if keys is None or more is None else keys | more
             entry = next(reader, None)
@@ -183,7 +185,7 @@ def _all_seen(command: Command, argc: int, seen: int) -> bool:
     return argc <= seen or first_only
 
 
-def heads(batch: Batch, i: int) -> list[bytes]:
+def heads(batch: RecordBatch, i: int) -> list[bytes]:
     """The arguments of a command; of a far one the first ones, and of each its beginning."""
     if not batch.oversized:
         return batch.argv(i)

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, LargeArgument
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import LargeArgument, RecordBatch
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.export.exporter import dialect_of
 from aofdoctor.rdb.items import ItemReader
@@ -63,16 +63,16 @@ def _of_commands(source: FileSource, end: int) -> Keys:
     return keys
 
 
-def _records(source: FileSource, end: int) -> Iterator[tuple[Batch, int]]:
-    for tile in read(source, table().names):
-        if not isinstance(tile, Batch) or tile.span.start >= end:
+def _records(source: FileSource, end: int) -> Iterator[tuple[RecordBatch, int]]:
+    for tile in read_tiles(source, table().names):
+        if not isinstance(tile, RecordBatch) or tile.span.start >= end:
             return
         for i in range(tile.count):
-            if tile.record(i).start < end:
+            if tile.record_span(i).start < end:
                 yield tile, i
 
 
-def _argument(batch: Batch, i: int, place: int) -> bytes:
+def _argument(batch: RecordBatch, i: int, place: int) -> bytes:
     """An argument; of a large one what tells it from others."""
     if not batch.oversized:
         return batch.argv(i, place + 1)[place]

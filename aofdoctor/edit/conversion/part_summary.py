@@ -7,9 +7,9 @@ them would look like the writer's own.
 from typing import NamedTuple
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import MEANING, Damage
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.command_table import table
@@ -28,11 +28,11 @@ class PartSummary(NamedTuple):
     db: int
 
 
-def summarize_part(aof: AOF, part: Part) -> PartSummary:
+def summarize_part(aof: AOF, part: AofPart) -> PartSummary:
     """What stands in a part; Refused where it is damaged or ends inside a transaction."""
-    tracker, rdb, assumed = ContextTracker(), None, AOF.file_of(part)
-    for tile in read(assumed, table().names):
-        if isinstance(tile, Batch):
+    tracker, rdb, assumed = ContextTracker(), None, AOF.require_file(part)
+    for tile in read_tiles(assumed, table().names):
+        if isinstance(tile, RecordBatch):
             tracker.run(tile)
         elif isinstance(tile, Preamble):
             rdb = tile
@@ -56,15 +56,15 @@ def summarize_part(aof: AOF, part: Part) -> PartSummary:
     )
 
 
-def _require_sound_rdb(aof: AOF, part: Part, rdb: Preamble) -> None:
-    if not rdb.whole:
+def _require_sound_rdb(aof: AOF, part: AofPart, rdb: Preamble) -> None:
+    if not rdb.is_intact:
         raise RefusedEdit(
             f"the RDB at the head of {text.name(part.name)} is damaged: {text.name(rdb.note)}",
             f"aofdoctor repair {text.shell(aof.path)} --salvage keeps the keys that are whole; do that first",
         )
 
 
-def _refuse(aof: AOF, part: Part, damage: Damage) -> None:
+def _refuse(aof: AOF, part: AofPart, damage: Damage) -> None:
     raise RefusedEdit(
         f"{text.name(part.name)} is damaged at {text.place(damage.span.start)}: {MEANING[damage.kind]}",
         f"aofdoctor repair {text.shell(aof.path)} first, with --salvage if what follows is to stay",

@@ -13,7 +13,7 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.manifest import Entry, encode_name, line_of_changed
+from aofdoctor.aof.manifest import ManifestEntry, changed_entry_line, encode_name
 from aofdoctor.edit.conversion.output_file import Copied, NewFile, Piece
 from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest, head_pieces
@@ -54,7 +54,7 @@ class Conversion:
     @property
     def size(self) -> int:
         """The bytes of all parts before it."""
-        return sum(part.size or 0 for part in self.aof.present)
+        return sum(part.size or 0 for part in self.aof.existing_parts)
 
     @property
     def commands(self) -> int:
@@ -116,7 +116,7 @@ def _server_version(request: ConversionRequest, summaries: list[PartSummary]) ->
 def _same(conversion: Conversion) -> None:
     aof = conversion.aof
     conversion.files = [
-        NewFile(_name(conversion, i), AOF.file_of(part).stat, partial(_head, conversion, i), rest)
+        NewFile(_name(conversion, i), AOF.require_file(part).stat, partial(_head, conversion, i), rest)
         for i, part in enumerate(aof.parts) for rest in [partial(_rest, conversion, i)]
     ]  # fmt: skip
     if aof.layout == "multi-part":
@@ -138,7 +138,7 @@ def _single(conversion: Conversion) -> None:
             yield SELECT_0
             yield from _rest(conversion, i)
 
-    conversion.files = [NewFile("", AOF.file_of(aof.parts[0]).stat, partial(_head, conversion, 0), rest)]
+    conversion.files = [NewFile("", AOF.require_file(aof.parts[0]).stat, partial(_head, conversion, 0), rest)]
 
 
 def _multi_part(conversion: Conversion) -> None:
@@ -147,7 +147,7 @@ def _multi_part(conversion: Conversion) -> None:
     prefix = part.name if part.name.endswith(".aof") and part.type == "single" else "appendonly.aof"
     pure = extent.rdb and not extent.tail.size and conversion.request.base != "resp"
     base, incr = f"{prefix}.1.base.{'rdb' if pure else 'aof'}", f"{prefix}.1.incr.aof"
-    status = AOF.file_of(part).stat
+    status = AOF.require_file(part).stat
     conversion.files = [
         NewFile(base, status, partial(_head, conversion, 0), partial(_rest, conversion, 0)),
         NewFile(incr, status, lambda: iter(()), lambda: iter(())),
@@ -172,13 +172,13 @@ def _name(conversion: Conversion, i: int) -> str:
     return name
 
 
-def _manifest_line(conversion: Conversion, i: int, entry: Entry) -> bytes:
+def _manifest_line(conversion: Conversion, i: int, entry: ManifestEntry) -> bytes:
     """The source's own line, or that of a part that changes."""
     name, extent = _name(conversion, i).encode("utf-8", "surrogateescape"), conversion.summaries[i]
     moves = conversion.request.shift_ms or (conversion.without_annotations and extent.annotations)
     if not moves and not (conversion.request.base and extent.rdb):
         return entry.raw
-    return line_of_changed(entry, name)
+    return changed_entry_line(entry, name)
 
 
 def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
@@ -186,7 +186,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
     part, extent, wanted = conversion.aof.parts[i], conversion.summaries[i], conversion.request
     if not extent.rdb:
         return
-    source = AOF.file_of(part)
+    source = AOF.require_file(part)
     if not wanted.base and not wanted.shift_ms:
         yield Copied(source, extent.rdb.span)
         return
@@ -199,7 +199,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
 def _rest(conversion: Conversion, i: int) -> Iterator[Piece]:
     """The commands of a part."""
     part, extent = conversion.aof.parts[i], conversion.summaries[i]
-    source = AOF.file_of(part)
+    source = AOF.require_file(part)
     if not extent.tail.size:
         return
     bare = bool(extent.annotations) and conversion.without_annotations

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Arg, Batch, LargeArgument, encode
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Arg, LargeArgument, RecordBatch, encode_command
 from aofdoctor.edit.conversion.output_file import Copied, Piece
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.server.command_table import table
@@ -29,8 +29,8 @@ def shift_expiries(
         | {UNKNOWN}
         | ({ANNOTATION} if without_annotations else set()),
     )
-    for tile in read(source, table().names, start):
-        if isinstance(tile, Batch):
+    for tile in read_tiles(source, table().names, start):
+        if isinstance(tile, RecordBatch):
             yield from (
                 _shift_large_record(tile, source, shift_ms, report)
                 if tile.oversized
@@ -39,7 +39,7 @@ def shift_expiries(
 
 
 def _near(
-    batch: Batch, tracker: ContextTracker, shift_ms: int, report: ConversionReport, without_annotations: bool
+    batch: RecordBatch, tracker: ContextTracker, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[bytes]:
     """A batch, its records as they are but for those with an expiry."""
     out, done = bytearray(), 0
@@ -54,22 +54,24 @@ def _near(
         _unseen(argv, report)
         if new is not argv:
             report.moved += 1
-            out += _raw(batch, done, i) + encode(new)
+            out += _raw(batch, done, i) + encode_command(new)
             done = i + 1
     out += _raw(batch, done, batch.count)
     yield bytes(out)
 
 
-def _raw(batch: Batch, start: int, stop: int) -> bytes:
+def _raw(batch: RecordBatch, start: int, stop: int) -> bytes:
     return bytes(memoryview(batch.buffer)[batch.origin + batch.edges[start] : batch.origin + batch.edges[stop]])
 
 
-def _shift_large_record(batch: Batch, source: FileSource, shift_ms: int, report: ConversionReport) -> Iterator[Piece]:
+def _shift_large_record(
+    batch: RecordBatch, source: FileSource, shift_ms: int, report: ConversionReport
+) -> Iterator[Piece]:
     """A record that is larger than the reader's window: its first arguments are looked at, the others pass by."""
     args = batch.args(0) if batch.argc[0] else iter(())
     head = list(islice(args, LOOK))
     if not any(True for _ in expiries(head)):
-        yield Copied(source, batch.record(0))
+        yield Copied(source, batch.record_span(0))
         return
     _unseen(head, report)
     report.moved += 1

@@ -12,8 +12,8 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.edit.conversion.count_keys import Keys, keys_in
 from aofdoctor.edit.conversion.output_file import Copied
 from aofdoctor.edit.conversion.plan import Conversion
@@ -77,7 +77,7 @@ def write_conversion(
     conversion.begin()
     owners = Ownership(output)
     receipt = Receipt(output, receipt_path, warnings=owners.warnings)
-    files = [AOF.file_of(part) for part in conversion.aof.present]
+    files = [AOF.require_file(part) for part in conversion.aof.existing_parts]
     with scratch(output) as folder:
         sources = [fingerprint_of(file.fd, Path(file.path), whole_hash).as_json() for file in files]
         made = _make(conversion, folder, owners, progress)
@@ -208,10 +208,10 @@ def _check(conversion: Conversion, made: Path) -> None:
 def _commands(written: FileSource, head: int) -> int:
     """The whole commands behind the head; Refused at anything that is no command."""
     count = 0
-    for tile in read(written, table().names):
-        if isinstance(tile, Batch):
+    for tile in read_tiles(written, table().names):
+        if isinstance(tile, RecordBatch):
             first = tile.count if tile.span.end <= head else bisect_left(tile.edges, head - tile.base, 0, tile.count)
             count += sum(map(bool, tile.argc[first : tile.count]))
-        elif not isinstance(tile, Preamble) or not tile.whole:
+        elif not isinstance(tile, Preamble) or not tile.is_intact:
             raise RefusedEdit("the copy is damaged where it is read back: it is not kept")
     return count

@@ -10,8 +10,8 @@ from itertools import groupby
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.manifest import line_of_changed
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.manifest import changed_entry_line
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.edit.output.dropped import write_lost
 from aofdoctor.edit.output.durable import (  # fmt: skip
@@ -68,7 +68,8 @@ def write_copy(
     receipt = Receipt(output, receipt_path, lost_path, job.warnings)
     with scratch(output) as folder:
         sources = [
-            fingerprint_of(AOF.file_of(part).fd, Path(AOF.file_of(part).path), whole_hash) for part in plan.aof.present
+            fingerprint_of(AOF.require_file(part).fd, Path(AOF.require_file(part).path), whole_hash)
+            for part in plan.aof.existing_parts
         ]
         made = job.make(folder)
         finished = [(made, output)]
@@ -135,17 +136,17 @@ class _Job:
         parts = self.plan.aof.parts
         return sum(part.size or 0 for i, part in enumerate(parts[:-1]) if i not in self.plan.changed_parts)
 
-    def _linked(self, index: int, part: Part, target: Path) -> bool:
+    def _linked(self, index: int, part: AofPart, target: Path) -> bool:
         """True if a part that stays as it is could get a second name: no server writes into any but the last."""
         if index in self.plan.changed_parts:
             return False
         try:
-            os.link(os.path.realpath(AOF.file_of(part).path), target)
+            os.link(os.path.realpath(AOF.require_file(part).path), target)
         except OSError:
             return False
         return True
 
-    def _write_part(self, part: Part, spans: Iterator[Span], target: Path) -> None:
+    def _write_part(self, part: AofPart, spans: Iterator[Span], target: Path) -> None:
         source = _content(part)
         fd = create(target)
         try:
@@ -158,7 +159,7 @@ class _Job:
                     self.copied += len(piece)
                 if self.progress:
                     self.progress(self.copied)
-            self.ownership.copy_to(fd, AOF.file_of(part).stat, target)
+            self.ownership.copy_to(fd, AOF.require_file(part).stat, target)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -172,11 +173,11 @@ class _Job:
         for entry in aof.manifest.load_order:
             name = os.fsdecode(entry.name)
             if name in kept:
-                yield line_of_changed(entry, entry.name) if name in changed else entry.raw
+                yield changed_entry_line(entry, entry.name) if name in changed else entry.raw
 
     def _owner_of_manifest(self, path: Path) -> os.stat_result:
         """Whose the manifest was; of one that is made anew, whose the parts are."""
-        return os.stat(path) if path.exists() else AOF.file_of(self.plan.aof.present[0]).stat
+        return os.stat(path) if path.exists() else AOF.require_file(self.plan.aof.existing_parts[0]).stat
 
     # -- reading again --
 
@@ -195,8 +196,8 @@ class _Job:
         expected = plan.commands_before + plan.commands_regained - plan.dropped_commands
         if commands != expected and not plan.damaged:
             raise RefusedEdit(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
-        for part in plan.aof.present:
-            if warning := growth(AOF.file_of(part)):
+        for part in plan.aof.existing_parts:
+            if warning := growth(AOF.require_file(part)):
                 self.warnings.append(warning)
 
 
@@ -211,13 +212,13 @@ def _kept(plan: Plan, indexes: Iterable[int]) -> Iterator[tuple[int, Iterator[Sp
         yield index, kept_spans(mine, index, _content(plan.aof.parts[index]).size)
 
 
-def _content(part: Part) -> FileSource | PatchedSource:
+def _content(part: AofPart) -> FileSource | PatchedSource:
     if not isinstance(part.source, FileSource | PatchedSource):
         raise RefusedEdit("only files can be edited, not a pipe", "save it to a file first")
     return part.source
 
 
-def _readable(part: Part, spans: Iterator[Span]) -> Iterator[Span]:
+def _readable(part: AofPart, spans: Iterator[Span]) -> Iterator[Span]:
     """The spans; Refused where the disk did not give all of one."""
     source = _content(part)
     for span in spans:
@@ -248,7 +249,7 @@ def _receipt_json(
 
 def _dropped_json(plan: Plan) -> list[dict[str, object]]:
     """The drops with the hash of the bytes around each, in the source as it is."""
-    sources = [AOF.file_of(plan.aof.parts[drop.part]) for drop in plan.shown]
+    sources = [AOF.require_file(plan.aof.parts[drop.part]) for drop in plan.shown]
     return [
         shown | {"around": neighbourhood(source.fd, plan.in_file(drop), (), source.size)}
         for drop, shown, source in zip(plan.shown, plan.shown_json(), sources, strict=True)

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, encode
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.diff.units._pyunits import Kind
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import Run, pieces
@@ -91,7 +91,7 @@ class Patch:
 
     def _select(self, db: int) -> None:
         if self._db != db:
-            self._write(encode([b"SELECT", b"%d" % db]))
+            self._write(encode_command([b"SELECT", b"%d" % db]))
         self._db = db
 
     def _copy(self, stretch: RecordSpan) -> None:
@@ -119,8 +119,8 @@ class Patch:
     def _check(self) -> None:
         source, steps, size = FileSource(self._temp), ContextTracker(), 0
         try:
-            for tile in read(source, table().names):
-                if not isinstance(tile, Batch):
+            for tile in read_tiles(source, table().names):
+                if not isinstance(tile, RecordBatch):
                     raise RefusedEdit(
                         f"{name(str(self.path))}: what was written does not read back at {tile.span.start}"
                     )

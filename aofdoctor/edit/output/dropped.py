@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import Part
+from aofdoctor.aof.discovery import AofPart
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.edit.output.durable import copy_span, create, sync_directory, write_all
 from aofdoctor.edit.plan import Drop, Plan
@@ -55,7 +55,7 @@ def write_lost(plan: Plan, folder: Path, copy_ownership: CopyOwnership) -> None:
 
 
 def _copied(
-    plan: Plan, drops: Iterator[Drop], part: Part, source: FileSource | PatchedSource, name: str, target: int
+    plan: Plan, drops: Iterator[Drop], part: AofPart, source: FileSource | PatchedSource, name: str, target: int
 ) -> Iterator[bytes]:
     at, pending = 0, bytearray()
     for drop in drops:
@@ -68,7 +68,7 @@ def _copied(
     yield bytes(pending)
 
 
-def _entry(drop: Drop, where: Span, part: Part, source: Source, name: str, at: int) -> dict[str, Any]:
+def _entry(drop: Drop, where: Span, part: AofPart, source: Source, name: str, at: int) -> dict[str, Any]:
     return {"file": name, "at": at, "part": part.name, "start": where.start, "end": where.end,
             "commands": drop.commands, "reason": drop.reason, "arguments": _arguments(drop, source)}  # fmt: skip
 

@@ -43,7 +43,7 @@ def place_of(aof: AOF) -> Path:
     if aof.layout == "multi-part":
         assert aof.directory is not None
         return Path(os.path.realpath(aof.directory))
-    return Path(os.path.realpath(aof.file_of(aof.parts[0]).path))
+    return Path(os.path.realpath(aof.require_file(aof.parts[0]).path))
 
 
 def exchange(aof: AOF, write: Write, force: bool) -> Receipt:
@@ -53,7 +53,7 @@ def exchange(aof: AOF, write: Write, force: bool) -> Receipt:
     was read always.  The AOF's descriptors are closed in the end.
     """
     place = place_of(aof)
-    seen = [_Seen(Path(os.path.realpath(file.path)), file.stat) for file in map(aof.file_of, aof.present)]
+    seen = [_Seen(Path(os.path.realpath(file.path)), file.stat) for file in map(aof.require_file, aof.existing_parts)]
     names = _names(aof, place)
     if Path(os.path.realpath(os.curdir)).is_relative_to(place):
         raise RefusedEdit("the directory that you are in cannot be exchanged", "cd out of it, and name it")

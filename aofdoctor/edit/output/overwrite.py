@@ -98,7 +98,7 @@ def overwrites(source: FileSource, span: Span) -> list[Overwrite]:
     found: list[Overwrite] = []
     for batch in read_batches(source, table().names, span.start, window=min(WINDOW, span.size + 64)):
         for i in range(batch.count):
-            record = batch.record(i)
+            record = batch.record_span(i)
             if record.start >= span.end:
                 return found
             found.append(Overwrite(record.start, bytes(batch.raw(i)), ping_of_size(record.size)))

@@ -99,7 +99,10 @@ def outputs_json(made: Path, output: Path, whole: bool) -> list[dict[str, object
 def exchange_json(aof: AOF, receipt: Receipt, instead_of: Path, whole: bool) -> dict[str, object]:
     """What a receipt says of an exchange: under which name the output stands after it, and where the old bytes do."""
     manifest = aof.manifest_path
-    prints = [fingerprint_of(AOF.file_of(part).fd, Path(AOF.file_of(part).path), whole) for part in aof.present]
+    prints = [
+        fingerprint_of(AOF.require_file(part).fd, Path(AOF.require_file(part).path), whole)
+        for part in aof.existing_parts
+    ]
     prints += [fingerprint(manifest, manifest, whole)] if manifest and manifest.exists() else []
     return {
         "kind": "exchange", "exchanged_with": str(instead_of), "source": [one.as_json() for one in prints],

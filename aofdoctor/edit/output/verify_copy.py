@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.edit.output.durable import batch_small_spans
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.command_table import table
@@ -39,8 +39,8 @@ def require_size(written: FileSource, size: int) -> None:
 def commands_in(source: FileSource) -> int:
     """How many whole commands stand in a copy."""
     steps = ContextTracker()
-    for tile in read(source, table().names):
-        if isinstance(tile, Batch):
+    for tile in read_tiles(source, table().names):
+        if isinstance(tile, RecordBatch):
             steps.run(tile)
     return steps.state[ContextField.COMMANDS]
 

@@ -64,7 +64,7 @@ def find_dependent_commands(aof: AOF, group: Group) -> DependentCommands:
                 if len(found.first) < _SHOWN:
                     found.first.append(
                         f"{command.name.upper()} {text.word(key[:40])} at "
-                        f"{text.name(part.name)}@{batch.record(i).start}"
+                        f"{text.name(part.name)}@{batch.record_span(i).start}"
                     )
     if found.keys and len(found.keys) < KEYS_MAX:
         found.in_base = _in_bases(aof, group, found.keys)

@@ -91,7 +91,7 @@ def _require_repairable(report: Report) -> None:
     aof = report.aof
     for part in report.parts:
         rdb = part.preamble
-        if rdb and not rdb.whole:
+        if rdb and not rdb.is_intact:
             raise RefusedEdit(
                 f"the RDB at the head of {text.name(part.part.name)} is damaged ({rdb.note}): "
                 "cutting behind it would not help, and cutting it away would lose every key in it",
@@ -133,5 +133,5 @@ def require_complete_set(aof: AOF) -> None:
 def require_parts(report: Report) -> None:
     """Raise Refused where no file is left to keep anything of."""
     aof = report.aof
-    if not aof.present:
+    if not aof.existing_parts:
         raise RefusedEdit(f"no part of {text.name(aof.path)} is there")

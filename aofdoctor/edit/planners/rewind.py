@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import InvalidSelection, RefusedEdit
@@ -23,14 +23,14 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
 # (place in load order, batch, steps after it, commands before it) -> the first record that is past the moment
-Past = Callable[[int, Batch, ContextTracker, int], int]
+Past = Callable[[int, RecordBatch, ContextTracker, int], int]
 AFTER = "after the moment"
 
 
 def before_position(position: Position) -> Past:
     """Past is what stands at a position, and all that follows it."""
 
-    def past(part: int, batch: Batch, steps: ContextTracker, before: int) -> int:
+    def past(part: int, batch: RecordBatch, steps: ContextTracker, before: int) -> int:
         return max(0, index_of(batch, position, part, before))
 
     return past
@@ -39,7 +39,7 @@ def before_position(position: Position) -> Past:
 def after_time(seconds: int) -> Past:
     """Past is the first command of a later second, and all that follows it."""
 
-    def past(part: int, batch: Batch, steps: ContextTracker, before: int) -> int:
+    def past(part: int, batch: RecordBatch, steps: ContextTracker, before: int) -> int:
         times = memoryview(steps.time)[: batch.count]
         if max(times) <= seconds:
             return batch.count
@@ -103,8 +103,8 @@ class _Walk:
                 continue
             self.tracker.begin()
             self.end, self.stay = 0, 0  # of the last command that is more than a SELECT, and the commands up to it
-            for tile in read(part.source, table().names):
-                if isinstance(tile, Batch):
+            for tile in read_tiles(part.source, table().names):
+                if isinstance(tile, RecordBatch):
                     self._batch(index, tile, before)
                 elif isinstance(tile, Damage):
                     self.damage.setdefault(index, tile.span.start)
@@ -126,7 +126,7 @@ class _Walk:
                 "look for a history file, a backup or an older base",
             )
 
-    def _batch(self, index: int, batch: Batch, before: int) -> None:
+    def _batch(self, index: int, batch: RecordBatch, before: int) -> None:
         state = self.tracker.state
         done = state[ContextField.COMMANDS]
         self.tracker.run(batch)
@@ -142,7 +142,7 @@ class _Walk:
         if at < batch.count:
             self.cut = _Cut(index, self.end, self.stay)
 
-    def _out_of_transaction(self, batch: Batch, at: int) -> int:
+    def _out_of_transaction(self, batch: RecordBatch, at: int) -> int:
         """The MULTI of the transaction that a record is in; -1 if it is not in this batch."""
         tx = self.tracker.tx
         if tx[at] <= 0:
@@ -152,12 +152,12 @@ class _Walk:
             first -= 1
         return first if first or batch.ids[0] == self.multi else -1
 
-    def _advance(self, batch: Batch, at: int, done: int) -> None:
+    def _advance(self, batch: RecordBatch, at: int, done: int) -> None:
         """Remember the last record before `at` that is a command, no SELECT, outside of an open transaction."""
         open_tx = self.tracker.state[ContextField.TX] if at == batch.count else 0
         for i in range(at - 1, -1, -1):
             if batch.ids[i] in self.light or (open_tx > 0 and self.tracker.tx[i] == open_tx):
                 continue
-            self.end = batch.record(i).end
+            self.end = batch.record_span(i).end
             self.stay = done + i + 1 - batch.ids[: i + 1].count(ANNOTATION)
             return

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.script_definitions import ScriptDefinitions, evalsha_ids
 from aofdoctor.edit.planners.strip import Survey, damage_note
@@ -48,7 +48,7 @@ def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
 
     selected = False
 
-    def choose(part: int, batch: Batch, tracker: ContextTracker, before: int) -> list[int]:
+    def choose(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> list[int]:
         nonlocal selected
         wanted = set(after.matches(part, batch, tracker, before))
         selected = selected or bool(wanted)
@@ -93,7 +93,7 @@ def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
     return plan
 
 
-def _useless(batch: Batch, tracker: ContextTracker, dropped: set[int]) -> list[int]:
+def _useless(batch: RecordBatch, tracker: ContextTracker, dropped: set[int]) -> list[int]:
     """The SELECTs outside of transactions that another follows before anything that stays."""
     found, last = list[int](), -1
     for i in range(batch.count):
@@ -111,7 +111,7 @@ def _select() -> int:
     return table().names.ids[b"select"]
 
 
-def _known(batch: Batch, i: int) -> bool:
+def _known(batch: RecordBatch, i: int) -> bool:
     """True of a SELECT of a database that every server has: one that it has not selects nothing."""
     argv = batch.argv(i, 2) if batch.argc[i] == 2 and not batch.oversized else []
     return len(argv) == 2 and argv[1] in _DATABASES
@@ -137,11 +137,11 @@ class _Base(NamedTuple):
     damage: str = ""
 
 
-def _base(index: int, part: Part, selection: Selection) -> _Base | None:
+def _base(index: int, part: AofPart, selection: Selection) -> _Base | None:
     source = part.source
     if source is None or not is_rdb(source):
         return None
-    rdb = next(tile for tile in read(source, table().names) if isinstance(tile, Preamble))
+    rdb = next(tile for tile in read_tiles(source, table().names) if isinstance(tile, Preamble))
     if rdb.codec:
         raise RefusedEdit(
             f"the RDB of {text.name(part.name)} is compressed by {rdb.codec}: no key of it can be copied by itself",
@@ -149,7 +149,7 @@ def _base(index: int, part: Part, selection: Selection) -> _Base | None:
         )
     if not isinstance(source, FileSource):
         return _Base(rdb.span.end, 0, None)
-    if not rdb.whole or rdb.keys is None:
+    if not rdb.is_intact or rdb.keys is None:
         saved = salvage_rdb(index, source, rdb, wanted=BaseKeySelection(selection, index, 0, source, rdb).matches)
         head, found = saved or (None, SalvageCounts())
         return _Base(rdb.span.end, found.keys, head, found.functions, rdb.note or "it is damaged")

@@ -6,8 +6,8 @@ from itertools import dropwhile, takewhile
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.dependents import find_dependent_commands, notes
@@ -53,8 +53,8 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
         if part.source is None:
             continue
         tracker.begin()
-        for tile in read(part.source, table().names):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(part.source, table().names):
+            if isinstance(tile, RecordBatch):
                 commands = before + tracker.state[ContextField.COMMANDS]
                 flushes.batch(index, part.name, tile, tracker.run(tile), tracker, commands)
             elif isinstance(tile, Damage):
@@ -62,7 +62,7 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
                 flushes.interrupted(index)
                 tracker.mark_unknown()
             else:
-                if not tile.whole:
+                if not tile.is_intact:
                     damage.setdefault(index, 0)
                 tracker.preamble(tile.span.end)
         before += tracker.state[ContextField.COMMANDS]
@@ -99,7 +99,7 @@ def plan_tail(aof: AOF) -> Plan:
     How many commands there are is not known.
     """
     found = _tail_group(aof)
-    size = sum(part.size or 0 for part in aof.present)
+    size = sum(part.size or 0 for part in aof.existing_parts)
     plan = Plan(aof, "strip", lambda: iter(found), None, size)
     plan.notes.append("found from the end alone (--trust-tail): nothing proves that it is no part of a value")
     return plan.compute_totals()
@@ -113,7 +113,7 @@ def _tail_group(aof: AOF) -> list[Drop]:
     if entry is None:
         raise InvalidSelection("no FLUSHALL or FLUSHDB stands in it as a command")
     places = {part.name: index for index, part in enumerate(aof.parts)}
-    end = Position(entry.part, places[entry.part], entry.batch.record(entry.i).start)
+    end = Position(entry.part, places[entry.part], entry.batch.record_span(entry.i).start)
     for reach in _GROUP_REACH:
         items = from_tail(aof, Selection(end=end), reach)
         group = list(takewhile(_of_a_group, dropwhile(_broken, reversed(items))))  # damage after it is none of it
@@ -121,7 +121,7 @@ def _tail_group(aof: AOF) -> list[Drop]:
             flushes = [
                 item for item in reversed(group) if isinstance(item, Entry) and item.batch.ids[item.i] in flush_ids
             ]
-            return [Drop(places[item.part], item.batch.record(item.i), 1, "flush") for item in flushes]
+            return [Drop(places[item.part], item.batch.record_span(item.i), 1, "flush") for item in flushes]
     raise RefusedEdit(
         f"the last run of flushes has more than {_GROUP_REACH[-1]:,} commands", "strip it without --trust-tail"
     )

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.aof.patched_source import PatchedSource, Piece
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.patched_source import PatchedSource, PatchPiece
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Reconstruction
 from aofdoctor.edit.reconstruction.swapped_blocks import find_swapped_blocks
@@ -26,7 +26,7 @@ TRIES_MAX = 16  # damages of one part that the costly mends are tried on
 _LOOK = 1 << 16
 _RECORD = re.compile(rb"\*[0-9]+\r\n\$")
 
-Mend = Callable[[FileSource, Damage], list[Piece] | None]
+Mend = Callable[[FileSource, Damage], list[PatchPiece] | None]
 _CHEAP: tuple[Mend, ...] = (undo_line_ends,)
 _COSTLY: tuple[Mend, ...] = (find_swapped_blocks,)
 
@@ -55,7 +55,7 @@ class _PartReconstructor:
 
     def __init__(self, source: FileSource) -> None:
         self.source = source
-        self.pieces: list[Piece] = []
+        self.pieces: list[PatchPiece] = []
         self.done = 0  # the end of what the pieces hold
         self.tries = 0
         self._latin1: bool | None = None
@@ -71,7 +71,7 @@ class _PartReconstructor:
 
     def _from(self, start: int) -> int | None:
         """Go on from the end of a record; where to begin anew after a mend that reaches past the damage."""
-        for tile in read(self.source, table().names, start):
+        for tile in read_tiles(self.source, table().names, start):
             if not isinstance(tile, Damage):
                 continue
             found = self._mend(tile)
@@ -86,7 +86,7 @@ class _PartReconstructor:
                 return self._record_after(found)
         return None
 
-    def _mend(self, damage: Damage) -> list[Piece] | None:
+    def _mend(self, damage: Damage) -> list[PatchPiece] | None:
         self.tries += 1
         mends = _CHEAP + (_COSTLY if self.tries <= TRIES_MAX else ())
         if self._all_latin1():
@@ -100,8 +100,8 @@ class _PartReconstructor:
         """
         if self._latin1 is None:
             seen = 0
-            for tile in read(self.source, table().names):
-                if isinstance(tile, Batch) and not tile.isascii():
+            for tile in read_tiles(self.source, table().names):
+                if isinstance(tile, RecordBatch) and not tile.isascii():
                     self._latin1 = False
                     return False
                 if isinstance(tile, Damage) and tile.kind is Kind.ENCODING:
@@ -112,15 +112,19 @@ class _PartReconstructor:
 
     def _plain(self, end: int) -> None:
         if end > self.done:
-            self.pieces.append(Piece(Span(self.done, end), end - self.done))
+            self.pieces.append(PatchPiece(Span(self.done, end), end - self.done))
             self.done = end
 
-    def _record_after(self, found: list[Piece]) -> int | None:
+    def _record_after(self, found: list[PatchPiece]) -> int | None:
         """Where in the file the first record ends that does not end before the mend does."""
-        rest = Piece(Span(self.done, self.source.size), self.source.size - self.done)
+        rest = PatchPiece(Span(self.done, self.source.size), self.source.size - self.done)
         view, reach = PatchedSource(self.source, [*found, rest]), sum(piece.size for piece in found)
-        for tile in read(view, table().names, window=1 << 16):
-            edges = [tile.record(i).end for i in range(tile.count)] if isinstance(tile, Batch) else [tile.span.end]
+        for tile in read_tiles(view, table().names, window=1 << 16):
+            edges = (
+                [tile.record_span(i).end for i in range(tile.count)]
+                if isinstance(tile, RecordBatch)
+                else [tile.span.end]
+            )
             edge = next((edge for edge in edges if edge >= reach), None)
             if edge is not None:
                 return self.done + edge - reach if edge < view.size else None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnose_record
-from aofdoctor.aof.patched_source import PatchedSource, Piece
+from aofdoctor.aof.patched_source import PatchedSource, PatchPiece
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
 from aofdoctor.server.command_table import table
@@ -22,18 +22,18 @@ _REACH = 1 << 20  # how far apart they may be
 _TRIES = 512  # readings of one damage
 _AFTER_VALUE = re.compile(rb"\r\Z|\r\n(?:\Z|[$*#])")
 _LINE_FEED = re.compile(rb"\n(?:\Z|[$*#])")
-_SWAP_DEFECTS = (Defect.CRLF, Defect.HEADER, Defect.MARK, Defect.LINE_END)
+_SWAP_DEFECTS = (Defect.MISSING_CRLF, Defect.BAD_HEADER, Defect.BAD_FIRST_BYTE, Defect.LINE_END)
 _ANY = re.compile(b"")
 _NEAR = 64  # blocks
 _REASON = "two blocks had changed places"
 
 
-def find_swapped_blocks(source: FileSource, damage: Damage) -> list[Piece] | None:
+def find_swapped_blocks(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
     """The pieces from the start of a damage to the end of the second block; None where nothing proves them."""
     diagnosis = diagnose_record(ReadWindow(source), damage.span.start)
     if diagnosis.defect not in _SWAP_DEFECTS:
         return None
-    found: list[list[Piece]] = []
+    found: list[list[PatchPiece]] = []
     for tries, (first, second, size) in enumerate(_candidates(source, diagnosis)):
         if tries == _TRIES:
             return None
@@ -50,7 +50,7 @@ def _candidates(source: FileSource, diagnosis: RecordDiagnosis) -> Iterator[tupl
         # A CRLF may lie across the edge of two blocks, and either be the one.
         for first, place in {place // size * size: place for place in (wrong + 1, wrong)}.items():
             # A header that lies in the block itself says nothing of what should stand there.
-            sure = diagnosis.defect is Defect.CRLF and payload <= first
+            sure = diagnosis.defect is Defect.MISSING_CRLF and payload <= first
             shape = (_AFTER_VALUE if place == wrong else _LINE_FEED) if sure else _ANY
             reach = _REACH if sure else _NEAR * size
             data = pread(source, reach, first)
@@ -59,7 +59,7 @@ def _candidates(source: FileSource, diagnosis: RecordDiagnosis) -> Iterator[tupl
                     yield first, first + at, size
 
 
-def _exchanged(start: int, first: int, second: int, size: int) -> list[Piece] | None:
+def _exchanged(start: int, first: int, second: int, size: int) -> list[PatchPiece] | None:
     """The file from `start` to the end of the second block with the two exchanged."""
     if first < start:
         return None
@@ -67,16 +67,16 @@ def _exchanged(start: int, first: int, second: int, size: int) -> list[Piece] | 
         (Span(start, first), ""), (Span(second, second + size), _REASON), (Span(first + size, second), ""),
         (Span(first, first + size), _REASON),
     )  # fmt: skip
-    return [Piece(span, span.size, None, reason) for span, reason in spans if span.size]
+    return [PatchPiece(span, span.size, None, reason) for span, reason in spans if span.size]
 
 
-def _whole(source: FileSource, pieces: list[Piece]) -> bool:
+def _whole(source: FileSource, pieces: list[PatchPiece]) -> bool:
     """Every record is whole up to past the last of the pieces, and servers know their names."""
     end = max(piece.span.end for piece in pieces)
-    view = PatchedSource(source, [*pieces, Piece(Span(end, source.size), source.size - end)])
+    view = PatchedSource(source, [*pieces, PatchPiece(Span(end, source.size), source.size - end)])
     reach = sum(piece.size for piece in pieces)
     for batch in read_batches(view, table().names, 0, window=1 << 16):  # which seeks no further where one is not whole
-        edge = next((i for i in range(batch.count) if batch.record(i).end > reach), batch.count)
+        edge = next((i for i in range(batch.count) if batch.record_span(i).end > reach), batch.count)
         if UNKNOWN in batch.ids[: min(edge + 1, batch.count)]:
             return False
         if edge < batch.count or batch.span.end == view.size:

@@ -1,10 +1,10 @@
 """A damage read in text mode, from the record that it begins with to the records that follow it."""
 
 from aofdoctor.aof.diagnosis import ReadWindow, diagnose_record
-from aofdoctor.aof.patched_source import PIECE_MAX, Piece
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch
-from aofdoctor.aof.recovery.text_mode import CR_ADDED, CR_LOST, LATIN1, Mode
+from aofdoctor.aof.patched_source import PIECE_MAX, PatchPiece
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch
+from aofdoctor.aof.recovery.text_mode import CR_ADDED, CR_LOST, LATIN1, TextModeDamage
 from aofdoctor.damage import Damage
 from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource, FileSource, pread
@@ -16,29 +16,29 @@ _BEYOND = 1 << 16  # how far past where records seem to begin again, which may b
 _PIECE = 1 << 20
 
 
-def undo_line_ends(source: FileSource, damage: Damage) -> list[Piece] | None:
+def undo_line_ends(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
     """The pieces of a damage that changed line ends explain to its end; None if they do not."""
     return _explained(source, damage, (CR_LOST, CR_ADDED))
 
 
-def undo_latin1(source: FileSource, damage: Damage) -> list[Piece] | None:
+def undo_latin1(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
     """The pieces of a damage that Latin-1 made UTF-8 explains to its end; None if it does not."""
     return _explained(source, damage, (LATIN1,))
 
 
-def _explained(source: FileSource, damage: Damage, modes: tuple[Mode, ...]) -> list[Piece] | None:
+def _explained(source: FileSource, damage: Damage, modes: tuple[TextModeDamage, ...]) -> list[PatchPiece] | None:
     head = pread(source, _HEAD, damage.span.start)
-    fitting = (mode for mode in modes if mode.head.match(head))
+    fitting = (mode for mode in modes if mode.header_pattern.match(head))
     return next((found for mode in fitting if (found := _TextModeRegion(source, damage, mode).run())), None)
 
 
 class _TextModeRegion:
-    def __init__(self, source: FileSource, damage: Damage, mode: Mode) -> None:
+    def __init__(self, source: FileSource, damage: Damage, mode: TextModeDamage) -> None:
         self.source, self.end, self.mode = source, damage.span.end, mode
         self.at = damage.span.start
-        self.pieces: list[Piece] = []
+        self.pieces: list[PatchPiece] = []
 
-    def run(self) -> list[Piece] | None:
+    def run(self) -> list[PatchPiece] | None:
         window = _WINDOW
         while self.at < self.end:
             data = pread(self.source, window, self.at)
@@ -56,8 +56,8 @@ class _TextModeRegion:
     def _take(self, data: bytes) -> bool:
         """Add the runs at the front of `data`, up to the end of the damage; False if there is none."""
         before = self.at
-        for run in self.mode.run(data):
-            self._add(run.taken, run.size)
+        for run in self.mode.find_runs(data):
+            self._add(run.source_size, run.size)
             if self.at >= self.end:
                 break
         return self.at > before
@@ -66,29 +66,29 @@ class _TextModeRegion:
         last = self.pieces[-1] if self.pieces else None
         span, self.at = Span(self.at, self.at + taken), self.at + taken
         if not size:  # whole, but not to be told: it stays as it is
-            self.pieces.append(Piece(span, taken))
+            self.pieces.append(PatchPiece(span, taken))
         elif last and last.transform and last.span.size < _PIECE:
             self.pieces[-1] = last._replace(span=Span(last.span.start, span.end), size=last.size + size)
         else:
-            self.pieces.append(Piece(span, size, self.mode, self.mode.reason))
+            self.pieces.append(PatchPiece(span, size, self.mode, self.mode.reason))
 
     def _leads_on(self) -> bool:
         """What follows is a record, or the file ends, be it inside one that is cut off."""
         if self.at < self.end:
             rest = self.end == self.source.size
             if rest:
-                self.pieces.append(Piece(Span(self.at, self.end), self.end - self.at))
+                self.pieces.append(PatchPiece(Span(self.at, self.end), self.end - self.at))
             return rest
         if self.at == self.end or self.at == self.source.size:
             return True
-        return diagnose_record(ReadWindow(self.source), self.at).whole
+        return diagnose_record(ReadWindow(self.source), self.at).is_complete
 
     def _believable(self) -> bool:
         """Servers know the name of one of the first commands."""
         first = next(piece for piece in self.pieces if piece.transform)
         assert first.transform is not None
         data = first.transform.undo(pread(self.source, first.span.size, first.span.start))
-        for tile in read(BytesSource(data), table().names):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(BytesSource(data), table().names):
+            if isinstance(tile, RecordBatch):
                 return any(tile.ids[i] > 1 for i in range(tile.count))
         return False

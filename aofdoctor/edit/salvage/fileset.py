@@ -9,8 +9,8 @@ import os
 from dataclasses import replace
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, Part
-from aofdoctor.aof.manifest import encode_name, parse
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.manifest import encode_name, parse_manifest
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import pread
 
@@ -48,7 +48,7 @@ def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
     if path is None and aof.directory is not None and parts:
         path = aof.directory / f"{_prefix(parts[0])}.manifest"
     still_unlisted = [part for part in aof.unlisted if part not in parts]
-    return replace(aof, parts=parts, unlisted=still_unlisted, manifest=parse(data), manifest_path=path), notes
+    return replace(aof, parts=parts, unlisted=still_unlisted, manifest=parse_manifest(data), manifest_path=path), notes
 
 
 def _what(aof: AOF) -> str:
@@ -57,7 +57,7 @@ def _what(aof: AOF) -> str:
     return f"damaged ({aof.manifest.problems[0].message})" if aof.manifest.problems else "without a file to load"
 
 
-def _left_out(aof: AOF, found: list[Part]) -> list[Part]:
+def _left_out(aof: AOF, found: list[AofPart]) -> list[AofPart]:
     """Files that a sound manifest must have lost the line of: a base where it has none, a number that is skipped.
 
     A server writes into an incremental file only once the manifest names it, so
@@ -69,7 +69,7 @@ def _left_out(aof: AOF, found: list[Part]) -> list[Part]:
     return [part for part in found if (part.seq in expected if part.type == "incr" else not has_base)]
 
 
-def _why(part: Part, aof: AOF, ruined: bool) -> str:
+def _why(part: AofPart, aof: AOF, ruined: bool) -> str:
     if ruined:
         return "it is there"
     if part.type == "base":
@@ -78,7 +78,7 @@ def _why(part: Part, aof: AOF, ruined: bool) -> str:
     return "the manifest skips its number" if between else "a server writes only into files that it has listed"
 
 
-def _in_order(parts: list[Part], ruined: bool) -> list[Part]:
+def _in_order(parts: list[AofPart], ruined: bool) -> list[AofPart]:
     """The base, a listed one before others and then the newest that is whole, and the incremental files, each once.
 
     Every rewrite counts both kinds up by one at least, so an incremental file
@@ -90,7 +90,7 @@ def _in_order(parts: list[Part], ruined: bool) -> list[Part]:
     return bases[-1:] + sorted(incr.values(), key=lambda part: part.seq)
 
 
-def _sound(part: Part) -> bool:
+def _sound(part: AofPart) -> bool:
     """True of a base whose RDB is whole, or that begins with a command."""
     if part.source is None:
         return False
@@ -100,25 +100,25 @@ def _sound(part: Part) -> bool:
     return pread(part.source, 1, 0) in (b"*", b"#")
 
 
-def _why_not(part: Part, parts: list[Part]) -> str:
+def _why_not(part: AofPart, parts: list[AofPart]) -> str:
     base = next((other for other in parts if other.type == "base"), None)
     if part.type == "base":
         return "another base is newer" if base and base.seq > part.seq else "it is damaged, and an older base is not"
     return "the base is newer, and holds it already"
 
 
-def _numbered(parts: list[Part]) -> list[tuple[Part, int]]:
+def _numbered(parts: list[AofPart]) -> list[tuple[AofPart, int]]:
     """Parts with the number for the manifest: their own, unless that would not grow."""
-    out: list[tuple[Part, int]] = []
+    out: list[tuple[AofPart, int]] = []
     for part in parts:
         least = out[-1][1] + 1 if out and out[-1][0].type == part.type else 1
         out.append((part, max(least, part.seq)))
     return out
 
 
-def _line(part: Part, seq: int) -> bytes:
+def _line(part: AofPart, seq: int) -> bytes:
     return b"file %b seq %d type %b\n" % (encode_name(os.fsencode(part.name)), seq, part.type[:1].encode())
 
 
-def _prefix(part: Part) -> str:
+def _prefix(part: AofPart) -> str:
     return part.name.rsplit(".", 3)[0]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import read_batches
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.server.command_table import table
 from aofdoctor.source import Source
 from aofdoctor.span import Span
@@ -31,7 +31,7 @@ class Lookahead:
                 break
         return count
 
-    def batches(self, start: int) -> Iterator[Batch]:
+    def batches(self, start: int) -> Iterator[RecordBatch]:
         """The whole records from `start`: most looks end soon, so the first reads are small."""
         at = start
         for batch in read_batches(self.source, table().names, start, window=_NEAR):
@@ -47,7 +47,7 @@ class Lookahead:
         for batch in self.batches(start):
             found = min(index_of(batch, number, 0, batch.count) for number in wanted)
             if found < batch.count:
-                return batch.ids[found], batch.record(found)
+                return batch.ids[found], batch.record_span(found)
             end = batch.span.end
         return 0, Span(end, end)
 
@@ -65,7 +65,7 @@ class Lookahead:
                 return start
 
 
-def index_of(batch: Batch, number: int, start: int, end: int) -> int:
+def index_of(batch: RecordBatch, number: int, start: int, end: int) -> int:
     """The first record of a batch with an id, from `start`; `end` where there is none."""
     try:
         return batch.ids.index(number, start, end)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.reader import read
-from aofdoctor.aof.records import Batch, Preamble
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, Kind
 from aofdoctor.edit.plan import Drop
 from aofdoctor.edit.reconstruction.duplicated_block import duplicated_block_end
@@ -61,8 +61,8 @@ class Walk:
             self.tracker.preamble(start)
             if not complete:
                 yield from self._after_hole(start)
-        for tile in read(self.source, table().names, start):
-            if isinstance(tile, Batch):
+        for tile in read_tiles(self.source, table().names, start):
+            if isinstance(tile, RecordBatch):
                 yield from self._batch(tile)
             elif isinstance(tile, Damage):
                 yield from self._damage(tile)
@@ -72,7 +72,7 @@ class Walk:
 
     def _preamble(self, rdb: Preamble) -> Iterator[Drop]:
         self.tracker.preamble(rdb.span.end)
-        if not rdb.whole:
+        if not rdb.is_intact:
             yield from self._drop(rdb.span, 0, Kind.CORRUPT_PREAMBLE.value)
         if not rdb.complete:
             yield from self._after_hole(rdb.span.end)
@@ -104,12 +104,12 @@ class Walk:
             if multi is not None:
                 yield from self._block(Span(multi, end), TORN)
 
-    def _batch(self, batch: Batch) -> Iterator[Drop]:
+    def _batch(self, batch: RecordBatch) -> Iterator[Drop]:
         self.reaching = self.tracker.state[ContextField.MULTI_START]
         if self.tracker.state[ContextField.DB] < 0:
             self._count_guessed(batch)
         for i in self.tracker.run(batch):
-            span, reason = batch.record(i), _rejection_reason(batch, i)
+            span, reason = batch.record_span(i), _rejection_reason(batch, i)
             if not reason or span.start < self.done:
                 continue
             multi = self._open_at(self._multi_of(batch, i), span.start) if self.tracker.tx[i] > 0 else None
@@ -120,9 +120,9 @@ class Walk:
             else:
                 yield from self._alone(batch, i, reason)
 
-    def _alone(self, batch: Batch, i: int, reason: str) -> Iterator[Drop]:
+    def _alone(self, batch: RecordBatch, i: int, reason: str) -> Iterator[Drop]:
         """A record outside of a transaction that goes; what it may have been decides what goes with it."""
-        span = batch.record(i)
+        span = batch.record_span(i)
         argv = batch.argv(i) if not batch.oversized and batch.ids[i] != ANNOTATION and batch.argc[i] <= 2 else []
         if len(argv) == 1 and len(argv[0]) == len(b"MULTI"):
             number, after = self.lookahead.first(span.end, self.exec, self.multi)
@@ -143,12 +143,12 @@ class Walk:
             self.count.place = self.index, start
         self.count.guessed += commands
 
-    def _multi_of(self, batch: Batch, i: int) -> int:
+    def _multi_of(self, batch: RecordBatch, i: int) -> int:
         """Where the transaction of a record begins."""
         tx, first = self.tracker.tx, i
-        while first and tx[first - 1] == tx[i] and batch.record(first).start >= self.done:
+        while first and tx[first - 1] == tx[i] and batch.record_span(first).start >= self.done:
             first -= 1
-        return batch.record(first).start if first or batch.ids[0] == self.multi else self.reaching
+        return batch.record_span(first).start if first or batch.ids[0] == self.multi else self.reaching
 
     def _open_at(self, multi: int, end: int) -> int | None:
         """The MULTI that is open at `end`: the steps' own, unless that one has been dropped."""
@@ -157,20 +157,20 @@ class Walk:
         found: int | None = None
         for batch in self.lookahead.batches(self.done):
             for i in range(batch.count):
-                if batch.record(i).start >= end:
+                if batch.record_span(i).start >= end:
                     return found
                 if batch.ids[i] == self.multi and found is None:
-                    found = batch.record(i).start
+                    found = batch.record_span(i).start
                 elif batch.ids[i] == self.exec:
                     found = None
         return found
 
-    def _count_guessed(self, batch: Batch) -> None:
+    def _count_guessed(self, batch: RecordBatch) -> None:
         """Commands up to the next SELECT, of those that are kept."""
         for i in range(batch.count):
             if batch.ids[i] == self.select:
                 return
-            start = batch.record(i).start
+            start = batch.record_span(i).start
             if batch.ids[i] not in (ANNOTATION, self.multi, self.exec) and start >= self.done:
                 self._guess(start, 1)
 
@@ -190,20 +190,20 @@ class Walk:
                 break
         self.done = max(self.done, span.end)
 
-    def _between_selects(self, batch: Batch, end: int, reason: str) -> Iterator[Drop]:
+    def _between_selects(self, batch: RecordBatch, end: int, reason: str) -> Iterator[Drop]:
         at = 0
         while at < end:
             select = index_of(batch, self.select, at, end)
             if select > at:
-                span = Span(batch.record(at).start, batch.record(select - 1).end)
+                span = Span(batch.record_span(at).start, batch.record_span(select - 1).end)
                 yield Drop(self.index, span, select - at - batch.ids[at:select].count(ANNOTATION), reason)
             at = select + 1
 
 
-def _rejection_reason(batch: Batch, i: int) -> str:
+def _rejection_reason(batch: RecordBatch, i: int) -> str:
     """Why no server line takes a record; empty if one may, as of a module's command."""
     if batch.ids[i] == ANNOTATION:
-        return "annotation longer than a server's line buffer" if batch.record(i).size > ANNOTATION_MAX else ""
+        return "annotation longer than a server's line buffer" if batch.record_span(i).size > ANNOTATION_MAX else ""
     if batch.ids[i] != UNKNOWN:
         return "no server takes so many arguments" if not any_version_accepts(batch.ids[i], batch.argc[i]) else ""
     name = next(batch.args(i))

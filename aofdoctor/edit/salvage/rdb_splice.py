@@ -8,7 +8,7 @@ an RDB are drops like any other: kept beside the output, and found again.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from aofdoctor.aof.patched_source import PatchedSource, Piece, Replacement
+from aofdoctor.aof.patched_source import PatchedSource, PatchPiece, Replacement
 from aofdoctor.edit.plan import Drop, Reconstruction, merge_adjacent
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.crc64 import crc64
@@ -45,7 +45,7 @@ def splice_rdb(index: int, source: FileSource | PatchedSource, end: int, item_ve
     def drops() -> Iterator[Drop]:
         yield from merge_adjacent(Drop(index, span, 0, why) for span, why in _whole(item_verdicts(), end) if why)
 
-    at = view.in_file(Span(end, end + len(tail))).start
+    at = view.file_span(Span(end, end + len(tail))).start
     reconstructions = [
         Reconstruction(index, piece.span, piece.size, MAGIC) for piece in view.pieces if piece.reason == MAGIC
     ]
@@ -57,10 +57,10 @@ def splice_rdb(index: int, source: FileSource | PatchedSource, end: int, item_ve
 def with_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:
     """The same source beginning with another magic."""
     file, pieces = (source.file, source.pieces) if isinstance(source, PatchedSource) else (source, ())
-    first, *rest = pieces or [Piece(Span(0, source.size), source.size)]
+    first, *rest = pieces or [PatchPiece(Span(0, source.size), source.size)]
     assert first.transform is None, "an RDB is read as it is"
-    after = Piece(Span(head.SIZE, first.span.end), first.size - head.SIZE)
-    return PatchedSource(file, [Piece(Span(0, head.SIZE), head.SIZE, Replacement(magic), MAGIC), after, *rest])
+    after = PatchPiece(Span(head.SIZE, first.span.end), first.size - head.SIZE)
+    return PatchedSource(file, [PatchPiece(Span(0, head.SIZE), head.SIZE, Replacement(magic), MAGIC), after, *rest])
 
 
 def _whole(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
@@ -100,16 +100,16 @@ def _joined(spans: Iterator[Span]) -> Iterator[Span]:
 
 def _with(source: FileSource | PatchedSource, at: int, data: bytes) -> PatchedSource:
     """The same source with bytes put in at an offset."""
-    pieces = source.pieces if isinstance(source, PatchedSource) else [Piece(Span(0, source.size), source.size)]
-    out: list[Piece] = []
+    pieces = source.pieces if isinstance(source, PatchedSource) else [PatchPiece(Span(0, source.size), source.size)]
+    out: list[PatchPiece] = []
     start = 0
     for piece in pieces:
         first = max(0, min(piece.size, at - start))
         assert first in (0, piece.size) or piece.transform is None, "an RDB is read as it is"
         place = piece.span.start + first
         if first and first < piece.size:
-            out += [Piece(Span(piece.span.start, place), first), _put(place, data),
-                    Piece(Span(place, piece.span.end), piece.size - first)]  # fmt: skip
+            out += [PatchPiece(Span(piece.span.start, place), first), _put(place, data),
+                    PatchPiece(Span(place, piece.span.end), piece.size - first)]  # fmt: skip
         else:
             out += [_put(place, data)] * (start == at) + [piece]
         start += piece.size
@@ -119,5 +119,5 @@ def _with(source: FileSource | PatchedSource, at: int, data: bytes) -> PatchedSo
     return PatchedSource(file, out)
 
 
-def _put(place: int, data: bytes) -> Piece:
-    return Piece(Span(place, place), len(data), Replacement(data), NEW_END)
+def _put(place: int, data: bytes) -> PatchPiece:
+    return PatchPiece(Span(place, place), len(data), Replacement(data), NEW_END)

@@ -59,7 +59,7 @@ def _splice_damaged_rdbs(report: Report, strict: bool) -> dict[int, tuple[Splice
     for index, part in enumerate(report.parts):
         source = part.part.source
         rdb = part.preamble
-        if rdb and isinstance(source, FileSource | PatchedSource) and (not rdb.whole or _lies(source, rdb)):
+        if rdb and isinstance(source, FileSource | PatchedSource) and (not rdb.is_intact or _lies(source, rdb)):
             head = salvage_rdb(index, source, rdb, strict)
             if head:
                 found[index] = head
@@ -83,7 +83,7 @@ def _notes(report: Report, count: Count, strict: bool, salvage_counts: dict[int,
             yield f"{name} is missing: its commands are lost, and the manifest goes on without it"
         if part.preamble and index in salvage_counts:
             yield note(part.part.name, part.preamble, salvage_counts[index])
-        elif part.preamble and not part.preamble.whole:
+        elif part.preamble and not part.preamble.is_intact:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
         if any(d.kind is Kind.IN_FLIGHT for d in part.damage):
             yield f"a server is still writing {name}: stop it first"

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Sequence
 from enum import IntEnum
 
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 
 
 class ContextField(IntEnum):
@@ -33,7 +33,7 @@ Columns = tuple["array[int]", "array[int]", "array[int]"]
 
 
 def run(
-    state: "array[int]", batch: Batch, act: bytes | bytearray, least: Sequence[int], most: Sequence[int],
+    state: "array[int]", batch: RecordBatch, act: bytes | bytearray, least: Sequence[int], most: Sequence[int],
     counts: "array[int]", flagged: "array[int]", columns: Columns | None,
 ) -> int:  # fmt: skip
     """How many of a batch's records are noted; `notes` holds their indexes."""
@@ -62,7 +62,7 @@ def run(
     return flagged_count
 
 
-def _annotation(state: "array[int]", batch: Batch, i: int) -> bool:
+def _annotation(state: "array[int]", batch: RecordBatch, i: int) -> bool:
     line = b"" if batch.oversized else bytes(batch.raw(i)[:4096]).removesuffix(b"\n").rstrip(b"\r")
     seconds = line[4:] if line.startswith(b"#TS:") else b""
     if seconds.isdigit() and len(seconds) <= 18:
@@ -70,10 +70,10 @@ def _annotation(state: "array[int]", batch: Batch, i: int) -> bool:
         if state[ContextField.FIRST_TIME] < 0:
             state[ContextField.FIRST_TIME] = int(seconds)
     state[ContextField.ANNOTATIONS] += 1
-    return batch.record(i).size > ANNOTATION_MAX
+    return batch.record_span(i).size > ANNOTATION_MAX
 
 
-def _command(state: "array[int]", batch: Batch, i: int, does: int) -> bool:
+def _command(state: "array[int]", batch: RecordBatch, i: int, does: int) -> bool:
     flag = False
     if does == SELECT:
         db = batch.argv(i, 2)[1:] if not batch.oversized else []

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX
-from aofdoctor.aof.reader import ROOM
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.reader import BATCH_RECORDS
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context import _pytracker as plain
 from aofdoctor.server.context._pytracker import ContextField
@@ -31,7 +31,7 @@ UNKNOWN = -1
 class ContextTracker:
     """The running context; one for a walk over parts in load order."""
 
-    def __init__(self, columns: bool = False, room: int = ROOM) -> None:
+    def __init__(self, columns: bool = False, room: int = BATCH_RECORDS) -> None:
         size = table().size
         self.state = array("q", bytes(8 * len(ContextField)))
         self.act = bytearray(size)
@@ -70,7 +70,7 @@ class ContextTracker:
         for number in before ^ flagged_ids:
             self.act[number] ^= plain.FLAG
 
-    def run(self, batch: Batch) -> "array[int]":
+    def run(self, batch: RecordBatch) -> "array[int]":
         """Go over a batch; the indexes of the records that were noted."""
         flagged_count = run(
             self.state,

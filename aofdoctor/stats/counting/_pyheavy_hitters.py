@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Sequence
 
 from aofdoctor.aof.constants import UNKNOWN
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 
 SETS, WAYS = 1024, 8
 SHOWN = 88  # so many bytes of a key are kept
@@ -111,14 +111,14 @@ class KeyCounters:
         self._sure, self._draw = sure, 0
         self._prefixes, self._unknown, self._bytes, self._writes = Names(), Names(), _Keys(), _Keys()
 
-    def run(self, batch: Batch, db: Sequence[int], chosen: "array[int] | None") -> None:
+    def run(self, batch: RecordBatch, db: Sequence[int], chosen: "array[int] | None") -> None:
         """Count the records of a batch that is not far: those that `chosen` names, or all."""
         for i in range(batch.count) if chosen is None else chosen:
             number = batch.ids[i] if 4 * batch.ids[i] < len(self._rules) else UNKNOWN
             at, tail, counted, _ = self._rules[4 * number : 4 * number + 4]
             if not at:
                 continue
-            weight, argv = batch.record(i).size, batch.argv(i, at + 1)
+            weight, argv = batch.record_span(i).size, batch.argv(i, at + 1)
             if number == UNKNOWN:
                 self.unknown(argv[0], weight)
             if at + tail < batch.argc[i] and (not counted or _positive(argv[counted])):

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Sequence
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 
 DBS = 1024
 OTHER_DBS, NO_DB, ROWS = DBS, DBS + 1, DBS + 2
@@ -84,7 +84,7 @@ class RecordCounters:
         self._times, self._places = _Buckets(time_width, factors), _Buckets(1, [0])
 
     def run(
-        self, batch: Batch, place: int, db: Sequence[int], time: Sequence[int], chosen: "array[int] | None",
+        self, batch: RecordBatch, place: int, db: Sequence[int], time: Sequence[int], chosen: "array[int] | None",
         least: int, large: "array[int]",
     ) -> int:  # fmt: skip
         """How many of a batch's records have more than `least` bytes; `large` holds their indexes.
@@ -96,7 +96,7 @@ class RecordCounters:
             number = batch.ids[i] if batch.ids[i] < len(self._kinds) else 0
             if number == ANNOTATION:
                 continue
-            size, at, kind = batch.record(i).size, place + batch.edges[i], self._kinds[number]
+            size, at, kind = batch.record_span(i).size, place + batch.edges[i], self._kinds[number]
             rows = [self._by_id[number], self._by_db[row_of(db[i])]]
             for row in rows if time[i] >= 0 else [*rows, self._untimed]:
                 row[0] += 1

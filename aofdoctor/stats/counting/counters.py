@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from aofdoctor.aof.constants import UNKNOWN
-from aofdoctor.aof.records import Batch
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.server.command_table import Command, table
 from aofdoctor.stats.counting._pyheavy_hitters import HEAD, SHOWN, KeyRow, NameRow
 from aofdoctor.stats.counting._pyrecord_counters import DBS, NO_DB, OTHER_DBS, Bucket, BucketRow
@@ -63,7 +63,7 @@ def _rule(command: Command) -> tuple[int, int, int, int]:
     return begin, max(0, -last - 1), 0, 0
 
 
-def first_key(batch: Batch, i: int) -> tuple[bytes, int] | None:
+def first_key(batch: RecordBatch, i: int) -> tuple[bytes, int] | None:
     """(the first bytes, at most HEAD, of the first key of a record; its size), or None; of far records too."""
     number = batch.ids[i]
     at, tail, counted, _ = rules()[4 * number : 4 * number + 4]

@@ -108,5 +108,5 @@ def _end(aof: AOF) -> int | None:
     """When the log ended, unix seconds: by its annotations, or of a dump by its own words."""
     if aof.layout != "rdb":
         return last_time(aof)
-    written = read_aux(AOF.file_of(aof.parts[0])).get(b"ctime", b"")
+    written = read_aux(AOF.require_file(aof.parts[0])).get(b"ctime", b"")
     return int(written) if written.isdigit() and len(written) < 12 else None

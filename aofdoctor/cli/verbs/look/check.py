@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import Part
+from aofdoctor.aof.discovery import AofPart
 from aofdoctor.check.examine import examine
 from aofdoctor.check.findings import FIRST_AID, find, is_sound
 from aofdoctor.check.report import PartReport, Report, quoted
@@ -46,7 +46,7 @@ def check(
     """
     judges, named = parse_server_names(server), parse_server_names([name for name in server or () if name != "all"])
     with open_path(path, read_errors_are_damage=True) as aof:
-        total = sum(part.size or 0 for part in aof.present)
+        total = sum(part.size or 0 for part in aof.existing_parts)
         with progress(total, "reading") as on_progress:
             report = examine(aof, judges, on_progress, named)
         findings = find(report)
@@ -85,7 +85,7 @@ def _part_json(part: PartReport) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _other_json(part: Part) -> dict[str, Any]:
+def _other_json(part: AofPart) -> dict[str, Any]:
     """A history file: named, not read."""
     return {
         "name": part.name, "type": part.type, "exists": part.exists, "size": part.size, "commands": None,
@@ -220,7 +220,7 @@ def _next(report: Report) -> list[str]:
     elif report.flushes.group_count > 1:
         groups = f"{report.flushes.group_count:,} groups of flushes"
         steps.append(f"aofdoctor strip {path}               list the {groups}, then choose")
-    if any(part.preamble and not part.preamble.whole for part in report.parts):
+    if any(part.preamble and not part.preamble.is_intact for part in report.parts):
         steps.append(f"aofdoctor repair {path} --salvage -o OUT   every key that can be read, and what follows")
     elif damaged:
         steps.append(

@@ -70,7 +70,7 @@ def _json(aof: AOF, found: Located) -> None:
 
 def _other_json(found: Located) -> dict[str, Any]:
     if found.entry:
-        span = found.entry.batch.record(found.entry.i)
+        span = found.entry.batch.record_span(found.entry.i)
         return {"offset": span.start, "size": span.size, "annotation": found.entry.batch.annotation(found.entry.i)}
     if found.damage:
         d = found.damage
@@ -127,7 +127,7 @@ def _entry_lines(name: str, found: Located) -> Iterator[str]:
     assert found.entry
     assert found.part.source
     entry = found.entry
-    span = entry.batch.record(entry.i)
+    span = entry.batch.record_span(entry.i)
     yield f"{name}@{text.place(span.start)}  {text.size(span.size)}, ends at {text.place(span.end)}"
     yield from _facts(found, entry)
     if entry.batch.ids[entry.i] != ANNOTATION:
@@ -179,7 +179,7 @@ def _arguments(entry: Entry) -> Iterator[str]:
 
 
 def _neighbour(entry: Entry) -> str:
-    place = entry.batch.record(entry.i).start
+    place = entry.batch.record_span(entry.i).start
     if entry.batch.ids[entry.i] == ANNOTATION:
         return f"{place}  {text.escaped(entry.batch.annotation(entry.i)[:80])}"
     words = []

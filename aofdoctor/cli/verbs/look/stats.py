@@ -64,7 +64,7 @@ def stats(
     stats_options = StatsOptions(keys, depth, _delimiter(delimiter), _seconds(every), exact)
     with open_path(path, read_errors_are_damage=True) as aof:
         log_selection = selection(aof, **selected)
-        total = sum(part.size or 0 for part in aof.present)
+        total = sum(part.size or 0 for part in aof.existing_parts)
         with progress(total, "reading") as on_progress:
             found = collect_stats(aof, log_selection, stats_options, on_progress)
         if json:
