@@ -11,7 +11,7 @@ from enum import StrEnum
 from aofdoctor.span import Span
 
 
-class Kind(StrEnum):
+class DamageKind(StrEnum):
     """What is wrong; the value is the code in JSON."""
 
     TORN = "torn"
@@ -36,27 +36,27 @@ class Kind(StrEnum):
     UNREADABLE = "unreadable"
 
 
-MEANING: dict[Kind, str] = {
-    Kind.TORN: "the file ends inside a record",
-    Kind.IN_FLIGHT: "a record that is still being written: the file has grown since it was opened",
-    Kind.NUL_TAIL: "NUL bytes up to the end of the file, as after a power cut",
-    Kind.NUL_HOLE: "NUL bytes where records should be",
-    Kind.GARBAGE: "bytes that are no record",
-    Kind.LEADING_GARBAGE: "bytes before the first record",
-    Kind.BAD_HEADER: "a header that is not a mark, digits and CRLF",
-    Kind.BAD_LENGTH: "a length that points past the next record or the end of the file",
-    Kind.MISSING_CRLF: "no CRLF where an argument should end",
-    Kind.LINE_ENDS: "line ends were changed, as by a transfer in text mode",
-    Kind.ENCODING: "the text encoding was changed, as by an editor or a transfer in text mode",
-    Kind.ZERO_ARGC: "a command of no arguments",
-    Kind.NEGATIVE_LENGTH: "a negative length",
-    Kind.UNTERMINATED_ANNOTATION: "the last annotation has no line end: a server would append to that line",
-    Kind.UNCLOSED_MULTI: "a MULTI without its EXEC",
-    Kind.TRUNCATED_PREAMBLE: "the file ends inside the RDB",
-    Kind.CORRUPT_PREAMBLE: "the RDB is damaged",
-    Kind.CORRUPT_VALUE: "a value of the RDB that cannot be decoded",
-    Kind.SECOND_AOF: "an RDB among the commands: a second AOF begins here",
-    Kind.UNREADABLE: "the disk does not give these bytes",
+DAMAGE_MEANINGS: dict[DamageKind, str] = {
+    DamageKind.TORN: "the file ends inside a record",
+    DamageKind.IN_FLIGHT: "a record that is still being written: the file has grown since it was opened",
+    DamageKind.NUL_TAIL: "NUL bytes up to the end of the file, as after a power cut",
+    DamageKind.NUL_HOLE: "NUL bytes where records should be",
+    DamageKind.GARBAGE: "bytes that are no record",
+    DamageKind.LEADING_GARBAGE: "bytes before the first record",
+    DamageKind.BAD_HEADER: "a header that is not a mark, digits and CRLF",
+    DamageKind.BAD_LENGTH: "a length that points past the next record or the end of the file",
+    DamageKind.MISSING_CRLF: "no CRLF where an argument should end",
+    DamageKind.LINE_ENDS: "line ends were changed, as by a transfer in text mode",
+    DamageKind.ENCODING: "the text encoding was changed, as by an editor or a transfer in text mode",
+    DamageKind.ZERO_ARGC: "a command of no arguments",
+    DamageKind.NEGATIVE_LENGTH: "a negative length",
+    DamageKind.UNTERMINATED_ANNOTATION: "the last annotation has no line end: a server would append to that line",
+    DamageKind.UNCLOSED_MULTI: "a MULTI without its EXEC",
+    DamageKind.TRUNCATED_PREAMBLE: "the file ends inside the RDB",
+    DamageKind.CORRUPT_PREAMBLE: "the RDB is damaged",
+    DamageKind.CORRUPT_VALUE: "a value of the RDB that cannot be decoded",
+    DamageKind.SECOND_AOF: "an RDB among the commands: a second AOF begins here",
+    DamageKind.UNREADABLE: "the disk does not give these bytes",
 }
 
 
@@ -65,6 +65,6 @@ class Damage:
     """Bytes that are no record; `guess` where its end is one, `note` in words with offsets."""
 
     span: Span
-    kind: Kind
+    kind: DamageKind
     note: str = ""
-    guess: bool = False
+    end_is_guess: bool = False

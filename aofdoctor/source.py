@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 from aofdoctor.errors import SourceChanged
 from aofdoctor.span import Span
 
-PAGE = 4096  # what a disk gives or does not give, at the least
+PAGE_SIZE = 4096  # what a disk gives or does not give, at the least
 
 
 class Source(Protocol):
@@ -41,7 +41,7 @@ def pread(source: Source, size: int, offset: int) -> bytes:
     return bytes(view[:done])
 
 
-def pread_all(fd: int, size: int, offset: int) -> bytes:
+def pread_exactly(fd: int, size: int, offset: int) -> bytes:
     """Exactly `size` bytes of a file."""
     data = os.pread(fd, size, offset)
     while len(data) < size:
@@ -90,46 +90,46 @@ class FileSource:
         """From here on bytes that the disk does not give are an error; until then NULs, and noted in `unreadable`."""
         holes, self.unreadable = self.unreadable, None
         for hole in holes or ():
-            self._note(hole, OSError(errno.EIO, os.strerror(errno.EIO)))
+            self._record_unreadable(hole, OSError(errno.EIO, os.strerror(errno.EIO)))
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        wanted = min(len(view), self.size - offset)
-        if wanted <= 0:
+        length = min(len(view), self.size - offset)
+        if length <= 0:
             return 0
         try:
-            got = os.preadv(self.fd, [view[:wanted]], offset)
+            got = os.preadv(self.fd, [view[:length]], offset)
         except OSError as problem:
             if problem.errno != errno.EIO:
                 raise
-            return self._by_page(view[:wanted], offset)
+            return self._read_by_page(view[:length], offset)
         if got == 0:
             raise SourceChanged(
                 f"{self.path} shrank while it was read: {self.size} bytes at open, {os.fstat(self.fd).st_size} now",
                 "stop whatever writes to it, or work on a copy",
             )
         # Less than asked: the disk does not give what comes next, or the file was cut.
-        return got if got == wanted else got + self.readinto(view[got:wanted], offset + got)
+        return got if got == length else got + self.readinto(view[got:length], offset + got)
 
-    def _by_page(self, view: memoryview, offset: int) -> int:
+    def _read_by_page(self, view: memoryview, offset: int) -> int:
         """The bytes that the disk gives; where it does not give a page, that is noted, or the error."""
         at = 0
         while at < len(view):
-            size = min(PAGE - (offset + at) % PAGE, len(view) - at)
+            size = min(PAGE_SIZE - (offset + at) % PAGE_SIZE, len(view) - at)
             try:
-                view[at : at + size] = self._page(Span(offset + at, offset + at + size))
+                view[at : at + size] = self._read_page(Span(offset + at, offset + at + size))
             except OSError as problem:
-                self._note(Span(offset + at, offset + at + size), problem)
+                self._record_unreadable(Span(offset + at, offset + at + size), problem)
                 view[at : at + size] = bytes(size)
             at += size
         return at
 
-    def _page(self, span: Span) -> bytes:
+    def _read_page(self, span: Span) -> bytes:
         """One page or a piece of it; a dying disk is not asked again for what it has not given."""
-        if self.hole(span):
+        if self.first_unreadable(span):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return pread_all(self.fd, span.size, span.start)
+        return pread_exactly(self.fd, span.size, span.start)
 
-    def _note(self, span: Span, problem: OSError) -> None:
+    def _record_unreadable(self, span: Span, problem: OSError) -> None:
         if problem.errno != errno.EIO or self.unreadable is None:
             problem.filename = self.path
             problem.add_note(f"the disk does not give the bytes from {span.start} to {span.end}: copy what it gives "
@@ -144,7 +144,7 @@ class FileSource:
             last += 1
         holes[first:last] = [span]
 
-    def hole(self, span: Span) -> Span | None:
+    def first_unreadable(self, span: Span) -> Span | None:
         """The first bytes of a span that the disk did not give."""
         holes = self.unreadable or ()
         at = max(0, bisect_left(holes, span) - 1)
@@ -153,7 +153,7 @@ class FileSource:
     def forget(self, offset: int) -> None:
         pass
 
-    def grown(self) -> bool:
+    def has_grown(self) -> bool:
         """True if bytes were appended since it was opened."""
         return os.fstat(self.fd).st_size > self.size
 
@@ -182,21 +182,21 @@ class PipeSource:
 
     def readinto(self, view: memoryview, offset: int) -> int:
         while self.size is None and self._read <= offset:
-            self._pull()
-        wanted = min(len(view), self._read - offset)
-        if wanted <= 0:
+            self._read_more()
+        length = min(len(view), self._read - offset)
+        if length <= 0:
             return 0
         number, at = divmod(offset, self.SEGMENT)
         if number not in self._segments:
             raise SourceChanged("a pipe cannot be read twice", "save it to a file first")
-        wanted = min(wanted, self.SEGMENT - at)
-        return os.preadv(self._segments[number].fileno(), [view[:wanted]], at)
+        length = min(length, self.SEGMENT - at)
+        return os.preadv(self._segments[number].fileno(), [view[:length]], at)
 
     def forget(self, offset: int) -> None:
         for number in [n for n in self._segments if (n + 1) * self.SEGMENT <= offset]:
             self._segments.pop(number).close()
 
-    def _pull(self) -> None:
+    def _read_more(self) -> None:
         number, at = divmod(self._read, self.SEGMENT)
         data = os.read(self._fd, min(1 << 20, self.SEGMENT - at))
         if not data:

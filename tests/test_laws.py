@@ -59,7 +59,7 @@ def flat(tiles: Iterator[Tile]) -> list[tuple[object, ...]]:
         if isinstance(tile, RecordBatch):
             out += [(tile.record_span(i), tile.argc[i], tile.ids[i]) for i in range(tile.count)]
         elif isinstance(tile, Damage):
-            out.append((tile.span, tile.kind, tile.guess))
+            out.append((tile.span, tile.kind, tile.end_is_guess))
         else:
             out.append((tile.span, tile.checksum))
     return out

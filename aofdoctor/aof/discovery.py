@@ -176,7 +176,7 @@ def _require_aof(path: str, source: Source, known_names: Container[bytes]) -> No
     if find_record(source, 1, known_names) is not None:
         return
     raise NotAnAof(
-        f"{text.name(path)} is not an AOF: no command, annotation or RDB stands anywhere in it",
+        f"{text.display_path(path)} is not an AOF: no command, annotation or RDB stands anywhere in it",
         "give the AOF, its manifest or its directory (CONFIG GET dir, appenddirname and appendfilename name them)",
     )
 
@@ -218,12 +218,12 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
     if not sets:
         dump = " (dump.rdb is there: an RDB, not an AOF)" if (directory / "dump.rdb").exists() else ""
         raise NotAnAof(
-            f"no AOF in {text.name(path)}{dump}",
+            f"no AOF in {text.display_path(path)}{dump}",
             "give the directory that CONFIG GET dir names, or the one that appenddirname names in it",
         )
     if len(sets) > 1:
-        names = ", ".join(text.name(str(found)) for found in sets)
-        raise AmbiguousRequest(f"{text.name(path)} holds {len(sets)} AOFs: {names}", "name one of them")
+        names = ", ".join(text.display_path(str(found)) for found in sets)
+        raise AmbiguousRequest(f"{text.display_path(path)} holds {len(sets)} AOFs: {names}", "name one of them")
     entry_point = sets[0]
     if entry_point.name.endswith(".manifest"):
         return _open_set(path, entry_point)

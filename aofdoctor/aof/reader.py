@@ -18,7 +18,7 @@ from aofdoctor.aof.diagnosis import ReadWindow, command_id, diagnose_record
 from aofdoctor.aof.records import Preamble, RecordBatch, oversized_batch
 from aofdoctor.aof.recovery.resync import damage_at, find_record
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb.key_counts import KeyCounts
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.source import FileSource, Source
@@ -94,7 +94,7 @@ def _read_preamble(source: Source, names: CommandNames) -> Preamble | None:
     if end is None:
         end = _find_size(source, rdb.end)
     checksum, note = rdb.checksum, rdb.note
-    if isinstance(source, FileSource) and (hole := source.hole(Span(0, end))):
+    if isinstance(source, FileSource) and (hole := source.first_unreadable(Span(0, end))):
         checksum, note = "bad", f"the disk does not give the bytes from {hole.start} to {hole.end}"
     span, aux = Span(0, end), rdb.aux
     return Preamble(span, rdb.magic, rdb.version, rdb.keys, checksum, rdb.complete, aux, note, key_counts, rdb.codec)
@@ -181,7 +181,7 @@ class _TileReader:
 
     def _stop_at_unreadable(self) -> None:
         """What is scanned ends where the bytes do."""
-        hole = self.file and self.file.hole(Span(self.base, self.base + self.fill))
+        hole = self.file and self.file.first_unreadable(Span(self.base, self.base + self.fill))
         if hole:
             self.fill = max(0, hole.start - self.base) or self.fill
 
@@ -191,7 +191,7 @@ class _TileReader:
             return None
         if self.file.read_payloads and span.size > self.window:
             read_for_errors(self.file, span)
-        return self.file.hole(span)
+        return self.file.first_unreadable(span)
 
     def _unreadable_damage(self) -> Damage | None:
         """A record that has a hole, or what begins in one."""
@@ -199,11 +199,11 @@ class _TileReader:
             return None
         diagnosis = diagnose_record(ReadWindow(self.source), self.base)
         end = diagnosis.end if diagnosis.is_complete else damage_at(self.source, self.base, self.names.ids).span.end
-        hole = self.file.hole(Span(self.base, end))
+        hole = self.file.first_unreadable(Span(self.base, end))
         if hole is None:
             return None
         note = f"the bytes from {hole.start} to {hole.end}"
-        return Damage(Span(self.base, end), Kind.UNREADABLE, note, guess=not diagnosis.is_complete)
+        return Damage(Span(self.base, end), DamageKind.UNREADABLE, note, end_is_guess=not diagnosis.is_complete)
 
     def _fill_to(self, size: int) -> None:
         while self.fill < size:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from aofdoctor.aof.constants import ARGC_MAX
 from aofdoctor.aof.scan import arguments
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb.key_counts import KeyCounts
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -170,8 +170,8 @@ class Preamble:
         if self.is_intact:
             return None
         torn = not self.complete and self.span.end == size and self.note.startswith("the file ends")
-        kind = Kind.TRUNCATED_PREAMBLE if torn else Kind.CORRUPT_PREAMBLE
-        return Damage(self.span, kind, self.note, guess=not self.complete)
+        kind = DamageKind.TRUNCATED_PREAMBLE if torn else DamageKind.CORRUPT_PREAMBLE
+        return Damage(self.span, kind, self.note, end_is_guess=not self.complete)
 
 
 def oversized_batch(source: Source, base: int, size: int, argc: int, command_id: int, buffer: bytearray) -> RecordBatch:

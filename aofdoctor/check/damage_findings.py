@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aofdoctor import text
 from aofdoctor.check.report import PartReport, Report, quoted
-from aofdoctor.damage import MEANING, Kind
+from aofdoctor.damage import DAMAGE_MEANINGS, DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import TruncationHazard
 
@@ -12,19 +12,17 @@ from aofdoctor.server.verdict import TruncationHazard
 def _damage(report: Report) -> Iterator[Finding]:
     for part in report.parts:
         for damage in part.damage:
-            severity = Severity.NOTE if damage.kind is Kind.IN_FLIGHT else Severity.DAMAGE
-            where = f"{text.place(damage.span.start)} to {text.place(damage.span.end)}"
-            guess = "; where records begin again is a guess" if damage.guess else ""
+            severity = Severity.NOTE if damage.kind is DamageKind.IN_FLIGHT else Severity.DAMAGE
+            where = f"{text.format_offset(damage.span.start)} to {text.format_offset(damage.span.end)}"
+            guess = "; where records begin again is a guess" if damage.end_is_guess else ""
             note = f" ({damage.note})" if damage.note else ""
-            message = (
-                f"{text.name(part.part.name)}: {MEANING[damage.kind]}, {where}, {text.size(damage.span.size)}{note}"
-            )
-            hint = "" if damage.kind is Kind.IN_FLIGHT else _repair_hint(report, part)
+            message = f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]}, {where}, {text.format_size(damage.span.size)}{note}"
+            hint = "" if damage.kind is DamageKind.IN_FLIGHT else _repair_hint(report, part)
             yield Finding(damage.kind.value, severity, message + guess, part.part.name, *damage.span, hint=hint)
         hidden = part.damage_count - len(part.damage)
         if hidden:
             yield Finding(
-                "damage-more", Severity.DAMAGE, f"{text.name(part.part.name)}: {hidden:,} more damages follow"
+                "damage-more", Severity.DAMAGE, f"{text.display_path(part.part.name)}: {hidden:,} more damages follow"
             )
 
 
@@ -49,7 +47,9 @@ def _truncation_hazards(report: Report) -> Iterator[Finding]:
         if verdicts:
             first = verdicts[0]
             names = ", ".join(dict.fromkeys(v.server for v in verdicts))
-            message = f"do not start {names} on it: it cuts {text.name(first.part)} at {first.offset}, and {sentence}"
+            message = (
+                f"do not start {names} on it: it cuts {text.display_path(first.part)} at {first.offset}, and {sentence}"
+            )
             hint = f"aofdoctor repair {quoted(report)} makes a copy that loads"
             yield Finding(hazard.value, Severity.DANGER, message, first.part, first.offset, None, hint=hint)
 
@@ -72,7 +72,9 @@ def _oddities(report: Report) -> Iterator[Finding]:
     for code, odd in report.odd.items():
         severity, sentence = _ODD[code]
         times = f", {odd.count:,} times, the first" if odd.count > 1 else ""
-        message = f"{sentence.format(name=text.word(odd.name))}{times} at {text.name(odd.part)}@{odd.span.start}"
+        message = (
+            f"{sentence.format(name=text.quote(odd.name))}{times} at {text.display_path(odd.part)}@{odd.span.start}"
+        )
         detail = "Its name looks like a module's." if b"." in odd.name else ""
         hint = f"aofdoctor repair {quoted(report)} --salvage leaves it out" if severity is Severity.DAMAGE else ""
         yield Finding(code, severity, message, odd.part, *odd.span, detail=detail, hint="" if detail else hint)

@@ -11,7 +11,7 @@ from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.report import PartReport, Report
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.ordinals import none_if_unknown
 from aofdoctor.log.script_flushes import script_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
@@ -152,8 +152,8 @@ class _Walk:
 
     def _damage(self, report: PartReport, source: Source, damage: Damage) -> None:
         self.good = self.good or self._good()
-        in_flight = damage.kind in (Kind.TORN, Kind.UNTERMINATED_ANNOTATION) and _grown(source)
-        self._add(report, Damage(damage.span, Kind.IN_FLIGHT, damage.note) if in_flight else damage)
+        in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _grown(source)
+        self._add(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
         self.report.flushes.interrupted(len(self.report.parts) - 1)
         self.loader.damage(damage)
         self.tracker.mark_unknown()
@@ -181,7 +181,7 @@ class _Walk:
         self.loader.end()
         if state[ContextField.TX] > 0:
             span = Span(state[ContextField.MULTI_START], report.size)
-            self._add(report, Damage(span, Kind.UNCLOSED_MULTI))
+            self._add(report, Damage(span, DamageKind.UNCLOSED_MULTI))
 
     def _good(self) -> tuple[int, int]:
         """(end, commands) of what is whole so far, outside an open MULTI."""
@@ -200,7 +200,7 @@ def _selects(batch: RecordBatch, i: int) -> bool:
 
 
 def _grown(source: Source) -> bool:
-    return isinstance(source, FileSource) and source.grown()
+    return isinstance(source, FileSource) and source.has_grown()
 
 
 def _ordered(report: Report, verdicts: list[Verdict]) -> list[Verdict]:

@@ -28,10 +28,10 @@ def _manifest(report: Report) -> Iterator[Finding]:
     name = aof.manifest_path.name if aof.manifest_path else ""
     for problem in aof.manifest.problems:
         line = f" line {problem.line}" if problem.line else ""
-        message = f"{text.name(name)}{line}: {problem.message}; a server refuses the set"
+        message = f"{text.display_path(name)}{line}: {problem.message}; a server refuses the set"
         yield Finding("manifest-line", Severity.DAMAGE, message, name)
     if not aof.manifest.problems and not aof.manifest.load_order:
-        message = f"{text.name(name)} names no file to load: a server would start with nothing"
+        message = f"{text.display_path(name)} names no file to load: a server would start with nothing"
         yield Finding("manifest-no-files", Severity.DANGER, message, name)
 
 
@@ -40,20 +40,23 @@ def _files(report: Report) -> Iterator[Finding]:
     for part in aof.parts:
         if not part.exists:
             yield Finding(
-                "part-missing", Severity.DAMAGE, f"{text.name(part.name)} is in the manifest, and missing", part.name
+                "part-missing",
+                Severity.DAMAGE,
+                f"{text.display_path(part.name)} is in the manifest, and missing",
+                part.name,
             )
         elif part.size == 0 and part.type == "base" and part.name.endswith(".rdb"):
-            message = f"{text.name(part.name)} is empty: a server writes an RDB base with a header"
+            message = f"{text.display_path(part.name)} is empty: a server writes an RDB base with a header"
             yield Finding("part-empty", Severity.WARNING, message, part.name)
         elif part.size == 0 and part is not aof.parts[-1] and part.type == "incr":
-            message = f"{text.name(part.name)} is empty, and another incremental file follows it"
+            message = f"{text.display_path(part.name)} is empty, and another incremental file follows it"
             yield Finding("part-empty", Severity.WARNING, message, part.name)
     names = [part.name for part in [*aof.parts, *aof.history]]
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):
-        message = f"{text.name(name)} is listed {names.count(name)} times: its commands would run again"
+        message = f"{text.display_path(name)} is listed {names.count(name)} times: its commands would run again"
         yield Finding("part-twice", Severity.DANGER, message, name)
     for part in aof.unlisted:
-        message = f"{text.name(part.name)} ({text.size(part.size or 0)}) is not in the manifest: no server loads it"
+        message = f"{text.display_path(part.name)} ({text.format_size(part.size or 0)}) is not in the manifest: no server loads it"
         yield Finding("part-unlisted", Severity.WARNING, message, part.name)
 
 
@@ -68,7 +71,7 @@ def _swapped(report: Report) -> Iterator[Finding]:
             if not (
                 part.part.name.endswith(".aof") and part.part.type == "base" and is_rdb(source) and _upgraded(part.part)
             ):
-                message = f"{text.name(part.part.name)} holds {what}: files may have been swapped"
+                message = f"{text.display_path(part.part.name)} holds {what}: files may have been swapped"
                 yield Finding("part-swapped", Severity.WARNING, message, part.part.name)
     timed = [part for part in report.parts if part.first_time is not None and part.last_time is not None]
     for earlier, later in pairwise(timed):
@@ -76,8 +79,8 @@ def _swapped(report: Report) -> Iterator[Finding]:
         assert later.first_time is not None
         if later.first_time < earlier.last_time:
             message = (
-                f"{text.name(later.part.name)} begins at {text.when(later.first_time)}, before "
-                f"{text.name(earlier.part.name)} ends at {text.when(earlier.last_time)}: files may have been swapped"
+                f"{text.display_path(later.part.name)} begins at {text.format_time(later.first_time)}, before "
+                f"{text.display_path(earlier.part.name)} ends at {text.format_time(earlier.last_time)}: files may have been swapped"
             )
             yield Finding("part-swapped", Severity.WARNING, message, later.part.name)
 
@@ -90,7 +93,7 @@ def _upgraded(part: AofPart) -> bool:
 def _clock(report: Report) -> Iterator[Finding]:
     for part in report.parts:
         if part.clock_back:
-            message = f"{text.name(part.part.name)}: #TS annotations go back in time somewhere"
+            message = f"{text.display_path(part.part.name)}: #TS annotations go back in time somewhere"
             yield Finding("clock-back", Severity.NOTE, message, part.part.name)
 
 
@@ -107,13 +110,11 @@ def _leftovers(report: Report) -> Iterator[Finding]:
     for path in report.aof.leftovers:
         size = _size(path)
         if size is not None:
-            message = f"{text.name(path.name)} ({text.size(size)}) stands beside it: evidence of what was before"
+            message = f"{text.display_path(path.name)} ({text.format_size(size)}) stands beside it: evidence of what was before"
             yield Finding("leftover", Severity.NOTE, message, str(path))
     for part in report.aof.history:
         if part.exists:
-            message = (
-                f"{text.name(part.name)} ({text.size(part.size or 0)}) is a history file: what a rewrite has replaced"
-            )
+            message = f"{text.display_path(part.name)} ({text.format_size(part.size or 0)}) is a history file: what a rewrite has replaced"
             yield Finding("history", Severity.NOTE, message, part.name)
 
 
@@ -127,10 +128,10 @@ def _owners(report: Report) -> Iterator[Finding]:
         source = part.source
         if isinstance(source, FileSource) and folder.st_uid and not _may_open(source.stat, folder):
             message = (
-                f"{text.name(part.name)} is {stat.filemode(source.stat.st_mode)} of uid {source.stat.st_uid}: "
+                f"{text.display_path(part.name)} is {stat.filemode(source.stat.st_mode)} of uid {source.stat.st_uid}: "
                 f"a server that runs as uid {folder.st_uid}, as the directory's owner, cannot open it"
             )
-            hint = f"chown {folder.st_uid}:{folder.st_gid} {text.shell(str(part.path))}"
+            hint = f"chown {folder.st_uid}:{folder.st_gid} {text.shell_quote(str(part.path))}"
             yield Finding("owner", Severity.WARNING, message, part.name, hint=hint)
 
 

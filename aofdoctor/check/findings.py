@@ -10,7 +10,7 @@ from aofdoctor.check import file_findings as check_set
 from aofdoctor.check import flush_findings as check_flush
 from aofdoctor.check import writer_findings as check_writers
 from aofdoctor.check.report import Report
-from aofdoctor.damage import Kind
+from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Outcome
 
@@ -35,7 +35,7 @@ def find(report: Report) -> list[Finding]:
 def is_sound(report: Report) -> bool:
     """True if nothing is damaged or missing and the line that decides would load it whole."""
     for part in report.parts:
-        if not part.part.exists or any(d.kind is not Kind.IN_FLIGHT for d in part.damage):
+        if not part.part.exists or any(d.kind is not DamageKind.IN_FLIGHT for d in part.damage):
             return False
     in_flight = any(part.damage for part in report.parts)  # a record that is still being written: it will load
     fine = (Outcome.LOADS, Outcome.TRUNCATES) if in_flight else (Outcome.LOADS,)

@@ -23,8 +23,8 @@ def _flushes(report: Report) -> Iterator[Finding]:
 
 def _flush_message(report: Report, group: Group) -> str:
     first = group.first
-    where = f"{text.name(first.part)}@{first.span.start}"
-    when = f" ({text.when(first.time)})" if first.time is not None else ""
+    where = f"{text.display_path(first.part)}@{first.span.start}"
+    when = f" ({text.format_time(first.time)})" if first.time is not None else ""
     return f"{describe_group(group)} at {where}{when} emptied {describe_scope(group)}; {_following(report, group)}"
 
 
@@ -45,7 +45,7 @@ def describe_scope(group: Group) -> str:
 
 def _following(report: Report, group: Group) -> str:
     after = report.commands - group.last.number
-    return f"{text.count(after, 'command')} follow{'s' if after == 1 else ''} it"
+    return f"{text.format_count(after, 'command')} follow{'s' if after == 1 else ''} it"
 
 
 def _flush_detail(report: Report, group: Group) -> str:
@@ -63,7 +63,9 @@ def _strip_hint(report: Report) -> str:
 def _hidden(report: Report) -> Iterator[Finding]:
     """Flushes in damaged records that a server reads on over."""
     for (part, offset), command in list(report.hidden_flushes.items())[:_HIDDEN_SHOWN]:
-        message = f"{command.upper()} in a damaged record at {text.name(part)}@{offset}: servers that read on run it"
+        message = (
+            f"{command.upper()} in a damaged record at {text.display_path(part)}@{offset}: servers that read on run it"
+        )
         hint = f"aofdoctor repair {quoted(report)} --salvage leaves damaged records out"
         yield Finding("flush-in-damage", Severity.DANGER, message, part, offset, None, hint=hint)
 
@@ -72,8 +74,10 @@ def _scripts(report: Report) -> Iterator[Finding]:
     """Scripts with FLUSHALL or FLUSHDB in their text."""
     for found in report.scripts.found:
         place = f"{found.part}@{found.span.start}"
-        message = f"{found.command} at {text.name(place)} runs a script with a flush in its text, at every load"
-        hint = f"aofdoctor show {quoted(report)} {text.shell(place)}; strip --from and --to that place leaves it out"
+        message = f"{found.command} at {text.display_path(place)} runs a script with a flush in its text, at every load"
+        hint = (
+            f"aofdoctor show {quoted(report)} {text.shell_quote(place)}; strip --from and --to that place leaves it out"
+        )
         yield Finding("flush-in-script", Severity.DANGER, message, found.part, *found.span, hint=hint)
     hidden = report.scripts.count - len(report.scripts.found)
     if hidden:
@@ -86,7 +90,7 @@ def _no_flush(report: Report) -> Iterator[Finding]:
     others = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]
     others += [part.name for part in report.aof.unlisted]
     detail = (
-        f"Other evidence: {', '.join(map(text.name, others))}."
+        f"Other evidence: {', '.join(map(text.display_path, others))}."
         if others
         else "No history, temp file or dump.rdb stands beside it."
     )
@@ -95,7 +99,7 @@ def _no_flush(report: Report) -> Iterator[Finding]:
     base = next((p.preamble for p in report.parts if p.preamble), None)
     ctime = base.aux.get(b"ctime", b"") if base else b""
     if ctime.isdigit() and len(ctime) < 12:
-        detail += f" The base was written at {text.when(int(ctime))}: what was before it is not in this AOF."
+        detail += f" The base was written at {text.format_time(int(ctime))}: what was before it is not in this AOF."
     yield Finding("no-flush", Severity.NOTE, "no FLUSHALL or FLUSHDB stands in it as a command", detail=detail)
 
 

@@ -20,7 +20,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
-from aofdoctor.damage import Kind
+from aofdoctor.damage import DamageKind
 from aofdoctor.errors import RefusedEdit, SandboxError
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import table
@@ -95,7 +95,7 @@ def load_in_sandbox(
                     raise
                 reasons.append(f"{binary.title}: {problem}: {problem.hint}")
         else:
-            where = f" at {text.name(verdict.part)}@{verdict.offset}" if verdict.offset is not None else ""
+            where = f" at {text.display_path(verdict.part)}@{verdict.offset}" if verdict.offset is not None else ""
             reasons.append(f"{binary.title}: {verdict.outcome.value}{where}: {verdict.reason}")
     return LoadFailure(tuple(reasons))
 
@@ -104,8 +104,8 @@ def _not_loaded(report: Report) -> str:
     """Where bytes stand that we cannot look through, and a server may read all the same; empty if nowhere."""
     for part in report.parts:
         for damage in part.damage:
-            if damage.kind is not Kind.UNCLOSED_MULTI:
-                return f"{text.name(part.part.name)}@{damage.span.start}"
+            if damage.kind is not DamageKind.UNCLOSED_MULTI:
+                return f"{text.display_path(part.part.name)}@{damage.span.start}"
     return ""
 
 
@@ -138,10 +138,10 @@ def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
     name = (
         command.name.replace("|", " ").upper()
         if command
-        else text.word(first[:64] if isinstance(first, bytes) else b"?")
+        else text.quote(first[:64] if isinstance(first, bytes) else b"?")
     )
     raise RefusedEdit(
-        f"{name} at {text.name(part.name)}@{batch.record_span(i).start} is not replayed, not even in a private server: "
+        f"{name} at {text.display_path(part.name)}@{batch.record_span(i).start} is not replayed, not even in a private server: "
         "it could reach outside of it",
         "aofdoctor strip takes such commands out of a copy: --from and --to name the record",
     )

@@ -83,4 +83,4 @@ class Report:
 
 def quoted(report: Report) -> str:
     """The path as the user gave it, for a command line in a message."""
-    return text.shell(report.aof.path)
+    return text.shell_quote(report.aof.path)

@@ -27,7 +27,7 @@ def _interleaved(report: Report) -> Iterator[Finding]:
     for part in report.parts:
         joins = [join for i in range(min(_LOOKED_AT, len(part.damage))) if (join := _join(part, part.damage[i:]))]
         if joins:
-            (start, rest), name = joins[0], text.name(part.part.name)
+            (start, rest), name = joins[0], text.display_path(part.part.name)
             times = f", and {len(joins) - 1} more like it" if len(joins) > 1 else ""
             message = (
                 f"two servers seem to have written into {name}: the record at {start} goes on at {rest}, behind "

@@ -13,7 +13,7 @@ import aofdoctor
 from aofdoctor.aof.scan import COMPILED
 from aofdoctor.cli.console import Colour, nobody_reads, pipe_may_close, print_error_line, warn
 from aofdoctor.errors import AmbiguousRequest, AofdoctorError, InvalidSelection
-from aofdoctor.text import name
+from aofdoctor.text import display_path
 
 # Each verb and its folder in cli/verbs, in the order of the help.  Only the module of the verb on the command line is
 # imported, so that a start costs what that verb needs.
@@ -128,9 +128,9 @@ def _colour_first(args: list[str]) -> list[str]:
 
 
 def _failed(message: str, hint: str, status: int) -> int:
-    warn(name(message))
+    warn(display_path(message))
     if hint:
-        print_error_line(f"  Hint: {name(hint)}")
+        print_error_line(f"  Hint: {display_path(hint)}")
     return status
 
 

@@ -48,9 +48,9 @@ def _require_consistent_options(base: str, version: int, layout: str, server_ver
     if not (base or layout or shift):
         raise InvalidSelection("nothing is to be converted", "--base, --layout, --shift-ttl and --now say what")
     if base not in ("", "resp", "rdb"):
-        raise InvalidSelection(f"{text.name(base)} is no kind of base", "--base resp or --base rdb")
+        raise InvalidSelection(f"{text.display_path(base)} is no kind of base", "--base resp or --base rdb")
     if layout not in ("", "single", "multi-part"):
-        raise InvalidSelection(f"{text.name(layout)} is no layout", "--layout single or --layout multi-part")
+        raise InvalidSelection(f"{text.display_path(layout)} is no layout", "--layout single or --layout multi-part")
     if (base == "rdb") != bool(version):
         raise InvalidSelection("--base rdb and --rdb-version N go together")
     if version and version not in VERSIONS:
@@ -59,7 +59,7 @@ def _require_consistent_options(base: str, version: int, layout: str, server_ver
         raise InvalidSelection("--for goes with --base resp")
     if server_version and server_version not in CAPABILITIES:
         raise InvalidSelection(
-            f"{text.name(server_version)} is not a server line", f"lines are {', '.join(CAPABILITIES)}"
+            f"{text.display_path(server_version)} is not a server line", f"lines are {', '.join(CAPABILITIES)}"
         )
     if abs(shift) > _SHIFT_MAX:
         raise InvalidSelection(f"expiries cannot be moved by {shift} ms")
@@ -91,7 +91,7 @@ def rehearse(conversion: Conversion) -> None:
 
 def _how(conversion: Conversion, output_options: OutputOptions) -> str:
     if output_options.plan:
-        return f"aofdoctor apply {text.shell(output_options.plan)} -o OUT does it"
+        return f"aofdoctor apply {text.shell_quote(output_options.plan)} -o OUT does it"
     refused = conversion.report.lost_count and not conversion.lossy
     return f"-o OUT writes a copy{', with --lossy' if refused else ''}"
 
@@ -152,17 +152,17 @@ def _written(conversion: Conversion, output_options: OutputOptions, place: str, 
 def _lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
     """What became, or would become, of the parts."""
     report = conversion.report
-    yield paint(f"convert {text.name(conversion.aof.path)}", "strong")
-    yield f"  before  {text.size(conversion.size)}, {text.count(conversion.commands, 'command')} beside the base"
-    yield f"  after   {text.size(conversion.made)}"
+    yield paint(f"convert {text.display_path(conversion.aof.path)}", "strong")
+    yield f"  before  {text.format_size(conversion.size)}, {text.format_count(conversion.commands, 'command')} beside the base"
+    yield f"  after   {text.format_size(conversion.made)}"
     for (db, kind), count in sorted(report.keys.items()):
-        yield f"  db{db}  {text.count(count, 'key')} of type {kind}"
+        yield f"  db{db}  {text.format_count(count, 'key')} of type {kind}"
     if report.reencoded_keys:
-        yield f"  {text.count(report.reencoded_keys, 'key')} written as another type"
+        yield f"  {text.format_count(report.reencoded_keys, 'key')} written as another type"
     if report.moved:
-        yield f"  expiries of {text.count(report.moved, 'command')} moved"
+        yield f"  expiries of {text.format_count(report.moved, 'command')} moved"
     for loss in report.lost[:_SHOWN]:
-        yield paint(f"  - db{loss.db}  {loss.type} {text.word(loss.key)}  cannot be said there: {loss.why}", "gone")
+        yield paint(f"  - db{loss.db}  {loss.type} {text.quote(loss.key)}  cannot be said there: {loss.why}", "gone")
     if report.lost_count > _SHOWN:
         yield paint(f"  - and {report.lost_count - _SHOWN:,} more", "gone")
     yield from (f"  {note}" for note in [*conversion.notes, *hints(conversion)])
@@ -171,8 +171,8 @@ def _lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
 def _done(conversion: Conversion, receipt: Receipt) -> Iterator[str]:
     """What was written, and where it is to stand."""
     paint = painter()
-    yield paint(f"written: {text.name(near(receipt.output))}", "good") + "  on disk, read again"
-    yield f"receipt: {text.name(near(receipt.path))}"
+    yield paint(f"written: {text.display_path(near(receipt.output))}", "good") + "  on disk, read again"
+    yield f"receipt: {text.display_path(near(receipt.path))}"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
     if conversion.request.layout or conversion.aof.layout == "rdb":
@@ -181,7 +181,7 @@ def _done(conversion: Conversion, receipt: Receipt) -> Iterator[str]:
     yield ""
     yield "To use it:"
     for number, step in enumerate(swap_in(conversion.aof, receipt.output), 1):
-        yield f"  {number}. {text.name(step)}"
+        yield f"  {number}. {text.display_path(step)}"
 
 
 _PLACES = {

@@ -40,7 +40,7 @@ def _split(given: str) -> tuple[str, str]:
     while (at := given.rfind("@", 0, at)) > 0:
         if os.path.lexists(given[:at]) or given[:at] == "-":
             if not given[at + 1 :]:
-                raise InvalidSelection(f"nothing follows the @ of {text.name(given)}", _HOW)
+                raise InvalidSelection(f"nothing follows the @ of {text.display_path(given)}", _HOW)
             return given[:at], given[at + 1 :]
     return given, ""
 
@@ -54,7 +54,7 @@ def _before(aof: AOF, position: Position) -> End:
     if found.damage is not None:
         return index, found.damage.span.start
     raise InvalidSelection(
-        f"{text.name(found.part.name)}@{position.offset} is inside of an RDB", "name a position of a command"
+        f"{text.display_path(found.part.name)}@{position.offset} is inside of an RDB", "name a position of a command"
     )
 
 
@@ -66,7 +66,7 @@ def _at_time(aof: AOF, given: str) -> End | None:
     try:
         seconds = parse_time(said, 0)  # whether it is a time at all is asked before an AOF is read for its end
     except InvalidSelection:
-        raise InvalidSelection(f"{text.name(given)} is neither a position nor a time", _HOW) from None
+        raise InvalidSelection(f"{text.display_path(given)} is neither a position nor a time", _HOW) from None
     end = last_time(aof)
     if end is None:
         raise InvalidSelection(

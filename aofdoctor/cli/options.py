@@ -154,7 +154,7 @@ def loaded_position(given: str, aof: AOF) -> Position:
     position = parse_position(given, aof)
     if not position.number and position.index < 0:
         raise InvalidSelection(
-            f"{text.name(position.part)} is not loaded: it is a history file, or not in the manifest",
+            f"{text.display_path(position.part)} is not loaded: it is a history file, or not in the manifest",
             "name the file itself as PATH",
         )
     return position
@@ -170,6 +170,6 @@ def parse_server_names(given: list[str] | None) -> list[str]:
             names.append(name.lower())
         else:
             raise InvalidSelection(
-                f"{text.name(name)} is not a server line", f"lines are {', '.join(VERSIONS)}, and all"
+                f"{text.display_path(name)} is not a server line", f"lines are {', '.join(VERSIONS)}, and all"
             )
     return list(dict.fromkeys(names))

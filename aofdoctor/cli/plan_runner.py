@@ -52,7 +52,7 @@ def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None
         print_line(line)
     if output_options.plan:
         save(plan, Path(output_options.plan))
-        write_hint = f"aofdoctor apply {text.shell(output_options.plan)} -o OUT does it"
+        write_hint = f"aofdoctor apply {text.shell_quote(output_options.plan)} -o OUT does it"
     if not output_options.writes:
         print_json(plan_json(plan, None)) if output_options.json else print_line(f"  nothing was written: {write_hint}")
         return
@@ -101,7 +101,8 @@ def confirm(question: str, yes: bool) -> None:
 def confirm_exchange(aof: AOF, output_options: OutputOptions) -> None:
     """Ask before an AOF gives its place to a new one."""
     confirm(
-        f"Put the new one in the place of {text.name(near(place_of(aof)))}, and keep the old one?", output_options.yes
+        f"Put the new one in the place of {text.display_path(near(place_of(aof)))}, and keep the old one?",
+        output_options.yes,
     )
 
 
@@ -113,7 +114,7 @@ def load_tester(proven: list[str]) -> Callable[[Path], None]:
             found = load_in_sandbox(aof)
         if isinstance(found, LoadFailure):
             raise RefusedEdit(f"the copy would not load whole, and is not kept: {'; '.join(found.reasons)}")
-        proven.append(f"proven: {found.server} loads it: {text.count(found.total, 'key')}")
+        proven.append(f"proven: {found.server} loads it: {text.format_count(found.total, 'key')}")
 
     return proving
 
@@ -136,31 +137,31 @@ def save(plan: Plan, path: Path) -> None:
 
 def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     """What goes and what stays, in commands, bytes and percent."""
-    yield paint(f"{plan.verb} {text.name(plan.aof.path)}", "strong")
-    yield f"  before  {text.count(plan.commands_before, 'command')}, {text.size(plan.size_before)}"
+    yield paint(f"{plan.verb} {text.display_path(plan.aof.path)}", "strong")
+    yield f"  before  {text.format_count(plan.commands_before, 'command')}, {text.format_size(plan.size_before)}"
     yield from _reconstruction_lines(plan, paint)
     for drop in plan.shown[:_SHOWN]:
-        where = f"{text.name(plan.aof.parts[drop.part].name)}@{plan.in_file(drop).start}"
-        what = f"{text.count(drop.commands, 'command')}, {text.size(drop.span.size)}"
+        where = f"{text.display_path(plan.aof.parts[drop.part].name)}@{plan.in_file(drop).start}"
+        what = f"{text.format_count(drop.commands, 'command')}, {text.format_size(drop.span.size)}"
         yield paint(f"  - {where}  {what}  {drop.reason}", "gone")
     if plan.count > _SHOWN:
         yield paint(f"  - and {plan.count - _SHOWN:,} more ranges", "gone")
     after_commands = plan.commands_before + plan.commands_regained - plan.dropped_commands
     after_bytes = plan.size - plan.dropped_bytes
     yield (
-        f"  after   {text.count(after_commands, 'command')} ({_percent(after_commands, plan.commands_before)}), "
-        f"{text.size(after_bytes)} ({_percent(after_bytes, plan.size_before)})"
+        f"  after   {text.format_count(after_commands, 'command')} ({_percent(after_commands, plan.commands_before)}), "
+        f"{text.format_size(after_bytes)} ({_percent(after_bytes, plan.size_before)})"
     )
     yield from (f"  {note}" for note in plan.notes)
 
 
 def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     for reconstruction in plan.reconstructions[:_SHOWN]:
-        where = f"{text.name(plan.aof.parts[reconstruction.part].name)}@{reconstruction.span.start}"
+        where = f"{text.display_path(plan.aof.parts[reconstruction.part].name)}@{reconstruction.span.start}"
         if reconstruction.span.size:
-            what = f"{text.size(reconstruction.span.size)} become {text.size(reconstruction.size)}  {reconstruction.reason}: turned back"
+            what = f"{text.format_size(reconstruction.span.size)} become {text.format_size(reconstruction.size)}  {reconstruction.reason}: turned back"
         else:
-            what = f"{text.size(reconstruction.size)} new  {reconstruction.reason}"
+            what = f"{text.format_size(reconstruction.size)} new  {reconstruction.reason}"
         yield paint(f"  ~ {where}  {what}", "changed")
     if len(plan.reconstructions) > _SHOWN:
         yield paint(f"  ~ and {len(plan.reconstructions) - _SHOWN:,} more ranges", "changed")
@@ -168,11 +169,13 @@ def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
 
 def overwrite_lines(plan: Plan, overwrites: list[FileOverwrites], paint: Paint) -> Iterator[str]:
     """What an edit in place would change; everything else stays as it is."""
-    yield paint(f"{plan.verb} {text.name(plan.aof.path)}, in place", "strong")
+    yield paint(f"{plan.verb} {text.display_path(plan.aof.path)}, in place", "strong")
     edits = [(target.path.name, edit) for target in overwrites for edit in target.edits]
     for name, edit in edits[:_SHOWN]:
-        words = f"{text.escaped(edit.old[:40])} becomes {text.escaped(edit.new[:40])}"
-        yield paint(f"  ~ {text.name(name)}@{edit.start}  {text.size(len(edit.old))}  {words}", "changed")
+        words = f"{text.escape(edit.old[:40])} becomes {text.escape(edit.new[:40])}"
+        yield paint(
+            f"  ~ {text.display_path(name)}@{edit.start}  {text.format_size(len(edit.old))}  {words}", "changed"
+        )
     if len(edits) > _SHOWN:
         yield paint(f"  ~ and {len(edits) - _SHOWN:,} more", "changed")
     yield from (f"  {note}" for note in plan.notes)
@@ -187,32 +190,34 @@ def near(path: Path) -> str:
 def done_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
     """What was written, and how to put it in the source's place."""
     yield (
-        paint(f"written: {text.name(near(receipt.output))}", "good")
+        paint(f"written: {text.display_path(near(receipt.output))}", "good")
         + "  on disk, read again, the same but for what went"
     )
-    yield f"receipt: {text.name(near(receipt.path))}"
+    yield f"receipt: {text.display_path(near(receipt.path))}"
     if receipt.lost:
-        yield f"what went is kept in {text.name(near(receipt.lost))}, with a map"
+        yield f"what went is kept in {text.display_path(near(receipt.lost))}, with a map"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
     yield ""
     yield "To use it:"
     for number, step in enumerate(swap_in(plan.aof, receipt.output), 1):
-        yield f"  {number}. {text.name(step)}"
+        yield f"  {number}. {text.display_path(step)}"
 
 
 def exchanged_lines(aof: AOF, receipt: Receipt, place: Path, paint: Paint) -> Iterator[str]:
     """What stands where after an edit in place, and how to take it back."""
-    yield (paint(f"done: {text.name(near(place))}", "good") + "  on disk, read again, the same but for what went")
-    yield f"the old one is kept as {text.name(near(receipt.output))}"
-    yield f"receipt: {text.name(near(receipt.path))}"
-    yield f"         aofdoctor undo {text.shell(near(receipt.path))} takes it back"
+    yield (
+        paint(f"done: {text.display_path(near(place))}", "good") + "  on disk, read again, the same but for what went"
+    )
+    yield f"the old one is kept as {text.display_path(near(receipt.output))}"
+    yield f"receipt: {text.display_path(near(receipt.path))}"
+    yield f"         aofdoctor undo {text.shell_quote(near(receipt.path))} takes it back"
     if receipt.lost:
-        yield f"what went is kept in {text.name(near(receipt.lost))}, with a map"
+        yield f"what went is kept in {text.display_path(near(receipt.lost))}, with a map"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
     appendonly = "no" if aof.layout == "rdb" else "yes"
-    yield f"next:    aofdoctor verify {text.shell(aof.path)}, then start the server with appendonly {appendonly}"
+    yield f"next:    aofdoctor verify {text.shell_quote(aof.path)}, then start the server with appendonly {appendonly}"
 
 
 def _percent(part: int, whole: int) -> str:
@@ -226,7 +231,7 @@ def _percent(part: int, whole: int) -> str:
 def swap_in(aof: AOF, output: Path) -> list[str]:
     """The exact steps that put an output in the source's place, as lines."""
     where = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
-    place, new = text.shell(str(where)), text.shell(str(output))
+    place, new = text.shell_quote(str(where)), text.shell_quote(str(output))
     return [
         "stop the server:   redis-cli SHUTDOWN NOSAVE   (and keep its supervisor from starting it)",
         f"keep the old one:  mv {place} {place}.before-aofdoctor",

@@ -49,7 +49,7 @@ def strip(aof: AOF, recipe: Recipe) -> Plan:
     if not found.flushes.seen:
         raise RefusedEdit(
             "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
-            f"aofdoctor check {text.shell(aof.path)} names other evidence",
+            f"aofdoctor check {text.shell_quote(aof.path)} names other evidence",
         )
     if all_:
         return plan_group(aof, found, None)

@@ -241,7 +241,7 @@ def base_keys(
     walk_window = found.window if isinstance(found, ItemReader) else None
     for batch in found:
         if isinstance(batch, Damage):
-            chosen.guess = chosen.guess or batch.guess
+            chosen.guess = chosen.guess or batch.end_is_guess
             yield batch
         else:
             yield from chosen.keys(name, batch, walk_window)
@@ -261,7 +261,7 @@ def base_keys_backwards(
         return
     walk_window = WalkWindow(source, layout_of(rdb.magic), SIZE, window=2 * WINDOW, verify=False)
     walk_window.by_window = True
-    guessed = next((at for at, one in damage.items() if one.guess), len(marks))
+    guessed = next((at for at, one in damage.items() if one.end_is_guess), len(marks))
     for at in range(len(marks) - 3, -1, -3):
         chosen.guess = at > guessed
         if at in damage:

@@ -133,7 +133,7 @@ class _Search:
             return Located(part, preamble=rdb)
         guess, source = False, decompressed(part.source)
         for batch in batches(source, rdb):
-            guess = guess or (isinstance(batch, Damage) and batch.guess)
+            guess = guess or (isinstance(batch, Damage) and batch.end_is_guess)
             if not batch.span.start <= offset < batch.span.end:
                 continue
             if isinstance(batch, Damage):
@@ -144,7 +144,7 @@ class _Search:
                 return Located(part, preamble=rdb, base_key=key)
             return Located(part, preamble=rdb, item=item)
         if offset >= rdb.span.end:
-            raise InvalidSelection(f"nothing comes out of the RDB of {text.name(part.name)} at {offset}")
+            raise InvalidSelection(f"nothing comes out of the RDB of {text.display_path(part.name)} at {offset}")
         return Located(part, preamble=rdb)
 
 

@@ -43,14 +43,14 @@ def parse_position(given: str, aof: AOF) -> Position:
     match = _OFFSET.match(given)
     if not match:
         raise InvalidSelection(
-            f"{text.name(given)} is not a position",
+            f"{text.display_path(given)} is not a position",
             "write PART@1234, PART@0x4d2, or #17 for the 17th command",
         )
     part = _one_part(match["part"] or "", aof)
     offset = int(match["offset"], 0 if match["offset"].startswith("0x") else 10)
     comes_out = part.source is not None and compressed(part.source)  # and may have more bytes than the file
     if part.size is not None and offset >= max(1, part.size) and not comes_out:
-        raise InvalidSelection(f"{text.name(part.name)} has {part.size:,} bytes: there is nothing at {offset}")
+        raise InvalidSelection(f"{text.display_path(part.name)} has {part.size:,} bytes: there is nothing at {offset}")
     return Position(part.name, aof.parts.index(part) if part in aof.parts else -1, offset)
 
 
@@ -61,9 +61,9 @@ def _one_part(name: str, aof: AOF) -> AofPart:
         return aof.existing_parts[-1]
     parts = [part for part in aof.find_parts(name) if part.exists]
     if len(parts) != 1:
-        names = ", ".join(text.name(part.name) for part in parts or aof.existing_parts)
+        names = ", ".join(text.display_path(part.name) for part in parts or aof.existing_parts)
         problem = "no part's name holds" if not parts else "more than one part's name holds"
-        raise InvalidSelection(f"{problem} {text.name(name)}", f"the parts are {names}")
+        raise InvalidSelection(f"{problem} {text.display_path(name)}", f"the parts are {names}")
     return parts[0]
 
 
@@ -80,6 +80,6 @@ def parse_time(given: str, end: int | None) -> int:
         return int(datetime.fromisoformat(given).timestamp())
     except (ValueError, OverflowError, OSError):
         raise InvalidSelection(
-            f"{text.name(given)} is not a time",
+            f"{text.display_path(given)} is not a time",
             "write 2026-11-22T05:58:31, unix seconds, or -10m for ten minutes before the end of the log",
         ) from None

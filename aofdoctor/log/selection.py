@@ -190,7 +190,9 @@ def _effects(names: Iterable[str], commands: Table) -> frozenset[int] | None:
     possible = frozenset().union(*(command.effects for command in commands.commands))
     for name in given:
         if name not in possible:
-            raise InvalidSelection(f"{text.name(name)} is not an effect", f"effects are {', '.join(sorted(possible))}")
+            raise InvalidSelection(
+                f"{text.display_path(name)} is not an effect", f"effects are {', '.join(sorted(possible))}"
+            )
     return frozenset().union(*(commands.with_effect(name) for name in given))
 
 
@@ -198,4 +200,4 @@ def _pattern(given: str) -> "re.Pattern[bytes]":
     try:
         return re.compile(given.encode("utf-8", "surrogateescape"))
     except (re.error, OverflowError, RecursionError) as problem:
-        raise InvalidSelection(f"{text.name(given)} is not a regular expression: {problem}") from None
+        raise InvalidSelection(f"{text.display_path(given)} is not a regular expression: {problem}") from None

@@ -13,7 +13,7 @@ from aofdoctor.log.base_keys import creation_time
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
-from aofdoctor.text import name, when
+from aofdoctor.text import display_path, format_time
 
 
 def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
@@ -40,7 +40,7 @@ def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
     written = creation_time(rdb)
     if written is not None and written > seconds:
         raise RefusedEdit(
-            f"the RDB of {name(part)} was written at {when(written)}: what was before that is not in this AOF",
+            f"the RDB of {display_path(part)} was written at {format_time(written)}: what was before that is not in this AOF",
             "look for a history file, a backup or an older base",
         )
 

@@ -269,7 +269,7 @@ class ItemReader:
         data = pread(self.source, _AUX_MAX, at)
         size = _encoded_size(data)
         name = _short(self.source, Span(at, at + size)) if 1 < size <= len(data) else b""
-        return f": key {text.escaped(name)}" if name and all(0x20 <= byte < 0x7F for byte in name) else ""
+        return f": key {text.escape(name)}" if name and all(0x20 <= byte < 0x7F for byte in name) else ""
 
     def _end_by_checksum(self, columns: Columns) -> Iterator[ItemBatch]:
         rdb, start = self.rdb, self.rdb.end

@@ -70,7 +70,7 @@ def command_rejection(
     version: ServerVersion, command: Command | None, argc: int, name: bytes
 ) -> tuple[Outcome, str] | None:
     """What keeps a line from running a command: (what it does, why)."""
-    shown = command.name.replace("|", " ").upper() if command else text.word(name[:64])
+    shown = command.name.replace("|", " ").upper() if command else text.quote(name[:64])
     if command and command.container and not version.multi_part:
         command = table().find(command.container)
     arity = command.arity[column(version)] if command else 0
@@ -81,7 +81,7 @@ def command_rejection(
     if command and _is_container(command, version):
         return Outcome.UNDEFINED, f"{shown} without its subcommand"
     if not arity_fits(arity, argc):
-        wrong = f"{shown} with {text.count(argc, 'argument')}, its name included"
+        wrong = f"{shown} with {text.format_count(argc, 'argument')}, its name included"
         return (Outcome.REFUSES if version.checks_arity else Outcome.UNDEFINED), f"wrong number of arguments: {wrong}"
     return None
 

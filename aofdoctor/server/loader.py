@@ -18,7 +18,7 @@ from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.diagnosis import ReadWindow
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Preamble, RecordBatch
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.server.command_table import Command, table
 from aofdoctor.server.compatibility import command_rejection, flag_rejected, rdb_rejection
 from aofdoctor.server.context._pytracker import ContextField
@@ -84,7 +84,7 @@ class Loader:
             return
         self._parted = True
         for run in self._going():
-            if damage.kind is Kind.UNREADABLE:
+            if damage.kind is DamageKind.UNREADABLE:
                 self._settle(
                     run, Stop(Outcome.REFUSES, self._part, damage.span.start, "the disk does not give all of it")
                 )

@@ -88,7 +88,7 @@ class SuspiciousEvents:
         if seen is None:
             name = next(batch.args(i))
             head = name if isinstance(name, bytes) else name.head(64)
-            seen = self.seen[kind] = _Seen(self._part, batch.record_span(i), text.escaped(head[:64]))
+            seen = self.seen[kind] = _Seen(self._part, batch.record_span(i), text.escape(head[:64]))
         seen.count += count
 
     # -- in words --
@@ -100,25 +100,27 @@ class SuspiciousEvents:
     def _pointer(self, part: str, offset: int, more: str = "") -> str:
         name = part if len(self.aof.parts) > 1 else ""
         place = f"{name}@{offset}" if name else str(offset)
-        return f"aofdoctor log {text.shell(self.aof.path)}{more} --from {text.shell(place)}"
+        return f"aofdoctor log {text.shell_quote(self.aof.path)}{more} --from {text.shell_quote(place)}"
 
     def _flushes(self) -> Iterable[Finding]:
         for group in self.flushes.groups[:_SHOWN]:
             first = group.first
-            when = f" ({text.when(first.time)})" if first.time is not None else ""
-            message = f"{describe_group(group)} at {text.name(first.part)}@{first.span.start}{when} emptied {describe_scope(group)}"
+            when = f" ({text.format_time(first.time)})" if first.time is not None else ""
+            message = f"{describe_group(group)} at {text.display_path(first.part)}@{first.span.start}{when} emptied {describe_scope(group)}"
             yield Finding("flush", Severity.DANGER, message, first.part, first.span.start, group.last.span.end,
                           hint=self._pointer(first.part, first.span.start))  # fmt: skip
         if (more := self.flushes.group_count - _SHOWN) > 0:
             third = self.flushes.groups[_SHOWN].first
-            message = f"{text.count(more, 'more group')} of flushes"
+            message = f"{text.format_count(more, 'more group')} of flushes"
             yield Finding("flush-more", Severity.DANGER, message, third.part, third.span.start,
                           hint=self._pointer(third.part, third.span.start, " --effect flush"))  # fmt: skip
 
     def _in_scripts(self) -> Iterable[Finding]:
         if self.scripts.count:
             first = self.scripts.found[0]
-            message = f"{text.count(self.scripts.count, 'script')} with a flush in its text, first {first.command}"
+            message = (
+                f"{text.format_count(self.scripts.count, 'script')} with a flush in its text, first {first.command}"
+            )
             yield self._at("flush-in-script", Severity.DANGER, message, first.part, first.span, " --effect script")
 
     def _many(self) -> Iterable[Finding]:
@@ -135,9 +137,9 @@ class SuspiciousEvents:
     def _burst(self, burst: Burst, what: str, effect: str, timed: bool) -> Finding:
         start, part = self._starts[bisect_right(self._starts, burst.place, key=lambda one: one[0]) - 1]
         offset = burst.place - start
-        reach = f"in {burst.width:,} s" if timed else f"within {text.size(burst.width)}"
+        reach = f"in {burst.width:,} s" if timed else f"within {text.format_size(burst.width)}"
         message = f"{burst.count:,} {what} {reach}, where {burst.usual:,.1f} are usual"
-        when = f", from {text.when(burst.start)}" if timed else ""
+        when = f", from {text.format_time(burst.start)}" if timed else ""
         return self._at(f"burst-{effect}", Severity.WARNING, message + when, part, Span(offset, offset + 1),
                         f" --effect {effect}")  # fmt: skip
 
@@ -148,9 +150,9 @@ class SuspiciousEvents:
         }
         for kind, what in descriptions.items():
             if seen := self.seen.get(kind):
-                message = f"{text.count(seen.count, 'command')} {what}, first {seen.name}"
+                message = f"{text.format_count(seen.count, 'command')} {what}, first {seen.name}"
                 yield self._at(kind, Severity.WARNING, message, seen.part, seen.span, "")
 
     def _at(self, code: str, severity: Severity, message: str, part: str, span: Span, more: str) -> Finding:
-        place = f"{text.name(part)}@{span.start}"
+        place = f"{text.display_path(part)}@{span.start}"
         return Finding(code, severity, f"{message} at {place}", part, *span, hint=self._pointer(part, span.start, more))

@@ -6,7 +6,7 @@ import pytest
 
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.source import BytesSource
 from aofdoctor.span import Span
 from tests.support.hostile_bytes import WORDS
@@ -17,40 +17,40 @@ TS = b"#TS:1700000000\r\n"
 
 CASES = [
     # what stands between A and B, or after A; the kind; whether B is found again
-    (B[:-1], b"", Kind.TORN),
-    (B[:9], b"", Kind.TORN),
-    (b"*", b"", Kind.TORN),
-    (b"\0" * 100, b"", Kind.NUL_TAIL),
-    (b"\0", b"", Kind.NUL_TAIL),
-    (b"\0" * 100, B, Kind.NUL_HOLE),
-    (b"some text\n", B, Kind.GARBAGE),
-    (b"\r\n", B, Kind.GARBAGE),
-    (b"*3junk\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\ny\r\n", B, Kind.BAD_HEADER),
-    (b"*3\r\n$3x\r\nSET\r\n", B, Kind.BAD_HEADER),
-    (b"*3\r\n$3\r\nSET\r\n$99999999\r\nx\r\n$1\r\ny\r\n", B * 9, Kind.BAD_LENGTH),
-    (b"*3\r\n$3\r\nSET\r\n$18446744073709551615\r\nx\r\n", B, Kind.BAD_LENGTH),
-    (b"*1\r\n$4\r\nPINGxx", B, Kind.MISSING_CRLF),
-    (b"*1\n$4\nPING\n", B, Kind.LINE_ENDS),
-    (b"*1\r\n$4\r\nPING\n", B, Kind.LINE_ENDS),
-    (b"*0\r\n", B, Kind.ZERO_ARGC),
-    (b"*1\r\n$-1\r\n", B, Kind.NEGATIVE_LENGTH),
-    (b"*-1\r\n", B, Kind.NEGATIVE_LENGTH),
-    (b"#TS:17000", b"", Kind.UNTERMINATED_ANNOTATION),
+    (B[:-1], b"", DamageKind.TORN),
+    (B[:9], b"", DamageKind.TORN),
+    (b"*", b"", DamageKind.TORN),
+    (b"\0" * 100, b"", DamageKind.NUL_TAIL),
+    (b"\0", b"", DamageKind.NUL_TAIL),
+    (b"\0" * 100, B, DamageKind.NUL_HOLE),
+    (b"some text\n", B, DamageKind.GARBAGE),
+    (b"\r\n", B, DamageKind.GARBAGE),
+    (b"*3junk\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\ny\r\n", B, DamageKind.BAD_HEADER),
+    (b"*3\r\n$3x\r\nSET\r\n", B, DamageKind.BAD_HEADER),
+    (b"*3\r\n$3\r\nSET\r\n$99999999\r\nx\r\n$1\r\ny\r\n", B * 9, DamageKind.BAD_LENGTH),
+    (b"*3\r\n$3\r\nSET\r\n$18446744073709551615\r\nx\r\n", B, DamageKind.BAD_LENGTH),
+    (b"*1\r\n$4\r\nPINGxx", B, DamageKind.MISSING_CRLF),
+    (b"*1\n$4\nPING\n", B, DamageKind.LINE_ENDS),
+    (b"*1\r\n$4\r\nPING\n", B, DamageKind.LINE_ENDS),
+    (b"*0\r\n", B, DamageKind.ZERO_ARGC),
+    (b"*1\r\n$-1\r\n", B, DamageKind.NEGATIVE_LENGTH),
+    (b"*-1\r\n", B, DamageKind.NEGATIVE_LENGTH),
+    (b"#TS:17000", b"", DamageKind.UNTERMINATED_ANNOTATION),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("bad", "after", "kind"), CASES, ids=[f"{kind}-{i}" for i, (_, _, kind) in enumerate(CASES)])
-def test_each_kind_is_named_and_ends_where_records_begin_again(bad: bytes, after: bytes, kind: Kind) -> None:
+def test_each_kind_is_named_and_ends_where_records_begin_again(bad: bytes, after: bytes, kind: DamageKind) -> None:
     tiles = list(read_tiles(BytesSource(A + bad + after), WORDS))
     damages = [tile for tile in tiles if isinstance(tile, Damage)]
-    assert [(d.span, d.kind, d.guess) for d in damages] == [(Span(len(A), len(A + bad)), kind, bool(after))]
+    assert [(d.span, d.kind, d.end_is_guess) for d in damages] == [(Span(len(A), len(A + bad)), kind, bool(after))]
 
 
 @pytest.mark.parametrize("bad", [b"\xef\xbb\xbf", b"2026-11-22 05:58:31 log line\n", b"SET a 1\r\n"])
 def test_what_stands_before_the_first_record_is_leading_garbage(bad: bytes) -> None:
     first = next(read_tiles(BytesSource(bad + A), WORDS))
     assert isinstance(first, Damage)
-    assert (first.kind, first.span) == (Kind.LEADING_GARBAGE, Span(0, len(bad)))
+    assert (first.kind, first.span) == (DamageKind.LEADING_GARBAGE, Span(0, len(bad)))
 
 
 def test_a_timestamp_right_before_the_next_record_is_not_part_of_the_damage() -> None:
@@ -74,7 +74,7 @@ def test_a_torn_value_that_holds_records_stays_torn() -> None:
 def test_damage_in_the_middle_is_found_again_and_again() -> None:
     data = A + b"x" + B + b"y" + A + b"\0" * 64
     kinds = [tile.kind for tile in read_tiles(BytesSource(data), WORDS) if isinstance(tile, Damage)]
-    assert kinds == [Kind.GARBAGE, Kind.GARBAGE, Kind.NUL_TAIL]
+    assert kinds == [DamageKind.GARBAGE, DamageKind.GARBAGE, DamageKind.NUL_TAIL]
 
 
 def test_a_hostile_search_ends_in_time() -> None:

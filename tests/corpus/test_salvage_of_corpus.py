@@ -21,7 +21,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
-from aofdoctor.damage import Kind
+from aofdoctor.damage import DamageKind
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.plan import kept_spans
 from aofdoctor.edit.salvage.part_walk import TORN
@@ -203,7 +203,7 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
 
 BROKEN = "commands of a broken transaction, which the truth keeps, are gone"
 BROKEN_REASONS = (TORN, "no server knows this command")
-RUINED = (Kind.CORRUPT_PREAMBLE.value, Kind.CORRUPT_VALUE.value)
+RUINED = (DamageKind.CORRUPT_PREAMBLE.value, DamageKind.CORRUPT_VALUE.value)
 
 
 def test_the_state_is_the_ideal_one() -> None:

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from aofdoctor.aof.records import encode_command
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemBatch, ItemReader, Key
 from aofdoctor.rdb.recovery import resync
@@ -63,7 +63,7 @@ def test_every_key_before_a_cut_comes_back() -> None:
     for size in range(9, len(data), 7):
         names, damage = salvaged(data[:size])
         assert names == [name for span, name in truth.items() if span.end <= size]
-        assert all(one.kind == Kind.TRUNCATED_PREAMBLE and one.span.end == size for one in damage)
+        assert all(one.kind == DamageKind.TRUNCATED_PREAMBLE and one.span.end == size for one in damage)
 
 
 def test_keys_after_a_destroyed_one_come_back_and_the_guess_is_labelled() -> None:
@@ -74,7 +74,7 @@ def test_keys_after_a_destroyed_one_come_back_and_the_guess_is_labelled() -> Non
     data = rdb(*bodies[:30], b"\x6b" * len(bodies[30]), *bodies[31:])
     names, [damaged] = salvaged(data)
     assert names == [b"key:%d" % n for n in range(60) if n != 30]
-    assert damaged.guess and damaged.kind == Kind.CORRUPT_PREAMBLE
+    assert damaged.end_is_guess and damaged.kind == DamageKind.CORRUPT_PREAMBLE
     assert damaged.span.size == len(bodies[30])
 
 
@@ -123,7 +123,7 @@ def test_a_key_that_is_not_believable_is_damage() -> None:
 
     tiles = list(salvage_items(source, is_plausible_key=believable))
     [damaged] = [tile for tile in tiles if isinstance(tile, Damage)]
-    assert damaged.span in keys_of(source) and damaged.guess and damaged.kind == Kind.CORRUPT_VALUE
+    assert damaged.span in keys_of(source) and damaged.end_is_guess and damaged.kind == DamageKind.CORRUPT_VALUE
 
 
 @pytest.mark.parametrize("kind", KINDS)

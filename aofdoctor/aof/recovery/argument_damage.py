@@ -8,7 +8,7 @@ next header are looked at; all of this is for the note.
 import re
 
 from aofdoctor.aof.diagnosis import HEADER_MAX, ReadWindow, RecordDiagnosis
-from aofdoctor.source import PAGE
+from aofdoctor.source import PAGE_SIZE
 
 _NEXT_HEADER = re.compile(rb"\r\n(?=\$[0-9]{1,18}\r\n|\*[0-9]{1,18}\r\n\$|#|\Z)")
 _SEARCH_SIZE = 1 << 14
@@ -50,11 +50,11 @@ def missing_bytes_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
 
 def block_edge_note(diagnosis: RecordDiagnosis) -> str:
     """The edge of a block that a short argument goes wrong at; empty if it does not, or is so long that it must."""
-    at = diagnosis.end // PAGE * PAGE
+    at = diagnosis.end // PAGE_SIZE * PAGE_SIZE
     if (
         not at
         or not diagnosis.end - diagnosis.declared_length - HEADER_MAX <= at <= diagnosis.end
-        or diagnosis.declared_length > PAGE // 2
+        or diagnosis.declared_length > PAGE_SIZE // 2
     ):
         return ""
     return f"at the edge of a block, {at}: one may be missing there, or another's"

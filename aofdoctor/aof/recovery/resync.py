@@ -18,7 +18,7 @@ from aofdoctor.aof.constants import NAME_MAX
 from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnose_record
 from aofdoctor.aof.recovery.argument_damage import block_edge_note, encoding_note, missing_bytes_note
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -52,7 +52,7 @@ def damage_at(source: Source, offset: int, known_names: Container[bytes]) -> Dam
         resume = find_record(source, value_end, known_names, run=torn)
     end = _source_end(window, diagnosis.end) if resume is None else resume
     kind, note = _classify(window, offset, diagnosis, end, to_eof=resume is None)
-    return Damage(Span(offset, end), kind, note, guess=resume is not None)
+    return Damage(Span(offset, end), kind, note, end_is_guess=resume is not None)
 
 
 def find_record(source: Source, start: int, known_names: Container[bytes], run: bool = False) -> int | None:
@@ -167,57 +167,59 @@ def _source_end(window: ReadWindow, offset: int) -> int:
 
 
 _KIND_BY_DEFECT = {
-    Defect.ZERO_ARGC: Kind.ZERO_ARGC,
-    Defect.NEGATIVE_LENGTH: Kind.NEGATIVE_LENGTH,
-    Defect.TOO_LARGE: Kind.BAD_LENGTH,
-    Defect.BAD_HEADER: Kind.BAD_HEADER,
-    Defect.BAD_FIRST_BYTE: Kind.GARBAGE,
-    Defect.BUDGET: Kind.BAD_HEADER,
+    Defect.ZERO_ARGC: DamageKind.ZERO_ARGC,
+    Defect.NEGATIVE_LENGTH: DamageKind.NEGATIVE_LENGTH,
+    Defect.TOO_LARGE: DamageKind.BAD_LENGTH,
+    Defect.BAD_HEADER: DamageKind.BAD_HEADER,
+    Defect.BAD_FIRST_BYTE: DamageKind.GARBAGE,
+    Defect.BUDGET: DamageKind.BAD_HEADER,
 }
 
 
-def _classify(window: ReadWindow, offset: int, diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[Kind, str]:
+def _classify(
+    window: ReadWindow, offset: int, diagnosis: RecordDiagnosis, end: int, to_eof: bool
+) -> tuple[DamageKind, str]:
     if diagnosis.defect is Defect.LINE_END or (
         diagnosis.defect is Defect.BAD_HEADER and window.read(diagnosis.end, 3) == b"\r\r\n"
     ):
-        return Kind.LINE_ENDS, f"byte {diagnosis.end}"
+        return DamageKind.LINE_ENDS, f"byte {diagnosis.end}"
     early = diagnosis.defect in (Defect.EOF, Defect.PAST_EOF)
     nuls = _find_nuls(window, offset, end, end if early else diagnosis.end)
     if nuls is not None:
-        kind = Kind.NUL_TAIL if to_eof and nuls.end == end else Kind.NUL_HOLE
+        kind = DamageKind.NUL_TAIL if to_eof and nuls.end == end else DamageKind.NUL_HOLE
         return kind, f"{nuls.size} NUL bytes at {nuls.start}"
     if early:
         return _classify_short_read(diagnosis, end, to_eof)
     where = f"byte {diagnosis.end}" if diagnosis.end > offset else ""
     if offset == 0 and diagnosis.defect is Defect.BAD_FIRST_BYTE:
         bom = window.read(0, 3) == b"\xef\xbb\xbf"
-        return Kind.LEADING_GARBAGE, "a UTF-8 byte order mark" if bom else ""
+        return DamageKind.LEADING_GARBAGE, "a UTF-8 byte order mark" if bom else ""
     if diagnosis.defect is Defect.MISSING_CRLF:
         return _classify_argument(window, diagnosis, where)
     if diagnosis.defect is Defect.BAD_FIRST_BYTE and window.read(offset, 9)[:5] in (b"REDIS", b"VALKE"):
-        return Kind.SECOND_AOF, ""
+        return DamageKind.SECOND_AOF, ""
     at_edge = block_edge_note(diagnosis) if diagnosis.defect is Defect.BAD_HEADER else ""
     return _KIND_BY_DEFECT[diagnosis.defect], f"{where}: {at_edge}" if at_edge else where
 
 
-def _classify_argument(window: ReadWindow, diagnosis: RecordDiagnosis, where: str) -> tuple[Kind, str]:
+def _classify_argument(window: ReadWindow, diagnosis: RecordDiagnosis, where: str) -> tuple[DamageKind, str]:
     """What is wrong with an argument that its CRLF does not follow."""
     before, here = window.read(diagnosis.end - 1, 2)
     if here == 0x0A and before != 0x0D:
-        return Kind.LINE_ENDS, where
+        return DamageKind.LINE_ENDS, where
     if how := encoding_note(window, diagnosis):
-        return Kind.ENCODING, f"{where}: {how}"
+        return DamageKind.ENCODING, f"{where}: {how}"
     lost = missing_bytes_note(window, diagnosis) or block_edge_note(diagnosis)
-    return Kind.MISSING_CRLF, f"{where}: {lost}" if lost else where
+    return DamageKind.MISSING_CRLF, f"{where}: {lost}" if lost else where
 
 
-def _classify_short_read(diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[Kind, str]:
+def _classify_short_read(diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> tuple[DamageKind, str]:
     if diagnosis.name == b"#":
-        return Kind.UNTERMINATED_ANNOTATION, ""
+        return DamageKind.UNTERMINATED_ANNOTATION, ""
     missing = diagnosis.end + diagnosis.declared_length + 2 - end
     if not to_eof:
-        return Kind.BAD_LENGTH, f"byte {diagnosis.end} begins a payload of {diagnosis.declared_length} bytes"
-    return Kind.TORN, f"at least {missing} bytes are missing" if diagnosis.defect is Defect.PAST_EOF else ""
+        return DamageKind.BAD_LENGTH, f"byte {diagnosis.end} begins a payload of {diagnosis.declared_length} bytes"
+    return DamageKind.TORN, f"at least {missing} bytes are missing" if diagnosis.defect is Defect.PAST_EOF else ""
 
 
 def _find_nuls(window: ReadWindow, offset: int, end: int, bad_offset: int) -> Span | None:

@@ -43,13 +43,13 @@ def key_summary(key: BaseKey) -> str:
     preview = key.preview
     if preview is None or len(preview[0]) > _NAME_MAX:
         preview = [truncate(key.name, _NAME_MAX), *preview_words(key)]
-    return f"{NAME} {key.type} {' '.join(map(text.word, preview))}"
+    return f"{NAME} {key.type} {' '.join(map(text.quote, preview))}"
 
 
 def note(key: BaseKey) -> str:
     """That it was there, or seems so, and when it expires."""
     expire, there = key.key.expire_ms, "found after damage: a guess" if key.guess else "there at the rewrite"
-    return f"  <- {there}" + (f", expires {text.when(expire // 1000)}" if expire != -1 else "")
+    return f"  <- {there}" + (f", expires {text.format_time(expire // 1000)}" if expire != -1 else "")
 
 
 def as_json_line(key: BaseKey, out: BinaryIO) -> None:
@@ -85,7 +85,7 @@ def line_json(key: BaseKey) -> dict[str, Any]:
 
 def library_words(code: String | None) -> str:
     """A library of functions in short."""
-    return f"{NAME} function {text.word(truncate(code or b'', _WORD))}"
+    return f"{NAME} function {text.quote(truncate(code or b'', _WORD))}"
 
 
 def library_json(part: str, item: Item, code: String | None) -> dict[str, Any]:
@@ -144,18 +144,18 @@ def key_json(key: BaseKey) -> dict[str, Any]:
 def key_lines(name: str, key: BaseKey) -> Iterator[str]:
     """A key of a base in full, but for its bytes."""
     place = key.key
-    yield f"{name}@{text.place(place.start)}  {text.size(place.end - place.start)}, ends at {text.place(place.end)}"
+    yield f"{name}@{text.format_offset(place.start)}  {text.format_size(place.end - place.start)}, ends at {text.format_offset(place.end)}"
     db = "unknown database" if place.db < 0 else f"database {place.db}"
-    when = "" if key.time is None else f", there at the rewrite of {text.when(key.time)}"
+    when = "" if key.time is None else f", there at the rewrite of {text.format_time(key.time)}"
     when += ", found after damage: a guess" if key.guess else ""
-    yield f"  key       {text.word(truncate(key.name, _NAME_MAX))}, {db}{when}"
+    yield f"  key       {text.quote(truncate(key.name, _NAME_MAX))}, {db}{when}"
     yield f"  type      {key.type} (RDB type {place.type})"
     if place.expire_ms != -1:
-        yield f"  expires   {text.when(place.expire_ms // 1000)} ({place.expire_ms} ms)"
+        yield f"  expires   {text.format_time(place.expire_ms // 1000)} ({place.expire_ms} ms)"
     if place.idle != -1 or place.freq != -1:
         yield f"  used      {f'idle for {place.idle} s' if place.idle != -1 else f'frequency {place.freq}'}"
     shown, more = _first_words(key)
-    yield from (f"  value     {text.word(word)}" for word in shown)
+    yield from (f"  value     {text.quote(word)}" for word in shown)
     if more:
         yield "  value     and more"
 

@@ -16,18 +16,20 @@ def show(found: KeyDiff, paths: tuple[str, str]) -> None:
     paint = painter()
     if not any(found.counts):
         same = (
-            "in what is selected" if found.same is None else f"{text.count(found.same, 'key')}, the same on both sides"
+            "in what is selected"
+            if found.same is None
+            else f"{text.format_count(found.same, 'key')}, the same on both sides"
         )
         print_line(f"no difference by keys{' ' if found.same is None else ': '}{same}")
         _unnamed(found)
         return
     only_a, only_b, differ = found.counts
-    print_line(f"{text.count(only_a, 'key')} only in A, {only_b:,} only in B, {differ:,} in both with other writes"
+    print_line(f"{text.format_count(only_a, 'key')} only in A, {only_b:,} only in B, {differ:,} in both with other writes"
         + ("" if found.same is None else f", {found.same:,} the same"))  # fmt: skip
     _unnamed(found)
     headings = {
-        ONLY_A: paint(f"- only in A  {text.name(paths[0])}", "gone"),
-        ONLY_B: paint(f"+ only in B  {text.name(paths[1])}", "good"),
+        ONLY_A: paint(f"- only in A  {text.display_path(paths[0])}", "gone"),
+        ONLY_B: paint(f"+ only in B  {text.display_path(paths[1])}", "good"),
         DIFFERS: paint("! other writes", "changed"),
     }
     names = short_names(found.sides[0].aof), short_names(found.sides[1].aof)
@@ -40,16 +42,14 @@ def show(found: KeyDiff, paths: tuple[str, str]) -> None:
             for n, (side, written) in enumerate(zip(found.sides, (row.a, row.b), strict=True))
             if written
         )
-        print_line(f"  db{row.db:<3} {text.word(row.name):<30}  {at}")
+        print_line(f"  db{row.db:<3} {text.quote(row.name):<30}  {at}")
 
 
 def _unnamed(found: KeyDiff) -> None:
     """What a comparison by keys cannot see."""
     a, b = found.unnamed
     if a or b:
-        words = (
-            f"but {text.count(a, 'command')} of A and {b:,} of B since they part (scripts, SORT by a pattern) may touch"
-        )
+        words = f"but {text.format_count(a, 'command')} of A and {b:,} of B since they part (scripts, SORT by a pattern) may touch"
         print_line(painter()(f"{words} or read keys that they do not name: what those hold is not known", "warning"))
 
 

@@ -48,7 +48,7 @@ class StatRenderer(DiffRenderer):
 
 def _label(value: str | int | bytes | None) -> str:
     if isinstance(value, bytes):
-        return text.word(value) if value else "(no prefix)"
+        return text.quote(value) if value else "(no prefix)"
     return "(unknown)" if value is None else str(value).upper() if isinstance(value, str) else f"db{value}"
 
 

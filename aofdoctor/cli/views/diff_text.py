@@ -11,7 +11,7 @@ from aofdoctor import text
 from aofdoctor.cli.console import painter, print_line, warn, width
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as lines
-from aofdoctor.damage import MEANING
+from aofdoctor.damage import DAMAGE_MEANINGS
 from aofdoctor.diff.differ import Diff, Event, Gap, Moved
 from aofdoctor.diff.summary import MOVED, Tally
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
@@ -123,11 +123,11 @@ def warn_of_damage(sides: tuple[Side, Side]) -> None:
     """Name the damage that was met on the way."""
     for letter, side in zip(NAMES, sides, strict=True):
         for (part, start), damage in sorted(side.damage.items()):
-            place = f"{text.name(side.aof.parts[part].name)}@{start}"
-            warn(f"damage in {letter} at {place}: {MEANING[damage.kind]}, {text.size(damage.span.size)}")
+            place = f"{text.display_path(side.aof.parts[part].name)}@{start}"
+            warn(f"damage in {letter} at {place}: {DAMAGE_MEANINGS[damage.kind]}, {text.format_size(damage.span.size)}")
         for missing in side.aof.parts:
             if missing.source is None:
-                warn(f"{text.name(missing.name)} of {letter} is missing")
+                warn(f"{text.display_path(missing.name)} of {letter} is missing")
         if side.damaged > len(side.damage):
             warn(f"damage in {letter} in {side.damaged - len(side.damage):,} more places")
 
@@ -159,7 +159,7 @@ class TextRenderer(DiffRenderer):
         if not self.begun:
             self.begun = True
             for sign, style, path in zip("-+", ("gone", "good"), self.comparison.paths, strict=True):
-                self._write(self.paint(f"{sign * 3} {NAMES[sign == '+']}  {text.name(path)}", style))
+                self._write(self.paint(f"{sign * 3} {NAMES[sign == '+']}  {text.display_path(path)}", style))
             if self.comparison.diff.totals.unlike:
                 self._write(self.paint(UNLIKE, "warning"))
         gap, self.header = self.header, None
@@ -216,7 +216,7 @@ class TextRenderer(DiffRenderer):
         self._begin()
         what = f"{self.comparison.rdb_selections[number].describe(unit)}, compared as bytes"
         sign = self.paint("-+~"[column], _STYLES[column])
-        self._write(f"{sign} {self._place(number, unit)}  {what}, {text.size(unit.end - unit.start)}")
+        self._write(f"{sign} {self._place(number, unit)}  {what}, {text.format_size(unit.end - unit.start)}")
 
     def _write(self, line: str) -> None:
         self.out.write(line.encode() + b"\n")
@@ -233,7 +233,7 @@ def _context(gap: Gap) -> str:
     """The database, transaction and time where the sides part, as A has them."""
     place = gap.at[0]
     transaction = ", in a transaction" if any(gap.tx) else ""
-    return f"  db{place.db}{transaction}" + (f"  {text.when(place.time)}" if place.time >= 0 else "")
+    return f"  db{place.db}{transaction}" + (f"  {text.format_time(place.time)}" if place.time >= 0 else "")
 
 
 def shown(side: Side, place: DiffPosition) -> tuple[int, int]:
@@ -251,13 +251,15 @@ def summary(comparison: Comparison, tally: Tally, different: bool) -> list[str]:
     a, b, moved = tally.total
     if not different:
         same = "no difference" if selected_all else "no difference in what is selected"
-        keys = f", {text.count(diff.totals.keys, 'key')} of an RDB byte for byte" if diff.totals.keys else ""
-        return [f"{same}: {text.count(diff.totals.same, 'command')}{keys} on both sides", *_but(comparison)]
-    told = [f"{text.count(a, 'command')} only in A", f"{b:,} only in B"]
+        keys = f", {text.format_count(diff.totals.keys, 'key')} of an RDB byte for byte" if diff.totals.keys else ""
+        return [f"{same}: {text.format_count(diff.totals.same, 'command')}{keys} on both sides", *_but(comparison)]
+    told = [f"{text.format_count(a, 'command')} only in A", f"{b:,} only in B"]
     told += [f"{moved:,} in another order that changes nothing"] if moved else []
     told += [f"{diff.totals.same:,} the same"] if selected_all else []
     told += (
-        [f"{text.count(diff.totals.keys, 'key')} of an RDB byte for byte"] if selected_all and diff.totals.keys else []
+        [f"{text.format_count(diff.totals.keys, 'key')} of an RDB byte for byte"]
+        if selected_all and diff.totals.keys
+        else []
     )
     return [", ".join(told), *([FELL_BACK] if diff.totals.fell_back else [])]
 
@@ -273,4 +275,4 @@ def _but(comparison: Comparison) -> list[str]:
 
 def _named(side: Side, place: DiffPosition) -> str:
     part, offset = shown(side, place)
-    return lines.position(text.name(side.aof.parts[part].name), offset)
+    return lines.position(text.display_path(side.aof.parts[part].name), offset)

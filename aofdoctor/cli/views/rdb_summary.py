@@ -19,7 +19,7 @@ _NOUNS = {
 def preamble_json(rdb: Preamble) -> dict[str, Any]:
     """The contract of check --json for an RDB; `dbs` and `types` count the keys up to any damage."""
     found = {
-        "magic": text.escaped(rdb.magic), "start": rdb.span.start, "end": rdb.span.end, "keys": rdb.keys,
+        "magic": text.escape(rdb.magic), "start": rdb.span.start, "end": rdb.span.end, "keys": rdb.keys,
         "checksum": rdb.checksum, "complete": rdb.complete,
         "loads": [line.name for line in _readers(rdb)],
     }  # fmt: skip
@@ -43,7 +43,7 @@ def rdb_words(rdb: Preamble) -> str:
         version = f"{version}, compressed by {rdb.codec}" if rdb.version else f"an RDB, compressed by {rdb.codec}"
     if not rdb.complete:
         return f"{version}, not whole"
-    keys = "keys not counted" if rdb.keys is None else text.count(rdb.keys, "key")
+    keys = "keys not counted" if rdb.keys is None else text.format_count(rdb.keys, "key")
     return f"{version}, {keys}, checksum {rdb.checksum}"
 
 
@@ -53,13 +53,13 @@ def key_count_lines(rdb: Preamble) -> Iterator[str]:
     if key_counts and key_counts.dbs:
         shown = [_database(db, row) for db, row in list(key_counts.dbs.items())[:_DBS_SHOWN]]
         more = len(key_counts.dbs) - len(shown)
-        words = "; ".join(shown) + (f"; and {text.count(more, 'more database')}" if more else "")
+        words = "; ".join(shown) + (f"; and {text.format_count(more, 'more database')}" if more else "")
         yield words if rdb.complete and rdb.keys is not None else f"what can be read of it: {words}"
         types = [
-            text.count(count, *_NOUNS.get(name, (f"of {name}",) * 2))
+            text.format_count(count, *_NOUNS.get(name, (f"of {name}",) * 2))
             for name, count in key_counts.types(rdb.dialect).most_common()
         ]
-        libraries = text.count(key_counts.functions, "function library", "function libraries")
+        libraries = text.format_count(key_counts.functions, "function library", "function libraries")
         functions = [libraries] if key_counts.functions else []
         yield ", ".join(types + functions)
     if rdb.complete and rdb.version:
@@ -75,4 +75,4 @@ def _readers(rdb: Preamble) -> list[ServerVersion]:
 def _database(db: int, row: Database) -> str:
     name = {-1: "in an unknown database", OTHER_DBS: "in others"}.get(db, f"db{db}")
     expiring = f" ({row.expires:,} with a TTL{f', {row.past:,} of them past it' if row.past else ''})"
-    return f"{name} {text.count(row.keys, 'key')}{expiring if row.expires else ''}"
+    return f"{name} {text.format_count(row.keys, 'key')}{expiring if row.expires else ''}"

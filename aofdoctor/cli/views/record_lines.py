@@ -30,7 +30,7 @@ def short_names(aof: AOF) -> dict[str, str]:
         return {aof.parts[0].name: ""}
     names = {part.name: f"{part.seq}.{part.type}" for part in aof.parts}
     unique = {name: short for name, short in names.items() if list(names.values()).count(short) == 1}
-    return {name: (unique.get(name) or text.name(name)) for name in names}
+    return {name: (unique.get(name) or text.display_path(name)) for name in names}
 
 
 def position(part: str, offset: int) -> str:
@@ -56,7 +56,7 @@ class Line:
         head = self._head(entry.part, entry.batch.record_span(entry.i).start, entry.time, entry.db)
         style, note = _style_and_note(entry.batch.ids[entry.i])
         if self.columns is None and not entry.batch.oversized:
-            words = " ".join(map(text.word, entry.batch.argv(entry.i)))
+            words = " ".join(map(text.quote, entry.batch.argv(entry.i)))
         elif self.columns is None:
             out.write(head.encode())
             out.writelines(piece.encode() for piece in _words(entry.batch.args(entry.i)))
@@ -87,7 +87,7 @@ class Line:
         if time is None:
             return "-"
         if self._second[0] != time:
-            self._second = (time, text.when(time))
+            self._second = (time, text.format_time(time))
         return self._second[1]
 
     def _truncate_entry(self, entry: Entry, room: int) -> str:
@@ -100,7 +100,7 @@ class Line:
             used += len(words[-1]) + 1
         line = " ".join(words)
         size = entry.batch.record_span(entry.i).size
-        tail = f"  ({text.size(size)})" if size > room else ""
+        tail = f"  ({text.format_size(size)})" if size > room else ""
         room = max(20, room - len(tail))
         return (line if len(line) <= room else line[: room - 3] + "...") + tail
 
@@ -108,8 +108,8 @@ class Line:
 def _truncate(arg: Arg, most: int) -> str:
     head = arg.head(most + 1) if isinstance(arg, LargeArgument) else arg[: most + 1]
     size = arg.size if isinstance(arg, LargeArgument) else len(arg)
-    shown = text.word(head[:most])
-    return shown if size <= most else f'"{text.escaped(head[: most - 3])}..."'
+    shown = text.quote(head[:most])
+    return shown if size <= most else f'"{text.escape(head[: most - 3])}..."'
 
 
 def _words(args: Iterator[Arg]) -> Iterator[str]:
@@ -117,11 +117,11 @@ def _words(args: Iterator[Arg]) -> Iterator[str]:
         if number:
             yield " "
         if isinstance(arg, bytes):
-            yield text.word(arg)
+            yield text.quote(arg)
         else:
             yield '"'
             for piece in arg.pieces():
-                yield text.escaped(piece)
+                yield text.escape(piece)
             yield '"'
 
 
@@ -159,7 +159,7 @@ def as_cli(entry: Entry, out: BinaryIO) -> None:
         out.writelines(piece.encode() for piece in _words(entry.batch.args(entry.i)))
         out.write(b"\n")
     else:
-        out.write(" ".join(map(text.word, entry.batch.argv(entry.i))).encode() + b"\n")
+        out.write(" ".join(map(text.quote, entry.batch.argv(entry.i))).encode() + b"\n")
 
 
 def as_resp(entry: Entry, out: BinaryIO) -> None:

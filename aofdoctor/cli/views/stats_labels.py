@@ -13,13 +13,13 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 def key(head: bytes, length: int) -> str:
     """A key or prefix of `length` bytes, cut where it is long."""
-    return text.word(head) if length <= _SHOWN and len(head) == length else f'"{text.escaped(head[:_SHOWN])}..."'
+    return text.quote(head) if length <= _SHOWN and len(head) == length else f'"{text.escape(head[:_SHOWN])}..."'
 
 
 def command(name: Name) -> str:
     """A command's name; bytes are one that no server knows."""
     if isinstance(name, bytes):
-        return f"{text.word(name.upper())} (unknown)"
+        return f"{text.quote(name.upper())} (unknown)"
     return "(unknown)" if name is None else str(name).upper()
 
 

@@ -39,28 +39,34 @@ class View:
     def _head(self) -> None:
         found = self.found
         layout = {"multi-part": "multi part"}.get(found.aof.layout, found.aof.layout)
-        facts = [text.count(len(found.aof.parts), "part"), text.size(found.size), text.count(found.commands, "command")]
+        facts = [
+            text.format_count(len(found.aof.parts), "part"),
+            text.format_size(found.size),
+            text.format_count(found.commands, "command"),
+        ]
         if found.annotations:
-            facts.append(text.count(found.annotations, "annotation"))
+            facts.append(text.format_count(found.annotations, "annotation"))
         times = ""
         if found.first_time is not None and found.last_time is not None:
-            times = f"  {text.when(found.first_time)} to {text.when(found.last_time)}"
-        print_line(self.paint(f"{text.name(found.aof.path)}  {layout}  {', '.join(facts)}{times}", "strong"))
+            times = f"  {text.format_time(found.first_time)} to {text.format_time(found.last_time)}"
+        print_line(self.paint(f"{text.display_path(found.aof.path)}  {layout}  {', '.join(facts)}{times}", "strong"))
         self._damage()
         if not found.selection.selects_all:
             chosen, part = found.selected, share(found.selected.commands, found.commands)
-            print_line(f"  selected: {text.count(chosen.commands, 'command')} ({part}), {text.size(chosen.bytes)}")
+            print_line(
+                f"  selected: {text.format_count(chosen.commands, 'command')} ({part}), {text.format_size(chosen.bytes)}"
+            )
         print_line()
 
     def _damage(self) -> None:
         found = self.found
         missing = len(found.aof.parts) - len(found.aof.existing_parts)
-        facts = [text.count(missing, "part is missing", "parts are missing")] if missing else []
+        facts = [text.format_count(missing, "part is missing", "parts are missing")] if missing else []
         if found.damages:
-            size = f", {text.size(found.damage_bytes)}" if found.damage_bytes else ""
-            facts.append(f"damaged in {text.count(found.damages, 'place')}{size}")
+            size = f", {text.format_size(found.damage_bytes)}" if found.damage_bytes else ""
+            facts.append(f"damaged in {text.format_count(found.damages, 'place')}{size}")
         if facts:
-            hint = f"aofdoctor check {text.shell(found.aof.path)} says what and where"
+            hint = f"aofdoctor check {text.shell_quote(found.aof.path)} says what and where"
             print_line(f"  {self.paint(', '.join(facts), 'damage')}: {hint}")
 
     def _suspects(self) -> None:
@@ -92,7 +98,7 @@ class View:
         for label, row in rows:
             commands, size = share(row.commands, whole.commands), share(row.bytes, whole.bytes)
             print_line(
-                f"{label:<{self.width}}  {row.commands:>14,}  {commands:>6}  {text.size(row.bytes):>12}  {size:>6}"
+                f"{label:<{self.width}}  {row.commands:>14,}  {commands:>6}  {text.format_size(row.bytes):>12}  {size:>6}"
             )
         self._more(count - len(rows))
 
@@ -108,16 +114,20 @@ class View:
             return
         timed = histogram.kind == "time"
         every = (
-            f"time, each row {span(histogram.width)}" if timed else f"position, each row {text.size(histogram.width)}"
+            f"time, each row {span(histogram.width)}"
+            if timed
+            else f"position, each row {text.format_size(histogram.width)}"
         )
         print_line(self.paint(every + ("" if timed else "; no #TS annotations, so no times"), "dim"))
-        labels = [text.when(start) if timed else self._place(start) for start, _, _ in histogram.rows]
+        labels = [text.format_time(start) if timed else self._place(start) for start, _, _ in histogram.rows]
         width, most = max(map(len, labels)), max(commands for _, commands, _ in histogram.rows)
         for label, (_, commands, size) in zip(labels, histogram.rows, strict=True):
             bar = "#" * (-(-_BAR * commands // most))
-            print_line(f"{label:<{width}}  {commands:>14,}  {text.size(size):>12}  {bar}".rstrip())
+            print_line(f"{label:<{width}}  {commands:>14,}  {text.format_size(size):>12}  {bar}".rstrip())
         if histogram.untimed[0]:
-            print_line(f"{'no time':<{width}}  {histogram.untimed[0]:>14,}  {text.size(histogram.untimed[1]):>12}")
+            print_line(
+                f"{'no time':<{width}}  {histogram.untimed[0]:>14,}  {text.format_size(histogram.untimed[1]):>12}"
+            )
         if self.stats_options.every and self.stats_options.every != histogram.width:
             why = "wider than --every asks for: there would be too many rows" if timed else "--every needs times"
             print_line(self.paint(why, "dim"))
@@ -143,13 +153,13 @@ class View:
             place = position(self.names[record.part], record.offset)
             name = "" if record.key is None else " " + key(record.key, record.length)
             print_line(
-                f"{text.size(record.size):>24}  {place}  {database(record.db)}  {text.word(record.command)}{name}"
+                f"{text.format_size(record.size):>24}  {place}  {database(record.db)}  {text.quote(record.command)}{name}"
             )
         print_line()
 
     def _written(self, keys: KeyStats) -> None:
         tables = (
-            ("bytes written", keys.by_bytes, text.size, keys.bytes_elsewhere),
+            ("bytes written", keys.by_bytes, text.format_size, keys.bytes_elsewhere),
             ("writes", keys.by_writes, "{:,}".format, keys.writes_elsewhere),
         )
         for what, rows, number, elsewhere in tables:
@@ -170,9 +180,9 @@ class View:
         if not base.keys and not base.counted_only and not self.found.selection.selects_all:
             print_line("RDB base: none of its keys is selected")
             return
-        size = "" if base.counted_only else f", {text.size(base.bytes)}"
-        damage = f", damaged in {text.count(base.damages, 'place')}" if base.damages else ""
-        print_line(f"RDB base: {text.count(base.keys, 'key')}{size}, {base.expires:,} with a TTL{damage}")
+        size = "" if base.counted_only else f", {text.format_size(base.bytes)}"
+        damage = f", damaged in {text.format_count(base.damages, 'place')}" if base.damages else ""
+        print_line(f"RDB base: {text.format_count(base.keys, 'key')}{size}, {base.expires:,} with a TTL{damage}")
         if base.counted_only:
             print_line(
                 "it came through a pipe: its keys were counted as they went by, and a selection means none of them"
@@ -192,7 +202,7 @@ class View:
         print_line(self.paint(f"{title:<{width}}  {'keys':>14}  {'with a TTL':>14}  {'bytes':>12}", "dim"))
         for label, row in zip(labels, shown, strict=True):
             ttl = "-" if row.expires is None else f"{row.expires:,}"
-            size = "-" if row.bytes is None else text.size(row.bytes)
+            size = "-" if row.bytes is None else text.format_size(row.bytes)
             print_line(f"{label:<{width}}  {row.keys:>14,}  {ttl:>14}  {size:>12}")
         self._more(len(rows) - len(shown))
 
@@ -200,5 +210,7 @@ class View:
         print_line(self.paint("the largest keys of the base, as they are encoded", "dim"))
         for one in keys:
             place = position(self.names[one.part], one.offset)
-            print_line(f"{text.size(one.size):>24}  {place}  {database(one.db)}  {one.type} {key(one.key, one.length)}")
+            print_line(
+                f"{text.format_size(one.size):>24}  {place}  {database(one.db)}  {one.type} {key(one.key, one.length)}"
+            )
         print_line()

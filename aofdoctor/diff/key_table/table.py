@@ -203,7 +203,7 @@ def _reserve(fd: int, size: int) -> None:
                 os.pwrite(fd, bytes(min(_PIECE, size - at)), at)
     except OSError as problem:
         raise RefusedEdit(
-            f"the keys do not fit into {text.name(tempfile.gettempdir())}: {text.size(size)} are needed there "
+            f"the keys do not fit into {text.display_path(tempfile.gettempdir())}: {text.format_size(size)} are needed there "
             f"({problem.strerror})",
             "name a directory with more room in TMPDIR, or select keys with --key or --db",
         ) from None

@@ -47,7 +47,7 @@ class ExternalSorter:
             self._file.flush()
         except OSError as problem:
             raise RefusedEdit(
-                f"what differs does not fit into {text.name(tempfile.gettempdir())} ({problem.strerror})",
+                f"what differs does not fit into {text.display_path(tempfile.gettempdir())} ({problem.strerror})",
                 "name a directory with more room in TMPDIR, or select keys with --key or --db",
             ) from None
         self._runs.append((start, start + SIZE * len(self._rows)))

@@ -148,7 +148,7 @@ class RdbCommandStream:
         for said in () if self.whole else self._told(_Walk(self, unit.start, unit.db, unit.end), unit.chunk):
             if isinstance(said.said, OpaqueBytes):
                 name = said.item
-                key = f"key {text.word(self.base_key(name).name[:1024])}: " if isinstance(name, Key) else ""
+                key = f"key {text.quote(self.base_key(name).name[:1024])}: " if isinstance(name, Key) else ""
                 return key + said.said.what
         return self._note()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aofdoctor.damage import MEANING
+from aofdoctor.damage import DAMAGE_MEANINGS
 from aofdoctor.diff.units._pyunits import Kind
 from aofdoctor.diff.units.rdb_commands import FUNCTION, ExportedCommand, RdbCommandStream
 from aofdoctor.diff.units.side import Run, Side, Unit
@@ -53,7 +53,7 @@ class RdbUnitSelection:
         if unit.kind == Kind.RDB:
             return self.rdb_commands(unit.part).unsaid(unit)
         damage = self.side.damage.get((unit.part, unit.start))
-        return f"damage ({MEANING[damage.kind]})" if damage else "damage"
+        return f"damage ({DAMAGE_MEANINGS[damage.kind]})" if damage else "damage"
 
     def _matches(self, part: int, before: int, item: Key | Item) -> bool:
         if self.selection.selects_all or not isinstance(item, Key):

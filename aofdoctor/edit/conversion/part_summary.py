@@ -10,7 +10,7 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
-from aofdoctor.damage import MEANING, Damage
+from aofdoctor.damage import DAMAGE_MEANINGS, Damage
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -41,9 +41,9 @@ def summarize_part(aof: AOF, part: AofPart) -> PartSummary:
             _refuse(aof, part, tile)
     if tracker.state[ContextField.TX]:
         raise RefusedEdit(
-            f"{text.name(part.name)} ends inside a MULTI, at {text.place(tracker.state[ContextField.MULTI_START])}: "
+            f"{text.display_path(part.name)} ends inside a MULTI, at {text.format_offset(tracker.state[ContextField.MULTI_START])}: "
             "what is put behind it would be swallowed",
-            f"aofdoctor repair {text.shell(aof.path)} first",
+            f"aofdoctor repair {text.shell_quote(aof.path)} first",
         )
     start = rdb.span.end if rdb else 0
     state = tracker.state
@@ -59,13 +59,13 @@ def summarize_part(aof: AOF, part: AofPart) -> PartSummary:
 def _require_sound_rdb(aof: AOF, part: AofPart, rdb: Preamble) -> None:
     if not rdb.is_intact:
         raise RefusedEdit(
-            f"the RDB at the head of {text.name(part.name)} is damaged: {text.name(rdb.note)}",
-            f"aofdoctor repair {text.shell(aof.path)} --salvage keeps the keys that are whole; do that first",
+            f"the RDB at the head of {text.display_path(part.name)} is damaged: {text.display_path(rdb.note)}",
+            f"aofdoctor repair {text.shell_quote(aof.path)} --salvage keeps the keys that are whole; do that first",
         )
 
 
 def _refuse(aof: AOF, part: AofPart, damage: Damage) -> None:
     raise RefusedEdit(
-        f"{text.name(part.name)} is damaged at {text.place(damage.span.start)}: {MEANING[damage.kind]}",
-        f"aofdoctor repair {text.shell(aof.path)} first, with --salvage if what follows is to stay",
+        f"{text.display_path(part.name)} is damaged at {text.format_offset(damage.span.start)}: {DAMAGE_MEANINGS[damage.kind]}",
+        f"aofdoctor repair {text.shell_quote(aof.path)} first, with --salvage if what follows is to stay",
     )

@@ -88,7 +88,7 @@ def plan_conversion(aof: AOF, request: ConversionRequest, lossy: bool = False) -
 
 def _require_applicable(conversion: Conversion) -> None:
     aof, request = conversion.aof, conversion.request
-    name = text.name(aof.path)
+    name = text.display_path(aof.path)
     if request.base and not any(extent.rdb for extent in conversion.summaries):
         raise RefusedEdit(
             f"no RDB stands at the head of a part of {name}: the base is commands already",
@@ -191,7 +191,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
         yield Copied(source, extent.rdb.span)
         return
     target = CAPABILITIES[conversion.server_version] if conversion.server_version else None
-    db = yield from head_pieces(source, extent.rdb, wanted, target, conversion.report, text.name(part.name))
+    db = yield from head_pieces(source, extent.rdb, wanted, target, conversion.report, text.display_path(part.name))
     if db and extent.tail.size:
         yield SELECT_0
 

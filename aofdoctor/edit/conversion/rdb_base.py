@@ -74,6 +74,6 @@ def _sound(piece: bytes | CorruptValue | Unsupported, name: str) -> bytes:
         return piece
     assert isinstance(piece, CorruptValue)
     raise RefusedEdit(
-        f"the RDB of {name} cannot be read at {text.place(piece.offset)}: {piece.note}",
+        f"the RDB of {name} cannot be read at {text.format_offset(piece.offset)}: {piece.note}",
         "aofdoctor repair --salvage keeps the keys that are whole; do that first",
     )

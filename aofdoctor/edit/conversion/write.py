@@ -90,7 +90,7 @@ def write_conversion(
         body = head_json("convert") | {"source": sources, "output": outputs_json(made, output, whole_hash)}
         if instead_of:
             body |= exchange_json(conversion.aof, receipt, instead_of, whole_hash)
-        write_durably(folder / "receipt", json_bytes(body | outcome_json(conversion, text.escaped)))
+        write_durably(folder / "receipt", json_bytes(body | outcome_json(conversion, text.escape)))
         rename_into_place([(made, output), (folder / "receipt", receipt_path)])
     return receipt
 
@@ -132,10 +132,10 @@ def hints(conversion: Conversion) -> list[str]:
 def _loss(conversion: Conversion) -> str:
     tally = conversion.report
     first = "; ".join(
-        f"{lost.why} ({text.escaped(lost.key[:80]) or lost.type}, db {lost.db})" for lost in tally.lost[:_NAMED]
+        f"{lost.why} ({text.escape(lost.key[:80]) or lost.type}, db {lost.db})" for lost in tally.lost[:_NAMED]
     )
     more = f"; and {tally.lost_count - _NAMED:,} more" if tally.lost_count > _NAMED else ""
-    return f"{text.count(tally.lost_count, 'thing')} cannot be said there: {first}{more}"
+    return f"{text.format_count(tally.lost_count, 'thing')} cannot be said there: {first}{more}"
 
 
 # -- making --
@@ -197,7 +197,7 @@ def _check(conversion: Conversion, made: Path) -> None:
             written.close()
     if keys != conversion.report.keys:
         raise RefusedEdit(
-            f"the copy reads back with {text.count(keys.total(), 'key')} of its base, "
+            f"the copy reads back with {text.format_count(keys.total(), 'key')} of its base, "
             f"not {conversion.report.keys.total():,}: it is not kept"
         )
     expected = conversion.commands + conversion.inserted

@@ -222,9 +222,9 @@ def _readable(part: AofPart, spans: Iterator[Span]) -> Iterator[Span]:
     """The spans; Refused where the disk did not give all of one."""
     source = _content(part)
     for span in spans:
-        if isinstance(source, FileSource) and (hole := source.hole(span)):
+        if isinstance(source, FileSource) and (hole := source.first_unreadable(span)):
             raise RefusedEdit(
-                f"the disk does not give the bytes of {text.name(source.path)} from {hole.start} to {hole.end}: "
+                f"the disk does not give the bytes of {text.display_path(source.path)} from {hole.start} to {hole.end}: "
                 "the copy is not kept",
                 "aofdoctor repair --salvage goes on with the rest",
             )

@@ -24,7 +24,7 @@ from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
-from aofdoctor.text import name
+from aofdoctor.text import display_path
 
 _PIECE = 1 << 20
 _HELD = 1 << 16
@@ -58,7 +58,7 @@ class Patch:
         """Append what is selected of a run; damage and what no server would run are left out."""
         first, last, chosen = run.first, run.last, self.selection
         if first.kind == Kind.RDB and chosen.includes_bytes(first):
-            place = f"{name(chosen.side.aof.parts[first.part].name)}@{first.start}"
+            place = f"{display_path(chosen.side.aof.parts[first.part].name)}@{first.start}"
             raise RefusedEdit(
                 f"{place}: no command says {chosen.describe(first)}, which the other side lacks", _OTHERWISE
             )
@@ -122,11 +122,11 @@ class Patch:
             for tile in read_tiles(source, table().names):
                 if not isinstance(tile, RecordBatch):
                     raise RefusedEdit(
-                        f"{name(str(self.path))}: what was written does not read back at {tile.span.start}"
+                        f"{display_path(str(self.path))}: what was written does not read back at {tile.span.start}"
                     )
                 steps.run(tile)
                 size = tile.span.end
         finally:
             source.close()
         if size != self.size or steps.state[ContextField.TX]:
-            raise RefusedEdit(f"{name(str(self.path))}: what was written does not read back whole")
+            raise RefusedEdit(f"{display_path(str(self.path))}: what was written does not read back whole")

@@ -77,4 +77,4 @@ def _arguments(drop: Drop, source: Source) -> list[str]:
     """The first arguments that can be made out in a range, escaped."""
     head = pread(source, min(_LOOK, drop.span.size), drop.span.start)
     found = [match[1] for match, _ in zip(_ARGUMENT.finditer(head), range(_ARGUMENTS), strict=False)]
-    return [text.escaped(argument) for argument in found] or [text.escaped(head[:80])]
+    return [text.escape(argument) for argument in found] or [text.escape(head[:80])]

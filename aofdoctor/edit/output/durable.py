@@ -173,9 +173,11 @@ def require_free_name(path: Path, directory: bool = False) -> None:
     if directory and path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
         return
     if os.path.lexists(path):
-        raise RefusedEdit(f"{text.name(str(path))} exists", "name a new file or directory: nothing is written over")
+        raise RefusedEdit(
+            f"{text.display_path(str(path))} exists", "name a new file or directory: nothing is written over"
+        )
     if not path.absolute().parent.is_dir():
-        raise RefusedEdit(f"{text.name(str(path.absolute().parent))} is not a directory")
+        raise RefusedEdit(f"{text.display_path(str(path.absolute().parent))} is not a directory")
 
 
 def require_space(folder: Path, size: int) -> None:
@@ -184,6 +186,6 @@ def require_space(folder: Path, size: int) -> None:
     free = status.f_bavail * status.f_frsize
     if free < size:
         raise RefusedEdit(
-            f"{text.size(size)} are needed in {text.name(str(folder))}, {text.size(free)} are free",
+            f"{text.format_size(size)} are needed in {text.display_path(str(folder))}, {text.format_size(free)} are free",
             "write to another file system, or strip a flush with --in-place, which needs no room",
         )

@@ -71,7 +71,9 @@ def exchange(aof: AOF, write: Write, force: bool) -> Receipt:
         _swap_held(place, receipt.output, seen, names, force)
     except BaseException as problem:
         if os.stat(place).st_ino == made:
-            problem.add_note(f"it is done, and may not be on disk yet: aofdoctor undo {text.shell(str(receipt.path))}")
+            problem.add_note(
+                f"it is done, and may not be on disk yet: aofdoctor undo {text.shell_quote(str(receipt.path))}"
+            )
         else:
             _remove(receipt)
         raise
@@ -87,8 +89,10 @@ def _names(aof: AOF, place: Path) -> frozenset[str]:
     ours |= {aof.manifest_path.name} if aof.manifest_path else set()
     others = sorted(found - ours)
     if others:
-        shown = ", ".join(text.name(name) for name in others[:3]) + (", ..." if len(others) > 3 else "")
-        raise RefusedEdit(f"{text.name(str(place))} holds more than this AOF: {shown}", "move that away, or " + _HINT)
+        shown = ", ".join(text.display_path(name) for name in others[:3]) + (", ..." if len(others) > 3 else "")
+        raise RefusedEdit(
+            f"{text.display_path(str(place))} holds more than this AOF: {shown}", "move that away, or " + _HINT
+        )
     return found
 
 
@@ -134,9 +138,11 @@ def _swap_held(place: Path, other: Path, seen: Sequence[_Seen], names: frozenset
             if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != (
                 then.st_dev, then.st_ino, then.st_size, then.st_mtime_ns,
             ):  # fmt: skip
-                raise SourceChanged(f"{text.name(str(one.path))} is not what it was when it was read", "run it again")
+                raise SourceChanged(
+                    f"{text.display_path(str(one.path))} is not what it was when it was read", "run it again"
+                )
         if place.is_dir() and frozenset(os.listdir(place)) != names:
-            raise SourceChanged(f"files have come or gone in {text.name(str(place))} meanwhile", "run it again")
+            raise SourceChanged(f"files have come or gone in {text.display_path(str(place))} meanwhile", "run it again")
         swap(place, other)
 
 
@@ -148,4 +154,4 @@ def _beside(place: Path) -> Path:
         taken = (candidate.with_name(candidate.name + end) for end in ("", ".receipt.json", ".lost"))
         if not any(map(os.path.lexists, taken)):
             return candidate
-    raise RefusedEdit(f"too many copies beside {text.name(str(place))}")
+    raise RefusedEdit(f"too many copies beside {text.display_path(str(place))}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aofdoctor.source import PAGE
+from aofdoctor.source import PAGE_SIZE
 from aofdoctor.span import Span
 
 _PIECE = 1 << 20
@@ -72,7 +72,7 @@ def _read(fd: int, size: int, offset: int) -> bytes:
         except OSError as problem:
             if problem.errno != errno.EIO:
                 raise
-            more = bytes(min(PAGE - (offset + len(data)) % PAGE, size - len(data)))
+            more = bytes(min(PAGE_SIZE - (offset + len(data)) % PAGE_SIZE, size - len(data)))
         if not more:
             break
         data += more

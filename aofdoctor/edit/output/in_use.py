@@ -65,7 +65,7 @@ def require_not_open(path: Path) -> None:
     holders = list(_holders(path))
     if holders:
         raise RefusedEdit(
-            f"{text.name(str(path))} may not be edited in place: held open by {', '.join(holders)}", _HINT
+            f"{text.display_path(str(path))} may not be edited in place: held open by {', '.join(holders)}", _HINT
         )
 
 
@@ -79,12 +79,12 @@ def exclusive_fd(path: Path, force: bool) -> Iterator[int]:
     """
     found = in_use(path)
     if found.use is not UseState.FREE and not force:
-        raise RefusedEdit(f"{text.name(str(path))} may not be edited in place: {found.who}", _HINT)
+        raise RefusedEdit(f"{text.display_path(str(path))} may not be edited in place: {found.who}", _HINT)
     with _breaks_ignored():
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             if not _lease(fd) and not force:
-                raise RefusedEdit(f"{text.name(str(path))} was opened by another process just now", _HINT)
+                raise RefusedEdit(f"{text.display_path(str(path))} was opened by another process just now", _HINT)
             yield fd
         finally:
             os.close(fd)
@@ -107,7 +107,7 @@ def require_no_rewrite(folder: Path) -> None:
         age = time.time() - entry.stat().st_mtime
         if age < _FRESH:
             raise RefusedEdit(
-                f"{text.name(entry.name)} is {age:.0f} seconds old: a rewrite is at work, and would replace this file",
+                f"{text.display_path(entry.name)} is {age:.0f} seconds old: a rewrite is at work, and would replace this file",
                 _HINT,
             )
 
@@ -136,7 +136,7 @@ def _is(descriptor: Path, status: os.stat_result) -> bool:
 
 def _name(process: Path) -> str:
     try:
-        return text.escaped((process / "comm").read_bytes().strip())
+        return text.escape((process / "comm").read_bytes().strip())
     except OSError:
         return "a process"
 

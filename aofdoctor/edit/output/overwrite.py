@@ -133,7 +133,7 @@ def overwrite(todo: Sequence[FileOverwrites], force: bool, trusted_tail: bool, p
             for target, fd in held:
                 put(fd, target.path, [(edit.start, edit.new) for edit in target.edits])
         except BaseException as problem:
-            problem.add_note(f"it may be half done: aofdoctor undo {text.shell(str(receipt))} takes it back")
+            problem.add_note(f"it may be half done: aofdoctor undo {text.shell_quote(str(receipt))} takes it back")
             raise
     return receipt
 
@@ -143,7 +143,7 @@ def _require_unchanged(target: FileOverwrites, now: os.stat_result, force: bool)
     then = target.seen
     if now.st_nlink > 1 and not force:
         raise RefusedEdit(
-            f"{text.name(str(target.path))} has {now.st_nlink} names (hard links, as of a backup), and an overwrite "
+            f"{text.display_path(str(target.path))} has {now.st_nlink} names (hard links, as of a backup), and an overwrite "
             "would change what stands under each",
             "strip it into a copy with -o, or remove the other name (what undo has left, it may be)",
         )
@@ -151,7 +151,7 @@ def _require_unchanged(target: FileOverwrites, now: os.stat_result, force: bool)
     still = (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
     if not same or not (still or force):
         raise SourceChanged(
-            f"{text.name(str(target.path))} is not what it was when it was read", "run the command again"
+            f"{text.display_path(str(target.path))} is not what it was when it was read", "run the command again"
         )
 
 

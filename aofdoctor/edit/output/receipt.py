@@ -54,7 +54,7 @@ class Ownership:
         os.chmod(folder, stat.S_IMODE(status.st_mode) | 0o700)
 
     def _tell(self, status: os.stat_result) -> None:
-        line = f"chown -R {status.st_uid}:{status.st_gid} {text.shell(str(self.output))}"
+        line = f"chown -R {status.st_uid}:{status.st_gid} {text.shell_quote(str(self.output))}"
         warning = f"the owner could not be kept, and a server that cannot open its file does not start: {line}"
         if warning not in self.warnings:
             self.warnings.append(warning)
@@ -77,11 +77,11 @@ def growth(source: FileSource) -> str:
     """A warning where a source has grown since it was opened, else nothing; raises SourceChanged where it shrank."""
     now = os.fstat(source.fd)
     if now.st_size < source.size:
-        raise SourceChanged(f"{text.name(source.path)} shrank while it was copied: the copy is not kept")
+        raise SourceChanged(f"{text.display_path(source.path)} shrank while it was copied: the copy is not kept")
     if now.st_size == source.size:
         return ""
-    grown = text.size(now.st_size - source.size)
-    return f"{text.name(source.path)} has grown by {grown} since it was opened: not in the copy"
+    grown = text.format_size(now.st_size - source.size)
+    return f"{text.display_path(source.path)} has grown by {grown} since it was opened: not in the copy"
 
 
 def head_json(verb: str) -> dict[str, object]:

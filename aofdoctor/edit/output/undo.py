@@ -65,13 +65,13 @@ def _read(receipt: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise _no_receipt(receipt, str(problem)) from None
     raise RefusedEdit(
-        f"{text.name(str(receipt))} is the receipt of a {text.name(str(kind))}: the source was never changed",
+        f"{text.display_path(str(receipt))} is the receipt of a {text.display_path(str(kind))}: the source was never changed",
         "to take it back, remove the copy",
     )
 
 
 def _no_receipt(receipt: Path, why: str) -> RefusedEdit:
-    return RefusedEdit(f"{text.name(str(receipt))} is not a receipt of aofdoctor: {text.name(why)}")
+    return RefusedEdit(f"{text.display_path(str(receipt))} is not a receipt of aofdoctor: {text.display_path(why)}")
 
 
 def _put_back(receipt: Path, data: dict[str, Any], force: bool) -> Undone:
@@ -123,7 +123,7 @@ def _file(receipt: Path, entry: dict[str, Any]) -> _File:
 def _require_unmodified(file: _File, fd: int) -> None:
     """The file still holds, at every place, what was written or what was before, and the same bytes around it."""
     if os.fstat(fd).st_size < file.size:
-        raise SourceChanged(f"{text.name(str(file.path))} is smaller than it was when it was edited")
+        raise SourceChanged(f"{text.display_path(str(file.path))} is smaller than it was when it was edited")
     spans = [edit.span for edit in file.edits]
     for n, (edit, around) in enumerate(zip(file.edits, file.around, strict=True)):
         now = os.pread(fd, len(edit.old), edit.start)
@@ -131,6 +131,6 @@ def _require_unmodified(file: _File, fd: int) -> None:
         same = len(now) == len(edit.old) and all(b in pair for b, *pair in zip(now, edit.old, edit.new, strict=True))
         if not same or neighbourhood(fd, edit.span, near(spans, n), file.size) != around:
             raise SourceChanged(
-                f"{text.name(str(file.path))} is not what it was when it was edited, near {edit.start}",
+                f"{text.display_path(str(file.path))} is not what it was when it was edited, near {edit.start}",
                 "has it been rewritten or edited since?",
             )

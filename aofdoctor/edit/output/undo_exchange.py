@@ -63,7 +63,7 @@ def _below(prints: Prints, place: Path, single: bool) -> dict[Path, dict[str, An
 def _require_exchanged(sources: dict[Path, dict[str, Any]], place: Path) -> None:
     if all(path.exists() and os.stat(path).st_ino == was["inode"] for path, was in sources.items()):
         raise RefusedEdit(
-            f"{text.name(str(place))} has its own content: it was never exchanged, or that was taken back already",
+            f"{text.display_path(str(place))} has its own content: it was never exchanged, or that was taken back already",
             "the source was not changed",
         )
 
@@ -72,7 +72,9 @@ def _require_no_extra_files(place: Path, outputs: dict[Path, dict[str, Any]]) ->
     """Refuse to take away a file that the edit did not make."""
     more = sorted(set(os.listdir(place)) - {path.name for path in outputs}) if place.is_dir() else []
     if more:
-        raise SourceChanged(f"{text.name(str(place / more[0]))} was not there after the edit", "move it away first")
+        raise SourceChanged(
+            f"{text.display_path(str(place / more[0]))} was not there after the edit", "move it away first"
+        )
 
 
 def _require_same_fingerprints(expected: dict[Path, dict[str, Any]], found: dict[Path, Fingerprint]) -> None:
@@ -80,9 +82,9 @@ def _require_same_fingerprints(expected: dict[Path, dict[str, Any]], found: dict
         now = found[path].as_json()
         if any(now[name] != was[name] for name in _IDENTITY):
             grown = now["size"] - int(was["size"])
-            more = f", and has {text.size(grown)} more" if now["inode"] == was["inode"] and grown > 0 else ""
+            more = f", and has {text.format_size(grown)} more" if now["inode"] == was["inode"] and grown > 0 else ""
             raise SourceChanged(
-                f"{text.name(str(path))} is not what it was after the edit{more}",
+                f"{text.display_path(str(path))} is not what it was after the edit{more}",
                 "what was written since would go: copy it first, then exchange the two by hand (mv)",
             )
 

@@ -25,7 +25,9 @@ def require_same_bytes(
     for piece in batch_small_spans(source, spans):
         for data in _pieces(source, piece):
             if data != os.pread(written.fd, len(data), at):
-                raise RefusedEdit(f"the copy differs from {text.name(source.path)} at {at} of the copy: it is not kept")
+                raise RefusedEdit(
+                    f"the copy differs from {text.display_path(source.path)} at {at} of the copy: it is not kept"
+                )
             at += len(data)
     return at
 

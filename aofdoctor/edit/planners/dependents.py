@@ -63,8 +63,8 @@ def find_dependent_commands(aof: AOF, group: Group) -> DependentCommands:
                     found.keys[key] += 1
                 if len(found.first) < _SHOWN:
                     found.first.append(
-                        f"{command.name.upper()} {text.word(key[:40])} at "
-                        f"{text.name(part.name)}@{batch.record_span(i).start}"
+                        f"{command.name.upper()} {text.quote(key[:40])} at "
+                        f"{text.display_path(part.name)}@{batch.record_span(i).start}"
                     )
     if found.keys and len(found.keys) < KEYS_MAX:
         found.in_base = _in_bases(aof, group, found.keys)
@@ -92,7 +92,7 @@ def notes(found: DependentCommands) -> Iterator[str]:
     if total:
         names = ", ".join(f"{count:,} {name}" for name, count in found.names.most_common())
         yield (
-            f"{text.count(total, 'later command')} build on what is there ({names}), and will find the old keys: "
+            f"{text.format_count(total, 'later command')} build on what is there ({names}), and will find the old keys: "
             f"{'; '.join(found.first)}{' ...' if total > len(found.first) else ''}"
         )
     if found.in_base:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.report import Report, quoted
-from aofdoctor.damage import MEANING, Kind
+from aofdoctor.damage import DAMAGE_MEANINGS, DamageKind
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.verdict import Outcome
@@ -56,16 +56,18 @@ def _drops(report: Report, place: int | None) -> Iterator[Drop]:
 def _notes(report: Report, place: int) -> list[str]:
     part = report.parts[place]
     if not part.part.exists:
-        first = f"{text.name(part.part.name)} is missing"
+        first = f"{text.display_path(part.part.name)} is missing"
     else:
         damage = part.damage[0]
-        first = f"{text.name(part.part.name)}: {MEANING[damage.kind]} at {text.place(damage.span.start)}"
+        first = f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]} at {text.format_offset(damage.span.start)}"
     notes = [f"the first damage: {first}"]
     intact = sum(p.commands for p in report.parts[place:]) - part.ok_commands
     if intact:
-        notes.append(f"{text.count(intact, 'whole command')} stand after it: what a salvage could keep of what goes")
+        notes.append(
+            f"{text.format_count(intact, 'whole command')} stand after it: what a salvage could keep of what goes"
+        )
     notes += _still(report, place)
-    if any(d.kind is Kind.IN_FLIGHT for d in part.damage):
+    if any(d.kind is DamageKind.IN_FLIGHT for d in part.damage):
         notes.append("a server is still writing this file: stop it first")
     return notes
 
@@ -81,7 +83,7 @@ def _still(report: Report, place: int) -> list[str]:
         if verdict.part and where < (place, report.parts[place].ok_up_to):
             notes.setdefault((verdict.part, verdict.offset, verdict.reason), []).append(verdict.server)
     return [
-        f"{', '.join(servers)} would not load the copy: {reason} at {text.name(part)}@{offset} stays "
+        f"{', '.join(servers)} would not load the copy: {reason} at {text.display_path(part)}@{offset} stays "
         "(--salvage leaves out what no server takes)"
         for (part, offset, reason), servers in notes.items()
     ]
@@ -93,7 +95,7 @@ def _require_repairable(report: Report) -> None:
         rdb = part.preamble
         if rdb and not rdb.is_intact:
             raise RefusedEdit(
-                f"the RDB at the head of {text.name(part.part.name)} is damaged ({rdb.note}): "
+                f"the RDB at the head of {text.display_path(part.part.name)} is damaged ({rdb.note}): "
                 "cutting behind it would not help, and cutting it away would lose every key in it",
                 "a replica, a backup or dump.rdb may have them all; "
                 f"aofdoctor repair {quoted(report)} --salvage keeps the keys that can be read",
@@ -107,15 +109,15 @@ def require_sound_manifest(aof: AOF) -> None:
     if aof.layout == "multi-part" and (aof.manifest is None or aof.manifest.problems):
         why = "is missing" if aof.manifest is None else f"is damaged ({aof.manifest.problems[0].message})"
         raise RefusedEdit(
-            f"the manifest of {text.name(aof.path)} {why}: which files belong to the set is not certain",
-            f"aofdoctor repair {text.shell(aof.path)} --salvage makes it anew from the files",
+            f"the manifest of {text.display_path(aof.path)} {why}: which files belong to the set is not certain",
+            f"aofdoctor repair {text.shell_quote(aof.path)} --salvage makes it anew from the files",
         )
     names = [part.name for part in aof.parts]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise RefusedEdit(
-            f"the manifest lists {text.name(twice)} twice",
-            f"aofdoctor repair {text.shell(aof.path)} --salvage lists it once",
+            f"the manifest lists {text.display_path(twice)} twice",
+            f"aofdoctor repair {text.shell_quote(aof.path)} --salvage lists it once",
         )
 
 
@@ -125,8 +127,8 @@ def require_complete_set(aof: AOF) -> None:
     for part in aof.parts:
         if not part.exists:
             raise RefusedEdit(
-                f"{text.name(part.name)} is missing: a copy without it would load, and hide that",
-                f"aofdoctor repair {text.shell(aof.path)} says what can be kept; do that first",
+                f"{text.display_path(part.name)} is missing: a copy without it would load, and hide that",
+                f"aofdoctor repair {text.shell_quote(aof.path)} says what can be kept; do that first",
             )
 
 
@@ -134,4 +136,4 @@ def require_parts(report: Report) -> None:
     """Raise Refused where no file is left to keep anything of."""
     aof = report.aof
     if not aof.existing_parts:
-        raise RefusedEdit(f"no part of {text.name(aof.path)} is there")
+        raise RefusedEdit(f"no part of {text.display_path(aof.path)} is there")

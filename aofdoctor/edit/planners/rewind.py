@@ -82,7 +82,7 @@ def plan_rewind(aof: AOF, past: Past, seconds: int | None = None, verb: str = "r
     plan.damage = {part: at for part, at in walk.damage.items() if (part, at) < (cut.part, cut.offset)}
     if plan.damage:
         plan.notes.append("the AOF is damaged before that moment, and the damage stays: repair the result")
-    plan.notes.append(f"the last command that stays ends at {text.name(aof.parts[cut.part].name)}@{cut.offset}")
+    plan.notes.append(f"the last command that stays ends at {text.display_path(aof.parts[cut.part].name)}@{cut.offset}")
     return plan.compute_totals()
 
 
@@ -121,7 +121,7 @@ class _Walk:
         ctime = rdb.aux.get(b"ctime", b"")
         if self.seconds is not None and ctime.isdigit() and len(ctime) < 12 and int(ctime) > self.seconds:
             raise RefusedEdit(
-                f"the RDB of {text.name(self.aof.parts[index].name)} was written at {text.when(int(ctime))}: "
+                f"the RDB of {text.display_path(self.aof.parts[index].name)} was written at {text.format_time(int(ctime))}: "
                 "what was before that is not in this AOF",
                 "look for a history file, a backup or an older base",
             )

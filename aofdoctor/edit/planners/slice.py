@@ -81,14 +81,14 @@ def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
     plan.omitted_parts = frozenset(
         i for i, base in gone.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size
     )
-    plan.notes += [_note(text.name(aof.parts[i].name), base) for i, base in bases.items()]
+    plan.notes += [_note(text.display_path(aof.parts[i].name), base) for i, base in bases.items()]
     plan.notes += damage_note(plan, found)
     plan.compute_totals()
     if not selected and not any(base.keys for base in bases.values()):
         raise InvalidSelection("nothing is selected: no command, and no key of an RDB")
     if scripts.undefined and not any(found.counts[number] for number in table().ids(frozenset({"script"}))):
         plan.notes.append(
-            f"{text.count(scripts.undefined, 'script')} that an EVALSHA runs stand nowhere: those will fail"
+            f"{text.format_count(scripts.undefined, 'script')} that an EVALSHA runs stand nowhere: those will fail"
         )
     return plan
 
@@ -144,7 +144,7 @@ def _base(index: int, part: AofPart, selection: Selection) -> _Base | None:
     rdb = next(tile for tile in read_tiles(source, table().names) if isinstance(tile, Preamble))
     if rdb.codec:
         raise RefusedEdit(
-            f"the RDB of {text.name(part.name)} is compressed by {rdb.codec}: no key of it can be copied by itself",
+            f"the RDB of {text.display_path(part.name)} is compressed by {rdb.codec}: no key of it can be copied by itself",
             "aofdoctor convert --base resp, or --base rdb, makes one that can be sliced",
         )
     if not isinstance(source, FileSource):
@@ -177,8 +177,10 @@ def _stays(batch: RdbBatch, i: int) -> bool:
 
 def _note(name: str, base: _Base) -> str:
     if base.splice:
-        said = f"{text.count(base.keys, 'key')} of the RDB of {name} {'stay' if base.keys != 1 else 'stays'}"
-        said += f", and {text.count(base.functions, 'library', 'libraries')} of functions" if base.functions else ""
+        said = f"{text.format_count(base.keys, 'key')} of the RDB of {name} {'stay' if base.keys != 1 else 'stays'}"
+        said += (
+            f", and {text.format_count(base.functions, 'library', 'libraries')} of functions" if base.functions else ""
+        )
     else:
         said = f"the RDB of {name} goes: none of its keys {'that can be read ' if base.damage else ''}is selected"
     return said + (f"; it is damaged, and what cannot be read of it goes too ({base.damage})" if base.damage else "")

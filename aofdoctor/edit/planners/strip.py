@@ -87,7 +87,7 @@ def plan_group(aof: AOF, found: Survey, group: Group | None) -> Plan:
     plan = _plan(aof, found, selection, "flush")
     after = found.commands - (group.last.number if group else 0)
     if group:
-        plan.notes.append(f"{text.count(after, 'command')} after the flush stay")
+        plan.notes.append(f"{text.format_count(after, 'command')} after the flush stay")
         plan.notes += notes(find_dependent_commands(aof, group))
     return plan
 

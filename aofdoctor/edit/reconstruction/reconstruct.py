@@ -12,7 +12,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.patched_source import PatchedSource, PatchPiece
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.plan import Reconstruction
 from aofdoctor.edit.reconstruction.swapped_blocks import find_swapped_blocks
 from aofdoctor.edit.reconstruction.text_mode import undo_latin1, undo_line_ends
@@ -104,7 +104,7 @@ class _PartReconstructor:
                 if isinstance(tile, RecordBatch) and not tile.isascii():
                     self._latin1 = False
                     return False
-                if isinstance(tile, Damage) and tile.kind is Kind.ENCODING:
+                if isinstance(tile, Damage) and tile.kind is DamageKind.ENCODING:
                     head = pread(self.source, min(_LOOK, tile.span.size), tile.span.start)
                     seen += len(_RECORD.findall(head))
             self._latin1 = seen > 1

@@ -28,17 +28,19 @@ def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
     notes = [f"the manifest is {_what(aof)}: made anew from the names of the files"] if ruined else []
     names = [part.name for part in aof.parts]
     twice = dict.fromkeys(name for name in names if names.count(name) > 1)
-    notes += [f"{text.name(name)} was listed {names.count(name)} times: it is listed once" for name in twice]
+    notes += [f"{text.display_path(name)} was listed {names.count(name)} times: it is listed once" for name in twice]
     notes += [
-        f"{text.name(part.name)} is taken in: {_why(part, aof, ruined)}" for part in parts if part in aof.unlisted
+        f"{text.display_path(part.name)} is taken in: {_why(part, aof, ruined)}"
+        for part in parts
+        if part in aof.unlisted
     ]
     notes += [
-        f"{text.name(part.name)} stays out: {_why_not(part, parts)}"
+        f"{text.display_path(part.name)} stays out: {_why_not(part, parts)}"
         for part in [*aof.parts, *added]
         if part.exists and part not in parts
     ]
     gone = [part for part in aof.parts if not part.exists and part not in parts]
-    notes += [f"{text.name(part.name)} is listed, and missing: its commands are lost" for part in gone]
+    notes += [f"{text.display_path(part.name)} is listed, and missing: its commands are lost" for part in gone]
     numbers = [part.seq for part in parts if part.type == "incr"]
     missing = sorted(set(range(min(numbers), max(numbers))) - set(numbers))[:5] if numbers else []
     if notes and missing:

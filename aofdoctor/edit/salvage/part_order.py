@@ -18,7 +18,7 @@ def restore_part_order(report: Report) -> tuple[AOF, list[str]]:
     moved = [(now, part) for now, part in zip(report.parts, order, strict=True) if now is not part]
     parts = [replace(now.part, source=was.part.source) for now, was in zip(report.parts, order, strict=True)]
     notes = [
-        f"what {text.name(was.part.name)} holds is {text.name(now.part.name)}: files had changed places"
+        f"what {text.display_path(was.part.name)} holds is {text.display_path(now.part.name)}: files had changed places"
         for now, was in moved
     ]
     return (replace(report.aof, parts=parts), notes) if moved else (report.aof, [])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.plan import Drop
 from aofdoctor.edit.reconstruction.duplicated_block import duplicated_block_end
 from aofdoctor.edit.salvage.lookahead import Lookahead, index_of
@@ -73,7 +73,7 @@ class Walk:
     def _preamble(self, rdb: Preamble) -> Iterator[Drop]:
         self.tracker.preamble(rdb.span.end)
         if not rdb.is_intact:
-            yield from self._drop(rdb.span, 0, Kind.CORRUPT_PREAMBLE.value)
+            yield from self._drop(rdb.span, 0, DamageKind.CORRUPT_PREAMBLE.value)
         if not rdb.complete:
             yield from self._after_hole(rdb.span.end)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.salvage.rdb_splice import END, SplicedRdb, splice_rdb, with_magic
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.base_keys import is_plausible_key, key_name
@@ -62,11 +62,11 @@ def salvage_rdb(
     if rdb.codec:
         tool = {"LZ4": "lz4", "Zstd": "zstd"}[rdb.codec]
         raise RefusedEdit(
-            f"the RDB of {text.name(source.path)} is compressed by {rdb.codec}, and damaged: {rdb.note}",
+            f"the RDB of {text.display_path(source.path)} is compressed by {rdb.codec}, and damaged: {rdb.note}",
             f"`tail -c +{FRAME_AT + 1} FILE | {tool} -dc > OUT` writes what comes out of it: salvage that",
         )
     holes = isinstance(source, FileSource) and source.unreadable
-    if isinstance(source, FileSource) and source.hole(Span(rdb.span.end, source.size)):
+    if isinstance(source, FileSource) and source.first_unreadable(Span(rdb.span.end, source.size)):
         return None  # what follows has to be read from the file itself, which knows its holes
     right = b"" if holes or rdb.span.end < SIZE else magic(rdb.aux)
     if right and right != rdb.magic:
@@ -101,8 +101,8 @@ class _Walk:
         """Adjacent spans, and why each goes."""
         for tile in read_of(self.source, self.rdb):
             if isinstance(tile, Damage):
-                self.guess = self.guess or tile.guess
-                self.searched = self.searched or (tile.guess and tile.kind is not Kind.CORRUPT_VALUE)
+                self.guess = self.guess or tile.end_is_guess
+                self.searched = self.searched or (tile.end_is_guess and tile.kind is not DamageKind.CORRUPT_VALUE)
                 yield tile.span, tile.kind.value
             else:
                 for item in tile:
@@ -110,8 +110,8 @@ class _Walk:
 
     def _why(self, item: Key | Item) -> str:
         """Why an item goes; empty if it stays."""
-        if isinstance(self.source, FileSource) and self.source.hole(item.span):
-            return Kind.UNREADABLE.value
+        if isinstance(self.source, FileSource) and self.source.first_unreadable(item.span):
+            return DamageKind.UNREADABLE.value
         if self.guess and self.strict:
             return GUESSED
         return self._why_key(item) if isinstance(item, Key) else self._why_other(item)
@@ -133,7 +133,7 @@ class _Walk:
 
     def _why_other(self, item: Item) -> str:
         if item.kind in (EOF, UNREAD):
-            return END if item.kind == EOF else Kind.CORRUPT_PREAMBLE.value
+            return END if item.kind == EOF else DamageKind.CORRUPT_PREAMBLE.value
         if item.kind in HINTS:
             return HINT
         if item.kind == SELECT_DB:
@@ -168,14 +168,14 @@ class _Walk:
 def note(name: str, rdb: Preamble, kept: SalvageCounts) -> str:
     """What a plan says of a salvaged RDB."""
     why = rdb.note or "a value of it cannot be decoded"
-    words = f"the RDB of {text.name(name)} is damaged ({why}): {text.count(kept.keys, 'key')} of it can be read"
+    words = f"the RDB of {text.display_path(name)} is damaged ({why}): {text.format_count(kept.keys, 'key')} of it can be read"
     words += " and stay" if kept.keys != 1 else " and stays"
     if kept.guessed:
         words += f", {kept.guessed:,} of them found after the damage: a guess (--strict leaves those out)"
     if kept.db_guessed:
         words += f", {kept.db_guessed:,} in a guessed database"
     if kept.numbers:
-        words += f"; {text.count(kept.numbers, 'key')} found after it whose names are numbers go, which may be elements"
+        words += f"; {text.format_count(kept.numbers, 'key')} found after it whose names are numbers go, which may be elements"
     return words + "; a value that was changed and can still be decoded cannot be told"
 
 

@@ -13,7 +13,7 @@ from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
 from aofdoctor.check.flush_findings import describe_group
 from aofdoctor.check.report import Report
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.repair import require_parts
 from aofdoctor.edit.salvage.part_walk import Count, Walk
@@ -78,26 +78,26 @@ def _complete(report: Report, index: int) -> bool:
 
 def _notes(report: Report, count: Count, strict: bool, salvage_counts: dict[int, SalvageCounts]) -> Iterator[str]:
     for index, part in enumerate(report.parts):
-        name = text.name(part.part.name)
+        name = text.display_path(part.part.name)
         if not part.part.exists:
             yield f"{name} is missing: its commands are lost, and the manifest goes on without it"
         if part.preamble and index in salvage_counts:
             yield note(part.part.name, part.preamble, salvage_counts[index])
         elif part.preamble and not part.preamble.is_intact:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
-        if any(d.kind is Kind.IN_FLIGHT for d in part.damage):
+        if any(d.kind is DamageKind.IN_FLIGHT for d in part.damage):
             yield f"a server is still writing {name}: stop it first"
     for group in report.flushes.groups:
         if group.first.guess:
-            place = f"{text.name(group.first.part)}@{group.first.span.start}"
+            place = f"{text.display_path(group.first.part)}@{group.first.span.start}"
             yield (
                 f"{describe_group(group)} at {place} stands after damage, and stays: that it is a command, and no piece of a "
                 "value, is a guess; aofdoctor strip on the copy takes it out"
             )
     if count.guessed and not strict:
         place_of, start = count.place
-        place = f"{text.name(report.aof.parts[place_of].name)}@{start}"
+        place = f"{text.display_path(report.aof.parts[place_of].name)}@{start}"
         yield (
-            f"{text.count(count.guessed, 'command')} after damage, from {place}, run in a guessed database: a SELECT "
+            f"{text.format_count(count.guessed, 'command')} after damage, from {place}, run in a guessed database: a SELECT "
             "may be lost there (--strict leaves them out)"
         )

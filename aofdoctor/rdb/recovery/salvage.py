@@ -9,7 +9,7 @@ as one.  Whether a value can be decoded is asked of who knows.
 
 from collections.abc import Iterator
 
-from aofdoctor.damage import Damage, Kind
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.items import EOF, NOTES, ItemBatch, Key
 from aofdoctor.rdb.recovery.resync import BACK_BYTES, KeyPredicate, Search, rdb_end
@@ -46,7 +46,7 @@ class _Salvage:
         window, columns = self.window, self.window.columns
         if len(self.magic) < head.SIZE:
             if self.magic:
-                yield Damage(Span(0, len(self.magic)), Kind.TRUNCATED_PREAMBLE, "the file ends inside the magic")
+                yield Damage(Span(0, len(self.magic)), DamageKind.TRUNCATED_PREAMBLE, "the file ends inside the magic")
             return
         columns.put(MAGIC, head.SIZE, head.SIZE)
         while True:
@@ -87,13 +87,13 @@ class _Salvage:
             return
         cut = why == StopReason.DONE and self.end is not None and self.window.offset + 8 > self.end
         torn = place is None and (why == StopReason.SHORT or cut)
-        kind = Kind.TRUNCATED_PREAMBLE if torn else Kind.CORRUPT_PREAMBLE
-        yield Damage(Span(start, end), kind, NOTES[why].format(start), guess=place is not None)
+        kind = DamageKind.TRUNCATED_PREAMBLE if torn else DamageKind.CORRUPT_PREAMBLE
+        yield Damage(Span(start, end), kind, NOTES[why].format(start), end_is_guess=place is not None)
 
     def _rest(self, start: int) -> Iterator[Damage]:
         end = self.end if self.end is not None else start
         if start < end and not head.AFTER.match(pread(self.source, 24, start)):
-            yield Damage(Span(start, end), Kind.CORRUPT_PREAMBLE, f"bytes after the RDB's end at {start}")
+            yield Damage(Span(start, end), DamageKind.CORRUPT_PREAMBLE, f"bytes after the RDB's end at {start}")
 
     def _batch(self) -> Iterator[ItemBatch | Damage]:
         columns = self.window.columns
@@ -114,7 +114,9 @@ class _Salvage:
             if first < i:
                 yield ItemBatch(columns, first, i)
             note = f"the value at {item.value} cannot be decoded"
-            yield Damage(item.span, Kind.CORRUPT_VALUE, note, guess=True)  # its end may be another key's middle
+            yield Damage(
+                item.span, DamageKind.CORRUPT_VALUE, note, end_is_guess=True
+            )  # its end may be another key's middle
             first = i + 1
         if first < columns.count:
             yield ItemBatch(columns, first)

@@ -88,14 +88,14 @@ def _shift(aof: AOF, shift: str | None, now: str | None) -> int:
     if shift:
         match = _DURATION.match(shift)
         if not match or not int(match[1]):
-            raise InvalidSelection(f"{text.name(shift)} is not a duration", "write 90s, 30m, 2h or 1d")
+            raise InvalidSelection(f"{text.display_path(shift)} is not a duration", "write 90s, 30m, 2h or 1d")
         return int(match[1]) * _MS[match[2]]
     if not now:
         return 0
     end = _end(aof)
     if end is None:
         raise RefusedEdit(
-            f"no #TS annotation in {text.name(aof.path)} says when it ended (aof-timestamp-enabled was off)",
+            f"no #TS annotation in {text.display_path(aof.path)} says when it ended (aof-timestamp-enabled was off)",
             "--shift-ttl 2h says by how much",
         )
     moved = (int(time.time()) if now == "now" else parse_time(now, end)) - end

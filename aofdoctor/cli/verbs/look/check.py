@@ -13,7 +13,7 @@ from aofdoctor.cli import options
 from aofdoctor.cli.console import Paint, painter, print_json, print_line, progress
 from aofdoctor.cli.options import open_path, parse_server_names
 from aofdoctor.cli.views.rdb_summary import key_count_lines, preamble_json, rdb_words
-from aofdoctor.damage import Kind
+from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Outcome, Verdict
 from aofdoctor.server.versions import VERSIONS
@@ -80,7 +80,7 @@ def _part_json(part: PartReport) -> dict[str, Any]:
         "size": part.size if part.part.exists else None, "commands": part.commands, "annotations": part.annotations,
         "preamble": preamble_json(part.preamble) if part.preamble else None,
         "first_time": part.first_time, "last_time": part.last_time, "ok_up_to": part.ok_up_to,
-        "damage": [{"kind": d.kind.value, "start": d.span.start, "end": d.span.end, "guess": d.guess, "note": d.note}
+        "damage": [{"kind": d.kind.value, "start": d.span.start, "end": d.span.end, "guess": d.end_is_guess, "note": d.note}
                    for d in part.damage],
     }  # fmt: skip
 
@@ -140,32 +140,35 @@ def _say_first_aid(paint: Paint) -> None:
 
 
 def _title(report: Report) -> str:
-    facts = [text.name(report.aof.path), {"multi-part": "multi part"}.get(report.aof.layout, report.aof.layout)]
+    facts = [text.display_path(report.aof.path), {"multi-part": "multi part"}.get(report.aof.layout, report.aof.layout)]
     if report.writer:
         facts.append(f"base written by {report.writer}")
     facts.append(
-        f"{text.count(len(report.parts), 'part')}, {text.size(report.size)}, {text.count(report.commands, 'command')}"
+        f"{text.format_count(len(report.parts), 'part')}, {text.format_size(report.size)}, {text.format_count(report.commands, 'command')}"
     )
     times = [t for part in report.parts for t in (part.first_time, part.last_time) if t is not None]
     if times:
-        facts.append(f"{text.when(times[0])} to {text.when(times[-1])}")
+        facts.append(f"{text.format_time(times[0])} to {text.format_time(times[-1])}")
     return "  ".join(facts)
 
 
 def _part_line(part: PartReport, paint: Paint) -> str:
-    head = f"  {part.part.type:<8}{text.name(part.part.name)}  "
+    head = f"  {part.part.type:<8}{text.display_path(part.part.name)}  "
     if not part.part.exists:
         return head + paint("missing", "damage")
-    facts = [text.size(part.size)]
+    facts = [text.format_size(part.size)]
     if part.preamble:
         facts.append(rdb_words(part.preamble))
     if part.commands or not part.preamble:
-        facts.append(text.count(part.commands, "command"))
+        facts.append(text.format_count(part.commands, "command"))
     if part.annotations:
-        facts.append(text.count(part.annotations, "annotation"))
+        facts.append(text.format_count(part.annotations, "annotation"))
     line = head + ", ".join(facts)
     if part.damage:
-        line += paint(f"  whole up to {text.place(part.ok_up_to)}, {text.count(part.damage_count, 'damage')}", "damage")
+        line += paint(
+            f"  whole up to {text.format_offset(part.ok_up_to)}, {text.format_count(part.damage_count, 'damage')}",
+            "damage",
+        )
     return line
 
 
@@ -197,11 +200,11 @@ def _verdict_lines(report: Report) -> list[str]:
 def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
     who = servers[0] if len(servers) == 1 else ", ".join(servers[:-1]) + " and " + servers[-1]
     would = f"{who} would "
-    where = f"{text.name(verdict.part)}@{verdict.offset}" if verdict.part and verdict.offset is not None else ""
+    where = f"{text.display_path(verdict.part)}@{verdict.offset}" if verdict.part and verdict.offset is not None else ""
     if verdict.outcome is Outcome.LOADS:
         return would + "load it as it is" + (", flush included." if report.flushes.seen else ".")
     if verdict.outcome is Outcome.TRUNCATES:
-        cut = f"cut {text.name(verdict.part)} at {verdict.offset} and start: {verdict.reason}."
+        cut = f"cut {text.display_path(verdict.part)} at {verdict.offset} and start: {verdict.reason}."
         return f"{would}{cut}  With aof-load-truncated no it would refuse."
     if verdict.outcome is Outcome.STARTS_EMPTY:
         return would + f"start empty: {verdict.reason}."
@@ -213,10 +216,10 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
 
 def _next(report: Report) -> list[str]:
     path, steps = quoted(report), []
-    damaged = any(d.kind is not Kind.IN_FLIGHT for part in report.parts for d in part.damage)
+    damaged = any(d.kind is not DamageKind.IN_FLIGHT for part in report.parts for d in part.damage)
     if report.flushes.group_count == 1:
         steps.append(f"aofdoctor strip {path} --in-place    take the flush back where it stands (reversible)")
-        steps.append(f"aofdoctor strip {path} -o OUT        or into a copy ({text.size(report.size)} needed)")
+        steps.append(f"aofdoctor strip {path} -o OUT        or into a copy ({text.format_size(report.size)} needed)")
     elif report.flushes.group_count > 1:
         groups = f"{report.flushes.group_count:,} groups of flushes"
         steps.append(f"aofdoctor strip {path}               list the {groups}, then choose")

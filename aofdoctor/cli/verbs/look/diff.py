@@ -17,7 +17,7 @@ from aofdoctor.cli.views import diff_keys as diff_keys_view
 from aofdoctor.cli.views.diff_json import JsonRenderer
 from aofdoctor.cli.views.diff_stat import StatRenderer
 from aofdoctor.cli.views.diff_text import Comparison, Renderer, TextRenderer, warn_of_damage
-from aofdoctor.damage import Kind
+from aofdoctor.damage import DamageKind
 from aofdoctor.diff.differ import Diff, Event, Only
 from aofdoctor.diff.keys.key_diff import compare_keys
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
@@ -25,7 +25,7 @@ from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.edit.output.diff_patch import Patch
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.selection import Selection
-from aofdoctor.text import count, name
+from aofdoctor.text import display_path, format_count
 
 EPILOG = """\b
 Examples:
@@ -40,7 +40,7 @@ Examples:
 Exit status: 0 no difference; 1 there is one; 2 usage; 3 could not read or write; 130 interrupted."""
 
 
-_OF_RDB = frozenset({Kind.TRUNCATED_PREAMBLE, Kind.CORRUPT_PREAMBLE})
+_OF_RDB = frozenset({DamageKind.TRUNCATED_PREAMBLE, DamageKind.CORRUPT_PREAMBLE})
 
 
 class By(StrEnum):
@@ -112,7 +112,9 @@ def diff(
         for writer in writers.values():
             writer.rename_into_place()
             if not json:
-                print_line(f"{name(str(writer.path))}: {count(writer.commands, 'command')}, {_left_out(writer)}")
+                print_line(
+                    f"{display_path(str(writer.path))}: {format_count(writer.commands, 'command')}, {_left_out(writer)}"
+                )
         different = renderer.different
     raise typer.Exit(1 if different else 0)
 
@@ -130,7 +132,7 @@ def _by_keys(
 
 def _left_out(patch: Patch) -> str:
     return f"{patch.size:,} bytes" + (
-        f"; {count(patch.left_out, 'damaged or unfinished stretch', 'damaged or unfinished stretches')} left out"
+        f"; {format_count(patch.left_out, 'damaged or unfinished stretch', 'damaged or unfinished stretches')} left out"
         if patch.left_out else ""
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from aofdoctor.cli.console import painter, warn, width
 from aofdoctor.cli.options import open_path, selection
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as entries
-from aofdoctor.damage import MEANING
+from aofdoctor.damage import DAMAGE_MEANINGS
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log import entries as history
 from aofdoctor.log.base_keys import BaseKey
@@ -83,7 +83,7 @@ def _require_readable_base(aof: AOF, tail: bool, format: Format) -> None:
         raise InvalidSelection("a key of a base is no command", "--base goes with --format text and json")
     for part in aof.parts:
         if part.source and compressed(part.source):
-            warn(f"{text.name(part.name)}: {base_keys.UNPACKED}")
+            warn(f"{text.display_path(part.name)}: {base_keys.UNPACKED}")
     if any(isinstance(part.source, PipeSource) for part in aof.parts):
         raise InvalidSelection("the base in a pipe has gone by when its keys are asked for", "save it to a file first")
 
@@ -123,8 +123,8 @@ def _write(aof: AOF, items: Iterable[history.Item], format: Format) -> bool:
             broken = True
             damage = item.damage
             warn(
-                f"damage at {text.name(item.part)}@{damage.span.start}: {MEANING[damage.kind]}, "
-                f"{text.size(damage.span.size)}"
+                f"damage at {text.display_path(item.part)}@{damage.span.start}: {DAMAGE_MEANINGS[damage.kind]}, "
+                f"{text.format_size(damage.span.size)}"
             )
     out.flush()
     return broken

@@ -15,7 +15,7 @@ from aofdoctor.cli.console import painter, print_json, print_line, width
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views.base_keys import UNPACKED, key_json, key_lines, opcode
 from aofdoctor.cli.views.record_lines import as_json_line, flush_note, short_names
-from aofdoctor.damage import MEANING, Damage
+from aofdoctor.damage import DAMAGE_MEANINGS, Damage
 from aofdoctor.log.entries import Entry
 from aofdoctor.log.locate import Located, locate
 from aofdoctor.log.position import parse_position
@@ -74,19 +74,25 @@ def _other_json(found: Located) -> dict[str, Any]:
         return {"offset": span.start, "size": span.size, "annotation": found.entry.batch.annotation(found.entry.i)}
     if found.damage:
         d = found.damage
-        return {"offset": d.span.start, "size": d.span.size, "damage": d.kind.value, "guess": d.guess, "note": d.note}
+        return {
+            "offset": d.span.start,
+            "size": d.span.size,
+            "damage": d.kind.value,
+            "guess": d.end_is_guess,
+            "note": d.note,
+        }
     if found.base_key:
         return key_json(found.base_key)
     assert found.preamble
     if found.item:
         return {"offset": found.item.span.start, "size": found.item.span.size, "rdb_item": opcode(found.item)}
     aux = found.preamble.aux
-    return {"offset": 0, "size": found.preamble.span.size, "preamble": text.escaped(found.preamble.magic),
-            "keys": found.preamble.keys, "aux": {text.escaped(k): v for k, v in aux.items()}}  # fmt: skip
+    return {"offset": 0, "size": found.preamble.span.size, "preamble": text.escape(found.preamble.magic),
+            "keys": found.preamble.keys, "aux": {text.escape(k): v for k, v in aux.items()}}  # fmt: skip
 
 
 def _lines(aof: AOF, found: Located) -> Iterator[str]:
-    name = short_names(aof).get(found.part.name, found.part.name) or text.name(found.part.name)
+    name = short_names(aof).get(found.part.name, found.part.name) or text.display_path(found.part.name)
     assert found.part.source is not None
     inner = decompressed(found.part.source) if found.preamble else found.part.source
     if inner is not found.part.source and (found.damage or found.base_key or found.item):
@@ -98,7 +104,7 @@ def _lines(aof: AOF, found: Located) -> Iterator[str]:
         yield from _dump(inner, found.base_key.key.span)
     elif found.item:
         span = found.item.span
-        yield f"{name}@{text.place(span.start)}  {text.size(span.size)}, ends at {text.place(span.end)}"
+        yield f"{name}@{text.format_offset(span.start)}  {text.format_size(span.size)}, ends at {text.format_offset(span.end)}"
         yield f"  {opcode(found.item)}"
         yield from _dump(inner, span)
     elif found.preamble:
@@ -109,17 +115,17 @@ def _lines(aof: AOF, found: Located) -> Iterator[str]:
 
 def _damage_lines(name: str, damage: Damage, source: Source) -> Iterator[str]:
     paint = painter()
-    yield f"{name}@{text.place(damage.span.start)}  {text.size(damage.span.size)}, ends at {damage.span.end}"
-    yield f"  {paint('DAMAGE', 'damage')}  {MEANING[damage.kind]}{f' ({damage.note})' if damage.note else ''}"
-    if damage.guess:
+    yield f"{name}@{text.format_offset(damage.span.start)}  {text.format_size(damage.span.size)}, ends at {damage.span.end}"
+    yield f"  {paint('DAMAGE', 'damage')}  {DAMAGE_MEANINGS[damage.kind]}{f' ({damage.note})' if damage.note else ''}"
+    if damage.end_is_guess:
         yield f"  Records begin again at {damage.span.end}: a guess."
     yield from _dump(source, damage.span)
 
 
 def _preamble_lines(name: str, rdb: Preamble, source: Source) -> Iterator[str]:
-    yield f"{name}@0  RDB {rdb.version}, {text.size(rdb.span.size)}, ends at {rdb.span.end}, checksum {rdb.checksum}"
+    yield f"{name}@0  RDB {rdb.version}, {text.format_size(rdb.span.size)}, ends at {rdb.span.end}, checksum {rdb.checksum}"
     for key, value in rdb.aux.items():
-        yield f"  {text.word(key)}  {text.word(value)}"
+        yield f"  {text.quote(key)}  {text.quote(value)}"
     yield from _dump(source, Span(0, min(256, rdb.span.end)))
 
 
@@ -128,7 +134,7 @@ def _entry_lines(name: str, found: Located) -> Iterator[str]:
     assert found.part.source
     entry = found.entry
     span = entry.batch.record_span(entry.i)
-    yield f"{name}@{text.place(span.start)}  {text.size(span.size)}, ends at {text.place(span.end)}"
+    yield f"{name}@{text.format_offset(span.start)}  {text.format_size(span.size)}, ends at {text.format_offset(span.end)}"
     yield from _facts(found, entry)
     if entry.batch.ids[entry.i] != ANNOTATION:
         yield from _arguments(entry)
@@ -140,13 +146,13 @@ def _entry_lines(name: str, found: Located) -> Iterator[str]:
 
 def _facts(found: Located, entry: Entry) -> Iterator[str]:
     if entry.batch.ids[entry.i] == ANNOTATION:
-        yield f"  annotation  {text.escaped(entry.batch.annotation(entry.i))}"
+        yield f"  annotation  {text.escape(entry.batch.annotation(entry.i))}"
         return
     command = table().get(entry.batch.ids[entry.i])
     db = "unknown database" if entry.db is None else f"database {entry.db}"
     inside = f"in transaction {entry.tx}" if entry.tx else "in no transaction"
     inside += f" (MULTI at {found.multi_start})" if found.multi_start is not None else ""
-    when = "time unknown" if entry.time is None else f"written at {text.when(entry.time)}"
+    when = "time unknown" if entry.time is None else f"written at {text.format_time(entry.time)}"
     yield f"  command   {f'#{entry.number}, ' if entry.number else ''}{db}, {inside}, {when}"
     if command is None:
         yield "  effect    unknown: no server line knows this command"
@@ -172,20 +178,20 @@ def _arguments(entry: Entry) -> Iterator[str]:
         most = 200 if limit else len(head)
         cut = " ..." if len(head[:most]) < size else ""
         kind = "key" if number in keys else "name" if number == 0 else "arg"
-        yield f"  {kind:<5}{number:<5}{text.size(size):>10}  {text.word(head[:most])}{cut}"
+        yield f"  {kind:<5}{number:<5}{text.format_size(size):>10}  {text.quote(head[:most])}{cut}"
     argc = entry.batch.argc[entry.i]
     if argc > len(shown):
-        yield f"  and {text.count(argc - len(shown), 'more argument')}"
+        yield f"  and {text.format_count(argc - len(shown), 'more argument')}"
 
 
 def _neighbour(entry: Entry) -> str:
     place = entry.batch.record_span(entry.i).start
     if entry.batch.ids[entry.i] == ANNOTATION:
-        return f"{place}  {text.escaped(entry.batch.annotation(entry.i)[:80])}"
+        return f"{place}  {text.escape(entry.batch.annotation(entry.i)[:80])}"
     words = []
     for number, arg in enumerate(entry.batch.args(entry.i)):
         head = arg.head(41) if isinstance(arg, LargeArgument) else arg[:41]
-        words.append(text.word(head[:40]) + ("..." if len(head) > 40 else ""))
+        words.append(text.quote(head[:40]) + ("..." if len(head) > 40 else ""))
         if number >= 5:
             words.append("...")
             break
@@ -202,4 +208,4 @@ def _dump(source: Source, span: Span) -> Iterator[str]:
         shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
         yield f"  {at:08x}  {left:<23}  {right:<23}  |{shown}|"
     if end < span.end:
-        yield f"  ... {text.size(span.end - end)} more: aofdoctor show in a pipe writes them all"
+        yield f"  ... {text.format_size(span.end - end)} more: aofdoctor show in a pipe writes them all"

@@ -76,7 +76,9 @@ def stats(
 def _delimiter(given: str) -> bytes:
     one = given.encode("utf-8", "surrogateescape")
     if len(one) != 1:
-        raise InvalidSelection(f"{text.name(given)} is not one byte", "a delimiter is one character, such as : or /")
+        raise InvalidSelection(
+            f"{text.display_path(given)} is not one byte", "a delimiter is one character, such as : or /"
+        )
     return one
 
 
@@ -85,5 +87,5 @@ def _seconds(given: str | None) -> int | None:
         return None
     match = _SPAN.fullmatch(given)
     if match is None:
-        raise InvalidSelection(f"{text.name(given)} is not a span of time", "write 30s, 5m, 1h or 1d")
+        raise InvalidSelection(f"{text.display_path(given)} is not a span of time", "write 30s, 5m, 1h or 1d")
     return int(match[1]) * _SECONDS[match[2]]

@@ -50,7 +50,7 @@ def demo(
         before = _make_sample(binary, folder / "data")
         print_line(f"A private {binary.title} wrote {before:,} keys, and was wiped by FLUSHALL.")
         wiped = _count(folder / "data", binary)
-        print_line(f"Loaded as it is, its AOF now gives {text.count(wiped, 'key')}.")
+        print_line(f"Loaded as it is, its AOF now gives {text.format_count(wiped, 'key')}.")
         _run(f"check {folder / 'data'}", lambda: check.check(str(folder / "data")))
         _run(
             f"strip {folder / 'data'} -o {folder / 'rescued'}",

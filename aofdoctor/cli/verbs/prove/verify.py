@@ -41,7 +41,7 @@ def verify(
     """
     binary = identify(Path(server)) if server else None
     if server and binary is None:
-        raise InvalidSelection(f"{text.name(server)} is not a redis-server or valkey-server")
+        raise InvalidSelection(f"{text.display_path(server)} is not a redis-server or valkey-server")
     with open_path(path) as aof:
         found = load_in_sandbox(
             aof, [binary] if binary else (), None if json else lambda words: print_line(words + " ..."), timeout
@@ -62,9 +62,9 @@ def _say(path: str, found: LoadResult | LoadFailure, json: bool) -> None:
               "keys": found.keys, "expires": found.expires, "total": found.total, "errors": found.errors})  # fmt: skip
         return
     print_line(
-        painter()(f"loaded by {found.server} in {found.seconds:.2f} s: {text.count(found.total, 'key')}", "good")
+        painter()(f"loaded by {found.server} in {found.seconds:.2f} s: {text.format_count(found.total, 'key')}", "good")
     )
     for database, keys in found.keys.items():
-        print_line(f"  db{database}: {text.count(keys, 'key')}, {found.expires[database]:,} with a TTL")
+        print_line(f"  db{database}: {text.format_count(keys, 'key')}, {found.expires[database]:,} with a TTL")
     for error, count in found.errors.items():
-        print_line(f"  errors at replay: {text.escaped(error.encode())}, {count:,} times")
+        print_line(f"  errors at replay: {text.escape(error.encode())}, {count:,} times")

@@ -58,14 +58,14 @@ def apply(
 def _read(path: Path) -> dict[str, Any]:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode) or status.st_size > _PLAN_MAX:
-        raise RefusedEdit(f"{text.name(str(path))} is not a plan of aofdoctor: it is no file, or too large")
+        raise RefusedEdit(f"{text.display_path(str(path))} is not a plan of aofdoctor: it is no file, or too large")
     try:
         saved = json_.loads(path.read_bytes())
         if saved["kind"] == "plan" and saved["recipe"]["verb"] in _VERBS and b"\0" not in os.fsencode(saved["path"]):
             return dict(saved)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise RefusedEdit(f"{text.name(str(path))} is not a plan of aofdoctor")
+    raise RefusedEdit(f"{text.display_path(str(path))} is not a plan of aofdoctor")
 
 
 def _made_anew(saved: dict[str, Any], aof: AOF, writes: bool) -> Plan | Conversion:

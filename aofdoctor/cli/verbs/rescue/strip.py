@@ -131,9 +131,9 @@ def _group_json(found: Survey, group: Group) -> dict[str, Any]:
 
 def _group_line(found: Survey, group: Group) -> str:
     first = group.first
-    when = text.when(first.time) if first.time is not None else "time unknown"
-    later = text.count(found.commands - group.last.number, "later command")
-    return f"{text.name(first.part)}@{first.span.start}  {when}  {describe_group(group)}, emptied {describe_scope(group)}, {later}"
+    when = text.format_time(first.time) if first.time is not None else "time unknown"
+    later = text.format_count(found.commands - group.last.number, "later command")
+    return f"{text.display_path(first.part)}@{first.span.start}  {when}  {describe_group(group)}, emptied {describe_scope(group)}, {later}"
 
 
 def _tell(lines: Iterable[str], json: bool) -> None:
@@ -147,15 +147,18 @@ def _in_place(plan: Plan, output_options: OutputOptions, trusted: bool, place: s
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
     plan.aof.close()
     _tell(overwrite_lines(plan, overwrites, painter()), output_options.json)
-    names = ", ".join(text.name(near(target.path)) for target in overwrites)
-    confirm(f"Overwrite {text.count(count, 'flush', 'flushes')} ({text.size(size)}) in {names}?", output_options.yes)
+    names = ", ".join(text.display_path(near(target.path)) for target in overwrites)
+    confirm(
+        f"Overwrite {text.format_count(count, 'flush', 'flushes')} ({text.format_size(size)}) in {names}?",
+        output_options.yes,
+    )
     try:
         receipt = inplace.overwrite(
             overwrites, output_options.force_in_use, trusted, Path(os.path.abspath(place)) if place else None
         )
     except KeyboardInterrupt as problem:  # which says nothing by itself
         for note in getattr(problem, "__notes__", ()):
-            warn(text.name(note))
+            warn(text.display_path(note))
         raise
     _say_done(plan, overwrites, receipt, output_options.json)
 
@@ -167,10 +170,10 @@ def _say_done(plan: Plan, overwrites: list[inplace.FileOverwrites], receipt: Pat
     try:
         if json:
             print_json(plan_json(plan, str(overwrites[0].path), receipt, changed_in_place=True))
-        words = f"{text.count(count, 'flush', 'flushes')} overwritten, {text.size(size)} changed, on disk and read back"
+        words = f"{text.format_count(count, 'flush', 'flushes')} overwritten, {text.format_size(size)} changed, on disk and read back"
         lines = [
-            "", painter()(f"done: {words}", "good"), f"receipt: {text.name(near(receipt))}",
-            f"         aofdoctor undo {text.shell(near(receipt))} takes it back", _afterwards(plan.aof),
+            "", painter()(f"done: {words}", "good"), f"receipt: {text.display_path(near(receipt))}",
+            f"         aofdoctor undo {text.shell_quote(near(receipt))} takes it back", _afterwards(plan.aof),
         ]  # fmt: skip
         _tell(lines, json)
         sys.stdout.flush()
@@ -186,4 +189,4 @@ def _afterwards(aof: AOF) -> str:
         require_complete_set(aof)
     except RefusedEdit as problem:
         return painter()(f"do not start a server on it yet: {problem}", "warning")
-    return f"next:    aofdoctor verify {text.shell(aof.path)}, then start the server with appendonly yes"
+    return f"next:    aofdoctor verify {text.shell_quote(aof.path)}, then start the server with appendonly yes"

@@ -35,6 +35,6 @@ def undo(
     if json:
         print_json({"files": [str(path) for path in done.files], "bytes": done.bytes, "receipt": str(done.receipt)})
         return
-    names = ", ".join(text.name(near(path)) for path in done.files)
-    print_line(painter()(f"taken back: {text.size(done.bytes)} in {names}, on disk and read back", "good"))
-    print_line(f"the receipt is now {text.name(near(done.receipt))}")
+    names = ", ".join(text.display_path(near(path)) for path in done.files)
+    print_line(painter()(f"taken back: {text.format_size(done.bytes)} in {names}, on disk and read back", "good"))
+    print_line(f"the receipt is now {text.display_path(near(done.receipt))}")
