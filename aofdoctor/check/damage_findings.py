@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from aofdoctor import text
-from aofdoctor.check.report import PartReport, Report, quoted
+from aofdoctor.check.report import PartReport, Report, shell_path
 from aofdoctor.damage import DAMAGE_MEANINGS, DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import TruncationHazard
@@ -13,10 +13,10 @@ def _damage(report: Report) -> Iterator[Finding]:
     for part in report.parts:
         for damage in part.damage:
             severity = Severity.NOTE if damage.kind is DamageKind.IN_FLIGHT else Severity.DAMAGE
-            where = f"{text.format_offset(damage.span.start)} to {text.format_offset(damage.span.end)}"
+            range_text = f"{text.format_offset(damage.span.start)} to {text.format_offset(damage.span.end)}"
             guess = "; where records begin again is a guess" if damage.end_is_guess else ""
             note = f" ({damage.note})" if damage.note else ""
-            message = f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]}, {where}, {text.format_size(damage.span.size)}{note}"
+            message = f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]}, {range_text}, {text.format_size(damage.span.size)}{note}"
             hint = "" if damage.kind is DamageKind.IN_FLIGHT else _repair_hint(report, part)
             yield Finding(damage.kind.value, severity, message + guess, part.part.name, *damage.span, hint=hint)
         hidden = part.damage_count - len(part.damage)
@@ -28,10 +28,10 @@ def _damage(report: Report) -> Iterator[Finding]:
 
 def _repair_hint(report: Report, part: PartReport) -> str:
     if part.preamble and not part.preamble.is_intact:
-        return (
-            f"aofdoctor repair {quoted(report)} --salvage keeps the keys that can be read; a replica may have them all"
-        )
-    return f"aofdoctor repair {quoted(report)} shows what a cut would keep and lose; --salvage keeps what follows too"
+        return f"aofdoctor repair {shell_path(report)} --salvage keeps the keys that can be read; a replica may have them all"
+    return (
+        f"aofdoctor repair {shell_path(report)} shows what a cut would keep and lose; --salvage keeps what follows too"
+    )
 
 
 _HAZARD_MESSAGES = {
@@ -50,18 +50,18 @@ def _truncation_hazards(report: Report) -> Iterator[Finding]:
             message = (
                 f"do not start {names} on it: it cuts {text.display_path(first.part)} at {first.offset}, and {sentence}"
             )
-            hint = f"aofdoctor repair {quoted(report)} makes a copy that loads"
+            hint = f"aofdoctor repair {shell_path(report)} makes a copy that loads"
             yield Finding(hazard.value, Severity.DANGER, message, first.part, first.offset, None, hint=hint)
 
 
-_AGAIN = (
+_REDUNDANT_SELECT = (
     "a SELECT of what is selected already, which a server writes when it starts: it was started anew, or the writes "
     "of another, or another AOF, begin here"
 )
-_ODD = {
+_ODDITIES = {
     "unknown-command": (Severity.DAMAGE, "a command that no server line knows: {name}"),
     "select-invalid": (Severity.WARNING, "a SELECT of no database: later writes go to the previous one"),
-    "select-again": (Severity.NOTE, _AGAIN),
+    "select-again": (Severity.NOTE, _REDUNDANT_SELECT),
     "multi-nested": (Severity.WARNING, "a MULTI inside a transaction: an EXEC is lost, or two servers wrote here"),
     "exec-alone": (Severity.WARNING, "an EXEC without a MULTI: a MULTI is lost, or two servers wrote here"),
     "annotation-long": (Severity.WARNING, "an annotation longer than a server's line buffer (1,024 bytes)"),
@@ -69,15 +69,13 @@ _ODD = {
 
 
 def _oddities(report: Report) -> Iterator[Finding]:
-    for code, odd in report.odd.items():
-        severity, sentence = _ODD[code]
-        times = f", {odd.count:,} times, the first" if odd.count > 1 else ""
-        message = (
-            f"{sentence.format(name=text.quote(odd.name))}{times} at {text.display_path(odd.part)}@{odd.span.start}"
-        )
-        detail = "Its name looks like a module's." if b"." in odd.name else ""
-        hint = f"aofdoctor repair {quoted(report)} --salvage leaves it out" if severity is Severity.DAMAGE else ""
-        yield Finding(code, severity, message, odd.part, *odd.span, detail=detail, hint="" if detail else hint)
+    for code, oddity in report.oddities.items():
+        severity, sentence = _ODDITIES[code]
+        times = f", {oddity.count:,} times, the first" if oddity.count > 1 else ""
+        message = f"{sentence.format(name=text.quote(oddity.name))}{times} at {text.display_path(oddity.part)}@{oddity.span.start}"
+        detail = "Its name looks like a module's." if b"." in oddity.name else ""
+        hint = f"aofdoctor repair {shell_path(report)} --salvage leaves it out" if severity is Severity.DAMAGE else ""
+        yield Finding(code, severity, message, oddity.part, *oddity.span, detail=detail, hint="" if detail else hint)
 
 
 CHECKS = (_truncation_hazards, _damage, _oddities)

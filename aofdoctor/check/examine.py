@@ -24,30 +24,30 @@ from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, writer
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
-DAMAGE_KEPT = 1000  # of one part
+DAMAGE_MAX = 1000  # of one part
 
-Progress = Callable[[int], None]
+ExamineProgress = Callable[[int], None]
 
 
 def examine(
-    aof: AOF, servers: Sequence[str] = (), progress: Progress | None = None, named: Sequence[str] = ()
+    aof: AOF, servers: Sequence[str] = (), progress: ExamineProgress | None = None, explicit_servers: Sequence[str] = ()
 ) -> Report:
     """Read all parts and judge them; `servers` are lines to judge by before the usual ones.
 
     Those of them that are `named` all decide whether it is sound; else the writer's does, or one of the usual.
     `progress` is told how many bytes have been read, now and then.
     """
-    title, writer_version = written_by(aof)
+    writer_title, writer_version = find_writer(aof)
     names = list(dict.fromkeys([*servers, *([writer_version] if writer_version else []), *DEFAULT_VERSIONS]))
-    decisive = [frozenset({name}) for name in named] or [
+    decisive = [frozenset({name}) for name in explicit_servers] or [
         frozenset([writer_version] if writer_version else DEFAULT_VERSIONS)
     ]
-    report = Report(aof, title, [VERSIONS[name] for name in names], decisive)
-    _Walk(report, progress).run()
+    report = Report(aof, writer_title, [VERSIONS[name] for name in names], decisive)
+    _Examiner(report, progress).run()
     return report
 
 
-def written_by(aof: AOF) -> tuple[str, str]:
+def find_writer(aof: AOF) -> tuple[str, str]:
     """(title, line) of the server that wrote the base, as its RDB says; empty where nothing says it."""
     for part in aof.existing_parts[:1]:
         assert part.source is not None
@@ -56,14 +56,14 @@ def written_by(aof: AOF) -> tuple[str, str]:
     return "", ""
 
 
-class _Walk:
-    def __init__(self, report: Report, progress: Progress | None) -> None:
+class _Examiner:
+    def __init__(self, report: Report, progress: ExamineProgress | None) -> None:
         self.report, self.progress = report, progress
         self.tracker = ContextTracker(columns=True)
         applicable = [line for line in report.versions if line.multi_part or report.aof.layout != "multi-part"]
         self.loader = Loader(applicable, self.tracker)
         select, multi, exec_ = (table().names.ids[name] for name in (b"select", b"multi", b"exec"))
-        self.odd_ids = {
+        self.oddity_by_id = {
             select: "select-invalid",
             multi: "multi-nested",
             exec_: "exec-alone",
@@ -72,31 +72,31 @@ class _Walk:
         self.flush_ids = table().with_effect("flush")
         self.script_ids = script_ids()
         self.tracker.flag("walk", self.flush_ids | self.script_ids | {UNKNOWN})
-        self.read = 0
+        self.bytes_read = 0
 
     def run(self) -> None:
         aof, report = self.report.aof, self.report
-        blocked = self._refuse_set(aof)
+        set_verdicts = self._judge_set(aof)
         present = aof.existing_parts
         for part in aof.parts:
             if part.source is None:
                 report.parts.append(PartReport(part))
                 continue
-            self._part(part, part.source, last=part is present[-1])
+            self._examine_part(part, part.source, last=part is present[-1])
         report.hidden_flushes = self.loader.hidden_flushes
-        report.verdicts = _ordered(report, blocked or self.loader.verdicts())
+        report.verdicts = _in_version_order(report, set_verdicts or self.loader.verdicts())
 
     # -- what is decided before the first byte --
 
-    def _refuse_set(self, aof: AOF) -> list[Verdict] | None:
+    def _judge_set(self, aof: AOF) -> list[Verdict] | None:
         """Verdicts that do not depend on the parts, or None."""
         if aof.layout != "multi-part":
             return None
         if aof.manifest is None or not (aof.manifest.problems or aof.manifest.load_order):
             reason = "the manifest is missing" if aof.manifest is None else "the manifest names no file to load"
             reason += ": it starts with nothing, writes a new manifest and reuses the names"
-            return [Verdict(run.version.name, yes, Outcome.STARTS_EMPTY, "", None, reason)
-                    for run in self.loader.runs for yes in (True, False)]  # fmt: skip
+            return [Verdict(run.version.name, load_truncated, Outcome.STARTS_EMPTY, "", None, reason)
+                    for run in self.loader.runs for load_truncated in (True, False)]  # fmt: skip
         if aof.manifest.problems:
             first = aof.manifest.problems[0]
             name = aof.manifest_path.name if aof.manifest_path else ""
@@ -108,68 +108,70 @@ class _Walk:
 
     # -- one part --
 
-    def _part(self, part: AofPart, source: Source, last: bool) -> None:
+    def _examine_part(self, part: AofPart, source: Source, last: bool) -> None:
         report = PartReport(part)
         self.report.parts.append(report)
         self.tracker.begin()
         self.loader.begin(part.name, source, last)
-        self.good: tuple[int, int] | None = None
+        self.last_good: tuple[int, int] | None = None
         for tile in read_tiles(source, table().names):
             if isinstance(tile, RecordBatch):
-                self._batch(report, tile)
+                self._add_batch(report, tile)
             elif isinstance(tile, Damage):
-                self._damage(report, source, tile)
+                self._add_damage(report, source, tile)
             else:
-                self._preamble(report, tile)
-        self._end(report, source)
+                self._add_preamble(report, tile)
+        self._finish_part(report, source)
 
-    def _batch(self, report: PartReport, batch: RecordBatch) -> None:
-        before = self.report.commands + self.tracker.state[ContextField.COMMANDS]
+    def _add_batch(self, report: PartReport, batch: RecordBatch) -> None:
+        commands_before = self.report.commands + self.tracker.state[ContextField.COMMANDS]
         last_time = self.tracker.state[ContextField.TIME]
         flagged = self.tracker.run(batch)
         for i in flagged:
             self.loader.check_flagged(batch, i)
-            self._odd(report, batch, i)
+            self._check_oddity(report, batch, i)
             if batch.ids[i] in self.script_ids:
-                self.report.scripts.note(report.part.name, batch, i)
-        self.report.flushes.batch(len(self.report.parts) - 1, report.part.name, batch, flagged, self.tracker, before)
-        report.clock_back |= last_time > self.tracker.state[ContextField.TIME]
+                self.report.script_flushes.note(report.part.name, batch, i)
+        self.report.flushes.batch(
+            len(self.report.parts) - 1, report.part.name, batch, flagged, self.tracker, commands_before
+        )
+        report.clock_went_back |= last_time > self.tracker.state[ContextField.TIME]
         if self.progress:
-            self.read += batch.span.size
-            self.progress(self.read)
+            self.bytes_read += batch.span.size
+            self.progress(self.bytes_read)
 
-    def _odd(self, report: PartReport, batch: RecordBatch, i: int) -> None:
+    def _check_oddity(self, report: PartReport, batch: RecordBatch, i: int) -> None:
         number = batch.ids[i]
-        kind = self.odd_ids.get(number)
-        if kind == "select-invalid" and _selects(batch, i):
+        kind = self.oddity_by_id.get(number)
+        if kind == "select-invalid" and _selects_database(batch, i):
             kind = "select-again"
         if kind:
-            first = next(batch.args(i)) if number == UNKNOWN and "unknown-command" not in self.report.odd else b""
+            first = next(batch.args(i)) if number == UNKNOWN and "unknown-command" not in self.report.oddities else b""
             name = first if isinstance(first, bytes) else first.head(64)
-            self.report.add_odd(kind, report.part.name, batch.record_span(i), name[:64])
+            self.report.add_oddity(kind, report.part.name, batch.record_span(i), name[:64])
         elif number == ANNOTATION and batch.record_span(i).size > 1023:
-            self.report.add_odd("annotation-long", report.part.name, batch.record_span(i))
+            self.report.add_oddity("annotation-long", report.part.name, batch.record_span(i))
 
-    def _damage(self, report: PartReport, source: Source, damage: Damage) -> None:
-        self.good = self.good or self._good()
-        in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _grown(source)
-        self._add(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
+    def _add_damage(self, report: PartReport, source: Source, damage: Damage) -> None:
+        self.last_good = self.last_good or self._good_prefix()
+        in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _has_grown(source)
+        self._keep_damage(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
         self.report.flushes.interrupted(len(self.report.parts) - 1)
         self.loader.damage(damage)
         self.tracker.mark_unknown()
         if self.progress:
-            self.read += damage.span.size
+            self.bytes_read += damage.span.size
 
-    def _preamble(self, report: PartReport, rdb: Preamble) -> None:
+    def _add_preamble(self, report: PartReport, rdb: Preamble) -> None:
         report.preamble = rdb
         self.tracker.preamble(rdb.span.end)
         self.loader.preamble(rdb)
         if not rdb.complete:
-            self.good = (0, 0)
+            self.last_good = (0, 0)
         if damage := rdb.damage(report.part.size):
-            self._add(report, damage)
+            self._keep_damage(report, damage)
 
-    def _end(self, report: PartReport, source: Source) -> None:
+    def _finish_part(self, report: PartReport, source: Source) -> None:
         state = self.tracker.state
         report.size = source.size or 0
         report.commands, report.annotations = state[ContextField.COMMANDS], state[ContextField.ANNOTATIONS]
@@ -177,41 +179,43 @@ class _Walk:
             none_if_unknown(state[ContextField.FIRST_TIME]),
             none_if_unknown(state[ContextField.TIME]),
         )
-        report.ok_up_to, report.ok_commands = self.good or self._good()
+        report.ok_up_to, report.ok_commands = self.last_good or self._good_prefix()
         self.loader.end()
         if state[ContextField.TX] > 0:
             span = Span(state[ContextField.MULTI_START], report.size)
-            self._add(report, Damage(span, DamageKind.UNCLOSED_MULTI))
+            self._keep_damage(report, Damage(span, DamageKind.UNCLOSED_MULTI))
 
-    def _good(self) -> tuple[int, int]:
+    def _good_prefix(self) -> tuple[int, int]:
         """(end, commands) of what is whole so far, outside an open MULTI."""
         return self.tracker.state[ContextField.GOOD_END], self.tracker.state[ContextField.GOOD_COMMANDS]
 
-    def _add(self, report: PartReport, damage: Damage) -> None:
+    def _keep_damage(self, report: PartReport, damage: Damage) -> None:
         report.damage_count += 1
-        if len(report.damage) < DAMAGE_KEPT:
+        if len(report.damage) < DAMAGE_MAX:
             report.damage.append(damage)
 
 
-def _selects(batch: RecordBatch, i: int) -> bool:
+def _selects_database(batch: RecordBatch, i: int) -> bool:
     """True of a SELECT of a database."""
     argv = batch.argv(i, 2) if not batch.oversized else []
     return len(argv) == 2 and argv[1].isdigit() and len(argv[1]) <= 18
 
 
-def _grown(source: Source) -> bool:
+def _has_grown(source: Source) -> bool:
     return isinstance(source, FileSource) and source.has_grown()
 
 
-def _ordered(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
+def _in_version_order(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
     """In the order of the lines; those before 7.0 do not apply to a multi part set."""
-    judged = {verdict.server for verdict in verdicts}
-    out = []
+    judged_servers = {verdict.server for verdict in verdicts}
+    ordered_verdicts = []
     for line in report.versions:
-        if line.name in judged:
-            out += [verdict for verdict in verdicts if verdict.server == line.name]
+        if line.name in judged_servers:
+            ordered_verdicts += [verdict for verdict in verdicts if verdict.server == line.name]
         else:
             reason = "a multi part set: this line reads single files"
             options = (True, False) if line.load_truncated else (False,)
-            out += [Verdict(line.name, option, Outcome.NOT_APPLICABLE, reason=reason) for option in options]
-    return out
+            ordered_verdicts += [
+                Verdict(line.name, option, Outcome.NOT_APPLICABLE, reason=reason) for option in options
+            ]
+    return ordered_verdicts

@@ -14,7 +14,7 @@ from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.source import FileSource
 
 
-def _manifest(report: Report) -> Iterator[Finding]:
+def _manifest_findings(report: Report) -> Iterator[Finding]:
     aof = report.aof
     if aof.layout != "multi-part":
         return
@@ -35,7 +35,7 @@ def _manifest(report: Report) -> Iterator[Finding]:
         yield Finding("manifest-no-files", Severity.DANGER, message, name)
 
 
-def _files(report: Report) -> Iterator[Finding]:
+def _file_findings(report: Report) -> Iterator[Finding]:
     aof = report.aof
     for part in aof.parts:
         if not part.exists:
@@ -60,18 +60,21 @@ def _files(report: Report) -> Iterator[Finding]:
         yield Finding("part-unlisted", Severity.WARNING, message, part.name)
 
 
-def _swapped(report: Report) -> Iterator[Finding]:
+def _swapped_files(report: Report) -> Iterator[Finding]:
     for part in report.parts:
         source = part.part.source
         if source is None or not part.size or not part.part.path:
             continue
         named_rdb = part.part.name.endswith(".rdb")
         if part.part.type in ("base", "incr") and named_rdb != is_rdb(source):
-            what = "an RDB" if is_rdb(source) else "commands"
+            contents = "an RDB" if is_rdb(source) else "commands"
             if not (
-                part.part.name.endswith(".aof") and part.part.type == "base" and is_rdb(source) and _upgraded(part.part)
+                part.part.name.endswith(".aof")
+                and part.part.type == "base"
+                and is_rdb(source)
+                and _is_upgraded_file(part.part)
             ):
-                message = f"{text.display_path(part.part.name)} holds {what}: files may have been swapped"
+                message = f"{text.display_path(part.part.name)} holds {contents}: files may have been swapped"
                 yield Finding("part-swapped", Severity.WARNING, message, part.part.name)
     timed = [part for part in report.parts if part.first_time is not None and part.last_time is not None]
     for earlier, later in pairwise(timed):
@@ -85,19 +88,19 @@ def _swapped(report: Report) -> Iterator[Finding]:
             yield Finding("part-swapped", Severity.WARNING, message, later.part.name)
 
 
-def _upgraded(part: AofPart) -> bool:
+def _is_upgraded_file(part: AofPart) -> bool:
     """True of the single file of an older server that 7.0 took over as base under its old name."""
     return ".base." not in part.name
 
 
-def _clock(report: Report) -> Iterator[Finding]:
+def _clock_went_back(report: Report) -> Iterator[Finding]:
     for part in report.parts:
-        if part.clock_back:
+        if part.clock_went_back:
             message = f"{text.display_path(part.part.name)}: #TS annotations go back in time somewhere"
             yield Finding("clock-back", Severity.NOTE, message, part.part.name)
 
 
-def _rewrite(report: Report) -> Iterator[Finding]:
+def _unfinished_rewrite(report: Report) -> Iterator[Finding]:
     incr = [part for part in report.aof.parts if part.type == "incr"]
     if len(incr) < 2:
         return
@@ -123,22 +126,26 @@ def _owners(report: Report) -> Iterator[Finding]:
     directory = report.aof.directory
     if directory is None or report.aof.layout != "multi-part":
         return
-    folder = os.stat(directory)
+    directory_stat = os.stat(directory)
     for part in report.aof.existing_parts:
         source = part.source
-        if isinstance(source, FileSource) and folder.st_uid and not _may_open(source.stat, folder):
+        if (
+            isinstance(source, FileSource)
+            and directory_stat.st_uid
+            and not _owner_can_open(source.stat, directory_stat)
+        ):
             message = (
                 f"{text.display_path(part.name)} is {stat.filemode(source.stat.st_mode)} of uid {source.stat.st_uid}: "
-                f"a server that runs as uid {folder.st_uid}, as the directory's owner, cannot open it"
+                f"a server that runs as uid {directory_stat.st_uid}, as the directory's owner, cannot open it"
             )
-            hint = f"chown {folder.st_uid}:{folder.st_gid} {text.shell_quote(str(part.path))}"
+            hint = f"chown {directory_stat.st_uid}:{directory_stat.st_gid} {text.shell_quote(str(part.path))}"
             yield Finding("owner", Severity.WARNING, message, part.name, hint=hint)
 
 
-def _may_open(file: os.stat_result, folder: os.stat_result) -> bool:
+def _owner_can_open(file_stat: os.stat_result, directory_stat: os.stat_result) -> bool:
     """True if the directory's owner may read and write a file."""
-    shift = 6 if file.st_uid == folder.st_uid else 3 if file.st_gid == folder.st_gid else 0
-    return file.st_mode >> shift & 6 == 6
+    shift = 6 if file_stat.st_uid == directory_stat.st_uid else 3 if file_stat.st_gid == directory_stat.st_gid else 0
+    return file_stat.st_mode >> shift & 6 == 6
 
 
 def _size(path: Path) -> int | None:
@@ -148,4 +155,12 @@ def _size(path: Path) -> int | None:
         return None
 
 
-CHECKS = (_manifest, _files, _swapped, _rewrite, _owners, _clock, _leftovers)
+CHECKS = (
+    _manifest_findings,
+    _file_findings,
+    _swapped_files,
+    _unfinished_rewrite,
+    _owners,
+    _clock_went_back,
+    _leftovers,
+)

@@ -26,7 +26,7 @@ FIRST_AID = (
 )
 
 
-def find(report: Report) -> list[Finding]:
+def collect_findings(report: Report) -> list[Finding]:
     """All findings, the gravest first."""
     order = list(Severity)
     return sorted((f for check in _CHECKS for f in check(report)), key=lambda f: order.index(f.severity))
@@ -38,9 +38,9 @@ def is_sound(report: Report) -> bool:
         if not part.part.exists or any(d.kind is not DamageKind.IN_FLIGHT for d in part.damage):
             return False
     in_flight = any(part.damage for part in report.parts)  # a record that is still being written: it will load
-    fine = (Outcome.LOADS, Outcome.TRUNCATES) if in_flight else (Outcome.LOADS,)
-    loads = {v.server for v in report.verdicts if v.outcome in fine}
-    return all(loads & servers for servers in report.decisive)
+    accepted = (Outcome.LOADS, Outcome.TRUNCATES) if in_flight else (Outcome.LOADS,)
+    loading_servers = {v.server for v in report.verdicts if v.outcome in accepted}
+    return all(loading_servers & servers for servers in report.decisive_servers)
 
 
 _CHECKS = (*check_flush.CHECKS, *check_damage.CHECKS, *check_writers.CHECKS, *check_set.CHECKS)

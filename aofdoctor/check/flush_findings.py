@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from aofdoctor import text
-from aofdoctor.check.report import Report, quoted
+from aofdoctor.check.report import Report, shell_path
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.flushes import Group
 
-_HIDDEN_SHOWN = 100
+_HIDDEN_FLUSHES_MAX = 100
 
 
 def _flushes(report: Report) -> Iterator[Finding]:
@@ -23,9 +23,9 @@ def _flushes(report: Report) -> Iterator[Finding]:
 
 def _flush_message(report: Report, group: Group) -> str:
     first = group.first
-    where = f"{text.display_path(first.part)}@{first.span.start}"
+    place = f"{text.display_path(first.part)}@{first.span.start}"
     when = f" ({text.format_time(first.time)})" if first.time is not None else ""
-    return f"{describe_group(group)} at {where}{when} emptied {describe_scope(group)}; {_following(report, group)}"
+    return f"{describe_group(group)} at {place}{when} emptied {describe_scope(group)}; {_describe_following(report, group)}"
 
 
 def describe_group(group: Group) -> str:
@@ -43,7 +43,7 @@ def describe_scope(group: Group) -> str:
     return "an unknown database" if group.first.db is None else f"database {group.first.db}"
 
 
-def _following(report: Report, group: Group) -> str:
+def _describe_following(report: Report, group: Group) -> str:
     after = report.commands - group.last.number
     return f"{text.format_count(after, 'command')} follow{'s' if after == 1 else ''} it"
 
@@ -56,42 +56,40 @@ def _flush_detail(report: Report, group: Group) -> str:
 
 def _strip_hint(report: Report) -> str:
     if report.flushes.group_count > 1:
-        return f"aofdoctor strip {quoted(report)} lists them; POSITION, --last or --all chooses"
-    return f"aofdoctor strip {quoted(report)} shows what taking it back would change"
+        return f"aofdoctor strip {shell_path(report)} lists them; POSITION, --last or --all chooses"
+    return f"aofdoctor strip {shell_path(report)} shows what taking it back would change"
 
 
-def _hidden(report: Report) -> Iterator[Finding]:
+def _hidden_flushes(report: Report) -> Iterator[Finding]:
     """Flushes in damaged records that a server reads on over."""
-    for (part, offset), command in list(report.hidden_flushes.items())[:_HIDDEN_SHOWN]:
+    for (part, offset), command in list(report.hidden_flushes.items())[:_HIDDEN_FLUSHES_MAX]:
         message = (
             f"{command.upper()} in a damaged record at {text.display_path(part)}@{offset}: servers that read on run it"
         )
-        hint = f"aofdoctor repair {quoted(report)} --salvage leaves damaged records out"
+        hint = f"aofdoctor repair {shell_path(report)} --salvage leaves damaged records out"
         yield Finding("flush-in-damage", Severity.DANGER, message, part, offset, None, hint=hint)
 
 
-def _scripts(report: Report) -> Iterator[Finding]:
+def _script_flushes(report: Report) -> Iterator[Finding]:
     """Scripts with FLUSHALL or FLUSHDB in their text."""
-    for found in report.scripts.found:
-        place = f"{found.part}@{found.span.start}"
-        message = f"{found.command} at {text.display_path(place)} runs a script with a flush in its text, at every load"
-        hint = (
-            f"aofdoctor show {quoted(report)} {text.shell_quote(place)}; strip --from and --to that place leaves it out"
-        )
-        yield Finding("flush-in-script", Severity.DANGER, message, found.part, *found.span, hint=hint)
-    hidden = report.scripts.count - len(report.scripts.found)
+    for script_flush in report.script_flushes.found:
+        place = f"{script_flush.part}@{script_flush.span.start}"
+        message = f"{script_flush.command} at {text.display_path(place)} runs a script with a flush in its text, at every load"
+        hint = f"aofdoctor show {shell_path(report)} {text.shell_quote(place)}; strip --from and --to that place leaves it out"
+        yield Finding("flush-in-script", Severity.DANGER, message, script_flush.part, *script_flush.span, hint=hint)
+    hidden = report.script_flushes.count - len(report.script_flushes.found)
     if hidden:
         yield Finding("flush-in-script-more", Severity.DANGER, f"{hidden:,} more such scripts follow")
 
 
 def _no_flush(report: Report) -> Iterator[Finding]:
-    if report.flushes.seen or report.hidden_flushes or report.scripts.count:
+    if report.flushes.seen or report.hidden_flushes or report.script_flushes.count:
         return
-    others = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]
-    others += [part.name for part in report.aof.unlisted]
+    evidence = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]
+    evidence += [part.name for part in report.aof.unlisted]
     detail = (
-        f"Other evidence: {', '.join(map(text.display_path, others))}."
-        if others
+        f"Other evidence: {', '.join(map(text.display_path, evidence))}."
+        if evidence
         else "No history, temp file or dump.rdb stands beside it."
     )
     if report.aof.unlisted:
@@ -103,4 +101,4 @@ def _no_flush(report: Report) -> Iterator[Finding]:
     yield Finding("no-flush", Severity.NOTE, "no FLUSHALL or FLUSHDB stands in it as a command", detail=detail)
 
 
-CHECKS = (_flushes, _hidden, _scripts, _no_flush)
+CHECKS = (_flushes, _hidden_flushes, _script_flushes, _no_flush)

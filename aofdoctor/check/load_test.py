@@ -31,12 +31,14 @@ from aofdoctor.server.verdict import Outcome
 from aofdoctor.source import FileSource
 
 # Beside the commands that write, what servers put into an AOF.
-_BESIDES = frozenset({"select", "multi", "exec", "ping", "pfcount", "eval", "evalsha", "fcall", "publish", "spublish"})
+_ALSO_ALLOWED = frozenset(
+    {"select", "multi", "exec", "ping", "pfcount", "eval", "evalsha", "fcall", "publish", "spublish"}
+)
 # They write, but elsewhere.
-_NEVER = frozenset({"migrate"})
+_NEVER_ALLOWED = frozenset({"migrate"})
 _DATABASES_MAX = 1 << 16
 
-Tell = Callable[[str], None]
+LoadProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class LoadFailure:
 
 
 def load_in_sandbox(
-    aof: AOF, binaries: Sequence[Binary] = (), tell: Tell | None = None, timeout: float | None = None
+    aof: AOF, binaries: Sequence[Binary] = (), on_progress: LoadProgress | None = None, timeout: float | None = None
 ) -> LoadResult | LoadFailure:
     """Load an AOF into a private server; one of `binaries`, or of those at hand, that can.
 
@@ -89,14 +91,14 @@ def load_in_sandbox(
             )
         elif verdict.outcome is Outcome.LOADS:
             try:
-                return _load(aof, binary, databases, tell, timeout)
+                return _load(aof, binary, databases, on_progress, timeout)
             except SandboxError as problem:
                 if binary is candidates[-1]:
                     raise
                 reasons.append(f"{binary.title}: {problem}: {problem.hint}")
         else:
-            where = f" at {text.display_path(verdict.part)}@{verdict.offset}" if verdict.offset is not None else ""
-            reasons.append(f"{binary.title}: {verdict.outcome.value}{where}: {verdict.reason}")
+            place = f" at {text.display_path(verdict.part)}@{verdict.offset}" if verdict.offset is not None else ""
+            reasons.append(f"{binary.title}: {verdict.outcome.value}{place}: {verdict.reason}")
     return LoadFailure(tuple(reasons))
 
 
@@ -113,7 +115,7 @@ def require_harmless(aof: AOF) -> int:
     """Raise Refused at the first command that may not be replayed; the number of databases it needs."""
     allowed = frozenset(
         c.id for c in table().commands
-        if (("write" in c.flags or c.name in _BESIDES) and not {c.name, c.container} & _NEVER)
+        if (("write" in c.flags or c.name in _ALSO_ALLOWED) and not {c.name, c.container} & _NEVER_ALLOWED)
     )  # fmt: skip
     tracker = ContextTracker(columns=True)
     select = table().names.ids[b"select"]
@@ -147,19 +149,21 @@ def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
     )
 
 
-def _load(aof: AOF, binary: Binary, databases: int, tell: Tell | None, timeout: float | None) -> LoadResult:
-    if tell:
-        tell(f"loading it in a private {binary.title}")
+def _load(
+    aof: AOF, binary: Binary, databases: int, on_progress: LoadProgress | None, timeout: float | None
+) -> LoadResult:
+    if on_progress:
+        on_progress(f"loading it in a private {binary.title}")
     options = ["--appendonly", "yes", "--appendfilename", "p.aof", "--databases", str(databases)]
     multi_part = binary.product == "valkey" or binary.version >= (7, 0, 0)
-    started = time.monotonic()
-    with Sandbox(binary, options, lambda folder: _lay_out(aof, folder, multi_part), timeout=timeout) as server:
-        seconds = time.monotonic() - started
+    start_time = time.monotonic()
+    with Sandbox(binary, options, lambda folder: _write_fileset(aof, folder, multi_part), timeout=timeout) as server:
+        seconds = time.monotonic() - start_time
         keys, expires = _keyspace(server)
         return LoadResult(binary.title, seconds, keys, expires, _errors(server))
 
 
-def _lay_out(aof: AOF, folder: Path, multi_part: bool) -> None:
+def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
     """The AOF for a private server, which only ever writes to a last, empty part of its own.
 
     Before 7.0 there is one file, which the server would append to: it gets a copy.
@@ -195,9 +199,9 @@ def _keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
 
 def _errors(server: Sandbox) -> dict[str, int]:
     """Errors that commands gave at replay; servers before 6.2 do not count them."""
-    found = {}
+    counts = {}
     for name, value in server.info("errorstats").items():
         # LOADING is what we were told while we waited.
         if name.startswith("errorstat_") and name != "errorstat_LOADING":
-            found[name.removeprefix("errorstat_")] = int(value.partition("count=")[2] or 0)
-    return found
+            counts[name.removeprefix("errorstat_")] = int(value.partition("count=")[2] or 0)
+    return counts

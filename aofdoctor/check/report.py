@@ -14,7 +14,7 @@ from aofdoctor.span import Span
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
+class Oddity:
     """Records of one oddity: how many, and where the first stands."""
 
     part: str
@@ -38,7 +38,7 @@ class PartReport:
     preamble: Preamble | None = None
     first_time: int | None = None
     last_time: int | None = None
-    clock_back: bool = False
+    clock_went_back: bool = False
     ok_up_to: int = 0
     ok_commands: int = 0
     damage: list[Damage] = field(default_factory=list)
@@ -55,12 +55,12 @@ class Report:
     aof: AOF
     writer: str
     versions: list[ServerVersion]
-    decisive: list[frozenset[str]]
+    decisive_servers: list[frozenset[str]]
     parts: list[PartReport] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     flushes: Flushes = field(default_factory=Flushes)
-    odd: dict[str, Odd] = field(default_factory=dict)
-    scripts: ScriptFlushes = field(default_factory=ScriptFlushes)
+    oddities: dict[str, Oddity] = field(default_factory=dict)
+    script_flushes: ScriptFlushes = field(default_factory=ScriptFlushes)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @property
@@ -73,14 +73,16 @@ class Report:
         """The bytes of all parts."""
         return sum(part.size for part in self.parts)
 
-    def add_odd(self, kind: str, part: str, span: Span, name: bytes = b"") -> None:
+    def add_oddity(self, kind: str, part: str, span: Span, name: bytes = b"") -> None:
         """Count an oddity; the first of its kind is kept."""
-        seen = self.odd.get(kind)
-        self.odd[kind] = (
-            Odd(part, span, name, 1) if seen is None else Odd(seen.part, seen.span, seen.name, seen.count + 1)
+        previous = self.oddities.get(kind)
+        self.oddities[kind] = (
+            Oddity(part, span, name, 1)
+            if previous is None
+            else Oddity(previous.part, previous.span, previous.name, previous.count + 1)
         )
 
 
-def quoted(report: Report) -> str:
+def shell_path(report: Report) -> str:
     """The path as the user gave it, for a command line in a message."""
     return text.shell_quote(report.aof.path)

@@ -11,33 +11,37 @@ from itertools import islice
 
 from aofdoctor import text
 from aofdoctor.aof.diagnosis import Defect, ReadWindow, diagnose_record
-from aofdoctor.check.report import PartReport, Report, quoted
+from aofdoctor.check.report import PartReport, Report, shell_path
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.source import BytesSource, PipeSource, Source, pread
 
-_LOOKED_AT = 100  # damages of one part
-_NEXT = 8  # damages in which the rest of a record is sought
+_DAMAGES_CHECKED = 100  # damages of one part
+_NEXT_DAMAGES = 8  # damages in which the rest of a record is sought
 _HEAD_MAX = 1 << 16
-_TRIES = 64
+_LINE_ENDS_TRIED = 64
 _LINE_END = re.compile(rb"\r\n(?=[$*#]|\Z)")
 
 
-def _interleaved(report: Report) -> Iterator[Finding]:
+def _interleaved_writers(report: Report) -> Iterator[Finding]:
     for part in report.parts:
-        joins = [join for i in range(min(_LOOKED_AT, len(part.damage))) if (join := _join(part, part.damage[i:]))]
-        if joins:
-            (start, rest), name = joins[0], text.display_path(part.part.name)
-            times = f", and {len(joins) - 1} more like it" if len(joins) > 1 else ""
+        splits = [
+            split
+            for i in range(min(_DAMAGES_CHECKED, len(part.damage)))
+            if (split := _find_split_record(part, part.damage[i:]))
+        ]
+        if splits:
+            (start, rest), name = splits[0], text.display_path(part.part.name)
+            times = f", and {len(splits) - 1} more like it" if len(splits) > 1 else ""
             message = (
                 f"two servers seem to have written into {name}: the record at {start} goes on at {rest}, behind "
                 f"the other's{times}"
             )
-            hint = f"aofdoctor repair {quoted(report)} --salvage keeps the whole commands of both"
+            hint = f"aofdoctor repair {shell_path(report)} --salvage keeps the whole commands of both"
             yield Finding("two-writers", Severity.DAMAGE, message, part.part.name, start, rest, hint=hint)
 
 
-def _join(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
+def _find_split_record(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
     """(where a record begins, where its rest stands) of the first damage; None if the rest is not in the next ones."""
     source, first = part.part.source, damage[0].span
     if source is None or isinstance(source, PipeSource) or first.size > _HEAD_MAX:
@@ -47,23 +51,23 @@ def _join(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
     if missing <= 0:
         return None
     head = pread(source, first.size, first.start)
-    for later in damage[1 : 1 + _NEXT]:
-        rest = _rest(source, head, missing, later)
+    for later in damage[1 : 1 + _NEXT_DAMAGES]:
+        rest = _find_rest(source, head, missing, later)
         if rest is not None:
             return first.start, rest
     return None
 
 
-def _rest(source: Source, head: bytes, missing: int, damage: Damage) -> int | None:
+def _find_rest(source: Source, head: bytes, missing: int, damage: Damage) -> int | None:
     """Where in a damage the rest of a record stands: so many bytes, a line end, and all else that it lacks."""
     data = pread(source, min(_HEAD_MAX, damage.span.size), damage.span.start)
-    for match in islice(_LINE_END.finditer(data, missing), _TRIES):
+    for match in islice(_LINE_END.finditer(data, missing), _LINE_ENDS_TRIED):
         at = match.start() - missing
-        whole = BytesSource(head + data[at:])
-        diagnosis = diagnose_record(ReadWindow(whole), 0)
-        if diagnosis.is_complete and diagnosis.end == whole.size and not diagnosis.is_annotation:
+        joined = BytesSource(head + data[at:])
+        diagnosis = diagnose_record(ReadWindow(joined), 0)
+        if diagnosis.is_complete and diagnosis.end == joined.size and not diagnosis.is_annotation:
             return damage.span.start + at
     return None
 
 
-CHECKS = (_interleaved,)
+CHECKS = (_interleaved_writers,)

@@ -251,7 +251,7 @@ def test_a_flush_hidden_in_a_script_is_found() -> None:
     hidden = [case for case in cases("disaster") if is_hidden(case)]
     for case in hidden:
         with open_path(case.path) as aof:
-            assert examine(aof).scripts.count, case.id
+            assert examine(aof).script_flushes.count, case.id
     assert len(hidden) == 8
 
 

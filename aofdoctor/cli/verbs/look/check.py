@@ -7,8 +7,8 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.discovery import AofPart
 from aofdoctor.check.examine import examine
-from aofdoctor.check.findings import FIRST_AID, find, is_sound
-from aofdoctor.check.report import PartReport, Report, quoted
+from aofdoctor.check.findings import FIRST_AID, collect_findings, is_sound
+from aofdoctor.check.report import PartReport, Report, shell_path
 from aofdoctor.cli import options
 from aofdoctor.cli.console import Paint, painter, print_json, print_line, progress
 from aofdoctor.cli.options import open_path, parse_server_names
@@ -49,7 +49,7 @@ def check(
         total = sum(part.size or 0 for part in aof.existing_parts)
         with progress(total, "reading") as on_progress:
             report = examine(aof, judges, on_progress, named)
-        findings = find(report)
+        findings = collect_findings(report)
         if json:
             print_json(_as_json(report, findings))
         else:
@@ -215,7 +215,7 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
 
 
 def _next(report: Report) -> list[str]:
-    path, steps = quoted(report), []
+    path, steps = shell_path(report), []
     damaged = any(d.kind is not DamageKind.IN_FLIGHT for part in report.parts for d in part.damage)
     if report.flushes.group_count == 1:
         steps.append(f"aofdoctor strip {path} --in-place    take the flush back where it stands (reversible)")
