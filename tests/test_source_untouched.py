@@ -13,7 +13,7 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
-from aofdoctor.cli.recipes import make
+from aofdoctor.cli.recipes import make_plan
 from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
 from tests.support.samples import FLUSH, SET, small_set, tree
@@ -147,7 +147,7 @@ def test_a_quota_at_any_byte_leaves_no_half_output(words: list[str], limit: int,
 def test_a_source_that_grows_while_it_is_copied_is_told_and_its_beginning_copied(tmp_path: Path) -> None:
     path = write(tmp_path / "a.aof")
     with open_path(str(path)) as aof:
-        plan = make("strip", aof, recipe(), writes=True)
+        plan = make_plan("strip", aof, recipe(), writes=True)
         grown: list[int] = []
 
         def grow(done: int) -> None:
@@ -164,16 +164,16 @@ def test_a_source_that_grows_while_it_is_copied_is_told_and_its_beginning_copied
 def test_a_source_that_is_cut_while_it_is_copied_gives_no_copy(tmp_path: Path) -> None:
     path = write(tmp_path / "a.aof")
     with open_path(str(path)) as aof:
-        plan = make("strip", aof, recipe(), writes=True)
+        plan = make_plan("strip", aof, recipe(), writes=True)
         with pytest.raises(Exception, match=r"shrank|ends at"):
             write_copy(plan, tmp_path / "out.aof", lambda done: os.truncate(path, 1000))
     assert sorted(tmp_path.iterdir()) == [path]
 
 
 def recipe() -> dict[str, object]:
-    from aofdoctor.cli.options import NOTHING
+    from aofdoctor.cli.options import NO_SELECTION
 
-    return {"position": None, "last": False, "all": False, "and_after": False, "selection": dict(NOTHING)}
+    return {"position": None, "last": False, "all": False, "and_after": False, "selection": dict(NO_SELECTION)}
 
 
 def together(*actions: Callable[[], object]) -> None:

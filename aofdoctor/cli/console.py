@@ -22,22 +22,22 @@ _STYLES = {
 Paint = Callable[[str, str], str]
 
 
-class Colour:
+class ColorMode:
     """--color: auto, always or never; set once by the app."""
 
     when = "auto"
 
     @classmethod
-    def wanted(cls) -> bool:
+    def is_enabled(cls) -> bool:
         """True if what is printed now is to be coloured."""
         if cls.when != "auto":
             return cls.when == "always"
         return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def painter() -> Paint:
+def make_painter() -> Paint:
     """A function (words, style) that colours words where colour is wanted."""
-    if not Colour.wanted():
+    if not ColorMode.is_enabled():
         return lambda words, style: words
     from rich.style import Style  # a third of the start-up, and a pipe needs none of it
 
@@ -45,27 +45,27 @@ def painter() -> Paint:
     return lambda words, style: styles[style].render(words)
 
 
-def width() -> int | None:
+def terminal_width() -> int | None:
     """The columns of the terminal; None for a pipe, where nothing is cut off."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print_line(line: str = "") -> None:
     """One line for people."""
-    with pipe_may_close():
+    with ignore_broken_pipe():
         print(line)
 
 
 @contextmanager
-def pipe_may_close() -> Iterator[None]:
+def ignore_broken_pipe() -> Iterator[None]:
     """Whoever reads our output may have had enough: what we do goes on without saying more."""
     try:
         yield
     except BrokenPipeError:
-        nobody_reads()
+        discard_stdout()
 
 
-def nobody_reads() -> None:
+def discard_stdout() -> None:
     """Send standard output nowhere, what is still to be written at exit too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -83,11 +83,11 @@ def print_error_line(line: str) -> None:
 
 def print_json(value: object) -> None:
     """One JSON object on one line."""
-    with pipe_may_close():
-        print(json.dumps(value, default=_plain))
+    with ignore_broken_pipe():
+        print(json.dumps(value, default=_encode_bytes))
 
 
-def as_json(data: bytes) -> str | dict[str, str]:
+def bytes_to_json(data: bytes) -> str | dict[str, str]:
     """Bytes as text where they are UTF-8, else as base64."""
     try:
         return data.decode("utf-8")
@@ -95,36 +95,36 @@ def as_json(data: bytes) -> str | dict[str, str]:
         return {"base64": base64.b64encode(data).decode("ascii")}
 
 
-def _plain(value: Any) -> Any:
+def _encode_bytes(value: Any) -> Any:
     if isinstance(value, bytes):
-        return as_json(value)
+        return bytes_to_json(value)
     raise TypeError(f"{type(value).__name__} in JSON")
 
 
 @contextmanager
-def progress(total: int, label: str) -> Iterator[Callable[[int], None] | None]:
+def progress_bar(total: int, label: str) -> Iterator[Callable[[int], None] | None]:
     """A bar on standard error, only on a terminal and only past the first second."""
     if not sys.stderr.isatty():
         yield None
         return
-    bar = _Bar(total, label)
+    bar = _ProgressBar(total, label)
     try:
         yield bar.update
     finally:
         bar.close()
 
 
-class _Bar:
+class _ProgressBar:
     def __init__(self, total: int, label: str) -> None:
         self.total, self.label = total, label
-        self.due = time.monotonic() + 1.0
+        self.next_update_at = time.monotonic() + 1.0
         self.progress: Any = None
 
     def update(self, done: int) -> None:
         now = time.monotonic()
-        if now < self.due:
+        if now < self.next_update_at:
             return
-        self.due = now + 0.1
+        self.next_update_at = now + 0.1
         if self.progress is None:
             self._open()
         self.progress.update(self.task, completed=done)

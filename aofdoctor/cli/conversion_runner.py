@@ -12,9 +12,16 @@ from typing import Any
 import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.cli.console import Paint, as_json, painter, print_json, print_line, progress
+from aofdoctor.cli.console import Paint, bytes_to_json, make_painter, print_json, print_line, progress_bar
 from aofdoctor.cli.output_options import OutputOptions
-from aofdoctor.cli.plan_runner import confirm_exchange, exchanged_lines, load_tester, near, sources_of, swap_in
+from aofdoctor.cli.plan_runner import (
+    confirm_exchange,
+    exchange_result_lines,
+    load_tester,
+    replacement_steps,
+    short_path,
+    source_fingerprints,
+)
 from aofdoctor.edit.conversion.plan import Conversion, plan_conversion
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest
 from aofdoctor.edit.conversion.write import hints, outcome_json, totals, try_conversion, write_conversion
@@ -25,13 +32,13 @@ from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.rewrite.rewriter import VERSIONS
 
-Recipe = dict[str, Any]
+ConversionRecipe = dict[str, Any]
 VERB = "convert"
-_SHOWN = 20
+_LISTED_MAX = 20
 _SHIFT_MAX = 10**9 * 86_400_000  # what --shift-ttl can say
 
 
-def planned(aof: AOF, recipe: Recipe) -> Conversion:
+def plan_from_recipe(aof: AOF, recipe: ConversionRecipe) -> Conversion:
     """The conversion of a recipe: base, rdb_version, layout, for, shift_ms, lossy."""
     base, version, layout, server_version, shift, lossy = (
         recipe[name] for name in ("base", "rdb_version", "layout", "for", "shift_ms", "lossy")
@@ -65,35 +72,37 @@ def _require_consistent_options(base: str, version: int, layout: str, server_ver
         raise InvalidSelection(f"expiries cannot be moved by {shift} ms")
 
 
-def run_conversion(conversion: Conversion, output_options: OutputOptions, tried: bool = False) -> None:
+def run_conversion(conversion: Conversion, output_options: OutputOptions, is_dry_run_done: bool = False) -> None:
     """Show a conversion and do with it what is wished; `tried`: what it comes to is known already."""
     if output_options.writes:
         _require_exchangeable(conversion, output_options)
-        _write(conversion, output_options)
+        _write_and_report(conversion, output_options)
         return
-    if not tried:
-        rehearse(conversion)
+    if not is_dry_run_done:
+        dry_run(conversion)
     if output_options.plan:
-        _save(conversion, Path(output_options.plan))
+        _save_plan(conversion, Path(output_options.plan))
     if output_options.json:
-        print_json({"path": conversion.aof.path, "output": None, **outcome_json(conversion, as_json), "receipt": None})
+        print_json(
+            {"path": conversion.aof.path, "output": None, **outcome_json(conversion, bytes_to_json), "receipt": None}
+        )
         return
-    for line in _lines(conversion, painter()):
+    for line in _summary_lines(conversion, make_painter()):
         print_line(line)
-    print_line(f"  nothing was written: {_how(conversion, output_options)}")
+    print_line(f"  nothing was written: {_write_hint(conversion, output_options)}")
 
 
-def rehearse(conversion: Conversion) -> None:
+def dry_run(conversion: Conversion) -> None:
     """Find out what it comes to, without writing it."""
-    with progress(conversion.size, "reading") as on_progress:
+    with progress_bar(conversion.size, "reading") as on_progress:
         try_conversion(conversion, on_progress)
 
 
-def _how(conversion: Conversion, output_options: OutputOptions) -> str:
+def _write_hint(conversion: Conversion, output_options: OutputOptions) -> str:
     if output_options.plan:
         return f"aofdoctor apply {text.shell_quote(output_options.plan)} -o OUT does it"
-    refused = conversion.report.lost_count and not conversion.lossy
-    return f"-o OUT writes a copy{', with --lossy' if refused else ''}"
+    needs_lossy = conversion.report.lost_count and not conversion.lossy
+    return f"-o OUT writes a copy{', with --lossy' if needs_lossy else ''}"
 
 
 def _require_exchangeable(conversion: Conversion, output_options: OutputOptions) -> None:
@@ -106,38 +115,40 @@ def _require_exchangeable(conversion: Conversion, output_options: OutputOptions)
         )
 
 
-def _save(conversion: Conversion, path: Path) -> None:
+def _save_plan(conversion: Conversion, path: Path) -> None:
     """Write a plan to a new file: what was asked, of which files, and what it comes to."""
     write_durably(path, json_bytes({
         "aofdoctor": aofdoctor.__version__, "kind": "plan", "path": os.path.abspath(conversion.aof.path),
-        "recipe": conversion.recipe, "source": sources_of(conversion.aof), **totals(conversion),
+        "recipe": conversion.recipe, "source": source_fingerprints(conversion.aof), **totals(conversion),
     }))  # fmt: skip
 
 
-def _write(conversion: Conversion, output_options: OutputOptions) -> None:
-    proven: list[str] = []
-    place = str(place_of(conversion.aof)) if output_options.in_place else str(output_options.output)
-    receipt = _written(conversion, output_options, place, proven)
+def _write_and_report(conversion: Conversion, output_options: OutputOptions) -> None:
+    proof_lines: list[str] = []
+    destination = str(place_of(conversion.aof)) if output_options.in_place else str(output_options.output)
+    receipt = _write_output(conversion, output_options, destination, proof_lines)
     if output_options.json:
-        kept = {"kept": str(receipt.output)} if output_options.in_place else {}
-        print_json({"path": conversion.aof.path, "output": place, **outcome_json(conversion, as_json),
-              "receipt": str(receipt.path)} | kept | ({"proven": proven[0]} if proven else {}))  # fmt: skip
+        backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
+        print_json({"path": conversion.aof.path, "output": destination, **outcome_json(conversion, bytes_to_json),
+              "receipt": str(receipt.path)} | backup_json | ({"proven": proof_lines[0]} if proof_lines else {}))  # fmt: skip
         return
-    paint = painter()
-    done = (
-        exchanged_lines(conversion.aof, receipt, Path(place), paint)
+    paint = make_painter()
+    result_lines = (
+        exchange_result_lines(conversion.aof, receipt, Path(destination), paint)
         if output_options.in_place
-        else _done(conversion, receipt)
+        else _result_lines(conversion, receipt)
     )
-    for line in (*_lines(conversion, paint), "", *proven, *done):
+    for line in (*_summary_lines(conversion, paint), "", *proof_lines, *result_lines):
         print_line(line)
 
 
-def _written(conversion: Conversion, output_options: OutputOptions, place: str, proven: list[str]) -> Receipt:
-    proof = load_tester(proven) if output_options.prove else None
+def _write_output(
+    conversion: Conversion, output_options: OutputOptions, destination: str, proof_lines: list[str]
+) -> Receipt:
+    proof = load_tester(proof_lines) if output_options.prove else None
     if output_options.in_place:
         confirm_exchange(conversion.aof, output_options)
-    with progress(conversion.size, "writing") as on_progress:
+    with progress_bar(conversion.size, "writing") as on_progress:
 
         def write(output: Path, instead_of: Path | None = None) -> Receipt:
             return write_conversion(conversion, output, on_progress, proof, output_options.hash, instead_of)
@@ -145,11 +156,11 @@ def _written(conversion: Conversion, output_options: OutputOptions, place: str, 
         return (
             exchange(conversion.aof, write, output_options.force_in_use)
             if output_options.in_place
-            else write(Path(place))
+            else write(Path(destination))
         )
 
 
-def _lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
+def _summary_lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
     """What became, or would become, of the parts."""
     report = conversion.report
     yield paint(f"convert {text.display_path(conversion.aof.path)}", "strong")
@@ -161,30 +172,30 @@ def _lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
         yield f"  {text.format_count(report.reencoded_keys, 'key')} written as another type"
     if report.moved:
         yield f"  expiries of {text.format_count(report.moved, 'command')} moved"
-    for loss in report.lost[:_SHOWN]:
+    for loss in report.lost[:_LISTED_MAX]:
         yield paint(f"  - db{loss.db}  {loss.type} {text.quote(loss.key)}  cannot be said there: {loss.why}", "gone")
-    if report.lost_count > _SHOWN:
-        yield paint(f"  - and {report.lost_count - _SHOWN:,} more", "gone")
+    if report.lost_count > _LISTED_MAX:
+        yield paint(f"  - and {report.lost_count - _LISTED_MAX:,} more", "gone")
     yield from (f"  {note}" for note in [*conversion.notes, *hints(conversion)])
 
 
-def _done(conversion: Conversion, receipt: Receipt) -> Iterator[str]:
+def _result_lines(conversion: Conversion, receipt: Receipt) -> Iterator[str]:
     """What was written, and where it is to stand."""
-    paint = painter()
-    yield paint(f"written: {text.display_path(near(receipt.output))}", "good") + "  on disk, read again"
-    yield f"receipt: {text.display_path(near(receipt.path))}"
+    paint = make_painter()
+    yield paint(f"written: {text.display_path(short_path(receipt.output))}", "good") + "  on disk, read again"
+    yield f"receipt: {text.display_path(short_path(receipt.path))}"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
     if conversion.request.layout or conversion.aof.layout == "rdb":
-        yield _PLACES[_place(conversion)]
+        yield _USAGE_NOTES[_output_kind(conversion)]
         return
     yield ""
     yield "To use it:"
-    for number, step in enumerate(swap_in(conversion.aof, receipt.output), 1):
+    for number, step in enumerate(replacement_steps(conversion.aof, receipt.output), 1):
         yield f"  {number}. {text.display_path(step)}"
 
 
-_PLACES = {
+_USAGE_NOTES = {
     "set": "It is an appenddirname for a server of 7.0 or later, in the place of the single file.",
     "single": "It is an appendfilename: check --server says whether a server before 7.0 loads it; a later one takes it "
     "over where it has no manifest.",
@@ -192,7 +203,7 @@ _PLACES = {
 }
 
 
-def _place(conversion: Conversion) -> str:
+def _output_kind(conversion: Conversion) -> str:
     if conversion.manifest:
         return "set"
     dump = conversion.aof.layout == "rdb" and conversion.request.base != "resp"

@@ -18,27 +18,27 @@ from aofdoctor.server.command_table import table
 from aofdoctor.server.versions import COMMON_VERSIONS, VERSIONS
 
 
-def _require_nonempty_name(given: str | None) -> str | None:
+def _require_nonempty_name(value: str | None) -> str | None:
     """A name that a script left empty is no wish for a plan."""
-    if given == "":
+    if value == "":
         raise typer.BadParameter("the name is empty")
-    return given
+    return value
 
 
-Path = Annotated[
+PathArgument = Annotated[
     str,
     typer.Argument(
         metavar="PATH",
         help="A manifest, an appendonlydir, the data directory above it, one AOF file, or - for standard input.",
     ),
 ]
-WritablePath = Annotated[
+WritablePathArgument = Annotated[
     str,
     typer.Argument(metavar="PATH", help="A manifest, an appendonlydir, the data directory above it, or one AOF file."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Output = Annotated[
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+OutputOption = Annotated[
     str | None,
     typer.Option(
         "--output",
@@ -48,54 +48,60 @@ Output = Annotated[
         help="Write the result to a new file or directory.",
     ),
 ]
-SavePlan = Annotated[
+SavePlanOption = Annotated[
     str | None,
     typer.Option("--plan", metavar="FILE", callback=_require_nonempty_name, help="Save the plan, for aofdoctor apply."),
 ]
-Prove = Annotated[bool, typer.Option("--prove", help="Load the copy in a private real server before it has its name.")]
-Hash = Annotated[bool, typer.Option("--hash", help="Have a sha256 of every byte in the receipt.")]
-Cmd = Annotated[list[str] | None, typer.Option("--cmd", metavar="NAME", help="Commands of this name.")]
-Key = Annotated[list[str] | None, typer.Option("--key", metavar="GLOB", help="Commands with such a key.")]
-Db = Annotated[list[int] | None, typer.Option("--db", metavar="N", min=0, help="Commands in this database.")]
-Effect = Annotated[
+ProveOption = Annotated[
+    bool, typer.Option("--prove", help="Load the copy in a private real server before it has its name.")
+]
+HashOption = Annotated[bool, typer.Option("--hash", help="Have a sha256 of every byte in the receipt.")]
+CmdOption = Annotated[list[str] | None, typer.Option("--cmd", metavar="NAME", help="Commands of this name.")]
+KeyOption = Annotated[list[str] | None, typer.Option("--key", metavar="GLOB", help="Commands with such a key.")]
+DbOption = Annotated[list[int] | None, typer.Option("--db", metavar="N", min=0, help="Commands in this database.")]
+EffectOption = Annotated[
     list[str] | None,
     typer.Option("--effect", metavar="WHAT", help="flush, delete, expire, rename, write, script, tx, select, admin."),
 ]
-Grep = Annotated[list[str] | None, typer.Option("--grep", metavar="REGEX", help="Commands with such an argument.")]
-MinSize = Annotated[int, typer.Option("--min-size", metavar="BYTES", min=0, help="Records of at least this size.")]
-From = Annotated[str | None, typer.Option("--from", metavar="POSITION", help="From this record on.")]
-To = Annotated[str | None, typer.Option("--to", metavar="POSITION", help="Up to and with this record.")]
-Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Written at this time or later.")]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Written at this time or earlier.")]
-Invert = Annotated[bool, typer.Option("--invert", help="The commands that are not selected.")]
+GrepOption = Annotated[
+    list[str] | None, typer.Option("--grep", metavar="REGEX", help="Commands with such an argument.")
+]
+MinSizeOption = Annotated[
+    int, typer.Option("--min-size", metavar="BYTES", min=0, help="Records of at least this size.")
+]
+FromOption = Annotated[str | None, typer.Option("--from", metavar="POSITION", help="From this record on.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="POSITION", help="Up to and with this record.")]
+SinceOption = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Written at this time or later.")]
+UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Written at this time or earlier.")]
+InvertOption = Annotated[bool, typer.Option("--invert", help="The commands that are not selected.")]
 
 
 # The selection options by the name of their parameter, with their defaults.
-_SELECTION: dict[str, tuple[Any, Any]] = {
-    "cmd": (Cmd, None), "key": (Key, None), "db": (Db, None), "effect": (Effect, None), "grep": (Grep, None),
-    "min_size": (MinSize, 0), "from_": (From, None), "to": (To, None), "since": (Since, None), "until": (Until, None),
-    "invert": (Invert, False),
+_SELECTION_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "cmd": (CmdOption, None), "key": (KeyOption, None), "db": (DbOption, None), "effect": (EffectOption, None), "grep": (GrepOption, None),
+    "min_size": (MinSizeOption, 0), "from_": (FromOption, None), "to": (ToOption, None), "since": (SinceOption, None), "until": (UntilOption, None),
+    "invert": (InvertOption, False),
 }  # fmt: skip
-Selected = dict[str, Any]
-NOTHING: Selected = {name: default for name, (_, default) in _SELECTION.items()}
+SelectionOptions = dict[str, Any]
+NO_SELECTION: SelectionOptions = {name: default for name, (_, default) in _SELECTION_OPTIONS.items()}
 
 
-def selecting(verb: Callable[..., None]) -> Callable[..., None]:
+def with_selection_options(verb: Callable[..., None]) -> Callable[..., None]:
     """Give a verb the selection options; it gets what they say as one value, `selected`."""
-    return add_options(verb, "selected", _SELECTION, dict)
+    return add_options(verb, "selected", _SELECTION_OPTIONS, dict)
 
 
 def add_options(
-    verb: Callable[..., None], name: str, table: dict[str, tuple[Any, Any]], build: Callable[..., Any]
+    verb: Callable[..., None], parameter: str, table: dict[str, tuple[Any, Any]], combine: Callable[..., Any]
 ) -> Callable[..., None]:
     """Give a verb more options, by parameter with annotation and default; it gets `build` of them as one value."""
 
     @functools.wraps(verb)
-    def with_options(*args: Any, **given: Any) -> None:
-        values = {option: given.pop(option, default) for option, (_, default) in table.items()}
-        verb(*args, **{name: build(**values)}, **given)
+    def with_options(*args: Any, **keyword_args: Any) -> None:
+        values = {option: keyword_args.pop(option, default) for option, (_, default) in table.items()}
+        verb(*args, **{parameter: combine(**values)}, **keyword_args)
 
-    own = [p for p in inspect.signature(verb).parameters.values() if p.name != name]
+    own = [p for p in inspect.signature(verb).parameters.values() if p.name != parameter]
     more = [
         inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for option, (annotation, default) in table.items()
@@ -117,14 +123,14 @@ def open_path(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
         aof.close()
 
 
-def selection(
+def build_log_selection(
     aof: AOF, cmd: list[str] | None, key: list[str] | None, db: list[int] | None, effect: list[str] | None,
     grep: list[str] | None, min_size: int, from_: str | None, to: str | None, since: str | None, until: str | None,
-    invert: bool, based: bool = False,
+    invert: bool, includes_base: bool = False,
 ) -> Selection:  # fmt: skip
     """What the selection options mean for this AOF; `based`: the keys of its RDB are meant too, which have a time."""
-    end = end_of_log(aof, [given for given in (since, until) if given is not None], based)
-    start, stop = (None if given is None else loaded_position(given, aof) for given in (from_, to))
+    end = end_of_log(aof, [given for given in (since, until) if given is not None], includes_base)
+    start, stop = (None if given is None else parse_loaded_position(given, aof) for given in (from_, to))
     begin, finish = (None if given is None else parse_time(given, end) for given in (since, until))
     return build_selection(
         cmd or (), key or (), db or (), effect or (), grep or (), min_size, invert,
@@ -132,7 +138,7 @@ def selection(
     )  # fmt: skip
 
 
-def end_of_log(aof: AOF, times: list[str], timed: bool = False) -> int | None:
+def end_of_log(aof: AOF, times: list[str], has_other_times: bool = False) -> int | None:
     """The time of the end of the log, where a TIME counts from it; `timed`: something else in it has a time.
 
     A log without times is found out here, before the long way; of a pipe that cannot be known.
@@ -140,7 +146,7 @@ def end_of_log(aof: AOF, times: list[str], timed: bool = False) -> int | None:
     if not times or any(part.source and part.source.size is None for part in aof.parts):
         return None
     relative = any(given.startswith("-") for given in times)
-    end = last_time(aof) if relative or not (timed or looks_timed(aof)) else 0
+    end = last_time(aof) if relative or not (has_other_times or looks_timed(aof)) else 0
     if end is None:
         raise InvalidSelection(
             "this AOF has no #TS annotations, so nothing in it has a time (aof-timestamp-enabled was off)",
@@ -149,9 +155,9 @@ def end_of_log(aof: AOF, times: list[str], timed: bool = False) -> int | None:
     return end if relative else None
 
 
-def loaded_position(given: str, aof: AOF) -> Position:
+def parse_loaded_position(value: str, aof: AOF) -> Position:
     """What the user means by a POSITION of something that a server loads."""
-    position = parse_position(given, aof)
+    position = parse_position(value, aof)
     if not position.number and position.index < 0:
         raise InvalidSelection(
             f"{text.display_path(position.part)} is not loaded: it is a history file, or not in the manifest",
@@ -160,10 +166,10 @@ def loaded_position(given: str, aof: AOF) -> Position:
     return position
 
 
-def parse_server_names(given: list[str] | None) -> list[str]:
+def parse_server_names(values: list[str] | None) -> list[str]:
     """The server lines that --server names; `all` are those of the common installations."""
     names: list[str] = []
-    for name in given or ():
+    for name in values or ():
         if name == "all":
             names += COMMON_VERSIONS
         elif name.lower() in VERSIONS:

@@ -9,10 +9,12 @@ import typer
 from aofdoctor.cli import options
 from aofdoctor.errors import InvalidSelection
 
-_InPlace = Annotated[
+_InPlaceOption = Annotated[
     bool, typer.Option("--in-place", help="In the place of the source, which is kept beside it; undo takes it back.")
 ]
-_Force = Annotated[bool, typer.Option("--force-in-use", help="Edit in place although the file is, or may be, in use.")]
+_ForceOption = Annotated[
+    bool, typer.Option("--force-in-use", help="Edit in place although the file is, or may be, in use.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,9 @@ class OutputOptions:
 
 
 _OUTPUT_OPTIONS: dict[str, tuple[Any, Any]] = {
-    "output": (options.Output, None), "in_place": (_InPlace, False), "plan": (options.SavePlan, None),
-    "prove": (options.Prove, False), "hash_": (options.Hash, False), "force_in_use": (_Force, False),
-    "yes": (options.Yes, False), "json": (options.Json, False),
+    "output": (options.OutputOption, None), "in_place": (_InPlaceOption, False), "plan": (options.SavePlanOption, None),
+    "prove": (options.ProveOption, False), "hash_": (options.HashOption, False), "force_in_use": (_ForceOption, False),
+    "yes": (options.YesOption, False), "json": (options.JsonOption, False),
 }  # fmt: skip
 
 
@@ -60,5 +62,5 @@ def with_output_options(verb: Callable[..., None], without: tuple[str, ...] = ()
     return options.add_options(verb, "wish", table, _build_output_options)
 
 
-def _build_output_options(hash_: bool, **others: Any) -> OutputOptions:
-    return OutputOptions(hash=hash_, **others)
+def _build_output_options(hash_: bool, **values: Any) -> OutputOptions:
+    return OutputOptions(hash=hash_, **values)

@@ -12,7 +12,7 @@ import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.load_test import LoadFailure, load_in_sandbox
-from aofdoctor.cli.console import Paint, painter, print_json, print_line, progress
+from aofdoctor.cli.console import Paint, make_painter, print_json, print_line, progress_bar
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.edit.output.copy import write_copy
@@ -24,12 +24,18 @@ from aofdoctor.edit.output.receipt import Proof, Receipt
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 
-_SHOWN = 20
-HOW = "-o OUT writes a copy, --in-place keeps the old one beside it"
-_START = "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF"
-_ADOPTED = "a server of 7.0 or later takes a single file over only where its appenddirname has no manifest"
-_DUMP = "start the server with appendonly no (yes reads no dump), look at DBSIZE, then CONFIG SET appendonly yes"
-_STARTS = {"multi-part": (_START,), "single": (_ADOPTED, _START), "rdb": (_DUMP,)}
+_LISTED_MAX = 20
+WRITE_HINT = "-o OUT writes a copy, --in-place keeps the old one beside it"
+_START_WITH_AOF = "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF"
+_ADOPTION_NOTE = "a server of 7.0 or later takes a single file over only where its appenddirname has no manifest"
+_START_WITH_DUMP = (
+    "start the server with appendonly no (yes reads no dump), look at DBSIZE, then CONFIG SET appendonly yes"
+)
+_START_STEPS = {
+    "multi-part": (_START_WITH_AOF,),
+    "single": (_ADOPTION_NOTE, _START_WITH_AOF),
+    "rdb": (_START_WITH_DUMP,),
+}
 
 
 def plan_json(
@@ -47,37 +53,41 @@ def plan_json(
 
 def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None:
     """Show a plan and do with it what is wished; `how` says what would write it."""
-    paint = painter()
+    paint = make_painter()
     for line in () if output_options.json else plan_lines(plan, paint):
         print_line(line)
     if output_options.plan:
-        save(plan, Path(output_options.plan))
+        save_plan(plan, Path(output_options.plan))
         write_hint = f"aofdoctor apply {text.shell_quote(output_options.plan)} -o OUT does it"
     if not output_options.writes:
         print_json(plan_json(plan, None)) if output_options.json else print_line(f"  nothing was written: {write_hint}")
         return
     if output_options.in_place and not plan.changes_output:
         raise RefusedEdit("nothing would change: nothing was written")
-    proven: list[str] = []
-    place = str(place_of(plan.aof)) if output_options.in_place else str(output_options.output)
-    receipt = _written(plan, output_options, load_tester(proven) if output_options.prove else None)
+    proof_lines: list[str] = []
+    destination = str(place_of(plan.aof)) if output_options.in_place else str(output_options.output)
+    receipt = _write_output(plan, output_options, load_tester(proof_lines) if output_options.prove else None)
     if output_options.json:
-        kept = {"kept": str(receipt.output)} if output_options.in_place else {}
-        print_json(plan_json(plan, place, receipt.path) | kept | ({"proven": proven[0]} if proven else {}))
+        backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
+        print_json(
+            plan_json(plan, destination, receipt.path)
+            | backup_json
+            | ({"proven": proof_lines[0]} if proof_lines else {})
+        )
         return
-    done = (
-        exchanged_lines(plan.aof, receipt, Path(place), paint)
+    result_lines = (
+        exchange_result_lines(plan.aof, receipt, Path(destination), paint)
         if output_options.in_place
-        else done_lines(plan, receipt, paint)
+        else copy_result_lines(plan, receipt, paint)
     )
-    for line in ("", *proven, *done):
+    for line in ("", *proof_lines, *result_lines):
         print_line(line)
 
 
-def _written(plan: Plan, output_options: OutputOptions, proof: Proof | None) -> Receipt:
+def _write_output(plan: Plan, output_options: OutputOptions, proof: Proof | None) -> Receipt:
     if output_options.in_place:
         confirm_exchange(plan.aof, output_options)
-    with progress(plan.size, "writing") as on_progress:
+    with progress_bar(plan.size, "writing") as on_progress:
 
         def write(output: Path, instead_of: Path | None = None) -> Receipt:
             return write_copy(plan, output, on_progress, proof, output_options.hash, instead_of)
@@ -101,36 +111,36 @@ def confirm(question: str, yes: bool) -> None:
 def confirm_exchange(aof: AOF, output_options: OutputOptions) -> None:
     """Ask before an AOF gives its place to a new one."""
     confirm(
-        f"Put the new one in the place of {text.display_path(near(place_of(aof)))}, and keep the old one?",
+        f"Put the new one in the place of {text.display_path(short_path(place_of(aof)))}, and keep the old one?",
         output_options.yes,
     )
 
 
-def load_tester(proven: list[str]) -> Callable[[Path], None]:
+def load_tester(proof_lines: list[str]) -> Callable[[Path], None]:
     """What loads a copy in a private server before it has its name, and says so in `proven`."""
 
-    def proving(made: Path) -> None:
-        with open_path(str(made)) as aof:
-            found = load_in_sandbox(aof)
-        if isinstance(found, LoadFailure):
-            raise RefusedEdit(f"the copy would not load whole, and is not kept: {'; '.join(found.reasons)}")
-        proven.append(f"proven: {found.server} loads it: {text.format_count(found.total, 'key')}")
+    def load_test(copy: Path) -> None:
+        with open_path(str(copy)) as aof:
+            result = load_in_sandbox(aof)
+        if isinstance(result, LoadFailure):
+            raise RefusedEdit(f"the copy would not load whole, and is not kept: {'; '.join(result.reasons)}")
+        proof_lines.append(f"proven: {result.server} loads it: {text.format_count(result.total, 'key')}")
 
-    return proving
+    return load_test
 
 
-def sources_of(aof: AOF) -> list[dict[str, Any]]:
+def source_fingerprints(aof: AOF) -> list[dict[str, Any]]:
     """The fingerprints of an AOF's files, its manifest's too."""
     paths = [part.path for part in aof.existing_parts if part.path]
     paths += [aof.manifest_path] if aof.manifest_path and aof.manifest_path.exists() else []
     return [fingerprint(path, path).as_json() for path in paths]
 
 
-def save(plan: Plan, path: Path) -> None:
+def save_plan(plan: Plan, path: Path) -> None:
     """Write a plan to a new file: what was asked, of which files, and what it comes to."""
     write_durably(path, json_bytes({
         "aofdoctor": aofdoctor.__version__, "kind": "plan", "path": os.path.abspath(plan.aof.path),
-        "recipe": plan.recipe, "source": sources_of(plan.aof), **plan.totals(),
+        "recipe": plan.recipe, "source": source_fingerprints(plan.aof), **plan.totals(),
         "dropped": plan.shown_json(), "notes": plan.notes,
     }))  # fmt: skip
 
@@ -140,12 +150,12 @@ def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     yield paint(f"{plan.verb} {text.display_path(plan.aof.path)}", "strong")
     yield f"  before  {text.format_count(plan.commands_before, 'command')}, {text.format_size(plan.size_before)}"
     yield from _reconstruction_lines(plan, paint)
-    for drop in plan.shown[:_SHOWN]:
-        where = f"{text.display_path(plan.aof.parts[drop.part].name)}@{plan.in_file(drop).start}"
-        what = f"{text.format_count(drop.commands, 'command')}, {text.format_size(drop.span.size)}"
-        yield paint(f"  - {where}  {what}  {drop.reason}", "gone")
-    if plan.count > _SHOWN:
-        yield paint(f"  - and {plan.count - _SHOWN:,} more ranges", "gone")
+    for drop in plan.shown[:_LISTED_MAX]:
+        position = f"{text.display_path(plan.aof.parts[drop.part].name)}@{plan.in_file(drop).start}"
+        amount = f"{text.format_count(drop.commands, 'command')}, {text.format_size(drop.span.size)}"
+        yield paint(f"  - {position}  {amount}  {drop.reason}", "gone")
+    if plan.count > _LISTED_MAX:
+        yield paint(f"  - and {plan.count - _LISTED_MAX:,} more ranges", "gone")
     after_commands = plan.commands_before + plan.commands_regained - plan.dropped_commands
     after_bytes = plan.size - plan.dropped_bytes
     yield (
@@ -156,87 +166,88 @@ def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
 
 
 def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
-    for reconstruction in plan.reconstructions[:_SHOWN]:
-        where = f"{text.display_path(plan.aof.parts[reconstruction.part].name)}@{reconstruction.span.start}"
+    for reconstruction in plan.reconstructions[:_LISTED_MAX]:
+        position = f"{text.display_path(plan.aof.parts[reconstruction.part].name)}@{reconstruction.span.start}"
         if reconstruction.span.size:
-            what = f"{text.format_size(reconstruction.span.size)} become {text.format_size(reconstruction.size)}  {reconstruction.reason}: turned back"
+            change = f"{text.format_size(reconstruction.span.size)} become {text.format_size(reconstruction.size)}  {reconstruction.reason}: turned back"
         else:
-            what = f"{text.format_size(reconstruction.size)} new  {reconstruction.reason}"
-        yield paint(f"  ~ {where}  {what}", "changed")
-    if len(plan.reconstructions) > _SHOWN:
-        yield paint(f"  ~ and {len(plan.reconstructions) - _SHOWN:,} more ranges", "changed")
+            change = f"{text.format_size(reconstruction.size)} new  {reconstruction.reason}"
+        yield paint(f"  ~ {position}  {change}", "changed")
+    if len(plan.reconstructions) > _LISTED_MAX:
+        yield paint(f"  ~ and {len(plan.reconstructions) - _LISTED_MAX:,} more ranges", "changed")
 
 
 def overwrite_lines(plan: Plan, overwrites: list[FileOverwrites], paint: Paint) -> Iterator[str]:
     """What an edit in place would change; everything else stays as it is."""
     yield paint(f"{plan.verb} {text.display_path(plan.aof.path)}, in place", "strong")
     edits = [(target.path.name, edit) for target in overwrites for edit in target.edits]
-    for name, edit in edits[:_SHOWN]:
-        words = f"{text.escape(edit.old[:40])} becomes {text.escape(edit.new[:40])}"
+    for name, edit in edits[:_LISTED_MAX]:
+        change = f"{text.escape(edit.old[:40])} becomes {text.escape(edit.new[:40])}"
         yield paint(
-            f"  ~ {text.display_path(name)}@{edit.start}  {text.format_size(len(edit.old))}  {words}", "changed"
+            f"  ~ {text.display_path(name)}@{edit.start}  {text.format_size(len(edit.old))}  {change}", "changed"
         )
-    if len(edits) > _SHOWN:
-        yield paint(f"  ~ and {len(edits) - _SHOWN:,} more", "changed")
+    if len(edits) > _LISTED_MAX:
+        yield paint(f"  ~ and {len(edits) - _LISTED_MAX:,} more", "changed")
     yield from (f"  {note}" for note in plan.notes)
 
 
-def near(path: Path) -> str:
+def short_path(path: Path) -> str:
     """A path as short as it can be typed here."""
-    short = os.path.relpath(path)
-    return str(path) if short.startswith("..") else short
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
-def done_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
+def copy_result_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
     """What was written, and how to put it in the source's place."""
     yield (
-        paint(f"written: {text.display_path(near(receipt.output))}", "good")
+        paint(f"written: {text.display_path(short_path(receipt.output))}", "good")
         + "  on disk, read again, the same but for what went"
     )
-    yield f"receipt: {text.display_path(near(receipt.path))}"
+    yield f"receipt: {text.display_path(short_path(receipt.path))}"
     if receipt.lost:
-        yield f"what went is kept in {text.display_path(near(receipt.lost))}, with a map"
+        yield f"what went is kept in {text.display_path(short_path(receipt.lost))}, with a map"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
     yield ""
     yield "To use it:"
-    for number, step in enumerate(swap_in(plan.aof, receipt.output), 1):
+    for number, step in enumerate(replacement_steps(plan.aof, receipt.output), 1):
         yield f"  {number}. {text.display_path(step)}"
 
 
-def exchanged_lines(aof: AOF, receipt: Receipt, place: Path, paint: Paint) -> Iterator[str]:
+def exchange_result_lines(aof: AOF, receipt: Receipt, destination: Path, paint: Paint) -> Iterator[str]:
     """What stands where after an edit in place, and how to take it back."""
     yield (
-        paint(f"done: {text.display_path(near(place))}", "good") + "  on disk, read again, the same but for what went"
+        paint(f"done: {text.display_path(short_path(destination))}", "good")
+        + "  on disk, read again, the same but for what went"
     )
-    yield f"the old one is kept as {text.display_path(near(receipt.output))}"
-    yield f"receipt: {text.display_path(near(receipt.path))}"
-    yield f"         aofdoctor undo {text.shell_quote(near(receipt.path))} takes it back"
+    yield f"the old one is kept as {text.display_path(short_path(receipt.output))}"
+    yield f"receipt: {text.display_path(short_path(receipt.path))}"
+    yield f"         aofdoctor undo {text.shell_quote(short_path(receipt.path))} takes it back"
     if receipt.lost:
-        yield f"what went is kept in {text.display_path(near(receipt.lost))}, with a map"
+        yield f"what went is kept in {text.display_path(short_path(receipt.lost))}, with a map"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
     appendonly = "no" if aof.layout == "rdb" else "yes"
     yield f"next:    aofdoctor verify {text.shell_quote(aof.path)}, then start the server with appendonly {appendonly}"
 
 
-def _percent(part: int, whole: int) -> str:
+def _percent(part: int, total: int) -> str:
     """Never rounded up to 100 where something is missing; more where something was brought back."""
-    if part >= whole:
-        return f"{part * 100 // whole if whole else 100}%"
-    tenths = min(999, part * 1000 // whole) if whole else 0
+    if part >= total:
+        return f"{part * 100 // total if total else 100}%"
+    tenths = min(999, part * 1000 // total) if total else 0
     return f"{tenths / 10:.1f}%"
 
 
-def swap_in(aof: AOF, output: Path) -> list[str]:
+def replacement_steps(aof: AOF, output: Path) -> list[str]:
     """The exact steps that put an output in the source's place, as lines."""
-    where = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
-    place, new = text.shell_quote(str(where)), text.shell_quote(str(output))
+    source = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
+    place, new = text.shell_quote(str(source)), text.shell_quote(str(output))
     return [
         "stop the server:   redis-cli SHUTDOWN NOSAVE   (and keep its supervisor from starting it)",
         f"keep the old one:  mv {place} {place}.before-aofdoctor",
         f"put this in place: mv {new} {place}",
         f"keep its owner:    chown -R --reference={place}.before-aofdoctor {place}",
         f"check it there:    aofdoctor check {place}",
-        *_STARTS[aof.layout],
+        *_START_STEPS[aof.layout],
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.aof.records import encode_command
-from aofdoctor.cli.options import NOTHING
+from aofdoctor.cli.options import NO_SELECTION
 from aofdoctor.server.sandbox import Binary
 from tests.conftest import aofdoctor
 
@@ -113,7 +113,7 @@ def test_a_plan_is_never_written_over_another_file(tmp_path: Path) -> None:
     "change",
     [b"", b"[]", b"{}", {"recipe": {"verb": "strip"}}, {"recipe": {"verb": "nosuch"}}, {"recipe": 5}, {"path": "a\0b"},
      {"recipe": {"verb": "strip", "selection": {"grep": [5]}, "position": 5, "last": 0, "all": 0, "and_after": 0}},
-     {"recipe": {"verb": "slice", "selection": NOTHING | {"grep": ["a{99999999999}"]}}}, {"path": "\ud800x"},
+     {"recipe": {"verb": "slice", "selection": NO_SELECTION | {"grep": ["a{99999999999}"]}}}, {"path": "\ud800x"},
      {"commands": {}}, {"kind": "copy"}],
 )  # fmt: skip
 def test_a_plan_that_cannot_be_meant_is_refused(change: bytes | dict[str, object], tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, encode_command
-from aofdoctor.cli.console import as_json
+from aofdoctor.cli.console import bytes_to_json
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views import base_keys as base_keys_view
-from aofdoctor.cli.views.record_lines import Line
+from aofdoctor.cli.views.record_lines import LineWriter
 from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.log.selection import Selection, build_selection
@@ -148,7 +148,7 @@ def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
     path.write_bytes(data)
     out: list[tuple[Lines, Lines, bytes]] = []
     with open_path(str(path)) as aof:
-        line = Line(aof, lambda words, style: words, None, timed=True)
+        line = LineWriter(aof, lambda words, style: words, None, has_times=True)
         for item in base_keys(EVERYTHING, 0, aof.parts[0].name, 0, source, rdb):
             if isinstance(item, BaseKey):
                 out += [
@@ -157,16 +157,16 @@ def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
     return out
 
 
-def shown(item: BaseKey, line: Line) -> Lines:
+def shown(item: BaseKey, line: LineWriter) -> Lines:
     text, machine = io.BytesIO(), io.BytesIO()
-    line.base(item, text)
-    base_keys_view.as_json_line(item, machine)
+    line.write_key(item, text)
+    base_keys_view.write_key_json(item, machine)
     return text.getvalue(), machine.getvalue()
 
 
 def expected(item: BaseKey) -> bytes:
-    args = [as_json(word) for word in base_keys_view.preview_words(item)]
-    return json.dumps(base_keys_view.fields(item) | {"args": args}).encode() + b"\n"
+    args = [bytes_to_json(word) for word in base_keys_view.preview_words(item)]
+    return json.dumps(base_keys_view.key_fields(item) | {"args": args}).encode() + b"\n"
 
 
 def test_a_line_says_the_same_whichever_way_its_words_were_read(tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from aofdoctor import text
-from aofdoctor.cli.console import as_json
+from aofdoctor.cli.console import bytes_to_json
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.rdb.bulk.encoder import WORD, WORDS
 from aofdoctor.rdb.encoding.cursor import CorruptValue, LargeString, String
 from aofdoctor.rdb.items import Item
 
-NAME = "(base)"
-UNPACKED = "the RDB is compressed: places in it are those of the bytes that come out of it"
-_WORD = 64  # bytes of a word that are shown
+BASE_COMMAND = "(base)"
+COMPRESSED_NOTE = "the RDB is compressed: places in it are those of the bytes that come out of it"
+_WORD_MAX = 64  # bytes of a word that are shown
 _quoted = json.encoder.encode_basestring_ascii
 _NAME_MAX = 1 << 12  # bytes of a name in a line for people
 
@@ -30,12 +30,12 @@ def preview_words(key: BaseKey) -> Iterator[bytes]:
         yield truncate(word, WORD)
 
 
-def truncate(word: String, most: int) -> bytes:
+def truncate(word: String, limit: int) -> bytes:
     """A word, or its first bytes and ... where it has more than so many."""
-    if len(word) <= most:
+    if len(word) <= limit:
         return word.read() if isinstance(word, LargeString) else word
-    head = word.read(most) if isinstance(word, LargeString) else word[:most]
-    return head + b"..."
+    prefix = word.read(limit) if isinstance(word, LargeString) else word[:limit]
+    return prefix + b"..."
 
 
 def key_summary(key: BaseKey) -> str:
@@ -43,24 +43,24 @@ def key_summary(key: BaseKey) -> str:
     preview = key.preview
     if preview is None or len(preview[0]) > _NAME_MAX:
         preview = [truncate(key.name, _NAME_MAX), *preview_words(key)]
-    return f"{NAME} {key.type} {' '.join(map(text.quote, preview))}"
+    return f"{BASE_COMMAND} {key.type} {' '.join(map(text.quote, preview))}"
 
 
-def note(key: BaseKey) -> str:
+def key_note(key: BaseKey) -> str:
     """That it was there, or seems so, and when it expires."""
-    expire, there = key.key.expire_ms, "found after damage: a guess" if key.guess else "there at the rewrite"
-    return f"  <- {there}" + (f", expires {text.format_time(expire // 1000)}" if expire != -1 else "")
+    expire, origin = key.key.expire_ms, "found after damage: a guess" if key.guess else "there at the rewrite"
+    return f"  <- {origin}" + (f", expires {text.format_time(expire // 1000)}" if expire != -1 else "")
 
 
-def as_json_line(key: BaseKey, out: BinaryIO) -> None:
+def write_key_json(key: BaseKey, out: BinaryIO) -> None:
     """One JSON object: `fields`, and the first words of the value as `args`.  By hand: there are many of them."""
-    place, time = key.key, key.time
-    expire = None if place.expire_ms == -1 else place.expire_ms
+    span_key, time = key.key, key.time
+    expire = None if span_key.expire_ms == -1 else span_key.expire_ms
     kind = "null" if time is None else '"rdb-ctime"'
     out.write(
-        f'{{"part": {_quoted(key.part)}, "offset": {place.start}, "size": {place.end - place.start}, "n": null, '
-        f'"db": {_or_null(None if place.db < 0 else place.db)}, "time": {_or_null(time)}, "time_kind": {kind}, '
-        f'"tx": null, "cmd": "{NAME}", "args": [{", ".join(map(_json_word, preview_words(key)))}], '
+        f'{{"part": {_quoted(key.part)}, "offset": {span_key.start}, "size": {span_key.end - span_key.start}, "n": null, '
+        f'"db": {_or_null(None if span_key.db < 0 else span_key.db)}, "time": {_or_null(time)}, "time_kind": {kind}, '
+        f'"tx": null, "cmd": "{BASE_COMMAND}", "args": [{", ".join(map(_json_word, preview_words(key)))}], '
         f'"keys": [{_json_word(key.name)}], "type": "{key.type}", "expire_ms": {_or_null(expire)}, '
         f'"ttl_ms": {_or_null(_ttl(key))}, "guess": {"true" if key.guess else "false"}}}\n'.encode()
     )
@@ -71,40 +71,40 @@ def _json_word(data: bytes) -> str:
     try:
         return _quoted(data.decode())
     except UnicodeDecodeError:
-        return json.dumps(as_json(data))
+        return json.dumps(bytes_to_json(data))
 
 
 def _or_null(number: int | None) -> str:
     return "null" if number is None else str(number)
 
 
-def line_json(key: BaseKey) -> dict[str, Any]:
+def key_summary_json(key: BaseKey) -> dict[str, Any]:
     """What a line says of a key; `args` are the first words of the value."""
-    return fields(key) | {"args": [as_json(word) for word in preview_words(key)]}
+    return key_fields(key) | {"args": [bytes_to_json(word) for word in preview_words(key)]}
 
 
-def library_words(code: String | None) -> str:
+def library_summary(code: String | None) -> str:
     """A library of functions in short."""
-    return f"{NAME} function {text.quote(truncate(code or b'', _WORD))}"
+    return f"{BASE_COMMAND} function {text.quote(truncate(code or b'', _WORD_MAX))}"
 
 
 def library_json(part: str, item: Item, code: String | None) -> dict[str, Any]:
     """What a line says of a library of functions."""
     return {
         "part": part, "offset": item.span.start, "size": item.span.size, "n": None, "db": None, "time": None,
-        "time_kind": None, "tx": None, "cmd": NAME, "args": [as_json(truncate(code or b"", _WORD))],
+        "time_kind": None, "tx": None, "cmd": BASE_COMMAND, "args": [bytes_to_json(truncate(code or b"", _WORD_MAX))],
         "keys": [], "type": "function",
     }  # fmt: skip
 
 
-def fields(key: BaseKey) -> dict[str, Any]:
+def key_fields(key: BaseKey) -> dict[str, Any]:
     """What a line says of a key, without its value."""
     place = key.key
     return {
         "part": key.part, "offset": place.start, "size": place.end - place.start, "n": None,
         "db": None if place.db < 0 else place.db, "time": key.time,
-        "time_kind": None if key.time is None else "rdb-ctime", "tx": None, "cmd": NAME, "args": [],
-        "keys": [as_json(key.name)], "type": key.type,
+        "time_kind": None if key.time is None else "rdb-ctime", "tx": None, "cmd": BASE_COMMAND, "args": [],
+        "keys": [bytes_to_json(key.name)], "type": key.type,
         "expire_ms": None if place.expire_ms == -1 else place.expire_ms, "ttl_ms": _ttl(key), "guess": key.guess,
     }  # fmt: skip
 
@@ -117,7 +117,7 @@ def _ttl(key: BaseKey) -> int | None:
 
 # -- one key in full --
 
-_ELEMENTS = 64  # so many words of a value are shown on a terminal and in a pipe
+_ELEMENTS_MAX = 64  # so many words of a value are shown on a terminal and in a pipe
 _OPCODES = {
     255: "the end, and the checksum",
     254: "SELECTDB: the database of the keys that follow",
@@ -130,18 +130,18 @@ _OPCODES = {
 }
 
 
-def opcode(item: Item) -> str:
+def describe_opcode(item: Item) -> str:
     """What stands between keys, in words."""
     return _OPCODES.get(item.kind, f"opcode {item.kind}" if item.kind < 256 else "bytes of a type that is not read")
 
 
-def key_json(key: BaseKey) -> dict[str, Any]:
+def key_detail_json(key: BaseKey) -> dict[str, Any]:
     """What show --json says of a key of a base."""
     shown, more = _first_words(key)
-    return fields(key) | {"args": [as_json(word) for word in shown], "more": more, "type_byte": key.key.type}
+    return key_fields(key) | {"args": [bytes_to_json(word) for word in shown], "more": more, "type_byte": key.key.type}
 
 
-def key_lines(name: str, key: BaseKey) -> Iterator[str]:
+def key_detail_lines(name: str, key: BaseKey) -> Iterator[str]:
     """A key of a base in full, but for its bytes."""
     place = key.key
     yield f"{name}@{text.format_offset(place.start)}  {text.format_size(place.end - place.start)}, ends at {text.format_offset(place.end)}"
@@ -162,9 +162,9 @@ def key_lines(name: str, key: BaseKey) -> Iterator[str]:
 
 def _first_words(key: BaseKey) -> tuple[list[bytes], bool]:
     """The first words of a value, each cut, and whether there are more or it is broken there."""
-    out: list[bytes] = []
+    shown_words: list[bytes] = []
     for word in key.words():
-        if isinstance(word, CorruptValue) or len(out) == _ELEMENTS:
-            return out, True
-        out.append(truncate(word, 200))
-    return out, False
+        if isinstance(word, CorruptValue) or len(shown_words) == _ELEMENTS_MAX:
+            return shown_words, True
+        shown_words.append(truncate(word, 200))
+    return shown_words, False

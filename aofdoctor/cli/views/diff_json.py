@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from aofdoctor.cli.console import print_json
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as lines
-from aofdoctor.cli.views.diff_text import NAMES, Comparison, DiffRenderer, shown
+from aofdoctor.cli.views.diff_text import SIDE_NAMES, Comparison, DiffRenderer, part_and_offset
 from aofdoctor.diff.differ import Gap
 from aofdoctor.diff.summary import MOVED, SIDES, Tally
 from aofdoctor.diff.units._pyunits import Kind
@@ -17,7 +17,7 @@ from aofdoctor.diff.units.unit_commands import entries
 from aofdoctor.log.base_keys import BaseKey
 
 
-class _After:
+class _FieldInserter:
     """A stream whose first byte, the brace of an object, is written with fields of our own after it."""
 
     def __init__(self, out: BinaryIO, fields: bytes) -> None:
@@ -36,46 +36,46 @@ class _After:
 class JsonRenderer(DiffRenderer):
     """JSON Lines: fork, then only, moved and opaque as they come, then summary."""
 
-    def gap(self, gap: Gap) -> None:
+    def render_gap(self, gap: Gap) -> None:
         if gap.at is self.comparison.diff.fork:
             print_json(fork_json(self.comparison))
 
-    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
-        super().units(column, number, run, partner)
+    def render_units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+        super().render_units(column, number, run, partner)
         if run.opaque:
             return
-        fields: dict[str, Any] = {"type": "moved"} if partner else {"type": "only", "side": NAMES[number].lower()}
+        fields: dict[str, Any] = {"type": "moved"} if partner else {"type": "only", "side": SIDE_NAMES[number].lower()}
         if partner:
             part = self.comparison.sides[0].aof.parts[partner.part].name
             fields["a"] = {"part": part, "offset": partner.start}
         if run.base:
-            self._keys(fields, column, number, run)
+            self._print_keys(fields, column, number, run)
             return
         sys.stdout.flush()
         first = json.dumps(fields).encode()[1:-1]
         for entry in entries(self.comparison.sides[number], run, self.comparison.selections[number]):
-            lines.as_json_line(entry, _After(sys.stdout.buffer, first))  # type: ignore[arg-type]
+            lines.write_json(entry, _FieldInserter(sys.stdout.buffer, first))  # type: ignore[arg-type]
         sys.stdout.buffer.flush()
 
-    def _keys(self, fields: dict[str, Any], column: int, number: int, run: Run) -> None:
+    def _print_keys(self, fields: dict[str, Any], column: int, number: int, run: Run) -> None:
         part = self.comparison.sides[number].aof.parts[run.first.part].name
-        for key in self.keys(column, number, run):
+        for key in self.iter_keys(column, number, run):
             if isinstance(key, BaseKey):
-                own = base_keys.line_json(key)
+                key_fields = base_keys.key_summary_json(key)
             else:
                 code = self.comparison.rdb_selections[number].rdb_commands(run.first.part).code_of(key)
-                own = base_keys.library_json(part, key, code)
-            print_json(own | {"key_type": own["type"]} | fields)
+                key_fields = base_keys.library_json(part, key, code)
+            print_json(key_fields | {"key_type": key_fields["type"]} | fields)
 
-    def opaque(self, column: int, number: int, unit: Unit) -> None:
+    def render_opaque(self, column: int, number: int, unit: Unit) -> None:
         print_json({
-            "type": "opaque", "side": NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
+            "type": "opaque", "side": SIDE_NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
             "part": self.comparison.sides[number].aof.parts[unit.part].name, "offset": unit.start,
             "size": unit.end - unit.start,
             "what": self.comparison.rdb_selections[number].describe(unit), "moved": column == MOVED,
         })  # fmt: skip
 
-    def end(self) -> None:
+    def render_summary(self) -> None:
         print_json(summary_json(self.comparison, self.tally, self.different))
 
 
@@ -91,7 +91,7 @@ def fork_json(comparison: Comparison) -> dict[str, Any] | None:
 
 
 def _position_json(side: Side, place: DiffPosition) -> dict[str, Any]:
-    part, offset = shown(side, place)
+    part, offset = part_and_offset(side, place)
     return {
         "part": side.aof.parts[part].name, "offset": offset, "n": place.commands + 1, "db": place.db,
         "time": None if place.time < 0 else place.time,
@@ -101,7 +101,7 @@ def _position_json(side: Side, place: DiffPosition) -> dict[str, Any]:
 def _common_bytes_json(comparison: Comparison) -> dict[str, Any]:
     """Up to where the bytes are the same."""
     diff = comparison.diff
-    places = [shown(side, place) for side, place in zip(comparison.sides, diff.equal_bytes, strict=True)]
+    places = [part_and_offset(side, place) for side, place in zip(comparison.sides, diff.equal_bytes, strict=True)]
     return {
         name: {"part": side.aof.parts[part].name, "offset": offset + diff.past}
         for name, side, (part, offset) in zip("ab", comparison.sides, places, strict=True)

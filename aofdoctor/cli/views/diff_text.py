@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import BinaryIO, Protocol
 
 from aofdoctor import text
-from aofdoctor.cli.console import painter, print_line, warn, width
+from aofdoctor.cli.console import make_painter, print_line, terminal_width, warn
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as lines
 from aofdoctor.damage import DAMAGE_MEANINGS
@@ -22,13 +22,13 @@ from aofdoctor.log.selection import Selection
 from aofdoctor.log.timestamps import looks_timed
 from aofdoctor.rdb.items import Item, Key
 
-NAMES = "AB"
+SIDE_NAMES = "AB"
 _STYLES = ("gone", "good", "dim")
-UNLIKE = (
+UNLIKE_WARNING = (
     "they have next to nothing in common in the same order: if one of them was rewritten, "
     "that is as it must be; compare --by keys"
 )
-FELL_BACK = "one side has long stretches that the other lacks: the answer is right, but may not be the shortest"
+FALLBACK_NOTE = "one side has long stretches that the other lacks: the answer is right, but may not be the shortest"
 
 
 @dataclass
@@ -72,32 +72,32 @@ class DiffRenderer:
     def render(self, events: Iterable[Event]) -> None:
         for event in events:
             if isinstance(event, Gap):
-                self.gap(event)
+                self.render_gap(event)
             elif isinstance(event, Moved):
-                self.units(MOVED, 1, Run(event.b, event.b, event.b.commands), event.a)
+                self.render_units(MOVED, 1, Run(event.b, event.b, event.b.commands), event.a)
             else:
-                self.units(event.side, event.side, event.run)
+                self.render_units(event.side, event.side, event.run)
         warn_of_damage(self.comparison.sides)
-        self.end()
+        self.render_summary()
 
-    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+    def render_units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
         """A run of side `number`, counted in a column; `partner` is where a moved unit stands on A."""
         before = sum(self.tally.total)
         if run.opaque:
             if self.comparison.rdb_selections[number].includes_bytes(run.first):
                 self.different = True
-                self.opaque(column, number, run.first)
+                self.render_opaque(column, number, run.first)
             return
         if run.base:
-            for said in self.comparison.rdb_selections[number].told(run):
-                self.tally.say(column, said)
+            for rdb_command in self.comparison.rdb_selections[number].told(run):
+                self.tally.say(column, rdb_command)
         else:
             side, selection = self.comparison.sides[number], self.comparison.selections[number]
             for batch, steps, commands in batches(side, run):
                 self.tally.add(column, batch, steps, selected(batch, run.last, selection, steps, commands))
         self.different |= sum(self.tally.total) > before
 
-    def keys(self, column: int, number: int, run: Run) -> Iterator[BaseKey | Item]:
+    def iter_keys(self, column: int, number: int, run: Run) -> Iterator[BaseKey | Item]:
         """The keys of an RDB that a run of one is of, each of adjacent runs once."""
         for item in self.comparison.rdb_selections[number].items(run):
             place = column, number, run.first.part, item.span.start
@@ -110,18 +110,18 @@ class DiffRenderer:
             self._last = place
 
     @abstractmethod
-    def gap(self, gap: Gap) -> None: ...
+    def render_gap(self, gap: Gap) -> None: ...
 
     @abstractmethod
-    def opaque(self, column: int, number: int, unit: Unit) -> None: ...
+    def render_opaque(self, column: int, number: int, unit: Unit) -> None: ...
 
     @abstractmethod
-    def end(self) -> None: ...
+    def render_summary(self) -> None: ...
 
 
 def warn_of_damage(sides: tuple[Side, Side]) -> None:
     """Name the damage that was met on the way."""
-    for letter, side in zip(NAMES, sides, strict=True):
+    for letter, side in zip(SIDE_NAMES, sides, strict=True):
         for (part, start), damage in sorted(side.damage.items()):
             place = f"{text.display_path(side.aof.parts[part].name)}@{start}"
             warn(f"damage in {letter} at {place}: {DAMAGE_MEANINGS[damage.kind]}, {text.format_size(damage.span.size)}")
@@ -140,103 +140,111 @@ class TextRenderer(DiffRenderer):
 
     def __init__(self, comparison: Comparison) -> None:
         super().__init__(comparison)
-        self.paint = painter()
-        columns = width()
+        self.paint = make_painter()
+        columns = terminal_width()
         self.line_writers = [
-            lines.Line(side.aof, self.paint, columns and columns - 2, looks_timed(side.aof))
+            lines.LineWriter(side.aof, self.paint, columns and columns - 2, looks_timed(side.aof))
             for side in comparison.sides
         ]
         self.out: BinaryIO = sys.stdout.buffer
-        self.header: Gap | None = None
-        self.begun = False
+        self.pending_gap: Gap | None = None
+        self.has_written_header = False
 
-    def gap(self, gap: Gap) -> None:
-        self.header = gap
+    def render_gap(self, gap: Gap) -> None:
+        self.pending_gap = gap
 
-    def _begin(self) -> None:
+    def _write_header(self) -> None:
         """The heading of what is only now known to be shown."""
         sys.stdout.flush()
-        if not self.begun:
-            self.begun = True
+        if not self.has_written_header:
+            self.has_written_header = True
             for sign, style, path in zip("-+", ("gone", "good"), self.comparison.paths, strict=True):
-                self._write(self.paint(f"{sign * 3} {NAMES[sign == '+']}  {text.display_path(path)}", style))
+                self._write_line(self.paint(f"{sign * 3} {SIDE_NAMES[sign == '+']}  {text.display_path(path)}", style))
             if self.comparison.diff.totals.unlike:
-                self._write(self.paint(UNLIKE, "warning"))
-        gap, self.header = self.header, None
+                self._write_line(self.paint(UNLIKE_WARNING, "warning"))
+        gap, self.pending_gap = self.pending_gap, None
         if gap:
-            self._write(self.paint(f"@@ {self._where(0, gap)}  {self._where(1, gap)}{_context(gap)} @@", "note"))
+            self._write_line(
+                self.paint(
+                    f"@@ {self._gap_position(0, gap)}  {self._gap_position(1, gap)}{_context_text(gap)} @@", "note"
+                )
+            )
             for unit in gap.context:
                 run = Run(unit, unit, unit.commands)
-                self._keys(0, 0, run, "  ") if run.base else self._entries(0, run, "  ", Selection())
+                self._write_keys(0, 0, run, "  ") if run.base else self._write_entries(0, run, "  ", Selection())
             self._last = None
 
-    def _where(self, number: int, gap: Gap) -> str:
+    def _gap_position(self, number: int, gap: Gap) -> str:
         place = gap.at[number]
-        return f"{NAMES[number]} {self._place(number, place)} #{place.commands + 1}"
+        return f"{SIDE_NAMES[number]} {self._position(number, place)} #{place.commands + 1}"
 
-    def _place(self, number: int, place: DiffPosition | Unit) -> str:
+    def _position(self, number: int, place: DiffPosition | Unit) -> str:
         side = self.comparison.sides[number]
-        part, offset = shown(side, place) if isinstance(place, DiffPosition) else (place.part, place.start)
-        return lines.position(self.line_writers[number].names[side.aof.parts[part].name], offset)
+        part, offset = part_and_offset(side, place) if isinstance(place, DiffPosition) else (place.part, place.start)
+        return lines.position_text(self.line_writers[number].names[side.aof.parts[part].name], offset)
 
-    def _entries(self, number: int, run: Run, sign: str, selection: Selection) -> None:
+    def _write_entries(self, number: int, run: Run, sign: str, selection: Selection) -> None:
         for entry in () if run.opaque or run.base else entries(self.comparison.sides[number], run, selection):
-            self._sign(sign)
+            self._write_sign(sign)
             self.line_writers[number](entry, self.out)
 
-    def _sign(self, sign: str) -> None:
-        if not sign.isspace() and (self.header or not self.begun):
-            self._begin()
+    def _write_sign(self, sign: str) -> None:
+        if not sign.isspace() and (self.pending_gap or not self.has_written_header):
+            self._write_header()
         self.out.write(sign.encode())
 
-    def _keys(self, column: int, number: int, run: Run, sign: str) -> None:
-        for key in self.keys(column, number, run):
-            self._sign(sign)
+    def _write_keys(self, column: int, number: int, run: Run, sign: str) -> None:
+        for key in self.iter_keys(column, number, run):
+            self._write_sign(sign)
             if isinstance(key, BaseKey):
-                self.line_writers[number].base(key, self.out)
+                self.line_writers[number].write_key(key, self.out)
             else:
-                place = lines.position(self.line_writers[number].names[self._part(number, run)], key.span.start)
+                place = lines.position_text(
+                    self.line_writers[number].names[self._part_name(number, run)], key.span.start
+                )
                 code = self.comparison.rdb_selections[number].rdb_commands(run.first.part).code_of(key)
-                self._write(f"{place}  {base_keys.library_words(code)}")
+                self._write_line(f"{place}  {base_keys.library_summary(code)}")
 
-    def _part(self, number: int, run: Run) -> str:
+    def _part_name(self, number: int, run: Run) -> str:
         return self.comparison.sides[number].aof.parts[run.first.part].name
 
-    def units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
-        super().units(column, number, run, partner)
+    def render_units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+        super().render_units(column, number, run, partner)
         sign = self.paint("-+~"[column], _STYLES[column]) + " "
         if partner is not None:
-            sign += f"(A {self._place(0, partner)})  "
+            sign += f"(A {self._position(0, partner)})  "
         if run.base:
-            self._keys(column, number, run, sign)
+            self._write_keys(column, number, run, sign)
         else:
-            self._entries(number, run, sign, self.comparison.selections[number])
+            self._write_entries(number, run, sign, self.comparison.selections[number])
 
-    def opaque(self, column: int, number: int, unit: Unit) -> None:
-        self._begin()
-        what = f"{self.comparison.rdb_selections[number].describe(unit)}, compared as bytes"
+    def render_opaque(self, column: int, number: int, unit: Unit) -> None:
+        self._write_header()
+        description = f"{self.comparison.rdb_selections[number].describe(unit)}, compared as bytes"
         sign = self.paint("-+~"[column], _STYLES[column])
-        self._write(f"{sign} {self._place(number, unit)}  {what}, {text.format_size(unit.end - unit.start)}")
+        self._write_line(
+            f"{sign} {self._position(number, unit)}  {description}, {text.format_size(unit.end - unit.start)}"
+        )
 
-    def _write(self, line: str) -> None:
+    def _write_line(self, line: str) -> None:
         self.out.write(line.encode() + b"\n")
 
-    def end(self) -> None:
+    def render_summary(self) -> None:
         self.out.flush()
-        if self.begun:
+        if self.has_written_header:
             print_line()
-        for line in summary(self.comparison, self.tally, self.different):
+        for line in summary_lines(self.comparison, self.tally, self.different):
             print_line(line)
 
 
-def _context(gap: Gap) -> str:
+def _context_text(gap: Gap) -> str:
     """The database, transaction and time where the sides part, as A has them."""
     place = gap.at[0]
     transaction = ", in a transaction" if any(gap.tx) else ""
     return f"  db{place.db}{transaction}" + (f"  {text.format_time(place.time)}" if place.time >= 0 else "")
 
 
-def shown(side: Side, place: DiffPosition) -> tuple[int, int]:
+def part_and_offset(side: Side, place: DiffPosition) -> tuple[int, int]:
     """(part, offset) of a place; past the last part it is that one's end."""
     if place.part < len(side.sources):
         return place.part, place.offset
@@ -245,34 +253,37 @@ def shown(side: Side, place: DiffPosition) -> tuple[int, int]:
     return index, (source.size or 0) if source else 0
 
 
-def summary(comparison: Comparison, tally: Tally, different: bool) -> list[str]:
+def summary_lines(comparison: Comparison, tally: Tally, different: bool) -> list[str]:
     """What the differences add up to, in words."""
     diff, selected_all = comparison.diff, all(where.selects_all for where in comparison.selections)
     a, b, moved = tally.total
     if not different:
         same = "no difference" if selected_all else "no difference in what is selected"
         keys = f", {text.format_count(diff.totals.keys, 'key')} of an RDB byte for byte" if diff.totals.keys else ""
-        return [f"{same}: {text.format_count(diff.totals.same, 'command')}{keys} on both sides", *_but(comparison)]
-    told = [f"{text.format_count(a, 'command')} only in A", f"{b:,} only in B"]
-    told += [f"{moved:,} in another order that changes nothing"] if moved else []
-    told += [f"{diff.totals.same:,} the same"] if selected_all else []
-    told += (
+        return [
+            f"{same}: {text.format_count(diff.totals.same, 'command')}{keys} on both sides",
+            *_byte_difference_note(comparison),
+        ]
+    facts = [f"{text.format_count(a, 'command')} only in A", f"{b:,} only in B"]
+    facts += [f"{moved:,} in another order that changes nothing"] if moved else []
+    facts += [f"{diff.totals.same:,} the same"] if selected_all else []
+    facts += (
         [f"{text.format_count(diff.totals.keys, 'key')} of an RDB byte for byte"]
         if selected_all and diff.totals.keys
         else []
     )
-    return [", ".join(told), *([FELL_BACK] if diff.totals.fell_back else [])]
+    return [", ".join(facts), *([FALLBACK_NOTE] if diff.totals.fell_back else [])]
 
 
-def _but(comparison: Comparison) -> list[str]:
+def _byte_difference_note(comparison: Comparison) -> list[str]:
     """Where equal sides have other bytes."""
     diff = comparison.diff
     if not diff.other_bytes:
         return []
-    a, b = (_named(side, place) for side, place in zip(comparison.sides, diff.equal_bytes, strict=True))
+    a, b = (_position_text(side, place) for side, place in zip(comparison.sides, diff.equal_bytes, strict=True))
     return [f"their bytes differ from A {a} and B {b} on: annotations, SELECTs, spelling, or how a base is written"]
 
 
-def _named(side: Side, place: DiffPosition) -> str:
-    part, offset = shown(side, place)
-    return lines.position(text.display_path(side.aof.parts[part].name), offset)
+def _position_text(side: Side, place: DiffPosition) -> str:
+    part, offset = part_and_offset(side, place)
+    return lines.position_text(text.display_path(side.aof.parts[part].name), offset)

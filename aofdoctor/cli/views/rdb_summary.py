@@ -8,7 +8,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.rdb.key_counts import OTHER_DBS, Database, KeyCounts
 from aofdoctor.server.versions import ServerVersion, readers
 
-_DBS_SHOWN = 8
+_DBS_MAX = 8
 _NOUNS = {
     "string": ("string", "strings"), "list": ("list", "lists"), "set": ("set", "sets"), "hash": ("hash", "hashes"),
     "zset": ("sorted set", "sorted sets"), "array": ("array", "arrays"), "stream": ("stream", "streams"),
@@ -18,14 +18,14 @@ _NOUNS = {
 
 def preamble_json(rdb: Preamble) -> dict[str, Any]:
     """The contract of check --json for an RDB; `dbs` and `types` count the keys up to any damage."""
-    found = {
+    fields = {
         "magic": text.escape(rdb.magic), "start": rdb.span.start, "end": rdb.span.end, "keys": rdb.keys,
         "checksum": rdb.checksum, "complete": rdb.complete,
         "loads": [line.name for line in _readers(rdb)],
     }  # fmt: skip
     if rdb.codec:
-        found["compressed"] = rdb.codec
-    return found | (_key_counts_json(rdb.key_counts, rdb.dialect) if rdb.key_counts else {})
+        fields["compressed"] = rdb.codec
+    return fields | (_key_counts_json(rdb.key_counts, rdb.dialect) if rdb.key_counts else {})
 
 
 def _key_counts_json(key_counts: KeyCounts, dialect: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def _key_counts_json(key_counts: KeyCounts, dialect: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def rdb_words(rdb: Preamble) -> str:
+def rdb_description(rdb: Preamble) -> str:
     """An RDB in some words, for the line of its part."""
     version = f"RDB {rdb.version}" if rdb.dialect == "redis" else f"Valkey RDB {rdb.version}"
     if rdb.codec:
@@ -51,7 +51,7 @@ def key_count_lines(rdb: Preamble) -> Iterator[str]:
     """Its keys by database and by type, and the lines that read it."""
     key_counts = rdb.key_counts
     if key_counts and key_counts.dbs:
-        shown = [_database(db, row) for db, row in list(key_counts.dbs.items())[:_DBS_SHOWN]]
+        shown = [_database_text(db, row) for db, row in list(key_counts.dbs.items())[:_DBS_MAX]]
         more = len(key_counts.dbs) - len(shown)
         words = "; ".join(shown) + (f"; and {text.format_count(more, 'more database')}" if more else "")
         yield words if rdb.complete and rdb.keys is not None else f"what can be read of it: {words}"
@@ -72,7 +72,7 @@ def _readers(rdb: Preamble) -> list[ServerVersion]:
     return [] if rdb.codec else readers(rdb.dialect, rdb.version)
 
 
-def _database(db: int, row: Database) -> str:
+def _database_text(db: int, row: Database) -> str:
     name = {-1: "in an unknown database", OTHER_DBS: "in others"}.get(db, f"db{db}")
-    expiring = f" ({row.expires:,} with a TTL{f', {row.past:,} of them past it' if row.past else ''})"
-    return f"{name} {text.format_count(row.keys, 'key')}{expiring if row.expires else ''}"
+    ttl_note = f" ({row.expires:,} with a TTL{f', {row.past:,} of them past it' if row.past else ''})"
+    return f"{name} {text.format_count(row.keys, 'key')}{ttl_note if row.expires else ''}"

@@ -13,18 +13,18 @@ from aofdoctor import text
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import Arg, LargeArgument
-from aofdoctor.cli.console import Paint, as_json
+from aofdoctor.cli.console import Paint, bytes_to_json
 from aofdoctor.cli.views import base_keys
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.entries import Entry
 from aofdoctor.server.command_table import Command, key_places, table
 from aofdoctor.source import pread
 
-_KEYS_WITHIN = 1 << 16  # of a far record, so many arguments are looked through for keys
-_REST = 3 * (1 << 18)  # base64 of a multiple of three bytes can be joined
+_KEY_SEARCH_MAX = 1 << 16  # of a far record, so many arguments are looked through for keys
+_BASE64_CHUNK = 3 * (1 << 18)  # base64 of a multiple of three bytes can be joined
 
 
-def short_names(aof: AOF) -> dict[str, str]:
+def short_part_names(aof: AOF) -> dict[str, str]:
     """The shortest name of each part that still names it: 7.incr; empty where there is but one."""
     if len(aof.parts) == 1:
         return {aof.parts[0].name: ""}
@@ -33,7 +33,7 @@ def short_names(aof: AOF) -> dict[str, str]:
     return {name: (unique.get(name) or text.display_path(name)) for name in names}
 
 
-def position(part: str, offset: int) -> str:
+def position_text(part: str, offset: int) -> str:
     """A position as the user can type it."""
     return f"{part}@{offset}" if part else str(offset)
 
@@ -41,49 +41,49 @@ def position(part: str, offset: int) -> str:
 # -- for people --
 
 
-class Line:
+class LineWriter:
     """Lines for people; on a terminal they are cut to its width."""
 
-    def __init__(self, aof: AOF, paint: Paint, columns: int | None, timed: bool) -> None:
-        self.names, self.paint, self.columns, self.timed = short_names(aof), paint, columns, timed
-        self.coloured = paint("x", "dim") != "x"
+    def __init__(self, aof: AOF, paint: Paint, columns: int | None, has_times: bool) -> None:
+        self.names, self.paint, self.columns, self.has_times = short_part_names(aof), paint, columns, has_times
+        self.has_color = paint("x", "dim") != "x"
         largest = max((part.size or 0 for part in aof.parts), default=0)
         self.place_width = max(len(name) for name in self.names.values()) + 1 + len(str(largest)) if self.names else 0
         self._second: tuple[int | None, str] = (None, "-")
 
     def __call__(self, entry: Entry, out: BinaryIO) -> None:
         """Write one entry as a line."""
-        head = self._head(entry.part, entry.batch.record_span(entry.i).start, entry.time, entry.db)
+        head = self._prefix(entry.part, entry.batch.record_span(entry.i).start, entry.time, entry.db)
         style, note = _style_and_note(entry.batch.ids[entry.i])
         if self.columns is None and not entry.batch.oversized:
             words = " ".join(map(text.quote, entry.batch.argv(entry.i)))
         elif self.columns is None:
             out.write(head.encode())
-            out.writelines(piece.encode() for piece in _words(entry.batch.args(entry.i)))
+            out.writelines(piece.encode() for piece in _word_pieces(entry.batch.args(entry.i)))
             head = words = ""
         else:
             words = self._truncate_entry(entry, self.columns - len(head) - len(note) - 1)
-        if self.coloured:
+        if self.has_color:
             head, words = self.paint(head, "dim"), self.paint(words, style) if style else words
         out.write(f"{head}{words}{note}\n".encode())
 
-    def base(self, key: BaseKey, out: BinaryIO) -> None:
+    def write_key(self, key: BaseKey, out: BinaryIO) -> None:
         """Write one key of a base as a line."""
-        head = self._head(key.part, key.key.start, key.time, None if key.key.db < 0 else key.key.db)
-        words, note = base_keys.key_summary(key), base_keys.note(key)
+        head = self._prefix(key.part, key.key.start, key.time, None if key.key.db < 0 else key.key.db)
+        words, note = base_keys.key_summary(key), base_keys.key_note(key)
         if self.columns is not None and len(words) > (room := max(20, self.columns - len(head) - len(note) - 1)):
             words = words[: room - 3] + "..."
-        if self.coloured:
+        if self.has_color:
             head, note = self.paint(head, "dim"), self.paint(note, "dim")
         out.write(f"{head}{words}{note}\n".encode())
 
-    def _head(self, part: str, offset: int, time: int | None, db_number: int | None) -> str:
-        place = position(self.names[part], offset)
-        when = f"{self._when(time):<19}  " if self.timed or time is not None else ""
+    def _prefix(self, part: str, offset: int, time: int | None, db_number: int | None) -> str:
+        place = position_text(self.names[part], offset)
+        when = f"{self._time_text(time):<19}  " if self.has_times or time is not None else ""
         db = "db?" if db_number is None else f"db{db_number}"
         return f"{place:<{self.place_width}}  {when}{db:<4} "
 
-    def _when(self, time: int | None) -> str:
+    def _time_text(self, time: int | None) -> str:
         if time is None:
             return "-"
         if self._second[0] != time:
@@ -105,14 +105,14 @@ class Line:
         return (line if len(line) <= room else line[: room - 3] + "...") + tail
 
 
-def _truncate(arg: Arg, most: int) -> str:
-    head = arg.head(most + 1) if isinstance(arg, LargeArgument) else arg[: most + 1]
+def _truncate(arg: Arg, limit: int) -> str:
+    head = arg.head(limit + 1) if isinstance(arg, LargeArgument) else arg[: limit + 1]
     size = arg.size if isinstance(arg, LargeArgument) else len(arg)
-    shown = text.quote(head[:most])
-    return shown if size <= most else f'"{text.escape(head[: most - 3])}..."'
+    shown = text.quote(head[:limit])
+    return shown if size <= limit else f'"{text.escape(head[: limit - 3])}..."'
 
 
-def _words(args: Iterator[Arg]) -> Iterator[str]:
+def _word_pieces(args: Iterator[Arg]) -> Iterator[str]:
     for number, arg in enumerate(args):
         if number:
             yield " "
@@ -125,7 +125,7 @@ def _words(args: Iterator[Arg]) -> Iterator[str]:
             yield '"'
 
 
-_STYLE_OF = (
+_EFFECT_STYLES = (
     ("flush", "gone"),
     ("delete", "changed"),
     ("rename", "changed"),
@@ -141,7 +141,7 @@ def _style_and_note(number: int) -> tuple[str, str]:
     command = table().get(number)
     if command is None:
         return ("damage", "  <- no server knows this command") if number == UNKNOWN else ("", "")
-    style = next((style for effect, style in _STYLE_OF if effect in command.effects), "")
+    style = next((style for effect, style in _EFFECT_STYLES if effect in command.effects), "")
     return style, f"  <- {flush_note(command)}" if "flush" in command.effects else ""
 
 
@@ -153,16 +153,16 @@ def flush_note(command: Command) -> str:
 # -- for redis-cli, and as RESP --
 
 
-def as_cli(entry: Entry, out: BinaryIO) -> None:
+def write_cli(entry: Entry, out: BinaryIO) -> None:
     """A line that redis-cli accepts."""
     if entry.batch.oversized:
-        out.writelines(piece.encode() for piece in _words(entry.batch.args(entry.i)))
+        out.writelines(piece.encode() for piece in _word_pieces(entry.batch.args(entry.i)))
         out.write(b"\n")
     else:
         out.write(" ".join(map(text.quote, entry.batch.argv(entry.i))).encode() + b"\n")
 
 
-def as_resp(entry: Entry, out: BinaryIO) -> None:
+def write_resp(entry: Entry, out: BinaryIO) -> None:
     """The record's own bytes."""
     if not entry.batch.oversized:
         out.write(entry.batch.raw(entry.i))
@@ -174,15 +174,15 @@ def as_resp(entry: Entry, out: BinaryIO) -> None:
 # -- as JSON --
 
 
-def as_json_line(entry: Entry, out: BinaryIO) -> None:
+def write_json(entry: Entry, out: BinaryIO) -> None:
     """One JSON object; an argument of more than 64 KiB in a far record is always base64."""
     if entry.batch.oversized:
         _write_large_json(entry, out)
         return
     argv = entry.batch.argv(entry.i)
     fields = _fields(entry, argv[0])
-    fields["args"] = [as_json(arg) for arg in argv[1:]]
-    fields["keys"] = [as_json(argv[at]) for at in _key_places(entry, argv)]
+    fields["args"] = [bytes_to_json(arg) for arg in argv[1:]]
+    fields["keys"] = [bytes_to_json(argv[at]) for at in _key_indexes(entry, argv)]
     out.write(json.dumps(fields).encode() + b"\n")
 
 
@@ -191,11 +191,11 @@ def _fields(entry: Entry, name: bytes) -> dict[str, object]:
     return {
         "part": entry.part, "offset": record.start, "size": record.size, "n": entry.number, "db": entry.db,
         "time": entry.time, "time_kind": None if entry.time is None else "annotation", "tx": entry.tx,
-        "cmd": as_json(name),
+        "cmd": bytes_to_json(name),
     }  # fmt: skip
 
 
-def _key_places(entry: Entry, argv: list[bytes]) -> Iterator[int]:
+def _key_indexes(entry: Entry, argv: list[bytes]) -> Iterator[int]:
     command = table().get(entry.batch.ids[entry.i])
     return key_places(command, argv) if command else iter(())
 
@@ -209,19 +209,19 @@ def _write_large_json(entry: Entry, out: BinaryIO) -> None:
         if number:
             out.write(b", ")
         if isinstance(arg, bytes):
-            out.write(json.dumps(as_json(arg)).encode())
+            out.write(json.dumps(bytes_to_json(arg)).encode())
         else:
             _write_base64(arg, out)
-        if len(heads) < _KEYS_WITHIN:
+        if len(heads) < _KEY_SEARCH_MAX:
             heads.append(arg if isinstance(arg, bytes) else arg.head(1 << 12))
-    keys = [as_json(heads[at]) for at in _key_places(entry, heads)]
+    keys = [bytes_to_json(heads[at]) for at in _key_indexes(entry, heads)]
     out.write(b'], "keys": ' + json.dumps(keys).encode() + b"}\n")
 
 
 def _write_base64(arg: LargeArgument, out: BinaryIO) -> None:
     out.write(b'{"base64": "')
-    out.writelines(base64.b64encode(piece) for piece in arg.pieces(_REST))
+    out.writelines(base64.b64encode(piece) for piece in arg.pieces(_BASE64_CHUNK))
     out.write(b'"}')
 
 
-Writer = Callable[[Entry, BinaryIO], None]
+EntryWriter = Callable[[Entry, BinaryIO], None]

@@ -2,60 +2,60 @@
 
 from typing import Any
 
-from aofdoctor.cli.console import as_json
+from aofdoctor.cli.console import bytes_to_json
 from aofdoctor.cli.verbs.look.check import finding_json
 from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.stats.collect import KeyStats, LargeRecord, Row, Stats, StatsOptions, Written
 from aofdoctor.stats.rdb_keys import BaseStats, KeyRow, LargeKey
 
 
-def as_json_object(found: Stats, stats_options: StatsOptions, most: int | None) -> dict[str, Any]:
+def stats_to_json(stats: Stats, stats_options: StatsOptions, row_limit: int | None) -> dict[str, Any]:
     """The contract of stats --json; `most` rows of each list, or all, but for those over time."""
-    chosen, keys = found.selected, found.keys
+    selected_totals, keys = stats.selected, stats.keys
     return {
-        "path": found.aof.path, "layout": found.aof.layout, "totals": _totals(found),
-        "selected": {"everything": found.selection.selects_all, "commands": chosen.commands, "bytes": chosen.bytes},
-        "by_command": [_row("command", row) for row in found.by_command[:most]],
-        "by_db": [_row("db", row) for row in found.by_db[:most]],
-        "by_prefix": None if keys is None else _prefixes(keys, most),
-        "over": _histogram_json(found),
-        "largest": [_large(record) for record in found.largest[:most]],
-        "keys": None if keys is None else _keys(keys, most),
-        "base": None if found.base is None else _base(found.base, most),
-        "suspects": [finding_json(finding) for finding in found.suspicious_events],
-        "asked": {"depth": stats_options.depth, "delimiter": as_json(stats_options.delimiter), "every": stats_options.every, "exact": stats_options.exact},
+        "path": stats.aof.path, "layout": stats.aof.layout, "totals": _totals(stats),
+        "selected": {"everything": stats.selection.selects_all, "commands": selected_totals.commands, "bytes": selected_totals.bytes},
+        "by_command": [_row_json("command", row) for row in stats.by_command[:row_limit]],
+        "by_db": [_row_json("db", row) for row in stats.by_db[:row_limit]],
+        "by_prefix": None if keys is None else _prefixes_json(keys, row_limit),
+        "over": _histogram_json(stats),
+        "largest": [_large_record_json(record) for record in stats.largest[:row_limit]],
+        "keys": None if keys is None else _keys_json(keys, row_limit),
+        "base": None if stats.base is None else _base_json(stats.base, row_limit),
+        "suspects": [finding_json(finding) for finding in stats.suspicious_events],
+        "asked": {"depth": stats_options.depth, "delimiter": bytes_to_json(stats_options.delimiter), "every": stats_options.every, "exact": stats_options.exact},
     }  # fmt: skip
 
 
-def _totals(found: Stats) -> dict[str, Any]:
+def _totals(stats: Stats) -> dict[str, Any]:
     return {
-        "parts": len(found.aof.parts), "missing": len(found.aof.parts) - len(found.aof.existing_parts), "bytes": found.size,
-        "rdb_bytes": found.rdb_bytes, "commands": found.commands, "annotations": found.annotations,
-        "first_time": found.first_time, "last_time": found.last_time,
-        "damage": {"count": found.damages, "bytes": found.damage_bytes},
+        "parts": len(stats.aof.parts), "missing": len(stats.aof.parts) - len(stats.aof.existing_parts), "bytes": stats.size,
+        "rdb_bytes": stats.rdb_bytes, "commands": stats.commands, "annotations": stats.annotations,
+        "first_time": stats.first_time, "last_time": stats.last_time,
+        "damage": {"count": stats.damages, "bytes": stats.damage_bytes},
     }  # fmt: skip
 
 
-def _name(value: str | int | bytes | None) -> Any:
+def _name_json(value: str | int | bytes | None) -> Any:
     if value == OTHER_DBS:
         return "others"
-    return as_json(value) if isinstance(value, bytes) else value
+    return bytes_to_json(value) if isinstance(value, bytes) else value
 
 
-def _row(kind: str, row: Row) -> dict[str, Any]:
-    return {kind: _name(row.name), "commands": row.commands, "bytes": row.bytes}
+def _row_json(kind: str, row: Row) -> dict[str, Any]:
+    return {kind: _name_json(row.name), "commands": row.commands, "bytes": row.bytes}
 
 
-def _prefixes(keys: KeyStats, most: int | None) -> dict[str, Any]:
+def _prefixes_json(keys: KeyStats, row_limit: int | None) -> dict[str, Any]:
     others = keys.other_prefixes
     return {
-        "rows": [_row("prefix", row) for row in keys.by_prefix[:most]],
+        "rows": [_row_json("prefix", row) for row in keys.by_prefix[:row_limit]],
         "others": None if others is None else {"commands": others.commands, "bytes": others.bytes},
     }
 
 
-def _histogram_json(found: Stats) -> dict[str, Any]:
-    histogram = found.histogram
+def _histogram_json(stats: Stats) -> dict[str, Any]:
+    histogram = stats.histogram
     return {
         "kind": histogram.kind, "width": histogram.width,
         "rows": [{"from": start, "commands": commands, "bytes": size} for start, commands, size in histogram.rows],
@@ -63,53 +63,53 @@ def _histogram_json(found: Stats) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _large(record: LargeRecord) -> dict[str, Any]:
+def _large_record_json(record: LargeRecord) -> dict[str, Any]:
     return {
         "part": record.part, "offset": record.offset, "size": record.size, "db": record.db,
-        "cmd": as_json(record.command), "key": None if record.key is None else as_json(record.key),
+        "cmd": bytes_to_json(record.command), "key": None if record.key is None else bytes_to_json(record.key),
         "key_size": record.length,
     }  # fmt: skip
 
 
-def _keys(keys: KeyStats, most: int | None) -> dict[str, Any]:
+def _keys_json(keys: KeyStats, row_limit: int | None) -> dict[str, Any]:
     return {
         "exact": keys.exact,
-        "by_bytes": [_written("bytes", key) for key in keys.by_bytes[:most]],
-        "by_writes": [_written("writes", key) for key in keys.by_writes[:most]],
+        "by_bytes": [_written_key_json("bytes", key) for key in keys.by_bytes[:row_limit]],
+        "by_writes": [_written_key_json("writes", key) for key in keys.by_writes[:row_limit]],
         "elsewhere_at_most": {"bytes": keys.bytes_elsewhere, "writes": keys.writes_elsewhere},
     }
 
 
-def _written(what: str, key: Written) -> dict[str, Any]:
+def _written_key_json(count_name: str, key: Written) -> dict[str, Any]:
     return {
-        "key": as_json(key.key), "key_size": key.length, "db": key.db, what: key.count, "over": key.over,
+        "key": bytes_to_json(key.key), "key_size": key.length, "db": key.db, count_name: key.count, "over": key.over,
         "deviation": key.deviation,
     }  # fmt: skip
 
 
-def _base(base: BaseStats, most: int | None) -> dict[str, Any]:
+def _base_json(base: BaseStats, row_limit: int | None) -> dict[str, Any]:
     return {
         "keys": base.keys, "bytes": None if base.counted_only else base.bytes, "expires": base.expires,
         "damage": base.damages,
-        "by_type": [_key_row("type", row) for row in base.by_type[:most]],
-        "by_db": [_key_row("db", row) for row in base.by_db[:most]],
-        "by_prefix": None if base.by_prefix is None else _base_prefixes(base, most),
-        "largest": [_large_key(key) for key in base.largest[:most]],
+        "by_type": [_key_row_json("type", row) for row in base.by_type[:row_limit]],
+        "by_db": [_key_row_json("db", row) for row in base.by_db[:row_limit]],
+        "by_prefix": None if base.by_prefix is None else _base_prefixes_json(base, row_limit),
+        "largest": [_large_key_json(key) for key in base.largest[:row_limit]],
     }  # fmt: skip
 
 
-def _base_prefixes(base: BaseStats, most: int | None) -> dict[str, Any]:
+def _base_prefixes_json(base: BaseStats, row_limit: int | None) -> dict[str, Any]:
     others = base.other_prefixes
     rest = None if others is None else {"keys": others.keys, "bytes": others.bytes, "expires": others.expires}
-    return {"rows": [_key_row("prefix", row) for row in (base.by_prefix or [])[:most]], "others": rest}
+    return {"rows": [_key_row_json("prefix", row) for row in (base.by_prefix or [])[:row_limit]], "others": rest}
 
 
-def _key_row(kind: str, row: KeyRow) -> dict[str, Any]:
-    return {kind: _name(row.name), "keys": row.keys, "bytes": row.bytes, "expires": row.expires}
+def _key_row_json(kind: str, row: KeyRow) -> dict[str, Any]:
+    return {kind: _name_json(row.name), "keys": row.keys, "bytes": row.bytes, "expires": row.expires}
 
 
-def _large_key(key: LargeKey) -> dict[str, Any]:
+def _large_key_json(key: LargeKey) -> dict[str, Any]:
     return {
         "part": key.part, "offset": key.offset, "size": key.size, "db": key.db, "type": key.type,
-        "key": as_json(key.key), "key_size": key.length, "expire_ms": key.expire_ms,
+        "key": bytes_to_json(key.key), "key_size": key.length, "expire_ms": key.expire_ms,
     }  # fmt: skip

@@ -6,54 +6,54 @@ from aofdoctor import text
 from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.stats.collect import Written
 
-Name = str | int | bytes | None
-_SHOWN = 60  # so many bytes of a key are shown
+RowName = str | int | bytes | None
+_KEY_MAX = 60  # so many bytes of a key are shown
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def key(head: bytes, length: int) -> str:
+def key_label(head: bytes, length: int) -> str:
     """A key or prefix of `length` bytes, cut where it is long."""
-    return text.quote(head) if length <= _SHOWN and len(head) == length else f'"{text.escape(head[:_SHOWN])}..."'
+    return text.quote(head) if length <= _KEY_MAX and len(head) == length else f'"{text.escape(head[:_KEY_MAX])}..."'
 
 
-def command(name: Name) -> str:
+def command_label(name: RowName) -> str:
     """A command's name; bytes are one that no server knows."""
     if isinstance(name, bytes):
         return f"{text.quote(name.upper())} (unknown)"
     return "(unknown)" if name is None else str(name).upper()
 
 
-def prefix(name: Name) -> str:
+def prefix_label(name: RowName) -> str:
     """A key prefix; None stands for those that have no row of their own."""
     if isinstance(name, bytes):
-        return key(name, len(name)) if name else "(no prefix)"
+        return key_label(name, len(name)) if name else "(no prefix)"
     return "(others)"
 
 
-def database(name: Name) -> str:
+def database_label(name: RowName) -> str:
     """A database; None where it is not known."""
     if name is None:
         return "db?"
     return "(others)" if name in ("others", OTHER_DBS) else f"db{name!s}"
 
 
-LABELS: dict[str, Callable[[Name], str]] = {
-    "command": command, "prefix": prefix, "database": database, "type": str,
+LABELS: dict[str, Callable[[RowName], str]] = {
+    "command": command_label, "prefix": prefix_label, "database": database_label, "type": str,
 }  # fmt: skip
 
 
-def share(part: int, whole: int) -> str:
+def percent(part: int, total: int) -> str:
     """A part of a whole, in percent."""
-    return f"{100 * part / whole:.1f}%" if whole else "-"
+    return f"{100 * part / total:.1f}%" if total else "-"
 
 
-def span(seconds: int) -> str:
+def duration(seconds: int) -> str:
     """A span of time: 30 s, 5 min."""
     size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
     return f"{seconds // size} {unit}"
 
 
-def estimate(written: Written, number: Callable[[int], str]) -> str:
+def estimate_text(written: Written, number: Callable[[int], str]) -> str:
     """What was written to a key, with how far that can be wrong."""
     least = written.count - written.over
     words = f"{number(least)} to {number(written.count)}" if written.over else number(written.count)

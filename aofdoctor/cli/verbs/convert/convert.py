@@ -9,7 +9,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
-from aofdoctor.cli.conversion_runner import planned, run_conversion
+from aofdoctor.cli.conversion_runner import plan_from_recipe, run_conversion
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.errors import InvalidSelection, RefusedEdit
@@ -36,12 +36,12 @@ Exit status: 0 planned or done; 2 usage; 3 could not: damage (repair first), or 
 and no --lossy; 130 interrupted."""
 
 _DURATION = re.compile(r"(-?[0-9]{1,9})(ms|s|m|h|d)\Z")
-_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @with_output_options
 def convert(
-    path: options.WritablePath,
+    path: options.WritablePathArgument,
     base: Annotated[
         str | None,
         typer.Option("--base", metavar="KIND", help="resp: the RDB base becomes commands; rdb: an older RDB."),
@@ -78,35 +78,35 @@ def convert(
     with open_path(path) as aof:
         recipe = {
             "base": base or "", "rdb_version": rdb_version or 0, "layout": layout or "", "for": (for_ or "").lower(),
-            "shift_ms": _shift(aof, shift_ttl, now), "lossy": lossy,
+            "shift_ms": _shift_ms(aof, shift_ttl, now), "lossy": lossy,
         }  # fmt: skip
-        run_conversion(planned(aof, recipe), output_options)
+        run_conversion(plan_from_recipe(aof, recipe), output_options)
 
 
-def _shift(aof: AOF, shift: str | None, now: str | None) -> int:
+def _shift_ms(aof: AOF, shift: str | None, now: str | None) -> int:
     """What every expiry is moved by, in ms."""
     if shift:
         match = _DURATION.match(shift)
         if not match or not int(match[1]):
             raise InvalidSelection(f"{text.display_path(shift)} is not a duration", "write 90s, 30m, 2h or 1d")
-        return int(match[1]) * _MS[match[2]]
+        return int(match[1]) * _UNIT_MS[match[2]]
     if not now:
         return 0
-    end = _end(aof)
+    end = _log_end(aof)
     if end is None:
         raise RefusedEdit(
             f"no #TS annotation in {text.display_path(aof.path)} says when it ended (aof-timestamp-enabled was off)",
             "--shift-ttl 2h says by how much",
         )
-    moved = (int(time.time()) if now == "now" else parse_time(now, end)) - end
-    if not moved:
+    shift_seconds = (int(time.time()) if now == "now" else parse_time(now, end)) - end
+    if not shift_seconds:
         raise InvalidSelection("that is when the log ended: no expiry would move")
-    return moved * 1000
+    return shift_seconds * 1000
 
 
-def _end(aof: AOF) -> int | None:
+def _log_end(aof: AOF) -> int | None:
     """When the log ended, unix seconds: by its annotations, or of a dump by its own words."""
     if aof.layout != "rdb":
         return last_time(aof)
-    written = read_aux(AOF.require_file(aof.parts[0])).get(b"ctime", b"")
-    return int(written) if written.isdigit() and len(written) < 12 else None
+    ctime = read_aux(AOF.require_file(aof.parts[0])).get(b"ctime", b"")
+    return int(ctime) if ctime.isdigit() and len(ctime) < 12 else None

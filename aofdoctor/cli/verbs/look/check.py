@@ -10,9 +10,9 @@ from aofdoctor.check.examine import examine
 from aofdoctor.check.findings import FIRST_AID, collect_findings, is_sound
 from aofdoctor.check.report import PartReport, Report, shell_path
 from aofdoctor.cli import options
-from aofdoctor.cli.console import Paint, painter, print_json, print_line, progress
+from aofdoctor.cli.console import Paint, make_painter, print_json, print_line, progress_bar
 from aofdoctor.cli.options import open_path, parse_server_names
-from aofdoctor.cli.views.rdb_summary import key_count_lines, preamble_json, rdb_words
+from aofdoctor.cli.views.rdb_summary import key_count_lines, preamble_json, rdb_description
 from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Outcome, Verdict
@@ -29,31 +29,34 @@ Examples:
 Exit status: 0 sound; 1 damage, or the server that wrote it (or the one named) would not load it whole; 2 usage;
 3 could not read; 130 interrupted.  A flush is a finding and does not change the status."""
 
-_SHOWN = 20  # findings of one severity, for people
+_LISTED_MAX = 20  # findings of one severity, for people
 
 
 def check(
-    path: options.Path,
+    path: options.PathArgument,
     server: Annotated[
         list[str] | None,
         typer.Option("--server", metavar="LINE", help=f"Judge by this line as well: {', '.join(VERSIONS)}, or all."),
     ] = None,
-    json: options.Json = False,
+    json: options.JsonOption = False,
 ) -> None:
     """What is wrong, and what each server would do with it.
 
     Nothing is written.  All parts are read from the first byte to the last.
     """
-    judges, named = parse_server_names(server), parse_server_names([name for name in server or () if name != "all"])
+    server_names, explicit_names = (
+        parse_server_names(server),
+        parse_server_names([name for name in server or () if name != "all"]),
+    )
     with open_path(path, read_errors_are_damage=True) as aof:
         total = sum(part.size or 0 for part in aof.existing_parts)
-        with progress(total, "reading") as on_progress:
-            report = examine(aof, judges, on_progress, named)
+        with progress_bar(total, "reading") as on_progress:
+            report = examine(aof, server_names, on_progress, explicit_names)
         findings = collect_findings(report)
         if json:
-            print_json(_as_json(report, findings))
+            print_json(_report_json(report, findings))
         else:
-            _say(report, findings, painter())
+            _print_report(report, findings, make_painter())
         sound = is_sound(report)
     raise typer.Exit(0 if sound else 1)
 
@@ -61,13 +64,13 @@ def check(
 # -- JSON --
 
 
-def _as_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
+def _report_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
     return {
         "path": report.aof.path,
         "layout": report.aof.layout,
         "sound": is_sound(report),
         "writer": report.writer or None,
-        "parts": [_part_json(part) for part in report.parts] + [_other_json(p) for p in report.aof.history],
+        "parts": [_part_json(part) for part in report.parts] + [_history_part_json(p) for p in report.aof.history],
         "verdicts": [_verdict_json(verdict) for verdict in report.verdicts],
         "findings": [finding_json(finding) for finding in findings],
         "first_aid": list(FIRST_AID) if report.flushes.seen else [],
@@ -85,7 +88,7 @@ def _part_json(part: PartReport) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _other_json(part: AofPart) -> dict[str, Any]:
+def _history_part_json(part: AofPart) -> dict[str, Any]:
     """A history file: named, not read."""
     return {
         "name": part.name, "type": part.type, "exists": part.exists, "size": part.size, "commands": None,
@@ -112,9 +115,9 @@ def finding_json(finding: Finding) -> dict[str, Any]:
 # -- for people: facts first, in one screen, then what to do --
 
 
-def _say(report: Report, findings: list[Finding], paint: Paint) -> None:
+def _print_report(report: Report, findings: list[Finding], paint: Paint) -> None:
     if report.flushes.seen:
-        _say_first_aid(paint)
+        _print_first_aid(paint)
     print_line(paint(_title(report), "strong"))
     print_line()
     for part in report.parts:
@@ -123,16 +126,16 @@ def _say(report: Report, findings: list[Finding], paint: Paint) -> None:
             print_line(f"          {line}")
     print_line()
     for severity in Severity:
-        _say_findings([f for f in findings if f.severity is severity], severity, paint)
+        _print_findings([f for f in findings if f.severity is severity], severity, paint)
     for line in _verdict_lines(report):
         print_line(line)
-    steps = _next(report)
+    steps = _next_steps(report)
     if steps:
         print_line()
         print_line("Next:  " + "\n       ".join(steps))
 
 
-def _say_first_aid(paint: Paint) -> None:
+def _print_first_aid(paint: Paint) -> None:
     print_line(paint("First aid, in this order, if a server still runs on these files:", "danger"))
     for number, step in enumerate(FIRST_AID, 1):
         print_line(f"  {number}. {step}")
@@ -158,7 +161,7 @@ def _part_line(part: PartReport, paint: Paint) -> str:
         return head + paint("missing", "damage")
     facts = [text.format_size(part.size)]
     if part.preamble:
-        facts.append(rdb_words(part.preamble))
+        facts.append(rdb_description(part.preamble))
     if part.commands or not part.preamble:
         facts.append(text.format_count(part.commands, "command"))
     if part.annotations:
@@ -172,8 +175,8 @@ def _part_line(part: PartReport, paint: Paint) -> str:
     return line
 
 
-def _say_findings(findings: list[Finding], severity: Severity, paint: Paint) -> None:
-    for finding in findings[:_SHOWN]:
+def _print_findings(findings: list[Finding], severity: Severity, paint: Paint) -> None:
+    for finding in findings[:_LISTED_MAX]:
         print_line(f"{paint(severity.value.upper(), severity.value)}  {finding.message}")
         for line in (
             finding.detail,
@@ -181,8 +184,8 @@ def _say_findings(findings: list[Finding], severity: Severity, paint: Paint) -> 
         ):
             if line:
                 print_line(f"        {line}")
-    if len(findings) > _SHOWN:
-        print_line(f"        and {len(findings) - _SHOWN:,} more of these; --json lists them")
+    if len(findings) > _LISTED_MAX:
+        print_line(f"        and {len(findings) - _LISTED_MAX:,} more of these; --json lists them")
     if findings:
         print_line()
 
@@ -198,23 +201,23 @@ def _verdict_lines(report: Report) -> list[str]:
 
 
 def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
-    who = servers[0] if len(servers) == 1 else ", ".join(servers[:-1]) + " and " + servers[-1]
-    would = f"{who} would "
+    server_list = servers[0] if len(servers) == 1 else ", ".join(servers[:-1]) + " and " + servers[-1]
+    subject_text = f"{server_list} would "
     where = f"{text.display_path(verdict.part)}@{verdict.offset}" if verdict.part and verdict.offset is not None else ""
     if verdict.outcome is Outcome.LOADS:
-        return would + "load it as it is" + (", flush included." if report.flushes.seen else ".")
+        return subject_text + "load it as it is" + (", flush included." if report.flushes.seen else ".")
     if verdict.outcome is Outcome.TRUNCATES:
         cut = f"cut {text.display_path(verdict.part)} at {verdict.offset} and start: {verdict.reason}."
-        return f"{would}{cut}  With aof-load-truncated no it would refuse."
+        return f"{subject_text}{cut}  With aof-load-truncated no it would refuse."
     if verdict.outcome is Outcome.STARTS_EMPTY:
-        return would + f"start empty: {verdict.reason}."
+        return subject_text + f"start empty: {verdict.reason}."
     if verdict.outcome is Outcome.NOT_APPLICABLE:
-        return f"{who} cannot read it: {verdict.reason}."
+        return f"{server_list} cannot read it: {verdict.reason}."
     verb = "refuse it" if verdict.outcome is Outcome.REFUSES else "do what nobody can foretell with it"
-    return would + f"{verb}{f' at {where}' if where else ''}: {verdict.reason}."
+    return subject_text + f"{verb}{f' at {where}' if where else ''}: {verdict.reason}."
 
 
-def _next(report: Report) -> list[str]:
+def _next_steps(report: Report) -> list[str]:
     path, steps = shell_path(report), []
     damaged = any(d.kind is not DamageKind.IN_FLIGHT for part in report.parts for d in part.damage)
     if report.flushes.group_count == 1:

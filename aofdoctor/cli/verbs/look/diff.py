@@ -11,8 +11,8 @@ import typer
 
 from aofdoctor.cli import options
 from aofdoctor.cli.console import print_line, warn
-from aofdoctor.cli.diff_sides import side
-from aofdoctor.cli.options import selection
+from aofdoctor.cli.diff_sides import open_side
+from aofdoctor.cli.options import build_log_selection
 from aofdoctor.cli.views import diff_keys as diff_keys_view
 from aofdoctor.cli.views.diff_json import JsonRenderer
 from aofdoctor.cli.views.diff_stat import StatRenderer
@@ -40,10 +40,10 @@ Examples:
 Exit status: 0 no difference; 1 there is one; 2 usage; 3 could not read or write; 130 interrupted."""
 
 
-_OF_RDB = frozenset({DamageKind.TRUNCATED_PREAMBLE, DamageKind.CORRUPT_PREAMBLE})
+_RDB_DAMAGE = frozenset({DamageKind.TRUNCATED_PREAMBLE, DamageKind.CORRUPT_PREAMBLE})
 
 
-class By(StrEnum):
+class CompareBy(StrEnum):
     """What is compared."""
 
     COMMANDS = "commands"
@@ -58,31 +58,33 @@ SideArgument = Annotated[
         "written up to a time (@2026-11-22T05:58:31, @-10m, @TS:1795334311), if one is named.",
     ),
 ]
-By_ = Annotated[By, typer.Option("--by", help="Compare commands in their order, or what each key holds.")]
-Stat = Annotated[bool, typer.Option("--stat", help="Only counts: by command, database and key prefix.")]
-Exact = Annotated[bool, typer.Option("--exact", help="Other spelling (case of names, padding) is a difference.")]
-PatchTo = Annotated[
+ByOption = Annotated[CompareBy, typer.Option("--by", help="Compare commands in their order, or what each key holds.")]
+StatOption = Annotated[bool, typer.Option("--stat", help="Only counts: by command, database and key prefix.")]
+ExactSpellingOption = Annotated[
+    bool, typer.Option("--exact", help="Other spelling (case of names, padding) is a difference.")
+]
+PatchOption = Annotated[
     str | None,
     typer.Option("--patch", metavar="FILE", help="Write what B has and A lacks (of it what is selected) to a new AOF."),
 ]
-PatchBack = Annotated[
+PatchReverseOption = Annotated[
     str | None,
     typer.Option("--patch-reverse", metavar="FILE", help="Write what A has and B lacks (the same) to a new AOF."),
 ]
 
 
-@options.selecting
+@options.with_selection_options
 def diff(
     a: SideArgument,
     b: SideArgument,
-    by: By_ = By.COMMANDS,
-    stat: Stat = False,
-    exact: Exact = False,
-    patch: PatchTo = None,
-    patch_reverse: PatchBack = None,
-    json: options.Json = False,
+    by: ByOption = CompareBy.COMMANDS,
+    stat: StatOption = False,
+    exact: ExactSpellingOption = False,
+    patch: PatchOption = None,
+    patch_reverse: PatchReverseOption = None,
+    json: options.JsonOption = False,
     *,
-    selected: options.Selected,
+    selection_options: options.SelectionOptions,
 ) -> None:
     """What one AOF has that another lacks: where they part, and the commands since.
 
@@ -91,46 +93,46 @@ def diff(
     An RDB is compared as the commands that make its keys; with --by keys, --key and
     --db select among the keys that differ.
     """
-    _require_consistent_options(by, stat, exact, patch, patch_reverse, selected)
+    _require_consistent_options(by, stat, exact, patch, patch_reverse, selection_options)
     if a == b == "-":
         raise InvalidSelection("standard input can be one side only")
     with ExitStack() as stack:
         rules = ComparisonRules.of(os.urandom(16), exact)
-        opened = [stack.enter_context(side(given)) for given in (a, b)]
-        sides = [Side(aof, rules, end) for aof, end in opened]
-        selections = [selection(aof, **selected) for aof, _ in opened]
-        if by is By.KEYS:
-            different = _by_keys((sides[0], sides[1]), (selections[0], selections[1]), (a, b), json)
-            raise typer.Exit(1 if different else 0)
+        side_inputs = [stack.enter_context(open_side(given)) for given in (a, b)]
+        sides = [Side(aof, rules, end) for aof, end in side_inputs]
+        selections = [build_log_selection(aof, **selection_options) for aof, _ in side_inputs]
+        if by is CompareBy.KEYS:
+            is_different = _compare_by_keys((sides[0], sides[1]), (selections[0], selections[1]), (a, b), json)
+            raise typer.Exit(1 if is_different else 0)
         comparison = Comparison((a, b), Diff(*sides), (selections[0], selections[1]))
         renderer = _make_renderer(comparison, stat, json)
         writers = {
             n: stack.enter_context(Patch(Path(path), RdbUnitSelection(sides[n], selections[n])))
             for n, path in ((1, patch), (0, patch_reverse)) if path
         }  # fmt: skip
-        renderer.render(_patched(comparison, writers))
+        renderer.render(_copy_to_patches(comparison, writers))
         for writer in writers.values():
             writer.rename_into_place()
             if not json:
                 print_line(
-                    f"{display_path(str(writer.path))}: {format_count(writer.commands, 'command')}, {_left_out(writer)}"
+                    f"{display_path(str(writer.path))}: {format_count(writer.commands, 'command')}, {_patch_summary(writer)}"
                 )
-        different = renderer.different
-    raise typer.Exit(1 if different else 0)
+        is_different = renderer.different
+    raise typer.Exit(1 if is_different else 0)
 
 
-def _by_keys(
+def _compare_by_keys(
     sides: tuple[Side, Side], selections: tuple[Selection, Selection], paths: tuple[str, str], json: bool
 ) -> bool:
-    found = compare_keys(*sides, selections)
-    (diff_keys_view.show_json if json else diff_keys_view.show)(found, paths)
+    key_diff = compare_keys(*sides, selections)
+    (diff_keys_view.print_key_diff_json if json else diff_keys_view.print_key_diff)(key_diff, paths)
     warn_of_damage(sides)
-    if any(damage.kind in _OF_RDB for side in sides for damage in side.damage.values()):
+    if any(damage.kind in _RDB_DAMAGE for side in sides for damage in side.damage.values()):
         warn("of a damaged RDB only the keys that can be read are compared")
-    return found.different
+    return key_diff.different
 
 
-def _left_out(patch: Patch) -> str:
+def _patch_summary(patch: Patch) -> str:
     return f"{patch.size:,} bytes" + (
         f"; {format_count(patch.left_out, 'damaged or unfinished stretch', 'damaged or unfinished stretches')} left out"
         if patch.left_out else ""
@@ -138,16 +140,21 @@ def _left_out(patch: Patch) -> str:
 
 
 def _require_consistent_options(
-    by: By, stat: bool, exact: bool, patch: str | None, reverse: str | None, selected: options.Selected
+    by: CompareBy,
+    stat: bool,
+    exact: bool,
+    patch: str | None,
+    reverse: str | None,
+    selection_options: options.SelectionOptions,
 ) -> None:
-    if selected["from_"] is not None or selected["to"] is not None:
+    if selection_options["from_"] is not None or selection_options["to"] is not None:
         raise InvalidSelection(
             "--from and --to name a place in one AOF", "write PATH@POSITION for a side that ends there"
         )
     writes = patch is not None or reverse is not None
     if patch == "" or reverse == "" or (patch == reverse and writes):
         raise InvalidSelection("a patch needs a name of its own")
-    if by is By.KEYS and (stat or writes or exact):
+    if by is CompareBy.KEYS and (stat or writes or exact):
         raise InvalidSelection("--stat, --exact and --patch go with --by commands")
 
 
@@ -157,7 +164,7 @@ def _make_renderer(comparison: Comparison, stat: bool, json: bool) -> Renderer:
     return JsonRenderer(comparison) if json else TextRenderer(comparison)
 
 
-def _patched(comparison: Comparison, writers: dict[int, Patch]) -> Iterator[Event]:
+def _copy_to_patches(comparison: Comparison, writers: dict[int, Patch]) -> Iterator[Event]:
     """The differences, which are written to the patches as they go by."""
     for event in comparison.diff.events():
         if isinstance(event, Only) and event.side in writers:

@@ -10,8 +10,8 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
-from aofdoctor.cli.console import painter, warn, width
-from aofdoctor.cli.options import open_path, selection
+from aofdoctor.cli.console import make_painter, terminal_width, warn
+from aofdoctor.cli.options import build_log_selection, open_path
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as entries
 from aofdoctor.damage import DAMAGE_MEANINGS
@@ -37,7 +37,7 @@ Exit status: 0 done; 1 damage was met on the way (named on standard error); 2 us
 130 interrupted."""
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """How a command is written."""
 
     TEXT = "text"
@@ -46,9 +46,9 @@ class Format(StrEnum):
     CLI = "cli"
 
 
-@options.selecting
+@options.with_selection_options
 def log(
-    path: options.Path,
+    path: options.PathArgument,
     count: Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N.")] = None,
     tail: Annotated[
         bool, typer.Option("--tail", help="Read from the end, not the whole file; ten lines unless -n says otherwise.")
@@ -57,33 +57,33 @@ def log(
     base: Annotated[
         bool, typer.Option("--base", help="The keys of an RDB base too: what was there at the rewrite.")
     ] = False,
-    format: Annotated[Format, typer.Option("--format", help="How to write a command.")] = Format.TEXT,
-    json: options.Json = False,
+    format: Annotated[OutputFormat, typer.Option("--format", help="How to write a command.")] = OutputFormat.TEXT,
+    json: options.JsonOption = False,
     *,
-    selected: options.Selected,
+    selection_options: options.SelectionOptions,
 ) -> None:
     """The history: one line per command, oldest or newest first, filtered.
 
     Selections: repeating an option means or; different options mean and.
     """
     with open_path(path) as aof:
-        log_selection = selection(aof, **selected, based=base)
-        output_format = Format.JSON if json else format
+        log_selection = build_log_selection(aof, **selection_options, includes_base=base)
+        output_format = OutputFormat.JSON if json else format
         _require_readable_base(aof, tail, output_format) if base else None
         items = _items(aof, log_selection, count, tail, reverse, base)
-        broken = _write(aof, items, output_format)
-    raise typer.Exit(1 if broken else 0)
+        has_damage = _write(aof, items, output_format)
+    raise typer.Exit(1 if has_damage else 0)
 
 
-def _require_readable_base(aof: AOF, tail: bool, format: Format) -> None:
+def _require_readable_base(aof: AOF, tail: bool, format: OutputFormat) -> None:
     """Raise BadSelection where the keys of a base cannot be had, or said."""
     if tail:
         raise InvalidSelection("--tail reads the end alone, and a base is the beginning", "leave --tail out")
-    if format not in (Format.TEXT, Format.JSON):
+    if format not in (OutputFormat.TEXT, OutputFormat.JSON):
         raise InvalidSelection("a key of a base is no command", "--base goes with --format text and json")
     for part in aof.parts:
         if part.source and compressed(part.source):
-            warn(f"{text.display_path(part.name)}: {base_keys.UNPACKED}")
+            warn(f"{text.display_path(part.name)}: {base_keys.COMPRESSED_NOTE}")
     if any(isinstance(part.source, PipeSource) for part in aof.parts):
         raise InvalidSelection("the base in a pipe has gone by when its keys are asked for", "save it to a file first")
 
@@ -96,23 +96,23 @@ def _items(
         warn(
             "read from the end: where records begin is a guess there, and a database is unknown before its first SELECT"
         )
-        found: Iterable[history.Item] = history.from_tail(aof, log_selection, 10 if count is None else count)
-        return reversed(list(found)) if reverse else found
+        items: Iterable[history.Item] = history.from_tail(aof, log_selection, 10 if count is None else count)
+        return reversed(list(items)) if reverse else items
     if tail and count is None:
         count = 10
     if count is not None:
-        found = history.last(aof, log_selection, count, base)
-        return reversed(found) if reverse else found
+        items = history.last(aof, log_selection, count, base)
+        return reversed(items) if reverse else items
     if reverse and pipe:
         raise InvalidSelection("a pipe cannot be read backwards", "save it to a file first, or name a number with -n")
     return history.backwards(aof, log_selection, base) if reverse else history.forwards(aof, log_selection, base)
 
 
-def _write(aof: AOF, items: Iterable[history.Item], format: Format) -> bool:
+def _write(aof: AOF, items: Iterable[history.Item], format: OutputFormat) -> bool:
     """Write all items; True if damage was among them."""
-    writer = _writer(aof, format)
-    base = writer.base if isinstance(writer, entries.Line) else base_keys.as_json_line
-    out, broken = sys.stdout.buffer, False
+    writer = _make_writer(aof, format)
+    base = writer.write_key if isinstance(writer, entries.LineWriter) else base_keys.write_key_json
+    out, has_damage = sys.stdout.buffer, False
     sys.stdout.flush()
     for item in items:
         if isinstance(item, history.Entry):
@@ -120,20 +120,22 @@ def _write(aof: AOF, items: Iterable[history.Item], format: Format) -> bool:
         elif isinstance(item, BaseKey):
             base(item, out)
         else:
-            broken = True
+            has_damage = True
             damage = item.damage
             warn(
                 f"damage at {text.display_path(item.part)}@{damage.span.start}: {DAMAGE_MEANINGS[damage.kind]}, "
                 f"{text.format_size(damage.span.size)}"
             )
     out.flush()
-    return broken
+    return has_damage
 
 
-def _writer(aof: AOF, format: Format) -> entries.Writer:
-    plain: dict[Format, entries.Writer] = {
-        Format.JSON: entries.as_json_line,
-        Format.RESP: entries.as_resp,
-        Format.CLI: entries.as_cli,
+def _make_writer(aof: AOF, format: OutputFormat) -> entries.EntryWriter:
+    json_resp_cli_writers: dict[OutputFormat, entries.EntryWriter] = {
+        OutputFormat.JSON: entries.write_json,
+        OutputFormat.RESP: entries.write_resp,
+        OutputFormat.CLI: entries.write_cli,
     }
-    return plain.get(format) or entries.Line(aof, painter(), width(), timed=looks_timed(aof))
+    return json_resp_cli_writers.get(format) or entries.LineWriter(
+        aof, make_painter(), terminal_width(), has_times=looks_timed(aof)
+    )

@@ -11,10 +11,10 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import LargeArgument, Preamble
 from aofdoctor.cli import options
-from aofdoctor.cli.console import painter, print_json, print_line, width
+from aofdoctor.cli.console import make_painter, print_json, print_line, terminal_width
 from aofdoctor.cli.options import open_path
-from aofdoctor.cli.views.base_keys import UNPACKED, key_json, key_lines, opcode
-from aofdoctor.cli.views.record_lines import as_json_line, flush_note, short_names
+from aofdoctor.cli.views.base_keys import COMPRESSED_NOTE, describe_opcode, key_detail_json, key_detail_lines
+from aofdoctor.cli.views.record_lines import flush_note, short_part_names, write_json
 from aofdoctor.damage import DAMAGE_MEANINGS, Damage
 from aofdoctor.log.entries import Entry
 from aofdoctor.log.locate import Located, locate
@@ -34,46 +34,46 @@ Examples:
 \b
 Exit status: 0 shown; 1 it is damage; 2 no such position; 3 could not read; 130 interrupted."""
 
-_DUMP = 4096  # bytes dumped on a terminal; all of them in a pipe
-_ARGS = 64
+_DUMP_MAX = 4096  # bytes dumped on a terminal; all of them in a pipe
+_ARGS_MAX = 64
 
 
 def show(
-    path: options.Path,
+    path: options.PathArgument,
     at: Annotated[str, typer.Argument(metavar="POSITION", help="PART@1234, PART@0x4d2, or #17.")],
     around: Annotated[int, typer.Option("--around", "-C", metavar="N", min=0, help="Neighbours to show.")] = 3,
-    json: options.Json = False,
+    json: options.JsonOption = False,
 ) -> None:
     """One record in full: arguments, bytes, database, transaction, time, neighbours.
 
     The part is read from its start to the position, so that the record is proven to be one.
     """
     with open_path(path) as aof:
-        found = locate(aof, parse_position(at, aof), around)
+        located = locate(aof, parse_position(at, aof), around)
         if json:
-            _json(aof, found)
+            _print_json_record(aof, located)
         else:
-            for line in _lines(aof, found):
+            for line in _record_lines(aof, located):
                 print_line(line)
-        damaged = found.damage is not None
+        damaged = located.damage is not None
     raise typer.Exit(1 if damaged else 0)
 
 
-def _json(aof: AOF, found: Located) -> None:
-    if found.entry and found.entry.batch.ids[found.entry.i] != ANNOTATION:
+def _print_json_record(aof: AOF, located: Located) -> None:
+    if located.entry and located.entry.batch.ids[located.entry.i] != ANNOTATION:
         sys.stdout.flush()
-        as_json_line(found.entry, sys.stdout.buffer)
+        write_json(located.entry, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    print_json({"part": found.part.name} | _other_json(found))
+    print_json({"part": located.part.name} | _item_json(located))
 
 
-def _other_json(found: Located) -> dict[str, Any]:
-    if found.entry:
-        span = found.entry.batch.record_span(found.entry.i)
-        return {"offset": span.start, "size": span.size, "annotation": found.entry.batch.annotation(found.entry.i)}
-    if found.damage:
-        d = found.damage
+def _item_json(located: Located) -> dict[str, Any]:
+    if located.entry:
+        span = located.entry.batch.record_span(located.entry.i)
+        return {"offset": span.start, "size": span.size, "annotation": located.entry.batch.annotation(located.entry.i)}
+    if located.damage:
+        d = located.damage
         return {
             "offset": d.span.start,
             "size": d.span.size,
@@ -81,77 +81,81 @@ def _other_json(found: Located) -> dict[str, Any]:
             "guess": d.end_is_guess,
             "note": d.note,
         }
-    if found.base_key:
-        return key_json(found.base_key)
-    assert found.preamble
-    if found.item:
-        return {"offset": found.item.span.start, "size": found.item.span.size, "rdb_item": opcode(found.item)}
-    aux = found.preamble.aux
-    return {"offset": 0, "size": found.preamble.span.size, "preamble": text.escape(found.preamble.magic),
-            "keys": found.preamble.keys, "aux": {text.escape(k): v for k, v in aux.items()}}  # fmt: skip
+    if located.base_key:
+        return key_detail_json(located.base_key)
+    assert located.preamble
+    if located.item:
+        return {
+            "offset": located.item.span.start,
+            "size": located.item.span.size,
+            "rdb_item": describe_opcode(located.item),
+        }
+    aux = located.preamble.aux
+    return {"offset": 0, "size": located.preamble.span.size, "preamble": text.escape(located.preamble.magic),
+            "keys": located.preamble.keys, "aux": {text.escape(k): v for k, v in aux.items()}}  # fmt: skip
 
 
-def _lines(aof: AOF, found: Located) -> Iterator[str]:
-    name = short_names(aof).get(found.part.name, found.part.name) or text.display_path(found.part.name)
-    assert found.part.source is not None
-    inner = decompressed(found.part.source) if found.preamble else found.part.source
-    if inner is not found.part.source and (found.damage or found.base_key or found.item):
-        yield f"{name}  {UNPACKED}"
-    if found.damage:
-        yield from _damage_lines(name, found.damage, inner)
-    elif found.base_key:
-        yield from key_lines(name, found.base_key)
-        yield from _dump(inner, found.base_key.key.span)
-    elif found.item:
-        span = found.item.span
+def _record_lines(aof: AOF, located: Located) -> Iterator[str]:
+    name = short_part_names(aof).get(located.part.name, located.part.name) or text.display_path(located.part.name)
+    assert located.part.source is not None
+    rdb_source = decompressed(located.part.source) if located.preamble else located.part.source
+    if rdb_source is not located.part.source and (located.damage or located.base_key or located.item):
+        yield f"{name}  {COMPRESSED_NOTE}"
+    if located.damage:
+        yield from _damage_lines(name, located.damage, rdb_source)
+    elif located.base_key:
+        yield from key_detail_lines(name, located.base_key)
+        yield from _hexdump_lines(rdb_source, located.base_key.key.span)
+    elif located.item:
+        span = located.item.span
         yield f"{name}@{text.format_offset(span.start)}  {text.format_size(span.size)}, ends at {text.format_offset(span.end)}"
-        yield f"  {opcode(found.item)}"
-        yield from _dump(inner, span)
-    elif found.preamble:
-        yield from _preamble_lines(name, found.preamble, found.part.source)
-    elif found.entry:
-        yield from _entry_lines(name, found)
+        yield f"  {describe_opcode(located.item)}"
+        yield from _hexdump_lines(rdb_source, span)
+    elif located.preamble:
+        yield from _preamble_lines(name, located.preamble, located.part.source)
+    elif located.entry:
+        yield from _entry_lines(name, located)
 
 
 def _damage_lines(name: str, damage: Damage, source: Source) -> Iterator[str]:
-    paint = painter()
+    paint = make_painter()
     yield f"{name}@{text.format_offset(damage.span.start)}  {text.format_size(damage.span.size)}, ends at {damage.span.end}"
     yield f"  {paint('DAMAGE', 'damage')}  {DAMAGE_MEANINGS[damage.kind]}{f' ({damage.note})' if damage.note else ''}"
     if damage.end_is_guess:
         yield f"  Records begin again at {damage.span.end}: a guess."
-    yield from _dump(source, damage.span)
+    yield from _hexdump_lines(source, damage.span)
 
 
 def _preamble_lines(name: str, rdb: Preamble, source: Source) -> Iterator[str]:
     yield f"{name}@0  RDB {rdb.version}, {text.format_size(rdb.span.size)}, ends at {rdb.span.end}, checksum {rdb.checksum}"
     for key, value in rdb.aux.items():
         yield f"  {text.quote(key)}  {text.quote(value)}"
-    yield from _dump(source, Span(0, min(256, rdb.span.end)))
+    yield from _hexdump_lines(source, Span(0, min(256, rdb.span.end)))
 
 
-def _entry_lines(name: str, found: Located) -> Iterator[str]:
-    assert found.entry
-    assert found.part.source
-    entry = found.entry
+def _entry_lines(name: str, located: Located) -> Iterator[str]:
+    assert located.entry
+    assert located.part.source
+    entry = located.entry
     span = entry.batch.record_span(entry.i)
     yield f"{name}@{text.format_offset(span.start)}  {text.format_size(span.size)}, ends at {text.format_offset(span.end)}"
-    yield from _facts(found, entry)
+    yield from _fact_lines(located, entry)
     if entry.batch.ids[entry.i] != ANNOTATION:
-        yield from _arguments(entry)
-    yield from _dump(found.part.source, span)
-    for title, entries in (("before", found.before), ("after", found.after)):
+        yield from _argument_lines(entry)
+    yield from _hexdump_lines(located.part.source, span)
+    for title, entries in (("before", located.before), ("after", located.after)):
         for number, neighbour in enumerate(entries):
-            yield f"  {title if number == 0 else '':<10}{_neighbour(neighbour)}"
+            yield f"  {title if number == 0 else '':<10}{_neighbour_text(neighbour)}"
 
 
-def _facts(found: Located, entry: Entry) -> Iterator[str]:
+def _fact_lines(located: Located, entry: Entry) -> Iterator[str]:
     if entry.batch.ids[entry.i] == ANNOTATION:
         yield f"  annotation  {text.escape(entry.batch.annotation(entry.i))}"
         return
     command = table().get(entry.batch.ids[entry.i])
     db = "unknown database" if entry.db is None else f"database {entry.db}"
     inside = f"in transaction {entry.tx}" if entry.tx else "in no transaction"
-    inside += f" (MULTI at {found.multi_start})" if found.multi_start is not None else ""
+    inside += f" (MULTI at {located.multi_start})" if located.multi_start is not None else ""
     when = "time unknown" if entry.time is None else f"written at {text.format_time(entry.time)}"
     yield f"  command   {f'#{entry.number}, ' if entry.number else ''}{db}, {inside}, {when}"
     if command is None:
@@ -161,11 +165,11 @@ def _facts(found: Located, entry: Entry) -> Iterator[str]:
         yield f"  effect    {', '.join(sorted(command.effects))}{words}"
 
 
-def _arguments(entry: Entry) -> Iterator[str]:
+def _argument_lines(entry: Entry) -> Iterator[str]:
     command = table().get(entry.batch.ids[entry.i])
     heads: list[bytes] = []
     shown = []
-    limit = _ARGS if width() else None
+    limit = _ARGS_MAX if terminal_width() else None
     for number, arg in enumerate(entry.batch.args(entry.i)):
         if limit is not None and number >= limit:
             break
@@ -175,16 +179,16 @@ def _arguments(entry: Entry) -> Iterator[str]:
         shown.append((size, head))
     keys = set(key_places(command, heads)) if command else set()
     for number, (size, head) in enumerate(shown):
-        most = 200 if limit else len(head)
-        cut = " ..." if len(head[:most]) < size else ""
+        byte_limit = 200 if limit else len(head)
+        ellipsis = " ..." if len(head[:byte_limit]) < size else ""
         kind = "key" if number in keys else "name" if number == 0 else "arg"
-        yield f"  {kind:<5}{number:<5}{text.format_size(size):>10}  {text.quote(head[:most])}{cut}"
+        yield f"  {kind:<5}{number:<5}{text.format_size(size):>10}  {text.quote(head[:byte_limit])}{ellipsis}"
     argc = entry.batch.argc[entry.i]
     if argc > len(shown):
         yield f"  and {text.format_count(argc - len(shown), 'more argument')}"
 
 
-def _neighbour(entry: Entry) -> str:
+def _neighbour_text(entry: Entry) -> str:
     place = entry.batch.record_span(entry.i).start
     if entry.batch.ids[entry.i] == ANNOTATION:
         return f"{place}  {text.escape(entry.batch.annotation(entry.i)[:80])}"
@@ -198,9 +202,9 @@ def _neighbour(entry: Entry) -> str:
     return f"{place}  {' '.join(words)}"
 
 
-def _dump(source: Source, span: Span) -> Iterator[str]:
+def _hexdump_lines(source: Source, span: Span) -> Iterator[str]:
     """Bytes as hexdump -C shows them."""
-    limit = _DUMP if width() else span.size
+    limit = _DUMP_MAX if terminal_width() else span.size
     end = min(span.end, span.start + limit)
     for at in range(span.start, end, 16):
         row = pread(source, min(16, end - at), at)

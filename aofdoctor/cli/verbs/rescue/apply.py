@@ -14,8 +14,8 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import conversion_runner as conversions
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.cli.plan_runner import HOW, run_plan, sources_of
-from aofdoctor.cli.recipes import PLANNERS, make
+from aofdoctor.cli.plan_runner import WRITE_HINT, run_plan, source_fingerprints
+from aofdoctor.cli.recipes import PLANNERS, make_plan
 from aofdoctor.edit.conversion.plan import Conversion
 from aofdoctor.edit.conversion.write import totals
 from aofdoctor.edit.plan import Plan
@@ -46,49 +46,51 @@ def apply(
     The plan is made anew from what was asked, and has to come to the same.
     Without -o or --in-place it is only shown.
     """
-    plan = _read(Path(saved))
-    with open_path(str(plan["path"]), read_errors_are_damage=True) as aof:
-        found = _made_anew(plan, aof, output_options.writes)
-        if isinstance(found, Conversion):
-            conversions.run_conversion(found, output_options, tried=True)
+    saved_plan = _read_plan(Path(saved))
+    with open_path(str(saved_plan["path"]), read_errors_are_damage=True) as aof:
+        computed_plan = _recompute(saved_plan, aof, output_options.writes)
+        if isinstance(computed_plan, Conversion):
+            conversions.run_conversion(computed_plan, output_options, is_dry_run_done=True)
         else:
-            run_plan(found, output_options, HOW)
+            run_plan(computed_plan, output_options, WRITE_HINT)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_plan(path: Path) -> dict[str, Any]:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode) or status.st_size > _PLAN_MAX:
         raise RefusedEdit(f"{text.display_path(str(path))} is not a plan of aofdoctor: it is no file, or too large")
     try:
-        saved = json_.loads(path.read_bytes())
-        if saved["kind"] == "plan" and saved["recipe"]["verb"] in _VERBS and b"\0" not in os.fsencode(saved["path"]):
-            return dict(saved)
+        plan = json_.loads(path.read_bytes())
+        if plan["kind"] == "plan" and plan["recipe"]["verb"] in _VERBS and b"\0" not in os.fsencode(plan["path"]):
+            return dict(plan)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise RefusedEdit(f"{text.display_path(str(path))} is not a plan of aofdoctor")
 
 
-def _made_anew(saved: dict[str, Any], aof: AOF, writes: bool) -> Plan | Conversion:
+def _recompute(saved_plan: dict[str, Any], aof: AOF, writes: bool) -> Plan | Conversion:
     stale = SourceChanged("the files are not those that the plan was made for", "make the plan anew")
-    recipe = {name: value for name, value in saved["recipe"].items() if name != "verb"}
+    recipe = {name: value for name, value in saved_plan["recipe"].items() if name != "verb"}
     try:
-        found, comes_to = _made(saved["recipe"]["verb"], aof, recipe, writes)
+        computed_plan, plan_totals = _plan_and_totals(saved_plan["recipe"]["verb"], aof, recipe, writes)
     except AofdoctorError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InvalidSelection("the plan asks for something that cannot be meant") from None
-    if sources_of(found.aof) != saved.get("source"):
+    if source_fingerprints(computed_plan.aof) != saved_plan.get("source"):
         raise stale
-    if any(saved.get(name) != value for name, value in comes_to.items()):
+    if any(saved_plan.get(name) != value for name, value in plan_totals.items()):
         raise stale
-    return found
+    return computed_plan
 
 
-def _made(verb: str, aof: AOF, recipe: dict[str, Any], writes: bool) -> tuple[Plan | Conversion, dict[str, Any]]:
+def _plan_and_totals(
+    verb: str, aof: AOF, recipe: dict[str, Any], writes: bool
+) -> tuple[Plan | Conversion, dict[str, Any]]:
     """What a recipe gives, and what that comes to."""
     if verb != conversions.VERB:
-        plan = make(verb, aof, recipe, writes)
+        plan = make_plan(verb, aof, recipe, writes)
         return plan, plan.totals()
-    conversion = conversions.planned(aof, recipe)
-    conversions.rehearse(conversion)
+    conversion = conversions.plan_from_recipe(aof, recipe)
+    conversions.dry_run(conversion)
     return conversion, totals(conversion)

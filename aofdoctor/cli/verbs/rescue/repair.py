@@ -8,8 +8,8 @@ from aofdoctor.cli import options
 from aofdoctor.cli.console import print_json, print_line
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.cli.plan_runner import HOW, plan_json, run_plan
-from aofdoctor.cli.recipes import make
+from aofdoctor.cli.plan_runner import WRITE_HINT, plan_json, run_plan
+from aofdoctor.cli.recipes import make_plan
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import RefusedEdit
 
@@ -27,7 +27,7 @@ refused without --salvage); 130 interrupted."""
 
 @with_output_options
 def repair(
-    path: options.WritablePath,
+    path: options.WritablePathArgument,
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Keep every whole command and key, after the damage too.")
     ] = False,
@@ -51,18 +51,18 @@ def repair(
     """
     recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
     with open_path(path, read_errors_are_damage=True) as aof:
-        found = make("repair", aof, recipe, output_options.writes)
-        if found.changes_output:
+        plan = make_plan("repair", aof, recipe, output_options.writes)
+        if plan.changes_output:
             run_plan(
-                found,
+                plan,
                 output_options,
-                f"{HOW}; what goes is kept in OUT.lost",
+                f"{WRITE_HINT}; what goes is kept in OUT.lost",
             )
         else:
-            _nothing(found, output_options)
+            _report_no_damage(plan, output_options)
 
 
-def _nothing(plan: Plan, output_options: OutputOptions) -> None:
+def _report_no_damage(plan: Plan, output_options: OutputOptions) -> None:
     if output_options.writes or output_options.plan:
         raise RefusedEdit("no damage stands in it: there is nothing to repair, and nothing was written")
     if output_options.json:

@@ -7,8 +7,8 @@ import typer
 from aofdoctor.cli import options
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.cli.plan_runner import HOW, run_plan
-from aofdoctor.cli.recipes import make
+from aofdoctor.cli.plan_runner import WRITE_HINT, run_plan
+from aofdoctor.cli.recipes import make_plan
 
 EPILOG = """\b
 Examples:
@@ -22,7 +22,7 @@ Exit status: 0 planned or done; 2 usage, or nothing is past that moment; 3 could
 
 @with_output_options
 def rewind(
-    path: options.WritablePath,
+    path: options.WritablePathArgument,
     to: Annotated[
         str | None, typer.Option("--to", metavar="TIME", help="Keep what was written up to this second.")
     ] = None,
@@ -39,4 +39,6 @@ def rewind(
     annotations (aof-timestamp-enabled).
     """
     with open_path(path) as aof:
-        run_plan(make("rewind", aof, {"to": to, "before": before}, output_options.writes), output_options, HOW)
+        run_plan(
+            make_plan("rewind", aof, {"to": to, "before": before}, output_options.writes), output_options, WRITE_HINT
+        )

@@ -3,8 +3,8 @@
 from aofdoctor.cli import options
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.cli.plan_runner import HOW, run_plan
-from aofdoctor.cli.recipes import make
+from aofdoctor.cli.plan_runner import WRITE_HINT, run_plan
+from aofdoctor.cli.recipes import make_plan
 
 EPILOG = """\b
 Examples:
@@ -16,13 +16,13 @@ Examples:
 Exit status: 0 planned or done; 2 usage, or nothing is selected; 3 could not; 130 interrupted."""
 
 
-@options.selecting
+@options.with_selection_options
 @with_output_options
 def slice_(
-    path: options.WritablePath,
+    path: options.WritablePathArgument,
     *,
     output_options: OutputOptions,
-    selected: options.Selected,
+    selection_options: options.SelectionOptions,
 ) -> None:
     """A copy with only the selected commands, that stands on its own.
 
@@ -31,4 +31,6 @@ def slice_(
     scripts and functions stays.  Of an RDB base or preamble the selected keys stay.
     """
     with open_path(path) as aof:
-        run_plan(make("slice", aof, {"selection": selected}, output_options.writes), output_options, HOW)
+        run_plan(
+            make_plan("slice", aof, {"selection": selection_options}, output_options.writes), output_options, WRITE_HINT
+        )

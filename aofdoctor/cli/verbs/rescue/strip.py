@@ -12,11 +12,11 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.cli import options
-from aofdoctor.cli.console import nobody_reads, painter, print_error_line, print_json, print_line, warn
-from aofdoctor.cli.options import NOTHING, open_path
+from aofdoctor.cli.console import discard_stdout, make_painter, print_error_line, print_json, print_line, warn
+from aofdoctor.cli.options import NO_SELECTION, open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.cli.plan_runner import HOW, confirm, near, overwrite_lines, plan_json, run_plan
-from aofdoctor.cli.recipes import AmbiguousFlushGroup, Recipe, make
+from aofdoctor.cli.plan_runner import WRITE_HINT, confirm, overwrite_lines, plan_json, run_plan, short_path
+from aofdoctor.cli.recipes import AmbiguousFlushGroup, Recipe, make_plan
 from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import require_complete_set
@@ -39,10 +39,10 @@ Exit status: 0 planned or done; 2 usage, or several flushes and none chosen; 3 c
 to strip; 130 interrupted."""
 
 
-@options.selecting
+@options.with_selection_options
 @with_output_options
 def strip(
-    path: options.WritablePath,
+    path: options.WritablePathArgument,
     position: Annotated[
         str | None, typer.Argument(metavar="[POSITION]", help="The flush to take out, where there are several.")
     ] = None,
@@ -60,7 +60,7 @@ def strip(
     ] = None,
     *,
     output_options: OutputOptions,
-    selected: options.Selected,
+    selection_options: options.SelectionOptions,
 ) -> None:
     """A copy without the flush that wiped it, or without any selection of commands.
 
@@ -72,36 +72,36 @@ def strip(
         raise InvalidSelection("--trust-tail goes with --in-place")
     if trust_tail and (position is not None or all_):
         raise InvalidSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
-    only_flushes = not and_after and selected == NOTHING
+    only_flushes = not and_after and selection_options == NO_SELECTION
     if (trust_tail or receipt) and not (output_options.in_place and only_flushes):
         raise InvalidSelection("--trust-tail and --receipt go with the flushes that --in-place overwrites")
-    recipe = {"position": position, "last": last, "all": all_, "and_after": and_after, "selection": selected}
+    recipe = {"position": position, "last": last, "all": all_, "and_after": and_after, "selection": selection_options}
     with open_path(path) as aof:
-        overwrites = _overwrites(output_options, only_flushes)
-        found = (
+        overwrites = _can_overwrite(output_options, only_flushes)
+        plan = (
             plan_tail(aof)
             if trust_tail
             else _plan(aof, recipe, output_options.writes and not overwrites, output_options.json)
         )
         if output_options.writes:
-            _require_changes(found)
+            _require_changes(plan)
         if overwrites:
-            _in_place(found, output_options, trust_tail, receipt)
+            _overwrite_in_place(plan, output_options, trust_tail, receipt)
         else:
-            others = ", --in-place overwrites the flush" if any(d.reason == "flush" for d in found.shown) else ""
-            run_plan(found, output_options, f"-o OUT writes a copy{others}" if only_flushes else HOW)
+            in_place_hint = ", --in-place overwrites the flush" if any(d.reason == "flush" for d in plan.shown) else ""
+            run_plan(plan, output_options, f"-o OUT writes a copy{in_place_hint}" if only_flushes else WRITE_HINT)
 
 
-def _overwrites(output_options: OutputOptions, only_flushes: bool) -> bool:
+def _can_overwrite(output_options: OutputOptions, only_flushes: bool) -> bool:
     """Flushes are overwritten where they stand; what is more changes the size, and is exchanged for a new file."""
     return output_options.in_place and only_flushes and not (output_options.prove or output_options.hash)
 
 
 def _plan(aof: AOF, recipe: Recipe, writes: bool, json: bool) -> Plan:
     try:
-        return make("strip", aof, recipe, writes)
-    except AmbiguousFlushGroup as several:
-        _list_groups(aof, several.found, json)
+        return make_plan("strip", aof, recipe, writes)
+    except AmbiguousFlushGroup as ambiguity:
+        _list_groups(aof, ambiguity.survey, json)
         raise typer.Exit(2) from None
 
 
@@ -110,83 +110,86 @@ def _require_changes(plan: Plan) -> None:
         raise RefusedEdit("nothing is selected: there is nothing to strip, and nothing was written")
 
 
-def _list_groups(aof: AOF, found: Survey, json: bool) -> None:
-    groups = found.flushes.groups
+def _list_groups(aof: AOF, flush_survey: Survey, json: bool) -> None:
+    groups = flush_survey.flushes.groups
     if json:
-        print_json({"path": aof.path, "output": None, "changed": False, "group_count": found.flushes.group_count,
-              "groups": [_group_json(found, group) for group in groups]})  # fmt: skip
-    warn(f"{found.flushes.group_count:,} groups of flushes stand in it; POSITION, --last or --all chooses:")
+        print_json({"path": aof.path, "output": None, "changed": False, "group_count": flush_survey.flushes.group_count,
+              "groups": [_group_json(flush_survey, group) for group in groups]})  # fmt: skip
+    warn(f"{flush_survey.flushes.group_count:,} groups of flushes stand in it; POSITION, --last or --all chooses:")
     for group in groups:
-        print_error_line(f"  {_group_line(found, group)}")
-    hidden = found.flushes.group_count - len(groups)
+        print_error_line(f"  {_group_line(flush_survey, group)}")
+    hidden = flush_survey.flushes.group_count - len(groups)
     if hidden:
         print_error_line(f"  and {hidden:,} between those; aofdoctor log --effect flush lists them all")
 
 
-def _group_json(found: Survey, group: Group) -> dict[str, Any]:
-    first, later = group.first, found.commands - group.last.number
+def _group_json(flush_survey: Survey, group: Group) -> dict[str, Any]:
+    first, later = group.first, flush_survey.commands - group.last.number
     return {"part": first.part, "start": first.span.start, "end": group.last.span.end, "flushes": group.count,
             "command": first.command.upper(), "time": first.time, "later_commands": later}  # fmt: skip
 
 
-def _group_line(found: Survey, group: Group) -> str:
+def _group_line(flush_survey: Survey, group: Group) -> str:
     first = group.first
-    when = text.format_time(first.time) if first.time is not None else "time unknown"
-    later = text.format_count(found.commands - group.last.number, "later command")
-    return f"{text.display_path(first.part)}@{first.span.start}  {when}  {describe_group(group)}, emptied {describe_scope(group)}, {later}"
+    time_text = text.format_time(first.time) if first.time is not None else "time unknown"
+    later = text.format_count(flush_survey.commands - group.last.number, "later command")
+    return f"{text.display_path(first.part)}@{first.span.start}  {time_text}  {describe_group(group)}, emptied {describe_scope(group)}, {later}"
 
 
-def _tell(lines: Iterable[str], json: bool) -> None:
+def _print_lines(lines: Iterable[str], json: bool) -> None:
     for line in () if json else lines:
         print_line(line)
 
 
-def _in_place(plan: Plan, output_options: OutputOptions, trusted: bool, place: str | None) -> None:
+def _overwrite_in_place(plan: Plan, output_options: OutputOptions, trust_tail: bool, receipt_path: str | None) -> None:
     overwrites = inplace.plan_overwrites(plan)
     count = sum(len(target.edits) for target in overwrites)
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
     plan.aof.close()
-    _tell(overwrite_lines(plan, overwrites, painter()), output_options.json)
-    names = ", ".join(text.display_path(near(target.path)) for target in overwrites)
+    _print_lines(overwrite_lines(plan, overwrites, make_painter()), output_options.json)
+    names = ", ".join(text.display_path(short_path(target.path)) for target in overwrites)
     confirm(
         f"Overwrite {text.format_count(count, 'flush', 'flushes')} ({text.format_size(size)}) in {names}?",
         output_options.yes,
     )
     try:
         receipt = inplace.overwrite(
-            overwrites, output_options.force_in_use, trusted, Path(os.path.abspath(place)) if place else None
+            overwrites,
+            output_options.force_in_use,
+            trust_tail,
+            Path(os.path.abspath(receipt_path)) if receipt_path else None,
         )
     except KeyboardInterrupt as problem:  # which says nothing by itself
         for note in getattr(problem, "__notes__", ()):
             warn(text.display_path(note))
         raise
-    _say_done(plan, overwrites, receipt, output_options.json)
+    _print_result(plan, overwrites, receipt, output_options.json)
 
 
-def _say_done(plan: Plan, overwrites: list[inplace.FileOverwrites], receipt: Path, json: bool) -> None:
+def _print_result(plan: Plan, overwrites: list[inplace.FileOverwrites], receipt: Path, json: bool) -> None:
     """What was done; a disk that is full for our words does not hide where the receipt is."""
     count = sum(len(target.edits) for target in overwrites)
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
     try:
         if json:
             print_json(plan_json(plan, str(overwrites[0].path), receipt, changed_in_place=True))
-        words = f"{text.format_count(count, 'flush', 'flushes')} overwritten, {text.format_size(size)} changed, on disk and read back"
+        result_text = f"{text.format_count(count, 'flush', 'flushes')} overwritten, {text.format_size(size)} changed, on disk and read back"
         lines = [
-            "", painter()(f"done: {words}", "good"), f"receipt: {text.display_path(near(receipt))}",
-            f"         aofdoctor undo {text.shell_quote(near(receipt))} takes it back", _afterwards(plan.aof),
+            "", make_painter()(f"done: {result_text}", "good"), f"receipt: {text.display_path(short_path(receipt))}",
+            f"         aofdoctor undo {text.shell_quote(short_path(receipt))} takes it back", _next_step(plan.aof),
         ]  # fmt: skip
-        _tell(lines, json)
+        _print_lines(lines, json)
         sys.stdout.flush()
     except BrokenPipeError:
-        nobody_reads()
+        discard_stdout()
     except OSError as problem:
         problem.add_note(f"the edit itself is done; its receipt is {receipt}")
         raise
 
 
-def _afterwards(aof: AOF) -> str:
+def _next_step(aof: AOF) -> str:
     try:
         require_complete_set(aof)
     except RefusedEdit as problem:
-        return painter()(f"do not start a server on it yet: {problem}", "warning")
+        return make_painter()(f"do not start a server on it yet: {problem}", "warning")
     return f"next:    aofdoctor verify {text.shell_quote(aof.path)}, then start the server with appendonly yes"

@@ -7,8 +7,8 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.cli import options
-from aofdoctor.cli.console import painter, print_json, print_line
-from aofdoctor.cli.plan_runner import near
+from aofdoctor.cli.console import make_painter, print_json, print_line
+from aofdoctor.cli.plan_runner import short_path
 from aofdoctor.edit.output.undo import undo as take_back
 
 EPILOG = """\b
@@ -24,17 +24,21 @@ def undo(
     force_in_use: Annotated[
         bool, typer.Option("--force-in-use", help="Write although the file is, or may be, in use.")
     ] = False,
-    json: options.Json = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Take an in-place edit back, byte for byte.
 
     The file is sought beside the receipt, then where it was; it has to hold what
     was written, with the same bytes around it.
     """
-    done = take_back(Path(receipt), force_in_use)
+    result = take_back(Path(receipt), force_in_use)
     if json:
-        print_json({"files": [str(path) for path in done.files], "bytes": done.bytes, "receipt": str(done.receipt)})
+        print_json(
+            {"files": [str(path) for path in result.files], "bytes": result.bytes, "receipt": str(result.receipt)}
+        )
         return
-    names = ", ".join(text.display_path(near(path)) for path in done.files)
-    print_line(painter()(f"taken back: {text.format_size(done.bytes)} in {names}, on disk and read back", "good"))
-    print_line(f"the receipt is now {text.display_path(near(done.receipt))}")
+    names = ", ".join(text.display_path(short_path(path)) for path in result.files)
+    print_line(
+        make_painter()(f"taken back: {text.format_size(result.bytes)} in {names}, on disk and read back", "good")
+    )
+    print_line(f"the receipt is now {text.display_path(short_path(result.receipt))}")
