@@ -7,12 +7,12 @@ same on both sides, so that memory stays bounded.
 from collections.abc import Iterator
 
 from aofdoctor.diff.edit_script import longest_increasing
-from aofdoctor.diff.units._pyunits import Column
+from aofdoctor.diff.units._pyunits import UnitColumn
 from aofdoctor.diff.units.side import Side
 
-LIMIT = 1 << 16  # units kept of each side
+SAMPLE_MAX = 1 << 16  # units kept of each side
 _STEP = 1 << 14
-_OFTEN = -1
+_REPEATED = -1
 
 
 def resync_anchors(a: Side, b: Side) -> tuple[list[tuple[int, int]], bool]:
@@ -20,15 +20,19 @@ def resync_anchors(a: Side, b: Side) -> tuple[list[tuple[int, int]], bool]:
 
     Both sides are spent.
     """
-    one, two = _Sample(), _Sample()
+    one, two = _DigestSample(), _DigestSample()
     for sample, side in ((one, a), (two, b)):
         for start, digests in _digests(side):
             sample.add(start, digests)
     one.thin(two.mask)
     two.thin(one.mask)
-    nothing = not one.mask and one.places.keys().isdisjoint(two.places)
-    both = [(at, two.places[digest]) for digest, at in one.places.items() if two.places.get(digest, _OFTEN) != _OFTEN]
-    return longest_increasing(sorted(pair for pair in both if pair[0] != _OFTEN)), nothing
+    disjoint = not one.mask and one.ordinals.keys().isdisjoint(two.ordinals)
+    candidates = [
+        (at, two.ordinals[digest])
+        for digest, at in one.ordinals.items()
+        if two.ordinals.get(digest, _REPEATED) != _REPEATED
+    ]
+    return longest_increasing(sorted(pair for pair in candidates if pair[0] != _REPEATED)), disjoint
 
 
 def _digests(side: Side) -> Iterator[tuple[int, list[int]]]:
@@ -38,30 +42,30 @@ def _digests(side: Side) -> Iterator[tuple[int, list[int]]]:
         side.read_units(_STEP)
         if not side.count:
             return
-        yield start, side.column(Column.DIGEST, side.count).tolist()
+        yield start, side.column(UnitColumn.DIGEST, side.count).tolist()
         start += side.count
         side.discard(side.count)
 
 
-class _Sample:
+class _DigestSample:
     """Where each digest whose low bits are zero stands; _OFTEN if in more than one place."""
 
     def __init__(self) -> None:
-        self.places: dict[int, int] = {}
+        self.ordinals: dict[int, int] = {}
         self.mask = 0
 
     def add(self, start: int, digests: list[int]) -> None:
-        mask, places = self.mask, self.places
+        mask, places = self.mask, self.ordinals
         for at, digest in enumerate(digests, start):
             if not digest & mask:
-                places[digest] = _OFTEN if digest in places else at
-        if len(places) > LIMIT:
+                places[digest] = _REPEATED if digest in places else at
+        if len(places) > SAMPLE_MAX:
             self.thin(2 * mask + 1)
-            while len(self.places) > LIMIT:
+            while len(self.ordinals) > SAMPLE_MAX:
                 self.thin(2 * self.mask + 1)
 
     def thin(self, mask: int) -> None:
         """Keep only the digests that a mask lets through."""
         if mask > self.mask:
             self.mask = mask
-            self.places = {digest: at for digest, at in self.places.items() if not digest & mask}
+            self.ordinals = {digest: at for digest, at in self.ordinals.items() if not digest & mask}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from aofdoctor.aof.reader import WINDOW, read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
-from aofdoctor.diff.hashing.digest import common
+from aofdoctor.diff.hashing.digest import common_prefix_length
 from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -33,38 +33,41 @@ class CommonBytes(NamedTuple):
     """
 
     fork: tuple[DiffPosition, DiffPosition]
-    past: int
+    bytes_past_fork: int
     resume: tuple[DiffPosition, DiffPosition]
     commands: int
     keys: int
 
 
-class _Mark(NamedTuple):
-    places: tuple[DiffPosition, DiffPosition]
+class _Checkpoint(NamedTuple):
+    positions: tuple[DiffPosition, DiffPosition]
     commands: int
     keys: int
 
 
 def skip_common_bytes(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
     """Go on over what is the same; `at` are places of equal database, outside of a transaction."""
-    positions, trail = (_begin(a, at[0]), _begin(b, at[1])), deque([_Mark(at, 0, 0)], maxlen=2)
-    past, ends = -1, at
+    positions, checkpoints = (
+        (_skip_finished_part(a, at[0]), _skip_finished_part(b, at[1])),
+        deque([_Checkpoint(at, 0, 0)], maxlen=2),
+    )
+    bytes_past_fork, ends = -1, at
     while True:
         one, two = positions
         if one.db != two.db or one.part >= len(a.sources) or two.part >= len(b.sources):
             break
-        run = _PartComparison(a, b, one, two, trail)
-        done = run.go()
-        positions = (_begin(a, run.fork[0]), _begin(b, run.fork[1])) if done else run.fork
-        past, ends = run.past, run.fork
-        if not done or positions[0].part == one.part or positions[1].part == two.part:
+        run = _PartComparison(a, b, one, two, checkpoints)
+        is_equal = run.compare()
+        positions = (_skip_finished_part(a, run.fork[0]), _skip_finished_part(b, run.fork[1])) if is_equal else run.fork
+        bytes_past_fork, ends = run.bytes_past_fork, run.fork
+        if not is_equal or positions[0].part == one.part or positions[1].part == two.part:
             break
     one, two = (end if place.part >= len(side.sources) else place
                 for side, place, end in zip((a, b), positions, ends, strict=True))  # fmt: skip
-    return CommonBytes((one, two), past, *trail[0])
+    return CommonBytes((one, two), bytes_past_fork, *checkpoints[0])
 
 
-def _begin(side: Side, position: DiffPosition) -> DiffPosition:
+def _skip_finished_part(side: Side, position: DiffPosition) -> DiffPosition:
     """The same place, in the part whose first byte it is where a part ends there."""
     while position.part < len(side.sources):
         source = side.sources[position.part]
@@ -77,106 +80,115 @@ def _begin(side: Side, position: DiffPosition) -> DiffPosition:
 class _PartComparison:
     """Two parts side by side."""
 
-    def __init__(self, a: Side, b: Side, one: DiffPosition, two: DiffPosition, trail: deque[_Mark]) -> None:
-        self._from = one, two
+    def __init__(self, a: Side, b: Side, one: DiffPosition, two: DiffPosition, checkpoints: deque[_Checkpoint]) -> None:
+        self._start = one, two
         self._shift = two.offset - one.offset
-        source, other = a.sources[one.part], b.sources[two.part]
-        assert source is not None
-        assert other is not None
-        self._source, self._other = source, other
+        source_a, source_b = a.sources[one.part], b.sources[two.part]
+        assert source_a is not None
+        assert source_b is not None
+        self._source_a, self._source_b = source_a, source_b
         self._buffer = bytearray(WINDOW)
         self._tracker = tracker = ContextTracker()
         tracker.state[ContextField.TRANSACTIONS] = one.transactions
         tracker.begin()
         tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = one.db, one.time
-        self.fork, self.past = (one, two), -1
-        self._trail, self._before, self._keys = trail, trail[-1].commands, trail[-1].keys
+        self.fork, self.bytes_past_fork = (one, two), -1
+        self._checkpoints, self._commands_before, self._key_count = (
+            checkpoints,
+            checkpoints[-1].commands,
+            checkpoints[-1].keys,
+        )
         self._rdbs = (a.rdbs, one.part), (b.rdbs, two.part)
 
-    def go(self) -> bool:
+    def compare(self) -> bool:
         """True if the first part is the same to its end."""
         tracker = self._tracker
-        for tile in read_tiles(self._source, table().names, self._from[0].offset):
+        for tile in read_tiles(self._source_a, table().names, self._start[0].offset):
             if isinstance(tile, Damage) or (isinstance(tile, Preamble) and not tile.complete):
-                self.fork = self._at(tile.span.start), self._at(tile.span.start, other=True)
+                self.fork = self._position_at(tile.span.start), self._position_at(tile.span.start, on_b=True)
                 return False
             if isinstance(tile, Preamble):
                 rdbs, part = self._rdbs[0]
                 rdbs[part] = tile
-            same = self._compare(tile)
-            if same < tile.span.size:
-                self._forked(tile, same)
+            common = self._count_common_bytes(tile)
+            if common < tile.span.size:
+                self._locate_fork(tile, common)
                 return False
-            tracker.run(tile) if isinstance(tile, RecordBatch) else self._preamble(tile)
-            self.fork = self._at(tile.span.end), self._at(tile.span.end, other=True)
+            tracker.run(tile) if isinstance(tile, RecordBatch) else self._skip_rdb(tile)
+            self.fork = self._position_at(tile.span.end), self._position_at(tile.span.end, on_b=True)
             if tracker.state[ContextField.TX] == 0:
                 selects = tracker.counts[_SELECT]
-                commands = self._before + tracker.state[ContextField.COMMANDS] - selects
-                self._trail.append(_Mark(self.fork, commands, self._keys))
+                commands = self._commands_before + tracker.state[ContextField.COMMANDS] - selects
+                self._checkpoints.append(_Checkpoint(self.fork, commands, self._key_count))
         return tracker.state[ContextField.TX] == 0
 
-    def _preamble(self, rdb: Preamble) -> None:
+    def _skip_rdb(self, rdb: Preamble) -> None:
         """An RDB that both have."""
         rdbs, part = self._rdbs[1]
         rdbs[part] = rdb
-        self._keys += rdb.keys or 0
-        self._trail.clear()  # nobody tells an RDB for context
+        self._key_count += rdb.keys or 0
+        self._checkpoints.clear()  # nobody tells an RDB for context
         self._tracker.preamble(rdb.span.end)
 
-    def _compare(self, tile: RecordBatch | Preamble) -> int:
+    def _count_common_bytes(self, tile: RecordBatch | Preamble) -> int:
         """How many of a tile's bytes the other side has."""
         start, size = tile.span.start, tile.span.size
         if not isinstance(tile, RecordBatch) or tile.oversized:
-            return compare(self._source, start, self._other, start + self._shift, size)
+            return count_common_bytes(self._source_a, start, self._source_b, start + self._shift, size)
         origin, done = tile.origin + tile.edges[0], 0
         while done < size:
             step = min(WINDOW, size - done)
-            got = _read(self._other, self._buffer, step, start + self._shift + done)
-            same = common(tile.buffer, origin + done, self._buffer, 0, got)
+            got = _fill_buffer(self._source_b, self._buffer, step, start + self._shift + done)
+            same = common_prefix_length(tile.buffer, origin + done, self._buffer, 0, got)
             done += same
             if same < step:
                 break
         return done
 
-    def _forked(self, tile: RecordBatch | Preamble, same: int) -> None:
+    def _locate_fork(self, tile: RecordBatch | Preamble, common: int) -> None:
         """The first record of a tile that is not the same."""
         start = tile.span.start
         if isinstance(tile, RecordBatch) and not tile.oversized:
-            k = bisect_right(tile.edges, tile.edges[0] + same, 0, tile.count) - 1
+            k = bisect_right(tile.edges, tile.edges[0] + common, 0, tile.count) - 1
             start = tile.record_span(k).start
             self._tracker.run(RecordBatch(
                 tile.source, tile.base, k, tile.buffer, tile.origin, tile.edges, tile.argc, tile.ids,
             ))  # fmt: skip
-        self.fork, self.past = (self._at(start), self._at(start, other=True)), tile.span.start + same - start
+        self.fork, self.bytes_past_fork = (
+            (self._position_at(start), self._position_at(start, on_b=True)),
+            tile.span.start + common - start,
+        )
 
-    def _at(self, offset: int, other: bool = False) -> DiffPosition:
+    def _position_at(self, offset: int, on_b: bool = False) -> DiffPosition:
         """The place at an offset of the first side, on either side; the state is that of the steps."""
-        state, begin = self._tracker.state, self._from[other]
-        timed = state[ContextField.ANNOTATIONS] or not other
+        state, begin = self._tracker.state, self._start[on_b]
+        timed = state[ContextField.ANNOTATIONS] or not on_b
         return DiffPosition(
             begin.part,
-            offset + (self._shift if other else 0),
+            offset + (self._shift if on_b else 0),
             state[ContextField.DB],
             state[ContextField.TIME] if timed else begin.time,
             begin.commands + state[ContextField.COMMANDS],
-            begin.transactions + state[ContextField.TRANSACTIONS] - self._from[0].transactions,
+            begin.transactions + state[ContextField.TRANSACTIONS] - self._start[0].transactions,
         )
 
 
-def compare(source: Source, start: int, other: Source, other_start: int, size: int) -> int:
+def count_common_bytes(source: Source, start: int, other_source: Source, start_other: int, size: int) -> int:
     """How many of the next bytes of two sources are the same, of `size` at the most."""
     own, theirs, done = bytearray(min(size, WINDOW)), bytearray(min(size, WINDOW)), 0
     while done < size:
         step = min(WINDOW, size - done)
-        got = min(_read(source, own, step, start + done), _read(other, theirs, step, other_start + done))
-        same = common(own, 0, theirs, 0, got)
+        got = min(
+            _fill_buffer(source, own, step, start + done), _fill_buffer(other_source, theirs, step, start_other + done)
+        )
+        same = common_prefix_length(own, 0, theirs, 0, got)
         done += same
         if same < step:
             break
     return done
 
 
-def _read(source: Source, buffer: bytearray, size: int, offset: int) -> int:
+def _fill_buffer(source: Source, buffer: bytearray, size: int, offset: int) -> int:
     """Fill a buffer; how many bytes there are."""
     view, done = memoryview(buffer)[:size], 0
     while done < size and (got := source.readinto(view[done:], offset + done)):

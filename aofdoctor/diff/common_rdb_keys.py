@@ -8,8 +8,8 @@ version.  It stops at the first other byte, and before the end mark.
 from bisect import bisect_right
 from collections import deque
 
-from aofdoctor.diff.common_bytes import CommonBytes, compare
-from aofdoctor.diff.units.rdb_commands import SILENT
+from aofdoctor.diff.common_bytes import CommonBytes, count_common_bytes
+from aofdoctor.diff.units.rdb_commands import IGNORED_OPCODES
 from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.items import Key
@@ -17,28 +17,28 @@ from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.rdb.walk.window import WalkWindow
 
-_CONTEXT = 3  # so many keys before the fork are told again
-_END = 9  # the end mark and the checksum
+_CONTEXT_KEYS = 3  # so many keys before the fork are told again
+_TRAILER_SIZE = 9  # the end mark and the checksum
 
 
-def in_rdb(side: Side, position: DiffPosition) -> bool:
+def is_in_rdb(side: Side, position: DiffPosition) -> bool:
     """True of a place in an RDB that is whole, before its end."""
     rdb = side.rdbs.get(position.part)
     readable = rdb is not None and rdb.complete and rdb.checksum != "bad" and not rdb.codec
-    return rdb is not None and readable and position.offset < _end(side, position.part)
+    return rdb is not None and readable and position.offset < _keys_end(side, position.part)
 
 
-def forward_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
+def skip_common_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
     """Go on over keys that are the same; `at` are places of keys in RDBs of one version, of equal database."""
     one, two = at
     shift, source, other = two.offset - one.offset, a.sources[one.part], b.sources[two.part]
     assert source is not None
     assert other is not None
-    limit = min(_end(a, one.part), _end(b, two.part) - shift)
+    limit = min(_keys_end(a, one.part), _keys_end(b, two.part) - shift)
     window = WalkWindow(source, layout_of(a.rdbs[one.part].magic), one.offset, one.db, verify=False, limit=limit)
-    columns, marks, keys, start, stop_reason = (
+    columns, checkpoints, keys, start, stop_reason = (
         window.columns,
-        deque([(one.offset, one.db)], _CONTEXT + 1),
+        deque([(one.offset, one.db)], _CONTEXT_KEYS + 1),
         0,
         one.offset,
         StopReason.FULL,
@@ -47,43 +47,52 @@ def forward_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> Com
         columns.edges[0] = start
         stop_reason, _ = window.run()
         end = columns.edges[columns.count]
-        same = start + compare(source, start, other, start + shift, end - start)
-        count = columns.count if same == end else bisect_right(columns.edges, same, 0, columns.count + 1) - 1
-        whole = [i for i in range(count) if columns.name[i] >= 0]
-        marks.extend((columns.edges[i], columns.db[i]) for i in whole[-_CONTEXT - 1 :])
-        keys += len(whole)
+        common_end = start + count_common_bytes(source, start, other, start + shift, end - start)
+        count = (
+            columns.count if common_end == end else bisect_right(columns.edges, common_end, 0, columns.count + 1) - 1
+        )
+        key_indexes = [i for i in range(count) if columns.name[i] >= 0]
+        checkpoints.extend((columns.edges[i], columns.db[i]) for i in key_indexes[-_CONTEXT_KEYS - 1 :])
+        keys += len(key_indexes)
         columns.cut(0)
-        if same < end:
+        if common_end < end:
             break
         start = end
-    offset, db = marks[0]
+    offset, db = checkpoints[0]
     resume = one._replace(offset=offset, db=db, chunk=0), two._replace(offset=offset + shift, db=db, chunk=0)
-    return CommonBytes(resume, -1, resume, 0, max(0, keys - len(marks)))
+    return CommonBytes(resume, -1, resume, 0, max(0, keys - len(checkpoints)))
 
 
-def comparable(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> bool:
+def have_comparable_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> bool:
     """True of places in two RDBs whose bytes mean the same."""
     one, two = at
-    return in_rdb(a, one) and in_rdb(b, two) and one.db == two.db and a.rdbs[one.part].magic == b.rdbs[two.part].magic
+    return (
+        is_in_rdb(a, one)
+        and is_in_rdb(b, two)
+        and one.db == two.db
+        and a.rdbs[one.part].magic == b.rdbs[two.part].magic
+    )
 
 
-def _end(side: Side, part: int) -> int:
+def _keys_end(side: Side, part: int) -> int:
     rdb = side.rdbs[part]
-    return rdb.span.end - (_END if head.has_checksum(rdb.magic) else 1)
+    return rdb.span.end - (_TRAILER_SIZE if head.has_checksum(rdb.magic) else 1)
 
 
-def first_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> tuple[DiffPosition, DiffPosition] | None:
+def first_key_positions(
+    a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]
+) -> tuple[DiffPosition, DiffPosition] | None:
     """The first keys of RDBs at the heads of two parts; None unless nothing but the writer's words is before them."""
-    one, two = (_first_key(side, place) for side, place in zip((a, b), at, strict=True))
-    return (one, two) if one and two and comparable(a, b, (one, two)) else None
+    one, two = (_first_key_position(side, place) for side, place in zip((a, b), at, strict=True))
+    return (one, two) if one and two and have_comparable_keys(a, b, (one, two)) else None
 
 
-def _first_key(side: Side, position: DiffPosition) -> DiffPosition | None:
+def _first_key_position(side: Side, position: DiffPosition) -> DiffPosition | None:
     if position.offset or position.part >= len(side.sources) or side.rdb(position.part) is None:
         return None
     for item in side.rdb_commands(position.part).items():
         if isinstance(item, Key):
             return position._replace(offset=item.start, db=max(0, item.db))
-        if item.kind not in SILENT:
+        if item.kind not in IGNORED_OPCODES:
             return None
     return None

@@ -11,34 +11,34 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-EDITS = 80  # differences that one search may have
-DEPTH = 12  # divisions by unique elements
+EDITS_MAX = 80  # differences that one search may have
+DEPTH_MAX = 12  # divisions by unique elements
 
 Block = tuple[int, int, int]  # a[i : i + n] is b[j : j + n]
-_Gap = tuple[int, int, int, int, int]  # a[i:k], b[j:m], and how often it was divided
+_Region = tuple[int, int, int, int, int]  # a[i:k], b[j:m], and how often it was divided
 
 
 def matching_blocks(a: Sequence[int], b: Sequence[int]) -> tuple[list[Block], bool]:
     """(the matching blocks in order, True if no search was cut short)."""
-    found: list[Block] = []
-    todo: list[_Gap | Block] = [(0, 0, len(a), len(b), 0)]
-    whole = True
+    matches: list[Block] = []
+    todo: list[_Region | Block] = [(0, 0, len(a), len(b), 0)]
+    is_shortest = True
     while todo:
         item = todo.pop()
         if len(item) == 3:
-            found.append(item)
+            matches.append(item)
             continue
         front, gap, back = _strip(a, b, item)
-        found += front
+        matches += front
         todo += back
         if gap:
-            parts, done = _divide(a, b, gap)
+            parts, part_is_shortest = _divide(a, b, gap)
             todo += reversed(parts)
-            whole = whole and done
-    return _joined(found), whole
+            is_shortest = is_shortest and part_is_shortest
+    return _merge_blocks(matches), is_shortest
 
 
-def _strip(a: Sequence[int], b: Sequence[int], gap: _Gap) -> tuple[list[Block], _Gap | None, list[Block]]:
+def _strip(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[list[Block], _Region | None, list[Block]]:
     """The common front, the gap that is left, the common back."""
     i, j, k, m, depth = gap
     first, last = i, k
@@ -51,27 +51,27 @@ def _strip(a: Sequence[int], b: Sequence[int], gap: _Gap) -> tuple[list[Block], 
     return front, (i, j, k, m, depth) if i < k and j < m else None, back
 
 
-def _divide(a: Sequence[int], b: Sequence[int], gap: _Gap) -> tuple[list[_Gap | Block], bool]:
+def _divide(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[list[_Region | Block], bool]:
     """A gap's smaller gaps and the blocks between them."""
     i, j, k, m, depth = gap
-    anchors = _unique(a, b, gap) if depth < DEPTH else []
+    anchors = _unique_pairs(a, b, gap) if depth < DEPTH_MAX else []
     if not anchors:
-        common, done = _myers(a, b, gap)
-        return list(common), done
-    parts: list[_Gap | Block] = []
+        common, complete = _myers(a, b, gap)
+        return list(common), complete
+    parts: list[_Region | Block] = []
     for x, y in anchors:
         parts += [(i, j, x, y, depth + 1), (x, y, 1)]
         i, j = x + 1, y + 1
     return [*parts, (i, j, k, m, depth + 1)], True
 
 
-def _unique(a: Sequence[int], b: Sequence[int], gap: _Gap) -> list[tuple[int, int]]:
+def _unique_pairs(a: Sequence[int], b: Sequence[int], gap: _Region) -> list[tuple[int, int]]:
     """Where what is unique on both sides of a gap stands, in its longest common order."""
     i, j, k, m, _ = gap
-    once = {x for x, times in Counter(b[j:m]).items() if times == 1}
-    once &= {x for x, times in Counter(a[i:k]).items() if times == 1}
-    there = {b[y]: y for y in range(j, m) if b[y] in once}
-    return longest_increasing([(x, there[a[x]]) for x in range(i, k) if a[x] in once])
+    unique_values = {x for x, times in Counter(b[j:m]).items() if times == 1}
+    unique_values &= {x for x, times in Counter(a[i:k]).items() if times == 1}
+    index_in_b = {b[y]: y for y in range(j, m) if b[y] in unique_values}
+    return longest_increasing([(x, index_in_b[a[x]]) for x in range(i, k) if a[x] in unique_values])
 
 
 def longest_increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -84,27 +84,27 @@ def longest_increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
         before.append(at[pile - 1] if pile else -1)
         ends[pile : pile + 1] = [y]
         at[pile : pile + 1] = [n]
-    found, n = [], at[-1] if at else -1
+    increasing, n = [], at[-1] if at else -1
     while n >= 0:
-        found.append(pairs[n])
+        increasing.append(pairs[n])
         n = before[n]
-    return found[::-1]
+    return increasing[::-1]
 
 
-def _myers(a: Sequence[int], b: Sequence[int], gap: _Gap) -> tuple[Iterator[Block], bool]:
+def _myers(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[Iterator[Block], bool]:
     """The longest common subsequence of a gap, or a common one where it is too far to seek."""
     i, j, k, m, _ = gap
-    both = set(a[i:k]) & set(b[j:m])
-    places = [x for x in range(i, k) if a[x] in both]
-    others = [y for y in range(j, m) if b[y] in both]
+    common_values = set(a[i:k]) & set(b[j:m])
+    a_places = [x for x in range(i, k) if a[x] in common_values]
+    b_places = [y for y in range(j, m) if b[y] in common_values]
     common: list[Block] = []
-    done = True
-    while places and others:
-        path, x, y = _search([a[p] for p in places], [b[p] for p in others])
-        common += ((places[p], others[q], 1) for p, q in path)
-        done = done and x == len(places) and y == len(others)
-        places, others = places[x:], others[y:]
-    return iter(common), done
+    complete = True
+    while a_places and b_places:
+        path, x, y = _search([a[p] for p in a_places], [b[p] for p in b_places])
+        common += ((a_places[p], b_places[q], 1) for p, q in path)
+        complete = complete and x == len(a_places) and y == len(b_places)
+        a_places, b_places = a_places[x:], b_places[y:]
+    return iter(common), complete
 
 
 def _search(a: list[int], b: list[int]) -> tuple[list[tuple[int, int]], int, int]:
@@ -116,7 +116,7 @@ def _search(a: list[int], b: list[int]) -> tuple[list[tuple[int, int]], int, int
     furthest = {1: 0}
     trace: list[dict[int, int]] = []
     best = (0, 0, 0)
-    for edits in range(EDITS + 1):
+    for edits in range(EDITS_MAX + 1):
         trace.append(dict(furthest))
         for diagonal in range(-edits, edits + 1, 2):
             x = _step(furthest, diagonal, edits)
@@ -155,12 +155,12 @@ def _path(trace: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int]]:
     return pairs[::-1]
 
 
-def _joined(found: list[Block]) -> list[Block]:
+def _merge_blocks(blocks_found: list[Block]) -> list[Block]:
     """Blocks in order, those that touch made one."""
-    joined: list[Block] = []
-    for i, j, n in sorted(found):
-        if joined and joined[-1][0] + joined[-1][2] == i and joined[-1][1] + joined[-1][2] == j:
-            joined[-1] = (joined[-1][0], joined[-1][1], joined[-1][2] + n)
+    merged: list[Block] = []
+    for i, j, n in sorted(blocks_found):
+        if merged and merged[-1][0] + merged[-1][2] == i and merged[-1][1] + merged[-1][2] == j:
+            merged[-1] = (merged[-1][0], merged[-1][1], merged[-1][2] + n)
         else:
-            joined.append((i, j, n))
-    return joined
+            merged.append((i, j, n))
+    return merged

@@ -164,7 +164,7 @@ def test_nothing_moves_past_a_flush(pair: Any) -> None:
 def moved(a: bytes, b: bytes) -> tuple[int, int, int]:
     """(commands that have moved, only in A, only in B)."""
     _, _, diff = compared(a, b)
-    return diff.totals.moved, diff.totals.only[0], diff.totals.only[1]
+    return diff.totals.moved_commands, diff.totals.only_commands[0], diff.totals.only_commands[1]
 
 
 def test_what_is_read_stands_after_what_wrote_it() -> None:
@@ -223,7 +223,7 @@ def test_a_long_insertion_is_found_and_said(monkeypatch: pytest.MonkeyPatch) -> 
     only, _, diff = compared(front + back, front + more + back)
     assert b"".join(data for side, data in only if side == 1) == more
     assert [side for side, _ in only if side == 0] == []
-    assert diff.totals.fell_back
+    assert diff.totals.may_not_be_shortest
 
 
 def test_histories_with_nothing_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,8 +231,8 @@ def test_histories_with_nothing_in_common(monkeypatch: pytest.MonkeyPatch) -> No
     a, b = numbered("a", 1000), numbered("b", 700)
     only, moved, diff = compared(a, b)
     assert (b"".join(d for s, d in only if s == 0), b"".join(d for s, d in only if s == 1), moved) == (a, b, [])
-    assert diff.totals.unlike
-    assert not diff.totals.fell_back
+    assert diff.totals.mostly_unrelated
+    assert not diff.totals.may_not_be_shortest
 
 
 def test_unlike_histories_are_pointed_to_keys(pair: Any) -> None:

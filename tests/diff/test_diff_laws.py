@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.diff import differ as engine
 from aofdoctor.diff.edit_script import matching_blocks
-from aofdoctor.diff.units._pyunits import Column
+from aofdoctor.diff.units._pyunits import UnitColumn
 from aofdoctor.diff.units.side import Side
 from tests.support.diffs import compared
 from tests.support.hostile_bytes import hostile, whole
@@ -34,16 +34,19 @@ def test_a_history_equals_itself(data: bytes) -> None:
 
 @given(histories, histories, st.sampled_from([3, 1 << 15]))
 def test_swapping_mirrors(a: bytes, b: bytes, window: int) -> None:
-    saved, engine.WINDOW = engine.WINDOW, window
+    saved, engine.WINDOW_UNITS = engine.WINDOW_UNITS, window
     try:
         only, moved, diff = compared(a, b)
         other, back, again = compared(b, a)
     finally:
-        engine.WINDOW = saved
+        engine.WINDOW_UNITS = saved
     assert sorted((1 - side, data) for side, data in only) == sorted(other)
     assert sorted((y, x) for x, y in moved) == sorted(back)
     assert (diff.fork and diff.fork[::-1]) == again.fork
-    assert (diff.totals.same, diff.totals.fell_back) == (again.totals.same, again.totals.fell_back)
+    assert (diff.totals.common_commands, diff.totals.may_not_be_shortest) == (
+        again.totals.common_commands,
+        again.totals.may_not_be_shortest,
+    )
 
 
 @given(st.lists(st.integers(0, 8), max_size=40), st.lists(st.integers(0, 8), max_size=40))
@@ -62,13 +65,13 @@ def test_nothing_is_left_out(front: bytes, a: bytes, b: bytes) -> None:
     for number, side in enumerate(diff.sides):
         alone = Side(side.aof, side.rules)
         alone.read_units(1 << 20)
-        units = sum(alone.columns[Column.COMMANDS])
-        assert diff.totals.only[number] + diff.totals.moved <= units
-        assert units - diff.totals.only[number] - diff.totals.moved >= 0
-    assert (diff.totals.only == [0, 0] and not diff.totals.moved) == (diff.fork is None)
+        units = sum(alone.columns[UnitColumn.COMMANDS])
+        assert diff.totals.only_commands[number] + diff.totals.moved_commands <= units
+        assert units - diff.totals.only_commands[number] - diff.totals.moved_commands >= 0
+    assert (diff.totals.only_commands == [0, 0] and not diff.totals.moved_commands) == (diff.fork is None)
 
 
 @given(hostile | torn_bases, hostile | torn_bases)
 def test_hostile_bytes_never_raise(a: bytes, b: bytes) -> None:
     _, _, diff = compared(a, b)
-    assert diff.totals.same >= 0
+    assert diff.totals.common_commands >= 0

@@ -17,7 +17,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.diff.key_table import _pyslots as plain_census
 from aofdoctor.diff.key_table import slots as census_kernel
-from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State, mixed
+from aofdoctor.diff.key_table._pyslots import ROW_WORDS, KeyTableField, mix_digest
 from aofdoctor.diff.key_table.effects import KeyOp
 from aofdoctor.diff.key_table.table import KeyTable, pack_position, unpack_position
 from aofdoctor.diff.keys.external_sort import ExternalSorter
@@ -62,7 +62,7 @@ def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
     for tile in read_tiles(BytesSource(data), table().names):
         if isinstance(tile, RecordBatch):
             steps.run(tile)
-            writes.batch(0, tile, steps.db, None, base)
+            writes.apply_batch(0, tile, steps.db, None, base)
     found.finish()
     return found
 
@@ -70,9 +70,9 @@ def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
 def contents(one: KeyTable, two: KeyTable) -> tuple[list[tuple[int, ...]], int]:
     """(what is other in two tables, in order; how many keys are the same)."""
     rows, same, found, at = array("Q", bytes(8 * ROW_WORDS * 7)), array("Q", [0]), [], 0
-    while at < one.state[State.SLOTS]:
+    while at < one.state[KeyTableField.SLOTS]:
         count, at = census_kernel.compare(
-            KEY, one.slots, one.state, two.slots, two.state, at, one.state[State.SLOTS], False, rows, same
+            KEY, one.slots, one.state, two.slots, two.state, at, one.state[KeyTableField.SLOTS], False, rows, same
         )
         found += [tuple(rows[n : n + ROW_WORDS]) for n in range(0, ROW_WORDS * count, ROW_WORDS)]
     return sorted(found), same[0]
@@ -144,10 +144,10 @@ def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
                 dbs[db].pop(key, None)
                 continue
             after = {
-                KeyOp.SET: (digest, expire), KeyOp.VALUE: (digest, before), KeyOp.MIX: (mixed(digest, made), before),
+                KeyOp.SET: (digest, expire), KeyOp.SET_KEEP_EXPIRY: (digest, before), KeyOp.MIX: (mix_digest(digest, made), before),
                 KeyOp.SUM: ((made + digest) % (1 << 64) or 1, before),
-                KeyOp.FIRST: (mixed(digest, made) if made else digest, before),
-                KeyOp.EXPIRE: (made, expire) if made else (mixed(digest, made), before),
+                KeyOp.SET_IF_ABSENT: (mix_digest(digest, made) if made else digest, before),
+                KeyOp.EXPIRE: (made, expire) if made else (mix_digest(digest, made), before),
             }[KeyOp(op)]  # fmt: skip
             dbs[db][key] = (*after, place)
     return dbs
@@ -172,7 +172,7 @@ def test_a_table_holds_what_a_dictionary_holds(limits: dict[str, int]) -> None:
     rows, _ = contents(found, KeyTable(KEY, False))
     assert len(keys) > 200
     assert sorted((row[1], row[2], row[3]) for row in rows) == sorted(keys)
-    assert all(found.get(key, db) == model[db][key][:2] for db, key, _ in keys)
+    assert all(found.get_key(key, db) == model[db][key][:2] for db, key, _ in keys)
     assert contents(copied, found) == ([], len(keys))
 
 
@@ -190,7 +190,7 @@ def test_flushes_and_swaps_cost_nothing_for_the_keys_there_are(monkeypatch: pyte
     gone_over.clear()
     for _ in range(20_000):
         found.swap_databases(1, 2)
-        found.flush(3)
+        found.flush_database(3)
     assert len(gone_over) <= 4
     assert len(contents(found, KeyTable(KEY, False))[0]) == 50_000
 
@@ -200,10 +200,10 @@ def test_what_was_flushed_gives_its_room_back() -> None:
     for n in range(300_000):
         found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
         if n % 100 == 99:
-            found.flush(1) if n % 200 == 199 else found.flush_all()
+            found.flush_database(1) if n % 200 == 199 else found.flush_all()
         if n % 3 == 0:
             found.put(spread(n), 0, 0, 0, 1, KeyOp.DELETE)
-    assert found.state[State.SLOTS] <= 2048
+    assert found.state[KeyTableField.SLOTS] <= 2048
 
 
 def test_a_full_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

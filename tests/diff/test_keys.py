@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from aofdoctor.aof.records import encode_command
-from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, Limits, compare_keys
+from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, KeyDiffLimits, compare_keys
 from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.log.selection import Selection
 from tests.conftest import FIXTURES, aofdoctor
@@ -227,26 +227,28 @@ def histories(seed: int, keys: int, count: int) -> bytes:
     return said(*(random.choice(names).format(f"k{random.randrange(keys)}") for _ in range(count)))
 
 
-def told(a: bytes, b: bytes, limits: Limits) -> list[Any]:
-    sides = [Side(in_memory(data), ComparisonRules.of(KEY, False)) for data in (a, b)]
+def told(a: bytes, b: bytes, limits: KeyDiffLimits) -> list[Any]:
+    sides = [Side(in_memory(data), ComparisonRules.create(KEY, False)) for data in (a, b)]
     found = compare_keys(sides[0], sides[1], (Selection(), Selection()), limits)
-    return [found.counts, found.same, *found.rows()]
+    return [found.counts, found.equal_keys, *found.rows()]
 
 
-@pytest.mark.parametrize("limits", [Limits(1 << 13, 300, 50), Limits(0, 300, 50), Limits(0, 1 << 12, 1 << 12)])
-def test_the_answer_does_not_depend_on_what_may_be_held(limits: Limits) -> None:
+@pytest.mark.parametrize(
+    "limits", [KeyDiffLimits(1 << 13, 300, 50), KeyDiffLimits(0, 300, 50), KeyDiffLimits(0, 1 << 12, 1 << 12)]
+)
+def test_the_answer_does_not_depend_on_what_may_be_held(limits: KeyDiffLimits) -> None:
     front = histories(1, 3000, 9000)
     for a, b in (
         (front + histories(2, 3000, 2000), front + histories(3, 3000, 2000)),
         (front, histories(4, 3000, 9000)),
     ):
-        expected = told(a, b, Limits())
+        expected = told(a, b, KeyDiffLimits())
         assert len(expected) > 500
         assert told(a, b, limits) == expected
 
 
 def test_rows_come_in_the_order_of_their_last_write() -> None:
-    found = told(histories(1, 500, 4000), histories(2, 500, 4000), Limits(rows=100))[2:]
+    found = told(histories(1, 500, 4000), histories(2, 500, 4000), KeyDiffLimits(rows=100))[2:]
     places = [(kind, (row.a if kind in (ONLY_A, DIFFERS) else row.b)) for kind, row in found]
     assert places == sorted(places)
     assert all(row.name for _, row in found)
@@ -333,10 +335,10 @@ def test_keys_of_any_rdb_are_named(name: str, tmp_path: Path) -> None:
 
 
 def counted(a: bytes, b: bytes) -> tuple[list[int], int | None]:
-    sides = [Side(in_memory(data), ComparisonRules.of(KEY, False)) for data in (a, b)]
+    sides = [Side(in_memory(data), ComparisonRules.create(KEY, False)) for data in (a, b)]
     found = compare_keys(sides[0], sides[1], (Selection(), Selection()))
     assert len(list(found.rows())) == sum(found.counts)
-    return found.counts, found.same
+    return found.counts, found.equal_keys
 
 
 @given(whole | hostile, whole | hostile)

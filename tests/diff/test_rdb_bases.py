@@ -9,7 +9,7 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from aofdoctor.diff import differ as engine
-from aofdoctor.diff.differ import Diff
+from aofdoctor.diff.differ import CommandDiff
 from aofdoctor.diff.edit_script import matching_blocks
 from aofdoctor.diff.units import rdb_commands as diff_base
 from aofdoctor.diff.units import rdb_units as diff_told
@@ -402,7 +402,7 @@ def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.Monke
     """Each key is told twice at the most to be compared, and is in two windows at the most."""
     monkeypatch.setattr(engine, "WINDOW", 64)
     told, compared = [0], [0]
-    add, find = diff_told._Buffer.add, matching_blocks
+    add, find = diff_told._CommandBuffer.add, matching_blocks
 
     def counted_add(self: Any, said: Any, command: Any) -> None:
         told[0] += 1
@@ -412,15 +412,15 @@ def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.Monke
         compared[0] += len(a) + len(b)
         return find(a, b)
 
-    monkeypatch.setattr(diff_told._Buffer, "add", counted_add)
+    monkeypatch.setattr(diff_told._CommandBuffer, "add", counted_add)
     monkeypatch.setattr(engine, "blocks", counted_find)
     for size in (500, 2000, 8000):
         told[0] = compared[0] = 0
         names = [f"k{n}" for n in range(size)]
         datas = [rdb(*strings(*Random(seed).sample(names, size))) for seed in (1, 2)]
-        diff = Diff(*(Side(in_memory(data), ComparisonRules.of(KEY, False)) for data in datas))
-        assert list(diff.events()) and diff.totals.unlike
-        assert diff.totals.same + diff.totals.moved + diff.totals.only[0] == size
+        diff = CommandDiff(*(Side(in_memory(data), ComparisonRules.create(KEY, False)) for data in datas))
+        assert list(diff.events()) and diff.totals.mostly_unrelated
+        assert diff.totals.common_commands + diff.totals.moved_commands + diff.totals.only_commands[0] == size
         assert 2 * size <= told[0] <= 4 * size
         assert compared[0] <= 8 * size
 

@@ -10,7 +10,7 @@ from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.diff.hashing import _pydigest as plain_digest
 from aofdoctor.diff.hashing import digest as digest_kernel
 from aofdoctor.diff.units import _pyunits as plain_units
-from aofdoctor.diff.units._pyunits import Column, Open
+from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn
 from aofdoctor.diff.units.side import ComparisonRules, TruncatedSource, large_record_digest
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
@@ -18,33 +18,35 @@ from aofdoctor.source import BytesSource
 from tests.support.hostile_bytes import hostile, whole
 
 KEY = bytes(range(16))
-RULES, EXACT = ComparisonRules.of(KEY, False), ComparisonRules.of(KEY, True)
+RULES, EXACT = ComparisonRules.create(KEY, False), ComparisonRules.create(KEY, True)
 
 
 def batches(data: bytes) -> "list[array[int]]":
     """For the records of some bytes: the digests and keys of both twins, and the columns of units of both."""
     compiled_side = __import__("aofdoctor.diff.units._units", fromlist=["run"])
     found: list[array[int]] = [array("q") for _ in range(4)]
-    columns = [[array("q") for _ in Column] for _ in range(2)]
-    states = [array("q", bytes(8 * len(Open))) for _ in range(2)]
+    columns = [[array("q") for _ in UnitColumn] for _ in range(2)]
+    states = [array("q", bytes(8 * len(OpenUnitField))) for _ in range(2)]
     steps = ContextTracker(columns=True)
     for tile in read_tiles(BytesSource(data), table().names):
         if not isinstance(tile, RecordBatch):
             continue
         steps.run(tile)
-        for twin, (digests, run) in enumerate(((digest_kernel, compiled_side.run), (plain_digest, plain_units.run))):
+        for twin, (digests, run) in enumerate(
+            ((digest_kernel, compiled_side.run), (plain_digest, plain_units.make_units))
+        ):
             made, keys = array("Q", bytes(8 * BATCH_RECORDS)), array("Q", bytes(8 * BATCH_RECORDS))
-            digests.records(KEY, tile, RULES.names, False, made)
+            digests.records(KEY, tile, RULES.name_counts, False, made)
             digests.second(KEY, tile, keys)
             found[2 * twin].extend(v >> 1 for v in made[: tile.count])
             found[2 * twin + 1].extend(v >> 1 for v in keys[: tile.count])
-            out = [array("q", bytes(8 * (BATCH_RECORDS + 1))) for _ in Column]
-            count = run(KEY, states[twin], tile, made, steps.db, steps.tx, steps.time, RULES.act, out)
+            out = [array("q", bytes(8 * (BATCH_RECORDS + 1))) for _ in UnitColumn]
+            count = run(KEY, states[twin], tile, made, steps.db, steps.tx, steps.time, RULES.actions, out)
             for column, new in zip(columns[twin], out, strict=True):
                 column.extend(new[:count])
-    pairs = [(columns[0][c], columns[1][c]) for c in Column if c is not Column.DIGEST]
+    pairs = [(columns[0][c], columns[1][c]) for c in UnitColumn if c is not UnitColumn.DIGEST]
     assert [a for a, _ in pairs] == [b for _, b in pairs]
-    return [*found, columns[0][Column.DIGEST], columns[1][Column.DIGEST]]
+    return [*found, columns[0][UnitColumn.DIGEST], columns[1][UnitColumn.DIGEST]]
 
 
 def classes(values: "array[int]") -> list[int]:
@@ -76,7 +78,7 @@ def test_a_far_record_has_the_digest_of_a_near_one() -> None:
     for rules in (RULES, EXACT):
         batch = next(read_tiles(BytesSource(data), table().names, window=1 << 22))
         assert isinstance(batch, RecordBatch) and not batch.oversized
-        digest_kernel.records(KEY, batch, rules.names, rules.exact, near)
+        digest_kernel.record_digests(KEY, batch, rules.name_counts, rules.exact, near)
         far = next(read_tiles(BytesSource(data), table().names))
         assert isinstance(far, RecordBatch) and far.oversized
         assert large_record_digest(rules, far) == near[0]
@@ -86,7 +88,11 @@ def test_a_far_record_has_the_digest_of_a_near_one() -> None:
 def test_common_is_where_bytes_part(a: bytes, b: bytes) -> None:
     size = min(len(a), len(b))
     expected = next((n for n in range(size) if a[n] != b[n]), size)
-    assert digest_kernel.common(a, 0, b, 0, size) == plain_digest.common(a, 0, b, 0, size) == expected
+    assert (
+        digest_kernel.common_prefix_length(a, 0, b, 0, size)
+        == plain_digest.common_prefix_length(a, 0, b, 0, size)
+        == expected
+    )
 
 
 def test_a_cut_source_ends_where_it_is_cut() -> None:

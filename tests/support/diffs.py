@@ -7,7 +7,7 @@ import pytest
 
 from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.records import encode_command
-from aofdoctor.diff.differ import Diff, Gap, Moved, Only
+from aofdoctor.diff.differ import CommandDiff, Divergence, MovedUnit, OneSidedRun
 from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.source import BytesSource
 
@@ -40,21 +40,21 @@ def in_memory(*parts: bytes) -> AOF:
     )
 
 
-Found = tuple[list[tuple[int, bytes]], list[tuple[bytes, bytes]], Diff]
+Found = tuple[list[tuple[int, bytes]], list[tuple[bytes, bytes]], CommandDiff]
 
 
 def compared(a: bytes, b: bytes, exact: bool = False) -> Found:
     """(what only a side has, what has moved, the comparison)."""
-    sides = tuple(Side(in_memory(data), ComparisonRules.of(KEY, exact)) for data in (a, b))
-    diff = Diff(*sides)
+    sides = tuple(Side(in_memory(data), ComparisonRules.create(KEY, exact)) for data in (a, b))
+    diff = CommandDiff(*sides)
     datas, only, moved = (a, b), [], []
     for event in diff.events():
-        if isinstance(event, Only):
+        if isinstance(event, OneSidedRun):
             only.append((event.side, datas[event.side][event.run.first.start : event.run.last.end]))
-        elif isinstance(event, Moved):
+        elif isinstance(event, MovedUnit):
             moved.append((a[event.a.start : event.a.end], b[event.b.start : event.b.end]))
         else:
-            assert isinstance(event, Gap)
+            assert isinstance(event, Divergence)
     return only, moved, diff
 
 

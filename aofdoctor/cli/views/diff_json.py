@@ -9,11 +9,11 @@ from aofdoctor.cli.console import print_json
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as lines
 from aofdoctor.cli.views.diff_text import SIDE_NAMES, Comparison, DiffRenderer, part_and_offset
-from aofdoctor.diff.differ import Gap
-from aofdoctor.diff.summary import MOVED, SIDES, Tally
-from aofdoctor.diff.units._pyunits import Kind
-from aofdoctor.diff.units.side import DiffPosition, Run, Side, Unit
-from aofdoctor.diff.units.unit_commands import entries
+from aofdoctor.diff.differ import Divergence
+from aofdoctor.diff.summary import COLUMN_NAMES, MOVED_COLUMN, DifferenceCounts
+from aofdoctor.diff.units._pyunits import UnitKind
+from aofdoctor.diff.units.side import DiffPosition, Side, Unit, UnitRun
+from aofdoctor.diff.units.unit_commands import run_entries
 from aofdoctor.log.base_keys import BaseKey
 
 
@@ -36,43 +36,43 @@ class _FieldInserter:
 class JsonRenderer(DiffRenderer):
     """JSON Lines: fork, then only, moved and opaque as they come, then summary."""
 
-    def render_gap(self, gap: Gap) -> None:
-        if gap.at is self.comparison.diff.fork:
+    def render_gap(self, gap: Divergence) -> None:
+        if gap.positions is self.comparison.diff.fork:
             print_json(fork_json(self.comparison))
 
-    def render_units(self, column: int, number: int, run: Run, partner: Unit | None = None) -> None:
+    def render_units(self, column: int, number: int, run: UnitRun, partner: Unit | None = None) -> None:
         super().render_units(column, number, run, partner)
-        if run.opaque:
+        if run.is_opaque:
             return
         fields: dict[str, Any] = {"type": "moved"} if partner else {"type": "only", "side": SIDE_NAMES[number].lower()}
         if partner:
             part = self.comparison.sides[0].aof.parts[partner.part].name
             fields["a"] = {"part": part, "offset": partner.start}
-        if run.base:
+        if run.is_from_rdb:
             self._print_keys(fields, column, number, run)
             return
         sys.stdout.flush()
         first = json.dumps(fields).encode()[1:-1]
-        for entry in entries(self.comparison.sides[number], run, self.comparison.selections[number]):
+        for entry in run_entries(self.comparison.sides[number], run, self.comparison.selections[number]):
             lines.write_json(entry, _FieldInserter(sys.stdout.buffer, first))  # type: ignore[arg-type]
         sys.stdout.buffer.flush()
 
-    def _print_keys(self, fields: dict[str, Any], column: int, number: int, run: Run) -> None:
+    def _print_keys(self, fields: dict[str, Any], column: int, number: int, run: UnitRun) -> None:
         part = self.comparison.sides[number].aof.parts[run.first.part].name
         for key in self.iter_keys(column, number, run):
             if isinstance(key, BaseKey):
                 key_fields = base_keys.key_summary_json(key)
             else:
-                code = self.comparison.rdb_selections[number].rdb_commands(run.first.part).code_of(key)
+                code = self.comparison.rdb_selections[number].rdb_commands(run.first.part).function_code(key)
                 key_fields = base_keys.library_json(part, key, code)
             print_json(key_fields | {"key_type": key_fields["type"]} | fields)
 
     def render_opaque(self, column: int, number: int, unit: Unit) -> None:
         print_json({
-            "type": "opaque", "side": SIDE_NAMES[number].lower(), "kind": Kind(unit.kind).name.lower(),
+            "type": "opaque", "side": SIDE_NAMES[number].lower(), "kind": UnitKind(unit.kind).name.lower(),
             "part": self.comparison.sides[number].aof.parts[unit.part].name, "offset": unit.start,
             "size": unit.end - unit.start,
-            "what": self.comparison.rdb_selections[number].describe(unit), "moved": column == MOVED,
+            "what": self.comparison.rdb_selections[number].describe(unit), "moved": column == MOVED_COLUMN,
         })  # fmt: skip
 
     def render_summary(self) -> None:
@@ -84,9 +84,9 @@ def fork_json(comparison: Comparison) -> dict[str, Any] | None:
     diff = comparison.diff
     if diff.fork is None:
         return None
-    return {"type": "fork", "bytes": diff.fork_past, **{
+    return {"type": "fork", "bytes": diff.fork_common_bytes, **{
         name: _position_json(side, place) | {"tx": tx or None}
-        for name, side, place, tx in zip("ab", comparison.sides, diff.fork, diff.fork_tx or (0, 0), strict=True)
+        for name, side, place, tx in zip("ab", comparison.sides, diff.fork, diff.fork_transactions or (0, 0), strict=True)
     }}  # fmt: skip
 
 
@@ -101,21 +101,21 @@ def _position_json(side: Side, place: DiffPosition) -> dict[str, Any]:
 def _common_bytes_json(comparison: Comparison) -> dict[str, Any]:
     """Up to where the bytes are the same."""
     diff = comparison.diff
-    places = [part_and_offset(side, place) for side, place in zip(comparison.sides, diff.equal_bytes, strict=True)]
+    places = [part_and_offset(side, place) for side, place in zip(comparison.sides, diff.equal_bytes_end, strict=True)]
     return {
-        name: {"part": side.aof.parts[part].name, "offset": offset + diff.past}
+        name: {"part": side.aof.parts[part].name, "offset": offset + diff.common_record_bytes}
         for name, side, (part, offset) in zip("ab", comparison.sides, places, strict=True)
     }
 
 
-def summary_json(comparison: Comparison, tally: Tally, different: bool) -> dict[str, Any]:
+def summary_json(comparison: Comparison, tally: DifferenceCounts, different: bool) -> dict[str, Any]:
     """What the differences add up to."""
     diff = comparison.diff
     return {
         "type": "summary", "equal": not different,
-        **{name: {"path": path, "commands": side.commands, "damage": side.damaged}
+        **{name: {"path": path, "commands": side.commands, "damage": side.damage_count}
            for name, path, side in zip("ab", comparison.paths, comparison.sides, strict=True)},
-        "fork": fork_json(comparison), "same_bytes": _common_bytes_json(comparison), "same": diff.totals.same,
-        "same_keys": diff.totals.keys, **dict(zip(SIDES, tally.total, strict=True)),
-        "fell_back": diff.totals.fell_back, "unlike": diff.totals.unlike,
+        "fork": fork_json(comparison), "same_bytes": _common_bytes_json(comparison), "same": diff.totals.common_commands,
+        "same_keys": diff.totals.common_keys, **dict(zip(COLUMN_NAMES, tally.total, strict=True)),
+        "fell_back": diff.totals.may_not_be_shortest, "unlike": diff.totals.mostly_unrelated,
     }  # fmt: skip

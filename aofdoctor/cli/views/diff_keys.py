@@ -5,7 +5,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.cli.console import bytes_to_json, make_painter, print_json, print_line
 from aofdoctor.cli.views.record_lines import position_text, short_part_names
-from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, ONLY_B, KeyDiff, Written
+from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, ONLY_B, KeyDiff, LastWrite
 from aofdoctor.diff.units.side import Side
 
 _TYPES = {ONLY_A: "only_a", ONLY_B: "only_b", DIFFERS: "differs"}
@@ -17,15 +17,15 @@ def print_key_diff(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
     if not any(key_diff.counts):
         same = (
             "in what is selected"
-            if key_diff.same is None
-            else f"{text.format_count(key_diff.same, 'key')}, the same on both sides"
+            if key_diff.equal_keys is None
+            else f"{text.format_count(key_diff.equal_keys, 'key')}, the same on both sides"
         )
-        print_line(f"no difference by keys{' ' if key_diff.same is None else ': '}{same}")
+        print_line(f"no difference by keys{' ' if key_diff.equal_keys is None else ': '}{same}")
         _warn_of_unnamed_keys(key_diff)
         return
     only_a, only_b, differ = key_diff.counts
     print_line(f"{text.format_count(only_a, 'key')} only in A, {only_b:,} only in B, {differ:,} in both with other writes"
-        + ("" if key_diff.same is None else f", {key_diff.same:,} the same"))  # fmt: skip
+        + ("" if key_diff.equal_keys is None else f", {key_diff.equal_keys:,} the same"))  # fmt: skip
     _warn_of_unnamed_keys(key_diff)
     headings = {
         ONLY_A: paint(f"- only in A  {text.display_path(paths[0])}", "gone"),
@@ -47,7 +47,7 @@ def print_key_diff(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
 
 def _warn_of_unnamed_keys(key_diff: KeyDiff) -> None:
     """What a comparison by keys cannot see."""
-    a, b = key_diff.unnamed
+    a, b = key_diff.unnamed_key_commands
     if a or b:
         words = f"but {text.format_count(a, 'command')} of A and {b:,} of B since they part (scripts, SORT by a pattern) may touch"
         print_line(
@@ -55,7 +55,7 @@ def _warn_of_unnamed_keys(key_diff: KeyDiff) -> None:
         )
 
 
-def _write_position(side: Side, names: dict[str, str], write: Written, letter: str) -> str:
+def _write_position(side: Side, names: dict[str, str], write: LastWrite, letter: str) -> str:
     place = position_text(names[side.aof.parts[write.part].name], write.start)
     return f"{letter} {place}{' deleted' if write.deleted else ''}"
 
@@ -64,9 +64,9 @@ def print_key_diff_json(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
     """The summary, then one line for each key."""
     only_a, only_b, differ = key_diff.counts
     print_json({
-        "type": "summary", "equal": not key_diff.different, "a": paths[0], "b": paths[1],
-        "only_a": only_a, "only_b": only_b, "differ": differ, "same": key_diff.same,
-        "unnamed": {"a": key_diff.unnamed[0], "b": key_diff.unnamed[1]},
+        "type": "summary", "equal": not key_diff.has_differences, "a": paths[0], "b": paths[1],
+        "only_a": only_a, "only_b": only_b, "differ": differ, "same": key_diff.equal_keys,
+        "unnamed": {"a": key_diff.unnamed_key_commands[0], "b": key_diff.unnamed_key_commands[1]},
     })  # fmt: skip
     for kind, row in key_diff.rows():
         a, b = (
@@ -75,7 +75,7 @@ def print_key_diff_json(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
         print_json({"type": _TYPES[kind], "db": row.db, "key": bytes_to_json(row.name), "a": a, "b": b})
 
 
-def _write_position_json(side: Side, write: Written | None) -> dict[str, Any] | None:
+def _write_position_json(side: Side, write: LastWrite | None) -> dict[str, Any] | None:
     if write is None:
         return None
     return {"part": side.aof.parts[write.part].name, "offset": write.start, "deleted": write.deleted}

@@ -6,8 +6,8 @@ from aofdoctor import text
 from aofdoctor.cli.console import bytes_to_json, print_json, print_line
 from aofdoctor.cli.views.diff_json import summary_json
 from aofdoctor.cli.views.diff_text import Comparison, DiffRenderer, summary_lines
-from aofdoctor.diff.differ import Gap
-from aofdoctor.diff.summary import MOVED, SIDES, Rows
+from aofdoctor.diff.differ import Divergence
+from aofdoctor.diff.summary import COLUMN_NAMES, MOVED_COLUMN, CountRows
 from aofdoctor.diff.units.side import Unit
 
 
@@ -19,11 +19,11 @@ class StatRenderer(DiffRenderer):
         self.is_json = is_json
         self.opaque_bytes = [0, 0]
 
-    def render_gap(self, gap: Gap) -> None:
+    def render_gap(self, gap: Divergence) -> None:
         pass
 
     def render_opaque(self, column: int, number: int, unit: Unit) -> None:
-        if column != MOVED:
+        if column != MOVED_COLUMN:
             self.opaque_bytes[number] += unit.end - unit.start
 
     def render_summary(self) -> None:
@@ -39,7 +39,7 @@ class StatRenderer(DiffRenderer):
         for line in summary_lines(self.comparison, self.tally, self.different):
             print_line(line)
 
-    def _print_table(self, name: str, rows: Rows) -> None:
+    def _print_table(self, name: str, rows: CountRows) -> None:
         names = [_label(value) for value, _ in rows]
         label_width = max(map(len, [name, *names]))
         print_line(f"{name:<{label_width}}  {'only A':>12}  {'only B':>12}  {'moved':>12}")
@@ -56,4 +56,4 @@ def _label(value: str | int | bytes | None) -> str:
 
 def _row_json(name: str, row: "tuple[str | int | bytes | None, list[int]]") -> dict[str, Any]:
     value = bytes_to_json(row[0]) if isinstance(row[0], bytes) else row[0]
-    return {name: value, **dict(zip(SIDES, row[1], strict=True))}
+    return {name: value, **dict(zip(COLUMN_NAMES, row[1], strict=True))}

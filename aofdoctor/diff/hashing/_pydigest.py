@@ -19,14 +19,14 @@ class Digest:
     def __init__(self, key: bytes) -> None:
         self._hash = hashlib.blake2b(key=key, digest_size=8)
 
-    def number(self, value: int) -> "Digest":
+    def add_number(self, value: int) -> "Digest":
         """A number, or the size of the bytes that follow."""
         self._hash.update(value.to_bytes(8, "little", signed=True))
         return self
 
-    def piece(self, data: bytes, lower: bool = False) -> "Digest":
+    def add_bytes(self, data: bytes, lowercase: bool = False) -> "Digest":
         """Bytes; all pieces of an argument but the last have a multiple of eight."""
-        self._hash.update((data.lower() if lower else data) + bytes(-len(data) % 8))
+        self._hash.update((data.lower() if lowercase else data) + bytes(-len(data) % 8))
         return self
 
     def value(self) -> int:
@@ -34,28 +34,28 @@ class Digest:
         return int.from_bytes(self._hash.digest(), "little")
 
 
-def records(key: bytes, batch: RecordBatch, names: bytes | bytearray, exact: bool, out: "array[int]") -> None:
+def record_digests(key: bytes, batch: RecordBatch, names: bytes | bytearray, exact: bool, out: "array[int]") -> None:
     """Fill `out` with the digest of each record, 0 of an annotation."""
     for i in range(batch.count):
         number = batch.ids[i]
         digest = Digest(key)
         if exact:
-            digest.number(batch.record_span(i).size).piece(bytes(batch.raw(i)))
+            digest.add_number(batch.record_span(i).size).add_bytes(bytes(batch.raw(i)))
         elif number != ANNOTATION:
             lower = names[number] if number < len(names) else 1
             for n, arg in enumerate(batch.argv(i)):
-                digest.number(len(arg)).piece(arg, n < lower)
+                digest.add_number(len(arg)).add_bytes(arg, n < lower)
         out[i] = 0 if number == ANNOTATION else digest.value()
 
 
-def second(key: bytes, batch: RecordBatch, out: "array[int]") -> None:
+def key_digests(key: bytes, batch: RecordBatch, out: "array[int]") -> None:
     """Fill `out` with the digest of the second argument of each record, 0 where there is none."""
     for i in range(batch.count):
         argv = batch.argv(i, 2) if batch.argc[i] > 1 else []
-        out[i] = Digest(key).number(len(argv[1])).piece(argv[1]).value() if argv else 0
+        out[i] = Digest(key).add_number(len(argv[1])).add_bytes(argv[1]).value() if argv else 0
 
 
-def common(a: Any, at: int, b: Any, other: int, size: int) -> int:
+def common_prefix_length(a: Any, at: int, b: Any, other: int, size: int) -> int:
     """How many bytes are the same in a[at:] and b[other:], of the first `size`; a and b are buffers of any items."""
     done, step = 0, 1 << 14
     with memoryview(a).cast("B") as one, memoryview(b).cast("B") as two:

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aofdoctor.diff.hashing._pydigest import Digest, common, records, second
+    from aofdoctor.diff.hashing._pydigest import Digest, common_prefix_length, key_digests, record_digests
 else:
     try:
         from aofdoctor.diff.hashing._digest import Digest, common, records, second
     except ImportError:
         from aofdoctor.diff.hashing._pydigest import Digest, common, records, second
 
-__all__ = ["Digest", "common", "records", "second"]
+__all__ = ["Digest", "common_prefix_length", "record_digests", "key_digests"]

@@ -16,9 +16,9 @@ from aofdoctor.aof.records import Arg
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.rdb.encoding.cursor import LargeString
 
-_WORD = (1 << 64) - 1
-FIELDS_COMPARED = 64
-_TIME_DIGITS = 15
+_WORD_MASK = (1 << 64) - 1
+HSET_FIELDS_MAX = 64
+_TIME_DIGITS_MAX = 15
 
 
 class KeyOp(IntEnum):
@@ -26,27 +26,27 @@ class KeyOp(IntEnum):
 
     DELETE = 0
     SET = 1  # to a value, with an expiry or none
-    VALUE = 2  # to a value; its expiry stays
+    SET_KEEP_EXPIRY = 2  # to a value; its expiry stays
     MIX = 3  # depends on what was there
     SUM = 4  # so too, but the order of such events among themselves does not matter
-    FIRST = 5  # to a value if it was not there; else it depends on what was
+    SET_IF_ABSENT = 5  # to a value if it was not there; else it depends on what was
     EXPIRE = 6
 
 
 class CommandEffect(IntEnum):
     """What a command does to the keys that are its first arguments; OTHER is not known here."""
 
-    NOTHING = 0
+    NONE = 0
     MIX = 1
     SET = 2
-    SETS = 3
-    SET_NEW = 4
+    MSET = 3
+    SETNX = 4
     DELETE = 5
-    APPEND = 6
-    UNITE = 7
-    FIELDS = 8
-    EXPIRE_MS = 9
-    EXPIRE_S = 10
+    RPUSH = 6
+    SADD = 7
+    HSET = 8
+    PEXPIREAT = 9
+    EXPIREAT = 10
     PERSIST = 11
     OTHER = 12
 
@@ -62,143 +62,149 @@ class DigestTag(IntEnum):
     ZSET = 5
     FIELD_EXPIRY = 6
     DIRECTORY = 7
-    RELATIVE = 8
+    RELATIVE_EXPIRY = 8
     RAW = 9
 
 
-Word = Arg | LargeString
-Args = Callable[[], Iterator[Arg]]
-Event = tuple[int, int, int, int]  # the key's digest, that of what is done to it, its expiry, an Op
+DigestInput = Arg | LargeString
+ArgumentSource = Callable[[], Iterator[Arg]]
+KeyEvent = tuple[int, int, int, int]  # the key's digest, that of what is done to it, its expiry, an Op
 
 
-def key_events(key: bytes, does: int, args: Args, argc: int, base: bool) -> Iterator[Event]:
+def key_events(key: bytes, effect: int, args: ArgumentSource, argc: int, base: bool) -> Iterator[KeyEvent]:
     """What a command with its key first does; `base`: it is of a base, in which each element stands once."""
     rest = islice(args(), 1, None)
-    if does == CommandEffect.DELETE:
+    if effect == CommandEffect.DELETE:
         yield from ((name_digest(key, gone), 0, 0, KeyOp.DELETE) for gone in rest)
-    elif does == CommandEffect.SETS:
+    elif effect == CommandEffect.MSET:
         for one, value in zip(rest, rest, strict=False):
             yield name_digest(key, one), value_digest(key, DigestTag.STRING, value), 0, KeyOp.SET
-    elif does in _EACH:
-        tag, op = _EACH[does]
+    elif effect in _PER_ELEMENT:
+        tag, op = _PER_ELEMENT[effect]
         name = name_digest(key, next(rest))
         yield from ((name, value_digest(key, tag, arg), 0, op) for arg in rest)
     else:
-        found = _ONE[does](key, args, argc, base) if does in _ONE else None
+        found = _SINGLE_KEY[effect](key, args, argc, base) if effect in _SINGLE_KEY else None
         yield (name_digest(key, next(rest)), *(found or (command_digest(key, args()), 0, KeyOp.MIX)))
 
 
-_EACH: dict[int, tuple[DigestTag, KeyOp]] = {
-    CommandEffect.APPEND: (DigestTag.LIST, KeyOp.MIX),
-    CommandEffect.UNITE: (DigestTag.SET, KeyOp.SUM),
+_PER_ELEMENT: dict[int, tuple[DigestTag, KeyOp]] = {
+    CommandEffect.RPUSH: (DigestTag.LIST, KeyOp.MIX),
+    CommandEffect.SADD: (DigestTag.SET, KeyOp.SUM),
 }
 
 
 # -- digests --
 
 
-def words(digest: Digest, *args: Word, lower: bool = False) -> Digest:
+def feed_arguments(digest: Digest, *args: DigestInput, lowercase: bool = False) -> Digest:
     """The digest of words after what went before."""
     for arg in args:
-        digest.number(len(arg) if isinstance(arg, bytes | LargeString) else arg.size)
-        for piece in (arg,) if isinstance(arg, bytes) else _eights(arg.pieces()):
-            digest.piece(piece, lower)
+        digest.add_number(len(arg) if isinstance(arg, bytes | LargeString) else arg.size)
+        for piece in (arg,) if isinstance(arg, bytes) else _align_pieces(arg.pieces()):
+            digest.add_bytes(piece, lowercase)
     return digest
 
 
-def _eights(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _align_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes, in pieces of a multiple of eight but for the last."""
     rest = b""
     for piece in pieces:
         rest += piece
-        whole = len(rest) & ~7
-        yield rest[:whole]
-        rest = rest[whole:]
+        aligned = len(rest) & ~7
+        yield rest[:aligned]
+        rest = rest[aligned:]
     yield rest
 
 
-def name_digest(key: bytes, name: Word) -> int:
+def name_digest(key: bytes, name: DigestInput) -> int:
     """The digest of a key's name."""
-    return words(Digest(key), name).value()
+    return feed_arguments(Digest(key), name).value()
 
 
-def value_digest(key: bytes, tag: int, *args: Word) -> int:
+def value_digest(key: bytes, tag: int, *args: DigestInput) -> int:
     """The digest of words; `tag` says of what."""
-    return words(Digest(key).number(tag), *args).value()
+    return feed_arguments(Digest(key).add_number(tag), *args).value()
 
 
-def command_digest(key: bytes, args: Iterable[Word], places: Iterable[int] = (1,), names: int = 1) -> int:
+def command_digest(
+    key: bytes, args: Iterable[DigestInput], key_indexes: Iterable[int] = (1,), name_count: int = 1
+) -> int:
     """The digest of a command without its keys; the first arguments are names, whose case does not count."""
-    digest, keys = Digest(key).number(DigestTag.COMMAND), frozenset(places)
+    digest, keys = Digest(key).add_number(DigestTag.COMMAND), frozenset(key_indexes)
     for n, arg in enumerate(args):
         if n not in keys:
-            words(digest, arg, lower=n < names)
+            feed_arguments(digest, arg, lowercase=n < name_count)
     return digest.value()
 
 
 # -- what is done to one key: (digest, expiry, op) --
 
-_Found = tuple[int, int, int] | None
+_KeyEffect = tuple[int, int, int] | None
 
 
-def _set(key: bytes, args: Args, argc: int, base: bool) -> _Found:
+def _set(key: bytes, args: ArgumentSource, argc: int, base: bool) -> _KeyEffect:
     argv = list(islice(args(), 6))
-    how = _options(key, argv) if 2 < argc < 6 else None
-    return how and (value_digest(key, DigestTag.STRING, argv[2]), *how)
+    expiry_and_op = _set_options(key, argv) if 2 < argc < 6 else None
+    return expiry_and_op and (value_digest(key, DigestTag.STRING, argv[2]), *expiry_and_op)
 
 
-def _options(key: bytes, argv: list[Arg]) -> tuple[int, int] | None:
+def _set_options(key: bytes, argv: list[Arg]) -> tuple[int, int] | None:
     """How SET with options acts: the expiry and the op."""
     option = argv[3].lower() if len(argv) > 3 and isinstance(argv[3], bytes) else b""
     if len(argv) == 3:
         return 0, KeyOp.SET
     if len(argv) == 4:
-        ops = {b"keepttl": KeyOp.VALUE, b"nx": KeyOp.FIRST, b"get": KeyOp.SET}
+        ops = {b"keepttl": KeyOp.SET_KEEP_EXPIRY, b"nx": KeyOp.SET_IF_ABSENT, b"get": KeyOp.SET}
         return (0, ops[option]) if option in ops else None
     expire = 0
     if option in (b"pxat", b"exat"):
-        expire = _time(argv[4], 1 if option == b"pxat" else 1000)
+        expire = _parse_time(argv[4], 1 if option == b"pxat" else 1000)
     elif option in (b"px", b"ex"):
-        expire = value_digest(key, DigestTag.RELATIVE, argv[3], argv[4])
+        expire = value_digest(key, DigestTag.RELATIVE_EXPIRY, argv[3], argv[4])
     return (expire, KeyOp.SET) if expire else None
 
 
-def _set_new(key: bytes, args: Args, argc: int, base: bool) -> _Found:
-    return (value_digest(key, DigestTag.STRING, next(islice(args(), 2, None))), 0, KeyOp.FIRST) if argc > 2 else None
+def _setnx(key: bytes, args: ArgumentSource, argc: int, base: bool) -> _KeyEffect:
+    return (
+        (value_digest(key, DigestTag.STRING, next(islice(args(), 2, None))), 0, KeyOp.SET_IF_ABSENT)
+        if argc > 2
+        else None
+    )
 
 
-def _fields(key: bytes, args: Args, argc: int, base: bool) -> _Found:
-    if argc % 2 or argc < 4 or (not base and (argc - 2) // 2 > FIELDS_COMPARED):
+def _hset(key: bytes, args: ArgumentSource, argc: int, base: bool) -> _KeyEffect:
+    if argc % 2 or argc < 4 or (not base and (argc - 2) // 2 > HSET_FIELDS_MAX):
         return None
-    total, seen, rest = 0, set[int](), islice(args(), 2, None)
+    total, field_names, rest = 0, set[int](), islice(args(), 2, None)
     for field, value in zip(rest, rest, strict=False):
         total += value_digest(key, DigestTag.HASH, field, value)
         if not base:
-            seen.add(name_digest(key, field))
-    total &= _WORD
-    if not total or (not base and len(seen) < (argc - 2) // 2):
+            field_names.add(name_digest(key, field))
+    total &= _WORD_MASK
+    if not total or (not base and len(field_names) < (argc - 2) // 2):
         return None
-    return total, 0, KeyOp.SUM if base else KeyOp.FIRST
+    return total, 0, KeyOp.SUM if base else KeyOp.SET_IF_ABSENT
 
 
-def _expires(key: bytes, args: Args, argc: int, scale: int) -> _Found:
-    expire = _time(next(islice(args(), 2, None)), scale) if argc == 3 else 0
+def _expireat(key: bytes, args: ArgumentSource, argc: int, scale: int) -> _KeyEffect:
+    expire = _parse_time(next(islice(args(), 2, None)), scale) if argc == 3 else 0
     return (command_digest(key, args()), expire, KeyOp.EXPIRE) if expire else None
 
 
-def _persist(key: bytes, args: Args, argc: int, base: bool) -> _Found:
+def _persist(key: bytes, args: ArgumentSource, argc: int, base: bool) -> _KeyEffect:
     return (command_digest(key, args()), 0, KeyOp.EXPIRE) if argc == 2 else None
 
 
-def _time(arg: Arg, scale: int) -> int:
-    return int(arg) * scale if isinstance(arg, bytes) and arg.isdigit() and len(arg) <= _TIME_DIGITS else 0
+def _parse_time(arg: Arg, scale: int) -> int:
+    return int(arg) * scale if isinstance(arg, bytes) and arg.isdigit() and len(arg) <= _TIME_DIGITS_MAX else 0
 
 
-_ONE: dict[int, Callable[[bytes, Args, int, bool], _Found]] = {
+_SINGLE_KEY: dict[int, Callable[[bytes, ArgumentSource, int, bool], _KeyEffect]] = {
     CommandEffect.SET: _set,
-    CommandEffect.SET_NEW: _set_new,
-    CommandEffect.FIELDS: _fields,
-    CommandEffect.EXPIRE_MS: lambda key, args, argc, base: _expires(key, args, argc, 1),
-    CommandEffect.EXPIRE_S: lambda key, args, argc, base: _expires(key, args, argc, 1000),
+    CommandEffect.SETNX: _setnx,
+    CommandEffect.HSET: _hset,
+    CommandEffect.PEXPIREAT: lambda key, args, argc, base: _expireat(key, args, argc, 1),
+    CommandEffect.EXPIREAT: lambda key, args, argc, base: _expireat(key, args, argc, 1000),
     CommandEffect.PERSIST: _persist,
 }

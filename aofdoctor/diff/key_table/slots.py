@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aofdoctor.diff.key_table._pyslots import (
+        apply_batch,
         apply_pending,
         compare,
-        copy,
-        fits,
-        flush,
+        copy_live_slots,
+        flush_database,
         fold_elements,
-        get,
-        order,
-        put,
-        run,
+        get_key,
+        has_room,
+        order_pending,
+        put_event,
         swap_databases,
     )
 else:
@@ -48,15 +48,15 @@ else:
         )
 
 __all__ = [
-    "copy",
+    "copy_live_slots",
     "compare",
-    "fits",
-    "flush",
+    "has_room",
+    "flush_database",
     "fold_elements",
-    "get",
-    "order",
-    "put",
-    "run",
+    "get_key",
+    "order_pending",
+    "put_event",
+    "apply_batch",
     "apply_pending",
     "swap_databases",
 ]

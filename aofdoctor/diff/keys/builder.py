@@ -19,10 +19,10 @@ from aofdoctor.aof.reader import read_batches, read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.diff.key_table.table import PARTS_MAX, KeyTable
-from aofdoctor.diff.keys.rdb_values import base_into
+from aofdoctor.diff.keys.rdb_values import add_rdb_keys
 from aofdoctor.diff.keys.writes import KeyWrites
 from aofdoctor.diff.units.side import DiffPosition, Side
-from aofdoctor.diff.units.unit_commands import heads
+from aofdoctor.diff.units.unit_commands import leading_arguments
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.preamble import is_rdb
@@ -33,8 +33,8 @@ from aofdoctor.source import Source
 
 _EXEC = table().names.ids[b"exec"]
 _SORT = table().names.ids[b"sort"]
-_UNNAMED = (_SORT, *(table().names.ids[name] for name in (b"eval", b"evalsha", b"fcall")))
-_REWRITTEN = re.compile(r".*\.\d+\.base\.aof").fullmatch  # as a server names what it writes
+_UNNAMED_KEY_COMMANDS = (_SORT, *(table().names.ids[name] for name in (b"eval", b"evalsha", b"fcall")))
+_match_rewritten_base = re.compile(r".*\.\d+\.base\.aof").fullmatch  # as a server names what it writes
 
 
 class KeyTableBuilder:
@@ -43,10 +43,10 @@ class KeyTableBuilder:
     def __init__(self, side: Side, selection: Selection, table_: KeyTable) -> None:
         self.side, self.selection, self.table = side, selection, table_
         self._writes = KeyWrites(table_, selection)
-        self.since: DiffPosition | None = None  # from here on commands that may touch any key are counted
-        self.unnamed = 0
+        self.count_unnamed_from: DiffPosition | None = None  # from here on commands that may touch any key are counted
+        self.unnamed_key_commands = 0
 
-    def feed(self, begin: DiffPosition, end: DiffPosition | None = None) -> None:
+    def add_range(self, begin: DiffPosition, end: DiffPosition | None = None) -> None:
         """Go over the history from one place to another."""
         side, tracker, before = self.side, ContextTracker(columns=True), begin.commands
         if len(side.sources) > PARTS_MAX:
@@ -59,7 +59,7 @@ class KeyTableBuilder:
             tracker.begin()
             if start:
                 tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = begin.db, begin.time
-            _Part(self, index, source, tracker, before).feed(start, stop)
+            _PartReader(self, index, source, tracker, before).read_range(start, stop)
             before += tracker.state[ContextField.COMMANDS]
 
     def finish(self) -> None:
@@ -67,77 +67,89 @@ class KeyTableBuilder:
         self.table.finish()
 
 
-class _Part:
+class _PartReader:
     """One part of a history."""
 
     def __init__(
-        self, builder: KeyTableBuilder, index: int, source: Source, tracker: ContextTracker, before: int
+        self, builder: KeyTableBuilder, index: int, source: Source, tracker: ContextTracker, commands_before: int
     ) -> None:
-        self.builder, self.index, self.source, self.tracker, self.before = builder, index, source, tracker, before
+        self.builder, self.index, self.source, self.tracker, self.commands_before = (
+            builder,
+            index,
+            source,
+            tracker,
+            commands_before,
+        )
         part = builder.side.aof.parts[index]
-        self.base = part.type == "base" and bool(_REWRITTEN(part.name)) and not is_rdb(source)
-        self._dropped, self._judged = 0, 0  # transactions, by their ordinal
+        self.is_base = part.type == "base" and bool(_match_rewritten_base(part.name)) and not is_rdb(source)
+        self._unexecuted, self._checked = 0, 0  # transactions, by their ordinal
 
-    def feed(self, start: int, stop: int | None) -> None:
+    def read_range(self, start: int, stop: int | None) -> None:
         """From one record to another."""
         for tile in read_tiles(self.source, table().names, start):
             if isinstance(tile, RecordBatch):
-                self._batch(tile if stop is None else _up_to(tile, stop))
+                self._add_batch(tile if stop is None else _truncate_batch(tile, stop))
             elif isinstance(tile, Damage):
-                self.builder.side.damage_met(self.index, tile)
+                self.builder.side.record_damage(self.index, tile)
                 self.tracker.state[ContextField.TX] = 0
             else:
-                self._rdb(tile)
+                self._add_rdb(tile)
             if stop is not None and tile.span.end >= stop:
                 return
 
-    def _rdb(self, rdb: Preamble) -> None:
+    def _add_rdb(self, rdb: Preamble) -> None:
         builder = self.builder
-        for damage in base_into(builder.table, builder.selection, self.index, self.before, self.source, rdb):
-            builder.side.damage_met(self.index, damage)
+        for damage in add_rdb_keys(
+            builder.table, builder.selection, self.index, self.commands_before, self.source, rdb
+        ):
+            builder.side.record_damage(self.index, damage)
 
-    def _batch(self, batch: RecordBatch) -> None:
+    def _add_batch(self, batch: RecordBatch) -> None:
         tracker, selection = self.tracker, self.builder.selection
-        commands = self.before + tracker.state[ContextField.COMMANDS]
+        commands = self.commands_before + tracker.state[ContextField.COMMANDS]
         tracker.run(batch)
-        wanted = None
+        selected = None
         if not selection.selects_all:
-            wanted = bytearray(batch.count)
+            selected = bytearray(batch.count)
             for i in selection.matches(self.index, batch, tracker, commands):
-                wanted[i] = 1
-        wanted = self._without_dropped(batch, wanted)
-        if self.builder.since is not None:
-            self._count_unnamed(batch, wanted, self.builder.since)
-        self.builder._writes.batch(self.index, batch, tracker.db, wanted, self.base)
+                selected[i] = 1
+        selected = self._without_unexecuted(batch, selected)
+        if self.builder.count_unnamed_from is not None:
+            self._count_unnamed(batch, selected, self.builder.count_unnamed_from)
+        self.builder._writes.apply_batch(self.index, batch, tracker.db, selected, self.is_base)
 
-    def _count_unnamed(self, batch: RecordBatch, wanted: bytearray | None, since: DiffPosition) -> None:
-        for number in _UNNAMED:
+    def _count_unnamed(self, batch: RecordBatch, selected: bytearray | None, since: DiffPosition) -> None:
+        for number in _UNNAMED_KEY_COMMANDS:
             at, ids = -1, batch.ids[: batch.count]
             for _ in range(ids.count(number)):
                 at = ids.index(number, at + 1)
-                past = (self.index, batch.record_span(at).start) >= (since.part, since.offset)
-                if past and (wanted is None or wanted[at]) and (number != _SORT or _is_by_pattern(batch, at)):
-                    self.builder.unnamed += 1
+                is_counted = (self.index, batch.record_span(at).start) >= (since.part, since.offset)
+                if (
+                    is_counted
+                    and (selected is None or selected[at])
+                    and (number != _SORT or _stores_by_pattern(batch, at))
+                ):
+                    self.builder.unnamed_key_commands += 1
 
-    def _without_dropped(self, batch: RecordBatch, wanted: bytearray | None) -> bytearray | None:
+    def _without_unexecuted(self, batch: RecordBatch, selected: bytearray | None) -> bytearray | None:
         """Without the commands of a transaction that has no EXEC."""
         last = self.tracker.state[ContextField.TX]
-        if last > 0 and last != self._judged:
-            self._judged = last
+        if last > 0 and last != self._checked:
+            self._checked = last
             if not _is_executed(self.source, batch.span.end):
-                self._dropped = last
-        if not self._dropped or self._dropped not in self.tracker.tx[: batch.count]:
-            return wanted
-        wanted = bytearray([1]) * batch.count if wanted is None else wanted
+                self._unexecuted = last
+        if not self._unexecuted or self._unexecuted not in self.tracker.tx[: batch.count]:
+            return selected
+        selected = bytearray([1]) * batch.count if selected is None else selected
         for i in range(batch.count):
-            if self.tracker.tx[i] == self._dropped:
-                wanted[i] = 0
-        return wanted
+            if self.tracker.tx[i] == self._unexecuted:
+                selected[i] = 0
+        return selected
 
 
-def _is_by_pattern(batch: RecordBatch, i: int) -> bool:
+def _stores_by_pattern(batch: RecordBatch, i: int) -> bool:
     """True of a SORT that stores what it makes of keys that a pattern finds (BY and GET)."""
-    words = heads(batch, i)[2:]
+    words = leading_arguments(batch, i)[2:]
     return any(b"*" in word for word in words) and any(word.lower() == b"store" for word in words)
 
 
@@ -146,7 +158,7 @@ def _is_executed(source: Source, start: int) -> bool:
     return any(_EXEC in batch.ids[: batch.count] for batch in read_batches(source, table().names, start))
 
 
-def _up_to(batch: RecordBatch, end: int) -> RecordBatch:
+def _truncate_batch(batch: RecordBatch, end: int) -> RecordBatch:
     count = bisect_left(batch.edges, end - batch.base, 0, batch.count)
     return RecordBatch(
         batch.source, batch.base, count, batch.buffer, batch.origin, batch.edges, batch.argc, batch.ids, batch.oversized

@@ -12,16 +12,16 @@ from typing import BinaryIO
 from aofdoctor import text
 from aofdoctor.errors import RefusedEdit
 
-SIZE = 48
-HELD = 1 << 17  # rows in memory
-_READ = 1 << 9  # rows of a run that are read at once
+ROW_SIZE = 48
+ROWS_IN_MEMORY = 1 << 17  # rows in memory
+_ROWS_PER_READ = 1 << 9  # rows of a run that are read at once
 
 
 class ExternalSorter:
     """Rows come in any order, and are read in theirs, as often as is wanted."""
 
-    def __init__(self, held: int = HELD) -> None:
-        self._held, self._rows = held, list[bytes]()
+    def __init__(self, rows_in_memory: int = ROWS_IN_MEMORY) -> None:
+        self._rows_in_memory, self._rows = rows_in_memory, list[bytes]()
         self._file: BinaryIO | None = None
         self._runs: list[tuple[int, int]] = []  # where each begins and ends in the file
         self.count = 0
@@ -30,12 +30,12 @@ class ExternalSorter:
         """One more."""
         self._rows.append(row)
         self.count += 1
-        if len(self._rows) >= self._held:
+        if len(self._rows) >= self._rows_in_memory:
             self._spill()
 
     def __iter__(self) -> Iterator[bytes]:
         self._rows.sort()
-        return merge(*map(self._run, self._runs), iter(self._rows))
+        return merge(*map(self._read_run, self._runs), iter(self._rows))
 
     def _spill(self) -> None:
         if self._file is None:
@@ -50,12 +50,12 @@ class ExternalSorter:
                 f"what differs does not fit into {text.display_path(tempfile.gettempdir())} ({problem.strerror})",
                 "name a directory with more room in TMPDIR, or select keys with --key or --db",
             ) from None
-        self._runs.append((start, start + SIZE * len(self._rows)))
+        self._runs.append((start, start + ROW_SIZE * len(self._rows)))
         self._rows = []
 
-    def _run(self, run: tuple[int, int]) -> Iterator[bytes]:
+    def _read_run(self, run: tuple[int, int]) -> Iterator[bytes]:
         assert self._file is not None
-        for at in range(*run, SIZE * _READ):
-            data = os.pread(self._file.fileno(), min(SIZE * _READ, run[1] - at), at)
-            for row in range(0, len(data), SIZE):
-                yield data[row : row + SIZE]
+        for at in range(*run, ROW_SIZE * _ROWS_PER_READ):
+            data = os.pread(self._file.fileno(), min(ROW_SIZE * _ROWS_PER_READ, run[1] - at), at)
+            for row in range(0, len(data), ROW_SIZE):
+                yield data[row : row + ROW_SIZE]

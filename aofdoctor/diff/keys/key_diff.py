@@ -13,21 +13,21 @@ from typing import NamedTuple
 
 from aofdoctor.diff.common_bytes import skip_common_bytes
 from aofdoctor.diff.key_table import slots as kernel
-from aofdoctor.diff.key_table._pyslots import ROW_WORDS, State
-from aofdoctor.diff.key_table.table import EVENTS, MEMORY, KeyTable, unpack_position
+from aofdoctor.diff.key_table._pyslots import ROW_WORDS, KeyTableField
+from aofdoctor.diff.key_table.table import EVENTS_MAX, MEMORY_MAX, KeyTable, unpack_position
 from aofdoctor.diff.keys.builder import KeyTableBuilder
-from aofdoctor.diff.keys.external_sort import HELD, ExternalSorter
-from aofdoctor.diff.keys.key_names import Names
+from aofdoctor.diff.keys.external_sort import ROWS_IN_MEMORY, ExternalSorter
+from aofdoctor.diff.keys.key_names import KeyNameReader
 from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.log.selection import Selection
 
 ONLY_A, ONLY_B, DIFFERS = 0, 1, 2
-_ROW = Struct(">6Q")  # kind, where it stands, where on the other side, database, key, deleted
-_ROOM = 1 << 10
-_GROUP = 1 << 14  # so many keys of one record are named in one reading of it
+_PACKED_ROW = Struct(">6Q")  # kind, where it stands, where on the other side, database, key, deleted
+_ROWS_PER_CALL = 1 << 10
+_GROUP_MAX = 1 << 14  # so many keys of one record are named in one reading of it
 
 
-class Written(NamedTuple):
+class LastWrite(NamedTuple):
     """Where a key's last write on a side stands; for a key of an RDB, where that begins."""
 
     part: int
@@ -35,21 +35,21 @@ class Written(NamedTuple):
     deleted: bool
 
 
-class Row(NamedTuple):
+class DifferingKey(NamedTuple):
     """A key that differs; a side that has not got it is None."""
 
     db: int
     name: bytes
-    a: Written | None
-    b: Written | None
+    a: LastWrite | None
+    b: LastWrite | None
 
 
-class Limits(NamedTuple):
+class KeyDiffLimits(NamedTuple):
     """What may be held: bytes of a table, events of a table in a file, rows."""
 
-    memory: int = MEMORY
-    events: int = EVENTS
-    rows: int = HELD
+    memory: int = MEMORY_MAX
+    events: int = EVENTS_MAX
+    rows: int = ROWS_IN_MEMORY
 
 
 class KeyDiff:
@@ -63,93 +63,99 @@ class KeyDiff:
         self,
         sides: tuple[Side, Side],
         tables: tuple[KeyTable, KeyTable],
-        held: int,
-        chosen: Selection,
-        unnamed: tuple[int, int],
+        rows_in_memory: int,
+        selection: Selection,
+        unnamed_key_commands: tuple[int, int],
     ) -> None:
-        self.sides, self._chosen, self.unnamed = sides, chosen, unnamed
+        self.sides, self._selection, self.unnamed_key_commands = sides, selection, unnamed_key_commands
         self.counts = [0, 0, 0]
-        self._rows, same = ExternalSorter(held), array("Q", [0])
-        self._go(tables[0], tables[1], False, same)
-        self._go(tables[1], tables[0], True, same)
-        self.same: int | None = same[0]
-        if not chosen.selects_all:
-            self.counts, self.same = [0, 0, 0], None
+        self._rows, equal_count = ExternalSorter(rows_in_memory), array("Q", [0])
+        self._compare_tables(tables[0], tables[1], False, equal_count)
+        self._compare_tables(tables[1], tables[0], True, equal_count)
+        self.equal_keys: int | None = equal_count[0]
+        if not selection.selects_all:
+            self.counts, self.equal_keys = [0, 0, 0], None
             for kind, _ in self.rows():
                 self.counts[kind] += 1
 
-    def _go(self, one: KeyTable, two: KeyTable, second: bool, same: "array[int]") -> None:
+    def _compare_tables(self, one: KeyTable, two: KeyTable, swapped: bool, equal_count: "array[int]") -> None:
         """What the first table has and the second lacks, and unless it is the second time what is other in both."""
-        rows, at, end = array("Q", bytes(8 * ROW_WORDS * _ROOM)), 0, one.state[State.SLOTS]
+        rows, at, end = array("Q", bytes(8 * ROW_WORDS * _ROWS_PER_CALL)), 0, one.state[KeyTableField.SLOTS]
         while at < end:
-            stop = min(end, at + one.step)
+            stop = min(end, at + one.slots_per_step)
             count, at = kernel.compare(
-                one.key, one.slots, one.state, two.slots, two.state, at, stop, second, rows, same
+                one.key, one.slots, one.state, two.slots, two.state, at, stop, swapped, rows, equal_count
             )
             for first in range(0, ROW_WORDS * count, ROW_WORDS):
-                sides, db, key, here, there, deleted = rows[first : first + ROW_WORDS]
-                kind = DIFFERS if sides == 3 else ONLY_B if second else ONLY_A
+                sides, db, key, position, other_position, deleted = rows[first : first + ROW_WORDS]
+                kind = DIFFERS if sides == 3 else ONLY_B if swapped else ONLY_A
                 self.counts[kind] += 1
-                self._rows.add(_ROW.pack(kind, here, there, db, key, deleted))
-            one.let_go()
-            two.let_go()
+                self._rows.add(_PACKED_ROW.pack(kind, position, other_position, db, key, deleted))
+            one.release_pages()
+            two.release_pages()
 
     @property
-    def different(self) -> bool:
+    def has_differences(self) -> bool:
         """True if any key is, or may be."""
-        return any(self.counts) or any(self.unnamed)
+        return any(self.counts) or any(self.unnamed_key_commands)
 
-    def rows(self) -> Iterator[tuple[int, Row]]:
+    def rows(self) -> Iterator[tuple[int, DifferingKey]]:
         """(ONLY_A, ONLY_B or DIFFERS; the key), of each kind in the order in which it was last written."""
-        return (found for found in self._all() if self._is_meant(found[1]))
+        return (found for found in self._unpack_rows() if self._is_selected(found[1]))
 
-    def _is_meant(self, row: Row) -> bool:
-        selection = self._chosen
-        meant = (not selection.dbs or row.db in selection.dbs) and (
+    def _is_selected(self, row: DifferingKey) -> bool:
+        selection = self._selection
+        matches = (not selection.dbs or row.db in selection.dbs) and (
             not selection.keys or any(pattern.match(row.name) for pattern in selection.keys)
         )
-        return meant != selection.invert
+        return matches != selection.invert
 
-    def _all(self) -> Iterator[tuple[int, Row]]:
-        names, group = (Names(self.sides[0]), Names(self.sides[1])), list[tuple[int, ...]]()
+    def _unpack_rows(self) -> Iterator[tuple[int, DifferingKey]]:
+        names, group = (KeyNameReader(self.sides[0]), KeyNameReader(self.sides[1])), list[tuple[int, ...]]()
         for packed in self._rows:
-            row = _ROW.unpack(packed)
-            if group and (row[:2] != group[0][:2] or len(group) == _GROUP):
-                yield from _named(names, group)
+            row = _PACKED_ROW.unpack(packed)
+            if group and (row[:2] != group[0][:2] or len(group) == _GROUP_MAX):
+                yield from _resolve_names(names, group)
                 group = []
             group.append(row)
         if group:
-            yield from _named(names, group)
+            yield from _resolve_names(names, group)
 
 
-def _named(names: tuple[Names, Names], group: list[tuple[int, ...]]) -> Iterator[tuple[int, Row]]:
+def _resolve_names(
+    names: tuple[KeyNameReader, KeyNameReader], group: list[tuple[int, ...]]
+) -> Iterator[tuple[int, DifferingKey]]:
     """Keys of one kind whose last writes on one side are one record."""
     kind, packed_position = group[0][:2]
-    found = names[kind == ONLY_B].at(*unpack_position(packed_position), {row[4] for row in group})
-    for _, here, there, db, key, deleted in group:
-        one = Written(*unpack_position(here)[:2], bool(deleted & 1))
-        two = Written(*unpack_position(there)[:2], bool(deleted & 2)) if kind == DIFFERS else None
-        name = found.get(key, b"")
-        yield kind, Row(db, name, None, one) if kind == ONLY_B else Row(db, name, one, two)
+    names_by_digest = names[kind == ONLY_B].names_at(*unpack_position(packed_position), {row[4] for row in group})
+    for _, position, other_position, db, key, deleted in group:
+        one = LastWrite(*unpack_position(position)[:2], bool(deleted & 1))
+        two = LastWrite(*unpack_position(other_position)[:2], bool(deleted & 2)) if kind == DIFFERS else None
+        name = names_by_digest.get(key, b"")
+        yield kind, DifferingKey(db, name, None, one) if kind == ONLY_B else DifferingKey(db, name, one, two)
 
 
-def compare_keys(a: Side, b: Side, selections: tuple[Selection, Selection], limits: Limits | None = None) -> KeyDiff:
+def compare_keys(
+    a: Side, b: Side, selections: tuple[Selection, Selection], limits: KeyDiffLimits | None = None
+) -> KeyDiff:
     """The keys of two histories; what both have byte for byte is read once."""
-    memory, events, held = limits or Limits()
-    chosen = Selection(keys=selections[0].keys, dbs=selections[0].dbs, invert=selections[0].invert)
-    if selections == (chosen, chosen):
-        selections, deleted = (Selection(), Selection()), False
+    memory, events, rows_in_memory = limits or KeyDiffLimits()
+    selection = Selection(keys=selections[0].keys, dbs=selections[0].dbs, invert=selections[0].invert)
+    if selections == (selection, selection):
+        selections, keep_deleted = (Selection(), Selection()), False
     else:
-        chosen, deleted = Selection(), True
-    one = KeyTableBuilder(a, selections[0], KeyTable(a.rules.key, deleted, memory, events))
+        selection, keep_deleted = Selection(), True
+    one = KeyTableBuilder(a, selections[0], KeyTable(a.rules.key, keep_deleted, memory, events))
     begin = DiffPosition(), DiffPosition()
     common = skip_common_bytes(a, b, begin) if selections[0] == selections[1] else None
     start, fork = (common.resume, common.fork) if common else (begin, begin)
-    one.feed(DiffPosition(), start[0])
+    one.add_range(DiffPosition(), start[0])
     two = KeyTableBuilder(b, selections[1], one.table.copy())
-    one.since, two.since = fork
-    one.feed(start[0])
+    one.count_unnamed_from, two.count_unnamed_from = fork
+    one.add_range(start[0])
     one.finish()
-    two.feed(start[1])
+    two.add_range(start[1])
     two.finish()
-    return KeyDiff((a, b), (one.table, two.table), held, chosen, (one.unnamed, two.unnamed))
+    return KeyDiff(
+        (a, b), (one.table, two.table), rows_in_memory, selection, (one.unnamed_key_commands, two.unnamed_key_commands)
+    )

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Arg, RecordBatch
 from aofdoctor.diff.key_table.effects import name_digest
-from aofdoctor.diff.keys.rdb_values import string_at
+from aofdoctor.diff.keys.rdb_values import read_name
 from aofdoctor.diff.units.side import Side
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
@@ -21,49 +21,49 @@ from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.server.command_table import table
 from aofdoctor.source import pread
 
-_LEAST, _MOST = 1 << 13, 1 << 18
-_SHOWN = 1 << 16  # so much of a name at most
+_WINDOW_MIN, _WINDOW_MAX = 1 << 13, 1 << 18
+_NAME_MAX = 1 << 16  # so much of a name at most
 
 
-class Names:
+class KeyNameReader:
     """The names of keys of one side."""
 
     def __init__(self, side: Side) -> None:
         self._side, self._key = side, side.rules.key
-        self._part, self._window = -1, _LEAST
+        self._part, self._window = -1, _WINDOW_MIN
         self._batch: RecordBatch | None = None
         self._cursor: Cursor | None = None
 
-    def at(self, part: int, start: int, is_record: bool, wanted: set[int]) -> dict[int, bytes]:
+    def names_at(self, part: int, start: int, is_record: bool, digests: set[int]) -> dict[int, bytes]:
         """The names of the keys of the record or the key of an RDB that begins at a place, by digest."""
         if part != self._part:
             self._part, self._batch, self._cursor = part, None, None
-        return self._of_record(start, wanted) if is_record else self._of_key(start, wanted)
+        return self._names_in_record(start, digests) if is_record else self._name_of_rdb_key(start, digests)
 
-    def _of_record(self, start: int, wanted: set[int]) -> dict[int, bytes]:
-        batch = self._reach(start)
+    def _names_in_record(self, start: int, digests: set[int]) -> dict[int, bytes]:
+        batch = self._batch_at(start)
         i = bisect_left(batch.edges, start - batch.base, 0, batch.count)
-        found: dict[int, bytes] = {}
+        names: dict[int, bytes] = {}
         # Most have their key first, and need not be looked through.
-        for arg in chain(_first(batch, i), islice(batch.args(i), 2, None)):
-            if (digest := name_digest(self._key, arg)) in wanted:
-                found[digest] = _shown(arg)
-                if len(found) == len(wanted):
+        for arg in chain(_first_argument(batch, i), islice(batch.args(i), 2, None)):
+            if (digest := name_digest(self._key, arg)) in digests:
+                names[digest] = _truncate_name(arg)
+                if len(names) == len(digests):
                     break
-        return found
+        return names
 
-    def _reach(self, start: int) -> RecordBatch:
+    def _batch_at(self, start: int) -> RecordBatch:
         """The batch in which a record begins."""
         batch = self._batch
         if batch is None or not batch.span.start <= start < batch.span.end:
-            near = batch is not None and 0 <= start - batch.span.end < self._window
-            self._window = min(_MOST, 2 * self._window) if near else _LEAST
+            is_adjacent = batch is not None and 0 <= start - batch.span.end < self._window
+            self._window = min(_WINDOW_MAX, 2 * self._window) if is_adjacent else _WINDOW_MIN
             source = self._side.sources[self._part]
             assert source is not None
             batch = self._batch = next(read_batches(source, table().names, start, self._window))
         return batch
 
-    def _of_key(self, start: int, wanted: set[int]) -> dict[int, bytes]:
+    def _name_of_rdb_key(self, start: int, digests: set[int]) -> dict[int, bytes]:
         cursor = self._cursor
         if cursor is None:
             source = self._side.sources[self._part]
@@ -76,13 +76,13 @@ class Names:
             window = WalkWindow(source, layout_of(pread(source, MAGIC_SIZE, 0)), start, room=2, verify=False)
             window.run()
             cursor.seek(max(start, window.columns.name[0]))
-        name = string_at(cursor, cursor.offset)
-        return dict.fromkeys(wanted, name if isinstance(name, bytes) else name.read(_SHOWN))
+        name = read_name(cursor, cursor.offset)
+        return dict.fromkeys(digests, name if isinstance(name, bytes) else name.read(_NAME_MAX))
 
 
-def _first(batch: RecordBatch, i: int) -> list[Arg]:
+def _first_argument(batch: RecordBatch, i: int) -> list[Arg]:
     return list(islice(batch.args(i), 1, 2)) if batch.oversized else list(batch.argv(i, 2)[1:])
 
 
-def _shown(arg: Arg) -> bytes:
-    return arg if isinstance(arg, bytes) else arg.head(_SHOWN)
+def _truncate_name(arg: Arg) -> bytes:
+    return arg if isinstance(arg, bytes) else arg.head(_NAME_MAX)

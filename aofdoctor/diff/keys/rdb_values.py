@@ -12,11 +12,11 @@ from struct import pack
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.diff.key_table._pyslots import mixed
+from aofdoctor.diff.key_table._pyslots import mix_digest
 from aofdoctor.diff.key_table.effects import DigestTag, KeyOp, command_digest, name_digest, value_digest
 from aofdoctor.diff.key_table.slots import fold_elements
 from aofdoctor.diff.key_table.table import KeyTable, pack_position
-from aofdoctor.diff.keys.stream_commands import rewritten
+from aofdoctor.diff.keys.stream_commands import rewrite_stream
 from aofdoctor.log.base_keys import BaseKeySelection, batches
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import decompressed
@@ -27,16 +27,19 @@ from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 _PIECE = 1 << 20
-_STRING = 0  # the type
+_STRING_TYPE = 0  # the type
 
 
-def base_into(
-    table: KeyTable, selection: Selection, part: int, before: int, source: Source, rdb: Preamble
+def add_rdb_keys(
+    table: KeyTable, selection: Selection, part: int, commands_before: int, source: Source, rdb: Preamble
 ) -> Iterator[Damage]:
     """Put the selected keys of an RDB into a table; the damage in it comes as it is met."""
     source = decompressed(source)
-    chosen, made_of = BaseKeySelection(selection, part, before, source, rdb), _Values(table.key, source, rdb.dialect)
-    if rdb.complete and chosen.nothing:
+    key_selection, digester = (
+        BaseKeySelection(selection, part, commands_before, source, rdb),
+        _ValueDigester(table.key, source, rdb.dialect),
+    )
+    if rdb.complete and key_selection.nothing:
         return
     selects_all = selection.selects_all
     for batch in batches(source, rdb):
@@ -44,89 +47,89 @@ def base_into(
             yield batch
             continue
         for item in batch:
-            if isinstance(item, Key) and (selects_all or chosen.matches(item)):
+            if isinstance(item, Key) and (selects_all or key_selection.matches(item)):
                 expire = max(item.expire_ms, 0)
                 place = pack_position(part, item.start, is_record=False)
-                table.put(made_of.name(item), made_of(item), expire, place, max(item.db, 0), KeyOp.SET)
+                table.put(digester.name_digest(item), digester(item), expire, place, max(item.db, 0), KeyOp.SET)
 
 
-class _Values:
+class _ValueDigester:
     """The digests of the values of one RDB."""
 
     def __init__(self, key: bytes, source: Source, dialect: str) -> None:
         self.key, self.source, self.dialect = key, source, dialect
         self.cursor = Cursor(source)
 
-    def name(self, key: Key) -> int:
+    def name_digest(self, key: Key) -> int:
         """The digest of a key's name."""
-        return name_digest(self.key, string_at(self.cursor, key.name_at))
+        return name_digest(self.key, read_name(self.cursor, key.name_at))
 
     def __call__(self, key: Key) -> int:
         value = Value(key.value, key.type, self.dialect)
         try:
-            if key.type == _STRING:  # most keys: done here, in one step
+            if key.type == _STRING_TYPE:  # most keys: done here, in one step
                 self.cursor.seek(key.value)
                 return self._fold_elements(DigestTag.STRING, [self.cursor.string()], 1, 0, False)
             type_name = type_name(value)
-            return _DIGESTERS[type_name](self, value) if type_name in _DIGESTERS else self._raw(key)
+            return _DIGESTERS[type_name](self, value) if type_name in _DIGESTERS else self._digest_raw(key)
         except DecodeError:
-            return self._raw(key)
+            return self._digest_raw(key)
 
-    def elements(self, value: Value, tag: int, width: int, ordered: bool = False) -> int:
+    def digest_elements(self, value: Value, tag: int, width: int, ordered: bool = False) -> int:
         """A collection; `width` strings are an element."""
-        made = 0
+        content = 0
         for run in flat_elements(self.cursor, value):
-            made = self._fold_elements(tag, run, width, made, ordered)
-        return made
+            content = self._fold_elements(tag, run, width, content, ordered)
+        return content
 
-    def zset(self, value: Value) -> int:
-        made = 0
+    def digest_zset(self, value: Value) -> int:
+        content = 0
         for run in flat_elements(self.cursor, value):
             run[::2], run[1::2] = [pack("<d", score + 0.0) for score in run[1::2]], run[::2]
-            made = self._fold_elements(DigestTag.ZSET, run, 2, made, False)
-        return made
+            content = self._fold_elements(DigestTag.ZSET, run, 2, content, False)
+        return content
 
-    def hash(self, value: Value) -> int:
+    def digest_hash(self, value: Value) -> int:
         if DECODERS[value.dialect][value.type].width == 2:
-            return self.elements(value, DigestTag.HASH, 2)
-        made = 0
+            return self.digest_elements(value, DigestTag.HASH, 2)
+        content = 0
         for run in flat_elements(self.cursor, value):
             times = [
                 (pack("<q", time), field) for field, time in zip(run[::3], run[2::3], strict=True) if time is not None
             ]
             del run[2::3]
-            made = self._fold_elements(DigestTag.HASH, run, 2, made, False)
+            content = self._fold_elements(DigestTag.HASH, run, 2, content, False)
             if times:
-                made = self._fold_elements(
-                    DigestTag.FIELD_EXPIRY, [word for pair in times for word in pair], 2, made, False
+                content = self._fold_elements(
+                    DigestTag.FIELD_EXPIRY, [word for pair in times for word in pair], 2, content, False
                 )
-        return made
+        return content
 
-    def _fold_elements(self, tag: int, run: FlatRun, width: int, made: int, ordered: bool) -> int:
+    def _fold_elements(self, tag: int, run: FlatRun, width: int, content: int, ordered: bool) -> int:
         if not any(isinstance(word, LargeString) for word in run):
-            return fold_elements(self.key, tag, run, width, made, ordered)
+            return fold_elements(self.key, tag, run, width, content, ordered)
         for at in range(0, len(run), width):
             digest = value_digest(self.key, tag, *run[at : at + width])
-            made = mixed(digest, made) if ordered else (made + digest) % (1 << 64)
-        return made or 1
+            content = mix_digest(digest, content) if ordered else (content + digest) % (1 << 64)
+        return content or 1
 
-    def stream(self, value: Value) -> int:
-        made = 0
-        for said in rewritten(part for run in flat_elements(self.cursor, value) for part in run):
-            names = 2 if said[0] == b"XGROUP" else 1
-            made = mixed(command_digest(self.key, said, (names,), names), made)
-        return made
+    def digest_stream(self, value: Value) -> int:
+        content = 0
+        for command_words in rewrite_stream(part for run in flat_elements(self.cursor, value) for part in run):
+            names = 2 if command_words[0] == b"XGROUP" else 1
+            content = mix_digest(command_digest(self.key, command_words, (names,), names), content)
+        return content
 
-    def _raw(self, key: Key) -> int:
+    def _digest_raw(self, key: Key) -> int:
         """The bytes of a value, and its type."""
-        digest = Digest(self.key).number(DigestTag.RAW).number(key.type).number(key.end - key.value)
+        digest = Digest(self.key).add_number(DigestTag.RAW).add_number(key.type).add_number(key.end - key.value)
         span = Span(key.value, key.end)
         for at in range(span.start, span.end, _PIECE):
-            digest.piece(pread(self.source, min(_PIECE, span.end - at), at))
+            digest.add_bytes(pread(self.source, min(_PIECE, span.end - at), at))
         return digest.value() or 1
 
 
-def string_at(cursor: Cursor, offset: int) -> String:
+def read_name(cursor: Cursor, offset: int) -> String:
     """A key's name, as it is or where it is."""
     cursor.seek(offset)
     try:
@@ -135,11 +138,11 @@ def string_at(cursor: Cursor, offset: int) -> String:
         return b""
 
 
-_Digester = Callable[[_Values, Value], int]
+_Digester = Callable[[_ValueDigester, Value], int]
 _DIGESTERS: dict[str, _Digester] = {
-    "list": lambda values, value: values.elements(value, DigestTag.LIST, 1, ordered=True),
-    "set": lambda values, value: values.elements(value, DigestTag.SET, 1),
-    "zset": _Values.zset,
-    "hash": _Values.hash,
-    "stream": _Values.stream,
+    "list": lambda values, value: values.digest_elements(value, DigestTag.LIST, 1, ordered=True),
+    "set": lambda values, value: values.digest_elements(value, DigestTag.SET, 1),
+    "zset": _ValueDigester.digest_zset,
+    "hash": _ValueDigester.digest_hash,
+    "stream": _ValueDigester.digest_stream,
 }

@@ -12,35 +12,35 @@ from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Id, Meta, Part, Pending, Produced
 
 
-def rewritten(parts: Iterable[Part]) -> Iterator[Command]:
+def rewrite_stream(parts: Iterable[Part]) -> Iterator[Command]:
     """The commands of a stream; their key is empty."""
-    entries, idle = 0, None
+    entries, pending_free_consumer = 0, None
     group: String = b""
     consumer: String = b""
     for part in parts:
-        if idle is not None and not isinstance(part, Pending):
-            yield _create(group, idle)
-        idle = None
+        if pending_free_consumer is not None and not isinstance(part, Pending):
+            yield _create_consumer(group, pending_free_consumer)
+        pending_free_consumer = None
         if isinstance(part, Entry):
             entries += 1
             yield [b"XADD", b"", bytes(part.id), *part.items]
         elif isinstance(part, Meta):
-            yield from _meta(part, entries)
+            yield from _stream_metadata(part, entries)
         elif isinstance(part, Group):
             group = part.name
             read = b"%d" % (-1 if part.read is None else part.read)
             yield [b"XGROUP", b"CREATE", b"", part.name, bytes(part.last), b"ENTRIESREAD", read]
         elif isinstance(part, Consumer):
-            consumer = idle = part.name
+            consumer = pending_free_consumer = part.name
         elif isinstance(part, Pending):
             yield _claim(group, consumer if part.owned else b"", part)
         elif isinstance(part, Produced):  # what no command says: as one that is none
             yield [b"IDMP", b"", part.producer, part.own, bytes(part.id)]
-    if idle is not None:
-        yield _create(group, idle)
+    if pending_free_consumer is not None:
+        yield _create_consumer(group, pending_free_consumer)
 
 
-def _meta(meta: Meta, entries: int) -> Iterator[Command]:
+def _stream_metadata(meta: Meta, entries: int) -> Iterator[Command]:
     if not entries:
         yield [b"XADD", b"", b"MAXLEN", b"0", b"0-1", b"x", b"y"]
     added = meta.length if meta.added is None else meta.added
@@ -50,7 +50,7 @@ def _meta(meta: Meta, entries: int) -> Iterator[Command]:
     ]  # fmt: skip
 
 
-def _create(group: String, consumer: String) -> Command:
+def _create_consumer(group: String, consumer: String) -> Command:
     """A consumer that has nothing pending; one that has is made by what it has."""
     return [b"XGROUP", b"CREATECONSUMER", b"", group, consumer]
 

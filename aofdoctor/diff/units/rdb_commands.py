@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
-from aofdoctor.diff.units.unit import Run, Unit
+from aofdoctor.diff.units.unit import Unit, UnitRun
 from aofdoctor.log.base_keys import BaseKey, creation_time
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
@@ -35,14 +35,14 @@ _TEMPLATE, _TEMPLATES_SINCE = 242, 15  # of Redis 8.10
 _OLD_STREAM = 15  # of servers before 7.0: without the counters that later ones write
 FUNCTION = 245
 # What a server's own rewrite does not say either: sizes, slots, the choice of a database, the writer's words.
-SILENT = frozenset({AUX, 244, 251, 254})
+IGNORED_OPCODES = frozenset({AUX, 244, 251, 254})
 
 
 class OpaqueBytes(NamedTuple):
     """Bytes of an RDB that no command says, and what they are."""
 
     span: Span
-    what: str
+    description: str
 
 
 class ExportedCommand(NamedTuple):
@@ -51,15 +51,15 @@ class ExportedCommand(NamedTuple):
     item: Key | Item
     db: int
     chunk: int
-    said: Command | OpaqueBytes
+    command: Command | OpaqueBytes
 
 
 @dataclass(slots=True)
-class _Open:
+class _ResumableKey:
     """A key that is being told: `chunk` of its commands have been."""
 
     start: int
-    told: Iterator[ExportedCommand]
+    commands: Iterator[ExportedCommand]
     chunk: int = 0
 
 
@@ -69,15 +69,15 @@ class RdbCommandStream:
     def __init__(self, part: str, source: Source, rdb: Preamble) -> None:
         self.part, self.source, self.rdb = part, source, rdb
         self.cursor = Cursor(source)
-        self._open: _Open | None = None
-        self.whole = bool(rdb.codec) or not head.MAGIC.fullmatch(rdb.magic)  # nothing of it is told
+        self._resumable: _ResumableKey | None = None
+        self.is_opaque = bool(rdb.codec) or not head.MAGIC.fullmatch(rdb.magic)  # nothing of it is told
 
     @cached_property
-    def templates(self) -> bool:
+    def has_templates(self) -> bool:
         """True if templates of hashes stand before the keys, which a walk has to pass first."""
         if self.rdb.dialect != "redis" or self.rdb.version < _TEMPLATES_SINCE:
             return False
-        items = iter(_Walk(self, head.SIZE, 0, self.rdb.span.end, passing=False))
+        items = iter(_ItemWalk(self, head.SIZE, 0, self.rdb.span.end, pass_templates=False))
         before = takewhile(lambda item: not isinstance(item, Key), items)
         return any(isinstance(item, Item) and item.kind == _TEMPLATE for item in before)
 
@@ -98,82 +98,90 @@ class RdbCommandStream:
         """What a key's value is to a user; empty where it is not read."""
         return type_name(Value(key.value, key.type, self.rdb.dialect))
 
-    def all(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[ExportedCommand]:
+    def commands_from(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[ExportedCommand]:
         """Everything from an item on, `chunk` of whose commands are left out; damage, if there is any, ends it."""
-        if self.whole:
-            yield self._rest(0, self._note())
+        if self.is_opaque:
+            yield self._opaque_rest(0, self._damage_note())
             return
-        items = _Walk(self, start or head.SIZE, db, self.rdb.span.end)
-        yield from self._told(items, chunk)
+        items = _ItemWalk(self, start or head.SIZE, db, self.rdb.span.end)
+        yield from self._export(items, chunk)
         if items.stop_reason != StopReason.DONE or not self.rdb.complete or self.rdb.checksum == "bad":
-            yield self._rest(items.end, self._note())
+            yield self._opaque_rest(items.end, self._damage_note())
 
-    def run(self, run: Run, wanted: Callable[[Key | Item], bool] | None = None) -> Iterator[ExportedCommand]:
+    def commands_in_run(
+        self, run: UnitRun, is_selected: Callable[[Key | Item], bool] | None = None
+    ) -> Iterator[ExportedCommand]:
         """The commands of a run, and nothing that is Unsaid; with `wanted` only those of some items."""
         first, last = run.first, run.last
         if first.start == last.start:
-            yield from self._within(run, wanted)
+            yield from self._commands_in_key(run, is_selected)
             return
-        for said in self._told(_Walk(self, first.start, first.db, last.end), first.chunk, wanted):
-            past = said.item.span.start == last.start and said.chunk > last.chunk
-            if not past and not isinstance(said.said, OpaqueBytes):
-                yield said
+        for command in self._export(_ItemWalk(self, first.start, first.db, last.end), first.chunk, is_selected):
+            past = command.item.span.start == last.start and command.chunk > last.chunk
+            if not past and not isinstance(command.command, OpaqueBytes):
+                yield command
 
-    def _within(self, run: Run, wanted: Callable[[Key | Item], bool] | None) -> Iterator[ExportedCommand]:
+    def _commands_in_key(
+        self, run: UnitRun, is_selected: Callable[[Key | Item], bool] | None
+    ) -> Iterator[ExportedCommand]:
         """The commands of a run of one key: where the last such run ended is remembered, a key may have a million."""
         first, last = run.first, run.last
-        if self._open is None or self._open.start != first.start or self._open.chunk > first.chunk:
-            alone = RdbCommandStream(self.part, self.source, self.rdb)  # a cursor that nobody else moves
-            self._open = _Open(first.start, alone._told(_Walk(alone, first.start, first.db, first.end), 0))
-        opened = self._open
-        while opened.chunk <= last.chunk and (said := next(opened.told, None)):
-            opened.chunk = said.chunk + 1
+        if self._resumable is None or self._resumable.start != first.start or self._resumable.chunk > first.chunk:
+            own_stream = RdbCommandStream(self.part, self.source, self.rdb)  # a cursor that nobody else moves
+            self._resumable = _ResumableKey(
+                first.start, own_stream._export(_ItemWalk(own_stream, first.start, first.db, first.end), 0)
+            )
+        resumable = self._resumable
+        while resumable.chunk <= last.chunk and (command := next(resumable.commands, None)):
+            resumable.chunk = command.chunk + 1
             if (
-                first.chunk <= said.chunk
-                and not isinstance(said.said, OpaqueBytes)
-                and (not wanted or wanted(said.item))
+                first.chunk <= command.chunk
+                and not isinstance(command.command, OpaqueBytes)
+                and (not is_selected or is_selected(command.item))
             ):
-                yield said
+                yield command
 
-    def items(self, run: Run | None = None) -> Iterator[Key | Item]:
+    def items(self, run: UnitRun | None = None) -> Iterator[Key | Item]:
         """The items that a run is of, or all as far as they can be read."""
-        if self.whole:
+        if self.is_opaque:
             return iter(())
         if run is None:
-            return iter(_Walk(self, head.SIZE, 0, self.rdb.span.end))
-        return iter(_Walk(self, run.first.start, run.first.db, run.last.end))
+            return iter(_ItemWalk(self, head.SIZE, 0, self.rdb.span.end))
+        return iter(_ItemWalk(self, run.first.start, run.first.db, run.last.end))
 
-    def unsaid(self, unit: Unit) -> str:
+    def describe_opaque(self, unit: Unit) -> str:
         """What a unit is that no command says."""
-        for said in () if self.whole else self._told(_Walk(self, unit.start, unit.db, unit.end), unit.chunk):
-            if isinstance(said.said, OpaqueBytes):
-                name = said.item
-                key = f"key {text.quote(self.base_key(name).name[:1024])}: " if isinstance(name, Key) else ""
-                return key + said.said.what
-        return self._note()
+        for command in (
+            () if self.is_opaque else self._export(_ItemWalk(self, unit.start, unit.db, unit.end), unit.chunk)
+        ):
+            if isinstance(command.command, OpaqueBytes):
+                item = command.item
+                key = f"key {text.quote(self.base_key(item).name[:1024])}: " if isinstance(item, Key) else ""
+                return key + command.command.description
+        return self._damage_note()
 
-    def _told(
-        self, items: "_Walk", skip: int, wanted: Callable[[Key | Item], bool] | None = None
+    def _export(
+        self, items: "_ItemWalk", skip: int, is_selected: Callable[[Key | Item], bool] | None = None
     ) -> Iterator[ExportedCommand]:
         db = items.db
         for item in items:
-            if wanted and not wanted(item):
+            if is_selected and not is_selected(item):
                 skip = 0
                 continue
-            chunk, unsaid = 0, None
+            chunk, opaque = 0, None
             db = max(0, item.db) if isinstance(item, Key) else db
-            for said in self._key(item) if isinstance(item, Key) else self._other(item):
-                if isinstance(said, OpaqueBytes):
-                    unsaid = unsaid or said
+            for command in self._export_key(item) if isinstance(item, Key) else self._export_item(item):
+                if isinstance(command, OpaqueBytes):
+                    opaque = opaque or command
                     continue
                 if chunk >= skip:
-                    yield ExportedCommand(item, db, chunk, said)
+                    yield ExportedCommand(item, db, chunk, command)
                 chunk += 1
-            if unsaid:
-                yield ExportedCommand(item, db, chunk, unsaid)
+            if opaque:
+                yield ExportedCommand(item, db, chunk, opaque)
             skip = 0
 
-    def _key(self, key: Key) -> Iterator[Command | OpaqueBytes]:
+    def _export_key(self, key: Key) -> Iterator[Command | OpaqueBytes]:
         span = Span(key.name_at - 1, key.end)  # the type, the name, the value
         value = Value(key.value, key.type, self.rdb.dialect)
         try:
@@ -188,20 +196,20 @@ class RdbCommandStream:
             return
         expire = None if key.expire_ms < 0 else key.expire_ms
         target = _CAPABILITIES._replace(counters=False) if key.type == _OLD_STREAM else _CAPABILITIES
-        for said in commands(self.cursor, value, name, expire, target):
-            if isinstance(said, list):
-                yield said
+        for command in commands(self.cursor, value, name, expire, target):
+            if isinstance(command, list):
+                yield command
             else:
-                yield OpaqueBytes(span, said.note if isinstance(said, CorruptValue) else said.what)
+                yield OpaqueBytes(span, command.note if isinstance(command, CorruptValue) else command.what)
 
-    def _other(self, item: Item) -> Iterator[Command | OpaqueBytes]:
-        if item.kind in SILENT or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
+    def _export_item(self, item: Item) -> Iterator[Command | OpaqueBytes]:
+        if item.kind in IGNORED_OPCODES or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
             return
-        code = self.code_of(item) if item.kind == FUNCTION else None
-        said = function(code, _CAPABILITIES) if code is not None else Unsupported(f"opcode {item.kind}")
-        yield said if isinstance(said, list) else OpaqueBytes(item.span, said.what)
+        code = self.function_code(item) if item.kind == FUNCTION else None
+        command = function(code, _CAPABILITIES) if code is not None else Unsupported(f"opcode {item.kind}")
+        yield command if isinstance(command, list) else OpaqueBytes(item.span, command.what)
 
-    def code_of(self, item: Item) -> String | None:
+    def function_code(self, item: Item) -> String | None:
         """The code of a library of functions; None if it is broken."""
         self.cursor.seek(item.body)
         try:
@@ -209,24 +217,24 @@ class RdbCommandStream:
         except DecodeError:
             return None
 
-    def _note(self) -> str:
+    def _damage_note(self) -> str:
         compressed = f"an RDB compressed by {self.rdb.codec}" if self.rdb.codec else ""
         return self.rdb.note or compressed or "it is damaged"
 
-    def _rest(self, start: int, what: str) -> ExportedCommand:
+    def _opaque_rest(self, start: int, description: str) -> ExportedCommand:
         span = Span(start, self.rdb.span.end)
-        return ExportedCommand(Item(UNREAD, span, start), 0, 0, OpaqueBytes(span, what))
+        return ExportedCommand(Item(UNREAD, span, start), 0, 0, OpaqueBytes(span, description))
 
 
-class _Walk:
+class _ItemWalk:
     """The items from one on that begin before `limit`, `db` being that before it.
 
     After them `end` is the byte after the last, `why` is why they end.
     """
 
-    def __init__(self, stream: RdbCommandStream, start: int, db: int, limit: int, passing: bool = True) -> None:
-        self.db, self._from, self._limit = db, start, limit
-        if passing and start > head.SIZE and stream.templates:
+    def __init__(self, stream: RdbCommandStream, start: int, db: int, limit: int, pass_templates: bool = True) -> None:
+        self.db, self._start, self._limit = db, start, limit
+        if pass_templates and start > head.SIZE and stream.has_templates:
             start, db = head.SIZE, 0
         self.end, self.stop_reason = start, StopReason.FULL
         window, room = min(WINDOW, max(1 << 10, limit - start)), min(ROOM, 2 + (limit - start) // 3)
@@ -243,7 +251,7 @@ class _Walk:
             for item in ItemBatch(columns):
                 if item.span.start >= self._limit:
                     return
-                if item.span.start >= self._from:
+                if item.span.start >= self._start:
                     yield item
             self.end = end
             columns.cut(0)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from aofdoctor.damage import DAMAGE_MEANINGS
-from aofdoctor.diff.units._pyunits import Kind
+from aofdoctor.diff.units._pyunits import UnitKind
 from aofdoctor.diff.units.rdb_commands import FUNCTION, ExportedCommand, RdbCommandStream
-from aofdoctor.diff.units.side import Run, Side, Unit
-from aofdoctor.diff.units.unit_commands import entries
+from aofdoctor.diff.units.side import Side, Unit, UnitRun
+from aofdoctor.diff.units.unit_commands import run_entries
 from aofdoctor.log.base_keys import BaseKeySelection as ChosenKeys
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import Item, Key
@@ -17,7 +17,7 @@ class RdbUnitSelection:
 
     def __init__(self, side: Side, selection: Selection) -> None:
         self.side, self.selection = side, selection
-        self._chosen: dict[int, ChosenKeys] = {}
+        self._key_selections: dict[int, ChosenKeys] = {}
         self._rdb_streams: dict[int, RdbCommandStream] = {}
 
     def rdb_commands(self, part: int) -> RdbCommandStream:
@@ -26,40 +26,40 @@ class RdbUnitSelection:
             self._rdb_streams[part] = self.side.open_rdb_commands(part)
         return self._rdb_streams[part]
 
-    def told(self, run: Run) -> Iterator[ExportedCommand]:
+    def commands(self, run: UnitRun) -> Iterator[ExportedCommand]:
         """The commands that a run has of selected keys."""
-        part, before = run.first.part, run.first.last
-        return self.rdb_commands(part).run(run, lambda item: self._matches(part, before, item))
+        part, before = run.first.part, run.first.last_command
+        return self.rdb_commands(part).commands_in_run(run, lambda item: self._matches(part, before, item))
 
-    def items(self, run: Run) -> Iterator[Key | Item]:
+    def items(self, run: UnitRun) -> Iterator[Key | Item]:
         """The selected keys that a run is of, and the libraries of functions among them."""
-        part, before = run.first.part, run.first.last
+        part, before = run.first.part, run.first.last_command
         for item in self.rdb_commands(part).items(run):
             if (isinstance(item, Key) or item.kind == FUNCTION) and self._matches(part, before, item):
                 yield item
 
     def includes_bytes(self, unit: Unit) -> bool:
         """True if a unit of bytes is selected: one of a key with it, damage only with everything."""
-        if self.selection.selects_all or unit.kind != Kind.RDB:
-            return self.selection.selects_all or (unit.kind == Kind.UNFINISHED and self._unfinished(unit))
-        item = next(self.rdb_commands(unit.part).items(Run(unit, unit, 0)), None)
-        return isinstance(item, Key) and self._matches(unit.part, unit.last, item)
+        if self.selection.selects_all or unit.kind != UnitKind.RDB:
+            return self.selection.selects_all or (unit.kind == UnitKind.UNFINISHED and self._selects_unfinished(unit))
+        item = next(self.rdb_commands(unit.part).items(UnitRun(unit, unit, 0)), None)
+        return isinstance(item, Key) and self._matches(unit.part, unit.last_command, item)
 
-    def _unfinished(self, unit: Unit) -> bool:
-        return next(entries(self.side, Run(unit, unit, unit.commands), self.selection), None) is not None
+    def _selects_unfinished(self, unit: Unit) -> bool:
+        return next(run_entries(self.side, UnitRun(unit, unit, unit.commands), self.selection), None) is not None
 
     def describe(self, unit: Unit) -> str:
         """What a unit is that is no command."""
-        if unit.kind == Kind.RDB:
-            return self.rdb_commands(unit.part).unsaid(unit)
+        if unit.kind == UnitKind.RDB:
+            return self.rdb_commands(unit.part).describe_opaque(unit)
         damage = self.side.damage.get((unit.part, unit.start))
         return f"damage ({DAMAGE_MEANINGS[damage.kind]})" if damage else "damage"
 
     def _matches(self, part: int, before: int, item: Key | Item) -> bool:
         if self.selection.selects_all or not isinstance(item, Key):
             return self.selection.selects_all
-        if part not in self._chosen:
+        if part not in self._key_selections:
             source = self.side.sources[part]
             assert source is not None
-            self._chosen[part] = ChosenKeys(self.selection, part, before, source, self.side.rdbs[part])
-        return self._chosen[part].matches(item)
+            self._key_selections[part] = ChosenKeys(self.selection, part, before, source, self.side.rdbs[part])
+        return self._key_selections[part].matches(item)

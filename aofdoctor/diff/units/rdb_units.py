@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.aof.records import encode_command as encode_argv
 from aofdoctor.aof.scan import SLACK, ScanColumns, scan
-from aofdoctor.diff.hashing.digest import Digest, records
-from aofdoctor.diff.units._pyunits import Column, Kind, Open
+from aofdoctor.diff.hashing.digest import Digest, record_digests
+from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn, UnitKind
 from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, RdbCommandStream
-from aofdoctor.diff.units.unit import ComparisonRules, DiffPosition, large_digest, pieces, signed
+from aofdoctor.diff.units.unit import ComparisonRules, DiffPosition, large_command_digest, read_pieces, to_signed
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import encode
 from aofdoctor.rdb.items import Key
@@ -22,7 +22,7 @@ from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource
 
 if TYPE_CHECKING:
-    from aofdoctor.diff.units._pyunits import run
+    from aofdoctor.diff.units._pyunits import make_units
 else:
     try:
         from aofdoctor.diff.units._units import run
@@ -30,95 +30,110 @@ else:
         from aofdoctor.diff.units._pyunits import run
 
 _ROOM = 1 << 12
-_SIZE = 1 << 18
-_HEAD = 1 << 12
-Rows = list["array[int]"]
+_BUFFER_BYTES = 1 << 18
+_ARGUMENT_HEAD = 1 << 12
+UnitColumns = list["array[int]"]
 
 
-def told_units(rules: ComparisonRules, stream: RdbCommandStream, position: DiffPosition) -> Iterator[Rows]:
+def read_rdb_units(rules: ComparisonRules, stream: RdbCommandStream, position: DiffPosition) -> Iterator[UnitColumns]:
     """The units of an RDB from a place on, some at a time, as columns."""
-    buffer = _Buffer(rules, position)
-    for said in stream.all(position.offset, position.db, position.chunk):
-        if isinstance(said.said, OpaqueBytes):
+    buffer = _CommandBuffer(rules, position)
+    for command in stream.commands_from(position.offset, position.db, position.chunk):
+        if isinstance(command.command, OpaqueBytes):
             yield buffer.columns()
-            yield _bytes(rules, stream, position, said, said.said)
+            yield _opaque_unit(rules, stream, position, command, command.command)
         else:
-            buffer.add(said, said.said)
-            if buffer.full:
+            buffer.add(command, command.command)
+            if buffer.is_full:
                 yield buffer.columns()
     yield buffer.columns()
 
 
-def stand_in(command: Command) -> bytes:
+def truncated_record(command: Command) -> bytes:
     """A record that has the beginning of each argument: enough for a name, and for a key that is held."""
-    return encode_argv([word if isinstance(word, bytes) else word.read(_HEAD) for word in command])
+    return encode_argv([word if isinstance(word, bytes) else word.read(_ARGUMENT_HEAD) for word in command])
 
 
-class _Buffer:
+class _CommandBuffer:
     def __init__(self, rules: ComparisonRules, position: DiffPosition) -> None:
         self.rules, self.position = rules, position
         self._records, self._columns = bytearray(), ScanColumns(_ROOM)
-        self._own: Rows = [array("q") for _ in range(4)]  # start, end, database, chunk of each command
+        self._item_columns: UnitColumns = [array("q") for _ in range(4)]  # start, end, database, chunk of each command
         self._large: list[tuple[int, Command]] = []
-        self._digests, self._none = array("Q", bytes(8 * _ROOM)), array("q", bytes(8 * _ROOM))
-        self._out = [array("q", bytes(8 * (_ROOM + 1))) for _ in Column]
+        self._digests, self._no_context = array("Q", bytes(8 * _ROOM)), array("q", bytes(8 * _ROOM))
+        self._out = [array("q", bytes(8 * (_ROOM + 1))) for _ in UnitColumn]
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """True if it holds as much as it may."""
-        return len(self._own[0]) == _ROOM or len(self._records) >= _SIZE
+        return len(self._item_columns[0]) == _ROOM or len(self._records) >= _BUFFER_BYTES
 
-    def add(self, said: ExportedCommand, command: Command) -> None:
+    def add(self, rdb_command: ExportedCommand, command: Command) -> None:
         """Take a command in."""
         record = encode(command)
         if record is None:
-            self._large.append((len(self._own[0]), command))
-            record = stand_in(command)
+            self._large.append((len(self._item_columns[0]), command))
+            record = truncated_record(command)
         self._records += record
-        for column, value in zip(self._own, (*said.item.span, said.db, said.chunk), strict=True):
+        for column, value in zip(
+            self._item_columns, (*rdb_command.item.span, rdb_command.db, rdb_command.chunk), strict=True
+        ):
             column.append(value)
 
-    def columns(self) -> Rows:
+    def columns(self) -> UnitColumns:
         """The units of what it holds, of which it is emptied."""
-        starts, ends, dbs, chunks = self._own
+        starts, ends, dbs, chunks = self._item_columns
         count, rules, position = len(starts), self.rules, self.position
         end = len(self._records)
         self._records += bytes(SLACK)
-        found = scan(self._records, 0, end, table().names.scan_names, self._columns)
-        assert found == count, "a command that was just encoded reads back"
+        scanned = scan(self._records, 0, end, table().names.scan_names, self._columns)
+        assert scanned == count, "a command that was just encoded reads back"
         columns = self._columns
         batch = RecordBatch(BytesSource(b""), 0, count, self._records, 0, columns.edges, columns.argc, columns.ids)
-        records(rules.key, batch, rules.names, rules.exact, self._digests)
+        record_digests(rules.key, batch, rules.name_counts, rules.exact, self._digests)
         for i, command in self._large:
-            self._digests[i] = large_digest(rules, command, columns.ids[i])
-        state = array("q", bytes(8 * len(Open)))
-        run(rules.key, state, batch, self._digests, dbs, self._none, self._none, rules.act, self._out)
+            self._digests[i] = large_command_digest(rules, command, columns.ids[i])
+        state = array("q", bytes(8 * len(OpenUnitField)))
+        make_units(
+            rules.key, state, batch, self._digests, dbs, self._no_context, self._no_context, rules.actions, self._out
+        )
         out = {
-            Column.DIGEST: self._out[Column.DIGEST][:count], Column.START: starts, Column.END: ends, Column.DB: dbs,
-            Column.CHUNK: chunks,
+            UnitColumn.DIGEST: self._out[UnitColumn.DIGEST][:count], UnitColumn.START: starts, UnitColumn.END: ends, UnitColumn.DB: dbs,
+            UnitColumn.CHUNK: chunks,
         }  # fmt: skip
         self._records, self._large = bytearray(), []
-        self._own = [array("q") for _ in range(4)]
-        return [out[column] if column in out else array("q", [_same(position, column)]) * count for column in Column]
+        self._item_columns = [array("q") for _ in range(4)]
+        return [
+            out[column] if column in out else array("q", [_constant_value(position, column)]) * count
+            for column in UnitColumn
+        ]
 
 
-def _same(position: DiffPosition, column: Column) -> int:
+def _constant_value(position: DiffPosition, column: UnitColumn) -> int:
     """What all units of an RDB have in a column; no command of the AOF is among them."""
     return {
-        Column.PART: position.part, Column.TX: 0, Column.TIME: -1, Column.NUMBER: position.commands + 1,
-        Column.LAST: position.commands, Column.COMMANDS: 1, Column.KIND: Kind.KEY,
+        UnitColumn.PART: position.part, UnitColumn.TX: 0, UnitColumn.TIME: -1, UnitColumn.FIRST_COMMAND: position.commands + 1,
+        UnitColumn.LAST_COMMAND: position.commands, UnitColumn.COMMANDS: 1, UnitColumn.KIND: UnitKind.KEY,
     }[column]  # fmt: skip
 
 
-def _bytes(
-    rules: ComparisonRules, stream: RdbCommandStream, position: DiffPosition, said: ExportedCommand, unsaid: OpaqueBytes
-) -> Rows:
+def _opaque_unit(
+    rules: ComparisonRules,
+    stream: RdbCommandStream,
+    position: DiffPosition,
+    rdb_command: ExportedCommand,
+    opaque: OpaqueBytes,
+) -> UnitColumns:
     """The unit of bytes that no command says; it stands where its item does."""
-    digest = Digest(rules.key).number(-Kind.RDB).number(said.db if isinstance(said.item, Key) else -1)
-    for piece in pieces(stream.source, unsaid.span):
-        digest.piece(piece)
+    digest = (
+        Digest(rules.key)
+        .add_number(-UnitKind.RDB)
+        .add_number(rdb_command.db if isinstance(rdb_command.item, Key) else -1)
+    )
+    for piece in read_pieces(stream.source, opaque.span):
+        digest.add_bytes(piece)
     own = {
-        Column.DIGEST: signed(digest.value()), Column.START: said.item.span.start, Column.END: said.item.span.end,
-        Column.DB: said.db, Column.CHUNK: said.chunk, Column.KIND: Kind.RDB, Column.COMMANDS: 0,
+        UnitColumn.DIGEST: to_signed(digest.value()), UnitColumn.START: rdb_command.item.span.start, UnitColumn.END: rdb_command.item.span.end,
+        UnitColumn.DB: rdb_command.db, UnitColumn.CHUNK: rdb_command.chunk, UnitColumn.KIND: UnitKind.RDB, UnitColumn.COMMANDS: 0,
     }  # fmt: skip
-    return [array("q", [own[column] if column in own else _same(position, column)]) for column in Column]
+    return [array("q", [own[column] if column in own else _constant_value(position, column)]) for column in UnitColumn]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from aofdoctor.aof.constants import FIRST_ID
 from aofdoctor.aof.records import LargeArgument, RecordBatch
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.diff.units._pyunits import EVERYWHERE, Kind
+from aofdoctor.diff.units._pyunits import ANY_DATABASE, UnitKind
 from aofdoctor.rdb.encoding.cursor import LargeString
 from aofdoctor.rdb.export.capabilities import Command
 from aofdoctor.rdb.export.resp import resp
@@ -21,7 +21,7 @@ from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 # What these do is the same whatever database is selected.
-ANYWHERE = frozenset({"flushall", "swapdb", "script", "function", "ping", "config", "acl", "publish"})
+DATABASE_INDEPENDENT = frozenset({"flushall", "swapdb", "script", "function", "ping", "config", "acl", "publish"})
 
 
 class DiffPosition(NamedTuple):
@@ -49,27 +49,27 @@ class Unit(NamedTuple):
     db: int
     tx: int
     time: int
-    number: int
+    first_command: int
     commands: int
     kind: int
-    last: int
+    last_command: int
     chunk: int
 
     @property
-    def opaque(self) -> bool:
+    def is_opaque(self) -> bool:
         """True of bytes that are no commands."""
-        return Kind.RDB <= self.kind < Kind.KEY
+        return UnitKind.RDB <= self.kind < UnitKind.KEY
 
     def position(self, transactions: int) -> DiffPosition:
         """Where it begins; `transactions` came before it."""
-        return DiffPosition(self.part, self.start, self.db, self.time, self.number - 1, transactions, self.chunk)
+        return DiffPosition(self.part, self.start, self.db, self.time, self.first_command - 1, transactions, self.chunk)
 
-    def after(self, transactions: int) -> DiffPosition:
+    def end_position(self, transactions: int) -> DiffPosition:
         """The place after it, `transactions` of which came before."""
-        return DiffPosition(self.part, self.end, self.db, self.time, self.last, transactions)
+        return DiffPosition(self.part, self.end, self.db, self.time, self.last_command, transactions)
 
 
-class Run(NamedTuple):
+class UnitRun(NamedTuple):
     """Adjacent units of one part, from the first to the last; bytes that no server runs are alone in theirs."""
 
     first: Unit
@@ -78,14 +78,14 @@ class Run(NamedTuple):
     units: int = 1
 
     @property
-    def opaque(self) -> bool:
+    def is_opaque(self) -> bool:
         """True of bytes that are no commands."""
-        return self.first.opaque
+        return self.first.is_opaque
 
     @property
-    def base(self) -> bool:
+    def is_from_rdb(self) -> bool:
         """True of commands that make keys of an RDB."""
-        return self.first.kind == Kind.KEY
+        return self.first.kind == UnitKind.KEY
 
 
 class TruncatedSource:
@@ -112,26 +112,26 @@ class ComparisonRules(NamedTuple):
 
     key: bytes
     exact: bool
-    names: bytearray
-    act: bytearray
+    name_counts: bytearray
+    actions: bytearray
 
     @classmethod
-    def of(cls, key: bytes, exact: bool) -> "ComparisonRules":
+    def create(cls, key: bytes, exact: bool) -> "ComparisonRules":
         """The rules with the acts and the names of the command table."""
         commands = table()
         names, act = bytearray([1]) * commands.size, bytearray(ContextTracker().act)
         for command in commands.commands:
             names[command.id] = 2 if command.container else 1
-            act[command.id] |= EVERYWHERE if {command.name, command.container} & ANYWHERE else 0
+            act[command.id] |= ANY_DATABASE if {command.name, command.container} & DATABASE_INDEPENDENT else 0
         act[: FIRST_ID - 1] = bytes(FIRST_ID - 1)
         return cls(key, exact, names, act)
 
-    def lower(self, number: int) -> int:
+    def name_count(self, number: int) -> int:
         """How many first arguments of a command are names, whose case does not count."""
-        return self.names[number] if number < len(self.names) else 1
+        return self.name_counts[number] if number < len(self.name_counts) else 1
 
 
-def pieces(source: Source, span: Span, size: int = 1 << 20) -> Iterator[bytes]:
+def read_pieces(source: Source, span: Span, size: int = 1 << 20) -> Iterator[bytes]:
     """The bytes of a span, some at a time."""
     for at in range(span.start, span.end, size):
         yield pread(source, min(size, span.end - at), at)
@@ -144,53 +144,53 @@ def large_record_digest(rules: ComparisonRules, batch: RecordBatch) -> int:
         return 0
     if rules.exact:
         span = batch.record_span(0)
-        digest.number(span.size)
-        for piece in pieces(batch.source, span):
-            digest.piece(piece)
+        digest.add_number(span.size)
+        for piece in read_pieces(batch.source, span):
+            digest.add_bytes(piece)
         return digest.value()
     for n, arg in enumerate(batch.args(0)):
-        feed(digest, arg, n < rules.lower(number))
+        feed_argument(digest, arg, n < rules.name_count(number))
     return digest.value()
 
 
-def large_digest(rules: ComparisonRules, command: Command, number: int) -> int:
+def large_command_digest(rules: ComparisonRules, command: Command, number: int) -> int:
     """The digest of a command that has an argument too large to hold, as the kernel has it of its record."""
     digest = Digest(rules.key)
     if rules.exact:
-        digest.number(record_size(command))
-        said = (piece for piece in resp([command]) if isinstance(piece, bytes))
-        for piece in _eights(said):
-            digest.piece(piece)
+        digest.add_number(record_size(command))
+        encoded = (piece for piece in resp([command]) if isinstance(piece, bytes))
+        for piece in _align_pieces(encoded):
+            digest.add_bytes(piece)
         return digest.value()
     for n, word in enumerate(command):
-        feed(digest, word, n < rules.lower(number))
+        feed_argument(digest, word, n < rules.name_count(number))
     return digest.value()
 
 
 def record_size(command: Command) -> int:
     """How many bytes the record of a command has."""
-    heads = sum(len(b"$%d\r\n\r\n" % len(word)) for word in command)
-    return len(b"*%d\r\n" % len(command)) + heads + sum(map(len, command))
+    header_bytes = sum(len(b"$%d\r\n\r\n" % len(word)) for word in command)
+    return len(b"*%d\r\n" % len(command)) + header_bytes + sum(map(len, command))
 
 
-def feed(digest: Digest, word: bytes | LargeArgument | LargeString, lower: bool = False) -> None:
+def feed_argument(digest: Digest, word: bytes | LargeArgument | LargeString, lowercase: bool = False) -> None:
     """Take an argument in, with its size, however large it is."""
-    digest.number(len(word) if isinstance(word, bytes) else word.size)
-    for piece in (word,) if isinstance(word, bytes) else _eights(word.pieces()):
-        digest.piece(piece, lower)
+    digest.add_number(len(word) if isinstance(word, bytes) else word.size)
+    for piece in (word,) if isinstance(word, bytes) else _align_pieces(word.pieces()):
+        digest.add_bytes(piece, lowercase)
 
 
-def _eights(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _align_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes, all pieces but the last of a multiple of eight."""
-    held = b""
+    remainder = b""
     for piece in pieces:
-        data = held + piece if held else piece
-        whole = len(data) - len(data) % 8
-        yield data[:whole]
-        held = data[whole:]
-    yield held
+        data = remainder + piece if remainder else piece
+        aligned = len(data) - len(data) % 8
+        yield data[:aligned]
+        remainder = data[aligned:]
+    yield remainder
 
 
-def signed(value: int) -> int:
+def to_signed(value: int) -> int:
     """A digest as it stands in a column."""
     return value - (1 << 64) if value >= 1 << 63 else value

@@ -12,10 +12,10 @@ from types import TracebackType
 
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
-from aofdoctor.diff.units._pyunits import Kind
+from aofdoctor.diff.units._pyunits import UnitKind
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
-from aofdoctor.diff.units.side import Run, pieces
-from aofdoctor.diff.units.unit_commands import RecordSpan, selected_stretches
+from aofdoctor.diff.units.side import UnitRun, read_pieces
+from aofdoctor.diff.units.unit_commands import RecordSpan, selected_spans
 from aofdoctor.edit.output.durable import create, rename_file_into_place, require_free_name, scratch, write_all
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.resp import resp
@@ -54,31 +54,31 @@ class Patch:
             os.close(self._fd)
         self._scratch.__exit__(kind, value, trace)
 
-    def add(self, run: Run) -> None:
+    def add(self, run: UnitRun) -> None:
         """Append what is selected of a run; damage and what no server would run are left out."""
         first, last, chosen = run.first, run.last, self.selection
-        if first.kind == Kind.RDB and chosen.includes_bytes(first):
+        if first.kind == UnitKind.RDB and chosen.includes_bytes(first):
             place = f"{display_path(chosen.side.aof.parts[first.part].name)}@{first.start}"
             raise RefusedEdit(
                 f"{place}: no command says {chosen.describe(first)}, which the other side lacks", _OTHERWISE
             )
-        if run.opaque or first.kind == Kind.UNFINISHED:
+        if run.is_opaque or first.kind == UnitKind.UNFINISHED:
             self.left_out += chosen.includes_bytes(first)
-        elif run.base:
+        elif run.is_from_rdb:
             self._tell(run)
         elif chosen.selection.selects_all:
             self._append(RecordSpan(first.part, Span(first.start, last.end), first.db, run.commands),
-                         last.db if last.kind == Kind.COMMAND else None)  # fmt: skip
+                         last.db if last.kind == UnitKind.COMMAND else None)  # fmt: skip
         else:
-            for stretch in selected_stretches(chosen.side, run, chosen.selection):
+            for stretch in selected_spans(chosen.side, run, chosen.selection):
                 self._append(stretch, stretch.db if stretch.is_single_command else None)
 
-    def _tell(self, run: Run) -> None:
+    def _tell(self, run: UnitRun) -> None:
         """The commands that make the keys of an RDB."""
-        for said in self.selection.told(run):
-            assert isinstance(said.said, list)
+        for said in self.selection.commands(run):
+            assert isinstance(said.command, list)
             self._select(said.db)
-            for piece in resp([said.said]):
+            for piece in resp([said.command]):
                 self._write(piece if isinstance(piece, bytes) else b"")
             self.commands += 1
 
@@ -97,7 +97,7 @@ class Patch:
     def _copy(self, stretch: RecordSpan) -> None:
         source = self.selection.side.sources[stretch.part]
         assert source is not None
-        for piece in pieces(source, stretch.span, _PIECE):
+        for piece in read_pieces(source, stretch.span, _PIECE):
             self._write(piece)
 
     def _write(self, data: bytes) -> None:

@@ -18,7 +18,7 @@ from aofdoctor.cli.views.diff_json import JsonRenderer
 from aofdoctor.cli.views.diff_stat import StatRenderer
 from aofdoctor.cli.views.diff_text import Comparison, Renderer, TextRenderer, warn_of_damage
 from aofdoctor.damage import DamageKind
-from aofdoctor.diff.differ import Diff, Event, Only
+from aofdoctor.diff.differ import CommandDiff, DiffEvent, OneSidedRun
 from aofdoctor.diff.keys.key_diff import compare_keys
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import ComparisonRules, Side
@@ -97,14 +97,14 @@ def diff(
     if a == b == "-":
         raise InvalidSelection("standard input can be one side only")
     with ExitStack() as stack:
-        rules = ComparisonRules.of(os.urandom(16), exact)
+        rules = ComparisonRules.create(os.urandom(16), exact)
         side_inputs = [stack.enter_context(open_side(given)) for given in (a, b)]
         sides = [Side(aof, rules, end) for aof, end in side_inputs]
         selections = [build_log_selection(aof, **selection_options) for aof, _ in side_inputs]
         if by is CompareBy.KEYS:
             is_different = _compare_by_keys((sides[0], sides[1]), (selections[0], selections[1]), (a, b), json)
             raise typer.Exit(1 if is_different else 0)
-        comparison = Comparison((a, b), Diff(*sides), (selections[0], selections[1]))
+        comparison = Comparison((a, b), CommandDiff(*sides), (selections[0], selections[1]))
         renderer = _make_renderer(comparison, stat, json)
         writers = {
             n: stack.enter_context(Patch(Path(path), RdbUnitSelection(sides[n], selections[n])))
@@ -129,7 +129,7 @@ def _compare_by_keys(
     warn_of_damage(sides)
     if any(damage.kind in _RDB_DAMAGE for side in sides for damage in side.damage.values()):
         warn("of a damaged RDB only the keys that can be read are compared")
-    return key_diff.different
+    return key_diff.has_differences
 
 
 def _patch_summary(patch: Patch) -> str:
@@ -164,9 +164,9 @@ def _make_renderer(comparison: Comparison, stat: bool, json: bool) -> Renderer:
     return JsonRenderer(comparison) if json else TextRenderer(comparison)
 
 
-def _copy_to_patches(comparison: Comparison, writers: dict[int, Patch]) -> Iterator[Event]:
+def _copy_to_patches(comparison: Comparison, writers: dict[int, Patch]) -> Iterator[DiffEvent]:
     """The differences, which are written to the patches as they go by."""
     for event in comparison.diff.events():
-        if isinstance(event, Only) and event.side in writers:
+        if isinstance(event, OneSidedRun) and event.side in writers:
             writers[event.side].add(event.run)
         yield event
