@@ -23,9 +23,9 @@ from aofdoctor.aof.reader import Tile, read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.check.examine import examine
 from aofdoctor.damage import Damage
-from aofdoctor.edit.plan import Plan, kept_spans
+from aofdoctor.edit.plan import Plan, remaining_spans
 from aofdoctor.edit.planners.slice import plan_slice
-from aofdoctor.edit.planners.strip import plan_selection, survey
+from aofdoctor.edit.planners.strip import plan_selection, survey_flushes
 from aofdoctor.edit.salvage.salvage import plan_salvage_drops
 from aofdoctor.edit.transactions import structure_ids
 from aofdoctor.errors import InvalidSelection
@@ -145,7 +145,7 @@ def test_every_hostile_file_is_judged(data: bytes) -> None:
 
 
 def apply(data: bytes, plan: Plan) -> bytes:
-    return b"".join(data[span.start : span.end] for span in kept_spans(plan.drops(), 0, len(data)))
+    return b"".join(data[span.start : span.end] for span in remaining_spans(plan.drops(), 0, len(data)))
 
 
 def same_transactions(found: list[tuple[list[bytes], int, int]]) -> list[tuple[list[bytes], int, int]]:
@@ -170,15 +170,15 @@ def contexts(data: bytes) -> list[tuple[list[bytes], int, int]]:
 @given(hostile)
 def test_an_empty_plan_copies_byte_for_byte(data: bytes) -> None:
     aof = aof_of(data)
-    plan = plan_selection(aof, survey(aof), Selection(ids=frozenset()))
-    assert not plan.changed and apply(data, plan) == data
+    plan = plan_selection(aof, survey_flushes(aof), Selection(ids=frozenset()))
+    assert not plan.has_changes and apply(data, plan) == data
 
 
 @LAWS
 @given(hostile, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping", "select", "multi", "exec"])))
 def test_every_byte_that_goes_is_in_the_plan(data: bytes, names: set[str]) -> None:
     aof = aof_of(data)
-    plan = plan_selection(aof, survey(aof), Selection(ids=table().ids(frozenset(names))))
+    plan = plan_selection(aof, survey_flushes(aof), Selection(ids=table().ids(frozenset(names))))
     out = apply(data, plan)
     assert len(out) == len(data) - plan.dropped_bytes
     assert sum(drop.span.size for drop in plan.drops()) == plan.dropped_bytes
@@ -190,7 +190,7 @@ def test_every_byte_that_goes_is_in_the_plan(data: bytes, names: set[str]) -> No
 def test_what_stays_keeps_its_database_and_its_transaction(data: bytes, names: set[str], room: int) -> None:
     aof, dropped = aof_of(data), table().ids(frozenset(names))
     with patch("aofdoctor.edit.transactions.read", partial(read_tiles, room=room)):
-        plan = plan_selection(aof, survey(aof), Selection(ids=dropped))
+        plan = plan_selection(aof, survey_flushes(aof), Selection(ids=dropped))
         out = apply(data, plan)
     gone = {c.name.encode() for c in table().commands if c.id in dropped}
     expected = [context for context in contexts(data) if context[0][0].lower() not in gone]
@@ -210,7 +210,7 @@ def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
     )
     data = encode_command([b"EXEC"]) + tx + b"".join(p for p in pieces if b"EXEC" not in p and b"MULTI" not in p)
     aof = aof_of(data)
-    plan = plan_selection(aof, survey(aof), Selection(ids=table().ids(frozenset({"flushall"}))))
+    plan = plan_selection(aof, survey_flushes(aof), Selection(ids=table().ids(frozenset({"flushall"}))))
     assert b"MULTI" not in apply(data, plan) and encode_command([b"SELECT", b"3"]) in apply(data, plan)
 
 
@@ -241,9 +241,9 @@ def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: byt
     with patch("aofdoctor.edit.transactions.read", partial(read_tiles, room=room)):
         if not any(argv[0].lower() in chosen for argv, _, _ in found):
             with pytest.raises(InvalidSelection):
-                plan_slice(aof, survey(aof), Selection(ids=wanted))
+                plan_slice(aof, survey_flushes(aof), Selection(ids=wanted))
             return
-        plan = plan_slice(aof, survey(aof), Selection(ids=wanted))
+        plan = plan_slice(aof, survey_flushes(aof), Selection(ids=wanted))
         out = apply(data, plan)
     whole_ones = {tx for argv, _, tx in found if tx and argv[0].lower() in chosen}
     expected = [c for c in found if c[0][0].lower() in chosen or c[2] in whole_ones]

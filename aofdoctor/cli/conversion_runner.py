@@ -24,9 +24,15 @@ from aofdoctor.cli.plan_runner import (
 )
 from aofdoctor.edit.conversion.plan import Conversion, plan_conversion
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest
-from aofdoctor.edit.conversion.write import hints, outcome_json, totals, try_conversion, write_conversion
+from aofdoctor.edit.conversion.write import (
+    conversion_notes,
+    dry_run_conversion,
+    outcome_json,
+    totals_json,
+    write_conversion,
+)
 from aofdoctor.edit.output.durable import json_bytes, write_durably
-from aofdoctor.edit.output.exchange import exchange, place_of
+from aofdoctor.edit.output.exchange import exchange, exchange_path
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
@@ -95,7 +101,7 @@ def run_conversion(conversion: Conversion, output_options: OutputOptions, is_dry
 def dry_run(conversion: Conversion) -> None:
     """Find out what it comes to, without writing it."""
     with progress_bar(conversion.size, "reading") as on_progress:
-        try_conversion(conversion, on_progress)
+        dry_run_conversion(conversion, on_progress)
 
 
 def _write_hint(conversion: Conversion, output_options: OutputOptions) -> str:
@@ -119,13 +125,13 @@ def _save_plan(conversion: Conversion, path: Path) -> None:
     """Write a plan to a new file: what was asked, of which files, and what it comes to."""
     write_durably(path, json_bytes({
         "aofdoctor": aofdoctor.__version__, "kind": "plan", "path": os.path.abspath(conversion.aof.path),
-        "recipe": conversion.recipe, "source": source_fingerprints(conversion.aof), **totals(conversion),
+        "recipe": conversion.recipe, "source": source_fingerprints(conversion.aof), **totals_json(conversion),
     }))  # fmt: skip
 
 
 def _write_and_report(conversion: Conversion, output_options: OutputOptions) -> None:
     proof_lines: list[str] = []
-    destination = str(place_of(conversion.aof)) if output_options.in_place else str(output_options.output)
+    destination = str(exchange_path(conversion.aof)) if output_options.in_place else str(output_options.output)
     receipt = _write_output(conversion, output_options, destination, proof_lines)
     if output_options.json:
         backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
@@ -165,7 +171,7 @@ def _summary_lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
     report = conversion.report
     yield paint(f"convert {text.display_path(conversion.aof.path)}", "strong")
     yield f"  before  {text.format_size(conversion.size)}, {text.format_count(conversion.commands, 'command')} beside the base"
-    yield f"  after   {text.format_size(conversion.made)}"
+    yield f"  after   {text.format_size(conversion.output_size)}"
     for (db, kind), count in sorted(report.keys.items()):
         yield f"  db{db}  {text.format_count(count, 'key')} of type {kind}"
     if report.reencoded_keys:
@@ -176,7 +182,7 @@ def _summary_lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
         yield paint(f"  - db{loss.db}  {loss.type} {text.quote(loss.key)}  cannot be said there: {loss.why}", "gone")
     if report.lost_count > _LISTED_MAX:
         yield paint(f"  - and {report.lost_count - _LISTED_MAX:,} more", "gone")
-    yield from (f"  {note}" for note in [*conversion.notes, *hints(conversion)])
+    yield from (f"  {note}" for note in [*conversion.notes, *conversion_notes(conversion)])
 
 
 def _result_lines(conversion: Conversion, receipt: Receipt) -> Iterator[str]:

@@ -17,10 +17,10 @@ from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.output.durable import json_bytes, write_durably
-from aofdoctor.edit.output.exchange import exchange, place_of
+from aofdoctor.edit.output.exchange import exchange, exchange_path
 from aofdoctor.edit.output.fingerprint import fingerprint
 from aofdoctor.edit.output.overwrite import FileOverwrites
-from aofdoctor.edit.output.receipt import Proof, Receipt
+from aofdoctor.edit.output.receipt import OutputVerifier, Receipt
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 
@@ -42,12 +42,12 @@ def plan_json(
     plan: Plan, output: str | None, receipt: Path | None = None, changed_in_place: bool = False
 ) -> dict[str, Any]:
     """The contract of strip --json and repair --json; `output` is None for a plan that was not carried out."""
-    totals = plan.totals()
+    totals = plan.totals_json()
     if changed_in_place:  # a PING stands in the place of each flush
         totals["bytes"] |= {"after": plan.size, "dropped": 0}
     return {
-        "path": plan.aof.path, "output": output, "changed": plan.changes_output, **totals, "dropped": plan.shown_json(),
-        **plan.mends_json(), "notes": plan.notes, "receipt": str(receipt) if receipt else None,
+        "path": plan.aof.path, "output": output, "changed": plan.changes_output, **totals, "dropped": plan.listed_drops_json(),
+        **plan.reconstructions_json(), "notes": plan.notes, "receipt": str(receipt) if receipt else None,
     }  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None
     if output_options.in_place and not plan.changes_output:
         raise RefusedEdit("nothing would change: nothing was written")
     proof_lines: list[str] = []
-    destination = str(place_of(plan.aof)) if output_options.in_place else str(output_options.output)
+    destination = str(exchange_path(plan.aof)) if output_options.in_place else str(output_options.output)
     receipt = _write_output(plan, output_options, load_tester(proof_lines) if output_options.prove else None)
     if output_options.json:
         backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
@@ -84,7 +84,7 @@ def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None
         print_line(line)
 
 
-def _write_output(plan: Plan, output_options: OutputOptions, proof: Proof | None) -> Receipt:
+def _write_output(plan: Plan, output_options: OutputOptions, proof: OutputVerifier | None) -> Receipt:
     if output_options.in_place:
         confirm_exchange(plan.aof, output_options)
     with progress_bar(plan.size, "writing") as on_progress:
@@ -111,7 +111,7 @@ def confirm(question: str, yes: bool) -> None:
 def confirm_exchange(aof: AOF, output_options: OutputOptions) -> None:
     """Ask before an AOF gives its place to a new one."""
     confirm(
-        f"Put the new one in the place of {text.display_path(short_path(place_of(aof)))}, and keep the old one?",
+        f"Put the new one in the place of {text.display_path(short_path(exchange_path(aof)))}, and keep the old one?",
         output_options.yes,
     )
 
@@ -140,8 +140,8 @@ def save_plan(plan: Plan, path: Path) -> None:
     """Write a plan to a new file: what was asked, of which files, and what it comes to."""
     write_durably(path, json_bytes({
         "aofdoctor": aofdoctor.__version__, "kind": "plan", "path": os.path.abspath(plan.aof.path),
-        "recipe": plan.recipe, "source": source_fingerprints(plan.aof), **plan.totals(),
-        "dropped": plan.shown_json(), "notes": plan.notes,
+        "recipe": plan.recipe, "source": source_fingerprints(plan.aof), **plan.totals_json(),
+        "dropped": plan.listed_drops_json(), "notes": plan.notes,
     }))  # fmt: skip
 
 
@@ -150,12 +150,12 @@ def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     yield paint(f"{plan.verb} {text.display_path(plan.aof.path)}", "strong")
     yield f"  before  {text.format_count(plan.commands_before, 'command')}, {text.format_size(plan.size_before)}"
     yield from _reconstruction_lines(plan, paint)
-    for drop in plan.shown[:_LISTED_MAX]:
-        position = f"{text.display_path(plan.aof.parts[drop.part].name)}@{plan.in_file(drop).start}"
+    for drop in plan.listed_drops[:_LISTED_MAX]:
+        position = f"{text.display_path(plan.aof.parts[drop.part].name)}@{plan.span_in_file(drop).start}"
         amount = f"{text.format_count(drop.commands, 'command')}, {text.format_size(drop.span.size)}"
         yield paint(f"  - {position}  {amount}  {drop.reason}", "gone")
-    if plan.count > _LISTED_MAX:
-        yield paint(f"  - and {plan.count - _LISTED_MAX:,} more ranges", "gone")
+    if plan.drop_count > _LISTED_MAX:
+        yield paint(f"  - and {plan.drop_count - _LISTED_MAX:,} more ranges", "gone")
     after_commands = plan.commands_before + plan.commands_regained - plan.dropped_commands
     after_bytes = plan.size - plan.dropped_bytes
     yield (
@@ -204,8 +204,8 @@ def copy_result_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[st
         + "  on disk, read again, the same but for what went"
     )
     yield f"receipt: {text.display_path(short_path(receipt.path))}"
-    if receipt.lost:
-        yield f"what went is kept in {text.display_path(short_path(receipt.lost))}, with a map"
+    if receipt.dropped_path:
+        yield f"what went is kept in {text.display_path(short_path(receipt.dropped_path))}, with a map"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
     yield ""
@@ -223,8 +223,8 @@ def exchange_result_lines(aof: AOF, receipt: Receipt, destination: Path, paint: 
     yield f"the old one is kept as {text.display_path(short_path(receipt.output))}"
     yield f"receipt: {text.display_path(short_path(receipt.path))}"
     yield f"         aofdoctor undo {text.shell_quote(short_path(receipt.path))} takes it back"
-    if receipt.lost:
-        yield f"what went is kept in {text.display_path(short_path(receipt.lost))}, with a map"
+    if receipt.dropped_path:
+        yield f"what went is kept in {text.display_path(short_path(receipt.dropped_path))}, with a map"
     for warning in receipt.warnings:
         yield paint(f"WARNING  {warning}", "warning")
     appendonly = "no" if aof.layout == "rdb" else "yes"

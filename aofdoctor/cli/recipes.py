@@ -15,9 +15,9 @@ from aofdoctor.cli import options
 from aofdoctor.cli.console import progress_bar
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import plan_repair, require_complete_set
-from aofdoctor.edit.planners.rewind import after_time, before_position, plan_rewind
+from aofdoctor.edit.planners.rewind import cut_after_time, cut_before_position, plan_rewind
 from aofdoctor.edit.planners.slice import plan_slice
-from aofdoctor.edit.planners.strip import Survey, group_at, plan_group, plan_selection, survey
+from aofdoctor.edit.planners.strip import FlushSurvey, group_at, plan_group, plan_selection, survey_flushes
 from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
 from aofdoctor.log.flushes import Group
@@ -29,7 +29,7 @@ Recipe = dict[str, Any]
 class AmbiguousFlushGroup(AmbiguousRequest):
     """Several groups of flushes, and none chosen."""
 
-    def __init__(self, flush_survey: Survey) -> None:
+    def __init__(self, flush_survey: FlushSurvey) -> None:
         super().__init__(f"{flush_survey.flushes.group_count:,} groups of flushes stand in it")
         self.survey = flush_survey
 
@@ -43,7 +43,7 @@ def strip_plan(aof: AOF, recipe: Recipe) -> Plan:
     if and_after and (all_ or not selection.selects_all):
         raise InvalidSelection("--and-after goes with one group of flushes", "aofdoctor rewind --before cuts anywhere")
     target = parse_position(position, aof) if position is not None else None
-    flush_survey = survey(aof, target)
+    flush_survey = survey_flushes(aof, target)
     if not selection.selects_all:
         return plan_selection(aof, flush_survey, selection)
     if not flush_survey.flushes.seen:
@@ -61,7 +61,7 @@ def strip_plan(aof: AOF, recipe: Recipe) -> Plan:
 
 def _plan_before_group(aof: AOF, group: Group) -> Plan:
     first = group.first
-    return plan_rewind(aof, before_position(Position(first.part, first.index, first.span.start)), verb="strip")
+    return plan_rewind(aof, cut_before_position(Position(first.part, first.index, first.span.start)), verb="strip")
 
 
 def repair_plan(aof: AOF, recipe: Recipe) -> Plan:
@@ -74,7 +74,7 @@ def repair_plan(aof: AOF, recipe: Recipe) -> Plan:
     else:
         report = _examine_with_progress(aof)
         plan = plan_repair(report)
-    if not plan.changed:
+    if not plan.has_changes:
         plan.notes += [
             f"{verdict.server}: {verdict.outcome.value}, {verdict.reason}"
             for verdict in report.verdicts if verdict.load_truncated and verdict.reason
@@ -93,9 +93,9 @@ def rewind_plan(aof: AOF, recipe: Recipe) -> Plan:
     if (to is None) == (before is None):
         raise InvalidSelection("--to TIME or --before POSITION, one of them")
     if before is not None:
-        return plan_rewind(aof, before_position(options.parse_loaded_position(before, aof)))
+        return plan_rewind(aof, cut_before_position(options.parse_loaded_position(before, aof)))
     seconds = parse_time(to, options.end_of_log(aof, [to]))
-    return plan_rewind(aof, after_time(seconds), seconds)
+    return plan_rewind(aof, cut_after_time(seconds), seconds)
 
 
 def slice_plan(aof: AOF, recipe: Recipe) -> Plan:
@@ -103,7 +103,7 @@ def slice_plan(aof: AOF, recipe: Recipe) -> Plan:
     selection = options.build_log_selection(aof, **recipe["selection"])
     if selection.selects_all:
         raise InvalidSelection("nothing is selected: name what is to stay", "--key, --cmd, --db and the others select")
-    return plan_slice(aof, survey(aof), selection)
+    return plan_slice(aof, survey_flushes(aof), selection)
 
 
 PLANNERS: dict[str, Callable[[AOF, Recipe], Plan]] = {

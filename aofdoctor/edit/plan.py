@@ -12,7 +12,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.span import Span
 
-SHOWN = 1000  # drops that a plan keeps
+LISTED_DROPS_MAX = 1000  # drops that a plan keeps
 
 
 class Drop(NamedTuple):
@@ -33,7 +33,7 @@ class Reconstruction(NamedTuple):
     reason: str
 
 
-Drops = Callable[[], Iterator[Drop]]
+DropFactory = Callable[[], Iterator[Drop]]
 
 
 @dataclass(slots=True)
@@ -52,16 +52,16 @@ class Plan:
 
     aof: AOF
     verb: str
-    drops: Drops
+    drops: DropFactory
     commands: int | None
     size: int
     dropped_commands: int = 0
     dropped_bytes: int = 0
-    count: int = 0
-    shown: list[Drop] = field(default_factory=list)
+    drop_count: int = 0
+    listed_drops: list[Drop] = field(default_factory=list)
     omitted_parts: frozenset[int] = frozenset()
-    keep_lost: bool = False
-    damage: dict[int, int] = field(default_factory=dict)
+    keep_dropped: bool = False
+    remaining_damage: dict[int, int] = field(default_factory=dict)
     changed_parts: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -70,14 +70,14 @@ class Plan:
     commands_regained: int = 0
 
     @property
-    def changed(self) -> bool:
+    def has_changes(self) -> bool:
         """True if anything is dropped or turned back."""
-        return self.count > 0 or bool(self.reconstructions)
+        return self.drop_count > 0 or bool(self.reconstructions)
 
     @property
     def changes_output(self) -> bool:
         """True if a copy would differ from its source."""
-        return self.changed or self.manifest_rebuilt or bool(self.omitted_parts)
+        return self.has_changes or self.manifest_rebuilt or bool(self.omitted_parts)
 
     @property
     def commands_before(self) -> int:
@@ -91,11 +91,11 @@ class Plan:
         return self.size + sum(mend.span.size - mend.size for mend in self.reconstructions)
 
     @property
-    def damaged(self) -> bool:
+    def leaves_damage(self) -> bool:
         """True if damage of the source stays."""
-        return bool(self.damage)
+        return bool(self.remaining_damage)
 
-    def totals(self) -> dict[str, dict[str, int | None]]:
+    def totals_json(self) -> dict[str, dict[str, int | None]]:
         """Commands and bytes before and after, as JSON has them."""
         replaced = sum(mend.span.size for mend in self.reconstructions)
         known = self.commands is not None
@@ -110,21 +110,21 @@ class Plan:
             )
         }  # fmt: skip
 
-    def shown_json(self) -> list[dict[str, object]]:
+    def listed_drops_json(self) -> list[dict[str, object]]:
         """The drops that it keeps for show, as JSON has them."""
         return [
             {"part": self.aof.parts[d.part].name, "start": span.start, "end": span.end, "commands": d.commands,
              "reason": d.reason}
-            for d in self.shown for span in [self.in_file(d)]
+            for d in self.listed_drops for span in [self.span_in_file(d)]
         ]  # fmt: skip
 
-    def mends_json(self) -> dict[str, list[dict[str, object]]]:
+    def reconstructions_json(self) -> dict[str, list[dict[str, object]]]:
         """What was turned back, under its name in JSON; nothing where nothing was."""
         found = [{"part": self.aof.parts[m.part].name, "start": m.span.start, "end": m.span.end, "bytes": m.size,
-                  "reason": m.reason} for m in self.reconstructions[:SHOWN]]  # fmt: skip
+                  "reason": m.reason} for m in self.reconstructions[:LISTED_DROPS_MAX]]  # fmt: skip
         return {"mended": found} if found else {}
 
-    def in_file(self, drop: Drop) -> Span:
+    def span_in_file(self, drop: Drop) -> Span:
         """Where the bytes of a drop stand in the file of its part."""
         source = self.aof.parts[drop.part].source
         return source.file_span(drop.span) if isinstance(source, PatchedSource) else drop.span
@@ -137,14 +137,14 @@ class Plan:
     def compute_totals(self) -> "Plan":
         """Go through the drops once."""
         for drop in self.drops():
-            self.count += 1
+            self.drop_count += 1
             self.dropped_commands += drop.commands
             self.dropped_bytes += drop.span.size
             self.changed_parts.add(drop.part)
-            if len(self.shown) < SHOWN:
-                self.shown.append(drop)
-        if self.count == len(self.shown):  # few: no need to find them again
-            self.drops = lambda: iter(self.shown)
+            if len(self.listed_drops) < LISTED_DROPS_MAX:
+                self.listed_drops.append(drop)
+        if self.drop_count == len(self.listed_drops):  # few: no need to find them again
+            self.drops = lambda: iter(self.listed_drops)
         return self
 
 
@@ -162,7 +162,7 @@ def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
         yield held
 
 
-def kept_spans(drops: Iterator[Drop], part: int, size: int) -> Iterator[Span]:
+def remaining_spans(drops: Iterator[Drop], part: int, size: int) -> Iterator[Span]:
     """What stays of one part, from the drops of that part alone."""
     at = 0
     for drop in drops:

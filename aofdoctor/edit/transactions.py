@@ -25,7 +25,7 @@ from aofdoctor.span import Span
 # (place in load order, batch, steps after it, commands before it) -> the indexes to drop, in order
 Chooser = Callable[[int, RecordBatch, ContextTracker, int], list[int]]
 
-EMPTIED = "transaction left empty"
+EMPTY_TRANSACTION_REASON = "transaction left empty"
 
 
 def structure_ids() -> frozenset[int]:
@@ -33,7 +33,7 @@ def structure_ids() -> frozenset[int]:
     return table().ids(STRUCTURE)
 
 
-def drops(aof: AOF, choose: Chooser, reason: str, whole: bool = False) -> Iterator[Drop]:
+def iter_drops(aof: AOF, choose: Chooser, reason: str, whole_transactions: bool = False) -> Iterator[Drop]:
     """The drops that `choose` asks for, and the MULTI and EXEC that they leave useless.
 
     `whole`: of a transaction that keeps anything, everything stays.
@@ -42,13 +42,13 @@ def drops(aof: AOF, choose: Chooser, reason: str, whole: bool = False) -> Iterat
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
-        walk = _Walk(index, part.source, choose, reason, whole)
+        walk = _TransactionScanner(index, part.source, choose, reason, whole_transactions)
         yield from walk.run(before)
         before += walk.tracker.state[ContextField.COMMANDS]
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenTransaction:
     """A transaction that something was dropped from and that has not ended; `drops` wait for its end."""
 
     tx: int
@@ -65,14 +65,20 @@ class _Open:
             self.drops.append(drop)
 
 
-class _Walk:
-    def __init__(self, index: int, source: Source, choose: Chooser, reason: str, whole: bool) -> None:
-        self.index, self.source, self.choose, self.reason, self.whole = index, source, choose, reason, whole
+class _TransactionScanner:
+    def __init__(self, index: int, source: Source, choose: Chooser, reason: str, whole_transactions: bool) -> None:
+        self.index, self.source, self.choose, self.reason, self.whole_transactions = (
+            index,
+            source,
+            choose,
+            reason,
+            whole_transactions,
+        )
         self.tracker = ContextTracker(columns=True)
         self.structure = structure_ids()
-        self.open: _Open | None = None
-        self.settled = -1  # the transaction that is known to keep something
-        self.reaching = 0, 0  # the transaction that reaches into the batch, and where it begins
+        self.open_transaction: _OpenTransaction | None = None
+        self.kept_transaction = -1  # the transaction that is known to keep something
+        self.batch_start_transaction = 0, 0  # the transaction that reaches into the batch, and where it begins
         words = table().names.ids
         self.multi, self.exec = words[b"multi"], words[b"exec"]
 
@@ -80,38 +86,41 @@ class _Walk:
         for tile in read_tiles(self.source, table().names):
             if isinstance(tile, RecordBatch):
                 commands = before + self.tracker.state[ContextField.COMMANDS]
-                self.reaching = self.tracker.state[ContextField.TX], self.tracker.state[ContextField.MULTI_START]
+                self.batch_start_transaction = (
+                    self.tracker.state[ContextField.TX],
+                    self.tracker.state[ContextField.MULTI_START],
+                )
                 self.tracker.run(tile)
                 chosen = self.choose(self.index, tile, self.tracker, commands)
-                if chosen or self.open:
-                    yield from self._batch(tile, chosen)
+                if chosen or self.open_transaction:
+                    yield from self._drops_of_batch(tile, chosen)
             elif isinstance(tile, Damage):
-                yield from self._release()
+                yield from self._close_transaction()
                 self.tracker.mark_unknown()
             else:
                 self.tracker.preamble(tile.span.end)
-        yield from self._release()
+        yield from self._close_transaction()
 
-    def _batch(self, batch: RecordBatch, chosen: list[int]) -> Iterator[Drop]:
-        tx, done, wanted = self.tracker.tx, 0, set(chosen)
-        if self.open:
-            done = self._run_of(tx, 0, batch.count, self.open.tx)
-            yield from self._transaction(batch, wanted, 0, done) if done else self._release()
-        for i, last in self._runs(chosen):
+    def _drops_of_batch(self, batch: RecordBatch, chosen: list[int]) -> Iterator[Drop]:
+        tx, done, selected = self.tracker.tx, 0, set(chosen)
+        if self.open_transaction:
+            done = self._transaction_end(tx, 0, batch.count, self.open_transaction.tx)
+            yield from self._drops_of_transaction(batch, selected, 0, done) if done else self._close_transaction()
+        for i, last in self._adjacent_runs(chosen):
             if i < done:
                 continue
-            if tx[i] <= 0 or tx[i] == self.settled:
-                if not (self.whole and tx[i] > 0):
+            if tx[i] <= 0 or tx[i] == self.kept_transaction:
+                if not (self.whole_transactions and tx[i] > 0):
                     span = Span(batch.record_span(i).start, batch.record_span(last).end)
                     yield Drop(self.index, span, last + 1 - i, self.reason)
                 continue
             first = i
             while first > done and tx[first - 1] == tx[i]:
                 first -= 1
-            done = self._run_of(tx, i, batch.count, tx[i])
-            yield from self._transaction(batch, wanted, first, done)
+            done = self._transaction_end(tx, i, batch.count, tx[i])
+            yield from self._drops_of_transaction(batch, selected, first, done)
 
-    def _runs(self, chosen: list[int]) -> Iterator[tuple[int, int]]:
+    def _adjacent_runs(self, chosen: list[int]) -> Iterator[tuple[int, int]]:
         """(first, last) of adjacent chosen records of one transaction, or outside of any."""
         tx, at = self.tracker.tx, 0
         while at < len(chosen):
@@ -121,44 +130,44 @@ class _Walk:
                 at += 1
             yield first, chosen[at - 1]
 
-    def _run_of(self, tx: "array[int]", i: int, count: int, number: int) -> int:
+    def _transaction_end(self, tx: "array[int]", i: int, count: int, number: int) -> int:
         while i < count and tx[i] == number:
             i += 1
         return i
 
-    def _transaction(self, batch: RecordBatch, wanted: set[int], first: int, end: int) -> Iterator[Drop]:
+    def _drops_of_transaction(self, batch: RecordBatch, selected: set[int], first: int, end: int) -> Iterator[Drop]:
         """The records [first, end) of a batch are of one transaction, which something is dropped from."""
-        if self.open is None:
-            self.open = _Open(self.tracker.tx[first])
-            if self.reaching[0] == self.open.tx:
-                multis = self._multis_before(Span(self.reaching[1], batch.span.start))
+        if self.open_transaction is None:
+            self.open_transaction = _OpenTransaction(self.tracker.tx[first])
+            if self.batch_start_transaction[0] == self.open_transaction.tx:
+                multis = self._multis_before(Span(self.batch_start_transaction[1], batch.span.start))
                 if multis is None:
-                    self.settled = self.open.tx
+                    self.kept_transaction = self.open_transaction.tx
                 else:
                     for drop in multis:
-                        self.open.add(drop)
+                        self.open_transaction.add(drop)
         ended = end > first and batch.ids[end - 1] == self.exec
         for i in range(first, end):
-            if i in wanted:
-                self.open.add(self._drop(batch, i, self.reason))
+            if i in selected:
+                self.open_transaction.add(self._drop(batch, i, self.reason))
             elif batch.ids[i] == self.multi:  # a nested one too: alone, it would open a transaction
-                self.open.add(self._drop(batch, i, EMPTIED))
+                self.open_transaction.add(self._drop(batch, i, EMPTY_TRANSACTION_REASON))
             elif batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
-                self.settled = self.open.tx
-        if ended and self.settled != self.open.tx:
-            self.open.add(self._drop(batch, end - 1, EMPTIED))
-            yield from self.open.drops
-            self.open = None
-        elif ended or self.settled == self.open.tx:
-            yield from self._release()
+                self.kept_transaction = self.open_transaction.tx
+        if ended and self.kept_transaction != self.open_transaction.tx:
+            self.open_transaction.add(self._drop(batch, end - 1, EMPTY_TRANSACTION_REASON))
+            yield from self.open_transaction.drops
+            self.open_transaction = None
+        elif ended or self.kept_transaction == self.open_transaction.tx:
+            yield from self._close_transaction()
 
-    def _release(self) -> Iterator[Drop]:
+    def _close_transaction(self) -> Iterator[Drop]:
         """What was dropped goes, the MULTI stays; or all or nothing, of what has to stay whole."""
-        if self.open and not self.whole:
-            yield from (drop for drop in self.open.drops if drop.reason != EMPTIED)
-        elif self.open and self.settled != self.open.tx:
-            yield from self.open.drops
-        self.open = None
+        if self.open_transaction and not self.whole_transactions:
+            yield from (drop for drop in self.open_transaction.drops if drop.reason != EMPTY_TRANSACTION_REASON)
+        elif self.open_transaction and self.kept_transaction != self.open_transaction.tx:
+            yield from self.open_transaction.drops
+        self.open_transaction = None
 
     def _multis_before(self, span: Span) -> list[Drop] | None:
         """The MULTIs of a transaction's part before this batch; None if a command stands there, which stays."""
@@ -170,7 +179,7 @@ class _Walk:
                 if batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
                     return None
                 if batch.ids[i] == self.multi:
-                    multis.append(self._drop(batch, i, EMPTIED))
+                    multis.append(self._drop(batch, i, EMPTY_TRANSACTION_REASON))
         return multis
 
     def _drop(self, batch: RecordBatch, i: int, reason: str) -> Drop:

@@ -19,7 +19,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
-from aofdoctor.edit.planners.rewind import before_position, plan_rewind
+from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from tests.corpus.test_salvage_of_corpus import digest_of
@@ -63,7 +63,7 @@ def judge(moment: Moment) -> tuple[str, Moment]:
         position = position_of(aof, moment)
         if position is None:
             return "the file is gone or rewritten, or the moment is its end", moment
-        plan = plan_rewind(aof, before_position(position))
+        plan = plan_rewind(aof, cut_before_position(position))
         write_copy(plan, Path(folder) / "out")
         got = digest_of(Path(folder) / "out", by_line()[moment.line])
     return "same" if got == moment.digest else "other", moment

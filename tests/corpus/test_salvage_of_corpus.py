@@ -23,9 +23,9 @@ from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.damage import DamageKind
 from aofdoctor.edit.output.copy import write_copy
-from aofdoctor.edit.plan import kept_spans
-from aofdoctor.edit.salvage.part_walk import TORN
-from aofdoctor.edit.salvage.rdb_splice import MAGIC, NEW_END
+from aofdoctor.edit.plan import remaining_spans
+from aofdoctor.edit.salvage.part_walk import TORN_TRANSACTION_REASON
+from aofdoctor.edit.salvage.rdb_splice import MAGIC_REASON, NEW_END_REASON
 from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.server.command_table import table
 from aofdoctor.server.sandbox import Binary, Sandbox
@@ -100,13 +100,13 @@ def salvaged(case: Case) -> Salvaged | None:
         content = plan.aof.parts[index].source
         assert content is not None and content.size is not None
         data = pread(content, content.size, 0)
-    out = b"".join(data[start:end] for start, end in kept_spans(iter(drops), index, len(data)))
-    broken = (TORN, "no server knows this command")  # inside a transaction, all of that goes
-    torn = sum(drop.commands - (drop.reason != TORN) for drop in drops if drop.reason in broken)
+    out = b"".join(data[start:end] for start, end in remaining_spans(iter(drops), index, len(data)))
+    broken = (TORN_TRANSACTION_REASON, "no server knows this command")  # inside a transaction, all of that goes
+    torn = sum(drop.commands - (drop.reason != TORN_TRANSACTION_REASON) for drop in drops if drop.reason in broken)
     before, after = list(argvs(FileSource(source))), list(argvs(BytesSource(out)))
     kept, invented = in_order(before, after)
     mended = any(
-        mend.reason not in (MAGIC, NEW_END) for mend in plan.reconstructions
+        mend.reason not in (MAGIC_REASON, NEW_END_REASON) for mend in plan.reconstructions
     )  # what an RDB gets is judged elsewhere
     intact = len(before) if mended else case.truth["commands_intact_total"]
     untouched = not drops and not mended
@@ -181,7 +181,7 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
         return None
     with TemporaryDirectory() as folder, open_path(case.path) as aof:
         plan, _ = plan_salvage(aof, examine)
-        if not plan.changed:
+        if not plan.has_changes:
             return None
         write_copy(plan, Path(folder) / "out")
         got = digest_of(Path(folder) / "out", binary)
@@ -192,8 +192,8 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
             if source is None:
                 return None
             wanted = digest_of(source.parent if aof.layout == "multi-part" else source, binary)
-    excuses = {BROKEN: any(d.reason in BROKEN_REASONS and d.commands for d in plan.shown),
-               "the RDB is ruined": any(d.reason in RUINED for d in plan.shown),
+    excuses = {BROKEN: any(d.reason in BROKEN_REASONS and d.commands for d in plan.listed_drops),
+               "the RDB is ruined": any(d.reason in RUINED for d in plan.listed_drops),
                "a record of fewer arguments": case.damage == "flip-argc-less"}  # fmt: skip
     problem = "" if got == wanted else f"{got} is not {wanted}"
     if refused:
@@ -202,7 +202,7 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
 
 
 BROKEN = "commands of a broken transaction, which the truth keeps, are gone"
-BROKEN_REASONS = (TORN, "no server knows this command")
+BROKEN_REASONS = (TORN_TRANSACTION_REASON, "no server knows this command")
 RUINED = (DamageKind.CORRUPT_PREAMBLE.value, DamageKind.CORRUPT_VALUE.value)
 
 

@@ -21,7 +21,7 @@ from aofdoctor.check.examine import examine
 from aofdoctor.check.load_test import LoadResult
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
-from aofdoctor.edit.planners.strip import group_at, plan_group, survey
+from aofdoctor.edit.planners.strip import group_at, plan_group, survey_flushes
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -215,7 +215,7 @@ def rescue(case: Case, folder: Path) -> Path:
     while pending:
         with open_path(source) as aof:
             position = Position(aof.parts[-1].name, len(aof.parts) - 1, pending[-1])
-            found = survey(aof, position)
+            found = survey_flushes(aof, position)
             group = group_at(found, position)
             number += 1
             target = folder / f"out{number}"
@@ -259,14 +259,14 @@ def test_all_takes_every_flush_and_nothing_else() -> None:
     judged, flush = 0, table().with_effect("flush")
     for case in cases("disaster"):
         with open_path(case.path) as aof, TemporaryDirectory() as folder:
-            found = survey(aof)
+            found = survey_flushes(aof)
             if not found.flushes.seen:
                 continue
             judged += 1
             out = Path(folder) / "out"
             write_copy(plan_group(aof, found, None), out)
             with open_path(str(out)) as rescued:
-                after = survey(rescued)
+                after = survey_flushes(rescued)
                 assert after.flushes.seen == 0, case.id
             names = _names(case.path), _names(str(out))
             assert names[1] == [n for n in names[0] if n[0] not in flush], case.id

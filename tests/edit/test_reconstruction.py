@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aofdoctor.aof.records import encode_command
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
-from aofdoctor.edit.plan import kept_spans
+from aofdoctor.edit.plan import remaining_spans
 from aofdoctor.edit.reconstruction.reconstruct import reconstruct
 from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.source import pread
@@ -300,7 +300,7 @@ def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tm
         path = write(tmp_path, b"".join(ROWS[:5]) + bent + tail)
         with open_path(str(path)) as aof:
             plan, _ = plan_salvage(aof, examine)
-            out = b"".join(path.read_bytes()[s:e] for s, e in kept_spans(plan.drops(), 0, path.stat().st_size))
+            out = b"".join(path.read_bytes()[s:e] for s, e in remaining_spans(plan.drops(), 0, path.stat().st_size))
         assert b"FLUSHALL" not in out.replace(bytes(bent), b""), bit
 
 

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.output.durable import write_all
-from aofdoctor.edit.planners.strip import plan_group, survey
+from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.server.sandbox import Binary
 from tests.conftest import STORIES, aofdoctor, told
 from tests.support.samples import FLUSH, SET, Story, server_for, small_set, tree
@@ -245,7 +245,7 @@ def test_a_source_that_shrinks_is_an_error_and_no_copy_is_kept(tmp_path: Path) -
     path = tmp_path / "a.aof"
     path.write_bytes(SET * 100 + FLUSH + SET * 100)
     with open_path(str(path)) as aof:
-        found = survey(aof)
+        found = survey_flushes(aof)
         plan = plan_group(aof, found, found.flushes.groups[0])
         os.truncate(path, 500)
         with pytest.raises(Exception, match=r"shrank|ends at"):

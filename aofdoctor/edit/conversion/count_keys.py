@@ -18,9 +18,9 @@ from aofdoctor.rdb.values.decoders import Value, type_name
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 
-Keys = Counter[tuple[int, str]]
+KeyTypeCounts = Counter[tuple[int, str]]
 # Of each command that makes a key: the shape, and which argument is the key.
-_MAKES = {
+_KEY_CREATORS = {
     "set": ("string", 1), "rpush": ("list", 1), "sadd": ("set", 1), "zadd": ("zset", 1), "hmset": ("hash", 1),
     "xadd": ("stream", 1), "xsetid": ("stream", 1), "xclaim": ("stream", 1), "xtrim": ("stream", 1),
     "xdel": ("stream", 1), "xgroup": ("stream", 2), "xgroup|create": ("stream", 2),
@@ -28,34 +28,34 @@ _MAKES = {
 }  # fmt: skip
 
 
-def keys_in(source: FileSource, end: int) -> Keys:
+def count_head_keys(source: FileSource, end: int) -> KeyTypeCounts:
     """The keys by database and shape in the head of a file that ends at `end`."""
-    return keys_of_rdb(source) if is_rdb(source) else _of_commands(source, end)
+    return count_rdb_keys(source) if is_rdb(source) else _count_command_keys(source, end)
 
 
-def keys_of_rdb(source: FileSource) -> Keys:
+def count_rdb_keys(source: FileSource) -> KeyTypeCounts:
     """The keys of an RDB."""
     found: Counter[tuple[int, int]] = Counter()
     rdb = decompressed(source)
     for batch in ItemReader(rdb, verify=False):
         columns = batch.columns
         found.update((columns.db[i], columns.kind[i]) for i in range(len(batch)) if columns.name[i] >= 0)
-    dialect, keys = dialect_of(rdb), Keys()
+    dialect, keys = dialect_of(rdb), KeyTypeCounts()
     for (db, kind), count in found.items():
         keys[max(db, 0), type_name(Value(0, kind, dialect)) or f"type {kind}"] += count
     return keys
 
 
-def _of_commands(source: FileSource, end: int) -> Keys:
-    makes = {c.id: _MAKES[c.name] for c in table().commands if c.name in _MAKES}
+def _count_command_keys(source: FileSource, end: int) -> KeyTypeCounts:
+    creators = {c.id: _KEY_CREATORS[c.name] for c in table().commands if c.name in _KEY_CREATORS}
     select = table().names.ids[b"select"]
-    keys, db, last = Keys(), 0, (-1, b"")
+    keys, db, last = KeyTypeCounts(), 0, (-1, b"")
     for batch, i in _records(source, end):
         number = batch.ids[i]
         if number == select:
             db = int(_argument(batch, i, 1))
-        elif number in makes:
-            kind, place = makes[number]
+        elif number in creators:
+            kind, place = creators[number]
             name = _argument(batch, i, place)
             if (db, name) != last:
                 keys[db, kind] += 1

@@ -11,8 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from aofdoctor.edit.output.durable import copy_span, create, write_all
-from aofdoctor.edit.output.receipt import Ownership, Progress
+from aofdoctor.edit.output.durable import copy_span, create_file, write_all
+from aofdoctor.edit.output.receipt import OnBytesWritten, Ownership
 from aofdoctor.edit.output.verify_copy import require_same_bytes, require_size
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.encoding.crc64 import crc64
@@ -22,18 +22,18 @@ from aofdoctor.span import Span
 _PIECE = 1 << 18
 
 
-class Copied(NamedTuple):
+class CopiedSpan(NamedTuple):
     """Bytes that stay as they are in their source."""
 
     source: FileSource
     span: Span
 
 
-Piece = bytes | Copied
+OutputPiece = bytes | CopiedSpan
 
 
 @dataclass(slots=True)
-class NewFile:
+class OutputFile:
     """What is to stand in a file: `head`, which takes an RDB's place, and `rest`; `status` has its owner and mode.
 
     `head_size` is that of the head as it was written.
@@ -41,23 +41,23 @@ class NewFile:
 
     name: str
     status: os.stat_result
-    head: Callable[[], Iterator[Piece]]
-    rest: Callable[[], Iterator[Piece]]
+    head: Callable[[], Iterator[OutputPiece]]
+    rest: Callable[[], Iterator[OutputPiece]]
     head_size: int = 0
-    runs: list["_Run"] = field(default_factory=list)
+    written_runs: list["_WrittenRun"] = field(default_factory=list)
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[OutputPiece]:
         """All of it, in order."""
         return chain(self.head(), self.rest())
 
-    def write(self, path: Path, owners: Ownership, progress: Progress | None) -> None:
+    def write(self, path: Path, owners: Ownership, progress: OnBytesWritten | None) -> None:
         """Make it, on disk."""
-        fd, done = create(path), 0
-        self.runs, ends = [], []
+        fd, done = create_file(path), 0
+        self.written_runs, ends = [], []
         try:
             for pieces in (self.head(), self.rest()):
                 for piece in pieces:
-                    self._put(fd, piece)
+                    self._write_piece(fd, piece)
                     done += _size(piece)
                     if progress:
                         progress(done)
@@ -72,7 +72,7 @@ class NewFile:
         """Raise Refused unless the file is, byte for byte, what was written."""
         written, at = FileSource(path), 0
         try:
-            for run in self.runs:
+            for run in self.written_runs:
                 if run.copied:
                     at = require_same_bytes(run.copied.source, iter([run.copied.span]), written, at)
                 else:
@@ -81,29 +81,29 @@ class NewFile:
         finally:
             written.close()
 
-    def _put(self, fd: int, piece: Piece) -> None:
-        if isinstance(piece, Copied):
+    def _write_piece(self, fd: int, piece: OutputPiece) -> None:
+        if isinstance(piece, CopiedSpan):
             copy_span(piece.source, piece.span, fd)
-            self.runs.append(_Run(piece.span.size, copied=piece))
+            self.written_runs.append(_WrittenRun(piece.span.size, copied=piece))
             return
         write_all(fd, piece)
-        if not self.runs or self.runs[-1].copied:
-            self.runs.append(_Run())
-        self.runs[-1].size += len(piece)
-        self.runs[-1].crc = crc64(piece, self.runs[-1].crc)
+        if not self.written_runs or self.written_runs[-1].copied:
+            self.written_runs.append(_WrittenRun())
+        self.written_runs[-1].size += len(piece)
+        self.written_runs[-1].crc = crc64(piece, self.written_runs[-1].crc)
 
 
 @dataclass(slots=True)
-class _Run:
+class _WrittenRun:
     """Bytes of one origin that follow each other."""
 
     size: int = 0
     crc: int = 0
-    copied: Copied | None = None
+    copied: CopiedSpan | None = None
 
 
-def _size(piece: Piece) -> int:
-    return piece.span.size if isinstance(piece, Copied) else len(piece)
+def _size(piece: OutputPiece) -> int:
+    return piece.span.size if isinstance(piece, CopiedSpan) else len(piece)
 
 
 def _require_checksum(written: FileSource, span: Span, expected: int) -> int:

@@ -30,8 +30,8 @@ class PartSummary(NamedTuple):
 
 def summarize_part(aof: AOF, part: AofPart) -> PartSummary:
     """What stands in a part; Refused where it is damaged or ends inside a transaction."""
-    tracker, rdb, assumed = ContextTracker(), None, AOF.require_file(part)
-    for tile in read_tiles(assumed, table().names):
+    tracker, rdb, source = ContextTracker(), None, AOF.require_file(part)
+    for tile in read_tiles(source, table().names):
         if isinstance(tile, RecordBatch):
             tracker.run(tile)
         elif isinstance(tile, Preamble):
@@ -49,7 +49,7 @@ def summarize_part(aof: AOF, part: AofPart) -> PartSummary:
     state = tracker.state
     return PartSummary(
         rdb,
-        Span(start, assumed.size),
+        Span(start, source.size),
         state[ContextField.COMMANDS],
         state[ContextField.ANNOTATIONS],
         state[ContextField.DB],

@@ -14,7 +14,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.manifest import ManifestEntry, changed_entry_line, encode_name
-from aofdoctor.edit.conversion.output_file import Copied, NewFile, Piece
+from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputFile, OutputPiece
 from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest, head_pieces
 from aofdoctor.edit.conversion.shift_expiries import shift_expiries
@@ -25,7 +25,7 @@ from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.server.versions import VERSIONS, writer
 
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
-_ANNOTATED = 10  # the RDB version of 7.0
+_ANNOTATIONS_RDB_VERSION = 10  # the RDB version of 7.0
 
 
 @dataclass(slots=True)
@@ -43,13 +43,13 @@ class Conversion:
     summaries: list[PartSummary]
     lossy: bool = False
     recipe: dict[str, Any] = field(default_factory=dict)
-    files: list[NewFile] = field(default_factory=list)
+    files: list[OutputFile] = field(default_factory=list)
     manifest: tuple[str, bytes] | None = None
     report: ConversionReport = field(default_factory=ConversionReport)
     server_version: str = ""
     notes: list[str] = field(default_factory=list)
-    inserted: int = 0
-    made: int = 0
+    inserted_commands: int = 0
+    output_size: int = 0
 
     @property
     def size(self) -> int:
@@ -66,11 +66,11 @@ class Conversion:
         """True if it is for servers that read no annotations: those before 7.0."""
         if self.server_version:
             return not VERSIONS[self.server_version].annotations
-        return 0 < self.request.rdb_version < _ANNOTATED
+        return 0 < self.request.rdb_version < _ANNOTATIONS_RDB_VERSION
 
-    def begin(self) -> None:
+    def reset_counts(self) -> None:
         """Count from nothing: it is about to be made."""
-        self.report, self.made = ConversionReport(), 0
+        self.report, self.output_size = ConversionReport(), 0
 
 
 def plan_conversion(aof: AOF, request: ConversionRequest, lossy: bool = False) -> Conversion:
@@ -113,10 +113,10 @@ def _server_version(request: ConversionRequest, summaries: list[PartSummary]) ->
 # -- layouts --
 
 
-def _same(conversion: Conversion) -> None:
+def _keep_layout(conversion: Conversion) -> None:
     aof = conversion.aof
     conversion.files = [
-        NewFile(_name(conversion, i), AOF.require_file(part).stat, partial(_head, conversion, i), rest)
+        OutputFile(_name(conversion, i), AOF.require_file(part).stat, partial(_head, conversion, i), rest)
         for i, part in enumerate(aof.parts) for rest in [partial(_rest, conversion, i)]
     ]  # fmt: skip
     if aof.layout == "multi-part":
@@ -126,22 +126,22 @@ def _same(conversion: Conversion) -> None:
         conversion.manifest = aof.manifest_path.name, b"".join(lines)
 
 
-def _single(conversion: Conversion) -> None:
+def _to_single_file(conversion: Conversion) -> None:
     aof = conversion.aof
     if any(extent.rdb for extent in conversion.summaries[1:]):
         raise RefusedEdit("an incremental file begins with an RDB, which cannot stand in the middle of a file")
-    conversion.inserted = len(aof.parts) - 1
+    conversion.inserted_commands = len(aof.parts) - 1
 
-    def rest() -> Iterator[Piece]:
+    def rest() -> Iterator[OutputPiece]:
         yield from _rest(conversion, 0)
         for i in range(1, len(aof.parts)):
             yield SELECT_0
             yield from _rest(conversion, i)
 
-    conversion.files = [NewFile("", AOF.require_file(aof.parts[0]).stat, partial(_head, conversion, 0), rest)]
+    conversion.files = [OutputFile("", AOF.require_file(aof.parts[0]).stat, partial(_head, conversion, 0), rest)]
 
 
-def _multi_part(conversion: Conversion) -> None:
+def _to_multi_part(conversion: Conversion) -> None:
     """The whole file as the base, as a server does when it is upgraded (aof.c, 7.0), and an empty incremental file."""
     part, extent = conversion.aof.parts[0], conversion.summaries[0]
     prefix = part.name if part.name.endswith(".aof") and part.type == "single" else "appendonly.aof"
@@ -149,8 +149,8 @@ def _multi_part(conversion: Conversion) -> None:
     base, incr = f"{prefix}.1.base.{'rdb' if pure else 'aof'}", f"{prefix}.1.incr.aof"
     status = AOF.require_file(part).stat
     conversion.files = [
-        NewFile(base, status, partial(_head, conversion, 0), partial(_rest, conversion, 0)),
-        NewFile(incr, status, lambda: iter(()), lambda: iter(())),
+        OutputFile(base, status, partial(_head, conversion, 0), partial(_rest, conversion, 0)),
+        OutputFile(incr, status, lambda: iter(()), lambda: iter(())),
     ]
     names = (base, b"b"), (incr, b"i")
     lines = [b"file %b seq 1 type %b\n" % (encode_name(name.encode("utf-8", "surrogateescape")), kind)
@@ -158,7 +158,11 @@ def _multi_part(conversion: Conversion) -> None:
     conversion.manifest = f"{prefix}.manifest", b"".join(lines)
 
 
-_LAYOUTS: dict[str, Callable[[Conversion], None]] = {"": _same, "single": _single, "multi-part": _multi_part}
+_LAYOUTS: dict[str, Callable[[Conversion], None]] = {
+    "": _keep_layout,
+    "single": _to_single_file,
+    "multi-part": _to_multi_part,
+}
 
 
 # -- one part --
@@ -181,14 +185,14 @@ def _manifest_line(conversion: Conversion, i: int, entry: ManifestEntry) -> byte
     return changed_entry_line(entry, name)
 
 
-def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
+def _head(conversion: Conversion, i: int) -> Iterator[OutputPiece]:
     """What takes the place of the RDB that a part begins with."""
     part, extent, wanted = conversion.aof.parts[i], conversion.summaries[i], conversion.request
     if not extent.rdb:
         return
     source = AOF.require_file(part)
     if not wanted.base and not wanted.shift_ms:
-        yield Copied(source, extent.rdb.span)
+        yield CopiedSpan(source, extent.rdb.span)
         return
     target = CAPABILITIES[conversion.server_version] if conversion.server_version else None
     db = yield from head_pieces(source, extent.rdb, wanted, target, conversion.report, text.display_path(part.name))
@@ -196,7 +200,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[Piece]:
         yield SELECT_0
 
 
-def _rest(conversion: Conversion, i: int) -> Iterator[Piece]:
+def _rest(conversion: Conversion, i: int) -> Iterator[OutputPiece]:
     """The commands of a part."""
     part, extent = conversion.aof.parts[i], conversion.summaries[i]
     source = AOF.require_file(part)
@@ -206,4 +210,4 @@ def _rest(conversion: Conversion, i: int) -> Iterator[Piece]:
     if conversion.request.shift_ms or bare:
         yield from shift_expiries(source, extent.tail.start, conversion.request.shift_ms, conversion.report, bare)
     else:
-        yield Copied(source, extent.tail)
+        yield CopiedSpan(source, extent.tail)

@@ -53,9 +53,9 @@ def head_pieces(
             else TargetFormat(rdb.dialect, rdb.version, request.shift_ms)
         )
         for piece in rewrite_rdb(inner, target_format, report):
-            yield _sound(piece, name)
+            yield _require_bytes(piece, name)
     except DecodeError as problem:  # a large string is read only where it is written
-        _sound(CorruptValue(problem.offset, problem.note), name)
+        _require_bytes(CorruptValue(problem.offset, problem.note), name)
     return 0
 
 
@@ -65,11 +65,11 @@ def _commands(
     shift_ms = request.shift_ms
     exporter = RespExporter(source, capabilities, report, shift_ms, lambda command: shift_expiry(command, shift_ms))
     for piece in exporter:
-        yield _sound(piece, name)
+        yield _require_bytes(piece, name)
     return exporter.db
 
 
-def _sound(piece: bytes | CorruptValue | Unsupported, name: str) -> bytes:
+def _require_bytes(piece: bytes | CorruptValue | Unsupported, name: str) -> bytes:
     if isinstance(piece, bytes):
         return piece
     assert isinstance(piece, CorruptValue)

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Arg, LargeArgument, RecordBatch, encode_command
-from aofdoctor.edit.conversion.output_file import Copied, Piece
+from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputPiece
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
@@ -14,12 +14,12 @@ from aofdoctor.server.expiry_arguments import LOOK, PLACES, expiries, shift_expi
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
-_FIELDS_EXPIRE = range(22, 26)  # type bytes of hashes whose fields do, in a payload of RESTORE
+_HASH_TYPES_WITH_FIELD_TTL = range(22, 26)  # type bytes of hashes whose fields do, in a payload of RESTORE
 
 
 def shift_expiries(
     source: FileSource, start: int, shift_ms: int, report: ConversionReport, without_annotations: bool
-) -> Iterator[Piece]:
+) -> Iterator[OutputPiece]:
     """The bytes from `start`, which is where a record begins, in their order; `bare`: without annotations."""
     names = {name.decode().lower() for name in PLACES}
     tracker = ContextTracker()
@@ -34,11 +34,11 @@ def shift_expiries(
             yield from (
                 _shift_large_record(tile, source, shift_ms, report)
                 if tile.oversized
-                else _near(tile, tracker, shift_ms, report, without_annotations)
+                else _shift_small_records(tile, tracker, shift_ms, report, without_annotations)
             )
 
 
-def _near(
+def _shift_small_records(
     batch: RecordBatch, tracker: ContextTracker, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[bytes]:
     """A batch, its records as they are but for those with an expiry."""
@@ -51,7 +51,7 @@ def _near(
             continue
         argv = batch.argv(i) if batch.argc[i] else []
         new = shift_expiry(argv, shift_ms)
-        _unseen(argv, report)
+        _count_unshifted(argv, report)
         if new is not argv:
             report.moved += 1
             out += _raw(batch, done, i) + encode_command(new)
@@ -66,30 +66,30 @@ def _raw(batch: RecordBatch, start: int, stop: int) -> bytes:
 
 def _shift_large_record(
     batch: RecordBatch, source: FileSource, shift_ms: int, report: ConversionReport
-) -> Iterator[Piece]:
+) -> Iterator[OutputPiece]:
     """A record that is larger than the reader's window: its first arguments are looked at, the others pass by."""
     args = batch.args(0) if batch.argc[0] else iter(())
     head = list(islice(args, LOOK))
     if not any(True for _ in expiries(head)):
-        yield Copied(source, batch.record_span(0))
+        yield CopiedSpan(source, batch.record_span(0))
         return
-    _unseen(head, report)
+    _count_unshifted(head, report)
     report.moved += 1
     yield b"*%d\r\n" % batch.argc[0]
     for arg in chain(shift_expiry(head, shift_ms), args):
         yield from _argument(arg, source)
 
 
-def _argument(arg: Arg, source: FileSource) -> Iterator[Piece]:
+def _argument(arg: Arg, source: FileSource) -> Iterator[OutputPiece]:
     yield b"$%d\r\n" % (arg.size if isinstance(arg, LargeArgument) else len(arg))
-    yield Copied(source, Span(arg.span.start, arg.span.end)) if isinstance(arg, LargeArgument) else arg
+    yield CopiedSpan(source, Span(arg.span.start, arg.span.end)) if isinstance(arg, LargeArgument) else arg
     yield b"\r\n"
 
 
-def _unseen(argv: list[bytes] | list[Arg], report: ConversionReport) -> None:
+def _count_unshifted(argv: list[bytes] | list[Arg], report: ConversionReport) -> None:
     """Count what may hold expiries that are not looked at."""
     if len(argv) > 3 and isinstance(argv[0], bytes) and argv[0][:7].upper() == b"RESTORE":
         payload = argv[3]
         first = payload.head(1) if isinstance(payload, LargeArgument) else payload[:1]
-        if first and first[0] in _FIELDS_EXPIRE:
+        if first and first[0] in _HASH_TYPES_WITH_FIELD_TTL:
             report.dropped_hints["RESTORE payloads whose fields may expire, which are not moved"] += 1

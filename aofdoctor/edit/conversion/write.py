@@ -14,53 +14,53 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
-from aofdoctor.edit.conversion.count_keys import Keys, keys_in
-from aofdoctor.edit.conversion.output_file import Copied
+from aofdoctor.edit.conversion.count_keys import KeyTypeCounts, count_head_keys
+from aofdoctor.edit.conversion.output_file import CopiedSpan
 from aofdoctor.edit.conversion.plan import Conversion
 from aofdoctor.edit.output.durable import (
-    create,
+    create_file,
     json_bytes,
     require_free_name,
     require_space,
-    scratch,
+    scratch_directory,
     write_all,
     write_durably,
 )
-from aofdoctor.edit.output.fingerprint import fingerprint_of
+from aofdoctor.edit.output.fingerprint import fingerprint_fd
 from aofdoctor.edit.output.receipt import (
+    OnBytesWritten,
+    OutputVerifier,
     Ownership,
-    Progress,
-    Proof,
     Receipt,
     exchange_json,
-    growth,
-    head_json,
+    growth_warning,
     outputs_json,
+    receipt_header_json,
     rename_into_place,
 )
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 
-_NAMED = 3
-_DATABASES = 16  # that a server has if nobody says otherwise
+_LOSSES_SHOWN = 3
+_DEFAULT_DATABASES = 16  # that a server has if nobody says otherwise
 
 
-def try_conversion(conversion: Conversion, progress: Progress | None = None) -> None:
+def dry_run_conversion(conversion: Conversion, progress: OnBytesWritten | None = None) -> None:
     """Make it without writing it: the tally says afterwards what it comes to."""
-    conversion.begin()
+    conversion.reset_counts()
     done = 0
     for new in conversion.files:
         for piece in new.pieces():
-            done += piece.span.size if isinstance(piece, Copied) else len(piece)
+            done += piece.span.size if isinstance(piece, CopiedSpan) else len(piece)
             if progress:
                 progress(done)
-    conversion.made = done
+    conversion.output_size = done
 
 
 def write_conversion(
-    conversion: Conversion, output: Path, progress: Progress | None = None, verifier: Proof | None = None,
-    whole_hash: bool = False, instead_of: Path | None = None,
+    conversion: Conversion, output: Path, progress: OnBytesWritten | None = None, verifier: OutputVerifier | None = None,
+    full_hash: bool = False, exchange_with: Path | None = None,
 ) -> Receipt:  # fmt: skip
     """Carry out a conversion into a new file, or the new directory of a set.
 
@@ -74,28 +74,28 @@ def write_conversion(
     require_free_name(output, directory=conversion.manifest is not None)
     require_free_name(receipt_path)
     require_space(output.absolute().parent, conversion.size)
-    conversion.begin()
+    conversion.reset_counts()
     owners = Ownership(output)
     receipt = Receipt(output, receipt_path, warnings=owners.warnings)
     files = [AOF.require_file(part) for part in conversion.aof.existing_parts]
-    with scratch(output) as folder:
-        sources = [fingerprint_of(file.fd, Path(file.path), whole_hash).as_json() for file in files]
-        made = _make(conversion, folder, owners, progress)
+    with scratch_directory(output) as folder:
+        sources = [fingerprint_fd(file.fd, Path(file.path), full_hash).as_json() for file in files]
+        made = _write_output(conversion, folder, owners, progress)
         if conversion.report.lost_count and not conversion.lossy:
-            raise RefusedEdit(_loss(conversion), "--lossy leaves it out; without -o the plan lists all of it")
+            raise RefusedEdit(_loss_message(conversion), "--lossy leaves it out; without -o the plan lists all of it")
         _check(conversion, made)
-        receipt.warnings += filter(None, map(growth, files))
+        receipt.warnings += filter(None, map(growth_warning, files))
         if verifier:
             verifier(made)
-        body = head_json("convert") | {"source": sources, "output": outputs_json(made, output, whole_hash)}
-        if instead_of:
-            body |= exchange_json(conversion.aof, receipt, instead_of, whole_hash)
+        body = receipt_header_json("convert") | {"source": sources, "output": outputs_json(made, output, full_hash)}
+        if exchange_with:
+            body |= exchange_json(conversion.aof, receipt, exchange_with, full_hash)
         write_durably(folder / "receipt", json_bytes(body | outcome_json(conversion, text.escape)))
         rename_into_place([(made, output), (folder / "receipt", receipt_path)])
     return receipt
 
 
-def totals(conversion: Conversion) -> dict[str, Any]:
+def totals_json(conversion: Conversion) -> dict[str, Any]:
     """What was asked for and what it comes to, as JSON has it: the same again for the same files."""
     tally, wanted = conversion.report, conversion.request
     keys = [{"db": db, "type": kind, "count": count} for (db, kind), count in sorted(tally.keys.items())]
@@ -103,7 +103,7 @@ def totals(conversion: Conversion) -> dict[str, Any]:
         "converted": {
             "base": wanted.base or None, "rdb_version": wanted.rdb_version or None, "layout": wanted.layout or None,
             "for": conversion.server_version or None, "shift_ms": wanted.shift_ms, "keys": keys, "recoded_keys": tally.reencoded_keys,
-            "moved_commands": tally.moved, "bytes": {"before": conversion.size, "after": conversion.made},
+            "moved_commands": tally.moved, "bytes": {"before": conversion.size, "after": conversion.output_size},
         },
         "inexpressible_count": tally.lost_count,
     }  # fmt: skip
@@ -112,53 +112,53 @@ def totals(conversion: Conversion) -> dict[str, Any]:
 def outcome_json(conversion: Conversion, show: Callable[[bytes], object]) -> dict[str, Any]:
     """What a conversion came to, as JSON has it; `show` makes text of a key."""
     return {
-        **totals(conversion),
+        **totals_json(conversion),
         "inexpressible": [lost._asdict() | {"key": show(lost.key)} for lost in conversion.report.lost],
-        "notes": [*conversion.notes, *hints(conversion)],
+        "notes": [*conversion.notes, *conversion_notes(conversion)],
     }
 
 
-def hints(conversion: Conversion) -> list[str]:
+def conversion_notes(conversion: Conversion) -> list[str]:
     """What a server does without, and what it needs, in sentences."""
-    said = [f"left out: {what} ({count:,})" for what, count in conversion.report.dropped_hints.items()]
+    notes = [f"left out: {what} ({count:,})" for what, count in conversion.report.dropped_hints.items()]
     last = max((db for db, _ in conversion.report.keys), default=0)
     if (
-        conversion.server_version and last >= _DATABASES
+        conversion.server_version and last >= _DEFAULT_DATABASES
     ):  # a SELECT out of range is only logged, and writes go on elsewhere
-        said.append(f"the server needs `databases {last + 1}`: with fewer, keys would land in another database")
-    return said
+        notes.append(f"the server needs `databases {last + 1}`: with fewer, keys would land in another database")
+    return notes
 
 
-def _loss(conversion: Conversion) -> str:
+def _loss_message(conversion: Conversion) -> str:
     tally = conversion.report
     first = "; ".join(
-        f"{lost.why} ({text.escape(lost.key[:80]) or lost.type}, db {lost.db})" for lost in tally.lost[:_NAMED]
+        f"{lost.why} ({text.escape(lost.key[:80]) or lost.type}, db {lost.db})" for lost in tally.lost[:_LOSSES_SHOWN]
     )
-    more = f"; and {tally.lost_count - _NAMED:,} more" if tally.lost_count > _NAMED else ""
+    more = f"; and {tally.lost_count - _LOSSES_SHOWN:,} more" if tally.lost_count > _LOSSES_SHOWN else ""
     return f"{text.format_count(tally.lost_count, 'thing')} cannot be said there: {first}{more}"
 
 
 # -- making --
 
 
-def _make(conversion: Conversion, folder: Path, owners: Ownership, progress: Progress | None) -> Path:
+def _write_output(conversion: Conversion, folder: Path, owners: Ownership, progress: OnBytesWritten | None) -> Path:
     """The new file, or the new directory, inside a scratch directory."""
     if conversion.manifest is None:
         made = folder / "aof"
         conversion.files[0].write(made, owners, progress)
-        conversion.made = made.stat().st_size
+        conversion.output_size = made.stat().st_size
         return made
     made = folder / "set"
     made.mkdir(mode=0o700)
     for new in conversion.files:
         new.write(made / new.name, owners, progress)
-    conversion.made = sum(path.stat().st_size for path in made.iterdir())
+    conversion.output_size = sum(path.stat().st_size for path in made.iterdir())
     _write_manifest(conversion, made, owners)
-    owners.copy_to_directory(made, _like(conversion))
+    owners.copy_to_directory(made, _directory_status(conversion))
     return made
 
 
-def _like(conversion: Conversion) -> os.stat_result:
+def _directory_status(conversion: Conversion) -> os.stat_result:
     """Whose the directory is to be: the one there was, or of a single file's who may read that."""
     if conversion.aof.layout == "multi-part" and conversion.aof.directory:
         return os.stat(conversion.aof.directory)
@@ -169,7 +169,7 @@ def _like(conversion: Conversion) -> os.stat_result:
 def _write_manifest(conversion: Conversion, made: Path, owners: Ownership) -> None:
     assert conversion.manifest is not None
     name, lines = conversion.manifest
-    fd = create(made / name)
+    fd = create_file(made / name)
     try:
         write_all(fd, lines)
         before = conversion.aof.manifest_path
@@ -184,15 +184,15 @@ def _write_manifest(conversion: Conversion, made: Path, owners: Ownership) -> No
 
 def _check(conversion: Conversion, made: Path) -> None:
     """Every byte is what was written, every key is there, and what follows is whole, to the last command."""
-    keys, commands = Keys(), 0
+    keys, commands = KeyTypeCounts(), 0
     for new in conversion.files:
         path = made / new.name if made.is_dir() else made
         new.check(path)
         written = FileSource(path)
         try:
-            commands += _commands(written, new.head_size)
+            commands += _count_commands(written, new.head_size)
             if new.head_size and (conversion.request.base or conversion.request.shift_ms):
-                keys += keys_in(written, new.head_size)
+                keys += count_head_keys(written, new.head_size)
         finally:
             written.close()
     if keys != conversion.report.keys:
@@ -200,12 +200,12 @@ def _check(conversion: Conversion, made: Path) -> None:
             f"the copy reads back with {text.format_count(keys.total(), 'key')} of its base, "
             f"not {conversion.report.keys.total():,}: it is not kept"
         )
-    expected = conversion.commands + conversion.inserted
+    expected = conversion.commands + conversion.inserted_commands
     if commands != expected:
         raise RefusedEdit(f"the copy reads back with {commands:,} commands, not {expected:,}: it is not kept")
 
 
-def _commands(written: FileSource, head: int) -> int:
+def _count_commands(written: FileSource, head: int) -> int:
     """The whole commands behind the head; Refused at anything that is no command."""
     count = 0
     for tile in read_tiles(written, table().names):

@@ -16,7 +16,13 @@ from aofdoctor.diff.units._pyunits import UnitKind
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import UnitRun, read_pieces
 from aofdoctor.diff.units.unit_commands import RecordSpan, selected_spans
-from aofdoctor.edit.output.durable import create, rename_file_into_place, require_free_name, scratch, write_all
+from aofdoctor.edit.output.durable import (
+    create_file,
+    rename_file_into_place,
+    require_free_name,
+    scratch_directory,
+    write_all,
+)
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.resp import resp
 from aofdoctor.server.command_table import table
@@ -27,24 +33,24 @@ from aofdoctor.span import Span
 from aofdoctor.text import display_path
 
 _PIECE = 1 << 20
-_HELD = 1 << 16
-_OTHERWISE = "leave its keys out by --key or --db, or compare --by keys"
+_BUFFER_MAX = 1 << 16
+_HINT = "leave its keys out by --key or --db, or compare --by keys"
 
 
-class Patch:
+class DiffPatch:
     """A patch of what is `chosen` that is being written; it has its name only after `publish`."""
 
     def __init__(self, path: Path, selection: RdbUnitSelection) -> None:
         require_free_name(path)
         self.path, self.selection = path, selection
-        self.commands = self.size = self.left_out = 0
-        self._held = bytearray()
+        self.commands = self.size = self.omitted_units = 0
+        self._buffer = bytearray()
         self._db: int | None = None
 
-    def __enter__(self) -> "Patch":
-        self._scratch = scratch(self.path)
+    def __enter__(self) -> "DiffPatch":
+        self._scratch = scratch_directory(self.path)
         self._temp = self._scratch.__enter__() / "patch"
-        self._fd = create(self._temp)
+        self._fd = create_file(self._temp)
         return self
 
     def __exit__(
@@ -59,13 +65,11 @@ class Patch:
         first, last, chosen = run.first, run.last, self.selection
         if first.kind == UnitKind.RDB and chosen.includes_bytes(first):
             place = f"{display_path(chosen.side.aof.parts[first.part].name)}@{first.start}"
-            raise RefusedEdit(
-                f"{place}: no command says {chosen.describe(first)}, which the other side lacks", _OTHERWISE
-            )
+            raise RefusedEdit(f"{place}: no command says {chosen.describe(first)}, which the other side lacks", _HINT)
         if run.is_opaque or first.kind == UnitKind.UNFINISHED:
-            self.left_out += chosen.includes_bytes(first)
+            self.omitted_units += chosen.includes_bytes(first)
         elif run.is_from_rdb:
-            self._tell(run)
+            self._add_rdb_commands(run)
         elif chosen.selection.selects_all:
             self._append(RecordSpan(first.part, Span(first.start, last.end), first.db, run.commands),
                          last.db if last.kind == UnitKind.COMMAND else None)  # fmt: skip
@@ -73,12 +77,12 @@ class Patch:
             for stretch in selected_spans(chosen.side, run, chosen.selection):
                 self._append(stretch, stretch.db if stretch.is_single_command else None)
 
-    def _tell(self, run: UnitRun) -> None:
+    def _add_rdb_commands(self, run: UnitRun) -> None:
         """The commands that make the keys of an RDB."""
-        for said in self.selection.commands(run):
-            assert isinstance(said.command, list)
-            self._select(said.db)
-            for piece in resp([said.command]):
+        for exported in self.selection.commands(run):
+            assert isinstance(exported.command, list)
+            self._select(exported.db)
+            for piece in resp([exported.command]):
                 self._write(piece if isinstance(piece, bytes) else b"")
             self.commands += 1
 
@@ -102,14 +106,14 @@ class Patch:
 
     def _write(self, data: bytes) -> None:
         self.size += len(data)
-        self._held += data
-        if len(self._held) >= _HELD:
-            write_all(self._fd, bytes(self._held))
-            self._held.clear()
+        self._buffer += data
+        if len(self._buffer) >= _BUFFER_MAX:
+            write_all(self._fd, bytes(self._buffer))
+            self._buffer.clear()
 
     def rename_into_place(self) -> None:
         """Make it durable, read it again, and give it its name."""
-        write_all(self._fd, bytes(self._held))
+        write_all(self._fd, bytes(self._buffer))
         os.fsync(self._fd)
         os.close(self._fd)
         self._fd = -1

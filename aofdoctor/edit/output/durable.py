@@ -21,9 +21,9 @@ from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
 _PIECE = 1 << 20
-_RANGE = 1 << 30
+_COPY_RANGE_MAX = 1 << 30
 _LARGE = 1 << 16
-_NO_COPY_RANGE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY)
+_COPY_RANGE_UNSUPPORTED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY)
 
 
 def sync_directory(folder: Path) -> None:
@@ -35,7 +35,7 @@ def sync_directory(folder: Path) -> None:
         os.close(fd)
 
 
-def create(path: Path) -> int:
+def create_file(path: Path) -> int:
     """A new file, open for writing."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
@@ -44,7 +44,7 @@ def copy_span(source: FileSource | PatchedSource, span: Span, target: int) -> No
     """Append bytes of a source to a file; by the kernel alone where it can, which may share the blocks."""
     at = span.start
     while at < span.end:
-        done = _copy_range(source, target, at, min(_RANGE, span.end - at))
+        done = _copy_range(source, target, at, min(_COPY_RANGE_MAX, span.end - at))
         if not done:
             break
         at += done
@@ -64,7 +64,7 @@ def _copy_range(source: FileSource | PatchedSource, target: int, at: int, size: 
         return os.copy_file_range(source.fd, target, size, offset_src=at)
     except OSError as problem:
         # What the disk does not give is read as NULs, where that is allowed.
-        if problem.errno in _NO_COPY_RANGE or (problem.errno == errno.EIO and source.unreadable is not None):
+        if problem.errno in _COPY_RANGE_UNSUPPORTED or (problem.errno == errno.EIO and source.unreadable is not None):
             return 0
         raise
 
@@ -158,9 +158,9 @@ def rename_directory_into_place(temp: Path, path: Path) -> None:
 
 
 @contextmanager
-def scratch(beside: Path) -> Iterator[Path]:
+def scratch_directory(path: Path) -> Iterator[Path]:
     """A fresh directory beside a path, on the same file system; it and what is left in it is removed."""
-    folder = beside.with_name(f".{beside.name}.{secrets.token_hex(4)}.tmp")
+    folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     folder.mkdir(mode=0o700)
     try:
         yield folder

@@ -24,21 +24,21 @@ from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import RefusedEdit, SourceChanged
 
 # Makes the new content under the first path; the second is the one that it will take the place of.
-Write = Callable[[Path, Path], Receipt]
-_SWAP = 2  # RENAME_EXCHANGE of Linux (3.15), RENAME_SWAP of macOS (10.12)
-_CWD = -100
+OutputWriter = Callable[[Path, Path], Receipt]
+_RENAME_EXCHANGE_FLAG = 2  # RENAME_EXCHANGE of Linux (3.15), RENAME_SWAP of macOS (10.12)
+_AT_FDCWD = -100
 _HINT = "write a copy with -o, and put it in place as the last lines say"
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _FileSnapshot:
     """A file as it was when it was read."""
 
     path: Path
     status: os.stat_result
 
 
-def place_of(aof: AOF) -> Path:
+def exchange_path(aof: AOF) -> Path:
     """What is exchanged: the file of a single AOF, the directory of a multi part one."""
     if aof.layout == "multi-part":
         assert aof.directory is not None
@@ -46,31 +46,34 @@ def place_of(aof: AOF) -> Path:
     return Path(os.path.realpath(aof.require_file(aof.parts[0]).path))
 
 
-def exchange(aof: AOF, write: Write, force: bool) -> Receipt:
+def exchange(aof: AOF, write: OutputWriter, force: bool) -> Receipt:
     """Put what `write` makes in the place of an AOF, which stays beside it; `undo` takes that back.
 
     Files that anybody has open are refused, unless `force`; files that are not what
     was read always.  The AOF's descriptors are closed in the end.
     """
-    place = place_of(aof)
-    seen = [_Seen(Path(os.path.realpath(file.path)), file.stat) for file in map(aof.require_file, aof.existing_parts)]
-    names = _names(aof, place)
+    place = exchange_path(aof)
+    snapshots = [
+        _FileSnapshot(Path(os.path.realpath(file.path)), file.stat)
+        for file in map(aof.require_file, aof.existing_parts)
+    ]
+    names = _directory_names(aof, place)
     if Path(os.path.realpath(os.curdir)).is_relative_to(place):
         raise RefusedEdit("the directory that you are in cannot be exchanged", "cd out of it, and name it")
     if not force:
         for folder in {place.parent, place if place.is_dir() else place.parent}:
             require_no_rewrite(folder)
-        for one in seen:
+        for one in snapshots:
             require_not_open(one.path)
     if aof.manifest_path and aof.manifest_path.exists():
-        seen.append(_Seen(aof.manifest_path, os.stat(aof.manifest_path)))
-    receipt = write(_beside(place), place)
+        snapshots.append(_FileSnapshot(aof.manifest_path, os.stat(aof.manifest_path)))
+    receipt = write(_backup_path(place), place)
     aof.close()
-    made = os.stat(receipt.output).st_ino
+    output_inode = os.stat(receipt.output).st_ino
     try:
-        _swap_held(place, receipt.output, seen, names, force)
+        _swap_exclusively(place, receipt.output, snapshots, names, force)
     except BaseException as problem:
-        if os.stat(place).st_ino == made:
+        if os.stat(place).st_ino == output_inode:
             problem.add_note(
                 f"it is done, and may not be on disk yet: aofdoctor undo {text.shell_quote(str(receipt.path))}"
             )
@@ -80,16 +83,18 @@ def exchange(aof: AOF, write: Write, force: bool) -> Receipt:
     return receipt
 
 
-def _names(aof: AOF, place: Path) -> frozenset[str]:
+def _directory_names(aof: AOF, place: Path) -> frozenset[str]:
     """What stands in the directory of a set; Refused if that is more than the set, which alone is exchanged."""
     if not place.is_dir():
         return frozenset()
     found = frozenset(os.listdir(place))
     ours = {part.name for part in (*aof.parts, *aof.history, *aof.unlisted)}
     ours |= {aof.manifest_path.name} if aof.manifest_path else set()
-    others = sorted(found - ours)
-    if others:
-        shown = ", ".join(text.display_path(name) for name in others[:3]) + (", ..." if len(others) > 3 else "")
+    foreign_names = sorted(found - ours)
+    if foreign_names:
+        shown = ", ".join(text.display_path(name) for name in foreign_names[:3]) + (
+            ", ..." if len(foreign_names) > 3 else ""
+        )
         raise RefusedEdit(
             f"{text.display_path(str(place))} holds more than this AOF: {shown}", "move that away, or " + _HINT
         )
@@ -98,41 +103,43 @@ def _names(aof: AOF, place: Path) -> frozenset[str]:
 
 def _remove(receipt: Receipt) -> None:
     """What was made and has not got its place."""
-    for path in (receipt.output, receipt.path, receipt.lost):
+    for path in (receipt.output, receipt.path, receipt.dropped_path):
         if path and path.is_dir():
             shutil.rmtree(path)
         elif path:
             path.unlink(missing_ok=True)
 
 
-def swap(one: Path, other: Path) -> None:
+def swap_names(first: Path, second: Path) -> None:
     """Exchange two names in one call, and make that durable; Refused where the file system cannot."""
     try:
-        _rename_exchange(os.fsencode(one), os.fsencode(other))
+        _rename_exchange(os.fsencode(first), os.fsencode(second))
     except OSError as problem:
         if problem.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBUSY, errno.EXDEV):
             raise RefusedEdit("this file system cannot exchange two names", _HINT) from None
         raise
-    for folder in {one.parent, other.parent}:
+    for folder in {first.parent, second.parent}:
         sync_directory(folder)
 
 
-def _rename_exchange(one: bytes, other: bytes) -> None:
+def _rename_exchange(first: bytes, second: bytes) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "darwin":
-        status = libc.renamex_np(one, other, _SWAP)
+        status = libc.renamex_np(first, second, _RENAME_EXCHANGE_FLAG)
     elif hasattr(libc, "renameat2"):
-        status = libc.renameat2(_CWD, one, _CWD, other, _SWAP)
+        status = libc.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, _RENAME_EXCHANGE_FLAG)
     else:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     if status:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), os.fsdecode(one))
+        raise OSError(number, os.strerror(number), os.fsdecode(first))
 
 
-def _swap_held(place: Path, other: Path, seen: Sequence[_Seen], names: frozenset[str], force: bool) -> None:
+def _swap_exclusively(
+    place: Path, new_path: Path, snapshots: Sequence[_FileSnapshot], names: frozenset[str], force: bool
+) -> None:
     with ExitStack() as stack:
-        for one in seen:
+        for one in snapshots:
             now = os.fstat(stack.enter_context(exclusive_fd(one.path, force)))
             then = one.status
             if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != (
@@ -143,10 +150,10 @@ def _swap_held(place: Path, other: Path, seen: Sequence[_Seen], names: frozenset
                 )
         if place.is_dir() and frozenset(os.listdir(place)) != names:
             raise SourceChanged(f"files have come or gone in {text.display_path(str(place))} meanwhile", "run it again")
-        swap(place, other)
+        swap_names(place, new_path)
 
 
-def _beside(place: Path) -> Path:
+def _backup_path(place: Path) -> Path:
     """The name that the new content is made under, and the old one has afterwards."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for number in range(100):

@@ -12,7 +12,7 @@ from aofdoctor.source import PAGE_SIZE
 from aofdoctor.span import Span
 
 _PIECE = 1 << 20
-NEAR = 1 << 12  # bytes before and after an edit that prove that it is the same file
+NEIGHBOURHOOD_BYTES = 1 << 12  # bytes before and after an edit that prove that it is the same file
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,34 +24,34 @@ class Fingerprint:
     inode: int
     size: int
     mtime_ns: int
-    head: str
-    tail: str
-    whole: str = ""
+    head_sha256: str
+    tail_sha256: str
+    full_sha256: str = ""
 
-    END = 1 << 16
+    END_BYTES = 1 << 16
 
     def as_json(self) -> dict[str, Any]:
         """Its fields under the names that a receipt has."""
         return {
             "path": self.path, "device": self.device, "inode": self.inode, "size": self.size,
-            "mtime_ns": self.mtime_ns, "sha256_first_64k": self.head, "sha256_last_64k": self.tail,
-        } | ({"sha256": self.whole} if self.whole else {})  # fmt: skip
+            "mtime_ns": self.mtime_ns, "sha256_first_64k": self.head_sha256, "sha256_last_64k": self.tail_sha256,
+        } | ({"sha256": self.full_sha256} if self.full_sha256 else {})  # fmt: skip
 
 
-def fingerprint(path: Path, name: Path, whole: bool = False) -> Fingerprint:
+def fingerprint(path: Path, name: Path, full_hash: bool = False) -> Fingerprint:
     """The fingerprint of a file as it is now, under the name that it has or will have."""
     with open(path, "rb") as file:
-        return fingerprint_of(file.fileno(), name, whole)
+        return fingerprint_fd(file.fileno(), name, full_hash)
 
 
-def fingerprint_of(fd: int, path: Path, whole: bool = False) -> Fingerprint:
+def fingerprint_fd(fd: int, path: Path, full_hash: bool = False) -> Fingerprint:
     """The fingerprint of an open file, which stands at `path`; `whole`: with a hash of every byte."""
     status = os.fstat(fd)
-    head = _read(fd, Fingerprint.END, 0)
-    tail = _read(fd, Fingerprint.END, max(0, status.st_size - Fingerprint.END))
+    head = _read(fd, Fingerprint.END_BYTES, 0)
+    tail = _read(fd, Fingerprint.END_BYTES, max(0, status.st_size - Fingerprint.END_BYTES))
     return Fingerprint(
         str(path.absolute()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
-        hashlib.sha256(head).hexdigest(), hashlib.sha256(tail).hexdigest(), _hash(fd, status.st_size) if whole else "",
+        hashlib.sha256(head).hexdigest(), hashlib.sha256(tail).hexdigest(), _hash(fd, status.st_size) if full_hash else "",
     )  # fmt: skip
 
 
@@ -79,14 +79,14 @@ def _read(fd: int, size: int, offset: int) -> bytes:
     return bytes(data)
 
 
-def neighbourhood(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
+def neighbourhood_sha256(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
     """The hash of the bytes around an edit, without those of any edit; the file counts up to `size`."""
-    before = _without(fd, Span(max(0, span.start - NEAR), span.start), edits)
-    after = _without(fd, Span(span.end, max(span.end, min(size, span.end + NEAR))), edits)
+    before = _read_with_edits_zeroed(fd, Span(max(0, span.start - NEIGHBOURHOOD_BYTES), span.start), edits)
+    after = _read_with_edits_zeroed(fd, Span(span.end, max(span.end, min(size, span.end + NEIGHBOURHOOD_BYTES))), edits)
     return hashlib.sha256(before + after).hexdigest()
 
 
-def _without(fd: int, span: Span, edits: Sequence[Span]) -> bytearray:
+def _read_with_edits_zeroed(fd: int, span: Span, edits: Sequence[Span]) -> bytearray:
     """Bytes of a file, with zeros where edits are."""
     data = bytearray(_read(fd, span.size, span.start))
     for edit in edits:
@@ -96,7 +96,7 @@ def _without(fd: int, span: Span, edits: Sequence[Span]) -> bytearray:
     return data
 
 
-def near(spans: Sequence[Span], number: int) -> Sequence[Span]:
+def neighbouring_edits(spans: Sequence[Span], number: int) -> Sequence[Span]:
     """The edits that can be in the neighbourhood of one: a record has 14 bytes at least."""
-    reach = NEAR // 14 + 1
+    reach = NEIGHBOURHOOD_BYTES // 14 + 1
     return spans[max(0, number - reach) : number + reach + 1]

@@ -19,8 +19,21 @@ from pathlib import Path
 from aofdoctor import text
 from aofdoctor.errors import RefusedEdit
 
-_SHARED = ("nfs", "cifs", "smb", "ceph", "gluster", "lustre", "9p", "fuse", "afs", "gfs", "ocfs", "virtiofs")
-_FRESH = 600  # seconds since a rewrite's temp file was last written
+_SHARED_FILESYSTEMS = (
+    "nfs",
+    "cifs",
+    "smb",
+    "ceph",
+    "gluster",
+    "lustre",
+    "9p",
+    "fuse",
+    "afs",
+    "gfs",
+    "ocfs",
+    "virtiofs",
+)
+_REWRITE_FRESH_SECONDS = 600  # seconds since a rewrite's temp file was last written
 _HINT = (
     "stop the server without a save (redis-cli SHUTDOWN NOSAVE) and keep its supervisor from starting it, "
     "or work on a copy with -o; --force-in-use overrides this"
@@ -36,28 +49,30 @@ class UseState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class InUse:
+class UseEvidence:
     """What the witnesses say; `who` in words."""
 
-    use: UseState
-    who: str = ""
+    state: UseState
+    explanation: str = ""
 
 
-def in_use(path: Path) -> InUse:
+def in_use(path: Path) -> UseEvidence:
     """Whether another process has a file open; our own descriptors must be closed."""
     holders = list(_holders(path))
     if holders:
-        return InUse(UseState.HELD, f"held open by {', '.join(holders)}")
-    if _shared(path):
-        return InUse(
+        return UseEvidence(UseState.HELD, f"held open by {', '.join(holders)}")
+    if _is_on_shared_filesystem(path):
+        return UseEvidence(
             UseState.CANNOT_TELL, "it is on a network or shared file system, where another machine may hold it"
         )
     leased = _try_lease(path)
     if leased is None:
-        return InUse(UseState.CANNOT_TELL, "processes of other users or containers are not seen from here")
+        return UseEvidence(UseState.CANNOT_TELL, "processes of other users or containers are not seen from here")
     if not leased:
-        return InUse(UseState.HELD, "held open by a process that is not seen from here (another user or container)")
-    return InUse(UseState.FREE)
+        return UseEvidence(
+            UseState.HELD, "held open by a process that is not seen from here (another user or container)"
+        )
+    return UseEvidence(UseState.FREE)
 
 
 def require_not_open(path: Path) -> None:
@@ -77,10 +92,10 @@ def exclusive_fd(path: Path, force: bool) -> Iterator[int]:
     the kernel breaks it (/proc/sys/fs/lease-break-time, 45 s): all reading and
     writing goes through the descriptor.
     """
-    found = in_use(path)
-    if found.use is not UseState.FREE and not force:
-        raise RefusedEdit(f"{text.display_path(str(path))} may not be edited in place: {found.who}", _HINT)
-    with _breaks_ignored():
+    evidence = in_use(path)
+    if evidence.state is not UseState.FREE and not force:
+        raise RefusedEdit(f"{text.display_path(str(path))} may not be edited in place: {evidence.explanation}", _HINT)
+    with _ignore_lease_breaks():
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             if not _lease(fd) and not force:
@@ -91,7 +106,7 @@ def exclusive_fd(path: Path, force: bool) -> Iterator[int]:
 
 
 @contextmanager
-def _breaks_ignored() -> Iterator[None]:
+def _ignore_lease_breaks() -> Iterator[None]:
     """The kernel tells the holder of a lease by a signal that somebody waits; it need not know."""
     before = signal.signal(signal.SIGIO, signal.SIG_IGN) if hasattr(signal, "SIGIO") else None
     try:
@@ -105,7 +120,7 @@ def require_no_rewrite(folder: Path) -> None:
     """Refuse a directory in which a rewrite was at work minutes ago."""
     for entry in folder.glob("temp-rewriteaof*"):
         age = time.time() - entry.stat().st_mtime
-        if age < _FRESH:
+        if age < _REWRITE_FRESH_SECONDS:
             raise RefusedEdit(
                 f"{text.display_path(entry.name)} is {age:.0f} seconds old: a rewrite is at work, and would replace this file",
                 _HINT,
@@ -122,11 +137,11 @@ def _holders(path: Path) -> Iterator[str]:
             descriptors = list((process / "fd").iterdir())
         except OSError:
             continue
-        if any(_is(descriptor, status) for descriptor in descriptors):
-            yield f"{_name(process)} (pid {process.name})"
+        if any(_is_same_file(descriptor, status) for descriptor in descriptors):
+            yield f"{_process_name(process)} (pid {process.name})"
 
 
-def _is(descriptor: Path, status: os.stat_result) -> bool:
+def _is_same_file(descriptor: Path, status: os.stat_result) -> bool:
     try:
         other = os.stat(descriptor)
     except OSError:
@@ -134,7 +149,7 @@ def _is(descriptor: Path, status: os.stat_result) -> bool:
     return (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino)
 
 
-def _name(process: Path) -> str:
+def _process_name(process: Path) -> str:
     try:
         return text.escape((process / "comm").read_bytes().strip())
     except OSError:
@@ -160,7 +175,7 @@ def _lease(fd: int) -> bool | None:
     return True
 
 
-def _shared(path: Path) -> bool:
+def _is_on_shared_filesystem(path: Path) -> bool:
     """True if /proc/mounts has the file on a file system that other machines can reach."""
     where, best, kind = os.path.realpath(path), "", ""
     try:
@@ -172,4 +187,4 @@ def _shared(path: Path) -> bool:
         place = place.replace("\\040", " ")
         if (where == place or where.startswith(place.rstrip("/") + "/")) and len(place) >= len(best):
             best, kind = place, fstype
-    return kind.startswith(_SHARED)
+    return kind.startswith(_SHARED_FILESYSTEMS)

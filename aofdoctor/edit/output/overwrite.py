@@ -21,7 +21,7 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import WINDOW, read_batches
 from aofdoctor.edit.output.durable import json_bytes, write_all_at, write_durably
-from aofdoctor.edit.output.fingerprint import fingerprint_of, near, neighbourhood
+from aofdoctor.edit.output.fingerprint import fingerprint_fd, neighbourhood_sha256, neighbouring_edits
 from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import RefusedEdit, SourceChanged
@@ -29,7 +29,7 @@ from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
-MOST = 100_000  # edits that one receipt holds
+OVERWRITES_MAX = 100_000  # edits that one receipt holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class FileOverwrites:
 
     path: Path
     edits: tuple[Overwrite, ...]
-    seen: os.stat_result
+    status: os.stat_result
 
 
 def ping_of_size(size: int) -> bytes:
@@ -71,12 +71,12 @@ def ping_of_size(size: int) -> bytes:
 def plan_overwrites(plan: Plan) -> list[FileOverwrites]:
     """The flushes of a plan, file by file; MULTI and EXEC around them stay."""
     edits: dict[Path, dict[int, Overwrite]] = {}  # a part that is listed twice is one file
-    seen: dict[Path, os.stat_result] = {}
+    statuses: dict[Path, os.stat_result] = {}
     count = 0
     for drop in plan.drops():
         if drop.reason != "flush":
             continue
-        if drop.span.start >= plan.damage.get(drop.part, drop.span.end):
+        if drop.span.start >= plan.remaining_damage.get(drop.part, drop.span.end):
             raise RefusedEdit(
                 f"the flush at {drop.span.start} stands after damage: that it is a command, and no piece of a value, "
                 "is a guess",
@@ -84,16 +84,18 @@ def plan_overwrites(plan: Plan) -> list[FileOverwrites]:
             )
         source = _file(plan.aof, drop.part)
         path = Path(os.path.realpath(source.path))
-        seen[path] = source.stat
-        found = overwrites(source, drop.span)
+        statuses[path] = source.stat
+        found = overwrites_in_span(source, drop.span)
         count += len(found)
-        if count > MOST:
-            raise RefusedEdit(f"more than {MOST:,} flushes", "strip them into a copy with -o")
+        if count > OVERWRITES_MAX:
+            raise RefusedEdit(f"more than {OVERWRITES_MAX:,} flushes", "strip them into a copy with -o")
         edits.setdefault(path, {}).update((edit.start, edit) for edit in found)
-    return [FileOverwrites(path, tuple(found[at] for at in sorted(found)), seen[path]) for path, found in edits.items()]
+    return [
+        FileOverwrites(path, tuple(found[at] for at in sorted(found)), statuses[path]) for path, found in edits.items()
+    ]
 
 
-def overwrites(source: FileSource, span: Span) -> list[Overwrite]:
+def overwrites_in_span(source: FileSource, span: Span) -> list[Overwrite]:
     """One for each record of a span of whole records."""
     found: list[Overwrite] = []
     for batch in read_batches(source, table().names, span.start, window=min(WINDOW, span.size + 64)):
@@ -112,7 +114,9 @@ def _file(aof: AOF, part: int) -> FileSource:
     return source
 
 
-def overwrite(todo: Sequence[FileOverwrites], force: bool, trusted_tail: bool, place: Path | None = None) -> Path:
+def overwrite(
+    files: Sequence[FileOverwrites], force: bool, trusted_tail: bool, receipt_path: Path | None = None
+) -> Path:
     """Change the files; the path of the receipt, which `undo` takes back.
 
     The receipt stands beside the first file, or at `place`.  Our own descriptors
@@ -120,18 +124,18 @@ def overwrite(todo: Sequence[FileOverwrites], force: bool, trusted_tail: bool, p
     is refused, unless `force`.
     """
     if not force:
-        for folder in {folder for target in todo for folder in (target.path.parent, target.path.parent.parent)}:
+        for folder in {folder for target in files for folder in (target.path.parent, target.path.parent.parent)}:
             require_no_rewrite(folder)
-    receipt = place or _receipt_path(todo[0].path)
+    receipt = receipt_path or _receipt_path(files[0].path)
     with ExitStack() as stack:
-        held = [(target, stack.enter_context(exclusive_fd(target.path, force))) for target in todo]
+        held = [(target, stack.enter_context(exclusive_fd(target.path, force))) for target in files]
         for target, fd in held:
             _require_unchanged(target, os.fstat(fd), force)
         entries = [_entry(target, fd) for target, fd in held]
         _write_receipt(receipt, json_bytes(_receipt(entries, trusted_tail)))
         try:
             for target, fd in held:
-                put(fd, target.path, [(edit.start, edit.new) for edit in target.edits])
+                write_and_verify(fd, target.path, [(edit.start, edit.new) for edit in target.edits])
         except BaseException as problem:
             problem.add_note(f"it may be half done: aofdoctor undo {text.shell_quote(str(receipt))} takes it back")
             raise
@@ -140,7 +144,7 @@ def overwrite(todo: Sequence[FileOverwrites], force: bool, trusted_tail: bool, p
 
 def _require_unchanged(target: FileOverwrites, now: os.stat_result, force: bool) -> None:
     """The file is the one that was read; under `force` it may have grown since."""
-    then = target.seen
+    then = target.status
     if now.st_nlink > 1 and not force:
         raise RefusedEdit(
             f"{text.display_path(str(target.path))} has {now.st_nlink} names (hard links, as of a backup), and an overwrite "
@@ -164,7 +168,7 @@ def _write_receipt(receipt: Path, data: bytes) -> None:
         raise
 
 
-def put(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
+def write_and_verify(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
     """Write pieces over a file, make them durable, and read them back."""
     for start, data in pieces:
         write_all_at(fd, data, start)
@@ -183,11 +187,11 @@ def _entry(target: FileOverwrites, fd: int) -> dict[str, Any]:
         {
             "start": edit.start, "reason": "flush",
             "old": base64.b64encode(edit.old).decode(), "new": base64.b64encode(edit.new).decode(),
-            "around": neighbourhood(fd, edit.span, near(spans, n), size),
+            "around": neighbourhood_sha256(fd, edit.span, neighbouring_edits(spans, n), size),
         }
         for n, edit in enumerate(target.edits)
     ]  # fmt: skip
-    return {"file": fingerprint_of(fd, target.path).as_json(), "edits": edits}
+    return {"file": fingerprint_fd(fd, target.path).as_json(), "edits": edits}
 
 
 def _receipt(entries: list[dict[str, Any]], trusted_tail: bool) -> dict[str, Any]:

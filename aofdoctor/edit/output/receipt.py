@@ -12,12 +12,12 @@ import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.edit.output.durable import rename_directory_into_place, rename_file_into_place
-from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_of
+from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_fd
 from aofdoctor.errors import SourceChanged
 from aofdoctor.source import FileSource
 
-Progress = Callable[[int], None]
-Proof = Callable[[Path], None]
+OnBytesWritten = Callable[[int], None]
+OutputVerifier = Callable[[Path], None]
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Receipt:
 
     output: Path
     path: Path
-    lost: Path | None = None
+    dropped_path: Path | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -42,7 +42,7 @@ class Ownership:
         try:
             os.fchown(fd, status.st_uid, status.st_gid)
         except PermissionError:
-            self._tell(status)
+            self._warn_owner_not_kept(status)
         os.fchmod(fd, stat.S_IMODE(status.st_mode))
 
     def copy_to_directory(self, folder: Path, status: os.stat_result) -> None:
@@ -50,10 +50,10 @@ class Ownership:
         try:
             os.chown(folder, status.st_uid, status.st_gid)
         except PermissionError:
-            self._tell(status)
+            self._warn_owner_not_kept(status)
         os.chmod(folder, stat.S_IMODE(status.st_mode) | 0o700)
 
-    def _tell(self, status: os.stat_result) -> None:
+    def _warn_owner_not_kept(self, status: os.stat_result) -> None:
         line = f"chown -R {status.st_uid}:{status.st_gid} {text.shell_quote(str(self.output))}"
         warning = f"the owner could not be kept, and a server that cannot open its file does not start: {line}"
         if warning not in self.warnings:
@@ -73,7 +73,7 @@ def rename_into_place(finished: list[tuple[Path, Path]]) -> None:
         raise
 
 
-def growth(source: FileSource) -> str:
+def growth_warning(source: FileSource) -> str:
     """A warning where a source has grown since it was opened, else nothing; raises SourceChanged where it shrank."""
     now = os.fstat(source.fd)
     if now.st_size < source.size:
@@ -84,27 +84,27 @@ def growth(source: FileSource) -> str:
     return f"{text.display_path(source.path)} has grown by {grown} since it was opened: not in the copy"
 
 
-def head_json(verb: str) -> dict[str, object]:
+def receipt_header_json(verb: str) -> dict[str, object]:
     """How the receipt of a copy begins."""
     written = datetime.now(UTC).isoformat(timespec="seconds")
     return {"aofdoctor": aofdoctor.__version__, "verb": verb, "kind": "copy", "written": written}
 
 
-def outputs_json(made: Path, output: Path, whole: bool) -> list[dict[str, object]]:
+def outputs_json(made: Path, output: Path, full_hash: bool) -> list[dict[str, object]]:
     """The fingerprints of what is finished, by the names that it will have."""
     files = [made] if made.is_file() else sorted(made.iterdir())
-    return [fingerprint(path, output if path == made else output / path.name, whole).as_json() for path in files]
+    return [fingerprint(path, output if path == made else output / path.name, full_hash).as_json() for path in files]
 
 
-def exchange_json(aof: AOF, receipt: Receipt, instead_of: Path, whole: bool) -> dict[str, object]:
+def exchange_json(aof: AOF, receipt: Receipt, exchange_with: Path, full_hash: bool) -> dict[str, object]:
     """What a receipt says of an exchange: under which name the output stands after it, and where the old bytes do."""
     manifest = aof.manifest_path
     prints = [
-        fingerprint_of(AOF.require_file(part).fd, Path(AOF.require_file(part).path), whole)
+        fingerprint_fd(AOF.require_file(part).fd, Path(AOF.require_file(part).path), full_hash)
         for part in aof.existing_parts
     ]
-    prints += [fingerprint(manifest, manifest, whole)] if manifest and manifest.exists() else []
+    prints += [fingerprint(manifest, manifest, full_hash)] if manifest and manifest.exists() else []
     return {
-        "kind": "exchange", "exchanged_with": str(instead_of), "source": [one.as_json() for one in prints],
-        "removed_kept_in": [str(path) for path in (receipt.lost, receipt.output) if path],
+        "kind": "exchange", "exchanged_with": str(exchange_with), "source": [one.as_json() for one in prints],
+        "removed_kept_in": [str(path) for path in (receipt.dropped_path, receipt.output) if path],
     }  # fmt: skip

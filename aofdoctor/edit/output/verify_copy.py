@@ -38,7 +38,7 @@ def require_size(written: FileSource, size: int) -> None:
         raise RefusedEdit(f"the copy has {written.size:,} bytes, not {size:,}: it is not kept")
 
 
-def commands_in(source: FileSource) -> int:
+def count_commands(source: FileSource) -> int:
     """How many whole commands stand in a copy."""
     steps = ContextTracker()
     for tile in read_tiles(source, table().names):

@@ -21,11 +21,11 @@ from aofdoctor.rdb.items import ItemReader, Key
 from aofdoctor.rdb.preamble import is_rdb, walk
 from aofdoctor.server.command_table import table
 
-BUILDS_ON = frozenset({
+DEPENDENT_COMMAND_NAMES = frozenset({
     "incr", "incrby", "incrbyfloat", "decr", "decrby", "append", "setrange", "setbit", "bitfield", "setnx", "msetnx",
     "rpush", "lpush", "linsert", "sadd", "hincrby", "hincrbyfloat", "hsetnx", "zincrby", "pfadd", "xadd", "geoadd",
 })  # fmt: skip
-_SHOWN = 5
+_EXAMPLES_MAX = 5
 KEYS_MAX = 1 << 16  # different keys that are compared with those of a base
 BASE_KEYS_MAX = 1 << 20  # keys of a base that are looked through: some seconds
 
@@ -38,15 +38,15 @@ class DependentCommands:
     base holds, None where there is none, or too many to compare.
     """
 
-    names: Counter[str] = field(default_factory=Counter)
-    first: list[str] = field(default_factory=list)
-    keys: Counter[bytes] = field(default_factory=Counter)
-    in_base: int | None = None
+    name_counts: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    key_counts: Counter[bytes] = field(default_factory=Counter)
+    on_base_keys: int | None = None
 
 
 def find_dependent_commands(aof: AOF, group: Group) -> DependentCommands:
     """The commands after a group of flushes, up to the first damage of each part, that build on what is there."""
-    ids, found = table().ids(BUILDS_ON), DependentCommands()
+    ids, dependents = table().ids(DEPENDENT_COMMAND_NAMES), DependentCommands()
     for index, part in enumerate(aof.parts[group.last.index :], group.last.index):
         if part.source is None:
             continue
@@ -55,45 +55,45 @@ def find_dependent_commands(aof: AOF, group: Group) -> DependentCommands:
             for i in (i for i in range(batch.count) if batch.ids[i] in ids):
                 command = table().get(batch.ids[i])
                 assert command is not None
-                found.names[command.name.upper()] += 1
+                dependents.name_counts[command.name.upper()] += 1
                 if batch.oversized:
                     continue
                 key = batch.argv(i, 2)[-1]
-                if key in found.keys or len(found.keys) < KEYS_MAX:
-                    found.keys[key] += 1
-                if len(found.first) < _SHOWN:
-                    found.first.append(
+                if key in dependents.key_counts or len(dependents.key_counts) < KEYS_MAX:
+                    dependents.key_counts[key] += 1
+                if len(dependents.examples) < _EXAMPLES_MAX:
+                    dependents.examples.append(
                         f"{command.name.upper()} {text.quote(key[:40])} at "
                         f"{text.display_path(part.name)}@{batch.record_span(i).start}"
                     )
-    if found.keys and len(found.keys) < KEYS_MAX:
-        found.in_base = _in_bases(aof, group, found.keys)
-    return found
+    if dependents.key_counts and len(dependents.key_counts) < KEYS_MAX:
+        dependents.on_base_keys = _count_on_base_keys(aof, group, dependents.key_counts)
+    return dependents
 
 
-def _in_bases(aof: AOF, group: Group, keys: Counter[bytes]) -> int | None:
+def _count_on_base_keys(aof: AOF, group: Group, keys: Counter[bytes]) -> int | None:
     """How many commands are on keys that an RDB before the flush holds."""
     sources = [part.source for part in aof.parts[: group.last.index + 1] if part.source and is_rdb(part.source)]
     rdbs = [(source, walk(source)) for source in sources if source.size is not None]
     if not rdbs or any(rdb.keys is None or rdb.keys > BASE_KEYS_MAX for _, rdb in rdbs):
         return None
-    held: set[bytes] = set()
+    base_names: set[bytes] = set()
     for source, _ in rdbs:
         rdb = decompressed(source)
         cursor = Cursor(rdb)
         for batch in ItemReader(rdb, verify=False):
-            held |= {name for item in batch if isinstance(item, Key) and (name := key_name(cursor, item)) in keys}
-    return sum(keys[name] for name in held)
+            base_names |= {name for item in batch if isinstance(item, Key) and (name := key_name(cursor, item)) in keys}
+    return sum(keys[name] for name in base_names)
 
 
-def notes(found: DependentCommands) -> Iterator[str]:
+def describe_dependents(dependents: DependentCommands) -> Iterator[str]:
     """What a plan says of them; nothing where there are none."""
-    total = sum(found.names.values())
+    total = sum(dependents.name_counts.values())
     if total:
-        names = ", ".join(f"{count:,} {name}" for name, count in found.names.most_common())
+        names = ", ".join(f"{count:,} {name}" for name, count in dependents.name_counts.most_common())
         yield (
             f"{text.format_count(total, 'later command')} build on what is there ({names}), and will find the old keys: "
-            f"{'; '.join(found.first)}{' ...' if total > len(found.first) else ''}"
+            f"{'; '.join(dependents.examples)}{' ...' if total > len(dependents.examples) else ''}"
         )
-    if found.in_base:
-        yield f"{found.in_base:,} of those on keys that the base holds"
+    if dependents.on_base_keys:
+        yield f"{dependents.on_base_keys:,} of those on keys that the base holds"

@@ -18,8 +18,8 @@ def plan_repair(report: Report) -> Plan:
     Raises Refused where a cut cannot help: a damaged RDB, a ruined manifest.
     """
     _require_repairable(report)
-    place = _first_damage(report)
-    plan = Plan(report.aof, "repair", lambda: _drops(report, place), report.commands, report.size, keep_lost=True)
+    place = _first_damaged_part(report)
+    plan = Plan(report.aof, "repair", lambda: _drops(report, place), report.commands, report.size, keep_dropped=True)
     if place is not None:
         missing = not report.parts[place].part.exists
         plan.omitted_parts = frozenset(range(place if missing else place + 1, len(report.parts)))
@@ -33,7 +33,7 @@ def plan_repair(report: Report) -> Plan:
     return plan
 
 
-def _first_damage(report: Report) -> int | None:
+def _first_damaged_part(report: Report) -> int | None:
     """The first part, in load order, that is damaged or missing."""
     for place, part in enumerate(report.parts):
         if part.damage or not part.part.exists:
@@ -46,8 +46,8 @@ def _drops(report: Report, place: int | None) -> Iterator[Drop]:
         return
     part = report.parts[place]
     if part.part.exists and part.ok_up_to < part.size:
-        gone = part.commands - part.ok_commands
-        yield Drop(place, Span(part.ok_up_to, part.size), gone, part.damage[0].kind.value)
+        dropped_commands = part.commands - part.ok_commands
+        yield Drop(place, Span(part.ok_up_to, part.size), dropped_commands, part.damage[0].kind.value)
     for later, after in enumerate(report.parts[place + 1 :], place + 1):
         if after.size:
             yield Drop(later, Span(0, after.size), after.commands, "after the damage")
@@ -66,13 +66,13 @@ def _notes(report: Report, place: int) -> list[str]:
         notes.append(
             f"{text.format_count(intact, 'whole command')} stand after it: what a salvage could keep of what goes"
         )
-    notes += _still(report, place)
+    notes += _remaining_refusals(report, place)
     if any(d.kind is DamageKind.IN_FLIGHT for d in part.damage):
         notes.append("a server is still writing this file: stop it first")
     return notes
 
 
-def _still(report: Report, place: int) -> list[str]:
+def _remaining_refusals(report: Report, place: int) -> list[str]:
     """What a server would refuse the copy for: it stands before the damage, whole."""
     order = {part.part.name: number for number, part in enumerate(report.parts)}
     notes: dict[tuple[str, int | None, str], list[str]] = {}
@@ -107,16 +107,16 @@ def _require_repairable(report: Report) -> None:
 def require_sound_manifest(aof: AOF) -> None:
     """Raise Refused where which files belong to a set is not certain."""
     if aof.layout == "multi-part" and (aof.manifest is None or aof.manifest.problems):
-        why = "is missing" if aof.manifest is None else f"is damaged ({aof.manifest.problems[0].message})"
+        condition = "is missing" if aof.manifest is None else f"is damaged ({aof.manifest.problems[0].message})"
         raise RefusedEdit(
-            f"the manifest of {text.display_path(aof.path)} {why}: which files belong to the set is not certain",
+            f"the manifest of {text.display_path(aof.path)} {condition}: which files belong to the set is not certain",
             f"aofdoctor repair {text.shell_quote(aof.path)} --salvage makes it anew from the files",
         )
     names = [part.name for part in aof.parts]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
+    repeated_name = next((name for name in names if names.count(name) > 1), None)
+    if repeated_name:
         raise RefusedEdit(
-            f"the manifest lists {text.display_path(twice)} twice",
+            f"the manifest lists {text.display_path(repeated_name)} twice",
             f"aofdoctor repair {text.shell_quote(aof.path)} --salvage lists it once",
         )
 

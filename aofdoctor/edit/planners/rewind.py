@@ -23,29 +23,29 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
 # (place in load order, batch, steps after it, commands before it) -> the first record that is past the moment
-Past = Callable[[int, RecordBatch, ContextTracker, int], int]
-AFTER = "after the moment"
+CutFinder = Callable[[int, RecordBatch, ContextTracker, int], int]
+AFTER_CUT_REASON = "after the moment"
 
 
-def before_position(position: Position) -> Past:
+def cut_before_position(position: Position) -> CutFinder:
     """Past is what stands at a position, and all that follows it."""
 
-    def past(part: int, batch: RecordBatch, steps: ContextTracker, before: int) -> int:
+    def find_cut(part: int, batch: RecordBatch, steps: ContextTracker, before: int) -> int:
         return max(0, index_of(batch, position, part, before))
 
-    return past
+    return find_cut
 
 
-def after_time(seconds: int) -> Past:
+def cut_after_time(seconds: int) -> CutFinder:
     """Past is the first command of a later second, and all that follows it."""
 
-    def past(part: int, batch: RecordBatch, steps: ContextTracker, before: int) -> int:
+    def find_cut(part: int, batch: RecordBatch, steps: ContextTracker, before: int) -> int:
         times = memoryview(steps.time)[: batch.count]
         if max(times) <= seconds:
             return batch.count
         return next(i for i in range(batch.count) if times[i] > seconds)
 
-    return past
+    return find_cut
 
 
 @dataclass(slots=True)
@@ -57,44 +57,46 @@ class _Cut:
     commands: int
 
 
-def plan_rewind(aof: AOF, past: Past, seconds: int | None = None, verb: str = "rewind") -> Plan:
+def plan_rewind(aof: AOF, find_cut: CutFinder, seconds: int | None = None, verb: str = "rewind") -> Plan:
     """Drop what is past a moment; `seconds` is its time, where it was given as one.
 
     Raises BadSelection where nothing is past it, Refused where the base was
     written later: what it held then is not in this AOF.
     """
-    walk = _Walk(aof, past, seconds)
-    walk.run()
-    cut = walk.cut
+    scanner = _CutScanner(aof, find_cut, seconds)
+    scanner.run()
+    cut = scanner.cut
     if cut is None:
         raise InvalidSelection("nothing in it is past that moment", "aofdoctor log shows what there is")
     sizes = [part.size or 0 for part in aof.parts]
 
     def drops() -> Iterator[Drop]:
         if cut.offset < sizes[cut.part]:
-            yield Drop(cut.part, Span(cut.offset, sizes[cut.part]), walk.counts[cut.part] - cut.commands, AFTER)
+            yield Drop(
+                cut.part, Span(cut.offset, sizes[cut.part]), scanner.counts[cut.part] - cut.commands, AFTER_CUT_REASON
+            )
         for later in range(cut.part + 1, len(sizes)):
             if sizes[later]:
-                yield Drop(later, Span(0, sizes[later]), walk.counts[later], AFTER)
+                yield Drop(later, Span(0, sizes[later]), scanner.counts[later], AFTER_CUT_REASON)
 
-    plan = Plan(aof, verb, drops, sum(walk.counts), sum(sizes))
+    plan = Plan(aof, verb, drops, sum(scanner.counts), sum(sizes))
     plan.omitted_parts = frozenset(range(cut.part + 1, len(sizes)))
-    plan.damage = {part: at for part, at in walk.damage.items() if (part, at) < (cut.part, cut.offset)}
-    if plan.damage:
+    plan.remaining_damage = {part: at for part, at in scanner.damage.items() if (part, at) < (cut.part, cut.offset)}
+    if plan.remaining_damage:
         plan.notes.append("the AOF is damaged before that moment, and the damage stays: repair the result")
     plan.notes.append(f"the last command that stays ends at {text.display_path(aof.parts[cut.part].name)}@{cut.offset}")
     return plan.compute_totals()
 
 
-class _Walk:
-    def __init__(self, aof: AOF, past: Past, seconds: int | None) -> None:
-        self.aof, self.past, self.seconds = aof, past, seconds
+class _CutScanner:
+    def __init__(self, aof: AOF, find_cut: CutFinder, seconds: int | None) -> None:
+        self.aof, self.find_cut, self.seconds = aof, find_cut, seconds
         self.cut: _Cut | None = None
         self.counts = [0] * len(aof.parts)
         self.damage: dict[int, int] = {}
         self.tracker = ContextTracker(columns=True)
         ids = table().names.ids
-        self.multi, self.light = ids[b"multi"], {ids[b"select"], ANNOTATION}
+        self.multi, self.skippable_ids = ids[b"multi"], {ids[b"select"], ANNOTATION}
 
     def run(self) -> None:
         before = 0
@@ -102,22 +104,25 @@ class _Walk:
             if part.source is None:
                 continue
             self.tracker.begin()
-            self.end, self.stay = 0, 0  # of the last command that is more than a SELECT, and the commands up to it
+            self.keep_end, self.keep_commands = (
+                0,
+                0,
+            )  # of the last command that is more than a SELECT, and the commands up to it
             for tile in read_tiles(part.source, table().names):
                 if isinstance(tile, RecordBatch):
-                    self._batch(index, tile, before)
+                    self._scan_batch(index, tile, before)
                 elif isinstance(tile, Damage):
                     self.damage.setdefault(index, tile.span.start)
                     self.tracker.mark_unknown()
-                    self.end, self.stay = tile.span.end, self.tracker.state[ContextField.COMMANDS]
+                    self.keep_end, self.keep_commands = tile.span.end, self.tracker.state[ContextField.COMMANDS]
                 else:
-                    self._preamble(index, tile)
+                    self._scan_preamble(index, tile)
             self.counts[index] = self.tracker.state[ContextField.COMMANDS]
             before += self.counts[index]
 
-    def _preamble(self, index: int, rdb: Preamble) -> None:
+    def _scan_preamble(self, index: int, rdb: Preamble) -> None:
         self.tracker.preamble(rdb.span.end)
-        self.end = rdb.span.end
+        self.keep_end = rdb.span.end
         ctime = rdb.aux.get(b"ctime", b"")
         if self.seconds is not None and ctime.isdigit() and len(ctime) < 12 and int(ctime) > self.seconds:
             raise RefusedEdit(
@@ -126,23 +131,23 @@ class _Walk:
                 "look for a history file, a backup or an older base",
             )
 
-    def _batch(self, index: int, batch: RecordBatch, before: int) -> None:
+    def _scan_batch(self, index: int, batch: RecordBatch, before: int) -> None:
         state = self.tracker.state
         done = state[ContextField.COMMANDS]
         self.tracker.run(batch)
         if self.cut is not None:
             return
-        at = self.past(index, batch, self.tracker, before + done)
+        at = self.find_cut(index, batch, self.tracker, before + done)
         if at < batch.count:
-            at = self._out_of_transaction(batch, at)
+            at = self._transaction_start(batch, at)
             if at < 0:  # the transaction began before this batch
-                self.cut = _Cut(index, self.end, self.stay)
+                self.cut = _Cut(index, self.keep_end, self.keep_commands)
                 return
-        self._advance(batch, at, done)
+        self._advance_keep_end(batch, at, done)
         if at < batch.count:
-            self.cut = _Cut(index, self.end, self.stay)
+            self.cut = _Cut(index, self.keep_end, self.keep_commands)
 
-    def _out_of_transaction(self, batch: RecordBatch, at: int) -> int:
+    def _transaction_start(self, batch: RecordBatch, at: int) -> int:
         """The MULTI of the transaction that a record is in; -1 if it is not in this batch."""
         tx = self.tracker.tx
         if tx[at] <= 0:
@@ -152,12 +157,12 @@ class _Walk:
             first -= 1
         return first if first or batch.ids[0] == self.multi else -1
 
-    def _advance(self, batch: RecordBatch, at: int, done: int) -> None:
+    def _advance_keep_end(self, batch: RecordBatch, at: int, done: int) -> None:
         """Remember the last record before `at` that is a command, no SELECT, outside of an open transaction."""
         open_tx = self.tracker.state[ContextField.TX] if at == batch.count else 0
         for i in range(at - 1, -1, -1):
-            if batch.ids[i] in self.light or (open_tx > 0 and self.tracker.tx[i] == open_tx):
+            if batch.ids[i] in self.skippable_ids or (open_tx > 0 and self.tracker.tx[i] == open_tx):
                 continue
-            self.end = batch.record_span(i).end
-            self.stay = done + i + 1 - batch.ids[: i + 1].count(ANNOTATION)
+            self.keep_end = batch.record_span(i).end
+            self.keep_commands = done + i + 1 - batch.ids[: i + 1].count(ANNOTATION)
             return

@@ -14,7 +14,7 @@ from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 
-_KEPT = 100_000  # scripts
+_HASHES_MAX = 100_000  # scripts
 
 
 def evalsha_ids() -> frozenset[int]:
@@ -31,49 +31,51 @@ def eval_ids() -> frozenset[int]:
 class ScriptDefinitions:
     """The scripts that selected commands call; `of` finds what defines one, once each in load order."""
 
-    wanted: set[bytes] = field(default_factory=set)
-    _seen: set[bytes] = field(default_factory=set)
+    required_hashes: set[bytes] = field(default_factory=set)
+    _defined_hashes: set[bytes] = field(default_factory=set)
 
     @classmethod
-    def needed(cls, aof: AOF, selection: Selection) -> "ScriptDefinitions":
+    def for_selection(cls, aof: AOF, selection: Selection) -> "ScriptDefinitions":
         """Those of the EVALSHAs that `where` selects."""
-        found, before, ids = cls(), 0, evalsha_ids()
+        definitions, before, ids = cls(), 0, evalsha_ids()
         for index, part in enumerate(aof.parts):
             steps = ContextTracker(columns=True)
             for tile in read_tiles(part.source, table().names) if part.source else ():
                 if isinstance(tile, RecordBatch):
                     done = before + steps.state[ContextField.COMMANDS]
                     steps.run(tile)
-                    found._note(tile, [i for i in selection.matches(index, tile, steps, done) if tile.ids[i] in ids])
+                    definitions._collect_hashes(
+                        tile, [i for i in selection.matches(index, tile, steps, done) if tile.ids[i] in ids]
+                    )
             before += steps.state[ContextField.COMMANDS]
-        return found
+        return definitions
 
     @property
-    def undefined(self) -> int:
+    def undefined_count(self) -> int:
         """How many of them nothing has defined, once all has been gone through."""
-        return len(self.wanted - self._seen)
+        return len(self.required_hashes - self._defined_hashes)
 
-    def _note(self, batch: RecordBatch, chosen: list[int]) -> None:
+    def _collect_hashes(self, batch: RecordBatch, chosen: list[int]) -> None:
         for i in chosen:
-            if len(self.wanted) < _KEPT and batch.argc[i] > 1 and not batch.oversized:
-                self.wanted.add(batch.argv(i, 2)[1].lower())
+            if len(self.required_hashes) < _HASHES_MAX and batch.argc[i] > 1 and not batch.oversized:
+                self.required_hashes.add(batch.argv(i, 2)[1].lower())
 
-    def begin(self) -> None:
+    def restart(self) -> None:
         """What `of` is asked about begins at the first part again."""
-        self._seen.clear()
+        self._defined_hashes.clear()
 
     def in_batch(self, batch: RecordBatch) -> set[int]:
         """The records of a batch that are the first to run the text of a wanted script."""
-        return {i for i in self._with_text(batch) if self._defines(batch, i)}
+        return {i for i in self._eval_records(batch) if self._defines(batch, i)}
 
-    def _with_text(self, batch: RecordBatch) -> list[int]:
+    def _eval_records(self, batch: RecordBatch) -> list[int]:
         ids = eval_ids()
         return [i for i in range(batch.count) if batch.ids[i] in ids] if not batch.oversized else []
 
     def _defines(self, batch: RecordBatch, i: int) -> bool:
         script = batch.argv(i, 2)[1] if batch.argc[i] > 1 else b""
         sha = hashlib.sha1(script).hexdigest().encode()
-        if sha not in self.wanted or sha in self._seen:
+        if sha not in self.required_hashes or sha in self._defined_hashes:
             return False
-        self._seen.add(sha)
+        self._defined_hashes.add(sha)
         return True

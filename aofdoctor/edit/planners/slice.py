@@ -19,10 +19,10 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.script_definitions import ScriptDefinitions, evalsha_ids
-from aofdoctor.edit.planners.strip import Survey, damage_note
-from aofdoctor.edit.salvage.rdb_keys import HINTS, UNWANTED, SalvageCounts, salvage_rdb
+from aofdoctor.edit.planners.strip import FlushSurvey, note_remaining_damage
+from aofdoctor.edit.salvage.rdb_keys import HINT_OPCODES, NOT_SELECTED_REASON, SalvageCounts, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, splice_rdb
-from aofdoctor.edit.transactions import drops, structure_ids
+from aofdoctor.edit.transactions import iter_drops, structure_ids
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.base_keys import BaseKeySelection
 from aofdoctor.log.position import Position
@@ -35,96 +35,102 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
-_DATABASES = frozenset(b"%d" % number for number in range(16))  # of a server that nobody has told otherwise
-_FUNCTIONS = (245, 246)  # opcodes of an RDB
-DEFINITIONS = frozenset({"function", "script"})
+_DEFAULT_DATABASE_NAMES = frozenset(
+    b"%d" % number for number in range(16)
+)  # of a server that nobody has told otherwise
+_FUNCTION_OPCODES = (245, 246)  # opcodes of an RDB
+DEFINING_COMMANDS = frozenset({"function", "script"})
 
 
-def plan_slice(aof: AOF, found: Survey, selection: Selection) -> Plan:
+def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     """Drop what is not selected; `found` is a survey of the same AOF."""
-    stays = structure_ids() | table().ids(DEFINITIONS)
-    by_hash = any(found.counts[number] for number in evalsha_ids())
-    scripts = ScriptDefinitions.needed(aof, selection) if by_hash else ScriptDefinitions()
+    always_kept_ids = structure_ids() | table().ids(DEFINING_COMMANDS)
+    by_hash = any(survey.counts[number] for number in evalsha_ids())
+    scripts = ScriptDefinitions.for_selection(aof, selection) if by_hash else ScriptDefinitions()
 
     selected = False
 
     def choose(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> list[int]:
         nonlocal selected
-        wanted = set(after.matches(part, batch, tracker, before))
-        selected = selected or bool(wanted)
-        if scripts.wanted:
-            wanted |= scripts.in_batch(batch)
+        keep = set(shifted_selection.matches(part, batch, tracker, before))
+        selected = selected or bool(keep)
+        if scripts.required_hashes:
+            keep |= scripts.in_batch(batch)
         dropped = [i for i in range(batch.count)
-                   if i not in wanted and batch.ids[i] != ANNOTATION and batch.ids[i] not in stays]  # fmt: skip
-        return sorted([*dropped, *_useless(batch, tracker, set(dropped))])
+                   if i not in keep and batch.ids[i] != ANNOTATION and batch.ids[i] not in always_kept_ids]  # fmt: skip
+        return sorted([*dropped, *_redundant_selects(batch, tracker, set(dropped))])
 
-    bases = {index: base for index, part in enumerate(aof.parts) if (base := _base(index, part, selection))}
+    bases = {index: base for index, part in enumerate(aof.parts) if (base := _slice_base(index, part, selection))}
     splices = {index: base.splice for index, base in bases.items() if base.splice}
-    copied = replace(aof, parts=[
+    spliced_aof = replace(aof, parts=[
         replace(part, source=splices[i].source) if i in splices else part for i, part in enumerate(aof.parts)
     ])  # fmt: skip
-    grown = {i: (bases[i].end, head.end - bases[i].end) for i, head in splices.items()}
-    after = replace(selection, start=_shifted(selection.start, grown), end=_shifted(selection.end, grown))
+    shifts = {i: (bases[i].end, head.end - bases[i].end) for i, head in splices.items()}
+    shifted_selection = replace(
+        selection, start=_shift_position(selection.start, shifts), end=_shift_position(selection.end, shifts)
+    )
 
-    def everything() -> Iterator[Drop]:
-        scripts.begin()
+    def iter_all_drops() -> Iterator[Drop]:
+        scripts.restart()
         pending = dict(bases)
-        for drop in merge_adjacent(drops(copied, choose, UNWANTED, whole=True)):
-            yield from _heads(pending, drop.part)
+        for drop in merge_adjacent(iter_drops(spliced_aof, choose, NOT_SELECTED_REASON, whole_transactions=True)):
+            yield from _drops_of_bases(pending, drop.part)
             yield drop
-        yield from _heads(pending, len(aof.parts))
+        yield from _drops_of_bases(pending, len(aof.parts))
 
     reconstructions = [mend for head in splices.values() for mend in head.reconstructions]
-    plan = Plan(copied, "slice", everything, found.commands, found.size + sum(mend.size for mend in reconstructions))
-    plan.add_reconstructions(reconstructions, 0)
-    gone = {i: base for i, base in bases.items() if not base.splice}
-    plan.omitted_parts = frozenset(
-        i for i, base in gone.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size
+    plan = Plan(
+        spliced_aof, "slice", iter_all_drops, survey.commands, survey.size + sum(mend.size for mend in reconstructions)
     )
-    plan.notes += [_note(text.display_path(aof.parts[i].name), base) for i, base in bases.items()]
-    plan.notes += damage_note(plan, found)
+    plan.add_reconstructions(reconstructions, 0)
+    dropped_bases = {i: base for i, base in bases.items() if not base.splice}
+    plan.omitted_parts = frozenset(
+        i for i, base in dropped_bases.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size
+    )
+    plan.notes += [_base_note(text.display_path(aof.parts[i].name), base) for i, base in bases.items()]
+    plan.notes += note_remaining_damage(plan, survey)
     plan.compute_totals()
     if not selected and not any(base.keys for base in bases.values()):
         raise InvalidSelection("nothing is selected: no command, and no key of an RDB")
-    if scripts.undefined and not any(found.counts[number] for number in table().ids(frozenset({"script"}))):
+    if scripts.undefined_count and not any(survey.counts[number] for number in table().ids(frozenset({"script"}))):
         plan.notes.append(
-            f"{text.format_count(scripts.undefined, 'script')} that an EVALSHA runs stand nowhere: those will fail"
+            f"{text.format_count(scripts.undefined_count, 'script')} that an EVALSHA runs stand nowhere: those will fail"
         )
     return plan
 
 
-def _useless(batch: RecordBatch, tracker: ContextTracker, dropped: set[int]) -> list[int]:
+def _redundant_selects(batch: RecordBatch, tracker: ContextTracker, dropped: set[int]) -> list[int]:
     """The SELECTs outside of transactions that another follows before anything that stays."""
-    found, last = list[int](), -1
+    redundant, last = list[int](), -1
     for i in range(batch.count):
         if i in dropped or batch.ids[i] == ANNOTATION:
             continue
-        selects = batch.ids[i] == _select() and tracker.tx[i] == 0 and _known(batch, i)
+        selects = batch.ids[i] == _select_id() and tracker.tx[i] == 0 and _selects_default_database(batch, i)
         if selects and last >= 0:
-            found.append(last)
+            redundant.append(last)
         last = i if selects else -1
-    return found
+    return redundant
 
 
 @cache
-def _select() -> int:
+def _select_id() -> int:
     return table().names.ids[b"select"]
 
 
-def _known(batch: RecordBatch, i: int) -> bool:
+def _selects_default_database(batch: RecordBatch, i: int) -> bool:
     """True of a SELECT of a database that every server has: one that it has not selects nothing."""
     argv = batch.argv(i, 2) if batch.argc[i] == 2 and not batch.oversized else []
-    return len(argv) == 2 and argv[1] in _DATABASES
+    return len(argv) == 2 and argv[1] in _DEFAULT_DATABASE_NAMES
 
 
-def _shifted(place: Position | None, grown: dict[int, tuple[int, int]]) -> Position | None:
+def _shift_position(place: Position | None, shifts: dict[int, tuple[int, int]]) -> Position | None:
     """A place in a part whose commands stand further on, behind an RDB's new end."""
-    if place is None or place.index not in grown or place.offset < grown[place.index][0]:
+    if place is None or place.index not in shifts or place.offset < shifts[place.index][0]:
         return place
-    return replace(place, offset=place.offset + grown[place.index][1])
+    return replace(place, offset=place.offset + shifts[place.index][1])
 
 
-class _Base(NamedTuple):
+class _RdbBase(NamedTuple):
     """An RDB at the head of a part: `head` is what stays of it, None if it goes, and `end` where it ends.
 
     `damage` says what is wrong with it, where that is so.
@@ -137,7 +143,7 @@ class _Base(NamedTuple):
     damage: str = ""
 
 
-def _base(index: int, part: AofPart, selection: Selection) -> _Base | None:
+def _slice_base(index: int, part: AofPart, selection: Selection) -> _RdbBase | None:
     source = part.source
     if source is None or not is_rdb(source):
         return None
@@ -148,11 +154,11 @@ def _base(index: int, part: AofPart, selection: Selection) -> _Base | None:
             "aofdoctor convert --base resp, or --base rdb, makes one that can be sliced",
         )
     if not isinstance(source, FileSource):
-        return _Base(rdb.span.end, 0, None)
+        return _RdbBase(rdb.span.end, 0, None)
     if not rdb.is_intact or rdb.keys is None:
-        saved = salvage_rdb(index, source, rdb, wanted=BaseKeySelection(selection, index, 0, source, rdb).matches)
-        head, found = saved or (None, SalvageCounts())
-        return _Base(rdb.span.end, found.keys, head, found.functions, rdb.note or "it is damaged")
+        saved = salvage_rdb(index, source, rdb, key_filter=BaseKeySelection(selection, index, 0, source, rdb).matches)
+        head, counts = saved or (None, SalvageCounts())
+        return _RdbBase(rdb.span.end, counts.keys, head, counts.functions, rdb.note or "it is damaged")
     kept = functions = 0
 
     def item_verdicts() -> Iterator[tuple[Span, str]]:
@@ -163,30 +169,32 @@ def _base(index: int, part: AofPart, selection: Selection) -> _Base | None:
             places = set(chosen.filter(batch, items.window))
             kept += len(places)
             for i in range(batch.first, batch.stop):
-                functions += batch.columns.name[i] < 0 and batch.columns.kind[i] in _FUNCTIONS
-                yield batch.span_of(i), "" if i in places or _stays(batch, i) else UNWANTED
+                functions += batch.columns.name[i] < 0 and batch.columns.kind[i] in _FUNCTION_OPCODES
+                yield batch.span_of(i), "" if i in places or _is_kept_non_key(batch, i) else NOT_SELECTED_REASON
 
     head = splice_rdb(index, source, rdb.span.end, item_verdicts)
-    return _Base(rdb.span.end, kept, head if kept or functions else None, functions)
+    return _RdbBase(rdb.span.end, kept, head if kept or functions else None, functions)
 
 
-def _stays(batch: RdbBatch, i: int) -> bool:
+def _is_kept_non_key(batch: RdbBatch, i: int) -> bool:
     """True of what is no key and stays: all but the end, which is made anew, and hints."""
-    return batch.columns.name[i] < 0 and batch.columns.kind[i] not in (*HINTS, EOF)
+    return batch.columns.name[i] < 0 and batch.columns.kind[i] not in (*HINT_OPCODES, EOF)
 
 
-def _note(name: str, base: _Base) -> str:
+def _base_note(name: str, base: _RdbBase) -> str:
     if base.splice:
-        said = f"{text.format_count(base.keys, 'key')} of the RDB of {name} {'stay' if base.keys != 1 else 'stays'}"
-        said += (
+        sentence = f"{text.format_count(base.keys, 'key')} of the RDB of {name} {'stay' if base.keys != 1 else 'stays'}"
+        sentence += (
             f", and {text.format_count(base.functions, 'library', 'libraries')} of functions" if base.functions else ""
         )
     else:
-        said = f"the RDB of {name} goes: none of its keys {'that can be read ' if base.damage else ''}is selected"
-    return said + (f"; it is damaged, and what cannot be read of it goes too ({base.damage})" if base.damage else "")
+        sentence = f"the RDB of {name} goes: none of its keys {'that can be read ' if base.damage else ''}is selected"
+    return sentence + (
+        f"; it is damaged, and what cannot be read of it goes too ({base.damage})" if base.damage else ""
+    )
 
 
-def _heads(pending: dict[int, _Base], part: int) -> Iterator[Drop]:
+def _drops_of_bases(pending: dict[int, _RdbBase], part: int) -> Iterator[Drop]:
     """What goes of the RDBs of the parts up to one, which have not gone yet."""
     for index in sorted(pending):
         if index <= part:

@@ -10,8 +10,8 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
-from aofdoctor.edit.planners.dependents import find_dependent_commands, notes
-from aofdoctor.edit.transactions import Chooser, drops, structure_ids
+from aofdoctor.edit.planners.dependents import describe_dependents, find_dependent_commands
+from aofdoctor.edit.transactions import Chooser, iter_drops, structure_ids
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.entries import Entry, Item, from_tail
 from aofdoctor.log.flushes import Flushes, Group
@@ -21,11 +21,11 @@ from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 
-_GROUP_REACH = (256, 4096, 65536)  # commands read back for one group, where only the end is read
+_TAIL_READ_SIZES = (256, 4096, 65536)  # commands read back for one group, where only the end is read
 
 
 @dataclass(slots=True)
-class Survey:
+class FlushSurvey:
     """The flushes of an AOF, and how large it is; `damage`: where the first one of a part is, by load order.
 
     `counts` are the commands by id.
@@ -34,16 +34,16 @@ class Survey:
     flushes: Flushes
     commands: int
     size: int
-    damage: dict[int, int] = field(default_factory=dict)
+    first_damage: dict[int, int] = field(default_factory=dict)
     counts: "array[int]" = field(default_factory=lambda: array("Q"))
 
     @property
-    def damaged(self) -> bool:
+    def is_damaged(self) -> bool:
         """True if any part is damaged."""
-        return bool(self.damage)
+        return bool(self.first_damage)
 
 
-def survey(aof: AOF, target: Position | None = None) -> Survey:
+def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
     """One walk over all parts; `target` is a position whose group is to be found."""
     flushes, before, size = Flushes(target=target), 0, 0
     damage: dict[int, int] = {}
@@ -67,28 +67,30 @@ def survey(aof: AOF, target: Position | None = None) -> Survey:
                 tracker.preamble(tile.span.end)
         before += tracker.state[ContextField.COMMANDS]
         size += part.size or 0
-    return Survey(flushes, before, size, damage, tracker.counts)
+    return FlushSurvey(flushes, before, size, damage, tracker.counts)
 
 
-def group_at(found: Survey, position: Position) -> Group:
+def group_at(survey: FlushSurvey, position: Position) -> Group:
     """The group that a position names."""
-    if found.flushes.found is None:
+    if survey.flushes.found is None:
         raise InvalidSelection(
             "no flush stands at that position",
             "`aofdoctor log --effect flush` lists them; to strip another command, select it with --from and --to",
         )
-    return found.flushes.found
+    return survey.flushes.found
 
 
-def plan_group(aof: AOF, found: Survey, group: Group | None) -> Plan:
+def plan_group(aof: AOF, survey: FlushSurvey, group: Group | None) -> Plan:
     """Strip the flushes of one group, or of all where it is None."""
     flush_ids = table().with_effect("flush")
-    selection = Selection(ids=flush_ids, start=_place(group, first=True), end=_place(group, first=False))
-    plan = _plan(aof, found, selection, "flush")
-    after = found.commands - (group.last.number if group else 0)
+    selection = Selection(
+        ids=flush_ids, start=_group_position(group, first=True), end=_group_position(group, first=False)
+    )
+    plan = _plan(aof, survey, selection, "flush")
+    after = survey.commands - (group.last.number if group else 0)
     if group:
         plan.notes.append(f"{text.format_count(after, 'command')} after the flush stay")
-        plan.notes += notes(find_dependent_commands(aof, group))
+        plan.notes += describe_dependents(find_dependent_commands(aof, group))
     return plan
 
 
@@ -114,53 +116,55 @@ def _tail_group(aof: AOF) -> list[Drop]:
         raise InvalidSelection("no FLUSHALL or FLUSHDB stands in it as a command")
     places = {part.name: index for index, part in enumerate(aof.parts)}
     end = Position(entry.part, places[entry.part], entry.batch.record_span(entry.i).start)
-    for reach in _GROUP_REACH:
+    for reach in _TAIL_READ_SIZES:
         items = from_tail(aof, Selection(end=end), reach)
-        group = list(takewhile(_of_a_group, dropwhile(_broken, reversed(items))))  # damage after it is none of it
+        group = list(
+            takewhile(_is_in_flush_group, dropwhile(_is_damage, reversed(items)))
+        )  # damage after it is none of it
         if len(group) < reach:  # something else stands before it, or nothing
             flushes = [
                 item for item in reversed(group) if isinstance(item, Entry) and item.batch.ids[item.i] in flush_ids
             ]
             return [Drop(places[item.part], item.batch.record_span(item.i), 1, "flush") for item in flushes]
     raise RefusedEdit(
-        f"the last run of flushes has more than {_GROUP_REACH[-1]:,} commands", "strip it without --trust-tail"
+        f"the last run of flushes has more than {_TAIL_READ_SIZES[-1]:,} commands", "strip it without --trust-tail"
     )
 
 
-def _broken(item: Item) -> bool:
+def _is_damage(item: Item) -> bool:
     return not isinstance(item, Entry)
 
 
-def _of_a_group(item: Item) -> bool:
+def _is_in_flush_group(item: Item) -> bool:
     return isinstance(item, Entry) and item.batch.ids[item.i] in table().with_effect("flush") | structure_ids()
 
 
-def plan_selection(aof: AOF, found: Survey, selection: Selection) -> Plan:
+def plan_selection(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     """Strip the selected commands; SELECT, MULTI and EXEC are never selected."""
-    return _plan(aof, found, selection, "selected")
+    return _plan(aof, survey, selection, "selected")
 
 
-def _plan(aof: AOF, found: Survey, selection: Selection, reason: str) -> Plan:
+def _plan(aof: AOF, survey: FlushSurvey, selection: Selection, reason: str) -> Plan:
     structure = structure_ids()
     choose: Chooser = lambda part, batch, steps, before: [  # noqa: E731
         i for i in selection.matches(part, batch, steps, before) if batch.ids[i] not in structure
     ]
-    plan = Plan(aof, "strip", lambda: merge_adjacent(drops(aof, choose, reason)), found.commands, found.size)
-    plan.notes += damage_note(plan, found)
+    plan = Plan(aof, "strip", lambda: merge_adjacent(iter_drops(aof, choose, reason)), survey.commands, survey.size)
+    plan.notes += note_remaining_damage(plan, survey)
     return plan.compute_totals()
 
 
-def damage_note(plan: Plan, found: Survey) -> list[str]:
+def note_remaining_damage(plan: Plan, survey: FlushSurvey) -> list[str]:
     """Hand the damage on to a plan that leaves it where it is; what to say of it."""
-    plan.damage = found.damage
+    plan.remaining_damage = survey.first_damage
     return (
         ["the AOF is damaged, and the damage stays: repair the result, or a server may refuse it"]
-        if found.damaged
+        if survey.is_damaged
         else []
     )
 
 
-def _place(group: Group | None, first: bool) -> Position | None:
+def _group_position(group: Group | None, first: bool) -> Position | None:
     if group is None:
         return None
     flush = group.first if first else group.last

@@ -14,8 +14,8 @@ _REACH = 1 << 15  # blocks are pages, sectors, buffers
 
 def duplicated_block_end(source: Source, damage: Damage) -> int | None:
     """The end of what is there twice, from where the damage starts; None where that is not proven."""
-    start, again = damage.span
-    if start < _KEY or again - start > _REACH:
+    start, resync = damage.span
+    if start < _KEY or resync - start > _REACH:
         return None
     key = pread(source, _KEY, start - _KEY)
     after = pread(source, _REACH + _KEY, start)
@@ -25,7 +25,7 @@ def duplicated_block_end(source: Source, damage: Damage) -> int | None:
     before = pread(source, min(start, _REACH), max(0, start - _REACH))
     if key in before[:-1] or key in after[at + 1 :]:  # what repeats itself anyway proves nothing
         return None
-    return start + at + _KEY if _is_copy(before, after, again - start, at + _KEY) else None
+    return start + at + _KEY if _is_copy(before, after, resync - start, at + _KEY) else None
 
 
 def _is_copy(before: bytes, after: bytes, torn: int, shift: int) -> bool:
@@ -37,11 +37,11 @@ def _is_copy(before: bytes, after: bytes, torn: int, shift: int) -> bool:
     if torn > shift or shift > len(before):
         return False
     first = before[len(before) - shift :]
-    head = _common(after[:torn], after[shift : shift + torn])
-    tail = _common(after[:torn][::-1], first[:torn][::-1])
+    head = _common_prefix_length(after[:torn], after[shift : shift + torn])
+    tail = _common_prefix_length(after[:torn][::-1], first[:torn][::-1])
     return head + tail >= torn and after[torn:shift] == first[torn:]
 
 
-def _common(one: bytes, other: bytes) -> int:
+def _common_prefix_length(left: bytes, right: bytes) -> int:
     """How many bytes two begin with alike."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))

@@ -26,22 +26,22 @@ TRIES_MAX = 16  # damages of one part that the costly mends are tried on
 _LOOK = 1 << 16
 _RECORD = re.compile(rb"\*[0-9]+\r\n\$")
 
-Mend = Callable[[FileSource, Damage], list[PatchPiece] | None]
-_CHEAP: tuple[Mend, ...] = (undo_line_ends,)
-_COSTLY: tuple[Mend, ...] = (find_swapped_blocks,)
+ReconstructionMethod = Callable[[FileSource, Damage], list[PatchPiece] | None]
+_CHEAP_METHODS: tuple[ReconstructionMethod, ...] = (undo_line_ends,)
+_COSTLY_METHODS: tuple[ReconstructionMethod, ...] = (find_swapped_blocks,)
 
 
 def reconstruct(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
     """The AOF with what can be proven turned back, and what that was; as it is, and nothing, where there is none."""
-    parts, done = list(aof.parts), list[Reconstruction]()
+    parts, reconstructions = list(aof.parts), list[Reconstruction]()
     for index, part in enumerate(aof.parts):
         # What stands around bytes that the disk does not give proves nothing.
         source = part.source if isinstance(part.source, FileSource) and not part.source.unreadable else None
         found = _PartReconstructor(source).run() if source else None
         if found:
             parts[index] = replace(part, source=found)
-            done += _reconstructions(index, found)
-    return (replace(aof, parts=parts), done) if done else (aof, [])
+            reconstructions += _reconstructions(index, found)
+    return (replace(aof, parts=parts), reconstructions) if reconstructions else (aof, [])
 
 
 def _reconstructions(index: int, source: PatchedSource) -> Iterator[Reconstruction]:
@@ -56,68 +56,68 @@ class _PartReconstructor:
     def __init__(self, source: FileSource) -> None:
         self.source = source
         self.pieces: list[PatchPiece] = []
-        self.done = 0  # the end of what the pieces hold
+        self.covered_end = 0  # the end of what the pieces hold
         self.tries = 0
-        self._latin1: bool | None = None
+        self._may_be_latin1: bool | None = None
 
     def run(self) -> PatchedSource | None:
         start: int | None = 0
         while start is not None and len(self.pieces) < PIECES_MAX:
-            start = self._from(start)
+            start = self._continue_from(start)
         if not self.pieces:
             return None
-        self._plain(self.source.size)
+        self._copy_until(self.source.size)
         return PatchedSource(self.source, self.pieces)
 
-    def _from(self, start: int) -> int | None:
+    def _continue_from(self, start: int) -> int | None:
         """Go on from the end of a record; where to begin anew after a mend that reaches past the damage."""
         for tile in read_tiles(self.source, table().names, start):
             if not isinstance(tile, Damage):
                 continue
-            found = self._mend(tile)
+            found = self._try_methods(tile)
             if not found:
                 continue
-            self._plain(tile.span.start)
+            self._copy_until(tile.span.start)
             self.pieces += found
-            self.done = max(piece.span.end for piece in found)
+            self.covered_end = max(piece.span.end for piece in found)
             if len(self.pieces) >= PIECES_MAX:
                 return None
-            if self.done != tile.span.end:
-                return self._record_after(found)
+            if self.covered_end != tile.span.end:
+                return self._next_record_end(found)
         return None
 
-    def _mend(self, damage: Damage) -> list[PatchPiece] | None:
+    def _try_methods(self, damage: Damage) -> list[PatchPiece] | None:
         self.tries += 1
-        mends = _CHEAP + (_COSTLY if self.tries <= TRIES_MAX else ())
-        if self._all_latin1():
+        mends = _CHEAP_METHODS + (_COSTLY_METHODS if self.tries <= TRIES_MAX else ())
+        if self._check_all_latin1():
             mends = (undo_latin1, *mends)
         return next((found for mend in mends if (found := mend(self.source, damage))), None)
 
-    def _all_latin1(self) -> bool:
+    def _check_all_latin1(self) -> bool:
         """True if the whole file can have been read as Latin-1: no whole record has a byte that it would have changed.
 
         One record alone is no witness: a length that is off by one looks the same.
         """
-        if self._latin1 is None:
-            seen = 0
+        if self._may_be_latin1 is None:
+            headers_in_damage = 0
             for tile in read_tiles(self.source, table().names):
                 if isinstance(tile, RecordBatch) and not tile.isascii():
-                    self._latin1 = False
+                    self._may_be_latin1 = False
                     return False
                 if isinstance(tile, Damage) and tile.kind is DamageKind.ENCODING:
                     head = pread(self.source, min(_LOOK, tile.span.size), tile.span.start)
-                    seen += len(_RECORD.findall(head))
-            self._latin1 = seen > 1
-        return self._latin1
+                    headers_in_damage += len(_RECORD.findall(head))
+            self._may_be_latin1 = headers_in_damage > 1
+        return self._may_be_latin1
 
-    def _plain(self, end: int) -> None:
-        if end > self.done:
-            self.pieces.append(PatchPiece(Span(self.done, end), end - self.done))
-            self.done = end
+    def _copy_until(self, end: int) -> None:
+        if end > self.covered_end:
+            self.pieces.append(PatchPiece(Span(self.covered_end, end), end - self.covered_end))
+            self.covered_end = end
 
-    def _record_after(self, found: list[PatchPiece]) -> int | None:
+    def _next_record_end(self, found: list[PatchPiece]) -> int | None:
         """Where in the file the first record ends that does not end before the mend does."""
-        rest = PatchPiece(Span(self.done, self.source.size), self.source.size - self.done)
+        rest = PatchPiece(Span(self.covered_end, self.source.size), self.source.size - self.covered_end)
         view, reach = PatchedSource(self.source, [*found, rest]), sum(piece.size for piece in found)
         for tile in read_tiles(view, table().names, window=1 << 16):
             edges = (
@@ -127,5 +127,5 @@ class _PartReconstructor:
             )
             edge = next((edge for edge in edges if edge >= reach), None)
             if edge is not None:
-                return self.done + edge - reach if edge < view.size else None
+                return self.covered_end + edge - reach if edge < view.size else None
         return None

@@ -24,8 +24,8 @@ _AFTER_VALUE = re.compile(rb"\r\Z|\r\n(?:\Z|[$*#])")
 _LINE_FEED = re.compile(rb"\n(?:\Z|[$*#])")
 _SWAP_DEFECTS = (Defect.MISSING_CRLF, Defect.BAD_HEADER, Defect.BAD_FIRST_BYTE, Defect.LINE_END)
 _ANY = re.compile(b"")
-_NEAR = 64  # blocks
-_REASON = "two blocks had changed places"
+_NEAR_BLOCKS = 64  # blocks
+_SWAPPED_REASON = "two blocks had changed places"
 
 
 def find_swapped_blocks(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
@@ -37,8 +37,8 @@ def find_swapped_blocks(source: FileSource, damage: Damage) -> list[PatchPiece] 
     for tries, (first, second, size) in enumerate(_candidates(source, diagnosis)):
         if tries == _TRIES:
             return None
-        pieces = _exchanged(damage.span.start, first, second, size)
-        if pieces and _whole(source, pieces):
+        pieces = _swap_pieces(damage.span.start, first, second, size)
+        if pieces and _reads_cleanly(source, pieces):
             found.append(pieces)
     return found[0] if len(found) == 1 else None
 
@@ -52,25 +52,25 @@ def _candidates(source: FileSource, diagnosis: RecordDiagnosis) -> Iterator[tupl
             # A header that lies in the block itself says nothing of what should stand there.
             sure = diagnosis.defect is Defect.MISSING_CRLF and payload <= first
             shape = (_AFTER_VALUE if place == wrong else _LINE_FEED) if sure else _ANY
-            reach = _REACH if sure else _NEAR * size
+            reach = _REACH if sure else _NEAR_BLOCKS * size
             data = pread(source, reach, first)
             for at in range(size, len(data) - size + 1, size):
                 if shape.match(data, at + place - first, at + size):
                     yield first, first + at, size
 
 
-def _exchanged(start: int, first: int, second: int, size: int) -> list[PatchPiece] | None:
+def _swap_pieces(start: int, first: int, second: int, size: int) -> list[PatchPiece] | None:
     """The file from `start` to the end of the second block with the two exchanged."""
     if first < start:
         return None
     spans = (
-        (Span(start, first), ""), (Span(second, second + size), _REASON), (Span(first + size, second), ""),
-        (Span(first, first + size), _REASON),
+        (Span(start, first), ""), (Span(second, second + size), _SWAPPED_REASON), (Span(first + size, second), ""),
+        (Span(first, first + size), _SWAPPED_REASON),
     )  # fmt: skip
     return [PatchPiece(span, span.size, None, reason) for span, reason in spans if span.size]
 
 
-def _whole(source: FileSource, pieces: list[PatchPiece]) -> bool:
+def _reads_cleanly(source: FileSource, pieces: list[PatchPiece]) -> bool:
     """Every record is whole up to past the last of the pieces, and servers know their names."""
     end = max(piece.span.end for piece in pieces)
     view = PatchedSource(source, [*pieces, PatchPiece(Span(end, source.size), source.size - end)])

@@ -12,21 +12,21 @@ from aofdoctor.span import Span
 
 _HEAD = 64
 _WINDOW = 1 << 16
-_BEYOND = 1 << 16  # how far past where records seem to begin again, which may be inside a value
+_OVERRUN_MAX = 1 << 16  # how far past where records seem to begin again, which may be inside a value
 _PIECE = 1 << 20
 
 
 def undo_line_ends(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
     """The pieces of a damage that changed line ends explain to its end; None if they do not."""
-    return _explained(source, damage, (CR_LOST, CR_ADDED))
+    return _undo_modes(source, damage, (CR_LOST, CR_ADDED))
 
 
 def undo_latin1(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
     """The pieces of a damage that Latin-1 made UTF-8 explains to its end; None if it does not."""
-    return _explained(source, damage, (LATIN1,))
+    return _undo_modes(source, damage, (LATIN1,))
 
 
-def _explained(source: FileSource, damage: Damage, modes: tuple[TextModeDamage, ...]) -> list[PatchPiece] | None:
+def _undo_modes(source: FileSource, damage: Damage, modes: tuple[TextModeDamage, ...]) -> list[PatchPiece] | None:
     head = pread(source, _HEAD, damage.span.start)
     fitting = (mode for mode in modes if mode.header_pattern.match(head))
     return next((found for mode in fitting if (found := _TextModeRegion(source, damage, mode).run())), None)
@@ -43,17 +43,17 @@ class _TextModeRegion:
         while self.at < self.end:
             data = pread(self.source, window, self.at)
             inside = data[: self.end - self.at]
-            if self._take(inside) or (len(inside) < len(data) and self._take(data)):
+            if self._consume(inside) or (len(inside) < len(data) and self._consume(data)):
                 window = _PIECE
-            elif len(data) < window or window >= min(PIECE_MAX, self.end - self.at + _BEYOND):
+            elif len(data) < window or window >= min(PIECE_MAX, self.end - self.at + _OVERRUN_MAX):
                 break
             else:
                 window *= 4
-        if not any(piece.transform for piece in self.pieces) or not self._leads_on():
+        if not any(piece.transform for piece in self.pieces) or not self._is_followed_by_record():
             return None
-        return self.pieces if self._believable() else None
+        return self.pieces if self._has_known_command() else None
 
-    def _take(self, data: bytes) -> bool:
+    def _consume(self, data: bytes) -> bool:
         """Add the runs at the front of `data`, up to the end of the damage; False if there is none."""
         before = self.at
         for run in self.mode.find_runs(data):
@@ -72,7 +72,7 @@ class _TextModeRegion:
         else:
             self.pieces.append(PatchPiece(span, size, self.mode, self.mode.reason))
 
-    def _leads_on(self) -> bool:
+    def _is_followed_by_record(self) -> bool:
         """What follows is a record, or the file ends, be it inside one that is cut off."""
         if self.at < self.end:
             rest = self.end == self.source.size
@@ -83,7 +83,7 @@ class _TextModeRegion:
             return True
         return diagnose_record(ReadWindow(self.source), self.at).is_complete
 
-    def _believable(self) -> bool:
+    def _has_known_command(self) -> bool:
         """Servers know the name of one of the first commands."""
         first = next(piece for piece in self.pieces if piece.transform)
         assert first.transform is not None

@@ -19,33 +19,35 @@ def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
     """The set as its files tell it, and sentences on what was inferred; as it was, and none, where that is sound."""
     if aof.layout != "multi-part":
         return aof, []
-    ruined = aof.manifest is None or bool(aof.manifest.problems) or not aof.manifest.load_order
+    is_unusable = aof.manifest is None or bool(aof.manifest.problems) or not aof.manifest.load_order
     unlisted = [part for part in aof.unlisted if part.exists and part.size]
-    added = unlisted if ruined else _left_out(aof, unlisted)
-    parts = _in_order([*aof.parts, *added], ruined)
-    if not ruined and parts == aof.parts:
+    added = unlisted if is_unusable else _unlisted_members(aof, unlisted)
+    parts = _order_parts([*aof.parts, *added], is_unusable)
+    if not is_unusable and parts == aof.parts:
         return aof, []
-    notes = [f"the manifest is {_what(aof)}: made anew from the names of the files"] if ruined else []
+    notes = [f"the manifest is {_manifest_defect(aof)}: made anew from the names of the files"] if is_unusable else []
     names = [part.name for part in aof.parts]
-    twice = dict.fromkeys(name for name in names if names.count(name) > 1)
-    notes += [f"{text.display_path(name)} was listed {names.count(name)} times: it is listed once" for name in twice]
+    repeated_names = dict.fromkeys(name for name in names if names.count(name) > 1)
     notes += [
-        f"{text.display_path(part.name)} is taken in: {_why(part, aof, ruined)}"
+        f"{text.display_path(name)} was listed {names.count(name)} times: it is listed once" for name in repeated_names
+    ]
+    notes += [
+        f"{text.display_path(part.name)} is taken in: {_inclusion_reason(part, aof, is_unusable)}"
         for part in parts
         if part in aof.unlisted
     ]
     notes += [
-        f"{text.display_path(part.name)} stays out: {_why_not(part, parts)}"
+        f"{text.display_path(part.name)} stays out: {_exclusion_reason(part, parts)}"
         for part in [*aof.parts, *added]
         if part.exists and part not in parts
     ]
-    gone = [part for part in aof.parts if not part.exists and part not in parts]
-    notes += [f"{text.display_path(part.name)} is listed, and missing: its commands are lost" for part in gone]
+    missing_parts = [part for part in aof.parts if not part.exists and part not in parts]
+    notes += [f"{text.display_path(part.name)} is listed, and missing: its commands are lost" for part in missing_parts]
     numbers = [part.seq for part in parts if part.type == "incr"]
     missing = sorted(set(range(min(numbers), max(numbers))) - set(numbers))[:5] if numbers else []
     if notes and missing:
         notes.append(f"incremental files are missing from their row: number {', '.join(map(str, missing))}")
-    data = b"".join(_line(part, seq) for part, seq in _numbered(parts))
+    data = b"".join(_line(part, seq) for part, seq in _with_sequence_numbers(parts))
     path = aof.manifest_path
     if path is None and aof.directory is not None and parts:
         path = aof.directory / f"{_prefix(parts[0])}.manifest"
@@ -53,13 +55,13 @@ def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
     return replace(aof, parts=parts, unlisted=still_unlisted, manifest=parse_manifest(data), manifest_path=path), notes
 
 
-def _what(aof: AOF) -> str:
+def _manifest_defect(aof: AOF) -> str:
     if aof.manifest is None:
         return "missing"
     return f"damaged ({aof.manifest.problems[0].message})" if aof.manifest.problems else "without a file to load"
 
 
-def _left_out(aof: AOF, found: list[AofPart]) -> list[AofPart]:
+def _unlisted_members(aof: AOF, unlisted: list[AofPart]) -> list[AofPart]:
     """Files that a sound manifest must have lost the line of: a base where it has none, a number that is skipped.
 
     A server writes into an incremental file only once the manifest names it, so
@@ -68,10 +70,10 @@ def _left_out(aof: AOF, found: list[AofPart]) -> list[AofPart]:
     incr = [part.seq for part in aof.parts if part.type == "incr"]
     expected = range(min(incr), max(incr) + 2) if incr else range(0)
     has_base = any(part.type == "base" for part in aof.parts)
-    return [part for part in found if (part.seq in expected if part.type == "incr" else not has_base)]
+    return [part for part in unlisted if (part.seq in expected if part.type == "incr" else not has_base)]
 
 
-def _why(part: AofPart, aof: AOF, ruined: bool) -> str:
+def _inclusion_reason(part: AofPart, aof: AOF, ruined: bool) -> str:
     if ruined:
         return "it is there"
     if part.type == "base":
@@ -80,19 +82,19 @@ def _why(part: AofPart, aof: AOF, ruined: bool) -> str:
     return "the manifest skips its number" if between else "a server writes only into files that it has listed"
 
 
-def _in_order(parts: list[AofPart], ruined: bool) -> list[AofPart]:
+def _order_parts(parts: list[AofPart], ruined: bool) -> list[AofPart]:
     """The base, a listed one before others and then the newest that is whole, and the incremental files, each once.
 
     Every rewrite counts both kinds up by one at least, so an incremental file
     with a smaller number than the base is in it already (aof.c, 7.0).
     """
-    bases = sorted((p for p in parts if p.type == "base"), key=lambda p: (p.exists, p.listed, _sound(p), p.seq))
+    bases = sorted((p for p in parts if p.type == "base"), key=lambda p: (p.exists, p.listed, _is_sound_base(p), p.seq))
     least = bases[-1].seq if bases and ruined else 0
     incr = {part.name: part for part in reversed(parts) if part.type == "incr" and (part.seq >= least or part.listed)}
     return bases[-1:] + sorted(incr.values(), key=lambda part: part.seq)
 
 
-def _sound(part: AofPart) -> bool:
+def _is_sound_base(part: AofPart) -> bool:
     """True of a base whose RDB is whole, or that begins with a command."""
     if part.source is None:
         return False
@@ -102,14 +104,14 @@ def _sound(part: AofPart) -> bool:
     return pread(part.source, 1, 0) in (b"*", b"#")
 
 
-def _why_not(part: AofPart, parts: list[AofPart]) -> str:
+def _exclusion_reason(part: AofPart, parts: list[AofPart]) -> str:
     base = next((other for other in parts if other.type == "base"), None)
     if part.type == "base":
         return "another base is newer" if base and base.seq > part.seq else "it is damaged, and an older base is not"
     return "the base is newer, and holds it already"
 
 
-def _numbered(parts: list[AofPart]) -> list[tuple[AofPart, int]]:
+def _with_sequence_numbers(parts: list[AofPart]) -> list[tuple[AofPart, int]]:
     """Parts with the number for the manifest: their own, unless that would not grow."""
     out: list[tuple[AofPart, int]] = []
     for part in parts:

@@ -10,7 +10,7 @@ from aofdoctor.server.command_table import table
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
-_NEAR = 1 << 14
+_SMALL_WINDOW = 1 << 14
 
 
 class Lookahead:
@@ -21,7 +21,7 @@ class Lookahead:
         ids = table().names.ids
         self.select, self.multi, self.exec = ids[b"select"], ids[b"multi"], ids[b"exec"]
 
-    def commands_in(self, span: Span) -> int:
+    def count_commands(self, span: Span) -> int:
         """How many whole commands begin in a span, which starts at one."""
         count = 0
         for batch in self.batches(span.start):
@@ -34,38 +34,38 @@ class Lookahead:
     def batches(self, start: int) -> Iterator[RecordBatch]:
         """The whole records from `start`: most looks end soon, so the first reads are small."""
         at = start
-        for batch in read_batches(self.source, table().names, start, window=_NEAR):
+        for batch in read_batches(self.source, table().names, start, window=_SMALL_WINDOW):
             yield batch
             at = batch.span.end
-            if at - start > 8 * _NEAR:
+            if at - start > 8 * _SMALL_WINDOW:
                 yield from read_batches(self.source, table().names, at)
                 return
 
-    def first(self, start: int, *wanted: int) -> tuple[int, Span]:
+    def find_first(self, start: int, *ids: int) -> tuple[int, Span]:
         """(id, span) of the first of these commands from `start`; (0, the end) where damage or the end comes first."""
         end = start
         for batch in self.batches(start):
-            found = min(index_of(batch, number, 0, batch.count) for number in wanted)
-            if found < batch.count:
-                return batch.ids[found], batch.record_span(found)
+            index = min(find_id(batch, number, 0, batch.count) for number in ids)
+            if index < batch.count:
+                return batch.ids[index], batch.record_span(index)
             end = batch.span.end
         return 0, Span(end, end)
 
     def next_known_database(self, start: int) -> int:
         """Where the selected database is known again: at a SELECT, or the MULTI right before one."""
         while True:
-            number, span = self.first(start, self.select, self.multi)
+            number, span = self.find_first(start, self.select, self.multi)
             if number != self.multi:
                 return span.start
-            number, inside = self.first(span.end, self.select, self.exec)
+            number, inside = self.find_first(span.end, self.select, self.exec)
             if number == self.select:
-                return span.start if inside.start == span.end else self.first(inside.end, self.exec)[1].end
+                return span.start if inside.start == span.end else self.find_first(inside.end, self.exec)[1].end
             start = inside.end
             if not number:
                 return start
 
 
-def index_of(batch: RecordBatch, number: int, start: int, end: int) -> int:
+def find_id(batch: RecordBatch, number: int, start: int, end: int) -> int:
     """The first record of a batch with an id, from `start`; `end` where there is none."""
     try:
         return batch.ids.index(number, start, end)

@@ -16,7 +16,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.plan import Drop
 from aofdoctor.edit.reconstruction.duplicated_block import duplicated_block_end
-from aofdoctor.edit.salvage.lookahead import Lookahead, index_of
+from aofdoctor.edit.salvage.lookahead import Lookahead, find_id
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.compatibility import any_version_accepts, flag_unacceptable
@@ -25,175 +25,183 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
-TORN = "torn transaction"
-GUESSED = "database unknown"
-DOUBLED = "doubled block"
-_MODULE = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")  # how modules name their commands
+TORN_TRANSACTION_REASON = "torn transaction"
+UNKNOWN_DATABASE_REASON = "database unknown"
+DUPLICATED_BLOCK_REASON = "doubled block"
+_MODULE_COMMAND = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")  # how modules name their commands
 
 
 @dataclass(slots=True)
-class Count:
+class GuessedCommands:
     """What a walk counts on its way: commands that run in a guessed database, and the first of them."""
 
-    guessed: int = 0
-    place: tuple[int, int] = (0, 0)  # part in load order, offset
+    count: int = 0
+    first_place: tuple[int, int] = (0, 0)  # part in load order, offset
 
 
-class Walk:
+class PartSalvager:
     """One part; `done` is the end of what has been dropped or decided."""
 
-    def __init__(self, index: int, source: Source, strict: bool, keep_unknown: bool, count: Count) -> None:
-        self.index, self.source, self.strict, self.count = index, source, strict, count
+    def __init__(
+        self, index: int, source: Source, strict: bool, keep_unknown: bool, guessed_commands: GuessedCommands
+    ) -> None:
+        self.index, self.source, self.strict, self.guessed_commands = index, source, strict, guessed_commands
         self.tracker = ContextTracker(columns=True)
         if not keep_unknown:
             flag_unacceptable(self.tracker)
         self.lookahead = lookahead = Lookahead(source)
         self.select, self.multi, self.exec = lookahead.select, lookahead.multi, lookahead.exec
-        self.reaching = 0  # where the transaction begins that reaches into the batch
-        self.done = 0
+        self.batch_start_multi = 0  # where the transaction begins that reaches into the batch
+        self.decided_end = 0
 
-    def run(self, spliced: SplicedRdb | None, complete: bool) -> Iterator[Drop]:
+    def drops(self, spliced: SplicedRdb | None, complete: bool) -> Iterator[Drop]:
         """The drops; of an RDB that is kept in part its `head` knows them; `complete`: its end was found."""
         start = 0
         if spliced:
             yield from spliced.drops()
-            start = self.done = spliced.end
+            start = self.decided_end = spliced.end
             self.tracker.preamble(start)
             if not complete:
-                yield from self._after_hole(start)
+                yield from self._drops_after_gap(start)
         for tile in read_tiles(self.source, table().names, start):
             if isinstance(tile, RecordBatch):
-                yield from self._batch(tile)
+                yield from self._drops_of_batch(tile)
             elif isinstance(tile, Damage):
-                yield from self._damage(tile)
+                yield from self._drops_of_damage(tile)
             else:
-                yield from self._preamble(tile)
-        yield from self._torn_before(self.source.size or 0)
+                yield from self._drops_of_preamble(tile)
+        yield from self._torn_transaction_before(self.source.size or 0)
 
-    def _preamble(self, rdb: Preamble) -> Iterator[Drop]:
+    def _drops_of_preamble(self, rdb: Preamble) -> Iterator[Drop]:
         self.tracker.preamble(rdb.span.end)
         if not rdb.is_intact:
             yield from self._drop(rdb.span, 0, DamageKind.CORRUPT_PREAMBLE.value)
         if not rdb.complete:
-            yield from self._after_hole(rdb.span.end)
+            yield from self._drops_after_gap(rdb.span.end)
 
-    def _damage(self, damage: Damage) -> Iterator[Drop]:
+    def _drops_of_damage(self, damage: Damage) -> Iterator[Drop]:
         end = duplicated_block_end(self.source, damage) if self.tracker.state[ContextField.TX] == 0 else None
         if end is not None:
             yield from self._drop(
-                Span(damage.span.start, end), self.lookahead.commands_in(Span(damage.span.end, end)), DOUBLED
+                Span(damage.span.start, end),
+                self.lookahead.count_commands(Span(damage.span.end, end)),
+                DUPLICATED_BLOCK_REASON,
             )
             return
-        yield from self._torn_before(damage.span.start)
+        yield from self._torn_transaction_before(damage.span.start)
         yield from self._drop(damage.span, 0, damage.kind.value)
-        yield from self._after_hole(damage.span.end)
+        yield from self._drops_after_gap(damage.span.end)
 
-    def _after_hole(self, end: int) -> Iterator[Drop]:
+    def _drops_after_gap(self, end: int) -> Iterator[Drop]:
         """Database and transaction are unknown here."""
         self.tracker.mark_unknown()
-        number, span = self.lookahead.first(end, self.exec, self.multi)
+        number, span = self.lookahead.find_first(end, self.exec, self.multi)
         if number == self.exec:
-            yield from self._block(Span(end, span.end), TORN)
+            yield from self._drop_block(Span(end, span.end), TORN_TRANSACTION_REASON)
         if self.strict:
-            yield from self._block(Span(self.done, self.lookahead.next_known_database(self.done)), GUESSED)
+            yield from self._drop_block(
+                Span(self.decided_end, self.lookahead.next_known_database(self.decided_end)), UNKNOWN_DATABASE_REASON
+            )
 
-    def _torn_before(self, end: int) -> Iterator[Drop]:
+    def _torn_transaction_before(self, end: int) -> Iterator[Drop]:
         """The transaction that is open at `end`, where the part or what is whole of it ends."""
         if self.tracker.state[ContextField.TX] > 0:
-            multi = self._open_at(self.tracker.state[ContextField.MULTI_START], end)
+            multi = self._open_multi_at(self.tracker.state[ContextField.MULTI_START], end)
             if multi is not None:
-                yield from self._block(Span(multi, end), TORN)
+                yield from self._drop_block(Span(multi, end), TORN_TRANSACTION_REASON)
 
-    def _batch(self, batch: RecordBatch) -> Iterator[Drop]:
-        self.reaching = self.tracker.state[ContextField.MULTI_START]
+    def _drops_of_batch(self, batch: RecordBatch) -> Iterator[Drop]:
+        self.batch_start_multi = self.tracker.state[ContextField.MULTI_START]
         if self.tracker.state[ContextField.DB] < 0:
-            self._count_guessed(batch)
+            self._count_guessed_in_batch(batch)
         for i in self.tracker.run(batch):
             span, reason = batch.record_span(i), _rejection_reason(batch, i)
-            if not reason or span.start < self.done:
+            if not reason or span.start < self.decided_end:
                 continue
-            multi = self._open_at(self._multi_of(batch, i), span.start) if self.tracker.tx[i] > 0 else None
+            multi = (
+                self._open_multi_at(self._transaction_start(batch, i), span.start) if self.tracker.tx[i] > 0 else None
+            )
             if multi is not None:
-                number, after = self.lookahead.first(span.end, self.exec, self.multi)
+                number, after = self.lookahead.find_first(span.end, self.exec, self.multi)
                 # A MULTI that comes first tells that the EXEC is lost; what follows is no part of this.
-                yield from self._block(Span(multi, after.end if number == self.exec else span.end), reason)
+                yield from self._drop_block(Span(multi, after.end if number == self.exec else span.end), reason)
             else:
-                yield from self._alone(batch, i, reason)
+                yield from self._drops_of_single_record(batch, i, reason)
 
-    def _alone(self, batch: RecordBatch, i: int, reason: str) -> Iterator[Drop]:
+    def _drops_of_single_record(self, batch: RecordBatch, i: int, reason: str) -> Iterator[Drop]:
         """A record outside of a transaction that goes; what it may have been decides what goes with it."""
         span = batch.record_span(i)
         argv = batch.argv(i) if not batch.oversized and batch.ids[i] != ANNOTATION and batch.argc[i] <= 2 else []
         if len(argv) == 1 and len(argv[0]) == len(b"MULTI"):
-            number, after = self.lookahead.first(span.end, self.exec, self.multi)
+            number, after = self.lookahead.find_first(span.end, self.exec, self.multi)
             if number == self.exec:
                 yield from self._drop(span, 1, reason)
-                yield from self._block(Span(span.end, after.end), TORN)
+                yield from self._drop_block(Span(span.end, after.end), TORN_TRANSACTION_REASON)
                 return
         yield from self._drop(span, int(batch.ids[i] != ANNOTATION), reason)
         if len(argv) == 2 and len(argv[0]) == len(b"SELECT") and argv[1].isdigit():
             known = self.lookahead.next_known_database(span.end)
             if not self.strict:
-                self._guess(span.end, self.lookahead.commands_in(Span(span.end, known)))
+                self._count_guessed(span.end, self.lookahead.count_commands(Span(span.end, known)))
             else:
-                yield from self._block(Span(span.end, known), GUESSED)
+                yield from self._drop_block(Span(span.end, known), UNKNOWN_DATABASE_REASON)
 
-    def _guess(self, start: int, commands: int) -> None:
-        if commands and not self.count.guessed:
-            self.count.place = self.index, start
-        self.count.guessed += commands
+    def _count_guessed(self, start: int, commands: int) -> None:
+        if commands and not self.guessed_commands.count:
+            self.guessed_commands.first_place = self.index, start
+        self.guessed_commands.count += commands
 
-    def _multi_of(self, batch: RecordBatch, i: int) -> int:
+    def _transaction_start(self, batch: RecordBatch, i: int) -> int:
         """Where the transaction of a record begins."""
         tx, first = self.tracker.tx, i
-        while first and tx[first - 1] == tx[i] and batch.record_span(first).start >= self.done:
+        while first and tx[first - 1] == tx[i] and batch.record_span(first).start >= self.decided_end:
             first -= 1
-        return batch.record_span(first).start if first or batch.ids[0] == self.multi else self.reaching
+        return batch.record_span(first).start if first or batch.ids[0] == self.multi else self.batch_start_multi
 
-    def _open_at(self, multi: int, end: int) -> int | None:
+    def _open_multi_at(self, multi: int, end: int) -> int | None:
         """The MULTI that is open at `end`: the steps' own, unless that one has been dropped."""
-        if multi >= self.done:
+        if multi >= self.decided_end:
             return multi
-        found: int | None = None
-        for batch in self.lookahead.batches(self.done):
+        open_multi: int | None = None
+        for batch in self.lookahead.batches(self.decided_end):
             for i in range(batch.count):
                 if batch.record_span(i).start >= end:
-                    return found
-                if batch.ids[i] == self.multi and found is None:
-                    found = batch.record_span(i).start
+                    return open_multi
+                if batch.ids[i] == self.multi and open_multi is None:
+                    open_multi = batch.record_span(i).start
                 elif batch.ids[i] == self.exec:
-                    found = None
-        return found
+                    open_multi = None
+        return open_multi
 
-    def _count_guessed(self, batch: RecordBatch) -> None:
+    def _count_guessed_in_batch(self, batch: RecordBatch) -> None:
         """Commands up to the next SELECT, of those that are kept."""
         for i in range(batch.count):
             if batch.ids[i] == self.select:
                 return
             start = batch.record_span(i).start
-            if batch.ids[i] not in (ANNOTATION, self.multi, self.exec) and start >= self.done:
-                self._guess(start, 1)
+            if batch.ids[i] not in (ANNOTATION, self.multi, self.exec) and start >= self.decided_end:
+                self._count_guessed(start, 1)
 
     # -- what is dropped --
 
     def _drop(self, span: Span, commands: int, reason: str) -> Iterator[Drop]:
-        self.done = max(self.done, span.end)
+        self.decided_end = max(self.decided_end, span.end)
         yield Drop(self.index, span, commands, reason)
 
-    def _block(self, span: Span, reason: str) -> Iterator[Drop]:
+    def _drop_block(self, span: Span, reason: str) -> Iterator[Drop]:
         """Whole records, all but the SELECTs among them; what is done already is not done again."""
-        start = max(span.start, self.done)
+        start = max(span.start, self.decided_end)
         for batch in self.lookahead.batches(start):
             end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
-            yield from self._between_selects(batch, end, reason)
+            yield from self._drop_between_selects(batch, end, reason)
             if end < batch.count or batch.span.end >= span.end:
                 break
-        self.done = max(self.done, span.end)
+        self.decided_end = max(self.decided_end, span.end)
 
-    def _between_selects(self, batch: RecordBatch, end: int, reason: str) -> Iterator[Drop]:
+    def _drop_between_selects(self, batch: RecordBatch, end: int, reason: str) -> Iterator[Drop]:
         at = 0
         while at < end:
-            select = index_of(batch, self.select, at, end)
+            select = find_id(batch, self.select, at, end)
             if select > at:
                 span = Span(batch.record_span(at).start, batch.record_span(select - 1).end)
                 yield Drop(self.index, span, select - at - batch.ids[at:select].count(ANNOTATION), reason)
@@ -208,4 +216,4 @@ def _rejection_reason(batch: RecordBatch, i: int) -> str:
         return "no server takes so many arguments" if not any_version_accepts(batch.ids[i], batch.argc[i]) else ""
     name = next(batch.args(i))
     head = name if isinstance(name, bytes) else name.head(64)
-    return "" if _MODULE.fullmatch(head) else "no server knows this command"
+    return "" if _MODULE_COMMAND.fullmatch(head) else "no server knows this command"

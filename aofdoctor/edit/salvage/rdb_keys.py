@@ -13,7 +13,7 @@ from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, DamageKind
-from aofdoctor.edit.salvage.rdb_splice import END, SplicedRdb, splice_rdb, with_magic
+from aofdoctor.edit.salvage.rdb_splice import OLD_END_REASON, SplicedRdb, replace_magic, splice_rdb
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.base_keys import is_plausible_key, key_name
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
@@ -26,16 +26,16 @@ from aofdoctor.server.versions import magic
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 
-HINT = "how many keys to expect"
-GUESSED = "found after damage"
-TWICE = "a key that is there already"
-UNWANTED = "not selected"
-NUMBER = "a name that is a number, found after damage: elements of a value look the same"
+HINT_REASON = "how many keys to expect"
+GUESSED_KEY_REASON = "found after damage"
+DUPLICATE_KEY_REASON = "a key that is there already"
+NOT_SELECTED_REASON = "not selected"
+NUMERIC_NAME_REASON = "a name that is a number, found after damage: elements of a value look the same"
 RESIZE_DB, SELECT_DB = 251, 254
-HINTS = frozenset({RESIZE_DB, 244})  # and SLOT_INFO: only what to make room for
+HINT_OPCODES = frozenset({RESIZE_DB, 244})  # and SLOT_INFO: only what to make room for
 _FUNCTION = 245
-Wanted = Callable[[Key], bool]
-_DBS = 16  # as many as a server has whose configuration says nothing else
+KeyFilter = Callable[[Key], bool]
+_DEFAULT_DATABASES = 16  # as many as a server has whose configuration says nothing else
 
 
 @dataclass(slots=True)
@@ -46,14 +46,18 @@ class SalvageCounts:
     """
 
     keys: int = 0
-    guessed: int = 0
-    db_guessed: int = 0
+    keys_after_damage: int = 0
+    keys_in_guessed_db: int = 0
     functions: int = 0
-    numbers: int = 0
+    numeric_names_dropped: int = 0
 
 
 def salvage_rdb(
-    index: int, source: FileSource | PatchedSource, rdb: Preamble, strict: bool = False, wanted: Wanted | None = None
+    index: int,
+    source: FileSource | PatchedSource,
+    rdb: Preamble,
+    strict: bool = False,
+    key_filter: KeyFilter | None = None,
 ) -> tuple[SplicedRdb, SalvageCounts] | None:
     """The part with what can be read of its RDB, of its keys those that are `wanted`.
 
@@ -68,95 +72,106 @@ def salvage_rdb(
     holes = isinstance(source, FileSource) and source.unreadable
     if isinstance(source, FileSource) and source.first_unreadable(Span(rdb.span.end, source.size)):
         return None  # what follows has to be read from the file itself, which knows its holes
-    right = b"" if holes or rdb.span.end < SIZE else magic(rdb.aux)
-    if right and right != rdb.magic:
-        source, rdb = with_magic(source, right), replace(rdb, magic=right, version=version_of(right))
-    found = SalvageCounts()
+    expected_magic = b"" if holes or rdb.span.end < SIZE else magic(rdb.aux)
+    if expected_magic and expected_magic != rdb.magic:
+        source, rdb = (
+            replace_magic(source, expected_magic),
+            replace(rdb, magic=expected_magic, version=version_of(expected_magic)),
+        )
+    counts = SalvageCounts()
 
     def item_verdicts() -> Iterator[tuple[Span, str]]:
-        nonlocal found
-        walk = _Walk(source, rdb, strict, wanted)
-        found = walk.kept  # and not the walk, which holds the names that it has seen
-        return walk.item_verdicts()
+        nonlocal counts
+        salvager = _RdbSalvager(source, rdb, strict, key_filter)
+        counts = salvager.counts  # and not the walk, which holds the names that it has seen
+        return salvager.item_verdicts()
 
     head = splice_rdb(index, source, rdb.span.end, item_verdicts)
-    return (head, found) if found.keys or found.functions else None
+    return (head, counts) if counts.keys or counts.functions else None
 
 
-def read_of(source: Source, rdb: Preamble) -> Iterator[ItemBatch | Damage]:
+def read_salvageable(source: Source, rdb: Preamble) -> Iterator[ItemBatch | Damage]:
     """What can be read of an RDB, every value decoded, and the damage between."""
     return salvage_items(source, rdb.span.end, lambda source, key: is_plausible_key(source, key, rdb))
 
 
-class _Walk:
+class _RdbSalvager:
     """One RDB from its start."""
 
-    def __init__(self, source: FileSource | PatchedSource, rdb: Preamble, strict: bool, wanted: Wanted | None) -> None:
-        self.source, self.rdb, self.strict, self.wanted = source, rdb, strict, wanted
-        self.kept, self.seen, self.cursor = SalvageCounts(), BloomFilter(), Cursor(source)
-        self.db, self.most_db = 0, _DBS - 1
-        self.guess = self.searched = self.db_doubted = False
+    def __init__(
+        self, source: FileSource | PatchedSource, rdb: Preamble, strict: bool, key_filter: KeyFilter | None
+    ) -> None:
+        self.source, self.rdb, self.strict, self.key_filter = source, rdb, strict, key_filter
+        self.counts, self.known_names, self.cursor = SalvageCounts(), BloomFilter(), Cursor(source)
+        self.db, self.highest_db = 0, _DEFAULT_DATABASES - 1
+        self.after_damage = self.after_search = self.db_is_doubtful = False
 
     def item_verdicts(self) -> Iterator[tuple[Span, str]]:
         """Adjacent spans, and why each goes."""
-        for tile in read_of(self.source, self.rdb):
+        for tile in read_salvageable(self.source, self.rdb):
             if isinstance(tile, Damage):
-                self.guess = self.guess or tile.end_is_guess
-                self.searched = self.searched or (tile.end_is_guess and tile.kind is not DamageKind.CORRUPT_VALUE)
+                self.after_damage = self.after_damage or tile.end_is_guess
+                self.after_search = self.after_search or (
+                    tile.end_is_guess and tile.kind is not DamageKind.CORRUPT_VALUE
+                )
                 yield tile.span, tile.kind.value
             else:
                 for item in tile:
-                    yield item.span, self._why(item)
+                    yield item.span, self._drop_reason(item)
 
-    def _why(self, item: Key | Item) -> str:
+    def _drop_reason(self, item: Key | Item) -> str:
         """Why an item goes; empty if it stays."""
         if isinstance(self.source, FileSource) and self.source.first_unreadable(item.span):
             return DamageKind.UNREADABLE.value
-        if self.guess and self.strict:
-            return GUESSED
-        return self._why_key(item) if isinstance(item, Key) else self._why_other(item)
+        if self.after_damage and self.strict:
+            return GUESSED_KEY_REASON
+        return self._key_drop_reason(item) if isinstance(item, Key) else self._non_key_drop_reason(item)
 
-    def _why_key(self, key: Key) -> str:
-        db = self.db if self.guess else max(0, key.db)
-        twice = self.seen.add(db, key_name(self.cursor, key))
-        if self.searched and _is_number(pread(self.cursor.source, 1, key.name_at)):
-            self.kept.numbers += 1
-            return NUMBER
-        if twice and self.guess:  # a server writes no key twice; before any damage it is the filter that errs
-            return TWICE
-        if self.wanted and not self.wanted(key):
-            return UNWANTED
-        self.kept.keys += 1
-        self.kept.guessed += self.guess
-        self.kept.db_guessed += self.guess and (key.db < 0 or self.db_doubted)
+    def _key_drop_reason(self, key: Key) -> str:
+        db = self.db if self.after_damage else max(0, key.db)
+        twice = self.known_names.add(db, key_name(self.cursor, key))
+        if self.after_search and _is_integer_encoded(pread(self.cursor.source, 1, key.name_at)):
+            self.counts.numeric_names_dropped += 1
+            return NUMERIC_NAME_REASON
+        if twice and self.after_damage:  # a server writes no key twice; before any damage it is the filter that errs
+            return DUPLICATE_KEY_REASON
+        if self.key_filter and not self.key_filter(key):
+            return NOT_SELECTED_REASON
+        self.counts.keys += 1
+        self.counts.keys_after_damage += self.after_damage
+        self.counts.keys_in_guessed_db += self.after_damage and (key.db < 0 or self.db_is_doubtful)
         return ""
 
-    def _why_other(self, item: Item) -> str:
+    def _non_key_drop_reason(self, item: Item) -> str:
         if item.kind in (EOF, UNREAD):
-            return END if item.kind == EOF else DamageKind.CORRUPT_PREAMBLE.value
-        if item.kind in HINTS:
-            return HINT
+            return OLD_END_REASON if item.kind == EOF else DamageKind.CORRUPT_PREAMBLE.value
+        if item.kind in HINT_OPCODES:
+            return HINT_REASON
         if item.kind == SELECT_DB:
-            return self._why_select(item)
-        self.kept.functions += item.kind == _FUNCTION
-        if not self.guess or item.kind == MAGIC or (item.kind == _FUNCTION and self._begins(item, b"#!")):
+            return self._select_db_drop_reason(item)
+        self.counts.functions += item.kind == _FUNCTION
+        if (
+            not self.after_damage
+            or item.kind == MAGIC
+            or (item.kind == _FUNCTION and self._body_starts_with(item, b"#!"))
+        ):
             return ""
-        return GUESSED  # a module's own bytes, or the writer's words: no server needs them, and a wrong one stops it
+        return GUESSED_KEY_REASON  # a module's own bytes, or the writer's words: no server needs them, and a wrong one stops it
 
-    def _why_select(self, item: Item) -> str:
+    def _select_db_drop_reason(self, item: Item) -> str:
         self.cursor.seek(item.body)
         db = self.cursor.length()
-        self.db_doubted = self.guess and db > self.most_db and not self._sized(item)
-        if self.db_doubted:
-            return GUESSED  # no server loads a database that it does not have
-        self.db, self.most_db = db, max(db, self.most_db)
+        self.db_is_doubtful = self.after_damage and db > self.highest_db and not self._precedes_resize_db(item)
+        if self.db_is_doubtful:
+            return GUESSED_KEY_REASON  # no server loads a database that it does not have
+        self.db, self.highest_db = db, max(db, self.highest_db)
         return ""
 
-    def _sized(self, item: Item) -> bool:
+    def _precedes_resize_db(self, item: Item) -> bool:
         """True if what to make room for follows the choice of a database, as every server since 3.2 writes it."""
         return pread(self.source, 1, item.span.end) == bytes((RESIZE_DB,))
 
-    def _begins(self, item: Item, start: bytes) -> bool:
+    def _body_starts_with(self, item: Item, start: bytes) -> bool:
         self.cursor.seek(item.body)
         try:
             code = self.cursor.string()
@@ -165,20 +180,20 @@ class _Walk:
         return (code if isinstance(code, bytes) else code.read(len(start))).startswith(start)
 
 
-def note(name: str, rdb: Preamble, kept: SalvageCounts) -> str:
+def describe_salvaged_rdb(name: str, rdb: Preamble, counts: SalvageCounts) -> str:
     """What a plan says of a salvaged RDB."""
-    why = rdb.note or "a value of it cannot be decoded"
-    words = f"the RDB of {text.display_path(name)} is damaged ({why}): {text.format_count(kept.keys, 'key')} of it can be read"
-    words += " and stay" if kept.keys != 1 else " and stays"
-    if kept.guessed:
-        words += f", {kept.guessed:,} of them found after the damage: a guess (--strict leaves those out)"
-    if kept.db_guessed:
-        words += f", {kept.db_guessed:,} in a guessed database"
-    if kept.numbers:
-        words += f"; {text.format_count(kept.numbers, 'key')} found after it whose names are numbers go, which may be elements"
+    defect = rdb.note or "a value of it cannot be decoded"
+    words = f"the RDB of {text.display_path(name)} is damaged ({defect}): {text.format_count(counts.keys, 'key')} of it can be read"
+    words += " and stay" if counts.keys != 1 else " and stays"
+    if counts.keys_after_damage:
+        words += f", {counts.keys_after_damage:,} of them found after the damage: a guess (--strict leaves those out)"
+    if counts.keys_in_guessed_db:
+        words += f", {counts.keys_in_guessed_db:,} in a guessed database"
+    if counts.numeric_names_dropped:
+        words += f"; {text.format_count(counts.numeric_names_dropped, 'key')} found after it whose names are numbers go, which may be elements"
     return words + "; a value that was changed and can still be decoded cannot be told"
 
 
-def _is_number(first: bytes) -> bool:
+def _is_integer_encoded(first: bytes) -> bool:
     """True of the first byte of a string that is stored as an integer (rdb.h: 11 and 0 to 2)."""
     return first in (b"\xc0", b"\xc1", b"\xc2")

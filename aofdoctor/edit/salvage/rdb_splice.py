@@ -16,9 +16,9 @@ from aofdoctor.rdb.items import EOF
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 
-END = "the RDB's old end"
-NEW_END = "the RDB's new end and checksum"
-MAGIC = "the RDB's magic, by its writer's own words"
+OLD_END_REASON = "the RDB's old end"
+NEW_END_REASON = "the RDB's new end and checksum"
+MAGIC_REASON = "the RDB's magic, by its writer's own words"
 _PIECE = 1 << 20
 
 # Adjacent spans from the start of an RDB to its end: why each one goes, empty if it stays.
@@ -39,53 +39,57 @@ class SplicedRdb(NamedTuple):
 
 def splice_rdb(index: int, source: FileSource | PatchedSource, end: int, item_verdicts: ItemVerdicts) -> SplicedRdb:
     """The part at a place in load order, whose RDB ends at `end`, with a new end for what stays of that."""
-    tail = _tail(source, end, item_verdicts)
-    view = _with(source, end, tail)
+    tail = _new_end(source, end, item_verdicts)
+    view = _insert(source, end, tail)
 
     def drops() -> Iterator[Drop]:
-        yield from merge_adjacent(Drop(index, span, 0, why) for span, why in _whole(item_verdicts(), end) if why)
+        yield from merge_adjacent(Drop(index, span, 0, why) for span, why in _cover_to_end(item_verdicts(), end) if why)
 
     at = view.file_span(Span(end, end + len(tail))).start
     reconstructions = [
-        Reconstruction(index, piece.span, piece.size, MAGIC) for piece in view.pieces if piece.reason == MAGIC
+        Reconstruction(index, piece.span, piece.size, MAGIC_REASON)
+        for piece in view.pieces
+        if piece.reason == MAGIC_REASON
     ]
     return SplicedRdb(
-        view, end + len(tail), drops, [*reconstructions, Reconstruction(index, Span(at, at), len(tail), NEW_END)]
+        view, end + len(tail), drops, [*reconstructions, Reconstruction(index, Span(at, at), len(tail), NEW_END_REASON)]
     )
 
 
-def with_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:
+def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:
     """The same source beginning with another magic."""
     file, pieces = (source.file, source.pieces) if isinstance(source, PatchedSource) else (source, ())
     first, *rest = pieces or [PatchPiece(Span(0, source.size), source.size)]
     assert first.transform is None, "an RDB is read as it is"
     after = PatchPiece(Span(head.SIZE, first.span.end), first.size - head.SIZE)
-    return PatchedSource(file, [PatchPiece(Span(0, head.SIZE), head.SIZE, Replacement(magic), MAGIC), after, *rest])
+    return PatchedSource(
+        file, [PatchPiece(Span(0, head.SIZE), head.SIZE, Replacement(magic), MAGIC_REASON), after, *rest]
+    )
 
 
-def _whole(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
+def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
     """The same, up to the end whatever is known of the bytes there."""
     at = 0
     for span, why in item_verdicts:
         yield span, why
         at = span.end
     if at < end:
-        yield Span(at, end), END
+        yield Span(at, end), OLD_END_REASON
 
 
-def _tail(source: Source, end: int, item_verdicts: ItemVerdicts) -> bytes:
+def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts) -> bytes:
     """The opcode of the end, and the checksum of what stays and that."""
     last = bytes([EOF])
     if not head.has_checksum(pread(source, head.SIZE, 0)):
         return last
     crc = 0
-    for span in _joined(span for span, why in _whole(item_verdicts(), end) if not why):
+    for span in _merge_spans(span for span, why in _cover_to_end(item_verdicts(), end) if not why):
         for at in range(span.start, span.end, _PIECE):
             crc = crc64(pread(source, min(_PIECE, span.end - at), at), crc)
     return last + crc64(last, crc).to_bytes(8, "little")
 
 
-def _joined(spans: Iterator[Span]) -> Iterator[Span]:
+def _merge_spans(spans: Iterator[Span]) -> Iterator[Span]:
     held: Span | None = None
     for span in spans:
         if held and held.end == span.start:
@@ -98,7 +102,7 @@ def _joined(spans: Iterator[Span]) -> Iterator[Span]:
         yield held
 
 
-def _with(source: FileSource | PatchedSource, at: int, data: bytes) -> PatchedSource:
+def _insert(source: FileSource | PatchedSource, at: int, data: bytes) -> PatchedSource:
     """The same source with bytes put in at an offset."""
     pieces = source.pieces if isinstance(source, PatchedSource) else [PatchPiece(Span(0, source.size), source.size)]
     out: list[PatchPiece] = []
@@ -108,16 +112,16 @@ def _with(source: FileSource | PatchedSource, at: int, data: bytes) -> PatchedSo
         assert first in (0, piece.size) or piece.transform is None, "an RDB is read as it is"
         place = piece.span.start + first
         if first and first < piece.size:
-            out += [PatchPiece(Span(piece.span.start, place), first), _put(place, data),
+            out += [PatchPiece(Span(piece.span.start, place), first), _inserted_piece(place, data),
                     PatchPiece(Span(place, piece.span.end), piece.size - first)]  # fmt: skip
         else:
-            out += [_put(place, data)] * (start == at) + [piece]
+            out += [_inserted_piece(place, data)] * (start == at) + [piece]
         start += piece.size
     if start == at:
-        out.append(_put(out[-1].span.end, data))
+        out.append(_inserted_piece(out[-1].span.end, data))
     file = source.file if isinstance(source, PatchedSource) else source
     return PatchedSource(file, out)
 
 
-def _put(place: int, data: bytes) -> PatchPiece:
-    return PatchPiece(Span(place, place), len(data), Replacement(data), NEW_END)
+def _inserted_piece(place: int, data: bytes) -> PatchPiece:
+    return PatchPiece(Span(place, place), len(data), Replacement(data), NEW_END_REASON)

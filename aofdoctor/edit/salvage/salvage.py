@@ -16,8 +16,8 @@ from aofdoctor.check.report import Report
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.repair import require_parts
-from aofdoctor.edit.salvage.part_walk import Count, Walk
-from aofdoctor.edit.salvage.rdb_keys import SalvageCounts, note, read_of, salvage_rdb
+from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
+from aofdoctor.edit.salvage.rdb_keys import SalvageCounts, describe_salvaged_rdb, read_salvageable, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.source import FileSource, Source
 
@@ -29,60 +29,70 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
     that no server line knows stay.  Raises Refused where no part is left.
     """
     require_parts(report)
-    count, spliced_rdbs = Count(), _splice_damaged_rdbs(report, strict)
+    guessed_commands, spliced_rdbs = GuessedCommands(), _splice_damaged_rdbs(report, strict)
     aof = replace(report.aof, parts=[
         replace(part, source=spliced_rdbs[i][0].source) if i in spliced_rdbs else part for i, part in enumerate(report.aof.parts)
     ])  # fmt: skip
 
     def drops() -> Iterator[Drop]:
-        count.guessed = 0
+        guessed_commands.count = 0
         for index, part in enumerate(aof.parts):
             if part.source is not None:
                 head = spliced_rdbs[index][0] if index in spliced_rdbs else None
-                walk = Walk(index, part.source, strict, keep_unknown, count)
-                yield from merge_adjacent(walk.run(head, not head or _complete(report, index)))
+                salvager = PartSalvager(index, part.source, strict, keep_unknown, guessed_commands)
+                yield from merge_adjacent(salvager.drops(head, not head or _has_complete_rdb(report, index)))
 
     reconstructions = [mend for head, _ in spliced_rdbs.values() for mend in head.reconstructions]
     size = report.size + sum(mend.size - mend.span.size for mend in reconstructions)
-    plan = Plan(aof, "salvage", drops, report.commands, size, keep_lost=True)
+    plan = Plan(aof, "salvage", drops, report.commands, size, keep_dropped=True)
     plan.add_reconstructions(reconstructions, 0)
     missing = {i for i, part in enumerate(report.aof.parts) if not part.exists}
     plan.omitted_parts = frozenset(missing)
     plan.compute_totals()
-    plan.notes += _notes(report, count, strict, {i: kept for i, (_, kept) in spliced_rdbs.items()})
+    plan.notes += _notes(report, guessed_commands, strict, {i: kept for i, (_, kept) in spliced_rdbs.items()})
     return plan
 
 
 def _splice_damaged_rdbs(report: Report, strict: bool) -> dict[int, tuple[SplicedRdb, SalvageCounts]]:
     """What can be read of the damaged RDBs, by the place of the part."""
-    found = {}
+    spliced_rdbs = {}
     for index, part in enumerate(report.parts):
         source = part.part.source
         rdb = part.preamble
-        if rdb and isinstance(source, FileSource | PatchedSource) and (not rdb.is_intact or _lies(source, rdb)):
+        if (
+            rdb
+            and isinstance(source, FileSource | PatchedSource)
+            and (not rdb.is_intact or _has_undecodable_value(source, rdb))
+        ):
             head = salvage_rdb(index, source, rdb, strict)
             if head:
-                found[index] = head
-    return found
+                spliced_rdbs[index] = head
+    return spliced_rdbs
 
 
-def _lies(source: Source, rdb: Preamble) -> bool:
+def _has_undecodable_value(source: Source, rdb: Preamble) -> bool:
     """True of an RDB without a checksum that reads to its end, and has a value that cannot be decoded."""
-    return rdb.checksum == "off" and not rdb.codec and any(isinstance(tile, Damage) for tile in read_of(source, rdb))
+    return (
+        rdb.checksum == "off"
+        and not rdb.codec
+        and any(isinstance(tile, Damage) for tile in read_salvageable(source, rdb))
+    )
 
 
-def _complete(report: Report, index: int) -> bool:
+def _has_complete_rdb(report: Report, index: int) -> bool:
     rdb = report.parts[index].preamble
     return rdb is not None and rdb.complete
 
 
-def _notes(report: Report, count: Count, strict: bool, salvage_counts: dict[int, SalvageCounts]) -> Iterator[str]:
+def _notes(
+    report: Report, guessed_commands: GuessedCommands, strict: bool, salvage_counts: dict[int, SalvageCounts]
+) -> Iterator[str]:
     for index, part in enumerate(report.parts):
         name = text.display_path(part.part.name)
         if not part.part.exists:
             yield f"{name} is missing: its commands are lost, and the manifest goes on without it"
         if part.preamble and index in salvage_counts:
-            yield note(part.part.name, part.preamble, salvage_counts[index])
+            yield describe_salvaged_rdb(part.part.name, part.preamble, salvage_counts[index])
         elif part.preamble and not part.preamble.is_intact:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
         if any(d.kind is DamageKind.IN_FLIGHT for d in part.damage):
@@ -94,10 +104,10 @@ def _notes(report: Report, count: Count, strict: bool, salvage_counts: dict[int,
                 f"{describe_group(group)} at {place} stands after damage, and stays: that it is a command, and no piece of a "
                 "value, is a guess; aofdoctor strip on the copy takes it out"
             )
-    if count.guessed and not strict:
-        place_of, start = count.place
-        place = f"{text.display_path(report.aof.parts[place_of].name)}@{start}"
+    if guessed_commands.count and not strict:
+        part_index, start = guessed_commands.first_place
+        place = f"{text.display_path(report.aof.parts[part_index].name)}@{start}"
         yield (
-            f"{text.format_count(count.guessed, 'command')} after damage, from {place}, run in a guessed database: a SELECT "
+            f"{text.format_count(guessed_commands.count, 'command')} after damage, from {place}, run in a guessed database: a SELECT "
             "may be lost there (--strict leaves them out)"
         )

@@ -22,7 +22,7 @@ from aofdoctor.diff.differ import CommandDiff, DiffEvent, OneSidedRun
 from aofdoctor.diff.keys.key_diff import compare_keys
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import ComparisonRules, Side
-from aofdoctor.edit.output.diff_patch import Patch
+from aofdoctor.edit.output.diff_patch import DiffPatch
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.selection import Selection
 from aofdoctor.text import display_path, format_count
@@ -107,7 +107,7 @@ def diff(
         comparison = Comparison((a, b), CommandDiff(*sides), (selections[0], selections[1]))
         renderer = _make_renderer(comparison, stat, json)
         writers = {
-            n: stack.enter_context(Patch(Path(path), RdbUnitSelection(sides[n], selections[n])))
+            n: stack.enter_context(DiffPatch(Path(path), RdbUnitSelection(sides[n], selections[n])))
             for n, path in ((1, patch), (0, patch_reverse)) if path
         }  # fmt: skip
         renderer.render(_copy_to_patches(comparison, writers))
@@ -132,10 +132,10 @@ def _compare_by_keys(
     return key_diff.has_differences
 
 
-def _patch_summary(patch: Patch) -> str:
+def _patch_summary(patch: DiffPatch) -> str:
     return f"{patch.size:,} bytes" + (
-        f"; {format_count(patch.left_out, 'damaged or unfinished stretch', 'damaged or unfinished stretches')} left out"
-        if patch.left_out else ""
+        f"; {format_count(patch.omitted_units, 'damaged or unfinished stretch', 'damaged or unfinished stretches')} left out"
+        if patch.omitted_units else ""
     )  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def _make_renderer(comparison: Comparison, stat: bool, json: bool) -> Renderer:
     return JsonRenderer(comparison) if json else TextRenderer(comparison)
 
 
-def _copy_to_patches(comparison: Comparison, writers: dict[int, Patch]) -> Iterator[DiffEvent]:
+def _copy_to_patches(comparison: Comparison, writers: dict[int, DiffPatch]) -> Iterator[DiffEvent]:
     """The differences, which are written to the patches as they go by."""
     for event in comparison.diff.events():
         if isinstance(event, OneSidedRun) and event.side in writers:

@@ -17,7 +17,7 @@ from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.cli.plan_runner import WRITE_HINT, run_plan, source_fingerprints
 from aofdoctor.cli.recipes import PLANNERS, make_plan
 from aofdoctor.edit.conversion.plan import Conversion
-from aofdoctor.edit.conversion.write import totals
+from aofdoctor.edit.conversion.write import totals_json
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import AofdoctorError, InvalidSelection, RefusedEdit, SourceChanged
 
@@ -90,7 +90,7 @@ def _plan_and_totals(
     """What a recipe gives, and what that comes to."""
     if verb != conversions.VERB:
         plan = make_plan(verb, aof, recipe, writes)
-        return plan, plan.totals()
+        return plan, plan.totals_json()
     conversion = conversions.plan_from_recipe(aof, recipe)
     conversions.dry_run(conversion)
-    return conversion, totals(conversion)
+    return conversion, totals_json(conversion)

@@ -20,7 +20,7 @@ from aofdoctor.cli.recipes import AmbiguousFlushGroup, Recipe, make_plan
 from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import require_complete_set
-from aofdoctor.edit.planners.strip import Survey, plan_tail
+from aofdoctor.edit.planners.strip import FlushSurvey, plan_tail
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.flushes import Group
 
@@ -88,7 +88,9 @@ def strip(
         if overwrites:
             _overwrite_in_place(plan, output_options, trust_tail, receipt)
         else:
-            in_place_hint = ", --in-place overwrites the flush" if any(d.reason == "flush" for d in plan.shown) else ""
+            in_place_hint = (
+                ", --in-place overwrites the flush" if any(d.reason == "flush" for d in plan.listed_drops) else ""
+            )
             run_plan(plan, output_options, f"-o OUT writes a copy{in_place_hint}" if only_flushes else WRITE_HINT)
 
 
@@ -106,11 +108,11 @@ def _plan(aof: AOF, recipe: Recipe, writes: bool, json: bool) -> Plan:
 
 
 def _require_changes(plan: Plan) -> None:
-    if not plan.changed:
+    if not plan.has_changes:
         raise RefusedEdit("nothing is selected: there is nothing to strip, and nothing was written")
 
 
-def _list_groups(aof: AOF, flush_survey: Survey, json: bool) -> None:
+def _list_groups(aof: AOF, flush_survey: FlushSurvey, json: bool) -> None:
     groups = flush_survey.flushes.groups
     if json:
         print_json({"path": aof.path, "output": None, "changed": False, "group_count": flush_survey.flushes.group_count,
@@ -123,13 +125,13 @@ def _list_groups(aof: AOF, flush_survey: Survey, json: bool) -> None:
         print_error_line(f"  and {hidden:,} between those; aofdoctor log --effect flush lists them all")
 
 
-def _group_json(flush_survey: Survey, group: Group) -> dict[str, Any]:
+def _group_json(flush_survey: FlushSurvey, group: Group) -> dict[str, Any]:
     first, later = group.first, flush_survey.commands - group.last.number
     return {"part": first.part, "start": first.span.start, "end": group.last.span.end, "flushes": group.count,
             "command": first.command.upper(), "time": first.time, "later_commands": later}  # fmt: skip
 
 
-def _group_line(flush_survey: Survey, group: Group) -> str:
+def _group_line(flush_survey: FlushSurvey, group: Group) -> str:
     first = group.first
     time_text = text.format_time(first.time) if first.time is not None else "time unknown"
     later = text.format_count(flush_survey.commands - group.last.number, "later command")

@@ -34,11 +34,11 @@ def undo(
     result = take_back(Path(receipt), force_in_use)
     if json:
         print_json(
-            {"files": [str(path) for path in result.files], "bytes": result.bytes, "receipt": str(result.receipt)}
+            {"files": [str(path) for path in result.files], "bytes": result.byte_count, "receipt": str(result.receipt)}
         )
         return
     names = ", ".join(text.display_path(short_path(path)) for path in result.files)
     print_line(
-        make_painter()(f"taken back: {text.format_size(result.bytes)} in {names}, on disk and read back", "good")
+        make_painter()(f"taken back: {text.format_size(result.byte_count)} in {names}, on disk and read back", "good")
     )
     print_line(f"the receipt is now {text.display_path(short_path(result.receipt))}")
