@@ -13,7 +13,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.ordinals import none_if_unknown
-from aofdoctor.log.script_flushes import script_ids
+from aofdoctor.log.script_flushes import script_command_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -70,7 +70,7 @@ class _Examiner:
             UNKNOWN: "unknown-command",
         }
         self.flush_ids = table().with_effect("flush")
-        self.script_ids = script_ids()
+        self.script_ids = script_command_ids()
         self.tracker.flag("walk", self.flush_ids | self.script_ids | {UNKNOWN})
         self.bytes_read = 0
 
@@ -131,8 +131,8 @@ class _Examiner:
             self.loader.check_flagged(batch, i)
             self._check_oddity(report, batch, i)
             if batch.ids[i] in self.script_ids:
-                self.report.script_flushes.note(report.part.name, batch, i)
-        self.report.flushes.batch(
+                self.report.script_flushes.add_record(report.part.name, batch, i)
+        self.report.flushes.add_batch(
             len(self.report.parts) - 1, report.part.name, batch, flagged, self.tracker, commands_before
         )
         report.clock_went_back |= last_time > self.tracker.state[ContextField.TIME]
@@ -156,7 +156,7 @@ class _Examiner:
         self.last_good = self.last_good or self._good_prefix()
         in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _has_grown(source)
         self._keep_damage(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
-        self.report.flushes.interrupted(len(self.report.parts) - 1)
+        self.report.flushes.add_damage(len(self.report.parts) - 1)
         self.loader.damage(damage)
         self.tracker.mark_unknown()
         if self.progress:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aofdoctor import text
 from aofdoctor.check.report import Report, shell_path
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.log.flushes import Group
+from aofdoctor.log.flushes import FlushGroup
 
 _HIDDEN_FLUSHES_MAX = 100
 
@@ -21,34 +21,34 @@ def _flushes(report: Report) -> Iterator[Finding]:
         yield Finding("flush-more", Severity.DANGER, message, hint="aofdoctor log --effect flush lists them all")
 
 
-def _flush_message(report: Report, group: Group) -> str:
+def _flush_message(report: Report, group: FlushGroup) -> str:
     first = group.first
     place = f"{text.display_path(first.part)}@{first.span.start}"
     when = f" ({text.format_time(first.time)})" if first.time is not None else ""
     return f"{describe_group(group)} at {place}{when} emptied {describe_scope(group)}; {_describe_following(report, group)}"
 
 
-def describe_group(group: Group) -> str:
+def describe_group(group: FlushGroup) -> str:
     """What a group is called, in words."""
     first = group.first.command.upper()
     return first if group.count == 1 else f"{group.count:,} flushes from {first}"
 
 
-def describe_scope(group: Group) -> str:
+def describe_scope(group: FlushGroup) -> str:
     """What a group emptied, in words."""
-    if group.everything:
+    if group.flushes_all:
         return "every database"
     if group.count > 1:
         return "databases"
     return "an unknown database" if group.first.db is None else f"database {group.first.db}"
 
 
-def _describe_following(report: Report, group: Group) -> str:
+def _describe_following(report: Report, group: FlushGroup) -> str:
     after = report.commands - group.last.number
     return f"{text.format_count(after, 'command')} follow{'s' if after == 1 else ''} it"
 
 
-def _flush_detail(report: Report, group: Group) -> str:
+def _flush_detail(report: Report, group: FlushGroup) -> str:
     tx = ", inside a transaction" if group.first.tx else ""
     guess = "  Damage stands before it: that it is a command, and no piece of a value, is a guess."
     return f"It is command #{group.first.number}{tx}.{guess if group.first.guess else ''}"
@@ -72,18 +72,18 @@ def _hidden_flushes(report: Report) -> Iterator[Finding]:
 
 def _script_flushes(report: Report) -> Iterator[Finding]:
     """Scripts with FLUSHALL or FLUSHDB in their text."""
-    for script_flush in report.script_flushes.found:
+    for script_flush in report.script_flushes.flushes:
         place = f"{script_flush.part}@{script_flush.span.start}"
         message = f"{script_flush.command} at {text.display_path(place)} runs a script with a flush in its text, at every load"
         hint = f"aofdoctor show {shell_path(report)} {text.shell_quote(place)}; strip --from and --to that place leaves it out"
         yield Finding("flush-in-script", Severity.DANGER, message, script_flush.part, *script_flush.span, hint=hint)
-    hidden = report.script_flushes.count - len(report.script_flushes.found)
+    hidden = report.script_flushes.count - len(report.script_flushes.flushes)
     if hidden:
         yield Finding("flush-in-script-more", Severity.DANGER, f"{hidden:,} more such scripts follow")
 
 
 def _no_flush(report: Report) -> Iterator[Finding]:
-    if report.flushes.seen or report.hidden_flushes or report.script_flushes.count:
+    if report.flushes.count or report.hidden_flushes or report.script_flushes.count:
         return
     evidence = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]
     evidence += [part.name for part in report.aof.unlisted]

@@ -6,8 +6,8 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.log.flushes import Flushes
-from aofdoctor.log.script_flushes import ScriptFlushes
+from aofdoctor.log.flushes import FlushCollector
+from aofdoctor.log.script_flushes import ScriptFlushCollector
 from aofdoctor.server.verdict import Verdict
 from aofdoctor.server.versions import ServerVersion
 from aofdoctor.span import Span
@@ -58,9 +58,9 @@ class Report:
     decisive_servers: list[frozenset[str]]
     parts: list[PartReport] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
-    flushes: Flushes = field(default_factory=Flushes)
+    flushes: FlushCollector = field(default_factory=FlushCollector)
     oddities: dict[str, Oddity] = field(default_factory=dict)
-    script_flushes: ScriptFlushes = field(default_factory=ScriptFlushes)
+    script_flushes: ScriptFlushCollector = field(default_factory=ScriptFlushCollector)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @property

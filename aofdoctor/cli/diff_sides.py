@@ -47,7 +47,7 @@ def _split_argument(argument: str) -> tuple[str, str]:
 
 def _end_at_position(aof: AOF, position: Position) -> SideEnd:
     """Where the record at a position begins; the side is what stands before it."""
-    located = locate(aof, position, around=0)
+    located = locate(aof, position, neighbour_count=0)
     index = aof.parts.index(located.part)
     if located.entry is not None:
         return index, located.entry.batch.record_span(located.entry.i).start

@@ -13,7 +13,7 @@ from aofdoctor.aof.discovery import AOF, open_aof
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.position import Position, parse_position, parse_time
 from aofdoctor.log.selection import Selection, build_selection
-from aofdoctor.log.timestamps import last_time, looks_timed
+from aofdoctor.log.timestamps import last_time, probably_has_timestamps
 from aofdoctor.server.command_table import table
 from aofdoctor.server.versions import COMMON_VERSIONS, VERSIONS
 
@@ -146,7 +146,7 @@ def end_of_log(aof: AOF, times: list[str], has_other_times: bool = False) -> int
     if not times or any(part.source and part.source.size is None for part in aof.parts):
         return None
     relative = any(given.startswith("-") for given in times)
-    end = last_time(aof) if relative or not (has_other_times or looks_timed(aof)) else 0
+    end = last_time(aof) if relative or not (has_other_times or probably_has_timestamps(aof)) else 0
     if end is None:
         raise InvalidSelection(
             "this AOF has no #TS annotations, so nothing in it has a time (aof-timestamp-enabled was off)",
@@ -158,7 +158,7 @@ def end_of_log(aof: AOF, times: list[str], has_other_times: bool = False) -> int
 def parse_loaded_position(value: str, aof: AOF) -> Position:
     """What the user means by a POSITION of something that a server loads."""
     position = parse_position(value, aof)
-    if not position.number and position.index < 0:
+    if not position.number and position.part_index < 0:
         raise InvalidSelection(
             f"{text.display_path(position.part)} is not loaded: it is a history file, or not in the manifest",
             "name the file itself as PATH",

@@ -20,7 +20,7 @@ from aofdoctor.edit.planners.slice import plan_slice
 from aofdoctor.edit.planners.strip import FlushSurvey, group_at, plan_group, plan_selection, survey_flushes
 from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
-from aofdoctor.log.flushes import Group
+from aofdoctor.log.flushes import FlushGroup
 from aofdoctor.log.position import Position, parse_position, parse_time
 
 Recipe = dict[str, Any]
@@ -46,7 +46,7 @@ def strip_plan(aof: AOF, recipe: Recipe) -> Plan:
     flush_survey = survey_flushes(aof, target)
     if not selection.selects_all:
         return plan_selection(aof, flush_survey, selection)
-    if not flush_survey.flushes.seen:
+    if not flush_survey.flushes.count:
         raise RefusedEdit(
             "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
             f"aofdoctor check {text.shell_quote(aof.path)} names other evidence",
@@ -59,9 +59,9 @@ def strip_plan(aof: AOF, recipe: Recipe) -> Plan:
     return _plan_before_group(aof, group) if and_after else plan_group(aof, flush_survey, group)
 
 
-def _plan_before_group(aof: AOF, group: Group) -> Plan:
+def _plan_before_group(aof: AOF, group: FlushGroup) -> Plan:
     first = group.first
-    return plan_rewind(aof, cut_before_position(Position(first.part, first.index, first.span.start)), verb="strip")
+    return plan_rewind(aof, cut_before_position(Position(first.part, first.part_index, first.span.start)), verb="strip")
 
 
 def repair_plan(aof: AOF, recipe: Recipe) -> Plan:

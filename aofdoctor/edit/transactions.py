@@ -15,7 +15,7 @@ from aofdoctor.aof.reader import read_batches, read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop
-from aofdoctor.log.flushes import STRUCTURE
+from aofdoctor.log.flushes import STRUCTURE_COMMANDS
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -30,7 +30,7 @@ EMPTY_TRANSACTION_REASON = "transaction left empty"
 
 def structure_ids() -> frozenset[int]:
     """SELECT, MULTI and EXEC, which an edit never selects."""
-    return table().ids(STRUCTURE)
+    return table().ids(STRUCTURE_COMMANDS)
 
 
 def iter_drops(aof: AOF, choose: Chooser, reason: str, whole_transactions: bool = False) -> Iterator[Drop]:

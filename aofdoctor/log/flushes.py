@@ -16,7 +16,7 @@ from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
-STRUCTURE = frozenset({"select", "multi", "exec"})
+STRUCTURE_COMMANDS = frozenset({"select", "multi", "exec"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Flush:
     before it in its part, so that it could be a piece of a value.
     """
 
-    index: int
+    part_index: int
     part: str
     span: Span
     command: str
@@ -39,7 +39,7 @@ class Flush:
 
 
 @dataclass(slots=True)
-class Group:
+class FlushGroup:
     """Flushes of one run; `count` is their number, of which the first and the last are kept."""
 
     first: Flush
@@ -47,13 +47,13 @@ class Group:
     count: int = 1
 
     @property
-    def everything(self) -> bool:
+    def flushes_all(self) -> bool:
         """True if one of those kept emptied every database."""
         return "flushall" in (self.first.command, self.last.command)
 
 
 @dataclass(slots=True)
-class Flushes:
+class FlushCollector:
     """Collects flushes on a walk; `seen` flushes in all, in `group_count` groups.
 
     Of more than twice `KEEP` groups only the first and the last KEEP are kept,
@@ -61,68 +61,78 @@ class Flushes:
     """
 
     target: Position | None = None
-    found: Group | None = None
-    seen: int = 0
+    target_group: FlushGroup | None = None
+    count: int = 0
     group_count: int = 0
-    head: list[Group] = field(default_factory=list)
-    tail: list[Group] = field(default_factory=list)
-    _open: bool = False
-    _damaged: int = -1  # the last part that had damage
+    first_groups: list[FlushGroup] = field(default_factory=list)
+    last_groups: list[FlushGroup] = field(default_factory=list)
+    _is_open: bool = False
+    _damaged_part: int = -1  # the last part that had damage
 
     KEEP = 1000
 
     @property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[FlushGroup]:
         """The groups that are kept, in order."""
-        return self.head + self.tail
+        return self.first_groups + self.last_groups
 
-    def batch(
-        self, index: int, part: str, batch: RecordBatch, flagged: Iterable[int], tracker: ContextTracker, before: int
+    def add_batch(
+        self,
+        part_index: int,
+        part: str,
+        batch: RecordBatch,
+        flagged: Iterable[int],
+        tracker: ContextTracker,
+        commands_before: int,
     ) -> None:
         """A batch of a part, of which `notes` are the records of interest; `before` commands came before it."""
-        flushes, structure = _ids()
+        flush_ids, structure_ids = _flush_and_structure_ids()
         at = 0
-        found = [i for i in flagged if batch.ids[i] in flushes and _works(batch, i)]
-        for i, number in zip(found, command_numbers(batch, found), strict=True):
-            self._close_if_other(batch, at, i, structure)
-            self._add(_flush(index, part, batch, i, tracker, before + number, index == self._damaged))
+        indexes = [i for i in flagged if batch.ids[i] in flush_ids and _is_effective(batch, i)]
+        for i, number in zip(indexes, command_numbers(batch, indexes), strict=True):
+            self._close_unless_structure(batch, at, i, structure_ids)
+            self._add(
+                _make_flush(
+                    part_index, part, batch, i, tracker, commands_before + number, part_index == self._damaged_part
+                )
+            )
             at = i + 1
-        self._close_if_other(batch, at, batch.count, structure)
+        self._close_unless_structure(batch, at, batch.count, structure_ids)
 
-    def interrupted(self, index: int) -> None:
+    def add_damage(self, part_index: int) -> None:
         """Damage in a part: what follows there is another run, and a guess."""
-        self._open, self._damaged = False, index
+        self._is_open, self._damaged_part = False, part_index
 
-    def _close_if_other(self, batch: RecordBatch, start: int, end: int, structure: frozenset[int]) -> None:
+    def _close_unless_structure(self, batch: RecordBatch, start: int, end: int, structure_ids: frozenset[int]) -> None:
         at = start
-        while self._open and at < end:
-            self._open = batch.ids[at] in structure
+        while self._is_open and at < end:
+            self._is_open = batch.ids[at] in structure_ids
             at += 1
 
     def _add(self, flush: Flush) -> None:
-        self.seen += 1
-        if self._open:
-            group = (self.tail or self.head)[-1]
+        self.count += 1
+        if self._is_open:
+            group = (self.last_groups or self.first_groups)[-1]
             group.last, group.count = flush, group.count + 1
         else:
-            group = Group(flush, flush)
-            self._open = True
+            group = FlushGroup(flush, flush)
+            self._is_open = True
             self.group_count += 1
-            kept = self.head if len(self.head) < self.KEEP else self.tail
-            kept.append(group)
-            if len(self.tail) > self.KEEP:
-                del self.tail[0]
+            group_list = self.first_groups if len(self.first_groups) < self.KEEP else self.last_groups
+            group_list.append(group)
+            if len(self.last_groups) > self.KEEP:
+                del self.last_groups[0]
         if self.target and _is_at(flush, self.target):
-            self.found = group
+            self.target_group = group
 
 
 def _is_at(flush: Flush, position: Position) -> bool:
     if position.number:
         return flush.number == position.number
-    return flush.index == position.index and flush.span.start <= position.offset < flush.span.end
+    return flush.part_index == position.part_index and flush.span.start <= position.offset < flush.span.end
 
 
-def _works(batch: RecordBatch, i: int) -> bool:
+def _is_effective(batch: RecordBatch, i: int) -> bool:
     """True of a flush whose arguments a server takes; another one changes nothing."""
     if batch.argc[i] == 1:
         return True
@@ -130,15 +140,15 @@ def _works(batch: RecordBatch, i: int) -> bool:
 
 
 @functools.cache
-def _ids() -> tuple[frozenset[int], frozenset[int]]:
-    return table().with_effect("flush"), table().ids(STRUCTURE) | {ANNOTATION}
+def _flush_and_structure_ids() -> tuple[frozenset[int], frozenset[int]]:
+    return table().with_effect("flush"), table().ids(STRUCTURE_COMMANDS) | {ANNOTATION}
 
 
-def _flush(
-    index: int, part: str, batch: RecordBatch, i: int, tracker: ContextTracker, number: int, guess: bool
+def _make_flush(
+    part_index: int, part: str, batch: RecordBatch, i: int, tracker: ContextTracker, number: int, guess: bool
 ) -> Flush:
     command = table().get(batch.ids[i])
     return Flush(
-        index, part, batch.record_span(i), command.name if command else "",
+        part_index, part, batch.record_span(i), command.name if command else "",
         none_if_unknown(tracker.db[i]), none_if_unknown(tracker.tx[i]) or None, none_if_unknown(tracker.time[i]), number, guess,
     )  # fmt: skip

@@ -11,18 +11,18 @@ no pattern takes exponential time.
 import re
 
 
-def translate(pattern: bytes) -> "re.Pattern[bytes]":
+def glob_to_regex(pattern: bytes) -> "re.Pattern[bytes]":
     """A regular expression whose match() succeeds on exactly what the pattern matches."""
     if len(pattern) > 1 and not pattern.strip(b"*"):
         return re.compile(b".", re.DOTALL)  # several stars match no empty key, though one does
-    runs = _runs(pattern)
+    runs = _parts_between_stars(pattern)
     if len(runs) == 1:
         return re.compile(runs[0] + rb"\Z", re.DOTALL)
     between = b"".join(b"(?>.*?%b)" % run for run in runs[1:-1] if run)
     return re.compile(runs[0] + between + b".*" + runs[-1] + rb"\Z", re.DOTALL)
 
 
-def _runs(pattern: bytes) -> list[bytes]:
+def _parts_between_stars(pattern: bytes) -> list[bytes]:
     """The pattern's parts between its stars, as regular expressions."""
     runs, at = [b""], 0
     while at < len(pattern):
@@ -30,24 +30,24 @@ def _runs(pattern: bytes) -> list[bytes]:
             runs.append(b"")
             at += 1
             continue
-        piece, at = _piece(pattern, at)
+        piece, at = _byte_regex(pattern, at)
         runs[-1] += piece
     return runs
 
 
-def _piece(pattern: bytes, at: int) -> tuple[bytes, int]:
+def _byte_regex(pattern: bytes, at: int) -> tuple[bytes, int]:
     """(one byte's expression, the place after it)."""
     byte = pattern[at : at + 1]
     if byte == b"?":
         return b".", at + 1
     if byte == b"[":
-        return _class(pattern, at + 1)
+        return _class_regex(pattern, at + 1)
     if byte == b"\\" and at + 1 < len(pattern):
         return re.escape(pattern[at + 1 : at + 2]), at + 2
     return re.escape(byte), at + 1
 
 
-def _class(pattern: bytes, at: int) -> tuple[bytes, int]:
+def _class_regex(pattern: bytes, at: int) -> tuple[bytes, int]:
     negated = pattern[at : at + 1] == b"^"
     at += negated
     members: set[int] = set()
@@ -56,7 +56,7 @@ def _class(pattern: bytes, at: int) -> tuple[bytes, int]:
             members.add(pattern[at + 1])
             at += 2
         elif pattern[at] == 0x5D:
-            return _members(members, negated), at + 1
+            return _members_regex(members, negated), at + 1
         elif at + 2 < len(pattern) and pattern[at + 1] == 0x2D:
             low, high = sorted((pattern[at], pattern[at + 2]))
             members.update(range(low, high + 1))
@@ -64,10 +64,10 @@ def _class(pattern: bytes, at: int) -> tuple[bytes, int]:
         else:
             members.add(pattern[at])
             at += 1
-    return _members(members, negated), at
+    return _members_regex(members, negated), at
 
 
-def _members(members: set[int], negated: bool) -> bytes:
+def _members_regex(members: set[int], negated: bool) -> bytes:
     if not members:
         return b"." if negated else b"(?!)"
     inside = b"".join(b"\\x%02x" % member for member in sorted(members))

@@ -25,27 +25,27 @@ def command_number(batch: RecordBatch, i: int) -> int:
     return next(command_numbers(batch, (i,)))
 
 
-def index_of(batch: RecordBatch, position: Position, part: int, before: int) -> int:
+def index_at_position(batch: RecordBatch, position: Position, part_index: int, commands_before: int) -> int:
     """The record of a batch that stands at a position: -1 if the position is before it, `count` if it is after it.
 
     `part` is the batch's place in load order; `before` commands came before it.
     """
     if position.number:
-        return _nth(batch, position.number - before)
-    if part != position.index:
-        return -1 if part > position.index else batch.count
+        return _index_of_nth_command(batch, position.number - commands_before)
+    if part_index != position.part_index:
+        return -1 if part_index > position.part_index else batch.count
     if not batch.span.start <= position.offset < batch.span.end:
         return -1 if position.offset < batch.span.start else batch.count
     return bisect_right(batch.edges, position.offset - batch.base, 0, batch.count) - 1
 
 
-def _nth(batch: RecordBatch, wanted: int) -> int:
+def _index_of_nth_command(batch: RecordBatch, nth: int) -> int:
     """The record of the `wanted`th command of a batch, from 1."""
-    if wanted < 1:
+    if nth < 1:
         return -1
-    ids, at = batch.ids[: batch.count], wanted - 1
+    ids, at = batch.ids[: batch.count], nth - 1
     while at < batch.count:  # each step skips the annotations that it has just found
-        missing = wanted - (at + 1 - ids[: at + 1].count(ANNOTATION))
+        missing = nth - (at + 1 - ids[: at + 1].count(ANNOTATION))
         if not missing and ids[at] != ANNOTATION:
             return at
         at += missing or 1

@@ -23,38 +23,38 @@ class Position:
     """
 
     part: str = ""
-    index: int = -1
+    part_index: int = -1
     offset: int = -1
     number: int = 0
 
 
-def is_position(given: str) -> bool:
+def is_position(value: str) -> bool:
     """True of what is written as a position, be there one or not."""
-    return bool(_NUMBER.match(given) or _OFFSET.match(given))
+    return bool(_NUMBER.match(value) or _OFFSET.match(value))
 
 
-def parse_position(given: str, aof: AOF) -> Position:
+def parse_position(value: str, aof: AOF) -> Position:
     """What the user means by a POSITION; without a part it is the last one."""
-    number = _NUMBER.match(given)
+    number = _NUMBER.match(value)
     if number and not int(number[1]):
         raise InvalidSelection("there is no command #0", "commands are counted from #1")
     if number:
         return Position(number=int(number[1]))
-    match = _OFFSET.match(given)
+    match = _OFFSET.match(value)
     if not match:
         raise InvalidSelection(
-            f"{text.display_path(given)} is not a position",
+            f"{text.display_path(value)} is not a position",
             "write PART@1234, PART@0x4d2, or #17 for the 17th command",
         )
-    part = _one_part(match["part"] or "", aof)
+    part = _find_part(match["part"] or "", aof)
     offset = int(match["offset"], 0 if match["offset"].startswith("0x") else 10)
-    comes_out = part.source is not None and compressed(part.source)  # and may have more bytes than the file
-    if part.size is not None and offset >= max(1, part.size) and not comes_out:
+    is_compressed = part.source is not None and compressed(part.source)  # and may have more bytes than the file
+    if part.size is not None and offset >= max(1, part.size) and not is_compressed:
         raise InvalidSelection(f"{text.display_path(part.name)} has {part.size:,} bytes: there is nothing at {offset}")
     return Position(part.name, aof.parts.index(part) if part in aof.parts else -1, offset)
 
 
-def _one_part(name: str, aof: AOF) -> AofPart:
+def _find_part(name: str, aof: AOF) -> AofPart:
     if not name:
         if not aof.existing_parts:
             raise InvalidSelection("no part of this AOF is there")
@@ -67,19 +67,19 @@ def _one_part(name: str, aof: AOF) -> AofPart:
     return parts[0]
 
 
-def parse_time(given: str, end: int | None) -> int:
+def parse_time(value: str, log_end: int | None) -> int:
     """Unix seconds of a TIME; `end` is the time of the end of the log, which -10m counts from."""
-    relative = _RELATIVE.match(given)
+    relative = _RELATIVE.match(value)
     if relative:
-        if end is None:
-            raise InvalidSelection(f"{given} counts from the end of the log, which has no #TS annotation or is a pipe")
-        return end - int(relative[1]) * _SECONDS[relative[2]]
-    if re.fullmatch(r"[0-9]{1,12}", given):
-        return int(given)
+        if log_end is None:
+            raise InvalidSelection(f"{value} counts from the end of the log, which has no #TS annotation or is a pipe")
+        return log_end - int(relative[1]) * _SECONDS[relative[2]]
+    if re.fullmatch(r"[0-9]{1,12}", value):
+        return int(value)
     try:
-        return int(datetime.fromisoformat(given).timestamp())
+        return int(datetime.fromisoformat(value).timestamp())
     except (ValueError, OverflowError, OSError):
         raise InvalidSelection(
-            f"{text.display_path(given)} is not a time",
+            f"{text.display_path(value)} is not a time",
             "write 2026-11-22T05:58:31, unix seconds, or -10m for ten minutes before the end of the log",
         ) from None

@@ -9,8 +9,8 @@ from aofdoctor.server.command_table import table
 from aofdoctor.span import Span
 
 _FLUSH = re.compile(rb"flush(?:all|db)", re.IGNORECASE)
-SCRIPT_IDS = frozenset({"eval", "evalsha", "eval_ro", "evalsha_ro", "script|load"})
-_SHAS_KEPT = 10_000
+SCRIPT_COMMANDS = frozenset({"eval", "evalsha", "eval_ro", "evalsha_ro", "script|load"})
+_SHAS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,16 @@ class ScriptFlush:
 
 
 @dataclass(slots=True)
-class ScriptFlushes:
+class ScriptFlushCollector:
     """Collects them on a walk: `count` of them, of which the first `KEEP` are kept."""
 
     KEEP = 100
 
-    found: list[ScriptFlush] = field(default_factory=list)
+    flushes: list[ScriptFlush] = field(default_factory=list)
     count: int = 0
     _shas: set[bytes] = field(default_factory=set)
 
-    def note(self, part: str, batch: RecordBatch, i: int) -> None:
+    def add_record(self, part: str, batch: RecordBatch, i: int) -> None:
         """A record of a script command."""
         command = table().get(batch.ids[i])
         if command is None or batch.oversized:
@@ -41,20 +41,20 @@ class ScriptFlushes:
             if self._shas and batch.argv(i, 2)[1].lower() in self._shas:
                 self._add(ScriptFlush(part, batch.record_span(i), "EVALSHA"))
         elif _FLUSH.search(batch.raw(i)):
-            at = 2 if command.container else 1
-            script = batch.argv(i, at + 1)[at] if batch.argc[i] > at else b""
+            script_index = 2 if command.container else 1
+            script = batch.argv(i, script_index + 1)[script_index] if batch.argc[i] > script_index else b""
             if _FLUSH.search(script):
-                if len(self._shas) < _SHAS_KEPT:
+                if len(self._shas) < _SHAS_MAX:
                     self._shas.add(hashlib.sha1(script).hexdigest().encode())
                 if not command.container:
                     self._add(ScriptFlush(part, batch.record_span(i), "EVAL"))
 
-    def _add(self, found: ScriptFlush) -> None:
+    def _add(self, flush: ScriptFlush) -> None:
         self.count += 1
-        if len(self.found) < self.KEEP:
-            self.found.append(found)
+        if len(self.flushes) < self.KEEP:
+            self.flushes.append(flush)
 
 
-def script_ids() -> frozenset[int]:
+def script_command_ids() -> frozenset[int]:
     """The ids of the commands that run or hold a script."""
-    return frozenset(c.id for c in table().commands if c.name in SCRIPT_IDS)
+    return frozenset(c.id for c in table().commands if c.name in SCRIPT_COMMANDS)

@@ -14,18 +14,18 @@ from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.errors import InvalidSelection
-from aofdoctor.log.glob import translate
-from aofdoctor.log.ordinals import index_of
+from aofdoctor.log.glob import glob_to_regex
+from aofdoctor.log.ordinals import index_at_position
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import Command, Table, key_places, table
 from aofdoctor.server.context.tracker import ContextTracker
 
-_IDS_SOUGHT = 8  # more ids than these are not worth a search each
-_ARGS_HELD = 1 << 16  # of a far record, so many arguments are looked through for keys
+_IDS_SEARCHED_MAX = 8  # more ids than these are not worth a search each
+_ARGS_SEARCHED_MAX = 1 << 16  # of a far record, so many arguments are looked through for keys
 _LARGE_ARGUMENT_OVERLAP = 1 << 12  # a match of a regular expression longer than this can be missed in a far argument
 
 
-class InPieces(Protocol):
+class ChunkedBytes(Protocol):
     """Bytes that are too many to hold."""
 
     def pieces(self) -> Iterator[bytes]:
@@ -41,7 +41,7 @@ class Selection:
     """
 
     ids: frozenset[int] | None = None
-    names: frozenset[bytes] = frozenset()
+    unknown_names: frozenset[bytes] = frozenset()
     keys: "tuple[re.Pattern[bytes], ...]" = ()
     dbs: frozenset[int] = frozenset()
     start: Position | None = None
@@ -57,99 +57,99 @@ class Selection:
         """True if nothing is asked for, so that everything is selected."""
         return self == Selection()
 
-    def matches(self, part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> list[int]:
+    def matches(self, part_index: int, batch: RecordBatch, tracker: ContextTracker, commands_before: int) -> list[int]:
         """The indexes of the commands of a batch that are selected.
 
         `part` is the batch's place in load order; `before` commands came before it.
         """
-        if self._surely_none(batch):
+        if self._cannot_match(batch):
             return []
         commands = [i for i, number in enumerate(batch.ids[: batch.count]) if number != ANNOTATION]
         if self.selects_all:
             return commands
-        left = self._by_columns(part, batch, tracker, before, commands)
-        if self.names or self.keys or self.grep:
-            left = [i for i in left if self._by_arguments(batch, i)]
+        indexes = self._filter_by_columns(part_index, batch, tracker, commands_before, commands)
+        if self.unknown_names or self.keys or self.grep:
+            indexes = [i for i in indexes if self._matches_arguments(batch, i)]
         if not self.invert:
-            return left
-        chosen = set(left)
-        return [i for i in commands if i not in chosen]
+            return indexes
+        selected = set(indexes)
+        return [i for i in commands if i not in selected]
 
-    def _surely_none(self, batch: RecordBatch) -> bool:
+    def _cannot_match(self, batch: RecordBatch) -> bool:
         """True if no record has a wanted id: a search through the column's bytes, at the speed of memory.
 
         It is not exact (it may see an id across two others), so it only ever says no.
         """
-        if self.ids is None or self.names or self.invert or len(self.ids) > _IDS_SOUGHT:
+        if self.ids is None or self.unknown_names or self.invert or len(self.ids) > _IDS_SEARCHED_MAX:
             return False
         column = memoryview(batch.ids)[: batch.count].tobytes()  # type: ignore[arg-type]
         return not any(number.to_bytes(2, sys.byteorder) in column for number in self.ids)
 
     # -- what the columns answer --
 
-    def _by_columns(
-        self, part: int, batch: RecordBatch, tracker: ContextTracker, before: int, left: list[int]
+    def _filter_by_columns(
+        self, part_index: int, batch: RecordBatch, tracker: ContextTracker, commands_before: int, indexes: list[int]
     ) -> list[int]:
         ids = batch.ids
         if self.ids is not None:
-            wanted = self.ids | {UNKNOWN} if self.names else self.ids
-            left = [i for i in left if ids[i] in wanted]
+            accepted_ids = self.ids | {UNKNOWN} if self.unknown_names else self.ids
+            indexes = [i for i in indexes if ids[i] in accepted_ids]
         if self.dbs:
-            left = [i for i in left if tracker.db[i] in self.dbs]
+            indexes = [i for i in indexes if tracker.db[i] in self.dbs]
         if self.since is not None:
-            left = [i for i in left if tracker.time[i] >= max(0, self.since)]
+            indexes = [i for i in indexes if tracker.time[i] >= max(0, self.since)]
         if self.until is not None:
-            left = [i for i in left if 0 <= tracker.time[i] <= self.until]
+            indexes = [i for i in indexes if 0 <= tracker.time[i] <= self.until]
         if self.min_size:
-            left = [i for i in left if batch.record_span(i).size >= self.min_size]
+            indexes = [i for i in indexes if batch.record_span(i).size >= self.min_size]
         if self.start is not None:
-            first = index_of(batch, self.start, part, before)
-            left = [i for i in left if i >= first]
+            first = index_at_position(batch, self.start, part_index, commands_before)
+            indexes = [i for i in indexes if i >= first]
         if self.end is not None:
-            last = index_of(batch, self.end, part, before)
-            left = [i for i in left if i <= last]
-        return left
+            last = index_at_position(batch, self.end, part_index, commands_before)
+            indexes = [i for i in indexes if i <= last]
+        return indexes
 
     # -- what the arguments answer --
 
-    def _by_arguments(self, batch: RecordBatch, i: int) -> bool:
+    def _matches_arguments(self, batch: RecordBatch, i: int) -> bool:
         if batch.oversized:
             return self._matches_large_arguments(batch, i)
         argv = batch.argv(i)
-        if self.names and batch.ids[i] == UNKNOWN and argv[0].lower() not in self.names:
+        if self.unknown_names and batch.ids[i] == UNKNOWN and argv[0].lower() not in self.unknown_names:
             return False
-        if self.keys and not self._keys(table().get(batch.ids[i]), argv):
+        if self.keys and not self._matches_keys(table().get(batch.ids[i]), argv):
             return False
         return not self.grep or any(pattern.search(arg) for pattern in self.grep for arg in argv)
 
-    def _keys(self, command: Command | None, argv: Sequence[bytes]) -> bool:
+    def _matches_keys(self, command: Command | None, argv: Sequence[bytes]) -> bool:
         keys = [argv[at] for at in key_places(command, argv)] if command else argv[1:2]
         return any(pattern.match(key) for pattern in self.keys for key in keys)
 
     def _matches_large_arguments(self, batch: RecordBatch, i: int) -> bool:
         heads: list[bytes] = []
-        found = not self.grep
+        grep_matches = not self.grep
         for arg in batch.args(i):
-            if len(heads) < _ARGS_HELD:
+            if len(heads) < _ARGS_SEARCHED_MAX:
                 heads.append(arg if isinstance(arg, bytes) else arg.head(_LARGE_ARGUMENT_OVERLAP))
-            found = found or any_pattern_in(self.grep, arg)
-            if found and len(heads) >= _ARGS_HELD:
+            grep_matches = grep_matches or any_pattern_in(self.grep, arg)
+            if grep_matches and len(heads) >= _ARGS_SEARCHED_MAX:
                 break
-        if self.names and batch.ids[i] == UNKNOWN and heads[0].lower() not in self.names:
+        if self.unknown_names and batch.ids[i] == UNKNOWN and heads[0].lower() not in self.unknown_names:
             return False
-        return found and (not self.keys or self._keys(table().get(batch.ids[i]), heads))
+        return grep_matches and (not self.keys or self._matches_keys(table().get(batch.ids[i]), heads))
 
 
-def any_pattern_in(patterns: "Iterable[re.Pattern[bytes]]", arg: "bytes | InPieces") -> bool:
+def any_pattern_in(patterns: "Iterable[re.Pattern[bytes]]", arg: "bytes | ChunkedBytes") -> bool:
     """True if one of the patterns is found in an argument; a large one is looked through in pieces."""
     if isinstance(arg, bytes):
         return any(pattern.search(arg) for pattern in patterns)
-    before = b""
-    for piece in arg.pieces():
-        window = before + piece
+    overlap = b""
+    for chunk in arg.pieces():
+        window = overlap + chunk
         if any(pattern.search(window) for pattern in patterns):
             return True
-        before = window[-_LARGE_ARGUMENT_OVERLAP:]
+        overlap = window[-_LARGE_ARGUMENT_OVERLAP:]
     return False
 
 
@@ -159,45 +159,45 @@ def build_selection(
     start: Position | None = None, end: Position | None = None, since: int | None = None, until: int | None = None,
 ) -> Selection:  # fmt: skip
     """A selection from what the options say; BadSelection where they cannot be meant."""
-    known, unknown = _commands(cmd, table())
-    effects = _effects(effect, table())
-    ids = known if known is not None else effects
-    if known is not None and effects is not None:
-        ids = known & effects
+    known_ids, unknown_names = _command_ids(cmd, table())
+    effects = _effect_ids(effect, table())
+    ids = known_ids if known_ids is not None else effects
+    if known_ids is not None and effects is not None:
+        ids = known_ids & effects
     return Selection(
-        ids, unknown, tuple(translate(pattern.encode("utf-8", "surrogateescape")) for pattern in key), frozenset(db),
-        start, end, since, until, tuple(_pattern(given) for given in grep), min_size, invert,
+        ids, unknown_names, tuple(glob_to_regex(pattern.encode("utf-8", "surrogateescape")) for pattern in key), frozenset(db),
+        start, end, since, until, tuple(_compile_pattern(expression) for expression in grep), min_size, invert,
     )  # fmt: skip
 
 
-def _commands(names: Iterable[str], commands: Table) -> tuple[frozenset[int] | None, frozenset[bytes]]:
+def _command_ids(names: Iterable[str], commands: Table) -> tuple[frozenset[int] | None, frozenset[bytes]]:
     ids: set[int] = set()
     unknown: set[bytes] = set()
-    given = list(names)
-    for name in given:
+    requested = list(names)
+    for name in requested:
         command = commands.find(name)
         if command is None:
             unknown.add(name.lower().encode("utf-8", "surrogateescape"))
         else:
             ids |= commands.ids(frozenset({command.name}))
-    return (frozenset(ids) if given else None), frozenset(unknown)
+    return (frozenset(ids) if requested else None), frozenset(unknown)
 
 
-def _effects(names: Iterable[str], commands: Table) -> frozenset[int] | None:
-    given = list(names)
-    if not given:
+def _effect_ids(names: Iterable[str], commands: Table) -> frozenset[int] | None:
+    requested = list(names)
+    if not requested:
         return None
     possible = frozenset().union(*(command.effects for command in commands.commands))
-    for name in given:
+    for name in requested:
         if name not in possible:
             raise InvalidSelection(
                 f"{text.display_path(name)} is not an effect", f"effects are {', '.join(sorted(possible))}"
             )
-    return frozenset().union(*(commands.with_effect(name) for name in given))
+    return frozenset().union(*(commands.with_effect(name) for name in requested))
 
 
-def _pattern(given: str) -> "re.Pattern[bytes]":
+def _compile_pattern(pattern: str) -> "re.Pattern[bytes]":
     try:
-        return re.compile(given.encode("utf-8", "surrogateescape"))
+        return re.compile(pattern.encode("utf-8", "surrogateescape"))
     except (re.error, OverflowError, RecursionError) as problem:
-        raise InvalidSelection(f"{text.display_path(given)} is not a regular expression: {problem}") from None
+        raise InvalidSelection(f"{text.display_path(pattern)} is not a regular expression: {problem}") from None

@@ -26,9 +26,9 @@ def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
         tracker.begin()
         for tile in read_tiles(part.source, table().names) if part.source else ():
             if isinstance(tile, RecordBatch):
-                found = _in_batch(tile, tracker, seconds)
-                if found is not None:
-                    return index, found
+                offset = _first_after_in_batch(tile, tracker, seconds)
+                if offset is not None:
+                    return index, offset
             elif isinstance(tile, Preamble):
                 _require_earlier(part.name, tile, seconds)
             else:
@@ -37,15 +37,15 @@ def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
 
 
 def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
-    written = creation_time(rdb)
-    if written is not None and written > seconds:
+    created = creation_time(rdb)
+    if created is not None and created > seconds:
         raise RefusedEdit(
-            f"the RDB of {display_path(part)} was written at {format_time(written)}: what was before that is not in this AOF",
+            f"the RDB of {display_path(part)} was written at {format_time(created)}: what was before that is not in this AOF",
             "look for a history file, a backup or an older base",
         )
 
 
-def _in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: int) -> int | None:
+def _first_after_in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: int) -> int | None:
     multi_start = tracker.state[ContextField.MULTI_START]  # of a transaction that is open before the batch
     tracker.run(batch)
     times, tx = tracker.time, tracker.tx
@@ -57,5 +57,5 @@ def _in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: int) -> int 
     first = at
     while tx[at] > 0 and first and tx[first - 1] == tx[at]:
         first -= 1
-    begun = tx[at] <= 0 or first or batch.ids[0] == table().names.ids[b"multi"]
-    return batch.record_span(first).start if begun else multi_start
+    is_start_in_batch = tx[at] <= 0 or first or batch.ids[0] == table().names.ids[b"multi"]
+    return batch.record_span(first).start if is_start_in_batch else multi_start

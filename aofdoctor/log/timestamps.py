@@ -12,8 +12,8 @@ from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource, Source, pread
 
-_LOOK = 1 << 16
-_NEAR_END = 1 << 24
+_EDGE_SIZE = 1 << 16
+_TAIL_SIZE = 1 << 24
 
 
 def last_time(aof: AOF) -> int | None:
@@ -21,22 +21,22 @@ def last_time(aof: AOF) -> int | None:
     for part in reversed(aof.parts):
         if part.source is None or isinstance(part.source, PipeSource):
             continue
-        for start in _starts(part.source):
-            time = _time_from(part.source, start)
+        for start in _start_offsets(part.source):
+            time = _last_time_from(part.source, start)
             if time is not None:
                 return time
     return None
 
 
-def _starts(source: Source) -> Iterator[int]:
+def _start_offsets(source: Source) -> Iterator[int]:
     """Where to read from: near the end, and only if no annotation is there, from the start."""
-    near = max(0, (source.size or 0) - _NEAR_END)
+    near = max(0, (source.size or 0) - _TAIL_SIZE)
     if near and (start := find_record(source, near, table().names.ids, run=True)):
         yield start
     yield 0
 
 
-def _time_from(source: Source, start: int) -> int | None:
+def _last_time_from(source: Source, start: int) -> int | None:
     tracker = ContextTracker()
     for tile in read_tiles(source, table().names, start):
         if isinstance(tile, RecordBatch):
@@ -44,12 +44,12 @@ def _time_from(source: Source, start: int) -> int | None:
     return none_if_unknown(tracker.state[ContextField.TIME])
 
 
-def looks_timed(aof: AOF) -> bool:
+def probably_has_timestamps(aof: AOF) -> bool:
     """True if the beginning or the end of a part holds a #TS annotation: a guess that costs nothing."""
     for part in aof.parts:
         if part.source is None or part.source.size is None:
             continue
-        ends = pread(part.source, _LOOK, 0) + pread(part.source, _LOOK, max(0, part.source.size - _LOOK))
+        ends = pread(part.source, _EDGE_SIZE, 0) + pread(part.source, _EDGE_SIZE, max(0, part.source.size - _EDGE_SIZE))
         if b"#TS:" in ends:
             return True
     return False

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.log.base_keys import BaseKeySelection, batches, key_name
+from aofdoctor.log.base_keys import BaseKeySelection, key_name, rdb_batches
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.items import Item, ItemBatch, Key
@@ -88,10 +88,10 @@ class BaseTally:
             return
         source = decompressed(source)
         chosen = BaseKeySelection(self.selection, index, before, source, rdb)
-        if chosen.nothing:
+        if chosen.selects_none:
             return
         counters = self._counters.setdefault(rdb.dialect, RdbKeyCounters(self._delimiter, self.depth))
-        for batch in batches(source, rdb):
+        for batch in rdb_batches(source, rdb):
             if isinstance(batch, Damage):
                 self._damages += 1
             elif self._selects_all:

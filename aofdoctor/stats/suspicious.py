@@ -13,8 +13,8 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.log.flushes import Flushes
-from aofdoctor.log.script_flushes import ScriptFlushes, script_ids
+from aofdoctor.log.flushes import FlushCollector
+from aofdoctor.log.script_flushes import ScriptFlushCollector, script_command_ids
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
@@ -42,8 +42,8 @@ class SuspiciousEvents:
 
     aof: AOF
     tracker: ContextTracker
-    flushes: Flushes = field(default_factory=Flushes)
-    scripts: ScriptFlushes = field(default_factory=ScriptFlushes)
+    flushes: FlushCollector = field(default_factory=FlushCollector)
+    scripts: ScriptFlushCollector = field(default_factory=ScriptFlushCollector)
     seen: dict[str, _Seen] = field(default_factory=dict)
     _index: int = 0
     _part: str = ""
@@ -53,7 +53,7 @@ class SuspiciousEvents:
     _wide: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        self._scripts, self._admin = script_ids(), table().with_effect("admin")
+        self._scripts, self._admin = script_command_ids(), table().with_effect("admin")
         self._wide = table().ids(frozenset({"del", "unlink"}))
         for number in self._wide:
             self.tracker.most[number] = _MANY_KEYS
@@ -67,15 +67,15 @@ class SuspiciousEvents:
 
     def interrupted(self) -> None:
         """Damage: what follows it is a guess."""
-        self.flushes.interrupted(self._index)
+        self.flushes.add_damage(self._index)
 
     def batch(self, batch: RecordBatch, flagged: Iterable[int], before: int) -> None:
         """A batch, of which `notes` are the records of interest; `before` commands came before it."""
-        self.flushes.batch(self._index, self._part, batch, flagged, self.tracker, before)
+        self.flushes.add_batch(self._index, self._part, batch, flagged, self.tracker, before)
         for i in flagged:
             number = batch.ids[i]
             if number in self._scripts:
-                self.scripts.note(self._part, batch, i)
+                self.scripts.add_record(self._part, batch, i)
             elif number == UNKNOWN:
                 self._count("unknown-command", batch, i)
             elif number in self._admin:
@@ -117,7 +117,7 @@ class SuspiciousEvents:
 
     def _in_scripts(self) -> Iterable[Finding]:
         if self.scripts.count:
-            first = self.scripts.found[0]
+            first = self.scripts.flushes[0]
             message = (
                 f"{text.format_count(self.scripts.count, 'script')} with a flush in its text, first {first.command}"
             )

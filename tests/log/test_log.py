@@ -11,7 +11,7 @@ import pytest
 
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
-from aofdoctor.log.glob import translate
+from aofdoctor.log.glob import glob_to_regex
 from aofdoctor.server.command_table import key_places, table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
@@ -231,7 +231,7 @@ def test_globs_match_as_a_real_server_matches_them(embedded: Binary) -> None:
         for pattern in patterns:
             found = server.call("KEYS", pattern)
             assert isinstance(found, list)
-            assert {key for key in keys if translate(pattern).match(key)} == set(found), pattern
+            assert {key for key in keys if glob_to_regex(pattern).match(key)} == set(found), pattern
 
 
 def test_keys_are_those_that_a_real_server_names(embedded: Binary) -> None:

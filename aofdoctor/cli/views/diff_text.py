@@ -19,7 +19,7 @@ from aofdoctor.diff.units.side import DiffPosition, Side, Unit, UnitRun
 from aofdoctor.diff.units.unit_commands import run_batches, run_entries, select_records
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.selection import Selection
-from aofdoctor.log.timestamps import looks_timed
+from aofdoctor.log.timestamps import probably_has_timestamps
 from aofdoctor.rdb.items import Item, Key
 
 SIDE_NAMES = "AB"
@@ -143,7 +143,7 @@ class TextRenderer(DiffRenderer):
         self.paint = make_painter()
         columns = terminal_width()
         self.line_writers = [
-            lines.LineWriter(side.aof, self.paint, columns and columns - 2, looks_timed(side.aof))
+            lines.LineWriter(side.aof, self.paint, columns and columns - 2, probably_has_timestamps(side.aof))
             for side in comparison.sides
         ]
         self.out: BinaryIO = sys.stdout.buffer

@@ -16,7 +16,7 @@ from aofdoctor.aof.records import Arg, LargeArgument
 from aofdoctor.cli.console import Paint, bytes_to_json
 from aofdoctor.cli.views import base_keys
 from aofdoctor.log.base_keys import BaseKey
-from aofdoctor.log.entries import Entry
+from aofdoctor.log.entries import LogEntry
 from aofdoctor.server.command_table import Command, key_places, table
 from aofdoctor.source import pread
 
@@ -51,7 +51,7 @@ class LineWriter:
         self.place_width = max(len(name) for name in self.names.values()) + 1 + len(str(largest)) if self.names else 0
         self._second: tuple[int | None, str] = (None, "-")
 
-    def __call__(self, entry: Entry, out: BinaryIO) -> None:
+    def __call__(self, entry: LogEntry, out: BinaryIO) -> None:
         """Write one entry as a line."""
         head = self._prefix(entry.part, entry.batch.record_span(entry.i).start, entry.time, entry.db)
         style, note = _style_and_note(entry.batch.ids[entry.i])
@@ -90,7 +90,7 @@ class LineWriter:
             self._second = (time, text.format_time(time))
         return self._second[1]
 
-    def _truncate_entry(self, entry: Entry, room: int) -> str:
+    def _truncate_entry(self, entry: LogEntry, room: int) -> str:
         words: list[str] = []
         used = 0
         for number, arg in enumerate(entry.batch.args(entry.i)):
@@ -153,7 +153,7 @@ def flush_note(command: Command) -> str:
 # -- for redis-cli, and as RESP --
 
 
-def write_cli(entry: Entry, out: BinaryIO) -> None:
+def write_cli(entry: LogEntry, out: BinaryIO) -> None:
     """A line that redis-cli accepts."""
     if entry.batch.oversized:
         out.writelines(piece.encode() for piece in _word_pieces(entry.batch.args(entry.i)))
@@ -162,7 +162,7 @@ def write_cli(entry: Entry, out: BinaryIO) -> None:
         out.write(" ".join(map(text.quote, entry.batch.argv(entry.i))).encode() + b"\n")
 
 
-def write_resp(entry: Entry, out: BinaryIO) -> None:
+def write_resp(entry: LogEntry, out: BinaryIO) -> None:
     """The record's own bytes."""
     if not entry.batch.oversized:
         out.write(entry.batch.raw(entry.i))
@@ -174,7 +174,7 @@ def write_resp(entry: Entry, out: BinaryIO) -> None:
 # -- as JSON --
 
 
-def write_json(entry: Entry, out: BinaryIO) -> None:
+def write_json(entry: LogEntry, out: BinaryIO) -> None:
     """One JSON object; an argument of more than 64 KiB in a far record is always base64."""
     if entry.batch.oversized:
         _write_large_json(entry, out)
@@ -186,7 +186,7 @@ def write_json(entry: Entry, out: BinaryIO) -> None:
     out.write(json.dumps(fields).encode() + b"\n")
 
 
-def _fields(entry: Entry, name: bytes) -> dict[str, object]:
+def _fields(entry: LogEntry, name: bytes) -> dict[str, object]:
     record = entry.batch.record_span(entry.i)
     return {
         "part": entry.part, "offset": record.start, "size": record.size, "n": entry.number, "db": entry.db,
@@ -195,12 +195,12 @@ def _fields(entry: Entry, name: bytes) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _key_indexes(entry: Entry, argv: list[bytes]) -> Iterator[int]:
+def _key_indexes(entry: LogEntry, argv: list[bytes]) -> Iterator[int]:
     command = table().get(entry.batch.ids[entry.i])
     return key_places(command, argv) if command else iter(())
 
 
-def _write_large_json(entry: Entry, out: BinaryIO) -> None:
+def _write_large_json(entry: LogEntry, out: BinaryIO) -> None:
     args = entry.batch.args(entry.i)
     name = next(args)
     heads = [name if isinstance(name, bytes) else name.head(64)]
@@ -224,4 +224,4 @@ def _write_base64(arg: LargeArgument, out: BinaryIO) -> None:
     out.write(b'"}')
 
 
-EntryWriter = Callable[[Entry, BinaryIO], None]
+EntryWriter = Callable[[LogEntry, BinaryIO], None]

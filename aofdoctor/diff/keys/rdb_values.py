@@ -17,7 +17,7 @@ from aofdoctor.diff.key_table.effects import DigestTag, KeyOp, command_digest, n
 from aofdoctor.diff.key_table.slots import fold_elements
 from aofdoctor.diff.key_table.table import KeyTable, pack_position
 from aofdoctor.diff.keys.stream_commands import rewrite_stream
-from aofdoctor.log.base_keys import BaseKeySelection, batches
+from aofdoctor.log.base_keys import BaseKeySelection, rdb_batches
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, LargeString, String
@@ -39,10 +39,10 @@ def add_rdb_keys(
         BaseKeySelection(selection, part, commands_before, source, rdb),
         _ValueDigester(table.key, source, rdb.dialect),
     )
-    if rdb.complete and key_selection.nothing:
+    if rdb.complete and key_selection.selects_none:
         return
     selects_all = selection.selects_all
-    for batch in batches(source, rdb):
+    for batch in rdb_batches(source, rdb):
         if isinstance(batch, Damage):
             yield batch
             continue

@@ -10,7 +10,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.moves import DbKey, TouchedKeys, make_db_key
 from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
 from aofdoctor.diff.units.side import Side, Unit, UnitRun
-from aofdoctor.log.entries import Entry
+from aofdoctor.log.entries import LogEntry
 from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import Key as KeyOfBase
@@ -49,13 +49,13 @@ def run_batches(side: Side, run: UnitRun) -> Iterator[tuple[RecordBatch, Context
             return
 
 
-def run_entries(side: Side, run: UnitRun, selection: Selection | None = None) -> Iterator[Entry]:
+def run_entries(side: Side, run: UnitRun, selection: Selection | None = None) -> Iterator[LogEntry]:
     """The commands of a run, those that are selected; SELECTs go without saying."""
     name = side.aof.parts[run.first.part].name
     for batch, tracker, before in run_batches(side, run):
         indexes = select_records(batch, run.last, selection, tracker, before)
         for i, number in zip(indexes, command_numbers(batch, indexes), strict=True):
-            yield Entry(
+            yield LogEntry(
                 name,
                 batch,
                 i,
@@ -158,7 +158,7 @@ def _rdb_keys(side: Side, run: UnitRun, starts: Sequence[int]) -> Iterator[Touch
         yield keys if place == start else None
 
 
-def entry_keys(entry: Entry) -> set[DbKey] | None:
+def entry_keys(entry: LogEntry) -> set[DbKey] | None:
     """The keys that a command names, with its database; None if it may touch others, or is too large to say."""
     batch, i = entry.batch, entry.i
     command = table().get(batch.ids[i])

@@ -14,7 +14,7 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.log.base_keys import key_name
-from aofdoctor.log.flushes import Group
+from aofdoctor.log.flushes import FlushGroup
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.items import ItemReader, Key
@@ -44,13 +44,13 @@ class DependentCommands:
     on_base_keys: int | None = None
 
 
-def find_dependent_commands(aof: AOF, group: Group) -> DependentCommands:
+def find_dependent_commands(aof: AOF, group: FlushGroup) -> DependentCommands:
     """The commands after a group of flushes, up to the first damage of each part, that build on what is there."""
     ids, dependents = table().ids(DEPENDENT_COMMAND_NAMES), DependentCommands()
-    for index, part in enumerate(aof.parts[group.last.index :], group.last.index):
+    for index, part in enumerate(aof.parts[group.last.part_index :], group.last.part_index):
         if part.source is None:
             continue
-        start = group.last.span.end if index == group.last.index else 0
+        start = group.last.span.end if index == group.last.part_index else 0
         for batch in read_batches(part.source, table().names, start):
             for i in (i for i in range(batch.count) if batch.ids[i] in ids):
                 command = table().get(batch.ids[i])
@@ -71,9 +71,9 @@ def find_dependent_commands(aof: AOF, group: Group) -> DependentCommands:
     return dependents
 
 
-def _count_on_base_keys(aof: AOF, group: Group, keys: Counter[bytes]) -> int | None:
+def _count_on_base_keys(aof: AOF, group: FlushGroup, keys: Counter[bytes]) -> int | None:
     """How many commands are on keys that an RDB before the flush holds."""
-    sources = [part.source for part in aof.parts[: group.last.index + 1] if part.source and is_rdb(part.source)]
+    sources = [part.source for part in aof.parts[: group.last.part_index + 1] if part.source and is_rdb(part.source)]
     rdbs = [(source, walk(source)) for source in sources if source.size is not None]
     if not rdbs or any(rdb.keys is None or rdb.keys > BASE_KEYS_MAX for _, rdb in rdbs):
         return None

@@ -15,7 +15,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import InvalidSelection, RefusedEdit
-from aofdoctor.log.ordinals import index_of
+from aofdoctor.log.ordinals import index_at_position
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
@@ -31,7 +31,7 @@ def cut_before_position(position: Position) -> CutFinder:
     """Past is what stands at a position, and all that follows it."""
 
     def find_cut(part: int, batch: RecordBatch, steps: ContextTracker, before: int) -> int:
-        return max(0, index_of(batch, position, part, before))
+        return max(0, index_at_position(batch, position, part, before))
 
     return find_cut
 

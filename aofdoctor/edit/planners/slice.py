@@ -125,9 +125,9 @@ def _selects_default_database(batch: RecordBatch, i: int) -> bool:
 
 def _shift_position(place: Position | None, shifts: dict[int, tuple[int, int]]) -> Position | None:
     """A place in a part whose commands stand further on, behind an RDB's new end."""
-    if place is None or place.index not in shifts or place.offset < shifts[place.index][0]:
+    if place is None or place.part_index not in shifts or place.offset < shifts[place.part_index][0]:
         return place
-    return replace(place, offset=place.offset + shifts[place.index][1])
+    return replace(place, offset=place.offset + shifts[place.part_index][1])
 
 
 class _RdbBase(NamedTuple):

@@ -13,8 +13,8 @@ from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
 from aofdoctor.edit.planners.dependents import describe_dependents, find_dependent_commands
 from aofdoctor.edit.transactions import Chooser, iter_drops, structure_ids
 from aofdoctor.errors import InvalidSelection, RefusedEdit
-from aofdoctor.log.entries import Entry, Item, from_tail
-from aofdoctor.log.flushes import Flushes, Group
+from aofdoctor.log.entries import LogEntry, LogItem, read_tail
+from aofdoctor.log.flushes import FlushCollector, FlushGroup
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import table
@@ -31,7 +31,7 @@ class FlushSurvey:
     `counts` are the commands by id.
     """
 
-    flushes: Flushes
+    flushes: FlushCollector
     commands: int
     size: int
     first_damage: dict[int, int] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class FlushSurvey:
 
 def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
     """One walk over all parts; `target` is a position whose group is to be found."""
-    flushes, before, size = Flushes(target=target), 0, 0
+    flushes, before, size = FlushCollector(target=target), 0, 0
     damage: dict[int, int] = {}
     tracker = ContextTracker(columns=True)
     tracker.flag("survey", table().with_effect("flush"))
@@ -56,10 +56,10 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
         for tile in read_tiles(part.source, table().names):
             if isinstance(tile, RecordBatch):
                 commands = before + tracker.state[ContextField.COMMANDS]
-                flushes.batch(index, part.name, tile, tracker.run(tile), tracker, commands)
+                flushes.add_batch(index, part.name, tile, tracker.run(tile), tracker, commands)
             elif isinstance(tile, Damage):
                 damage.setdefault(index, tile.span.start)
-                flushes.interrupted(index)
+                flushes.add_damage(index)
                 tracker.mark_unknown()
             else:
                 if not tile.is_intact:
@@ -70,17 +70,17 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
     return FlushSurvey(flushes, before, size, damage, tracker.counts)
 
 
-def group_at(survey: FlushSurvey, position: Position) -> Group:
+def group_at(survey: FlushSurvey, position: Position) -> FlushGroup:
     """The group that a position names."""
-    if survey.flushes.found is None:
+    if survey.flushes.target_group is None:
         raise InvalidSelection(
             "no flush stands at that position",
             "`aofdoctor log --effect flush` lists them; to strip another command, select it with --from and --to",
         )
-    return survey.flushes.found
+    return survey.flushes.target_group
 
 
-def plan_group(aof: AOF, survey: FlushSurvey, group: Group | None) -> Plan:
+def plan_group(aof: AOF, survey: FlushSurvey, group: FlushGroup | None) -> Plan:
     """Strip the flushes of one group, or of all where it is None."""
     flush_ids = table().with_effect("flush")
     selection = Selection(
@@ -110,20 +110,20 @@ def plan_tail(aof: AOF) -> Plan:
 def _tail_group(aof: AOF) -> list[Drop]:
     """The flushes of the last group, oldest first."""
     flush_ids = table().with_effect("flush")
-    last = from_tail(aof, Selection(ids=flush_ids), 1)
-    entry = next((item for item in last if isinstance(item, Entry)), None)
+    last = read_tail(aof, Selection(ids=flush_ids), 1)
+    entry = next((item for item in last if isinstance(item, LogEntry)), None)
     if entry is None:
         raise InvalidSelection("no FLUSHALL or FLUSHDB stands in it as a command")
     places = {part.name: index for index, part in enumerate(aof.parts)}
     end = Position(entry.part, places[entry.part], entry.batch.record_span(entry.i).start)
     for reach in _TAIL_READ_SIZES:
-        items = from_tail(aof, Selection(end=end), reach)
+        items = read_tail(aof, Selection(end=end), reach)
         group = list(
             takewhile(_is_in_flush_group, dropwhile(_is_damage, reversed(items)))
         )  # damage after it is none of it
         if len(group) < reach:  # something else stands before it, or nothing
             flushes = [
-                item for item in reversed(group) if isinstance(item, Entry) and item.batch.ids[item.i] in flush_ids
+                item for item in reversed(group) if isinstance(item, LogEntry) and item.batch.ids[item.i] in flush_ids
             ]
             return [Drop(places[item.part], item.batch.record_span(item.i), 1, "flush") for item in flushes]
     raise RefusedEdit(
@@ -131,12 +131,12 @@ def _tail_group(aof: AOF) -> list[Drop]:
     )
 
 
-def _is_damage(item: Item) -> bool:
-    return not isinstance(item, Entry)
+def _is_damage(item: LogItem) -> bool:
+    return not isinstance(item, LogEntry)
 
 
-def _is_in_flush_group(item: Item) -> bool:
-    return isinstance(item, Entry) and item.batch.ids[item.i] in table().with_effect("flush") | structure_ids()
+def _is_in_flush_group(item: LogItem) -> bool:
+    return isinstance(item, LogEntry) and item.batch.ids[item.i] in table().with_effect("flush") | structure_ids()
 
 
 def plan_selection(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
@@ -164,8 +164,8 @@ def note_remaining_damage(plan: Plan, survey: FlushSurvey) -> list[str]:
     )
 
 
-def _group_position(group: Group | None, first: bool) -> Position | None:
+def _group_position(group: FlushGroup | None, first: bool) -> Position | None:
     if group is None:
         return None
     flush = group.first if first else group.last
-    return Position(flush.part, flush.index, flush.span.start)
+    return Position(flush.part, flush.part_index, flush.span.start)

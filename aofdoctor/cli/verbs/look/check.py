@@ -73,7 +73,7 @@ def _report_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
         "parts": [_part_json(part) for part in report.parts] + [_history_part_json(p) for p in report.aof.history],
         "verdicts": [_verdict_json(verdict) for verdict in report.verdicts],
         "findings": [finding_json(finding) for finding in findings],
-        "first_aid": list(FIRST_AID) if report.flushes.seen else [],
+        "first_aid": list(FIRST_AID) if report.flushes.count else [],
     }
 
 
@@ -116,7 +116,7 @@ def finding_json(finding: Finding) -> dict[str, Any]:
 
 
 def _print_report(report: Report, findings: list[Finding], paint: Paint) -> None:
-    if report.flushes.seen:
+    if report.flushes.count:
         _print_first_aid(paint)
     print_line(paint(_title(report), "strong"))
     print_line()
@@ -205,7 +205,7 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
     subject_text = f"{server_list} would "
     where = f"{text.display_path(verdict.part)}@{verdict.offset}" if verdict.part and verdict.offset is not None else ""
     if verdict.outcome is Outcome.LOADS:
-        return subject_text + "load it as it is" + (", flush included." if report.flushes.seen else ".")
+        return subject_text + "load it as it is" + (", flush included." if report.flushes.count else ".")
     if verdict.outcome is Outcome.TRUNCATES:
         cut = f"cut {text.display_path(verdict.part)} at {verdict.offset} and start: {verdict.reason}."
         return f"{subject_text}{cut}  With aof-load-truncated no it would refuse."

@@ -19,7 +19,7 @@ from aofdoctor.errors import InvalidSelection
 from aofdoctor.log import entries as history
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.selection import Selection
-from aofdoctor.log.timestamps import looks_timed
+from aofdoctor.log.timestamps import probably_has_timestamps
 from aofdoctor.rdb.header import compressed
 from aofdoctor.source import PipeSource
 
@@ -90,32 +90,34 @@ def _require_readable_base(aof: AOF, tail: bool, format: OutputFormat) -> None:
 
 def _items(
     aof: AOF, log_selection: Selection, count: int | None, tail: bool, reverse: bool, base: bool
-) -> Iterable[history.Item]:
+) -> Iterable[history.LogItem]:
     pipe = any(isinstance(part.source, PipeSource) for part in aof.parts)
     if tail and not pipe:
         warn(
             "read from the end: where records begin is a guess there, and a database is unknown before its first SELECT"
         )
-        items: Iterable[history.Item] = history.from_tail(aof, log_selection, 10 if count is None else count)
+        items: Iterable[history.LogItem] = history.read_tail(aof, log_selection, 10 if count is None else count)
         return reversed(list(items)) if reverse else items
     if tail and count is None:
         count = 10
     if count is not None:
-        items = history.last(aof, log_selection, count, base)
+        items = history.read_last(aof, log_selection, count, base)
         return reversed(items) if reverse else items
     if reverse and pipe:
         raise InvalidSelection("a pipe cannot be read backwards", "save it to a file first, or name a number with -n")
-    return history.backwards(aof, log_selection, base) if reverse else history.forwards(aof, log_selection, base)
+    return (
+        history.read_backward(aof, log_selection, base) if reverse else history.read_forward(aof, log_selection, base)
+    )
 
 
-def _write(aof: AOF, items: Iterable[history.Item], format: OutputFormat) -> bool:
+def _write(aof: AOF, items: Iterable[history.LogItem], format: OutputFormat) -> bool:
     """Write all items; True if damage was among them."""
     writer = _make_writer(aof, format)
     base = writer.write_key if isinstance(writer, entries.LineWriter) else base_keys.write_key_json
     out, has_damage = sys.stdout.buffer, False
     sys.stdout.flush()
     for item in items:
-        if isinstance(item, history.Entry):
+        if isinstance(item, history.LogEntry):
             writer(item, out)
         elif isinstance(item, BaseKey):
             base(item, out)
@@ -137,5 +139,5 @@ def _make_writer(aof: AOF, format: OutputFormat) -> entries.EntryWriter:
         OutputFormat.CLI: entries.write_cli,
     }
     return json_resp_cli_writers.get(format) or entries.LineWriter(
-        aof, make_painter(), terminal_width(), has_times=looks_timed(aof)
+        aof, make_painter(), terminal_width(), has_times=probably_has_timestamps(aof)
     )

@@ -16,8 +16,8 @@ from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views.base_keys import COMPRESSED_NOTE, describe_opcode, key_detail_json, key_detail_lines
 from aofdoctor.cli.views.record_lines import flush_note, short_part_names, write_json
 from aofdoctor.damage import DAMAGE_MEANINGS, Damage
-from aofdoctor.log.entries import Entry
-from aofdoctor.log.locate import Located, locate
+from aofdoctor.log.entries import LogEntry
+from aofdoctor.log.locate import PositionContent, locate
 from aofdoctor.log.position import parse_position
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.server.command_table import key_places, table
@@ -59,7 +59,7 @@ def show(
     raise typer.Exit(1 if damaged else 0)
 
 
-def _print_json_record(aof: AOF, located: Located) -> None:
+def _print_json_record(aof: AOF, located: PositionContent) -> None:
     if located.entry and located.entry.batch.ids[located.entry.i] != ANNOTATION:
         sys.stdout.flush()
         write_json(located.entry, sys.stdout.buffer)
@@ -68,7 +68,7 @@ def _print_json_record(aof: AOF, located: Located) -> None:
     print_json({"part": located.part.name} | _item_json(located))
 
 
-def _item_json(located: Located) -> dict[str, Any]:
+def _item_json(located: PositionContent) -> dict[str, Any]:
     if located.entry:
         span = located.entry.batch.record_span(located.entry.i)
         return {"offset": span.start, "size": span.size, "annotation": located.entry.batch.annotation(located.entry.i)}
@@ -95,7 +95,7 @@ def _item_json(located: Located) -> dict[str, Any]:
             "keys": located.preamble.keys, "aux": {text.escape(k): v for k, v in aux.items()}}  # fmt: skip
 
 
-def _record_lines(aof: AOF, located: Located) -> Iterator[str]:
+def _record_lines(aof: AOF, located: PositionContent) -> Iterator[str]:
     name = short_part_names(aof).get(located.part.name, located.part.name) or text.display_path(located.part.name)
     assert located.part.source is not None
     rdb_source = decompressed(located.part.source) if located.preamble else located.part.source
@@ -133,7 +133,7 @@ def _preamble_lines(name: str, rdb: Preamble, source: Source) -> Iterator[str]:
     yield from _hexdump_lines(source, Span(0, min(256, rdb.span.end)))
 
 
-def _entry_lines(name: str, located: Located) -> Iterator[str]:
+def _entry_lines(name: str, located: PositionContent) -> Iterator[str]:
     assert located.entry
     assert located.part.source
     entry = located.entry
@@ -143,12 +143,12 @@ def _entry_lines(name: str, located: Located) -> Iterator[str]:
     if entry.batch.ids[entry.i] != ANNOTATION:
         yield from _argument_lines(entry)
     yield from _hexdump_lines(located.part.source, span)
-    for title, entries in (("before", located.before), ("after", located.after)):
+    for title, entries in (("before", located.previous_entries), ("after", located.next_entries)):
         for number, neighbour in enumerate(entries):
             yield f"  {title if number == 0 else '':<10}{_neighbour_text(neighbour)}"
 
 
-def _fact_lines(located: Located, entry: Entry) -> Iterator[str]:
+def _fact_lines(located: PositionContent, entry: LogEntry) -> Iterator[str]:
     if entry.batch.ids[entry.i] == ANNOTATION:
         yield f"  annotation  {text.escape(entry.batch.annotation(entry.i))}"
         return
@@ -165,7 +165,7 @@ def _fact_lines(located: Located, entry: Entry) -> Iterator[str]:
         yield f"  effect    {', '.join(sorted(command.effects))}{words}"
 
 
-def _argument_lines(entry: Entry) -> Iterator[str]:
+def _argument_lines(entry: LogEntry) -> Iterator[str]:
     command = table().get(entry.batch.ids[entry.i])
     heads: list[bytes] = []
     shown = []
@@ -188,7 +188,7 @@ def _argument_lines(entry: Entry) -> Iterator[str]:
         yield f"  and {text.format_count(argc - len(shown), 'more argument')}"
 
 
-def _neighbour_text(entry: Entry) -> str:
+def _neighbour_text(entry: LogEntry) -> str:
     place = entry.batch.record_span(entry.i).start
     if entry.batch.ids[entry.i] == ANNOTATION:
         return f"{place}  {text.escape(entry.batch.annotation(entry.i)[:80])}"

@@ -22,7 +22,7 @@ from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import require_complete_set
 from aofdoctor.edit.planners.strip import FlushSurvey, plan_tail
 from aofdoctor.errors import InvalidSelection, RefusedEdit
-from aofdoctor.log.flushes import Group
+from aofdoctor.log.flushes import FlushGroup
 
 EPILOG = """\b
 Examples:
@@ -125,13 +125,13 @@ def _list_groups(aof: AOF, flush_survey: FlushSurvey, json: bool) -> None:
         print_error_line(f"  and {hidden:,} between those; aofdoctor log --effect flush lists them all")
 
 
-def _group_json(flush_survey: FlushSurvey, group: Group) -> dict[str, Any]:
+def _group_json(flush_survey: FlushSurvey, group: FlushGroup) -> dict[str, Any]:
     first, later = group.first, flush_survey.commands - group.last.number
     return {"part": first.part, "start": first.span.start, "end": group.last.span.end, "flushes": group.count,
             "command": first.command.upper(), "time": first.time, "later_commands": later}  # fmt: skip
 
 
-def _group_line(flush_survey: FlushSurvey, group: Group) -> str:
+def _group_line(flush_survey: FlushSurvey, group: FlushGroup) -> str:
     first = group.first
     time_text = text.format_time(first.time) if first.time is not None else "time unknown"
     later = text.format_count(flush_survey.commands - group.last.number, "later command")
