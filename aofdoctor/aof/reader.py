@@ -20,7 +20,7 @@ from aofdoctor.aof.recovery.resync import damage_at, find_record
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb.key_counts import KeyCounts
-from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
@@ -89,15 +89,17 @@ def _read_preamble(source: Source, names: CommandNames) -> Preamble | None:
     if not is_rdb(source):
         return None
     key_counts = KeyCounts(int(time() * 1000))
-    rdb = walk(source, key_counts)
-    end = rdb.end if rdb.complete or rdb.bounded else find_record(source, rdb.end, names.ids, run=True)
+    rdb = walk_rdb(source, key_counts)
+    end = rdb.end if rdb.complete or rdb.end_is_known else find_record(source, rdb.end, names.ids, run=True)
     if end is None:
         end = _find_size(source, rdb.end)
     checksum, note = rdb.checksum, rdb.note
     if isinstance(source, FileSource) and (hole := source.first_unreadable(Span(0, end))):
         checksum, note = "bad", f"the disk does not give the bytes from {hole.start} to {hole.end}"
     span, aux = Span(0, end), rdb.aux
-    return Preamble(span, rdb.magic, rdb.version, rdb.keys, checksum, rdb.complete, aux, note, key_counts, rdb.codec)
+    return Preamble(
+        span, rdb.magic, rdb.version, rdb.key_count, checksum, rdb.complete, aux, note, key_counts, rdb.codec
+    )
 
 
 def _find_size(source: Source, offset: int) -> int:

@@ -36,7 +36,7 @@ from aofdoctor.edit.output.exchange import exchange, exchange_path
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.rewrite.rewriter import VERSIONS
+from aofdoctor.rdb.rewrite.rewriter import RDB_VERSIONS
 
 ConversionRecipe = dict[str, Any]
 VERB = "convert"
@@ -66,8 +66,10 @@ def _require_consistent_options(base: str, version: int, layout: str, server_ver
         raise InvalidSelection(f"{text.display_path(layout)} is no layout", "--layout single or --layout multi-part")
     if (base == "rdb") != bool(version):
         raise InvalidSelection("--base rdb and --rdb-version N go together")
-    if version and version not in VERSIONS:
-        raise InvalidSelection(f"RDB version {version} is not written", f"versions are {', '.join(map(str, VERSIONS))}")
+    if version and version not in RDB_VERSIONS:
+        raise InvalidSelection(
+            f"RDB version {version} is not written", f"versions are {', '.join(map(str, RDB_VERSIONS))}"
+        )
     if server_version and base != "resp":
         raise InvalidSelection("--for goes with --base resp")
     if server_version and server_version not in CAPABILITIES:
@@ -107,7 +109,7 @@ def dry_run(conversion: Conversion) -> None:
 def _write_hint(conversion: Conversion, output_options: OutputOptions) -> str:
     if output_options.plan:
         return f"aofdoctor apply {text.shell_quote(output_options.plan)} -o OUT does it"
-    needs_lossy = conversion.report.lost_count and not conversion.lossy
+    needs_lossy = conversion.report.loss_count and not conversion.lossy
     return f"-o OUT writes a copy{', with --lossy' if needs_lossy else ''}"
 
 
@@ -176,12 +178,12 @@ def _summary_lines(conversion: Conversion, paint: Paint) -> Iterator[str]:
         yield f"  db{db}  {text.format_count(count, 'key')} of type {kind}"
     if report.reencoded_keys:
         yield f"  {text.format_count(report.reencoded_keys, 'key')} written as another type"
-    if report.moved:
-        yield f"  expiries of {text.format_count(report.moved, 'command')} moved"
-    for loss in report.lost[:_LISTED_MAX]:
+    if report.shifted_commands:
+        yield f"  expiries of {text.format_count(report.shifted_commands, 'command')} moved"
+    for loss in report.losses[:_LISTED_MAX]:
         yield paint(f"  - db{loss.db}  {loss.type} {text.quote(loss.key)}  cannot be said there: {loss.why}", "gone")
-    if report.lost_count > _LISTED_MAX:
-        yield paint(f"  - and {report.lost_count - _LISTED_MAX:,} more", "gone")
+    if report.loss_count > _LISTED_MAX:
+        yield paint(f"  - and {report.loss_count - _LISTED_MAX:,} more", "gone")
     yield from (f"  {note}" for note in [*conversion.notes, *conversion_notes(conversion)])
 
 

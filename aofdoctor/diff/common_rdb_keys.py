@@ -12,7 +12,7 @@ from aofdoctor.diff.common_bytes import CommonBytes, count_common_bytes
 from aofdoctor.diff.units.rdb_commands import IGNORED_OPCODES
 from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.rdb import header as head
-from aofdoctor.rdb.items import Key
+from aofdoctor.rdb.items import KeyItem
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.rdb.walk.window import WalkWindow
@@ -54,7 +54,7 @@ def skip_common_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) ->
         key_indexes = [i for i in range(count) if columns.name[i] >= 0]
         checkpoints.extend((columns.edges[i], columns.db[i]) for i in key_indexes[-_CONTEXT_KEYS - 1 :])
         keys += len(key_indexes)
-        columns.cut(0)
+        columns.truncate(0)
         if common_end < end:
             break
         start = end
@@ -91,7 +91,7 @@ def _first_key_position(side: Side, position: DiffPosition) -> DiffPosition | No
     if position.offset or position.part >= len(side.sources) or side.rdb(position.part) is None:
         return None
     for item in side.rdb_commands(position.part).items():
-        if isinstance(item, Key):
+        if isinstance(item, KeyItem):
             return position._replace(offset=item.start, db=max(0, item.db))
         if item.kind not in IGNORED_OPCODES:
             return None

@@ -25,8 +25,8 @@ from aofdoctor.diff.units.side import Side, UnitRun
 from aofdoctor.diff.units.unit import feed_argument
 from aofdoctor.diff.units.unit_commands import run_entries
 from aofdoctor.rdb.encoding.cursor import LargeString
-from aofdoctor.rdb.items import Item
-from aofdoctor.rdb.items import Key as KeyOfBase
+from aofdoctor.rdb.items import KeyItem as KeyOfBase
+from aofdoctor.rdb.items import OpcodeItem
 
 ElementWord = bytes | LargeArgument | LargeString
 Argv = Sequence[ElementWord]
@@ -163,7 +163,7 @@ class _ElementReader:
             is_readable = entry is not None and kinds[i] == UnitKind.COMMAND and entry.batch.argc[entry.i] <= _ARGS_MAX
             yield i, list(entry.batch.args(entry.i)) if entry is not None and is_readable else ()
 
-    def _is_selected(self, rdb_stream: RdbCommandStream, item: Item | KeyOfBase) -> bool:
+    def _is_selected(self, rdb_stream: RdbCommandStream, item: OpcodeItem | KeyOfBase) -> bool:
         name = rdb_stream.key_name(item) if isinstance(item, KeyOfBase) else None
         return name is not None and make_db_key(max(0, item.db), name) in self.keys  # type: ignore[union-attr]
 

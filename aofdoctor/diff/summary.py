@@ -11,7 +11,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.units.rdb_commands import ExportedCommand
 from aofdoctor.diff.units.unit_commands import leading_arguments
 from aofdoctor.rdb.encoding.cursor import String
-from aofdoctor.rdb.items import Key
+from aofdoctor.rdb.items import KeyItem
 from aofdoctor.server.command_table import key_places, table
 from aofdoctor.server.context.tracker import ContextTracker
 
@@ -55,7 +55,7 @@ class DifferenceCounts:
         self._ids[column][number] += 1
         self._dbs[column][rdb_command.db] += 1
         key = second if has_subcommand else first
-        if self._count_prefixes and isinstance(rdb_command.item, Key) and isinstance(key, bytes):
+        if self._count_prefixes and isinstance(rdb_command.item, KeyItem) and isinstance(key, bytes):
             self._add_prefix(column, key)
 
     def _count_prefix(self, column: int, batch: RecordBatch, i: int) -> None:

@@ -18,14 +18,14 @@ from aofdoctor.log.selection import Selection, any_pattern_in
 from aofdoctor.rdb.bulk.previews import KeyPreviews
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.header import SIZE, has_type
-from aofdoctor.rdb.items import ItemBatch, ItemReader, Key
+from aofdoctor.rdb.header import MAGIC_SIZE, has_type
+from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem
 from aofdoctor.rdb.recovery.salvage import salvage_items
-from aofdoctor.rdb.values.decoders import Value, elements, type_name
+from aofdoctor.rdb.values.decoders import ValueRef, elements, type_name
 from aofdoctor.rdb.values.flatten import value_words
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import StopReason
-from aofdoctor.rdb.walk.window import WINDOW, WalkWindow
+from aofdoctor.rdb.walk.window import WINDOW_SIZE, WalkWindow
 from aofdoctor.source import Source, pread
 
 NAME_LIMIT = 1 << 16
@@ -46,16 +46,16 @@ class BaseKey(NamedTuple):
 
     part: str
     cursor: Cursor
-    key: Key
+    key: KeyItem
     dialect: str
     time: int | None
     guess: bool = False
     preview: list[bytes] | None = None
 
     @property
-    def value(self) -> Value:
+    def value(self) -> ValueRef:
         """Where its value begins and how to read it."""
-        return Value(self.key.value, self.key.type, self.dialect)
+        return ValueRef(self.key.value_offset, self.key.type, self.dialect)
 
     @property
     def type(self) -> str:
@@ -75,12 +75,12 @@ class BaseKey(NamedTuple):
 @cache
 def type_label(type_byte: int, dialect: str) -> str:
     """What a type byte is to a user."""
-    return type_name(Value(0, type_byte, dialect)) or f"type {type_byte}"
+    return type_name(ValueRef(0, type_byte, dialect)) or f"type {type_byte}"
 
 
-def key_name(cursor: Cursor, key: Key) -> bytes:
+def key_name(cursor: Cursor, key: KeyItem) -> bytes:
     """A key's name, or the first 64 KiB of it."""
-    cursor.seek(key.name_at)
+    cursor.seek(key.name_offset)
     try:
         name = cursor.string()
     except DecodeError:
@@ -94,16 +94,16 @@ def creation_time(rdb: Preamble) -> int | None:
     return int(value) if value.isdigit() and len(value) <= 12 else None
 
 
-def is_plausible_key(source: Source, key: Key, rdb: Preamble) -> bool:
+def is_plausible_key(source: Source, key: KeyItem, rdb: Preamble) -> bool:
     """True if a key's whole value can be decoded, of a type that the RDB's version has; not one of a run of NULs."""
-    value = Value(key.value, key.type, rdb.dialect)
+    value = ValueRef(key.value_offset, key.type, rdb.dialect)
     if not has_type(rdb.magic, key.type) or (
         key.type == 0 and key.span.size == _NUL_KEY_SIZE and _is_in_nul_run(source, key)
     ):
         return False
     if not type_name(value):
         return True  # nobody can say of a type that is not read
-    if key.type == 0 and pread(source, 1, key.value) < _LZF_ENCODING:
+    if key.type == 0 and pread(source, 1, key.value_offset) < _LZF_ENCODING:
         return True  # whose end the walk has found has nothing else to be decoded
     cursor, members = Cursor(source), set[bytes]()
     unique = type_name(value) in _UNIQUE_MEMBER_TYPES
@@ -118,7 +118,7 @@ def is_plausible_key(source: Source, key: Key, rdb: Preamble) -> bool:
     return cursor.offset == key.end
 
 
-def _is_in_nul_run(source: Source, key: Key) -> bool:
+def _is_in_nul_run(source: Source, key: KeyItem) -> bool:
     """True of a string without name and value that has another one beside it: NULs where something else stood."""
     around = pread(source, 3 * _NUL_KEY_SIZE, key.start - _NUL_KEY_SIZE)
     return b"\0" * 2 * _NUL_KEY_SIZE in around
@@ -141,11 +141,11 @@ class BaseKeySelection:
     def selected_keys(self, part_name: str, batch: ItemBatch, walk_window: WalkWindow | None) -> Iterator[BaseKey]:
         """The selected keys of a batch, of a part of that name; it stands in the window of `sweep`, if there is one."""
         indexes = self.filter(batch, walk_window)
-        previews = self._previews.words(batch, indexes, walk_window)
+        previews = self._previews.names_and_words(batch, indexes, walk_window)
         for i, preview in zip(indexes, previews, strict=True):
-            yield BaseKey(part_name, self.cursor, batch.key(i), self.dialect, self.time, self.guess, preview)
+            yield BaseKey(part_name, self.cursor, batch.key_at(i), self.dialect, self.time, self.guess, preview)
 
-    def matches(self, key: Key) -> bool:
+    def matches(self, key: KeyItem) -> bool:
         """True if a key is selected."""
         selection = self.selection
         if self.selects_all:
@@ -161,7 +161,7 @@ class BaseKeySelection:
 
     def filter(self, batch: ItemBatch, walk_window: WalkWindow | None = None) -> list[int]:
         """The selected keys' places in the columns of a batch."""
-        keys = batch.key_places()
+        keys = batch.key_indexes()
         if self.selects_all:
             return keys
         indexes = self._filter_by_columns(batch, keys)
@@ -192,21 +192,21 @@ class BaseKeySelection:
         if selection.min_size:
             indexes = [i for i in indexes if columns.edges[i + 1] - columns.edges[i] >= selection.min_size]
         if selection.start is not None or selection.end is not None:
-            indexes = [i for i in indexes if self._is_in_range(batch.key(i))]
+            indexes = [i for i in indexes if self._is_in_range(batch.key_at(i))]
         return indexes
 
-    def _is_in_range(self, key: Key) -> bool:
+    def _is_in_range(self, key: KeyItem) -> bool:
         start, end = self.selection.start, self.selection.end
         return not (start is not None and self._is_before(key, start)) and not (
             end is not None and self._is_after(key, end)
         )
 
-    def _is_before(self, key: Key, position: Position) -> bool:
+    def _is_before(self, key: KeyItem, position: Position) -> bool:
         if position.number:
             return position.number > self.commands_before
         return (self.part_index, key.end) <= (position.part_index, position.offset)
 
-    def _is_after(self, key: Key, position: Position) -> bool:
+    def _is_after(self, key: KeyItem, position: Position) -> bool:
         if position.number:
             return position.number <= self.commands_before
         return (self.part_index, key.start) > (position.part_index, position.offset)
@@ -214,19 +214,19 @@ class BaseKeySelection:
     def _filter_by_content(self, batch: ItemBatch, indexes: list[int], walk_window: WalkWindow | None) -> list[int]:
         previews = self._previews.names(batch, indexes, walk_window)
         names = [
-            preview[0] if preview else key_name(self.cursor, batch.key(i))
+            preview[0] if preview else key_name(self.cursor, batch.key_at(i))
             for i, preview in zip(indexes, previews, strict=True)
         ]
-        return [i for i, name in zip(indexes, names, strict=True) if self._matches_name(batch.key(i), name)]
+        return [i for i, name in zip(indexes, names, strict=True) if self._matches_name(batch.key_at(i), name)]
 
-    def _matches_name(self, key: Key, name: bytes) -> bool:
+    def _matches_name(self, key: KeyItem, name: bytes) -> bool:
         selection = self.selection
         if selection.keys and not any(pattern.match(name) for pattern in selection.keys):
             return False
         return not selection.grep or any_pattern_in(selection.grep, name) or self._matches_grep(key)
 
-    def _matches_grep(self, key: Key) -> bool:
-        value = Value(key.value, key.type, self.dialect)
+    def _matches_grep(self, key: KeyItem) -> bool:
+        value = ValueRef(key.value_offset, key.type, self.dialect)
         return any(
             not isinstance(word, CorruptValue) and any_pattern_in(self.selection.grep, word)
             for word in value_words(self.cursor, value)
@@ -263,8 +263,8 @@ def base_keys_backwards(
     if not is_independent:
         yield from _reverse_in_chunks(lambda: base_keys(selection, part_index, part_name, commands_before, source, rdb))
         return
-    walk_window = WalkWindow(source, layout_of(rdb.magic), SIZE, window=2 * WINDOW, verify=False)
-    walk_window.by_window = True
+    walk_window = WalkWindow(source, layout_of(rdb.magic), MAGIC_SIZE, window_size=2 * WINDOW_SIZE, verify=False)
+    walk_window.stop_at_window_end = True
     first_guess = next((at for at, found_damage in damage.items() if found_damage.end_is_guess), len(bounds))
     for at in range(len(bounds) - 3, -1, -3):
         key_selection.guess = at > first_guess
@@ -272,7 +272,7 @@ def base_keys_backwards(
             yield damage[at]
             continue
         start, end, db = bounds[at : at + 3]
-        walk_window.restart(max(start, SIZE), db, end)
+        walk_window.restart(max(start, MAGIC_SIZE), db, end)
         yield from reversed(
             [
                 key
@@ -290,7 +290,7 @@ def _walk_batches(walk_window: WalkWindow) -> Iterator[ItemBatch]:
         if columns.count:
             yield ItemBatch(columns)
             end = columns.edges[columns.count]
-            columns.cut(0)
+            columns.truncate(0)
             columns.edges[0] = end
 
 
@@ -324,6 +324,6 @@ def _reverse_in_chunks(read_all: Callable[[], Iterator[BaseKey | Damage]]) -> It
 def rdb_batches(source: Source, rdb: Preamble) -> Iterable[ItemBatch | Damage]:
     """The items of an RDB, and what is damaged of it; of a compressed one, `source` is what comes out of it."""
     if rdb.complete:
-        return ItemReader(source, verify=False, by_window=True)
+        return ItemReader(source, verify=False, stop_at_window_end=True)
     end = source.drain().bytes_out if isinstance(source, DecompressedSource) else rdb.span.end
     return salvage_items(source, end, lambda source, key: is_plausible_key(source, key, rdb))

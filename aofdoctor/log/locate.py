@@ -16,8 +16,8 @@ from aofdoctor.log.ordinals import command_number, index_at_position, none_if_un
 from aofdoctor.log.position import Position
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
-from aofdoctor.rdb.items import Item, Key
+from aofdoctor.rdb.header import MAGIC_SIZE as MAGIC_SIZE
+from aofdoctor.rdb.items import KeyItem, OpcodeItem
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -41,7 +41,7 @@ class PositionContent:
     next_entries: list[LogEntry] = field(default_factory=list)
     multi_start: int | None = None
     base_key: BaseKey | None = None
-    item: Item | None = None
+    item: OpcodeItem | None = None
 
 
 def locate(aof: AOF, position: Position, neighbour_count: int = 3) -> PositionContent:
@@ -141,7 +141,7 @@ class _PositionSearch:
             if isinstance(batch, Damage):
                 return PositionContent(part, damage=batch, preamble=rdb)
             item = next(item for item in batch if item.span.start <= offset < item.span.end)
-            if isinstance(item, Key):
+            if isinstance(item, KeyItem):
                 key = BaseKey(part.name, Cursor(source), item, rdb.dialect, creation_time(rdb), guess)
                 return PositionContent(part, preamble=rdb, base_key=key)
             return PositionContent(part, preamble=rdb, item=item)

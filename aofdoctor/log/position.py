@@ -7,7 +7,7 @@ from datetime import datetime
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.errors import InvalidSelection
-from aofdoctor.rdb.header import compressed
+from aofdoctor.rdb.header import compression_codec
 
 _OFFSET = re.compile(r"(?:(?P<part>.*)@)?(?P<offset>0x[0-9a-fA-F]{1,16}|[0-9]{1,19})\Z", re.DOTALL)
 _NUMBER = re.compile(r"#([0-9]{1,19})\Z")
@@ -48,7 +48,7 @@ def parse_position(value: str, aof: AOF) -> Position:
         )
     part = _find_part(match["part"] or "", aof)
     offset = int(match["offset"], 0 if match["offset"].startswith("0x") else 10)
-    is_compressed = part.source is not None and compressed(part.source)  # and may have more bytes than the file
+    is_compressed = part.source is not None and compression_codec(part.source)  # and may have more bytes than the file
     if part.size is not None and offset >= max(1, part.size) and not is_compressed:
         raise InvalidSelection(f"{text.display_path(part.name)} has {part.size:,} bytes: there is nothing at {offset}")
     return Position(part.name, aof.parts.index(part) if part in aof.parts else -1, offset)

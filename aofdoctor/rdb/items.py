@@ -13,21 +13,21 @@ from typing import NamedTuple
 from aofdoctor import text
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.compressed.source import decompressed
-from aofdoctor.rdb.encoding.crc64 import crc64, find_end
-from aofdoctor.rdb.encoding.short_strings import length, short_string
+from aofdoctor.rdb.encoding.crc64 import crc64, find_end_by_crc
+from aofdoctor.rdb.encoding.short_strings import parse_length, read_short_string
 from aofdoctor.rdb.walk.layouts import layout_of
-from aofdoctor.rdb.walk.walker import MAGIC, UNREAD, Columns, StopReason
-from aofdoctor.rdb.walk.window import ROOM, WINDOW, WalkWindow
+from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED, ItemColumns, StopReason
+from aofdoctor.rdb.walk.window import BATCH_ITEMS, WINDOW_SIZE, WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 AUX, EOF = 250, 255
 NAME_LIMIT = 1 << 16
-_AUX_MAX, _AUX_MANY = 256, 64
-_CHECKSUM = 8
+_AUX_MAX_SIZE, _AUX_MAX_FIELDS = 256, 64
+_CHECKSUM_SIZE = 8
 
 
-class Key(NamedTuple):
+class KeyItem(NamedTuple):
     """One key: `start` is its first opcode's offset, `name_at` and `value` those of its name's and value's first byte.
 
     `type` is the RDB's type byte; `expire_ms` unix milliseconds, `idle` seconds,
@@ -35,8 +35,8 @@ class Key(NamedTuple):
     """
 
     start: int
-    name_at: int
-    value: int
+    name_offset: int
+    value_offset: int
     end: int
     type: int
     db: int
@@ -52,25 +52,25 @@ class Key(NamedTuple):
     @property
     def name_span(self) -> Span:
         """Its name as it is encoded, length and all."""
-        return Span(self.name_at, self.value)
+        return Span(self.name_offset, self.value_offset)
 
     def name(self, source: Source, limit: int = NAME_LIMIT) -> bytes:
         """Its name, or the first `limit` bytes of it."""
-        return short_string(source, self.name_span, limit)
+        return read_short_string(source, self.name_span, limit)
 
 
-class Item(NamedTuple):
+class OpcodeItem(NamedTuple):
     """What is no key: `kind` is its opcode, MAGIC or UNREAD; `body` the offset of what follows the opcode."""
 
     kind: int
     span: Span
-    body: int
+    body_offset: int
 
 
 class ItemBatch:
     """Adjacent items, those of `columns` from `first` to `stop`; valid until the next batch is asked for."""
 
-    def __init__(self, columns: Columns, first: int = 0, stop: int | None = None) -> None:
+    def __init__(self, columns: ItemColumns, first: int = 0, stop: int | None = None) -> None:
         self.columns, self.first = columns, first
         self.stop = columns.count if stop is None else stop
 
@@ -83,36 +83,36 @@ class ItemBatch:
         return Span(self.columns.edges[self.first], self.columns.edges[self.stop])
 
     @property
-    def keys(self) -> int:
+    def key_count(self) -> int:
         """How many of the items are keys."""
         if len(self) == self.columns.count:
-            return self.columns.keys
+            return self.columns.key_count
         return sum(name >= 0 for name in self.columns.name[self.first : self.stop])
 
     def span_of(self, i: int) -> Span:
         """The bytes of the item at a place in the columns."""
         return Span(self.columns.edges[i], self.columns.edges[i + 1])
 
-    def key_places(self) -> list[int]:
+    def key_indexes(self) -> list[int]:
         """Where in the columns its keys stand."""
         return [i for i, name in enumerate(self.columns.name[self.first : self.stop], self.first) if name >= 0]
 
-    def key(self, i: int) -> Key:
+    def key_at(self, i: int) -> KeyItem:
         """The key at a place in the columns."""
         c = self.columns
-        return Key(
+        return KeyItem(
             c.edges[i], c.name[i], c.value[i], c.edges[i + 1], c.kind[i], c.db[i], c.expire[i], c.idle[i], c.freq[i]
         )
 
-    def __getitem__(self, i: int) -> Key | Item:
+    def __getitem__(self, i: int) -> KeyItem | OpcodeItem:
         if not 0 <= i < len(self):
             raise IndexError(i)
         c, i = self.columns, i + self.first
         if c.name[i] < 0:
-            return Item(c.kind[i], Span(c.edges[i], c.edges[i + 1]), c.value[i])
-        return self.key(i)
+            return OpcodeItem(c.kind[i], Span(c.edges[i], c.edges[i + 1]), c.value[i])
+        return self.key_at(i)
 
-    def __iter__(self) -> Iterator[Key | Item]:
+    def __iter__(self) -> Iterator[KeyItem | OpcodeItem]:
         return map(self.__getitem__, range(len(self)))
 
 
@@ -128,26 +128,26 @@ class RdbInfo:
     magic: bytes
     version: int
     end: int = 0
-    keys: int | None = 0
+    key_count: int | None = 0
     checksum: str = "unknown"
     complete: bool = False
     aux: dict[bytes, bytes] = field(default_factory=dict)
     note: str = ""
     codec: str = ""
-    bounded: bool = False
-    unread: bool = False
+    end_is_known: bool = False
+    has_unknown_type: bool = False
 
 
-NOTES = {
+STOP_NOTES = {
     StopReason.DONE: "an end where none should be, after {0}",
-    StopReason.TYPE: "no type that this version reads, at {0}",
-    StopReason.LENGTH: "no length where one should be, after {0}",
-    StopReason.HEAD: "a byte that begins no length, after {0}",
-    StopReason.STRING: "a string in no known encoding, after {0}",
-    StopReason.CASE: "a value of no known kind, after {0}",
-    StopReason.LOST_TEMPLATE: "a hash template that was not defined, after {0}",
-    StopReason.NUMBER: "no command where one should be, after {0}",
-    StopReason.SHORT: "the file ends inside the record at {0}",
+    StopReason.UNKNOWN_TYPE: "no type that this version reads, at {0}",
+    StopReason.NOT_A_LENGTH: "no length where one should be, after {0}",
+    StopReason.BAD_LENGTH: "a byte that begins no length, after {0}",
+    StopReason.BAD_STRING: "a string in no known encoding, after {0}",
+    StopReason.BAD_CASE: "a value of no known kind, after {0}",
+    StopReason.UNKNOWN_TEMPLATE: "a hash template that was not defined, after {0}",
+    StopReason.BAD_NUMBER: "no command where one should be, after {0}",
+    StopReason.END_OF_DATA: "the file ends inside the record at {0}",
 }
 
 
@@ -163,84 +163,95 @@ class ItemReader:
     """
 
     def __init__(
-        self, source: Source, window: int = WINDOW, room: int = ROOM, verify: bool = True, by_window: bool = False
+        self,
+        source: Source,
+        window_size: int = WINDOW_SIZE,
+        batch_items: int = BATCH_ITEMS,
+        verify: bool = True,
+        stop_at_window_end: bool = False,
     ) -> None:
         source = decompressed(source)
-        magic = pread(source, head.SIZE, 0)
+        magic = pread(source, head.MAGIC_SIZE, 0)
         self.source, self.rdb = source, RdbInfo(magic, head.version_of(magic))
-        if len(magic) < head.SIZE:
+        if len(magic) < head.MAGIC_SIZE:
             self.rdb.note = "the file ends inside the magic"
-        elif not self.rdb.version and not head.MAGIC.fullmatch(magic):
+        elif not self.rdb.version and not head.MAGIC_PATTERN.fullmatch(magic):
             self.rdb.note = f"the magic is {magic!r}"
-        self.window = WalkWindow(source, layout_of(magic), head.SIZE, 0, window, max(room, 2), verify)
-        self.window.by_window = by_window
+        self.window = WalkWindow(source, layout_of(magic), head.MAGIC_SIZE, 0, window_size, max(batch_items, 2), verify)
+        self.window.stop_at_window_end = stop_at_window_end
 
     def __iter__(self) -> Iterator[ItemBatch]:
-        if len(self.rdb.magic) < head.SIZE:
+        if len(self.rdb.magic) < head.MAGIC_SIZE:
             return
         window, columns = self.window, self.window.columns
         window.crc = crc64(self.rdb.magic)
-        columns.put(MAGIC, head.SIZE, head.SIZE)
-        while (why := window.run()[0]) == StopReason.FULL:
-            yield from self._batch(columns)
-        if why == StopReason.DONE and self._ends():
-            yield from self._last(columns)
+        columns.append(KIND_MAGIC, head.MAGIC_SIZE, head.MAGIC_SIZE)
+        while (reason := window.run()[0]) == StopReason.FULL:
+            yield from self._flush_batch(columns)
+        if reason == StopReason.DONE and self._is_real_end():
+            yield from self._finish(columns)
             return
-        yield from self._batch(columns)
-        self._stopped(why)
-        if why != StopReason.SHORT:
-            yield from self._end_by_checksum(columns)
+        yield from self._flush_batch(columns)
+        self._record_stop(reason)
+        if reason != StopReason.END_OF_DATA:
+            yield from self._find_end_by_checksum(columns)
 
-    def _batch(self, columns: Columns) -> Iterator[ItemBatch]:
+    def _flush_batch(self, columns: ItemColumns) -> Iterator[ItemBatch]:
         rdb = self.rdb
         if not columns.count:
             return
         rdb.end = columns.edges[columns.count]
-        if rdb.keys is not None:
-            rdb.keys += columns.keys
-        if columns.keys < columns.count and len(rdb.aux) < _AUX_MANY:
+        if rdb.key_count is not None:
+            rdb.key_count += columns.key_count
+        if columns.key_count < columns.count and len(rdb.aux) < _AUX_MAX_FIELDS:
             for i in range(columns.count):
                 if columns.kind[i] == AUX:
-                    self._aux(columns.value[i], columns.edges[i + 1])
+                    self._read_aux_field(columns.value[i], columns.edges[i + 1])
         yield ItemBatch(columns)
-        columns.cut(0)
+        columns.truncate(0)
         columns.edges[0] = rdb.end
 
-    def _aux(self, name: int, end: int) -> None:
-        data = pread(self.source, min(end - name, 2 * _AUX_MAX), name)
+    def _read_aux_field(self, name: int, end: int) -> None:
+        data = pread(self.source, min(end - name, 2 * _AUX_MAX_SIZE), name)
         value = name + _encoded_size(data)
         if value < end:
             first, second = Span(name, value), Span(value, end)
-            self.rdb.aux[_short(self.source, first)] = _short(self.source, second)
+            self.rdb.aux[_read_aux_string(self.source, first)] = _read_aux_string(self.source, second)
 
-    def _ends(self) -> bool:
+    def _is_real_end(self) -> bool:
         """False of an EOF in the middle: its checksum is wrong, and neither the end nor a command follows.
 
         A type that was hit can read as EOF, and so can any byte where the walk has lost its way.
         """
         at = self.window.offset
-        if not head.has_checksum(self.rdb.magic) or len(stored := pread(self.source, _CHECKSUM, at)) < _CHECKSUM:
+        if (
+            not head.has_checksum(self.rdb.magic)
+            or len(stored := pread(self.source, _CHECKSUM_SIZE, at)) < _CHECKSUM_SIZE
+        ):
             return True
-        known = not self.window.verify or stored in (bytes(_CHECKSUM), self.window.checksum().to_bytes(8, "little"))
-        return known or bool(head.AFTER.match(pread(self.source, 24, at + _CHECKSUM)))
+        known = not self.window.verify or stored in (
+            bytes(_CHECKSUM_SIZE),
+            self.window.checksum().to_bytes(8, "little"),
+        )
+        return known or bool(head.CAN_FOLLOW_RDB.match(pread(self.source, 24, at + _CHECKSUM_SIZE)))
 
-    def _last(self, columns: Columns) -> Iterator[ItemBatch]:
+    def _finish(self, columns: ItemColumns) -> Iterator[ItemBatch]:
         """The item EOF, and what its checksum says."""
         rdb, window = self.rdb, self.window
         body, end = window.offset, window.offset
-        stored = pread(self.source, _CHECKSUM, body) if head.has_checksum(rdb.magic) else b""
+        stored = pread(self.source, _CHECKSUM_SIZE, body) if head.has_checksum(rdb.magic) else b""
         if head.has_checksum(rdb.magic):
-            end += _CHECKSUM
-            if len(stored) < _CHECKSUM:
-                yield from self._batch(columns)
-                self._stopped(StopReason.SHORT)
+            end += _CHECKSUM_SIZE
+            if len(stored) < _CHECKSUM_SIZE:
+                yield from self._flush_batch(columns)
+                self._record_stop(StopReason.END_OF_DATA)
                 return
-        columns.put(EOF, body, end)
-        yield from self._batch(columns)
+        columns.append(EOF, body, end)
+        yield from self._flush_batch(columns)
         rdb.complete = True
-        rdb.checksum = self._checksum(stored)
+        rdb.checksum = self._checksum_status(stored)
 
-    def _checksum(self, stored: bytes) -> str:
+    def _checksum_status(self, stored: bytes) -> str:
         value = int.from_bytes(stored, "little")
         if not value:
             return "off"
@@ -252,48 +263,48 @@ class ItemReader:
         self.rdb.note = self.rdb.note or f"the checksum is {value:016x}, the bytes give {crc:016x}"
         return "bad"
 
-    def _stopped(self, why: StopReason) -> None:
+    def _record_stop(self, reason: StopReason) -> None:
         rdb = self.rdb
-        rdb.unread = why == StopReason.TYPE
-        if rdb.unread:
+        rdb.has_unknown_type = reason == StopReason.UNKNOWN_TYPE
+        if rdb.has_unknown_type:
             kind = self.window.walker.kind
-            what = f"type {kind}" if kind < 240 else f"opcode {kind}"
-            note = f"{what} at {rdb.end} is not one that this version reads{self._named()}"
+            label = f"type {kind}" if kind < 240 else f"opcode {kind}"
+            note = f"{label} at {rdb.end} is not one that this version reads{self._name_of_unknown_item()}"
         else:
-            note = NOTES[why].format(rdb.end)
+            note = STOP_NOTES[reason].format(rdb.end)
         rdb.note = rdb.note or note
 
-    def _named(self) -> str:
+    def _name_of_unknown_item(self) -> str:
         """The name of the key whose type is not known, where one seems to stand."""
         at = self.window.offset + 1
-        data = pread(self.source, _AUX_MAX, at)
+        data = pread(self.source, _AUX_MAX_SIZE, at)
         size = _encoded_size(data)
-        name = _short(self.source, Span(at, at + size)) if 1 < size <= len(data) else b""
+        name = _read_aux_string(self.source, Span(at, at + size)) if 1 < size <= len(data) else b""
         return f": key {text.escape(name)}" if name and all(0x20 <= byte < 0x7F for byte in name) else ""
 
-    def _end_by_checksum(self, columns: Columns) -> Iterator[ItemBatch]:
+    def _find_end_by_checksum(self, columns: ItemColumns) -> Iterator[ItemBatch]:
         rdb, start = self.rdb, self.rdb.end
-        end = _checksum_end(self.source, start)
+        end = _search_checksum_end(self.source, start)
         if end is None:
             return
         columns.edges[0] = start
-        columns.put(UNREAD, start, end - _CHECKSUM - 1)
-        columns.put(EOF, end - _CHECKSUM, end)
-        rdb.keys = None
-        yield from self._batch(columns)
+        columns.append(KIND_UNPARSED, start, end - _CHECKSUM_SIZE - 1)
+        columns.append(EOF, end - _CHECKSUM_SIZE, end)
+        rdb.key_count = None
+        yield from self._flush_batch(columns)
         rdb.checksum, rdb.complete = "ok", True
 
 
-def _checksum_end(source: Source, start: int) -> int | None:
+def _search_checksum_end(source: Source, start: int) -> int | None:
     """Where an RDB ends whose CRC follows the first 0xff after `start` that it fits."""
     crc, at, window = 0, 0, 1 << 20
     while at < start and (data := pread(source, min(window, start - at), at)):
         crc, at = crc64(data, crc), at + len(data)
-    while len(data := pread(source, window + _CHECKSUM, at)) > _CHECKSUM:
-        found, crc = find_end(data, crc)
-        if found < len(data) - _CHECKSUM:
-            return at + found + 1 + _CHECKSUM
-        at += found
+    while len(data := pread(source, window + _CHECKSUM_SIZE, at)) > _CHECKSUM_SIZE:
+        index, crc = find_end_by_crc(data, crc)
+        if index < len(data) - _CHECKSUM_SIZE:
+            return at + index + 1 + _CHECKSUM_SIZE
+        at += index
     return None
 
 
@@ -301,16 +312,16 @@ def _encoded_size(data: bytes) -> int:
     """How many bytes the string at the head of `data` takes, as it is encoded."""
     first = data[0] if data else 0
     if first < 0xC0:
-        size, at = length(data, 0)
+        size, at = parse_length(data, 0)
         return at + size
     if first < 0xC3:
         return 1 + (1 << (first & 3))
-    size, at = length(data, 1)
-    return length(data, at)[1] + size
+    size, at = parse_length(data, 1)
+    return parse_length(data, at)[1] + size
 
 
-def _short(source: Source, span: Span) -> bytes:
+def _read_aux_string(source: Source, span: Span) -> bytes:
     """A string's bytes, empty if it is long or packed."""
     first = pread(source, 1, span.start)
     packed = first >= b"\xc3"
-    return b"" if packed or span.size > _AUX_MAX + 5 else short_string(source, span, _AUX_MAX)
+    return b"" if packed or span.size > _AUX_MAX_SIZE + 5 else read_short_string(source, span, _AUX_MAX_SIZE)

@@ -8,9 +8,9 @@ from array import array
 from collections import Counter
 from typing import NamedTuple
 
-from aofdoctor.rdb.values.decoders import Value, type_name
-from aofdoctor.rdb.walk._pycount import EXPIRING, KEYS, PAST, SIZE
-from aofdoctor.rdb.walk.walker import Columns, count_items
+from aofdoctor.rdb.values.decoders import ValueRef, type_name
+from aofdoctor.rdb.walk._pycount import COUNTS_SIZE, EXPIRED_INDEX, EXPIRING_INDEX, KEYS_INDEX
+from aofdoctor.rdb.walk.walker import ItemColumns, count_items
 
 DBS_MAX = 1 << 10
 OTHER_DBS = -2
@@ -35,32 +35,34 @@ class KeyCounts:
     def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms
         self.dbs: dict[int, Database] = {}
-        self._kinds = array("q", bytes(8 * SIZE))
+        self._type_counts = array("q", bytes(8 * COUNTS_SIZE))
 
-    def add(self, columns: Columns) -> None:
+    def add(self, columns: ItemColumns) -> None:
         """Count the items of a batch."""
-        counts, at = self._kinds, 0
+        counts, at = self._type_counts, 0
         while at < columns.count:
             db = next((columns.db[i] for i in range(at, columns.count) if columns.name[i] >= 0), -1)
-            counts[KEYS] = counts[EXPIRING] = counts[PAST] = 0
+            counts[KEYS_INDEX] = counts[EXPIRING_INDEX] = counts[EXPIRED_INDEX] = 0
             at = count_items(columns, at, db, self.now_ms, counts)
-            if counts[KEYS]:
-                self._count(db, counts)
+            if counts[KEYS_INDEX]:
+                self._add_to_db(db, counts)
 
-    def _count(self, db: int, counts: "array[int]") -> None:
+    def _add_to_db(self, db: int, counts: "array[int]") -> None:
         row = db if db in self.dbs or len(self.dbs) < DBS_MAX else OTHER_DBS
         keys, expires, past = self.dbs.get(row, Database())
-        self.dbs[row] = Database(keys + counts[KEYS], expires + counts[EXPIRING], past + counts[PAST])
+        self.dbs[row] = Database(
+            keys + counts[KEYS_INDEX], expires + counts[EXPIRING_INDEX], past + counts[EXPIRED_INDEX]
+        )
 
     @property
-    def functions(self) -> int:
+    def function_libraries(self) -> int:
         """Libraries of functions."""
-        return sum(self._kinds[kind] for kind in _FUNCTIONS)
+        return sum(self._type_counts[kind] for kind in _FUNCTIONS)
 
     def types(self, dialect: str) -> Counter[str]:
         """Keys by what they are to a user: string, list ...; `type 33` where its bytes are not read."""
-        found: Counter[str] = Counter()
+        by_type: Counter[str] = Counter()
         for kind in range(_OPCODES):
-            if self._kinds[kind]:
-                found[type_name(Value(0, kind, dialect)) or f"type {kind}"] += self._kinds[kind]
-        return found
+            if self._type_counts[kind]:
+                by_type[type_name(ValueRef(0, kind, dialect)) or f"type {kind}"] += self._type_counts[kind]
+        return by_type

@@ -15,10 +15,10 @@ from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKeySelection, key_name, rdb_batches
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import decompressed
-from aofdoctor.rdb.items import Item, ItemBatch, Key
+from aofdoctor.rdb.items import ItemBatch, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_counts import OTHER_DBS
-from aofdoctor.rdb.values.decoders import Value, type_name
-from aofdoctor.rdb.walk.window import ROOM
+from aofdoctor.rdb.values.decoders import ValueRef, type_name
+from aofdoctor.rdb.walk.window import BATCH_ITEMS
 from aofdoctor.source import PipeSource, Source, pread
 from aofdoctor.stats.counting.counters import DBS, NO_DB, SHOWN, RdbKeyCounters
 from aofdoctor.stats.top_n import TopN
@@ -78,7 +78,7 @@ class BaseTally:
         self._damages = 0
         self._counted_only: list[Preamble] = []
         self._largest: TopN[LargeKey] = TopN()
-        self._larger = array("I", bytes(4 * ROOM))
+        self._larger = array("I", bytes(4 * BATCH_ITEMS))
 
     def add(self, index: int, part: str, before: int, source: Source, rdb: Preamble) -> None:
         """The RDB at the head of a part; `before` commands came before it."""
@@ -120,16 +120,16 @@ class BaseTally:
 
     def _selected(self, part: str, counters: RdbKeyCounters, batch: ItemBatch, chosen: BaseKeySelection) -> None:
         for i in chosen.filter(batch):
-            self._one(part, counters, batch.key(i), chosen)
+            self._one(part, counters, batch.key_at(i), chosen)
 
-    def _one(self, part: str, counters: RdbKeyCounters, key: Key | Item, chosen: BaseKeySelection) -> None:
-        assert isinstance(key, Key)
+    def _one(self, part: str, counters: RdbKeyCounters, key: KeyItem | OpcodeItem, chosen: BaseKeySelection) -> None:
+        assert isinstance(key, KeyItem)
         name = key_name(chosen.cursor, key)[:SHOWN] if self.depth else b""
         counters.one(name, key.type, key.db, key.end - key.start, key.expire_ms != -1)
         self._large(part, key, chosen)
 
-    def _large(self, part: str, key: Key | Item, chosen: BaseKeySelection) -> None:
-        if isinstance(key, Key) and (size := key.end - key.start) > self._largest.least:
+    def _large(self, part: str, key: KeyItem | OpcodeItem, chosen: BaseKeySelection) -> None:
+        if isinstance(key, KeyItem) and (size := key.end - key.start) > self._largest.least:
             self._largest.offer(size, lambda: _large(part, key, chosen))
 
     # -- what was counted --
@@ -184,7 +184,7 @@ def _rows(counts: _Counts, sized: bool = True, ttl: bool = True) -> list[KeyRow]
 
 
 def _shape(kind: int, dialect: str) -> str:
-    return type_name(Value(0, kind, dialect)) or f"type {kind}"
+    return type_name(ValueRef(0, kind, dialect)) or f"type {kind}"
 
 
 def _db(at: int) -> int | None:
@@ -194,7 +194,7 @@ def _db(at: int) -> int | None:
     return None if at == NO_DB else OTHER_DBS
 
 
-def _large(part: str, key: Key, chosen: BaseKeySelection) -> LargeKey:
+def _large(part: str, key: KeyItem, chosen: BaseKeySelection) -> LargeKey:
     name, kind = key_name(chosen.cursor, key), _shape(key.type, chosen.dialect)
     return LargeKey(part, key.start, key.end - key.start, None if key.db < 0 else key.db, kind, name[:SHOWN], len(name),
                     None if key.expire_ms == -1 else key.expire_ms)  # fmt: skip

@@ -19,7 +19,7 @@ from shutil import copyfile
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp_exporter import RespExporter
-from aofdoctor.rdb.preamble import walk
+from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import FileSource
 from tests.bench.values import fills, make
@@ -78,10 +78,10 @@ def measure(name: str, path: Path) -> None:
         for what, run in todo.items():
             runs[what].append(run())
     medians = {what: [statistics.median(column) for column in zip(*times, strict=True)] for what, times in runs.items()}
-    found = walk(FileSource(path))
+    found = walk_rdb(FileSource(path))
     spent, mega = medians["own"][0], path.stat().st_size / 1e6
     print(
-        f"{name}: {mega:.0f} MB, {found.keys:,} keys: {(found.keys or 0) / spent / 1e6:.2f} M keys/s, {mega / spent:.0f} MB/s"
+        f"{name}: {mega:.0f} MB, {found.key_count:,} keys: {(found.key_count or 0) / spent / 1e6:.2f} M keys/s, {mega / spent:.0f} MB/s"
     )
     for what, times in medians.items():
         if what != "own":

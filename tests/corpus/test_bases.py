@@ -13,8 +13,8 @@ from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.salvage.recover import plan_salvage
-from aofdoctor.rdb.items import ItemReader, Key
-from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.rdb.items import ItemReader, KeyItem
+from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import BytesSource, FileSource
 from tests.corpus.test_salvage_of_corpus import source_of, sources
 from tests.support.corpus import ROOT, Case, cases, line_of
@@ -29,8 +29,8 @@ Keys = dict[tuple[int, bytes], bytes]
 def keys_of(data: bytes) -> Keys:
     """The bytes of each key's value, with what belongs to it, by database and name."""
     source = BytesSource(data)
-    items = [item for batch in ItemReader(source) for item in batch if isinstance(item, Key)]
-    return {(key.db, key.name(source)): bytes([key.type]) + data[key.value : key.end] + b"%d" % key.expire_ms
+    items = [item for batch in ItemReader(source) for item in batch if isinstance(item, KeyItem)]
+    return {(key.db, key.name(source)): bytes([key.type]) + data[key.value_offset : key.end] + b"%d" % key.expire_ms
             for key in items}  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def undamaged(case: Case, name: str) -> bytes | None:
     if path is None:
         return None
     data = path.read_bytes()
-    return data[: walk(BytesSource(data)).end]
+    return data[: walk_rdb(BytesSource(data)).end]
 
 
 def damaged() -> dict[str, tuple[Case, str]]:
@@ -53,7 +53,7 @@ def damaged() -> dict[str, tuple[Case, str]]:
         folder = Path(case.path)
         for path in [folder, *folder.parent.glob("*.rdb"), *folder.glob("*.rdb"), *folder.glob("**/*.rdb")]:
             if path.is_file() and is_rdb(FileSource(path)):
-                rdb = walk(FileSource(path))
+                rdb = walk_rdb(FileSource(path))
                 if not rdb.complete or rdb.checksum == "bad":
                     found[case.id] = (case, path.name)
     return found
@@ -74,7 +74,7 @@ def test_the_keys_that_are_whole_are_kept_and_load() -> None:
             write_copy(plan, out)
             written = out / name if out.is_dir() else out
             data = written.read_bytes()
-        rdb = walk(BytesSource(data))
+        rdb = walk_rdb(BytesSource(data))
         if not data or not rdb.end:
             assert case.damage == "trunc-in-preamble-header", case.id
             continue

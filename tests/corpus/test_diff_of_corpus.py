@@ -15,7 +15,7 @@ import pytest
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.cli.options import open_path
-from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.server.command_table import table
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
@@ -125,7 +125,7 @@ def test_bases_of_the_corpus_equal_the_commands_that_they_are_converted_to(tmp_p
 
 def annotated(data: bytes) -> bytes:
     """The same commands, each after an annotation."""
-    start = walk(BytesSource(data)).end if is_rdb(BytesSource(data)) else 0
+    start = walk_rdb(BytesSource(data)).end if is_rdb(BytesSource(data)) else 0
     out, seconds = data[:start], 1_700_000_000
     for tile in read_tiles(BytesSource(data), table().names, start):
         assert isinstance(tile, RecordBatch)

@@ -6,8 +6,8 @@ import pytest
 
 from aofdoctor.errors import SandboxError
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.preamble import is_rdb, walk
-from aofdoctor.rdb.values.decoders import Scored, elements, type_name
+from aofdoctor.rdb.preamble import is_rdb, walk_rdb
+from aofdoctor.rdb.values.decoders import SortedSetMember, elements, type_name
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests.rdb.test_values import loading, only_known, without
 from tests.support.corpus import ROOT
@@ -29,7 +29,7 @@ def rdbs() -> dict[bytes, Path]:
         source = FileSource(path)
         if "damage" in str(path) or not is_rdb(source):
             continue
-        rdb = walk(source)
+        rdb = walk_rdb(source)
         if rdb.complete and rdb.end < SMALL:
             found[pread(source, rdb.end, 0)] = path
     return found
@@ -37,10 +37,10 @@ def rdbs() -> dict[bytes, Path]:
 
 def test_every_rdb_of_other_projects_is_read_to_its_end() -> None:
     assert ROOT is not None
-    walked = {path.name: walk(FileSource(path)) for path in (ROOT / "rdb-assets").rglob("*.rdb")}
+    walked = {path.name: walk_rdb(FileSource(path)) for path in (ROOT / "rdb-assets").rglob("*.rdb")}
     assert len(walked) > 90 and all(rdb.complete for rdb in walked.values())
     # An opcode of Redis Enterprise alone, whose byte is a letter: its end is found by the checksum, and it is named.
-    unread = {name: rdb.note for name, rdb in walked.items() if rdb.keys is None}
+    unread = {name: rdb.note for name, rdb in walked.items() if rdb.key_count is None}
     assert list(unread) == ["redis_ent_opcode_ram_lru.rdb"] and "type 107" in unread["redis_ent_opcode_ram_lru.rdb"]
 
 
@@ -50,7 +50,7 @@ def negative_zero(data: bytes) -> bool:
     cursor = Cursor(source)
     scored = [key.value for key in keys(source) if isinstance(key, Key) and type_name(key.value) == "zset"]
     parts = [part for value in scored for part in elements(cursor, value)]
-    return any(isinstance(part, Scored) and repr(part.score) == "-0.0" for part in parts)
+    return any(isinstance(part, SortedSetMember) and repr(part.score) == "-0.0" for part in parts)
 
 
 def told(running: object) -> list[object]:

@@ -14,9 +14,9 @@ from aofdoctor.diff.edit_script import matching_blocks
 from aofdoctor.diff.units import rdb_commands as diff_base
 from aofdoctor.diff.units import rdb_units as diff_told
 from aofdoctor.diff.units.side import ComparisonRules, Side
-from aofdoctor.rdb.encoding.cursor import LARGE
-from aofdoctor.rdb.export.commands import commands
-from aofdoctor.rdb.walk.window import WINDOW
+from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE
+from aofdoctor.rdb.export.commands import value_commands
+from aofdoctor.rdb.walk.window import WINDOW_SIZE
 from aofdoctor.server.sandbox import Binary, Sandbox
 from tests.conftest import FIXTURES, aofdoctor
 from tests.diff.test_patch import commands_of
@@ -250,7 +250,7 @@ def test_other_bytes_of_the_same_keys_are_no_difference(pair: Any) -> None:
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_value_too_large_to_hold_is_compared(pair: Any, packed: bool, exact: bool) -> None:
-    value = b"y" * (3 * LARGE + 5)
+    value = b"y" * (3 * LARGE_STRING_SIZE + 5)
     stored = b"\x00" + string(b"k") + (lzf_string(lzf(value), len(value)) if packed else string(value))
     options = ["--exact"] if exact else []
     assert aofdoctor("diff", *pair(rdb(stored), encode_command([b"SET", b"k", value])), *options).status == 0
@@ -261,7 +261,7 @@ def test_a_value_too_large_to_hold_is_compared(pair: Any, packed: bool, exact: b
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_value_too_large_to_hold_is_counted_shown_and_patched(pair: Any, tmp_path: Path, packed: bool) -> None:
-    value = Random(1).randbytes(WINDOW) + b"y" * (5 * WINDOW)
+    value = Random(1).randbytes(WINDOW_SIZE) + b"y" * (5 * WINDOW_SIZE)
     stored = b"\x00" + string(b"k") + (lzf_string(lzf(value), len(value)) if packed else string(value))
     a, b = pair(sets("a"), rdb(stored, *strings("l")))
     patch = tmp_path / "patch"
@@ -431,7 +431,7 @@ def test_a_key_of_many_commands_is_told_once_more_however_many_stretches_differ(
     told = [0]
 
     def counted(*args: Any) -> Any:
-        for command in commands(*args):
+        for command in value_commands(*args):
             told[0] += 1
             yield command
 

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.items import ItemReader
-from aofdoctor.rdb.preamble import walk
+from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.rdb.rewrite import rewriter as other
 from aofdoctor.rdb.rewrite.rewriter import TargetFormat, rewrite_rdb
 from aofdoctor.server.versions import VERSIONS
@@ -40,7 +40,7 @@ def test_commands_load_as_the_rdb_does(path: Path, tmp_path: Path) -> None:
     for line in loading(path.read_bytes()):
         told = convert(path, "--base", "resp", "--for", line, "-o", tmp_path / f"{line}.aof")
         assert told["inexpressible"] == []
-        assert sum(key["count"] for key in told["converted"]["keys"]) == walk(FileSource(path)).keys
+        assert sum(key["count"] for key in told["converted"]["keys"]) == walk_rdb(FileSource(path)).key_count
         binary = by_line()[line]
         assert same(path, state(binary, path), state(binary, tmp_path / f"{line}.aof")), line
 
@@ -188,7 +188,7 @@ def test_flipped_bytes_under_a_right_checksum_end_in_a_file_that_walks_or_a_refu
 def test_another_version_loads_to_the_same_but_for_what_is_named(path: Path, version: int, tmp_path: Path) -> None:
     out = tmp_path / "out.rdb"
     told = convert(path, "--base", "rdb", "--rdb-version", version, "--lossy", "-o", out)
-    walked = walk(FileSource(out))
+    walked = walk_rdb(FileSource(out))
     assert (walked.version, walked.complete, walked.checksum) == (version, True, "ok")
     for line in reading(version):
         got = state(by_line()[line], out)  # it loads
@@ -213,7 +213,7 @@ def plain(keys: list[Any]) -> list[Any]:
 
 @named
 def test_the_same_version_again_is_the_same_bytes(path: Path, tmp_path: Path) -> None:
-    version = walk(FileSource(path)).version
+    version = walk_rdb(FileSource(path)).version
     convert(path, "--base", "rdb", "--rdb-version", version, "-o", tmp_path / "out.rdb")
     assert (tmp_path / "out.rdb").read_bytes() == path.read_bytes()
 
@@ -267,7 +267,7 @@ def test_what_no_server_at_hand_writes_is_named_or_said(name: str, tmp_path: Pat
     kept = {key.name(BytesSource((tmp_path / "out.rdb").read_bytes())) for key in keys_of(tmp_path / "out.rdb")}
     lost = {entry["key"].encode() for entry in result.json["inexpressible"]}
     assert set(one.names) <= kept | lost
-    assert walk(FileSource(tmp_path / "out.rdb")).checksum == "ok"
+    assert walk_rdb(FileSource(tmp_path / "out.rdb")).checksum == "ok"
 
 
 def keys_of(path: Path) -> list[Any]:
@@ -336,10 +336,10 @@ def test_expiries_are_moved_in_their_places_as_they_are_key_by_key(
         keys += VALUES[kinds[number % len(kinds)]](random.Random(number), 1)
     for data in (rdb(b"REDIS0011", keys), rdb(b"REDIS0011", keys[: len(keys) // 2]), made(1, 60)):
         found = []
-        for held in (other._HELD, 0):
+        for held in (other._BATCH_MAX, 0):
             monkeypatch.setattr(other, "_HELD", held)
             tally = ConversionReport()
-            pieces = [*rewrite_rdb(BytesSource(data), TargetFormat.of(11, shift_ms), tally)]
+            pieces = [*rewrite_rdb(BytesSource(data), TargetFormat.from_version(11, shift_ms), tally)]
             found.append((b"".join(piece for piece in pieces if isinstance(piece, bytes)), tally))
         assert found[0] == found[1]
         assert found[0][0] != data

@@ -19,8 +19,8 @@ from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import ItemReader, Key
-from aofdoctor.rdb.preamble import walk
+from aofdoctor.rdb.items import ItemReader, KeyItem
+from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.rdb.recovery.bloom_filter import BloomFilter
 from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource, FileSource
@@ -50,7 +50,7 @@ def rdb(*pieces: bytes) -> bytes:
 
 def names(data: bytes) -> list[tuple[int, bytes]]:
     source = BytesSource(data)
-    return [(item.db, item.name(source)) for batch in ItemReader(source) for item in batch if isinstance(item, Key)]
+    return [(item.db, item.name(source)) for batch in ItemReader(source) for item in batch if isinstance(item, KeyItem)]
 
 
 MANY = [key(f"user:{number}", f"value {number}") for number in range(40)]
@@ -212,7 +212,7 @@ def test_the_keys_come_backwards_as_they_do_forwards(count: int, where: Selectio
 def test_the_keys_of_every_file_come_backwards() -> None:
     for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]:
         forwards, backwards = both_ways(path.read_bytes())
-        assert forwards == backwards[::-1] and len(forwards) == walk(FileSource(path)).keys
+        assert forwards == backwards[::-1] and len(forwards) == walk_rdb(FileSource(path)).key_count
     for one in EXOTIC.values():
         forwards, backwards = both_ways(closed(one))
         assert forwards == backwards[::-1]
@@ -241,7 +241,7 @@ def test_every_byte_of_an_rdb_is_owned(source: Path, tmp_path: Path) -> None:
             if item.span.start:
                 assert (shown.json["offset"], shown.json["size"]) == (item.span.start, item.span.size)
             assert aofdoctor("show", source, str(item.span.start)).status == 0
-            if isinstance(item, Key):
+            if isinstance(item, KeyItem):
                 assert shown.json["keys"] == [item.name(BytesSource(data)).decode()]
 
 
@@ -262,7 +262,7 @@ def loaded_names(data: bytes, line: str) -> set[tuple[int, bytes]]:
 def test_a_slice_keeps_the_selected_keys_of_a_base(path: Path, tmp_path: Path) -> None:
     result = aofdoctor("slice", path, "--key", "user:1*", "-o", tmp_path / "out", "--json")
     data = (tmp_path / "out").read_bytes()
-    whole = walk(BytesSource(data))
+    whole = walk_rdb(BytesSource(data))
     expected = [(db, name) for db, name in names(WHOLE) if name.startswith(b"user:1")]
     assert whole.complete and whole.checksum == "ok" and names(data[: whole.end]) == expected
     assert data[whole.end :] == encode_command([b"SELECT", b"0"]) + encode_command([b"SET", b"user:1", b"later"])
@@ -288,7 +288,7 @@ def test_a_slice_of_a_damaged_base_keeps_what_can_be_read_and_says_so(junk: byte
     result = aofdoctor("slice", path, "--key", "user:[12]*", "-o", tmp_path / "out", "--json")
     assert result.status == 0, result.err
     data = (tmp_path / "out").read_bytes()
-    whole = walk(BytesSource(data))
+    whole = walk_rdb(BytesSource(data))
     kept, wanted = names(data[: whole.end]), [one for one in names(WHOLE) if re.match(rb"user:[12]", one[1])]
     assert whole.complete and whole.checksum == "ok" and set(kept) <= set(wanted) and len(kept) >= len(wanted) - 1
     assert loaded_names(data[: whole.end], "valkey-9.1") == set(kept)
@@ -321,7 +321,7 @@ def damage(path: Path, at: int, junk: bytes) -> None:
 def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
     damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
     data, told = salvaged(path)
-    whole = walk(BytesSource(data))
+    whole = walk_rdb(BytesSource(data))
     kept = names(data[: whole.end])
     assert (
         whole.complete and whole.checksum == "ok" and data.endswith(TAIL[-len(encode_command([b"DEL", b"user:2"])) :])
@@ -338,7 +338,7 @@ def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
 def test_a_strict_salvage_keeps_nothing_that_was_found_again(path: Path) -> None:
     damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
     data, _ = salvaged(path, "--strict")
-    assert names(data[: walk(BytesSource(data)).end]) == names(WHOLE)[:20]
+    assert names(data[: walk_rdb(BytesSource(data)).end]) == names(WHOLE)[:20]
 
 
 @pytest.mark.parametrize("cut", [60, 300, len(WHOLE) - 9, len(WHOLE) - 1])
@@ -346,7 +346,7 @@ def test_every_key_before_a_cut_stays(cut: int, path: Path) -> None:
     path.write_bytes(WHOLE[:cut])
     data, _ = salvaged(path)
     expected = names(WHOLE)[: sum(WHOLE.index(k) + len(k) <= cut for k in MANY)]
-    assert names(data)[: len(expected)] == expected and walk(BytesSource(data)).checksum == "ok"
+    assert names(data)[: len(expected)] == expected and walk_rdb(BytesSource(data)).checksum == "ok"
     assert set(names(data)) <= set(names(WHOLE))
 
 
@@ -428,6 +428,9 @@ def test_a_cut_inside_a_list_of_numbers_gives_no_keys_that_nobody_wrote(tmp_path
             source = aof.parts[0].source
             assert source is not None
             got = {
-                item.name(source).decode() for batch in ItemReader(source) for item in batch if isinstance(item, Key)
+                item.name(source).decode()
+                for batch in ItemReader(source)
+                for item in batch
+                if isinstance(item, KeyItem)
             }
         assert got <= names, cut

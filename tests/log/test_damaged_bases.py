@@ -7,7 +7,7 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import ItemReader, Key
+from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.support import rdb_value_writer as w
@@ -25,7 +25,7 @@ KEYS = [key(0, b"key:%d" % n, w.string(b"value %d" % n)) for n in range(50)]
 
 def names(data: bytes) -> list[bytes]:
     source = BytesSource(data)
-    return [item.name(source) for batch in ItemReader(source) for item in batch if isinstance(item, Key)]
+    return [item.name(source) for batch in ItemReader(source) for item in batch if isinstance(item, KeyItem)]
 
 
 def salvaged(path: Path, *words: str) -> bytes:
@@ -85,7 +85,7 @@ def test_keys_that_expire_in_the_year_9999_are_found_again_with_their_expiry(tmp
     path = tmp_path / "dump.rdb"
     path.write_bytes(data[:at] + b"\x8f" + data[at + 1 :])
     out = BytesSource(salvaged(path))
-    found = [item for batch in ItemReader(out) for item in batch if isinstance(item, Key)]
+    found = [item for batch in ItemReader(out) for item in batch if isinstance(item, KeyItem)]
     assert len(found) == 49 and {item.expire_ms for item in found} == {never}
 
 

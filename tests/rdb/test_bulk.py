@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.rdb.bulk.encoder import NullBulkEncoder
-from aofdoctor.rdb.bulk.powers_of_ten import LEAST, MOST, power, powers
+from aofdoctor.rdb.bulk.powers_of_ten import EXPONENT_MAX, EXPONENT_MIN, power_of_ten, powers_of_ten
 from aofdoctor.rdb.encoding.cursor import DecodeError
 from aofdoctor.rdb.export import resp_exporter as told_resp
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import score_text
 from aofdoctor.rdb.export.exporter import CommandExporter, export_commands
 from aofdoctor.rdb.export.report import ConversionReport
-from aofdoctor.rdb.export.resp import resp
+from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.rdb.export.resp_exporter import RespExporter
-from aofdoctor.rdb.items import Key
+from aofdoctor.rdb.items import KeyItem
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.expiry_arguments import shift_expiry
 from aofdoctor.source import BytesSource, FileSource, pread
@@ -52,7 +52,7 @@ def joined(pieces: Iterable[Any], tally: ConversionReport) -> Told:
 def slowly(data: bytes, line: str, shift_ms: int = 0) -> Told:
     tally = ConversionReport()
     said = export_commands(BytesSource(data), CAPABILITIES[line], tally)
-    return joined(resp(shift_expiry(one, shift_ms) if isinstance(one, list) else one for one in said), tally)
+    return joined(encode_commands(shift_expiry(one, shift_ms) if isinstance(one, list) else one for one in said), tally)
 
 
 def in_bulk(data: bytes, line: str, shift_ms: int = 0, window: int = 1 << 18) -> Told:
@@ -143,10 +143,10 @@ def test_large_strings_and_outputs_that_do_not_fit() -> None:
 def handled(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many keys of an RDB are not left to the plain way."""
     told_plainly = []
-    whole = CommandExporter.item
+    whole = CommandExporter.export
 
     def item(self: Any, one: Any) -> Iterator[Any]:
-        told_plainly.extend([one] if isinstance(one, Key) else [])
+        told_plainly.extend([one] if isinstance(one, KeyItem) else [])
         return whole(self, one)
 
     monkeypatch.setattr(CommandExporter, "item", item)
@@ -175,10 +175,10 @@ def test_without_the_compiled_one_the_bytes_are_the_same(monkeypatch: pytest.Mon
 
 
 def test_the_powers_of_ten_are_right() -> None:
-    for k in range(LEAST, MOST + 1):
-        high, low = struct.unpack_from("=QQ", powers(), 16 * (k - LEAST))
+    for k in range(EXPONENT_MIN, EXPONENT_MAX + 1):
+        high, low = struct.unpack_from("=QQ", powers_of_ten(), 16 * (k - EXPONENT_MIN))
         first = high << 64 | low
-        assert first == power(k) and first.bit_length() == 128
+        assert first == power_of_ten(k) and first.bit_length() == 128
         # first - 1 < 10^k / 2^shift <= first, in whole numbers
         shift = (10**k).bit_length() - 128 if k >= 0 else -(10**-k).bit_length() - 127
         over, under = (10**k, 1) if k >= 0 else (1, 10**-k)
@@ -197,9 +197,9 @@ doubles = st.one_of(
 
 @given(doubles)
 def test_a_score_is_the_shortest_text_that_reads_back(score: float) -> None:
-    text = text_of(powers(), score)
+    text = text_of(powers_of_ten(), score)
     assert text == score_text(score)
-    back = score_of(powers(), text)
+    back = score_of(powers_of_ten(), text)
     assert back is None or (repr(back) == repr(score))
 
 
@@ -209,9 +209,9 @@ def test_scores_at_every_edge() -> None:
     for k in range(-1074, 1024):
         for bits in (0, 1, 2, (1 << 52) - 1, random.getrandbits(52)):
             value = struct.unpack("<d", struct.pack("<Q", max(0, k + 1023) << 52 | bits))[0]
-            text = text_of(powers(), value)
+            text = text_of(powers_of_ten(), value)
             assert text == score_text(value)
-            back = score_of(powers(), text)
+            back = score_of(powers_of_ten(), text)
             assert back is None or back == value
             decided += back is not None
     assert decided > 8000
@@ -219,7 +219,7 @@ def test_scores_at_every_edge() -> None:
 
 @given(st.from_regex(rb"-?(\d{1,18}|\d{0,9}\.\d{1,9}|\d\.\d{16})(e[-+]?\d{1,3})?", fullmatch=True))
 def test_a_text_is_read_as_python_reads_it(text: bytes) -> None:
-    back = score_of(powers(), text)
+    back = score_of(powers_of_ten(), text)
     assert back is None or repr(back) == repr(float(text))
 
 
@@ -228,4 +228,4 @@ def test_a_text_is_read_as_python_reads_it(text: bytes) -> None:
     [b"", b"-", b".", b"1e", b"1e+", b"e5", b"1.2.3", b"0x10", b" 1", b"1 ", b"1_0", b"nan", b"infinity", b"1" * 20],
 )
 def test_what_is_not_decided_is_left_to_others(text: bytes) -> None:
-    assert score_of(powers(), text) is None
+    assert score_of(powers_of_ten(), text) is None

@@ -16,10 +16,10 @@ from aofdoctor.rdb.compressed import source as unpacked
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.encoding.cursor import Cursor, LargeString
-from aofdoctor.rdb.items import ItemReader, Key
+from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.key_counts import KeyCounts
-from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
-from aofdoctor.rdb.values.decoders import Value, elements
+from aofdoctor.rdb.preamble import is_rdb, read_aux, walk_rdb
+from aofdoctor.rdb.values.decoders import ValueRef, elements
 from aofdoctor.source import BytesSource, pread
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support import rdb_value_writer as w
@@ -42,7 +42,7 @@ def plain(keys: int = 3000, size: int = 100) -> bytes:
 def census(data: bytes) -> tuple[Any, Any]:
     """What check's census says of it: the keys, and their types."""
     found = KeyCounts(0)
-    walk(BytesSource(data), found)
+    walk_rdb(BytesSource(data), found)
     return found.dbs, found.types("redis")
 
 
@@ -56,10 +56,15 @@ def log(path: Path) -> list[Any]:
 def test_what_a_server_wrote_is_counted_and_ends_in_the_stream_as_without_it(path: Path, codec: str) -> None:
     data = path.read_bytes()
     stream = packed(data, codec)
-    found, alone = walk(BytesSource(stream + b"*1\r\n")), walk(BytesSource(data))
+    found, alone = walk_rdb(BytesSource(stream + b"*1\r\n")), walk_rdb(BytesSource(data))
     assert (found.codec, found.complete, found.end) == (codec, True, len(stream))
-    assert (found.magic, found.version, found.keys, found.aux) == (alone.magic, alone.version, alone.keys, alone.aux)
-    assert found.checksum == "ok" and walk(BytesSource(packed(data, codec, checked=False))).checksum == "off"
+    assert (found.magic, found.version, found.key_count, found.aux) == (
+        alone.magic,
+        alone.version,
+        alone.key_count,
+        alone.aux,
+    )
+    assert found.checksum == "ok" and walk_rdb(BytesSource(packed(data, codec, checked=False))).checksum == "off"
     assert census(stream) == census(data)
     assert is_rdb(BytesSource(stream)) and read_aux(BytesSource(stream)) == read_aux(BytesSource(data))
 
@@ -68,7 +73,7 @@ def test_what_a_server_wrote_is_counted_and_ends_in_the_stream_as_without_it(pat
 def test_the_bytes_are_there_at_any_place_in_any_order(codec: str) -> None:
     data = plain(40_000)
     source = decompressed(BytesSource(packed(data, codec)))
-    assert isinstance(source, DecompressedSource) and len(data) > 2 * unpacked._HISTORY
+    assert isinstance(source, DecompressedSource) and len(data) > 2 * unpacked._KEPT_BYTES
     expected, numbers = unsummed(data), random.Random(1)
     for _ in range(60):
         at = numbers.randrange(len(data) + 10)
@@ -86,8 +91,8 @@ def test_a_frame_may_be_written_in_any_way_of_the_codec(options: dict[str, Any])
     data = plain(300, 30_000)
     for checked in (True, False):
         stream = packed(data, "LZ4", checked, **options)
-        found = walk(BytesSource(stream + b"after it"))
-        assert (found.complete, found.end, found.keys) == (True, len(stream), 300)
+        found = walk_rdb(BytesSource(stream + b"after it"))
+        assert (found.complete, found.end, found.key_count) == (True, len(stream), 300)
         source = decompressed(BytesSource(stream))
         assert pread(source, len(data) + 1, 0) == unsummed(data)
 
@@ -105,18 +110,18 @@ def test_whoever_walks_and_looks_at_values_behind_decodes_it_a_few_times_only(
             begun.append(self)
 
     monkeypatch.setattr(unpacked, "Frame", Counted)
-    size = unpacked._HISTORY + 1000
+    size = unpacked._KEPT_BYTES + 1000
     source = decompressed(BytesSource(packed(plain(20, size), codec)))
     cursor, looked = Cursor(source), 0
     for batch in ItemReader(source):
         for item in batch:
-            if isinstance(item, Key):
+            if isinstance(item, KeyItem):
                 for _ in range(2):
-                    [value] = elements(cursor, Value(item.value, item.type))
+                    [value] = elements(cursor, ValueRef(item.value_offset, item.type))
                     assert isinstance(value, LargeString)
                     looked += len(value.read())
     assert looked == 2 * 20 * size
-    assert len(begun) <= unpacked._READERS
+    assert len(begun) <= unpacked._MAX_READERS
 
 
 @codecs
@@ -124,10 +129,10 @@ def test_a_large_base_is_read_in_small_memory(codec: str) -> None:
     stream = packed(plain(400, 100_000), codec)
     source = BytesSource(stream)
     tracemalloc.start()
-    found = walk(source)
+    found = walk_rdb(source)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found.keys == 400 and found.complete
+    assert found.key_count == 400 and found.complete
     assert peak < 6 << 20
 
 
@@ -222,7 +227,7 @@ def test_a_torn_frame_gives_what_comes_before(codec: str, tail: bytes, tmp_path:
     path = tmp_path / "dump.rdb"
     for cut in (9, 20, len(stream) // 2, len(stream) - 1):
         path.write_bytes(stream[:cut] + tail)
-        found = walk(BytesSource(stream[:cut] + tail))
+        found = walk_rdb(BytesSource(stream[:cut] + tail))
         assert not found.complete and codec in found.note
         told = aofdoctor("check", path, "--json")
         assert told.status == 1
@@ -240,7 +245,7 @@ def test_a_changed_byte_is_damage_wherever_it_is(codec: str) -> None:
         changed = bytearray(stream)
         changed[at] ^= 1 << numbers.randrange(8)
         source = BytesSource(bytes(changed))
-        found = walk(source)
+        found = walk_rdb(source)
         assert found.complete is False or not is_rdb(source) or at < 11, (at, found)
         assert found.note
 
@@ -250,16 +255,16 @@ def test_any_bytes_behind_the_envelope_end_in_a_note(codec: str) -> None:
     numbers, stream = random.Random(3), packed(plain(300), codec)
     for _ in range(200):
         head = stream[: 11 + numbers.randrange(30)]
-        found = walk(BytesSource(head + numbers.randbytes(numbers.randrange(300))))
+        found = walk_rdb(BytesSource(head + numbers.randbytes(numbers.randrange(300))))
         assert not found.complete and found.note
 
 
 @codecs
 def test_bytes_after_the_end_of_the_rdb_in_the_frame_are_damage(codec: str) -> None:
     inner = unsummed(plain(10)) + b"more"
-    found = walk(BytesSource(b"VCS\x01\x01\0\x01" + frame(inner, codec) + b"*1\r\n"))
+    found = walk_rdb(BytesSource(b"VCS\x01\x01\0\x01" + frame(inner, codec) + b"*1\r\n"))
     assert not found.complete and "4 bytes follow" in found.note
-    assert found.bounded and found.end == 7 + len(frame(inner, codec))
+    assert found.end_is_known and found.end == 7 + len(frame(inner, codec))
 
 
 @codecs
@@ -294,15 +299,17 @@ def test_a_bomb_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "_FREE", 1 << 24)
     head = b"VALKEY080\0\1a" + b"\x80\x7f\xff\xff\xff"  # a value of 2 GiB
     bomb = b"VCS\x01\x02\0\x01" + frame(head + bytes(256 << 20), "Zstd")
-    found = walk(BytesSource(bomb))
+    found = walk_rdb(BytesSource(bomb))
     assert not found.complete and "not read any further" in found.note
     source = decompressed(BytesSource(bomb))
-    assert isinstance(source, DecompressedSource) and source.drain().bytes_out < (1 << 25) + frames._EACH * len(bomb)
+    assert isinstance(source, DecompressedSource) and source.drain().bytes_out < (
+        1 << 25
+    ) + frames._OUTPUT_PER_BYTE * len(bomb)
 
 
 def test_a_window_that_is_too_large_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "_WINDOW_LOG", 20)
-    found = walk(BytesSource(packed(plain(100, 100_000), "Zstd")))
+    found = walk_rdb(BytesSource(packed(plain(100, 100_000), "Zstd")))
     assert not found.complete and "Zstd frame is damaged" in found.note
 
 

@@ -15,10 +15,10 @@ from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export import resp as resp_room
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.export.commands import commands
-from aofdoctor.rdb.export.resp import resp
+from aofdoctor.rdb.export.commands import value_commands
+from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.rdb.values import packed
-from aofdoctor.rdb.values.decoders import DECODERS, Value, elements
+from aofdoctor.rdb.values.decoders import DECODERS, ValueRef, elements
 from aofdoctor.source import BytesSource, PipeSource
 from tests.rdb.test_values import FILES, named
 from tests.support import rdb_value_writer as w
@@ -27,14 +27,14 @@ from tests.support.key_places import Key, keys
 KINDS = [(dialect, kind) for dialect in DECODERS for kind in DECODERS[dialect]]
 
 
-def read(data: bytes, value: Value) -> list[Any]:
+def read(data: bytes, value: ValueRef) -> list[Any]:
     """The elements, large strings read."""
     return [asked(part) for part in elements(Cursor(BytesSource(data)), value)]
 
 
-def say(data: bytes, value: Value) -> list[Any]:
+def say(data: bytes, value: ValueRef) -> list[Any]:
     """The commands, large strings read."""
-    said = commands(Cursor(BytesSource(data)), value, b"key", 1, CAPABILITIES["redis-8.2"])
+    said = value_commands(Cursor(BytesSource(data)), value, b"key", 1, CAPABILITIES["redis-8.2"])
     return [list(map(asked, item)) if isinstance(item, list) else item for item in said]
 
 
@@ -99,14 +99,14 @@ def test_counts_and_lengths_that_claim_too_much(dialect: str, kind: int, claim: 
     ]
     for data in bodies:
         with bounded(4 << 20):
-            read(data, Value(0, kind, dialect))
-            say(data, Value(0, kind, dialect))
+            read(data, ValueRef(0, kind, dialect))
+            say(data, ValueRef(0, kind, dialect))
 
 
 def test_lzf_that_claims_a_terabyte_is_refused_before_anything_is_made() -> None:
     for size in (1 << 20, 1 << 32, 1 << 40, 1 << 63):
         with bounded(1 << 20):
-            [lie] = read(w.lzf_string(b"\x00a" * 50, size), Value(0, 0))
+            [lie] = read(w.lzf_string(b"\x00a" * 50, size), ValueRef(0, 0))
             assert isinstance(lie, CorruptValue) and lie.note == f"100 bytes of LZF cannot be {size} bytes"
 
 
@@ -114,17 +114,17 @@ def test_an_lzf_bomb_is_read_in_pieces() -> None:
     size = 400 << 20
     bomb = w.lzf_string(b"\x00a" + b"\xe0\xff\x00" * (size // 264) + b"\x00b", 2 + size // 264 * 264)
     with bounded(32 << 20, 60):
-        [value] = list(elements(Cursor(BytesSource(bomb)), Value(0, 0)))
+        [value] = list(elements(Cursor(BytesSource(bomb)), ValueRef(0, 0)))
         assert isinstance(value, LargeString)
         assert sum(map(len, value.pieces())) == value.size
-        said = commands(Cursor(BytesSource(bomb)), Value(0, 0), b"k", None, CAPABILITIES["redis-2.8"])
-        assert sum(len(piece) for piece in resp(said) if isinstance(piece, bytes)) > value.size
+        said = value_commands(Cursor(BytesSource(bomb)), ValueRef(0, 0), b"k", None, CAPABILITIES["redis-2.8"])
+        assert sum(len(piece) for piece in encode_commands(said) if isinstance(piece, bytes)) > value.size
 
 
 def test_lzf_that_reaches_before_its_start() -> None:
     assert lzf.decompress(b"\x20\x00", 3) is None
     assert lzf.decompress(b"\x00a\x20\x01", 4) is None
-    assert list(lzf.stream([b"\x00a\x20\x01"], 4))[-1] is None
+    assert list(lzf.decompress_stream([b"\x00a\x20\x01"], 4))[-1] is None
 
 
 LISTPACK = w.listpack([b"a", b"12", b"b" * 70])
@@ -152,7 +152,7 @@ ZIPLIST = w.ziplist([b"a", b"12", b"b" * 70])
     ],
 )  # fmt: skip
 def test_packed_values_that_lie_give_what_was_read_before_the_lie(kind: int, data: bytes, given: int, why: str) -> None:
-    *got, last = read((bytes(8) if kind == 25 else b"") + w.string(data), Value(0, kind))
+    *got, last = read((bytes(8) if kind == 25 else b"") + w.string(data), ValueRef(0, kind))
     assert len(got) == given
     assert isinstance(last, CorruptValue) and why in last.note
 
@@ -162,13 +162,13 @@ def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
     whole = [say(path.read_bytes(), key.value) for key in values(path)]
     with path.open("rb") as stream:
         cursor = Cursor(PipeSource(stream))
-        said = [commands(cursor, key.value, b"key", 1, CAPABILITIES["redis-8.2"]) for key in values(path)]
+        said = [value_commands(cursor, key.value, b"key", 1, CAPABILITIES["redis-8.2"]) for key in values(path)]
         got = [[list(map(asked, item)) if isinstance(item, list) else item for item in items] for items in said]
     assert got == whole
 
 
 def test_an_expiry_is_said_also_of_a_value_that_breaks_off() -> None:
-    assert say(w.length(3) + w.string(b"a"), Value(0, 1)) == [
+    assert say(w.length(3) + w.string(b"a"), ValueRef(0, 1)) == [
         [b"RPUSH", b"key", b"a"], [b"PEXPIREAT", b"key", b"1"], CorruptValue(3, "the file ends inside a value")]  # fmt: skip
 
 
@@ -179,11 +179,13 @@ def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeyp
         monkeypatch.setattr(codec, "strings_run", runs._py_strings_run)
     data = w.length(count) + b"".join(w.string(b"field %d" % n) + w.string(b"v") for n in range(count))
     with bounded(4 << 20, 60):
-        assert sum(1 for _ in elements(Cursor(BytesSource(data)), Value(0, 4))) == count
+        assert sum(1 for _ in elements(Cursor(BytesSource(data)), ValueRef(0, 4))) == count
         assert (
             sum(
                 len(said) // 2 - 1
-                for said in commands(Cursor(BytesSource(data)), Value(0, 4), b"k", None, CAPABILITIES["redis-7.0"])
+                for said in value_commands(
+                    Cursor(BytesSource(data)), ValueRef(0, 4), b"k", None, CAPABILITIES["redis-7.0"]
+                )
                 if isinstance(said, list)
             )
             == count

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.rdb.items import ItemReader, Key
+from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS, KeyCounts
-from aofdoctor.rdb.preamble import walk
-from aofdoctor.rdb.walk._pycount import SIZE
+from aofdoctor.rdb.preamble import walk_rdb
+from aofdoctor.rdb.walk._pycount import COUNTS_SIZE
 from aofdoctor.rdb.walk._pycount import count_items as plain_tally
 from aofdoctor.rdb.walk.walker import count_items
 from aofdoctor.source import BytesSource
@@ -24,12 +24,12 @@ NOW = 1_700_000_000_000
 
 def counted(data: bytes, now_ms: int = NOW) -> KeyCounts:
     census = KeyCounts(now_ms)
-    walk(BytesSource(data), census)
+    walk_rdb(BytesSource(data), census)
     return census
 
 
-def keys_of(data: bytes) -> list[Key]:
-    return [item for batch in ItemReader(BytesSource(data)) for item in batch if isinstance(item, Key)]
+def keys_of(data: bytes) -> list[KeyItem]:
+    return [item for batch in ItemReader(BytesSource(data)) for item in batch if isinstance(item, KeyItem)]
 
 
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
@@ -45,13 +45,15 @@ def test_the_counts_are_those_of_the_keys(path: Path) -> None:
     assert sum(types.values()) == len(keys) and not [name for name in types if name.startswith("type ")]
     told: Any = json.loads(path.with_suffix(".json").read_text())
     functions = told.get("functions") if isinstance(told, dict) else None
-    assert census.functions == len(functions or []) if functions is not None else census.functions >= 0
+    assert (
+        census.function_libraries == len(functions or []) if functions is not None else census.function_libraries >= 0
+    )
 
 
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
 def test_the_compiled_counting_is_the_plain_one(path: Path) -> None:
     for batch in ItemReader(BytesSource(path.read_bytes())):
-        got, plain, at = array("q", bytes(8 * SIZE)), array("q", bytes(8 * SIZE)), 0
+        got, plain, at = array("q", bytes(8 * COUNTS_SIZE)), array("q", bytes(8 * COUNTS_SIZE)), 0
         while at < batch.columns.count:
             db = next((batch.columns.db[i] for i in range(at, batch.columns.count) if batch.columns.name[i] >= 0), -1)
             end = count_items(batch.columns, at, db, NOW, got)

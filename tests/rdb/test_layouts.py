@@ -10,13 +10,22 @@ from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode_command as record
 from aofdoctor.rdb.encoding import lzf, runs
-from aofdoctor.rdb.encoding.cursor import LARGE, CorruptValue, Cursor, LargeString
+from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE, CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
-from aofdoctor.rdb.export.commands import commands, score_text
-from aofdoctor.rdb.export.resp import encode, resp
-from aofdoctor.rdb.values.decoders import Field, Scored, Value, elements
+from aofdoctor.rdb.export.commands import score_text, value_commands
+from aofdoctor.rdb.export.resp import encode_commands, encode_if_bytes
+from aofdoctor.rdb.values.decoders import HashField, SortedSetMember, ValueRef, elements
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType
-from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Id, Meta, Pending, Produced, Producers
+from aofdoctor.rdb.values.streams import (
+    Consumer,
+    ConsumerGroup,
+    PendingEntry,
+    ProducerEntry,
+    ProducerSummary,
+    StreamEntry,
+    StreamId,
+    StreamMeta,
+)
 from aofdoctor.source import BytesSource
 from tests.support import rdb_value_writer as w
 
@@ -26,11 +35,11 @@ items = st.lists(st.one_of(ints, st.integers(-70000, 70000).map(lambda n: b"%d" 
 
 
 def read(kind: int, data: bytes, dialect: str = "redis") -> list[Any]:
-    return list(elements(Cursor(BytesSource(b"before" + data)), Value(6, kind, dialect)))
+    return list(elements(Cursor(BytesSource(b"before" + data)), ValueRef(6, kind, dialect)))
 
 
 def said(kind: int, data: bytes, line: str = "redis-7.4") -> list[Any]:
-    return list(commands(Cursor(BytesSource(data)), Value(0, kind), b"k", None, CAPABILITIES[line]))
+    return list(value_commands(Cursor(BytesSource(data)), ValueRef(0, kind), b"k", None, CAPABILITIES[line]))
 
 
 @given(items)
@@ -41,7 +50,7 @@ def test_listpacks_and_ziplists(values: list[bytes]) -> None:
 
 @given(st.lists(st.tuples(st.binary(max_size=300), st.binary(max_size=300)), max_size=20), st.integers(0, 3))
 def test_zipmaps(pairs: list[tuple[bytes, bytes]], free: int) -> None:
-    assert read(9, w.string(w.zipmap(pairs, free))) == [Field(name, value, None) for name, value in pairs]
+    assert read(9, w.string(w.zipmap(pairs, free))) == [HashField(name, value, None) for name, value in pairs]
 
 
 @given(st.lists(st.integers(-(1 << 15), (1 << 15) - 1)), st.sampled_from([2, 4, 8]))
@@ -52,7 +61,7 @@ def test_intsets(members: list[int], width: int) -> None:
 @given(st.lists(st.tuples(st.binary(max_size=9), st.floats(allow_nan=False))))
 def test_scores_as_text_are_exact_and_so_are_those_we_write(scores: list[tuple[bytes, float]]) -> None:
     got = read(3, w.length(len(scores)) + w.old_zset(scores)[len(w.length(len(scores))) :])
-    assert got == [Scored(member, score) for member, score in scores]
+    assert got == [SortedSetMember(member, score) for member, score in scores]
     assert [float(score_text(score)) for _, score in scores] == [score for _, score in scores]
 
 
@@ -71,7 +80,7 @@ def test_hashes_of_the_release_candidates_of_redis_7_4() -> None:
     rows = [(b"a", b"1", 5000), (b"b", b"2", 0)]
     plain = w.length(2) + b"".join(w.length(t) + w.string(f) + w.string(v) for f, v, t in rows)
     packed = w.string(w.listpack([item for f, v, t in rows for item in (f, v, b"%d" % t)]))
-    assert read(22, plain) == read(23, packed) == [Field(b"a", b"1", 5000), Field(b"b", b"2", None)]
+    assert read(22, plain) == read(23, packed) == [HashField(b"a", b"1", 5000), HashField(b"b", b"2", None)]
 
 
 def test_field_expiries_that_a_target_does_not_know_are_said_to_be_lost() -> None:
@@ -89,12 +98,25 @@ def test_streams_of_redis_8_6_and_8_8() -> None:
     group = w.length(1) + w.string(b"g") + w.length(5) + w.length(1) + w.length(1) + pending
     owned = group + w.length(1) + w.string(b"c") + bytes(16) + w.length(1) + w.raw_id(5, 1)
     nobody = group + w.length(0) + w.length(1) + w.raw_id(5, 1)
-    start = [Entry(Id(5, 1), [b"a", b"b"]), Meta(1, Id(5, 1), Id(5, 1), Id(0, 0), 1), Group(b"g", Id(5, 1), 1)]
-    end = [Produced(b"p", b"iid", Id(5, 1)), Producers(100, 50, 1, 7, 2)]
-    assert read(26, w.stream(4, owned, producers)) == [*start, Consumer(b"c", 0, 0), Pending(Id(5, 1), 9, 3), *end]
-    assert read(27, w.stream(5, nobody, producers)) == [*start, Pending(Id(5, 1), 9, 3, owned=False), *end]
+    start = [
+        StreamEntry(StreamId(5, 1), [b"a", b"b"]),
+        StreamMeta(1, StreamId(5, 1), StreamId(5, 1), StreamId(0, 0), 1),
+        ConsumerGroup(b"g", StreamId(5, 1), 1),
+    ]
+    end = [ProducerEntry(b"p", b"iid", StreamId(5, 1)), ProducerSummary(100, 50, 1, 7, 2)]
+    assert read(26, w.stream(4, owned, producers)) == [
+        *start,
+        Consumer(b"c", 0, 0),
+        PendingEntry(StreamId(5, 1), 9, 3),
+        *end,
+    ]
+    assert read(27, w.stream(5, nobody, producers)) == [
+        *start,
+        PendingEntry(StreamId(5, 1), 9, 3, is_owned=False),
+        *end,
+    ]
     assert [
-        len(item.what) > 0 for item in said(27, w.stream(5, nobody, producers)) if isinstance(item, Unsupported)
+        len(item.description) > 0 for item in said(27, w.stream(5, nobody, producers)) if isinstance(item, Unsupported)
     ] == [True, True]
 
 
@@ -129,18 +151,24 @@ def test_lzf(data: bytes) -> None:
     packed = w.lzf(data)
     assert lzf.decompress(packed, len(data)) == data
     assert (
-        lzf._py_decompress_prefix(packed, b"", len(data)) == lzf.unpack(packed, b"", len(data)) == (data, len(packed))
+        lzf._py_decompress_prefix(packed, b"", len(data))
+        == lzf.decompress_prefix(packed, b"", len(data))
+        == (data, len(packed))
     )
     pieces = [packed[at : at + 7] for at in range(0, len(packed), 7)]
-    assert b"".join(piece or b"?" for piece in lzf.stream(pieces, len(data), 300)) == data
+    assert b"".join(piece or b"?" for piece in lzf.decompress_stream(pieces, len(data), 300)) == data
 
 
 def test_a_large_string_is_not_held_until_asked() -> None:
-    for data in (b"ab" * LARGE, b"z" * (40 * LARGE)):
+    for data in (b"ab" * LARGE_STRING_SIZE, b"z" * (40 * LARGE_STRING_SIZE)):
         for stored in (w.string(data), w.lzf_string(w.lzf(data), len(data))):
             [value] = read(0, stored)
             assert isinstance(value, LargeString) and len(value) == len(data)
-            assert max(map(len, value.pieces())) <= LARGE and value.read() == data and value.read(10) == data[:10]
+            assert (
+                max(map(len, value.pieces())) <= LARGE_STRING_SIZE
+                and value.read() == data
+                and value.read(10) == data[:10]
+            )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -165,22 +193,22 @@ def test_the_compiled_readers_and_the_plain_ones_agree_on_any_bytes(seed: int) -
         for each, tail in ((1, False), (2, False), (1, True), (2, True)):
             given_ = (hostile, at, each, tail, 150, random.choice([7, 384]))
             assert runs.strings_run(*given_) == runs._py_strings_run(*given_)
-        assert lzf.unpack(hostile, b"past", 500) == lzf._py_decompress_prefix(hostile, b"past", 500)
+        assert lzf.decompress_prefix(hostile, b"past", 500) == lzf._py_decompress_prefix(hostile, b"past", 500)
 
 
 def test_commands_become_bytes_in_bounded_pieces() -> None:
-    source = BytesSource(b"q" * LARGE * 3)
-    large = LargeString(source, 0, LARGE * 3)
+    source = BytesSource(b"q" * LARGE_STRING_SIZE * 3)
+    large = LargeString(source, 0, LARGE_STRING_SIZE * 3)
     lost, corrupt = Unsupported("x"), CorruptValue(0, "y")
     small: list[list[bytes | LargeString]] = [[b"SET", b"%d" % n, b"v" * (n % 700)] for n in range(2000)]
-    got = list(resp([*small, lost, [b"SET", b"", large], [b"PING"], corrupt]))
-    assert all(len(piece) < 3 * LARGE for piece in got if isinstance(piece, bytes))
+    got = list(encode_commands([*small, lost, [b"SET", b"", large], [b"PING"], corrupt]))
+    assert all(len(piece) < 3 * LARGE_STRING_SIZE for piece in got if isinstance(piece, bytes))
     assert [piece for piece in got if not isinstance(piece, bytes)] == [lost, corrupt]
     wanted = [[word for word in command if isinstance(word, bytes)] for command in small]
     told = b"".join(map(record, wanted)) + record([b"SET", b"", large.read()]) + record([b"PING"])
     assert b"".join(piece for piece in got if isinstance(piece, bytes)) == told
-    assert [encode(list(command)) for command in small] == list(map(record, wanted))
-    assert encode([]) == record([]) and encode([b"GET", large]) is None
+    assert [encode_if_bytes(list(command)) for command in small] == list(map(record, wanted))
+    assert encode_if_bytes([]) == record([]) and encode_if_bytes([b"GET", large]) is None
 
 
 def test_an_unknown_type_is_named() -> None:

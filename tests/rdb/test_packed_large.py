@@ -9,14 +9,14 @@ import pytest
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, LargeString
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.export.commands import commands
+from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.rewrite.recode import reencode
 from aofdoctor.rdb.values import packed, packed_large
 from aofdoctor.rdb.values import pending_entries as pending
 from aofdoctor.rdb.values import unpack as unfold
-from aofdoctor.rdb.values.decoders import Value, elements
-from aofdoctor.rdb.values.pending_entries import IdSet, PendingEntries
-from aofdoctor.rdb.values.streams import Entry
+from aofdoctor.rdb.values.decoders import ValueRef, elements
+from aofdoctor.rdb.values.pending_entries import PendingEntries, StreamIdSet
+from aofdoctor.rdb.values.streams import StreamEntry
 from aofdoctor.source import BytesSource
 from tests.support import rdb_value_writer as w
 from tests.support.key_places import keys
@@ -144,7 +144,7 @@ def test_a_list_and_a_stream_of_large_elements_are_read_as_the_server_holds_them
     assert peak < 8 << 20
     assert same(values[b"list"], [b"first", large + large, b"last"])
     entry = values[b"stream"][0]
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, StreamEntry)
     assert same(entry.items, [b"name", large, b"again", large, b"n", b"5"])
 
 
@@ -154,10 +154,10 @@ def same(found: Any, expected: list[bytes]) -> bool:
 
 
 def test_a_zipmap_that_is_too_large_is_said_to_be() -> None:
-    data = LargeString(BytesSource(b""), 0, unfold._MOST + 1)
+    data = LargeString(BytesSource(b""), 0, unfold._PACKED_MAX + 1)
     with pytest.raises(DecodeError, match="more than are read at once"):
-        unfold.unfolded(data, packed.zipmap)
-    assert elements(Cursor(BytesSource(b"")), Value(0, 0))
+        unfold.unpack_items(data, packed.zipmap)
+    assert elements(Cursor(BytesSource(b"")), ValueRef(0, 0))
 
 
 # -- pending entries --
@@ -185,7 +185,7 @@ def test_very_many_pending_entries_are_told_in_small_memory(consumers: int) -> N
     data = pending_stream(count, consumers, 3)
     source, told = BytesSource(data), 0
     tracemalloc.start()
-    for said in commands(Cursor(source), Value(0, 21), b"k", None, CAPABILITIES["redis-7.2"]):
+    for said in value_commands(Cursor(source), ValueRef(0, 21), b"k", None, CAPABILITIES["redis-7.2"]):
         assert isinstance(said, list)
         told += said[0] == b"XCLAIM"
     peak = tracemalloc.get_traced_memory()[1]
@@ -200,7 +200,7 @@ def test_very_many_pending_entries_are_written_anew_in_small_memory(version: int
     source = BytesSource(pending_stream(count, 3, version, nacked))
     kind = {3: 21, 5: 27}[version]
     tracemalloc.start()
-    found = reencode(Cursor(source), Value(0, kind), "redis", 10, 0)
+    found = reencode(Cursor(source), ValueRef(0, kind), "redis", 10, 0)
     size = sum(map(len, found.pieces))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -212,7 +212,7 @@ def test_pending_entries_out_of_order_are_corrupt() -> None:
     data = pending_stream(2, 1, 3)
     first, second = w.raw_id(1000, 0), w.raw_id(1001, 1)
     data = data.replace(first, b"F" * 16).replace(second, first).replace(b"F" * 16, second)
-    assert isinstance(list(elements(Cursor(BytesSource(data)), Value(0, 21)))[-1], CorruptValue)
+    assert isinstance(list(elements(Cursor(BytesSource(data)), ValueRef(0, 21)))[-1], CorruptValue)
 
 
 def test_a_consumer_may_own_any_of_the_pending_entries_each_once() -> None:
@@ -224,14 +224,14 @@ def test_a_consumer_may_own_any_of_the_pending_entries_each_once() -> None:
     for at in order:
         assert known.take(ids[at]) == (at, at + 1)
         assert known.take(ids[at]) is None and known.take(numbers.randbytes(16)) is None
-    assert known.left == 0
+    assert known.remaining == 0
 
 
 def test_ids_come_in_order_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "_RUN", 50)
     numbers = Random(7)
     some = [numbers.randbytes(16) for _ in range(333)]
-    ids = IdSet()
+    ids = StreamIdSet()
     for raw in some + some[:100]:
         ids.add(raw)
     assert list(ids) == sorted(some) and ids.count == 433

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode_command
-from aofdoctor.rdb.encoding.crc64 import _py_crc64, _py_find_end_by_crc, crc64, find_end
-from aofdoctor.rdb.preamble import is_rdb, read_aux, walk
+from aofdoctor.rdb.encoding.crc64 import _py_crc64, _py_find_end_by_crc, crc64, find_end_by_crc
+from aofdoctor.rdb.preamble import is_rdb, read_aux, walk_rdb
 from aofdoctor.server.sandbox import Sandbox
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, aofdoctor
@@ -49,15 +49,15 @@ def test_the_checksum_of_the_portable_path_is_the_same() -> None:
 def test_the_end_is_found_by_the_checksum_alone(body: bytes, tail: bytes) -> None:
     data = body + b"\xff"
     data += crc64(data).to_bytes(8, "little") + tail + bytes(8)
-    assert find_end(data, 0) == _py_find_end_by_crc(data, 0)
-    assert find_end(data, 0)[0] <= len(body)
+    assert find_end_by_crc(data, 0) == _py_find_end_by_crc(data, 0)
+    assert find_end_by_crc(data, 0)[0] <= len(body)
 
 
 @pytest.mark.parametrize("base", BASES, ids=lambda p: p.parent.parent.name)
 def test_a_base_of_a_real_server_is_walked_to_its_end(base: Path) -> None:
-    rdb = walk(FileSource(base))
+    rdb = walk_rdb(FileSource(base))
     assert (rdb.end, rdb.complete, rdb.checksum) == (base.stat().st_size, True, "ok")
-    assert rdb.keys == (0 if base.name.endswith(".1.base.rdb") else 21)
+    assert rdb.key_count == (0 if base.name.endswith(".1.base.rdb") else 21)
     assert read_aux(FileSource(base)) == rdb.aux
 
 
@@ -74,8 +74,8 @@ def test_every_type_that_a_real_server_writes_is_stepped_over(line: str) -> None
         for compressed in ("yes", "no"):
             server.call("CONFIG", "SET", "rdbcompression", compressed)
             server.call("SAVE")
-            rdb = walk(FileSource(server.folder / "dump.rdb"))
-            assert (rdb.keys, rdb.checksum, rdb.note) == (keys, "ok", "")
+            rdb = walk_rdb(FileSource(server.folder / "dump.rdb"))
+            assert (rdb.key_count, rdb.checksum, rdb.note) == (keys, "ok", "")
 
 
 def test_every_prefix_of_an_rdb_is_truncated_and_never_raises() -> None:
@@ -83,7 +83,7 @@ def test_every_prefix_of_an_rdb_is_truncated_and_never_raises() -> None:
     for size in range(len(data)):
         source = BytesSource(data[:size])
         if is_rdb(source):
-            rdb = walk(source)
+            rdb = walk_rdb(source)
             assert not rdb.complete and rdb.note.startswith("the file ends") and rdb.end <= size
 
 
@@ -93,7 +93,7 @@ def test_an_rdb_with_any_bytes_changed_never_raises(at: int, bad: bytes) -> None
     data[at : at + len(bad)] = bad
     source = BytesSource(bytes(data))
     if is_rdb(source):
-        rdb = walk(source)
+        rdb = walk_rdb(source)
         assert rdb.checksum != "ok" or bytes(data) == BASES[-1].read_bytes() or rdb.end != len(data)
 
 
@@ -101,8 +101,8 @@ def test_a_type_that_is_not_known_is_passed_by_the_checksum() -> None:
     data = BASES[-1].read_bytes()
     body = data[:-9] + b"\x6b\x01k\x03abc" + b"\xff"
     body += crc64(body).to_bytes(8, "little")
-    rdb = walk(BytesSource(body + encode_command([b"SET", b"a", b"1"])))
-    assert (rdb.end, rdb.keys, rdb.checksum, rdb.complete) == (len(body), None, "ok", True)
+    rdb = walk_rdb(BytesSource(body + encode_command([b"SET", b"a", b"1"])))
+    assert (rdb.end, rdb.key_count, rdb.checksum, rdb.complete) == (len(body), None, "ok", True)
     assert "type 107" in rdb.note
 
 
@@ -118,5 +118,5 @@ def test_a_flipped_bit_in_the_magic_is_told_from_garbage(tmp_path: Path) -> None
 def test_hostile_lengths_end_at_once() -> None:
     for tail in (b"\x00\x81" + b"\xff" * 8 + b"x", b"\x01\x01k\x81" + b"\xff" * 8, b"\x0f\x01k\x81" + b"\x7f" * 8, b"\x07\x01k\x01\x09",
                  b"\x00\x01k\xc3\x81" + b"\xff" * 16):  # fmt: skip
-        rdb = walk(BytesSource(b"REDIS0011" + tail))
+        rdb = walk_rdb(BytesSource(b"REDIS0011" + tail))
         assert not rdb.complete

@@ -10,7 +10,7 @@ import pytest
 from aofdoctor.aof.records import encode_command
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import ItemBatch, ItemReader, Key
+from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem
 from aofdoctor.rdb.recovery import resync
 from aofdoctor.rdb.recovery.resync import find_keys
 from aofdoctor.rdb.recovery.salvage import salvage_items
@@ -45,7 +45,7 @@ def salvaged(data: bytes, end: int | None = None) -> tuple[list[bytes], list[Dam
         if isinstance(tile, Damage):
             damage.append(tile)
         else:
-            names += [item.name(source) for item in tile if isinstance(item, Key)]
+            names += [item.name(source) for item in tile if isinstance(item, KeyItem)]
     assert at == len(data) if end is None else at <= end
     return names, damage
 
@@ -118,7 +118,7 @@ def test_it_ends_where_resp_begins() -> None:
 def test_a_key_that_is_not_believable_is_damage() -> None:
     source = BytesSource(rdb(*pairs(10)))
 
-    def believable(_: Source, key: Key) -> bool:
+    def believable(_: Source, key: KeyItem) -> bool:
         return key.name(source) != b"key:4"
 
     tiles = list(salvage_items(source, is_plausible_key=believable))

@@ -7,9 +7,9 @@ from random import Random
 import pytest
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor
-from aofdoctor.rdb.items import ItemReader, Key
+from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.recovery.salvage import salvage_items
-from aofdoctor.rdb.values.decoders import Element, Field, Slot, Value, elements
+from aofdoctor.rdb.values.decoders import ArrayElement, Element, HashField, ValueRef, elements
 from aofdoctor.rdb.walk import _pywalker as walk
 from aofdoctor.rdb.walk import walker as kernel
 from aofdoctor.rdb.walk.layouts import LAYOUTS
@@ -26,8 +26,8 @@ def values(data: bytes) -> dict[bytes, list[Element | CorruptValue]]:
     """The elements of every key, by name."""
     source = BytesSource(data)
     cursor = Cursor(source)
-    keys = [item for batch in ItemReader(source) for item in list(batch) if isinstance(item, Key)]
-    return {key.name(source): list(elements(cursor, Value(key.value, key.type))) for key in keys}
+    keys = [item for batch in ItemReader(source) for item in list(batch) if isinstance(item, KeyItem)]
+    return {key.name(source): list(elements(cursor, ValueRef(key.value_offset, key.type))) for key in keys}
 
 
 def templated(*body: bytes) -> bytes:
@@ -42,7 +42,7 @@ def template(number: int, *fields: bytes) -> bytes:
 
 
 def test_the_elements_of_an_array_have_their_indexes_and_numbers() -> None:
-    assert values(closed(EXOTIC["array"]))[b"array"] == [Slot(*slot) for slot in ARRAY]
+    assert values(closed(EXOTIC["array"]))[b"array"] == [ArrayElement(*slot) for slot in ARRAY]
     assert values(closed(EXOTIC["array-empty"]))[b"array"] == []
 
 
@@ -68,7 +68,7 @@ def test_an_array_is_counted_and_shown_and_no_command_makes_it(tmp_path: Path) -
 ])  # fmt: skip
 def test_an_array_that_lies_is_corrupt(body: bytes) -> None:
     source = BytesSource(body + bytes(8))
-    assert isinstance(list(elements(Cursor(source), Value(0, 28)))[-1], CorruptValue)
+    assert isinstance(list(elements(Cursor(source), ValueRef(0, 28)))[-1], CorruptValue)
 
 
 # -- hash templates --
@@ -110,8 +110,8 @@ def test_a_template_of_very_many_fields_passes_by() -> None:
         template(3, *names), template(4, b"x" * 100), b"\x20" + string(b"k") + length(3) + b"".join(map(string, names)),
         b"\x1e" + string(b"lp") + string(listpack([b"3", *names])), b"\x20" + string(b"wide") + length(4) + string(b"v"),
     )  # fmt: skip
-    expected = [Field(name, name, None) for name in names]
-    assert values(data) == {b"k": expected, b"lp": expected, b"wide": [Field(b"x" * 100, b"v", None)]}
+    expected = [HashField(name, name, None) for name in names]
+    assert values(data) == {b"k": expected, b"lp": expected, b"wide": [HashField(b"x" * 100, b"v", None)]}
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_thousands_of_templates_are_remembered() -> None:
         *(b"\x20" + string(b"k%d" % number) + length(number) + string(b"v") for number in range(0, count, 100)),
     )
     found = values(data)
-    assert found == {b"k%d" % n: [Field(b"f%d" % n, b"v", None)] for n in range(0, count, 100)}
+    assert found == {b"k%d" % n: [HashField(b"f%d" % n, b"v", None)] for n in range(0, count, 100)}
 
 
 def test_compiled_and_plain_remember_the_same_templates() -> None:
     """Where there are too many, both stop at the same one."""
     numbers = Random(4)
-    step = walk.TEMPLATES
+    step = walk.TEMPLATE_SLOTS
     ids = [
         [step * i for i in range(100)],
         list(range(step + 10)),
@@ -147,7 +147,7 @@ def test_compiled_and_plain_remember_the_same_templates() -> None:
         for module in (kernel, walk):
             machine, columns = module.Machine(LAYOUTS["redis"], 0), module.Columns(len(some) + 1)
             stops.append(machine.run(bytearray(data + bytes(walk.SLACK)), 0, len(data), 0, columns)[:2])
-        assert stops[0] == stops[1] and stops[0][0] == StopReason.LOST_TEMPLATE
+        assert stops[0] == stops[1] and stops[0][0] == StopReason.UNKNOWN_TEMPLATE
 
 
 def test_templates_are_known_after_damage_too() -> None:
@@ -157,6 +157,6 @@ def test_templates_are_known_after_damage_too() -> None:
     source = BytesSource(data)
     found = [
         item.name(source) for batch in salvage_items(source) for item in getattr(batch, "__iter__", lambda: iter(()))()
-        if isinstance(item, Key)
+        if isinstance(item, KeyItem)
     ]  # fmt: skip
     assert found[-30:] == [b"key:%d" % i for i in range(30)]

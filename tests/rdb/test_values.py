@@ -134,28 +134,28 @@ def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
             feed(fed, commands)
             got, expected = by_server(fed, digests=False), without(told(path)["keys"], "encoding", "digest")
         for key in expected:
-            if key["type"] == "hash" and not CAPABILITIES[line].field_expiry:
+            if key["type"] == "hash" and not CAPABILITIES[line].has_field_expiry:
                 key["value"] = [[name, value, None] for name, value, _ in key["value"]]
         if path.stem.startswith("stream"):
-            plain = not CAPABILITIES[line].counters or path.stem.startswith("stream-")
+            plain = not CAPABILITIES[line].has_stream_counters or path.stem.startswith("stream-")
             for key in got + expected:
                 only_known([key])
                 key["value"].update({"added": None} if plain else {})
         assert got == expected, line
-        assert {item.what for item in lost} == expected_losses(path, line)
+        assert {item.description for item in lost} == expected_losses(path, line)
 
 
 def expected_losses(path: Path, line: str) -> set[str]:
     target, losses = CAPABILITIES[line], set()
-    if path.stem.startswith("function-") and not target.functions:
+    if path.stem.startswith("function-") and not target.has_functions:
         losses.add("a library of functions")
     if (
         any(time for key in told(path)["keys"] if key["type"] == "hash" for _, _, time in key["value"])
-        and not target.field_expiry
+        and not target.has_field_expiry
     ):
         losses.add("when fields of a hash expire")
     streams = [key["value"] for key in told(path)["keys"] if key["type"] == "stream"]
-    if not target.counters and any(counted(value) for value in streams):
+    if not target.has_stream_counters and any(counted(value) for value in streams):
         losses.add("how many entries a stream had, and which went last")
     return losses
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import AUX, EOF, Item, ItemReader, Key, RdbInfo
+from aofdoctor.rdb.items import AUX, EOF, ItemReader, KeyItem, OpcodeItem, RdbInfo
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.rdb.preamble import walk as walk_rdb
+from aofdoctor.rdb.preamble import walk_rdb as walk_rdb
 from aofdoctor.rdb.walk import _pyprobe as probe
 from aofdoctor.rdb.walk import _pywalker as walk
 from aofdoctor.rdb.walk import walker as kernel
 from aofdoctor.rdb.walk import window as sweep
 from aofdoctor.rdb.walk.layouts import LAYOUTS
-from aofdoctor.rdb.walk.walker import MAGIC, SLACK, UNREAD, StopReason
+from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED, SLACK, StopReason
 from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 from tests.conftest import FIXTURES
@@ -51,13 +51,13 @@ def use(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def items(
-    data: bytes, window: int = sweep.WINDOW, room: int = sweep.ROOM, verify: bool = True
-) -> tuple[list[Key | Item], RdbInfo]:
+    data: bytes, window: int = sweep.WINDOW_SIZE, room: int = sweep.BATCH_ITEMS, verify: bool = True
+) -> tuple[list[KeyItem | OpcodeItem], RdbInfo]:
     """All items, and what was found; that they tile is checked on the way."""
     reader, found, at = ItemReader(BytesSource(data), window, room, verify), [], 0
     for batch in reader:
         assert batch.span.start == at < batch.span.end
-        assert batch.keys == sum(isinstance(item, Key) for item in batch)
+        assert batch.key_count == sum(isinstance(item, KeyItem) for item in batch)
         for item in batch:
             span = item.span
             assert span.start == at < span.end
@@ -85,15 +85,15 @@ def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType)
     data = base.read_bytes()
     found, rdb = items(data)
     assert (rdb.end, rdb.checksum, rdb.complete) == (len(data), "ok", True)
-    assert [found[0].kind, found[-1].kind] == [MAGIC, EOF]  # type: ignore[union-attr]
-    keys = [item for item in found if isinstance(item, Key)]
-    assert len(keys) == rdb.keys
+    assert [found[0].kind, found[-1].kind] == [KIND_MAGIC, EOF]  # type: ignore[union-attr]
+    keys = [item for item in found if isinstance(item, KeyItem)]
+    assert len(keys) == rdb.key_count
     source = BytesSource(data)
     names = {key.name(source) for key in keys}
     assert not keys or names == {b"cart", *(b"user:%d" % n for n in range(20))}
     assert {key.db for key in keys} <= {0}
-    assert all(pread(source, 1, key.name_at - 1)[0] == key.type for key in keys)
-    assert sum(isinstance(item, Item) and item.kind == AUX for item in found) == len(rdb.aux)
+    assert all(pread(source, 1, key.name_offset - 1)[0] == key.type for key in keys)
+    assert sum(isinstance(item, OpcodeItem) and item.kind == AUX for item in found) == len(rdb.aux)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -133,7 +133,7 @@ def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
         names = ("edges", "kind", "name", "value", "expire", "idle", "freq", "db")
         filled = [list(getattr(columns, name)[: columns.count + (name == "edges")]) for name in names if columns.count]
         seen.append((why, at, left, machine.start, machine.kind, machine.skip, columns.keys, filled))
-        if why == StopReason.SHORT and end < len(data):
+        if why == StopReason.END_OF_DATA and end < len(data):
             end = min(len(data), end + piece)
         elif why not in (StopReason.FULL, StopReason.STEP_LIMIT):
             return seen
@@ -155,7 +155,7 @@ def test_compiled_and_plain_find_the_same_places() -> None:
             for layout in LAYOUTS.values():
                 for fuel in (100, 1 << 20):
                     asked = (buffer, 0, len(bent), len(bent), layout, len(bent) // 2, 0, fuel)
-                    assert kernel.find(*asked) == probe.find(*asked)
+                    assert kernel.find_key_start(*asked) == probe.find_key_start(*asked)
 
 
 def test_every_prefix_gives_its_whole_keys_and_never_raises(machine: ModuleType) -> None:
@@ -174,7 +174,7 @@ def test_what_no_server_at_hand_writes_is_walked_as_published(name: str, machine
     one = EXOTIC[name]
     found, rdb = items(closed(one))
     assert (rdb.complete, rdb.checksum, rdb.note) == (True, "ok", "")
-    keys = [item for item in found if isinstance(item, Key)]
+    keys = [item for item in found if isinstance(item, KeyItem)]
     source = BytesSource(closed(one))
     assert [key.name(source) for key in keys] == one.names
 
@@ -185,7 +185,7 @@ def test_what_belongs_to_a_key_is_in_its_span(machine: ModuleType) -> None:
     second = b"\xfd" + (7).to_bytes(4, "little") + b"\xf9\x05" + b"\x00\xc0\x7b" + string(b"v")
     third = b"\x00" + string(b"plain") + string(b"v")
     data = b"REDIS0011" + head + first + second + third + b"\xff" + bytes(8)
-    keys = [item for item in items(data)[0] if isinstance(item, Key)]
+    keys = [item for item in items(data)[0] if isinstance(item, KeyItem)]
     at = 9 + len(head)
     assert [key.span for key in keys] == [Span(at, at + len(first)), Span(at + len(first), at + len(first + second)),
                                           Span(at + len(first + second), at + len(first + second + third))]  # fmt: skip
@@ -201,7 +201,7 @@ def test_what_belongs_to_a_key_is_in_its_span(machine: ModuleType) -> None:
 def test_a_packed_name_is_unpacked(machine: ModuleType) -> None:
     packed = b"\x01ab\xe0\x25\x01"  # "ab", then 46 bytes from two back
     data = closed_raw(b"\x00\xc3" + bytes((len(packed), 48)) + packed + string(b"v"))
-    [key] = [item for item in items(data)[0] if isinstance(item, Key)]
+    [key] = [item for item in items(data)[0] if isinstance(item, KeyItem)]
     assert key.name(BytesSource(data)) == b"ab" * 24
     assert key.name(BytesSource(data), 5) == b"ababa"
 
@@ -214,9 +214,9 @@ def closed_raw(body: bytes) -> bytes:
 def test_an_unknown_type_is_named_with_its_key_and_passed(machine: ModuleType) -> None:
     known = b"\x00" + string(b"known") + string(b"v")
     found, rdb = items(data := closed_raw(known + b"\x6b" + string(b"strange") + b"whatever" + known))
-    assert (rdb.end, rdb.complete, rdb.checksum, rdb.keys) == (len(data), True, "ok", None)
+    assert (rdb.end, rdb.complete, rdb.checksum, rdb.key_count) == (len(data), True, "ok", None)
     assert "type 107" in rdb.note and "key strange" in rdb.note
-    assert [item.kind for item in found if isinstance(item, Item)] == [MAGIC, UNREAD, EOF]
+    assert [item.kind for item in found if isinstance(item, OpcodeItem)] == [KIND_MAGIC, KIND_UNPARSED, EOF]
 
 
 def test_without_the_checksum_large_payloads_are_not_read(machine: ModuleType) -> None:
@@ -228,8 +228,8 @@ def test_without_the_checksum_large_payloads_are_not_read(machine: ModuleType) -
             read.append(got := super().readinto(view, offset))
             return got
 
-    reader = ItemReader(Counting(data), window=4096, verify=False)
-    keys = [item for batch in reader for item in batch if isinstance(item, Key)]
+    reader = ItemReader(Counting(data), window_size=4096, verify=False)
+    keys = [item for batch in reader for item in batch if isinstance(item, KeyItem)]
     assert len(keys) == 2 and reader.rdb.complete and reader.rdb.checksum == "unknown"
     assert sum(read) < 40_000
     assert items(data)[0][:3] == items(data, verify=False)[0][:3]
@@ -267,7 +267,7 @@ def test_a_collection_of_millions_is_walked_in_small_memory() -> None:
     found = [item for batch in ItemReader(source) for item in batch]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert [item.end for item in found if isinstance(item, Key)] == [len(data) - 9]
+    assert [item.end for item in found if isinstance(item, KeyItem)] == [len(data) - 9]
     assert peak < 4 << 20
     assert time.process_time() - started < 5
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.values.decoders import Field, Scored, elements, type_name
+from aofdoctor.rdb.values.decoders import HashField, SortedSetMember, elements, type_name
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType
-from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Meta, Pending
+from aofdoctor.rdb.values.streams import Consumer, ConsumerGroup, PendingEntry, StreamEntry, StreamMeta
 from aofdoctor.server.resp_client import ReplyError
 from aofdoctor.server.sandbox import Sandbox
 from tests.support.key_places import Key
@@ -144,41 +144,41 @@ def by_decoder(cursor: Cursor, key: Key) -> Described:
     return {"db": key.db, "key": text(key.name), "type": kind, "expire_ms": key.expire_ms, "value": _READ[kind](parts)}
 
 
-def _read_hash(parts: Iterable[Field]) -> list[Any]:
+def _read_hash(parts: Iterable[HashField]) -> list[Any]:
     return sorted([text(name), text(value), time] for name, value, time in parts)
 
 
-def _read_zset(parts: Iterable[Scored]) -> list[Any]:
+def _read_zset(parts: Iterable[SortedSetMember]) -> list[Any]:
     return sorted([text(member), score_of(score)] for member, score in parts)
 
 
 def _read_stream(parts: list[Any]) -> Described:
     groups: list[Described] = []
-    meta = next(part for part in parts if isinstance(part, Meta))
+    meta = next(part for part in parts if isinstance(part, StreamMeta))
     for part in parts:
-        if isinstance(part, Group):
+        if isinstance(part, ConsumerGroup):
             groups.append(
                 {
                     "name": text(part.name),
-                    "last": text(bytes(part.last)),
-                    "read": part.read,
+                    "last": text(bytes(part.last_id)),
+                    "read": part.entries_read,
                     "pending": [],
                     "consumers": [],
                 }
             )
         elif isinstance(part, Consumer):
             groups[-1]["consumers"].append(text(part.name))
-        elif isinstance(part, Pending):
+        elif isinstance(part, PendingEntry):
             owner = groups[-1]["consumers"][-1]
             groups[-1]["pending"].append([text(bytes(part.id)), owner, part.delivered_ms, part.deliveries])
     for group in groups:
         group["pending"].sort(key=lambda p: tuple(map(int, p[0].split("-"))))
         group["consumers"].sort()
     return {
-        "entries": [[text(bytes(e.id)), list(map(text, e.items))] for e in parts if isinstance(e, Entry)],
-        "last": text(bytes(meta.last)),
-        "max_deleted": text(bytes(meta.max_deleted)) if meta.max_deleted else None,
-        "added": meta.added,
+        "entries": [[text(bytes(e.id)), list(map(text, e.items))] for e in parts if isinstance(e, StreamEntry)],
+        "last": text(bytes(meta.last_id)),
+        "max_deleted": text(bytes(meta.max_deleted_id)) if meta.max_deleted_id else None,
+        "added": meta.entries_added,
         "groups": groups,
     }
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from aofdoctor.rdb.items import ItemReader
-from aofdoctor.rdb.items import Key as Place
-from aofdoctor.rdb.values.decoders import Value
+from aofdoctor.rdb.items import KeyItem as Place
+from aofdoctor.rdb.values.decoders import ValueRef
 from aofdoctor.source import Source, pread
 
 _FUNCTION = 245
@@ -17,7 +17,7 @@ class Key(NamedTuple):
     db: int
     name: bytes
     expire_ms: int | None
-    value: Value
+    value: ValueRef
     end: int
 
 
@@ -34,7 +34,7 @@ def keys(source: Source) -> Iterator[Key | Function]:
         for item in list(batch):
             if isinstance(item, Place):
                 expire = None if item.expire_ms < 0 else item.expire_ms
-                value = Value(item.value, item.type, dialect)
+                value = ValueRef(item.value_offset, item.type, dialect)
                 yield Key(item.db, item.name(source), expire, value, item.end)
             elif item.kind == _FUNCTION:
-                yield Function(item.body)
+                yield Function(item.body_offset)

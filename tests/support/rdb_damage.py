@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple
 
 from aofdoctor.damage import Damage
-from aofdoctor.rdb.items import ItemReader, Key
+from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.source import BytesSource, Source
 from aofdoctor.span import Span
@@ -60,8 +60,8 @@ KINDS: dict[str, Callable[[bytes, Random], Bent]] = {f.__name__: f for f in (fli
 def keys_of(source: Source) -> dict[Span, bytes]:
     """The keys of a sound RDB; none of a damaged one."""
     items = ItemReader(source)
-    keys = {item.span: item.name(source) for batch in items for item in batch if isinstance(item, Key)}
-    return keys if items.rdb.complete and items.rdb.keys == len(keys) else {}
+    keys = {item.span: item.name(source) for batch in items for item in batch if isinstance(item, KeyItem)}
+    return keys if items.rdb.complete and items.rdb.key_count == len(keys) else {}
 
 
 def score(data: bytes, bent: bytes, span: Span, truth: dict[Span, bytes]) -> Score:
@@ -73,7 +73,7 @@ def score(data: bytes, bent: bytes, span: Span, truth: dict[Span, bytes]) -> Sco
         assert tile.span.start == at < tile.span.end
         at = tile.span.end
         if not isinstance(tile, Damage):
-            found |= {item.span: item.name(source) for item in tile if isinstance(item, Key)}
+            found |= {item.span: item.name(source) for item in tile if isinstance(item, KeyItem)}
     assert at == len(bent) or bent[at : at + 1] in (b"*", b"#")
     moved = len(bent) - len(data) if len(bent) > span.start else 0
     outside = {key: name for key, name in truth.items() if key.end <= span.start or key.start >= span.end}

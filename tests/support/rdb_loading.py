@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
-from aofdoctor.rdb.export.commands import commands, function, select
+from aofdoctor.rdb.export.commands import function_load_command, select_command, value_commands
 from aofdoctor.server.sandbox import Binary, Sandbox
 from aofdoctor.source import BytesSource
 from tests.support.key_places import Function, keys
@@ -22,11 +22,11 @@ def made(data: bytes, line: str) -> Made:
     for key in keys(source):
         if isinstance(key, Function):
             cursor.seek(key.offset)
-            said.append(function(cursor.string(), target))
+            said.append(function_load_command(cursor.string(), target))
             continue
         if key.db != db:
-            said.append(select(db := key.db))
-        said += commands(cursor, key.value, key.name, key.expire_ms, target)
+            said.append(select_command(db := key.db))
+        said += value_commands(cursor, key.value, key.name, key.expire_ms, target)
     told = [
         [word.read() if isinstance(word, LargeString) else word for word in item]
         for item in said

@@ -3,7 +3,7 @@
 python -m tests.tools.make_layouts > layouts.h
 """
 
-from aofdoctor.rdb.bulk.powers_of_ten import LEAST, MOST, power
+from aofdoctor.rdb.bulk.powers_of_ten import EXPONENT_MAX, EXPONENT_MIN, power_of_ten
 from aofdoctor.rdb.walk.layouts import LAYOUTS
 
 
@@ -16,7 +16,10 @@ def header() -> str:
             f"static const uint16_t {name}_entry[256] = {{{', '.join(map(str, layout.entry))}}};",
             f"static const rdb_layout {name}_layout = {{{name}_code, {name}_entry}};",
         ]
-    halves = (f"{{{number >> 64}u, {number & (1 << 64) - 1}u}}" for number in map(power, range(LEAST, MOST + 1)))
+    halves = (
+        f"{{{number >> 64}u, {number & (1 << 64) - 1}u}}"
+        for number in map(power_of_ten, range(EXPONENT_MIN, EXPONENT_MAX + 1))
+    )
     lines.append(f"static const uint64_t powers_of_ten[][2] = {{{', '.join(halves)}}};")
     return "\n".join(lines) + "\n"
 

@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 from aofdoctor import text
 from aofdoctor.cli.console import bytes_to_json
 from aofdoctor.log.base_keys import BaseKey
-from aofdoctor.rdb.bulk.encoder import WORD, WORDS
+from aofdoctor.rdb.bulk.encoder import WORD_SIZE_MAX, WORDS_MAX
 from aofdoctor.rdb.encoding.cursor import CorruptValue, LargeString, String
-from aofdoctor.rdb.items import Item
+from aofdoctor.rdb.items import OpcodeItem
 
 BASE_COMMAND = "(base)"
 COMPRESSED_NOTE = "the RDB is compressed: places in it are those of the bytes that come out of it"
@@ -24,10 +24,10 @@ def preview_words(key: BaseKey) -> Iterator[bytes]:
         yield from key.preview[1:]
         return
     for number, word in enumerate(key.words()):
-        if isinstance(word, CorruptValue) or number == WORDS:
+        if isinstance(word, CorruptValue) or number == WORDS_MAX:
             yield b"..."
             return
-        yield truncate(word, WORD)
+        yield truncate(word, WORD_SIZE_MAX)
 
 
 def truncate(word: String, limit: int) -> bytes:
@@ -88,7 +88,7 @@ def library_summary(code: String | None) -> str:
     return f"{BASE_COMMAND} function {text.quote(truncate(code or b'', _WORD_MAX))}"
 
 
-def library_json(part: str, item: Item, code: String | None) -> dict[str, Any]:
+def library_json(part: str, item: OpcodeItem, code: String | None) -> dict[str, Any]:
     """What a line says of a library of functions."""
     return {
         "part": part, "offset": item.span.start, "size": item.span.size, "n": None, "db": None, "time": None,
@@ -130,7 +130,7 @@ _OPCODES = {
 }
 
 
-def describe_opcode(item: Item) -> str:
+def describe_opcode(item: OpcodeItem) -> str:
     """What stands between keys, in words."""
     return _OPCODES.get(item.kind, f"opcode {item.kind}" if item.kind < 256 else "bytes of a type that is not read")
 

@@ -20,7 +20,7 @@ from aofdoctor.diff.units.unit_commands import run_batches, run_entries, select_
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.selection import Selection
 from aofdoctor.log.timestamps import probably_has_timestamps
-from aofdoctor.rdb.items import Item, Key
+from aofdoctor.rdb.items import KeyItem, OpcodeItem
 
 SIDE_NAMES = "AB"
 _STYLES = ("gone", "good", "dim")
@@ -97,14 +97,14 @@ class DiffRenderer:
                 self.tally.add(column, batch, steps, select_records(batch, run.last, selection, steps, commands))
         self.different |= sum(self.tally.total) > before
 
-    def iter_keys(self, column: int, number: int, run: UnitRun) -> Iterator[BaseKey | Item]:
+    def iter_keys(self, column: int, number: int, run: UnitRun) -> Iterator[BaseKey | OpcodeItem]:
         """The keys of an RDB that a run of one is of, each of adjacent runs once."""
         for item in self.comparison.rdb_selections[number].items(run):
             place = column, number, run.first.part, item.span.start
             if place != self._last:
                 yield (
                     self.comparison.rdb_selections[number].rdb_commands(run.first.part).base_key(item)
-                    if isinstance(item, Key)
+                    if isinstance(item, KeyItem)
                     else item
                 )
             self._last = place

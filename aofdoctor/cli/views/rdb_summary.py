@@ -32,7 +32,7 @@ def _key_counts_json(key_counts: KeyCounts, dialect: str) -> dict[str, Any]:
     names = {db: {-1: "unknown", OTHER_DBS: "others"}.get(db, str(db)) for db in key_counts.dbs}
     return {
         "dbs": {names[db]: row._asdict() for db, row in key_counts.dbs.items()},
-        "types": dict(key_counts.types(dialect)), "functions": key_counts.functions, "counted_at": key_counts.now_ms // 1000,
+        "types": dict(key_counts.types(dialect)), "functions": key_counts.function_libraries, "counted_at": key_counts.now_ms // 1000,
     }  # fmt: skip
 
 
@@ -59,8 +59,8 @@ def key_count_lines(rdb: Preamble) -> Iterator[str]:
             text.format_count(count, *_NOUNS.get(name, (f"of {name}",) * 2))
             for name, count in key_counts.types(rdb.dialect).most_common()
         ]
-        libraries = text.format_count(key_counts.functions, "function library", "function libraries")
-        functions = [libraries] if key_counts.functions else []
+        libraries = text.format_count(key_counts.function_libraries, "function library", "function libraries")
+        functions = [libraries] if key_counts.function_libraries else []
         yield ", ".join(types + functions)
     if rdb.complete and rdb.version:
         names = [line.title for line in _readers(rdb)]

@@ -14,8 +14,8 @@ from aofdoctor.diff.keys.rdb_values import read_name
 from aofdoctor.diff.units.side import Side
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
-from aofdoctor.rdb.encoding.short_strings import to_name
-from aofdoctor.rdb.header import SIZE as MAGIC_SIZE
+from aofdoctor.rdb.encoding.short_strings import seek_name
+from aofdoctor.rdb.header import MAGIC_SIZE as MAGIC_SIZE
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.server.command_table import table
@@ -70,10 +70,10 @@ class KeyNameReader:
             assert source is not None
             cursor = self._cursor = Cursor(decompressed(source))
         try:
-            to_name(cursor, start)
+            seek_name(cursor, start)
         except DecodeError:  # metadata stands before it, over which only a walk steps
             source = cursor.source
-            window = WalkWindow(source, layout_of(pread(source, MAGIC_SIZE, 0)), start, room=2, verify=False)
+            window = WalkWindow(source, layout_of(pread(source, MAGIC_SIZE, 0)), start, batch_items=2, verify=False)
             window.run()
             cursor.seek(max(start, window.columns.name[0]))
         name = read_name(cursor, cursor.offset)

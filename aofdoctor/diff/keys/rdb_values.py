@@ -21,8 +21,8 @@ from aofdoctor.log.base_keys import BaseKeySelection, rdb_batches
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, LargeString, String
-from aofdoctor.rdb.items import Key
-from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements, type_name
+from aofdoctor.rdb.items import KeyItem
+from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements, type_name
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -47,7 +47,7 @@ def add_rdb_keys(
             yield batch
             continue
         for item in batch:
-            if isinstance(item, Key) and (selects_all or key_selection.matches(item)):
+            if isinstance(item, KeyItem) and (selects_all or key_selection.matches(item)):
                 expire = max(item.expire_ms, 0)
                 place = pack_position(part, item.start, is_record=False)
                 table.put(digester.name_digest(item), digester(item), expire, place, max(item.db, 0), KeyOp.SET)
@@ -60,36 +60,36 @@ class _ValueDigester:
         self.key, self.source, self.dialect = key, source, dialect
         self.cursor = Cursor(source)
 
-    def name_digest(self, key: Key) -> int:
+    def name_digest(self, key: KeyItem) -> int:
         """The digest of a key's name."""
-        return name_digest(self.key, read_name(self.cursor, key.name_at))
+        return name_digest(self.key, read_name(self.cursor, key.name_offset))
 
-    def __call__(self, key: Key) -> int:
-        value = Value(key.value, key.type, self.dialect)
+    def __call__(self, key: KeyItem) -> int:
+        value = ValueRef(key.value_offset, key.type, self.dialect)
         try:
             if key.type == _STRING_TYPE:  # most keys: done here, in one step
-                self.cursor.seek(key.value)
+                self.cursor.seek(key.value_offset)
                 return self._fold_elements(DigestTag.STRING, [self.cursor.string()], 1, 0, False)
             type_name = type_name(value)
             return _DIGESTERS[type_name](self, value) if type_name in _DIGESTERS else self._digest_raw(key)
         except DecodeError:
             return self._digest_raw(key)
 
-    def digest_elements(self, value: Value, tag: int, width: int, ordered: bool = False) -> int:
+    def digest_elements(self, value: ValueRef, tag: int, width: int, ordered: bool = False) -> int:
         """A collection; `width` strings are an element."""
         content = 0
         for run in flat_elements(self.cursor, value):
             content = self._fold_elements(tag, run, width, content, ordered)
         return content
 
-    def digest_zset(self, value: Value) -> int:
+    def digest_zset(self, value: ValueRef) -> int:
         content = 0
         for run in flat_elements(self.cursor, value):
             run[::2], run[1::2] = [pack("<d", score + 0.0) for score in run[1::2]], run[::2]
             content = self._fold_elements(DigestTag.ZSET, run, 2, content, False)
         return content
 
-    def digest_hash(self, value: Value) -> int:
+    def digest_hash(self, value: ValueRef) -> int:
         if DECODERS[value.dialect][value.type].width == 2:
             return self.digest_elements(value, DigestTag.HASH, 2)
         content = 0
@@ -113,17 +113,17 @@ class _ValueDigester:
             content = mix_digest(digest, content) if ordered else (content + digest) % (1 << 64)
         return content or 1
 
-    def digest_stream(self, value: Value) -> int:
+    def digest_stream(self, value: ValueRef) -> int:
         content = 0
         for command_words in rewrite_stream(part for run in flat_elements(self.cursor, value) for part in run):
             names = 2 if command_words[0] == b"XGROUP" else 1
             content = mix_digest(command_digest(self.key, command_words, (names,), names), content)
         return content
 
-    def _digest_raw(self, key: Key) -> int:
+    def _digest_raw(self, key: KeyItem) -> int:
         """The bytes of a value, and its type."""
-        digest = Digest(self.key).add_number(DigestTag.RAW).add_number(key.type).add_number(key.end - key.value)
-        span = Span(key.value, key.end)
+        digest = Digest(self.key).add_number(DigestTag.RAW).add_number(key.type).add_number(key.end - key.value_offset)
+        span = Span(key.value_offset, key.end)
         for at in range(span.start, span.end, _PIECE):
             digest.add_bytes(pread(self.source, min(_PIECE, span.end - at), at))
         return digest.value() or 1
@@ -138,7 +138,7 @@ def read_name(cursor: Cursor, offset: int) -> String:
         return b""
 
 
-_Digester = Callable[[_ValueDigester, Value], int]
+_Digester = Callable[[_ValueDigester, ValueRef], int]
 _DIGESTERS: dict[str, _Digester] = {
     "list": lambda values, value: values.digest_elements(value, DigestTag.LIST, 1, ordered=True),
     "set": lambda values, value: values.digest_elements(value, DigestTag.SET, 1),

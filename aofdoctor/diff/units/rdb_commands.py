@@ -18,15 +18,15 @@ from aofdoctor.diff.units.unit import Unit, UnitRun
 from aofdoctor.log.base_keys import BaseKey, creation_time
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.encoding.short_strings import has_meta
-from aofdoctor.rdb.export.capabilities import CAPABILITIES, Command, Unsupported
-from aofdoctor.rdb.export.commands import commands, function
-from aofdoctor.rdb.export.exporter import whole_name
-from aofdoctor.rdb.items import AUX, Item, ItemBatch, Key
-from aofdoctor.rdb.values.decoders import Value, type_name
+from aofdoctor.rdb.encoding.short_strings import has_key_meta
+from aofdoctor.rdb.export.capabilities import CAPABILITIES, CommandArgs, Unsupported
+from aofdoctor.rdb.export.commands import function_load_command, value_commands
+from aofdoctor.rdb.export.exporter import read_key_name
+from aofdoctor.rdb.items import AUX, ItemBatch, KeyItem, OpcodeItem
+from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.layouts import layout_of
-from aofdoctor.rdb.walk.walker import UNREAD, StopReason
-from aofdoctor.rdb.walk.window import ROOM, WINDOW, WalkWindow
+from aofdoctor.rdb.walk.walker import KIND_UNPARSED, StopReason
+from aofdoctor.rdb.walk.window import BATCH_ITEMS, WINDOW_SIZE, WalkWindow
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
@@ -48,10 +48,10 @@ class OpaqueBytes(NamedTuple):
 class ExportedCommand(NamedTuple):
     """A command, or what no command says; `chunk` of the item's commands came before it."""
 
-    item: Key | Item
+    item: KeyItem | OpcodeItem
     db: int
     chunk: int
-    command: Command | OpaqueBytes
+    command: CommandArgs | OpaqueBytes
 
 
 @dataclass(slots=True)
@@ -70,46 +70,46 @@ class RdbCommandStream:
         self.part, self.source, self.rdb = part, source, rdb
         self.cursor = Cursor(source)
         self._resumable: _ResumableKey | None = None
-        self.is_opaque = bool(rdb.codec) or not head.MAGIC.fullmatch(rdb.magic)  # nothing of it is told
+        self.is_opaque = bool(rdb.codec) or not head.MAGIC_PATTERN.fullmatch(rdb.magic)  # nothing of it is told
 
     @cached_property
     def has_templates(self) -> bool:
         """True if templates of hashes stand before the keys, which a walk has to pass first."""
         if self.rdb.dialect != "redis" or self.rdb.version < _TEMPLATES_SINCE:
             return False
-        items = iter(_ItemWalk(self, head.SIZE, 0, self.rdb.span.end, pass_templates=False))
-        before = takewhile(lambda item: not isinstance(item, Key), items)
-        return any(isinstance(item, Item) and item.kind == _TEMPLATE for item in before)
+        items = iter(_ItemWalk(self, head.MAGIC_SIZE, 0, self.rdb.span.end, pass_templates=False))
+        before = takewhile(lambda item: not isinstance(item, KeyItem), items)
+        return any(isinstance(item, OpcodeItem) and item.kind == _TEMPLATE for item in before)
 
-    def base_key(self, key: Key) -> BaseKey:
+    def base_key(self, key: KeyItem) -> BaseKey:
         """A key as the history has it."""
         return BaseKey(self.part, self.cursor, key, self.rdb.dialect, creation_time(self.rdb))
 
-    def key_name(self, key: Key) -> bytes | None:
+    def key_name(self, key: KeyItem) -> bytes | None:
         """A key's name; None if it is too large to hold, or broken."""
-        self.cursor.seek(key.name_at)
+        self.cursor.seek(key.name_offset)
         try:
             name = self.cursor.string()
         except DecodeError:
             return None
         return name if isinstance(name, bytes) else None
 
-    def type_name(self, key: Key) -> str:
+    def type_name(self, key: KeyItem) -> str:
         """What a key's value is to a user; empty where it is not read."""
-        return type_name(Value(key.value, key.type, self.rdb.dialect))
+        return type_name(ValueRef(key.value_offset, key.type, self.rdb.dialect))
 
     def commands_from(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[ExportedCommand]:
         """Everything from an item on, `chunk` of whose commands are left out; damage, if there is any, ends it."""
         if self.is_opaque:
             yield self._opaque_rest(0, self._damage_note())
             return
-        items = _ItemWalk(self, start or head.SIZE, db, self.rdb.span.end)
+        items = _ItemWalk(self, start or head.MAGIC_SIZE, db, self.rdb.span.end)
         yield from self._export(items, chunk)
         if items.stop_reason != StopReason.DONE or not self.rdb.complete or self.rdb.checksum == "bad":
             yield self._opaque_rest(items.end, self._damage_note())
 
     def commands_in_run(
-        self, run: UnitRun, is_selected: Callable[[Key | Item], bool] | None = None
+        self, run: UnitRun, is_selected: Callable[[KeyItem | OpcodeItem], bool] | None = None
     ) -> Iterator[ExportedCommand]:
         """The commands of a run, and nothing that is Unsaid; with `wanted` only those of some items."""
         first, last = run.first, run.last
@@ -122,7 +122,7 @@ class RdbCommandStream:
                 yield command
 
     def _commands_in_key(
-        self, run: UnitRun, is_selected: Callable[[Key | Item], bool] | None
+        self, run: UnitRun, is_selected: Callable[[KeyItem | OpcodeItem], bool] | None
     ) -> Iterator[ExportedCommand]:
         """The commands of a run of one key: where the last such run ended is remembered, a key may have a million."""
         first, last = run.first, run.last
@@ -141,12 +141,12 @@ class RdbCommandStream:
             ):
                 yield command
 
-    def items(self, run: UnitRun | None = None) -> Iterator[Key | Item]:
+    def items(self, run: UnitRun | None = None) -> Iterator[KeyItem | OpcodeItem]:
         """The items that a run is of, or all as far as they can be read."""
         if self.is_opaque:
             return iter(())
         if run is None:
-            return iter(_ItemWalk(self, head.SIZE, 0, self.rdb.span.end))
+            return iter(_ItemWalk(self, head.MAGIC_SIZE, 0, self.rdb.span.end))
         return iter(_ItemWalk(self, run.first.start, run.first.db, run.last.end))
 
     def describe_opaque(self, unit: Unit) -> str:
@@ -156,12 +156,12 @@ class RdbCommandStream:
         ):
             if isinstance(command.command, OpaqueBytes):
                 item = command.item
-                key = f"key {text.quote(self.base_key(item).name[:1024])}: " if isinstance(item, Key) else ""
+                key = f"key {text.quote(self.base_key(item).name[:1024])}: " if isinstance(item, KeyItem) else ""
                 return key + command.command.description
         return self._damage_note()
 
     def _export(
-        self, items: "_ItemWalk", skip: int, is_selected: Callable[[Key | Item], bool] | None = None
+        self, items: "_ItemWalk", skip: int, is_selected: Callable[[KeyItem | OpcodeItem], bool] | None = None
     ) -> Iterator[ExportedCommand]:
         db = items.db
         for item in items:
@@ -169,8 +169,8 @@ class RdbCommandStream:
                 skip = 0
                 continue
             chunk, opaque = 0, None
-            db = max(0, item.db) if isinstance(item, Key) else db
-            for command in self._export_key(item) if isinstance(item, Key) else self._export_item(item):
+            db = max(0, item.db) if isinstance(item, KeyItem) else db
+            for command in self._export_key(item) if isinstance(item, KeyItem) else self._export_item(item):
                 if isinstance(command, OpaqueBytes):
                     opaque = opaque or command
                     continue
@@ -181,37 +181,41 @@ class RdbCommandStream:
                 yield ExportedCommand(item, db, chunk, opaque)
             skip = 0
 
-    def _export_key(self, key: Key) -> Iterator[Command | OpaqueBytes]:
-        span = Span(key.name_at - 1, key.end)  # the type, the name, the value
-        value = Value(key.value, key.type, self.rdb.dialect)
+    def _export_key(self, key: KeyItem) -> Iterator[CommandArgs | OpaqueBytes]:
+        span = Span(key.name_offset - 1, key.end)  # the type, the name, the value
+        value = ValueRef(key.value_offset, key.type, self.rdb.dialect)
         try:
-            name = whole_name(self.cursor, key)
+            name = read_key_name(self.cursor, key)
         except DecodeError as problem:
             yield OpaqueBytes(span, problem.note)
             return
-        if key.start < span.start and self.rdb.dialect == "redis" and has_meta(self.source, key.start, key.name_at):
+        if (
+            key.start < span.start
+            and self.rdb.dialect == "redis"
+            and has_key_meta(self.source, key.start, key.name_offset)
+        ):
             yield OpaqueBytes(key.span, "its metadata")
         if not type_name(value):
             yield OpaqueBytes(span, f"type {key.type}, which is not read")
             return
         expire = None if key.expire_ms < 0 else key.expire_ms
-        target = _CAPABILITIES._replace(counters=False) if key.type == _OLD_STREAM else _CAPABILITIES
-        for command in commands(self.cursor, value, name, expire, target):
+        target = _CAPABILITIES._replace(has_stream_counters=False) if key.type == _OLD_STREAM else _CAPABILITIES
+        for command in value_commands(self.cursor, value, name, expire, target):
             if isinstance(command, list):
                 yield command
             else:
-                yield OpaqueBytes(span, command.note if isinstance(command, CorruptValue) else command.what)
+                yield OpaqueBytes(span, command.note if isinstance(command, CorruptValue) else command.description)
 
-    def _export_item(self, item: Item) -> Iterator[Command | OpaqueBytes]:
+    def _export_item(self, item: OpcodeItem) -> Iterator[CommandArgs | OpaqueBytes]:
         if item.kind in IGNORED_OPCODES or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
             return
         code = self.function_code(item) if item.kind == FUNCTION else None
-        command = function(code, _CAPABILITIES) if code is not None else Unsupported(f"opcode {item.kind}")
-        yield command if isinstance(command, list) else OpaqueBytes(item.span, command.what)
+        command = function_load_command(code, _CAPABILITIES) if code is not None else Unsupported(f"opcode {item.kind}")
+        yield command if isinstance(command, list) else OpaqueBytes(item.span, command.description)
 
-    def function_code(self, item: Item) -> String | None:
+    def function_code(self, item: OpcodeItem) -> String | None:
         """The code of a library of functions; None if it is broken."""
-        self.cursor.seek(item.body)
+        self.cursor.seek(item.body_offset)
         try:
             return self.cursor.string()
         except DecodeError:
@@ -223,7 +227,7 @@ class RdbCommandStream:
 
     def _opaque_rest(self, start: int, description: str) -> ExportedCommand:
         span = Span(start, self.rdb.span.end)
-        return ExportedCommand(Item(UNREAD, span, start), 0, 0, OpaqueBytes(span, description))
+        return ExportedCommand(OpcodeItem(KIND_UNPARSED, span, start), 0, 0, OpaqueBytes(span, description))
 
 
 class _ItemWalk:
@@ -234,15 +238,15 @@ class _ItemWalk:
 
     def __init__(self, stream: RdbCommandStream, start: int, db: int, limit: int, pass_templates: bool = True) -> None:
         self.db, self._start, self._limit = db, start, limit
-        if pass_templates and start > head.SIZE and stream.has_templates:
-            start, db = head.SIZE, 0
+        if pass_templates and start > head.MAGIC_SIZE and stream.has_templates:
+            start, db = head.MAGIC_SIZE, 0
         self.end, self.stop_reason = start, StopReason.FULL
-        window, room = min(WINDOW, max(1 << 10, limit - start)), min(ROOM, 2 + (limit - start) // 3)
+        window, room = min(WINDOW_SIZE, max(1 << 10, limit - start)), min(BATCH_ITEMS, 2 + (limit - start) // 3)
         # A byte more: where the bytes end with a large payload that was jumped over, its item is not seen to end.
         layout, end = layout_of(stream.rdb.magic), min(limit + 1, stream.rdb.span.end)
         self._window = WalkWindow(stream.source, layout, start, db, window, room, verify=False, limit=end)
 
-    def __iter__(self) -> Iterator[Key | Item]:
+    def __iter__(self) -> Iterator[KeyItem | OpcodeItem]:
         columns = self._window.columns
         while self.stop_reason == StopReason.FULL and self.end < self._limit:
             columns.edges[0] = self.end
@@ -254,4 +258,4 @@ class _ItemWalk:
                 if item.span.start >= self._start:
                     yield item
             self.end = end
-            columns.cut(0)
+            columns.truncate(0)

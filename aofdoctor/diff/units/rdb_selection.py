@@ -9,7 +9,7 @@ from aofdoctor.diff.units.side import Side, Unit, UnitRun
 from aofdoctor.diff.units.unit_commands import run_entries
 from aofdoctor.log.base_keys import BaseKeySelection as ChosenKeys
 from aofdoctor.log.selection import Selection
-from aofdoctor.rdb.items import Item, Key
+from aofdoctor.rdb.items import KeyItem, OpcodeItem
 
 
 class RdbUnitSelection:
@@ -31,11 +31,11 @@ class RdbUnitSelection:
         part, before = run.first.part, run.first.last_command
         return self.rdb_commands(part).commands_in_run(run, lambda item: self._matches(part, before, item))
 
-    def items(self, run: UnitRun) -> Iterator[Key | Item]:
+    def items(self, run: UnitRun) -> Iterator[KeyItem | OpcodeItem]:
         """The selected keys that a run is of, and the libraries of functions among them."""
         part, before = run.first.part, run.first.last_command
         for item in self.rdb_commands(part).items(run):
-            if (isinstance(item, Key) or item.kind == FUNCTION) and self._matches(part, before, item):
+            if (isinstance(item, KeyItem) or item.kind == FUNCTION) and self._matches(part, before, item):
                 yield item
 
     def includes_bytes(self, unit: Unit) -> bool:
@@ -43,7 +43,7 @@ class RdbUnitSelection:
         if self.selection.selects_all or unit.kind != UnitKind.RDB:
             return self.selection.selects_all or (unit.kind == UnitKind.UNFINISHED and self._selects_unfinished(unit))
         item = next(self.rdb_commands(unit.part).items(UnitRun(unit, unit, 0)), None)
-        return isinstance(item, Key) and self._matches(unit.part, unit.last_command, item)
+        return isinstance(item, KeyItem) and self._matches(unit.part, unit.last_command, item)
 
     def _selects_unfinished(self, unit: Unit) -> bool:
         return next(run_entries(self.side, UnitRun(unit, unit, unit.commands), self.selection), None) is not None
@@ -55,8 +55,8 @@ class RdbUnitSelection:
         damage = self.side.damage.get((unit.part, unit.start))
         return f"damage ({DAMAGE_MEANINGS[damage.kind]})" if damage else "damage"
 
-    def _matches(self, part: int, before: int, item: Key | Item) -> bool:
-        if self.selection.selects_all or not isinstance(item, Key):
+    def _matches(self, part: int, before: int, item: KeyItem | OpcodeItem) -> bool:
+        if self.selection.selects_all or not isinstance(item, KeyItem):
             return self.selection.selects_all
         if part not in self._key_selections:
             source = self.side.sources[part]

@@ -15,9 +15,9 @@ from aofdoctor.diff.hashing.digest import Digest, record_digests
 from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn, UnitKind
 from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, RdbCommandStream
 from aofdoctor.diff.units.unit import ComparisonRules, DiffPosition, large_command_digest, read_pieces, to_signed
-from aofdoctor.rdb.export.capabilities import Command
-from aofdoctor.rdb.export.resp import encode
-from aofdoctor.rdb.items import Key
+from aofdoctor.rdb.export.capabilities import CommandArgs
+from aofdoctor.rdb.export.resp import encode_if_bytes
+from aofdoctor.rdb.items import KeyItem
 from aofdoctor.server.command_table import table
 from aofdoctor.source import BytesSource
 
@@ -49,7 +49,7 @@ def read_rdb_units(rules: ComparisonRules, stream: RdbCommandStream, position: D
     yield buffer.columns()
 
 
-def truncated_record(command: Command) -> bytes:
+def truncated_record(command: CommandArgs) -> bytes:
     """A record that has the beginning of each argument: enough for a name, and for a key that is held."""
     return encode_argv([word if isinstance(word, bytes) else word.read(_ARGUMENT_HEAD) for word in command])
 
@@ -59,7 +59,7 @@ class _CommandBuffer:
         self.rules, self.position = rules, position
         self._records, self._columns = bytearray(), ScanColumns(_ROOM)
         self._item_columns: UnitColumns = [array("q") for _ in range(4)]  # start, end, database, chunk of each command
-        self._large: list[tuple[int, Command]] = []
+        self._large: list[tuple[int, CommandArgs]] = []
         self._digests, self._no_context = array("Q", bytes(8 * _ROOM)), array("q", bytes(8 * _ROOM))
         self._out = [array("q", bytes(8 * (_ROOM + 1))) for _ in UnitColumn]
 
@@ -68,9 +68,9 @@ class _CommandBuffer:
         """True if it holds as much as it may."""
         return len(self._item_columns[0]) == _ROOM or len(self._records) >= _BUFFER_BYTES
 
-    def add(self, rdb_command: ExportedCommand, command: Command) -> None:
+    def add(self, rdb_command: ExportedCommand, command: CommandArgs) -> None:
         """Take a command in."""
-        record = encode(command)
+        record = encode_if_bytes(command)
         if record is None:
             self._large.append((len(self._item_columns[0]), command))
             record = truncated_record(command)
@@ -128,7 +128,7 @@ def _opaque_unit(
     digest = (
         Digest(rules.key)
         .add_number(-UnitKind.RDB)
-        .add_number(rdb_command.db if isinstance(rdb_command.item, Key) else -1)
+        .add_number(rdb_command.db if isinstance(rdb_command.item, KeyItem) else -1)
     )
     for piece in read_pieces(stream.source, opaque.span):
         digest.add_bytes(piece)

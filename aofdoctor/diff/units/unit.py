@@ -13,8 +13,8 @@ from aofdoctor.aof.records import LargeArgument, RecordBatch
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.units._pyunits import ANY_DATABASE, UnitKind
 from aofdoctor.rdb.encoding.cursor import LargeString
-from aofdoctor.rdb.export.capabilities import Command
-from aofdoctor.rdb.export.resp import resp
+from aofdoctor.rdb.export.capabilities import CommandArgs
+from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source, pread
@@ -153,12 +153,12 @@ def large_record_digest(rules: ComparisonRules, batch: RecordBatch) -> int:
     return digest.value()
 
 
-def large_command_digest(rules: ComparisonRules, command: Command, number: int) -> int:
+def large_command_digest(rules: ComparisonRules, command: CommandArgs, number: int) -> int:
     """The digest of a command that has an argument too large to hold, as the kernel has it of its record."""
     digest = Digest(rules.key)
     if rules.exact:
         digest.add_number(record_size(command))
-        encoded = (piece for piece in resp([command]) if isinstance(piece, bytes))
+        encoded = (piece for piece in encode_commands([command]) if isinstance(piece, bytes))
         for piece in _align_pieces(encoded):
             digest.add_bytes(piece)
         return digest.value()
@@ -167,7 +167,7 @@ def large_command_digest(rules: ComparisonRules, command: Command, number: int) 
     return digest.value()
 
 
-def record_size(command: Command) -> int:
+def record_size(command: CommandArgs) -> int:
     """How many bytes the record of a command has."""
     header_bytes = sum(len(b"$%d\r\n\r\n" % len(word)) for word in command)
     return len(b"*%d\r\n" % len(command)) + header_bytes + sum(map(len, command))

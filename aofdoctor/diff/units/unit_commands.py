@@ -13,7 +13,7 @@ from aofdoctor.diff.units.side import Side, Unit, UnitRun
 from aofdoctor.log.entries import LogEntry
 from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
-from aofdoctor.rdb.items import Key as KeyOfBase
+from aofdoctor.rdb.items import KeyItem as KeyOfBase
 from aofdoctor.server.command_table import Command, key_places, table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker

@@ -11,10 +11,10 @@ from itertools import islice
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import LargeArgument, RecordBatch
 from aofdoctor.rdb.compressed.source import decompressed
-from aofdoctor.rdb.export.exporter import dialect_of
+from aofdoctor.rdb.export.exporter import read_dialect
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.rdb.values.decoders import Value, type_name
+from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.server.command_table import table
 from aofdoctor.source import FileSource
 
@@ -40,9 +40,9 @@ def count_rdb_keys(source: FileSource) -> KeyTypeCounts:
     for batch in ItemReader(rdb, verify=False):
         columns = batch.columns
         found.update((columns.db[i], columns.kind[i]) for i in range(len(batch)) if columns.name[i] >= 0)
-    dialect, keys = dialect_of(rdb), KeyTypeCounts()
+    dialect, keys = read_dialect(rdb), KeyTypeCounts()
     for (db, kind), count in found.items():
-        keys[max(db, 0), type_name(Value(0, kind, dialect)) or f"type {kind}"] += count
+        keys[max(db, 0), type_name(ValueRef(0, kind, dialect)) or f"type {kind}"] += count
     return keys
 
 

@@ -48,7 +48,7 @@ def head_pieces(
         if capabilities is not None:
             return (yield from _commands(inner, request, capabilities, report, name))
         target_format = (
-            TargetFormat.of(request.rdb_version, request.shift_ms)
+            TargetFormat.from_version(request.rdb_version, request.shift_ms)
             if request.rdb_version
             else TargetFormat(rdb.dialect, rdb.version, request.shift_ms)
         )

@@ -53,7 +53,7 @@ def _shift_small_records(
         new = shift_expiry(argv, shift_ms)
         _count_unshifted(argv, report)
         if new is not argv:
-            report.moved += 1
+            report.shifted_commands += 1
             out += _raw(batch, done, i) + encode_command(new)
             done = i + 1
     out += _raw(batch, done, batch.count)
@@ -74,7 +74,7 @@ def _shift_large_record(
         yield CopiedSpan(source, batch.record_span(0))
         return
     _count_unshifted(head, report)
-    report.moved += 1
+    report.shifted_commands += 1
     yield b"*%d\r\n" % batch.argc[0]
     for arg in chain(shift_expiry(head, shift_ms), args):
         yield from _argument(arg, source)

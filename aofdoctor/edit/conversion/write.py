@@ -81,7 +81,7 @@ def write_conversion(
     with scratch_directory(output) as folder:
         sources = [fingerprint_fd(file.fd, Path(file.path), full_hash).as_json() for file in files]
         made = _write_output(conversion, folder, owners, progress)
-        if conversion.report.lost_count and not conversion.lossy:
+        if conversion.report.loss_count and not conversion.lossy:
             raise RefusedEdit(_loss_message(conversion), "--lossy leaves it out; without -o the plan lists all of it")
         _check(conversion, made)
         receipt.warnings += filter(None, map(growth_warning, files))
@@ -103,9 +103,9 @@ def totals_json(conversion: Conversion) -> dict[str, Any]:
         "converted": {
             "base": wanted.base or None, "rdb_version": wanted.rdb_version or None, "layout": wanted.layout or None,
             "for": conversion.server_version or None, "shift_ms": wanted.shift_ms, "keys": keys, "recoded_keys": tally.reencoded_keys,
-            "moved_commands": tally.moved, "bytes": {"before": conversion.size, "after": conversion.output_size},
+            "moved_commands": tally.shifted_commands, "bytes": {"before": conversion.size, "after": conversion.output_size},
         },
-        "inexpressible_count": tally.lost_count,
+        "inexpressible_count": tally.loss_count,
     }  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def outcome_json(conversion: Conversion, show: Callable[[bytes], object]) -> dic
     """What a conversion came to, as JSON has it; `show` makes text of a key."""
     return {
         **totals_json(conversion),
-        "inexpressible": [lost._asdict() | {"key": show(lost.key)} for lost in conversion.report.lost],
+        "inexpressible": [lost._asdict() | {"key": show(lost.key)} for lost in conversion.report.losses],
         "notes": [*conversion.notes, *conversion_notes(conversion)],
     }
 
@@ -132,10 +132,10 @@ def conversion_notes(conversion: Conversion) -> list[str]:
 def _loss_message(conversion: Conversion) -> str:
     tally = conversion.report
     first = "; ".join(
-        f"{lost.why} ({text.escape(lost.key[:80]) or lost.type}, db {lost.db})" for lost in tally.lost[:_LOSSES_SHOWN]
+        f"{lost.why} ({text.escape(lost.key[:80]) or lost.type}, db {lost.db})" for lost in tally.losses[:_LOSSES_SHOWN]
     )
-    more = f"; and {tally.lost_count - _LOSSES_SHOWN:,} more" if tally.lost_count > _LOSSES_SHOWN else ""
-    return f"{text.format_count(tally.lost_count, 'thing')} cannot be said there: {first}{more}"
+    more = f"; and {tally.loss_count - _LOSSES_SHOWN:,} more" if tally.loss_count > _LOSSES_SHOWN else ""
+    return f"{text.format_count(tally.loss_count, 'thing')} cannot be said there: {first}{more}"
 
 
 # -- making --

@@ -24,7 +24,7 @@ from aofdoctor.edit.output.durable import (
     write_all,
 )
 from aofdoctor.errors import RefusedEdit
-from aofdoctor.rdb.export.resp import resp
+from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.server.command_table import table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -82,7 +82,7 @@ class DiffPatch:
         for exported in self.selection.commands(run):
             assert isinstance(exported.command, list)
             self._select(exported.db)
-            for piece in resp([exported.command]):
+            for piece in encode_commands([exported.command]):
                 self._write(piece if isinstance(piece, bytes) else b"")
             self.commands += 1
 

@@ -17,8 +17,8 @@ from aofdoctor.log.base_keys import key_name
 from aofdoctor.log.flushes import FlushGroup
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.items import ItemReader, Key
-from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.rdb.items import ItemReader, KeyItem
+from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.server.command_table import table
 
 DEPENDENT_COMMAND_NAMES = frozenset({
@@ -74,15 +74,17 @@ def find_dependent_commands(aof: AOF, group: FlushGroup) -> DependentCommands:
 def _count_on_base_keys(aof: AOF, group: FlushGroup, keys: Counter[bytes]) -> int | None:
     """How many commands are on keys that an RDB before the flush holds."""
     sources = [part.source for part in aof.parts[: group.last.part_index + 1] if part.source and is_rdb(part.source)]
-    rdbs = [(source, walk(source)) for source in sources if source.size is not None]
-    if not rdbs or any(rdb.keys is None or rdb.keys > BASE_KEYS_MAX for _, rdb in rdbs):
+    rdbs = [(source, walk_rdb(source)) for source in sources if source.size is not None]
+    if not rdbs or any(rdb.key_count is None or rdb.key_count > BASE_KEYS_MAX for _, rdb in rdbs):
         return None
     base_names: set[bytes] = set()
     for source, _ in rdbs:
         rdb = decompressed(source)
         cursor = Cursor(rdb)
         for batch in ItemReader(rdb, verify=False):
-            base_names |= {name for item in batch if isinstance(item, Key) and (name := key_name(cursor, item)) in keys}
+            base_names |= {
+                name for item in batch if isinstance(item, KeyItem) and (name := key_name(cursor, item)) in keys
+            }
     return sum(keys[name] for name in base_names)
 
 

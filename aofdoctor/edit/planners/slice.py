@@ -164,7 +164,7 @@ def _slice_base(index: int, part: AofPart, selection: Selection) -> _RdbBase | N
     def item_verdicts() -> Iterator[tuple[Span, str]]:
         nonlocal kept, functions
         kept, functions, chosen = 0, 0, BaseKeySelection(selection, index, 0, source, rdb)
-        items = ItemReader(source, verify=False, by_window=True)
+        items = ItemReader(source, verify=False, stop_at_window_end=True)
         for batch in items:
             places = set(chosen.filter(batch, items.window))
             kept += len(places)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.manifest import encode_name, parse_manifest
-from aofdoctor.rdb.preamble import is_rdb, walk
+from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import pread
 
 
@@ -99,7 +99,7 @@ def _is_sound_base(part: AofPart) -> bool:
     if part.source is None:
         return False
     if is_rdb(part.source):
-        rdb = walk(part.source)
+        rdb = walk_rdb(part.source)
         return rdb.complete and rdb.checksum != "bad"
     return pread(part.source, 1, 0) in (b"*", b"#")
 

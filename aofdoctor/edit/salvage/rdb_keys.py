@@ -17,11 +17,11 @@ from aofdoctor.edit.salvage.rdb_splice import OLD_END_REASON, SplicedRdb, replac
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.base_keys import is_plausible_key, key_name
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
-from aofdoctor.rdb.header import FRAME_AT, SIZE, version_of
-from aofdoctor.rdb.items import EOF, Item, ItemBatch, Key
+from aofdoctor.rdb.header import FRAME_OFFSET, MAGIC_SIZE, version_of
+from aofdoctor.rdb.items import EOF, ItemBatch, KeyItem, OpcodeItem
 from aofdoctor.rdb.recovery.bloom_filter import BloomFilter
 from aofdoctor.rdb.recovery.salvage import salvage_items
-from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
+from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
 from aofdoctor.server.versions import magic
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
@@ -34,7 +34,7 @@ NUMERIC_NAME_REASON = "a name that is a number, found after damage: elements of 
 RESIZE_DB, SELECT_DB = 251, 254
 HINT_OPCODES = frozenset({RESIZE_DB, 244})  # and SLOT_INFO: only what to make room for
 _FUNCTION = 245
-KeyFilter = Callable[[Key], bool]
+KeyFilter = Callable[[KeyItem], bool]
 _DEFAULT_DATABASES = 16  # as many as a server has whose configuration says nothing else
 
 
@@ -67,12 +67,12 @@ def salvage_rdb(
         tool = {"LZ4": "lz4", "Zstd": "zstd"}[rdb.codec]
         raise RefusedEdit(
             f"the RDB of {text.display_path(source.path)} is compressed by {rdb.codec}, and damaged: {rdb.note}",
-            f"`tail -c +{FRAME_AT + 1} FILE | {tool} -dc > OUT` writes what comes out of it: salvage that",
+            f"`tail -c +{FRAME_OFFSET + 1} FILE | {tool} -dc > OUT` writes what comes out of it: salvage that",
         )
     holes = isinstance(source, FileSource) and source.unreadable
     if isinstance(source, FileSource) and source.first_unreadable(Span(rdb.span.end, source.size)):
         return None  # what follows has to be read from the file itself, which knows its holes
-    expected_magic = b"" if holes or rdb.span.end < SIZE else magic(rdb.aux)
+    expected_magic = b"" if holes or rdb.span.end < MAGIC_SIZE else magic(rdb.aux)
     if expected_magic and expected_magic != rdb.magic:
         source, rdb = (
             replace_magic(source, expected_magic),
@@ -119,18 +119,18 @@ class _RdbSalvager:
                 for item in tile:
                     yield item.span, self._drop_reason(item)
 
-    def _drop_reason(self, item: Key | Item) -> str:
+    def _drop_reason(self, item: KeyItem | OpcodeItem) -> str:
         """Why an item goes; empty if it stays."""
         if isinstance(self.source, FileSource) and self.source.first_unreadable(item.span):
             return DamageKind.UNREADABLE.value
         if self.after_damage and self.strict:
             return GUESSED_KEY_REASON
-        return self._key_drop_reason(item) if isinstance(item, Key) else self._non_key_drop_reason(item)
+        return self._key_drop_reason(item) if isinstance(item, KeyItem) else self._non_key_drop_reason(item)
 
-    def _key_drop_reason(self, key: Key) -> str:
+    def _key_drop_reason(self, key: KeyItem) -> str:
         db = self.db if self.after_damage else max(0, key.db)
         twice = self.known_names.add(db, key_name(self.cursor, key))
-        if self.after_search and _is_integer_encoded(pread(self.cursor.source, 1, key.name_at)):
+        if self.after_search and _is_integer_encoded(pread(self.cursor.source, 1, key.name_offset)):
             self.counts.numeric_names_dropped += 1
             return NUMERIC_NAME_REASON
         if twice and self.after_damage:  # a server writes no key twice; before any damage it is the filter that errs
@@ -142,8 +142,8 @@ class _RdbSalvager:
         self.counts.keys_in_guessed_db += self.after_damage and (key.db < 0 or self.db_is_doubtful)
         return ""
 
-    def _non_key_drop_reason(self, item: Item) -> str:
-        if item.kind in (EOF, UNREAD):
+    def _non_key_drop_reason(self, item: OpcodeItem) -> str:
+        if item.kind in (EOF, KIND_UNPARSED):
             return OLD_END_REASON if item.kind == EOF else DamageKind.CORRUPT_PREAMBLE.value
         if item.kind in HINT_OPCODES:
             return HINT_REASON
@@ -152,14 +152,14 @@ class _RdbSalvager:
         self.counts.functions += item.kind == _FUNCTION
         if (
             not self.after_damage
-            or item.kind == MAGIC
+            or item.kind == KIND_MAGIC
             or (item.kind == _FUNCTION and self._body_starts_with(item, b"#!"))
         ):
             return ""
         return GUESSED_KEY_REASON  # a module's own bytes, or the writer's words: no server needs them, and a wrong one stops it
 
-    def _select_db_drop_reason(self, item: Item) -> str:
-        self.cursor.seek(item.body)
+    def _select_db_drop_reason(self, item: OpcodeItem) -> str:
+        self.cursor.seek(item.body_offset)
         db = self.cursor.length()
         self.db_is_doubtful = self.after_damage and db > self.highest_db and not self._precedes_resize_db(item)
         if self.db_is_doubtful:
@@ -167,12 +167,12 @@ class _RdbSalvager:
         self.db, self.highest_db = db, max(db, self.highest_db)
         return ""
 
-    def _precedes_resize_db(self, item: Item) -> bool:
+    def _precedes_resize_db(self, item: OpcodeItem) -> bool:
         """True if what to make room for follows the choice of a database, as every server since 3.2 writes it."""
         return pread(self.source, 1, item.span.end) == bytes((RESIZE_DB,))
 
-    def _body_starts_with(self, item: Item, start: bytes) -> bool:
-        self.cursor.seek(item.body)
+    def _body_starts_with(self, item: OpcodeItem, start: bytes) -> bool:
+        self.cursor.seek(item.body_offset)
         try:
             code = self.cursor.string()
         except DecodeError:

@@ -61,9 +61,9 @@ def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSo
     file, pieces = (source.file, source.pieces) if isinstance(source, PatchedSource) else (source, ())
     first, *rest = pieces or [PatchPiece(Span(0, source.size), source.size)]
     assert first.transform is None, "an RDB is read as it is"
-    after = PatchPiece(Span(head.SIZE, first.span.end), first.size - head.SIZE)
+    after = PatchPiece(Span(head.MAGIC_SIZE, first.span.end), first.size - head.MAGIC_SIZE)
     return PatchedSource(
-        file, [PatchPiece(Span(0, head.SIZE), head.SIZE, Replacement(magic), MAGIC_REASON), after, *rest]
+        file, [PatchPiece(Span(0, head.MAGIC_SIZE), head.MAGIC_SIZE, Replacement(magic), MAGIC_REASON), after, *rest]
     )
 
 
@@ -80,7 +80,7 @@ def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterat
 def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts) -> bytes:
     """The opcode of the end, and the checksum of what stays and that."""
     last = bytes([EOF])
-    if not head.has_checksum(pread(source, head.SIZE, 0)):
+    if not head.has_checksum(pread(source, head.MAGIC_SIZE, 0)):
         return last
     crc = 0
     for span in _merge_spans(span for span, why in _cover_to_end(item_verdicts(), end) if not why):

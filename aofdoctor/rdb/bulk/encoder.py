@@ -7,9 +7,9 @@ commands.py, whose bytes are the same; without a compiler that is each of them.
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from aofdoctor.rdb.walk.walker import Columns
+from aofdoctor.rdb.walk.walker import ItemColumns
 
-WORD, WORDS = 64, 8  # bytes of a word that are shown, and words of a value
+WORD_SIZE_MAX, WORDS_MAX = 64, 8  # bytes of a word that are shown, and words of a value
 TYPE_NAMES = ("string", "list", "set", "zset", "hash")
 
 
@@ -18,7 +18,7 @@ class BulkStop(IntEnum):
 
     DONE = 0  # no more items
     FULL = 1  # the output, or the counts, are to be taken
-    KEY = 2  # at a key or an item that it leaves to others
+    NOT_HANDLED = 2  # at a key or an item that it leaves to others
 
 
 class NullBulkEncoder:
@@ -26,23 +26,25 @@ class NullBulkEncoder:
 
     size = 0
 
-    def __init__(self, powers: bytes, shift_ms: int, room: int) -> None:
+    def __init__(self, powers_of_ten: bytes, shift_ms: int, output_size: int) -> None:
         self.db = 0
 
-    def run(self, columns: Columns, at: int, stop: int, window: bytearray, base: int, fill: int) -> tuple[int, int]:
+    def encode(
+        self, columns: ItemColumns, first: int, stop: int, window: bytearray, base: int, fill: int
+    ) -> tuple[int, int]:
         """(why it stopped, at which item); window[0] is at `base` in the file."""
-        return (BulkStop.KEY if at < stop else BulkStop.DONE), at
+        return (BulkStop.NOT_HANDLED if first < stop else BulkStop.DONE), first
 
     def previews(
-        self, columns: Columns, at: int, stop: int, window: bytearray, base: int, fill: int, most: int
+        self, columns: ItemColumns, first: int, stop: int, window: bytearray, base: int, fill: int, words_max: int
     ) -> list[list[bytes] | None]:
         """Of each item its name and at most `most` words of its value, as they are shown; None where it is left.
 
         Words are cut after WORD bytes, and the last piece is ... where there are more of them.
         """
-        return [None] * (stop - at)
+        return [None] * (stop - first)
 
-    def counted(self) -> tuple[list[int], int]:
+    def take_counts(self) -> tuple[list[int], int]:
         """(keys by shape, hints) since it was asked last."""
         return [0] * len(TYPE_NAMES), 0
 
@@ -59,4 +61,4 @@ else:
     except ImportError:
         BulkEncoder = NullBulkEncoder
 
-__all__ = ["TYPE_NAMES", "WORD", "WORDS", "BulkEncoder", "NullBulkEncoder", "BulkStop"]
+__all__ = ["TYPE_NAMES", "WORD_SIZE_MAX", "WORDS_MAX", "BulkEncoder", "NullBulkEncoder", "BulkStop"]

@@ -3,17 +3,19 @@
 import struct
 from functools import cache
 
-LEAST, MOST = -292, 324
+EXPONENT_MIN, EXPONENT_MAX = -292, 324
 _BITS = 128
 
 
 @cache
-def powers() -> bytes:
+def powers_of_ten() -> bytes:
     """10^k for every k from LEAST to MOST as 128 bits, the first of them set, rounded up: the upper half first."""
-    return b"".join(struct.pack("=QQ", *divmod(power(k), 1 << 64)) for k in range(LEAST, MOST + 1))
+    return b"".join(
+        struct.pack("=QQ", *divmod(power_of_ten(k), 1 << 64)) for k in range(EXPONENT_MIN, EXPONENT_MAX + 1)
+    )
 
 
-def power(k: int) -> int:
+def power_of_ten(k: int) -> int:
     """The first 128 bits of 10^k, rounded up."""
     if k < 0:
         scale = (10**-k).bit_length() + _BITS
@@ -22,5 +24,5 @@ def power(k: int) -> int:
 
 
 def _first_bits(number: int) -> int:
-    over = number.bit_length() - _BITS
-    return number << -over if over <= 0 else -(-number >> over)
+    excess = number.bit_length() - _BITS
+    return number << -excess if excess <= 0 else -(-number >> excess)

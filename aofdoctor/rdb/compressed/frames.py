@@ -12,15 +12,18 @@ from typing import Any, Protocol
 
 from aofdoctor.source import Source, pread
 
-PIECE = 1 << 18  # bytes that come out at once
+PIECE_SIZE = 1 << 18  # bytes that come out at once
 _INPUT = 1 << 16
 _WINDOW_LOG = 23  # 8 MiB, what level 19 of Zstd takes; LZ4 has 64 KiB
-_FREE, _EACH = 1 << 30, 512  # so many come out, and so many more for each byte that went in; LZ4 gives 255 at most
-_DESCRIPTOR, _HAS_CHECKSUM = 4, 4  # where it stands, and the bit in it; the same in both
-INSTALL = "pip install 'aofdoctor[compressed]'"
+_OUTPUT_FREE, _OUTPUT_PER_BYTE = (
+    1 << 30,
+    512,
+)  # so many come out, and so many more for each byte that went in; LZ4 gives 255 at most
+_DESCRIPTOR_OFFSET, _HAS_CHECKSUM = 4, 4  # where it stands, and the bit in it; the same in both
+INSTALL_COMMAND = "pip install 'aofdoctor[compressed]'"
 
 
-class Decoder(Protocol):
+class FrameDecoder(Protocol):
     """What the decoders of both libraries have in common."""
 
     eof: bool
@@ -30,19 +33,19 @@ class Decoder(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-class Missing(Exception):
+class MissingCodec(Exception):
     """The library of a codec is not installed."""
 
 
-def _lz4() -> Decoder:
-    decoder: Decoder = _module("lz4.frame").LZ4FrameDecompressor()
+def _lz4() -> FrameDecoder:
+    decoder: FrameDecoder = _module("lz4.frame").LZ4FrameDecompressor()
     return decoder
 
 
-def _zstd() -> Decoder:
+def _zstd() -> FrameDecoder:
     module = _module("compression.zstd", "backports.zstd")
     options = {module.DecompressionParameter.window_log_max: _WINDOW_LOG}
-    decoder: Decoder = module.ZstdDecompressor(options=options)
+    decoder: FrameDecoder = module.ZstdDecompressor(options=options)
     return decoder
 
 
@@ -52,10 +55,10 @@ def _module(*names: str) -> Any:
             return import_module(name)
         except ImportError:
             continue
-    raise Missing
+    raise MissingCodec
 
 
-_DECODERS: dict[str, Callable[[], Decoder]] = {"LZ4": _lz4, "Zstd": _zstd}
+_DECODERS: dict[str, Callable[[], FrameDecoder]] = {"LZ4": _lz4, "Zstd": _zstd}
 
 
 class Frame:
@@ -67,53 +70,53 @@ class Frame:
 
     def __init__(self, source: Source, start: int, codec: str) -> None:
         self.source, self.start, self.codec = source, start, codec
-        self.at, self.sound, self.bytes_out = start, start, 0
+        self.input_offset, self.last_good_offset, self.bytes_out = start, start, 0
         self.end: int | None = None
         self.note = ""
-        self._decoder: Decoder | None = None
+        self._decoder: FrameDecoder | None = None
         try:
             self._decoder = _DECODERS[codec]()
-        except Missing:
-            self.note = f"a stream that {codec} compresses, and the library for it is not here: {INSTALL}"
+        except MissingCodec:
+            self.note = f"a stream that {codec} compresses, and the library for it is not here: {INSTALL_COMMAND}"
 
     @property
-    def checked(self) -> bool:
+    def has_checksum(self) -> bool:
         """True if it ends in a checksum of all that comes out."""
-        return bool(pread(self.source, 1, self.start + _DESCRIPTOR)[0] & _HAS_CHECKSUM)
+        return bool(pread(self.source, 1, self.start + _DESCRIPTOR_OFFSET)[0] & _HAS_CHECKSUM)
 
-    def next(self) -> bytes:
+    def read_piece(self) -> bytes:
         """The bytes that follow, at most PIECE; none at its end, and where it goes no further."""
         while self.end is None and not self.note:
-            if out := self._step():
+            if out := self._decompress_some():
                 return out
         return b""
 
-    def _step(self) -> bytes:
+    def _decompress_some(self) -> bytes:
         decoder, data = self._decoder, b""
         assert decoder is not None
         if decoder.needs_input:
-            data = pread(self.source, _INPUT, self.at)
+            data = pread(self.source, _INPUT, self.input_offset)
             if not data:
                 self.note = f"the file ends inside the {self.codec} frame"
                 return b""
-            self.sound, self.at = self.at, self.at + len(data)
+            self.last_good_offset, self.input_offset = self.input_offset, self.input_offset + len(data)
         try:
-            out = decoder.decompress(data, PIECE)
+            out = decoder.decompress(data, PIECE_SIZE)
         except Exception as problem:  # each library has its own; what the bytes say is all that was asked
-            self.note = f"the {self.codec} frame is damaged before {self.at}: {_said(problem)}"
+            self.note = f"the {self.codec} frame is damaged before {self.input_offset}: {_one_line(problem)}"
             return b""
         self.bytes_out += len(out)
-        if self.bytes_out > _FREE + _EACH * (self.at - self.start):
-            into = self.at - self.start
+        if self.bytes_out > _OUTPUT_FREE + _OUTPUT_PER_BYTE * (self.input_offset - self.start):
+            into = self.input_offset - self.start
             self.note = (
                 f"{self.bytes_out} bytes come out of {into} of the {self.codec} frame: it is not read any further"
             )
         elif decoder.eof:
-            self.end = self.at - len(decoder.unused_data or b"")
+            self.end = self.input_offset - len(decoder.unused_data or b"")
         elif not (data or out or decoder.needs_input):
-            self.note = f"the {self.codec} frame does not go on before {self.at}"
+            self.note = f"the {self.codec} frame does not go on before {self.input_offset}"
         return out
 
 
-def _said(problem: Exception) -> str:
+def _one_line(problem: Exception) -> str:
     return " ".join(str(problem).split())[:100] or type(problem).__name__

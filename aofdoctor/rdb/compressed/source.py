@@ -14,19 +14,19 @@ from aofdoctor.rdb import header as head
 from aofdoctor.rdb.compressed.frames import Frame
 from aofdoctor.source import Source
 
-SPAN = 1 << 20  # who walks ahead gives its items at least so often
-_HISTORY = 1 << 21  # bytes that a reader keeps of what it gave
-_HEAD = 1 << 16
-_READERS = 3
+MAX_BATCH_SPAN = 1 << 20  # who walks ahead gives its items at least so often
+_KEPT_BYTES = 1 << 21  # bytes that a reader keeps of what it gave
+_PREFIX_SIZE = 1 << 16
+_MAX_READERS = 3
 
 
 def decompressed(source: Source) -> Source:
     """Where the bytes of an RDB are that stands at the head of a source: itself, or what comes out of it."""
-    codec = head.compressed(source)
+    codec = head.compression_codec(source)
     return DecompressedSource(source, codec) if codec else source
 
 
-class _Reader:
+class _FrameReader:
     """One way along the frame: `pieces` end where it is, `start` is the offset of the first."""
 
     def __init__(self, frame: Frame) -> None:
@@ -36,10 +36,10 @@ class _Reader:
     def reach(self, offset: int) -> bool:
         """Go on until an offset is among the pieces; False if there is no such byte."""
         while self.frame.bytes_out <= offset:
-            if not (piece := self.frame.next()):
+            if not (piece := self.frame.read_piece()):
                 return False
             self.pieces.append(piece)
-            while self.frame.bytes_out - self.start - len(self.pieces[0]) >= _HISTORY:
+            while self.frame.bytes_out - self.start - len(self.pieces[0]) >= _KEPT_BYTES:
                 self.start += len(self.pieces.popleft())
         return True
 
@@ -63,17 +63,17 @@ class DecompressedSource:
     def __init__(self, source: Source, codec: str) -> None:
         self.source, self.codec = source, codec
         self.size: int | None = None
-        self._readers: list[_Reader] = []
-        self._head = b""
+        self._readers: list[_FrameReader] = []
+        self._prefix = b""
 
     def readinto(self, view: memoryview, offset: int) -> int:
         """Fill `view` from `offset`, as far as one reader has it."""
         if self.size is not None and offset >= self.size:
             return 0
-        if offset + len(view) <= len(self._head):  # the magic is asked for again and again
-            view[:] = self._head[offset : offset + len(view)]
+        if offset + len(view) <= len(self._prefix):  # the magic is asked for again and again
+            view[:] = self._prefix[offset : offset + len(view)]
             return len(view)
-        reader = self._reader(offset)
+        reader = self._reader_for(offset)
         if not reader.reach(offset):
             self.size = reader.frame.bytes_out
             return 0
@@ -84,30 +84,30 @@ class DecompressedSource:
 
     def drain(self) -> Frame:
         """The frame as it is at its end, or where it goes no further; `size` is known then."""
-        reader = max(self._readers, key=_bytes_out, default=None) or self._begin()
+        reader = max(self._readers, key=_bytes_out, default=None) or self._start_reader()
         while reader.reach(reader.frame.bytes_out):
             pass
         self.size = reader.frame.bytes_out
         return reader.frame
 
-    def _reader(self, offset: int) -> _Reader:
+    def _reader_for(self, offset: int) -> _FrameReader:
         """The one that has the offset, or comes to it soonest; else one that begins anew."""
         for reader in self._readers:
             if reader.start <= offset < reader.frame.bytes_out:
                 return reader
         behind = [reader for reader in self._readers if reader.frame.bytes_out <= offset]
-        return max(behind, key=_bytes_out) if behind else self._begin()
+        return max(behind, key=_bytes_out) if behind else self._start_reader()
 
-    def _begin(self) -> _Reader:
+    def _start_reader(self) -> _FrameReader:
         """Another one, in place of the one that has come least far if there are too many."""
-        if len(self._readers) == _READERS:
+        if len(self._readers) == _MAX_READERS:
             self._readers.remove(min(self._readers, key=_bytes_out))
-        reader = _Reader(Frame(self.source, head.FRAME_AT, self.codec))
-        reader.reach(_HEAD - 1)
-        self._head = b"".join(reader.pieces)[:_HEAD]
+        reader = _FrameReader(Frame(self.source, head.FRAME_OFFSET, self.codec))
+        reader.reach(_PREFIX_SIZE - 1)
+        self._prefix = b"".join(reader.pieces)[:_PREFIX_SIZE]
         self._readers.append(reader)
         return reader
 
 
-def _bytes_out(reader: _Reader) -> int:
+def _bytes_out(reader: _FrameReader) -> int:
     return reader.frame.bytes_out

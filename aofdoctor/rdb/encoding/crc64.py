@@ -37,11 +37,11 @@ def _py_find_end_by_crc(data: bytes | bytearray | memoryview, crc: int) -> tuple
 
 
 if TYPE_CHECKING:
-    crc64, find_end = _py_crc64, _py_find_end_by_crc
+    crc64, find_end_by_crc = _py_crc64, _py_find_end_by_crc
 else:
     try:
         from aofdoctor.rdb.encoding._crc64 import crc64, find_end
     except ImportError:
-        crc64, find_end = _py_crc64, _py_find_end_by_crc
+        crc64, find_end_by_crc = _py_crc64, _py_find_end_by_crc
 
-__all__ = ["crc64", "find_end", "_py_crc64", "_py_find_end_by_crc"]
+__all__ = ["crc64", "find_end_by_crc", "_py_crc64", "_py_find_end_by_crc"]

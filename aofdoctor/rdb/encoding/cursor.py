@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from aofdoctor.rdb.encoding import lzf
-from aofdoctor.rdb.encoding.runs import MOST, strings_run
+from aofdoctor.rdb.encoding.runs import MAX_RUN_ITEMS, strings_run
 from aofdoctor.source import Source, pread
 
-LARGE = 1 << 17
+LARGE_STRING_SIZE = 1 << 17
 _PIECE = 1 << 16
 _FIRST, _WINDOW = 1 << 12, 1 << 18
 _LZF = 3
@@ -45,40 +45,40 @@ class LargeString:
     source: Source
     offset: int
     size: int
-    packed: int = 0
-    start: int = 0
-    whole: int = 0
+    lzf_size: int = 0
+    container_offset: int = 0
+    container_size: int = 0
 
     def __len__(self) -> int:
         return self.size
 
     def pieces(self) -> Iterator[bytes]:
         """Its bytes in order, in pieces of no more than LARGE."""
-        if not self.packed:
+        if not self.lzf_size:
             yield from self._stored()
             return
-        past, end = 0, self.start + self.size
-        for piece in lzf.stream(self._stored(), self.whole or self.size):
+        passed_size, end = 0, self.container_offset + self.size
+        for piece in lzf.decompress_stream(self._stored(), self.container_size or self.size):
             if piece is None:
                 raise DecodeError(self.offset, "LZF that does not give what it claims")
-            if part := piece[max(0, self.start - past) : max(0, end - past)]:
+            if part := piece[max(0, self.container_offset - passed_size) : max(0, end - passed_size)]:
                 yield part
-            past += len(piece)
-            if past >= end and self.whole:
+            passed_size += len(piece)
+            if passed_size >= end and self.container_size:
                 return
 
-    def read(self, most: int | None = None) -> bytes:
+    def read(self, limit: int | None = None) -> bytes:
         """All of it, or its first `most` bytes, in memory."""
         out, size = [], 0
         for piece in self.pieces():
             out.append(piece)
             size += len(piece)
-            if most is not None and size >= most:
+            if limit is not None and size >= limit:
                 break
-        return b"".join(out)[:most]
+        return b"".join(out)[:limit]
 
     def _stored(self) -> Iterator[bytes]:
-        at, end = self.offset, self.offset + (self.packed or self.size)
+        at, end = self.offset, self.offset + (self.lzf_size or self.size)
         while at < end:
             piece = pread(self.source, min(_PIECE, end - at), at)
             if not piece:
@@ -134,62 +134,64 @@ class Cursor:
 
     def length(self) -> int:
         """An RDB length."""
-        size, encoding = self._length()
+        size, encoding = self._length_or_encoding()
         if encoding is not None:
             raise DecodeError(self.offset, f"string encoding {encoding} where a length should be")
         return size
 
     def string(self) -> String:
         """An RDB string: its bytes, an integer as its digits, or where a large one is."""
-        run, at = strings_run(self._data, self._at, 1, False, LARGE, 1)
+        run, at = strings_run(self._data, self._at, 1, False, LARGE_STRING_SIZE, 1)
         if run and run[0] is not None:
             self._at = at
             return cast(bytes, run[0])
-        return self._string()
+        return self._slow_string()
 
-    def _string(self) -> String:
+    def _slow_string(self) -> String:
         """The same where the window ends, for a large one, and to say what is wrong."""
-        size, encoding = self._length()
+        size, encoding = self._length_or_encoding()
         if encoding is None:
-            return self.take(size) if size < LARGE else self._large(size, 0)
+            return self.take(size) if size < LARGE_STRING_SIZE else self._skip_large(size, 0)
         if encoding < _LZF:
             return b"%d" % self.number(1 << encoding, signed=True)
         if encoding != _LZF:
             raise DecodeError(self.offset, f"string encoding {encoding}")
         packed, size = self.length(), self.length()
-        if not lzf.possible(packed, size):
+        if not lzf.is_possible_size(packed, size):
             raise DecodeError(self.offset, f"{packed} bytes of LZF cannot be {size} bytes")
-        if size >= LARGE:
-            return self._large(size, packed)
+        if size >= LARGE_STRING_SIZE:
+            return self._skip_large(size, packed)
         at = self.offset
         value = lzf.decompress(self.take(packed), size)
         if value is None:
             raise DecodeError(at, f"LZF that does not give the {size} bytes that it claims")
         return value
 
-    def whole(self, most: int) -> bytes:
+    def string_in_memory(self, limit: int) -> bytes:
         """An RDB string in memory, however large, up to `most` bytes."""
         at, value = self.offset, self.string()
         if isinstance(value, bytes):
             return value
-        if value.size > most:
+        if value.size > limit:
             raise DecodeError(at, f"{value.size} bytes in one piece are more than are read at once")
         return value.read()
 
-    def strings(self, count: int, each: int = 1, tail: bool = False) -> Iterator[list[Any]]:
+    def strings(self, count: int, width: int = 1, has_tail: bool = False) -> Iterator[list[Any]]:
         """`count` elements of `each` strings, and eight bytes if `tail`, as flat lists of whole elements."""
-        parts = each + tail
+        parts = width + has_tail
         while count > 0:
-            at, most = self._at, min(MOST, count * parts)
-            run, self._at = strings_run(self._data, at, each, tail, LARGE, most)
+            at, max_items = self._at, min(MAX_RUN_ITEMS, count * parts)
+            run, self._at = strings_run(self._data, at, width, has_tail, LARGE_STRING_SIZE, max_items)
             if None in run:  # as far as LZF does not lie; the next turn says where it does
-                run, self._at = strings_run(self._data, at, each, tail, LARGE, run.index(None) // parts * parts)
+                run, self._at = strings_run(
+                    self._data, at, width, has_tail, LARGE_STRING_SIZE, run.index(None) // parts * parts
+                )
             if not run:
-                run = [self._string() for _ in range(each)] + ([self.take(8)] if tail else [])
+                run = [self._slow_string() for _ in range(width)] + ([self.take(8)] if has_tail else [])
             count -= len(run) // parts
             yield run
 
-    def _length(self) -> tuple[int, int | None]:
+    def _length_or_encoding(self) -> tuple[int, int | None]:
         first = self.byte()
         if first < 0x40:
             return first, None
@@ -201,21 +203,21 @@ class Cursor:
             raise DecodeError(self.offset - 1, f"length encoding {first:#x}")
         return int.from_bytes(self.take(4 if first == 0x80 else 8), "big"), None
 
-    def _large(self, size: int, packed: int) -> LargeString:
+    def _skip_large(self, size: int, packed: int) -> LargeString:
         """Step over it; LZF is tried, so that who reads it later is not surprised."""
         stored = packed or size
         value = LargeString(self.source, self.offset, size, packed)
-        self._check(value.offset + stored)
+        self._require_bytes_until(value.offset + stored)
         if packed:
             for _ in value.pieces():
                 pass
         self.seek(value.offset + stored)
         return value
 
-    def _check(self, end: int) -> None:
+    def _require_bytes_until(self, end: int) -> None:
         size = self.source.size
-        there = end <= size if size is not None else bool(pread(self.source, 1, end - 1))
-        if not there:
+        is_present = end <= size if size is not None else bool(pread(self.source, 1, end - 1))
+        if not is_present:
             raise DecodeError(self.offset, "the file ends inside a string")
 
     def _load(self, need: int) -> None:

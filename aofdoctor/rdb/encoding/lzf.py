@@ -8,14 +8,14 @@ every server carries it.
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-HISTORY = 8192
-MOST = 264  # bytes out of one instruction
-_LONGEST = 33  # and the most that one takes
+HISTORY_SIZE = 8192
+MAX_COPY_SIZE = 264  # bytes out of one instruction
+_MAX_INSTRUCTION_SIZE = 33  # and the most that one takes
 
 
-def _py_decompress_prefix(data: bytes, before: bytes, room: int) -> tuple[bytes, int] | None:
+def _py_decompress_prefix(data: bytes, history: bytes, max_size: int) -> tuple[bytes, int] | None:
     """(what the whole instructions of `data` give, at most `room` bytes; how many bytes they are); None if they lie."""
-    out, i, start = bytearray(before), 0, len(before)
+    out, i, start = bytearray(history), 0, len(history)
     while i < len(data):
         if (first := data[i]) < 32:
             head, length, back = 1, first + 1, 0
@@ -27,7 +27,7 @@ def _py_decompress_prefix(data: bytes, before: bytes, room: int) -> tuple[bytes,
                 break
             length = (7 + data[i + 1] if head == 3 else first >> 5) + 2
             back = ((first & 31) << 8) + data[i + head - 1] + 1
-        if len(out) - start + length > room:
+        if len(out) - start + length > max_size:
             break
         if back > len(out):
             return None
@@ -41,39 +41,39 @@ def _py_decompress_prefix(data: bytes, before: bytes, room: int) -> tuple[bytes,
 
 
 if TYPE_CHECKING:
-    unpack = _py_decompress_prefix
+    decompress_prefix = _py_decompress_prefix
 else:
     try:
         from aofdoctor.rdb.encoding._lzf import unpack
     except ImportError:
-        unpack = _py_decompress_prefix
+        decompress_prefix = _py_decompress_prefix
 
 
-def possible(packed: int, size: int) -> bool:
+def is_possible_size(packed: int, size: int) -> bool:
     """True if so many packed bytes can be so many: an instruction of 2 gives at least 1, one of 3 at most 264."""
-    return packed <= 2 * size and size <= packed * (MOST // 3)
+    return packed <= 2 * size and size <= packed * (MAX_COPY_SIZE // 3)
 
 
 def decompress(data: bytes, size: int) -> bytes | None:
     """The `size` bytes that `data` stands for; None if it does not, and then nothing of that size was allocated."""
-    if not possible(len(data), size):
+    if not is_possible_size(len(data), size):
         return None
-    done = unpack(data, b"", size)
-    return done[0] if done and done[1] == len(data) and len(done[0]) == size else None
+    result = decompress_prefix(data, b"", size)
+    return result[0] if result and result[1] == len(data) and len(result[0]) == size else None
 
 
-def stream(pieces: Iterable[bytes], size: int, room: int = 1 << 17) -> Iterator[bytes | None]:
+def decompress_stream(pieces: Iterable[bytes], size: int, max_piece: int = 1 << 17) -> Iterator[bytes | None]:
     """The same in pieces of at most `room` bytes, for what is too large to hold; a last None if it lies."""
-    past, rest = b"", b""
+    history, rest = b"", b""
     for piece in pieces:
         rest += piece
-        while done := unpack(rest, past, min(room, size)):
-            out, took = done
-            if not took:
+        while result := decompress_prefix(rest, history, min(max_piece, size)):
+            out, consumed = result
+            if not consumed:
                 break
-            size, rest, past = size - len(out), rest[took:], (past + out)[-HISTORY:]
+            size, rest, history = size - len(out), rest[consumed:], (history + out)[-HISTORY_SIZE:]
             yield out
-        if done is None or len(rest) > _LONGEST:
+        if result is None or len(rest) > _MAX_INSTRUCTION_SIZE:
             yield None
             return
     if size or rest:

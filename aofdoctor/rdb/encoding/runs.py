@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from aofdoctor.rdb.encoding.lzf import decompress
 
-MOST = 384  # items of one run
+MAX_RUN_ITEMS = 384  # items of one run
 _WIDTHS = {0xF1: 2, 0xF2: 3, 0xF3: 4, 0xF4: 8}
 _ZIPLIST_WIDTHS = {0xFE: 1, 0xC0: 2, 0xF0: 3, 0xD0: 4, 0xE0: 8}
 
 
-class _NotWhole(Exception):
+class _IncompleteEntry(Exception):
     pass
 
 
 def _py_listpack_run(data: bytes, at: int) -> tuple[list[bytes], int]:
     """(items of a listpack from `at`, at most MOST; where the next one begins)."""
     items: list[bytes] = []
-    while len(items) < MOST and data[at : at + 1] not in (b"\xff", b""):
+    while len(items) < MAX_RUN_ITEMS and data[at : at + 1] not in (b"\xff", b""):
         try:
             value, end = _listpack_entry(data, at)
-        except _NotWhole:
+        except _IncompleteEntry:
             break
-        back = back_length(end - at)
+        back = encode_backlen(end - at)
         if data[end : end + len(back)] != back:
             break
         items.append(value)
@@ -34,40 +34,42 @@ def _py_listpack_run(data: bytes, at: int) -> tuple[list[bytes], int]:
     return items, at
 
 
-def _py_ziplist_run(data: bytes, at: int, before: int) -> tuple[list[bytes], int, int]:
+def _py_ziplist_run(data: bytes, at: int, prevlen: int) -> tuple[list[bytes], int, int]:
     """(items of a ziplist from `at`, at most MOST; where the next one begins; the length of the last one)."""
     items: list[bytes] = []
-    while len(items) < MOST and data[at : at + 1] not in (b"\xff", b""):
+    while len(items) < MAX_RUN_ITEMS and data[at : at + 1] not in (b"\xff", b""):
         prefix = 5 if data[at] == 0xFE else 1
         claimed = _little(data, at + 1, 4) if prefix == 5 and at + 5 <= len(data) else data[at]
-        if claimed != before or at + prefix >= len(data):
+        if claimed != prevlen or at + prefix >= len(data):
             break
         try:
             value, end = _ziplist_entry(data, at + prefix)
-        except _NotWhole:
+        except _IncompleteEntry:
             break
         items.append(value)
-        at, before = end, end - at
-    return items, at, before
+        at, prevlen = end, end - at
+    return items, at, prevlen
 
 
-def _py_strings_run(data: bytes, at: int, each: int, tail: bool, large: int, most: int) -> tuple[list[Any], int]:
+def _py_strings_run(
+    data: bytes, at: int, width: int, has_tail: bool, large_size: int, max_items: int
+) -> tuple[list[Any], int]:
     """(RDB strings from `at`, in elements of `each` and eight bytes if `tail`, at most MOST; where the next begins).
 
     None stands for one whose LZF lies; a string of `large` bytes and more ends the run.
     """
     items: list[Any] = []
-    while len(items) + each + tail <= min(most, MOST):
+    while len(items) + width + has_tail <= min(max_items, MAX_RUN_ITEMS):
         element: list[bytes | None] = []
         end = at
         try:
-            for _ in range(each):
-                value, end = _rdb_string(data, end, large)
+            for _ in range(width):
+                value, end = _rdb_string(data, end, large_size)
                 element.append(value)
-            if tail:
+            if has_tail:
                 element.append(_bytes(data, end, 8))
                 end += 8
-        except _NotWhole:
+        except _IncompleteEntry:
             break
         items += element
         at = end
@@ -76,7 +78,7 @@ def _py_strings_run(data: bytes, at: int, each: int, tail: bool, large: int, mos
 
 def _bytes(data: bytes, at: int, size: int) -> bytes:
     if at + size > len(data):
-        raise _NotWhole
+        raise _IncompleteEntry
     return data[at : at + size]
 
 
@@ -106,11 +108,11 @@ def _listpack_entry(data: bytes, at: int) -> tuple[bytes, int]:
     if first == 0xF0:
         return _text(data, at + 5, _little(data, at + 1, 4))
     if first not in _WIDTHS:
-        raise _NotWhole
+        raise _IncompleteEntry
     return _number(data, at + 1, _WIDTHS[first])
 
 
-def back_length(length: int) -> bytes:
+def encode_backlen(length: int) -> bytes:
     """What stands behind an item of a listpack that has so many bytes."""
     size = 1 + sum(length >= limit for limit in (128, 16383, 2097151, 268435455))
     out = [length >> 7 * i & 127 | 128 for i in range(size)]
@@ -129,7 +131,7 @@ def _ziplist_entry(data: bytes, at: int) -> tuple[bytes, int]:
     if 0xF1 <= first <= 0xFD:
         return b"%d" % ((first & 15) - 1), at + 1
     if first not in _ZIPLIST_WIDTHS:
-        raise _NotWhole
+        raise _IncompleteEntry
     return _number(data, at + 1, _ZIPLIST_WIDTHS[first])
 
 
@@ -140,7 +142,7 @@ def _rdb_length(data: bytes, at: int) -> tuple[int, int]:
     if first < 0x80:
         return int.from_bytes(_bytes(data, at, 2), "big") & 0x3FFF, at + 2
     if first > 0x81:
-        raise _NotWhole
+        raise _IncompleteEntry
     size = 4 if first == 0x80 else 8
     return int.from_bytes(_bytes(data, at + 1, size), "big"), at + 1 + size
 
@@ -150,13 +152,13 @@ def _rdb_string(data: bytes, at: int, large: int) -> tuple[bytes | None, int]:
     if 0xC0 <= first < 0xC3:
         return _number(data, at + 1, 1 << (first & 3))
     size, at = _rdb_length(data, at + (first == 0xC3))
-    whole = size
+    unpacked_size = size
     if first == 0xC3:
-        whole, at = _rdb_length(data, at)
-    if size >= large or whole >= large or (first == 0xC3 and whole // 88 > size):
-        raise _NotWhole
+        unpacked_size, at = _rdb_length(data, at)
+    if size >= large or unpacked_size >= large or (first == 0xC3 and unpacked_size // 88 > size):
+        raise _IncompleteEntry
     value = _bytes(data, at, size)
-    return decompress(value, whole) if first == 0xC3 else value, at + size
+    return decompress(value, unpacked_size) if first == 0xC3 else value, at + size
 
 
 if TYPE_CHECKING:
@@ -168,7 +170,7 @@ else:
         listpack_run, ziplist_run, strings_run = _py_listpack_run, _py_ziplist_run, _py_strings_run
 
 __all__ = [
-    "MOST",
+    "MAX_RUN_ITEMS",
     "listpack_run",
     "_py_listpack_run",
     "_py_strings_run",

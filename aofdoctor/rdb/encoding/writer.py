@@ -6,10 +6,10 @@ from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.encoding.cursor import CorruptValue, String
 from aofdoctor.rdb.header import has_checksum
 
-_GATHER = 1 << 16
+_CHUNK_SIZE = 1 << 16
 
 
-def length(value: int) -> bytes:
+def encode_length(value: int) -> bytes:
     """An RDB length."""
     if value < 1 << 6:
         return bytes((value,))
@@ -18,9 +18,9 @@ def length(value: int) -> bytes:
     return b"\x80" + value.to_bytes(4, "big") if value < 1 << 32 else b"\x81" + value.to_bytes(8, "big")
 
 
-def string(value: String) -> Iterator[bytes]:
+def encode_string(value: String) -> Iterator[bytes]:
     """A plain RDB string; a large one in pieces."""
-    yield length(len(value))
+    yield encode_length(len(value))
     yield from (value,) if isinstance(value, bytes) else value.pieces()
 
 
@@ -29,13 +29,13 @@ def rechunk(pieces: Iterable[bytes]) -> Iterator[bytes]:
     out = bytearray()
     for piece in pieces:
         out += piece
-        if len(out) >= _GATHER:
+        if len(out) >= _CHUNK_SIZE:
             yield bytes(out)
             out.clear()
     yield bytes(out)
 
 
-def sealed(magic: bytes, pieces: Iterable[bytes | CorruptValue]) -> Iterator[bytes | CorruptValue]:
+def assemble_rdb(magic: bytes, pieces: Iterable[bytes | CorruptValue]) -> Iterator[bytes | CorruptValue]:
     """An RDB of the items in `pieces`: the magic before them, the end and the checksum after; a Corrupt ends it."""
     crc = crc64(magic)
     yield magic

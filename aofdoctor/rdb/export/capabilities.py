@@ -8,23 +8,23 @@ from typing import NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import String
 
-Command = list[String]
+CommandArgs = list[String]
 
 
 class Unsupported(NamedTuple):
     """Something of a value that no command of the target says; what stands beside it is said all the same."""
 
-    what: str
+    description: str
 
 
 class Capabilities(NamedTuple):
     """What it has: streams (5.0), XGROUP CREATECONSUMER (6.2), counters of streams, functions (7.0), field expiries."""
 
-    streams: bool = False
-    consumers: bool = False
-    counters: bool = False
-    functions: bool = False
-    field_expiry: bool = False
+    has_streams: bool = False
+    has_createconsumer: bool = False
+    has_stream_counters: bool = False
+    has_functions: bool = False
+    has_field_expiry: bool = False
 
 
 _5_0, _6_2, _7_0 = Capabilities(True), Capabilities(True, True), Capabilities(True, True, True, True)

@@ -12,53 +12,53 @@ from functools import partial
 from math import isnan
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.export.capabilities import Capabilities, Command, Unsupported
+from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
 from aofdoctor.rdb.export.stream_commands import stream_commands
-from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements
-from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Part, stream
+from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements
+from aofdoctor.rdb.values.streams import STREAM_VERSIONS, StreamPart, decode_stream
 
-CHUNK = 64
-_NAME_WITHIN = 1 << 12
-_NAMED = re.compile(rb"#![^\r\n]*\bname=([^\s]+)")
-Said = Command | Unsupported
+ITEMS_PER_CMD = 64
+_SHEBANG_MAX = 1 << 12
+_LIBRARY_NAME = re.compile(rb"#![^\r\n]*\bname=([^\s]+)")
+CommandOrUnsupported = CommandArgs | Unsupported
 
 
-def commands(
-    cursor: Cursor, value: Value, key: bytes, expire_ms: int | None, capabilities: Capabilities
-) -> Iterator[Command | Unsupported | CorruptValue]:
+def value_commands(
+    cursor: Cursor, value: ValueRef, key: bytes, expire_ms: int | None, capabilities: Capabilities
+) -> Iterator[CommandArgs | Unsupported | CorruptValue]:
     """The commands that make `key` hold a value, its expiry last; a Corrupt, where there is one, is after them."""
     row = DECODERS[value.dialect].get(value.type)
     if row is None:
         yield CorruptValue(value.offset, f"type {value.type} is not one that this version reads")
         return
-    made, broken = False, None
+    any_command, broken = False, None
     try:
-        for said in _WRITERS[row.type_name, row.width](cursor, value, key, capabilities):
-            made = made or not isinstance(said, Unsupported)
-            yield said
+        for command in _WRITERS[row.type_name, row.width](cursor, value, key, capabilities):
+            any_command = any_command or not isinstance(command, Unsupported)
+            yield command
     except DecodeError as problem:
         broken = CorruptValue(problem.offset, problem.note)
-    if expire_ms is not None and made:
+    if expire_ms is not None and any_command:
         yield [b"PEXPIREAT", key, b"%d" % expire_ms]
     if broken:
         yield broken
 
 
-def select(db: int) -> Command:
+def select_command(db: int) -> CommandArgs:
     """The command that later ones run in another database by."""
     return [b"SELECT", b"%d" % db]
 
 
-def function(code: String, capabilities: Capabilities) -> Said:
+def function_load_command(code: String, capabilities: Capabilities) -> CommandOrUnsupported:
     """The command that loads a library of functions (opcode 245)."""
-    return [b"FUNCTION", b"LOAD", code] if capabilities.functions else Unsupported("a library of functions")
+    return [b"FUNCTION", b"LOAD", code] if capabilities.has_functions else Unsupported("a library of functions")
 
 
-def library(code: String) -> bytes:
+def library_name(code: String) -> bytes:
     """The name of a library of functions, as the first line of its code has it; empty if it has none."""
-    head = code if isinstance(code, bytes) else code.read(_NAME_WITHIN)
-    found = _NAMED.match(head[:_NAME_WITHIN])
-    return found[1] if found else b""
+    head = code if isinstance(code, bytes) else code.read(_SHEBANG_MAX)
+    match = _LIBRARY_NAME.match(head[:_SHEBANG_MAX])
+    return match[1] if match else b""
 
 
 def score_text(score: float) -> bytes:
@@ -66,23 +66,23 @@ def score_text(score: float) -> bytes:
     return (b"%r" % score).removesuffix(b".0")
 
 
-def _string(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
+def _string(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities) -> Iterator[CommandOrUnsupported]:
     for run in flat_elements(cursor, value):
         yield [b"SET", key, *run]
 
 
-def _chunks(cursor: Cursor, value: Value, width: int) -> Iterator[FlatRun]:
+def _chunks(cursor: Cursor, value: ValueRef, width: int) -> Iterator[FlatRun]:
     """Runs of CHUNK elements, the last one shorter; what was read before a Broken comes before it."""
     rest: FlatRun = []
-    size, broken = CHUNK * width, None
+    size, broken = ITEMS_PER_CMD * width, None
     try:
         for run in flat_elements(cursor, value):
             rest = rest + run if rest else run
             if len(rest) >= size:
-                whole = len(rest) - len(rest) % size
-                for start in range(0, whole, size):
+                complete = len(rest) - len(rest) % size
+                for start in range(0, complete, size):
                     yield rest[start : start + size]
-                rest = rest[whole:]
+                rest = rest[complete:]
     except DecodeError as problem:
         broken = problem
     if rest:
@@ -92,13 +92,13 @@ def _chunks(cursor: Cursor, value: Value, width: int) -> Iterator[FlatRun]:
 
 
 def _collection(
-    name: bytes, width: int, cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities
-) -> Iterator[Said]:
+    name: bytes, width: int, cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities
+) -> Iterator[CommandOrUnsupported]:
     for chunk in _chunks(cursor, value, width):
         yield [name, key, *chunk]
 
 
-def _zset(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
+def _zset(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities) -> Iterator[CommandOrUnsupported]:
     for chunk in _chunks(cursor, value, 2):
         if any(map(isnan, chunk[1::2])):
             yield Unsupported("a member whose score is not a number")
@@ -110,8 +110,10 @@ def _zset(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) 
             yield [b"ZADD", key, *chunk]
 
 
-def _timed_hash(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
-    lost = False
+def _timed_hash(
+    cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities
+) -> Iterator[CommandOrUnsupported]:
+    any_expiry_lost = False
     for chunk in _chunks(cursor, value, 3):
         times: dict[int, list[String]] = {}
         for field, time in zip(chunk[::3], chunk[2::3], strict=True):
@@ -119,34 +121,34 @@ def _timed_hash(cursor: Cursor, value: Value, key: bytes, capabilities: Capabili
                 times.setdefault(time, []).append(field)
         del chunk[2::3]
         yield [b"HMSET", key, *chunk]
-        for time, fields in times.items() if capabilities.field_expiry else ():
+        for time, fields in times.items() if capabilities.has_field_expiry else ():
             yield [b"HPEXPIREAT", key, b"%d" % time, b"FIELDS", b"%d" % len(fields), *fields]
-        lost = lost or bool(times and not capabilities.field_expiry)
-    if lost:
+        any_expiry_lost = any_expiry_lost or bool(times and not capabilities.has_field_expiry)
+    if any_expiry_lost:
         yield Unsupported("when fields of a hash expire")
 
 
-def _array(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
+def _array(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities) -> Iterator[CommandOrUnsupported]:
     yield Unsupported("an array, which came with Redis 8.8")
     for _ in flat_elements(cursor, value):
         pass  # what is broken is to be known
 
 
-def _stream(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
-    def parts(entries: bool) -> Iterator[Part]:
+def _stream(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities) -> Iterator[CommandOrUnsupported]:
+    def parts(entries: bool) -> Iterator[StreamPart]:
         cursor.seek(value.offset)
-        return stream(cursor, STREAM_VERSIONS[value.type], entries)
+        return decode_stream(cursor, STREAM_VERSIONS[value.type], entries)
 
     return stream_commands(parts, key, capabilities)
 
 
-def _module(cursor: Cursor, value: Value, key: bytes, capabilities: Capabilities) -> Iterator[Said]:
+def _module(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities) -> Iterator[CommandOrUnsupported]:
     for run in flat_elements(cursor, value):
         yield Unsupported(f"a value of the module type {run[0].name}, which only its module can make")
         return
 
 
-_WRITERS: dict[tuple[str, int], Callable[[Cursor, Value, bytes, Capabilities], Iterator[Said]]] = {
+_WRITERS: dict[tuple[str, int], Callable[[Cursor, ValueRef, bytes, Capabilities], Iterator[CommandOrUnsupported]]] = {
     ("string", 1): _string,
     ("list", 1): partial(_collection, b"RPUSH", 1),
     ("set", 1): partial(_collection, b"SADD", 1),

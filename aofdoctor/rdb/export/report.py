@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-SHOWN = 1000  # losses that are kept by name
+LOSSES_NAMED_MAX = 1000  # losses that are kept by name
 
 
 class Loss(NamedTuple):
@@ -28,13 +28,13 @@ class ConversionReport:
 
     keys: Counter[tuple[int, str]] = field(default_factory=Counter)
     reencoded_keys: int = 0
-    moved: int = 0
-    lost: list[Loss] = field(default_factory=list)
-    lost_count: int = 0
+    shifted_commands: int = 0
+    losses: list[Loss] = field(default_factory=list)
+    loss_count: int = 0
     dropped_hints: Counter[str] = field(default_factory=Counter)
 
-    def record_loss(self, db: int, key: bytes, type_name: str, why: str) -> None:
+    def record_loss(self, db: int, key: bytes, type_name: str, reason: str) -> None:
         """Note a loss."""
-        self.lost_count += 1
-        if len(self.lost) < SHOWN:
-            self.lost.append(Loss(max(db, 0), key[:1024], type_name, why))
+        self.loss_count += 1
+        if len(self.losses) < LOSSES_NAMED_MAX:
+            self.losses.append(Loss(max(db, 0), key[:1024], type_name, reason))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue
-from aofdoctor.rdb.export.capabilities import Command, Unsupported
+from aofdoctor.rdb.export.capabilities import CommandArgs, Unsupported
 
 _PIECE = 1 << 18
 
@@ -21,20 +21,22 @@ def _py_encode(command: list[Any]) -> bytes | None:
 
 
 if TYPE_CHECKING:
-    encode = _py_encode
+    encode_if_bytes = _py_encode
 else:
     try:
         from aofdoctor.rdb.export._resp import encode
     except ImportError:
-        encode = _py_encode
+        encode_if_bytes = _py_encode
 
 
-def resp(said: Iterable[Command | Unsupported | CorruptValue]) -> Iterator[bytes | Unsupported | CorruptValue]:
+def encode_commands(
+    commands: Iterable[CommandArgs | Unsupported | CorruptValue],
+) -> Iterator[bytes | Unsupported | CorruptValue]:
     """The bytes of commands, in order; what is no command is given as it is, after the bytes before it."""
     out: list[bytes] = []
     size = 0
-    for item in said:
-        record = encode(item) if isinstance(item, list) else None
+    for item in commands:
+        record = encode_if_bytes(item) if isinstance(item, list) else None
         if record is not None:
             out.append(record)
             size += len(record)
@@ -43,11 +45,11 @@ def resp(said: Iterable[Command | Unsupported | CorruptValue]) -> Iterator[bytes
         yield b"".join(out)
         out, size = [], 0
         if record is None:
-            yield from _pieces(item) if isinstance(item, list) else (item,)
+            yield from _large_command_pieces(item) if isinstance(item, list) else (item,)
     yield b"".join(out)
 
 
-def _pieces(command: Command) -> Iterator[bytes]:
+def _large_command_pieces(command: CommandArgs) -> Iterator[bytes]:
     """The record of a command that has a large argument."""
     yield b"*%d\r\n" % len(command)
     for word in command:

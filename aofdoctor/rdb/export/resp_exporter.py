@@ -8,23 +8,23 @@ is read once more.
 from collections.abc import Callable, Iterator
 
 from aofdoctor.rdb.bulk.encoder import TYPE_NAMES, BulkEncoder, BulkStop
-from aofdoctor.rdb.bulk.powers_of_ten import powers
+from aofdoctor.rdb.bulk.powers_of_ten import powers_of_ten
 from aofdoctor.rdb.encoding.cursor import CorruptValue
-from aofdoctor.rdb.export.capabilities import Capabilities, Command, Unsupported
-from aofdoctor.rdb.export.exporter import IDLE_HINT, CommandExporter, trouble
+from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
+from aofdoctor.rdb.export.exporter import IDLE_HINT, CommandExporter, rdb_damage
 from aofdoctor.rdb.export.report import ConversionReport
-from aofdoctor.rdb.export.resp import resp
-from aofdoctor.rdb.items import Item, ItemBatch, ItemReader, Key
+from aofdoctor.rdb.export.resp import encode_commands
+from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.walk.walker import SLACK
-from aofdoctor.rdb.walk.window import WINDOW
+from aofdoctor.rdb.walk.window import WINDOW_SIZE
 from aofdoctor.source import Source, pread
 
-ROOM = 1 << 20  # of the output; what does not fit in is told
+OUTPUT_SIZE = 1 << 20  # of the output; what does not fit in is told
 _PIECE = 1 << 18
-_AGAIN = 1 << 20  # a key that is larger is not read at once
+_REREAD_MAX = 1 << 20  # a key that is larger is not read at once
 
-Moved = Callable[[Command], Command]
-Piece = bytes | Unsupported | CorruptValue
+ShiftExpiry = Callable[[CommandArgs], CommandArgs]
+RespPiece = bytes | Unsupported | CorruptValue
 
 
 class RespExporter:
@@ -40,61 +40,61 @@ class RespExporter:
         capabilities: Capabilities,
         report: ConversionReport,
         shift_ms: int,
-        moved: Moved,
-        window: int = WINDOW,
+        shift_expiry: ShiftExpiry,
+        window: int = WINDOW_SIZE,
     ) -> None:
         self.source, self.report = source, report
         self._exporter = CommandExporter(source, capabilities, report)
-        self._moved = moved if shift_ms else None
-        self._encoder = BulkEncoder(powers(), shift_ms, ROOM)
-        self._items = ItemReader(source, window, by_window=True)
+        self._shift_expiry = shift_expiry if shift_ms else None
+        self._encoder = BulkEncoder(powers_of_ten(), shift_ms, OUTPUT_SIZE)
+        self._items = ItemReader(source, window, stop_at_window_end=True)
 
     @property
     def db(self) -> int:
         """The database of the last command."""
         return self._exporter.db
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[RespPiece]:
         for batch in self._items:
-            for piece in self._batch(batch):
+            for piece in self._encode_batch(batch):
                 yield piece
                 if isinstance(piece, CorruptValue):
                     return
         yield self._encoder.take()
-        if problem := trouble(self._items):
+        if problem := rdb_damage(self._items):
             yield problem
 
-    def _batch(self, batch: ItemBatch) -> Iterator[Piece]:
+    def _encode_batch(self, batch: ItemBatch) -> Iterator[RespPiece]:
         at = batch.first
         while at < batch.stop:
-            why, at = self._run(batch, at)
-            if self._encoder.size >= _PIECE or why == BulkStop.FULL:
+            stop, at = self._encode_window(batch, at)
+            if self._encoder.size >= _PIECE or stop == BulkStop.FULL:
                 yield self._encoder.take()
-            if why == BulkStop.KEY and not self._run_again(batch, at):
+            if stop == BulkStop.NOT_HANDLED and not self._encode_reread_key(batch, at):
                 yield self._encoder.take()
-                yield from resp(self._told(batch[at - batch.first]))
-            at += why == BulkStop.KEY
+                yield from encode_commands(self._export_item(batch[at - batch.first]))
+            at += stop == BulkStop.NOT_HANDLED
 
-    def _run(self, batch: ItemBatch, at: int) -> tuple[int, int]:
+    def _encode_window(self, batch: ItemBatch, at: int) -> tuple[int, int]:
         sweep = self._items.window
         self._encoder.db = self._exporter.db
-        why, at = self._encoder.run(batch.columns, at, batch.stop, sweep.buffer, sweep.base, sweep.fill)
-        self._count()
-        return why, at
+        stop, at = self._encoder.encode(batch.columns, at, batch.stop, sweep.buffer, sweep.base, sweep.data_end)
+        self._take_counts()
+        return stop, at
 
-    def _run_again(self, batch: ItemBatch, at: int) -> bool:
+    def _encode_reread_key(self, batch: ItemBatch, at: int) -> bool:
         """True if a key that is not in the window as a whole was written after it had been read once more."""
         start, end = batch.columns.edges[at], batch.columns.edges[at + 1]
-        if start >= self._items.window.base or end - start > _AGAIN or batch.columns.name[at] < 0:
+        if start >= self._items.window.base or end - start > _REREAD_MAX or batch.columns.name[at] < 0:
             return False
         data = pread(self.source, end - start, start) + bytes(SLACK)
-        why, _ = self._encoder.run(batch.columns, at, at + 1, bytearray(data), start, len(data) - SLACK)
-        self._count()
-        return why == BulkStop.DONE
+        stop, _ = self._encoder.encode(batch.columns, at, at + 1, bytearray(data), start, len(data) - SLACK)
+        self._take_counts()
+        return stop == BulkStop.DONE
 
-    def _count(self) -> None:
+    def _take_counts(self) -> None:
         """Note what was written; its keys are of one database."""
-        keys, hints = self._encoder.counted()
+        keys, hints = self._encoder.take_counts()
         self._exporter.db = self._encoder.db
         for shape, count in zip(TYPE_NAMES, keys, strict=True):
             if count:
@@ -102,6 +102,6 @@ class RespExporter:
         if hints:
             self.report.dropped_hints[IDLE_HINT] += hints
 
-    def _told(self, item: Key | Item) -> Iterator[Command | CorruptValue]:
-        for said in self._exporter.item(item):
-            yield self._moved(said) if self._moved and isinstance(said, list) else said
+    def _export_item(self, item: KeyItem | OpcodeItem) -> Iterator[CommandArgs | CorruptValue]:
+        for command in self._exporter.export(item):
+            yield self._shift_expiry(command) if self._shift_expiry and isinstance(command, list) else command

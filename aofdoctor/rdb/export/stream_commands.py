@@ -13,17 +13,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aofdoctor.rdb.encoding.cursor import DecodeError, String
-from aofdoctor.rdb.export.capabilities import Capabilities, Command, Unsupported
-from aofdoctor.rdb.values.pending_entries import ID, IdSet
-from aofdoctor.rdb.values.streams import Consumer, Entry, Group, Id, Meta, Part, Pending, Produced, Producers, raw_id
+from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
+from aofdoctor.rdb.values.pending_entries import ID_SIZE, StreamIdSet
+from aofdoctor.rdb.values.streams import (
+    Consumer,
+    ConsumerGroup,
+    PendingEntry,
+    ProducerEntry,
+    ProducerSummary,
+    StreamEntry,
+    StreamId,
+    StreamMeta,
+    StreamPart,
+    parse_stream_id,
+)
 
-_CHUNK = 64
-_NONE, _FIRST = Id(0, 0), Id(0, 1)
+_IDS_PER_CMD = 64
+_NONE, _FIRST = StreamId(0, 0), StreamId(0, 1)
 _FILLER = [b"x", b"y"]
 
 
 @dataclass(slots=True)
-class _State:
+class _StreamState:
     """What has been written: how many entries, which in place of one that is gone, and where we stand.
 
     `missing` are the ids that may have to be put in yet, after `next`, which is
@@ -32,119 +43,122 @@ class _State:
 
     key: bytes
     capabilities: Capabilities
-    missing: Iterator[bytes]
-    next: bytes = b""
-    live: int = 0
-    early: int = 0
-    late: bytearray = field(default_factory=bytearray)
-    meta: Meta | None = None
+    deleted_pending: Iterator[bytes]
+    next_deleted: bytes = b""
+    entry_count: int = 0
+    leading_fillers: int = 0
+    inner_filler_ids: bytearray = field(default_factory=bytearray)
+    meta: StreamMeta | None = None
     group: String = b""
     consumer: String = b""
-    unsaid: bool = False
+    consumer_not_created: bool = False
 
 
 def stream_commands(
-    parts: Callable[[bool], Iterator[Part]], key: bytes, capabilities: Capabilities
-) -> Iterator[Command | Unsupported]:
+    parts: Callable[[bool], Iterator[StreamPart]], key: bytes, capabilities: Capabilities
+) -> Iterator[CommandArgs | Unsupported]:
     """The commands that make a stream; `parts(entries)` reads it from its start, with its entries or without."""
-    if not capabilities.streams:
+    if not capabilities.has_streams:
         yield Unsupported("a stream")
         return
-    state = _State(key, capabilities, _pending_ids(parts(False)))
-    state.next = next(state.missing, b"")
-    broken = None
+    state = _StreamState(key, capabilities, _pending_ids(parts(False)))
+    state.next_deleted = next(state.deleted_pending, b"")
+    error = None
     try:
         for part in parts(True):
             yield from _WRITERS[type(part)](state, part)
     except DecodeError as problem:
-        broken = problem
-    yield from _take_away(state)
-    if broken:
-        raise broken
+        error = problem
+    yield from _remove_fillers(state)
+    if error:
+        raise error
 
 
-def _pending_ids(parts: Iterator[Part]) -> Iterator[bytes]:
-    ids = IdSet()
+def _pending_ids(parts: Iterator[StreamPart]) -> Iterator[bytes]:
+    ids = StreamIdSet()
     try:
         for part in parts:
-            if isinstance(part, Pending) and part.owned:
+            if isinstance(part, PendingEntry) and part.is_owned:
                 ids.add(part.id.raw)
     except DecodeError:
         pass  # the second reading comes to the same place and says so
     return iter(ids)
 
 
-def _entry(state: _State, entry: Entry) -> Iterator[Command]:
-    if state.next:
-        yield from _fill(state, entry.id.raw)
-        if state.next == entry.id.raw:
-            state.next = next(state.missing, b"")
-    state.live += 1
+def _write_entry(state: _StreamState, entry: StreamEntry) -> Iterator[CommandArgs]:
+    if state.next_deleted:
+        yield from _add_fillers(state, entry.id.raw)
+        if state.next_deleted == entry.id.raw:
+            state.next_deleted = next(state.deleted_pending, b"")
+    state.entry_count += 1
     yield [b"XADD", state.key, bytes(entry.id), *entry.items]
 
 
-def _fill(state: _State, before: bytes) -> Iterator[Command]:
+def _add_fillers(state: _StreamState, before: bytes) -> Iterator[CommandArgs]:
     """Entries in place of those that are pending and gone, up to an id."""
-    while state.next and state.next < before:
-        gone, state.next = state.next, next(state.missing, b"")
-        if state.live:
-            state.late += gone
+    while state.next_deleted and state.next_deleted < before:
+        deleted, state.next_deleted = state.next_deleted, next(state.deleted_pending, b"")
+        if state.entry_count:
+            state.inner_filler_ids += deleted
         else:
-            state.early += 1
-        yield [b"XADD", state.key, bytes(raw_id(gone)), *_FILLER]
+            state.leading_fillers += 1
+        yield [b"XADD", state.key, bytes(parse_stream_id(deleted)), *_FILLER]
 
 
-def _meta(state: _State, meta: Meta) -> Iterator[Command | Unsupported]:
+def _write_meta(state: _StreamState, meta: StreamMeta) -> Iterator[CommandArgs | Unsupported]:
     state.meta = meta
-    yield from _fill(state, meta.last.raw + b"\0")
-    state.missing, state.next = iter(()), b""  # what is left of them is not held while the groups are read
-    if not state.live + state.early:
+    yield from _add_fillers(state, meta.last_id.raw + b"\0")
+    state.deleted_pending, state.next_deleted = (
+        iter(()),
+        b"",
+    )  # what is left of them is not held while the groups are read
+    if not state.entry_count + state.leading_fillers:
         yield [b"XADD", state.key, b"MAXLEN", b"0", bytes(_FIRST), *_FILLER]
-    yield _set_id(state, meta, state.live + state.early + len(state.late) // ID)
-    counted = meta.added is not None and (meta.added != meta.length or meta.max_deleted != _NONE)
-    if counted and not state.capabilities.counters:
+    yield _xsetid(state, meta, state.entry_count + state.leading_fillers + len(state.inner_filler_ids) // ID_SIZE)
+    counted = meta.entries_added is not None and (meta.entries_added != meta.length or meta.max_deleted_id != _NONE)
+    if counted and not state.capabilities.has_stream_counters:
         yield Unsupported("how many entries a stream had, and which went last")
 
 
-def _set_id(state: _State, meta: Meta, entries: int) -> Command:
-    command: Command = [b"XSETID", state.key, bytes(meta.last)]
-    if state.capabilities.counters:
-        added = max(entries, meta.length if meta.added is None else meta.added)
-        command += [b"ENTRIESADDED", b"%d" % added, b"MAXDELETEDID", bytes(meta.max_deleted or _NONE)]
+def _xsetid(state: _StreamState, meta: StreamMeta, entries: int) -> CommandArgs:
+    command: CommandArgs = [b"XSETID", state.key, bytes(meta.last_id)]
+    if state.capabilities.has_stream_counters:
+        added = max(entries, meta.length if meta.entries_added is None else meta.entries_added)
+        command += [b"ENTRIESADDED", b"%d" % added, b"MAXDELETEDID", bytes(meta.max_deleted_id or _NONE)]
     return command
 
 
-def _group(state: _State, group: Group) -> Iterator[Command | Unsupported]:
-    yield from _idle(state)
+def _write_group(state: _StreamState, group: ConsumerGroup) -> Iterator[CommandArgs | Unsupported]:
+    yield from _create_idle_consumer(state)
     state.group = group.name
-    command: Command = [b"XGROUP", b"CREATE", state.key, group.name, bytes(group.last)]
-    if state.capabilities.counters:
-        command += [b"ENTRIESREAD", b"%d" % (-1 if group.read is None else group.read)]
+    command: CommandArgs = [b"XGROUP", b"CREATE", state.key, group.name, bytes(group.last_id)]
+    if state.capabilities.has_stream_counters:
+        command += [b"ENTRIESREAD", b"%d" % (-1 if group.entries_read is None else group.entries_read)]
     yield command
 
 
-def _consumer(state: _State, consumer: Consumer) -> Iterator[Command | Unsupported]:
-    yield from _idle(state)
-    state.consumer, state.unsaid = consumer.name, True
+def _enter_consumer(state: _StreamState, consumer: Consumer) -> Iterator[CommandArgs | Unsupported]:
+    yield from _create_idle_consumer(state)
+    state.consumer, state.consumer_not_created = consumer.name, True
 
 
-def _idle(state: _State) -> Iterator[Command | Unsupported]:
+def _create_idle_consumer(state: _StreamState) -> Iterator[CommandArgs | Unsupported]:
     """The consumer before, if no XCLAIM has made it: one that has nothing pending."""
-    if not state.unsaid:
+    if not state.consumer_not_created:
         return
-    state.unsaid = False
-    if state.capabilities.consumers:
+    state.consumer_not_created = False
+    if state.capabilities.has_createconsumer:
         yield [b"XGROUP", b"CREATECONSUMER", state.key, state.group, state.consumer]
     else:
         yield Unsupported("a consumer that has nothing pending")
 
 
-def _pending(state: _State, pending: Pending) -> Iterator[Command | Unsupported]:
+def _write_pending(state: _StreamState, pending: PendingEntry) -> Iterator[CommandArgs | Unsupported]:
     assert state.meta is not None, "groups stand after it"
-    if not pending.owned or not _NONE < pending.id <= state.meta.last:
+    if not pending.is_owned or not _NONE < pending.id <= state.meta.last_id:
         yield Unsupported(f"that {bytes(pending.id).decode()} is pending in a group, and no consumer's")
         return
-    state.unsaid = False
+    state.consumer_not_created = False
     time, deliveries = b"%d" % pending.delivered_ms, b"%d" % pending.deliveries
     yield [
         b"XCLAIM", state.key, state.group, state.consumer, b"0", bytes(pending.id),
@@ -152,29 +166,29 @@ def _pending(state: _State, pending: Pending) -> Iterator[Command | Unsupported]
     ]  # fmt: skip
 
 
-def _producers(state: _State, producers: Producers) -> Iterator[Unsupported]:
+def _report_producers(state: _StreamState, producers: ProducerSummary) -> Iterator[Unsupported]:
     if producers.known:
         yield Unsupported(f"{producers.known} ids that idempotent producers have used")
 
 
-def _take_away(state: _State) -> Iterator[Command | Unsupported]:
+def _remove_fillers(state: _StreamState) -> Iterator[CommandArgs | Unsupported]:
     """The entries in place of those that are gone, and again the counters that this has moved."""
-    yield from _idle(state)
-    if state.early:
-        yield [b"XTRIM", state.key, b"MAXLEN", b"%d" % (state.live + len(state.late) // ID)]
-    for start in range(0, len(state.late), _CHUNK * ID):
-        ends = range(start, min(start + _CHUNK * ID, len(state.late)), ID)
-        yield [b"XDEL", state.key, *(bytes(raw_id(state.late[at : at + ID])) for at in ends)]
-    if state.meta and (state.early or state.late):
-        yield _set_id(state, state.meta, state.live)
+    yield from _create_idle_consumer(state)
+    if state.leading_fillers:
+        yield [b"XTRIM", state.key, b"MAXLEN", b"%d" % (state.entry_count + len(state.inner_filler_ids) // ID_SIZE)]
+    for start in range(0, len(state.inner_filler_ids), _IDS_PER_CMD * ID_SIZE):
+        ends = range(start, min(start + _IDS_PER_CMD * ID_SIZE, len(state.inner_filler_ids)), ID_SIZE)
+        yield [b"XDEL", state.key, *(bytes(parse_stream_id(state.inner_filler_ids[at : at + ID_SIZE])) for at in ends)]
+    if state.meta and (state.leading_fillers or state.inner_filler_ids):
+        yield _xsetid(state, state.meta, state.entry_count)
 
 
-_WRITERS: dict[type, Callable[[_State, Any], Iterable[Command | Unsupported]]] = {
-    Entry: _entry,
-    Meta: _meta,
-    Group: _group,
-    Consumer: _consumer,
-    Pending: _pending,
-    Produced: lambda state, produced: (),
-    Producers: _producers,
+_WRITERS: dict[type, Callable[[_StreamState, Any], Iterable[CommandArgs | Unsupported]]] = {
+    StreamEntry: _write_entry,
+    StreamMeta: _write_meta,
+    ConsumerGroup: _write_group,
+    Consumer: _enter_consumer,
+    PendingEntry: _write_pending,
+    ProducerEntry: lambda state, produced: (),
+    ProducerSummary: _report_producers,
 }

@@ -7,7 +7,7 @@ forty million.
 
 from hashlib import blake2b
 
-_BITS = 28
+_LOG2_BITS = 28
 _PROBES = 4
 
 
@@ -15,24 +15,24 @@ class BloomFilter:
     """Names by database; memory that is not used is not touched."""
 
     def __init__(self) -> None:
-        self._bits = bytearray(1 << _BITS - 3)
+        self._bits = bytearray(1 << _LOG2_BITS - 3)
 
     def add(self, db: int, name: bytes) -> bool:
         """Note a name; True if it was there already, which is a guess."""
-        known = True
-        for place in _places(db, name):
+        was_present = True
+        for place in _bit_positions(db, name):
             bit = 1 << (place & 7)
             if not self._bits[place >> 3] & bit:
-                known = False
+                was_present = False
                 self._bits[place >> 3] |= bit
-        return known
+        return was_present
 
     def probably_contains(self, db: int, name: bytes) -> bool:
         """True if a name was noted, or seems so."""
-        return all(self._bits[place >> 3] & 1 << (place & 7) for place in _places(db, name))
+        return all(self._bits[place >> 3] & 1 << (place & 7) for place in _bit_positions(db, name))
 
 
-def _places(db: int, name: bytes) -> list[int]:
+def _bit_positions(db: int, name: bytes) -> list[int]:
     digest = blake2b(name, digest_size=4 * _PROBES, salt=(db % (1 << 64)).to_bytes(8, "little")).digest()
-    mask = (1 << _BITS) - 1
+    mask = (1 << _LOG2_BITS) - 1
     return [int.from_bytes(digest[at : at + 4], "little") & mask for at in range(0, 4 * _PROBES, 4)]

@@ -11,22 +11,22 @@ so many for all closer looks at once.
 from collections.abc import Callable
 
 from aofdoctor.rdb import header as head
-from aofdoctor.rdb.items import ItemBatch, Key
+from aofdoctor.rdb.items import ItemBatch, KeyItem
 from aofdoctor.rdb.walk._pyprobe import SCORE_NEEDED, is_plausible_item, name_score
 from aofdoctor.rdb.walk.layouts import Layout
-from aofdoctor.rdb.walk.walker import SLACK, StopReason, find
+from aofdoctor.rdb.walk.walker import SLACK, StopReason, find_key_start
 from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 
-KeyPredicate = Callable[[Source, Key], bool]
+KeyPredicate = Callable[[Source, KeyItem], bool]
 
-BACK_BYTES = 1 << 20  # so far is looked into what seemed to be whole
+LOOKBACK_BYTES = 1 << 20  # so far is looked into what seemed to be whole
 _FIRST, _LARGEST = 1 << 14, 1 << 20  # bytes of a search's windows
-_WORK_FREE = 1 << 20  # steps
-_WORK_PER_BYTE = 8
-_LOOK_WORK = 1 << 12  # what a closer look costs at least
+_BASE_STEPS = 1 << 20  # steps
+_STEPS_PER_BYTE = 8
+_MIN_CHECK_STEPS = 1 << 12  # what a closer look costs at least
 _SCORE_NEEDED_AT_END = 8  # so many will do where the file ends
-_HIDDEN = 16
+_MAX_NESTING = 16
 _NAME_HEAD = 80
 
 
@@ -34,61 +34,69 @@ def find_keys(
     source: Source,
     start: int,
     layout: Layout,
-    past: int = 0,
+    min_end: int = 0,
     end: int | None = None,
     is_plausible_key: KeyPredicate | None = None,
 ) -> int | None:
     """Where keys seem to begin at or after `start`, and walk well up to behind `past`; None if nowhere.  A guess."""
-    return Search(source, layout, end, is_plausible_key).nearest(start, past)
+    return KeySearch(source, layout, end, is_plausible_key).find_outside_value(start, min_end)
 
 
-class Search:
+class KeySearch:
     """Looks for the place where keys begin again; what it has left of its work goes with it."""
 
     def __init__(self, source: Source, layout: Layout, end: int | None, is_plausible_key: KeyPredicate | None) -> None:
         self.source, self.layout, self.end, self.is_plausible_key = source, layout, end, is_plausible_key
-        self.looks = _WORK_FREE + _WORK_PER_BYTE * (end or 0)
+        self.steps_left = _BASE_STEPS + _STEPS_PER_BYTE * (end or 0)
 
-    def find(self, start: int, past: int, stop: int | None = None) -> int | None:
+    def find(self, start: int, min_end: int, stop: int | None = None) -> int | None:
         """The first place from `start` up to `stop` from which keys walk well up to behind `past`."""
-        at, size, step_budget = start, _FIRST, _WORK_FREE
+        at, size, step_budget = start, _FIRST, _BASE_STEPS
         while data := pread(self.source, size if self.end is None else max(0, min(size, self.end - at)), at):
             if stop is not None and at >= stop:
                 return None
             last = len(data) < size
-            place, why, step_budget = self._in(data, at, past, last, step_budget)
-            if why == StopReason.FULL:
+            place, reason, step_budget = self._search_window(data, at, min_end, last, step_budget)
+            if reason == StopReason.FULL:
                 return place if stop is None or place < stop else None
             if last and place >= at + len(data):
                 return None
-            step_budget = max(step_budget, 0) + _WORK_PER_BYTE * (place - at)
+            step_budget = max(step_budget, 0) + _STEPS_PER_BYTE * (place - at)
             at, size = place, min(4 * size, _LARGEST)
         return None
 
-    def _in(self, data: bytes, base: int, past: int, last: bool, step_budget: int) -> tuple[int, StopReason, int]:
+    def _search_window(
+        self, data: bytes, base: int, min_end: int, last: bool, step_budget: int
+    ) -> tuple[int, StopReason, int]:
         """(the place, FULL if it is one): the first in a window, or from where the next one has to go on."""
         buffer, end = bytearray(data + bytes(SLACK)), len(data)
         stop, at = end if last else end - end // 4, 0
-        beyond = 0 if last else (1 << 62 if self.end is None else self.end - base - end)
+        bytes_after = 0 if last else (1 << 62 if self.end is None else self.end - base - end)
         while True:
-            at, why, step_budget = find(buffer, at, stop, end, self.layout, past - base, beyond, step_budget)
-            if why >= StopReason.STEP_LIMIT:
-                return base + stop, StopReason.SHORT, step_budget
-            if why == StopReason.SHORT and not last and len(data) < _LARGEST:
-                return base + at, StopReason.SHORT, step_budget
-            if self._first_key_is_plausible(base + at) if why == StopReason.FULL else self._look(base + at, past):
+            at, reason, step_budget = find_key_start(
+                buffer, at, stop, end, self.layout, min_end - base, bytes_after, step_budget
+            )
+            if reason >= StopReason.STEP_LIMIT:
+                return base + stop, StopReason.END_OF_DATA, step_budget
+            if reason == StopReason.END_OF_DATA and not last and len(data) < _LARGEST:
+                return base + at, StopReason.END_OF_DATA, step_budget
+            if (
+                self._first_key_is_plausible(base + at)
+                if reason == StopReason.FULL
+                else self._walks_well(base + at, min_end)
+            ):
                 return base + at, StopReason.FULL, step_budget
             at += 1
 
-    def nearest(self, start: int, past: int) -> int | None:
+    def find_outside_value(self, start: int, min_end: int) -> int | None:
         """As find; but where what seems to be the first key hides more keys than itself, they are believed."""
-        place = self.find(start, past)
-        for _ in range(_HIDDEN):
+        place = self.find(start, min_end)
+        for _ in range(_MAX_NESTING):
             end = self._first_end(place) if place is not None else None
-            if place is None or end is None or end - place > BACK_BYTES:
+            if place is None or end is None or end - place > LOOKBACK_BYTES:
                 break
             inner = self.find(place + 1, end, end)
-            if inner is None or self.keys(inner, end) < 2:
+            if inner is None or self.count_keys(inner, end) < 2:
                 break
             place = inner
         return place
@@ -96,44 +104,48 @@ class Search:
     def _first_end(self, place: int) -> int | None:
         """Where the first key from a place ends."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
-        while self.looks > 0:
-            why, left = window.run(self.looks)
-            self.looks = min(left, self.looks - _LOOK_WORK)
-            if window.columns.keys or why != StopReason.FULL:
+        while self.steps_left > 0:
+            reason, left = window.run(self.steps_left)
+            self.steps_left = min(left, self.steps_left - _MIN_CHECK_STEPS)
+            if window.columns.key_count or reason != StopReason.FULL:
                 break
-            window.columns.cut(0)
-        return window.columns.edges[1] if window.columns.keys else None
+            window.columns.truncate(0)
+        return window.columns.edges[1] if window.columns.key_count else None
 
-    def keys(self, place: int, until: int | None) -> int:
+    def count_keys(self, place: int, until: int | None) -> int:
         """How many keys walk well from a place, up to another one."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=until)
-        keys, why = 0, StopReason.FULL
-        while self.looks > 0 and why == StopReason.FULL:
-            why, left = window.run(self.looks)
-            self.looks = min(left, self.looks - _LOOK_WORK)
-            keys += window.columns.keys
-            window.columns.cut(0)
+        keys, reason = 0, StopReason.FULL
+        while self.steps_left > 0 and reason == StopReason.FULL:
+            reason, left = window.run(self.steps_left)
+            self.steps_left = min(left, self.steps_left - _MIN_CHECK_STEPS)
+            keys += window.columns.key_count
+            window.columns.truncate(0)
         return keys
 
-    def _look(self, place: int, past: int) -> bool:
+    def _walks_well(self, place: int, min_end: int) -> bool:
         """Whether items walk well from a place, however large they are."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=self.end)
         score, columns = 0, window.columns
-        while self.looks > 0:
-            why, left = window.run(self.looks)
-            self.looks = min(left, self.looks - _LOOK_WORK)
-            made = [self._item_score(window, i) for i in range(columns.count)]
-            if -1 in made:
+        while self.steps_left > 0:
+            reason, left = window.run(self.steps_left)
+            self.steps_left = min(left, self.steps_left - _MIN_CHECK_STEPS)
+            item_scores = [self._item_score(window, i) for i in range(columns.count)]
+            if -1 in item_scores:
                 return False
-            score += sum(made)
-            if score >= SCORE_NEEDED and window.walker.start > past:
+            score += sum(item_scores)
+            if score >= SCORE_NEEDED and window.walker.start > min_end:
                 return self._first_key_is_plausible(place)
-            if why == StopReason.DONE:
-                fits = rdb_end(self.source, window.offset, self.end, b"REDIS0099") is not None
+            if reason == StopReason.DONE:
+                fits = end_after_eof(self.source, window.offset, self.end, b"REDIS0099") is not None
                 return score > 0 and fits and self._first_key_is_plausible(place)
-            if why != StopReason.FULL:
-                return why == StopReason.SHORT and score >= _SCORE_NEEDED_AT_END and self._first_key_is_plausible(place)
-            columns.cut(0)
+            if reason != StopReason.FULL:
+                return (
+                    reason == StopReason.END_OF_DATA
+                    and score >= _SCORE_NEEDED_AT_END
+                    and self._first_key_is_plausible(place)
+                )
+            columns.truncate(0)
         return False
 
     def _item_score(self, window: WalkWindow, i: int) -> int:
@@ -150,18 +162,18 @@ class Search:
         if self.is_plausible_key is None:
             return True
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
-        while not window.columns.keys:
-            window.columns.cut(0)
-            why, self.looks = window.run(self.looks)
-            if why != StopReason.FULL and not window.columns.keys:
-                return why == StopReason.DONE
+        while not window.columns.key_count:
+            window.columns.truncate(0)
+            reason, self.steps_left = window.run(self.steps_left)
+            if reason != StopReason.FULL and not window.columns.key_count:
+                return reason == StopReason.DONE
         item = ItemBatch(window.columns)[0]
-        return isinstance(item, Key) and self.is_plausible_key(self.source, item)
+        return isinstance(item, KeyItem) and self.is_plausible_key(self.source, item)
 
 
-def rdb_end(source: Source, at: int, end: int | None, magic: bytes) -> int | None:
+def end_after_eof(source: Source, at: int, end: int | None, magic: bytes) -> int | None:
     """Where the RDB ends whose opcode EOF is just before `at`: the source's end, or where RESP begins; else None."""
     after = at + 8 if head.has_checksum(magic) else at
     if end is not None and after > end:
         return None
-    return after if after == end or head.AFTER.match(pread(source, 24, after)) else None
+    return after if after == end or head.CAN_FOLLOW_RDB.match(pread(source, 24, after)) else None

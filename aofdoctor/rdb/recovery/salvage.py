@@ -11,15 +11,15 @@ from collections.abc import Iterator
 
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb import header as head
-from aofdoctor.rdb.items import EOF, NOTES, ItemBatch, Key
-from aofdoctor.rdb.recovery.resync import BACK_BYTES, KeyPredicate, Search, rdb_end
+from aofdoctor.rdb.items import EOF, STOP_NOTES, ItemBatch, KeyItem
+from aofdoctor.rdb.recovery.resync import LOOKBACK_BYTES, KeyPredicate, KeySearch, end_after_eof
 from aofdoctor.rdb.walk.layouts import layout_of
-from aofdoctor.rdb.walk.walker import MAGIC, StopReason
+from aofdoctor.rdb.walk.walker import KIND_MAGIC, StopReason
 from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-_BACK_ITEMS = 4
+_LOOKBACK_ITEMS = 4
 
 
 def salvage_items(
@@ -31,71 +31,77 @@ def salvage_items(
     source's end.  A key that is not `believable` is damage.  After damage `db` is
     -1 up to the next SELECTDB.  A batch is valid until the next one is asked for.
     """
-    yield from _Salvage(source, end_hint, is_plausible_key).run()
+    yield from _RdbSalvager(source, end_hint, is_plausible_key).run()
 
 
-class _Salvage:
+class _RdbSalvager:
     def __init__(self, source: Source, end: int | None, is_plausible_key: KeyPredicate | None) -> None:
-        magic = pread(source, head.SIZE, 0)
+        magic = pread(source, head.MAGIC_SIZE, 0)
         self.source, self.magic, self.is_plausible_key = source, magic, is_plausible_key
         self.end = source.size if end is None else end
-        self.window = WalkWindow(source, layout_of(magic), head.SIZE, verify=False, limit=self.end)
-        self.search = Search(source, layout_of(magic), self.end, is_plausible_key)
+        self.window = WalkWindow(source, layout_of(magic), head.MAGIC_SIZE, verify=False, limit=self.end)
+        self.search = KeySearch(source, layout_of(magic), self.end, is_plausible_key)
 
     def run(self) -> Iterator[ItemBatch | Damage]:
         window, columns = self.window, self.window.columns
-        if len(self.magic) < head.SIZE:
+        if len(self.magic) < head.MAGIC_SIZE:
             if self.magic:
                 yield Damage(Span(0, len(self.magic)), DamageKind.TRUNCATED_PREAMBLE, "the file ends inside the magic")
             return
-        columns.put(MAGIC, head.SIZE, head.SIZE)
+        columns.append(KIND_MAGIC, head.MAGIC_SIZE, head.MAGIC_SIZE)
         while True:
-            why, _ = window.run()
-            if why == StopReason.FULL:
-                yield from self._batch()
-            elif why == StopReason.DONE and (end := rdb_end(self.source, window.offset, self.end, self.magic)):
-                columns.put(EOF, window.offset, end)
-                yield from self._batch()
-                yield from self._rest(end)
+            reason, _ = window.run()
+            if reason == StopReason.FULL:
+                yield from self._flush_batch()
+            elif reason == StopReason.DONE and (end := end_after_eof(self.source, window.offset, self.end, self.magic)):
+                columns.append(EOF, window.offset, end)
+                yield from self._flush_batch()
+                yield from self._trailing_damage(end)
                 return
             else:
-                place = self._again()
-                yield from self._damage(why, place)
+                place = self._find_resume_offset()
+                yield from self._damage_at_stop(reason, place)
                 if place is None:
                     return
                 window.restart(place, -1)
 
-    def _again(self) -> int | None:
+    def _find_resume_offset(self) -> int | None:
         """Where keys begin again; what the columns hold from there on was no item."""
         columns, search = self.window.columns, self.search
-        stopped = columns.edges[columns.count]
-        ahead = search.nearest(max(stopped, head.SIZE) + 1, stopped)
-        for i in range(columns.count - 1, max(-1, columns.count - 1 - _BACK_ITEMS), -1):
-            start, end = max(columns.edges[i] + 1, stopped - BACK_BYTES), columns.edges[i + 1]
-            place = search.find(start, stopped, end) if start < end and columns.name[i] >= 0 else None
-            if place is not None and search.keys(place, ahead) > columns.count - i:
-                columns.cut(i)
+        stop_offset = columns.edges[columns.count]
+        next_start = search.find_outside_value(max(stop_offset, head.MAGIC_SIZE) + 1, stop_offset)
+        for i in range(columns.count - 1, max(-1, columns.count - 1 - _LOOKBACK_ITEMS), -1):
+            start, end = max(columns.edges[i] + 1, stop_offset - LOOKBACK_BYTES), columns.edges[i + 1]
+            place = search.find(start, stop_offset, end) if start < end and columns.name[i] >= 0 else None
+            if place is not None and search.count_keys(place, next_start) > columns.count - i:
+                columns.truncate(i)
                 return place
-        return ahead
+        return next_start
 
-    def _damage(self, why: StopReason, place: int | None) -> Iterator[ItemBatch | Damage]:
+    def _damage_at_stop(self, reason: StopReason, place: int | None) -> Iterator[ItemBatch | Damage]:
         columns = self.window.columns
         start = columns.edges[columns.count]
-        end = _size(self.source, start) if place is None and self.end is None else self.end if place is None else place
-        yield from self._batch()
+        end = (
+            _find_size(self.source, start)
+            if place is None and self.end is None
+            else self.end
+            if place is None
+            else place
+        )
+        yield from self._flush_batch()
         if end is None or end <= start:
             return
-        cut = why == StopReason.DONE and self.end is not None and self.window.offset + 8 > self.end
-        torn = place is None and (why == StopReason.SHORT or cut)
-        kind = DamageKind.TRUNCATED_PREAMBLE if torn else DamageKind.CORRUPT_PREAMBLE
-        yield Damage(Span(start, end), kind, NOTES[why].format(start), end_is_guess=place is not None)
+        cuts_checksum = reason == StopReason.DONE and self.end is not None and self.window.offset + 8 > self.end
+        is_truncated = place is None and (reason == StopReason.END_OF_DATA or cuts_checksum)
+        kind = DamageKind.TRUNCATED_PREAMBLE if is_truncated else DamageKind.CORRUPT_PREAMBLE
+        yield Damage(Span(start, end), kind, STOP_NOTES[reason].format(start), end_is_guess=place is not None)
 
-    def _rest(self, start: int) -> Iterator[Damage]:
+    def _trailing_damage(self, start: int) -> Iterator[Damage]:
         end = self.end if self.end is not None else start
-        if start < end and not head.AFTER.match(pread(self.source, 24, start)):
+        if start < end and not head.CAN_FOLLOW_RDB.match(pread(self.source, 24, start)):
             yield Damage(Span(start, end), DamageKind.CORRUPT_PREAMBLE, f"bytes after the RDB's end at {start}")
 
-    def _batch(self) -> Iterator[ItemBatch | Damage]:
+    def _flush_batch(self) -> Iterator[ItemBatch | Damage]:
         columns = self.window.columns
         end = columns.edges[columns.count]
         if self.is_plausible_key is None:
@@ -103,17 +109,17 @@ class _Salvage:
                 yield ItemBatch(columns)
         else:
             yield from self._plausible_items(self.is_plausible_key)
-        columns.cut(0)
+        columns.truncate(0)
         columns.edges[0] = end
 
     def _plausible_items(self, is_plausible_key: KeyPredicate) -> Iterator[ItemBatch | Damage]:
         columns, first = self.window.columns, 0
         for i, item in enumerate(ItemBatch(columns)):
-            if not isinstance(item, Key) or is_plausible_key(self.source, item):
+            if not isinstance(item, KeyItem) or is_plausible_key(self.source, item):
                 continue
             if first < i:
                 yield ItemBatch(columns, first, i)
-            note = f"the value at {item.value} cannot be decoded"
+            note = f"the value at {item.value_offset} cannot be decoded"
             yield Damage(
                 item.span, DamageKind.CORRUPT_VALUE, note, end_is_guess=True
             )  # its end may be another key's middle
@@ -122,7 +128,7 @@ class _Salvage:
             yield ItemBatch(columns, first)
 
 
-def _size(source: Source, offset: int) -> int:
+def _find_size(source: Source, offset: int) -> int:
     probe = memoryview(bytearray(1 << 16))
     while source.size is None:
         offset += source.readinto(probe, offset)

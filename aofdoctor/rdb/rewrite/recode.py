@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.encoding.writer import length, string
+from aofdoctor.rdb.encoding.writer import encode_length, encode_string
 from aofdoctor.rdb.rewrite.stream_recode import reencode_stream
-from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, Value, flat_elements
+from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements
 
 _LIST, _SET, _ZSET, _HASH, _ZSET_2, _HASH_TIMES_VALKEY, _HASH_TIMES = 1, 2, 3, 4, 5, 22, 24
 _SPECIAL = {"nan": 253, "inf": 254, "-inf": 255}
@@ -22,51 +22,53 @@ class ReencodedValue(NamedTuple):
 
     type: int | None
     pieces: Iterator[bytes]
-    lost: list[str]
+    losses: list[str]
 
 
-def reencode(cursor: Cursor, value: Value, dialect: str, version: int, shift_ms: int) -> ReencodedValue:
+def reencode(cursor: Cursor, value: ValueRef, dialect: str, version: int, shift_ms: int) -> ReencodedValue:
     """A value for readers of a dialect and version; raises Broken where its bytes lie.
 
     The pieces are to be taken before the cursor is used for anything else.
     """
     row = DECODERS[value.dialect].get(value.type)
     if row is None or row.type_name == "module":
-        what = "a value of a module" if row else f"a value of type {value.type}, which this version does not read"
-        return ReencodedValue(None, iter(()), [what])
+        loss = "a value of a module" if row else f"a value of type {value.type}, which this version does not read"
+        return ReencodedValue(None, iter(()), [loss])
     if row.type_name == "stream":
-        kind, pieces, lost = reencode_stream(cursor, value, dialect, version)
-        return ReencodedValue(kind, pieces, lost)
+        kind, pieces, losses = reencode_stream(cursor, value, dialect, version)
+        return ReencodedValue(kind, pieces, losses)
     if row.type_name == "array":
         return ReencodedValue(None, iter(()), ["an array, which came with Redis 8.8"])
     if row.width == 3:
         return _timed_hash(cursor, value, dialect, version, shift_ms)
     kind, write = _PLAIN[row.type_name]
     if row.type_name == "zset" and version < 8:
-        kind, write = _ZSET, _old_scores
-    return ReencodedValue(kind, _counted(cursor, value, row.width, write), [])
+        kind, write = _ZSET, _text_scores
+    return ReencodedValue(kind, _counted_elements(cursor, value, row.width, write), [])
 
 
-def _counted(cursor: Cursor, value: Value, width: int, write: Callable[[FlatRun], Iterator[bytes]]) -> Iterator[bytes]:
-    yield length(sum(len(run) for run in flat_elements(cursor, value)) // width)
+def _counted_elements(
+    cursor: Cursor, value: ValueRef, width: int, write: Callable[[FlatRun], Iterator[bytes]]
+) -> Iterator[bytes]:
+    yield encode_length(sum(len(run) for run in flat_elements(cursor, value)) // width)
     for run in flat_elements(cursor, value):
         yield from write(run)
 
 
 def _strings(run: FlatRun) -> Iterator[bytes]:
     for item in run:
-        yield from string(item)
+        yield from encode_string(item)
 
 
 def _scores(run: FlatRun) -> Iterator[bytes]:
     for member, score in zip(run[::2], run[1::2], strict=True):
-        yield from string(member)
+        yield from encode_string(member)
         yield struct.pack("<d", score)
 
 
-def _old_scores(run: FlatRun) -> Iterator[bytes]:
+def _text_scores(run: FlatRun) -> Iterator[bytes]:
     for member, score in zip(run[::2], run[1::2], strict=True):
-        yield from string(member)
+        yield from encode_string(member)
         text = b"%.17g" % score
         special = _SPECIAL.get(text.decode())
         yield bytes((special,)) if special else bytes((len(text),)) + text
@@ -79,8 +81,8 @@ _PLAIN = {"list": (_LIST, _strings), "set": (_SET, _strings), "zset": (_ZSET_2, 
 # -- hashes whose fields expire --
 
 
-def _timed_hash(cursor: Cursor, value: Value, dialect: str, version: int, shift_ms: int) -> ReencodedValue:
-    soonest = min(
+def _timed_hash(cursor: Cursor, value: ValueRef, dialect: str, version: int, shift_ms: int) -> ReencodedValue:
+    min_expire = min(
         (time for run in flat_elements(cursor, value) for time in run[2::3] if time is not None), default=None
     )
 
@@ -89,36 +91,36 @@ def _timed_hash(cursor: Cursor, value: Value, dialect: str, version: int, shift_
         return _strings(run)
 
     # Both lengths are read through one count, of three items an element.
-    if soonest is None:
-        return ReencodedValue(_HASH, _counted(cursor, value, 3, untimed), [])
+    if min_expire is None:
+        return ReencodedValue(_HASH, _counted_elements(cursor, value, 3, untimed), [])
     if dialect == "valkey":
         return ReencodedValue(
-            _HASH_TIMES_VALKEY, _counted(cursor, value, 3, lambda run: _valkey_fields(run, shift_ms)), []
+            _HASH_TIMES_VALKEY, _counted_elements(cursor, value, 3, lambda run: _valkey_fields(run, shift_ms)), []
         )
     if version >= 12:
-        return ReencodedValue(_HASH_TIMES, _redis_hash(cursor, value, _moved(soonest, shift_ms), shift_ms), [])
-    return ReencodedValue(_HASH, _counted(cursor, value, 3, untimed), ["when fields of a hash expire"])
+        return ReencodedValue(_HASH_TIMES, _redis_hash(cursor, value, _shift_time(min_expire, shift_ms), shift_ms), [])
+    return ReencodedValue(_HASH, _counted_elements(cursor, value, 3, untimed), ["when fields of a hash expire"])
 
 
-def _moved(time: int, shift_ms: int) -> int:
+def _shift_time(time: int, shift_ms: int) -> int:
     return min(max(1, time + shift_ms), _TIME_MAX)
 
 
 def _valkey_fields(run: FlatRun, shift_ms: int) -> Iterator[bytes]:
     for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):
-        yield from string(field)
-        yield from string(content)
-        yield struct.pack("<q", -1 if time is None else _moved(time, shift_ms))
+        yield from encode_string(field)
+        yield from encode_string(content)
+        yield struct.pack("<q", -1 if time is None else _shift_time(time, shift_ms))
 
 
-def _redis_hash(cursor: Cursor, value: Value, soonest: int, shift_ms: int) -> Iterator[bytes]:
+def _redis_hash(cursor: Cursor, value: ValueRef, min_expire: int, shift_ms: int) -> Iterator[bytes]:
     """The soonest expiry, then each as the distance from it plus 1, or 0 for none (rdb.c of Redis 7.4)."""
 
     def fields(run: FlatRun) -> Iterator[bytes]:
         for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):
-            yield length(0 if time is None else _moved(time, shift_ms) - soonest + 1)
-            yield from string(field)
-            yield from string(content)
+            yield encode_length(0 if time is None else _shift_time(time, shift_ms) - min_expire + 1)
+            yield from encode_string(field)
+            yield from encode_string(content)
 
-    yield struct.pack("<q", soonest)
-    yield from _counted(cursor, value, 3, fields)
+    yield struct.pack("<q", min_expire)
+    yield from _counted_elements(cursor, value, 3, fields)

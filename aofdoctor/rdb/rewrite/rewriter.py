@@ -10,38 +10,38 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
-from aofdoctor.rdb.encoding.short_strings import has_meta
-from aofdoctor.rdb.encoding.writer import length, rechunk, sealed
-from aofdoctor.rdb.export.commands import library
-from aofdoctor.rdb.export.exporter import dialect_of, trouble, whole_name
+from aofdoctor.rdb.encoding.short_strings import has_key_meta
+from aofdoctor.rdb.encoding.writer import assemble_rdb, encode_length, rechunk
+from aofdoctor.rdb.export.commands import library_name
+from aofdoctor.rdb.export.exporter import rdb_damage, read_dialect, read_key_name
 from aofdoctor.rdb.export.report import ConversionReport
-from aofdoctor.rdb.items import EOF, Item, ItemBatch, ItemReader, Key
+from aofdoctor.rdb.items import EOF, ItemBatch, ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.rewrite.recode import ReencodedValue, reencode
-from aofdoctor.rdb.values.decoders import Value, type_name
-from aofdoctor.rdb.walk.walker import MAGIC, UNREAD
+from aofdoctor.rdb.values.decoders import ValueRef, type_name
+from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-VERSIONS = (*range(6, 13), 80)
-_VALKEY, _META_SINCE = 80, 13
-_HELD = 1 << 20  # bytes of a batch that are held while their expiries are moved
-_BEFORE_NAME = 1 + 8 + 1  # the opcode of an expiry in ms, the expiry, the type
-_OPCODES = 240  # no key's type, from here on
+RDB_VERSIONS = (*range(6, 13), 80)
+_VALKEY, _METADATA_VERSION = 80, 13
+_BATCH_MAX = 1 << 20  # bytes of a batch that are held while their expiries are moved
+_EXPIRY_HEADER_SIZE = 1 + 8 + 1  # the opcode of an expiry in ms, the expiry, the type
+_FIRST_OPCODE = 240  # no key's type, from here on
 _EXPIRE_MS, _IDLE, _FREQ, _TEMPLATE = 252, 248, 249, 242
-_TIMED = (22, 23, 24, 25)  # hashes whose fields have expiries
+_FIELD_EXPIRY_TYPES = (22, 23, 24, 25)  # hashes whose fields have expiries
 # The first Redis version that knows a type or an opcode; Valkey's 80 knows those of 11, and what is in _IN_VALKEY.
-_SINCE = {
+_FIRST_VERSION = {
     **dict.fromkeys((0, 1, 2, 3, 4, 9, 10, 11, 12, 13), 1), 14: 7, 5: 8, 7: 8, 15: 9,
     **dict.fromkeys((16, 17, 18, 19), 10), 20: 11, 21: 11, 24: 12, 25: 12,
     26: 13, 27: 14, 28: 14, 30: 15, 32: 15, 33: 15,
     253: 1, 254: 1, 252: 3, 250: 7, 251: 7, 248: 9, 249: 9, 247: 9, 245: 10, 244: 12, 243: 13, 242: 15,
 }  # fmt: skip
-_IN_VALKEY = frozenset({22, 244, 243})
-_OF_BOTH = frozenset({*range(22), *range(244, 256)})
+_VALKEY_BYTES = frozenset({22, 244, 243})
+_SHARED_BYTES = frozenset({*range(22), *range(244, 256)})
 _FUNCTION = 245
 _KINDS = {_FUNCTION: "function"}
 _HINTS = {244: "sizes of slots", 250: "words of the writer", 251: "sizes of databases"}
-_UNSAID = {
+_LOSS_REASONS = {
     242: "commands between the keys", 243: "a slot import", 245: "a library of functions",
     246: "a function of a release candidate", 247: "data of a module",
 }  # fmt: skip
@@ -55,7 +55,7 @@ class TargetFormat(NamedTuple):
     shift_ms: int = 0
 
     @classmethod
-    def of(cls, version: int, shift_ms: int = 0) -> "TargetFormat":
+    def from_version(cls, version: int, shift_ms: int = 0) -> "TargetFormat":
         """By the version alone: from 80 on it is Valkey's."""
         return cls("valkey" if version >= _VALKEY else "redis", version, shift_ms)
 
@@ -64,155 +64,160 @@ class TargetFormat(NamedTuple):
         """How it begins."""
         return b"VALKEY%03d" % self.version if self.dialect == "valkey" else b"REDIS%04d" % self.version
 
-    def knows(self, dialect: str, byte: int) -> bool:
+    def supports(self, dialect: str, byte: int) -> bool:
         """True if it gives a type or opcode the meaning that `dialect` gives it."""
-        if byte not in _OF_BOTH and dialect != self.dialect:
+        if byte not in _SHARED_BYTES and dialect != self.dialect:
             return False
         if self.dialect == "valkey":
-            return byte in _IN_VALKEY or _SINCE.get(byte, 99) <= 11
-        return _SINCE.get(byte, 99) <= self.version
+            return byte in _VALKEY_BYTES or _FIRST_VERSION.get(byte, 99) <= 11
+        return _FIRST_VERSION.get(byte, 99) <= self.version
 
 
 def rewrite_rdb(source: Source, target: TargetFormat, report: ConversionReport) -> Iterator[bytes | CorruptValue]:
     """The RDB at the head of `source` as `aim` reads it, to its checksum."""
-    items = ItemReader(source, by_window=True)
-    same = (dialect_of(source), items.rdb.version) == (target.dialect, target.version)
-    writer = _Writer(source, target, report, same, items.rdb.version)
-    return sealed(items.rdb.magic if same else target.magic, _items(items, writer))
+    items = ItemReader(source, stop_at_window_end=True)
+    same_format = (read_dialect(source), items.rdb.version) == (target.dialect, target.version)
+    writer = _ItemRewriter(source, target, report, same_format, items.rdb.version)
+    return assemble_rdb(items.rdb.magic if same_format else target.magic, _rewrite_items(items, writer))
 
 
-def _items(items: ItemReader, writer: "_Writer") -> Iterator[bytes | CorruptValue]:
+def _rewrite_items(items: ItemReader, writer: "_ItemRewriter") -> Iterator[bytes | CorruptValue]:
     for batch in items:
-        if writer.stays(batch):
-            yield from writer.moved(batch)
+        if writer.copies_whole_batch(batch):
+            yield from writer.copy_shifted(batch)
             continue
         for item in batch:
             try:
-                yield from writer.key(item) if isinstance(item, Key) else writer.other(item)
+                yield from writer.rewrite_key(item) if isinstance(item, KeyItem) else writer.rewrite_item(item)
             except DecodeError as problem:
                 yield CorruptValue(problem.offset, problem.note)
                 return
-    if wrong := trouble(items):
-        yield wrong
+    if damage := rdb_damage(items):
+        yield damage
 
 
-class _Writer:
+class _ItemRewriter:
     def __init__(
-        self, source: Source, target: TargetFormat, report: ConversionReport, same: bool, version: int
+        self, source: Source, target: TargetFormat, report: ConversionReport, same_format: bool, version: int
     ) -> None:
         self.source, self.target, self.report = source, target, report
-        self.cursor, self.dialect = Cursor(source), dialect_of(source)
-        self.known = frozenset(byte for byte in range(256) if same or target.knows(self.dialect, byte))
+        self.cursor, self.dialect = Cursor(source), read_dialect(source)
+        self.supported = frozenset(byte for byte in range(256) if same_format or target.supports(self.dialect, byte))
         # What stands before a key's type is no item of its own, so a batch does not tell of it.
-        self.meta = self.dialect == "redis" and not 0 < version < _META_SINCE
-        self.each = not {_IDLE, _FREQ} <= self.known or (self.meta and not same)
+        self.may_have_metadata = self.dialect == "redis" and not 0 < version < _METADATA_VERSION
+        self.item_by_item = not {_IDLE, _FREQ} <= self.supported or (self.may_have_metadata and not same_format)
 
-    def stays(self, batch: ItemBatch) -> bool:
+    def copies_whole_batch(self, batch: ItemBatch) -> bool:
         """True if a batch can be copied as it is, but for its expiries; its keys are counted then."""
         columns, count = batch.columns, batch.stop
-        if self.each or not self.known.issuperset(columns.kind[:count]) or EOF in columns.kind[:count]:
+        if self.item_by_item or not self.supported.issuperset(columns.kind[:count]) or EOF in columns.kind[:count]:
             return False
         if self.target.shift_ms and not self._can_shift_in_place(batch):
             return False
         for (db, kind), many in Counter(zip(columns.db[:count], columns.kind[:count], strict=True)).items():
-            if kind < _OPCODES:
+            if kind < _FIRST_OPCODE:
                 self._count(db, kind, many)
         return True
 
     def _can_shift_in_place(self, batch: ItemBatch) -> bool:
         """True if expiries are all that stands before the types of keys, where any does, and fields have none."""
         columns = batch.columns
-        if self.meta or batch.span.size > _HELD:
+        if self.may_have_metadata or batch.span.size > _BATCH_MAX:
             return False
-        for i in batch.key_places():
-            alone = columns.idle[i] == columns.freq[i] == -1 and columns.name[i] == columns.edges[i] + _BEFORE_NAME
-            if columns.kind[i] in _TIMED or (columns.expire[i] != -1 and not alone):
+        for i in batch.key_indexes():
+            alone = (
+                columns.idle[i] == columns.freq[i] == -1 and columns.name[i] == columns.edges[i] + _EXPIRY_HEADER_SIZE
+            )
+            if columns.kind[i] in _FIELD_EXPIRY_TYPES or (columns.expire[i] != -1 and not alone):
                 return False
         return True
 
-    def moved(self, batch: ItemBatch) -> Iterator[bytes]:
+    def copy_shifted(self, batch: ItemBatch) -> Iterator[bytes]:
         """A batch as it is, with its expiries moved in their places."""
         if not self.target.shift_ms:
-            yield from self.copied(batch.span)
+            yield from self.copy_bytes(batch.span)
             return
         columns, data = batch.columns, bytearray(pread(self.source, batch.span.size, batch.span.start))
         for i in range(batch.stop):
             if columns.expire[i] != -1 and columns.name[i] >= 0:
                 at = columns.edges[i] - batch.span.start + 1
-                data[at : at + 8] = self._moved(columns.expire[i])
+                data[at : at + 8] = self._expiry_bytes(columns.expire[i])
         yield bytes(data)
 
-    def _moved(self, expire_ms: int) -> bytes:
+    def _expiry_bytes(self, expire_ms: int) -> bytes:
         """An expiry where it is to stand, as eight bytes."""
         time = max(0, expire_ms + self.target.shift_ms) if self.target.shift_ms else expire_ms
         return min(time, (1 << 63) - 1).to_bytes(8, "little", signed=True)
 
-    def copied(self, span: Span) -> Iterator[bytes]:
+    def copy_bytes(self, span: Span) -> Iterator[bytes]:
         """Bytes as they are."""
         for at in range(span.start, span.end, 1 << 18):
             yield pread(self.source, min(1 << 18, span.end - at), at)
 
-    def key(self, key: Key) -> Iterator[bytes]:
+    def rewrite_key(self, key: KeyItem) -> Iterator[bytes]:
         """A key with its opcodes, as it is or anew."""
-        value = Value(key.value, key.type, self.dialect)
-        self._beside(key)
-        if key.type in self.known and not (self.target.shift_ms and key.type in _TIMED):
+        value = ValueRef(key.value_offset, key.type, self.dialect)
+        self._count_hints(key)
+        if key.type in self.supported and not (self.target.shift_ms and key.type in _FIELD_EXPIRY_TYPES):
             yield self._opcodes(key) + bytes((key.type,))
-            yield from self.copied(Span(key.name_at, key.end))
+            yield from self.copy_bytes(Span(key.name_offset, key.end))
             self._count(key.db, key.type)
             return
-        found = reencode(self.cursor, value, self.target.dialect, self.target.version, self.target.shift_ms)
-        for why in found.lost:
-            self._record_loss(key, why)
-        if found.type is not None:
-            yield from self._anew(key, found.type, found)
+        reencoded = reencode(self.cursor, value, self.target.dialect, self.target.version, self.target.shift_ms)
+        for reason in reencoded.losses:
+            self._record_loss(key, reason)
+        if reencoded.type is not None:
+            yield from self._rewrite_reencoded(key, reencoded.type, reencoded)
 
-    def _anew(self, key: Key, kind: int, found: ReencodedValue) -> Iterator[bytes]:
+    def _rewrite_reencoded(self, key: KeyItem, kind: int, reencoded: ReencodedValue) -> Iterator[bytes]:
         yield self._opcodes(key) + bytes((kind,))
-        yield from self.copied(key.name_span)
-        yield from rechunk(found.pieces)
+        yield from self.copy_bytes(key.name_span)
+        yield from rechunk(reencoded.pieces)
         self.report.reencoded_keys += 1
         self._count(key.db, key.type)
 
-    def other(self, item: Item) -> Iterator[bytes | CorruptValue]:
+    def rewrite_item(self, item: OpcodeItem) -> Iterator[bytes | CorruptValue]:
         """What is no key."""
-        if item.kind in (MAGIC, EOF):
+        if item.kind in (KIND_MAGIC, EOF):
             return
-        if item.kind == UNREAD:
+        if item.kind == KIND_UNPARSED:
             yield CorruptValue(item.span.start, "a type that this version does not read stands here, and all after it")
-        elif item.kind in self.known:
-            yield from self.copied(item.span)
+        elif item.kind in self.supported:
+            yield from self.copy_bytes(item.span)
         elif item.kind in _HINTS:
             self.report.dropped_hints[_HINTS[item.kind]] += 1
         elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are in each hash anew
-            kind, why = _KINDS.get(item.kind, f"opcode {item.kind}"), _UNSAID.get(item.kind, "it is not known there")
-            self.report.record_loss(0, self._library(item), kind, why)
+            kind, why = (
+                _KINDS.get(item.kind, f"opcode {item.kind}"),
+                _LOSS_REASONS.get(item.kind, "it is not known there"),
+            )
+            self.report.record_loss(0, self._library_name(item), kind, why)
 
-    def _library(self, item: Item) -> bytes:
+    def _library_name(self, item: OpcodeItem) -> bytes:
         if item.kind != _FUNCTION:
             return b""
-        self.cursor.seek(item.body)
-        return library(self.cursor.string())
+        self.cursor.seek(item.body_offset)
+        return library_name(self.cursor.string())
 
-    def _opcodes(self, key: Key) -> bytes:
+    def _opcodes(self, key: KeyItem) -> bytes:
         """What stands before a key's type: its expiry, and how lately or often it was used."""
         out = b""
         if key.expire_ms != -1:
-            out += bytes((_EXPIRE_MS,)) + self._moved(key.expire_ms)
-        if _IDLE in self.known:
-            out += bytes((_IDLE,)) + length(key.idle) if key.idle >= 0 else b""
+            out += bytes((_EXPIRE_MS,)) + self._expiry_bytes(key.expire_ms)
+        if _IDLE in self.supported:
+            out += bytes((_IDLE,)) + encode_length(key.idle) if key.idle >= 0 else b""
             out += bytes((_FREQ, key.freq)) if key.freq >= 0 else b""
         return out
 
-    def _beside(self, key: Key) -> None:
-        if (key.idle >= 0 or key.freq >= 0) and _IDLE not in self.known:
+    def _count_hints(self, key: KeyItem) -> None:
+        if (key.idle >= 0 or key.freq >= 0) and _IDLE not in self.supported:
             self.report.dropped_hints["idle times or frequencies of keys"] += 1
-        if self.meta and has_meta(self.source, key.start, key.name_at):
+        if self.may_have_metadata and has_key_meta(self.source, key.start, key.name_offset):
             self._record_loss(key, "the metadata of a key")
 
-    def _record_loss(self, key: Key, why: str) -> None:
-        kind = type_name(Value(0, key.type, self.dialect)) or f"type {key.type}"
-        self.report.record_loss(key.db, whole_name(self.cursor, key), kind, why)
+    def _record_loss(self, key: KeyItem, reason: str) -> None:
+        kind = type_name(ValueRef(0, key.type, self.dialect)) or f"type {key.type}"
+        self.report.record_loss(key.db, read_key_name(self.cursor, key), kind, reason)
 
     def _count(self, db: int, kind: int, many: int = 1) -> None:
-        self.report.keys[max(db, 0), type_name(Value(0, kind, self.dialect)) or f"type {kind}"] += many
+        self.report.keys[max(db, 0), type_name(ValueRef(0, kind, self.dialect)) or f"type {kind}"] += many

@@ -8,105 +8,120 @@ anyway: 2 (Redis 7.0) added counters, 3 (7.2) when a consumer was last active,
 from collections.abc import Iterator
 
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.encoding.writer import length, string
-from aofdoctor.rdb.values.decoders import Value
-from aofdoctor.rdb.values.pending_entries import ID, IdSet
-from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Consumer, Meta, Pending, Producers, stream
+from aofdoctor.rdb.encoding.writer import encode_length, encode_string
+from aofdoctor.rdb.values.decoders import ValueRef
+from aofdoctor.rdb.values.pending_entries import ID_SIZE, StreamIdSet
+from aofdoctor.rdb.values.streams import (
+    STREAM_VERSIONS,
+    Consumer,
+    PendingEntry,
+    ProducerSummary,
+    StreamMeta,
+    decode_stream,
+)
 
 _TYPES = {1: 15, 2: 19, 3: 21}
 _ZERO = (0, 0)
 
 
 def reencode_stream(
-    cursor: Cursor, value: Value, dialect: str, version: int
+    cursor: Cursor, value: ValueRef, dialect: str, version: int
 ) -> tuple[int | None, Iterator[bytes], list[str]]:
     """(the type, its bytes, what is lost); the type is None where readers know no streams."""
-    to = 3 if dialect == "valkey" or version >= 11 else 2 if version == 10 else 1 if version == 9 else 0
-    if not to:
+    to_version = 3 if dialect == "valkey" or version >= 11 else 2 if version == 10 else 1 if version == 9 else 0
+    if not to_version:
         return None, iter(()), ["a stream"]
-    was = STREAM_VERSIONS[value.type]
-    return _TYPES[to], _pieces(cursor, value, was, to), list(_lost(cursor, value, was, to))
+    from_version = STREAM_VERSIONS[value.type]
+    return (
+        _TYPES[to_version],
+        _pieces(cursor, value, from_version, to_version),
+        list(_losses(cursor, value, from_version, to_version)),
+    )
 
 
-def _lost(cursor: Cursor, value: Value, was: int, to: int) -> Iterator[str]:
+def _losses(cursor: Cursor, value: ValueRef, from_version: int, to_version: int) -> Iterator[str]:
     cursor.seek(value.offset)
-    said: set[str] = set()
-    for part in stream(cursor, was, entries=False):
-        if isinstance(part, Meta) and to < 2 and (part.added != part.length or part.max_deleted != _ZERO):
-            said.add("how many entries a stream had, and which went last")
-        elif isinstance(part, Consumer) and to < 3 and part.active_ms not in (None, part.seen_ms):
-            said.add("when a consumer was last active")
-        elif isinstance(part, Pending) and not part.owned:
-            said.add("entries that are pending in a group, and no consumer's")
-        elif isinstance(part, Producers) and part.known:
-            said.add("ids that idempotent producers have used")
-    yield from sorted(said)
+    losses: set[str] = set()
+    for part in decode_stream(cursor, from_version, entries=False):
+        if (
+            isinstance(part, StreamMeta)
+            and to_version < 2
+            and (part.entries_added != part.length or part.max_deleted_id != _ZERO)
+        ):
+            losses.add("how many entries a stream had, and which went last")
+        elif isinstance(part, Consumer) and to_version < 3 and part.active_ms not in (None, part.seen_ms):
+            losses.add("when a consumer was last active")
+        elif isinstance(part, PendingEntry) and not part.is_owned:
+            losses.add("entries that are pending in a group, and no consumer's")
+        elif isinstance(part, ProducerSummary) and part.known:
+            losses.add("ids that idempotent producers have used")
+    yield from sorted(losses)
 
 
-def _pieces(cursor: Cursor, value: Value, was: int, to: int) -> Iterator[bytes]:
+def _pieces(cursor: Cursor, value: ValueRef, from_version: int, to_version: int) -> Iterator[bytes]:
     cursor.seek(value.offset)
     count = cursor.length()
-    yield length(count)
+    yield encode_length(count)
     for _ in range(2 * count):
-        yield from string(cursor.string())
-    yield from map(length, (cursor.length() for _ in range(3)))
-    counters = [cursor.length() for _ in range(5 if was >= 2 else 0)]
-    if to >= 2:
-        yield from map(length, counters)
+        yield from encode_string(cursor.string())
+    yield from map(encode_length, (cursor.length() for _ in range(3)))
+    counters = [cursor.length() for _ in range(5 if from_version >= 2 else 0)]
+    if to_version >= 2:
+        yield from map(encode_length, counters)
     groups = cursor.length()
-    yield length(groups)
+    yield encode_length(groups)
     for _ in range(groups):
-        yield from _group(cursor, was, to)
+        yield from _group(cursor, from_version, to_version)
 
 
-def _group(cursor: Cursor, was: int, to: int) -> Iterator[bytes]:
+def _group(cursor: Cursor, from_version: int, to_version: int) -> Iterator[bytes]:
     """Name, last id, how much was read; pending entries; consumers with theirs."""
-    yield from string(cursor.string())
-    yield from map(length, (cursor.length() for _ in range(2)))
-    read = cursor.length() if was >= 2 else 0
-    if to >= 2:
-        yield length(read)
-    start, nacked = cursor.offset, _nacked(cursor, was) if was >= 5 else IdSet()
+    yield from encode_string(cursor.string())
+    yield from map(encode_length, (cursor.length() for _ in range(2)))
+    read = cursor.length() if from_version >= 2 else 0
+    if to_version >= 2:
+        yield encode_length(read)
+    start, nacked = cursor.offset, _read_nacked(cursor, from_version) if from_version >= 5 else StreamIdSet()
     cursor.seek(start)
     count = cursor.length()
-    yield length(count - nacked.count)
-    gone = iter(nacked)  # in order, as those of the group are
-    left_out = next(gone, b"")
+    yield encode_length(count - nacked.count)
+    nacked_ids = iter(nacked)  # in order, as those of the group are
+    next_nacked = next(nacked_ids, b"")
     for _ in range(count):
-        raw, time, deliveries = cursor.take(ID), cursor.take(8), cursor.length()
-        if raw == left_out:
-            left_out = next(gone, b"")
+        raw, time, deliveries = cursor.take(ID_SIZE), cursor.take(8), cursor.length()
+        if raw == next_nacked:
+            next_nacked = next(nacked_ids, b"")
         else:
-            yield raw + time + length(deliveries)
+            yield raw + time + encode_length(deliveries)
     consumers = cursor.length()
-    yield length(consumers)
+    yield encode_length(consumers)
     for _ in range(consumers):
-        yield from _consumer(cursor, was, to)
-    for _ in range(cursor.length() if was >= 5 else 0):
-        cursor.take(ID)
+        yield from _consumer(cursor, from_version, to_version)
+    for _ in range(cursor.length() if from_version >= 5 else 0):
+        cursor.take(ID_SIZE)
 
 
-def _nacked(cursor: Cursor, was: int) -> IdSet:
+def _read_nacked(cursor: Cursor, from_version: int) -> StreamIdSet:
     """The ids that no consumer owns: they stand behind everything else of the group."""
     for _ in range(cursor.length()):
-        cursor.take(ID + 8)
+        cursor.take(ID_SIZE + 8)
         cursor.length()
     for _ in range(cursor.length()):
-        for _ in _consumer(cursor, was, was):
+        for _ in _consumer(cursor, from_version, from_version):
             pass
-    nacked = IdSet()
+    nacked = StreamIdSet()
     for _ in range(cursor.length()):
-        nacked.add(cursor.take(ID))
+        nacked.add(cursor.take(ID_SIZE))
     return nacked
 
 
-def _consumer(cursor: Cursor, was: int, to: int) -> Iterator[bytes]:
+def _consumer(cursor: Cursor, from_version: int, to_version: int) -> Iterator[bytes]:
     """Its name and times, the ids that are pending with it."""
-    yield from string(cursor.string())
-    seen = cursor.take(8)
-    active = cursor.take(8) if was >= 3 else seen
-    yield seen + (active if to >= 3 else b"")
+    yield from encode_string(cursor.string())
+    seen_time = cursor.take(8)
+    active_time = cursor.take(8) if from_version >= 3 else seen_time
+    yield seen_time + (active_time if to_version >= 3 else b"")
     count = cursor.length()
-    yield length(count)
+    yield encode_length(count)
     for _ in range(count):
-        yield cursor.take(ID)
+        yield cursor.take(ID_SIZE)

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.values import packed
-from aofdoctor.rdb.values.hash_templates import templates
-from aofdoctor.rdb.values.modules import ModulePart, ModuleType, module_value
-from aofdoctor.rdb.values.streams import STREAM_VERSIONS, Part, stream
-from aofdoctor.rdb.values.unpack import unfolded
+from aofdoctor.rdb.values.hash_templates import hash_templates
+from aofdoctor.rdb.values.modules import ModulePart, ModuleType, decode_module
+from aofdoctor.rdb.values.streams import STREAM_VERSIONS, StreamPart, decode_stream
+from aofdoctor.rdb.values.unpack import unpack_items
 
 FlatRun = list[Any]
 _TIME_MAX = (1 << 63) - 1
@@ -32,7 +32,7 @@ _SPECIAL = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|[-+]?nan", re.IGNORECASE).fullmatch
 
 
-class Value(NamedTuple):
+class ValueRef(NamedTuple):
     """Where a value begins, after its key, and what says how to read it; `dialect` is redis or valkey."""
 
     offset: int
@@ -40,14 +40,14 @@ class Value(NamedTuple):
     dialect: str = "redis"
 
 
-class Scored(NamedTuple):
+class SortedSetMember(NamedTuple):
     """A member of a sorted set; a score is exactly the double that the server holds."""
 
     member: String
     score: float
 
 
-class Field(NamedTuple):
+class HashField(NamedTuple):
     """A field of a hash; `expire_ms` is None where it has no expiry of its own."""
 
     name: String
@@ -55,14 +55,14 @@ class Field(NamedTuple):
     expire_ms: int | None
 
 
-class Slot(NamedTuple):
+class ArrayElement(NamedTuple):
     """An element of an array, and the index that it is at; a number is one that the server holds as a number."""
 
-    at: int
+    array_index: int
     value: String | int | float
 
 
-Element = String | Scored | Field | Slot | Part | ModuleType | ModulePart
+Element = String | SortedSetMember | HashField | ArrayElement | StreamPart | ModuleType | ModulePart
 DecodeFunction = Callable[[Cursor], Iterator[FlatRun]]
 
 
@@ -74,13 +74,13 @@ class Decoder(NamedTuple):
     decode: DecodeFunction
 
 
-def elements(cursor: Cursor, value: Value) -> Iterator[Element | CorruptValue]:
+def elements(cursor: Cursor, value: ValueRef) -> Iterator[Element | CorruptValue]:
     """The elements in the order of the file; a Corrupt, if the bytes are not what they promise, is the last."""
     row = DECODERS[value.dialect].get(value.type)
     if row is None:
         yield CorruptValue(value.offset, f"type {value.type} is not one that this version reads")
         return
-    make = _MAKE.get((row.type_name, row.width), list)
+    make = _ELEMENT_FACTORIES.get((row.type_name, row.width), list)
     try:
         for run in flat_elements(cursor, value):
             yield from make(run)
@@ -88,13 +88,13 @@ def elements(cursor: Cursor, value: Value) -> Iterator[Element | CorruptValue]:
         yield CorruptValue(problem.offset, problem.note)
 
 
-def flat_elements(cursor: Cursor, value: Value) -> Iterator[FlatRun]:
+def flat_elements(cursor: Cursor, value: ValueRef) -> Iterator[FlatRun]:
     """The same as flat lists; raises Broken, which is this room's own."""
     cursor.seek(value.offset)
     return DECODERS[value.dialect][value.type].decode(cursor)
 
 
-def type_name(value: Value) -> str:
+def type_name(value: ValueRef) -> str:
     """string, list, set, zset, hash, array, stream, module; empty for a type that is not read."""
     row = DECODERS[value.dialect].get(value.type)
     return row.type_name if row else ""
@@ -111,15 +111,15 @@ def _strings(c: Cursor, each: int = 1) -> Iterator[FlatRun]:
     return c.strings(c.length(), each)
 
 
-def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[FlatRun]], width: int = 1) -> Iterator[FlatRun]:
+def _packed_elements(c: Cursor, unpack: Callable[[bytes], Iterator[FlatRun]], width: int = 1) -> Iterator[FlatRun]:
     """The items of one packed string, in whole elements of `width`."""
     at, data, rest = c.offset, c.string(), FlatRun()
     try:
-        for run in unpack(data) if isinstance(data, bytes) else unfolded(data, unpack):
+        for run in unpack(data) if isinstance(data, bytes) else unpack_items(data, unpack):
             rest += run
-            whole = len(rest) - len(rest) % width
-            yield rest[:whole]
-            rest = rest[whole:]
+            complete = len(rest) - len(rest) % width
+            yield rest[:complete]
+            rest = rest[complete:]
     except DecodeError as problem:
         raise DecodeError(at, f"{problem.note}, at {problem.offset} of it") from problem
     if rest:
@@ -128,14 +128,14 @@ def _pack(c: Cursor, unpack: Callable[[bytes], Iterator[FlatRun]], width: int = 
 
 def _quicklist(c: Cursor) -> Iterator[FlatRun]:
     for _ in range(c.length()):
-        yield from _pack(c, packed.ziplist)
+        yield from _packed_elements(c, packed.ziplist)
 
 
 def _quicklist2(c: Cursor) -> Iterator[FlatRun]:
     for _ in range(c.length()):
         container = c.length()
         if container == _PACKED:
-            yield from _pack(c, packed.listpack)
+            yield from _packed_elements(c, packed.listpack)
         elif container == _PLAIN:
             yield [c.string()]
         else:
@@ -150,13 +150,13 @@ def _zset(c: Cursor) -> Iterator[FlatRun]:
 
 
 def _zset2(c: Cursor) -> Iterator[FlatRun]:
-    for run in c.strings(c.length(), 1, tail=True):
+    for run in c.strings(c.length(), 1, has_tail=True):
         run[1::2] = struct.unpack(f"<{len(run) // 2}d", b"".join(run[1::2]))
         yield run
 
 
 def _zset_pack(c: Cursor, unpack: Callable[[bytes], Iterator[FlatRun]]) -> Iterator[FlatRun]:
-    for run in _pack(c, unpack, 2):
+    for run in _packed_elements(c, unpack, 2):
         run[1::2] = [_score(c, text) for text in run[1::2]]
         yield run
 
@@ -181,7 +181,7 @@ def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[FlatRun]:
     """Field, value, expiry; 0 for none.  The soonest expiry stands before it, and is not needed."""
     if soonest:
         c.number()
-    for run in _pack(c, packed.listpack, 3):
+    for run in _packed_elements(c, packed.listpack, 3):
         if not all(map(_is_number, run[2::3])):
             raise DecodeError(c.offset, "an expiry of a field that is not a number")
         run[2::3] = [int(time) or None for time in run[2::3]]
@@ -194,7 +194,7 @@ def _is_number(text: String) -> bool:
 
 def _hash2(c: Cursor) -> Iterator[FlatRun]:
     """Valkey 9.0: field, value, expiry in ms, -1 for none."""
-    for run in c.strings(c.length(), 2, tail=True):
+    for run in c.strings(c.length(), 2, has_tail=True):
         times = struct.unpack(f"<{len(run) // 3}q", b"".join(run[2::3]))
         run[2::3] = [time if time >= 0 else None for time in times]
         yield run
@@ -202,23 +202,23 @@ def _hash2(c: Cursor) -> Iterator[FlatRun]:
 
 def _template_pack(c: Cursor) -> Iterator[FlatRun]:
     """A listpack: the number of its template, then its values."""
-    at, names, left = c.offset, None, 0
-    for run in _pack(c, packed.listpack):
+    at, names, missing = c.offset, None, 0
+    for run in _packed_elements(c, packed.listpack):
         if names is None:
             if not _is_number(run[0]):
                 raise DecodeError(at, "a hash whose template has no number")
-            left, names = templates(c.source).fields(c.source, int(run.pop(0)))
-        left -= len(run)
-        if left < 0:
+            missing, names = hash_templates(c.source).fields(c.source, int(run.pop(0)))
+        missing -= len(run)
+        if missing < 0:
             break
         yield [piece for value in run for piece in (next(names), value)]
-    if names is None or left:
+    if names is None or missing:
         raise DecodeError(at, "a hash that has not as many values as its template has fields")
 
 
 def _template_values(c: Cursor) -> Iterator[FlatRun]:
     """The number of its template, and its values."""
-    count, names = templates(c.source).fields(c.source, c.length())
+    count, names = hash_templates(c.source).fields(c.source, c.length())
     for run in c.strings(count):
         yield [piece for value in run for piece in (next(names), value)]
 
@@ -232,12 +232,12 @@ def _array(c: Cursor) -> Iterator[FlatRun]:
         c.length()
     for _ in range(count):
         index, tag = c.length(), c.length()
-        if tag >= len(_TAGS):
+        if tag >= len(_ARRAY_TAGS):
             raise DecodeError(c.offset, f"tag {tag} of an array's element")
-        yield [index, _TAGS[tag](c)]
+        yield [index, _ARRAY_TAGS[tag](c)]
 
 
-_TAGS: tuple[Callable[[Cursor], String | int | float], ...] = (
+_ARRAY_TAGS: tuple[Callable[[Cursor], String | int | float], ...] = (
     Cursor.string,
     lambda c: c.number(signed=True),
     lambda c: float(struct.unpack("<d", c.take(8))[0]),
@@ -246,7 +246,7 @@ _TAGS: tuple[Callable[[Cursor], String | int | float], ...] = (
 
 
 def _stream(c: Cursor, version: int) -> Iterator[FlatRun]:
-    for part in stream(c, version):
+    for part in decode_stream(c, version):
         yield [part]
 
 
@@ -257,17 +257,17 @@ _COMMON: dict[int, Decoder] = {
     3: Decoder("zset", 2, _zset),
     4: Decoder("hash", 2, partial(_strings, each=2)),
     5: Decoder("zset", 2, _zset2),
-    7: Decoder("module", 1, module_value),
-    9: Decoder("hash", 2, partial(_pack, unpack=packed.zipmap, width=2)),
-    10: Decoder("list", 1, partial(_pack, unpack=packed.ziplist)),
-    11: Decoder("set", 1, partial(_pack, unpack=packed.intset)),
+    7: Decoder("module", 1, decode_module),
+    9: Decoder("hash", 2, partial(_packed_elements, unpack=packed.zipmap, width=2)),
+    10: Decoder("list", 1, partial(_packed_elements, unpack=packed.ziplist)),
+    11: Decoder("set", 1, partial(_packed_elements, unpack=packed.intset)),
     12: Decoder("zset", 2, partial(_zset_pack, unpack=packed.ziplist)),
-    13: Decoder("hash", 2, partial(_pack, unpack=packed.ziplist, width=2)),
+    13: Decoder("hash", 2, partial(_packed_elements, unpack=packed.ziplist, width=2)),
     14: Decoder("list", 1, _quicklist),
-    16: Decoder("hash", 2, partial(_pack, unpack=packed.listpack, width=2)),
+    16: Decoder("hash", 2, partial(_packed_elements, unpack=packed.listpack, width=2)),
     17: Decoder("zset", 2, partial(_zset_pack, unpack=packed.listpack)),
     18: Decoder("list", 1, _quicklist2),
-    20: Decoder("set", 1, partial(_pack, unpack=packed.listpack)),
+    20: Decoder("set", 1, partial(_packed_elements, unpack=packed.listpack)),
     **{kind: Decoder("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (15, 19, 21)},
 }
 
@@ -287,25 +287,25 @@ DECODERS: dict[str, dict[int, Decoder]] = {
 }
 
 
-def _pairs(run: FlatRun) -> Iterator[Scored]:
-    return map(Scored, run[::2], run[1::2])
+def _sorted_set_members(run: FlatRun) -> Iterator[SortedSetMember]:
+    return map(SortedSetMember, run[::2], run[1::2])
 
 
-def _slots(run: FlatRun) -> Iterator[Slot]:
-    return map(Slot, run[::2], run[1::2])
+def _array_elements(run: FlatRun) -> Iterator[ArrayElement]:
+    return map(ArrayElement, run[::2], run[1::2])
 
 
-def _fields(run: FlatRun) -> Iterator[Field]:
-    return map(Field, run[::2], run[1::2], repeat(None))
+def _hash_fields(run: FlatRun) -> Iterator[HashField]:
+    return map(HashField, run[::2], run[1::2], repeat(None))
 
 
-def _timed_fields(run: FlatRun) -> Iterator[Field]:
-    return map(Field, run[::3], run[1::3], run[2::3])
+def _hash_fields_with_expiry(run: FlatRun) -> Iterator[HashField]:
+    return map(HashField, run[::3], run[1::3], run[2::3])
 
 
-_MAKE: dict[tuple[str, int], Callable[[FlatRun], Any]] = {
-    ("zset", 2): _pairs,
-    ("array", 2): _slots,
-    ("hash", 2): _fields,
-    ("hash", 3): _timed_fields,
+_ELEMENT_FACTORIES: dict[tuple[str, int], Callable[[FlatRun], Any]] = {
+    ("zset", 2): _sorted_set_members,
+    ("array", 2): _array_elements,
+    ("hash", 2): _hash_fields,
+    ("hash", 3): _hash_fields_with_expiry,
 }

@@ -5,11 +5,11 @@ from typing import Any
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString, String
 from aofdoctor.rdb.export.commands import score_text
-from aofdoctor.rdb.values.decoders import Value, elements
-from aofdoctor.rdb.values.streams import Id
+from aofdoctor.rdb.values.decoders import ValueRef, elements
+from aofdoctor.rdb.values.streams import StreamId
 
 
-def value_words(cursor: Cursor, value: Value) -> Iterator[String | CorruptValue]:
+def value_words(cursor: Cursor, value: ValueRef) -> Iterator[String | CorruptValue]:
     """The strings and numbers of a value; a Corrupt, if the bytes are not what they promise, is the last."""
     for element in elements(cursor, value):
         if isinstance(element, CorruptValue):
@@ -22,7 +22,7 @@ def flatten(item: Any) -> Iterator[String]:
     """One element's strings and numbers; what it does not have is left out."""
     if isinstance(item, bytes | LargeString):
         yield item
-    elif isinstance(item, Id):
+    elif isinstance(item, StreamId):
         yield bytes(item)
     elif isinstance(item, tuple | list):
         for piece in item:

@@ -10,54 +10,58 @@ from itertools import chain
 from weakref import WeakKeyDictionary
 
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, String
-from aofdoctor.rdb.items import ItemReader, Key
+from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.source import Source
 
 _TEMPLATE = 242
-_KEPT, _KEPT_FIELDS, _KEPT_NAME = 256, 1024, 64  # so many templates of so many names, each no longer than that
+_CACHED_TEMPLATES, _CACHED_FIELDS, _CACHED_NAME_SIZE = (
+    256,
+    1024,
+    64,
+)  # so many templates of so many names, each no longer than that
 _WINDOW, _ROOM = 1 << 14, 64
 
 
-class Templates:
+class HashTemplates:
     """Where the templates of one RDB stand, by number, and how many names each has."""
 
     def __init__(self, source: Source) -> None:
-        self._places: dict[int, tuple[int, int]] = {}
-        self._kept: dict[int, list[String]] = {}
+        self._locations: dict[int, tuple[int, int]] = {}
+        self._cached: dict[int, list[String]] = {}
         cursor = Cursor(source)
         for batch in ItemReader(source, _WINDOW, _ROOM, verify=False):
             for item in batch:
-                if isinstance(item, Key):
+                if isinstance(item, KeyItem):
                     return
                 if item.kind == _TEMPLATE:
-                    cursor.seek(item.body)
+                    cursor.seek(item.body_offset)
                     number, count = cursor.length(), cursor.length()
-                    self._places[number] = cursor.offset, count
+                    self._locations[number] = cursor.offset, count
 
     def fields(self, source: Source, number: int) -> tuple[int, Iterator[String]]:
         """(how many names, the names) of a template; raises Broken where there is none of that number."""
-        if number in self._kept:
-            names = self._kept[number]
+        if number in self._cached:
+            names = self._cached[number]
             return len(names), iter(names)
-        if number not in self._places:
+        if number not in self._locations:
             raise DecodeError(0, f"hash template {number} is not there")
-        at, count = self._places[number]
+        at, count = self._locations[number]
         cursor = Cursor(source)
         cursor.seek(at)
-        if count > _KEPT_FIELDS or len(self._kept) == _KEPT:
+        if count > _CACHED_FIELDS or len(self._cached) == _CACHED_TEMPLATES:
             return count, chain.from_iterable(cursor.strings(count))
         names = [*chain.from_iterable(cursor.strings(count))]
-        if all(isinstance(name, bytes) and len(name) <= _KEPT_NAME for name in names):
-            self._kept[number] = names
+        if all(isinstance(name, bytes) and len(name) <= _CACHED_NAME_SIZE for name in names):
+            self._cached[number] = names
         return count, iter(names)
 
 
-_KNOWN: WeakKeyDictionary[Source, Templates] = WeakKeyDictionary()
+_BY_SOURCE: WeakKeyDictionary[Source, HashTemplates] = WeakKeyDictionary()
 
 
-def templates(source: Source) -> Templates:
+def hash_templates(source: Source) -> HashTemplates:
     """The templates of the RDB at the head of a source."""
-    found = _KNOWN.get(source)
-    if found is None:
-        found = _KNOWN[source] = Templates(source)
-    return found
+    cached = _BY_SOURCE.get(source)
+    if cached is None:
+        cached = _BY_SOURCE[source] = HashTemplates(source)
+    return cached

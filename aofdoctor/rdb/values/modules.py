@@ -26,15 +26,15 @@ class ModulePart(NamedTuple):
     value: int | float | String
 
 
-def module_value(c: Cursor) -> Iterator[list[Any]]:
+def decode_module(c: Cursor) -> Iterator[list[Any]]:
     """Nine characters of six bits and a version of ten, then values that say what they are, up to opcode 0."""
     packed_name = c.length()
     name = "".join(_CHARACTERS[packed_name >> 10 + 6 * at & 63] for at in range(8, -1, -1))
     yield [ModuleType(name, packed_name & 1023)]
     while opcode := c.length():
-        if opcode not in _MODULE:
+        if opcode not in _MODULE_OPCODES:
             raise DecodeError(c.offset, f"opcode {opcode} in a module's value")
-        kind, read = _MODULE[opcode]
+        kind, read = _MODULE_OPCODES[opcode]
         yield [ModulePart(kind, read(c))]
 
 
@@ -43,7 +43,7 @@ def _signed(c: Cursor) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-_MODULE: dict[int, tuple[str, Callable[[Cursor], int | float | String]]] = {
+_MODULE_OPCODES: dict[int, tuple[str, Callable[[Cursor], int | float | String]]] = {
     1: ("signed", _signed),
     2: ("unsigned", Cursor.length),
     3: ("float", lambda c: float(struct.unpack("<f", c.take(4))[0])),

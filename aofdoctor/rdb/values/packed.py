@@ -20,29 +20,29 @@ _RUN = 512
 def listpack(data: bytes) -> Iterator[list[bytes]]:
     """The items of a listpack, in runs."""
     _check_head("listpack", data, 6)
-    at, seen = 6, 0
+    at, count = 6, 0
     while at < len(data) - 1:
         items, end = listpack_run(data, at)
         if not items:
-            raise DecodeError(at, f"entry {seen} of a listpack is broken")
-        at, seen = end, seen + len(items)
+            raise DecodeError(at, f"entry {count} of a listpack is broken")
+        at, count = end, count + len(items)
         yield items
-    _check_count("listpack", data, 4, seen)
+    _check_count("listpack", data, 4, count)
 
 
 def ziplist(data: bytes) -> Iterator[list[bytes]]:
     """The items of a ziplist, in runs."""
     _check_head("ziplist", data, 10)
-    at, before, seen = 10, 0, 0
+    at, prevlen, count = 10, 0, 0
     while at < len(data) - 1:
-        items, end, before = ziplist_run(data, at, before)
+        items, end, prevlen = ziplist_run(data, at, prevlen)
         if not items:
-            raise DecodeError(at, f"entry {seen} of a ziplist is broken")
-        at, seen = end, seen + len(items)
+            raise DecodeError(at, f"entry {count} of a ziplist is broken")
+        at, count = end, count + len(items)
         yield items
-    if int.from_bytes(data[4:8], "little") != at - before:
+    if int.from_bytes(data[4:8], "little") != at - prevlen:
         raise DecodeError(4, "the last entry of a ziplist is not where its head says")
-    _check_count("ziplist", data, 8, seen)
+    _check_count("ziplist", data, 8, count)
 
 
 def intset(data: bytes) -> Iterator[list[bytes]]:
@@ -57,19 +57,19 @@ def intset(data: bytes) -> Iterator[list[bytes]]:
 
 def zipmap(data: bytes) -> Iterator[list[bytes]]:
     """Fields and values of a zipmap in turn, in runs."""
-    at, seen, run = 1, 0, []
+    at, count, run = 1, 0, []
     while data[at : at + 1] != b"\xff":
         field, at = _zipmap_string(data, at, 0)
         value, at = _zipmap_string(data, at, 1)
         run += [field, value]
-        seen += 1
+        count += 1
         if len(run) >= _RUN:
             yield run
             run = []
     if run:
         yield run
-    if at != len(data) - 1 or (data[0] < _ZIPMAP_LONG and data[0] != seen):
-        raise DecodeError(at, f"a zipmap of {data[0]} fields has {seen}, and ends at {at} of {len(data)}")
+    if at != len(data) - 1 or (data[0] < _ZIPMAP_LONG and data[0] != count):
+        raise DecodeError(at, f"a zipmap of {data[0]} fields has {count}, and ends at {at} of {len(data)}")
 
 
 def _zipmap_string(data: bytes, at: int, unused: int) -> tuple[bytes, int]:
@@ -90,11 +90,11 @@ def _check_head(name: str, data: bytes, head: int) -> None:
         raise DecodeError(0, f"a {name} of {claimed} bytes in a string of {len(data)}, or one without an end")
 
 
-def _check_count(name: str, data: bytes, at: int, seen: int) -> None:
-    if not count_fits(data[at : at + 2], seen):
-        raise DecodeError(at, f"a {name} of {int.from_bytes(data[at : at + 2], 'little')} items has {seen}")
+def _check_count(name: str, data: bytes, at: int, count: int) -> None:
+    if not count_matches(data[at : at + 2], count):
+        raise DecodeError(at, f"a {name} of {int.from_bytes(data[at : at + 2], 'little')} items has {count}")
 
 
-def count_fits(count: bytes, seen: int) -> bool:
+def count_matches(count: bytes, entry_count: int) -> bool:
     """True if so many items are what a head says, or it says that they were not counted."""
-    return int.from_bytes(count, "little") in (seen, _UNCOUNTED)
+    return int.from_bytes(count, "little") in (entry_count, _UNCOUNTED)

@@ -8,11 +8,11 @@ large field of a stream, just as it does a small one (quicklist.c, t_stream.c).
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from aofdoctor.rdb.encoding.cursor import LARGE, DecodeError, LargeString
-from aofdoctor.rdb.encoding.runs import back_length, listpack_run, ziplist_run
-from aofdoctor.rdb.values.packed import count_fits
+from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE, DecodeError, LargeString
+from aofdoctor.rdb.encoding.runs import encode_backlen, listpack_run, ziplist_run
+from aofdoctor.rdb.values.packed import count_matches
 
-_AHEAD = 1 << 15  # more than any item has that does not say its length in four bytes
+_LOOKAHEAD = 1 << 15  # more than any item has that does not say its length in four bytes
 # A Large in LZF is unpacked from the start, so it has so many bytes at least, and is one of so many at most.
 _LZF_ITEM, _LZF_ITEMS = 1 << 22, 64
 _RUN = 512
@@ -21,71 +21,71 @@ _END = b"\xff"
 
 def listpack(value: LargeString) -> Iterator[list[Any]]:
     """The items of a listpack, in runs."""
-    window, seen = _Window(value), 0
+    window, count = _PackedWindow(value), 0
     head = window.take(6)
     _require_size("listpack", head, value)
-    while window.left > 1:
-        window.need(_AHEAD)
+    while window.remaining > 1:
+        window.fill(_LOOKAHEAD)
         items, end = listpack_run(window.data, window.at)
         if items:
             window.at = end
             yield items
         elif window.data[window.at] != 0xF0:
-            raise DecodeError(window.offset, f"entry {seen} of a listpack is broken")
-        elif text := window.long(5, 0, "little"):
+            raise DecodeError(window.offset, f"entry {count} of a listpack is broken")
+        elif text := window.long_entry(5, 0, "little"):
             window.skip(5 + text.size)
-            if window.take(len(back_length(5 + text.size))) != back_length(5 + text.size):
-                raise DecodeError(window.offset, f"entry {seen} of a listpack is broken")
+            if window.take(len(encode_backlen(5 + text.size))) != encode_backlen(5 + text.size):
+                raise DecodeError(window.offset, f"entry {count} of a listpack is broken")
             yield [text]
-            seen += 1
-        seen += len(items)
-    _require_end("listpack", window, head[4:6], seen)
+            count += 1
+        count += len(items)
+    _require_end("listpack", window, head[4:6], count)
 
 
 def ziplist(value: LargeString) -> Iterator[list[Any]]:
     """The items of a ziplist, in runs."""
-    window, seen, before = _Window(value), 0, 0
+    window, count, prevlen = _PackedWindow(value), 0, 0
     head = window.take(10)
     _require_size("ziplist", head, value)
-    while window.left > 1:
-        window.need(_AHEAD)
-        items, end, last = ziplist_run(window.data, window.at, before)
+    while window.remaining > 1:
+        window.fill(_LOOKAHEAD)
+        items, end, last = ziplist_run(window.data, window.at, prevlen)
         if items:
-            window.at, before = end, last
+            window.at, prevlen = end, last
             yield items
-        elif not (prefix := _prefix(window, before)):
-            raise DecodeError(window.offset, f"entry {seen} of a ziplist is broken")
-        elif text := window.long(5, prefix, "big"):
-            before = prefix + 5 + text.size
-            window.skip(before)
+        elif not (prefix := _prevlen_size(window, prevlen)):
+            raise DecodeError(window.offset, f"entry {count} of a ziplist is broken")
+        elif text := window.long_entry(5, prefix, "big"):
+            prevlen = prefix + 5 + text.size
+            window.skip(prevlen)
             yield [text]
-            seen += 1
-        seen += len(items)
-    if int.from_bytes(head[4:8], "little") != window.offset - before:
+            count += 1
+        count += len(items)
+    if int.from_bytes(head[4:8], "little") != window.offset - prevlen:
         raise DecodeError(4, "the last entry of a ziplist is not where its head says")
-    _require_end("ziplist", window, head[8:10], seen)
+    _require_end("ziplist", window, head[8:10], count)
 
 
 def intset(value: LargeString) -> Iterator[list[Any]]:
     """The members of an intset as digits, in runs."""
-    window = _Window(value)
+    window = _PackedWindow(value)
     head = window.take(8)
     width, count = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
     if width not in (2, 4, 8) or value.size != 8 + width * count:
         raise DecodeError(0, f"an intset of {count} members of {width} bytes in {value.size} bytes")
-    while window.left:
-        data = window.take(min(_RUN * width, window.left))
+    while window.remaining:
+        data = window.take(min(_RUN * width, window.remaining))
         places = range(0, len(data), width)
         yield [b"%d" % int.from_bytes(data[at : at + width], "little", signed=True) for at in places]
 
 
-class _Window:
+class _PackedWindow:
     """The bytes of a string in order: data[at:] are those from `offset` on that have been read."""
 
     def __init__(self, value: LargeString) -> None:
         self.value, self._pieces = value, value.pieces()
         self.data, self.at, self._base = b"", 0, 0
-        self._held = max(_LZF_ITEM, value.size // _LZF_ITEMS) if value.packed else LARGE
+        self._max_entry_held = max(_LZF_ITEM, value.size // _LZF_ITEMS) if value.lzf_size else LARGE_STRING_SIZE
 
     @property
     def offset(self) -> int:
@@ -93,11 +93,11 @@ class _Window:
         return self._base + self.at
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """How many bytes follow."""
         return self.value.size - self.offset
 
-    def need(self, size: int) -> bool:
+    def fill(self, size: int) -> bool:
         """Read on until so many bytes are there; False if there are not so many."""
         if len(self.data) - self.at >= size:
             return True
@@ -111,7 +111,7 @@ class _Window:
 
     def take(self, size: int) -> bytes:
         """The next bytes, no more than a few."""
-        if not self.need(size):
+        if not self.fill(size):
             raise DecodeError(self.offset, "a packed value that ends inside an item")
         self.at += size
         return self.data[self.at - size : self.at]
@@ -123,34 +123,36 @@ class _Window:
             self._base, self.data = self._base + len(self.data), piece
         self.at = end - self._base
 
-    def long(self, head: int, prefix: int, order: Literal["little", "big"]) -> LargeString | None:
+    def long_entry(self, head: int, prefix: int, order: Literal["little", "big"]) -> LargeString | None:
         """The text of an item that says its length in the last four bytes of `head`; None if it can be read by now."""
-        there = len(self.data) - self.at
+        available = len(self.data) - self.at
         size = int.from_bytes(self.data[self.at + prefix + 1 : self.at + prefix + head], order)
         head += prefix
-        if head > there or head + size >= self.left:
+        if head > available or head + size >= self.remaining:
             raise DecodeError(self.offset, "a packed value that ends inside an item")
-        if size > self._held:
-            return _part(self.value, self.offset + head, size)
-        whole = min(head + size + len(back_length(head + size)), self.left)  # a ziplist's has nothing behind it
-        if whole <= there or not self.need(whole):
+        if size > self._max_entry_held:
+            return _substring(self.value, self.offset + head, size)
+        entry_size = min(
+            head + size + len(encode_backlen(head + size)), self.remaining
+        )  # a ziplist's has nothing behind it
+        if entry_size <= available or not self.fill(entry_size):
             raise DecodeError(self.offset, "a long item of a packed value is broken")
         return None
 
 
-def _part(value: LargeString, start: int, size: int) -> LargeString:
+def _substring(value: LargeString, start: int, size: int) -> LargeString:
     """Some of the bytes of a string."""
-    if value.packed:
-        return LargeString(value.source, value.offset, size, value.packed, start, value.size)
+    if value.lzf_size:
+        return LargeString(value.source, value.offset, size, value.lzf_size, start, value.size)
     return LargeString(value.source, value.offset + start, size)
 
 
-def _prefix(window: _Window, before: int) -> int:
+def _prevlen_size(window: _PackedWindow, prevlen: int) -> int:
     """The bytes in which a ziplist's item says how long the one before is; 0 if it lies, or its text is not long."""
     data, at = window.data, window.at
     prefix = 5 if data[at] == 0xFE else 1
     claimed = int.from_bytes(data[at + 1 : at + 5], "little") if prefix == 5 else data[at]
-    return prefix if claimed == before and data[at + prefix : at + prefix + 1] == b"\x80" else 0
+    return prefix if claimed == prevlen and data[at + prefix : at + prefix + 1] == b"\x80" else 0
 
 
 def _require_size(name: str, head: bytes, value: LargeString) -> None:
@@ -159,8 +161,8 @@ def _require_size(name: str, head: bytes, value: LargeString) -> None:
         raise DecodeError(0, f"a {name} of {claimed} bytes in a string of {value.size}")
 
 
-def _require_end(name: str, window: _Window, count: bytes, seen: int) -> None:
+def _require_end(name: str, window: _PackedWindow, count: bytes, entry_count: int) -> None:
     if window.take(1) != _END:
         raise DecodeError(window.offset, f"a {name} without an end")
-    if not count_fits(count, seen):
-        raise DecodeError(4, f"a {name} of {int.from_bytes(count, 'little')} items has {seen}")
+    if not count_matches(count, entry_count):
+        raise DecodeError(4, f"a {name} of {int.from_bytes(count, 'little')} items has {entry_count}")

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, String
 from aofdoctor.rdb.values.packed import listpack
 from aofdoctor.rdb.values.pending_entries import PendingEntries
-from aofdoctor.rdb.values.unpack import unfolded
+from aofdoctor.rdb.values.unpack import unpack_items
 
 STREAM_VERSIONS = {15: 1, 19: 2, 21: 3, 26: 4, 27: 5}
 _U64 = (1 << 64) - 1  # and -1, for entries read: not known
 _DELETED, _SAME_FIELDS = 1, 2
 
 
-class Id(NamedTuple):
+class StreamId(NamedTuple):
     """An entry's id; `raw` is how it stands in a file, and sorts the same."""
 
     ms: int
@@ -36,29 +36,29 @@ class Id(NamedTuple):
         return b"%d-%d" % self
 
 
-class Entry(NamedTuple):
+class StreamEntry(NamedTuple):
     """One entry: fields and values in turn."""
 
-    id: Id
+    id: StreamId
     items: list[String]
 
 
-class Meta(NamedTuple):
+class StreamMeta(NamedTuple):
     """What stands after the entries; `first`, `max_deleted`, `added` are None before Redis 7.0."""
 
     length: int
-    last: Id
-    first: Id | None = None
-    max_deleted: Id | None = None
-    added: int | None = None
+    last_id: StreamId
+    first_id: StreamId | None = None
+    max_deleted_id: StreamId | None = None
+    entries_added: int | None = None
 
 
-class Group(NamedTuple):
+class ConsumerGroup(NamedTuple):
     """A consumer group; `read` is None where it is not known."""
 
     name: String
-    last: Id
-    read: int | None
+    last_id: StreamId
+    entries_read: int | None
 
 
 class Consumer(NamedTuple):
@@ -69,44 +69,44 @@ class Consumer(NamedTuple):
     active_ms: int | None
 
 
-class Pending(NamedTuple):
+class PendingEntry(NamedTuple):
     """An entry that was delivered, to the consumer before it (`owned`), and not acknowledged."""
 
-    id: Id
+    id: StreamId
     delivered_ms: int
     deliveries: int
-    owned: bool = True
+    is_owned: bool = True
 
 
-class Produced(NamedTuple):
+class ProducerEntry(NamedTuple):
     """What an idempotent producer was told: its own id of an entry, and the entry's."""
 
     producer: String
-    own: String
-    id: Id
+    idempotent_id: String
+    id: StreamId
 
 
-class Producers(NamedTuple):
+class ProducerSummary(NamedTuple):
     """The settings for them, and how many of what they sent is known, was added, was there already."""
 
     duration: int
-    most: int
+    max_size: int
     known: int
     added: int
     duplicates: int
 
 
-Part = Entry | Meta | Group | Consumer | Pending | Produced | Producers
+StreamPart = StreamEntry | StreamMeta | ConsumerGroup | Consumer | PendingEntry | ProducerEntry | ProducerSummary
 
 
-def stream(c: Cursor, version: int, entries: bool = True) -> Iterator[Part]:
+def decode_stream(c: Cursor, version: int, entries: bool = True) -> Iterator[StreamPart]:
     """The parts of a stream; without its `entries` if they are not wanted."""
-    last = Id(0, -1)
+    last = StreamId(0, -1)
     for _ in range(c.length()):
         at = c.offset
-        master = _raw_id(at, c.string())
+        master = _require_stream_id(at, c.string())
         node = c.string()
-        for entry in _node(at, master, node) if entries else ():
+        for entry in _decode_node(at, master, node) if entries else ():
             if entry.id <= last:
                 raise DecodeError(
                     at, f"entry {bytes(entry.id).decode()} of a stream does not come after the one before"
@@ -120,30 +120,30 @@ def stream(c: Cursor, version: int, entries: bool = True) -> Iterator[Part]:
         yield from _producers(c)
 
 
-def _raw_id(at: int, data: String) -> Id:
+def _require_stream_id(at: int, data: String) -> StreamId:
     if not isinstance(data, bytes) or len(data) != 16:
         raise DecodeError(at, f"a stream's id of {len(data)} bytes")
-    return raw_id(data)
+    return parse_stream_id(data)
 
 
-def raw_id(data: bytes | bytearray) -> Id:
+def parse_stream_id(data: bytes | bytearray) -> StreamId:
     """An id by its sixteen bytes."""
-    return Id(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big"))
+    return StreamId(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big"))
 
 
-def _id(c: Cursor) -> Id:
-    return Id(c.length(), c.length())
+def _id(c: Cursor) -> StreamId:
+    return StreamId(c.length(), c.length())
 
 
-def _meta(c: Cursor, version: int) -> Meta:
+def _meta(c: Cursor, version: int) -> StreamMeta:
     length, last = c.length(), _id(c)
-    return Meta(length, last) if version == 1 else Meta(length, last, _id(c), _id(c), c.length())
+    return StreamMeta(length, last) if version == 1 else StreamMeta(length, last, _id(c), _id(c), c.length())
 
 
-def _group(c: Cursor, version: int) -> Iterator[Part]:
+def _group(c: Cursor, version: int) -> Iterator[StreamPart]:
     name, last = c.string(), _id(c)
     read = c.length() if version >= 2 else _U64
-    yield Group(name, last, None if read == _U64 else read)
+    yield ConsumerGroup(name, last, None if read == _U64 else read)
     pending = PendingEntries()
     for _ in range(c.length()):
         if not pending.add(c.take(16), c.number(), c.length()):
@@ -154,8 +154,8 @@ def _group(c: Cursor, version: int) -> Iterator[Part]:
             yield _pending(c, pending, owned=True)
     for _ in range(c.length() if version >= 5 else 0):
         yield _pending(c, pending, owned=False)
-    if pending.left:
-        raise DecodeError(c.offset, f"{pending.left} pending entries of a group that nobody owns")
+    if pending.remaining:
+        raise DecodeError(c.offset, f"{pending.remaining} pending entries of a group that nobody owns")
 
 
 def _consumer(c: Cursor, version: int) -> Consumer:
@@ -164,38 +164,38 @@ def _consumer(c: Cursor, version: int) -> Consumer:
     return Consumer(name, seen, active if active >= 0 else None)
 
 
-def _pending(c: Cursor, pending: PendingEntries, owned: bool) -> Pending:
+def _pending(c: Cursor, pending: PendingEntries, owned: bool) -> PendingEntry:
     """The server's own check too: an entry is pending once, and its group knows of it."""
     at, raw = c.offset, c.take(16)
-    if (found := pending.take(raw)) is None:
+    if (delivery := pending.take(raw)) is None:
         raise DecodeError(at, "a pending entry of a consumer that is not its group's")
-    return Pending(_raw_id(at, raw), *found, owned)
+    return PendingEntry(_require_stream_id(at, raw), *delivery, owned)
 
 
-def _producers(c: Cursor) -> Iterator[Part]:
+def _producers(c: Cursor) -> Iterator[StreamPart]:
     duration, most, known = c.length(), c.length(), 0
     for _ in range(c.length()):
         producer = c.string()
         for _ in range(c.length()):
-            yield Produced(producer, c.string(), _id(c))
+            yield ProducerEntry(producer, c.string(), _id(c))
             known += 1
-    yield Producers(duration, most, known, c.length(), c.length())
+    yield ProducerSummary(duration, most, known, c.length(), c.length())
 
 
-def _node(at: int, master: Id, data: String) -> Iterator[Entry]:
+def _decode_node(at: int, master: StreamId, data: String) -> Iterator[StreamEntry]:
     """The entries of one listpack that are not deleted: first what they share, then what each has of its own."""
-    items = chain.from_iterable(unfolded(data, listpack))
+    items = chain.from_iterable(unpack_items(data, listpack))
     try:
-        live, deleted = _int(items), _int(items)
-        fields = [next(items) for _ in range(_int(items))]
-        if _int(items):
+        live, deleted = _next_int(items), _next_int(items)
+        fields = [next(items) for _ in range(_next_int(items))]
+        if _next_int(items):
             raise DecodeError(at, "a stream's node whose fields have no end")
         for item in items:
             flags = int(item)
-            gone = bool(flags & _DELETED)
-            live, deleted = live - (not gone), deleted - gone
+            is_deleted = bool(flags & _DELETED)
+            live, deleted = live - (not is_deleted), deleted - is_deleted
             entry = _entry(items, master, flags, fields)
-            if not gone:
+            if not is_deleted:
                 yield entry
     except (StopIteration, ValueError, TypeError) as problem:
         raise DecodeError(at, "a stream's node that ends inside an entry, or has text for a number") from problem
@@ -203,19 +203,19 @@ def _node(at: int, master: Id, data: String) -> Iterator[Entry]:
         raise DecodeError(at, "a stream's node that has not as many entries as it says")
 
 
-def _int(items: Iterator[Any]) -> int:
+def _next_int(items: Iterator[Any]) -> int:
     return int(next(items))
 
 
-def _entry(items: Iterator[String], master: Id, flags: int, fields: list[String]) -> Entry:
-    ms, seq = master.ms + _int(items), master.seq + _int(items)  # differences wrap around
+def _entry(items: Iterator[String], master: StreamId, flags: int, fields: list[String]) -> StreamEntry:
+    ms, seq = master.ms + _next_int(items), master.seq + _next_int(items)  # differences wrap around
     if flags & _SAME_FIELDS:
         values = list(islice(items, len(fields)))
         pairs = [piece for pair in zip(fields, values, strict=True) for piece in pair]
         size = 3 + len(values)
     else:
-        pairs = list(islice(items, 2 * _int(items)))
+        pairs = list(islice(items, 2 * _next_int(items)))
         size = 4 + len(pairs)
-    if _int(items) != size or not pairs:
+    if _next_int(items) != size or not pairs:
         raise ValueError
-    return Entry(Id(ms & _U64, seq & _U64), pairs)
+    return StreamEntry(StreamId(ms & _U64, seq & _U64), pairs)

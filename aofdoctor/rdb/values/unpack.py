@@ -6,20 +6,20 @@ from typing import Any
 from aofdoctor.rdb.encoding.cursor import DecodeError, LargeString, String
 from aofdoctor.rdb.values import packed, packed_large
 
-_HELD, _MOST = 1 << 20, 1 << 26
-_LARGE: dict[Callable[[bytes], Iterator[list[Any]]], Callable[[LargeString], Iterator[list[Any]]]] = {
+_IN_MEMORY_MAX, _PACKED_MAX = 1 << 20, 1 << 26
+_LARGE_UNPACKERS: dict[Callable[[bytes], Iterator[list[Any]]], Callable[[LargeString], Iterator[list[Any]]]] = {
     packed.listpack: packed_large.listpack,
     packed.ziplist: packed_large.ziplist,
     packed.intset: packed_large.intset,
 }
 
 
-def unfolded(data: String, unpack: Callable[[bytes], Iterator[list[Any]]]) -> Iterator[list[Any]]:
+def unpack_items(data: String, unpack: Callable[[bytes], Iterator[list[Any]]]) -> Iterator[list[Any]]:
     """The same as `unpack` gives, in runs; of a string that is too large to hold, too."""
     if isinstance(data, bytes):
         return unpack(data)
-    if data.size > _HELD and unpack in _LARGE:
-        return _LARGE[unpack](data)
-    if data.size > _MOST:
+    if data.size > _IN_MEMORY_MAX and unpack in _LARGE_UNPACKERS:
+        return _LARGE_UNPACKERS[unpack](data)
+    if data.size > _PACKED_MAX:
         raise DecodeError(data.offset, f"{data.size} bytes of one packed value are more than are read at once")
     return unpack(data.read())

@@ -15,8 +15,11 @@ from enum import IntEnum
 from aofdoctor.rdb.walk.layouts import Layout, LayoutOp
 
 SLACK = 64
-TEMPLATES, PROBES = 1 << 14, 64  # so many hash templates are remembered, and so many places looked at for one
-MAGIC, UNREAD = 256, 257  # kinds of items that begin with no opcode
+TEMPLATE_SLOTS, TEMPLATE_PROBES = (
+    1 << 14,
+    64,
+)  # so many hash templates are remembered, and so many places looked at for one
+KIND_MAGIC, KIND_UNPARSED = 256, 257  # kinds of items that begin with no opcode
 _HUGE = 1 << 62  # no file is larger
 _DIGITS_MAX = 18
 
@@ -24,20 +27,20 @@ _DIGITS_MAX = 18
 class StopReason(IntEnum):
     """Why a walk stopped."""
 
-    SHORT = 0  # the buffer ends
+    END_OF_DATA = 0  # the buffer ends
     FULL = 1  # the columns are full
     DONE = 2  # after the opcode EOF
     STEP_LIMIT = 3
-    TYPE = 4
-    LENGTH = 5  # something else where a length should be
-    HEAD = 6  # a byte that begins no length
-    STRING = 7  # an encoding that no string has
-    CASE = 8
-    LOST_TEMPLATE = 9
-    NUMBER = 10
+    UNKNOWN_TYPE = 4
+    NOT_A_LENGTH = 5  # something else where a length should be
+    BAD_LENGTH = 6  # a byte that begins no length
+    BAD_STRING = 7  # an encoding that no string has
+    BAD_CASE = 8
+    UNKNOWN_TEMPLATE = 9
+    BAD_NUMBER = 10
 
 
-class Columns:
+class ItemColumns:
     """Room for `room` items, `count` of them filled, `keys` of them keys; offsets are the file's.
 
     edges: item i is [edges[i], edges[i + 1]).  kind: its type or opcode.
@@ -46,29 +49,29 @@ class Columns:
     there is none or it is not known.
     """
 
-    def __init__(self, room: int) -> None:
-        self.room, self.count, self.keys = room, 0, 0
-        self.edges = array("q", bytes(8 * (room + 1)))
-        self.kind = array("H", bytes(2 * room))
-        self.freq = array("h", bytes(2 * room))
-        self.name, self.value, self.expire, self.idle, self.db = (array("q", bytes(8 * room)) for _ in range(5))
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.count, self.key_count = capacity, 0, 0
+        self.edges = array("q", bytes(8 * (capacity + 1)))
+        self.kind = array("H", bytes(2 * capacity))
+        self.freq = array("h", bytes(2 * capacity))
+        self.name, self.value, self.expire, self.idle, self.db = (array("q", bytes(8 * capacity)) for _ in range(5))
 
-    def put(self, kind: int, value: int, end: int) -> None:
+    def append(self, kind: int, value: int, end: int) -> None:
         """Append an item that is no key; it begins where the last one ended."""
         i = self.count
         self.kind[i], self.name[i], self.value[i], self.edges[i + 1] = kind, -1, value, end
         self.expire[i] = self.idle[i] = self.freq[i] = self.db[i] = -1
         self.count += 1
 
-    def cut(self, count: int) -> None:
+    def truncate(self, count: int) -> None:
         """Only the first `count` stay."""
         self.count = count
-        self.keys = sum(name >= 0 for name in self.name[:count])
+        self.key_count = sum(name >= 0 for name in self.name[:count])
 
 
-class _Stopped(Exception):
-    def __init__(self, why: StopReason) -> None:
-        self.why = why
+class _WalkStopped(Exception):
+    def __init__(self, reason: StopReason) -> None:
+        self.reason = reason
 
 
 class Walker:
@@ -90,56 +93,56 @@ class Walker:
         self.skip = 0
         self.pc = 0  # 0: at a type or opcode
         self.frames: list[list[int]] = []  # [where the body begins, how often still]
-        self.held = self.template = 0
+        self.register = self.template_id = 0
         self.value = start
-        self._forget()
+        self._clear_key_fields()
 
-    def _forget(self) -> None:
+    def _clear_key_fields(self) -> None:
         self.name = self.expire = self.idle = self.freq = -1
 
     def run(
-        self, buffer: bytearray, at: int, end: int, base: int, columns: Columns, step_budget: int = _HUGE
+        self, buffer: bytearray, at: int, end: int, base: int, columns: ItemColumns, step_budget: int = _HUGE
     ) -> tuple[StopReason, int, int]:
         """(why it stopped, where in the buffer, the fuel that is left); buffer[0] is at `base` in the file."""
         self.data, self.at, self.end, self.base, self.columns = buffer, at, end, base, columns
         try:
             while True:
                 if self.skip:
-                    self._pass()
+                    self._skip_bytes()
                 if step_budget <= 0:
                     return StopReason.STEP_LIMIT, self.at, step_budget
                 step_budget -= 1
                 self._step()
-        except _Stopped as stopped:
-            return stopped.why, self.at, step_budget
+        except _WalkStopped as stopped:
+            return stopped.reason, self.at, step_budget
 
     def _step(self) -> None:
         if self.pc:
             _STEPS[self.layout.code[self.pc]](self)
         else:
-            self._head()
+            self._read_opcode()
 
-    def _pass(self) -> None:
+    def _skip_bytes(self) -> None:
         size = min(self.skip, self.end - self.at)
         self.at, self.skip = self.at + size, self.skip - size
         if self.skip:
-            raise _Stopped(StopReason.SHORT)
+            raise _WalkStopped(StopReason.END_OF_DATA)
 
-    def _head(self) -> None:
+    def _read_opcode(self) -> None:
         if self.at >= self.end:
-            raise _Stopped(StopReason.SHORT)
-        if self.columns.count == self.columns.room:
-            raise _Stopped(StopReason.FULL)
+            raise _WalkStopped(StopReason.END_OF_DATA)
+        if self.columns.count == self.columns.capacity:
+            raise _WalkStopped(StopReason.FULL)
         self.kind = self.data[self.at]
         if not (pc := self.layout.entry[self.kind]):
-            raise _Stopped(StopReason.TYPE)
+            raise _WalkStopped(StopReason.UNKNOWN_TYPE)
         self.at += 1
         self.pc, self.value = pc, self.base + self.at
 
-    def _go(self, at: int, operands: int = 0) -> None:
+    def _advance(self, at: int, operands: int = 0) -> None:
         """A step has read up to `at`, and the next one's turn has come."""
         if at > self.end:
-            raise _Stopped(StopReason.SHORT)
+            raise _WalkStopped(StopReason.END_OF_DATA)
         self.at = at
         self.pc += 1 + operands
 
@@ -151,9 +154,9 @@ class Walker:
         if first < 0x80:
             return (first & 63) << 8 | self.data[at + 1], at + 2
         if first >= 0xC0:
-            raise _Stopped(StopReason.LENGTH)
+            raise _WalkStopped(StopReason.NOT_A_LENGTH)
         if first > 0x81:
-            raise _Stopped(StopReason.HEAD)
+            raise _WalkStopped(StopReason.BAD_LENGTH)
         size = 4 if first == 0x80 else 8
         return int.from_bytes(self.data[at + 1 : at + 1 + size], "big"), at + 1 + size
 
@@ -163,14 +166,14 @@ class Walker:
         if first < 0xC0:
             return self._length(at)
         if first > 0xC3:
-            raise _Stopped(StopReason.STRING)
+            raise _WalkStopped(StopReason.BAD_STRING)
         if first < 0xC3:
             return 1 << (first & 3), at + 1
         packed, at = self._length(at + 1)
         _, at = self._length(at)
         return packed, at
 
-    def _place(self, at: int) -> int:
+    def _address(self, at: int) -> int:
         return self.layout.code[at] | self.layout.code[at + 1] << 8
 
     # -- one function a step --
@@ -184,15 +187,15 @@ class Walker:
         columns.count += 1
         self.pc = 0
         if self.name >= 0:
-            columns.keys += 1
-            self._forget()
+            columns.key_count += 1
+            self._clear_key_fields()
 
     def _len(self) -> None:
-        self._go(self._length(self.at)[1])
+        self._advance(self._length(self.at)[1])
 
     def _str(self) -> None:
         size, at = self._string(self.at)
-        self._go(at)
+        self._advance(at)
         self.skip = min(size, _HUGE)
 
     def _skip(self) -> None:
@@ -206,20 +209,20 @@ class Walker:
 
     def _score(self) -> None:
         size = self.data[self.at]
-        self._go(self.at + 1)
+        self._advance(self.at + 1)
         self.skip = size if size < 253 else 0
 
     def _count(self) -> None:
-        held, at = self._length(self.at)
-        self._go(at)
-        self.held = held
+        count, at = self._length(self.at)
+        self._advance(at)
+        self.register = count
 
     def _loop(self) -> None:
-        if self.held:
-            self.frames.append([self.pc + 3, self.held])
+        if self.register:
+            self.frames.append([self.pc + 3, self.register])
             self.pc += 3
         else:
-            self.pc = self._place(self.pc + 1)
+            self.pc = self._address(self.pc + 1)
 
     def _next(self) -> None:
         frame = self.frames[-1]
@@ -233,92 +236,92 @@ class Walker:
     def _case(self) -> None:
         value, at = self._length(self.at)
         if at > self.end:
-            raise _Stopped(StopReason.SHORT)
+            raise _WalkStopped(StopReason.END_OF_DATA)
         arms = self.layout.code[self.pc + 1]
-        place = self._place(self.pc + (4 + 2 * value if value < arms else 2))
+        place = self._address(self.pc + (4 + 2 * value if value < arms else 2))
         if not place:
-            raise _Stopped(StopReason.CASE)
+            raise _WalkStopped(StopReason.BAD_CASE)
         self.at, self.pc = at, place
 
     def _jump(self) -> None:
-        self.pc = self._place(self.pc + 1)
+        self.pc = self._address(self.pc + 1)
 
     def _db(self) -> None:
         db, at = self._length(self.at)
-        self._go(at)
+        self._advance(at)
         self.db = min(db, _HUGE)
 
     def _idle(self) -> None:
         idle, at = self._length(self.at)
-        self._go(at)
+        self._advance(at)
         self.idle = min(idle, _HUGE)
 
     def _freq(self) -> None:
         freq = self.data[self.at]
-        self._go(self.at + 1)
+        self._advance(self.at + 1)
         self.freq = freq
 
     def _expire_s(self) -> None:
         seconds = int.from_bytes(self.data[self.at : self.at + 4], "little", signed=True)
-        self._go(self.at + 4)
+        self._advance(self.at + 4)
         self.expire = seconds * 1000
 
     def _expire_ms(self) -> None:
         expire = int.from_bytes(self.data[self.at : self.at + 8], "little", signed=True)
-        self._go(self.at + 8)
+        self._advance(self.at + 8)
         self.expire = expire
 
     def _more(self) -> None:
         self.pc = 0
 
-    def _template(self) -> None:
-        template, at = self._length(self.at)
-        self._go(at)
-        self.template = template
+    def _template_id(self) -> None:
+        template_id, at = self._length(self.at)
+        self._advance(at)
+        self.template_id = template_id
 
-    def _keep(self) -> None:
-        place = self._template_place(self.template)
+    def _define_template(self) -> None:
+        place = self._template_slot(self.template_id)
         if place is None:
-            raise _Stopped(StopReason.LOST_TEMPLATE)
-        self.templates[place] = self.template, self.held
+            raise _WalkStopped(StopReason.UNKNOWN_TEMPLATE)
+        self.templates[place] = self.template_id, self.register
         self.pc += 1
 
-    def _recall(self) -> None:
+    def _use_template(self) -> None:
         template, at = self._length(self.at)
-        place = self._template_place(template)
+        place = self._template_slot(template)
         if at <= self.end and place not in self.templates:
-            raise _Stopped(StopReason.LOST_TEMPLATE)
-        self._go(at)
+            raise _WalkStopped(StopReason.UNKNOWN_TEMPLATE)
+        self._advance(at)
         assert place is not None
-        self.held = self.templates[place][1]
+        self.register = self.templates[place][1]
 
-    def _template_place(self, number: int) -> int | None:
+    def _template_slot(self, number: int) -> int | None:
         """Where a template is, or could be put."""
-        places = ((number + i) % TEMPLATES for i in range(PROBES))
+        places = ((number + i) % TEMPLATE_SLOTS for i in range(TEMPLATE_PROBES))
         return next((at for at in places if at not in self.templates or self.templates[at][0] == number), None)
 
-    def _number(self) -> None:
-        mark, at, held = self.layout.code[self.pc + 1], self.at, 0
+    def _resp_number(self) -> None:
+        mark, at, number = self.layout.code[self.pc + 1], self.at, 0
         if self._byte(at) != mark:
-            raise _Stopped(StopReason.NUMBER)
+            raise _WalkStopped(StopReason.BAD_NUMBER)
         first = at = at + 1
         while 0x30 <= (digit := self._byte(at)) <= 0x39 and at - first < _DIGITS_MAX:
-            held, at = held * 10 + digit - 0x30, at + 1
+            number, at = number * 10 + digit - 0x30, at + 1
         if at == first or digit != 0x0D or self._byte(at + 1) != 0x0A:
-            raise _Stopped(StopReason.NUMBER)
-        self._go(at + 2, 1)
-        self.held = held
+            raise _WalkStopped(StopReason.BAD_NUMBER)
+        self._advance(at + 2, 1)
+        self.register = number
 
     def _byte(self, at: int) -> int:
         if at >= self.end:
-            raise _Stopped(StopReason.SHORT)
+            raise _WalkStopped(StopReason.END_OF_DATA)
         return self.data[at]
 
     def _payload(self) -> None:
-        self.skip, self.pc = self.held, self.pc + 1
+        self.skip, self.pc = self.register, self.pc + 1
 
     def _eof(self) -> None:
-        raise _Stopped(StopReason.DONE)
+        raise _WalkStopped(StopReason.DONE)
 
 
 _STEPS: dict[int, Callable[[Walker], None]] = {step: getattr(Walker, f"_{step.name.lower()}") for step in LayoutOp}

@@ -37,32 +37,32 @@ class LayoutOp(IntEnum):
     IDLE = 14
     FREQ = 15
     MORE = 16  # the item goes on with another opcode or type
-    TEMPLATE = 17  # a hash template's number
-    KEEP = 18  # what is held is the number of its fields
-    RECALL = 19  # a hash template's number; held: the number of its fields
-    NUMBER = 20  # RESP: a mark (the operand), digits, CRLF; held
+    TEMPLATE_ID = 17  # a hash template's number
+    DEFINE_TEMPLATE = 18  # what is held is the number of its fields
+    USE_TEMPLATE = 19  # a hash template's number; held: the number of its fields
+    RESP_NUMBER = 20  # RESP: a mark (the operand), digits, CRLF; held
     PAYLOAD = 21  # so many bytes as held
     EOF = 22
 
 
-DEPTH = 4  # loops within loops
-Body = tuple["int | bytes | Loop | Case", ...]
+MAX_LOOP_DEPTH = 4  # loops within loops
+LayoutBody = tuple["int | bytes | Loop | Case", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
     """`body` as often as what is held says."""
 
-    body: Body
+    body: LayoutBody
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """A length chooses the arm, or `other` (None: unreadable); with `again`, all but the first arm come back to it."""
 
-    arms: tuple[Body, ...]
-    other: Body | None = None
-    again: bool = False
+    arms: tuple[LayoutBody, ...]
+    default: LayoutBody | None = None
+    repeats: bool = False
 
 
 END, LEN, STR, KEY, SCORE, COUNT = (
@@ -79,41 +79,41 @@ def _skip(size: int) -> bytes:
     return bytes((LayoutOp.SKIP, size))
 
 
-def _many(*body: "int | bytes | Loop | Case") -> Body:
+def _counted_loop(*body: "int | bytes | Loop | Case") -> LayoutBody:
     return (COUNT, Loop(body))
 
 
 def _resp(mark: bytes) -> bytes:
-    return bytes((LayoutOp.NUMBER, mark[0]))
+    return bytes((LayoutOp.RESP_NUMBER, mark[0]))
 
 
 # A module's values say what they are, up to opcode 0: signed, unsigned, float, double, string.
-_MODULE = Case(((), (LEN,), (LEN,), (_skip(4),), (_skip(8),), (STR,)), again=True)
+_MODULE = Case(((), (LEN,), (LEN,), (_skip(4),), (_skip(8),), (STR,)), repeats=True)
 
 
-def _stream(version: int) -> Body:
+def _stream(version: int) -> LayoutBody:
     """Listpacks, counters, groups; 2 and 3 added counters and times, 4 what idempotent producers sent, 5 nacked ids."""
     counters = (LEN,) * (3 if version == 1 else 8)
-    pending = _many(_skip(16 + 8), LEN)
-    consumers = _many(STR, _skip(8 if version < 3 else 16), *_many(_skip(16)))
-    nacked = _many(_skip(16)) if version >= 5 else ()
+    pending = _counted_loop(_skip(16 + 8), LEN)
+    consumers = _counted_loop(STR, _skip(8 if version < 3 else 16), *_counted_loop(_skip(16)))
+    nacked = _counted_loop(_skip(16)) if version >= 5 else ()
     group = (STR, *(LEN,) * (2 if version == 1 else 3), *pending, *consumers, *nacked)
-    sent = (LEN, LEN, *_many(STR, *_many(STR, LEN, LEN)), LEN, LEN) if version >= 4 else ()
-    return (KEY, *_many(STR, STR), *counters, *_many(*group), *sent)
+    producers = (LEN, LEN, *_counted_loop(STR, *_counted_loop(STR, LEN, LEN)), LEN, LEN) if version >= 4 else ()
+    return (KEY, *_counted_loop(STR, STR), *counters, *_counted_loop(*group), *producers)
 
 
-_STRING: Body = (KEY, STR)
-_STRINGS: Body = (KEY, *_many(STR))
+_STRING: LayoutBody = (KEY, STR)
+_STRINGS: LayoutBody = (KEY, *_counted_loop(STR))
 # How many, where the next insert goes if anywhere, then index, tag and value of each.
-_ARRAY: Body = (KEY, COUNT, Case(((), (LEN,))), Loop((LEN, Case(((STR,), (_skip(8),), (_skip(8),), (STR,))))))
+_ARRAY: LayoutBody = (KEY, COUNT, Case(((), (LEN,))), Loop((LEN, Case(((STR,), (_skip(8),), (_skip(8),), (STR,))))))
 
-_COMMON: dict[int, Body] = {
+_COMMON: dict[int, LayoutBody] = {
     0: _STRING,
     1: _STRINGS,
     2: _STRINGS,
-    3: (KEY, *_many(STR, SCORE)),
-    4: (KEY, *_many(STR, STR)),
-    5: (KEY, *_many(STR, _skip(8))),
+    3: (KEY, *_counted_loop(STR, SCORE)),
+    4: (KEY, *_counted_loop(STR, STR)),
+    5: (KEY, *_counted_loop(STR, _skip(8))),
     7: (KEY, LEN, _MODULE),
     9: _STRING,
     10: _STRING,
@@ -124,7 +124,7 @@ _COMMON: dict[int, Body] = {
     15: _stream(1),
     16: _STRING,
     17: _STRING,
-    18: (KEY, *_many(LEN, STR)),
+    18: (KEY, *_counted_loop(LEN, STR)),
     19: _stream(2),
     20: _STRING,
     21: _stream(3),
@@ -133,7 +133,7 @@ _COMMON: dict[int, Body] = {
     246: (
         STR,
         STR,
-        Case(((),), other=(STR,)),
+        Case(((),), default=(STR,)),
         STR,
     ),  # 7.0-rc: name, engine, description if any, code
     247: (LEN, _MODULE),  # MODULE_AUX
@@ -147,24 +147,24 @@ _COMMON: dict[int, Body] = {
     255: (LayoutOp.EOF,),
 }
 
-_REDIS: dict[int, Body] = {
-    22: (KEY, *_many(LEN, STR, STR)),  # 7.4 before its release: expiry, field, value
+_REDIS: dict[int, LayoutBody] = {
+    22: (KEY, *_counted_loop(LEN, STR, STR)),  # 7.4 before its release: expiry, field, value
     23: _STRING,
-    24: (KEY, _skip(8), *_many(LEN, STR, STR)),  # 7.4: the soonest expiry first
+    24: (KEY, _skip(8), *_counted_loop(LEN, STR, STR)),  # 7.4: the soonest expiry first
     25: (KEY, _skip(8), STR),
     26: _stream(4),
     27: _stream(5),
     28: _ARRAY,
     30: _STRING,  # a listpack that begins with its template's number
-    32: (KEY, LayoutOp.RECALL, Loop((STR,))),
-    242: (LayoutOp.TEMPLATE, COUNT, LayoutOp.KEEP, Loop((STR,))),  # HASH_TEMPLATE
-    243: (*_many(_skip(4), _MODULE), LayoutOp.MORE),  # KEY_META: a class, then its values
+    32: (KEY, LayoutOp.USE_TEMPLATE, Loop((STR,))),
+    242: (LayoutOp.TEMPLATE_ID, COUNT, LayoutOp.DEFINE_TEMPLATE, Loop((STR,))),  # HASH_TEMPLATE
+    243: (*_counted_loop(_skip(4), _MODULE), LayoutOp.MORE),  # KEY_META: a class, then its values
 }
 
-_VALKEY: dict[int, Body] = {
-    22: (KEY, *_many(STR, STR, _skip(8))),  # 9.0: field, value, expiry in ms
+_VALKEY: dict[int, LayoutBody] = {
+    22: (KEY, *_counted_loop(STR, STR, _skip(8))),  # 9.0: field, value, expiry in ms
     242: (_resp(b"*"), Loop((_resp(b"$"), LayoutOp.PAYLOAD, _skip(2)))),  # UPDATE: a command
-    243: (STR, *_many(LEN, LEN)),  # SLOT_IMPORT: the job, its ranges of slots
+    243: (STR, *_counted_loop(LEN, LEN)),  # SLOT_IMPORT: the job, its ranges of slots
 }
 
 
@@ -176,46 +176,48 @@ class Layout:
     entry: "array[int]"
 
 
-def _place(at: int) -> bytes:
+def _encode_address(at: int) -> bytes:
     return at.to_bytes(2, "little")
 
 
-def _assembled(body: Body, at: int, depth: int = 0) -> bytes:
+def _assemble(body: LayoutBody, at: int, depth: int = 0) -> bytes:
     """The program of a body that will stand at `at`."""
     code = b""
     for step in body:
         here = at + len(code)
         if isinstance(step, Loop):
-            assert depth < DEPTH
-            inner = _assembled(step.body, here + 3, depth + 1)
-            code += bytes((LayoutOp.LOOP,)) + _place(here + 3 + len(inner) + 1) + inner + bytes((LayoutOp.NEXT,))
+            assert depth < MAX_LOOP_DEPTH
+            inner = _assemble(step.body, here + 3, depth + 1)
+            code += (
+                bytes((LayoutOp.LOOP,)) + _encode_address(here + 3 + len(inner) + 1) + inner + bytes((LayoutOp.NEXT,))
+            )
         elif isinstance(step, Case):
-            code += _assembled_case(step, here, depth)
+            code += _assemble_case(step, here, depth)
         else:
             code += step if isinstance(step, bytes) else bytes((step,))
     return code
 
 
-def _assembled_case(case: Case, at: int, depth: int) -> bytes:
+def _assemble_case(case: Case, at: int, depth: int) -> bytes:
     """The arms one after the other, each ending in a jump to what follows or back."""
-    bodies = [*case.arms, *([case.other] if case.other is not None else [])]
+    bodies = [*case.arms, *([case.default] if case.default is not None else [])]
     first = at + 4 + 2 * len(case.arms)
-    sizes = [len(_assembled(body, 0, depth)) + 3 for body in bodies]
+    sizes = [len(_assemble(body, 0, depth)) + 3 for body in bodies]
     end = first + sum(sizes)
     places = [first + sum(sizes[:i]) for i in range(len(bodies))]
-    other = places.pop() if case.other is not None else 0
-    code = bytes((LayoutOp.CASE, len(case.arms))) + _place(other) + b"".join(map(_place, places))
+    default = places.pop() if case.default is not None else 0
+    code = bytes((LayoutOp.CASE, len(case.arms))) + _encode_address(default) + b"".join(map(_encode_address, places))
     for i, body in enumerate(bodies):
-        back = at if case.again and i else end
-        code += _assembled(body, at + len(code), depth) + bytes((LayoutOp.JUMP,)) + _place(back)
+        back = at if case.repeats and i else end
+        code += _assemble(body, at + len(code), depth) + bytes((LayoutOp.JUMP,)) + _encode_address(back)
     return code
 
 
-def _layout(rows: dict[int, Body]) -> Layout:
+def _layout(rows: dict[int, LayoutBody]) -> Layout:
     code, entry = b"\0", array("H", bytes(512))
     for byte, body in rows.items():
         entry[byte] = len(code)
-        code += _assembled((*body, END), len(code))
+        code += _assemble((*body, END), len(code))
     return Layout(code, entry)
 
 

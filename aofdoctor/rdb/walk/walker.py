@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from aofdoctor.rdb.walk._pywalker import MAGIC, UNREAD, StopReason
+from aofdoctor.rdb.walk._pywalker import KIND_MAGIC, KIND_UNPARSED, StopReason
 
 if TYPE_CHECKING:
     from aofdoctor.rdb.walk._pycount import count_items
-    from aofdoctor.rdb.walk._pyprobe import find
-    from aofdoctor.rdb.walk._pywalker import SLACK, Columns, Walker
+    from aofdoctor.rdb.walk._pyprobe import find_key_start
+    from aofdoctor.rdb.walk._pywalker import SLACK, ItemColumns, Walker
 
     COMPILED = True
 else:
@@ -22,4 +22,14 @@ else:
 
         COMPILED = False
 
-__all__ = ["COMPILED", "MAGIC", "SLACK", "UNREAD", "Columns", "Walker", "StopReason", "find", "count_items"]
+__all__ = [
+    "COMPILED",
+    "KIND_MAGIC",
+    "SLACK",
+    "KIND_UNPARSED",
+    "ItemColumns",
+    "Walker",
+    "StopReason",
+    "find_key_start",
+    "count_items",
+]

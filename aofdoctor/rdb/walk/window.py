@@ -5,14 +5,14 @@ Constant memory: what does not fit into the window is passed in pieces.  With
 large payload is jumped over.
 """
 
-from aofdoctor.rdb.compressed.source import SPAN, DecompressedSource
+from aofdoctor.rdb.compressed.source import MAX_BATCH_SPAN, DecompressedSource
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.walk.layouts import Layout
-from aofdoctor.rdb.walk.walker import SLACK, Columns, StopReason, Walker
+from aofdoctor.rdb.walk.walker import SLACK, ItemColumns, StopReason, Walker
 from aofdoctor.source import Source
 
-WINDOW = 1 << 18  # bytes; stays in the second level cache between the walk and the checksum
-ROOM = 1 << 12  # items in a batch
+WINDOW_SIZE = 1 << 18  # bytes; stays in the second level cache between the walk and the checksum
+BATCH_ITEMS = 1 << 12  # items in a batch
 _UNLIMITED_STEPS = 1 << 62
 
 
@@ -23,17 +23,17 @@ class WalkWindow:
     full: an item that begins in the window then stands in it as a whole.
     """
 
-    def __init__(self, source: Source, layout: Layout, start: int, db: int = 0, window: int = WINDOW, room: int = ROOM,
+    def __init__(self, source: Source, layout: Layout, start: int, db: int = 0, window_size: int = WINDOW_SIZE, batch_items: int = BATCH_ITEMS,
                  verify: bool = True, limit: int | None = None) -> None:  # fmt: skip
         self.source, self.layout, self.verify, self.limit = source, layout, verify, limit
-        self.window = max(window, 1)
-        self.buffer = bytearray(self.window + 2 * SLACK)
+        self.window_size = max(window_size, 1)
+        self.buffer = bytearray(self.window_size + 2 * SLACK)
         self.view = memoryview(self.buffer)
-        self.columns, self.walker = Columns(room), Walker(layout, start, db)
-        self.base, self.at, self.fill = start, 0, 0
-        self.crc, self._summed = 0, 0
-        self._span = SPAN if isinstance(source, DecompressedSource) else None
-        self.by_window = False
+        self.columns, self.walker = ItemColumns(batch_items), Walker(layout, start, db)
+        self.base, self.at, self.data_end = start, 0, 0
+        self.crc, self._crc_at = 0, 0
+        self._max_batch_span = MAX_BATCH_SPAN if isinstance(source, DecompressedSource) else None
+        self.stop_at_window_end = False
 
     @property
     def offset(self) -> int:
@@ -43,53 +43,59 @@ class WalkWindow:
     def run(self, step_budget: int = _UNLIMITED_STEPS) -> tuple[StopReason, int]:
         """(why it stopped, the fuel that is left); SHORT: where the source ends, or the limit."""
         while True:
-            why, self.at, step_budget = self.walker.run(
-                self.buffer, self.at, self.fill, self.base, self.columns, step_budget
+            reason, self.at, step_budget = self.walker.run(
+                self.buffer, self.at, self.data_end, self.base, self.columns, step_budget
             )
-            if why == StopReason.SHORT and (self._is_far() or (self.by_window and self.columns.count)):
+            if reason == StopReason.END_OF_DATA and (
+                self._should_flush() or (self.stop_at_window_end and self.columns.count)
+            ):
                 return StopReason.FULL, step_budget
-            if why != StopReason.SHORT or not self._load():
-                return StopReason(why), step_budget
+            if reason != StopReason.END_OF_DATA or not self._load():
+                return StopReason(reason), step_budget
 
     def restart(self, start: int, db: int, limit: int | None = None) -> None:
         """Go on at another place, up to another limit if one is given; the columns are emptied."""
         if limit is not None:
-            self.limit, self.fill = limit, 0
+            self.limit, self.data_end = limit, 0
         self.walker.restart(start, db)
-        self.columns.cut(0)
+        self.columns.truncate(0)
         self.columns.edges[0] = start
-        if self.base <= start <= self.base + self.fill:
+        if self.base <= start <= self.base + self.data_end:
             self.at = start - self.base
         else:
-            self.base, self.at, self.fill = start, 0, 0
+            self.base, self.at, self.data_end = start, 0, 0
 
     def checksum(self) -> int:
         """The CRC of all bytes up to `offset`."""
-        self.crc = crc64(self.view[self._summed : self.at], self.crc)
-        self._summed = self.at
+        self.crc = crc64(self.view[self._crc_at : self.at], self.crc)
+        self._crc_at = self.at
         return self.crc
 
-    def _is_far(self) -> bool:
+    def _should_flush(self) -> bool:
         """True if the items should be looked at now, as going back to them costs much."""
         columns = self.columns
-        return self._span is not None and columns.count > 0 and self.offset - columns.edges[0] > self._span
+        return (
+            self._max_batch_span is not None
+            and columns.count > 0
+            and self.offset - columns.edges[0] > self._max_batch_span
+        )
 
     def _load(self) -> bool:
         """Move on to the bytes after those that have been passed; False if there are none."""
         if self.verify:
             self.checksum()
-        rest, end = self.fill - self.at, self._end()
+        rest, end = self.data_end - self.at, self._end()
         if end is not None and self.offset + rest + self.walker.skip > end:
             return False
-        self.buffer[:rest] = self.buffer[self.at : self.fill]
-        self.base, self.at, self._summed = self.offset, 0, 0
-        if not self.verify and end is not None and self.walker.skip > self.window:
+        self.buffer[:rest] = self.buffer[self.at : self.data_end]
+        self.base, self.at, self._crc_at = self.offset, 0, 0
+        if not self.verify and end is not None and self.walker.skip > self.window_size:
             self.base, self.walker.skip = self.base + self.walker.skip, 0
-        wanted = self.window if end is None else min(self.window, end - self.base - rest)
-        got = self.source.readinto(self.view[rest : rest + wanted], self.base + rest) if wanted > 0 else 0
-        self.fill = rest + got
-        self.buffer[self.fill : self.fill + SLACK] = bytes(SLACK)
-        return got > 0
+        read_size = self.window_size if end is None else min(self.window_size, end - self.base - rest)
+        received = self.source.readinto(self.view[rest : rest + read_size], self.base + rest) if read_size > 0 else 0
+        self.data_end = rest + received
+        self.buffer[self.data_end : self.data_end + SLACK] = bytes(SLACK)
+        return received > 0
 
     def _end(self) -> int | None:
         if self.limit is None or self.source.size is None:

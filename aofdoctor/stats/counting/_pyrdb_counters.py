@@ -2,8 +2,8 @@
 
 from array import array
 
-from aofdoctor.rdb.encoding.lzf import unpack
-from aofdoctor.rdb.walk._pywalker import Columns
+from aofdoctor.rdb.encoding.lzf import decompress_prefix
+from aofdoctor.rdb.walk._pywalker import ItemColumns
 from aofdoctor.stats.counting._pyheavy_hitters import NAMES_SHOWN, NameRow, Names, prefix
 from aofdoctor.stats.counting._pyrecord_counters import ROWS, row_of
 
@@ -25,7 +25,7 @@ class RdbKeyCounters:
         self._names = Names()
 
     def run(
-        self, columns: Columns, at: int, stop: int, data: bytes, base: int, least: int, large: "array[int]"
+        self, columns: ItemColumns, at: int, stop: int, data: bytes, base: int, least: int, large: "array[int]"
     ) -> tuple[int, int]:
         """(the first item that was not counted, how many have more than `least` bytes).
 
@@ -92,7 +92,7 @@ def _name(data: bytes, at: int) -> bytes | None:
     if not lzf:
         return data[place : place + wanted] if place + wanted <= len(data) else None
     piece = data[place : place + min(packed, _PACKED)]
-    done = unpack(piece, b"", _ROOM) if len(piece) == min(packed, _PACKED) else None
+    done = decompress_prefix(piece, b"", _ROOM) if len(piece) == min(packed, _PACKED) else None
     return done[0][:wanted] if done and len(done[0]) >= wanted else None
 
 

@@ -20,7 +20,7 @@ from aofdoctor.log import entries as history
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.selection import Selection
 from aofdoctor.log.timestamps import probably_has_timestamps
-from aofdoctor.rdb.header import compressed
+from aofdoctor.rdb.header import compression_codec
 from aofdoctor.source import PipeSource
 
 EPILOG = """\b
@@ -82,7 +82,7 @@ def _require_readable_base(aof: AOF, tail: bool, format: OutputFormat) -> None:
     if format not in (OutputFormat.TEXT, OutputFormat.JSON):
         raise InvalidSelection("a key of a base is no command", "--base goes with --format text and json")
     for part in aof.parts:
-        if part.source and compressed(part.source):
+        if part.source and compression_codec(part.source):
             warn(f"{text.display_path(part.name)}: {base_keys.COMPRESSED_NOTE}")
     if any(isinstance(part.source, PipeSource) for part in aof.parts):
         raise InvalidSelection("the base in a pipe has gone by when its keys are asked for", "save it to a file first")
