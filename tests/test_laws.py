@@ -30,7 +30,7 @@ from aofdoctor.edit.salvage.salvage import plan_salvage_drops
 from aofdoctor.edit.transactions import structure_ids
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.selection import Selection
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context import _pytracker as plain
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -39,7 +39,7 @@ from aofdoctor.span import Span
 from tests.support.hostile_bytes import WORDS, argvs, hostile, sound, whole
 
 LAWS = settings(max_examples=10_000)
-NAMES = [c.name.encode() for c in table().commands]
+NAMES = [c.name.encode() for c in command_table().commands]
 TWINS = (
     (
         plain_scan.ScanNames(NAMES),
@@ -122,14 +122,16 @@ def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
 @given(whole)
 def test_the_compiled_steps_and_the_plain_ones_agree(data: bytes) -> None:
     results = []
-    for runner in (run, plain.run):
+    for runner in (run, plain.track_batch):
         steps = ContextTracker(columns=True)
-        steps.flag("test", table().with_effect("flush"))
+        steps.flag("test", command_table().with_effect("flush"))
         noted = []
         for tile in read_tiles(BytesSource(data), WORDS):
             assert isinstance(tile, RecordBatch)
             columns = (steps.db, steps.tx, steps.time)
-            count = runner(steps.state, tile, steps.act, steps.least, steps.most, steps.counts, steps.flagged, columns)
+            count = runner(
+                steps.state, tile, steps.actions, steps.argc_min, steps.argc_max, steps.counts, steps.flagged, columns
+            )
             noted += [(i, *(column[i] for column in columns)) for i in steps.flagged[:count]]
         results.append((noted, list(steps.state), list(steps.counts)))
     assert results[0] == results[1]
@@ -160,7 +162,7 @@ def contexts(data: bytes) -> list[tuple[list[bytes], int, int]]:
     steps = ContextTracker(columns=True)
     for tile in read_tiles(BytesSource(data), WORDS):
         if isinstance(tile, RecordBatch):
-            steps.run(tile)
+            steps.track(tile)
             out += [(tile.argv(i), steps.db[i], steps.tx[i]) for i in range(tile.count)
                     if tile.ids[i] not in structure and tile.ids[i] != ANNOTATION]  # fmt: skip
     return out
@@ -178,7 +180,7 @@ def test_an_empty_plan_copies_byte_for_byte(data: bytes) -> None:
 @given(hostile, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping", "select", "multi", "exec"])))
 def test_every_byte_that_goes_is_in_the_plan(data: bytes, names: set[str]) -> None:
     aof = aof_of(data)
-    plan = plan_selection(aof, survey_flushes(aof), Selection(ids=table().ids(frozenset(names))))
+    plan = plan_selection(aof, survey_flushes(aof), Selection(ids=command_table().ids_of(frozenset(names))))
     out = apply(data, plan)
     assert len(out) == len(data) - plan.dropped_bytes
     assert sum(drop.span.size for drop in plan.drops()) == plan.dropped_bytes
@@ -188,11 +190,11 @@ def test_every_byte_that_goes_is_in_the_plan(data: bytes, names: set[str]) -> No
 @LAWS
 @given(whole, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"])), st.sampled_from([1, 2, 3, 1000]))
 def test_what_stays_keeps_its_database_and_its_transaction(data: bytes, names: set[str], room: int) -> None:
-    aof, dropped = aof_of(data), table().ids(frozenset(names))
+    aof, dropped = aof_of(data), command_table().ids_of(frozenset(names))
     with patch("aofdoctor.edit.transactions.read", partial(read_tiles, room=room)):
         plan = plan_selection(aof, survey_flushes(aof), Selection(ids=dropped))
         out = apply(data, plan)
-    gone = {c.name.encode() for c in table().commands if c.id in dropped}
+    gone = {c.name.encode() for c in command_table().commands if c.id in dropped}
     expected = [context for context in contexts(data) if context[0][0].lower() not in gone]
     assert same_transactions(contexts(out)) == same_transactions(expected)
     if b"MULTI" not in data:
@@ -210,7 +212,7 @@ def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
     )
     data = encode_command([b"EXEC"]) + tx + b"".join(p for p in pieces if b"EXEC" not in p and b"MULTI" not in p)
     aof = aof_of(data)
-    plan = plan_selection(aof, survey_flushes(aof), Selection(ids=table().ids(frozenset({"flushall"}))))
+    plan = plan_selection(aof, survey_flushes(aof), Selection(ids=command_table().ids_of(frozenset({"flushall"}))))
     assert b"MULTI" not in apply(data, plan) and encode_command([b"SELECT", b"3"]) in apply(data, plan)
 
 
@@ -235,8 +237,8 @@ def test_a_state_has_the_fields_of_its_twin() -> None:
     whole, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"]), min_size=1), st.sampled_from([1, 3, 1000])
 )
 def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: bytes, names: set[str], room: int) -> None:
-    aof, wanted = aof_of(data), table().ids(frozenset(names))
-    chosen = {c.name.encode() for c in table().commands if c.id in wanted}
+    aof, wanted = aof_of(data), command_table().ids_of(frozenset(names))
+    chosen = {c.name.encode() for c in command_table().commands if c.id in wanted}
     found = contexts(data)
     with patch("aofdoctor.edit.transactions.read", partial(read_tiles, room=room)):
         if not any(argv[0].lower() in chosen for argv, _, _ in found):
@@ -260,7 +262,7 @@ def test_a_salvage_is_whole_and_says_what_went(data: bytes, strict: bool) -> Non
     tiles, steps = read_tiles(BytesSource(out), WORDS), ContextTracker()
     for tile in tiles:
         assert isinstance(tile, RecordBatch)
-        steps.run(tile)
+        steps.track(tile)
     assert (
         steps.state[ContextField.TX] == 0
         and steps.state[ContextField.COMMANDS] == plan.commands_before - plan.dropped_commands

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.aof.records import encode_command
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import aofdoctor
 from tests.support.samples import FLUSH, SET, Story, server_for, small_set
 from tests.support.servers import by_line, refusal
@@ -44,7 +44,7 @@ def outputs(folder: Path) -> Iterator[Path]:
         yield out
 
 
-def loads(binary: Binary, out: Path) -> bool:
+def loads(binary: ServerBinary, out: Path) -> bool:
     def lay_out(folder: Path) -> None:
         (folder / "appendonly.aof").symlink_to(out)
 

@@ -35,9 +35,9 @@ def _repair_hint(report: Report, part: PartReport) -> str:
 
 
 _HAZARD_MESSAGES = {
-    TruncationHazard.SWALLOWS: "leaves a MULTI open: every later write is queued behind it and lost at the second restart",
-    TruncationHazard.LOSES_PREAMBLE: "that is before its RDB: the keys live on in memory only, and are gone at the second start",
-    TruncationHazard.NOT_LAST: "refuses to start, because another part follows; a second start loads the set with a silent gap",
+    TruncationHazard.OPEN_MULTI_SWALLOWS: "leaves a MULTI open: every later write is queued behind it and lost at the second restart",
+    TruncationHazard.CUT_LOSES_PREAMBLE: "that is before its RDB: the keys live on in memory only, and are gone at the second start",
+    TruncationHazard.CUT_NOT_LAST: "refuses to start, because another part follows; a second start loads the set with a silent gap",
 }
 
 

@@ -15,12 +15,12 @@ from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.ordinals import none_if_unknown
 from aofdoctor.log.script_flushes import script_command_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.loader import Loader
 from aofdoctor.server.verdict import Outcome, Verdict
-from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, writer
+from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, rdb_writer
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
@@ -52,7 +52,7 @@ def find_writer(aof: AOF) -> tuple[str, str]:
     for part in aof.existing_parts[:1]:
         assert part.source is not None
         if is_rdb(part.source):
-            return writer(read_aux(part.source))
+            return rdb_writer(read_aux(part.source))
     return "", ""
 
 
@@ -60,16 +60,16 @@ class _Examiner:
     def __init__(self, report: Report, progress: ExamineProgress | None) -> None:
         self.report, self.progress = report, progress
         self.tracker = ContextTracker(columns=True)
-        applicable = [line for line in report.versions if line.multi_part or report.aof.layout != "multi-part"]
+        applicable = [line for line in report.versions if line.reads_manifest or report.aof.layout != "multi-part"]
         self.loader = Loader(applicable, self.tracker)
-        select, multi, exec_ = (table().names.ids[name] for name in (b"select", b"multi", b"exec"))
+        select, multi, exec_ = (command_table().names.ids[name] for name in (b"select", b"multi", b"exec"))
         self.oddity_by_id = {
             select: "select-invalid",
             multi: "multi-nested",
             exec_: "exec-alone",
             UNKNOWN: "unknown-command",
         }
-        self.flush_ids = table().with_effect("flush")
+        self.flush_ids = command_table().with_effect("flush")
         self.script_ids = script_command_ids()
         self.tracker.flag("walk", self.flush_ids | self.script_ids | {UNKNOWN})
         self.bytes_read = 0
@@ -96,14 +96,16 @@ class _Examiner:
             reason = "the manifest is missing" if aof.manifest is None else "the manifest names no file to load"
             reason += ": it starts with nothing, writes a new manifest and reuses the names"
             return [Verdict(run.version.name, load_truncated, Outcome.STARTS_EMPTY, "", None, reason)
-                    for run in self.loader.runs for load_truncated in (True, False)]  # fmt: skip
+                    for run in self.loader.states for load_truncated in (True, False)]  # fmt: skip
         if aof.manifest.problems:
             first = aof.manifest.problems[0]
             name = aof.manifest_path.name if aof.manifest_path else ""
-            self.loader.refuse(name, f"manifest line {first.line}: {first.message}" if first.line else first.message)
+            self.loader.refuse_part(
+                name, f"manifest line {first.line}: {first.message}" if first.line else first.message
+            )
         for part in aof.parts:
             if not part.exists:
-                self.loader.refuse(part.name, "the manifest names it, and it is missing")
+                self.loader.refuse_part(part.name, "the manifest names it, and it is missing")
         return None
 
     # -- one part --
@@ -111,10 +113,10 @@ class _Examiner:
     def _examine_part(self, part: AofPart, source: Source, last: bool) -> None:
         report = PartReport(part)
         self.report.parts.append(report)
-        self.tracker.begin()
-        self.loader.begin(part.name, source, last)
+        self.tracker.begin_part()
+        self.loader.begin_part(part.name, source, last)
         self.last_good: tuple[int, int] | None = None
-        for tile in read_tiles(source, table().names):
+        for tile in read_tiles(source, command_table().names):
             if isinstance(tile, RecordBatch):
                 self._add_batch(report, tile)
             elif isinstance(tile, Damage):
@@ -126,7 +128,7 @@ class _Examiner:
     def _add_batch(self, report: PartReport, batch: RecordBatch) -> None:
         commands_before = self.report.commands + self.tracker.state[ContextField.COMMANDS]
         last_time = self.tracker.state[ContextField.TIME]
-        flagged = self.tracker.run(batch)
+        flagged = self.tracker.track(batch)
         for i in flagged:
             self.loader.check_flagged(batch, i)
             self._check_oddity(report, batch, i)
@@ -157,15 +159,15 @@ class _Examiner:
         in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _has_grown(source)
         self._keep_damage(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
         self.report.flushes.add_damage(len(self.report.parts) - 1)
-        self.loader.damage(damage)
+        self.loader.read_past_damage(damage)
         self.tracker.mark_unknown()
         if self.progress:
             self.bytes_read += damage.span.size
 
     def _add_preamble(self, report: PartReport, rdb: Preamble) -> None:
         report.preamble = rdb
-        self.tracker.preamble(rdb.span.end)
-        self.loader.preamble(rdb)
+        self.tracker.begin_after_preamble(rdb.span.end)
+        self.loader.check_preamble(rdb)
         if not rdb.complete:
             self.last_good = (0, 0)
         if damage := rdb.damage(report.part.size):
@@ -180,7 +182,7 @@ class _Examiner:
             none_if_unknown(state[ContextField.TIME]),
         )
         report.ok_up_to, report.ok_commands = self.last_good or self._good_prefix()
-        self.loader.end()
+        self.loader.end_part()
         if state[ContextField.TX] > 0:
             span = Span(state[ContextField.MULTI_START], report.size)
             self._keep_damage(report, Damage(span, DamageKind.UNCLOSED_MULTI))
@@ -214,7 +216,7 @@ def _in_version_order(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
             ordered_verdicts += [verdict for verdict in verdicts if verdict.server == line.name]
         else:
             reason = "a multi part set: this line reads single files"
-            options = (True, False) if line.load_truncated else (False,)
+            options = (True, False) if line.has_load_truncated else (False,)
             ordered_verdicts += [
                 Verdict(line.name, option, Outcome.NOT_APPLICABLE, reason=reason) for option in options
             ]

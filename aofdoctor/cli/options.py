@@ -14,7 +14,7 @@ from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.position import Position, parse_position, parse_time
 from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.log.timestamps import last_time, probably_has_timestamps
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.versions import COMMON_VERSIONS, VERSIONS
 
 
@@ -114,7 +114,7 @@ def add_options(
 @contextmanager
 def open_path(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
     """The AOF at a path, closed in the end; `forgiving`: what the disk does not give is damage, and no error."""
-    aof = open_aof(path, table().names.ids)
+    aof = open_aof(path, command_table().names.ids)
     try:
         if not read_errors_are_damage:
             aof.raise_on_read_errors()

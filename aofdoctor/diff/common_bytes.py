@@ -16,12 +16,12 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import common_prefix_length
 from aofdoctor.diff.units.side import DiffPosition, Side
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
-_SELECT = table().names.ids[b"select"]
+_SELECT = command_table().names.ids[b"select"]
 
 
 class CommonBytes(NamedTuple):
@@ -90,7 +90,7 @@ class _PartComparison:
         self._buffer = bytearray(WINDOW)
         self._tracker = tracker = ContextTracker()
         tracker.state[ContextField.TRANSACTIONS] = one.transactions
-        tracker.begin()
+        tracker.begin_part()
         tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = one.db, one.time
         self.fork, self.bytes_past_fork = (one, two), -1
         self._checkpoints, self._commands_before, self._key_count = (
@@ -103,7 +103,7 @@ class _PartComparison:
     def compare(self) -> bool:
         """True if the first part is the same to its end."""
         tracker = self._tracker
-        for tile in read_tiles(self._source_a, table().names, self._start[0].offset):
+        for tile in read_tiles(self._source_a, command_table().names, self._start[0].offset):
             if isinstance(tile, Damage) or (isinstance(tile, Preamble) and not tile.complete):
                 self.fork = self._position_at(tile.span.start), self._position_at(tile.span.start, on_b=True)
                 return False
@@ -114,7 +114,7 @@ class _PartComparison:
             if common < tile.span.size:
                 self._locate_fork(tile, common)
                 return False
-            tracker.run(tile) if isinstance(tile, RecordBatch) else self._skip_rdb(tile)
+            tracker.track(tile) if isinstance(tile, RecordBatch) else self._skip_rdb(tile)
             self.fork = self._position_at(tile.span.end), self._position_at(tile.span.end, on_b=True)
             if tracker.state[ContextField.TX] == 0:
                 selects = tracker.counts[_SELECT]
@@ -128,7 +128,7 @@ class _PartComparison:
         rdbs[part] = rdb
         self._key_count += rdb.keys or 0
         self._checkpoints.clear()  # nobody tells an RDB for context
-        self._tracker.preamble(rdb.span.end)
+        self._tracker.begin_after_preamble(rdb.span.end)
 
     def _count_common_bytes(self, tile: RecordBatch | Preamble) -> int:
         """How many of a tile's bytes the other side has."""
@@ -151,7 +151,7 @@ class _PartComparison:
         if isinstance(tile, RecordBatch) and not tile.oversized:
             k = bisect_right(tile.edges, tile.edges[0] + common, 0, tile.count) - 1
             start = tile.record_span(k).start
-            self._tracker.run(RecordBatch(
+            self._tracker.track(RecordBatch(
                 tile.source, tile.base, k, tile.buffer, tile.origin, tile.edges, tile.argc, tile.ids,
             ))  # fmt: skip
         self.fork, self.bytes_past_fork = (

@@ -12,7 +12,7 @@ from aofdoctor.diff.units.rdb_commands import ExportedCommand
 from aofdoctor.diff.units.unit_commands import leading_arguments
 from aofdoctor.rdb.encoding.cursor import String
 from aofdoctor.rdb.items import KeyItem
-from aofdoctor.server.command_table import key_places, table
+from aofdoctor.server.command_table import command_table, key_indexes
 from aofdoctor.server.context.tracker import ContextTracker
 
 COLUMN_NAMES = ("only_a", "only_b", "moved")
@@ -78,7 +78,9 @@ class DifferenceCounts:
     @property
     def by_command(self) -> CountRows:
         """Names, the most first; None for those that no server knows."""
-        return _sorted_rows(self._ids, lambda number: command.name if (command := table().get(number)) else None)
+        return _sorted_rows(
+            self._ids, lambda number: command.name if (command := command_table().get(number)) else None
+        )
 
     @property
     def by_db(self) -> CountRows:
@@ -97,20 +99,22 @@ def _command_id(name: String, sub: String) -> int:
     """The id of a command of an RDB's telling."""
     assert isinstance(name, bytes)
     assert isinstance(sub, bytes)
-    ids = table().names.ids
+    ids = command_table().names.ids
     return ids[name.lower() + (b"|" + sub.lower() if sub else b"")]
 
 
 def _first_key_index(number: int, argv: list[bytes]) -> int:
     """Where the first key stands; 0 if there is none."""
-    return next(key_places(command, argv), 0) if (command := table().get(number)) else 1
+    return next(key_indexes(command, argv), 0) if (command := command_table().get(number)) else 1
 
 
 @functools.cache
 def _first_argument_is_key(number: int) -> bool:
     """True of a command whose first key is always its first argument, and of a name that no server knows."""
-    command = table().get(number)
-    return command is None or bool(command.keys and command.keys[0][0] == 1 and command.keys[0][1] != "num")
+    command = command_table().get(number)
+    return command is None or bool(
+        command.key_specs and command.key_specs[0][0] == 1 and command.key_specs[0][1] != "num"
+    )
 
 
 def _sorted_rows(columns: "list[Counter[int]]", name: "object") -> CountRows:

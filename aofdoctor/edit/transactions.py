@@ -16,7 +16,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop
 from aofdoctor.log.flushes import STRUCTURE_COMMANDS
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
@@ -30,7 +30,7 @@ EMPTY_TRANSACTION_REASON = "transaction left empty"
 
 def structure_ids() -> frozenset[int]:
     """SELECT, MULTI and EXEC, which an edit never selects."""
-    return table().ids(STRUCTURE_COMMANDS)
+    return command_table().ids_of(STRUCTURE_COMMANDS)
 
 
 def iter_drops(aof: AOF, choose: Chooser, reason: str, whole_transactions: bool = False) -> Iterator[Drop]:
@@ -79,18 +79,18 @@ class _TransactionScanner:
         self.open_transaction: _OpenTransaction | None = None
         self.kept_transaction = -1  # the transaction that is known to keep something
         self.batch_start_transaction = 0, 0  # the transaction that reaches into the batch, and where it begins
-        words = table().names.ids
+        words = command_table().names.ids
         self.multi, self.exec = words[b"multi"], words[b"exec"]
 
     def run(self, before: int) -> Iterator[Drop]:
-        for tile in read_tiles(self.source, table().names):
+        for tile in read_tiles(self.source, command_table().names):
             if isinstance(tile, RecordBatch):
                 commands = before + self.tracker.state[ContextField.COMMANDS]
                 self.batch_start_transaction = (
                     self.tracker.state[ContextField.TX],
                     self.tracker.state[ContextField.MULTI_START],
                 )
-                self.tracker.run(tile)
+                self.tracker.track(tile)
                 chosen = self.choose(self.index, tile, self.tracker, commands)
                 if chosen or self.open_transaction:
                     yield from self._drops_of_batch(tile, chosen)
@@ -98,7 +98,7 @@ class _TransactionScanner:
                 yield from self._close_transaction()
                 self.tracker.mark_unknown()
             else:
-                self.tracker.preamble(tile.span.end)
+                self.tracker.begin_after_preamble(tile.span.end)
         yield from self._close_transaction()
 
     def _drops_of_batch(self, batch: RecordBatch, chosen: list[int]) -> Iterator[Drop]:
@@ -172,7 +172,7 @@ class _TransactionScanner:
     def _multis_before(self, span: Span) -> list[Drop] | None:
         """The MULTIs of a transaction's part before this batch; None if a command stands there, which stays."""
         multis: list[Drop] = []
-        for batch in read_batches(self.source, table().names, span.start):
+        for batch in read_batches(self.source, command_table().names, span.start):
             for i in range(batch.count):
                 if batch.record_span(i).start >= span.end:
                     return multis

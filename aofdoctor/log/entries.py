@@ -23,7 +23,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
@@ -93,11 +93,11 @@ def _walk_selected(
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
-        tracker.begin()
-        for tile in read_tiles(part.source, table().names):
+        tracker.begin_part()
+        for tile in read_tiles(part.source, command_table().names):
             if isinstance(tile, RecordBatch):
                 commands = commands_before + tracker.state[ContextField.COMMANDS]
-                tracker.run(tile)
+                tracker.track(tile)
                 yield _SelectedBatch(
                     part.name, tile, tracker, commands, selection.matches(index, tile, tracker, commands)
                 )
@@ -106,7 +106,7 @@ def _walk_selected(
                 yield DamageEntry(part.name, tile)
             else:
                 yield from _rdb_entries(aof, selection, index, commands_before, tile, base_keys if with_base else None)
-                tracker.preamble(tile.span.end)
+                tracker.begin_after_preamble(tile.span.end)
         commands_before += tracker.state[ContextField.COMMANDS]
 
 
@@ -228,18 +228,18 @@ def _checkpoints(aof: AOF) -> Iterator[_BatchCheckpoint | DamageEntry | _RdbChec
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
-        tracker.begin()
-        for tile in read_tiles(part.source, table().names):
+        tracker.begin_part()
+        for tile in read_tiles(part.source, command_table().names):
             if isinstance(tile, RecordBatch):
                 state = array("q", tracker.state)
                 yield _BatchCheckpoint(index, *tile.span, state, commands_before + state[ContextField.COMMANDS])
-                tracker.run(tile)
+                tracker.track(tile)
             elif isinstance(tile, Damage):
                 tracker.mark_unknown()
                 yield DamageEntry(part.name, tile)
             elif isinstance(tile, Preamble):
                 yield _RdbCheckpoint(index, commands_before, tile)
-                tracker.preamble(tile.span.end)
+                tracker.begin_after_preamble(tile.span.end)
         commands_before += tracker.state[ContextField.COMMANDS]
 
 
@@ -250,9 +250,9 @@ def _reread_batch(aof: AOF, selection: Selection, checkpoint: _BatchCheckpoint) 
     tracker.state[:] = checkpoint.state
     entries: list[LogEntry] = []
     commands_before = checkpoint.commands_before - checkpoint.state[ContextField.COMMANDS]
-    for batch in read_batches(part.source, table().names, checkpoint.start):
+    for batch in read_batches(part.source, command_table().names, checkpoint.start):
         commands = commands_before + tracker.state[ContextField.COMMANDS]
-        tracker.run(batch)
+        tracker.track(batch)
         selected = [
             i
             for i in selection.matches(checkpoint.part_index, batch, tracker, commands)
@@ -293,11 +293,11 @@ def _read_part_tail(part: AofPart, part_index: int, source: Source, selection: S
     items: list[LogItem] = []
     end, block = source.size or 0, _TAIL_BLOCK
     while end > 0 and _count_commands(items) < count:
-        start = _find_run_start(source, max(0, end - block), table().names.ids)
+        start = _find_run_start(source, max(0, end - block), command_table().names.ids)
         if start is None or start >= end:
             start = _find_run_start(source, max(0, end - block), _AnyCommandName())
         if start is None or start >= end:
-            start = find_record(source, max(0, end - block), table().names.ids)
+            start = find_record(source, max(0, end - block), command_table().names.ids)
         if start is None or start >= end:
             start = 0 if end <= block else end
         if start < end:
@@ -326,14 +326,14 @@ def _read_segment(
     part: AofPart, part_index: int, source: Source, selection: Selection, start: int, end: int, count: int
 ) -> list[LogItem]:
     tracker = ContextTracker(columns=True)
-    tracker.begin()
+    tracker.begin_part()
     if start:
         tracker.mark_unknown()
     last_entries = _LastEntries(count)
-    for tile in read_tiles(source, table().names, start):
+    for tile in read_tiles(source, command_table().names, start):
         span = tile.span
         if isinstance(tile, RecordBatch):
-            tracker.run(tile)
+            tracker.track(tile)
             selected = [i for i in selection.matches(part_index, tile, tracker, 0) if tile.record_span(i).start < end]
             entries = _SelectedBatch(part.name, tile, tracker, 0, selected[-count:]).entries(selected[-count:])
             last_entries.add_entries(detach_entry(entry._replace(number=None, tx=None)) for entry in entries)

@@ -12,7 +12,7 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.position import Position
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
@@ -141,13 +141,13 @@ def _is_effective(batch: RecordBatch, i: int) -> bool:
 
 @functools.cache
 def _flush_and_structure_ids() -> tuple[frozenset[int], frozenset[int]]:
-    return table().with_effect("flush"), table().ids(STRUCTURE_COMMANDS) | {ANNOTATION}
+    return command_table().with_effect("flush"), command_table().ids_of(STRUCTURE_COMMANDS) | {ANNOTATION}
 
 
 def _make_flush(
     part_index: int, part: str, batch: RecordBatch, i: int, tracker: ContextTracker, number: int, guess: bool
 ) -> Flush:
-    command = table().get(batch.ids[i])
+    command = command_table().get(batch.ids[i])
     return Flush(
         part_index, part, batch.record_span(i), command.name if command else "",
         none_if_unknown(tracker.db[i]), none_if_unknown(tracker.tx[i]) or None, none_if_unknown(tracker.time[i]), number, guess,

@@ -18,7 +18,7 @@ from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.header import MAGIC_SIZE as MAGIC_SIZE
 from aofdoctor.rdb.items import KeyItem, OpcodeItem
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource
@@ -74,7 +74,7 @@ class _PositionSearch:
         tracker = ContextTracker(columns=True)
         previous: deque[LogEntry] = deque(maxlen=self.neighbour_count)
         content: PositionContent | None = None
-        for tile in read_tiles(part.source, table().names):
+        for tile in read_tiles(part.source, command_table().names):
             if isinstance(tile, RecordBatch):
                 content = self._search_batch(part, tile, tracker, commands_before, previous, content)
             elif content is None:
@@ -94,7 +94,7 @@ class _PositionSearch:
         content: PositionContent | None,
     ) -> PositionContent | None:
         batch_start = commands_before + tracker.state[ContextField.COMMANDS]
-        tracker.run(batch)
+        tracker.track(batch)
         at = -1 if content else self._index_in_batch(batch, batch_start)
         if content is None and at < 0:
             first = max(0, batch.count - self.neighbour_count)
@@ -120,7 +120,7 @@ class _PositionSearch:
         return at if at < batch.count else -1
 
     def _search_tile(self, part: AofPart, tile: Damage | Preamble, tracker: ContextTracker) -> PositionContent | None:
-        tracker.mark_unknown() if isinstance(tile, Damage) else tracker.preamble(tile.span.end)
+        tracker.mark_unknown() if isinstance(tile, Damage) else tracker.begin_after_preamble(tile.span.end)
         if self.position.number or not tile.span.start <= self.position.offset < _tile_end(part, tile):
             return None
         if isinstance(tile, Damage):

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.span import Span
 
 _FLUSH = re.compile(rb"flush(?:all|db)", re.IGNORECASE)
@@ -34,7 +34,7 @@ class ScriptFlushCollector:
 
     def add_record(self, part: str, batch: RecordBatch, i: int) -> None:
         """A record of a script command."""
-        command = table().get(batch.ids[i])
+        command = command_table().get(batch.ids[i])
         if command is None or batch.oversized:
             return
         if command.name.startswith("evalsha"):
@@ -57,4 +57,4 @@ class ScriptFlushCollector:
 
 def script_command_ids() -> frozenset[int]:
     """The ids of the commands that run or hold a script."""
-    return frozenset(c.id for c in table().commands if c.name in SCRIPT_COMMANDS)
+    return frozenset(c.id for c in command_table().commands if c.name in SCRIPT_COMMANDS)

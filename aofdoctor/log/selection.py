@@ -17,7 +17,7 @@ from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.glob import glob_to_regex
 from aofdoctor.log.ordinals import index_at_position
 from aofdoctor.log.position import Position
-from aofdoctor.server.command_table import Command, Table, key_places, table
+from aofdoctor.server.command_table import CommandSpec, CommandTable, command_table, key_indexes
 from aofdoctor.server.context.tracker import ContextTracker
 
 _IDS_SEARCHED_MAX = 8  # more ids than these are not worth a search each
@@ -118,12 +118,12 @@ class Selection:
         argv = batch.argv(i)
         if self.unknown_names and batch.ids[i] == UNKNOWN and argv[0].lower() not in self.unknown_names:
             return False
-        if self.keys and not self._matches_keys(table().get(batch.ids[i]), argv):
+        if self.keys and not self._matches_keys(command_table().get(batch.ids[i]), argv):
             return False
         return not self.grep or any(pattern.search(arg) for pattern in self.grep for arg in argv)
 
-    def _matches_keys(self, command: Command | None, argv: Sequence[bytes]) -> bool:
-        keys = [argv[at] for at in key_places(command, argv)] if command else argv[1:2]
+    def _matches_keys(self, command: CommandSpec | None, argv: Sequence[bytes]) -> bool:
+        keys = [argv[at] for at in key_indexes(command, argv)] if command else argv[1:2]
         return any(pattern.match(key) for pattern in self.keys for key in keys)
 
     def _matches_large_arguments(self, batch: RecordBatch, i: int) -> bool:
@@ -137,7 +137,7 @@ class Selection:
                 break
         if self.unknown_names and batch.ids[i] == UNKNOWN and heads[0].lower() not in self.unknown_names:
             return False
-        return grep_matches and (not self.keys or self._matches_keys(table().get(batch.ids[i]), heads))
+        return grep_matches and (not self.keys or self._matches_keys(command_table().get(batch.ids[i]), heads))
 
 
 def any_pattern_in(patterns: "Iterable[re.Pattern[bytes]]", arg: "bytes | ChunkedBytes") -> bool:
@@ -159,8 +159,8 @@ def build_selection(
     start: Position | None = None, end: Position | None = None, since: int | None = None, until: int | None = None,
 ) -> Selection:  # fmt: skip
     """A selection from what the options say; BadSelection where they cannot be meant."""
-    known_ids, unknown_names = _command_ids(cmd, table())
-    effects = _effect_ids(effect, table())
+    known_ids, unknown_names = _command_ids(cmd, command_table())
+    effects = _effect_ids(effect, command_table())
     ids = known_ids if known_ids is not None else effects
     if known_ids is not None and effects is not None:
         ids = known_ids & effects
@@ -170,20 +170,20 @@ def build_selection(
     )  # fmt: skip
 
 
-def _command_ids(names: Iterable[str], commands: Table) -> tuple[frozenset[int] | None, frozenset[bytes]]:
+def _command_ids(names: Iterable[str], commands: CommandTable) -> tuple[frozenset[int] | None, frozenset[bytes]]:
     ids: set[int] = set()
     unknown: set[bytes] = set()
     requested = list(names)
     for name in requested:
-        command = commands.find(name)
+        command = commands.find_by_name(name)
         if command is None:
             unknown.add(name.lower().encode("utf-8", "surrogateescape"))
         else:
-            ids |= commands.ids(frozenset({command.name}))
+            ids |= commands.ids_of(frozenset({command.name}))
     return (frozenset(ids) if requested else None), frozenset(unknown)
 
 
-def _effect_ids(names: Iterable[str], commands: Table) -> frozenset[int] | None:
+def _effect_ids(names: Iterable[str], commands: CommandTable) -> frozenset[int] | None:
     requested = list(names)
     if not requested:
         return None

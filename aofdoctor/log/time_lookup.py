@@ -10,7 +10,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.base_keys import creation_time
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.text import display_path, format_time
@@ -23,8 +23,8 @@ def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
     """
     tracker = ContextTracker(columns=True)
     for index, part in enumerate(aof.parts):
-        tracker.begin()
-        for tile in read_tiles(part.source, table().names) if part.source else ():
+        tracker.begin_part()
+        for tile in read_tiles(part.source, command_table().names) if part.source else ():
             if isinstance(tile, RecordBatch):
                 offset = _first_after_in_batch(tile, tracker, seconds)
                 if offset is not None:
@@ -47,7 +47,7 @@ def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
 
 def _first_after_in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: int) -> int | None:
     multi_start = tracker.state[ContextField.MULTI_START]  # of a transaction that is open before the batch
-    tracker.run(batch)
+    tracker.track(batch)
     times, tx = tracker.time, tracker.tx
     if max(memoryview(times)[: batch.count]) <= seconds:
         return None
@@ -57,5 +57,5 @@ def _first_after_in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: 
     first = at
     while tx[at] > 0 and first and tx[first - 1] == tx[at]:
         first -= 1
-    is_start_in_batch = tx[at] <= 0 or first or batch.ids[0] == table().names.ids[b"multi"]
+    is_start_in_batch = tx[at] <= 0 or first or batch.ids[0] == command_table().names.ids[b"multi"]
     return batch.record_span(first).start if is_start_in_batch else multi_start

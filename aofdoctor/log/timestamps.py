@@ -7,7 +7,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.log.ordinals import none_if_unknown
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource, Source, pread
@@ -31,16 +31,16 @@ def last_time(aof: AOF) -> int | None:
 def _start_offsets(source: Source) -> Iterator[int]:
     """Where to read from: near the end, and only if no annotation is there, from the start."""
     near = max(0, (source.size or 0) - _TAIL_SIZE)
-    if near and (start := find_record(source, near, table().names.ids, run=True)):
+    if near and (start := find_record(source, near, command_table().names.ids, run=True)):
         yield start
     yield 0
 
 
 def _last_time_from(source: Source, start: int) -> int | None:
     tracker = ContextTracker()
-    for tile in read_tiles(source, table().names, start):
+    for tile in read_tiles(source, command_table().names, start):
         if isinstance(tile, RecordBatch):
-            tracker.run(tile)
+            tracker.track(tile)
     return none_if_unknown(tracker.state[ContextField.TIME])
 
 

@@ -36,7 +36,7 @@ EFFECTS: dict[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandSpec:
     """One name; `arity` by server line, as COMMAND gives it, 0 where the line does not know it.
 
     `name` of a subcommand is "xgroup|create".  `keys` are key specifications, of
@@ -50,7 +50,7 @@ class Command:
     name: str
     arity: tuple[int, ...]
     flags: frozenset[str]
-    keys: tuple[tuple[Any, ...], ...]
+    key_specs: tuple[tuple[Any, ...], ...]
     effects: frozenset[str]
     flags_by_version: tuple[frozenset[str], ...]
     keys_by_version: tuple[tuple[tuple[Any, ...], ...], ...]
@@ -63,23 +63,23 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CommandTable:
     """All commands of all server lines; `words` is what a reader needs of it."""
 
     versions: tuple[str, ...]
-    commands: tuple[Command, ...]
+    commands: tuple[CommandSpec, ...]
     names: CommandNames
 
-    def get(self, number: int) -> Command | None:
+    def get(self, number: int) -> CommandSpec | None:
         """The command of an id; None for an annotation and for a name that no server knows."""
         return self.commands[number - FIRST_ID] if number >= FIRST_ID else None
 
-    def find(self, name: str) -> Command | None:
+    def find_by_name(self, name: str) -> CommandSpec | None:
         """The command of a name; a space may stand for the bar of a subcommand."""
         number = self.names.ids.get(name.strip().lower().replace(" ", "|").encode())
         return self.get(number) if number else None
 
-    def ids(self, names: frozenset[str]) -> frozenset[int]:
+    def ids_of(self, names: frozenset[str]) -> frozenset[int]:
         """The ids of names, their subcommands included."""
         return frozenset(c.id for c in self.commands if c.name in names or c.container in names)
 
@@ -94,17 +94,19 @@ class Table:
 
 
 @functools.cache
-def table() -> Table:
+def command_table() -> CommandTable:
     """The table, read once."""
     data = json.loads(resources.files(__package__).joinpath("commands.json").read_text())
-    commands = tuple(_command(i + FIRST_ID, name, entry) for i, (name, entry) in enumerate(data["commands"].items()))
-    return Table(tuple(data["servers"]), commands, CommandNames.from_list([c.name.encode() for c in commands]))
+    commands = tuple(
+        _parse_command(i + FIRST_ID, name, entry) for i, (name, entry) in enumerate(data["commands"].items())
+    )
+    return CommandTable(tuple(data["servers"]), commands, CommandNames.from_list([c.name.encode() for c in commands]))
 
 
-def _command(number: int, name: str, entry: dict[str, Any]) -> Command:
-    lines = len(entry["arity"])
-    flags_by = tuple(frozenset(flags) for flags in _by_version(entry.get("flags", []), lines))
-    keys_by = tuple(tuple(tuple(spec) for spec in keys) for keys in _by_version(entry.get("keys", []), lines))
+def _parse_command(number: int, name: str, entry: dict[str, Any]) -> CommandSpec:
+    version_count = len(entry["arity"])
+    flags_by = tuple(frozenset(flags) for flags in _by_version(entry.get("flags", []), version_count))
+    keys_by = tuple(tuple(tuple(spec) for spec in keys) for keys in _by_version(entry.get("keys", []), version_count))
     flags = frozenset().union(*flags_by)
     parent = name.partition("|")[0]
     effects = {effect for effect, names in EFFECTS.items() if name in names or parent in names}
@@ -114,13 +116,13 @@ def _command(number: int, name: str, entry: dict[str, Any]) -> Command:
         effects.add("admin")
     keys = next((keys for keys in reversed(keys_by) if keys), ())
     access = tuple(entry.get("access", ["RW"] * len(keys)))
-    return Command(number, name, tuple(entry["arity"]), flags, keys, frozenset(effects), flags_by, keys_by, access)
+    return CommandSpec(number, name, tuple(entry["arity"]), flags, keys, frozenset(effects), flags_by, keys_by, access)
 
 
-def _by_version(value: Any, lines: int) -> list[Any]:
+def _by_version(value: Any, version_count: int) -> list[Any]:
     """A value of each line, from what make_commands.by_line wrote."""
     if isinstance(value, list):
-        return [value] * lines
+        return [value] * version_count
     return [value["of"][at] if at >= 0 else [] for at in value["at"]]
 
 
@@ -129,28 +131,28 @@ def arity_fits(arity: int, argc: int) -> bool:
     return argc == arity if arity >= 0 else argc >= -arity
 
 
-def key_places(command: Command, argv: Sequence[bytes]) -> Iterator[int]:
+def key_indexes(command: CommandSpec, argv: Sequence[bytes]) -> Iterator[int]:
     """Where in `argv` the keys are; `argv` may be cut, what is not there is not named."""
     return (at for at, _ in key_uses(command, argv))
 
 
-def key_uses(command: Command, argv: Sequence[bytes]) -> Iterator[tuple[int, str]]:
+def key_uses(command: CommandSpec, argv: Sequence[bytes]) -> Iterator[tuple[int, str]]:
     """The same, each with its access.
 
     STORE of SORT is the one that no key specification gives.
     """
     stores = command.name == "sort" and any(arg.lower() == b"store" for arg in argv[2:-1])
-    for spec, access in zip(command.keys, command.access, strict=True):
-        begin = _begin(spec[0], argv)
+    for spec, access in zip(command.key_specs, command.access, strict=True):
+        begin = _first_key(spec[0], argv)
         if begin is None:
             continue
-        places = _numbered(spec, begin, argv) if spec[1] == "num" else _range(spec, begin, len(argv))
+        places = _keynum_indexes(spec, begin, argv) if spec[1] == "num" else _range_indexes(spec, begin, len(argv))
         yield from ((at, "RO" if stores else access) for at in places)
     if stores:
         yield from ((at + 1, "OW") for at in range(2, len(argv) - 1) if argv[at].lower() == b"store")
 
 
-def _begin(begin: int | list[Any], argv: Sequence[bytes]) -> int | None:
+def _first_key(begin: int | list[Any], argv: Sequence[bytes]) -> int | None:
     if isinstance(begin, int):
         return begin if begin < len(argv) else None
     word, start = begin[0].encode(), begin[1]
@@ -158,7 +160,7 @@ def _begin(begin: int | list[Any], argv: Sequence[bytes]) -> int | None:
     return next((at + 1 for at in places if argv[at].lower() == word), None)
 
 
-def _range(spec: tuple[Any, ...], begin: int, argc: int) -> Iterator[int]:
+def _range_indexes(spec: tuple[Any, ...], begin: int, argc: int) -> Iterator[int]:
     _, last, step, limit = spec
     end = begin + last if last >= 0 else argc + last
     if last < 0 and limit > 1:
@@ -166,7 +168,7 @@ def _range(spec: tuple[Any, ...], begin: int, argc: int) -> Iterator[int]:
     yield from range(begin, min(end, argc - 1) + 1, max(1, step))
 
 
-def _numbered(spec: tuple[Any, ...], begin: int, argv: Sequence[bytes]) -> Iterator[int]:
+def _keynum_indexes(spec: tuple[Any, ...], begin: int, argv: Sequence[bytes]) -> Iterator[int]:
     _, _, index, first, step = spec
     count = argv[begin + index] if begin + index < len(argv) else b""
     if count.isdigit() and len(count) < 10:
@@ -174,4 +176,13 @@ def _numbered(spec: tuple[Any, ...], begin: int, argv: Sequence[bytes]) -> Itera
         yield from range(begin + first, end, max(1, step))
 
 
-__all__ = ["ANNOTATION", "EFFECTS", "Command", "Table", "arity_fits", "key_places", "key_uses", "table"]
+__all__ = [
+    "ANNOTATION",
+    "EFFECTS",
+    "CommandSpec",
+    "CommandTable",
+    "arity_fits",
+    "key_indexes",
+    "key_uses",
+    "command_table",
+]

@@ -15,8 +15,8 @@ from aofdoctor.aof.diagnosis import ReadWindow
 from aofdoctor.aof.scan import skip_args
 
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})")
-_ENDS = "the file ends inside a record"
-_HELD = 64  # so many bytes of an argument are kept: enough for a name and a database
+_SHORT_READ = "the file ends inside a record"
+_ARG_PREFIX_SIZE = 64  # so many bytes of an argument are kept: enough for a name and a database
 ALLOCATION_MAX = 1 << 32  # a larger claim may end as out of memory or as a short read, by the machine
 
 
@@ -39,13 +39,13 @@ class ParsedRecord:
     result: ParseResult
     end: int
     argc: int = 0
-    first: tuple[bytes, ...] = ()
+    first_args: tuple[bytes, ...] = ()
     reason: str = ""
 
     @property
     def name(self) -> bytes:
         """The command's name, lower case; empty where it was not reached."""
-        return self.first[0].lower() if self.first else b""
+        return self.first_args[0].lower() if self.first_args else b""
 
 
 def parse_leniently(window: ReadWindow, offset: int, line_max: int, annotations: bool) -> ParsedRecord:
@@ -61,7 +61,7 @@ def parse_leniently(window: ReadWindow, offset: int, line_max: int, annotations:
         full = len(line) == line_max - 1 or line.endswith(b"\n")
         if full:  # a line that is not full met the end of the file, which is a short read
             return ParsedRecord(ParseResult.UNRECOVERABLE, offset, reason="a NUL after *")
-        return ParsedRecord(ParseResult.SHORT, offset, reason=_ENDS)
+        return ParsedRecord(ParseResult.SHORT, offset, reason=_SHORT_READ)
     argc = _c_int(_integer(line[1:]))
     if argc < 1:
         return ParsedRecord(ParseResult.FORMAT, offset, argc, reason="no number of arguments, or one below 1")
@@ -82,7 +82,7 @@ def _arguments(window: ReadWindow, offset: int, argc: int, line_max: int) -> Par
                 continue
         line = _fgets(window, offset, line_max)
         if not line:
-            return ParsedRecord(ParseResult.SHORT, offset, argc, tuple(first), _ENDS)
+            return ParsedRecord(ParseResult.SHORT, offset, argc, tuple(first), _SHORT_READ)
         if line[:1] != b"$":
             return ParsedRecord(ParseResult.FORMAT, offset, argc, tuple(first), "no $ where an argument should begin")
         size = _integer(line[1:])
@@ -92,9 +92,11 @@ def _arguments(window: ReadWindow, offset: int, argc: int, line_max: int) -> Par
                 ParseResult.UNDEFINED, offset, argc, tuple(first), f"{size} bytes are allocated for an argument"
             )
         if (size and not window.has_byte_at(offset + size - 1)) or not window.has_byte_at(offset + size + 1):
-            return ParsedRecord(ParseResult.SHORT, offset, argc, tuple(first), _ENDS)
+            return ParsedRecord(ParseResult.SHORT, offset, argc, tuple(first), _SHORT_READ)
         if len(first) < 2:
-            first.append(window.read(offset, min(size, _HELD)) if size <= NAME_MAX else b"\0" * _HELD)
+            first.append(
+                window.read(offset, min(size, _ARG_PREFIX_SIZE)) if size <= NAME_MAX else b"\0" * _ARG_PREFIX_SIZE
+            )
         offset += size + 2
         left -= 1
     return ParsedRecord(ParseResult.RECORD, offset, argc, tuple(first))

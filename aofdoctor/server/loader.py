@@ -19,21 +19,21 @@ from aofdoctor.aof.diagnosis import ReadWindow
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind
-from aofdoctor.server.command_table import Command, table
+from aofdoctor.server.command_table import CommandSpec, command_table
 from aofdoctor.server.compatibility import command_rejection, flag_rejected, rdb_rejection
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
-from aofdoctor.server.verdict import Outcome, Stop, TruncationHazard, Verdict, verdicts
+from aofdoctor.server.verdict import LoadStop, Outcome, TruncationHazard, Verdict, verdicts
 from aofdoctor.server.versions import ServerVersion
 from aofdoctor.source import Source
 
 
 @dataclass(slots=True)
-class _Run:
+class _VersionState:
     version: ServerVersion
-    stop: Stop | None = None
-    last: bool = True
+    stop: LoadStop | None = None
+    in_last_part: bool = True
 
 
 @dataclass(slots=True)
@@ -42,163 +42,167 @@ class Loader:
 
     versions: Sequence[ServerVersion]
     tracker: ContextTracker
-    runs: list[_Run] = field(init=False)
+    states: list[_VersionState] = field(init=False)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)  # in damage that some line reads over
     _part: str = ""
     _source: Source | None = None
-    _last: bool = True
+    _in_last_part: bool = True
     _preamble_end: int = 0
-    _parted: bool = False
+    _diverged: bool = False
 
     def __post_init__(self) -> None:
-        self.runs = [_Run(line) for line in self.versions]
+        self.states = [_VersionState(line) for line in self.versions]
         flag_rejected(self.tracker, self.versions)
 
     # -- what the walk meets --
 
-    def begin(self, part: str, source: Source, last: bool) -> None:
+    def begin_part(self, part: str, source: Source, last: bool) -> None:
         """A part begins; the steps have begun it too."""
-        self._part, self._source, self._last = part, source, last
-        self._preamble_end, self._parted = 0, False
+        self._part, self._source, self._in_last_part = part, source, last
+        self._preamble_end, self._diverged = 0, False
 
-    def preamble(self, rdb: Preamble) -> None:
+    def check_preamble(self, rdb: Preamble) -> None:
         """The RDB at the head of the part: a line that does not read it refuses."""
         self._preamble_end = rdb.span.end
-        for run in self._going():
+        for run in self._still_loading():
             reason = rdb_rejection(run.version, rdb)
             if reason:
-                self._settle(run, Stop(Outcome.REFUSES, self._part, 0, reason))
+                self._stop(run, LoadStop(Outcome.REFUSES, self._part, 0, reason))
 
     def check_flagged(self, batch: RecordBatch, i: int) -> None:
         """A record that the steps have noted."""
-        if self._parted:
+        if self._diverged:
             return
-        for run in self._going():
-            stop = self._judge(run.version, batch, i)
+        for run in self._still_loading():
+            stop = self._check_record(run.version, batch, i)
             if stop:
-                self._settle(run, stop)
+                self._stop(run, stop)
 
-    def damage(self, damage: Damage) -> None:
+    def read_past_damage(self, damage: Damage) -> None:
         """Damage: each line that still goes on reads the rest of the part by itself."""
-        if self._parted:
+        if self._diverged:
             return
-        self._parted = True
-        for run in self._going():
+        self._diverged = True
+        for run in self._still_loading():
             if damage.kind is DamageKind.UNREADABLE:
-                self._settle(
-                    run, Stop(Outcome.REFUSES, self._part, damage.span.start, "the disk does not give all of it")
+                self._stop(
+                    run, LoadStop(Outcome.REFUSES, self._part, damage.span.start, "the disk does not give all of it")
                 )
                 continue
             stop = self._read_on(run.version, damage.span.start)
             if stop:
-                self._settle(run, stop)
+                self._stop(run, stop)
 
-    def end(self) -> None:
+    def end_part(self) -> None:
         """The part ends."""
-        if self._parted:
+        if self._diverged:
             return
-        for run in self._going():
+        for run in self._still_loading():
             stop = self._at_end(run.version, self.tracker.state)
             if stop:
-                self._settle(run, stop)
+                self._stop(run, stop)
 
-    def refuse(self, part: str, reason: str) -> None:
+    def refuse_part(self, part: str, reason: str) -> None:
         """Every line that still goes on refuses, before or instead of reading a part."""
-        for run in self._going():
-            self._settle(run, Stop(Outcome.REFUSES, part, 0, reason))
+        for run in self._still_loading():
+            self._stop(run, LoadStop(Outcome.REFUSES, part, 0, reason))
 
     def verdicts(self) -> list[Verdict]:
         """By line, first with aof-load-truncated yes (the default), then no."""
-        return [verdict for run in self.runs for verdict in verdicts(run.version, run.stop, run.last)]
+        return [verdict for run in self.states for verdict in verdicts(run.version, run.stop, run.in_last_part)]
 
     # -- how a line judges --
 
-    def _going(self) -> list[_Run]:
-        return [run for run in self.runs if run.stop is None]
+    def _still_loading(self) -> list[_VersionState]:
+        return [run for run in self.states if run.stop is None]
 
-    def _settle(self, run: _Run, stop: Stop) -> None:
-        run.stop, run.last = stop, self._last
-        flag_rejected(self.tracker, [run.version for run in self._going()])
+    def _stop(self, run: _VersionState, stop: LoadStop) -> None:
+        run.stop, run.in_last_part = stop, self._in_last_part
+        flag_rejected(self.tracker, [run.version for run in self._still_loading()])
 
-    def _judge(self, version: ServerVersion, batch: RecordBatch, i: int) -> Stop | None:
+    def _check_record(self, version: ServerVersion, batch: RecordBatch, i: int) -> LoadStop | None:
         record = batch.record_span(i)
         if batch.ids[i] == ANNOTATION:
-            if version.annotations and record.size < version.header_max:
+            if version.skips_annotations and record.size < version.header_max:
                 return None
-            if version.annotations:
+            if version.skips_annotations:
                 return self._read_on(version, record.start)
-            return Stop(Outcome.REFUSES, self._part, record.start, "an annotation: this line does not know them")
-        command = table().get(batch.ids[i])
+            return LoadStop(Outcome.REFUSES, self._part, record.start, "an annotation: this line does not know them")
+        command = command_table().get(batch.ids[i])
         name = b"" if command else next(batch.args(i))
         head = name if isinstance(name, bytes) else name.head(64)
-        found = command_rejection(version, command, batch.argc[i], head)
-        return Stop(found[0], self._part, record.start, found[1]) if found else None
+        rejection = command_rejection(version, command, batch.argc[i], head)
+        return LoadStop(rejection[0], self._part, record.start, rejection[1]) if rejection else None
 
-    def _at_end(self, version: ServerVersion, state: "array[int]") -> Stop | None:
+    def _at_end(self, version: ServerVersion, state: "array[int]") -> LoadStop | None:
         if state[ContextField.TX] <= 0:
             return None
         reason = f"the MULTI at {state[ContextField.MULTI_START]} has no EXEC"
-        return self._short(version, state, state[ContextField.MULTI_START], reason, in_record=False)
+        return self._short_read(version, state, state[ContextField.MULTI_START], reason, in_record=False)
 
-    def _short(self, version: ServerVersion, state: "array[int]", offset: int, reason: str, in_record: bool) -> Stop:
+    def _short_read(
+        self, version: ServerVersion, state: "array[int]", offset: int, reason: str, in_record: bool
+    ) -> LoadStop:
         """A short read at `offset`: where the line would cut, and the traps in that."""
         open_multi = state[ContextField.TX] > 0
-        whole = open_multi and (version.reverts == "always" or (version.reverts == "eof" and not in_record))
-        cut = state[ContextField.BEFORE_MULTI if whole else ContextField.COMMAND_END]
+        reverts_multi = open_multi and (
+            version.reverts_multi == "always" or (version.reverts_multi == "eof" and not in_record)
+        )
+        cut = state[ContextField.BEFORE_MULTI if reverts_multi else ContextField.COMMAND_END]
         if version.keeps_preamble:
             cut = max(cut, self._preamble_end)
         hazards = []
         if open_multi and cut > state[ContextField.MULTI_START]:
-            hazards.append(TruncationHazard.SWALLOWS)
+            hazards.append(TruncationHazard.OPEN_MULTI_SWALLOWS)
         if cut < self._preamble_end:
-            hazards.append(TruncationHazard.LOSES_PREAMBLE)
-        if not self._last:
-            hazards.append(TruncationHazard.NOT_LAST)
-        return Stop(Outcome.TRUNCATES, self._part, offset, reason, cut, tuple(hazards))
+            hazards.append(TruncationHazard.CUT_LOSES_PREAMBLE)
+        if not self._in_last_part:
+            hazards.append(TruncationHazard.CUT_NOT_LAST)
+        return LoadStop(Outcome.TRUNCATES, self._part, offset, reason, cut, tuple(hazards))
 
-    def _read_on(self, version: ServerVersion, offset: int) -> Stop | None:
+    def _read_on(self, version: ServerVersion, offset: int) -> LoadStop | None:
         """Read from `offset` to the end of the part as the line's own loop does."""
         assert self._source is not None
         tracker, peek = ContextTracker(), ReadWindow(self._source)
         tracker.state[:] = self.tracker.state
         flag_rejected(tracker, [version])
         while True:
-            parsed = parse_leniently(peek, offset, version.header_max, version.annotations)
+            parsed = parse_leniently(peek, offset, version.header_max, version.skips_annotations)
             stop = self._after_reading(version, tracker, offset, parsed)
             if stop or parsed.result is ParseResult.END:
                 return stop
             offset = parsed.end
-            for batch in read_batches(self._source, table().names, offset):
-                for i in tracker.run(batch):
-                    if stop := self._judge_strict(version, batch, i):
+            for batch in read_batches(self._source, command_table().names, offset):
+                for i in tracker.track(batch):
+                    if stop := self._check_record_strictly(version, batch, i):
                         return stop
                 offset = batch.span.end
 
-    def _judge_strict(self, version: ServerVersion, batch: RecordBatch, i: int) -> Stop | None:
+    def _check_record_strictly(self, version: ServerVersion, batch: RecordBatch, i: int) -> LoadStop | None:
         """As _judge, but a line too long for one piece ends it: what follows was no record to this line."""
         if batch.ids[i] == ANNOTATION and batch.record_span(i).size >= version.header_max:
             place = batch.record_span(i).start
-            return Stop(Outcome.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
-        return self._judge(version, batch, i)
+            return LoadStop(Outcome.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
+        return self._check_record(version, batch, i)
 
     def _after_reading(
         self, version: ServerVersion, tracker: ContextTracker, offset: int, parsed: ParsedRecord
-    ) -> Stop | None:
+    ) -> LoadStop | None:
         if parsed.result is ParseResult.END:
             return self._at_end(version, tracker.state)
         if parsed.result is ParseResult.SHORT:
-            return self._short(version, tracker.state, offset, parsed.reason, in_record=True)
+            return self._short_read(version, tracker.state, offset, parsed.reason, in_record=True)
         if parsed.result in _STOPS:
             does, words = _STOPS[parsed.result]
-            return Stop(does, self._part, offset, f"{words}: {parsed.reason}")
+            return LoadStop(does, self._part, offset, f"{words}: {parsed.reason}")
         if parsed.result is ParseResult.RECORD:
-            command = _find(parsed)
-            found = command_rejection(version, command, parsed.argc, parsed.first[0])
-            if found:
-                return Stop(found[0], self._part, offset, found[1])
+            command = _find_command(parsed)
+            rejection = command_rejection(version, command, parsed.argc, parsed.first_args[0])
+            if rejection:
+                return LoadStop(rejection[0], self._part, offset, rejection[1])
             if command and "flush" in command.effects:
                 self.hidden_flushes.setdefault((self._part, offset), command.name)
-            _apply(tracker.state, command, parsed, offset)
+            _apply_command(tracker.state, command, parsed, offset)
         return None
 
 
@@ -209,15 +213,15 @@ _STOPS = {
 }
 
 
-def _find(reading: ParsedRecord) -> Command | None:
-    ids = table().names.ids
+def _find_command(reading: ParsedRecord) -> CommandSpec | None:
+    ids = command_table().names.ids
     number = ids.get(reading.name, UNKNOWN)
-    if len(reading.first) > 1:
-        number = ids.get(reading.name + b"|" + reading.first[1].lower(), number)
-    return table().get(number)
+    if len(reading.first_args) > 1:
+        number = ids.get(reading.name + b"|" + reading.first_args[1].lower(), number)
+    return command_table().get(number)
 
 
-def _apply(state: "array[int]", command: Command | None, reading: ParsedRecord, offset: int) -> None:
+def _apply_command(state: "array[int]", command: CommandSpec | None, reading: ParsedRecord, offset: int) -> None:
     """What a record does to the context, as in steps.h."""
     name = command.name if command else ""
     if name == "multi":

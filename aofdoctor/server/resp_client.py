@@ -7,14 +7,14 @@ from pathlib import Path
 
 from aofdoctor.errors import SandboxError
 
-Reply = bytes | int | None | list["Reply"]
+RespReply = bytes | int | None | list["RespReply"]
 
 
 class ReplyError(SandboxError):
     """The server answered with an error; its text is the message."""
 
 
-class Client:
+class RespClient:
     """A connection to a unix socket, as RESP2."""
 
     def __init__(self, path: Path, timeout: float | None = 60.0) -> None:
@@ -32,11 +32,11 @@ class Client:
             os.close(folder)
         self._file = self._socket.makefile("rb")
 
-    def call(self, *words: str | bytes | int) -> Reply:
+    def call(self, *words: str | bytes | int) -> RespReply:
         """The reply to one command."""
         return self.pipeline([words])[0]
 
-    def pipeline(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Reply]:
+    def pipeline(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[RespReply]:
         """The replies to many commands, sent at once; the first error raises."""
         self._socket.sendall(b"".join(_encode(words) for words in commands))
         return [self._reply() for _ in commands]
@@ -46,7 +46,7 @@ class Client:
         self._file.close()
         self._socket.close()
 
-    def _reply(self) -> Reply:
+    def _reply(self) -> RespReply:
         line = self._file.readline()
         if not line:
             raise SandboxError("the private server closed the connection")

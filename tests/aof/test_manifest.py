@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.aof.manifest import encode_name, parse_manifest, split_args
 from aofdoctor.errors import SandboxError
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 
 GOOD = b"file a.aof.1.base.aof seq 1 type b\nfile a.aof.1.incr.aof seq 1 type i\n"
 
@@ -45,7 +45,7 @@ CASES = {
 }
 
 
-def server_takes(binary: Binary, manifest: bytes) -> bool:
+def server_takes(binary: ServerBinary, manifest: bytes) -> bool:
     def prepare(folder: Path) -> None:
         (folder / "appendonlydir").mkdir()
         for name in ("a.aof.1.base.aof", "a.aof.1.incr.aof"):
@@ -60,7 +60,7 @@ def server_takes(binary: Binary, manifest: bytes) -> bool:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_manifest_is_judged_as_a_real_server_judges_it(name: str, embedded: Binary) -> None:
+def test_a_manifest_is_judged_as_a_real_server_judges_it(name: str, embedded: ServerBinary) -> None:
     assert (parse_manifest(CASES[name]).problems == []) == server_takes(embedded, CASES[name])
 
 

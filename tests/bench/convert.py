@@ -20,7 +20,7 @@ from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.preamble import walk_rdb
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import FileSource
 from tests.bench.values import fills, make
 from tests.support.servers import by_line
@@ -47,7 +47,7 @@ def reader(path: Path) -> float:
     return time.process_time() - began
 
 
-def served(binary: Binary, path: Path) -> tuple[float, float]:
+def served(binary: ServerBinary, path: Path) -> tuple[float, float]:
     """CPU seconds of a server: its load, and its rewrite."""
     options = ["--dbfilename", "dump.rdb", "--aof-use-rdb-preamble", "no"]
 

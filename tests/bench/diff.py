@@ -31,7 +31,7 @@ from pathlib import Path
 from aofdoctor.aof.records import encode_command
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import FileSource
 from tests.bench.peers import cpu_seconds, peak_mib
 from tests.support.rdb_value_writer import length, listpack, string
@@ -43,7 +43,7 @@ DOCTOR = [sys.executable, "-m", "aofdoctor", "diff", "--stat"]
 def record_near(path: Path, offset: int) -> int:
     """Where a record begins at an offset or after it."""
     source = FileSource(path)
-    found = find_record(source, offset, table().names.ids, run=True)
+    found = find_record(source, offset, command_table().names.ids, run=True)
     source.close()
     assert found is not None, path
     return found

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from aofdoctor.server.sandbox import Binary, Sandbox, servers
+from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
 from tests.bench.peers import cpu_seconds, peak_mib
 
 ROUNDS = 5
@@ -42,7 +42,7 @@ def fills(millions: float) -> dict[str, list[tuple[str | int, ...]]]:
     }
 
 
-def make(binary: Binary, asked: list[tuple[str | int, ...]], path: Path) -> None:
+def make(binary: ServerBinary, asked: list[tuple[str | int, ...]], path: Path) -> None:
     with Sandbox(binary, ["--enable-debug-command", "yes"], hide=()) as server:
         for command in asked:
             server.call(*command)
@@ -74,7 +74,7 @@ def measure(path: Path) -> None:
 
 def main() -> None:
     millions = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
-    binary = next(found for found in servers() if Path(found.path).name == "redis-server")
+    binary = next(found for found in find_servers() if Path(found.path).name == "redis-server")
     with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as folder:
         for name, asked in fills(millions).items():
             path = Path(folder) / f"{name}.rdb"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aofdoctor.server.sandbox import Binary, Sandbox, servers
+from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
 
 Asked = list[tuple[str | int, ...]]
 _LOOP = "for i = 1, {count} do {body} end"
@@ -42,9 +42,9 @@ def fills(scale: float) -> dict[str, Asked]:
     }
 
 
-def binary() -> Binary:
+def binary() -> ServerBinary:
     """The server that makes the files."""
-    return next(found for found in servers() if Path(found.path).name == "redis-server")
+    return next(found for found in find_servers() if Path(found.path).name == "redis-server")
 
 
 def make(asked: Asked, path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from aofdoctor.aof.records import encode_command
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import STORIES, aofdoctor, told
 
 Story = Callable[[str], Path]
@@ -234,7 +234,7 @@ def test_memory_stays_small_whatever_a_value_claims(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("record", [b"*1\r\n$8\r\nFLUSHALLxx", b"*1\n$8\nFLUSHALL\r\n", b"*+1\r\n$8\r\nFLUSHALL\r\n"])
 def test_a_flush_in_a_damaged_record_that_servers_run_is_a_danger(
-    record: bytes, tmp_path: Path, embedded: Binary
+    record: bytes, tmp_path: Path, embedded: ServerBinary
 ) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + record + encode_command([b"SET", b"b", b"1"]))

@@ -16,8 +16,8 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.cli.options import open_path
 from aofdoctor.rdb.preamble import is_rdb, walk_rdb
-from aofdoctor.server.command_table import table
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.command_table import command_table
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
 from tests.conftest import Result, aofdoctor
 from tests.support.corpus import ROOT, cases
@@ -127,7 +127,7 @@ def annotated(data: bytes) -> bytes:
     """The same commands, each after an annotation."""
     start = walk_rdb(BytesSource(data)).end if is_rdb(BytesSource(data)) else 0
     out, seconds = data[:start], 1_700_000_000
-    for tile in read_tiles(BytesSource(data), table().names, start):
+    for tile in read_tiles(BytesSource(data), command_table().names, start):
         assert isinstance(tile, RecordBatch)
         for i in range(tile.count):
             out += b"#TS:%d\r\n" % (seconds := seconds + 1) + bytes(tile.raw(i))
@@ -150,7 +150,7 @@ def test_annotations_alone_are_no_difference(tmp_path: Path) -> None:
     assert judged == 38
 
 
-def test_a_patch_of_what_was_appended_gives_the_other_state(tmp_path: Path, embedded: Binary) -> None:
+def test_a_patch_of_what_was_appended_gives_the_other_state(tmp_path: Path, embedded: ServerBinary) -> None:
     judged = 0
     for case, truth, a, b in pairs():
         if not case.endswith(("-prefix", "-flushed", "-one-of-each")):
@@ -164,7 +164,7 @@ def test_a_patch_of_what_was_appended_gives_the_other_state(tmp_path: Path, embe
     assert judged == 15
 
 
-def state_after(binary: Binary, data: bytes) -> Any:
+def state_after(binary: ServerBinary, data: bytes) -> Any:
     """The state after a server has loaded an AOF."""
 
     def prepare(folder: Path) -> None:

@@ -21,7 +21,7 @@ from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.log.position import Position
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from tests.corpus.test_salvage_of_corpus import digest_of
 from tests.support.corpus import ROOT, cases, line_of
 from tests.support.servers import by_line
@@ -75,7 +75,7 @@ def position_of(aof: AOF, moment: Moment) -> Position | None:
         return None
     source = aof.parts[index].source
     assert source is not None
-    first = next(read_tiles(source, table().names))
+    first = next(read_tiles(source, command_table().names))
     if isinstance(first, Preamble) and moment.offset < first.span.end:
         return None  # the file has been rewritten since
     return Position(moment.file, index, moment.offset)

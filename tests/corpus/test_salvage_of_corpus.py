@@ -27,8 +27,8 @@ from aofdoctor.edit.plan import remaining_spans
 from aofdoctor.edit.salvage.part_walk import TORN_TRANSACTION_REASON
 from aofdoctor.edit.salvage.rdb_splice import MAGIC_REASON, NEW_END_REASON
 from aofdoctor.edit.salvage.recover import plan_salvage
-from aofdoctor.server.command_table import table
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.command_table import command_table
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource, FileSource, Source, pread
 from tests.support.corpus import ROOT, Case, cases, line_of
 from tests.support.servers import by_line, refusal
@@ -49,7 +49,7 @@ TURNED_BACK = ("crlf-to-lf", "lf-to-crlf", "latin1-to-utf8", "block-swapped-512"
 
 
 def argvs(source: Source) -> Iterator[tuple[bytes, ...]]:
-    for tile in read_tiles(source, table().names):
+    for tile in read_tiles(source, command_table().names):
         if isinstance(tile, RecordBatch):
             yield from (tuple(tile.argv(i)) for i in range(tile.count) if tile.ids[i] != ANNOTATION)
 
@@ -147,7 +147,7 @@ def test_a_salvage_keeps_exactly_what_is_whole() -> None:
 # -- what a server makes of it --
 
 
-def digest_of(out: Path, binary: Binary) -> str:
+def digest_of(out: Path, binary: ServerBinary) -> str:
     manifest = next(out.glob("*.manifest"), None) if out.is_dir() else None
     name = manifest.name.removesuffix(".manifest") if manifest else "appendonly.aof"
 

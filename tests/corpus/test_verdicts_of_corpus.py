@@ -23,7 +23,7 @@ from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.planners.strip import group_at, plan_group, survey_flushes
 from aofdoctor.log.position import Position
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Sandbox
@@ -46,9 +46,9 @@ UNPROVEN = {"redis-6.2.16/damage-hole-in-preamble-preamble"}
 def counts(path: Path) -> tuple[int, int, int, int]:
     """(commands, annotations, the preamble's end, damages) of one file."""
     steps, end, damages = ContextTracker(), 0, 0
-    for tile in read_tiles(FileSource(path), table().names):
+    for tile in read_tiles(FileSource(path), command_table().names):
         if isinstance(tile, RecordBatch):
-            steps.run(tile)
+            steps.track(tile)
         elif isinstance(tile, Preamble):
             end = tile.span.end
             damages += not tile.complete or tile.checksum == "bad"
@@ -143,7 +143,7 @@ def agree(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any,
     """Empty if the verdict is what the server did, else both in words."""
     line = line_of(server)
     asked_no = server.endswith(" no") or (case.truth.get("config") or {}).get("aof-load-truncated") == "no"
-    verdict = verdicts[(line, VERSIONS[line].load_truncated and not asked_no)]
+    verdict = verdicts[(line, VERSIONS[line].has_load_truncated and not asked_no)]
     did, cut = outcome_of(case, observed)
     said = verdict.outcome.value
     if said == "undefined":
@@ -168,7 +168,7 @@ def test_verdicts_are_what_real_servers_did() -> None:
             judged += 1
             undefined += (
                 verdicts[
-                    (line_of(server), VERSIONS[line_of(server)].load_truncated and not server.endswith(" no"))
+                    (line_of(server), VERSIONS[line_of(server)].has_load_truncated and not server.endswith(" no"))
                 ].outcome.value
                 == "undefined"
             )
@@ -256,7 +256,7 @@ def test_a_flush_hidden_in_a_script_is_found() -> None:
 
 
 def test_all_takes_every_flush_and_nothing_else() -> None:
-    judged, flush = 0, table().with_effect("flush")
+    judged, flush = 0, command_table().with_effect("flush")
     for case in cases("disaster"):
         with open_path(case.path) as aof, TemporaryDirectory() as folder:
             found = survey_flushes(aof)
@@ -275,12 +275,12 @@ def test_all_takes_every_flush_and_nothing_else() -> None:
 
 def _names(path: str) -> list[tuple[int, bytes]]:
     """Every command but MULTI and EXEC, which go with a transaction that is left empty."""
-    words = table().names.ids
+    words = command_table().names.ids
     structure, out = {words[b"multi"], words[b"exec"]}, []
     with open_path(path) as aof:
         for part in aof.existing_parts:
             assert part.source is not None
-            for tile in read_tiles(part.source, table().names):
+            for tile in read_tiles(part.source, command_table().names):
                 if isinstance(tile, RecordBatch):
                     out += [
                         (tile.ids[i], bytes(tile.raw(i))) for i in range(tile.count) if tile.ids[i] not in structure

@@ -24,7 +24,7 @@ from aofdoctor.diff.keys.external_sort import ExternalSorter
 from aofdoctor.diff.keys.writes import KeyWrites
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.selection import Selection
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
 from tests.support.hostile_bytes import arguments, hostile, whole
@@ -59,9 +59,9 @@ def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
     """The table of some commands."""
     found, steps = KeyTable(KEY, False, **limits), ContextTracker(columns=True)
     writes = KeyWrites(found, Selection())
-    for tile in read_tiles(BytesSource(data), table().names):
+    for tile in read_tiles(BytesSource(data), command_table().names):
         if isinstance(tile, RecordBatch):
-            steps.run(tile)
+            steps.track(tile)
             writes.apply_batch(0, tile, steps.db, None, base)
     found.finish()
     return found

@@ -7,8 +7,8 @@ import pytest
 
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
-from aofdoctor.server.command_table import table
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.command_table import command_table
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, pair, sets
@@ -17,7 +17,7 @@ from tests.support.server_state import state_of
 __all__ = ["pair"]
 
 
-def state_after(binary: Binary, path: Path, *more: Path) -> Any:
+def state_after(binary: ServerBinary, path: Path, *more: Path) -> Any:
     with Sandbox(binary, hide=()) as server:
         for file in (path, *more):
             for argv in commands_of(file):
@@ -27,13 +27,13 @@ def state_after(binary: Binary, path: Path, *more: Path) -> Any:
 
 
 def commands_of(path: Path) -> list[list[bytes]]:
-    batch = next(read_tiles(BytesSource(path.read_bytes()), table().names))
+    batch = next(read_tiles(BytesSource(path.read_bytes()), command_table().names))
     assert isinstance(batch, RecordBatch)
     assert batch.span.end == path.stat().st_size
     return [batch.argv(i) for i in range(batch.count) if batch.argc[i]]
 
 
-def test_a_patch_brings_the_state_of_an_append_only_fork(pair: Any, tmp_path: Path, embedded: Binary) -> None:
+def test_a_patch_brings_the_state_of_an_append_only_fork(pair: Any, tmp_path: Path, embedded: ServerBinary) -> None:
     front = SELECT_3 + sets("a", "b") + MULTI + SELECT_0 + sets("c", "d") + EXEC + sets("e")
     more = (
         SELECT_3
@@ -121,7 +121,7 @@ def test_a_patch_has_what_is_selected_and_transactions_whole(
     assert not expected or aofdoctor("check", there).status == 0
 
 
-def test_the_patch_of_some_keys_brings_their_state(pair: Any, tmp_path: Path, embedded: Binary) -> None:
+def test_the_patch_of_some_keys_brings_their_state(pair: Any, tmp_path: Path, embedded: ServerBinary) -> None:
     a, b = pair(FRONT, FRONT + BACK)
     patch = tmp_path / "patch"
     assert aofdoctor("diff", a, b, "--key", "user:*", "--patch", patch).status == 1

@@ -17,7 +17,7 @@ from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.walk.window import WINDOW_SIZE
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import FIXTURES, aofdoctor
 from tests.diff.test_patch import commands_of
 from tests.rdb.test_unreleased_types import template
@@ -82,7 +82,7 @@ def test_what_was_written_between_two_bases_is_found_and_nothing_else(bases: Any
         assert touched == written, other
 
 
-def loaded(binary: Binary, base: bytes, tail: bytes = b"") -> Any:
+def loaded(binary: ServerBinary, base: bytes, tail: bytes = b"") -> Any:
     """The state after a server has loaded a base, with commands after it."""
     rdb_base = not base.startswith(b"*")
     name = f"appendonly.aof.1.base.{'rdb' if rdb_base else 'aof'}"

@@ -12,7 +12,7 @@ from aofdoctor.diff.hashing import digest as digest_kernel
 from aofdoctor.diff.units import _pyunits as plain_units
 from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn
 from aofdoctor.diff.units.side import ComparisonRules, TruncatedSource, large_record_digest
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
 from tests.support.hostile_bytes import hostile, whole
@@ -28,10 +28,10 @@ def batches(data: bytes) -> "list[array[int]]":
     columns = [[array("q") for _ in UnitColumn] for _ in range(2)]
     states = [array("q", bytes(8 * len(OpenUnitField))) for _ in range(2)]
     steps = ContextTracker(columns=True)
-    for tile in read_tiles(BytesSource(data), table().names):
+    for tile in read_tiles(BytesSource(data), command_table().names):
         if not isinstance(tile, RecordBatch):
             continue
-        steps.run(tile)
+        steps.track(tile)
         for twin, (digests, run) in enumerate(
             ((digest_kernel, compiled_side.run), (plain_digest, plain_units.make_units))
         ):
@@ -76,10 +76,10 @@ def test_a_far_record_has_the_digest_of_a_near_one() -> None:
     data = encode_command([b"SET", b"k", big])
     near = array("Q", bytes(8))
     for rules in (RULES, EXACT):
-        batch = next(read_tiles(BytesSource(data), table().names, window=1 << 22))
+        batch = next(read_tiles(BytesSource(data), command_table().names, window=1 << 22))
         assert isinstance(batch, RecordBatch) and not batch.oversized
         digest_kernel.record_digests(KEY, batch, rules.name_counts, rules.exact, near)
-        far = next(read_tiles(BytesSource(data), table().names))
+        far = next(read_tiles(BytesSource(data), command_table().names))
         assert isinstance(far, RecordBatch) and far.oversized
         assert large_record_digest(rules, far) == near[0]
 

@@ -12,7 +12,7 @@ from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.output.overwrite import ping_of_size
 from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.errors import RefusedEdit, SourceChanged
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import STORIES, aofdoctor, told
 from tests.support.samples import FLUSH, SET, Story, server_for, small_set, tree
 
@@ -98,7 +98,7 @@ def test_a_held_file_is_refused_and_the_holder_is_named(story: Story) -> None:
         holder.wait()
 
 
-def test_a_running_server_is_refused(embedded: Binary, story: Story) -> None:
+def test_a_running_server_is_refused(embedded: ServerBinary, story: Story) -> None:
     with Sandbox(embedded, ["--appendonly", "yes"], hide=()) as server:
         server.call("SET", "a", "1")
         server.call("FLUSHALL")

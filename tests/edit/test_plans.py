@@ -11,7 +11,7 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import NO_SELECTION
-from aofdoctor.server.sandbox import Binary
+from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import aofdoctor
 
 Story = Callable[[str], Path]
@@ -44,7 +44,7 @@ def test_a_slice_stands_alone(data: bytes, kept: bytes, tmp_path: Path) -> None:
 
 
 def test_a_slice_without_a_key_of_the_base_leaves_it_out_and_says_so(
-    story: Story, tmp_path: Path, embedded: Binary
+    story: Story, tmp_path: Path, embedded: ServerBinary
 ) -> None:
     folder = story("wiped-valkey-9.1")
     result = aofdoctor("slice", folder, "--db", "3", "-o", tmp_path / "out", "--json")

@@ -9,7 +9,7 @@ import pytest
 from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.salvage.fileset import rebuild_manifest
-from aofdoctor.server.sandbox import Binary
+from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import aofdoctor
 
 Story = Callable[[str], Path]
@@ -132,7 +132,7 @@ def test_renamed_commands_can_be_kept(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == path.read_bytes()[:-4]
 
 
-def test_every_part_is_salvaged_and_loads(story: Story, tmp_path: Path, embedded: Binary) -> None:
+def test_every_part_is_salvaged_and_loads(story: Story, tmp_path: Path, embedded: ServerBinary) -> None:
     folder = story("wiped-valkey-9.1") / "appendonlydir"
     incr, manifest = max(folder.glob("*.incr.aof")), next(folder.glob("*.manifest"))
     before = aofdoctor("verify", folder, "--with", embedded.path, "--json").json["total"]

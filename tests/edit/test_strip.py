@@ -14,7 +14,7 @@ from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.output.durable import write_all
 from aofdoctor.edit.planners.strip import plan_group, survey_flushes
-from aofdoctor.server.sandbox import Binary
+from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import STORIES, aofdoctor, told
 from tests.support.samples import FLUSH, SET, Story, server_for, small_set, tree
 
@@ -287,7 +287,7 @@ def test_several_groups_are_listed_for_machines_too(tmp_path: Path) -> None:
     assert result.status == 2 and [group["later_commands"] for group in result.json["groups"]] == [3, 1]
 
 
-def test_a_flush_with_arguments_that_no_server_takes_is_none(tmp_path: Path, embedded: Binary) -> None:
+def test_a_flush_with_arguments_that_no_server_takes_is_none(tmp_path: Path, embedded: ServerBinary) -> None:
     path = tmp_path / "a.aof"
     for odd in ([b"FLUSHALL", b"NOW"], [b"FLUSHALL", b"ASYNC", b"SYNC"], [b"FLUSHDB", b""]):
         path.write_bytes(SET + encode_command(odd))

@@ -22,7 +22,7 @@ from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.rdb.recovery.bloom_filter import BloomFilter
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, aofdoctor
 from tests.rdb.test_walk import mutations
@@ -144,7 +144,7 @@ def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
 def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
     """Each key's line and JSON, with what was seen in a window and without."""
     source = BytesSource(data)
-    rdb = next(tile for tile in read_tiles(source, table().names) if isinstance(tile, Preamble))
+    rdb = next(tile for tile in read_tiles(source, command_table().names) if isinstance(tile, Preamble))
     path.write_bytes(data)
     out: list[tuple[Lines, Lines, bytes]] = []
     with open_path(str(path)) as aof:
@@ -186,7 +186,7 @@ def test_a_line_says_the_same_whichever_way_its_words_were_read(tmp_path: Path) 
 def both_ways(data: bytes, where: Selection = EVERYTHING) -> tuple[list[Any], list[Any]]:
     """The keys of a base as they come, and backwards."""
     source = BytesSource(data)
-    rdb = next(tile for tile in read_tiles(source, table().names) if isinstance(tile, Preamble))
+    rdb = next(tile for tile in read_tiles(source, command_table().names) if isinstance(tile, Preamble))
     given = base_keys(where, 0, "part", 0, source, rdb), base_keys_backwards(where, 0, "part", 0, source, rdb)
     return [*map(plain, given[0])], [*map(plain, given[1])]
 

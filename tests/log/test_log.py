@@ -12,8 +12,8 @@ import pytest
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.log.glob import glob_to_regex
-from aofdoctor.server.command_table import key_places, table
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.command_table import command_table, key_indexes
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.support.hostile_bytes import WORDS
@@ -122,7 +122,7 @@ def test_the_tail_is_found_without_reading_the_rest_and_says_what_it_does_not_kn
     assert "guess" in result.err
 
 
-def test_resp_and_cli_formats_can_be_replayed(path: Path, embedded: Binary) -> None:
+def test_resp_and_cli_formats_can_be_replayed(path: Path, embedded: ServerBinary) -> None:
     resp = aofdoctor("log", path, "--cmd", "set", "--format", "resp").stdout
     assert resp == encode_command([b"SET", b"user:1", b"ann"]) + encode_command(
         [b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"]
@@ -206,7 +206,7 @@ def test_show_on_an_annotation_damage_and_a_preamble(tmp_path: Path, path: Path,
     assert aofdoctor("show", path, "#999").status == 2 and aofdoctor("show", path, "x").status == 2
 
 
-def test_globs_match_as_a_real_server_matches_them(embedded: Binary) -> None:
+def test_globs_match_as_a_real_server_matches_them(embedded: ServerBinary) -> None:
     keys = [
         b"",
         b"a",
@@ -234,7 +234,7 @@ def test_globs_match_as_a_real_server_matches_them(embedded: Binary) -> None:
             assert {key for key in keys if glob_to_regex(pattern).match(key)} == set(found), pattern
 
 
-def test_keys_are_those_that_a_real_server_names(embedded: Binary) -> None:
+def test_keys_are_those_that_a_real_server_names(embedded: ServerBinary) -> None:
     with Sandbox(embedded) as server:
         for argv in ([b"MSET", b"a", b"1", b"b", b"2"], [b"ZUNIONSTORE", b"d", b"2", b"x", b"y", b"WEIGHTS", b"1", b"2"],
                      [b"EVAL", b"return 1", b"2", b"k1", b"k2", b"arg"], [b"BITOP", b"AND", b"d", b"x", b"y"],
@@ -243,14 +243,14 @@ def test_keys_are_those_that_a_real_server_names(embedded: Binary) -> None:
                      [b"LMPOP", b"2", b"a", b"b", b"LEFT"], [b"FLUSHALL"], [b"GEORADIUS", b"g", b"1", b"1", b"5", b"m", b"STORE", b"o"]):  # fmt: skip
             tile = next(read_tiles(BytesSource(encode_command(argv)), WORDS))
             assert isinstance(tile, RecordBatch)
-            command = table().get(tile.ids[0])
+            command = command_table().get(tile.ids[0])
             assert command is not None
             try:
                 expected = server.call("COMMAND", "GETKEYS", *argv)
             except Exception as problem:
                 assert "no key arguments" in str(problem)
                 expected = []
-            assert [argv[at] for at in key_places(command, argv)] == expected, argv
+            assert [argv[at] for at in key_indexes(command, argv)] == expected, argv
 
 
 def test_the_last_commands_are_commands_whatever_is_damaged(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from aofdoctor.errors import SandboxError
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support.server_loading import load
 from tests.support.servers import by_line
@@ -190,7 +190,7 @@ def test_verify_counts_errors_at_replay_and_keys_by_database(tmp_path: Path) -> 
     assert found["keys"] == {"0": 1, "40": 2} and found["expires"]["40"] == 1 and found["errors"] == {"WRONGTYPE": 1}
 
 
-def test_what_would_not_load_is_status_1_with_the_reason(tmp_path: Path, embedded: Binary) -> None:
+def test_what_would_not_load_is_status_1_with_the_reason(tmp_path: Path, embedded: ServerBinary) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + SET[:-3])
     result = aofdoctor("verify", path, "--with", embedded.path)
@@ -206,7 +206,7 @@ def test_without_a_server_verify_says_what_brings_one(tmp_path: Path, monkeypatc
     assert result.status == 3 and "aofdoctor[server]" in result.err
 
 
-def test_a_sandbox_leaves_nothing_behind(embedded: Binary) -> None:
+def test_a_sandbox_leaves_nothing_behind(embedded: ServerBinary) -> None:
     with Sandbox(embedded) as server:
         folder, process = server.folder, server._process
         with pytest.raises(SandboxError):

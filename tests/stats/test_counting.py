@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.rdb.items import ItemReader
-from aofdoctor.server.command_table import key_places, table
+from aofdoctor.server.command_table import command_table, key_indexes
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
@@ -35,10 +35,10 @@ def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | Non
     """All that a pair of counters says of some bytes; of every batch, or every `chosen`th record of it."""
     scale, tally = twin[0](kinds(), 1, FACTORS), twin[1](rules(), ord(":"), depth, sure)
     steps, large, seen = ContextTracker(columns=True), array("I", bytes(4 * ROOM)), []
-    steps.begin()
-    for tile in read_tiles(BytesSource(data), table().names):
+    steps.begin_part()
+    for tile in read_tiles(BytesSource(data), command_table().names):
         if isinstance(tile, RecordBatch) and not tile.oversized:
-            steps.run(tile)
+            steps.track(tile)
             some = None if chosen is None else array("I", range(0, tile.count, chosen))
             noted = scale.run(tile, tile.base, steps.db, steps.time, some, 40, large)
             seen.append(large[:noted].tolist())
@@ -162,16 +162,16 @@ def test_a_large_record_is_never_left_to_a_sample() -> None:
 
 def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
     random, judged = Random(2), 0
-    for command in table().commands:
-        if any(isinstance(spec[0], list) for spec in command.keys[:1]):
+    for command in command_table().commands:
+        if any(isinstance(spec[0], list) for spec in command.key_specs[:1]):
             continue  # a word has to be sought
         for _ in range(30):
             words = [random.choice([b"0", b"1", b"2", b"00", b"k", b"10", b""]) for _ in range(random.randrange(7))]
             argv = [*command.name.encode().split(b"|"), *words]
-            batch = next(read_tiles(BytesSource(encode_command(argv)), table().names))
+            batch = next(read_tiles(BytesSource(encode_command(argv)), command_table().names))
             assert isinstance(batch, RecordBatch)
             if batch.ids[0] == command.id:
-                place = next(key_places(command, argv), 0)
+                place = next(key_indexes(command, argv), 0)
                 expected = (argv[place][:HEAD], len(argv[place])) if 0 < place < len(argv) else None
                 assert first_key(batch, 0) == expected, argv
                 judged += 1
@@ -224,7 +224,7 @@ def test_names_are_read_in_every_encoding() -> None:
 
 
 def test_short_columns_are_refused() -> None:
-    batch = next(read_tiles(BytesSource(encode_command([b"SET", b"a", b"1"])), table().names))
+    batch = next(read_tiles(BytesSource(encode_command([b"SET", b"a", b"1"])), command_table().names))
     short, room = array("q"), array("I", bytes(4 * ROOM))
     full = array("q", bytes(8 * ROOM))
     scale, tally = Scale(kinds(), 1, FACTORS), Tally(rules(), 58, 1, 0)

@@ -17,7 +17,7 @@ from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.log.selection import Selection, build_selection
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
 from aofdoctor.stats.collect import Stats, StatsOptions, collect_stats
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
@@ -137,7 +137,7 @@ def test_every_byte_is_counted_once(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(DAMAGED)
     found, tiles = stats(path), list[int]()
-    for tile in read_tiles(BytesSource(DAMAGED), table().names):
+    for tile in read_tiles(BytesSource(DAMAGED), command_table().names):
         if isinstance(tile, RecordBatch):
             tiles += [tile.record_span(i).size for i in range(tile.count) if tile.ids[i] == ANNOTATION]
     totals = found["totals"]

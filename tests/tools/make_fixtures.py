@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.support.servers import by_line
 
 STORIES = {
@@ -26,7 +26,7 @@ STORIES = {
 }
 
 
-def make(name: str, binary: Binary, rewrite: bool, stamps: bool, target: Path) -> None:
+def make(name: str, binary: ServerBinary, rewrite: bool, stamps: bool, target: Path) -> None:
     """Write one story into a fresh folder."""
     options = ["--appendonly", "yes"] + (["--aof-timestamp-enabled", "yes"] if stamps else [])
     with Sandbox(binary, options, hide=()) as server:

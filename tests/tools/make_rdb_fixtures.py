@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aofdoctor.server.sandbox import Binary, Sandbox
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.support.key_descriptions import by_server, functions, whole_digest
 from tests.support.servers import by_line
 
@@ -107,7 +107,7 @@ STORIES: dict[str, Story] = {
 }  # fmt: skip
 
 
-def make(name: str, story: Story, binary: Binary, target: Path) -> None:
+def make(name: str, story: Story, binary: ServerBinary, target: Path) -> None:
     """Write one file and its description."""
     debug = ("--enable-debug-command", "yes") if binary.version >= (7, 0, 0) else ()
     with Sandbox(binary, [*story.options, *debug], hide=()) as server:

@@ -6,7 +6,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.rdb.key_counts import OTHER_DBS, Database, KeyCounts
-from aofdoctor.server.versions import ServerVersion, readers
+from aofdoctor.server.versions import ServerVersion, versions_reading_rdb
 
 _DBS_MAX = 8
 _NOUNS = {
@@ -69,7 +69,7 @@ def key_count_lines(rdb: Preamble) -> Iterator[str]:
 
 def _readers(rdb: Preamble) -> list[ServerVersion]:
     """The lines that read it; none that is known reads a compressed one."""
-    return [] if rdb.codec else readers(rdb.dialect, rdb.version)
+    return [] if rdb.codec else versions_reading_rdb(rdb.dialect, rdb.version)
 
 
 def _database_text(db: int, row: Database) -> str:

@@ -17,7 +17,7 @@ from aofdoctor.cli.console import Paint, bytes_to_json
 from aofdoctor.cli.views import base_keys
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.entries import LogEntry
-from aofdoctor.server.command_table import Command, key_places, table
+from aofdoctor.server.command_table import CommandSpec, command_table, key_indexes
 from aofdoctor.source import pread
 
 _KEY_SEARCH_MAX = 1 << 16  # of a far record, so many arguments are looked through for keys
@@ -138,14 +138,14 @@ _EFFECT_STYLES = (
 @functools.cache
 def _style_and_note(number: int) -> tuple[str, str]:
     """(style, note) of a command by its id."""
-    command = table().get(number)
+    command = command_table().get(number)
     if command is None:
         return ("damage", "  <- no server knows this command") if number == UNKNOWN else ("", "")
     style = next((style for effect, style in _EFFECT_STYLES if effect in command.effects), "")
     return style, f"  <- {flush_note(command)}" if "flush" in command.effects else ""
 
 
-def flush_note(command: Command) -> str:
+def flush_note(command: CommandSpec) -> str:
     """What a flush does, in words."""
     return "empties every database" if command.name == "flushall" else "empties this database"
 
@@ -196,8 +196,8 @@ def _fields(entry: LogEntry, name: bytes) -> dict[str, object]:
 
 
 def _key_indexes(entry: LogEntry, argv: list[bytes]) -> Iterator[int]:
-    command = table().get(entry.batch.ids[entry.i])
-    return key_places(command, argv) if command else iter(())
+    command = command_table().get(entry.batch.ids[entry.i])
+    return key_indexes(command, argv) if command else iter(())
 
 
 def _write_large_json(entry: LogEntry, out: BinaryIO) -> None:

@@ -26,14 +26,14 @@ from aofdoctor.diff.units.unit_commands import leading_arguments
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
-_EXEC = table().names.ids[b"exec"]
-_SORT = table().names.ids[b"sort"]
-_UNNAMED_KEY_COMMANDS = (_SORT, *(table().names.ids[name] for name in (b"eval", b"evalsha", b"fcall")))
+_EXEC = command_table().names.ids[b"exec"]
+_SORT = command_table().names.ids[b"sort"]
+_UNNAMED_KEY_COMMANDS = (_SORT, *(command_table().names.ids[name] for name in (b"eval", b"evalsha", b"fcall")))
 _match_rewritten_base = re.compile(r".*\.\d+\.base\.aof").fullmatch  # as a server names what it writes
 
 
@@ -56,7 +56,7 @@ class KeyTableBuilder:
             stop = end.offset if end and index == end.part else None
             if source is None or (end and index > end.part) or start == stop:
                 continue
-            tracker.begin()
+            tracker.begin_part()
             if start:
                 tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = begin.db, begin.time
             _PartReader(self, index, source, tracker, before).read_range(start, stop)
@@ -86,7 +86,7 @@ class _PartReader:
 
     def read_range(self, start: int, stop: int | None) -> None:
         """From one record to another."""
-        for tile in read_tiles(self.source, table().names, start):
+        for tile in read_tiles(self.source, command_table().names, start):
             if isinstance(tile, RecordBatch):
                 self._add_batch(tile if stop is None else _truncate_batch(tile, stop))
             elif isinstance(tile, Damage):
@@ -107,7 +107,7 @@ class _PartReader:
     def _add_batch(self, batch: RecordBatch) -> None:
         tracker, selection = self.tracker, self.builder.selection
         commands = self.commands_before + tracker.state[ContextField.COMMANDS]
-        tracker.run(batch)
+        tracker.track(batch)
         selected = None
         if not selection.selects_all:
             selected = bytearray(batch.count)
@@ -155,7 +155,7 @@ def _stores_by_pattern(batch: RecordBatch, i: int) -> bool:
 
 def _is_executed(source: Source, start: int) -> bool:
     """True if the transaction that is open at `start` comes to its EXEC before anything else than records."""
-    return any(_EXEC in batch.ids[: batch.count] for batch in read_batches(source, table().names, start))
+    return any(_EXEC in batch.ids[: batch.count] for batch in read_batches(source, command_table().names, start))
 
 
 def _truncate_batch(batch: RecordBatch, end: int) -> RecordBatch:

@@ -18,7 +18,7 @@ from aofdoctor.rdb.encoding.short_strings import seek_name
 from aofdoctor.rdb.header import MAGIC_SIZE as MAGIC_SIZE
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.window import WalkWindow
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import pread
 
 _WINDOW_MIN, _WINDOW_MAX = 1 << 13, 1 << 18
@@ -60,7 +60,7 @@ class KeyNameReader:
             self._window = min(_WINDOW_MAX, 2 * self._window) if is_adjacent else _WINDOW_MIN
             source = self._side.sources[self._part]
             assert source is not None
-            batch = self._batch = next(read_batches(source, table().names, start, self._window))
+            batch = self._batch = next(read_batches(source, command_table().names, start, self._window))
         return batch
 
     def _name_of_rdb_key(self, start: int, digests: set[int]) -> dict[int, bytes]:

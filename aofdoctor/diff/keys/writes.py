@@ -30,7 +30,7 @@ from aofdoctor.diff.key_table.effects import (
 )
 from aofdoctor.diff.key_table.table import KeyTable, pack_position
 from aofdoctor.log.selection import Selection
-from aofdoctor.server.command_table import Command, key_uses, table
+from aofdoctor.server.command_table import CommandSpec, command_table, key_uses
 
 _ARGS_MAX = 1 << 16  # of a far record of several keys, so many arguments are looked through
 _ARGUMENT_HEAD = 64
@@ -97,7 +97,7 @@ class KeyWrites:
 
     def _apply(self, write: WriteCommand, effects: bytearray) -> None:
         number = write.batch.ids[write.i]
-        effect, known = effects[number if number < len(effects) else 0], table().get(number)
+        effect, known = effects[number if number < len(effects) else 0], command_table().get(number)
         if effect == CommandEffect.NONE:
             return
         if effect == CommandEffect.OTHER and known is not None:
@@ -131,7 +131,7 @@ class KeyWrites:
     def key_accesses(self, write: WriteCommand) -> list[tuple[int, str, int]]:
         """(place, access, digest) of each key that a command names."""
         words = write.first_arguments(0, _ARGS_MAX)
-        known = table().get(write.batch.ids[write.i])
+        known = command_table().get(write.batch.ids[write.i])
         uses = dict(key_uses(known, words)) if known else {}
         args = enumerate(islice(write.args(), len(words)))
         return [(at, uses[at], name_digest(self.key, arg)) for at, arg in args if at in uses]
@@ -149,7 +149,7 @@ class KeyWrites:
 
     def keyless_digest(self, write: WriteCommand, key_indexes: Iterable[int]) -> int:
         """The digest of a command without its keys."""
-        known = table().get(write.batch.ids[write.i])
+        known = command_table().get(write.batch.ids[write.i])
         return command_digest(self.key, write.args(), key_indexes, 2 if known and known.container else 1)
 
 
@@ -316,24 +316,24 @@ _BASE_HANDLERS: dict[str, _Handler] = _HANDLERS | {
 @functools.cache
 def _effect_table(selects_keys: bool, base: bool) -> bytearray:
     """What commands do, by id; `some`: of a command of several keys only some are meant."""
-    effects = bytearray([CommandEffect.OTHER]) * table().size
+    effects = bytearray([CommandEffect.OTHER]) * command_table().size
     effects[ANNOTATION] = CommandEffect.NONE
-    for known in table().commands:
+    for known in command_table().commands:
         effects[known.id] = _effect_of(known, base)
         if selects_keys and effects[known.id] in _MULTI_KEY_EFFECTS:
             effects[known.id] = CommandEffect.OTHER
     return effects
 
 
-def _effect_of(known: Command, base: bool) -> CommandEffect:
+def _effect_of(known: CommandSpec, base: bool) -> CommandEffect:
     if known.name in _EFFECTS_BY_NAME:
         return _EFFECTS_BY_NAME[known.name]
     if known.name in (_BASE_HANDLERS if base else _HANDLERS):
         return CommandEffect.OTHER
-    if not known.keys or not known.effects & {"write", "script"}:
+    if not known.key_specs or not known.effects & {"write", "script"}:
         return CommandEffect.NONE
     return (
         CommandEffect.MIX
-        if [spec[:2] for spec in known.keys] == [(1, 0)] and known.name != "sort"
+        if [spec[:2] for spec in known.key_specs] == [(1, 0)] and known.name != "sort"
         else CommandEffect.OTHER
     )

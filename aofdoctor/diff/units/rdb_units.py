@@ -18,7 +18,7 @@ from aofdoctor.diff.units.unit import ComparisonRules, DiffPosition, large_comma
 from aofdoctor.rdb.export.capabilities import CommandArgs
 from aofdoctor.rdb.export.resp import encode_if_bytes
 from aofdoctor.rdb.items import KeyItem
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class _CommandBuffer:
         count, rules, position = len(starts), self.rules, self.position
         end = len(self._records)
         self._records += bytes(SLACK)
-        scanned = scan(self._records, 0, end, table().names.scan_names, self._columns)
+        scanned = scan(self._records, 0, end, command_table().names.scan_names, self._columns)
         assert scanned == count, "a command that was just encoded reads back"
         columns = self._columns
         batch = RecordBatch(BytesSource(b""), 0, count, self._records, 0, columns.edges, columns.argc, columns.ids)

@@ -32,7 +32,7 @@ from aofdoctor.diff.units.unit import (
     to_signed,
 )
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
@@ -109,7 +109,7 @@ class Side:
         """The RDB at the head of a part."""
         source = self.sources[part]
         if part not in self.rdbs and source and is_rdb(source):
-            tile = next(read_tiles(source, table().names), None)
+            tile = next(read_tiles(source, command_table().names), None)
             if isinstance(tile, Preamble):
                 self.rdbs[part] = tile
         return self.rdbs.get(part)
@@ -205,7 +205,7 @@ class Side:
                 self.sources[index],
                 position if index == position.part else DiffPosition(index, commands=self.commands),
             )
-            tracker.begin()
+            tracker.begin_part()
             self._open_unit[OpenUnitField.PART] = index
             if source is None:
                 continue
@@ -215,7 +215,7 @@ class Side:
                 start = rdb.span.end
             elif start:
                 tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = at.db, at.time
-            for tile in read_tiles(source, table().names, start):
+            for tile in read_tiles(source, command_table().names, start):
                 if isinstance(tile, RecordBatch):
                     self._add_batch(tile)
                 elif isinstance(tile, Damage):
@@ -231,7 +231,7 @@ class Side:
 
     def _add_batch(self, batch: RecordBatch) -> None:
         tracker, rules = self._tracker, self.rules
-        tracker.run(batch)
+        tracker.track(batch)
         if batch.oversized:
             self._digests[0] = large_record_digest(rules, batch)
         else:

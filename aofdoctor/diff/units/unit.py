@@ -15,7 +15,7 @@ from aofdoctor.diff.units._pyunits import ANY_DATABASE, UnitKind
 from aofdoctor.rdb.encoding.cursor import LargeString
 from aofdoctor.rdb.export.capabilities import CommandArgs
 from aofdoctor.rdb.export.resp import encode_commands
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -118,8 +118,8 @@ class ComparisonRules(NamedTuple):
     @classmethod
     def create(cls, key: bytes, exact: bool) -> "ComparisonRules":
         """The rules with the acts and the names of the command table."""
-        commands = table()
-        names, act = bytearray([1]) * commands.size, bytearray(ContextTracker().act)
+        commands = command_table()
+        names, act = bytearray([1]) * commands.size, bytearray(ContextTracker().actions)
         for command in commands.commands:
             names[command.id] = 2 if command.container else 1
             act[command.id] |= ANY_DATABASE if {command.name, command.container} & DATABASE_INDEPENDENT else 0

@@ -14,16 +14,16 @@ from aofdoctor.log.entries import LogEntry
 from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import KeyItem as KeyOfBase
-from aofdoctor.server.command_table import Command, key_places, table
+from aofdoctor.server.command_table import CommandSpec, command_table, key_indexes
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
 _ARGS_MAX = 1 << 12  # of a far record, so many arguments are looked through for keys
 _ARGUMENT_HEAD = 1 << 12  # of a large argument
-_UNCOUNTED_IDS = frozenset({ANNOTATION, table().names.ids[b"select"]})
+_UNCOUNTED_IDS = frozenset({ANNOTATION, command_table().names.ids[b"select"]})
 
-_TRANSACTION_IDS = frozenset({table().names.ids[b"multi"], table().names.ids[b"exec"]})
+_TRANSACTION_IDS = frozenset({command_table().names.ids[b"multi"], command_table().names.ids[b"exec"]})
 
 # What reaches further than the keys that its key specification gives, beside flushes and scripts.
 _TOUCH_UNNAMED_KEYS = frozenset({"swapdb", "move", "copy", "migrate", "function", "script"})
@@ -41,9 +41,9 @@ def run_batches(side: Side, run: UnitRun) -> Iterator[tuple[RecordBatch, Context
     state[ContextField.DB], state[ContextField.TIME] = first.db, first.time
     state[ContextField.TRANSACTIONS] = first.tx - 1 if first.tx else 0
     before = first.first_command - 1
-    for batch in read_batches(source, table().names, first.start, window):
+    for batch in read_batches(source, command_table().names, first.start, window):
         commands = before + state[ContextField.COMMANDS]
-        tracker.run(batch)
+        tracker.track(batch)
         yield batch, tracker, commands
         if batch.span.end >= last.end:
             return
@@ -161,13 +161,13 @@ def _rdb_keys(side: Side, run: UnitRun, starts: Sequence[int]) -> Iterator[Touch
 def entry_keys(entry: LogEntry) -> set[DbKey] | None:
     """The keys that a command names, with its database; None if it may touch others, or is too large to say."""
     batch, i = entry.batch, entry.i
-    command = table().get(batch.ids[i])
+    command = command_table().get(batch.ids[i])
     if command is None or _touches_unnamed_keys(command.id):
         return None
     argv = leading_arguments(batch, i)
     if command.name == "sort" and any(b"*" in arg for arg in argv[2:]):  # BY and GET read keys by pattern
         return None
-    places = list(key_places(command, argv))
+    places = list(key_indexes(command, argv))
     if batch.oversized and not (
         _sees_all_keys(command, batch.argc[i], len(argv)) and all(len(argv[at]) < _ARGUMENT_HEAD for at in places)
     ):
@@ -178,16 +178,16 @@ def entry_keys(entry: LogEntry) -> set[DbKey] | None:
 @functools.cache
 def _touches_unnamed_keys(number: int) -> bool:
     """True of what its keys do not say all of: a flush, a script, what it does to other databases or to the server."""
-    command = table().get(number)
+    command = command_table().get(number)
     assert command is not None
     if {command.name, command.container} & _TOUCH_UNNAMED_KEYS or command.effects & {"flush", "script"}:
         return True
-    return not command.keys and bool(command.effects & {"admin", "write"})
+    return not command.key_specs and bool(command.effects & {"admin", "write"})
 
 
-def _sees_all_keys(command: Command, argc: int, read_count: int) -> bool:
+def _sees_all_keys(command: CommandSpec, argc: int, read_count: int) -> bool:
     """True if no key of a command stands past the arguments that were seen."""
-    first_only = command.name != "sort" and all(isinstance(spec[0], int) and spec[1] == 0 for spec in command.keys)
+    first_only = command.name != "sort" and all(isinstance(spec[0], int) and spec[1] == 0 for spec in command.key_specs)
     return argc <= read_count or first_only
 
 

@@ -15,7 +15,7 @@ from aofdoctor.rdb.export.exporter import read_dialect
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import FileSource
 
 KeyTypeCounts = Counter[tuple[int, str]]
@@ -47,8 +47,8 @@ def count_rdb_keys(source: FileSource) -> KeyTypeCounts:
 
 
 def _count_command_keys(source: FileSource, end: int) -> KeyTypeCounts:
-    creators = {c.id: _KEY_CREATORS[c.name] for c in table().commands if c.name in _KEY_CREATORS}
-    select = table().names.ids[b"select"]
+    creators = {c.id: _KEY_CREATORS[c.name] for c in command_table().commands if c.name in _KEY_CREATORS}
+    select = command_table().names.ids[b"select"]
     keys, db, last = KeyTypeCounts(), 0, (-1, b"")
     for batch, i in _records(source, end):
         number = batch.ids[i]
@@ -64,7 +64,7 @@ def _count_command_keys(source: FileSource, end: int) -> KeyTypeCounts:
 
 
 def _records(source: FileSource, end: int) -> Iterator[tuple[RecordBatch, int]]:
-    for tile in read_tiles(source, table().names):
+    for tile in read_tiles(source, command_table().names):
         if not isinstance(tile, RecordBatch) or tile.span.start >= end:
             return
         for i in range(tile.count):

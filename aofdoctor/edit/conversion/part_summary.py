@@ -12,7 +12,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import DAMAGE_MEANINGS, Damage
 from aofdoctor.errors import RefusedEdit
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
@@ -31,9 +31,9 @@ class PartSummary(NamedTuple):
 def summarize_part(aof: AOF, part: AofPart) -> PartSummary:
     """What stands in a part; Refused where it is damaged or ends inside a transaction."""
     tracker, rdb, source = ContextTracker(), None, AOF.require_file(part)
-    for tile in read_tiles(source, table().names):
+    for tile in read_tiles(source, command_table().names):
         if isinstance(tile, RecordBatch):
-            tracker.run(tile)
+            tracker.track(tile)
         elif isinstance(tile, Preamble):
             rdb = tile
             _require_sound_rdb(aof, part, rdb)

@@ -22,7 +22,7 @@ from aofdoctor.edit.planners.repair import require_complete_set
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.report import ConversionReport
-from aofdoctor.server.versions import VERSIONS, writer
+from aofdoctor.server.versions import VERSIONS, rdb_writer
 
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
 _ANNOTATIONS_RDB_VERSION = 10  # the RDB version of 7.0
@@ -65,7 +65,7 @@ class Conversion:
     def without_annotations(self) -> bool:
         """True if it is for servers that read no annotations: those before 7.0."""
         if self.server_version:
-            return not VERSIONS[self.server_version].annotations
+            return not VERSIONS[self.server_version].skips_annotations
         return 0 < self.request.rdb_version < _ANNOTATIONS_RDB_VERSION
 
     def reset_counts(self) -> None:
@@ -105,7 +105,7 @@ def _server_version(request: ConversionRequest, summaries: list[PartSummary]) ->
     if request.server_version:
         return request.server_version
     rdb = next(extent.rdb for extent in summaries if extent.rdb)
-    found = writer(rdb.aux)[1]
+    found = rdb_writer(rdb.aux)[1]
     reads = (name for name, line in VERSIONS.items() if line.newest_rdb(rdb.dialect) >= rdb.version)
     return found or next(reads, "valkey-9.1" if rdb.dialect == "valkey" else "redis-8.2")
 

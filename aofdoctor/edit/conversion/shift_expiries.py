@@ -8,9 +8,9 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Arg, LargeArgument, RecordBatch, encode_command
 from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputPiece
 from aofdoctor.rdb.export.report import ConversionReport
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
-from aofdoctor.server.expiry_arguments import LOOK, PLACES, expiries, shift_expiry
+from aofdoctor.server.expiry_arguments import ARGS_SEARCHED, EXPIRY_FINDERS, find_expiries, shift_expiry
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
@@ -21,15 +21,15 @@ def shift_expiries(
     source: FileSource, start: int, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[OutputPiece]:
     """The bytes from `start`, which is where a record begins, in their order; `bare`: without annotations."""
-    names = {name.decode().lower() for name in PLACES}
+    names = {name.decode().lower() for name in EXPIRY_FINDERS}
     tracker = ContextTracker()
     tracker.flag(
         "shift",
-        {c.id for c in table().commands if c.name in names}
+        {c.id for c in command_table().commands if c.name in names}
         | {UNKNOWN}
         | ({ANNOTATION} if without_annotations else set()),
     )
-    for tile in read_tiles(source, table().names, start):
+    for tile in read_tiles(source, command_table().names, start):
         if isinstance(tile, RecordBatch):
             yield from (
                 _shift_large_record(tile, source, shift_ms, report)
@@ -43,7 +43,7 @@ def _shift_small_records(
 ) -> Iterator[bytes]:
     """A batch, its records as they are but for those with an expiry."""
     out, done = bytearray(), 0
-    for i in tracker.run(batch):
+    for i in tracker.track(batch):
         if batch.ids[i] == ANNOTATION and without_annotations:
             report.dropped_hints["annotations, which servers before 7.0 do not read"] += 1
             out += _raw(batch, done, i)
@@ -69,8 +69,8 @@ def _shift_large_record(
 ) -> Iterator[OutputPiece]:
     """A record that is larger than the reader's window: its first arguments are looked at, the others pass by."""
     args = batch.args(0) if batch.argc[0] else iter(())
-    head = list(islice(args, LOOK))
-    if not any(True for _ in expiries(head)):
+    head = list(islice(args, ARGS_SEARCHED))
+    if not any(True for _ in find_expiries(head)):
         yield CopiedSpan(source, batch.record_span(0))
         return
     _count_unshifted(head, report)

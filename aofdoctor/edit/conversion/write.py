@@ -39,7 +39,7 @@ from aofdoctor.edit.output.receipt import (
     rename_into_place,
 )
 from aofdoctor.errors import RefusedEdit
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import FileSource
 
 _LOSSES_SHOWN = 3
@@ -208,7 +208,7 @@ def _check(conversion: Conversion, made: Path) -> None:
 def _count_commands(written: FileSource, head: int) -> int:
     """The whole commands behind the head; Refused at anything that is no command."""
     count = 0
-    for tile in read_tiles(written, table().names):
+    for tile in read_tiles(written, command_table().names):
         if isinstance(tile, RecordBatch):
             first = tile.count if tile.span.end <= head else bisect_left(tile.edges, head - tile.base, 0, tile.count)
             count += sum(map(bool, tile.argc[first : tile.count]))

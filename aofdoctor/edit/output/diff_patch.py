@@ -25,7 +25,7 @@ from aofdoctor.edit.output.durable import (
 )
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.resp import encode_commands
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource
@@ -123,12 +123,12 @@ class DiffPatch:
     def _check(self) -> None:
         source, steps, size = FileSource(self._temp), ContextTracker(), 0
         try:
-            for tile in read_tiles(source, table().names):
+            for tile in read_tiles(source, command_table().names):
                 if not isinstance(tile, RecordBatch):
                     raise RefusedEdit(
                         f"{display_path(str(self.path))}: what was written does not read back at {tile.span.start}"
                     )
-                steps.run(tile)
+                steps.track(tile)
                 size = tile.span.end
         finally:
             source.close()

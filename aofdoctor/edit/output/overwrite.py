@@ -25,7 +25,7 @@ from aofdoctor.edit.output.fingerprint import fingerprint_fd, neighbourhood_sha2
 from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite
 from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import RefusedEdit, SourceChanged
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
@@ -98,7 +98,7 @@ def plan_overwrites(plan: Plan) -> list[FileOverwrites]:
 def overwrites_in_span(source: FileSource, span: Span) -> list[Overwrite]:
     """One for each record of a span of whole records."""
     found: list[Overwrite] = []
-    for batch in read_batches(source, table().names, span.start, window=min(WINDOW, span.size + 64)):
+    for batch in read_batches(source, command_table().names, span.start, window=min(WINDOW, span.size + 64)):
         for i in range(batch.count):
             record = batch.record_span(i)
             if record.start >= span.end:

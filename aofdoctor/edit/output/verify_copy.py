@@ -9,7 +9,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.edit.output.durable import batch_small_spans
 from aofdoctor.errors import RefusedEdit
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource, pread
@@ -41,9 +41,9 @@ def require_size(written: FileSource, size: int) -> None:
 def count_commands(source: FileSource) -> int:
     """How many whole commands stand in a copy."""
     steps = ContextTracker()
-    for tile in read_tiles(source, table().names):
+    for tile in read_tiles(source, command_table().names):
         if isinstance(tile, RecordBatch):
-            steps.run(tile)
+            steps.track(tile)
     return steps.state[ContextField.COMMANDS]
 
 

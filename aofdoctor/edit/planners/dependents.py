@@ -19,7 +19,7 @@ from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import is_rdb, walk_rdb
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 
 DEPENDENT_COMMAND_NAMES = frozenset({
     "incr", "incrby", "incrbyfloat", "decr", "decrby", "append", "setrange", "setbit", "bitfield", "setnx", "msetnx",
@@ -46,14 +46,14 @@ class DependentCommands:
 
 def find_dependent_commands(aof: AOF, group: FlushGroup) -> DependentCommands:
     """The commands after a group of flushes, up to the first damage of each part, that build on what is there."""
-    ids, dependents = table().ids(DEPENDENT_COMMAND_NAMES), DependentCommands()
+    ids, dependents = command_table().ids_of(DEPENDENT_COMMAND_NAMES), DependentCommands()
     for index, part in enumerate(aof.parts[group.last.part_index :], group.last.part_index):
         if part.source is None:
             continue
         start = group.last.span.end if index == group.last.part_index else 0
-        for batch in read_batches(part.source, table().names, start):
+        for batch in read_batches(part.source, command_table().names, start):
             for i in (i for i in range(batch.count) if batch.ids[i] in ids):
-                command = table().get(batch.ids[i])
+                command = command_table().get(batch.ids[i])
                 assert command is not None
                 dependents.name_counts[command.name.upper()] += 1
                 if batch.oversized:

@@ -17,7 +17,7 @@ from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.ordinals import index_at_position
 from aofdoctor.log.position import Position
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
@@ -95,7 +95,7 @@ class _CutScanner:
         self.counts = [0] * len(aof.parts)
         self.damage: dict[int, int] = {}
         self.tracker = ContextTracker(columns=True)
-        ids = table().names.ids
+        ids = command_table().names.ids
         self.multi, self.skippable_ids = ids[b"multi"], {ids[b"select"], ANNOTATION}
 
     def run(self) -> None:
@@ -103,12 +103,12 @@ class _CutScanner:
         for index, part in enumerate(self.aof.parts):
             if part.source is None:
                 continue
-            self.tracker.begin()
+            self.tracker.begin_part()
             self.keep_end, self.keep_commands = (
                 0,
                 0,
             )  # of the last command that is more than a SELECT, and the commands up to it
-            for tile in read_tiles(part.source, table().names):
+            for tile in read_tiles(part.source, command_table().names):
                 if isinstance(tile, RecordBatch):
                     self._scan_batch(index, tile, before)
                 elif isinstance(tile, Damage):
@@ -121,7 +121,7 @@ class _CutScanner:
             before += self.counts[index]
 
     def _scan_preamble(self, index: int, rdb: Preamble) -> None:
-        self.tracker.preamble(rdb.span.end)
+        self.tracker.begin_after_preamble(rdb.span.end)
         self.keep_end = rdb.span.end
         ctime = rdb.aux.get(b"ctime", b"")
         if self.seconds is not None and ctime.isdigit() and len(ctime) < 12 and int(ctime) > self.seconds:
@@ -134,7 +134,7 @@ class _CutScanner:
     def _scan_batch(self, index: int, batch: RecordBatch, before: int) -> None:
         state = self.tracker.state
         done = state[ContextField.COMMANDS]
-        self.tracker.run(batch)
+        self.tracker.track(batch)
         if self.cut is not None:
             return
         at = self.find_cut(index, batch, self.tracker, before + done)

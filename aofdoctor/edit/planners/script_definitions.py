@@ -10,7 +10,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.log.selection import Selection
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 
@@ -19,12 +19,12 @@ _HASHES_MAX = 100_000  # scripts
 
 def evalsha_ids() -> frozenset[int]:
     """The ids of what runs a script by its hash."""
-    return frozenset(c.id for c in table().commands if c.name in ("evalsha", "evalsha_ro"))
+    return frozenset(c.id for c in command_table().commands if c.name in ("evalsha", "evalsha_ro"))
 
 
 def eval_ids() -> frozenset[int]:
     """The ids of what runs a script by its text."""
-    return frozenset(c.id for c in table().commands if c.name in ("eval", "eval_ro"))
+    return frozenset(c.id for c in command_table().commands if c.name in ("eval", "eval_ro"))
 
 
 @dataclass(slots=True)
@@ -40,10 +40,10 @@ class ScriptDefinitions:
         definitions, before, ids = cls(), 0, evalsha_ids()
         for index, part in enumerate(aof.parts):
             steps = ContextTracker(columns=True)
-            for tile in read_tiles(part.source, table().names) if part.source else ():
+            for tile in read_tiles(part.source, command_table().names) if part.source else ():
                 if isinstance(tile, RecordBatch):
                     done = before + steps.state[ContextField.COMMANDS]
-                    steps.run(tile)
+                    steps.track(tile)
                     definitions._collect_hashes(
                         tile, [i for i in selection.matches(index, tile, steps, done) if tile.ids[i] in ids]
                     )

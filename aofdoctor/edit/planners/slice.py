@@ -30,7 +30,7 @@ from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import EOF, ItemReader
 from aofdoctor.rdb.items import ItemBatch as RdbBatch
 from aofdoctor.rdb.preamble import is_rdb
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
@@ -44,7 +44,7 @@ DEFINING_COMMANDS = frozenset({"function", "script"})
 
 def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     """Drop what is not selected; `found` is a survey of the same AOF."""
-    always_kept_ids = structure_ids() | table().ids(DEFINING_COMMANDS)
+    always_kept_ids = structure_ids() | command_table().ids_of(DEFINING_COMMANDS)
     by_hash = any(survey.counts[number] for number in evalsha_ids())
     scripts = ScriptDefinitions.for_selection(aof, selection) if by_hash else ScriptDefinitions()
 
@@ -92,7 +92,9 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     plan.compute_totals()
     if not selected and not any(base.keys for base in bases.values()):
         raise InvalidSelection("nothing is selected: no command, and no key of an RDB")
-    if scripts.undefined_count and not any(survey.counts[number] for number in table().ids(frozenset({"script"}))):
+    if scripts.undefined_count and not any(
+        survey.counts[number] for number in command_table().ids_of(frozenset({"script"}))
+    ):
         plan.notes.append(
             f"{text.format_count(scripts.undefined_count, 'script')} that an EVALSHA runs stand nowhere: those will fail"
         )
@@ -114,7 +116,7 @@ def _redundant_selects(batch: RecordBatch, tracker: ContextTracker, dropped: set
 
 @cache
 def _select_id() -> int:
-    return table().names.ids[b"select"]
+    return command_table().names.ids[b"select"]
 
 
 def _selects_default_database(batch: RecordBatch, i: int) -> bool:
@@ -147,7 +149,7 @@ def _slice_base(index: int, part: AofPart, selection: Selection) -> _RdbBase | N
     source = part.source
     if source is None or not is_rdb(source):
         return None
-    rdb = next(tile for tile in read_tiles(source, table().names) if isinstance(tile, Preamble))
+    rdb = next(tile for tile in read_tiles(source, command_table().names) if isinstance(tile, Preamble))
     if rdb.codec:
         raise RefusedEdit(
             f"the RDB of {text.display_path(part.name)} is compressed by {rdb.codec}: no key of it can be copied by itself",

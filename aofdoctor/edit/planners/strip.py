@@ -17,7 +17,7 @@ from aofdoctor.log.entries import LogEntry, LogItem, read_tail
 from aofdoctor.log.flushes import FlushCollector, FlushGroup
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 
@@ -48,15 +48,15 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
     flushes, before, size = FlushCollector(target=target), 0, 0
     damage: dict[int, int] = {}
     tracker = ContextTracker(columns=True)
-    tracker.flag("survey", table().with_effect("flush"))
+    tracker.flag("survey", command_table().with_effect("flush"))
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
-        tracker.begin()
-        for tile in read_tiles(part.source, table().names):
+        tracker.begin_part()
+        for tile in read_tiles(part.source, command_table().names):
             if isinstance(tile, RecordBatch):
                 commands = before + tracker.state[ContextField.COMMANDS]
-                flushes.add_batch(index, part.name, tile, tracker.run(tile), tracker, commands)
+                flushes.add_batch(index, part.name, tile, tracker.track(tile), tracker, commands)
             elif isinstance(tile, Damage):
                 damage.setdefault(index, tile.span.start)
                 flushes.add_damage(index)
@@ -64,7 +64,7 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
             else:
                 if not tile.is_intact:
                     damage.setdefault(index, 0)
-                tracker.preamble(tile.span.end)
+                tracker.begin_after_preamble(tile.span.end)
         before += tracker.state[ContextField.COMMANDS]
         size += part.size or 0
     return FlushSurvey(flushes, before, size, damage, tracker.counts)
@@ -82,7 +82,7 @@ def group_at(survey: FlushSurvey, position: Position) -> FlushGroup:
 
 def plan_group(aof: AOF, survey: FlushSurvey, group: FlushGroup | None) -> Plan:
     """Strip the flushes of one group, or of all where it is None."""
-    flush_ids = table().with_effect("flush")
+    flush_ids = command_table().with_effect("flush")
     selection = Selection(
         ids=flush_ids, start=_group_position(group, first=True), end=_group_position(group, first=False)
     )
@@ -109,7 +109,7 @@ def plan_tail(aof: AOF) -> Plan:
 
 def _tail_group(aof: AOF) -> list[Drop]:
     """The flushes of the last group, oldest first."""
-    flush_ids = table().with_effect("flush")
+    flush_ids = command_table().with_effect("flush")
     last = read_tail(aof, Selection(ids=flush_ids), 1)
     entry = next((item for item in last if isinstance(item, LogEntry)), None)
     if entry is None:
@@ -136,7 +136,9 @@ def _is_damage(item: LogItem) -> bool:
 
 
 def _is_in_flush_group(item: LogItem) -> bool:
-    return isinstance(item, LogEntry) and item.batch.ids[item.i] in table().with_effect("flush") | structure_ids()
+    return (
+        isinstance(item, LogEntry) and item.batch.ids[item.i] in command_table().with_effect("flush") | structure_ids()
+    )
 
 
 def plan_selection(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:

@@ -16,7 +16,7 @@ from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.plan import Reconstruction
 from aofdoctor.edit.reconstruction.swapped_blocks import find_swapped_blocks
 from aofdoctor.edit.reconstruction.text_mode import undo_latin1, undo_line_ends
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
@@ -71,7 +71,7 @@ class _PartReconstructor:
 
     def _continue_from(self, start: int) -> int | None:
         """Go on from the end of a record; where to begin anew after a mend that reaches past the damage."""
-        for tile in read_tiles(self.source, table().names, start):
+        for tile in read_tiles(self.source, command_table().names, start):
             if not isinstance(tile, Damage):
                 continue
             found = self._try_methods(tile)
@@ -100,7 +100,7 @@ class _PartReconstructor:
         """
         if self._may_be_latin1 is None:
             headers_in_damage = 0
-            for tile in read_tiles(self.source, table().names):
+            for tile in read_tiles(self.source, command_table().names):
                 if isinstance(tile, RecordBatch) and not tile.isascii():
                     self._may_be_latin1 = False
                     return False
@@ -119,7 +119,7 @@ class _PartReconstructor:
         """Where in the file the first record ends that does not end before the mend does."""
         rest = PatchPiece(Span(self.covered_end, self.source.size), self.source.size - self.covered_end)
         view, reach = PatchedSource(self.source, [*found, rest]), sum(piece.size for piece in found)
-        for tile in read_tiles(view, table().names, window=1 << 16):
+        for tile in read_tiles(view, command_table().names, window=1 << 16):
             edges = (
                 [tile.record_span(i).end for i in range(tile.count)]
                 if isinstance(tile, RecordBatch)

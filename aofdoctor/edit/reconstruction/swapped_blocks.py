@@ -13,7 +13,7 @@ from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnos
 from aofdoctor.aof.patched_source import PatchedSource, PatchPiece
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
@@ -75,7 +75,9 @@ def _reads_cleanly(source: FileSource, pieces: list[PatchPiece]) -> bool:
     end = max(piece.span.end for piece in pieces)
     view = PatchedSource(source, [*pieces, PatchPiece(Span(end, source.size), source.size - end)])
     reach = sum(piece.size for piece in pieces)
-    for batch in read_batches(view, table().names, 0, window=1 << 16):  # which seeks no further where one is not whole
+    for batch in read_batches(
+        view, command_table().names, 0, window=1 << 16
+    ):  # which seeks no further where one is not whole
         edge = next((i for i in range(batch.count) if batch.record_span(i).end > reach), batch.count)
         if UNKNOWN in batch.ids[: min(edge + 1, batch.count)]:
             return False

@@ -6,7 +6,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.aof.recovery.text_mode import CR_ADDED, CR_LOST, LATIN1, TextModeDamage
 from aofdoctor.damage import Damage
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 
@@ -88,7 +88,7 @@ class _TextModeRegion:
         first = next(piece for piece in self.pieces if piece.transform)
         assert first.transform is not None
         data = first.transform.undo(pread(self.source, first.span.size, first.span.start))
-        for tile in read_tiles(BytesSource(data), table().names):
+        for tile in read_tiles(BytesSource(data), command_table().names):
             if isinstance(tile, RecordBatch):
                 return any(tile.ids[i] > 1 for i in range(tile.count))
         return False

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
@@ -18,7 +18,7 @@ class Lookahead:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        ids = table().names.ids
+        ids = command_table().names.ids
         self.select, self.multi, self.exec = ids[b"select"], ids[b"multi"], ids[b"exec"]
 
     def count_commands(self, span: Span) -> int:
@@ -34,11 +34,11 @@ class Lookahead:
     def batches(self, start: int) -> Iterator[RecordBatch]:
         """The whole records from `start`: most looks end soon, so the first reads are small."""
         at = start
-        for batch in read_batches(self.source, table().names, start, window=_SMALL_WINDOW):
+        for batch in read_batches(self.source, command_table().names, start, window=_SMALL_WINDOW):
             yield batch
             at = batch.span.end
             if at - start > 8 * _SMALL_WINDOW:
-                yield from read_batches(self.source, table().names, at)
+                yield from read_batches(self.source, command_table().names, at)
                 return
 
     def find_first(self, start: int, *ids: int) -> tuple[int, Span]:

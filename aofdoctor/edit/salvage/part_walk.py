@@ -18,7 +18,7 @@ from aofdoctor.edit.plan import Drop
 from aofdoctor.edit.reconstruction.duplicated_block import duplicated_block_end
 from aofdoctor.edit.salvage.lookahead import Lookahead, find_id
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.compatibility import any_version_accepts, flag_unacceptable
 from aofdoctor.server.context._pytracker import ANNOTATION_MAX, ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -60,10 +60,10 @@ class PartSalvager:
         if spliced:
             yield from spliced.drops()
             start = self.decided_end = spliced.end
-            self.tracker.preamble(start)
+            self.tracker.begin_after_preamble(start)
             if not complete:
                 yield from self._drops_after_gap(start)
-        for tile in read_tiles(self.source, table().names, start):
+        for tile in read_tiles(self.source, command_table().names, start):
             if isinstance(tile, RecordBatch):
                 yield from self._drops_of_batch(tile)
             elif isinstance(tile, Damage):
@@ -73,7 +73,7 @@ class PartSalvager:
         yield from self._torn_transaction_before(self.source.size or 0)
 
     def _drops_of_preamble(self, rdb: Preamble) -> Iterator[Drop]:
-        self.tracker.preamble(rdb.span.end)
+        self.tracker.begin_after_preamble(rdb.span.end)
         if not rdb.is_intact:
             yield from self._drop(rdb.span, 0, DamageKind.CORRUPT_PREAMBLE.value)
         if not rdb.complete:
@@ -114,7 +114,7 @@ class PartSalvager:
         self.batch_start_multi = self.tracker.state[ContextField.MULTI_START]
         if self.tracker.state[ContextField.DB] < 0:
             self._count_guessed_in_batch(batch)
-        for i in self.tracker.run(batch):
+        for i in self.tracker.track(batch):
             span, reason = batch.record_span(i), _rejection_reason(batch, i)
             if not reason or span.start < self.decided_end:
                 continue

@@ -22,7 +22,7 @@ from aofdoctor.rdb.items import EOF, ItemBatch, KeyItem, OpcodeItem
 from aofdoctor.rdb.recovery.bloom_filter import BloomFilter
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
-from aofdoctor.server.versions import magic
+from aofdoctor.server.versions import writer_magic
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 
@@ -72,7 +72,7 @@ def salvage_rdb(
     holes = isinstance(source, FileSource) and source.unreadable
     if isinstance(source, FileSource) and source.first_unreadable(Span(rdb.span.end, source.size)):
         return None  # what follows has to be read from the file itself, which knows its holes
-    expected_magic = b"" if holes or rdb.span.end < MAGIC_SIZE else magic(rdb.aux)
+    expected_magic = b"" if holes or rdb.span.end < MAGIC_SIZE else writer_magic(rdb.aux)
     if expected_magic and expected_magic != rdb.magic:
         source, rdb = (
             replace_magic(source, expected_magic),

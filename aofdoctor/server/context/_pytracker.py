@@ -29,26 +29,26 @@ NONE, ANNOTATION, SELECT, MULTI, EXEC, MASK, FLAG = 0, 1, 2, 3, 4, 7, 8
 
 ANNOTATION_MAX = 1023  # the longest line that a server reads in one piece (AOF_ANNOTATION_LINE_MAX_LEN, 7.0)
 
-Columns = tuple["array[int]", "array[int]", "array[int]"]
+ContextColumns = tuple["array[int]", "array[int]", "array[int]"]
 
 
-def run(
-    state: "array[int]", batch: RecordBatch, act: bytes | bytearray, least: Sequence[int], most: Sequence[int],
-    counts: "array[int]", flagged: "array[int]", columns: Columns | None,
+def track_batch(
+    state: "array[int]", batch: RecordBatch, actions: bytes | bytearray, argc_min: Sequence[int], argc_max: Sequence[int],
+    counts: "array[int]", flagged: "array[int]", columns: ContextColumns | None,
 ) -> int:  # fmt: skip
     """How many of a batch's records are noted; `notes` holds their indexes."""
     flagged_count = 0
     for i in range(batch.count):
-        number = batch.ids[i] if batch.ids[i] < len(act) else 0
-        flag = bool(act[number] & FLAG) or not least[number] <= batch.argc[i] <= most[number]
+        number = batch.ids[i] if batch.ids[i] < len(actions) else 0
+        flag = bool(actions[number] & FLAG) or not argc_min[number] <= batch.argc[i] <= argc_max[number]
         counts[number] += 1
         before = state[ContextField.DB], state[ContextField.TX], state[ContextField.TIME]
-        does = act[number] & MASK
-        flag |= _annotation(state, batch, i) if does == ANNOTATION else _command(state, batch, i, does)
+        action = actions[number] & MASK
+        flag |= _track_annotation(state, batch, i) if action == ANNOTATION else _track_command(state, batch, i, action)
         if columns is not None:
             shown = (
-                state[ContextField.DB] if does == SELECT else before[0],
-                state[ContextField.TX] if does == MULTI else before[1],
+                state[ContextField.DB] if action == SELECT else before[0],
+                state[ContextField.TX] if action == MULTI else before[1],
                 before[2],
             )
             for column, value in zip(columns, shown, strict=True):
@@ -62,7 +62,7 @@ def run(
     return flagged_count
 
 
-def _annotation(state: "array[int]", batch: RecordBatch, i: int) -> bool:
+def _track_annotation(state: "array[int]", batch: RecordBatch, i: int) -> bool:
     line = b"" if batch.oversized else bytes(batch.raw(i)[:4096]).removesuffix(b"\n").rstrip(b"\r")
     seconds = line[4:] if line.startswith(b"#TS:") else b""
     if seconds.isdigit() and len(seconds) <= 18:
@@ -73,22 +73,22 @@ def _annotation(state: "array[int]", batch: RecordBatch, i: int) -> bool:
     return batch.record_span(i).size > ANNOTATION_MAX
 
 
-def _command(state: "array[int]", batch: RecordBatch, i: int, does: int) -> bool:
+def _track_command(state: "array[int]", batch: RecordBatch, i: int, action: int) -> bool:
     flag = False
-    if does == SELECT:
+    if action == SELECT:
         db = batch.argv(i, 2)[1:] if not batch.oversized else []
         valid = bool(db) and db[0].isdigit() and len(db[0]) <= 18
         flag = not valid or (state[ContextField.SELECTED] > 0 and int(db[0]) == state[ContextField.DB])
         if valid:
             state[ContextField.DB], state[ContextField.SELECTED] = int(db[0]), 1
-    elif does == MULTI:
+    elif action == MULTI:
         state[ContextField.BEFORE_MULTI] = state[ContextField.COMMAND_END]
         flag = state[ContextField.TX] > 0
         if not flag:
             state[ContextField.TRANSACTIONS] += 1
             state[ContextField.TX] = state[ContextField.TRANSACTIONS]
             state[ContextField.MULTI_START] = batch.base + batch.edges[i]
-    elif does == EXEC:
+    elif action == EXEC:
         flag = state[ContextField.TX] == 0
         state[ContextField.TX] = 0
     state[ContextField.COMMANDS] += 1

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX
 from aofdoctor.aof.reader import BATCH_RECORDS
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.server.command_table import table
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context import _pytracker as plain
 from aofdoctor.server.context._pytracker import ContextField
 
 if TYPE_CHECKING:
-    from aofdoctor.server.context._pytracker import run
+    from aofdoctor.server.context._pytracker import track_batch
 else:
     try:
         from aofdoctor.server.context._tracker import run
@@ -32,29 +32,29 @@ class ContextTracker:
     """The running context; one for a walk over parts in load order."""
 
     def __init__(self, columns: bool = False, room: int = BATCH_RECORDS) -> None:
-        size = table().size
+        size = command_table().size
         self.state = array("q", bytes(8 * len(ContextField)))
-        self.act = bytearray(size)
-        self.least = array("I", bytes(4 * size))
-        self.most = array("I", [ARGC_MAX]) * size
+        self.actions = bytearray(size)
+        self.argc_min = array("I", bytes(4 * size))
+        self.argc_max = array("I", [ARGC_MAX]) * size
         self.counts = array("Q", bytes(8 * size))
         self.flagged = array("I", bytes(4 * room))
         self._columns = tuple(array("q", bytes(8 * room)) for _ in range(3)) if columns else None
-        self._watched: dict[str, frozenset[int]] = {}
-        self.act[ANNOTATION] = plain.ANNOTATION
+        self._flagged_ids: dict[str, frozenset[int]] = {}
+        self.actions[ANNOTATION] = plain.ANNOTATION
         for name, act in (("select", plain.SELECT), ("multi", plain.MULTI), ("exec", plain.EXEC)):
-            self.act[table().names.ids[name.encode()]] = act
-        self.begin()
+            self.actions[command_table().names.ids[name.encode()]] = act
+        self.begin_part()
 
-    def begin(self) -> None:
+    def begin_part(self) -> None:
         """A part begins: database 0, no transaction, no time; the ordinals go on."""
         state = self.state
-        kept = state[ContextField.TRANSACTIONS]
+        transactions = state[ContextField.TRANSACTIONS]
         state[:] = array("q", bytes(8 * len(ContextField)))
-        state[ContextField.TRANSACTIONS] = kept
+        state[ContextField.TRANSACTIONS] = transactions
         state[ContextField.TIME] = state[ContextField.FIRST_TIME] = UNKNOWN
 
-    def preamble(self, end: int) -> None:
+    def begin_after_preamble(self, end: int) -> None:
         """Records begin after an RDB; a server has not yet read a command."""
         self.state[ContextField.GOOD_END] = end
 
@@ -62,22 +62,22 @@ class ContextTracker:
         """What follows is not chained to what was before: its database and transaction are unknown."""
         self.state[ContextField.DB] = self.state[ContextField.TX] = UNKNOWN
 
-    def flag(self, who: str, ids: Iterable[int]) -> None:
+    def flag(self, owner: str, ids: Iterable[int]) -> None:
         """Ask to be told of every record with one of these ids, instead of those that `who` asked for before."""
-        before = frozenset().union(*self._watched.values())
-        self._watched[who] = frozenset(ids)
-        flagged_ids = frozenset().union(*self._watched.values())
+        before = frozenset().union(*self._flagged_ids.values())
+        self._flagged_ids[owner] = frozenset(ids)
+        flagged_ids = frozenset().union(*self._flagged_ids.values())
         for number in before ^ flagged_ids:
-            self.act[number] ^= plain.FLAG
+            self.actions[number] ^= plain.FLAG
 
-    def run(self, batch: RecordBatch) -> "array[int]":
+    def track(self, batch: RecordBatch) -> "array[int]":
         """Go over a batch; the indexes of the records that were noted."""
-        flagged_count = run(
+        flagged_count = track_batch(
             self.state,
             batch,
-            self.act,
-            self.least,
-            self.most,
+            self.actions,
+            self.argc_min,
+            self.argc_max,
             self.counts,
             self.flagged,
             self._columns,  # type: ignore[arg-type]

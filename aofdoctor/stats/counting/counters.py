@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.server.command_table import Command, table
+from aofdoctor.server.command_table import CommandSpec, command_table
 from aofdoctor.stats.counting._pyheavy_hitters import HEAD, SHOWN, KeyRow, NameRow
 from aofdoctor.stats.counting._pyrecord_counters import DBS, NO_DB, OTHER_DBS, Bucket, BucketRow
 
@@ -35,9 +35,9 @@ _ONE = (1, 0, 0, 0)  # of a command that no server knows: most have their key fi
 @functools.cache
 def kinds() -> bytes:
     """By id: 1 for a command that deletes whole keys, 2 for one that has them expire."""
-    found = bytearray(table().size)
+    found = bytearray(command_table().size)
     for number, names in ((1, DELETES), (2, EXPIRES)):
-        for one in table().ids(names):
+        for one in command_table().ids_of(names):
             found[one] = number
     return bytes(found)
 
@@ -45,18 +45,18 @@ def kinds() -> bytes:
 @functools.cache
 def rules() -> bytes:
     """By id, in four bytes: where the first key stands, as Tally takes it."""
-    found = bytearray(4 * table().size)
+    found = bytearray(4 * command_table().size)
     found[4 * UNKNOWN : 4 * UNKNOWN + 4] = bytes(_ONE)
-    for command in table().commands:
+    for command in command_table().commands:
         found[4 * command.id : 4 * command.id + 4] = bytes(_rule(command))
     return bytes(found)
 
 
-def _rule(command: Command) -> tuple[int, int, int, int]:
+def _rule(command: CommandSpec) -> tuple[int, int, int, int]:
     """The first of a command's key specifications; none where a word has to be sought, as in XREADGROUP."""
-    if not command.keys or not isinstance(command.keys[0][0], int):
+    if not command.key_specs or not isinstance(command.key_specs[0][0], int):
         return 0, 0, 0, 0
-    begin, last, *more = command.keys[0]
+    begin, last, *more = command.key_specs[0]
     if last == "num":
         index, first, _ = more
         return begin + first, 0, begin + index, 0

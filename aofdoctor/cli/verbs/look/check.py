@@ -194,7 +194,7 @@ def _verdict_lines(report: Report) -> list[str]:
     """One line for each outcome, with the servers that share it."""
     groups: dict[tuple[object, ...], list[Verdict]] = {}
     for verdict in report.verdicts:
-        if verdict.load_truncated or not VERSIONS[verdict.server].load_truncated:
+        if verdict.load_truncated or not VERSIONS[verdict.server].has_load_truncated:
             key = (verdict.outcome, verdict.part, verdict.offset, verdict.reason)
             groups.setdefault(key, []).append(verdict)
     return [_verdict_line([VERSIONS[v.server].title for v in group], group[0], report) for group in groups.values()]

@@ -20,7 +20,7 @@ from aofdoctor.log.entries import LogEntry
 from aofdoctor.log.locate import PositionContent, locate
 from aofdoctor.log.position import parse_position
 from aofdoctor.rdb.compressed.source import decompressed
-from aofdoctor.server.command_table import key_places, table
+from aofdoctor.server.command_table import command_table, key_indexes
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
@@ -152,7 +152,7 @@ def _fact_lines(located: PositionContent, entry: LogEntry) -> Iterator[str]:
     if entry.batch.ids[entry.i] == ANNOTATION:
         yield f"  annotation  {text.escape(entry.batch.annotation(entry.i))}"
         return
-    command = table().get(entry.batch.ids[entry.i])
+    command = command_table().get(entry.batch.ids[entry.i])
     db = "unknown database" if entry.db is None else f"database {entry.db}"
     inside = f"in transaction {entry.tx}" if entry.tx else "in no transaction"
     inside += f" (MULTI at {located.multi_start})" if located.multi_start is not None else ""
@@ -166,7 +166,7 @@ def _fact_lines(located: PositionContent, entry: LogEntry) -> Iterator[str]:
 
 
 def _argument_lines(entry: LogEntry) -> Iterator[str]:
-    command = table().get(entry.batch.ids[entry.i])
+    command = command_table().get(entry.batch.ids[entry.i])
     heads: list[bytes] = []
     shown = []
     limit = _ARGS_MAX if terminal_width() else None
@@ -177,7 +177,7 @@ def _argument_lines(entry: LogEntry) -> Iterator[str]:
         head = arg.head(1 << 16) if isinstance(arg, LargeArgument) else arg
         heads.append(head)
         shown.append((size, head))
-    keys = set(key_places(command, heads)) if command else set()
+    keys = set(key_indexes(command, heads)) if command else set()
     for number, (size, head) in enumerate(shown):
         byte_limit = 200 if limit else len(head)
         ellipsis = " ..." if len(head[:byte_limit]) < size else ""

@@ -20,7 +20,7 @@ from aofdoctor.cli.verbs.look import check
 from aofdoctor.cli.verbs.prove import verify
 from aofdoctor.cli.verbs.rescue import strip
 from aofdoctor.errors import SandboxError
-from aofdoctor.server.sandbox import Binary, Sandbox, bundled, identify, servers
+from aofdoctor.server.sandbox import Sandbox, ServerBinary, bundled_server, find_servers, identify_server
 
 EPILOG = """\b
 Examples:
@@ -66,12 +66,12 @@ def demo(
     raise typer.Exit(0 if after == before + wiped else 1)
 
 
-def _candidates() -> Iterator[Binary]:
+def _candidates() -> Iterator[ServerBinary]:
     """The embedded server first: the demo is the same everywhere."""
-    embedded = bundled()
-    if embedded and (binary := identify(embedded)):
+    embedded = bundled_server()
+    if embedded and (binary := identify_server(embedded)):
         yield binary
-    yield from servers()
+    yield from find_servers()
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def _run_verb(command_line: str, verb: Callable[[], None]) -> None:
         verb()
 
 
-def _make_sample(binary: Binary, target: Path) -> int:
+def _make_sample(binary: ServerBinary, target: Path) -> int:
     """Write, rewrite, write on, wipe; the number of keys before the wipe.  `target` gets the data directory."""
     options = ["--appendonly", "yes", "--aof-timestamp-enabled", "yes", "--aof-use-rdb-preamble", "yes"]
     with Sandbox(binary, options, hide=()) as server:
@@ -116,7 +116,7 @@ def _make_sample(binary: Binary, target: Path) -> int:
     return before
 
 
-def _count_keys(path: Path, binary: Binary) -> int:
+def _count_keys(path: Path, binary: ServerBinary) -> int:
     with open_path(str(path)) as aof:
         result = load_in_sandbox(aof, [binary])
     if not isinstance(result, LoadResult):

@@ -11,7 +11,7 @@ from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, print_json, print_line, warn
 from aofdoctor.cli.options import open_path
 from aofdoctor.errors import InvalidSelection
-from aofdoctor.server.sandbox import identify
+from aofdoctor.server.sandbox import identify_server
 
 EPILOG = """\b
 Examples:
@@ -39,7 +39,7 @@ def verify(
     can be had, and never writes to these files.  Commands that reach outside of a
     server are refused before it starts.
     """
-    binary = identify(Path(server)) if server else None
+    binary = identify_server(Path(server)) if server else None
     if server and binary is None:
         raise InvalidSelection(f"{text.display_path(server)} is not a redis-server or valkey-server")
     with open_path(path) as aof:
