@@ -23,28 +23,28 @@ from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.stats.counting.counters import (  # fmt: skip
-    DBS,
-    NO_DB,
-    SHOWN,
+    KEY_BYTES_KEPT,
+    TRACKED_DBS,
+    UNKNOWN_DB_ROW,
+    HeavyHitterRow,
     KeyCounters,
-    KeyRow,
     NameRow,
     RecordCounters,
+    burst_kinds,
     first_key,
-    indexes,
-    kinds,
-    rules,
+    first_key_rules,
+    to_index_array,
 )
-from aofdoctor.stats.histogram import FACTORS, Histogram, position_histogram, time_histogram
-from aofdoctor.stats.rdb_keys import BaseStats, BaseTally
+from aofdoctor.stats.histogram import WIDTH_FACTORS, Histogram, position_histogram, time_histogram
+from aofdoctor.stats.rdb_keys import BaseStats, BaseStatsCollector
 from aofdoctor.stats.suspicious import SuspiciousEvents
 from aofdoctor.stats.top_n import TopN
 
 KEYS_KEPT = 100
-SURE = 16 << 20  # so many bytes of records are looked at for keys before a sample is taken
-_ALL = 1 << 62
+EXACT_KEY_BYTES = 16 << 20  # so many bytes of records are looked at for keys before a sample is taken
+_NO_LIMIT = 1 << 62
 
-Progress = Callable[[int], None]
+StatsProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class StatsOptions:
     exact: bool = False
 
 
-class Row(NamedTuple):
+class CommandCounts(NamedTuple):
     """Commands of one kind and their bytes; the name is None where it is not known."""
 
     name: str | int | bytes | None
@@ -82,7 +82,7 @@ class LargeRecord(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class HeavyHitter:
     """A key by what was written to it: at least count - over and at most count, each give or take `deviation`.
 
     `key` are its first bytes, of `length`; `deviation` is two standard deviations of the sample, 0 without one.
@@ -92,7 +92,7 @@ class Written:
     length: int
     db: int | None
     count: int
-    over: int
+    overcount: int
     deviation: int
 
 
@@ -100,13 +100,13 @@ class Written:
 class KeyStats:
     """Commands by their first key; `exact` where nothing is estimated, else no other key has more than `elsewhere`."""
 
-    by_prefix: list[Row]
-    other_prefixes: Row | None
-    by_bytes: list[Written]
-    by_writes: list[Written]
+    by_prefix: list[CommandCounts]
+    other_prefixes: CommandCounts | None
+    by_bytes: list[HeavyHitter]
+    by_writes: list[HeavyHitter]
     exact: bool
-    bytes_elsewhere: int
-    writes_elsewhere: int
+    max_other_bytes: int
+    max_other_writes: int
 
 
 @dataclass(slots=True)
@@ -123,9 +123,9 @@ class Stats:
     last_time: int | None = None
     damages: int = 0
     damage_bytes: int = 0
-    selected: Row = field(default_factory=lambda: Row(None, 0, 0))
-    by_command: list[Row] = field(default_factory=list)
-    by_db: list[Row] = field(default_factory=list)
+    selected: CommandCounts = field(default_factory=lambda: CommandCounts(None, 0, 0))
+    by_command: list[CommandCounts] = field(default_factory=list)
+    by_db: list[CommandCounts] = field(default_factory=list)
     histogram: Histogram = field(default_factory=lambda: Histogram("position", 1, []))
     largest: list[LargeRecord] = field(default_factory=list)
     keys: KeyStats | None = None
@@ -137,61 +137,71 @@ def collect_stats(
     aof: AOF,
     selection: Selection,
     options: StatsOptions,
-    progress: Progress | None = None,
+    progress: StatsProgress | None = None,
     window: int = WINDOW,
     room: int = BATCH_RECORDS,
 ) -> Stats:
     """Read all parts and count; `progress` is told how many bytes have been read, now and then."""
-    return _Walk(aof, selection, options, progress, window, room).run()
+    return _StatsCollector(aof, selection, options, progress, window, room).run()
 
 
-class _Walk:
+class _StatsCollector:
     def __init__(
-        self, aof: AOF, selection: Selection, options: StatsOptions, progress: Progress | None, window: int, room: int
+        self,
+        aof: AOF,
+        selection: Selection,
+        options: StatsOptions,
+        progress: StatsProgress | None,
+        window: int,
+        room: int,
     ) -> None:
         self.stats, self.selection, self.options, self.progress = Stats(aof, selection), selection, options, progress
         self.window, self.room = window, room
         self.tracker = ContextTracker(columns=True, room=room)
         self.suspicious_events = SuspiciousEvents(aof, self.tracker)
-        factors = array("q", FACTORS if options.every is None else [0])
-        self.record_counters = RecordCounters(kinds(), options.every or 1, factors)
+        factors = array("q", WIDTH_FACTORS if options.every is None else [0])
+        self.record_counters = RecordCounters(burst_kinds(), options.every or 1, factors)
         delimiter = options.delimiter[0]
-        self.key_counters = KeyCounters(rules(), delimiter, options.depth, _ALL if options.exact else SURE)
-        self.base = BaseTally(selection, delimiter, options.depth if options.keys else 0)
-        self.large: TopN[LargeRecord] = TopN()
-        self.larger = array("I", bytes(4 * room))
+        self.key_counters = KeyCounters(
+            first_key_rules(), delimiter, options.depth, _NO_LIMIT if options.exact else EXACT_KEY_BYTES
+        )
+        self.base_collector = BaseStatsCollector(selection, delimiter, options.depth if options.keys else 0)
+        self.largest: TopN[LargeRecord] = TopN()
+        self.larger_indexes = array("I", bytes(4 * room))
 
     def run(self) -> Stats:
         stats = self.stats
         for index, part in enumerate(stats.aof.parts):
             if part.source is not None:
-                self._part(index, part, part.source)
+                self._add_part(index, part, part.source)
         by_id = self.record_counters.by_id
-        stats.selected = Row(None, *(sum(row[column] for row in by_id) for column in (0, 1)))
-        stats.by_command = ranked(self._commands(by_id))
-        stats.by_db = ranked([Row(_db(at), *row) for at, row in enumerate(self.record_counters.by_db) if row[0]])
+        stats.selected = CommandCounts(None, *(sum(row[column] for row in by_id) for column in (0, 1)))
+        stats.by_command = rank_rows(self._command_rows(by_id))
+        stats.by_db = rank_rows(
+            [CommandCounts(_database_label(at), *row) for at, row in enumerate(self.record_counters.by_db) if row[0]]
+        )
         stats.histogram = self._make_histogram()
-        stats.largest = self.large.ranked()
+        stats.largest = self.largest.ranked()
         stats.keys = key_stats(self.key_counters) if self.options.keys else None
-        stats.base = self.base.result()
-        stats.suspicious_events = self.suspicious_events.found(self.record_counters)
+        stats.base = self.base_collector.result()
+        stats.suspicious_events = self.suspicious_events.findings(self.record_counters)
         return stats
 
     # -- one part --
 
-    def _part(self, index: int, part: AofPart, source: Source) -> None:
-        stats, state, before = self.stats, self.tracker.state, self.stats.commands
+    def _add_part(self, part_index: int, part: AofPart, source: Source) -> None:
+        stats, state, commands_before = self.stats, self.tracker.state, self.stats.commands
         self.tracker.begin_part()
-        self.suspicious_events.begin(index, part.name, stats.size)
+        self.suspicious_events.begin_part(part_index, part.name, stats.size)
         for tile in read_tiles(source, command_table().names, window=self.window, room=self.room):
             if isinstance(tile, RecordBatch):
-                self._batch(index, part.name, tile, before)
+                self._add_batch(part_index, part.name, tile, commands_before)
             elif isinstance(tile, Damage):
-                self._damage(tile.span.size)
+                self._add_damage(tile.span.size)
                 self.tracker.mark_unknown()
-                self.suspicious_events.interrupted()
+                self.suspicious_events.add_damage()
             else:
-                self._preamble(index, part.name, source, tile)
+                self._add_preamble(part_index, part.name, source, tile)
         if state[ContextField.TX] > 0:
             stats.damages += 1  # a MULTI without its EXEC: no byte of it is wrong
         stats.size += source.size or 0
@@ -202,88 +212,94 @@ class _Walk:
         )
         stats.last_time = stats.last_time if state[ContextField.TIME] == -1 else state[ContextField.TIME]
 
-    def _damage(self, size: int) -> None:
+    def _add_damage(self, size: int) -> None:
         self.stats.damages += 1
         self.stats.damage_bytes += size
 
-    def _preamble(self, index: int, part: str, source: Source, rdb: Preamble) -> None:
+    def _add_preamble(self, part_index: int, part: str, source: Source, rdb: Preamble) -> None:
         self.tracker.begin_after_preamble(rdb.span.end)
         self.stats.rdb_bytes += rdb.span.size
         if not rdb.is_intact:
             self.stats.damages += 1
-        self.base.add(index, part, self.stats.commands, source, rdb)
+        self.base_collector.add(part_index, part, self.stats.commands, source, rdb)
 
-    def _batch(self, index: int, part: str, batch: RecordBatch, before: int) -> None:
-        tracker, commands = self.tracker, before + self.tracker.state[ContextField.COMMANDS]
+    def _add_batch(self, part_index: int, part: str, batch: RecordBatch, commands_before: int) -> None:
+        tracker, commands = self.tracker, commands_before + self.tracker.state[ContextField.COMMANDS]
         flagged = tracker.track(batch)
-        chosen = None
+        index_array = None
         if not self.selection.selects_all:
-            wanted = self.selection.matches(index, batch, tracker, commands)
-            chosen, inside = indexes(wanted), set(wanted)
-            flagged = array("I", [i for i in flagged if i in inside])
-        place = self.stats.size + batch.base
-        larger = self.record_counters.run(batch, place, tracker.db, tracker.time, chosen, self.large.least, self.larger)
-        for i in self.large.worth(self.larger[:larger], lambda i: batch.edges[i + 1] - batch.edges[i]):
-            self._large(part, batch, i)
+            selected = self.selection.matches(part_index, batch, tracker, commands)
+            index_array, selected_set = to_index_array(selected), set(selected)
+            flagged = array("I", [i for i in flagged if i in selected_set])
+        log_offset = self.stats.size + batch.base
+        larger_count = self.record_counters.count_batch(
+            batch, log_offset, tracker.db, tracker.time, index_array, self.largest.threshold, self.larger_indexes
+        )
+        for i in self.largest.candidates(
+            self.larger_indexes[:larger_count], lambda i: batch.edges[i + 1] - batch.edges[i]
+        ):
+            self._offer_record(part, batch, i)
         if self.options.keys:
-            self._keys(batch, chosen)
-        self.suspicious_events.batch(batch, flagged, commands)
+            self._count_keys(batch, index_array)
+        self.suspicious_events.add_batch(batch, flagged, commands)
         if self.progress:
-            self.progress(place + batch.edges[batch.count])
+            self.progress(log_offset + batch.edges[batch.count])
 
-    def _large(self, part: str, batch: RecordBatch, i: int) -> None:
-        def made() -> LargeRecord:
+    def _offer_record(self, part: str, batch: RecordBatch, i: int) -> None:
+        def make_record() -> LargeRecord:
             name, key = next(batch.args(i)), first_key(batch, i)
-            head = name if isinstance(name, bytes) else name.head(SHOWN)
+            head = name if isinstance(name, bytes) else name.head(KEY_BYTES_KEPT)
             shown, length = key or (None, 0)
             place = batch.record_span(i)
-            return LargeRecord(part, place.start, place.size, none_if_unknown(self.tracker.db[i]), head[:SHOWN],
-                               None if shown is None else shown[:SHOWN], length)  # fmt: skip
+            return LargeRecord(part, place.start, place.size, none_if_unknown(self.tracker.db[i]), head[:KEY_BYTES_KEPT],
+                               None if shown is None else shown[:KEY_BYTES_KEPT], length)  # fmt: skip
 
-        self.large.offer(batch.record_span(i).size, made)
+        self.largest.offer(batch.record_span(i).size, make_record)
 
-    def _keys(self, batch: RecordBatch, chosen: "array[int] | None") -> None:
+    def _count_keys(self, batch: RecordBatch, index_array: "array[int] | None") -> None:
         if not batch.oversized:
-            self.key_counters.run(batch, self.tracker.db, chosen)
+            self.key_counters.count_batch(batch, self.tracker.db, index_array)
             return
-        for i in range(batch.count) if chosen is None else chosen:
+        for i in range(batch.count) if index_array is None else index_array:
             size, key = batch.record_span(i).size, first_key(batch, i)
             if not batch.ids[i]:
                 name = next(batch.args(i))
-                self.key_counters.unknown(name if isinstance(name, bytes) else name.head(SHOWN), size)
+                self.key_counters.count_unknown(name if isinstance(name, bytes) else name.head(KEY_BYTES_KEPT), size)
             if key:
-                self.key_counters.one(key[0], key[1], self.tracker.db[i], size)
+                self.key_counters.count_key(key[0], key[1], self.tracker.db[i], size)
 
     # -- what was counted --
 
-    def _commands(self, by_id: list[tuple[int, int]]) -> list[Row]:
+    def _command_rows(self, by_id: list[tuple[int, int]]) -> list[CommandCounts]:
         rows = [
-            Row(command_table().commands[number - 2].name, *row)
+            CommandCounts(command_table().commands[number - 2].name, *row)
             for number, row in enumerate(by_id)
             if number > 1 and row[0]
         ]
         if not by_id[0][0]:
             return rows
         if not self.options.keys:
-            return [*rows, Row(None, *by_id[0])]
-        others = self.key_counters.other_unknown
-        rest = [Row(None, others[0], others[1])] if others[0] else []
-        return rows + [Row(name, count, size) for name, count, size, _ in self.key_counters.unknown_names] + rest
+            return [*rows, CommandCounts(None, *by_id[0])]
+        others = self.key_counters.other_unknown_names
+        rest = [CommandCounts(None, others[0], others[1])] if others[0] else []
+        return (
+            rows + [CommandCounts(name, count, size) for name, count, size, _ in self.key_counters.unknown_names] + rest
+        )
 
     def _make_histogram(self) -> Histogram:
         timed = self.record_counters.times
         if timed[1]:
             return time_histogram(timed, self.record_counters.untimed, self.options.every is not None)
-        return position_histogram(self.record_counters.places)
+        return position_histogram(self.record_counters.positions)
 
 
-def _db(at: int) -> int | str | None:
-    if at < DBS:
+def _database_label(at: int) -> int | str | None:
+    if at < TRACKED_DBS:
         return at
-    return None if at == NO_DB else "others"
+    return None if at == UNKNOWN_DB_ROW else "others"
 
 
-def ranked(rows: list[Row]) -> list[Row]:
+def rank_rows(rows: list[CommandCounts]) -> list[CommandCounts]:
     """The most commands first, then the most bytes."""
     return sorted(rows, key=lambda row: (-row.commands, -row.bytes, str(row.name)))
 
@@ -295,22 +311,22 @@ def key_stats(counters: KeyCounters) -> KeyStats:
     """What has been counted of keys."""
     rows, others = counters.prefixes, counters.other_prefixes
     by_bytes, by_writes = counters.by_bytes, counters.by_writes
-    elsewhere = counters.most_bytes_elsewhere, counters.most_writes_elsewhere
-    exact = not any(error or spread for *_, error, spread in (*by_bytes, *by_writes)) and counters.sure
+    max_others = counters.max_other_bytes, counters.max_other_writes
+    exact = not any(error or spread for *_, error, spread in (*by_bytes, *by_writes)) and counters.is_exact
     return KeyStats(
-        ranked([_name_row(row) for row in rows]), Row(None, others[0], others[1]) if others[0] else None,
-        _written(by_bytes), _written(by_writes), exact, *elsewhere,
+        rank_rows([_prefix_row(row) for row in rows]), CommandCounts(None, others[0], others[1]) if others[0] else None,
+        _heavy_hitters(by_bytes), _heavy_hitters(by_writes), exact, *max_others,
     )  # fmt: skip
 
 
-def _name_row(row: NameRow) -> Row:
-    return Row(row[0], row[1], row[2])
+def _prefix_row(row: NameRow) -> CommandCounts:
+    return CommandCounts(row[0], row[1], row[2])
 
 
-def _written(rows: list[KeyRow]) -> list[Written]:
+def _heavy_hitters(rows: list[HeavyHitterRow]) -> list[HeavyHitter]:
     """Those with the most, as far as it is certain."""
     best = nsmallest(KEYS_KEPT, rows, key=lambda row: (row[4] - row[3], -row[3], row[0], row[2]))
     return [
-        Written(key, length, none_if_unknown(db), count, error, round(2 * spread**0.5))
+        HeavyHitter(key, length, none_if_unknown(db), count, error, round(2 * spread**0.5))
         for key, length, db, count, error, spread in best
     ]

@@ -20,11 +20,11 @@ from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.window import BATCH_ITEMS
 from aofdoctor.source import PipeSource, Source, pread
-from aofdoctor.stats.counting.counters import DBS, NO_DB, SHOWN, RdbKeyCounters
+from aofdoctor.stats.counting.counters import KEY_BYTES_KEPT, TRACKED_DBS, UNKNOWN_DB_ROW, RdbKeyCounters
 from aofdoctor.stats.top_n import TopN
 
 
-class KeyRow(NamedTuple):
+class RdbKeyRow(NamedTuple):
     """Keys of one kind: how many, their bytes as they are encoded (None: not known), and how many have a TTL."""
 
     name: str | int | bytes | None
@@ -55,146 +55,156 @@ class BaseStats:
     expires: int = 0
     damages: int = 0
     counted_only: bool = False
-    by_type: list[KeyRow] = field(default_factory=list)
-    by_db: list[KeyRow] = field(default_factory=list)
-    by_prefix: list[KeyRow] | None = None
-    other_prefixes: KeyRow | None = None
+    by_type: list[RdbKeyRow] = field(default_factory=list)
+    by_db: list[RdbKeyRow] = field(default_factory=list)
+    by_prefix: list[RdbKeyRow] | None = None
+    other_prefixes: RdbKeyRow | None = None
     largest: list[LargeKey] = field(default_factory=list)
 
 
 _WINDOW, _SMALL_WINDOW = 1 << 18, 1 << 9  # bytes that are read where names stand close together, and where they do not
-_FAR = 1 << 14
+_SPARSE_SIZE = 1 << 14
 
 
-class BaseTally:
+class BaseStatsCollector:
     """Adds up the RDBs that a walk meets; with `depth` 0 not by prefix."""
 
     def __init__(self, selection: Selection, delimiter: int, depth: int) -> None:
         self.selection, self.depth = selection, depth
-        self.seen = 0
+        self.rdb_count = 0
         self._selects_all = selection.selects_all
         self._counters: dict[str, RdbKeyCounters] = {}  # by dialect, which gives the types their meaning
         self._delimiter = delimiter
         self._damages = 0
         self._counted_only: list[Preamble] = []
         self._largest: TopN[LargeKey] = TopN()
-        self._larger = array("I", bytes(4 * BATCH_ITEMS))
+        self._larger_indexes = array("I", bytes(4 * BATCH_ITEMS))
 
-    def add(self, index: int, part: str, before: int, source: Source, rdb: Preamble) -> None:
+    def add(self, part_index: int, part: str, commands_before: int, source: Source, rdb: Preamble) -> None:
         """The RDB at the head of a part; `before` commands came before it."""
-        self.seen += 1
+        self.rdb_count += 1
         if isinstance(source, PipeSource):
             self._counted_only.append(rdb)
             return
         source = decompressed(source)
-        chosen = BaseKeySelection(self.selection, index, before, source, rdb)
-        if chosen.selects_none:
+        key_selection = BaseKeySelection(self.selection, part_index, commands_before, source, rdb)
+        if key_selection.selects_none:
             return
         counters = self._counters.setdefault(rdb.dialect, RdbKeyCounters(self._delimiter, self.depth))
         for batch in rdb_batches(source, rdb):
             if isinstance(batch, Damage):
                 self._damages += 1
             elif self._selects_all:
-                self._whole(part, counters, batch, chosen)
+                self._add_batch(part, counters, batch, key_selection)
             else:
-                self._selected(part, counters, batch, chosen)
+                self._add_selected(part, counters, batch, key_selection)
 
-    def _whole(self, part: str, counters: RdbKeyCounters, batch: ItemBatch, chosen: BaseKeySelection) -> None:
+    def _add_batch(
+        self, part: str, counters: RdbKeyCounters, batch: ItemBatch, key_selection: BaseKeySelection
+    ) -> None:
         """Every key of a batch; where a name is not in what was read of the file, that is read."""
         columns, at, data, base = batch.columns, batch.first, b"", 0
-        if len(self._larger) < batch.stop:
-            self._larger = array("I", bytes(4 * batch.stop))
+        if len(self._larger_indexes) < batch.stop:
+            self._larger_indexes = array("I", bytes(4 * batch.stop))
         while at < batch.stop:
-            at, noted = counters.run(columns, at, batch.stop, data, base, self._largest.least, self._larger)
-            for i in self._larger[:noted]:
-                self._large(part, batch[i - batch.first], chosen)
+            at, larger_count = counters.count_items(
+                columns, at, batch.stop, data, base, self._largest.threshold, self._larger_indexes
+            )
+            for i in self._larger_indexes[:larger_count]:
+                self._offer_key(part, batch[i - batch.first], key_selection)
             if at == batch.stop:
                 return
             if base == columns.name[at] and data:
-                self._one(part, counters, batch[at - batch.first], chosen)
+                self._add_key(part, counters, batch[at - batch.first], key_selection)
                 at += 1
             else:
                 base = columns.name[at]
-                size = _SMALL_WINDOW if columns.edges[at + 1] - base > _FAR else _WINDOW
-                data = pread(chosen.cursor.source, min(size, batch.span.end - base), base)
+                size = _SMALL_WINDOW if columns.edges[at + 1] - base > _SPARSE_SIZE else _WINDOW
+                data = pread(key_selection.cursor.source, min(size, batch.span.end - base), base)
 
-    def _selected(self, part: str, counters: RdbKeyCounters, batch: ItemBatch, chosen: BaseKeySelection) -> None:
-        for i in chosen.filter(batch):
-            self._one(part, counters, batch.key_at(i), chosen)
+    def _add_selected(
+        self, part: str, counters: RdbKeyCounters, batch: ItemBatch, key_selection: BaseKeySelection
+    ) -> None:
+        for i in key_selection.filter(batch):
+            self._add_key(part, counters, batch.key_at(i), key_selection)
 
-    def _one(self, part: str, counters: RdbKeyCounters, key: KeyItem | OpcodeItem, chosen: BaseKeySelection) -> None:
+    def _add_key(
+        self, part: str, counters: RdbKeyCounters, key: KeyItem | OpcodeItem, key_selection: BaseKeySelection
+    ) -> None:
         assert isinstance(key, KeyItem)
-        name = key_name(chosen.cursor, key)[:SHOWN] if self.depth else b""
-        counters.one(name, key.type, key.db, key.end - key.start, key.expire_ms != -1)
-        self._large(part, key, chosen)
+        name = key_name(key_selection.cursor, key)[:KEY_BYTES_KEPT] if self.depth else b""
+        counters.count_key(name, key.type, key.db, key.end - key.start, key.expire_ms != -1)
+        self._offer_key(part, key, key_selection)
 
-    def _large(self, part: str, key: KeyItem | OpcodeItem, chosen: BaseKeySelection) -> None:
-        if isinstance(key, KeyItem) and (size := key.end - key.start) > self._largest.least:
-            self._largest.offer(size, lambda: _large(part, key, chosen))
+    def _offer_key(self, part: str, key: KeyItem | OpcodeItem, key_selection: BaseKeySelection) -> None:
+        if isinstance(key, KeyItem) and (size := key.end - key.start) > self._largest.threshold:
+            self._largest.offer(size, lambda: _large_key(part, key, key_selection))
 
     # -- what was counted --
 
     def result(self) -> BaseStats | None:
         """What there is to say; None where no RDB was met."""
-        if not self.seen:
+        if not self.rdb_count:
             return None
-        types, dbs, prefixes = _Counts(_none), _Counts(_none), _Counts(_none)
+        types, dbs, prefixes = _CountsByName(_zero_counts), _CountsByName(_zero_counts), _CountsByName(_zero_counts)
         for dialect, counters in self._counters.items():
-            _add(types, ((_shape(kind, dialect), row) for kind, row in enumerate(counters.by_type)))
-            _add(dbs, ((_db(at), row) for at, row in enumerate(counters.by_db)))
-            _add(prefixes, ((name, tuple(row)) for name, *row in counters.prefixes))
-            _add(prefixes, ((None, counters.other_prefixes),))
+            _add_counts(types, ((_type_label(kind, dialect), row) for kind, row in enumerate(counters.by_type)))
+            _add_counts(dbs, ((_database_number(at), row) for at, row in enumerate(counters.by_db)))
+            _add_counts(prefixes, ((name, tuple(row)) for name, *row in counters.prefixes))
+            _add_counts(prefixes, ((None, counters.other_prefixes),))
         for rdb in self._counted_only if self._selects_all else ():
             _add_key_counts(types, dbs, rdb)
-        blind = bool(self._counted_only)
+        counted_only = bool(self._counted_only)
         keys, size, expires = (sum(row[column] for row in dbs.values()) for column in range(3))
         others = prefixes.pop(None, None)
-        found = BaseStats(keys, size, expires, self._damages, blind, _rows(types, not blind, not blind),
-                          _rows(dbs, not blind), largest=self._largest.ranked())  # fmt: skip
-        if self.depth and not blind:
-            found.by_prefix = _rows(prefixes)
-            found.other_prefixes = KeyRow(None, *others) if others else None
-        return found
+        stats = BaseStats(keys, size, expires, self._damages, counted_only, _ranked_rows(types, not counted_only, not counted_only),
+                          _ranked_rows(dbs, not counted_only), largest=self._largest.ranked())  # fmt: skip
+        if self.depth and not counted_only:
+            stats.by_prefix = _ranked_rows(prefixes)
+            stats.other_prefixes = RdbKeyRow(None, *others) if others else None
+        return stats
 
 
-_Counts = defaultdict[str | int | bytes | None, list[int]]
+_CountsByName = defaultdict[str | int | bytes | None, list[int]]
 
 
-def _none() -> list[int]:
+def _zero_counts() -> list[int]:
     return [0, 0, 0]
 
 
-def _add(counts: _Counts, rows: "Iterable[tuple[str | int | bytes | None, tuple[int, ...]]]") -> None:
+def _add_counts(counts: _CountsByName, rows: "Iterable[tuple[str | int | bytes | None, tuple[int, ...]]]") -> None:
     for name, row in rows:
         if row[0]:
             counts[name] = [a + b for a, b in zip(counts[name], row, strict=True)]
 
 
-def _add_key_counts(types: _Counts, dbs: _Counts, rdb: Preamble) -> None:
+def _add_key_counts(types: _CountsByName, dbs: _CountsByName, rdb: Preamble) -> None:
     """What was counted of an RDB while it went by."""
     if rdb.key_counts:
-        _add(types, ((kind, (keys, 0, 0)) for kind, keys in rdb.key_counts.types(rdb.dialect).items()))
-        _add(dbs, ((None if db == -1 else db, (row.keys, 0, row.expires)) for db, row in rdb.key_counts.dbs.items()))
+        _add_counts(types, ((kind, (keys, 0, 0)) for kind, keys in rdb.key_counts.types(rdb.dialect).items()))
+        _add_counts(
+            dbs, ((None if db == -1 else db, (row.keys, 0, row.expires)) for db, row in rdb.key_counts.dbs.items())
+        )
 
 
-def _rows(counts: _Counts, sized: bool = True, ttl: bool = True) -> list[KeyRow]:
+def _ranked_rows(counts: _CountsByName, sized: bool = True, ttl: bool = True) -> list[RdbKeyRow]:
     """The most bytes first, then the most keys."""
-    rows = [KeyRow(name, row[0], row[1] if sized else None, row[2] if ttl else None) for name, row in counts.items()]
+    rows = [RdbKeyRow(name, row[0], row[1] if sized else None, row[2] if ttl else None) for name, row in counts.items()]
     return sorted(rows, key=lambda row: (-(row.bytes or 0), -row.keys, str(row.name)))
 
 
-def _shape(kind: int, dialect: str) -> str:
-    return type_name(ValueRef(0, kind, dialect)) or f"type {kind}"
+def _type_label(type_byte: int, dialect: str) -> str:
+    return type_name(ValueRef(0, type_byte, dialect)) or f"type {type_byte}"
 
 
-def _db(at: int) -> int | None:
+def _database_number(at: int) -> int | None:
     """A database's number; None where it is not known, OTHER_DBS past those that have a row of their own."""
-    if at < DBS:
+    if at < TRACKED_DBS:
         return at
-    return None if at == NO_DB else OTHER_DBS
+    return None if at == UNKNOWN_DB_ROW else OTHER_DBS
 
 
-def _large(part: str, key: KeyItem, chosen: BaseKeySelection) -> LargeKey:
-    name, kind = key_name(chosen.cursor, key), _shape(key.type, chosen.dialect)
-    return LargeKey(part, key.start, key.end - key.start, None if key.db < 0 else key.db, kind, name[:SHOWN], len(name),
+def _large_key(part: str, key: KeyItem, key_selection: BaseKeySelection) -> LargeKey:
+    name, kind = key_name(key_selection.cursor, key), _type_label(key.type, key_selection.dialect)
+    return LargeKey(part, key.start, key.end - key.start, None if key.db < 0 else key.db, kind, name[:KEY_BYTES_KEPT], len(name),
                     None if key.expire_ms == -1 else key.expire_ms)  # fmt: skip

@@ -19,15 +19,15 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 from aofdoctor.stats.counting.counters import RecordCounters
-from aofdoctor.stats.histogram import Burst, bursts
+from aofdoctor.stats.histogram import Burst, find_bursts
 
 _MANY_KEYS = 100
-_SHOWN = 3  # of each kind
-_BURSTS = ((1, "DEL and UNLINK", "delete"), (2, "expiries", "expire"))
+_SHOWN_PER_KIND = 3  # of each kind
+_BURST_KINDS = ((1, "DEL and UNLINK", "delete"), (2, "expiries", "expire"))
 
 
 @dataclass(slots=True)
-class _Seen:
+class _EventSummary:
     """How many, where the first stands, and its name."""
 
     part: str
@@ -43,116 +43,132 @@ class SuspiciousEvents:
     aof: AOF
     tracker: ContextTracker
     flushes: FlushCollector = field(default_factory=FlushCollector)
-    scripts: ScriptFlushCollector = field(default_factory=ScriptFlushCollector)
-    seen: dict[str, _Seen] = field(default_factory=dict)
-    _index: int = 0
+    script_flushes: ScriptFlushCollector = field(default_factory=ScriptFlushCollector)
+    events: dict[str, _EventSummary] = field(default_factory=dict)
+    _part_index: int = 0
     _part: str = ""
-    _starts: list[tuple[int, str]] = field(default_factory=list)
-    _scripts: frozenset[int] = frozenset()
-    _admin: frozenset[int] = frozenset()
-    _wide: frozenset[int] = frozenset()
+    _part_starts: list[tuple[int, str]] = field(default_factory=list)
+    _script_ids: frozenset[int] = frozenset()
+    _admin_ids: frozenset[int] = frozenset()
+    _delete_ids: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        self._scripts, self._admin = script_command_ids(), command_table().with_effect("admin")
-        self._wide = command_table().ids_of(frozenset({"del", "unlink"}))
-        for number in self._wide:
+        self._script_ids, self._admin_ids = script_command_ids(), command_table().with_effect("admin")
+        self._delete_ids = command_table().ids_of(frozenset({"del", "unlink"}))
+        for number in self._delete_ids:
             self.tracker.argc_max[number] = _MANY_KEYS
         flushes = command_table().with_effect("flush")
-        self.tracker.flag("suspects", flushes | self._scripts | self._admin | {UNKNOWN})
+        self.tracker.flag("suspects", flushes | self._script_ids | self._admin_ids | {UNKNOWN})
 
-    def begin(self, index: int, part: str, start: int) -> None:
+    def begin_part(self, part_index: int, part: str, start: int) -> None:
         """A part begins, at `start` in the whole log."""
-        self._index, self._part = index, part
-        self._starts.append((start, part))
+        self._part_index, self._part = part_index, part
+        self._part_starts.append((start, part))
 
-    def interrupted(self) -> None:
+    def add_damage(self) -> None:
         """Damage: what follows it is a guess."""
-        self.flushes.add_damage(self._index)
+        self.flushes.add_damage(self._part_index)
 
-    def batch(self, batch: RecordBatch, flagged: Iterable[int], before: int) -> None:
+    def add_batch(self, batch: RecordBatch, flagged: Iterable[int], commands_before: int) -> None:
         """A batch, of which `notes` are the records of interest; `before` commands came before it."""
-        self.flushes.add_batch(self._index, self._part, batch, flagged, self.tracker, before)
+        self.flushes.add_batch(self._part_index, self._part, batch, flagged, self.tracker, commands_before)
         for i in flagged:
             number = batch.ids[i]
-            if number in self._scripts:
-                self.scripts.add_record(self._part, batch, i)
+            if number in self._script_ids:
+                self.script_flushes.add_record(self._part, batch, i)
             elif number == UNKNOWN:
-                self._count("unknown-command", batch, i)
-            elif number in self._admin:
-                self._count("admin", batch, i)
-            elif number in self._wide and batch.argc[i] > _MANY_KEYS:
-                self._count("many-deleted", batch, i, batch.argc[i] - 1)
+                self._count_event("unknown-command", batch, i)
+            elif number in self._admin_ids:
+                self._count_event("admin", batch, i)
+            elif number in self._delete_ids and batch.argc[i] > _MANY_KEYS:
+                self._count_event("many-deleted", batch, i, batch.argc[i] - 1)
 
-    def _count(self, kind: str, batch: RecordBatch, i: int, count: int = 1) -> None:
-        seen = self.seen.get(kind)
-        if seen is None:
+    def _count_event(self, kind: str, batch: RecordBatch, i: int, count: int = 1) -> None:
+        event = self.events.get(kind)
+        if event is None:
             name = next(batch.args(i))
             head = name if isinstance(name, bytes) else name.head(64)
-            seen = self.seen[kind] = _Seen(self._part, batch.record_span(i), text.escape(head[:64]))
-        seen.count += count
+            event = self.events[kind] = _EventSummary(self._part, batch.record_span(i), text.escape(head[:64]))
+        event.count += count
 
     # -- in words --
 
-    def found(self, record_counters: RecordCounters) -> list[Finding]:
+    def findings(self, record_counters: RecordCounters) -> list[Finding]:
         """All of them, the gravest first."""
-        return [*self._flushes(), *self._in_scripts(), *self._many(), *self._bursts(record_counters), *self._odd()]
+        return [
+            *self._flush_findings(),
+            *self._script_findings(),
+            *self._mass_delete_findings(),
+            *self._burst_findings(record_counters),
+            *self._unusual_command_findings(),
+        ]
 
-    def _pointer(self, part: str, offset: int, more: str = "") -> str:
+    def _log_command(self, part: str, offset: int, options: str = "") -> str:
         name = part if len(self.aof.parts) > 1 else ""
         place = f"{name}@{offset}" if name else str(offset)
-        return f"aofdoctor log {text.shell_quote(self.aof.path)}{more} --from {text.shell_quote(place)}"
+        return f"aofdoctor log {text.shell_quote(self.aof.path)}{options} --from {text.shell_quote(place)}"
 
-    def _flushes(self) -> Iterable[Finding]:
-        for group in self.flushes.groups[:_SHOWN]:
+    def _flush_findings(self) -> Iterable[Finding]:
+        for group in self.flushes.groups[:_SHOWN_PER_KIND]:
             first = group.first
             when = f" ({text.format_time(first.time)})" if first.time is not None else ""
             message = f"{describe_group(group)} at {text.display_path(first.part)}@{first.span.start}{when} emptied {describe_scope(group)}"
             yield Finding("flush", Severity.DANGER, message, first.part, first.span.start, group.last.span.end,
-                          hint=self._pointer(first.part, first.span.start))  # fmt: skip
-        if (more := self.flushes.group_count - _SHOWN) > 0:
-            third = self.flushes.groups[_SHOWN].first
+                          hint=self._log_command(first.part, first.span.start))  # fmt: skip
+        if (more := self.flushes.group_count - _SHOWN_PER_KIND) > 0:
+            third = self.flushes.groups[_SHOWN_PER_KIND].first
             message = f"{text.format_count(more, 'more group')} of flushes"
             yield Finding("flush-more", Severity.DANGER, message, third.part, third.span.start,
-                          hint=self._pointer(third.part, third.span.start, " --effect flush"))  # fmt: skip
+                          hint=self._log_command(third.part, third.span.start, " --effect flush"))  # fmt: skip
 
-    def _in_scripts(self) -> Iterable[Finding]:
-        if self.scripts.count:
-            first = self.scripts.flushes[0]
-            message = (
-                f"{text.format_count(self.scripts.count, 'script')} with a flush in its text, first {first.command}"
+    def _script_findings(self) -> Iterable[Finding]:
+        if self.script_flushes.count:
+            first = self.script_flushes.flushes[0]
+            message = f"{text.format_count(self.script_flushes.count, 'script')} with a flush in its text, first {first.command}"
+            yield self._finding_at(
+                "flush-in-script", Severity.DANGER, message, first.part, first.span, " --effect script"
             )
-            yield self._at("flush-in-script", Severity.DANGER, message, first.part, first.span, " --effect script")
 
-    def _many(self) -> Iterable[Finding]:
-        if seen := self.seen.get("many-deleted"):
-            message = f"{seen.count:,} keys deleted by commands that name {_MANY_KEYS} or more each, first {seen.name}"
-            yield self._at("many-deleted", Severity.WARNING, message, seen.part, seen.span, " --cmd del --cmd unlink")
+    def _mass_delete_findings(self) -> Iterable[Finding]:
+        if event := self.events.get("many-deleted"):
+            message = (
+                f"{event.count:,} keys deleted by commands that name {_MANY_KEYS} or more each, first {event.name}"
+            )
+            yield self._finding_at(
+                "many-deleted", Severity.WARNING, message, event.part, event.span, " --cmd del --cmd unlink"
+            )
 
-    def _bursts(self, record_counters: RecordCounters) -> Iterable[Finding]:
+    def _burst_findings(self, record_counters: RecordCounters) -> Iterable[Finding]:
         timed = bool(record_counters.times[1])
-        for kind, what, effect in _BURSTS:
-            for burst in bursts(record_counters.times if timed else record_counters.places, kind)[:_SHOWN]:
-                yield self._burst(burst, what, effect, timed)
+        for kind, label, effect in _BURST_KINDS:
+            for burst in find_bursts(record_counters.times if timed else record_counters.positions, kind)[
+                :_SHOWN_PER_KIND
+            ]:
+                yield self._burst_finding(burst, label, effect, timed)
 
-    def _burst(self, burst: Burst, what: str, effect: str, timed: bool) -> Finding:
-        start, part = self._starts[bisect_right(self._starts, burst.place, key=lambda one: one[0]) - 1]
-        offset = burst.place - start
-        reach = f"in {burst.width:,} s" if timed else f"within {text.format_size(burst.width)}"
-        message = f"{burst.count:,} {what} {reach}, where {burst.usual:,.1f} are usual"
+    def _burst_finding(self, burst: Burst, label: str, effect: str, timed: bool) -> Finding:
+        start, part = self._part_starts[
+            bisect_right(self._part_starts, burst.log_offset, key=lambda part_start: part_start[0]) - 1
+        ]
+        offset = burst.log_offset - start
+        extent_text = f"in {burst.width:,} s" if timed else f"within {text.format_size(burst.width)}"
+        message = f"{burst.count:,} {label} {extent_text}, where {burst.baseline:,.1f} are usual"
         when = f", from {text.format_time(burst.start)}" if timed else ""
-        return self._at(f"burst-{effect}", Severity.WARNING, message + when, part, Span(offset, offset + 1),
+        return self._finding_at(f"burst-{effect}", Severity.WARNING, message + when, part, Span(offset, offset + 1),
                         f" --effect {effect}")  # fmt: skip
 
-    def _odd(self) -> Iterable[Finding]:
+    def _unusual_command_findings(self) -> Iterable[Finding]:
         descriptions = {
             "admin": "that change the server or load code into it, at every load",
             "unknown-command": "that no server of those known here knows",
         }
-        for kind, what in descriptions.items():
-            if seen := self.seen.get(kind):
-                message = f"{text.format_count(seen.count, 'command')} {what}, first {seen.name}"
-                yield self._at(kind, Severity.WARNING, message, seen.part, seen.span, "")
+        for kind, description in descriptions.items():
+            if event := self.events.get(kind):
+                message = f"{text.format_count(event.count, 'command')} {description}, first {event.name}"
+                yield self._finding_at(kind, Severity.WARNING, message, event.part, event.span, "")
 
-    def _at(self, code: str, severity: Severity, message: str, part: str, span: Span, more: str) -> Finding:
+    def _finding_at(self, code: str, severity: Severity, message: str, part: str, span: Span, options: str) -> Finding:
         place = f"{text.display_path(part)}@{span.start}"
-        return Finding(code, severity, f"{message} at {place}", part, *span, hint=self._pointer(part, span.start, more))
+        return Finding(
+            code, severity, f"{message} at {place}", part, *span, hint=self._log_command(part, span.start, options)
+        )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from heapq import heappush, heapreplace, nsmallest
 from typing import Generic, TypeVar
 
-KEPT = 100
+DEFAULT_CAPACITY = 100
 
 T = TypeVar("T")
 
@@ -12,29 +12,29 @@ T = TypeVar("T")
 class TopN(Generic[T]):
     """`least`: only what is larger than this can still get in."""
 
-    def __init__(self, room: int = KEPT) -> None:
-        self.room, self.least = room, 0
+    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+        self.capacity, self.threshold = capacity, 0
         self._heap: list[tuple[int, int, T]] = []
-        self._seen = 0
+        self._accepted = 0
 
     def offer(self, size: int, make: Callable[[], T]) -> None:
         """Keep one of this size if there is room for it, or it is larger than the least; `make` makes what is kept."""
-        if size <= self.least:
+        if size <= self.threshold:
             return
-        self._seen += 1
-        if len(self._heap) < self.room:
-            heappush(self._heap, (size, -self._seen, make()))
+        self._accepted += 1
+        if len(self._heap) < self.capacity:
+            heappush(self._heap, (size, -self._accepted, make()))
         else:
-            heapreplace(self._heap, (size, -self._seen, make()))
-        if len(self._heap) == self.room:
-            self.least = self._heap[0][0]
+            heapreplace(self._heap, (size, -self._accepted, make()))
+        if len(self._heap) == self.capacity:
+            self.threshold = self._heap[0][0]
 
-    def worth(self, items: Sequence[int], size: Callable[[int], int]) -> Sequence[int]:
+    def candidates(self, items: Sequence[int], size: Callable[[int], int]) -> Sequence[int]:
         """Those of many, in their order, that can still get in beside each other."""
-        if len(items) <= self.room:
+        if len(items) <= self.capacity:
             return items
-        return sorted(nsmallest(self.room, items, key=lambda item: (-size(item), item)))
+        return sorted(nsmallest(self.capacity, items, key=lambda item: (-size(item), item)))
 
     def ranked(self) -> list[T]:
         """What was kept, the largest first."""
-        return [kept for _, _, kept in sorted(self._heap, key=lambda one: one[:2], reverse=True)]
+        return [item for _, _, item in sorted(self._heap, key=lambda heap_entry: heap_entry[:2], reverse=True)]

@@ -19,8 +19,15 @@ from aofdoctor.source import BytesSource
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
 from aofdoctor.stats.counting import _pyrdb_counters as plain_inventory
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
-from aofdoctor.stats.counting._pyheavy_hitters import HEAD, NAMES_MOST, SETS, SHOWN, SURE, WAYS
-from aofdoctor.stats.counting.counters import first_key, kinds, rules
+from aofdoctor.stats.counting._pyheavy_hitters import (
+    ALWAYS_COUNTED_BITS,
+    KEY_BYTES_COMPARED,
+    KEY_BYTES_KEPT,
+    NAMES_MAX,
+    SETS,
+    WAYS,
+)
+from aofdoctor.stats.counting.counters import burst_kinds, first_key, first_key_rules
 from tests.conftest import FIXTURES
 from tests.support import rdb_value_writer as w
 from tests.support.hostile_bytes import hostile, sound
@@ -33,7 +40,7 @@ RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
 
 def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | None = None) -> list[Any]:
     """All that a pair of counters says of some bytes; of every batch, or every `chosen`th record of it."""
-    scale, tally = twin[0](kinds(), 1, FACTORS), twin[1](rules(), ord(":"), depth, sure)
+    scale, tally = twin[0](burst_kinds(), 1, FACTORS), twin[1](first_key_rules(), ord(":"), depth, sure)
     steps, large, seen = ContextTracker(columns=True), array("I", bytes(4 * ROOM)), []
     steps.begin_part()
     for tile in read_tiles(BytesSource(data), command_table().names):
@@ -59,7 +66,7 @@ def test_the_twins_count_the_same_of_any_bytes(data: bytes, sure: int, depth: in
 def workload(random: Random, count: int, keys: int) -> bytes:
     """Writes of many keys in several databases, with times that jump, names that no server knows, hostile keys."""
     odd = [b"", b":", b"::::", b"x" * 63 + b":", b"x" * 64 + b":", b"x" * 65 + b":", b"y" * 200 + b"1", b"y" * 200 + b"2",
-           b"z" * HEAD + b"1", b"z" * HEAD + b"2", b"\0\xff:\x1b"]  # fmt: skip
+           b"z" * KEY_BYTES_COMPARED + b"1", b"z" * KEY_BYTES_COMPARED + b"2", b"\0\xff:\x1b"]  # fmt: skip
     names = [b"SET", b"del", b"EXPIRE", b"BF.ADD", b"bf.add", b"EVAL", b"SELECT", b"PING", b"MULTI", b"EXEC", b"XGROUP"]
     out = []
     for _ in range(count):
@@ -90,9 +97,9 @@ def test_the_twins_count_the_same_of_many_keys(count: int, keys: int, sure: int)
 
 def test_more_names_than_there_is_room_for_are_counted_together() -> None:
     more = 500
-    data = b"".join(encode_command([b"SET", b"%d:" % n, b"v"]) for n in range(NAMES_MOST + more))
+    data = b"".join(encode_command([b"SET", b"%d:" % n, b"v"]) for n in range(NAMES_MAX + more))
     got = counted(COMPILED, data, 0)
-    assert len(got[6]) == NAMES_MOST and got[10][0] == more
+    assert len(got[6]) == NAMES_MAX and got[10][0] == more
     assert sum(row[2] for row in got[6]) + got[10][1] == len(data)
     assert got == counted(PLAIN, data, 0)
 
@@ -148,7 +155,7 @@ def test_a_sample_finds_the_keys_that_matter_within_its_deviation() -> None:
 
 
 def test_a_large_record_is_never_left_to_a_sample() -> None:
-    value = b"v" * (1 << (SURE - 1))
+    value = b"v" * (1 << (ALWAYS_COUNTED_BITS - 1))
     data = b"".join(
         encode_command([b"SET", b"big:%d" % (n % 5), value]) + encode_command([b"INCR", b"n"]) for n in range(400)
     )
@@ -172,7 +179,7 @@ def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
             assert isinstance(batch, RecordBatch)
             if batch.ids[0] == command.id:
                 place = next(key_indexes(command, argv), 0)
-                expected = (argv[place][:HEAD], len(argv[place])) if 0 < place < len(argv) else None
+                expected = (argv[place][:KEY_BYTES_COMPARED], len(argv[place])) if 0 < place < len(argv) else None
                 assert first_key(batch, 0) == expected, argv
                 judged += 1
     assert judged > 10_000
@@ -218,16 +225,16 @@ def test_names_are_read_in_every_encoding() -> None:
         one = twin(ord("-"), 1)
         list(ItemReader(BytesSource(data)))
         for batch in ItemReader(BytesSource(data)):
-            one.run(batch.columns, 0, batch.stop, data, 0, 1 << 40, array("I", bytes(4 * ROOM)))
+            one.count_items(batch.columns, 0, batch.stop, data, 0, 1 << 40, array("I", bytes(4 * ROOM)))
             assert {row[0] for row in one.prefixes} == {b"", b"-"}  # -123 and -2147483648 are numbers, and 32767
-    assert SHOWN > plain_heavy.NAMES_SHOWN
+    assert KEY_BYTES_KEPT > plain_heavy.NAME_BYTES_KEPT
 
 
 def test_short_columns_are_refused() -> None:
     batch = next(read_tiles(BytesSource(encode_command([b"SET", b"a", b"1"])), command_table().names))
     short, room = array("q"), array("I", bytes(4 * ROOM))
     full = array("q", bytes(8 * ROOM))
-    scale, tally = Scale(kinds(), 1, FACTORS), Tally(rules(), 58, 1, 0)
+    scale, tally = Scale(burst_kinds(), 1, FACTORS), Tally(first_key_rules(), 58, 1, 0)
     with pytest.raises(ValueError):
         scale.run(batch, 0, short, full, None, 0, room)
     with pytest.raises(ValueError):
@@ -236,9 +243,9 @@ def test_short_columns_are_refused() -> None:
         tally.run(batch, short, None)
     for wrong in (
         (b"\3", 1, FACTORS),
-        (kinds(), 0, FACTORS),
-        (kinds(), 1, array("q", [1, 0])),
-        (kinds(), 1, array("q", [2])),
+        (burst_kinds(), 0, FACTORS),
+        (burst_kinds(), 1, array("q", [1, 0])),
+        (burst_kinds(), 1, array("q", [2])),
     ):
         for twin in (Scale, plain_weigh.RecordCounters):
             with pytest.raises(ValueError):

@@ -22,7 +22,7 @@ from aofdoctor.source import BytesSource
 from aofdoctor.stats.collect import Stats, StatsOptions, collect_stats
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
-from aofdoctor.stats.histogram import ROWS, Histogram, bursts, position_histogram, time_histogram
+from aofdoctor.stats.histogram import MAX_ROWS, Histogram, find_bursts, position_histogram, time_histogram
 from tests.conftest import FIXTURES, STORIES, Result, aofdoctor
 from tests.log.test_base_keys import SELECT_0, key, rdb
 from tests.log.test_log import HISTORY
@@ -226,7 +226,7 @@ def line(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.BucketRo
 def test_time_has_at_most_twenty_rows_of_a_width_that_people_count_in(span: int) -> None:
     log = b"".join(b"#TS:%d\r\n" % (1_700_000_000 + span * n // 50) + SET for n in range(51))
     over = collect(log, Selection(), StatsOptions()).histogram
-    assert over.kind == "time" and len(over.rows) <= ROWS
+    assert over.kind == "time" and len(over.rows) <= MAX_ROWS
     assert over.width in (1, 5, 15, 30, 60, 120, 600, 1800, 3600, 7200, 21600, 43200) or over.width % 86400 == 0
     assert sum(commands for _, commands, _ in over.rows) == 51
     assert over.rows[0][0] <= 1_700_000_000 < over.rows[0][0] + over.width
@@ -263,7 +263,7 @@ def test_a_line_of_buckets_is_drawn_together_without_losing_any() -> None:
     for width, last in ((1, 5), (1, 1023), (64, 700), (1 << 40, 1000)):
         whole = line(width, {b: (1, b) for b in range(last + 1)})
         for over in (position_histogram(whole), time_histogram(whole, (0, 0))):
-            assert isinstance(over, Histogram) and len(over.rows) <= ROWS
+            assert isinstance(over, Histogram) and len(over.rows) <= MAX_ROWS
             assert sum(row[1] for row in over.rows) == last + 1
             assert sum(row[2] for row in over.rows) == sum(range(last + 1))
 
@@ -341,9 +341,9 @@ def test_a_burst_is_seen_among_the_usual(timed: bool, command: bytes, code: str,
 
 
 def test_a_short_log_has_no_bursts() -> None:
-    assert not bursts(line(1, {0: (1, 1)}), 1) and not bursts((1, []), 1)
+    assert not find_bursts(line(1, {0: (1, 1)}), 1) and not find_bursts((1, []), 1)
     cells = [(b, 200, 200, 200 if b == 3 else 1, b, 0, -1) for b in range(20)]
-    assert [(burst.count, burst.place) for burst in bursts((1, cells), 1)] == [(200, 3)]
+    assert [(burst.count, burst.log_offset) for burst in find_bursts((1, cells), 1)] == [(200, 3)]
 
 
 # -- the keys of a base --

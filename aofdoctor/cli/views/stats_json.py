@@ -5,8 +5,8 @@ from typing import Any
 from aofdoctor.cli.console import bytes_to_json
 from aofdoctor.cli.verbs.look.check import finding_json
 from aofdoctor.rdb.key_counts import OTHER_DBS
-from aofdoctor.stats.collect import KeyStats, LargeRecord, Row, Stats, StatsOptions, Written
-from aofdoctor.stats.rdb_keys import BaseStats, KeyRow, LargeKey
+from aofdoctor.stats.collect import CommandCounts, HeavyHitter, KeyStats, LargeRecord, Stats, StatsOptions
+from aofdoctor.stats.rdb_keys import BaseStats, LargeKey, RdbKeyRow
 
 
 def stats_to_json(stats: Stats, stats_options: StatsOptions, row_limit: int | None) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _name_json(value: str | int | bytes | None) -> Any:
     return bytes_to_json(value) if isinstance(value, bytes) else value
 
 
-def _row_json(kind: str, row: Row) -> dict[str, Any]:
+def _row_json(kind: str, row: CommandCounts) -> dict[str, Any]:
     return {kind: _name_json(row.name), "commands": row.commands, "bytes": row.bytes}
 
 
@@ -76,13 +76,13 @@ def _keys_json(keys: KeyStats, row_limit: int | None) -> dict[str, Any]:
         "exact": keys.exact,
         "by_bytes": [_written_key_json("bytes", key) for key in keys.by_bytes[:row_limit]],
         "by_writes": [_written_key_json("writes", key) for key in keys.by_writes[:row_limit]],
-        "elsewhere_at_most": {"bytes": keys.bytes_elsewhere, "writes": keys.writes_elsewhere},
+        "elsewhere_at_most": {"bytes": keys.max_other_bytes, "writes": keys.max_other_writes},
     }
 
 
-def _written_key_json(count_name: str, key: Written) -> dict[str, Any]:
+def _written_key_json(count_name: str, key: HeavyHitter) -> dict[str, Any]:
     return {
-        "key": bytes_to_json(key.key), "key_size": key.length, "db": key.db, count_name: key.count, "over": key.over,
+        "key": bytes_to_json(key.key), "key_size": key.length, "db": key.db, count_name: key.count, "over": key.overcount,
         "deviation": key.deviation,
     }  # fmt: skip
 
@@ -104,7 +104,7 @@ def _base_prefixes_json(base: BaseStats, row_limit: int | None) -> dict[str, Any
     return {"rows": [_key_row_json("prefix", row) for row in (base.by_prefix or [])[:row_limit]], "others": rest}
 
 
-def _key_row_json(kind: str, row: KeyRow) -> dict[str, Any]:
+def _key_row_json(kind: str, row: RdbKeyRow) -> dict[str, Any]:
     return {kind: _name_json(row.name), "keys": row.keys, "bytes": row.bytes, "expires": row.expires}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from aofdoctor import text
 from aofdoctor.rdb.key_counts import OTHER_DBS
-from aofdoctor.stats.collect import Written
+from aofdoctor.stats.collect import HeavyHitter
 
 RowName = str | int | bytes | None
 _KEY_MAX = 60  # so many bytes of a key are shown
@@ -53,8 +53,8 @@ def duration(seconds: int) -> str:
     return f"{seconds // size} {unit}"
 
 
-def estimate_text(written: Written, number: Callable[[int], str]) -> str:
+def estimate_text(written: HeavyHitter, number: Callable[[int], str]) -> str:
     """What was written to a key, with how far that can be wrong."""
-    least = written.count - written.over
-    words = f"{number(least)} to {number(written.count)}" if written.over else number(written.count)
+    least = written.count - written.overcount
+    words = f"{number(least)} to {number(written.count)}" if written.overcount else number(written.count)
     return f"{words} +-{100 * written.deviation / max(1, least):.0f}%" if written.deviation else words

@@ -4,9 +4,9 @@ from aofdoctor import text
 from aofdoctor.cli.console import Paint, print_line
 from aofdoctor.cli.views.record_lines import position_text, short_part_names
 from aofdoctor.cli.views.stats_labels import LABELS, database_label, duration, estimate_text, key_label, percent
-from aofdoctor.stats.collect import KeyStats, Row, Stats, StatsOptions
+from aofdoctor.stats.collect import CommandCounts, KeyStats, Stats, StatsOptions
 from aofdoctor.stats.histogram import Histogram
-from aofdoctor.stats.rdb_keys import BaseStats, KeyRow, LargeKey
+from aofdoctor.stats.rdb_keys import BaseStats, LargeKey, RdbKeyRow
 
 _DEFAULT_ROWS, _DEFAULT_LARGEST = 10, 5  # rows of a table, and of the largest, where nobody says how many
 _BAR_WIDTH = 30
@@ -92,7 +92,7 @@ class StatsRenderer:
             if rows:
                 self._print_table(title, shown[title], len(rows))
 
-    def _print_table(self, title: str, rows: list[tuple[str, Row]], count: int) -> None:
+    def _print_table(self, title: str, rows: list[tuple[str, CommandCounts]], count: int) -> None:
         total = self.stats.selected
         print_line(
             self.paint(f"{title:<{self.width}}  {'commands':>14}  {'share':>6}  {'bytes':>12}  {'share':>6}", "dim")
@@ -161,8 +161,8 @@ class StatsRenderer:
 
     def _print_most_written_keys(self, keys: KeyStats) -> None:
         tables = (
-            ("bytes written", keys.by_bytes, text.format_size, keys.bytes_elsewhere),
-            ("writes", keys.by_writes, "{:,}".format, keys.writes_elsewhere),
+            ("bytes written", keys.by_bytes, text.format_size, keys.max_other_bytes),
+            ("writes", keys.by_writes, "{:,}".format, keys.max_other_writes),
         )
         for count_name, rows, number, elsewhere in tables:
             print_line(self.paint(f"the keys with the most {count_name}", "dim"))
@@ -199,7 +199,7 @@ class StatsRenderer:
         if base.largest:
             self._print_largest_keys(base.largest[: self.largest_limit])
 
-    def _print_key_table(self, title: str, rows: list[KeyRow]) -> None:
+    def _print_key_table(self, title: str, rows: list[RdbKeyRow]) -> None:
         shown = rows[: self.row_limit]
         labels = [LABELS[title](row.name) for row in shown]
         width = max([self.width, *map(len, labels)])

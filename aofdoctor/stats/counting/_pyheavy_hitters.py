@@ -7,15 +7,15 @@ from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.records import RecordBatch
 
 SETS, WAYS = 1024, 8
-SHOWN = 88  # so many bytes of a key are kept
-HEAD = 4096  # keys of one length that begin with the same so many bytes are taken for one
-SURE = 14  # in bits: a record of half of 2 to the so many bytes is always looked at
-NAMES_MOST = 10_000
-NAMES_SHOWN = 64
+KEY_BYTES_KEPT = 88  # so many bytes of a key are kept
+KEY_BYTES_COMPARED = 4096  # keys of one length that begin with the same so many bytes are taken for one
+ALWAYS_COUNTED_BITS = 14  # in bits: a record of half of 2 to the so many bytes is always looked at
+NAMES_MAX = 10_000
+NAME_BYTES_KEPT = 64
 _MASK = (1 << 64) - 1
 
 NameRow = tuple[bytes, int, int, int]
-KeyRow = tuple[bytes, int, int, int, int, int]
+HeavyHitterRow = tuple[bytes, int, int, int, int, int]
 
 
 def _mix(h: int, word: int) -> int:
@@ -23,76 +23,76 @@ def _mix(h: int, word: int) -> int:
     return h ^ h >> 29
 
 
-def _hash(data: bytes, more: int) -> int:
-    h = _mix(more & _MASK, len(data))
+def _hash(data: bytes, seed: int) -> int:
+    h = _mix(seed & _MASK, len(data))
     for at in range(0, len(data), 8):
         h = _mix(h, int.from_bytes(data[at : at + 8], "little"))
     h = h * 0xFF51AFD7ED558CCD & _MASK
     return h ^ h >> 32
 
 
-class Names:
+class NameCounts:
     """Counts, and two sums, by name, as long as there are not too many."""
 
     def __init__(self) -> None:
-        self.counted: dict[bytes, list[int]] = {}
-        self.others = [0, 0, 0]
+        self.counts: dict[bytes, list[int]] = {}
+        self.overflow = [0, 0, 0]
 
-    def add(self, name: bytes, size: int, more: int) -> None:
+    def add(self, name: bytes, size: int, extra: int) -> None:
         """Count a name."""
-        if name in self.counted or len(self.counted) < NAMES_MOST:
-            row = self.counted.setdefault(name, [0, 0, 0])
+        if name in self.counts or len(self.counts) < NAMES_MAX:
+            row = self.counts.setdefault(name, [0, 0, 0])
         else:
-            row = self.others
-        for column, value in enumerate((1, size, more)):
+            row = self.overflow
+        for column, value in enumerate((1, size, extra)):
             row[column] += value
 
     def rows(self) -> list[NameRow]:
         """(name, count, bytes, more) of each, in no order."""
-        return [(name, row[0], row[1], row[2]) for name, row in self.counted.items()]
+        return [(name, row[0], row[1], row[2]) for name, row in self.counts.items()]
 
-    def rest(self) -> tuple[int, int, int]:
+    def overflow_row(self) -> tuple[int, int, int]:
         """(count, bytes, more) of those that found the table full."""
-        return self.others[0], self.others[1], self.others[2]
+        return self.overflow[0], self.overflow[1], self.overflow[2]
 
 
-def prefix(name: bytes, delimiter: int, depth: int) -> bytes:
+def key_prefix(name: bytes, delimiter: int, depth: int) -> bytes:
     """What stands up to delimiter number `depth`, or the last before it; only the first bytes are looked at."""
-    pieces = name[: NAMES_SHOWN + 1].split(bytes([delimiter]), depth)
+    pieces = name[: NAME_BYTES_KEPT + 1].split(bytes([delimiter]), depth)
     return b"".join(piece + bytes([delimiter]) for piece in pieces[:-1])
 
 
-class _Keys:
+class _SpaceSaving:
     def __init__(self) -> None:
         self.sets: dict[int, list[list[int]]] = {}
-        self.named: dict[int, list[tuple[bytes, int, int, int]]] = {}  # the last is a digest of the key's head
+        self.keys: dict[int, list[tuple[bytes, int, int, int]]] = {}  # the last is a digest of the key's head
 
-    def add(self, key: tuple[bytes, int, int, int], weight: int, times: int) -> None:
-        at = (key[3] >> 8) % SETS
-        rows, names = self.sets.setdefault(at, []), self.named.setdefault(at, [])
-        spread = weight * weight * times * (times - 1)
-        if key in names:
-            row = rows[names.index(key)]
-            row[0] += weight * times
-            row[2] += spread
+    def add(self, key: tuple[bytes, int, int, int], weight: int, multiplier: int) -> None:
+        set_index = (key[3] >> 8) % SETS
+        rows, keys = self.sets.setdefault(set_index, []), self.keys.setdefault(set_index, [])
+        variance = weight * weight * multiplier * (multiplier - 1)
+        if key in keys:
+            row = rows[keys.index(key)]
+            row[0] += weight * multiplier
+            row[2] += variance
         elif len(rows) < WAYS:
-            names.append(key)
-            rows.append([weight * times, 0, spread])
+            keys.append(key)
+            rows.append([weight * multiplier, 0, variance])
         else:
             least = min(range(WAYS), key=lambda way: rows[way][0])
             error = rows[least][0]
-            names[least], rows[least] = key, [error + weight * times, error, spread]
+            keys[least], rows[least] = key, [error + weight * multiplier, error, variance]
 
-    def rows(self) -> list[KeyRow]:
+    def rows(self) -> list[HeavyHitterRow]:
         return [
             (*key[:3], *row)  # type: ignore[misc]
             for at in sorted(self.sets)
-            for key, row in zip(self.named[at], self.sets[at], strict=True)
+            for key, row in zip(self.keys[at], self.sets[at], strict=True)
         ]
 
-    def elsewhere(self) -> int:
-        full = [rows for rows in self.sets.values() if len(rows) == WAYS]
-        return max((min(row[0] for row in rows) for rows in full), default=0)
+    def max_untracked(self) -> int:
+        full_sets = [rows for rows in self.sets.values() if len(rows) == WAYS]
+        return max((min(row[0] for row in rows) for rows in full_sets), default=0)
 
 
 class KeyCounters:
@@ -104,55 +104,60 @@ class KeyCounters:
     keys, after them a sample.
     """
 
-    def __init__(self, rules: bytes, delimiter: int, depth: int, sure: int) -> None:
-        if depth < 1 or len(rules) % 4 or not rules:
+    def __init__(self, first_key_rules: bytes, delimiter: int, depth: int, exact_bytes: int) -> None:
+        if depth < 1 or len(first_key_rules) % 4 or not first_key_rules:
             raise ValueError("four bytes a rule, and a depth")
-        self._rules, self._delimiter, self._depth = rules, delimiter, depth
-        self._sure, self._draw = sure, 0
-        self._prefixes, self._unknown, self._bytes, self._writes = Names(), Names(), _Keys(), _Keys()
+        self._first_key_rules, self._delimiter, self._depth = first_key_rules, delimiter, depth
+        self._exact_bytes, self._random_state = exact_bytes, 0
+        self._prefixes, self._unknown, self._bytes, self._writes = (
+            NameCounts(),
+            NameCounts(),
+            _SpaceSaving(),
+            _SpaceSaving(),
+        )
 
-    def run(self, batch: RecordBatch, db: Sequence[int], chosen: "array[int] | None") -> None:
+    def count_batch(self, batch: RecordBatch, db: Sequence[int], indexes: "array[int] | None") -> None:
         """Count the records of a batch that is not far: those that `chosen` names, or all."""
-        for i in range(batch.count) if chosen is None else chosen:
-            number = batch.ids[i] if 4 * batch.ids[i] < len(self._rules) else UNKNOWN
-            at, tail, counted, _ = self._rules[4 * number : 4 * number + 4]
+        for i in range(batch.count) if indexes is None else indexes:
+            number = batch.ids[i] if 4 * batch.ids[i] < len(self._first_key_rules) else UNKNOWN
+            at, tail, numkeys_at, _ = self._first_key_rules[4 * number : 4 * number + 4]
             if not at:
                 continue
             weight, argv = batch.record_span(i).size, batch.argv(i, at + 1)
             if number == UNKNOWN:
-                self.unknown(argv[0], weight)
-            if at + tail < batch.argc[i] and (not counted or _positive(argv[counted])):
-                self.one(argv[at][:HEAD], len(argv[at]), db[i], weight)
+                self.count_unknown(argv[0], weight)
+            if at + tail < batch.argc[i] and (not numkeys_at or _is_positive(argv[numkeys_at])):
+                self.count_key(argv[at][:KEY_BYTES_COMPARED], len(argv[at]), db[i], weight)
 
-    def one(self, head: bytes, size: int, db: int, weight: int) -> None:
+    def count_key(self, head: bytes, size: int, db: int, weight: int) -> None:
         """Count one write of a key of `size` bytes, of which `head` are the first HEAD."""
-        self._prefixes.add(prefix(head[:size], self._delimiter, self._depth), weight, 0)
-        times = self._times(weight)
-        if times:
-            digest = _hash(head[: min(size, HEAD)], db * 0x100000001B3 + size)
-            key = (head[: min(size, SHOWN)], size, db, digest | 1)
-            self._bytes.add(key, weight, times)
-            self._writes.add(key, 1, times)
+        self._prefixes.add(key_prefix(head[:size], self._delimiter, self._depth), weight, 0)
+        multiplier = self._sample_multiplier(weight)
+        if multiplier:
+            digest = _hash(head[: min(size, KEY_BYTES_COMPARED)], db * 0x100000001B3 + size)
+            key = (head[: min(size, KEY_BYTES_KEPT)], size, db, digest | 1)
+            self._bytes.add(key, weight, multiplier)
+            self._writes.add(key, 1, multiplier)
 
-    def unknown(self, name: bytes, weight: int) -> None:
+    def count_unknown(self, name: bytes, weight: int) -> None:
         """Count one command that no server knows."""
-        self._unknown.add(name[:NAMES_SHOWN].lower(), weight, 0)
+        self._unknown.add(name[:NAME_BYTES_KEPT].lower(), weight, 0)
 
-    def _times(self, weight: int) -> int:
-        if weight >> (SURE - 1):
+    def _sample_multiplier(self, weight: int) -> int:
+        if weight >> (ALWAYS_COUNTED_BITS - 1):
             return 1
-        if self._sure > 0:
-            self._sure -= weight
+        if self._exact_bytes > 0:
+            self._exact_bytes -= weight
             return 1
-        times = 1 << (SURE - weight.bit_length())
-        self._draw = (self._draw + 0x9E3779B97F4A7C15) & _MASK
-        mixed = (self._draw ^ self._draw >> 32) * 0xD6E8FEB86659FD93 & _MASK
-        return 0 if mixed >> 40 & (times - 1) else times
+        multiplier = 1 << (ALWAYS_COUNTED_BITS - weight.bit_length())
+        self._random_state = (self._random_state + 0x9E3779B97F4A7C15) & _MASK
+        mixed = (self._random_state ^ self._random_state >> 32) * 0xD6E8FEB86659FD93 & _MASK
+        return 0 if mixed >> 40 & (multiplier - 1) else multiplier
 
     @property
-    def sure(self) -> bool:
+    def is_exact(self) -> bool:
         """True while every record is looked at."""
-        return self._sure > 0
+        return self._exact_bytes > 0
 
     @property
     def prefixes(self) -> list[NameRow]:
@@ -162,7 +167,7 @@ class KeyCounters:
     @property
     def other_prefixes(self) -> tuple[int, int, int]:
         """(commands, bytes, 0) of those that found the table full."""
-        return self._prefixes.rest()
+        return self._prefixes.overflow_row()
 
     @property
     def unknown_names(self) -> list[NameRow]:
@@ -170,30 +175,30 @@ class KeyCounters:
         return self._unknown.rows()
 
     @property
-    def other_unknown(self) -> tuple[int, int, int]:
+    def other_unknown_names(self) -> tuple[int, int, int]:
         """(commands, bytes, 0) of those that found the table full."""
-        return self._unknown.rest()
+        return self._unknown.overflow_row()
 
     @property
-    def by_bytes(self) -> list[KeyRow]:
+    def by_bytes(self) -> list[HeavyHitterRow]:
         """(the first bytes, size, database, count, error, spread) of keys, the counts in bytes."""
         return self._bytes.rows()
 
     @property
-    def by_writes(self) -> list[KeyRow]:
+    def by_writes(self) -> list[HeavyHitterRow]:
         """The same, the counts in writes."""
         return self._writes.rows()
 
     @property
-    def most_bytes_elsewhere(self) -> int:
+    def max_other_bytes(self) -> int:
         """No key that is not among `by_bytes` has more, the sample aside."""
-        return self._bytes.elsewhere()
+        return self._bytes.max_untracked()
 
     @property
-    def most_writes_elsewhere(self) -> int:
+    def max_other_writes(self) -> int:
         """No key that is not among `by_writes` has more, the sample aside."""
-        return self._writes.elsewhere()
+        return self._writes.max_untracked()
 
 
-def _positive(number: bytes) -> bool:
+def _is_positive(number: bytes) -> bool:
     return number.isdigit() and len(number) < 10 and int(number) > 0

@@ -4,15 +4,15 @@ from array import array
 
 from aofdoctor.rdb.encoding.lzf import decompress_prefix
 from aofdoctor.rdb.walk._pywalker import ItemColumns
-from aofdoctor.stats.counting._pyheavy_hitters import NAMES_SHOWN, NameRow, Names, prefix
-from aofdoctor.stats.counting._pyrecord_counters import ROWS, row_of
+from aofdoctor.stats.counting._pyheavy_hitters import NAME_BYTES_KEPT, NameCounts, NameRow, key_prefix
+from aofdoctor.stats.counting._pyrecord_counters import DB_ROWS, db_row
 
-TYPES = 256
-_PACKED = 256  # so many bytes of LZF give a prefix, if it has one
-_ROOM = 376
-_HEAD = 19  # an encoding byte and two lengths
+TYPE_ROWS = 256
+_LZF_INPUT_MAX = 256  # so many bytes of LZF give a prefix, if it has one
+_LZF_OUTPUT_MAX = 376
+_STRING_HEADER_MAX = 19  # an encoding byte and two lengths
 
-Counts = tuple[int, int, int]
+RdbCountsRow = tuple[int, int, int]
 
 
 class RdbKeyCounters:
@@ -20,47 +20,54 @@ class RdbKeyCounters:
 
     def __init__(self, delimiter: int, depth: int) -> None:
         self._delimiter, self._depth = delimiter, depth
-        self._by_type = [[0, 0, 0] for _ in range(TYPES)]
-        self._by_db = [[0, 0, 0] for _ in range(ROWS)]
-        self._names = Names()
+        self._by_type = [[0, 0, 0] for _ in range(TYPE_ROWS)]
+        self._by_db = [[0, 0, 0] for _ in range(DB_ROWS)]
+        self._names = NameCounts()
 
-    def run(
-        self, columns: ItemColumns, at: int, stop: int, data: bytes, base: int, least: int, large: "array[int]"
+    def count_items(
+        self,
+        columns: ItemColumns,
+        at: int,
+        stop: int,
+        data: bytes,
+        data_offset: int,
+        threshold: int,
+        larger_indexes: "array[int]",
     ) -> tuple[int, int]:
         """(the first item that was not counted, how many have more than `least` bytes).
 
         Counts the keys among the items from `at` up to `stop`, as far as their names
         stand in `data`, which is at `base` in the file; `large` holds the large ones.
         """
-        noted = 0
+        larger_count = 0
         while at < stop:
             if columns.name[at] >= 0:
-                name = _name(data, columns.name[at] - base) if self._depth else b""
+                name = _decode_name(data, columns.name[at] - data_offset) if self._depth else b""
                 if name is None:
                     break
                 size = columns.edges[at + 1] - columns.edges[at]
-                self.one(name, columns.kind[at], columns.db[at], size, columns.expire[at] != -1)
-                if size > least:
-                    large[noted] = at
-                    noted += 1
+                self.count_key(name, columns.kind[at], columns.db[at], size, columns.expire[at] != -1)
+                if size > threshold:
+                    larger_indexes[larger_count] = at
+                    larger_count += 1
             at += 1
-        return at, noted
+        return at, larger_count
 
-    def one(self, name: bytes, kind: int, db: int, size: int, expires: bool) -> None:
+    def count_key(self, name: bytes, type_byte: int, db: int, size: int, expires: bool) -> None:
         """Count one key by its name."""
         if self._depth:
-            self._names.add(prefix(name, self._delimiter, self._depth), size, expires)
-        for row in (self._by_type[kind % TYPES], self._by_db[row_of(db)]):
+            self._names.add(key_prefix(name, self._delimiter, self._depth), size, expires)
+        for row in (self._by_type[type_byte % TYPE_ROWS], self._by_db[db_row(db)]):
             for column, value in enumerate((1, size, expires)):
                 row[column] += value
 
     @property
-    def by_type(self) -> list[Counts]:
+    def by_type(self) -> list[RdbCountsRow]:
         """(keys, bytes, expiring) by type byte."""
         return [(keys, size, expires) for keys, size, expires in self._by_type]
 
     @property
-    def by_db(self) -> list[Counts]:
+    def by_db(self) -> list[RdbCountsRow]:
         """(keys, bytes, expiring) by database; then those of others, and of an unknown one."""
         return [(keys, size, expires) for keys, size, expires in self._by_db]
 
@@ -70,33 +77,33 @@ class RdbKeyCounters:
         return self._names.rows()
 
     @property
-    def other_prefixes(self) -> Counts:
+    def other_prefixes(self) -> RdbCountsRow:
         """(keys, bytes, expiring) of those that found the table full."""
-        return self._names.rest()
+        return self._names.overflow_row()
 
 
-def _name(data: bytes, at: int) -> bytes | None:
+def _decode_name(data: bytes, at: int) -> bytes | None:
     """The first bytes of a string, as many as a prefix can have; None if they are not there, or it is no string."""
-    head = data[at : at + _HEAD] if 0 <= at < len(data) else b""
+    head = data[at : at + _STRING_HEADER_MAX] if 0 <= at < len(data) else b""
     if not head or head[0] > 0xC3:
         return None
     if 0xC0 <= head[0] < 0xC3:
         number = head[1 : 1 + (1 << (head[0] & 3))]
         return b"%d" % int.from_bytes(number, "little", signed=True) if len(number) == 1 << (head[0] & 3) else None
     lzf = head[0] == 0xC3
-    packed, after = _length(head, 1 if lzf else 0)
-    size, after = _length(head, after) if lzf else (packed, after)
+    packed, after = _decode_length(head, 1 if lzf else 0)
+    size, after = _decode_length(head, after) if lzf else (packed, after)
     if size is None or packed is None or after > len(head):
         return None
-    wanted, place = min(size, NAMES_SHOWN + 1), at + after
+    needed, place = min(size, NAME_BYTES_KEPT + 1), at + after
     if not lzf:
-        return data[place : place + wanted] if place + wanted <= len(data) else None
-    piece = data[place : place + min(packed, _PACKED)]
-    done = decompress_prefix(piece, b"", _ROOM) if len(piece) == min(packed, _PACKED) else None
-    return done[0][:wanted] if done and len(done[0]) >= wanted else None
+        return data[place : place + needed] if place + needed <= len(data) else None
+    piece = data[place : place + min(packed, _LZF_INPUT_MAX)]
+    decoded = decompress_prefix(piece, b"", _LZF_OUTPUT_MAX) if len(piece) == min(packed, _LZF_INPUT_MAX) else None
+    return decoded[0][:needed] if decoded and len(decoded[0]) >= needed else None
 
 
-def _length(head: bytes, at: int) -> tuple[int | None, int]:
+def _decode_length(head: bytes, at: int) -> tuple[int | None, int]:
     """(an RDB length, or None; the place after it)."""
     first = head[at] if at < len(head) else 0
     if first < 0x40:

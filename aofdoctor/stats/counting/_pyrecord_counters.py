@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import RecordBatch
 
-DBS = 1024
-OTHER_DBS, NO_DB, ROWS = DBS, DBS + 1, DBS + 2
-BUCKETS = 1024
+TRACKED_DBS = 1024
+OTHER_DBS_ROW, UNKNOWN_DB_ROW, DB_ROWS = TRACKED_DBS, TRACKED_DBS + 1, TRACKED_DBS + 2
+MAX_BUCKETS = 1024
 
 Bucket = tuple[int, int, int, int, int, int, int]
 BucketRow = tuple[int, list[Bucket]]
 
 
-_EMPTY = (0, 0, 0, -1, 0, -1)
+_EMPTY_BUCKET = (0, 0, 0, -1, 0, -1)
 
 
 class _Buckets:
@@ -27,40 +27,40 @@ class _Buckets:
         self.buckets: dict[int, list[int]] = {}
         self.low = self.high = -1
 
-    def add(self, x: int, size: int, kind: int, place: int) -> None:
+    def add(self, x: int, size: int, kind: int, log_offset: int) -> None:
         b = x // self.width
         low, high = (min(b, self.low), max(b, self.high)) if self.buckets else (b, b)
-        if high - low >= BUCKETS:
+        if high - low >= MAX_BUCKETS:
             self._widen()
-            return self.add(x, size, kind, place)
+            return self.add(x, size, kind, log_offset)
         self.low, self.high = low, high
-        bucket = self.buckets.setdefault(b, [*_EMPTY])
+        bucket = self.buckets.setdefault(b, [*_EMPTY_BUCKET])
         bucket[0] += 1
         bucket[1] += size
         if kind:
             bucket[2 * kind] += 1
-            bucket[2 * kind + 1] = place if bucket[2 * kind + 1] < 0 else min(place, bucket[2 * kind + 1])
+            bucket[2 * kind + 1] = log_offset if bucket[2 * kind + 1] < 0 else min(log_offset, bucket[2 * kind + 1])
         return None
 
     def _widen(self) -> None:
         factor = self.factors.pop(0) or 2
         self.factors = self.factors or [0]
-        old, self.buckets = self.buckets, {}
-        for b, bucket in old.items():
-            _merge(self.buckets.setdefault(b // factor, [*_EMPTY]), bucket)
+        old_buckets, self.buckets = self.buckets, {}
+        for b, bucket in old_buckets.items():
+            _merge_buckets(self.buckets.setdefault(b // factor, [*_EMPTY_BUCKET]), bucket)
         self.width, self.low, self.high = self.width * factor, self.low // factor, self.high // factor
 
     def rows(self) -> BucketRow:
         """(the width, every bucket from the first to the last)."""
         reach = range(self.low, self.high + 1) if self.buckets else range(0)
-        return self.width, [(b, *self.buckets.get(b, _EMPTY)) for b in reach]
+        return self.width, [(b, *self.buckets.get(b, _EMPTY_BUCKET)) for b in reach]
 
 
-def _merge(into: list[int], other: Sequence[int]) -> None:
+def _merge_buckets(into: list[int], bucket: Sequence[int]) -> None:
     for column in (0, 1, 2, 4):
-        into[column] += other[column]
+        into[column] += bucket[column]
     for column in (3, 5):
-        places = [place for place in (into[column], other[column]) if place >= 0]
+        places = [place for place in (into[column], bucket[column]) if place >= 0]
         into[column] = min(places, default=-1)
 
 
@@ -72,42 +72,42 @@ class RecordCounters:
     how much wider each next width is, up to a 0; 2 from there on.
     """
 
-    def __init__(self, kinds: bytes, time_width: int, factors: Sequence[int]) -> None:
-        if any(kind > 2 for kind in kinds):
+    def __init__(self, burst_kinds: bytes, time_width: int, factors: Sequence[int]) -> None:
+        if any(kind > 2 for kind in burst_kinds):
             raise ValueError("kinds are 0 to 2")
         if not factors or factors[-1] or any(factor < 2 for factor in factors[:-1]):
             raise ValueError("factors end with a 0")
-        self._kinds = kinds
-        self._by_id = [[0, 0] for _ in kinds]
-        self._by_db = [[0, 0] for _ in range(ROWS)]
+        self._burst_kinds = burst_kinds
+        self._by_id = [[0, 0] for _ in burst_kinds]
+        self._by_db = [[0, 0] for _ in range(DB_ROWS)]
         self._untimed = [0, 0]
-        self._times, self._places = _Buckets(time_width, factors), _Buckets(1, [0])
+        self._times, self._positions = _Buckets(time_width, factors), _Buckets(1, [0])
 
-    def run(
-        self, batch: RecordBatch, place: int, db: Sequence[int], time: Sequence[int], chosen: "array[int] | None",
-        least: int, large: "array[int]",
+    def count_batch(
+        self, batch: RecordBatch, log_offset: int, db: Sequence[int], time: Sequence[int], indexes: "array[int] | None",
+        threshold: int, larger_indexes: "array[int]",
     ) -> int:  # fmt: skip
         """How many of a batch's records have more than `least` bytes; `large` holds their indexes.
 
         Those that `chosen` names are counted, or all but annotations; `place` is the batch's in the whole log.
         """
-        noted = 0
-        for i in range(batch.count) if chosen is None else chosen:
-            number = batch.ids[i] if batch.ids[i] < len(self._kinds) else 0
+        larger_count = 0
+        for i in range(batch.count) if indexes is None else indexes:
+            number = batch.ids[i] if batch.ids[i] < len(self._burst_kinds) else 0
             if number == ANNOTATION:
                 continue
-            size, at, kind = batch.record_span(i).size, place + batch.edges[i], self._kinds[number]
-            rows = [self._by_id[number], self._by_db[row_of(db[i])]]
+            size, at, kind = batch.record_span(i).size, log_offset + batch.edges[i], self._burst_kinds[number]
+            rows = [self._by_id[number], self._by_db[db_row(db[i])]]
             for row in rows if time[i] >= 0 else [*rows, self._untimed]:
                 row[0] += 1
                 row[1] += size
             if time[i] >= 0:
                 self._times.add(time[i], size, kind, at)
-            self._places.add(at, size, kind, at)
-            if size > least:
-                large[noted] = i
-                noted += 1
-        return noted
+            self._positions.add(at, size, kind, at)
+            if size > threshold:
+                larger_indexes[larger_count] = i
+                larger_count += 1
+        return larger_count
 
     @property
     def by_id(self) -> list[tuple[int, int]]:
@@ -130,13 +130,13 @@ class RecordCounters:
         return self._times.rows()
 
     @property
-    def places(self) -> BucketRow:
+    def positions(self) -> BucketRow:
         """The same over the log."""
-        return self._places.rows()
+        return self._positions.rows()
 
 
-def row_of(db: int) -> int:
+def db_row(db: int) -> int:
     """The row that counts a database."""
     if db < 0:
-        return NO_DB
-    return db if db < DBS else OTHER_DBS
+        return UNKNOWN_DB_ROW
+    return db if db < TRACKED_DBS else OTHER_DBS_ROW
