@@ -73,7 +73,7 @@ def story(tmp_path: Path) -> Callable[[str], Path]:
     return copy
 
 
-def told(name: str) -> Any:
+def read_story(name: str) -> Any:
     """What was measured while a story was made."""
     return json.loads((FIXTURES / "aof" / name / "story.json").read_text())
 

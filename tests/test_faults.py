@@ -8,7 +8,7 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from tests.conftest import aofdoctor
-from tests.support.fault_injection import FULL, failed_at, killed_at, traced
+from tests.support.fault_injection import DISK_ERRORS, run_failing_at, run_killed_at, trace_calls
 
 Story = Callable[[str], Path]
 SET = encode_command([b"SET", b"a", b"1"])
@@ -66,7 +66,7 @@ def test_killed_at_any_call_nothing_is_half_done(edit: str, sample: Callable[[st
     for number in range(1, MANY):
         shutil.rmtree(places)
         places.mkdir()
-        ended = killed_at(number, *words, source, "-o", places / "out")
+        ended = run_killed_at(number, *words, source, "-o", places / "out")
         assert state(source) == before
         got = plain(places / "out")
         assert all(whole.get(name) == data for name, data in got.items()), number
@@ -80,7 +80,7 @@ def test_killed_at_any_call_nothing_is_half_done(edit: str, sample: Callable[[st
 
 
 @pytest.mark.parametrize("edit", EDITS)
-@pytest.mark.parametrize("code", FULL)
+@pytest.mark.parametrize("code", DISK_ERRORS)
 def test_where_a_call_fails_the_message_is_clear_and_nothing_is_left(
     code: int, edit: str, sample: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -89,7 +89,7 @@ def test_where_a_call_fails_the_message_is_clear_and_nothing_is_left(
     before = state(source)
     places.mkdir()
     for number in range(1, MANY):
-        result, failed = failed_at(number, code, *words, source, "-o", places / "out")
+        result, failed = run_failing_at(number, code, *words, source, "-o", places / "out")
         assert state(source) == before
         if not failed:
             assert result.status == 0
@@ -107,7 +107,7 @@ def test_in_place_killed_at_any_call_undo_has_the_old_bytes(sample: Callable[[st
     source = sample("wiped-valkey-9.1")
     before = state(source)
     for number in range(1, MANY):
-        ended = killed_at(number, "strip", source, "--in-place", "-y")
+        ended = run_killed_at(number, "strip", source, "--in-place", "-y")
         receipts = list(source.rglob("*.receipt.json"))
         if receipts:
             assert aofdoctor("undo", receipts[0]).status == 0
@@ -125,7 +125,7 @@ def test_undo_killed_at_any_call_can_be_done_again(sample: Callable[[str], Path]
     before = (source / "appendonly.aof").read_bytes()
     for number in range(1, MANY):
         receipt = Path(aofdoctor("strip", source, "--in-place", "-y", "--json").json["receipt"])
-        ended = killed_at(number, "undo", receipt)
+        ended = run_killed_at(number, "undo", receipt)
         if receipt.exists():
             assert aofdoctor("undo", receipt).status == 0
         assert (source / "appendonly.aof").read_bytes() == before
@@ -138,7 +138,7 @@ def test_in_place_a_failed_write_names_the_receipt(sample: Callable[[str], Path]
     source = sample("wiped-redis-6.2")
     before, named = (source / "appendonly.aof").read_bytes(), 0
     for number in range(1, MANY):
-        result, failed = failed_at(number, FULL[2], "strip", source, "--in-place", "-y")
+        result, failed = run_failing_at(number, DISK_ERRORS[2], "strip", source, "--in-place", "-y")
         receipts = list(source.glob("*.receipt.json"))
         if failed and result.status and receipts:
             assert str(receipts[0]) in result.err.replace("'", "") and "undo" in result.err
@@ -158,7 +158,7 @@ def test_what_gets_its_name_is_on_disk_before_and_the_name_after(
     edit: str, sample: Callable[[str], Path], tmp_path: Path
 ) -> None:
     name, words = EDITS[edit]
-    calls = traced(*words, sample(name), "-o", tmp_path / "out")
+    calls = trace_calls(*words, sample(name), "-o", tmp_path / "out")
     unsynced: set[str] = set()
     for call, path in calls:
         if call in ("write", "copy_file_range", "pwrite"):
@@ -175,7 +175,7 @@ def test_the_old_bytes_are_on_disk_under_their_name_before_the_first_byte_change
     sample: Callable[[str], Path],
 ) -> None:
     source = sample("wiped-redis-6.2")
-    calls = traced("strip", source, "--in-place", "-y")
+    calls = trace_calls("strip", source, "--in-place", "-y")
     first = calls.index(("pwrite", str(source / "appendonly.aof")))
     named = next(i for i, (call, path) in enumerate(calls) if call == "link" and path.endswith(".receipt.json"))
     written = next(i for i, (call, path) in enumerate(calls) if call == "write")

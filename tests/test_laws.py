@@ -36,7 +36,7 @@ from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource, FileSource
 from aofdoctor.span import Span
-from tests.support.hostile_bytes import WORDS, argvs, hostile, sound, whole
+from tests.support.hostile_bytes import COMMAND_IDS, argvs, hostile_aofs, sound_aofs, sound_records
 
 LAWS = settings(max_examples=10_000)
 NAMES = [c.name.encode() for c in command_table().commands]
@@ -70,9 +70,9 @@ def aof_of(data: bytes) -> AOF:
 
 
 @LAWS
-@given(hostile)
+@given(hostile_aofs)
 def test_tiles_are_adjacent_and_cover_every_byte(data: bytes) -> None:
-    spans = [tile[0] for tile in flat(read_tiles(BytesSource(data), WORDS))]
+    spans = [tile[0] for tile in flat(read_tiles(BytesSource(data), COMMAND_IDS))]
     at = 0
     for span in spans:
         assert isinstance(span, Span)
@@ -83,11 +83,14 @@ def test_tiles_are_adjacent_and_cover_every_byte(data: bytes) -> None:
 
 @LAWS
 @given(
-    hostile, st.sampled_from([1, 2, 7, 64, 1000]), st.sampled_from([32, 33, 100, 1 << 20]), st.sampled_from([1, 2, 64])
+    hostile_aofs,
+    st.sampled_from([1, 2, 7, 64, 1000]),
+    st.sampled_from([32, 33, 100, 1 << 20]),
+    st.sampled_from([1, 2, 64]),
 )
 def test_tiles_do_not_depend_on_how_they_are_read(data: bytes, read_size: int, window: int, room: int) -> None:
-    expected = flat(read_tiles(BytesSource(data), WORDS))
-    got = flat(read_tiles(BytesSource(data, read_size), WORDS, window=window, room=room))
+    expected = flat(read_tiles(BytesSource(data), COMMAND_IDS))
+    got = flat(read_tiles(BytesSource(data, read_size), COMMAND_IDS, window=window, room=room))
     assert got == expected
 
 
@@ -96,7 +99,7 @@ def test_tiles_do_not_depend_on_how_they_are_read(data: bytes, read_size: int, w
 def test_an_encoded_command_reads_back_as_one_record(argv: list[bytes]) -> None:
     data = encode_command(argv)
     for window in (24, 1 << 20):
-        tiles = read_tiles(BytesSource(data), WORDS, window=window)
+        tiles = read_tiles(BytesSource(data), COMMAND_IDS, window=window)
         tile = next(tiles)
         assert isinstance(tile, RecordBatch) and tile.span == Span(0, len(data))
         assert list(tile.args(0)) == argv
@@ -104,7 +107,7 @@ def test_an_encoded_command_reads_back_as_one_record(argv: list[bytes]) -> None:
 
 
 @LAWS
-@given(hostile)
+@given(hostile_aofs)
 def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
     buffer, results = bytearray(data + bytes(64)), []
     for names, columns, scan, skip_args, arguments in TWINS:
@@ -119,14 +122,14 @@ def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
 
 
 @LAWS
-@given(whole)
+@given(sound_aofs)
 def test_the_compiled_steps_and_the_plain_ones_agree(data: bytes) -> None:
     results = []
     for runner in (run, plain.track_batch):
         steps = ContextTracker(columns=True)
         steps.flag("test", command_table().with_effect("flush"))
         noted = []
-        for tile in read_tiles(BytesSource(data), WORDS):
+        for tile in read_tiles(BytesSource(data), COMMAND_IDS):
             assert isinstance(tile, RecordBatch)
             columns = (steps.db, steps.tx, steps.time)
             count = runner(
@@ -138,7 +141,7 @@ def test_the_compiled_steps_and_the_plain_ones_agree(data: bytes) -> None:
 
 
 @LAWS
-@given(hostile)
+@given(hostile_aofs)
 def test_every_hostile_file_is_judged(data: bytes) -> None:
     report = examine(aof_of(data), ["redis-2.8", "redis-6.2"])
     part = report.parts[0]
@@ -160,7 +163,7 @@ def contexts(data: bytes) -> list[tuple[list[bytes], int, int]]:
     """Every command but SELECT, MULTI and EXEC, with its database and its transaction."""
     structure, out = structure_ids(), []
     steps = ContextTracker(columns=True)
-    for tile in read_tiles(BytesSource(data), WORDS):
+    for tile in read_tiles(BytesSource(data), COMMAND_IDS):
         if isinstance(tile, RecordBatch):
             steps.track(tile)
             out += [(tile.argv(i), steps.db[i], steps.tx[i]) for i in range(tile.count)
@@ -169,7 +172,7 @@ def contexts(data: bytes) -> list[tuple[list[bytes], int, int]]:
 
 
 @LAWS
-@given(hostile)
+@given(hostile_aofs)
 def test_an_empty_plan_copies_byte_for_byte(data: bytes) -> None:
     aof = aof_of(data)
     plan = plan_selection(aof, survey_flushes(aof), Selection(ids=frozenset()))
@@ -177,8 +180,8 @@ def test_an_empty_plan_copies_byte_for_byte(data: bytes) -> None:
 
 
 @LAWS
-@given(hostile, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping", "select", "multi", "exec"])))
-def test_every_byte_that_goes_is_in_the_plan(data: bytes, names: set[str]) -> None:
+@given(hostile_aofs, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping", "select", "multi", "exec"])))
+def test_every_dropped_byte_is_in_the_plan(data: bytes, names: set[str]) -> None:
     aof = aof_of(data)
     plan = plan_selection(aof, survey_flushes(aof), Selection(ids=command_table().ids_of(frozenset(names))))
     out = apply(data, plan)
@@ -188,8 +191,8 @@ def test_every_byte_that_goes_is_in_the_plan(data: bytes, names: set[str]) -> No
 
 
 @LAWS
-@given(whole, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"])), st.sampled_from([1, 2, 3, 1000]))
-def test_what_stays_keeps_its_database_and_its_transaction(data: bytes, names: set[str], room: int) -> None:
+@given(sound_aofs, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"])), st.sampled_from([1, 2, 3, 1000]))
+def test_kept_commands_keep_their_database_and_transaction(data: bytes, names: set[str], room: int) -> None:
     aof, dropped = aof_of(data), command_table().ids_of(frozenset(names))
     with patch("aofdoctor.edit.transactions.read", partial(read_tiles, room=room)):
         plan = plan_selection(aof, survey_flushes(aof), Selection(ids=dropped))
@@ -202,7 +205,7 @@ def test_what_stays_keeps_its_database_and_its_transaction(data: bytes, names: s
 
 
 @LAWS
-@given(st.lists(sound, min_size=1, max_size=8))
+@given(st.lists(sound_records, min_size=1, max_size=8))
 def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
     tx = (
         encode_command([b"MULTI"])
@@ -217,12 +220,12 @@ def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
 
 
 @settings(max_examples=300)
-@given(hostile)
+@given(hostile_aofs)
 def test_a_file_reads_as_its_bytes_do(data: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.aof"
         path.write_bytes(data)
-        assert flat(read_tiles(FileSource(path), WORDS)) == flat(read_tiles(BytesSource(data), WORDS))
+        assert flat(read_tiles(FileSource(path), COMMAND_IDS)) == flat(read_tiles(BytesSource(data), COMMAND_IDS))
 
 
 def test_a_state_has_the_fields_of_its_twin() -> None:
@@ -234,7 +237,9 @@ def test_a_state_has_the_fields_of_its_twin() -> None:
 
 @LAWS
 @given(
-    whole, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"]), min_size=1), st.sampled_from([1, 3, 1000])
+    sound_aofs,
+    st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"]), min_size=1),
+    st.sampled_from([1, 3, 1000]),
 )
 def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: bytes, names: set[str], room: int) -> None:
     aof, wanted = aof_of(data), command_table().ids_of(frozenset(names))
@@ -254,12 +259,12 @@ def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: byt
 
 
 @LAWS
-@given(hostile, st.booleans())
-def test_a_salvage_is_whole_and_says_what_went(data: bytes, strict: bool) -> None:
+@given(hostile_aofs, st.booleans())
+def test_a_salvage_is_sound_and_reports_every_loss(data: bytes, strict: bool) -> None:
     assume(data)
     plan = plan_salvage_drops(examine(aof_of(data)), strict)
     out = apply(data, plan)
-    tiles, steps = read_tiles(BytesSource(out), WORDS), ContextTracker()
+    tiles, steps = read_tiles(BytesSource(out), COMMAND_IDS), ContextTracker()
     for tile in tiles:
         assert isinstance(tile, RecordBatch)
         steps.track(tile)

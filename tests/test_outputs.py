@@ -8,8 +8,8 @@ import pytest
 from aofdoctor.aof.records import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import aofdoctor
-from tests.support.samples import FLUSH, SET, Story, server_for, small_set
-from tests.support.servers import by_line, refusal
+from tests.support.samples import FLUSH, SET, StoryCopier, make_small_set, server_option
+from tests.support.servers import checker_refusal, servers_by_line
 
 MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
 
@@ -53,30 +53,32 @@ def loads(binary: ServerBinary, out: Path) -> bool:
         return server.call("PING") == b"PONG"
 
 
-@pytest.mark.parametrize("line", sorted(by_line()))
+@pytest.mark.parametrize("line", sorted(servers_by_line()))
 def test_a_checker_and_its_server_accept_every_output(line: str, tmp_path: Path) -> None:
-    binary = by_line()[line]
+    binary = servers_by_line()[line]
     found = list(outputs(tmp_path))
-    assert {out.name: why for out in found if (why := refusal(binary, out))} == {}
+    assert {out.name: why for out in found if (why := checker_refusal(binary, out))} == {}
     assert [out.name for out in found if not loads(binary, out)] == []
-    assert refusal(binary, tmp_path / "9.aof")  # the checker can say no
+    assert checker_refusal(binary, tmp_path / "9.aof")  # the checker can say no
 
 
-@pytest.mark.parametrize("line", [line for line, binary in sorted(by_line().items()) if binary.version >= (7, 0, 0)])
+@pytest.mark.parametrize(
+    "line", [line for line, binary in sorted(servers_by_line().items()) if binary.version >= (7, 0, 0)]
+)
 def test_a_checker_accepts_every_set(line: str, tmp_path: Path) -> None:
-    folder = small_set(tmp_path, {"base": WRITES, "one": WIPED, "two": BROKEN})
+    folder = make_small_set(tmp_path, {"base": WRITES, "one": WIPED, "two": BROKEN})
     for number, words in enumerate([["repair"], ["repair", "--salvage"]]):
         out = tmp_path / f"out-{number}"
         assert aofdoctor(words[0], folder, *words[1:], "-o", out).status == 0
-        assert refusal(by_line()[line], out) == ""
+        assert checker_refusal(servers_by_line()[line], out) == ""
         for more, edit in enumerate([["strip", "--last"], ["rewind", "--before", "#20"], ["slice", "--db", "0"]]):
             further = tmp_path / f"out-{number}-{more}"
             assert aofdoctor(edit[0], out, *edit[1:], "-o", further).status == 0
-            assert refusal(by_line()[line], further) == ""
+            assert checker_refusal(servers_by_line()[line], further) == ""
 
 
 @pytest.mark.parametrize("name", ["wiped-valkey-9.1", "wiped-redis-8.2"])
-def test_the_server_that_wrote_it_loads_the_rescued_set(name: str, story: Story, tmp_path: Path) -> None:
+def test_the_server_that_wrote_it_loads_the_rescued_set(name: str, story: StoryCopier, tmp_path: Path) -> None:
     assert aofdoctor("strip", story(name), "-o", tmp_path / "out").status == 0
-    result = aofdoctor("verify", tmp_path / "out", *server_for(name), "--json")
+    result = aofdoctor("verify", tmp_path / "out", *server_option(name), "--json")
     assert result.status == 0 and result.json["loaded"]

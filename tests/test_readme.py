@@ -15,7 +15,7 @@ README = FIXTURES.parent / "README.md"
 VOLATILE = ((r"\d{8}T\d{6}Z", "STAMP"), (r"in \d+\.\d\d s", "in T s"), (r"Valkey 9\.1\.\d+", "Valkey 9.1"))
 
 
-def told(text: str) -> list[tuple[str, list[str]]]:
+def readme_examples(text: str) -> list[tuple[str, list[str]]]:
     """Every command of the README's console blocks with the output that it shows."""
     found: list[tuple[str, list[str]]] = []
     for block in re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL):
@@ -38,7 +38,7 @@ def test_every_example_gives_what_the_readme_shows(tmp_path: Path) -> None:
     shutil.copytree(FIXTURES / "aof" / "wiped-valkey-9.1", tmp_path / "sample")
     (tmp_path / "sample" / "story.json").unlink()
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    examples = told(README.read_text())
+    examples = readme_examples(README.read_text())
     for command, expected in examples:
         done = subprocess.run(
             command,

@@ -11,8 +11,8 @@ from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES
 from tests.rdb.test_walk import HOSTILE, mutations
 from tests.support import rdb_value_writer as w
-from tests.support.hostile_bytes import BENT
-from tests.support.rdb_unreleased import EXOTIC, closed
+from tests.support.hostile_bytes import MALFORMED
+from tests.support.rdb_unreleased import UNRELEASED, with_checksum
 from tests.tools.make_layouts import header
 
 HARNESS = Path(__file__).parent / "fuzz" / "aof.c"
@@ -55,19 +55,21 @@ def test_hostile_bytes(harness: Path, tmp_path: Path) -> None:
     )
     files = [tmp_path / str(number) for number in range(40)]
     for path in files:
-        pieces = random.choices(BENT + whole * 8, k=200)
+        pieces = random.choices(MALFORMED + whole * 8, k=200)
         path.write_bytes(b"".join(piece[: random.randint(0, 2 * len(piece))] for piece in pieces))
     run(harness, *files)
 
 
 def test_rdbs_of_real_servers_and_of_the_writer_cut_at_many_places(rdb_harness: Path, tmp_path: Path) -> None:
-    for name, one in EXOTIC.items():
-        (tmp_path / name).write_bytes(closed(one))
-    run(rdb_harness, *(FIXTURES / "aof").rglob("*.rdb"), *(tmp_path / name for name in EXOTIC))
+    for name, one in UNRELEASED.items():
+        (tmp_path / name).write_bytes(with_checksum(one))
+    run(rdb_harness, *(FIXTURES / "aof").rglob("*.rdb"), *(tmp_path / name for name in UNRELEASED))
 
 
 def test_hostile_rdbs(rdb_harness: Path, tmp_path: Path) -> None:
-    whole = [path.read_bytes() for path in (FIXTURES / "aof").rglob("*.rdb")] + [closed(one) for one in EXOTIC.values()]
+    whole = [path.read_bytes() for path in (FIXTURES / "aof").rglob("*.rdb")] + [
+        with_checksum(one) for one in UNRELEASED.values()
+    ]
     bent = [data for seed, one in enumerate(whole) for data in mutations(one, 4, seed)]
     bent += [magic + body for magic in (b"REDIS0011", b"VALKEY080") for body in HOSTILE.values()]
     for number, data in enumerate(bent):

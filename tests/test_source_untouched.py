@@ -16,7 +16,7 @@ from aofdoctor.cli.options import open_path
 from aofdoctor.cli.recipes import make_plan
 from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
-from tests.support.samples import FLUSH, SET, small_set, tree
+from tests.support.samples import FLUSH, SET, make_small_set, snapshot
 
 B = encode_command([b"SET", b"b", b"x" * 5000])
 DATA = SET + B * 40 + FLUSH + B
@@ -99,7 +99,7 @@ def test_a_read_only_source_is_read_and_never_written(tmp_path: Path) -> None:
     path = write(folder / "a.aof")
     path.chmod(0o444)
     folder.chmod(0o555)
-    before = tree(folder)
+    before = snapshot(folder)
     edits: list[list[str | Path]] = [
         ["-o", folder / "out.aof"], ["--in-place", "-y"], ["--key", "b", "--in-place", "-y"],
     ]  # fmt: skip
@@ -110,7 +110,7 @@ def test_a_read_only_source_is_read_and_never_written(tmp_path: Path) -> None:
         assert [unprivileged(tmp_path, "strip", path, *words) for words in edits] == [3, 3, 3]
     finally:
         folder.chmod(0o755)
-    assert tree(folder) == before and (tmp_path / "out.aof").read_bytes() == STRIPPED
+    assert snapshot(folder) == before and (tmp_path / "out.aof").read_bytes() == STRIPPED
 
 
 def unprivileged(folder: Path, *args: str | Path) -> int:
@@ -135,16 +135,16 @@ def unprivileged(folder: Path, *args: str | Path) -> int:
 def test_a_quota_at_any_byte_leaves_no_half_output(words: list[str], limit: int, tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(DATA + b"*1\r\n$9\r\nNOSUCH")
-    before = tree(tmp_path)
+    before = snapshot(tmp_path)
     result = subprocess.run(
         [*COMMAND, words[0], path, *words[1:], "-o", tmp_path / "out.aof"], capture_output=True, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
     assert result.returncode == 3 and b"File too large" in result.stderr and b"Traceback" not in result.stderr
-    assert tree(tmp_path) == before
+    assert snapshot(tmp_path) == before
 
 
-def test_a_source_that_grows_while_it_is_copied_is_told_and_its_beginning_copied(tmp_path: Path) -> None:
+def test_growth_of_a_source_during_a_copy_is_reported_and_its_beginning_copied(tmp_path: Path) -> None:
     path = write(tmp_path / "a.aof")
     with open_path(str(path)) as aof:
         plan = make_plan("strip", aof, recipe(), writes=True)
@@ -218,7 +218,7 @@ def test_two_at_once_in_place_do_it_once(words: list[str], tmp_path: Path) -> No
 
 
 def test_a_set_whose_files_are_links_is_edited_in_place(tmp_path: Path) -> None:
-    folder = small_set(tmp_path, {"base": SET, "one": B + FLUSH, "two": SET})
+    folder = make_small_set(tmp_path, {"base": SET, "one": B + FLUSH, "two": SET})
     real = tmp_path / "real"
     real.mkdir()
     (folder / "a.aof.2.incr.aof").rename(real / "x")

@@ -9,7 +9,7 @@ from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.source import BytesSource
 from aofdoctor.span import Span
-from tests.support.hostile_bytes import WORDS
+from tests.support.hostile_bytes import COMMAND_IDS
 
 A = encode_command([b"SET", b"a", b"1"])
 B = encode_command([b"SET", b"b", b"2"])
@@ -41,39 +41,39 @@ CASES = [
 
 @pytest.mark.parametrize(("bad", "after", "kind"), CASES, ids=[f"{kind}-{i}" for i, (_, _, kind) in enumerate(CASES)])
 def test_each_kind_is_named_and_ends_where_records_begin_again(bad: bytes, after: bytes, kind: DamageKind) -> None:
-    tiles = list(read_tiles(BytesSource(A + bad + after), WORDS))
+    tiles = list(read_tiles(BytesSource(A + bad + after), COMMAND_IDS))
     damages = [tile for tile in tiles if isinstance(tile, Damage)]
     assert [(d.span, d.kind, d.end_is_guess) for d in damages] == [(Span(len(A), len(A + bad)), kind, bool(after))]
 
 
 @pytest.mark.parametrize("bad", [b"\xef\xbb\xbf", b"2026-11-22 05:58:31 log line\n", b"SET a 1\r\n"])
-def test_what_stands_before_the_first_record_is_leading_garbage(bad: bytes) -> None:
-    first = next(read_tiles(BytesSource(bad + A), WORDS))
+def test_bytes_before_the_first_record_are_leading_garbage(bad: bytes) -> None:
+    first = next(read_tiles(BytesSource(bad + A), COMMAND_IDS))
     assert isinstance(first, Damage)
     assert (first.kind, first.span) == (DamageKind.LEADING_GARBAGE, Span(0, len(bad)))
 
 
 def test_a_timestamp_right_before_the_next_record_is_not_part_of_the_damage() -> None:
-    spans = [tile.span for tile in read_tiles(BytesSource(A + b"???" + TS + B), WORDS)]
+    spans = [tile.span for tile in read_tiles(BytesSource(A + b"???" + TS + B), COMMAND_IDS)]
     assert spans == [Span(0, 27), Span(27, 30), Span(30, 30 + len(TS + B))]
 
 
 def test_a_record_is_only_believed_after_damage_if_servers_know_its_name() -> None:
     data = A + b"???" + encode_command([b"NOSUCH", b"x"]) + B
-    spans = [tile.span for tile in read_tiles(BytesSource(data), WORDS)]
+    spans = [tile.span for tile in read_tiles(BytesSource(data), COMMAND_IDS)]
     assert spans[1] == Span(27, len(data) - len(B))
 
 
 def test_a_torn_value_that_holds_records_stays_torn() -> None:
     value = (A + B) * 3
     torn = encode_command([b"SET", b"k", value + b"tail"])[:-8]
-    tiles = [(type(tile), tile.span.end) for tile in read_tiles(BytesSource(A + torn), WORDS)]
+    tiles = [(type(tile), tile.span.end) for tile in read_tiles(BytesSource(A + torn), COMMAND_IDS)]
     assert tiles == [(RecordBatch, 27), (Damage, 27 + len(torn))]
 
 
 def test_damage_in_the_middle_is_found_again_and_again() -> None:
     data = A + b"x" + B + b"y" + A + b"\0" * 64
-    kinds = [tile.kind for tile in read_tiles(BytesSource(data), WORDS) if isinstance(tile, Damage)]
+    kinds = [tile.kind for tile in read_tiles(BytesSource(data), COMMAND_IDS) if isinstance(tile, Damage)]
     assert kinds == [DamageKind.GARBAGE, DamageKind.GARBAGE, DamageKind.NUL_TAIL]
 
 
@@ -81,12 +81,12 @@ def test_a_hostile_search_ends_in_time() -> None:
     # Every header begins a chain of arguments that fails only at the end of the file.
     link = b"*99999\r\n$3\r\nSET\r\n$20\r\n"
     data = b"?" + link * 40_000
-    assert sum(tile.span.size for tile in read_tiles(BytesSource(data), WORDS)) == len(data)
+    assert sum(tile.span.size for tile in read_tiles(BytesSource(data), COMMAND_IDS)) == len(data)
 
 
 def test_a_claimed_length_costs_no_memory() -> None:
     tracemalloc.start()
-    list(read_tiles(BytesSource(b"*2000000000\r\n$3\r\nSET\r\n$536870912\r\nx"), WORDS))
+    list(read_tiles(BytesSource(b"*2000000000\r\n$3\r\nSET\r\n$536870912\r\nx"), COMMAND_IDS))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20

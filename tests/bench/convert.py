@@ -22,14 +22,14 @@ from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import FileSource
-from tests.bench.values import fills, make
-from tests.support.servers import by_line
+from tests.bench.values import dataset_commands, make
+from tests.support.servers import servers_by_line
 
 ROUNDS = 3
 _CHILD = ("used_cpu_sys_children", "used_cpu_user_children")
 
 
-def own(path: Path) -> float:
+def time_own_export(path: Path) -> float:
     """CPU seconds for all bytes of the commands, which go nowhere."""
     source, began = FileSource(path), time.process_time()
     for _ in RespExporter(source, CAPABILITIES["redis-7.0"], ConversionReport(), 0, lambda command: command):
@@ -37,7 +37,7 @@ def own(path: Path) -> float:
     return time.process_time() - began
 
 
-def reader(path: Path) -> float:
+def time_rdb_py(path: Path) -> float:
     """CPU seconds of rdb-py for all values."""
     import rdb
 
@@ -47,7 +47,7 @@ def reader(path: Path) -> float:
     return time.process_time() - began
 
 
-def served(binary: ServerBinary, path: Path) -> tuple[float, float]:
+def time_server(binary: ServerBinary, path: Path) -> tuple[float, float]:
     """CPU seconds of a server: its load, and its rewrite."""
     options = ["--dbfilename", "dump.rdb", "--aof-use-rdb-preamble", "no"]
 
@@ -57,21 +57,23 @@ def served(binary: ServerBinary, path: Path) -> tuple[float, float]:
     with Sandbox(binary, options, prepare, hide=()) as server:
         used = server.info("cpu")
         server.call("BGREWRITEAOF")
-        while server.info("persistence")["aof_rewrite_in_progress"] != "0" or not seconds(server.info("cpu"), _CHILD):
+        while server.info("persistence")["aof_rewrite_in_progress"] != "0" or not sum_seconds(
+            server.info("cpu"), _CHILD
+        ):
             time.sleep(0.02)
-        return seconds(used, ("used_cpu_sys", "used_cpu_user")), seconds(server.info("cpu"), _CHILD)
+        return sum_seconds(used, ("used_cpu_sys", "used_cpu_user")), sum_seconds(server.info("cpu"), _CHILD)
 
 
-def seconds(info: dict[str, str], names: tuple[str, ...]) -> float:
+def sum_seconds(info: dict[str, str], names: tuple[str, ...]) -> float:
     return sum(float(info[name]) for name in names)
 
 
 def measure(name: str, path: Path) -> None:
-    lines = {line: binary for line, binary in by_line().items() if line in ("redis-7.0", "redis-8.2")}
+    lines = {line: binary for line, binary in servers_by_line().items() if line in ("redis-7.0", "redis-8.2")}
     todo: dict[str, Callable[[], tuple[float, ...]]] = {
-        "own": lambda: (own(path),),
-        "rdb-py": lambda: (reader(path),),
-        **{line: lambda binary=binary: served(binary, path) for line, binary in lines.items()},  # type: ignore[misc]
+        "own": lambda: (time_own_export(path),),
+        "rdb-py": lambda: (time_rdb_py(path),),
+        **{line: lambda binary=binary: time_server(binary, path) for line, binary in lines.items()},  # type: ignore[misc]
     }
     runs: dict[str, list[tuple[float, ...]]] = {what: [] for what in todo}
     for _ in range(ROUNDS):
@@ -94,7 +96,7 @@ def measure(name: str, path: Path) -> None:
 def main() -> None:
     scale = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as folder:
-        for name, asked in fills(scale).items():
+        for name, asked in dataset_commands(scale).items():
             path = Path(folder) / "one.rdb"
             make(asked, path)
             measure(name, path)

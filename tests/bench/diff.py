@@ -49,14 +49,14 @@ def record_near(path: Path, offset: int) -> int:
     return found
 
 
-def cut(path: Path, target: Path, size: int) -> Path:
+def truncated_copy(path: Path, target: Path, size: int) -> Path:
     """A copy of the first bytes, up to a record."""
     shutil.copyfile(path, target)
     os.truncate(target, record_near(path, size))
     return target
 
 
-def tail(word: str, size: int) -> bytes:
+def tail_commands(word: str, size: int) -> bytes:
     """Commands that no other tail has."""
     one = len(encode_command([b"SET", f"{word}:{0:09}".encode(), b"x" * 40]))
     return b"".join(encode_command([b"SET", f"{word}:{n:09}".encode(), b"x" * 40]) for n in range(size // one))
@@ -66,12 +66,12 @@ def median_cpu(command: list[str]) -> float:
     return sorted(cpu_seconds(command)[0] for _ in range(ROUNDS))[ROUNDS // 2]
 
 
-def shared(path: Path, folder: Path) -> None:
+def measure_shared(path: Path, folder: Path) -> None:
     size = path.stat().st_size
     pairs = []
     for word in ("left", "right"):
-        whole, alone = cut(path, folder / word, size * 99 // 100), folder / f"{word}-tail"
-        alone.write_bytes(tail(word, size // 100))
+        whole, alone = truncated_copy(path, folder / word, size * 99 // 100), folder / f"{word}-tail"
+        alone.write_bytes(tail_commands(word, size // 100))
         with open(whole, "ab") as out:
             out.write(alone.read_bytes())
         pairs.append((str(whole), str(alone)))
@@ -87,14 +87,14 @@ def shared(path: Path, folder: Path) -> None:
     print(f"  what is shared takes {ratio:.2f} times the CPU of cmp (at most 2)")
 
 
-def disjoint(path: Path, other: Path, folder: Path) -> None:
-    halves = [str(cut(p, folder / f"half-{n}", p.stat().st_size // 2)) for n, p in enumerate((path, other))]
+def measure_disjoint(path: Path, other: Path, folder: Path) -> None:
+    halves = [str(truncated_copy(p, folder / f"half-{n}", p.stat().st_size // 2)) for n, p in enumerate((path, other))]
     half, full = cpu_seconds([*DOCTOR, *halves])[0], cpu_seconds([*DOCTOR, str(path), str(other)])[0]
     print(f"  disjoint: {full:.1f} s CPU, {full / half:.2f} times that of the halves")
     print(f"  peak {peak_mib([*DOCTOR, str(path), str(other)]):.0f} MiB (at most 128)")
 
 
-def by_keys(path: Path, other: Path) -> None:
+def measure_by_keys(path: Path, other: Path) -> None:
     command = [*DOCTOR[:-1], "--by", "keys", str(path), str(other)]
     counted = [sys.executable, "-m", "aofdoctor", "check", "--json"]
     commands = sum(
@@ -132,7 +132,7 @@ def write_rdb(path: Path, numbers: Iterable[int], tail: Iterable[int] = (), word
     return path
 
 
-def bases(size: int, folder: Path) -> None:
+def measure_bases(size: int, folder: Path) -> None:
     count = size // 125
     first, last = range(count * 99 // 100), range(count * 99 // 100, count)
     a, b = (str(write_rdb(folder / f"{word}.rdb", first, last, word.encode())) for word in ("left", "right"))
@@ -150,7 +150,7 @@ def bases(size: int, folder: Path) -> None:
     print(f"  peak {peak_mib([*DOCTOR, a, b]):.0f} MiB")
 
 
-def retold(size: int, folder: Path) -> None:
+def measure_exported(size: int, folder: Path) -> None:
     """An RDB against its commands, and against its keys in another order; half as many take half as long."""
     found: dict[str, list[float]] = {}
     for count in (size // 250, size // 125):
@@ -173,14 +173,14 @@ def main() -> None:
     path, other = map(Path, sys.argv[1:3])
     size = int(sys.argv[3] if len(sys.argv) > 3 else 500) * 1_000_000
     for measure in (
-        partial(shared, path),
-        partial(disjoint, path, other),
-        partial(bases, size),
-        partial(retold, size // 10),
+        partial(measure_shared, path),
+        partial(measure_disjoint, path, other),
+        partial(measure_bases, size),
+        partial(measure_exported, size // 10),
     ):
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             measure(Path(folder))
-    by_keys(path, other)
+    measure_by_keys(path, other)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ WALK = "import sys; from aofdoctor.rdb.preamble import walk; from aofdoctor.sour
 START = "import sys; from aofdoctor.rdb.preamble import walk"
 
 
-def fills(millions: float) -> dict[str, list[tuple[str | int, ...]]]:
+def dataset_commands(millions: float) -> dict[str, list[tuple[str | int, ...]]]:
     """What to ask of a server, by the name of the file."""
     n = int(millions * 1e6)
     collections = f"""
@@ -42,9 +42,9 @@ def fills(millions: float) -> dict[str, list[tuple[str | int, ...]]]:
     }
 
 
-def make(binary: ServerBinary, asked: list[tuple[str | int, ...]], path: Path) -> None:
+def make(binary: ServerBinary, commands: list[tuple[str | int, ...]], path: Path) -> None:
     with Sandbox(binary, ["--enable-debug-command", "yes"], hide=()) as server:
-        for command in asked:
+        for command in commands:
             server.call(*command)
         server.call("SAVE")
         (server.folder / "dump.rdb").rename(path)
@@ -76,7 +76,7 @@ def main() -> None:
     millions = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
     binary = next(found for found in find_servers() if Path(found.path).name == "redis-server")
     with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as folder:
-        for name, asked in fills(millions).items():
+        for name, asked in dataset_commands(millions).items():
             path = Path(folder) / f"{name}.rdb"
             make(binary, asked, path)
             measure(path)

@@ -36,7 +36,7 @@ def family_of(case: Case) -> str:
     return next((name for name, pattern in FAMILIES.items() if re.match(pattern, case.damage)), "")
 
 
-def kept_by_fix(checker: str, case: Case) -> int:
+def count_kept_by_fix(checker: str, case: Case) -> int:
     """The source's commands in the file after --fix."""
     source = source_of(case)
     assert source is not None
@@ -47,9 +47,9 @@ def kept_by_fix(checker: str, case: Case) -> int:
         return in_order(list(argvs(FileSource(source))), list(argvs(FileSource(path))))[0]
 
 
-def percent(part: int, whole: int) -> str:
+def percent(part: int, total: int) -> str:
     """Never rounded up to 100."""
-    return f"{part * 10_000 // whole / 100:.2f}%"
+    return f"{part * 10_000 // total / 100:.2f}%"
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
         if ours is None or ours.untouched:
             continue
         row = rows[family]
-        for column, value in enumerate((1, ours.intact, kept_by_fix(checker, case), ours.kept)):
+        for column, value in enumerate((1, ours.intact, count_kept_by_fix(checker, case), ours.kept)):
             row[column] += value
     print("| damage | files | whole commands | `redis-check-aof --fix` keeps | `repair --salvage` keeps |")
     print("|---|---|---|---|---|")

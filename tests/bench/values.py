@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
 
-Asked = list[tuple[str | int, ...]]
+Commands = list[tuple[str | int, ...]]
 _LOOP = "for i = 1, {count} do {body} end"
 
 
@@ -12,7 +12,7 @@ def _eval(count: int, body: str) -> tuple[str | int, ...]:
     return ("EVAL", _LOOP.format(count=count, body=body), 0)
 
 
-def _many(count: int, members: int, member: str, command: str) -> tuple[str | int, ...]:
+def _many_keys(count: int, members: int, member: str, command: str) -> tuple[str | int, ...]:
     """`count` keys of `members` elements each."""
     inner = f"local flat = {{}} for j = 1, {members} do {member} end redis.call({command}, unpack(flat))"
     return _eval(count, inner)
@@ -23,7 +23,7 @@ _ITEM = "flat[j] = 'item ' .. i .. ':' .. j"
 _SCORED = "flat[2 * j - 1], flat[2 * j] = i * j / 7, 'member:' .. i .. ':' .. j"
 
 
-def fills(scale: float) -> dict[str, Asked]:
+def dataset_commands(scale: float) -> dict[str, Commands]:
     """What to ask of a server, by the name of the file; 1.0 makes some 60 to 120 MB each."""
     n = int(1000 * scale)
     return {
@@ -33,24 +33,24 @@ def fills(scale: float) -> dict[str, Asked]:
         "strings with an expiry": [_eval(1000 * n, "redis.call('SET', 'key:' .. i, i, 'PXAT', 4102444800000 + i)")],
         "strings of 10 KB": [("CONFIG", "SET", "rdbcompression", "no"), ("DEBUG", "POPULATE", 10 * n, "big", 10000)],
         "strings of 1 KB, LZF": [_eval(100 * n, "redis.call('SET', 'key:' .. i, string.rep('some text ' .. i, 60))")],
-        "hashes of 5 fields": [_many(300 * n, 5, _FIELD, "'HSET', 'hash:' .. i")],
-        "hashes of 1,000 fields": [_many(2 * n, 1000, _FIELD, "'HSET', 'hash:' .. i")],
-        "lists of 20 items": [_many(100 * n, 20, _ITEM, "'RPUSH', 'list:' .. i")],
-        "sets of 10 numbers": [_many(300 * n, 10, "flat[j] = i * j * 31", "'SADD', 'set:' .. i")],
-        "zsets of 10 members": [_many(150 * n, 10, _SCORED, "'ZADD', 'zset:' .. i")],
-        "zsets of 1,000 members": [_many(2 * n, 1000, _SCORED, "'ZADD', 'zset:' .. i")],
+        "hashes of 5 fields": [_many_keys(300 * n, 5, _FIELD, "'HSET', 'hash:' .. i")],
+        "hashes of 1,000 fields": [_many_keys(2 * n, 1000, _FIELD, "'HSET', 'hash:' .. i")],
+        "lists of 20 items": [_many_keys(100 * n, 20, _ITEM, "'RPUSH', 'list:' .. i")],
+        "sets of 10 numbers": [_many_keys(300 * n, 10, "flat[j] = i * j * 31", "'SADD', 'set:' .. i")],
+        "zsets of 10 members": [_many_keys(150 * n, 10, _SCORED, "'ZADD', 'zset:' .. i")],
+        "zsets of 1,000 members": [_many_keys(2 * n, 1000, _SCORED, "'ZADD', 'zset:' .. i")],
     }
 
 
-def binary() -> ServerBinary:
+def find_server() -> ServerBinary:
     """The server that makes the files."""
     return next(found for found in find_servers() if Path(found.path).name == "redis-server")
 
 
-def make(asked: Asked, path: Path) -> None:
+def make(commands: Commands, path: Path) -> None:
     """Have a server do all that, and keep its dump."""
-    with Sandbox(binary(), ["--enable-debug-command", "yes", "--lua-time-limit", "0"], hide=()) as server:
-        for command in asked:
+    with Sandbox(find_server(), ["--enable-debug-command", "yes", "--lua-time-limit", "0"], hide=()) as server:
+        for command in commands:
             server.call(*command)
         server.call("SAVE")
         (server.folder / "dump.rdb").rename(path)

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import encode_command
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
-from tests.conftest import STORIES, aofdoctor, told
+from tests.conftest import STORIES, aofdoctor, read_story
 
 Story = Callable[[str], Path]
 SET = encode_command([b"SET", b"a", b"1"])
@@ -28,7 +28,7 @@ def single(tmp_path: Path, data: bytes, name: str = "appendonly.aof") -> Path:
 @pytest.mark.parametrize("name", STORIES)
 def test_a_wiped_history_is_sound_and_its_flush_is_a_danger(name: str, story: Story) -> None:
     result = aofdoctor("check", story(name), "--json")
-    part, start, end = told(name)["flush"]
+    part, start, end = read_story(name)["flush"]
     flush = [f for f in result.json["findings"] if f["code"] == "flush"]
     assert result.status == 0 and result.json["sound"] is True
     assert [(f["severity"], f["part"], f["start"], f["end"]) for f in flush] == [("danger", part, start, end)]
@@ -68,7 +68,7 @@ def test_first_aid_comes_first_and_in_order(story: Story) -> None:
     assert all(word in line for word, line in zip(steps, lines[1:8], strict=True))
 
 
-def test_without_a_flush_it_says_so_and_names_other_evidence(tmp_path: Path) -> None:
+def test_without_a_flush_other_evidence_is_named(tmp_path: Path) -> None:
     path = single(tmp_path, SET)
     (tmp_path / "dump.rdb").write_bytes(b"REDIS0010")
     (tmp_path / "temp-rewriteaof-bg-7.aof").write_bytes(SET)
@@ -90,7 +90,7 @@ def test_a_set_is_found_from_the_manifest_its_directory_and_the_data_directory(w
     assert [part["name"] for part in report["parts"]] == ["appendonly.aof.2.base.rdb", "appendonly.aof.2.incr.aof"]
 
 
-def test_one_part_alone_and_a_file_by_another_name_are_told_by_content(story: Story) -> None:
+def test_a_single_part_and_a_renamed_file_are_recognised_by_content(story: Story) -> None:
     folder = story("wiped-valkey-9.1") / "appendonlydir"
     base = aofdoctor("check", folder / "appendonly.aof.2.base.rdb", "--json").json
     assert base["parts"][0]["type"] == "base" and base["parts"][0]["preamble"]["magic"] == "VALKEY080"

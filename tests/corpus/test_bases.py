@@ -18,8 +18,8 @@ from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import BytesSource, FileSource
 from tests.corpus.test_salvage_of_corpus import source_of, sources
 from tests.support.corpus import ROOT, Case, cases, line_of
-from tests.support.rdb_loading import server
-from tests.support.servers import by_line
+from tests.support.rdb_loading import digest_server
+from tests.support.servers import servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 
@@ -37,9 +37,9 @@ def keys_of(data: bytes) -> Keys:
 def undamaged(case: Case, name: str) -> bytes | None:
     """The RDB as it was, where the corpus has that."""
     path = source_of(case) if "file" in case.truth["source"] else None
-    told = case.truth["source"]
-    for before in (told["case"], f"clean-{told['case']}"):  # of a set: the file of the same name
-        found = sources().get((told["version"], before))
+    source = case.truth["source"]
+    for before in (source["case"], f"clean-{source['case']}"):  # of a set: the file of the same name
+        found = sources().get((source["version"], before))
         path = path or (next(found.data.rglob(name), None) if found else None)
     if path is None:
         return None
@@ -85,9 +85,9 @@ def test_the_keys_that_are_whole_are_kept_and_load() -> None:
         assert len(changed) <= (case.damage in ("flip-preamble", "base-rdb-flip")), (case.id, changed)
         judged[case.damage] += 1
         lost[case.damage] += len(expected) - len(got)
-        binary = by_line().get(line_of(case.version))
+        binary = servers_by_line().get(line_of(case.version))
         if binary:
-            with server(binary, data[: rdb.end]) as running:
+            with digest_server(binary, data[: rdb.end]) as running:
                 keys = sum(
                     int(str(row).split(",")[0].partition("=")[2] or 0) for row in running.info("keyspace").values()
                 )

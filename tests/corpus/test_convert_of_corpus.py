@@ -7,12 +7,12 @@ import pytest
 
 from aofdoctor.errors import SandboxError
 from tests.conftest import aofdoctor
-from tests.corpus.test_values_of_corpus import negative_zero, rdbs, told
+from tests.corpus.test_values_of_corpus import describe_values, negative_zero, rdbs
 from tests.rdb.test_values import loading
-from tests.support.conversions import loaded, reading
+from tests.support.conversions import lines_that_load, load_output
 from tests.support.corpus import ROOT
-from tests.support.key_descriptions import by_server, functions, whole_digest
-from tests.support.servers import by_line
+from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes
+from tests.support.servers import servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 # What a server leaves out of a dump (empty collections), or loads with a module alone.
@@ -30,7 +30,7 @@ def test_what_loads_before_loads_after_to_the_same(kind: str, tmp_path: Path) ->
     for number, (data, path) in enumerate(rdbs().items()):
         source, out = tmp_path / f"{number}.rdb", tmp_path / f"{number}{name}"
         source.write_bytes(data)
-        line = next((line for line in loading(data) if kind == "commands" or line in reading(int(kind))), None)
+        line = next((line for line in loading(data) if kind == "commands" or line in lines_that_load(int(kind))), None)
         if line is None:
             continue
         try:
@@ -51,15 +51,15 @@ def test_what_loads_before_loads_after_to_the_same(kind: str, tmp_path: Path) ->
 
 
 def came_up(line: str, path: Path) -> tuple[Any, ...]:
-    with loaded(by_line()[line], path) as running:
-        return told(running), functions(running), whole_digest(running)
+    with load_output(servers_by_line()[line], path) as running:
+        return describe_values(running), library_codes(running), dataset_digest(running)
 
 
 @pytest.mark.parametrize("version", [9, 11, 80])
 def test_what_no_older_server_read_loads_there_and_has_every_key(version: int, tmp_path: Path) -> None:
     counted = 0
     for number, (data, path) in enumerate(rdbs().items()):
-        line = next((line for line in reading(version) if line not in loading(data)), None)
+        line = next((line for line in lines_that_load(version) if line not in loading(data)), None)
         if line is None or any(word in path.name for word in SKIPPED):
             continue
         source, out = tmp_path / f"{number}.rdb", tmp_path / f"{number}.out.rdb"
@@ -70,8 +70,8 @@ def test_what_no_older_server_read_loads_there_and_has_every_key(version: int, t
         assert result.status in (0, 3), path
         if result.status or any("module" in entry["why"] for entry in result.json["inexpressible"]):
             continue
-        with loaded(by_line()[line], out) as running:
-            keys = by_server(running, digests=False)
+        with load_output(servers_by_line()[line], out) as running:
+            keys = describe_by_server(running, digests=False)
         assert len(keys) == sum(entry["count"] for entry in result.json["converted"]["keys"]), path
         counted += 1
     print(version, counted)

@@ -34,7 +34,7 @@ OTHER_VALUES = {
 # Values were compared without their expiries, which each server of a pair counts from when it was told.
 OTHER_EXPIRY = {(0, b"s:ex"), (0, b"s:ex2"), (0, b"s:nx"), (0, b"s:pex"), (0, b"s:px")}
 # What these do to a key is told by its value, so that a rewrite of it is seen to be the same.
-TOLD_BY_VALUE = {"SET", "SETNX", "MSET", "SADD", "RPUSH", "DEL", "UNLINK", "RENAME", "PERSIST"}
+COMPARED_BY_VALUE = {"SET", "SETNX", "MSET", "SADD", "RPUSH", "DEL", "UNLINK", "RENAME", "PERSIST"}
 # A hash whose field expires at another time: values were compared without the expiry of fields.
 FIELD_EXPIRY: set[Key] = {(0, b"h:ttl2")}
 
@@ -210,7 +210,7 @@ def test_every_pair_gets_its_key_lists() -> None:
             commands = commands_of_keys(a)
             assert expected == {}, case
             assert set(got.values()) <= {"differs"}, case
-            assert all(commands[key] - TOLD_BY_VALUE for key in got), case
+            assert all(commands[key] - COMPARED_BY_VALUE for key in got), case
             assert len(got) * 3 < result.lines[0]["same"], case
             judged["rewritten"] += 1
             continue

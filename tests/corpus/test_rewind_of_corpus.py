@@ -24,7 +24,7 @@ from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import command_table
 from tests.corpus.test_salvage_of_corpus import digest_of
 from tests.support.corpus import ROOT, cases, line_of
-from tests.support.servers import by_line
+from tests.support.servers import servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 
@@ -46,7 +46,7 @@ def moments() -> Iterator[Moment]:
     """Those of lines that are at hand: a digest can be compared within one line only."""
     for case in cases("disaster"):
         line, truth = line_of(case.version), case.truth
-        if line not in by_line() or "shortttl" in case.id:  # keys of that one have expired since
+        if line not in servers_by_line() or "shortttl" in case.id:  # keys of that one have expired since
             continue
         points = [(c["file"], c["offset"], c["digest"]) for c in truth.get("checkpoints") or ()]
         # Where a later moment stands further ahead in the same file, that was rewritten in between.
@@ -65,7 +65,7 @@ def judge(moment: Moment) -> tuple[str, Moment]:
             return "the file is gone or rewritten, or the moment is its end", moment
         plan = plan_rewind(aof, cut_before_position(position))
         write_copy(plan, Path(folder) / "out")
-        got = digest_of(Path(folder) / "out", by_line()[moment.line])
+        got = digest_of(Path(folder) / "out", servers_by_line()[moment.line])
     return "same" if got == moment.digest else "other", moment
 
 

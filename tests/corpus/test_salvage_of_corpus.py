@@ -31,7 +31,7 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource, FileSource, Source, pread
 from tests.support.corpus import ROOT, Case, cases, line_of
-from tests.support.servers import by_line, refusal
+from tests.support.servers import checker_refusal, servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 
@@ -61,11 +61,11 @@ def sources() -> dict[tuple[str, str], Case]:
 
 def source_of(case: Case) -> Path | None:
     """The undamaged file of a case, where the corpus has it."""
-    told = case.truth.get("source") or {}
-    for name in (told.get("case"), f"clean-{told.get('case')}"):
-        found = sources().get((told.get("version", ""), str(name)))
-        if found and (found.data / told["file"]).is_file():
-            return found.data / str(told["file"])
+    source = case.truth.get("source") or {}
+    for name in (source.get("case"), f"clean-{source.get('case')}"):
+        found = sources().get((source.get("version", ""), str(name)))
+        if found and (found.data / source["file"]).is_file():
+            return found.data / str(source["file"])
     return None
 
 
@@ -166,14 +166,14 @@ def digest_of(out: Path, binary: ServerBinary) -> str:
 
 def refusals(out: Path) -> list[str]:
     """What the checkers at hand say against an output; those before 7.0 read single files."""
-    able = [binary for binary in by_line().values() if out.is_file() or binary.version >= (7, 0, 0)]
-    return [why for binary in able if (why := refusal(binary, out))]
+    able = [binary for binary in servers_by_line().values() if out.is_file() or binary.version >= (7, 0, 0)]
+    return [why for binary in able if (why := checker_refusal(binary, out))]
 
 
 def loaded(case: Case) -> tuple[str, str, str] | None:
     """(the case, what is wrong, why that may be); None where nothing can be compared here."""
     ideal = case.truth.get("state_ideal_salvage") or {}
-    binary = by_line().get(line_of(case.version))
+    binary = servers_by_line().get(line_of(case.version))
     # DEBUG DIGEST can be compared within one line only; those before 4.0 have none.
     if not ideal.get("loaded") or binary is None or ideal["digest"].startswith("canon:"):
         return None
@@ -231,7 +231,7 @@ def remade(case: Case) -> tuple[int, int] | None:
             return examine(out).commands, sum(case.truth["commands_per_source_file"].values())
 
 
-def test_a_ruined_manifest_is_made_anew_with_every_file() -> None:
+def test_a_damaged_manifest_is_rebuilt_with_every_file() -> None:
     found = {case.id: remade(case) for case in cases("damage") if case.damage.startswith(("manifest", "orphan"))}
     judged = {name: counts for name, counts in found.items() if counts}
     assert {name: counts for name, counts in judged.items() if counts[0] != counts[1]} == {}

@@ -11,10 +11,10 @@ from aofdoctor.rdb.values.decoders import SortedSetMember, elements, type_name
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests.rdb.test_values import loading, only_known, without
 from tests.support.corpus import ROOT
-from tests.support.key_descriptions import by_server, functions, whole_digest
-from tests.support.key_places import Key, keys
-from tests.support.rdb_loading import feed, made, server
-from tests.support.servers import by_line
+from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes
+from tests.support.key_places import Key, iter_keys
+from tests.support.rdb_loading import digest_server, export_commands, feed_commands
+from tests.support.servers import servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 SMALL = 400_000  # larger ones hold hundreds of thousands of strings: the same thing again
@@ -48,34 +48,34 @@ def negative_zero(data: bytes) -> bool:
     """True if a score is -0: a digest tells it from 0, and ZADD does not make it since 7.0."""
     source = BytesSource(data)
     cursor = Cursor(source)
-    scored = [key.value for key in keys(source) if isinstance(key, Key) and type_name(key.value) == "zset"]
+    scored = [key.value for key in iter_keys(source) if isinstance(key, Key) and type_name(key.value) == "zset"]
     parts = [part for value in scored for part in elements(cursor, value)]
     return any(isinstance(part, SortedSetMember) and repr(part.score) == "-0.0" for part in parts)
 
 
-def told(running: object) -> list[object]:
-    keys = by_server(running, digests=False)  # type: ignore[arg-type]
+def describe_values(running: object) -> list[object]:
+    keys = describe_by_server(running, digests=False)  # type: ignore[arg-type]
     only_known([key for key in keys if key["type"] == "stream"])
     return list(without(keys, *([] if running.binary.version >= (7, 0, 0) else ["expire_ms"])))  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("line", sorted(by_line()))
+@pytest.mark.parametrize("line", sorted(servers_by_line()))
 def test_commands_make_what_loading_makes(line: str) -> None:
-    binary, compared, unsaid = by_line()[line], 0, []
-    with server(binary) as fed:
+    binary, compared, unsaid = servers_by_line()[line], 0, []
+    with digest_server(binary) as fed:
         for data, path in rdbs().items():
             if line not in loading(data):
                 continue
             try:
-                with server(binary, data) as loaded:
-                    expected = (told(loaded), functions(loaded), whole_digest(loaded))
+                with digest_server(binary, data) as loaded:
+                    expected = (describe_values(loaded), library_codes(loaded), dataset_digest(loaded))
             except SandboxError:
                 continue  # it has a module's values, or is broken in a way of its own
-            commands, lost, broken = made(data, line)
+            commands, lost, broken = export_commands(data, line)
             unsaid += [(path, lost, broken)] if lost or broken else []
             fed.client.pipeline([("FLUSHALL",)] + ([("FUNCTION", "FLUSH")] if binary.version >= (7, 0, 0) else []))
-            feed(fed, commands)
-            got = (told(fed), functions(fed), whole_digest(fed))
+            feed_commands(fed, commands)
+            got = (describe_values(fed), library_codes(fed), dataset_digest(fed))
             same = 2 if negative_zero(data) else 3
             assert got[:same] == expected[:same], path
             compared += 1

@@ -31,7 +31,7 @@ from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import FileSource
 from tests.support.corpus import ROOT, Case, cases, line_of
 from tests.support.server_state import state_of
-from tests.support.servers import by_line
+from tests.support.servers import servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 
@@ -145,14 +145,14 @@ def agree(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any,
     asked_no = server.endswith(" no") or (case.truth.get("config") or {}).get("aof-load-truncated") == "no"
     verdict = verdicts[(line, VERSIONS[line].has_load_truncated and not asked_no)]
     did, cut = outcome_of(case, observed)
-    said = verdict.outcome.value
-    if said == "undefined":
+    verdict_outcome = verdict.outcome.value
+    if verdict_outcome == "undefined":
         return "" if did in ("crashed", "refuses", "truncates") else f"{server}: undefined, and it {did}"
-    if said == "starts-empty":
+    if verdict_outcome == "starts-empty":
         return "" if observed["loaded"] and not observed.get("dbsize") else f"{server}: starts-empty, and it {did}"
-    if said == did and (cut is None or cut == verdict.offset):
+    if verdict_outcome == did and (cut is None or cut == verdict.offset):
         return ""
-    return f"{server}: said {said} {verdict.offset}, did {did} {cut}"
+    return f"{server}: said {verdict_outcome} {verdict.offset}, did {did} {cut}"
 
 
 def test_verdicts_are_what_real_servers_did() -> None:
@@ -199,7 +199,7 @@ def load_state(path: Path) -> dict[tuple[int, bytes], frozenset[str]]:
             found.update({(database, key): hashes for key, hashes in keys.items()})
         return {}, {}
 
-    binaries = [by_line()[line] for line in ("valkey-9.1", "redis-8.2", "redis-6.2")]
+    binaries = [servers_by_line()[line] for line in ("valkey-9.1", "redis-8.2", "redis-6.2")]
     with pytest.MonkeyPatch.context() as patch, open_path(str(path)) as aof:
         patch.setattr(prove, "_keyspace", keyspace)
         proof = prove.load_in_sandbox(aof, binaries)
@@ -239,7 +239,7 @@ def is_hidden(case: Case) -> bool:
     return "lua" in case.tags["disaster"] and old is not None
 
 
-def test_every_flush_that_stands_in_the_log_is_taken_back() -> None:
+def test_every_flush_in_the_log_is_undone() -> None:
     disasters = [case for case in cases("disaster") if "recovered_flush_removed" in case.truth]
     judged = [case for case in disasters if not is_hidden(case)]
     with Pool(os.cpu_count()) as pool:

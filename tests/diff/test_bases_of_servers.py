@@ -12,7 +12,7 @@ import pytest
 
 from aofdoctor.server.sandbox import Sandbox
 from tests.conftest import aofdoctor
-from tests.support.servers import by_line
+from tests.support.servers import servers_by_line
 
 LINES = ("redis-7.0", "redis-8.2", "valkey-9.1")
 SOON = 4_000_000_000_000  # ms
@@ -66,7 +66,7 @@ def rewritten(line: str, preamble: str, packing: str, field_expiry: bool) -> Pat
     """The set of a server that was told the dataset and has rewritten its AOF."""
     folder = Path(mkdtemp(prefix="aofdoctor-test-"))
     MADE.append(folder)
-    binary = by_line()[line]
+    binary = servers_by_line()[line]
     commands = dataset(field_expiry)
     options = ["--appendonly", "yes", "--aof-use-rdb-preamble", preamble, *PACKING[packing]]
     with Sandbox(binary, options, hide=(), timeout=60) as server:
@@ -103,7 +103,7 @@ def differs(a: Path, b: Path) -> list[Any]:
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_base_is_the_same_as_rdb_and_as_commands_and_however_it_is_packed(line: str) -> None:
-    if line not in by_line():
+    if line not in servers_by_line():
         pytest.skip(f"no {line} at hand")
     timed = line != "redis-7.0"
     sets = [rewritten(line, preamble, packing, timed) for preamble in ("yes", "no") for packing in PACKING]
@@ -114,6 +114,6 @@ def test_a_base_is_the_same_as_rdb_and_as_commands_and_however_it_is_packed(line
 
 
 def test_bases_of_other_servers_are_the_same() -> None:
-    known = [line for line in LINES if line in by_line()]
+    known = [line for line in LINES if line in servers_by_line()]
     for one, two in combinations(known, 2):
         assert differs(rewritten(one, "yes", "packed", False), rewritten(two, "no", "loose", False)) == []

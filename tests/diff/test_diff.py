@@ -10,9 +10,9 @@ import pytest
 from aofdoctor.aof.records import encode_command
 from aofdoctor.diff import differ as engine
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compared, numbered, pair, sets
-from tests.support.hostile_bytes import BENT
-from tests.support.samples import small_set
+from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compare, numbered_sets, pair, set_commands
+from tests.support.hostile_bytes import MALFORMED
+from tests.support.samples import make_small_set
 
 __all__ = ["pair"]
 
@@ -22,12 +22,12 @@ __all__ = ["pair"]
 @pytest.mark.parametrize(
     ("a", "b"),
     [
-        (sets("a", "b"), b"#TS:1700000000\r\n" + sets("a") + b"# x\n" + sets("b")),
-        (sets("a", "b"), SELECT_0 + sets("a") + SELECT_3 + SELECT_0 + sets("b")),
-        (sets("a"), b"*3\r\n$003\r\nset\r\n$1\r\na\r\n$01\r\n1\r\n"),
-        (SELECT_3 + MULTI + sets("a", "b") + EXEC, MULTI + SELECT_3 + sets("a", "b") + EXEC),
-        (sets("a"), MULTI + sets("a") + EXEC),
-        (sets("a"), MULTI + EXEC + sets("a")),
+        (set_commands("a", "b"), b"#TS:1700000000\r\n" + set_commands("a") + b"# x\n" + set_commands("b")),
+        (set_commands("a", "b"), SELECT_0 + set_commands("a") + SELECT_3 + SELECT_0 + set_commands("b")),
+        (set_commands("a"), b"*3\r\n$003\r\nset\r\n$1\r\na\r\n$01\r\n1\r\n"),
+        (SELECT_3 + MULTI + set_commands("a", "b") + EXEC, MULTI + SELECT_3 + set_commands("a", "b") + EXEC),
+        (set_commands("a"), MULTI + set_commands("a") + EXEC),
+        (set_commands("a"), MULTI + EXEC + set_commands("a")),
         (SELECT_3 + encode_command([b"FLUSHALL"]), encode_command([b"flushall"])),
     ],
     ids=[
@@ -49,12 +49,12 @@ def test_equal_in_effect(pair: Any, a: bytes, b: bytes) -> None:
 @pytest.mark.parametrize(
     ("a", "b"),
     [
-        (sets("a"), sets("b")),
-        (sets("a"), SELECT_3 + sets("a")),
-        (sets("a", "b"), MULTI + sets("a", "b") + EXEC),
-        (MULTI + sets("a", "b") + EXEC, MULTI + sets("a", "b")),
+        (set_commands("a"), set_commands("b")),
+        (set_commands("a"), SELECT_3 + set_commands("a")),
+        (set_commands("a", "b"), MULTI + set_commands("a", "b") + EXEC),
+        (MULTI + set_commands("a", "b") + EXEC, MULTI + set_commands("a", "b")),
         (encode_command([b"SET", b"a", b"bc"]), encode_command([b"SET", b"ab", b"c"])),
-        (sets("a"), sets("a") + b"*1\r\n"),
+        (set_commands("a"), set_commands("a") + b"*1\r\n"),
     ],
     ids=["key", "database", "transaction", "exec", "arguments", "torn tail"],
 )
@@ -63,13 +63,13 @@ def test_not_equal(pair: Any, a: bytes, b: bytes) -> None:
 
 
 def test_exact_sees_spelling_but_no_annotation(pair: Any) -> None:
-    assert aofdoctor("diff", *pair(sets("a"), sets("a").replace(b"SET", b"set")), "--exact").status == 1
-    assert aofdoctor("diff", *pair(sets("a"), b"#TS:1\r\n" + sets("a")), "--exact").status == 0
+    assert aofdoctor("diff", *pair(set_commands("a"), set_commands("a").replace(b"SET", b"set")), "--exact").status == 1
+    assert aofdoctor("diff", *pair(set_commands("a"), b"#TS:1\r\n" + set_commands("a")), "--exact").status == 0
 
 
 def test_a_set_equals_the_single_file_it_came_from(pair: Any, tmp_path: Path) -> None:
-    single, _ = pair(sets("a", "b", "c"), b"")
-    parts = small_set(tmp_path, {"base": sets("a"), "incr": b"", "more": sets("b", "c")})
+    single, _ = pair(set_commands("a", "b", "c"), b"")
+    parts = make_small_set(tmp_path, {"base": set_commands("a"), "incr": b"", "more": set_commands("b", "c")})
     assert aofdoctor("diff", single, parts).status == 0
 
 
@@ -77,13 +77,13 @@ def test_a_set_equals_the_single_file_it_came_from(pair: Any, tmp_path: Path) ->
 
 
 def test_the_fork_is_named_with_its_context(pair: Any) -> None:
-    front = b"#TS:1700000000\r\n" + SELECT_3 + sets("a", "b", "c", "d")
-    a, b = pair(front + MULTI + sets("x", "y") + EXEC, front + MULTI + sets("x", "z") + EXEC)
+    front = b"#TS:1700000000\r\n" + SELECT_3 + set_commands("a", "b", "c", "d")
+    a, b = pair(front + MULTI + set_commands("x", "y") + EXEC, front + MULTI + set_commands("x", "z") + EXEC)
     result = aofdoctor("diff", a, b, "--json")
     fork = result.lines[0]
     assert fork["type"] == "fork"
     # The transaction is one unit; the fork is the record in it where the bytes part.
-    offset = len(front + MULTI + sets("x"))
+    offset = len(front + MULTI + set_commands("x"))
     assert (fork["a"]["offset"], fork["a"]["n"], fork["a"]["db"], fork["a"]["time"]) == (offset, 8, 3, 1700000000)
     assert fork["b"] == fork["a"] | {"part": "b.aof"} and fork["a"]["tx"] == 1
     assert fork["bytes"] == encode_command([b"SET", b"y", b"1"]).index(b"y")
@@ -94,10 +94,13 @@ def test_the_fork_is_named_with_its_context(pair: Any) -> None:
 
 
 def test_the_number_of_the_fork_counts_selects_in_transactions(pair: Any) -> None:
-    front = sets("a") + MULTI + SELECT_3 + sets("b") + SELECT_0 + sets("c") + EXEC
+    front = set_commands("a") + MULTI + SELECT_3 + set_commands("b") + SELECT_0 + set_commands("c") + EXEC
     for more in (b"", SELECT_3):
-        other = MULTI + sets("b") + EXEC  # the bytes part before the units do
-        a, b = pair(other + front + more + sets("x"), b"#TS:1\r\n" + sets("b") + front + more + sets("y"))
+        other = MULTI + set_commands("b") + EXEC  # the bytes part before the units do
+        a, b = pair(
+            other + front + more + set_commands("x"),
+            b"#TS:1\r\n" + set_commands("b") + front + more + set_commands("y"),
+        )
         lines = aofdoctor("diff", a, b, "--json").lines
         only = {line["side"]: line for line in lines if line["type"] == "only"}
         for side, path in (("a", a), ("b", b)):
@@ -110,8 +113,8 @@ def test_the_number_of_the_fork_counts_selects_in_transactions(pair: Any) -> Non
 
 
 def test_one_path_at_two_positions(pair: Any) -> None:
-    path, _ = pair(sets("a", "b", "c", "d"), b"")
-    step = len(sets("a"))
+    path, _ = pair(set_commands("a", "b", "c", "d"), b"")
+    step = len(set_commands("a"))
     keys = [line["keys"] for line in aofdoctor("diff", f"{path}@{step}", f"{path}@{3 * step}", "--json").lines
             if line["type"] == "only"]  # fmt: skip
     assert keys == [["b"], ["c"]]
@@ -122,8 +125,8 @@ def test_one_path_at_two_positions(pair: Any) -> None:
 
 
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
-    whole_set = small_set(tmp_path / "one", {"base": sets("a"), "incr": sets("b")})
-    torn_set = small_set(tmp_path / "two", {"base": sets("a"), "incr": sets("b")})
+    whole_set = make_small_set(tmp_path / "one", {"base": set_commands("a"), "incr": set_commands("b")})
+    torn_set = make_small_set(tmp_path / "two", {"base": set_commands("a"), "incr": set_commands("b")})
     (torn_set / "a.aof.2.incr.aof").unlink()
     result = aofdoctor("diff", whole_set, torn_set)
     assert result.status == 1 and "a.aof.2.incr.aof of B is missing" in result.err
@@ -135,7 +138,7 @@ def test_standard_input_is_one_side_at_most() -> None:
 
 def test_a_path_may_have_an_at_sign(tmp_path: Path) -> None:
     path = tmp_path / "odd@12"
-    path.write_bytes(sets("a", "b"))
+    path.write_bytes(set_commands("a", "b"))
     assert aofdoctor("diff", path, f"{path}@#2").status == 1
 
 
@@ -143,7 +146,7 @@ def test_a_path_may_have_an_at_sign(tmp_path: Path) -> None:
 
 
 def test_independent_writes_in_another_order_have_moved(pair: Any) -> None:
-    result = aofdoctor("diff", *pair(sets("a", "b", "c", "d"), sets("d", "a", "c", "b")), "--json")
+    result = aofdoctor("diff", *pair(set_commands("a", "b", "c", "d"), set_commands("d", "a", "c", "b")), "--json")
     summary = result.lines[-1]
     assert (summary["only_a"], summary["only_b"], summary["same"] + summary["moved"]) == (0, 0, 4)
     assert result.status == 1
@@ -157,17 +160,17 @@ def test_writes_to_one_key_in_another_order_are_a_difference(pair: Any) -> None:
 
 def test_nothing_moves_past_a_flush(pair: Any) -> None:
     flush = encode_command([b"FLUSHALL"])
-    summary = aofdoctor("diff", *pair(sets("a") + flush, flush + sets("a")), "--json").lines[-1]
+    summary = aofdoctor("diff", *pair(set_commands("a") + flush, flush + set_commands("a")), "--json").lines[-1]
     assert (summary["only_a"], summary["only_b"], summary["moved"]) == (1, 1, 0)
 
 
 def moved(a: bytes, b: bytes) -> tuple[int, int, int]:
     """(commands that have moved, only in A, only in B)."""
-    _, _, diff = compared(a, b)
+    _, _, diff = compare(a, b)
     return diff.totals.moved_commands, diff.totals.only_commands[0], diff.totals.only_commands[1]
 
 
-def test_what_is_read_stands_after_what_wrote_it() -> None:
+def test_a_read_is_not_moved_before_its_write() -> None:
     """Of two in another order one is common; the other has moved only if neither reads what the other writes."""
     add, more = encode_command([b"SADD", b"s", b"1"]), encode_command([b"SADD", b"t", b"1"])
     store = encode_command([b"SUNIONSTORE", b"d", b"x", b"s"])
@@ -176,20 +179,20 @@ def test_what_is_read_stands_after_what_wrote_it() -> None:
     copy = encode_command([b"COPY", b"s", b"d"])
     assert moved(add + copy, copy + add) == (0, 1, 1)
     sort = encode_command([b"SORT", b"l", b"BY", b"weight_*", b"STORE", b"d"])
-    assert moved(sets("weight_1") + sort, sort + sets("weight_1")) == (0, 1, 1)
+    assert moved(set_commands("weight_1") + sort, sort + set_commands("weight_1")) == (0, 1, 1)
     # What follows such a difference on its own key has not changed its place.
     append = encode_command([b"APPEND", b"d", b"x"])
     assert moved(add + store + append, store + add + append) == (0, 1, 1)
 
 
-def test_a_flush_that_one_side_has_does_not_spoil_what_stands_before_it() -> None:
+def test_a_flush_on_one_side_does_not_affect_the_commands_before_it() -> None:
     flush = encode_command([b"FLUSHALL"])
-    assert moved(sets("a", "b"), sets("b", "a") + flush) == (1, 0, 1)
-    assert moved(flush + sets("a", "b"), sets("b", "a")) == (0, 2, 1)
+    assert moved(set_commands("a", "b"), set_commands("b", "a") + flush) == (1, 0, 1)
+    assert moved(flush + set_commands("a", "b"), set_commands("b", "a")) == (0, 2, 1)
 
 
 def test_a_write_that_nobody_knows_the_keys_of_is_a_barrier() -> None:
-    one = sets("a")
+    one = set_commands("a")
     for name in (b"NOSUCH.WRITE", b"EVAL", b"MOVE", b"CONFIG", b"FUNCTION"):
         other = encode_command([name, b"x", b"y", b"z"])
         assert moved(one + other, other + one) == (0, 1, 1), name
@@ -209,7 +212,7 @@ def test_a_far_write_of_many_keys_is_a_barrier(name: bytes) -> None:
 
 def test_a_far_write_of_one_key_moves_past_others() -> None:
     far = encode_command([b"SADD", b"s", *(b"%0200d" % n for n in range(10_000))])
-    other = sets("a")
+    other = set_commands("a")
     assert moved(far + other, other + far) == (1, 0, 0)
     assert moved(far + encode_command([b"SREM", b"s", b"1"]), encode_command([b"SREM", b"s", b"1"]) + far) == (0, 1, 1)
 
@@ -217,10 +220,10 @@ def test_a_far_write_of_one_key_moves_past_others() -> None:
 # -- long stretches --
 
 
-def test_a_long_insertion_is_found_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_insertion_is_found_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "WINDOW", 100)
-    front, back, more = numbered("f", 50), numbered("b", 500), numbered("m", 5000)
-    only, _, diff = compared(front + back, front + more + back)
+    front, back, more = numbered_sets("f", 50), numbered_sets("b", 500), numbered_sets("m", 5000)
+    only, _, diff = compare(front + back, front + more + back)
     assert b"".join(data for side, data in only if side == 1) == more
     assert [side for side, _ in only if side == 0] == []
     assert diff.totals.may_not_be_shortest
@@ -228,15 +231,15 @@ def test_a_long_insertion_is_found_and_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_histories_with_nothing_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "WINDOW", 100)
-    a, b = numbered("a", 1000), numbered("b", 700)
-    only, moved, diff = compared(a, b)
+    a, b = numbered_sets("a", 1000), numbered_sets("b", 700)
+    only, moved, diff = compare(a, b)
     assert (b"".join(d for s, d in only if s == 0), b"".join(d for s, d in only if s == 1), moved) == (a, b, [])
     assert diff.totals.mostly_unrelated
     assert not diff.totals.may_not_be_shortest
 
 
 def test_unlike_histories_are_pointed_to_keys(pair: Any) -> None:
-    out = aofdoctor("diff", *pair(numbered("a", 20), numbered("b", 20))).out
+    out = aofdoctor("diff", *pair(numbered_sets("a", 20), numbered_sets("b", 20))).out
     assert "--by keys" in out.splitlines()[2]
 
 
@@ -244,7 +247,7 @@ def test_unlike_histories_are_pointed_to_keys(pair: Any) -> None:
 
 
 def test_selections_apply(pair: Any) -> None:
-    a, b = pair(sets("user:1", "x:1"), SELECT_3 + sets("user:2"))
+    a, b = pair(set_commands("user:1", "x:1"), SELECT_3 + set_commands("user:2"))
     lines = aofdoctor("diff", a, b, "--key", "user:*", "--json").lines
     assert [line["keys"] for line in lines if line["type"] == "only"] == [["user:1"], ["user:2"]]
     assert aofdoctor("diff", a, b, "--cmd", "del").status == 0
@@ -255,7 +258,7 @@ def test_selections_apply(pair: Any) -> None:
 
 
 def test_stat_counts_by_command_database_and_prefix(pair: Any) -> None:
-    a, b = pair(sets("u:1", "u:2") + encode_command([b"DEL", b"x"]), SELECT_3 + sets("v:1"))
+    a, b = pair(set_commands("u:1", "u:2") + encode_command([b"DEL", b"x"]), SELECT_3 + set_commands("v:1"))
     found = aofdoctor("diff", a, b, "--stat", "--json").json
     assert found["by_command"] == [
         {"command": "set", "only_a": 2, "only_b": 1, "moved": 0}, {"command": "del", "only_a": 1, "only_b": 0, "moved": 0},
@@ -269,7 +272,7 @@ def test_stat_counts_by_command_database_and_prefix(pair: Any) -> None:
 
 
 def test_damage_on_one_side_does_not_spoil_what_follows(pair: Any) -> None:
-    front, back = SELECT_3 + numbered("f", 30), numbered("b", 30)
+    front, back = SELECT_3 + numbered_sets("f", 30), numbered_sets("b", 30)
     result = aofdoctor("diff", *pair(front + b"\0" * 100 + back, front + back), "--json")
     assert result.lines[-1] | {"same": 60, "only_a": 0, "only_b": 0} == result.lines[-1]
     assert [line["kind"] for line in result.lines if line["type"] == "opaque"] == ["damage"]
@@ -294,9 +297,9 @@ def test_hostile_names_are_escaped(pair: Any) -> None:
 
 def test_bent_pieces_through_the_command_line(pair: Any) -> None:
     random = Random(11)
-    pieces = [*BENT, sets("a"), sets("b"), MULTI, EXEC, SELECT_3]
+    pieces = [*MALFORMED, set_commands("a"), set_commands("b"), MULTI, EXEC, SELECT_3]
     for _ in range(15):
-        a, b = (sets("s") + b"".join(random.choices(pieces, k=8)) for _ in range(2))
+        a, b = (set_commands("s") + b"".join(random.choices(pieces, k=8)) for _ in range(2))
         for more in ((), ("--json",), ("--stat",), ("--by", "keys", "--json")):
             result = aofdoctor("diff", *pair(a, b), *more)
             assert result.status in (0, 1)
@@ -305,7 +308,7 @@ def test_bent_pieces_through_the_command_line(pair: Any) -> None:
 
 
 def test_something_else_is_refused(pair: Any, tmp_path: Path) -> None:
-    a, _ = pair(sets("a"), b"")
+    a, _ = pair(set_commands("a"), b"")
     other = tmp_path / "text"
     other.write_text("hello, world\n" * 5)
     assert aofdoctor("diff", a, other).status == 3
@@ -314,7 +317,7 @@ def test_something_else_is_refused(pair: Any, tmp_path: Path) -> None:
 
 
 def test_a_pipe_can_be_a_side(pair: Any, tmp_path: Path) -> None:
-    a, b = pair(sets("a", "b"), sets("a", "c"))
+    a, b = pair(set_commands("a", "b"), set_commands("a", "c"))
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     if (child := os.fork()) == 0:

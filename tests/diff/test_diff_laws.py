@@ -7,28 +7,30 @@ from aofdoctor.diff import differ as engine
 from aofdoctor.diff.edit_script import matching_blocks
 from aofdoctor.diff.units._pyunits import UnitColumn
 from aofdoctor.diff.units.side import Side
-from tests.support.diffs import compared
-from tests.support.hostile_bytes import hostile, whole
-from tests.support.rdb_files import members, module, rdb, select, text
+from tests.support.diffs import compare
+from tests.support.hostile_bytes import hostile_aofs, sound_aofs
+from tests.support.rdb_files import collection_key, make_rdb, module_key, select_db, string_key
 
 small = st.sampled_from([b"a", b"b", b"c", b"%d" % 7])
 values = st.lists(small, min_size=1, max_size=3, unique=True)
 base_keys = st.one_of(
-    st.builds(text, small, small, st.sampled_from([None, 5, 6])),
-    st.builds(lambda key, found: members(key, *found), small, values),
-    st.builds(lambda key, found: members(key, *found, kind=1), small, values),
-    st.builds(module, small, small),
-    st.builds(select, st.integers(0, 2)),
+    st.builds(string_key, small, small, st.sampled_from([None, 5, 6])),
+    st.builds(lambda key, found: collection_key(key, *found), small, values),
+    st.builds(lambda key, found: collection_key(key, *found, kind=1), small, values),
+    st.builds(module_key, small, small),
+    st.builds(select_db, st.integers(0, 2)),
 )
 aux = st.lists(st.tuples(st.just(b"ctime"), st.sampled_from([b"5", b"1700000000"])), max_size=1)
-bases = st.builds(lambda keys, words: rdb(*keys, aux=words), st.lists(base_keys, max_size=10), aux)
+bases = st.builds(lambda keys, words: make_rdb(*keys, aux=words), st.lists(base_keys, max_size=10), aux)
 torn_bases = st.builds(lambda data, cut: data[: len(data) - cut], bases, st.integers(1, 40))
-histories = st.one_of(whole, hostile, st.builds(lambda base, tail: base + tail, bases, whole), torn_bases)
+histories = st.one_of(
+    sound_aofs, hostile_aofs, st.builds(lambda base, tail: base + tail, bases, sound_aofs), torn_bases
+)
 
 
 @given(histories)
 def test_a_history_equals_itself(data: bytes) -> None:
-    only, moved, diff = compared(data, data)
+    only, moved, diff = compare(data, data)
     assert (only, moved, diff.fork) == ([], [], None)
 
 
@@ -36,8 +38,8 @@ def test_a_history_equals_itself(data: bytes) -> None:
 def test_swapping_mirrors(a: bytes, b: bytes, window: int) -> None:
     saved, engine.WINDOW_UNITS = engine.WINDOW_UNITS, window
     try:
-        only, moved, diff = compared(a, b)
-        other, back, again = compared(b, a)
+        only, moved, diff = compare(a, b)
+        other, back, again = compare(b, a)
     finally:
         engine.WINDOW_UNITS = saved
     assert sorted((1 - side, data) for side, data in only) == sorted(other)
@@ -58,10 +60,10 @@ def test_blocks_are_common_and_in_order(a: list[int], b: list[int]) -> None:
         i, j = x + n, y + n
 
 
-@given(bases | whole, whole, whole)
+@given(bases | sound_aofs, sound_aofs, sound_aofs)
 def test_nothing_is_left_out(front: bytes, a: bytes, b: bytes) -> None:
     """Every command of a side is common, only its own, or moved."""
-    _, _, diff = compared(front + a, front + b)
+    _, _, diff = compare(front + a, front + b)
     for number, side in enumerate(diff.sides):
         alone = Side(side.aof, side.rules)
         alone.read_units(1 << 20)
@@ -71,7 +73,7 @@ def test_nothing_is_left_out(front: bytes, a: bytes, b: bytes) -> None:
     assert (diff.totals.only_commands == [0, 0] and not diff.totals.moved_commands) == (diff.fork is None)
 
 
-@given(hostile | torn_bases, hostile | torn_bases)
+@given(hostile_aofs | torn_bases, hostile_aofs | torn_bases)
 def test_hostile_bytes_never_raise(a: bytes, b: bytes) -> None:
-    _, _, diff = compared(a, b)
+    _, _, diff = compare(a, b)
     assert diff.totals.common_commands >= 0

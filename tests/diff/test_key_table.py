@@ -27,7 +27,7 @@ from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
-from tests.support.hostile_bytes import arguments, hostile, whole
+from tests.support.hostile_bytes import arguments, hostile_aofs, sound_aofs
 
 KEY = bytes(range(16))
 KERNEL = ("copy", "differ", "fits", "flush", "gather", "get", "order", "put", "run", "settle", "swap")
@@ -86,7 +86,7 @@ def spread(n: int) -> int:
 TINY = {"memory": 0, "events": 64}
 
 
-@given(keyed | hostile | whole, st.booleans())
+@given(keyed | hostile_aofs | sound_aofs, st.booleans())
 def test_both_twins_fill_the_same_table_in_memory_and_in_a_file(data: bytes, base: bool) -> None:
     empty = KeyTable(KEY, False)
     compiled, filed = filled(data, base), filled(data, base, **TINY)
@@ -211,9 +211,9 @@ def test_a_full_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(RefusedEdit, match=r"do not fit into .*No space left") as told:
+    with pytest.raises(RefusedEdit, match=r"do not fit into .*No space left") as refusal:
         KeyTable(KEY, False, memory=0)
-    assert "TMPDIR" in told.value.hint
+    assert "TMPDIR" in refusal.value.hint
 
 
 def test_a_table_in_a_file_leaves_no_file_and_holds_little(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ def test_a_table_in_a_file_leaves_no_file_and_holds_little(tmp_path: Any, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_places_grow_as_what_stands_there_does() -> None:
+def test_positions_widen_as_offsets_grow() -> None:
     places = [
         (part, offset, is_record)
         for part in (0, 1, 32767)

@@ -11,7 +11,7 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, pair, sets
+from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, pair, set_commands
 from tests.support.server_state import state_of
 
 __all__ = ["pair"]
@@ -34,12 +34,12 @@ def commands_of(path: Path) -> list[list[bytes]]:
 
 
 def test_a_patch_brings_the_state_of_an_append_only_fork(pair: Any, tmp_path: Path, embedded: ServerBinary) -> None:
-    front = SELECT_3 + sets("a", "b") + MULTI + SELECT_0 + sets("c", "d") + EXEC + sets("e")
+    front = SELECT_3 + set_commands("a", "b") + MULTI + SELECT_0 + set_commands("c", "d") + EXEC + set_commands("e")
     more = (
         SELECT_3
         + encode_command([b"DEL", b"a"])
         + MULTI
-        + sets("f")
+        + set_commands("f")
         + SELECT_0
         + encode_command([b"INCR", b"n"])
         + EXEC
@@ -56,25 +56,25 @@ def test_a_patch_brings_the_state_of_an_append_only_fork(pair: Any, tmp_path: Pa
 
 
 def test_patches_both_ways_and_never_over_a_file(pair: Any, tmp_path: Path) -> None:
-    a, b = pair(sets("s", "a"), sets("s", "b"))
+    a, b = pair(set_commands("s", "a"), set_commands("s", "b"))
     there, back = tmp_path / "there", tmp_path / "back"
     assert aofdoctor("diff", a, b, "--patch", there, "--patch-reverse", back).status == 1
-    assert (there.read_bytes(), back.read_bytes()) == (SELECT_0 + sets("b"), SELECT_0 + sets("a"))
+    assert (there.read_bytes(), back.read_bytes()) == (SELECT_0 + set_commands("b"), SELECT_0 + set_commands("a"))
     assert aofdoctor("diff", a, b, "--patch", there).status == 3
-    assert there.read_bytes() == SELECT_0 + sets("b")
+    assert there.read_bytes() == SELECT_0 + set_commands("b")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.aof", "b.aof", "back", "there"]
 
 
 def test_a_patch_has_no_torn_and_no_unfinished_commands(pair: Any, tmp_path: Path) -> None:
-    a, b = pair(sets("s"), sets("s", "b") + MULTI + sets("x") + b"*1\r\n$4\r\nPI")
+    a, b = pair(set_commands("s"), set_commands("s", "b") + MULTI + set_commands("x") + b"*1\r\n$4\r\nPI")
     patch = tmp_path / "patch"
     result = aofdoctor("diff", a, b, "--patch", patch)
-    assert patch.read_bytes() == SELECT_0 + sets("b")
+    assert patch.read_bytes() == SELECT_0 + set_commands("b")
     assert "left out" in result.out and "damage in B" in result.err
 
 
 def test_what_a_patch_cannot_be(pair: Any, tmp_path: Path) -> None:
-    a, b = pair(sets("a"), sets("b"))
+    a, b = pair(set_commands("a"), set_commands("b"))
     patch = tmp_path / "patch"
     assert aofdoctor("diff", a, b, "--patch", patch, "--from", "0").status == 2
     assert aofdoctor("diff", a, b, "--patch", patch, "--by", "keys").status == 2
@@ -85,11 +85,11 @@ def test_what_a_patch_cannot_be(pair: Any, tmp_path: Path) -> None:
 # -- of what is selected --
 
 
-FRONT = b"#TS:1600000000\r\n" + sets("s") + SELECT_3 + sets("t")
+FRONT = b"#TS:1600000000\r\n" + set_commands("s") + SELECT_3 + set_commands("t")
 BACK = (
-    sets("user:1", "other:1")
-    + MULTI + SELECT_0 + sets("user:2", "other:2") + EXEC
-    + MULTI + sets("other:3") + encode_command([b"INCR", b"n"]) + EXEC
+    set_commands("user:1", "other:1")
+    + MULTI + SELECT_0 + set_commands("user:2", "other:2") + EXEC
+    + MULTI + set_commands("other:3") + encode_command([b"INCR", b"n"]) + EXEC
     + b"#TS:1700000000\r\n" + encode_command([b"RPUSH", b"user:3", b"x"]) + SELECT_3 + encode_command([b"DEL", b"t"])
 )  # fmt: skip
 
@@ -133,15 +133,15 @@ def test_the_patch_of_some_keys_brings_their_state(pair: Any, tmp_path: Path, em
 
 def test_a_transaction_larger_than_a_batch_is_patched_whole(pair: Any, tmp_path: Path) -> None:
     many = [f"k{n}" for n in range(20_000)]
-    body = MULTI + sets(*many) + encode_command([b"INCR", b"n"]) + EXEC
-    a, b = pair(sets("s"), sets("s", "x") + body + sets("y"))
+    body = MULTI + set_commands(*many) + encode_command([b"INCR", b"n"]) + EXEC
+    a, b = pair(set_commands("s"), set_commands("s", "x") + body + set_commands("y"))
     patch = tmp_path / "patch"
     assert aofdoctor("diff", a, b, "--cmd", "incr", "--patch", patch, "--stat").status == 1
     assert patch.read_bytes() == SELECT_0 + body
 
 
 def test_an_unfinished_transaction_is_left_out_where_it_is_selected(pair: Any, tmp_path: Path) -> None:
-    a, b = pair(sets("s"), sets("s", "b") + MULTI + sets("x"))
-    for key, said in (("x", True), ("b", False)):
+    a, b = pair(set_commands("s"), set_commands("s", "b") + MULTI + set_commands("x"))
+    for key, is_reported in (("x", True), ("b", False)):
         result = aofdoctor("diff", a, b, "--patch", tmp_path / key, "--key", key)
-        assert ("left out" in result.out) == said
+        assert ("left out" in result.out) == is_reported

@@ -21,20 +21,20 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import FIXTURES, aofdoctor
 from tests.diff.test_patch import commands_of
 from tests.rdb.test_unreleased_types import template
-from tests.support.datasets import fill, rewritten, running
-from tests.support.diffs import KEY, SELECT_3, in_memory, pair, sets
-from tests.support.rdb_compressed import packed
-from tests.support.rdb_files import members, module, rdb, select, text
+from tests.support.datasets import aof_server, fill_dataset, rewrite
+from tests.support.diffs import DIGEST_KEY, SELECT_3, memory_aof, pair, set_commands
+from tests.support.rdb_compressed import compress_rdb
+from tests.support.rdb_files import collection_key, make_rdb, module_key, select_db, string_key
 from tests.support.rdb_value_writer import length, listpack, lzf, lzf_string, string
 from tests.support.server_state import state_of
-from tests.support.servers import by_line
+from tests.support.servers import servers_by_line
 
 __all__ = ["pair"]
 LINES = ("redis-7.0", "redis-8.2", "valkey-9.1")
 
 
 def strings(*keys: str) -> list[bytes]:
-    return [text(key.encode(), b"1") for key in keys]
+    return [string_key(key.encode(), b"1") for key in keys]
 
 
 def summary(*args: Any) -> dict[str, Any]:
@@ -48,17 +48,17 @@ def summary(*args: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module", params=LINES)
 def bases(request: Any, tmp_path_factory: Any) -> Any:
     """One dataset of a server as an RDB base, as a base of commands, and again after a few writes."""
-    line = by_line().get(request.param)
+    line = servers_by_line().get(request.param)
     if line is None:
         pytest.skip(f"{request.param} is not at hand")
     folder = tmp_path_factory.mktemp(request.param)
-    with running(line) as server:
-        fill(server)
+    with aof_server(line) as server:
+        fill_dataset(server)
         for name, preamble in (("rdb", True), ("resp", False)):
-            shutil.copy(rewritten(server, preamble)[0], folder / name)
+            shutil.copy(rewrite(server, preamble)[0], folder / name)
         server.client.pipeline([("SELECT", 3), ("RPUSH", "list", "new"), ("DEL", "set"), ("SET", "s:1", "new")])
         server.client.pipeline([("MULTI",), ("INCR", "number"), ("SELECT", 0), ("SADD", "set", "new"), ("EXEC",)])
-        shutil.copy(rewritten(server, True)[0], folder / "later")
+        shutil.copy(rewrite(server, True)[0], folder / "later")
     return line, folder
 
 
@@ -109,7 +109,12 @@ def test_a_patch_of_an_rdb_makes_its_dataset(bases: Any, tmp_path: Path) -> None
 
 def test_a_patch_brings_an_rdb_base_to_what_commands_have_become(bases: Any, tmp_path: Path) -> None:
     line, folder = bases
-    tail = SELECT_3 + encode_command([b"RPUSH", b"list", b"new"]) + encode_command([b"DEL", b"set"]) + sets("x", "y")
+    tail = (
+        SELECT_3
+        + encode_command([b"RPUSH", b"list", b"new"])
+        + encode_command([b"DEL", b"set"])
+        + set_commands("x", "y")
+    )
     tail += (
         encode_command([b"MULTI"])
         + encode_command([b"SELECT", b"0"])
@@ -129,12 +134,12 @@ def test_bases_of_two_processes_are_the_same_in_another_order(tmp_path: Path) ->
     """Each process has its own order of keys and of the elements of a set, a sorted set and a hash."""
     paths = []
     for line in ("redis-7.0", "valkey-9.1"):
-        with running(by_line()[line]) as server:
-            fill(server)
+        with aof_server(servers_by_line()[line]) as server:
+            fill_dataset(server)
             server.client.pipeline([("DEL", "stream"), ("SELECT", 3), ("DEL", "stream", "timed"), ("SELECT", 0)])
             server.call("DEL", "timed")
             paths.append(tmp_path / line)
-            shutil.copy(rewritten(server, line == "redis-7.0")[0], paths[-1])
+            shutil.copy(rewrite(server, line == "redis-7.0")[0], paths[-1])
     for a, b in (paths, paths[::-1]):
         found = summary(a, b)
         assert (found["only_a"], found["only_b"]) == (0, 0)
@@ -146,8 +151,8 @@ def test_bases_of_two_processes_are_the_same_in_another_order(tmp_path: Path) ->
 
 def test_a_key_is_shown_as_the_history_with_its_base_shows_it(pair: Any) -> None:
     a, b = pair(
-        rdb(*strings("same", "user:1")),
-        rdb(*strings("same"), members(b"user:2", b"x", b"y"), aux=[(b"ctime", b"1700000000")]),
+        make_rdb(*strings("same", "user:1")),
+        make_rdb(*strings("same"), collection_key(b"user:2", b"x", b"y"), aux=[(b"ctime", b"1700000000")]),
     )
     shown = aofdoctor("diff", a, b).out.splitlines()
     log_a, log_b = (aofdoctor("log", path, "--base").out.splitlines() for path in (a, b))
@@ -163,7 +168,7 @@ def test_a_key_is_shown_as_the_history_with_its_base_shows_it(pair: Any) -> None
 
 def test_a_library_of_functions_is_shown_and_equals_the_command_that_loads_it(pair: Any, tmp_path: Path) -> None:
     library, patch = FIXTURES / "rdb" / "function-v10.rdb", tmp_path / "patch"
-    a, _ = pair(sets("a"), b"")
+    a, _ = pair(set_commands("a"), b"")
     result = aofdoctor("diff", a, library, "--patch", patch)
     load = next(argv for argv in commands_of(patch) if argv[0] == b"FUNCTION")
     assert load[1] == b"LOAD"
@@ -172,13 +177,16 @@ def test_a_library_of_functions_is_shown_and_equals_the_command_that_loads_it(pa
     lines = [line for line in aofdoctor("diff", a, library, "--json").lines if line.get("key_type") == "function"]
     assert [line["args"][0][:20] for line in lines] == [load[2][:20].decode()]
     loading = tmp_path / "loading.aof"
-    loading.write_bytes(patch.read_bytes() + sets("a"))
+    loading.write_bytes(patch.read_bytes() + set_commands("a"))
     assert aofdoctor("diff", library, loading, "--cmd", "function").status == 0
 
 
 def test_a_key_of_many_commands_is_shown_once_and_counted_by_command(pair: Any) -> None:
     many = [b"%d" % n for n in range(200)]
-    a, b = pair(rdb(members(b"u:1", *many)), rdb(members(b"u:1", *many[1:]), select(3), *strings("v:1")))
+    a, b = pair(
+        make_rdb(collection_key(b"u:1", *many)),
+        make_rdb(collection_key(b"u:1", *many[1:]), select_db(3), *strings("v:1")),
+    )
     lines = aofdoctor("diff", a, b, "--json").lines
     assert [line["keys"] for line in lines if line["type"] == "only"] == [["u:1"], ["u:1"], ["v:1"]]
     found = aofdoctor("diff", a, b, "--stat", "--json").json
@@ -193,14 +201,14 @@ def test_a_key_of_many_commands_is_shown_once_and_counted_by_command(pair: Any) 
 
 
 def test_numbers_count_the_commands_of_the_aof_alone(pair: Any) -> None:
-    a, b = pair(rdb(*strings("a", "b")) + sets("c", "x"), sets("a", "b", "c", "y"))
+    a, b = pair(make_rdb(*strings("a", "b")) + set_commands("c", "x"), set_commands("a", "b", "c", "y"))
     lines = aofdoctor("diff", a, b, "--json").lines
     assert [(line["keys"], line["n"]) for line in lines if line["type"] == "only"] == [(["x"], 2), (["y"], 4)]
     assert (lines[0]["a"]["n"], lines[0]["b"]["n"], lines[-1]["same"]) == (2, 4, 3)
 
 
 def test_selections_mean_keys_of_a_base_as_in_the_history(pair: Any) -> None:
-    a, b = pair(rdb(*strings("user:1", "x:1")), rdb(select(3), *strings("user:2", "y:1")))
+    a, b = pair(make_rdb(*strings("user:1", "x:1")), make_rdb(select_db(3), *strings("user:2", "y:1")))
     for options in (
         ["--key", "user:*"],
         ["--db", "3"],
@@ -221,7 +229,10 @@ def test_selections_mean_keys_of_a_base_as_in_the_history(pair: Any) -> None:
 
 def test_a_patch_has_the_selected_keys(pair: Any, tmp_path: Path) -> None:
     a, b = pair(
-        sets("a"), rdb(*strings("a", "user:1"), select(3), text(b"user:2", b"v", 4102444800000), module(b"m", b"x"))
+        set_commands("a"),
+        make_rdb(
+            *strings("a", "user:1"), select_db(3), string_key(b"user:2", b"v", 4102444800000), module_key(b"m", b"x")
+        ),
     )
     patch = tmp_path / "patch"
     assert aofdoctor("diff", a, b, "--patch", patch, "--key", "user:*").status == 1
@@ -237,8 +248,8 @@ def test_a_patch_has_the_selected_keys(pair: Any, tmp_path: Path) -> None:
 def test_other_bytes_of_the_same_keys_are_no_difference(pair: Any) -> None:
     packed = b"\x00" + string(b"k") + lzf_string(lzf(b"y" * 100), 100)
     a, b = pair(
-        rdb(packed, *strings("n"), aux=[(b"ctime", b"1700000000")]),
-        rdb(text(b"k", b"y" * 100), b"\xf9\x07" + text(b"n", b"1"), magic=b"REDIS0009"),
+        make_rdb(packed, *strings("n"), aux=[(b"ctime", b"1700000000")]),
+        make_rdb(string_key(b"k", b"y" * 100), b"\xf9\x07" + string_key(b"n", b"1"), magic=b"REDIS0009"),
     )
     result = aofdoctor("diff", a, b)
     assert (result.status, result.out.splitlines()[0]) == (0, "no difference: 2 commands on both sides")
@@ -253,9 +264,10 @@ def test_a_value_too_large_to_hold_is_compared(pair: Any, packed: bool, exact: b
     value = b"y" * (3 * LARGE_STRING_SIZE + 5)
     stored = b"\x00" + string(b"k") + (lzf_string(lzf(value), len(value)) if packed else string(value))
     options = ["--exact"] if exact else []
-    assert aofdoctor("diff", *pair(rdb(stored), encode_command([b"SET", b"k", value])), *options).status == 0
+    assert aofdoctor("diff", *pair(make_rdb(stored), encode_command([b"SET", b"k", value])), *options).status == 0
     assert (
-        aofdoctor("diff", *pair(rdb(stored), encode_command([b"SET", b"k", value[:-1] + b"z"])), *options).status == 1
+        aofdoctor("diff", *pair(make_rdb(stored), encode_command([b"SET", b"k", value[:-1] + b"z"])), *options).status
+        == 1
     )
 
 
@@ -263,32 +275,37 @@ def test_a_value_too_large_to_hold_is_compared(pair: Any, packed: bool, exact: b
 def test_a_value_too_large_to_hold_is_counted_shown_and_patched(pair: Any, tmp_path: Path, packed: bool) -> None:
     value = Random(1).randbytes(WINDOW_SIZE) + b"y" * (5 * WINDOW_SIZE)
     stored = b"\x00" + string(b"k") + (lzf_string(lzf(value), len(value)) if packed else string(value))
-    a, b = pair(sets("a"), rdb(stored, *strings("l")))
+    a, b = pair(set_commands("a"), make_rdb(stored, *strings("l")))
     patch = tmp_path / "patch"
     lines = aofdoctor("diff", a, b, "--patch", patch, "--json").lines
     assert [line["keys"] for line in lines if line["type"] == "only"] == [["a"], ["k"], ["l"]]
     assert lines[-1]["only_b"] == 2
-    assert patch.read_bytes() == encode_command([b"SELECT", b"0"]) + encode_command([b"SET", b"k", value]) + sets("l")
+    assert patch.read_bytes() == encode_command([b"SELECT", b"0"]) + encode_command(
+        [b"SET", b"k", value]
+    ) + set_commands("l")
 
 
 def test_the_database_and_the_expiry_count(pair: Any) -> None:
     key = strings("k")
-    assert aofdoctor("diff", *pair(rdb(*key), rdb(select(3), *key))).status == 1
-    assert aofdoctor("diff", *pair(rdb(select(3), *key), SELECT_3 + sets("k"))).status == 0
-    assert aofdoctor("diff", *pair(rdb(text(b"k", b"1", 5)), rdb(*key))).status == 1
+    assert aofdoctor("diff", *pair(make_rdb(*key), make_rdb(select_db(3), *key))).status == 1
+    assert aofdoctor("diff", *pair(make_rdb(select_db(3), *key), SELECT_3 + set_commands("k"))).status == 0
+    assert aofdoctor("diff", *pair(make_rdb(string_key(b"k", b"1", 5)), make_rdb(*key))).status == 1
     expires = encode_command([b"PEXPIREAT", b"k", b"5"])
-    assert aofdoctor("diff", *pair(rdb(text(b"k", b"1", 5)), sets("k") + expires)).status == 0
+    assert aofdoctor("diff", *pair(make_rdb(string_key(b"k", b"1", 5)), set_commands("k") + expires)).status == 0
 
 
 # -- what no command says, and damage --
 
 
-def test_what_no_command_says_is_bytes_and_named(pair: Any, tmp_path: Path) -> None:
-    a, b = pair(rdb(*strings("s"), module(b"m", b"one")), rdb(*strings("s"), module(b"m", b"two"), *strings("t")))
+def test_values_without_commands_are_compared_as_bytes_and_named(pair: Any, tmp_path: Path) -> None:
+    a, b = pair(
+        make_rdb(*strings("s"), module_key(b"m", b"one")),
+        make_rdb(*strings("s"), module_key(b"m", b"two"), *strings("t")),
+    )
     result = aofdoctor("diff", a, b)
     assert result.status == 1 and result.out.count("key m: a value of the module type unknown-t") == 2
     opaque = [line for line in aofdoctor("diff", a, b, "--json").lines if line["type"] == "opaque"]
-    assert {line["side"]: line["size"] for line in opaque} == dict.fromkeys("ab", len(module(b"m", b"one")))
+    assert {line["side"]: line["size"] for line in opaque} == dict.fromkeys("ab", len(module_key(b"m", b"one")))
     assert all(line["kind"] == "rdb" and line["what"].startswith("key m: ") for line in opaque)
     patch = tmp_path / "patch"
     refused = aofdoctor("diff", a, b, "--patch", patch)
@@ -296,12 +313,12 @@ def test_what_no_command_says_is_bytes_and_named(pair: Any, tmp_path: Path) -> N
     assert aofdoctor("diff", a, b, "--key", "s").status == 0
 
 
-def test_hashes_of_templates_are_told_from_any_key_on(pair: Any, tmp_path: Path) -> None:
+def test_template_hashes_are_exported_from_any_key_on(pair: Any, tmp_path: Path) -> None:
     """Redis 8.10: their field names stand before the keys."""
     body = template(70, b"name", b"mail")
     keys = [b"\x20" + string(b"h%d" % n) + length(70) + string(b"Ann") + string(b"mail %d" % n) for n in range(50)]
     other = [*keys[:20], b"\x20" + string(b"h20") + length(70) + string(b"Bob") + string(b"b@c"), *keys[21:]]
-    a, b = pair(rdb(body, *keys, magic=b"REDIS0015"), rdb(body, *other, magic=b"REDIS0015"))
+    a, b = pair(make_rdb(body, *keys, magic=b"REDIS0015"), make_rdb(body, *other, magic=b"REDIS0015"))
     lines = [line for line in aofdoctor("diff", a, b, "--json").lines if line["type"] == "only"]
     assert [(line["side"], line["keys"]) for line in lines] == [("a", ["h20"]), ("b", ["h20"])]
     commands = b"".join(
@@ -315,8 +332,8 @@ def test_hashes_of_templates_are_told_from_any_key_on(pair: Any, tmp_path: Path)
 
 
 def test_a_compressed_rdb_is_compared_as_it_is(pair: Any, tmp_path: Path) -> None:
-    whole = rdb(*strings("a", "b"), magic=b"VALKEY080")
-    a, b = pair(packed(whole, "LZ4") + sets("c"), whole + sets("c"))
+    whole = make_rdb(*strings("a", "b"), magic=b"VALKEY080")
+    a, b = pair(compress_rdb(whole, "LZ4") + set_commands("c"), whole + set_commands("c"))
     assert aofdoctor("diff", a, a).status == 0
     for one, two in ((a, b), (b, a)):
         lines = aofdoctor("diff", one, two, "--json").lines
@@ -327,8 +344,8 @@ def test_a_compressed_rdb_is_compared_as_it_is(pair: Any, tmp_path: Path) -> Non
     assert refused.status == 3 and "compressed by LZ4" in refused.err and not patch.exists()
 
 
-def test_a_torn_rdb_is_told_up_to_where_it_is_torn(pair: Any) -> None:
-    whole = rdb(*strings("a", "b", "c"))
+def test_a_truncated_rdb_is_exported_up_to_its_end(pair: Any) -> None:
+    whole = make_rdb(*strings("a", "b", "c"))
     torn = whole[: whole.index(b"\x01c") + 3]
     lines = aofdoctor("diff", *pair(torn, whole), "--json").lines
     opaque = [(line["side"], line["offset"], line["size"]) for line in lines if line["type"] == "opaque"]
@@ -339,7 +356,7 @@ def test_a_torn_rdb_is_told_up_to_where_it_is_torn(pair: Any) -> None:
 
 
 def test_a_wrong_checksum_is_a_difference_of_its_own(pair: Any) -> None:
-    whole = rdb(*strings("a", "b"))
+    whole = make_rdb(*strings("a", "b"))
     wrong = whole[:-1] + bytes([whole[-1] ^ 1])
     lines = aofdoctor("diff", *pair(whole, wrong), "--json").lines
     assert [(line["type"], line.get("side")) for line in lines[1:-1]] == [("opaque", "b")]
@@ -353,12 +370,12 @@ def test_a_wrong_checksum_is_a_difference_of_its_own(pair: Any) -> None:
 def test_keys_in_another_order_have_moved(pair: Any) -> None:
     names = [f"k{n}" for n in range(50)]
     other = Random(5).sample(names, len(names))
-    found = summary(*pair(rdb(*strings(*names)), rdb(*strings(*other))))
+    found = summary(*pair(make_rdb(*strings(*names)), make_rdb(*strings(*other))))
     assert (found["only_a"], found["only_b"], found["same"] + found["moved"], found["unlike"]) == (0, 0, 50, False)
 
 
 def test_an_element_that_is_written_again_is_compared_in_its_order(pair: Any) -> None:
-    base = rdb(b"\x10" + string(b"h") + string(listpack([b"f", b"1", b"g", b"1"])))
+    base = make_rdb(b"\x10" + string(b"h") + string(listpack([b"f", b"1", b"g", b"1"])))
     again, other = encode_command([b"HSET", b"h", b"f", b"5"]), encode_command([b"HMSET", b"h", b"g", b"1", b"f", b"1"])
     for a, b in (pair(base + again, other + again), pair(other + again, base + again)):
         assert aofdoctor("diff", a, b).out.startswith("no difference: 2 commands on both sides")
@@ -369,14 +386,14 @@ def test_an_element_that_is_written_again_is_compared_in_its_order(pair: Any) ->
 
 def test_a_flush_after_one_of_two_bases_is_all_that_differs(pair: Any) -> None:
     values = [b"%d" % n for n in range(150)]
-    other = rdb(members(b"s", *Random(5).sample(values, len(values))))
-    found = summary(*pair(rdb(members(b"s", *values)), other + encode_command([b"FLUSHALL"])))
+    other = make_rdb(collection_key(b"s", *Random(5).sample(values, len(values))))
+    found = summary(*pair(make_rdb(collection_key(b"s", *values)), other + encode_command([b"FLUSHALL"])))
     assert (found["only_a"], found["only_b"], found["same"]) == (0, 1, 3)
 
 
-def test_what_no_command_says_moves_with_its_key(pair: Any) -> None:
-    keys = [module(b"m", b"x"), *strings("a", "b", "c")]
-    a, b = pair(rdb(*keys), rdb(*keys[1:], keys[0]))
+def test_values_without_commands_move_with_their_key(pair: Any) -> None:
+    keys = [module_key(b"m", b"x"), *strings("a", "b", "c")]
+    a, b = pair(make_rdb(*keys), make_rdb(*keys[1:], keys[0]))
     found = aofdoctor("diff", a, b, "--json").lines
     assert (found[-1]["only_a"], found[-1]["only_b"]) == (0, 0)
     assert [line["moved"] for line in found if line["type"] == "opaque"] == [True]
@@ -388,25 +405,25 @@ def test_elements_in_another_order_are_the_same(pair: Any) -> None:
     values = [b"%d" % n for n in range(150)]
     other = Random(5).sample(values, len(values))
     a, b = pair(
-        rdb(*strings("a"), members(b"s", *values), *strings("z")),
-        rdb(*strings("a"), members(b"s", *other), *strings("z")),
+        make_rdb(*strings("a"), collection_key(b"s", *values), *strings("z")),
+        make_rdb(*strings("a"), collection_key(b"s", *other), *strings("z")),
     )
     assert aofdoctor("diff", a, b).out.startswith("no difference: 5 commands on both sides")
-    one, two = pair(rdb(members(b"l", *values, kind=1)), rdb(members(b"l", *other, kind=1)))
+    one, two = pair(make_rdb(collection_key(b"l", *values, kind=1)), make_rdb(collection_key(b"l", *other, kind=1)))
     assert aofdoctor("diff", one, two).status == 1
-    less, _ = pair(rdb(*strings("a"), members(b"s", *other[1:], b"x"), *strings("z")), b"")
+    less, _ = pair(make_rdb(*strings("a"), collection_key(b"s", *other[1:], b"x"), *strings("z")), b"")
     assert aofdoctor("diff", less, b).status == 1
 
 
 def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each key is told twice at the most to be compared, and is in two windows at the most."""
     monkeypatch.setattr(engine, "WINDOW", 64)
-    told, compared = [0], [0]
+    exports, compared = [0], [0]
     add, find = diff_told._CommandBuffer.add, matching_blocks
 
-    def counted_add(self: Any, said: Any, command: Any) -> None:
-        told[0] += 1
-        add(self, said, command)
+    def counted_add(self: Any, rdb_command: Any, command: Any) -> None:
+        exports[0] += 1
+        add(self, rdb_command, command)
 
     def counted_find(a: Any, b: Any) -> Any:
         compared[0] += len(a) + len(b)
@@ -415,61 +432,63 @@ def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.Monke
     monkeypatch.setattr(diff_told._CommandBuffer, "add", counted_add)
     monkeypatch.setattr(engine, "blocks", counted_find)
     for size in (500, 2000, 8000):
-        told[0] = compared[0] = 0
+        exports[0] = compared[0] = 0
         names = [f"k{n}" for n in range(size)]
-        datas = [rdb(*strings(*Random(seed).sample(names, size))) for seed in (1, 2)]
-        diff = CommandDiff(*(Side(in_memory(data), ComparisonRules.create(KEY, False)) for data in datas))
+        datas = [make_rdb(*strings(*Random(seed).sample(names, size))) for seed in (1, 2)]
+        diff = CommandDiff(*(Side(memory_aof(data), ComparisonRules.create(DIGEST_KEY, False)) for data in datas))
         assert list(diff.events()) and diff.totals.mostly_unrelated
         assert diff.totals.common_commands + diff.totals.moved_commands + diff.totals.only_commands[0] == size
-        assert 2 * size <= told[0] <= 4 * size
+        assert 2 * size <= exports[0] <= 4 * size
         assert compared[0] <= 8 * size
 
 
-def test_a_key_of_many_commands_is_told_once_more_however_many_stretches_differ(
+def test_a_key_of_many_commands_is_exported_once_more_however_many_spans_differ(
     pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = [0]
+    exports = [0]
 
     def counted(*args: Any) -> Any:
         for command in value_commands(*args):
-            told[0] += 1
+            exports[0] += 1
             yield command
 
     monkeypatch.setattr(diff_base, "commands", counted)
     chunks = 400
     one = [b"%d" % n for n in range(64 * chunks)]
     two = [b"x" if n % 128 == 0 else value for n, value in enumerate(one)]
-    a, b = pair(rdb(members(b"l", *one, kind=1)), rdb(members(b"l", *two, kind=1)))
+    a, b = pair(make_rdb(collection_key(b"l", *one, kind=1)), make_rdb(collection_key(b"l", *two, kind=1)))
     for options in ((), ("--json",), ("--stat",), ("--patch", a.with_name("patch"))):
-        told[0] = 0
+        exports[0] = 0
         assert aofdoctor("diff", a, b, *options).status == 1
-        assert 2 * chunks <= told[0] <= 8 * chunks, options
+        assert 2 * chunks <= exports[0] <= 8 * chunks, options
     assert len(commands_of(a.with_name("patch"))) == 1 + chunks // 2
     other = Random(1).sample(one, len(one))
     names = [f"k{n}" for n in range(100)]
-    c, d = pair(rdb(members(b"s", *one), *strings(*names)), rdb(*strings(*names), members(b"s", *other)))
-    told[0] = 0
+    c, d = pair(
+        make_rdb(collection_key(b"s", *one), *strings(*names)), make_rdb(*strings(*names), collection_key(b"s", *other))
+    )
+    exports[0] = 0
     found = summary(c, d)
     assert (found["only_a"], found["only_b"], found["moved"]) == (0, 0, chunks)
-    assert told[0] <= 10 * (chunks + 100)
+    assert exports[0] <= 10 * (chunks + 100)
 
 
 def test_bases_of_unrelated_orders_are_pointed_to_keys(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "WINDOW", 64)
     names = [f"k{n}" for n in range(1000)]
-    a, b = pair(*(rdb(*strings(*Random(seed).sample(names, 1000))) for seed in (1, 2)))
+    a, b = pair(*(make_rdb(*strings(*Random(seed).sample(names, 1000))) for seed in (1, 2)))
     assert "--by keys" in aofdoctor("diff", a, b).out.splitlines()[2]
 
 
-def test_equal_bytes_of_bases_are_not_told(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_bytes_of_bases_are_not_exported(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One key differs far in, and far from it all is the same byte for byte again."""
     monkeypatch.setattr(engine, "WINDOW", 64)
     monkeypatch.setattr(engine, "_AGAIN", 100)
     monkeypatch.setattr(diff_told, "_ROOM", 64)
     names = [f"k{n:05}" for n in range(20_000)]
     one, two = strings(*names), strings(*names)
-    two[9000] = text(b"k09000", b"2")
-    a, b = pair(rdb(*one), rdb(*two, aux=[(b"ctime", b"1700000000")]))
+    two[9000] = string_key(b"k09000", b"2")
+    a, b = pair(make_rdb(*one), make_rdb(*two, aux=[(b"ctime", b"1700000000")]))
     found = summary(a, b)
     assert (found["only_a"], found["only_b"]) == (1, 1)
     assert found["same"] < 2000

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_3, pair, sets
-from tests.support.rdb_files import rdb, text
-from tests.support.samples import small_set
+from tests.support.diffs import EXEC, MULTI, SELECT_3, pair, set_commands
+from tests.support.rdb_files import make_rdb, string_key
+from tests.support.samples import make_small_set
 
 __all__ = ["pair"]
 START = 1_700_000_000
@@ -22,11 +22,11 @@ def at(second: int) -> bytes:
 
 
 LOG = (
-    sets("before")
-    + at(0) + sets("a")
-    + at(10) + SELECT_3 + sets("b", "c")
-    + at(20) + MULTI + sets("d") + at(30) + sets("e") + EXEC
-    + at(40) + sets("f")
+    set_commands("before")
+    + at(0) + set_commands("a")
+    + at(10) + SELECT_3 + set_commands("b", "c")
+    + at(20) + MULTI + set_commands("d") + at(30) + set_commands("e") + EXEC
+    + at(40) + set_commands("f")
 )  # fmt: skip
 
 
@@ -65,14 +65,17 @@ def test_a_side_ends_with_what_was_written_up_to_a_time(pair: Any, second: int, 
 
 
 def test_a_time_is_one_across_parts(tmp_path: Path) -> None:
-    parts = small_set(tmp_path, {"base": at(0) + sets("a"), "incr": at(10) + sets("b"), "more": at(20) + sets("c")})
+    parts = make_small_set(
+        tmp_path,
+        {"base": at(0) + set_commands("a"), "incr": at(10) + set_commands("b"), "more": at(20) + set_commands("c")},
+    )
     assert [after(parts, iso(second)) for second in (0, 10, 15, 20)] == [["b", "c"], ["c"], ["c"], []]
 
 
 def test_a_large_transaction_that_is_cut_goes_as_a_whole(pair: Any) -> None:
     """One that began in an earlier batch of the reader."""
     many = [f"k{n}" for n in range(20_000)]
-    path, _ = pair(at(0) + sets("a") + MULTI + sets(*many) + at(10) + sets("z") + EXEC, b"")
+    path, _ = pair(at(0) + set_commands("a") + MULTI + set_commands(*many) + at(10) + set_commands("z") + EXEC, b"")
     assert after(path, iso(5)) == [*many, "z"]
     assert after(path, iso(10)) == []
 
@@ -80,24 +83,24 @@ def test_a_large_transaction_that_is_cut_goes_as_a_whole(pair: Any) -> None:
 def test_a_bare_number_is_an_offset_and_a_time_that_could_be_one_is_not_taken_for_it(pair: Any) -> None:
     path, _ = pair(LOG, b"")
     assert after(path, "0") == ["before", "a", "b", "c", "d", "e", "f"]
-    assert after(path, f"0x{len(LOG) - len(sets('f')):x}") == ["f"]
+    assert after(path, f"0x{len(LOG) - len(set_commands('f')):x}") == ["f"]
     assert aofdoctor("diff", f"{path}@{START}", path).status == 2  # there is no such offset
     for nonsense in ("soon", "5x", "12:30", "", "-10y"):
         result = aofdoctor("diff", f"{path}@{nonsense}", path)
         assert (result.status, "PATH@-10m" in result.err) == (2, True), nonsense
 
 
-def test_a_log_without_times_says_so(pair: Any) -> None:
-    path, _ = pair(sets("a", "b"), b"")
+def test_a_time_in_a_log_without_annotations_is_an_error(pair: Any) -> None:
+    path, _ = pair(set_commands("a", "b"), b"")
     for where in (iso(0), "-10m", f"TS:{START}"):
         result = aofdoctor("diff", f"{path}@{where}", path)
         assert result.status == 2 and "no #TS annotations" in result.err and "PATH@#17" in result.err
 
 
 def test_a_base_that_was_written_later_is_refused(tmp_path: Path) -> None:
-    base = rdb(text(b"a", b"1"), aux=[(b"ctime", b"%d" % (START + 10))])
+    base = make_rdb(string_key(b"a", b"1"), aux=[(b"ctime", b"%d" % (START + 10))])
     path = tmp_path / "a.aof"
-    path.write_bytes(base + at(20) + sets("b"))
+    path.write_bytes(base + at(20) + set_commands("b"))
     result = aofdoctor("diff", f"{path}@{iso(5)}", path)
     assert result.status == 3 and "was written at" in result.err
     assert after(path, iso(10)) == ["b"]

@@ -21,11 +21,11 @@ from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, STORIES, aofdoctor
 from tests.rdb.test_values import FILES, loading, only_known
 from tests.support import rdb_value_writer as w
-from tests.support.conversions import convert, rdb, reading, same, state
-from tests.support.rdb_generated import VALUES, made
-from tests.support.rdb_unreleased import EXOTIC, closed
+from tests.support.conversions import convert, lines_that_load, loaded_state, sealed_rdb, states_match
+from tests.support.rdb_generated import VALUES, random_rdb
+from tests.support.rdb_unreleased import UNRELEASED, with_checksum
 from tests.support.rdb_value_writer import length, string
-from tests.support.servers import by_line
+from tests.support.servers import servers_by_line
 
 Story = Callable[[str], Path]
 named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -38,11 +38,11 @@ stories = pytest.mark.parametrize("name", STORIES)
 @named
 def test_commands_load_as_the_rdb_does(path: Path, tmp_path: Path) -> None:
     for line in loading(path.read_bytes()):
-        told = convert(path, "--base", "resp", "--for", line, "-o", tmp_path / f"{line}.aof")
-        assert told["inexpressible"] == []
-        assert sum(key["count"] for key in told["converted"]["keys"]) == walk_rdb(FileSource(path)).key_count
-        binary = by_line()[line]
-        assert same(path, state(binary, path), state(binary, tmp_path / f"{line}.aof")), line
+        report = convert(path, "--base", "resp", "--for", line, "-o", tmp_path / f"{line}.aof")
+        assert report["inexpressible"] == []
+        assert sum(key["count"] for key in report["converted"]["keys"]) == walk_rdb(FileSource(path)).key_count
+        binary = servers_by_line()[line]
+        assert states_match(path, loaded_state(binary, path), loaded_state(binary, tmp_path / f"{line}.aof")), line
 
 
 @stories
@@ -61,11 +61,11 @@ def test_a_story_in_another_shape_loads_to_the_same(name: str, words: list[str],
         return
     convert(source, *words, "-o", tmp_path / "out")
     done = 0
-    for line, binary in by_line().items():
+    for line, binary in servers_by_line().items():
         parted = [place, tmp_path / "out"]
         if not all(loads(line, one) for one in parted):
             continue
-        expected, got = (state(binary, one) for one in parted)
+        expected, got = (loaded_state(binary, one) for one in parted)
         assert got == expected and len(got[1]) > 5, line
         done += 1
     assert done or "redis-6.2" in name
@@ -85,28 +85,28 @@ def loads(line: str, place: Path) -> bool:
 
 
 def test_a_base_in_several_databases_leaves_the_tail_in_the_first(tmp_path: Path) -> None:
-    base = rdb(
+    base = sealed_rdb(
         b"REDIS0009",
         b"\xfe\x03\x00" + string(b"three") + string(b"x") + b"\xfe\x05\x00" + string(b"five") + string(b"x"),
     )
     (tmp_path / "a.aof").write_bytes(base + encode_command([b"SET", b"tail", b"x"]))
     convert(tmp_path / "a.aof", "--base", "resp", "-o", tmp_path / "out.aof")
-    _, keys, _ = state(by_line()["redis-6.2"], tmp_path / "out.aof")
+    _, keys, _ = loaded_state(servers_by_line()["redis-6.2"], tmp_path / "out.aof")
     assert [(key["db"], key["key"]) for key in keys] == [(0, "tail"), (3, "three"), (5, "five")]
 
 
 def test_an_empty_base_becomes_an_empty_file_that_loads(story: Story, tmp_path: Path) -> None:
     source = story("wiped-valkey-9.1")
     base = next(source.rglob("*.base.rdb"))
-    base.write_bytes(rdb(b"REDIS0011", b""))
+    base.write_bytes(sealed_rdb(b"REDIS0011", b""))
     convert(source, "--base", "resp", "-o", tmp_path / "out")
     assert next((tmp_path / "out").glob("*.base.aof")).read_bytes() == b""
-    binary = by_line()["valkey-9.1"]
-    assert state(binary, tmp_path / "out") == state(binary, source / "appendonlydir")
+    binary = servers_by_line()["valkey-9.1"]
+    assert loaded_state(binary, tmp_path / "out") == loaded_state(binary, source / "appendonlydir")
 
 
-def test_a_set_for_an_older_line_loses_its_annotations_and_says_so(story: Story, tmp_path: Path) -> None:
-    told = convert(
+def test_a_set_for_an_older_version_loses_its_annotations_and_reports_it(story: Story, tmp_path: Path) -> None:
+    report = convert(
         story("wiped-valkey-9.1"),
         "--base",
         "resp",
@@ -118,9 +118,9 @@ def test_a_set_for_an_older_line_loses_its_annotations_and_says_so(story: Story,
         tmp_path / "out.aof",
     )
     assert b"#TS" not in (tmp_path / "out.aof").read_bytes()
-    assert any("annotations" in note for note in told["notes"])
+    assert any("annotations" in note for note in report["notes"])
     assert loads("redis-6.2", tmp_path / "out.aof")
-    assert state(by_line()["redis-6.2"], tmp_path / "out.aof")[1]
+    assert loaded_state(servers_by_line()["redis-6.2"], tmp_path / "out.aof")[1]
 
 
 def test_a_set_with_its_base_as_an_older_rdb_loads_in_a_server_of_before_sets(story: Story, tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def test_a_set_with_its_base_as_an_older_rdb_loads_in_a_server_of_before_sets(st
     assert aofdoctor("strip", source, "--last", "--in-place", "--yes").status == 0
     convert(source, "--base", "rdb", "--rdb-version", 9, "--layout", "single", "-o", tmp_path / "out.aof")
     got, expected = (
-        state(by_line()["redis-6.2"], tmp_path / "out.aof"),
-        state(by_line()["redis-7.0"], source / "appendonlydir"),
+        loaded_state(servers_by_line()["redis-6.2"], tmp_path / "out.aof"),
+        loaded_state(servers_by_line()["redis-7.0"], source / "appendonlydir"),
     )
     assert got[1] == expected[1] and len(got[1]) > 5
 
@@ -147,10 +147,10 @@ def test_the_manifest_carries_unknown_pairs_and_only_the_base_line_changes(story
     assert (tmp_path / "out" / incr.name).read_bytes() == incr.read_bytes()
 
 
-def test_a_consumer_that_a_line_cannot_be_told_of_is_named(tmp_path: Path) -> None:
+def test_a_consumer_that_a_version_cannot_represent_is_named(tmp_path: Path) -> None:
     group = length(1) + string(b"g") + length(5) + length(1) + length(0) + length(2)
     consumers = b"".join(string(name) + bytes(8) + length(0) for name in (b"one", b"two"))
-    (tmp_path / "a.rdb").write_bytes(rdb(b"REDIS0009", b"\x0f" + string(b"x") + w.stream(1, group + consumers)))
+    (tmp_path / "a.rdb").write_bytes(sealed_rdb(b"REDIS0009", b"\x0f" + string(b"x") + w.stream(1, group + consumers)))
     lost = {
         line: len(convert(tmp_path / "a.rdb", "--base", "resp", "--for", line)["inexpressible"])
         for line in ("redis-5.0", "redis-6.2")
@@ -158,8 +158,8 @@ def test_a_consumer_that_a_line_cannot_be_told_of_is_named(tmp_path: Path) -> No
     assert lost == {"redis-5.0": 2, "redis-6.2": 0}
 
 
-def test_more_databases_than_a_server_has_are_said(tmp_path: Path) -> None:
-    (tmp_path / "a.rdb").write_bytes(rdb(b"REDIS0009", b"\xfe\x14\x00" + string(b"k") + string(b"v")))
+def test_more_databases_than_a_server_has_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.rdb").write_bytes(sealed_rdb(b"REDIS0009", b"\xfe\x14\x00" + string(b"k") + string(b"v")))
     assert any("databases 21" in note for note in convert(tmp_path / "a.rdb", "--base", "resp")["notes"])
 
 
@@ -187,14 +187,14 @@ def test_flipped_bytes_under_a_right_checksum_end_in_a_file_that_walks_or_a_refu
 @pytest.mark.parametrize("version", [8, 9, 10, 11, 12, 80])
 def test_another_version_loads_to_the_same_but_for_what_is_named(path: Path, version: int, tmp_path: Path) -> None:
     out = tmp_path / "out.rdb"
-    told = convert(path, "--base", "rdb", "--rdb-version", version, "--lossy", "-o", out)
+    report = convert(path, "--base", "rdb", "--rdb-version", version, "--lossy", "-o", out)
     walked = walk_rdb(FileSource(out))
     assert (walked.version, walked.complete, walked.checksum) == (version, True, "ok")
-    for line in reading(version):
-        got = state(by_line()[line], out)  # it loads
-        if line in loading(path.read_bytes()) and not told["inexpressible"]:
-            assert same(path, state(by_line()[line], path), got), line
-        elif not told["inexpressible"]:
+    for line in lines_that_load(version):
+        got = loaded_state(servers_by_line()[line], out)  # it loads
+        if line in loading(path.read_bytes()) and not report["inexpressible"]:
+            assert states_match(path, loaded_state(servers_by_line()[line], path), got), line
+        elif not report["inexpressible"]:
             assert plain(got[1]) == plain(json.loads(path.with_suffix(".json").read_text())["keys"]), line
 
 
@@ -218,7 +218,7 @@ def test_the_same_version_again_is_the_same_bytes(path: Path, tmp_path: Path) ->
     assert (tmp_path / "out.rdb").read_bytes() == path.read_bytes()
 
 
-def test_what_cannot_be_said_is_refused_named_and_with_lossy_left_out(tmp_path: Path) -> None:
+def test_unsupported_values_are_refused_and_named_and_dropped_with_lossy(tmp_path: Path) -> None:
     path = FIXTURES / "rdb" / "hash-metadata-v12.rdb"
     words: list[str | Path] = [path, "--base", "rdb", "--rdb-version", "11"]
     result = aofdoctor("convert", *words, "-o", tmp_path / "out.rdb")
@@ -229,7 +229,7 @@ def test_what_cannot_be_said_is_refused_named_and_with_lossy_left_out(tmp_path: 
     assert done["inexpressible"] == planned["inexpressible"]
     receipt = json.loads(Path(done["receipt"]).read_text())
     assert receipt["inexpressible"] == done["inexpressible"] and receipt["kind"] == "copy"
-    fields = [key["value"] for key in state(by_line()["valkey-9.1"], tmp_path / "out.rdb")[1]]
+    fields = [key["value"] for key in loaded_state(servers_by_line()["valkey-9.1"], tmp_path / "out.rdb")[1]]
     assert fields and all(time is None for value in fields for _, _, time in value)
 
 
@@ -239,16 +239,16 @@ def test_field_expiries_go_from_redis_to_valkey_and_back(tmp_path: Path) -> None
         there, back = tmp_path / f"{name}.there.rdb", tmp_path / f"{name}.back.rdb"
         assert convert(path, "--base", "rdb", "--rdb-version", 80, "-o", there)["inexpressible"] == []
         assert convert(there, "--base", "rdb", "--rdb-version", 12, "-o", back)["inexpressible"] == []
-        expected = state(by_line()["redis-8.2"], path)
-        assert state(by_line()["valkey-9.1"], there)[1] == expected[1]
-        assert state(by_line()["redis-8.2"], back) == expected
+        expected = loaded_state(servers_by_line()["redis-8.2"], path)
+        assert loaded_state(servers_by_line()["valkey-9.1"], there)[1] == expected[1]
+        assert loaded_state(servers_by_line()["redis-8.2"], back) == expected
 
 
-@pytest.mark.parametrize("name", EXOTIC)
-def test_what_no_server_at_hand_writes_is_named_or_said(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", UNRELEASED)
+def test_unreleased_types_are_named_or_exported(name: str, tmp_path: Path) -> None:
     """Each ends as a file that walks, or in a refusal; no key goes without a word."""
-    one = EXOTIC[name]
-    (tmp_path / "a.rdb").write_bytes(closed(one))
+    one = UNRELEASED[name]
+    (tmp_path / "a.rdb").write_bytes(with_checksum(one))
     result = aofdoctor(
         "convert",
         tmp_path / "a.rdb",
@@ -288,7 +288,7 @@ def test_memory_does_not_grow_with_a_value(words: list[str], tmp_path: Path) -> 
         length(2) + string(w.listpack([b"%d" % i for i in range(n, n + 500)])) for n in range(0, 100_000, 500)
     )
     body = b"\x12" + string(b"list") + length(200) + nodes + b"\x00" + string(b"big") + string(bytes(30 << 20))
-    (tmp_path / "a.rdb").write_bytes(rdb(b"REDIS0010", body))
+    (tmp_path / "a.rdb").write_bytes(sealed_rdb(b"REDIS0010", body))
     tracemalloc.start()
     try:
         convert(tmp_path / "a.rdb", *words, "-o", tmp_path / "out.rdb")
@@ -303,9 +303,9 @@ def test_the_help_has_examples_and_every_exit_status() -> None:
 
 
 def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_path: Path) -> None:
-    told = convert(FIXTURES / "rdb" / "string-v12.rdb", "--base", "resp")
-    assert told["converted"]["for"] == "redis-8.2"
-    (tmp_path / "a.rdb").write_bytes(rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
+    report = convert(FIXTURES / "rdb" / "string-v12.rdb", "--base", "resp")
+    assert report["converted"]["for"] == "redis-8.2"
+    (tmp_path / "a.rdb").write_bytes(sealed_rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
     assert VERSIONS[convert(tmp_path / "a.rdb", "--base", "resp")["converted"]["for"]].newest_rdb("redis") >= 10
 
 
@@ -316,10 +316,10 @@ def test_an_expiry_before_1970_is_one(expire_ms: int, shift: list[str], tmp_path
     gone = b"\xfc" + expire_ms.to_bytes(8, "little", signed=True) + b"\0" + string(b"gone") + string(b"x")
     none = b"\xfc" + b"\xff" * 8 + b"\0" + string(b"none") + string(b"x")
     path = tmp_path / "a.rdb"
-    path.write_bytes(rdb(b"REDIS0009", b"\xfe\0" + gone + none + b"\0" + string(b"stays") + string(b"x")))
-    binary = by_line()["redis-7.0"]
+    path.write_bytes(sealed_rdb(b"REDIS0009", b"\xfe\0" + gone + none + b"\0" + string(b"stays") + string(b"x")))
+    binary = servers_by_line()["redis-7.0"]
     convert(path, "--base", "resp", "--for", "redis-7.0", *shift, "-o", tmp_path / "out.aof")
-    expected, got = state(binary, path), state(binary, tmp_path / "out.aof")
+    expected, got = loaded_state(binary, path), loaded_state(binary, tmp_path / "out.aof")
     assert got == expected and [key["key"] for key in got[1]] == ["none", "stays"]
     assert aofdoctor("log", path, "--base").status == 0
     assert aofdoctor("show", path, 20).status == 0
@@ -334,7 +334,7 @@ def test_expiries_are_moved_in_their_places_as_they_are_key_by_key(
         before = b"\xfc" + ((number % 700) << 34).to_bytes(8, "little") if number % 3 else b""
         keys += before + bytes((kinds[number % len(kinds)],)) + string(b"key:%d" % number)
         keys += VALUES[kinds[number % len(kinds)]](random.Random(number), 1)
-    for data in (rdb(b"REDIS0011", keys), rdb(b"REDIS0011", keys[: len(keys) // 2]), made(1, 60)):
+    for data in (sealed_rdb(b"REDIS0011", keys), sealed_rdb(b"REDIS0011", keys[: len(keys) // 2]), random_rdb(1, 60)):
         found = []
         for held in (other._BATCH_MAX, 0):
             monkeypatch.setattr(other, "_HELD", held)

@@ -9,8 +9,8 @@ import pytest
 from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.rdb.test_values import FILES, loading
-from tests.support.conversions import convert, known, state
-from tests.support.servers import by_line
+from tests.support.conversions import comparable_state, convert, loaded_state
+from tests.support.servers import servers_by_line
 
 named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
@@ -26,8 +26,8 @@ def test_every_expiry_of_a_base_moves_and_nothing_else(path: Path, base: list[st
     out = tmp_path / ("out.aof" if base else "out.rdb")
     convert(path, *base, "--shift-ttl", "2h", "-o", out)
     line = loading(path.read_bytes())[-1]
-    binary = by_line()[line]
-    got, expected = state(binary, out)[1], state(binary, path)[1]
+    binary = servers_by_line()[line]
+    got, expected = loaded_state(binary, out)[1], loaded_state(binary, path)[1]
     for key in expected:
         key["expire_ms"] = key["expire_ms"] and key["expire_ms"] + HOURS
         if key["type"] == "hash":
@@ -35,7 +35,7 @@ def test_every_expiry_of_a_base_moves_and_nothing_else(path: Path, base: list[st
     for key in got + expected:  # of a stream of before 7.0 servers only guess these
         if key["type"] == "stream" and path.stem.startswith("stream-"):
             key["value"].update(max_deleted=None, added=None)
-    assert known((0, got, [])) == known((0, expected, []))
+    assert comparable_state((0, got, [])) == comparable_state((0, expected, []))
 
 
 MOVED: list[tuple[list[bytes], list[bytes]]] = [
@@ -61,9 +61,9 @@ def test_expiries_of_commands_move_and_every_other_byte_stays(tmp_path: Path) ->
     before = b"".join(encode_command(argv) + between[i % 2] for i, (argv, _) in enumerate(MOVED))
     after = b"".join(encode_command(argv) + between[i % 2] for i, (_, argv) in enumerate(MOVED))
     (tmp_path / "a.aof").write_bytes(before)
-    told = convert(tmp_path / "a.aof", "--shift-ttl", "2h", "-o", tmp_path / "out.aof")
+    report = convert(tmp_path / "a.aof", "--shift-ttl", "2h", "-o", tmp_path / "out.aof")
     assert (tmp_path / "out.aof").read_bytes() == after
-    assert told["converted"]["moved_commands"] == sum(old != new for old, new in MOVED)
+    assert report["converted"]["moved_commands"] == sum(old != new for old, new in MOVED)
 
 
 def test_a_value_larger_than_any_window_keeps_its_bytes_and_gets_its_expiry(tmp_path: Path) -> None:
@@ -81,8 +81,8 @@ def test_now_moves_by_what_has_passed_since_the_log_ended(tmp_path: Path) -> Non
     (tmp_path / "a.aof").write_bytes(b"#TS:1700000000\r\n" + encode_command([b"PEXPIREAT", b"k", b"1700000060000"]))
     convert(tmp_path / "a.aof", "--now", "1700003600", "-o", tmp_path / "out.aof")
     assert encode_command([b"PEXPIREAT", b"k", b"1700003660000"]) in (tmp_path / "out.aof").read_bytes()
-    told = convert(tmp_path / "a.aof", "--now", "now")
-    assert abs(told["converted"]["shift_ms"] / 1000 - (time.time() - 1700000000)) < 60
+    report = convert(tmp_path / "a.aof", "--now", "now")
+    assert abs(report["converted"]["shift_ms"] / 1000 - (time.time() - 1700000000)) < 60
     assert convert(FIXTURES / "rdb" / "keys-v12.rdb", "--now", "now")["converted"]["shift_ms"] > 0
     (tmp_path / "b.aof").write_bytes(encode_command([b"PEXPIREAT", b"k", b"1700000060000"]))
     assert aofdoctor("convert", tmp_path / "b.aof", "--now", "now").status == 3
@@ -94,5 +94,5 @@ def test_keys_past_their_expiry_at_restart_live_on(tmp_path: Path) -> None:
         encode_command([b"SET", b"k", b"v", b"PXAT", b"%d" % past]) + encode_command([b"SET", b"other", b"v"])
     )
     convert(tmp_path / "a.aof", "--shift-ttl", "2h", "-o", tmp_path / "out.aof")
-    keys = state(by_line()["valkey-9.1"], tmp_path / "out.aof")[1]
+    keys = loaded_state(servers_by_line()["valkey-9.1"], tmp_path / "out.aof")[1]
     assert {key["key"]: key["expire_ms"] for key in keys} == {"k": past + HOURS, "other": None}

@@ -9,10 +9,10 @@ import pytest
 from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.edit.test_exchange import everything
-from tests.support.conversions import convert, rdb, state
-from tests.support.fault_injection import killed_at
+from tests.support.conversions import convert, loaded_state, sealed_rdb
+from tests.support.fault_injection import run_killed_at
 from tests.support.rdb_value_writer import string
-from tests.support.servers import by_line
+from tests.support.servers import servers_by_line
 
 Story = Callable[[str], Path]
 CONVERSIONS = {
@@ -40,20 +40,20 @@ def test_a_dump_and_a_file_are_converted_in_place(tmp_path: Path) -> None:
     dump, file = tmp_path / "dump.rdb", tmp_path / "a.aof"
     dump.write_bytes((FIXTURES / "rdb" / "string-v12.rdb").read_bytes())
     file.write_bytes(dump.read_bytes() + encode_command([b"SET", b"tail", b"1"]))
-    binary = by_line()["redis-8.2"]
-    expected = state(binary, dump)
+    binary = servers_by_line()["redis-8.2"]
+    expected = loaded_state(binary, dump)
     convert(dump, "--base", "rdb", "--rdb-version", 11, "--in-place", "-y")
-    assert dump.read_bytes()[:9] == b"REDIS0011" and state(binary, dump) == expected
-    loaded = state(binary, file)
+    assert dump.read_bytes()[:9] == b"REDIS0011" and loaded_state(binary, dump) == expected
+    loaded = loaded_state(binary, file)
     convert(file, "--base", "resp", "--in-place", "-y")
-    assert file.read_bytes()[:1] == b"*" and state(binary, file) == loaded
+    assert file.read_bytes()[:1] == b"*" and loaded_state(binary, file) == loaded
 
 
 @pytest.mark.parametrize(
     ("words", "why"),
     [(["--layout", "multi-part"], "another layout"), (["--base", "resp"], "the place of a dump")],
 )
-def test_what_a_name_does_not_say_is_not_put_under_it(words: list[str], why: str, tmp_path: Path) -> None:
+def test_another_layout_is_not_put_under_the_same_name(words: list[str], why: str, tmp_path: Path) -> None:
     dump = tmp_path / "dump.rdb"
     dump.write_bytes((FIXTURES / "rdb" / "string-v12.rdb").read_bytes())
     before = everything(tmp_path)
@@ -61,7 +61,7 @@ def test_what_a_name_does_not_say_is_not_put_under_it(words: list[str], why: str
     assert result.status == 3 and why in result.err and everything(tmp_path) == before
 
 
-def test_what_cannot_be_said_is_not_put_in_place(tmp_path: Path) -> None:
+def test_unsupported_values_are_not_put_in_place(tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes((FIXTURES / "rdb" / "hash-metadata-v12.rdb").read_bytes())
     before = everything(path)
@@ -71,7 +71,7 @@ def test_what_cannot_be_said_is_not_put_in_place(tmp_path: Path) -> None:
 
 
 def test_killed_at_any_call_a_conversion_in_place_leaves_the_old_or_the_new(tmp_path: Path) -> None:
-    data = rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")) + encode_command([b"SET", b"tail", b"1"])
+    data = sealed_rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")) + encode_command([b"SET", b"tail", b"1"])
 
     def source(folder: Path) -> Path:
         folder.mkdir()
@@ -84,7 +84,7 @@ def test_killed_at_any_call_a_conversion_in_place_leaves_the_old_or_the_new(tmp_
     while not lived:
         number += 1
         path = source(tmp_path / str(number))
-        lived = killed_at(number, "convert", path, "--base", "resp", "--in-place", "-y")
+        lived = run_killed_at(number, "convert", path, "--base", "resp", "--in-place", "-y")
         assert path.read_bytes() in (data, done.read_bytes())
     assert number > 10
 
@@ -124,7 +124,7 @@ def test_now_is_the_time_of_the_plan(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_plan_that_cannot_be_meant_is_refused(other: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
+    path.write_bytes(sealed_rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
     convert(path, "--base", "resp", "--plan", tmp_path / "plan")
     saved = json.loads((tmp_path / "plan").read_text())
     saved["recipe"] |= other
@@ -142,7 +142,7 @@ def test_a_part_that_loses_its_annotations_loses_its_endoffset(story: Story, tmp
     manifest.write_bytes(line[0] + b"\n" + line[1] + b" startoffset 7 endoffset 99\n")
     convert(place, "--base", "rdb", "--rdb-version", 9, "-o", tmp_path / "bare")
     convert(place, "--base", "resp", "--for", "redis-7.0", "-o", tmp_path / "timed")
-    said = {name: (tmp_path / name / manifest.name).read_bytes() for name in ("bare", "timed")}
+    manifests = {name: (tmp_path / name / manifest.name).read_bytes() for name in ("bare", "timed")}
     assert b"#TS" not in (tmp_path / "bare" / incr.name).read_bytes()
-    assert b"startoffset 7" in said["bare"] and b"endoffset" not in said["bare"]
-    assert b"endoffset 99" in said["timed"]
+    assert b"startoffset 7" in manifests["bare"] and b"endoffset" not in manifests["bare"]
+    assert b"endoffset 99" in manifests["timed"]

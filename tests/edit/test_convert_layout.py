@@ -10,9 +10,9 @@ from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.rdb.test_values import FILES
 from tests.support import rdb_value_writer as w
-from tests.support.conversions import convert, rdb, state
+from tests.support.conversions import convert, loaded_state, sealed_rdb
 from tests.support.rdb_value_writer import length, string
-from tests.support.servers import by_line
+from tests.support.servers import servers_by_line
 
 Story = Callable[[str], Path]
 named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -30,7 +30,7 @@ def test_parts_in_one_file_each_begin_in_the_first_database(tmp_path: Path) -> N
     lines = [f"file {name} seq {name.split('.')[2]} type {name.split('.')[3][0]}\n" for name in parts]
     (tmp_path / "set" / "a.aof.manifest").write_text("".join(lines))
     convert(tmp_path / "set", "--layout", "single", "-o", tmp_path / "out.aof")
-    _, keys, _ = state(by_line()["redis-6.2"], tmp_path / "out.aof")
+    _, keys, _ = loaded_state(servers_by_line()["redis-6.2"], tmp_path / "out.aof")
     assert {(key["db"], key["key"]) for key in keys} == {(3, "base"), (0, "one"), (0, "two")}
 
 
@@ -39,8 +39,8 @@ def test_a_dump_becomes_a_set_that_loads(name: str, tmp_path: Path) -> None:
     path = FIXTURES / "rdb" / f"{name}.rdb"
     convert(path, "--layout", "multi-part", "-o", tmp_path / "out")
     assert sorted(file.suffix for file in (tmp_path / "out").iterdir()) == [".aof", ".manifest", ".rdb"]
-    binary = by_line()["redis-8.2"]
-    assert state(binary, tmp_path / "out") == state(binary, path)
+    binary = servers_by_line()["redis-8.2"]
+    assert loaded_state(binary, tmp_path / "out") == loaded_state(binary, path)
 
 
 def test_there_and_back_is_the_same_bytes(story: Story, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ SET = encode_command([b"SET", b"a", b"1"])
         (["--base", "resp"], 3), (["--layout", "single"], 3),
     ],
 )  # fmt: skip
-def test_what_says_nothing_or_cannot_be_is_refused(words: list[str], status: int, tmp_path: Path) -> None:
+def test_empty_and_impossible_requests_are_refused(words: list[str], status: int, tmp_path: Path) -> None:
     (tmp_path / "a.aof").write_bytes(SET)
     result = aofdoctor("convert", tmp_path / "a.aof", *words, "-o", tmp_path / "out")
     assert result.status == status and not (tmp_path / "out").exists()
@@ -96,7 +96,7 @@ def test_values_that_lie_under_a_right_checksum_are_refused(tmp_path: Path) -> N
     lying = [b"\x10" + string(b"h") + string(b"no listpack"), b"\x00" + string(b"s") + w.lzf_string(b"\x05abc", 50),
              b"\x15" + string(b"x") + length(1) + string(b"short") + string(b"node") + length(0) * 9]  # fmt: skip
     for body in lying:
-        (tmp_path / "a.rdb").write_bytes(rdb(b"REDIS0011", body))
+        (tmp_path / "a.rdb").write_bytes(sealed_rdb(b"REDIS0011", body))
         for words in (["--base", "resp"], ["--base", "rdb", "--rdb-version", "9", "--lossy"]):
             result = aofdoctor("convert", tmp_path / "a.rdb", *words, "-o", tmp_path / "out")
             assert (result.status == 3 and "cannot be read" in result.err) or body[0] == 0, result.err

@@ -15,9 +15,9 @@ from aofdoctor.cli import plan_runner as plans_room
 from aofdoctor.edit.output import exchange as exchange_room
 from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
-from tests.support.fault_injection import killed_at
-from tests.support.hostile_bytes import hostile
-from tests.support.samples import FLUSH, Story, small_set
+from tests.support.fault_injection import run_killed_at
+from tests.support.hostile_bytes import hostile_aofs
+from tests.support.samples import FLUSH, StoryCopier, make_small_set
 
 A, B = encode_command([b"SET", b"a", b"1"]), encode_command([b"SET", b"b", b"2"])
 EDITS = {
@@ -42,7 +42,7 @@ def everything(path: Path) -> dict[str, tuple[object, ...]]:
 
 def source(folder: Path, layout: str) -> Path:
     if layout == "set":
-        return small_set(folder, {"base": A + B, "one": A + B, "two": DATA})
+        return make_small_set(folder, {"base": A + B, "one": A + B, "two": DATA})
     (folder / "a.aof").write_bytes(DATA)
     (folder / "a.aof").chmod(0o640)
     return folder / "a.aof"
@@ -68,7 +68,7 @@ def test_an_edit_and_its_undo_are_the_identity(edit: str, layout: str, tmp_path:
     assert undone.status == 0 and everything(path) == before, undone.err
 
 
-def test_what_was_the_source_is_said_and_stands_beside_it(tmp_path: Path) -> None:
+def test_the_old_source_is_named_and_kept_in_the_same_directory(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     kept = [p for p in tmp_path.iterdir() if p.name.endswith(".before")]
@@ -76,7 +76,7 @@ def test_what_was_the_source_is_said_and_stands_beside_it(tmp_path: Path) -> Non
 
 
 def test_parts_that_stay_as_they_are_need_no_room(tmp_path: Path) -> None:
-    path = small_set(tmp_path, {"base": A * 5, "one": B, "two": A + FLUSH, "three": B})
+    path = make_small_set(tmp_path, {"base": A * 5, "one": B, "two": A + FLUSH, "three": B})
     inode = {p.name: p.stat().st_ino for p in path.iterdir()}
     done = aofdoctor("strip", path, "--key", "b", "--in-place", "-y", "--json")
     assert done.status == 0
@@ -107,7 +107,7 @@ def test_a_source_that_grew_meanwhile_is_not_exchanged(tmp_path: Path, monkeypat
     assert result.status == 3 and "is not what it was" in result.err and path.read_bytes() == DATA + B
 
 
-def test_a_file_system_that_cannot_exchange_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_that_cannot_exchange_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def cannot(one: bytes, other: bytes) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
@@ -171,12 +171,12 @@ def test_killed_at_any_call_the_name_has_the_old_content_or_the_new(layout: str,
         folder = tmp_path / str(number)
         folder.mkdir()
         path = source(folder, layout)
-        lived = killed_at(number, "repair", path, "--salvage", "--in-place", "-y")
+        lived = run_killed_at(number, "repair", path, "--salvage", "--in-place", "-y")
         assert {name.rpartition("/")[2]: row[0] for name, row in everything(path).items()} in (old, new)
     assert number > 10
 
 
-def test_a_server_loads_what_was_put_in_place(story: Story, tmp_path: Path) -> None:
+def test_a_server_loads_what_was_put_in_place(story: StoryCopier, tmp_path: Path) -> None:
     path = story("wiped-valkey-9.1")
     assert aofdoctor("strip", path, "--and-after", "-o", tmp_path / "copy").status == 0
     assert aofdoctor("strip", path, "--and-after", "--in-place", "-y").status == 0
@@ -185,7 +185,7 @@ def test_a_server_loads_what_was_put_in_place(story: Story, tmp_path: Path) -> N
     assert result.json["keys"] == aofdoctor("verify", tmp_path / "copy", "--json").json["keys"]
 
 
-@given(hostile, st.sampled_from(sorted(EDITS)))
+@given(hostile_aofs, st.sampled_from(sorted(EDITS)))
 def test_edit_and_undo_are_the_identity_on_any_file(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, edit: str
 ) -> None:
@@ -235,7 +235,7 @@ def test_a_set_that_changed_meanwhile_is_not_exchanged(
     assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # what was made is gone again
 
 
-def test_a_receipt_exchanges_only_what_its_own_name_says(tmp_path: Path) -> None:
+def test_a_receipt_exchanges_only_the_files_of_its_own_name(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     receipt = Path(aofdoctor("repair", path, "--salvage", "--in-place", "-y", "--json").json["receipt"])
     (tmp_path / "other").write_bytes(B)
@@ -244,9 +244,7 @@ def test_a_receipt_exchanges_only_what_its_own_name_says(tmp_path: Path) -> None
     assert aofdoctor("undo", receipt).status == 3 and (tmp_path / "other").read_bytes() == B
 
 
-def test_an_exchange_whose_name_is_not_on_disk_says_that_it_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_exchange_with_an_unsynced_name_is_reported_as_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(folder: Path) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 

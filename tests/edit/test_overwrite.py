@@ -13,24 +13,24 @@ from aofdoctor.edit.output.overwrite import ping_of_size
 from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.errors import RefusedEdit, SourceChanged
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
-from tests.conftest import STORIES, aofdoctor, told
-from tests.support.samples import FLUSH, SET, Story, server_for, small_set, tree
+from tests.conftest import STORIES, aofdoctor, read_story
+from tests.support.samples import FLUSH, SET, StoryCopier, make_small_set, server_option, snapshot
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_in_place_brings_every_key_back_and_undo_takes_it_back(name: str, story: Story) -> None:
+def test_in_place_brings_every_key_back_and_undo_takes_it_back(name: str, story: StoryCopier) -> None:
     source = story(name)
-    part, start, end = told(name)["flush"]
+    part, start, end = read_story(name)["flush"]
     path = next(source.rglob(part))
-    before = tree(source)
+    before = snapshot(source)
     result = aofdoctor("strip", source, "--in-place", "-y", "--json")
     assert result.status == 0, result.err
     old, new = before[str(path)][0], path.read_bytes()
     assert new == old[:start] + b"*1\r\n$00004\r\nPING\r\n" + old[end:]
-    verified = aofdoctor("verify", source, "--json", *server_for(name))
-    assert verified.json["total"] == told(name)["keys"] + told(name)["keys_after"]
+    verified = aofdoctor("verify", source, "--json", *server_option(name))
+    assert verified.json["total"] == read_story(name)["keys"] + read_story(name)["keys_after"]
     assert aofdoctor("undo", result.json["receipt"]).status == 0
-    after = {p: v for p, v in tree(source).items() if "receipt" not in p}
+    after = {p: v for p, v in snapshot(source).items() if "receipt" not in p}
     assert after == before
 
 
@@ -59,11 +59,11 @@ def test_every_size_of_record_has_a_harmless_one() -> None:
         ping_of_size(10)
 
 
-def test_in_place_asks_first(story: Story) -> None:
+def test_in_place_asks_first(story: StoryCopier) -> None:
     source = story("wiped-redis-6.2")
-    before = tree(source)
+    before = snapshot(source)
     result = aofdoctor("strip", source, "--in-place")
-    assert result.status == 2 and "-y" in result.err and tree(source) == before
+    assert result.status == 2 and "-y" in result.err and snapshot(source) == before
 
 
 def test_from_the_tail_the_last_group_is_found_without_reading_the_rest(tmp_path: Path) -> None:
@@ -83,22 +83,22 @@ def test_from_the_tail_the_last_group_is_found_without_reading_the_rest(tmp_path
     assert aofdoctor("strip", path, "--trust-tail").status == 2
 
 
-def test_a_held_file_is_refused_and_the_holder_is_named(story: Story) -> None:
+def test_a_held_file_is_refused_and_the_holder_is_named(story: StoryCopier) -> None:
     source = story("wiped-redis-6.2")
-    before = tree(source)
+    before = snapshot(source)
     with open(source / "appendonly.aof") as file:
         holder = subprocess.Popen(["sleep", "60"], stdin=file)
     try:
         result = aofdoctor("strip", source, "--in-place", "-y")
         assert result.status == 3 and f"sleep (pid {holder.pid})" in result.err and "SHUTDOWN NOSAVE" in result.err
-        assert tree(source) == before
+        assert snapshot(source) == before
         assert aofdoctor("strip", source, "--in-place", "-y", "--force-in-use").status == 0
     finally:
         holder.kill()
         holder.wait()
 
 
-def test_a_running_server_is_refused(embedded: ServerBinary, story: Story) -> None:
+def test_a_running_server_is_refused(embedded: ServerBinary, story: StoryCopier) -> None:
     with Sandbox(embedded, ["--appendonly", "yes"], hide=()) as server:
         server.call("SET", "a", "1")
         server.call("FLUSHALL")
@@ -106,14 +106,14 @@ def test_a_running_server_is_refused(embedded: ServerBinary, story: Story) -> No
         assert result.status == 3 and "held open by valkey-server" in result.err
 
 
-def test_a_fresh_rewrite_is_refused(story: Story) -> None:
+def test_a_fresh_rewrite_is_refused(story: StoryCopier) -> None:
     source = story("wiped-redis-6.2")
     (source / "temp-rewriteaof-bg-99.aof").write_bytes(b"")
     result = aofdoctor("strip", source, "--in-place", "-y")
     assert result.status == 3 and "a rewrite is at work" in result.err
 
 
-def test_the_receipt_is_on_disk_before_the_file_changes(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_receipt_is_on_disk_before_the_file_changes(story: StoryCopier, monkeypatch: pytest.MonkeyPatch) -> None:
     source = story("wiped-redis-6.2")
     before = (source / "appendonly.aof").read_bytes()
 
@@ -129,7 +129,7 @@ def test_the_receipt_is_on_disk_before_the_file_changes(story: Story, monkeypatc
     assert aofdoctor("undo", receipts[0]).status == 0 and (source / "appendonly.aof").read_bytes() == before
 
 
-def test_undo_refuses_another_file(story: Story) -> None:
+def test_undo_refuses_another_file(story: StoryCopier) -> None:
     source = story("wiped-redis-6.2")
     path = source / "appendonly.aof"
     receipt = Path(aofdoctor("strip", source, "--in-place", "-y", "--json").json["receipt"])
@@ -156,21 +156,21 @@ def test_undo_of_no_receipt_is_one_clear_line(junk: bytes, tmp_path: Path) -> No
     assert (result.status == 3 and "not a receipt" in result.err) or "never changed" in result.err
 
 
-def test_undo_of_a_copys_receipt_says_that_the_source_was_never_changed(story: Story, tmp_path: Path) -> None:
+def test_undo_of_a_copys_receipt_reports_an_unchanged_source(story: StoryCopier, tmp_path: Path) -> None:
     aofdoctor("strip", story("wiped-redis-6.2"), "-o", tmp_path / "out")
     result = aofdoctor("undo", tmp_path / "out.receipt.json")
     assert result.status == 3 and "never changed" in result.err
 
 
 def test_in_place_on_a_set_that_no_server_reads_warns_instead_of_starting_one(tmp_path: Path) -> None:
-    folder = small_set(tmp_path, {"base": SET, "incr": SET + FLUSH})
+    folder = make_small_set(tmp_path, {"base": SET, "incr": SET + FLUSH})
     (folder / "a.aof.manifest").unlink()
     out = aofdoctor("strip", folder, "--in-place", "-y").out
     assert "do not start a server" in out and "then start the server" not in out
 
 
 def test_a_file_that_is_listed_twice_is_edited_once(tmp_path: Path) -> None:
-    folder = small_set(tmp_path, {"base": SET, "incr": SET + FLUSH})
+    folder = make_small_set(tmp_path, {"base": SET, "incr": SET + FLUSH})
     manifest = folder / "a.aof.manifest"
     manifest.write_bytes(manifest.read_bytes() + b"file a.aof.2.incr.aof seq 3 type i\n")
     assert aofdoctor("strip", folder, "--all", "--in-place", "-y").status == 0
@@ -178,7 +178,7 @@ def test_a_file_that_is_listed_twice_is_edited_once(tmp_path: Path) -> None:
 
 
 def test_from_the_tail_a_group_over_two_parts_goes_whole(tmp_path: Path) -> None:
-    folder = small_set(tmp_path, {"base": SET, "incr": SET + FLUSH, "more": FLUSH * 300 + SET})
+    folder = make_small_set(tmp_path, {"base": SET, "incr": SET + FLUSH, "more": FLUSH * 300 + SET})
     result = aofdoctor("strip", folder, "--in-place", "--trust-tail", "-y", "--json")
     assert result.status == 0 and result.json["commands"] == {"before": None, "after": None, "dropped": 301, "added": 0}
     assert all(FLUSH not in path.read_bytes() for path in folder.iterdir() if path.suffix == ".aof")
@@ -197,7 +197,7 @@ def test_from_the_tail_nothing_else_is_chosen(option: list[str], tmp_path: Path)
     assert aofdoctor("strip", tmp_path / "a.aof", *option, "--in-place", "--trust-tail", "-y").status == 2
 
 
-def test_a_flush_after_damage_is_not_overwritten_where_it_stands(tmp_path: Path) -> None:
+def test_a_flush_after_damage_is_not_overwritten_in_place(tmp_path: Path) -> None:
     value = SET + FLUSH + SET
     data = SET + b"*3\r\n$3\r\nSET\r\n$1\r\nv\r\n$9%d\r\n%b\r\n" % (len(value), value) + SET * 9
     path = tmp_path / "a.aof"
@@ -236,7 +236,7 @@ def test_a_file_that_is_opened_in_between_is_not_edited(tmp_path: Path, monkeypa
 
 
 def test_a_fresh_rewrite_above_the_directory_of_a_set_is_refused(tmp_path: Path) -> None:
-    folder = small_set(tmp_path, {"incr": SET + FLUSH})
+    folder = make_small_set(tmp_path, {"incr": SET + FLUSH})
     (folder.parent / "temp-rewriteaof-99.aof").write_bytes(b"")
     result = aofdoctor("strip", folder, "--in-place", "-y")
     assert result.status == 3 and "a rewrite is at work" in result.err

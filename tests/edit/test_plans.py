@@ -43,7 +43,7 @@ def test_a_slice_stands_alone(data: bytes, kept: bytes, tmp_path: Path) -> None:
     assert aofdoctor("check", tmp_path / "out").status == 0
 
 
-def test_a_slice_without_a_key_of_the_base_leaves_it_out_and_says_so(
+def test_a_slice_without_a_key_of_the_base_drops_it_and_reports_it(
     story: Story, tmp_path: Path, embedded: ServerBinary
 ) -> None:
     folder = story("wiped-valkey-9.1")
@@ -53,12 +53,12 @@ def test_a_slice_without_a_key_of_the_base_leaves_it_out_and_says_so(
     assert set(aofdoctor("verify", tmp_path / "out", "--with", embedded.path, "--json").json["keys"]) == {"3"}
 
 
-def test_a_slice_of_everything_is_no_wish(tmp_path: Path) -> None:
+def test_a_slice_without_a_selection_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.aof").write_bytes(A)
     assert aofdoctor("slice", tmp_path / "a.aof").status == 2
 
 
-WISHES = {
+CASES = {
     "strip": (["strip", "--last"], A + FLUSH + B),
     "a selection": (["strip", "--key", "a", "--key", "b"], A + B + C),
     "repair": (["repair"], A + B + C[:9]),
@@ -68,9 +68,9 @@ WISHES = {
 }
 
 
-@pytest.mark.parametrize("wish", WISHES)
-def test_a_saved_plan_comes_to_the_same(wish: str, tmp_path: Path) -> None:
-    words, data = WISHES[wish]
+@pytest.mark.parametrize("wish", CASES)
+def test_a_saved_plan_comes_to_the_same(case: str, tmp_path: Path) -> None:
+    words, data = CASES[case]
     path, plan = tmp_path / "a.aof", tmp_path / "plan.json"
     path.write_bytes(data)
     saved = aofdoctor(*words, path, "--plan", plan, "--json")

@@ -21,8 +21,8 @@ from aofdoctor.edit.reconstruction.reconstruct import reconstruct
 from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.source import pread
 from tests.conftest import aofdoctor
-from tests.support.hostile_bytes import hostile
-from tests.support.samples import Story, small_set
+from tests.support.hostile_bytes import hostile_aofs
+from tests.support.samples import StoryCopier, make_small_set
 
 Change = Callable[[bytes], bytes]
 CHANGES: dict[str, Change] = {
@@ -75,7 +75,7 @@ def test_text_mode_is_turned_back_to_the_byte(
 
 
 @pytest.mark.parametrize("how", CHANGES)
-def test_a_salvage_gives_the_source_and_says_what_it_did(how: str, tmp_path: Path) -> None:
+def test_a_salvage_gives_the_source_and_reports_its_changes(how: str, tmp_path: Path) -> None:
     rows = [encode_command([b"SET", b"key:%d" % i, b"caf\xe9 %d" % i]) for i in range(300)]
     source = b"".join([encode_command([b"SELECT", b"3"]), *rows, encode_command([b"SET", b"list", LOOKALIKE])])
     path = write(tmp_path, CHANGES[how](source))
@@ -90,7 +90,7 @@ def test_a_salvage_gives_the_source_and_says_what_it_did(how: str, tmp_path: Pat
     assert path.read_bytes() == CHANGES[how](source)
 
 
-def test_a_value_whose_line_ends_cannot_be_told_is_lost_alone(tmp_path: Path) -> None:
+def test_only_a_value_with_ambiguous_line_ends_is_lost(tmp_path: Path) -> None:
     rows = [encode_command([b"SET", b"key:%d" % i, b"x"]) for i in range(20)]
     mixed = encode_command([b"SET", b"mixed", b"one\r\ntwo\nthree\r\n"])
     path = write(tmp_path, CHANGES["CRLF had become LF"](b"".join([*rows, mixed, *rows])))
@@ -126,7 +126,11 @@ def test_two_blocks_that_changed_places_are_put_back(size: int, apart: int, tmp_
     assert {row["reason"] for row in plan["mended"]} == {"two blocks had changed places"}
 
 
-@given(st.lists(st.one_of(hostile, *(hostile.map(change) for change in CHANGES.values())), max_size=4).map(b"".join))
+@given(
+    st.lists(st.one_of(hostile_aofs, *(hostile_aofs.map(change) for change in CHANGES.values())), max_size=4).map(
+        b"".join
+    )
+)
 def test_a_mend_never_raises_and_never_adds_a_damage(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = write(tmp_path_factory.mktemp("h"), encode_command([b"SET", b"a", b"b"]) + data)
     result = aofdoctor("repair", path, "--salvage", "--json")
@@ -171,7 +175,7 @@ def timed(start: int, name: str) -> bytes:
 
 
 def test_incremental_files_out_of_the_order_of_their_times_are_named_and_left(tmp_path: Path) -> None:
-    folder = small_set(
+    folder = make_small_set(
         tmp_path, {"base": b"", "one": timed(2000, "b"), "two": timed(1000, "a"), "three": timed(3000, "c")}
     )
     assert "part-swapped" in [f["code"] for f in aofdoctor("check", folder, "--json").json["findings"]]
@@ -179,7 +183,7 @@ def test_incremental_files_out_of_the_order_of_their_times_are_named_and_left(tm
     assert not plan["changed"] and not any("changed places" in note for note in plan["notes"])
 
 
-def test_a_base_and_an_incremental_file_that_changed_places_are_put_back(story: Story, tmp_path: Path) -> None:
+def test_a_base_and_an_incremental_file_that_changed_places_are_put_back(story: StoryCopier, tmp_path: Path) -> None:
     folder = story("wiped-redis-8.2") / "appendonlydir"
     base = next(p for p in folder.iterdir() if p.name.endswith("base.rdb"))
     incr = next(p for p in folder.iterdir() if p.name.endswith("incr.aof"))
@@ -273,7 +277,7 @@ def test_other_verbs_name_the_range_and_write_nothing(verb: list[str], tmp_path:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.aof"]
 
 
-def test_a_cut_keeps_what_stands_before_the_bytes_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_cut_keeps_everything_before_the_unreadable_bytes(tmp_path: Path) -> None:
     path = write(tmp_path, b"".join(ROWS))
     with unreadable(path, 3):
         assert aofdoctor("repair", path, "-o", tmp_path / "out.aof").status == 0
@@ -304,7 +308,7 @@ def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tm
         assert b"FLUSHALL" not in out.replace(bytes(bent), b""), bit
 
 
-def test_what_is_dropped_of_a_mended_part_is_named_where_it_stands(tmp_path: Path) -> None:
+def test_drops_of_a_reconstructed_part_are_named_at_their_position(tmp_path: Path) -> None:
     rows = [encode_command([b"SET", b"key:%d" % i, b"caf\xe9"]) for i in range(50)]
     unknown = encode_command([b"NOSUCH", b"1"])
     source = b"".join([*rows[:20], unknown, *rows[20:40], unknown, *rows[40:]])

@@ -41,7 +41,7 @@ def test_a_cut_keeps_everything_before_the_first_damage(name: str, tmp_path: Pat
     assert aofdoctor("check", tmp_path / "out").status == 0
 
 
-def test_the_loss_is_told_in_commands_bytes_and_percent(tmp_path: Path) -> None:
+def test_the_loss_is_reported_in_commands_bytes_and_percent(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET * 50 + b"junk" + SET * 50)
     out = aofdoctor("repair", path).out
@@ -104,7 +104,7 @@ def test_a_set_of_which_nothing_would_be_left_is_refused(story: Story, tmp_path:
     assert result.status == 3 and "nothing would be left" in result.err and not (tmp_path / "out").exists()
 
 
-def test_what_still_keeps_a_server_from_loading_is_said(tmp_path: Path) -> None:
+def test_remaining_reasons_not_to_load_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     for odd in (encode_command([b"NOSUCH", b"x"]), encode_command([b"SET", b"a"]), b"#" + b"x" * 2000 + b"\r\n"):
         path.write_bytes(SET + odd + SET + SET[:9])

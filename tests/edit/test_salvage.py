@@ -176,7 +176,7 @@ LINES = SOUND.splitlines(keepends=True)
     [None, b"", bytes(100), SOUND[:-3], SOUND.replace(b"type b", b"type q"), b"".join(LINES[:2] + LINES[3:]),
      b"".join(LINES[1:]), b"".join(LINES[:3]), LINES[0] + b"".join(reversed(LINES[1:])), SOUND + LINES[0]],
 )  # fmt: skip
-def test_a_manifest_is_made_anew_from_the_files(manifest: bytes | None, tmp_path: Path) -> None:
+def test_a_manifest_is_rebuilt_from_the_files(manifest: bytes | None, tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", manifest, (BASE, ONE, TWO, THREE))
     result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
     assert result.status == 0 and result.json["notes"]

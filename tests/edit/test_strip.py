@@ -15,8 +15,8 @@ from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.output.durable import write_all
 from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.server.sandbox import ServerBinary
-from tests.conftest import STORIES, aofdoctor, told
-from tests.support.samples import FLUSH, SET, Story, server_for, small_set, tree
+from tests.conftest import STORIES, aofdoctor, read_story
+from tests.support.samples import FLUSH, SET, StoryCopier, make_small_set, server_option, snapshot
 
 GROUPS = (
     SET
@@ -31,25 +31,25 @@ GROUPS = (
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_a_real_server_has_every_key_back(name: str, story: Story, tmp_path: Path) -> None:
+def test_a_real_server_has_every_key_back(name: str, story: StoryCopier, tmp_path: Path) -> None:
     source = story(name)
-    before = tree(source)
+    before = snapshot(source)
     result = aofdoctor("strip", source, "-o", tmp_path / "out")
     assert result.status == 0 and "18 bytes" in result.out
-    assert tree(source) == before
-    verified = aofdoctor("verify", tmp_path / "out", "--json", *server_for(name))
-    keys = told(name)["keys"] + told(name)["keys_after"]
+    assert snapshot(source) == before
+    verified = aofdoctor("verify", tmp_path / "out", "--json", *server_option(name))
+    keys = read_story(name)["keys"] + read_story(name)["keys_after"]
     assert verified.json["loaded"] and verified.json["total"] == keys
     assert verified.json["errors"] == {}
 
 
-def test_the_plan_is_printed_and_nothing_is_written(story: Story) -> None:
+def test_the_plan_is_printed_and_nothing_is_written(story: StoryCopier) -> None:
     source = story("wiped-valkey-9.1")
-    before = tree(source)
+    before = snapshot(source)
     result = aofdoctor("strip", source, "--json")
-    part, start, end = told("wiped-valkey-9.1")["flush"]
+    part, start, end = read_story("wiped-valkey-9.1")["flush"]
     plan = result.json
-    assert result.status == 0 and tree(source) == before
+    assert result.status == 0 and snapshot(source) == before
     assert plan["dropped"] == [{"part": part, "start": start, "end": end, "commands": 1, "reason": "flush"}]
     assert plan["output"] is None and plan["changed"] is True
     assert plan["commands"]["before"] - plan["commands"]["after"] == plan["commands"]["dropped"] == 1
@@ -165,7 +165,7 @@ def test_the_flush_in_a_pipe_cannot_be_edited() -> None:
     assert done.returncode in (2, 3) and b"Traceback" not in done.stderr
 
 
-def test_a_copy_keeps_owner_and_mode_and_leaves_a_receipt(story: Story, tmp_path: Path) -> None:
+def test_a_copy_keeps_owner_and_mode_and_leaves_a_receipt(story: StoryCopier, tmp_path: Path) -> None:
     source = story("wiped-redis-6.2")
     path = source / "appendonly.aof"
     os.chmod(path, 0o640)
@@ -176,14 +176,14 @@ def test_a_copy_keeps_owner_and_mode_and_leaves_a_receipt(story: Story, tmp_path
     assert made.st_mode & 0o777 == 0o640 and (made.st_uid, made.st_gid) == (path.stat().st_uid, path.stat().st_gid)
     receipt = Path(result.json["receipt"])
     assert receipt == tmp_path / "out.receipt.json"
-    told_of, data = json.loads(receipt.read_bytes()), path.read_bytes()
-    assert told_of["source"][0]["sha256_last_64k"] == hashlib.sha256(data).hexdigest()
-    assert told_of["removed_kept_in"] == [str(source)]
-    (drop,) = told_of["dropped"]
+    receipt_json, data = json.loads(receipt.read_bytes()), path.read_bytes()
+    assert receipt_json["source"][0]["sha256_last_64k"] == hashlib.sha256(data).hexdigest()
+    assert receipt_json["removed_kept_in"] == [str(source)]
+    (drop,) = receipt_json["dropped"]
     assert drop["around"] == hashlib.sha256(data[: drop["start"]] + data[drop["end"] :]).hexdigest()
 
 
-def test_a_set_is_copied_with_its_layout(story: Story, tmp_path: Path) -> None:
+def test_a_set_is_copied_with_its_layout(story: StoryCopier, tmp_path: Path) -> None:
     source = story("wiped-redis-8.2") / "appendonlydir"
     aofdoctor("strip", source, "-o", tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(p.name for p in source.iterdir())
@@ -192,7 +192,7 @@ def test_a_set_is_copied_with_its_layout(story: Story, tmp_path: Path) -> None:
     ).read_bytes()
 
 
-def test_an_endoffset_of_a_changed_part_does_not_go_along(story: Story, tmp_path: Path) -> None:
+def test_an_endoffset_of_a_changed_part_does_not_go_along(story: StoryCopier, tmp_path: Path) -> None:
     manifest = story("wiped-redis-8.2") / "appendonlydir" / "appendonly.aof.manifest"
     manifest.write_bytes(manifest.read_bytes().replace(b"startoffset 25", b"startoffset 25 endoffset 300"))
     aofdoctor("strip", manifest, "-o", tmp_path / "out")
@@ -200,7 +200,7 @@ def test_an_endoffset_of_a_changed_part_does_not_go_along(story: Story, tmp_path
 
 
 @pytest.mark.parametrize("taken", ["file", "directory", "link"])
-def test_nothing_is_written_over(taken: str, story: Story, tmp_path: Path) -> None:
+def test_nothing_is_written_over(taken: str, story: StoryCopier, tmp_path: Path) -> None:
     out = tmp_path / "out"
     if taken == "file":
         out.write_bytes(b"precious")
@@ -215,13 +215,13 @@ def test_nothing_is_written_over(taken: str, story: Story, tmp_path: Path) -> No
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-def test_an_empty_directory_is_not_in_the_way(story: Story, tmp_path: Path) -> None:
+def test_an_empty_directory_is_not_in_the_way(story: StoryCopier, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     assert aofdoctor("strip", story("wiped-valkey-9.1"), "-o", tmp_path / "out").status == 0
 
 
 def test_a_copy_that_does_not_read_back_is_not_kept(
-    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    story: StoryCopier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def bad_write(target: int, data: bytes) -> None:
         write_all(target, data[:30] + b"!" + data[31:])
@@ -232,8 +232,8 @@ def test_a_copy_that_does_not_read_back_is_not_kept(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["wiped-redis-6.2"]
 
 
-def test_no_room_is_said_before_anything_is_written(
-    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_lack_of_space_is_reported_before_anything_is_written(
+    story: StoryCopier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status = os.statvfs(tmp_path)
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((*status[:4], 0, *status[5:])))
@@ -262,14 +262,16 @@ def test_a_set_that_is_not_whole_is_not_copied(tmp_path: Path) -> None:
         (listed, "a.aof.manifest", "is missing"),
         (listed + b"file a.aof.2.incr.aof seq 3 type i\n", None, "twice"),
     )):  # fmt: skip
-        folder = small_set(tmp_path / str(number), {"base": SET, "incr": SET + FLUSH}, manifest)
+        folder = make_small_set(tmp_path / str(number), {"base": SET, "incr": SET + FLUSH}, manifest)
         if unlink:
             (folder / unlink).unlink()
         result = aofdoctor("strip", folder, "--cmd", "set", "-o", tmp_path / f"out{number}")
         assert result.status == 3 and words in result.err and not (tmp_path / f"out{number}").exists(), manifest
 
 
-def test_an_output_is_no_place_that_would_vanish(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_is_no_place_that_would_vanish(
+    story: StoryCopier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     folder, file = story("wiped-valkey-9.1"), story("wiped-redis-6.2")

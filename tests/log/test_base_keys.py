@@ -27,10 +27,10 @@ from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, aofdoctor
 from tests.rdb.test_walk import mutations
 from tests.support import rdb_value_writer as w
-from tests.support.rdb_generated import made
-from tests.support.rdb_loading import server
-from tests.support.rdb_unreleased import EXOTIC, closed
-from tests.support.servers import by_line
+from tests.support.rdb_generated import random_rdb
+from tests.support.rdb_loading import digest_server
+from tests.support.rdb_unreleased import UNRELEASED, with_checksum
+from tests.support.servers import servers_by_line
 
 EVERYTHING = Selection()
 Lines = tuple[bytes, bytes]  # for people, and as JSON
@@ -72,7 +72,7 @@ def path(tmp_path: Path) -> Path:
 # -- log --
 
 
-def test_log_base_says_what_was_there_before_the_commands(path: Path) -> None:
+def test_log_base_shows_the_keys_before_the_commands(path: Path) -> None:
     lines = aofdoctor("log", path, "--base", "--json").lines
     assert [line["cmd"] for line in lines] == ["(base)"] * 60 + ["SELECT", "SET", "DEL"]
     assert [(line["db"], line["keys"][0].encode()) for line in lines[:60]] == names(WHOLE)
@@ -118,7 +118,7 @@ def test_the_order_is_that_of_time_either_way(path: Path) -> None:
     assert [line["cmd"] for line in aofdoctor("log", path, "--json").lines] == ["SELECT", "SET", "DEL"]
 
 
-def test_base_goes_with_what_can_be_said_of_it(path: Path) -> None:
+def test_base_works_only_with_text_and_json(path: Path) -> None:
     for words in (["--tail"], ["--format", "resp"], ["--format", "cli"]):
         assert aofdoctor("log", path, "--base", *words).status == 2
 
@@ -169,10 +169,10 @@ def expected(item: BaseKey) -> bytes:
     return json.dumps(base_keys_view.key_fields(item) | {"args": args}).encode() + b"\n"
 
 
-def test_a_line_says_the_same_whichever_way_its_words_were_read(tmp_path: Path) -> None:
+def test_a_line_is_the_same_however_the_value_was_read(tmp_path: Path) -> None:
     files = [path.read_bytes() for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]]
-    files += [closed(one) for one in EXOTIC.values()] + [made(seed, 150) for seed in range(4)]
-    files += [data for seed in range(3) for data in mutations(made(seed, 12), 60, seed)]
+    files += [with_checksum(one) for one in UNRELEASED.values()] + [random_rdb(seed, 150) for seed in range(4)]
+    files += [data for seed in range(3) for data in mutations(random_rdb(seed, 12), 60, seed)]
     seen = 0
     for data in files:
         if data[:5] not in (b"REDIS", b"VALKE"):
@@ -213,8 +213,8 @@ def test_the_keys_of_every_file_come_backwards() -> None:
     for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]:
         forwards, backwards = both_ways(path.read_bytes())
         assert forwards == backwards[::-1] and len(forwards) == walk_rdb(FileSource(path)).key_count
-    for one in EXOTIC.values():
-        forwards, backwards = both_ways(closed(one))
+    for one in UNRELEASED.values():
+        forwards, backwards = both_ways(with_checksum(one))
         assert forwards == backwards[::-1]
         assert not one.names or any(isinstance(item, tuple) for item in forwards)
 
@@ -249,7 +249,7 @@ def test_every_byte_of_an_rdb_is_owned(source: Path, tmp_path: Path) -> None:
 
 
 def loaded_names(data: bytes, line: str) -> set[tuple[int, bytes]]:
-    with server(by_line()[line], data) as running:
+    with digest_server(servers_by_line()[line], data) as running:
         found = set()
         for name in running.info("keyspace"):
             running.call("SELECT", int(name[2:]))
@@ -275,7 +275,7 @@ def test_a_slice_without_a_key_of_the_base_goes_without_it(path: Path, tmp_path:
     assert (tmp_path / "out").read_bytes() == encode_command([b"SELECT", b"0"]) + encode_command([b"DEL", b"user:2"])
 
 
-def test_places_behind_a_base_mean_what_stands_there(path: Path, tmp_path: Path) -> None:
+def test_positions_after_a_base_name_its_commands(path: Path, tmp_path: Path) -> None:
     place = len(WHOLE) + len(encode_command([b"SELECT", b"0"]))
     aofdoctor("slice", path, "--to", str(place), "-o", tmp_path / "out")
     data = (tmp_path / "out").read_bytes()
@@ -283,7 +283,9 @@ def test_places_behind_a_base_mean_what_stands_there(path: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("junk", [b"\xf0" * 8, b"\xff"], ids=["a hole", "a byte of a value"])
-def test_a_slice_of_a_damaged_base_keeps_what_can_be_read_and_says_so(junk: bytes, path: Path, tmp_path: Path) -> None:
+def test_a_slice_of_a_damaged_base_keeps_the_readable_keys_and_reports_it(
+    junk: bytes, path: Path, tmp_path: Path
+) -> None:
     damage(path, WHOLE.index(MANY[20]) + (9 if len(junk) == 1 else 0), junk)
     result = aofdoctor("slice", path, "--key", "user:[12]*", "-o", tmp_path / "out", "--json")
     assert result.status == 0, result.err
@@ -320,7 +322,7 @@ def damage(path: Path, at: int, junk: bytes) -> None:
 
 def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
     damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
-    data, told = salvaged(path)
+    data, report = salvaged(path)
     whole = walk_rdb(BytesSource(data))
     kept = names(data[: whole.end])
     assert (
@@ -328,8 +330,8 @@ def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
     )
     assert kept == [one for one in names(WHOLE) if one != (0, b"user:20")]
     assert loaded_names(data[: whole.end], "valkey-9.1") == set(kept)
-    assert "59 keys of it can be read" in str(told["notes"]) and "39 of them found after the damage" in str(
-        told["notes"]
+    assert "59 keys of it can be read" in str(report["notes"]) and "39 of them found after the damage" in str(
+        report["notes"]
     )
     lines = [json.loads(line) for line in (path.with_name("out.lost") / "map.jsonl").read_text().splitlines()]
     assert any(line["reason"] == "corrupt-preamble" for line in lines)
@@ -360,15 +362,15 @@ def test_a_key_that_is_there_already_does_not_come_twice(path: Path) -> None:
 
 
 @pytest.mark.parametrize("sized", [True, False])
-def test_keys_of_a_high_database_after_damage_stay_there_or_are_said_to_be_guessed(sized: bool, path: Path) -> None:
+def test_keys_of_a_high_database_after_damage_stay_there_or_are_reported_as_guessed(sized: bool, path: Path) -> None:
     high = [key(f"high:{number}", "x") for number in range(20)]
     room = b"\xfb" + w.length(20) + w.length(0) if sized else b""
     whole = rdb(SELECT_0, *MANY[:20], b"\xf0" * 8, *MANY[20:], b"\xfe" + w.length(20), room, *high)
     path.write_bytes(whole[:-8] + b"not this")
-    data, told = salvaged(path)
+    data, report = salvaged(path)
     expected = 20 if sized else 0
     assert [db for db, name in names(data) if name.startswith(b"high:")] == [expected] * 20
-    guessed = re.search(r"(\d+) in a guessed database", str(told["notes"]))
+    guessed = re.search(r"(\d+) in a guessed database", str(report["notes"]))
     assert guessed and int(guessed[1]) == (20 if sized else 40)
 
 

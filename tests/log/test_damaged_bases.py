@@ -11,9 +11,9 @@ from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.support import rdb_value_writer as w
-from tests.support.conversions import convert, loaded, rdb, state
-from tests.support.rdb_loading import server
-from tests.support.servers import by_line
+from tests.support.conversions import convert, load_output, loaded_state, sealed_rdb
+from tests.support.rdb_loading import digest_server
+from tests.support.servers import servers_by_line
 
 
 def key(kind: int, name: bytes, body: bytes) -> bytes:
@@ -38,7 +38,7 @@ def salvaged(path: Path, *words: str) -> bytes:
 @pytest.mark.parametrize("at", [1, 25, 49])
 def test_an_end_in_the_middle_ends_nothing(at: int, tmp_path: Path) -> None:
     value = b"\r\n*1\r\n$8\r\nFLUSHALL\r\n"
-    data = rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS) + key(0, b"note", w.string(value)))
+    data = sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS) + key(0, b"note", w.string(value)))
     place = data.index(KEYS[at])
     path = tmp_path / "dump.rdb"
     path.write_bytes(data[:place] + b"\xff" + data[place + 1 :])
@@ -47,12 +47,12 @@ def test_an_end_in_the_middle_ends_nothing(at: int, tmp_path: Path) -> None:
     assert "--salvage" in aofdoctor("check", path).out.partition("Next:")[2]
     out = salvaged(path)
     assert names(out) == [name for name in names(data) if name != b"key:%d" % at]
-    with loaded(by_line()["redis-7.0"], path.with_name("out.rdb")) as running:
+    with load_output(servers_by_line()["redis-7.0"], path.with_name("out.rdb")) as running:
         assert running.call("DBSIZE") == 50
 
 
-def test_a_true_end_whose_checksum_is_wrong_is_the_end(tmp_path: Path) -> None:
-    data = rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))
+def test_a_real_end_with_a_wrong_checksum_is_the_end(tmp_path: Path) -> None:
+    data = sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))
     path = tmp_path / "a.aof"
     path.write_bytes(
         data[:-8] + b"not this" + encode_command([b"SET", b"a", b"1"]) + encode_command([b"SET", b"b", b"1"])
@@ -73,14 +73,14 @@ def test_what_a_value_swallowed_does_not_come_twice(words: list[str], tmp_path: 
     path.write_bytes(whole[:cut] + whole[cut + len(like) - 12 :])
     kept = names(salvaged(path, *words))
     assert kept == ([b""] if words else [b"", *(b"key:%d" % n for n in range(50))])
-    with loaded(by_line()["redis-7.0"], path.with_name("out.rdb")) as running:
+    with load_output(servers_by_line()["redis-7.0"], path.with_name("out.rdb")) as running:
         assert running.call("DBSIZE") == len(kept)
 
 
 def test_keys_that_expire_in_the_year_9999_are_found_again_with_their_expiry(tmp_path: Path) -> None:
     never = 253_402_300_799_000
     keys = [b"\xfc" + never.to_bytes(8, "little") + one for one in KEYS]
-    data = rdb(b"REDIS0010", b"\xfe\x00" + b"".join(keys))
+    data = sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(keys))
     at = data.index(keys[25]) + 9
     path = tmp_path / "dump.rdb"
     path.write_bytes(data[:at] + b"\x8f" + data[at + 1 :])
@@ -91,18 +91,18 @@ def test_keys_that_expire_in_the_year_9999_are_found_again_with_their_expiry(tmp
 
 def test_a_dump_is_put_back_as_a_dump(tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
-    path.write_bytes(rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))[:-8] + b"not this")
-    said = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.rdb").out
-    assert "appendonly no" in said and "with appendonly yes" not in said
+    path.write_bytes(sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))[:-8] + b"not this")
+    output = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.rdb").out
+    assert "appendonly no" in output and "with appendonly yes" not in output
     assert "appendonly no" in aofdoctor("repair", path, "--salvage", "--in-place", "-y").out
-    with server(by_line()["redis-7.0"], path.read_bytes()) as running:
+    with digest_server(servers_by_line()["redis-7.0"], path.read_bytes()) as running:
         assert running.call("DBSIZE") == 50
 
 
 @pytest.mark.parametrize("cut", [9, "after a key", "in a key", "in the checksum", "a byte of it"])
 @pytest.mark.parametrize("words", [[], ["--base"], ["--base", "-r"], ["-r"], ["-n", "3", "--base"]], ids=" ".join)
-def test_a_log_of_a_hurt_rdb_says_so_once(cut: int | str, words: list[str], tmp_path: Path) -> None:
-    data = rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))
+def test_a_log_of_a_damaged_rdb_warns_once(cut: int | str, words: list[str], tmp_path: Path) -> None:
+    data = sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))
     end = data.index(KEYS[25])
     places = {"after a key": end, "in a key": end + 3, "in the checksum": len(data) - 3}
     path = tmp_path / "dump.rdb"
@@ -119,20 +119,20 @@ def test_a_log_of_a_hurt_rdb_says_so_once(cut: int | str, words: list[str], tmp_
 @pytest.mark.parametrize("words", [["--key", "nosuch*"], ["--cmd", "append"]])
 def test_a_slice_of_nothing_is_refused(words: list[str], tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
-    path.write_bytes(rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS)))
+    path.write_bytes(sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS)))
     result = aofdoctor("slice", path, *words, "-o", tmp_path / "out")
     assert result.status == 2 and "nothing is selected" in result.err and not (tmp_path / "out").exists()
 
 
 def test_a_slice_without_keys_keeps_the_functions_of_the_base(tmp_path: Path) -> None:
     code = b"#!lua name=mylib\nredis.register_function('f', function() return 1 end)"
-    base = rdb(b"REDIS0010", b"\xf5" + w.string(code) + b"\xfe\x00" + b"".join(KEYS))
+    base = sealed_rdb(b"REDIS0010", b"\xf5" + w.string(code) + b"\xfe\x00" + b"".join(KEYS))
     (tmp_path / "a.aof").write_bytes(
         base + encode_command([b"SET", b"a", b"1"]) + encode_command([b"APPEND", b"b", b"1"])
     )
-    told = aofdoctor("slice", tmp_path / "a.aof", "--cmd", "append", "-o", tmp_path / "out.aof", "--json").json
-    assert any("1 library of functions" in note for note in told["notes"])
-    _, keys, functions = state(by_line()["redis-7.0"], tmp_path / "out.aof")
+    report = aofdoctor("slice", tmp_path / "a.aof", "--cmd", "append", "-o", tmp_path / "out.aof", "--json").json
+    assert any("1 library of functions" in note for note in report["notes"])
+    _, keys, functions = loaded_state(servers_by_line()["redis-7.0"], tmp_path / "out.aof")
     assert [one["key"] for one in keys] == ["b"] and len(functions) == 1
 
 
@@ -159,7 +159,7 @@ FAR = {
                                   ["--base", "rdb", "--rdb-version", "12"]])  # fmt: skip
 def test_expiries_of_fields_at_the_end_of_time(name: str, shift: list[str], base: list[str], tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
-    path.write_bytes(rdb(*FAR[name]))
+    path.write_bytes(sealed_rdb(*FAR[name]))
     result = aofdoctor("convert", path, *base, *shift, "-o", tmp_path / "out")
     copied = base[-1:] == ["12"] and not shift  # byte for byte, unread
     assert result.status == (2 if not base + shift else 0 if copied or "last moment" in name else 3), result.err
@@ -179,8 +179,8 @@ def test_a_value_that_lies_under_no_checksum_is_salvaged_away(tmp_path: Path) ->
     assert not aofdoctor("repair", path, "--salvage", "--json").json["changed"]
 
 
-def test_counters_of_a_stream_that_a_line_cannot_be_told_are_listed(tmp_path: Path) -> None:
-    with server(by_line()["redis-7.0"]) as running:
+def test_stream_counters_that_a_version_cannot_represent_are_listed(tmp_path: Path) -> None:
+    with digest_server(servers_by_line()["redis-7.0"]) as running:
         for name, gone in (("whole", 0), ("less", 1)):
             running.call("XADD", name, "1-1", "f", "v")
             running.call("XADD", name, "1-2", "f", "v")
@@ -195,12 +195,12 @@ def test_counters_of_a_stream_that_a_line_cannot_be_told_are_listed(tmp_path: Pa
     assert lost == {"redis-6.2": ["less"], "redis-7.0": []}
 
 
-def test_a_lost_library_is_named_and_an_empty_collection_is_said(tmp_path: Path) -> None:
+def test_a_lost_library_and_an_empty_collection_are_reported(tmp_path: Path) -> None:
     code = b"#!lua name=mylib\nredis.register_function('f', function() return 1 end)"
     body = b"\xf5" + w.string(code) + b"\xfe\x00" + key(2, b"empty", w.length(0)) + KEYS[0]
-    (tmp_path / "dump.rdb").write_bytes(rdb(b"REDIS0010", body))
+    (tmp_path / "dump.rdb").write_bytes(sealed_rdb(b"REDIS0010", body))
     for words in (["--base", "resp", "--for", "redis-6.2"], ["--base", "rdb", "--rdb-version", "9"]):
-        told = convert(tmp_path / "dump.rdb", *words)
-        assert [(one["type"], one["key"]) for one in told["inexpressible"]] == [("function", "mylib")]
-    told = convert(tmp_path / "dump.rdb", "--base", "resp", "--for", "redis-6.2")
-    assert any("without an element" in note for note in told["notes"])
+        report = convert(tmp_path / "dump.rdb", *words)
+        assert [(one["type"], one["key"]) for one in report["inexpressible"]] == [("function", "mylib")]
+    report = convert(tmp_path / "dump.rdb", "--base", "resp", "--for", "redis-6.2")
+    assert any("without an element" in note for note in report["notes"])

@@ -16,7 +16,7 @@ from aofdoctor.server.command_table import command_table, key_indexes
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
-from tests.support.hostile_bytes import WORDS
+from tests.support.hostile_bytes import COMMAND_IDS
 
 Story = Callable[[str], Path]
 
@@ -108,7 +108,7 @@ def test_reverse_is_the_same_history_backwards(tmp_path: Path) -> None:
     assert aofdoctor("log", path, "--json", "-n", "7").stdout.splitlines() == forwards[-7:]
 
 
-def test_the_tail_is_found_without_reading_the_rest_and_says_what_it_does_not_know(tmp_path: Path) -> None:
+def test_the_tail_is_found_without_reading_the_rest_and_unknowns_are_null(tmp_path: Path) -> None:
     path = tmp_path / "long.aof"
     path.write_bytes(
         b"".join(encode_command([b"SET", b"k%d" % n, b"v" * 100]) for n in range(40_000))
@@ -139,7 +139,7 @@ def test_no_byte_of_a_file_reaches_the_terminal_unescaped(path: Path) -> None:
         assert "\x1b" not in out.err
 
 
-def test_damage_on_the_way_is_told_and_makes_the_status_1(tmp_path: Path) -> None:
+def test_damage_is_reported_and_makes_the_status_1(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(HISTORY + b"junk" + HISTORY)
     result = aofdoctor("log", path)
@@ -241,7 +241,7 @@ def test_keys_are_those_that_a_real_server_names(embedded: ServerBinary) -> None
                      [b"XREADGROUP", b"GROUP", b"g", b"c", b"STREAMS", b"s", b"t", b">", b">"], [b"LMOVE", b"a", b"b", b"LEFT", b"LEFT"],
                      [b"XGROUP", b"CREATE", b"s", b"g", b"$"], [b"SORT", b"l", b"STORE", b"out"], [b"DEL", b"a", b"b", b"c"],
                      [b"LMPOP", b"2", b"a", b"b", b"LEFT"], [b"FLUSHALL"], [b"GEORADIUS", b"g", b"1", b"1", b"5", b"m", b"STORE", b"o"]):  # fmt: skip
-            tile = next(read_tiles(BytesSource(encode_command(argv)), WORDS))
+            tile = next(read_tiles(BytesSource(encode_command(argv)), COMMAND_IDS))
             assert isinstance(tile, RecordBatch)
             command = command_table().get(tile.ids[0])
             assert command is not None

@@ -29,15 +29,15 @@ from tests.conftest import FIXTURES
 from tests.rdb.test_walk import HOSTILE, mutations
 from tests.support import rdb_value_writer as w
 from tests.support.corpus import ROOT
-from tests.support.rdb_generated import VALUES, key, made, stored
-from tests.support.rdb_unreleased import EXOTIC, Exotic, closed
+from tests.support.rdb_generated import VALUES, encode_string, random_key, random_rdb
+from tests.support.rdb_unreleased import UNRELEASED, UnreleasedRdb, with_checksum
 
-Told = tuple[bytes, list[Any], ConversionReport]
+ExportResult = tuple[bytes, list[Any], ConversionReport]
 WINDOWS = (1 << 18, 1, 7, 100, 1000, 5000)
 FIXED = sorted([*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")])
 
 
-def joined(pieces: Iterable[Any], tally: ConversionReport) -> Told:
+def joined(pieces: Iterable[Any], tally: ConversionReport) -> ExportResult:
     """All bytes, what was no bytes, and what the tally says."""
     out: list[bytes] = []
     rest: list[Any] = []
@@ -49,13 +49,15 @@ def joined(pieces: Iterable[Any], tally: ConversionReport) -> Told:
     return b"".join(out), rest, tally
 
 
-def slowly(data: bytes, line: str, shift_ms: int = 0) -> Told:
+def slowly(data: bytes, line: str, shift_ms: int = 0) -> ExportResult:
     tally = ConversionReport()
-    said = export_commands(BytesSource(data), CAPABILITIES[line], tally)
-    return joined(encode_commands(shift_expiry(one, shift_ms) if isinstance(one, list) else one for one in said), tally)
+    exported = export_commands(BytesSource(data), CAPABILITIES[line], tally)
+    return joined(
+        encode_commands(shift_expiry(one, shift_ms) if isinstance(one, list) else one for one in exported), tally
+    )
 
 
-def in_bulk(data: bytes, line: str, shift_ms: int = 0, window: int = 1 << 18) -> Told:
+def in_bulk(data: bytes, line: str, shift_ms: int = 0, window: int = 1 << 18) -> ExportResult:
     tally = ConversionReport()
     source = BytesSource(data)
     return joined(
@@ -102,19 +104,20 @@ def test_every_rdb_of_the_corpus_damaged_ones_too() -> None:
 def test_every_kind_of_value_of_every_count_around_a_command(kind: int) -> None:
     random = Random(kind)
     body = b"".join(
-        key(random, count, kind, count) for count in [*range(12), *range(30, 35), *range(62, 67), *range(126, 131)]
+        random_key(random, count, kind, count)
+        for count in [*range(12), *range(30, 35), *range(62, 67), *range(126, 131)]
     )
-    same(closed(Exotic(b"REDIS0011", body, [])), windows=(1 << 18, 100, 5000))
+    same(with_checksum(UnreleasedRdb(b"REDIS0011", body, [])), windows=(1 << 18, 100, 5000))
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_many_keys_of_all_kinds(seed: int) -> None:
-    same(made(seed, 150), shift_ms=(0, -(1 << 41))[seed % 2], windows=(1 << 18, 5000, 31))
+    same(random_rdb(seed, 150), shift_ms=(0, -(1 << 41))[seed % 2], windows=(1 << 18, 5000, 31))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_bent_ones(seed: int) -> None:
-    for data in mutations(made(seed, 12), 150, seed):
+    for data in mutations(random_rdb(seed, 12), 150, seed):
         same(data, windows=(1 << 18, 500))
 
 
@@ -122,12 +125,12 @@ def test_bent_ones(seed: int) -> None:
 def test_hostile_and_exotic_ones(magic: bytes) -> None:
     for body in HOSTILE.values():
         same(magic + body)
-    for one in EXOTIC.values():
-        same(closed(one))
+    for one in UNRELEASED.values():
+        same(with_checksum(one))
 
 
 def test_every_prefix() -> None:
-    data = made(9, 14)
+    data = random_rdb(9, 14)
     for end in range(0, len(data), 1 + len(data) // 300):
         same(data[:end], windows=(1 << 18, 64))
 
@@ -137,36 +140,38 @@ def test_large_strings_and_outputs_that_do_not_fit() -> None:
     plain = b"".join(b"\x00" + w.string(b"k%d" % size) + w.string(b"x" * size) for size in sizes)
     listed = b"\x01" + w.string(b"l") + w.length(30) + w.string(b"y" * 100_000) * 30
     packed = b"".join(b"\x00" + w.string(b"p%d" % n) + w.lzf_string(w.lzf(b"z" * 130_000), 130_000) for n in range(40))
-    same(closed(Exotic(b"REDIS0011", plain + listed + packed, [])), windows=(1 << 18, 1 << 16))
+    same(with_checksum(UnreleasedRdb(b"REDIS0011", plain + listed + packed, [])), windows=(1 << 18, 1 << 16))
 
 
 def handled(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many keys of an RDB are not left to the plain way."""
-    told_plainly = []
+    slow_keys = []
     whole = CommandExporter.export
 
     def item(self: Any, one: Any) -> Iterator[Any]:
-        told_plainly.extend([one] if isinstance(one, KeyItem) else [])
+        slow_keys.extend([one] if isinstance(one, KeyItem) else [])
         return whole(self, one)
 
     monkeypatch.setattr(CommandExporter, "item", item)
     _, _, tally = in_bulk(data, "redis-7.4")
     monkeypatch.undo()
-    return sum(tally.keys.values()) - len(told_plainly)
+    return sum(tally.keys.values()) - len(slow_keys)
 
 
 @pytest.mark.parametrize("kind", [*VALUES])
 def test_the_common_keys_are_written_in_bulk(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert vars(told_resp)["Bulk"] is Bulk
     random = Random(kind)
-    body = b"".join(bytes((kind,)) + stored(random, b"k%d" % n) + VALUES[kind](random, 1 + n % 4) for n in range(100))
-    data = closed(Exotic(b"REDIS0011", body, []))
+    body = b"".join(
+        bytes((kind,)) + encode_string(random, b"k%d" % n) + VALUES[kind](random, 1 + n % 4) for n in range(100)
+    )
+    data = with_checksum(UnreleasedRdb(b"REDIS0011", body, []))
     assert handled(data, monkeypatch) >= (60 if kind in (12, 17) else 100)  # some scores are not decided in 128 bits
 
 
 def test_without_the_compiled_one_the_bytes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(told_resp, "Bulk", NullBulkEncoder)
-    data = made(3, 60)
+    data = random_rdb(3, 60)
     same(data, windows=(1 << 18, 100))
     assert handled(data, monkeypatch) == 0
 

@@ -23,9 +23,9 @@ from aofdoctor.rdb.values.decoders import ValueRef, elements
 from aofdoctor.source import BytesSource, pread
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support import rdb_value_writer as w
-from tests.support.conversions import convert, state
-from tests.support.rdb_compressed import CODECS, frame, packed, unsummed
-from tests.support.servers import by_line
+from tests.support.conversions import convert, loaded_state
+from tests.support.rdb_compressed import CODECS, compress_frame, compress_rdb, without_checksum
+from tests.support.servers import servers_by_line
 
 FILES = sorted((FIXTURES / "rdb").glob("*.rdb"))
 NEWEST = max((path for path in FILES if path.read_bytes().startswith(b"VALKEY")), key=lambda path: path.stat().st_size)
@@ -55,7 +55,7 @@ def log(path: Path) -> list[Any]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_what_a_server_wrote_is_counted_and_ends_in_the_stream_as_without_it(path: Path, codec: str) -> None:
     data = path.read_bytes()
-    stream = packed(data, codec)
+    stream = compress_rdb(data, codec)
     found, alone = walk_rdb(BytesSource(stream + b"*1\r\n")), walk_rdb(BytesSource(data))
     assert (found.codec, found.complete, found.end) == (codec, True, len(stream))
     assert (found.magic, found.version, found.key_count, found.aux) == (
@@ -64,7 +64,10 @@ def test_what_a_server_wrote_is_counted_and_ends_in_the_stream_as_without_it(pat
         alone.key_count,
         alone.aux,
     )
-    assert found.checksum == "ok" and walk_rdb(BytesSource(packed(data, codec, checked=False))).checksum == "off"
+    assert (
+        found.checksum == "ok"
+        and walk_rdb(BytesSource(compress_rdb(data, codec, with_checksum=False))).checksum == "off"
+    )
     assert census(stream) == census(data)
     assert is_rdb(BytesSource(stream)) and read_aux(BytesSource(stream)) == read_aux(BytesSource(data))
 
@@ -72,9 +75,9 @@ def test_what_a_server_wrote_is_counted_and_ends_in_the_stream_as_without_it(pat
 @codecs
 def test_the_bytes_are_there_at_any_place_in_any_order(codec: str) -> None:
     data = plain(40_000)
-    source = decompressed(BytesSource(packed(data, codec)))
+    source = decompressed(BytesSource(compress_rdb(data, codec)))
     assert isinstance(source, DecompressedSource) and len(data) > 2 * unpacked._KEPT_BYTES
-    expected, numbers = unsummed(data), random.Random(1)
+    expected, numbers = without_checksum(data), random.Random(1)
     for _ in range(60):
         at = numbers.randrange(len(data) + 10)
         size = numbers.choice([1, 20, 5000, 1 << 20])
@@ -90,11 +93,11 @@ def test_the_bytes_are_there_at_any_place_in_any_order(codec: str) -> None:
 def test_a_frame_may_be_written_in_any_way_of_the_codec(options: dict[str, Any]) -> None:
     data = plain(300, 30_000)
     for checked in (True, False):
-        stream = packed(data, "LZ4", checked, **options)
+        stream = compress_rdb(data, "LZ4", checked, **options)
         found = walk_rdb(BytesSource(stream + b"after it"))
         assert (found.complete, found.end, found.key_count) == (True, len(stream), 300)
         source = decompressed(BytesSource(stream))
-        assert pread(source, len(data) + 1, 0) == unsummed(data)
+        assert pread(source, len(data) + 1, 0) == without_checksum(data)
 
 
 @codecs
@@ -111,7 +114,7 @@ def test_whoever_walks_and_looks_at_values_behind_decodes_it_a_few_times_only(
 
     monkeypatch.setattr(unpacked, "Frame", Counted)
     size = unpacked._KEPT_BYTES + 1000
-    source = decompressed(BytesSource(packed(plain(20, size), codec)))
+    source = decompressed(BytesSource(compress_rdb(plain(20, size), codec)))
     cursor, looked = Cursor(source), 0
     for batch in ItemReader(source):
         for item in batch:
@@ -126,7 +129,7 @@ def test_whoever_walks_and_looks_at_values_behind_decodes_it_a_few_times_only(
 
 @codecs
 def test_a_large_base_is_read_in_small_memory(codec: str) -> None:
-    stream = packed(plain(400, 100_000), codec)
+    stream = compress_rdb(plain(400, 100_000), codec)
     source = BytesSource(stream)
     tracemalloc.start()
     found = walk_rdb(source)
@@ -140,22 +143,22 @@ def test_a_large_base_is_read_in_small_memory(codec: str) -> None:
 
 
 @codecs
-def test_check_counts_its_keys_and_says_who_does_not_read_it(codec: str, tmp_path: Path) -> None:
+def test_check_counts_its_keys_and_names_no_reader(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
-    path.write_bytes(packed(NEWEST.read_bytes(), codec))
+    path.write_bytes(compress_rdb(NEWEST.read_bytes(), codec))
     alone = aofdoctor("check", NEWEST, "--json").json["parts"][0]["preamble"]
-    told = aofdoctor("check", path, "--json").json["parts"][0]["preamble"]
-    assert (told["compressed"], told["loads"], told["end"]) == (codec, [], path.stat().st_size)
+    preamble = aofdoctor("check", path, "--json").json["parts"][0]["preamble"]
+    assert (preamble["compressed"], preamble["loads"], preamble["end"]) == (codec, [], path.stat().st_size)
     assert "compressed" not in alone and alone["loads"]
     for name in ("magic", "keys", "types", "functions", "complete"):
-        assert told[name] == alone[name]
+        assert preamble[name] == alone[name]
     assert f"compressed by {codec}" in aofdoctor("check", path).out
 
 
 @codecs
-def test_log_and_show_say_of_a_key_what_they_say_of_it_in_a_plain_rdb(codec: str, tmp_path: Path) -> None:
+def test_log_and_show_print_a_key_as_from_an_uncompressed_rdb(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
-    path.write_bytes(packed(NEWEST.read_bytes(), codec))
+    path.write_bytes(compress_rdb(NEWEST.read_bytes(), codec))
     keys = log(path)
     assert keys == log(NEWEST) and len(keys) > 2
     assert "compressed" in aofdoctor("log", path, "--base", "-n", "1").err
@@ -169,21 +172,21 @@ def test_log_and_show_say_of_a_key_what_they_say_of_it_in_a_plain_rdb(codec: str
 @codecs
 def test_commands_and_a_plain_rdb_that_are_made_of_it_load_to_the_same(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
-    path.write_bytes(packed(NEWEST.read_bytes(), codec))
-    binary = by_line()["valkey-9.1"]
-    expected = state(binary, NEWEST)
+    path.write_bytes(compress_rdb(NEWEST.read_bytes(), codec))
+    binary = servers_by_line()["valkey-9.1"]
+    expected = loaded_state(binary, NEWEST)
     convert(path, "--base", "resp", "--for", "valkey-9.1", "-o", tmp_path / "commands.aof")
     convert(path, "--base", "rdb", "--rdb-version", "80", "-o", tmp_path / "plain.rdb")
-    assert state(binary, tmp_path / "commands.aof") == expected == state(binary, tmp_path / "plain.rdb")
+    assert loaded_state(binary, tmp_path / "commands.aof") == expected == loaded_state(binary, tmp_path / "plain.rdb")
 
 
 @codecs
 def test_keys_and_counts_are_those_of_the_plain_rdb(codec: str, tmp_path: Path) -> None:
     one, two = tmp_path / "plain.rdb", tmp_path / "packed.rdb"
     one.write_bytes(plain())
-    two.write_bytes(packed(plain(), codec))
+    two.write_bytes(compress_rdb(plain(), codec))
     assert aofdoctor("diff", one, two, "--by", "keys").status == 0
-    (tmp_path / "none.rdb").write_bytes(packed(plain(0), codec))
+    (tmp_path / "none.rdb").write_bytes(compress_rdb(plain(0), codec))
     only = [line["key"] for line in aofdoctor("diff", two, tmp_path / "none.rdb", "--by", "keys", "--json").lines[1:]]
     assert only == [line["keys"][0] for line in log(one)] and len(only) == 3000
     bases = [aofdoctor("stats", path, "--json").json["base"] for path in (one, two)]
@@ -196,7 +199,7 @@ def test_keys_and_counts_are_those_of_the_plain_rdb(codec: str, tmp_path: Path) 
 @codecs
 def test_commands_after_the_frame_are_found(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
-    stream = packed(plain(50), codec)
+    stream = compress_rdb(plain(50), codec)
     path.write_bytes(stream + encode_command([b"SET", b"later", b"1"]))
     commands = [line for line in log(path) if line["cmd"] != "(base)"]
     assert [(line["cmd"], line["offset"]) for line in commands] == [("SET", len(stream))]
@@ -206,9 +209,9 @@ def test_commands_after_the_frame_are_found(codec: str, tmp_path: Path) -> None:
 
 
 @codecs
-def test_slice_and_salvage_refuse_it_and_say_what_to_do(codec: str, tmp_path: Path) -> None:
+def test_slice_and_salvage_refuse_it_with_a_hint(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
-    path.write_bytes(packed(plain(50), codec))
+    path.write_bytes(compress_rdb(plain(50), codec))
     refused = aofdoctor("slice", path, "--key", "key:1")
     assert refused.status == 3 and "convert" in refused.err
     path.write_bytes(path.read_bytes()[:-100])
@@ -223,15 +226,15 @@ def test_slice_and_salvage_refuse_it_and_say_what_to_do(codec: str, tmp_path: Pa
 @pytest.mark.parametrize("tail", [b"", encode_command([b"SET", b"later", b"1"])], ids=["alone", "with commands"])
 def test_a_torn_frame_gives_what_comes_before(codec: str, tail: bytes, tmp_path: Path) -> None:
     """Where it was cut, the file ends or something else begins: the keys before it are there, and it is no whole RDB."""
-    stream = packed(plain(30_000), codec)
+    stream = compress_rdb(plain(30_000), codec)
     path = tmp_path / "dump.rdb"
     for cut in (9, 20, len(stream) // 2, len(stream) - 1):
         path.write_bytes(stream[:cut] + tail)
         found = walk_rdb(BytesSource(stream[:cut] + tail))
         assert not found.complete and codec in found.note
-        told = aofdoctor("check", path, "--json")
-        assert told.status == 1
-        assert {"truncated-preamble", "corrupt-preamble"} & {d["kind"] for d in told.json["parts"][0]["damage"]}
+        result = aofdoctor("check", path, "--json")
+        assert result.status == 1
+        assert {"truncated-preamble", "corrupt-preamble"} & {d["kind"] for d in result.json["parts"][0]["damage"]}
     assert len(log(path)) > 29_000
     path.write_bytes(stream[: len(stream) // 2] + tail)
     assert 10_000 < sum(line["cmd"] == "(base)" for line in log(path)) < 20_000
@@ -239,7 +242,7 @@ def test_a_torn_frame_gives_what_comes_before(codec: str, tail: bytes, tmp_path:
 
 @codecs
 def test_a_changed_byte_is_damage_wherever_it_is(codec: str) -> None:
-    stream, numbers = packed(plain(2000), codec), random.Random(2)
+    stream, numbers = compress_rdb(plain(2000), codec), random.Random(2)
     for _ in range(60):
         at = numbers.randrange(7, len(stream))
         changed = bytearray(stream)
@@ -252,7 +255,7 @@ def test_a_changed_byte_is_damage_wherever_it_is(codec: str) -> None:
 
 @codecs
 def test_any_bytes_behind_the_envelope_end_in_a_note(codec: str) -> None:
-    numbers, stream = random.Random(3), packed(plain(300), codec)
+    numbers, stream = random.Random(3), compress_rdb(plain(300), codec)
     for _ in range(200):
         head = stream[: 11 + numbers.randrange(30)]
         found = walk_rdb(BytesSource(head + numbers.randbytes(numbers.randrange(300))))
@@ -261,10 +264,10 @@ def test_any_bytes_behind_the_envelope_end_in_a_note(codec: str) -> None:
 
 @codecs
 def test_bytes_after_the_end_of_the_rdb_in_the_frame_are_damage(codec: str) -> None:
-    inner = unsummed(plain(10)) + b"more"
-    found = walk_rdb(BytesSource(b"VCS\x01\x01\0\x01" + frame(inner, codec) + b"*1\r\n"))
+    inner = without_checksum(plain(10)) + b"more"
+    found = walk_rdb(BytesSource(b"VCS\x01\x01\0\x01" + compress_frame(inner, codec) + b"*1\r\n"))
     assert not found.complete and "4 bytes follow" in found.note
-    assert found.end_is_known and found.end == 7 + len(frame(inner, codec))
+    assert found.end_is_known and found.end == 7 + len(compress_frame(inner, codec))
 
 
 @codecs
@@ -273,13 +276,13 @@ def test_a_type_that_is_not_read_is_no_damage_in_a_sound_frame(codec: str, tmp_p
     data = plain(10)
     data = data[:-9] + b"\x17" + w.string(b"path hash") + bytes(100) + b"\xff"
     path = tmp_path / "dump.rdb"
-    told = []
-    for written in (data + crc64(data).to_bytes(8, "little"), packed(data + bytes(8), codec)):
+    summaries = []
+    for written in (data + crc64(data).to_bytes(8, "little"), compress_rdb(data + bytes(8), codec)):
         path.write_bytes(written)
         rdb = aofdoctor("check", path, "--json").json["parts"][0]["preamble"]
-        told.append((rdb["complete"], rdb["keys"], rdb["checksum"], rdb["end"] == len(written)))
+        summaries.append((rdb["complete"], rdb["keys"], rdb["checksum"], rdb["end"] == len(written)))
         assert sum(line["cmd"] == "(base)" for line in log(path)) == 10
-    assert told[0] == told[1] == (True, None, "ok", True)
+    assert summaries[0] == summaries[1] == (True, None, "ok", True)
 
 
 @codecs
@@ -287,7 +290,7 @@ def test_damage_inside_a_frame_without_checksum_loses_only_what_it_hits(codec: s
     data = bytearray(plain(2000))
     data[len(data) // 2 : len(data) // 2 + 300] = b"\xfd" * 300
     path = tmp_path / "appendonly.aof"
-    stream = packed(bytes(data), codec, checked=False)
+    stream = compress_rdb(bytes(data), codec, with_checksum=False)
     path.write_bytes(stream + encode_command([b"SET", b"later", b"1"]))
     lines = log(path)
     assert 1990 < sum(line["cmd"] == "(base)" for line in lines) < 2000
@@ -298,7 +301,7 @@ def test_a_bomb_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Zstd gives 30,000 bytes for one: what comes out is bounded, though it walks well."""
     monkeypatch.setattr(frames, "_FREE", 1 << 24)
     head = b"VALKEY080\0\1a" + b"\x80\x7f\xff\xff\xff"  # a value of 2 GiB
-    bomb = b"VCS\x01\x02\0\x01" + frame(head + bytes(256 << 20), "Zstd")
+    bomb = b"VCS\x01\x02\0\x01" + compress_frame(head + bytes(256 << 20), "Zstd")
     found = walk_rdb(BytesSource(bomb))
     assert not found.complete and "not read any further" in found.note
     source = decompressed(BytesSource(bomb))
@@ -309,18 +312,18 @@ def test_a_bomb_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_window_that_is_too_large_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "_WINDOW_LOG", 20)
-    found = walk_rdb(BytesSource(packed(plain(100, 100_000), "Zstd")))
+    found = walk_rdb(BytesSource(compress_rdb(plain(100, 100_000), "Zstd")))
     assert not found.complete and "Zstd frame is damaged" in found.note
 
 
 @codecs
-def test_without_the_library_it_is_said_what_to_install(
+def test_without_the_library_check_names_the_package(
     codec: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("lz4", "lz4.frame", "compression.zstd", "backports.zstd"):
         monkeypatch.setitem(sys.modules, name, None)
     path = tmp_path / "dump.rdb"
-    path.write_bytes(packed(plain(10), codec))
-    told = aofdoctor("check", path)
-    assert told.status == 1 and "pip install 'aofdoctor[compressed]'" in told.out
+    path.write_bytes(compress_rdb(plain(10), codec))
+    result = aofdoctor("check", path)
+    assert result.status == 1 and "pip install 'aofdoctor[compressed]'" in result.out
     assert aofdoctor("convert", path, "--base", "resp", "-o", tmp_path / "out").status == 3

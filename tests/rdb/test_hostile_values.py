@@ -22,7 +22,7 @@ from aofdoctor.rdb.values.decoders import DECODERS, ValueRef, elements
 from aofdoctor.source import BytesSource, PipeSource
 from tests.rdb.test_values import FILES, named
 from tests.support import rdb_value_writer as w
-from tests.support.key_places import Key, keys
+from tests.support.key_places import Key, iter_keys
 
 KINDS = [(dialect, kind) for dialect in DECODERS for kind in DECODERS[dialect]]
 
@@ -32,10 +32,10 @@ def read(data: bytes, value: ValueRef) -> list[Any]:
     return [asked(part) for part in elements(Cursor(BytesSource(data)), value)]
 
 
-def say(data: bytes, value: ValueRef) -> list[Any]:
+def export_value(data: bytes, value: ValueRef) -> list[Any]:
     """The commands, large strings read."""
-    said = value_commands(Cursor(BytesSource(data)), value, b"key", 1, CAPABILITIES["redis-8.2"])
-    return [list(map(asked, item)) if isinstance(item, list) else item for item in said]
+    exported = value_commands(Cursor(BytesSource(data)), value, b"key", 1, CAPABILITIES["redis-8.2"])
+    return [list(map(asked, item)) if isinstance(item, list) else item for item in exported]
 
 
 def asked(part: Any) -> Any:
@@ -43,7 +43,7 @@ def asked(part: Any) -> Any:
 
 
 def values(path: Path) -> Iterator[Key]:
-    return (key for key in keys(BytesSource(path.read_bytes())) if isinstance(key, Key))
+    return (key for key in iter_keys(BytesSource(path.read_bytes())) if isinstance(key, Key))
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def bounded(memory: int, seconds: float = 10) -> Iterator[None]:
 
 
 @named
-def test_a_value_cut_anywhere_says_so_and_gives_what_is_whole(path: Path) -> None:
+def test_a_value_truncated_anywhere_is_reported_and_its_complete_elements_exported(path: Path) -> None:
     data = path.read_bytes()
     for key in values(path):
         whole = read(data, key.value)
@@ -81,7 +81,7 @@ def test_bent_values_raise_nothing_and_cost_little(path: Path) -> None:
                     at = random.randrange(key.value.offset, key.end)
                     bent[at] = random.choice([0, 1, 0x7F, 0x80, 0x81, 0xC3, 0xF0, 0xFE, 0xFF, random.randrange(256)])
                 read(bytes(bent), key.value)
-                say(bytes(bent), key.value)
+                export_value(bytes(bent), key.value)
 
 
 @pytest.mark.parametrize(("dialect", "kind"), KINDS)
@@ -100,7 +100,7 @@ def test_counts_and_lengths_that_claim_too_much(dialect: str, kind: int, claim: 
     for data in bodies:
         with bounded(4 << 20):
             read(data, ValueRef(0, kind, dialect))
-            say(data, ValueRef(0, kind, dialect))
+            export_value(data, ValueRef(0, kind, dialect))
 
 
 def test_lzf_that_claims_a_terabyte_is_refused_before_anything_is_made() -> None:
@@ -117,8 +117,8 @@ def test_an_lzf_bomb_is_read_in_pieces() -> None:
         [value] = list(elements(Cursor(BytesSource(bomb)), ValueRef(0, 0)))
         assert isinstance(value, LargeString)
         assert sum(map(len, value.pieces())) == value.size
-        said = value_commands(Cursor(BytesSource(bomb)), ValueRef(0, 0), b"k", None, CAPABILITIES["redis-2.8"])
-        assert sum(len(piece) for piece in encode_commands(said) if isinstance(piece, bytes)) > value.size
+        exported = value_commands(Cursor(BytesSource(bomb)), ValueRef(0, 0), b"k", None, CAPABILITIES["redis-2.8"])
+        assert sum(len(piece) for piece in encode_commands(exported) if isinstance(piece, bytes)) > value.size
 
 
 def test_lzf_that_reaches_before_its_start() -> None:
@@ -159,16 +159,16 @@ def test_packed_values_that_lie_give_what_was_read_before_the_lie(kind: int, dat
 
 @named
 def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
-    whole = [say(path.read_bytes(), key.value) for key in values(path)]
+    whole = [export_value(path.read_bytes(), key.value) for key in values(path)]
     with path.open("rb") as stream:
         cursor = Cursor(PipeSource(stream))
-        said = [value_commands(cursor, key.value, b"key", 1, CAPABILITIES["redis-8.2"]) for key in values(path)]
-        got = [[list(map(asked, item)) if isinstance(item, list) else item for item in items] for items in said]
+        exported = [value_commands(cursor, key.value, b"key", 1, CAPABILITIES["redis-8.2"]) for key in values(path)]
+        got = [[list(map(asked, item)) if isinstance(item, list) else item for item in items] for items in exported]
     assert got == whole
 
 
-def test_an_expiry_is_said_also_of_a_value_that_breaks_off() -> None:
-    assert say(w.length(3) + w.string(b"a"), ValueRef(0, 1)) == [
+def test_an_expiry_is_exported_even_for_a_truncated_value() -> None:
+    assert export_value(w.length(3) + w.string(b"a"), ValueRef(0, 1)) == [
         [b"RPUSH", b"key", b"a"], [b"PEXPIREAT", b"key", b"1"], CorruptValue(3, "the file ends inside a value")]  # fmt: skip
 
 
@@ -182,11 +182,11 @@ def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeyp
         assert sum(1 for _ in elements(Cursor(BytesSource(data)), ValueRef(0, 4))) == count
         assert (
             sum(
-                len(said) // 2 - 1
-                for said in value_commands(
+                len(exported) // 2 - 1
+                for exported in value_commands(
                     Cursor(BytesSource(data)), ValueRef(0, 4), b"k", None, CAPABILITIES["redis-7.0"]
                 )
-                if isinstance(said, list)
+                if isinstance(exported, list)
             )
             == count
         )
@@ -194,7 +194,7 @@ def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeyp
 
 def test_the_plain_twins_serve_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_of(path: Path) -> list[Any]:
-        return [say(path.read_bytes(), key.value) for key in values(path)]
+        return [export_value(path.read_bytes(), key.value) for key in values(path)]
 
     compiled = [all_of(path) for path in FILES]
     twins: list[tuple[Any, str, Callable[..., Any]]] = [

@@ -43,8 +43,8 @@ def test_the_counts_are_those_of_the_keys(path: Path) -> None:
     dialect = "valkey" if data.startswith(b"VALKEY") else "redis"
     types = census.types(dialect)
     assert sum(types.values()) == len(keys) and not [name for name in types if name.startswith("type ")]
-    told: Any = json.loads(path.with_suffix(".json").read_text())
-    functions = told.get("functions") if isinstance(told, dict) else None
+    fixture: Any = json.loads(path.with_suffix(".json").read_text())
+    functions = fixture.get("functions") if isinstance(fixture, dict) else None
     assert (
         census.function_libraries == len(functions or []) if functions is not None else census.function_libraries >= 0
     )

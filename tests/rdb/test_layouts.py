@@ -38,7 +38,7 @@ def read(kind: int, data: bytes, dialect: str = "redis") -> list[Any]:
     return list(elements(Cursor(BytesSource(b"before" + data)), ValueRef(6, kind, dialect)))
 
 
-def said(kind: int, data: bytes, line: str = "redis-7.4") -> list[Any]:
+def export_value(kind: int, data: bytes, line: str = "redis-7.4") -> list[Any]:
     return list(value_commands(Cursor(BytesSource(data)), ValueRef(0, kind), b"k", None, CAPABILITIES[line]))
 
 
@@ -65,10 +65,10 @@ def test_scores_as_text_are_exact_and_so_are_those_we_write(scores: list[tuple[b
     assert [float(score_text(score)) for _, score in scores] == [score for _, score in scores]
 
 
-def test_a_score_that_is_not_a_number_is_read_and_cannot_be_said() -> None:
+def test_a_score_that_is_not_a_number_is_read_but_unsupported() -> None:
     data = w.old_zset([(b"a", 1.0), (b"b", math.nan)])
     assert math.isnan(read(3, data)[1].score)
-    assert said(3, data) == [Unsupported("a member whose score is not a number"), [b"ZADD", b"k", b"1", b"a"]]
+    assert export_value(3, data) == [Unsupported("a member whose score is not a number"), [b"ZADD", b"k", b"1", b"a"]]
 
 
 @given(items)
@@ -83,10 +83,16 @@ def test_hashes_of_the_release_candidates_of_redis_7_4() -> None:
     assert read(22, plain) == read(23, packed) == [HashField(b"a", b"1", 5000), HashField(b"b", b"2", None)]
 
 
-def test_field_expiries_that_a_target_does_not_know_are_said_to_be_lost() -> None:
+def test_field_expiries_that_a_target_does_not_know_are_reported_lost() -> None:
     data = w.length(1) + w.length(5000) + w.string(b"f") + w.string(b"v")
-    assert said(22, data) == [[b"HMSET", b"k", b"f", b"v"], [b"HPEXPIREAT", b"k", b"5000", b"FIELDS", b"1", b"f"]]
-    assert said(22, data, "redis-7.2") == [[b"HMSET", b"k", b"f", b"v"], Unsupported("when fields of a hash expire")]
+    assert export_value(22, data) == [
+        [b"HMSET", b"k", b"f", b"v"],
+        [b"HPEXPIREAT", b"k", b"5000", b"FIELDS", b"1", b"f"],
+    ]
+    assert export_value(22, data, "redis-7.2") == [
+        [b"HMSET", b"k", b"f", b"v"],
+        Unsupported("when fields of a hash expire"),
+    ]
 
 
 def test_streams_of_redis_8_6_and_8_8() -> None:
@@ -116,7 +122,9 @@ def test_streams_of_redis_8_6_and_8_8() -> None:
         *end,
     ]
     assert [
-        len(item.description) > 0 for item in said(27, w.stream(5, nobody, producers)) if isinstance(item, Unsupported)
+        len(item.description) > 0
+        for item in export_value(27, w.stream(5, nobody, producers))
+        if isinstance(item, Unsupported)
     ] == [True, True]
 
 
@@ -139,7 +147,9 @@ def test_a_modules_value_is_named_and_its_pieces_are_read() -> None:
     data = w.length(packed << 10 | 3) + parts
     pieces: list[Any] = [("signed", -1), ("unsigned", 7), ("float", 1.0), ("double", 0.0), ("string", b"{}")]
     assert read(7, data) == [ModuleType("ReJSON-RL", 3), *[ModulePart(*piece) for piece in pieces]]
-    assert said(7, data) == [Unsupported("a value of the module type ReJSON-RL, which only its module can make")]
+    assert export_value(7, data) == [
+        Unsupported("a value of the module type ReJSON-RL, which only its module can make")
+    ]
 
 
 @given(
@@ -205,8 +215,8 @@ def test_commands_become_bytes_in_bounded_pieces() -> None:
     assert all(len(piece) < 3 * LARGE_STRING_SIZE for piece in got if isinstance(piece, bytes))
     assert [piece for piece in got if not isinstance(piece, bytes)] == [lost, corrupt]
     wanted = [[word for word in command if isinstance(word, bytes)] for command in small]
-    told = b"".join(map(record, wanted)) + record([b"SET", b"", large.read()]) + record([b"PING"])
-    assert b"".join(piece for piece in got if isinstance(piece, bytes)) == told
+    expected = b"".join(map(record, wanted)) + record([b"SET", b"", large.read()]) + record([b"PING"])
+    assert b"".join(piece for piece in got if isinstance(piece, bytes)) == expected
     assert [encode_if_bytes(list(command)) for command in small] == list(map(record, wanted))
     assert encode_if_bytes([]) == record([]) and encode_if_bytes([b"GET", large]) is None
 

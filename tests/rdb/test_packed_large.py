@@ -19,9 +19,9 @@ from aofdoctor.rdb.values.pending_entries import PendingEntries, StreamIdSet
 from aofdoctor.rdb.values.streams import StreamEntry
 from aofdoctor.source import BytesSource
 from tests.support import rdb_value_writer as w
-from tests.support.key_places import keys
-from tests.support.rdb_loading import server
-from tests.support.servers import by_line
+from tests.support.key_places import iter_keys
+from tests.support.rdb_loading import digest_server
+from tests.support.servers import servers_by_line
 
 KINDS: dict[str, tuple[Any, Any, Callable[[list[bytes]], bytes]]] = {
     "listpack": (packed.listpack, packed_large.listpack, w.listpack),
@@ -126,17 +126,17 @@ def outcome(runs: Iterator[list[Any]]) -> tuple[list[bytes], bool]:
 @pytest.mark.parametrize("line", ["redis-6.2", "valkey-9.1"])
 def test_a_list_and_a_stream_of_large_elements_are_read_as_the_server_holds_them(line: str) -> None:
     """70 MiB each, which every server packs as it packs small ones."""
-    if line not in by_line():
+    if line not in servers_by_line():
         pytest.skip(f"no {line} at hand")
     large = Random(1).randbytes(35 << 20)
     options = ["--proto-max-bulk-len", "1gb", "--client-query-buffer-limit", "1gb", "--rdbcompression", "no"]
-    with server(by_line()[line], options=options) as running:
+    with digest_server(servers_by_line()[line], options=options) as running:
         running.call("RPUSH", "list", "first", large + large, "last")
         running.call("XADD", "stream", "1-1", "name", large, "again", large, "n", "5")
         running.call("SAVE")
         data = (running.folder / "dump.rdb").read_bytes()
     source = BytesSource(data)
-    found = {key.name: key for key in keys(source)}  # type: ignore[union-attr]
+    found = {key.name: key for key in iter_keys(source)}  # type: ignore[union-attr]
     tracemalloc.start()
     values = {name: list(elements(Cursor(source), key.value)) for name, key in found.items()}  # type: ignore[union-attr]
     peak = tracemalloc.get_traced_memory()[1]
@@ -153,7 +153,7 @@ def same(found: Any, expected: list[bytes]) -> bool:
     return [item.read() if isinstance(item, LargeString) else item for item in found] == expected
 
 
-def test_a_zipmap_that_is_too_large_is_said_to_be() -> None:
+def test_an_oversized_zipmap_is_reported() -> None:
     data = LargeString(BytesSource(b""), 0, unfold._PACKED_MAX + 1)
     with pytest.raises(DecodeError, match="more than are read at once"):
         unfold.unpack_items(data, packed.zipmap)
@@ -180,22 +180,22 @@ def pending_stream(count: int, consumers: int, version: int, nacked: int = 0) ->
 
 
 @pytest.mark.parametrize("consumers", [1, 7])
-def test_very_many_pending_entries_are_told_in_small_memory(consumers: int) -> None:
+def test_very_many_pending_entries_are_exported_in_small_memory(consumers: int) -> None:
     count = 20_000
     data = pending_stream(count, consumers, 3)
-    source, told = BytesSource(data), 0
+    source, claims = BytesSource(data), 0
     tracemalloc.start()
-    for said in value_commands(Cursor(source), ValueRef(0, 21), b"k", None, CAPABILITIES["redis-7.2"]):
-        assert isinstance(said, list)
-        told += said[0] == b"XCLAIM"
+    for command in value_commands(Cursor(source), ValueRef(0, 21), b"k", None, CAPABILITIES["redis-7.2"]):
+        assert isinstance(command, list)
+        claims += command[0] == b"XCLAIM"
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert told == count
+    assert claims == count
     assert peak < 64 * count + (2 << 20)
 
 
 @pytest.mark.parametrize("version", [3, 5])
-def test_very_many_pending_entries_are_written_anew_in_small_memory(version: int) -> None:
+def test_very_many_pending_entries_are_rewritten_in_small_memory(version: int) -> None:
     count, nacked = 20_000, 4_000 if version == 5 else 0
     source = BytesSource(pending_stream(count, 3, version, nacked))
     kind = {3: 21, 5: 27}[version]

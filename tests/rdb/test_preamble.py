@@ -14,7 +14,7 @@ from aofdoctor.rdb.preamble import is_rdb, read_aux, walk_rdb
 from aofdoctor.server.sandbox import Sandbox
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, aofdoctor
-from tests.support.servers import by_line
+from tests.support.servers import servers_by_line
 
 BASES = sorted((FIXTURES / "aof").rglob("*.base.rdb"))
 VALUES = [
@@ -61,9 +61,9 @@ def test_a_base_of_a_real_server_is_walked_to_its_end(base: Path) -> None:
     assert read_aux(FileSource(base)) == rdb.aux
 
 
-@pytest.mark.parametrize("line", sorted(by_line()))
+@pytest.mark.parametrize("line", sorted(servers_by_line()))
 def test_every_type_that_a_real_server_writes_is_stepped_over(line: str) -> None:
-    with Sandbox(by_line()[line], hide=()) as server:
+    with Sandbox(servers_by_line()[line], hide=()) as server:
         server.client.pipeline(VALUES)
         if line in ("valkey-9.1", "redis-8.2"):
             server.call("HSETEX", "expiring", "EX", 10000, "FIELDS", 1, "f", "v")
@@ -106,7 +106,7 @@ def test_a_type_that_is_not_known_is_passed_by_the_checksum() -> None:
     assert "type 107" in rdb.note
 
 
-def test_a_flipped_bit_in_the_magic_is_told_from_garbage(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_the_magic_is_distinguished_from_garbage(tmp_path: Path) -> None:
     data = bytearray((FIXTURES / "aof" / "wiped-redis-6.2-preamble" / "appendonly.aof").read_bytes())
     data[0] ^= 8
     path = tmp_path / "appendonly.aof"

@@ -21,7 +21,7 @@ from aofdoctor.rdb.walk import window as sweep
 from aofdoctor.rdb.walk.layouts import LAYOUTS
 from aofdoctor.source import BytesSource, Source
 from tests.conftest import FIXTURES
-from tests.support.rdb_damage import KINDS, keys_of, score
+from tests.support.rdb_damage import KINDS, keys_by_span, score_salvage
 from tests.support.rdb_unreleased import length, string
 
 BASES = [path for path in sorted((FIXTURES / "aof").rglob("*.base.rdb")) if len(path.read_bytes()) > 200]
@@ -59,7 +59,7 @@ def test_a_sound_rdb_is_its_items(base: Path) -> None:
 
 def test_every_key_before_a_cut_comes_back() -> None:
     data = rdb(*pairs(100))
-    truth = keys_of(BytesSource(data))
+    truth = keys_by_span(BytesSource(data))
     for size in range(9, len(data), 7):
         names, damage = salvaged(data[:size])
         assert names == [name for span, name in truth.items() if span.end <= size]
@@ -123,7 +123,7 @@ def test_a_key_that_is_not_believable_is_damage() -> None:
 
     tiles = list(salvage_items(source, is_plausible_key=believable))
     [damaged] = [tile for tile in tiles if isinstance(tile, Damage)]
-    assert damaged.span in keys_of(source) and damaged.end_is_guess and damaged.kind == DamageKind.CORRUPT_VALUE
+    assert damaged.span in keys_by_span(source) and damaged.end_is_guess and damaged.kind == DamageKind.CORRUPT_VALUE
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -131,10 +131,10 @@ def test_most_keys_outside_random_damage_come_back(kind: str) -> None:
     scores = []
     for base in BASES:
         data = base.read_bytes()
-        truth = keys_of(BytesSource(data))
+        truth = keys_by_span(BytesSource(data))
         for seed in range(40):
             bent, span = KINDS[kind](data, Random(seed))
-            scores.append(score(data, bent, span, truth))
+            scores.append(score_salvage(data, bent, span, truth))
     outside, regained, _ = map(sum, zip(*scores, strict=True))
     assert regained >= (1.0 if kind == "cut" else 0.95) * outside
 

@@ -16,10 +16,18 @@ from aofdoctor.rdb.walk.layouts import LAYOUTS
 from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
-from tests.support.conversions import convert, state
-from tests.support.rdb_unreleased import ARRAY, EXOTIC, TEMPLATED, Exotic, closed, length, string
+from tests.support.conversions import convert, loaded_state
+from tests.support.rdb_unreleased import (
+    ARRAY,
+    TEMPLATE_HASHES,
+    UNRELEASED,
+    UnreleasedRdb,
+    length,
+    string,
+    with_checksum,
+)
 from tests.support.rdb_value_writer import listpack
-from tests.support.servers import by_line
+from tests.support.servers import servers_by_line
 
 
 def values(data: bytes) -> dict[bytes, list[Element | CorruptValue]]:
@@ -31,7 +39,7 @@ def values(data: bytes) -> dict[bytes, list[Element | CorruptValue]]:
 
 
 def templated(*body: bytes) -> bytes:
-    return closed(Exotic(b"REDIS0015", b"".join(body), []))
+    return with_checksum(UnreleasedRdb(b"REDIS0015", b"".join(body), []))
 
 
 def template(number: int, *fields: bytes) -> bytes:
@@ -42,13 +50,13 @@ def template(number: int, *fields: bytes) -> bytes:
 
 
 def test_the_elements_of_an_array_have_their_indexes_and_numbers() -> None:
-    assert values(closed(EXOTIC["array"]))[b"array"] == [ArrayElement(*slot) for slot in ARRAY]
-    assert values(closed(EXOTIC["array-empty"]))[b"array"] == []
+    assert values(with_checksum(UNRELEASED["array"]))[b"array"] == [ArrayElement(*slot) for slot in ARRAY]
+    assert values(with_checksum(UNRELEASED["array-empty"]))[b"array"] == []
 
 
 def test_an_array_is_counted_and_shown_and_no_command_makes_it(tmp_path: Path) -> None:
     path = tmp_path / "a.rdb"
-    path.write_bytes(closed(EXOTIC["array"]))
+    path.write_bytes(with_checksum(UNRELEASED["array"]))
     assert aofdoctor("check", path, "--json").json["parts"][0]["preamble"]["types"] == {"array": 1, "string": 1}
     [line, _] = [json.loads(line) for line in aofdoctor("log", path, "--base", "--json").stdout.splitlines()]
     words = [
@@ -57,10 +65,10 @@ def test_an_array_is_counted_and_shown_and_no_command_makes_it(tmp_path: Path) -
     assert (line["type"], line["args"][:8]) == ("array", words[:8])
     refused = aofdoctor("convert", path, "--base", "resp", "-o", tmp_path / "no")
     assert refused.status == 3
-    told = convert(path, "--base", "resp", "--lossy", "-o", tmp_path / "out.aof")
-    assert [lost["why"] for lost in told["inexpressible"]] == ["an array, which came with Redis 8.8"]
-    told = convert(path, "--base", "rdb", "--rdb-version", "11", "--lossy", "-o", tmp_path / "out.rdb")
-    assert [lost["key"] for lost in told["inexpressible"]] == ["array"]
+    report = convert(path, "--base", "resp", "--lossy", "-o", tmp_path / "out.aof")
+    assert [lost["why"] for lost in report["inexpressible"]] == ["an array, which came with Redis 8.8"]
+    report = convert(path, "--base", "rdb", "--rdb-version", "11", "--lossy", "-o", tmp_path / "out.rdb")
+    assert [lost["key"] for lost in report["inexpressible"]] == ["array"]
 
 
 @pytest.mark.parametrize("body", [
@@ -75,26 +83,26 @@ def test_an_array_that_lies_is_corrupt(body: bytes) -> None:
 
 
 def test_hashes_of_a_template_are_read_with_the_names_of_its_fields() -> None:
-    found = values(closed(EXOTIC["templates"]))
-    assert {name: [tuple(field)[:2] for field in found[name]] for name in TEMPLATED} == TEMPLATED  # type: ignore[arg-type]
+    found = values(with_checksum(UNRELEASED["templates"]))
+    assert {name: [tuple(field)[:2] for field in found[name]] for name in TEMPLATE_HASHES} == TEMPLATE_HASHES  # type: ignore[arg-type]
 
 
 def test_commands_and_an_older_rdb_make_plain_hashes_of_them(tmp_path: Path) -> None:
     path = tmp_path / "a.rdb"
-    path.write_bytes(closed(EXOTIC["templates"]))
-    told = convert(path, "--base", "resp", "--for", "redis-7.0", "-o", tmp_path / "out.aof")
-    assert told["inexpressible"] == []
-    told = convert(path, "--base", "rdb", "--rdb-version", "10", "-o", tmp_path / "out.rdb")
-    assert told["inexpressible"] == []
-    expected, got = (state(by_line()["redis-7.0"], tmp_path / name) for name in ("out.aof", "out.rdb"))
+    path.write_bytes(with_checksum(UNRELEASED["templates"]))
+    report = convert(path, "--base", "resp", "--for", "redis-7.0", "-o", tmp_path / "out.aof")
+    assert report["inexpressible"] == []
+    report = convert(path, "--base", "rdb", "--rdb-version", "10", "-o", tmp_path / "out.rdb")
+    assert report["inexpressible"] == []
+    expected, got = (loaded_state(servers_by_line()["redis-7.0"], tmp_path / name) for name in ("out.aof", "out.rdb"))
     assert expected == got
     by_name = {key["key"].encode(): key["value"] for key in got[1]}
-    for name, fields in TEMPLATED.items():
+    for name, fields in TEMPLATE_HASHES.items():
         assert [tuple(word.encode() for word in field[:2]) for field in by_name[name]] == sorted(fields)
 
 
-def test_a_slice_and_a_salvage_keep_the_templates_of_what_stays(tmp_path: Path) -> None:
-    path, whole = tmp_path / "a.rdb", closed(EXOTIC["templates"])
+def test_a_slice_and_a_salvage_keep_the_templates_in_use(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.rdb", with_checksum(UNRELEASED["templates"])
     path.write_bytes(whole)
     assert aofdoctor("slice", path, "--key", "arr", "-o", tmp_path / "slice.rdb").status == 0
     expected = values(whole)
@@ -117,7 +125,7 @@ def test_a_template_of_very_many_fields_passes_by() -> None:
 @pytest.mark.parametrize(
     "items", [[b"9", b"a"], [b"3"], [b"3", b"a", b"b"], [b"x", b"a"], [b"-3", b"a"], [b"9" * 30, b"a"]]
 )
-def test_a_hash_whose_template_does_not_fit_is_corrupt(items: list[bytes]) -> None:
+def test_a_hash_that_does_not_fit_its_template_is_corrupt(items: list[bytes]) -> None:
     found = values(templated(template(3, b"field"), b"\x1e" + string(b"k") + string(listpack(items))))
     assert isinstance(found[b"k"][-1], CorruptValue)
 

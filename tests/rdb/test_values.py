@@ -12,23 +12,31 @@ from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
 from tests.conftest import FIXTURES
-from tests.support.key_descriptions import Described, by_decoder, by_server, functions, score_of, text, whole_digest
-from tests.support.key_places import Function, Key, keys
-from tests.support.rdb_loading import feed, made, server
-from tests.support.servers import by_line
+from tests.support.key_descriptions import (
+    Described,
+    dataset_digest,
+    describe_by_decoder,
+    describe_by_server,
+    library_codes,
+    score_text,
+    to_text,
+)
+from tests.support.key_places import Function, Key, iter_keys
+from tests.support.rdb_loading import digest_server, export_commands, feed_commands
+from tests.support.servers import servers_by_line
 
 FILES = sorted((FIXTURES / "rdb").glob("*.rdb"))
 named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
-def told(path: Path) -> Any:
+def read_description(path: Path) -> Any:
     return json.loads(path.with_suffix(".json").read_text())
 
 
 def decoded(data: bytes) -> list[Described]:
     source = BytesSource(data)
     cursor = Cursor(source)
-    read = [by_decoder(cursor, key) for key in keys(source) if isinstance(key, Key)]
+    read = [describe_by_decoder(cursor, key) for key in iter_keys(source) if isinstance(key, Key)]
     return sorted(read, key=lambda key: (key["db"], key["key"]))
 
 
@@ -40,12 +48,12 @@ def loading(data: bytes) -> list[str]:
     """The lines at hand that load an RDB, by its magic."""
     dialect = "valkey" if data.startswith(b"VALKEY") else "redis"
     version = int(data[5:9] if dialect == "redis" else data[6:9])
-    return [line for line in by_line() if VERSIONS[line].newest_rdb(dialect) >= version]
+    return [line for line in servers_by_line() if VERSIONS[line].newest_rdb(dialect) >= version]
 
 
 @named
-def test_values_are_read_as_their_server_tells_them(path: Path) -> None:
-    expected = without(told(path)["keys"], "encoding", "digest")
+def test_values_are_read_as_their_server_reports_them(path: Path) -> None:
+    expected = without(read_description(path)["keys"], "encoding", "digest")
     got = decoded(path.read_bytes())
     for key in expected + got:
         if key["type"] == "stream" and path.stem.startswith("stream-"):
@@ -57,18 +65,18 @@ def test_values_are_read_as_their_server_tells_them(path: Path) -> None:
 def test_functions_are_read(path: Path) -> None:
     source = BytesSource(path.read_bytes())
     cursor, read = Cursor(source), []
-    for key in keys(source):
+    for key in iter_keys(source):
         if isinstance(key, Function):
             cursor.seek(key.offset)
-            read.append(text(cursor.string()))
-    assert read == told(path)["functions"]
+            read.append(to_text(cursor.string()))
+    assert read == read_description(path)["functions"]
 
 
 def test_the_fixtures_hold_every_type_that_servers_at_hand_write() -> None:
     kinds = {
         (key.value.dialect, key.value.type)
         for path in FILES
-        for key in keys(BytesSource(path.read_bytes()))
+        for key in iter_keys(BytesSource(path.read_bytes()))
         if isinstance(key, Key)
     }
     assert {kind for _, kind in kinds} == {0, 2, 4, 5, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 25}
@@ -87,7 +95,7 @@ def test_another_reader_reads_the_same(path: Path) -> None:
         if item["type"] in _THEIRS:
             kind, value = _THEIRS[item["type"]](item)
             theirs.append(
-                {"db": db, "key": text(item["key"]), "type": kind, "expire_ms": item["expiry"], "value": value}
+                {"db": db, "key": to_text(item["key"]), "type": kind, "expire_ms": item["expiry"], "value": value}
             )
     ours = [key for key in decoded(path.read_bytes()) if key["type"] != "stream"]
     for key in ours:
@@ -97,11 +105,11 @@ def test_another_reader_reads_the_same(path: Path) -> None:
 
 
 _THEIRS: dict[str, Any] = {
-    "string": lambda item: ("string", text(item["value"])),
-    "list": lambda item: ("list", list(map(text, item["values"]))),
-    "set": lambda item: ("set", sorted(map(text, item["members"]))),
-    "sorted_set": lambda item: ("zset", sorted([text(m), score_of(s)] for s, m in item["values"])),
-    "hash": lambda item: ("hash", sorted([text(f), text(v)] for f, v in item["values"].items())),
+    "string": lambda item: ("string", to_text(item["value"])),
+    "list": lambda item: ("list", list(map(to_text, item["values"]))),
+    "set": lambda item: ("set", sorted(map(to_text, item["members"]))),
+    "sorted_set": lambda item: ("zset", sorted([to_text(m), score_text(s)] for s, m in item["values"])),
+    "hash": lambda item: ("hash", sorted([to_text(f), to_text(v)] for f, v in item["values"].items())),
 }
 
 
@@ -111,28 +119,31 @@ def test_commands_make_what_loading_makes(path: Path) -> None:
     lines = loading(data)
     assert lines
     for line in lines:
-        commands, lost, broken = made(data, line)
+        commands, lost, broken = export_commands(data, line)
         assert (lost, broken) == ([], [])
-        with server(by_line()[line], data) as loaded, server(by_line()[line]) as fed:
-            feed(fed, commands)
-            expected, got = by_server(loaded), by_server(fed)
+        with digest_server(servers_by_line()[line], data) as loaded, digest_server(servers_by_line()[line]) as fed:
+            feed_commands(fed, commands)
+            expected, got = describe_by_server(loaded), describe_by_server(fed)
             if path.stem.startswith("stream-"):
                 only_known(expected)
                 only_known(got)
             assert without(got, "encoding") == without(expected, "encoding")
-            assert whole_digest(fed) == whole_digest(loaded)
-            assert functions(fed) == functions(loaded)
+            assert dataset_digest(fed) == dataset_digest(loaded)
+            assert library_codes(fed) == library_codes(loaded)
 
 
 @named
 def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
     data = path.read_bytes()
-    for line, binary in by_line().items():
-        commands, lost, broken = made(data, line)
+    for line, binary in servers_by_line().items():
+        commands, lost, broken = export_commands(data, line)
         assert broken == []
-        with server(binary) as fed:
-            feed(fed, commands)
-            got, expected = by_server(fed, digests=False), without(told(path)["keys"], "encoding", "digest")
+        with digest_server(binary) as fed:
+            feed_commands(fed, commands)
+            got, expected = (
+                describe_by_server(fed, digests=False),
+                without(read_description(path)["keys"], "encoding", "digest"),
+            )
         for key in expected:
             if key["type"] == "hash" and not CAPABILITIES[line].has_field_expiry:
                 key["value"] = [[name, value, None] for name, value, _ in key["value"]]
@@ -150,11 +161,11 @@ def expected_losses(path: Path, line: str) -> set[str]:
     if path.stem.startswith("function-") and not target.has_functions:
         losses.add("a library of functions")
     if (
-        any(time for key in told(path)["keys"] if key["type"] == "hash" for _, _, time in key["value"])
+        any(time for key in read_description(path)["keys"] if key["type"] == "hash" for _, _, time in key["value"])
         and not target.has_field_expiry
     ):
         losses.add("when fields of a hash expire")
-    streams = [key["value"] for key in told(path)["keys"] if key["type"] == "stream"]
+    streams = [key["value"] for key in read_description(path)["keys"] if key["type"] == "stream"]
     if not target.has_stream_counters and any(counted(value) for value in streams):
         losses.add("how many entries a stream had, and which went last")
     return losses

@@ -23,8 +23,8 @@ from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 from tests.conftest import FIXTURES
 from tests.support.corpus import ROOT
-from tests.support.rdb_generated import made
-from tests.support.rdb_unreleased import EXOTIC, closed, string
+from tests.support.rdb_generated import random_rdb
+from tests.support.rdb_unreleased import UNRELEASED, string, with_checksum
 
 BASES = sorted((FIXTURES / "aof").rglob("*.base.rdb"))
 WINDOWS = ((1, 2), (2, 3), (7, 3), (31, 2), (100, 9), (1 << 18, 1 << 12))
@@ -98,7 +98,7 @@ def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType)
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_the_window_changes_nothing(window: tuple[int, int], machine: ModuleType) -> None:
-    for data in [base.read_bytes() for base in BASES] + [closed(one) for one in EXOTIC.values()]:
+    for data in [base.read_bytes() for base in BASES] + [with_checksum(one) for one in UNRELEASED.values()]:
         assert items(data, *window) == items(data)
 
 
@@ -113,7 +113,7 @@ def test_compiled_and_plain_agree_on_every_rdb(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_compiled_and_plain_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = [base.read_bytes() for base in BASES] + [closed(one) for one in EXOTIC.values()]
+    whole = [base.read_bytes() for base in BASES] + [with_checksum(one) for one in UNRELEASED.values()]
     for seed, data in enumerate(whole):
         for bent in mutations(data, 60, seed):
             answers = []
@@ -143,7 +143,7 @@ def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
 @pytest.mark.parametrize("piece", [3, 64, 1 << 30])
 def test_compiled_and_plain_leave_the_same_state_wherever_they_stop(fuel: int, piece: int) -> None:
     for seed in range(3):
-        data = made(seed, 12)[9 : 9 + 200 * min(piece, 100)]
+        data = random_rdb(seed, 12)[9 : 9 + 200 * min(piece, 100)]
         for bent in [data, *mutations(data, 3, seed)]:
             assert steps(kernel, bent, fuel, piece) == steps(walk, bent, fuel, piece)
 
@@ -159,7 +159,7 @@ def test_compiled_and_plain_find_the_same_places() -> None:
 
 
 def test_every_prefix_gives_its_whole_keys_and_never_raises(machine: ModuleType) -> None:
-    for data in [BASES[-1].read_bytes(), *map(closed, EXOTIC.values())]:
+    for data in [BASES[-1].read_bytes(), *map(with_checksum, UNRELEASED.values())]:
         whole = items(data)[0]
         for size in range(len(data)):
             found, rdb = items(data[:size])
@@ -168,14 +168,14 @@ def test_every_prefix_gives_its_whole_keys_and_never_raises(machine: ModuleType)
             assert rdb.note.startswith("the file ends")
 
 
-@pytest.mark.parametrize("name", EXOTIC)
+@pytest.mark.parametrize("name", UNRELEASED)
 def test_what_no_server_at_hand_writes_is_walked_as_published(name: str, machine: ModuleType) -> None:
     """Written by tests/support/rdb_unreleased.py from the published layout, not by a server."""
-    one = EXOTIC[name]
-    found, rdb = items(closed(one))
+    one = UNRELEASED[name]
+    found, rdb = items(with_checksum(one))
     assert (rdb.complete, rdb.checksum, rdb.note) == (True, "ok", "")
     keys = [item for item in found if isinstance(item, KeyItem)]
-    source = BytesSource(closed(one))
+    source = BytesSource(with_checksum(one))
     assert [key.name(source) for key in keys] == one.names
 
 

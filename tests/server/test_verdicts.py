@@ -9,14 +9,14 @@ from aofdoctor.aof.records import encode_command
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import FIXTURES, aofdoctor
-from tests.support.server_loading import load
-from tests.support.servers import by_line
+from tests.support.server_loading import start_server
+from tests.support.servers import servers_by_line
 
 SET = encode_command([b"SET", b"a", b"1"])
 MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
 PREAMBLE = (FIXTURES / "aof" / "wiped-redis-6.2-preamble" / "appendonly.aof").read_bytes()
 RDB = PREAMBLE[: PREAMBLE.index(b"*2\r\n$6\r\nSELECT")]
-LINES = sorted(by_line())
+LINES = sorted(servers_by_line())
 
 CASES = {
     "sound": SET,
@@ -76,15 +76,18 @@ def verdict(path: Path, line: str, truncated: str) -> dict[str, object]:
 @pytest.mark.parametrize("truncated", ["yes", "no"])
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("name", CASES)
-def test_a_single_file_does_in_a_real_server_what_the_verdict_says(
+def test_a_single_file_loads_in_a_real_server_as_predicted(
     name: str, line: str, truncated: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "appendonly.aof"
     path.write_bytes(CASES[name])
-    said = verdict(path, line, truncated)
-    did = load(by_line()[line], {"appendonly.aof": CASES[name]}, truncated)
-    outcome = "refuses" if not did.started else "loads" if did.cut is None else "truncates"
-    assert (said["outcome"], said["offset"] if did.cut is not None else None) == (outcome, did.cut)
+    predicted = verdict(path, line, truncated)
+    did = start_server(servers_by_line()[line], {"appendonly.aof": CASES[name]}, truncated)
+    outcome = "refuses" if not did.started else "loads" if did.truncated_at is None else "truncates"
+    assert (predicted["outcome"], predicted["offset"] if did.truncated_at is not None else None) == (
+        outcome,
+        did.truncated_at,
+    )
 
 
 def multi_part(parts: dict[str, bytes]) -> dict[str, bytes]:
@@ -112,26 +115,24 @@ SETS = {
 @pytest.mark.parametrize("truncated", ["yes", "no"])
 @pytest.mark.parametrize("line", [line for line in LINES if line != "redis-6.2"])
 @pytest.mark.parametrize("name", SETS)
-def test_a_set_does_in_a_real_server_what_the_verdict_says(
-    name: str, line: str, truncated: str, tmp_path: Path
-) -> None:
+def test_a_set_loads_in_a_real_server_as_predicted(name: str, line: str, truncated: str, tmp_path: Path) -> None:
     for place, data in SETS[name].items():
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).write_bytes(data)
-    said = verdict(tmp_path, line, truncated)
-    did = load(by_line()[line], SETS[name], truncated)
+    predicted = verdict(tmp_path, line, truncated)
+    did = start_server(servers_by_line()[line], SETS[name], truncated)
     cut = {
         n: s
         for n, s in did.sizes.items()
         if f"appendonlydir/{n}" in SETS[name] and s < len(SETS[name][f"appendonlydir/{n}"])
     }
-    if said["outcome"] == "starts-empty":
+    if predicted["outcome"] == "starts-empty":
         assert did.started and did.keys == 0
         return
     outcome = "refuses" if not did.started else "truncates" if cut else "loads"
-    assert said["outcome"] == outcome
+    assert predicted["outcome"] == outcome
     if cut:
-        assert cut == {said["part"]: said["offset"]}
+        assert cut == {predicted["part"]: predicted["offset"]}
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -170,7 +171,7 @@ def test_verify_never_writes_on_what_it_loads(tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
     path.write_bytes(SET + encode_command([b"SET", b"gone", b"1", b"PXAT", b"1000"]))
     for line in LINES:
-        result = aofdoctor("verify", path, "--with", by_line()[line].path, "--json")
+        result = aofdoctor("verify", path, "--with", servers_by_line()[line].path, "--json")
         assert result.status == 0 and result.json["keys"]["0"] >= 1
     assert path.read_bytes() == SET + encode_command([b"SET", b"gone", b"1", b"PXAT", b"1000"]) and [
         p.name for p in tmp_path.iterdir()
@@ -198,7 +199,7 @@ def test_what_would_not_load_is_status_1_with_the_reason(tmp_path: Path, embedde
     assert aofdoctor("verify", path, "--with", "/bin/true").status == 2
 
 
-def test_without_a_server_verify_says_what_brings_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_verify_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aofdoctor.analysis.prove.servers", list)
     path = tmp_path / "a.aof"
     path.write_bytes(SET)

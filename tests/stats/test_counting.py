@@ -30,7 +30,7 @@ from aofdoctor.stats.counting._pyheavy_hitters import (
 from aofdoctor.stats.counting.counters import burst_kinds, first_key, first_key_rules
 from tests.conftest import FIXTURES
 from tests.support import rdb_value_writer as w
-from tests.support.hostile_bytes import hostile, sound
+from tests.support.hostile_bytes import hostile_aofs, sound_records
 
 ROOM = 1 << 14
 COMPILED, PLAIN = (Scale, Tally), (plain_weigh.RecordCounters, plain_heavy.KeyCounters)
@@ -58,7 +58,9 @@ def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | Non
 
 
 @settings(max_examples=2000)
-@given(st.one_of(hostile, st.lists(sound, max_size=60).map(b"".join)), st.integers(0, 200), st.integers(1, 3))
+@given(
+    st.one_of(hostile_aofs, st.lists(sound_records, max_size=60).map(b"".join)), st.integers(0, 200), st.integers(1, 3)
+)
 def test_the_twins_count_the_same_of_any_bytes(data: bytes, sure: int, depth: int) -> None:
     assert counted(COMPILED, data, sure, depth) == counted(PLAIN, data, sure, depth)
 

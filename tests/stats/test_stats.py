@@ -26,9 +26,9 @@ from aofdoctor.stats.histogram import MAX_ROWS, Histogram, find_bursts, position
 from tests.conftest import FIXTURES, STORIES, Result, aofdoctor
 from tests.log.test_base_keys import SELECT_0, key, rdb
 from tests.log.test_log import HISTORY
-from tests.support.hostile_bytes import hostile
+from tests.support.hostile_bytes import hostile_aofs
 from tests.support.rdb_value_writer import string
-from tests.support.samples import SET, small_set
+from tests.support.samples import SET, make_small_set
 
 DAMAGED = HISTORY + b"junk" + HISTORY + encode_command([b"MULTI"]) + SET
 
@@ -73,7 +73,7 @@ def tally(lines: list[Any], of: Any) -> dict[Any, tuple[int, int]]:
     return {name: (counts[name], sizes[name]) for name in counts if name is not None}
 
 
-def told(rows: list[Any], name: str) -> dict[Any, tuple[int, int]]:
+def rows_by_name(rows: list[Any], name: str) -> dict[Any, tuple[int, int]]:
     return {row[name]: (row["commands"], row["bytes"]) for row in rows}
 
 
@@ -85,10 +85,10 @@ def test_counts_are_those_of_log(data: bytes, selection: list[str], tmp_path: Pa
     lines, found = aofdoctor("log", path, "--json", *selection).lines, stats(path, *selection)
     assert found["selected"]["commands"] == len(lines)
     assert found["selected"]["bytes"] == sum(line["size"] for line in lines)
-    assert told(found["by_command"], "command") == tally(lines, lambda line: line["cmd"].lower())
+    assert rows_by_name(found["by_command"], "command") == tally(lines, lambda line: line["cmd"].lower())
     by_db = tally(lines, lambda line: "?" if line["db"] is None else line["db"])
-    assert {"?" if db is None else db: row for db, row in told(found["by_db"], "db").items()} == by_db
-    assert told(found["by_prefix"]["rows"], "prefix") == tally(lines, prefix)
+    assert {"?" if db is None else db: row for db, row in rows_by_name(found["by_db"], "db").items()} == by_db
+    assert rows_by_name(found["by_prefix"]["rows"], "prefix") == tally(lines, prefix)
     times = Counter(line["time"] for line in lines)
     timed = sum(row["commands"] for row in found["over"]["rows"])
     assert timed + found["over"]["untimed"]["commands"] == len(lines)
@@ -173,7 +173,7 @@ WHERES = (
     build_selection(key=["*"]),
     build_selection(effect=["write"], invert=True),
 )
-many = st.lists(hostile, max_size=4).map(b"".join)
+many = st.lists(hostile_aofs, max_size=4).map(b"".join)
 
 
 @settings(max_examples=1000)
@@ -236,7 +236,7 @@ def test_time_has_at_most_twenty_rows_of_a_width_that_people_count_in(span: int)
         assert (commands, size) == (len(inside), len(inside) * len(SET))
 
 
-def test_every_gives_rows_of_that_width_or_says_that_they_are_wider(tmp_path: Path) -> None:
+def test_every_gives_rows_of_that_width_or_reports_wider_ones(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(b"".join(b"#TS:%d\r\n" % (1_700_000_000 + 60 * n) + SET for n in range(3000)))
     over = stats(path, "--every", "1h")["over"]
@@ -249,7 +249,7 @@ def test_every_gives_rows_of_that_width_or_says_that_they_are_wider(tmp_path: Pa
 
 
 def test_without_annotations_positions_are_rows_that_can_be_typed(tmp_path: Path) -> None:
-    folder = small_set(tmp_path, {"a": SET * 100, "b": SET * 50})
+    folder = make_small_set(tmp_path, {"a": SET * 100, "b": SET * 50})
     result = aofdoctor("stats", folder)
     assert "no #TS annotations, so no times" in result.out
     table_ = result.out.partition("position, each row")[2].partition("the largest")[0].splitlines()[1:]
@@ -486,7 +486,7 @@ def test_damage_is_one_line_and_does_not_change_the_status(tmp_path: Path) -> No
     assert result.status == 0 and result.err == ""
     assert f"damaged in 2 places, 4 bytes: aofdoctor check {path} says what and where" in result.out
     assert aofdoctor("check", path).status == 1
-    folder = small_set(tmp_path, {"a": SET, "b": SET})
+    folder = make_small_set(tmp_path, {"a": SET, "b": SET})
     (folder / "a.aof.1.incr.aof").unlink()
     missing = aofdoctor("stats", folder)
     assert missing.status == 0 and "1 part is missing" in missing.out
@@ -504,10 +504,10 @@ def test_a_pipe_is_read_as_it_goes_by(tmp_path: Path) -> None:
     for same in ("by_command", "by_db", "by_prefix", "over", "keys"):
         assert piped[same] == whole[same], same
     assert {"bytes", "commands"} <= {name for name in whole["totals"] if piped["totals"][name] == whole["totals"][name]}
-    base, told_base = piped["base"], whole["base"]
+    base, base_report = piped["base"], whole["base"]
     assert (base["keys"], base["expires"], base["bytes"], base["by_prefix"]) == (34, 1, None, None)
     assert {row["type"]: row["keys"] for row in base["by_type"]} == {
-        row["type"]: row["keys"] for row in told_base["by_type"]
+        row["type"]: row["keys"] for row in base_report["by_type"]
     }
     out = subprocess.run(
         [sys.executable, "-m", "aofdoctor", "stats", "-"], input=data, capture_output=True, text=False, check=True
@@ -524,7 +524,7 @@ def test_an_empty_file_and_an_empty_selection_are_answered(tmp_path: Path, path:
         assert stats(*args)["selected"]["commands"] == 0
 
 
-def test_an_estimate_says_that_it_is_one(tmp_path: Path) -> None:
+def test_an_estimate_is_marked_as_one(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(
         b"".join(encode_command([b"SET", b"k:%d" % (n % 12_000), b"v"]) for n in range(30_000))

@@ -11,23 +11,23 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.server.versions import VERSIONS
 from tests.conftest import aofdoctor
 from tests.rdb.test_values import only_known
-from tests.support.key_descriptions import by_server, functions, whole_digest
-from tests.support.rdb_loading import server
-from tests.support.servers import by_line
+from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes
+from tests.support.rdb_loading import digest_server
+from tests.support.servers import servers_by_line
 
 
-def convert(*words: str | Path | int) -> Any:
+def convert(*args: str | Path | int) -> Any:
     """What convert --json tells; it has to be done."""
-    result = aofdoctor("convert", *words, "--json")
+    result = aofdoctor("convert", *args, "--json")
     assert result.status == 0, result.err
     return result.json
 
 
 @contextmanager
-def loaded(binary: ServerBinary, path: Path) -> Iterator[Sandbox]:
+def load_output(binary: ServerBinary, path: Path) -> Iterator[Sandbox]:
     """A server that came up with a dump (.rdb), one AOF, or the directory of a set."""
     if path.is_file() and path.name.endswith(".rdb"):
-        with server(binary, path.read_bytes()) as running:
+        with digest_server(binary, path.read_bytes()) as running:
             yield running
         return
 
@@ -44,32 +44,32 @@ def loaded(binary: ServerBinary, path: Path) -> Iterator[Sandbox]:
         yield running
 
 
-def state(binary: ServerBinary, path: Path) -> tuple[str, list[Any], list[str]]:
+def loaded_state(binary: ServerBinary, path: Path) -> tuple[str, list[Any], list[str]]:
     """(the digest of everything, every key in words, the functions) of what came up."""
-    with loaded(binary, path) as running:
-        return whole_digest(running), by_server(running, digests=False), functions(running)
+    with load_output(binary, path) as running:
+        return dataset_digest(running), describe_by_server(running, digests=False), library_codes(running)
 
 
-def reading(version: int) -> list[str]:
+def lines_that_load(version: int) -> list[str]:
     """The lines at hand that load an RDB version, that of Valkey from 80 on."""
     dialect = "valkey" if version >= 80 else "redis"
-    return [line for line in by_line() if VERSIONS[line].newest_rdb(dialect) >= version]
+    return [line for line in servers_by_line() if VERSIONS[line].newest_rdb(dialect) >= version]
 
 
-def rdb(magic: bytes, body: bytes) -> bytes:
+def sealed_rdb(magic: bytes, body: bytes) -> bytes:
     data = magic + body + b"\xff"
     return data + crc64(data).to_bytes(8, "little")
 
 
-def known(told: Any) -> Any:
+def comparable_state(state: Any) -> Any:
     """A state without what a server only guesses of streams of before 7.0."""
-    keys = told[1]
+    keys = state[1]
     only_known([key for key in keys if key["type"] == "stream"])
-    return keys, told[2]
+    return keys, state[2]
 
 
-def same(path: Path, expected: Any, got: Any) -> bool:
+def states_match(path: Path, expected: Any, actual: Any) -> bool:
     """True if two states are one; of a stream of before 7.0 as far as anybody knows."""
     if path.stem.startswith("stream-"):
-        return bool(known(expected) == known(got))
-    return bool(expected == got)
+        return bool(comparable_state(expected) == comparable_state(actual))
+    return bool(expected == actual)

@@ -12,7 +12,7 @@ FAR_FUTURE_MS = 4102444800123
 LIBRARY = "#!lua name=lib\nredis.register_function('f', function() return 1 end)"
 
 
-def fill(server: Sandbox, seed: int = 3) -> None:
+def fill_dataset(server: Sandbox, seed: int = 3) -> None:
     """Keys of every type, in every encoding, in two databases."""
     random, call = Random(seed), server.call
     call("FUNCTION", "LOAD", LIBRARY)
@@ -48,13 +48,13 @@ def fill(server: Sandbox, seed: int = 3) -> None:
 
 
 @contextmanager
-def running(binary: ServerBinary) -> Iterator[Sandbox]:
+def aof_server(binary: ServerBinary) -> Iterator[Sandbox]:
     """A server that writes an AOF."""
     with Sandbox(binary, ["--appendonly", "yes"], hide=(), timeout=60) as server:
         yield server
 
 
-def rewritten(server: Sandbox, preamble: bool) -> list[Path]:
+def rewrite(server: Sandbox, preamble: bool) -> list[Path]:
     """The base that a rewrite writes, as an RDB or as commands, and what is written to after it."""
     server.call("CONFIG", "SET", "aof-use-rdb-preamble", "yes" if preamble else "no")
     server.call("BGREWRITEAOF")

@@ -13,25 +13,25 @@ from aofdoctor.source import BytesSource
 
 SELECT_0, SELECT_3 = encode_command([b"SELECT", b"0"]), encode_command([b"SELECT", b"3"])
 MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
-KEY = bytes(range(16))
+DIGEST_KEY = bytes(range(16))
 
 
-def sets(*keys: str) -> bytes:
+def set_commands(*keys: str) -> bytes:
     return b"".join(encode_command([b"SET", key.encode(), b"1"]) for key in keys)
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Any:
     def make(a: bytes, b: bytes) -> tuple[Path, Path]:
-        one, two = tmp_path / "a.aof", tmp_path / "b.aof"
-        one.write_bytes(a)
-        two.write_bytes(b)
-        return one, two
+        path_a, path_b = tmp_path / "a.aof", tmp_path / "b.aof"
+        path_a.write_bytes(a)
+        path_b.write_bytes(b)
+        return path_a, path_b
 
     return make
 
 
-def in_memory(*parts: bytes) -> AOF:
+def memory_aof(*parts: bytes) -> AOF:
     return AOF(
         "memory",
         "single",
@@ -40,23 +40,23 @@ def in_memory(*parts: bytes) -> AOF:
     )
 
 
-Found = tuple[list[tuple[int, bytes]], list[tuple[bytes, bytes]], CommandDiff]
+DiffResult = tuple[list[tuple[int, bytes]], list[tuple[bytes, bytes]], CommandDiff]
 
 
-def compared(a: bytes, b: bytes, exact: bool = False) -> Found:
+def compare(a: bytes, b: bytes, exact: bool = False) -> DiffResult:
     """(what only a side has, what has moved, the comparison)."""
-    sides = tuple(Side(in_memory(data), ComparisonRules.create(KEY, exact)) for data in (a, b))
+    sides = tuple(Side(memory_aof(data), ComparisonRules.create(DIGEST_KEY, exact)) for data in (a, b))
     diff = CommandDiff(*sides)
-    datas, only, moved = (a, b), [], []
+    datas, only, moves = (a, b), [], []
     for event in diff.events():
         if isinstance(event, OneSidedRun):
             only.append((event.side, datas[event.side][event.run.first.start : event.run.last.end]))
         elif isinstance(event, MovedUnit):
-            moved.append((a[event.a.start : event.a.end], b[event.b.start : event.b.end]))
+            moves.append((a[event.a.start : event.a.end], b[event.b.start : event.b.end]))
         else:
             assert isinstance(event, Divergence)
-    return only, moved, diff
+    return only, moves, diff
 
 
-def numbered(word: str, count: int) -> bytes:
-    return sets(*(f"{word}:{n}" for n in range(count)))
+def numbered_sets(word: str, count: int) -> bytes:
+    return set_commands(*(f"{word}:{n}" for n in range(count)))

@@ -21,37 +21,37 @@ Call = tuple[str, str]  # the name, and the path of what it is done to
 class Calls:
     """The calls made so far; `at` is told of each before it is made."""
 
-    at: Callable[[int], None]
-    made: list[Call] = field(default_factory=list)
+    before_call: Callable[[int], None]
+    log: list[Call] = field(default_factory=list)
 
 
 @contextmanager
-def watched(at: Callable[[int], None]) -> Iterator[Calls]:
+def count_calls(before_call: Callable[[int], None]) -> Iterator[Calls]:
     """Run with every writing call of the os module counted."""
-    calls = Calls(at)
+    calls = Calls(before_call)
     with pytest.MonkeyPatch.context() as patch:
         for name in WRITES:
-            patch.setattr(os, name, _counted(name, getattr(os, name), calls))
+            patch.setattr(os, name, _counting_wrapper(name, getattr(os, name), calls))
         yield calls
 
 
-def _counted(name: str, real: Callable[..., Any], calls: Calls) -> Callable[..., Any]:
+def _counting_wrapper(name: str, real: Callable[..., Any], calls: Calls) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
         target = args[1] if name in ("link", "rename", "copy_file_range") else args[0]
         path = os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.path.abspath(target)
-        calls.made.append((name, path))
-        calls.at(len(calls.made))
+        calls.log.append((name, path))
+        calls.before_call(len(calls.log))
         return real(*args, **options)
 
     return call
 
 
-def killed_at(number: int, *args: str | Path) -> bool:
+def run_killed_at(number: int, *args: str | Path) -> bool:
     """Run a command line in a process that is killed before its call of this number; True if it lived to its end."""
     child = os.fork()
     if not child:
         try:
-            with watched(lambda n: os.kill(os.getpid(), signal.SIGKILL) if n == number else None):
+            with count_calls(lambda n: os.kill(os.getpid(), signal.SIGKILL) if n == number else None):
                 aofdoctor(*args)
         finally:
             os._exit(0)
@@ -59,23 +59,23 @@ def killed_at(number: int, *args: str | Path) -> bool:
     return not os.WIFSIGNALED(status)
 
 
-def failed_at(number: int, code: int, *args: str | Path) -> tuple[Result, bool]:
+def run_failing_at(number: int, code: int, *args: str | Path) -> tuple[Result, bool]:
     """Run a command line whose call of this number fails; its result, and whether it came to that call."""
 
     def at(n: int) -> None:
         if n == number:
             raise OSError(code, os.strerror(code))
 
-    with watched(at) as calls:
+    with count_calls(at) as calls:
         result = aofdoctor(*args)
-    return result, len(calls.made) >= number
+    return result, len(calls.log) >= number
 
 
-def traced(*args: str | Path) -> list[Call]:
+def trace_calls(*args: str | Path) -> list[Call]:
     """The writing calls of a command line, in order."""
-    with watched(lambda n: None) as calls:
+    with count_calls(lambda n: None) as calls:
         assert aofdoctor(*args).status == 0
-    return calls.made
+    return calls.log
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from aofdoctor.aof.records import encode_command
 from aofdoctor.server.command_table import command_table
 
-WORDS = command_table().names
+COMMAND_IDS = command_table().names
 NAMES = [
     b"SET",
     b"set",
@@ -29,22 +29,25 @@ arguments = st.one_of(
 )
 argvs = st.builds(lambda name, rest: [name, *rest], st.sampled_from(NAMES), st.lists(arguments, max_size=4))
 records = st.builds(encode_command, argvs)
-sound = st.one_of(
+sound_records = st.one_of(
     records,
     st.sampled_from([b"#TS:1700000000\r\n", b"#TS:5\n", b"# other\n", b"*1\r\n$00004\r\nPING\r\n", encode_command([b"SELECT", b"3"]),
                      encode_command([b"MULTI"]), encode_command([b"EXEC"]), encode_command([b"FLUSHALL"]), encode_command([b"SET", b"k", b"v"]),
                      encode_command([b"SELECT", b"5\rx"]), encode_command([b"SELECT", b"5\n6"]), b"#TS:12\r34\r\n", b"#TS:12\r\r\n", b"#TS:12x\n"]),
 )  # fmt: skip
-BENT = [
+MALFORMED = [
     b"*", b"$", b"#", b"#TS:17", b"*0\r\n", b"*-1\r\n", b"*2\r\n", b"*1\n$4\nPING\n", b"*1\r\n$-1\r\n", b"*1\r\n$99999999999999999999\r\n",
     b"*1\r\n$18446744073709551615\r\n", b"*99999999999999999999\r\n", b"*1\r\n$4\r\nPINGxx", b"\x00" * 70, b"\x00", b"\xef\xbb\xbf",
     b"*3junk\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n", b"REDIS0009", b"VALKEY080", b"\r\n", b"*1\r\n$5\r\nab", b"*1000000000\r\n$0\r\n\r\n",
 ]  # fmt: skip
-bent = st.sampled_from(BENT)
-hostile = st.lists(
+malformed_records = st.sampled_from(MALFORMED)
+hostile_aofs = st.lists(
     st.one_of(
-        sound, bent, records.flatmap(lambda r: st.integers(0, len(r)).map(lambda n: r[:n])), st.binary(max_size=20)
+        sound_records,
+        malformed_records,
+        records.flatmap(lambda r: st.integers(0, len(r)).map(lambda n: r[:n])),
+        st.binary(max_size=20),
     ),
     max_size=12,
 ).map(b"".join)
-whole = st.lists(sound, max_size=12).map(b"".join)
+sound_aofs = st.lists(sound_records, max_size=12).map(b"".join)

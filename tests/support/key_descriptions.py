@@ -19,7 +19,7 @@ Described = dict[str, Any]
 _LONG = 300
 
 
-def text(value: Any) -> str:
+def to_text(value: Any) -> str:
     data = value.read() if isinstance(value, LargeString) else value
     assert isinstance(data, bytes)
     if len(data) > _LONG:
@@ -27,7 +27,7 @@ def text(value: Any) -> str:
     return data.decode("latin-1")
 
 
-def score_of(score: bytes | float) -> str:
+def score_text(score: bytes | float) -> str:
     """A score; 0 for -0: no command makes a packed -0 since 7.0."""
     return repr(float(score) + 0.0)
 
@@ -35,27 +35,27 @@ def score_of(score: bytes | float) -> str:
 # -- as a server tells it --
 
 
-def by_server(server: Sandbox, digests: bool = True) -> list[Described]:
+def describe_by_server(server: Sandbox, digests: bool = True) -> list[Described]:
     """Every key of every database; its digest only compares within one server line."""
-    told = []
+    descriptions = []
     for name in server.info("keyspace"):
         db = int(name.removeprefix("db"))
         server.call("SELECT", db)
         names = server.call("KEYS", "*")
         assert isinstance(names, list)
-        told += [_told(server, db, bytes(key), digests) for key in names]  # type: ignore[arg-type]
-    return sorted(told, key=lambda key: (key["db"], key["key"]))
+        descriptions += [_describe(server, db, bytes(key), digests) for key in names]  # type: ignore[arg-type]
+    return sorted(descriptions, key=lambda key: (key["db"], key["key"]))
 
 
-def _told(server: Sandbox, db: int, key: bytes, digests: bool) -> Described:
-    kind = text(server.call("TYPE", key))
-    told: Described = {"db": db, "key": text(key), "type": kind, "expire_ms": _expiry(server, key)}
-    if kind in _ASK:
-        told["value"] = _ASK[kind](server, key)
+def _describe(server: Sandbox, db: int, key: bytes, digests: bool) -> Described:
+    kind = to_text(server.call("TYPE", key))
+    description: Described = {"db": db, "key": to_text(key), "type": kind, "expire_ms": _expiry(server, key)}
+    if kind in _QUERIES:
+        description["value"] = _QUERIES[kind](server, key)
     if digests:
-        told["encoding"] = text(server.call("OBJECT", "ENCODING", key))
-        told["digest"] = text(server.call("DEBUG", "DIGEST-VALUE", key)[0])  # type: ignore[index]
-    return told
+        description["encoding"] = to_text(server.call("OBJECT", "ENCODING", key))
+        description["digest"] = to_text(server.call("DEBUG", "DIGEST-VALUE", key)[0])  # type: ignore[index]
+    return description
 
 
 def _expiry(server: Sandbox, key: bytes) -> int | None:
@@ -78,78 +78,84 @@ def _hash(server: Sandbox, key: bytes) -> list[Any]:
     if server.binary.has_command("hpexpiretime") and names:
         times = server.call("HPEXPIRETIME", key, "FIELDS", len(names), *names)  # type: ignore[assignment]
     rows = zip(names, values, times, strict=True)
-    return sorted([text(name), text(value), time if time >= 0 else None] for name, value, time in rows)
+    return sorted([to_text(name), to_text(value), time if time >= 0 else None] for name, value, time in rows)
 
 
 def _zset(server: Sandbox, key: bytes) -> list[Any]:
     flat: Any = server.call("ZRANGE", key, 0, -1, "WITHSCORES")
-    return sorted([text(member), score_of(score)] for member, score in zip(flat[::2], flat[1::2], strict=True))
+    return sorted([to_text(member), score_text(score)] for member, score in zip(flat[::2], flat[1::2], strict=True))
 
 
 def _stream(server: Sandbox, key: bytes) -> Described:
-    full = _named(server.call("XINFO", "STREAM", key, "FULL", "COUNT", 0))
+    full = _pairs_to_dict(server.call("XINFO", "STREAM", key, "FULL", "COUNT", 0))
     return {
-        "entries": [[text(entry), list(map(text, items))] for entry, items in full["entries"]],
-        "last": text(full["last-generated-id"]),
-        "max_deleted": text(full["max-deleted-entry-id"]) if "max-deleted-entry-id" in full else None,
+        "entries": [[to_text(entry), list(map(to_text, items))] for entry, items in full["entries"]],
+        "last": to_text(full["last-generated-id"]),
+        "max_deleted": to_text(full["max-deleted-entry-id"]) if "max-deleted-entry-id" in full else None,
         "added": full.get("entries-added"),
-        "groups": [_group(_named(group)) for group in full["groups"]],
+        "groups": [_group(_pairs_to_dict(group)) for group in full["groups"]],
     }
 
 
 def _group(group: Described) -> Described:
     listed: Any = group.get("pending", group.get("pel"))
-    pending = [[text(p[0]), text(p[1]), p[2], p[3]] for p in listed]
-    consumers = sorted(text(_named(consumer)["name"]) for consumer in group["consumers"])
-    return {"name": text(group["name"]), "last": text(group["last-delivered-id"]), "read": group.get("entries-read"),
+    pending = [[to_text(p[0]), to_text(p[1]), p[2], p[3]] for p in listed]
+    consumers = sorted(to_text(_pairs_to_dict(consumer)["name"]) for consumer in group["consumers"])
+    return {"name": to_text(group["name"]), "last": to_text(group["last-delivered-id"]), "read": group.get("entries-read"),
             "pending": pending, "consumers": consumers}  # fmt: skip
 
 
-def _named(flat: Any) -> Described:
-    return {text(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+def _pairs_to_dict(flat: Any) -> Described:
+    return {to_text(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
 
-_ASK: dict[str, Any] = {
-    "string": lambda server, key: text(server.call("GET", key)),
-    "list": lambda server, key: list(map(text, server.call("LRANGE", key, 0, -1))),
-    "set": lambda server, key: sorted(map(text, server.call("SMEMBERS", key))),
+_QUERIES: dict[str, Any] = {
+    "string": lambda server, key: to_text(server.call("GET", key)),
+    "list": lambda server, key: list(map(to_text, server.call("LRANGE", key, 0, -1))),
+    "set": lambda server, key: sorted(map(to_text, server.call("SMEMBERS", key))),
     "zset": _zset,
     "hash": _hash,
     "stream": _stream,
 }
 
 
-def whole_digest(server: Sandbox) -> str:
+def dataset_digest(server: Sandbox) -> str:
     """DEBUG DIGEST: over all databases."""
-    return text(server.call("DEBUG", "DIGEST"))
+    return to_text(server.call("DEBUG", "DIGEST"))
 
 
-def functions(server: Sandbox) -> list[str]:
+def library_codes(server: Sandbox) -> list[str]:
     """The code of every library."""
     try:
         libraries: Any = server.call("FUNCTION", "LIST", "WITHCODE")
     except ReplyError:
         return []
-    return sorted(text(_named(library)["library_code"]) for library in libraries)
+    return sorted(to_text(_pairs_to_dict(library)["library_code"]) for library in libraries)
 
 
 # -- as we read it --
 
 
-def by_decoder(cursor: Cursor, key: Key) -> Described:
+def describe_by_decoder(cursor: Cursor, key: Key) -> Described:
     """What a server would tell of a key, without its encoding and digest; a Corrupt raises."""
     parts: list[Any] = list(elements(cursor, key.value))
     assert not any(isinstance(part, CorruptValue) for part in parts), (key, parts[-1])
     kind = type_name(key.value)
-    return {"db": key.db, "key": text(key.name), "type": kind, "expire_ms": key.expire_ms, "value": _READ[kind](parts)}
+    return {
+        "db": key.db,
+        "key": to_text(key.name),
+        "type": kind,
+        "expire_ms": key.expire_ms,
+        "value": _READERS[kind](parts),
+    }
 
 
 def _read_hash(parts: Iterable[HashField]) -> list[Any]:
-    return sorted([text(name), text(value), time] for name, value, time in parts)
+    return sorted([to_text(name), to_text(value), time] for name, value, time in parts)
 
 
 def _read_zset(parts: Iterable[SortedSetMember]) -> list[Any]:
-    return sorted([text(member), score_of(score)] for member, score in parts)
+    return sorted([to_text(member), score_text(score)] for member, score in parts)
 
 
 def _read_stream(parts: list[Any]) -> Described:
@@ -159,25 +165,25 @@ def _read_stream(parts: list[Any]) -> Described:
         if isinstance(part, ConsumerGroup):
             groups.append(
                 {
-                    "name": text(part.name),
-                    "last": text(bytes(part.last_id)),
+                    "name": to_text(part.name),
+                    "last": to_text(bytes(part.last_id)),
                     "read": part.entries_read,
                     "pending": [],
                     "consumers": [],
                 }
             )
         elif isinstance(part, Consumer):
-            groups[-1]["consumers"].append(text(part.name))
+            groups[-1]["consumers"].append(to_text(part.name))
         elif isinstance(part, PendingEntry):
             owner = groups[-1]["consumers"][-1]
-            groups[-1]["pending"].append([text(bytes(part.id)), owner, part.delivered_ms, part.deliveries])
+            groups[-1]["pending"].append([to_text(bytes(part.id)), owner, part.delivered_ms, part.deliveries])
     for group in groups:
         group["pending"].sort(key=lambda p: tuple(map(int, p[0].split("-"))))
         group["consumers"].sort()
     return {
-        "entries": [[text(bytes(e.id)), list(map(text, e.items))] for e in parts if isinstance(e, StreamEntry)],
-        "last": text(bytes(meta.last_id)),
-        "max_deleted": text(bytes(meta.max_deleted_id)) if meta.max_deleted_id else None,
+        "entries": [[to_text(bytes(e.id)), list(map(to_text, e.items))] for e in parts if isinstance(e, StreamEntry)],
+        "last": to_text(bytes(meta.last_id)),
+        "max_deleted": to_text(bytes(meta.max_deleted_id)) if meta.max_deleted_id else None,
         "added": meta.entries_added,
         "groups": groups,
     }
@@ -188,10 +194,10 @@ def _read_module(parts: list[Any]) -> list[Any]:
     return [parts[0].name]
 
 
-_READ: dict[str, Any] = {
-    "string": lambda parts: text(parts[0]),
-    "list": lambda parts: list(map(text, parts)),
-    "set": lambda parts: sorted(map(text, parts)),
+_READERS: dict[str, Any] = {
+    "string": lambda parts: to_text(parts[0]),
+    "list": lambda parts: list(map(to_text, parts)),
+    "set": lambda parts: sorted(map(to_text, parts)),
     "zset": _read_zset,
     "hash": _read_hash,
     "stream": _read_stream,

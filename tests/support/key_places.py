@@ -27,7 +27,7 @@ class Function(NamedTuple):
     offset: int
 
 
-def keys(source: Source) -> Iterator[Key | Function]:
+def iter_keys(source: Source) -> Iterator[Key | Function]:
     """Every key, in order, up to the end mark."""
     dialect = "valkey" if pread(source, 6, 0) == b"VALKEY" else "redis"
     for batch in ItemReader(source):

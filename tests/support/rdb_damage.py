@@ -16,7 +16,7 @@ from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.source import BytesSource, Source
 from aofdoctor.span import Span
 
-Bent = tuple[bytes, Span]  # the bytes, and which of the whole file's are no longer there or wrong
+DamagedRdb = tuple[bytes, Span]  # the bytes, and which of the whole file's are no longer there or wrong
 
 
 class Score(NamedTuple):
@@ -25,66 +25,68 @@ class Score(NamedTuple):
     invented: int  # keys that never were, and reach out of the damage
 
 
-def flip(data: bytes, random: Random) -> Bent:
+def flip(data: bytes, random: Random) -> DamagedRdb:
     at = random.randrange(9, len(data))
     return data[:at] + bytes((data[at] ^ random.randrange(1, 256),)) + data[at + 1 :], Span(at, at + 1)
 
 
-def cut(data: bytes, random: Random) -> Bent:
+def cut(data: bytes, random: Random) -> DamagedRdb:
     at = random.randrange(9, len(data))
     return data[:at], Span(at, len(data))
 
 
-def zero(data: bytes, random: Random) -> Bent:
+def zero(data: bytes, random: Random) -> DamagedRdb:
     at = random.randrange(9, len(data))
     end = min(len(data), at + random.choice((16, 64, 512)))
     return data[:at] + bytes(end - at) + data[end:], Span(at, end)
 
 
-def overwrite(data: bytes, random: Random) -> Bent:
+def overwrite(data: bytes, random: Random) -> DamagedRdb:
     at = random.randrange(9, len(data))
     end = min(len(data), at + random.choice((16, 64, 512)))
     return data[:at] + random.randbytes(end - at) + data[end:], Span(at, end)
 
 
-def hole(data: bytes, random: Random) -> Bent:
+def hole(data: bytes, random: Random) -> DamagedRdb:
     """Bytes that are gone: what follows has moved."""
     at = random.randrange(9, len(data))
     end = min(len(data), at + random.choice((1, 16, 512)))
     return data[:at] + data[end:], Span(at, end)
 
 
-KINDS: dict[str, Callable[[bytes, Random], Bent]] = {f.__name__: f for f in (flip, cut, zero, overwrite, hole)}
+KINDS: dict[str, Callable[[bytes, Random], DamagedRdb]] = {f.__name__: f for f in (flip, cut, zero, overwrite, hole)}
 
 
-def keys_of(source: Source) -> dict[Span, bytes]:
+def keys_by_span(source: Source) -> dict[Span, bytes]:
     """The keys of a sound RDB; none of a damaged one."""
     items = ItemReader(source)
     keys = {item.span: item.name(source) for batch in items for item in batch if isinstance(item, KeyItem)}
     return keys if items.rdb.complete and items.rdb.key_count == len(keys) else {}
 
 
-def score(data: bytes, bent: bytes, span: Span, truth: dict[Span, bytes]) -> Score:
+def score_salvage(data: bytes, damaged: bytes, span: Span, truth: dict[Span, bytes]) -> Score:
     """What came back of a damaged file; the tiles are checked on the way."""
-    source = BytesSource(bent)
+    source = BytesSource(damaged)
     at = 0
-    found: dict[Span, bytes] = {}
+    salvaged_keys: dict[Span, bytes] = {}
     for tile in salvage_items(source):
         assert tile.span.start == at < tile.span.end
         at = tile.span.end
         if not isinstance(tile, Damage):
-            found |= {item.span: item.name(source) for item in tile if isinstance(item, KeyItem)}
-    assert at == len(bent) or bent[at : at + 1] in (b"*", b"#")
-    moved = len(bent) - len(data) if len(bent) > span.start else 0
+            salvaged_keys |= {item.span: item.name(source) for item in tile if isinstance(item, KeyItem)}
+    assert at == len(damaged) or damaged[at : at + 1] in (b"*", b"#")
+    shift = len(damaged) - len(data) if len(damaged) > span.start else 0
     outside = {key: name for key, name in truth.items() if key.end <= span.start or key.start >= span.end}
-    placed = {Span(*(edge + moved * (key.start >= span.end) for edge in key)): name for key, name in outside.items()}
-    regained = sum(found.get(key) == name for key, name in placed.items())
-    touched = Span(span.start, span.end + moved)
-    invented = sum(key not in placed and (key.end <= touched.start or key.start >= touched.end) for key in found)
+    expected = {Span(*(edge + shift * (key.start >= span.end) for edge in key)): name for key, name in outside.items()}
+    regained = sum(salvaged_keys.get(key) == name for key, name in expected.items())
+    touched = Span(span.start, span.end + shift)
+    invented = sum(
+        key not in expected and (key.end <= touched.start or key.start >= touched.end) for key in salvaged_keys
+    )
     return Score(len(outside), regained, invented)
 
 
-def files(places: Iterable[str]) -> list[Path]:
+def rdb_files(places: Iterable[str]) -> list[Path]:
     found = [
         path
         for place in places
@@ -94,15 +96,17 @@ def files(places: Iterable[str]) -> list[Path]:
 
 
 def main() -> None:
-    whole = [(path, data) for path in files(sys.argv[1:]) if keys_of(BytesSource(data := path.read_bytes()))]
-    truths = {path: keys_of(BytesSource(data)) for path, data in whole}
-    print(f"{len(whole)} files, {sum(map(len, truths.values()))} keys")
-    for kind, bend in KINDS.items():
+    sound_files = [
+        (path, data) for path in rdb_files(sys.argv[1:]) if keys_by_span(BytesSource(data := path.read_bytes()))
+    ]
+    truths = {path: keys_by_span(BytesSource(data)) for path, data in sound_files}
+    print(f"{len(sound_files)} files, {sum(map(len, truths.values()))} keys")
+    for kind, damage in KINDS.items():
         scores, started = [], time.perf_counter()
-        for path, data in whole:
+        for path, data in sound_files:
             for seed in range(8):
-                bent, span = bend(data, Random(f"{path.name} {kind} {seed}"))
-                scores.append(score(data, bent, span, truths[path]))
+                damaged, span = damage(data, Random(f"{path.name} {kind} {seed}"))
+                scores.append(score_salvage(data, damaged, span, truths[path]))
         outside, regained, invented = map(sum, zip(*scores, strict=True))
         perfect = sum(one.outside == one.regained for one in scores)
         print(f"  {kind:<10}{len(scores):5} files {outside:8} keys outside {regained / outside:9.4%} regained, all in "

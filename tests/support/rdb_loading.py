@@ -9,38 +9,38 @@ from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, select_command, value_commands
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
-from tests.support.key_places import Function, keys
+from tests.support.key_places import Function, iter_keys
 
-Made = tuple[list[list[bytes]], list[Unsupported], list[CorruptValue]]
+ExportResult = tuple[list[list[bytes]], list[Unsupported], list[CorruptValue]]
 
 
-def made(data: bytes, line: str) -> Made:
+def export_commands(data: bytes, line: str) -> ExportResult:
     """(the commands for a server line, what they do not say, what is broken)."""
     source = BytesSource(data)
     cursor, target, db = Cursor(source), CAPABILITIES[line], 0
-    said: list[list[bytes | LargeString] | Unsupported | CorruptValue] = []
-    for key in keys(source):
+    items: list[list[bytes | LargeString] | Unsupported | CorruptValue] = []
+    for key in iter_keys(source):
         if isinstance(key, Function):
             cursor.seek(key.offset)
-            said.append(function_load_command(cursor.string(), target))
+            items.append(function_load_command(cursor.string(), target))
             continue
         if key.db != db:
-            said.append(select_command(db := key.db))
-        said += value_commands(cursor, key.value, key.name, key.expire_ms, target)
-    told = [
+            items.append(select_command(db := key.db))
+        items += value_commands(cursor, key.value, key.name, key.expire_ms, target)
+    exported = [
         [word.read() if isinstance(word, LargeString) else word for word in item]
-        for item in said
+        for item in items
         if isinstance(item, list)
     ]
     return (
-        told,
-        [item for item in said if isinstance(item, Unsupported)],
-        [item for item in said if isinstance(item, CorruptValue)],
+        exported,
+        [item for item in items if isinstance(item, Unsupported)],
+        [item for item in items if isinstance(item, CorruptValue)],
     )
 
 
 @contextmanager
-def server(binary: ServerBinary, rdb: bytes | None = None, options: Sequence[str] = ()) -> Iterator[Sandbox]:
+def digest_server(binary: ServerBinary, rdb: bytes | None = None, options: Sequence[str] = ()) -> Iterator[Sandbox]:
     """A server with nothing in it, or with an RDB; one that may be asked for digests."""
 
     def prepare(folder: Path) -> None:
@@ -52,9 +52,9 @@ def server(binary: ServerBinary, rdb: bytes | None = None, options: Sequence[str
         yield running
 
 
-def feed(running: Sandbox, told: Sequence[Sequence[bytes]]) -> None:
+def feed_commands(running: Sandbox, commands: Sequence[Sequence[bytes]]) -> None:
     """Give it commands, from database 0 on; an error raises."""
     running.call("SELECT", 0)
-    for start in range(0, len(told), 1000):
-        running.client.pipeline(told[start : start + 1000])
+    for start in range(0, len(commands), 1000):
+        running.client.pipeline(commands[start : start + 1000])
     running.call("SELECT", 0)

@@ -22,7 +22,7 @@ def string(data: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Exotic:
+class UnreleasedRdb:
     """What follows a magic, and the names of the keys in it."""
 
     magic: bytes
@@ -30,9 +30,9 @@ class Exotic:
     names: list[bytes]
 
 
-def closed(one: Exotic) -> bytes:
+def with_checksum(rdb: UnreleasedRdb) -> bytes:
     """The RDB with its end and its checksum."""
-    data = one.magic + one.body + b"\xff"
+    data = rdb.magic + rdb.body + b"\xff"
     return data + crc64(data).to_bytes(8, "little")
 
 
@@ -64,34 +64,34 @@ ARRAY: list[tuple[int, bytes | int | float]] = [
 _META = b"\xf3" + length(1) + b"ABCD" + b"\x02\x07\x05" + string(b"meta") + b"\x04" + bytes(8) + b"\x00"
 _TEMPLATE = b"\xf2" + length(70) + length(2) + string(b"name") + string(b"email")
 _TEMPLATE += b"\xf2" + length(7) + length(1) + string(b"age")
-TEMPLATED = {
+TEMPLATE_HASHES = {
     b"lp": [(b"name", b"Bob"), (b"email", b"b@c")], b"arr": [(b"name", b"Ann"), (b"email", b"a@b")], b"old": [(b"age", b"77")],
 }  # fmt: skip
 _FIELDS = length(2) + (length(5) + string(b"field") + string(b"value")) * 2
 
-EXOTIC = {
-    "stream4": Exotic(b"REDIS0013", b"\x1a" + string(b"s4") + _stream(4) + _PLAIN, [b"s4", b"plain"]),
-    "stream5": Exotic(b"REDIS0014", b"\x1b" + string(b"s5") + _stream(5) + _PLAIN, [b"s5", b"plain"]),
-    "array": Exotic(b"REDIS0014", b"\x1c" + string(b"array") + _ARRAY + _PLAIN, [b"array", b"plain"]),
-    "array-empty": Exotic(b"REDIS0014", b"\x1c" + string(b"array") + length(0) * 2 + _PLAIN, [b"array", b"plain"]),
-    "key-meta": Exotic(b"REDIS0013", _META + _PLAIN, [b"plain"]),
-    "templates": Exotic(
+UNRELEASED = {
+    "stream4": UnreleasedRdb(b"REDIS0013", b"\x1a" + string(b"s4") + _stream(4) + _PLAIN, [b"s4", b"plain"]),
+    "stream5": UnreleasedRdb(b"REDIS0014", b"\x1b" + string(b"s5") + _stream(5) + _PLAIN, [b"s5", b"plain"]),
+    "array": UnreleasedRdb(b"REDIS0014", b"\x1c" + string(b"array") + _ARRAY + _PLAIN, [b"array", b"plain"]),
+    "array-empty": UnreleasedRdb(b"REDIS0014", b"\x1c" + string(b"array") + length(0) * 2 + _PLAIN, [b"array", b"plain"]),
+    "key-meta": UnreleasedRdb(b"REDIS0013", _META + _PLAIN, [b"plain"]),
+    "templates": UnreleasedRdb(
         b"REDIS0015",
         _TEMPLATE + b"\x1e" + string(b"lp") + string(listpack([b"70", b"Bob", b"b@c"]))
         + b"\x20" + string(b"arr") + length(70) + string(b"Ann") + string(b"a@b")
         + b"\x1e" + string(b"old") + string(listpack([b"7", b"77"])) + _PLAIN, [b"lp", b"arr", b"old", b"plain"]),
-    "hash-pre-ga": Exotic(b"REDIS0012", b"\x16" + string(b"h") + _FIELDS + _PLAIN, [b"h", b"plain"]),
-    "hash-listpack-pre-ga": Exotic(b"REDIS0012", b"\x17" + string(b"h") + string(b"lp") + _PLAIN, [b"h", b"plain"]),
-    "function-rc": Exotic(
+    "hash-pre-ga": UnreleasedRdb(b"REDIS0012", b"\x16" + string(b"h") + _FIELDS + _PLAIN, [b"h", b"plain"]),
+    "hash-listpack-pre-ga": UnreleasedRdb(b"REDIS0012", b"\x17" + string(b"h") + string(b"lp") + _PLAIN, [b"h", b"plain"]),
+    "function-rc": UnreleasedRdb(
         b"REDIS0010", (b"\xf6" + string(b"lib") + string(b"LUA") + b"\x01" + string(b"about") + string(b"code"))
         + (b"\xf6" + string(b"lib") + string(b"LUA") + b"\x00" + string(b"code")) + _PLAIN, [b"plain"]),
-    "valkey-hash": Exotic(
+    "valkey-hash": UnreleasedRdb(
         b"VALKEY080", b"\x16" + string(b"h") + length(2) + (string(b"f") + string(b"v") + bytes(8)) * 2 + _PLAIN,
         [b"h", b"plain"]),
-    "slot-import": Exotic(
+    "slot-import": UnreleasedRdb(
         b"VALKEY080", b"\xf3" + string(b"j" * 40) + length(2) + length(0) + length(9) + length(100) + length(16383) + _PLAIN,
         [b"plain"]),
-    "update": Exotic(
+    "update": UnreleasedRdb(
         b"VALKEY081", _PLAIN + b"\xf2*3\r\n$3\r\nSET\r\n$1\r\na\r\n$300\r\n" + b"x" * 300 + b"\r\n" + _PLAIN,
         [b"plain", b"plain"]),
 }  # fmt: skip

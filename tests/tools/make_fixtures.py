@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
-from tests.support.servers import by_line
+from tests.support.servers import servers_by_line
 
 STORIES = {
     # name: (server line, rewritten with an RDB base, timestamps)
@@ -79,7 +79,7 @@ def _keep(folder: Path, target: Path) -> None:
 def main() -> None:
     target = Path(sys.argv[1])
     for name, (line, rewrite, stamps) in STORIES.items():
-        make(name, by_line()[line], rewrite, stamps, target)
+        make(name, servers_by_line()[line], rewrite, stamps, target)
 
 
 if __name__ == "__main__":

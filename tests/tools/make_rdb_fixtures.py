@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
-from tests.support.key_descriptions import by_server, functions, whole_digest
-from tests.support.servers import by_line
+from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes
+from tests.support.servers import servers_by_line
 
 SOON = 4_102_444_800_000  # 2100-01-01
 LINES = {"redis-6.2": "v9", "redis-7.0": "v10", "redis-8.2": "v12", "valkey-9.1": "valkey80"}
@@ -114,12 +114,12 @@ def make(name: str, story: Story, binary: ServerBinary, target: Path) -> None:
         server.client.pipeline(story.commands)
         server.call("SELECT", 0)
         server.call("SAVE")
-        told = {
+        description = {
             "server": binary.title, "options": story.options,
-            "digest": whole_digest(server), "functions": functions(server), "keys": by_server(server),
+            "digest": dataset_digest(server), "functions": library_codes(server), "keys": describe_by_server(server),
         }  # fmt: skip
         shutil.copyfile(server.folder / "dump.rdb", target / f"{name}.rdb")
-    rows = re.sub(r"\n {3,}|\n {2}(?=[\]}])", " ", json.dumps(told, indent=1))
+    rows = re.sub(r"\n {3,}|\n {2}(?=[\]}])", " ", json.dumps(description, indent=1))
     (target / f"{name}.json").write_text(rows + "\n")
 
 
@@ -129,7 +129,7 @@ def main() -> None:
     target.mkdir(parents=True)
     for name, story in STORIES.items():
         for line in story.lines:
-            make(f"{name}-{LINES[line]}", story, by_line()[line], target)
+            make(f"{name}-{LINES[line]}", story, servers_by_line()[line], target)
 
 
 if __name__ == "__main__":
