@@ -28,7 +28,7 @@ cdef extern from "scan.h" nogil:
 SLACK = AOF_SLACK
 
 
-cdef class Names:
+cdef class ScanNames:
     """Command names by id: names[i] has the id i + 2; b"a|b" is the subcommand b of a, which stands before it."""
 
     cdef aof_names table
@@ -80,7 +80,7 @@ cdef class _View:
             PyBuffer_Release(&self.view)
 
 
-cdef class Columns:
+cdef class ScanColumns:
     """Room for `room` records: edges (int64, room + 1), argc (uint32), ids (uint16)."""
 
     cdef readonly object edges, argc, ids
@@ -98,7 +98,7 @@ cdef class Columns:
         self._ids = _View(self.ids, True)
 
 
-def scan(buffer, Py_ssize_t start, Py_ssize_t end, Names names, Columns columns):
+def scan(buffer, Py_ssize_t start, Py_ssize_t end, ScanNames names, ScanColumns columns):
     """The number of whole records in buffer[start:end], up to the first byte that is not of one."""
     cdef _View view = _View(buffer, False)
     cdef size_t n

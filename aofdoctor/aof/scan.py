@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     COMPILED = True
 else:
     try:
-        from aofdoctor.aof._scan import SLACK, Columns, Names, arguments, scan, skip_args
+        from aofdoctor.aof._scan import SLACK, ScanColumns, ScanNames, arguments, scan, skip_args
 
         COMPILED = True
     except ImportError:
-        from aofdoctor.aof._pyscan import SLACK, Columns, Names, arguments, scan, skip_args
+        from aofdoctor.aof._pyscan import SLACK, ScanColumns, ScanNames, arguments, scan, skip_args
 
         COMPILED = False
 

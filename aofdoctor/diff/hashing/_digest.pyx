@@ -31,12 +31,12 @@ cdef class Digest:
         _key(key, words)
         digest_begin(&self.state, words)
 
-    def number(self, int64_t value):
+    def add_number(self, int64_t value):
         """A number, or the size of the bytes that follow."""
         digest_word(&self.state, <uint64_t>value)
         return self
 
-    def piece(self, bytes data not None, bint lower=False):
+    def add_bytes(self, bytes data not None, bint lower=False):
         """Bytes; all pieces of an argument but the last have a multiple of eight."""
         cdef const uint8_t *p = data
         digest_bytes(&self.state, p, len(data), lower)
@@ -61,12 +61,12 @@ cdef const uint8_t *_records(_Buffers b, batch, const int64_t **edges) except NU
     cdef const uint8_t *data = <const uint8_t *>b.get(batch.buffer, origin, False)
     cdef Py_ssize_t size = b.views[b.held - 1].len - origin
     edges[0] = <const int64_t *>b.get(batch.edges, 8 * (count + 1), False)
-    if batch.far or not 0 <= edges[0][0] <= edges[0][count] <= size - 64:
+    if batch.oversized or not 0 <= edges[0][0] <= edges[0][count] <= size - 64:
         raise ValueError("the buffer is too short")
     return data + origin
 
 
-def records(bytes key not None, batch, names, bint exact, out):
+def record_digests(bytes key not None, batch, names, bint exact, out):
     """Fill `out` with the digest of each record, 0 of an annotation."""
     cdef _Buffers b = _Buffers()
     cdef const int64_t *edges
@@ -82,7 +82,7 @@ def records(bytes key not None, batch, names, bint exact, out):
         digest_records(words, data, edges, ids, count, names_p, known, exact, out_p)
 
 
-def second(bytes key not None, batch, out):
+def key_digests(bytes key not None, batch, out):
     """Fill `out` with the digest of the second argument of each record, 0 where there is none."""
     cdef _Buffers b = _Buffers()
     cdef const int64_t *edges
@@ -96,7 +96,7 @@ def second(bytes key not None, batch, out):
         digest_keys(words, data, edges, argc, count, out_p)
 
 
-def common(a, Py_ssize_t at, b, Py_ssize_t other, Py_ssize_t size):
+def common_prefix_length(a, Py_ssize_t at, b, Py_ssize_t other, Py_ssize_t size):
     """How many bytes are the same in a[at:] and b[other:], of the first `size`."""
     cdef _Buffers held = _Buffers()
     if at < 0 or other < 0 or size < 0:

@@ -53,7 +53,7 @@ cdef int _open(_Buffers b, c_census *c, bytes key, slots, state, events) except 
     return 0
 
 
-def run(bytes key not None, slots, state, events, batch, db, uint64_t place, wanted, size_t start, does, bint base):
+def apply_batch(bytes key not None, slots, state, events, batch, db, uint64_t place, wanted, size_t start, does, bint base):
     """The first record from `start` that is not done: it does not fit, or does what is not known here."""
     cdef _Buffers b = _Buffers()
     cdef c_census c
@@ -63,7 +63,7 @@ def run(bytes key not None, slots, state, events, batch, db, uint64_t place, wan
     cdef const uint8_t *data = <const uint8_t *>b.get(batch.buffer, origin, False)
     cdef Py_ssize_t size = b.views[b.held - 1].len - origin
     cdef const int64_t *edges = <const int64_t *>b.get(batch.edges, 8 * (count + 1), False)
-    if batch.far or not 0 <= edges[0] <= edges[count] <= size - 64:
+    if batch.oversized or not 0 <= edges[0] <= edges[count] <= size - 64:
         raise ValueError("the buffer is too short")
     cdef const uint32_t *argc = <const uint32_t *>b.get(batch.argc, 4 * count, False)
     cdef const uint16_t *ids = <const uint16_t *>b.get(batch.ids, 2 * count, False)
@@ -78,7 +78,7 @@ def run(bytes key not None, slots, state, events, batch, db, uint64_t place, wan
     return done
 
 
-def fits(bytes key not None, slots, state, events, uint64_t count):
+def has_room(bytes key not None, slots, state, events, uint64_t count):
     """True if `count` more events fit."""
     cdef _Buffers b = _Buffers()
     cdef c_census c
@@ -86,7 +86,7 @@ def fits(bytes key not None, slots, state, events, uint64_t count):
     return bool(census_fits(&c, count))
 
 
-def put(bytes key not None, slots, state, events, uint64_t name, uint64_t digest, uint64_t expire, uint64_t place,
+def put_event(bytes key not None, slots, state, events, uint64_t name, uint64_t digest, uint64_t expire, uint64_t place,
         uint64_t db, int op):
     """One event of a key; False if it does not fit."""
     cdef _Buffers b = _Buffers()
@@ -98,7 +98,7 @@ def put(bytes key not None, slots, state, events, uint64_t name, uint64_t digest
     return True
 
 
-def get(bytes key not None, slots, state, events, uint64_t name, uint64_t db):
+def get_key(bytes key not None, slots, state, events, uint64_t name, uint64_t db):
     """(what made a key, when it expires); zeros if it is not there.  No event may be pending."""
     cdef _Buffers b = _Buffers()
     cdef c_census c
@@ -111,7 +111,7 @@ def get(bytes key not None, slots, state, events, uint64_t name, uint64_t db):
     return s[SLOT_MADE], s[SLOT_EXPIRE]
 
 
-def flush(bytes key not None, slots, state, events, uint64_t db):
+def flush_database(bytes key not None, slots, state, events, uint64_t db):
     """Take all keys of a database away; two must fit."""
     cdef _Buffers b = _Buffers()
     cdef c_census c
@@ -121,7 +121,7 @@ def flush(bytes key not None, slots, state, events, uint64_t db):
     census_flush(&c, db)
 
 
-def swap(bytes key not None, slots, state, events, uint64_t one, uint64_t two):
+def swap_databases(bytes key not None, slots, state, events, uint64_t one, uint64_t two):
     """Exchange two databases; four must fit."""
     cdef _Buffers b = _Buffers()
     cdef c_census c
@@ -131,7 +131,7 @@ def swap(bytes key not None, slots, state, events, uint64_t one, uint64_t two):
     census_swap(&c, one, two)
 
 
-def order(events, state, starts, indexes):
+def order_pending(events, state, starts, indexes):
     """Fill `indexes` with those of the pending events in the order of the table."""
     cdef _Buffers b = _Buffers()
     cdef const uint64_t *state_p = <const uint64_t *>b.get(state, 8 * CENSUS_STATE, False)
@@ -143,7 +143,7 @@ def order(events, state, starts, indexes):
         census_order(events_p, count, starts_p, order_p)
 
 
-def settle(bytes key not None, slots, state, events, indexes, size_t start, size_t stop):
+def apply_pending(bytes key not None, slots, state, events, indexes, size_t start, size_t stop):
     """Apply the events indexes[start:stop], or as many as there are slots for; where it stopped."""
     cdef _Buffers b = _Buffers()
     cdef c_census c
@@ -157,7 +157,7 @@ def settle(bytes key not None, slots, state, events, indexes, size_t start, size
     return done
 
 
-def copy(bytes key not None, slots, state, events, size_t start, size_t stop, into, into_state):
+def copy_live_slots(bytes key not None, slots, state, events, size_t start, size_t stop, into, into_state):
     """How many of the slots start to stop - 1 live; copied to the table `into` unless that is None."""
     cdef _Buffers b = _Buffers()
     cdef c_census c, other
@@ -175,7 +175,7 @@ def copy(bytes key not None, slots, state, events, size_t start, size_t stop, in
     return live
 
 
-def differ(bytes key not None, one, one_state, two, two_state, size_t start, size_t stop, bint only, rows, same):
+def compare(bytes key not None, one, one_state, two, two_state, size_t start, size_t stop, bint only, rows, same):
     """(how many rows of what is other, where to go on); what is equal is counted in same[0]."""
     cdef _Buffers b = _Buffers()
     cdef c_census c, other
@@ -191,7 +191,7 @@ def differ(bytes key not None, one, one_state, two, two_state, size_t start, siz
     return count, start
 
 
-def gather(bytes key not None, int tag, list items, Py_ssize_t width, uint64_t made, bint ordered):
+def fold_elements(bytes key not None, int tag, list items, Py_ssize_t width, uint64_t made, bint ordered):
     """What elements of `width` strings make of what was there, one after the other, or in any order."""
     cdef uint64_t words[2]
     cdef const uint8_t *p = key

@@ -20,31 +20,31 @@ else:
     try:
         from aofdoctor.diff.hashing._digest import Digest as _  # noqa: F401 (both, or neither)
         from aofdoctor.diff.key_table._slots import (
-            copy,
-            differ,
-            fits,
-            flush,
-            gather,
-            get,
-            order,
-            put,
-            run,
-            settle,
-            swap,
+            copy_live_slots,
+            compare,
+            has_room,
+            flush_database,
+            fold_elements,
+            get_key,
+            order_pending,
+            put_event,
+            apply_batch,
+            apply_pending,
+            swap_databases,
         )
     except ImportError:
         from aofdoctor.diff.key_table._pyslots import (  # fmt: skip
-            copy,
-            differ,
-            fits,
-            flush,
-            gather,
-            get,
-            order,
-            put,
-            run,
-            settle,
-            swap,
+            copy_live_slots,
+            compare,
+            has_room,
+            flush_database,
+            fold_elements,
+            get_key,
+            order_pending,
+            put_event,
+            apply_batch,
+            apply_pending,
+            swap_databases,
         )
 
 __all__ = [

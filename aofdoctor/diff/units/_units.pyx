@@ -27,7 +27,7 @@ cdef int _begin(_Buffers b, bytes key, uint64_t *words, out, Py_ssize_t least, i
     return 0
 
 
-def run(bytes key not None, state, batch, digests, db, tx, time, act, out):
+def make_units(bytes key not None, state, batch, digests, db, tx, time, act, out):
     """The number of units that end in a batch; `out` are their columns, with room for one more than it has records."""
     cdef _Buffers b = _Buffers()
     cdef uint64_t words[2]
@@ -49,7 +49,7 @@ def run(bytes key not None, state, batch, digests, db, tx, time, act, out):
     return n
 
 
-def close(bytes key not None, state, bint finished, out):
+def close_transaction(bytes key not None, state, bint finished, out):
     """Close the open transaction; the number of units, one or none."""
     cdef _Buffers b = _Buffers()
     cdef uint64_t words[2]

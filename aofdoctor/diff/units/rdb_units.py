@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from aofdoctor.diff.units._pyunits import make_units
 else:
     try:
-        from aofdoctor.diff.units._units import run
+        from aofdoctor.diff.units._units import make_units
     except ImportError:
-        from aofdoctor.diff.units._pyunits import run
+        from aofdoctor.diff.units._pyunits import make_units
 
 _ROOM = 1 << 12
 _BUFFER_BYTES = 1 << 18

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from aofdoctor.diff.units._pyunits import close_transaction, make_units
 else:
     try:
-        from aofdoctor.diff.units._units import close, run
+        from aofdoctor.diff.units._units import close_transaction, make_units
     except ImportError:
-        from aofdoctor.diff.units._pyunits import close, run
+        from aofdoctor.diff.units._pyunits import close_transaction, make_units
 
 __all__ = [
     "TruncatedSource",

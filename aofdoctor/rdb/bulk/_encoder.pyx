@@ -86,7 +86,7 @@ cdef class _Columns:
             PyBuffer_Release(&self.views[self.held])
 
 
-cdef class Bulk:
+cdef class BulkEncoder:
     """Keys as RESP; as in bulk.py."""
 
     cdef bulk state
@@ -139,7 +139,7 @@ cdef class Bulk:
             why = bulk_run(&self.state, &held.columns, &at, stop)
         return why, at
 
-    def glances(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill, unsigned most):
+    def previews(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill, unsigned most):
         """Of each item its name and at most `most` words of its value, as they are shown; None where it is left."""
         cdef _Columns held = _Columns(columns, window)
         cdef glance_of g
@@ -161,7 +161,7 @@ cdef class Bulk:
         self.state.at = self.state.out
         return found
 
-    def counted(self):
+    def take_counts(self):
         """(keys by shape, hints) since it was asked last."""
         cdef int i
         keys = [self.state.keys[i] for i in range(BULK_SHAPES)]
@@ -178,13 +178,13 @@ cdef class Bulk:
         return out
 
 
-def text_of(bytes powers, double value):
+def double_to_text(bytes powers, double value):
     """A double as text; empty if it is not a number."""
     cdef char text[64]
     return PyBytes_FromStringAndSize(text, score_text(checked(powers), value, text))
 
 
-def score_of(bytes powers, bytes text):
+def text_to_double(bytes powers, bytes text):
     """The double that a text stands for; None where that is not decided."""
     cdef double value = 0
     return value if score_read(checked(powers), <const uint8_t *>text, len(text), &value) else None

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     BulkEncoder = NullBulkEncoder
 else:
     try:
-        from aofdoctor.rdb.bulk._encoder import Bulk
+        from aofdoctor.rdb.bulk._encoder import BulkEncoder
     except ImportError:
         BulkEncoder = NullBulkEncoder
 

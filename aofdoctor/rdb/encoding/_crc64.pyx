@@ -11,7 +11,7 @@ cdef extern from "crc64.h" nogil:
     size_t crc64_find_end(uint64_t *crc, const uint8_t *p, size_t size)
 
 crc64_init()
-FAST = bool(crc64_fast)
+HAS_CLMUL = bool(crc64_fast)
 
 
 def portable_crc64(data, uint64_t crc=0):
@@ -38,7 +38,7 @@ def crc64(data, uint64_t crc=0):
     return crc
 
 
-def find_end(data, uint64_t crc):
+def find_end_by_crc(data, uint64_t crc):
     """(i, crc): data[i] is 0xff and the CRC up to and with it follows; i = len(data) - 8 if nowhere."""
     cdef Py_buffer view
     cdef size_t at = 0

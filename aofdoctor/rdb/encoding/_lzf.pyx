@@ -10,7 +10,7 @@ cdef extern from "lzf.h" nogil:
     size_t LZF_BAD
 
 
-def unpack(bytes data, bytes before, size_t room):
+def decompress_prefix(bytes data, bytes before, size_t room):
     """(what the whole instructions of `data` give, at most `room` bytes; how many bytes they are); None if they lie."""
     cdef size_t start = len(before), at = start, took, size = len(data)
     cdef const uint8_t *packed = data

@@ -22,7 +22,7 @@ cdef extern from "runs.h" nogil:
 
 cdef enum:
     ROOM = 384
-MOST = ROOM
+MAX_RUN_ITEMS = ROOM
 
 
 cdef object number(int64_t value):
@@ -63,7 +63,7 @@ cdef list values(run_item *items, size_t count):
 
 
 def listpack_run(bytes data, size_t at):
-    """(items of a listpack from `at`, at most MOST; where the next one begins)."""
+    """(items of a listpack from `at`, at most MAX_RUN_ITEMS; where the next one begins)."""
     cdef run_item items[ROOM]
     cdef const uint8_t *p = data
     cdef size_t count = c_listpack(p, len(data), &at, items, ROOM)
@@ -71,7 +71,7 @@ def listpack_run(bytes data, size_t at):
 
 
 def ziplist_run(bytes data, size_t at, uint64_t before):
-    """(items of a ziplist from `at`, at most MOST; where the next one begins; the length of the last one)."""
+    """(items of a ziplist from `at`, at most MAX_RUN_ITEMS; where the next one begins; the length of the last one)."""
     cdef run_item items[ROOM]
     cdef const uint8_t *p = data
     cdef size_t count = c_ziplist(p, len(data), &at, &before, items, ROOM)
@@ -79,7 +79,7 @@ def ziplist_run(bytes data, size_t at, uint64_t before):
 
 
 def strings_run(bytes data, size_t at, unsigned each, bint tail, uint64_t large, size_t most):
-    """(RDB strings from `at`, in elements of `each` and eight bytes if `tail`, at most MOST; where the next begins).
+    """(RDB strings from `at`, in elements of `each` and eight bytes if `tail`, at most MAX_RUN_ITEMS; where the next begins).
 
     None stands for one whose LZF lies; a string of `large` bytes and more ends the run.
     """

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     crc64, find_end_by_crc = _py_crc64, _py_find_end_by_crc
 else:
     try:
-        from aofdoctor.rdb.encoding._crc64 import crc64, find_end
+        from aofdoctor.rdb.encoding._crc64 import crc64, find_end_by_crc
     except ImportError:
         crc64, find_end_by_crc = _py_crc64, _py_find_end_by_crc
 

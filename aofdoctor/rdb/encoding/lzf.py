@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     decompress_prefix = _py_decompress_prefix
 else:
     try:
-        from aofdoctor.rdb.encoding._lzf import unpack
+        from aofdoctor.rdb.encoding._lzf import decompress_prefix
     except ImportError:
         decompress_prefix = _py_decompress_prefix
 

@@ -24,7 +24,7 @@ cdef char *header(char *at, char mark, Py_ssize_t value):
     return at + count + 3
 
 
-def encode(list command):
+def encode_if_bytes(list command):
     """The record of a command; None where an argument is no bytes."""
     cdef Py_ssize_t size = 3 + digits(len(command)), length
     cdef object word, out

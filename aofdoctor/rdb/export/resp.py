@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     encode_if_bytes = _py_encode
 else:
     try:
-        from aofdoctor.rdb.export._resp import encode
+        from aofdoctor.rdb.export._resp import encode_if_bytes
     except ImportError:
         encode_if_bytes = _py_encode
 

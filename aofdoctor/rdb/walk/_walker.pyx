@@ -71,7 +71,7 @@ cdef class _Layout:
         self.rows.entry = <const uint16_t *>self._entry.view.buf
 
 
-cdef class Columns:
+cdef class ItemColumns:
     """Room for `room` items, `count` of them filled; as in walk.py."""
 
     cdef readonly object edges, kind, name, value, expire, idle, freq, db
@@ -102,7 +102,7 @@ cdef class Columns:
         return view.view.buf
 
     @property
-    def room(self):
+    def capacity(self):
         return self.columns.room
 
     @property
@@ -110,10 +110,10 @@ cdef class Columns:
         return self.columns.count
 
     @property
-    def keys(self):
+    def key_count(self):
         return self.columns.keys
 
-    def cut(self, size_t count):
+    def truncate(self, size_t count):
         """Only the first `count` stay."""
         if count > self.columns.count:
             raise ValueError(count)
@@ -122,7 +122,7 @@ cdef class Columns:
         for i in range(count):
             self.columns.keys += self.columns.name[i] >= 0
 
-    def put(self, uint16_t kind, int64_t value, int64_t end):
+    def append(self, uint16_t kind, int64_t value, int64_t end):
         """Append an item that is no key; it begins where the last one ended."""
         cdef rdb_columns *c = &self.columns
         cdef size_t i = c.count
@@ -136,7 +136,7 @@ cdef class Columns:
         c.count += 1
 
 
-cdef class Machine:
+cdef class Walker:
     """Runs the programs of a layout; as in walk.py."""
 
     cdef rdb_state state
@@ -173,7 +173,7 @@ cdef class Machine:
     def skip(self, uint64_t skip):
         self.state.skip = skip
 
-    def run(self, buffer, Py_ssize_t at, Py_ssize_t end, int64_t base, Columns columns, int64_t fuel=1 << 62):
+    def run(self, buffer, Py_ssize_t at, Py_ssize_t end, int64_t base, ItemColumns columns, int64_t fuel=1 << 62):
         """(why it stopped, where in the buffer, the fuel that is left); buffer[0] is at `base` in the file."""
         cdef _View view = _View(buffer, False)
         cdef size_t place = at
@@ -186,7 +186,7 @@ cdef class Machine:
         return why, place, fuel
 
 
-def find(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layout, Py_ssize_t past, uint64_t beyond, int64_t fuel):
+def find_key_start(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layout, Py_ssize_t past, uint64_t beyond, int64_t fuel):
     """(the first place in buffer[at:stop] where keys seem to begin, why it stopped there, the fuel that is left)."""
     cdef _View view = _View(buffer, False)
     cdef _Layout rows = _Layout(layout)
@@ -200,7 +200,7 @@ def find(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layout, Py_ssiz
     return place, why, fuel
 
 
-def tally(Columns columns, size_t at, int64_t db, int64_t now_ms, counts):
+def count_items(ItemColumns columns, size_t at, int64_t db, int64_t now_ms, counts):
     """Add the items from `at` on to `counts`; the first key of another database than `db`."""
     cdef _View view = _View(counts, True)
     if view.view.len != TALLY_SIZE * 8:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     COMPILED = True
 else:
     try:
-        from aofdoctor.rdb.walk._walker import SLACK, Columns, Machine, find, tally
+        from aofdoctor.rdb.walk._walker import SLACK, ItemColumns, Walker, find_key_start, count_items
 
         COMPILED = True
     except ImportError:
-        from aofdoctor.rdb.walk._pycount import tally
-        from aofdoctor.rdb.walk._pyprobe import find
-        from aofdoctor.rdb.walk._pywalker import SLACK, Columns, Machine
+        from aofdoctor.rdb.walk._pycount import count_items
+        from aofdoctor.rdb.walk._pyprobe import find_key_start
+        from aofdoctor.rdb.walk._pywalker import SLACK, ItemColumns, Walker
 
         COMPILED = False
 

@@ -23,7 +23,7 @@ cdef extern from "tracker.h" nogil:
 include "../../buffers.pxi"
 
 
-def run(state, batch, act, least, most, counts, notes, columns):
+def track_batch(state, batch, act, least, most, counts, notes, columns):
     """How many of a batch's records are noted; `notes` holds their indexes.
 
     `columns` is None, or (db, tx, time) to be filled by record.

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from aofdoctor.server.context._pytracker import track_batch
 else:
     try:
-        from aofdoctor.server.context._tracker import run
+        from aofdoctor.server.context._tracker import track_batch
     except ImportError:
-        from aofdoctor.server.context._pytracker import run
+        from aofdoctor.server.context._pytracker import track_batch
 
 UNKNOWN = -1
 

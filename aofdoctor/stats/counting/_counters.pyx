@@ -139,7 +139,7 @@ cdef list _rows(weigh_row *row, size_t count):
     return [(row[at].commands, row[at].bytes) for at in range(count)]
 
 
-cdef class Scale:
+cdef class RecordCounters:
     """Counts and bytes; as in plain_weigh.py."""
 
     cdef weigh_scale scale
@@ -165,7 +165,7 @@ cdef class Scale:
         _end(&self.scale.times)
         _end(&self.scale.places)
 
-    def run(self, batch, int64_t place, db, time, chosen, int64_t least, large):
+    def count_batch(self, batch, int64_t place, db, time, chosen, int64_t least, large):
         """How many of a batch's records have more than `least` bytes; `large` holds their indexes."""
         cdef _Records b = _Records()
         cdef size_t count, noted, records = batch.count
@@ -198,7 +198,7 @@ cdef class Scale:
         return self.scale.times.width, _line_rows(&self.scale.times)
 
     @property
-    def places(self):
+    def positions(self):
         return self.scale.places.width, _line_rows(&self.scale.places)
 
 
@@ -233,7 +233,7 @@ cdef const uint8_t *_padded(uint8_t *room, size_t most, bytes data) except NULL:
     return room
 
 
-cdef class Inventory:
+cdef class RdbKeyCounters:
     """The keys of an RDB in numbers; as in plain_inventory.py."""
 
     cdef inventory *counts
@@ -250,7 +250,7 @@ cdef class Inventory:
             free(self.counts.prefixes.slot)
         free(self.counts)
 
-    def run(self, columns, size_t at, size_t stop, data, int64_t base, int64_t least, large):
+    def count_items(self, columns, size_t at, size_t stop, data, int64_t base, int64_t least, large):
         """(the first item that was not counted, how many have more than `least` bytes)."""
         cdef _Buffers b = _Buffers()
         cdef size_t noted
@@ -269,7 +269,7 @@ cdef class Inventory:
                                large_p, &noted)
         return at, noted
 
-    def one(self, bytes name not None, unsigned kind, int64_t db, int64_t size, bint expires):
+    def count_key(self, bytes name not None, unsigned kind, int64_t db, int64_t size, bint expires):
         """Count one key by its name."""
         cdef uint8_t room[HEAVY_SHOWN + AOF_SLACK]
         cdef const uint8_t *p = _padded(room, HEAVY_SHOWN, name)
@@ -332,7 +332,7 @@ cdef int64_t _without(heavy_keys *keys):
     return most
 
 
-cdef class Tally:
+cdef class KeyCounters:
     """What keys are written; as in plain_heavy.py."""
 
     cdef heavy_tally tally
@@ -357,7 +357,7 @@ cdef class Tally:
         _end_keys(&self.tally.bytes)
         _end_keys(&self.tally.writes)
 
-    def run(self, batch, db, chosen):
+    def count_batch(self, batch, db, chosen):
         """Count the records of a batch that is not far."""
         cdef _Records b = _Records()
         cdef size_t count, records = batch.count
@@ -371,19 +371,19 @@ cdef class Tally:
         with nogil:
             heavy_run(&self.tally, data + origin, edges, argc, ids, db_p, chosen_p, count)
 
-    def one(self, bytes head not None, size_t size, int64_t db, int64_t weight):
+    def count_key(self, bytes head not None, size_t size, int64_t db, int64_t weight):
         """Count one write of a key of `size` bytes, of which `head` are the first HEAD."""
         cdef uint8_t room[HEAVY_HEAD + AOF_SLACK]
         if <size_t>len(head) < min(size, <size_t>HEAVY_HEAD):
             raise ValueError("the first bytes of a key")
         heavy_one(&self.tally, &self.tally.sample, _padded(room, HEAVY_HEAD, head), size, db, weight)
 
-    def unknown(self, bytes name not None, int64_t weight):
+    def count_unknown(self, bytes name not None, int64_t weight):
         """Count one command that no server knows."""
         heavy_unknown(&self.tally, name, len(name), weight)
 
     @property
-    def sure(self):
+    def is_exact(self):
         return self.tally.sample.sure > 0
 
     @property
@@ -399,7 +399,7 @@ cdef class Tally:
         return _name_rows(&self.tally.unknown)
 
     @property
-    def other_unknown(self):
+    def other_unknown_names(self):
         return _others(&self.tally.unknown)
 
     @property
@@ -411,9 +411,9 @@ cdef class Tally:
         return _key_rows(&self.tally.writes)
 
     @property
-    def most_bytes_elsewhere(self):
+    def max_other_bytes(self):
         return _without(&self.tally.bytes)
 
     @property
-    def most_writes_elsewhere(self):
+    def max_other_writes(self):
         return _without(&self.tally.writes)

@@ -1,6 +1,6 @@
 """What can be counted of records in one pass, compiled where it was built; and where a command's first key stands.
 
-Scale looks at the columns of a batch alone, Tally at first keys, Inventory at the keys of an RDB.
+RecordCounters looks at the columns of a batch alone, KeyCounters at first keys, RdbKeyCounters at the keys of an RDB.
 """
 
 import functools
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from aofdoctor.stats.counting._pyrecord_counters import RecordCounters
 else:
     try:
-        from aofdoctor.stats.counting._counters import Inventory, Scale, Tally
+        from aofdoctor.stats.counting._counters import RdbKeyCounters, RecordCounters, KeyCounters
     except ImportError:
-        from aofdoctor.stats.counting._pyheavy_hitters import Tally
-        from aofdoctor.stats.counting._pyrdb_counters import Inventory
-        from aofdoctor.stats.counting._pyrecord_counters import Scale
+        from aofdoctor.stats.counting._pyheavy_hitters import KeyCounters
+        from aofdoctor.stats.counting._pyrdb_counters import RdbKeyCounters
+        from aofdoctor.stats.counting._pyrecord_counters import RecordCounters
 
 DELETE_COMMANDS = frozenset({"del", "unlink"})
 EXPIRE_COMMANDS = frozenset({"expire", "pexpire", "expireat", "pexpireat"})
@@ -44,7 +44,7 @@ def burst_kinds() -> bytes:
 
 @functools.cache
 def first_key_rules() -> bytes:
-    """By id, in four bytes: where the first key stands, as Tally takes it."""
+    """By id, in four bytes: where the first key stands, as KeyCounters takes it."""
     table_bytes = bytearray(4 * command_table().size)
     table_bytes[4 * UNKNOWN : 4 * UNKNOWN + 4] = bytes(_UNKNOWN_COMMAND_RULE)
     for command in command_table().commands:
