@@ -125,7 +125,7 @@ def test_an_interrupt_is_status_130(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     path = tmp_path / "a.aof"
     path.write_bytes(encode_command([b"SET", b"a", b"1"]))
-    monkeypatch.setattr("aofdoctor.cli.check.examine", interrupt)
+    monkeypatch.setattr("aofdoctor.cli.verbs.look.check.examine", interrupt)
     assert aofdoctor("check", path).status == 130
 
 

@@ -7,16 +7,15 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import pytest
-from aofdoctor.aof._scan import Columns as CompiledColumns
-from aofdoctor.aof._scan import Names as CompiledNames
-from aofdoctor.aof._scan import arguments as compiled_arguments
-from aofdoctor.aof._scan import scan as compiled_scan
-from aofdoctor.aof._scan import skip_args as compiled_skip_args
-from aofdoctor.server.context._tracker import run
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from aofdoctor.aof import _pyscan as plain_scan
+from aofdoctor.aof._scan import ScanColumns as CompiledColumns
+from aofdoctor.aof._scan import ScanNames as CompiledNames
+from aofdoctor.aof._scan import arguments as compiled_arguments
+from aofdoctor.aof._scan import scan as compiled_scan
+from aofdoctor.aof._scan import skip_args as compiled_skip_args
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.reader import Tile, read_tiles
@@ -33,6 +32,7 @@ from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context import _pytracker as plain
 from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context._tracker import track_batch
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource, FileSource
 from aofdoctor.span import Span
@@ -125,7 +125,7 @@ def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
 @given(sound_aofs)
 def test_the_compiled_steps_and_the_plain_ones_agree(data: bytes) -> None:
     results = []
-    for runner in (run, plain.track_batch):
+    for runner in (track_batch, plain.track_batch):
         steps = ContextTracker(columns=True)
         steps.flag("test", command_table().with_effect("flush"))
         noted = []
@@ -194,7 +194,7 @@ def test_every_dropped_byte_is_in_the_plan(data: bytes, names: set[str]) -> None
 @given(sound_aofs, st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"])), st.sampled_from([1, 2, 3, 1000]))
 def test_kept_commands_keep_their_database_and_transaction(data: bytes, names: set[str], room: int) -> None:
     aof, dropped = aof_of(data), command_table().ids_of(frozenset(names))
-    with patch("aofdoctor.edit.transactions.read", partial(read_tiles, room=room)):
+    with patch("aofdoctor.edit.transactions.read_tiles", partial(read_tiles, room=room)):
         plan = plan_selection(aof, survey_flushes(aof), Selection(ids=dropped))
         out = apply(data, plan)
     gone = {c.name.encode() for c in command_table().commands if c.id in dropped}
@@ -245,7 +245,7 @@ def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: byt
     aof, wanted = aof_of(data), command_table().ids_of(frozenset(names))
     chosen = {c.name.encode() for c in command_table().commands if c.id in wanted}
     found = contexts(data)
-    with patch("aofdoctor.edit.transactions.read", partial(read_tiles, room=room)):
+    with patch("aofdoctor.edit.transactions.read_tiles", partial(read_tiles, room=room)):
         if not any(argv[0].lower() in chosen for argv, _, _ in found):
             with pytest.raises(InvalidSelection):
                 plan_slice(aof, survey_flushes(aof), Selection(ids=wanted))

@@ -137,8 +137,16 @@ def _write_and_report(conversion: Conversion, output_options: OutputOptions) -> 
     receipt = _write_output(conversion, output_options, destination, proof_lines)
     if output_options.json:
         backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
-        print_json({"path": conversion.aof.path, "output": destination, **outcome_json(conversion, bytes_to_json),
-              "receipt": str(receipt.path)} | backup_json | ({"proven": proof_lines[0]} if proof_lines else {}))  # fmt: skip
+        print_json(
+            {
+                "path": conversion.aof.path,
+                "output": destination,
+                **outcome_json(conversion, bytes_to_json),
+                "receipt": str(receipt.path),
+            }
+            | backup_json
+            | ({"proven": proof_lines[0]} if proof_lines else {})
+        )
         return
     paint = make_painter()
     result_lines = (

@@ -78,17 +78,25 @@ InvertOption = Annotated[bool, typer.Option("--invert", help="The commands that 
 
 # The selection options by the name of their parameter, with their defaults.
 _SELECTION_OPTIONS: dict[str, tuple[Any, Any]] = {
-    "cmd": (CmdOption, None), "key": (KeyOption, None), "db": (DbOption, None), "effect": (EffectOption, None), "grep": (GrepOption, None),
-    "min_size": (MinSizeOption, 0), "from_": (FromOption, None), "to": (ToOption, None), "since": (SinceOption, None), "until": (UntilOption, None),
+    "cmd": (CmdOption, None),
+    "key": (KeyOption, None),
+    "db": (DbOption, None),
+    "effect": (EffectOption, None),
+    "grep": (GrepOption, None),
+    "min_size": (MinSizeOption, 0),
+    "from_": (FromOption, None),
+    "to": (ToOption, None),
+    "since": (SinceOption, None),
+    "until": (UntilOption, None),
     "invert": (InvertOption, False),
-}  # fmt: skip
+}
 SelectionOptions = dict[str, Any]
 NO_SELECTION: SelectionOptions = {name: default for name, (_, default) in _SELECTION_OPTIONS.items()}
 
 
 def with_selection_options(verb: Callable[..., None]) -> Callable[..., None]:
     """Give a verb the selection options; it gets what they say as one value, `selected`."""
-    return add_options(verb, "selected", _SELECTION_OPTIONS, dict)
+    return add_options(verb, "selection_options", _SELECTION_OPTIONS, dict)
 
 
 def add_options(

@@ -59,7 +59,7 @@ _OUTPUT_OPTIONS: dict[str, tuple[Any, Any]] = {
 def with_output_options(verb: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
     """Give a verb that edits these options; it gets what they say as one value, `wish`."""
     table = {name: row for name, row in _OUTPUT_OPTIONS.items() if name not in without}
-    return options.add_options(verb, "wish", table, _build_output_options)
+    return options.add_options(verb, "output_options", table, _build_output_options)
 
 
 def _build_output_options(hash_: bool, **values: Any) -> OutputOptions:

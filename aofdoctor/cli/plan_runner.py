@@ -46,9 +46,15 @@ def plan_json(
     if changed_in_place:  # a PING stands in the place of each flush
         totals["bytes"] |= {"after": plan.size, "dropped": 0}
     return {
-        "path": plan.aof.path, "output": output, "changed": plan.changes_output, **totals, "dropped": plan.listed_drops_json(),
-        **plan.reconstructions_json(), "notes": plan.notes, "receipt": str(receipt) if receipt else None,
-    }  # fmt: skip
+        "path": plan.aof.path,
+        "output": output,
+        "changed": plan.changes_output,
+        **totals,
+        "dropped": plan.listed_drops_json(),
+        **plan.reconstructions_json(),
+        "notes": plan.notes,
+        "receipt": str(receipt) if receipt else None,
+    }
 
 
 def run_plan(plan: Plan, output_options: OutputOptions, write_hint: str) -> None:

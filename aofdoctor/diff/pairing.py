@@ -67,9 +67,12 @@ def pair_units(sides: tuple[Side, Side], ends: tuple[int, int], blocks: list[Blo
 
 
 def _pair_rechunked_keys(
-    sides: tuple[Side, Side], accesses: tuple[KeyAccesses, KeyAccesses], unpaired: tuple[list[int], list[int]], gaps: list[UnmatchedRanges],
+    sides: tuple[Side, Side],
+    accesses: tuple[KeyAccesses, KeyAccesses],
+    unpaired: tuple[list[int], list[int]],
+    gaps: list[UnmatchedRanges],
     paired: PairedUnits,
-) -> None:  # fmt: skip
+) -> None:
     """Keys that are made the same in other chunks, where they stand or elsewhere."""
     groups = match_rechunked_keys(sides, accesses, unpaired)
     in_same_place = groups_in_same_place(groups, gaps, accesses[0])

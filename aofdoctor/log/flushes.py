@@ -149,6 +149,13 @@ def _make_flush(
 ) -> Flush:
     command = command_table().get(batch.ids[i])
     return Flush(
-        part_index, part, batch.record_span(i), command.name if command else "",
-        none_if_unknown(tracker.db[i]), none_if_unknown(tracker.tx[i]) or None, none_if_unknown(tracker.time[i]), number, guess,
-    )  # fmt: skip
+        part_index,
+        part,
+        batch.record_span(i),
+        command.name if command else "",
+        none_if_unknown(tracker.db[i]),
+        none_if_unknown(tracker.tx[i]) or None,
+        none_if_unknown(tracker.time[i]),
+        number,
+        guess,
+    )

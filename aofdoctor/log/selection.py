@@ -165,9 +165,18 @@ def build_selection(
     if known_ids is not None and effects is not None:
         ids = known_ids & effects
     return Selection(
-        ids, unknown_names, tuple(glob_to_regex(pattern.encode("utf-8", "surrogateescape")) for pattern in key), frozenset(db),
-        start, end, since, until, tuple(_compile_pattern(expression) for expression in grep), min_size, invert,
-    )  # fmt: skip
+        ids,
+        unknown_names,
+        tuple(glob_to_regex(pattern.encode("utf-8", "surrogateescape")) for pattern in key),
+        frozenset(db),
+        start,
+        end,
+        since,
+        until,
+        tuple(_compile_pattern(expression) for expression in grep),
+        min_size,
+        invert,
+    )
 
 
 def _command_ids(names: Iterable[str], commands: CommandTable) -> tuple[frozenset[int] | None, frozenset[bytes]]:

@@ -182,7 +182,7 @@ __all__ = [
     "CommandSpec",
     "CommandTable",
     "arity_fits",
+    "command_table",
     "key_indexes",
     "key_uses",
-    "command_table",
 ]

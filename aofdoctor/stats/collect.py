@@ -251,8 +251,15 @@ class _StatsCollector:
             head = name if isinstance(name, bytes) else name.head(KEY_BYTES_KEPT)
             shown, length = key or (None, 0)
             place = batch.record_span(i)
-            return LargeRecord(part, place.start, place.size, none_if_unknown(self.tracker.db[i]), head[:KEY_BYTES_KEPT],
-                               None if shown is None else shown[:KEY_BYTES_KEPT], length)  # fmt: skip
+            return LargeRecord(
+                part,
+                place.start,
+                place.size,
+                none_if_unknown(self.tracker.db[i]),
+                head[:KEY_BYTES_KEPT],
+                None if shown is None else shown[:KEY_BYTES_KEPT],
+                length,
+            )
 
         self.largest.offer(batch.record_span(i).size, make_record)
 

@@ -157,8 +157,16 @@ class BaseStatsCollector:
         counted_only = bool(self._counted_only)
         keys, size, expires = (sum(row[column] for row in dbs.values()) for column in range(3))
         others = prefixes.pop(None, None)
-        stats = BaseStats(keys, size, expires, self._damages, counted_only, _ranked_rows(types, not counted_only, not counted_only),
-                          _ranked_rows(dbs, not counted_only), largest=self._largest.ranked())  # fmt: skip
+        stats = BaseStats(
+            keys,
+            size,
+            expires,
+            self._damages,
+            counted_only,
+            _ranked_rows(types, not counted_only, not counted_only),
+            _ranked_rows(dbs, not counted_only),
+            largest=self._largest.ranked(),
+        )
         if self.depth and not counted_only:
             stats.by_prefix = _ranked_rows(prefixes)
             stats.other_prefixes = RdbKeyRow(None, *others) if others else None
@@ -206,5 +214,13 @@ def _database_number(at: int) -> int | None:
 
 def _large_key(part: str, key: KeyItem, key_selection: BaseKeySelection) -> LargeKey:
     name, kind = key_name(key_selection.cursor, key), _type_label(key.type, key_selection.dialect)
-    return LargeKey(part, key.start, key.end - key.start, None if key.db < 0 else key.db, kind, name[:KEY_BYTES_KEPT], len(name),
-                    None if key.expire_ms == -1 else key.expire_ms)  # fmt: skip
+    return LargeKey(
+        part,
+        key.start,
+        key.end - key.start,
+        None if key.db < 0 else key.db,
+        kind,
+        name[:KEY_BYTES_KEPT],
+        len(name),
+        None if key.expire_ms == -1 else key.expire_ms,
+    )

@@ -221,7 +221,7 @@ def test_a_far_write_of_one_key_moves_past_others() -> None:
 
 
 def test_a_long_insertion_is_found_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "WINDOW", 100)
+    monkeypatch.setattr(engine, "WINDOW_UNITS", 100)
     front, back, more = numbered_sets("f", 50), numbered_sets("b", 500), numbered_sets("m", 5000)
     only, _, diff = compare(front + back, front + more + back)
     assert b"".join(data for side, data in only if side == 1) == more
@@ -230,7 +230,7 @@ def test_a_long_insertion_is_found_and_reported(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_histories_with_nothing_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "WINDOW", 100)
+    monkeypatch.setattr(engine, "WINDOW_UNITS", 100)
     a, b = numbered_sets("a", 1000), numbered_sets("b", 700)
     only, moved, diff = compare(a, b)
     assert (b"".join(d for s, d in only if s == 0), b"".join(d for s, d in only if s == 1), moved) == (a, b, [])

@@ -30,7 +30,19 @@ from aofdoctor.source import BytesSource
 from tests.support.hostile_bytes import arguments, hostile_aofs, sound_aofs
 
 KEY = bytes(range(16))
-KERNEL = ("copy", "differ", "fits", "flush", "gather", "get", "order", "put", "run", "settle", "swap")
+KERNEL = (
+    "copy_live_slots",
+    "compare",
+    "has_room",
+    "flush_database",
+    "fold_elements",
+    "get_key",
+    "order_pending",
+    "put_event",
+    "apply_batch",
+    "apply_pending",
+    "swap_databases",
+)
 NAMES = [b"SET", b"set", b"SETNX", b"MSET", b"DEL", b"UNLINK", b"RPUSH", b"SADD", b"HSET", b"HMSET", b"PEXPIREAT", b"EXPIREAT",
          b"PERSIST", b"INCR", b"ZADD", b"HPEXPIREAT", b"HSETEX", b"RENAME", b"MOVE", b"COPY", b"SWAPDB", b"FLUSHDB", b"FLUSHALL",
          b"SUNIONSTORE", b"LMOVE", b"SETEX", b"GETSET", b"XGROUP", b"SORT", b"SELECT", b"nosuch", b"EVAL"]  # fmt: skip
@@ -104,9 +116,9 @@ def story(random: Random, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     for n in range(count):
         what = random.random()
         if what < 0.01:
-            yield "flush", (random.randrange(4),)
+            yield "flush_database", (random.randrange(4),)
         elif what < 0.02:
-            yield "swap", (random.randrange(4), random.randrange(4, 8))
+            yield "swap_databases", (random.randrange(4), random.randrange(4, 8))
         elif what < 0.021:
             yield "flush_all", ()
         else:
@@ -131,9 +143,9 @@ def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
     """What a dictionary a database makes of the same."""
     dbs: Model = {db: {} for db in range(8)}
     for name, args in events:
-        if name == "flush":
+        if name == "flush_database":
             dbs[args[0]] = {}
-        elif name == "swap":
+        elif name == "swap_databases":
             dbs[args[0]], dbs[args[1]] = dbs[args[1]], dbs[args[0]]
         elif name == "flush_all":
             dbs = {db: {} for db in range(8)}

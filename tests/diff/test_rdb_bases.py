@@ -417,7 +417,7 @@ def test_elements_in_another_order_are_the_same(pair: Any) -> None:
 
 def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each key is told twice at the most to be compared, and is in two windows at the most."""
-    monkeypatch.setattr(engine, "WINDOW", 64)
+    monkeypatch.setattr(engine, "WINDOW_UNITS", 64)
     exports, compared = [0], [0]
     add, find = diff_told._CommandBuffer.add, matching_blocks
 
@@ -430,7 +430,7 @@ def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.Monke
         return find(a, b)
 
     monkeypatch.setattr(diff_told._CommandBuffer, "add", counted_add)
-    monkeypatch.setattr(engine, "blocks", counted_find)
+    monkeypatch.setattr(engine, "matching_blocks", counted_find)
     for size in (500, 2000, 8000):
         exports[0] = compared[0] = 0
         names = [f"k{n}" for n in range(size)]
@@ -452,7 +452,7 @@ def test_a_key_of_many_commands_is_exported_once_more_however_many_spans_differ(
             exports[0] += 1
             yield command
 
-    monkeypatch.setattr(diff_base, "commands", counted)
+    monkeypatch.setattr(diff_base, "value_commands", counted)
     chunks = 400
     one = [b"%d" % n for n in range(64 * chunks)]
     two = [b"x" if n % 128 == 0 else value for n, value in enumerate(one)]
@@ -474,7 +474,7 @@ def test_a_key_of_many_commands_is_exported_once_more_however_many_spans_differ(
 
 
 def test_bases_of_unrelated_orders_are_pointed_to_keys(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "WINDOW", 64)
+    monkeypatch.setattr(engine, "WINDOW_UNITS", 64)
     names = [f"k{n}" for n in range(1000)]
     a, b = pair(*(make_rdb(*strings(*Random(seed).sample(names, 1000))) for seed in (1, 2)))
     assert "--by keys" in aofdoctor("diff", a, b).out.splitlines()[2]
@@ -482,8 +482,8 @@ def test_bases_of_unrelated_orders_are_pointed_to_keys(pair: Any, monkeypatch: p
 
 def test_equal_bytes_of_bases_are_not_exported(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One key differs far in, and far from it all is the same byte for byte again."""
-    monkeypatch.setattr(engine, "WINDOW", 64)
-    monkeypatch.setattr(engine, "_AGAIN", 100)
+    monkeypatch.setattr(engine, "WINDOW_UNITS", 64)
+    monkeypatch.setattr(engine, "_RECHECK_AFTER", 100)
     monkeypatch.setattr(diff_told, "_ROOM", 64)
     names = [f"k{n:05}" for n in range(20_000)]
     one, two = strings(*names), strings(*names)

@@ -23,7 +23,7 @@ RULES, EXACT = ComparisonRules.create(KEY, False), ComparisonRules.create(KEY, T
 
 def batches(data: bytes) -> "list[array[int]]":
     """For the records of some bytes: the digests and keys of both twins, and the columns of units of both."""
-    compiled_side = __import__("aofdoctor.diff.units._units", fromlist=["run"])
+    compiled_side = __import__("aofdoctor.diff.units._units", fromlist=["make_units"])
     found: list[array[int]] = [array("q") for _ in range(4)]
     columns = [[array("q") for _ in UnitColumn] for _ in range(2)]
     states = [array("q", bytes(8 * len(OpenUnitField))) for _ in range(2)]
@@ -33,11 +33,11 @@ def batches(data: bytes) -> "list[array[int]]":
             continue
         steps.track(tile)
         for twin, (digests, run) in enumerate(
-            ((digest_kernel, compiled_side.run), (plain_digest, plain_units.make_units))
+            ((digest_kernel, compiled_side.make_units), (plain_digest, plain_units.make_units))
         ):
             made, keys = array("Q", bytes(8 * BATCH_RECORDS)), array("Q", bytes(8 * BATCH_RECORDS))
-            digests.records(KEY, tile, RULES.name_counts, False, made)
-            digests.second(KEY, tile, keys)
+            digests.record_digests(KEY, tile, RULES.name_counts, False, made)
+            digests.key_digests(KEY, tile, keys)
             found[2 * twin].extend(v >> 1 for v in made[: tile.count])
             found[2 * twin + 1].extend(v >> 1 for v in keys[: tile.count])
             out = [array("q", bytes(8 * (BATCH_RECORDS + 1))) for _ in UnitColumn]

@@ -337,7 +337,7 @@ def test_expiries_are_moved_in_their_places_as_they_are_key_by_key(
     for data in (sealed_rdb(b"REDIS0011", keys), sealed_rdb(b"REDIS0011", keys[: len(keys) // 2]), random_rdb(1, 60)):
         found = []
         for held in (other._BATCH_MAX, 0):
-            monkeypatch.setattr(other, "_HELD", held)
+            monkeypatch.setattr(other, "_BATCH_MAX", held)
             tally = ConversionReport()
             pieces = [*rewrite_rdb(BytesSource(data), TargetFormat.from_version(11, shift_ms), tally)]
             found.append((b"".join(piece for piece in pieces if isinstance(piece, bytes)), tally))

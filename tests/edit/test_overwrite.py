@@ -121,7 +121,7 @@ def test_the_receipt_is_on_disk_before_the_file_changes(story: StoryCopier, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("aofdoctor.edit.inplace.put", power_cut)
+        patch.setattr("aofdoctor.edit.output.overwrite.write_and_verify", power_cut)
         result = aofdoctor("strip", source, "--in-place", "-y")
     assert result.status == 130 and "undo" in result.err
     receipts = list(source.glob("*.receipt.json"))

@@ -68,7 +68,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("wish", CASES)
+@pytest.mark.parametrize("case", CASES)
 def test_a_saved_plan_comes_to_the_same(case: str, tmp_path: Path) -> None:
     words, data = CASES[case]
     path, plan = tmp_path / "a.aof", tmp_path / "plan.json"

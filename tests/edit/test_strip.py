@@ -226,7 +226,7 @@ def test_a_copy_that_does_not_read_back_is_not_kept(
     def bad_write(target: int, data: bytes) -> None:
         write_all(target, data[:30] + b"!" + data[31:])
 
-    monkeypatch.setattr("aofdoctor.edit.apply.write_all", bad_write)
+    monkeypatch.setattr("aofdoctor.edit.output.copy.write_all", bad_write)
     result = aofdoctor("strip", story("wiped-redis-6.2"), "-o", tmp_path / "out")
     assert result.status == 3 and "differs" in result.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["wiped-redis-6.2"]

@@ -7,10 +7,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from aofdoctor.rdb.bulk._encoder import Bulk, score_of, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aofdoctor.rdb.bulk._encoder import BulkEncoder, double_to_text, text_to_double
 from aofdoctor.rdb.bulk.encoder import NullBulkEncoder
 from aofdoctor.rdb.bulk.powers_of_ten import EXPONENT_MAX, EXPONENT_MIN, power_of_ten, powers_of_ten
 from aofdoctor.rdb.encoding.cursor import DecodeError
@@ -152,7 +152,7 @@ def handled(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
         slow_keys.extend([one] if isinstance(one, KeyItem) else [])
         return whole(self, one)
 
-    monkeypatch.setattr(CommandExporter, "item", item)
+    monkeypatch.setattr(CommandExporter, "export", item)
     _, _, tally = in_bulk(data, "redis-7.4")
     monkeypatch.undo()
     return sum(tally.keys.values()) - len(slow_keys)
@@ -160,7 +160,7 @@ def handled(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.mark.parametrize("kind", [*VALUES])
 def test_the_common_keys_are_written_in_bulk(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert vars(told_resp)["Bulk"] is Bulk
+    assert vars(told_resp)["BulkEncoder"] is BulkEncoder
     random = Random(kind)
     body = b"".join(
         bytes((kind,)) + encode_string(random, b"k%d" % n) + VALUES[kind](random, 1 + n % 4) for n in range(100)
@@ -170,7 +170,7 @@ def test_the_common_keys_are_written_in_bulk(kind: int, monkeypatch: pytest.Monk
 
 
 def test_without_the_compiled_one_the_bytes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(told_resp, "Bulk", NullBulkEncoder)
+    monkeypatch.setattr(told_resp, "BulkEncoder", NullBulkEncoder)
     data = random_rdb(3, 60)
     same(data, windows=(1 << 18, 100))
     assert handled(data, monkeypatch) == 0
@@ -202,9 +202,9 @@ doubles = st.one_of(
 
 @given(doubles)
 def test_a_score_is_the_shortest_text_that_reads_back(score: float) -> None:
-    text = text_of(powers_of_ten(), score)
+    text = double_to_text(powers_of_ten(), score)
     assert text == score_text(score)
-    back = score_of(powers_of_ten(), text)
+    back = text_to_double(powers_of_ten(), text)
     assert back is None or (repr(back) == repr(score))
 
 
@@ -214,9 +214,9 @@ def test_scores_at_every_edge() -> None:
     for k in range(-1074, 1024):
         for bits in (0, 1, 2, (1 << 52) - 1, random.getrandbits(52)):
             value = struct.unpack("<d", struct.pack("<Q", max(0, k + 1023) << 52 | bits))[0]
-            text = text_of(powers_of_ten(), value)
+            text = double_to_text(powers_of_ten(), value)
             assert text == score_text(value)
-            back = score_of(powers_of_ten(), text)
+            back = text_to_double(powers_of_ten(), text)
             assert back is None or back == value
             decided += back is not None
     assert decided > 8000
@@ -224,7 +224,7 @@ def test_scores_at_every_edge() -> None:
 
 @given(st.from_regex(rb"-?(\d{1,18}|\d{0,9}\.\d{1,9}|\d\.\d{16})(e[-+]?\d{1,3})?", fullmatch=True))
 def test_a_text_is_read_as_python_reads_it(text: bytes) -> None:
-    back = score_of(powers_of_ten(), text)
+    back = text_to_double(powers_of_ten(), text)
     assert back is None or repr(back) == repr(float(text))
 
 
@@ -233,4 +233,4 @@ def test_a_text_is_read_as_python_reads_it(text: bytes) -> None:
     [b"", b"-", b".", b"1e", b"1e+", b"e5", b"1.2.3", b"0x10", b" 1", b"1 ", b"1_0", b"nan", b"infinity", b"1" * 20],
 )
 def test_what_is_not_decided_is_left_to_others(text: bytes) -> None:
-    assert score_of(powers_of_ten(), text) is None
+    assert text_to_double(powers_of_ten(), text) is None

@@ -299,7 +299,7 @@ def test_damage_inside_a_frame_without_checksum_loses_only_what_it_hits(codec: s
 
 def test_a_bomb_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Zstd gives 30,000 bytes for one: what comes out is bounded, though it walks well."""
-    monkeypatch.setattr(frames, "_FREE", 1 << 24)
+    monkeypatch.setattr(frames, "_OUTPUT_FREE", 1 << 24)
     head = b"VALKEY080\0\1a" + b"\x80\x7f\xff\xff\xff"  # a value of 2 GiB
     bomb = b"VCS\x01\x02\0\x01" + compress_frame(head + bytes(256 << 20), "Zstd")
     found = walk_rdb(BytesSource(bomb))

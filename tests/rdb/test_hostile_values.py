@@ -199,7 +199,7 @@ def test_the_plain_twins_serve_where_nothing_is_compiled(monkeypatch: pytest.Mon
     compiled = [all_of(path) for path in FILES]
     twins: list[tuple[Any, str, Callable[..., Any]]] = [
         (codec, "strings_run", runs._py_strings_run), (packed, "listpack_run", runs._py_listpack_run),
-        (packed, "ziplist_run", runs._py_ziplist_run), (lzf, "unpack", lzf._py_decompress_prefix), (resp_room, "encode", resp_room._py_encode),
+        (packed, "ziplist_run", runs._py_ziplist_run), (lzf, "decompress_prefix", lzf._py_decompress_prefix), (resp_room, "encode_if_bytes", resp_room._py_encode),
     ]  # fmt: skip
     for module, name, twin in twins:
         monkeypatch.setattr(module, name, twin)

@@ -164,9 +164,9 @@ def test_the_plain_twins_salvage_the_same(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def use(machines: ModuleType, finder: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "Machine", machines.Machine)
-    monkeypatch.setattr(sweep, "Columns", machines.Columns)
-    monkeypatch.setattr(resync, "find", finder.find)
+    monkeypatch.setattr(sweep, "Walker", machines.Walker)
+    monkeypatch.setattr(sweep, "ItemColumns", machines.ItemColumns)
+    monkeypatch.setattr(resync, "find_key_start", finder.find_key_start)
 
 
 def test_the_first_place_where_keys_begin_is_found() -> None:

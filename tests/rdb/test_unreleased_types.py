@@ -153,7 +153,7 @@ def test_compiled_and_plain_remember_the_same_templates() -> None:
         data = b"".join(template(number, b"f") for number in some)
         stops = []
         for module in (kernel, walk):
-            machine, columns = module.Machine(LAYOUTS["redis"], 0), module.Columns(len(some) + 1)
+            machine, columns = module.Walker(LAYOUTS["redis"], 0), module.ItemColumns(len(some) + 1)
             stops.append(machine.run(bytearray(data + bytes(walk.SLACK)), 0, len(data), 0, columns)[:2])
         assert stops[0] == stops[1] and stops[0][0] == StopReason.UNKNOWN_TEMPLATE
 

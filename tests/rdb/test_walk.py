@@ -46,8 +46,8 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def use(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "Machine", module.Machine)
-    monkeypatch.setattr(sweep, "Columns", module.Columns)
+    monkeypatch.setattr(sweep, "Walker", module.Walker)
+    monkeypatch.setattr(sweep, "ItemColumns", module.ItemColumns)
 
 
 def items(
@@ -125,14 +125,14 @@ def test_compiled_and_plain_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) 
 
 def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
     """All that can be seen of a walk over `data`, which grows by a piece each time that it is short, on so much fuel a run."""
-    machine, seen, at, end = module.Machine(LAYOUTS["redis"], 0), [], 0, 0
+    machine, seen, at, end = module.Walker(LAYOUTS["redis"], 0), [], 0, 0
     while True:
-        columns = module.Columns(5)
+        columns = module.ItemColumns(5)
         buffer = bytearray(data[:end] + bytes(SLACK))
         why, at, left = machine.run(buffer, at, end, 0, columns, fuel)
         names = ("edges", "kind", "name", "value", "expire", "idle", "freq", "db")
         filled = [list(getattr(columns, name)[: columns.count + (name == "edges")]) for name in names if columns.count]
-        seen.append((why, at, left, machine.start, machine.kind, machine.skip, columns.keys, filled))
+        seen.append((why, at, left, machine.start, machine.kind, machine.skip, columns.key_count, filled))
         if why == StopReason.END_OF_DATA and end < len(data):
             end = min(len(data), end + piece)
         elif why not in (StopReason.FULL, StopReason.STEP_LIMIT):

@@ -6,7 +6,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from aofdoctor.stats.counting._counters import Inventory, Scale, Tally
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from aofdoctor.source import BytesSource
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
 from aofdoctor.stats.counting import _pyrdb_counters as plain_inventory
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
+from aofdoctor.stats.counting._counters import KeyCounters, RdbKeyCounters, RecordCounters
 from aofdoctor.stats.counting._pyheavy_hitters import (
     ALWAYS_COUNTED_BITS,
     KEY_BYTES_COMPARED,
@@ -33,7 +33,7 @@ from tests.support import rdb_value_writer as w
 from tests.support.hostile_bytes import hostile_aofs, sound_records
 
 ROOM = 1 << 14
-COMPILED, PLAIN = (Scale, Tally), (plain_weigh.RecordCounters, plain_heavy.KeyCounters)
+COMPILED, PLAIN = (RecordCounters, KeyCounters), (plain_weigh.RecordCounters, plain_heavy.KeyCounters)
 FACTORS = array("q", [5, 3, 0])
 RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
 
@@ -47,13 +47,13 @@ def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | Non
         if isinstance(tile, RecordBatch) and not tile.oversized:
             steps.track(tile)
             some = None if chosen is None else array("I", range(0, tile.count, chosen))
-            noted = scale.run(tile, tile.base, steps.db, steps.time, some, 40, large)
+            noted = scale.count_batch(tile, tile.base, steps.db, steps.time, some, 40, large)
             seen.append(large[:noted].tolist())
-            tally.run(tile, steps.db, some)
+            tally.count_batch(tile, steps.db, some)
     rows = [tally.prefixes, tally.unknown_names, tally.by_bytes, tally.by_writes]
     return [
-        seen, scale.by_id, scale.by_db, scale.untimed, scale.times, scale.places, *map(sorted, rows), tally.other_prefixes,
-        tally.other_unknown, tally.most_bytes_elsewhere, tally.most_writes_elsewhere, tally.sure,
+        seen, scale.by_id, scale.by_db, scale.untimed, scale.times, scale.positions, *map(sorted, rows), tally.other_prefixes,
+        tally.other_unknown_names, tally.max_other_bytes, tally.max_other_writes, tally.is_exact,
     ]  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
         at = batch.first
         while at < batch.stop:
             base = max(0, batch.columns.name[at])
-            at, noted = found.run(batch.columns, at, batch.stop, data[base : base + window], base, 20, large)
+            at, noted = found.count_items(batch.columns, at, batch.stop, data[base : base + window], base, 20, large)
             seen.append((at, large[:noted].tolist()))
             if at < batch.stop and batch.columns.name[at] == base:
                 at += 1
@@ -208,9 +208,9 @@ def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
 def test_the_twins_count_the_same_keys(path: Any, window: int) -> None:
     data = path.read_bytes()
-    got = inventory(Inventory, data, 1, window)
+    got = inventory(RdbKeyCounters, data, 1, window)
     assert got == inventory(plain_inventory.RdbKeyCounters, data, 1, window)
-    assert inventory(Inventory, data, 0, window) == inventory(plain_inventory.RdbKeyCounters, data, 0, window)
+    assert inventory(RdbKeyCounters, data, 0, window) == inventory(plain_inventory.RdbKeyCounters, data, 0, window)
 
 
 def test_names_are_read_in_every_encoding() -> None:
@@ -220,7 +220,7 @@ def test_names_are_read_in_every_encoding() -> None:
              w.lzf_string(b"\xe0\xff\xff", 300), w.lzf_string(b"\x00a", 99)]  # fmt: skip
     body = b"".join(b"\0" + name + w.string(b"v") for name in names)
     data = b"REDIS0009" + body + b"\xff" + bytes(8)
-    for twin in (Inventory, plain_inventory.RdbKeyCounters):
+    for twin in (RdbKeyCounters, plain_inventory.RdbKeyCounters):
         got = inventory(twin, data, 1, 1 << 20)
         counts: defaultdict[bytes, int] = defaultdict(int, {row[0]: row[1] for row in got[3]})
         assert counts == {b"user:": 1, b"p:": 1, b"s:": 1, b"a:": 1, b"": 5}
@@ -236,19 +236,19 @@ def test_short_columns_are_refused() -> None:
     batch = next(read_tiles(BytesSource(encode_command([b"SET", b"a", b"1"])), command_table().names))
     short, room = array("q"), array("I", bytes(4 * ROOM))
     full = array("q", bytes(8 * ROOM))
-    scale, tally = Scale(burst_kinds(), 1, FACTORS), Tally(first_key_rules(), 58, 1, 0)
+    scale, tally = RecordCounters(burst_kinds(), 1, FACTORS), KeyCounters(first_key_rules(), 58, 1, 0)
     with pytest.raises(ValueError):
-        scale.run(batch, 0, short, full, None, 0, room)
+        scale.count_batch(batch, 0, short, full, None, 0, room)
     with pytest.raises(ValueError):
-        scale.run(batch, 0, full, full, array("I", [1]), 0, room)
+        scale.count_batch(batch, 0, full, full, array("I", [1]), 0, room)
     with pytest.raises(ValueError):
-        tally.run(batch, short, None)
+        tally.count_batch(batch, short, None)
     for wrong in (
         (b"\3", 1, FACTORS),
         (burst_kinds(), 0, FACTORS),
         (burst_kinds(), 1, array("q", [1, 0])),
         (burst_kinds(), 1, array("q", [2])),
     ):
-        for twin in (Scale, plain_weigh.RecordCounters):
+        for twin in (RecordCounters, plain_weigh.RecordCounters):
             with pytest.raises(ValueError):
                 twin(*wrong)

@@ -191,7 +191,7 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
     keys = [b"k:" + b"x" * size + b"%d" % n for size in (0, 63, 90, 5000, 70_000) for n in range(9)]
     data = b"".join(encode_command([b"SET", keys[n * n % 45], b"v" * (n % 4000)]) for n in range(3000))
     data += b"#TS:1700000000\r\n" + encode_command([b"NoSuch" * 9, keys[-1]]) * 3
-    with patch("aofdoctor.analysis.stats.SURE", 1 << 16):
+    with patch("aofdoctor.stats.collect.EXACT_KEY_BYTES", 1 << 16):
         whole = collect(data, Selection(), StatsOptions())
         assert (
             whole
@@ -206,7 +206,9 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
 @given(many, st.sampled_from(OPTIONS))
 def test_plain_counters_give_the_same_answer(data: bytes, options: StatsOptions) -> None:
     compiled = collect(data, Selection(), options)
-    with patch.multiple("aofdoctor.stats.collect", Scale=plain_weigh.RecordCounters, Tally=plain_heavy.KeyCounters):
+    with patch.multiple(
+        "aofdoctor.stats.collect", RecordCounters=plain_weigh.RecordCounters, KeyCounters=plain_heavy.KeyCounters
+    ):
         slow = collect(data, Selection(), options)
     for found in (compiled, slow):
         if found.keys:  # rows of equal rank are in the order of a table
@@ -530,7 +532,7 @@ def test_an_estimate_is_marked_as_one(tmp_path: Path) -> None:
         b"".join(encode_command([b"SET", b"k:%d" % (n % 12_000), b"v"]) for n in range(30_000))
         + encode_command([b"INCR", b"hot"]) * 9000
     )
-    with patch("aofdoctor.analysis.stats.SURE", 1 << 14):
+    with patch("aofdoctor.stats.collect.EXACT_KEY_BYTES", 1 << 14):
         sampled = aofdoctor("stats", path)
         assert sampled.out.count("\nestimated from a sample; --exact looks at every write\n") == 2
         line = r"^estimated; any other key has \S+( bytes)? at most$"

@@ -84,10 +84,16 @@ def fork_json(comparison: Comparison) -> dict[str, Any] | None:
     diff = comparison.diff
     if diff.fork is None:
         return None
-    return {"type": "fork", "bytes": diff.fork_common_bytes, **{
-        name: _position_json(side, place) | {"tx": tx or None}
-        for name, side, place, tx in zip("ab", comparison.sides, diff.fork, diff.fork_transactions or (0, 0), strict=True)
-    }}  # fmt: skip
+    return {
+        "type": "fork",
+        "bytes": diff.fork_common_bytes,
+        **{
+            name: _position_json(side, place) | {"tx": tx or None}
+            for name, side, place, tx in zip(
+                "ab", comparison.sides, diff.fork, diff.fork_transactions or (0, 0), strict=True
+            )
+        },
+    }
 
 
 def _position_json(side: Side, place: DiffPosition) -> dict[str, Any]:
@@ -112,10 +118,17 @@ def summary_json(comparison: Comparison, tally: DifferenceCounts, different: boo
     """What the differences add up to."""
     diff = comparison.diff
     return {
-        "type": "summary", "equal": not different,
-        **{name: {"path": path, "commands": side.commands, "damage": side.damage_count}
-           for name, path, side in zip("ab", comparison.paths, comparison.sides, strict=True)},
-        "fork": fork_json(comparison), "same_bytes": _common_bytes_json(comparison), "same": diff.totals.common_commands,
-        "same_keys": diff.totals.common_keys, **dict(zip(COLUMN_NAMES, tally.total, strict=True)),
-        "fell_back": diff.totals.may_not_be_shortest, "unlike": diff.totals.mostly_unrelated,
-    }  # fmt: skip
+        "type": "summary",
+        "equal": not different,
+        **{
+            name: {"path": path, "commands": side.commands, "damage": side.damage_count}
+            for name, path, side in zip("ab", comparison.paths, comparison.sides, strict=True)
+        },
+        "fork": fork_json(comparison),
+        "same_bytes": _common_bytes_json(comparison),
+        "same": diff.totals.common_commands,
+        "same_keys": diff.totals.common_keys,
+        **dict(zip(COLUMN_NAMES, tally.total, strict=True)),
+        "fell_back": diff.totals.may_not_be_shortest,
+        "unlike": diff.totals.mostly_unrelated,
+    }

@@ -24,8 +24,10 @@ def print_key_diff(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
         _warn_of_unnamed_keys(key_diff)
         return
     only_a, only_b, differ = key_diff.counts
-    print_line(f"{text.format_count(only_a, 'key')} only in A, {only_b:,} only in B, {differ:,} in both with other writes"
-        + ("" if key_diff.equal_keys is None else f", {key_diff.equal_keys:,} the same"))  # fmt: skip
+    print_line(
+        f"{text.format_count(only_a, 'key')} only in A, {only_b:,} only in B, {differ:,} in both with other writes"
+        + ("" if key_diff.equal_keys is None else f", {key_diff.equal_keys:,} the same")
+    )
     _warn_of_unnamed_keys(key_diff)
     headings = {
         ONLY_A: paint(f"- only in A  {text.display_path(paths[0])}", "gone"),

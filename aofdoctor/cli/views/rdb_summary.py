@@ -32,8 +32,10 @@ def _key_counts_json(key_counts: KeyCounts, dialect: str) -> dict[str, Any]:
     names = {db: {-1: "unknown", OTHER_DBS: "others"}.get(db, str(db)) for db in key_counts.dbs}
     return {
         "dbs": {names[db]: row._asdict() for db, row in key_counts.dbs.items()},
-        "types": dict(key_counts.types(dialect)), "functions": key_counts.function_libraries, "counted_at": key_counts.now_ms // 1000,
-    }  # fmt: skip
+        "types": dict(key_counts.types(dialect)),
+        "functions": key_counts.function_libraries,
+        "counted_at": key_counts.now_ms // 1000,
+    }
 
 
 def rdb_description(rdb: Preamble) -> str:

@@ -13,8 +13,14 @@ def stats_to_json(stats: Stats, stats_options: StatsOptions, row_limit: int | No
     """The contract of stats --json; `most` rows of each list, or all, but for those over time."""
     selected_totals, keys = stats.selected, stats.keys
     return {
-        "path": stats.aof.path, "layout": stats.aof.layout, "totals": _totals(stats),
-        "selected": {"everything": stats.selection.selects_all, "commands": selected_totals.commands, "bytes": selected_totals.bytes},
+        "path": stats.aof.path,
+        "layout": stats.aof.layout,
+        "totals": _totals(stats),
+        "selected": {
+            "everything": stats.selection.selects_all,
+            "commands": selected_totals.commands,
+            "bytes": selected_totals.bytes,
+        },
         "by_command": [_row_json("command", row) for row in stats.by_command[:row_limit]],
         "by_db": [_row_json("db", row) for row in stats.by_db[:row_limit]],
         "by_prefix": None if keys is None else _prefixes_json(keys, row_limit),
@@ -23,17 +29,27 @@ def stats_to_json(stats: Stats, stats_options: StatsOptions, row_limit: int | No
         "keys": None if keys is None else _keys_json(keys, row_limit),
         "base": None if stats.base is None else _base_json(stats.base, row_limit),
         "suspects": [finding_json(finding) for finding in stats.suspicious_events],
-        "asked": {"depth": stats_options.depth, "delimiter": bytes_to_json(stats_options.delimiter), "every": stats_options.every, "exact": stats_options.exact},
-    }  # fmt: skip
+        "asked": {
+            "depth": stats_options.depth,
+            "delimiter": bytes_to_json(stats_options.delimiter),
+            "every": stats_options.every,
+            "exact": stats_options.exact,
+        },
+    }
 
 
 def _totals(stats: Stats) -> dict[str, Any]:
     return {
-        "parts": len(stats.aof.parts), "missing": len(stats.aof.parts) - len(stats.aof.existing_parts), "bytes": stats.size,
-        "rdb_bytes": stats.rdb_bytes, "commands": stats.commands, "annotations": stats.annotations,
-        "first_time": stats.first_time, "last_time": stats.last_time,
+        "parts": len(stats.aof.parts),
+        "missing": len(stats.aof.parts) - len(stats.aof.existing_parts),
+        "bytes": stats.size,
+        "rdb_bytes": stats.rdb_bytes,
+        "commands": stats.commands,
+        "annotations": stats.annotations,
+        "first_time": stats.first_time,
+        "last_time": stats.last_time,
         "damage": {"count": stats.damages, "bytes": stats.damage_bytes},
-    }  # fmt: skip
+    }
 
 
 def _name_json(value: str | int | bytes | None) -> Any:
@@ -82,9 +98,13 @@ def _keys_json(keys: KeyStats, row_limit: int | None) -> dict[str, Any]:
 
 def _written_key_json(count_name: str, key: HeavyHitter) -> dict[str, Any]:
     return {
-        "key": bytes_to_json(key.key), "key_size": key.length, "db": key.db, count_name: key.count, "over": key.overcount,
+        "key": bytes_to_json(key.key),
+        "key_size": key.length,
+        "db": key.db,
+        count_name: key.count,
+        "over": key.overcount,
         "deviation": key.deviation,
-    }  # fmt: skip
+    }
 
 
 def _base_json(base: BaseStats, row_limit: int | None) -> dict[str, Any]:

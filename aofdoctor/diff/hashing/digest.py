@@ -10,4 +10,4 @@ else:
     except ImportError:
         from aofdoctor.diff.hashing._pydigest import Digest, common_prefix_length, key_digests, record_digests
 
-__all__ = ["Digest", "common_prefix_length", "record_digests", "key_digests"]
+__all__ = ["Digest", "common_prefix_length", "key_digests", "record_digests"]

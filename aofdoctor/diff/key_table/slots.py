@@ -20,43 +20,43 @@ else:
     try:
         from aofdoctor.diff.hashing._digest import Digest as _  # noqa: F401 (both, or neither)
         from aofdoctor.diff.key_table._slots import (
-            copy_live_slots,
+            apply_batch,
+            apply_pending,
             compare,
-            has_room,
+            copy_live_slots,
             flush_database,
             fold_elements,
             get_key,
+            has_room,
             order_pending,
             put_event,
-            apply_batch,
-            apply_pending,
             swap_databases,
         )
     except ImportError:
         from aofdoctor.diff.key_table._pyslots import (  # fmt: skip
-            copy_live_slots,
+            apply_batch,
+            apply_pending,
             compare,
-            has_room,
+            copy_live_slots,
             flush_database,
             fold_elements,
             get_key,
+            has_room,
             order_pending,
             put_event,
-            apply_batch,
-            apply_pending,
             swap_databases,
         )
 
 __all__ = [
-    "copy_live_slots",
+    "apply_batch",
+    "apply_pending",
     "compare",
-    "has_room",
+    "copy_live_slots",
     "flush_database",
     "fold_elements",
     "get_key",
+    "has_room",
     "order_pending",
     "put_event",
-    "apply_batch",
-    "apply_pending",
     "swap_databases",
 ]

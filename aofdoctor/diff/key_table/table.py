@@ -63,8 +63,16 @@ class KeyTable:
 
     # -- keys --
 
-    def apply_batch(self, batch: RecordBatch, db: "array[int]", part: int, selected: bytearray | None, start: int, effects: bytearray,
-            base: bool) -> int:  # fmt: skip
+    def apply_batch(
+        self,
+        batch: RecordBatch,
+        db: "array[int]",
+        part: int,
+        selected: bytearray | None,
+        start: int,
+        effects: bytearray,
+        base: bool,
+    ) -> int:
         """The first record of a batch, from `start` on, that does what the kernel does not know."""
         while True:
             start = kernel.apply_batch(

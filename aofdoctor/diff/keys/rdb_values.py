@@ -70,8 +70,8 @@ class _ValueDigester:
             if key.type == _STRING_TYPE:  # most keys: done here, in one step
                 self.cursor.seek(key.value_offset)
                 return self._fold_elements(DigestTag.STRING, [self.cursor.string()], 1, 0, False)
-            type_name = type_name(value)
-            return _DIGESTERS[type_name](self, value) if type_name in _DIGESTERS else self._digest_raw(key)
+            digester = _DIGESTERS.get(type_name(value))
+            return digester(self, value) if digester else self._digest_raw(key)
         except DecodeError:
             return self._digest_raw(key)
 

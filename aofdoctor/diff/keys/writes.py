@@ -37,10 +37,20 @@ _ARGUMENT_HEAD = 64
 _FLOAT = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.IGNORECASE).fullmatch
 
 _EFFECTS_BY_NAME = {
-    "set": CommandEffect.SET, "setnx": CommandEffect.SETNX, "mset": CommandEffect.MSET, "del": CommandEffect.DELETE, "unlink": CommandEffect.DELETE,
-    "getdel": CommandEffect.DELETE, "rpush": CommandEffect.RPUSH, "sadd": CommandEffect.SADD, "hset": CommandEffect.HSET, "hmset": CommandEffect.HSET,
-    "pexpireat": CommandEffect.PEXPIREAT, "expireat": CommandEffect.EXPIREAT, "persist": CommandEffect.PERSIST,
-}  # fmt: skip
+    "set": CommandEffect.SET,
+    "setnx": CommandEffect.SETNX,
+    "mset": CommandEffect.MSET,
+    "del": CommandEffect.DELETE,
+    "unlink": CommandEffect.DELETE,
+    "getdel": CommandEffect.DELETE,
+    "rpush": CommandEffect.RPUSH,
+    "sadd": CommandEffect.SADD,
+    "hset": CommandEffect.HSET,
+    "hmset": CommandEffect.HSET,
+    "pexpireat": CommandEffect.PEXPIREAT,
+    "expireat": CommandEffect.EXPIREAT,
+    "persist": CommandEffect.PERSIST,
+}
 _MULTI_KEY_EFFECTS = frozenset({CommandEffect.MSET, CommandEffect.DELETE})
 
 
@@ -259,9 +269,17 @@ def _apply_getset(writes: KeyWrites, write: WriteCommand) -> None:
 
 _Handler = Callable[[KeyWrites, WriteCommand], None]
 _HANDLERS: dict[str, _Handler] = {
-    "rename": _apply_rename, "renamenx": _apply_rename, "copy": _apply_copy, "move": _apply_move, "flushdb": _apply_flushdb,
-    "flushall": _apply_flushall, "swapdb": _apply_swapdb, "setex": _apply_setex, "psetex": _apply_setex, "getset": _apply_getset,
-}  # fmt: skip
+    "rename": _apply_rename,
+    "renamenx": _apply_rename,
+    "copy": _apply_copy,
+    "move": _apply_move,
+    "flushdb": _apply_flushdb,
+    "flushall": _apply_flushall,
+    "swapdb": _apply_swapdb,
+    "setex": _apply_setex,
+    "psetex": _apply_setex,
+    "getset": _apply_getset,
+}
 _WITHOUT_ARGUMENTS = (_apply_flushdb, _apply_flushall)  # need no argument
 
 

@@ -98,9 +98,12 @@ class _CommandBuffer:
             rules.key, state, batch, self._digests, dbs, self._no_context, self._no_context, rules.actions, self._out
         )
         out = {
-            UnitColumn.DIGEST: self._out[UnitColumn.DIGEST][:count], UnitColumn.START: starts, UnitColumn.END: ends, UnitColumn.DB: dbs,
+            UnitColumn.DIGEST: self._out[UnitColumn.DIGEST][:count],
+            UnitColumn.START: starts,
+            UnitColumn.END: ends,
+            UnitColumn.DB: dbs,
             UnitColumn.CHUNK: chunks,
-        }  # fmt: skip
+        }
         self._records, self._large = bytearray(), []
         self._item_columns = [array("q") for _ in range(4)]
         return [
@@ -112,9 +115,14 @@ class _CommandBuffer:
 def _constant_value(position: DiffPosition, column: UnitColumn) -> int:
     """What all units of an RDB have in a column; no command of the AOF is among them."""
     return {
-        UnitColumn.PART: position.part, UnitColumn.TX: 0, UnitColumn.TIME: -1, UnitColumn.FIRST_COMMAND: position.commands + 1,
-        UnitColumn.LAST_COMMAND: position.commands, UnitColumn.COMMANDS: 1, UnitColumn.KIND: UnitKind.KEY,
-    }[column]  # fmt: skip
+        UnitColumn.PART: position.part,
+        UnitColumn.TX: 0,
+        UnitColumn.TIME: -1,
+        UnitColumn.FIRST_COMMAND: position.commands + 1,
+        UnitColumn.LAST_COMMAND: position.commands,
+        UnitColumn.COMMANDS: 1,
+        UnitColumn.KIND: UnitKind.KEY,
+    }[column]
 
 
 def _opaque_unit(
@@ -133,7 +141,12 @@ def _opaque_unit(
     for piece in read_pieces(stream.source, opaque.span):
         digest.add_bytes(piece)
     own = {
-        UnitColumn.DIGEST: to_signed(digest.value()), UnitColumn.START: rdb_command.item.span.start, UnitColumn.END: rdb_command.item.span.end,
-        UnitColumn.DB: rdb_command.db, UnitColumn.CHUNK: rdb_command.chunk, UnitColumn.KIND: UnitKind.RDB, UnitColumn.COMMANDS: 0,
-    }  # fmt: skip
+        UnitColumn.DIGEST: to_signed(digest.value()),
+        UnitColumn.START: rdb_command.item.span.start,
+        UnitColumn.END: rdb_command.item.span.end,
+        UnitColumn.DB: rdb_command.db,
+        UnitColumn.CHUNK: rdb_command.chunk,
+        UnitColumn.KIND: UnitKind.RDB,
+        UnitColumn.COMMANDS: 0,
+    }
     return [array("q", [own[column] if column in own else _constant_value(position, column)]) for column in UnitColumn]

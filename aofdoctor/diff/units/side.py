@@ -46,12 +46,12 @@ else:
         from aofdoctor.diff.units._pyunits import close_transaction, make_units
 
 __all__ = [
-    "TruncatedSource",
-    "DiffPosition",
     "ComparisonRules",
-    "UnitRun",
+    "DiffPosition",
     "Side",
+    "TruncatedSource",
     "Unit",
+    "UnitRun",
     "large_record_digest",
     "read_pieces",
 ]
@@ -59,8 +59,13 @@ __all__ = [
 DAMAGE_MAX = 100
 # Units of one sort make a run; those of sort 0 stand alone.
 _RUN_CLASSES: dict[int, int] = {
-    UnitKind.UNFINISHED: 0, UnitKind.RDB: 0, UnitKind.DAMAGE: 0, UnitKind.COMMAND: 1, UnitKind.TRANSACTION: 1, UnitKind.KEY: 2,
-}  # fmt: skip
+    UnitKind.UNFINISHED: 0,
+    UnitKind.RDB: 0,
+    UnitKind.DAMAGE: 0,
+    UnitKind.COMMAND: 1,
+    UnitKind.TRANSACTION: 1,
+    UnitKind.KEY: 2,
+}
 
 
 class Side:

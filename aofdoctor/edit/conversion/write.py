@@ -59,9 +59,13 @@ def dry_run_conversion(conversion: Conversion, progress: OnBytesWritten | None =
 
 
 def write_conversion(
-    conversion: Conversion, output: Path, progress: OnBytesWritten | None = None, verifier: OutputVerifier | None = None,
-    full_hash: bool = False, exchange_with: Path | None = None,
-) -> Receipt:  # fmt: skip
+    conversion: Conversion,
+    output: Path,
+    progress: OnBytesWritten | None = None,
+    verifier: OutputVerifier | None = None,
+    full_hash: bool = False,
+    exchange_with: Path | None = None,
+) -> Receipt:
     """Carry out a conversion into a new file, or the new directory of a set.
 
     Raises Refused where something would be lost, unless it is lossy, and where
@@ -101,12 +105,18 @@ def totals_json(conversion: Conversion) -> dict[str, Any]:
     keys = [{"db": db, "type": kind, "count": count} for (db, kind), count in sorted(tally.keys.items())]
     return {
         "converted": {
-            "base": wanted.base or None, "rdb_version": wanted.rdb_version or None, "layout": wanted.layout or None,
-            "for": conversion.server_version or None, "shift_ms": wanted.shift_ms, "keys": keys, "recoded_keys": tally.reencoded_keys,
-            "moved_commands": tally.shifted_commands, "bytes": {"before": conversion.size, "after": conversion.output_size},
+            "base": wanted.base or None,
+            "rdb_version": wanted.rdb_version or None,
+            "layout": wanted.layout or None,
+            "for": conversion.server_version or None,
+            "shift_ms": wanted.shift_ms,
+            "keys": keys,
+            "recoded_keys": tally.reencoded_keys,
+            "moved_commands": tally.shifted_commands,
+            "bytes": {"before": conversion.size, "after": conversion.output_size},
         },
         "inexpressible_count": tally.loss_count,
-    }  # fmt: skip
+    }
 
 
 def outcome_json(conversion: Conversion, show: Callable[[bytes], object]) -> dict[str, Any]:

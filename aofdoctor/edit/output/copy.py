@@ -45,9 +45,13 @@ from aofdoctor.span import Span
 
 
 def write_copy(
-    plan: Plan, output: Path, progress: OnBytesWritten | None = None, verifier: OutputVerifier | None = None, full_hash: bool = False,
+    plan: Plan,
+    output: Path,
+    progress: OnBytesWritten | None = None,
+    verifier: OutputVerifier | None = None,
+    full_hash: bool = False,
     exchange_with: Path | None = None,
-) -> Receipt:  # fmt: skip
+) -> Receipt:
     """Carry out a plan into a new file (a single AOF) or directory (a multi part one).
 
     `proof` is shown the finished copy before it has its name, and raises where it

@@ -50,9 +50,15 @@ def fingerprint_fd(fd: int, path: Path, full_hash: bool = False) -> Fingerprint:
     head = _read(fd, Fingerprint.END_BYTES, 0)
     tail = _read(fd, Fingerprint.END_BYTES, max(0, status.st_size - Fingerprint.END_BYTES))
     return Fingerprint(
-        str(path.absolute()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
-        hashlib.sha256(head).hexdigest(), hashlib.sha256(tail).hexdigest(), _hash(fd, status.st_size) if full_hash else "",
-    )  # fmt: skip
+        str(path.absolute()),
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        hashlib.sha256(head).hexdigest(),
+        hashlib.sha256(tail).hexdigest(),
+        _hash(fd, status.st_size) if full_hash else "",
+    )
 
 
 def _hash(fd: int, size: int) -> str:

@@ -30,9 +30,13 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
     """
     require_parts(report)
     guessed_commands, spliced_rdbs = GuessedCommands(), _splice_damaged_rdbs(report, strict)
-    aof = replace(report.aof, parts=[
-        replace(part, source=spliced_rdbs[i][0].source) if i in spliced_rdbs else part for i, part in enumerate(report.aof.parts)
-    ])  # fmt: skip
+    aof = replace(
+        report.aof,
+        parts=[
+            replace(part, source=spliced_rdbs[i][0].source) if i in spliced_rdbs else part
+            for i, part in enumerate(report.aof.parts)
+        ],
+    )
 
     def drops() -> Iterator[Drop]:
         guessed_commands.count = 0

@@ -130,7 +130,7 @@ cdef class BulkEncoder:
         self.state.base = base
         self.state.fill = fill
 
-    def run(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill):
+    def encode(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill):
         """(why it stopped, at which item); window[0] is at `base` in the file."""
         cdef _Columns held = _Columns(columns, window)
         cdef int why

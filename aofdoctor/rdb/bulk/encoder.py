@@ -61,4 +61,4 @@ else:
     except ImportError:
         BulkEncoder = NullBulkEncoder
 
-__all__ = ["TYPE_NAMES", "WORD_SIZE_MAX", "WORDS_MAX", "BulkEncoder", "NullBulkEncoder", "BulkStop"]
+__all__ = ["TYPE_NAMES", "WORDS_MAX", "WORD_SIZE_MAX", "BulkEncoder", "BulkStop", "NullBulkEncoder"]

@@ -44,4 +44,4 @@ else:
     except ImportError:
         crc64, find_end_by_crc = _py_crc64, _py_find_end_by_crc
 
-__all__ = ["crc64", "find_end_by_crc", "_py_crc64", "_py_find_end_by_crc"]
+__all__ = ["_py_crc64", "_py_find_end_by_crc", "crc64", "find_end_by_crc"]

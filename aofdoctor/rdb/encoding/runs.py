@@ -171,10 +171,10 @@ else:
 
 __all__ = [
     "MAX_RUN_ITEMS",
-    "listpack_run",
     "_py_listpack_run",
     "_py_strings_run",
     "_py_ziplist_run",
+    "listpack_run",
     "strings_run",
     "ziplist_run",
 ]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     COMPILED = True
 else:
     try:
-        from aofdoctor.rdb.walk._walker import SLACK, ItemColumns, Walker, find_key_start, count_items
+        from aofdoctor.rdb.walk._walker import SLACK, ItemColumns, Walker, count_items, find_key_start
 
         COMPILED = True
     except ImportError:
@@ -25,11 +25,11 @@ else:
 __all__ = [
     "COMPILED",
     "KIND_MAGIC",
-    "SLACK",
     "KIND_UNPARSED",
+    "SLACK",
     "ItemColumns",
-    "Walker",
     "StopReason",
-    "find_key_start",
+    "Walker",
     "count_items",
+    "find_key_start",
 ]

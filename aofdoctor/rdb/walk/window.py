@@ -23,8 +23,17 @@ class WalkWindow:
     full: an item that begins in the window then stands in it as a whole.
     """
 
-    def __init__(self, source: Source, layout: Layout, start: int, db: int = 0, window_size: int = WINDOW_SIZE, batch_items: int = BATCH_ITEMS,
-                 verify: bool = True, limit: int | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        source: Source,
+        layout: Layout,
+        start: int,
+        db: int = 0,
+        window_size: int = WINDOW_SIZE,
+        batch_items: int = BATCH_ITEMS,
+        verify: bool = True,
+        limit: int | None = None,
+    ) -> None:
         self.source, self.layout, self.verify, self.limit = source, layout, verify, limit
         self.window_size = max(window_size, 1)
         self.buffer = bytearray(self.window_size + 2 * SLACK)

@@ -33,9 +33,15 @@ ContextColumns = tuple["array[int]", "array[int]", "array[int]"]
 
 
 def track_batch(
-    state: "array[int]", batch: RecordBatch, actions: bytes | bytearray, argc_min: Sequence[int], argc_max: Sequence[int],
-    counts: "array[int]", flagged: "array[int]", columns: ContextColumns | None,
-) -> int:  # fmt: skip
+    state: "array[int]",
+    batch: RecordBatch,
+    actions: bytes | bytearray,
+    argc_min: Sequence[int],
+    argc_max: Sequence[int],
+    counts: "array[int]",
+    flagged: "array[int]",
+    columns: ContextColumns | None,
+) -> int:
     """How many of a batch's records are noted; `notes` holds their indexes."""
     flagged_count = 0
     for i in range(batch.count):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aofdoctor.stats.counting._pyrecord_counters import RecordCounters
 else:
     try:
-        from aofdoctor.stats.counting._counters import RdbKeyCounters, RecordCounters, KeyCounters
+        from aofdoctor.stats.counting._counters import KeyCounters, RdbKeyCounters, RecordCounters
     except ImportError:
         from aofdoctor.stats.counting._pyheavy_hitters import KeyCounters
         from aofdoctor.stats.counting._pyrdb_counters import RdbKeyCounters
@@ -85,20 +85,20 @@ def to_index_array(indexes: list[int]) -> "array[int]":
 
 
 __all__ = [
-    "TRACKED_DBS",
     "KEY_BYTES_COMPARED",
-    "UNKNOWN_DB_ROW",
-    "OTHER_DBS_ROW",
     "KEY_BYTES_KEPT",
+    "OTHER_DBS_ROW",
+    "TRACKED_DBS",
+    "UNKNOWN_DB_ROW",
     "Bucket",
-    "RdbKeyCounters",
-    "HeavyHitterRow",
     "BucketRow",
-    "NameRow",
-    "RecordCounters",
+    "HeavyHitterRow",
     "KeyCounters",
-    "first_key",
-    "to_index_array",
+    "NameRow",
+    "RdbKeyCounters",
+    "RecordCounters",
     "burst_kinds",
+    "first_key",
     "first_key_rules",
+    "to_index_array",
 ]  # fmt: skip

@@ -79,13 +79,21 @@ def _report_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
 
 def _part_json(part: PartReport) -> dict[str, Any]:
     return {
-        "name": part.part.name, "type": part.part.type, "exists": part.part.exists,
-        "size": part.size if part.part.exists else None, "commands": part.commands, "annotations": part.annotations,
+        "name": part.part.name,
+        "type": part.part.type,
+        "exists": part.part.exists,
+        "size": part.size if part.part.exists else None,
+        "commands": part.commands,
+        "annotations": part.annotations,
         "preamble": preamble_json(part.preamble) if part.preamble else None,
-        "first_time": part.first_time, "last_time": part.last_time, "ok_up_to": part.ok_up_to,
-        "damage": [{"kind": d.kind.value, "start": d.span.start, "end": d.span.end, "guess": d.end_is_guess, "note": d.note}
-                   for d in part.damage],
-    }  # fmt: skip
+        "first_time": part.first_time,
+        "last_time": part.last_time,
+        "ok_up_to": part.ok_up_to,
+        "damage": [
+            {"kind": d.kind.value, "start": d.span.start, "end": d.span.end, "guess": d.end_is_guess, "note": d.note}
+            for d in part.damage
+        ],
+    }
 
 
 def _history_part_json(part: AofPart) -> dict[str, Any]:

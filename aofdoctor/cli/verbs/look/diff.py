@@ -135,8 +135,9 @@ def _compare_by_keys(
 def _patch_summary(patch: DiffPatch) -> str:
     return f"{patch.size:,} bytes" + (
         f"; {format_count(patch.omitted_units, 'damaged or unfinished stretch', 'damaged or unfinished stretches')} left out"
-        if patch.omitted_units else ""
-    )  # fmt: skip
+        if patch.omitted_units
+        else ""
+    )
 
 
 def _require_consistent_options(

@@ -58,8 +58,18 @@ def _print_result(path: str, result: LoadResult | LoadFailure, json: bool) -> No
             warn(f"it would not load whole in {reason}")
         return
     if json:
-        print_json({"path": path, "loaded": True, "server": result.server, "seconds": round(result.seconds, 3),
-              "keys": result.keys, "expires": result.expires, "total": result.total, "errors": result.errors})  # fmt: skip
+        print_json(
+            {
+                "path": path,
+                "loaded": True,
+                "server": result.server,
+                "seconds": round(result.seconds, 3),
+                "keys": result.keys,
+                "expires": result.expires,
+                "total": result.total,
+                "errors": result.errors,
+            }
+        )
         return
     print_line(
         make_painter()(
