@@ -1,7 +1,10 @@
-"""Where two histories run together again after a stretch that no window holds: units that are unique on both sides.
+"""Find where two AOFs run together again after a difference larger than a window: the anchors of a patience diff.
 
-Both are read to their ends once.  Of many units a sample by digest is kept, the
-same on both sides, so that memory stays bounded.
+An anchor is a unit that occurs exactly once on each side.  Of all anchors the
+longest sequence that has the same order on both sides is used (a longest
+increasing subsequence).  Both sides are read to their ends once.  Memory is
+bounded by sampling: of many distinct digests only those with zeros in the low
+bits are kept, which selects the same digests on both sides.
 """
 
 from collections.abc import Iterator
@@ -16,9 +19,10 @@ _REPEATED = -1
 
 
 def resync_anchors(a: Side, b: Side) -> tuple[list[tuple[int, int]], bool]:
-    """((ordinal in a, in b) of units that both have once, in their longest common order; if they surely share none).
+    """Return the anchors, as (index in a, index in b) in ascending order, and whether no unit is common.
 
-    Both sides are spent.
+    The second value is True only if it is certain, that is if no digest had to be left out of the samples.
+    Both sides are read to their ends and cannot be used afterwards.
     """
     one, two = _DigestSample(), _DigestSample()
     for sample, side in ((one, a), (two, b)):
@@ -36,7 +40,7 @@ def resync_anchors(a: Side, b: Side) -> tuple[list[tuple[int, int]], bool]:
 
 
 def _digests(side: Side) -> Iterator[tuple[int, list[int]]]:
-    """The digests of all units, each piece with the ordinal of its first."""
+    """Yield the digests of all units in pieces, each with the index of its first unit."""
     start = 0
     while True:
         side.read_units(_STEP)
@@ -48,7 +52,7 @@ def _digests(side: Side) -> Iterator[tuple[int, list[int]]]:
 
 
 class _DigestSample:
-    """Where each digest whose low bits are zero stands; _OFTEN if in more than one place."""
+    """The unit index of each sampled digest, or _REPEATED if the digest occurs more than once."""
 
     def __init__(self) -> None:
         self.ordinals: dict[int, int] = {}
@@ -65,7 +69,7 @@ class _DigestSample:
                 self.thin(2 * self.mask + 1)
 
     def thin(self, mask: int) -> None:
-        """Keep only the digests that a mask lets through."""
+        """Keep only the digests that have zeros at the bits of the mask."""
         if mask > self.mask:
             self.mask = mask
             self.ordinals = {digest: at for digest, at in self.ordinals.items() if not digest & mask}

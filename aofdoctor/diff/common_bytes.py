@@ -1,10 +1,11 @@
-"""What two histories have byte for byte in common, at the speed of memory.
+"""Skip what two AOFs have in common byte for byte, at memory speed.
 
-One side is read as records, so that a place is known for certain; the bytes of
-the other are compared with them.  Equal bytes in equal context are equal
-records.  It stops at the first other byte, at damage (where it ends depends on
-what follows) and where one part ends before the other; what follows is compared
-by units, from the last place that is certain on both sides.
+Side A is read as records, so that record boundaries and context (database,
+transaction, time) are known; the bytes of side B are compared with those of
+each batch.  Equal bytes in an equal context are equal records.  The comparison
+stops at the first differing byte, at damage (its extent depends on the bytes
+that follow) and where one part ends before the other.  The rest is compared by
+units, starting at the last position that is certain on both sides.
 """
 
 from bisect import bisect_right
@@ -15,7 +16,8 @@ from aofdoctor.aof.reader import WINDOW, read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import common_prefix_length
-from aofdoctor.diff.units.side import DiffPosition, Side
+from aofdoctor.diff.units.side import Side
+from aofdoctor.diff.units.unit import DiffPosition
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -25,11 +27,13 @@ _SELECT = command_table().names.ids[b"select"]
 
 
 class CommonBytes(NamedTuple):
-    """How far the bytes are the same: `fork` is the first record that is not, or the end, on both sides.
+    """How far the bytes of two AOFs are equal.
 
-    `past` are the bytes of that record that are the same, -1 where no other byte was seen.
-    `resume` is where to go on by units: outside of a transaction, and a little before the fork, for context;
-    `commands` are those up to there, SELECTs not counted, `keys` those of RDBs, if they could be counted.
+    `fork` is the position on each side of the first record that differs, or of the end.
+    `bytes_past_fork` counts the leading bytes of that record that are equal, -1 if no differing byte was met.
+    `resume` is where the comparison by units starts: outside of a transaction, and a little before the fork,
+    so that equal units can be shown as context.
+    `commands` and `keys` count the commands (without SELECTs) and the RDB keys before `resume`.
     """
 
     fork: tuple[DiffPosition, DiffPosition]
@@ -46,7 +50,7 @@ class _Checkpoint(NamedTuple):
 
 
 def skip_common_bytes(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
-    """Go on over what is the same; `at` are places of equal database, outside of a transaction."""
+    """Compare from `at`, a position on each side, both with the same database and outside of a transaction."""
     positions, checkpoints = (
         (_skip_finished_part(a, at[0]), _skip_finished_part(b, at[1])),
         deque([_Checkpoint(at, 0, 0)], maxlen=2),
@@ -68,7 +72,7 @@ def skip_common_bytes(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -
 
 
 def _skip_finished_part(side: Side, position: DiffPosition) -> DiffPosition:
-    """The same place, in the part whose first byte it is where a part ends there."""
+    """Return the position, or the start of the next part with any bytes if its own part ends at it."""
     while position.part < len(side.sources):
         source = side.sources[position.part]
         if source and source.readinto(memoryview(bytearray(1)), position.offset):
@@ -78,7 +82,7 @@ def _skip_finished_part(side: Side, position: DiffPosition) -> DiffPosition:
 
 
 class _PartComparison:
-    """Two parts side by side."""
+    """The comparison of one part of each side."""
 
     def __init__(self, a: Side, b: Side, one: DiffPosition, two: DiffPosition, checkpoints: deque[_Checkpoint]) -> None:
         self._start = one, two
@@ -101,7 +105,7 @@ class _PartComparison:
         self._rdbs = (a.rdbs, one.part), (b.rdbs, two.part)
 
     def compare(self) -> bool:
-        """True if the first part is the same to its end."""
+        """Return True if all bytes to the end of A's part are equal and no transaction is open at that end."""
         tracker = self._tracker
         for tile in read_tiles(self._source_a, command_table().names, self._start[0].offset):
             if isinstance(tile, Damage) or (isinstance(tile, Preamble) and not tile.complete):
@@ -123,15 +127,15 @@ class _PartComparison:
         return tracker.state[ContextField.TX] == 0
 
     def _skip_rdb(self, rdb: Preamble) -> None:
-        """An RDB that both have."""
+        """Record an RDB that both sides have."""
         rdbs, part = self._rdbs[1]
         rdbs[part] = rdb
         self._key_count += rdb.keys or 0
-        self._checkpoints.clear()  # nobody tells an RDB for context
+        self._checkpoints.clear()  # An RDB is not shown as context, so reading need not resume before it.
         self._tracker.begin_after_preamble(rdb.span.end)
 
     def _count_common_bytes(self, tile: RecordBatch | Preamble) -> int:
-        """How many of a tile's bytes the other side has."""
+        """Count the leading bytes of a tile of A that are equal on B."""
         start, size = tile.span.start, tile.span.size
         if not isinstance(tile, RecordBatch) or tile.oversized:
             return count_common_bytes(self._source_a, start, self._source_b, start + self._shift, size)
@@ -146,7 +150,7 @@ class _PartComparison:
         return done
 
     def _locate_fork(self, tile: RecordBatch | Preamble, common: int) -> None:
-        """The first record of a tile that is not the same."""
+        """Set the fork to the first record of a tile that differs; `common` bytes of the tile are equal."""
         start = tile.span.start
         if isinstance(tile, RecordBatch) and not tile.oversized:
             k = bisect_right(tile.edges, tile.edges[0] + common, 0, tile.count) - 1
@@ -160,7 +164,7 @@ class _PartComparison:
         )
 
     def _position_at(self, offset: int, on_b: bool = False) -> DiffPosition:
-        """The place at an offset of the first side, on either side; the state is that of the steps."""
+        """Return the position at an offset of A on either side, in the context that the tracker has reached."""
         state, begin = self._tracker.state, self._start[on_b]
         timed = state[ContextField.ANNOTATIONS] or not on_b
         return DiffPosition(
@@ -174,7 +178,7 @@ class _PartComparison:
 
 
 def count_common_bytes(source: Source, start: int, other_source: Source, start_other: int, size: int) -> int:
-    """How many of the next bytes of two sources are the same, of `size` at the most."""
+    """Count how many of the next `size` bytes of two sources are equal."""
     own, theirs, done = bytearray(min(size, WINDOW)), bytearray(min(size, WINDOW)), 0
     while done < size:
         step = min(WINDOW, size - done)
@@ -189,7 +193,7 @@ def count_common_bytes(source: Source, start: int, other_source: Source, start_o
 
 
 def _fill_buffer(source: Source, buffer: bytearray, size: int, offset: int) -> int:
-    """Fill a buffer; how many bytes there are."""
+    """Read until `size` bytes are in the buffer or the source ends; return their number."""
     view, done = memoryview(buffer)[:size], 0
     while done < size and (got := source.readinto(view[done:], offset + done)):
         done += got

@@ -1,8 +1,9 @@
-"""How far the keys of two RDBs are the same byte for byte, from a key on: no command is made of those.
+"""Skip keys that two RDBs have in common byte for byte, without decoding them into commands.
 
-The items of one are walked; its bytes are compared with those of the other.
-Equal bytes from one item's start on are equal items, where both RDBs are of one
-version.  It stops at the first other byte, and before the end mark.
+The items of A's RDB are walked, and their bytes compared with those of B's RDB.
+From the start of an item on, equal bytes are equal items if both RDBs have the
+same version.  The comparison stops at the first differing byte and before the
+end mark.
 """
 
 from bisect import bisect_right
@@ -10,26 +11,27 @@ from collections import deque
 
 from aofdoctor.diff.common_bytes import CommonBytes, count_common_bytes
 from aofdoctor.diff.units.rdb_commands import IGNORED_OPCODES
-from aofdoctor.diff.units.side import DiffPosition, Side
-from aofdoctor.rdb import header as head
+from aofdoctor.diff.units.side import Side
+from aofdoctor.diff.units.unit import DiffPosition
+from aofdoctor.rdb import header
 from aofdoctor.rdb.items import KeyItem
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.rdb.walk.window import WalkWindow
 
-_CONTEXT_KEYS = 3  # so many keys before the fork are told again
-_TRAILER_SIZE = 9  # the end mark and the checksum
+_CONTEXT_KEYS = 3  # equal keys before the fork that are read again as commands, to be shown as context
+_TRAILER_SIZE = 9  # bytes of the end mark and the checksum
 
 
 def is_in_rdb(side: Side, position: DiffPosition) -> bool:
-    """True of a place in an RDB that is whole, before its end."""
+    """Whether a position is inside an RDB that is intact and not compressed, before its end mark."""
     rdb = side.rdbs.get(position.part)
     readable = rdb is not None and rdb.complete and rdb.checksum != "bad" and not rdb.codec
     return rdb is not None and readable and position.offset < _keys_end(side, position.part)
 
 
 def skip_common_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
-    """Go on over keys that are the same; `at` are places of keys in RDBs of one version, of equal database."""
+    """Compare from `at`, positions of keys in RDBs of the same version, with the same database."""
     one, two = at
     shift, source, other = two.offset - one.offset, a.sources[one.part], b.sources[two.part]
     assert source is not None
@@ -64,7 +66,7 @@ def skip_common_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) ->
 
 
 def have_comparable_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> bool:
-    """True of places in two RDBs whose bytes mean the same."""
+    """Whether equal bytes at two positions mean equal keys: RDBs of the same version, the same database."""
     one, two = at
     return (
         is_in_rdb(a, one)
@@ -75,14 +77,18 @@ def have_comparable_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]
 
 
 def _keys_end(side: Side, part: int) -> int:
+    """The offset of the end mark of a part's RDB."""
     rdb = side.rdbs[part]
-    return rdb.span.end - (_TRAILER_SIZE if head.has_checksum(rdb.magic) else 1)
+    return rdb.span.end - (_TRAILER_SIZE if header.has_checksum(rdb.magic) else 1)
 
 
 def first_key_positions(
     a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]
 ) -> tuple[DiffPosition, DiffPosition] | None:
-    """The first keys of RDBs at the heads of two parts; None unless nothing but the writer's words is before them."""
+    """Return the positions of the first keys of the RDBs at the heads of two parts.
+
+    None if the RDBs are not comparable, or if anything but auxiliary fields, size hints and SELECTDB precedes the keys.
+    """
     one, two = (_first_key_position(side, place) for side, place in zip((a, b), at, strict=True))
     return (one, two) if one and two and have_comparable_keys(a, b, (one, two)) else None
 

@@ -1,19 +1,20 @@
-"""What one history has that another lacks, in order, with bounded memory.
+"""Compare two AOFs as ordered streams of units, in bounded memory.
 
-Strategy: what is the same byte for byte goes by at the speed of memory; then
-both are read as units, a window of each at a time.  The script of a window is
-taken up to the last unit that both have; the rest stands at the head of the
-next window.  Where a window has nothing in common, both are read to their ends
-once, for units that only stand once in each (diff_sample.py), and those are
-where the two run together again; that the answer may then not be the shortest
-is said (`fell_back`).
+Strategy: common bytes are skipped at memory speed (common_bytes.py).  Then both
+sides are read as units, one window of each at a time.  The edit script of a
+window (edit_script.py) is used up to the last common unit; what follows that
+unit becomes the front of the next window.  If two windows have nothing in
+common, both sides are read to their ends once to find anchors, units that occur
+exactly once on each side (anchors.py), and the comparison goes on at those.
+The result is then correct but may not be the shortest, which
+`DiffTotals.may_not_be_shortest` reports.
 
-What an RDB holds are the commands that make its keys; those of a key that are
-in other chunks, or stand in another order, find their partners in the window
-(diff_paired.py).
+An RDB is compared as the commands that recreate its keys.  Units that only
+changed their order, and keys that have their elements in other chunks, are
+matched within a window (pairing.py).
 
-Swapped sides give the mirrored answer: which side is searched first is decided
-by the bytes, not by who came first.
+Swapping the sides gives the mirrored result: the bytes decide which side is
+searched first, not the order of the arguments.
 """
 
 from collections import deque
@@ -27,25 +28,26 @@ from aofdoctor.diff.common_rdb_keys import first_key_positions, have_comparable_
 from aofdoctor.diff.edit_script import Block, matching_blocks
 from aofdoctor.diff.pairing import PairedUnits, pair_units
 from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
-from aofdoctor.diff.units.side import DiffPosition, Side, Unit, UnitRun
+from aofdoctor.diff.units.side import Side
+from aofdoctor.diff.units.unit import DiffPosition, Unit, UnitRun
 from aofdoctor.source import pread
 
 WINDOW_UNITS = 1 << 15  # units of each side that are compared at a time
-CONTEXT_UNITS = 3
-_RECHECK_AFTER = 1 << 12  # after so many equal units, bytes are compared again
-_SKIPPED_BYTES_MIN = 1 << 22  # bytes that must be the same for that to be worth while
-_RESYNCS_MAX = 8  # after so many searches for where the two run together again, their places are kept
+CONTEXT_UNITS = 3  # equal units that are shown before a difference
+_RECHECK_AFTER = 1 << 12  # equal units after which bytes are compared again
+_SKIPPED_BYTES_MIN = 1 << 22  # equal bytes below which the comparison of bytes was not worth its start
+_RESYNCS_MAX = 8  # searches for anchors after which bytes are not compared again, which would discard the anchors
 
 
 class OneSidedRun(NamedTuple):
-    """A run that only one side has: 0 is A, 1 is B."""
+    """A run of units that only one side has; `side` is 0 for A and 1 for B."""
 
     side: int
     run: UnitRun
 
 
 class MovedUnit(NamedTuple):
-    """A unit that stands in another order, which changes nothing."""
+    """A unit that both sides have at different places in the order, with the same effect on the data."""
 
     a: Unit
     b: Unit
@@ -53,9 +55,10 @@ class MovedUnit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """The two part here; `context` are the last units of A before it, `at` where it begins on each side.
+    """The start of a difference.
 
-    `tx` are the transactions there, 0 for none.
+    `positions` are where it begins on each side, `transactions` the ordinals of the transactions there (0: none),
+    and `context` the last common units of A before it.
     """
 
     positions: tuple[DiffPosition, DiffPosition]
@@ -68,52 +71,52 @@ DiffEvent = Divergence | OneSidedRun | MovedUnit
 
 @dataclass(slots=True)
 class DiffTotals:
-    """Commands of the units that both have, that only A has, only B has, and that have moved; and how it was found.
+    """Numbers of commands by outcome, and how the result was found.
 
-    `keys` are those of RDBs that are the same byte for byte, of which no commands were made.
+    `common_keys` counts the RDB keys that are equal byte for byte; they are not counted as commands.
     """
 
     common_commands: int = 0
     common_keys: int = 0
     only_commands: list[int] = field(default_factory=lambda: [0, 0])
     moved_commands: int = 0
-    resyncs: int = 0
-    inexact_resyncs: int = 0  # resyncs of sides that have more in common
-    truncated_searches: int = 0
+    resyncs: int = 0  # searches for anchors
+    inexact_resyncs: int = 0  # of these, those of sides that may have more in common than the anchors
+    truncated_searches: int = 0  # windows whose edit script was cut short
     mostly_unrelated: bool = False
 
     @property
     def may_not_be_shortest(self) -> bool:
-        """True if the script may not be the shortest."""
+        """Whether a shorter list of differences may exist."""
         return bool(self.inexact_resyncs or self.truncated_searches)
 
 
 class CommandDiff:
-    """The comparison of two sides, once; `fork` is where they part, None as long as they have not."""
+    """The comparison of two sides, which can be run once.
+
+    `fork` is the position of the first difference on each side, None until one is found.
+    """
 
     def __init__(self, a: Side, b: Side) -> None:
         self.sides = a, b
         self.totals = DiffTotals()
         self.fork: tuple[DiffPosition, DiffPosition] | None = None
         self.fork_transactions: tuple[int, int] | None = None
-        self.fork_common_bytes = 0  # so many bytes of what stands there are the same
-        self.equal_bytes_end: tuple[DiffPosition, DiffPosition] = (
-            DiffPosition(),
-            DiffPosition(),
-        )  # records up to here are the same bytes
-        self.common_record_bytes = 0  # and so many bytes of the record there
+        self.fork_common_bytes = 0  # equal leading bytes of the record at the fork
+        self.equal_bytes_end = DiffPosition(), DiffPosition()  # all records before it are equal byte for byte
+        self.common_record_bytes = 0  # equal leading bytes of the record at equal_bytes_end
         self.has_byte_differences = False
         self._context: deque[Unit] = deque(maxlen=CONTEXT_UNITS)
-        self._common_ends: tuple[DiffPosition, DiffPosition] | None = None  # of the last unit that both have
+        self._common_ends: tuple[DiffPosition, DiffPosition] | None = None  # ends of the last common unit
         self._anchors: deque[tuple[int, int]] | None = None
         self._search_swapped: bool | None = None
         self._in_divergence = False
         self._recheck_after = _RECHECK_AFTER
-        self._equal_units = 0  # equal units since the last difference
-        self._resume: tuple[DiffPosition, DiffPosition] | None = None  # where bytes can be compared again
+        self._equal_units = 0  # since the last difference
+        self._resume: tuple[DiffPosition, DiffPosition] | None = None  # where the next comparison of bytes can start
 
     def events(self) -> Iterator[DiffEvent]:
-        """The differences in order."""
+        """Yield the differences in order: each Divergence is followed by its one-sided runs and moved units."""
         a, b = self.sides
         common = self._skip_common((DiffPosition(), DiffPosition()))
         self.equal_bytes_end, self.common_record_bytes, self.has_byte_differences = (
@@ -133,10 +136,10 @@ class CommandDiff:
             else:
                 return
 
-    # -- what both have --
+    # -- common units --
 
     def _skip_common(self, positions: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
-        """Compare bytes from places outside of a transaction, and go on by units where that ends."""
+        """Skip equal bytes from positions outside of a transaction; reading by units goes on at their end."""
         common = (skip_common_keys if have_comparable_keys(*self.sides, positions) else skip_common_bytes)(
             *self.sides, positions
         )
@@ -147,17 +150,17 @@ class CommandDiff:
         return common
 
     def _recheck_bytes(self) -> None:
-        """After a long run of equal units bytes may be compared again."""
+        """Compare bytes again if enough equal units have passed since the last difference."""
         if self._equal_units < self._recheck_after or self._resume is None or self.totals.resyncs > _RESYNCS_MAX:
             return
         before, self._equal_units = self._resume, 0
         fork = self._skip_common(before).fork
         worthwhile = fork[0].part != before[0].part or fork[0].offset - before[0].offset >= _SKIPPED_BYTES_MIN
         self._recheck_after = _RECHECK_AFTER if worthwhile else 2 * self._recheck_after
-        self._anchors = None  # they count units, and these were not
+        self._anchors = None  # Anchors are unit numbers, and the units just skipped were not counted.
 
     def _discard_common(self, count: int) -> int:
-        """Drop the first units of both, which are the same; their number."""
+        """Drop the first units of both sides, which are equal; return their number."""
         if count:
             a, b = self.sides
             self._in_divergence = False
@@ -174,17 +177,17 @@ class CommandDiff:
         return count
 
     def _next_key_positions(self) -> tuple[DiffPosition, DiffPosition] | None:
-        """Where both stand at a key of an RDB."""
+        """Return the positions of both sides if both are at the start of an RDB key, else None."""
         for side in self.sides:
             side.read_units(1)
         if not all(side.count and side.unit(0).kind == UnitKind.KEY and not side.unit(0).chunk for side in self.sides):
             return None
         return self.sides[0].position(), self.sides[1].position()
 
-    # -- what differs --
+    # -- differences --
 
     def _diff_window(self) -> Iterator[DiffEvent]:
-        """The differences of a window, and the windows moved on past them."""
+        """Yield the differences of the current windows and drop the units that are done."""
         self._equal_units = 0
         limits = self._window_limits()
         own, other = (
@@ -211,7 +214,10 @@ class CommandDiff:
             yield from self._emit_differences(len(own), len(other), [])
 
     def _window_limits(self) -> list[tuple[int, bool]]:
-        """Of each side: how many units the window may use, and whether what is beyond is out of reach."""
+        """Return for each side how many units the window may use, and whether the window has to end there.
+
+        It ends at the end of the AOF or at the next anchor.
+        """
         while self._anchors and any(
             x < side.discarded_units for x, side in zip(self._anchors[0], self.sides, strict=True)
         ):
@@ -225,7 +231,11 @@ class CommandDiff:
         return limits
 
     def _check_relatedness(self, own: list[int], other: list[int], in_order: int | None) -> None:
-        """At the first difference: whether they have anything in common; in the same order, if not all is in sight."""
+        """Decide at the first difference whether the sides have less than a tenth of a window in common.
+
+        `in_order` counts the common units in equal order; it is None if both sides end in the window, where the order
+        does not count.
+        """
         start, least = self._common_ends is None and self.equal_bytes_end[0].commands < 2, min(len(own), len(other))
         common = len(set(own) & set(other))
         self.totals.mostly_unrelated = start and 10 * (common if in_order is None else in_order) < least
@@ -237,7 +247,7 @@ class CommandDiff:
         return [(j, i, n) for i, j, n in blocks_found], shortest
 
     def _find_anchors(self) -> None:
-        """Read both to their ends for where they run together again."""
+        """Read both sides to their ends for the anchors at which they run together again."""
         self.totals.resyncs += 1
         a, b = (side.reopen_at(side.position()) for side in self.sides)
         one, two = (side.discarded_units for side in self.sides)
@@ -248,7 +258,7 @@ class CommandDiff:
         self._anchors = deque((one + x, two + y) for x, y in pairs)
 
     def _emit_differences(self, end: int, other_end: int, blocks: list[Block]) -> Iterator[DiffEvent]:
-        """Say what differs up to an end on each side, and drop it."""
+        """Yield the differences up to one index on each side, and drop those units."""
         consumed = 0, 0
         paired = pair_units(self.sides, (end, other_end), blocks)
         self.totals.common_commands += paired.equal_commands
@@ -261,7 +271,7 @@ class CommandDiff:
     def _emit_divergence(
         self, count: int, other_count: int, paired: PairedUnits, consumed: tuple[int, int]
     ) -> Iterator[DiffEvent]:
-        """The first units of the sides, which only they have, as far as they have no partner on the other side."""
+        """Yield the first units of each side, which the other side lacks, except for those with a partner there."""
         sizes = count, other_count
         if all((number, consumed[number] + i) in paired.equal for number in (0, 1) for i in range(sizes[number])):
             self._discard_equal(sizes)
@@ -280,7 +290,7 @@ class CommandDiff:
             side.discard(size)
 
     def _discard_equal(self, sizes: tuple[int, int]) -> None:
-        """Let go of units that make the same."""
+        """Drop units that add the same elements to the same keys."""
         self._in_divergence = False
         last = [side.unit(size - 1) for side, size in zip(self.sides, sizes, strict=True)]
         for side, size in zip(self.sides, sizes, strict=True):
@@ -319,13 +329,16 @@ class CommandDiff:
         return Divergence(at, (one, two), context)
 
     def _with_next_database(self, number: int, end: DiffPosition) -> DiffPosition:
-        """The end of the last unit that both have, in the database of the next one: SELECTs may stand between."""
+        """Return the end of the last common unit with the database of the unit that follows it.
+
+        A SELECT between the two is no unit and may have changed the database.
+        """
         side = self.sides[number]
         return end._replace(db=side.unit(0).db) if side.count else end
 
 
 def _ordering_key(side: Side) -> tuple[bytes, int, int, int]:
-    """What tells one side from another whichever is named first: the bytes of its first unit, and its context."""
+    """A key that orders two sides by their content, independently of the order of the arguments."""
     if not side.count:
         return b"", 0, 0, 0
     unit = side.unit(0)

@@ -1,25 +1,28 @@
-"""What two sequences have in common, in order: the matching blocks of an edit script.
+"""The matching blocks of two sequences: what an edit script keeps.
 
-Strategy: the same front and back go first; then what is unique in both, in its
-longest common order, divides the rest (patience diff); the gaps between are
-divided again, and what has nothing unique is Myers' to do, among the elements
-that both have.  Work is bounded: past `EDITS` differences Myers' path is
-accepted as far as it got, which is a script, but not the shortest one.
+Strategy: strip the common prefix and suffix.  Divide the rest at the elements
+that are unique in both sequences, in their longest common order (patience diff
+with a longest increasing subsequence), and repeat in the gaps.  Where no element
+is unique, run Myers' O(ND) algorithm over the elements that occur in both.  The
+work is bounded: beyond EDITS_MAX differences Myers' path is used as far as it
+got, which gives a correct script, but not the shortest.
+
+Elements are integers; the module does not know what they are digests of.
 """
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-EDITS_MAX = 80  # differences that one search may have
-DEPTH_MAX = 12  # divisions by unique elements
+EDITS_MAX = 80  # differences after which one search of Myers' algorithm stops
+DEPTH_MAX = 12  # nested divisions by unique elements
 
 Block = tuple[int, int, int]  # a[i : i + n] is b[j : j + n]
-_Region = tuple[int, int, int, int, int]  # a[i:k], b[j:m], and how often it was divided
+_Region = tuple[int, int, int, int, int]  # a[i:k], b[j:m], and the number of divisions that led to it
 
 
 def matching_blocks(a: Sequence[int], b: Sequence[int]) -> tuple[list[Block], bool]:
-    """(the matching blocks in order, True if no search was cut short)."""
+    """Return the matching blocks in ascending order, and whether no search was cut short."""
     matches: list[Block] = []
     todo: list[_Region | Block] = [(0, 0, len(a), len(b), 0)]
     is_shortest = True
@@ -39,7 +42,7 @@ def matching_blocks(a: Sequence[int], b: Sequence[int]) -> tuple[list[Block], bo
 
 
 def _strip(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[list[Block], _Region | None, list[Block]]:
-    """The common front, the gap that is left, the common back."""
+    """Return the block of the common prefix, the region left between, and the block of the common suffix."""
     i, j, k, m, depth = gap
     first, last = i, k
     while i < k and j < m and a[i] == b[j]:
@@ -52,7 +55,7 @@ def _strip(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[list[Block
 
 
 def _divide(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[list[_Region | Block], bool]:
-    """A gap's smaller gaps and the blocks between them."""
+    """Return the smaller regions of a region and the blocks between them, and whether the search was complete."""
     i, j, k, m, depth = gap
     anchors = _unique_pairs(a, b, gap) if depth < DEPTH_MAX else []
     if not anchors:
@@ -66,7 +69,7 @@ def _divide(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[list[_Reg
 
 
 def _unique_pairs(a: Sequence[int], b: Sequence[int], gap: _Region) -> list[tuple[int, int]]:
-    """Where what is unique on both sides of a gap stands, in its longest common order."""
+    """Return the index pairs of elements that are unique on both sides, in their longest common order."""
     i, j, k, m, _ = gap
     unique_values = {x for x, times in Counter(b[j:m]).items() if times == 1}
     unique_values &= {x for x, times in Counter(a[i:k]).items() if times == 1}
@@ -75,7 +78,10 @@ def _unique_pairs(a: Sequence[int], b: Sequence[int], gap: _Region) -> list[tupl
 
 
 def longest_increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The longest run of pairs whose second numbers rise; their first numbers do already."""
+    """Return the longest subsequence of pairs in which the second numbers increase (patience sorting).
+
+    The first numbers must be in ascending order already.
+    """
     ends: list[int] = []
     at: list[int] = []
     before: list[int] = []
@@ -92,7 +98,7 @@ def longest_increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _myers(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[Iterator[Block], bool]:
-    """The longest common subsequence of a gap, or a common one where it is too far to seek."""
+    """Return a common subsequence of a region as blocks of one element, and whether it is a longest one."""
     i, j, k, m, _ = gap
     common_values = set(a[i:k]) & set(b[j:m])
     a_places = [x for x in range(i, k) if a[x] in common_values]
@@ -108,9 +114,10 @@ def _myers(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[Iterator[B
 
 
 def _search(a: list[int], b: list[int]) -> tuple[list[tuple[int, int]], int, int]:
-    """(the pairs of the shortest script, how far it got in a, and in b): to the ends, or through EDITS differences.
+    """Return the matched index pairs of the shortest script, and how far it got in a and in b.
 
-    E. Myers, An O(ND) Difference Algorithm and Its Variations, 1986.
+    It stops at both ends or after EDITS_MAX differences.  Source: E. Myers, An O(ND) Difference Algorithm and Its
+    Variations, 1986.
     """
     n, m = len(a), len(b)
     furthest = {1: 0}
@@ -133,13 +140,13 @@ def _search(a: list[int], b: list[int]) -> tuple[list[tuple[int, int]], int, int
 
 
 def _step(furthest: dict[int, int], diagonal: int, edits: int) -> int:
-    """How far along a diagonal one more edit gets."""
+    """Return how far along a diagonal the path reaches after one more edit."""
     down, right = furthest.get(diagonal + 1, -1), furthest.get(diagonal - 1, -1)
     return down if diagonal == -edits or (diagonal != edits and right < down) else right + 1
 
 
 def _path(trace: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int]]:
-    """The pairs on the way to (x, y)."""
+    """Return the matched index pairs on the path to (x, y), by following the trace backwards."""
     pairs: list[tuple[int, int]] = []
     for edits in range(len(trace) - 1, -1, -1):
         diagonal = x - y
@@ -156,7 +163,7 @@ def _path(trace: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int]]:
 
 
 def _merge_blocks(blocks_found: list[Block]) -> list[Block]:
-    """Blocks in order, those that touch made one."""
+    """Sort blocks and merge those that touch."""
     merged: list[Block] = []
     for i, j, n in sorted(blocks_found):
         if merged and merged[-1][0] + merged[-1][2] == i and merged[-1][1] + merged[-1][2] == j:

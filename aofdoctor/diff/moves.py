@@ -1,29 +1,22 @@
-"""Writes that stand in another order on the two sides, where that changes nothing.
+"""Find units that two sides have in a different order with the same effect: commuting moves.
 
-What is gone on one side and new on the other has moved.  It has moved
-harmlessly if each of its keys saw the same units in the same order on both
-sides: two orders of the same writes have the same effect if every key agrees on
-its own (Mazurkiewicz traces).  A key that a unit only reads is one of its keys:
-what it reads must have been written before it on both sides.  A unit that may
-touch any key stands in the order of all of them.
+A unit that only A has at one place and only B at another has moved.  The move
+has no effect if each of the unit's keys was accessed by the same units in the
+same order on both sides: two orders of the same operations are equivalent if
+they agree for every key (Mazurkiewicz traces).  Keys that a unit only reads
+count too, because the value it reads must have been written before it on both
+sides.  A unit that may access any key is a barrier: its order counts for every
+key.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-DbKey = tuple[int, bytes]  # the database, and the name or what stands for a long one
-_NAME_MAX = 256
-TouchedKeys = frozenset[DbKey] | None  # None: any key
-
-
-def make_db_key(db: int, name: bytes) -> DbKey:
-    """A key; of a long name only a digest is held."""
-    return db, name if len(name) <= _NAME_MAX else hashlib.blake2b(name).digest()
+from aofdoctor.diff.units.touched_keys import DbKey, TouchedKeys
 
 
 class KeyAccesses:
-    """The units of one side of a region, in order, with the keys that each touches and the barriers before each."""
+    """The units of one side of a window in order, with the keys of each and the number of barriers before it."""
 
     def __init__(self, digests: Sequence[int], keys: Sequence[TouchedKeys]) -> None:
         self.digests, self.keys = digests, keys
@@ -38,14 +31,14 @@ class KeyAccesses:
                 self._by_key[key].append((digest, barrier_count))
 
     def for_key(self, key: DbKey) -> list[tuple[int, int]]:
-        """The units that touch a key, each with the number of barriers before it."""
+        """Return the (digest, barriers before it) of each unit that accesses a key, in order."""
         return self._by_key.get(key, [])
 
 
 def pair_by_digest(
     a: Sequence[int], b: Sequence[int], removed: Iterable[int], added: Iterable[int]
 ) -> list[tuple[int, int]]:
-    """What is gone from a paired with what is new in b: the n-th of equal digest with the n-th."""
+    """Pair units that only a has with units that only b has: the n-th of a digest with the n-th of the same digest."""
     waiting: dict[int, list[int]] = defaultdict(list)
     for j in added:
         waiting[b[j]].append(j)
@@ -55,13 +48,16 @@ def pair_by_digest(
 
 
 def count_shared_barriers(one: KeyAccesses, two: KeyAccesses) -> int:
-    """How many barriers both sides pass alike before the first that only one has."""
+    """Count the leading barriers that are equal on both sides."""
     pairs = zip(one.barriers, two.barriers, strict=False)
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one.barriers), len(two.barriers)))
 
 
 def commuting_moves(one: KeyAccesses, two: KeyAccesses, candidates: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The pairs whose keys saw the same on both sides, and all of it before a barrier that only one has."""
+    """Return the candidate pairs whose keys were accessed equally on both sides.
+
+    All accesses of such a key must precede the first barrier that differs.
+    """
     agree: dict[DbKey, bool] = {}
     shared_count = count_shared_barriers(one, two)
 

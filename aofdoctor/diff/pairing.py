@@ -1,8 +1,8 @@
-"""What of a window has a partner on the other side that no edit script gives.
+"""Pair the units of a window that match outside of the edit script.
 
-A unit that stands in another order, where that changes nothing (diff_moved.py);
-and units that make a key of an RDB the same in other chunks, which are elsewhere
-or in the same place (diff_anew.py).
+Two kinds: a unit that only moved, with the same effect (moves.py); and the units
+that add the same elements to a key in other chunks (rechunked_keys.py), which
+are either at the same place on both sides or moved.
 """
 
 from dataclasses import dataclass, field
@@ -12,17 +12,19 @@ from aofdoctor.diff.edit_script import Block
 from aofdoctor.diff.moves import KeyAccesses, commuting_moves, pair_by_digest
 from aofdoctor.diff.rechunked_keys import groups_in_same_place, match_rechunked_keys
 from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
-from aofdoctor.diff.units.side import Side, Unit
-from aofdoctor.diff.units.unit_commands import touched_keys
+from aofdoctor.diff.units.side import Side
+from aofdoctor.diff.units.touched_keys import touched_keys
+from aofdoctor.diff.units.unit import Unit
 
-UnmatchedRanges = tuple[range, range]  # what only one side has between what both have: of A, of B
+UnmatchedRanges = tuple[range, range]  # units of A and of B between two matching blocks
 
 
 @dataclass(slots=True)
 class PairedUnits:
-    """By (side, index) the units of a window that have partners which no script gives: elsewhere, or in the same place.
+    """The paired units of a window, by (side, index in the window).
 
-    A unit of B has those of A that have moved to where it stands.
+    `moved_partners` lists the partners of each moved unit on the other side; `equal` holds the units that need no
+    mention because they have the same effect at the same place.
     """
 
     moved_partners: dict[tuple[int, int], list[Unit]] = field(default_factory=dict)
@@ -30,11 +32,14 @@ class PairedUnits:
     equal_commands: int = 0
 
     def is_paired(self, side: int, at: int) -> bool:
-        """True if a unit has a partner."""
+        """Whether a unit has a partner."""
         return (side, at) in self.moved_partners or (side, at) in self.equal
 
     def add_moves(self, units: list[Unit], others: list[Unit], own: list[int], other: list[int]) -> None:
-        """Note that units stand elsewhere on the other side: the n-th with the n-th, what is over with the last."""
+        """Pair units at different places: the n-th of one list with the n-th of the other.
+
+        Surplus units of the longer list are paired with the last unit of the shorter one.
+        """
         for n in range(max(len(own), len(other))):
             i, j = min(n, len(own) - 1), min(n, len(other) - 1)
             self.moved_partners.setdefault((0, own[i]), []).append(others[j])
@@ -42,7 +47,7 @@ class PairedUnits:
 
 
 def pair_units(sides: tuple[Side, Side], ends: tuple[int, int], blocks: list[Block]) -> PairedUnits:
-    """The partners in the first units of two sides, of which `found` is common."""
+    """Pair units among the first `ends` units of the two sides; `blocks` are already matched by the edit script."""
     edges = [(0, 0, 0), *blocks, (*ends, 0)]
     gaps: list[UnmatchedRanges] = [(range(i + n, k), range(j + n, m)) for (i, j, n), (k, m, _) in pairwise(edges)]
     removed, added = ([at for gap in gaps for at in gap[number]] for number in (0, 1))
@@ -73,7 +78,7 @@ def _pair_rechunked_keys(
     gaps: list[UnmatchedRanges],
     paired: PairedUnits,
 ) -> None:
-    """Keys that are made the same in other chunks, where they stand or elsewhere."""
+    """Pair the units of keys that have the same elements in other chunks, moved or at the same place."""
     groups = match_rechunked_keys(sides, accesses, unpaired)
     in_same_place = groups_in_same_place(groups, gaps, accesses[0])
     for number, (own, other) in enumerate(groups):

@@ -1,12 +1,14 @@
-"""Keys that the commands of two rewrites make the same, told in other chunks.
+"""Match keys that two rewrites recreate with the same elements but in different chunks.
 
-A set, a sorted set and a hash have no order of their own: servers write their
-elements as they lie in memory, in chunks, a score in the digits of their line,
-the expiry of a field in one of two ways.  So what a value in an RDB has is
-compared with what the first commands of the other side add, whatever the order.
+A set, a sorted set and a hash have no order of their own.  A server writes their
+elements in the order of its memory, in chunks; the digits of a score and the
+form of a field's expiry depend on the server's version.  Therefore the elements
+of a value in an RDB are compared, in any order, with the elements that the first
+commands of the other side add to the key.  The comparison adds up the digests of
+the elements.
 
-That holds where no element is added twice, which is so of a value in an RDB;
-what is done to it later is compared unit by unit.
+This is valid only because no element is added twice, which holds for a value in
+an RDB.  Later commands on the key are compared unit by unit.
 """
 
 import re
@@ -15,21 +17,19 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from aofdoctor.aof.records import LargeArgument
 from aofdoctor.diff.edit_script import longest_increasing
+from aofdoctor.diff.hashing.arguments import DigestInput, feed_arguments
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.diff.moves import DbKey, KeyAccesses, count_shared_barriers, make_db_key
+from aofdoctor.diff.moves import KeyAccesses, count_shared_barriers
 from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
 from aofdoctor.diff.units.rdb_commands import RdbCommandStream
-from aofdoctor.diff.units.side import Side, UnitRun
-from aofdoctor.diff.units.unit import feed_argument
+from aofdoctor.diff.units.side import Side
+from aofdoctor.diff.units.touched_keys import DbKey, make_db_key
+from aofdoctor.diff.units.unit import UnitRun
 from aofdoctor.diff.units.unit_commands import run_entries
-from aofdoctor.rdb.encoding.cursor import LargeString
-from aofdoctor.rdb.items import KeyItem as KeyOfBase
-from aofdoctor.rdb.items import OpcodeItem
+from aofdoctor.rdb.items import KeyItem, OpcodeItem
 
-ElementWord = bytes | LargeArgument | LargeString
-Argv = Sequence[ElementWord]
+Argv = Sequence[DigestInput]
 UnitGroup = tuple[list[int], list[int]]
 _ARGS_MAX = 1 << 12
 _UNORDERED = frozenset({"set", "zset", "hash"})
@@ -40,7 +40,7 @@ _NUMBER = re.compile(rb"[-+]?(\d{1,400}\.?\d{0,400}|\.\d{1,400})(e[-+]?\d{1,6})?
 def match_rechunked_keys(
     sides: tuple[Side, Side], accesses: tuple[KeyAccesses, KeyAccesses], unpaired: tuple[list[int], list[int]]
 ) -> list[UnitGroup]:
-    """Groups of units of both sides, each of one key, that make it the same; of those that are `left` over."""
+    """Return groups of unpaired units of both sides, each of one key, that add the same elements to it."""
     own, other = (_by_key(t, units) for t, units in zip(accesses, unpaired, strict=True))
     common_keys = own.keys() & other.keys()
     keys = set().union(*(_unordered_keys(side, t, common_keys) for side, t in zip(sides, accesses, strict=True)))
@@ -56,12 +56,12 @@ def match_rechunked_keys(
 
 
 def _unordered_keys(side: Side, accesses: KeyAccesses, keys: set[DbKey]) -> set[DbKey]:
-    """Those of some keys that are collections without an order in an RDB of a side."""
+    """Return those of some keys that are a set, a sorted set or a hash in an RDB of a side."""
     unordered: set[DbKey] = set()
     for run in side.runs(0, len(accesses.keys)) if keys else ():
         rdb_stream = side.rdb_commands(run.first.part) if run.is_from_rdb else None
         for item in rdb_stream.items(run) if rdb_stream else ():
-            if rdb_stream and isinstance(item, KeyOfBase) and rdb_stream.type_name(item) in _UNORDERED:
+            if rdb_stream and isinstance(item, KeyItem) and rdb_stream.type_name(item) in _UNORDERED:
                 name = rdb_stream.key_name(item)
                 if name is not None and (key := make_db_key(max(0, item.db), name)) in keys:
                     unordered.add(key)
@@ -69,9 +69,10 @@ def _unordered_keys(side: Side, accesses: KeyAccesses, keys: set[DbKey]) -> set[
 
 
 def groups_in_same_place(groups: list[UnitGroup], gaps: list[tuple[range, range]], accesses: KeyAccesses) -> set[int]:
-    """The groups that stand in the same place on both sides: nothing between that is of another key and on both sides.
+    """Return the indexes of the groups that are at the same place on both sides.
 
-    `gaps` are what only one side has, between what both have; `touched` is what the units of the first side touch.
+    No unit of another key that both sides have may lie between the places.  `gaps` are the ranges of units that only
+    one side has, between the matching blocks; `accesses` are those of the first side.
     """
     in_place_starts: list[tuple[int, int]] = []
     for own, other in groups:
@@ -101,10 +102,10 @@ def _by_key(accesses: KeyAccesses, units: list[int]) -> dict[DbKey, list[int]]:
 
 
 class _AddedElements(NamedTuple):
-    """What was done to a key: by a unit, or by all units of it in an RDB that add elements.
+    """What one unit did to a key, or what adjacent RDB units of the key add to it (`base` is True).
 
-    `sort` is of what sort the elements are that were added, empty if anything else
-    was done; `total` is the sum of their digests.
+    `type_name` is the type of the elements added, empty if the unit did anything else; `total` is the sum of the
+    digests of the elements, modulo 2**64.
     """
 
     digest: int
@@ -116,9 +117,9 @@ class _AddedElements(NamedTuple):
 
 
 def _add_the_same(one: list[_AddedElements], other: list[_AddedElements], shared_count: int) -> bool:
-    """True if what a value in an RDB has is added by the first units of the other side, and the rest is the same.
+    """Whether the first units of one side add the elements of the RDB value of the other, and the rest is equal.
 
-    All of it has to stand before a barrier that is not `alike`.
+    All of it must precede the first barrier that differs.
     """
     a, b = (one, other) if one and one[0].base else (other, one)
     if not a or not a[0].base or a[-1].barriers_before > shared_count:
@@ -134,12 +135,12 @@ def _add_the_same(one: list[_AddedElements], other: list[_AddedElements], shared
 
 
 class _ElementReader:
-    """By key what was done to it, in order: units by their digest, and what runs of commands add."""
+    """For each key, in order: the elements that its units add, and the digest of any other unit."""
 
     def __init__(self, side: Side, accesses: KeyAccesses, keys: set[DbKey]) -> None:
         self.side, self.accesses, self.keys = side, accesses, keys
         self.additions: dict[DbKey, list[_AddedElements]] = {key: [] for key in keys}
-        self._fields: dict[DbKey, set[bytes]] = {}  # of the last command that sets any
+        self._fields: dict[DbKey, set[bytes]] = {}  # fields that the last HSET of each key has set
         at = 0
         for run in side.runs(0, len(accesses.keys)):
             units = [i for i in range(at, at + run.units) if (own := accesses.keys[i]) and not keys.isdisjoint(own)]
@@ -148,7 +149,10 @@ class _ElementReader:
             at += run.units
 
     def _commands(self, run: UnitRun, at: int, units: list[int]) -> Iterator[tuple[int, Argv]]:
-        """The units of a run that matter, each with its arguments; none of a transaction and of what is not read."""
+        """Yield the units of a run with their arguments.
+
+        The arguments are empty for a transaction, for damage and for a command with more than _ARGS_MAX arguments.
+        """
         if run.is_from_rdb:
             rdb_stream = self.side.rdb_commands(run.first.part)
             commands = rdb_stream.commands_in_run(run, lambda item: self._is_selected(rdb_stream, item))
@@ -163,12 +167,12 @@ class _ElementReader:
             is_readable = entry is not None and kinds[i] == UnitKind.COMMAND and entry.batch.argc[entry.i] <= _ARGS_MAX
             yield i, list(entry.batch.args(entry.i)) if entry is not None and is_readable else ()
 
-    def _is_selected(self, rdb_stream: RdbCommandStream, item: OpcodeItem | KeyOfBase) -> bool:
-        name = rdb_stream.key_name(item) if isinstance(item, KeyOfBase) else None
+    def _is_selected(self, rdb_stream: RdbCommandStream, item: OpcodeItem | KeyItem) -> bool:
+        name = rdb_stream.key_name(item) if isinstance(item, KeyItem) else None
         return name is not None and make_db_key(max(0, item.db), name) in self.keys  # type: ignore[union-attr]
 
     def _add_unit(self, i: int, argv: Argv, base: bool) -> None:
-        """Take in a unit; what adds elements in an RDB joins what did before it, and has no digest of its own."""
+        """Record a unit for its keys; an RDB unit that adds elements is merged with the one before it."""
         digest, barriers_before = self.accesses.digests[i], self.accesses.barriers_before[i]
         for key in self.accesses.keys[i] or ():
             if key not in self.keys:
@@ -184,10 +188,13 @@ class _ElementReader:
                     added = added._replace(total=total & _DIGEST_MASK, elements=elements)
             additions.append(added)
 
-    # -- what a command adds --
+    # -- elements that a command adds --
 
     def _parse_elements(self, key: DbKey, argv: Argv) -> tuple[str, list[int]]:
-        """(of what sort, the digests of the elements) that a command adds; no sort if it does anything else."""
+        """Return the type and the digests of the elements that a command adds.
+
+        The type is empty if the command does anything else.
+        """
         name = argv[0].lower() if isinstance(argv[0], bytes) else b""
         read = _ELEMENT_PARSERS.get(name)
         elements = read(argv) if read else None
@@ -199,28 +206,25 @@ class _ElementReader:
         return type_name, [self._digest(element) for element in words]
 
     def _expiry_follows_field(self, key: DbKey, name: bytes, argv: Argv) -> bool:
-        """True unless the expiry of a field stands before the field."""
+        """Whether the last HSET of the key has set all fields to which HPEXPIREAT gives an expiry."""
         if name in (b"hset", b"hmset"):
             self._fields[key] = {field for field in argv[2::2] if isinstance(field, bytes)}
             return True
         return name != b"hpexpireat" or self._fields.get(key, set()).issuperset(argv[5:])
 
-    def _digest(self, element: tuple[ElementWord, ...]) -> int:
-        digest = Digest(self.side.rules.key)
-        for word in element:
-            feed_argument(digest, word)
-        return digest.value()
+    def _digest(self, element: tuple[DigestInput, ...]) -> int:
+        return feed_arguments(Digest(self.side.rules.key), *element).value()
 
 
-_ElementParser = Callable[[Argv], tuple[str, list[tuple[ElementWord, ...]]] | None]
+_ElementParser = Callable[[Argv], tuple[str, list[tuple[DigestInput, ...]]] | None]
 
 
-def _sadd(argv: Argv) -> tuple[str, list[tuple[ElementWord, ...]]] | None:
+def _sadd(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
     return "set", [(member,) for member in argv[2:]]
 
 
-def _zadd(argv: Argv) -> tuple[str, list[tuple[ElementWord, ...]]] | None:
-    """Scores as the doubles that they are; none with options."""
+def _zadd(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
+    """The member and score pairs of ZADD, scores as 8-byte doubles; None with options or an invalid score."""
     scores = argv[2::2]
     if len(argv) % 2 or not all(isinstance(score, bytes) and _NUMBER.fullmatch(score) for score in scores):
         return None
@@ -228,25 +232,25 @@ def _zadd(argv: Argv) -> tuple[str, list[tuple[ElementWord, ...]]] | None:
     return "zset", list(zip(doubles, argv[3::2], strict=True))
 
 
-def _hset(argv: Argv) -> tuple[str, list[tuple[ElementWord, ...]]] | None:
+def _hset(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
     return ("hash", list(zip(argv[2::2], argv[3::2], strict=True))) if len(argv) % 2 == 0 else None
 
 
-def _hpexpireat(argv: Argv) -> tuple[str, list[tuple[ElementWord, ...]]] | None:
-    """HPEXPIREAT key time FIELDS number field ..."""
+def _hpexpireat(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
+    """The fields and times of HPEXPIREAT key time FIELDS number field ..."""
     if len(argv) < 6 or argv[3] != b"FIELDS" or argv[4] != b"%d" % len(argv[5:]):
         return None
     return "hash", [(field, argv[2], b"") for field in argv[5:]]
 
 
-def _hsetex(argv: Argv) -> tuple[str, list[tuple[ElementWord, ...]]] | None:
-    """HSETEX key PXAT time FIELDS number field value ..., as Valkey writes it."""
+def _hsetex(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
+    """The fields, values and times of HSETEX key PXAT time FIELDS number field value ..., as Valkey writes it."""
     if len(argv) < 8 or argv[2:5:2] != [b"PXAT", b"FIELDS"] or argv[5] != b"%d" % (len(argv[6:]) // 2):
         return None
     fields, values = argv[6::2], argv[7::2]
     if len(fields) != len(values):
         return None
-    timed: list[tuple[ElementWord, ...]] = [(field, argv[3], b"") for field in fields]
+    timed: list[tuple[DigestInput, ...]] = [(field, argv[3], b"") for field in fields]
     return "hash", [*zip(fields, values, strict=True), *timed]
 
 

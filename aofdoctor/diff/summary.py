@@ -1,6 +1,8 @@
-"""Counts of what differs: by command, database and key prefix.
+"""Count differing commands by command name, by database and by key prefix (`diff --stat`).
 
-A prefix is what stands before the first colon of a command's first key.
+The prefix of a command is the part of its first key up to and including the
+first colon.  At most PREFIXES_MAX prefixes are kept; the rest is counted
+together.
 """
 
 import functools
@@ -26,7 +28,7 @@ CountRows = list[tuple[str | int | bytes | None, list[int]]]
 
 
 class DifferenceCounts:
-    """Commands by what they are, counted in three columns: only in A, only in B, moved."""
+    """Counters of commands in three columns: only in A, only in B, moved."""
 
     def __init__(self, prefixes: bool = True) -> None:
         self.total = [0, 0, 0]
@@ -36,7 +38,7 @@ class DifferenceCounts:
         self._count_prefixes = prefixes
 
     def add(self, column: int, batch: RecordBatch, tracker: ContextTracker, indexes: Iterable[int]) -> None:
-        """Count records of a batch in its context."""
+        """Count records of a batch; `tracker` gives their databases."""
         indexes = list(indexes)
         ids, dbs = batch.ids, tracker.db
         self.total[column] += len(indexes)
@@ -46,7 +48,7 @@ class DifferenceCounts:
             self._count_prefix(column, batch, i)
 
     def add_rdb_command(self, column: int, rdb_command: ExportedCommand) -> None:
-        """Count a command that makes a key of an RDB."""
+        """Count a command that recreates a key of an RDB."""
         assert isinstance(rdb_command.command, list)
         name, first, second = (word for word in rdb_command.command[:3])
         has_subcommand = name in _CONTAINER_COMMANDS
@@ -77,26 +79,26 @@ class DifferenceCounts:
 
     @property
     def by_command(self) -> CountRows:
-        """Names, the most first; None for those that no server knows."""
+        """Rows of command names, the largest count first; the name is None for unknown commands."""
         return _sorted_rows(
             self._ids, lambda number: command.name if (command := command_table().get(number)) else None
         )
 
     @property
     def by_db(self) -> CountRows:
-        """Databases, the most first."""
+        """Rows of databases, the largest count first."""
         return _sorted_rows(self._dbs, lambda number: number)
 
     @property
     def by_prefix(self) -> CountRows:
-        """Key prefixes with their colon, the most first; empty for keys that have none."""
+        """Rows of key prefixes with their colon, the largest count first; empty for keys without a colon."""
         rows: CountRows = [(prefix, counts) for prefix, counts in self._prefixes.items()]
         return sorted(rows, key=_sort_key)
 
 
 @functools.cache
 def _command_id(name: String, sub: String) -> int:
-    """The id of a command of an RDB's telling."""
+    """The command id of a command exported from an RDB."""
     assert isinstance(name, bytes)
     assert isinstance(sub, bytes)
     ids = command_table().names.ids
@@ -104,13 +106,13 @@ def _command_id(name: String, sub: String) -> int:
 
 
 def _first_key_index(number: int, argv: list[bytes]) -> int:
-    """Where the first key stands; 0 if there is none."""
+    """The index of the first key among the arguments; 0 if there is none."""
     return next(key_indexes(command, argv), 0) if (command := command_table().get(number)) else 1
 
 
 @functools.cache
 def _first_argument_is_key(number: int) -> bool:
-    """True of a command whose first key is always its first argument, and of a name that no server knows."""
+    """Whether the first key of a command is always its first argument; True for unknown commands."""
     command = command_table().get(number)
     return command is None or bool(
         command.key_specs and command.key_specs[0][0] == 1 and command.key_specs[0][1] != "num"

@@ -13,7 +13,8 @@ from hypothesis import given
 
 from aofdoctor.aof.records import encode_command
 from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, KeyDiffLimits, compare_keys
-from aofdoctor.diff.units.side import ComparisonRules, Side
+from aofdoctor.diff.units.comparison_rules import ComparisonRules
+from aofdoctor.diff.units.side import Side
 from aofdoctor.log.selection import Selection
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support.diffs import DIGEST_KEY, EXEC, MULTI, SELECT_3, memory_aof, pair, set_commands

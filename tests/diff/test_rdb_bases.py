@@ -13,7 +13,8 @@ from aofdoctor.diff.differ import CommandDiff
 from aofdoctor.diff.edit_script import matching_blocks
 from aofdoctor.diff.units import rdb_commands as diff_base
 from aofdoctor.diff.units import rdb_units as diff_told
-from aofdoctor.diff.units.side import ComparisonRules, Side
+from aofdoctor.diff.units.comparison_rules import ComparisonRules
+from aofdoctor.diff.units.side import Side
 from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.walk.window import WINDOW_SIZE

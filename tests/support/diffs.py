@@ -8,7 +8,8 @@ import pytest
 from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.records import encode_command
 from aofdoctor.diff.differ import CommandDiff, Divergence, MovedUnit, OneSidedRun
-from aofdoctor.diff.units.side import ComparisonRules, Side
+from aofdoctor.diff.units.comparison_rules import ComparisonRules
+from aofdoctor.diff.units.side import Side
 from aofdoctor.source import BytesSource
 
 SELECT_0, SELECT_3 = encode_command([b"SELECT", b"0"]), encode_command([b"SELECT", b"3"])

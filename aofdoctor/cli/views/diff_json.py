@@ -12,7 +12,8 @@ from aofdoctor.cli.views.diff_text import SIDE_NAMES, Comparison, DiffRenderer, 
 from aofdoctor.diff.differ import Divergence
 from aofdoctor.diff.summary import COLUMN_NAMES, MOVED_COLUMN, DifferenceCounts
 from aofdoctor.diff.units._pyunits import UnitKind
-from aofdoctor.diff.units.side import DiffPosition, Side, Unit, UnitRun
+from aofdoctor.diff.units.side import Side
+from aofdoctor.diff.units.unit import DiffPosition, Unit, UnitRun
 from aofdoctor.diff.units.unit_commands import run_entries
 from aofdoctor.log.base_keys import BaseKey
 

@@ -8,7 +8,7 @@ from aofdoctor.cli.views.diff_json import summary_json
 from aofdoctor.cli.views.diff_text import Comparison, DiffRenderer, summary_lines
 from aofdoctor.diff.differ import Divergence
 from aofdoctor.diff.summary import COLUMN_NAMES, MOVED_COLUMN, CountRows
-from aofdoctor.diff.units.side import Unit
+from aofdoctor.diff.units.unit import Unit
 
 
 class StatRenderer(DiffRenderer):

@@ -15,7 +15,8 @@ from aofdoctor.damage import DAMAGE_MEANINGS
 from aofdoctor.diff.differ import CommandDiff, DiffEvent, Divergence, MovedUnit
 from aofdoctor.diff.summary import MOVED_COLUMN, DifferenceCounts
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
-from aofdoctor.diff.units.side import DiffPosition, Side, Unit, UnitRun
+from aofdoctor.diff.units.side import Side
+from aofdoctor.diff.units.unit import DiffPosition, Unit, UnitRun
 from aofdoctor.diff.units.unit_commands import run_batches, run_entries, select_records
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.selection import Selection

@@ -8,8 +8,9 @@ from enum import IntEnum
 from typing import Any
 
 from aofdoctor.aof.records import RecordBatch
+from aofdoctor.diff.hashing.arguments import feed_arguments
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.diff.key_table.effects import CommandEffect, DigestTag, KeyOp, feed_arguments, key_events
+from aofdoctor.diff.key_table.effects import CommandEffect, DigestTag, KeyOp, key_events
 
 _WORD = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15

@@ -13,8 +13,8 @@ from enum import IntEnum
 from itertools import islice
 
 from aofdoctor.aof.records import Arg
+from aofdoctor.diff.hashing.arguments import DigestInput, feed_arguments
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.rdb.encoding.cursor import LargeString
 
 _WORD_MASK = (1 << 64) - 1
 HSET_FIELDS_MAX = 64
@@ -66,7 +66,6 @@ class DigestTag(IntEnum):
     RAW = 9
 
 
-DigestInput = Arg | LargeString
 ArgumentSource = Callable[[], Iterator[Arg]]
 KeyEvent = tuple[int, int, int, int]  # the key's digest, that of what is done to it, its expiry, an Op
 
@@ -95,26 +94,6 @@ _PER_ELEMENT: dict[int, tuple[DigestTag, KeyOp]] = {
 
 
 # -- digests --
-
-
-def feed_arguments(digest: Digest, *args: DigestInput, lowercase: bool = False) -> Digest:
-    """The digest of words after what went before."""
-    for arg in args:
-        digest.add_number(len(arg) if isinstance(arg, bytes | LargeString) else arg.size)
-        for piece in (arg,) if isinstance(arg, bytes) else _align_pieces(arg.pieces()):
-            digest.add_bytes(piece, lowercase)
-    return digest
-
-
-def _align_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes, in pieces of a multiple of eight but for the last."""
-    rest = b""
-    for piece in pieces:
-        rest += piece
-        aligned = len(rest) & ~7
-        yield rest[:aligned]
-        rest = rest[aligned:]
-    yield rest
 
 
 def name_digest(key: bytes, name: DigestInput) -> int:

@@ -21,7 +21,8 @@ from aofdoctor.damage import Damage
 from aofdoctor.diff.key_table.table import PARTS_MAX, KeyTable
 from aofdoctor.diff.keys.rdb_values import add_rdb_keys
 from aofdoctor.diff.keys.writes import KeyWrites
-from aofdoctor.diff.units.side import DiffPosition, Side
+from aofdoctor.diff.units.side import Side
+from aofdoctor.diff.units.unit import DiffPosition
 from aofdoctor.diff.units.unit_commands import leading_arguments
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.selection import Selection

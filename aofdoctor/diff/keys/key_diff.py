@@ -18,7 +18,8 @@ from aofdoctor.diff.key_table.table import EVENTS_MAX, MEMORY_MAX, KeyTable, unp
 from aofdoctor.diff.keys.builder import KeyTableBuilder
 from aofdoctor.diff.keys.external_sort import ROWS_IN_MEMORY, ExternalSorter
 from aofdoctor.diff.keys.key_names import KeyNameReader
-from aofdoctor.diff.units.side import DiffPosition, Side
+from aofdoctor.diff.units.side import Side
+from aofdoctor.diff.units.unit import DiffPosition
 from aofdoctor.log.selection import Selection
 
 ONLY_A, ONLY_B, DIFFERS = 0, 1, 2

@@ -11,6 +11,7 @@ from struct import pack
 
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
+from aofdoctor.diff.hashing.arguments import feed_span
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.key_table._pyslots import mix_digest
 from aofdoctor.diff.key_table.effects import DigestTag, KeyOp, command_digest, name_digest, value_digest
@@ -23,10 +24,9 @@ from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, LargeString, String
 from aofdoctor.rdb.items import KeyItem
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements, type_name
-from aofdoctor.source import Source, pread
+from aofdoctor.source import Source
 from aofdoctor.span import Span
 
-_PIECE = 1 << 20
 _STRING_TYPE = 0  # the type
 
 
@@ -123,10 +123,7 @@ class _ValueDigester:
     def _digest_raw(self, key: KeyItem) -> int:
         """The bytes of a value, and its type."""
         digest = Digest(self.key).add_number(DigestTag.RAW).add_number(key.type).add_number(key.end - key.value_offset)
-        span = Span(key.value_offset, key.end)
-        for at in range(span.start, span.end, _PIECE):
-            digest.add_bytes(pread(self.source, min(_PIECE, span.end - at), at))
-        return digest.value() or 1
+        return feed_span(digest, self.source, Span(key.value_offset, key.end)).value() or 1
 
 
 def read_name(cursor: Cursor, offset: int) -> String:

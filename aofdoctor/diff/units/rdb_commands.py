@@ -1,9 +1,11 @@
-"""An RDB as the commands that make its keys, each with the key that it is of.
+"""Stream the commands that recreate an RDB's keys, each paired with its key.
 
-The items go by in order, from the first or from any key on; the commands are
-those of one target whoever wrote the RDB, in the chunks of a server's own
-rewrite, so that they compare with those of an AOF.  What no command says, and
-what is damaged, is Unsaid.  Nothing is known here of what they are compared for.
+The stream starts at the first or at any other key and follows the order of the
+file.  The commands are those for one target version, whatever server wrote the
+RDB, and have the chunks of a server's own AOF rewrite, so that they can be
+compared with those of an AOF.  Contents that no command can represent, and
+damage, become OpaqueBytes.  The module does not know why the commands are
+compared.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.diff.units.unit import Unit, UnitRun
 from aofdoctor.log.base_keys import BaseKey, creation_time
-from aofdoctor.rdb import header as head
+from aofdoctor.rdb import header
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.encoding.short_strings import has_key_meta
 from aofdoctor.rdb.export.capabilities import CAPABILITIES, CommandArgs, Unsupported
@@ -30,23 +32,23 @@ from aofdoctor.rdb.walk.window import BATCH_ITEMS, WINDOW_SIZE, WalkWindow
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
-_CAPABILITIES = CAPABILITIES["redis-8.2"]  # the one that can be told the most
-_TEMPLATE, _TEMPLATES_SINCE = 242, 15  # of Redis 8.10
-_OLD_STREAM = 15  # of servers before 7.0: without the counters that later ones write
+_CAPABILITIES = CAPABILITIES["redis-8.2"]  # the version whose commands can represent the most
+_TEMPLATE, _TEMPLATES_SINCE = 242, 15  # opcode of a hash template, and the RDB version that introduced it (Redis 8.10)
+_OLD_STREAM = 15  # RDB_TYPE_STREAM_LISTPACKS, written before 7.0: without the counters of later types
 FUNCTION = 245
-# What a server's own rewrite does not say either: sizes, slots, the choice of a database, the writer's words.
+# Items that a server's own AOF rewrite leaves out too: auxiliary fields, slots, size hints, SELECTDB.
 IGNORED_OPCODES = frozenset({AUX, 244, 251, 254})
 
 
 class OpaqueBytes(NamedTuple):
-    """Bytes of an RDB that no command says, and what they are."""
+    """Bytes of an RDB that no command can represent, with a description for the user."""
 
     span: Span
     description: str
 
 
 class ExportedCommand(NamedTuple):
-    """A command, or what no command says; `chunk` of the item's commands came before it."""
+    """A command or opaque bytes of an RDB item; `chunk` is the number of the item's commands before it."""
 
     item: KeyItem | OpcodeItem
     db: int
@@ -56,7 +58,7 @@ class ExportedCommand(NamedTuple):
 
 @dataclass(slots=True)
 class _ResumableKey:
-    """A key that is being told: `chunk` of its commands have been."""
+    """A key in the middle of its export; `chunk` of its commands have been returned."""
 
     start: int
     commands: Iterator[ExportedCommand]
@@ -64,29 +66,32 @@ class _ResumableKey:
 
 
 class RdbCommandStream:
-    """Tells the RDB at the head of a source, as often as it is asked."""
+    """The commands of the RDB at the head of a source; it can be read any number of times."""
 
     def __init__(self, part: str, source: Source, rdb: Preamble) -> None:
         self.part, self.source, self.rdb = part, source, rdb
         self.cursor = Cursor(source)
         self._resumable: _ResumableKey | None = None
-        self.is_opaque = bool(rdb.codec) or not head.MAGIC_PATTERN.fullmatch(rdb.magic)  # nothing of it is told
+        self.is_opaque = bool(rdb.codec) or not header.MAGIC_PATTERN.fullmatch(rdb.magic)  # cannot be read at all
 
     @cached_property
     def has_templates(self) -> bool:
-        """True if templates of hashes stand before the keys, which a walk has to pass first."""
+        """Whether hash templates (Redis 8.10) precede the keys.
+
+        Decoding a key needs them, so a walk must pass them first.
+        """
         if self.rdb.dialect != "redis" or self.rdb.version < _TEMPLATES_SINCE:
             return False
-        items = iter(_ItemWalk(self, head.MAGIC_SIZE, 0, self.rdb.span.end, pass_templates=False))
+        items = iter(_ItemWalk(self, header.MAGIC_SIZE, 0, self.rdb.span.end, pass_templates=False))
         before = takewhile(lambda item: not isinstance(item, KeyItem), items)
         return any(isinstance(item, OpcodeItem) and item.kind == _TEMPLATE for item in before)
 
     def base_key(self, key: KeyItem) -> BaseKey:
-        """A key as the history has it."""
+        """Return a key as the log shows it."""
         return BaseKey(self.part, self.cursor, key, self.rdb.dialect, creation_time(self.rdb))
 
     def key_name(self, key: KeyItem) -> bytes | None:
-        """A key's name; None if it is too large to hold, or broken."""
+        """Return a key's name; None if it is too large for memory or damaged."""
         self.cursor.seek(key.name_offset)
         try:
             name = self.cursor.string()
@@ -95,15 +100,18 @@ class RdbCommandStream:
         return name if isinstance(name, bytes) else None
 
     def type_name(self, key: KeyItem) -> str:
-        """What a key's value is to a user; empty where it is not read."""
+        """Return the type of a key's value as TYPE would; empty if it is not supported."""
         return type_name(ValueRef(key.value_offset, key.type, self.rdb.dialect))
 
     def commands_from(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[ExportedCommand]:
-        """Everything from an item on, `chunk` of whose commands are left out; damage, if there is any, ends it."""
+        """Yield all commands from an item on, without the first `chunk` of that item.
+
+        Damage ends the stream with one OpaqueBytes for the rest.
+        """
         if self.is_opaque:
             yield self._opaque_rest(0, self._damage_note())
             return
-        items = _ItemWalk(self, start or head.MAGIC_SIZE, db, self.rdb.span.end)
+        items = _ItemWalk(self, start or header.MAGIC_SIZE, db, self.rdb.span.end)
         yield from self._export(items, chunk)
         if items.stop_reason != StopReason.DONE or not self.rdb.complete or self.rdb.checksum == "bad":
             yield self._opaque_rest(items.end, self._damage_note())
@@ -111,7 +119,7 @@ class RdbCommandStream:
     def commands_in_run(
         self, run: UnitRun, is_selected: Callable[[KeyItem | OpcodeItem], bool] | None = None
     ) -> Iterator[ExportedCommand]:
-        """The commands of a run, and nothing that is Unsaid; with `wanted` only those of some items."""
+        """Yield the commands of a run without opaque bytes; `is_selected` restricts the items."""
         first, last = run.first, run.last
         if first.start == last.start:
             yield from self._commands_in_key(run, is_selected)
@@ -124,10 +132,15 @@ class RdbCommandStream:
     def _commands_in_key(
         self, run: UnitRun, is_selected: Callable[[KeyItem | OpcodeItem], bool] | None
     ) -> Iterator[ExportedCommand]:
-        """The commands of a run of one key: where the last such run ended is remembered, a key may have a million."""
+        """Yield the commands of a run that lies within one key.
+
+        The end of the last such run is remembered, because a key may have a million commands.
+        """
         first, last = run.first, run.last
         if self._resumable is None or self._resumable.start != first.start or self._resumable.chunk > first.chunk:
-            own_stream = RdbCommandStream(self.part, self.source, self.rdb)  # a cursor that nobody else moves
+            own_stream = RdbCommandStream(
+                self.part, self.source, self.rdb
+            )  # with its own cursor, so that other readers cannot move it
             self._resumable = _ResumableKey(
                 first.start, own_stream._export(_ItemWalk(own_stream, first.start, first.db, first.end), 0)
             )
@@ -142,15 +155,15 @@ class RdbCommandStream:
                 yield command
 
     def items(self, run: UnitRun | None = None) -> Iterator[KeyItem | OpcodeItem]:
-        """The items that a run is of, or all as far as they can be read."""
+        """Yield the items of a run, or all items as far as they can be read."""
         if self.is_opaque:
             return iter(())
         if run is None:
-            return iter(_ItemWalk(self, head.MAGIC_SIZE, 0, self.rdb.span.end))
+            return iter(_ItemWalk(self, header.MAGIC_SIZE, 0, self.rdb.span.end))
         return iter(_ItemWalk(self, run.first.start, run.first.db, run.last.end))
 
     def describe_opaque(self, unit: Unit) -> str:
-        """What a unit is that no command says."""
+        """Describe an opaque unit for the user."""
         for command in (
             () if self.is_opaque else self._export(_ItemWalk(self, unit.start, unit.db, unit.end), unit.chunk)
         ):
@@ -182,7 +195,7 @@ class RdbCommandStream:
             skip = 0
 
     def _export_key(self, key: KeyItem) -> Iterator[CommandArgs | OpaqueBytes]:
-        span = Span(key.name_offset - 1, key.end)  # the type, the name, the value
+        span = Span(key.name_offset - 1, key.end)  # from the type byte to the end of the value
         value = ValueRef(key.value_offset, key.type, self.rdb.dialect)
         try:
             name = read_key_name(self.cursor, key)
@@ -214,7 +227,7 @@ class RdbCommandStream:
         yield command if isinstance(command, list) else OpaqueBytes(item.span, command.description)
 
     def function_code(self, item: OpcodeItem) -> String | None:
-        """The code of a library of functions; None if it is broken."""
+        """Return the code of a function library; None if it is damaged."""
         self.cursor.seek(item.body_offset)
         try:
             return self.cursor.string()
@@ -231,18 +244,19 @@ class RdbCommandStream:
 
 
 class _ItemWalk:
-    """The items from one on that begin before `limit`, `db` being that before it.
+    """The items that start at `start` or later and before `limit`; `db` is the database before the first.
 
-    After them `end` is the byte after the last, `why` is why they end.
+    After the iteration `end` is the offset after the last item, and `stop_reason` why the walk stopped.
     """
 
     def __init__(self, stream: RdbCommandStream, start: int, db: int, limit: int, pass_templates: bool = True) -> None:
         self.db, self._start, self._limit = db, start, limit
-        if pass_templates and start > head.MAGIC_SIZE and stream.has_templates:
-            start, db = head.MAGIC_SIZE, 0
+        if pass_templates and start > header.MAGIC_SIZE and stream.has_templates:
+            start, db = header.MAGIC_SIZE, 0
         self.end, self.stop_reason = start, StopReason.FULL
         window, room = min(WINDOW_SIZE, max(1 << 10, limit - start)), min(BATCH_ITEMS, 2 + (limit - start) // 3)
-        # A byte more: where the bytes end with a large payload that was jumped over, its item is not seen to end.
+        # One byte more than the limit: if the range ended with a large payload that is skipped, the walker would not
+        # see the end of its item.
         layout, end = layout_of(stream.rdb.magic), min(limit + 1, stream.rdb.span.end)
         self._window = WalkWindow(stream.source, layout, start, db, window, room, verify=False, limit=end)
 

@@ -1,7 +1,7 @@
-"""The commands that make the keys of an RDB, as columns of units.
+"""The commands that recreate the keys of an RDB, as columns of units.
 
-They are encoded into a buffer that stays small, scanned and digested there by
-the code that does so with an AOF: there is one definition of what is equal.
+The commands are encoded into a small buffer, then scanned and digested by the
+same code as an AOF, so that one definition of equality holds for both.
 """
 
 from array import array
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.aof.records import encode_command as encode_argv
 from aofdoctor.aof.scan import SLACK, ScanColumns, scan
+from aofdoctor.diff.hashing.arguments import feed_span
 from aofdoctor.diff.hashing.digest import Digest, record_digests
 from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn, UnitKind
+from aofdoctor.diff.units.comparison_rules import ComparisonRules
+from aofdoctor.diff.units.large_records import large_command_digest
 from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, RdbCommandStream
-from aofdoctor.diff.units.unit import ComparisonRules, DiffPosition, large_command_digest, read_pieces, to_signed
+from aofdoctor.diff.units.unit import DiffPosition, to_signed
 from aofdoctor.rdb.export.capabilities import CommandArgs
 from aofdoctor.rdb.export.resp import encode_if_bytes
 from aofdoctor.rdb.items import KeyItem
@@ -36,7 +39,7 @@ UnitColumns = list["array[int]"]
 
 
 def read_rdb_units(rules: ComparisonRules, stream: RdbCommandStream, position: DiffPosition) -> Iterator[UnitColumns]:
-    """The units of an RDB from a place on, some at a time, as columns."""
+    """Yield the columns of the units of an RDB from a position on, one buffer at a time."""
     buffer = _CommandBuffer(rules, position)
     for command in stream.commands_from(position.offset, position.db, position.chunk):
         if isinstance(command.command, OpaqueBytes):
@@ -50,26 +53,33 @@ def read_rdb_units(rules: ComparisonRules, stream: RdbCommandStream, position: D
 
 
 def truncated_record(command: CommandArgs) -> bytes:
-    """A record that has the beginning of each argument: enough for a name, and for a key that is held."""
+    """Encode a command with at most the first _ARGUMENT_HEAD bytes of each large argument.
+
+    The scanner needs no more than the name to find the command id.
+    """
     return encode_argv([word if isinstance(word, bytes) else word.read(_ARGUMENT_HEAD) for word in command])
 
 
 class _CommandBuffer:
+    """A buffer of encoded commands that become units together."""
+
     def __init__(self, rules: ComparisonRules, position: DiffPosition) -> None:
         self.rules, self.position = rules, position
         self._records, self._columns = bytearray(), ScanColumns(_ROOM)
-        self._item_columns: UnitColumns = [array("q") for _ in range(4)]  # start, end, database, chunk of each command
+        self._item_columns: UnitColumns = [
+            array("q") for _ in range(4)
+        ]  # start, end, database and chunk of each command
         self._large: list[tuple[int, CommandArgs]] = []
         self._digests, self._no_context = array("Q", bytes(8 * _ROOM)), array("q", bytes(8 * _ROOM))
         self._out = [array("q", bytes(8 * (_ROOM + 1))) for _ in UnitColumn]
 
     @property
     def is_full(self) -> bool:
-        """True if it holds as much as it may."""
+        """Whether the buffer has reached its limit of commands or bytes."""
         return len(self._item_columns[0]) == _ROOM or len(self._records) >= _BUFFER_BYTES
 
     def add(self, rdb_command: ExportedCommand, command: CommandArgs) -> None:
-        """Take a command in."""
+        """Append a command."""
         record = encode_if_bytes(command)
         if record is None:
             self._large.append((len(self._item_columns[0]), command))
@@ -81,7 +91,7 @@ class _CommandBuffer:
             column.append(value)
 
     def columns(self) -> UnitColumns:
-        """The units of what it holds, of which it is emptied."""
+        """Return the columns of the buffered commands and empty the buffer."""
         starts, ends, dbs, chunks = self._item_columns
         count, rules, position = len(starts), self.rules, self.position
         end = len(self._records)
@@ -113,7 +123,7 @@ class _CommandBuffer:
 
 
 def _constant_value(position: DiffPosition, column: UnitColumn) -> int:
-    """What all units of an RDB have in a column; no command of the AOF is among them."""
+    """Return the value of a column that is equal for all units of an RDB."""
     return {
         UnitColumn.PART: position.part,
         UnitColumn.TX: 0,
@@ -132,14 +142,13 @@ def _opaque_unit(
     rdb_command: ExportedCommand,
     opaque: OpaqueBytes,
 ) -> UnitColumns:
-    """The unit of bytes that no command says; it stands where its item does."""
+    """Return the unit of bytes that no command can represent, at the position of their item."""
     digest = (
         Digest(rules.key)
         .add_number(-UnitKind.RDB)
         .add_number(rdb_command.db if isinstance(rdb_command.item, KeyItem) else -1)
     )
-    for piece in read_pieces(stream.source, opaque.span):
-        digest.add_bytes(piece)
+    feed_span(digest, stream.source, opaque.span)
     own = {
         UnitColumn.DIGEST: to_signed(digest.value()),
         UnitColumn.START: rdb_command.item.span.start,

@@ -1,11 +1,13 @@
-"""One of two histories that are compared: its units, in columns, as far as they are asked for.
+"""One side of a comparison: an AOF as columns of units, read on demand.
 
-The parts are read in load order as one stream.  A unit is what takes effect at
-once: a transaction, a command outside of one, or a command that makes a key of
-an RDB.  Equal digests mean equal effect; annotations and SELECTs are no units.
+The parts are read in load order as one stream.  A unit is a transaction, a
+command outside of one, or a command that recreates an RDB key.  Equal digests
+mean an equal effect.  Annotations and SELECTs are no units, but the selected
+database is part of the digest of a command.
 
-After damage the database is taken to be the one before it: to compare with a
-history that is whole, a guess does better than nothing.
+After damage the database before it is assumed to be still selected.  The guess
+may be wrong, but for the comparison with an intact AOF it works better than an
+unknown database.
 """
 
 from array import array
@@ -17,20 +19,14 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import BATCH_RECORDS, read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
+from aofdoctor.diff.hashing.arguments import feed_span
 from aofdoctor.diff.hashing.digest import Digest, common_prefix_length, record_digests
 from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn, UnitKind
+from aofdoctor.diff.units.comparison_rules import ComparisonRules
+from aofdoctor.diff.units.large_records import large_record_digest
 from aofdoctor.diff.units.rdb_commands import RdbCommandStream
 from aofdoctor.diff.units.rdb_units import read_rdb_units
-from aofdoctor.diff.units.unit import (
-    ComparisonRules,
-    DiffPosition,
-    TruncatedSource,
-    Unit,
-    UnitRun,
-    large_record_digest,
-    read_pieces,
-    to_signed,
-)
+from aofdoctor.diff.units.unit import DiffPosition, Unit, UnitRun, to_signed
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
@@ -45,19 +41,8 @@ else:
     except ImportError:
         from aofdoctor.diff.units._pyunits import close_transaction, make_units
 
-__all__ = [
-    "ComparisonRules",
-    "DiffPosition",
-    "Side",
-    "TruncatedSource",
-    "Unit",
-    "UnitRun",
-    "large_record_digest",
-    "read_pieces",
-]
-
 DAMAGE_MAX = 100
-# Units of one sort make a run; those of sort 0 stand alone.
+# Adjacent units of one class form a run; a unit of class 0 is a run of its own.
 _RUN_CLASSES: dict[int, int] = {
     UnitKind.UNFINISHED: 0,
     UnitKind.RDB: 0,
@@ -68,8 +53,33 @@ _RUN_CLASSES: dict[int, int] = {
 }
 
 
+class TruncatedSource:
+    """The first `end` bytes of a source, or all of it if `end` is None.
+
+    Several readers use the source, so `forget` does nothing.
+    """
+
+    def __init__(self, source: Source, end: int | None) -> None:
+        self._source, self._end = source, end
+
+    @property
+    def size(self) -> int | None:
+        size = self._source.size
+        return self._end if size is None else min(size, size if self._end is None else self._end)
+
+    def readinto(self, view: memoryview, offset: int) -> int:
+        room = len(view) if self._end is None else max(0, self._end - offset)
+        return self._source.readinto(view[:room], offset) if room else 0
+
+    def forget(self, offset: int) -> None:
+        pass
+
+
 class Side:
-    """A history up to `end` (part, offset), or all of it; units are read when asked for, and dropped when done with."""
+    """An AOF up to `end` (part, offset), or all of it.
+
+    The first units that are read and not yet discarded are the window: all indexes count from its first unit.
+    """
 
     def __init__(self, aof: AOF, rules: ComparisonRules, end: tuple[int, int] | None = None) -> None:
         self.aof, self.rules, self.end = aof, rules, end
@@ -80,9 +90,9 @@ class Side:
         ]
         self.columns = [array("q") for _ in UnitColumn]
         self.discarded_units = self.transactions = self.damage_count = 0
-        self._first = 0  # what stands before it in the columns is dropped
+        self._first = 0  # index in the columns of the first unit of the window; earlier ones are discarded
         self.damage: dict[tuple[int, int], Damage] = {}
-        self.rdbs: dict[int, Preamble] = {}  # by part, once it was read
+        self.rdbs: dict[int, Preamble] = {}  # by part
         self._rdb_streams: dict[int, RdbCommandStream] = {}
         self._tracker = ContextTracker(columns=True)
         self._digests = array("Q", bytes(8 * BATCH_RECORDS))
@@ -90,7 +100,7 @@ class Side:
         self.seek(DiffPosition())
 
     def seek(self, position: DiffPosition) -> None:
-        """Go on reading at a place; what was read is dropped."""
+        """Continue reading at a position; all units read so far are dropped."""
         self._open_unit = array("q", bytes(8 * len(OpenUnitField)))
         self._open_unit[OpenUnitField.COMMANDS_READ], self._open_unit[OpenUnitField.EXACT] = (
             position.commands,
@@ -104,14 +114,14 @@ class Side:
         self._reader = self._read(position)
 
     def reopen_at(self, position: DiffPosition) -> "Side":
-        """The same history, read by somebody else from a place."""
+        """Return a second, independent reader of the same AOF at a position."""
         reopened = Side(self.aof, self.rules, self.end)
         reopened.rdbs = self.rdbs
         reopened.seek(position)
         return reopened
 
     def rdb(self, part: int) -> Preamble | None:
-        """The RDB at the head of a part."""
+        """Return the RDB at the head of a part, None if there is none; it is read once."""
         source = self.sources[part]
         if part not in self.rdbs and source and is_rdb(source):
             tile = next(read_tiles(source, command_table().names), None)
@@ -120,29 +130,29 @@ class Side:
         return self.rdbs.get(part)
 
     def rdb_commands(self, part: int) -> RdbCommandStream:
-        """What tells the RDB of a part again, beside those who read on."""
+        """Return the command stream of a part's RDB for reading units again."""
         if part not in self._rdb_streams:
             self._rdb_streams[part] = self.open_rdb_commands(part)
         return self._rdb_streams[part]
 
     def open_rdb_commands(self, part: int) -> RdbCommandStream:
-        """The same for somebody who goes on where he has stopped."""
+        """Return a new command stream of a part's RDB, for a caller that continues where it stopped."""
         source = self.sources[part]
         assert source is not None
         return RdbCommandStream(self.aof.parts[part].name, source, self.rdbs[part])
 
     @property
     def count(self) -> int:
-        """How many units are read and not dropped."""
+        """The number of units in the window."""
         return len(self.columns[0]) - self._first
 
     @property
     def commands(self) -> int:
-        """How many commands were read, from the first on."""
+        """The number of commands read so far, counted from the start of the AOF."""
         return self._open_unit[OpenUnitField.COMMANDS_READ]
 
     def read_units(self, count: int) -> None:
-        """Read until there are so many units, or all there are."""
+        """Read until the window has `count` units or the AOF ends."""
         if self.count < count and not self.at_end:
             for column in self.columns:
                 del column[: self._first]
@@ -151,28 +161,28 @@ class Side:
             self.at_end = next(self._reader, True)
 
     def discard(self, count: int) -> None:
-        """Let go of the first units."""
+        """Drop the first `count` units of the window."""
         if count:
             self.transactions = max(self.transactions, max(self.column(UnitColumn.TX, count)))
             self.discarded_units += count
             self._first += count
 
     def column(self, column_id: UnitColumn, count: int) -> "array[int]":
-        """What the first units have in one column."""
+        """Return one column of the first `count` units."""
         return self.columns[column_id][self._first : self._first + count]
 
     def common_prefix(self, other: "Side") -> int:
-        """How many of the first units are equal on both sides."""
+        """Count how many of the first units are equal on both sides."""
         one, two = self.columns[UnitColumn.DIGEST], other.columns[UnitColumn.DIGEST]
         return common_prefix_length(one, 8 * self._first, two, 8 * other._first, 8 * min(self.count, other.count)) // 8
 
     def unit(self, i: int) -> Unit:
-        """A unit, counted from the first that is not dropped."""
+        """Return the unit at an index of the window."""
         i += self._first
         return Unit(*[column[i] for column in self.columns])
 
     def runs(self, start: int, end: int) -> Iterator[UnitRun]:
-        """The units start to end, in as few runs as can be."""
+        """Yield the units from `start` to `end` as runs, as few as possible."""
         begin, stop = self._first + start, self._first + end
         parts, kinds = self.columns[UnitColumn.PART][begin:stop], self.columns[UnitColumn.KIND][begin:stop]
         if not parts:
@@ -190,11 +200,11 @@ class Side:
             yield UnitRun(self.unit(start + one), self.unit(start + two - 1), commands, two - one)
 
     def position(self) -> DiffPosition:
-        """The place of the first unit."""
+        """Return the position of the first unit of the window."""
         return self.unit(0).position(self.transactions)
 
     def record_damage(self, part: int, damage: Damage) -> None:
-        """Remember damage; the first of much."""
+        """Count damage once for each position, and keep the first DAMAGE_MAX of them."""
         known = (part, damage.span.start)
         if known not in self.damage:
             self.damage_count += 1
@@ -260,9 +270,7 @@ class Side:
         state = self._tracker.state
         self.record_damage(index, tile)
         state[ContextField.TX] = 0
-        digest = Digest(self.rules.key).add_number(-UnitKind.DAMAGE)
-        for piece in read_pieces(source, tile.span):
-            digest.add_bytes(piece)
+        digest = feed_span(Digest(self.rules.key).add_number(-UnitKind.DAMAGE), source, tile.span)
         db, time, number = state[ContextField.DB], state[ContextField.TIME], self.commands
         row = (to_signed(digest.value()), index, *tile.span, db, 0, time, number + 1, 0, UnitKind.DAMAGE, number, 0)
         for column, value in zip(self.columns, row, strict=True):

@@ -1,36 +1,35 @@
-"""The commands of units, read again from their places; and the keys that a unit touches."""
+"""Read the commands of units again from the AOF, as log entries or as spans to copy.
 
-import functools
-from collections.abc import Iterator, Sequence
+A unit holds only offsets and a digest.  The context at the start of a run is
+taken from its first unit, so that reading need not start at the beginning of
+the part.
+"""
+
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW, read_batches
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.diff.moves import DbKey, TouchedKeys, make_db_key
-from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
-from aofdoctor.diff.units.side import Side, Unit, UnitRun
+from aofdoctor.diff.units.side import Side
+from aofdoctor.diff.units.unit import Unit, UnitRun
 from aofdoctor.log.entries import LogEntry
 from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
-from aofdoctor.rdb.items import KeyItem as KeyOfBase
-from aofdoctor.server.command_table import CommandSpec, command_table, key_indexes
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
-_ARGS_MAX = 1 << 12  # of a far record, so many arguments are looked through for keys
-_ARGUMENT_HEAD = 1 << 12  # of a large argument
+_ARGS_MAX = 1 << 12  # arguments of an oversized record that are searched for keys
+ARGUMENT_HEAD = 1 << 12  # bytes read of a large argument
 _UNCOUNTED_IDS = frozenset({ANNOTATION, command_table().names.ids[b"select"]})
 
 _TRANSACTION_IDS = frozenset({command_table().names.ids[b"multi"], command_table().names.ids[b"exec"]})
 
-# What reaches further than the keys that its key specification gives, beside flushes and scripts.
-_TOUCH_UNNAMED_KEYS = frozenset({"swapdb", "move", "copy", "migrate", "function", "script"})
-
 
 def run_batches(side: Side, run: UnitRun) -> Iterator[tuple[RecordBatch, ContextTracker, int]]:
-    """The records of a run: (batch, its context, commands before it); the last batch may go on past them."""
+    """Yield (batch, context, number of commands before it) for a run; the last batch may extend beyond the run."""
     first, last = run.first, run.last
     source = side.sources[first.part]
     assert source is not None
@@ -50,7 +49,7 @@ def run_batches(side: Side, run: UnitRun) -> Iterator[tuple[RecordBatch, Context
 
 
 def run_entries(side: Side, run: UnitRun, selection: Selection | None = None) -> Iterator[LogEntry]:
-    """The commands of a run, those that are selected; SELECTs go without saying."""
+    """Yield the selected commands of a run as log entries, without SELECTs."""
     name = side.aof.parts[run.first.part].name
     for batch, tracker, before in run_batches(side, run):
         indexes = select_records(batch, run.last, selection, tracker, before)
@@ -69,7 +68,7 @@ def run_entries(side: Side, run: UnitRun, selection: Selection | None = None) ->
 def select_records(
     batch: RecordBatch, last: Unit, selection: Selection | None, tracker: ContextTracker, before: int
 ) -> list[int]:
-    """The records of a batch that are commands up to and with a unit, and selected."""
+    """Return the indexes of the selected commands of a batch, up to and including a unit."""
     if selection is not None and not selection.selects_all:
         indexes = selection.matches(last.part, batch, tracker, before)
     else:
@@ -79,7 +78,10 @@ def select_records(
 
 
 class RecordSpan(NamedTuple):
-    """Adjacent records that are copied together: one command, or one transaction if it is not `plain`."""
+    """Adjacent records that are copied together.
+
+    It is one command, one transaction (`is_single_command` is False), or all commands of a run.
+    """
 
     part: int
     span: Span
@@ -89,7 +91,11 @@ class RecordSpan(NamedTuple):
 
 
 def selected_spans(side: Side, run: UnitRun, selection: Selection) -> Iterator[RecordSpan]:
-    """The selected commands of a run; a transaction that has one, beside MULTI and EXEC, is taken whole."""
+    """Yield the selected commands of a run.
+
+    A transaction is taken as a whole if any command in it is selected; MULTI and EXEC alone do not count unless
+    they are selected by name.
+    """
     part, open_tx, start, db, count, is_selected, end = run.first.part, 0, 0, 0, 0, False, 0
     for batch, steps, before in run_batches(side, run):
         selected_ids, stop = set(select_records(batch, run.last, selection, steps, before)), run.last.end - batch.base
@@ -117,87 +123,17 @@ def selected_spans(side: Side, run: UnitRun, selection: Selection) -> Iterator[R
         yield RecordSpan(part, Span(start, end), db, count, is_single_command=False)
 
 
-def touched_keys(side: Side, count: int) -> Iterator[TouchedKeys]:
-    """The keys that each of a side's first units touches."""
-    at = 0
-    for run in side.runs(0, count):
-        if run.is_from_rdb or run.first.kind == UnitKind.RDB:
-            yield from _rdb_keys(side, run, side.column(UnitColumn.START, at + run.units)[at:])
-        else:
-            yield from _aof_keys(side, run, side.column(UnitColumn.END, at + run.units)[at:])
-        at += run.units
-
-
-def _aof_keys(side: Side, run: UnitRun, ends: Sequence[int]) -> Iterator[TouchedKeys]:
-    """The keys of each unit of a run."""
-    reader = iter(()) if run.is_opaque else run_entries(side, run)
-    entry = next(reader, None)
-    for end in ends:
-        keys: set[DbKey] | None = None if run.is_opaque else set()
-        while entry is not None and entry.batch.record_span(entry.i).start < end:
-            more = entry_keys(entry)
-            keys = None if keys is None or more is None else keys | more
-            entry = next(reader, None)
-        yield None if keys is None else frozenset(keys)
-
-
-def _rdb_keys(side: Side, run: UnitRun, starts: Sequence[int]) -> Iterator[TouchedKeys]:
-    """The key of each unit of an RDB; what belongs to none is taken to touch all."""
-    rdb_stream = side.rdb_commands(run.first.part)
-    items, place, keys = rdb_stream.items(run), -1, None
-    for start in starts:
-        while place < start:
-            item = next(items, None)
-            place = start + 1 if item is None else item.span.start
-            name = rdb_stream.key_name(item) if isinstance(item, KeyOfBase) else None
-            keys = (
-                frozenset({make_db_key(max(0, item.db), name)})
-                if isinstance(item, KeyOfBase) and name is not None
-                else None
-            )
-        yield keys if place == start else None
-
-
-def entry_keys(entry: LogEntry) -> set[DbKey] | None:
-    """The keys that a command names, with its database; None if it may touch others, or is too large to say."""
-    batch, i = entry.batch, entry.i
-    command = command_table().get(batch.ids[i])
-    if command is None or _touches_unnamed_keys(command.id):
-        return None
-    argv = leading_arguments(batch, i)
-    if command.name == "sort" and any(b"*" in arg for arg in argv[2:]):  # BY and GET read keys by pattern
-        return None
-    places = list(key_indexes(command, argv))
-    if batch.oversized and not (
-        _sees_all_keys(command, batch.argc[i], len(argv)) and all(len(argv[at]) < _ARGUMENT_HEAD for at in places)
-    ):
-        return None
-    return {make_db_key(-1 if entry.db is None else entry.db, argv[at]) for at in places}
-
-
-@functools.cache
-def _touches_unnamed_keys(number: int) -> bool:
-    """True of what its keys do not say all of: a flush, a script, what it does to other databases or to the server."""
-    command = command_table().get(number)
-    assert command is not None
-    if {command.name, command.container} & _TOUCH_UNNAMED_KEYS or command.effects & {"flush", "script"}:
-        return True
-    return not command.key_specs and bool(command.effects & {"admin", "write"})
-
-
-def _sees_all_keys(command: CommandSpec, argc: int, read_count: int) -> bool:
-    """True if no key of a command stands past the arguments that were seen."""
-    first_only = command.name != "sort" and all(isinstance(spec[0], int) and spec[1] == 0 for spec in command.key_specs)
-    return argc <= read_count or first_only
-
-
 def leading_arguments(batch: RecordBatch, i: int) -> list[bytes]:
-    """The arguments of a command; of a far one the first ones, and of each its beginning."""
+    """Return the arguments of a command.
+
+    Of an oversized record only the first _ARGS_MAX arguments are returned, and of each the first ARGUMENT_HEAD
+    bytes.
+    """
     if not batch.oversized:
         return batch.argv(i)
     arguments: list[bytes] = []
     for arg in batch.args(i):
-        arguments.append(arg if isinstance(arg, bytes) else arg.head(_ARGUMENT_HEAD))
+        arguments.append(arg if isinstance(arg, bytes) else arg.head(ARGUMENT_HEAD))
         if len(arguments) >= _ARGS_MAX:
             break
     return arguments

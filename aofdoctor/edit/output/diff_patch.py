@@ -14,7 +14,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.diff.units._pyunits import UnitKind
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
-from aofdoctor.diff.units.side import UnitRun, read_pieces
+from aofdoctor.diff.units.unit import UnitRun
 from aofdoctor.diff.units.unit_commands import RecordSpan, selected_spans
 from aofdoctor.edit.output.durable import (
     create_file,
@@ -28,7 +28,7 @@ from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
-from aofdoctor.source import FileSource
+from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 from aofdoctor.text import display_path
 
@@ -101,8 +101,8 @@ class DiffPatch:
     def _copy(self, stretch: RecordSpan) -> None:
         source = self.selection.side.sources[stretch.part]
         assert source is not None
-        for piece in read_pieces(source, stretch.span, _PIECE):
-            self._write(piece)
+        for at in range(stretch.span.start, stretch.span.end, _PIECE):
+            self._write(pread(source, min(_PIECE, stretch.span.end - at), at))
 
     def _write(self, data: bytes) -> None:
         self.size += len(data)

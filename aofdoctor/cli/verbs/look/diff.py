@@ -20,8 +20,9 @@ from aofdoctor.cli.views.diff_text import Comparison, Renderer, TextRenderer, wa
 from aofdoctor.damage import DamageKind
 from aofdoctor.diff.differ import CommandDiff, DiffEvent, OneSidedRun
 from aofdoctor.diff.keys.key_diff import compare_keys
+from aofdoctor.diff.units.comparison_rules import ComparisonRules
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
-from aofdoctor.diff.units.side import ComparisonRules, Side
+from aofdoctor.diff.units.side import Side
 from aofdoctor.edit.output.diff_patch import DiffPatch
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.selection import Selection
