@@ -59,11 +59,11 @@ class _DigestSample:
         self.mask = 0
 
     def add(self, start: int, digests: list[int]) -> None:
-        mask, places = self.mask, self.ordinals
+        mask, ordinals = self.mask, self.ordinals
         for at, digest in enumerate(digests, start):
             if not digest & mask:
-                places[digest] = _REPEATED if digest in places else at
-        if len(places) > SAMPLE_MAX:
+                ordinals[digest] = _REPEATED if digest in ordinals else at
+        if len(ordinals) > SAMPLE_MAX:
             self.thin(2 * mask + 1)
             while len(self.ordinals) > SAMPLE_MAX:
                 self.thin(2 * self.mask + 1)

@@ -51,10 +51,8 @@ class _Checkpoint(NamedTuple):
 
 def skip_common_bytes(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
     """Compare from `at`, a position on each side, both with the same database and outside of a transaction."""
-    positions, checkpoints = (
-        (_skip_finished_part(a, at[0]), _skip_finished_part(b, at[1])),
-        deque([_Checkpoint(at, 0, 0)], maxlen=2),
-    )
+    positions = _skip_finished_part(a, at[0]), _skip_finished_part(b, at[1])
+    checkpoints = deque([_Checkpoint(at, 0, 0)], maxlen=2)
     bytes_past_fork, ends = -1, at
     while True:
         one, two = positions
@@ -66,8 +64,8 @@ def skip_common_bytes(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -
         bytes_past_fork, ends = run.bytes_past_fork, run.fork
         if not is_equal or positions[0].part == one.part or positions[1].part == two.part:
             break
-    one, two = (end if place.part >= len(side.sources) else place
-                for side, place, end in zip((a, b), positions, ends, strict=True))  # fmt: skip
+    one, two = (end if at.part >= len(side.sources) else at
+                for side, at, end in zip((a, b), positions, ends, strict=True))  # fmt: skip
     return CommonBytes((one, two), bytes_past_fork, *checkpoints[0])
 
 
@@ -97,11 +95,8 @@ class _PartComparison:
         tracker.begin_part()
         tracker.state[ContextField.DB], tracker.state[ContextField.TIME] = one.db, one.time
         self.fork, self.bytes_past_fork = (one, two), -1
-        self._checkpoints, self._commands_before, self._key_count = (
-            checkpoints,
-            checkpoints[-1].commands,
-            checkpoints[-1].keys,
-        )
+        self._checkpoints = checkpoints
+        self._commands_before, self._key_count = checkpoints[-1].commands, checkpoints[-1].keys
         self._rdbs = (a.rdbs, one.part), (b.rdbs, two.part)
 
     def compare(self) -> bool:
@@ -158,10 +153,8 @@ class _PartComparison:
             self._tracker.track(RecordBatch(
                 tile.source, tile.base, k, tile.buffer, tile.origin, tile.edges, tile.argc, tile.ids,
             ))  # fmt: skip
-        self.fork, self.bytes_past_fork = (
-            (self._position_at(start), self._position_at(start, on_b=True)),
-            tile.span.start + common - start,
-        )
+        self.fork = self._position_at(start), self._position_at(start, on_b=True)
+        self.bytes_past_fork = tile.span.start + common - start
 
     def _position_at(self, offset: int, on_b: bool = False) -> DiffPosition:
         """Return the position at an offset of A on either side, in the context that the tracker has reached."""

@@ -38,13 +38,8 @@ def skip_common_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) ->
     assert other is not None
     limit = min(_keys_end(a, one.part), _keys_end(b, two.part) - shift)
     window = WalkWindow(source, layout_of(a.rdbs[one.part].magic), one.offset, one.db, verify=False, limit=limit)
-    columns, checkpoints, keys, start, stop_reason = (
-        window.columns,
-        deque([(one.offset, one.db)], _CONTEXT_KEYS + 1),
-        0,
-        one.offset,
-        StopReason.FULL,
-    )
+    columns, checkpoints = window.columns, deque([(one.offset, one.db)], _CONTEXT_KEYS + 1)
+    keys, start, stop_reason = 0, one.offset, StopReason.FULL
     while stop_reason == StopReason.FULL:
         columns.edges[0] = start
         stop_reason, _ = window.run()

@@ -119,11 +119,9 @@ class CommandDiff:
         """Yield the differences in order: each Divergence is followed by its one-sided runs and moved units."""
         a, b = self.sides
         common = self._skip_common((DiffPosition(), DiffPosition()))
-        self.equal_bytes_end, self.common_record_bytes, self.has_byte_differences = (
-            common.fork,
-            max(0, common.bytes_past_fork),
-            common.bytes_past_fork >= 0,
-        )
+        self.equal_bytes_end = common.fork
+        self.common_record_bytes = max(0, common.bytes_past_fork)
+        self.has_byte_differences = common.bytes_past_fork >= 0
         if keys := first_key_positions(a, b, common.resume):
             self._skip_common(keys)
         while True:
@@ -140,11 +138,10 @@ class CommandDiff:
 
     def _skip_common(self, positions: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
         """Skip equal bytes from positions outside of a transaction; reading by units goes on at their end."""
-        common = (skip_common_keys if have_comparable_keys(*self.sides, positions) else skip_common_bytes)(
-            *self.sides, positions
-        )
-        for side, place in zip(self.sides, common.resume, strict=True):
-            side.seek(place)
+        skip = skip_common_keys if have_comparable_keys(*self.sides, positions) else skip_common_bytes
+        common = skip(*self.sides, positions)
+        for side, position in zip(self.sides, common.resume, strict=True):
+            side.seek(position)
         self.totals.common_commands += common.commands
         self.totals.common_keys += common.keys
         return common

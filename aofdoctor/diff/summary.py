@@ -7,7 +7,7 @@ together.
 
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.units.rdb_commands import ExportedCommand
@@ -119,11 +119,10 @@ def _first_argument_is_key(number: int) -> bool:
     )
 
 
-def _sorted_rows(columns: "list[Counter[int]]", name: "object") -> CountRows:
-    assert callable(name)
+def _sorted_rows(columns: list[Counter[int]], name: Callable[[int], str | int | None]) -> CountRows:
     numbers = set().union(*columns)
     return sorted(((name(n), [column[n] for column in columns]) for n in numbers), key=_sort_key)
 
 
-def _sort_key(row: "tuple[str | int | bytes | None, list[int]]") -> tuple[int, str]:
+def _sort_key(row: tuple[str | int | bytes | None, list[int]]) -> tuple[int, str]:
     return -sum(row[1]), str(row[0])

@@ -1,11 +1,12 @@
-"""What a command does to its keys, in plain Python: the twin of what census.h makes of a record.
+"""The effect of one command on its keys, as events for the key table, in pure Python.
 
-It serves for records too that are larger than a window: arguments come one by
-one, and of none more than a piece is held.  Where a value is told whole, its
-digest is that of the value, whatever command told it: SET and a string of an
-RDB, the members that SADD adds one after another and those of a set, in any
-order, what RPUSH appends and a list.  Of any other command the digest is that
-of its arguments without the key.
+It computes the same events as slots.h and is used for records larger than a
+window as well: arguments are read one at a time, and large ones in pieces.
+
+If a command sets a complete value, the event has the digest of the value, however
+it was written: SET and a string in an RDB; the members that SADD adds, in any
+order, and a set in an RDB; the elements that RPUSH appends and a list in an RDB.
+For any other command the event has the digest of the arguments without the key.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,19 +23,19 @@ _TIME_DIGITS_MAX = 15
 
 
 class KeyOp(IntEnum):
-    """What an event does to a key."""
+    """How an event changes the digest of a key's value."""
 
     DELETE = 0
-    SET = 1  # to a value, with an expiry or none
-    SET_KEEP_EXPIRY = 2  # to a value; its expiry stays
-    MIX = 3  # depends on what was there
-    SUM = 4  # so too, but the order of such events among themselves does not matter
-    SET_IF_ABSENT = 5  # to a value if it was not there; else it depends on what was
-    EXPIRE = 6
+    SET = 1  # the value and the expiry are replaced
+    SET_KEEP_EXPIRY = 2  # the value is replaced
+    MIX = 3  # the new value depends on the old one
+    SUM = 4  # the same, but the order of such events does not matter
+    SET_IF_ABSENT = 5  # SET for a key that does not exist, MIX for one that does
+    EXPIRE = 6  # only the expiry changes
 
 
 class CommandEffect(IntEnum):
-    """What a command does to the keys that are its first arguments; OTHER is not known here."""
+    """What a command does to the keys at the start of its arguments; OTHER is left to diff/keys/writes.py."""
 
     NONE = 0
     MIX = 1
@@ -52,7 +53,7 @@ class CommandEffect(IntEnum):
 
 
 class DigestTag(IntEnum):
-    """Whose digest it is."""
+    """The kind of data that a digest is of; it is part of the digest."""
 
     COMMAND = 0
     STRING = 1
@@ -67,14 +68,17 @@ class DigestTag(IntEnum):
 
 
 ArgumentSource = Callable[[], Iterator[Arg]]
-KeyEvent = tuple[int, int, int, int]  # the key's digest, that of what is done to it, its expiry, an Op
+KeyEvent = tuple[int, int, int, int]  # digest of the key, digest of the change, expiry, KeyOp
 
 
 def key_events(key: bytes, effect: int, args: ArgumentSource, argc: int, base: bool) -> Iterator[KeyEvent]:
-    """What a command with its key first does; `base`: it is of a base, in which each element stands once."""
+    """Yield the events of a command that has its key first.
+
+    `base` is True for a command of a base file that a server wrote, where each element is added only once.
+    """
     rest = islice(args(), 1, None)
     if effect == CommandEffect.DELETE:
-        yield from ((name_digest(key, gone), 0, 0, KeyOp.DELETE) for gone in rest)
+        yield from ((name_digest(key, name), 0, 0, KeyOp.DELETE) for name in rest)
     elif effect == CommandEffect.MSET:
         for one, value in zip(rest, rest, strict=False):
             yield name_digest(key, one), value_digest(key, DigestTag.STRING, value), 0, KeyOp.SET
@@ -97,19 +101,22 @@ _PER_ELEMENT: dict[int, tuple[DigestTag, KeyOp]] = {
 
 
 def name_digest(key: bytes, name: DigestInput) -> int:
-    """The digest of a key's name."""
+    """Return the digest of a key's name."""
     return feed_arguments(Digest(key), name).value()
 
 
 def value_digest(key: bytes, tag: int, *args: DigestInput) -> int:
-    """The digest of words; `tag` says of what."""
+    """Return the digest of some strings as data of the kind `tag`."""
     return feed_arguments(Digest(key).add_number(tag), *args).value()
 
 
 def command_digest(
     key: bytes, args: Iterable[DigestInput], key_indexes: Iterable[int] = (1,), name_count: int = 1
 ) -> int:
-    """The digest of a command without its keys; the first arguments are names, whose case does not count."""
+    """Return the digest of a command without its keys.
+
+    The first `name_count` arguments are names, whose case does not count.
+    """
     digest, keys = Digest(key).add_number(DigestTag.COMMAND), frozenset(key_indexes)
     for n, arg in enumerate(args):
         if n not in keys:
@@ -117,7 +124,7 @@ def command_digest(
     return digest.value()
 
 
-# -- what is done to one key: (digest, expiry, op) --
+# -- effects on one key: (digest, expiry, op) --
 
 _KeyEffect = tuple[int, int, int] | None
 
@@ -129,7 +136,7 @@ def _set(key: bytes, args: ArgumentSource, argc: int, base: bool) -> _KeyEffect:
 
 
 def _set_options(key: bytes, argv: list[Arg]) -> tuple[int, int] | None:
-    """How SET with options acts: the expiry and the op."""
+    """Return the expiry and the KeyOp of SET by its options; None if the options are not supported."""
     option = argv[3].lower() if len(argv) > 3 and isinstance(argv[3], bytes) else b""
     if len(argv) == 3:
         return 0, KeyOp.SET

@@ -1,9 +1,9 @@
-"""The table of a census: in memory while it is small, in a file that nobody sees once it is not.
+"""The key table: a hash table of key digests, in memory while small, in an unnamed temporary file once large.
 
-A table of a file is not written to here and there: what happens to its keys is
-noted, and applied in the order of the table when there is much of it.  So it
-serves, at the speed of a disk, where there is less memory than table; how much
-of it the process holds is bounded too.
+A table in a file is not updated at random offsets.  Its events are queued, and
+many are applied at once in the order of the slots.  This works at the speed of
+a sequential disk access even if the table is larger than memory.  Pages of the
+file are released after use, which bounds the memory of the process.
 """
 
 import mmap
@@ -19,18 +19,22 @@ from aofdoctor.diff.key_table._pyslots import FIRST_SPACE, SLOT_WORDS, KeyTableF
 from aofdoctor.errors import RefusedEdit
 
 MEMORY_MAX = 20 << 20  # bytes of a table in memory
-EVENTS_MAX = 1 << 19  # events that are noted, of a table in a file
+EVENTS_MAX = 1 << 19  # queued events of a table in a file
 _SLOT_BYTES = 8 * SLOT_WORDS
-_STEP_BYTES = 1 << 23  # bytes of a table in a file that are held at once
-_UNSORTED_MAX = 256  # so many events are applied as they came
+_STEP_BYTES = 1 << 23  # bytes of a table in a file that are in memory at once
+_UNSORTED_MAX = 256  # queued events up to which sorting does not pay
 _SLOTS_MIN = 256
-_OFFSET_BITS = 47  # bits of a place
+_OFFSET_BITS = 47  # bits of the offset in a packed position
 PARTS_MAX = 1 << (63 - _OFFSET_BITS)
 _DONT_NEED = getattr(mmap, "MADV_DONTNEED", None)
 
 
 class KeyTable:
-    """Keys by digest and database: what made each, when it expires, where it was last written."""
+    """For each key, by digest and database: the digest of its value, its expiry and the position of its last write.
+
+    `memory` is the size in bytes up to which the table stays in memory, `events` the length of the queue of a table
+    in a file.  With `keep_deleted` a deleted key remains in the table.
+    """
 
     def __init__(self, key: bytes, keep_deleted: bool, memory: int = MEMORY_MAX, events: int = EVENTS_MAX) -> None:
         self.key, self.memory, self.pending_max = key, memory, events
@@ -43,7 +47,7 @@ class KeyTable:
         self._start_queueing()
 
     def copy(self) -> "KeyTable":
-        """The same keys in a table of its own."""
+        """Return an independent table with the same keys."""
         self._apply_pending()
         table_copy = KeyTable(self.key, bool(self.state[KeyTableField.KEEP_DELETED]), self.memory, self.pending_max)
         table_copy.slots, table_copy.in_file = self._allocate_slots(self.state[KeyTableField.SLOTS]), self.in_file
@@ -56,7 +60,7 @@ class KeyTable:
         return table_copy
 
     def finish(self) -> None:
-        """Apply what is noted; nothing more will come."""
+        """Apply the queued events and free the queue; no further events may follow."""
         self._apply_pending()
         self.state[KeyTableField.PENDING_MAX] = 0
         self.events = bytearray()
@@ -73,7 +77,10 @@ class KeyTable:
         effects: bytearray,
         base: bool,
     ) -> int:
-        """The first record of a batch, from `start` on, that does what the kernel does not know."""
+        """Apply the records of a batch from `start` on; return the index of the first one that is left to Python.
+
+        It is the number of records if none is left.
+        """
         while True:
             start = kernel.apply_batch(
                 *self._kernel_args, batch, db, pack_position(part, batch.base), selected, start, effects, base
@@ -83,30 +90,30 @@ class KeyTable:
             self._make_room(batch.argc[start])
 
     def put(self, name: int, digest: int, expire: int, position: int, db: int, op: int) -> None:
-        """An event of a key: `op` is an Op, `place` as `placed` gives it."""
+        """Add an event of a key: `op` is a KeyOp, `position` comes from pack_position."""
         while not kernel.put_event(
             self.key, self.slots, self.state, self.events, name, digest, expire, position, db, op
         ):
             self._make_room(1)
 
     def get_key(self, name: int, db: int) -> tuple[int, int]:
-        """(what made a key, when it expires); zeros if it is not there."""
+        """Return the digest of a key's value and its expiry; zeros if the key does not exist."""
         self._apply_pending()
         self._make_room(0)
         return kernel.get_key(*self._kernel_args, name, db)
 
     def flush_database(self, db: int) -> None:
-        """All keys of a database are gone."""
+        """Remove all keys of a database."""
         self._make_room(2)
         kernel.flush_database(*self._kernel_args, db)
 
     def flush_all(self) -> None:
-        """All keys are gone."""
+        """Remove all keys."""
         self.state[KeyTableField.EPOCH] += 1
         self.state[KeyTableField.LAST_SPACE] = 0
 
     def swap_databases(self, one: int, two: int) -> None:
-        """Two databases are exchanged."""
+        """Exchange two databases."""
         self._make_room(4)
         kernel.swap_databases(*self._kernel_args, one, two)
 
@@ -117,7 +124,10 @@ class KeyTable:
     # -- room --
 
     def _is_full(self, argc: int) -> bool:
-        """True if a record was not done because it does not fit; one that can never fit was not for another reason."""
+        """Whether a record was not applied for lack of room.
+
+        A record with more arguments than could ever fit was not applied for another reason.
+        """
         least = self.state[KeyTableField.PENDING_MAX] or argc
         return argc <= least and not kernel.has_room(*self._kernel_args, argc)
 
@@ -130,11 +140,11 @@ class KeyTable:
             self._grow(4 + count)
 
     def _apply_pending(self) -> None:
-        """Apply what is noted."""
+        """Apply the queued events."""
         count, at = self.state[KeyTableField.PENDING], 0
         if not count:
             return
-        # They come in the order of the table: without room for all of them its front would be full before its end.
+        # Events are applied in slot order, so a table without room for all of them would fill up at its front first.
         if self.state[KeyTableField.USED] + count > self.state[KeyTableField.USED_MAX]:
             self._grow(count)
         indexes = array("I", range(count))
@@ -149,7 +159,7 @@ class KeyTable:
         self.state[KeyTableField.PENDING] = 0
 
     def _grow(self, more: int) -> None:
-        """Drop what is gone; a larger table where that does not give room enough."""
+        """Rebuild the table without removed keys, larger if that does not make room for `more` keys."""
         live = self._copy_live(None, None)
         size = max(self.state[KeyTableField.SLOTS], 2 * (live + more))
         state = self.state[:]
@@ -160,13 +170,13 @@ class KeyTable:
         self._start_queueing()
 
     def _start_queueing(self) -> None:
-        """Events of a table in a file are noted from here on."""
+        """Start to queue events if the table is in a file."""
         if self.in_file and not self.state[KeyTableField.PENDING_MAX]:
             self.state[KeyTableField.PENDING_MAX] = self.pending_max
             self.events = bytearray(_SLOT_BYTES * self.pending_max)
 
     def _copy_live(self, into: Any, state: "array[int] | None") -> int:
-        """Go over the table: how many slots are alive."""
+        """Count the slots in use, and copy them to the table `into` unless that is None."""
         live = 0
         for at in range(0, self.state[KeyTableField.SLOTS], self.slots_per_step):
             end = min(at + self.slots_per_step, self.state[KeyTableField.SLOTS])
@@ -191,11 +201,11 @@ class KeyTable:
 
     @property
     def slots_per_step(self) -> int:
-        """So many slots are gone over before the process lets go of them."""
+        """The number of slots that are processed before their pages are released."""
         return _STEP_BYTES // _SLOT_BYTES
 
     def release_pages(self) -> None:
-        """The process need not hold the pages of a file."""
+        """Release the pages of a table in a file from the memory of the process."""
         if self.in_file:
             _release_pages(self.slots)
 
@@ -206,7 +216,7 @@ def _release_pages(table: Any) -> None:
 
 
 def _reserve(fd: int, size: int) -> None:
-    """Room for all of a file, so that writing to its pages cannot fail."""
+    """Allocate disk space for the whole file, so that writing to a mapped page cannot fail later."""
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(fd, 0, size)
@@ -214,18 +224,26 @@ def _reserve(fd: int, size: int) -> None:
             for at in range(0, size, _STEP_BYTES):
                 os.pwrite(fd, bytes(min(_STEP_BYTES, size - at)), at)
     except OSError as problem:
-        raise RefusedEdit(
-            f"the keys do not fit into {text.display_path(tempfile.gettempdir())}: {text.format_size(size)} are needed there "
-            f"({problem.strerror})",
-            "name a directory with more room in TMPDIR, or select keys with --key or --db",
-        ) from None
+        needed = f": {text.format_size(size)} are needed there"
+        raise no_temporary_space("the keys do not fit", problem, needed) from None
+
+
+def no_temporary_space(complaint: str, problem: OSError, needed: str = "") -> RefusedEdit:
+    """The error for a temporary directory that is too small."""
+    return RefusedEdit(
+        f"{complaint} into {text.display_path(tempfile.gettempdir())}{needed} ({problem.strerror})",
+        "name a directory with more room in TMPDIR, or select keys with --key or --db",
+    )
 
 
 def pack_position(part: int, offset: int, is_record: bool = True) -> int:
-    """A place in one word, which grows as places do; what is no record is a key of an RDB, which stands before them."""
+    """Pack a position into one integer that sorts like the position.
+
+    Keys of a part's RDB (`is_record` is False) sort before its records.
+    """
     return ((2 * part + is_record) << _OFFSET_BITS) + offset
 
 
 def unpack_position(word: int) -> tuple[int, int, bool]:
-    """(part, offset, whether it is a record) of a place."""
+    """Return (part, offset, is_record) of a packed position."""
     return word >> (_OFFSET_BITS + 1), word & ((1 << _OFFSET_BITS) - 1), bool(word >> _OFFSET_BITS & 1)

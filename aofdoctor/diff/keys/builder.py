@@ -1,15 +1,15 @@
-"""A census of the keys of a history: by digest, what made each.
+"""Build a key table from one AOF.
 
-Of each key a digest is kept of its value where that is known: a string, what
-was pushed to a list, the members of a set; a key of a base, however its server
-encoded it.  Else it is one of its writes since something replaced it whole, in
-their order; a write that names several keys takes in what made each.  Equal
-digests mean equal values; other digests mean other writes, and most likely,
-but not surely, other values.
+For each key the table holds a digest of its value, if the value is known: a
+string, the elements pushed to a list, the members of a set, or a key of a base
+file in any encoding.  Otherwise it holds a digest of the key's writes, in order,
+since the last one that replaced the value.  A write that reads other keys
+includes their digests.  Equal digests mean equal values; different digests mean
+different writes, and therefore probably, but not certainly, different values.
 
-What a server drops does not count: a transaction without its EXEC.  Of what a
-script does, or a SORT that reads keys by a pattern, only the keys that it names
-are known: such commands are counted, since nobody can say what else they touch.
+Commands that a server drops do not count: those of a transaction without EXEC.
+Scripts, and SORT with a key pattern, may access more keys than they name.  These
+commands are counted, so that the caller can report how many there are.
 """
 
 import re
@@ -35,20 +35,23 @@ from aofdoctor.source import Source
 _EXEC = command_table().names.ids[b"exec"]
 _SORT = command_table().names.ids[b"sort"]
 _UNNAMED_KEY_COMMANDS = (_SORT, *(command_table().names.ids[name] for name in (b"eval", b"evalsha", b"fcall")))
-_match_rewritten_base = re.compile(r".*\.\d+\.base\.aof").fullmatch  # as a server names what it writes
+_match_rewritten_base = re.compile(r".*\.\d+\.base\.aof").fullmatch  # the file name that a server gives to its rewrite
 
 
 class KeyTableBuilder:
-    """The keys of a history, in a table."""
+    """Fills a key table from the selected commands of a side.
 
-    def __init__(self, side: Side, selection: Selection, table_: KeyTable) -> None:
-        self.side, self.selection, self.table = side, selection, table_
-        self._writes = KeyWrites(table_, selection)
-        self.count_unnamed_from: DiffPosition | None = None  # from here on commands that may touch any key are counted
+    `unnamed_key_commands` counts the commands, from `count_unnamed_from` on, that may access keys they do not name.
+    """
+
+    def __init__(self, side: Side, selection: Selection, key_table: KeyTable) -> None:
+        self.side, self.selection, self.table = side, selection, key_table
+        self._writes = KeyWrites(key_table, selection)
+        self.count_unnamed_from: DiffPosition | None = None  # None: not counted
         self.unnamed_key_commands = 0
 
     def add_range(self, begin: DiffPosition, end: DiffPosition | None = None) -> None:
-        """Go over the history from one place to another."""
+        """Apply the commands between two positions."""
         side, tracker, before = self.side, ContextTracker(columns=True), begin.commands
         if len(side.sources) > PARTS_MAX:
             raise RefusedEdit(f"it has more than {PARTS_MAX:,} parts")
@@ -64,29 +67,24 @@ class KeyTableBuilder:
             before += tracker.state[ContextField.COMMANDS]
 
     def finish(self) -> None:
-        """All of it has been read."""
+        """Finish the table; no further commands may follow."""
         self.table.finish()
 
 
 class _PartReader:
-    """One part of a history."""
+    """Reads one part into the table."""
 
     def __init__(
         self, builder: KeyTableBuilder, index: int, source: Source, tracker: ContextTracker, commands_before: int
     ) -> None:
-        self.builder, self.index, self.source, self.tracker, self.commands_before = (
-            builder,
-            index,
-            source,
-            tracker,
-            commands_before,
-        )
+        self.builder, self.index, self.source = builder, index, source
+        self.tracker, self.commands_before = tracker, commands_before
         part = builder.side.aof.parts[index]
         self.is_base = part.type == "base" and bool(_match_rewritten_base(part.name)) and not is_rdb(source)
-        self._unexecuted, self._checked = 0, 0  # transactions, by their ordinal
+        self._unexecuted, self._checked = 0, 0  # ordinals of transactions
 
     def read_range(self, start: int, stop: int | None) -> None:
-        """From one record to another."""
+        """Read from one offset to another, or to the end of the part."""
         for tile in read_tiles(self.source, command_table().names, start):
             if isinstance(tile, RecordBatch):
                 self._add_batch(tile if stop is None else _truncate_batch(tile, stop))
@@ -133,7 +131,7 @@ class _PartReader:
                     self.builder.unnamed_key_commands += 1
 
     def _without_unexecuted(self, batch: RecordBatch, selected: bytearray | None) -> bytearray | None:
-        """Without the commands of a transaction that has no EXEC."""
+        """Deselect the commands of a transaction that has no EXEC."""
         last = self.tracker.state[ContextField.TX]
         if last > 0 and last != self._checked:
             self._checked = last
@@ -149,13 +147,13 @@ class _PartReader:
 
 
 def _stores_by_pattern(batch: RecordBatch, i: int) -> bool:
-    """True of a SORT that stores what it makes of keys that a pattern finds (BY and GET)."""
+    """Whether a SORT stores a result made from keys that it finds by a pattern (BY and GET)."""
     words = leading_arguments(batch, i)[2:]
     return any(b"*" in word for word in words) and any(word.lower() == b"store" for word in words)
 
 
 def _is_executed(source: Source, start: int) -> bool:
-    """True if the transaction that is open at `start` comes to its EXEC before anything else than records."""
+    """Whether EXEC follows the open transaction at `start` before damage or the end of the part."""
     return any(_EXEC in batch.ids[: batch.count] for batch in read_batches(source, command_table().names, start))
 
 

@@ -1,6 +1,8 @@
-"""Rows in order, however many: sorted in memory while they are few, else by runs in a temporary file.
+"""Sort any number of rows of 48 bytes: external merge sort.
 
-A row is 48 bytes whose order as bytes is the order that is wanted.
+Rows are sorted in memory; each time the limit is reached, they are written as a
+sorted run to a temporary file.  Reading merges the runs.  Rows are compared as
+bytes.
 """
 
 import os
@@ -9,25 +11,24 @@ from collections.abc import Iterator
 from heapq import merge
 from typing import BinaryIO
 
-from aofdoctor import text
-from aofdoctor.errors import RefusedEdit
+from aofdoctor.diff.key_table.table import no_temporary_space
 
 ROW_SIZE = 48
-ROWS_IN_MEMORY = 1 << 17  # rows in memory
-_ROWS_PER_READ = 1 << 9  # rows of a run that are read at once
+ROWS_IN_MEMORY = 1 << 17
+_ROWS_PER_READ = 1 << 9  # rows of a run that are read in one call
 
 
 class ExternalSorter:
-    """Rows come in any order, and are read in theirs, as often as is wanted."""
+    """A sorted collection of rows; they are added in any order and can be iterated repeatedly."""
 
     def __init__(self, rows_in_memory: int = ROWS_IN_MEMORY) -> None:
         self._rows_in_memory, self._rows = rows_in_memory, list[bytes]()
         self._file: BinaryIO | None = None
-        self._runs: list[tuple[int, int]] = []  # where each begins and ends in the file
+        self._runs: list[tuple[int, int]] = []  # start and end of each in the file
         self.count = 0
 
     def add(self, row: bytes) -> None:
-        """One more."""
+        """Add one row."""
         self._rows.append(row)
         self.count += 1
         if len(self._rows) >= self._rows_in_memory:
@@ -39,17 +40,14 @@ class ExternalSorter:
 
     def _spill(self) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="aofdoctor-")  # noqa: SIM115 (closed with this)
+            self._file = tempfile.TemporaryFile(prefix="aofdoctor-")  # noqa: SIM115 (closed with this object)
         self._rows.sort()
         start = self._runs[-1][1] if self._runs else 0
         try:
             self._file.write(b"".join(self._rows))
             self._file.flush()
         except OSError as problem:
-            raise RefusedEdit(
-                f"what differs does not fit into {text.display_path(tempfile.gettempdir())} ({problem.strerror})",
-                "name a directory with more room in TMPDIR, or select keys with --key or --db",
-            ) from None
+            raise no_temporary_space("what differs does not fit", problem) from None
         self._runs.append((start, start + ROW_SIZE * len(self._rows)))
         self._rows = []
 

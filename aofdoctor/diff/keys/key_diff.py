@@ -1,9 +1,10 @@
-"""Which keys two histories left otherwise, which also tells apart two that share no bytes.
+"""Compare the keys that two AOFs leave behind (`diff --by keys`), even if the AOFs share no bytes.
 
-What both have byte for byte is read once.  What differs is listed in the order
-in which it was last written, however much it is.  Where only some keys are
-selected, all are compared, since one may be made of another; where only some
-commands are, a deleted key counts as touched.
+Bytes that both have in common are read once.  Differing keys are listed in the
+order of their last write, any number of them.  If only some keys are selected,
+all keys are compared all the same, because one key may be made from another
+(RENAME, SUNIONSTORE), and the result is filtered.  If only some commands are
+selected, a deleted key counts as a key that was written.
 """
 
 from array import array
@@ -23,13 +24,13 @@ from aofdoctor.diff.units.unit import DiffPosition
 from aofdoctor.log.selection import Selection
 
 ONLY_A, ONLY_B, DIFFERS = 0, 1, 2
-_PACKED_ROW = Struct(">6Q")  # kind, where it stands, where on the other side, database, key, deleted
+_PACKED_ROW = Struct(">6Q")  # kind, position, position on the other side, database, key, deleted
 _ROWS_PER_CALL = 1 << 10
-_GROUP_MAX = 1 << 14  # so many keys of one record are named in one reading of it
+_GROUP_MAX = 1 << 14  # keys of one record that are searched for in one pass
 
 
 class LastWrite(NamedTuple):
-    """Where a key's last write on a side stands; for a key of an RDB, where that begins."""
+    """Where a key was last written on a side: the offset of the record, or of the key in an RDB."""
 
     part: int
     start: int
@@ -37,7 +38,7 @@ class LastWrite(NamedTuple):
 
 
 class DifferingKey(NamedTuple):
-    """A key that differs; a side that has not got it is None."""
+    """A key that differs; `a` or `b` is None if that side does not have the key."""
 
     db: int
     name: bytes
@@ -46,7 +47,7 @@ class DifferingKey(NamedTuple):
 
 
 class KeyDiffLimits(NamedTuple):
-    """What may be held: bytes of a table, events of a table in a file, rows."""
+    """Memory limits: bytes of a table in memory, queued events of a table in a file, rows of the sort."""
 
     memory: int = MEMORY_MAX
     events: int = EVENTS_MAX
@@ -54,10 +55,11 @@ class KeyDiffLimits(NamedTuple):
 
 
 class KeyDiff:
-    """Keys that differ: where only one side has them, and where both do; `same` are the others, None if not counted.
+    """The keys that differ between two tables.
 
-    `unnamed` are the commands on each side, since they part, that may touch keys
-    which they do not name: of those nothing is known.
+    `counts` are those that only A has, that only B has, and that both have with different values.  `equal_keys` is None
+    if it was not counted.  `unnamed_key_commands` are, on each side since the fork, the commands that may access keys
+    they do not name; the result does not include their effects.
     """
 
     def __init__(
@@ -80,7 +82,10 @@ class KeyDiff:
                 self.counts[kind] += 1
 
     def _compare_tables(self, one: KeyTable, two: KeyTable, swapped: bool, equal_count: "array[int]") -> None:
-        """What the first table has and the second lacks, and unless it is the second time what is other in both."""
+        """Collect the keys that the first table has and the second lacks.
+
+        Unless `swapped`, also collect those that differ and count the equal ones.
+        """
         rows, at, end = array("Q", bytes(8 * ROW_WORDS * _ROWS_PER_CALL)), 0, one.state[KeyTableField.SLOTS]
         while at < end:
             stop = min(end, at + one.slots_per_step)
@@ -97,11 +102,11 @@ class KeyDiff:
 
     @property
     def has_differences(self) -> bool:
-        """True if any key is, or may be."""
+        """Whether any key differs or may differ."""
         return any(self.counts) or any(self.unnamed_key_commands)
 
     def rows(self) -> Iterator[tuple[int, DifferingKey]]:
-        """(ONLY_A, ONLY_B or DIFFERS; the key), of each kind in the order in which it was last written."""
+        """Yield (ONLY_A, ONLY_B or DIFFERS; the key), each kind in the order of the last writes."""
         return (found for found in self._unpack_rows() if self._is_selected(found[1]))
 
     def _is_selected(self, row: DifferingKey) -> bool:
@@ -126,7 +131,7 @@ class KeyDiff:
 def _resolve_names(
     names: tuple[KeyNameReader, KeyNameReader], group: list[tuple[int, ...]]
 ) -> Iterator[tuple[int, DifferingKey]]:
-    """Keys of one kind whose last writes on one side are one record."""
+    """Yield keys of one kind that were last written by the same record, with their names."""
     kind, packed_position = group[0][:2]
     names_by_digest = names[kind == ONLY_B].names_at(*unpack_position(packed_position), {row[4] for row in group})
     for _, position, other_position, db, key, deleted in group:
@@ -139,7 +144,7 @@ def _resolve_names(
 def compare_keys(
     a: Side, b: Side, selections: tuple[Selection, Selection], limits: KeyDiffLimits | None = None
 ) -> KeyDiff:
-    """The keys of two histories; what both have byte for byte is read once."""
+    """Compare the keys of two sides; bytes that both have in common are read once."""
     memory, events, rows_in_memory = limits or KeyDiffLimits()
     selection = Selection(keys=selections[0].keys, dbs=selections[0].dbs, invert=selections[0].invert)
     if selections == (selection, selection):

@@ -1,7 +1,8 @@
-"""The names of keys, read from where they were last written.
+"""Read the names of keys at the positions of their last writes.
 
-Places come in order, so that what is near is read in one piece; a record may
-have many keys, which are sought in one reading of it.
+The key table holds only digests.  Positions are asked for in ascending order, so
+that adjacent ones are served from one read.  All wanted keys of a record are
+found in one pass over its arguments.
 """
 
 from bisect import bisect_left
@@ -22,11 +23,11 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.source import pread
 
 _WINDOW_MIN, _WINDOW_MAX = 1 << 13, 1 << 18
-_NAME_MAX = 1 << 16  # so much of a name at most
+_NAME_MAX = 1 << 16  # bytes of a name
 
 
 class KeyNameReader:
-    """The names of keys of one side."""
+    """Reads names of keys on one side."""
 
     def __init__(self, side: Side) -> None:
         self._side, self._key = side, side.rules.key
@@ -35,7 +36,7 @@ class KeyNameReader:
         self._cursor: Cursor | None = None
 
     def names_at(self, part: int, start: int, is_record: bool, digests: set[int]) -> dict[int, bytes]:
-        """The names of the keys of the record or the key of an RDB that begins at a place, by digest."""
+        """Return the names, by digest, of the keys of the record or RDB key at an offset."""
         if part != self._part:
             self._part, self._batch, self._cursor = part, None, None
         return self._names_in_record(start, digests) if is_record else self._name_of_rdb_key(start, digests)
@@ -44,7 +45,7 @@ class KeyNameReader:
         batch = self._batch_at(start)
         i = bisect_left(batch.edges, start - batch.base, 0, batch.count)
         names: dict[int, bytes] = {}
-        # Most have their key first, and need not be looked through.
+        # Most commands have their key first, so the other arguments are read only if needed.
         for arg in chain(_first_argument(batch, i), islice(batch.args(i), 2, None)):
             if (digest := name_digest(self._key, arg)) in digests:
                 names[digest] = _truncate_name(arg)
@@ -53,7 +54,7 @@ class KeyNameReader:
         return names
 
     def _batch_at(self, start: int) -> RecordBatch:
-        """The batch in which a record begins."""
+        """Return the batch that contains the record at an offset."""
         batch = self._batch
         if batch is None or not batch.span.start <= start < batch.span.end:
             is_adjacent = batch is not None and 0 <= start - batch.span.end < self._window
@@ -71,7 +72,7 @@ class KeyNameReader:
             cursor = self._cursor = Cursor(decompressed(source))
         try:
             seek_name(cursor, start)
-        except DecodeError:  # metadata stands before it, over which only a walk steps
+        except DecodeError:  # Metadata precedes the name; only the walker can skip it.
             source = cursor.source
             window = WalkWindow(source, layout_of(pread(source, MAGIC_SIZE, 0)), start, batch_items=2, verify=False)
             window.run()

@@ -1,9 +1,9 @@
-"""The keys of an RDB base into a census: of each what its value is, however it is encoded.
+"""Digest the keys of an RDB into a key table: the value of each key, independent of its encoding.
 
-The digest of a set, hash or sorted set does not depend on the order in which
-its server keeps it; that of a list or string does not depend on how it is
-packed.  A stream is told as commands, as the server's own rewrite tells it.  Of
-a type that is not read, and of a value that is broken, it is that of the bytes.
+The digest of a set, hash or sorted set does not depend on the order of its
+elements, and that of a list or string does not depend on its packing.  A stream
+is digested as the commands of a server's AOF rewrite.  A value of an unsupported
+type, or one that cannot be decoded, is digested as bytes.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,18 +27,16 @@ from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elem
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
-_STRING_TYPE = 0  # the type
+_STRING_TYPE = 0  # RDB_TYPE_STRING
 
 
 def add_rdb_keys(
     table: KeyTable, selection: Selection, part: int, commands_before: int, source: Source, rdb: Preamble
 ) -> Iterator[Damage]:
-    """Put the selected keys of an RDB into a table; the damage in it comes as it is met."""
+    """Add the selected keys of an RDB to a table; yield the damage found on the way."""
     source = decompressed(source)
-    key_selection, digester = (
-        BaseKeySelection(selection, part, commands_before, source, rdb),
-        _ValueDigester(table.key, source, rdb.dialect),
-    )
+    key_selection = BaseKeySelection(selection, part, commands_before, source, rdb)
+    digester = _ValueDigester(table.key, source, rdb.dialect)
     if rdb.complete and key_selection.selects_none:
         return
     selects_all = selection.selects_all
@@ -49,25 +47,25 @@ def add_rdb_keys(
         for item in batch:
             if isinstance(item, KeyItem) and (selects_all or key_selection.matches(item)):
                 expire = max(item.expire_ms, 0)
-                place = pack_position(part, item.start, is_record=False)
-                table.put(digester.name_digest(item), digester(item), expire, place, max(item.db, 0), KeyOp.SET)
+                position = pack_position(part, item.start, is_record=False)
+                table.put(digester.name_digest(item), digester(item), expire, position, max(item.db, 0), KeyOp.SET)
 
 
 class _ValueDigester:
-    """The digests of the values of one RDB."""
+    """Computes the digests of the keys and values of one RDB."""
 
     def __init__(self, key: bytes, source: Source, dialect: str) -> None:
         self.key, self.source, self.dialect = key, source, dialect
         self.cursor = Cursor(source)
 
     def name_digest(self, key: KeyItem) -> int:
-        """The digest of a key's name."""
+        """Return the digest of a key's name."""
         return name_digest(self.key, read_name(self.cursor, key.name_offset))
 
     def __call__(self, key: KeyItem) -> int:
         value = ValueRef(key.value_offset, key.type, self.dialect)
         try:
-            if key.type == _STRING_TYPE:  # most keys: done here, in one step
+            if key.type == _STRING_TYPE:  # The most frequent type has a short path.
                 self.cursor.seek(key.value_offset)
                 return self._fold_elements(DigestTag.STRING, [self.cursor.string()], 1, 0, False)
             digester = _DIGESTERS.get(type_name(value))
@@ -76,7 +74,7 @@ class _ValueDigester:
             return self._digest_raw(key)
 
     def digest_elements(self, value: ValueRef, tag: int, width: int, ordered: bool = False) -> int:
-        """A collection; `width` strings are an element."""
+        """Digest a collection; one element is `width` strings."""
         content = 0
         for run in flat_elements(self.cursor, value):
             content = self._fold_elements(tag, run, width, content, ordered)
@@ -121,13 +119,13 @@ class _ValueDigester:
         return content
 
     def _digest_raw(self, key: KeyItem) -> int:
-        """The bytes of a value, and its type."""
+        """Digest the type and the bytes of a value."""
         digest = Digest(self.key).add_number(DigestTag.RAW).add_number(key.type).add_number(key.end - key.value_offset)
         return feed_span(digest, self.source, Span(key.value_offset, key.end)).value() or 1
 
 
 def read_name(cursor: Cursor, offset: int) -> String:
-    """A key's name, as it is or where it is."""
+    """Return a key's name, or a reference to it if it is large; empty if it cannot be decoded."""
     cursor.seek(offset)
     try:
         return cursor.string()

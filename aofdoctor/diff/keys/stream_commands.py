@@ -1,8 +1,8 @@
-"""A stream as a server's own rewrite tells it, without its key.
+"""The commands of a stream as a server's AOF rewrite writes them, without the key.
 
-Other than what makes a stream anew (rdb/stream_commands.py), it says what is
-pending whether or not the entry is still there: what is compared is what the
-server held.  Source: rewriteStreamObject of aof.c (Redis 7.0).
+Unlike rdb/export/stream_commands.py, which recreates a stream, it includes
+pending entries even if their stream entry was deleted, because the content of
+the server is compared.  Source: rewriteStreamObject in aof.c (Redis 7.0).
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ from aofdoctor.rdb.values.streams import (
 
 
 def rewrite_stream(parts: Iterable[StreamPart]) -> Iterator[CommandArgs]:
-    """The commands of a stream; their key is empty."""
+    """Yield the commands of a stream; the argument for the key is empty."""
     entries, pending_free_consumer = 0, None
     group: String = b""
     consumer: String = b""
@@ -43,7 +43,7 @@ def rewrite_stream(parts: Iterable[StreamPart]) -> Iterator[CommandArgs]:
             consumer = pending_free_consumer = part.name
         elif isinstance(part, PendingEntry):
             yield _claim(group, consumer if part.is_owned else b"", part)
-        elif isinstance(part, ProducerEntry):  # what no command says: as one that is none
+        elif isinstance(part, ProducerEntry):  # No command represents it; an invented one makes it count.
             yield [b"IDMP", b"", part.producer, part.idempotent_id, bytes(part.id)]
     if pending_free_consumer is not None:
         yield _create_consumer(group, pending_free_consumer)
@@ -60,7 +60,7 @@ def _stream_metadata(meta: StreamMeta, entries: int) -> Iterator[CommandArgs]:
 
 
 def _create_consumer(group: String, consumer: String) -> CommandArgs:
-    """A consumer that has nothing pending; one that has is made by what it has."""
+    """XGROUP CREATECONSUMER, for a consumer with no pending entry; XCLAIM creates any other."""
     return [b"XGROUP", b"CREATECONSUMER", b"", group, consumer]
 
 

@@ -1,10 +1,10 @@
-"""What the records of a history do to its keys, into the table of a census.
+"""Apply the write commands of an AOF to a key table.
 
-The common commands, which have their key first, are the kernel's.  The others
-are here: those that name several keys, that exchange or flush databases, and
-records that are larger than a window, whose arguments come one by one.  What a
-command leaves of a key depends on what made the keys that it reads; a key that
-is only read is not written.
+The compiled code (key_table/slots.py) applies the common commands, which have
+their key first.  This module applies the others: commands with several keys,
+those that flush or swap databases, and records larger than a window.  The result
+of a command depends on the digests of the keys that it reads; a key that is only
+read is not changed.
 """
 
 import functools
@@ -32,7 +32,7 @@ from aofdoctor.diff.key_table.table import KeyTable, pack_position
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import CommandSpec, command_table, key_uses
 
-_ARGS_MAX = 1 << 16  # of a far record of several keys, so many arguments are looked through
+_ARGS_MAX = 1 << 16  # arguments of an oversized record that are searched for keys
 _ARGUMENT_HEAD = 64
 _FLOAT = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.IGNORECASE).fullmatch
 
@@ -55,7 +55,7 @@ _MULTI_KEY_EFFECTS = frozenset({CommandEffect.MSET, CommandEffect.DELETE})
 
 
 class WriteCommand(NamedTuple):
-    """A record; `base`: it is of a base that a server wrote as commands."""
+    """One record; `base` is True in a base file of commands that a server wrote."""
 
     part: int
     batch: RecordBatch
@@ -65,37 +65,36 @@ class WriteCommand(NamedTuple):
 
     @property
     def argc(self) -> int:
-        """How many arguments it has."""
+        """The number of arguments."""
         return self.batch.argc[self.i]
 
     @property
     def position(self) -> int:
-        """Where it stands."""
+        """The packed position of the record."""
         return pack_position(self.part, self.batch.record_span(self.i).start)
 
     def args(self) -> Iterator[Arg]:
-        """Its arguments, as they come by."""
+        """Iterate over the arguments without holding them all."""
         return self.batch.args(self.i)
 
     def first_arguments(self, start: int, stop: int | None = None) -> list[bytes]:
-        """Some of its first arguments, of a large one the first bytes."""
+        """Return the arguments `start` to `stop`; of a large one the first bytes."""
         return [arg if isinstance(arg, bytes) else arg.head(_ARGUMENT_HEAD) for arg in islice(self.args(), start, stop)]
 
 
 class KeyWrites:
-    """Records, a batch at a time, into a table."""
+    """Applies batches of records to a key table."""
 
     def __init__(self, key_table: KeyTable, selection: Selection) -> None:
         self.table, self.key, self.selection = key_table, key_table.key, selection
-        self.selects_keys = (
-            bool(selection.keys) and not selection.invert
-        )  # of a command with several keys, only some are meant
+        # Of a command with several keys, only the selected ones are changed.
+        self.selects_keys = bool(selection.keys) and not selection.invert
         self._effects = [_effect_table(self.selects_keys, base) for base in (False, True)]
 
     def apply_batch(
         self, part: int, batch: RecordBatch, dbs: "array[int]", selected: bytearray | None, base: bool
     ) -> None:
-        """The records of a batch, those that are wanted."""
+        """Apply the selected records of a batch."""
         effects, at = self._effects[base], 0
         if batch.oversized:
             if selected is None or selected[0]:
@@ -127,7 +126,7 @@ class KeyWrites:
                 put(name, digest, expire, position, write.db, op)
 
     def _selected_names(self, write: WriteCommand) -> set[int] | None:
-        """The digests of a command's names that are selected; None for all."""
+        """Return the digests of the selected names among a command's arguments; None for all."""
         if not self.selects_keys:
             return None
         return {name_digest(self.key, arg) for arg in write.args() if self._is_selected(arg)}
@@ -136,10 +135,10 @@ class KeyWrites:
         data = name if isinstance(name, bytes) else name.head(1 << 16)
         return any(pattern.match(data) for pattern in self.selection.keys)
 
-    # -- what the commands below do --
+    # -- used by the handlers below --
 
     def key_accesses(self, write: WriteCommand) -> list[tuple[int, str, int]]:
-        """(place, access, digest) of each key that a command names."""
+        """Return (argument index, access, digest) of each key that a command names."""
         words = write.first_arguments(0, _ARGS_MAX)
         known = command_table().get(write.batch.ids[write.i])
         uses = dict(key_uses(known, words)) if known else {}
@@ -147,24 +146,24 @@ class KeyWrites:
         return [(at, uses[at], name_digest(self.key, arg)) for at, arg in args if at in uses]
 
     def content_of(self, write: WriteCommand, name: int) -> int:
-        """What made a key; of one that is not known, its name."""
+        """Return the digest of a key's value, or of its name if the table does not have the key."""
         return self.table.get_key(name, write.db)[0] or name
 
     def put(
         self, write: WriteCommand, at: int, name: int, digest: int, expire: int, op: int, db: int | None = None
     ) -> None:
-        """An event of the key that is argument `at`, if it is selected."""
+        """Add an event for the key at argument `at`, if the key is selected."""
         if not self.selects_keys or self._is_selected(next(islice(write.args(), at, None))):
             self.table.put(name, digest, expire, write.position, write.db if db is None else db, op)
 
     def keyless_digest(self, write: WriteCommand, key_indexes: Iterable[int]) -> int:
-        """The digest of a command without its keys."""
+        """Return the digest of a command without its keys."""
         known = command_table().get(write.batch.ids[write.i])
         return command_digest(self.key, write.args(), key_indexes, 2 if known and known.container else 1)
 
 
 def _apply_generic(writes: KeyWrites, write: WriteCommand) -> None:
-    """Changes the keys that it writes by what is in those that it reads."""
+    """Change the keys that a command writes, depending on the keys that it reads."""
     uses = writes.key_accesses(write)
     digest = writes.keyless_digest(write, [at for at, _, _ in uses])
     if len(uses) == 1:
@@ -181,7 +180,7 @@ def _apply_generic(writes: KeyWrites, write: WriteCommand) -> None:
 
 
 def _apply_unknown(writes: KeyWrites, write: WriteCommand) -> None:
-    """Changes its first argument; any other may be a key that it reads, and is told as what it is as well."""
+    """Change the first argument of an unknown command; any other argument may be a key that it reads."""
     digest = writes.keyless_digest(write, [1])
     for arg in islice(write.args(), 1, _ARGS_MAX):
         digest = mix_digest(digest, writes.content_of(write, name_digest(writes.key, arg)))
@@ -216,10 +215,8 @@ def _index(words: list[bytes], word: bytes) -> int | None:
 
 
 def _apply_move(writes: KeyWrites, write: WriteCommand) -> None:
-    name, target = (
-        name_digest(writes.key, next(islice(write.args(), 1, None))),
-        _parse_number(write.first_arguments(2, 3)),
-    )
+    name = name_digest(writes.key, next(islice(write.args(), 1, None)))
+    target = _parse_number(write.first_arguments(2, 3))
     made, expire = writes.table.get_key(name, write.db)
     writes.put(write, 1, name, 0, 0, KeyOp.DELETE)
     if target is not None:
@@ -245,22 +242,16 @@ def _parse_number(argument: list[bytes]) -> int | None:
 
 
 def _apply_setex(writes: KeyWrites, write: WriteCommand) -> None:
-    """SETEX and PSETEX: a value and an expiry that counts from when it was written."""
+    """SETEX and PSETEX: a value with an expiry relative to the time of writing."""
     name, later, value = islice(write.args(), 1, 4) if write.argc == 4 else (b"", b"", b"")
     if write.argc == 4:
         expire = value_digest(writes.key, DigestTag.RELATIVE_EXPIRY, *write.first_arguments(0, 1), later)
-        writes.put(
-            write,
-            1,
-            name_digest(writes.key, name),
-            value_digest(writes.key, DigestTag.STRING, value),
-            expire,
-            KeyOp.SET,
-        )
+        digest = value_digest(writes.key, DigestTag.STRING, value)
+        writes.put(write, 1, name_digest(writes.key, name), digest, expire, KeyOp.SET)
 
 
 def _apply_getset(writes: KeyWrites, write: WriteCommand) -> None:
-    """GETSET."""
+    """GETSET key value."""
     for name, value in zip(islice(write.args(), 1, 2), islice(write.args(), 2, 3), strict=False):
         writes.put(
             write, 1, name_digest(writes.key, name), value_digest(writes.key, DigestTag.STRING, value), 0, KeyOp.SET
@@ -280,14 +271,14 @@ _HANDLERS: dict[str, _Handler] = {
     "psetex": _apply_setex,
     "getset": _apply_getset,
 }
-_WITHOUT_ARGUMENTS = (_apply_flushdb, _apply_flushall)  # need no argument
+_WITHOUT_ARGUMENTS = (_apply_flushdb, _apply_flushall)
 
 
-# -- a base as commands: each element stands once, so their order does not matter --
+# -- base files of commands: each element occurs once, so the order does not matter --
 
 
 def _apply_zadd(writes: KeyWrites, write: WriteCommand) -> None:
-    """ZADD."""
+    """ZADD key score member ..."""
     rest = islice(write.args(), 1, None)
     name = name_digest(writes.key, next(rest))
     for score, member in zip(rest, rest, strict=False):
@@ -320,7 +311,7 @@ def _apply_hsetex(writes: KeyWrites, write: WriteCommand) -> None:
 
 
 def _pack_time(word: Arg) -> bytes:
-    """A time in milliseconds, as a digest takes it."""
+    """Pack a time in milliseconds into the 8 bytes that are digested."""
     return pack("<q", int(word)) if isinstance(word, bytes) and word.isdigit() and len(word) < 19 else b"?"
 
 
@@ -333,7 +324,10 @@ _BASE_HANDLERS: dict[str, _Handler] = _HANDLERS | {
 
 @functools.cache
 def _effect_table(selects_keys: bool, base: bool) -> bytearray:
-    """What commands do, by id; `some`: of a command of several keys only some are meant."""
+    """Return the CommandEffect of each command id.
+
+    With `selects_keys`, commands with several keys get OTHER, so that only their selected keys are changed.
+    """
     effects = bytearray([CommandEffect.OTHER]) * command_table().size
     effects[ANNOTATION] = CommandEffect.NONE
     for known in command_table().commands:

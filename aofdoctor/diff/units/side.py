@@ -102,10 +102,8 @@ class Side:
     def seek(self, position: DiffPosition) -> None:
         """Continue reading at a position; all units read so far are dropped."""
         self._open_unit = array("q", bytes(8 * len(OpenUnitField)))
-        self._open_unit[OpenUnitField.COMMANDS_READ], self._open_unit[OpenUnitField.EXACT] = (
-            position.commands,
-            self.rules.exact,
-        )
+        self._open_unit[OpenUnitField.COMMANDS_READ] = position.commands
+        self._open_unit[OpenUnitField.EXACT] = self.rules.exact
         self.transactions = self._tracker.state[ContextField.TRANSACTIONS] = position.transactions
         self._first = 0
         for column in self.columns:
@@ -216,10 +214,8 @@ class Side:
     def _read(self, position: DiffPosition) -> Iterator[bool]:
         tracker = self._tracker
         for index in range(position.part, len(self.sources)):
-            source, at = (
-                self.sources[index],
-                position if index == position.part else DiffPosition(index, commands=self.commands),
-            )
+            source = self.sources[index]
+            at = position if index == position.part else DiffPosition(index, commands=self.commands)
             tracker.begin_part()
             self._open_unit[OpenUnitField.PART] = index
             if source is None:

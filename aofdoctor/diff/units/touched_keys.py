@@ -57,18 +57,18 @@ def _aof_keys(side: Side, run: UnitRun, ends: Sequence[int]) -> Iterator[Touched
 def _rdb_keys(side: Side, run: UnitRun, starts: Sequence[int]) -> Iterator[TouchedKeys]:
     """Yield the key of each unit of a run in an RDB; an item other than a key counts as touching any key."""
     rdb_stream = side.rdb_commands(run.first.part)
-    items, place, keys = rdb_stream.items(run), -1, None
+    items, item_start, keys = rdb_stream.items(run), -1, None
     for start in starts:
-        while place < start:
+        while item_start < start:
             item = next(items, None)
-            place = start + 1 if item is None else item.span.start
+            item_start = start + 1 if item is None else item.span.start
             name = rdb_stream.key_name(item) if isinstance(item, KeyItem) else None
             keys = (
                 frozenset({make_db_key(max(0, item.db), name)})
                 if isinstance(item, KeyItem) and name is not None
                 else None
             )
-        yield keys if place == start else None
+        yield keys if item_start == start else None
 
 
 def entry_keys(entry: LogEntry) -> set[DbKey] | None:
@@ -80,12 +80,12 @@ def entry_keys(entry: LogEntry) -> set[DbKey] | None:
     argv = leading_arguments(batch, i)
     if command.name == "sort" and any(b"*" in arg for arg in argv[2:]):  # BY and GET read keys by pattern
         return None
-    places = list(key_indexes(command, argv))
+    indexes = list(key_indexes(command, argv))
     if batch.oversized and not (
-        _sees_all_keys(command, batch.argc[i], len(argv)) and all(len(argv[at]) < ARGUMENT_HEAD for at in places)
+        _sees_all_keys(command, batch.argc[i], len(argv)) and all(len(argv[at]) < ARGUMENT_HEAD for at in indexes)
     ):
         return None
-    return {make_db_key(-1 if entry.db is None else entry.db, argv[at]) for at in places}
+    return {make_db_key(-1 if entry.db is None else entry.db, argv[at]) for at in indexes}
 
 
 @functools.cache
