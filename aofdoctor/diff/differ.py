@@ -35,7 +35,7 @@ from aofdoctor.source import pread
 WINDOW_UNITS = 1 << 15  # units of each side that are compared at a time
 CONTEXT_UNITS = 3  # equal units that are shown before a difference
 _RECHECK_AFTER = 1 << 12  # equal units after which bytes are compared again
-_SKIPPED_BYTES_MIN = 1 << 22  # equal bytes below which the comparison of bytes was not worth its start
+_SKIPPED_BYTES_MIN = 1 << 22  # a comparison of bytes that skips less is tried only half as often
 _RESYNCS_MAX = 8  # searches for anchors after which bytes are not compared again, which would discard the anchors
 
 

@@ -27,7 +27,7 @@ class KeyOp(IntEnum):
 
     DELETE = 0
     SET = 1  # the value and the expiry are replaced
-    SET_KEEP_EXPIRY = 2  # the value is replaced
+    SET_KEEP_EXPIRY = 2  # the value is replaced, the expiry is kept
     MIX = 3  # the new value depends on the old one
     SUM = 4  # the same, but the order of such events does not matter
     SET_IF_ABSENT = 5  # SET for a key that does not exist, MIX for one that does

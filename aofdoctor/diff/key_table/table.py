@@ -1,9 +1,10 @@
-"""The key table: a hash table of key digests, in memory while small, in an unnamed temporary file once large.
+"""The key table: a hash table of key digests with open addressing, in memory or in an unnamed temporary file.
 
-A table in a file is not updated at random offsets.  Its events are queued, and
-many are applied at once in the order of the slots.  This works at the speed of
-a sequential disk access even if the table is larger than memory.  Pages of the
-file are released after use, which bounds the memory of the process.
+A table that outgrows its memory limit moves to a file.  Such a table is not
+updated at random offsets: its events are queued, and many are applied at once in
+the order of the slots.  This works at the speed of sequential disk access even
+if the table is larger than memory.  Pages of the file are released after use,
+which bounds the memory of the process.
 """
 
 import mmap

@@ -43,7 +43,8 @@ def rewrite_stream(parts: Iterable[StreamPart]) -> Iterator[CommandArgs]:
             consumer = pending_free_consumer = part.name
         elif isinstance(part, PendingEntry):
             yield _claim(group, consumer if part.is_owned else b"", part)
-        elif isinstance(part, ProducerEntry):  # No command represents it; an invented one makes it count.
+        elif isinstance(part, ProducerEntry):
+            # No command represents it; IDMP is invented, so that the entry is part of the digest.
             yield [b"IDMP", b"", part.producer, part.idempotent_id, bytes(part.id)]
     if pending_free_consumer is not None:
         yield _create_consumer(group, pending_free_consumer)

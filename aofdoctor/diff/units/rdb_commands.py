@@ -138,9 +138,8 @@ class RdbCommandStream:
         """
         first, last = run.first, run.last
         if self._resumable is None or self._resumable.start != first.start or self._resumable.chunk > first.chunk:
-            own_stream = RdbCommandStream(
-                self.part, self.source, self.rdb
-            )  # with its own cursor, so that other readers cannot move it
+            # A stream with its own cursor, which other readers cannot move.
+            own_stream = RdbCommandStream(self.part, self.source, self.rdb)
             self._resumable = _ResumableKey(
                 first.start, own_stream._export(_ItemWalk(own_stream, first.start, first.db, first.end), 0)
             )

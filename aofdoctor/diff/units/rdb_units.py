@@ -66,9 +66,8 @@ class _CommandBuffer:
     def __init__(self, rules: ComparisonRules, position: DiffPosition) -> None:
         self.rules, self.position = rules, position
         self._records, self._columns = bytearray(), ScanColumns(_ROOM)
-        self._item_columns: UnitColumns = [
-            array("q") for _ in range(4)
-        ]  # start, end, database and chunk of each command
+        # Start, end, database and chunk of each command.
+        self._item_columns: UnitColumns = [array("q") for _ in range(4)]
         self._large: list[tuple[int, CommandArgs]] = []
         self._digests, self._no_context = array("Q", bytes(8 * _ROOM)), array("q", bytes(8 * _ROOM))
         self._out = [array("q", bytes(8 * (_ROOM + 1))) for _ in UnitColumn]
