@@ -3,7 +3,7 @@
 from typing import Any
 
 from aofdoctor.cli.console import bytes_to_json
-from aofdoctor.cli.verbs.look.check import finding_json
+from aofdoctor.cli.views.check_json import finding_json
 from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.stats.collect import CommandCounts, HeavyHitter, KeyStats, LargeRecord, Stats, StatsOptions
 from aofdoctor.stats.rdb_keys import BaseStats, LargeKey, RdbKeyRow

@@ -13,10 +13,11 @@ from aofdoctor.cli import options
 from aofdoctor.cli.console import print_line, warn
 from aofdoctor.cli.diff_sides import open_side
 from aofdoctor.cli.options import build_log_selection
-from aofdoctor.cli.views import diff_keys as diff_keys_view
-from aofdoctor.cli.views.diff_json import JsonRenderer
-from aofdoctor.cli.views.diff_stat import StatRenderer
-from aofdoctor.cli.views.diff_text import Comparison, Renderer, TextRenderer, warn_of_damage
+from aofdoctor.cli.views.diff.json_lines import JsonRenderer
+from aofdoctor.cli.views.diff.keys import print_key_diff, print_key_diff_json
+from aofdoctor.cli.views.diff.renderer import Comparison, Renderer, warn_of_damage
+from aofdoctor.cli.views.diff.stat_tables import StatRenderer
+from aofdoctor.cli.views.diff.text import TextRenderer
 from aofdoctor.damage import DamageKind
 from aofdoctor.diff.differ import CommandDiff, DiffEvent, OneSidedRun
 from aofdoctor.diff.keys.key_diff import compare_keys
@@ -125,7 +126,7 @@ def _compare_by_keys(
     sides: tuple[Side, Side], selections: tuple[Selection, Selection], paths: tuple[str, str], json: bool
 ) -> bool:
     key_diff = compare_keys(*sides, selections)
-    (diff_keys_view.print_key_diff_json if json else diff_keys_view.print_key_diff)(key_diff, paths)
+    (print_key_diff_json if json else print_key_diff)(key_diff, paths)
     warn_of_damage(sides)
     if any(damage.kind in _RDB_DAMAGE for side in sides for damage in side.damage.values()):
         warn("of a damaged RDB only the keys that can be read are compared")

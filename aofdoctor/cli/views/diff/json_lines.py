@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from aofdoctor.cli.console import print_json
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as lines
-from aofdoctor.cli.views.diff_text import SIDE_NAMES, Comparison, DiffRenderer, part_and_offset
+from aofdoctor.cli.views.diff.renderer import SIDE_NAMES, Comparison, DiffRenderer, part_and_offset
 from aofdoctor.diff.differ import Divergence
 from aofdoctor.diff.summary import COLUMN_NAMES, MOVED_COLUMN, DifferenceCounts
 from aofdoctor.diff.units._pyunits import UnitKind

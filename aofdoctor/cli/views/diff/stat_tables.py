@@ -4,8 +4,8 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.cli.console import bytes_to_json, print_json, print_line
-from aofdoctor.cli.views.diff_json import summary_json
-from aofdoctor.cli.views.diff_text import Comparison, DiffRenderer, summary_lines
+from aofdoctor.cli.views.diff.json_lines import summary_json
+from aofdoctor.cli.views.diff.renderer import Comparison, DiffRenderer, summary_lines
 from aofdoctor.diff.differ import Divergence
 from aofdoctor.diff.summary import COLUMN_NAMES, MOVED_COLUMN, CountRows
 from aofdoctor.diff.units.side import Unit
