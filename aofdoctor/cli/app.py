@@ -49,7 +49,7 @@ def build_app(args: list[str]) -> typer.Typer:
 
 
 def _verbs_to_import(args: list[str]) -> list[str]:
-    """The first verb among the arguments; none for `--version` alone; all verbs for the help and for an unknown verb."""
+    """The first verb among the arguments; none for `--version` alone; all verbs for the help and an unknown verb."""
     if args == ["--version"]:
         return []
     verb_name = next((arg for arg in args if arg in VERBS), None)

@@ -1,7 +1,7 @@
 """The arguments and options that several verbs share, and how they become values.
 
-Each option is an annotated type, so that a verb declares it as a parameter.  `add_options` gives a verb a whole group of
-options, which it receives as one value.
+Each option is an annotated type, so that a verb declares it as a parameter.  `add_options` gives a verb a whole group
+of options, which it receives as one value.
 """
 
 import functools

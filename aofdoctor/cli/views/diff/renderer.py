@@ -133,7 +133,7 @@ def warn_of_damage(sides: tuple[Side, Side]) -> None:
 
 
 def part_and_offset(side: Side, place: DiffPosition) -> tuple[int, int]:
-    """(index of the part, offset) of a position; the end of the last existing part if the position is past all parts."""
+    """(index of the part, offset) of a position; the end of the last existing part if it is past all parts."""
     if place.part < len(side.sources):
         return place.part, place.offset
     index = max((i for i, source in enumerate(side.sources) if source), default=0)
