@@ -66,7 +66,8 @@ def write_key_json(key: BaseKey, out: BinaryIO) -> None:
     out.write(
         f'{{"part": {_quoted(key.part)}, "offset": {item.start}, "size": {item.end - item.start}, '
         f'"n": null, "db": {_or_null(None if item.db < 0 else item.db)}, "time": {_or_null(time)}, '
-        f'"time_kind": {kind}, "tx": null, "cmd": "{BASE_COMMAND}", "args": [{", ".join(map(_json_word, preview_words(key)))}], '
+        f'"time_kind": {kind}, "tx": null, "cmd": "{BASE_COMMAND}", '
+        f'"args": [{", ".join(map(_json_word, preview_words(key)))}], '
         f'"keys": [{_json_word(key.name)}], "type": "{key.type}", "expire_ms": {_or_null(expire)}, '
         f'"ttl_ms": {_or_null(key.ttl_ms)}, "guess": {"true" if key.guess else "false"}}}\n'.encode()
     )
