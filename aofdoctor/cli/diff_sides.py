@@ -1,6 +1,6 @@
 """Parses a side of `diff`: PATH, PATH@POSITION or PATH@TIME.
 
-PATH alone is a whole AOF, @POSITION ends the side before the record there, and @TIME ends it after the last command
+PATH alone is an AOF up to its end, @POSITION ends the side before the record there, and @TIME ends it after the last command
 that was written up to that second.
 """
 
@@ -25,7 +25,7 @@ _UNIX_SECONDS_PREFIX = "TS:"  # precedes unix seconds, as in an annotation, beca
 
 @contextmanager
 def open_side(argument: str) -> Iterator[tuple[AOF, SideEnd | None]]:
-    """Open the AOF of a side; yields it with the end of the side, or None if the side is the whole AOF."""
+    """Open the AOF of a side; yields it with the end of the side, or None if the side ends where the AOF ends."""
     path, end = _split_argument(argument)
     with open_path(path) as aof:
         if not end:

@@ -57,7 +57,7 @@ def _title(report: Report) -> str:
 
 
 def _part_line(part: PartReport, paint: Paint) -> str:
-    """One part: type, name, size, contents, and up to which byte it is whole."""
+    """One part on a line: type, name, size, contents, and the offset of the first damage."""
     head = f"  {part.part.type:<8}{text.display_path(part.part.name)}  "
     if not part.part.exists:
         return head + paint("missing", "damage")

@@ -90,7 +90,7 @@ def _require_readable_base(aof: AOF, tail: bool, format: OutputFormat) -> None:
 def _items(
     aof: AOF, log_selection: Selection, count: int | None, tail: bool, reverse: bool, base: bool
 ) -> Iterable[entries.LogItem]:
-    """The selected items in the order to print; a pipe cannot be read from its end, so it is read as a whole."""
+    """The selected items in the order to print; --tail of a pipe reads it from the start, because it cannot seek."""
     pipe = any(isinstance(part.source, PipeSource) for part in aof.parts)
     if tail and not pipe:
         warn(
