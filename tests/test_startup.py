@@ -18,7 +18,7 @@ VERSION_MODULES = {
     "aofdoctor", "aofdoctor.aof", "aofdoctor.aof.constants", "aofdoctor.aof.scan", "aofdoctor.cli", "aofdoctor.cli.app",
     "aofdoctor.cli.console", "aofdoctor.errors", "aofdoctor.text",
 }  # fmt: skip
-NOT_FOR_CHECK = ("aofdoctor.diff", "aofdoctor.stats", "aofdoctor.edit", "aofdoctor.rdb.export", "aofdoctor.rdb.rewrite",
+NOT_FOR_CHECK = ("aofdoctor.diff", "aofdoctor.stats", "aofdoctor.edit", "aofdoctor.rdb.export", "aofdoctor.rdb.rewrite", "aofdoctor.rdb.values",
                  "rich", "asyncio", "email", "http")  # fmt: skip
 REGEX_SIZE_MAX = 200
 
