@@ -221,7 +221,7 @@ def test_two_at_once_in_place_do_it_once(words: list[str], tmp_path: Path) -> No
     assert path.read_bytes() == DATA
 
 
-def test_a_set_whose_files_are_links_is_edited_in_place(tmp_path: Path) -> None:
+def test_a_set_of_linked_files_is_edited_in_place(tmp_path: Path) -> None:
     folder = make_small_set(tmp_path, {"base": SET, "one": B + FLUSH, "two": SET})
     real = tmp_path / "real"
     real.mkdir()

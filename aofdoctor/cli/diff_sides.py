@@ -1,7 +1,7 @@
 """Parses a side of `diff`: PATH, PATH@POSITION or PATH@TIME.
 
-PATH alone is an AOF up to its end, @POSITION ends the side before the record there, and @TIME ends it after the last command
-that was written up to that second.
+PATH alone is an AOF up to its end, @POSITION ends the side before the record there, and @TIME ends it after the last
+command that was written up to that second.
 """
 
 import os

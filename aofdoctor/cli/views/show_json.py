@@ -12,7 +12,7 @@ from aofdoctor.log.locate import PositionContent
 
 
 def print_content_json(located: PositionContent) -> None:
-    """Print what a position holds as one JSON object; a command has the fields of `log --json`."""
+    """Print the content of a position as one JSON object; a command has the fields of `log --json`."""
     if located.entry and located.entry.batch.ids[located.entry.i] != ANNOTATION:
         sys.stdout.flush()
         write_json(located.entry, sys.stdout.buffer)

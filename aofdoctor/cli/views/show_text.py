@@ -1,4 +1,4 @@
-"""What `show` prints about one position: facts, arguments, neighbours and a hex dump."""
+"""The text of `show` for one position: facts, arguments, neighbours and a hex dump."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ _ARGS_MAX = 64  # arguments listed on a terminal; a pipe gets all of them
 
 
 def content_lines(aof: AOF, located: PositionContent) -> Iterator[str]:
-    """The lines that show what a position holds."""
+    """The lines that show the content of a position."""
     name = short_part_names(aof).get(located.part.name, located.part.name) or text.display_path(located.part.name)
     assert located.part.source is not None
     rdb_source = decompressed(located.part.source) if located.preamble else located.part.source

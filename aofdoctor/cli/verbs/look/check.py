@@ -1,4 +1,4 @@
-"""aofdoctor check: what is wrong with an AOF, and what each server version would do with it."""
+"""aofdoctor check: examine an AOF, report findings, and say how each server version would load it."""
 
 from typing import Annotated
 

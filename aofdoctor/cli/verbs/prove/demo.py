@@ -57,7 +57,7 @@ def demo(
         print_line(make_painter()(f"before the flush {before:,} keys, after it {wiped:,}, rescued {after:,}", "strong"))
     if json:
         print_json({"path": keep, "server": binary.title, "keys": {"before": before, "wiped": wiped, "rescued": after}})
-    # The two keys written after the FLUSHALL are kept, so they come on top of those before it.
+    # The two keys written after the FLUSHALL are kept, so they add to those before it.
     raise typer.Exit(0 if after == before + wiped else 1)
 
 

@@ -27,7 +27,7 @@ _UNLIKE_WARNING = (
 
 
 class TextRenderer(DiffRenderer):
-    """Prints the unified view.  A header is written only when the first selected difference follows it."""
+    """Prints the unified view.  The header and the @@ line of a gap are written only before a selected difference."""
 
     def __init__(self, comparison: Comparison) -> None:
         super().__init__(comparison)
@@ -45,7 +45,7 @@ class TextRenderer(DiffRenderer):
         self.pending_gap = gap
 
     def _write_header(self) -> None:
-        """Write the names of the sides once, and the pending gap with its context."""
+        """Write the paths of the sides once, then the @@ line of the pending gap and the units before it."""
         sys.stdout.flush()
         if not self.has_written_header:
             self.has_written_header = True
