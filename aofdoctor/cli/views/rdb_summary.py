@@ -1,4 +1,4 @@
-"""An RDB base or preamble in the report of `check`: version, keys by database and type, and the servers that read it."""
+"""An RDB base or preamble in the report of `check`: version, keys by database and type, servers that read it."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -183,8 +183,8 @@ def write_resp(entry: LogEntry, out: BinaryIO) -> None:
 def write_json(entry: LogEntry, out: BinaryIO) -> None:
     """Write a command as one JSON object; its fields are a contract.
 
-    In a record that is too large to be held in memory, an argument of more than 64 KiB is always base64, because whether
-    it is UTF-8 is known only at its end.
+    In a record that is too large to be held in memory, an argument of more than 64 KiB is always base64, because
+    whether it is UTF-8 is known only at its end.
     """
     if entry.batch.oversized:
         _write_large_json(entry, out)
