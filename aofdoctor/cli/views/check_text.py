@@ -2,7 +2,7 @@
 
 from aofdoctor import text
 from aofdoctor.check.findings import FIRST_AID
-from aofdoctor.check.report import PartReport, Report, shell_path
+from aofdoctor.check.report import PartReport, Report
 from aofdoctor.cli.console import Paint, print_line
 from aofdoctor.cli.views.rdb_summary import key_count_lines, rdb_description
 from aofdoctor.damage import DamageKind
@@ -124,7 +124,7 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
 
 def _next_steps(report: Report) -> list[str]:
     """The commands that the report suggests to run next, each with a remark."""
-    path, steps = shell_path(report), []
+    path, steps = text.shell_quote(report.aof.path), []
     damaged = any(d.kind is not DamageKind.IN_FLIGHT for part in report.parts for d in part.damage)
     if report.flushes.group_count == 1:
         steps.append(f"aofdoctor strip {path} --in-place    take the flush back where it stands (reversible)")
