@@ -1,4 +1,4 @@
-"""Bad input: one clear line and a status, never a traceback."""
+"""Bad input and failures end with one clear line and an exit status, and never with a traceback."""
 
 import os
 import re
@@ -42,7 +42,8 @@ def test_what_is_no_aof_gets_one_clear_line_and_status_3(verb: list[str], kind: 
 
 
 def test_no_permission_is_status_3() -> None:
-    # Root may read everything, and nobody might not read our modules: first import them all, then become nobody.
+    # Root can read every file, so the script becomes the user nobody.  That user may be unable to read the modules of the
+    # package, so the script imports them before by running a check.
     script = (
         "import os; from aofdoctor.cli.app import run; run(['check', '/dev/null']); os.geteuid() or os.setuid(65534); "
         "import sys; sys.exit(run(sys.argv[1:]))"

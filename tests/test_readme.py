@@ -1,4 +1,4 @@
-"""The README says what happens: its commands are run, and their output is compared."""
+"""The README matches the program: its commands are run and their output is compared with the text."""
 
 import os
 import re
@@ -12,11 +12,12 @@ from aofdoctor.cli.app import VERBS
 from tests.conftest import FIXTURES, aofdoctor
 
 README = FIXTURES.parent / "README.md"
+# Parts of an output that differ between runs, and the word that replaces them.
 VOLATILE = ((r"\d{8}T\d{6}Z", "STAMP"), (r"in \d+\.\d\d s", "in T s"), (r"Valkey 9\.1\.\d+", "Valkey 9.1"))
 
 
 def readme_examples(text: str) -> list[tuple[str, list[str]]]:
-    """Every command of the README's console blocks with the output that it shows."""
+    """Every command of the README's console blocks, with the output lines that the README shows for it."""
     found: list[tuple[str, list[str]]] = []
     for block in re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL):
         for line in block.splitlines():

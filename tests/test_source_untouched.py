@@ -1,4 +1,7 @@
-"""Where files stand, what they are called, and who else is at work: the source stays as it is, and no output is half done."""
+"""No edit changes its source or leaves a partial output.
+
+The tests vary the file system, file names, links, permissions, quotas, and other processes that work on the same files.
+"""
 
 import os
 import resource
@@ -31,7 +34,7 @@ def write(path: Path) -> Path:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A directory on another file system, where there is one, as /dev/shm."""
+    """A directory on a file system other than that of `tmp_path`, such as /dev/shm."""
     here = tmp_path.stat().st_dev
     for place in ("/dev/shm", "/run", "/var/tmp", tempfile.gettempdir()):
         if os.path.isdir(place) and os.access(place, os.W_OK) and os.stat(place).st_dev != here:
@@ -103,7 +106,8 @@ def test_a_read_only_source_is_read_and_never_written(tmp_path: Path) -> None:
     edits: list[list[str | Path]] = [
         ["-o", folder / "out.aof"], ["--in-place", "-y"], ["--key", "b", "--in-place", "-y"],
     ]  # fmt: skip
-    for number, words in enumerate(edits):  # what is imported later may not be readable later
+    # The unprivileged process may be unable to read modules of the package, so every edit runs once before it starts.
+    for number, words in enumerate(edits):
         aofdoctor("strip", write(tmp_path / f"{number}.aof"), *(["-o", tmp_path / "warm"] if number == 0 else words))
     try:
         assert unprivileged(tmp_path, "strip", path, "-o", tmp_path / "out.aof") == 0
@@ -114,7 +118,7 @@ def test_a_read_only_source_is_read_and_never_written(tmp_path: Path) -> None:
 
 
 def unprivileged(folder: Path, *args: str | Path) -> int:
-    """The status of a command line run by somebody whom modes bind, as they do not bind root."""
+    """The exit status of a command line that runs as the user nobody, because file modes do not restrict root."""
     child = os.fork()
     if not child:
         status = 99
@@ -177,7 +181,7 @@ def recipe() -> dict[str, object]:
 
 
 def together(*actions: Callable[[], object]) -> None:
-    """Do several things at once, each in a thread that runs a process."""
+    """Run all actions at the same time, each in a thread."""
     threads = [threading.Thread(target=action) for action in actions]
     for thread in threads:
         thread.start()
@@ -217,7 +221,7 @@ def test_two_at_once_in_place_do_it_once(words: list[str], tmp_path: Path) -> No
     assert path.read_bytes() == DATA
 
 
-def test_a_set_whose_files_are_links_is_edited_in_place(tmp_path: Path) -> None:
+def test_a_set_of_linked_files_is_edited_in_place(tmp_path: Path) -> None:
     folder = make_small_set(tmp_path, {"base": SET, "one": B + FLUSH, "two": SET})
     real = tmp_path / "real"
     real.mkdir()

@@ -1,5 +1,5 @@
-"""The command line: one file a verb, each parses, asks and renders.
+"""The command line: the application, its options, one module for each verb and one for each view.
 
-The only room that knows typer and rich.  No thinking belongs here: a verb that
-decides something wants a function in analysis or edit.
+It may import every other package, and it is the only one that may import typer and rich.  Decisions about AOFs do not
+belong here: a verb parses its arguments, calls a function of a lower package and prints the answer.
 """

@@ -1,4 +1,8 @@
-"""The command line as a whole: the verbs there are, and what becomes of an error."""
+"""The command line as a whole: the table of verbs, the global options, and the exit status of every error.
+
+Importing this module imports no verb.  `build_app` imports the verb that the command line names, so that a start costs
+only what that verb needs; the help imports all of them.
+"""
 
 import importlib
 import os
@@ -15,19 +19,18 @@ from aofdoctor.cli.console import ColorMode, discard_stdout, ignore_broken_pipe,
 from aofdoctor.errors import AmbiguousRequest, AofdoctorError, InvalidSelection
 from aofdoctor.text import display_path
 
-# Each verb and its folder in cli/verbs, in the order of the help.  Only the module of the verb on the command line is
-# imported, so that a start costs what that verb needs.
+# Each verb and its folder in cli/verbs, in the order of the help.  A new verb needs a module there and an entry here.
 VERBS = {
     "check": "look", "log": "look", "show": "look", "stats": "look", "strip": "rescue", "repair": "rescue",
     "rewind": "rescue", "slice": "rescue", "convert": "convert", "diff": "look", "apply": "rescue", "verify": "prove",
     "undo": "rescue", "demo": "prove",
 }  # fmt: skip
 
-_FUNCTION_NAMES = {"slice": "slice_"}  # verbs that Python has a name of its own for
+_FUNCTION_NAMES = {"slice": "slice_"}  # a function named `slice` would hide Python's builtin
 
 
 def build_app(args: list[str]) -> typer.Typer:
-    """The application, with the verb that `args` name, or with all."""
+    """Build the application with the verbs that the command line `args` needs."""
     app = typer.Typer(
         name="aofdoctor",
         no_args_is_help=True,
@@ -39,11 +42,18 @@ def build_app(args: list[str]) -> typer.Typer:
         "a choice only you can make; 3 could not; 130 interrupted.  Nothing is ever written but where you say.",
         callback=_global_options,
     )
-    verb_name = next((arg for arg in args if arg in VERBS), None)
-    for verb in (verb_name,) if verb_name else VERBS:
+    for verb in _verbs_to_import(args):
         module = importlib.import_module(f"aofdoctor.cli.verbs.{VERBS[verb]}.{verb}")
         app.command(verb, epilog=module.EPILOG)(getattr(module, _FUNCTION_NAMES.get(verb, verb)))
     return app
+
+
+def _verbs_to_import(args: list[str]) -> list[str]:
+    """The first verb among the arguments; none for `--version` alone; all verbs for the help and an unknown verb."""
+    if args == ["--version"]:
+        return []
+    verb_name = next((arg for arg in args if arg in VERBS), None)
+    return [verb_name] if verb_name else list(VERBS)
 
 
 def _print_version(value: bool) -> None:
@@ -71,28 +81,29 @@ def main() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)  # so that what was begun is cleaned up
+            # KeyboardInterrupt runs the cleanup code that removes unfinished files; the default action would skip it.
+            signal.signal(number, signal.default_int_handler)
     if not COMPILED:
         warn("the compiled scanner is missing (no C compiler at its installation): this is many times slower")
     sys.exit(run(sys.argv[1:]))
 
 
 def _replace_closed_streams() -> None:
-    """A standard stream that is closed is as good as one that is empty, or that nobody reads."""
+    """Open the null device for every standard stream that the caller has closed, which Python sets to None."""
     for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, stream) is None:
-            setattr(sys, stream, open(os.devnull, mode))  # noqa: SIM115 (open as long as we live)
+            setattr(sys, stream, open(os.devnull, mode))  # noqa: SIM115 (stays open until the process ends)
 
 
 def run(args: list[str]) -> int:
-    """The exit status of one command line."""
+    """Run one command line and return its exit status; every error is printed here."""
     try:
         args = _move_color_option_first(args)
         status = build_app(args)(args, standalone_mode=False)
         with ignore_broken_pipe():
             sys.stdout.flush()
         return status if isinstance(status, int) else 0
-    except (BrokenPipeError, SystemExit):  # click makes the one the other
+    except (BrokenPipeError, SystemExit):  # click turns a BrokenPipeError into a SystemExit
         discard_stdout()
         return 0
     except AofdoctorError as problem:
@@ -109,12 +120,12 @@ def run(args: list[str]) -> int:
 
 
 def _notes(problem: BaseException) -> str:
-    """What was said of an exception on its way here."""
+    """The notes that were added to an exception while it propagated, as one string."""
     return " ".join(getattr(problem, "__notes__", ()))
 
 
 def _move_color_option_first(args: list[str]) -> list[str]:
-    """--color belongs to no verb, and may stand after one."""
+    """Move `--color` before the verb: it is a global option, and users also write it after the verb."""
     end = args.index("--") if "--" in args else len(args)
     color_args: list[str] = []
     rest: list[str] = []
@@ -128,6 +139,7 @@ def _move_color_option_first(args: list[str]) -> list[str]:
 
 
 def _print_failure(message: str, hint: str, status: int) -> int:
+    """Print an error with its hint, and return `status`."""
     warn(display_path(message))
     if hint:
         print_error_line(f"  Hint: {display_path(hint)}")
@@ -135,7 +147,7 @@ def _print_failure(message: str, hint: str, status: int) -> int:
 
 
 def _show_usage_error(problem: Exception) -> int:
-    """A usage error shows itself; anything else is our bug, and keeps its traceback."""
+    """Print a usage error of typer and return its exit status; raise anything else again, because it is a bug."""
     show = getattr(problem, "show", None)
     if show is None:
         raise problem

@@ -1,7 +1,7 @@
-"""Values to text and JSON; the one place that prints.
+"""Prints lines, JSON, warnings and progress, with colours on a terminal.
 
-Every byte that came from a file has been through text.py before it gets here,
-or is escaped by JSON.
+Callers escape every byte that came from a file with aofdoctor.text before they print it; JSON escapes by itself.
+`rich` is imported only when colours are enabled or a progress bar is drawn.
 """
 
 import base64
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-# Colour only where it says something: red for data gone, yellow for damage, dim for context.
+# Colours carry a meaning: red for lost data, yellow for damage, dim for context.
 _STYLES = {
     "danger": "bold red", "damage": "yellow", "warning": "yellow", "note": "dim", "dim": "dim", "strong": "bold",
     "good": "green", "gone": "red", "changed": "magenta", "expire": "cyan",
@@ -23,42 +23,42 @@ Paint = Callable[[str, str], str]
 
 
 class ColorMode:
-    """--color: auto, always or never; set once by the app."""
+    """The value of --color (auto, always or never), which the application sets once."""
 
     when = "auto"
 
     @classmethod
     def is_enabled(cls) -> bool:
-        """True if what is printed now is to be coloured."""
+        """Whether output is coloured now."""
         if cls.when != "auto":
             return cls.when == "always"
         return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def make_painter() -> Paint:
-    """A function (words, style) that colours words where colour is wanted."""
+    """Create the function (words, style) that colours text, or returns it unchanged where colours are disabled."""
     if not ColorMode.is_enabled():
         return lambda words, style: words
-    from rich.style import Style  # a third of the start-up, and a pipe needs none of it
+    from rich.style import Style  # imported late: it would be a third of the start-up, and a pipe does not need it
 
     styles = {name: Style.parse(words) for name, words in _STYLES.items()}
     return lambda words, style: styles[style].render(words)
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal; None for a pipe, where nothing is cut off."""
+    """The columns of the terminal; None for a pipe, where lines are not truncated."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print_line(line: str = "") -> None:
-    """One line for people."""
+    """Print one line on standard output."""
     with ignore_broken_pipe():
         print(line)
 
 
 @contextmanager
 def ignore_broken_pipe() -> Iterator[None]:
-    """Whoever reads our output may have had enough: what we do goes on without saying more."""
+    """Discard further output, and continue, when the reader of standard output has closed its pipe."""
     try:
         yield
     except BrokenPipeError:
@@ -66,29 +66,29 @@ def ignore_broken_pipe() -> Iterator[None]:
 
 
 def discard_stdout() -> None:
-    """Send standard output nowhere, what is still to be written at exit too."""
+    """Redirect standard output to the null device, including what Python flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def warn(line: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error, prefixed with the name of the program."""
     print_error_line(f"aofdoctor: {line}")
 
 
 def print_error_line(line: str) -> None:
-    """One more line on standard error; that nobody reads it changes nothing of what is done."""
+    """Print one line on standard error as it is; a closed pipe is ignored."""
     with suppress(BrokenPipeError):
         print(line, file=sys.stderr)
 
 
 def print_json(value: object) -> None:
-    """One JSON object on one line."""
+    """Print one JSON value on one line; bytes become text or base64."""
     with ignore_broken_pipe():
         print(json.dumps(value, default=_encode_bytes))
 
 
 def bytes_to_json(data: bytes) -> str | dict[str, str]:
-    """Bytes as text where they are UTF-8, else as base64."""
+    """Bytes as a string if they are valid UTF-8, otherwise as {"base64": ...}."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -103,7 +103,10 @@ def _encode_bytes(value: Any) -> Any:
 
 @contextmanager
 def progress_bar(total: int, label: str) -> Iterator[Callable[[int], None] | None]:
-    """A bar on standard error, only on a terminal and only past the first second."""
+    """Show a progress bar of `total` bytes on standard error, on a terminal only and after the first second.
+
+    Yields the function that takes the number of bytes done so far, or None where no bar can be shown.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -115,6 +118,8 @@ def progress_bar(total: int, label: str) -> Iterator[Callable[[int], None] | Non
 
 
 class _ProgressBar:
+    """A progress bar of rich that is created at the first update after a second, and drawn ten times a second."""
+
     def __init__(self, total: int, label: str) -> None:
         self.total, self.label = total, label
         self.next_update_at = time.monotonic() + 1.0

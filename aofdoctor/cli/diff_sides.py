@@ -1,4 +1,8 @@
-"""PATH, PATH@POSITION or PATH@TIME: an AOF, or what stands in it before a position, or was written up to a time."""
+"""Parses a side of `diff`: PATH, PATH@POSITION or PATH@TIME.
+
+PATH alone is an AOF up to its end, @POSITION ends the side before the record there, and @TIME ends it after the last
+command that was written up to that second.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,32 +12,35 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli.options import open_path, parse_loaded_position
 from aofdoctor.errors import InvalidSelection
-from aofdoctor.log.locate import locate
-from aofdoctor.log.position import Position, is_position, parse_time
+from aofdoctor.log.locate import record_start
+from aofdoctor.log.position import is_position, parse_time
 from aofdoctor.log.time_lookup import first_command_after
 from aofdoctor.log.timestamps import last_time
 from aofdoctor.source import PipeSource
 
-SideEnd = tuple[int, int]
+SideEnd = tuple[int, int]  # (index of the part, offset in it)
 _SYNTAX_HINT = "write PATH@1234, PATH@PART@1234, PATH@#17, PATH@2026-11-22T05:58:31, PATH@-10m or PATH@TS:1795334311"
-_UNIX_SECONDS_PREFIX = "TS:"  # before unix seconds, as in an annotation: a bare number is an offset
+_UNIX_SECONDS_PREFIX = "TS:"  # precedes unix seconds, as in an annotation, because a number alone is an offset
 
 
 @contextmanager
 def open_side(argument: str) -> Iterator[tuple[AOF, SideEnd | None]]:
-    """The AOF that is meant, and where in it the side ends: (part, offset), or None for its own end."""
+    """Open the AOF of a side; yields it with the end of the side, or None if the side ends where the AOF ends."""
     path, end = _split_argument(argument)
     with open_path(path) as aof:
         if not end:
             yield aof, None
         elif is_position(end):
-            yield aof, _end_at_position(aof, parse_loaded_position(end, aof))
+            yield aof, record_start(aof, parse_loaded_position(end, aof))
         else:
             yield aof, _end_at_time(aof, end)
 
 
 def _split_argument(argument: str) -> tuple[str, str]:
-    """The path, and what follows it; a path that has an @ is taken as a path where it is one."""
+    """Split an argument into the path and the text after the last @ that follows an existing path.
+
+    An argument that names an existing file is a path, even if it contains an @.
+    """
     if argument == "-" or os.path.lexists(argument):
         return argument, ""
     at = len(argument)
@@ -45,26 +52,14 @@ def _split_argument(argument: str) -> tuple[str, str]:
     return argument, ""
 
 
-def _end_at_position(aof: AOF, position: Position) -> SideEnd:
-    """Where the record at a position begins; the side is what stands before it."""
-    located = locate(aof, position, neighbour_count=0)
-    index = aof.parts.index(located.part)
-    if located.entry is not None:
-        return index, located.entry.batch.record_span(located.entry.i).start
-    if located.damage is not None:
-        return index, located.damage.span.start
-    raise InvalidSelection(
-        f"{text.display_path(located.part.name)}@{position.offset} is inside of an RDB", "name a position of a command"
-    )
-
-
 def _end_at_time(aof: AOF, end_text: str) -> SideEnd | None:
-    """Where the first command of a later second begins; the side is what was written up to and with a second."""
+    """The start of the first command that was written after the second that `end_text` names; None if there is none."""
     if any(isinstance(part.source, PipeSource) for part in aof.parts):
         raise InvalidSelection("a pipe has gone by when it is known where in it a time is", "save it to a file first")
     time_text = end_text.removeprefix("#").removeprefix(_UNIX_SECONDS_PREFIX)
     try:
-        seconds = parse_time(time_text, 0)  # whether it is a time at all is asked before an AOF is read for its end
+        # Reject what is not a time before the AOF is read to find its last time.
+        seconds = parse_time(time_text, 0)
     except InvalidSelection:
         raise InvalidSelection(
             f"{text.display_path(end_text)} is neither a position nor a time", _SYNTAX_HINT

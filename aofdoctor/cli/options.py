@@ -1,4 +1,8 @@
-"""The arguments and options that several verbs share, and what they mean together."""
+"""The arguments and options that several verbs share, and how they become values.
+
+Each option is an annotated type, so that a verb declares it as a parameter.  `add_options` gives a verb a whole group
+of options, which it receives as one value.
+"""
 
 import functools
 import inspect
@@ -19,7 +23,7 @@ from aofdoctor.server.versions import COMMON_VERSIONS, VERSIONS
 
 
 def _require_nonempty_name(value: str | None) -> str | None:
-    """A name that a script left empty is no wish for a plan."""
+    """Reject an empty file name, which usually comes from an unset variable in a script."""
     if value == "":
         raise typer.BadParameter("the name is empty")
     return value
@@ -76,7 +80,7 @@ UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", help
 InvertOption = Annotated[bool, typer.Option("--invert", help="The commands that are not selected.")]
 
 
-# The selection options by the name of their parameter, with their defaults.
+# The selection options: name of the parameter -> (annotation, default).
 _SELECTION_OPTIONS: dict[str, tuple[Any, Any]] = {
     "cmd": (CmdOption, None),
     "key": (KeyOption, None),
@@ -95,33 +99,42 @@ NO_SELECTION: SelectionOptions = {name: default for name, (_, default) in _SELEC
 
 
 def with_selection_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb the selection options; it gets what they say as one value, `selected`."""
+    """Decorate a verb with the selection options; it receives their values as the dictionary `selection_options`."""
     return add_options(verb, "selection_options", _SELECTION_OPTIONS, dict)
 
 
 def add_options(
     verb: Callable[..., None], parameter: str, table: dict[str, tuple[Any, Any]], combine: Callable[..., Any]
 ) -> Callable[..., None]:
-    """Give a verb more options, by parameter with annotation and default; it gets `build` of them as one value."""
+    """Give a verb the options of `table`; it receives `combine(**values)` as the keyword argument `parameter`.
+
+    `table` maps the name of an option's parameter to (annotation, default).  typer reads options from a function's
+    signature, so the returned function has the verb's own parameters, without `parameter`, followed by the new ones.
+    """
 
     @functools.wraps(verb)
     def with_options(*args: Any, **keyword_args: Any) -> None:
         values = {option: keyword_args.pop(option, default) for option, (_, default) in table.items()}
         verb(*args, **{parameter: combine(**values)}, **keyword_args)
 
-    own = [p for p in inspect.signature(verb).parameters.values() if p.name != parameter]
-    more = [
+    own_parameters = [p for p in inspect.signature(verb).parameters.values() if p.name != parameter]
+    option_parameters = [
         inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for option, (annotation, default) in table.items()
     ]
-    with_options.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
-    with_options.__annotations__ = {p.name: p.annotation for p in [*own, *more]} | {"return": None}
+    with_options.__signature__ = inspect.Signature([*own_parameters, *option_parameters])  # type: ignore[attr-defined]
+    with_options.__annotations__ = {p.name: p.annotation for p in [*own_parameters, *option_parameters]} | {
+        "return": None
+    }
     return with_options
 
 
 @contextmanager
 def open_path(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
-    """The AOF at a path, closed in the end; `forgiving`: what the disk does not give is damage, and no error."""
+    """Open the AOF at a path and close it in the end.
+
+    With `read_errors_are_damage`, sectors that the disk cannot read become damage; otherwise they raise an OSError.
+    """
     aof = open_aof(path, command_table().names.ids)
     try:
         if not read_errors_are_damage:
@@ -175,7 +188,7 @@ def parse_loaded_position(value: str, aof: AOF) -> Position:
 
 
 def parse_server_names(values: list[str] | None) -> list[str]:
-    """The server lines that --server names; `all` are those of the common installations."""
+    """The server versions that --server names, without duplicates; `all` means COMMON_VERSIONS."""
     names: list[str] = []
     for name in values or ():
         if name == "all":

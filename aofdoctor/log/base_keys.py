@@ -67,6 +67,12 @@ class BaseKey(NamedTuple):
         """Its name, or the first 64 KiB of it."""
         return self.preview[0] if self.preview else key_name(self.cursor, self.key)
 
+    @property
+    def ttl_ms(self) -> int | None:
+        """The TTL in milliseconds when the RDB was written; None without an expiry or a known time of the RDB."""
+        expire = self.key.expire_ms
+        return None if expire == -1 or self.time is None else expire - 1000 * self.time
+
     def words(self) -> Iterator[String | CorruptValue]:
         """The words of its value."""
         return value_words(self.cursor, self.value)

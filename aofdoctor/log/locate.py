@@ -57,6 +57,19 @@ def locate(aof: AOF, position: Position, neighbour_count: int = 3) -> PositionCo
     raise InvalidSelection(f"there is no command #{position.number}: it has {count:,}")
 
 
+def record_start(aof: AOF, position: Position) -> tuple[int, int]:
+    """(index of the part, offset) of the start of the record or damage at a position; no position inside an RDB."""
+    located = locate(aof, position, neighbour_count=0)
+    index = aof.parts.index(located.part)
+    if located.entry is not None:
+        return index, located.entry.batch.record_span(located.entry.i).start
+    if located.damage is not None:
+        return index, located.damage.span.start
+    raise InvalidSelection(
+        f"{text.display_path(located.part.name)}@{position.offset} is inside of an RDB", "name a position of a command"
+    )
+
+
 def _candidate_parts(aof: AOF, position: Position) -> list[AofPart]:
     if position.number:
         return aof.existing_parts

@@ -8,7 +8,6 @@ from array import array
 from collections import Counter
 from typing import NamedTuple
 
-from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk._pycount import COUNTS_SIZE, EXPIRED_INDEX, EXPIRING_INDEX, KEYS_INDEX
 from aofdoctor.rdb.walk.walker import ItemColumns, count_items
 
@@ -61,6 +60,9 @@ class KeyCounts:
 
     def types(self, dialect: str) -> Counter[str]:
         """Keys by what they are to a user: string, list ...; `type 33` where its bytes are not read."""
+        # Imported late: the decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
+        from aofdoctor.rdb.values.decoders import ValueRef, type_name
+
         by_type: Counter[str] = Counter()
         for kind in range(_OPCODES):
             if self._type_counts[kind]:

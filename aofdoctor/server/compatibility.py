@@ -10,7 +10,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.server.command_table import CommandSpec, arity_fits, command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.verdict import Outcome
-from aofdoctor.server.versions import VERSIONS, ServerVersion, table_column
+from aofdoctor.server.versions import VERSIONS, ServerVersion, table_column, versions_reading_rdb
 
 
 def flag_rejected(tracker: ContextTracker, versions: Sequence[ServerVersion]) -> None:
@@ -84,6 +84,11 @@ def command_rejection(
         wrong = f"{shown} with {text.format_count(argc, 'argument')}, its name included"
         return (Outcome.REFUSES if version.checks_arity else Outcome.UNDEFINED), f"wrong number of arguments: {wrong}"
     return None
+
+
+def versions_reading(rdb: Preamble) -> list[ServerVersion]:
+    """The server versions that load an RDB as a base or preamble; none of them loads a compressed one."""
+    return [] if rdb.codec else versions_reading_rdb(rdb.dialect, rdb.version)
 
 
 def rdb_rejection(version: ServerVersion, rdb: Preamble) -> str:

@@ -1,4 +1,7 @@
-"""A key of a base as a line of the history: for people and as JSON, its value in short."""
+"""The keys of an RDB base as text and JSON, for `log`, `diff` and `show`: fields, and a preview of the value.
+
+`log` and `diff` print a key on one line with the first words of its value; `show` prints one key in full.
+"""
 
 import json
 from collections.abc import Iterator
@@ -13,13 +16,13 @@ from aofdoctor.rdb.items import OpcodeItem
 
 BASE_COMMAND = "(base)"
 COMPRESSED_NOTE = "the RDB is compressed: places in it are those of the bytes that come out of it"
-_WORD_MAX = 64  # bytes of a word that are shown
+_CODE_MAX = 64  # bytes of a library's code in a line
 _quoted = json.encoder.encode_basestring_ascii
-_NAME_MAX = 1 << 12  # bytes of a name in a line for people
+_NAME_MAX = 1 << 12  # bytes of a key's name in a line of text
 
 
 def preview_words(key: BaseKey) -> Iterator[bytes]:
-    """The first words of a value, and ... where there are more."""
+    """The first words of a key's value, each truncated, and "..." if the value has more or cannot be decoded."""
     if key.preview:
         yield from key.preview[1:]
         return
@@ -31,7 +34,7 @@ def preview_words(key: BaseKey) -> Iterator[bytes]:
 
 
 def truncate(word: String, limit: int) -> bytes:
-    """A word, or its first bytes and ... where it has more than so many."""
+    """The word if it has at most `limit` bytes, otherwise its first `limit` bytes and "..."."""
     if len(word) <= limit:
         return word.read() if isinstance(word, LargeString) else word
     prefix = word.read(limit) if isinstance(word, LargeString) else word[:limit]
@@ -39,7 +42,7 @@ def truncate(word: String, limit: int) -> bytes:
 
 
 def key_summary(key: BaseKey) -> str:
-    """What it was, its name and its value, for people."""
+    """The type, the name and a preview of the value of a key, as text."""
     preview = key.preview
     if preview is None or len(preview[0]) > _NAME_MAX:
         preview = [truncate(key.name, _NAME_MAX), *preview_words(key)]
@@ -47,27 +50,31 @@ def key_summary(key: BaseKey) -> str:
 
 
 def key_note(key: BaseKey) -> str:
-    """That it was there, or seems so, and when it expires."""
+    """The remark after a key in text: whether it was found after damage, and when it expires."""
     expire, origin = key.key.expire_ms, "found after damage: a guess" if key.guess else "there at the rewrite"
     return f"  <- {origin}" + (f", expires {text.format_time(expire // 1000)}" if expire != -1 else "")
 
 
 def write_key_json(key: BaseKey, out: BinaryIO) -> None:
-    """One JSON object: `fields`, and the first words of the value as `args`.  By hand: there are many of them."""
-    span_key, time = key.key, key.time
-    expire = None if span_key.expire_ms == -1 else span_key.expire_ms
+    """Write a key as one JSON object with the fields of `key_summary_json`.
+
+    The text is assembled without json.dumps, because a base can have millions of keys.
+    """
+    item, time = key.key, key.time
+    expire = None if item.expire_ms == -1 else item.expire_ms
     kind = "null" if time is None else '"rdb-ctime"'
     out.write(
-        f'{{"part": {_quoted(key.part)}, "offset": {span_key.start}, "size": {span_key.end - span_key.start}, "n": null, '
-        f'"db": {_or_null(None if span_key.db < 0 else span_key.db)}, "time": {_or_null(time)}, "time_kind": {kind}, '
-        f'"tx": null, "cmd": "{BASE_COMMAND}", "args": [{", ".join(map(_json_word, preview_words(key)))}], '
+        f'{{"part": {_quoted(key.part)}, "offset": {item.start}, "size": {item.end - item.start}, '
+        f'"n": null, "db": {_or_null(None if item.db < 0 else item.db)}, "time": {_or_null(time)}, '
+        f'"time_kind": {kind}, "tx": null, "cmd": "{BASE_COMMAND}", '
+        f'"args": [{", ".join(map(_json_word, preview_words(key)))}], '
         f'"keys": [{_json_word(key.name)}], "type": "{key.type}", "expire_ms": {_or_null(expire)}, '
-        f'"ttl_ms": {_or_null(_ttl(key))}, "guess": {"true" if key.guess else "false"}}}\n'.encode()
+        f'"ttl_ms": {_or_null(key.ttl_ms)}, "guess": {"true" if key.guess else "false"}}}\n'.encode()
     )
 
 
 def _json_word(data: bytes) -> str:
-    """What json.dumps makes of as_json."""
+    """Bytes as json.dumps(bytes_to_json(data)) writes them, faster for UTF-8."""
     try:
         return _quoted(data.decode())
     except UnicodeDecodeError:
@@ -79,45 +86,40 @@ def _or_null(number: int | None) -> str:
 
 
 def key_summary_json(key: BaseKey) -> dict[str, Any]:
-    """What a line says of a key; `args` are the first words of the value."""
+    """The JSON object of a key in one line of `diff --json`; `args` holds the first words of the value."""
     return key_fields(key) | {"args": [bytes_to_json(word) for word in preview_words(key)]}
 
 
 def library_summary(code: String | None) -> str:
-    """A library of functions in short."""
-    return f"{BASE_COMMAND} function {text.quote(truncate(code or b'', _WORD_MAX))}"
+    """A library of functions as text, with the beginning of its code."""
+    return f"{BASE_COMMAND} function {text.quote(truncate(code or b'', _CODE_MAX))}"
 
 
 def library_json(part: str, item: OpcodeItem, code: String | None) -> dict[str, Any]:
-    """What a line says of a library of functions."""
+    """The JSON object of a library of functions in one line of `diff --json`."""
     return {
         "part": part, "offset": item.span.start, "size": item.span.size, "n": None, "db": None, "time": None,
-        "time_kind": None, "tx": None, "cmd": BASE_COMMAND, "args": [bytes_to_json(truncate(code or b"", _WORD_MAX))],
+        "time_kind": None, "tx": None, "cmd": BASE_COMMAND, "args": [bytes_to_json(truncate(code or b"", _CODE_MAX))],
         "keys": [], "type": "function",
     }  # fmt: skip
 
 
 def key_fields(key: BaseKey) -> dict[str, Any]:
-    """What a line says of a key, without its value."""
-    place = key.key
+    """The JSON fields of a key without its value; `args` is empty."""
+    item = key.key
     return {
-        "part": key.part, "offset": place.start, "size": place.end - place.start, "n": None,
-        "db": None if place.db < 0 else place.db, "time": key.time,
+        "part": key.part, "offset": item.start, "size": item.end - item.start, "n": None,
+        "db": None if item.db < 0 else item.db, "time": key.time,
         "time_kind": None if key.time is None else "rdb-ctime", "tx": None, "cmd": BASE_COMMAND, "args": [],
         "keys": [bytes_to_json(key.name)], "type": key.type,
-        "expire_ms": None if place.expire_ms == -1 else place.expire_ms, "ttl_ms": _ttl(key), "guess": key.guess,
+        "expire_ms": None if item.expire_ms == -1 else item.expire_ms, "ttl_ms": key.ttl_ms, "guess": key.guess,
     }  # fmt: skip
-
-
-def _ttl(key: BaseKey) -> int | None:
-    """How long it had to live when the base was written."""
-    expire = key.key.expire_ms
-    return None if expire == -1 or key.time is None else expire - 1000 * key.time
 
 
 # -- one key in full --
 
-_ELEMENTS_MAX = 64  # so many words of a value are shown on a terminal and in a pipe
+_DETAIL_WORDS_MAX = 64  # words of a value that `show` prints, in a pipe too
+_DETAIL_WORD_SIZE_MAX = 200  # bytes of each
 _OPCODES = {
     255: "the end, and the checksum",
     254: "SELECTDB: the database of the keys that follow",
@@ -131,29 +133,30 @@ _OPCODES = {
 
 
 def describe_opcode(item: OpcodeItem) -> str:
-    """What stands between keys, in words."""
+    """Describe an RDB item that is not a key."""
     return _OPCODES.get(item.kind, f"opcode {item.kind}" if item.kind < 256 else "bytes of a type that is not read")
 
 
 def key_detail_json(key: BaseKey) -> dict[str, Any]:
-    """What show --json says of a key of a base."""
+    """The JSON object of `show --json` for a key of a base."""
     shown, more = _first_words(key)
     return key_fields(key) | {"args": [bytes_to_json(word) for word in shown], "more": more, "type_byte": key.key.type}
 
 
 def key_detail_lines(name: str, key: BaseKey) -> Iterator[str]:
-    """A key of a base in full, but for its bytes."""
-    place = key.key
-    yield f"{name}@{text.format_offset(place.start)}  {text.format_size(place.end - place.start)}, ends at {text.format_offset(place.end)}"
-    db = "unknown database" if place.db < 0 else f"database {place.db}"
+    """The lines of `show` for a key of a base, without the hex dump of its bytes; `name` is the name of its part."""
+    item = key.key
+    start, end = text.format_offset(item.start), text.format_offset(item.end)
+    yield f"{name}@{start}  {text.format_size(item.end - item.start)}, ends at {end}"
+    db = "unknown database" if item.db < 0 else f"database {item.db}"
     when = "" if key.time is None else f", there at the rewrite of {text.format_time(key.time)}"
     when += ", found after damage: a guess" if key.guess else ""
     yield f"  key       {text.quote(truncate(key.name, _NAME_MAX))}, {db}{when}"
-    yield f"  type      {key.type} (RDB type {place.type})"
-    if place.expire_ms != -1:
-        yield f"  expires   {text.format_time(place.expire_ms // 1000)} ({place.expire_ms} ms)"
-    if place.idle != -1 or place.freq != -1:
-        yield f"  used      {f'idle for {place.idle} s' if place.idle != -1 else f'frequency {place.freq}'}"
+    yield f"  type      {key.type} (RDB type {item.type})"
+    if item.expire_ms != -1:
+        yield f"  expires   {text.format_time(item.expire_ms // 1000)} ({item.expire_ms} ms)"
+    if item.idle != -1 or item.freq != -1:
+        yield f"  used      {f'idle for {item.idle} s' if item.idle != -1 else f'frequency {item.freq}'}"
     shown, more = _first_words(key)
     yield from (f"  value     {text.quote(word)}" for word in shown)
     if more:
@@ -161,10 +164,10 @@ def key_detail_lines(name: str, key: BaseKey) -> Iterator[str]:
 
 
 def _first_words(key: BaseKey) -> tuple[list[bytes], bool]:
-    """The first words of a value, each cut, and whether there are more or it is broken there."""
+    """(the first words of a value, each truncated; True if the value has more or cannot be decoded further)."""
     shown_words: list[bytes] = []
     for word in key.words():
-        if isinstance(word, CorruptValue) or len(shown_words) == _ELEMENTS_MAX:
+        if isinstance(word, CorruptValue) or len(shown_words) == _DETAIL_WORDS_MAX:
             return shown_words, True
-        shown_words.append(truncate(word, 200))
+        shown_words.append(truncate(word, _DETAIL_WORD_SIZE_MAX))
     return shown_words, False

@@ -1,4 +1,4 @@
-"""What `check` says of an RDB at the head of a part: its version, its keys, and who reads it."""
+"""An RDB base or preamble in the report of `check`: version, keys by database and type, servers that read it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.rdb.key_counts import OTHER_DBS, Database, KeyCounts
-from aofdoctor.server.versions import ServerVersion, versions_reading_rdb
+from aofdoctor.server.compatibility import versions_reading
 
-_DBS_MAX = 8
+_DBS_MAX = 8  # databases that are listed one by one
 _NOUNS = {
     "string": ("string", "strings"), "list": ("list", "lists"), "set": ("set", "sets"), "hash": ("hash", "hashes"),
     "zset": ("sorted set", "sorted sets"), "array": ("array", "arrays"), "stream": ("stream", "streams"),
@@ -17,11 +17,14 @@ _NOUNS = {
 
 
 def preamble_json(rdb: Preamble) -> dict[str, Any]:
-    """The contract of check --json for an RDB; `dbs` and `types` count the keys up to any damage."""
+    """The JSON object of `check --json` for an RDB; its fields are a contract.
+
+    If the RDB is damaged, `dbs` and `types` count the keys before the damage.
+    """
     fields = {
         "magic": text.escape(rdb.magic), "start": rdb.span.start, "end": rdb.span.end, "keys": rdb.keys,
         "checksum": rdb.checksum, "complete": rdb.complete,
-        "loads": [line.name for line in _readers(rdb)],
+        "loads": [version.name for version in versions_reading(rdb)],
     }  # fmt: skip
     if rdb.codec:
         fields["compressed"] = rdb.codec
@@ -39,7 +42,7 @@ def _key_counts_json(key_counts: KeyCounts, dialect: str) -> dict[str, Any]:
 
 
 def rdb_description(rdb: Preamble) -> str:
-    """An RDB in some words, for the line of its part."""
+    """An RDB in one phrase, for the line of its part: version, compression, keys and checksum."""
     version = f"RDB {rdb.version}" if rdb.dialect == "redis" else f"Valkey RDB {rdb.version}"
     if rdb.codec:
         version = f"{version}, compressed by {rdb.codec}" if rdb.version else f"an RDB, compressed by {rdb.codec}"
@@ -50,7 +53,7 @@ def rdb_description(rdb: Preamble) -> str:
 
 
 def key_count_lines(rdb: Preamble) -> Iterator[str]:
-    """Its keys by database and by type, and the lines that read it."""
+    """The lines about an RDB: keys by database, keys by type, and the server versions that read it."""
     key_counts = rdb.key_counts
     if key_counts and key_counts.dbs:
         shown = [_database_text(db, row) for db, row in list(key_counts.dbs.items())[:_DBS_MAX]]
@@ -65,13 +68,8 @@ def key_count_lines(rdb: Preamble) -> Iterator[str]:
         functions = [libraries] if key_counts.function_libraries else []
         yield ", ".join(types + functions)
     if rdb.complete and rdb.version:
-        names = [line.title for line in _readers(rdb)]
+        names = [version.title for version in versions_reading(rdb)]
         yield f"a base for {', '.join(names)}" if names else "a base for no server line that is known here"
-
-
-def _readers(rdb: Preamble) -> list[ServerVersion]:
-    """The lines that read it; none that is known reads a compressed one."""
-    return [] if rdb.codec else versions_reading_rdb(rdb.dialect, rdb.version)
 
 
 def _database_text(db: int, row: Database) -> str:

@@ -1,6 +1,6 @@
-"""One command of the history to a line: for people, for redis-cli, as RESP, as JSON.
+"""Writes one command of the log as a line of text, as input for redis-cli, as RESP or as JSON.
 
-A far record is written as it is read, piece by piece.
+A record with a large argument is written piece by piece while it is read, so that it never has to fit into memory.
 """
 
 import base64
@@ -20,12 +20,15 @@ from aofdoctor.log.entries import LogEntry
 from aofdoctor.server.command_table import CommandSpec, command_table, key_indexes
 from aofdoctor.source import pread
 
-_KEY_SEARCH_MAX = 1 << 16  # of a far record, so many arguments are looked through for keys
-_BASE64_CHUNK = 3 * (1 << 18)  # base64 of a multiple of three bytes can be joined
+_KEY_SEARCH_MAX = 1 << 16  # arguments of a record with a large argument among which keys are found
+_BASE64_CHUNK = 3 * (1 << 18)  # a multiple of three bytes: the base64 texts of such chunks can be concatenated
 
 
 def short_part_names(aof: AOF) -> dict[str, str]:
-    """The shortest name of each part that still names it: 7.incr; empty where there is but one."""
+    """Map the name of each part to a short one such as "7.incr", or to its full name where the short one is ambiguous.
+
+    The only part of an AOF gets an empty name, because a position in it needs none.
+    """
     if len(aof.parts) == 1:
         return {aof.parts[0].name: ""}
     names = {part.name: f"{part.seq}.{part.type}" for part in aof.parts}
@@ -34,15 +37,15 @@ def short_part_names(aof: AOF) -> dict[str, str]:
 
 
 def position_text(part: str, offset: int) -> str:
-    """A position as the user can type it."""
+    """A position in the form that POSITION arguments accept; `part` is a short name and may be empty."""
     return f"{part}@{offset}" if part else str(offset)
 
 
-# -- for people --
+# -- as text --
 
 
 class LineWriter:
-    """Lines for people; on a terminal they are cut to its width."""
+    """Writes commands and keys of a base as lines of text, truncated to `columns` if that is not None."""
 
     def __init__(self, aof: AOF, paint: Paint, columns: int | None, has_times: bool) -> None:
         self.names, self.paint, self.columns, self.has_times = short_part_names(aof), paint, columns, has_times
@@ -91,6 +94,7 @@ class LineWriter:
         return self._second[1]
 
     def _truncate_entry(self, entry: LogEntry, room: int) -> str:
+        """The words of a command in `room` columns, and its size if it has more bytes than that."""
         words: list[str] = []
         used = 0
         for number, arg in enumerate(entry.batch.args(entry.i)):
@@ -106,6 +110,7 @@ class LineWriter:
 
 
 def _truncate(arg: Arg, limit: int) -> str:
+    """An argument as a quoted word, of which at most `limit` bytes are shown."""
     head = arg.head(limit + 1) if isinstance(arg, LargeArgument) else arg[: limit + 1]
     size = arg.size if isinstance(arg, LargeArgument) else len(arg)
     shown = text.quote(head[:limit])
@@ -113,6 +118,7 @@ def _truncate(arg: Arg, limit: int) -> str:
 
 
 def _word_pieces(args: Iterator[Arg]) -> Iterator[str]:
+    """The quoted words of a command in pieces, so that a large argument is not held in memory."""
     for number, arg in enumerate(args):
         if number:
             yield " "
@@ -137,7 +143,7 @@ _EFFECT_STYLES = (
 
 @functools.cache
 def _style_and_note(number: int) -> tuple[str, str]:
-    """(style, note) of a command by its id."""
+    """(style, remark after the line) of a command by its id; `UNKNOWN` is a command that no server has."""
     command = command_table().get(number)
     if command is None:
         return ("damage", "  <- no server knows this command") if number == UNKNOWN else ("", "")
@@ -146,15 +152,15 @@ def _style_and_note(number: int) -> tuple[str, str]:
 
 
 def flush_note(command: CommandSpec) -> str:
-    """What a flush does, in words."""
+    """Describe which databases FLUSHALL or FLUSHDB empties."""
     return "empties every database" if command.name == "flushall" else "empties this database"
 
 
-# -- for redis-cli, and as RESP --
+# -- as input for redis-cli, and as RESP --
 
 
 def write_cli(entry: LogEntry, out: BinaryIO) -> None:
-    """A line that redis-cli accepts."""
+    """Write a command as a line that redis-cli accepts."""
     if entry.batch.oversized:
         out.writelines(piece.encode() for piece in _word_pieces(entry.batch.args(entry.i)))
         out.write(b"\n")
@@ -163,7 +169,7 @@ def write_cli(entry: LogEntry, out: BinaryIO) -> None:
 
 
 def write_resp(entry: LogEntry, out: BinaryIO) -> None:
-    """The record's own bytes."""
+    """Write the bytes of the record unchanged."""
     if not entry.batch.oversized:
         out.write(entry.batch.raw(entry.i))
         return
@@ -175,7 +181,11 @@ def write_resp(entry: LogEntry, out: BinaryIO) -> None:
 
 
 def write_json(entry: LogEntry, out: BinaryIO) -> None:
-    """One JSON object; an argument of more than 64 KiB in a far record is always base64."""
+    """Write a command as one JSON object; its fields are a contract.
+
+    In a record that is too large to be held in memory, an argument of more than 64 KiB is always base64, because
+    whether it is UTF-8 is known only at its end.
+    """
     if entry.batch.oversized:
         _write_large_json(entry, out)
         return
@@ -201,6 +211,7 @@ def _key_indexes(entry: LogEntry, argv: list[bytes]) -> Iterator[int]:
 
 
 def _write_large_json(entry: LogEntry, out: BinaryIO) -> None:
+    """Write a command with a large argument as one JSON object, piece by piece."""
     args = entry.batch.args(entry.i)
     name = next(args)
     heads = [name if isinstance(name, bytes) else name.head(64)]

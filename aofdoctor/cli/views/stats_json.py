@@ -1,16 +1,19 @@
-"""stats --json: one object."""
+"""The JSON object of `stats --json`: totals, counts by command, database and prefix, histogram, keys and RDB base."""
 
 from typing import Any
 
 from aofdoctor.cli.console import bytes_to_json
-from aofdoctor.cli.verbs.look.check import finding_json
+from aofdoctor.cli.views.check_json import finding_json
 from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.stats.collect import CommandCounts, HeavyHitter, KeyStats, LargeRecord, Stats, StatsOptions
 from aofdoctor.stats.rdb_keys import BaseStats, LargeKey, RdbKeyRow
 
 
 def stats_to_json(stats: Stats, stats_options: StatsOptions, row_limit: int | None) -> dict[str, Any]:
-    """The contract of stats --json; `most` rows of each list, or all, but for those over time."""
+    """The object that `stats --json` prints; its fields are a contract.
+
+    Each list has at most `row_limit` rows, or all if that is None; the histogram is never shortened.
+    """
     selected_totals, keys = stats.selected, stats.keys
     return {
         "path": stats.aof.path,

@@ -1,4 +1,4 @@
-"""Names and numbers of stats in words for people."""
+"""Labels of the rows that `stats` prints, and its percentages, durations and estimates as text."""
 
 from collections.abc import Callable
 
@@ -7,31 +7,31 @@ from aofdoctor.rdb.key_counts import OTHER_DBS
 from aofdoctor.stats.collect import HeavyHitter
 
 RowName = str | int | bytes | None
-_KEY_MAX = 60  # so many bytes of a key are shown
+_KEY_MAX = 60  # bytes of a key or prefix in a label
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def key_label(head: bytes, length: int) -> str:
-    """A key or prefix of `length` bytes, cut where it is long."""
+    """A key or prefix of `length` bytes as quoted text, truncated if it is long; `head` is its beginning."""
     return text.quote(head) if length <= _KEY_MAX and len(head) == length else f'"{text.escape(head[:_KEY_MAX])}..."'
 
 
 def command_label(name: RowName) -> str:
-    """A command's name; bytes are one that no server knows."""
+    """The name of a command; it is bytes if no server has such a command."""
     if isinstance(name, bytes):
         return f"{text.quote(name.upper())} (unknown)"
     return "(unknown)" if name is None else str(name).upper()
 
 
 def prefix_label(name: RowName) -> str:
-    """A key prefix; None stands for those that have no row of their own."""
+    """A key prefix; None is the row of all prefixes that have no row of their own."""
     if isinstance(name, bytes):
         return key_label(name, len(name)) if name else "(no prefix)"
     return "(others)"
 
 
 def database_label(name: RowName) -> str:
-    """A database; None where it is not known."""
+    """A database; None if it is unknown."""
     if name is None:
         return "db?"
     return "(others)" if name in ("others", OTHER_DBS) else f"db{name!s}"
@@ -43,18 +43,18 @@ LABELS: dict[str, Callable[[RowName], str]] = {
 
 
 def percent(part: int, total: int) -> str:
-    """A part of a whole, in percent."""
+    """`part` as a percentage of `total`."""
     return f"{100 * part / total:.1f}%" if total else "-"
 
 
 def duration(seconds: int) -> str:
-    """A span of time: 30 s, 5 min."""
+    """A duration in the largest unit that divides it, such as "30 s" or "5 min"."""
     size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
     return f"{seconds // size} {unit}"
 
 
 def estimate_text(written: HeavyHitter, number: Callable[[int], str]) -> str:
-    """What was written to a key, with how far that can be wrong."""
+    """A count of a key as text, with the bounds and the deviation of an estimate; `number` formats a count."""
     least = written.count - written.overcount
     words = f"{number(least)} to {number(written.count)}" if written.overcount else number(written.count)
     return f"{words} +-{100 * written.deviation / max(1, least):.0f}%" if written.deviation else words

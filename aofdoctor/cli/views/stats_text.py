@@ -1,4 +1,4 @@
-"""What stats says to people: facts and suspects first, then one table after the other."""
+"""The text of `stats`: totals and suspicious events first, then tables, the histogram, keys and the RDB base."""
 
 from aofdoctor import text
 from aofdoctor.cli.console import Paint, print_line
@@ -8,12 +8,12 @@ from aofdoctor.stats.collect import CommandCounts, KeyStats, Stats, StatsOptions
 from aofdoctor.stats.histogram import Histogram
 from aofdoctor.stats.rdb_keys import BaseStats, LargeKey, RdbKeyRow
 
-_DEFAULT_ROWS, _DEFAULT_LARGEST = 10, 5  # rows of a table, and of the largest, where nobody says how many
-_BAR_WIDTH = 30
+_DEFAULT_ROWS, _DEFAULT_LARGEST = 10, 5  # rows of a table, and of a list of the largest, without --rows
+_BAR_WIDTH = 30  # columns of the longest bar of the histogram
 
 
 class StatsRenderer:
-    """One answer for people; `rows` of each table, 0 for all."""
+    """Prints the result of `collect_stats`; each table has `rows` rows, 0 for all and None for the default."""
 
     def __init__(self, stats: Stats, stats_options: StatsOptions, rows: int | None, paint: Paint) -> None:
         self.stats, self.stats_options, self.paint = stats, stats_options, paint
@@ -23,7 +23,7 @@ class StatsRenderer:
         self.width = 0
 
     def render(self) -> None:
-        """All of it."""
+        """Print everything."""
         self._print_header()
         self._print_suspects()
         self._print_commands()
@@ -34,7 +34,7 @@ class StatsRenderer:
         if self.stats.base:
             self._print_base(self.stats.base)
 
-    # -- facts --
+    # -- totals --
 
     def _print_header(self) -> None:
         stats = self.stats
@@ -54,7 +54,8 @@ class StatsRenderer:
         if not stats.selection.selects_all:
             selected_totals, part = stats.selected, percent(stats.selected.commands, stats.commands)
             print_line(
-                f"  selected: {text.format_count(selected_totals.commands, 'command')} ({part}), {text.format_size(selected_totals.bytes)}"
+                f"  selected: {text.format_count(selected_totals.commands, 'command')} ({part}), "
+                f"{text.format_size(selected_totals.bytes)}"
             )
         print_line()
 
@@ -100,7 +101,8 @@ class StatsRenderer:
         for label, row in rows:
             commands, size = percent(row.commands, total.commands), percent(row.bytes, total.bytes)
             print_line(
-                f"{label:<{self.width}}  {row.commands:>14,}  {commands:>6}  {text.format_size(row.bytes):>12}  {size:>6}"
+                f"{label:<{self.width}}  {row.commands:>14,}  {commands:>6}  "
+                f"{text.format_size(row.bytes):>12}  {size:>6}"
             )
         self._print_hidden_count(count - len(rows))
 
@@ -136,7 +138,7 @@ class StatsRenderer:
         print_line()
 
     def _position_text(self, at: int) -> str:
-        """A place in the whole log, as the user can type it."""
+        """A byte offset counted over all parts, as a position that POSITION arguments accept."""
         present = self.stats.aof.existing_parts
         for part in present:
             if at < (part.size or 0) or part is present[-1]:
@@ -144,7 +146,7 @@ class StatsRenderer:
             at -= part.size or 0
         return str(at)
 
-    # -- the biggest --
+    # -- largest records and keys --
 
     def _print_largest_records(self) -> None:
         records = self.stats.largest[: self.largest_limit]
@@ -155,7 +157,8 @@ class StatsRenderer:
             place = position_text(self.names[record.part], record.offset)
             name = "" if record.key is None else " " + key_label(record.key, record.length)
             print_line(
-                f"{text.format_size(record.size):>24}  {place}  {database_label(record.db)}  {text.quote(record.command)}{name}"
+                f"{text.format_size(record.size):>24}  {place}  {database_label(record.db)}  "
+                f"{text.quote(record.command)}{name}"
             )
         print_line()
 
@@ -168,7 +171,8 @@ class StatsRenderer:
             print_line(self.paint(f"the keys with the most {count_name}", "dim"))
             for key_count in rows[: self.largest_limit]:
                 print_line(
-                    f"{estimate_text(key_count, number):>24}  {database_label(key_count.db)}  {key_label(key_count.key, key_count.length)}"
+                    f"{estimate_text(key_count, number):>24}  {database_label(key_count.db)}  "
+                    f"{key_label(key_count.key, key_count.length)}"
                 )
             if not keys.exact:
                 how, some, more = " from a sample", "some ", "; --exact looks at every write"
@@ -178,7 +182,7 @@ class StatsRenderer:
                 print_line(self.paint(f"estimated{how}{rest}{more}", "dim"))
             print_line()
 
-    # -- bases --
+    # -- RDB base --
 
     def _print_base(self, base: BaseStats) -> None:
         if not base.keys and not base.counted_only and not self.stats.selection.selects_all:
@@ -215,6 +219,7 @@ class StatsRenderer:
         for large_key in keys:
             place = position_text(self.names[large_key.part], large_key.offset)
             print_line(
-                f"{text.format_size(large_key.size):>24}  {place}  {database_label(large_key.db)}  {large_key.type} {key_label(large_key.key, large_key.length)}"
+                f"{text.format_size(large_key.size):>24}  {place}  {database_label(large_key.db)}  "
+                f"{large_key.type} {key_label(large_key.key, large_key.length)}"
             )
         print_line()

@@ -1,4 +1,4 @@
-"""aofdoctor diff: what one AOF has that another lacks."""
+"""aofdoctor diff: compare two AOFs by their commands in order, or by the keys that they write."""
 
 import os
 from collections.abc import Iterator
@@ -13,10 +13,11 @@ from aofdoctor.cli import options
 from aofdoctor.cli.console import print_line, warn
 from aofdoctor.cli.diff_sides import open_side
 from aofdoctor.cli.options import build_log_selection
-from aofdoctor.cli.views import diff_keys as diff_keys_view
-from aofdoctor.cli.views.diff_json import JsonRenderer
-from aofdoctor.cli.views.diff_stat import StatRenderer
-from aofdoctor.cli.views.diff_text import Comparison, Renderer, TextRenderer, warn_of_damage
+from aofdoctor.cli.views.diff.json_lines import JsonRenderer
+from aofdoctor.cli.views.diff.keys import print_key_diff, print_key_diff_json
+from aofdoctor.cli.views.diff.renderer import Comparison, Renderer, warn_of_damage
+from aofdoctor.cli.views.diff.stat_tables import StatRenderer
+from aofdoctor.cli.views.diff.text import TextRenderer
 from aofdoctor.damage import DamageKind
 from aofdoctor.diff.differ import CommandDiff, DiffEvent, OneSidedRun
 from aofdoctor.diff.keys.key_diff import compare_keys
@@ -45,7 +46,7 @@ _RDB_DAMAGE = frozenset({DamageKind.TRUNCATED_PREAMBLE, DamageKind.CORRUPT_PREAM
 
 
 class CompareBy(StrEnum):
-    """What is compared."""
+    """The values of --by."""
 
     COMMANDS = "commands"
     KEYS = "keys"
@@ -115,9 +116,7 @@ def diff(
         for writer in writers.values():
             writer.rename_into_place()
             if not json:
-                print_line(
-                    f"{display_path(str(writer.path))}: {format_count(writer.commands, 'command')}, {_patch_summary(writer)}"
-                )
+                print_line(_patch_summary(writer))
         is_different = renderer.different
     raise typer.Exit(1 if is_different else 0)
 
@@ -125,8 +124,9 @@ def diff(
 def _compare_by_keys(
     sides: tuple[Side, Side], selections: tuple[Selection, Selection], paths: tuple[str, str], json: bool
 ) -> bool:
+    """Print the differences by keys; True if the sides differ."""
     key_diff = compare_keys(*sides, selections)
-    (diff_keys_view.print_key_diff_json if json else diff_keys_view.print_key_diff)(key_diff, paths)
+    (print_key_diff_json if json else print_key_diff)(key_diff, paths)
     warn_of_damage(sides)
     if any(damage.kind in _RDB_DAMAGE for side in sides for damage in side.damage.values()):
         warn("of a damaged RDB only the keys that can be read are compared")
@@ -134,10 +134,9 @@ def _compare_by_keys(
 
 
 def _patch_summary(patch: DiffPatch) -> str:
-    return f"{patch.size:,} bytes" + (
-        f"; {format_count(patch.omitted_units, 'damaged or unfinished stretch', 'damaged or unfinished stretches')} left out"
-        if patch.omitted_units
-        else ""
+    omitted = format_count(patch.omitted_units, "damaged or unfinished stretch", "damaged or unfinished stretches")
+    return f"{display_path(str(patch.path))}: {format_count(patch.commands, 'command')}, {patch.size:,} bytes" + (
+        f"; {omitted} left out" if patch.omitted_units else ""
     )
 
 
@@ -149,6 +148,7 @@ def _require_consistent_options(
     reverse: str | None,
     selection_options: options.SelectionOptions,
 ) -> None:
+    """Raise InvalidSelection for options that exclude one another."""
     if selection_options["from_"] is not None or selection_options["to"] is not None:
         raise InvalidSelection(
             "--from and --to name a place in one AOF", "write PATH@POSITION for a side that ends there"
@@ -167,7 +167,7 @@ def _make_renderer(comparison: Comparison, stat: bool, json: bool) -> Renderer:
 
 
 def _copy_to_patches(comparison: Comparison, writers: dict[int, DiffPatch]) -> Iterator[DiffEvent]:
-    """The differences, which are written to the patches as they go by."""
+    """Pass the differences on, and write the runs of each side that has a patch to it; `writers` is by side."""
     for event in comparison.diff.events():
         if isinstance(event, OneSidedRun) and event.side in writers:
             writers[event.side].add(event.run)

@@ -1,4 +1,4 @@
-"""aofdoctor log: the history."""
+"""aofdoctor log: print the commands of an AOF in order, filtered, one line each."""
 
 import sys
 from collections.abc import Iterable
@@ -12,11 +12,10 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, terminal_width, warn
 from aofdoctor.cli.options import build_log_selection, open_path
-from aofdoctor.cli.views import base_keys
-from aofdoctor.cli.views import record_lines as entries
+from aofdoctor.cli.views import base_keys, record_lines
 from aofdoctor.damage import DAMAGE_MEANINGS
 from aofdoctor.errors import InvalidSelection
-from aofdoctor.log import entries as history
+from aofdoctor.log import entries
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.selection import Selection
 from aofdoctor.log.timestamps import probably_has_timestamps
@@ -38,7 +37,7 @@ Exit status: 0 done; 1 damage was met on the way (named on standard error); 2 us
 
 
 class OutputFormat(StrEnum):
-    """How a command is written."""
+    """The values of --format."""
 
     TEXT = "text"
     JSON = "json"
@@ -76,7 +75,7 @@ def log(
 
 
 def _require_readable_base(aof: AOF, tail: bool, format: OutputFormat) -> None:
-    """Raise BadSelection where the keys of a base cannot be had, or said."""
+    """Raise InvalidSelection where the keys of the base cannot be read or the format has no form for them."""
     if tail:
         raise InvalidSelection("--tail reads the end alone, and a base is the beginning", "leave --tail out")
     if format not in (OutputFormat.TEXT, OutputFormat.JSON):
@@ -90,37 +89,38 @@ def _require_readable_base(aof: AOF, tail: bool, format: OutputFormat) -> None:
 
 def _items(
     aof: AOF, log_selection: Selection, count: int | None, tail: bool, reverse: bool, base: bool
-) -> Iterable[history.LogItem]:
+) -> Iterable[entries.LogItem]:
+    """The selected items in the order to print; --tail of a pipe reads it from the start, because it cannot seek."""
     pipe = any(isinstance(part.source, PipeSource) for part in aof.parts)
     if tail and not pipe:
         warn(
             "read from the end: where records begin is a guess there, and a database is unknown before its first SELECT"
         )
-        items: Iterable[history.LogItem] = history.read_tail(aof, log_selection, 10 if count is None else count)
+        items: Iterable[entries.LogItem] = entries.read_tail(aof, log_selection, 10 if count is None else count)
         return reversed(list(items)) if reverse else items
     if tail and count is None:
         count = 10
     if count is not None:
-        items = history.read_last(aof, log_selection, count, base)
+        items = entries.read_last(aof, log_selection, count, base)
         return reversed(items) if reverse else items
     if reverse and pipe:
         raise InvalidSelection("a pipe cannot be read backwards", "save it to a file first, or name a number with -n")
     return (
-        history.read_backward(aof, log_selection, base) if reverse else history.read_forward(aof, log_selection, base)
+        entries.read_backward(aof, log_selection, base) if reverse else entries.read_forward(aof, log_selection, base)
     )
 
 
-def _write(aof: AOF, items: Iterable[history.LogItem], format: OutputFormat) -> bool:
-    """Write all items; True if damage was among them."""
+def _write(aof: AOF, items: Iterable[entries.LogItem], format: OutputFormat) -> bool:
+    """Write all items to standard output and warn about damage; True if there was any."""
     writer = _make_writer(aof, format)
-    base = writer.write_key if isinstance(writer, entries.LineWriter) else base_keys.write_key_json
+    write_key = writer.write_key if isinstance(writer, record_lines.LineWriter) else base_keys.write_key_json
     out, has_damage = sys.stdout.buffer, False
     sys.stdout.flush()
     for item in items:
-        if isinstance(item, history.LogEntry):
+        if isinstance(item, entries.LogEntry):
             writer(item, out)
         elif isinstance(item, BaseKey):
-            base(item, out)
+            write_key(item, out)
         else:
             has_damage = True
             damage = item.damage
@@ -132,12 +132,12 @@ def _write(aof: AOF, items: Iterable[history.LogItem], format: OutputFormat) -> 
     return has_damage
 
 
-def _make_writer(aof: AOF, format: OutputFormat) -> entries.EntryWriter:
-    json_resp_cli_writers: dict[OutputFormat, entries.EntryWriter] = {
-        OutputFormat.JSON: entries.write_json,
-        OutputFormat.RESP: entries.write_resp,
-        OutputFormat.CLI: entries.write_cli,
+def _make_writer(aof: AOF, format: OutputFormat) -> record_lines.EntryWriter:
+    writers: dict[OutputFormat, record_lines.EntryWriter] = {
+        OutputFormat.JSON: record_lines.write_json,
+        OutputFormat.RESP: record_lines.write_resp,
+        OutputFormat.CLI: record_lines.write_cli,
     }
-    return json_resp_cli_writers.get(format) or entries.LineWriter(
+    return writers.get(format) or record_lines.LineWriter(
         aof, make_painter(), terminal_width(), has_times=probably_has_timestamps(aof)
     )

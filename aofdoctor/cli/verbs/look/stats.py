@@ -1,4 +1,4 @@
-"""aofdoctor stats: what an AOF is made of, in numbers."""
+"""aofdoctor stats: count commands and bytes by command, database, key prefix and time."""
 
 import re
 from typing import Annotated
@@ -80,6 +80,7 @@ def stats(
 
 
 def _parse_delimiter(value: str) -> bytes:
+    """The byte of --delimiter."""
     encoded = value.encode("utf-8", "surrogateescape")
     if len(encoded) != 1:
         raise InvalidSelection(
@@ -89,6 +90,7 @@ def _parse_delimiter(value: str) -> bytes:
 
 
 def _parse_seconds(value: str | None) -> int | None:
+    """The seconds of --every, such as 300 for "5m"."""
     if value is None:
         return None
     match = _DURATION.fullmatch(value)

@@ -1,4 +1,4 @@
-"""aofdoctor verify: what a real server makes of it."""
+"""aofdoctor verify: load an AOF in a private real server and report the keys that it has then."""
 
 from pathlib import Path
 from typing import Annotated

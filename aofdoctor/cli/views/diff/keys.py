@@ -1,4 +1,4 @@
-"""What diff --by keys says: counts, then names."""
+"""The text and the JSON of `diff --by keys`: counts, then the keys that differ with their last writes."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _TYPES = {ONLY_A: "only_a", ONLY_B: "only_b", DIFFERS: "differs"}
 
 
 def print_key_diff(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
-    """Counts, then names, for people."""
+    """Print the counts, then the keys under a heading for each kind of difference."""
     paint = make_painter()
     if not any(key_diff.counts):
         same = (
@@ -48,22 +48,24 @@ def print_key_diff(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
 
 
 def _warn_of_unnamed_keys(key_diff: KeyDiff) -> None:
-    """What a comparison by keys cannot see."""
+    """Warn about commands, such as scripts, that may touch keys which they do not name."""
     a, b = key_diff.unnamed_key_commands
     if a or b:
-        words = f"but {text.format_count(a, 'command')} of A and {b:,} of B since they part (scripts, SORT by a pattern) may touch"
-        print_line(
-            make_painter()(f"{words} or read keys that they do not name: what those hold is not known", "warning")
+        words = (
+            f"but {text.format_count(a, 'command')} of A and {b:,} of B since they part (scripts, SORT by a pattern) "
+            "may touch or read keys that they do not name: what those hold is not known"
         )
+        print_line(make_painter()(words, "warning"))
 
 
 def _write_position(side: Side, names: dict[str, str], write: LastWrite, letter: str) -> str:
+    """The position of the last write to a key on side `letter`; `names` are the short names of the parts."""
     place = position_text(names[side.aof.parts[write.part].name], write.start)
     return f"{letter} {place}{' deleted' if write.deleted else ''}"
 
 
 def print_key_diff_json(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
-    """The summary, then one line for each key."""
+    """Print the summary as one JSON object, then one object for each key that differs."""
     only_a, only_b, differ = key_diff.counts
     print_json({
         "type": "summary", "equal": not key_diff.has_differences, "a": paths[0], "b": paths[1],

@@ -1,4 +1,4 @@
-"""What diff --json says: JSON Lines."""
+"""The JSON Lines of `diff --json`: the fork, one object for each difference, and the summary."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from aofdoctor.cli.console import print_json
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as lines
-from aofdoctor.cli.views.diff_text import SIDE_NAMES, Comparison, DiffRenderer, part_and_offset
+from aofdoctor.cli.views.diff.renderer import SIDE_NAMES, Comparison, DiffRenderer, part_and_offset
 from aofdoctor.diff.differ import Divergence
 from aofdoctor.diff.summary import COLUMN_NAMES, MOVED_COLUMN, DifferenceCounts
 from aofdoctor.diff.units._pyunits import UnitKind
@@ -19,7 +19,10 @@ from aofdoctor.log.base_keys import BaseKey
 
 
 class _FieldInserter:
-    """A stream whose first byte, the brace of an object, is written with fields of our own after it."""
+    """A stream that inserts JSON fields after the opening brace of the first object written to it.
+
+    Thus an entry gets fields of the diff while it is written piece by piece.
+    """
 
     def __init__(self, out: BinaryIO, fields: bytes) -> None:
         self._out, self._fields = out, fields
@@ -35,7 +38,7 @@ class _FieldInserter:
 
 
 class JsonRenderer(DiffRenderer):
-    """JSON Lines: fork, then only, moved and opaque as they come, then summary."""
+    """Prints objects of the types fork, only, moved and opaque in the order of the log, and the summary at the end."""
 
     def render_gap(self, gap: Divergence) -> None:
         if gap.positions is self.comparison.diff.fork:
@@ -81,7 +84,7 @@ class JsonRenderer(DiffRenderer):
 
 
 def fork_json(comparison: Comparison) -> dict[str, Any] | None:
-    """Where the sides part; None if they do not."""
+    """Where the sides diverge first; None if they do not."""
     diff = comparison.diff
     if diff.fork is None:
         return None
@@ -106,7 +109,7 @@ def _position_json(side: Side, place: DiffPosition) -> dict[str, Any]:
 
 
 def _common_bytes_json(comparison: Comparison) -> dict[str, Any]:
-    """Up to where the bytes are the same."""
+    """The position on each side up to which the bytes are the same."""
     diff = comparison.diff
     places = [part_and_offset(side, place) for side, place in zip(comparison.sides, diff.equal_bytes_end, strict=True)]
     return {
@@ -116,7 +119,7 @@ def _common_bytes_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def summary_json(comparison: Comparison, tally: DifferenceCounts, different: bool) -> dict[str, Any]:
-    """What the differences add up to."""
+    """The totals of a comparison; the fields are a contract."""
     diff = comparison.diff
     return {
         "type": "summary",

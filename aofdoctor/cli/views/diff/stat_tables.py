@@ -1,18 +1,18 @@
-"""What diff --stat says: counts."""
+"""The tables of `diff --stat`, as text and as JSON: counts by command, database and key prefix."""
 
 from typing import Any
 
 from aofdoctor import text
 from aofdoctor.cli.console import bytes_to_json, print_json, print_line
-from aofdoctor.cli.views.diff_json import summary_json
-from aofdoctor.cli.views.diff_text import Comparison, DiffRenderer, summary_lines
+from aofdoctor.cli.views.diff.json_lines import summary_json
+from aofdoctor.cli.views.diff.renderer import Comparison, DiffRenderer, summary_lines
 from aofdoctor.diff.differ import Divergence
 from aofdoctor.diff.summary import COLUMN_NAMES, MOVED_COLUMN, CountRows
 from aofdoctor.diff.units.unit import Unit
 
 
 class StatRenderer(DiffRenderer):
-    """Only counts."""
+    """Prints only counts, and no differences one by one."""
 
     def __init__(self, comparison: Comparison, is_json: bool) -> None:
         super().__init__(comparison, prefixes=True)
@@ -54,6 +54,6 @@ def _label(value: str | int | bytes | None) -> str:
     return "(unknown)" if value is None else str(value).upper() if isinstance(value, str) else f"db{value}"
 
 
-def _row_json(name: str, row: "tuple[str | int | bytes | None, list[int]]") -> dict[str, Any]:
+def _row_json(name: str, row: tuple[str | int | bytes | None, list[int]]) -> dict[str, Any]:
     value = bytes_to_json(row[0]) if isinstance(row[0], bytes) else row[0]
     return {name: value, **dict(zip(COLUMN_NAMES, row[1], strict=True))}

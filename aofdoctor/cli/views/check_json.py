@@ -1,0 +1,67 @@
+"""The JSON object of `check --json`: parts, verdicts of server versions and findings."""
+
+from typing import Any
+
+from aofdoctor.aof.discovery import AofPart
+from aofdoctor.check.findings import FIRST_AID, is_sound
+from aofdoctor.check.report import PartReport, Report
+from aofdoctor.cli.views.rdb_summary import preamble_json
+from aofdoctor.finding import Finding
+from aofdoctor.server.verdict import Verdict
+
+
+def report_to_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
+    """The object that `check --json` prints; its fields are a contract."""
+    return {
+        "path": report.aof.path,
+        "layout": report.aof.layout,
+        "sound": is_sound(report),
+        "writer": report.writer or None,
+        "parts": [_part_json(part) for part in report.parts] + [_history_part_json(p) for p in report.aof.history],
+        "verdicts": [_verdict_json(verdict) for verdict in report.verdicts],
+        "findings": [finding_json(finding) for finding in findings],
+        "first_aid": list(FIRST_AID) if report.flushes.count else [],
+    }
+
+
+def _part_json(part: PartReport) -> dict[str, Any]:
+    return {
+        "name": part.part.name,
+        "type": part.part.type,
+        "exists": part.part.exists,
+        "size": part.size if part.part.exists else None,
+        "commands": part.commands,
+        "annotations": part.annotations,
+        "preamble": preamble_json(part.preamble) if part.preamble else None,
+        "first_time": part.first_time,
+        "last_time": part.last_time,
+        "ok_up_to": part.ok_up_to,
+        "damage": [
+            {"kind": d.kind.value, "start": d.span.start, "end": d.span.end, "guess": d.end_is_guess, "note": d.note}
+            for d in part.damage
+        ],
+    }
+
+
+def _history_part_json(part: AofPart) -> dict[str, Any]:
+    """A history file, which check lists and does not read."""
+    return {
+        "name": part.name, "type": part.type, "exists": part.exists, "size": part.size, "commands": None,
+        "annotations": None, "preamble": None, "first_time": None, "last_time": None, "ok_up_to": None, "damage": [],
+    }  # fmt: skip
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "server": verdict.server, "load_truncated": verdict.load_truncated, "outcome": verdict.outcome.value,
+        "part": verdict.part or None, "offset": verdict.offset, "reason": verdict.reason or None,
+    }  # fmt: skip
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """A finding as an object of `check --json` and `stats --json`."""
+    return {
+        "code": finding.code, "severity": finding.severity.value, "part": finding.part or None,
+        "start": finding.start, "end": finding.end, "message": finding.message, "detail": finding.detail or None,
+        "hint": finding.hint or None,
+    }  # fmt: skip

@@ -1,0 +1,149 @@
+"""The text of `show` for one position: facts, arguments, neighbours and a hex dump."""
+
+from collections.abc import Iterator
+
+from aofdoctor import text
+from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.records import LargeArgument, Preamble
+from aofdoctor.cli.console import make_painter, terminal_width
+from aofdoctor.cli.views.base_keys import COMPRESSED_NOTE, describe_opcode, key_detail_lines
+from aofdoctor.cli.views.record_lines import flush_note, short_part_names
+from aofdoctor.damage import DAMAGE_MEANINGS, Damage
+from aofdoctor.log.entries import LogEntry
+from aofdoctor.log.locate import PositionContent
+from aofdoctor.rdb.compressed.source import decompressed
+from aofdoctor.server.command_table import command_table, key_indexes
+from aofdoctor.source import Source, pread
+from aofdoctor.span import Span
+
+_DUMP_MAX = 4096  # bytes dumped on a terminal; a pipe gets all of them
+_ARGS_MAX = 64  # arguments listed on a terminal; a pipe gets all of them
+
+
+def content_lines(aof: AOF, located: PositionContent) -> Iterator[str]:
+    """The lines that show the content of a position."""
+    name = short_part_names(aof).get(located.part.name, located.part.name) or text.display_path(located.part.name)
+    assert located.part.source is not None
+    rdb_source = decompressed(located.part.source) if located.preamble else located.part.source
+    if rdb_source is not located.part.source and (located.damage or located.base_key or located.item):
+        yield f"{name}  {COMPRESSED_NOTE}"
+    if located.damage:
+        yield from _damage_lines(name, located.damage, rdb_source)
+    elif located.base_key:
+        yield from key_detail_lines(name, located.base_key)
+        yield from _hexdump_lines(rdb_source, located.base_key.key.span)
+    elif located.item:
+        span = located.item.span
+        yield _span_line(name, span)
+        yield f"  {describe_opcode(located.item)}"
+        yield from _hexdump_lines(rdb_source, span)
+    elif located.preamble:
+        yield from _preamble_lines(name, located.preamble, located.part.source)
+    elif located.entry:
+        yield from _entry_lines(name, located)
+
+
+def _span_line(name: str, span: Span) -> str:
+    start, end = text.format_offset(span.start), text.format_offset(span.end)
+    return f"{name}@{start}  {text.format_size(span.size)}, ends at {end}"
+
+
+def _damage_lines(name: str, damage: Damage, source: Source) -> Iterator[str]:
+    paint = make_painter()
+    start = text.format_offset(damage.span.start)
+    yield f"{name}@{start}  {text.format_size(damage.span.size)}, ends at {damage.span.end}"
+    yield f"  {paint('DAMAGE', 'damage')}  {DAMAGE_MEANINGS[damage.kind]}{f' ({damage.note})' if damage.note else ''}"
+    if damage.end_is_guess:
+        yield f"  Records begin again at {damage.span.end}: a guess."
+    yield from _hexdump_lines(source, damage.span)
+
+
+def _preamble_lines(name: str, rdb: Preamble, source: Source) -> Iterator[str]:
+    size = text.format_size(rdb.span.size)
+    yield f"{name}@0  RDB {rdb.version}, {size}, ends at {rdb.span.end}, checksum {rdb.checksum}"
+    for key, value in rdb.aux.items():
+        yield f"  {text.quote(key)}  {text.quote(value)}"
+    yield from _hexdump_lines(source, Span(0, min(256, rdb.span.end)))
+
+
+def _entry_lines(name: str, located: PositionContent) -> Iterator[str]:
+    assert located.entry
+    assert located.part.source
+    entry = located.entry
+    span = entry.batch.record_span(entry.i)
+    yield _span_line(name, span)
+    yield from _fact_lines(located, entry)
+    if entry.batch.ids[entry.i] != ANNOTATION:
+        yield from _argument_lines(entry)
+    yield from _hexdump_lines(located.part.source, span)
+    for title, entries in (("before", located.previous_entries), ("after", located.next_entries)):
+        for number, neighbour in enumerate(entries):
+            yield f"  {title if number == 0 else '':<10}{_neighbour_text(neighbour)}"
+
+
+def _fact_lines(located: PositionContent, entry: LogEntry) -> Iterator[str]:
+    if entry.batch.ids[entry.i] == ANNOTATION:
+        yield f"  annotation  {text.escape(entry.batch.annotation(entry.i))}"
+        return
+    command = command_table().get(entry.batch.ids[entry.i])
+    db = "unknown database" if entry.db is None else f"database {entry.db}"
+    inside = f"in transaction {entry.tx}" if entry.tx else "in no transaction"
+    inside += f" (MULTI at {located.multi_start})" if located.multi_start is not None else ""
+    when = "time unknown" if entry.time is None else f"written at {text.format_time(entry.time)}"
+    yield f"  command   {f'#{entry.number}, ' if entry.number else ''}{db}, {inside}, {when}"
+    if command is None:
+        yield "  effect    unknown: no server line knows this command"
+    elif command.effects:
+        words = f": {flush_note(command)}" if "flush" in command.effects else ""
+        yield f"  effect    {', '.join(sorted(command.effects))}{words}"
+
+
+def _argument_lines(entry: LogEntry) -> Iterator[str]:
+    command = command_table().get(entry.batch.ids[entry.i])
+    heads: list[bytes] = []
+    shown = []
+    limit = _ARGS_MAX if terminal_width() else None
+    for number, arg in enumerate(entry.batch.args(entry.i)):
+        if limit is not None and number >= limit:
+            break
+        size = arg.size if isinstance(arg, LargeArgument) else len(arg)
+        head = arg.head(1 << 16) if isinstance(arg, LargeArgument) else arg
+        heads.append(head)
+        shown.append((size, head))
+    keys = set(key_indexes(command, heads)) if command else set()
+    for number, (size, head) in enumerate(shown):
+        byte_limit = 200 if limit else len(head)
+        ellipsis = " ..." if len(head[:byte_limit]) < size else ""
+        kind = "key" if number in keys else "name" if number == 0 else "arg"
+        yield f"  {kind:<5}{number:<5}{text.format_size(size):>10}  {text.quote(head[:byte_limit])}{ellipsis}"
+    argc = entry.batch.argc[entry.i]
+    if argc > len(shown):
+        yield f"  and {text.format_count(argc - len(shown), 'more argument')}"
+
+
+def _neighbour_text(entry: LogEntry) -> str:
+    place = entry.batch.record_span(entry.i).start
+    if entry.batch.ids[entry.i] == ANNOTATION:
+        return f"{place}  {text.escape(entry.batch.annotation(entry.i)[:80])}"
+    words = []
+    for number, arg in enumerate(entry.batch.args(entry.i)):
+        head = arg.head(41) if isinstance(arg, LargeArgument) else arg[:41]
+        words.append(text.quote(head[:40]) + ("..." if len(head) > 40 else ""))
+        if number >= 5:
+            words.append("...")
+            break
+    return f"{place}  {' '.join(words)}"
+
+
+def _hexdump_lines(source: Source, span: Span) -> Iterator[str]:
+    """The bytes of a span in the format of `hexdump -C`; on a terminal at most _DUMP_MAX of them."""
+    limit = _DUMP_MAX if terminal_width() else span.size
+    end = min(span.end, span.start + limit)
+    for at in range(span.start, end, 16):
+        row = pread(source, min(16, end - at), at)
+        left, right = (" ".join(f"{byte:02x}" for byte in half) for half in (row[:8], row[8:]))
+        shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
+        yield f"  {at:08x}  {left:<23}  {right:<23}  |{shown}|"
+    if end < span.end:
+        yield f"  ... {text.format_size(span.end - end)} more: aofdoctor show in a pipe writes them all"
