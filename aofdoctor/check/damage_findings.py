@@ -1,4 +1,4 @@
-"""Findings about bytes: damage, the traps that a server's own cut would be, oddities of records."""
+"""Findings about bytes: damage, hazards of a server's own truncation at load, and odd records."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Findings about the set and its files: the manifest, what is missing, extra, swapped, or not to be opened."""
+"""Findings about the files of an AOF: the manifest, and missing, unlisted, swapped, leftover or unreadable files."""
 
 import os
 import stat
@@ -89,7 +89,7 @@ def _swapped_files(report: Report) -> Iterator[Finding]:
 
 
 def _is_upgraded_file(part: AofPart) -> bool:
-    """True of the single file of an older server that 7.0 took over as base under its old name."""
+    """Whether a base is the single file of an older server, which 7.0 takes over under its old name."""
     return ".base." not in part.name
 
 
@@ -122,7 +122,7 @@ def _leftovers(report: Report) -> Iterator[Finding]:
 
 
 def _owners(report: Report) -> Iterator[Finding]:
-    """A server runs as the owner of its directory; a file that it cannot open keeps it from starting."""
+    """Yield findings about files that the owner of the directory, as which servers usually run, cannot open."""
     directory = report.aof.directory
     if directory is None or report.aof.layout != "multi-part":
         return
@@ -143,12 +143,13 @@ def _owners(report: Report) -> Iterator[Finding]:
 
 
 def _owner_can_open(file_stat: os.stat_result, directory_stat: os.stat_result) -> bool:
-    """True if the directory's owner may read and write a file."""
+    """Whether the owner of the directory may read and write a file, by its mode bits."""
     shift = 6 if file_stat.st_uid == directory_stat.st_uid else 3 if file_stat.st_gid == directory_stat.st_gid else 0
     return file_stat.st_mode >> shift & 6 == 6
 
 
 def _size(path: Path) -> int | None:
+    """Return the size of a file in bytes, or None if it is gone or not accessible."""
     try:
         return path.stat().st_size
     except OSError:

@@ -10,8 +10,7 @@ from aofdoctor.cli.options import open_path, parse_loaded_position
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.locate import locate
 from aofdoctor.log.position import Position, is_position, parse_time
-from aofdoctor.log.time_lookup import first_command_after
-from aofdoctor.log.timestamps import last_time
+from aofdoctor.log.timestamps import first_command_after, last_time
 from aofdoctor.source import PipeSource
 
 SideEnd = tuple[int, int]

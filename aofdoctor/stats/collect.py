@@ -16,7 +16,7 @@ from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW, read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding
-from aofdoctor.log.ordinals import none_if_unknown
+from aofdoctor.log.context_walk import none_if_unknown
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField

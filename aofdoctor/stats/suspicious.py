@@ -11,9 +11,8 @@ from aofdoctor import text
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.log.flushes import FlushCollector
+from aofdoctor.log.flushes import FlushCollector, describe_group, describe_scope
 from aofdoctor.log.script_flushes import ScriptFlushCollector, script_command_ids
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.diff.units.unit import Unit, UnitRun
-from aofdoctor.log.base_keys import BaseKey, creation_time
+from aofdoctor.log.base_keys import BaseKey
+from aofdoctor.log.timestamps import creation_time
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.encoding.short_strings import has_key_meta
@@ -83,7 +84,7 @@ class RdbCommandStream:
 
     def base_key(self, key: KeyItem) -> BaseKey:
         """A key as the history has it."""
-        return BaseKey(self.part, self.cursor, key, self.rdb.dialect, creation_time(self.rdb))
+        return BaseKey(self.part, self.cursor, key, self.rdb.dialect, creation_time(self.rdb.aux))
 
     def key_name(self, key: KeyItem) -> bytes | None:
         """A key's name; None if it is too large to hold, or broken."""

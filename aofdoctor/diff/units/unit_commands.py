@@ -10,8 +10,9 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.moves import DbKey, TouchedKeys, make_db_key
 from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
 from aofdoctor.diff.units.side import Side, Unit, UnitRun
+from aofdoctor.log.command_numbers import command_numbers
+from aofdoctor.log.context_walk import none_if_unknown
 from aofdoctor.log.entries import LogEntry
-from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import KeyItem as KeyOfBase
 from aofdoctor.server.command_table import CommandSpec, command_table, key_indexes

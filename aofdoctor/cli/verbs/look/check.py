@@ -8,7 +8,7 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AofPart
 from aofdoctor.check.examine import examine
 from aofdoctor.check.findings import FIRST_AID, collect_findings, is_sound
-from aofdoctor.check.report import PartReport, Report, shell_path
+from aofdoctor.check.report import PartReport, Report
 from aofdoctor.cli import options
 from aofdoctor.cli.console import Paint, make_painter, print_json, print_line, progress_bar
 from aofdoctor.cli.options import open_path, parse_server_names
@@ -226,7 +226,7 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
 
 
 def _next_steps(report: Report) -> list[str]:
-    path, steps = shell_path(report), []
+    path, steps = text.shell_quote(report.aof.path), []
     damaged = any(d.kind is not DamageKind.IN_FLIGHT for part in report.parts for d in part.damage)
     if report.flushes.group_count == 1:
         steps.append(f"aofdoctor strip {path} --in-place    take the flush back where it stands (reversible)")
