@@ -65,7 +65,7 @@ class _Examiner:
     def __init__(self, report: Report, progress: ExamineProgress | None) -> None:
         self.report, self.progress = report, progress
         self.tracker = ContextTracker(columns=True)
-        applicable = [line for line in report.versions if line.reads_manifest or report.aof.layout != "multi-part"]
+        applicable = [v for v in report.versions if v.reads_manifest or report.aof.layout != "multi-part"]
         self.loader = Loader(applicable, self.tracker)
         select, multi, exec_ = (command_table().names.ids[name] for name in (b"select", b"multi", b"exec"))
         self.oddity_by_id = {
@@ -94,7 +94,7 @@ class _Examiner:
     # -- verdicts before the first byte --
 
     def _judge_set(self, aof: AOF) -> list[Verdict] | None:
-        """Return the verdicts if the manifest alone decides them, else None; refuse parts that the manifest rules out."""
+        """Return the verdicts if the manifest alone decides them, else None; reject what no server can load."""
         if aof.layout != "multi-part":
             return None
         if aof.manifest is None or not (aof.manifest.problems or aof.manifest.load_order):
@@ -213,13 +213,13 @@ def _in_version_order(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
     """Order verdicts as the report's versions; versions before 7.0, which read single files, get `not applicable`."""
     judged_servers = {verdict.server for verdict in verdicts}
     ordered_verdicts = []
-    for line in report.versions:
-        if line.name in judged_servers:
-            ordered_verdicts += [verdict for verdict in verdicts if verdict.server == line.name]
+    for version in report.versions:
+        if version.name in judged_servers:
+            ordered_verdicts += [verdict for verdict in verdicts if verdict.server == version.name]
         else:
             reason = "a multi part set: this line reads single files"
-            options = (True, False) if line.has_load_truncated else (False,)
+            options = (True, False) if version.has_load_truncated else (False,)
             ordered_verdicts += [
-                Verdict(line.name, option, Outcome.NOT_APPLICABLE, reason=reason) for option in options
+                Verdict(version.name, option, Outcome.NOT_APPLICABLE, reason=reason) for option in options
             ]
     return ordered_verdicts

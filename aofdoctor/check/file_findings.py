@@ -56,7 +56,8 @@ def _file_findings(report: Report) -> Iterator[Finding]:
         message = f"{text.display_path(name)} is listed {names.count(name)} times: its commands would run again"
         yield Finding("part-twice", Severity.DANGER, message, name)
     for part in aof.unlisted:
-        message = f"{text.display_path(part.name)} ({text.format_size(part.size or 0)}) is not in the manifest: no server loads it"
+        size = text.format_size(part.size or 0)
+        message = f"{text.display_path(part.name)} ({size}) is not in the manifest: no server loads it"
         yield Finding("part-unlisted", Severity.WARNING, message, part.name)
 
 
@@ -83,7 +84,8 @@ def _swapped_files(report: Report) -> Iterator[Finding]:
         if later.first_time < earlier.last_time:
             message = (
                 f"{text.display_path(later.part.name)} begins at {text.format_time(later.first_time)}, before "
-                f"{text.display_path(earlier.part.name)} ends at {text.format_time(earlier.last_time)}: files may have been swapped"
+                f"{text.display_path(earlier.part.name)} ends at {text.format_time(earlier.last_time)}: "
+                "files may have been swapped"
             )
             yield Finding("part-swapped", Severity.WARNING, message, later.part.name)
 
@@ -113,11 +115,13 @@ def _leftovers(report: Report) -> Iterator[Finding]:
     for path in report.aof.leftovers:
         size = _size(path)
         if size is not None:
-            message = f"{text.display_path(path.name)} ({text.format_size(size)}) stands beside it: evidence of what was before"
+            name = f"{text.display_path(path.name)} ({text.format_size(size)})"
+            message = f"{name} stands beside it: evidence of what was before"
             yield Finding("leftover", Severity.NOTE, message, str(path))
     for part in report.aof.history:
         if part.exists:
-            message = f"{text.display_path(part.name)} ({text.format_size(part.size or 0)}) is a history file: what a rewrite has replaced"
+            name = f"{text.display_path(part.name)} ({text.format_size(part.size or 0)})"
+            message = f"{name} is a history file: what a rewrite has replaced"
             yield Finding("history", Severity.NOTE, message, part.name)
 
 

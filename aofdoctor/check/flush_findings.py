@@ -26,7 +26,8 @@ def _flush_message(report: Report, group: FlushGroup) -> str:
     first = group.first
     place = f"{text.display_path(first.part)}@{first.span.start}"
     when = f" ({text.format_time(first.time)})" if first.time is not None else ""
-    return f"{describe_group(group)} at {place}{when} emptied {describe_scope(group)}; {_describe_following(report, group)}"
+    following = _describe_following(report, group)
+    return f"{describe_group(group)} at {place}{when} emptied {describe_scope(group)}; {following}"
 
 
 def _describe_following(report: Report, group: FlushGroup) -> str:
@@ -60,8 +61,14 @@ def _script_flushes(report: Report) -> Iterator[Finding]:
     """Yield findings about scripts that contain FLUSHALL or FLUSHDB."""
     for script_flush in report.script_flushes.flushes:
         place = f"{script_flush.part}@{script_flush.span.start}"
-        message = f"{script_flush.command} at {text.display_path(place)} runs a script with a flush in its text, at every load"
-        hint = f"aofdoctor show {shell_path(report)} {text.shell_quote(place)}; strip --from and --to that place leaves it out"
+        message = (
+            f"{script_flush.command} at {text.display_path(place)} runs a script with a flush in its text, "
+            "at every load"
+        )
+        hint = (
+            f"aofdoctor show {shell_path(report)} {text.shell_quote(place)}; "
+            "strip --from and --to that place leaves it out"
+        )
         yield Finding("flush-in-script", Severity.DANGER, message, script_flush.part, *script_flush.span, hint=hint)
     hidden = report.script_flushes.count - len(report.script_flushes.flushes)
     if hidden:

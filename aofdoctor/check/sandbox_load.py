@@ -146,8 +146,8 @@ def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
         else text.quote(first[:64] if isinstance(first, bytes) else b"?")
     )
     raise RefusedEdit(
-        f"{name} at {text.display_path(part.name)}@{batch.record_span(i).start} is not replayed, not even in a private server: "
-        "it could reach outside of it",
+        f"{name} at {text.display_path(part.name)}@{batch.record_span(i).start} is not replayed, "
+        "not even in a private server: it could reach outside of it",
         "aofdoctor strip takes such commands out of a copy: --from and --to name the record",
     )
 

@@ -20,11 +20,6 @@ def command_numbers(batch: RecordBatch, records: Iterable[int]) -> Iterator[int]
         yield at - annotations
 
 
-def command_number(batch: RecordBatch, i: int) -> int:
-    """Return the number of one record among the commands of its batch, counted from 1."""
-    return next(command_numbers(batch, (i,)))
-
-
 def index_at_position(batch: RecordBatch, position: Position, part_index: int, commands_before: int) -> int:
     """Return the index of the record at a position: -1 for a position before the batch, `batch.count` for one after it.
 

@@ -11,7 +11,7 @@ This module selects and orders entries; it does not render them.
 import re
 from array import array
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,17 +70,28 @@ class _SelectedBatch:
     selected: list[int]
 
     def entries(self, indexes: list[int]) -> Iterator[LogEntry]:
-        batch, db, tx, time = self.batch, self.tracker.db, self.tracker.tx, self.tracker.time
-        for i, number in zip(indexes, command_numbers(batch, indexes), strict=True):
-            yield LogEntry(
-                self.part,
-                batch,
-                i,
-                self.commands_before + number,
-                none_if_unknown(db[i]),
-                none_if_unknown(tx[i]) or None,
-                none_if_unknown(time[i]),
-            )
+        return entries_at(self.part, self.batch, self.tracker, self.commands_before, indexes)
+
+
+def entries_at(
+    part: str, batch: RecordBatch, tracker: ContextTracker, commands_before: int, indexes: Sequence[int]
+) -> Iterator[LogEntry]:
+    """Yield the records of a batch at ascending indexes as entries.
+
+    `tracker` has tracked the batch; `commands_before` counts the commands before the batch, over all parts.  An
+    annotation gets the number of the command before it.
+    """
+    db, tx, time = tracker.db, tracker.tx, tracker.time
+    for i, number in zip(indexes, command_numbers(batch, indexes), strict=True):
+        yield LogEntry(
+            part,
+            batch,
+            i,
+            commands_before + number,
+            none_if_unknown(db[i]),
+            none_if_unknown(tx[i]) or None,
+            none_if_unknown(time[i]),
+        )
 
 
 def read_forward(aof: AOF, selection: Selection, with_base: bool = False) -> Iterator[LogItem]:
@@ -287,8 +298,8 @@ def _count_commands(items: Iterable[LogItem]) -> int:
     return sum(isinstance(item, LogEntry) for item in items)
 
 
-# Segments are read from the end of the part towards its head, with blocks that grow, until `count` commands are found.
 def _read_part_tail(part: AofPart, part_index: int, source: Source, selection: Selection, count: int) -> list[LogItem]:
+    """Read segments from the end of the part towards its head, in growing blocks, until `count` commands are found."""
     items: list[LogItem] = []
     end, block = source.size or 0, _TAIL_BLOCK
     while end > 0 and _count_commands(items) < count:
@@ -307,7 +318,7 @@ def _read_part_tail(part: AofPart, part_index: int, source: Source, selection: S
 
 
 def _find_run_start(source: Source, offset: int, names: Container[bytes]) -> int | None:
-    """Return the offset of the first record at or after `offset` that begins a run of records; 0 for the part's head."""
+    """Return the offset of the first record at or after `offset` that begins a run of records, or None."""
     return 0 if offset == 0 else find_record(source, offset, names, run=True)
 
 

@@ -4,6 +4,7 @@ The part is read from its start, so the record boundaries are certain and the co
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aofdoctor import text
@@ -13,9 +14,9 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.base_keys import BaseKey, rdb_batches
-from aofdoctor.log.command_numbers import command_number, index_at_position
-from aofdoctor.log.context_walk import none_if_unknown, walk_part
-from aofdoctor.log.entries import LogEntry, detach_entry
+from aofdoctor.log.command_numbers import index_at_position
+from aofdoctor.log.context_walk import walk_part
+from aofdoctor.log.entries import LogEntry, detach_entry, entries_at
 from aofdoctor.log.position import Position
 from aofdoctor.log.timestamps import creation_time
 from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
@@ -107,19 +108,17 @@ class _PositionSearch:
         at = -1 if content else self._index_in_batch(batch, batch_start)
         if content is None and at < 0:
             first = max(0, batch.count - self.neighbour_count)
-            previous.extend(
-                detach_entry(_make_entry(part, batch, i, tracker, batch_start)) for i in range(first, batch.count)
-            )
+            previous.extend(_detached_entries(part, batch, range(first, batch.count), tracker, batch_start))
             return None
         if content is None:
             first = max(0, at - self.neighbour_count)
-            previous.extend(detach_entry(_make_entry(part, batch, i, tracker, batch_start)) for i in range(first, at))
-            entry = detach_entry(_make_entry(part, batch, at, tracker, batch_start))
+            *neighbours, entry = _detached_entries(part, batch, range(first, at + 1), tracker, batch_start)
+            previous.extend(neighbours)
             start = multi_offset(batch, tracker.tx, at, open_before) if entry.tx else None
             content = PositionContent(part, entry, previous_entries=list(previous), multi_start=start)
         room = self.neighbour_count - len(content.next_entries)
         following = range(at + 1, min(batch.count, at + 1 + room))
-        content.next_entries += [detach_entry(_make_entry(part, batch, i, tracker, batch_start)) for i in following]
+        content.next_entries += _detached_entries(part, batch, following, tracker, batch_start)
         return content
 
     def _index_in_batch(self, batch: RecordBatch, commands_before: int) -> int:
@@ -166,14 +165,10 @@ def _tile_end(part: AofPart, tile: Damage | Preamble) -> int:
     return 1 << 62 if is_compressed_file else tile.span.end
 
 
-def _make_entry(part: AofPart, batch: RecordBatch, i: int, tracker: ContextTracker, commands_before: int) -> LogEntry:
-    number = None if batch.ids[i] == ANNOTATION else commands_before + command_number(batch, i)
-    return LogEntry(
-        part.name,
-        batch,
-        i,
-        number,
-        none_if_unknown(tracker.db[i]),
-        none_if_unknown(tracker.tx[i]) or None,
-        none_if_unknown(tracker.time[i]),
-    )
+def _detached_entries(
+    part: AofPart, batch: RecordBatch, indexes: range, tracker: ContextTracker, commands_before: int
+) -> Iterator[LogEntry]:
+    """Yield records as entries that stay valid; annotations have no number."""
+    for entry in entries_at(part.name, batch, tracker, commands_before, indexes):
+        is_annotation = batch.ids[entry.i] == ANNOTATION
+        yield detach_entry(entry._replace(number=None) if is_annotation else entry)

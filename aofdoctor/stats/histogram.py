@@ -83,7 +83,7 @@ def _sum_rows(number: int, rows: "Sequence[tuple[int, int, int]] | Sequence[Buck
 def find_bursts(bucket_row: BucketRow, kind: int) -> list[Burst]:
     """Find ranges with far more commands of a kind than usual, the largest first.
 
-    `kind` is a number from `burst_kinds`: 1 for deletes, 2 for expiries.  The search is repeated in wider buckets, and a
+    `kind` is a number from `burst_kinds`: 1 for deletes, 2 for expiries.  The search is repeated in wider buckets; a
     burst that overlaps one found in narrower buckets is left out.
     """
     width, buckets = bucket_row

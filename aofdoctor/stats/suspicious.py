@@ -1,7 +1,7 @@
-"""Find events that an operator should look at first: flushes, scripts with flushes, mass deletes, bursts, odd commands.
+"""Find events that an operator should look at first: flushes (also in scripts), mass deletes, bursts, odd commands.
 
-Each is a finding with the command that shows its place in the log.  Flushes and scripts are found as `check` finds them;
-damage is left to `check`.
+Each is a finding with the command that shows its place in the log.  Flushes and scripts are collected with the same
+code as in `check`; damage is left to `check`.
 """
 
 from bisect import bisect_right
@@ -112,7 +112,8 @@ class SuspiciousEvents:
         for group in self.flushes.groups[:_SHOWN_PER_KIND]:
             first = group.first
             when = f" ({text.format_time(first.time)})" if first.time is not None else ""
-            message = f"{describe_group(group)} at {text.display_path(first.part)}@{first.span.start}{when} emptied {describe_scope(group)}"
+            place = f"{text.display_path(first.part)}@{first.span.start}"
+            message = f"{describe_group(group)} at {place}{when} emptied {describe_scope(group)}"
             yield Finding("flush", Severity.DANGER, message, first.part, first.span.start, group.last.span.end,
                           hint=self._log_command(first.part, first.span.start))  # fmt: skip
         if (more := self.flushes.group_count - _SHOWN_PER_KIND) > 0:
@@ -124,7 +125,8 @@ class SuspiciousEvents:
     def _script_findings(self) -> Iterable[Finding]:
         if self.script_flushes.count:
             first = self.script_flushes.flushes[0]
-            message = f"{text.format_count(self.script_flushes.count, 'script')} with a flush in its text, first {first.command}"
+            scripts = text.format_count(self.script_flushes.count, "script")
+            message = f"{scripts} with a flush in its text, first {first.command}"
             yield self._finding_at(
                 "flush-in-script", Severity.DANGER, message, first.part, first.span, " --effect script"
             )
