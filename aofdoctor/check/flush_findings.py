@@ -6,7 +6,7 @@ from aofdoctor import text
 from aofdoctor.check.report import Report, shell_path
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.flushes import FlushGroup, describe_group, describe_scope
-from aofdoctor.log.timestamps import creation_time
+from aofdoctor.rdb.preamble import creation_time
 
 _HIDDEN_FLUSHES_MAX = 100
 
@@ -89,8 +89,7 @@ def _no_flush(report: Report) -> Iterator[Finding]:
     if report.aof.unlisted:
         detail += "  What is not in the manifest was not read: check each file by itself."
     base = next((p.preamble for p in report.parts if p.preamble), None)
-    created = creation_time(base.aux) if base else None
-    if created is not None:
+    if base and (created := creation_time(base.aux)) is not None:
         detail += f" The base was written at {text.format_time(created)}: what was before it is not in this AOF."
     yield Finding("no-flush", Severity.NOTE, "no FLUSHALL or FLUSHDB stands in it as a command", detail=detail)
 

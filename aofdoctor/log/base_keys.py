@@ -16,12 +16,12 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection, any_pattern_in
-from aofdoctor.log.timestamps import creation_time
 from aofdoctor.rdb.bulk.previews import KeyPreviews
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.header import MAGIC_SIZE, has_type
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.values.decoders import ValueRef, elements, type_name
 from aofdoctor.rdb.values.flatten import value_words

@@ -18,12 +18,12 @@ from aofdoctor.log.command_numbers import index_at_position
 from aofdoctor.log.context_walk import walk_part
 from aofdoctor.log.entries import LogEntry, detach_entry, entries_at
 from aofdoctor.log.position import Position
-from aofdoctor.log.timestamps import creation_time
 from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.header import MAGIC_SIZE
 from aofdoctor.rdb.items import KeyItem, OpcodeItem
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource

@@ -4,7 +4,7 @@ Servers write an annotation with the second before the first command of that sec
 (Redis 7.0).  Records before the first annotation of a part have no time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
@@ -14,6 +14,7 @@ from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.context_walk import none_if_unknown, walk_aof
 from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -22,7 +23,6 @@ from aofdoctor.text import display_path, format_time
 
 _EDGE_SIZE = 1 << 16
 _TAIL_SIZE = 1 << 24
-_CTIME_DIGITS_MAX = 11
 
 
 def last_time(aof: AOF) -> int | None:
@@ -64,26 +64,6 @@ def probably_has_timestamps(aof: AOF) -> bool:
     return False
 
 
-# -- the time of an RDB --
-
-
-def creation_time(aux: Mapping[bytes, bytes]) -> int | None:
-    """Return when an RDB was written, in unix seconds, from the `ctime` of its AUX fields; None without a valid one."""
-    ctime = aux.get(b"ctime", b"")
-    return int(ctime) if ctime.isdigit() and len(ctime) <= _CTIME_DIGITS_MAX else None
-
-
-def require_rdb_before(part: str, rdb: Preamble, seconds: int) -> None:
-    """Raise RefusedEdit if the RDB of a part was written after `seconds`: its AOF lacks the state at that time."""
-    created = creation_time(rdb.aux)
-    if created is not None and created > seconds:
-        raise RefusedEdit(
-            f"the RDB of {display_path(part)} was written at {format_time(created)}: "
-            "what was before that is not in this AOF",
-            "look for a history file, a backup or an older base",
-        )
-
-
 # -- the commands after a time --
 
 
@@ -100,8 +80,19 @@ def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
             if offset is not None:
                 return index, offset
         elif isinstance(tile, Preamble):
-            require_rdb_before(part.name, tile, seconds)
+            _require_earlier(part.name, tile, seconds)
     return None
+
+
+def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
+    """Raise RefusedEdit if the RDB of a part was written after `seconds`: the AOF lacks the state at that time."""
+    created = creation_time(rdb.aux)
+    if created is not None and created > seconds:
+        raise RefusedEdit(
+            f"the RDB of {display_path(part)} was written at {format_time(created)}: "
+            "what was before that is not in this AOF",
+            "look for a history file, a backup or an older base",
+        )
 
 
 def _first_after_in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: int) -> int | None:

@@ -16,7 +16,6 @@ from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.diff.units.unit import Unit, UnitRun
 from aofdoctor.log.base_keys import BaseKey
-from aofdoctor.log.timestamps import creation_time
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.encoding.short_strings import has_key_meta
@@ -24,6 +23,7 @@ from aofdoctor.rdb.export.capabilities import CAPABILITIES, CommandArgs, Unsuppo
 from aofdoctor.rdb.export.commands import function_load_command, value_commands
 from aofdoctor.rdb.export.exporter import read_key_name
 from aofdoctor.rdb.items import AUX, ItemBatch, KeyItem, OpcodeItem
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import KIND_UNPARSED, StopReason

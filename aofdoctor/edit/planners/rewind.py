@@ -14,11 +14,11 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan
-from aofdoctor.errors import InvalidSelection
+from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.command_numbers import index_at_position
 from aofdoctor.log.position import Position
-from aofdoctor.log.timestamps import require_rdb_before
 from aofdoctor.log.transaction_start import transaction_before_batch, transaction_start
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -124,8 +124,13 @@ class _CutScanner:
     def _scan_preamble(self, index: int, rdb: Preamble) -> None:
         self.tracker.begin_after_preamble(rdb.span.end)
         self.keep_end = rdb.span.end
-        if self.seconds is not None:
-            require_rdb_before(self.aof.parts[index].name, rdb, self.seconds)
+        created = creation_time(rdb.aux)
+        if self.seconds is not None and created is not None and created > self.seconds:
+            raise RefusedEdit(
+                f"the RDB of {text.display_path(self.aof.parts[index].name)} was written at {text.format_time(created)}: "
+                "what was before that is not in this AOF",
+                "look for a history file, a backup or an older base",
+            )
 
     def _scan_batch(self, index: int, batch: RecordBatch, before: int) -> None:
         state = self.tracker.state

@@ -14,8 +14,8 @@ from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.position import parse_time
-from aofdoctor.log.timestamps import creation_time, last_time
-from aofdoctor.rdb.preamble import read_aux
+from aofdoctor.log.timestamps import last_time
+from aofdoctor.rdb.preamble import creation_time, read_aux
 
 EPILOG = """\b
 Examples:
