@@ -1,4 +1,4 @@
-"""Findings about bytes: damage, the traps that a server's own cut would be, oddities of records."""
+"""Findings about bytes: damage, hazards of a server's own truncation at load, and odd records."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,10 @@ def _damage(report: Report) -> Iterator[Finding]:
             range_text = f"{text.format_offset(damage.span.start)} to {text.format_offset(damage.span.end)}"
             guess = "; where records begin again is a guess" if damage.end_is_guess else ""
             note = f" ({damage.note})" if damage.note else ""
-            message = f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]}, {range_text}, {text.format_size(damage.span.size)}{note}"
+            message = (
+                f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]}, {range_text}, "
+                f"{text.format_size(damage.span.size)}{note}"
+            )
             hint = "" if damage.kind is DamageKind.IN_FLIGHT else _repair_hint(report, part)
             yield Finding(damage.kind.value, severity, message + guess, part.part.name, *damage.span, hint=hint)
         hidden = part.damage_count - len(part.damage)
@@ -28,16 +31,25 @@ def _damage(report: Report) -> Iterator[Finding]:
 
 def _repair_hint(report: Report, part: PartReport) -> str:
     if part.preamble and not part.preamble.is_intact:
-        return f"aofdoctor repair {shell_path(report)} --salvage keeps the keys that can be read; a replica may have them all"
+        return (
+            f"aofdoctor repair {shell_path(report)} --salvage keeps the keys that can be read; "
+            "a replica may have them all"
+        )
     return (
         f"aofdoctor repair {shell_path(report)} shows what a cut would keep and lose; --salvage keeps what follows too"
     )
 
 
 _HAZARD_MESSAGES = {
-    TruncationHazard.OPEN_MULTI_SWALLOWS: "leaves a MULTI open: every later write is queued behind it and lost at the second restart",
-    TruncationHazard.CUT_LOSES_PREAMBLE: "that is before its RDB: the keys live on in memory only, and are gone at the second start",
-    TruncationHazard.CUT_NOT_LAST: "refuses to start, because another part follows; a second start loads the set with a silent gap",
+    TruncationHazard.OPEN_MULTI_SWALLOWS: (
+        "leaves a MULTI open: every later write is queued behind it and lost at the second restart"
+    ),
+    TruncationHazard.CUT_LOSES_PREAMBLE: (
+        "that is before its RDB: the keys live on in memory only, and are gone at the second start"
+    ),
+    TruncationHazard.CUT_NOT_LAST: (
+        "refuses to start, because another part follows; a second start loads the set with a silent gap"
+    ),
 }
 
 
@@ -72,7 +84,8 @@ def _oddities(report: Report) -> Iterator[Finding]:
     for code, oddity in report.oddities.items():
         severity, sentence = _ODDITIES[code]
         times = f", {oddity.count:,} times, the first" if oddity.count > 1 else ""
-        message = f"{sentence.format(name=text.quote(oddity.name))}{times} at {text.display_path(oddity.part)}@{oddity.span.start}"
+        place = f"{text.display_path(oddity.part)}@{oddity.span.start}"
+        message = f"{sentence.format(name=text.quote(oddity.name))}{times} at {place}"
         detail = "Its name looks like a module's." if b"." in oddity.name else ""
         hint = f"aofdoctor repair {shell_path(report)} --salvage leaves it out" if severity is Severity.DAMAGE else ""
         yield Finding(code, severity, message, oddity.part, *oddity.span, detail=detail, hint="" if detail else hint)

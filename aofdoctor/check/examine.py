@@ -1,18 +1,17 @@
-"""One walk over all parts: what stands there, and what each server line would do with it.
+"""Examine an AOF in one walk over all parts: its contents, its damage, and what each server version would do with it.
 
-Memory does not grow with the file: what could be many (damage, flushes) is
-counted, and the first and last are kept.
+Memory does not grow with the file: damage and flushes are counted, and only a limited number of them is kept.  Whether
+the facts are good or bad news is decided by the findings.
 """
 
 from collections.abc import Callable, Sequence
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.discovery import AOF, AofPart
-from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.damage import Damage, DamageKind
-from aofdoctor.log.ordinals import none_if_unknown
+from aofdoctor.log.context_walk import none_if_unknown, walk_part
 from aofdoctor.log.script_flushes import script_command_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import command_table
@@ -24,7 +23,7 @@ from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, rdb_writer
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
-DAMAGE_MAX = 1000  # of one part
+DAMAGE_MAX = 1000  # Damages that are kept of one part.
 
 ExamineProgress = Callable[[int], None]
 
@@ -32,10 +31,11 @@ ExamineProgress = Callable[[int], None]
 def examine(
     aof: AOF, servers: Sequence[str] = (), progress: ExamineProgress | None = None, explicit_servers: Sequence[str] = ()
 ) -> Report:
-    """Read all parts and judge them; `servers` are lines to judge by before the usual ones.
+    """Read all parts of an AOF and compute the verdict of each server version.
 
-    Those of them that are `named` all decide whether it is sound; else the writer's does, or one of the usual.
-    `progress` is told how many bytes have been read, now and then.
+    `servers` are names of versions to judge by, before the version of the writer and the default ones.  The AOF counts
+    as sound only if all `explicit_servers` load it; without any, the writer's version decides, or if that is unknown,
+    any of the default ones.  `progress` is called with the number of bytes read so far.
     """
     writer_title, writer_version = find_writer(aof)
     names = list(dict.fromkeys([*servers, *([writer_version] if writer_version else []), *DEFAULT_VERSIONS]))
@@ -48,7 +48,10 @@ def examine(
 
 
 def find_writer(aof: AOF) -> tuple[str, str]:
-    """(title, line) of the server that wrote the base, as its RDB says; empty where nothing says it."""
+    """Return (title, version name) of the server that wrote the base, from the AUX fields of its RDB.
+
+    Both are empty if the first part is not an RDB or does not name its writer.
+    """
     for part in aof.existing_parts[:1]:
         assert part.source is not None
         if is_rdb(part.source):
@@ -57,10 +60,12 @@ def find_writer(aof: AOF) -> tuple[str, str]:
 
 
 class _Examiner:
+    """The walk of `examine`, which fills a report."""
+
     def __init__(self, report: Report, progress: ExamineProgress | None) -> None:
         self.report, self.progress = report, progress
         self.tracker = ContextTracker(columns=True)
-        applicable = [line for line in report.versions if line.reads_manifest or report.aof.layout != "multi-part"]
+        applicable = [v for v in report.versions if v.reads_manifest or report.aof.layout != "multi-part"]
         self.loader = Loader(applicable, self.tracker)
         select, multi, exec_ = (command_table().names.ids[name] for name in (b"select", b"multi", b"exec"))
         self.oddity_by_id = {
@@ -86,10 +91,10 @@ class _Examiner:
         report.hidden_flushes = self.loader.hidden_flushes
         report.verdicts = _in_version_order(report, set_verdicts or self.loader.verdicts())
 
-    # -- what is decided before the first byte --
+    # -- verdicts before the first byte --
 
     def _judge_set(self, aof: AOF) -> list[Verdict] | None:
-        """Verdicts that do not depend on the parts, or None."""
+        """Return the verdicts if the manifest alone decides them, else None; reject what no server can load."""
         if aof.layout != "multi-part":
             return None
         if aof.manifest is None or not (aof.manifest.problems or aof.manifest.load_order):
@@ -113,10 +118,9 @@ class _Examiner:
     def _examine_part(self, part: AofPart, source: Source, last: bool) -> None:
         report = PartReport(part)
         self.report.parts.append(report)
-        self.tracker.begin_part()
         self.loader.begin_part(part.name, source, last)
         self.last_good: tuple[int, int] | None = None
-        for tile in read_tiles(source, command_table().names):
+        for tile in walk_part(source, self.tracker):
             if isinstance(tile, RecordBatch):
                 self._add_batch(report, tile)
             elif isinstance(tile, Damage):
@@ -160,13 +164,11 @@ class _Examiner:
         self._keep_damage(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
         self.report.flushes.add_damage(len(self.report.parts) - 1)
         self.loader.read_past_damage(damage)
-        self.tracker.mark_unknown()
         if self.progress:
             self.bytes_read += damage.span.size
 
     def _add_preamble(self, report: PartReport, rdb: Preamble) -> None:
         report.preamble = rdb
-        self.tracker.begin_after_preamble(rdb.span.end)
         self.loader.check_preamble(rdb)
         if not rdb.complete:
             self.last_good = (0, 0)
@@ -188,7 +190,7 @@ class _Examiner:
             self._keep_damage(report, Damage(span, DamageKind.UNCLOSED_MULTI))
 
     def _good_prefix(self) -> tuple[int, int]:
-        """(end, commands) of what is whole so far, outside an open MULTI."""
+        """Return (end, commands) of the complete records so far, up to the last one outside an open transaction."""
         return self.tracker.state[ContextField.GOOD_END], self.tracker.state[ContextField.GOOD_COMMANDS]
 
     def _keep_damage(self, report: PartReport, damage: Damage) -> None:
@@ -198,7 +200,7 @@ class _Examiner:
 
 
 def _selects_database(batch: RecordBatch, i: int) -> bool:
-    """True of a SELECT of a database."""
+    """Whether the argument of a SELECT is a database number."""
     argv = batch.argv(i, 2) if not batch.oversized else []
     return len(argv) == 2 and argv[1].isdigit() and len(argv[1]) <= 18
 
@@ -208,16 +210,16 @@ def _has_grown(source: Source) -> bool:
 
 
 def _in_version_order(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
-    """In the order of the lines; those before 7.0 do not apply to a multi part set."""
+    """Order verdicts as the report's versions; versions before 7.0, which read single files, get `not applicable`."""
     judged_servers = {verdict.server for verdict in verdicts}
     ordered_verdicts = []
-    for line in report.versions:
-        if line.name in judged_servers:
-            ordered_verdicts += [verdict for verdict in verdicts if verdict.server == line.name]
+    for version in report.versions:
+        if version.name in judged_servers:
+            ordered_verdicts += [verdict for verdict in verdicts if verdict.server == version.name]
         else:
             reason = "a multi part set: this line reads single files"
-            options = (True, False) if line.has_load_truncated else (False,)
+            options = (True, False) if version.has_load_truncated else (False,)
             ordered_verdicts += [
-                Verdict(line.name, option, Outcome.NOT_APPLICABLE, reason=reason) for option in options
+                Verdict(version.name, option, Outcome.NOT_APPLICABLE, reason=reason) for option in options
             ]
     return ordered_verdicts

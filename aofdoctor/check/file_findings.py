@@ -1,4 +1,4 @@
-"""Findings about the set and its files: the manifest, what is missing, extra, swapped, or not to be opened."""
+"""Findings about the files of an AOF: the manifest, and missing, unlisted, swapped, leftover or unreadable files."""
 
 import os
 import stat
@@ -56,7 +56,8 @@ def _file_findings(report: Report) -> Iterator[Finding]:
         message = f"{text.display_path(name)} is listed {names.count(name)} times: its commands would run again"
         yield Finding("part-twice", Severity.DANGER, message, name)
     for part in aof.unlisted:
-        message = f"{text.display_path(part.name)} ({text.format_size(part.size or 0)}) is not in the manifest: no server loads it"
+        size = text.format_size(part.size or 0)
+        message = f"{text.display_path(part.name)} ({size}) is not in the manifest: no server loads it"
         yield Finding("part-unlisted", Severity.WARNING, message, part.name)
 
 
@@ -83,13 +84,14 @@ def _swapped_files(report: Report) -> Iterator[Finding]:
         if later.first_time < earlier.last_time:
             message = (
                 f"{text.display_path(later.part.name)} begins at {text.format_time(later.first_time)}, before "
-                f"{text.display_path(earlier.part.name)} ends at {text.format_time(earlier.last_time)}: files may have been swapped"
+                f"{text.display_path(earlier.part.name)} ends at {text.format_time(earlier.last_time)}: "
+                "files may have been swapped"
             )
             yield Finding("part-swapped", Severity.WARNING, message, later.part.name)
 
 
 def _is_upgraded_file(part: AofPart) -> bool:
-    """True of the single file of an older server that 7.0 took over as base under its old name."""
+    """Whether a base is the single file of an older server, which 7.0 takes over under its old name."""
     return ".base." not in part.name
 
 
@@ -113,16 +115,18 @@ def _leftovers(report: Report) -> Iterator[Finding]:
     for path in report.aof.leftovers:
         size = _size(path)
         if size is not None:
-            message = f"{text.display_path(path.name)} ({text.format_size(size)}) stands beside it: evidence of what was before"
+            name = f"{text.display_path(path.name)} ({text.format_size(size)})"
+            message = f"{name} stands beside it: evidence of what was before"
             yield Finding("leftover", Severity.NOTE, message, str(path))
     for part in report.aof.history:
         if part.exists:
-            message = f"{text.display_path(part.name)} ({text.format_size(part.size or 0)}) is a history file: what a rewrite has replaced"
+            name = f"{text.display_path(part.name)} ({text.format_size(part.size or 0)})"
+            message = f"{name} is a history file: what a rewrite has replaced"
             yield Finding("history", Severity.NOTE, message, part.name)
 
 
 def _owners(report: Report) -> Iterator[Finding]:
-    """A server runs as the owner of its directory; a file that it cannot open keeps it from starting."""
+    """Yield findings about files that the owner of the directory, as which servers usually run, cannot open."""
     directory = report.aof.directory
     if directory is None or report.aof.layout != "multi-part":
         return
@@ -143,12 +147,13 @@ def _owners(report: Report) -> Iterator[Finding]:
 
 
 def _owner_can_open(file_stat: os.stat_result, directory_stat: os.stat_result) -> bool:
-    """True if the directory's owner may read and write a file."""
+    """Whether the owner of the directory may read and write a file, by its mode bits."""
     shift = 6 if file_stat.st_uid == directory_stat.st_uid else 3 if file_stat.st_gid == directory_stat.st_gid else 0
     return file_stat.st_mode >> shift & 6 == 6
 
 
 def _size(path: Path) -> int | None:
+    """Return the size of a file in bytes, or None if it is gone or not accessible."""
     try:
         return path.stat().st_size
     except OSError:

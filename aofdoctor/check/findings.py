@@ -1,20 +1,16 @@
-"""The findings of a report, and whether it is sound.
+"""Collect the findings about a report, and decide whether the AOF is sound.
 
-A check is a small function that answers one question (check_*.py).  Every
-message is short and factual; a hint says what to do, and names only verbs that
-there are.
+Each check is a function from a report to findings; it is listed in the CHECKS of its module, so a new finding from
+known facts is a change to that module alone.  A message states facts; a hint gives a command that exists.
 """
 
-from aofdoctor.check import damage_findings as check_damage
-from aofdoctor.check import file_findings as check_set
-from aofdoctor.check import flush_findings as check_flush
-from aofdoctor.check import writer_findings as check_writers
+from aofdoctor.check import damage_findings, file_findings, flush_findings, writer_findings
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Outcome
 
-# In this order: each step keeps the next from being too late.
+# The order matters: each step prevents a loss that could happen during the next ones.
 FIRST_AID = (
     "Stop rewrites, which would destroy the evidence: CONFIG SET auto-aof-rewrite-percentage 0 (and no BGREWRITEAOF).",
     "Hold failover: no SENTINEL FAILOVER; in a cluster, on each replica, CONFIG SET cluster-replica-no-failover yes.",
@@ -27,20 +23,23 @@ FIRST_AID = (
 
 
 def collect_findings(report: Report) -> list[Finding]:
-    """All findings, the gravest first."""
+    """Run all checks and return their findings, the most severe first."""
     order = list(Severity)
     return sorted((f for check in _CHECKS for f in check(report)), key=lambda f: order.index(f.severity))
 
 
 def is_sound(report: Report) -> bool:
-    """True if nothing is damaged or missing and the line that decides would load it whole."""
+    """Whether no part is damaged or missing, and the decisive server versions load the AOF completely.
+
+    A record at the end that is still being written is not damage.
+    """
     for part in report.parts:
         if not part.part.exists or any(d.kind is not DamageKind.IN_FLIGHT for d in part.damage):
             return False
-    in_flight = any(part.damage for part in report.parts)  # a record that is still being written: it will load
+    in_flight = any(part.damage for part in report.parts)  # Only records that are still being written are left.
     accepted = (Outcome.LOADS, Outcome.TRUNCATES) if in_flight else (Outcome.LOADS,)
     loading_servers = {v.server for v in report.verdicts if v.outcome in accepted}
     return all(loading_servers & servers for servers in report.decisive_servers)
 
 
-_CHECKS = (*check_flush.CHECKS, *check_damage.CHECKS, *check_writers.CHECKS, *check_set.CHECKS)
+_CHECKS = (*flush_findings.CHECKS, *damage_findings.CHECKS, *writer_findings.CHECKS, *file_findings.CHECKS)

@@ -1,11 +1,12 @@
-"""Findings about flushes, or about what else is left where none stands in the log."""
+"""Findings about flushes: commands, commands in damaged records, scripts; and other evidence if there are none."""
 
 from collections.abc import Iterator
 
 from aofdoctor import text
 from aofdoctor.check.report import Report, shell_path
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.log.flushes import FlushGroup
+from aofdoctor.log.flushes import FlushGroup, describe_group, describe_scope
+from aofdoctor.rdb.preamble import creation_time
 
 _HIDDEN_FLUSHES_MAX = 100
 
@@ -25,22 +26,8 @@ def _flush_message(report: Report, group: FlushGroup) -> str:
     first = group.first
     place = f"{text.display_path(first.part)}@{first.span.start}"
     when = f" ({text.format_time(first.time)})" if first.time is not None else ""
-    return f"{describe_group(group)} at {place}{when} emptied {describe_scope(group)}; {_describe_following(report, group)}"
-
-
-def describe_group(group: FlushGroup) -> str:
-    """What a group is called, in words."""
-    first = group.first.command.upper()
-    return first if group.count == 1 else f"{group.count:,} flushes from {first}"
-
-
-def describe_scope(group: FlushGroup) -> str:
-    """What a group emptied, in words."""
-    if group.flushes_all:
-        return "every database"
-    if group.count > 1:
-        return "databases"
-    return "an unknown database" if group.first.db is None else f"database {group.first.db}"
+    following = _describe_following(report, group)
+    return f"{describe_group(group)} at {place}{when} emptied {describe_scope(group)}; {following}"
 
 
 def _describe_following(report: Report, group: FlushGroup) -> str:
@@ -61,7 +48,7 @@ def _strip_hint(report: Report) -> str:
 
 
 def _hidden_flushes(report: Report) -> Iterator[Finding]:
-    """Flushes in damaged records that a server reads on over."""
+    """Yield findings about flushes in damaged records that some server versions run nevertheless."""
     for (part, offset), command in list(report.hidden_flushes.items())[:_HIDDEN_FLUSHES_MAX]:
         message = (
             f"{command.upper()} in a damaged record at {text.display_path(part)}@{offset}: servers that read on run it"
@@ -71,11 +58,17 @@ def _hidden_flushes(report: Report) -> Iterator[Finding]:
 
 
 def _script_flushes(report: Report) -> Iterator[Finding]:
-    """Scripts with FLUSHALL or FLUSHDB in their text."""
+    """Yield findings about scripts that contain FLUSHALL or FLUSHDB."""
     for script_flush in report.script_flushes.flushes:
         place = f"{script_flush.part}@{script_flush.span.start}"
-        message = f"{script_flush.command} at {text.display_path(place)} runs a script with a flush in its text, at every load"
-        hint = f"aofdoctor show {shell_path(report)} {text.shell_quote(place)}; strip --from and --to that place leaves it out"
+        message = (
+            f"{script_flush.command} at {text.display_path(place)} runs a script with a flush in its text, "
+            "at every load"
+        )
+        hint = (
+            f"aofdoctor show {shell_path(report)} {text.shell_quote(place)}; "
+            "strip --from and --to that place leaves it out"
+        )
         yield Finding("flush-in-script", Severity.DANGER, message, script_flush.part, *script_flush.span, hint=hint)
     hidden = report.script_flushes.count - len(report.script_flushes.flushes)
     if hidden:
@@ -83,6 +76,7 @@ def _script_flushes(report: Report) -> Iterator[Finding]:
 
 
 def _no_flush(report: Report) -> Iterator[Finding]:
+    """Yield a note if the log has no flush, with the other evidence of the data's past."""
     if report.flushes.count or report.hidden_flushes or report.script_flushes.count:
         return
     evidence = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]
@@ -95,9 +89,8 @@ def _no_flush(report: Report) -> Iterator[Finding]:
     if report.aof.unlisted:
         detail += "  What is not in the manifest was not read: check each file by itself."
     base = next((p.preamble for p in report.parts if p.preamble), None)
-    ctime = base.aux.get(b"ctime", b"") if base else b""
-    if ctime.isdigit() and len(ctime) < 12:
-        detail += f" The base was written at {text.format_time(int(ctime))}: what was before it is not in this AOF."
+    if base and (created := creation_time(base.aux)) is not None:
+        detail += f" The base was written at {text.format_time(created)}: what was before it is not in this AOF."
     yield Finding("no-flush", Severity.NOTE, "no FLUSHALL or FLUSHDB stands in it as a command", detail=detail)
 
 

@@ -1,4 +1,4 @@
-"""What a whole reading of an AOF found: values, before anybody judges or prints them."""
+"""The facts that an examination of an AOF collects, before findings judge them and the command line prints them."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from aofdoctor.span import Span
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """Records of one oddity: how many, and where the first stands."""
+    """Records with the same oddity: how many there are, and the place and name of the first."""
 
     part: str
     span: Span
@@ -25,10 +25,11 @@ class Oddity:
 
 @dataclass(slots=True)
 class PartReport:
-    """One part; `ok_up_to` is the end of the last whole record before any damage, outside an open MULTI.
+    """The facts about one part.
 
-    `ok_commands` stand before that end; `commands` counts whole commands, those past damage too.  Times are those of
-    #TS annotations, unix seconds.
+    `ok_up_to` is the end of the last complete record before any damage, outside an open transaction, and `ok_commands`
+    counts the commands before it.  `commands` counts all complete commands, those past damage too.  Times are those of
+    #TS annotations, in unix seconds.  `damage` holds the first of `damage_count` damages.
     """
 
     part: AofPart
@@ -47,9 +48,11 @@ class PartReport:
 
 @dataclass(slots=True)
 class Report:
-    """One reading of an AOF by the lines that judge; of each set of `decisive` one has to load it.
+    """The facts about an AOF, and the verdicts of server versions.
 
-    `hidden_flushes` are those of damaged records that a line reads all the same: the name, by part and offset.
+    The AOF is sound only if each set of `decisive_servers` has a version that loads it.  `oddities` are keyed by
+    finding code.  `hidden_flushes` maps (part name, offset) to the name of a flush in a damaged record that some
+    version reads nevertheless.
     """
 
     aof: AOF
@@ -65,16 +68,16 @@ class Report:
 
     @property
     def commands(self) -> int:
-        """The whole commands of all parts."""
+        """The number of complete commands in all parts."""
         return sum(part.commands for part in self.parts)
 
     @property
     def size(self) -> int:
-        """The bytes of all parts."""
+        """The size of all parts in bytes."""
         return sum(part.size for part in self.parts)
 
     def add_oddity(self, kind: str, part: str, span: Span, name: bytes = b"") -> None:
-        """Count an oddity; the first of its kind is kept."""
+        """Count an oddity; the place and name of the first of each kind are kept."""
         previous = self.oddities.get(kind)
         self.oddities[kind] = (
             Oddity(part, span, name, 1)
@@ -84,5 +87,5 @@ class Report:
 
 
 def shell_path(report: Report) -> str:
-    """The path as the user gave it, for a command line in a message."""
+    """Return the path as the user gave it, quoted for the commands that hints show."""
     return text.shell_quote(report.aof.path)

@@ -1,8 +1,8 @@
-"""Findings about who wrote it: bytes of two servers in one file.
+"""Findings about interleaved writes of two servers in one file.
 
-A server appends each command with one write, so a record that breaks off where
-whole records begin, and whose rest stands further on, was cut in two by somebody
-else's writes.  Whole commands of two servers leave no such trace.
+A server appends its commands in single writes.  If a record breaks off where complete records begin, and its rest
+follows them, then another process has written between the two halves.  Two servers that interleave complete commands
+leave no such trace.
 """
 
 import re
@@ -16,8 +16,8 @@ from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.source import BytesSource, PipeSource, Source, pread
 
-_DAMAGES_CHECKED = 100  # damages of one part
-_NEXT_DAMAGES = 8  # damages in which the rest of a record is sought
+_DAMAGES_CHECKED = 100  # Damages of one part.
+_NEXT_DAMAGES = 8  # Later damages that are searched for the rest of a record.
 _HEAD_MAX = 1 << 16
 _LINE_ENDS_TRIED = 64
 _LINE_END = re.compile(rb"\r\n(?=[$*#]|\Z)")
@@ -42,7 +42,7 @@ def _interleaved_writers(report: Report) -> Iterator[Finding]:
 
 
 def _find_split_record(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
-    """(where a record begins, where its rest stands) of the first damage; None if the rest is not in the next ones."""
+    """Return (start, offset of the rest) of a split record in the first damage; None if the next ones lack its rest."""
     source, first = part.part.source, damage[0].span
     if source is None or isinstance(source, PipeSource) or first.size > _HEAD_MAX:
         return None
@@ -59,7 +59,11 @@ def _find_split_record(part: PartReport, damage: Sequence[Damage]) -> tuple[int,
 
 
 def _find_rest(source: Source, head: bytes, missing: int, damage: Damage) -> int | None:
-    """Where in a damage the rest of a record stands: so many bytes, a line end, and all else that it lacks."""
+    """Return the offset in a damage of the rest of a record, or None.
+
+    The record's unfinished argument lacks `missing` bytes, so the rest is that many bytes, a CRLF, and the remaining
+    arguments; it must complete `head` to exactly one record.
+    """
     data = pread(source, min(_HEAD_MAX, damage.span.size), damage.span.start)
     for match in islice(_LINE_END.finditer(data, missing), _LINE_ENDS_TRIED):
         at = match.start() - missing

@@ -14,8 +14,7 @@ from aofdoctor.cli.options import open_path, parse_loaded_position
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.locate import record_start
 from aofdoctor.log.position import is_position, parse_time
-from aofdoctor.log.time_lookup import first_command_after
-from aofdoctor.log.timestamps import last_time
+from aofdoctor.log.timestamps import first_command_after, last_time
 from aofdoctor.source import PipeSource
 
 SideEnd = tuple[int, int]  # (index of the part, offset in it)

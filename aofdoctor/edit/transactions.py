@@ -16,6 +16,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop
 from aofdoctor.log.flushes import STRUCTURE_COMMANDS
+from aofdoctor.log.transaction_start import transaction_before_batch, transaction_start
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -78,7 +79,7 @@ class _TransactionScanner:
         self.structure = structure_ids()
         self.open_transaction: _OpenTransaction | None = None
         self.kept_transaction = -1  # the transaction that is known to keep something
-        self.batch_start_transaction = 0, 0  # the transaction that reaches into the batch, and where it begins
+        self.open_before = transaction_before_batch(self.tracker)
         words = command_table().names.ids
         self.multi, self.exec = words[b"multi"], words[b"exec"]
 
@@ -86,10 +87,7 @@ class _TransactionScanner:
         for tile in read_tiles(self.source, command_table().names):
             if isinstance(tile, RecordBatch):
                 commands = before + self.tracker.state[ContextField.COMMANDS]
-                self.batch_start_transaction = (
-                    self.tracker.state[ContextField.TX],
-                    self.tracker.state[ContextField.MULTI_START],
-                )
+                self.open_before = transaction_before_batch(self.tracker)
                 self.tracker.track(tile)
                 chosen = self.choose(self.index, tile, self.tracker, commands)
                 if chosen or self.open_transaction:
@@ -114,9 +112,7 @@ class _TransactionScanner:
                     span = Span(batch.record_span(i).start, batch.record_span(last).end)
                     yield Drop(self.index, span, last + 1 - i, self.reason)
                 continue
-            first = i
-            while first > done and tx[first - 1] == tx[i]:
-                first -= 1
+            first = max(done, transaction_start(tx, i, self.open_before, lowest=done))
             done = self._transaction_end(tx, i, batch.count, tx[i])
             yield from self._drops_of_transaction(batch, selected, first, done)
 
@@ -139,8 +135,8 @@ class _TransactionScanner:
         """The records [first, end) of a batch are of one transaction, which something is dropped from."""
         if self.open_transaction is None:
             self.open_transaction = _OpenTransaction(self.tracker.tx[first])
-            if self.batch_start_transaction[0] == self.open_transaction.tx:
-                multis = self._multis_before(Span(self.batch_start_transaction[1], batch.span.start))
+            if self.open_before.number == self.open_transaction.tx:
+                multis = self._multis_before(Span(self.open_before.multi_offset, batch.span.start))
                 if multis is None:
                     self.kept_transaction = self.open_transaction.tx
                 else:

@@ -1,5 +1,5 @@
-"""Questions about an AOF: records and their context go in, values come out.
+"""The log as a user reads it: commands in context, selections, positions, times, flushes and the keys of a base.
 
-May import server, aof, rdb and the vocabulary.  Nothing here prints, asks or
-writes: faces render the values, edit turns them into plans.
+May import `server`, `aof`, `rdb` and the shared vocabulary.  Judgements about an AOF (`check`, `stats`, `diff`),
+changes to it (`edit`) and anything that prints or asks (`cli`) do not belong here.
 """

@@ -1,8 +1,9 @@
-"""The keys of an RDB base or preamble as part of the history: they were there when it was written.
+"""Read the keys of an RDB base or preamble as part of the log: they existed when the RDB was written.
 
-A key has a place, a database and the time of the rewrite, but no number and no
-command: --cmd and --effect never mean one.  Where the RDB is damaged, what can
-be read past the damage comes too, with the damage in its place.
+A key of the base has a position, a database and the time of the rewrite, but no number and no command, so --cmd and
+--effect never select one.  In a damaged RDB, the keys found past the damage are read too, with the damage in its place.
+
+Values are decoded only where a selection needs their words; rendering them is left to the callers.
 """
 
 from array import array
@@ -20,6 +21,7 @@ from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.header import MAGIC_SIZE, has_type
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.values.decoders import ValueRef, elements, type_name
 from aofdoctor.rdb.values.flatten import value_words
@@ -29,19 +31,20 @@ from aofdoctor.rdb.walk.window import WINDOW_SIZE, WalkWindow
 from aofdoctor.source import Source, pread
 
 NAME_LIMIT = 1 << 16
-_REVERSE_CHUNK = 1 << 16  # keys that are held while they are turned round
-_TEMPLATE = 242  # opcode of Redis 8.10: the fields of hashes that come later
+_REVERSE_CHUNK = 1 << 16  # Keys that are held in memory at a time to reverse their order.
+_TEMPLATE = 242  # Opcode of Redis 8.10 that defines the field names of later hashes.
 _UNIQUE_MEMBER_TYPES = frozenset({"set", "zset", "hash"})
-_MEMBERS_COMPARED_MAX = 1 << 16  # so many of a value are compared
-_LZF_ENCODING = b"\xc3"  # how a string that is packed begins
-_NUL_KEY_SIZE = 3  # bytes of a string whose name and value are empty: all of them NUL
+_MEMBERS_COMPARED_MAX = 1 << 16  # Members of one value that are compared with each other.
+_LZF_ENCODING = b"\xc3"  # First byte of an LZF-compressed string.
+_NUL_KEY_SIZE = 3  # Bytes of a string key with an empty name and an empty value; all are NUL.
 
 
 class BaseKey(NamedTuple):
-    """A key of a base; `time` is the ctime of its RDB, unix seconds; `guess`: it was found after damage.
+    """A key of an RDB.
 
-    The keys of one RDB share a cursor: words of one are read before those of another are.
-    `glance`: its name and the first words of its value, as glances.py has them; None where they were not seen.
+    `time` is the `ctime` of the RDB in unix seconds.  `guess` is True for a key found after damage.  `preview` is the
+    name and the first words of the value (see `rdb.bulk.previews`), or None if they were not read with the batch.
+    The keys of one RDB share a cursor, so the words of one key must be read before those of another.
     """
 
     part: str
@@ -54,17 +57,17 @@ class BaseKey(NamedTuple):
 
     @property
     def value(self) -> ValueRef:
-        """Where its value begins and how to read it."""
+        """The place and type of the value, to decode it."""
         return ValueRef(self.key.value_offset, self.key.type, self.dialect)
 
     @property
     def type(self) -> str:
-        """What it is to a user: string, list ...; `type 33` where its bytes are not read."""
+        """The type as the TYPE command names it (string, list ...); `type 33` for a type that cannot be decoded."""
         return type_label(self.key.type, self.dialect)
 
     @property
     def name(self) -> bytes:
-        """Its name, or the first 64 KiB of it."""
+        """The name of the key, or its first 64 KiB."""
         return self.preview[0] if self.preview else key_name(self.cursor, self.key)
 
     @property
@@ -74,18 +77,18 @@ class BaseKey(NamedTuple):
         return None if expire == -1 or self.time is None else expire - 1000 * self.time
 
     def words(self) -> Iterator[String | CorruptValue]:
-        """The words of its value."""
+        """Yield the words of the value: its elements, flattened."""
         return value_words(self.cursor, self.value)
 
 
 @cache
 def type_label(type_byte: int, dialect: str) -> str:
-    """What a type byte is to a user."""
+    """Return the name of an RDB type as the TYPE command has it, or `type 33` for one that cannot be decoded."""
     return type_name(ValueRef(0, type_byte, dialect)) or f"type {type_byte}"
 
 
 def key_name(cursor: Cursor, key: KeyItem) -> bytes:
-    """A key's name, or the first 64 KiB of it."""
+    """Read the name of a key, or its first 64 KiB; moves the cursor."""
     cursor.seek(key.name_offset)
     try:
         name = cursor.string()
@@ -94,23 +97,21 @@ def key_name(cursor: Cursor, key: KeyItem) -> bytes:
     return name[:NAME_LIMIT] if isinstance(name, bytes) else name.read(NAME_LIMIT)
 
 
-def creation_time(rdb: Preamble) -> int | None:
-    """When an RDB was written, by its own words."""
-    value = rdb.aux.get(b"ctime", b"")
-    return int(value) if value.isdigit() and len(value) <= 12 else None
-
-
 def is_plausible_key(source: Source, key: KeyItem, rdb: Preamble) -> bool:
-    """True if a key's whole value can be decoded, of a type that the RDB's version has; not one of a run of NULs."""
+    """Whether a key found after damage is likely to be a real one.
+
+    Its type must exist in the RDB's version, and its whole value must decode, without duplicate members.  An empty key
+    inside a run of NUL bytes is not plausible.  A type that cannot be decoded is.
+    """
     value = ValueRef(key.value_offset, key.type, rdb.dialect)
     if not has_type(rdb.magic, key.type) or (
         key.type == 0 and key.span.size == _NUL_KEY_SIZE and _is_in_nul_run(source, key)
     ):
         return False
     if not type_name(value):
-        return True  # nobody can say of a type that is not read
+        return True  # Without a decoder for the type, nothing speaks against the key.
     if key.type == 0 and pread(source, 1, key.value_offset) < _LZF_ENCODING:
-        return True  # whose end the walk has found has nothing else to be decoded
+        return True  # The walk has found the end of an uncompressed string; it holds nothing else to decode.
     cursor, members = Cursor(source), set[bytes]()
     unique = type_name(value) in _UNIQUE_MEMBER_TYPES
     for element in elements(cursor, value):
@@ -119,40 +120,43 @@ def is_plausible_key(source: Source, key: KeyItem, rdb: Preamble) -> bool:
         member = (element[0] if isinstance(element, tuple) else element) if unique else None
         if isinstance(member, bytes) and len(members) < _MEMBERS_COMPARED_MAX:
             if member in members:
-                return False  # what no server writes, nor loads
+                return False  # Servers neither write nor load duplicate members.
             members.add(member)
     return cursor.offset == key.end
 
 
 def _is_in_nul_run(source: Source, key: KeyItem) -> bool:
-    """True of a string without name and value that has another one beside it: NULs where something else stood."""
+    """Whether an empty key has another one directly before or after it: NUL bytes have replaced other data."""
     around = pread(source, 3 * _NUL_KEY_SIZE, key.start - _NUL_KEY_SIZE)
     return b"\0" * 2 * _NUL_KEY_SIZE in around
 
 
 class BaseKeySelection:
-    """The keys of one part's RDB that a selection means; `before` commands came before it."""
+    """Applies a selection to the keys of one part's RDB.
+
+    `commands_before` counts the commands of the earlier parts: all keys of the RDB precede the next command.
+    """
 
     def __init__(
         self, selection: Selection, part_index: int, commands_before: int, source: Source, rdb: Preamble
     ) -> None:
         self.selection, self.part_index, self.commands_before = selection, part_index, commands_before
-        self.dialect, self.time = rdb.dialect, creation_time(rdb)
+        self.dialect, self.time = rdb.dialect, creation_time(rdb.aux)
         self.selects_none = not selection.invert and (selection.ids is not None or bool(selection.unknown_names))
         self.cursor = Cursor(source)
         self.selects_all = selection.selects_all
-        self.guess = False  # what comes is found after damage
+        self.guess = False  # The keys that follow are found after damage.
         self._previews = KeyPreviews()
 
     def selected_keys(self, part_name: str, batch: ItemBatch, walk_window: WalkWindow | None) -> Iterator[BaseKey]:
-        """The selected keys of a batch, of a part of that name; it stands in the window of `sweep`, if there is one."""
+        """Yield the selected keys of a batch, with previews as far as the batch is in `walk_window`."""
         indexes = self.filter(batch, walk_window)
         previews = self._previews.names_and_words(batch, indexes, walk_window)
         for i, preview in zip(indexes, previews, strict=True):
             yield BaseKey(part_name, self.cursor, batch.key_at(i), self.dialect, self.time, self.guess, preview)
 
     def matches(self, key: KeyItem) -> bool:
-        """True if a key is selected."""
+        """Whether a key is selected."""
         selection = self.selection
         if self.selects_all:
             return True
@@ -166,7 +170,7 @@ class BaseKeySelection:
         return is_match != selection.invert
 
     def filter(self, batch: ItemBatch, walk_window: WalkWindow | None = None) -> list[int]:
-        """The selected keys' places in the columns of a batch."""
+        """Return the indexes of the selected keys in the columns of a batch."""
         keys = batch.key_indexes()
         if self.selects_all:
             return keys
@@ -180,7 +184,7 @@ class BaseKeySelection:
 
     @property
     def _can_match_keys(self) -> bool:
-        """False where no key of this RDB can be meant: by name of a command, or by time."""
+        """Whether the selection can match any key of this RDB: it names no command, and its times include the RDB's."""
         selection, time = self.selection, self.time
         return not (
             selection.ids is not None
@@ -242,7 +246,7 @@ class BaseKeySelection:
 def base_keys(
     selection: Selection, part_index: int, part_name: str, commands_before: int, source: Source, rdb: Preamble
 ) -> Iterator[BaseKey | Damage]:
-    """The selected keys of a part's RDB in the order of the file, and the damage among them."""
+    """Yield the selected keys of a part's RDB in file order, and the damage among them."""
     source = decompressed(source)
     key_selection = BaseKeySelection(selection, part_index, commands_before, source, rdb)
     if rdb.complete and key_selection.selects_none:
@@ -260,7 +264,10 @@ def base_keys(
 def base_keys_backwards(
     selection: Selection, part_index: int, part_name: str, commands_before: int, source: Source, rdb: Preamble
 ) -> Iterator[BaseKey | Damage]:
-    """The same, from the last to the first: one pass marks where batches begin, and each is walked again from there."""
+    """Yield the items of `base_keys` in the opposite order.
+
+    One pass records where batches begin, then each batch is walked again from there, the last one first.
+    """
     source = decompressed(source)
     key_selection = BaseKeySelection(selection, part_index, commands_before, source, rdb)
     if rdb.complete and key_selection.selects_none:
@@ -289,7 +296,7 @@ def base_keys_backwards(
 
 
 def _walk_batches(walk_window: WalkWindow) -> Iterator[ItemBatch]:
-    """The items up to the limit of a sweep, in batches."""
+    """Yield the items up to the end of a walk window, in batches."""
     columns, stop_reason = walk_window.columns, StopReason.FULL
     while stop_reason == StopReason.FULL:
         stop_reason, _ = walk_window.run()
@@ -301,8 +308,12 @@ def _walk_batches(walk_window: WalkWindow) -> Iterator[ItemBatch]:
 
 
 def _batch_bounds(source: Source, rdb: Preamble) -> tuple["array[int]", dict[int, Damage], bool]:
-    """(start, end and first database of each batch, three numbers each; the damage, by its place among them;
-    True if every batch can be walked alone: a template of hashes is told once, to who comes from the start)."""
+    """Return (bounds, damage, is_independent) of the batches of an RDB.
+
+    `bounds` holds three numbers a batch: start, end and first database.  `damage` is keyed by the place of its own
+    three numbers in `bounds`.  `is_independent` is True if every batch can be walked on its own; hash templates
+    prevent that, because one is defined once and used by later keys.
+    """
     bounds, damage, is_independent = array("q"), dict[int, Damage](), True
     for batch in rdb_batches(source, rdb):
         if isinstance(batch, Damage):
@@ -319,7 +330,7 @@ def _batch_bounds(source: Source, rdb: Preamble) -> tuple["array[int]", dict[int
 
 
 def _reverse_in_chunks(read_all: Callable[[], Iterator[BaseKey | Damage]]) -> Iterator[BaseKey | Damage]:
-    """What is given, from the last to the first: as much at a time as is held, each time from the start."""
+    """Reverse an iteration that can be repeated: each chunk is read again from the start, in bounded memory."""
     end = sum(1 for _ in read_all())
     while end > 0:
         start = max(0, end - _REVERSE_CHUNK)
@@ -328,7 +339,7 @@ def _reverse_in_chunks(read_all: Callable[[], Iterator[BaseKey | Damage]]) -> It
 
 
 def rdb_batches(source: Source, rdb: Preamble) -> Iterable[ItemBatch | Damage]:
-    """The items of an RDB, and what is damaged of it; of a compressed one, `source` is what comes out of it."""
+    """Read the items of an RDB in batches, and its damage; `source` yields decompressed bytes."""
     if rdb.complete:
         return ItemReader(source, verify=False, stop_at_window_end=True)
     end = source.drain().bytes_out if isinstance(source, DecompressedSource) else rdb.span.end

@@ -1,27 +1,29 @@
-"""The history as a stream of entries: forwards, backwards, or the end of it alone.
+"""Read the log as a stream of entries: in load order, newest first, or only its end.
 
-Forwards is one walk in load order.  Backwards is two: the first remembers the
-context at every batch, the second reads the batches in the opposite order.
-From the tail, only the end is read: where records begin there is a guess, and
-what only a chain from the start can know (number, transaction, at first the
-database) is None.
+Reading forward is one walk.  Reading backward takes two: the first keeps a checkpoint of the context at every batch,
+the second rereads the batches in the opposite order, each from its checkpoint.  Reading the tail starts near the end
+of the file, so the first record boundary is a guess, and values that depend on everything before (the number, the
+transaction, and the database up to the first SELECT) are None.
+
+This module selects and orders entries; it does not render them.
 """
 
 import re
 from array import array
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from aofdoctor.aof.discovery import AOF, AofPart
-from aofdoctor.aof.reader import read_batches, read_tiles
+from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.aof.scan import SLACK
 from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
-from aofdoctor.log.ordinals import command_numbers, none_if_unknown
+from aofdoctor.log.command_numbers import command_numbers
+from aofdoctor.log.context_walk import none_if_unknown, walk_aof, walk_part
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
@@ -30,7 +32,11 @@ from aofdoctor.source import Source
 
 
 class LogEntry(NamedTuple):
-    """A command in its context: valid until the next entry is asked for."""
+    """Record `i` of a batch, with its context; valid until the next entry is read, because batches are reused.
+
+    `number` counts the commands of the AOF in load order from 1; `tx` is the number of the transaction, None outside
+    of one; `time` is in unix seconds.  A value that is not known is None.
+    """
 
     part: str
     batch: RecordBatch
@@ -43,7 +49,7 @@ class LogEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DamageEntry:
-    """Damage met on the way."""
+    """Damage in a part, at its place among the entries."""
 
     part: str
     damage: Damage
@@ -55,7 +61,7 @@ BaseKeyReader = Callable[[Selection, int, str, int, Source, Preamble], Iterator[
 
 @dataclass(frozen=True, slots=True)
 class _SelectedBatch:
-    """A batch in its context, and which of its records are selected."""
+    """A batch with its context and the indexes of its selected records."""
 
     part: str
     batch: RecordBatch
@@ -64,21 +70,35 @@ class _SelectedBatch:
     selected: list[int]
 
     def entries(self, indexes: list[int]) -> Iterator[LogEntry]:
-        batch, db, tx, time = self.batch, self.tracker.db, self.tracker.tx, self.tracker.time
-        for i, number in zip(indexes, command_numbers(batch, indexes), strict=True):
-            yield LogEntry(
-                self.part,
-                batch,
-                i,
-                self.commands_before + number,
-                none_if_unknown(db[i]),
-                none_if_unknown(tx[i]) or None,
-                none_if_unknown(time[i]),
-            )
+        return entries_at(self.part, self.batch, self.tracker, self.commands_before, indexes)
+
+
+def entries_at(
+    part: str, batch: RecordBatch, tracker: ContextTracker, commands_before: int, indexes: Sequence[int]
+) -> Iterator[LogEntry]:
+    """Yield the records of a batch at ascending indexes as entries.
+
+    `tracker` has tracked the batch; `commands_before` counts the commands before the batch, over all parts.  An
+    annotation gets the number of the command before it.
+    """
+    db, tx, time = tracker.db, tracker.tx, tracker.time
+    for i, number in zip(indexes, command_numbers(batch, indexes), strict=True):
+        yield LogEntry(
+            part,
+            batch,
+            i,
+            commands_before + number,
+            none_if_unknown(db[i]),
+            none_if_unknown(tx[i]) or None,
+            none_if_unknown(time[i]),
+        )
 
 
 def read_forward(aof: AOF, selection: Selection, with_base: bool = False) -> Iterator[LogItem]:
-    """The selected commands in load order; with `base` the keys of an RDB too, before the commands of its part."""
+    """Yield the selected commands and all damage in load order.
+
+    `with_base` adds the selected keys of each RDB, before the commands of its part.
+    """
     for item in _walk_selected(aof, selection, with_base):
         if isinstance(item, _SelectedBatch):
             yield from item.entries(item.selected)
@@ -89,25 +109,16 @@ def read_forward(aof: AOF, selection: Selection, with_base: bool = False) -> Ite
 def _walk_selected(
     aof: AOF, selection: Selection, with_base: bool = False
 ) -> Iterator[_SelectedBatch | DamageEntry | BaseKey]:
-    tracker, commands_before = ContextTracker(columns=True), 0
-    for index, part in enumerate(aof.parts):
-        if part.source is None:
-            continue
-        tracker.begin_part()
-        for tile in read_tiles(part.source, command_table().names):
-            if isinstance(tile, RecordBatch):
-                commands = commands_before + tracker.state[ContextField.COMMANDS]
-                tracker.track(tile)
-                yield _SelectedBatch(
-                    part.name, tile, tracker, commands, selection.matches(index, tile, tracker, commands)
-                )
-            elif isinstance(tile, Damage):
-                tracker.mark_unknown()
-                yield DamageEntry(part.name, tile)
-            else:
-                yield from _rdb_entries(aof, selection, index, commands_before, tile, base_keys if with_base else None)
-                tracker.begin_after_preamble(tile.span.end)
-        commands_before += tracker.state[ContextField.COMMANDS]
+    tracker = ContextTracker(columns=True)
+    for index, part, tile, commands_before in walk_aof(aof, tracker):
+        if isinstance(tile, RecordBatch):
+            tracker.track(tile)
+            selected = selection.matches(index, tile, tracker, commands_before)
+            yield _SelectedBatch(part.name, tile, tracker, commands_before, selected)
+        elif isinstance(tile, Damage):
+            yield DamageEntry(part.name, tile)
+        else:
+            yield from _rdb_entries(aof, selection, index, commands_before, tile, base_keys if with_base else None)
 
 
 def _rdb_entries(
@@ -118,7 +129,10 @@ def _rdb_entries(
     rdb: Preamble,
     read_keys: BaseKeyReader | None,
 ) -> Iterator[DamageEntry | BaseKey]:
-    """What the history has of an RDB: its keys, if they are asked for, and what is wrong with it, where that shows."""
+    """Yield the keys of an RDB, if `read_keys` is given, and its damage.
+
+    Reading the keys finds damage more precisely, so the damage of the preamble as a whole is only reported otherwise.
+    """
     part = aof.parts[part_index]
     assert part.source is not None
     damage = rdb.damage(part.size)
@@ -133,7 +147,7 @@ def _rdb_entries(
 
 
 def read_last(aof: AOF, selection: Selection, count: int, with_base: bool = False) -> list[LogItem]:
-    """The last `count` commands of what `forwards` gives, each safe to keep, and the damage since the first of them."""
+    """Return the last `count` entries of `read_forward`, detached from their batches, and the damage among them."""
     last_entries = _LastEntries(count)
     for item in _walk_selected(aof, selection, with_base):
         if isinstance(item, DamageEntry):
@@ -146,7 +160,7 @@ def read_last(aof: AOF, selection: Selection, count: int, with_base: bool = Fals
 
 
 class _LastEntries:
-    """The last commands, and the last of the damage that stands among and after them."""
+    """Keeps the last entries in order, and the last damage among and after them."""
 
     DAMAGE_MAX = 1000
 
@@ -173,7 +187,7 @@ class _LastEntries:
 
 
 def detach_entry(entry: LogEntry) -> LogEntry:
-    """An entry whose batch holds that record alone."""
+    """Copy an entry into a batch of its own, so that it stays valid; a large record is not copied."""
     batch, i = entry.batch, entry.i
     if batch.oversized:
         return entry
@@ -190,7 +204,7 @@ def detach_entry(entry: LogEntry) -> LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class _BatchCheckpoint:
-    """A batch that can be read again: where it starts, and the context there."""
+    """Where a batch starts and ends in its part, and the tracker's state at its start, to reread it."""
 
     part_index: int
     start: int
@@ -200,7 +214,7 @@ class _BatchCheckpoint:
 
 
 def read_backward(aof: AOF, selection: Selection, with_base: bool = False) -> Iterator[LogItem]:
-    """The selected commands, newest first, and the keys of an RDB last; of a pipe only what `last` keeps can be had."""
+    """Yield the entries of `read_forward` in the opposite order; parts must be seekable (for pipes: `read_last`)."""
     checkpoints = list(_checkpoints(aof))
     for checkpoint in reversed(checkpoints):
         if isinstance(checkpoint, DamageEntry):
@@ -216,7 +230,7 @@ def read_backward(aof: AOF, selection: Selection, with_base: bool = False) -> It
 
 @dataclass(frozen=True, slots=True)
 class _RdbCheckpoint:
-    """An RDB at the head of a part, `before` commands came before it."""
+    """An RDB at the head of a part, to read its keys later."""
 
     part_index: int
     commands_before: int
@@ -224,23 +238,15 @@ class _RdbCheckpoint:
 
 
 def _checkpoints(aof: AOF) -> Iterator[_BatchCheckpoint | DamageEntry | _RdbCheckpoint]:
-    tracker, commands_before = ContextTracker(), 0
-    for index, part in enumerate(aof.parts):
-        if part.source is None:
-            continue
-        tracker.begin_part()
-        for tile in read_tiles(part.source, command_table().names):
-            if isinstance(tile, RecordBatch):
-                state = array("q", tracker.state)
-                yield _BatchCheckpoint(index, *tile.span, state, commands_before + state[ContextField.COMMANDS])
-                tracker.track(tile)
-            elif isinstance(tile, Damage):
-                tracker.mark_unknown()
-                yield DamageEntry(part.name, tile)
-            elif isinstance(tile, Preamble):
-                yield _RdbCheckpoint(index, commands_before, tile)
-                tracker.begin_after_preamble(tile.span.end)
-        commands_before += tracker.state[ContextField.COMMANDS]
+    tracker = ContextTracker()
+    for index, part, tile, commands_before in walk_aof(aof, tracker):
+        if isinstance(tile, RecordBatch):
+            yield _BatchCheckpoint(index, *tile.span, array("q", tracker.state), commands_before)
+            tracker.track(tile)
+        elif isinstance(tile, Damage):
+            yield DamageEntry(part.name, tile)
+        else:
+            yield _RdbCheckpoint(index, commands_before, tile)
 
 
 def _reread_batch(aof: AOF, selection: Selection, checkpoint: _BatchCheckpoint) -> Iterator[LogEntry]:
@@ -271,7 +277,10 @@ _TAIL_BLOCK_MAX = 1 << 24
 
 
 def read_tail(aof: AOF, selection: Selection, count: int) -> list[LogItem]:
-    """The last `count` selected commands, oldest first, read from the end; what is not known is None."""
+    """Return the last `count` selected commands, oldest first, and the damage among them, reading only the end.
+
+    Numbers and transactions are None.
+    """
     items: list[LogItem] = []
     for index, part in reversed(list(enumerate(aof.parts))):
         if part.source is not None and _count_commands(items) < count:
@@ -290,6 +299,7 @@ def _count_commands(items: Iterable[LogItem]) -> int:
 
 
 def _read_part_tail(part: AofPart, part_index: int, source: Source, selection: Selection, count: int) -> list[LogItem]:
+    """Read segments from the end of the part towards its head, in growing blocks, until `count` commands are found."""
     items: list[LogItem] = []
     end, block = source.size or 0, _TAIL_BLOCK
     while end > 0 and _count_commands(items) < count:
@@ -308,12 +318,12 @@ def _read_part_tail(part: AofPart, part_index: int, source: Source, selection: S
 
 
 def _find_run_start(source: Source, offset: int, names: Container[bytes]) -> int | None:
-    """A record at or after `offset` that begins a run; the start is certain."""
+    """Return the offset of the first record at or after `offset` that begins a run of records, or None."""
     return 0 if offset == 0 else find_record(source, offset, names, run=True)
 
 
 class _AnyCommandName:
-    """Every name that a command could have: a module's, say."""
+    """A container of every name that a command could have, to find the commands of modules too."""
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, bytes) and _COMMAND_NAME.fullmatch(name) is not None
@@ -326,11 +336,8 @@ def _read_segment(
     part: AofPart, part_index: int, source: Source, selection: Selection, start: int, end: int, count: int
 ) -> list[LogItem]:
     tracker = ContextTracker(columns=True)
-    tracker.begin_part()
-    if start:
-        tracker.mark_unknown()
     last_entries = _LastEntries(count)
-    for tile in read_tiles(source, command_table().names, start):
+    for tile in walk_part(source, tracker, start):
         span = tile.span
         if isinstance(tile, RecordBatch):
             tracker.track(tile)
@@ -338,7 +345,6 @@ def _read_segment(
             entries = _SelectedBatch(part.name, tile, tracker, 0, selected[-count:]).entries(selected[-count:])
             last_entries.add_entries(detach_entry(entry._replace(number=None, tx=None)) for entry in entries)
         elif isinstance(tile, Damage) and span.start < end:
-            tracker.mark_unknown()
             last_entries.add_damage(DamageEntry(part.name, tile))
         if span.end >= end:
             break

@@ -1,7 +1,7 @@
-"""The flushes of a history, in groups.
+"""Collect the flushes of an AOF in groups, and describe a group in words.
 
-A group is a run of FLUSHALL and FLUSHDB, however they are spelled, in or out
-of MULTI, with nothing between them but SELECT, MULTI, EXEC and annotations.
+A group is a run of FLUSHALL and FLUSHDB commands, inside or outside of transactions, with nothing between them but
+SELECT, MULTI, EXEC and annotations.  Flushes inside scripts are the subject of `script_flushes`.
 """
 
 import functools
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.log.ordinals import command_numbers, none_if_unknown
+from aofdoctor.log.command_numbers import command_numbers
+from aofdoctor.log.context_walk import none_if_unknown
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
@@ -21,10 +22,10 @@ STRUCTURE_COMMANDS = frozenset({"select", "multi", "exec"})
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """One flush: `index` is its part's place in load order, `number` counts commands from 1 in that order.
+    """A flush: `part_index` is the place of its part in load order, `number` counts commands from 1 in that order.
 
-    `time` is that of the last #TS before it, or None.  `guess`: damage stands
-    before it in its part, so that it could be a piece of a value.
+    `command` is the lower-case name.  `time` is that of the last #TS annotation before it, in unix seconds, or None.
+    `guess` is True if its part has damage before it: the bytes could be part of a value.
     """
 
     part_index: int
@@ -40,7 +41,7 @@ class Flush:
 
 @dataclass(slots=True)
 class FlushGroup:
-    """Flushes of one run; `count` is their number, of which the first and the last are kept."""
+    """A run of `count` flushes, of which the first and the last are kept."""
 
     first: Flush
     last: Flush
@@ -48,16 +49,16 @@ class FlushGroup:
 
     @property
     def flushes_all(self) -> bool:
-        """True if one of those kept emptied every database."""
+        """Whether the first or the last flush is a FLUSHALL."""
         return "flushall" in (self.first.command, self.last.command)
 
 
 @dataclass(slots=True)
 class FlushCollector:
-    """Collects flushes on a walk; `seen` flushes in all, in `group_count` groups.
+    """Collects flushes during a walk: `count` flushes in `group_count` groups.
 
-    Of more than twice `KEEP` groups only the first and the last KEEP are kept,
-    and `found`: the group that has a flush at `target`.
+    Of more than twice `KEEP` groups only the first and the last `KEEP` are kept.  `target_group` is the group that has
+    a flush at `target`, if there is one.
     """
 
     target: Position | None = None
@@ -67,13 +68,13 @@ class FlushCollector:
     first_groups: list[FlushGroup] = field(default_factory=list)
     last_groups: list[FlushGroup] = field(default_factory=list)
     _is_open: bool = False
-    _damaged_part: int = -1  # the last part that had damage
+    _damaged_part: int = -1  # The index of the last part with damage.
 
     KEEP = 1000
 
     @property
     def groups(self) -> list[FlushGroup]:
-        """The groups that are kept, in order."""
+        """The groups that are kept, in load order."""
         return self.first_groups + self.last_groups
 
     def add_batch(
@@ -85,7 +86,11 @@ class FlushCollector:
         tracker: ContextTracker,
         commands_before: int,
     ) -> None:
-        """A batch of a part, of which `notes` are the records of interest; `before` commands came before it."""
+        """Add the flushes of a batch.
+
+        `flagged` are the indexes of records of interest, among them all flushes; `tracker` has tracked the batch;
+        `commands_before` counts the commands before the batch, over all parts.
+        """
         flush_ids, structure_ids = _flush_and_structure_ids()
         at = 0
         indexes = [i for i in flagged if batch.ids[i] in flush_ids and _is_effective(batch, i)]
@@ -100,7 +105,7 @@ class FlushCollector:
         self._close_unless_structure(batch, at, batch.count, structure_ids)
 
     def add_damage(self, part_index: int) -> None:
-        """Damage in a part: what follows there is another run, and a guess."""
+        """Note damage in a part: it ends the run, and the flushes after it in that part are guesses."""
         self._is_open, self._damaged_part = False, part_index
 
     def _close_unless_structure(self, batch: RecordBatch, start: int, end: int, structure_ids: frozenset[int]) -> None:
@@ -133,7 +138,7 @@ def _is_at(flush: Flush, position: Position) -> bool:
 
 
 def _is_effective(batch: RecordBatch, i: int) -> bool:
-    """True of a flush whose arguments a server takes; another one changes nothing."""
+    """Whether a server accepts the arguments of a flush; one that it rejects changes nothing."""
     if batch.argc[i] == 1:
         return True
     return batch.argc[i] == 2 and not batch.oversized and batch.argv(i)[1].lower() in (b"async", b"sync")
@@ -159,3 +164,21 @@ def _make_flush(
         number,
         guess,
     )
+
+
+# -- in words --
+
+
+def describe_group(group: FlushGroup) -> str:
+    """Name a group in a sentence: `FLUSHALL`, or `3 flushes from FLUSHDB`."""
+    first = group.first.command.upper()
+    return first if group.count == 1 else f"{group.count:,} flushes from {first}"
+
+
+def describe_scope(group: FlushGroup) -> str:
+    """Name the databases that a group emptied, as far as they are known."""
+    if group.flushes_all:
+        return "every database"
+    if group.count > 1:
+        return "databases"
+    return "an unknown database" if group.first.db is None else f"database {group.first.db}"

@@ -1,20 +1,19 @@
-"""Redis's glob patterns, as KEYS and SCAN MATCH have them.
+"""Translate the glob patterns of KEYS and SCAN MATCH to regular expressions.
 
-Python's fnmatch differs: here a backslash escapes, [^x] negates, an unclosed
-class runs to the end of the pattern, and * crosses every byte.  Source:
-stringmatchlen in util.c, Redis 7.0.
+Redis's patterns differ from Python's fnmatch: a backslash escapes, [^x] negates, an unclosed class extends to the end
+of the pattern, and * matches any byte.  Source: stringmatchlen in util.c, Redis 7.0.
 
-A run between two stars is sought once, at its first place (an atomic group):
-no pattern takes exponential time.
+Each literal run between two stars is matched at its first occurrence only (an atomic group), so no pattern takes
+exponential time.
 """
 
 import re
 
 
 def glob_to_regex(pattern: bytes) -> "re.Pattern[bytes]":
-    """A regular expression whose match() succeeds on exactly what the pattern matches."""
+    """Return a regular expression; its match() succeeds on exactly the keys that the pattern matches."""
     if len(pattern) > 1 and not pattern.strip(b"*"):
-        return re.compile(b".", re.DOTALL)  # several stars match no empty key, though one does
+        return re.compile(b".", re.DOTALL)  # Several stars do not match an empty key; one does.
     runs = _parts_between_stars(pattern)
     if len(runs) == 1:
         return re.compile(runs[0] + rb"\Z", re.DOTALL)
@@ -23,7 +22,7 @@ def glob_to_regex(pattern: bytes) -> "re.Pattern[bytes]":
 
 
 def _parts_between_stars(pattern: bytes) -> list[bytes]:
-    """The pattern's parts between its stars, as regular expressions."""
+    """Split a pattern at its stars; the parts are regular expressions."""
     runs, at = [b""], 0
     while at < len(pattern):
         if pattern[at] == 0x2A:
@@ -36,7 +35,7 @@ def _parts_between_stars(pattern: bytes) -> list[bytes]:
 
 
 def _byte_regex(pattern: bytes, at: int) -> tuple[bytes, int]:
-    """(one byte's expression, the place after it)."""
+    """Translate the element at `at`, which matches one byte; return (expression, index after the element)."""
     byte = pattern[at : at + 1]
     if byte == b"?":
         return b".", at + 1
@@ -48,6 +47,7 @@ def _byte_regex(pattern: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _class_regex(pattern: bytes, at: int) -> tuple[bytes, int]:
+    """Translate the class that follows a `[`; return (expression, index after the class)."""
     negated = pattern[at : at + 1] == b"^"
     at += negated
     members: set[int] = set()
@@ -68,6 +68,7 @@ def _class_regex(pattern: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _members_regex(members: set[int], negated: bool) -> bytes:
+    """Return the expression of a class; an empty class matches nothing, and a negated empty one any byte."""
     if not members:
         return b"." if negated else b"(?!)"
     inside = b"".join(b"\\x%02x" % member for member in sorted(members))

@@ -1,24 +1,29 @@
-"""What stands at a position, with its neighbours and its context; the chain from the start of the part proves it."""
+"""Find the record, damage or RDB item at a position, with its context and neighbouring records.
+
+The part is read from its start, so the record boundaries are certain and the context is known.
+"""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF, AofPart
-from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.errors import InvalidSelection
-from aofdoctor.log.base_keys import BaseKey, creation_time, rdb_batches
-from aofdoctor.log.entries import LogEntry, detach_entry
-from aofdoctor.log.ordinals import command_number, index_at_position, none_if_unknown
+from aofdoctor.log.base_keys import BaseKey, rdb_batches
+from aofdoctor.log.command_numbers import index_at_position
+from aofdoctor.log.context_walk import walk_part
+from aofdoctor.log.entries import LogEntry, detach_entry, entries_at
 from aofdoctor.log.position import Position
+from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.header import MAGIC_SIZE as MAGIC_SIZE
+from aofdoctor.rdb.header import MAGIC_SIZE
 from aofdoctor.rdb.items import KeyItem, OpcodeItem
-from aofdoctor.server.command_table import command_table
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource
@@ -26,11 +31,10 @@ from aofdoctor.source import PipeSource
 
 @dataclass(slots=True)
 class PositionContent:
-    """`entry` is the record (an annotation too); or `damage`, or `preamble`.
+    """The content of a position: one of a record (`entry`, annotations included), `damage` and an RDB (`preamble`).
 
-    `base_key` owns the byte, or `item` does, where it stands in an RDB.  `before`
-    and `after` are neighbouring records; `multi_start` is where the transaction
-    around it begins.
+    Inside an RDB, the byte belongs to a key (`base_key`), to another item (`item`), or to damage.  `multi_start` is
+    the offset of the MULTI of the entry's transaction.
     """
 
     part: AofPart
@@ -45,7 +49,10 @@ class PositionContent:
 
 
 def locate(aof: AOF, position: Position, neighbour_count: int = 3) -> PositionContent:
-    """The record, damage or preamble at a position."""
+    """Find the content of a position and `neighbour_count` records before and after it.
+
+    Raises InvalidSelection if the AOF has no such position.
+    """
     search, count = _PositionSearch(position, neighbour_count), 0
     for part in _candidate_parts(aof, position):
         content = search.search_part(part, count)
@@ -77,21 +84,23 @@ def _candidate_parts(aof: AOF, position: Position) -> list[AofPart]:
 
 
 class _PositionSearch:
+    """Searches parts in load order; `commands` is the number of commands in the part searched last."""
+
     def __init__(self, position: Position, neighbour_count: int) -> None:
         self.position, self.neighbour_count = position, neighbour_count
         self.commands = 0
 
     def search_part(self, part: AofPart, commands_before: int) -> PositionContent | None:
-        """What is looked for, if it is in this part; `before` commands came before it."""
+        """Return the content of the position if it is in this part, which `commands_before` commands precede."""
         assert part.source is not None
         tracker = ContextTracker(columns=True)
         previous: deque[LogEntry] = deque(maxlen=self.neighbour_count)
         content: PositionContent | None = None
-        for tile in read_tiles(part.source, command_table().names):
+        for tile in walk_part(part.source, tracker):
             if isinstance(tile, RecordBatch):
                 content = self._search_batch(part, tile, tracker, commands_before, previous, content)
             elif content is None:
-                content = self._search_tile(part, tile, tracker)
+                content = self._search_tile(part, tile)
             if content and (content.entry is None or len(content.next_entries) >= self.neighbour_count):
                 break
         self.commands = tracker.state[ContextField.COMMANDS]
@@ -107,33 +116,30 @@ class _PositionSearch:
         content: PositionContent | None,
     ) -> PositionContent | None:
         batch_start = commands_before + tracker.state[ContextField.COMMANDS]
+        open_before = transaction_before_batch(tracker)
         tracker.track(batch)
         at = -1 if content else self._index_in_batch(batch, batch_start)
         if content is None and at < 0:
             first = max(0, batch.count - self.neighbour_count)
-            previous.extend(
-                detach_entry(_make_entry(part, batch, i, tracker, batch_start)) for i in range(first, batch.count)
-            )
+            previous.extend(_detached_entries(part, batch, range(first, batch.count), tracker, batch_start))
             return None
         if content is None:
             first = max(0, at - self.neighbour_count)
-            previous.extend(detach_entry(_make_entry(part, batch, i, tracker, batch_start)) for i in range(first, at))
-            entry = detach_entry(_make_entry(part, batch, at, tracker, batch_start))
-            start = tracker.state[ContextField.MULTI_START] if entry.tx else None
-            start = start if start is not None and start <= batch.record_span(at).start else None
+            *neighbours, entry = _detached_entries(part, batch, range(first, at + 1), tracker, batch_start)
+            previous.extend(neighbours)
+            start = multi_offset(batch, tracker.tx, at, open_before) if entry.tx else None
             content = PositionContent(part, entry, previous_entries=list(previous), multi_start=start)
         room = self.neighbour_count - len(content.next_entries)
         following = range(at + 1, min(batch.count, at + 1 + room))
-        content.next_entries += [detach_entry(_make_entry(part, batch, i, tracker, batch_start)) for i in following]
+        content.next_entries += _detached_entries(part, batch, following, tracker, batch_start)
         return content
 
     def _index_in_batch(self, batch: RecordBatch, commands_before: int) -> int:
-        """Which record of the batch is looked for, or -1."""
+        """Return the index of the record at the position, or -1 if it is not in the batch."""
         at = index_at_position(batch, self.position, self.position.part_index, commands_before)
         return at if at < batch.count else -1
 
-    def _search_tile(self, part: AofPart, tile: Damage | Preamble, tracker: ContextTracker) -> PositionContent | None:
-        tracker.mark_unknown() if isinstance(tile, Damage) else tracker.begin_after_preamble(tile.span.end)
+    def _search_tile(self, part: AofPart, tile: Damage | Preamble) -> PositionContent | None:
         if self.position.number or not tile.span.start <= self.position.offset < _tile_end(part, tile):
             return None
         if isinstance(tile, Damage):
@@ -141,7 +147,7 @@ class _PositionSearch:
         return self._search_rdb(part, tile)
 
     def _search_rdb(self, part: AofPart, rdb: Preamble) -> PositionContent:
-        """The key, or what stands between keys, or damage; the magic is the RDB as a whole."""
+        """Find the key, other item or damage at the offset; an offset in the magic means the RDB as a whole."""
         assert part.source is not None
         offset = self.position.offset
         if offset < MAGIC_SIZE or isinstance(part.source, PipeSource):
@@ -155,7 +161,7 @@ class _PositionSearch:
                 return PositionContent(part, damage=batch, preamble=rdb)
             item = next(item for item in batch if item.span.start <= offset < item.span.end)
             if isinstance(item, KeyItem):
-                key = BaseKey(part.name, Cursor(source), item, rdb.dialect, creation_time(rdb), guess)
+                key = BaseKey(part.name, Cursor(source), item, rdb.dialect, creation_time(rdb.aux), guess)
                 return PositionContent(part, preamble=rdb, base_key=key)
             return PositionContent(part, preamble=rdb, item=item)
         if offset >= rdb.span.end:
@@ -164,19 +170,18 @@ class _PositionSearch:
 
 
 def _tile_end(part: AofPart, tile: Damage | Preamble) -> int:
-    """Up to where a place is one in the tile: more comes out of a compressed RDB than it has bytes."""
-    endless = isinstance(tile, Preamble) and tile.codec and tile.span.end == part.size
-    return 1 << 62 if endless else tile.span.end
+    """Return the end of the offsets that mean this tile.
+
+    Offsets in a compressed RDB are those of its decompressed bytes, which can exceed the size of the file.
+    """
+    is_compressed_file = isinstance(tile, Preamble) and tile.codec and tile.span.end == part.size
+    return 1 << 62 if is_compressed_file else tile.span.end
 
 
-def _make_entry(part: AofPart, batch: RecordBatch, i: int, tracker: ContextTracker, commands_before: int) -> LogEntry:
-    number = None if batch.ids[i] == ANNOTATION else commands_before + command_number(batch, i)
-    return LogEntry(
-        part.name,
-        batch,
-        i,
-        number,
-        none_if_unknown(tracker.db[i]),
-        none_if_unknown(tracker.tx[i]) or None,
-        none_if_unknown(tracker.time[i]),
-    )
+def _detached_entries(
+    part: AofPart, batch: RecordBatch, indexes: range, tracker: ContextTracker, commands_before: int
+) -> Iterator[LogEntry]:
+    """Yield records as entries that stay valid; annotations have no number."""
+    for entry in entries_at(part.name, batch, tracker, commands_before, indexes):
+        is_annotation = batch.ids[entry.i] == ANNOTATION
+        yield detach_entry(entry._replace(number=None) if is_annotation else entry)

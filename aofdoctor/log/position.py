@@ -1,4 +1,7 @@
-"""Places in an AOF as people write them: PART@OFFSET, #NUMBER, and times."""
+"""Parse positions and times as users write them: PART@OFFSET, #NUMBER, ISO 8601, unix seconds, -10m.
+
+A position is checked against the parts of the AOF and their sizes.  Whether a record begins at it is not known here.
+"""
 
 import re
 from dataclasses import dataclass
@@ -17,9 +20,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A byte offset in a part, or the number of a command in load order, counted from 1.
+    """A byte offset in a part, or the number of a command in load order, counted from 1 (0: an offset is meant).
 
-    `index` is the part's place in load order; -1 for a part that is not loaded.
+    `part_index` is the place of the part in load order; -1 for a part that servers do not load.
     """
 
     part: str = ""
@@ -29,12 +32,15 @@ class Position:
 
 
 def is_position(value: str) -> bool:
-    """True of what is written as a position, be there one or not."""
+    """Whether a string has the form of a position; it need not exist in any AOF."""
     return bool(_NUMBER.match(value) or _OFFSET.match(value))
 
 
 def parse_position(value: str, aof: AOF) -> Position:
-    """What the user means by a POSITION; without a part it is the last one."""
+    """Parse a position of an AOF; an offset without a part is one of the last part.
+
+    Raises InvalidSelection for a string of another form, an unknown or ambiguous part, or an offset past its end.
+    """
     number = _NUMBER.match(value)
     if number and not int(number[1]):
         raise InvalidSelection("there is no command #0", "commands are counted from #1")
@@ -48,13 +54,16 @@ def parse_position(value: str, aof: AOF) -> Position:
         )
     part = _find_part(match["part"] or "", aof)
     offset = int(match["offset"], 0 if match["offset"].startswith("0x") else 10)
-    is_compressed = part.source is not None and compression_codec(part.source)  # and may have more bytes than the file
+    is_compressed = part.source is not None and compression_codec(
+        part.source
+    )  # Its offsets are those of decompressed bytes.
     if part.size is not None and offset >= max(1, part.size) and not is_compressed:
         raise InvalidSelection(f"{text.display_path(part.name)} has {part.size:,} bytes: there is nothing at {offset}")
     return Position(part.name, aof.parts.index(part) if part in aof.parts else -1, offset)
 
 
 def _find_part(name: str, aof: AOF) -> AofPart:
+    """Return the one part with `name` in its name; the last part for an empty name."""
     if not name:
         if not aof.existing_parts:
             raise InvalidSelection("no part of this AOF is there")
@@ -68,7 +77,7 @@ def _find_part(name: str, aof: AOF) -> AofPart:
 
 
 def parse_time(value: str, log_end: int | None) -> int:
-    """Unix seconds of a TIME; `end` is the time of the end of the log, which -10m counts from."""
+    """Parse a time to unix seconds; relative ones (`-10m`) count from `log_end`, the time of the end of the log."""
     relative = _RELATIVE.match(value)
     if relative:
         if log_end is None:

@@ -1,4 +1,8 @@
-"""Flushes inside of scripts: before 5.0 an EVAL was written as it is, and runs again at every load."""
+"""Collect scripts that contain FLUSHALL or FLUSHDB.
+
+Before Redis 5.0 an EVAL was written to the AOF as it was called, so its script runs again at every load.  The script
+text is searched for the words; it is not parsed.
+"""
 
 import hashlib
 import re
@@ -15,7 +19,7 @@ _SHAS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ScriptFlush:
-    """A record whose script has the word in it: a script that flushes, or one that only speaks of it."""
+    """A record with a script that contains FLUSHALL or FLUSHDB; the script may only mention the word."""
 
     part: str
     span: Span
@@ -24,7 +28,10 @@ class ScriptFlush:
 
 @dataclass(slots=True)
 class ScriptFlushCollector:
-    """Collects them on a walk: `count` of them, of which the first `KEEP` are kept."""
+    """Collects script flushes during a walk: `count` in all, of which the first `KEEP` are kept.
+
+    The SHA-1 of each such script is remembered to recognise later EVALSHA commands.
+    """
 
     KEEP = 100
 
@@ -33,7 +40,7 @@ class ScriptFlushCollector:
     _shas: set[bytes] = field(default_factory=set)
 
     def add_record(self, part: str, batch: RecordBatch, i: int) -> None:
-        """A record of a script command."""
+        """Add the record of a script command if its script contains a flush; large records are not read."""
         command = command_table().get(batch.ids[i])
         if command is None or batch.oversized:
             return
@@ -56,5 +63,5 @@ class ScriptFlushCollector:
 
 
 def script_command_ids() -> frozenset[int]:
-    """The ids of the commands that run or hold a script."""
+    """Return the ids of the commands that run or load a script."""
     return frozenset(c.id for c in command_table().commands if c.name in SCRIPT_COMMANDS)

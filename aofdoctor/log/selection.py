@@ -1,7 +1,7 @@
-"""Which records are meant: the selection that log, strip and the other verbs share.
+"""Select records by command, key, database, position, time, content and size: the filters of log, strip and others.
 
-Repeating an option means or; different options mean and.  What the columns can
-answer is asked first; arguments are only looked at for the records left.
+Repeated options are combined with OR, different options with AND.  The columns of a batch are filtered first; only the
+arguments of the remaining records are read.  The keys of an RDB are selected in `base_keys`.
 """
 
 import re
@@ -14,30 +14,31 @@ from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.errors import InvalidSelection
+from aofdoctor.log.command_numbers import index_at_position
 from aofdoctor.log.glob import glob_to_regex
-from aofdoctor.log.ordinals import index_at_position
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import CommandSpec, CommandTable, command_table, key_indexes
 from aofdoctor.server.context.tracker import ContextTracker
 
-_IDS_SEARCHED_MAX = 8  # more ids than these are not worth a search each
-_ARGS_SEARCHED_MAX = 1 << 16  # of a far record, so many arguments are looked through for keys
-_LARGE_ARGUMENT_OVERLAP = 1 << 12  # a match of a regular expression longer than this can be missed in a far argument
+_IDS_SEARCHED_MAX = 8  # With more ids, one search per id costs more than it saves.
+_ARGS_SEARCHED_MAX = 1 << 16  # Arguments of a large record that are searched for keys.
+_LARGE_ARGUMENT_OVERLAP = 1 << 12  # Bytes; a longer match of a regular expression can be missed in a large argument.
 
 
 class ChunkedBytes(Protocol):
-    """Bytes that are too many to hold."""
+    """A byte string too large to hold in memory."""
 
     def pieces(self) -> Iterator[bytes]:
-        """All of them in order."""
+        """Yield the bytes in order, in chunks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A selection; what is None or empty selects everything.
+    """A set of filters; a filter that is None or empty selects everything.
 
-    `names` are commands that no server knows, lower case.  `since` and `until`
-    are unix seconds, inclusive; a record whose time is not known is not selected by them.
+    `ids` are command ids.  `unknown_names` are commands that no server knows, in lower case.  `start` and `end` are
+    inclusive.  `since` and `until` are unix seconds, inclusive; they never select a record without a known time.
+    `min_size` is in bytes of the record.  `invert` selects the other commands.
     """
 
     ids: frozenset[int] | None = None
@@ -54,13 +55,14 @@ class Selection:
 
     @property
     def selects_all(self) -> bool:
-        """True if nothing is asked for, so that everything is selected."""
+        """Whether no filter is set."""
         return self == Selection()
 
     def matches(self, part_index: int, batch: RecordBatch, tracker: ContextTracker, commands_before: int) -> list[int]:
-        """The indexes of the commands of a batch that are selected.
+        """Return the indexes of the selected commands of a batch; annotations are never selected.
 
-        `part` is the batch's place in load order; `before` commands came before it.
+        `part_index` is the place of the batch's part in load order; `commands_before` counts the commands before the
+        batch, over all parts.  `tracker` has tracked the batch.
         """
         if self._cannot_match(batch):
             return []
@@ -76,16 +78,17 @@ class Selection:
         return [i for i in commands if i not in selected]
 
     def _cannot_match(self, batch: RecordBatch) -> bool:
-        """True if no record has a wanted id: a search through the column's bytes, at the speed of memory.
+        """Whether the batch certainly has no record with one of the ids.
 
-        It is not exact (it may see an id across two others), so it only ever says no.
+        Searches the bytes of the id column, which is fast.  The bytes of two neighbouring ids can look like a third,
+        so False proves nothing.
         """
         if self.ids is None or self.unknown_names or self.invert or len(self.ids) > _IDS_SEARCHED_MAX:
             return False
         column = memoryview(batch.ids)[: batch.count].tobytes()  # type: ignore[arg-type]
         return not any(number.to_bytes(2, sys.byteorder) in column for number in self.ids)
 
-    # -- what the columns answer --
+    # -- filters on columns --
 
     def _filter_by_columns(
         self, part_index: int, batch: RecordBatch, tracker: ContextTracker, commands_before: int, indexes: list[int]
@@ -110,7 +113,7 @@ class Selection:
             indexes = [i for i in indexes if i <= last]
         return indexes
 
-    # -- what the arguments answer --
+    # -- filters on arguments --
 
     def _matches_arguments(self, batch: RecordBatch, i: int) -> bool:
         if batch.oversized:
@@ -141,7 +144,7 @@ class Selection:
 
 
 def any_pattern_in(patterns: "Iterable[re.Pattern[bytes]]", arg: "bytes | ChunkedBytes") -> bool:
-    """True if one of the patterns is found in an argument; a large one is looked through in pieces."""
+    """Whether one of the patterns is found in an argument; a large one is searched chunk by chunk."""
     if isinstance(arg, bytes):
         return any(pattern.search(arg) for pattern in patterns)
     overlap = b""
@@ -158,7 +161,10 @@ def build_selection(
     grep: Iterable[str] = (), min_size: int = 0, invert: bool = False,
     start: Position | None = None, end: Position | None = None, since: int | None = None, until: int | None = None,
 ) -> Selection:  # fmt: skip
-    """A selection from what the options say; BadSelection where they cannot be meant."""
+    """Build a selection from the values of the command-line options.
+
+    Raises InvalidSelection for an unknown effect or an invalid regular expression.
+    """
     known_ids, unknown_names = _command_ids(cmd, command_table())
     effects = _effect_ids(effect, command_table())
     ids = known_ids if known_ids is not None else effects
@@ -180,6 +186,7 @@ def build_selection(
 
 
 def _command_ids(names: Iterable[str], commands: CommandTable) -> tuple[frozenset[int] | None, frozenset[bytes]]:
+    """Return (ids of the known commands, or None without names; names that no server knows, in lower case)."""
     ids: set[int] = set()
     unknown: set[bytes] = set()
     requested = list(names)
@@ -193,6 +200,7 @@ def _command_ids(names: Iterable[str], commands: CommandTable) -> tuple[frozense
 
 
 def _effect_ids(names: Iterable[str], commands: CommandTable) -> frozenset[int] | None:
+    """Return the ids of the commands with one of the effects (flush, delete ...), or None without names."""
     requested = list(names)
     if not requested:
         return None

@@ -1,23 +1,32 @@
-"""When an AOF was written, as its #TS annotations say."""
+"""When an AOF was written: the #TS annotations of its records and the `ctime` of its RDB.
+
+Servers write an annotation with the second before the first command of that second, if aof-timestamp-enabled is on
+(Redis 7.0).  Records before the first annotation of a part have no time.
+"""
 
 from collections.abc import Iterator
 
+from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.aof.recovery.resync import find_record
-from aofdoctor.log.ordinals import none_if_unknown
+from aofdoctor.errors import RefusedEdit
+from aofdoctor.log.context_walk import none_if_unknown, walk_aof
+from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource, Source, pread
+from aofdoctor.text import display_path, format_time
 
 _EDGE_SIZE = 1 << 16
 _TAIL_SIZE = 1 << 24
 
 
 def last_time(aof: AOF) -> int | None:
-    """The time of the end of the log, unix seconds; None if it has no #TS annotation."""
+    """Return the time of the end of the log in unix seconds; None if it has no #TS annotation."""
     for part in reversed(aof.parts):
         if part.source is None or isinstance(part.source, PipeSource):
             continue
@@ -29,7 +38,7 @@ def last_time(aof: AOF) -> int | None:
 
 
 def _start_offsets(source: Source) -> Iterator[int]:
-    """Where to read from: near the end, and only if no annotation is there, from the start."""
+    """Yield the offsets to read from: near the end first, and the head of the part if that finds no annotation."""
     near = max(0, (source.size or 0) - _TAIL_SIZE)
     if near and (start := find_record(source, near, command_table().names.ids, run=True)):
         yield start
@@ -45,7 +54,7 @@ def _last_time_from(source: Source, start: int) -> int | None:
 
 
 def probably_has_timestamps(aof: AOF) -> bool:
-    """True if the beginning or the end of a part holds a #TS annotation: a guess that costs nothing."""
+    """Guess whether the AOF has #TS annotations, from the first and the last 64 KiB of each part."""
     for part in aof.parts:
         if part.source is None or part.source.size is None:
             continue
@@ -53,3 +62,44 @@ def probably_has_timestamps(aof: AOF) -> bool:
         if b"#TS:" in ends:
             return True
     return False
+
+
+# -- the commands after a time --
+
+
+def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
+    """Return (part index, offset) of the first command written after a given second; None if there is none.
+
+    If that command is inside a transaction, the offset is that of its MULTI.  Commands without a time count as
+    earlier.  Raises RefusedEdit if an RDB was written later than `seconds`.
+    """
+    tracker = ContextTracker(columns=True)
+    for index, part, tile, _ in walk_aof(aof, tracker):
+        if isinstance(tile, RecordBatch):
+            offset = _first_after_in_batch(tile, tracker, seconds)
+            if offset is not None:
+                return index, offset
+        elif isinstance(tile, Preamble):
+            _require_earlier(part.name, tile, seconds)
+    return None
+
+
+def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
+    """Raise RefusedEdit if the RDB of a part was written after `seconds`: the AOF lacks the state at that time."""
+    created = creation_time(rdb.aux)
+    if created is not None and created > seconds:
+        raise RefusedEdit(
+            f"the RDB of {display_path(part)} was written at {format_time(created)}: "
+            "what was before that is not in this AOF",
+            "look for a history file, a backup or an older base",
+        )
+
+
+def _first_after_in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: int) -> int | None:
+    open_before = transaction_before_batch(tracker)
+    tracker.track(batch)
+    times = tracker.time
+    if max(memoryview(times)[: batch.count]) <= seconds:
+        return None
+    at = next((i for i in range(batch.count) if times[i] > seconds and batch.ids[i] != ANNOTATION), None)
+    return None if at is None else multi_offset(batch, tracker.tx, at, open_before)

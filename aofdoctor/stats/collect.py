@@ -1,8 +1,10 @@
-"""What an AOF is made of, in numbers: one walk over all parts, in a room that does not grow with them.
+"""Collect the statistics of an AOF in one walk over all parts, in bounded memory.
 
-Counts by command, database, time and place are exact; by prefix as well, as
-long as there are not too many of them; single keys are exact at the beginning,
-and then estimated (server/weigh.py), unless every write is to be looked at.
+Counts by command, database, time and position are exact, and so are counts by prefix unless there are too many
+prefixes.  Counts of single keys are exact for the first 16 MiB of records and then estimated from a sample
+(Space-Saving, see `stats.counting`), unless the options ask for exact ones.
+
+This module feeds the counters and assembles their results; the counting itself is in `stats.counting`.
 """
 
 from array import array
@@ -12,11 +14,11 @@ from heapq import nsmallest
 from typing import NamedTuple
 
 from aofdoctor.aof.discovery import AOF, AofPart
-from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW, read_tiles
+from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding
-from aofdoctor.log.ordinals import none_if_unknown
+from aofdoctor.log.context_walk import none_if_unknown, walk_part
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
@@ -41,7 +43,7 @@ from aofdoctor.stats.suspicious import SuspiciousEvents
 from aofdoctor.stats.top_n import TopN
 
 KEYS_KEPT = 100
-EXACT_KEY_BYTES = 16 << 20  # so many bytes of records are looked at for keys before a sample is taken
+EXACT_KEY_BYTES = 16 << 20  # Bytes of records in which every key is counted; after them, keys are sampled.
 _NO_LIMIT = 1 << 62
 
 StatsProgress = Callable[[int], None]
@@ -49,9 +51,10 @@ StatsProgress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class StatsOptions:
-    """What is counted by: `keys` or not, their prefix by `depth` delimiters, time in buckets of `every` seconds.
+    """What to count.
 
-    `exact`: every write is looked at for its key, however many there are.
+    `keys`: count by key and by prefix.  A prefix ends at the delimiter number `depth`.  `every` is the width of the
+    time buckets in seconds; None chooses it.  `exact`: count the key of every write instead of a sample.
     """
 
     keys: bool = True
@@ -62,7 +65,7 @@ class StatsOptions:
 
 
 class CommandCounts(NamedTuple):
-    """Commands of one kind and their bytes; the name is None where it is not known."""
+    """The number of commands with one name, database or prefix, and their bytes; `name` is None if it is unknown."""
 
     name: str | int | bytes | None
     commands: int
@@ -70,7 +73,7 @@ class CommandCounts(NamedTuple):
 
 
 class LargeRecord(NamedTuple):
-    """A record: `command` and `key` are the first bytes of its name and its first key, which has `length`."""
+    """A large record; `command` and `key` are the first bytes of its name and first key, `length` is the key's size."""
 
     part: str
     offset: int
@@ -83,9 +86,10 @@ class LargeRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeavyHitter:
-    """A key by what was written to it: at least count - over and at most count, each give or take `deviation`.
+    """A key with many written bytes or writes.
 
-    `key` are its first bytes, of `length`; `deviation` is two standard deviations of the sample, 0 without one.
+    The true value is between `count - overcount` and `count`, and each bound has an error of `deviation`: two standard
+    deviations of the sample, 0 without sampling.  `key` holds the first bytes of the name, `length` is its size.
     """
 
     key: bytes
@@ -98,7 +102,11 @@ class HeavyHitter:
 
 @dataclass(slots=True)
 class KeyStats:
-    """Commands by their first key; `exact` where nothing is estimated, else no other key has more than `elsewhere`."""
+    """Commands by their first key.
+
+    `exact`: nothing is estimated.  Otherwise, no key outside the lists has more than `max_other_bytes` bytes or
+    `max_other_writes` writes.
+    """
 
     by_prefix: list[CommandCounts]
     other_prefixes: CommandCounts | None
@@ -111,7 +119,10 @@ class KeyStats:
 
 @dataclass(slots=True)
 class Stats:
-    """The answer: totals of the whole AOF, and `selected` and all that follows of what was asked for."""
+    """The statistics of an AOF: totals of all of it, and from `selected` on, those of the selected commands.
+
+    Sizes are in bytes, times in unix seconds.
+    """
 
     aof: AOF
     selection: Selection
@@ -141,11 +152,16 @@ def collect_stats(
     window: int = WINDOW,
     room: int = BATCH_RECORDS,
 ) -> Stats:
-    """Read all parts and count; `progress` is told how many bytes have been read, now and then."""
+    """Read all parts and count; `progress` is called with the number of bytes read so far.
+
+    `window` (bytes) and `room` (records) limit a batch; the result does not depend on them.
+    """
     return _StatsCollector(aof, selection, options, progress, window, room).run()
 
 
 class _StatsCollector:
+    """The walk of `collect_stats`, which feeds all counters."""
+
     def __init__(
         self,
         aof: AOF,
@@ -191,19 +207,17 @@ class _StatsCollector:
 
     def _add_part(self, part_index: int, part: AofPart, source: Source) -> None:
         stats, state, commands_before = self.stats, self.tracker.state, self.stats.commands
-        self.tracker.begin_part()
         self.suspicious_events.begin_part(part_index, part.name, stats.size)
-        for tile in read_tiles(source, command_table().names, window=self.window, room=self.room):
+        for tile in walk_part(source, self.tracker, window=self.window, room=self.room):
             if isinstance(tile, RecordBatch):
                 self._add_batch(part_index, part.name, tile, commands_before)
             elif isinstance(tile, Damage):
                 self._add_damage(tile.span.size)
-                self.tracker.mark_unknown()
                 self.suspicious_events.add_damage()
             else:
                 self._add_preamble(part_index, part.name, source, tile)
         if state[ContextField.TX] > 0:
-            stats.damages += 1  # a MULTI without its EXEC: no byte of it is wrong
+            stats.damages += 1  # A MULTI without an EXEC; none of its bytes count as damaged.
         stats.size += source.size or 0
         stats.commands += state[ContextField.COMMANDS]
         stats.annotations += state[ContextField.ANNOTATIONS]
@@ -217,7 +231,6 @@ class _StatsCollector:
         self.stats.damage_bytes += size
 
     def _add_preamble(self, part_index: int, part: str, source: Source, rdb: Preamble) -> None:
-        self.tracker.begin_after_preamble(rdb.span.end)
         self.stats.rdb_bytes += rdb.span.size
         if not rdb.is_intact:
             self.stats.damages += 1
@@ -275,7 +288,7 @@ class _StatsCollector:
             if key:
                 self.key_counters.count_key(key[0], key[1], self.tracker.db[i], size)
 
-    # -- what was counted --
+    # -- results --
 
     def _command_rows(self, by_id: list[tuple[int, int]]) -> list[CommandCounts]:
         rows = [
@@ -301,13 +314,14 @@ class _StatsCollector:
 
 
 def _database_label(at: int) -> int | str | None:
+    """Return the database of a row of the counters: its number, None for the unknown one, or `others`."""
     if at < TRACKED_DBS:
         return at
     return None if at == UNKNOWN_DB_ROW else "others"
 
 
 def rank_rows(rows: list[CommandCounts]) -> list[CommandCounts]:
-    """The most commands first, then the most bytes."""
+    """Sort rows by commands, then by bytes, the largest first."""
     return sorted(rows, key=lambda row: (-row.commands, -row.bytes, str(row.name)))
 
 
@@ -315,7 +329,7 @@ def rank_rows(rows: list[CommandCounts]) -> list[CommandCounts]:
 
 
 def key_stats(counters: KeyCounters) -> KeyStats:
-    """What has been counted of keys."""
+    """Assemble the results of the key counters."""
     rows, others = counters.prefixes, counters.other_prefixes
     by_bytes, by_writes = counters.by_bytes, counters.by_writes
     max_others = counters.max_other_bytes, counters.max_other_writes
@@ -331,7 +345,7 @@ def _prefix_row(row: NameRow) -> CommandCounts:
 
 
 def _heavy_hitters(rows: list[HeavyHitterRow]) -> list[HeavyHitter]:
-    """Those with the most, as far as it is certain."""
+    """Return the keys with the highest certain count (`count - overcount`)."""
     best = nsmallest(KEYS_KEPT, rows, key=lambda row: (row[4] - row[3], -row[3], row[0], row[2]))
     return [
         HeavyHitter(key, length, none_if_unknown(db), count, error, round(2 * spread**0.5))

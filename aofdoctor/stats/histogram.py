@@ -1,4 +1,7 @@
-"""Buckets along time, or along the log: few enough to be shown, and the bursts in them."""
+"""A histogram over time or file offset, coarse enough to print, and the bursts in it.
+
+The counters supply fine buckets; this module merges neighbours.  It does not know what the counted commands are.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,21 +10,23 @@ from itertools import groupby
 from aofdoctor.stats.counting.counters import Bucket, BucketRow
 
 MAX_ROWS = 20
-# How much wider each next width of time is: 1, 5, 15, 30 s, 1, 2, 10, 30 min, 1, 2, 6, 12 h, a day, and then twice.
+# The factors between the widths 1, 5, 15, 30 s, 1, 2, 10, 30 min, 1, 2, 6, 12 h and 1 day.  The 0 ends the list for
+# the counters, which then double the width.
 WIDTH_FACTORS = (5, 3, 2, 2, 2, 5, 3, 2, 2, 3, 2, 2, 0)
 
-_BURST_MIN = 100  # commands
-_BURST_RATE = 10  # times the usual one
-_BASELINE_SHARE = 0.75  # the lower part of the buckets, whose mean is the usual rate
-_COARSENING_FACTOR = 4  # how much coarser each next look is
+_BURST_MIN = 100  # Commands.
+_BURST_RATE = 10  # Times the baseline.
+_BASELINE_SHARE = 0.75  # The baseline is the mean of this share of the buckets, those with the lowest counts.
+_COARSENING_FACTOR = 4  # Bursts are searched again in buckets that are wider by this factor.
 _BUCKETS_MIN = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Commands and bytes along `kind`, time or position: (where a bucket begins, commands, bytes), `width` apart.
+    """Commands and bytes by time or position, as `kind` says.
 
-    `untimed` are (commands, bytes) that stand before the first annotation of their part.
+    `rows` are (start of the bucket, commands, bytes); `width` is that of a bucket, in seconds or bytes.  `untimed` is
+    (commands, bytes) of the commands without a time.
     """
 
     kind: str
@@ -32,7 +37,11 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """So many commands where the usual bucket has `usual`; `place` is that of the first, in the whole log."""
+    """`count` commands in a range of buckets, where a usual bucket has `baseline`.
+
+    `log_offset` is the offset of the first of them, counted over all parts.  `start` and `width` are the range, in
+    seconds or bytes.
+    """
 
     count: int
     baseline: float
@@ -42,7 +51,7 @@ class Burst:
 
 
 def time_histogram(bucket_row: BucketRow, untimed: tuple[int, int], keep_width: bool = False) -> Histogram:
-    """At most ROWS rows, each as wide as a clock's hand goes; or as they are."""
+    """Merge time buckets to at most `MAX_ROWS` rows of a width from `WIDTH_FACTORS`; `keep_width` leaves them alone."""
     width, buckets = bucket_row
     factors, reached_width = [*WIDTH_FACTORS[:-1]], 1
     while factors and reached_width < width:
@@ -56,7 +65,7 @@ def time_histogram(bucket_row: BucketRow, untimed: tuple[int, int], keep_width: 
 
 
 def position_histogram(bucket_row: BucketRow) -> Histogram:
-    """At most ROWS rows of as many bytes of the log."""
+    """Merge position buckets to at most `MAX_ROWS` rows of equal width."""
     width, buckets = bucket_row
     factor = 1
     while buckets and buckets[-1][0] // factor - buckets[0][0] // factor >= MAX_ROWS:
@@ -72,7 +81,11 @@ def _sum_rows(number: int, rows: "Sequence[tuple[int, int, int]] | Sequence[Buck
 
 
 def find_bursts(bucket_row: BucketRow, kind: int) -> list[Burst]:
-    """Where commands of a kind (1 or 2) stand far closer than usual, the most first."""
+    """Find ranges with far more commands of a kind than usual, the largest first.
+
+    `kind` is a number from `burst_kinds`: 1 for deletes, 2 for expiries.  The search is repeated in wider buckets; a
+    burst that overlaps one found in narrower buckets is left out.
+    """
     width, buckets = bucket_row
     cells = [(bucket[0], bucket[1 + 2 * kind], bucket[2 + 2 * kind]) for bucket in buckets]
     result: list[Burst] = []

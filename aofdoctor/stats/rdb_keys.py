@@ -1,7 +1,7 @@
-"""The keys of RDB bases in numbers: by type, database and prefix, how many expire, and the largest.
+"""Count the keys of RDB bases by type, database and prefix, those with a TTL, and list the largest.
 
-What a selection means of them is asked as `log --base` asks it.  The RDB is
-read again for it, which a pipe does not allow: of one only the census is had.
+A selection applies to keys as it does for `log --base`.  The keys are read in a second pass over the RDB, which a pipe
+does not allow: for a pipe, only the key counts of the first pass are available.
 """
 
 from array import array
@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
-from aofdoctor.log.base_keys import BaseKeySelection, key_name, rdb_batches
+from aofdoctor.log.base_keys import BaseKeySelection, key_name, rdb_batches, type_label
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.items import ItemBatch, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_counts import OTHER_DBS
-from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.window import BATCH_ITEMS
 from aofdoctor.source import PipeSource, Source, pread
 from aofdoctor.stats.counting.counters import KEY_BYTES_KEPT, TRACKED_DBS, UNKNOWN_DB_ROW, RdbKeyCounters
@@ -25,7 +24,10 @@ from aofdoctor.stats.top_n import TopN
 
 
 class RdbKeyRow(NamedTuple):
-    """Keys of one kind: how many, their bytes as they are encoded (None: not known), and how many have a TTL."""
+    """The number of keys with one type, database or prefix, their encoded bytes, and how many have a TTL.
+
+    Numbers that are not known are None.
+    """
 
     name: str | int | bytes | None
     keys: int
@@ -34,7 +36,10 @@ class RdbKeyRow(NamedTuple):
 
 
 class LargeKey(NamedTuple):
-    """A key of a base: `key` are its first bytes, of `length`."""
+    """A large key; `key` holds the first bytes of the name, `length` is the size of the name.
+
+    `size` is that of the encoded key and value; `expire_ms` is in unix milliseconds.
+    """
 
     part: str
     offset: int
@@ -48,7 +53,10 @@ class LargeKey(NamedTuple):
 
 @dataclass(slots=True)
 class BaseStats:
-    """All RDBs together; `counted_only`: one came through a pipe, so that sizes and prefixes are not known of it."""
+    """The keys of all RDBs.
+
+    `counted_only`: an RDB came through a pipe, so its sizes, prefixes and largest keys are not known.
+    """
 
     keys: int = 0
     bytes: int = 0
@@ -62,18 +70,18 @@ class BaseStats:
     largest: list[LargeKey] = field(default_factory=list)
 
 
-_WINDOW, _SMALL_WINDOW = 1 << 18, 1 << 9  # bytes that are read where names stand close together, and where they do not
-_SPARSE_SIZE = 1 << 14
+_WINDOW, _SMALL_WINDOW = 1 << 18, 1 << 9  # Bytes read at once for names: where values are small, and where large.
+_SPARSE_SIZE = 1 << 14  # Bytes from a name to the next key, from which the small window is used.
 
 
 class BaseStatsCollector:
-    """Adds up the RDBs that a walk meets; with `depth` 0 not by prefix."""
+    """Adds up the keys of the RDBs that a walk meets; `depth` 0 turns off the counts by prefix."""
 
     def __init__(self, selection: Selection, delimiter: int, depth: int) -> None:
         self.selection, self.depth = selection, depth
         self.rdb_count = 0
         self._selects_all = selection.selects_all
-        self._counters: dict[str, RdbKeyCounters] = {}  # by dialect, which gives the types their meaning
+        self._counters: dict[str, RdbKeyCounters] = {}  # By dialect, because type bytes differ between dialects.
         self._delimiter = delimiter
         self._damages = 0
         self._counted_only: list[Preamble] = []
@@ -81,7 +89,7 @@ class BaseStatsCollector:
         self._larger_indexes = array("I", bytes(4 * BATCH_ITEMS))
 
     def add(self, part_index: int, part: str, commands_before: int, source: Source, rdb: Preamble) -> None:
-        """The RDB at the head of a part; `before` commands came before it."""
+        """Add the RDB at the head of a part, which `commands_before` commands precede."""
         self.rdb_count += 1
         if isinstance(source, PipeSource):
             self._counted_only.append(rdb)
@@ -102,7 +110,11 @@ class BaseStatsCollector:
     def _add_batch(
         self, part: str, counters: RdbKeyCounters, batch: ItemBatch, key_selection: BaseKeySelection
     ) -> None:
-        """Every key of a batch; where a name is not in what was read of the file, that is read."""
+        """Count every key of a batch, reading names from the file window by window.
+
+        The counters stop at the first key with a name outside of the window.  If the window already begins at that
+        name, the name is too long for it, and the key is counted alone.
+        """
         columns, at, data, base = batch.columns, batch.first, b"", 0
         if len(self._larger_indexes) < batch.stop:
             self._larger_indexes = array("I", bytes(4 * batch.stop))
@@ -140,15 +152,15 @@ class BaseStatsCollector:
         if isinstance(key, KeyItem) and (size := key.end - key.start) > self._largest.threshold:
             self._largest.offer(size, lambda: _large_key(part, key, key_selection))
 
-    # -- what was counted --
+    # -- results --
 
     def result(self) -> BaseStats | None:
-        """What there is to say; None where no RDB was met."""
+        """Return the statistics, or None if the walk met no RDB."""
         if not self.rdb_count:
             return None
         types, dbs, prefixes = _CountsByName(_zero_counts), _CountsByName(_zero_counts), _CountsByName(_zero_counts)
         for dialect, counters in self._counters.items():
-            _add_counts(types, ((_type_label(kind, dialect), row) for kind, row in enumerate(counters.by_type)))
+            _add_counts(types, ((type_label(kind, dialect), row) for kind, row in enumerate(counters.by_type)))
             _add_counts(dbs, ((_database_number(at), row) for at, row in enumerate(counters.by_db)))
             _add_counts(prefixes, ((name, tuple(row)) for name, *row in counters.prefixes))
             _add_counts(prefixes, ((None, counters.other_prefixes),))
@@ -187,7 +199,7 @@ def _add_counts(counts: _CountsByName, rows: "Iterable[tuple[str | int | bytes |
 
 
 def _add_key_counts(types: _CountsByName, dbs: _CountsByName, rdb: Preamble) -> None:
-    """What was counted of an RDB while it went by."""
+    """Add the counts of an RDB's first pass, for a pipe."""
     if rdb.key_counts:
         _add_counts(types, ((kind, (keys, 0, 0)) for kind, keys in rdb.key_counts.types(rdb.dialect).items()))
         _add_counts(
@@ -196,24 +208,20 @@ def _add_key_counts(types: _CountsByName, dbs: _CountsByName, rdb: Preamble) -> 
 
 
 def _ranked_rows(counts: _CountsByName, sized: bool = True, ttl: bool = True) -> list[RdbKeyRow]:
-    """The most bytes first, then the most keys."""
+    """Turn counts into rows, the most bytes first, then the most keys; sizes and TTLs are left out on request."""
     rows = [RdbKeyRow(name, row[0], row[1] if sized else None, row[2] if ttl else None) for name, row in counts.items()]
     return sorted(rows, key=lambda row: (-(row.bytes or 0), -row.keys, str(row.name)))
 
 
-def _type_label(type_byte: int, dialect: str) -> str:
-    return type_name(ValueRef(0, type_byte, dialect)) or f"type {type_byte}"
-
-
 def _database_number(at: int) -> int | None:
-    """A database's number; None where it is not known, OTHER_DBS past those that have a row of their own."""
+    """Return the database of a row of the counters: its number, None if unknown, OTHER_DBS for those without a row."""
     if at < TRACKED_DBS:
         return at
     return None if at == UNKNOWN_DB_ROW else OTHER_DBS
 
 
 def _large_key(part: str, key: KeyItem, key_selection: BaseKeySelection) -> LargeKey:
-    name, kind = key_name(key_selection.cursor, key), _type_label(key.type, key_selection.dialect)
+    name, kind = key_name(key_selection.cursor, key), type_label(key.type, key_selection.dialect)
     return LargeKey(
         part,
         key.start,

@@ -1,6 +1,7 @@
-"""What in a history an operator would want to look at first: short pointers, each with the place to go on from.
+"""Find events that an operator should look at first: flushes (also in scripts), mass deletes, bursts, odd commands.
 
-Flushes and scripts are found as `check` finds them.
+Each is a finding with the command that shows its place in the log.  Flushes and scripts are collected with the same
+code as in `check`; damage is left to `check`.
 """
 
 from bisect import bisect_right
@@ -11,9 +12,8 @@ from aofdoctor import text
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.log.flushes import FlushCollector
+from aofdoctor.log.flushes import FlushCollector, describe_group, describe_scope
 from aofdoctor.log.script_flushes import ScriptFlushCollector, script_command_ids
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
@@ -22,13 +22,13 @@ from aofdoctor.stats.counting.counters import RecordCounters
 from aofdoctor.stats.histogram import Burst, find_bursts
 
 _MANY_KEYS = 100
-_SHOWN_PER_KIND = 3  # of each kind
+_SHOWN_PER_KIND = 3
 _BURST_KINDS = ((1, "DEL and UNLINK", "delete"), (2, "expiries", "expire"))
 
 
 @dataclass(slots=True)
 class _EventSummary:
-    """How many, where the first stands, and its name."""
+    """The number of events of one kind, and the place and command name of the first."""
 
     part: str
     span: Span
@@ -38,7 +38,7 @@ class _EventSummary:
 
 @dataclass(slots=True)
 class SuspiciousEvents:
-    """Collects them on a walk, from the records that the steps note."""
+    """Collects suspicious events during a walk, from the records that the tracker flags."""
 
     aof: AOF
     tracker: ContextTracker
@@ -61,16 +61,16 @@ class SuspiciousEvents:
         self.tracker.flag("suspects", flushes | self._script_ids | self._admin_ids | {UNKNOWN})
 
     def begin_part(self, part_index: int, part: str, start: int) -> None:
-        """A part begins, at `start` in the whole log."""
+        """Note the begin of a part, at offset `start` counted over all parts."""
         self._part_index, self._part = part_index, part
         self._part_starts.append((start, part))
 
     def add_damage(self) -> None:
-        """Damage: what follows it is a guess."""
+        """Note damage in the current part."""
         self.flushes.add_damage(self._part_index)
 
     def add_batch(self, batch: RecordBatch, flagged: Iterable[int], commands_before: int) -> None:
-        """A batch, of which `notes` are the records of interest; `before` commands came before it."""
+        """Add the events of a batch; `flagged` are the indexes that the tracker has flagged."""
         self.flushes.add_batch(self._part_index, self._part, batch, flagged, self.tracker, commands_before)
         for i in flagged:
             number = batch.ids[i]
@@ -94,7 +94,7 @@ class SuspiciousEvents:
     # -- in words --
 
     def findings(self, record_counters: RecordCounters) -> list[Finding]:
-        """All of them, the gravest first."""
+        """Return all events as findings, the most severe first."""
         return [
             *self._flush_findings(),
             *self._script_findings(),
@@ -112,7 +112,8 @@ class SuspiciousEvents:
         for group in self.flushes.groups[:_SHOWN_PER_KIND]:
             first = group.first
             when = f" ({text.format_time(first.time)})" if first.time is not None else ""
-            message = f"{describe_group(group)} at {text.display_path(first.part)}@{first.span.start}{when} emptied {describe_scope(group)}"
+            place = f"{text.display_path(first.part)}@{first.span.start}"
+            message = f"{describe_group(group)} at {place}{when} emptied {describe_scope(group)}"
             yield Finding("flush", Severity.DANGER, message, first.part, first.span.start, group.last.span.end,
                           hint=self._log_command(first.part, first.span.start))  # fmt: skip
         if (more := self.flushes.group_count - _SHOWN_PER_KIND) > 0:
@@ -124,7 +125,8 @@ class SuspiciousEvents:
     def _script_findings(self) -> Iterable[Finding]:
         if self.script_flushes.count:
             first = self.script_flushes.flushes[0]
-            message = f"{text.format_count(self.script_flushes.count, 'script')} with a flush in its text, first {first.command}"
+            scripts = text.format_count(self.script_flushes.count, "script")
+            message = f"{scripts} with a flush in its text, first {first.command}"
             yield self._finding_at(
                 "flush-in-script", Severity.DANGER, message, first.part, first.span, " --effect script"
             )

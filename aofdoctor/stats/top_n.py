@@ -1,4 +1,4 @@
-"""The largest of many, in a fixed room: the first so many by size, of equals those that came first."""
+"""Keep the N largest items in fixed memory, with a heap; of equal items, the earlier ones are kept."""
 
 from collections.abc import Callable, Sequence
 from heapq import heappush, heapreplace, nsmallest
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class TopN(Generic[T]):
-    """`least`: only what is larger than this can still get in."""
+    """The largest `capacity` items offered; only sizes above `threshold` can still be accepted."""
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
         self.capacity, self.threshold = capacity, 0
@@ -18,7 +18,7 @@ class TopN(Generic[T]):
         self._accepted = 0
 
     def offer(self, size: int, make: Callable[[], T]) -> None:
-        """Keep one of this size if there is room for it, or it is larger than the least; `make` makes what is kept."""
+        """Accept an item if it is large enough; `make` creates it, and is only called then."""
         if size <= self.threshold:
             return
         self._accepted += 1
@@ -30,11 +30,11 @@ class TopN(Generic[T]):
             self.threshold = self._heap[0][0]
 
     def candidates(self, items: Sequence[int], size: Callable[[int], int]) -> Sequence[int]:
-        """Those of many, in their order, that can still get in beside each other."""
+        """Return the items of a batch worth offering: all if they fit, else the largest `capacity`, in their order."""
         if len(items) <= self.capacity:
             return items
         return sorted(nsmallest(self.capacity, items, key=lambda item: (-size(item), item)))
 
     def ranked(self) -> list[T]:
-        """What was kept, the largest first."""
+        """Return the items, the largest first."""
         return [item for _, _, item in sorted(self._heap, key=lambda heap_entry: heap_entry[:2], reverse=True)]

@@ -16,9 +16,9 @@ import pytest
 
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
-from aofdoctor.check import load_test as prove
+from aofdoctor.check import sandbox_load as prove
 from aofdoctor.check.examine import examine
-from aofdoctor.check.load_test import LoadResult
+from aofdoctor.check.sandbox_load import LoadResult
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.planners.strip import group_at, plan_group, survey_flushes

@@ -200,7 +200,7 @@ def test_what_would_not_load_is_status_1_with_the_reason(tmp_path: Path, embedde
 
 
 def test_without_a_server_verify_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aofdoctor.check.load_test.find_servers", list)
+    monkeypatch.setattr("aofdoctor.check.sandbox_load.find_servers", list)
     path = tmp_path / "a.aof"
     path.write_bytes(SET)
     result = aofdoctor("verify", path)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.diff.units.unit import Unit, UnitRun
-from aofdoctor.log.base_keys import BaseKey, creation_time
+from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.rdb import header
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.encoding.short_strings import has_key_meta
@@ -25,6 +25,7 @@ from aofdoctor.rdb.export.capabilities import CAPABILITIES, CommandArgs, Unsuppo
 from aofdoctor.rdb.export.commands import function_load_command, value_commands
 from aofdoctor.rdb.export.exporter import read_key_name
 from aofdoctor.rdb.items import AUX, ItemBatch, KeyItem, OpcodeItem
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import KIND_UNPARSED, StopReason
@@ -88,7 +89,7 @@ class RdbCommandStream:
 
     def base_key(self, key: KeyItem) -> BaseKey:
         """Return a key as the log shows it."""
-        return BaseKey(self.part, self.cursor, key, self.rdb.dialect, creation_time(self.rdb))
+        return BaseKey(self.part, self.cursor, key, self.rdb.dialect, creation_time(self.rdb.aux))
 
     def key_name(self, key: KeyItem) -> bytes | None:
         """Return a key's name; None if it is too large for memory or damaged."""

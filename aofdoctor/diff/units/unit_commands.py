@@ -13,8 +13,9 @@ from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW, read_batches
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.units.side import Side
 from aofdoctor.diff.units.unit import Unit, UnitRun
+from aofdoctor.log.command_numbers import command_numbers
+from aofdoctor.log.context_walk import none_if_unknown
 from aofdoctor.log.entries import LogEntry
-from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.check.report import Report, shell_path
+from aofdoctor.check.report import Report
 from aofdoctor.damage import DAMAGE_MEANINGS, DamageKind
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import RefusedEdit
@@ -28,7 +28,7 @@ def plan_repair(report: Report) -> Plan:
     if report.aof.layout == "multi-part" and plan.dropped_bytes == plan.size:
         raise RefusedEdit(
             f"nothing would be left: {plan.notes[0]}",
-            f"aofdoctor repair {shell_path(report)} --salvage keeps what is whole in the other parts",
+            f"aofdoctor repair {text.shell_quote(report.aof.path)} --salvage keeps what is whole in the other parts",
         )
     return plan
 
@@ -98,7 +98,7 @@ def _require_repairable(report: Report) -> None:
                 f"the RDB at the head of {text.display_path(part.part.name)} is damaged ({rdb.note}): "
                 "cutting behind it would not help, and cutting it away would lose every key in it",
                 "a replica, a backup or dump.rdb may have them all; "
-                f"aofdoctor repair {shell_path(report)} --salvage keeps the keys that can be read",
+                f"aofdoctor repair {text.shell_quote(report.aof.path)} --salvage keeps the keys that can be read",
             )
     require_sound_manifest(aof)
     require_parts(report)

@@ -15,8 +15,10 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import InvalidSelection, RefusedEdit
-from aofdoctor.log.ordinals import index_at_position
+from aofdoctor.log.command_numbers import index_at_position
 from aofdoctor.log.position import Position
+from aofdoctor.log.transaction_start import transaction_before_batch, transaction_start
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -95,8 +97,7 @@ class _CutScanner:
         self.counts = [0] * len(aof.parts)
         self.damage: dict[int, int] = {}
         self.tracker = ContextTracker(columns=True)
-        ids = command_table().names.ids
-        self.multi, self.skippable_ids = ids[b"multi"], {ids[b"select"], ANNOTATION}
+        self.skippable_ids = {command_table().names.ids[b"select"], ANNOTATION}
 
     def run(self) -> None:
         before = 0
@@ -123,10 +124,10 @@ class _CutScanner:
     def _scan_preamble(self, index: int, rdb: Preamble) -> None:
         self.tracker.begin_after_preamble(rdb.span.end)
         self.keep_end = rdb.span.end
-        ctime = rdb.aux.get(b"ctime", b"")
-        if self.seconds is not None and ctime.isdigit() and len(ctime) < 12 and int(ctime) > self.seconds:
+        created = creation_time(rdb.aux)
+        if self.seconds is not None and created is not None and created > self.seconds:
             raise RefusedEdit(
-                f"the RDB of {text.display_path(self.aof.parts[index].name)} was written at {text.format_time(int(ctime))}: "
+                f"the RDB of {text.display_path(self.aof.parts[index].name)} was written at {text.format_time(created)}: "
                 "what was before that is not in this AOF",
                 "look for a history file, a backup or an older base",
             )
@@ -134,28 +135,19 @@ class _CutScanner:
     def _scan_batch(self, index: int, batch: RecordBatch, before: int) -> None:
         state = self.tracker.state
         done = state[ContextField.COMMANDS]
+        open_before = transaction_before_batch(self.tracker)
         self.tracker.track(batch)
         if self.cut is not None:
             return
         at = self.find_cut(index, batch, self.tracker, before + done)
         if at < batch.count:
-            at = self._transaction_start(batch, at)
+            at = transaction_start(self.tracker.tx, at, open_before)
             if at < 0:  # the transaction began before this batch
                 self.cut = _Cut(index, self.keep_end, self.keep_commands)
                 return
         self._advance_keep_end(batch, at, done)
         if at < batch.count:
             self.cut = _Cut(index, self.keep_end, self.keep_commands)
-
-    def _transaction_start(self, batch: RecordBatch, at: int) -> int:
-        """The MULTI of the transaction that a record is in; -1 if it is not in this batch."""
-        tx = self.tracker.tx
-        if tx[at] <= 0:
-            return at
-        first = at
-        while first and tx[first - 1] == tx[at]:
-            first -= 1
-        return first if first or batch.ids[0] == self.multi else -1
 
     def _advance_keep_end(self, batch: RecordBatch, at: int, done: int) -> None:
         """Remember the last record before `at` that is a command, no SELECT, outside of an open transaction."""

@@ -18,6 +18,7 @@ from aofdoctor.edit.plan import Drop
 from aofdoctor.edit.reconstruction.duplicated_block import duplicated_block_end
 from aofdoctor.edit.salvage.lookahead import Lookahead, find_id
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
+from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.compatibility import any_version_accepts, flag_unacceptable
 from aofdoctor.server.context._pytracker import ANNOTATION_MAX, ContextField
@@ -51,7 +52,7 @@ class PartSalvager:
             flag_unacceptable(self.tracker)
         self.lookahead = lookahead = Lookahead(source)
         self.select, self.multi, self.exec = lookahead.select, lookahead.multi, lookahead.exec
-        self.batch_start_multi = 0  # where the transaction begins that reaches into the batch
+        self.open_before = transaction_before_batch(self.tracker)
         self.decided_end = 0
 
     def drops(self, spliced: SplicedRdb | None, complete: bool) -> Iterator[Drop]:
@@ -111,7 +112,7 @@ class PartSalvager:
                 yield from self._drop_block(Span(multi, end), TORN_TRANSACTION_REASON)
 
     def _drops_of_batch(self, batch: RecordBatch) -> Iterator[Drop]:
-        self.batch_start_multi = self.tracker.state[ContextField.MULTI_START]
+        self.open_before = transaction_before_batch(self.tracker)
         if self.tracker.state[ContextField.DB] < 0:
             self._count_guessed_in_batch(batch)
         for i in self.tracker.track(batch):
@@ -153,10 +154,9 @@ class PartSalvager:
 
     def _transaction_start(self, batch: RecordBatch, i: int) -> int:
         """Where the transaction of a record begins."""
-        tx, first = self.tracker.tx, i
-        while first and tx[first - 1] == tx[i] and batch.record_span(first).start >= self.decided_end:
-            first -= 1
-        return batch.record_span(first).start if first or batch.ids[0] == self.multi else self.batch_start_multi
+        # One record before the decided end is enough: `_open_multi_at` then searches from that end.
+        lowest = max(0, bisect_left(batch.edges, self.decided_end - batch.base, 0, batch.count) - 1)
+        return multi_offset(batch, self.tracker.tx, i, self.open_before, lowest)
 
     def _open_multi_at(self, multi: int, end: int) -> int | None:
         """The MULTI that is open at `end`: the steps' own, unless that one has been dropped."""

@@ -11,7 +11,6 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
-from aofdoctor.check.flush_findings import describe_group
 from aofdoctor.check.report import Report
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
@@ -19,6 +18,7 @@ from aofdoctor.edit.planners.repair import require_parts
 from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
 from aofdoctor.edit.salvage.rdb_keys import SalvageCounts, describe_salvaged_rdb, read_salvageable, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
+from aofdoctor.log.flushes import describe_group
 from aofdoctor.source import FileSource, Source
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.check.load_test import LoadFailure, LoadResult, load_in_sandbox
+from aofdoctor.check.sandbox_load import LoadFailure, LoadResult, load_in_sandbox
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, print_json, print_line, warn
 from aofdoctor.cli.options import open_path

@@ -10,7 +10,6 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.cli import options
 from aofdoctor.cli.console import discard_stdout, make_painter, print_error_line, print_json, print_line, warn
 from aofdoctor.cli.options import NO_SELECTION, open_path
@@ -22,7 +21,7 @@ from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import require_complete_set
 from aofdoctor.edit.planners.strip import FlushSurvey, plan_tail
 from aofdoctor.errors import InvalidSelection, RefusedEdit
-from aofdoctor.log.flushes import FlushGroup
+from aofdoctor.log.flushes import FlushGroup, describe_group, describe_scope
 
 EPILOG = """\b
 Examples:

@@ -1,4 +1,4 @@
-"""Which command a record is: annotations stand between them and are not counted."""
+"""Number the commands of a batch: annotations are records between them that are not counted."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -9,9 +9,9 @@ from aofdoctor.log.position import Position
 
 
 def command_numbers(batch: RecordBatch, records: Iterable[int]) -> Iterator[int]:
-    """Which command of its batch each record is, from 1; an annotation is as the command before it.
+    """Yield the number of each record among the commands of its batch, counted from 1.
 
-    `records` are in order.
+    `records` are indexes in ascending order.  An annotation has the number of the command before it.
     """
     ids, annotations, at = batch.ids, 0, 0
     for i in records:
@@ -20,15 +20,11 @@ def command_numbers(batch: RecordBatch, records: Iterable[int]) -> Iterator[int]
         yield at - annotations
 
 
-def command_number(batch: RecordBatch, i: int) -> int:
-    """Which command of its batch one record is, from 1."""
-    return next(command_numbers(batch, (i,)))
-
-
 def index_at_position(batch: RecordBatch, position: Position, part_index: int, commands_before: int) -> int:
-    """The record of a batch that stands at a position: -1 if the position is before it, `count` if it is after it.
+    """Return the index of the record at a position: -1 for a position before the batch, `batch.count` for one after it.
 
-    `part` is the batch's place in load order; `before` commands came before it.
+    `part_index` is the place of the batch's part in load order; `commands_before` counts the commands before the
+    batch, over all parts.
     """
     if position.number:
         return _index_of_nth_command(batch, position.number - commands_before)
@@ -40,18 +36,13 @@ def index_at_position(batch: RecordBatch, position: Position, part_index: int, c
 
 
 def _index_of_nth_command(batch: RecordBatch, nth: int) -> int:
-    """The record of the `wanted`th command of a batch, from 1."""
+    """Return the index of the `nth` command of a batch, counted from 1; -1 or `batch.count` if it is outside."""
     if nth < 1:
         return -1
     ids, at = batch.ids[: batch.count], nth - 1
-    while at < batch.count:  # each step skips the annotations that it has just found
+    while at < batch.count:  # Each round steps over the annotations that the round before has counted.
         missing = nth - (at + 1 - ids[: at + 1].count(ANNOTATION))
         if not missing and ids[at] != ANNOTATION:
             return at
         at += missing or 1
     return batch.count
-
-
-def none_if_unknown(value: int) -> int | None:
-    """A column's value, or None where it is unknown."""
-    return None if value == -1 else value

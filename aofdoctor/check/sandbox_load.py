@@ -1,8 +1,8 @@
-"""Loading an AOF into a private real server, and asking what came up.
+"""Load an AOF into a temporary real server, and count the keys that result.
 
-An AOF is code.  Before a byte of it is replayed, every command in it is looked
-up in a list of those that change data and nothing else, and the arity of each
-is checked: a wrong one crashes servers.
+An AOF is code.  Before it is replayed, every command in it must be in a list of commands that change only data, and
+have a legal arity, because a wrong one crashes some servers.  The server reads the files through symbolic links and
+writes only to an empty last part of its own.
 """
 
 import os
@@ -16,12 +16,12 @@ from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.manifest import encode_name
-from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
 from aofdoctor.errors import RefusedEdit, SandboxError
+from aofdoctor.log.context_walk import walk_aof
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
@@ -30,11 +30,11 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.source import FileSource
 
-# Beside the commands that write, what servers put into an AOF.
+# Commands that servers put into an AOF although they do not have the write flag.
 _ALSO_ALLOWED = frozenset(
     {"select", "multi", "exec", "ping", "pfcount", "eval", "evalsha", "fcall", "publish", "spublish"}
 )
-# They write, but elsewhere.
+# Commands with the write flag that act on another server.
 _NEVER_ALLOWED = frozenset({"migrate"})
 _DATABASES_MAX = 1 << 16
 
@@ -43,7 +43,10 @@ LoadProgress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What came up: keys and keys with a TTL by database, errors at replay by their text."""
+    """The state after a load: keys and keys with a TTL by database, and errors during the replay by error code.
+
+    `server` is the title of the server; `seconds` is the duration of the load.
+    """
 
     server: str
     seconds: float
@@ -53,13 +56,13 @@ class LoadResult:
 
     @property
     def total(self) -> int:
-        """The keys of all databases."""
+        """The number of keys in all databases."""
         return sum(self.keys.values())
 
 
 @dataclass(frozen=True, slots=True)
 class LoadFailure:
-    """No server at hand would load it whole: why, by server."""
+    """No available server would load the AOF completely; there is one reason per server."""
 
     reasons: tuple[str, ...]
 
@@ -70,10 +73,10 @@ def load_in_sandbox(
     on_progress: LoadProgress | None = None,
     timeout: float | None = None,
 ) -> LoadResult | LoadFailure:
-    """Load an AOF into a private server; one of `binaries`, or of those at hand, that can.
+    """Load an AOF into the first server that can, of `binaries` or else of those installed.
 
-    Raises Refused if a command in it may not be replayed, SandboxError if there
-    is no server, it fails, or it takes longer than `timeout` seconds.
+    Raises RefusedEdit if a command must not be replayed, and SandboxError if there is no server, the server fails, or
+    the load takes longer than `timeout` seconds.
     """
     candidates = list(binaries) or find_servers()
     if not candidates:
@@ -106,7 +109,7 @@ def load_in_sandbox(
 
 
 def _not_loaded(report: Report) -> str:
-    """Where bytes stand that we cannot look through, and a server may read all the same; empty if nowhere."""
+    """Return the place (PART@OFFSET) of bytes that cannot be checked but that a server may read; empty if none."""
     for part in report.parts:
         for damage in part.damage:
             if damage.kind is not DamageKind.UNCLOSED_MULTI:
@@ -115,25 +118,22 @@ def _not_loaded(report: Report) -> str:
 
 
 def require_harmless(aof: AOF) -> int:
-    """Raise Refused at the first command that may not be replayed; the number of databases it needs."""
+    """Return the number of databases that the AOF needs; raise RefusedEdit at the first command not to be replayed."""
     allowed = frozenset(
         c.id for c in command_table().commands
         if (("write" in c.flags or c.name in _ALSO_ALLOWED) and not {c.name, c.container} & _NEVER_ALLOWED)
     )  # fmt: skip
     tracker = ContextTracker(columns=True)
     select = command_table().names.ids[b"select"]
-    # What no line knows is no danger: no server loads it.
+    # Commands unknown to every version are harmless, because no server loads them.
     tracker.flag("prove", (set(range(command_table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
     databases = 1
-    for part in aof.existing_parts:
-        assert part.source is not None
-        tracker.begin_part()
-        for tile in read_tiles(part.source, command_table().names):
-            if isinstance(tile, RecordBatch):
-                for i in tracker.track(tile):
-                    if tile.ids[i] not in allowed and tile.ids[i] not in (select, ANNOTATION, UNKNOWN):
-                        _refuse(part, tile, i)
-                databases = max(databases, tracker.state[ContextField.DB] + 1)
+    for _, part, tile, _ in walk_aof(aof, tracker):
+        if isinstance(tile, RecordBatch):
+            for i in tracker.track(tile):
+                if tile.ids[i] not in allowed and tile.ids[i] not in (select, ANNOTATION, UNKNOWN):
+                    _refuse(part, tile, i)
+            databases = max(databases, tracker.state[ContextField.DB] + 1)
     return min(max(16, databases), _DATABASES_MAX)
 
 
@@ -146,8 +146,8 @@ def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
         else text.quote(first[:64] if isinstance(first, bytes) else b"?")
     )
     raise RefusedEdit(
-        f"{name} at {text.display_path(part.name)}@{batch.record_span(i).start} is not replayed, not even in a private server: "
-        "it could reach outside of it",
+        f"{name} at {text.display_path(part.name)}@{batch.record_span(i).start} is not replayed, "
+        "not even in a private server: it could reach outside of it",
         "aofdoctor strip takes such commands out of a copy: --from and --to name the record",
     )
 
@@ -167,9 +167,9 @@ def _load(
 
 
 def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
-    """The AOF for a private server, which only ever writes to a last, empty part of its own.
+    """Lay out the AOF in the server's folder: symbolic links, a manifest, and an empty last part for its writes.
 
-    Before 7.0 there is one file, which the server would append to: it gets a copy.
+    Servers before 7.0 read a single file and append to it, so they get a copy.
     """
     if not multi_part:
         source = aof.parts[0].source
@@ -192,6 +192,7 @@ def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
 
 
 def _keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
+    """Return (keys, keys with a TTL), each by database, from INFO keyspace."""
     keys, expires = {}, {}
     for name, value in server.info("keyspace").items():
         fields = dict(pair.split("=", 1) for pair in value.split(","))
@@ -201,10 +202,10 @@ def _keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
 
 
 def _errors(server: Sandbox) -> dict[str, int]:
-    """Errors that commands gave at replay; servers before 6.2 do not count them."""
+    """Return how often each error code occurred during the replay; servers before 6.2 do not count errors."""
     counts = {}
     for name, value in server.info("errorstats").items():
-        # LOADING is what we were told while we waited.
+        # LOADING was the reply to this program's own requests while it waited.
         if name.startswith("errorstat_") and name != "errorstat_LOADING":
             counts[name.removeprefix("errorstat_")] = int(value.partition("count=")[2] or 0)
     return counts

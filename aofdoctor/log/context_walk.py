@@ -1,0 +1,65 @@
+"""Read an AOF tile by tile while a `ContextTracker` follows the database, the transaction and the time.
+
+Every question about a whole AOF is a walk of this kind: the parts in load order, and the same bookkeeping for each
+tile.  This module holds the bookkeeping.  It does not know what a caller counts, selects or reports.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW, Tile, read_tiles
+from aofdoctor.aof.records import Preamble
+from aofdoctor.damage import Damage
+from aofdoctor.server.command_table import command_table
+from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.tracker import ContextTracker
+from aofdoctor.source import Source
+
+
+class PartTile(NamedTuple):
+    """A tile with its part; `commands_before` counts the commands of all earlier tiles, in load order."""
+
+    part_index: int
+    part: AofPart
+    tile: Tile
+    commands_before: int
+
+
+def walk_aof(aof: AOF, tracker: ContextTracker) -> Iterator[PartTile]:
+    """Yield the tiles of all parts in load order; missing parts are skipped.
+
+    As for `walk_part`, the caller passes each batch to `tracker.track`.
+    """
+    commands_before = 0
+    for index, part in enumerate(aof.parts):
+        if part.source is None:
+            continue
+        for tile in walk_part(part.source, tracker):
+            yield PartTile(index, part, tile, commands_before + tracker.state[ContextField.COMMANDS])
+        commands_before += tracker.state[ContextField.COMMANDS]
+
+
+def walk_part(
+    source: Source, tracker: ContextTracker, start: int = 0, window: int = WINDOW, room: int = BATCH_RECORDS
+) -> Iterator[Tile]:
+    """Yield the tiles of one part, and keep the tracker correct at its head, after its preamble and after damage.
+
+    The caller passes each batch to `tracker.track`, so that it can read the state before the batch first.  The tracker
+    takes note of a preamble or of damage only when the caller asks for the next tile.  A walk that starts inside the
+    part (`start` > 0) knows neither the database nor the transaction until a SELECT or an EXEC.
+    """
+    tracker.begin_part()
+    if start:
+        tracker.mark_unknown()
+    for tile in read_tiles(source, command_table().names, start, window, room):
+        yield tile
+        if isinstance(tile, Damage):
+            tracker.mark_unknown()
+        elif isinstance(tile, Preamble):
+            tracker.begin_after_preamble(tile.span.end)
+
+
+def none_if_unknown(value: int) -> int | None:
+    """Return a value of the tracker's state or columns, or None for -1, which means unknown."""
+    return None if value == -1 else value

@@ -1,0 +1,50 @@
+"""Find the MULTI of the transaction that a record belongs to.
+
+The tracker gives every transaction a number.  Within a batch the first record of that number is the MULTI; a
+transaction that was open before the batch began at the offset that the tracker's state had at that point.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aofdoctor.aof.records import RecordBatch
+from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.tracker import ContextTracker
+
+
+class TransactionBeforeBatch(NamedTuple):
+    """The transaction that is open where a batch begins: its number and the offset of its MULTI.
+
+    The number is 0 outside of a transaction and -1 where that is unknown.
+    """
+
+    number: int
+    multi_offset: int
+
+
+def transaction_before_batch(tracker: ContextTracker) -> TransactionBeforeBatch:
+    """Return the open transaction; to be called before the batch is passed to `tracker.track`."""
+    return TransactionBeforeBatch(tracker.state[ContextField.TX], tracker.state[ContextField.MULTI_START])
+
+
+def transaction_start(tx: Sequence[int], i: int, open_before: TransactionBeforeBatch, lowest: int = 0) -> int:
+    """Return the index of the MULTI of record `i`, or -1 if the transaction began before the batch.
+
+    `tx` is the tracker's column of the batch.  A record outside of a transaction is its own start.  The search stops
+    at index `lowest`, and then returns it.
+    """
+    if tx[i] <= 0:
+        return i
+    if tx[i] == open_before.number:
+        return -1
+    while i > lowest and tx[i - 1] == tx[i]:
+        i -= 1
+    return i
+
+
+def multi_offset(
+    batch: RecordBatch, tx: Sequence[int], i: int, open_before: TransactionBeforeBatch, lowest: int = 0
+) -> int:
+    """Return the offset in the part of the record that `transaction_start` finds, also if it is before the batch."""
+    first = transaction_start(tx, i, open_before, lowest)
+    return open_before.multi_offset if first < 0 else batch.record_span(first).start
