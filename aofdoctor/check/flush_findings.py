@@ -6,6 +6,7 @@ from aofdoctor import text
 from aofdoctor.check.report import Report, shell_path
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.flushes import FlushGroup
+from aofdoctor.rdb.preamble import creation_time
 
 _HIDDEN_FLUSHES_MAX = 100
 
@@ -95,9 +96,8 @@ def _no_flush(report: Report) -> Iterator[Finding]:
     if report.aof.unlisted:
         detail += "  What is not in the manifest was not read: check each file by itself."
     base = next((p.preamble for p in report.parts if p.preamble), None)
-    ctime = base.aux.get(b"ctime", b"") if base else b""
-    if ctime.isdigit() and len(ctime) < 12:
-        detail += f" The base was written at {text.format_time(int(ctime))}: what was before it is not in this AOF."
+    if base and (created := creation_time(base.aux)) is not None:
+        detail += f" The base was written at {text.format_time(created)}: what was before it is not in this AOF."
     yield Finding("no-flush", Severity.NOTE, "no FLUSHALL or FLUSHDB stands in it as a command", detail=detail)
 
 

@@ -20,6 +20,8 @@ from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.header import MAGIC_SIZE, has_type
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem
+from aofdoctor.rdb.opcodes import Opcode, RdbType
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.values.decoders import ValueRef, elements, type_name
 from aofdoctor.rdb.values.flatten import value_words
@@ -30,7 +32,7 @@ from aofdoctor.source import Source, pread
 
 NAME_LIMIT = 1 << 16
 _REVERSE_CHUNK = 1 << 16  # keys that are held while they are turned round
-_TEMPLATE = 242  # opcode of Redis 8.10: the fields of hashes that come later
+_STRING, _TEMPLATE = int(RdbType.STRING), int(Opcode.HASH_TEMPLATE)
 _UNIQUE_MEMBER_TYPES = frozenset({"set", "zset", "hash"})
 _MEMBERS_COMPARED_MAX = 1 << 16  # so many of a value are compared
 _LZF_ENCODING = b"\xc3"  # how a string that is packed begins
@@ -88,22 +90,16 @@ def key_name(cursor: Cursor, key: KeyItem) -> bytes:
     return name[:NAME_LIMIT] if isinstance(name, bytes) else name.read(NAME_LIMIT)
 
 
-def creation_time(rdb: Preamble) -> int | None:
-    """When an RDB was written, by its own words."""
-    value = rdb.aux.get(b"ctime", b"")
-    return int(value) if value.isdigit() and len(value) <= 12 else None
-
-
 def is_plausible_key(source: Source, key: KeyItem, rdb: Preamble) -> bool:
     """True if a key's whole value can be decoded, of a type that the RDB's version has; not one of a run of NULs."""
     value = ValueRef(key.value_offset, key.type, rdb.dialect)
     if not has_type(rdb.magic, key.type) or (
-        key.type == 0 and key.span.size == _NUL_KEY_SIZE and _is_in_nul_run(source, key)
+        key.type == _STRING and key.span.size == _NUL_KEY_SIZE and _is_in_nul_run(source, key)
     ):
         return False
     if not type_name(value):
         return True  # nobody can say of a type that is not read
-    if key.type == 0 and pread(source, 1, key.value_offset) < _LZF_ENCODING:
+    if key.type == _STRING and pread(source, 1, key.value_offset) < _LZF_ENCODING:
         return True  # whose end the walk has found has nothing else to be decoded
     cursor, members = Cursor(source), set[bytes]()
     unique = type_name(value) in _UNIQUE_MEMBER_TYPES
@@ -131,7 +127,7 @@ class BaseKeySelection:
         self, selection: Selection, part_index: int, commands_before: int, source: Source, rdb: Preamble
     ) -> None:
         self.selection, self.part_index, self.commands_before = selection, part_index, commands_before
-        self.dialect, self.time = rdb.dialect, creation_time(rdb)
+        self.dialect, self.time = rdb.dialect, creation_time(rdb.aux)
         self.selects_none = not selection.invert and (selection.ids is not None or bool(selection.unknown_names))
         self.cursor = Cursor(source)
         self.selects_all = selection.selects_all

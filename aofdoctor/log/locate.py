@@ -10,7 +10,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.errors import InvalidSelection
-from aofdoctor.log.base_keys import BaseKey, creation_time, rdb_batches
+from aofdoctor.log.base_keys import BaseKey, rdb_batches
 from aofdoctor.log.entries import LogEntry, detach_entry
 from aofdoctor.log.ordinals import command_number, index_at_position, none_if_unknown
 from aofdoctor.log.position import Position
@@ -18,6 +18,7 @@ from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.header import MAGIC_SIZE as MAGIC_SIZE
 from aofdoctor.rdb.items import KeyItem, OpcodeItem
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -142,7 +143,7 @@ class _PositionSearch:
                 return PositionContent(part, damage=batch, preamble=rdb)
             item = next(item for item in batch if item.span.start <= offset < item.span.end)
             if isinstance(item, KeyItem):
-                key = BaseKey(part.name, Cursor(source), item, rdb.dialect, creation_time(rdb), guess)
+                key = BaseKey(part.name, Cursor(source), item, rdb.dialect, creation_time(rdb.aux), guess)
                 return PositionContent(part, preamble=rdb, base_key=key)
             return PositionContent(part, preamble=rdb, item=item)
         if offset >= rdb.span.end:

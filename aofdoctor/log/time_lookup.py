@@ -9,7 +9,7 @@ from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.errors import RefusedEdit
-from aofdoctor.log.base_keys import creation_time
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -37,7 +37,7 @@ def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
 
 
 def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
-    created = creation_time(rdb)
+    created = creation_time(rdb.aux)
     if created is not None and created > seconds:
         raise RefusedEdit(
             f"the RDB of {display_path(part)} was written at {format_time(created)}: what was before that is not in this AOF",

@@ -2,6 +2,7 @@
 
 import re
 
+from aofdoctor.rdb.opcodes import RdbType, ValkeyRdbType
 from aofdoctor.source import Source, pread
 
 MAGIC_SIZE = 9
@@ -38,17 +39,39 @@ def version_of(magic: bytes) -> int:
     return int(magic[-3:]) if MAGIC_PATTERN.fullmatch(magic) else 0
 
 
+def dialect_of(magic: bytes) -> str:
+    """Return which server's numbering of types and opcodes applies after this magic: redis or valkey."""
+    return "valkey" if magic.startswith(b"VALKE") else "redis"
+
+
+def read_dialect(source: Source) -> str:
+    """Return the dialect of the RDB at the start of `source`."""
+    return dialect_of(pread(source, MAGIC_SIZE, 0))
+
+
 def has_checksum(magic: bytes) -> bool:
     """Versions from 5 on end in one (rdb.c of Redis 2.6)."""
     return not magic.startswith(b"REDIS") or not 0 < version_of(magic) < 5
 
 
 # The newest type that each version writes (rdb.h of Redis 2.6 to 8.8 and Valkey 9.0); none older than 6 is told apart.
-_NEWEST_TYPE = {"redis": ((6, 13), (7, 14), (8, 14), (9, 15), (10, 19), (11, 21), (12, 25), (13, 26), (14, 28)),
-                "valkey": ((11, 21), (80, 22))}  # fmt: skip
+_NEWEST_TYPE: dict[str, tuple[tuple[int, int], ...]] = {
+    "redis": (
+        (6, RdbType.HASH_ZIPLIST),
+        (7, RdbType.LIST_QUICKLIST),
+        (8, RdbType.LIST_QUICKLIST),
+        (9, RdbType.STREAM_LISTPACKS),
+        (10, RdbType.STREAM_LISTPACKS_2),
+        (11, RdbType.STREAM_LISTPACKS_3),
+        (12, RdbType.HASH_LISTPACK_EX),
+        (13, RdbType.STREAM_LISTPACKS_4),
+        (14, RdbType.ARRAY),
+    ),
+    "valkey": ((11, RdbType.STREAM_LISTPACKS_3), (80, ValkeyRdbType.HASH_2)),
+}
 
 
 def has_type(magic: bytes, kind: int) -> bool:
     """False of a type that servers of this version do not write yet."""
-    version, dialect = version_of(magic), "valkey" if magic.startswith(b"VALKE") else "redis"
-    return kind <= next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)
+    version, rows = version_of(magic), _NEWEST_TYPE[dialect_of(magic)]
+    return kind <= next((newest for known, newest in rows if version <= known), 255)

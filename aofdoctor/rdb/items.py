@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from aofdoctor import text
-from aofdoctor.rdb import header as head
+from aofdoctor.rdb import header
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.crc64 import crc64, find_end_by_crc
-from aofdoctor.rdb.encoding.short_strings import parse_length, read_short_string
+from aofdoctor.rdb.encoding.short_strings import encoded_size, read_short_string
+from aofdoctor.rdb.opcodes import FIRST_OPCODE, Opcode
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED, ItemColumns, StopReason
 from aofdoctor.rdb.walk.window import BATCH_ITEMS, WINDOW_SIZE, WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-AUX, EOF = 250, 255
 NAME_LIMIT = 1 << 16
 _AUX_MAX_SIZE, _AUX_MAX_FIELDS = 256, 64
 _CHECKSUM_SIZE = 8
@@ -171,21 +171,23 @@ class ItemReader:
         stop_at_window_end: bool = False,
     ) -> None:
         source = decompressed(source)
-        magic = pread(source, head.MAGIC_SIZE, 0)
-        self.source, self.rdb = source, RdbInfo(magic, head.version_of(magic))
-        if len(magic) < head.MAGIC_SIZE:
+        magic = pread(source, header.MAGIC_SIZE, 0)
+        self.source, self.rdb = source, RdbInfo(magic, header.version_of(magic))
+        if len(magic) < header.MAGIC_SIZE:
             self.rdb.note = "the file ends inside the magic"
-        elif not self.rdb.version and not head.MAGIC_PATTERN.fullmatch(magic):
+        elif not self.rdb.version and not header.MAGIC_PATTERN.fullmatch(magic):
             self.rdb.note = f"the magic is {magic!r}"
-        self.window = WalkWindow(source, layout_of(magic), head.MAGIC_SIZE, 0, window_size, max(batch_items, 2), verify)
+        self.window = WalkWindow(
+            source, layout_of(magic), header.MAGIC_SIZE, 0, window_size, max(batch_items, 2), verify
+        )
         self.window.stop_at_window_end = stop_at_window_end
 
     def __iter__(self) -> Iterator[ItemBatch]:
-        if len(self.rdb.magic) < head.MAGIC_SIZE:
+        if len(self.rdb.magic) < header.MAGIC_SIZE:
             return
         window, columns = self.window, self.window.columns
         window.crc = crc64(self.rdb.magic)
-        columns.append(KIND_MAGIC, head.MAGIC_SIZE, head.MAGIC_SIZE)
+        columns.append(KIND_MAGIC, header.MAGIC_SIZE, header.MAGIC_SIZE)
         while (reason := window.run()[0]) == StopReason.FULL:
             yield from self._flush_batch(columns)
         if reason == StopReason.DONE and self._is_real_end():
@@ -205,7 +207,7 @@ class ItemReader:
             rdb.key_count += columns.key_count
         if columns.key_count < columns.count and len(rdb.aux) < _AUX_MAX_FIELDS:
             for i in range(columns.count):
-                if columns.kind[i] == AUX:
+                if columns.kind[i] == Opcode.AUX:
                     self._read_aux_field(columns.value[i], columns.edges[i + 1])
         yield ItemBatch(columns)
         columns.truncate(0)
@@ -213,7 +215,7 @@ class ItemReader:
 
     def _read_aux_field(self, name: int, end: int) -> None:
         data = pread(self.source, min(end - name, 2 * _AUX_MAX_SIZE), name)
-        value = name + _encoded_size(data)
+        value = name + encoded_size(data)
         if value < end:
             first, second = Span(name, value), Span(value, end)
             self.rdb.aux[_read_aux_string(self.source, first)] = _read_aux_string(self.source, second)
@@ -225,7 +227,7 @@ class ItemReader:
         """
         at = self.window.offset
         if (
-            not head.has_checksum(self.rdb.magic)
+            not header.has_checksum(self.rdb.magic)
             or len(stored := pread(self.source, _CHECKSUM_SIZE, at)) < _CHECKSUM_SIZE
         ):
             return True
@@ -233,20 +235,20 @@ class ItemReader:
             bytes(_CHECKSUM_SIZE),
             self.window.checksum().to_bytes(8, "little"),
         )
-        return known or bool(head.CAN_FOLLOW_RDB.match(pread(self.source, 24, at + _CHECKSUM_SIZE)))
+        return known or bool(header.CAN_FOLLOW_RDB.match(pread(self.source, 24, at + _CHECKSUM_SIZE)))
 
     def _finish(self, columns: ItemColumns) -> Iterator[ItemBatch]:
         """The item EOF, and what its checksum says."""
         rdb, window = self.rdb, self.window
         body, end = window.offset, window.offset
-        stored = pread(self.source, _CHECKSUM_SIZE, body) if head.has_checksum(rdb.magic) else b""
-        if head.has_checksum(rdb.magic):
+        stored = pread(self.source, _CHECKSUM_SIZE, body) if header.has_checksum(rdb.magic) else b""
+        if header.has_checksum(rdb.magic):
             end += _CHECKSUM_SIZE
             if len(stored) < _CHECKSUM_SIZE:
                 yield from self._flush_batch(columns)
                 self._record_stop(StopReason.END_OF_DATA)
                 return
-        columns.append(EOF, body, end)
+        columns.append(Opcode.EOF, body, end)
         yield from self._flush_batch(columns)
         rdb.complete = True
         rdb.checksum = self._checksum_status(stored)
@@ -268,7 +270,7 @@ class ItemReader:
         rdb.has_unknown_type = reason == StopReason.UNKNOWN_TYPE
         if rdb.has_unknown_type:
             kind = self.window.walker.kind
-            label = f"type {kind}" if kind < 240 else f"opcode {kind}"
+            label = f"type {kind}" if kind < FIRST_OPCODE else f"opcode {kind}"
             note = f"{label} at {rdb.end} is not one that this version reads{self._name_of_unknown_item()}"
         else:
             note = STOP_NOTES[reason].format(rdb.end)
@@ -278,7 +280,7 @@ class ItemReader:
         """The name of the key whose type is not known, where one seems to stand."""
         at = self.window.offset + 1
         data = pread(self.source, _AUX_MAX_SIZE, at)
-        size = _encoded_size(data)
+        size = encoded_size(data)
         name = _read_aux_string(self.source, Span(at, at + size)) if 1 < size <= len(data) else b""
         return f": key {text.escape(name)}" if name and all(0x20 <= byte < 0x7F for byte in name) else ""
 
@@ -289,7 +291,7 @@ class ItemReader:
             return
         columns.edges[0] = start
         columns.append(KIND_UNPARSED, start, end - _CHECKSUM_SIZE - 1)
-        columns.append(EOF, end - _CHECKSUM_SIZE, end)
+        columns.append(Opcode.EOF, end - _CHECKSUM_SIZE, end)
         rdb.key_count = None
         yield from self._flush_batch(columns)
         rdb.checksum, rdb.complete = "ok", True
@@ -306,18 +308,6 @@ def _search_checksum_end(source: Source, start: int) -> int | None:
             return at + index + 1 + _CHECKSUM_SIZE
         at += index
     return None
-
-
-def _encoded_size(data: bytes) -> int:
-    """How many bytes the string at the head of `data` takes, as it is encoded."""
-    first = data[0] if data else 0
-    if first < 0xC0:
-        size, at = parse_length(data, 0)
-        return at + size
-    if first < 0xC3:
-        return 1 + (1 << (first & 3))
-    size, at = parse_length(data, 1)
-    return parse_length(data, at)[1] + size
 
 
 def _read_aux_string(source: Source, span: Span) -> bytes:

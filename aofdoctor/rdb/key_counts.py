@@ -8,14 +8,14 @@ from array import array
 from collections import Counter
 from typing import NamedTuple
 
+from aofdoctor.rdb.opcodes import FIRST_OPCODE, Opcode
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk._pycount import COUNTS_SIZE, EXPIRED_INDEX, EXPIRING_INDEX, KEYS_INDEX
 from aofdoctor.rdb.walk.walker import ItemColumns, count_items
 
 DBS_MAX = 1 << 10
 OTHER_DBS = -2
-_OPCODES = 240
-_FUNCTIONS = (245, 246)
+_FUNCTIONS = (Opcode.FUNCTION2, Opcode.FUNCTION_PRE_GA)
 
 
 class Database(NamedTuple):
@@ -62,7 +62,7 @@ class KeyCounts:
     def types(self, dialect: str) -> Counter[str]:
         """Keys by what they are to a user: string, list ...; `type 33` where its bytes are not read."""
         by_type: Counter[str] = Counter()
-        for kind in range(_OPCODES):
+        for kind in range(FIRST_OPCODE):
             if self._type_counts[kind]:
                 by_type[type_name(ValueRef(0, kind, dialect)) or f"type {kind}"] += self._type_counts[kind]
         return by_type

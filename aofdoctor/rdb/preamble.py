@@ -3,18 +3,23 @@
 A thin user of keys.py, which finds the items: here they are only counted, by who asks for it.
 """
 
-from aofdoctor.rdb import header as head
+from collections.abc import Mapping
+
+from aofdoctor.rdb import header
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
-from aofdoctor.rdb.items import AUX, ItemReader, RdbInfo
+from aofdoctor.rdb.items import ItemReader, RdbInfo
 from aofdoctor.rdb.key_counts import KeyCounts
+from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.rdb.walk.walker import KIND_MAGIC
 from aofdoctor.source import BytesSource, Source, pread
 
-__all__ = ["RdbInfo", "is_rdb", "read_aux", "walk_rdb"]
+__all__ = ["RdbInfo", "creation_time", "is_rdb", "read_aux", "walk_rdb"]
 
 _HEAD = 1 << 16  # the writer's own words are in it
 
-is_rdb = head.is_rdb
+_CTIME_DIGITS_MAX = 11  # up to the year 5138
+
+is_rdb = header.is_rdb
 
 
 def walk_rdb(source: Source, key_counts: KeyCounts | None = None) -> RdbInfo:
@@ -52,6 +57,12 @@ def read_aux(source: Source) -> dict[bytes, bytes]:
     """The writer's own words at the head of an RDB, without walking it."""
     items = ItemReader(BytesSource(pread(decompressed(source), _HEAD, 0)), batch_items=2)
     for batch in items:
-        if any(batch.columns.kind[i] not in (KIND_MAGIC, AUX) for i in range(len(batch))):
+        if any(batch.columns.kind[i] not in (KIND_MAGIC, Opcode.AUX) for i in range(len(batch))):
             break
     return items.rdb.aux
+
+
+def creation_time(aux: Mapping[bytes, bytes]) -> int | None:
+    """Return when an RDB was written, in unix seconds, by its AUX field `ctime`; None if that is missing or absurd."""
+    value = aux.get(b"ctime", b"")
+    return int(value) if value.isdigit() and len(value) <= _CTIME_DIGITS_MAX else None

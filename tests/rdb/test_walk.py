@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import AUX, EOF, ItemReader, KeyItem, OpcodeItem, RdbInfo
+from aofdoctor.rdb.items import ItemReader, KeyItem, OpcodeItem, RdbInfo
+from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.preamble import walk_rdb as walk_rdb
 from aofdoctor.rdb.walk import _pyprobe as probe
@@ -85,7 +86,7 @@ def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType)
     data = base.read_bytes()
     found, rdb = items(data)
     assert (rdb.end, rdb.checksum, rdb.complete) == (len(data), "ok", True)
-    assert [found[0].kind, found[-1].kind] == [KIND_MAGIC, EOF]  # type: ignore[union-attr]
+    assert [found[0].kind, found[-1].kind] == [KIND_MAGIC, Opcode.EOF]  # type: ignore[union-attr]
     keys = [item for item in found if isinstance(item, KeyItem)]
     assert len(keys) == rdb.key_count
     source = BytesSource(data)
@@ -93,7 +94,7 @@ def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType)
     assert not keys or names == {b"cart", *(b"user:%d" % n for n in range(20))}
     assert {key.db for key in keys} <= {0}
     assert all(pread(source, 1, key.name_offset - 1)[0] == key.type for key in keys)
-    assert sum(isinstance(item, OpcodeItem) and item.kind == AUX for item in found) == len(rdb.aux)
+    assert sum(isinstance(item, OpcodeItem) and item.kind == Opcode.AUX for item in found) == len(rdb.aux)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -216,7 +217,7 @@ def test_an_unknown_type_is_named_with_its_key_and_passed(machine: ModuleType) -
     found, rdb = items(data := closed_raw(known + b"\x6b" + string(b"strange") + b"whatever" + known))
     assert (rdb.end, rdb.complete, rdb.checksum, rdb.key_count) == (len(data), True, "ok", None)
     assert "type 107" in rdb.note and "key strange" in rdb.note
-    assert [item.kind for item in found if isinstance(item, OpcodeItem)] == [KIND_MAGIC, KIND_UNPARSED, EOF]
+    assert [item.kind for item in found if isinstance(item, OpcodeItem)] == [KIND_MAGIC, KIND_UNPARSED, Opcode.EOF]
 
 
 def test_without_the_checksum_large_payloads_are_not_read(machine: ModuleType) -> None:

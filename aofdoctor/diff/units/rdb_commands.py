@@ -15,14 +15,16 @@ from typing import NamedTuple
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.diff.units.unit import Unit, UnitRun
-from aofdoctor.log.base_keys import BaseKey, creation_time
+from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.encoding.short_strings import has_key_meta
 from aofdoctor.rdb.export.capabilities import CAPABILITIES, CommandArgs, Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, value_commands
 from aofdoctor.rdb.export.exporter import read_key_name
-from aofdoctor.rdb.items import AUX, ItemBatch, KeyItem, OpcodeItem
+from aofdoctor.rdb.items import ItemBatch, KeyItem, OpcodeItem
+from aofdoctor.rdb.key_prefix import has_key_meta
+from aofdoctor.rdb.opcodes import Opcode, RdbType
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import KIND_UNPARSED, StopReason
@@ -31,11 +33,11 @@ from aofdoctor.source import Source
 from aofdoctor.span import Span
 
 _CAPABILITIES = CAPABILITIES["redis-8.2"]  # the one that can be told the most
-_TEMPLATE, _TEMPLATES_SINCE = 242, 15  # of Redis 8.10
-_OLD_STREAM = 15  # of servers before 7.0: without the counters that later ones write
-FUNCTION = 245
+_TEMPLATE, _TEMPLATES_SINCE = Opcode.HASH_TEMPLATE, 15  # of Redis 8.10
+_OLD_STREAM = int(RdbType.STREAM_LISTPACKS)  # of servers before 7.0: without the counters that later ones write
+FUNCTION = Opcode.FUNCTION2
 # What a server's own rewrite does not say either: sizes, slots, the choice of a database, the writer's words.
-IGNORED_OPCODES = frozenset({AUX, 244, 251, 254})
+IGNORED_OPCODES = frozenset({Opcode.AUX, Opcode.SLOT_INFO, Opcode.RESIZEDB, Opcode.SELECTDB})
 
 
 class OpaqueBytes(NamedTuple):
@@ -83,7 +85,7 @@ class RdbCommandStream:
 
     def base_key(self, key: KeyItem) -> BaseKey:
         """A key as the history has it."""
-        return BaseKey(self.part, self.cursor, key, self.rdb.dialect, creation_time(self.rdb))
+        return BaseKey(self.part, self.cursor, key, self.rdb.dialect, creation_time(self.rdb.aux))
 
     def key_name(self, key: KeyItem) -> bytes | None:
         """A key's name; None if it is too large to hold, or broken."""

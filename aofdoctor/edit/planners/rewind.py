@@ -17,6 +17,7 @@ from aofdoctor.edit.plan import Drop, Plan
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.ordinals import index_at_position
 from aofdoctor.log.position import Position
+from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -123,10 +124,10 @@ class _CutScanner:
     def _scan_preamble(self, index: int, rdb: Preamble) -> None:
         self.tracker.begin_after_preamble(rdb.span.end)
         self.keep_end = rdb.span.end
-        ctime = rdb.aux.get(b"ctime", b"")
-        if self.seconds is not None and ctime.isdigit() and len(ctime) < 12 and int(ctime) > self.seconds:
+        created = creation_time(rdb.aux)
+        if self.seconds is not None and created is not None and created > self.seconds:
             raise RefusedEdit(
-                f"the RDB of {text.display_path(self.aof.parts[index].name)} was written at {text.format_time(int(ctime))}: "
+                f"the RDB of {text.display_path(self.aof.parts[index].name)} was written at {text.format_time(created)}: "
                 "what was before that is not in this AOF",
                 "look for a history file, a backup or an older base",
             )

@@ -10,7 +10,7 @@ compressed stream, version 1 (valkey-io/valkey, pull request 3531).
 
 from collections import deque
 
-from aofdoctor.rdb import header as head
+from aofdoctor.rdb import header
 from aofdoctor.rdb.compressed.frames import Frame
 from aofdoctor.source import Source
 
@@ -22,7 +22,7 @@ _MAX_READERS = 3
 
 def decompressed(source: Source) -> Source:
     """Where the bytes of an RDB are that stands at the head of a source: itself, or what comes out of it."""
-    codec = head.compression_codec(source)
+    codec = header.compression_codec(source)
     return DecompressedSource(source, codec) if codec else source
 
 
@@ -102,7 +102,7 @@ class DecompressedSource:
         """Another one, in place of the one that has come least far if there are too many."""
         if len(self._readers) == _MAX_READERS:
             self._readers.remove(min(self._readers, key=_bytes_out))
-        reader = _FrameReader(Frame(self.source, head.FRAME_OFFSET, self.codec))
+        reader = _FrameReader(Frame(self.source, header.FRAME_OFFSET, self.codec))
         reader.reach(_PREFIX_SIZE - 1)
         self._prefix = b"".join(reader.pieces)[:_PREFIX_SIZE]
         self._readers.append(reader)

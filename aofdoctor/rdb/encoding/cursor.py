@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from aofdoctor.rdb.encoding import lzf
+from aofdoctor.rdb.encoding.lengths import decode_length, length_size
 from aofdoctor.rdb.encoding.runs import MAX_RUN_ITEMS, strings_run
 from aofdoctor.source import Source, pread
 
@@ -195,13 +196,13 @@ class Cursor:
         first = self.byte()
         if first < 0x40:
             return first, None
-        if first < 0x80:
-            return (first & 63) << 8 | self.byte(), None
         if first >= 0xC0:
             return 0, first & 63
-        if first > 0x81:
+        size = length_size(first)
+        if not size:
             raise DecodeError(self.offset - 1, f"length encoding {first:#x}")
-        return int.from_bytes(self.take(4 if first == 0x80 else 8), "big"), None
+        self._at -= 1
+        return decode_length(self.take(size), 0)[0], None
 
     def _skip_large(self, size: int, packed: int) -> LargeString:
         """Step over it; LZF is tried, so that who reads it later is not surprised."""

@@ -10,7 +10,7 @@ so many for all closer looks at once.
 
 from collections.abc import Callable
 
-from aofdoctor.rdb import header as head
+from aofdoctor.rdb import header
 from aofdoctor.rdb.items import ItemBatch, KeyItem
 from aofdoctor.rdb.walk._pyprobe import SCORE_NEEDED, is_plausible_item, name_score
 from aofdoctor.rdb.walk.layouts import Layout
@@ -173,7 +173,7 @@ class KeySearch:
 
 def end_after_eof(source: Source, at: int, end: int | None, magic: bytes) -> int | None:
     """Where the RDB ends whose opcode EOF is just before `at`: the source's end, or where RESP begins; else None."""
-    after = at + 8 if head.has_checksum(magic) else at
+    after = at + 8 if header.has_checksum(magic) else at
     if end is not None and after > end:
         return None
-    return after if after == end or head.CAN_FOLLOW_RDB.match(pread(source, 24, after)) else None
+    return after if after == end or header.CAN_FOLLOW_RDB.match(pread(source, 24, after)) else None

@@ -10,8 +10,9 @@ as one.  Whether a value can be decoded is asked of who knows.
 from collections.abc import Iterator
 
 from aofdoctor.damage import Damage, DamageKind
-from aofdoctor.rdb import header as head
-from aofdoctor.rdb.items import EOF, STOP_NOTES, ItemBatch, KeyItem
+from aofdoctor.rdb import header
+from aofdoctor.rdb.items import STOP_NOTES, ItemBatch, KeyItem
+from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.rdb.recovery.resync import LOOKBACK_BYTES, KeyPredicate, KeySearch, end_after_eof
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, StopReason
@@ -36,25 +37,25 @@ def salvage_items(
 
 class _RdbSalvager:
     def __init__(self, source: Source, end: int | None, is_plausible_key: KeyPredicate | None) -> None:
-        magic = pread(source, head.MAGIC_SIZE, 0)
+        magic = pread(source, header.MAGIC_SIZE, 0)
         self.source, self.magic, self.is_plausible_key = source, magic, is_plausible_key
         self.end = source.size if end is None else end
-        self.window = WalkWindow(source, layout_of(magic), head.MAGIC_SIZE, verify=False, limit=self.end)
+        self.window = WalkWindow(source, layout_of(magic), header.MAGIC_SIZE, verify=False, limit=self.end)
         self.search = KeySearch(source, layout_of(magic), self.end, is_plausible_key)
 
     def run(self) -> Iterator[ItemBatch | Damage]:
         window, columns = self.window, self.window.columns
-        if len(self.magic) < head.MAGIC_SIZE:
+        if len(self.magic) < header.MAGIC_SIZE:
             if self.magic:
                 yield Damage(Span(0, len(self.magic)), DamageKind.TRUNCATED_PREAMBLE, "the file ends inside the magic")
             return
-        columns.append(KIND_MAGIC, head.MAGIC_SIZE, head.MAGIC_SIZE)
+        columns.append(KIND_MAGIC, header.MAGIC_SIZE, header.MAGIC_SIZE)
         while True:
             reason, _ = window.run()
             if reason == StopReason.FULL:
                 yield from self._flush_batch()
             elif reason == StopReason.DONE and (end := end_after_eof(self.source, window.offset, self.end, self.magic)):
-                columns.append(EOF, window.offset, end)
+                columns.append(Opcode.EOF, window.offset, end)
                 yield from self._flush_batch()
                 yield from self._trailing_damage(end)
                 return
@@ -69,7 +70,7 @@ class _RdbSalvager:
         """Where keys begin again; what the columns hold from there on was no item."""
         columns, search = self.window.columns, self.search
         stop_offset = columns.edges[columns.count]
-        next_start = search.find_outside_value(max(stop_offset, head.MAGIC_SIZE) + 1, stop_offset)
+        next_start = search.find_outside_value(max(stop_offset, header.MAGIC_SIZE) + 1, stop_offset)
         for i in range(columns.count - 1, max(-1, columns.count - 1 - _LOOKBACK_ITEMS), -1):
             start, end = max(columns.edges[i] + 1, stop_offset - LOOKBACK_BYTES), columns.edges[i + 1]
             place = search.find(start, stop_offset, end) if start < end and columns.name[i] >= 0 else None
@@ -98,7 +99,7 @@ class _RdbSalvager:
 
     def _trailing_damage(self, start: int) -> Iterator[Damage]:
         end = self.end if self.end is not None else start
-        if start < end and not head.CAN_FOLLOW_RDB.match(pread(self.source, 24, start)):
+        if start < end and not header.CAN_FOLLOW_RDB.match(pread(self.source, 24, start)):
             yield Damage(Span(start, end), DamageKind.CORRUPT_PREAMBLE, f"bytes after the RDB's end at {start}")
 
     def _flush_batch(self) -> Iterator[ItemBatch | Damage]:

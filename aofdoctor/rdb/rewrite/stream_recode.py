@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.encoding.writer import encode_length, encode_string
+from aofdoctor.rdb.opcodes import RdbType
 from aofdoctor.rdb.values.decoders import ValueRef
 from aofdoctor.rdb.values.pending_entries import ID_SIZE, StreamIdSet
 from aofdoctor.rdb.values.streams import (
@@ -20,7 +21,7 @@ from aofdoctor.rdb.values.streams import (
     decode_stream,
 )
 
-_TYPES = {1: 15, 2: 19, 3: 21}
+_TYPES = {1: RdbType.STREAM_LISTPACKS, 2: RdbType.STREAM_LISTPACKS_2, 3: RdbType.STREAM_LISTPACKS_3}
 _ZERO = (0, 0)
 
 

@@ -18,6 +18,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
+from aofdoctor.rdb.opcodes import SHARED_BYTES, RdbType, ValkeyRdbType
 from aofdoctor.rdb.values import packed
 from aofdoctor.rdb.values.hash_templates import hash_templates
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType, decode_module
@@ -100,7 +101,12 @@ def type_name(value: ValueRef) -> str:
     return row.type_name if row else ""
 
 
-# -- decoders --
+def score_text(score: float) -> bytes:
+    """Return the shortest text from which a server reads the same double again."""
+    return (b"%r" % score).removesuffix(b".0")
+
+
+# -- decoders: each yields flat lists of whole elements --
 
 
 def _string(c: Cursor) -> Iterator[FlatRun]:
@@ -250,40 +256,48 @@ def _stream(c: Cursor, version: int) -> Iterator[FlatRun]:
         yield [part]
 
 
-_COMMON: dict[int, Decoder] = {
-    0: Decoder("string", 1, _string),
-    1: Decoder("list", 1, _strings),
-    2: Decoder("set", 1, _strings),
-    3: Decoder("zset", 2, _zset),
-    4: Decoder("hash", 2, partial(_strings, each=2)),
-    5: Decoder("zset", 2, _zset2),
-    7: Decoder("module", 1, decode_module),
-    9: Decoder("hash", 2, partial(_packed_elements, unpack=packed.zipmap, width=2)),
-    10: Decoder("list", 1, partial(_packed_elements, unpack=packed.ziplist)),
-    11: Decoder("set", 1, partial(_packed_elements, unpack=packed.intset)),
-    12: Decoder("zset", 2, partial(_zset_pack, unpack=packed.ziplist)),
-    13: Decoder("hash", 2, partial(_packed_elements, unpack=packed.ziplist, width=2)),
-    14: Decoder("list", 1, _quicklist),
-    16: Decoder("hash", 2, partial(_packed_elements, unpack=packed.listpack, width=2)),
-    17: Decoder("zset", 2, partial(_zset_pack, unpack=packed.listpack)),
-    18: Decoder("list", 1, _quicklist2),
-    20: Decoder("set", 1, partial(_packed_elements, unpack=packed.listpack)),
-    **{kind: Decoder("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (15, 19, 21)},
-}
+def _stream_decoder(type_byte: RdbType) -> Decoder:
+    return Decoder("stream", 1, partial(_stream, version=STREAM_VERSIONS[type_byte]))
 
+
+_REDIS: dict[RdbType, Decoder] = {
+    RdbType.STRING: Decoder("string", 1, _string),
+    RdbType.LIST: Decoder("list", 1, _strings),
+    RdbType.SET: Decoder("set", 1, _strings),
+    RdbType.ZSET: Decoder("zset", 2, _zset),
+    RdbType.HASH: Decoder("hash", 2, partial(_strings, each=2)),
+    RdbType.ZSET_2: Decoder("zset", 2, _zset2),
+    RdbType.MODULE_2: Decoder("module", 1, decode_module),
+    RdbType.HASH_ZIPMAP: Decoder("hash", 2, partial(_packed_elements, unpack=packed.zipmap, width=2)),
+    RdbType.LIST_ZIPLIST: Decoder("list", 1, partial(_packed_elements, unpack=packed.ziplist)),
+    RdbType.SET_INTSET: Decoder("set", 1, partial(_packed_elements, unpack=packed.intset)),
+    RdbType.ZSET_ZIPLIST: Decoder("zset", 2, partial(_zset_pack, unpack=packed.ziplist)),
+    RdbType.HASH_ZIPLIST: Decoder("hash", 2, partial(_packed_elements, unpack=packed.ziplist, width=2)),
+    RdbType.LIST_QUICKLIST: Decoder("list", 1, _quicklist),
+    RdbType.STREAM_LISTPACKS: _stream_decoder(RdbType.STREAM_LISTPACKS),
+    RdbType.HASH_LISTPACK: Decoder("hash", 2, partial(_packed_elements, unpack=packed.listpack, width=2)),
+    RdbType.ZSET_LISTPACK: Decoder("zset", 2, partial(_zset_pack, unpack=packed.listpack)),
+    RdbType.LIST_QUICKLIST_2: Decoder("list", 1, _quicklist2),
+    RdbType.STREAM_LISTPACKS_2: _stream_decoder(RdbType.STREAM_LISTPACKS_2),
+    RdbType.SET_LISTPACK: Decoder("set", 1, partial(_packed_elements, unpack=packed.listpack)),
+    RdbType.STREAM_LISTPACKS_3: _stream_decoder(RdbType.STREAM_LISTPACKS_3),
+    RdbType.HASH_METADATA_PRE_GA: Decoder("hash", 3, partial(_hash_times, relative=False)),
+    RdbType.HASH_LISTPACK_EX_PRE_GA: Decoder("hash", 3, partial(_hash_pack_times, soonest=False)),
+    RdbType.HASH_METADATA: Decoder("hash", 3, partial(_hash_times, relative=True)),
+    RdbType.HASH_LISTPACK_EX: Decoder("hash", 3, partial(_hash_pack_times, soonest=True)),
+    RdbType.STREAM_LISTPACKS_4: _stream_decoder(RdbType.STREAM_LISTPACKS_4),
+    RdbType.STREAM_LISTPACKS_5: _stream_decoder(RdbType.STREAM_LISTPACKS_5),
+    RdbType.ARRAY: Decoder("array", 2, _array),
+    RdbType.HASH_TMPL_LP_REF: Decoder("hash", 2, _template_pack),
+    RdbType.HASH_TMPL_ARRAY_REF: Decoder("hash", 2, _template_values),
+}
+_VALKEY = {ValkeyRdbType.HASH_2: Decoder("hash", 3, _hash2)}
+
+# By dialect and type byte.  The keys are plain ints, because they are looked up once for every key of an RDB.
 DECODERS: dict[str, dict[int, Decoder]] = {
-    "redis": _COMMON
-    | {
-        22: Decoder("hash", 3, partial(_hash_times, relative=False)),
-        23: Decoder("hash", 3, partial(_hash_pack_times, soonest=False)),
-        24: Decoder("hash", 3, partial(_hash_times, relative=True)),
-        25: Decoder("hash", 3, partial(_hash_pack_times, soonest=True)),
-        **{kind: Decoder("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (26, 27)},
-        28: Decoder("array", 2, _array),
-        30: Decoder("hash", 2, _template_pack),
-        32: Decoder("hash", 2, _template_values),
-    },
-    "valkey": _COMMON | {22: Decoder("hash", 3, _hash2)},
+    "redis": {int(type_byte): row for type_byte, row in _REDIS.items()},
+    "valkey": {int(type_byte): row for type_byte, row in _REDIS.items() if type_byte in SHARED_BYTES}
+    | {int(type_byte): row for type_byte, row in _VALKEY.items()},
 }
 
 

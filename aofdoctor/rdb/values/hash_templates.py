@@ -10,10 +10,13 @@ from itertools import chain
 from weakref import WeakKeyDictionary
 
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, String
-from aofdoctor.rdb.items import ItemReader, KeyItem
-from aofdoctor.source import Source
+from aofdoctor.rdb.header import MAGIC_SIZE
+from aofdoctor.rdb.opcodes import Opcode
+from aofdoctor.rdb.walk.layouts import layout_of
+from aofdoctor.rdb.walk.walker import StopReason
+from aofdoctor.rdb.walk.window import WalkWindow
+from aofdoctor.source import Source, pread
 
-_TEMPLATE = 242
 _CACHED_TEMPLATES, _CACHED_FIELDS, _CACHED_NAME_SIZE = (
     256,
     1024,
@@ -29,14 +32,10 @@ class HashTemplates:
         self._locations: dict[int, tuple[int, int]] = {}
         self._cached: dict[int, list[String]] = {}
         cursor = Cursor(source)
-        for batch in ItemReader(source, _WINDOW, _ROOM, verify=False):
-            for item in batch:
-                if isinstance(item, KeyItem):
-                    return
-                if item.kind == _TEMPLATE:
-                    cursor.seek(item.body_offset)
-                    number, count = cursor.length(), cursor.length()
-                    self._locations[number] = cursor.offset, count
+        for offset in _template_offsets(source):
+            cursor.seek(offset)
+            number, count = cursor.length(), cursor.length()
+            self._locations[number] = cursor.offset, count
 
     def fields(self, source: Source, number: int) -> tuple[int, Iterator[String]]:
         """(how many names, the names) of a template; raises Broken where there is none of that number."""
@@ -54,6 +53,20 @@ class HashTemplates:
         if all(isinstance(name, bytes) and len(name) <= _CACHED_NAME_SIZE for name in names):
             self._cached[number] = names
         return count, iter(names)
+
+
+def _template_offsets(source: Source) -> Iterator[int]:
+    """Yield where each template's bytes after the opcode begin; templates precede the first key."""
+    window = WalkWindow(source, layout_of(pread(source, MAGIC_SIZE, 0)), MAGIC_SIZE, 0, _WINDOW, _ROOM, verify=False)
+    columns, reason = window.columns, StopReason.FULL
+    while reason == StopReason.FULL:
+        reason, _ = window.run()
+        for i in range(columns.count):
+            if columns.name[i] >= 0:
+                return
+            if columns.kind[i] == Opcode.HASH_TEMPLATE:
+                yield columns.value[i]
+        columns.truncate(0)
 
 
 _BY_SOURCE: WeakKeyDictionary[Source, HashTemplates] = WeakKeyDictionary()

@@ -12,11 +12,18 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, String
+from aofdoctor.rdb.opcodes import RdbType
 from aofdoctor.rdb.values.packed import listpack
 from aofdoctor.rdb.values.pending_entries import PendingEntries
 from aofdoctor.rdb.values.unpack import unpack_items
 
-STREAM_VERSIONS = {15: 1, 19: 2, 21: 3, 26: 4, 27: 5}
+STREAM_VERSIONS: dict[int, int] = {
+    RdbType.STREAM_LISTPACKS: 1,
+    RdbType.STREAM_LISTPACKS_2: 2,
+    RdbType.STREAM_LISTPACKS_3: 3,
+    RdbType.STREAM_LISTPACKS_4: 4,
+    RdbType.STREAM_LISTPACKS_5: 5,
+}
 _U64 = (1 << 64) - 1  # and -1, for entries read: not known
 _DELETED, _SAME_FIELDS = 1, 2
 

@@ -13,8 +13,12 @@ whole layout was to be had).  What the values are is not known here.
 """
 
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+
+from aofdoctor.rdb.header import dialect_of
+from aofdoctor.rdb.opcodes import SHARED_BYTES, Opcode, RdbType, ValkeyOpcode, ValkeyRdbType, ValueShape
 
 
 class LayoutOp(IntEnum):
@@ -102,69 +106,53 @@ def _stream(version: int) -> LayoutBody:
     return (KEY, *_counted_loop(STR, STR), *counters, *_counted_loop(*group), *producers)
 
 
-_STRING: LayoutBody = (KEY, STR)
-_STRINGS: LayoutBody = (KEY, *_counted_loop(STR))
-# How many, where the next insert goes if anywhere, then index, tag and value of each.
-_ARRAY: LayoutBody = (KEY, COUNT, Case(((), (LEN,))), Loop((LEN, Case(((STR,), (_skip(8),), (_skip(8),), (STR,))))))
-
-_COMMON: dict[int, LayoutBody] = {
-    0: _STRING,
-    1: _STRINGS,
-    2: _STRINGS,
-    3: (KEY, *_counted_loop(STR, SCORE)),
-    4: (KEY, *_counted_loop(STR, STR)),
-    5: (KEY, *_counted_loop(STR, _skip(8))),
-    7: (KEY, LEN, _MODULE),
-    9: _STRING,
-    10: _STRING,
-    11: _STRING,
-    12: _STRING,
-    13: _STRING,
-    14: _STRINGS,
-    15: _stream(1),
-    16: _STRING,
-    17: _STRING,
-    18: (KEY, *_counted_loop(LEN, STR)),
-    19: _stream(2),
-    20: _STRING,
-    21: _stream(3),
-    244: (LEN, LEN, LEN),  # SLOT_INFO
-    245: (STR,),  # FUNCTION2
-    246: (
-        STR,
-        STR,
-        Case(((),), default=(STR,)),
-        STR,
-    ),  # 7.0-rc: name, engine, description if any, code
-    247: (LEN, _MODULE),  # MODULE_AUX
-    248: (LayoutOp.IDLE, LayoutOp.MORE),
-    249: (LayoutOp.FREQ, LayoutOp.MORE),
-    250: (STR, STR),  # AUX
-    251: (LEN, LEN),  # RESIZEDB
-    252: (LayoutOp.EXPIRE_MS, LayoutOp.MORE),
-    253: (LayoutOp.EXPIRE_S, LayoutOp.MORE),
-    254: (LayoutOp.DB,),  # SELECTDB
-    255: (LayoutOp.EOF,),
+# The layout of each shape, from the key's name on.
+_SHAPES: dict[ValueShape, LayoutBody] = {
+    ValueShape.STRING: (KEY, STR),
+    ValueShape.STRINGS: (KEY, *_counted_loop(STR)),
+    ValueShape.STRING_PAIRS: (KEY, *_counted_loop(STR, STR)),
+    ValueShape.TEXT_SCORES: (KEY, *_counted_loop(STR, SCORE)),
+    ValueShape.BINARY_SCORES: (KEY, *_counted_loop(STR, _skip(8))),
+    ValueShape.MODULE: (KEY, LEN, _MODULE),
+    ValueShape.CONTAINERS: (KEY, *_counted_loop(LEN, STR)),
+    ValueShape.STREAM_1: _stream(1),
+    ValueShape.STREAM_2: _stream(2),
+    ValueShape.STREAM_3: _stream(3),
+    ValueShape.STREAM_4: _stream(4),
+    ValueShape.STREAM_5: _stream(5),
+    ValueShape.EXPIRIES_AND_PAIRS: (KEY, *_counted_loop(LEN, STR, STR)),
+    ValueShape.MIN_EXPIRY_AND_PAIRS: (KEY, _skip(8), *_counted_loop(LEN, STR, STR)),
+    ValueShape.MIN_EXPIRY_AND_STRING: (KEY, _skip(8), STR),
+    ValueShape.PAIRS_AND_EXPIRIES: (KEY, *_counted_loop(STR, STR, _skip(8))),
+    ValueShape.ARRAY: (
+        KEY,
+        COUNT,
+        Case(((), (LEN,))),  # whether an insert index follows
+        Loop((LEN, Case(((STR,), (_skip(8),), (_skip(8),), (STR,))))),  # index; the tag chooses the value's form
+    ),
+    ValueShape.TEMPLATE_VALUES: (KEY, LayoutOp.USE_TEMPLATE, Loop((STR,))),
 }
 
-_REDIS: dict[int, LayoutBody] = {
-    22: (KEY, *_counted_loop(LEN, STR, STR)),  # 7.4 before its release: expiry, field, value
-    23: _STRING,
-    24: (KEY, _skip(8), *_counted_loop(LEN, STR, STR)),  # 7.4: the soonest expiry first
-    25: (KEY, _skip(8), STR),
-    26: _stream(4),
-    27: _stream(5),
-    28: _ARRAY,
-    30: _STRING,  # a listpack that begins with its template's number
-    32: (KEY, LayoutOp.USE_TEMPLATE, Loop((STR,))),
-    242: (LayoutOp.TEMPLATE_ID, COUNT, LayoutOp.DEFINE_TEMPLATE, Loop((STR,))),  # HASH_TEMPLATE
-    243: (*_counted_loop(_skip(4), _MODULE), LayoutOp.MORE),  # KEY_META: a class, then its values
+_OPCODES: dict[int, LayoutBody] = {
+    Opcode.HASH_TEMPLATE: (LayoutOp.TEMPLATE_ID, COUNT, LayoutOp.DEFINE_TEMPLATE, Loop((STR,))),
+    Opcode.KEY_META: (*_counted_loop(_skip(4), _MODULE), LayoutOp.MORE),  # for each class its id, then its values
+    Opcode.SLOT_INFO: (LEN, LEN, LEN),
+    Opcode.FUNCTION2: (STR,),
+    Opcode.FUNCTION_PRE_GA: (STR, STR, Case(((),), default=(STR,)), STR),  # name, engine, optional description, code
+    Opcode.MODULE_AUX: (LEN, _MODULE),
+    Opcode.IDLE: (LayoutOp.IDLE, LayoutOp.MORE),
+    Opcode.FREQ: (LayoutOp.FREQ, LayoutOp.MORE),
+    Opcode.AUX: (STR, STR),
+    Opcode.RESIZEDB: (LEN, LEN),
+    Opcode.EXPIRETIME_MS: (LayoutOp.EXPIRE_MS, LayoutOp.MORE),
+    Opcode.EXPIRETIME: (LayoutOp.EXPIRE_S, LayoutOp.MORE),
+    Opcode.SELECTDB: (LayoutOp.DB,),
+    Opcode.EOF: (LayoutOp.EOF,),
 }
 
-_VALKEY: dict[int, LayoutBody] = {
-    22: (KEY, *_counted_loop(STR, STR, _skip(8))),  # 9.0: field, value, expiry in ms
-    242: (_resp(b"*"), Loop((_resp(b"$"), LayoutOp.PAYLOAD, _skip(2)))),  # UPDATE: a command
-    243: (STR, *_counted_loop(LEN, LEN)),  # SLOT_IMPORT: the job, its ranges of slots
+_VALKEY_OPCODES: dict[int, LayoutBody] = {
+    ValkeyOpcode.UPDATE: (_resp(b"*"), Loop((_resp(b"$"), LayoutOp.PAYLOAD, _skip(2)))),
+    ValkeyOpcode.SLOT_IMPORT: (STR, *_counted_loop(LEN, LEN)),  # the job's name, then its slot ranges
 }
 
 
@@ -221,9 +209,16 @@ def _layout(rows: dict[int, LayoutBody]) -> Layout:
     return Layout(code, entry)
 
 
-LAYOUTS = {"redis": _layout(_COMMON | _REDIS), "valkey": _layout(_COMMON | _VALKEY)}
+def _typed(types: Iterable[RdbType | ValkeyRdbType]) -> dict[int, LayoutBody]:
+    """Return the layout of every type that has a known shape."""
+    return {type_: _SHAPES[type_.shape] for type_ in types if type_.shape}
+
+
+_REDIS = _typed(RdbType) | _OPCODES
+_SHARED = {byte: body for byte, body in _REDIS.items() if byte in SHARED_BYTES}
+LAYOUTS = {"redis": _layout(_REDIS), "valkey": _layout(_SHARED | _typed(ValkeyRdbType) | _VALKEY_OPCODES)}
 
 
 def layout_of(magic: bytes) -> Layout:
     """The meaning of the bytes after that magic."""
-    return LAYOUTS["valkey" if magic.startswith(b"VALKE") else "redis"]
+    return LAYOUTS[dialect_of(magic)]

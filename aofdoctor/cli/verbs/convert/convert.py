@@ -15,7 +15,7 @@ from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.position import parse_time
 from aofdoctor.log.timestamps import last_time
-from aofdoctor.rdb.preamble import read_aux
+from aofdoctor.rdb.preamble import creation_time, read_aux
 
 EPILOG = """\b
 Examples:
@@ -108,5 +108,4 @@ def _log_end(aof: AOF) -> int | None:
     """When the log ended, unix seconds: by its annotations, or of a dump by its own words."""
     if aof.layout != "rdb":
         return last_time(aof)
-    ctime = read_aux(AOF.require_file(aof.parts[0])).get(b"ctime", b"")
-    return int(ctime) if ctime.isdigit() and len(ctime) < 12 else None
+    return creation_time(read_aux(AOF.require_file(aof.parts[0])))
