@@ -11,11 +11,11 @@ from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, Lar
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.rewrite.recode import reencode
-from aofdoctor.rdb.values import packed, packed_large
-from aofdoctor.rdb.values import pending_entries as pending
+from aofdoctor.rdb.values import packed, packed_large, stream_id_set
 from aofdoctor.rdb.values import unpack as unfold
 from aofdoctor.rdb.values.decoders import ValueRef, elements
-from aofdoctor.rdb.values.pending_entries import PendingEntries, StreamIdSet
+from aofdoctor.rdb.values.pending_entries import PendingEntries
+from aofdoctor.rdb.values.stream_id_set import StreamIdSet
 from aofdoctor.rdb.values.streams import StreamEntry
 from aofdoctor.source import BytesSource
 from tests.support import rdb_value_writer as w
@@ -228,7 +228,7 @@ def test_a_consumer_may_own_any_of_the_pending_entries_each_once() -> None:
 
 
 def test_ids_come_in_order_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "_RUN", 50)
+    monkeypatch.setattr(stream_id_set, "_RUN", 50)
     numbers = Random(7)
     some = [numbers.randbytes(16) for _ in range(333)]
     ids = StreamIdSet()

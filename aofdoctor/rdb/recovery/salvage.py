@@ -1,10 +1,9 @@
-"""What is left of a damaged RDB: keys, Damage, and keys again, to the end.
+"""Read what can be read of a damaged RDB: keys, damage, and the keys after it, to the end.
 
-An RDB has no marks to hold on to, only a structure that fits or does not.
-Where the walk stops, resync.py looks for the place from which keys walk well
-again; a little before the stop too, since a length that was hit swallows what
-follows it and the walk fails only then.  All of that is a guess and labelled
-as one.  Whether a value can be decoded is asked of who knows.
+An RDB has no synchronization marks, only a structure that is consistent or not.  Where the walk stops, resync.py
+searches for an offset from which keys can be walked again.  The search also looks back a little before the stop,
+because a damaged length swallows what follows it and the walk fails only later.  All of this is a guess and labelled as
+one.  Whether a value can be decoded is decided by a predicate of the caller.
 """
 
 from collections.abc import Iterator
@@ -20,17 +19,17 @@ from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-_LOOKBACK_ITEMS = 4
+_LOOKBACK_ITEMS = 4  # items before a stop that can have swallowed the following keys
 
 
 def salvage_items(
     source: Source, end_hint: int | None = None, is_plausible_key: KeyPredicate | None = None
 ) -> Iterator[ItemBatch | Damage]:
-    """The items of an RDB and the damage between them, which tile it up to its end.
+    """Yield the items of an RDB and the damage between them, which together tile it to its end.
 
-    `end_hint` is where it ends at the latest, as where RESP begins; else the
-    source's end.  A key that is not `believable` is damage.  After damage `db` is
-    -1 up to the next SELECTDB.  A batch is valid until the next one is asked for.
+    `end_hint` is the latest possible end, such as the start of RESP; the default is the end of the source.  A key for
+    which `is_plausible_key` is False is damage.  After damage `db` is -1 until the next SELECTDB.  A batch is valid
+    until the next one is requested.
     """
     yield from _RdbSalvager(source, end_hint, is_plausible_key).run()
 
@@ -67,7 +66,7 @@ class _RdbSalvager:
                 window.restart(place, -1)
 
     def _find_resume_offset(self) -> int | None:
-        """Where keys begin again; what the columns hold from there on was no item."""
+        """Return where keys begin again, and drop items from the columns that were only swallowed bytes."""
         columns, search = self.window.columns, self.search
         stop_offset = columns.edges[columns.count]
         next_start = search.find_outside_value(max(stop_offset, header.MAGIC_SIZE) + 1, stop_offset)
@@ -121,9 +120,8 @@ class _RdbSalvager:
             if first < i:
                 yield ItemBatch(columns, first, i)
             note = f"the value at {item.value_offset} cannot be decoded"
-            yield Damage(
-                item.span, DamageKind.CORRUPT_VALUE, note, end_is_guess=True
-            )  # its end may be another key's middle
+            # The end is a guess, because it can lie in the middle of another key.
+            yield Damage(item.span, DamageKind.CORRUPT_VALUE, note, end_is_guess=True)
             first = i + 1
         if first < columns.count:
             yield ItemBatch(columns, first)

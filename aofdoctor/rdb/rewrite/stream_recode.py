@@ -11,7 +11,8 @@ from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.encoding.writer import encode_length, encode_string
 from aofdoctor.rdb.opcodes import RdbType
 from aofdoctor.rdb.values.decoders import ValueRef
-from aofdoctor.rdb.values.pending_entries import ID_SIZE, StreamIdSet
+from aofdoctor.rdb.values.pending_entries import ID_SIZE
+from aofdoctor.rdb.values.stream_id_set import StreamIdSet
 from aofdoctor.rdb.values.streams import (
     STREAM_VERSIONS,
     Consumer,

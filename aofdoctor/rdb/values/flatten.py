@@ -1,4 +1,4 @@
-"""A value as flat words, in the order of the file: what is looked through, and shown in short."""
+"""Flatten a value to its words, the strings and numbers in file order, for searches and previews."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from aofdoctor.rdb.values.streams import StreamId
 
 
 def value_words(cursor: Cursor, value: ValueRef) -> Iterator[String | CorruptValue]:
-    """The strings and numbers of a value; a Corrupt, if the bytes are not what they promise, is the last."""
+    """Yield the words of a value; if it is invalid, a CorruptValue comes last."""
     for element in elements(cursor, value):
         if isinstance(element, CorruptValue):
             yield element
@@ -18,7 +18,7 @@ def value_words(cursor: Cursor, value: ValueRef) -> Iterator[String | CorruptVal
 
 
 def flatten(item: Any) -> Iterator[String]:
-    """One element's strings and numbers; what it does not have is left out."""
+    """Yield the words of one element; absent fields (None) are skipped."""
     if isinstance(item, bytes | LargeString):
         yield item
     elif isinstance(item, StreamId):
