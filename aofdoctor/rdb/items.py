@@ -124,8 +124,8 @@ class RdbInfo:
     """The result of walking an RDB; `end` is the offset after it, or the last item boundary before damage.
 
     `checksum` is ok, off (the writer computed none), bad, or unknown.  `key_count` is None if the keys could not be
-    counted.  `codec` is the compression, empty if there is none.  `end_is_known` is True if the end was found although the
-    RDB is not complete; `has_unknown_type` is True if the walk stopped at a type that is not known here.
+    counted.  `codec` is the compression, empty if there is none.  `end_is_known` is True if the end was found although
+    the RDB is not complete; `has_unknown_type` is True if the walk stopped at a type that is not known here.
     """
 
     magic: bytes
@@ -158,9 +158,9 @@ class ItemReader:
     """Iterate once over the items of the RDB at the start of `source`, in batches; `rdb` is filled in on the way.
 
     Iteration ends early at damage, and `rdb.complete` stays False.  After an unknown type the end is searched by the
-    checksum alone, and everything up to it becomes one item of kind KIND_UNPARSED.  Without `verify`, large payloads are
-    skipped and the checksum remains unknown.  Offsets are those of `decompressed(source)`.  With `stop_at_window_end`
-    every item of a batch lies in `window.buffer`, except for the start of the first one.
+    checksum alone, and everything up to it becomes one item of kind KIND_UNPARSED.  Without `verify`, large payloads
+    are skipped and the checksum remains unknown.  Offsets are those of `decompressed(source)`.  With
+    `stop_at_window_end` every item of a batch lies in `window.buffer`, except for the start of the first one.
     """
 
     def __init__(
@@ -224,8 +224,8 @@ class ItemReader:
     def _is_real_end(self) -> bool:
         """Return whether an EOF opcode is the real end of the RDB.
 
-        It is not if its checksum is wrong and neither the end of the file nor a command follows: a damaged type byte can read
-        as EOF, and so can any byte after the walk has lost its way.
+        It is not if its checksum is wrong and neither the end of the file nor a command follows.  A damaged type
+        byte can read as EOF, and so can any byte after the walk has lost its way.
         """
         at = self.window.offset
         if (

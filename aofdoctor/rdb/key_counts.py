@@ -29,8 +29,8 @@ class Database(NamedTuple):
 class KeyCounts:
     """Running key counts; a TTL has passed if it is before `now_ms` (unix milliseconds).
 
-    `dbs` maps database numbers to counts.  OTHER_DBS is the row of the databases after the first DBS_MAX, and -1 that of
-    keys in an unknown database.
+    `dbs` maps database numbers to counts.  OTHER_DBS is the row of the databases after the first DBS_MAX, and -1 the
+    row of keys in an unknown database.
     """
 
     def __init__(self, now_ms: int) -> None:

@@ -61,8 +61,8 @@ _DECODERS: dict[str, Callable[[], FrameDecoder]] = {"LZ4": _lz4, "Zstd": _zstd}
 class Frame:
     """One frame of `codec` that begins at `start`, read forwards once.
 
-    `bytes_out` counts the decompressed bytes.  `end` is the offset after the frame, once it has been reached.  `note` says
-    why the frame cannot be read further; the defect is then at `last_good_offset` or up to _INPUT bytes after it.
+    `bytes_out` counts the decompressed bytes.  `end` is the offset after the frame, once it has been reached.  `note`
+    says why the frame cannot be read further; the defect is at `last_good_offset` or up to _INPUT bytes after it.
     """
 
     def __init__(self, source: Source, start: int, codec: str) -> None:

@@ -26,7 +26,7 @@ def decompressed(source: Source) -> Source:
 
 
 class _FrameReader:
-    """One pass over the frame; `pieces` are the last bytes it produced, and `start` is the offset of the first of them."""
+    """One pass over the frame; `pieces` are the last bytes that it produced, beginning at offset `start`."""
 
     def __init__(self, frame: Frame) -> None:
         self.frame, self.start = frame, 0

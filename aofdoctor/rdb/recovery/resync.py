@@ -51,7 +51,10 @@ class KeySearch:
         self.steps_left = _BASE_STEPS + _STEPS_PER_BYTE * (end or 0)
 
     def find(self, start: int, min_end: int, stop: int | None = None) -> int | None:
-        """Return the first offset in [start, stop) from which keys can be walked to beyond `min_end`; None if there is none."""
+        """Return the first offset in [start, stop) where keys seem to begin, or None.
+
+        They must be walkable to beyond `min_end`.
+        """
         at, size, step_budget = start, _FIRST, _BASE_STEPS
         while data := pread(self.source, size if self.end is None else max(0, min(size, self.end - at)), at):
             if stop is not None and at >= stop:
@@ -95,7 +98,7 @@ class KeySearch:
     def find_outside_value(self, start: int, min_end: int) -> int | None:
         """Find keys as `find` does, but prefer keys hidden inside the first match.
 
-        If the apparent first key contains at least two keys of its own, it was probably a damaged length that swallowed them.
+        An apparent first key that contains at least two keys probably has a damaged length that swallowed them.
         """
         place = self.find(start, min_end)
         for _ in range(_MAX_NESTING):
@@ -179,7 +182,7 @@ class KeySearch:
 
 
 def end_after_eof(source: Source, at: int, end: int | None, magic: bytes) -> int | None:
-    """Return where an RDB ends whose EOF opcode is just before `at`.
+    """Return where an RDB ends if the byte before `at` is its EOF opcode.
 
     None if neither the source's end nor RESP follows the checksum: then the byte was no real EOF.
     """

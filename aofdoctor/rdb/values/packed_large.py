@@ -124,7 +124,7 @@ class _PackedWindow:
         self.at = end - self._base
 
     def long_entry(self, head: int, prefix: int, order: Literal["little", "big"]) -> LargeString | None:
-        """Return the text of an entry with a four-byte length as a LargeString, or None if it has been read into the window.
+        """Return the text of an entry with a four-byte length as a LargeString; None if the window now holds the entry.
 
         The length is in the last four of the `head` bytes that follow `prefix` bytes.
         """

@@ -15,7 +15,10 @@ _LARGE_UNPACKERS: dict[Callable[[bytes], Iterator[list[Any]]], Callable[[LargeSt
 
 
 def unpack_items(data: String, unpack: Callable[[bytes], Iterator[list[Any]]]) -> Iterator[list[Any]]:
-    """Yield the items that the decoder `unpack` of packed.py finds, in runs; large strings are decoded through a window."""
+    """Yield the items that the decoder `unpack` of packed.py finds, in runs.
+
+    Large strings are decoded through a window.
+    """
     if isinstance(data, bytes):
         return unpack(data)
     if data.size > _IN_MEMORY_MAX and unpack in _LARGE_UNPACKERS:

@@ -16,11 +16,10 @@ _UNLIMITED_STEPS = 1 << 62
 
 
 class WalkWindow:
-    """The items from offset `start` on, as filled columns; `crc` is the CRC of the bytes up to the last call of `checksum`.
+    """The items from offset `start` on, in `columns`; `crc` is the CRC of the bytes up to the last call of `checksum`.
 
-    `limit` is an offset at which the walk stops, as at the end of the source.  With `stop_at_window_end` the walk also
-    pauses before the window moves, as if the columns were full: every item that begins in the window is then complete in
-    it.
+    `limit` is an offset at which the walk stops, as at the end of the source.  With `stop_at_window_end` the walk
+    also pauses before the window moves, as if the columns were full: each item that began in it is then complete.
     """
 
     def __init__(
