@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from aofdoctor.aof.constants import ARGC_MAX
 from aofdoctor.aof.scan import arguments
 from aofdoctor.damage import Damage, DamageKind
+from aofdoctor.rdb.header import dialect_of
 from aofdoctor.rdb.key_counts import KeyCounts
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
@@ -158,7 +159,7 @@ class Preamble:
     @property
     def dialect(self) -> str:
         """Who gives the bytes their meaning: redis or valkey."""
-        return "valkey" if self.magic.startswith(b"VALKEY") else "redis"
+        return dialect_of(self.magic)
 
     @property
     def is_intact(self) -> bool:

@@ -21,6 +21,7 @@ from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.header import MAGIC_SIZE, has_type
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem
+from aofdoctor.rdb.opcodes import Opcode, RdbType
 from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.values.decoders import ValueRef, elements, type_name
@@ -32,7 +33,7 @@ from aofdoctor.source import Source, pread
 
 NAME_LIMIT = 1 << 16
 _REVERSE_CHUNK = 1 << 16  # Keys that are held in memory at a time to reverse their order.
-_TEMPLATE = 242  # Opcode of Redis 8.10 that defines the field names of later hashes.
+_STRING, _TEMPLATE = int(RdbType.STRING), int(Opcode.HASH_TEMPLATE)
 _UNIQUE_MEMBER_TYPES = frozenset({"set", "zset", "hash"})
 _MEMBERS_COMPARED_MAX = 1 << 16  # Members of one value that are compared with each other.
 _LZF_ENCODING = b"\xc3"  # First byte of an LZF-compressed string.
@@ -105,12 +106,12 @@ def is_plausible_key(source: Source, key: KeyItem, rdb: Preamble) -> bool:
     """
     value = ValueRef(key.value_offset, key.type, rdb.dialect)
     if not has_type(rdb.magic, key.type) or (
-        key.type == 0 and key.span.size == _NUL_KEY_SIZE and _is_in_nul_run(source, key)
+        key.type == _STRING and key.span.size == _NUL_KEY_SIZE and _is_in_nul_run(source, key)
     ):
         return False
     if not type_name(value):
         return True  # Without a decoder for the type, nothing speaks against the key.
-    if key.type == 0 and pread(source, 1, key.value_offset) < _LZF_ENCODING:
+    if key.type == _STRING and pread(source, 1, key.value_offset) < _LZF_ENCODING:
         return True  # The walk has found the end of an uncompressed string; it holds nothing else to decode.
     cursor, members = Cursor(source), set[bytes]()
     unique = type_name(value) in _UNIQUE_MEMBER_TYPES

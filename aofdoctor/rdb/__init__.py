@@ -1,5 +1,6 @@
-"""RDB bytes: every item of an RDB and where it ends, what its values are, and which commands make them.
+"""Read, decode, recover and rewrite RDB files, and RDBs at the start of AOF parts.
 
-May import the vocabulary only.  That an RDB can stand at the head of an AOF is
-known above.
+Inside, imports point down in this order: encoding; opcodes and header; compressed; walk; values; items, key_prefix,
+key_counts and preamble; recovery, bulk, export and rewrite; outside, only the shared vocabulary may be imported.
+What an AOF is and how RDBs and AOF parts belong together is the subject of aofdoctor.aof and does not belong here.
 """

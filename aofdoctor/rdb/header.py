@@ -1,31 +1,37 @@
-"""How an RDB begins."""
+"""How an RDB begins: the magic, the format version, the dialect, and the envelope of a compressed RDB.
+
+Everything here is decided by the first 64 bytes of a source, and damaged beginnings are recognized where possible.
+Which type numbers a version writes is known here too, because it depends on the magic alone.
+"""
 
 import re
 
+from aofdoctor.rdb.opcodes import RdbType, ValkeyRdbType
 from aofdoctor.source import Source, pread
 
 MAGIC_SIZE = 9
 MAGIC_PATTERN = re.compile(rb"REDIS[0-9]{4}|VALKEY[0-9]{3}")
-CAN_FOLLOW_RDB = re.compile(rb"\Z|\*[0-9]{1,18}\r\n\$|#[A-Z]+:")  # what may follow an RDB
+CAN_FOLLOW_RDB = re.compile(rb"\Z|\*[0-9]{1,18}\r\n\$|#[A-Z]+:")  # the end of the file, a command or an annotation
 _WRITER = re.compile(rb".{9}\xfa.{1,2}(redis|valkey)-ver", re.DOTALL)
 
-# Valkey's compressed stream: VCS, its version, codec, a reserved byte and what is in it (an RDB), then a frame of the
-# codec (compression_stream.h of valkey-io/valkey, pull request 3531; that Zstd is 2 is of 3798, which is still open).
-# One of either, the envelope or the frame's own magic, may be damaged.
+# A compressed stream of Valkey is an envelope of seven bytes and a frame of the codec.  The envelope holds "VCS", the
+# version, the codec, a reserved byte and the kind of content, an RDB (compression_stream.h of valkey-io/valkey, pull
+# request 3531; the number 2 for Zstd is from pull request 3798, which is still open).  A stream is recognized by either
+# the envelope or the magic of the frame, so that one of them may be damaged.
 FRAME_OFFSET = 7
 _FRAMES = {b"\x04\x22\x4d\x18": "LZ4", b"\x28\xb5\x2f\xfd": "Zstd"}
 _ENVELOPES = {b"VCS\x01\x01\0\x01": "LZ4", b"VCS\x01\x02\0\x01": "Zstd"}
 
 
 def compression_codec(source: Source) -> str:
-    """The codec, if a compressed stream of Valkey stands at the head: LZ4 or Zstd; else empty."""
+    """Return the codec of a compressed RDB at the start of `source`, LZ4 or Zstd; empty if it is not compressed."""
     data = pread(source, FRAME_OFFSET + 4, 0)
     by_frame = _FRAMES.get(data[FRAME_OFFSET:], "") if data.startswith(b"VCS\x01") else ""
     return by_frame or _ENVELOPES.get(data[:FRAME_OFFSET], "")
 
 
 def is_rdb(source: Source) -> bool:
-    """True if the head is an RDB's, be it torn, compressed, or one whose magic was damaged."""
+    """Return whether `source` begins with an RDB, even if it is truncated, compressed, or has a damaged magic."""
     head = pread(source, 64, 0)
     if compression_codec(source):
         return True
@@ -34,21 +40,43 @@ def is_rdb(source: Source) -> bool:
 
 
 def version_of(magic: bytes) -> int:
-    """The format's version; 0 where the magic is none."""
+    """Return the format version that a magic states; 0 if it is no valid magic."""
     return int(magic[-3:]) if MAGIC_PATTERN.fullmatch(magic) else 0
 
 
+def dialect_of(magic: bytes) -> str:
+    """Return which server's numbering of types and opcodes applies after this magic: redis or valkey."""
+    return "valkey" if magic.startswith(b"VALKE") else "redis"
+
+
+def read_dialect(source: Source) -> str:
+    """Return the dialect of the RDB at the start of `source`."""
+    return dialect_of(pread(source, MAGIC_SIZE, 0))
+
+
 def has_checksum(magic: bytes) -> bool:
-    """Versions from 5 on end in one (rdb.c of Redis 2.6)."""
+    """Return whether RDBs of this version end with a checksum: those from version 5 on (rdb.c of Redis 2.6)."""
     return not magic.startswith(b"REDIS") or not 0 < version_of(magic) < 5
 
 
-# The newest type that each version writes (rdb.h of Redis 2.6 to 8.8 and Valkey 9.0); none older than 6 is told apart.
-_NEWEST_TYPE = {"redis": ((6, 13), (7, 14), (8, 14), (9, 15), (10, 19), (11, 21), (12, 25), (13, 26), (14, 28)),
-                "valkey": ((11, 21), (80, 22))}  # fmt: skip
+# The newest type that each version writes (rdb.h of Redis 2.6 to 8.8 and Valkey 9.0).  Versions before 6 count as 6.
+_NEWEST_TYPE: dict[str, tuple[tuple[int, int], ...]] = {
+    "redis": (
+        (6, RdbType.HASH_ZIPLIST),
+        (7, RdbType.LIST_QUICKLIST),
+        (8, RdbType.LIST_QUICKLIST),
+        (9, RdbType.STREAM_LISTPACKS),
+        (10, RdbType.STREAM_LISTPACKS_2),
+        (11, RdbType.STREAM_LISTPACKS_3),
+        (12, RdbType.HASH_LISTPACK_EX),
+        (13, RdbType.STREAM_LISTPACKS_4),
+        (14, RdbType.ARRAY),
+    ),
+    "valkey": ((11, RdbType.STREAM_LISTPACKS_3), (80, ValkeyRdbType.HASH_2)),
+}
 
 
 def has_type(magic: bytes, kind: int) -> bool:
-    """False of a type that servers of this version do not write yet."""
-    version, dialect = version_of(magic), "valkey" if magic.startswith(b"VALKE") else "redis"
-    return kind <= next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)
+    """Return whether servers that write this version can write a type; False for a type that is newer."""
+    version, rows = version_of(magic), _NEWEST_TYPE[dialect_of(magic)]
+    return kind <= next((newest for known, newest in rows if version <= known), 255)

@@ -1,9 +1,8 @@
-"""Every item of an RDB, in order: they tile it from the magic to the checksum.
+"""Read every item of an RDB in order.  The items tile the file from the magic to the checksum.
 
-An item is a key, with the opcodes that belong to it (expiry, idle time,
-frequency, metadata), or what stands between keys: the writer's own words, the
-choice of a database, functions, the end.  They travel in batches of columns;
-a Key is a view that is made on demand.  What a value is, is not known here.
+An item is either a key together with the opcodes that belong to it (expiry, idle time, frequency, metadata), or one of
+the other records between keys: an AUX field, a SELECTDB, a function library, the end mark.  Items travel in batches of
+columns; a KeyItem or OpcodeItem is a view that is made on demand.  What a value contains is not known here.
 """
 
 from collections.abc import Iterator
@@ -11,27 +10,28 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from aofdoctor import text
-from aofdoctor.rdb import header as head
+from aofdoctor.rdb import header
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.crc64 import crc64, find_end_by_crc
-from aofdoctor.rdb.encoding.short_strings import parse_length, read_short_string
+from aofdoctor.rdb.encoding.short_strings import encoded_size, read_short_string
+from aofdoctor.rdb.opcodes import FIRST_OPCODE, Opcode
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED, ItemColumns, StopReason
 from aofdoctor.rdb.walk.window import BATCH_ITEMS, WINDOW_SIZE, WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-AUX, EOF = 250, 255
 NAME_LIMIT = 1 << 16
 _AUX_MAX_SIZE, _AUX_MAX_FIELDS = 256, 64
 _CHECKSUM_SIZE = 8
 
 
 class KeyItem(NamedTuple):
-    """One key: `start` is its first opcode's offset, `name_at` and `value` those of its name's and value's first byte.
+    """One key of an RDB.
 
-    `type` is the RDB's type byte; `expire_ms` unix milliseconds, `idle` seconds,
-    `freq` the logarithmic counter; they and `db` are -1 where none is known.
+    `start` is the offset of its first opcode, `name_offset` and `value_offset` are those of its encoded name and of its
+    value.  `type` is the RDB type byte, `expire_ms` is in unix milliseconds, `idle` in seconds, `freq` the LFU counter.
+    `db` and the last three are -1 where unknown or absent.
     """
 
     start: int
@@ -46,21 +46,24 @@ class KeyItem(NamedTuple):
 
     @property
     def span(self) -> Span:
-        """All its bytes."""
+        """All bytes of the key, from its first opcode to the end of its value."""
         return Span(self.start, self.end)
 
     @property
     def name_span(self) -> Span:
-        """Its name as it is encoded, length and all."""
+        """The encoded name, including its length."""
         return Span(self.name_offset, self.value_offset)
 
     def name(self, source: Source, limit: int = NAME_LIMIT) -> bytes:
-        """Its name, or the first `limit` bytes of it."""
+        """Return the name, or its first `limit` bytes."""
         return read_short_string(source, self.name_span, limit)
 
 
 class OpcodeItem(NamedTuple):
-    """What is no key: `kind` is its opcode, MAGIC or UNREAD; `body` the offset of what follows the opcode."""
+    """An item that is not a key.
+
+    `kind` is its opcode, KIND_MAGIC or KIND_UNPARSED; `body_offset` is the offset of the first byte after the opcode.
+    """
 
     kind: int
     span: Span
@@ -68,7 +71,7 @@ class OpcodeItem(NamedTuple):
 
 
 class ItemBatch:
-    """Adjacent items, those of `columns` from `first` to `stop`; valid until the next batch is asked for."""
+    """Adjacent items: those of `columns` from index `first` to `stop`.  Valid until the next batch is requested."""
 
     def __init__(self, columns: ItemColumns, first: int = 0, stop: int | None = None) -> None:
         self.columns, self.first = columns, first
@@ -79,26 +82,26 @@ class ItemBatch:
 
     @property
     def span(self) -> Span:
-        """From the first item's start to the last one's end."""
+        """The bytes from the first item's start to the last item's end."""
         return Span(self.columns.edges[self.first], self.columns.edges[self.stop])
 
     @property
     def key_count(self) -> int:
-        """How many of the items are keys."""
+        """The number of items that are keys."""
         if len(self) == self.columns.count:
             return self.columns.key_count
         return sum(name >= 0 for name in self.columns.name[self.first : self.stop])
 
     def span_of(self, i: int) -> Span:
-        """The bytes of the item at a place in the columns."""
+        """Return the bytes of the item at a column index."""
         return Span(self.columns.edges[i], self.columns.edges[i + 1])
 
     def key_indexes(self) -> list[int]:
-        """Where in the columns its keys stand."""
+        """Return the column indexes of the keys."""
         return [i for i, name in enumerate(self.columns.name[self.first : self.stop], self.first) if name >= 0]
 
     def key_at(self, i: int) -> KeyItem:
-        """The key at a place in the columns."""
+        """Return the key at a column index."""
         c = self.columns
         return KeyItem(
             c.edges[i], c.name[i], c.value[i], c.edges[i + 1], c.kind[i], c.db[i], c.expire[i], c.idle[i], c.freq[i]
@@ -118,11 +121,11 @@ class ItemBatch:
 
 @dataclass(slots=True)
 class RdbInfo:
-    """What a walk found; `end` is the byte after it, or the last item boundary before it went wrong.
+    """The result of walking an RDB; `end` is the offset after it, or the last item boundary before damage.
 
-    `checksum`: ok, off, bad, unknown.  `keys` is None where they could not be counted.
-    `codec` is what it is compressed by, empty if it is not; `bounded`: its end is
-    known though it is not whole; `unread`: a type that is not known has ended the walk.
+    `checksum` is ok, off (the writer computed none), bad, or unknown.  `key_count` is None if the keys could not be
+    counted.  `codec` is the compression, empty if there is none.  `end_is_known` is True if the end was found although
+    the RDB is not complete; `has_unknown_type` is True if the walk stopped at a type that is not known here.
     """
 
     magic: bytes
@@ -152,14 +155,12 @@ STOP_NOTES = {
 
 
 class ItemReader:
-    """The items of an RDB at the head of `source`, to be iterated once; `rdb` grows, and is whole at the end.
+    """Iterate once over the items of the RDB at the start of `source`, in batches; `rdb` is filled in on the way.
 
-    Iteration ends early at damage: `rdb.complete` is False then.  Where a type is
-    not known, the end is found by the checksum alone, and all before it is one
-    item UNREAD.  Without `verify`, large payloads are not read and the checksum
-    is unknown.  Offsets are those of `rdb_in(source)`, which is what comes out
-    of a compressed stream.  With `by_window` a batch stands in `sweep.buffer`, but
-    for the beginning of its first item.
+    Iteration ends early at damage, and `rdb.complete` stays False.  After an unknown type the end is searched by the
+    checksum alone, and everything up to it becomes one item of kind KIND_UNPARSED.  Without `verify`, large payloads
+    are skipped and the checksum remains unknown.  Offsets are those of `decompressed(source)`.  With
+    `stop_at_window_end` every item of a batch lies in `window.buffer`, except for the start of the first one.
     """
 
     def __init__(
@@ -171,21 +172,23 @@ class ItemReader:
         stop_at_window_end: bool = False,
     ) -> None:
         source = decompressed(source)
-        magic = pread(source, head.MAGIC_SIZE, 0)
-        self.source, self.rdb = source, RdbInfo(magic, head.version_of(magic))
-        if len(magic) < head.MAGIC_SIZE:
+        magic = pread(source, header.MAGIC_SIZE, 0)
+        self.source, self.rdb = source, RdbInfo(magic, header.version_of(magic))
+        if len(magic) < header.MAGIC_SIZE:
             self.rdb.note = "the file ends inside the magic"
-        elif not self.rdb.version and not head.MAGIC_PATTERN.fullmatch(magic):
+        elif not self.rdb.version and not header.MAGIC_PATTERN.fullmatch(magic):
             self.rdb.note = f"the magic is {magic!r}"
-        self.window = WalkWindow(source, layout_of(magic), head.MAGIC_SIZE, 0, window_size, max(batch_items, 2), verify)
+        self.window = WalkWindow(
+            source, layout_of(magic), header.MAGIC_SIZE, 0, window_size, max(batch_items, 2), verify
+        )
         self.window.stop_at_window_end = stop_at_window_end
 
     def __iter__(self) -> Iterator[ItemBatch]:
-        if len(self.rdb.magic) < head.MAGIC_SIZE:
+        if len(self.rdb.magic) < header.MAGIC_SIZE:
             return
         window, columns = self.window, self.window.columns
         window.crc = crc64(self.rdb.magic)
-        columns.append(KIND_MAGIC, head.MAGIC_SIZE, head.MAGIC_SIZE)
+        columns.append(KIND_MAGIC, header.MAGIC_SIZE, header.MAGIC_SIZE)
         while (reason := window.run()[0]) == StopReason.FULL:
             yield from self._flush_batch(columns)
         if reason == StopReason.DONE and self._is_real_end():
@@ -205,7 +208,7 @@ class ItemReader:
             rdb.key_count += columns.key_count
         if columns.key_count < columns.count and len(rdb.aux) < _AUX_MAX_FIELDS:
             for i in range(columns.count):
-                if columns.kind[i] == AUX:
+                if columns.kind[i] == Opcode.AUX:
                     self._read_aux_field(columns.value[i], columns.edges[i + 1])
         yield ItemBatch(columns)
         columns.truncate(0)
@@ -213,19 +216,20 @@ class ItemReader:
 
     def _read_aux_field(self, name: int, end: int) -> None:
         data = pread(self.source, min(end - name, 2 * _AUX_MAX_SIZE), name)
-        value = name + _encoded_size(data)
+        value = name + encoded_size(data)
         if value < end:
             first, second = Span(name, value), Span(value, end)
             self.rdb.aux[_read_aux_string(self.source, first)] = _read_aux_string(self.source, second)
 
     def _is_real_end(self) -> bool:
-        """False of an EOF in the middle: its checksum is wrong, and neither the end nor a command follows.
+        """Return whether an EOF opcode is the real end of the RDB.
 
-        A type that was hit can read as EOF, and so can any byte where the walk has lost its way.
+        It is not if its checksum is wrong and neither the end of the file nor a command follows.  A damaged type
+        byte can read as EOF, and so can any byte after the walk has lost its way.
         """
         at = self.window.offset
         if (
-            not head.has_checksum(self.rdb.magic)
+            not header.has_checksum(self.rdb.magic)
             or len(stored := pread(self.source, _CHECKSUM_SIZE, at)) < _CHECKSUM_SIZE
         ):
             return True
@@ -233,20 +237,20 @@ class ItemReader:
             bytes(_CHECKSUM_SIZE),
             self.window.checksum().to_bytes(8, "little"),
         )
-        return known or bool(head.CAN_FOLLOW_RDB.match(pread(self.source, 24, at + _CHECKSUM_SIZE)))
+        return known or bool(header.CAN_FOLLOW_RDB.match(pread(self.source, 24, at + _CHECKSUM_SIZE)))
 
     def _finish(self, columns: ItemColumns) -> Iterator[ItemBatch]:
-        """The item EOF, and what its checksum says."""
+        """Yield the EOF item and record the state of its checksum."""
         rdb, window = self.rdb, self.window
         body, end = window.offset, window.offset
-        stored = pread(self.source, _CHECKSUM_SIZE, body) if head.has_checksum(rdb.magic) else b""
-        if head.has_checksum(rdb.magic):
+        stored = pread(self.source, _CHECKSUM_SIZE, body) if header.has_checksum(rdb.magic) else b""
+        if header.has_checksum(rdb.magic):
             end += _CHECKSUM_SIZE
             if len(stored) < _CHECKSUM_SIZE:
                 yield from self._flush_batch(columns)
                 self._record_stop(StopReason.END_OF_DATA)
                 return
-        columns.append(EOF, body, end)
+        columns.append(Opcode.EOF, body, end)
         yield from self._flush_batch(columns)
         rdb.complete = True
         rdb.checksum = self._checksum_status(stored)
@@ -268,17 +272,17 @@ class ItemReader:
         rdb.has_unknown_type = reason == StopReason.UNKNOWN_TYPE
         if rdb.has_unknown_type:
             kind = self.window.walker.kind
-            label = f"type {kind}" if kind < 240 else f"opcode {kind}"
+            label = f"type {kind}" if kind < FIRST_OPCODE else f"opcode {kind}"
             note = f"{label} at {rdb.end} is not one that this version reads{self._name_of_unknown_item()}"
         else:
             note = STOP_NOTES[reason].format(rdb.end)
         rdb.note = rdb.note or note
 
     def _name_of_unknown_item(self) -> str:
-        """The name of the key whose type is not known, where one seems to stand."""
+        """Return `: key NAME` for the key with the unknown type, if a printable name follows the type byte."""
         at = self.window.offset + 1
         data = pread(self.source, _AUX_MAX_SIZE, at)
-        size = _encoded_size(data)
+        size = encoded_size(data)
         name = _read_aux_string(self.source, Span(at, at + size)) if 1 < size <= len(data) else b""
         return f": key {text.escape(name)}" if name and all(0x20 <= byte < 0x7F for byte in name) else ""
 
@@ -289,14 +293,17 @@ class ItemReader:
             return
         columns.edges[0] = start
         columns.append(KIND_UNPARSED, start, end - _CHECKSUM_SIZE - 1)
-        columns.append(EOF, end - _CHECKSUM_SIZE, end)
+        columns.append(Opcode.EOF, end - _CHECKSUM_SIZE, end)
         rdb.key_count = None
         yield from self._flush_batch(columns)
         rdb.checksum, rdb.complete = "ok", True
 
 
 def _search_checksum_end(source: Source, start: int) -> int | None:
-    """Where an RDB ends whose CRC follows the first 0xff after `start` that it fits."""
+    """Return where an RDB ends, by its checksum alone; None if no checksum fits.
+
+    The end is behind the first 0xff from `start` on that is followed by the CRC of everything up to it.
+    """
     crc, at, window = 0, 0, 1 << 20
     while at < start and (data := pread(source, min(window, start - at), at)):
         crc, at = crc64(data, crc), at + len(data)
@@ -308,20 +315,8 @@ def _search_checksum_end(source: Source, start: int) -> int | None:
     return None
 
 
-def _encoded_size(data: bytes) -> int:
-    """How many bytes the string at the head of `data` takes, as it is encoded."""
-    first = data[0] if data else 0
-    if first < 0xC0:
-        size, at = parse_length(data, 0)
-        return at + size
-    if first < 0xC3:
-        return 1 + (1 << (first & 3))
-    size, at = parse_length(data, 1)
-    return parse_length(data, at)[1] + size
-
-
 def _read_aux_string(source: Source, span: Span) -> bytes:
-    """A string's bytes, empty if it is long or packed."""
+    """Return a string of an AUX field; empty if it is long or compressed."""
     first = pread(source, 1, span.start)
     packed = first >= b"\xc3"
     return b"" if packed or span.size > _AUX_MAX_SIZE + 5 else read_short_string(source, span, _AUX_MAX_SIZE)

@@ -1,24 +1,25 @@
-"""How many keys an RDB holds: by database, by type, and how many of them expire.
+"""Counts the keys of an RDB by database and by type, and how many of them have a TTL.
 
-Counted while the end is looked for, a batch at a time, in constant memory: of
-a file that names more databases than any server has, the rest are one row.
+The items are counted in batches while they are walked, in constant memory: databases beyond the first 1,024 share
+one row, because a damaged or hostile file can name any number of them.
 """
 
 from array import array
 from collections import Counter
 from typing import NamedTuple
 
+from aofdoctor.rdb.opcodes import FIRST_OPCODE, Opcode
+from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk._pycount import COUNTS_SIZE, EXPIRED_INDEX, EXPIRING_INDEX, KEYS_INDEX
 from aofdoctor.rdb.walk.walker import ItemColumns, count_items
 
 DBS_MAX = 1 << 10
 OTHER_DBS = -2
-_OPCODES = 240
-_FUNCTIONS = (245, 246)
+_FUNCTIONS = (Opcode.FUNCTION2, Opcode.FUNCTION_PRE_GA)
 
 
 class Database(NamedTuple):
-    """Keys of one database; `expires` of them have a TTL, and `past` of those had run out when they were counted."""
+    """Key counts of one database: all, those with a TTL, and those with a TTL in the past at the time of counting."""
 
     keys: int = 0
     expires: int = 0
@@ -26,9 +27,10 @@ class Database(NamedTuple):
 
 
 class KeyCounts:
-    """What has been counted so far; `now_ms` is what a TTL is compared with, unix milliseconds.
+    """Running key counts; a TTL has passed if it is before `now_ms` (unix milliseconds).
 
-    `dbs` are by number; those past the first DBS_MAX are OTHER_DBS, and -1 is one that is not known.
+    `dbs` maps database numbers to counts.  OTHER_DBS is the row of the databases after the first DBS_MAX, and -1 the
+    row of keys in an unknown database.
     """
 
     def __init__(self, now_ms: int) -> None:
@@ -37,7 +39,7 @@ class KeyCounts:
         self._type_counts = array("q", bytes(8 * COUNTS_SIZE))
 
     def add(self, columns: ItemColumns) -> None:
-        """Count the items of a batch."""
+        """Add the items of a batch."""
         counts, at = self._type_counts, 0
         while at < columns.count:
             db = next((columns.db[i] for i in range(at, columns.count) if columns.name[i] >= 0), -1)
@@ -55,16 +57,15 @@ class KeyCounts:
 
     @property
     def function_libraries(self) -> int:
-        """Libraries of functions."""
+        """The number of function libraries."""
         return sum(self._type_counts[kind] for kind in _FUNCTIONS)
 
     def types(self, dialect: str) -> Counter[str]:
-        """Keys by what they are to a user: string, list ...; `type 33` where its bytes are not read."""
+        """Return key counts by user-visible type (string, list ...), or `type 33` for a type that is not decoded."""
         # Imported late: the decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
-        from aofdoctor.rdb.values.decoders import ValueRef, type_name
 
         by_type: Counter[str] = Counter()
-        for kind in range(_OPCODES):
+        for kind in range(FIRST_OPCODE):
             if self._type_counts[kind]:
                 by_type[type_name(ValueRef(0, kind, dialect)) or f"type {kind}"] += self._type_counts[kind]
         return by_type

@@ -1,30 +1,32 @@
-"""Where an RDB at the head of a file ends, and whether its checksum is right.
+"""Walk an RDB at the start of a file to its end, and read its AUX fields.
 
-A thin user of keys.py, which finds the items: here they are only counted, by who asks for it.
+The items come from items.ItemReader and are only counted here.  For a compressed RDB the end is a position in the
+compressed file, and the checksum of the frame counts where the RDB has none of its own.
 """
 
 from collections.abc import Mapping
 
-from aofdoctor.rdb import header as head
+from aofdoctor.rdb import header
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
-from aofdoctor.rdb.items import AUX, ItemReader, RdbInfo
+from aofdoctor.rdb.items import ItemReader, RdbInfo
 from aofdoctor.rdb.key_counts import KeyCounts
+from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.rdb.walk.walker import KIND_MAGIC
 from aofdoctor.source import BytesSource, Source, pread
 
 __all__ = ["RdbInfo", "creation_time", "is_rdb", "read_aux", "walk_rdb"]
 
-_HEAD = 1 << 16  # the writer's own words are in it
+_HEAD = 1 << 16  # bytes that hold all AUX fields of any server
 
 _CTIME_DIGITS_MAX = 11  # up to the year 5138
 
-is_rdb = head.is_rdb
+is_rdb = header.is_rdb
 
 
 def walk_rdb(source: Source, key_counts: KeyCounts | None = None) -> RdbInfo:
-    """Walk an RDB from the start of `source`; a census counts what it passes.
+    """Walk the RDB at the start of `source` to its end; `key_counts`, if given, counts the keys on the way.
 
-    Its `end` is a place in `source`, of a compressed one too.
+    The `end` of the result is a position in `source`, also if the RDB is compressed.
     """
     stream = decompressed(source)
     items = ItemReader(stream)
@@ -37,7 +39,7 @@ def walk_rdb(source: Source, key_counts: KeyCounts | None = None) -> RdbInfo:
 
 
 def _apply_frame_result(rdb: RdbInfo, stream: DecompressedSource) -> None:
-    """What the frame around an RDB says of it: where it ends, whether all of it came out, its checksum."""
+    """Merge the state of the compressed frame into `rdb`: its end, whether it was complete, and its checksum."""
     frame = stream.drain()
     extra = frame.bytes_out - rdb.end
     rdb.codec, rdb.end_is_known = stream.codec, frame.end is not None
@@ -48,15 +50,15 @@ def _apply_frame_result(rdb: RdbInfo, stream: DecompressedSource) -> None:
         rdb.complete, rdb.note = False, f"{extra} bytes follow the RDB's end inside the {stream.codec} frame"
     elif rdb.checksum == "off" and frame.has_checksum:
         rdb.checksum = "ok"
-    elif rdb.has_unknown_type and frame.has_checksum:  # as the RDB's own checksum would say it
+    elif rdb.has_unknown_type and frame.has_checksum:  # the frame's checksum covers the unknown bytes too
         rdb.complete, rdb.key_count, rdb.checksum = True, None, "ok"
 
 
 def read_aux(source: Source) -> dict[bytes, bytes]:
-    """The writer's own words at the head of an RDB, without walking it."""
+    """Return the AUX fields at the start of an RDB, from its first 64 KiB and without walking the rest."""
     items = ItemReader(BytesSource(pread(decompressed(source), _HEAD, 0)), batch_items=2)
     for batch in items:
-        if any(batch.columns.kind[i] not in (KIND_MAGIC, AUX) for i in range(len(batch))):
+        if any(batch.columns.kind[i] not in (KIND_MAGIC, Opcode.AUX) for i in range(len(batch))):
             break
     return items.rdb.aux
 

@@ -1,4 +1,4 @@
-"""Hostile values: cut, bent and lying ones end in a Corrupt, in bounded memory and time."""
+"""Hostile values: truncated, modified and inconsistent ones end in a CorruptValue, in bounded memory and time."""
 
 import time
 import tracemalloc
@@ -28,12 +28,12 @@ KINDS = [(dialect, kind) for dialect in DECODERS for kind in DECODERS[dialect]]
 
 
 def read(data: bytes, value: ValueRef) -> list[Any]:
-    """The elements, large strings read."""
+    """Return the elements of a value, with large strings read into memory."""
     return [asked(part) for part in elements(Cursor(BytesSource(data)), value)]
 
 
 def export_value(data: bytes, value: ValueRef) -> list[Any]:
-    """The commands, large strings read."""
+    """Return the commands of a value, with large strings read into memory."""
     exported = value_commands(Cursor(BytesSource(data)), value, b"key", 1, CAPABILITIES["redis-8.2"])
     return [list(map(asked, item)) if isinstance(item, list) else item for item in exported]
 
@@ -48,7 +48,7 @@ def values(path: Path) -> Iterator[Key]:
 
 @contextmanager
 def bounded(memory: int, seconds: float = 10) -> Iterator[None]:
-    """No more memory at once than so many bytes, and no hang."""
+    """Assert that the body needs less than `memory` bytes at once, and no more than `seconds` of CPU."""
     tracemalloc.start()
     started = time.process_time()
     try:

@@ -1,4 +1,4 @@
-"""How many keys an RDB holds, by database, type and expiry: the compiled counting, its twin, and the fixtures' truths."""
+"""Key counts by database, type and expiry: the compiled counting, its fallback, and the counts that servers reported."""
 
 import json
 from array import array

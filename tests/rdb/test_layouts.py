@@ -1,4 +1,4 @@
-"""Layouts that no server at hand writes, and every packed one: what was written is read; two readers agree."""
+"""Layouts that no available server writes, and every packed one: values are written and read back, by two readers."""
 
 import math
 from random import Random
@@ -12,9 +12,9 @@ from aofdoctor.aof.records import encode_command as record
 from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE, CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
-from aofdoctor.rdb.export.commands import score_text, value_commands
+from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.export.resp import encode_commands, encode_if_bytes
-from aofdoctor.rdb.values.decoders import HashField, SortedSetMember, ValueRef, elements
+from aofdoctor.rdb.values.decoders import HashField, SortedSetMember, ValueRef, elements, score_text
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType
 from aofdoctor.rdb.values.streams import (
     Consumer,
@@ -96,7 +96,7 @@ def test_field_expiries_that_a_target_does_not_know_are_reported_lost() -> None:
 
 
 def test_streams_of_redis_8_6_and_8_8() -> None:
-    """Types 26 and 27: what idempotent producers used, and what is pending and nobody's."""
+    """Types 26 and 27: ids of idempotent producers, and pending entries without a consumer."""
     producers = b"".join(
         [*map(w.length, (100, 50, 1)), w.string(b"p"), w.length(1), w.string(b"iid"), *map(w.length, (5, 1, 7, 2))]
     )

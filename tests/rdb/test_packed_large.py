@@ -1,4 +1,4 @@
-"""Packed values that are too large to hold: the same items as of small ones, large ones among them, in small memory."""
+"""Packed values too large for memory: the same items as from small ones, large items among them, in little memory."""
 
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -11,11 +11,11 @@ from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, Lar
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.rewrite.recode import reencode
-from aofdoctor.rdb.values import packed, packed_large
-from aofdoctor.rdb.values import pending_entries as pending
+from aofdoctor.rdb.values import packed, packed_large, stream_id_set
 from aofdoctor.rdb.values import unpack as unfold
 from aofdoctor.rdb.values.decoders import ValueRef, elements
-from aofdoctor.rdb.values.pending_entries import PendingEntries, StreamIdSet
+from aofdoctor.rdb.values.pending_entries import PendingEntries
+from aofdoctor.rdb.values.stream_id_set import StreamIdSet
 from aofdoctor.rdb.values.streams import StreamEntry
 from aofdoctor.source import BytesSource
 from tests.support import rdb_value_writer as w
@@ -94,7 +94,7 @@ def test_the_members_of_an_intset_are_those_of_one_that_is_held(width: int) -> N
 
 @kinds
 def test_what_lies_is_broken_in_both(kind: str) -> None:
-    """Bytes changed anywhere, and every way to be cut; the items before it are the same."""
+    """Bytes changed anywhere, and every truncation; both readers yield the same items before the defect."""
     small, large, write = KINDS[kind]
     data, numbers = write([b"short", b"77", b"x" * 300, b"-5000", b"y" * 20_000, b"end"]), Random(5)
     bent = [data[:size] for size in range(7, 400, 13)] + [b"", data[:-1], data + b"\xff"]
@@ -125,7 +125,7 @@ def outcome(runs: Iterator[list[Any]]) -> tuple[list[bytes], bool]:
 
 @pytest.mark.parametrize("line", ["redis-6.2", "valkey-9.1"])
 def test_a_list_and_a_stream_of_large_elements_are_read_as_the_server_holds_them(line: str) -> None:
-    """70 MiB each, which every server packs as it packs small ones."""
+    """Elements of 70 MiB each, which every server packs like small ones."""
     if line not in servers_by_line():
         pytest.skip(f"no {line} at hand")
     large = Random(1).randbytes(35 << 20)
@@ -149,7 +149,7 @@ def test_a_list_and_a_stream_of_large_elements_are_read_as_the_server_holds_them
 
 
 def same(found: Any, expected: list[bytes]) -> bool:
-    """Compared without a report of 70 MiB."""
+    """Assert equality without a failure report of 70 MiB."""
     return [item.read() if isinstance(item, LargeString) else item for item in found] == expected
 
 
@@ -164,7 +164,10 @@ def test_an_oversized_zipmap_is_reported() -> None:
 
 
 def pending_stream(count: int, consumers: int, version: int, nacked: int = 0) -> bytes:
-    """A stream without entries; `count` are pending: the last `nacked` nobody's, the others with consumers in turn."""
+    """Return a stream without entries but with `count` pending ones.
+
+    The last `nacked` have no consumer; the others belong to the consumers in turn.
+    """
     ids = [w.raw_id(1000 + i, i % 3) for i in range(count)]
     owned = ids[: count - nacked]
     group = w.string(b"g") + w.length(2000 + count) + w.length(0) + (w.length(0) if version >= 2 else b"")
@@ -228,7 +231,7 @@ def test_a_consumer_may_own_any_of_the_pending_entries_each_once() -> None:
 
 
 def test_ids_come_in_order_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "_RUN", 50)
+    monkeypatch.setattr(stream_id_set, "_RUN", 50)
     numbers = Random(7)
     some = [numbers.randbytes(16) for _ in range(333)]
     ids = StreamIdSet()

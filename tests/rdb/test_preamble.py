@@ -1,4 +1,4 @@
-"""The RDB walk: where a preamble ends, whether its checksum is right, and what is left of a ruined one."""
+"""Walking a preamble: where it ends, whether its checksum is right, and what is read of a damaged one."""
 
 from pathlib import Path
 from random import Random

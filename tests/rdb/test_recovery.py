@@ -1,4 +1,4 @@
-"""What a salvage gives back of a damaged RDB: every key before the damage, nearly every one after it, tiles in any case."""
+"""Salvage of a damaged RDB: every key before the damage, nearly every key after it, and always complete tiles."""
 
 import time
 from pathlib import Path
@@ -37,7 +37,7 @@ def pairs(count: int, size: int = 40) -> list[bytes]:
 
 
 def salvaged(data: bytes, end: int | None = None) -> tuple[list[bytes], list[Damage]]:
-    """The names of the keys, and the damage; that they tile is checked on the way."""
+    """Return the names of the keys and the damage, after checking that the items tile the file."""
     source, at, names, damage = BytesSource(data), 0, [], []
     for tile in salvage_items(source, end):
         assert tile.span.start == at < tile.span.end
@@ -151,7 +151,7 @@ def test_hostile_bytes_take_linear_time(body: bytes) -> None:
     assert time.process_time() - started < 5
 
 
-def test_the_plain_twins_salvage_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fallbacks_salvage_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     data = BASES[-1].read_bytes()
     for kind, bend in KINDS.items():
         for seed in range(6):

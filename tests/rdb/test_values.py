@@ -1,4 +1,4 @@
-"""RDB values: what real servers wrote is read as they tell it, and the commands we make of it make it anew."""
+"""Values that real servers wrote: they are decoded as the server reports them, and the exported commands recreate them."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def without(keys: list[Described], *names: str) -> list[Described]:
 
 
 def loading(data: bytes) -> list[str]:
-    """The lines at hand that load an RDB, by its magic."""
+    """Return the available server versions that load an RDB with this magic."""
     dialect = "valkey" if data.startswith(b"VALKEY") else "redis"
     version = int(data[5:9] if dialect == "redis" else data[6:9])
     return [line for line in servers_by_line() if VERSIONS[line].newest_rdb(dialect) >= version]
@@ -172,14 +172,15 @@ def expected_losses(path: Path, line: str) -> set[str]:
 
 
 def counted(value: Described) -> bool:
-    """True of a stream whose counters say more than its entries do."""
+    """Return whether a stream's counters say more than its entries do."""
     return value["added"] is not None and (value["added"] != len(value["entries"]) or value["max_deleted"] != "0-0")
 
 
 def only_known(keys: list[Described]) -> None:
-    """A server that loads a stream of before 7.0 guesses how many entries a group has read, and has none deleted.
+    """Remove what a server invents when it loads a stream from before 7.0, in place.
 
-    We leave the first unknown; and an entry that is pending and gone was deleted.
+    It guesses how many entries a group has read and assumes that none was deleted.  The decoder leaves the first
+    unknown and knows that an entry that is pending but missing was deleted.
     """
     for key in keys:
         key["value"]["max_deleted"] = None

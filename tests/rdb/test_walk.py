@@ -1,4 +1,4 @@
-"""The items of an RDB: they tile it, whatever the window; compiled and plain walk give the same; nothing hostile hurts."""
+"""The items of an RDB tile it with any window, the compiled walker and its fallback agree, and hostile bytes do no harm."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import AUX, EOF, ItemReader, KeyItem, OpcodeItem, RdbInfo
+from aofdoctor.rdb.items import ItemReader, KeyItem, OpcodeItem, RdbInfo
+from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.preamble import walk_rdb as walk_rdb
 from aofdoctor.rdb.walk import _pyprobe as probe
@@ -31,7 +32,7 @@ WINDOWS = ((1, 2), (2, 3), (7, 3), (31, 2), (100, 9), (1 << 18, 1 << 12))
 
 
 def heads() -> list[Path]:
-    """Every RDB of the fixtures and of the corpus, and every file that begins with one."""
+    """Return every RDB of the fixtures and of the corpus, and every file that begins with one."""
     found = [
         p for root in (FIXTURES, *([ROOT] if ROOT else [])) for p in root.rglob("*") if p.suffix in (".rdb", ".aof")
     ]
@@ -53,7 +54,7 @@ def use(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 def items(
     data: bytes, window: int = sweep.WINDOW_SIZE, room: int = sweep.BATCH_ITEMS, verify: bool = True
 ) -> tuple[list[KeyItem | OpcodeItem], RdbInfo]:
-    """All items, and what was found; that they tile is checked on the way."""
+    """Return all items and the result of the walk, after checking that the items tile the file."""
     reader, found, at = ItemReader(BytesSource(data), window, room, verify), [], 0
     for batch in reader:
         assert batch.span.start == at < batch.span.end
@@ -85,7 +86,7 @@ def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType)
     data = base.read_bytes()
     found, rdb = items(data)
     assert (rdb.end, rdb.checksum, rdb.complete) == (len(data), "ok", True)
-    assert [found[0].kind, found[-1].kind] == [KIND_MAGIC, EOF]  # type: ignore[union-attr]
+    assert [found[0].kind, found[-1].kind] == [KIND_MAGIC, Opcode.EOF]  # type: ignore[union-attr]
     keys = [item for item in found if isinstance(item, KeyItem)]
     assert len(keys) == rdb.key_count
     source = BytesSource(data)
@@ -93,7 +94,7 @@ def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType)
     assert not keys or names == {b"cart", *(b"user:%d" % n for n in range(20))}
     assert {key.db for key in keys} <= {0}
     assert all(pread(source, 1, key.name_offset - 1)[0] == key.type for key in keys)
-    assert sum(isinstance(item, OpcodeItem) and item.kind == AUX for item in found) == len(rdb.aux)
+    assert sum(isinstance(item, OpcodeItem) and item.kind == Opcode.AUX for item in found) == len(rdb.aux)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -124,7 +125,10 @@ def test_compiled_and_plain_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) 
 
 
 def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
-    """All that can be seen of a walk over `data`, which grows by a piece each time that it is short, on so much fuel a run."""
+    """Return every observable state of a walk over `data`.
+
+    The data grows by a piece whenever the walk reaches its end, and each run has a budget of steps.
+    """
     machine, seen, at, end = module.Walker(LAYOUTS["redis"], 0), [], 0, 0
     while True:
         columns = module.ItemColumns(5)
@@ -170,7 +174,7 @@ def test_every_prefix_gives_its_whole_keys_and_never_raises(machine: ModuleType)
 
 @pytest.mark.parametrize("name", UNRELEASED)
 def test_what_no_server_at_hand_writes_is_walked_as_published(name: str, machine: ModuleType) -> None:
-    """Written by tests/support/rdb_unreleased.py from the published layout, not by a server."""
+    """tests/support/rdb_unreleased.py writes these from the published layout."""
     one = UNRELEASED[name]
     found, rdb = items(with_checksum(one))
     assert (rdb.complete, rdb.checksum, rdb.note) == (True, "ok", "")
@@ -216,7 +220,7 @@ def test_an_unknown_type_is_named_with_its_key_and_passed(machine: ModuleType) -
     found, rdb = items(data := closed_raw(known + b"\x6b" + string(b"strange") + b"whatever" + known))
     assert (rdb.end, rdb.complete, rdb.checksum, rdb.key_count) == (len(data), True, "ok", None)
     assert "type 107" in rdb.note and "key strange" in rdb.note
-    assert [item.kind for item in found if isinstance(item, OpcodeItem)] == [KIND_MAGIC, KIND_UNPARSED, EOF]
+    assert [item.kind for item in found if isinstance(item, OpcodeItem)] == [KIND_MAGIC, KIND_UNPARSED, Opcode.EOF]
 
 
 def test_without_the_checksum_large_payloads_are_not_read(machine: ModuleType) -> None:
@@ -274,7 +278,7 @@ def test_a_collection_of_millions_is_walked_in_small_memory() -> None:
 
 @pytest.mark.parametrize(("codec", "frame"), [("LZ4", b"\x04\x22\x4d\x18"), ("Zstd", b"\x28\xb5\x2f\xfd")])
 def test_a_compressed_stream_is_named(codec: str, frame: bytes) -> None:
-    """The envelope as published; no server at hand writes one."""
+    """The envelope is written as published; no available server writes one."""
     source = BytesSource(b"VCS\x01\x01\x00\x01" + frame + bytes(40))
     assert is_rdb(source)
     assert codec in walk_rdb(source).note and not walk_rdb(source).complete

@@ -13,6 +13,7 @@ from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.rdb.bulk.encoder import WORD_SIZE_MAX, WORDS_MAX
 from aofdoctor.rdb.encoding.cursor import CorruptValue, LargeString, String
 from aofdoctor.rdb.items import OpcodeItem
+from aofdoctor.rdb.opcodes import Opcode
 
 BASE_COMMAND = "(base)"
 COMPRESSED_NOTE = "the RDB is compressed: places in it are those of the bytes that come out of it"
@@ -120,15 +121,15 @@ def key_fields(key: BaseKey) -> dict[str, Any]:
 
 _DETAIL_WORDS_MAX = 64  # words of a value that `show` prints, in a pipe too
 _DETAIL_WORD_SIZE_MAX = 200  # bytes of each
-_OPCODES = {
-    255: "the end, and the checksum",
-    254: "SELECTDB: the database of the keys that follow",
-    251: "RESIZEDB: how many keys to expect",
-    250: "AUX: the writer's own words",
-    247: "MODULE_AUX: a module's own bytes",
-    246: "a function",
-    245: "a library of functions",
-    244: "SLOT_INFO: how many keys a slot has",
+_OPCODES: dict[int, str] = {
+    Opcode.EOF: "the end, and the checksum",
+    Opcode.SELECTDB: "SELECTDB: the database of the keys that follow",
+    Opcode.RESIZEDB: "RESIZEDB: how many keys to expect",
+    Opcode.AUX: "AUX: the writer's own words",
+    Opcode.MODULE_AUX: "MODULE_AUX: a module's own bytes",
+    Opcode.FUNCTION_PRE_GA: "a function",
+    Opcode.FUNCTION2: "a library of functions",
+    Opcode.SLOT_INFO: "SLOT_INFO: how many keys a slot has",
 }
 
 

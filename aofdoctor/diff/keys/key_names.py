@@ -15,8 +15,8 @@ from aofdoctor.diff.keys.rdb_values import read_name
 from aofdoctor.diff.units.side import Side
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
-from aofdoctor.rdb.encoding.short_strings import seek_name
 from aofdoctor.rdb.header import MAGIC_SIZE
+from aofdoctor.rdb.key_prefix import seek_name
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.server.command_table import command_table

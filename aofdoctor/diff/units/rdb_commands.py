@@ -20,11 +20,12 @@ from aofdoctor.diff.units.unit import Unit, UnitRun
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.rdb import header
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.encoding.short_strings import has_key_meta
 from aofdoctor.rdb.export.capabilities import CAPABILITIES, CommandArgs, Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, value_commands
 from aofdoctor.rdb.export.exporter import read_key_name
-from aofdoctor.rdb.items import AUX, ItemBatch, KeyItem, OpcodeItem
+from aofdoctor.rdb.items import ItemBatch, KeyItem, OpcodeItem
+from aofdoctor.rdb.key_prefix import has_key_meta
+from aofdoctor.rdb.opcodes import Opcode, RdbType
 from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.layouts import layout_of
@@ -34,11 +35,11 @@ from aofdoctor.source import Source
 from aofdoctor.span import Span
 
 _CAPABILITIES = CAPABILITIES["redis-8.2"]  # the version whose commands can represent the most
-_TEMPLATE, _TEMPLATES_SINCE = 242, 15  # opcode of a hash template, and the RDB version that introduced it (Redis 8.10)
-_OLD_STREAM = 15  # RDB_TYPE_STREAM_LISTPACKS, written before 7.0: without the counters of later types
-FUNCTION = 245
+_TEMPLATE, _TEMPLATES_SINCE = Opcode.HASH_TEMPLATE, 15  # the RDB version that introduced templates (Redis 8.10)
+_OLD_STREAM = int(RdbType.STREAM_LISTPACKS)  # written before 7.0: without the counters of later types
+FUNCTION = Opcode.FUNCTION2
 # Items that a server's own AOF rewrite leaves out too: auxiliary fields, slots, size hints, SELECTDB.
-IGNORED_OPCODES = frozenset({AUX, 244, 251, 254})
+IGNORED_OPCODES = frozenset({Opcode.AUX, Opcode.SLOT_INFO, Opcode.RESIZEDB, Opcode.SELECTDB})
 
 
 class OpaqueBytes(NamedTuple):

@@ -27,8 +27,9 @@ from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.base_keys import BaseKeySelection
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection
-from aofdoctor.rdb.items import EOF, ItemReader
 from aofdoctor.rdb.items import ItemBatch as RdbBatch
+from aofdoctor.rdb.items import ItemReader
+from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
@@ -38,7 +39,7 @@ from aofdoctor.span import Span
 _DEFAULT_DATABASE_NAMES = frozenset(
     b"%d" % number for number in range(16)
 )  # of a server that nobody has told otherwise
-_FUNCTION_OPCODES = (245, 246)  # opcodes of an RDB
+_FUNCTION_OPCODES = (Opcode.FUNCTION2, Opcode.FUNCTION_PRE_GA)
 DEFINING_COMMANDS = frozenset({"function", "script"})
 
 
@@ -180,7 +181,7 @@ def _slice_base(index: int, part: AofPart, selection: Selection) -> _RdbBase | N
 
 def _is_kept_non_key(batch: RdbBatch, i: int) -> bool:
     """True of what is no key and stays: all but the end, which is made anew, and hints."""
-    return batch.columns.name[i] < 0 and batch.columns.kind[i] not in (*HINT_OPCODES, EOF)
+    return batch.columns.name[i] < 0 and batch.columns.kind[i] not in (*HINT_OPCODES, Opcode.EOF)
 
 
 def _base_note(name: str, base: _RdbBase) -> str:

@@ -18,7 +18,8 @@ from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.base_keys import is_plausible_key, key_name
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
 from aofdoctor.rdb.header import FRAME_OFFSET, MAGIC_SIZE, version_of
-from aofdoctor.rdb.items import EOF, ItemBatch, KeyItem, OpcodeItem
+from aofdoctor.rdb.items import ItemBatch, KeyItem, OpcodeItem
+from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.rdb.recovery.bloom_filter import BloomFilter
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
@@ -31,9 +32,7 @@ GUESSED_KEY_REASON = "found after damage"
 DUPLICATE_KEY_REASON = "a key that is there already"
 NOT_SELECTED_REASON = "not selected"
 NUMERIC_NAME_REASON = "a name that is a number, found after damage: elements of a value look the same"
-RESIZE_DB, SELECT_DB = 251, 254
-HINT_OPCODES = frozenset({RESIZE_DB, 244})  # and SLOT_INFO: only what to make room for
-_FUNCTION = 245
+HINT_OPCODES = frozenset({Opcode.RESIZEDB, Opcode.SLOT_INFO})  # they only say how many keys to expect
 KeyFilter = Callable[[KeyItem], bool]
 _DEFAULT_DATABASES = 16  # as many as a server has whose configuration says nothing else
 
@@ -143,17 +142,17 @@ class _RdbSalvager:
         return ""
 
     def _non_key_drop_reason(self, item: OpcodeItem) -> str:
-        if item.kind in (EOF, KIND_UNPARSED):
-            return OLD_END_REASON if item.kind == EOF else DamageKind.CORRUPT_PREAMBLE.value
+        if item.kind in (Opcode.EOF, KIND_UNPARSED):
+            return OLD_END_REASON if item.kind == Opcode.EOF else DamageKind.CORRUPT_PREAMBLE.value
         if item.kind in HINT_OPCODES:
             return HINT_REASON
-        if item.kind == SELECT_DB:
+        if item.kind == Opcode.SELECTDB:
             return self._select_db_drop_reason(item)
-        self.counts.functions += item.kind == _FUNCTION
+        self.counts.functions += item.kind == Opcode.FUNCTION2
         if (
             not self.after_damage
             or item.kind == KIND_MAGIC
-            or (item.kind == _FUNCTION and self._body_starts_with(item, b"#!"))
+            or (item.kind == Opcode.FUNCTION2 and self._body_starts_with(item, b"#!"))
         ):
             return ""
         return GUESSED_KEY_REASON  # a module's own bytes, or the writer's words: no server needs them, and a wrong one stops it
@@ -169,7 +168,7 @@ class _RdbSalvager:
 
     def _precedes_resize_db(self, item: OpcodeItem) -> bool:
         """True if what to make room for follows the choice of a database, as every server since 3.2 writes it."""
-        return pread(self.source, 1, item.span.end) == bytes((RESIZE_DB,))
+        return pread(self.source, 1, item.span.end) == bytes((Opcode.RESIZEDB,))
 
     def _body_starts_with(self, item: OpcodeItem, start: bytes) -> bool:
         self.cursor.seek(item.body_offset)

@@ -12,7 +12,7 @@ from aofdoctor.aof.patched_source import PatchedSource, PatchPiece, Replacement
 from aofdoctor.edit.plan import Drop, Reconstruction, merge_adjacent
 from aofdoctor.rdb import header as head
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import EOF
+from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 
@@ -79,7 +79,7 @@ def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterat
 
 def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts) -> bytes:
     """The opcode of the end, and the checksum of what stays and that."""
-    last = bytes([EOF])
+    last = bytes([Opcode.EOF])
     if not head.has_checksum(pread(source, head.MAGIC_SIZE, 0)):
         return last
     crc = 0

@@ -1,9 +1,8 @@
-"""The bytes inside a frame of LZ4 or Zstd, in order: what they decode to, where the frame ends, why it goes no further.
+"""Decompress one LZ4 or Zstd frame, in order: its bytes, where it ends, and why it cannot be read further.
 
-Decoded by libraries that are an extra of the package.  Of a hostile frame
-neither memory nor time is its own choice: a window is bounded, what comes out
-at once is, and what comes out for each byte that goes in.  Sources: the LZ4
-frame format 1.6 and RFC 8878 (only the descriptor byte is read here).
+The codecs come from optional libraries.  A hostile frame must not choose how much memory or time it costs, so the
+window of the codec, the size of one output piece, and the output per input byte are limited.  Sources: the LZ4 frame
+format 1.6 and RFC 8878, of which only the descriptor byte is interpreted here.
 """
 
 from collections.abc import Callable
@@ -12,19 +11,17 @@ from typing import Any, Protocol
 
 from aofdoctor.source import Source, pread
 
-PIECE_SIZE = 1 << 18  # bytes that come out at once
+PIECE_SIZE = 1 << 18  # bytes of one output piece, at most
 _INPUT = 1 << 16
-_WINDOW_LOG = 23  # 8 MiB, what level 19 of Zstd takes; LZ4 has 64 KiB
-_OUTPUT_FREE, _OUTPUT_PER_BYTE = (
-    1 << 30,
-    512,
-)  # so many come out, and so many more for each byte that went in; LZ4 gives 255 at most
-_DESCRIPTOR_OFFSET, _HAS_CHECKSUM = 4, 4  # where it stands, and the bit in it; the same in both
+_WINDOW_LOG = 23  # 8 MiB, the window of Zstd's level 19; LZ4 has 64 KiB
+# The output limit: 1 GiB, and 512 bytes for each input byte.  LZ4 cannot exceed 255 for each byte.
+_OUTPUT_FREE, _OUTPUT_PER_BYTE = 1 << 30, 512
+_DESCRIPTOR_OFFSET, _HAS_CHECKSUM = 4, 4  # offset of the descriptor byte and the checksum bit in it, in both formats
 INSTALL_COMMAND = "pip install 'aofdoctor[compressed]'"
 
 
 class FrameDecoder(Protocol):
-    """What the decoders of both libraries have in common."""
+    """The common interface of the decoders in both libraries."""
 
     eof: bool
     needs_input: bool
@@ -64,8 +61,8 @@ _DECODERS: dict[str, Callable[[], FrameDecoder]] = {"LZ4": _lz4, "Zstd": _zstd}
 class Frame:
     """One frame of `codec` that begins at `start`, read forwards once.
 
-    `given`: so many bytes have come out.  `end`: the byte after it, once that is
-    reached.  `note`: why it goes no further; that is at `at` or up to _INPUT before.
+    `bytes_out` counts the decompressed bytes.  `end` is the offset after the frame, once it has been reached.  `note`
+    says why the frame cannot be read further; the defect is at `last_good_offset` or up to _INPUT bytes after it.
     """
 
     def __init__(self, source: Source, start: int, codec: str) -> None:
@@ -81,11 +78,11 @@ class Frame:
 
     @property
     def has_checksum(self) -> bool:
-        """True if it ends in a checksum of all that comes out."""
+        """Whether the frame ends with a checksum of its decompressed bytes."""
         return bool(pread(self.source, 1, self.start + _DESCRIPTOR_OFFSET)[0] & _HAS_CHECKSUM)
 
     def read_piece(self) -> bytes:
-        """The bytes that follow, at most PIECE; none at its end, and where it goes no further."""
+        """Return the next decompressed bytes, at most PIECE_SIZE; empty at the end and at a defect."""
         while self.end is None and not self.note:
             if out := self._decompress_some():
                 return out
@@ -102,7 +99,7 @@ class Frame:
             self.last_good_offset, self.input_offset = self.input_offset, self.input_offset + len(data)
         try:
             out = decoder.decompress(data, PIECE_SIZE)
-        except Exception as problem:  # each library has its own; what the bytes say is all that was asked
+        except Exception as problem:  # Each library raises its own types; any failure here is a defect of the frame.
             self.note = f"the {self.codec} frame is damaged before {self.input_offset}: {_one_line(problem)}"
             return b""
         self.bytes_out += len(out)

@@ -1,40 +1,39 @@
-"""The RDB inside a compressed stream of Valkey: a source of the bytes that come out of it.
+"""The RDB inside a compressed stream of Valkey, as a source of its decompressed bytes.
 
-A frame can be read forwards only.  So a few readers go along it, each with the
-bytes that it gave last: whoever walks ahead and whoever looks at values behind
-have one each, and nothing is decoded again for every key.  Who goes back
-further than all of them has one begin anew.  Offsets are those of the unpacked
-bytes.  Source: the document of Valkey's
-compressed stream, version 1 (valkey-io/valkey, pull request 3531).
+A frame can only be read forwards.  Up to three readers therefore follow it at different positions, and each keeps the
+last few MiB that it produced: a walk and the decoding of values behind it have one reader each, and nothing is
+decompressed again for every key.  An access before all of them starts another reader at the beginning.  Offsets are
+those of the decompressed bytes.  Source: the specification of Valkey's compressed stream, version 1 (valkey-io/valkey,
+pull request 3531).
 """
 
 from collections import deque
 
-from aofdoctor.rdb import header as head
+from aofdoctor.rdb import header
 from aofdoctor.rdb.compressed.frames import Frame
 from aofdoctor.source import Source
 
-MAX_BATCH_SPAN = 1 << 20  # who walks ahead gives its items at least so often
-_KEPT_BYTES = 1 << 21  # bytes that a reader keeps of what it gave
+MAX_BATCH_SPAN = 1 << 20  # bytes after which a walk hands out its items, so that values are read while still kept
+_KEPT_BYTES = 1 << 21  # decompressed bytes that a reader keeps
 _PREFIX_SIZE = 1 << 16
 _MAX_READERS = 3
 
 
 def decompressed(source: Source) -> Source:
-    """Where the bytes of an RDB are that stands at the head of a source: itself, or what comes out of it."""
-    codec = head.compression_codec(source)
+    """Return a source of the plain RDB bytes: `source` itself, or a DecompressedSource if it is compressed."""
+    codec = header.compression_codec(source)
     return DecompressedSource(source, codec) if codec else source
 
 
 class _FrameReader:
-    """One way along the frame: `pieces` end where it is, `start` is the offset of the first."""
+    """One pass over the frame; `pieces` are the last bytes that it produced, beginning at offset `start`."""
 
     def __init__(self, frame: Frame) -> None:
         self.frame, self.start = frame, 0
         self.pieces: deque[bytes] = deque()
 
     def reach(self, offset: int) -> bool:
-        """Go on until an offset is among the pieces; False if there is no such byte."""
+        """Decompress until an offset is among the pieces; return False if the frame ends before it."""
         while self.frame.bytes_out <= offset:
             if not (piece := self.frame.read_piece()):
                 return False
@@ -44,7 +43,7 @@ class _FrameReader:
         return True
 
     def copy(self, view: memoryview, offset: int) -> int:
-        """The bytes from an offset that is among the pieces, up to the end of them."""
+        """Copy bytes from an offset among the pieces into `view`; return how many."""
         at, done = self.start, 0
         for piece in self.pieces:
             if offset + done < at + len(piece):
@@ -58,7 +57,7 @@ class _FrameReader:
 
 
 class DecompressedSource:
-    """The bytes that come out of a compressed stream; a Source.  `size` is None until its end has been seen."""
+    """A Source of the bytes inside a compressed stream; `size` is None until its end has been reached."""
 
     def __init__(self, source: Source, codec: str) -> None:
         self.source, self.codec = source, codec
@@ -67,10 +66,10 @@ class DecompressedSource:
         self._prefix = b""
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        """Fill `view` from `offset`, as far as one reader has it."""
+        """Fill `view` from `offset`, as far as one reader has the bytes."""
         if self.size is not None and offset >= self.size:
             return 0
-        if offset + len(view) <= len(self._prefix):  # the magic is asked for again and again
+        if offset + len(view) <= len(self._prefix):  # The magic is read very often.
             view[:] = self._prefix[offset : offset + len(view)]
             return len(view)
         reader = self._reader_for(offset)
@@ -80,10 +79,10 @@ class DecompressedSource:
         return reader.copy(view, offset)
 
     def forget(self, offset: int) -> None:
-        """Nothing is kept for going back."""
+        """Do nothing: earlier bytes are not kept for the caller."""
 
     def drain(self) -> Frame:
-        """The frame as it is at its end, or where it goes no further; `size` is known then."""
+        """Read the frame to its end or to a defect, and return it; `size` is then known."""
         reader = max(self._readers, key=_bytes_out, default=None) or self._start_reader()
         while reader.reach(reader.frame.bytes_out):
             pass
@@ -91,7 +90,7 @@ class DecompressedSource:
         return reader.frame
 
     def _reader_for(self, offset: int) -> _FrameReader:
-        """The one that has the offset, or comes to it soonest; else one that begins anew."""
+        """Return the reader that has an offset or is closest before it; else a new one."""
         for reader in self._readers:
             if reader.start <= offset < reader.frame.bytes_out:
                 return reader
@@ -99,10 +98,10 @@ class DecompressedSource:
         return max(behind, key=_bytes_out) if behind else self._start_reader()
 
     def _start_reader(self) -> _FrameReader:
-        """Another one, in place of the one that has come least far if there are too many."""
+        """Start a reader at the beginning; if there are too many, it replaces the one that is least far."""
         if len(self._readers) == _MAX_READERS:
             self._readers.remove(min(self._readers, key=_bytes_out))
-        reader = _FrameReader(Frame(self.source, head.FRAME_OFFSET, self.codec))
+        reader = _FrameReader(Frame(self.source, header.FRAME_OFFSET, self.codec))
         reader.reach(_PREFIX_SIZE - 1)
         self._prefix = b"".join(reader.pieces)[:_PREFIX_SIZE]
         self._readers.append(reader)

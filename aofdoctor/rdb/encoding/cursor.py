@@ -1,9 +1,9 @@
-"""A cursor over the lengths, strings and numbers of an RDB value.
+"""A cursor that decodes the lengths, strings and numbers of RDB values.
 
-It reads through a window that is small after a jump and grows while it goes
-on.  A string of LARGE bytes and more is not held: it is a Large, that is read
-when somebody asks.  What a length claims is compared with the bytes there are
-before anything is made of it.  Source: rdb.c (rdbLoadLen, rdbGenericLoadStringObject).
+It reads through a window that is small after a jump and grows during sequential reading.  Strings of LARGE_STRING_SIZE
+and more are not held in memory: they become a LargeString, which is read on request.  A claimed length is checked
+against the bytes that exist before memory is allocated for it.  Source: rdb.c (rdbLoadLenByRef,
+rdbGenericLoadStringObject).
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from aofdoctor.rdb.encoding import lzf
+from aofdoctor.rdb.encoding.lengths import decode_length, length_size
 from aofdoctor.rdb.encoding.runs import MAX_RUN_ITEMS, strings_run
 from aofdoctor.source import Source, pread
 
@@ -21,7 +22,10 @@ _LZF = 3
 
 
 class DecodeError(Exception):
-    """Bytes that are no value; the callers of this room's public functions get a Corrupt for it."""
+    """Bytes that are not a valid value; `offset` is where this was noticed.
+
+    Raised inside rdb.  The public functions of the package turn it into a CorruptValue.
+    """
 
     def __init__(self, offset: int, note: str) -> None:
         super().__init__(note)
@@ -29,7 +33,7 @@ class DecodeError(Exception):
 
 
 class CorruptValue(NamedTuple):
-    """A value that is not what its bytes promise: where that was seen, and what."""
+    """A value that cannot be decoded: the offset where this was noticed, and why."""
 
     offset: int
     note: str
@@ -37,9 +41,10 @@ class CorruptValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LargeString:
-    """A string too large to hold: `size` bytes, stored at `offset`, as LZF in `packed` bytes if that is not 0.
+    """A string too large to hold in memory: `size` bytes, stored at `offset`.
 
-    One inside another that is LZF begins at `start` of the `whole` bytes of that.
+    If `lzf_size` is not 0, the string is stored as that many bytes of LZF.  A part of a compressed string begins at
+    `container_offset` of the `container_size` bytes that the whole string decompresses to.
     """
 
     source: Source
@@ -53,7 +58,7 @@ class LargeString:
         return self.size
 
     def pieces(self) -> Iterator[bytes]:
-        """Its bytes in order, in pieces of no more than LARGE."""
+        """Yield the bytes in order, in pieces much smaller than the string."""
         if not self.lzf_size:
             yield from self._stored()
             return
@@ -68,7 +73,7 @@ class LargeString:
                 return
 
     def read(self, limit: int | None = None) -> bytes:
-        """All of it, or its first `most` bytes, in memory."""
+        """Return all bytes, or the first `limit`."""
         out, size = [], 0
         for piece in self.pieces():
             out.append(piece)
@@ -91,7 +96,7 @@ String = bytes | LargeString
 
 
 class Cursor:
-    """A place in a source, and the bytes from there on; one reader at a time."""
+    """A position in a source and a window of the bytes after it, for a single reader."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -100,11 +105,11 @@ class Cursor:
 
     @property
     def offset(self) -> int:
-        """Where it stands, in bytes from the start of the source."""
+        """The position in the source, in bytes."""
         return self._base + self._at
 
     def seek(self, offset: int) -> None:
-        """Stand at `offset`."""
+        """Move to an offset of the source."""
         at = offset - self._base
         if 0 <= at <= len(self._data):
             self._at = at
@@ -112,14 +117,14 @@ class Cursor:
         self._base, self._at, self._data, self._window = offset, 0, b"", _FIRST
 
     def byte(self) -> int:
-        """The next byte."""
+        """Read one byte."""
         if self._at >= len(self._data):
             self._load(1)
         self._at += 1
         return self._data[self._at - 1]
 
     def take(self, size: int) -> bytes:
-        """The next `size` bytes; no more than LARGE."""
+        """Read `size` bytes; callers ask for no more than LARGE_STRING_SIZE."""
         end = self._at + size
         if end > len(self._data):
             self._load(size)
@@ -129,18 +134,18 @@ class Cursor:
         return piece
 
     def number(self, size: int = 8, signed: bool = False) -> int:
-        """A little endian integer."""
+        """Read a little-endian integer."""
         return int.from_bytes(self.take(size), "little", signed=signed)
 
     def length(self) -> int:
-        """An RDB length."""
+        """Read an RDB length."""
         size, encoding = self._length_or_encoding()
         if encoding is not None:
             raise DecodeError(self.offset, f"string encoding {encoding} where a length should be")
         return size
 
     def string(self) -> String:
-        """An RDB string: its bytes, an integer as its digits, or where a large one is."""
+        """Read an RDB string: bytes, the digits of an integer, or a LargeString."""
         run, at = strings_run(self._data, self._at, 1, False, LARGE_STRING_SIZE, 1)
         if run and run[0] is not None:
             self._at = at
@@ -148,7 +153,7 @@ class Cursor:
         return self._slow_string()
 
     def _slow_string(self) -> String:
-        """The same where the window ends, for a large one, and to say what is wrong."""
+        """Read a string that crosses the window's end, is large, or is invalid; raises DecodeError with the reason."""
         size, encoding = self._length_or_encoding()
         if encoding is None:
             return self.take(size) if size < LARGE_STRING_SIZE else self._skip_large(size, 0)
@@ -168,7 +173,7 @@ class Cursor:
         return value
 
     def string_in_memory(self, limit: int) -> bytes:
-        """An RDB string in memory, however large, up to `most` bytes."""
+        """Read an RDB string into memory; raises DecodeError if it has more than `limit` bytes."""
         at, value = self.offset, self.string()
         if isinstance(value, bytes):
             return value
@@ -177,12 +182,15 @@ class Cursor:
         return value.read()
 
     def strings(self, count: int, width: int = 1, has_tail: bool = False) -> Iterator[list[Any]]:
-        """`count` elements of `each` strings, and eight bytes if `tail`, as flat lists of whole elements."""
+        """Yield `count` elements as flat lists of whole elements.
+
+        An element is `width` strings and, with `has_tail`, eight more bytes.
+        """
         parts = width + has_tail
         while count > 0:
             at, max_items = self._at, min(MAX_RUN_ITEMS, count * parts)
             run, self._at = strings_run(self._data, at, width, has_tail, LARGE_STRING_SIZE, max_items)
-            if None in run:  # as far as LZF does not lie; the next turn says where it does
+            if None in run:  # Keep the elements before the invalid LZF; the next pass raises the error.
                 run, self._at = strings_run(
                     self._data, at, width, has_tail, LARGE_STRING_SIZE, run.index(None) // parts * parts
                 )
@@ -195,16 +203,16 @@ class Cursor:
         first = self.byte()
         if first < 0x40:
             return first, None
-        if first < 0x80:
-            return (first & 63) << 8 | self.byte(), None
         if first >= 0xC0:
             return 0, first & 63
-        if first > 0x81:
+        size = length_size(first)
+        if not size:
             raise DecodeError(self.offset - 1, f"length encoding {first:#x}")
-        return int.from_bytes(self.take(4 if first == 0x80 else 8), "big"), None
+        self._at -= 1
+        return decode_length(self.take(size), 0)[0], None
 
     def _skip_large(self, size: int, packed: int) -> LargeString:
-        """Step over it; LZF is tried, so that who reads it later is not surprised."""
+        """Move past a large string and return it; LZF is decompressed once, so that a later read cannot fail."""
         stored = packed or size
         value = LargeString(self.source, self.offset, size, packed)
         self._require_bytes_until(value.offset + stored)
@@ -221,7 +229,7 @@ class Cursor:
             raise DecodeError(self.offset, "the file ends inside a string")
 
     def _load(self, need: int) -> None:
-        """Drop what has been passed and read on; at least `need` bytes."""
+        """Drop the bytes before the position and read more, so that at least `need` bytes follow it."""
         rest = self._data[self._at :]
         self._base, self._at = self._base + self._at, 0
         size = max(self._window, need)

@@ -1,16 +1,17 @@
-"""Writing an RDB: lengths, strings, opcodes, the end.  Source: rdb.c (rdbSaveLen, rdbSaveRawString)."""
+"""Write RDB lengths and strings.  Source: rdb.c (rdbSaveLen, rdbSaveRawString).
+
+Nothing is compressed and no integer encoding is chosen: every reader accepts the plain form.
+"""
 
 from collections.abc import Iterable, Iterator
 
-from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.encoding.cursor import CorruptValue, String
-from aofdoctor.rdb.header import has_checksum
+from aofdoctor.rdb.encoding.cursor import String
 
 _CHUNK_SIZE = 1 << 16
 
 
 def encode_length(value: int) -> bytes:
-    """An RDB length."""
+    """Return the shortest encoding of an RDB length."""
     if value < 1 << 6:
         return bytes((value,))
     if value < 1 << 14:
@@ -19,13 +20,13 @@ def encode_length(value: int) -> bytes:
 
 
 def encode_string(value: String) -> Iterator[bytes]:
-    """A plain RDB string; a large one in pieces."""
+    """Yield an uncompressed RDB string: its length, then its bytes, in pieces if it is large."""
     yield encode_length(len(value))
     yield from (value,) if isinstance(value, bytes) else value.pieces()
 
 
 def rechunk(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in fewer pieces."""
+    """Yield the same bytes in fewer, larger pieces; the last piece can be empty."""
     out = bytearray()
     for piece in pieces:
         out += piece
@@ -33,17 +34,3 @@ def rechunk(pieces: Iterable[bytes]) -> Iterator[bytes]:
             yield bytes(out)
             out.clear()
     yield bytes(out)
-
-
-def assemble_rdb(magic: bytes, pieces: Iterable[bytes | CorruptValue]) -> Iterator[bytes | CorruptValue]:
-    """An RDB of the items in `pieces`: the magic before them, the end and the checksum after; a Corrupt ends it."""
-    crc = crc64(magic)
-    yield magic
-    for piece in pieces:
-        yield piece
-        if isinstance(piece, CorruptValue):
-            return
-        crc = crc64(piece, crc)
-    yield b"\xff"
-    if has_checksum(magic):
-        yield crc64(b"\xff", crc).to_bytes(8, "little")

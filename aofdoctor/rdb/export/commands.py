@@ -14,7 +14,7 @@ from math import isnan
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
 from aofdoctor.rdb.export.stream_commands import stream_commands
-from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements
+from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements, score_text
 from aofdoctor.rdb.values.streams import STREAM_VERSIONS, StreamPart, decode_stream
 
 ITEMS_PER_CMD = 64
@@ -59,11 +59,6 @@ def library_name(code: String) -> bytes:
     head = code if isinstance(code, bytes) else code.read(_SHEBANG_MAX)
     match = _LIBRARY_NAME.match(head[:_SHEBANG_MAX])
     return match[1] if match else b""
-
-
-def score_text(score: float) -> bytes:
-    """The shortest text that a server reads the same double from."""
-    return (b"%r" % score).removesuffix(b".0")
 
 
 def _string(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities) -> Iterator[CommandOrUnsupported]:

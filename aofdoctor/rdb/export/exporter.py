@@ -8,25 +8,32 @@ used) is counted as a hint: a server's own rewrite does not write it either.
 from collections.abc import Callable, Iterator
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
-from aofdoctor.rdb.encoding.short_strings import has_key_meta
 from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, library_name, select_command, value_commands
 from aofdoctor.rdb.export.report import ConversionReport
-from aofdoctor.rdb.items import AUX, EOF, ItemReader, KeyItem, OpcodeItem
+from aofdoctor.rdb.header import read_dialect
+from aofdoctor.rdb.items import ItemReader, KeyItem, OpcodeItem
+from aofdoctor.rdb.key_prefix import has_key_meta
+from aofdoctor.rdb.opcodes import Opcode, ValkeyOpcode
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
-from aofdoctor.source import Source, pread
+from aofdoctor.source import Source
 
 OnProgress = Callable[[int], None]
 _NAME_MAX = 1 << 26
-_FUNCTION, _TEMPLATE = 245, 242  # a template's names are among each hash's own, once they are told
-_NOT_EXPORTED = frozenset({KIND_MAGIC, AUX, EOF, 251, 254})
+_FUNCTION, _TEMPLATE = (
+    Opcode.FUNCTION2,
+    Opcode.HASH_TEMPLATE,
+)  # a template's names are among each hash's own, once they are told
+_NOT_EXPORTED = frozenset({KIND_MAGIC, Opcode.AUX, Opcode.EOF, Opcode.RESIZEDB, Opcode.SELECTDB})
 IDLE_HINT = "idle times or frequencies of keys"
-_HINTS = {244: "sizes of slots"}
-_LOSS_REASONS = {
-    242: "commands between the keys", 243: "a slot import", 246: "a function of a release candidate",
-    247: "data of a module",
-}  # fmt: skip
+_HINTS: dict[int, str] = {Opcode.SLOT_INFO: "sizes of slots"}
+_LOSS_REASONS: dict[int, str] = {
+    ValkeyOpcode.UPDATE: "commands between the keys",
+    ValkeyOpcode.SLOT_IMPORT: "a slot import",
+    Opcode.FUNCTION_PRE_GA: "a function of a release candidate",
+    Opcode.MODULE_AUX: "data of a module",
+}
 
 
 def export_commands(
@@ -121,11 +128,6 @@ class CommandExporter:
             self.report.dropped_hints[IDLE_HINT] += 1
         if self.dialect == "redis" and has_key_meta(self.source, key.start, key.name_offset):
             self.report.record_loss(key.db, name, kind, "the metadata of a key")
-
-
-def read_dialect(source: Source) -> str:
-    """Who gives the bytes of an RDB their meaning."""
-    return "valkey" if pread(source, 5, 0) == b"VALKE" else "redis"
 
 
 def read_key_name(cursor: Cursor, key: KeyItem) -> bytes:

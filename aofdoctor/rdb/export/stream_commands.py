@@ -14,7 +14,8 @@ from typing import Any
 
 from aofdoctor.rdb.encoding.cursor import DecodeError, String
 from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
-from aofdoctor.rdb.values.pending_entries import ID_SIZE, StreamIdSet
+from aofdoctor.rdb.values.pending_entries import ID_SIZE
+from aofdoctor.rdb.values.stream_id_set import StreamIdSet
 from aofdoctor.rdb.values.streams import (
     Consumer,
     ConsumerGroup,

@@ -1,8 +1,7 @@
-"""Which names have been seen, in 32 MiB however many there are: a Bloom filter.
+"""A Bloom filter for key names, in 32 MiB.
 
-It never forgets a name; that it knows one that it has not seen is a chance of
-1 in 10 million at a million names, 1 in 2,700 at ten million, and 1 in 24 at
-forty million.
+A name that was added is always recognized.  A name that was not added is wrongly recognized with a probability of 1 in
+10 million at a million names, 1 in 2,700 at ten million, and 1 in 24 at forty million.
 """
 
 from hashlib import blake2b
@@ -12,13 +11,13 @@ _PROBES = 4
 
 
 class BloomFilter:
-    """Names by database; memory that is not used is not touched."""
+    """A set of (database, name) pairs that can err by claiming membership; untouched pages use no memory."""
 
     def __init__(self) -> None:
         self._bits = bytearray(1 << _LOG2_BITS - 3)
 
     def add(self, db: int, name: bytes) -> bool:
-        """Note a name; True if it was there already, which is a guess."""
+        """Add a name; return whether it was probably present before."""
         was_present = True
         for place in _bit_positions(db, name):
             bit = 1 << (place & 7)
@@ -28,7 +27,7 @@ class BloomFilter:
         return was_present
 
     def probably_contains(self, db: int, name: bytes) -> bool:
-        """True if a name was noted, or seems so."""
+        """Return whether a name was probably added; False is certain."""
         return all(self._bits[place >> 3] & 1 << (place & 7) for place in _bit_positions(db, name))
 
 

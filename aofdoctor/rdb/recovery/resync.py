@@ -1,16 +1,14 @@
-"""Where keys begin again in a damaged RDB.
+"""Find where keys begin again in a damaged RDB.
 
-A place is believed if items walk well from it and the keys among them have
-names that somebody would give; a value can hold what looks like keys, and what
-looks like a key can hide some.  So it is a guess, and labelled as one.
-
-The work is bounded: so many steps for each byte that a search gets past, and
-so many for all closer looks at once.
+An offset is accepted if items can be walked from it and the names of the keys among them are plausible.  A value can
+contain bytes that look like keys, and bytes that look like one key can hide several, so the result is a guess and is
+labelled as one.  The work is limited: a number of steps for every byte that a search passes, and one budget for all
+closer examinations together.
 """
 
 from collections.abc import Callable
 
-from aofdoctor.rdb import header as head
+from aofdoctor.rdb import header
 from aofdoctor.rdb.items import ItemBatch, KeyItem
 from aofdoctor.rdb.walk._pyprobe import SCORE_NEEDED, is_plausible_item, name_score
 from aofdoctor.rdb.walk.layouts import Layout
@@ -20,14 +18,14 @@ from aofdoctor.source import Source, pread
 
 KeyPredicate = Callable[[Source, KeyItem], bool]
 
-LOOKBACK_BYTES = 1 << 20  # so far is looked into what seemed to be whole
-_FIRST, _LARGEST = 1 << 14, 1 << 20  # bytes of a search's windows
-_BASE_STEPS = 1 << 20  # steps
+LOOKBACK_BYTES = 1 << 20  # how far a search goes back into an item that seemed complete
+_FIRST, _LARGEST = 1 << 14, 1 << 20  # bytes of a search's first and largest window
+_BASE_STEPS = 1 << 20  # the budget of a search, apart from its size
 _STEPS_PER_BYTE = 8
-_MIN_CHECK_STEPS = 1 << 12  # what a closer look costs at least
-_SCORE_NEEDED_AT_END = 8  # so many will do where the file ends
+_MIN_CHECK_STEPS = 1 << 12  # the least that a closer examination is charged
+_SCORE_NEEDED_AT_END = 8  # lower than SCORE_NEEDED, because few keys can follow near the end
 _MAX_NESTING = 16
-_NAME_HEAD = 80
+_NAME_HEAD = 80  # bytes of an encoded name that are scored
 
 
 def find_keys(
@@ -38,19 +36,25 @@ def find_keys(
     end: int | None = None,
     is_plausible_key: KeyPredicate | None = None,
 ) -> int | None:
-    """Where keys seem to begin at or after `start`, and walk well up to behind `past`; None if nowhere.  A guess."""
+    """Return the first offset from `start` on where keys seem to begin, or None.
+
+    They must be walkable to beyond `min_end`.
+    """
     return KeySearch(source, layout, end, is_plausible_key).find_outside_value(start, min_end)
 
 
 class KeySearch:
-    """Looks for the place where keys begin again; what it has left of its work goes with it."""
+    """Searches for the offset where keys begin again; all searches of one object share a budget of steps."""
 
     def __init__(self, source: Source, layout: Layout, end: int | None, is_plausible_key: KeyPredicate | None) -> None:
         self.source, self.layout, self.end, self.is_plausible_key = source, layout, end, is_plausible_key
         self.steps_left = _BASE_STEPS + _STEPS_PER_BYTE * (end or 0)
 
     def find(self, start: int, min_end: int, stop: int | None = None) -> int | None:
-        """The first place from `start` up to `stop` from which keys walk well up to behind `past`."""
+        """Return the first offset in [start, stop) where keys seem to begin, or None.
+
+        They must be walkable to beyond `min_end`.
+        """
         at, size, step_budget = start, _FIRST, _BASE_STEPS
         while data := pread(self.source, size if self.end is None else max(0, min(size, self.end - at)), at):
             if stop is not None and at >= stop:
@@ -68,7 +72,10 @@ class KeySearch:
     def _search_window(
         self, data: bytes, base: int, min_end: int, last: bool, step_budget: int
     ) -> tuple[int, StopReason, int]:
-        """(the place, FULL if it is one): the first in a window, or from where the next one has to go on."""
+        """Search one window; return an offset and FULL if keys begin there.
+
+        Otherwise the offset is the one from which the next window has to continue.
+        """
         buffer, end = bytearray(data + bytes(SLACK)), len(data)
         stop, at = end if last else end - end // 4, 0
         bytes_after = 0 if last else (1 << 62 if self.end is None else self.end - base - end)
@@ -89,7 +96,10 @@ class KeySearch:
             at += 1
 
     def find_outside_value(self, start: int, min_end: int) -> int | None:
-        """As find; but where what seems to be the first key hides more keys than itself, they are believed."""
+        """Find keys as `find` does, but prefer keys hidden inside the first match.
+
+        An apparent first key that contains at least two keys probably has a damaged length that swallowed them.
+        """
         place = self.find(start, min_end)
         for _ in range(_MAX_NESTING):
             end = self._first_end(place) if place is not None else None
@@ -102,7 +112,7 @@ class KeySearch:
         return place
 
     def _first_end(self, place: int) -> int | None:
-        """Where the first key from a place ends."""
+        """Return where the first key from an offset ends."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
         while self.steps_left > 0:
             reason, left = window.run(self.steps_left)
@@ -113,7 +123,7 @@ class KeySearch:
         return window.columns.edges[1] if window.columns.key_count else None
 
     def count_keys(self, place: int, until: int | None) -> int:
-        """How many keys walk well from a place, up to another one."""
+        """Count the keys that can be walked from `place` to `until`."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=until)
         keys, reason = 0, StopReason.FULL
         while self.steps_left > 0 and reason == StopReason.FULL:
@@ -124,7 +134,7 @@ class KeySearch:
         return keys
 
     def _walks_well(self, place: int, min_end: int) -> bool:
-        """Whether items walk well from a place, however large they are."""
+        """Return whether plausible items can be walked from an offset, however large they are."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=self.end)
         score, columns = 0, window.columns
         while self.steps_left > 0:
@@ -172,8 +182,11 @@ class KeySearch:
 
 
 def end_after_eof(source: Source, at: int, end: int | None, magic: bytes) -> int | None:
-    """Where the RDB ends whose opcode EOF is just before `at`: the source's end, or where RESP begins; else None."""
-    after = at + 8 if head.has_checksum(magic) else at
+    """Return where an RDB ends if the byte before `at` is its EOF opcode.
+
+    None if neither the source's end nor RESP follows the checksum: then the byte was no real EOF.
+    """
+    after = at + 8 if header.has_checksum(magic) else at
     if end is not None and after > end:
         return None
-    return after if after == end or head.CAN_FOLLOW_RDB.match(pread(source, 24, after)) else None
+    return after if after == end or header.CAN_FOLLOW_RDB.match(pread(source, 24, after)) else None

@@ -1,17 +1,17 @@
-"""What is left of a damaged RDB: keys, Damage, and keys again, to the end.
+"""Read what can be read of a damaged RDB: keys, damage, and the keys after it, to the end.
 
-An RDB has no marks to hold on to, only a structure that fits or does not.
-Where the walk stops, resync.py looks for the place from which keys walk well
-again; a little before the stop too, since a length that was hit swallows what
-follows it and the walk fails only then.  All of that is a guess and labelled
-as one.  Whether a value can be decoded is asked of who knows.
+An RDB has no synchronization marks, only a structure that is consistent or not.  Where the walk stops, resync.py
+searches for an offset from which keys can be walked again.  The search also looks back a little before the stop,
+because a damaged length swallows what follows it and the walk fails only later.  All of this is a guess and labelled as
+one.  Whether a value can be decoded is decided by a predicate of the caller.
 """
 
 from collections.abc import Iterator
 
 from aofdoctor.damage import Damage, DamageKind
-from aofdoctor.rdb import header as head
-from aofdoctor.rdb.items import EOF, STOP_NOTES, ItemBatch, KeyItem
+from aofdoctor.rdb import header
+from aofdoctor.rdb.items import STOP_NOTES, ItemBatch, KeyItem
+from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.rdb.recovery.resync import LOOKBACK_BYTES, KeyPredicate, KeySearch, end_after_eof
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, StopReason
@@ -19,42 +19,42 @@ from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-_LOOKBACK_ITEMS = 4
+_LOOKBACK_ITEMS = 4  # items before a stop that can have swallowed the following keys
 
 
 def salvage_items(
     source: Source, end_hint: int | None = None, is_plausible_key: KeyPredicate | None = None
 ) -> Iterator[ItemBatch | Damage]:
-    """The items of an RDB and the damage between them, which tile it up to its end.
+    """Yield the items of an RDB and the damage between them, which together tile it to its end.
 
-    `end_hint` is where it ends at the latest, as where RESP begins; else the
-    source's end.  A key that is not `believable` is damage.  After damage `db` is
-    -1 up to the next SELECTDB.  A batch is valid until the next one is asked for.
+    `end_hint` is the latest possible end, such as the start of RESP; the default is the end of the source.  A key for
+    which `is_plausible_key` is False is damage.  After damage `db` is -1 until the next SELECTDB.  A batch is valid
+    until the next one is requested.
     """
     yield from _RdbSalvager(source, end_hint, is_plausible_key).run()
 
 
 class _RdbSalvager:
     def __init__(self, source: Source, end: int | None, is_plausible_key: KeyPredicate | None) -> None:
-        magic = pread(source, head.MAGIC_SIZE, 0)
+        magic = pread(source, header.MAGIC_SIZE, 0)
         self.source, self.magic, self.is_plausible_key = source, magic, is_plausible_key
         self.end = source.size if end is None else end
-        self.window = WalkWindow(source, layout_of(magic), head.MAGIC_SIZE, verify=False, limit=self.end)
+        self.window = WalkWindow(source, layout_of(magic), header.MAGIC_SIZE, verify=False, limit=self.end)
         self.search = KeySearch(source, layout_of(magic), self.end, is_plausible_key)
 
     def run(self) -> Iterator[ItemBatch | Damage]:
         window, columns = self.window, self.window.columns
-        if len(self.magic) < head.MAGIC_SIZE:
+        if len(self.magic) < header.MAGIC_SIZE:
             if self.magic:
                 yield Damage(Span(0, len(self.magic)), DamageKind.TRUNCATED_PREAMBLE, "the file ends inside the magic")
             return
-        columns.append(KIND_MAGIC, head.MAGIC_SIZE, head.MAGIC_SIZE)
+        columns.append(KIND_MAGIC, header.MAGIC_SIZE, header.MAGIC_SIZE)
         while True:
             reason, _ = window.run()
             if reason == StopReason.FULL:
                 yield from self._flush_batch()
             elif reason == StopReason.DONE and (end := end_after_eof(self.source, window.offset, self.end, self.magic)):
-                columns.append(EOF, window.offset, end)
+                columns.append(Opcode.EOF, window.offset, end)
                 yield from self._flush_batch()
                 yield from self._trailing_damage(end)
                 return
@@ -66,10 +66,10 @@ class _RdbSalvager:
                 window.restart(place, -1)
 
     def _find_resume_offset(self) -> int | None:
-        """Where keys begin again; what the columns hold from there on was no item."""
+        """Return where keys begin again, and drop items from the columns that were only swallowed bytes."""
         columns, search = self.window.columns, self.search
         stop_offset = columns.edges[columns.count]
-        next_start = search.find_outside_value(max(stop_offset, head.MAGIC_SIZE) + 1, stop_offset)
+        next_start = search.find_outside_value(max(stop_offset, header.MAGIC_SIZE) + 1, stop_offset)
         for i in range(columns.count - 1, max(-1, columns.count - 1 - _LOOKBACK_ITEMS), -1):
             start, end = max(columns.edges[i] + 1, stop_offset - LOOKBACK_BYTES), columns.edges[i + 1]
             place = search.find(start, stop_offset, end) if start < end and columns.name[i] >= 0 else None
@@ -98,7 +98,7 @@ class _RdbSalvager:
 
     def _trailing_damage(self, start: int) -> Iterator[Damage]:
         end = self.end if self.end is not None else start
-        if start < end and not head.CAN_FOLLOW_RDB.match(pread(self.source, 24, start)):
+        if start < end and not header.CAN_FOLLOW_RDB.match(pread(self.source, 24, start)):
             yield Damage(Span(start, end), DamageKind.CORRUPT_PREAMBLE, f"bytes after the RDB's end at {start}")
 
     def _flush_batch(self) -> Iterator[ItemBatch | Damage]:
@@ -120,9 +120,8 @@ class _RdbSalvager:
             if first < i:
                 yield ItemBatch(columns, first, i)
             note = f"the value at {item.value_offset} cannot be decoded"
-            yield Damage(
-                item.span, DamageKind.CORRUPT_VALUE, note, end_is_guess=True
-            )  # its end may be another key's middle
+            # The end is a guess, because it can lie in the middle of another key.
+            yield Damage(item.span, DamageKind.CORRUPT_VALUE, note, end_is_guess=True)
             first = i + 1
         if first < columns.count:
             yield ItemBatch(columns, first)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.encoding.writer import encode_length, encode_string
+from aofdoctor.rdb.opcodes import RdbType, ValkeyRdbType
 from aofdoctor.rdb.rewrite.stream_recode import reencode_stream
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements
 
-_LIST, _SET, _ZSET, _HASH, _ZSET_2, _HASH_TIMES_VALKEY, _HASH_TIMES = 1, 2, 3, 4, 5, 22, 24
 _SPECIAL = {"nan": 253, "inf": 254, "-inf": 255}
 
 
@@ -43,7 +43,7 @@ def reencode(cursor: Cursor, value: ValueRef, dialect: str, version: int, shift_
         return _timed_hash(cursor, value, dialect, version, shift_ms)
     kind, write = _PLAIN[row.type_name]
     if row.type_name == "zset" and version < 8:
-        kind, write = _ZSET, _text_scores
+        kind, write = RdbType.ZSET, _text_scores
     return ReencodedValue(kind, _counted_elements(cursor, value, row.width, write), [])
 
 
@@ -75,7 +75,12 @@ def _text_scores(run: FlatRun) -> Iterator[bytes]:
 
 
 _TIME_MAX = (1 << 63) - 1
-_PLAIN = {"list": (_LIST, _strings), "set": (_SET, _strings), "zset": (_ZSET_2, _scores), "hash": (_HASH, _strings)}
+_PLAIN = {
+    "list": (RdbType.LIST, _strings),
+    "set": (RdbType.SET, _strings),
+    "zset": (RdbType.ZSET_2, _scores),
+    "hash": (RdbType.HASH, _strings),
+}
 
 
 # -- hashes whose fields expire --
@@ -92,14 +97,15 @@ def _timed_hash(cursor: Cursor, value: ValueRef, dialect: str, version: int, shi
 
     # Both lengths are read through one count, of three items an element.
     if min_expire is None:
-        return ReencodedValue(_HASH, _counted_elements(cursor, value, 3, untimed), [])
+        return ReencodedValue(RdbType.HASH, _counted_elements(cursor, value, 3, untimed), [])
     if dialect == "valkey":
         return ReencodedValue(
-            _HASH_TIMES_VALKEY, _counted_elements(cursor, value, 3, lambda run: _valkey_fields(run, shift_ms)), []
+            ValkeyRdbType.HASH_2, _counted_elements(cursor, value, 3, lambda run: _valkey_fields(run, shift_ms)), []
         )
     if version >= 12:
-        return ReencodedValue(_HASH_TIMES, _redis_hash(cursor, value, _shift_time(min_expire, shift_ms), shift_ms), [])
-    return ReencodedValue(_HASH, _counted_elements(cursor, value, 3, untimed), ["when fields of a hash expire"])
+        pieces = _redis_hash(cursor, value, _shift_time(min_expire, shift_ms), shift_ms)
+        return ReencodedValue(RdbType.HASH_METADATA, pieces, [])
+    return ReencodedValue(RdbType.HASH, _counted_elements(cursor, value, 3, untimed), ["when fields of a hash expire"])
 
 
 def _shift_time(time: int, shift_ms: int) -> int:

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
-from aofdoctor.rdb.encoding.short_strings import has_key_meta
-from aofdoctor.rdb.encoding.writer import assemble_rdb, encode_length, rechunk
+from aofdoctor.rdb.encoding.writer import encode_length, rechunk
 from aofdoctor.rdb.export.commands import library_name
-from aofdoctor.rdb.export.exporter import rdb_damage, read_dialect, read_key_name
+from aofdoctor.rdb.export.exporter import rdb_damage, read_key_name
 from aofdoctor.rdb.export.report import ConversionReport
-from aofdoctor.rdb.items import EOF, ItemBatch, ItemReader, KeyItem, OpcodeItem
+from aofdoctor.rdb.header import read_dialect
+from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem, OpcodeItem
+from aofdoctor.rdb.key_prefix import has_key_meta
+from aofdoctor.rdb.opcodes import FIRST_OPCODE, SHARED_BYTES, Opcode, RdbType, ValkeyOpcode, ValkeyRdbType
+from aofdoctor.rdb.rewrite.assemble import assemble_rdb
 from aofdoctor.rdb.rewrite.recode import ReencodedValue, reencode
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
@@ -26,25 +29,57 @@ RDB_VERSIONS = (*range(6, 13), 80)
 _VALKEY, _METADATA_VERSION = 80, 13
 _BATCH_MAX = 1 << 20  # bytes of a batch that are held while their expiries are moved
 _EXPIRY_HEADER_SIZE = 1 + 8 + 1  # the opcode of an expiry in ms, the expiry, the type
-_FIRST_OPCODE = 240  # no key's type, from here on
-_EXPIRE_MS, _IDLE, _FREQ, _TEMPLATE = 252, 248, 249, 242
-_FIELD_EXPIRY_TYPES = (22, 23, 24, 25)  # hashes whose fields have expiries
+_EXPIRE_MS, _IDLE, _FREQ = Opcode.EXPIRETIME_MS, Opcode.IDLE, Opcode.FREQ
+_EOF, _TEMPLATE = int(Opcode.EOF), Opcode.HASH_TEMPLATE
+# Hashes with expiries of single fields; 22 is Valkey's HASH_2 too.
+_FIELD_EXPIRY_TYPES = tuple(range(RdbType.HASH_METADATA_PRE_GA, RdbType.HASH_LISTPACK_EX + 1))
 # The first Redis version that knows a type or an opcode; Valkey's 80 knows those of 11, and what is in _IN_VALKEY.
-_FIRST_VERSION = {
-    **dict.fromkeys((0, 1, 2, 3, 4, 9, 10, 11, 12, 13), 1), 14: 7, 5: 8, 7: 8, 15: 9,
-    **dict.fromkeys((16, 17, 18, 19), 10), 20: 11, 21: 11, 24: 12, 25: 12,
-    26: 13, 27: 14, 28: 14, 30: 15, 32: 15, 33: 15,
-    253: 1, 254: 1, 252: 3, 250: 7, 251: 7, 248: 9, 249: 9, 247: 9, 245: 10, 244: 12, 243: 13, 242: 15,
-}  # fmt: skip
-_VALKEY_BYTES = frozenset({22, 244, 243})
-_SHARED_BYTES = frozenset({*range(22), *range(244, 256)})
-_FUNCTION = 245
-_KINDS = {_FUNCTION: "function"}
-_HINTS = {244: "sizes of slots", 250: "words of the writer", 251: "sizes of databases"}
-_LOSS_REASONS = {
-    242: "commands between the keys", 243: "a slot import", 245: "a library of functions",
-    246: "a function of a release candidate", 247: "data of a module",
-}  # fmt: skip
+_FIRST_VERSION: dict[int, int] = {
+    **dict.fromkeys(range(RdbType.STRING, RdbType.HASH + 1), 1),
+    **dict.fromkeys(range(RdbType.HASH_ZIPMAP, RdbType.HASH_ZIPLIST + 1), 1),
+    RdbType.LIST_QUICKLIST: 7,
+    RdbType.ZSET_2: 8,
+    RdbType.MODULE_2: 8,
+    RdbType.STREAM_LISTPACKS: 9,
+    **dict.fromkeys(range(RdbType.HASH_LISTPACK, RdbType.STREAM_LISTPACKS_2 + 1), 10),
+    RdbType.SET_LISTPACK: 11,
+    RdbType.STREAM_LISTPACKS_3: 11,
+    RdbType.HASH_METADATA: 12,
+    RdbType.HASH_LISTPACK_EX: 12,
+    RdbType.STREAM_LISTPACKS_4: 13,
+    RdbType.STREAM_LISTPACKS_5: 14,
+    RdbType.ARRAY: 14,
+    RdbType.HASH_TMPL_LP_REF: 15,
+    RdbType.HASH_TMPL_ARRAY_REF: 15,
+    RdbType.GCRA: 15,
+    Opcode.EXPIRETIME: 1,
+    Opcode.SELECTDB: 1,
+    Opcode.EXPIRETIME_MS: 3,
+    Opcode.AUX: 7,
+    Opcode.RESIZEDB: 7,
+    Opcode.IDLE: 9,
+    Opcode.FREQ: 9,
+    Opcode.MODULE_AUX: 9,
+    Opcode.FUNCTION2: 10,
+    Opcode.SLOT_INFO: 12,
+    Opcode.KEY_META: 13,
+    Opcode.HASH_TEMPLATE: 15,
+}
+_VALKEY_BYTES = frozenset({ValkeyRdbType.HASH_2, Opcode.SLOT_INFO, ValkeyOpcode.SLOT_IMPORT})
+_FUNCTION = Opcode.FUNCTION2
+_KINDS: dict[int, str] = {_FUNCTION: "function"}
+_HINTS: dict[int, str] = {
+    Opcode.SLOT_INFO: "sizes of slots",
+    Opcode.AUX: "words of the writer",
+    Opcode.RESIZEDB: "sizes of databases",
+}
+_LOSS_REASONS: dict[int, str] = {
+    ValkeyOpcode.UPDATE: "commands between the keys",
+    ValkeyOpcode.SLOT_IMPORT: "a slot import",
+    Opcode.FUNCTION2: "a library of functions",
+    Opcode.FUNCTION_PRE_GA: "a function of a release candidate",
+    Opcode.MODULE_AUX: "data of a module",
+}
 
 
 class TargetFormat(NamedTuple):
@@ -66,7 +101,7 @@ class TargetFormat(NamedTuple):
 
     def supports(self, dialect: str, byte: int) -> bool:
         """True if it gives a type or opcode the meaning that `dialect` gives it."""
-        if byte not in _SHARED_BYTES and dialect != self.dialect:
+        if byte not in SHARED_BYTES and dialect != self.dialect:
             return False
         if self.dialect == "valkey":
             return byte in _VALKEY_BYTES or _FIRST_VERSION.get(byte, 99) <= 11
@@ -110,12 +145,12 @@ class _ItemRewriter:
     def copies_whole_batch(self, batch: ItemBatch) -> bool:
         """True if a batch can be copied as it is, but for its expiries; its keys are counted then."""
         columns, count = batch.columns, batch.stop
-        if self.item_by_item or not self.supported.issuperset(columns.kind[:count]) or EOF in columns.kind[:count]:
+        if self.item_by_item or not self.supported.issuperset(columns.kind[:count]) or _EOF in columns.kind[:count]:
             return False
         if self.target.shift_ms and not self._can_shift_in_place(batch):
             return False
         for (db, kind), many in Counter(zip(columns.db[:count], columns.kind[:count], strict=True)).items():
-            if kind < _FIRST_OPCODE:
+            if kind < FIRST_OPCODE:
                 self._count(db, kind, many)
         return True
 
@@ -178,7 +213,7 @@ class _ItemRewriter:
 
     def rewrite_item(self, item: OpcodeItem) -> Iterator[bytes | CorruptValue]:
         """What is no key."""
-        if item.kind in (KIND_MAGIC, EOF):
+        if item.kind in (KIND_MAGIC, _EOF):
             return
         if item.kind == KIND_UNPARSED:
             yield CorruptValue(item.span.start, "a type that this version does not read stands here, and all after it")

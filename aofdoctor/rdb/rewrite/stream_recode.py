@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.encoding.writer import encode_length, encode_string
+from aofdoctor.rdb.opcodes import RdbType
 from aofdoctor.rdb.values.decoders import ValueRef
-from aofdoctor.rdb.values.pending_entries import ID_SIZE, StreamIdSet
+from aofdoctor.rdb.values.pending_entries import ID_SIZE
+from aofdoctor.rdb.values.stream_id_set import StreamIdSet
 from aofdoctor.rdb.values.streams import (
     STREAM_VERSIONS,
     Consumer,
@@ -20,7 +22,7 @@ from aofdoctor.rdb.values.streams import (
     decode_stream,
 )
 
-_TYPES = {1: 15, 2: 19, 3: 21}
+_TYPES = {1: RdbType.STREAM_LISTPACKS, 2: RdbType.STREAM_LISTPACKS_2, 3: RdbType.STREAM_LISTPACKS_3}
 _ZERO = (0, 0)
 
 

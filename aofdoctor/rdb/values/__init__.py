@@ -1,1 +1,5 @@
-"""To be said in three sentences."""
+"""Decodes what a key holds, with one decoder for each RDB type.
+
+May import rdb.walk and everything below it, because hashes can refer to field names elsewhere in the RDB.
+Commands, other RDB versions and presentation do not belong here.
+"""

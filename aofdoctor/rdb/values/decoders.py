@@ -1,13 +1,12 @@
-"""The elements of a value: one row a type byte, one small decoder each.
+"""Decode the elements of a value: one row for each RDB type, with a small decoder each.
 
-A decoder gives flat lists (field, value, field, value ...), each of whole
-elements, so that a hash of ten million fields passes by in constant memory and
-commands.py need not take values apart again; `elements` makes values of them.
-A type that has no row is not read.  Sources: rdb.c and rdb.h of Redis 2.8 to
-7.4 (22 and 23 are those of the 7.4 release candidates) and Valkey 9.1.  For 28
-(8.8) array.h of Redis, redis/librdb and a reader in Rust agree; for 30 and 32
-(8.10) the tests and the document of Redis (hash-templates.tcl) and two readers
-of files that it wrote.
+A decoder yields flat lists of whole elements (field, value, field, value ...), so that a hash of ten million fields
+needs constant memory and the exporters need not take elements apart again.  `elements` makes typed elements of them.
+Types without a row are not decoded.
+
+Sources: rdb.c and rdb.h of Redis 2.8 to 7.4 (with the types of its release candidates) and Valkey 9.1.  For the array
+of 8.8, array.h of Redis, redis/librdb and a reader in Rust agree; for the hash templates of 8.10, the tests and the
+document of Redis (hash-templates.tcl) and two readers of files that it wrote.
 """
 
 import re
@@ -18,6 +17,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
+from aofdoctor.rdb.opcodes import SHARED_BYTES, RdbType, ValkeyRdbType
 from aofdoctor.rdb.values import packed
 from aofdoctor.rdb.values.hash_templates import hash_templates
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType, decode_module
@@ -26,14 +26,15 @@ from aofdoctor.rdb.values.unpack import unpack_items
 
 FlatRun = list[Any]
 _TIME_MAX = (1 << 63) - 1
-_TIME_DIGITS = 18  # of an expiry in milliseconds, or a template's number
-_PLAIN, _PACKED = 1, 2  # containers of a quicklist's node
+_TIME_DIGITS = 18  # digits of an expiry in milliseconds or of a template's id, at most
+_PLAIN, _PACKED = 1, 2  # containers of a quicklist node
+# Sizes of a score that have no text (rdbLoadDoubleValue).
 _SPECIAL = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|[-+]?nan", re.IGNORECASE).fullmatch
 
 
 class ValueRef(NamedTuple):
-    """Where a value begins, after its key, and what says how to read it; `dialect` is redis or valkey."""
+    """Where a value begins, after its key's name, and which type and dialect (redis or valkey) it has."""
 
     offset: int
     type: int
@@ -41,14 +42,14 @@ class ValueRef(NamedTuple):
 
 
 class SortedSetMember(NamedTuple):
-    """A member of a sorted set; a score is exactly the double that the server holds."""
+    """A member of a sorted set; the score is exactly the double that the server holds."""
 
     member: String
     score: float
 
 
 class HashField(NamedTuple):
-    """A field of a hash; `expire_ms` is None where it has no expiry of its own."""
+    """A field of a hash; `expire_ms` (unix milliseconds) is None if the field has no expiry of its own."""
 
     name: String
     value: String
@@ -56,7 +57,7 @@ class HashField(NamedTuple):
 
 
 class ArrayElement(NamedTuple):
-    """An element of an array, and the index that it is at; a number is one that the server holds as a number."""
+    """An element of an array and its index; the value is a number if the server holds it as a number."""
 
     array_index: int
     value: String | int | float
@@ -67,7 +68,7 @@ DecodeFunction = Callable[[Cursor], Iterator[FlatRun]]
 
 
 class Decoder(NamedTuple):
-    """How a type is read: what it is to a user, how many items of a run are one, and its decoder."""
+    """How a type is read: its user-visible type name, the list items that form one element, and its decoder."""
 
     type_name: str
     width: int
@@ -75,7 +76,10 @@ class Decoder(NamedTuple):
 
 
 def elements(cursor: Cursor, value: ValueRef) -> Iterator[Element | CorruptValue]:
-    """The elements in the order of the file; a Corrupt, if the bytes are not what they promise, is the last."""
+    """Yield the elements of a value in file order.
+
+    If the value is invalid, the elements before the defect are followed by a CorruptValue.
+    """
     row = DECODERS[value.dialect].get(value.type)
     if row is None:
         yield CorruptValue(value.offset, f"type {value.type} is not one that this version reads")
@@ -89,18 +93,23 @@ def elements(cursor: Cursor, value: ValueRef) -> Iterator[Element | CorruptValue
 
 
 def flat_elements(cursor: Cursor, value: ValueRef) -> Iterator[FlatRun]:
-    """The same as flat lists; raises Broken, which is this room's own."""
+    """Yield the elements as flat lists; raises DecodeError at a defect and KeyError for a type without a row."""
     cursor.seek(value.offset)
     return DECODERS[value.dialect][value.type].decode(cursor)
 
 
 def type_name(value: ValueRef) -> str:
-    """string, list, set, zset, hash, array, stream, module; empty for a type that is not read."""
+    """Return string, list, set, zset, hash, array, stream or module; empty for a type that is not decoded."""
     row = DECODERS[value.dialect].get(value.type)
     return row.type_name if row else ""
 
 
-# -- decoders --
+def score_text(score: float) -> bytes:
+    """Return the shortest text from which a server reads the same double again."""
+    return (b"%r" % score).removesuffix(b".0")
+
+
+# -- decoders: each yields flat lists of whole elements --
 
 
 def _string(c: Cursor) -> Iterator[FlatRun]:
@@ -112,7 +121,7 @@ def _strings(c: Cursor, each: int = 1) -> Iterator[FlatRun]:
 
 
 def _packed_elements(c: Cursor, unpack: Callable[[bytes], Iterator[FlatRun]], width: int = 1) -> Iterator[FlatRun]:
-    """The items of one packed string, in whole elements of `width`."""
+    """Decode one packed string into whole elements of `width` items."""
     at, data, rest = c.offset, c.string(), FlatRun()
     try:
         for run in unpack(data) if isinstance(data, bytes) else unpack_items(data, unpack):
@@ -143,7 +152,7 @@ def _quicklist2(c: Cursor) -> Iterator[FlatRun]:
 
 
 def _zset(c: Cursor) -> Iterator[FlatRun]:
-    """Scores as text with their length; 253 to 255 stand for nan and the infinities."""
+    """Decode scores as text after a size byte; the sizes 253 to 255 mean nan and the infinities."""
     for _ in range(c.length()):
         member, size = c.string(), c.byte()
         yield [member, _SPECIAL[size] if size in _SPECIAL else _score(c, c.take(size))]
@@ -168,7 +177,10 @@ def _score(c: Cursor, text: String) -> float:
 
 
 def _hash_times(c: Cursor, relative: bool) -> Iterator[FlatRun]:
-    """Expiry, field, value; an expiry is 0 for none, else it counts from the soonest, which stands first, plus 1."""
+    """Decode expiry, field and value; the expiry is 0 for none.
+
+    If `relative`, the earliest expiry comes first, and each expiry is the distance from it plus 1.
+    """
     soonest = c.number() if relative else 1
     for _ in range(c.length()):
         time = c.length()
@@ -178,7 +190,10 @@ def _hash_times(c: Cursor, relative: bool) -> Iterator[FlatRun]:
 
 
 def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[FlatRun]:
-    """Field, value, expiry; 0 for none.  The soonest expiry stands before it, and is not needed."""
+    """Decode a listpack of field, value and expiry (0 for none).
+
+    With `soonest`, the earliest expiry precedes the listpack; it is not needed.
+    """
     if soonest:
         c.number()
     for run in _packed_elements(c, packed.listpack, 3):
@@ -193,7 +208,7 @@ def _is_number(text: String) -> bool:
 
 
 def _hash2(c: Cursor) -> Iterator[FlatRun]:
-    """Valkey 9.0: field, value, expiry in ms, -1 for none."""
+    """Decode Valkey 9.0's field, value and expiry in milliseconds (-1 for none)."""
     for run in c.strings(c.length(), 2, has_tail=True):
         times = struct.unpack(f"<{len(run) // 3}q", b"".join(run[2::3]))
         run[2::3] = [time if time >= 0 else None for time in times]
@@ -201,7 +216,7 @@ def _hash2(c: Cursor) -> Iterator[FlatRun]:
 
 
 def _template_pack(c: Cursor) -> Iterator[FlatRun]:
-    """A listpack: the number of its template, then its values."""
+    """Decode a listpack of a template's id and the values of its fields."""
     at, names, missing = c.offset, None, 0
     for run in _packed_elements(c, packed.listpack):
         if names is None:
@@ -217,14 +232,14 @@ def _template_pack(c: Cursor) -> Iterator[FlatRun]:
 
 
 def _template_values(c: Cursor) -> Iterator[FlatRun]:
-    """The number of its template, and its values."""
+    """Decode a template's id and one string for each of its fields."""
     count, names = hash_templates(c.source).fields(c.source, c.length())
     for run in c.strings(count):
         yield [piece for value in run for piece in (next(names), value)]
 
 
 def _array(c: Cursor) -> Iterator[FlatRun]:
-    """Index and value; the index that the next insert would take, which may stand first, is no element."""
+    """Decode index and value pairs; the optional insert index in front of them is no element."""
     count = c.length()
     if (flag := c.length()) > 1:
         raise DecodeError(c.offset, f"{flag} where an array says whether it has an index to insert at")
@@ -250,40 +265,48 @@ def _stream(c: Cursor, version: int) -> Iterator[FlatRun]:
         yield [part]
 
 
-_COMMON: dict[int, Decoder] = {
-    0: Decoder("string", 1, _string),
-    1: Decoder("list", 1, _strings),
-    2: Decoder("set", 1, _strings),
-    3: Decoder("zset", 2, _zset),
-    4: Decoder("hash", 2, partial(_strings, each=2)),
-    5: Decoder("zset", 2, _zset2),
-    7: Decoder("module", 1, decode_module),
-    9: Decoder("hash", 2, partial(_packed_elements, unpack=packed.zipmap, width=2)),
-    10: Decoder("list", 1, partial(_packed_elements, unpack=packed.ziplist)),
-    11: Decoder("set", 1, partial(_packed_elements, unpack=packed.intset)),
-    12: Decoder("zset", 2, partial(_zset_pack, unpack=packed.ziplist)),
-    13: Decoder("hash", 2, partial(_packed_elements, unpack=packed.ziplist, width=2)),
-    14: Decoder("list", 1, _quicklist),
-    16: Decoder("hash", 2, partial(_packed_elements, unpack=packed.listpack, width=2)),
-    17: Decoder("zset", 2, partial(_zset_pack, unpack=packed.listpack)),
-    18: Decoder("list", 1, _quicklist2),
-    20: Decoder("set", 1, partial(_packed_elements, unpack=packed.listpack)),
-    **{kind: Decoder("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (15, 19, 21)},
-}
+def _stream_decoder(type_byte: RdbType) -> Decoder:
+    return Decoder("stream", 1, partial(_stream, version=STREAM_VERSIONS[type_byte]))
 
+
+_REDIS: dict[RdbType, Decoder] = {
+    RdbType.STRING: Decoder("string", 1, _string),
+    RdbType.LIST: Decoder("list", 1, _strings),
+    RdbType.SET: Decoder("set", 1, _strings),
+    RdbType.ZSET: Decoder("zset", 2, _zset),
+    RdbType.HASH: Decoder("hash", 2, partial(_strings, each=2)),
+    RdbType.ZSET_2: Decoder("zset", 2, _zset2),
+    RdbType.MODULE_2: Decoder("module", 1, decode_module),
+    RdbType.HASH_ZIPMAP: Decoder("hash", 2, partial(_packed_elements, unpack=packed.zipmap, width=2)),
+    RdbType.LIST_ZIPLIST: Decoder("list", 1, partial(_packed_elements, unpack=packed.ziplist)),
+    RdbType.SET_INTSET: Decoder("set", 1, partial(_packed_elements, unpack=packed.intset)),
+    RdbType.ZSET_ZIPLIST: Decoder("zset", 2, partial(_zset_pack, unpack=packed.ziplist)),
+    RdbType.HASH_ZIPLIST: Decoder("hash", 2, partial(_packed_elements, unpack=packed.ziplist, width=2)),
+    RdbType.LIST_QUICKLIST: Decoder("list", 1, _quicklist),
+    RdbType.STREAM_LISTPACKS: _stream_decoder(RdbType.STREAM_LISTPACKS),
+    RdbType.HASH_LISTPACK: Decoder("hash", 2, partial(_packed_elements, unpack=packed.listpack, width=2)),
+    RdbType.ZSET_LISTPACK: Decoder("zset", 2, partial(_zset_pack, unpack=packed.listpack)),
+    RdbType.LIST_QUICKLIST_2: Decoder("list", 1, _quicklist2),
+    RdbType.STREAM_LISTPACKS_2: _stream_decoder(RdbType.STREAM_LISTPACKS_2),
+    RdbType.SET_LISTPACK: Decoder("set", 1, partial(_packed_elements, unpack=packed.listpack)),
+    RdbType.STREAM_LISTPACKS_3: _stream_decoder(RdbType.STREAM_LISTPACKS_3),
+    RdbType.HASH_METADATA_PRE_GA: Decoder("hash", 3, partial(_hash_times, relative=False)),
+    RdbType.HASH_LISTPACK_EX_PRE_GA: Decoder("hash", 3, partial(_hash_pack_times, soonest=False)),
+    RdbType.HASH_METADATA: Decoder("hash", 3, partial(_hash_times, relative=True)),
+    RdbType.HASH_LISTPACK_EX: Decoder("hash", 3, partial(_hash_pack_times, soonest=True)),
+    RdbType.STREAM_LISTPACKS_4: _stream_decoder(RdbType.STREAM_LISTPACKS_4),
+    RdbType.STREAM_LISTPACKS_5: _stream_decoder(RdbType.STREAM_LISTPACKS_5),
+    RdbType.ARRAY: Decoder("array", 2, _array),
+    RdbType.HASH_TMPL_LP_REF: Decoder("hash", 2, _template_pack),
+    RdbType.HASH_TMPL_ARRAY_REF: Decoder("hash", 2, _template_values),
+}
+_VALKEY = {ValkeyRdbType.HASH_2: Decoder("hash", 3, _hash2)}
+
+# By dialect and type byte.  The keys are plain ints, because they are looked up once for every key of an RDB.
 DECODERS: dict[str, dict[int, Decoder]] = {
-    "redis": _COMMON
-    | {
-        22: Decoder("hash", 3, partial(_hash_times, relative=False)),
-        23: Decoder("hash", 3, partial(_hash_pack_times, soonest=False)),
-        24: Decoder("hash", 3, partial(_hash_times, relative=True)),
-        25: Decoder("hash", 3, partial(_hash_pack_times, soonest=True)),
-        **{kind: Decoder("stream", 1, partial(_stream, version=STREAM_VERSIONS[kind])) for kind in (26, 27)},
-        28: Decoder("array", 2, _array),
-        30: Decoder("hash", 2, _template_pack),
-        32: Decoder("hash", 2, _template_values),
-    },
-    "valkey": _COMMON | {22: Decoder("hash", 3, _hash2)},
+    "redis": {int(type_byte): row for type_byte, row in _REDIS.items()},
+    "valkey": {int(type_byte): row for type_byte, row in _REDIS.items() if type_byte in SHARED_BYTES}
+    | {int(type_byte): row for type_byte, row in _VALKEY.items()},
 }
 
 

@@ -1,16 +1,15 @@
-"""A value as flat words, in the order of the file: what is looked through, and shown in short."""
+"""Flatten a value to its words, the strings and numbers in file order, for searches and previews."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString, String
-from aofdoctor.rdb.export.commands import score_text
-from aofdoctor.rdb.values.decoders import ValueRef, elements
+from aofdoctor.rdb.values.decoders import ValueRef, elements, score_text
 from aofdoctor.rdb.values.streams import StreamId
 
 
 def value_words(cursor: Cursor, value: ValueRef) -> Iterator[String | CorruptValue]:
-    """The strings and numbers of a value; a Corrupt, if the bytes are not what they promise, is the last."""
+    """Yield the words of a value; if it is invalid, a CorruptValue comes last."""
     for element in elements(cursor, value):
         if isinstance(element, CorruptValue):
             yield element
@@ -19,7 +18,7 @@ def value_words(cursor: Cursor, value: ValueRef) -> Iterator[String | CorruptVal
 
 
 def flatten(item: Any) -> Iterator[String]:
-    """One element's strings and numbers; what it does not have is left out."""
+    """Yield the words of one element; absent fields (None) are skipped."""
     if isinstance(item, bytes | LargeString):
         yield item
     elif isinstance(item, StreamId):

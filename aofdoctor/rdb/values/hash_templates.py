@@ -1,8 +1,8 @@
-"""The field names that hashes of an RDB share: the records of opcode 242 (Redis 8.10), which stand before the keys.
+"""The field names that hashes of an RDB share (hash templates, Redis 8.10).
 
-A hash says only a template's number and its values.  Where each template
-stands is looked for once for a source; the names are read when they are asked
-for, and small ones are kept.
+A hash that uses a template stores only the template's id and its values; the templates are records before the first
+key.  Their positions are collected once for each source.  Names are read on request, and those of small templates are
+cached.
 """
 
 from collections.abc import Iterator
@@ -10,36 +10,32 @@ from itertools import chain
 from weakref import WeakKeyDictionary
 
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, String
-from aofdoctor.rdb.items import ItemReader, KeyItem
-from aofdoctor.source import Source
+from aofdoctor.rdb.header import MAGIC_SIZE
+from aofdoctor.rdb.opcodes import Opcode
+from aofdoctor.rdb.walk.layouts import layout_of
+from aofdoctor.rdb.walk.walker import StopReason
+from aofdoctor.rdb.walk.window import WalkWindow
+from aofdoctor.source import Source, pread
 
-_TEMPLATE = 242
-_CACHED_TEMPLATES, _CACHED_FIELDS, _CACHED_NAME_SIZE = (
-    256,
-    1024,
-    64,
-)  # so many templates of so many names, each no longer than that
-_WINDOW, _ROOM = 1 << 14, 64
+# Limits of the cache: templates, fields of a template, bytes of a field name.
+_CACHED_TEMPLATES, _CACHED_FIELDS, _CACHED_NAME_SIZE = 256, 1024, 64
+_WINDOW, _BATCH_ITEMS = 1 << 14, 64
 
 
 class HashTemplates:
-    """Where the templates of one RDB stand, by number, and how many names each has."""
+    """The templates of one RDB: for each id the position of its field names and their number."""
 
     def __init__(self, source: Source) -> None:
         self._locations: dict[int, tuple[int, int]] = {}
         self._cached: dict[int, list[String]] = {}
         cursor = Cursor(source)
-        for batch in ItemReader(source, _WINDOW, _ROOM, verify=False):
-            for item in batch:
-                if isinstance(item, KeyItem):
-                    return
-                if item.kind == _TEMPLATE:
-                    cursor.seek(item.body_offset)
-                    number, count = cursor.length(), cursor.length()
-                    self._locations[number] = cursor.offset, count
+        for offset in _template_offsets(source):
+            cursor.seek(offset)
+            number, count = cursor.length(), cursor.length()
+            self._locations[number] = cursor.offset, count
 
     def fields(self, source: Source, number: int) -> tuple[int, Iterator[String]]:
-        """(how many names, the names) of a template; raises Broken where there is none of that number."""
+        """Return the number of fields of a template and their names; raises DecodeError if it does not exist."""
         if number in self._cached:
             names = self._cached[number]
             return len(names), iter(names)
@@ -56,11 +52,27 @@ class HashTemplates:
         return count, iter(names)
 
 
+def _template_offsets(source: Source) -> Iterator[int]:
+    """Yield the offset after the opcode of each template record; all of them precede the first key."""
+    window = WalkWindow(
+        source, layout_of(pread(source, MAGIC_SIZE, 0)), MAGIC_SIZE, 0, _WINDOW, _BATCH_ITEMS, verify=False
+    )
+    columns, reason = window.columns, StopReason.FULL
+    while reason == StopReason.FULL:
+        reason, _ = window.run()
+        for i in range(columns.count):
+            if columns.name[i] >= 0:
+                return
+            if columns.kind[i] == Opcode.HASH_TEMPLATE:
+                yield columns.value[i]
+        columns.truncate(0)
+
+
 _BY_SOURCE: WeakKeyDictionary[Source, HashTemplates] = WeakKeyDictionary()
 
 
 def hash_templates(source: Source) -> HashTemplates:
-    """The templates of the RDB at the head of a source."""
+    """Return the templates of the RDB at the start of a source; they are collected at the first call."""
     cached = _BY_SOURCE.get(source)
     if cached is None:
         cached = _BY_SOURCE[source] = HashTemplates(source)

@@ -1,4 +1,4 @@
-"""Values of modules: pieces that say what they are, and that only the module can make sense of.
+"""Decode values of modules: self-describing parts that only the module can interpret.
 
 Source: rdb.c (rdbLoadCheckModuleValue) and module.c (moduleTypeNameByID) of Redis 4.0 on.
 """
@@ -13,21 +13,24 @@ _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 class ModuleType(NamedTuple):
-    """Whose value it is: the name and the encoding version that the module registered."""
+    """The module type of a value: the name and the encoding version that the module has registered."""
 
     name: str
     version: int
 
 
 class ModulePart(NamedTuple):
-    """A piece of a module's value, that only it can read; `kind`: signed, unsigned, float, double, string."""
+    """A part of a module's value; `kind` is signed, unsigned, float, double or string."""
 
     kind: str
     value: int | float | String
 
 
 def decode_module(c: Cursor) -> Iterator[list[Any]]:
-    """Nine characters of six bits and a version of ten, then values that say what they are, up to opcode 0."""
+    """Yield the module type, then the parts up to the end mark.
+
+    The type id is nine characters of six bits and a version of ten.
+    """
     packed_name = c.length()
     name = "".join(_CHARACTERS[packed_name >> 10 + 6 * at & 63] for at in range(8, -1, -1))
     yield [ModuleType(name, packed_name & 1023)]

@@ -1,10 +1,8 @@
-"""Values packed into one string: listpack, ziplist, intset, zipmap.
+"""Decode values packed into one string in memory: listpack, ziplist, intset and zipmap.
 
-Each is held in memory, and read in runs, strictly: the size in its head, the count of its entries,
-every entry's length backwards and the end mark have to agree with the bytes.
-What was read before a lie is given out; then comes a Broken.  It does not know
-what the items mean.  Sources: listpack.c (Redis 7.0), ziplist.c and zipmap.c
-(Redis 6.2), intset.c.
+Decoding is strict: the size in the header, the entry count, the backward length of every entry and the end mark must
+agree with the bytes.  Items before a defect are yielded, then DecodeError is raised.  What the items mean is not known
+here.  Sources: listpack.c (Redis 7.0), ziplist.c and zipmap.c (Redis 6.2), intset.c.
 """
 
 from collections.abc import Iterator
@@ -12,13 +10,13 @@ from collections.abc import Iterator
 from aofdoctor.rdb.encoding.cursor import DecodeError
 from aofdoctor.rdb.encoding.runs import listpack_run, ziplist_run
 
-_UNCOUNTED = 65535
+_UNCOUNTED = 65535  # the entry count of a header that was not kept up to date
 _ZIPMAP_LONG, _END = 254, 255
-_RUN = 512
+_RUN = 512  # items of a run
 
 
 def listpack(data: bytes) -> Iterator[list[bytes]]:
-    """The items of a listpack, in runs."""
+    """Yield the items of a listpack, in runs."""
     _check_head("listpack", data, 6)
     at, count = 6, 0
     while at < len(data) - 1:
@@ -31,7 +29,7 @@ def listpack(data: bytes) -> Iterator[list[bytes]]:
 
 
 def ziplist(data: bytes) -> Iterator[list[bytes]]:
-    """The items of a ziplist, in runs."""
+    """Yield the items of a ziplist, in runs."""
     _check_head("ziplist", data, 10)
     at, prevlen, count = 10, 0, 0
     while at < len(data) - 1:
@@ -46,7 +44,7 @@ def ziplist(data: bytes) -> Iterator[list[bytes]]:
 
 
 def intset(data: bytes) -> Iterator[list[bytes]]:
-    """The members of an intset as digits, in runs."""
+    """Yield the members of an intset as digits, in runs."""
     width, count = int.from_bytes(data[:4], "little"), int.from_bytes(data[4:8], "little")
     if width not in (2, 4, 8) or len(data) != 8 + width * count:
         raise DecodeError(0, f"an intset of {count} members of {width} bytes in {len(data)} bytes")
@@ -56,7 +54,7 @@ def intset(data: bytes) -> Iterator[list[bytes]]:
 
 
 def zipmap(data: bytes) -> Iterator[list[bytes]]:
-    """Fields and values of a zipmap in turn, in runs."""
+    """Yield fields and values of a zipmap alternately, in runs."""
     at, count, run = 1, 0, []
     while data[at : at + 1] != b"\xff":
         field, at = _zipmap_string(data, at, 0)
@@ -73,7 +71,10 @@ def zipmap(data: bytes) -> Iterator[list[bytes]]:
 
 
 def _zipmap_string(data: bytes, at: int, unused: int) -> tuple[bytes, int]:
-    """One string and where it ends; a value's length is followed by the number of bytes left free after it."""
+    """Return one string and the offset after it.
+
+    A value's length is followed by one more byte (`unused` is 1), the number of free bytes after the value.
+    """
     size, head = data[at] if at < len(data) else _END, 1
     if size == _ZIPMAP_LONG:
         size, head = int.from_bytes(data[at + 1 : at + 5], "little"), 5
@@ -96,5 +97,5 @@ def _check_count(name: str, data: bytes, at: int, count: int) -> None:
 
 
 def count_matches(count: bytes, entry_count: int) -> bool:
-    """True if so many items are what a head says, or it says that they were not counted."""
+    """Return whether a header's entry count is right; 65535 means that the entries were not counted."""
     return int.from_bytes(count, "little") in (entry_count, _UNCOUNTED)

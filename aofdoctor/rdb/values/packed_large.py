@@ -1,8 +1,7 @@
-"""Packed values that are too large to hold: listpack, ziplist, intset through a window.
+"""Decode packed values that are too large to hold in memory: listpack, ziplist and intset, through a window.
 
-As strict as packed.py, and with the same answers; an item that does not fit
-into the window is a Large.  A server packs a large element of a list, or a
-large field of a stream, just as it does a small one (quicklist.c, t_stream.c).
+As strict as packed.py and with the same results; an item that does not fit into the window becomes a LargeString.
+Servers pack a large element of a list or a large field of a stream like a small one (quicklist.c, t_stream.c).
 """
 
 from collections.abc import Iterator
@@ -12,15 +11,16 @@ from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE, DecodeError, LargeS
 from aofdoctor.rdb.encoding.runs import encode_backlen, listpack_run, ziplist_run
 from aofdoctor.rdb.values.packed import count_matches
 
-_LOOKAHEAD = 1 << 15  # more than any item has that does not say its length in four bytes
-# A Large in LZF is unpacked from the start, so it has so many bytes at least, and is one of so many at most.
+_LOOKAHEAD = 1 << 15  # more bytes than any entry has unless its length takes four bytes
+# Reading an item out of LZF decompresses everything before it, so only items of at least _LZF_ITEM bytes, and of at
+# least one part in _LZF_ITEMS of the value, become a LargeString.
 _LZF_ITEM, _LZF_ITEMS = 1 << 22, 64
-_RUN = 512
+_RUN = 512  # items of a run
 _END = b"\xff"
 
 
 def listpack(value: LargeString) -> Iterator[list[Any]]:
-    """The items of a listpack, in runs."""
+    """Yield the items of a listpack, in runs."""
     window, count = _PackedWindow(value), 0
     head = window.take(6)
     _require_size("listpack", head, value)
@@ -43,7 +43,7 @@ def listpack(value: LargeString) -> Iterator[list[Any]]:
 
 
 def ziplist(value: LargeString) -> Iterator[list[Any]]:
-    """The items of a ziplist, in runs."""
+    """Yield the items of a ziplist, in runs."""
     window, count, prevlen = _PackedWindow(value), 0, 0
     head = window.take(10)
     _require_size("ziplist", head, value)
@@ -67,7 +67,7 @@ def ziplist(value: LargeString) -> Iterator[list[Any]]:
 
 
 def intset(value: LargeString) -> Iterator[list[Any]]:
-    """The members of an intset as digits, in runs."""
+    """Yield the members of an intset as digits, in runs."""
     window = _PackedWindow(value)
     head = window.take(8)
     width, count = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
@@ -80,7 +80,7 @@ def intset(value: LargeString) -> Iterator[list[Any]]:
 
 
 class _PackedWindow:
-    """The bytes of a string in order: data[at:] are those from `offset` on that have been read."""
+    """A window that moves forward over a large string; `data[at:]` are the bytes read from `offset` on."""
 
     def __init__(self, value: LargeString) -> None:
         self.value, self._pieces = value, value.pieces()
@@ -89,16 +89,16 @@ class _PackedWindow:
 
     @property
     def offset(self) -> int:
-        """Where it stands in the string."""
+        """The position in the string."""
         return self._base + self.at
 
     @property
     def remaining(self) -> int:
-        """How many bytes follow."""
+        """The number of bytes after the position."""
         return self.value.size - self.offset
 
     def fill(self, size: int) -> bool:
-        """Read on until so many bytes are there; False if there are not so many."""
+        """Read until `size` bytes follow the position; return False if the string has fewer."""
         if len(self.data) - self.at >= size:
             return True
         pieces = [self.data[self.at :]]
@@ -110,21 +110,24 @@ class _PackedWindow:
         return have >= size
 
     def take(self, size: int) -> bytes:
-        """The next bytes, no more than a few."""
+        """Read `size` bytes, which must be few."""
         if not self.fill(size):
             raise DecodeError(self.offset, "a packed value that ends inside an item")
         self.at += size
         return self.data[self.at - size : self.at]
 
     def skip(self, size: int) -> None:
-        """Pass so many bytes, and hold none of them."""
+        """Pass `size` bytes without holding them."""
         end = self.offset + size
         while self._base + len(self.data) < end and (piece := next(self._pieces, b"")):
             self._base, self.data = self._base + len(self.data), piece
         self.at = end - self._base
 
     def long_entry(self, head: int, prefix: int, order: Literal["little", "big"]) -> LargeString | None:
-        """The text of an item that says its length in the last four bytes of `head`; None if it can be read by now."""
+        """Return the text of an entry with a four-byte length as a LargeString; None if the window now holds the entry.
+
+        The length is in the last four of the `head` bytes that follow `prefix` bytes.
+        """
         available = len(self.data) - self.at
         size = int.from_bytes(self.data[self.at + prefix + 1 : self.at + prefix + head], order)
         head += prefix
@@ -132,23 +135,25 @@ class _PackedWindow:
             raise DecodeError(self.offset, "a packed value that ends inside an item")
         if size > self._max_entry_held:
             return _substring(self.value, self.offset + head, size)
-        entry_size = min(
-            head + size + len(encode_backlen(head + size)), self.remaining
-        )  # a ziplist's has nothing behind it
+        # Only an entry of a listpack is followed by its backward length; one of a ziplist can end the value.
+        entry_size = min(head + size + len(encode_backlen(head + size)), self.remaining)
         if entry_size <= available or not self.fill(entry_size):
             raise DecodeError(self.offset, "a long item of a packed value is broken")
         return None
 
 
 def _substring(value: LargeString, start: int, size: int) -> LargeString:
-    """Some of the bytes of a string."""
+    """Return a part of a large string as a large string."""
     if value.lzf_size:
         return LargeString(value.source, value.offset, size, value.lzf_size, start, value.size)
     return LargeString(value.source, value.offset + start, size)
 
 
 def _prevlen_size(window: _PackedWindow, prevlen: int) -> int:
-    """The bytes in which a ziplist's item says how long the one before is; 0 if it lies, or its text is not long."""
+    """Return the size of a ziplist entry's field for the previous entry's length.
+
+    0 if the field is wrong, or if the entry's own length is not the four-byte form.
+    """
     data, at = window.data, window.at
     prefix = 5 if data[at] == 0xFE else 1
     claimed = int.from_bytes(data[at + 1 : at + 5], "little") if prefix == 5 else data[at]

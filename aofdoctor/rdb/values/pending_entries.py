@@ -1,20 +1,20 @@
-"""Ids of a stream's pending entries, by the million: held in their 16 bytes each, and little beside."""
+"""The pending entries of a stream's consumer group, held compactly, because a group can have millions of them.
+
+Each entry takes 33 bytes: its id, its delivery time, its delivery count, and whether a consumer owns it.
+"""
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
-from heapq import merge
 
 ID_SIZE = 16
-_RUN = 1 << 13  # ids that are sorted at once
-_NEAR = ID_SIZE << 6
+_NEAR = ID_SIZE << 6  # bytes that are searched before a binary search
 
 
 class PendingEntries:
-    """What a group knows of the entries that were delivered; each is taken once, by its consumer.
+    """The pending entries list of a group, from which each entry is taken once, by the consumer that owns it.
 
-    They stand in the file in the order of their ids, as a radix tree gives them
-    (rdbSaveStreamPEL of rdb.c), those of the group and those of each consumer.
+    An RDB has the entries of the group first and then those of each consumer, both in the order of their ids, because
+    they are saved from radix trees (rdbSaveStreamPEL of rdb.c).
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class PendingEntries:
         self.remaining = 0
 
     def add(self, raw: bytes, time: int, deliveries: int) -> bool:
-        """Note one; False if its id does not come after the one before."""
+        """Add an entry by its 16 bytes of id; return False if the id is not greater than the one before."""
         if self._ids and raw <= self._ids[-ID_SIZE:]:
             return False
         self._ids += raw
@@ -35,8 +35,9 @@ class PendingEntries:
         return True
 
     def take(self, raw: bytes) -> tuple[int, int] | None:
-        """(when it was delivered, how often); None if it is not there, or was taken."""
-        start = ID_SIZE * (self._at + 1)  # a consumer's own are in order too, and the next one is near
+        """Take an entry; return its delivery time and delivery count, or None if it is missing or already taken."""
+        # The entries of a consumer are in the order of their ids too, so the next one is usually near the last one.
+        start = ID_SIZE * (self._at + 1)
         place = self._ids.find(raw, start, start + _NEAR)
         at = place // ID_SIZE
         if place < 0 or place % ID_SIZE:
@@ -51,37 +52,3 @@ class PendingEntries:
 
     def _id(self, at: int) -> bytes:
         return bytes(self._ids[ID_SIZE * at : ID_SIZE * at + ID_SIZE])
-
-
-class StreamIdSet:
-    """Ids that come in any order, and more than once, to be had in order."""
-
-    def __init__(self) -> None:
-        self._runs: list[bytes] = []
-        self._unsorted: list[bytes] = []
-        self.count = 0
-
-    def add(self, raw: bytes) -> None:
-        """Note one; `count` is how often that was done."""
-        self._unsorted.append(raw)
-        self.count += 1
-        if len(self._unsorted) == _RUN:
-            self._sort_run()
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Each once, from the smallest."""
-        self._sort_run()
-        before = b""
-        for raw in merge(*map(_split, self._runs)):
-            if raw != before:
-                yield raw
-            before = raw
-
-    def _sort_run(self) -> None:
-        if self._unsorted:
-            self._runs.append(b"".join(sorted(set(self._unsorted))))
-            self._unsorted = []
-
-
-def _split(run: bytes) -> Iterator[bytes]:
-    return (run[at : at + ID_SIZE] for at in range(0, len(run), ID_SIZE))

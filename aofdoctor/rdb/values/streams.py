@@ -1,10 +1,9 @@
-"""Streams: entries, groups, consumers, pending entries, in the order of the file.
+"""Decode streams: entries, groups, consumers and pending entries, in file order.
 
-Types 15, 19, 21 (Redis 5.0, 7.0, 7.2: rdb.c, t_stream.c); 26 and 27 (8.6, 8.8) add
-what idempotent producers were told and entries that no consumer owns: three
-independent public readers of those types agree on this layout; no server at
-hand writes them.  An entry whose id does not grow, or whose length backwards
-is wrong, is Broken: no server would take it.
+The first three versions are those of Redis 5.0, 7.0 and 7.2 (rdb.c, t_stream.c).  The fourth (8.6) adds the ids of
+idempotent producers, and the fifth (8.8) entries that no consumer owns; three independent public readers agree on
+their layout, but no file of a real server was available.  An entry with an id that does not grow, or with a wrong
+backward length, is an error, because no server would load it.
 """
 
 from collections.abc import Iterator
@@ -12,24 +11,31 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, String
+from aofdoctor.rdb.opcodes import RdbType
 from aofdoctor.rdb.values.packed import listpack
 from aofdoctor.rdb.values.pending_entries import PendingEntries
 from aofdoctor.rdb.values.unpack import unpack_items
 
-STREAM_VERSIONS = {15: 1, 19: 2, 21: 3, 26: 4, 27: 5}
-_U64 = (1 << 64) - 1  # and -1, for entries read: not known
-_DELETED, _SAME_FIELDS = 1, 2
+STREAM_VERSIONS: dict[int, int] = {
+    RdbType.STREAM_LISTPACKS: 1,
+    RdbType.STREAM_LISTPACKS_2: 2,
+    RdbType.STREAM_LISTPACKS_3: 3,
+    RdbType.STREAM_LISTPACKS_4: 4,
+    RdbType.STREAM_LISTPACKS_5: 5,
+}
+_U64 = (1 << 64) - 1  # as a number of entries read it is -1, which means unknown
+_DELETED, _SAME_FIELDS = 1, 2  # flags of an entry
 
 
 class StreamId(NamedTuple):
-    """An entry's id; `raw` is how it stands in a file, and sorts the same."""
+    """The id of an entry."""
 
     ms: int
     seq: int
 
     @property
     def raw(self) -> bytes:
-        """Its sixteen bytes."""
+        """The 16 bytes of the id in a file, which sort like the id."""
         return self.ms.to_bytes(8, "big") + self.seq.to_bytes(8, "big")
 
     def __bytes__(self) -> bytes:
@@ -37,14 +43,14 @@ class StreamId(NamedTuple):
 
 
 class StreamEntry(NamedTuple):
-    """One entry: fields and values in turn."""
+    """An entry; `items` are fields and values alternately."""
 
     id: StreamId
     items: list[String]
 
 
 class StreamMeta(NamedTuple):
-    """What stands after the entries; `first`, `max_deleted`, `added` are None before Redis 7.0."""
+    """The counters that follow the entries; the last three are None before Redis 7.0."""
 
     length: int
     last_id: StreamId
@@ -54,7 +60,7 @@ class StreamMeta(NamedTuple):
 
 
 class ConsumerGroup(NamedTuple):
-    """A consumer group; `read` is None where it is not known."""
+    """A consumer group; `entries_read` is None if the server does not know it."""
 
     name: String
     last_id: StreamId
@@ -62,7 +68,7 @@ class ConsumerGroup(NamedTuple):
 
 
 class Consumer(NamedTuple):
-    """A consumer of the group before it; `active_ms` is None before Redis 7.2, and where it never was."""
+    """A consumer of the preceding group; `active_ms` is None before Redis 7.2 and if it was never active."""
 
     name: String
     seen_ms: int
@@ -70,7 +76,7 @@ class Consumer(NamedTuple):
 
 
 class PendingEntry(NamedTuple):
-    """An entry that was delivered, to the consumer before it (`owned`), and not acknowledged."""
+    """An entry that was delivered to the preceding consumer (`is_owned`) and not acknowledged."""
 
     id: StreamId
     delivered_ms: int
@@ -79,7 +85,7 @@ class PendingEntry(NamedTuple):
 
 
 class ProducerEntry(NamedTuple):
-    """What an idempotent producer was told: its own id of an entry, and the entry's."""
+    """An entry of an idempotent producer: the id that the producer chose for it, and its stream id."""
 
     producer: String
     idempotent_id: String
@@ -87,7 +93,7 @@ class ProducerEntry(NamedTuple):
 
 
 class ProducerSummary(NamedTuple):
-    """The settings for them, and how many of what they sent is known, was added, was there already."""
+    """The settings for idempotent producers, and how many of their ids are known, were added, and were duplicates."""
 
     duration: int
     max_size: int
@@ -100,7 +106,7 @@ StreamPart = StreamEntry | StreamMeta | ConsumerGroup | Consumer | PendingEntry 
 
 
 def decode_stream(c: Cursor, version: int, entries: bool = True) -> Iterator[StreamPart]:
-    """The parts of a stream; without its `entries` if they are not wanted."""
+    """Yield the parts of a stream; without its entries if `entries` is False."""
     last = StreamId(0, -1)
     for _ in range(c.length()):
         at = c.offset
@@ -127,7 +133,7 @@ def _require_stream_id(at: int, data: String) -> StreamId:
 
 
 def parse_stream_id(data: bytes | bytearray) -> StreamId:
-    """An id by its sixteen bytes."""
+    """Return the id in 16 bytes."""
     return StreamId(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big"))
 
 
@@ -165,7 +171,7 @@ def _consumer(c: Cursor, version: int) -> Consumer:
 
 
 def _pending(c: Cursor, pending: PendingEntries, owned: bool) -> PendingEntry:
-    """The server's own check too: an entry is pending once, and its group knows of it."""
+    """Return a pending entry; as in the server, its group must have it and it can have one owner only."""
     at, raw = c.offset, c.take(16)
     if (delivery := pending.take(raw)) is None:
         raise DecodeError(at, "a pending entry of a consumer that is not its group's")
@@ -183,7 +189,10 @@ def _producers(c: Cursor) -> Iterator[StreamPart]:
 
 
 def _decode_node(at: int, master: StreamId, data: String) -> Iterator[StreamEntry]:
-    """The entries of one listpack that are not deleted: first what they share, then what each has of its own."""
+    """Yield the entries of one listpack that are not deleted.
+
+    The listpack begins with the field names that its entries can share, followed by the entries.
+    """
     items = chain.from_iterable(unpack_items(data, listpack))
     try:
         live, deleted = _next_int(items), _next_int(items)
@@ -208,7 +217,10 @@ def _next_int(items: Iterator[Any]) -> int:
 
 
 def _entry(items: Iterator[String], master: StreamId, flags: int, fields: list[String]) -> StreamEntry:
-    ms, seq = master.ms + _next_int(items), master.seq + _next_int(items)  # differences wrap around
+    ms, seq = (
+        master.ms + _next_int(items),
+        master.seq + _next_int(items),
+    )  # The differences are signed and can wrap around.
     if flags & _SAME_FIELDS:
         values = list(islice(items, len(fields)))
         pairs = [piece for pair in zip(fields, values, strict=True) for piece in pair]

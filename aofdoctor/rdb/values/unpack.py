@@ -1,4 +1,4 @@
-"""The items of a packed string, by the reader that it is small enough for."""
+"""Choose how to decode a packed string: in memory or through a window, by its size."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +15,10 @@ _LARGE_UNPACKERS: dict[Callable[[bytes], Iterator[list[Any]]], Callable[[LargeSt
 
 
 def unpack_items(data: String, unpack: Callable[[bytes], Iterator[list[Any]]]) -> Iterator[list[Any]]:
-    """The same as `unpack` gives, in runs; of a string that is too large to hold, too."""
+    """Yield the items that the decoder `unpack` of packed.py finds, in runs.
+
+    Large strings are decoded through a window.
+    """
     if isinstance(data, bytes):
         return unpack(data)
     if data.size > _IN_MEMORY_MAX and unpack in _LARGE_UNPACKERS:

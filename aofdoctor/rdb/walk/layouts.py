@@ -1,64 +1,67 @@
-"""How each RDB item is laid out: one row a type byte or opcode, and what a row is made of.
+"""How each RDB item is laid out: a table of layouts by shape and opcode, compiled to small programs.
 
-A row is a tuple of steps, only what is needed to find the item's end; they
-are assembled into a small program, which the compiled walker and its plain
-twin both run.  Sources: rdb.c and rdb.h of Redis 2.8 to 7.4 and Valkey 9.1;
-keymeta.c of Redis 8.6 (243); for 26 to 28, 30, 32 and 242 the documents and
-readers of Redis 8.6 to 8.10 that were published and agree.
+A layout is a tuple of steps and holds only what is needed to find the end of an item.  All layouts of a dialect are
+assembled into one program for a small virtual machine, which the compiled walker and its fallback both execute.
+Sources: rdb.c and rdb.h of Redis 2.8 to 7.4 and Valkey 9.1; keymeta.c of Redis 8.6 (KEY_META); for the stream types of
+8.6 and 8.8, the array and the hash templates, published documents and readers of Redis 8.6 to 8.10 that agree.
 
-A byte that has no row is a type that this version does not read: 6 (its
-length is the module's secret), 29 and 31 (written by DUMP only, and published
-in two ways), 33 (held out of every release), and Valkey's 23 (9.2, of which no
-whole layout was to be had).  What the values are is not known here.
+A byte without a layout is a type that cannot be read.  What the values mean is not known here.
 """
 
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from aofdoctor.rdb.header import dialect_of
+from aofdoctor.rdb.opcodes import SHARED_BYTES, Opcode, RdbType, ValkeyOpcode, ValkeyRdbType, ValueShape
+
 
 class LayoutOp(IntEnum):
-    """What a program is made of; walk.h has the same numbers."""
+    """The instructions of a layout program; walker.h has the same numbers."""
 
-    END = 0  # the item ends
-    LEN = 1  # a length
-    STR = 2  # a string
-    SKIP = 3  # operand: so many bytes
-    KEY = 4  # a string that is the key's name
-    SCORE = 5  # a double as text; 253 to 255 stand for nan and the infinities
-    COUNT = 6  # a length, held
-    LOOP = 7  # the body as often as what is held says; operand: where it ends
-    NEXT = 8
-    CASE = 9  # a length, and where to go on; operands: how many arms, the place of all others, the arms' places
-    JUMP = 10
-    DB = 11
-    EXPIRE_S = 12
-    EXPIRE_MS = 13
-    IDLE = 14
-    FREQ = 15
-    MORE = 16  # the item goes on with another opcode or type
-    TEMPLATE_ID = 17  # a hash template's number
-    DEFINE_TEMPLATE = 18  # what is held is the number of its fields
-    USE_TEMPLATE = 19  # a hash template's number; held: the number of its fields
-    RESP_NUMBER = 20  # RESP: a mark (the operand), digits, CRLF; held
-    PAYLOAD = 21  # so many bytes as held
-    EOF = 22
+    END = 0  # end the item
+    LEN = 1  # pass a length
+    STR = 2  # pass a string
+    SKIP = 3  # pass a fixed number of bytes, the operand
+    KEY = 4  # pass a string and record it as the key's name
+    SCORE = 5  # pass a score as text; the sizes 253 to 255 mean nan and the infinities and have no text
+    COUNT = 6  # read a length into the register
+    LOOP = 7  # repeat the body as often as the register says; operand: the address after the body
+    NEXT = 8  # end a loop's body
+    CASE = 9  # read a length and jump; operands: the number of arms, the default's address, the arms' addresses
+    JUMP = 10  # operand: the address
+    DB = 11  # read the database number
+    EXPIRE_S = 12  # read an expiry in unix seconds
+    EXPIRE_MS = 13  # read an expiry in unix milliseconds
+    IDLE = 14  # read the idle time
+    FREQ = 15  # read the LFU counter
+    MORE = 16  # the item continues with another opcode or a type
+    TEMPLATE_ID = 17  # read the id of a hash template that is being defined
+    DEFINE_TEMPLATE = 18  # remember the template; the register holds the number of its fields
+    USE_TEMPLATE = 19  # read the id of a hash template; set the register to the number of its fields
+    RESP_NUMBER = 20  # read a RESP header into the register: a mark (the operand), digits, CRLF
+    PAYLOAD = 21  # pass as many bytes as the register says
+    EOF = 22  # stop: the end mark
 
 
-MAX_LOOP_DEPTH = 4  # loops within loops
+MAX_LOOP_DEPTH = 4  # nested loops; the walker's stack has this size
 LayoutBody = tuple["int | bytes | Loop | Case", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`body` as often as what is held says."""
+    """Repeat `body` as often as the register says."""
 
     body: LayoutBody
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A length chooses the arm, or `other` (None: unreadable); with `again`, all but the first arm come back to it."""
+    """Read a length that selects an arm, or `default`; without a default, a number above the arms is unreadable.
+
+    With `repeats`, every arm but the first jumps back to read the next number.
+    """
 
     arms: tuple[LayoutBody, ...]
     default: LayoutBody | None = None
@@ -87,12 +90,15 @@ def _resp(mark: bytes) -> bytes:
     return bytes((LayoutOp.RESP_NUMBER, mark[0]))
 
 
-# A module's values say what they are, up to opcode 0: signed, unsigned, float, double, string.
+# The values of a module are preceded by their kind, up to kind 0: signed, unsigned, float, double, string.
 _MODULE = Case(((), (LEN,), (LEN,), (_skip(4),), (_skip(8),), (STR,)), repeats=True)
 
 
 def _stream(version: int) -> LayoutBody:
-    """Listpacks, counters, groups; 2 and 3 added counters and times, 4 what idempotent producers sent, 5 nacked ids."""
+    """Return the layout of a stream: its listpacks, counters and groups.
+
+    Versions 2 and 3 added counters and times, 4 the ids of idempotent producers, and 5 the ids of NACKed entries.
+    """
     counters = (LEN,) * (3 if version == 1 else 8)
     pending = _counted_loop(_skip(16 + 8), LEN)
     consumers = _counted_loop(STR, _skip(8 if version < 3 else 16), *_counted_loop(_skip(16)))
@@ -102,75 +108,59 @@ def _stream(version: int) -> LayoutBody:
     return (KEY, *_counted_loop(STR, STR), *counters, *_counted_loop(*group), *producers)
 
 
-_STRING: LayoutBody = (KEY, STR)
-_STRINGS: LayoutBody = (KEY, *_counted_loop(STR))
-# How many, where the next insert goes if anywhere, then index, tag and value of each.
-_ARRAY: LayoutBody = (KEY, COUNT, Case(((), (LEN,))), Loop((LEN, Case(((STR,), (_skip(8),), (_skip(8),), (STR,))))))
-
-_COMMON: dict[int, LayoutBody] = {
-    0: _STRING,
-    1: _STRINGS,
-    2: _STRINGS,
-    3: (KEY, *_counted_loop(STR, SCORE)),
-    4: (KEY, *_counted_loop(STR, STR)),
-    5: (KEY, *_counted_loop(STR, _skip(8))),
-    7: (KEY, LEN, _MODULE),
-    9: _STRING,
-    10: _STRING,
-    11: _STRING,
-    12: _STRING,
-    13: _STRING,
-    14: _STRINGS,
-    15: _stream(1),
-    16: _STRING,
-    17: _STRING,
-    18: (KEY, *_counted_loop(LEN, STR)),
-    19: _stream(2),
-    20: _STRING,
-    21: _stream(3),
-    244: (LEN, LEN, LEN),  # SLOT_INFO
-    245: (STR,),  # FUNCTION2
-    246: (
-        STR,
-        STR,
-        Case(((),), default=(STR,)),
-        STR,
-    ),  # 7.0-rc: name, engine, description if any, code
-    247: (LEN, _MODULE),  # MODULE_AUX
-    248: (LayoutOp.IDLE, LayoutOp.MORE),
-    249: (LayoutOp.FREQ, LayoutOp.MORE),
-    250: (STR, STR),  # AUX
-    251: (LEN, LEN),  # RESIZEDB
-    252: (LayoutOp.EXPIRE_MS, LayoutOp.MORE),
-    253: (LayoutOp.EXPIRE_S, LayoutOp.MORE),
-    254: (LayoutOp.DB,),  # SELECTDB
-    255: (LayoutOp.EOF,),
+# The layout of each shape, from the key's name on.
+_SHAPES: dict[ValueShape, LayoutBody] = {
+    ValueShape.STRING: (KEY, STR),
+    ValueShape.STRINGS: (KEY, *_counted_loop(STR)),
+    ValueShape.STRING_PAIRS: (KEY, *_counted_loop(STR, STR)),
+    ValueShape.TEXT_SCORES: (KEY, *_counted_loop(STR, SCORE)),
+    ValueShape.BINARY_SCORES: (KEY, *_counted_loop(STR, _skip(8))),
+    ValueShape.MODULE: (KEY, LEN, _MODULE),
+    ValueShape.CONTAINERS: (KEY, *_counted_loop(LEN, STR)),
+    ValueShape.STREAM_1: _stream(1),
+    ValueShape.STREAM_2: _stream(2),
+    ValueShape.STREAM_3: _stream(3),
+    ValueShape.STREAM_4: _stream(4),
+    ValueShape.STREAM_5: _stream(5),
+    ValueShape.EXPIRIES_AND_PAIRS: (KEY, *_counted_loop(LEN, STR, STR)),
+    ValueShape.MIN_EXPIRY_AND_PAIRS: (KEY, _skip(8), *_counted_loop(LEN, STR, STR)),
+    ValueShape.MIN_EXPIRY_AND_STRING: (KEY, _skip(8), STR),
+    ValueShape.PAIRS_AND_EXPIRIES: (KEY, *_counted_loop(STR, STR, _skip(8))),
+    ValueShape.ARRAY: (
+        KEY,
+        COUNT,
+        Case(((), (LEN,))),  # whether an insert index follows
+        Loop((LEN, Case(((STR,), (_skip(8),), (_skip(8),), (STR,))))),  # index; the tag chooses the value's form
+    ),
+    ValueShape.TEMPLATE_VALUES: (KEY, LayoutOp.USE_TEMPLATE, Loop((STR,))),
 }
 
-_REDIS: dict[int, LayoutBody] = {
-    22: (KEY, *_counted_loop(LEN, STR, STR)),  # 7.4 before its release: expiry, field, value
-    23: _STRING,
-    24: (KEY, _skip(8), *_counted_loop(LEN, STR, STR)),  # 7.4: the soonest expiry first
-    25: (KEY, _skip(8), STR),
-    26: _stream(4),
-    27: _stream(5),
-    28: _ARRAY,
-    30: _STRING,  # a listpack that begins with its template's number
-    32: (KEY, LayoutOp.USE_TEMPLATE, Loop((STR,))),
-    242: (LayoutOp.TEMPLATE_ID, COUNT, LayoutOp.DEFINE_TEMPLATE, Loop((STR,))),  # HASH_TEMPLATE
-    243: (*_counted_loop(_skip(4), _MODULE), LayoutOp.MORE),  # KEY_META: a class, then its values
+_OPCODES: dict[int, LayoutBody] = {
+    Opcode.HASH_TEMPLATE: (LayoutOp.TEMPLATE_ID, COUNT, LayoutOp.DEFINE_TEMPLATE, Loop((STR,))),
+    Opcode.KEY_META: (*_counted_loop(_skip(4), _MODULE), LayoutOp.MORE),  # for each class its id, then its values
+    Opcode.SLOT_INFO: (LEN, LEN, LEN),
+    Opcode.FUNCTION2: (STR,),
+    Opcode.FUNCTION_PRE_GA: (STR, STR, Case(((),), default=(STR,)), STR),  # name, engine, optional description, code
+    Opcode.MODULE_AUX: (LEN, _MODULE),
+    Opcode.IDLE: (LayoutOp.IDLE, LayoutOp.MORE),
+    Opcode.FREQ: (LayoutOp.FREQ, LayoutOp.MORE),
+    Opcode.AUX: (STR, STR),
+    Opcode.RESIZEDB: (LEN, LEN),
+    Opcode.EXPIRETIME_MS: (LayoutOp.EXPIRE_MS, LayoutOp.MORE),
+    Opcode.EXPIRETIME: (LayoutOp.EXPIRE_S, LayoutOp.MORE),
+    Opcode.SELECTDB: (LayoutOp.DB,),
+    Opcode.EOF: (LayoutOp.EOF,),
 }
 
-_VALKEY: dict[int, LayoutBody] = {
-    22: (KEY, *_counted_loop(STR, STR, _skip(8))),  # 9.0: field, value, expiry in ms
-    242: (_resp(b"*"), Loop((_resp(b"$"), LayoutOp.PAYLOAD, _skip(2)))),  # UPDATE: a command
-    243: (STR, *_counted_loop(LEN, LEN)),  # SLOT_IMPORT: the job, its ranges of slots
+_VALKEY_OPCODES: dict[int, LayoutBody] = {
+    ValkeyOpcode.UPDATE: (_resp(b"*"), Loop((_resp(b"$"), LayoutOp.PAYLOAD, _skip(2)))),
+    ValkeyOpcode.SLOT_IMPORT: (STR, *_counted_loop(LEN, LEN)),  # the job's name, then its slot ranges
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The rows of one dialect: a program, and where in it each byte's row begins (0: no row)."""
+    """The program of one dialect, and for each type byte or opcode the address of its layout (0: none)."""
 
     code: bytes
     entry: "array[int]"
@@ -181,7 +171,7 @@ def _encode_address(at: int) -> bytes:
 
 
 def _assemble(body: LayoutBody, at: int, depth: int = 0) -> bytes:
-    """The program of a body that will stand at `at`."""
+    """Return the program of `body`, to be placed at address `at`."""
     code = b""
     for step in body:
         here = at + len(code)
@@ -199,7 +189,7 @@ def _assemble(body: LayoutBody, at: int, depth: int = 0) -> bytes:
 
 
 def _assemble_case(case: Case, at: int, depth: int) -> bytes:
-    """The arms one after the other, each ending in a jump to what follows or back."""
+    """Return the program of a case: its arms one after the other, each ending in a jump to the next step or back."""
     bodies = [*case.arms, *([case.default] if case.default is not None else [])]
     first = at + 4 + 2 * len(case.arms)
     sizes = [len(_assemble(body, 0, depth)) + 3 for body in bodies]
@@ -221,9 +211,16 @@ def _layout(rows: dict[int, LayoutBody]) -> Layout:
     return Layout(code, entry)
 
 
-LAYOUTS = {"redis": _layout(_COMMON | _REDIS), "valkey": _layout(_COMMON | _VALKEY)}
+def _typed(types: Iterable[RdbType | ValkeyRdbType]) -> dict[int, LayoutBody]:
+    """Return the layout of every type that has a known shape."""
+    return {type_: _SHAPES[type_.shape] for type_ in types if type_.shape}
+
+
+_REDIS = _typed(RdbType) | _OPCODES
+_SHARED = {byte: body for byte, body in _REDIS.items() if byte in SHARED_BYTES}
+LAYOUTS = {"redis": _layout(_REDIS), "valkey": _layout(_SHARED | _typed(ValkeyRdbType) | _VALKEY_OPCODES)}
 
 
 def layout_of(magic: bytes) -> Layout:
-    """The meaning of the bytes after that magic."""
-    return LAYOUTS["valkey" if magic.startswith(b"VALKE") else "redis"]
+    """Return the layout of the dialect that a magic states."""
+    return LAYOUTS[dialect_of(magic)]

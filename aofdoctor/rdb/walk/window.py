@@ -1,8 +1,7 @@
-"""A window that slides over an RDB while the walker runs in it.
+"""A window that slides over an RDB while the walker runs in it, in constant memory.
 
-Constant memory: what does not fit into the window is passed in pieces.  With
-`verify` every byte is read, once, and goes into the checksum; without it a
-large payload is jumped over.
+A payload that does not fit into the window is passed in pieces.  With `verify` every byte is read exactly once and
+added to the checksum; without it, a large payload is skipped without being read.
 """
 
 from aofdoctor.rdb.compressed.source import MAX_BATCH_SPAN, DecompressedSource
@@ -11,16 +10,16 @@ from aofdoctor.rdb.walk.layouts import Layout
 from aofdoctor.rdb.walk.walker import SLACK, ItemColumns, StopReason, Walker
 from aofdoctor.source import Source
 
-WINDOW_SIZE = 1 << 18  # bytes; stays in the second level cache between the walk and the checksum
-BATCH_ITEMS = 1 << 12  # items in a batch
+WINDOW_SIZE = 1 << 18  # bytes; small enough to stay in the second-level cache between the walk and the checksum
+BATCH_ITEMS = 1 << 12
 _UNLIMITED_STEPS = 1 << 62
 
 
 class WalkWindow:
-    """Items from `start` on; `crc` is that of the bytes from there to where `checksum` was asked for.
+    """The items from offset `start` on, in `columns`; `crc` is the CRC of the bytes up to the last call of `checksum`.
 
-    With `by_window` it stops before the window moves on, as if the columns were
-    full: an item that begins in the window then stands in it as a whole.
+    `limit` is an offset at which the walk stops, as at the end of the source.  With `stop_at_window_end` the walk
+    also pauses before the window moves, as if the columns were full: each item that began in it is then complete.
     """
 
     def __init__(
@@ -46,11 +45,14 @@ class WalkWindow:
 
     @property
     def offset(self) -> int:
-        """Where it is in the file."""
+        """The walker's position in the source."""
         return self.base + self.at
 
     def run(self, step_budget: int = _UNLIMITED_STEPS) -> tuple[StopReason, int]:
-        """(why it stopped, the fuel that is left); SHORT: where the source ends, or the limit."""
+        """Walk until the columns are full or something stops the walk; return the reason and the steps that are left.
+
+        END_OF_DATA means the end of the source, or the limit.
+        """
         while True:
             reason, self.at, step_budget = self.walker.run(
                 self.buffer, self.at, self.data_end, self.base, self.columns, step_budget
@@ -63,7 +65,7 @@ class WalkWindow:
                 return StopReason(reason), step_budget
 
     def restart(self, start: int, db: int, limit: int | None = None) -> None:
-        """Go on at another place, up to another limit if one is given; the columns are emptied."""
+        """Continue at another offset, with a new limit if one is given; the columns are emptied."""
         if limit is not None:
             self.limit, self.data_end = limit, 0
         self.walker.restart(start, db)
@@ -75,13 +77,13 @@ class WalkWindow:
             self.base, self.at, self.data_end = start, 0, 0
 
     def checksum(self) -> int:
-        """The CRC of all bytes up to `offset`."""
+        """Return the CRC of all bytes up to `offset`."""
         self.crc = crc64(self.view[self._crc_at : self.at], self.crc)
         self._crc_at = self.at
         return self.crc
 
     def _should_flush(self) -> bool:
-        """True if the items should be looked at now, as going back to them costs much."""
+        """Return whether to hand out the items now, because the source makes it expensive to return to them later."""
         columns = self.columns
         return (
             self._max_batch_span is not None
@@ -90,7 +92,7 @@ class WalkWindow:
         )
 
     def _load(self) -> bool:
-        """Move on to the bytes after those that have been passed; False if there are none."""
+        """Move the window forward and fill it; return False if there are no more bytes."""
         if self.verify:
             self.checksum()
         rest, end = self.data_end - self.at, self._end()

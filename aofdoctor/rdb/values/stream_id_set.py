@@ -1,0 +1,42 @@
+"""A set of stream ids, held compactly as sorted runs of 16 bytes an id, because a group can have millions of them."""
+
+from collections.abc import Iterator
+from heapq import merge
+
+from aofdoctor.rdb.values.pending_entries import ID_SIZE
+
+_RUN = 1 << 13  # ids that are sorted together
+
+
+class StreamIdSet:
+    """Stream ids that are added in any order, possibly repeatedly, and iterated in order."""
+
+    def __init__(self) -> None:
+        self._runs: list[bytes] = []
+        self._unsorted: list[bytes] = []
+        self.count = 0
+
+    def add(self, raw: bytes) -> None:
+        """Add an id of 16 bytes; `count` counts the calls."""
+        self._unsorted.append(raw)
+        self.count += 1
+        if len(self._unsorted) == _RUN:
+            self._sort_run()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield each id once, smallest first."""
+        self._sort_run()
+        before = b""
+        for raw in merge(*map(_split, self._runs)):
+            if raw != before:
+                yield raw
+            before = raw
+
+    def _sort_run(self) -> None:
+        if self._unsorted:
+            self._runs.append(b"".join(sorted(set(self._unsorted))))
+            self._unsorted = []
+
+
+def _split(run: bytes) -> Iterator[bytes]:
+    return (run[at : at + ID_SIZE] for at in range(0, len(run), ID_SIZE))
