@@ -10,6 +10,7 @@ from aofdoctor.server.verdict import TruncationHazard
 
 
 def _damage(report: Report) -> Iterator[Finding]:
+    """Yield a finding per damage, with its range and a hint for repair."""
     for part in report.parts:
         for damage in part.damage:
             severity = Severity.NOTE if damage.kind is DamageKind.IN_FLIGHT else Severity.DAMAGE
@@ -54,6 +55,7 @@ _HAZARD_MESSAGES = {
 
 
 def _truncation_hazards(report: Report) -> Iterator[Finding]:
+    """Yield a finding per hazard, for the server versions that would cause it at load."""
     for hazard, sentence in _HAZARD_MESSAGES.items():
         verdicts = [v for v in report.verdicts if hazard in v.hazards]
         if verdicts:
@@ -81,6 +83,7 @@ _ODDITIES = {
 
 
 def _oddities(report: Report) -> Iterator[Finding]:
+    """Yield a finding per kind of odd record, with the number of such records."""
     for code, oddity in report.oddities.items():
         severity, sentence = _ODDITIES[code]
         times = f", {oddity.count:,} times, the first" if oddity.count > 1 else ""

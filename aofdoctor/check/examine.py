@@ -116,6 +116,7 @@ class _Examiner:
     # -- one part --
 
     def _examine_part(self, part: AofPart, source: Source, last: bool) -> None:
+        """Read one part and add its report."""
         report = PartReport(part)
         self.report.parts.append(report)
         self.loader.begin_part(part.name, source, last)
@@ -147,6 +148,7 @@ class _Examiner:
             self.progress(self.bytes_read)
 
     def _check_oddity(self, report: PartReport, batch: RecordBatch, i: int) -> None:
+        """Count a flagged record as an oddity, if it is one."""
         number = batch.ids[i]
         kind = self.oddity_by_id.get(number)
         if kind == "select-invalid" and _selects_database(batch, i):
@@ -176,6 +178,7 @@ class _Examiner:
             self._keep_damage(report, damage)
 
     def _finish_part(self, report: PartReport, source: Source) -> None:
+        """Complete the report of a part after its last tile."""
         state = self.tracker.state
         report.size = source.size or 0
         report.commands, report.annotations = state[ContextField.COMMANDS], state[ContextField.ANNOTATIONS]
@@ -206,6 +209,7 @@ def _selects_database(batch: RecordBatch, i: int) -> bool:
 
 
 def _has_grown(source: Source) -> bool:
+    """Whether a file is larger now than when it was opened."""
     return isinstance(source, FileSource) and source.has_grown()
 
 

@@ -15,6 +15,7 @@ from aofdoctor.source import FileSource
 
 
 def _manifest_findings(report: Report) -> Iterator[Finding]:
+    """Yield findings about a missing manifest and about its lines."""
     aof = report.aof
     if aof.layout != "multi-part":
         return
@@ -36,6 +37,7 @@ def _manifest_findings(report: Report) -> Iterator[Finding]:
 
 
 def _file_findings(report: Report) -> Iterator[Finding]:
+    """Yield findings about files that are missing, empty, listed more than once, or not listed."""
     aof = report.aof
     for part in aof.parts:
         if not part.exists:
@@ -62,6 +64,7 @@ def _file_findings(report: Report) -> Iterator[Finding]:
 
 
 def _swapped_files(report: Report) -> Iterator[Finding]:
+    """Yield findings about files with contents or times that do not match their names."""
     for part in report.parts:
         source = part.part.source
         if source is None or not part.size or not part.part.path:
@@ -96,6 +99,7 @@ def _is_upgraded_file(part: AofPart) -> bool:
 
 
 def _clock_went_back(report: Report) -> Iterator[Finding]:
+    """Yield a note per part in which the time of #TS annotations decreases."""
     for part in report.parts:
         if part.clock_went_back:
             message = f"{text.display_path(part.part.name)}: #TS annotations go back in time somewhere"
@@ -103,6 +107,7 @@ def _clock_went_back(report: Report) -> Iterator[Finding]:
 
 
 def _unfinished_rewrite(report: Report) -> Iterator[Finding]:
+    """Yield a finding about several incremental files, which an unfinished rewrite leaves."""
     incr = [part for part in report.aof.parts if part.type == "incr"]
     if len(incr) < 2:
         return
@@ -112,6 +117,7 @@ def _unfinished_rewrite(report: Report) -> Iterator[Finding]:
 
 
 def _leftovers(report: Report) -> Iterator[Finding]:
+    """Yield notes about temporary and history files, which can hold older data."""
     for path in report.aof.leftovers:
         size = _size(path)
         if size is not None:

@@ -12,6 +12,7 @@ _HIDDEN_FLUSHES_MAX = 100
 
 
 def _flushes(report: Report) -> Iterator[Finding]:
+    """Yield a finding per group of flushes that the report keeps."""
     for group in report.flushes.groups:
         yield Finding("flush", Severity.DANGER, _flush_message(report, group), group.first.part,
                       group.first.span.start, group.last.span.end, _flush_detail(report, group),

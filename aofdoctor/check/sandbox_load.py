@@ -138,6 +138,7 @@ def require_harmless(aof: AOF) -> int:
 
 
 def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
+    """Raise RefusedEdit for a record that must not be replayed."""
     command = command_table().get(batch.ids[i])
     first = next(batch.args(i))
     name = (
@@ -155,6 +156,7 @@ def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
 def _load(
     aof: AOF, binary: ServerBinary, databases: int, on_progress: LoadProgress | None, timeout: float | None
 ) -> LoadResult:
+    """Start a temporary server on the AOF, and return what it has loaded."""
     if on_progress:
         on_progress(f"loading it in a private {binary.title}")
     options = ["--appendonly", "yes", "--appendfilename", "p.aof", "--databases", str(databases)]

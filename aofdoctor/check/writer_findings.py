@@ -24,6 +24,7 @@ _LINE_END = re.compile(rb"\r\n(?=[$*#]|\Z)")
 
 
 def _interleaved_writers(report: Report) -> Iterator[Finding]:
+    """Yield a finding per part with records that another writer has split."""
     for part in report.parts:
         splits = [
             split

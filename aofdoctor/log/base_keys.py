@@ -213,11 +213,13 @@ class BaseKeySelection:
         )
 
     def _is_before(self, key: KeyItem, position: Position) -> bool:
+        """Whether a key ends before a position."""
         if position.number:
             return position.number > self.commands_before
         return (self.part_index, key.end) <= (position.part_index, position.offset)
 
     def _is_after(self, key: KeyItem, position: Position) -> bool:
+        """Whether a key starts after a position."""
         if position.number:
             return position.number <= self.commands_before
         return (self.part_index, key.start) > (position.part_index, position.offset)
@@ -231,6 +233,7 @@ class BaseKeySelection:
         return [i for i, name in zip(indexes, names, strict=True) if self._matches_name(batch.key_at(i), name)]
 
     def _matches_name(self, key: KeyItem, name: bytes) -> bool:
+        """Whether the patterns for keys and contents match a key of this name."""
         selection = self.selection
         if selection.keys and not any(pattern.match(name) for pattern in selection.keys):
             return False

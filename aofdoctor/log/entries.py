@@ -109,6 +109,7 @@ def read_forward(aof: AOF, selection: Selection, with_base: bool = False) -> Ite
 def _walk_selected(
     aof: AOF, selection: Selection, with_base: bool = False
 ) -> Iterator[_SelectedBatch | DamageEntry | BaseKey]:
+    """Yield batches with their selected records, damage and keys of the base, in load order."""
     tracker = ContextTracker(columns=True)
     for index, part, tile, commands_before in walk_aof(aof, tracker):
         if isinstance(tile, RecordBatch):
@@ -180,6 +181,7 @@ class _LastEntries:
         self._damage.append((self._added, item))
 
     def items(self) -> list[LogItem]:
+        """Return entries and damage in order, without damage before the first entry if older entries were dropped."""
         first_place = self._entries[0][0] if len(self._entries) == self._capacity and self._entries else 0
         merged: list[tuple[int, LogItem]] = [*self._entries]
         merged += ((place, item) for place, item in self._damage if place > first_place)
@@ -238,6 +240,7 @@ class _RdbCheckpoint:
 
 
 def _checkpoints(aof: AOF) -> Iterator[_BatchCheckpoint | DamageEntry | _RdbCheckpoint]:
+    """Walk the AOF once and yield what is needed to read it again in the opposite order."""
     tracker = ContextTracker()
     for index, part, tile, commands_before in walk_aof(aof, tracker):
         if isinstance(tile, RecordBatch):
@@ -250,6 +253,7 @@ def _checkpoints(aof: AOF) -> Iterator[_BatchCheckpoint | DamageEntry | _RdbChec
 
 
 def _reread_batch(aof: AOF, selection: Selection, checkpoint: _BatchCheckpoint) -> Iterator[LogEntry]:
+    """Read the records of a checkpoint again and yield the selected ones, newest first."""
     part = aof.parts[checkpoint.part_index]
     assert part.source is not None
     tracker = ContextTracker(columns=True)
@@ -335,6 +339,7 @@ _COMMAND_NAME = re.compile(rb"[a-z][a-z0-9_.|-]{1,40}")
 def _read_segment(
     part: AofPart, part_index: int, source: Source, selection: Selection, start: int, end: int, count: int
 ) -> list[LogItem]:
+    """Return the last `count` selected records, and damage, from the bytes `start` to `end` of a part."""
     tracker = ContextTracker(columns=True)
     last_entries = _LastEntries(count)
     for tile in walk_part(source, tracker, start):

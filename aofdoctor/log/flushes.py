@@ -109,6 +109,7 @@ class FlushCollector:
         self._is_open, self._damaged_part = False, part_index
 
     def _close_unless_structure(self, batch: RecordBatch, start: int, end: int, structure_ids: frozenset[int]) -> None:
+        """End the current run if a record of the range is not SELECT, MULTI, EXEC or an annotation."""
         at = start
         while self._is_open and at < end:
             self._is_open = batch.ids[at] in structure_ids

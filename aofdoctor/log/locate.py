@@ -78,6 +78,7 @@ def record_start(aof: AOF, position: Position) -> tuple[int, int]:
 
 
 def _candidate_parts(aof: AOF, position: Position) -> list[AofPart]:
+    """Return the parts to search: all for a command number, else the part of the offset."""
     if position.number:
         return aof.existing_parts
     return [part for part in aof.find_parts(position.part) if part.exists][:1]

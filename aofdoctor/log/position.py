@@ -54,9 +54,8 @@ def parse_position(value: str, aof: AOF) -> Position:
         )
     part = _find_part(match["part"] or "", aof)
     offset = int(match["offset"], 0 if match["offset"].startswith("0x") else 10)
-    is_compressed = part.source is not None and compression_codec(
-        part.source
-    )  # Its offsets are those of decompressed bytes.
+    # Offsets in a compressed RDB are those of its decompressed bytes, which can exceed the size of the file.
+    is_compressed = part.source is not None and compression_codec(part.source)
     if part.size is not None and offset >= max(1, part.size) and not is_compressed:
         raise InvalidSelection(f"{text.display_path(part.name)} has {part.size:,} bytes: there is nothing at {offset}")
     return Position(part.name, aof.parts.index(part) if part in aof.parts else -1, offset)

@@ -46,6 +46,7 @@ def _start_offsets(source: Source) -> Iterator[int]:
 
 
 def _last_time_from(source: Source, start: int) -> int | None:
+    """Return the last time in a part, reading from `start`."""
     tracker = ContextTracker()
     for tile in read_tiles(source, command_table().names, start):
         if isinstance(tile, RecordBatch):
@@ -96,6 +97,7 @@ def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
 
 
 def _first_after_in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: int) -> int | None:
+    """Track a batch; return the offset of its first command after a given second, or of the MULTI of that command."""
     open_before = transaction_before_batch(tracker)
     tracker.track(batch)
     times = tracker.time

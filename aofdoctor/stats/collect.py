@@ -259,6 +259,8 @@ class _StatsCollector:
             self.progress(log_offset + batch.edges[batch.count])
 
     def _offer_record(self, part: str, batch: RecordBatch, i: int) -> None:
+        """Offer a record to the list of the largest."""
+
         def make_record() -> LargeRecord:
             name, key = next(batch.args(i)), first_key(batch, i)
             head = name if isinstance(name, bytes) else name.head(KEY_BYTES_KEPT)
@@ -277,6 +279,7 @@ class _StatsCollector:
         self.largest.offer(batch.record_span(i).size, make_record)
 
     def _count_keys(self, batch: RecordBatch, index_array: "array[int] | None") -> None:
+        """Count the first keys of a batch; a batch with a large record is counted record by record."""
         if not batch.oversized:
             self.key_counters.count_batch(batch, self.tracker.db, index_array)
             return
@@ -291,6 +294,7 @@ class _StatsCollector:
     # -- results --
 
     def _command_rows(self, by_id: list[tuple[int, int]]) -> list[CommandCounts]:
+        """Return a row per command, and rows for names that no server knows."""
         rows = [
             CommandCounts(command_table().commands[number - 2].name, *row)
             for number, row in enumerate(by_id)

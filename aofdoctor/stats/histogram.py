@@ -103,6 +103,7 @@ def find_bursts(bucket_row: BucketRow, kind: int) -> list[Burst]:
 
 
 def _bursts_at_width(cells: list[tuple[int, int, int]], width: int) -> Iterator[Burst]:
+    """Yield runs of buckets with at least `_BURST_MIN` commands and `_BURST_RATE` times the baseline."""
     counts = sorted(count for _, count, _ in cells)
     lower = counts[: int(len(counts) * _BASELINE_SHARE)]
     baseline = sum(lower) / len(lower)
@@ -113,4 +114,5 @@ def _bursts_at_width(cells: list[tuple[int, int, int]], width: int) -> Iterator[
 
 
 def _merge_cells(number: int, cells: list[tuple[int, int, int]]) -> tuple[int, int, int]:
+    """Merge (number, commands, offset of the first command or -1) of neighbouring buckets."""
     return number, sum(cell[1] for cell in cells), min((cell[2] for cell in cells if cell[2] >= 0), default=-1)

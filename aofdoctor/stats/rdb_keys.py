@@ -193,6 +193,7 @@ def _zero_counts() -> list[int]:
 
 
 def _add_counts(counts: _CountsByName, rows: "Iterable[tuple[str | int | bytes | None, tuple[int, ...]]]") -> None:
+    """Add rows of (keys, bytes, expires) to the counts of their names."""
     for name, row in rows:
         if row[0]:
             counts[name] = [a + b for a, b in zip(counts[name], row, strict=True)]

@@ -84,6 +84,7 @@ class SuspiciousEvents:
                 self._count_event("many-deleted", batch, i, batch.argc[i] - 1)
 
     def _count_event(self, kind: str, batch: RecordBatch, i: int, count: int = 1) -> None:
+        """Count an event, and keep the place and name of the first of its kind."""
         event = self.events.get(kind)
         if event is None:
             name = next(batch.args(i))
@@ -104,6 +105,7 @@ class SuspiciousEvents:
         ]
 
     def _log_command(self, part: str, offset: int, options: str = "") -> str:
+        """Return the shell command that shows the log from a place on."""
         name = part if len(self.aof.parts) > 1 else ""
         place = f"{name}@{offset}" if name else str(offset)
         return f"aofdoctor log {text.shell_quote(self.aof.path)}{options} --from {text.shell_quote(place)}"
