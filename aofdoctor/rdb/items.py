@@ -22,6 +22,7 @@ from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 NAME_LIMIT = 1 << 16
+_AUX = int(Opcode.AUX)  # a plain int, because it is compared once for every item
 _AUX_MAX_SIZE, _AUX_MAX_FIELDS = 256, 64
 _CHECKSUM_SIZE = 8
 
@@ -208,7 +209,7 @@ class ItemReader:
             rdb.key_count += columns.key_count
         if columns.key_count < columns.count and len(rdb.aux) < _AUX_MAX_FIELDS:
             for i in range(columns.count):
-                if columns.kind[i] == Opcode.AUX:
+                if columns.kind[i] == _AUX:
                     self._read_aux_field(columns.value[i], columns.edges[i + 1])
         yield ItemBatch(columns)
         columns.truncate(0)

@@ -20,7 +20,7 @@ _MAX_READERS = 3
 
 
 def decompressed(source: Source) -> Source:
-    """Return a source of the plain RDB bytes: `source` itself, or a DecompressedSource if it is compressed."""
+    """Return a source of the uncompressed RDB bytes: `source` itself, or a DecompressedSource if it is compressed."""
     codec = header.compression_codec(source)
     return DecompressedSource(source, codec) if codec else source
 
@@ -98,7 +98,7 @@ class DecompressedSource:
         return max(behind, key=_bytes_out) if behind else self._start_reader()
 
     def _start_reader(self) -> _FrameReader:
-        """Start a reader at the beginning; if there are too many, it replaces the one that is least far."""
+        """Start a reader at the beginning; if there are too many, it replaces the one that has read the least."""
         if len(self._readers) == _MAX_READERS:
             self._readers.remove(min(self._readers, key=_bytes_out))
         reader = _FrameReader(Frame(self.source, header.FRAME_OFFSET, self.codec))

@@ -1,4 +1,4 @@
-"""Read what can be read of a damaged RDB: keys, damage, and the keys after it, to the end.
+"""Salvage a damaged RDB: the keys before the damage, the damage, and the keys after it, to the end.
 
 An RDB has no synchronization marks, only a structure that is consistent or not.  Where the walk stops, resync.py
 searches for an offset from which keys can be walked again.  The search also looks back a little before the stop,

@@ -17,6 +17,7 @@ from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 
+_HASH_TEMPLATE = int(Opcode.HASH_TEMPLATE)
 # Limits of the cache: templates, fields of a template, bytes of a field name.
 _CACHED_TEMPLATES, _CACHED_FIELDS, _CACHED_NAME_SIZE = 256, 1024, 64
 _WINDOW, _BATCH_ITEMS = 1 << 14, 64
@@ -63,7 +64,7 @@ def _template_offsets(source: Source) -> Iterator[int]:
         for i in range(columns.count):
             if columns.name[i] >= 0:
                 return
-            if columns.kind[i] == Opcode.HASH_TEMPLATE:
+            if columns.kind[i] == _HASH_TEMPLATE:
                 yield columns.value[i]
         columns.truncate(0)
 
