@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, DIGITS_MAX, NAME_MAX
-from aofdoctor.aof.scan import SLACK, skip_args
-from aofdoctor.source import Source
+from aofdoctor.aof.read_window import ReadWindow
+from aofdoctor.aof.scan import skip_args
 
 HEADER_MAX = DIGITS_MAX + 3
 
@@ -55,46 +55,6 @@ class RecordDiagnosis:
     def is_annotation(self) -> bool:
         """True if it is a whole annotation."""
         return self.is_complete and self.argc == 0
-
-
-class ReadWindow:
-    """A small window that can be moved anywhere in a source; `loaded` counts the bytes it has read."""
-
-    SIZE = 1 << 16
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.buffer = bytearray(self.SIZE + SLACK)
-        self.bytes_read = 0
-        self._view = memoryview(self.buffer)
-        self._base = self._fill = 0
-
-    def locate(self, offset: int, need: int) -> tuple[int, int]:
-        """(start, end) in `buffer` of the bytes from `offset`: at least `need`, unless the file ends."""
-        if not (self._base <= offset and offset + need <= self._base + self._fill):
-            self._load(offset)
-        return offset - self._base, self._fill
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` (at most SIZE) bytes from `offset`."""
-        start, end = self.locate(offset, size)
-        return bytes(self._view[start : min(end, start + size)])
-
-    def has_byte_at(self, offset: int) -> bool:
-        """True if the file has a byte at `offset`."""
-        if self.source.size is not None:
-            return offset < self.source.size
-        return self.source.readinto(memoryview(bytearray(1)), offset) > 0
-
-    def _load(self, offset: int) -> None:
-        self._base, self._fill = offset, 0
-        while self._fill < self.SIZE:
-            got = self.source.readinto(self._view[self._fill : self.SIZE], offset + self._fill)
-            if not got:
-                break
-            self._fill += got
-        self.bytes_read += self._fill
-        self._view[self._fill : self._fill + SLACK] = bytes(SLACK)
 
 
 def diagnose_record(window: ReadWindow, offset: int, args_max: int = ARGC_MAX) -> RecordDiagnosis:

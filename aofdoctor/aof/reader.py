@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from time import time
 
 from aofdoctor.aof.constants import FIRST_ID
-from aofdoctor.aof.diagnosis import ReadWindow, command_id, diagnose_record
+from aofdoctor.aof.diagnosis import command_id, diagnose_record
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.records import Preamble, RecordBatch, oversized_batch
 from aofdoctor.aof.recovery.resync import damage_at, find_record
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan

@@ -22,11 +22,6 @@ from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 
-def encode_command(argv: Sequence[bytes]) -> bytes:
-    """The record that a server would write for `argv`."""
-    return b"*%d\r\n" % len(argv) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in argv)
-
-
 @dataclass(frozen=True, slots=True)
 class LargeArgument:
     """An argument too large to hold: `span` in the source, without its header and CRLF."""

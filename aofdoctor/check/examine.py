@@ -7,7 +7,7 @@ counted, and the first and last are kept.
 from collections.abc import Callable, Sequence
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.report import PartReport, Report

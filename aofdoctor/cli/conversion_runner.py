@@ -11,7 +11,7 @@ from typing import Any
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.cli.console import Paint, bytes_to_json, make_painter, print_json, print_line, progress_bar
 from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.cli.plan_runner import (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import read_batches, read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.aof.recovery.resync import find_record

@@ -5,7 +5,7 @@ before the first annotation has no time, and counts as earlier.
 """
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.errors import RefusedEdit

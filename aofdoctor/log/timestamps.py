@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.aof.recovery.resync import find_record

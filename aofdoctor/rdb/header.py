@@ -52,3 +52,8 @@ def has_type(magic: bytes, kind: int) -> bool:
     """False of a type that servers of this version do not write yet."""
     version, dialect = version_of(magic), "valkey" if magic.startswith(b"VALKE") else "redis"
     return kind <= next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)
+
+
+def read_dialect(source: Source) -> str:
+    """Who gives the bytes of an RDB their meaning."""
+    return "valkey" if pread(source, 5, 0) == b"VALKE" else "redis"

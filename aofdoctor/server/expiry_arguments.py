@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from aofdoctor.aof.records import Arg
+from aofdoctor.rdb.conversion import clamp_expiry
 
 ARGS_SEARCHED = 64  # arguments that are looked at: every option stands among them but those behind many keys
 _UNITS = {b"EXAT": 1000, b"PXAT": 1}
-_EXPIRY_MIN, _EXPIRY_MAX = 1, (1 << 63) - 1
 
 ExpiryArgs = Iterator[tuple[int, int]]  # (which argument, how many ms one of its units has)
 
@@ -68,7 +68,7 @@ EXPIRY_FINDERS: dict[bytes, Callable[[Sequence[Any]], ExpiryArgs]] = {
 def shift_expiry(argv: list[Any], shift_ms: int) -> list[Any]:
     """A command with its absolute expiry moved; the very same list where it has none."""
     for at, unit in find_expiries(argv) if shift_ms else ():
-        time = b"%d" % min(_EXPIRY_MAX // unit, max(_EXPIRY_MIN, int(argv[at]) + shift_ms // unit))
+        time = b"%d" % clamp_expiry(int(argv[at]) + shift_ms // unit, unit)
         argv = argv if time == argv[at] else [*argv[:at], time, *argv[at + 1 :]]
     return argv
 

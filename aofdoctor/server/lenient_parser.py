@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from aofdoctor.aof.constants import NAME_MAX
-from aofdoctor.aof.diagnosis import ReadWindow
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.scan import skip_args
 
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})")

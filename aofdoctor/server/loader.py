@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.diagnosis import ReadWindow
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aofdoctor.errors import SandboxError
+from aofdoctor.resp import encode_command
 
 RespReply = bytes | int | None | list["RespReply"]
 
@@ -38,7 +39,7 @@ class RespClient:
 
     def pipeline(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[RespReply]:
         """The replies to many commands, sent at once; the first error raises."""
-        self._socket.sendall(b"".join(_encode(words) for words in commands))
+        self._socket.sendall(b"".join(_encode_words(words) for words in commands))
         return [self._reply() for _ in commands]
 
     def close(self) -> None:
@@ -62,9 +63,5 @@ class RespClient:
         return rest
 
 
-def _encode(words: Sequence[str | bytes | int]) -> bytes:
-    out = [b"*%d\r\n" % len(words)]
-    for word in words:
-        data = word if isinstance(word, bytes) else str(word).encode()
-        out.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(out)
+def _encode_words(words: Sequence[str | bytes | int]) -> bytes:
+    return encode_command([word if isinstance(word, bytes) else str(word).encode() for word in words])

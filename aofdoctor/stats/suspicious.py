@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aofdoctor import text
 from aofdoctor.aof.constants import UNKNOWN
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.finding import Finding, Severity

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from shutil import copyfile
 
+from aofdoctor.rdb.conversion import ConversionReport
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.server.sandbox import Sandbox, ServerBinary

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from aofdoctor.rdb.bulk._encoder import BulkEncoder, double_to_text, text_to_double
 from aofdoctor.rdb.bulk.encoder import NullBulkEncoder
 from aofdoctor.rdb.bulk.powers_of_ten import EXPONENT_MAX, EXPONENT_MIN, power_of_ten, powers_of_ten
+from aofdoctor.rdb.conversion import ConversionReport
 from aofdoctor.rdb.encoding.cursor import DecodeError
 from aofdoctor.rdb.export import resp_exporter as told_resp
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.export.commands import score_text
 from aofdoctor.rdb.export.exporter import CommandExporter, export_commands
-from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.items import KeyItem
 from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.rdb.values.decoders import score_text
 from aofdoctor.server.expiry_arguments import shift_expiry
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests.conftest import FIXTURES

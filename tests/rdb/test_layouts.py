@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.records import encode_command as record
 from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE, CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
-from aofdoctor.rdb.export.commands import score_text, value_commands
+from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.export.resp import encode_commands, encode_if_bytes
-from aofdoctor.rdb.values.decoders import HashField, SortedSetMember, ValueRef, elements
+from aofdoctor.rdb.values.decoders import HashField, SortedSetMember, ValueRef, elements, score_text
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType
 from aofdoctor.rdb.values.streams import (
     Consumer,
@@ -26,6 +25,7 @@ from aofdoctor.rdb.values.streams import (
     StreamId,
     StreamMeta,
 )
+from aofdoctor.resp import encode_command as record
 from aofdoctor.source import BytesSource
 from tests.support import rdb_value_writer as w
 

@@ -7,7 +7,8 @@ next header are looked at; all of this is for the note.
 
 import re
 
-from aofdoctor.aof.diagnosis import HEADER_MAX, ReadWindow, RecordDiagnosis
+from aofdoctor.aof.diagnosis import HEADER_MAX, RecordDiagnosis
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.source import PAGE_SIZE
 
 _NEXT_HEADER = re.compile(rb"\r\n(?=\$[0-9]{1,18}\r\n|\*[0-9]{1,18}\r\n\$|#|\Z)")

@@ -15,7 +15,8 @@ import re
 from collections.abc import Container
 
 from aofdoctor.aof.constants import NAME_MAX
-from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnose_record
+from aofdoctor.aof.diagnosis import Defect, RecordDiagnosis, diagnose_record
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.recovery.argument_damage import block_edge_note, encoding_note, missing_bytes_note
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
 from aofdoctor.damage import Damage, DamageKind

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.aof.records import encode_command as encode_argv
 from aofdoctor.aof.scan import SLACK, ScanColumns, scan
 from aofdoctor.diff.hashing.digest import Digest, record_digests
 from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn, UnitKind
@@ -18,6 +17,7 @@ from aofdoctor.diff.units.unit import ComparisonRules, DiffPosition, large_comma
 from aofdoctor.rdb.export.capabilities import CommandArgs
 from aofdoctor.rdb.export.resp import encode_if_bytes
 from aofdoctor.rdb.items import KeyItem
+from aofdoctor.resp import encode_command as encode_argv
 from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
 

@@ -11,7 +11,7 @@ from itertools import islice
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import LargeArgument, RecordBatch
 from aofdoctor.rdb.compressed.source import decompressed
-from aofdoctor.rdb.export.exporter import read_dialect
+from aofdoctor.rdb.header import read_dialect
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.values.decoders import ValueRef, type_name

@@ -12,16 +12,16 @@ from functools import partial
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.manifest import ManifestEntry, changed_entry_line, encode_name
+from aofdoctor.aof.model import AOF
 from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputFile, OutputPiece
 from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest, head_pieces
 from aofdoctor.edit.conversion.shift_expiries import shift_expiries
 from aofdoctor.edit.planners.repair import require_complete_set
 from aofdoctor.errors import RefusedEdit
+from aofdoctor.rdb.conversion import ConversionReport
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.server.versions import VERSIONS, rdb_writer
 
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"

@@ -6,7 +6,6 @@ What a target cannot be told is an Inexpressible among the commands, never left
 out in silence; what is broken ends in a Corrupt.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import isnan
@@ -14,12 +13,10 @@ from math import isnan
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
 from aofdoctor.rdb.export.stream_commands import stream_commands
-from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements
+from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements, score_text
 from aofdoctor.rdb.values.streams import STREAM_VERSIONS, StreamPart, decode_stream
 
 ITEMS_PER_CMD = 64
-_SHEBANG_MAX = 1 << 12
-_LIBRARY_NAME = re.compile(rb"#![^\r\n]*\bname=([^\s]+)")
 CommandOrUnsupported = CommandArgs | Unsupported
 
 
@@ -52,18 +49,6 @@ def select_command(db: int) -> CommandArgs:
 def function_load_command(code: String, capabilities: Capabilities) -> CommandOrUnsupported:
     """The command that loads a library of functions (opcode 245)."""
     return [b"FUNCTION", b"LOAD", code] if capabilities.has_functions else Unsupported("a library of functions")
-
-
-def library_name(code: String) -> bytes:
-    """The name of a library of functions, as the first line of its code has it; empty if it has none."""
-    head = code if isinstance(code, bytes) else code.read(_SHEBANG_MAX)
-    match = _LIBRARY_NAME.match(head[:_SHEBANG_MAX])
-    return match[1] if match else b""
-
-
-def score_text(score: float) -> bytes:
-    """The shortest text that a server reads the same double from."""
-    return (b"%r" % score).removesuffix(b".0")
 
 
 def _string(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities) -> Iterator[CommandOrUnsupported]:

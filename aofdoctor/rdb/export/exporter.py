@@ -7,26 +7,31 @@ used) is counted as a hint: a server's own rewrite does not write it either.
 
 from collections.abc import Callable, Iterator
 
+from aofdoctor.rdb.conversion import (
+    IDLE_HINT,
+    KEY_METADATA_LOSS,
+    OPCODE_LOSSES,
+    SLOT_HINT,
+    ConversionReport,
+    library_name,
+    rdb_damage,
+    read_key_name,
+    unknown_type_damage,
+)
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import has_key_meta
 from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
-from aofdoctor.rdb.export.commands import function_load_command, library_name, select_command, value_commands
-from aofdoctor.rdb.export.report import ConversionReport
+from aofdoctor.rdb.export.commands import function_load_command, select_command, value_commands
+from aofdoctor.rdb.header import read_dialect
 from aofdoctor.rdb.items import AUX, EOF, ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
-from aofdoctor.source import Source, pread
+from aofdoctor.source import Source
 
 OnProgress = Callable[[int], None]
-_NAME_MAX = 1 << 26
 _FUNCTION, _TEMPLATE = 245, 242  # a template's names are among each hash's own, once they are told
 _NOT_EXPORTED = frozenset({KIND_MAGIC, AUX, EOF, 251, 254})
-IDLE_HINT = "idle times or frequencies of keys"
-_HINTS = {244: "sizes of slots"}
-_LOSS_REASONS = {
-    242: "commands between the keys", 243: "a slot import", 246: "a function of a release candidate",
-    247: "data of a module",
-}  # fmt: skip
+_HINTS = {244: SLOT_HINT}
 
 
 def export_commands(
@@ -44,14 +49,6 @@ def export_commands(
             on_progress(items.rdb.end)
     if problem := rdb_damage(items):
         yield problem
-
-
-def rdb_damage(items: ItemReader) -> CorruptValue | None:
-    """What is wrong with an RDB that has been gone through."""
-    rdb = items.rdb
-    if rdb.complete and rdb.checksum != "bad":
-        return None
-    return CorruptValue(rdb.end, rdb.note or "it is damaged")
 
 
 class CommandExporter:
@@ -95,13 +92,13 @@ class CommandExporter:
 
     def _export_item(self, item: OpcodeItem) -> Iterator[CommandArgs | CorruptValue]:
         if item.kind == KIND_UNPARSED:
-            yield CorruptValue(item.span.start, "a type that this version does not read stands here, and all after it")
+            yield unknown_type_damage(item.span.start)
         elif item.kind == _FUNCTION:
             yield from self._export_library(item)
         elif item.kind in _HINTS:
             self.report.dropped_hints[_HINTS[item.kind]] += 1
         elif item.kind not in _NOT_EXPORTED and not (item.kind == _TEMPLATE and self.dialect == "redis"):
-            self.report.record_loss(0, b"", f"opcode {item.kind}", _LOSS_REASONS.get(item.kind, "no command says it"))
+            self.report.record_loss(0, b"", f"opcode {item.kind}", OPCODE_LOSSES.get(item.kind, "no command says it"))
 
     def _export_library(self, item: OpcodeItem) -> Iterator[CommandArgs | CorruptValue]:
         self.cursor.seek(item.body_offset)
@@ -120,15 +117,4 @@ class CommandExporter:
         if key.idle >= 0 or key.freq >= 0:
             self.report.dropped_hints[IDLE_HINT] += 1
         if self.dialect == "redis" and has_key_meta(self.source, key.start, key.name_offset):
-            self.report.record_loss(key.db, name, kind, "the metadata of a key")
-
-
-def read_dialect(source: Source) -> str:
-    """Who gives the bytes of an RDB their meaning."""
-    return "valkey" if pread(source, 5, 0) == b"VALKE" else "redis"
-
-
-def read_key_name(cursor: Cursor, key: KeyItem) -> bytes:
-    """A key's name; Broken where it is larger than what is read at once."""
-    cursor.seek(key.name_offset)
-    return cursor.string_in_memory(_NAME_MAX)
+            self.report.record_loss(key.db, name, kind, KEY_METADATA_LOSS)

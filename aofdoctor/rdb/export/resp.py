@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue
 from aofdoctor.rdb.export.capabilities import CommandArgs, Unsupported
+from aofdoctor.resp import encode_command
 
 _PIECE = 1 << 18
 
@@ -17,7 +18,7 @@ def _py_encode(command: list[Any]) -> bytes | None:
     """The record of a command; None where an argument is no bytes."""
     if not all(type(word) is bytes for word in command):
         return None
-    return b"*%d\r\n" % len(command) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in command)
+    return encode_command(command)
 
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from aofdoctor.rdb.conversion import clamp_expiry
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.encoding.writer import encode_length, encode_string
 from aofdoctor.rdb.rewrite.stream_recode import reencode_stream
@@ -74,7 +75,6 @@ def _text_scores(run: FlatRun) -> Iterator[bytes]:
         yield bytes((special,)) if special else bytes((len(text),)) + text
 
 
-_TIME_MAX = (1 << 63) - 1
 _PLAIN = {"list": (_LIST, _strings), "set": (_SET, _strings), "zset": (_ZSET_2, _scores), "hash": (_HASH, _strings)}
 
 
@@ -98,19 +98,17 @@ def _timed_hash(cursor: Cursor, value: ValueRef, dialect: str, version: int, shi
             _HASH_TIMES_VALKEY, _counted_elements(cursor, value, 3, lambda run: _valkey_fields(run, shift_ms)), []
         )
     if version >= 12:
-        return ReencodedValue(_HASH_TIMES, _redis_hash(cursor, value, _shift_time(min_expire, shift_ms), shift_ms), [])
+        return ReencodedValue(
+            _HASH_TIMES, _redis_hash(cursor, value, clamp_expiry(min_expire + shift_ms), shift_ms), []
+        )
     return ReencodedValue(_HASH, _counted_elements(cursor, value, 3, untimed), ["when fields of a hash expire"])
-
-
-def _shift_time(time: int, shift_ms: int) -> int:
-    return min(max(1, time + shift_ms), _TIME_MAX)
 
 
 def _valkey_fields(run: FlatRun, shift_ms: int) -> Iterator[bytes]:
     for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):
         yield from encode_string(field)
         yield from encode_string(content)
-        yield struct.pack("<q", -1 if time is None else _shift_time(time, shift_ms))
+        yield struct.pack("<q", -1 if time is None else clamp_expiry(time + shift_ms))
 
 
 def _redis_hash(cursor: Cursor, value: ValueRef, min_expire: int, shift_ms: int) -> Iterator[bytes]:
@@ -118,7 +116,7 @@ def _redis_hash(cursor: Cursor, value: ValueRef, min_expire: int, shift_ms: int)
 
     def fields(run: FlatRun) -> Iterator[bytes]:
         for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):
-            yield encode_length(0 if time is None else _shift_time(time, shift_ms) - min_expire + 1)
+            yield encode_length(0 if time is None else clamp_expiry(time + shift_ms) - min_expire + 1)
             yield from encode_string(field)
             yield from encode_string(content)
 

@@ -9,12 +9,22 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from aofdoctor.rdb.conversion import (
+    IDLE_HINT,
+    KEY_METADATA_LOSS,
+    OPCODE_LOSSES,
+    SLOT_HINT,
+    ConversionReport,
+    clamp_expiry,
+    library_name,
+    rdb_damage,
+    read_key_name,
+    unknown_type_damage,
+)
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import has_key_meta
 from aofdoctor.rdb.encoding.writer import assemble_rdb, encode_length, rechunk
-from aofdoctor.rdb.export.commands import library_name
-from aofdoctor.rdb.export.exporter import rdb_damage, read_dialect, read_key_name
-from aofdoctor.rdb.export.report import ConversionReport
+from aofdoctor.rdb.header import read_dialect
 from aofdoctor.rdb.items import EOF, ItemBatch, ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.rewrite.recode import ReencodedValue, reencode
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
@@ -40,11 +50,7 @@ _VALKEY_BYTES = frozenset({22, 244, 243})
 _SHARED_BYTES = frozenset({*range(22), *range(244, 256)})
 _FUNCTION = 245
 _KINDS = {_FUNCTION: "function"}
-_HINTS = {244: "sizes of slots", 250: "words of the writer", 251: "sizes of databases"}
-_LOSS_REASONS = {
-    242: "commands between the keys", 243: "a slot import", 245: "a library of functions",
-    246: "a function of a release candidate", 247: "data of a module",
-}  # fmt: skip
+_HINTS = {244: SLOT_HINT, 250: "words of the writer", 251: "sizes of databases"}
 
 
 class TargetFormat(NamedTuple):
@@ -146,8 +152,8 @@ class _ItemRewriter:
 
     def _expiry_bytes(self, expire_ms: int) -> bytes:
         """An expiry where it is to stand, as eight bytes."""
-        time = max(0, expire_ms + self.target.shift_ms) if self.target.shift_ms else expire_ms
-        return min(time, (1 << 63) - 1).to_bytes(8, "little", signed=True)
+        shifted = clamp_expiry(expire_ms + self.target.shift_ms, minimum=0) if self.target.shift_ms else expire_ms
+        return shifted.to_bytes(8, "little", signed=True)
 
     def copy_bytes(self, span: Span) -> Iterator[bytes]:
         """Bytes as they are."""
@@ -181,7 +187,7 @@ class _ItemRewriter:
         if item.kind in (KIND_MAGIC, EOF):
             return
         if item.kind == KIND_UNPARSED:
-            yield CorruptValue(item.span.start, "a type that this version does not read stands here, and all after it")
+            yield unknown_type_damage(item.span.start)
         elif item.kind in self.supported:
             yield from self.copy_bytes(item.span)
         elif item.kind in _HINTS:
@@ -189,7 +195,7 @@ class _ItemRewriter:
         elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are in each hash anew
             kind, why = (
                 _KINDS.get(item.kind, f"opcode {item.kind}"),
-                _LOSS_REASONS.get(item.kind, "it is not known there"),
+                OPCODE_LOSSES.get(item.kind, "it is not known there"),
             )
             self.report.record_loss(0, self._library_name(item), kind, why)
 
@@ -211,9 +217,9 @@ class _ItemRewriter:
 
     def _count_hints(self, key: KeyItem) -> None:
         if (key.idle >= 0 or key.freq >= 0) and _IDLE not in self.supported:
-            self.report.dropped_hints["idle times or frequencies of keys"] += 1
+            self.report.dropped_hints[IDLE_HINT] += 1
         if self.may_have_metadata and has_key_meta(self.source, key.start, key.name_offset):
-            self._record_loss(key, "the metadata of a key")
+            self._record_loss(key, KEY_METADATA_LOSS)
 
     def _record_loss(self, key: KeyItem, reason: str) -> None:
         kind = type_name(ValueRef(0, key.type, self.dialect)) or f"type {key.type}"

@@ -309,3 +309,8 @@ _ELEMENT_FACTORIES: dict[tuple[str, int], Callable[[FlatRun], Any]] = {
     ("hash", 2): _hash_fields,
     ("hash", 3): _hash_fields_with_expiry,
 }
+
+
+def score_text(score: float) -> bytes:
+    """The shortest text that a server reads the same double from."""
+    return (b"%r" % score).removesuffix(b".0")

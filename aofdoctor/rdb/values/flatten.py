@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString, String
-from aofdoctor.rdb.export.commands import score_text
-from aofdoctor.rdb.values.decoders import ValueRef, elements
+from aofdoctor.rdb.values.decoders import ValueRef, elements, score_text
 from aofdoctor.rdb.values.streams import StreamId
 
 

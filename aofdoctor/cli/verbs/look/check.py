@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AofPart
+from aofdoctor.aof.model import AofPart
 from aofdoctor.check.examine import examine
 from aofdoctor.check.findings import FIRST_AID, collect_findings, is_sound
 from aofdoctor.check.report import PartReport, Report, shell_path

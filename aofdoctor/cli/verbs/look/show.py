@@ -8,7 +8,7 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.records import LargeArgument, Preamble
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, print_json, print_line, terminal_width

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.check.flush_findings import describe_group, describe_scope
 from aofdoctor.cli import options
 from aofdoctor.cli.console import discard_stdout, make_painter, print_error_line, print_json, print_line, warn
