@@ -11,7 +11,6 @@ It does not know what commands mean, nor what a server would do.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import time
 
 from aofdoctor.aof.constants import FIRST_ID
 from aofdoctor.aof.diagnosis import command_id, diagnose_record
@@ -45,13 +44,18 @@ class CommandNames:
 
 
 def read_tiles(
-    source: Source, names: CommandNames, start: int = 0, window: int = WINDOW, room: int = BATCH_RECORDS
+    source: Source,
+    names: CommandNames,
+    start: int = 0,
+    window: int = WINDOW,
+    room: int = BATCH_RECORDS,
+    now_ms: int = 0,
 ) -> Iterator[Tile]:
     """The tiles of `source` from `start`, which is 0 or where a record begins.
 
     A batch is valid until the next tile is asked for.
     """
-    if start == 0 and (preamble := _read_preamble(source, names)):
+    if start == 0 and (preamble := _read_preamble(source, names, now_ms)):
         yield preamble
         start = preamble.span.end
     yield from _TileReader(source, names, start, window, room)
@@ -86,10 +90,10 @@ class _SharedSource:
         pass
 
 
-def _read_preamble(source: Source, names: CommandNames) -> Preamble | None:
+def _read_preamble(source: Source, names: CommandNames, now_ms: int) -> Preamble | None:
     if not is_rdb(source):
         return None
-    key_counts = KeyCounts(int(time() * 1000))
+    key_counts = KeyCounts(now_ms)
     rdb = walk_rdb(source, key_counts)
     end = rdb.end if rdb.complete or rdb.end_is_known else find_record(source, rdb.end, names.ids, run=True)
     if end is None:

@@ -5,6 +5,7 @@ counted, and the first and last are kept.
 """
 
 from collections.abc import Callable, Sequence
+from time import time
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.model import AOF, AofPart
@@ -116,7 +117,7 @@ class _Examiner:
         self.tracker.begin_part()
         self.loader.begin_part(part.name, source, last)
         self.last_good: tuple[int, int] | None = None
-        for tile in read_tiles(source, command_table().names):
+        for tile in read_tiles(source, command_table().names, now_ms=int(time() * 1000)):
             if isinstance(tile, RecordBatch):
                 self._add_batch(report, tile)
             elif isinstance(tile, Damage):

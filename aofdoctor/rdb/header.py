@@ -50,8 +50,12 @@ _NEWEST_TYPE = {"redis": ((6, 13), (7, 14), (8, 14), (9, 15), (10, 19), (11, 21)
 
 def has_type(magic: bytes, kind: int) -> bool:
     """False of a type that servers of this version do not write yet."""
-    version, dialect = version_of(magic), "valkey" if magic.startswith(b"VALKE") else "redis"
-    return kind <= next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)
+    return kind <= newest_type("valkey" if magic.startswith(b"VALKE") else "redis", version_of(magic))
+
+
+def newest_type(dialect: str, version: int) -> int:
+    """Return the highest value type number that an RDB of this version can contain; 255 if unknown."""
+    return next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)
 
 
 def read_dialect(source: Source) -> str:

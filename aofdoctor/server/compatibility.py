@@ -57,13 +57,12 @@ def _accepted_by_all(names: tuple[str, ...]) -> tuple[frozenset[int], "array[int
 
 def _is_container(command: CommandSpec, version: ServerVersion) -> bool:
     """True if the line looks this command's second argument up as well (7.0 and later)."""
-    return version.reads_manifest and command.name in _containers(version.command_set)
+    return version.reads_manifest and command.name in _containers(table_column(version))
 
 
 @functools.cache
-def _containers(commands: str) -> frozenset[str]:
-    at = command_table().versions.index(commands)
-    return frozenset(c.container for c in command_table().commands if c.container and c.arity[at])
+def _containers(column: int) -> frozenset[str]:
+    return frozenset(c.container for c in command_table().commands if c.container and c.arity[column])
 
 
 def command_rejection(

@@ -20,7 +20,7 @@ from aofdoctor.rdb import header as head
 from aofdoctor.rdb.conversion import read_key_name
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.encoding.short_strings import has_key_meta
-from aofdoctor.rdb.export.capabilities import CAPABILITIES, CommandArgs, Unsupported
+from aofdoctor.rdb.export.capabilities import ALL_CAPABILITIES, CommandArgs, Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, value_commands
 from aofdoctor.rdb.items import AUX, ItemBatch, KeyItem, OpcodeItem
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
@@ -30,7 +30,6 @@ from aofdoctor.rdb.walk.window import BATCH_ITEMS, WINDOW_SIZE, WalkWindow
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
-_CAPABILITIES = CAPABILITIES["redis-8.2"]  # the one that can be told the most
 _TEMPLATE, _TEMPLATES_SINCE = 242, 15  # of Redis 8.10
 _OLD_STREAM = 15  # of servers before 7.0: without the counters that later ones write
 FUNCTION = 245
@@ -199,7 +198,7 @@ class RdbCommandStream:
             yield OpaqueBytes(span, f"type {key.type}, which is not read")
             return
         expire = None if key.expire_ms < 0 else key.expire_ms
-        target = _CAPABILITIES._replace(has_stream_counters=False) if key.type == _OLD_STREAM else _CAPABILITIES
+        target = ALL_CAPABILITIES._replace(has_stream_counters=False) if key.type == _OLD_STREAM else ALL_CAPABILITIES
         for command in value_commands(self.cursor, value, name, expire, target):
             if isinstance(command, list):
                 yield command
@@ -210,7 +209,9 @@ class RdbCommandStream:
         if item.kind in IGNORED_OPCODES or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
             return
         code = self.function_code(item) if item.kind == FUNCTION else None
-        command = function_load_command(code, _CAPABILITIES) if code is not None else Unsupported(f"opcode {item.kind}")
+        command = (
+            function_load_command(code, ALL_CAPABILITIES) if code is not None else Unsupported(f"opcode {item.kind}")
+        )
         yield command if isinstance(command, list) else OpaqueBytes(item.span, command.description)
 
     def function_code(self, item: OpcodeItem) -> String | None:

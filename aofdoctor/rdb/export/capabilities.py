@@ -1,7 +1,7 @@
-"""What a server line can be told by commands: one row a line.
+"""The commands that a target server has, as far as exporting an RDB depends on them.
 
-Sources: the commands' own histories (COMMAND DOCS of Redis 8.2 and Valkey 9.1)
-and what real servers took.
+This module only defines the value; server/versions.py knows which server
+version has which capabilities and passes them down.
 """
 
 from typing import NamedTuple
@@ -12,13 +12,21 @@ CommandArgs = list[String]
 
 
 class Unsupported(NamedTuple):
-    """Something of a value that no command of the target says; what stands beside it is said all the same."""
+    """A part of a value that no command of the target can create; the rest of the value is exported."""
 
     description: str
 
 
 class Capabilities(NamedTuple):
-    """What it has: streams (5.0), XGROUP CREATECONSUMER (6.2), counters of streams, functions (7.0), field expiries."""
+    """The commands of a target server that appeared after Redis 2.6, with the version that added each.
+
+    `has_streams`: the stream type (5.0).  `has_createconsumer`: XGROUP CREATECONSUMER (6.2).
+    `has_stream_counters`: ENTRIESADDED, MAXDELETEDID and ENTRIESREAD (7.0).
+    `has_functions`: FUNCTION LOAD (7.0).  `has_field_expiry`: HPEXPIREAT (7.4).
+
+    Sources: the histories of the commands (COMMAND DOCS of Redis 8.2 and Valkey
+    9.1) and the commands that real servers accepted.
+    """
 
     has_streams: bool = False
     has_createconsumer: bool = False
@@ -27,13 +35,4 @@ class Capabilities(NamedTuple):
     has_field_expiry: bool = False
 
 
-_5_0, _6_2, _7_0 = Capabilities(True), Capabilities(True, True), Capabilities(True, True, True, True)
-_7_4 = Capabilities(True, True, True, True, True)
-
-CAPABILITIES: dict[str, Capabilities] = {
-    **dict.fromkeys(("redis-2.6", "redis-2.8", "redis-3.2", "redis-4.0"), Capabilities()),
-    **dict.fromkeys(("redis-5.0", "redis-6.0"), _5_0),
-    "redis-6.2": _6_2,
-    **dict.fromkeys(("redis-7.0", "redis-7.2", "valkey-7.2", "valkey-8.0"), _7_0),
-    **dict.fromkeys(("redis-7.4", "redis-8.0", "redis-8.2", "valkey-9.1"), _7_4),
-}
+ALL_CAPABILITIES = Capabilities(True, True, True, True, True)

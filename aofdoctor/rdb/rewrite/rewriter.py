@@ -32,7 +32,6 @@ from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-RDB_VERSIONS = (*range(6, 13), 80)
 _VALKEY, _METADATA_VERSION = 80, 13
 _BATCH_MAX = 1 << 20  # bytes of a batch that are held while their expiries are moved
 _EXPIRY_HEADER_SIZE = 1 + 8 + 1  # the opcode of an expiry in ms, the expiry, the type
