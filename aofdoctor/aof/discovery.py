@@ -1,7 +1,7 @@
-"""Opening an AOF: a manifest, a directory, one file or a pipe to parts in load order.
+"""Open an AOF from a manifest, a directory, a single file or a pipe, with its parts in load order.
 
-What a file is is told from its content; its name only says which part of a set
-it is, and what an empty or ruined file was meant to be.
+The kind of a file follows from its content.  Its name only decides the part's
+place in a multi-part AOF, and the kind of an empty or ruined file.
 """
 
 import io
@@ -28,12 +28,12 @@ _EDIT_LEFTOVER = re.compile(
 )
 _SERVER_TEMP = re.compile(r"temp-.*\.(aof|manifest|rdb)\Z|temp-rewriteaof.*|temp-.*\.manifest\Z", re.DOTALL)
 _MANIFEST_MAX = 16 << 20
-# The beginning of an AOF whose every line end was changed, as by a transfer in text mode.
+# The beginning of an AOF in which all line ends were changed, for example by a transfer in text mode.
 _TEXT_MODE = re.compile(rb"\*[0-9]{1,9}\r{0,2}\n\$[0-9]{1,2}\r{0,2}\n([A-Za-z]{1,24})\r{0,2}\n")
 
 
 def open_aof(path: str, known_names: Container[bytes]) -> AOF:
-    """Open what stands at `path`; `-` is standard input.  `known` are the names that make a record believable."""
+    """Open the AOF at `path`, or standard input for `-`; only commands in `known_names` prove a damaged file an AOF."""
     if path == "-":
         return _open_pipe(sys.stdin.buffer, known_names)
     file_path = Path(path)
@@ -81,7 +81,7 @@ def _layout(source: Source, name: str) -> str:
 
 
 def _require_aof(path: str, source: Source, known_names: Container[bytes]) -> None:
-    """Raise NotAnAof unless a record, an RDB or the torn beginning of one stands in it; nothing at all passes."""
+    """Raise NotAnAof unless the file is empty or contains a record, an RDB or a truncated beginning of either."""
     diagnosis = diagnose_record(ReadWindow(source), 0)
     is_record_start = diagnosis.is_complete or (
         diagnosis.defect in (Defect.EOF, Defect.PAST_EOF) and (diagnosis.argc > 0 or source.size in (0, 1))
@@ -114,7 +114,7 @@ def _is_all_nuls(source: Source) -> bool:
 
 
 def _is_manifest(file_path: Path, source: FileSource) -> bool:
-    """By content; a ruined one by its name."""
+    """True if the content is that of a manifest, or only the name of a ruined file says so."""
     head = pread(source, 1 << 12, 0)
     if looks_like_manifest(head):
         return True
@@ -148,12 +148,12 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
 
 
 def _is_edit_leftover(folder: Path) -> bool:
-    """True of what an edit left: lost bytes, a source that was exchanged or moved away, the scratch of one killed."""
+    """True for a directory that an edit left: dropped bytes, a replaced original, or temporary files after a crash."""
     return (folder / "map.jsonl").exists() or bool(_EDIT_LEFTOVER.search(folder.name))
 
 
 def _find_sets(folder: Path) -> Iterator[Path]:
-    """One path for each AOF in a directory: its manifest, its first numbered file, or itself."""
+    """Yield one path for each AOF in a directory: its manifest, its first numbered file, or the single file."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not _SERVER_TEMP.match(entry.name))
     sets_found, listed = set(), set()
     for name in names:
@@ -172,7 +172,7 @@ def _find_sets(folder: Path) -> Iterator[Path]:
 
 
 def _open_set(path: str, manifest_path: Path) -> AOF:
-    """A multi part AOF by its manifest, be it ruined."""
+    """Open a multi-part AOF by its manifest, even a ruined one."""
     directory = manifest_path.parent
     manifest = parse_manifest(_read(manifest_path))
     aof = AOF(path, "multi-part", directory, [], manifest_path, manifest)
@@ -189,7 +189,7 @@ def _open_set(path: str, manifest_path: Path) -> AOF:
 
 
 def _open_unlisted(path: str, first: Path) -> AOF:
-    """A set whose manifest is missing: its parts by their names."""
+    """Open a multi-part AOF without a manifest, by the names of its parts."""
     match = _NUMBERED.match(first.name)
     assert match
     aof = AOF(path, "multi-part", first.parent, [])
@@ -200,8 +200,9 @@ def _open_unlisted(path: str, first: Path) -> AOF:
 
 
 def _continue_upgrade(aof: AOF) -> None:
-    """An upgrade from a single file that stopped between the manifest and the move: the file is still outside.
+    """Complete an interrupted upgrade to multi-part, in which the old file was not yet moved into the directory.
 
+    The manifest names the base, but the file is still one directory above.
     Source: loadAppendOnlyFiles in aof.c, 7.0 (the third of the cases in which it upgrades).
     """
     assert aof.directory is not None
@@ -231,7 +232,7 @@ def _add_unlisted(aof: AOF, prefix: str) -> None:
 
 
 def _guess_load_order(parts: list[AofPart]) -> tuple[list[AofPart], list[AofPart]]:
-    """(the newest base and what was written since, the rest): what a manifest would most likely have named."""
+    """Return (the newest base and all increments, the older bases), the most likely content of a lost manifest."""
     bases = sorted((part for part in parts if part.type == "base"), key=lambda part: part.seq)
     incr = sorted((part for part in parts if part.type == "incr"), key=lambda part: part.seq)
     loaded = bases[-1:] + incr
@@ -239,7 +240,7 @@ def _guess_load_order(parts: list[AofPart]) -> tuple[list[AofPart], list[AofPart
 
 
 def _leftovers(folder: Path, itself: Path) -> Iterator[Path]:
-    """Temp files and RDBs in a directory: evidence of what was before."""
+    """Yield temporary files of a server and dump.rdb in a directory, except `itself`: evidence of earlier data."""
     try:
         entries = sorted(folder.iterdir())
     except OSError:

@@ -1,4 +1,4 @@
-"""MODEL"""
+"""The data model of an opened AOF: its files in load order, and other files that belong to it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +11,11 @@ from aofdoctor.source import FileSource, Source
 
 @dataclass(slots=True)
 class AofPart:
-    """One file of an AOF; `source` is None where it is missing.
+    """One file of an AOF; `source` is None if the file is missing.
 
-    `listed`: the manifest names it.  `extra`: the manifest's pairs that 7.0 does
-    not know (startoffset, endoffset).
+    `type` is base, incr, history or single.  `listed`: the manifest names it.
+    `extra` holds the fields of its manifest line that Redis 7.0 does not know
+    (startoffset, endoffset).
     """
 
     name: str
@@ -27,22 +28,22 @@ class AofPart:
 
     @property
     def exists(self) -> bool:
-        """True if its file is there, and a file."""
+        """True if it exists and is a regular file or a pipe."""
         return self.source is not None
 
     @property
     def size(self) -> int | None:
-        """Its bytes at open; None where it is missing, or a pipe that has not ended."""
+        """The size in bytes when it was opened; None if it is missing, or a pipe that has not ended."""
         return self.source.size if self.source else None
 
 
 @dataclass(slots=True)
 class AOF:
-    """An AOF as it was at open; `layout` is single, multi-part or rdb.
+    """An AOF when it was opened; `layout` is single, multi-part or rdb.
 
-    `parts` are in load order; `history` and `strays` are other files of the set:
-    history files that the manifest lists, and files that it does not.
-    `leftovers` are names beside it that are evidence: temp files, dump.rdb.
+    `parts` are in load order.  `history` are the history files of the manifest,
+    `unlisted` are files with the name pattern of a part that the manifest does not
+    list.  `leftovers` are paths of other evidence nearby: temporary files, dump.rdb.
     """
 
     path: str
@@ -57,36 +58,36 @@ class AOF:
 
     @property
     def existing_parts(self) -> list[AofPart]:
-        """The parts that are there."""
+        """The parts that are not missing."""
         return [part for part in self.parts if part.exists]
 
     def find_parts(self, name: str) -> list[AofPart]:
-        """The parts whose name holds `name`; the one that is it, if one is."""
+        """Return the files with exactly this name or, if none has it, those with a name that contains it."""
         all_files = [*self.parts, *self.history, *self.unlisted]
         exact = [part for part in all_files if part.name == name]
         return exact or [part for part in all_files if name in part.name]
 
     def raise_on_read_errors(self) -> None:
-        """From here on bytes that the disk does not give are an error, and no damage."""
+        """Raise OSError for unreadable bytes from now on, instead of reporting them as damage."""
         for part in [*self.parts, *self.history, *self.unlisted]:
             if isinstance(part.source, FileSource):
                 part.source.raise_on_read_errors()
 
     def read_all_payloads(self) -> None:
-        """From here on payloads are read too that could be stepped over: the disk may not give them."""
+        """Also read large payloads that could be skipped from now on, so that unreadable sectors are found."""
         for part in self.parts:
             if isinstance(part.source, FileSource):
                 part.source.read_payloads = True
 
     def close(self) -> None:
-        """Close the files of all parts."""
+        """Close all files."""
         for part in [*self.parts, *self.history, *self.unlisted]:
             if isinstance(part.source, FileSource | PatchedSource):
                 self.require_file(part).close()
 
     @staticmethod
     def require_file(part: AofPart) -> FileSource:
-        """The file behind a part."""
+        """Return the file of a part; raises RefusedEdit for a pipe."""
         if isinstance(part.source, PatchedSource):
             return part.source.file
         if not isinstance(part.source, FileSource):

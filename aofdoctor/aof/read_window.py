@@ -1,11 +1,11 @@
-"""RW"""
+"""A small read buffer that can be moved to any offset of a source, for code that looks at single records."""
 
 from aofdoctor.aof.scan import SLACK
 from aofdoctor.source import Source
 
 
 class ReadWindow:
-    """A small window that can be moved anywhere in a source; `loaded` counts the bytes it has read."""
+    """A buffer of SIZE bytes over a source; `bytes_read` counts the bytes that it has loaded."""
 
     SIZE = 1 << 16
 
@@ -17,18 +17,18 @@ class ReadWindow:
         self._base = self._fill = 0
 
     def locate(self, offset: int, need: int) -> tuple[int, int]:
-        """(start, end) in `buffer` of the bytes from `offset`: at least `need`, unless the file ends."""
+        """Load `offset` and return (start, end) in `buffer`: at least `need` bytes, or fewer at the end of the file."""
         if not (self._base <= offset and offset + need <= self._base + self._fill):
             self._load(offset)
         return offset - self._base, self._fill
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` (at most SIZE) bytes from `offset`."""
+        """Read `size` bytes, at most SIZE, from `offset`; fewer at the end of the file."""
         start, end = self.locate(offset, size)
         return bytes(self._view[start : min(end, start + size)])
 
     def has_byte_at(self, offset: int) -> bool:
-        """True if the file has a byte at `offset`."""
+        """True if the file is longer than `offset`."""
         if self.source.size is not None:
             return offset < self.source.size
         return self.source.readinto(memoryview(bytearray(1)), offset) > 0
