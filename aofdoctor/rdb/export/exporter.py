@@ -1,8 +1,9 @@
-"""A whole RDB as commands, in the order of the file, each key in its database.
+"""Export an RDB as commands, in file order, with a SELECT before each change of database.
 
-What no command of the target says goes to the tally by name; damage ends it
-with a Corrupt.  What only tunes a server (sizes, slots, how lately a key was
-used) is counted as a hint: a server's own rewrite does not write it either.
+Information that the target cannot represent is recorded in the report, by key.
+Damage ends the export with a CorruptValue.  Information that only tunes a server
+(table sizes, slots, idle times) is counted as a dropped hint, because a server's
+own rewrite does not write it either.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
 from aofdoctor.source import Source
 
 OnProgress = Callable[[int], None]
-_FUNCTION, _TEMPLATE = 245, 242  # a template's names are among each hash's own, once they are told
+_FUNCTION, _TEMPLATE = 245, 242  # opcodes; a template's field names are exported with each hash that uses it
 _NOT_EXPORTED = frozenset({KIND_MAGIC, AUX, EOF, 251, 254})
 _HINTS = {244: SLOT_HINT}
 
@@ -37,7 +38,7 @@ _HINTS = {244: SLOT_HINT}
 def export_commands(
     source: Source, capabilities: Capabilities, report: ConversionReport, on_progress: OnProgress | None = None
 ) -> Iterator[CommandArgs | CorruptValue]:
-    """The commands that make all keys of the RDB at the head of `source`; `tell` hears how far it is."""
+    """Yield the commands that recreate the RDB at the beginning of `source`; `on_progress` gets the bytes read."""
     items, exporter = ItemReader(source), CommandExporter(source, capabilities, report)
     for batch in items:
         for item in batch:
@@ -52,14 +53,14 @@ def export_commands(
 
 
 class CommandExporter:
-    """One item at a time; `db` is the database that the commands so far have selected."""
+    """Exports one item at a time; `db` is the database that the commands so far have selected."""
 
     def __init__(self, source: Source, capabilities: Capabilities, report: ConversionReport) -> None:
         self.source, self.capabilities, self.report = source, capabilities, report
         self.cursor, self.db, self.dialect = Cursor(source), 0, read_dialect(source)
 
     def export(self, item: KeyItem | OpcodeItem) -> Iterator[CommandArgs | CorruptValue]:
-        """The commands that make a key or what stands between keys; a Corrupt is the last."""
+        """Yield the commands for a key or for an opcode between keys; a CorruptValue is the last."""
         return self._export_key(item) if isinstance(item, KeyItem) else self._export_item(item)
 
     def _export_key(self, key: KeyItem) -> Iterator[CommandArgs | CorruptValue]:

@@ -1,7 +1,8 @@
-"""Commands as the bytes of an AOF: in pieces that are bounded, whatever a value's size.
+"""Encode commands as RESP in pieces of bounded size, however large the values are.
 
-The compiled encoder, or its plain twin.  What is no command passes through,
-where it stands, so that who writes can stop or say it.
+Uses the compiled encoder if it is available.  Items that are not commands
+(Unsupported, CorruptValue) are passed on in their place, so that the writer can
+stop or report them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ _PIECE = 1 << 18
 
 
 def _py_encode(command: list[Any]) -> bytes | None:
-    """The record of a command; None where an argument is no bytes."""
+    """Encode a command; None if an argument is not bytes (a LargeString)."""
     if not all(type(word) is bytes for word in command):
         return None
     return encode_command(command)
@@ -33,7 +34,7 @@ else:
 def encode_commands(
     commands: Iterable[CommandArgs | Unsupported | CorruptValue],
 ) -> Iterator[bytes | Unsupported | CorruptValue]:
-    """The bytes of commands, in order; what is no command is given as it is, after the bytes before it."""
+    """Yield the bytes of commands, in order; other items are passed on after the bytes before them."""
     out: list[bytes] = []
     size = 0
     for item in commands:
@@ -51,7 +52,7 @@ def encode_commands(
 
 
 def _large_command_pieces(command: CommandArgs) -> Iterator[bytes]:
-    """The record of a command that has a large argument."""
+    """Yield the encoding of a command with a large argument in pieces."""
     yield b"*%d\r\n" % len(command)
     for word in command:
         yield b"$%d\r\n" % len(word)

@@ -1,7 +1,8 @@
-"""A value written anew as a type that an older reader knows: the plainest of its shape.
+"""Re-encode a value with an RDB type that older readers know, the simplest one of its data type.
 
-The plain types begin with their count, so a value is read twice, and never
-held.  A field expiry that the reader cannot be told is lost, and said.
+The simple types begin with the number of elements, so a value is read twice
+instead of held in memory.  A field expiry that the target cannot represent is
+reported as a loss.
 """
 
 import struct
@@ -19,7 +20,7 @@ _SPECIAL = {"nan": 253, "inf": 254, "-inf": 255}
 
 
 class ReencodedValue(NamedTuple):
-    """The new type (None: it cannot be said at all), the bytes after the key's name, and what is lost."""
+    """The new type (None if the target has none), the bytes after the key's name, and the losses."""
 
     type: int | None
     pieces: Iterator[bytes]
@@ -27,9 +28,9 @@ class ReencodedValue(NamedTuple):
 
 
 def reencode(cursor: Cursor, value: ValueRef, dialect: str, version: int, shift_ms: int) -> ReencodedValue:
-    """A value for readers of a dialect and version; raises Broken where its bytes lie.
+    """Re-encode a value for readers of a dialect and RDB version; raises DecodeError if it is damaged.
 
-    The pieces are to be taken before the cursor is used for anything else.
+    Consume the pieces before you use the cursor for anything else.
     """
     row = DECODERS[value.dialect].get(value.type)
     if row is None or row.type_name == "module":
@@ -90,7 +91,7 @@ def _timed_hash(cursor: Cursor, value: ValueRef, dialect: str, version: int, shi
         del run[2::3]
         return _strings(run)
 
-    # Both lengths are read through one count, of three items an element.
+    # Each variant counts its elements over runs of three items per field.
     if min_expire is None:
         return ReencodedValue(_HASH, _counted_elements(cursor, value, 3, untimed), [])
     if dialect == "valkey":
@@ -112,7 +113,7 @@ def _valkey_fields(run: FlatRun, shift_ms: int) -> Iterator[bytes]:
 
 
 def _redis_hash(cursor: Cursor, value: ValueRef, min_expire: int, shift_ms: int) -> Iterator[bytes]:
-    """The soonest expiry, then each as the distance from it plus 1, or 0 for none (rdb.c of Redis 7.4)."""
+    """Yield the earliest expiry, then each field with its distance from it plus 1, or 0 for none (rdb.c, Redis 7.4)."""
 
     def fields(run: FlatRun) -> Iterator[bytes]:
         for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):

@@ -1,8 +1,9 @@
-"""An RDB for another version or dialect: what its readers know byte for byte, the rest written anew.
+"""Rewrite an RDB for another version or dialect: known items are copied byte for byte, the rest is re-encoded.
 
-A type that they do not know becomes the plainest one of its shape.  What
-cannot be said goes to the tally by name; damage ends it with a Corrupt.  Which
-version knows which byte: rdb.h of Redis 2.6 to 7.4 and Valkey 8.0 and 9.1.
+A type that the target does not know becomes the simplest type that holds the
+same data.  Information that the target cannot represent is recorded in the
+report, by key.  Damage ends the result with a CorruptValue.  Source of the
+types and opcodes by version: rdb.h of Redis 2.6 to 7.4 and Valkey 8.0 and 9.1.
 """
 
 from collections import Counter
@@ -33,12 +34,12 @@ from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 _VALKEY, _METADATA_VERSION = 80, 13
-_BATCH_MAX = 1 << 20  # bytes of a batch that are held while their expiries are moved
-_EXPIRY_HEADER_SIZE = 1 + 8 + 1  # the opcode of an expiry in ms, the expiry, the type
-_FIRST_OPCODE = 240  # no key's type, from here on
+_BATCH_MAX = 1 << 20  # the size up to which a batch is held in memory to shift its expiries
+_EXPIRY_HEADER_SIZE = 1 + 8 + 1  # RDB_OPCODE_EXPIRETIME_MS, the expiry, the type
+_FIRST_OPCODE = 240  # lower numbers are value types
 _EXPIRE_MS, _IDLE, _FREQ, _TEMPLATE = 252, 248, 249, 242
 _FIELD_EXPIRY_TYPES = (22, 23, 24, 25)  # hashes whose fields have expiries
-# The first Redis version that knows a type or an opcode; Valkey's 80 knows those of 11, and what is in _IN_VALKEY.
+# The first RDB version of Redis with a type or opcode; Valkey's 80 has those of 11, and _VALKEY_BYTES.
 _FIRST_VERSION = {
     **dict.fromkeys((0, 1, 2, 3, 4, 9, 10, 11, 12, 13), 1), 14: 7, 5: 8, 7: 8, 15: 9,
     **dict.fromkeys((16, 17, 18, 19), 10), 20: 11, 21: 11, 24: 12, 25: 12,
@@ -53,7 +54,7 @@ _HINTS = {244: SLOT_HINT, 250: "words of the writer", 251: "sizes of databases"}
 
 
 class TargetFormat(NamedTuple):
-    """Who is to read it; `shift_ms`: what every expiry is moved by."""
+    """The dialect and RDB version to write, and the shift of all expiries in milliseconds."""
 
     dialect: str
     version: int
@@ -61,16 +62,16 @@ class TargetFormat(NamedTuple):
 
     @classmethod
     def from_version(cls, version: int, shift_ms: int = 0) -> "TargetFormat":
-        """By the version alone: from 80 on it is Valkey's."""
+        """Derive the dialect from the version: 80 and above are Valkey's."""
         return cls("valkey" if version >= _VALKEY else "redis", version, shift_ms)
 
     @property
     def magic(self) -> bytes:
-        """How it begins."""
+        """The first nine bytes of the RDB."""
         return b"VALKEY%03d" % self.version if self.dialect == "valkey" else b"REDIS%04d" % self.version
 
     def supports(self, dialect: str, byte: int) -> bool:
-        """True if it gives a type or opcode the meaning that `dialect` gives it."""
+        """True if a type or opcode has the same meaning in the target as in `dialect`."""
         if byte not in _SHARED_BYTES and dialect != self.dialect:
             return False
         if self.dialect == "valkey":
@@ -79,7 +80,7 @@ class TargetFormat(NamedTuple):
 
 
 def rewrite_rdb(source: Source, target: TargetFormat, report: ConversionReport) -> Iterator[bytes | CorruptValue]:
-    """The RDB at the head of `source` as `aim` reads it, to its checksum."""
+    """Yield the RDB at the beginning of `source` in the target format, with its checksum."""
     items = ItemReader(source, stop_at_window_end=True)
     same_format = (read_dialect(source), items.rdb.version) == (target.dialect, target.version)
     writer = _ItemRewriter(source, target, report, same_format, items.rdb.version)
@@ -102,18 +103,20 @@ def _rewrite_items(items: ItemReader, writer: "_ItemRewriter") -> Iterator[bytes
 
 
 class _ItemRewriter:
+    """Rewrites batches and single items; `supported` are the types and opcodes that can be copied."""
+
     def __init__(
         self, source: Source, target: TargetFormat, report: ConversionReport, same_format: bool, version: int
     ) -> None:
         self.source, self.target, self.report = source, target, report
         self.cursor, self.dialect = Cursor(source), read_dialect(source)
         self.supported = frozenset(byte for byte in range(256) if same_format or target.supports(self.dialect, byte))
-        # What stands before a key's type is no item of its own, so a batch does not tell of it.
+        # The metadata before a key's type is not an item of its own, so the columns of a batch do not show it.
         self.may_have_metadata = self.dialect == "redis" and not 0 < version < _METADATA_VERSION
         self.item_by_item = not {_IDLE, _FREQ} <= self.supported or (self.may_have_metadata and not same_format)
 
     def copies_whole_batch(self, batch: ItemBatch) -> bool:
-        """True if a batch can be copied as it is, but for its expiries; its keys are counted then."""
+        """True if a batch can be copied unchanged except for its expiries; its keys are then counted."""
         columns, count = batch.columns, batch.stop
         if self.item_by_item or not self.supported.issuperset(columns.kind[:count]) or EOF in columns.kind[:count]:
             return False
@@ -125,7 +128,7 @@ class _ItemRewriter:
         return True
 
     def _can_shift_in_place(self, batch: ItemBatch) -> bool:
-        """True if expiries are all that stands before the types of keys, where any does, and fields have none."""
+        """True if keys have nothing but an expiry before their type, and no field has an expiry."""
         columns = batch.columns
         if self.may_have_metadata or batch.span.size > _BATCH_MAX:
             return False
@@ -138,7 +141,7 @@ class _ItemRewriter:
         return True
 
     def copy_shifted(self, batch: ItemBatch) -> Iterator[bytes]:
-        """A batch as it is, with its expiries moved in their places."""
+        """Yield the bytes of a batch with its expiries shifted in place."""
         if not self.target.shift_ms:
             yield from self.copy_bytes(batch.span)
             return
@@ -150,17 +153,17 @@ class _ItemRewriter:
         yield bytes(data)
 
     def _expiry_bytes(self, expire_ms: int) -> bytes:
-        """An expiry where it is to stand, as eight bytes."""
+        """Return an expiry, shifted, as eight bytes; unlike in a command, 0 is a valid expiry here."""
         shifted = clamp_expiry(expire_ms + self.target.shift_ms, minimum=0) if self.target.shift_ms else expire_ms
         return shifted.to_bytes(8, "little", signed=True)
 
     def copy_bytes(self, span: Span) -> Iterator[bytes]:
-        """Bytes as they are."""
+        """Yield the unchanged bytes of a span in pieces."""
         for at in range(span.start, span.end, 1 << 18):
             yield pread(self.source, min(1 << 18, span.end - at), at)
 
     def rewrite_key(self, key: KeyItem) -> Iterator[bytes]:
-        """A key with its opcodes, as it is or anew."""
+        """Yield a key with its opcodes, copied or re-encoded."""
         value = ValueRef(key.value_offset, key.type, self.dialect)
         self._count_hints(key)
         if key.type in self.supported and not (self.target.shift_ms and key.type in _FIELD_EXPIRY_TYPES):
@@ -182,7 +185,7 @@ class _ItemRewriter:
         self._count(key.db, key.type)
 
     def rewrite_item(self, item: OpcodeItem) -> Iterator[bytes | CorruptValue]:
-        """What is no key."""
+        """Yield an item that is not a key, if the target knows it; else record the loss."""
         if item.kind in (KIND_MAGIC, EOF):
             return
         if item.kind == KIND_UNPARSED:
@@ -191,7 +194,7 @@ class _ItemRewriter:
             yield from self.copy_bytes(item.span)
         elif item.kind in _HINTS:
             self.report.dropped_hints[_HINTS[item.kind]] += 1
-        elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are in each hash anew
+        elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are written with each hash
             kind, why = (
                 _KINDS.get(item.kind, f"opcode {item.kind}"),
                 OPCODE_LOSSES.get(item.kind, "it is not known there"),
@@ -205,7 +208,7 @@ class _ItemRewriter:
         return library_name(self.cursor.string())
 
     def _opcodes(self, key: KeyItem) -> bytes:
-        """What stands before a key's type: its expiry, and how lately or often it was used."""
+        """Return the opcodes before a key's type: its expiry, idle time and frequency."""
         out = b""
         if key.expire_ms != -1:
             out += bytes((_EXPIRE_MS,)) + self._expiry_bytes(key.expire_ms)
