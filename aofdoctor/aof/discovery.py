@@ -126,7 +126,9 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
     for folder in sorted(entry for entry in directory.iterdir() if entry.is_dir() and not _is_edit_leftover(entry)):
         try:
             sets += [
-                found for found in _find_sets(folder) if found.name.endswith(".manifest") or _NUMBERED.match(found.name)
+                entry_path
+                for entry_path in _find_sets(folder)
+                if entry_path.name.endswith(".manifest") or _NUMBERED.match(entry_path.name)
             ]
         except PermissionError:
             continue
@@ -137,7 +139,7 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
             "give the directory that CONFIG GET dir names, or the one that appenddirname names in it",
         )
     if len(sets) > 1:
-        names = ", ".join(text.display_path(str(found)) for found in sets)
+        names = ", ".join(text.display_path(str(entry_path)) for entry_path in sets)
         raise AmbiguousRequest(f"{text.display_path(path)} holds {len(sets)} AOFs: {names}", "name one of them")
     entry_point = sets[0]
     if entry_point.name.endswith(".manifest"):

@@ -101,7 +101,7 @@ class Loader:
                 self._stop(state, stop)
 
     def end_part(self) -> None:
-        """End the part: a version can find an open MULTI there."""
+        """End the part: an open MULTI is a short read."""
         if self._diverged:
             return
         for state in self._still_loading():

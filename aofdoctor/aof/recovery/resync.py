@@ -26,9 +26,8 @@ from aofdoctor.span import Span
 _CANDIDATE = re.compile(rb"\*[0-9]{1,18}\r\n\$([0-9]{1,18})\r\n")
 _CANDIDATE_MAX = 21 + 21 + NAME_MAX
 _TIMESTAMP = re.compile(rb"#TS:[0-9]{1,20}\r?\n\Z")
-_LOOSE_HEADER = re.compile(
-    rb"[^0-9]([0-9]{1,9})..", re.DOTALL
-)  # a header of which only the mark or the line end is off
+# A header in which only the mark or the line end is wrong.
+_LOOSE_HEADER = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)
 _LOOSE_ARGS_MAX = 1 << 10
 _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n\Z")
 _RUN_RECORDS = 8  # complete records that make a run
@@ -107,7 +106,7 @@ def _end_despite_one_bad_byte(window: ReadWindow, offset: int) -> int | None:
 def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | None:
     """Return the end of the value that contains the records at `start`, or None if they are real records.
 
-    The records are the content of a value in three cases.  A bulk header stands
+    The records are the content of a value in three cases.  A bulk header is
     right before them, with CRLF where its length ends.  Or they end with an
     additional CRLF before the next record or argument: the value's own header is
     lost.  Or they break off before the end of an argument that lacks its CRLF.
@@ -247,9 +246,9 @@ def _find(window: ReadWindow, start: int, end: int, needle: bytes) -> int:
     """Return the offset of the first `needle` in [start, end), or -1."""
     at = start
     while at < end and (piece := window.read(at, min(ReadWindow.SIZE, end - at))):
-        found = piece.find(needle)
-        if found >= 0:
-            return at + found
+        index = piece.find(needle)
+        if index >= 0:
+            return at + index
         if len(piece) < ReadWindow.SIZE:
             return -1
         at += len(piece) - len(needle) + 1

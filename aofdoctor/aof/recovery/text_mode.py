@@ -29,7 +29,7 @@ _LOST_CRS_MAX = 1 << 10  # the maximum number of lost CRs of one value
 class RestoredRun(NamedTuple):
     """A run of complete records: `source_size` damaged bytes are `size` original ones.
 
-    `size` is 0 for a record whose original form cannot be determined.
+    `size` is 0 for a record if its original form cannot be determined.
     """
 
     source_size: int
@@ -103,10 +103,10 @@ def _lf_runs(data: bytes) -> Iterator[RestoredRun]:
     """Yield runs of one record, for bytes in which every CRLF has become LF."""
     at = 0
     while at < len(data):
-        found = _lf_record(data, at)
-        if found is None:
+        parsed = _lf_record(data, at)
+        if parsed is None:
             return
-        end, record = found
+        end, record = parsed
         yield RestoredRun(end - at, len(record))
         at = end
 
@@ -114,9 +114,9 @@ def _lf_runs(data: bytes) -> Iterator[RestoredRun]:
 def _lf_undo(data: bytes) -> bytes:
     out, at = [], 0
     while at < len(data):
-        found = _lf_record(data, at)
-        assert found is not None, "a run has been read before"
-        at, record = found
+        parsed = _lf_record(data, at)
+        assert parsed is not None, "a run has been read before"
+        at, record = parsed
         out.append(record)
     return b"".join(out)
 
@@ -156,8 +156,8 @@ def _continues(data: bytes, at: int, left: int, lookahead_depth: int) -> bool:
     for _ in range(_LOOKAHEAD_RECORDS):
         if end is None or end >= len(data):
             break
-        found = _lf_record(data, end, lookahead_depth)
-        end = found[0] if found else None
+        parsed = _lf_record(data, end, lookahead_depth)
+        end = parsed[0] if parsed else None
     return end is not None
 
 
@@ -208,10 +208,10 @@ def _ends_if_some_crs_lost(data: bytes, start: int, end: int, after: re.Pattern[
 def _lf_source_offset(data: bytes, offset: int) -> int:
     at = 0
     while at < len(data) and offset > 0:
-        found = _lf_record(data, at)
-        assert found is not None, "a run has been read before"
-        offset -= len(found[1])
-        at = found[0]
+        parsed = _lf_record(data, at)
+        assert parsed is not None, "a run has been read before"
+        offset -= len(parsed[1])
+        at = parsed[0]
     return at
 
 

@@ -79,7 +79,7 @@ def _text_scores(run: FlatRun) -> Iterator[bytes]:
 _PLAIN = {"list": (_LIST, _strings), "set": (_SET, _strings), "zset": (_ZSET_2, _scores), "hash": (_HASH, _strings)}
 
 
-# -- hashes whose fields expire --
+# -- hashes with field expiries --
 
 
 def _timed_hash(cursor: Cursor, value: ValueRef, dialect: str, version: int, shift_ms: int) -> ReencodedValue:

@@ -38,7 +38,7 @@ _BATCH_MAX = 1 << 20  # the size up to which a batch is held in memory to shift 
 _EXPIRY_HEADER_SIZE = 1 + 8 + 1  # RDB_OPCODE_EXPIRETIME_MS, the expiry, the type
 _FIRST_OPCODE = 240  # lower numbers are value types
 _EXPIRE_MS, _IDLE, _FREQ, _TEMPLATE = 252, 248, 249, 242
-_FIELD_EXPIRY_TYPES = (22, 23, 24, 25)  # hashes whose fields have expiries
+_FIELD_EXPIRY_TYPES = (22, 23, 24, 25)  # hashes with field expiries
 # The first RDB version of Redis with a type or opcode; Valkey's 80 has those of 11, and _VALKEY_BYTES.
 _FIRST_VERSION = {
     **dict.fromkeys((0, 1, 2, 3, 4, 9, 10, 11, 12, 13), 1), 14: 7, 5: 8, 7: 8, 15: 9,
