@@ -9,7 +9,7 @@ behaviour of real servers (tests/corpus compares).
 import re
 from dataclasses import dataclass
 
-from aofdoctor.rdb.export.capabilities import Capabilities
+from aofdoctor.rdb.capabilities import Capabilities
 from aofdoctor.rdb.header import newest_type
 from aofdoctor.server.command_table import command_table
 

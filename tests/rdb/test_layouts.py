@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE, CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.export.capabilities import Unsupported
+from aofdoctor.rdb.export.command_args import Unsupported
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.export.resp import encode_commands, encode_if_bytes
 from aofdoctor.rdb.values.decoders import HashField, SortedSetMember, ValueRef, elements, score_text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aofdoctor.rdb.export.capabilities import ALL_CAPABILITIES, Capabilities
+from aofdoctor.rdb.capabilities import ALL_CAPABILITIES, Capabilities
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.versions import (
     COMMON_VERSIONS,

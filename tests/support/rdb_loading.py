@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.export.capabilities import Unsupported
+from aofdoctor.rdb.export.command_args import Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, select_command, value_commands
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.server.versions import VERSIONS

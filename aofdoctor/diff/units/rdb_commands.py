@@ -17,10 +17,11 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.diff.units.unit import Unit, UnitRun
 from aofdoctor.log.base_keys import BaseKey, creation_time
 from aofdoctor.rdb import header as head
+from aofdoctor.rdb.capabilities import ALL_CAPABILITIES
 from aofdoctor.rdb.conversion import read_key_name
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
 from aofdoctor.rdb.encoding.short_strings import has_key_meta
-from aofdoctor.rdb.export.capabilities import ALL_CAPABILITIES, CommandArgs, Unsupported
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, value_commands
 from aofdoctor.rdb.items import AUX, ItemBatch, KeyItem, OpcodeItem
 from aofdoctor.rdb.values.decoders import ValueRef, type_name

@@ -14,7 +14,7 @@ from aofdoctor.diff.hashing.digest import Digest, record_digests
 from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn, UnitKind
 from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, RdbCommandStream
 from aofdoctor.diff.units.unit import ComparisonRules, DiffPosition, large_command_digest, read_pieces, to_signed
-from aofdoctor.rdb.export.capabilities import CommandArgs
+from aofdoctor.rdb.export.command_args import CommandArgs
 from aofdoctor.rdb.export.resp import encode_if_bytes
 from aofdoctor.rdb.items import KeyItem
 from aofdoctor.resp import encode_command as encode_argv

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import LargeArgument, RecordBatch
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.units._pyunits import ANY_DATABASE, UnitKind
 from aofdoctor.rdb.encoding.cursor import LargeString
-from aofdoctor.rdb.export.capabilities import CommandArgs
+from aofdoctor.rdb.export.command_args import CommandArgs
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker

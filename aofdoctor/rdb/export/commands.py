@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from math import isnan
 
+from aofdoctor.rdb.capabilities import Capabilities
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
 from aofdoctor.rdb.export.stream_commands import stream_commands
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements, score_text
 from aofdoctor.rdb.values.streams import STREAM_VERSIONS, StreamPart, decode_stream

@@ -8,6 +8,7 @@ own rewrite does not write it either.
 
 from collections.abc import Callable, Iterator
 
+from aofdoctor.rdb.capabilities import Capabilities
 from aofdoctor.rdb.conversion import (
     IDLE_HINT,
     KEY_METADATA_LOSS,
@@ -21,7 +22,7 @@ from aofdoctor.rdb.conversion import (
 )
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.encoding.short_strings import has_key_meta
-from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, select_command, value_commands
 from aofdoctor.rdb.header import read_dialect
 from aofdoctor.rdb.items import AUX, EOF, ItemReader, KeyItem, OpcodeItem

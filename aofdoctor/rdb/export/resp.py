@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue
-from aofdoctor.rdb.export.capabilities import CommandArgs, Unsupported
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
 from aofdoctor.resp import encode_command
 
 _PIECE = 1 << 18

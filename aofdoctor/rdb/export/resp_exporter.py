@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 
 from aofdoctor.rdb.bulk.encoder import TYPE_NAMES, BulkEncoder, BulkStop
 from aofdoctor.rdb.bulk.powers_of_ten import powers_of_ten
+from aofdoctor.rdb.capabilities import Capabilities
 from aofdoctor.rdb.conversion import IDLE_HINT, ConversionReport, rdb_damage
 from aofdoctor.rdb.encoding.cursor import CorruptValue
-from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
 from aofdoctor.rdb.export.exporter import CommandExporter
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem, OpcodeItem

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from aofdoctor.rdb.capabilities import Capabilities
 from aofdoctor.rdb.encoding.cursor import DecodeError, String
-from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
 from aofdoctor.rdb.values.pending_entries import ID_SIZE, StreamIdSet
 from aofdoctor.rdb.values.streams import (
     Consumer,

@@ -6,16 +6,6 @@ version has which capabilities and passes them down.
 
 from typing import NamedTuple
 
-from aofdoctor.rdb.encoding.cursor import String
-
-CommandArgs = list[String]
-
-
-class Unsupported(NamedTuple):
-    """A part of a value that no command of the target can create; the rest of the value is exported."""
-
-    description: str
-
 
 class Capabilities(NamedTuple):
     """The commands of a target server that appeared after Redis 2.6, with the version that added each.
