@@ -1,14 +1,42 @@
-"""Forensics and emergency recovery for Redis and Valkey append-only files.
+"""Forensics and emergency recovery for Redis and Valkey append-only files (AOFs).
 
-The rooms, each of which imports only from those below it:
+Packages, from top to bottom.  A package imports only from those below it;
+tests/test_layers.py enforces the order.
 
-    cli        parse options, ask, render
-    edit       findings and selections to plans, plans to new files
-    analysis   questions: records in, values out
-    server     what servers know: command table, loading rules, a real one in a sandbox
-    aof        bytes to tiles to parts
-    rdb        bytes of an RDB
-    errors span damage source text    vocabulary
+    cli     the application: options, one verb a file, views that render results as text or JSON;
+            the only package that imports typer and rich
+    edit    plans (strip, slice, rewind, repair), salvage, reconstruction, conversion, durable output, undo
+    diff    the comparison of two AOFs, as streams of commands or by their keys
+    stats   totals, histograms, the largest keys and records
+    check   one examination of all parts, with its findings and the verdicts of servers
+    log     the history as a user reads it: entries in context, selections, positions, times, flushes
+    server  the knowledge of servers: command table, versions, loading rules, context tracking, a private server
+    aof     files, manifest, records, the scanner, the reader, recovery after damage
+    rdb     the bytes of an RDB: encoding, walk, values, recovery, export as commands, rewrite as another RDB
+    errors finding damage resp source span text    the vocabulary, which every package may use
+
+The central law is tiling: aof.reader.read_tiles cuts a part into tiles that are
+adjacent, not empty, start at 0 and end at the file's size.  Every byte belongs
+to exactly one tile: a batch of commands and annotations, an RDB preamble, or
+damage.  Property tests hold what follows from it: an empty plan copies a file
+byte for byte, every dropped byte has a reason in its plan, the tiles do not
+depend on the read size, and an edit changes neither the database nor the
+transaction of a command that it keeps.
+
+Bytes are described, never judged by an exception: physical defects are Damage,
+logical ones are Findings.  An exception (errors.py) means that the program
+cannot continue.  Gigabytes travel as batches of columns, not as objects.  Hot
+loops are compiled: `name.py` is the only import point of a kernel, `_name.pyx`
+the compiled form, `_pyname.py` the fallback that tests compare it with.
+
+Extension points:
+
+    a server version    a row of VERSIONS in server/versions.py and a column of server/commands.json
+    a damage kind       a member and its meaning in damage.py, and its detection in aof/recovery or aof/diagnosis.py
+    an RDB value type   its layout in rdb/walk/layouts.py and its decoder in rdb/values/decoders.py
+    a finding           one function in check/
+    a read-only verb    one file in cli/verbs/ and its registration in cli/app.py
+    an editing verb     a planner in edit/planners/, one file in cli/verbs/ and its registration in cli/app.py
 """
 
 __version__ = "0.1.0"

@@ -1,8 +1,8 @@
-"""The table of damage kinds: what each is called, and what it means to a reader of the report.
+"""The kinds of damage that bytes of an AOF can have, and their meaning for a reader of the report.
 
-What a server does about a damage is not said here: that depends on its
-version, on where the damage is and on what stands around it, and
-server/loader.py reads it as that server would.
+The reaction of a server is not part of this table.  It depends on the server's
+version, on the place of the damage and on the bytes around it;
+server/loader.py predicts it.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from aofdoctor.span import Span
 
 
 class DamageKind(StrEnum):
-    """What is wrong; the value is the code in JSON."""
+    """A kind of damage; the value is its code in JSON."""
 
     TORN = "torn"
     IN_FLIGHT = "in-flight"
@@ -62,7 +62,11 @@ DAMAGE_MEANINGS: dict[DamageKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Bytes that are no record; `guess` where its end is one, `note` in words with offsets."""
+    """Bytes that are not a valid record.
+
+    `note` describes the details, with offsets.  `end_is_guess` is true where the
+    end was found by resynchronisation, which can be wrong.
+    """
 
     span: Span
     kind: DamageKind

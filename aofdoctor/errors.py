@@ -1,13 +1,12 @@
-"""When *we* cannot go on.
+"""Exceptions for requests that the program cannot or must not carry out.
 
-What is wrong with the bytes is Damage or a Finding and never raises: evidence
-is reported whole.  These are for a question that has no answer, or an answer
-that must not be given.  OSError passes through.
+Defects of the data never raise: they are reported as Damage or Finding, so
+that the report is complete.  OSError is passed on unchanged.
 """
 
 
 class AofdoctorError(Exception):
-    """Something that the user has to know: one factual line, and what to do about it."""
+    """An error for the user: one line that states the fact, and a hint about the next step."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -15,24 +14,24 @@ class AofdoctorError(Exception):
 
 
 class NotAnAof(AofdoctorError):
-    """No whole command, annotation or RDB magic anywhere."""
+    """The file contains no complete command, annotation or RDB magic."""
 
 
 class AmbiguousRequest(AofdoctorError):
-    """More than one answer is right, and only the user can choose."""
+    """The request matches several things, and the user has to choose one."""
 
 
 class InvalidSelection(AofdoctorError):
-    """A position, time or selection that cannot be meant."""
+    """A position, time, selection or option is invalid."""
 
 
 class RefusedEdit(AofdoctorError):
-    """The request would make things worse."""
+    """An edit is refused because it would lose or endanger data."""
 
 
 class SourceChanged(AofdoctorError):
-    """The file shrank, or is not the one that a plan or a receipt was made for."""
+    """A file shrank while it was read, or is not the file that a plan or receipt was made for."""
 
 
 class SandboxError(AofdoctorError):
-    """The private server could not be started, or did not answer."""
+    """The private server could not be started, or it did not answer."""

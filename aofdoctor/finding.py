@@ -1,21 +1,25 @@
-"""Something that is true of an AOF and that its owner should know."""
+"""Findings: facts about an AOF that its owner should know, other than damaged bytes."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much it matters; the value is the word in JSON."""
+    """How serious a finding is; the value is the word in JSON."""
 
-    DANGER = "danger"  # data is gone, or the next step of a server would destroy it
-    DAMAGE = "damage"  # what should be there is not, or not whole
+    DANGER = "danger"  # data is lost, or the next step of a server would destroy it
+    DAMAGE = "damage"  # expected data is missing or incomplete
     WARNING = "warning"
     NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`part`, `start` and `end` say where; `detail` and `hint` are whole sentences or empty."""
+    """One fact about an AOF, with a stable `code`.
+
+    `part` is the file, `start` and `end` are byte offsets in it, or None.
+    `detail` and `hint` are complete sentences or empty.
+    """
 
     code: str
     severity: Severity

@@ -1,8 +1,9 @@
-"""Bytes at an offset: a file as it was when it was opened, a pipe, or bytes in memory.
+"""Random access to bytes: a file with its size at open, a pipe, or bytes in memory.
 
-A file that grows is read to its size at open; one that shrinks raises.  A pipe
-is read once and forwards; what has been read but not forgotten is kept in a
-temporary file, so that a reader may look again at a place it is not sure of.
+A file that grows is read up to the size that it had when it was opened; one
+that shrinks raises SourceChanged.  A pipe is read once, forwards.  Its bytes are
+kept in temporary files until they are released with forget(), so that a reader
+can return to a doubtful place.
 """
 
 import errno
@@ -15,25 +16,25 @@ from typing import BinaryIO, Protocol
 from aofdoctor.errors import SourceChanged
 from aofdoctor.span import Span
 
-PAGE_SIZE = 4096  # what a disk gives or does not give, at the least
+PAGE_SIZE = 4096  # the smallest unit of a disk read that succeeds or fails
 
 
 class Source(Protocol):
-    """Random access to bytes that do not change."""
+    """Bytes that can be read at any offset and do not change."""
 
     @property
     def size(self) -> int | None:
-        """The size in bytes; None for a pipe whose end has not been seen."""
+        """The size in bytes; None for a pipe that has not been read to its end."""
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        """Fill `view` from `offset`; fewer bytes than asked only where there are no more now, 0 at the end."""
+        """Fill `view` from `offset` and return the number of bytes read: 1 or more, or 0 at the end."""
 
     def forget(self, offset: int) -> None:
-        """Nobody will read before `offset` again."""
+        """Release the bytes before `offset`; they will not be read again."""
 
 
 def pread(source: Source, size: int, offset: int) -> bytes:
-    """The bytes from `offset`, `size` of them or all there are; `size` is trusted, keep it small."""
+    """Read `size` bytes from `offset`, or fewer at the end.  The caller must limit `size`: it is allocated."""
     buffer = bytearray(size)
     view, done = memoryview(buffer), 0
     while done < size and (got := source.readinto(view[done:], offset + done)):
@@ -42,7 +43,7 @@ def pread(source: Source, size: int, offset: int) -> bytes:
 
 
 def pread_exactly(fd: int, size: int, offset: int) -> bytes:
-    """Exactly `size` bytes of a file."""
+    """Read exactly `size` bytes of a file; raises SourceChanged if it has become shorter."""
     data = os.pread(fd, size, offset)
     while len(data) < size:
         more = os.pread(fd, size - len(data), offset + len(data))
@@ -53,7 +54,7 @@ def pread_exactly(fd: int, size: int, offset: int) -> bytes:
 
 
 class BytesSource:
-    """Bytes in memory."""
+    """A Source of bytes in memory; `read_size` limits a single read, for tests."""
 
     def __init__(self, data: bytes, read_size: int = 1 << 20) -> None:
         self.size = len(data)
@@ -70,7 +71,12 @@ class BytesSource:
 
 
 class FileSource:
-    """A file that can be read anywhere, up to the size that it had at open."""
+    """A regular file, up to the size that it had when it was opened.
+
+    Bytes that the disk cannot read (EIO) are replaced with NULs and recorded in
+    `unreadable`, as sorted spans, until raise_on_read_errors() is called.
+    `read_payloads` asks readers to read large payloads that they could skip.
+    """
 
     def __init__(self, path: str | bytes | os.PathLike[str]) -> None:
         self.path = os.fsdecode(path)
@@ -87,7 +93,7 @@ class FileSource:
         self.read_payloads = False
 
     def raise_on_read_errors(self) -> None:
-        """From here on bytes that the disk does not give are an error; until then NULs, and noted in `unreadable`."""
+        """Raise OSError for unreadable bytes from now on, and at once if some are known already."""
         holes, self.unreadable = self.unreadable, None
         for hole in holes or ():
             self._record_unreadable(hole, OSError(errno.EIO, os.strerror(errno.EIO)))
@@ -107,11 +113,11 @@ class FileSource:
                 f"{self.path} shrank while it was read: {self.size} bytes at open, {os.fstat(self.fd).st_size} now",
                 "stop whatever writes to it, or work on a copy",
             )
-        # Less than asked: the disk does not give what comes next, or the file was cut.
+        # A short read: the next bytes are unreadable, or the file was truncated.
         return got if got == length else got + self.readinto(view[got:length], offset + got)
 
     def _read_by_page(self, view: memoryview, offset: int) -> int:
-        """The bytes that the disk gives; where it does not give a page, that is noted, or the error."""
+        """Read page by page; an unreadable page is recorded and filled with NULs, or raises."""
         at = 0
         while at < len(view):
             size = min(PAGE_SIZE - (offset + at) % PAGE_SIZE, len(view) - at)
@@ -124,7 +130,7 @@ class FileSource:
         return at
 
     def _read_page(self, span: Span) -> bytes:
-        """One page or a piece of it; a dying disk is not asked again for what it has not given."""
+        """Read a page or a part of it; a page that failed before is not read again, to spare a failing disk."""
         if self.first_unreadable(span):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return pread_exactly(self.fd, span.size, span.start)
@@ -145,7 +151,7 @@ class FileSource:
         holes[first:last] = [span]
 
     def first_unreadable(self, span: Span) -> Span | None:
-        """The first bytes of a span that the disk did not give."""
+        """Return the first unreadable range that overlaps `span`, or None."""
         holes = self.unreadable or ()
         at = max(0, bisect_left(holes, span) - 1)
         return next((hole for hole in holes[at : at + 2] if hole.start < span.end and span.start < hole.end), None)
@@ -154,11 +160,11 @@ class FileSource:
         pass
 
     def has_grown(self) -> bool:
-        """True if bytes were appended since it was opened."""
+        """True if the file is larger now than when it was opened."""
         return os.fstat(self.fd).st_size > self.size
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file; closing it again does nothing."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -169,7 +175,7 @@ class FileSource:
 
 
 class PipeSource:
-    """A pipe: read as far as asked, kept in segments on disk until forgotten."""
+    """A pipe, which is read on demand and kept in temporary files of SEGMENT bytes until forget()."""
 
     SEGMENT = 64 << 20
 

@@ -1,15 +1,15 @@
-"""A half-open range of bytes within one part."""
+"""A range of bytes in one file."""
 
 from typing import NamedTuple
 
 
 class Span(NamedTuple):
-    """Bytes from `start` up to, and not with, `end`."""
+    """A half-open range of byte offsets: `start` is included, `end` is not."""
 
     start: int
     end: int
 
     @property
     def size(self) -> int:
-        """Its length in bytes."""
+        """The number of bytes."""
         return self.end - self.start

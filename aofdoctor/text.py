@@ -1,7 +1,8 @@
-"""Bytes to words that a terminal can be trusted with, as redis-cli writes them.
+"""Format bytes, paths, numbers and times for a terminal, safely.
 
-A key can hold escape sequences, bidirectional overrides and line ends: every
-byte from a file passes through here before it is shown.
+A key can contain terminal escape sequences, bidirectional overrides and line
+ends, so everything that comes from a file is escaped here before it is shown.
+The escapes are those of redis-cli.
 """
 
 import re
@@ -16,17 +17,17 @@ _is_bare_word = re.compile(rb"[!#-&(-\[\]-~]+").fullmatch
 
 
 def escape(data: bytes) -> str:
-    """Printable ASCII; everything else as redis-cli's escapes, without quotes around it."""
+    """Return printable ASCII unchanged and everything else as redis-cli escapes, without quotes."""
     return data.decode("latin-1").translate(_TABLE)
 
 
 def quote(data: bytes) -> str:
-    """One word of a command line: bare where that is safe, else quoted."""
+    """Format an argument of a Redis command: bare if it needs no quotes, else quoted."""
     return data.decode("ascii") if _is_bare_word(data) else f'"{escape(data)}"'
 
 
 def display_path(path: str | bytes) -> str:
-    """A file's name for a message: escaped, bare where it has nothing to escape."""
+    """Format a file name for a message, with unprintable characters escaped."""
     data = path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
     text = data.decode("utf-8", "surrogateescape")
     if text.isprintable():
@@ -35,7 +36,7 @@ def display_path(path: str | bytes) -> str:
 
 
 def shell_quote(path: str) -> str:
-    """A path as a shell reads it back, safe to print: quoted, in $'...' where it has bytes that cannot be shown."""
+    """Quote a path for a shell, safe to print; unprintable characters are escaped in $'...'."""
     if path.isprintable():
         return shlex.quote(path)
     shown = "".join(f"\\{c}" if c in "\\'" else c if c.isprintable() else _escape_text(c) for c in path)
@@ -50,7 +51,7 @@ def _escape_text(char: str) -> str:
 
 
 def format_size(count: int) -> str:
-    """A number of bytes for people: 90.2 GB, 18 bytes."""
+    """Format a number of bytes, in decimal units: 90.2 GB, 18 bytes."""
     value, unit = float(count), "bytes"
     for bigger in ("KB", "MB", "GB", "TB"):
         if value < 1000 or (unit == "bytes" and count < 10_000):
@@ -60,18 +61,22 @@ def format_size(count: int) -> str:
 
 
 def format_count(number: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: 1 command, 1,204 commands; `many` where an s does not do."""
+    """Format a number with its noun: 1 command, 1,204 commands; `plural` where adding an s is wrong."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def format_offset(offset: int) -> str:
-    """An offset in decimal and hex."""
+    """Format a byte offset in decimal and hexadecimal."""
     return f"{offset} (0x{offset:x})"
 
 
 @lru_cache(1 << 12)
 def _format_minute(minutes: int) -> str:
-    """A minute as `when` writes it, up to its seconds; empty where it has none, or a zone has odd seconds."""
+    """Return format_time's text for a minute since the epoch, without the seconds.
+
+    Empty if the time is out of range or the zone's offset has seconds.  Cached,
+    because strftime is slow and most records share their minute with others.
+    """
     try:
         time = datetime.fromtimestamp(60 * minutes)
     except (OverflowError, OSError, ValueError):
@@ -80,7 +85,7 @@ def _format_minute(minutes: int) -> str:
 
 
 def format_time(seconds: int) -> str:
-    """A time of the log, in the local zone."""
+    """Format a time in unix seconds, in the local zone."""
     head = _format_minute(seconds // 60)
     if head:
         return f"{head}{seconds % 60:02d}"

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
+from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00H\x00H\x00\x00\xff\xdb" + bytes(range(256)) * 40

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
+from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
 from tests.support.fault_injection import DISK_ERRORS, run_failing_at, run_killed_at, trace_calls
 

@@ -17,9 +17,9 @@ from aofdoctor.aof._scan import arguments as compiled_arguments
 from aofdoctor.aof._scan import scan as compiled_scan
 from aofdoctor.aof._scan import skip_args as compiled_skip_args
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import Tile, read_tiles
-from aofdoctor.aof.records import RecordBatch, encode_command
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Plan, remaining_spans
@@ -29,6 +29,7 @@ from aofdoctor.edit.salvage.salvage import plan_salvage_drops
 from aofdoctor.edit.transactions import structure_ids
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.selection import Selection
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context import _pytracker as plain
 from aofdoctor.server.context._pytracker import ContextField

@@ -8,6 +8,7 @@ ROOMS = (
     "errors",
     "span",
     "damage",
+    "resp",
     "source",
     "text",
     "finding",
@@ -21,7 +22,7 @@ ROOMS = (
     "edit",
     "cli",
 )
-VOCABULARY = 6  # the first rooms are one level: they may know each other
+VOCABULARY = 7  # the first rooms are one level: they may know each other
 
 
 def level(room: str) -> int:

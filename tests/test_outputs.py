@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
+from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import aofdoctor
 from tests.support.samples import FLUSH, SET, StoryCopier, make_small_set, server_option

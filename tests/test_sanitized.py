@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
+from aofdoctor.resp import encode_command
 from tests.conftest import FIXTURES
 from tests.rdb.test_walk import HOSTILE, mutations
 from tests.support import rdb_value_writer as w

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.recipes import make_plan
 from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
 from tests.support.samples import FLUSH, SET, make_small_set, snapshot
 

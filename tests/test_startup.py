@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.app import VERBS
+from aofdoctor.resp import encode_command
 
 PACKAGE = Path(__file__).parent.parent / "aofdoctor"
 # What the version needs: the application, and whether the scanner is compiled.  Compiled modules begin with "_".

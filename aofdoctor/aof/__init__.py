@@ -1,5 +1,5 @@
-"""Bytes to tiles to parts: the scanner, the reader, resync, manifests, opening.
+"""The files of an AOF: discovery, manifest, records, the scanner and the reader that cuts a file into tiles.
 
-May import rdb (only it can say where an RDB preamble ends) and the vocabulary.
-What a command means, and what a server would do, does not belong here.
+May import rdb, which finds the end of an RDB preamble, and the vocabulary.
+The meaning of commands and the behaviour of servers do not belong here.
 """

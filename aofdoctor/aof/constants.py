@@ -1,8 +1,8 @@
-"""The numbers that the scanner, its plain twin and their readers agree on; scan.h has them too."""
+"""Constants shared by the compiled scanner, its pure-Python fallback and their users; scan.h repeats them."""
 
-UNKNOWN = 0  # the id of a name that no server knows
-ANNOTATION = 1  # the id of an annotation
-FIRST_ID = 2  # the id of the first name
+UNKNOWN = 0  # the command id of a name that is not in the command table
+ANNOTATION = 1  # the command id of an annotation, a line that begins with #
+FIRST_ID = 2  # the command id of the first name in the command table
 NAME_MAX = 24  # no command of any server has a longer name
-DIGITS_MAX = 18  # leading zeros included; 10**18 fits an int64
+DIGITS_MAX = 18  # digits of a length, with leading zeros; 10**18 fits an int64
 ARGC_MAX = 2**31 - 1  # the server's argc is a C int (aof.c, every version)

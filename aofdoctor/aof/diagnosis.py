@@ -1,42 +1,45 @@
-"""One record looked at slowly: is it whole, and if not, what is wrong with it where?
+"""Diagnose one record: whether it is complete and, if not, what is wrong and at which byte.
 
-The cold twin of the scanner: it answers for a record of any size, reads through
-a small window, and steps over a payload without reading it.
+The scanner is the fast path and only accepts complete records that are in its
+buffer.  This code handles a record of any size: it reads through a small window
+and skips large payloads without reading them.
 """
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, DIGITS_MAX, NAME_MAX
-from aofdoctor.aof.scan import SLACK, skip_args
-from aofdoctor.source import Source
+from aofdoctor.aof.read_window import ReadWindow
+from aofdoctor.aof.scan import skip_args
 
 HEADER_MAX = DIGITS_MAX + 3
 
 
 class Defect(Enum):
-    """Why a record is not whole."""
+    """Why a record is not complete."""
 
     NONE = auto()
     BAD_FIRST_BYTE = auto()  # the first byte is neither * nor #
-    EOF = auto()  # the file ends where the record goes on
+    EOF = auto()  # the file ends before the record does, outside a payload
     PAST_EOF = auto()  # the file ends inside a payload
-    BAD_HEADER = auto()  # a header that is not a mark, digits and CRLF
+    BAD_HEADER = auto()  # a header that is not * or $, digits and CRLF
     LINE_END = auto()  # LF where CRLF should be
     ZERO_ARGC = auto()  # *0
     NEGATIVE_LENGTH = auto()  # a minus sign before the digits
-    TOO_LARGE = auto()  # more digits, or arguments, than can be meant
+    TOO_LARGE = auto()  # more than DIGITS_MAX digits or ARGC_MAX arguments
     MISSING_CRLF = auto()  # no CRLF after a payload
-    BUDGET = auto()  # not worth the work
+    BUDGET = auto()  # more arguments than the caller allows to examine
 
 
 @dataclass(frozen=True, slots=True)
 class RecordDiagnosis:
-    """`end` is the byte after the record or, where it is not whole, the first that is wrong or missing.
+    """The result for one record.
 
-    `argc` and `name` (lower case, cut to NAME_MAX + 1 bytes) are 0 and empty
-    where they were not reached, as is `second`, the second argument; `claimed` is the length of a payload that goes
-    past the end of the file or has no CRLF after it.
+    `end` is the offset after the record or, if it is not complete, the first
+    byte that is wrong or missing.  `argc`, `name` (the first argument in lower
+    case, cut to NAME_MAX + 1 bytes) and `second_arg` are 0 or empty if they were
+    not reached.  `declared_length` is the length in the header of a payload that
+    exceeds the file or is not followed by CRLF.
     """
 
     defect: Defect
@@ -48,57 +51,17 @@ class RecordDiagnosis:
 
     @property
     def is_complete(self) -> bool:
-        """True if nothing is wrong with it."""
+        """True if the record has no defect."""
         return self.defect is Defect.NONE
 
     @property
     def is_annotation(self) -> bool:
-        """True if it is a whole annotation."""
+        """True if the record is a complete annotation."""
         return self.is_complete and self.argc == 0
 
 
-class ReadWindow:
-    """A small window that can be moved anywhere in a source; `loaded` counts the bytes it has read."""
-
-    SIZE = 1 << 16
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.buffer = bytearray(self.SIZE + SLACK)
-        self.bytes_read = 0
-        self._view = memoryview(self.buffer)
-        self._base = self._fill = 0
-
-    def locate(self, offset: int, need: int) -> tuple[int, int]:
-        """(start, end) in `buffer` of the bytes from `offset`: at least `need`, unless the file ends."""
-        if not (self._base <= offset and offset + need <= self._base + self._fill):
-            self._load(offset)
-        return offset - self._base, self._fill
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` (at most SIZE) bytes from `offset`."""
-        start, end = self.locate(offset, size)
-        return bytes(self._view[start : min(end, start + size)])
-
-    def has_byte_at(self, offset: int) -> bool:
-        """True if the file has a byte at `offset`."""
-        if self.source.size is not None:
-            return offset < self.source.size
-        return self.source.readinto(memoryview(bytearray(1)), offset) > 0
-
-    def _load(self, offset: int) -> None:
-        self._base, self._fill = offset, 0
-        while self._fill < self.SIZE:
-            got = self.source.readinto(self._view[self._fill : self.SIZE], offset + self._fill)
-            if not got:
-                break
-            self._fill += got
-        self.bytes_read += self._fill
-        self._view[self._fill : self._fill + SLACK] = bytes(SLACK)
-
-
 def diagnose_record(window: ReadWindow, offset: int, args_max: int = ARGC_MAX) -> RecordDiagnosis:
-    """The record at `offset`; Why.BUDGET if it has more than `most_args` arguments."""
+    """Diagnose the record at `offset`; with more than `args_max` arguments the result is Defect.BUDGET."""
     mark = window.read(offset, 1)
     if mark == b"#":
         return _annotation(window, offset)
@@ -137,7 +100,7 @@ def _arguments(window: ReadWindow, offset: int, argc: int) -> RecordDiagnosis:
 
 
 def _name(window: ReadWindow, offset: int) -> tuple[bytes, int]:
-    """(the argument at `offset`, if it is short enough for a name; where the next one stands, 0 if unknown)."""
+    """Return (the argument at `offset` in lower case, cut to a name's length, the offset after it or 0 if longer)."""
     line = window.read(offset, HEADER_MAX + NAME_MAX + 1)
     defect, size, length = _header(line[:HEADER_MAX], b"$")
     if defect is not Defect.NONE:
@@ -148,7 +111,7 @@ def _name(window: ReadWindow, offset: int) -> tuple[bytes, int]:
 
 
 def _header(line: bytes, mark: bytes) -> tuple[Defect, int, int]:
-    """(why, the header's size or the place in it that is wrong, the number)."""
+    """Parse a header and return (defect, its size or the index of the wrong byte, the number)."""
     if line[:1] != mark:
         return (Defect.BAD_HEADER if line else Defect.EOF), 0, 0
     digits = 0
@@ -181,7 +144,7 @@ def _annotation(window: ReadWindow, offset: int) -> RecordDiagnosis:
 
 
 def command_id(diagnosis: RecordDiagnosis, ids: dict[bytes, int]) -> int:
-    """The command id of a whole record; its subcommand's where it has one."""
+    """Return the command id of a complete record, or the id of its subcommand if it has one."""
     if diagnosis.is_annotation:
         return ANNOTATION
     number = ids.get(diagnosis.name, 0) if b"|" not in diagnosis.name else 0

@@ -1,7 +1,7 @@
-"""Opening an AOF: a manifest, a directory, one file or a pipe to parts in load order.
+"""Open an AOF from a manifest, a directory, a single file or a pipe, with its parts in load order.
 
-What a file is is told from its content; its name only says which part of a set
-it is, and what an empty or ruined file was meant to be.
+The kind of a file follows from its content.  Its name only decides the part's
+place in a multi-part AOF, and the kind of an empty or ruined file.
 """
 
 import io
@@ -10,15 +10,15 @@ import re
 import stat
 import sys
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.aof.diagnosis import Defect, ReadWindow, diagnose_record
-from aofdoctor.aof.manifest import Manifest, looks_like_manifest, parse_manifest
-from aofdoctor.aof.patched_source import PatchedSource
+from aofdoctor.aof.diagnosis import Defect, diagnose_record
+from aofdoctor.aof.manifest import looks_like_manifest, parse_manifest
+from aofdoctor.aof.model import AOF, AofPart
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.recovery.resync import find_record
-from aofdoctor.errors import AmbiguousRequest, NotAnAof, RefusedEdit
+from aofdoctor.errors import AmbiguousRequest, NotAnAof
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.source import FileSource, PipeSource, Source, pread
 
@@ -28,97 +28,12 @@ _EDIT_LEFTOVER = re.compile(
 )
 _SERVER_TEMP = re.compile(r"temp-.*\.(aof|manifest|rdb)\Z|temp-rewriteaof.*|temp-.*\.manifest\Z", re.DOTALL)
 _MANIFEST_MAX = 16 << 20
-# The beginning of an AOF whose every line end was changed, as by a transfer in text mode.
+# The beginning of an AOF in which all line ends were changed, for example by a transfer in text mode.
 _TEXT_MODE = re.compile(rb"\*[0-9]{1,9}\r{0,2}\n\$[0-9]{1,2}\r{0,2}\n([A-Za-z]{1,24})\r{0,2}\n")
 
 
-@dataclass(slots=True)
-class AofPart:
-    """One file of an AOF; `source` is None where it is missing.
-
-    `listed`: the manifest names it.  `extra`: the manifest's pairs that 7.0 does
-    not know (startoffset, endoffset).
-    """
-
-    name: str
-    type: str
-    seq: int
-    path: Path | None
-    source: Source | None
-    listed: bool = True
-    extra: tuple[tuple[bytes, bytes], ...] = ()
-
-    @property
-    def exists(self) -> bool:
-        """True if its file is there, and a file."""
-        return self.source is not None
-
-    @property
-    def size(self) -> int | None:
-        """Its bytes at open; None where it is missing, or a pipe that has not ended."""
-        return self.source.size if self.source else None
-
-
-@dataclass(slots=True)
-class AOF:
-    """An AOF as it was at open; `layout` is single, multi-part or rdb.
-
-    `parts` are in load order; `history` and `strays` are other files of the set:
-    history files that the manifest lists, and files that it does not.
-    `leftovers` are names beside it that are evidence: temp files, dump.rdb.
-    """
-
-    path: str
-    layout: str
-    directory: Path | None
-    parts: list[AofPart]
-    manifest_path: Path | None = None
-    manifest: Manifest | None = None
-    history: list[AofPart] = field(default_factory=list)
-    unlisted: list[AofPart] = field(default_factory=list)
-    leftovers: list[Path] = field(default_factory=list)
-
-    @property
-    def existing_parts(self) -> list[AofPart]:
-        """The parts that are there."""
-        return [part for part in self.parts if part.exists]
-
-    def find_parts(self, name: str) -> list[AofPart]:
-        """The parts whose name holds `name`; the one that is it, if one is."""
-        all_files = [*self.parts, *self.history, *self.unlisted]
-        exact = [part for part in all_files if part.name == name]
-        return exact or [part for part in all_files if name in part.name]
-
-    def raise_on_read_errors(self) -> None:
-        """From here on bytes that the disk does not give are an error, and no damage."""
-        for part in [*self.parts, *self.history, *self.unlisted]:
-            if isinstance(part.source, FileSource):
-                part.source.raise_on_read_errors()
-
-    def read_all_payloads(self) -> None:
-        """From here on payloads are read too that could be stepped over: the disk may not give them."""
-        for part in self.parts:
-            if isinstance(part.source, FileSource):
-                part.source.read_payloads = True
-
-    def close(self) -> None:
-        """Close the files of all parts."""
-        for part in [*self.parts, *self.history, *self.unlisted]:
-            if isinstance(part.source, FileSource | PatchedSource):
-                self.require_file(part).close()
-
-    @staticmethod
-    def require_file(part: AofPart) -> FileSource:
-        """The file behind a part."""
-        if isinstance(part.source, PatchedSource):
-            return part.source.file
-        if not isinstance(part.source, FileSource):
-            raise RefusedEdit("only files can be edited, not a pipe", "save it to a file first")
-        return part.source
-
-
 def open_aof(path: str, known_names: Container[bytes]) -> AOF:
-    """Open what stands at `path`; `-` is standard input.  `known` are the names that make a record believable."""
+    """Open the AOF at `path`, or standard input for `-`; only commands in `known_names` prove a damaged file an AOF."""
     if path == "-":
         return _open_pipe(sys.stdin.buffer, known_names)
     file_path = Path(path)
@@ -166,7 +81,7 @@ def _layout(source: Source, name: str) -> str:
 
 
 def _require_aof(path: str, source: Source, known_names: Container[bytes]) -> None:
-    """Raise NotAnAof unless a record, an RDB or the torn beginning of one stands in it; nothing at all passes."""
+    """Raise NotAnAof unless the file is empty or contains a record, an RDB or a truncated beginning of either."""
     diagnosis = diagnose_record(ReadWindow(source), 0)
     is_record_start = diagnosis.is_complete or (
         diagnosis.defect in (Defect.EOF, Defect.PAST_EOF) and (diagnosis.argc > 0 or source.size in (0, 1))
@@ -199,7 +114,7 @@ def _is_all_nuls(source: Source) -> bool:
 
 
 def _is_manifest(file_path: Path, source: FileSource) -> bool:
-    """By content; a ruined one by its name."""
+    """True if the content is that of a manifest, or only the name of a ruined file says so."""
     head = pread(source, 1 << 12, 0)
     if looks_like_manifest(head):
         return True
@@ -211,7 +126,9 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
     for folder in sorted(entry for entry in directory.iterdir() if entry.is_dir() and not _is_edit_leftover(entry)):
         try:
             sets += [
-                found for found in _find_sets(folder) if found.name.endswith(".manifest") or _NUMBERED.match(found.name)
+                entry_path
+                for entry_path in _find_sets(folder)
+                if entry_path.name.endswith(".manifest") or _NUMBERED.match(entry_path.name)
             ]
         except PermissionError:
             continue
@@ -222,7 +139,7 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
             "give the directory that CONFIG GET dir names, or the one that appenddirname names in it",
         )
     if len(sets) > 1:
-        names = ", ".join(text.display_path(str(found)) for found in sets)
+        names = ", ".join(text.display_path(str(entry_path)) for entry_path in sets)
         raise AmbiguousRequest(f"{text.display_path(path)} holds {len(sets)} AOFs: {names}", "name one of them")
     entry_point = sets[0]
     if entry_point.name.endswith(".manifest"):
@@ -233,12 +150,12 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
 
 
 def _is_edit_leftover(folder: Path) -> bool:
-    """True of what an edit left: lost bytes, a source that was exchanged or moved away, the scratch of one killed."""
+    """True for a directory that an edit left: dropped bytes, a replaced original, or temporary files after a crash."""
     return (folder / "map.jsonl").exists() or bool(_EDIT_LEFTOVER.search(folder.name))
 
 
 def _find_sets(folder: Path) -> Iterator[Path]:
-    """One path for each AOF in a directory: its manifest, its first numbered file, or itself."""
+    """Yield one path for each AOF in a directory: its manifest, its first numbered file, or the single file."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not _SERVER_TEMP.match(entry.name))
     sets_found, listed = set(), set()
     for name in names:
@@ -257,7 +174,7 @@ def _find_sets(folder: Path) -> Iterator[Path]:
 
 
 def _open_set(path: str, manifest_path: Path) -> AOF:
-    """A multi part AOF by its manifest, be it ruined."""
+    """Open a multi-part AOF by its manifest, even a ruined one."""
     directory = manifest_path.parent
     manifest = parse_manifest(_read(manifest_path))
     aof = AOF(path, "multi-part", directory, [], manifest_path, manifest)
@@ -274,7 +191,7 @@ def _open_set(path: str, manifest_path: Path) -> AOF:
 
 
 def _open_unlisted(path: str, first: Path) -> AOF:
-    """A set whose manifest is missing: its parts by their names."""
+    """Open a multi-part AOF without a manifest, by the names of its parts."""
     match = _NUMBERED.match(first.name)
     assert match
     aof = AOF(path, "multi-part", first.parent, [])
@@ -285,8 +202,9 @@ def _open_unlisted(path: str, first: Path) -> AOF:
 
 
 def _continue_upgrade(aof: AOF) -> None:
-    """An upgrade from a single file that stopped between the manifest and the move: the file is still outside.
+    """Complete an interrupted upgrade to multi-part, in which the old file was not yet moved into the directory.
 
+    The manifest names the base, but the file is still one directory above.
     Source: loadAppendOnlyFiles in aof.c, 7.0 (the third of the cases in which it upgrades).
     """
     assert aof.directory is not None
@@ -316,7 +234,7 @@ def _add_unlisted(aof: AOF, prefix: str) -> None:
 
 
 def _guess_load_order(parts: list[AofPart]) -> tuple[list[AofPart], list[AofPart]]:
-    """(the newest base and what was written since, the rest): what a manifest would most likely have named."""
+    """Return (the newest base and all increments, the older bases), the most likely content of a lost manifest."""
     bases = sorted((part for part in parts if part.type == "base"), key=lambda part: part.seq)
     incr = sorted((part for part in parts if part.type == "incr"), key=lambda part: part.seq)
     loaded = bases[-1:] + incr
@@ -324,7 +242,7 @@ def _guess_load_order(parts: list[AofPart]) -> tuple[list[AofPart], list[AofPart
 
 
 def _leftovers(folder: Path, itself: Path) -> Iterator[Path]:
-    """Temp files and RDBs in a directory: evidence of what was before."""
+    """Yield temporary files of a server and dump.rdb in a directory, except `itself`: evidence of earlier data."""
     try:
         entries = sorted(folder.iterdir())
     except OSError:

@@ -1,7 +1,7 @@
-"""The manifest of a multi part AOF, read line by line as the server reads it.
+"""Parse and write the manifest of a multi-part AOF, with the rules of the server.
 
-Strategy: a server stops at the first line that it does not like; we remember
-what that was, and go on, so that every line is judged.  Source: aof.c
+A server stops at the first line that it rejects.  This parser records the
+problem and continues, so that every line is judged.  Source: aof.c
 (aofLoadManifestFromFile) and sds.c (sdssplitargs, sdstrim) of Redis 7.0 to 8.2
 and Valkey 7.2 to 9.1.
 """
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-LINE_MAX = 1024  # MANIFEST_MAX_LINE, its line end included
+LINE_MAX = 1024  # MANIFEST_MAX_LINE, with the line end
 _SPACE = b" \t\r\n"
 _NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 _ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
@@ -19,9 +19,10 @@ TYPES = {b"b": "base", b"i": "incr", b"h": "history"}
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One line that names a file: `type` is base, incr or history; `extra` are the pairs that 7.0 does not know.
+    """One line that names a file; `type` is base, incr or history.
 
-    `line` counts from 1, `raw` is the line as it stands, its line end included.
+    `line` is its number, from 1, and `raw` its bytes with the line end.  `extra`
+    holds the fields that Redis 7.0 does not know.
     """
 
     line: int
@@ -34,7 +35,7 @@ class ManifestEntry:
 
 @dataclass(frozen=True, slots=True)
 class ManifestProblem:
-    """A line that a server refuses the manifest for."""
+    """A line because of which a server rejects the manifest."""
 
     line: int
     message: str
@@ -42,23 +43,23 @@ class ManifestProblem:
 
 @dataclass(slots=True)
 class Manifest:
-    """What the lines say; `problems` in order, the first is where a server stops."""
+    """The entries and the problems of a manifest, in file order; a server stops at the first problem."""
 
     entries: list[ManifestEntry] = field(default_factory=list)
     problems: list[ManifestProblem] = field(default_factory=list)
 
     def of_type(self, kind: str) -> list[ManifestEntry]:
-        """The entries of one type, in the order of their lines."""
+        """Return the entries of one type, in file order."""
         return [entry for entry in self.entries if entry.type == kind]
 
     @property
     def load_order(self) -> list[ManifestEntry]:
-        """What a server loads: the base, then the incremental files in their order."""
+        """The files that a server loads: the base, then the incremental files in order."""
         return self.of_type("base") + self.of_type("incr")
 
 
 def looks_like_manifest(head: bytes) -> bool:
-    """True if the first line that is no comment names a file."""
+    """True if the first line that is not a comment is a valid entry for a file."""
     for line in head.splitlines():
         if not line.startswith(b"#"):
             words = split_args(line.strip(_SPACE)) or []
@@ -67,7 +68,7 @@ def looks_like_manifest(head: bytes) -> bool:
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """Judge every line of a manifest."""
+    """Parse all lines of a manifest."""
     manifest = Manifest()
     if not data:
         manifest.problems.append(ManifestProblem(0, "the manifest is empty"))
@@ -83,7 +84,7 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines as fgets gives them: a longer one comes in pieces of LINE_MAX bytes."""
+    """Yield (number, line) as fgets returns them: a longer line comes in pieces of LINE_MAX bytes."""
     at, number = 0, 0
     while at < len(data):
         lf = data.find(b"\n", at, at + LINE_MAX)
@@ -94,7 +95,7 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _parse_line(number: int, raw: bytes, manifest: Manifest) -> ManifestEntry | str:
-    """The entry of a line, or why a server refuses it."""
+    """Return the entry of a line, or the reason why a server rejects it."""
     if b"\n" not in raw.partition(b"\0")[0]:
         return "no line end, or a NUL byte, or longer than 1,024 bytes"
     line = raw.strip(_SPACE)
@@ -138,7 +139,7 @@ def _atoll(text: bytes) -> int:
 
 
 def split_args(line: bytes) -> list[bytes] | None:
-    """The words of a line with sdssplitargs' quotes; None if they are not balanced."""
+    """Split a line into words with the quoting rules of sdssplitargs; None if quotes are not balanced."""
     words: list[bytes] = []
     at = 0
     while True:
@@ -168,7 +169,7 @@ def _word(line: bytes, at: int) -> tuple[bytes, int] | None:
 
 
 def _quoted(line: bytes, at: int, quote: int) -> tuple[bytes, int] | None:
-    """(what is inside, the offset after the closing quote), which only space or the end may follow."""
+    """Return (the quoted bytes, the offset after the closing quote); None unless a space or the end follows it."""
     out = bytearray()
     while at < len(line) and line[at] != 0:
         byte = line[at]
@@ -186,7 +187,7 @@ def _quoted(line: bytes, at: int, quote: int) -> tuple[bytes, int] | None:
 
 
 def _escape(line: bytes, at: int, quote: int) -> tuple[int, int]:
-    """(the byte, how many bytes of the line it takes) of a backslash at `at`."""
+    """Return (the byte, the size of the escape in bytes) for the backslash at `at`."""
     following = line[at + 1]
     if quote == 0x27:
         return (0x27, 2) if following == 0x27 else (0x5C, 1)
@@ -197,14 +198,14 @@ def _escape(line: bytes, at: int, quote: int) -> tuple[int, int]:
 
 
 def changed_entry_line(entry: ManifestEntry, name: bytes) -> bytes:
-    """The line of a file that has changed: under its new name, without the endoffset, which told of the old bytes."""
+    """Format the line of a changed file with its new name, without the endoffset, which described the old bytes."""
     letter = next(letter for letter, kind in TYPES.items() if kind == entry.type)
     extra = b"".join(b" %b %b" % pair for pair in entry.extra if pair[0].lower() != b"endoffset")
     return b"file %b seq %d type %b%b\n" % (encode_name(name), entry.seq, letter, extra)
 
 
 def encode_name(name: bytes) -> bytes:
-    """A file name as a server writes it into a manifest: quoted where it must be."""
+    """Format a file name as a server writes it into a manifest, quoted if necessary."""
     plain = all(0x21 <= byte <= 0x7E and byte not in b"\\\"'" for byte in name)
     if plain and name:
         return name

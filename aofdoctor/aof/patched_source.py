@@ -1,7 +1,8 @@
-"""A source seen as it was before something changed it: pieces of the file, some elsewhere, some read in another way.
+"""A virtual file assembled from pieces of another: some moved, some transformed.
 
-What is read from it is the mended bytes; nothing is held but one piece.  Where
-something stands in it can be led back to where it stands in the file.
+It presents damaged bytes in their reconstructed form without a copy: only one
+transformed piece is in memory at a time.  Its offsets can be mapped back to
+offsets of the real file.
 """
 
 from bisect import bisect_right
@@ -13,11 +14,11 @@ from typing import NamedTuple, Protocol
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
-PIECE_MAX = 1 << 24  # bytes of a piece that is read in another way
+PIECE_MAX = 1 << 24  # bytes of a transformed piece
 
 
 class Transform(Protocol):
-    """Another way to read bytes: what they were, and where in them the front of that ends."""
+    """The reversal of a change: undo() returns the original bytes, source_offset() maps their offsets back."""
 
     def undo(self, data: bytes) -> bytes: ...
     def source_offset(self, data: bytes, offset: int) -> int: ...
@@ -25,21 +26,21 @@ class Transform(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """Bytes that stand in the place of others, whatever those are; a Reading."""
+    """A Transform that replaces any bytes with `data`."""
 
     data: bytes
 
     def undo(self, data: bytes) -> bytes:
-        """The bytes that are given."""
+        """Return the replacement."""
         return self.data
 
     def source_offset(self, data: bytes, offset: int) -> int:
-        """As far in as there is."""
+        """Return the offset, limited to the replaced bytes."""
         return min(offset, len(data))
 
 
 class PatchPiece(NamedTuple):
-    """Bytes of the file that stand here: as they are, or by a reading, which makes `size` bytes of them."""
+    """A range of the real file that appears here, unchanged or transformed into `size` bytes."""
 
     span: Span
     size: int
@@ -48,7 +49,7 @@ class PatchPiece(NamedTuple):
 
 
 class PatchedSource:
-    """A file by its pieces, which follow each other; a Source."""
+    """A Source that presents pieces of a file one after the other."""
 
     def __init__(self, file: FileSource, pieces: Sequence[PatchPiece]) -> None:
         self.file, self.pieces = file, pieces
@@ -58,11 +59,11 @@ class PatchedSource:
 
     @property
     def path(self) -> str:
-        """Where the file stands."""
+        """The path of the real file."""
         return self.file.path
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        """Fill `view` from `offset`, to the end of the piece at most."""
+        """Fill `view` from `offset`, at most to the end of the piece, and return the number of bytes."""
         if offset >= self.size:
             return 0
         number = bisect_right(self.starts, offset) - 1
@@ -82,12 +83,12 @@ class PatchedSource:
         return self._cached[1]
 
     def file_span(self, span: Span) -> Span:
-        """Where bytes of this stand in the file; of some that are of several pieces, all from the first to the last."""
+        """Map a range to the real file; a range over several pieces becomes all bytes between its ends."""
         first, last = self._file_offset(span.start), self._file_offset(span.end, before=True)
         return Span(min(first, last), max(first, last))
 
     def _file_offset(self, offset: int, before: bool = False) -> int:
-        """Where in the file the byte at `offset` stands, or the one `before` it ends."""
+        """Map an offset to the real file; `before`: as the end of the byte before it."""
         number = bisect_right(self.starts, offset - before) - 1
         piece, at = self.pieces[number], offset - self.starts[number]
         if piece.transform is None:
@@ -95,4 +96,4 @@ class PatchedSource:
         return piece.span.start + piece.transform.source_offset(pread(self.file, piece.span.size, piece.span.start), at)
 
     def forget(self, offset: int) -> None:
-        """Pieces may be read again."""
+        """Do nothing: every piece can be read again."""

@@ -1,20 +1,21 @@
-"""Bytes to tiles: adjacent, non-empty, from the first byte of a part to its last.
+"""Cut a part into tiles: adjacent, not empty, from its first byte to its last.
 
-Strategy: a window slides over the source; the scanner takes the longest run of
-whole records from it; what is left moves to the front and more is read.  Only
-when a window yields no record at all is the cold path taken: a record larger
-than the window becomes a far batch, and anything else is damage, up to where
-resync.py believes a record again.
+Algorithm: a window slides over the source.  The scanner takes the longest run
+of complete records from it, the rest moves to the front, and more is read.  Only
+if a window yields no record at all, the slow path runs: a record larger than
+the window becomes an oversized batch, and anything else is damage up to the
+place where recovery/resync.py finds the next record.
 
-It does not know what commands mean, nor what a server would do.
+The reader knows neither the meaning of commands nor the behaviour of servers,
+and it does not read the clock.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import time
 
 from aofdoctor.aof.constants import FIRST_ID
-from aofdoctor.aof.diagnosis import ReadWindow, command_id, diagnose_record
+from aofdoctor.aof.diagnosis import command_id, diagnose_record
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.records import Preamble, RecordBatch, oversized_batch
 from aofdoctor.aof.recovery.resync import damage_at, find_record
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
@@ -24,40 +25,50 @@ from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
-WINDOW = 1 << 20  # bytes; a larger one falls out of the second level cache
-BATCH_RECORDS = 1 << 14  # records in a batch
+WINDOW = 1 << 20  # bytes; a larger window does not fit the second-level cache
+BATCH_RECORDS = 1 << 14  # the maximum number of records in a batch
 
 Tile = RecordBatch | Preamble | Damage
 
 
 @dataclass(frozen=True, slots=True)
 class CommandNames:
-    """The names of commands: their ids for the scanner, and which of them make a record believable."""
+    """The known command names, for the scanner (`scan_names`) and for resynchronisation (`ids`, by lower-case name)."""
 
     scan_names: ScanNames
     ids: dict[bytes, int]
 
     @classmethod
     def from_list(cls, names: list[bytes]) -> "CommandNames":
-        """Ids in order, from FIRST_ID on."""
+        """Number the names in order, from FIRST_ID."""
         return cls(ScanNames(names), {name.lower(): i + FIRST_ID for i, name in enumerate(names)})
 
 
 def read_tiles(
-    source: Source, names: CommandNames, start: int = 0, window: int = WINDOW, room: int = BATCH_RECORDS
+    source: Source,
+    names: CommandNames,
+    start: int = 0,
+    window: int = WINDOW,
+    room: int = BATCH_RECORDS,
+    now_ms: int = 0,
 ) -> Iterator[Tile]:
-    """The tiles of `source` from `start`, which is 0 or where a record begins.
+    """Yield the tiles of `source` from `start`, which is 0 or the beginning of a record.
 
-    A batch is valid until the next tile is asked for.
+    A batch is valid until the next tile is requested.  `now_ms` is the current
+    time in unix milliseconds, to count the expired keys of an RDB preamble; with
+    the default, no key counts as expired.
     """
-    if start == 0 and (preamble := _read_preamble(source, names)):
+    if start == 0 and (preamble := _read_preamble(source, names, now_ms)):
         yield preamble
         start = preamble.span.end
     yield from _TileReader(source, names, start, window, room)
 
 
 def read_batches(source: Source, names: CommandNames, start: int, window: int = WINDOW) -> Iterator[RecordBatch]:
-    """The whole records from `start`, up to the first byte that is not of one; nothing is forgotten."""
+    """Yield the complete records from `start` up to the first byte that is not part of one.
+
+    The source keeps all its bytes, so another reader can be at an earlier offset.
+    """
     reader = _TileReader(_SharedSource(source), names, start, window, min(BATCH_RECORDS, window))
     while reader.load():
         before = reader.at
@@ -70,7 +81,7 @@ def read_batches(source: Source, names: CommandNames, start: int, window: int = 
 
 
 class _SharedSource:
-    """A source that somebody else still reads from an earlier place."""
+    """A source without forget(), because another reader still needs earlier bytes."""
 
     def __init__(self, source: Source) -> None:
         self.readinto = source.readinto
@@ -85,10 +96,10 @@ class _SharedSource:
         pass
 
 
-def _read_preamble(source: Source, names: CommandNames) -> Preamble | None:
+def _read_preamble(source: Source, names: CommandNames, now_ms: int) -> Preamble | None:
     if not is_rdb(source):
         return None
-    key_counts = KeyCounts(int(time() * 1000))
+    key_counts = KeyCounts(now_ms)
     rdb = walk_rdb(source, key_counts)
     end = rdb.end if rdb.complete or rdb.end_is_known else find_record(source, rdb.end, names.ids, run=True)
     if end is None:
@@ -110,7 +121,7 @@ def _find_size(source: Source, offset: int) -> int:
 
 
 def read_for_errors(source: FileSource, span: Span) -> None:
-    """Read bytes only to see that the disk gives them."""
+    """Read bytes only to find unreadable sectors among them."""
     view = memoryview(bytearray(WINDOW))
     for at in range(span.start, span.end, WINDOW):
         source.readinto(view[: min(WINDOW, span.end - at)], at)
@@ -135,7 +146,7 @@ class _TileReader:
                 yield self.large_record() or self.damage()
 
     def load(self) -> bool:
-        """Move what is left to the front and read more; False where nothing is left."""
+        """Move the rest to the front of the window and read more; False at the end of the source."""
         rest = self.fill - self.at
         self.view[:rest] = self.view[self.at : self.fill]
         self.base, self.at, self.fill = self.base + self.at, 0, rest
@@ -159,14 +170,14 @@ class _TileReader:
             )  # fmt: skip
 
     def large_record(self) -> RecordBatch | None:
-        """The whole record at the front of a window that does not hold it whole; None if it is damaged."""
+        """Return the record at the front of the window, which is only partly loaded; None if it is damaged."""
         offset = self.base
         diagnosis = diagnose_record(ReadWindow(self.source), offset)
         if not diagnosis.is_complete or self._first_unreadable(Span(offset, diagnosis.end)):
             return None
         if diagnosis.end - offset <= self.window:
             self._fill_to(diagnosis.end - offset)
-            # What has been read since may have shown a hole.
+            # The bytes that were read just now can be unreadable as well.
             return None if self._first_unreadable(Span(offset, diagnosis.end)) else next(self.batches())
         head = bytearray(self.buffer[: self.fill])
         self._restart(diagnosis.end)
@@ -174,21 +185,21 @@ class _TileReader:
         return oversized_batch(self.source, offset, diagnosis.end - offset, diagnosis.argc, number, head)
 
     def damage(self) -> Damage:
-        """The damage at the front of the window."""
+        """Return the damage at the front of the window and continue after it."""
         damage = self._unreadable_damage() or damage_at(self.source, self.base, self.names.ids)
         self._restart(damage.span.end)
         return damage
 
-    # -- what the disk does not give --
+    # -- unreadable sectors --
 
     def _stop_at_unreadable(self) -> None:
-        """What is scanned ends where the bytes do."""
+        """End the window before the first unreadable byte, unless that is its first."""
         hole = self.file and self.file.first_unreadable(Span(self.base, self.base + self.fill))
         if hole:
             self.fill = max(0, hole.start - self.base) or self.fill
 
     def _first_unreadable(self, span: Span) -> Span | None:
-        """The first bytes of a record that the disk does not give."""
+        """Return the first unreadable range in the span of a record, or None."""
         if self.file is None:
             return None
         if self.file.read_payloads and span.size > self.window:
@@ -196,7 +207,7 @@ class _TileReader:
         return self.file.first_unreadable(span)
 
     def _unreadable_damage(self) -> Damage | None:
-        """A record that has a hole, or what begins in one."""
+        """Return the damage if a record, or other damage, at the front contains unreadable bytes; else None."""
         if self.file is None or not self.file.unreadable:
             return None
         diagnosis = diagnose_record(ReadWindow(self.source), self.base)

@@ -1,13 +1,12 @@
-"""The tiles of an AOF: whole records in batches, the RDB preamble, damage.
+"""The tiles that the reader yields: batches of complete records, and the RDB preamble.
 
-Gigabytes travel as Batch: columns beside the buffer that they point into,
-valid until the next batch is asked for.  A Command is a view of one record,
-made for what is shown or matched.
+The third kind of tile is Damage (damage.py).  Records travel as RecordBatch:
+columns of offsets next to the buffer that they point into, valid until the next
+batch is requested.  Arguments are bytes, and are decoded only for display.
 
-Arguments are bytes here and stay bytes until they are rendered.  One argument
-may have more bytes than there is memory: a record that is larger than the
-reader's window is a batch of one that is `far`: its arguments are places in
-the source (Far), to be looked at through a window.
+An argument can be larger than memory.  A record that does not fit in the
+reader's window becomes an `oversized` batch of one record, and its large
+arguments are LargeArgument objects, which read the source on demand.
 """
 
 from array import array
@@ -23,29 +22,24 @@ from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 
-def encode_command(argv: Sequence[bytes]) -> bytes:
-    """The record that a server would write for `argv`."""
-    return b"*%d\r\n" % len(argv) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in argv)
-
-
 @dataclass(frozen=True, slots=True)
 class LargeArgument:
-    """An argument too large to hold: `span` in the source, without its header and CRLF."""
+    """An argument that is too large to hold in memory; `span` is its payload in the source."""
 
     source: Source
     span: Span
 
     @property
     def size(self) -> int:
-        """Its length in bytes."""
+        """The length of the payload in bytes."""
         return self.span.size
 
     def head(self, size: int) -> bytes:
-        """Its first bytes, at most `size`."""
+        """Return the first `size` bytes, or all if it is shorter."""
         return pread(self.source, min(size, self.span.size), self.span.start)
 
     def pieces(self, size: int = 1 << 20) -> Iterator[bytes]:
-        """All its bytes, at most `size` at a time."""
+        """Yield all bytes in pieces of at most `size` bytes."""
         for at in range(self.span.start, self.span.end, size):
             yield pread(self.source, min(size, self.span.end - at), at)
 
@@ -55,11 +49,13 @@ Arg = bytes | LargeArgument
 
 @dataclass(slots=True)
 class RecordBatch:
-    """`count` adjacent whole records.
+    """`count` adjacent complete records, as columns.
 
-    Record i is buffer[origin + edges[i] : origin + edges[i + 1]], which stands
-    at `base + edges[i]` in the file; argc[i] is its number of arguments (0: an
-    annotation), ids[i] its command.  The columns may be longer than `count`.
+    Record i is buffer[origin + edges[i] : origin + edges[i + 1]] and begins at
+    offset `base + edges[i]` of the file.  argc[i] is its number of arguments (0
+    for an annotation), ids[i] its command id (command_table.py).  The columns can
+    be longer than `count`.  An `oversized` batch holds one record, and its buffer
+    only the beginning of it.
     """
 
     source: Source
@@ -74,48 +70,48 @@ class RecordBatch:
 
     @property
     def span(self) -> Span:
-        """Where its records stand, from the first to the last."""
+        """The byte range in the file from the first record to the last."""
         return Span(self.base + self.edges[0], self.base + self.edges[self.count])
 
     def isascii(self) -> bool:
-        """True if no byte of it is past 0x7f."""
+        """True if all bytes of the records are ASCII."""
         if not self.oversized:
             return bytes(self.buffer[self.origin + self.edges[0] : self.origin + self.edges[self.count]]).isascii()
         pieces = range(self.span.start, self.span.end, 1 << 20)
         return all(pread(self.source, min(1 << 20, self.span.end - at), at).isascii() for at in pieces)
 
     def record_span(self, i: int) -> Span:
-        """Where record i stands."""
+        """Return the byte range of record i in the file."""
         return Span(self.base + self.edges[i], self.base + self.edges[i + 1])
 
     def raw(self, i: int) -> memoryview:
-        """The bytes of record i; only of a batch that is not far."""
+        """Return the bytes of record i; not for an oversized batch."""
         return memoryview(self.buffer)[self.origin + self.edges[i] : self.origin + self.edges[i + 1]]
 
     def argv(self, i: int, limit: int = ARGC_MAX) -> list[bytes]:
-        """The first `most` arguments of record i; only of a batch that is not far."""
+        """Return the first `limit` arguments of record i; not for an oversized batch."""
         start = self.origin + self.edges[i]
         return arguments(self.buffer, start, start + self.edges[i + 1] - self.edges[i], limit)
 
     def args(self, i: int) -> Iterator[Arg]:
-        """The arguments of record i, those of a far record as they come by."""
+        """Yield the arguments of record i; those of an oversized record are read one after the other."""
         if not self.oversized:
             yield from self.argv(i)
         else:
             yield from iter_large_arguments(self.source, self.record_span(i), self.argc[i])
 
     def annotation(self, i: int) -> bytes:
-        """The line of annotation i with its line end, at most its first 4096 bytes."""
+        """Return annotation i with its line end, cut to 4,096 bytes."""
         if self.oversized:
             return pread(self.source, 4096, self.record_span(i).start)
         return bytes(self.raw(i)[:4096])
 
 
-INLINE_MAX = 1 << 16  # an argument of a far record up to this size is given as bytes
+INLINE_MAX = 1 << 16  # bytes up to which an argument of an oversized record is returned as bytes
 
 
 def iter_large_arguments(source: Source, record: Span, argc: int) -> Iterator[Arg]:
-    """The arguments of a whole record, read through a small window."""
+    """Yield the arguments of a complete record, read through a window of INLINE_MAX bytes."""
     window, base = b"", record.start
 
     def at(offset: int, size: int) -> bytes:
@@ -135,14 +131,14 @@ def iter_large_arguments(source: Source, record: Span, argc: int) -> Iterator[Ar
 
 @dataclass(frozen=True, slots=True)
 class Preamble:
-    """An RDB at the head of a part: one tile.
+    """The RDB at the beginning of a part: one tile.
 
-    `checksum` is ok, off (the writer computed none), bad or unknown (the end
-    was not reached); `keys` is None where a type kept them from being counted;
-    `complete` says that its end was found.  `aux` holds the writer's own words
-    (redis-ver, valkey-ver, ctime, aof-base ...); `census` counts the keys, those
-    before damage if there is any.  `codec` is what it is compressed by, empty if
-    it is not: places inside it are then those of the bytes that come out (rdb_in).
+    `checksum` is ok, off (the writer computed none), bad or unknown (the end was
+    not reached).  `complete`: the end was found.  `keys` is None if an unknown
+    type prevented the count.  `aux` holds the AUX fields (redis-ver, valkey-ver,
+    ctime, aof-base ...).  `key_counts` counts the keys by database and type, up to
+    the first damage.  `codec` names the compression (LZ4, Zstd) or is empty; in a
+    compressed RDB, offsets count decompressed bytes (rdb/compressed).
     """
 
     span: Span
@@ -158,16 +154,16 @@ class Preamble:
 
     @property
     def dialect(self) -> str:
-        """Who gives the bytes their meaning: redis or valkey."""
+        """The format that defines the types: redis or valkey."""
         return dialect_of(self.magic)
 
     @property
     def is_intact(self) -> bool:
-        """True if it reads to its end and its checksum holds."""
+        """True if it could be read to its end and the checksum is not wrong."""
         return self.complete and self.checksum != "bad"
 
     def damage(self, size: int | None) -> Damage | None:
-        """What is wrong with it as a whole; `size` is that of its part."""
+        """Return the damage of the RDB as one span, or None; `size` is the size of its part."""
         if self.is_intact:
             return None
         torn = not self.complete and self.span.end == size and self.note.startswith("the file ends")
@@ -176,7 +172,7 @@ class Preamble:
 
 
 def oversized_batch(source: Source, base: int, size: int, argc: int, command_id: int, buffer: bytearray) -> RecordBatch:
-    """A far batch of one record."""
+    """Build an oversized batch of one record; `buffer` holds the beginning of it."""
     return RecordBatch(
         source, base, 1, buffer, 0, array("q", [0, size]), array("I", [argc]), array("H", [command_id]), oversized=True
     )

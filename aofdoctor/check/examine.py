@@ -5,9 +5,10 @@ the facts are good or bad news is decided by the findings.
 """
 
 from collections.abc import Callable, Sequence
+from time import time
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.damage import Damage, DamageKind
@@ -121,7 +122,7 @@ class _Examiner:
         self.report.parts.append(report)
         self.loader.begin_part(part.name, source, last)
         self.last_good: tuple[int, int] | None = None
-        for tile in walk_part(source, self.tracker):
+        for tile in walk_part(source, self.tracker, now_ms=int(time() * 1000)):
             if isinstance(tile, RecordBatch):
                 self._add_batch(report, tile)
             elif isinstance(tile, Damage):

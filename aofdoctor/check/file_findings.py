@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AofPart
+from aofdoctor.aof.model import AofPart
 from aofdoctor.check.report import Report
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.rdb.preamble import is_rdb

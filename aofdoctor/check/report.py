@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.log.flushes import FlushCollector

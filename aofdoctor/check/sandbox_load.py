@@ -14,8 +14,8 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.manifest import encode_name
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report

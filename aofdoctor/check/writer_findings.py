@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from aofdoctor import text
-from aofdoctor.aof.diagnosis import Defect, ReadWindow, diagnose_record
+from aofdoctor.aof.diagnosis import Defect, diagnose_record
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.check.report import PartReport, Report, shell_path
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding, Severity

@@ -11,7 +11,7 @@ from typing import Any
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.cli.console import Paint, bytes_to_json, make_painter, print_json, print_line, progress_bar
 from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.cli.plan_runner import (
@@ -35,8 +35,7 @@ from aofdoctor.edit.output.durable import json_bytes, write_durably
 from aofdoctor.edit.output.exchange import exchange, exchange_path
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import InvalidSelection, RefusedEdit
-from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.rewrite.rewriter import RDB_VERSIONS
+from aofdoctor.server.versions import RDB_VERSIONS_WRITTEN, VERSIONS
 
 ConversionRecipe = dict[str, Any]
 VERB = "convert"
@@ -66,15 +65,15 @@ def _require_consistent_options(base: str, version: int, layout: str, server_ver
         raise InvalidSelection(f"{text.display_path(layout)} is no layout", "--layout single or --layout multi-part")
     if (base == "rdb") != bool(version):
         raise InvalidSelection("--base rdb and --rdb-version N go together")
-    if version and version not in RDB_VERSIONS:
+    if version and version not in RDB_VERSIONS_WRITTEN:
         raise InvalidSelection(
-            f"RDB version {version} is not written", f"versions are {', '.join(map(str, RDB_VERSIONS))}"
+            f"RDB version {version} is not written", f"versions are {', '.join(map(str, RDB_VERSIONS_WRITTEN))}"
         )
     if server_version and base != "resp":
         raise InvalidSelection("--for goes with --base resp")
-    if server_version and server_version not in CAPABILITIES:
+    if server_version and server_version not in VERSIONS:
         raise InvalidSelection(
-            f"{text.display_path(server_version)} is not a server line", f"lines are {', '.join(CAPABILITIES)}"
+            f"{text.display_path(server_version)} is not a server line", f"lines are {', '.join(VERSIONS)}"
         )
     if abs(shift) > _SHIFT_MAX:
         raise InvalidSelection(f"expiries cannot be moved by {shift} ms")

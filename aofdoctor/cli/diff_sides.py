@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.cli.options import open_path, parse_loaded_position
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.locate import record_start

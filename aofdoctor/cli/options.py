@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, open_aof
+from aofdoctor.aof.discovery import open_aof
+from aofdoctor.aof.model import AOF
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.position import Position, parse_position, parse_time
 from aofdoctor.log.selection import Selection, build_selection

@@ -10,7 +10,7 @@ import typer
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.check.sandbox_load import LoadFailure, load_in_sandbox
 from aofdoctor.cli.console import Paint, make_painter, print_json, print_line, progress_bar
 from aofdoctor.cli.options import open_path

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
 from aofdoctor.cli import options

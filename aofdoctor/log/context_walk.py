@@ -7,7 +7,7 @@ tile.  This module holds the bookkeeping.  It does not know what a caller counts
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW, Tile, read_tiles
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
@@ -41,18 +41,24 @@ def walk_aof(aof: AOF, tracker: ContextTracker) -> Iterator[PartTile]:
 
 
 def walk_part(
-    source: Source, tracker: ContextTracker, start: int = 0, window: int = WINDOW, room: int = BATCH_RECORDS
+    source: Source,
+    tracker: ContextTracker,
+    start: int = 0,
+    window: int = WINDOW,
+    room: int = BATCH_RECORDS,
+    now_ms: int = 0,
 ) -> Iterator[Tile]:
     """Yield the tiles of one part, and keep the tracker correct at its head, after its preamble and after damage.
 
     The caller passes each batch to `tracker.track`, so that it can read the state before the batch first.  The tracker
     takes note of a preamble or of damage only when the caller asks for the next tile.  A walk that starts inside the
-    part (`start` > 0) knows neither the database nor the transaction until a SELECT or an EXEC.
+    part (`start` > 0) knows neither the database nor the transaction until a SELECT or an EXEC.  Keys of a preamble count as expired at
+    `now_ms`, in unix milliseconds.
     """
     tracker.begin_part()
     if start:
         tracker.mark_unknown()
-    for tile in read_tiles(source, command_table().names, start, window, room):
+    for tile in read_tiles(source, command_table().names, start, window, room, now_ms):
         yield tile
         if isinstance(tile, Damage):
             tracker.mark_unknown()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.errors import InvalidSelection

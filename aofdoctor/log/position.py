@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.rdb.header import compression_codec
 

@@ -7,7 +7,7 @@ Servers write an annotation with the second before the first command of that sec
 from collections.abc import Iterator
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.aof.recovery.resync import find_record

@@ -78,5 +78,9 @@ _NEWEST_TYPE: dict[str, tuple[tuple[int, int], ...]] = {
 
 def has_type(magic: bytes, kind: int) -> bool:
     """Return whether servers that write this version can write a type; False for a type that is newer."""
-    version, rows = version_of(magic), _NEWEST_TYPE[dialect_of(magic)]
-    return kind <= next((newest for known, newest in rows if version <= known), 255)
+    return kind <= newest_type(dialect_of(magic), version_of(magic))
+
+
+def newest_type(dialect: str, version: int) -> int:
+    """Return the highest value type number that an RDB of this version can contain; 255 if unknown."""
+    return next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)

@@ -1,8 +1,8 @@
-"""The command table: which names a server line knows, their arity, keys and flags.
+"""The command table: names, arity, keys and flags of all commands, by server version.
 
-The data is commands.json, made from COMMAND of real servers by
-tests/tools/make_commands.py.  Here, too, is what the servers' flags do not
-say: what a command does to what was there.
+The data is commands.json, generated from the COMMAND output of real servers by
+tests/tools/make_commands.py.  EFFECTS adds what the flags of the servers do not
+express: the effect of a command on existing data.
 """
 
 import functools
@@ -15,7 +15,7 @@ from typing import Any
 from aofdoctor.aof.constants import ANNOTATION, FIRST_ID
 from aofdoctor.aof.reader import CommandNames
 
-# What an operator looks for in a history; a command may have several.
+# Effects by which users select commands; a command can have several.
 EFFECTS: dict[str, frozenset[str]] = {
     "flush": frozenset({"flushall", "flushdb"}),
     "delete": frozenset({
@@ -37,13 +37,15 @@ EFFECTS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
-    """One name; `arity` by server line, as COMMAND gives it, 0 where the line does not know it.
+    """One command or subcommand, such as "xgroup|create".
 
-    `name` of a subcommand is "xgroup|create".  `keys` are key specifications, of
-    the newest line that has any: [begin, last, step, limit] or [begin, "num",
-    index, first, step].  `flags` are those that any line gives it; `flags_by` and
-    `keys_by` have them by line.  `access` says of the keys of each specification
-    whether they are overwritten (OW), only read (RO) or both (RW).
+    `arity` is indexed by column of commands.json (versions.table_column); 0 means
+    that the version does not have the command, otherwise it is COMMAND's value.
+    `key_specs` are the key specifications of the newest version that has any:
+    [begin, last, step, limit] or [begin, "num", index, first, step].  `flags` is the
+    union over all versions; `flags_by_version` and `keys_by_version` are by column.
+    `access` has an item for each key specification: the keys are overwritten (OW),
+    only read (RO) or both (RW).
     """
 
     id: int
@@ -58,44 +60,44 @@ class CommandSpec:
 
     @property
     def container(self) -> str:
-        """The command that this is a subcommand of, or the empty string."""
+        """The name of the command that this is a subcommand of, or the empty string."""
         return self.name.partition("|")[0] if "|" in self.name else ""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandTable:
-    """All commands of all server lines; `words` is what a reader needs of it."""
+    """All commands of all server versions; `versions` names the columns, `names` serves the reader."""
 
     versions: tuple[str, ...]
     commands: tuple[CommandSpec, ...]
     names: CommandNames
 
     def get(self, number: int) -> CommandSpec | None:
-        """The command of an id; None for an annotation and for a name that no server knows."""
+        """Return the command with an id; None for an annotation or an unknown name."""
         return self.commands[number - FIRST_ID] if number >= FIRST_ID else None
 
     def find_by_name(self, name: str) -> CommandSpec | None:
-        """The command of a name; a space may stand for the bar of a subcommand."""
+        """Return the command with a name, or None; a subcommand can be written with a space or a bar."""
         number = self.names.ids.get(name.strip().lower().replace(" ", "|").encode())
         return self.get(number) if number else None
 
     def ids_of(self, names: frozenset[str]) -> frozenset[int]:
-        """The ids of names, their subcommands included."""
+        """Return the ids of the named commands and their subcommands."""
         return frozenset(c.id for c in self.commands if c.name in names or c.container in names)
 
     def with_effect(self, effect: str) -> frozenset[int]:
-        """The ids of the commands that have an effect."""
+        """Return the ids of the commands with an effect of EFFECTS, "write" or "admin"."""
         return frozenset(c.id for c in self.commands if effect in c.effects)
 
     @property
     def size(self) -> int:
-        """One more than the largest id."""
+        """The largest id plus one: the length of an array indexed by id."""
         return FIRST_ID + len(self.commands)
 
 
 @functools.cache
 def command_table() -> CommandTable:
-    """The table, read once."""
+    """Return the command table, which is loaded once."""
     data = json.loads(resources.files(__package__).joinpath("commands.json").read_text())
     commands = tuple(
         _parse_command(i + FIRST_ID, name, entry) for i, (name, entry) in enumerate(data["commands"].items())
@@ -120,26 +122,26 @@ def _parse_command(number: int, name: str, entry: dict[str, Any]) -> CommandSpec
 
 
 def _by_version(value: Any, version_count: int) -> list[Any]:
-    """A value of each line, from what make_commands.by_line wrote."""
+    """Expand a value of commands.json, which is one list for all versions or distinct lists and their indexes."""
     if isinstance(value, list):
         return [value] * version_count
     return [value["of"][at] if at >= 0 else [] for at in value["at"]]
 
 
 def arity_fits(arity: int, argc: int) -> bool:
-    """True if a command of this arity may have `argc` arguments, its name included."""
+    """True if a command of this arity can have `argc` arguments, with its name."""
     return argc == arity if arity >= 0 else argc >= -arity
 
 
 def key_indexes(command: CommandSpec, argv: Sequence[bytes]) -> Iterator[int]:
-    """Where in `argv` the keys are; `argv` may be cut, what is not there is not named."""
+    """Return the indexes of the keys in `argv`, which can be truncated."""
     return (at for at, _ in key_uses(command, argv))
 
 
 def key_uses(command: CommandSpec, argv: Sequence[bytes]) -> Iterator[tuple[int, str]]:
-    """The same, each with its access.
+    """Yield (index, access) for each key in `argv`, which can be truncated.
 
-    STORE of SORT is the one that no key specification gives.
+    The STORE option of SORT is handled here, because no key specification covers it.
     """
     stores = command.name == "sort" and any(arg.lower() == b"store" for arg in argv[2:-1])
     for spec, access in zip(command.key_specs, command.access, strict=True):

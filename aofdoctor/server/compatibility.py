@@ -1,4 +1,10 @@
-"""Whether a server line takes a command or an RDB: its table, its arity, its dialect."""
+"""Whether a server version accepts a command (its name and arity) or an RDB (its version and dialect).
+
+The checks of commands run in two steps.  flag_rejected() loads the limits that
+all judged versions share into a ContextTracker, so that its compiled loop flags
+every record which at least one of them could reject.  command_rejection() then
+decides for one record and one version.
+"""
 
 import functools
 from array import array
@@ -14,62 +20,62 @@ from aofdoctor.server.versions import VERSIONS, ServerVersion, table_column, ver
 
 
 def flag_rejected(tracker: ContextTracker, versions: Sequence[ServerVersion]) -> None:
-    """Have the steps note what some of these lines would not take."""
-    flagged_ids, least, most = _accepted_by_all(tuple(line.name for line in versions))
-    tracker.argc_min[:], tracker.argc_max[:] = least, most
+    """Make the tracker flag every record that at least one of these versions could reject."""
+    flagged_ids, argc_min, argc_max = _accepted_by_all(tuple(version.name for version in versions))
+    tracker.argc_min[:], tracker.argc_max[:] = argc_min, argc_max
     tracker.flag("loader", flagged_ids)
 
 
 def flag_unacceptable(tracker: ContextTracker) -> None:
-    """Have the steps note what no server line at all would take."""
-    least, most = array("I", bytes(4 * command_table().size)), array("I", [ARGC_MAX]) * command_table().size
+    """Make the tracker flag every record that no known server version accepts."""
+    argc_min, argc_max = array("I", bytes(4 * command_table().size)), array("I", [ARGC_MAX]) * command_table().size
     for command in command_table().commands:
         arity = [n for n in command.arity if n]
-        least[command.id] = min((abs(n) for n in arity), default=0)
-        most[command.id] = ARGC_MAX if any(n < 0 for n in arity) else max(arity, default=ARGC_MAX)
-    tracker.argc_min[:], tracker.argc_max[:] = least, most
+        argc_min[command.id] = min((abs(n) for n in arity), default=0)
+        argc_max[command.id] = ARGC_MAX if any(n < 0 for n in arity) else max(arity, default=ARGC_MAX)
+    tracker.argc_min[:], tracker.argc_max[:] = argc_min, argc_max
     tracker.flag("any", {UNKNOWN})
 
 
 def any_version_accepts(command_id: int, argc: int) -> bool:
-    """True if some server line takes a command with so many arguments."""
+    """True if some server version accepts the command with `argc` arguments."""
     command = command_table().get(command_id)
     return command is None or any(arity_fits(n, argc) for n in command.arity if n)
 
 
 @functools.cache
 def _accepted_by_all(names: tuple[str, ...]) -> tuple[frozenset[int], "array[int]", "array[int]"]:
-    """(ids to be told of, the least and the most arguments by id) that every one of these lines takes."""
+    """Return (ids to flag, minimum argc by id, maximum argc by id) for what all these versions accept."""
     versions = [VERSIONS[name] for name in names]
     flagged_ids = {UNKNOWN} if versions else set()
-    if any(not line.skips_annotations for line in versions):
+    if any(not version.skips_annotations for version in versions):
         flagged_ids.add(ANNOTATION)
-    columns = [table_column(line) for line in versions]
-    least, most = array("I", bytes(4 * command_table().size)), array("I", [ARGC_MAX]) * command_table().size
+    columns = [table_column(version) for version in versions]
+    argc_min, argc_max = array("I", bytes(4 * command_table().size)), array("I", [ARGC_MAX]) * command_table().size
     for command in command_table().commands:
-        arity = [command.arity[at] for at in columns]
-        if any(n == 0 for n in arity) or any(_is_container(command, line) for line in versions):
+        arity = [command.arity[column] for column in columns]
+        if any(n == 0 for n in arity) or any(_is_container(command, version) for version in versions):
             flagged_ids.add(command.id)
-        least[command.id] = max((abs(n) for n in arity), default=0)
-        most[command.id] = min((n for n in arity if n > 0), default=ARGC_MAX)
-    return frozenset(flagged_ids), least, most
+        argc_min[command.id] = max((abs(n) for n in arity), default=0)
+        argc_max[command.id] = min((n for n in arity if n > 0), default=ARGC_MAX)
+    return frozenset(flagged_ids), argc_min, argc_max
 
 
 def _is_container(command: CommandSpec, version: ServerVersion) -> bool:
-    """True if the line looks this command's second argument up as well (7.0 and later)."""
-    return version.reads_manifest and command.name in _containers(version.command_set)
+    """True if the version looks up the second argument as a subcommand (7.0 and later)."""
+    return version.reads_manifest and command.name in _containers(version.name)
 
 
 @functools.cache
-def _containers(commands: str) -> frozenset[str]:
-    at = command_table().versions.index(commands)
-    return frozenset(c.container for c in command_table().commands if c.container and c.arity[at])
+def _containers(version_name: str) -> frozenset[str]:
+    column = table_column(VERSIONS[version_name])
+    return frozenset(c.container for c in command_table().commands if c.container and c.arity[column])
 
 
 def command_rejection(
     version: ServerVersion, command: CommandSpec | None, argc: int, name: bytes
 ) -> tuple[Outcome, str] | None:
-    """What keeps a line from running a command: (what it does, why)."""
+    """Return (outcome, reason) if the version does not execute the command, else None."""
     shown = command.name.replace("|", " ").upper() if command else text.quote(name[:64])
     if command and command.container and not version.reads_manifest:
         command = command_table().find_by_name(command.container)
@@ -92,7 +98,7 @@ def versions_reading(rdb: Preamble) -> list[ServerVersion]:
 
 
 def rdb_rejection(version: ServerVersion, rdb: Preamble) -> str:
-    """Why a line does not read an RDB; empty if it does."""
+    """Return the reason why the version does not read an RDB; empty if it does."""
     newest = version.newest_rdb(rdb.dialect)
     if rdb.codec:
         return "bad file format: a compressed stream where it expects an RDB or commands"

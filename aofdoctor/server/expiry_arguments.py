@@ -1,20 +1,20 @@
-"""Where absolute expiries stand in commands, and the same commands with them moved.
+"""Find and shift the absolute expiries in the arguments of commands.
 
-A relative expiry counts from the load and is left alone; what a script or a
-RESTORE payload holds is not seen.  Sources: the commands' own syntax (COMMAND
-DOCS of Redis 8.2 and Valkey 9.1; MSETEX of Redis 8.4).
+A relative expiry counts from the time of the load and is not changed.  Expiries
+inside scripts and RESTORE payloads are not found.  Sources: the syntax of the
+commands (COMMAND DOCS of Redis 8.2 and Valkey 9.1; MSETEX of Redis 8.4).
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from aofdoctor.aof.records import Arg
+from aofdoctor.rdb.conversion import clamp_expiry
 
-ARGS_SEARCHED = 64  # arguments that are looked at: every option stands among them but those behind many keys
+ARGS_SEARCHED = 64  # arguments that are searched for options; only options after many keys can come later
 _UNITS = {b"EXAT": 1000, b"PXAT": 1}
-_EXPIRY_MIN, _EXPIRY_MAX = 1, (1 << 63) - 1
 
-ExpiryArgs = Iterator[tuple[int, int]]  # (which argument, how many ms one of its units has)
+ExpiryArgs = Iterator[tuple[int, int]]  # (index of the argument, milliseconds of one of its units)
 
 
 def _second_arg(unit: int) -> Callable[[Sequence[Any]], ExpiryArgs]:
@@ -25,7 +25,7 @@ def _second_arg(unit: int) -> Callable[[Sequence[Any]], ExpiryArgs]:
 
 
 def _among_options(start: int, end: bytes = b"") -> Callable[[Sequence[Any]], ExpiryArgs]:
-    """EXAT or PXAT among the options from `start` on, up to the word `end`."""
+    """Return a finder of EXAT or PXAT among the options from index `start`, up to the word `end`."""
 
     def places(argv: Sequence[Any]) -> ExpiryArgs:
         for at in range(start, len(argv) - 1):
@@ -66,15 +66,15 @@ EXPIRY_FINDERS: dict[bytes, Callable[[Sequence[Any]], ExpiryArgs]] = {
 
 
 def shift_expiry(argv: list[Any], shift_ms: int) -> list[Any]:
-    """A command with its absolute expiry moved; the very same list where it has none."""
+    """Return the command with its absolute expiries shifted, or the identical list if nothing changes."""
     for at, unit in find_expiries(argv) if shift_ms else ():
-        time = b"%d" % min(_EXPIRY_MAX // unit, max(_EXPIRY_MIN, int(argv[at]) + shift_ms // unit))
+        time = b"%d" % clamp_expiry(int(argv[at]) + shift_ms // unit, unit)
         argv = argv if time == argv[at] else [*argv[:at], time, *argv[at + 1 :]]
     return argv
 
 
 def find_expiries(argv: Sequence[Arg | Any]) -> ExpiryArgs:
-    """Which arguments are absolute expiries, as numbers that a server would take."""
+    """Yield (index, milliseconds of a unit) for each argument that is a valid absolute expiry."""
     find = EXPIRY_FINDERS.get(_word(argv[0])) if argv else None
     for at, unit in find(argv) if find and len(argv) > 2 else ():
         value = argv[at]

@@ -1,9 +1,9 @@
-"""A record as a server's own loop reads it: fgets, atoi, strtol, and two bytes that nobody checks.
+"""Parse a record with the rules of a server's load loop, which accepts more than the AOF format allows.
 
-It is wider than the reader's idea of a record: trailing junk in a header and
-LF-only headers load, the two bytes after a payload may be anything.  Source:
-loadSingleAppendOnlyFile in aof.c, the same in every version but for the size of
-the line buffer and the annotations of 7.0.
+The server uses fgets, atoi and strtol: junk at the end of a header and headers
+with LF only are accepted, and the two bytes after a payload are not checked.
+Source: loadSingleAppendOnlyFile in aof.c.  The versions differ only in the size
+of the line buffer and in the annotations of 7.0.
 """
 
 import re
@@ -11,30 +11,33 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from aofdoctor.aof.constants import NAME_MAX
-from aofdoctor.aof.diagnosis import ReadWindow
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.scan import skip_args
 
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})")
 _SHORT_READ = "the file ends inside a record"
-_ARG_PREFIX_SIZE = 64  # so many bytes of an argument are kept: enough for a name and a database
-ALLOCATION_MAX = 1 << 32  # a larger claim may end as out of memory or as a short read, by the machine
+_ARG_PREFIX_SIZE = 64  # bytes of an argument that are kept, enough for a name or a database number
+ALLOCATION_MAX = 1 << 32  # with a larger length, the machine decides between out of memory and a short read
 
 
 class ParseResult(Enum):
-    """How one turn of the loop can end."""
+    """The possible results of one iteration of the load loop."""
 
     RECORD = auto()
     ANNOTATION = auto()
     END = auto()  # the file ends between records
-    FORMAT = auto()  # Bad file format
+    FORMAT = auto()  # the server logs "Bad file format"
     SHORT = auto()  # the file ends inside a record
-    UNRECOVERABLE = auto()  # a read error that is not the end of the file
-    UNDEFINED = auto()  # it may crash
+    UNRECOVERABLE = auto()  # the server logs "Unrecoverable error reading the append only file"
+    UNDEFINED = auto()  # the server can crash
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRecord:
-    """What became of one turn of the loop; `first` are the heads of the first two arguments."""
+    """The result of one iteration; `end` is the offset at which the server reads on.
+
+    `first_args` holds the beginnings of the first two arguments.
+    """
 
     result: ParseResult
     end: int
@@ -44,12 +47,12 @@ class ParsedRecord:
 
     @property
     def name(self) -> bytes:
-        """The command's name, lower case; empty where it was not reached."""
+        """The name of the command in lower case; empty if it was not reached."""
         return self.first_args[0].lower() if self.first_args else b""
 
 
 def parse_leniently(window: ReadWindow, offset: int, line_max: int, annotations: bool) -> ParsedRecord:
-    """The record at `offset`; `line_max` is the size of the line buffer, its final NUL included."""
+    """Parse the record at `offset`; `line_max` is the size of the line buffer, with its final NUL."""
     line = _fgets(window, offset, line_max)
     if not line:
         return ParsedRecord(ParseResult.END, offset)
@@ -59,7 +62,7 @@ def parse_leniently(window: ReadWindow, offset: int, line_max: int, annotations:
         return ParsedRecord(ParseResult.FORMAT, offset, reason="no * where a record should begin")
     if line[1:2] in (b"", b"\0"):
         full = len(line) == line_max - 1 or line.endswith(b"\n")
-        if full:  # a line that is not full met the end of the file, which is a short read
+        if full:  # otherwise the line ended at the end of the file, which is a short read
             return ParsedRecord(ParseResult.UNRECOVERABLE, offset, reason="a NUL after *")
         return ParsedRecord(ParseResult.SHORT, offset, reason=_SHORT_READ)
     argc = _c_int(_integer(line[1:]))
@@ -74,7 +77,7 @@ def _arguments(window: ReadWindow, offset: int, argc: int, line_max: int) -> Par
     first: list[bytes] = []
     left = argc
     while left:
-        if len(first) == 2:  # the rest is only stepped over
+        if len(first) == 2:  # the content of the other arguments is not needed
             start, end = window.locate(offset, line_max)
             done, after = skip_args(window.buffer, start, end, left)
             left, offset = left - done, offset + after - start
@@ -108,11 +111,11 @@ def _fgets(window: ReadWindow, offset: int, line_max: int) -> bytes:
 
 
 def _integer(text: bytes) -> int:
-    """strtol: leading white space, a sign, digits; 0 if there are none; clamped to a C long."""
+    """Parse a number as strtol does: white space, sign, digits; 0 without digits; limited to a C long."""
     match = _INTEGER.match(text.partition(b"\0")[0])
     return max(-(2**63), min(2**63 - 1, int(match[1]))) if match else 0
 
 
 def _c_int(value: int) -> int:
-    """A C long cut to a C int, as atoi does."""
+    """Truncate a C long to a C int, as atoi does."""
     return (value + 2**31) % 2**32 - 2**31

@@ -1,13 +1,12 @@
-"""What each server line would do with an AOF: the verdict, and the traps in it.
+"""Predict what each server version does with an AOF when it loads it.
 
-Strategy: all lines read the same records, so one walk serves them; the walk
-tells of a record only if some line that still goes on does not know its name
-or would not take its number of arguments.  At the first damage the lines part
-ways: each reads on by itself, as its own loop would (lenient.py), to the end of
-the part.
+Algorithm: all versions read the same records, so one walk serves them all, and
+only the records that at least one of them could reject are examined.  At the
+first damage the versions diverge: each reads on by itself to the end of the
+part, with the rules of its own load loop (lenient_parser.py).
 
-Source: aof.c of the lines named in lines.py; tests/test_corpus.py compares
-every verdict with what real servers did.
+Source: aof.c of the versions in versions.py; tests/corpus compares every verdict
+with the behaviour of real servers.
 """
 
 from array import array
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
-from aofdoctor.aof.diagnosis import ReadWindow
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind
@@ -31,6 +30,8 @@ from aofdoctor.source import Source
 
 @dataclass(slots=True)
 class _VersionState:
+    """The progress of one version; `stop` is None while it is still loading."""
+
     version: ServerVersion
     stop: LoadStop | None = None
     in_last_part: bool = True
@@ -38,12 +39,18 @@ class _VersionState:
 
 @dataclass(slots=True)
 class Loader:
-    """The lines that judge, fed by a walk over the parts in load order."""
+    """The judged versions, fed by one walk over the parts in load order.
+
+    The caller passes each part and each tile to both the `tracker` and this
+    object, and asks for verdicts() at the end.  `hidden_flushes` maps (part,
+    offset) to the name of a FLUSHALL or FLUSHDB inside damage that at least one
+    version executes.
+    """
 
     versions: Sequence[ServerVersion]
     tracker: ContextTracker
     states: list[_VersionState] = field(init=False)
-    hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)  # in damage that some line reads over
+    hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
     _part: str = ""
     _source: Source | None = None
     _in_last_part: bool = True
@@ -51,74 +58,74 @@ class Loader:
     _diverged: bool = False
 
     def __post_init__(self) -> None:
-        self.states = [_VersionState(line) for line in self.versions]
+        self.states = [_VersionState(version) for version in self.versions]
         flag_rejected(self.tracker, self.versions)
 
-    # -- what the walk meets --
+    # -- events of the walk --
 
     def begin_part(self, part: str, source: Source, last: bool) -> None:
-        """A part begins; the steps have begun it too."""
+        """Begin a part, after the tracker has begun it."""
         self._part, self._source, self._in_last_part = part, source, last
         self._preamble_end, self._diverged = 0, False
 
     def check_preamble(self, rdb: Preamble) -> None:
-        """The RDB at the head of the part: a line that does not read it refuses."""
+        """Process the RDB preamble of the part: a version that cannot read it refuses."""
         self._preamble_end = rdb.span.end
-        for run in self._still_loading():
-            reason = rdb_rejection(run.version, rdb)
+        for state in self._still_loading():
+            reason = rdb_rejection(state.version, rdb)
             if reason:
-                self._stop(run, LoadStop(Outcome.REFUSES, self._part, 0, reason))
+                self._stop(state, LoadStop(Outcome.REFUSES, self._part, 0, reason))
 
     def check_flagged(self, batch: RecordBatch, i: int) -> None:
-        """A record that the steps have noted."""
+        """Process a record that the tracker has flagged."""
         if self._diverged:
             return
-        for run in self._still_loading():
-            stop = self._check_record(run.version, batch, i)
+        for state in self._still_loading():
+            stop = self._check_record(state.version, batch, i)
             if stop:
-                self._stop(run, stop)
+                self._stop(state, stop)
 
     def read_past_damage(self, damage: Damage) -> None:
-        """Damage: each line that still goes on reads the rest of the part by itself."""
+        """Process damage: each version that is still loading reads the rest of the part by itself."""
         if self._diverged:
             return
         self._diverged = True
-        for run in self._still_loading():
+        for state in self._still_loading():
             if damage.kind is DamageKind.UNREADABLE:
                 self._stop(
-                    run, LoadStop(Outcome.REFUSES, self._part, damage.span.start, "the disk does not give all of it")
+                    state, LoadStop(Outcome.REFUSES, self._part, damage.span.start, "the disk does not give all of it")
                 )
                 continue
-            stop = self._read_on(run.version, damage.span.start)
+            stop = self._read_on(state.version, damage.span.start)
             if stop:
-                self._stop(run, stop)
+                self._stop(state, stop)
 
     def end_part(self) -> None:
-        """The part ends."""
+        """End the part: an open MULTI is a short read."""
         if self._diverged:
             return
-        for run in self._still_loading():
-            stop = self._at_end(run.version, self.tracker.state)
+        for state in self._still_loading():
+            stop = self._at_end(state.version, self.tracker.state)
             if stop:
-                self._stop(run, stop)
+                self._stop(state, stop)
 
     def refuse_part(self, part: str, reason: str) -> None:
-        """Every line that still goes on refuses, before or instead of reading a part."""
-        for run in self._still_loading():
-            self._stop(run, LoadStop(Outcome.REFUSES, part, 0, reason))
+        """Make every version that is still loading refuse the AOF because of a part, without reading it."""
+        for state in self._still_loading():
+            self._stop(state, LoadStop(Outcome.REFUSES, part, 0, reason))
 
     def verdicts(self) -> list[Verdict]:
-        """By line, first with aof-load-truncated yes (the default), then no."""
-        return [verdict for run in self.states for verdict in verdicts(run.version, run.stop, run.in_last_part)]
+        """Return the verdicts by version, first with aof-load-truncated yes (the default), then no."""
+        return [verdict for state in self.states for verdict in verdicts(state.version, state.stop, state.in_last_part)]
 
-    # -- how a line judges --
+    # -- the decision of one version --
 
     def _still_loading(self) -> list[_VersionState]:
-        return [run for run in self.states if run.stop is None]
+        return [state for state in self.states if state.stop is None]
 
-    def _stop(self, run: _VersionState, stop: LoadStop) -> None:
-        run.stop, run.in_last_part = stop, self._in_last_part
-        flag_rejected(self.tracker, [run.version for run in self._still_loading()])
+    def _stop(self, state: _VersionState, stop: LoadStop) -> None:
+        state.stop, state.in_last_part = stop, self._in_last_part
+        flag_rejected(self.tracker, [state.version for state in self._still_loading()])
 
     def _check_record(self, version: ServerVersion, batch: RecordBatch, i: int) -> LoadStop | None:
         record = batch.record_span(i)
@@ -143,7 +150,7 @@ class Loader:
     def _short_read(
         self, version: ServerVersion, state: "array[int]", offset: int, reason: str, in_record: bool
     ) -> LoadStop:
-        """A short read at `offset`: where the line would cut, and the traps in that."""
+        """Return the stop for a short read at `offset`, with the size after truncation and its hazards."""
         open_multi = state[ContextField.TX] > 0
         reverts_multi = open_multi and (
             version.reverts_multi == "always" or (version.reverts_multi == "eof" and not in_record)
@@ -161,13 +168,13 @@ class Loader:
         return LoadStop(Outcome.TRUNCATES, self._part, offset, reason, cut, tuple(hazards))
 
     def _read_on(self, version: ServerVersion, offset: int) -> LoadStop | None:
-        """Read from `offset` to the end of the part as the line's own loop does."""
+        """Read from `offset` to the end of the part with the rules of the version's load loop."""
         assert self._source is not None
-        tracker, peek = ContextTracker(), ReadWindow(self._source)
+        tracker, window = ContextTracker(), ReadWindow(self._source)
         tracker.state[:] = self.tracker.state
         flag_rejected(tracker, [version])
         while True:
-            parsed = parse_leniently(peek, offset, version.header_max, version.skips_annotations)
+            parsed = parse_leniently(window, offset, version.header_max, version.skips_annotations)
             stop = self._after_reading(version, tracker, offset, parsed)
             if stop or parsed.result is ParseResult.END:
                 return stop
@@ -179,7 +186,10 @@ class Loader:
                 offset = batch.span.end
 
     def _check_record_strictly(self, version: ServerVersion, batch: RecordBatch, i: int) -> LoadStop | None:
-        """As _judge, but a line too long for one piece ends it: what follows was no record to this line."""
+        """Check a record after damage, where an annotation longer than the line buffer stops the load.
+
+        The server would read its rest as a new line, which is not a record.
+        """
         if batch.ids[i] == ANNOTATION and batch.record_span(i).size >= version.header_max:
             place = batch.record_span(i).start
             return LoadStop(Outcome.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
@@ -193,8 +203,8 @@ class Loader:
         if parsed.result is ParseResult.SHORT:
             return self._short_read(version, tracker.state, offset, parsed.reason, in_record=True)
         if parsed.result in _STOPS:
-            does, words = _STOPS[parsed.result]
-            return LoadStop(does, self._part, offset, f"{words}: {parsed.reason}")
+            outcome, message = _STOPS[parsed.result]
+            return LoadStop(outcome, self._part, offset, f"{message}: {parsed.reason}")
         if parsed.result is ParseResult.RECORD:
             command = _find_command(parsed)
             rejection = command_rejection(version, command, parsed.argc, parsed.first_args[0])
@@ -213,16 +223,16 @@ _STOPS = {
 }
 
 
-def _find_command(reading: ParsedRecord) -> CommandSpec | None:
+def _find_command(parsed: ParsedRecord) -> CommandSpec | None:
     ids = command_table().names.ids
-    number = ids.get(reading.name, UNKNOWN)
-    if len(reading.first_args) > 1:
-        number = ids.get(reading.name + b"|" + reading.first_args[1].lower(), number)
+    number = ids.get(parsed.name, UNKNOWN)
+    if len(parsed.first_args) > 1:
+        number = ids.get(parsed.name + b"|" + parsed.first_args[1].lower(), number)
     return command_table().get(number)
 
 
-def _apply_command(state: "array[int]", command: CommandSpec | None, reading: ParsedRecord, offset: int) -> None:
-    """What a record does to the context, as in steps.h."""
+def _apply_command(state: "array[int]", command: CommandSpec | None, parsed: ParsedRecord, offset: int) -> None:
+    """Apply a command outside of the tracker to its state, as in context/tracker.h."""
     name = command.name if command else ""
     if name == "multi":
         state[ContextField.BEFORE_MULTI] = state[ContextField.COMMAND_END]
@@ -231,4 +241,4 @@ def _apply_command(state: "array[int]", command: CommandSpec | None, reading: Pa
             state[ContextField.TX], state[ContextField.MULTI_START] = state[ContextField.TRANSACTIONS], offset
     elif name == "exec":
         state[ContextField.TX] = 0
-    state[ContextField.COMMAND_END] = reading.end
+    state[ContextField.COMMAND_END] = parsed.end

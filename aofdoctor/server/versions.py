@@ -1,126 +1,172 @@
-"""The server lines that a verdict can be asked for: what differs between them when they load an AOF, as data.
+"""The server versions that can be judged or converted for: one row each, with everything that differs between them.
 
-Sources: aof.c (loadAppendOnlyFile, loadSingleAppendOnlyFile) and rdb.c of the
-versions named, and what real servers did (tests/test_corpus.py compares).
+To add a version, add a row to VERSIONS and a column to commands.json
+(tests/tools/make_commands.py).  Sources: aof.c (loadAppendOnlyFile,
+loadSingleAppendOnlyFile), rdb.c and rdb.h of the versions named, and the
+behaviour of real servers (tests/corpus compares).
 """
 
 import re
 from dataclasses import dataclass
 
+from aofdoctor.rdb.capabilities import Capabilities
+from aofdoctor.rdb.header import newest_type
 from aofdoctor.server.command_table import command_table
 
 
 @dataclass(frozen=True, slots=True)
 class ServerVersion:
-    """How the servers of one line load.
+    """What the servers of one release line, such as Redis 7.0, can load and write.
 
-    `commands`: the line whose command table it has.  `multi_part`: reads a
-    manifest.  `annotations`: skips lines that begin with #.  `header_max`: the
-    size of the buffer that a header line is read into, its final NUL included.
-    `load_truncated`: has that option.  `rdb`: the newest RDB version that it
-    reads, by dialect.  `reverts`: when it cuts an open MULTI off as a whole:
-    never, where the file ends between records (eof), or always.
-    `keeps_preamble`: a cut right after the RDB leaves the RDB.
+    `rdb_written` is the (dialect, version) of the RDBs that it saves.
+    `rdb_versions` holds, by dialect, the newest RDB version that it reads as a
+    base file or preamble; it is empty before 4.0.  `capabilities` are the
+    commands that an export for it can use.  `command_set` names its column in
+    commands.json.  `reads_manifest`: it loads multi-part AOFs.
+    `skips_annotations`: it skips lines that begin with #.  `header_max` is the
+    size of its line buffer in bytes, with the final NUL.  `has_load_truncated`:
+    it has the option aof-load-truncated.  `reverts_multi` says when it truncates
+    an AOF before an open MULTI: "never", at an "eof" between records, or
+    "always".  `keeps_preamble`: a truncation right after the RDB keeps the RDB.
     `checks_arity`: a wrong number of arguments is an error, not a crash.
     """
 
     name: str
-    command_set: str
-    reads_manifest: bool
-    skips_annotations: bool
-    header_max: int
-    has_load_truncated: bool
+    rdb_written: tuple[str, int]
     rdb_versions: tuple[tuple[str, int], ...]
-    reverts_multi: str
+    capabilities: Capabilities
+    command_set: str = ""
+    reads_manifest: bool = True
+    skips_annotations: bool = True
+    header_max: int = 1024
+    has_load_truncated: bool = True
+    reverts_multi: str = "eof"
     keeps_preamble: bool = False
     checks_arity: bool = False
 
     @property
     def title(self) -> str:
-        """Its name for people: Redis 7.0."""
+        """The name for people: Redis 7.0."""
         product, _, version = self.name.partition("-")
         return f"{product.capitalize()} {version}"
 
+    @property
+    def newest_rdb_type(self) -> int:
+        """The highest value type number in the RDBs that it saves."""
+        return newest_type(*self.rdb_written)
+
     def newest_rdb(self, dialect: str) -> int:
-        """The newest RDB version of a dialect that it reads; 0 if none."""
+        """Return the newest RDB version of a dialect that it reads; 0 if none."""
         return dict(self.rdb_versions).get(dialect, 0)
 
 
-def _single_file_version(
-    name: str, rdb: int, reverts: str, load_truncated: bool = True, commands: str = ""
-) -> ServerVersion:
-    return ServerVersion(name, commands or name, False, False, 128, load_truncated, (("redis", rdb),), reverts)
+def _without_preamble(name: str, rdb: int, has_load_truncated: bool = True, command_set: str = "") -> ServerVersion:
+    """Build the row of a version before 4.0, to which an RDB at the head of an AOF is a format error."""
+    return ServerVersion(
+        name, ("redis", rdb), (), Capabilities(), command_set, reads_manifest=False, skips_annotations=False,
+        header_max=128, has_load_truncated=has_load_truncated, reverts_multi="never",
+    )  # fmt: skip
 
 
-def _multi_part_version(name: str, rdb: int) -> ServerVersion:
-    return ServerVersion(name, name, True, True, 1024, True, (("redis", rdb),), "eof")
+def _single_file(name: str, rdb: int, capabilities: Capabilities) -> ServerVersion:
+    """Build the row of a version from 4.0 to 6.2: one file, which may begin with an RDB."""
+    return ServerVersion(
+        name, ("redis", rdb), (("redis", rdb),), capabilities,
+        reads_manifest=False, skips_annotations=False, header_max=128,
+    )  # fmt: skip
 
 
-# The preamble came with 4.0: before it, an RDB at the head is a format error.
+def _multi_part(name: str, rdb: int, capabilities: Capabilities) -> ServerVersion:
+    """Build the row of a version since 7.0: a manifest, annotations, a larger line buffer."""
+    return ServerVersion(name, ("redis", rdb), (("redis", rdb),), capabilities)
+
+
+_4_0 = Capabilities()
+_5_0 = Capabilities(has_streams=True)
+_6_2 = _5_0._replace(has_createconsumer=True)
+_7_0 = _6_2._replace(has_stream_counters=True, has_functions=True)
+_7_4 = _7_0._replace(has_field_expiry=True)
+
 VERSIONS: dict[str, ServerVersion] = {
-    line.name: line
-    for line in (
-        _single_file_version("redis-2.6", 0, "never", load_truncated=False, commands="redis-2.8"),
-        _single_file_version("redis-2.8", 0, "never"),
-        _single_file_version("redis-3.2", 0, "never"),
-        _single_file_version("redis-4.0", 8, "eof"),
-        _single_file_version("redis-5.0", 9, "eof"),
-        _single_file_version("redis-6.0", 9, "eof"),
-        _single_file_version("redis-6.2", 9, "eof"),
-        _multi_part_version("redis-7.0", 10),
-        _multi_part_version("redis-7.2", 11),
-        _multi_part_version("redis-7.4", 12),
-        _multi_part_version("redis-8.0", 12),
-        _multi_part_version("redis-8.2", 12),
-        _multi_part_version("valkey-7.2", 11),
-        _multi_part_version("valkey-8.0", 11),
+    version.name: version
+    for version in (
+        _without_preamble("redis-2.6", 6, has_load_truncated=False, command_set="redis-2.8"),
+        _without_preamble("redis-2.8", 6),
+        _without_preamble("redis-3.2", 7),
+        _single_file("redis-4.0", 8, _4_0),
+        _single_file("redis-5.0", 9, _5_0),
+        _single_file("redis-6.0", 9, _5_0),
+        _single_file("redis-6.2", 9, _6_2),
+        _multi_part("redis-7.0", 10, _7_0),
+        _multi_part("redis-7.2", 11, _7_0),
+        _multi_part("redis-7.4", 12, _7_4),
+        _multi_part("redis-8.0", 12, _7_4),
+        _multi_part("redis-8.2", 12, _7_4),
+        _multi_part("valkey-7.2", 11, _7_0),
+        _multi_part("valkey-8.0", 11, _7_0),
         ServerVersion(
-            "valkey-9.1", "valkey-9.1", True, True, 1024, True, (("redis", 11), ("valkey", 80)), "always",
-            keeps_preamble=True, checks_arity=True,
+            "valkey-9.1", ("valkey", 80), (("redis", 11), ("valkey", 80)), _7_4,
+            reverts_multi="always", keeps_preamble=True, checks_arity=True,
         ),
     )
 }  # fmt: skip
 
-# Judged where nobody names another: the first of the multi part servers, and the newest open one.
+RDB_VERSIONS_WRITTEN = tuple(sorted({version.rdb_written[1] for version in VERSIONS.values()}))
+# Judged unless the user names others: the first multi-part version, and the newest open source one.
 DEFAULT_VERSIONS = ("redis-7.0", "valkey-9.1")
 COMMON_VERSIONS = ("redis-4.0", "redis-6.2", "redis-7.0", "redis-7.2", "redis-7.4", "valkey-8.0", "valkey-9.1")
 
 
+def command_sets() -> tuple[str, ...]:
+    """Return the names of the columns of commands.json, in their order."""
+    return tuple(dict.fromkeys(version.command_set or version.name for version in VERSIONS.values()))
+
+
 def table_column(version: ServerVersion) -> int:
-    """The place of a line in the lists of commands.json."""
-    return command_table().versions.index(version.command_set)
+    """Return the index of a version in the lists of commands.json."""
+    return command_table().versions.index(version.command_set or version.name)
 
 
-def versions_reading_rdb(dialect: str, version: int) -> list[ServerVersion]:
-    """The lines that read an RDB of that version as a base or preamble."""
-    return [line for line in VERSIONS.values() if 0 < version <= line.newest_rdb(dialect)]
+def versions_reading_rdb(dialect: str, rdb_version: int) -> list[ServerVersion]:
+    """Return the server versions that read such an RDB as a base file or preamble."""
+    return [version for version in VERSIONS.values() if 0 < rdb_version <= version.newest_rdb(dialect)]
 
 
 def rdb_writer(aux: dict[bytes, bytes]) -> tuple[str, str]:
-    """(title, line) of the server that wrote an RDB, by its own words; empty where they do not say."""
+    """Return (title, name in VERSIONS) of the server that wrote an RDB, from its AUX fields; empty if unknown."""
     product = "valkey" if b"valkey-ver" in aux else "redis"
-    version = aux.get(f"{product}-ver".encode(), b"").decode("ascii", "replace")
-    match = re.match(r"(\d{1,4})\.(\d{1,4})", version)
+    number = aux.get(f"{product}-ver".encode(), b"").decode("ascii", "replace")
+    match = re.match(r"(\d{1,4})\.(\d{1,4})", number)
     if not match or match[1] == "255":
         return "", ""
-    return f"{product.capitalize()} {version}", nearest_version(product, int(match[1]), int(match[2]))
+    return f"{product.capitalize()} {number}", nearest_version(product, int(match[1]), int(match[2]))
 
 
 def writer_magic(aux: dict[bytes, bytes]) -> bytes:
-    """How an RDB begins that its writer says it wrote; empty where that is of no line that is known here."""
+    """Return the magic that the writer named in the AUX fields uses; empty if it is not a version of VERSIONS."""
     title, _ = rdb_writer(aux)
-    for line in VERSIONS.values():
-        if line.rdb_versions[-1][1] and re.match(rf"{re.escape(line.title)}(\.|\Z)", title):
-            dialect, version = line.rdb_versions[-1]
-            return b"VALKEY%03d" % version if dialect == "valkey" else b"REDIS%04d" % version
+    for version in VERSIONS.values():
+        if version.rdb_versions and re.match(rf"{re.escape(version.title)}(\.|\Z)", title):
+            dialect, number = version.rdb_written
+            return b"VALKEY%03d" % number if dialect == "valkey" else b"REDIS%04d" % number
     return b""
 
 
 def nearest_version(product: str, major: int, minor: int) -> str:
-    """The line that stands for a version: its own, the next newer one, or the newest."""
-    numbers = {_version_number(name): name for name in VERSIONS if name.startswith(product)}
+    """Return the name of the version that represents a release: the same, the next newer, or the newest."""
+    numbers = _versions_by_number(product)
     newer = [number for number in sorted(numbers) if number >= (major, minor)]
-    return numbers[newer[0] if newer else max(numbers)]
+    return numbers[newer[0]] if newer else newest_version(product)
+
+
+def newest_version(product: str) -> str:
+    """Return the name of the newest version of a product, redis or valkey."""
+    numbers = _versions_by_number(product)
+    return numbers[max(numbers)]
+
+
+def _versions_by_number(product: str) -> dict[tuple[int, int], str]:
+    return {_version_number(name): name for name in VERSIONS if name.startswith(product)}
 
 
 def _version_number(name: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import NamedTuple
 
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage

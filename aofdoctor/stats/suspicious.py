@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from aofdoctor import text
 from aofdoctor.aof.constants import UNKNOWN
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.flushes import FlushCollector, describe_group, describe_scope

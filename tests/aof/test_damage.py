@@ -5,8 +5,9 @@ import tracemalloc
 import pytest
 
 from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch, encode_command
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage, DamageKind
+from aofdoctor.resp import encode_command
 from aofdoctor.source import BytesSource
 from aofdoctor.span import Span
 from tests.support.hostile_bytes import COMMAND_IDS

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from shutil import copyfile
 
-from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.export.report import ConversionReport
+from aofdoctor.rdb.conversion import ConversionReport
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
+from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import FileSource
 from tests.bench.values import dataset_commands, make
 from tests.support.servers import servers_by_line
@@ -32,7 +32,7 @@ _CHILD = ("used_cpu_sys_children", "used_cpu_user_children")
 def time_own_export(path: Path) -> float:
     """CPU seconds for all bytes of the commands, which go nowhere."""
     source, began = FileSource(path), time.process_time()
-    for _ in RespExporter(source, CAPABILITIES["redis-7.0"], ConversionReport(), 0, lambda command: command):
+    for _ in RespExporter(source, VERSIONS["redis-7.0"].capabilities, ConversionReport(), 0, lambda command: command):
         pass
     return time.process_time() - began
 

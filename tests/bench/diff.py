@@ -28,9 +28,9 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.source import FileSource
 from tests.bench.peers import cpu_seconds, peak_mib

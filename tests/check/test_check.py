@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
+from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import STORIES, aofdoctor, read_story
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble
 from aofdoctor.cli.options import open_path

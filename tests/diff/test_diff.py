@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.diff import differ as engine
+from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
 from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compare, numbered_sets, pair, set_commands
 from tests.support.hostile_bytes import MALFORMED

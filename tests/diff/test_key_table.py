@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch, encode_command
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.key_table import _pyslots as plain_census
 from aofdoctor.diff.key_table import slots as census_kernel
 from aofdoctor.diff.key_table._pyslots import ROW_WORDS, KeyTableField, mix_digest
@@ -24,6 +24,7 @@ from aofdoctor.diff.keys.external_sort import ExternalSorter
 from aofdoctor.diff.keys.writes import KeyWrites
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.selection import Selection
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource

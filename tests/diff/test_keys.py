@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, KeyDiffLimits, compare_keys
 from aofdoctor.diff.units.comparison_rules import ComparisonRules
 from aofdoctor.diff.units.side import Side
 from aofdoctor.log.selection import Selection
+from aofdoctor.resp import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support.diffs import DIGEST_KEY, EXEC, MULTI, SELECT_3, memory_aof, pair, set_commands
 from tests.support.hostile_bytes import hostile_aofs, sound_aofs

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch, encode_command
+from aofdoctor.aof.records import RecordBatch
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.diff import differ as engine
 from aofdoctor.diff.differ import CommandDiff
 from aofdoctor.diff.edit_script import matching_blocks
@@ -18,6 +17,7 @@ from aofdoctor.diff.units.side import Side
 from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.walk.window import WINDOW_SIZE
+from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import FIXTURES, aofdoctor
 from tests.diff.test_patch import commands_of

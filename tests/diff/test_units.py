@@ -6,7 +6,7 @@ from itertools import combinations
 from hypothesis import given
 
 from aofdoctor.aof.reader import BATCH_RECORDS, read_tiles
-from aofdoctor.aof.records import RecordBatch, encode_command
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.hashing import _pydigest as plain_digest
 from aofdoctor.diff.hashing import digest as digest_kernel
 from aofdoctor.diff.units import _pyunits as plain_units
@@ -14,6 +14,7 @@ from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn
 from aofdoctor.diff.units.comparison_rules import ComparisonRules
 from aofdoctor.diff.units.large_records import large_record_digest
 from aofdoctor.diff.units.side import TruncatedSource
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource

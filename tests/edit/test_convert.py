@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
+from aofdoctor.rdb.conversion import ConversionReport
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.rdb.rewrite import rewriter as other
 from aofdoctor.rdb.rewrite.rewriter import TargetFormat, rewrite_rdb
+from aofdoctor.resp import encode_command
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, STORIES, aofdoctor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
+from aofdoctor.resp import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.edit.test_exchange import everything
 from tests.support.conversions import convert, loaded_state, sealed_rdb

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
+from aofdoctor.resp import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.rdb.test_values import FILES
 from tests.support import rdb_value_writer as w

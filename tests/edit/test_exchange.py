@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.cli import plan_runner as plans_room
 from aofdoctor.edit.output import exchange as exchange_room
 from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
 from tests.support.fault_injection import run_killed_at
 from tests.support.hostile_bytes import hostile_aofs

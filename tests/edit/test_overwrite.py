@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output import in_use as guard
 from aofdoctor.edit.output import overwrite as inplace
 from aofdoctor.edit.output.overwrite import ping_of_size
 from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.errors import RefusedEdit, SourceChanged
+from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import STORIES, aofdoctor, read_story
 from tests.support.samples import FLUSH, SET, StoryCopier, make_small_set, server_option, snapshot

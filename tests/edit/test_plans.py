@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import NO_SELECTION
+from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import aofdoctor
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
+from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
 
 Story = Callable[[str], Path]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.salvage.fileset import rebuild_manifest
+from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import aofdoctor
 

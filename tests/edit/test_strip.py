@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.output.durable import write_all
 from aofdoctor.edit.planners.strip import plan_group, survey_flushes
+from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import STORIES, aofdoctor, read_story
 from tests.support.samples import FLUSH, SET, StoryCopier, make_small_set, server_option, snapshot

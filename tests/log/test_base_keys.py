@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import Preamble, encode_command
+from aofdoctor.aof.records import Preamble
 from aofdoctor.cli.console import bytes_to_json
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views import base_keys as base_keys_view
@@ -22,6 +22,7 @@ from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.rdb.recovery.bloom_filter import BloomFilter
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, aofdoctor

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemReader, KeyItem
+from aofdoctor.resp import encode_command
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.support import rdb_value_writer as w

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch, encode_command
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.log.glob import glob_to_regex
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table, key_indexes
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource

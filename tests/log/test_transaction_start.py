@@ -5,9 +5,10 @@ from random import Random
 
 import pytest
 
-from aofdoctor.aof.records import RecordBatch, encode_command
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.log.context_walk import walk_part
 from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
+from aofdoctor.resp import encode_command
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from aofdoctor.rdb.bulk._encoder import BulkEncoder, double_to_text, text_to_double
 from aofdoctor.rdb.bulk.encoder import NullBulkEncoder
 from aofdoctor.rdb.bulk.powers_of_ten import EXPONENT_MAX, EXPONENT_MIN, power_of_ten, powers_of_ten
+from aofdoctor.rdb.conversion import ConversionReport
 from aofdoctor.rdb.encoding.cursor import DecodeError
 from aofdoctor.rdb.export import resp_exporter as told_resp
-from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.exporter import CommandExporter, export_commands
-from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.items import KeyItem
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.values.decoders import score_text
 from aofdoctor.server.expiry_arguments import shift_expiry
+from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests.conftest import FIXTURES
 from tests.rdb.test_walk import HOSTILE, mutations
@@ -51,7 +51,7 @@ def joined(pieces: Iterable[Any], tally: ConversionReport) -> ExportResult:
 
 def slowly(data: bytes, line: str, shift_ms: int = 0) -> ExportResult:
     tally = ConversionReport()
-    exported = export_commands(BytesSource(data), CAPABILITIES[line], tally)
+    exported = export_commands(BytesSource(data), VERSIONS[line].capabilities, tally)
     return joined(
         encode_commands(shift_expiry(one, shift_ms) if isinstance(one, list) else one for one in exported), tally
     )
@@ -61,7 +61,9 @@ def in_bulk(data: bytes, line: str, shift_ms: int = 0, window: int = 1 << 18) ->
     tally = ConversionReport()
     source = BytesSource(data)
     return joined(
-        RespExporter(source, CAPABILITIES[line], tally, shift_ms, lambda one: shift_expiry(one, shift_ms), window),
+        RespExporter(
+            source, VERSIONS[line].capabilities, tally, shift_ms, lambda one: shift_expiry(one, shift_ms), window
+        ),
         tally,
     )
 

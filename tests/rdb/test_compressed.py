@@ -10,7 +10,6 @@ from typing import Any
 import lz4.frame
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.compressed import frames
 from aofdoctor.rdb.compressed import source as unpacked
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
@@ -20,6 +19,7 @@ from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.key_counts import KeyCounts
 from aofdoctor.rdb.preamble import is_rdb, read_aux, walk_rdb
 from aofdoctor.rdb.values.decoders import ValueRef, elements
+from aofdoctor.resp import encode_command
 from aofdoctor.source import BytesSource, pread
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support import rdb_value_writer as w

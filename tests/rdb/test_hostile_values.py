@@ -14,11 +14,11 @@ from aofdoctor.rdb.encoding import cursor as codec
 from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export import resp as resp_room
-from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.rdb.values import packed
 from aofdoctor.rdb.values.decoders import DECODERS, ValueRef, elements
+from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource, PipeSource
 from tests.rdb.test_values import FILES, named
 from tests.support import rdb_value_writer as w
@@ -34,7 +34,7 @@ def read(data: bytes, value: ValueRef) -> list[Any]:
 
 def export_value(data: bytes, value: ValueRef) -> list[Any]:
     """Return the commands of a value, with large strings read into memory."""
-    exported = value_commands(Cursor(BytesSource(data)), value, b"key", 1, CAPABILITIES["redis-8.2"])
+    exported = value_commands(Cursor(BytesSource(data)), value, b"key", 1, VERSIONS["redis-8.2"].capabilities)
     return [list(map(asked, item)) if isinstance(item, list) else item for item in exported]
 
 
@@ -117,7 +117,9 @@ def test_an_lzf_bomb_is_read_in_pieces() -> None:
         [value] = list(elements(Cursor(BytesSource(bomb)), ValueRef(0, 0)))
         assert isinstance(value, LargeString)
         assert sum(map(len, value.pieces())) == value.size
-        exported = value_commands(Cursor(BytesSource(bomb)), ValueRef(0, 0), b"k", None, CAPABILITIES["redis-2.8"])
+        exported = value_commands(
+            Cursor(BytesSource(bomb)), ValueRef(0, 0), b"k", None, VERSIONS["redis-2.8"].capabilities
+        )
         assert sum(len(piece) for piece in encode_commands(exported) if isinstance(piece, bytes)) > value.size
 
 
@@ -162,7 +164,9 @@ def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
     whole = [export_value(path.read_bytes(), key.value) for key in values(path)]
     with path.open("rb") as stream:
         cursor = Cursor(PipeSource(stream))
-        exported = [value_commands(cursor, key.value, b"key", 1, CAPABILITIES["redis-8.2"]) for key in values(path)]
+        exported = [
+            value_commands(cursor, key.value, b"key", 1, VERSIONS["redis-8.2"].capabilities) for key in values(path)
+        ]
         got = [[list(map(asked, item)) if isinstance(item, list) else item for item in items] for items in exported]
     assert got == whole
 
@@ -184,7 +188,7 @@ def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeyp
             sum(
                 len(exported) // 2 - 1
                 for exported in value_commands(
-                    Cursor(BytesSource(data)), ValueRef(0, 4), b"k", None, CAPABILITIES["redis-7.0"]
+                    Cursor(BytesSource(data)), ValueRef(0, 4), b"k", None, VERSIONS["redis-7.0"].capabilities
                 )
                 if isinstance(exported, list)
             )

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.records import encode_command as record
 from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE, CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
+from aofdoctor.rdb.export.command_args import Unsupported
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.export.resp import encode_commands, encode_if_bytes
 from aofdoctor.rdb.values.decoders import HashField, SortedSetMember, ValueRef, elements, score_text
@@ -26,6 +25,8 @@ from aofdoctor.rdb.values.streams import (
     StreamId,
     StreamMeta,
 )
+from aofdoctor.resp import encode_command as record
+from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
 from tests.support import rdb_value_writer as w
 
@@ -39,7 +40,7 @@ def read(kind: int, data: bytes, dialect: str = "redis") -> list[Any]:
 
 
 def export_value(kind: int, data: bytes, line: str = "redis-7.4") -> list[Any]:
-    return list(value_commands(Cursor(BytesSource(data)), ValueRef(0, kind), b"k", None, CAPABILITIES[line]))
+    return list(value_commands(Cursor(BytesSource(data)), ValueRef(0, kind), b"k", None, VERSIONS[line].capabilities))
 
 
 @given(items)

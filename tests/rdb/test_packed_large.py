@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, LargeString
-from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.rewrite.recode import reencode
 from aofdoctor.rdb.values import packed, packed_large, stream_id_set
@@ -17,6 +16,7 @@ from aofdoctor.rdb.values.decoders import ValueRef, elements
 from aofdoctor.rdb.values.pending_entries import PendingEntries
 from aofdoctor.rdb.values.stream_id_set import StreamIdSet
 from aofdoctor.rdb.values.streams import StreamEntry
+from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
 from tests.support import rdb_value_writer as w
 from tests.support.key_places import iter_keys
@@ -188,7 +188,7 @@ def test_very_many_pending_entries_are_exported_in_small_memory(consumers: int) 
     data = pending_stream(count, consumers, 3)
     source, claims = BytesSource(data), 0
     tracemalloc.start()
-    for command in value_commands(Cursor(source), ValueRef(0, 21), b"k", None, CAPABILITIES["redis-7.2"]):
+    for command in value_commands(Cursor(source), ValueRef(0, 21), b"k", None, VERSIONS["redis-7.2"].capabilities):
         assert isinstance(command, list)
         claims += command[0] == b"XCLAIM"
     peak = tracemalloc.get_traced_memory()[1]

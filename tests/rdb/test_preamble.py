@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.encoding.crc64 import _py_crc64, _py_find_end_by_crc, crc64, find_end_by_crc
 from aofdoctor.rdb.preamble import is_rdb, read_aux, walk_rdb
+from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import Sandbox
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, aofdoctor

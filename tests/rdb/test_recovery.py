@@ -7,7 +7,6 @@ from types import ModuleType
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem
@@ -19,6 +18,7 @@ from aofdoctor.rdb.walk import _pywalker as walk
 from aofdoctor.rdb.walk import walker as kernel
 from aofdoctor.rdb.walk import window as sweep
 from aofdoctor.rdb.walk.layouts import LAYOUTS
+from aofdoctor.resp import encode_command
 from aofdoctor.source import BytesSource, Source
 from tests.conftest import FIXTURES
 from tests.support.rdb_damage import KINDS, keys_by_span, score_salvage

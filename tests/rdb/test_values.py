@@ -8,7 +8,6 @@ import pytest
 import rdb
 
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
 from tests.conftest import FIXTURES
@@ -145,10 +144,10 @@ def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
                 without(read_description(path)["keys"], "encoding", "digest"),
             )
         for key in expected:
-            if key["type"] == "hash" and not CAPABILITIES[line].has_field_expiry:
+            if key["type"] == "hash" and not VERSIONS[line].capabilities.has_field_expiry:
                 key["value"] = [[name, value, None] for name, value, _ in key["value"]]
         if path.stem.startswith("stream"):
-            plain = not CAPABILITIES[line].has_stream_counters or path.stem.startswith("stream-")
+            plain = not VERSIONS[line].capabilities.has_stream_counters or path.stem.startswith("stream-")
             for key in got + expected:
                 only_known([key])
                 key["value"].update({"added": None} if plain else {})
@@ -157,7 +156,7 @@ def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
 
 
 def expected_losses(path: Path, line: str) -> set[str]:
-    target, losses = CAPABILITIES[line], set()
+    target, losses = VERSIONS[line].capabilities, set()
     if path.stem.startswith("function-") and not target.has_functions:
         losses.add("a library of functions")
     if (

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from aofdoctor.aof.records import encode_command
 from aofdoctor.errors import SandboxError
+from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support.server_loading import start_server

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch, encode_command
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.rdb.items import ItemReader
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table, key_indexes
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource

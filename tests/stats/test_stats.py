@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch, encode_command
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.log.selection import Selection, build_selection
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
 from aofdoctor.stats.collect import Stats, StatsOptions, collect_stats

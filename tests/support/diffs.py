@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.discovery import AOF, AofPart
-from aofdoctor.aof.records import encode_command
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.diff.differ import CommandDiff, Divergence, MovedUnit, OneSidedRun
 from aofdoctor.diff.units.comparison_rules import ComparisonRules
 from aofdoctor.diff.units.side import Side
+from aofdoctor.resp import encode_command
 from aofdoctor.source import BytesSource
 
 SELECT_0, SELECT_3 = encode_command([b"SELECT", b"0"]), encode_command([b"SELECT", b"3"])

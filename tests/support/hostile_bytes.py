@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from aofdoctor.aof.records import encode_command
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 
 COMMAND_IDS = command_table().names

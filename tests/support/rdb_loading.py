@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
+from aofdoctor.rdb.export.command_args import Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, select_command, value_commands
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
+from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
 from tests.support.key_places import Function, iter_keys
 
@@ -17,7 +18,7 @@ ExportResult = tuple[list[list[bytes]], list[Unsupported], list[CorruptValue]]
 def export_commands(data: bytes, line: str) -> ExportResult:
     """(the commands for a server line, what they do not say, what is broken)."""
     source = BytesSource(data)
-    cursor, target, db = Cursor(source), CAPABILITIES[line], 0
+    cursor, target, db = Cursor(source), VERSIONS[line].capabilities, 0
     items: list[list[bytes | LargeString] | Unsupported | CorruptValue] = []
     for key in iter_keys(source):
         if isinstance(key, Function):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from aofdoctor.aof.records import encode_command
+from aofdoctor.resp import encode_command
 from tests.support.servers import servers_by_line
 
 StoryCopier = Callable[[str], Path]

@@ -16,12 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from aofdoctor.server.versions import command_sets
 from tests.support.servers import query_commands
 
-LINES = (
-    "redis-2.8", "redis-3.2", "redis-4.0", "redis-5.0", "redis-6.0", "redis-6.2", "redis-7.0", "redis-7.2",
-    "redis-7.4", "redis-8.0", "redis-8.2", "valkey-7.2", "valkey-8.0", "valkey-9.1",
-)  # fmt: skip
+LINES = command_sets()
 
 Dump = dict[str, dict[str, Any]]
 

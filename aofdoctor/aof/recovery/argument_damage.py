@@ -1,13 +1,15 @@
-"""What became of an argument whose CRLF is not where its header says: named where the bytes tell.
+"""Explain why an argument's CRLF is not where its length says, if the bytes allow it.
 
-A value may have lost bytes, or a block of them; or its text encoding was changed
-on the way, which makes every byte past 0x7f longer.  Only the bytes up to the
-next header are looked at; all of this is for the note.
+A value can have lost some bytes or a whole disk block, or its text encoding was
+changed, which makes every byte above 0x7f longer.  Only the bytes up to the
+next header are examined.  The results are notes for the report; no decision
+depends on them.
 """
 
 import re
 
-from aofdoctor.aof.diagnosis import HEADER_MAX, ReadWindow, RecordDiagnosis
+from aofdoctor.aof.diagnosis import HEADER_MAX, RecordDiagnosis
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.source import PAGE_SIZE
 
 _NEXT_HEADER = re.compile(rb"\r\n(?=\$[0-9]{1,18}\r\n|\*[0-9]{1,18}\r\n\$|#|\Z)")
@@ -17,7 +19,7 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 def encoding_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
-    """How the text encoding of the argument was changed; empty where nothing says that it was."""
+    """Describe how the text encoding of the argument was changed; empty if it was not, or is not known to be."""
     value = _actual_value(window, diagnosis)
     if value is None or len(value) <= diagnosis.declared_length:
         return ""
@@ -29,7 +31,7 @@ def encoding_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
 
 
 def utf8_as_latin1(data: bytes) -> bytes | None:
-    """The bytes that, read as Latin-1 and written as UTF-8, give these; None if there are none."""
+    """Undo a conversion from Latin-1 to UTF-8; None if the bytes cannot be the result of one."""
     try:
         return data.decode().encode("latin-1")
     except UnicodeError:
@@ -37,7 +39,7 @@ def utf8_as_latin1(data: bytes) -> bytes | None:
 
 
 def missing_bytes_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
-    """How many bytes the argument has lost, as far as its neighbours tell; empty if they do not."""
+    """Describe how many bytes the argument has lost, from the place of the next header; empty if unknown."""
     value = _actual_value(window, diagnosis)
     if value is None or len(value) == diagnosis.declared_length:
         return ""
@@ -49,7 +51,10 @@ def missing_bytes_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
 
 
 def block_edge_note(diagnosis: RecordDiagnosis) -> str:
-    """The edge of a block that a short argument goes wrong at; empty if it does not, or is so long that it must."""
+    """Name the disk block boundary at which a short argument goes wrong; empty if there is none.
+
+    Also empty for arguments over half a page: most of them cross a boundary by chance.
+    """
     at = diagnosis.end // PAGE_SIZE * PAGE_SIZE
     if (
         not at
@@ -61,7 +66,7 @@ def block_edge_note(diagnosis: RecordDiagnosis) -> str:
 
 
 def _actual_value(window: ReadWindow, diagnosis: RecordDiagnosis) -> bytes | None:
-    """The argument as it stands, up to the next header; None where that is too far."""
+    """Return the bytes of the argument up to the next header; None if none follows within _SEARCH_SIZE bytes."""
     start = diagnosis.end - diagnosis.declared_length
     data = window.read(start, _SEARCH_SIZE)
     match = _NEXT_HEADER.search(data)

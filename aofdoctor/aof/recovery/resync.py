@@ -1,21 +1,22 @@
-"""Why the scanner stopped, and where records begin again.
+"""Classify damage in an AOF and find the next record after it (resynchronisation).
 
-An AOF has no blocks and no checksums, and a value may contain RESP: where
-records begin again is a guess, and is labelled as one.  A place is believed if
-a whole record stands there whose name the servers know.  Where the file seems
-to end inside a payload, that could be a value that holds RESP, cut off: there
-a place has to begin a run of records as well.
+An AOF has no blocks and no checksums, and a value can contain RESP.  The place
+where records begin again is therefore a guess, and it is labelled as one.  A
+candidate is accepted if it is a complete record with a known command name.  If
+the file seems to end inside a payload, the payload could be a truncated value
+that contains RESP, so a candidate must then begin a run of records.
 
-The work is bounded: a hostile file can make every byte the start of a record
-that fails far away, so a search may look at so many arguments and bytes for
-each byte that it gets past.
+The work is bounded.  In a hostile file every byte can begin a record that fails
+far away, so the search has a budget of arguments and bytes that grows with the
+distance from its start.
 """
 
 import re
 from collections.abc import Container
 
 from aofdoctor.aof.constants import NAME_MAX
-from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnose_record
+from aofdoctor.aof.diagnosis import Defect, RecordDiagnosis, diagnose_record
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.recovery.argument_damage import block_edge_note, encoding_note, missing_bytes_note
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
 from aofdoctor.damage import Damage, DamageKind
@@ -25,23 +26,22 @@ from aofdoctor.span import Span
 _CANDIDATE = re.compile(rb"\*[0-9]{1,18}\r\n\$([0-9]{1,18})\r\n")
 _CANDIDATE_MAX = 21 + 21 + NAME_MAX
 _TIMESTAMP = re.compile(rb"#TS:[0-9]{1,20}\r?\n\Z")
-_LOOSE_HEADER = re.compile(
-    rb"[^0-9]([0-9]{1,9})..", re.DOTALL
-)  # a header of which only the mark or the line end is off
+# A header in which only the mark or the line end is wrong.
+_LOOSE_HEADER = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)
 _LOOSE_ARGS_MAX = 1 << 10
 _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n\Z")
-_RUN_RECORDS = 8  # so many whole records make a run
-_VALUE_MAX = 1 << 20  # so many bytes of records may be a value's
+_RUN_RECORDS = 8  # complete records that make a run
+_VALUE_MAX = 1 << 20  # bytes of records up to which they can be the content of a value
 _VALUE_READ_SIZE = 1 << 16
 _NO_NAMES = ScanNames([])
-_WORK_FREE = 1 << 20  # arguments, or blocks of 64 bytes read
+_WORK_FREE = 1 << 20  # the initial budget, in arguments or blocks of 64 bytes
 _WORK_PER_BYTE = 16
-_NULS_MIN = 64  # so many NUL bytes are no value's own
+_NULS_MIN = 64  # NUL bytes from which a run is taken for lost data, not for part of a value
 _NULS_SEARCH_MAX = 1 << 20
 
 
 def damage_at(source: Source, offset: int, known_names: Container[bytes]) -> Damage:
-    """What is wrong at `offset`, where no whole record stands, and how far it goes."""
+    """Classify the damage at `offset`, where no complete record begins, and find its end."""
     window = ReadWindow(source)
     diagnosis = diagnose_record(window, offset)
     torn = diagnosis.defect in (Defect.EOF, Defect.PAST_EOF)
@@ -56,10 +56,10 @@ def damage_at(source: Source, offset: int, known_names: Container[bytes]) -> Dam
 
 
 def find_record(source: Source, start: int, known_names: Container[bytes], run: bool = False) -> int | None:
-    """Where records begin again at or after `start`; None if nowhere.
+    """Return the offset of the first credible record at or after `start`, or None.
 
-    With `run`, a record is only believed if the file ends after it and what
-    follows, or if more follow.
+    With `run`, a record must begin a run: _RUN_RECORDS complete records, or
+    fewer if the file ends right after them.
     """
     outer, inner = ReadWindow(source), ReadWindow(source)
     at, budget = start, _WORK_FREE
@@ -86,7 +86,7 @@ def find_record(source: Source, start: int, known_names: Container[bytes], run: 
 
 
 def _end_despite_one_bad_byte(window: ReadWindow, offset: int) -> int | None:
-    """Where the record ends if only a mark or a line end in it is wrong, and more records follow there."""
+    """Return the end of a record in which only a mark or a line end is wrong, if more records follow; else None."""
     at, left = offset, 1
     while left:
         match = _LOOSE_HEADER.match(window.read(at, 24))
@@ -104,13 +104,13 @@ def _end_despite_one_bad_byte(window: ReadWindow, offset: int) -> int | None:
 
 
 def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | None:
-    """Where the value ends that the records from `start` are in; None if they stand for themselves.
+    """Return the end of the value that contains the records at `start`, or None if they are real records.
 
-    A value whose header is whole may have lost what follows it: records that
-    begin before its end, and break off there too, are its own; so is what a length
-    stands right before that a line end agrees with.  Records that end
-    in a CRLF of nobody, with more behind it, are what a value holds whose own
-    header is lost.  A longer run than such a value is believed.
+    The records are the content of a value in three cases.  A bulk header is
+    right before them, with CRLF where its length ends.  Or they end with an
+    additional CRLF before the next record or argument: the value's own header is
+    lost.  Or they break off before the end of an argument that lacks its CRLF.
+    A run longer than _VALUE_MAX bytes counts as real records.
     """
     before = _VALUE_HEADER.search(pread(source, min(32, start), max(0, start - 32)))
     declared_end = start + int(before[1]) if before else start
@@ -127,7 +127,7 @@ def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | 
 
 
 def _run_end(source: Source, start: int) -> int | None:
-    """Where the whole records from `start` break off; None if not soon."""
+    """Return the end of the complete records from `start`; None if the run is longer than _VALUE_MAX bytes."""
     columns, at, size = ScanColumns(1 << 12), start, 1 << 12
     while at - start < _VALUE_MAX:
         data = pread(source, size, at)
@@ -151,14 +151,14 @@ def _begins_run(window: ReadWindow, offset: int) -> bool:
 
 
 def _with_timestamp(window: ReadWindow, start: int, place: int) -> int:
-    """The place of the annotation that stands right before a record, if one does."""
+    """Return the offset of the timestamp annotation right before a record, or of the record if it has none."""
     from_ = max(start, place - 32)
     match = _TIMESTAMP.search(window.read(from_, place - from_))
     return from_ + match.start() if match else place
 
 
 def _source_end(window: ReadWindow, offset: int) -> int:
-    """The size of the source, which has been read to its end."""
+    """Return the size of the source; a pipe is read to its end."""
     if window.source.size is not None:
         return window.source.size
     while window.has_byte_at(offset):
@@ -203,7 +203,7 @@ def _classify(
 
 
 def _classify_argument(window: ReadWindow, diagnosis: RecordDiagnosis, where: str) -> tuple[DamageKind, str]:
-    """What is wrong with an argument that its CRLF does not follow."""
+    """Classify an argument that is not followed by CRLF."""
     before, here = window.read(diagnosis.end - 1, 2)
     if here == 0x0A and before != 0x0D:
         return DamageKind.LINE_ENDS, where
@@ -223,7 +223,7 @@ def _classify_short_read(diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> 
 
 
 def _find_nuls(window: ReadWindow, offset: int, end: int, bad_offset: int) -> Span | None:
-    """The run of NUL bytes that the first wrong byte is part of, or the first long one before `end`."""
+    """Return the run of NUL bytes around the first wrong byte, or else the first long one before `end`; or None."""
     if window.read(bad_offset, 1) == b"\0":
         start = bad_offset
     else:
@@ -243,12 +243,12 @@ def _find_nuls(window: ReadWindow, offset: int, end: int, bad_offset: int) -> Sp
 
 
 def _find(window: ReadWindow, start: int, end: int, needle: bytes) -> int:
-    """Where `what` first stands in [start, end), or -1."""
+    """Return the offset of the first `needle` in [start, end), or -1."""
     at = start
     while at < end and (piece := window.read(at, min(ReadWindow.SIZE, end - at))):
-        found = piece.find(needle)
-        if found >= 0:
-            return at + found
+        index = piece.find(needle)
+        if index >= 0:
+            return at + index
         if len(piece) < ReadWindow.SIZE:
             return -1
         at += len(piece) - len(needle) + 1

@@ -1,9 +1,10 @@
-"""Damage of text mode, read backwards: line ends and text encoding that a transfer or an editor has changed.
+"""Undo text-mode damage: line ends or a text encoding that a transfer or an editor changed.
 
-A reading takes the front of some bytes: runs of whole records as they must have
-been.  LF made CRLF, and Latin-1 made UTF-8, have an exact inverse, and the
-lengths in the record prove it.  CRLF made LF has one where the lengths tell how
-many CRs a value has lost, and it has no more LFs than that.
+Each kind of damage is a TextModeDamage, which finds runs of complete records in
+their original form at the beginning of some bytes.  The changes LF to CRLF and
+Latin-1 to UTF-8 have an exact inverse, and the lengths in the records prove it.
+The change CRLF to LF can be undone if the length of a value shows that it lost
+no CR, or one for each of its LFs.
 """
 
 import re
@@ -21,12 +22,15 @@ _HEADER = re.compile(rb"([*$])([0-9]{1,18})\n")
 _ARGUMENT = re.compile(rb"\$[0-9]{1,18}\n")
 _RECORD = re.compile(rb"\*[0-9]{1,18}\n\$|#TS:[0-9]{1,20}\n|\Z")
 _STAMP = re.compile(rb"(#TS:[0-9]{1,20})\n")
-_LOOKAHEAD_RECORDS = 64  # records that have to follow where a value could end at two places
-_LOST_CRS_MAX = 1 << 10  # so many CRs of one value
+_LOOKAHEAD_RECORDS = 64  # records that must follow if a value could end at two places
+_LOST_CRS_MAX = 1 << 10  # the maximum number of lost CRs of one value
 
 
 class RestoredRun(NamedTuple):
-    """The front of some bytes: `taken` of them are `size` bytes of whole records; 0 where one cannot be told."""
+    """A run of complete records: `source_size` damaged bytes are `size` original ones.
+
+    `size` is 0 for a record if its original form cannot be determined.
+    """
 
     source_size: int
     size: int
@@ -34,10 +38,11 @@ class RestoredRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextModeDamage:
-    """One way in which bytes were changed: `run` finds whole records, `back` gives the bytes of a run as they were.
+    """A way in which bytes were changed, and its reversal (a Transform of patched_source.py).
 
-    `place` is where in the bytes of a run so many bytes of `back` end; a damage of
-    this mode begins as `head` does.
+    `header_pattern` matches the first bytes of damage of this kind.  `find_runs`
+    yields the runs at the beginning of some bytes.  `undo` returns the original
+    bytes of a run; `source_offset` maps an offset in them to the damaged bytes.
     """
 
     reason: str
@@ -50,7 +55,7 @@ class TextModeDamage:
 def _runs_by_inverse(damage: Callable[[bytes], bytes], undo: Callable[[bytes], bytes | None]) -> Callable[
     [bytes], Iterator[RestoredRun]
 ]:  # fmt: skip
-    """Runs where the change has an inverse: the records of the bytes as they were."""
+    """Return a `find_runs` for a change with an exact inverse: undo it, then scan for records."""
 
     def run(data: bytes) -> Iterator[RestoredRun]:
         plain = undo(data)
@@ -67,7 +72,7 @@ def _runs_by_inverse(damage: Callable[[bytes], bytes], undo: Callable[[bytes], b
 
 
 def _undo_utf8(data: bytes) -> bytes | None:
-    """Of bytes that may end inside a character."""
+    """Undo UTF-8 for bytes that can end inside a character; None if they are not UTF-8 of Latin-1."""
     complete = len(data)
     while complete and complete > len(data) - 4 and data[complete - 1] >= 0x80:
         complete -= 1
@@ -85,7 +90,7 @@ def _to_utf8(data: bytes) -> bytes:
 
 
 def _strip_cr(data: bytes) -> bytes | None:
-    """LF for CRLF; None where an LF stands alone, which the change leaves nowhere."""
+    """Replace CRLF with LF; None if an LF has no CR, because the change leaves none of these."""
     data = data.removesuffix(b"\r")
     return None if data.count(b"\n") != data.count(b"\r\n") else data.replace(b"\r\n", b"\n")
 
@@ -95,13 +100,13 @@ def _add_cr(data: bytes) -> bytes:
 
 
 def _lf_runs(data: bytes) -> Iterator[RestoredRun]:
-    """One record at a time, of bytes in which every CRLF has become LF."""
+    """Yield runs of one record, for bytes in which every CRLF has become LF."""
     at = 0
     while at < len(data):
-        found = _lf_record(data, at)
-        if found is None:
+        parsed = _lf_record(data, at)
+        if parsed is None:
             return
-        end, record = found
+        end, record = parsed
         yield RestoredRun(end - at, len(record))
         at = end
 
@@ -109,15 +114,15 @@ def _lf_runs(data: bytes) -> Iterator[RestoredRun]:
 def _lf_undo(data: bytes) -> bytes:
     out, at = [], 0
     while at < len(data):
-        found = _lf_record(data, at)
-        assert found is not None, "a run has been read before"
-        at, record = found
+        parsed = _lf_record(data, at)
+        assert parsed is not None, "a run has been read before"
+        at, record = parsed
         out.append(record)
     return b"".join(out)
 
 
 def _lf_record(data: bytes, at: int, lookahead_depth: int = 3) -> tuple[int, bytes] | None:
-    """(its end, the record as it was, empty where that cannot be told); None where none stands, or not whole."""
+    """Return (end, original record); the record is empty if it is ambiguous.  None if no complete record is at `at`."""
     if stamp := _STAMP.match(data, at):
         return stamp.end(), stamp[1] + b"\r\n"
     head = _HEADER.match(data, at)
@@ -129,7 +134,7 @@ def _lf_record(data: bytes, at: int, lookahead_depth: int = 3) -> tuple[int, byt
 
 
 def _lf_arguments(data: bytes, at: int, count: int, lookahead_depth: int, out: list[bytes]) -> int | None:
-    """Where so many arguments end; `out` gets them as they were, one that cannot be told as nothing."""
+    """Return the end of `count` arguments, or None; their original form is appended to `out`, b"" if ambiguous."""
     for left in range(count - 1, -1, -1):
         head = _HEADER.match(data, at)
         if not head or head[1] != b"$":
@@ -146,13 +151,13 @@ def _lf_arguments(data: bytes, at: int, count: int, lookahead_depth: int, out: l
 
 
 def _continues(data: bytes, at: int, left: int, lookahead_depth: int) -> bool:
-    """True if the arguments that are left stand there, and a run of records behind them, or nothing more."""
+    """True if the remaining arguments are at `at`, followed by a run of records or the end of the data."""
     end = _lf_arguments(data, at, left, lookahead_depth, [])
     for _ in range(_LOOKAHEAD_RECORDS):
         if end is None or end >= len(data):
             break
-        found = _lf_record(data, end, lookahead_depth)
-        end = found[0] if found else None
+        parsed = _lf_record(data, end, lookahead_depth)
+        end = parsed[0] if parsed else None
     return end is not None
 
 
@@ -164,9 +169,10 @@ def _lf_argument(value: bytes, size: bytes) -> bytes:
 
 
 def _lf_ends(data: bytes, head: re.Match[bytes], after: re.Pattern[bytes]) -> set[int]:
-    """Where the value behind a header may end, before what comes after it.
+    """Return the possible ends of the value after a header, so that `after` matches the bytes behind it.
 
-    It has lost no CR, or one for each LF that it has; where neither fits, some.
+    First it is assumed that the value lost no CR, or one for each of its LFs; if
+    neither fits, that it lost some.
     """
     start, end = head.end(), head.end() + int(head[2])
     ends = {at for at in (end, _end_if_all_crs_lost(data, start, end)) if _ends_at(data, at, after)}
@@ -178,7 +184,7 @@ def _ends_at(data: bytes, at: int, after: re.Pattern[bytes]) -> bool:
 
 
 def _end_if_all_crs_lost(data: bytes, start: int, end: int) -> int:
-    """Where a value ends of which every LF was a CRLF; it is shorter by as many bytes."""
+    """Return the end of a value if each of its LFs was a CRLF, so that it is one byte shorter for each."""
     at, left = start, end - start
     while left > 0:
         lf = data.find(b"\n", at, at + left)
@@ -190,7 +196,7 @@ def _end_if_all_crs_lost(data: bytes, start: int, end: int) -> int:
 
 
 def _ends_if_some_crs_lost(data: bytes, start: int, end: int, after: re.Pattern[bytes]) -> Iterator[int]:
-    """Where it could end if some of its LFs were CRLFs."""
+    """Yield the ends of a value that are possible if some of its LFs were CRLFs."""
     top = min(end, len(data) - 1)
     inside = data.count(b"\n", start, top)
     for at in range(top, max(start, end - _LOST_CRS_MAX) - 1, -1):
@@ -202,10 +208,10 @@ def _ends_if_some_crs_lost(data: bytes, start: int, end: int, after: re.Pattern[
 def _lf_source_offset(data: bytes, offset: int) -> int:
     at = 0
     while at < len(data) and offset > 0:
-        found = _lf_record(data, at)
-        assert found is not None, "a run has been read before"
-        offset -= len(found[1])
-        at = found[0]
+        parsed = _lf_record(data, at)
+        assert parsed is not None, "a run has been read before"
+        offset -= len(parsed[1])
+        at = parsed[0]
     return at
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aofdoctor.aof.discovery import AofPart
+from aofdoctor.aof.model import AofPart
 from aofdoctor.check.findings import FIRST_AID, is_sound
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.cli.views.rdb_summary import preamble_json

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from aofdoctor import text
 from aofdoctor.aof.constants import UNKNOWN
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.records import Arg, LargeArgument
 from aofdoctor.cli.console import Paint, bytes_to_json
 from aofdoctor.cli.views import base_keys

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.records import LargeArgument, Preamble
 from aofdoctor.cli.console import make_painter, terminal_width
 from aofdoctor.cli.views.base_keys import COMPRESSED_NOTE, describe_opcode, key_detail_lines

@@ -8,7 +8,7 @@ the server is compared.  Source: rewriteStreamObject in aof.c (Redis 7.0).
 from collections.abc import Iterable, Iterator
 
 from aofdoctor.rdb.encoding.cursor import String
-from aofdoctor.rdb.export.capabilities import CommandArgs
+from aofdoctor.rdb.export.command_args import CommandArgs
 from aofdoctor.rdb.values.streams import (
     Consumer,
     ConsumerGroup,

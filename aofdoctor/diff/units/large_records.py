@@ -8,7 +8,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.hashing.arguments import align_pieces, feed_arguments, feed_span
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.units.comparison_rules import ComparisonRules
-from aofdoctor.rdb.export.capabilities import CommandArgs
+from aofdoctor.rdb.export.command_args import CommandArgs
 from aofdoctor.rdb.export.resp import encode_commands
 
 

@@ -19,10 +19,11 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.diff.units.unit import Unit, UnitRun
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.rdb import header
+from aofdoctor.rdb.capabilities import ALL_CAPABILITIES
+from aofdoctor.rdb.conversion import read_key_name
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.export.capabilities import CAPABILITIES, CommandArgs, Unsupported
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, value_commands
-from aofdoctor.rdb.export.exporter import read_key_name
 from aofdoctor.rdb.items import ItemBatch, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_prefix import has_key_meta
 from aofdoctor.rdb.opcodes import Opcode, RdbType
@@ -34,7 +35,6 @@ from aofdoctor.rdb.walk.window import BATCH_ITEMS, WINDOW_SIZE, WalkWindow
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
-_CAPABILITIES = CAPABILITIES["redis-8.2"]  # the version whose commands can represent the most
 _TEMPLATE, _TEMPLATES_SINCE = Opcode.HASH_TEMPLATE, 15  # the RDB version that introduced templates (Redis 8.10)
 _OLD_STREAM = int(RdbType.STREAM_LISTPACKS)  # written before 7.0: without the counters of later types
 FUNCTION = Opcode.FUNCTION2
@@ -213,7 +213,7 @@ class RdbCommandStream:
             yield OpaqueBytes(span, f"type {key.type}, which is not read")
             return
         expire = None if key.expire_ms < 0 else key.expire_ms
-        target = _CAPABILITIES._replace(has_stream_counters=False) if key.type == _OLD_STREAM else _CAPABILITIES
+        target = ALL_CAPABILITIES._replace(has_stream_counters=False) if key.type == _OLD_STREAM else ALL_CAPABILITIES
         for command in value_commands(self.cursor, value, name, expire, target):
             if isinstance(command, list):
                 yield command
@@ -224,7 +224,9 @@ class RdbCommandStream:
         if item.kind in IGNORED_OPCODES or (item.kind == _TEMPLATE and self.rdb.dialect == "redis"):
             return
         code = self.function_code(item) if item.kind == FUNCTION else None
-        command = function_load_command(code, _CAPABILITIES) if code is not None else Unsupported(f"opcode {item.kind}")
+        command = (
+            function_load_command(code, ALL_CAPABILITIES) if code is not None else Unsupported(f"opcode {item.kind}")
+        )
         yield command if isinstance(command, list) else OpaqueBytes(item.span, command.description)
 
     def function_code(self, item: OpcodeItem) -> String | None:

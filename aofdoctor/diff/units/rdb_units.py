@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.aof.records import encode_command as encode_argv
 from aofdoctor.aof.scan import SLACK, ScanColumns, scan
 from aofdoctor.diff.hashing.arguments import feed_span
 from aofdoctor.diff.hashing.digest import Digest, record_digests
@@ -18,9 +17,10 @@ from aofdoctor.diff.units.comparison_rules import ComparisonRules
 from aofdoctor.diff.units.large_records import large_command_digest
 from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, RdbCommandStream
 from aofdoctor.diff.units.unit import DiffPosition, to_signed
-from aofdoctor.rdb.export.capabilities import CommandArgs
+from aofdoctor.rdb.export.command_args import CommandArgs
 from aofdoctor.rdb.export.resp import encode_if_bytes
 from aofdoctor.rdb.items import KeyItem
+from aofdoctor.resp import encode_command as encode_argv
 from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
 

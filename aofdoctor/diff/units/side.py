@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import BATCH_RECORDS, read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage

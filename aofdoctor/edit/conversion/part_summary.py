@@ -7,7 +7,7 @@ them would look like the writer's own.
 from typing import NamedTuple
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import DAMAGE_MEANINGS, Damage

@@ -12,17 +12,16 @@ from functools import partial
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.manifest import ManifestEntry, changed_entry_line, encode_name
+from aofdoctor.aof.model import AOF
 from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputFile, OutputPiece
 from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest, head_pieces
 from aofdoctor.edit.conversion.shift_expiries import shift_expiries
 from aofdoctor.edit.planners.repair import require_complete_set
 from aofdoctor.errors import RefusedEdit
-from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.rdb.export.report import ConversionReport
-from aofdoctor.server.versions import VERSIONS, rdb_writer
+from aofdoctor.rdb.conversion import ConversionReport
+from aofdoctor.server.versions import VERSIONS, newest_version, rdb_writer
 
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
 _ANNOTATIONS_RDB_VERSION = 10  # the RDB version of 7.0
@@ -107,7 +106,7 @@ def _server_version(request: ConversionRequest, summaries: list[PartSummary]) ->
     rdb = next(extent.rdb for extent in summaries if extent.rdb)
     found = rdb_writer(rdb.aux)[1]
     reads = (name for name, line in VERSIONS.items() if line.newest_rdb(rdb.dialect) >= rdb.version)
-    return found or next(reads, "valkey-9.1" if rdb.dialect == "valkey" else "redis-8.2")
+    return found or next(reads, newest_version(rdb.dialect))
 
 
 # -- layouts --
@@ -194,7 +193,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[OutputPiece]:
     if not wanted.base and not wanted.shift_ms:
         yield CopiedSpan(source, extent.rdb.span)
         return
-    target = CAPABILITIES[conversion.server_version] if conversion.server_version else None
+    target = VERSIONS[conversion.server_version].capabilities if conversion.server_version else None
     db = yield from head_pieces(source, extent.rdb, wanted, target, conversion.report, text.display_path(part.name))
     if db and extent.tail.size:
         yield SELECT_0

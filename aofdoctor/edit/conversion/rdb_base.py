@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.errors import RefusedEdit
+from aofdoctor.rdb.capabilities import Capabilities
 from aofdoctor.rdb.compressed.source import decompressed
+from aofdoctor.rdb.conversion import ConversionReport
 from aofdoctor.rdb.encoding.cursor import CorruptValue, DecodeError
-from aofdoctor.rdb.export.capabilities import Capabilities, Unsupported
-from aofdoctor.rdb.export.report import ConversionReport
+from aofdoctor.rdb.export.command_args import Unsupported
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.rewrite.rewriter import TargetFormat, rewrite_rdb
 from aofdoctor.server.expiry_arguments import shift_expiry

@@ -5,9 +5,10 @@ from itertools import chain, islice
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import Arg, LargeArgument, RecordBatch, encode_command
+from aofdoctor.aof.records import Arg, LargeArgument, RecordBatch
 from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputPiece
-from aofdoctor.rdb.export.report import ConversionReport
+from aofdoctor.rdb.conversion import ConversionReport
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.expiry_arguments import ARGS_SEARCHED, EXPIRY_FINDERS, find_expiries, shift_expiry

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.edit.conversion.count_keys import KeyTypeCounts, count_head_keys

@@ -10,8 +10,8 @@ from itertools import groupby
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.manifest import changed_entry_line
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.edit.output.dropped import write_dropped
 from aofdoctor.edit.output.durable import (  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch, encode_command
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.units._pyunits import UnitKind
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.unit import UnitRun
@@ -25,6 +25,7 @@ from aofdoctor.edit.output.durable import (
 )
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.resp import encode_commands
+from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context.tracker import ContextTracker

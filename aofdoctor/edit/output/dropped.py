@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AofPart
+from aofdoctor.aof.model import AofPart
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.edit.output.durable import copy_span, create_file, sync_directory, write_all
 from aofdoctor.edit.plan import Drop, Plan

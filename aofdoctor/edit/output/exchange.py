@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.edit.output.durable import sync_directory
 from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite, require_not_open
 from aofdoctor.edit.output.receipt import Receipt

@@ -18,7 +18,7 @@ from typing import Any
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import WINDOW, read_batches
 from aofdoctor.edit.output.durable import json_bytes, write_all_at, write_durably
 from aofdoctor.edit.output.fingerprint import fingerprint_fd, neighbourhood_sha256, neighbouring_edits

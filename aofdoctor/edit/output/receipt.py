@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aofdoctor
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.edit.output.durable import rename_directory_into_place, rename_file_into_place
 from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_fd
 from aofdoctor.errors import SourceChanged

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DAMAGE_MEANINGS, DamageKind
 from aofdoctor.edit.plan import Drop, Plan

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage

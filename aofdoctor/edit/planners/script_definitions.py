@@ -6,7 +6,7 @@ An EVALSHA fails at the load if nothing before it has run or loaded its script.
 import hashlib
 from dataclasses import dataclass, field
 
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.log.selection import Selection

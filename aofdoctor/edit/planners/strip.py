@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import dropwhile, takewhile
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage

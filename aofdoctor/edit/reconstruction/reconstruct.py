@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.patched_source import PatchedSource, PatchPiece
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch

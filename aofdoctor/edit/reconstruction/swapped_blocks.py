@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 
 from aofdoctor.aof.constants import UNKNOWN
-from aofdoctor.aof.diagnosis import Defect, ReadWindow, RecordDiagnosis, diagnose_record
+from aofdoctor.aof.diagnosis import Defect, RecordDiagnosis, diagnose_record
 from aofdoctor.aof.patched_source import PatchedSource, PatchPiece
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.reader import read_batches
 from aofdoctor.damage import Damage
 from aofdoctor.server.command_table import command_table

@@ -1,7 +1,8 @@
 """A damage read in text mode, from the record that it begins with to the records that follow it."""
 
-from aofdoctor.aof.diagnosis import ReadWindow, diagnose_record
+from aofdoctor.aof.diagnosis import diagnose_record
 from aofdoctor.aof.patched_source import PIECE_MAX, PatchPiece
+from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.aof.recovery.text_mode import CR_ADDED, CR_LOST, LATIN1, TextModeDamage

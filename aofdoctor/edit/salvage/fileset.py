@@ -9,8 +9,8 @@ import os
 from dataclasses import replace
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.manifest import encode_name, parse_manifest
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import pread
 

@@ -8,7 +8,7 @@ set back leaves the same trace.
 from dataclasses import replace
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.check.report import PartReport, Report
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.check.report import Report
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.reconstruction.reconstruct import reconstruct

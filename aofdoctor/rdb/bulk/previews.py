@@ -1,7 +1,8 @@
-"""Names of keys, and the first words of their values, of many at once: where they stand in a walk's window.
+"""Preview keys in bulk: their names and the first words of their values, from the window of a walk.
 
-What is not in the window, large or rare is not seen, and None: who wants it
-reads it with a cursor.
+The compiled encoder reads them from the bytes that are in memory already.  A key
+that is not completely in the window, is large or has a rare type yields None; the
+caller reads it with a Cursor.
 """
 
 from aofdoctor.rdb.bulk.encoder import WORDS_MAX, BulkEncoder
@@ -10,36 +11,41 @@ from aofdoctor.rdb.items import ItemBatch
 from aofdoctor.rdb.walk.window import WalkWindow
 
 _OUTPUT_SIZE = 1 << 18
-_SPARSE_RATIO = 8  # of so many keys less than one: each is looked at alone
+_SPARSE_RATIO = 8  # if fewer than one in 8 keys is requested, each is previewed alone
 
 Preview = list[bytes] | None
 
 
 class KeyPreviews:
-    """Of each key its name, and words of its value as bulk.py has them; `places` are those in a batch's columns."""
+    """Previews of keys: the name, then words of the value as encoder.py returns them.
+
+    `indexes` are positions in the columns of a batch.
+    """
 
     def __init__(self) -> None:
         self._encoder = BulkEncoder(powers_of_ten(), 0, _OUTPUT_SIZE)
 
-    def names(self, batch: ItemBatch, indexes: list[int], sweep: WalkWindow | None) -> list[Preview]:
-        """Names alone."""
-        return self._previews(batch, indexes, sweep, 0)
+    def names(self, batch: ItemBatch, indexes: list[int], window: WalkWindow | None) -> list[Preview]:
+        """Return the names of the keys; None for a key that cannot be previewed."""
+        return self._previews(batch, indexes, window, 0)
 
-    def names_and_words(self, batch: ItemBatch, indexes: list[int], sweep: WalkWindow | None) -> list[Preview]:
-        """Names, and the first words."""
-        return self._previews(batch, indexes, sweep, WORDS_MAX)
+    def names_and_words(self, batch: ItemBatch, indexes: list[int], window: WalkWindow | None) -> list[Preview]:
+        """Return the names and the first WORDS_MAX words; None for a key that cannot be previewed."""
+        return self._previews(batch, indexes, window, WORDS_MAX)
 
     def _previews(
-        self, batch: ItemBatch, indexes: list[int], sweep: WalkWindow | None, words_max: int
+        self, batch: ItemBatch, indexes: list[int], window: WalkWindow | None, words_max: int
     ) -> list[Preview]:
-        if sweep is None:
+        if window is None:
             return [None] * len(indexes)
         if _SPARSE_RATIO * len(indexes) < len(batch):
-            return [self._encode_previews(batch, i, i + 1, sweep, words_max)[0] for i in indexes]
-        previews = self._encode_previews(batch, batch.first, batch.stop, sweep, words_max)
+            return [self._encode_previews(batch, i, i + 1, window, words_max)[0] for i in indexes]
+        previews = self._encode_previews(batch, batch.first, batch.stop, window, words_max)
         return previews if len(indexes) == len(batch) else [previews[i - batch.first] for i in indexes]
 
     def _encode_previews(
-        self, batch: ItemBatch, first: int, stop: int, sweep: WalkWindow, words_max: int
+        self, batch: ItemBatch, first: int, stop: int, window: WalkWindow, words_max: int
     ) -> list[Preview]:
-        return self._encoder.previews(batch.columns, first, stop, sweep.buffer, sweep.base, sweep.data_end, words_max)
+        return self._encoder.previews(
+            batch.columns, first, stop, window.buffer, window.base, window.data_end, words_max
+        )

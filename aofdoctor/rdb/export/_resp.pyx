@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Commands as RESP: the same function as resp.py's plain one."""
+"""The compiled form of the fallback in resp.py: encodes a command as RESP."""
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.string cimport memcpy
 
@@ -13,7 +13,7 @@ cdef Py_ssize_t digits(Py_ssize_t value):
 
 
 cdef char *header(char *at, char mark, Py_ssize_t value):
-    """A mark, a number, CRLF; the byte after it."""
+    """Write a mark, a number and CRLF; return the position after them."""
     cdef Py_ssize_t count = digits(value), i
     at[0] = mark
     for i in range(count, 0, -1):
@@ -25,7 +25,7 @@ cdef char *header(char *at, char mark, Py_ssize_t value):
 
 
 def encode_if_bytes(list command):
-    """The record of a command; None where an argument is no bytes."""
+    """Encode a command; None if an argument is not bytes (a LargeString)."""
     cdef Py_ssize_t size = 3 + digits(len(command)), length
     cdef object word, out
     cdef char *at

@@ -1,32 +1,33 @@
-"""A value as the commands that make it anew, for any server line.
+"""Export one value as the commands that recreate it, for a server with given capabilities.
 
-Big collections come in chunks of 64 elements, as the server's own rewrite
-writes them (AOF_REWRITE_ITEMS_PER_CMD; rewriteAppendOnlyFileRio of aof.c).
-What a target cannot be told is an Inexpressible among the commands, never left
-out in silence; what is broken ends in a Corrupt.
+Collections are split into chunks of 64 elements, as in the server's own rewrite
+(AOF_REWRITE_ITEMS_PER_CMD; rewriteAppendOnlyFileRio of aof.c).  A part of a value
+that the target cannot represent is reported as an Unsupported among the
+commands, never dropped silently.  Damage ends the commands with a CorruptValue.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import isnan
 
+from aofdoctor.rdb.capabilities import Capabilities
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
 from aofdoctor.rdb.export.stream_commands import stream_commands
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements, score_text
 from aofdoctor.rdb.values.streams import STREAM_VERSIONS, StreamPart, decode_stream
 
 ITEMS_PER_CMD = 64
-_SHEBANG_MAX = 1 << 12
-_LIBRARY_NAME = re.compile(rb"#![^\r\n]*\bname=([^\s]+)")
 CommandOrUnsupported = CommandArgs | Unsupported
 
 
 def value_commands(
     cursor: Cursor, value: ValueRef, key: bytes, expire_ms: int | None, capabilities: Capabilities
 ) -> Iterator[CommandArgs | Unsupported | CorruptValue]:
-    """The commands that make `key` hold a value, its expiry last; a Corrupt, where there is one, is after them."""
+    """Yield the commands that set `key` to a value, then its expiry (`expire_ms`, unix ms), then any damage.
+
+    If the value is damaged, the commands contain what could be read before it.
+    """
     row = DECODERS[value.dialect].get(value.type)
     if row is None:
         yield CorruptValue(value.offset, f"type {value.type} is not one that this version reads")
@@ -45,20 +46,13 @@ def value_commands(
 
 
 def select_command(db: int) -> CommandArgs:
-    """The command that later ones run in another database by."""
+    """Build the SELECT of a database."""
     return [b"SELECT", b"%d" % db]
 
 
 def function_load_command(code: String, capabilities: Capabilities) -> CommandOrUnsupported:
-    """The command that loads a library of functions (opcode 245)."""
+    """Build the command that loads a function library (RDB_OPCODE_FUNCTION2, 245)."""
     return [b"FUNCTION", b"LOAD", code] if capabilities.has_functions else Unsupported("a library of functions")
-
-
-def library_name(code: String) -> bytes:
-    """The name of a library of functions, as the first line of its code has it; empty if it has none."""
-    head = code if isinstance(code, bytes) else code.read(_SHEBANG_MAX)
-    match = _LIBRARY_NAME.match(head[:_SHEBANG_MAX])
-    return match[1] if match else b""
 
 
 def _string(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities) -> Iterator[CommandOrUnsupported]:
@@ -67,7 +61,7 @@ def _string(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilit
 
 
 def _chunks(cursor: Cursor, value: ValueRef, width: int) -> Iterator[FlatRun]:
-    """Runs of CHUNK elements, the last one shorter; what was read before a Broken comes before it."""
+    """Yield runs of ITEMS_PER_CMD elements of `width` items, the last one shorter; damage raises after them."""
     rest: FlatRun = []
     size, broken = ITEMS_PER_CMD * width, None
     try:
@@ -126,7 +120,7 @@ def _timed_hash(
 def _array(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities) -> Iterator[CommandOrUnsupported]:
     yield Unsupported("an array, which came with Redis 8.8")
     for _ in flat_elements(cursor, value):
-        pass  # what is broken is to be known
+        pass  # the value is decoded to find damage in it
 
 
 def _stream(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilities) -> Iterator[CommandOrUnsupported]:

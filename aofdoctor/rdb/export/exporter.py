@@ -1,45 +1,47 @@
-"""A whole RDB as commands, in the order of the file, each key in its database.
+"""Export an RDB as commands, in file order, with a SELECT before each change of database.
 
-What no command of the target says goes to the tally by name; damage ends it
-with a Corrupt.  What only tunes a server (sizes, slots, how lately a key was
-used) is counted as a hint: a server's own rewrite does not write it either.
+Information that the target cannot represent is recorded in the report, by key.
+Damage ends the export with a CorruptValue.  Information that only tunes a server
+(table sizes, slots, idle times) is counted as a dropped hint, because a server's
+own rewrite does not write it either.
 """
 
 from collections.abc import Callable, Iterator
 
+from aofdoctor.rdb.capabilities import Capabilities
+from aofdoctor.rdb.conversion import (
+    IDLE_HINT,
+    KEY_METADATA_LOSS,
+    OPCODE_LOSSES,
+    SLOT_HINT,
+    ConversionReport,
+    library_name,
+    rdb_damage,
+    read_key_name,
+    unknown_type_damage,
+)
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
-from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
-from aofdoctor.rdb.export.commands import function_load_command, library_name, select_command, value_commands
-from aofdoctor.rdb.export.report import ConversionReport
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
+from aofdoctor.rdb.export.commands import function_load_command, select_command, value_commands
 from aofdoctor.rdb.header import read_dialect
 from aofdoctor.rdb.items import ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_prefix import has_key_meta
-from aofdoctor.rdb.opcodes import Opcode, ValkeyOpcode
+from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
 from aofdoctor.source import Source
 
 OnProgress = Callable[[int], None]
-_NAME_MAX = 1 << 26
-_FUNCTION, _TEMPLATE = (
-    Opcode.FUNCTION2,
-    Opcode.HASH_TEMPLATE,
-)  # a template's names are among each hash's own, once they are told
+_FUNCTION = Opcode.FUNCTION2
+_TEMPLATE = Opcode.HASH_TEMPLATE  # a template's field names are exported with each hash that uses it
 _NOT_EXPORTED = frozenset({KIND_MAGIC, Opcode.AUX, Opcode.EOF, Opcode.RESIZEDB, Opcode.SELECTDB})
-IDLE_HINT = "idle times or frequencies of keys"
-_HINTS: dict[int, str] = {Opcode.SLOT_INFO: "sizes of slots"}
-_LOSS_REASONS: dict[int, str] = {
-    ValkeyOpcode.UPDATE: "commands between the keys",
-    ValkeyOpcode.SLOT_IMPORT: "a slot import",
-    Opcode.FUNCTION_PRE_GA: "a function of a release candidate",
-    Opcode.MODULE_AUX: "data of a module",
-}
+_HINTS: dict[int, str] = {Opcode.SLOT_INFO: SLOT_HINT}
 
 
 def export_commands(
     source: Source, capabilities: Capabilities, report: ConversionReport, on_progress: OnProgress | None = None
 ) -> Iterator[CommandArgs | CorruptValue]:
-    """The commands that make all keys of the RDB at the head of `source`; `tell` hears how far it is."""
+    """Yield the commands that recreate the RDB at the beginning of `source`; `on_progress` gets the bytes read."""
     items, exporter = ItemReader(source), CommandExporter(source, capabilities, report)
     for batch in items:
         for item in batch:
@@ -53,23 +55,15 @@ def export_commands(
         yield problem
 
 
-def rdb_damage(items: ItemReader) -> CorruptValue | None:
-    """What is wrong with an RDB that has been gone through."""
-    rdb = items.rdb
-    if rdb.complete and rdb.checksum != "bad":
-        return None
-    return CorruptValue(rdb.end, rdb.note or "it is damaged")
-
-
 class CommandExporter:
-    """One item at a time; `db` is the database that the commands so far have selected."""
+    """Exports one item at a time; `db` is the database that the commands so far have selected."""
 
     def __init__(self, source: Source, capabilities: Capabilities, report: ConversionReport) -> None:
         self.source, self.capabilities, self.report = source, capabilities, report
         self.cursor, self.db, self.dialect = Cursor(source), 0, read_dialect(source)
 
     def export(self, item: KeyItem | OpcodeItem) -> Iterator[CommandArgs | CorruptValue]:
-        """The commands that make a key or what stands between keys; a Corrupt is the last."""
+        """Yield the commands for a key or for an opcode between keys; a CorruptValue is the last."""
         return self._export_key(item) if isinstance(item, KeyItem) else self._export_item(item)
 
     def _export_key(self, key: KeyItem) -> Iterator[CommandArgs | CorruptValue]:
@@ -102,13 +96,13 @@ class CommandExporter:
 
     def _export_item(self, item: OpcodeItem) -> Iterator[CommandArgs | CorruptValue]:
         if item.kind == KIND_UNPARSED:
-            yield CorruptValue(item.span.start, "a type that this version does not read stands here, and all after it")
+            yield unknown_type_damage(item.span.start)
         elif item.kind == _FUNCTION:
             yield from self._export_library(item)
         elif item.kind in _HINTS:
             self.report.dropped_hints[_HINTS[item.kind]] += 1
         elif item.kind not in _NOT_EXPORTED and not (item.kind == _TEMPLATE and self.dialect == "redis"):
-            self.report.record_loss(0, b"", f"opcode {item.kind}", _LOSS_REASONS.get(item.kind, "no command says it"))
+            self.report.record_loss(0, b"", f"opcode {item.kind}", OPCODE_LOSSES.get(item.kind, "no command says it"))
 
     def _export_library(self, item: OpcodeItem) -> Iterator[CommandArgs | CorruptValue]:
         self.cursor.seek(item.body_offset)
@@ -127,10 +121,4 @@ class CommandExporter:
         if key.idle >= 0 or key.freq >= 0:
             self.report.dropped_hints[IDLE_HINT] += 1
         if self.dialect == "redis" and has_key_meta(self.source, key.start, key.name_offset):
-            self.report.record_loss(key.db, name, kind, "the metadata of a key")
-
-
-def read_key_name(cursor: Cursor, key: KeyItem) -> bytes:
-    """A key's name; Broken where it is larger than what is read at once."""
-    cursor.seek(key.name_offset)
-    return cursor.string_in_memory(_NAME_MAX)
+            self.report.record_loss(key.db, name, kind, KEY_METADATA_LOSS)

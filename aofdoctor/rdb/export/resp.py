@@ -1,23 +1,25 @@
-"""Commands as the bytes of an AOF: in pieces that are bounded, whatever a value's size.
+"""Encode commands as RESP in pieces of bounded size, however large the values are.
 
-The compiled encoder, or its plain twin.  What is no command passes through,
-where it stands, so that who writes can stop or say it.
+Uses the compiled encoder if it is available.  Items that are not commands
+(Unsupported, CorruptValue) are passed on in their place, so that the writer can
+stop or report them.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue
-from aofdoctor.rdb.export.capabilities import CommandArgs, Unsupported
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
+from aofdoctor.resp import encode_command
 
 _PIECE = 1 << 18
 
 
 def _py_encode(command: list[Any]) -> bytes | None:
-    """The record of a command; None where an argument is no bytes."""
+    """Encode a command; None if an argument is not bytes (a LargeString)."""
     if not all(type(word) is bytes for word in command):
         return None
-    return b"*%d\r\n" % len(command) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in command)
+    return encode_command(command)
 
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ else:
 def encode_commands(
     commands: Iterable[CommandArgs | Unsupported | CorruptValue],
 ) -> Iterator[bytes | Unsupported | CorruptValue]:
-    """The bytes of commands, in order; what is no command is given as it is, after the bytes before it."""
+    """Yield the bytes of commands, in order; other items are passed on after the bytes before them."""
     out: list[bytes] = []
     size = 0
     for item in commands:
@@ -50,7 +52,7 @@ def encode_commands(
 
 
 def _large_command_pieces(command: CommandArgs) -> Iterator[bytes]:
-    """The record of a command that has a large argument."""
+    """Yield the encoding of a command with a large argument in pieces."""
     yield b"*%d\r\n" % len(command)
     for word in command:
         yield b"$%d\r\n" % len(word)

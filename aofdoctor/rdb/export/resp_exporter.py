@@ -1,37 +1,39 @@
-"""A whole RDB as the bytes of commands: what told.py tells, as RESP, a window of keys at a time.
+"""Export an RDB as RESP bytes, a window of keys at a time.
 
-The common keys are written where they stand in the walk's window, by bulk.py;
-every other one is told as before.  A key that reaches over the window's edge
-is read once more.
+The output is the same as that of exporter.py.  Common keys are encoded by the
+compiled encoder (rdb/bulk) directly from the walk's window; every other item
+goes through CommandExporter.  A key that crosses the edge of the window is read
+again.
 """
 
 from collections.abc import Callable, Iterator
 
 from aofdoctor.rdb.bulk.encoder import TYPE_NAMES, BulkEncoder, BulkStop
 from aofdoctor.rdb.bulk.powers_of_ten import powers_of_ten
+from aofdoctor.rdb.capabilities import Capabilities
+from aofdoctor.rdb.conversion import IDLE_HINT, ConversionReport, rdb_damage
 from aofdoctor.rdb.encoding.cursor import CorruptValue
-from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
-from aofdoctor.rdb.export.exporter import IDLE_HINT, CommandExporter, rdb_damage
-from aofdoctor.rdb.export.report import ConversionReport
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
+from aofdoctor.rdb.export.exporter import CommandExporter
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.walk.walker import SLACK
 from aofdoctor.rdb.walk.window import WINDOW_SIZE
 from aofdoctor.source import Source, pread
 
-OUTPUT_SIZE = 1 << 20  # of the output; what does not fit in is told
+OUTPUT_SIZE = 1 << 20  # bytes of output; a key that does not fit goes through CommandExporter
 _PIECE = 1 << 18
-_REREAD_MAX = 1 << 20  # a key that is larger is not read at once
+_REREAD_MAX = 1 << 20  # the size up to which a key is read into memory again
 
 ShiftExpiry = Callable[[CommandArgs], CommandArgs]
 RespPiece = bytes | Unsupported | CorruptValue
 
 
 class RespExporter:
-    """The bytes of the commands that make all keys of the RDB at the head of `source`.
+    """Iterates over the RESP bytes of the commands that recreate the RDB at the beginning of `source`.
 
-    `moved`, where `shift_ms` is not 0, moves the expiries of a command by it.
-    `db` is the database that is selected after what was given.
+    Damage ends the iteration with a CorruptValue.  If `shift_ms` is not 0, all
+    expiries are shifted by it; `shift_expiry` does so for a single command.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class RespExporter:
 
     @property
     def db(self) -> int:
-        """The database of the last command."""
+        """The database that is selected after the commands so far."""
         return self._exporter.db
 
     def __iter__(self) -> Iterator[RespPiece]:
@@ -76,14 +78,14 @@ class RespExporter:
             at += stop == BulkStop.NOT_HANDLED
 
     def _encode_window(self, batch: ItemBatch, at: int) -> tuple[int, int]:
-        sweep = self._items.window
+        window = self._items.window
         self._encoder.db = self._exporter.db
-        stop, at = self._encoder.encode(batch.columns, at, batch.stop, sweep.buffer, sweep.base, sweep.data_end)
+        stop, at = self._encoder.encode(batch.columns, at, batch.stop, window.buffer, window.base, window.data_end)
         self._take_counts()
         return stop, at
 
     def _encode_reread_key(self, batch: ItemBatch, at: int) -> bool:
-        """True if a key that is not in the window as a whole was written after it had been read once more."""
+        """Read a key again that is only partly in the window, and encode it; False if this is not possible."""
         start, end = batch.columns.edges[at], batch.columns.edges[at + 1]
         if start >= self._items.window.base or end - start > _REREAD_MAX or batch.columns.name[at] < 0:
             return False
@@ -93,12 +95,12 @@ class RespExporter:
         return stop == BulkStop.DONE
 
     def _take_counts(self) -> None:
-        """Note what was written; its keys are of one database."""
+        """Add the counts of the encoder to the report; all its keys are in one database."""
         keys, hints = self._encoder.take_counts()
         self._exporter.db = self._encoder.db
-        for shape, count in zip(TYPE_NAMES, keys, strict=True):
+        for name, count in zip(TYPE_NAMES, keys, strict=True):
             if count:
-                self.report.keys[self._encoder.db, shape] += count
+                self.report.keys[self._encoder.db, name] += count
         if hints:
             self.report.dropped_hints[IDLE_HINT] += hints
 

@@ -1,19 +1,21 @@
-"""A stream as commands, exactly: its ids, its counters, its groups and what is pending in them.
+"""Export a stream as commands that restore its ids, counters, consumer groups and pending entries exactly.
 
-A server takes an entry for pending only while the entry is there.  So what is
-pending and gone is added in its place, claimed, and taken away again: from the
-head by XTRIM, which leaves no trace, from the middle by XDEL, which is how it
-went.  Needs the pending ids before the entries, which stand before them in the
-file: the value is read twice, and the ids are held, in 16 bytes each.  Source:
-rewriteStreamObject of aof.c (Redis 7.0), xclaimCommand of t_stream.c.
+XCLAIM makes an entry pending only while the entry exists.  Therefore a filler is
+added for each entry that is pending but was deleted, then claimed, and removed
+at the end: leading fillers with XTRIM, which leaves no trace, inner ones with
+XDEL, as the original entry was deleted.  The fillers need the pending ids before
+the entries, but the file has them after the entries: the value is read twice,
+and the ids are held in 16 bytes each.  Source: rewriteStreamObject of aof.c
+(Redis 7.0), xclaimCommand of t_stream.c.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from aofdoctor.rdb.capabilities import Capabilities
 from aofdoctor.rdb.encoding.cursor import DecodeError, String
-from aofdoctor.rdb.export.capabilities import Capabilities, CommandArgs, Unsupported
+from aofdoctor.rdb.export.command_args import CommandArgs, Unsupported
 from aofdoctor.rdb.values.pending_entries import ID_SIZE
 from aofdoctor.rdb.values.stream_id_set import StreamIdSet
 from aofdoctor.rdb.values.streams import (
@@ -36,10 +38,12 @@ _FILLER = [b"x", b"y"]
 
 @dataclass(slots=True)
 class _StreamState:
-    """What has been written: how many entries, which in place of one that is gone, and where we stand.
+    """The state of one export.
 
-    `missing` are the ids that may have to be put in yet, after `next`, which is
-    empty when there are no more.
+    `next_deleted` is the next pending id that could need a filler, empty if none
+    is left, and `deleted_pending` yields the ones after it.  `entry_count` counts
+    the real entries so far, `leading_fillers` the fillers before the first of
+    them; `inner_filler_ids` holds the ids of the others, 16 bytes each.
     """
 
     key: bytes
@@ -58,7 +62,7 @@ class _StreamState:
 def stream_commands(
     parts: Callable[[bool], Iterator[StreamPart]], key: bytes, capabilities: Capabilities
 ) -> Iterator[CommandArgs | Unsupported]:
-    """The commands that make a stream; `parts(entries)` reads it from its start, with its entries or without."""
+    """Yield the commands for a stream; `parts(entries)` decodes it from the start, with its entries or without."""
     if not capabilities.has_streams:
         yield Unsupported("a stream")
         return
@@ -82,7 +86,7 @@ def _pending_ids(parts: Iterator[StreamPart]) -> Iterator[bytes]:
             if isinstance(part, PendingEntry) and part.is_owned:
                 ids.add(part.id.raw)
     except DecodeError:
-        pass  # the second reading comes to the same place and says so
+        pass  # the second pass meets the same damage and reports it
     return iter(ids)
 
 
@@ -96,7 +100,7 @@ def _write_entry(state: _StreamState, entry: StreamEntry) -> Iterator[CommandArg
 
 
 def _add_fillers(state: _StreamState, before: bytes) -> Iterator[CommandArgs]:
-    """Entries in place of those that are pending and gone, up to an id."""
+    """Add fillers for the deleted pending entries with ids below `before`."""
     while state.next_deleted and state.next_deleted < before:
         deleted, state.next_deleted = state.next_deleted, next(state.deleted_pending, b"")
         if state.entry_count:
@@ -109,10 +113,8 @@ def _add_fillers(state: _StreamState, before: bytes) -> Iterator[CommandArgs]:
 def _write_meta(state: _StreamState, meta: StreamMeta) -> Iterator[CommandArgs | Unsupported]:
     state.meta = meta
     yield from _add_fillers(state, meta.last_id.raw + b"\0")
-    state.deleted_pending, state.next_deleted = (
-        iter(()),
-        b"",
-    )  # what is left of them is not held while the groups are read
+    # The remaining ids are released before the groups are read, to save memory.
+    state.deleted_pending, state.next_deleted = iter(()), b""
     if not state.entry_count + state.leading_fillers:
         yield [b"XADD", state.key, b"MAXLEN", b"0", bytes(_FIRST), *_FILLER]
     yield _xsetid(state, meta, state.entry_count + state.leading_fillers + len(state.inner_filler_ids) // ID_SIZE)
@@ -144,7 +146,7 @@ def _enter_consumer(state: _StreamState, consumer: Consumer) -> Iterator[Command
 
 
 def _create_idle_consumer(state: _StreamState) -> Iterator[CommandArgs | Unsupported]:
-    """The consumer before, if no XCLAIM has made it: one that has nothing pending."""
+    """Create the previous consumer if no XCLAIM has created it, because it has no pending entries."""
     if not state.consumer_not_created:
         return
     state.consumer_not_created = False
@@ -155,7 +157,7 @@ def _create_idle_consumer(state: _StreamState) -> Iterator[CommandArgs | Unsuppo
 
 
 def _write_pending(state: _StreamState, pending: PendingEntry) -> Iterator[CommandArgs | Unsupported]:
-    assert state.meta is not None, "groups stand after it"
+    assert state.meta is not None, "groups follow the metadata"
     if not pending.is_owned or not _NONE < pending.id <= state.meta.last_id:
         yield Unsupported(f"that {bytes(pending.id).decode()} is pending in a group, and no consumer's")
         return
@@ -173,7 +175,7 @@ def _report_producers(state: _StreamState, producers: ProducerSummary) -> Iterat
 
 
 def _remove_fillers(state: _StreamState) -> Iterator[CommandArgs | Unsupported]:
-    """The entries in place of those that are gone, and again the counters that this has moved."""
+    """Remove the fillers, and set the counters again, which this changes."""
     yield from _create_idle_consumer(state)
     if state.leading_fillers:
         yield [b"XTRIM", state.key, b"MAXLEN", b"%d" % (state.entry_count + len(state.inner_filler_ids) // ID_SIZE)]

@@ -1,13 +1,15 @@
-"""A value written anew as a type that an older reader knows: the plainest of its shape.
+"""Re-encode a value with an RDB type that older readers know, the simplest one of its data type.
 
-The plain types begin with their count, so a value is read twice, and never
-held.  A field expiry that the reader cannot be told is lost, and said.
+The simple types begin with the number of elements, so a value is read twice
+instead of held in memory.  A field expiry that the target cannot represent is
+reported as a loss.
 """
 
 import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from aofdoctor.rdb.conversion import clamp_expiry
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.encoding.writer import encode_length, encode_string
 from aofdoctor.rdb.opcodes import RdbType, ValkeyRdbType
@@ -18,7 +20,7 @@ _SPECIAL = {"nan": 253, "inf": 254, "-inf": 255}
 
 
 class ReencodedValue(NamedTuple):
-    """The new type (None: it cannot be said at all), the bytes after the key's name, and what is lost."""
+    """The new type (None if the target has none), the bytes after the key's name, and the losses."""
 
     type: int | None
     pieces: Iterator[bytes]
@@ -26,9 +28,9 @@ class ReencodedValue(NamedTuple):
 
 
 def reencode(cursor: Cursor, value: ValueRef, dialect: str, version: int, shift_ms: int) -> ReencodedValue:
-    """A value for readers of a dialect and version; raises Broken where its bytes lie.
+    """Re-encode a value for readers of a dialect and RDB version; raises DecodeError if it is damaged.
 
-    The pieces are to be taken before the cursor is used for anything else.
+    Consume the pieces before you use the cursor for anything else.
     """
     row = DECODERS[value.dialect].get(value.type)
     if row is None or row.type_name == "module":
@@ -74,7 +76,6 @@ def _text_scores(run: FlatRun) -> Iterator[bytes]:
         yield bytes((special,)) if special else bytes((len(text),)) + text
 
 
-_TIME_MAX = (1 << 63) - 1
 _PLAIN = {
     "list": (RdbType.LIST, _strings),
     "set": (RdbType.SET, _strings),
@@ -83,7 +84,7 @@ _PLAIN = {
 }
 
 
-# -- hashes whose fields expire --
+# -- hashes with field expiries --
 
 
 def _timed_hash(cursor: Cursor, value: ValueRef, dialect: str, version: int, shift_ms: int) -> ReencodedValue:
@@ -95,7 +96,7 @@ def _timed_hash(cursor: Cursor, value: ValueRef, dialect: str, version: int, shi
         del run[2::3]
         return _strings(run)
 
-    # Both lengths are read through one count, of three items an element.
+    # Each variant counts its elements over runs of three items per field.
     if min_expire is None:
         return ReencodedValue(RdbType.HASH, _counted_elements(cursor, value, 3, untimed), [])
     if dialect == "valkey":
@@ -103,28 +104,24 @@ def _timed_hash(cursor: Cursor, value: ValueRef, dialect: str, version: int, shi
             ValkeyRdbType.HASH_2, _counted_elements(cursor, value, 3, lambda run: _valkey_fields(run, shift_ms)), []
         )
     if version >= 12:
-        pieces = _redis_hash(cursor, value, _shift_time(min_expire, shift_ms), shift_ms)
+        pieces = _redis_hash(cursor, value, clamp_expiry(min_expire + shift_ms), shift_ms)
         return ReencodedValue(RdbType.HASH_METADATA, pieces, [])
     return ReencodedValue(RdbType.HASH, _counted_elements(cursor, value, 3, untimed), ["when fields of a hash expire"])
-
-
-def _shift_time(time: int, shift_ms: int) -> int:
-    return min(max(1, time + shift_ms), _TIME_MAX)
 
 
 def _valkey_fields(run: FlatRun, shift_ms: int) -> Iterator[bytes]:
     for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):
         yield from encode_string(field)
         yield from encode_string(content)
-        yield struct.pack("<q", -1 if time is None else _shift_time(time, shift_ms))
+        yield struct.pack("<q", -1 if time is None else clamp_expiry(time + shift_ms))
 
 
 def _redis_hash(cursor: Cursor, value: ValueRef, min_expire: int, shift_ms: int) -> Iterator[bytes]:
-    """The soonest expiry, then each as the distance from it plus 1, or 0 for none (rdb.c of Redis 7.4)."""
+    """Yield the earliest expiry, then each field with its distance from it plus 1, or 0 for none (rdb.c, Redis 7.4)."""
 
     def fields(run: FlatRun) -> Iterator[bytes]:
         for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):
-            yield encode_length(0 if time is None else _shift_time(time, shift_ms) - min_expire + 1)
+            yield encode_length(0 if time is None else clamp_expiry(time + shift_ms) - min_expire + 1)
             yield from encode_string(field)
             yield from encode_string(content)
 

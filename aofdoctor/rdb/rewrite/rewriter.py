@@ -1,19 +1,29 @@
-"""An RDB for another version or dialect: what its readers know byte for byte, the rest written anew.
+"""Rewrite an RDB for another version or dialect: known items are copied byte for byte, the rest is re-encoded.
 
-A type that they do not know becomes the plainest one of its shape.  What
-cannot be said goes to the tally by name; damage ends it with a Corrupt.  Which
-version knows which byte: rdb.h of Redis 2.6 to 7.4 and Valkey 8.0 and 9.1.
+A type that the target does not know becomes the simplest type that holds the
+same data.  Information that the target cannot represent is recorded in the
+report, by key.  Damage ends the result with a CorruptValue.  Source of the
+types and opcodes by version: rdb.h of Redis 2.6 to 7.4 and Valkey 8.0 and 9.1.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from aofdoctor.rdb.conversion import (
+    IDLE_HINT,
+    KEY_METADATA_LOSS,
+    OPCODE_LOSSES,
+    SLOT_HINT,
+    ConversionReport,
+    clamp_expiry,
+    library_name,
+    rdb_damage,
+    read_key_name,
+    unknown_type_damage,
+)
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.encoding.writer import encode_length, rechunk
-from aofdoctor.rdb.export.commands import library_name
-from aofdoctor.rdb.export.exporter import rdb_damage, read_key_name
-from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.header import read_dialect
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_prefix import has_key_meta
@@ -25,9 +35,8 @@ from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-RDB_VERSIONS = (*range(6, 13), 80)
 _VALKEY, _METADATA_VERSION = 80, 13
-_BATCH_MAX = 1 << 20  # bytes of a batch that are held while their expiries are moved
+_BATCH_MAX = 1 << 20  # the size up to which a batch is held in memory to shift its expiries
 _EXPIRY_HEADER_SIZE = 1 + 8 + 1  # the opcode of an expiry in ms, the expiry, the type
 _EXPIRE_MS, _IDLE, _FREQ = Opcode.EXPIRETIME_MS, Opcode.IDLE, Opcode.FREQ
 _EOF, _TEMPLATE = int(Opcode.EOF), Opcode.HASH_TEMPLATE
@@ -69,21 +78,14 @@ _VALKEY_BYTES = frozenset({ValkeyRdbType.HASH_2, Opcode.SLOT_INFO, ValkeyOpcode.
 _FUNCTION = Opcode.FUNCTION2
 _KINDS: dict[int, str] = {_FUNCTION: "function"}
 _HINTS: dict[int, str] = {
-    Opcode.SLOT_INFO: "sizes of slots",
+    Opcode.SLOT_INFO: SLOT_HINT,
     Opcode.AUX: "words of the writer",
     Opcode.RESIZEDB: "sizes of databases",
-}
-_LOSS_REASONS: dict[int, str] = {
-    ValkeyOpcode.UPDATE: "commands between the keys",
-    ValkeyOpcode.SLOT_IMPORT: "a slot import",
-    Opcode.FUNCTION2: "a library of functions",
-    Opcode.FUNCTION_PRE_GA: "a function of a release candidate",
-    Opcode.MODULE_AUX: "data of a module",
 }
 
 
 class TargetFormat(NamedTuple):
-    """Who is to read it; `shift_ms`: what every expiry is moved by."""
+    """The dialect and RDB version to write, and the shift of all expiries in milliseconds."""
 
     dialect: str
     version: int
@@ -91,16 +93,16 @@ class TargetFormat(NamedTuple):
 
     @classmethod
     def from_version(cls, version: int, shift_ms: int = 0) -> "TargetFormat":
-        """By the version alone: from 80 on it is Valkey's."""
+        """Derive the dialect from the version: 80 and above are Valkey's."""
         return cls("valkey" if version >= _VALKEY else "redis", version, shift_ms)
 
     @property
     def magic(self) -> bytes:
-        """How it begins."""
+        """The first nine bytes of the RDB."""
         return b"VALKEY%03d" % self.version if self.dialect == "valkey" else b"REDIS%04d" % self.version
 
     def supports(self, dialect: str, byte: int) -> bool:
-        """True if it gives a type or opcode the meaning that `dialect` gives it."""
+        """True if a type or opcode has the same meaning in the target as in `dialect`."""
         if byte not in SHARED_BYTES and dialect != self.dialect:
             return False
         if self.dialect == "valkey":
@@ -109,7 +111,7 @@ class TargetFormat(NamedTuple):
 
 
 def rewrite_rdb(source: Source, target: TargetFormat, report: ConversionReport) -> Iterator[bytes | CorruptValue]:
-    """The RDB at the head of `source` as `aim` reads it, to its checksum."""
+    """Yield the RDB at the beginning of `source` in the target format, with its checksum."""
     items = ItemReader(source, stop_at_window_end=True)
     same_format = (read_dialect(source), items.rdb.version) == (target.dialect, target.version)
     writer = _ItemRewriter(source, target, report, same_format, items.rdb.version)
@@ -132,18 +134,20 @@ def _rewrite_items(items: ItemReader, writer: "_ItemRewriter") -> Iterator[bytes
 
 
 class _ItemRewriter:
+    """Rewrites batches and single items; `supported` are the types and opcodes that can be copied."""
+
     def __init__(
         self, source: Source, target: TargetFormat, report: ConversionReport, same_format: bool, version: int
     ) -> None:
         self.source, self.target, self.report = source, target, report
         self.cursor, self.dialect = Cursor(source), read_dialect(source)
         self.supported = frozenset(byte for byte in range(256) if same_format or target.supports(self.dialect, byte))
-        # What stands before a key's type is no item of its own, so a batch does not tell of it.
+        # The metadata before a key's type is not an item of its own, so the columns of a batch do not show it.
         self.may_have_metadata = self.dialect == "redis" and not 0 < version < _METADATA_VERSION
         self.item_by_item = not {_IDLE, _FREQ} <= self.supported or (self.may_have_metadata and not same_format)
 
     def copies_whole_batch(self, batch: ItemBatch) -> bool:
-        """True if a batch can be copied as it is, but for its expiries; its keys are counted then."""
+        """True if a batch can be copied unchanged except for its expiries; its keys are then counted."""
         columns, count = batch.columns, batch.stop
         if self.item_by_item or not self.supported.issuperset(columns.kind[:count]) or _EOF in columns.kind[:count]:
             return False
@@ -155,7 +159,7 @@ class _ItemRewriter:
         return True
 
     def _can_shift_in_place(self, batch: ItemBatch) -> bool:
-        """True if expiries are all that stands before the types of keys, where any does, and fields have none."""
+        """True if keys have nothing but an expiry before their type, and no field has an expiry."""
         columns = batch.columns
         if self.may_have_metadata or batch.span.size > _BATCH_MAX:
             return False
@@ -168,7 +172,7 @@ class _ItemRewriter:
         return True
 
     def copy_shifted(self, batch: ItemBatch) -> Iterator[bytes]:
-        """A batch as it is, with its expiries moved in their places."""
+        """Yield the bytes of a batch with its expiries shifted in place."""
         if not self.target.shift_ms:
             yield from self.copy_bytes(batch.span)
             return
@@ -180,17 +184,17 @@ class _ItemRewriter:
         yield bytes(data)
 
     def _expiry_bytes(self, expire_ms: int) -> bytes:
-        """An expiry where it is to stand, as eight bytes."""
-        time = max(0, expire_ms + self.target.shift_ms) if self.target.shift_ms else expire_ms
-        return min(time, (1 << 63) - 1).to_bytes(8, "little", signed=True)
+        """Return an expiry, shifted, as eight bytes; unlike in a command, 0 is a valid expiry here."""
+        shifted = clamp_expiry(expire_ms + self.target.shift_ms, minimum=0) if self.target.shift_ms else expire_ms
+        return shifted.to_bytes(8, "little", signed=True)
 
     def copy_bytes(self, span: Span) -> Iterator[bytes]:
-        """Bytes as they are."""
+        """Yield the unchanged bytes of a span in pieces."""
         for at in range(span.start, span.end, 1 << 18):
             yield pread(self.source, min(1 << 18, span.end - at), at)
 
     def rewrite_key(self, key: KeyItem) -> Iterator[bytes]:
-        """A key with its opcodes, as it is or anew."""
+        """Yield a key with its opcodes, copied or re-encoded."""
         value = ValueRef(key.value_offset, key.type, self.dialect)
         self._count_hints(key)
         if key.type in self.supported and not (self.target.shift_ms and key.type in _FIELD_EXPIRY_TYPES):
@@ -212,19 +216,19 @@ class _ItemRewriter:
         self._count(key.db, key.type)
 
     def rewrite_item(self, item: OpcodeItem) -> Iterator[bytes | CorruptValue]:
-        """What is no key."""
+        """Yield an item that is not a key, if the target knows it; else record the loss."""
         if item.kind in (KIND_MAGIC, _EOF):
             return
         if item.kind == KIND_UNPARSED:
-            yield CorruptValue(item.span.start, "a type that this version does not read stands here, and all after it")
+            yield unknown_type_damage(item.span.start)
         elif item.kind in self.supported:
             yield from self.copy_bytes(item.span)
         elif item.kind in _HINTS:
             self.report.dropped_hints[_HINTS[item.kind]] += 1
-        elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are in each hash anew
+        elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are written with each hash
             kind, why = (
                 _KINDS.get(item.kind, f"opcode {item.kind}"),
-                _LOSS_REASONS.get(item.kind, "it is not known there"),
+                OPCODE_LOSSES.get(item.kind, "it is not known there"),
             )
             self.report.record_loss(0, self._library_name(item), kind, why)
 
@@ -235,7 +239,7 @@ class _ItemRewriter:
         return library_name(self.cursor.string())
 
     def _opcodes(self, key: KeyItem) -> bytes:
-        """What stands before a key's type: its expiry, and how lately or often it was used."""
+        """Return the opcodes before a key's type: its expiry, idle time and frequency."""
         out = b""
         if key.expire_ms != -1:
             out += bytes((_EXPIRE_MS,)) + self._expiry_bytes(key.expire_ms)
@@ -246,9 +250,9 @@ class _ItemRewriter:
 
     def _count_hints(self, key: KeyItem) -> None:
         if (key.idle >= 0 or key.freq >= 0) and _IDLE not in self.supported:
-            self.report.dropped_hints["idle times or frequencies of keys"] += 1
+            self.report.dropped_hints[IDLE_HINT] += 1
         if self.may_have_metadata and has_key_meta(self.source, key.start, key.name_offset):
-            self._record_loss(key, "the metadata of a key")
+            self._record_loss(key, KEY_METADATA_LOSS)
 
     def _record_loss(self, key: KeyItem, reason: str) -> None:
         kind = type_name(ValueRef(0, key.type, self.dialect)) or f"type {key.type}"

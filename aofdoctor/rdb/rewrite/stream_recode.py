@@ -1,8 +1,9 @@
-"""A stream for older readers: its nodes byte for byte, without the counters and times that they do not know.
+"""Re-encode a stream for older readers: its nodes byte for byte, without counters and times that they do not know.
 
-What goes is said where it is not what an older server would take it for
-anyway: 2 (Redis 7.0) added counters, 3 (7.2) when a consumer was last active,
-4 and 5 (8.6, 8.8) what producers sent and entries that nobody owns.
+Stream format 2 (Redis 7.0) added counters, 3 (7.2) the active time of consumers,
+4 and 5 (8.6, 8.8) the ids of producers and pending entries without a consumer.
+Dropped information is reported as a loss, unless an older server assumes the
+same value by default.
 """
 
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ _ZERO = (0, 0)
 def reencode_stream(
     cursor: Cursor, value: ValueRef, dialect: str, version: int
 ) -> tuple[int | None, Iterator[bytes], list[str]]:
-    """(the type, its bytes, what is lost); the type is None where readers know no streams."""
+    """Return (type, pieces, losses); the type is None if the readers do not know streams."""
     to_version = 3 if dialect == "valkey" or version >= 11 else 2 if version == 10 else 1 if version == 9 else 0
     if not to_version:
         return None, iter(()), ["a stream"]
@@ -77,7 +78,7 @@ def _pieces(cursor: Cursor, value: ValueRef, from_version: int, to_version: int)
 
 
 def _group(cursor: Cursor, from_version: int, to_version: int) -> Iterator[bytes]:
-    """Name, last id, how much was read; pending entries; consumers with theirs."""
+    """Yield a consumer group: name, last id, entries read; pending entries; consumers with their pending ids."""
     yield from encode_string(cursor.string())
     yield from map(encode_length, (cursor.length() for _ in range(2)))
     read = cursor.length() if from_version >= 2 else 0
@@ -87,7 +88,7 @@ def _group(cursor: Cursor, from_version: int, to_version: int) -> Iterator[bytes
     cursor.seek(start)
     count = cursor.length()
     yield encode_length(count - nacked.count)
-    nacked_ids = iter(nacked)  # in order, as those of the group are
+    nacked_ids = iter(nacked)  # in the same order as the pending entries of the group
     next_nacked = next(nacked_ids, b"")
     for _ in range(count):
         raw, time, deliveries = cursor.take(ID_SIZE), cursor.take(8), cursor.length()
@@ -104,7 +105,7 @@ def _group(cursor: Cursor, from_version: int, to_version: int) -> Iterator[bytes
 
 
 def _read_nacked(cursor: Cursor, from_version: int) -> StreamIdSet:
-    """The ids that no consumer owns: they stand behind everything else of the group."""
+    """Return the pending ids without a consumer, which are at the end of the group."""
     for _ in range(cursor.length()):
         cursor.take(ID_SIZE + 8)
         cursor.length()
@@ -118,7 +119,7 @@ def _read_nacked(cursor: Cursor, from_version: int) -> StreamIdSet:
 
 
 def _consumer(cursor: Cursor, from_version: int, to_version: int) -> Iterator[bytes]:
-    """Its name and times, the ids that are pending with it."""
+    """Yield a consumer: name, times, pending ids."""
     yield from encode_string(cursor.string())
     seen_time = cursor.take(8)
     active_time = cursor.take(8) if from_version >= 3 else seen_time

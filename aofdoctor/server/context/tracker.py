@@ -1,9 +1,10 @@
-"""Walking a part as a loader does: the database, transaction and time of each record.
+"""Track the database, transaction and time of each record, as a loading server does.
 
-The columns of a batch go in; out come the state after it, the columns db, tx
-and time if they are wanted, and the records that somebody asked to be told of.
-Unknown is a value: -1, after damage and in a view that did not start at the
-head of the part.
+A batch of records goes in.  The result is the state after it (ContextField),
+the columns db, tx and time if requested, and the indexes of the records that
+were flagged: those with a requested command id or an unusual number of
+arguments.  Unknown is a value, -1: after damage, and if reading did not start at
+the beginning of the part.
 """
 
 from array import array
@@ -29,7 +30,11 @@ UNKNOWN = -1
 
 
 class ContextTracker:
-    """The running context; one for a walk over parts in load order."""
+    """The context during one walk over the parts of an AOF in load order.
+
+    `columns`: also fill the columns db, tx and time.  `room` is the maximum
+    number of records in a batch.
+    """
 
     def __init__(self, columns: bool = False, room: int = BATCH_RECORDS) -> None:
         size = command_table().size
@@ -47,7 +52,7 @@ class ContextTracker:
         self.begin_part()
 
     def begin_part(self) -> None:
-        """A part begins: database 0, no transaction, no time; the ordinals go on."""
+        """Reset the context for a new part: database 0, no transaction, no time; transaction numbers continue."""
         state = self.state
         transactions = state[ContextField.TRANSACTIONS]
         state[:] = array("q", bytes(8 * len(ContextField)))
@@ -55,15 +60,15 @@ class ContextTracker:
         state[ContextField.TIME] = state[ContextField.FIRST_TIME] = UNKNOWN
 
     def begin_after_preamble(self, end: int) -> None:
-        """Records begin after an RDB; a server has not yet read a command."""
+        """Set the end of the RDB preamble, after which the commands of the part begin."""
         self.state[ContextField.GOOD_END] = end
 
     def mark_unknown(self) -> None:
-        """What follows is not chained to what was before: its database and transaction are unknown."""
+        """Mark the database and transaction as unknown, because bytes before the next record are lost."""
         self.state[ContextField.DB] = self.state[ContextField.TX] = UNKNOWN
 
     def flag(self, owner: str, ids: Iterable[int]) -> None:
-        """Ask to be told of every record with one of these ids, instead of those that `who` asked for before."""
+        """Flag every record with one of these command ids; this replaces the earlier request of the same owner."""
         before = frozenset().union(*self._flagged_ids.values())
         self._flagged_ids[owner] = frozenset(ids)
         flagged_ids = frozenset().union(*self._flagged_ids.values())
@@ -71,7 +76,7 @@ class ContextTracker:
             self.actions[number] ^= plain.FLAG
 
     def track(self, batch: RecordBatch) -> "array[int]":
-        """Go over a batch; the indexes of the records that were noted."""
+        """Advance over a batch and return the indexes of the flagged records."""
         flagged_count = track_batch(
             self.state,
             batch,
@@ -88,17 +93,17 @@ class ContextTracker:
 
     @property
     def db(self) -> "array[int]":
-        """The database of each record; -1 where unknown."""
+        """The database of each record; -1 if unknown."""
         return self._column(0)
 
     @property
     def tx(self) -> "array[int]":
-        """The transaction of each record: 0 in none, -1 where unknown."""
+        """The transaction number of each record: 0 outside of transactions, -1 if unknown."""
         return self._column(1)
 
     @property
     def time(self) -> "array[int]":
-        """The time of each record, unix seconds; -1 where unknown."""
+        """The time of each record in unix seconds; -1 if unknown."""
         return self._column(2)
 
     def _column(self, number: int) -> "array[int]":

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.conversion_runner import plan_from_recipe, run_conversion
 from aofdoctor.cli.options import open_path

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, terminal_width, warn
 from aofdoctor.cli.options import build_log_selection, open_path

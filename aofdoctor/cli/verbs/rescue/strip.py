@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from aofdoctor import text
-from aofdoctor.aof.discovery import AOF
+from aofdoctor.aof.model import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.console import discard_stdout, make_painter, print_error_line, print_json, print_line, warn
 from aofdoctor.cli.options import NO_SELECTION, open_path

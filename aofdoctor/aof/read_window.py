@@ -1,0 +1,44 @@
+"""A small read buffer that can be moved to any offset of a source, for code that looks at single records."""
+
+from aofdoctor.aof.scan import SLACK
+from aofdoctor.source import Source
+
+
+class ReadWindow:
+    """A buffer of SIZE bytes over a source; `bytes_read` counts the bytes that it has loaded."""
+
+    SIZE = 1 << 16
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.buffer = bytearray(self.SIZE + SLACK)
+        self.bytes_read = 0
+        self._view = memoryview(self.buffer)
+        self._base = self._fill = 0
+
+    def locate(self, offset: int, need: int) -> tuple[int, int]:
+        """Load `offset` and return (start, end) in `buffer`: at least `need` bytes, or fewer at the end of the file."""
+        if not (self._base <= offset and offset + need <= self._base + self._fill):
+            self._load(offset)
+        return offset - self._base, self._fill
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read `size` bytes, at most SIZE, from `offset`; fewer at the end of the file."""
+        start, end = self.locate(offset, size)
+        return bytes(self._view[start : min(end, start + size)])
+
+    def has_byte_at(self, offset: int) -> bool:
+        """True if the file is longer than `offset`."""
+        if self.source.size is not None:
+            return offset < self.source.size
+        return self.source.readinto(memoryview(bytearray(1)), offset) > 0
+
+    def _load(self, offset: int) -> None:
+        self._base, self._fill = offset, 0
+        while self._fill < self.SIZE:
+            got = self.source.readinto(self._view[self._fill : self.SIZE], offset + self._fill)
+            if not got:
+                break
+            self._fill += got
+        self.bytes_read += self._fill
+        self._view[self._fill : self._fill + SLACK] = bytes(SLACK)
