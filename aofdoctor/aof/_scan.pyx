@@ -8,39 +8,39 @@ from libc.string cimport memcpy
 
 cdef extern from "scan.h" nogil:
     enum:
-        AOF_SLACK
-        AOF_NAME_MAX
-    ctypedef struct aof_name:
+        SCAN_SLACK
+        SCAN_NAME_MAX
+    ctypedef struct scan_name:
         uint16_t size
         uint16_t id
         uint16_t container
-    ctypedef struct aof_names:
-        aof_name *slot
+    ctypedef struct scan_names:
+        scan_name *slot
         uint32_t mask
-    aof_name *aof_slot(const aof_names *names, const uint8_t *p, size_t size, uint16_t parent)
-    void aof_name_add(const aof_names *names, const uint8_t *p, size_t size, uint16_t parent, uint16_t id)
-    const uint8_t *aof_header(const uint8_t *p, uint8_t mark, int64_t *value)
-    const uint8_t *aof_args(const uint8_t *p, const uint8_t *end, int64_t count, int64_t *done)
-    size_t aof_scan(const uint8_t *buffer, size_t size, const aof_names *names, size_t room,
+    scan_name *scan_slot(const scan_names *names, const uint8_t *p, size_t size, uint16_t parent)
+    void scan_name_add(const scan_names *names, const uint8_t *p, size_t size, uint16_t parent, uint16_t id)
+    const uint8_t *scan_header(const uint8_t *p, uint8_t mark, int64_t *value)
+    const uint8_t *scan_args(const uint8_t *p, const uint8_t *end, int64_t count, int64_t *done)
+    size_t scan_records(const uint8_t *buffer, size_t size, const scan_names *names, size_t room,
                     int64_t *edges, uint32_t *argc, uint16_t *ids)
 
 
-SLACK = AOF_SLACK
+SLACK = SCAN_SLACK
 
 
 cdef class ScanNames:
     """Command names by id: names[i] has the id i + 2; b"a|b" is the subcommand b of a, which stands before it."""
 
-    cdef aof_names table
+    cdef scan_names table
 
     def __cinit__(self, names):
-        cdef uint8_t padded[AOF_NAME_MAX]
-        cdef aof_name *slot
+        cdef uint8_t padded[SCAN_NAME_MAX]
+        cdef scan_name *slot
         cdef uint16_t parent
         cdef uint32_t slots = 64
         while slots < 4 * len(names):
             slots *= 2
-        self.table.slot = <aof_name *>calloc(slots, sizeof(aof_name))
+        self.table.slot = <scan_name *>calloc(slots, sizeof(scan_name))
         if not self.table.slot:
             raise MemoryError
         self.table.mask = slots - 1
@@ -48,12 +48,12 @@ cdef class ScanNames:
             parent = 0
             command, _, sub = name.partition(b"|")
             if sub:
-                slot = aof_slot(&self.table, _pad(padded, command), len(command), 0)
+                slot = scan_slot(&self.table, _pad(padded, command), len(command), 0)
                 if not slot.size:
                     raise ValueError(name)
                 slot.container = 1
                 parent = slot.id
-            aof_name_add(&self.table, _pad(padded, sub or command), len(sub or command), parent, i + 2)
+            scan_name_add(&self.table, _pad(padded, sub or command), len(sub or command), parent, i + 2)
 
     def __dealloc__(self):
         free(self.table.slot)
@@ -61,7 +61,7 @@ cdef class ScanNames:
 
 cdef const uint8_t *_pad(uint8_t *padded, bytes name) except NULL:
     cdef const uint8_t *source = name
-    if not 0 < len(name) <= AOF_NAME_MAX:
+    if not 0 < len(name) <= SCAN_NAME_MAX:
         raise ValueError(name)
     memcpy(padded, source, len(name))
     return padded
@@ -102,10 +102,10 @@ def scan(buffer, Py_ssize_t start, Py_ssize_t end, ScanNames names, ScanColumns 
     """The number of whole records in buffer[start:end], up to the first byte that is not of one."""
     cdef _View view = _View(buffer, False)
     cdef size_t n
-    if not 0 <= start <= end <= view.view.len - AOF_SLACK:
+    if not 0 <= start <= end <= view.view.len - SCAN_SLACK:
         raise ValueError("the buffer is too short")
     with nogil:
-        n = aof_scan(<const uint8_t *>view.view.buf + start, end - start, &names.table, columns.room,
+        n = scan_records(<const uint8_t *>view.view.buf + start, end - start, &names.table, columns.room,
                      <int64_t *>columns._edges.view.buf, <uint32_t *>columns._argc.view.buf,
                      <uint16_t *>columns._ids.view.buf)
     return n
@@ -117,11 +117,11 @@ def skip_args(buffer, Py_ssize_t start, Py_ssize_t end, int64_t count):
     cdef int64_t done
     cdef const uint8_t *base
     cdef const uint8_t *p
-    if not 0 <= start <= end <= view.view.len - AOF_SLACK:
+    if not 0 <= start <= end <= view.view.len - SCAN_SLACK:
         raise ValueError("the buffer is too short")
     base = <const uint8_t *>view.view.buf
     with nogil:
-        p = aof_args(base + start, base + end, count, &done)
+        p = scan_args(base + start, base + end, count, &done)
     return done, p - base
 
 
@@ -131,13 +131,13 @@ def arguments(buffer, Py_ssize_t start, Py_ssize_t end, Py_ssize_t most):
     cdef const uint8_t *p
     cdef const uint8_t *stop
     cdef int64_t count, size
-    if not 0 <= start <= end <= view.view.len - AOF_SLACK:
+    if not 0 <= start <= end <= view.view.len - SCAN_SLACK:
         raise ValueError("the buffer is too short")
     stop = <const uint8_t *>view.view.buf + end
-    p = aof_header(<const uint8_t *>view.view.buf + start, b"*", &count)
+    p = scan_header(<const uint8_t *>view.view.buf + start, b"*", &count)
     args = []
     while p and len(args) < min(count, most):
-        p = aof_header(p, b"$", &size)
+        p = scan_header(p, b"$", &size)
         if not p or p > stop or size > stop - p - 2:
             break
         args.append(<bytes>p[:size])

@@ -15,7 +15,7 @@ cdef extern from "digest.h" nogil:
                         size_t count, const uint8_t *names, size_t known, int exact, uint64_t *out)
     void digest_keys(const uint64_t *key, const uint8_t *data, const int64_t *edges, const uint32_t *argc,
                      size_t count, uint64_t *out)
-    size_t digest_common(const uint8_t *a, const uint8_t *b, size_t size)
+    size_t digest_common_prefix(const uint8_t *a, const uint8_t *b, size_t size)
 
 
 include "../../buffers.pxi"
@@ -105,5 +105,5 @@ def common_prefix_length(a, Py_ssize_t at, b, Py_ssize_t other, Py_ssize_t size)
     cdef const uint8_t *q = <const uint8_t *>held.get(b, other + size, False)
     cdef size_t same
     with nogil:
-        same = digest_common(p + at, q + other, size)
+        same = digest_common_prefix(p + at, q + other, size)
     return same

@@ -7,11 +7,11 @@ cdef extern from "crc64.h" nogil:
     void crc64_init()
     uint64_t c_crc64 "crc64"(uint64_t crc, const uint8_t *p, size_t size)
     uint64_t crc64_portable(uint64_t crc, const uint8_t *p, size_t size)
-    int crc64_fast
-    size_t crc64_find_end(uint64_t *crc, const uint8_t *p, size_t size)
+    int crc64_has_clmul
+    size_t crc64_find_end_by_crc(uint64_t *crc, const uint8_t *p, size_t size)
 
 crc64_init()
-HAS_CLMUL = bool(crc64_fast)
+HAS_CLMUL = bool(crc64_has_clmul)
 
 
 def portable_crc64(data, uint64_t crc=0):
@@ -46,7 +46,7 @@ def find_end_by_crc(data, uint64_t crc):
     try:
         if view.len > 8:
             with nogil:
-                at = crc64_find_end(&crc, <const uint8_t *>view.buf, view.len - 8)
+                at = crc64_find_end_by_crc(&crc, <const uint8_t *>view.buf, view.len - 8)
     finally:
         PyBuffer_Release(&view)
     return at, crc

@@ -6,7 +6,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 cdef extern from "lzf.h" nogil:
-    size_t lzf_run(const uint8_t *src, size_t size, uint8_t *out, size_t *at, size_t room)
+    size_t lzf_decompress_prefix(const uint8_t *src, size_t size, uint8_t *out, size_t *at, size_t room)
     size_t LZF_BAD
 
 
@@ -21,7 +21,7 @@ def decompress_prefix(bytes data, bytes before, size_t room):
     try:
         memcpy(out, past, start)
         with nogil:
-            took = lzf_run(packed, size, out, &at, start + room)
+            took = lzf_decompress_prefix(packed, size, out, &at, start + room)
         if took == LZF_BAD:
             return None
         return PyBytes_FromStringAndSize(<char *>out + start, at - start), took

@@ -4,21 +4,21 @@ from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cdef extern from "lzf.h" nogil:
-    size_t lzf_run(const uint8_t *src, size_t size, uint8_t *out, size_t *at, size_t room)
+    size_t lzf_decompress_prefix(const uint8_t *src, size_t size, uint8_t *out, size_t *at, size_t room)
 
 cdef extern from "runs.h" nogil:
     enum:
-        RUN_BYTES, RUN_NUMBER, RUN_LZF, RUN_TAIL
-    ctypedef struct run_item:
+        RUNS_BYTES, RUNS_NUMBER, RUNS_LZF, RUNS_TAIL
+    ctypedef struct runs_item:
         const uint8_t *at
         uint64_t size
         int64_t number
         int kind
-    size_t c_listpack "listpack_run"(const uint8_t *p, size_t size, size_t *at, run_item *items, size_t most)
-    size_t c_ziplist "ziplist_run"(
-        const uint8_t *p, size_t size, size_t *at, uint64_t *before, run_item *items, size_t most)
-    size_t c_strings "strings_run"(const uint8_t *p, size_t size, size_t *at, unsigned each, int tail, uint64_t large,
-                                   run_item *items, size_t most)
+    size_t c_listpack "runs_listpack"(const uint8_t *p, size_t size, size_t *at, runs_item *items, size_t most)
+    size_t c_ziplist "runs_ziplist"(
+        const uint8_t *p, size_t size, size_t *at, uint64_t *before, runs_item *items, size_t most)
+    size_t c_strings "runs_strings"(const uint8_t *p, size_t size, size_t *at, unsigned each, int tail, uint64_t large,
+                                   runs_item *items, size_t most)
 
 cdef enum:
     ROOM = 384
@@ -42,29 +42,29 @@ cdef object number(int64_t value):
     return PyBytes_FromStringAndSize(text + at, 24 - at)
 
 
-cdef object unpacked(run_item *item):
+cdef object unpacked(runs_item *item):
     cdef size_t at = 0, took
     cdef object out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>item.number)
-    took = lzf_run(item.at, item.size, <uint8_t *>PyBytes_AsString(out), &at, <size_t>item.number)
+    took = lzf_decompress_prefix(item.at, item.size, <uint8_t *>PyBytes_AsString(out), &at, <size_t>item.number)
     return out if took == item.size and at == <size_t>item.number else None
 
 
-cdef object value(run_item *item):
-    if item.kind == RUN_NUMBER:
+cdef object value(runs_item *item):
+    if item.kind == RUNS_NUMBER:
         return number(item.number)
-    if item.kind == RUN_LZF:
+    if item.kind == RUNS_LZF:
         return unpacked(item)
     return PyBytes_FromStringAndSize(<const char *>item.at, <Py_ssize_t>item.size)
 
 
-cdef list values(run_item *items, size_t count):
+cdef list values(runs_item *items, size_t count):
     cdef size_t i
     return [value(&items[i]) for i in range(count)]
 
 
 def listpack_run(bytes data, size_t at):
     """(items of a listpack from `at`, at most MAX_RUN_ITEMS; where the next one begins)."""
-    cdef run_item items[ROOM]
+    cdef runs_item items[ROOM]
     cdef const uint8_t *p = data
     cdef size_t count = c_listpack(p, len(data), &at, items, ROOM)
     return values(items, count), at
@@ -72,7 +72,7 @@ def listpack_run(bytes data, size_t at):
 
 def ziplist_run(bytes data, size_t at, uint64_t before):
     """(items of a ziplist from `at`, at most MAX_RUN_ITEMS; where the next one begins; the length of the last one)."""
-    cdef run_item items[ROOM]
+    cdef runs_item items[ROOM]
     cdef const uint8_t *p = data
     cdef size_t count = c_ziplist(p, len(data), &at, &before, items, ROOM)
     return values(items, count), at, before
@@ -83,7 +83,7 @@ def strings_run(bytes data, size_t at, unsigned each, bint tail, uint64_t large,
 
     None stands for one whose LZF lies; a string of `large` bytes and more ends the run.
     """
-    cdef run_item items[ROOM]
+    cdef runs_item items[ROOM]
     cdef const uint8_t *p = data
     cdef size_t count
     if at > <size_t>len(data):

@@ -15,8 +15,8 @@
 #define CRC64_POLY 0x95ac9329ac4bc9b5u  /* 0xad93d23594c935a9, bits reversed */
 
 static uint64_t crc64_table[8][256];
-static uint64_t crc64_far[2], crc64_near[2];   /* what moves 128 bits on by 512 bits, and by 128 */
-static int crc64_fast;                         /* the processor can */
+static uint64_t crc64_fold_512[2], crc64_fold_128[2];   /* what moves 128 bits on by 512 bits, and by 128 */
+static int crc64_has_clmul;                         /* the processor can */
 
 /* x^n mod the polynomial, bits reflected. */
 static uint64_t crc64_power(unsigned n) {
@@ -35,13 +35,13 @@ static void crc64_init(void) {
         for (int k = 1; k < 8; k++)
             crc64_table[k][i] = crc64_table[0][crc64_table[k - 1][i] & 0xff] ^ (crc64_table[k - 1][i] >> 8);
     /* A product of reflected numbers comes out one bit too high: hence the - 1. */
-    crc64_far[0] = crc64_power(512 + 64 - 1);
-    crc64_far[1] = crc64_power(512 - 1);
-    crc64_near[0] = crc64_power(128 + 64 - 1);
-    crc64_near[1] = crc64_power(128 - 1);
+    crc64_fold_512[0] = crc64_power(512 + 64 - 1);
+    crc64_fold_512[1] = crc64_power(512 - 1);
+    crc64_fold_128[0] = crc64_power(128 + 64 - 1);
+    crc64_fold_128[1] = crc64_power(128 - 1);
 #ifdef CRC64_CLMUL
     __builtin_cpu_init();
-    crc64_fast = __builtin_cpu_supports("pclmul") != 0;
+    crc64_has_clmul = __builtin_cpu_supports("pclmul") != 0;
 #endif
 }
 
@@ -67,22 +67,22 @@ static uint64_t crc64_portable(uint64_t crc, const uint8_t *p, size_t size) {
 }
 
 #ifdef CRC64_CLMUL
-__attribute__((target("pclmul,sse2"))) static inline __m128i crc64_moved(__m128i x, __m128i by) {
+__attribute__((target("pclmul,sse2"))) static inline __m128i crc64_fold(__m128i x, __m128i by) {
     return _mm_xor_si128(_mm_clmulepi64_si128(x, by, 0x00), _mm_clmulepi64_si128(x, by, 0x11));
 }
 
 /* Four lanes of 16 bytes move on by 64 bytes at a time; what they come to has the CRC of all that they passed. */
 __attribute__((target("pclmul,sse2"))) static uint64_t crc64_clmul(uint64_t crc, const uint8_t *p, size_t size) {
-    const __m128i far = _mm_set_epi64x((long long)crc64_far[1], (long long)crc64_far[0]);
-    const __m128i near = _mm_set_epi64x((long long)crc64_near[1], (long long)crc64_near[0]);
+    const __m128i far = _mm_set_epi64x((long long)crc64_fold_512[1], (long long)crc64_fold_512[0]);
+    const __m128i near = _mm_set_epi64x((long long)crc64_fold_128[1], (long long)crc64_fold_128[0]);
     __m128i x[4];
     uint8_t rest[16];
     for (int i = 0; i < 4; i++) x[i] = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
     x[0] = _mm_xor_si128(x[0], _mm_set_epi64x(0, (long long)crc));
     for (p += 64, size -= 64; size >= 64; p += 64, size -= 64)
         for (int i = 0; i < 4; i++)
-            x[i] = _mm_xor_si128(crc64_moved(x[i], far), _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i)));
-    for (int i = 1; i < 4; i++) x[i] = _mm_xor_si128(crc64_moved(x[i - 1], near), x[i]);
+            x[i] = _mm_xor_si128(crc64_fold(x[i], far), _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i)));
+    for (int i = 1; i < 4; i++) x[i] = _mm_xor_si128(crc64_fold(x[i - 1], near), x[i]);
     _mm_storeu_si128((__m128i *)(void *)rest, x[3]);
     return crc64_portable(crc64_portable(0, rest, 16), p, size);
 }
@@ -90,14 +90,14 @@ __attribute__((target("pclmul,sse2"))) static uint64_t crc64_clmul(uint64_t crc,
 
 static uint64_t crc64(uint64_t crc, const uint8_t *p, size_t size) {
 #ifdef CRC64_CLMUL
-    if (crc64_fast && size >= 128) return crc64_clmul(crc, p, size);
+    if (crc64_has_clmul && size >= 128) return crc64_clmul(crc, p, size);
 #endif
     return crc64_portable(crc, p, size);
 }
 
 /* The first i in [0, size) where byte i is 0xff and the eight bytes after it hold the CRC of all
  * bytes up to and with it; size if nowhere.  p has size + 8 readable bytes.  *crc goes along. */
-static size_t crc64_find_end(uint64_t *crc, const uint8_t *p, size_t size) {
+static size_t crc64_find_end_by_crc(uint64_t *crc, const uint8_t *p, size_t size) {
     uint64_t c = *crc;
     size_t i = 0;
     for (; i < size; i++) {

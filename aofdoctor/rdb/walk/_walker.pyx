@@ -7,18 +7,18 @@ from libc.stdlib cimport calloc, free
 
 cdef extern from "walker.h" nogil:
     enum:
-        RDB_SLACK
-        RDB_TEMPLATES
-    ctypedef struct rdb_layout:
+        WALK_SLACK
+        WALK_TEMPLATE_SLOTS
+    ctypedef struct walk_layout:
         const uint8_t *code
         const uint16_t *entry
-    ctypedef struct rdb_template:
+    ctypedef struct walk_template:
         pass
-    ctypedef struct rdb_state:
+    ctypedef struct walk_state:
         uint64_t skip
         int64_t start, db
         uint16_t kind
-    ctypedef struct rdb_columns:
+    ctypedef struct walk_columns:
         int64_t *edges
         int64_t *name
         int64_t *value
@@ -27,22 +27,22 @@ cdef extern from "walker.h" nogil:
         int64_t *db
         uint16_t *kind
         int16_t *freq
-        size_t room, count, keys
-    void rdb_begin(rdb_state *s, int64_t start, int64_t db, rdb_template *templates)
-    int rdb_run(rdb_state *s, const rdb_layout *layout, const uint8_t *buffer, size_t *at, size_t end_at, int64_t base,
-                rdb_columns *c, int64_t *fuel_left)
+        size_t capacity, count, key_count
+    void walk_start(walk_state *s, int64_t start, int64_t db, walk_template *templates)
+    int walk_run(walk_state *s, const walk_layout *layout, const uint8_t *buffer, size_t *at, size_t end_at, int64_t base,
+                walk_columns *c, int64_t *fuel_left)
 
 cdef extern from "probe.h" nogil:
-    size_t rdb_find(const rdb_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t past,
+    size_t probe_find_key_start(const walk_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t past,
                     uint64_t beyond, int64_t *fuel, int *why)
 
 cdef extern from "count.h" nogil:
     enum:
-        TALLY_SIZE
-    size_t rdb_tally(const rdb_columns *c, size_t at, int64_t db, int64_t now_ms, int64_t *counts)
+        COUNT_SIZE
+    size_t count_walked_items(const walk_columns *c, size_t at, int64_t db, int64_t now_ms, int64_t *counts)
 
 
-SLACK = RDB_SLACK
+SLACK = WALK_SLACK
 
 
 cdef class _View:
@@ -59,7 +59,7 @@ cdef class _View:
 
 
 cdef class _Layout:
-    cdef rdb_layout rows
+    cdef walk_layout rows
     cdef _View _code, _entry
 
     def __cinit__(self, layout):
@@ -75,13 +75,13 @@ cdef class ItemColumns:
     """Room for `room` items, `count` of them filled; as in walk.py."""
 
     cdef readonly object edges, kind, name, value, expire, idle, freq, db
-    cdef rdb_columns columns
+    cdef walk_columns columns
     cdef list _views
 
     def __cinit__(self, Py_ssize_t room):
         from array import array
-        self.columns.room = room
-        self.columns.count = self.columns.keys = 0
+        self.columns.capacity = room
+        self.columns.count = self.columns.key_count = 0
         self.edges = array("q", bytes(8 * (room + 1)))
         self.kind = array("H", bytes(2 * room))
         self.freq = array("h", bytes(2 * room))
@@ -103,7 +103,7 @@ cdef class ItemColumns:
 
     @property
     def capacity(self):
-        return self.columns.room
+        return self.columns.capacity
 
     @property
     def count(self):
@@ -111,22 +111,22 @@ cdef class ItemColumns:
 
     @property
     def key_count(self):
-        return self.columns.keys
+        return self.columns.key_count
 
     def truncate(self, size_t count):
         """Only the first `count` stay."""
         if count > self.columns.count:
             raise ValueError(count)
         self.columns.count = count
-        self.columns.keys = 0
+        self.columns.key_count = 0
         for i in range(count):
-            self.columns.keys += self.columns.name[i] >= 0
+            self.columns.key_count += self.columns.name[i] >= 0
 
     def append(self, uint16_t kind, int64_t value, int64_t end):
         """Append an item that is no key; it begins where the last one ended."""
-        cdef rdb_columns *c = &self.columns
+        cdef walk_columns *c = &self.columns
         cdef size_t i = c.count
-        if i >= c.room:
+        if i >= c.capacity:
             raise IndexError(i)
         c.kind[i] = kind
         c.name[i] = c.expire[i] = c.idle[i] = c.db[i] = -1
@@ -139,23 +139,23 @@ cdef class ItemColumns:
 cdef class Walker:
     """Runs the programs of a layout; as in walk.py."""
 
-    cdef rdb_state state
-    cdef rdb_template *templates
+    cdef walk_state state
+    cdef walk_template *templates
     cdef _Layout layout
 
     def __cinit__(self, layout, int64_t start, int64_t db=0):
         self.layout = _Layout(layout)
-        self.templates = <rdb_template *>calloc(RDB_TEMPLATES, sizeof(rdb_template))
+        self.templates = <walk_template *>calloc(WALK_TEMPLATE_SLOTS, sizeof(walk_template))
         if not self.templates:
             raise MemoryError
-        rdb_begin(&self.state, start, db, self.templates)
+        walk_start(&self.state, start, db, self.templates)
 
     def __dealloc__(self):
         free(self.templates)
 
     def restart(self, int64_t start, int64_t db):
         """Go on at another place; only the templates are still known."""
-        rdb_begin(&self.state, start, db, self.templates)
+        walk_start(&self.state, start, db, self.templates)
 
     @property
     def start(self):
@@ -178,10 +178,10 @@ cdef class Walker:
         cdef _View view = _View(buffer, False)
         cdef size_t place = at
         cdef int why
-        if not 0 <= at <= end <= view.view.len - RDB_SLACK:
+        if not 0 <= at <= end <= view.view.len - WALK_SLACK:
             raise ValueError("the buffer is too short")
         with nogil:
-            why = rdb_run(&self.state, &self.layout.rows, <const uint8_t *>view.view.buf, &place, end, base,
+            why = walk_run(&self.state, &self.layout.rows, <const uint8_t *>view.view.buf, &place, end, base,
                           &columns.columns, &fuel)
         return why, place, fuel
 
@@ -192,10 +192,10 @@ def find_key_start(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layou
     cdef _Layout rows = _Layout(layout)
     cdef int why
     cdef size_t place
-    if not 0 <= at <= stop <= end <= view.view.len - RDB_SLACK:
+    if not 0 <= at <= stop <= end <= view.view.len - WALK_SLACK:
         raise ValueError("the buffer is too short")
     with nogil:
-        place = rdb_find(&rows.rows, <const uint8_t *>view.view.buf, at, stop, end, past if past > 0 else 0, beyond,
+        place = probe_find_key_start(&rows.rows, <const uint8_t *>view.view.buf, at, stop, end, past if past > 0 else 0, beyond,
                          &fuel, &why)
     return place, why, fuel
 
@@ -203,6 +203,6 @@ def find_key_start(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layou
 def count_items(ItemColumns columns, size_t at, int64_t db, int64_t now_ms, counts):
     """Add the items from `at` on to `counts`; the first key of another database than `db`."""
     cdef _View view = _View(counts, True)
-    if view.view.len != TALLY_SIZE * 8:
+    if view.view.len != COUNT_SIZE * 8:
         raise ValueError("as many places as counts")
-    return rdb_tally(&columns.columns, at, db, now_ms, <int64_t *>view.view.buf)
+    return count_walked_items(&columns.columns, at, db, now_ms, <int64_t *>view.view.buf)

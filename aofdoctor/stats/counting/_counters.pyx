@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""weigh.h, heavy.h and inventory.h for Python: the classes of plain_weigh.py, plain_heavy.py and plain_inventory.py."""
+"""weigh.h, heavy.h and rdbkeys_counters.h for Python: the classes of plain_weigh.py, plain_heavy.py and plain_inventory.py."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -7,83 +7,83 @@ from libc.string cimport memcpy
 
 cdef extern from "record_counters.h" nogil:
     enum:
-        AOF_SLACK
-        WEIGH_DBS
-        WEIGH_ROWS
-        WEIGH_BUCKETS
-    ctypedef struct weigh_bucket:
+        SCAN_SLACK
+        RECORDS_TRACKED_DBS
+        RECORDS_DB_ROWS
+        RECORDS_MAX_BUCKETS
+    ctypedef struct records_bucket:
         int64_t commands, bytes
         int64_t kinds[2]
         int64_t at[2]
-    ctypedef struct weigh_line:
+    ctypedef struct records_buckets:
         int64_t width, low, high
         const int64_t *factors
-        weigh_bucket *now
-        weigh_bucket *bucket
-        weigh_bucket *spare
-    ctypedef struct weigh_row:
+        records_bucket *now
+        records_bucket *bucket
+        records_bucket *spare
+    ctypedef struct records_count:
         int64_t commands, bytes
-    ctypedef struct weigh_scale:
+    ctypedef struct records_counters:
         const uint8_t *kinds
         size_t ids
-        weigh_row *by_id
-        weigh_row *by_db
-        weigh_row untimed
-        weigh_line times, places
-    size_t weigh_run(weigh_scale *scale, int64_t place, const int64_t *edges, const uint16_t *ids, const int64_t *db,
+        records_count *by_id
+        records_count *by_db
+        records_count untimed
+        records_buckets times, places
+    size_t records_count_batch(records_counters *scale, int64_t place, const int64_t *edges, const uint16_t *ids, const int64_t *db,
                      const int64_t *time, const uint32_t *chosen, size_t count, int64_t least, uint32_t *large)
 
 cdef extern from "heavy_hitters.h" nogil:
     enum:
-        HEAVY_SETS
-        HEAVY_WAYS
-        HEAVY_SHOWN
-        HEAVY_HEAD
-        NAMES_SLOTS
-        NAMES_SHOWN
-    ctypedef struct heavy_name:
+        HITTERS_SETS
+        HITTERS_WAYS
+        HITTERS_KEY_BYTES_KEPT
+        HITTERS_KEY_BYTES_COMPARED
+        HITTERS_NAMES_SLOTS
+        HITTERS_NAME_BYTES_KEPT
+    ctypedef struct hitters_name:
         int64_t commands, bytes, more
         uint32_t size, used
         const uint8_t name[1]
-    ctypedef struct heavy_names:
-        heavy_name *slot
-        heavy_name others
-    ctypedef struct heavy_key:
+    ctypedef struct hitters_names:
+        hitters_name *slot
+        hitters_name others
+    ctypedef struct hitters_key:
         int64_t count, error, spread, db
         uint64_t size
         const uint8_t name[1]
-    ctypedef struct heavy_keys:
+    ctypedef struct hitters_keys:
         uint64_t *tag
-        heavy_key *key
-    ctypedef struct heavy_rule:
+        hitters_key *key
+    ctypedef struct hitters_key_rule:
         pass
-    ctypedef struct heavy_sample:
+    ctypedef struct hitters_sample:
         int64_t sure
-    ctypedef struct heavy_tally:
-        const heavy_rule *rules
+    ctypedef struct hitters_counters:
+        const hitters_key_rule *rules
         size_t ids
         uint8_t delimiter
         unsigned depth
-        heavy_sample sample
-        heavy_names prefixes, unknown
-        heavy_keys bytes, writes
-    void heavy_unknown(heavy_tally *t, const uint8_t *p, size_t size, int64_t weight)
-    void heavy_one(heavy_tally *t, heavy_sample *sample, const uint8_t *p, size_t size, int64_t db, int64_t weight)
-    void heavy_run(heavy_tally *t, const uint8_t *data, const int64_t *edges, const uint32_t *argc,
+        hitters_sample sample
+        hitters_names prefixes, unknown
+        hitters_keys bytes, writes
+    void hitters_count_unknown(hitters_counters *t, const uint8_t *p, size_t size, int64_t weight)
+    void hitters_count_key(hitters_counters *t, hitters_sample *sample, const uint8_t *p, size_t size, int64_t db, int64_t weight)
+    void hitters_count_batch(hitters_counters *t, const uint8_t *data, const int64_t *edges, const uint32_t *argc,
                    const uint16_t *ids, const int64_t *db, const uint32_t *chosen, size_t count)
 
 cdef extern from "rdb_counters.h" nogil:
-    ctypedef struct inventory_row:
+    ctypedef struct rdbkeys_row:
         int64_t keys, bytes, expires
-    ctypedef struct inventory:
-        inventory_row by_type[256]
-        inventory_row by_db[WEIGH_ROWS]
+    ctypedef struct rdbkeys_counters:
+        rdbkeys_row by_type[256]
+        rdbkeys_row by_db[RECORDS_DB_ROWS]
         uint8_t delimiter
         unsigned depth
-        heavy_names prefixes
-    void inventory_count(inventory *t, unsigned type, int64_t db, int64_t size, int expires)
-    void inventory_name(inventory *t, const uint8_t *p, size_t size, int64_t bytes, int expires)
-    size_t inventory_run(inventory *t, const int64_t *edges, const int64_t *name, const int64_t *expire,
+        hitters_names prefixes
+    void rdbkeys_count_key(rdbkeys_counters *t, unsigned type, int64_t db, int64_t size, int expires)
+    void rdbkeys_count_prefix(rdbkeys_counters *t, const uint8_t *p, size_t size, int64_t bytes, int expires)
+    size_t rdbkeys_count_items(rdbkeys_counters *t, const int64_t *edges, const int64_t *name, const int64_t *expire,
                          const int64_t *db, const uint16_t *kind, size_t at, size_t stop, const uint8_t *data,
                          size_t size, int64_t base, int64_t least, uint32_t *large, size_t *noted)
 
@@ -108,62 +108,62 @@ cdef class _Records(_Buffers):
         return indexes
 
 
-cdef int _begin(weigh_line *line, int64_t width, const int64_t *factors) except -1:
+cdef int _init_buckets(records_buckets *line, int64_t width, const int64_t *factors) except -1:
     line.width = width
     line.high = -1
     line.factors = factors
-    line.bucket = <weigh_bucket *>calloc(WEIGH_BUCKETS, sizeof(weigh_bucket))
-    line.spare = <weigh_bucket *>calloc(WEIGH_BUCKETS, sizeof(weigh_bucket))
+    line.bucket = <records_bucket *>calloc(RECORDS_MAX_BUCKETS, sizeof(records_bucket))
+    line.spare = <records_bucket *>calloc(RECORDS_MAX_BUCKETS, sizeof(records_bucket))
     if width < 1 or not line.bucket or not line.spare:
         raise ValueError("a width, and memory")
-    for i in range(WEIGH_BUCKETS):
+    for i in range(RECORDS_MAX_BUCKETS):
         line.bucket[i].at[0] = line.bucket[i].at[1] = -1
     return 0
 
 
-cdef void _end(weigh_line *line) noexcept:
+cdef void _free_buckets(records_buckets *line) noexcept:
     free(line.bucket)
     free(line.spare)
 
 
-cdef list _line_rows(weigh_line *line):
-    cdef weigh_bucket *b
+cdef list _bucket_rows(records_buckets *line):
+    cdef records_bucket *b
     rows = []
     for index in range(line.low, line.high + 1):
-        b = &line.bucket[index % WEIGH_BUCKETS]
+        b = &line.bucket[index % RECORDS_MAX_BUCKETS]
         rows.append((index, b.commands, b.bytes, b.kinds[0], b.at[0], b.kinds[1], b.at[1]))
     return rows
 
 
-cdef list _rows(weigh_row *row, size_t count):
+cdef list _command_counts(records_count *row, size_t count):
     return [(row[at].commands, row[at].bytes) for at in range(count)]
 
 
 cdef class RecordCounters:
     """Counts and bytes; as in plain_weigh.py."""
 
-    cdef weigh_scale scale
+    cdef records_counters scale
     cdef _Buffers held
 
     def __cinit__(self, bytes kinds not None, int64_t time_width, factors):
         self.held = _Buffers()
         self.scale.kinds = <const uint8_t *>self.held.get(kinds, 1, False)
         self.scale.ids = len(kinds)
-        self.scale.by_id = <weigh_row *>calloc(len(kinds), sizeof(weigh_row))
-        self.scale.by_db = <weigh_row *>calloc(WEIGH_ROWS, sizeof(weigh_row))
+        self.scale.by_id = <records_count *>calloc(len(kinds), sizeof(records_count))
+        self.scale.by_db = <records_count *>calloc(RECORDS_DB_ROWS, sizeof(records_count))
         if not self.scale.by_id or not self.scale.by_db or any(kind > 2 for kind in kinds):
             raise ValueError("kinds are 0 to 2")
         *widths, end = factors
         if end or any(factor < 2 for factor in widths):
             raise ValueError("factors end with a 0")
-        _begin(&self.scale.times, time_width, <const int64_t *>self.held.get(factors, 8, False))
-        _begin(&self.scale.places, 1, &_TWICE)
+        _init_buckets(&self.scale.times, time_width, <const int64_t *>self.held.get(factors, 8, False))
+        _init_buckets(&self.scale.places, 1, &_NO_FACTORS)
 
     def __dealloc__(self):
         free(self.scale.by_id)
         free(self.scale.by_db)
-        _end(&self.scale.times)
-        _end(&self.scale.places)
+        _free_buckets(&self.scale.times)
+        _free_buckets(&self.scale.places)
 
     def count_batch(self, batch, int64_t place, db, time, chosen, int64_t least, large):
         """How many of a batch's records have more than `least` bytes; `large` holds their indexes."""
@@ -178,16 +178,16 @@ cdef class RecordCounters:
         if place < 0:
             raise ValueError(place)
         with nogil:
-            noted = weigh_run(&self.scale, place, edges, ids, db_p, time_p, chosen_p, count, least, large_p)
+            noted = records_count_batch(&self.scale, place, edges, ids, db_p, time_p, chosen_p, count, least, large_p)
         return noted
 
     @property
     def by_id(self):
-        return _rows(self.scale.by_id, self.scale.ids)
+        return _command_counts(self.scale.by_id, self.scale.ids)
 
     @property
     def by_db(self):
-        return _rows(self.scale.by_db, WEIGH_ROWS)
+        return _command_counts(self.scale.by_db, RECORDS_DB_ROWS)
 
     @property
     def untimed(self):
@@ -195,34 +195,34 @@ cdef class RecordCounters:
 
     @property
     def times(self):
-        return self.scale.times.width, _line_rows(&self.scale.times)
+        return self.scale.times.width, _bucket_rows(&self.scale.times)
 
     @property
     def positions(self):
-        return self.scale.places.width, _line_rows(&self.scale.places)
+        return self.scale.places.width, _bucket_rows(&self.scale.places)
 
 
-cdef int64_t _TWICE = 0
+cdef int64_t _NO_FACTORS = 0
 
 
-cdef int _make_names(heavy_names *names) except -1:
-    names.slot = <heavy_name *>calloc(NAMES_SLOTS, sizeof(heavy_name))
+cdef int _alloc_names(hitters_names *names) except -1:
+    names.slot = <hitters_name *>calloc(HITTERS_NAMES_SLOTS, sizeof(hitters_name))
     if not names.slot:
         raise MemoryError
     return 0
 
 
-cdef list _name_rows(heavy_names *names):
-    cdef heavy_name *s
+cdef list _name_rows(hitters_names *names):
+    cdef hitters_name *s
     rows = []
-    for at in range(NAMES_SLOTS):
+    for at in range(HITTERS_NAMES_SLOTS):
         s = &names.slot[at]
         if s.used:
             rows.append((<bytes>s.name[:s.size], s.commands, s.bytes, s.more))
     return rows
 
 
-cdef tuple _others(heavy_names *names):
+cdef tuple _overflow_row(hitters_names *names):
     return names.others.commands, names.others.bytes, names.others.more
 
 
@@ -236,14 +236,14 @@ cdef const uint8_t *_padded(uint8_t *room, size_t most, bytes data) except NULL:
 cdef class RdbKeyCounters:
     """The keys of an RDB in numbers; as in plain_inventory.py."""
 
-    cdef inventory *counts
+    cdef rdbkeys_counters *counts
 
     def __cinit__(self, uint8_t delimiter, unsigned depth):
-        self.counts = <inventory *>calloc(1, sizeof(inventory))
+        self.counts = <rdbkeys_counters *>calloc(1, sizeof(rdbkeys_counters))
         if not self.counts:
             raise MemoryError
         self.counts.delimiter, self.counts.depth = delimiter, depth
-        _make_names(&self.counts.prefixes)
+        _alloc_names(&self.counts.prefixes)
 
     def __dealloc__(self):
         if self.counts:
@@ -265,17 +265,17 @@ cdef class RdbKeyCounters:
         if base < 0:
             raise ValueError(base)
         with nogil:
-            at = inventory_run(self.counts, edges, name, expire, db, kind, at, stop, bytes_p, size, base, least,
+            at = rdbkeys_count_items(self.counts, edges, name, expire, db, kind, at, stop, bytes_p, size, base, least,
                                large_p, &noted)
         return at, noted
 
     def count_key(self, bytes name not None, unsigned kind, int64_t db, int64_t size, bint expires):
         """Count one key by its name."""
-        cdef uint8_t room[HEAVY_SHOWN + AOF_SLACK]
-        cdef const uint8_t *p = _padded(room, HEAVY_SHOWN, name)
+        cdef uint8_t room[HITTERS_KEY_BYTES_KEPT + SCAN_SLACK]
+        cdef const uint8_t *p = _padded(room, HITTERS_KEY_BYTES_KEPT, name)
         if self.counts.depth:
-            inventory_name(self.counts, p, min(<size_t>len(name), <size_t>HEAVY_SHOWN), size, expires)
-        inventory_count(self.counts, kind, db, size, expires)
+            rdbkeys_count_prefix(self.counts, p, min(<size_t>len(name), <size_t>HITTERS_KEY_BYTES_KEPT), size, expires)
+        rdbkeys_count_key(self.counts, kind, db, size, expires)
 
     @property
     def by_type(self):
@@ -291,39 +291,39 @@ cdef class RdbKeyCounters:
 
     @property
     def other_prefixes(self):
-        return _others(&self.counts.prefixes)
+        return _overflow_row(&self.counts.prefixes)
 
 
-cdef int _make_keys(heavy_keys *keys) except -1:
-    keys.tag = <uint64_t *>calloc(HEAVY_SETS * HEAVY_WAYS, sizeof(uint64_t))
-    keys.key = <heavy_key *>calloc(HEAVY_SETS * HEAVY_WAYS, sizeof(heavy_key))
+cdef int _alloc_keys(hitters_keys *keys) except -1:
+    keys.tag = <uint64_t *>calloc(HITTERS_SETS * HITTERS_WAYS, sizeof(uint64_t))
+    keys.key = <hitters_key *>calloc(HITTERS_SETS * HITTERS_WAYS, sizeof(hitters_key))
     if not keys.tag or not keys.key:
         raise MemoryError
     return 0
 
 
-cdef void _end_keys(heavy_keys *keys) noexcept:
+cdef void _free_keys(hitters_keys *keys) noexcept:
     free(keys.tag)
     free(keys.key)
 
 
-cdef list _key_rows(heavy_keys *keys):
-    cdef heavy_key *k
+cdef list _key_rows(hitters_keys *keys):
+    cdef hitters_key *k
     rows = []
-    for at in range(HEAVY_SETS * HEAVY_WAYS):
+    for at in range(HITTERS_SETS * HITTERS_WAYS):
         k = &keys.key[at]
         if keys.tag[at]:
-            rows.append((<bytes>k.name[:min(k.size, <uint64_t>HEAVY_SHOWN)], k.size, k.db, k.count, k.error, k.spread))
+            rows.append((<bytes>k.name[:min(k.size, <uint64_t>HITTERS_KEY_BYTES_KEPT)], k.size, k.db, k.count, k.error, k.spread))
     return rows
 
 
-cdef int64_t _without(heavy_keys *keys):
+cdef int64_t _max_untracked(hitters_keys *keys):
     """No key without a place has more."""
     cdef int64_t most = 0, least
     cdef size_t way
-    for at in range(HEAVY_SETS):
+    for at in range(HITTERS_SETS):
         least = -1
-        for way in range(at * HEAVY_WAYS, (at + 1) * HEAVY_WAYS):
+        for way in range(at * HITTERS_WAYS, (at + 1) * HITTERS_WAYS):
             if not keys.tag[way]:
                 least = 0
             elif least < 0 or keys.key[way].count < least:
@@ -335,7 +335,7 @@ cdef int64_t _without(heavy_keys *keys):
 cdef class KeyCounters:
     """What keys are written; as in plain_heavy.py."""
 
-    cdef heavy_tally tally
+    cdef hitters_counters tally
     cdef _Buffers held
 
     def __cinit__(self, bytes rules not None, uint8_t delimiter, unsigned depth, int64_t sure):
@@ -343,19 +343,19 @@ cdef class KeyCounters:
             raise ValueError("four bytes a rule, and a depth")
         self.tally.sample.sure = sure
         self.held = _Buffers()
-        self.tally.rules = <const heavy_rule *>self.held.get(rules, 4, False)
+        self.tally.rules = <const hitters_key_rule *>self.held.get(rules, 4, False)
         self.tally.ids = len(rules) // 4
         self.tally.delimiter, self.tally.depth = delimiter, depth
-        _make_names(&self.tally.prefixes)
-        _make_names(&self.tally.unknown)
-        _make_keys(&self.tally.bytes)
-        _make_keys(&self.tally.writes)
+        _alloc_names(&self.tally.prefixes)
+        _alloc_names(&self.tally.unknown)
+        _alloc_keys(&self.tally.bytes)
+        _alloc_keys(&self.tally.writes)
 
     def __dealloc__(self):
         free(self.tally.prefixes.slot)
         free(self.tally.unknown.slot)
-        _end_keys(&self.tally.bytes)
-        _end_keys(&self.tally.writes)
+        _free_keys(&self.tally.bytes)
+        _free_keys(&self.tally.writes)
 
     def count_batch(self, batch, db, chosen):
         """Count the records of a batch that is not far."""
@@ -366,21 +366,21 @@ cdef class KeyCounters:
         cdef const uint32_t *argc = <const uint32_t *>b.get(batch.argc, 4 * records, False)
         cdef const uint16_t *ids = <const uint16_t *>b.get(batch.ids, 2 * records, False)
         cdef const int64_t *db_p = <const int64_t *>b.get(db, 8 * records, False)
-        cdef const uint8_t *data = <const uint8_t *>b.get(batch.buffer, origin + edges[records] + AOF_SLACK, False)
+        cdef const uint8_t *data = <const uint8_t *>b.get(batch.buffer, origin + edges[records] + SCAN_SLACK, False)
         cdef const uint32_t *chosen_p = b.chosen(chosen, records, &count)
         with nogil:
-            heavy_run(&self.tally, data + origin, edges, argc, ids, db_p, chosen_p, count)
+            hitters_count_batch(&self.tally, data + origin, edges, argc, ids, db_p, chosen_p, count)
 
     def count_key(self, bytes head not None, size_t size, int64_t db, int64_t weight):
         """Count one write of a key of `size` bytes, of which `head` are the first HEAD."""
-        cdef uint8_t room[HEAVY_HEAD + AOF_SLACK]
-        if <size_t>len(head) < min(size, <size_t>HEAVY_HEAD):
+        cdef uint8_t room[HITTERS_KEY_BYTES_COMPARED + SCAN_SLACK]
+        if <size_t>len(head) < min(size, <size_t>HITTERS_KEY_BYTES_COMPARED):
             raise ValueError("the first bytes of a key")
-        heavy_one(&self.tally, &self.tally.sample, _padded(room, HEAVY_HEAD, head), size, db, weight)
+        hitters_count_key(&self.tally, &self.tally.sample, _padded(room, HITTERS_KEY_BYTES_COMPARED, head), size, db, weight)
 
     def count_unknown(self, bytes name not None, int64_t weight):
         """Count one command that no server knows."""
-        heavy_unknown(&self.tally, name, len(name), weight)
+        hitters_count_unknown(&self.tally, name, len(name), weight)
 
     @property
     def is_exact(self):
@@ -392,7 +392,7 @@ cdef class KeyCounters:
 
     @property
     def other_prefixes(self):
-        return _others(&self.tally.prefixes)
+        return _overflow_row(&self.tally.prefixes)
 
     @property
     def unknown_names(self):
@@ -400,7 +400,7 @@ cdef class KeyCounters:
 
     @property
     def other_unknown_names(self):
-        return _others(&self.tally.unknown)
+        return _overflow_row(&self.tally.unknown)
 
     @property
     def by_bytes(self):
@@ -412,8 +412,8 @@ cdef class KeyCounters:
 
     @property
     def max_other_bytes(self):
-        return _without(&self.tally.bytes)
+        return _max_untracked(&self.tally.bytes)
 
     @property
     def max_other_writes(self):
-        return _without(&self.tally.writes)
+        return _max_untracked(&self.tally.writes)
