@@ -31,8 +31,8 @@ from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context import _pytracker as plain
-from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context._tracker import track_batch
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource, FileSource
 from aofdoctor.span import Span

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""scan.h for Python: the same names and the same columns as scan.py."""
+"""Python bindings of scan.h, with the names and columns of _pyscan.py."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
@@ -19,7 +19,7 @@ cdef extern from "scan.h" nogil:
         uint32_t mask
     scan_name *scan_slot(const scan_names *names, const uint8_t *p, size_t size, uint16_t parent)
     void scan_name_add(const scan_names *names, const uint8_t *p, size_t size, uint16_t parent, uint16_t id)
-    const uint8_t *scan_header(const uint8_t *p, uint8_t mark, int64_t *value)
+    const uint8_t *scan_header(const uint8_t *p, uint8_t prefix, int64_t *value)
     const uint8_t *scan_args(const uint8_t *p, const uint8_t *end, int64_t count, int64_t *done)
     size_t scan_records(const uint8_t *buffer, size_t size, const scan_names *names, size_t room,
                     int64_t *edges, uint32_t *argc, uint16_t *ids)
@@ -29,7 +29,10 @@ SLACK = SCAN_SLACK
 
 
 cdef class ScanNames:
-    """Command names by id: names[i] has the id i + 2; b"a|b" is the subcommand b of a, which stands before it."""
+    """Map command names to ids, in any case: names[i] has the id i + 2.
+
+    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.
+    """
 
     cdef scan_names table
 
@@ -69,19 +72,19 @@ cdef const uint8_t *_pad(uint8_t *padded, bytes name) except NULL:
 
 cdef class _View:
     cdef Py_buffer view
-    cdef bint held
+    cdef bint is_acquired
 
     def __cinit__(self, source, bint writable):
         PyObject_GetBuffer(source, &self.view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
-        self.held = True
+        self.is_acquired = True
 
     def __dealloc__(self):
-        if self.held:
+        if self.is_acquired:
             PyBuffer_Release(&self.view)
 
 
 cdef class ScanColumns:
-    """Room for `room` records: edges (int64, room + 1), argc (uint32), ids (uint16)."""
+    """Columns for up to `room` records: edges (int64, room + 1 of them), argc (uint32), ids (uint16)."""
 
     cdef readonly object edges, argc, ids
     cdef readonly Py_ssize_t room
@@ -99,7 +102,7 @@ cdef class ScanColumns:
 
 
 def scan(buffer, Py_ssize_t start, Py_ssize_t end, ScanNames names, ScanColumns columns):
-    """The number of whole records in buffer[start:end], up to the first byte that is not of one."""
+    """Fill `columns` with the whole records at the start of buffer[start:end]; return their number."""
     cdef _View view = _View(buffer, False)
     cdef size_t n
     if not 0 <= start <= end <= view.view.len - SCAN_SLACK:
@@ -112,7 +115,7 @@ def scan(buffer, Py_ssize_t start, Py_ssize_t end, ScanNames names, ScanColumns 
 
 
 def skip_args(buffer, Py_ssize_t start, Py_ssize_t end, int64_t count):
-    """(how many of `count` arguments are whole in buffer[start:end], the offset after them)."""
+    """Skip up to `count` whole arguments of buffer[start:end]; return (how many, the offset after them)."""
     cdef _View view = _View(buffer, False)
     cdef int64_t done
     cdef const uint8_t *base
@@ -125,8 +128,8 @@ def skip_args(buffer, Py_ssize_t start, Py_ssize_t end, int64_t count):
     return done, p - base
 
 
-def arguments(buffer, Py_ssize_t start, Py_ssize_t end, Py_ssize_t most):
-    """The first `most` arguments of the whole record buffer[start:end]."""
+def arguments(buffer, Py_ssize_t start, Py_ssize_t end, Py_ssize_t limit):
+    """Return the first `limit` arguments of the record buffer[start:end], which must be whole."""
     cdef _View view = _View(buffer, False)
     cdef const uint8_t *p
     cdef const uint8_t *stop
@@ -136,12 +139,12 @@ def arguments(buffer, Py_ssize_t start, Py_ssize_t end, Py_ssize_t most):
     stop = <const uint8_t *>view.view.buf + end
     p = scan_header(<const uint8_t *>view.view.buf + start, b"*", &count)
     args = []
-    while p and len(args) < min(count, most):
+    while p and len(args) < min(count, limit):
         p = scan_header(p, b"$", &size)
         if not p or p > stop or size > stop - p - 2:
             break
         args.append(<bytes>p[:size])
         p += size + 2
-    if len(args) < min(count, most):
+    if len(args) < min(count, limit):
         raise ValueError("not a whole record")
     return args

@@ -1,15 +1,15 @@
-/* The longest run of whole records in a buffer.
+/* Scan a buffer for whole records.
  *
- * The hot loop.  It knows only the happy path: it stops at the first byte it
- * does not like, or that it does not have, and says where.  Why it stopped is
- * resync.py's business.
+ * This is the hot loop.  It handles only well-formed input: it stops at the
+ * first byte that does not belong to a whole record and reports where that is.
+ * diagnosis.py finds out why.
  *
  * A record is a command (`*argc CRLF`, then argc times `$length CRLF payload
- * CRLF`) or an annotation (`#` up to and with LF).
+ * CRLF`) or an annotation (`#` up to and including LF).
  *
  * The buffer must be followed by SCAN_SLACK readable bytes that are all zero:
- * a header is read eight bytes at a time, and a stale byte past the end could
- * complete a torn one.
+ * names are read eight bytes at a time, and a stale byte after the end could
+ * complete a truncated header.
  */
 #ifndef AOFDOCTOR_SCAN_H
 #define AOFDOCTOR_SCAN_H
@@ -20,24 +20,24 @@
 
 #define SCAN_SLACK 64
 #define SCAN_NAME_MAX 24      /* no command of any server has a longer name */
-#define SCAN_DIGITS_MAX 18    /* leading zeros included; 10^18 fits an int64 */
+#define SCAN_DIGITS_MAX 18    /* including leading zeros; 10^18 fits an int64 */
 #define SCAN_ARGC_MAX 2147483647
 #define SCAN_UNKNOWN 0
 #define SCAN_ANNOTATION 1
 
-/* ---- command names: open addressing over the lower-cased name ---- */
+/* ---- command names: a hash table with open addressing, keyed by the name in lower case ---- */
 
 typedef struct {
-    uint64_t word[3];        /* the name, lower case, zero padded */
-    uint16_t size;           /* 0: free */
-    uint16_t parent;         /* of a subcommand: the id of its command, else 0 */
+    uint64_t word[3];        /* the name in lower case, padded with zeros */
+    uint16_t size;           /* 0: the slot is free */
+    uint16_t parent;         /* the id of the command that a subcommand belongs to, else 0 */
     uint16_t id;
-    uint16_t container;      /* has subcommands */
+    uint16_t container;      /* 1 if the command has subcommands */
 } scan_name;
 
 typedef struct {
     scan_name *slot;
-    uint32_t mask;           /* slots - 1, a power of two less one; at least one slot is free */
+    uint32_t mask;           /* the number of slots, a power of two, minus one; at least one slot is free */
 } scan_names;
 
 static inline uint64_t scan_load8(const uint8_t *p) {
@@ -49,7 +49,7 @@ static inline uint64_t scan_load8(const uint8_t *p) {
     return word;
 }
 
-/* A..Z to a..z in eight bytes at once; every other byte stays. */
+/* Convert A..Z to a..z in eight bytes at once; every other byte is unchanged. */
 static inline uint64_t scan_lower(uint64_t w) {
     const uint64_t ones = 0x0101010101010101u;
     uint64_t low = w & (0x7f * ones);
@@ -59,7 +59,7 @@ static inline uint64_t scan_lower(uint64_t w) {
     return w | (upper >> 2);
 }
 
-/* The name's words; bytes past `size` are masked, so slack or payload may follow. */
+/* Load the name in three words of lower case; bytes after `size` are masked, so any bytes may follow the name. */
 static inline void scan_name_words(const uint8_t *p, size_t size, uint64_t out[3]) {
     for (size_t i = 0; i < 3; i++) {
         size_t from = i * 8;
@@ -70,7 +70,7 @@ static inline void scan_name_words(const uint8_t *p, size_t size, uint64_t out[3
     }
 }
 
-/* The slot of a name, or the free one where it would go. 24 bytes at p are readable. */
+/* Find the slot of a name, or the free slot where it belongs.  24 bytes at p must be readable. */
 static inline scan_name *scan_slot(const scan_names *names, const uint8_t *p, size_t size, uint16_t parent) {
     uint64_t w[3];
     scan_name_words(p, size, w);
@@ -96,10 +96,10 @@ static inline void scan_name_add(const scan_names *names, const uint8_t *p, size
 
 static inline int scan_is_crlf(const uint8_t *p) { return p[0] == '\r' && p[1] == '\n'; }
 
-/* `mark digits CRLF` at p: the byte after it, and the number; NULL if it is not one.
+/* Parse `prefix digits CRLF` at p: set *value and return the byte after it, or return NULL if it is no header.
  * Reads at most SCAN_DIGITS_MAX + 3 bytes. */
-static inline const uint8_t *scan_header(const uint8_t *p, uint8_t mark, int64_t *value) {
-    if (p[0] != mark) return NULL;
+static inline const uint8_t *scan_header(const uint8_t *p, uint8_t prefix, int64_t *value) {
+    if (p[0] != prefix) return NULL;
     unsigned d = (unsigned)p[1] - '0';
     if (d > 9) return NULL;
     int64_t v = d;
@@ -123,8 +123,7 @@ static inline const uint8_t *scan_argument(const uint8_t **p, const uint8_t *end
     return payload;
 }
 
-/* Skip up to `count` whole arguments from p; the byte after the last whole one.
- * `*done` is how many were whole. */
+/* Skip up to `count` whole arguments from p; return the byte after the last one and set *done to their number. */
 static inline const uint8_t *scan_args(const uint8_t *p, const uint8_t *end, int64_t count, int64_t *done) {
     int64_t i = 0;
     for (; i < count; i++) {
@@ -138,7 +137,7 @@ static inline const uint8_t *scan_args(const uint8_t *p, const uint8_t *end, int
     return p;
 }
 
-/* The id of a command whose name is at `name`; `next` is where its second argument's header stands. */
+/* Look up the id of the command whose name is at `name`; `next` points to the header of its second argument. */
 static inline uint16_t scan_identify(const scan_names *names, const uint8_t *name, int64_t length, int64_t count,
                                     const uint8_t *next) {
     if (length < 1 || length > SCAN_NAME_MAX) return SCAN_UNKNOWN;
@@ -151,9 +150,9 @@ static inline uint16_t scan_identify(const scan_names *names, const uint8_t *nam
     return t->size ? t->id : s->id;
 }
 
-/* Fill edges[0..n], argc[0..n-1], ids[0..n-1]; the number n of whole records, at most room.
- * edges are offsets in the buffer: record i is [edges[i], edges[i+1]).
- * argc 0 and id SCAN_ANNOTATION: an annotation. */
+/* Fill edges[0..n], argc[0..n-1] and ids[0..n-1], and return n, the number of whole records, at most `room`.
+ * Edges are offsets in the buffer: record i is [edges[i], edges[i+1]).
+ * An annotation has argc 0 and the id SCAN_ANNOTATION. */
 static size_t scan_records(const uint8_t *buffer, size_t size, const scan_names *names, size_t room,
                        int64_t *edges, uint32_t *argc, uint16_t *ids) {
     const uint8_t *p = buffer, *end = buffer + size;

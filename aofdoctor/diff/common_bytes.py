@@ -17,7 +17,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import common_prefix_length
 from aofdoctor.diff.units.side import DiffPosition, Side
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 

@@ -19,7 +19,7 @@ from aofdoctor.aof.records import LargeArgument
 from aofdoctor.diff.edit_script import longest_increasing
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.moves import DbKey, KeyAccesses, count_shared_barriers, make_db_key
-from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
+from aofdoctor.diff.units.columns import UnitColumn, UnitKind
 from aofdoctor.diff.units.rdb_commands import RdbCommandStream
 from aofdoctor.diff.units.side import Side, UnitRun
 from aofdoctor.diff.units.unit import feed_argument

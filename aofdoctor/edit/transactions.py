@@ -17,7 +17,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.edit.plan import Drop
 from aofdoctor.log.flushes import STRUCTURE_COMMANDS
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.span import Span

@@ -24,7 +24,7 @@ from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 

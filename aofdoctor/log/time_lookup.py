@@ -11,7 +11,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.base_keys import creation_time
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.text import display_path, format_time
 

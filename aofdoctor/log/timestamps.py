@@ -8,7 +8,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.log.ordinals import none_if_unknown
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource, Source, pread
 

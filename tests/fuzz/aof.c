@@ -78,24 +78,24 @@ static void weigh(const uint8_t *data, int64_t place, const int64_t *edges, cons
     static uint64_t tags[2][HITTERS_SETS * HITTERS_WAYS];
     static hitters_key keys[2][HITTERS_SETS * HITTERS_WAYS];
     static records_count by_id[IDS], by_db[RECORDS_DB_ROWS];
-    static records_counters scale = {.kinds = kinds, .ids = IDS, .by_id = by_id, .by_db = by_db};
-    static hitters_counters tally = {.rules = rules, .ids = IDS, .delimiter = ':', .depth = 2, .sample = {0, 1 << 16}};
+    static records_counters counters = {.burst_kinds = kinds, .ids = IDS, .by_id = by_id, .by_db = by_db};
+    static hitters_counters key_counters = {.rules = rules, .ids = IDS, .delimiter = ':', .depth = 2, .sample = {0, 1 << 16}};
     uint32_t large[ROOM];
     int64_t unknown_before = by_id[SCAN_UNKNOWN].commands, commands = 0;
-    if (!scale.times.width) {
-        scale.times = (records_buckets){1, 0, -1, 0, factors, NULL, buckets[0], buckets[1]};
-        scale.places = (records_buckets){1, 0, -1, 0, factors + 2, NULL, buckets[2], buckets[3]};
-        tally.prefixes.slot = prefixes;
-        tally.unknown.slot = unknown;
-        tally.bytes = (hitters_keys){tags[0], keys[0]};
-        tally.writes = (hitters_keys){tags[1], keys[1]};
+    if (!counters.times.width) {
+        counters.times = (records_buckets){1, 0, -1, 0, factors, NULL, buckets[0], buckets[1]};
+        counters.positions = (records_buckets){1, 0, -1, 0, factors + 2, NULL, buckets[2], buckets[3]};
+        key_counters.prefixes.slot = prefixes;
+        key_counters.unknown.slot = unknown;
+        key_counters.bytes = (hitters_keys){tags[0], keys[0]};
+        key_counters.writes = (hitters_keys){tags[1], keys[1]};
     }
     for (size_t i = 0; i < n; i++) commands += ids[i] >= IDS || ids[i] == SCAN_UNKNOWN;
-    assert(records_count_batch(&scale, place, edges, ids, steps->db, steps->time, NULL, n, 40, large) <= n);
+    assert(records_count_batch(&counters, place, edges, ids, steps->db, steps->time, NULL, n, 40, large) <= n);
     assert(by_id[SCAN_UNKNOWN].commands == unknown_before + commands);
-    assert(scale.times.high - scale.times.low < RECORDS_MAX_BUCKETS && scale.places.high - scale.places.low < RECORDS_MAX_BUCKETS);
-    hitters_count_batch(&tally, data, edges, argc, ids, steps->db, NULL, n);
-    assert(tally.prefixes.used <= HITTERS_NAMES_MAX && tally.unknown.used <= HITTERS_NAMES_MAX);
+    assert(counters.times.high - counters.times.low < RECORDS_MAX_BUCKETS && counters.positions.high - counters.positions.low < RECORDS_MAX_BUCKETS);
+    hitters_count_batch(&key_counters, data, edges, argc, ids, steps->db, NULL, n);
+    assert(key_counters.prefixes.used <= HITTERS_NAMES_MAX && key_counters.unknown.used <= HITTERS_NAMES_MAX);
 }
 
 /* A batch into a table, whatever its commands are taken to do, at once and noted first: both leave the same keys. */

@@ -1,8 +1,8 @@
-/* Digests of whole records: equal where the commands are, however they are spelled.
+/* Compute digests of records: equal for commands with equal arguments, however they are spelled.
  *
- * SipHash-1-3 (Aumasson and Bernstein, 2012) over words of eight bytes: each argument is its length, then its
- * bytes, the last word padded with zeros.  The key is made for one run, so that nobody can write two commands
- * of one digest beforehand.
+ * The hash is SipHash-1-3 (Aumasson and Bernstein, 2012) over words of eight bytes: for each argument its length, then
+ * its bytes, the last word padded with zeros.  Each run uses a new random key, so that nobody can prepare two commands
+ * with the same digest.
  */
 #ifndef AOFDOCTOR_DIGEST_H
 #define AOFDOCTOR_DIGEST_H
@@ -41,7 +41,7 @@ static inline uint64_t digest_end(digest_state *s) {
     return s->v[0] ^ s->v[1] ^ s->v[2] ^ s->v[3];
 }
 
-/* The words of `size` bytes; `lower`: A..Z as a..z.  Not one byte past them is read. */
+/* Add `size` bytes; with `lower`, A..Z as a..z.  No byte after them is read. */
 static inline void digest_bytes(digest_state *s, const uint8_t *p, size_t size, int lower) {
     for (; size >= 8; p += 8, size -= 8) digest_word(s, lower ? scan_lower(scan_load8(p)) : scan_load8(p));
     if (size) {
@@ -51,8 +51,8 @@ static inline void digest_bytes(digest_state *s, const uint8_t *p, size_t size, 
     }
 }
 
-/* The digest of each of `count` whole records, 0 of an annotation.  `names[id]` first arguments are names, whose
- * case does not count; `exact`: the record as it is spelled. */
+/* Compute the digest of each of `count` complete records, 0 for annotations.  The first names[id] arguments are names, which
+ * are compared in lower case; with `exact` the bytes of the record are hashed as they are. */
 static void digest_records(const uint64_t key[2], const uint8_t *data, const int64_t *edges, const uint16_t *ids,
                            size_t count, const uint8_t *names, size_t known, int exact, uint64_t *out) {
     for (size_t i = 0; i < count; i++) {
@@ -76,7 +76,7 @@ static void digest_records(const uint64_t key[2], const uint8_t *data, const int
     }
 }
 
-/* The digest of the second argument of each record, 0 where there is none: of most commands, the key. */
+/* Compute the digest of the second argument of each record, which is the key of most commands; 0 if there is none. */
 static void digest_keys(const uint64_t key[2], const uint8_t *data, const int64_t *edges, const uint32_t *argc,
                         size_t count, uint64_t *out) {
     for (size_t i = 0; i < count; i++) {
@@ -93,7 +93,7 @@ static void digest_keys(const uint64_t key[2], const uint8_t *data, const int64_
     }
 }
 
-/* How many of the first `size` bytes of a and b are the same. */
+/* Return how many of the first `size` bytes of a and b are equal. */
 static size_t digest_common_prefix(const uint8_t *a, const uint8_t *b, size_t size) {
     size_t at = 0, step = 1 << 14;
     while (step && at < size) {

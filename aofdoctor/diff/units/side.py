@@ -11,14 +11,13 @@ history that is whole, a guess does better than nothing.
 from array import array
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import BATCH_RECORDS, read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.digest import Digest, common_prefix_length, record_digests
-from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn, UnitKind
+from aofdoctor.diff.units.columns import OpenUnitField, UnitColumn, UnitKind
 from aofdoctor.diff.units.rdb_commands import RdbCommandStream
 from aofdoctor.diff.units.rdb_units import read_rdb_units
 from aofdoctor.diff.units.unit import (
@@ -31,19 +30,12 @@ from aofdoctor.diff.units.unit import (
     read_pieces,
     to_signed,
 )
+from aofdoctor.diff.units.units import close_transaction, make_units
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
-
-if TYPE_CHECKING:
-    from aofdoctor.diff.units._pyunits import close_transaction, make_units
-else:
-    try:
-        from aofdoctor.diff.units._units import close_transaction, make_units
-    except ImportError:
-        from aofdoctor.diff.units._pyunits import close_transaction, make_units
 
 __all__ = [
     "ComparisonRules",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from aofdoctor.aof.constants import FIRST_ID
 from aofdoctor.aof.records import LargeArgument, RecordBatch
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.diff.units._pyunits import ANY_DATABASE, UnitKind
+from aofdoctor.diff.units.columns import ANY_DATABASE, UnitKind
 from aofdoctor.rdb.encoding.cursor import LargeString
 from aofdoctor.rdb.export.capabilities import CommandArgs
 from aofdoctor.rdb.export.resp import encode_commands

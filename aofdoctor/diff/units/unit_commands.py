@@ -8,14 +8,14 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW, read_batches
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.moves import DbKey, TouchedKeys, make_db_key
-from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
+from aofdoctor.diff.units.columns import UnitColumn, UnitKind
 from aofdoctor.diff.units.side import Side, Unit, UnitRun
 from aofdoctor.log.entries import LogEntry
 from aofdoctor.log.ordinals import command_numbers, none_if_unknown
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.items import KeyItem as KeyOfBase
 from aofdoctor.server.command_table import CommandSpec, command_table, key_indexes
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 

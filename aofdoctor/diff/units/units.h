@@ -1,8 +1,8 @@
-/* Records to units: what takes effect at once.
+/* Group records into units: what a server applies at once.
  *
- * A transaction is one unit, a command outside of one is another; an annotation and a SELECT are none, but the
- * database that SELECT chose is part of the digest of what follows.  The state is an array of int64, so that
- * the plain Python twin works on the same one; the names of its fields are in units.py.
+ * A transaction is one unit; so is a command outside of a transaction.  Annotations and SELECTs are no units, but the
+ * selected database is part of the digest of each command.  The state is an array of int64, which the fallback in
+ * Python uses as well; columns.py names its fields and the columns.
  */
 #ifndef AOFDOCTOR_UNITS_H
 #define AOFDOCTOR_UNITS_H
@@ -16,7 +16,7 @@ enum {
     UNITS_FIELDS
 };
 
-enum { UNITS_ANY_DATABASE = 16 };  /* beside the acts of steps.h: the selected database action not matter */
+enum { UNITS_ANY_DATABASE = 16 };  /* added to a TRACKER_ACT: the selected database does not matter */
 
 enum { UNITS_KIND_COMMAND, UNITS_KIND_TRANSACTION, UNITS_KIND_UNFINISHED };
 
@@ -50,8 +50,8 @@ static inline void units_append(int64_t *const *out, size_t n, const int64_t *st
     out[UNITS_COLUMN_CHUNK][n] = 0;
 }
 
-/* Close the open transaction; the number of units, one or none.  One of a single command has the effect of that
- * command alone, and one of no command has none. */
+/* Close the open transaction, if any, and write it as unit n; return the number of units, 0 or 1.  A transaction of a single
+ * command gets the digest of that command, because it has the same effect, and one without commands is no unit. */
 static inline size_t units_close_transaction(const uint64_t key[2], int64_t *state, int finished, int64_t *const *out, size_t n) {
     uint64_t digest = (uint64_t)state[UNITS_DIGEST];
     int64_t commands = state[UNITS_COMMANDS];
@@ -75,13 +75,14 @@ static inline void units_begin_unit(int64_t *state, int64_t start, int64_t db, i
     state[UNITS_FIRST_COMMAND] = state[UNITS_COMMANDS_READ] + 1;
 }
 
-/* Go over `count` records with their digests and context; the number of units, at most count + 1. */
+/* Write the units that end in `count` records to `out`, given their digests and context; return their number, at most
+ * count + 1. */
 static size_t units_make(const uint64_t key[2], int64_t *state, int64_t base, const int64_t *edges, const uint16_t *ids,
                         const uint64_t *digests, const int64_t *db, const int64_t *tx, const int64_t *time,
-                        size_t count, const uint8_t *act, size_t known, int64_t *const *out) {
+                        size_t count, const uint8_t *actions, size_t known, int64_t *const *out) {
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
-        unsigned acts = act[ids[i] < known ? ids[i] : 0], action = acts & TRACKER_ACT_MASK;
+        unsigned acts = actions[ids[i] < known ? ids[i] : 0], action = acts & TRACKER_ACT_MASK;
         uint64_t digest = units_mix(key, digests[i], acts & UNITS_ANY_DATABASE ? 0 : (uint64_t)db[i] + 2);
         if (action == TRACKER_ACT_ANNOTATION) continue;
         if (state[UNITS_IN_TRANSACTION] && tx[i] != state[UNITS_TX]) n += units_close_transaction(key, state, 0, out, n);

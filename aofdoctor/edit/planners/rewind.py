@@ -18,7 +18,7 @@ from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.ordinals import index_at_position
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 

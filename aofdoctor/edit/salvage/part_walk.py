@@ -20,7 +20,7 @@ from aofdoctor.edit.salvage.lookahead import Lookahead, find_id
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.compatibility import any_version_accepts, flag_unacceptable
-from aofdoctor.server.context._pytracker import ANNOTATION_MAX, ContextField
+from aofdoctor.server.context.fields import ANNOTATION_MAX, ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.span import Span

@@ -1,11 +1,11 @@
-/* Keys of an RDB as the commands that make them, as RESP: all keys of a window in one call.
+/* Encode the keys of an RDB as RESP commands: all keys of a window in one call.
  *
- * Knows the common types, and only what is sound and fits.  At the first key that it does not like it stops, with
- * the output as it was before that key; what becomes of it is the caller's business.  What it writes is byte for
- * byte what commands.py and resp.py would, which are its oracle.
+ * It handles the common types, and only values that are well-formed and fit into the buffers.  At the first key that
+ * it does not handle it stops, with the output as it was before that key.  Its output is byte for byte that of
+ * export/commands.py and export/resp.py, which the tests compare it with.
  *
- * The window must be followed by ENCODER_SLACK readable bytes, and so must the output by as many to write: short
- * strings are copied 32 bytes at a time.
+ * The window must be followed by ENCODER_SLACK readable bytes, and the output by as many writable bytes: short strings
+ * are copied 32 bytes at a time.
  */
 #ifndef AOFDOCTOR_ENCODER_H
 #define AOFDOCTOR_ENCODER_H
@@ -15,11 +15,11 @@
 #include "double_text.h"
 
 #define ENCODER_SLACK 64
-#define ENCODER_LARGE ((uint64_t)1 << 17)  /* no string of this size and more */
-#define ENCODER_CHUNK 64                   /* elements of one command */
+#define ENCODER_LARGE ((uint64_t)1 << 17)  /* strings of this size and more are not handled */
+#define ENCODER_CHUNK 64                   /* elements in one command */
 
 enum { ENCODER_STRING, ENCODER_LIST, ENCODER_SET, ENCODER_ZSET, ENCODER_HASH, ENCODER_TYPES };
-enum { ENCODER_DONE, ENCODER_FULL, ENCODER_NOT_HANDLED };  /* why it stopped: no more items; the output is to be taken; a key or item */
+enum { ENCODER_DONE, ENCODER_FULL, ENCODER_NOT_HANDLED };  /* as BulkStop in encoder.py */
 
 typedef struct {
     const int64_t *edges, *name, *value, *expire, *idle, *db;
@@ -28,22 +28,22 @@ typedef struct {
 } encoder_columns;
 
 typedef struct {
-    const uint8_t *bytes;    /* the window: `fill` bytes of the file, from `base` on */
+    const uint8_t *bytes;    /* the window: `fill` bytes of the file from offset `base` on */
     int64_t base;
     size_t fill;
-    uint8_t *out, *at, *end; /* what is written is [out, at) */
-    uint8_t *packed;         /* room for a value that was LZF: ENCODER_LARGE bytes and the slack */
+    uint8_t *out, *at, *end; /* the encoded bytes are [out, at) */
+    uint8_t *packed;         /* a buffer for decompressed values: ENCODER_LARGE bytes and the slack */
     const double_power *powers;
-    int64_t db, shift_ms;    /* the database that is selected; what expiries are moved by, 0: not at all */
+    int64_t db, shift_ms;    /* the selected database; the milliseconds added to expiries */
     int64_t keys[ENCODER_TYPES], hints;
-    int full;                /* the output had no room */
+    int full;                /* set when the output was too small */
 } encoder;
 
 typedef struct {
     const uint8_t *p, *end;
 } encoder_reader;
 
-/* -- what is written -- */
+/* ---- output ---- */
 
 static inline int encoder_has_room(encoder *b, uint64_t size) {
     if (size <= (uint64_t)(b->end - b->at)) return 1;
@@ -63,9 +63,9 @@ static inline uint8_t *encoder_put_digits(uint8_t *p, uint64_t value, unsigned d
     return p + digits;
 }
 
-/* A mark, a number, CRLF. */
-static inline uint8_t *encoder_put_header(uint8_t *p, uint8_t mark, uint64_t value) {
-    *p++ = mark;
+/* Write prefix, number, CRLF. */
+static inline uint8_t *encoder_put_header(uint8_t *p, uint8_t prefix, uint64_t value) {
+    *p++ = prefix;
     if (value < 10) *p++ = (uint8_t)('0' + value);
     else p = encoder_put_digits(p, value, double_digit_count(value));
     *p++ = '\r';
@@ -110,7 +110,7 @@ static inline int encoder_put(encoder *b, const runs_item *item) {
     return item->kind == RUNS_LZF ? encoder_put_lzf(b, item) : encoder_put_bytes(b, item->at, item->size);
 }
 
-/* What a server and Python make of a score: the double, as its shortest text.  The size of that, or 0. */
+/* Write a score as servers and Python format it: the shortest text of the double.  Returns its size, or 0 if undecided. */
 static unsigned encoder_score_text(const encoder *b, const runs_item *item, char *text) {
     double score = (double)item->number;
     if (item->kind == RUNS_TAIL) {
@@ -132,26 +132,27 @@ static int encoder_put_score(encoder *b, const runs_item *item) {
     return 1;
 }
 
-/* -- commands of ENCODER_CHUNK elements -- */
+/* ---- commands of ENCODER_CHUNK elements ---- */
 
 typedef struct encoder_chunk {
     encoder *b;
-    const char *word;       /* the command's name, as RESP */
-    runs_item name, member;  /* member: it waits for its score */
-    int scored, member_waits;
-    unsigned most, item_count;    /* items of a whole command; of this one */
-    uint64_t expected;      /* items that are to come, as far as is known */
-    size_t head, start, prefix, prefix_size;  /* offsets in the output; prefix: the command's name and the key's */
+    const char *word;       /* the command's name as RESP */
+    runs_item name, member;  /* member: the member of a sorted set whose score comes next */
+    int is_scored, member_waits;
+    unsigned item_max, item_count;    /* items of a full command; items of this one so far */
+    uint64_t expected;      /* items that are still to come, if known, else 0 */
+    size_t head, start, prefix, prefix_size;  /* offsets in the output; prefix: the names of the command and of the key */
     unsigned guessed_argc;
     /* If set, receives the items instead of encoder_add_item: nothing is encoded.  `observer` is its own state. */
     int (*observe)(struct encoder_chunk *c, const runs_item *item);
     void *observer;
 } encoder_chunk;
 
+/* Begin a command; the argument count in its header is a guess. */
 static int encoder_open_command(encoder_chunk *c) {
     encoder *b = c->b;
     if (!encoder_has_room(b, 64 + c->prefix_size)) return 0;
-    c->guessed_argc = 2 + (c->expected && c->expected < c->most ? (unsigned)c->expected : c->most);
+    c->guessed_argc = 2 + (c->expected && c->expected < c->item_max ? (unsigned)c->expected : c->item_max);
     c->head = (size_t)(b->at - b->out);
     b->at = encoder_put_header(b->at, '*', c->guessed_argc);
     c->start = (size_t)(b->at - b->out);
@@ -169,7 +170,7 @@ static int encoder_open_command(encoder_chunk *c) {
     return 1;
 }
 
-/* The head says how many there are, now that it is known. */
+/* Finish a command: correct its argument count if the guess was wrong. */
 static int encoder_close_command(encoder_chunk *c) {
     encoder *b = c->b;
     unsigned count = 2 + c->item_count;
@@ -190,12 +191,12 @@ static int encoder_close_command(encoder_chunk *c) {
 
 static inline int encoder_add_item(encoder_chunk *c, const runs_item *item) {
     if (c->observe) return c->observe(c, item);
-    if (c->scored && !c->member_waits) {
+    if (c->is_scored && !c->member_waits) {
         c->member = *item;
         return c->member_waits = 1;
     }
     if (!c->item_count && !encoder_open_command(c)) return 0;
-    if (c->scored) {
+    if (c->is_scored) {
         c->member_waits = 0;
         if (!encoder_put_score(c->b, item) || !encoder_put(c->b, &c->member)) return 0;
         c->item_count += 2;
@@ -203,10 +204,10 @@ static inline int encoder_add_item(encoder_chunk *c, const runs_item *item) {
         if (!encoder_put(c->b, item)) return 0;
         c->item_count++;
     }
-    return c->item_count < c->most || encoder_close_command(c);
+    return c->item_count < c->item_max || encoder_close_command(c);
 }
 
-/* -- values -- */
+/* ---- values ---- */
 
 static inline int encoder_read_string(encoder_reader *r, runs_item *item) {
     size_t size = runs_string(r->p, (size_t)(r->end - r->p), ENCODER_LARGE, item);
@@ -220,7 +221,7 @@ static inline int encoder_read_length(encoder_reader *r, uint64_t *value) {
     return size != 0;
 }
 
-/* The bytes of a packed value: as they stand there, or unpacked. */
+/* Set *pack to the bytes of a packed value, decompressed if necessary. */
 static int encoder_packed(encoder *b, encoder_reader *r, encoder_reader *pack) {
     runs_item item;
     if (!encoder_read_string(r, &item) || item.kind == RUNS_NUMBER) return 0;
@@ -231,12 +232,13 @@ static int encoder_packed(encoder *b, encoder_reader *r, encoder_reader *pack) {
     return lzf_decompress_prefix_slack(item.at, item.size, b->packed, &done, size, 32) == item.size && done == size;
 }
 
-/* What the head of a listpack or ziplist says is true of the size, and it has an end. */
+/* Whether the size in the header of a listpack or ziplist is right and the end byte is there. */
 static int encoder_header_is_valid(const encoder_reader *pack, size_t head) {
     size_t size = (size_t)(pack->end - pack->p);
     return size > head && pack->end[-1] == 0xff && runs_little(pack->p, 4) == size;
 }
 
+/* Whether the count in a header is right (65535: unknown) and the elements of `width` items are complete. */
 static int encoder_count_is_valid(const uint8_t *p, uint64_t entry_count, unsigned width) {
     uint64_t declared_count = runs_little(p, 2);
     return (declared_count == entry_count || declared_count == 65535) && entry_count % width == 0;
@@ -319,7 +321,7 @@ static int encoder_read_scored(encoder_chunk *c, encoder_reader *r, unsigned wid
 static int encoder_read_quicklist(encoder_chunk *c, encoder_reader *r, unsigned width) {
     uint64_t nodes;
     if (!encoder_read_length(r, &nodes)) return 0;
-    if (nodes == 1) width = 1;  /* its head tells how many there are in all */
+    if (nodes == 1) width = 1;  /* then the header of that node has the count of the whole list */
     for (; nodes; nodes--)
         if (!encoder_read_ziplist(c, r, width)) return 0;
     return 1;
@@ -341,10 +343,11 @@ static int encoder_read_quicklist2(encoder_chunk *c, encoder_reader *r, unsigned
 typedef struct {
     int type;
     unsigned width;
-    int (*read)(encoder_chunk *c, encoder_reader *r, unsigned width);  /* NULL: a string */
+    int (*read)(encoder_chunk *c, encoder_reader *r, unsigned width);  /* NULL for strings */
 } encoder_type;
 
-/* By type; a width of 0 is a list in nodes.  A row with a width and no reader is a string, one without both is none. */
+/* By type byte.  width: items of an element, 0 for a list of several nodes; an entry with neither width nor reader is not
+ * handled. */
 static const encoder_type encoder_types[21] = {
     [0] = {ENCODER_STRING, 1, NULL}, [1] = {ENCODER_LIST, 1, encoder_read_strings}, [2] = {ENCODER_SET, 1, encoder_read_strings},
     [4] = {ENCODER_HASH, 2, encoder_read_strings}, [5] = {ENCODER_ZSET, 2, encoder_read_scored}, [10] = {ENCODER_LIST, 1, encoder_read_ziplist},
@@ -359,7 +362,7 @@ static const char *const encoder_command_names[ENCODER_TYPES] = {
 
 static inline int encoder_handles(uint16_t kind) { return kind == 0 || (kind <= 20 && encoder_types[kind].read); }
 
-/* -- keys -- */
+/* ---- keys ---- */
 
 static int encoder_put_select(encoder *b, int64_t db) {
     static const char word[] = "*2\r\n$6\r\nSELECT\r\n";
@@ -375,12 +378,12 @@ static int encoder_put_expiry(encoder *b, int64_t expire, size_t name, size_t si
     memcpy(b->at, word, sizeof word - 1);
     memcpy(b->at + sizeof word - 1, b->out + name, size);
     b->at += sizeof word - 1 + size;
-    if (!b->shift_ms || expire < 0) return encoder_put_integer(b, expire);   /* one before 1970 has long passed */
+    if (!b->shift_ms || expire < 0) return encoder_put_integer(b, expire);   /* a time before 1970 has passed in any case */
     if (__builtin_add_overflow(expire, b->shift_ms, &expire)) expire = INT64_MAX;
     return encoder_put_integer(b, expire < 1 ? 1 : expire);
 }
 
-/* A string; *name and *size: where the key's name stands in the output, as RESP. */
+/* Encode a string as SET.  *name and *size: where the RESP of the key's name is in the output. */
 static int encoder_encode_string(encoder *b, const runs_item *key, encoder_reader *r, size_t *name, size_t *size) {
     static const char word[] = "*3\r\n$3\r\nSET\r\n";
     runs_item value;
@@ -395,8 +398,8 @@ static int encoder_encode_string(encoder *b, const runs_item *key, encoder_reade
 
 static int encoder_encode_collection(encoder *b, const encoder_type *row, const runs_item *key, encoder_reader *r, size_t *name,
                            size_t *size) {
-    encoder_chunk c = {.b = b, .word = encoder_command_names[row->type], .name = *key, .scored = row->type == ENCODER_ZSET,
-                    .most = ENCODER_CHUNK * (row->width ? row->width : 1)};
+    encoder_chunk c = {.b = b, .word = encoder_command_names[row->type], .name = *key, .is_scored = row->type == ENCODER_ZSET,
+                    .item_max = ENCODER_CHUNK * (row->width ? row->width : 1)};
     if (!row->read(&c, r, row->width) || !c.prefix_size || c.member_waits) return 0;
     if (c.item_count && !encoder_close_command(&c)) return 0;
     size_t words = strlen(c.word);
@@ -405,7 +408,7 @@ static int encoder_encode_collection(encoder *b, const encoder_type *row, const 
     return 1;
 }
 
-/* What stands before a key's type: an expiry, and how lately or often it was used; 0 for anything else. */
+/* Whether only opcodes that belong to a key are in r: its expiry, its idle time, its frequency. */
 static int encoder_only_key_fields(encoder_reader r) {
     uint64_t idle;
     while (r.p < r.end) {
@@ -435,7 +438,7 @@ static int encoder_encode_key(encoder *b, const encoder_columns *c, size_t i) {
     return 1;
 }
 
-/* What says nothing of its own: the magic, words of the writer, sizes, the choice of a database, the end. */
+/* Items that need no command: the magic, AUX fields, RESIZEDB, SELECTDB, EOF. */
 static inline int encoder_skips(uint16_t kind) {
     return kind == 256 || kind == 250 || kind == 251 || kind == 254 || kind == 255;
 }
@@ -446,26 +449,27 @@ static int encoder_has_counts(const encoder *b) {
     return all != 0;
 }
 
-/* Items from *at up to `stop`; why it stopped.  FULL also where keys of another database would be counted. */
+/* Encode the items from *at on, before `stop`; return why it stopped.  ENCODER_FULL also if the next key is in another
+ * database and there are counts, which belong to the database before. */
 static int encoder_encode(encoder *b, const encoder_columns *c, size_t *at, size_t stop) {
     size_t i = *at;
-    int why = ENCODER_DONE;
+    int reason = ENCODER_DONE;
     for (; i < stop; i++) {
         if (c->name[i] < 0) {
             if (encoder_skips(c->kind[i])) continue;
-            why = ENCODER_NOT_HANDLED;
+            reason = ENCODER_NOT_HANDLED;
             break;
         }
         uint8_t *before = b->at;
-        if ((c->db[i] < 0 ? 0 : c->db[i]) != b->db && encoder_has_counts(b)) { why = ENCODER_FULL; break; }
+        if ((c->db[i] < 0 ? 0 : c->db[i]) != b->db && encoder_has_counts(b)) { reason = ENCODER_FULL; break; }
         b->full = 0;
         if (encoder_encode_key(b, c, i)) continue;
         b->at = before;
-        why = b->full && before != b->out ? ENCODER_FULL : ENCODER_NOT_HANDLED;
+        reason = b->full && before != b->out ? ENCODER_FULL : ENCODER_NOT_HANDLED;
         break;
     }
     *at = i;
-    return why;
+    return reason;
 }
 
 #endif

@@ -1,7 +1,8 @@
-/* The longest run of whole items in a buffer: of a listpack, of a ziplist, of RDB strings in a row.
+/* Find runs of items in a buffer: items of a listpack, of a ziplist, or RDB strings in a row.
  *
- * Knows only the happy path: it stops at the first item that is not whole or not as it should be, and the
- * caller finds out why.  Sources: listpack.c (Redis 7.0), ziplist.c (Redis 6.2), rdb.c.
+ * Handles only well-formed input: each function stops at the first item that is
+ * incomplete or malformed, and the caller finds out why.  No byte outside of the
+ * given buffer is read.  Sources: listpack.c (Redis 7.0), ziplist.c (Redis 6.2), rdb.c.
  */
 #ifndef AOFDOCTOR_RUNS_H
 #define AOFDOCTOR_RUNS_H
@@ -12,7 +13,7 @@
 
 enum { RUNS_BYTES, RUNS_NUMBER, RUNS_LZF, RUNS_TAIL };
 
-/* at, size: where its bytes stand.  number: the value of a number; the unpacked size of LZF. */
+/* at, size: the bytes of the item, without headers.  number: the value of a number, or the decompressed size of LZF data. */
 typedef struct {
     const uint8_t *at;
     uint64_t size;
@@ -42,7 +43,7 @@ static inline size_t runs_set(runs_item *item, int kind, const uint8_t *at, uint
     return 1;
 }
 
-/* Listpack: the head of an entry, its bytes, and its own length backwards. */
+/* ---- listpack: the header of an entry, its bytes, and its length again, to be read backwards ---- */
 
 static inline unsigned runs_backlen_size(uint64_t length) {
     return length <= 127 ? 1 : length < 16383 ? 2 : length < 2097151 ? 3 : length < 268435455 ? 4 : 5;
@@ -54,7 +55,7 @@ static inline int runs_backlen_matches(const uint8_t *p, unsigned bytes, uint64_
     return length == 0;
 }
 
-/* The size of an entry without its back length; 0 if it is not whole in left bytes. */
+/* Decode the entry at p; return its size without the backward length, or 0 if it is not complete in `left` bytes. */
 static inline uint64_t runs_listpack_entry(const uint8_t *p, size_t left, runs_item *item) {
     static const uint8_t widths[5] = {0, 2, 3, 4, 8};
     uint8_t first = p[0];
@@ -81,9 +82,10 @@ static inline uint64_t runs_listpack_entry(const uint8_t *p, size_t left, runs_i
     return head + size;
 }
 
-static size_t runs_listpack(const uint8_t *p, size_t size, size_t *at, runs_item *items, size_t most) {
+/* Find the items from *at on, at most max_items; return their number and set *at to the next one. */
+static size_t runs_listpack(const uint8_t *p, size_t size, size_t *at, runs_item *items, size_t max_items) {
     size_t n = 0, i = *at;
-    while (n < most && i < size && p[i] != 0xff) {
+    while (n < max_items && i < size && p[i] != 0xff) {
         uint64_t length = runs_listpack_entry(p + i, size - i, &items[n]);
         unsigned back = runs_backlen_size(length);
         if (!length || back > size - i - length || !runs_backlen_matches(p + i + length, back, length)) break;
@@ -94,7 +96,7 @@ static size_t runs_listpack(const uint8_t *p, size_t size, size_t *at, runs_item
     return n;
 }
 
-/* Ziplist: the length of the entry before, the head of this one, its bytes. */
+/* ---- ziplist: the length of the previous entry, the header of this one, its bytes ---- */
 
 static inline uint64_t runs_ziplist_entry(const uint8_t *p, size_t left, runs_item *item) {
     uint8_t first = p[0];
@@ -118,23 +120,25 @@ static inline uint64_t runs_ziplist_entry(const uint8_t *p, size_t left, runs_it
     return head + size;
 }
 
-/* before: the whole length of the entry before the first one, and then of the last one. */
-static size_t runs_ziplist(const uint8_t *p, size_t size, size_t *at, uint64_t *before, runs_item *items, size_t most) {
+/* *prevlen: on entry the length of the entry before *at, on return the length of the last entry of the run. */
+static size_t runs_ziplist(const uint8_t *p, size_t size, size_t *at, uint64_t *prevlen, runs_item *items, size_t max_items) {
     size_t n = 0, i = *at;
-    while (n < most && i < size && p[i] != 0xff) {
+    while (n < max_items && i < size && p[i] != 0xff) {
         size_t prefix = p[i] == 0xfe ? 5 : 1;
-        if (size - i <= prefix || *before != (prefix == 5 ? runs_little(p + i + 1, 4) : p[i])) break;
+        if (size - i <= prefix || *prevlen != (prefix == 5 ? runs_little(p + i + 1, 4) : p[i])) break;
         uint64_t length = runs_ziplist_entry(p + i + prefix, size - i - prefix, &items[n]);
         if (!length) break;
         i += prefix + length;
-        *before = prefix + length;
+        *prevlen = prefix + length;
         n++;
     }
     *at = i;
     return n;
 }
 
-/* RDB strings: the size of one with its head; 0 if it is not whole, large, or none. */
+/* ---- RDB strings ---- */
+
+/* Decode the length at p; return its size in bytes, or 0 if it is incomplete or no length. */
 
 static inline unsigned runs_length(const uint8_t *p, size_t left, uint64_t *value) {
     if (!left) return 0;
@@ -146,8 +150,9 @@ static inline unsigned runs_length(const uint8_t *p, size_t left, uint64_t *valu
     return 1 + width;
 }
 
-static inline size_t runs_string(const uint8_t *p, size_t left, uint64_t large, runs_item *item) {
-    uint64_t size = 0, whole = 0;
+/* Decode the string at p; return its size with its header, or 0 if it is incomplete, malformed, or of large_size or more. */
+static inline size_t runs_string(const uint8_t *p, size_t left, uint64_t large_size, runs_item *item) {
+    uint64_t size = 0, unpacked_size = 0;
     if (!left) return 0;
     if (p[0] >= 0xc0 && p[0] < 0xc3) {
         unsigned width = 1u << (p[0] & 3);
@@ -158,29 +163,29 @@ static inline size_t runs_string(const uint8_t *p, size_t left, uint64_t large, 
     if (!more) return 0;
     head += more;
     if (lzf) {
-        more = runs_length(p + head, left - head, &whole);
-        if (!more || whole >= large || whole / 88 > size) return 0;
+        more = runs_length(p + head, left - head, &unpacked_size);
+        if (!more || unpacked_size >= large_size || unpacked_size / 88 > size) return 0;
         head += more;
     }
-    if (size >= large || size > left - head) return 0;
-    runs_set(item, lzf ? RUNS_LZF : RUNS_BYTES, p + head, size, (int64_t)whole);
+    if (size >= large_size || size > left - head) return 0;
+    runs_set(item, lzf ? RUNS_LZF : RUNS_BYTES, p + head, size, (int64_t)unpacked_size);
     return head + size;
 }
 
-/* Elements of `each` strings, and eight bytes more where tail is set; only whole ones. */
-static size_t runs_strings(const uint8_t *p, size_t size, size_t *at, unsigned each, int tail, uint64_t large,
-                          runs_item *items, size_t most) {
-    size_t n = 0, i = *at, parts = each + (tail != 0);
-    while (n + parts <= most) {
+/* Find complete elements of `width` strings each, followed by eight more bytes if has_tail is set. */
+static size_t runs_strings(const uint8_t *p, size_t size, size_t *at, unsigned width, int has_tail, uint64_t large_size,
+                          runs_item *items, size_t max_items) {
+    size_t n = 0, i = *at, parts = width + (has_tail != 0);
+    while (n + parts <= max_items) {
         size_t next = i;
-        for (unsigned k = 0; k < each; k++) {
-            size_t length = runs_string(p + next, size - next, large, &items[n + k]);
+        for (unsigned k = 0; k < width; k++) {
+            size_t length = runs_string(p + next, size - next, large_size, &items[n + k]);
             if (!length) goto done;
             next += length;
         }
-        if (tail) {
+        if (has_tail) {
             if (size - next < 8) goto done;
-            runs_set(&items[n + each], RUNS_TAIL, p + next, 8, 0);
+            runs_set(&items[n + width], RUNS_TAIL, p + next, 8, 0);
             next += 8;
         }
         i = next;

@@ -1,7 +1,7 @@
-"""Commands as the bytes of an AOF: in pieces that are bounded, whatever a value's size.
+"""Encode commands as RESP, in pieces of bounded size however large a value is; uses the compiled encoder if built.
 
-The compiled encoder, or its plain twin.  What is no command passes through,
-where it stands, so that who writes can stop or say it.
+Items that are no commands (Unsupported, CorruptValue) are passed through in
+their place, so that the caller can stop or report them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ _PIECE = 1 << 18
 
 
 def _py_encode(command: list[Any]) -> bytes | None:
-    """The record of a command; None where an argument is no bytes."""
+    """Encode a command as RESP; None if an argument is not of type bytes."""
     if not all(type(word) is bytes for word in command):
         return None
     return b"*%d\r\n" % len(command) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in command)
@@ -32,7 +32,7 @@ else:
 def encode_commands(
     commands: Iterable[CommandArgs | Unsupported | CorruptValue],
 ) -> Iterator[bytes | Unsupported | CorruptValue]:
-    """The bytes of commands, in order; what is no command is given as it is, after the bytes before it."""
+    """Encode commands in order; yield other items unchanged, after the bytes of the commands before them."""
     out: list[bytes] = []
     size = 0
     for item in commands:
@@ -50,7 +50,7 @@ def encode_commands(
 
 
 def _large_command_pieces(command: CommandArgs) -> Iterator[bytes]:
-    """The record of a command that has a large argument."""
+    """Encode a command that has a large argument, in pieces."""
     yield b"*%d\r\n" % len(command)
     for word in command:
         yield b"$%d\r\n" % len(word)

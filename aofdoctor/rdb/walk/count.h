@@ -1,7 +1,7 @@
-/* Counts of the items of a batch: by kind, and of keys how many expire.
-
-   The twin of tally.py, and as bounded: it reads the columns that a walk has filled.  */
-
+/* Count the items of a batch by kind, and the keys that expire.
+ *
+ * It reads only the columns that the walker has filled.  _pycount.py is the fallback.
+ */
 #ifndef AOFDOCTOR_COUNT_H
 #define AOFDOCTOR_COUNT_H
 
@@ -9,8 +9,8 @@
 
 enum { COUNT_KINDS = 256, COUNT_KEYS = 256, COUNT_EXPIRING, COUNT_EXPIRED, COUNT_SIZE };
 
-/* Add the items from `at` on to counts[COUNT_SIZE]; stops before a key of another database than `db`.
-   What is counted for every key is counted in registers, and so is a run of one kind.  */
+/* Add the items from index `at` on to counts[COUNT_SIZE], up to the first key of another database than `db`; return its
+ * index.  The totals of keys, and of consecutive items of one kind, are kept in registers. */
 static size_t count_walked_items(const walk_columns *c, size_t at, int64_t db, int64_t now_ms, int64_t *counts) {
     int64_t keys = 0, expiring = 0, expired = 0, run = 0;
     uint16_t kind = COUNT_KINDS;

@@ -1,7 +1,7 @@
-/* Where keys seem to begin in a buffer: a guess, as probe.py says it.
+/* Find where keys begin in a buffer: a guess by the names of the keys, as plausibility.py scores them.
  *
- * Bounded by the budget that it is given, a unit a step of the walker.  The buffer
- * is followed by WALK_SLACK zero bytes.
+ * The work is bounded by a step budget: one unit per step of the walker.  The
+ * buffer must be followed by WALK_SLACK zero bytes.
  */
 #ifndef AOFDOCTOR_PROBE_H
 #define AOFDOCTOR_PROBE_H
@@ -15,7 +15,7 @@
 #define PROBE_DB_MAX (1 << 20)
 #define PROBE_EXPIRE_MAX ((int64_t)1 << 48)
 
-/* How much the name at p says for the place: 4 to 1; -1: no name begins so. */
+/* Score the key name at p: 1 to 4, or -1 if no name begins like this. */
 static int probe_name_score(const uint8_t *p, const uint8_t *end) {
     uint8_t first = *p;
     if (p >= end || (first >= 0x80 && first < 0xc0) || first > 0xc3) return -1;
@@ -28,13 +28,15 @@ static int probe_name_score(const uint8_t *p, const uint8_t *end) {
     return size >= 3 ? 4 : 2;
 }
 
+/* Score the first item of c; -1 if no server writes such an item. */
 static int probe_item_score(const uint8_t *buffer, const uint8_t *end, const walk_columns *c) {
     if (c->db[0] > PROBE_DB_MAX) return -1;
     if (c->expire[0] != -1 && (c->expire[0] <= 0 || c->expire[0] >= PROBE_EXPIRE_MAX)) return -1;
     return c->name[0] >= 0 ? probe_name_score(buffer + c->name[0], end) : 0;
 }
 
-/* Whether keys begin at `at`: WALK_STOP_FULL, or WALK_STOP_END_OF_DATA and WALK_STOP_DONE if all went well up to there, WALK_STOP_STEP_LIMIT; else no. */
+/* Decide whether keys begin at `at`: WALK_STOP_FULL if they do, WALK_STOP_END_OF_DATA or WALK_STOP_DONE if all items up to
+ * there could be walked, WALK_STOP_STEP_LIMIT if the budget is used up, any other code if they do not. */
 static int probe_position(const walk_layout *layout, const uint8_t *buffer, size_t at, size_t end, size_t min_end, uint64_t bytes_after,
                      int64_t *budget) {
     int64_t edges[2], name, value, expire, idle, db;
@@ -59,7 +61,8 @@ static int probe_position(const walk_layout *layout, const uint8_t *buffer, size
     }
 }
 
-/* The first place in [at, stop) where keys seem to begin, and reason in *reason: as probe_position, WALK_STOP_UNKNOWN_TYPE with `stop` if nowhere. */
+/* Return the first position in [at, stop) where keys seem to begin and set *reason as probe_position does; if there is none,
+ * return `stop` with WALK_STOP_UNKNOWN_TYPE. */
 static size_t probe_find_key_start(const walk_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t min_end,
                        uint64_t bytes_after, int64_t *budget, int *reason) {
     for (; at < stop && *budget > 0; at++) {

@@ -1,15 +1,17 @@
-/* Whole items of an RDB in a buffer.
+/* Walk the items of an RDB in a buffer: find where each item ends without decoding values.
  *
- * A machine that runs small programs, one a type byte or opcode, which types.py
- * assembles: what a layout is, only that file knows.  It can stop anywhere, in a
- * value too; what it remembers is a handful of numbers, however large the value
- * is.  Every step reads a byte at least, or has been paid for by one, so the work
- * is bounded by the bytes.  What most of a file is made of (keys whose value is one
- * string, elements that are strings) is recognised by its program and stepped over
- * in one go; the columns, the state and the budget are what the machine would leave.
+ * This is an interpreter of small programs, one for each type byte or opcode.
+ * layouts.py assembles them and is the only file that knows the layouts.  The
+ * walker can stop and resume anywhere, also inside a value: its state is a few
+ * numbers, however large the value is.  Every step reads at least one byte, or
+ * an earlier step read one for it, so the work is bounded by the bytes.
+ *
+ * Most of a file consists of keys with a single string as value, and of elements
+ * that are strings.  Such programs are recognised and run in a tight loop; the
+ * columns, the state and the step budget are the same as if every step had run.
  *
  * The buffer must be followed by WALK_SLACK readable bytes that are all zero: a
- * step reads its numbers first and then looks whether they were there.
+ * step reads its numbers first and checks afterwards that they were in the buffer.
  */
 #ifndef AOFDOCTOR_WALKER_H
 #define AOFDOCTOR_WALKER_H
@@ -34,7 +36,7 @@ enum { WALK_STOP_END_OF_DATA, WALK_STOP_FULL, WALK_STOP_DONE, WALK_STOP_STEP_LIM
 
 typedef struct {
     const uint8_t *code;
-    const uint16_t *entry;   /* 256 places in code; 0: no row */
+    const uint16_t *entry;   /* by first byte of an item: where its program begins; 0: no such type */
 } walk_layout;
 
 typedef struct {
@@ -43,7 +45,7 @@ typedef struct {
 } walk_template;
 
 typedef struct {
-    uint32_t pc;             /* 0: at a type or opcode */
+    uint32_t pc;             /* 0: the next byte is a type or opcode */
     uint32_t depth;
     uint32_t body[WALK_DEPTH];
     uint64_t left[WALK_DEPTH];
@@ -51,7 +53,7 @@ typedef struct {
     int64_t start, name, value, expire, idle, db;
     int16_t freq;
     uint16_t kind;
-    walk_template *templates; /* WALK_TEMPLATE_SLOTS of them, or NULL: none are remembered */
+    walk_template *templates; /* WALK_TEMPLATE_SLOTS of them, or NULL to remember none */
 } walk_state;
 
 typedef struct {
@@ -88,7 +90,7 @@ static inline uint64_t walk_little(const uint8_t *p, int size) {
 
 static inline uint32_t walk_address(const uint8_t *code) { return code[0] | (uint32_t)code[1] << 8; }
 
-/* The byte after the length at *p; *p may be the end, or slack.  A STOP_ code, or 0. */
+/* Read the length at *p and move *p past it; *p may be at the end or in the slack.  Returns 0 or a WALK_STOP_ code. */
 static inline int walk_length(const uint8_t **p, const uint8_t *end, uint64_t *value) {
     const uint8_t *q = *p;
     uint8_t first = q < end ? *q : 0;
@@ -102,7 +104,7 @@ static inline int walk_length(const uint8_t **p, const uint8_t *end, uint64_t *v
     return 0;
 }
 
-/* The first byte of the payload of the string at *p, and how many it has. */
+/* Move *p to the payload of the string at *p and set *size to its size.  Returns 0 or a WALK_STOP_ code. */
 static inline int walk_string(const uint8_t **p, const uint8_t *end, uint64_t *size) {
     uint8_t first = *p < end ? **p : 0;
     if (first < 0xc0) return walk_length(p, end, size);
@@ -114,8 +116,8 @@ static inline int walk_string(const uint8_t **p, const uint8_t *end, uint64_t *s
     return reason ? reason : walk_length(p, end, &unpacked_size);
 }
 
-/* Where a template is, or could be put; NULL if neither.  Numbers that follow each other do not meet; a search is short
- * whatever the numbers are. */
+/* Find the slot of a template, or a free slot for it; NULL if all slots that are searched are taken.  Consecutive ids do
+ * not collide, and a search takes at most WALK_TEMPLATE_PROBES slots for any ids. */
 static walk_template *walk_template_slot(const walk_state *s, uint64_t id) {
     if (!s->templates) return NULL;
     for (uint64_t i = 0; i < WALK_TEMPLATE_PROBES; i++) {
@@ -125,11 +127,11 @@ static walk_template *walk_template_slot(const walk_state *s, uint64_t id) {
     return NULL;
 }
 
-/* RESP: mark, digits, CRLF. */
-static int walk_resp_number(const uint8_t **p, const uint8_t *end, uint8_t mark, uint64_t *value) {
+/* Read `prefix digits CRLF` at *p and move *p past it.  Returns -1, or a WALK_STOP_ code (0 is one of them). */
+static int walk_resp_number(const uint8_t **p, const uint8_t *end, uint8_t prefix, uint64_t *value) {
     const uint8_t *q = *p;
     if (q >= end) return WALK_STOP_END_OF_DATA;
-    if (*q++ != mark) return WALK_STOP_BAD_NUMBER;
+    if (*q++ != prefix) return WALK_STOP_BAD_NUMBER;
     const uint8_t *first = q;
     uint64_t v = 0;
     for (;; q++) {
@@ -163,9 +165,9 @@ static inline void walk_append_item(walk_columns *c, walk_state *s, int64_t end)
 
 static inline uint64_t walk_capped(uint64_t size) { return size < WALK_HUGE ? size : WALK_HUGE; }
 
-static inline int walk_program_starts_with(const uint8_t *row, uint8_t one, uint8_t two) { return row[0] == one && row[1] == two; }
+static inline int walk_program_starts_with(const uint8_t *program, uint8_t one, uint8_t two) { return program[0] == one && program[1] == two; }
 
-/* A string that stands in [*p, end) as a unpacked_size, stepped over; 0 if it does not, or not for sure. */
+/* Skip a string that is completely in [*p, end); return 0, and do nothing, if it is not, or if it is malformed. */
 static inline int walk_skip_string(const uint8_t **p, const uint8_t *end) {
     const uint8_t *q = *p;
     uint64_t size, unpacked_size;
@@ -183,26 +185,27 @@ static inline int walk_skip_string(const uint8_t **p, const uint8_t *end) {
     return 1;
 }
 
-enum { WALK_STEPS_OF_KEY = 4, WALK_STEPS_OF_EXPIRY = 3 };  /* what the programs below take of the budget */
+enum { WALK_STEPS_OF_KEY = 4, WALK_STEPS_OF_EXPIRY = 3 };  /* the steps of the programs that walk_string_keys replaces */
 
-/* The keys from p on whose value is one string, with an expiry or without, as long as they stand there as a unpacked_size:
- * what the machine would make of them, in one go.  No item has begun at p.  The place where it goes on. */
+/* Walk the keys from p on that are complete and have a single string as value, with or without an expiry in ms.  The
+ * result is the same as that of the interpreter.  No item may have begun before p.  Returns where the interpreter goes
+ * on. */
 static const uint8_t *walk_string_keys(walk_state *s, const walk_layout *layout, const uint8_t *p, const uint8_t *end,
                                   int64_t base, walk_columns *c, int64_t *budget) {
     const uint8_t *begin = p, *code = layout->code;
     size_t i = c->count, first = i;
     int64_t left = *budget, db = s->db;
     while (p < end && i < c->capacity && left >= WALK_STEPS_OF_KEY + WALK_STEPS_OF_EXPIRY) {
-        const uint8_t *q = p, *name, *row = code + layout->entry[*p];
+        const uint8_t *q = p, *name, *program = code + layout->entry[*p];
         int64_t expire = -1;
         left -= WALK_STEPS_OF_KEY;
-        if (walk_program_starts_with(row, WALK_OP_EXPIRE_MS, WALK_OP_MORE) && end - q > 9) {
+        if (walk_program_starts_with(program, WALK_OP_EXPIRE_MS, WALK_OP_MORE) && end - q > 9) {
             expire = (int64_t)walk_little(q + 1, 8);
-            row = code + layout->entry[*(q += 9)];
+            program = code + layout->entry[*(q += 9)];
             left -= WALK_STEPS_OF_EXPIRY;
         }
         name = q + 1;
-        if (!walk_program_starts_with(row, WALK_OP_KEY, WALK_OP_STR) || row[2] != WALK_OP_END) break;
+        if (!walk_program_starts_with(program, WALK_OP_KEY, WALK_OP_STR) || program[2] != WALK_OP_END) break;
         uint8_t kind = *q++;
         if (!walk_skip_string(&q, end)) break;
         const uint8_t *value = q;
@@ -227,8 +230,8 @@ static const uint8_t *walk_string_keys(walk_state *s, const walk_layout *layout,
     return p;
 }
 
-/* The elements from p on of a loop whose body is strings, and bytes to skip after them or none, as long as they stand
- * there as a unpacked_size; never the last one, after which the loop ends.  The place where it goes on. */
+/* Skip the complete elements from p on of a loop with a body of one or two strings and an optional fixed number of bytes.
+ * The last element is left to the interpreter, which then ends the loop.  Returns where the interpreter goes on. */
 static const uint8_t *walk_string_elements(const uint8_t *body, const uint8_t *p, const uint8_t *end, uint64_t *left,
                                    int64_t *budget) {
     int strings = 0;
@@ -246,7 +249,8 @@ static const uint8_t *walk_string_elements(const uint8_t *body, const uint8_t *p
     return p;
 }
 
-/* Run from *at to `end`; reason it stopped.  The buffer's first byte is at `base` in the file. */
+/* Run on buffer[*at, end_at) and set *at to where it stopped; the first byte of the buffer is at offset `base` of the file.
+ * Returns a WALK_STOP_ code. */
 static int walk_run(walk_state *s, const walk_layout *layout, const uint8_t *buffer, size_t *at, size_t end_at, int64_t base,
                    walk_columns *c, int64_t *budget_left) {
     const uint8_t *p = buffer + *at, *end = buffer + end_at;

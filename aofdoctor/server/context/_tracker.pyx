@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""steps.h for Python: the same function as plain.py."""
+"""Python bindings of tracker.h, with the function of _pytracker.py."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -7,7 +7,7 @@ cdef extern from "tracker.h" nogil:
     enum:
         TRACKER_FIELDS
     ctypedef struct tracker_rules:
-        const uint8_t *act
+        const uint8_t *actions
         const uint32_t *argc_min
         const uint32_t *argc_max
         size_t ids
@@ -23,11 +23,8 @@ cdef extern from "tracker.h" nogil:
 include "../../buffers.pxi"
 
 
-def track_batch(state, batch, act, argc_min, argc_max, counts, flagged, columns):
-    """How many of a batch's records are flagged_count; `flagged` holds their indexes.
-
-    `columns` is None, or (db, tx, time) to be filled by record.
-    """
+def track_batch(state, batch, actions, argc_min, argc_max, counts, flagged, columns):
+    """Update `state` with a batch; return how many records are flagged.  See _pytracker.py for the arguments."""
     cdef _Buffers b = _Buffers()
     cdef tracker_rules rules
     cdef tracker_columns out
@@ -35,12 +32,12 @@ def track_batch(state, batch, act, argc_min, argc_max, counts, flagged, columns)
     cdef int64_t base = batch.base
     cdef int64_t *context_p = <int64_t *>b.get(state, 8 * TRACKER_FIELDS, True)
     cdef const uint8_t *data = <const uint8_t *>b.get(batch.buffer, origin, False)
-    size = b.views[b.held - 1].len - origin
+    size = b.views[b.count - 1].len - origin
     cdef const int64_t *edges = <const int64_t *>b.get(batch.edges, 8 * (count + 1), False)
     cdef const uint32_t *argc = <const uint32_t *>b.get(batch.argc, 4 * count, False)
     cdef const uint16_t *ids = <const uint16_t *>b.get(batch.ids, 2 * count, False)
-    rules.act = <const uint8_t *>b.get(act, 1, False)
-    rules.ids = b.views[b.held - 1].len
+    rules.actions = <const uint8_t *>b.get(actions, 1, False)
+    rules.ids = b.views[b.count - 1].len
     rules.argc_min = <const uint32_t *>b.get(argc_min, 4 * rules.ids, False)
     rules.argc_max = <const uint32_t *>b.get(argc_max, 4 * rules.ids, False)
     cdef uint64_t *counts_p = <uint64_t *>b.get(counts, 8 * rules.ids, True)

@@ -1,8 +1,8 @@
-/* The context of each record: its database, transaction and time.
+/* Track the context of each record: its database, transaction and time.
  *
- * Runs over the columns of a batch.  The state is an array of int64, so that
- * the plain Python twin works on the same one; the names of its fields are in
- * steps.py.  A record that a rule asks about is flagged_count, and judged elsewhere.
+ * Runs over the columns of a batch.  The state is an array of int64, which the
+ * fallback in Python uses as well; fields.py names its fields.  Records that a
+ * rule selects are only flagged here; compatibility.py and others judge them.
  */
 #ifndef AOFDOCTOR_TRACKER_H
 #define AOFDOCTOR_TRACKER_H
@@ -22,17 +22,17 @@ enum {
 enum { TRACKER_ACT_NONE, TRACKER_ACT_ANNOTATION, TRACKER_ACT_SELECT, TRACKER_ACT_MULTI, TRACKER_ACT_EXEC, TRACKER_ACT_MASK = 7, TRACKER_ACT_FLAG = 8 };
 
 typedef struct {
-    const uint8_t *act;      /* by id: what to do, and TRACKER_ACT_FLAG to flag each one */
-    const uint32_t *argc_min;   /* by id: fewer arguments are flagged_count */
-    const uint32_t *argc_max;    /* by id: more arguments are flagged_count */
+    const uint8_t *actions;     /* by id: a TRACKER_ACT, plus TRACKER_ACT_FLAG to flag every record */
+    const uint32_t *argc_min;   /* by id: records with fewer arguments are flagged */
+    const uint32_t *argc_max;    /* by id: records with more arguments are flagged */
     size_t ids;
 } tracker_rules;
 
 typedef struct {
-    int64_t *db, *tx, *time; /* by record, or all NULL */
+    int64_t *db, *tx, *time; /* by record; all NULL if they are not wanted */
 } tracker_columns;
 
-/* The number in p[0..size), digits only; -1 if it is none. */
+/* Parse p[0..size) as a number of digits only; -1 if it is none. */
 static int64_t tracker_digits(const uint8_t *p, size_t size) {
     int64_t value = 0;
     if (size < 1 || size > 18) return -1;
@@ -43,7 +43,7 @@ static int64_t tracker_digits(const uint8_t *p, size_t size) {
     return value;
 }
 
-/* The time of `#TS:<seconds>`; -1 if the annotation is another. */
+/* The time of the annotation `#TS:<seconds>`; -1 for any other annotation. */
 static int64_t tracker_timestamp(const uint8_t *p, size_t size) {
     size_t digits = 0;
     if (size < 6 || memcmp(p, "#TS:", 4)) return -1;
@@ -53,7 +53,7 @@ static int64_t tracker_timestamp(const uint8_t *p, size_t size) {
     return rest + 1 == size && p[rest] == '\n' ? tracker_digits(p + 4, digits) : -1;
 }
 
-/* The second argument of a is_complete record as a number; -1 if it is none. */
+/* The second argument of a complete record as a number; -1 if it is none. */
 static int64_t tracker_second_argument(const uint8_t *p, const uint8_t *end) {
     const uint8_t *header = p, *from = p;
     for (int line = 0; line < 4; line++) {   /* *2, $6, SELECT, $n */
@@ -66,8 +66,8 @@ static int64_t tracker_second_argument(const uint8_t *p, const uint8_t *end) {
     return size < 0 || size > end - from ? -1 : tracker_digits(from, (size_t)size);
 }
 
-/* Go over `count` records; the number of flagged_count ones, whose indexes are in `flagged` (room for all).
- * `data` holds the bytes of the batch, `size` of them: of a far record only its head. */
+/* Update the state with `count` records; `flagged` receives the indexes of the flagged ones and has room for all.  Returns
+ * their number.  `data` holds `size` bytes of the batch: of a record that is larger than a window only the beginning. */
 static size_t tracker_track_batch(int64_t *state, int64_t base, const uint8_t *data, int64_t size, const int64_t *edges,
                         const uint32_t *argc, const uint16_t *ids, size_t count, const tracker_rules *rules,
                         uint64_t *counts, uint32_t *flagged, const tracker_columns *out) {
@@ -75,8 +75,8 @@ static size_t tracker_track_batch(int64_t *state, int64_t base, const uint8_t *d
     for (size_t i = 0; i < count; i++) {
         size_t id = ids[i] < rules->ids ? ids[i] : 0;
         int64_t end = base + edges[i + 1];
-        unsigned act = rules->act[id];
-        int flag = (act & TRACKER_ACT_FLAG) || argc[i] < rules->argc_min[id] || argc[i] > rules->argc_max[id];
+        unsigned action = rules->actions[id];
+        int flag = (action & TRACKER_ACT_FLAG) || argc[i] < rules->argc_min[id] || argc[i] > rules->argc_max[id];
         const uint8_t *p = data + (edges[i] < size ? edges[i] : size);
         const uint8_t *stop = data + (edges[i + 1] < size ? edges[i + 1] : size);
         int is_complete = edges[i + 1] <= size;
@@ -86,8 +86,8 @@ static size_t tracker_track_batch(int64_t *state, int64_t base, const uint8_t *d
             out->tx[i] = state[TRACKER_FIELD_TX];
             out->time[i] = state[TRACKER_FIELD_TIME];
         }
-        act &= TRACKER_ACT_MASK;
-        if (act == TRACKER_ACT_ANNOTATION) {
+        action &= TRACKER_ACT_MASK;
+        if (action == TRACKER_ACT_ANNOTATION) {
             int64_t seconds = is_complete ? tracker_timestamp(p, (size_t)(stop - p)) : -1;
             if (seconds >= 0) {
                 state[TRACKER_FIELD_TIME] = seconds;
@@ -96,7 +96,7 @@ static size_t tracker_track_batch(int64_t *state, int64_t base, const uint8_t *d
             flag |= edges[i + 1] - edges[i] > TRACKER_ANNOTATION_MAX;
             state[TRACKER_FIELD_ANNOTATIONS]++;
         } else {
-            if (act == TRACKER_ACT_SELECT) {
+            if (action == TRACKER_ACT_SELECT) {
                 int64_t db = is_complete ? tracker_second_argument(p, stop) : -1;
                 flag |= db < 0 || (state[TRACKER_FIELD_SELECTED] && db == state[TRACKER_FIELD_DB]);
                 if (db >= 0) {
@@ -104,7 +104,7 @@ static size_t tracker_track_batch(int64_t *state, int64_t base, const uint8_t *d
                     state[TRACKER_FIELD_SELECTED] = 1;
                 }
                 if (out->db) out->db[i] = state[TRACKER_FIELD_DB];
-            } else if (act == TRACKER_ACT_MULTI) {
+            } else if (action == TRACKER_ACT_MULTI) {
                 state[TRACKER_FIELD_BEFORE_MULTI] = state[TRACKER_FIELD_COMMAND_END];
                 if (state[TRACKER_FIELD_TX] > 0) {
                     flag = 1;
@@ -113,7 +113,7 @@ static size_t tracker_track_batch(int64_t *state, int64_t base, const uint8_t *d
                     state[TRACKER_FIELD_MULTI_START] = base + edges[i];
                 }
                 if (out->db) out->tx[i] = state[TRACKER_FIELD_TX];
-            } else if (act == TRACKER_ACT_EXEC) {
+            } else if (action == TRACKER_ACT_EXEC) {
                 flag |= state[TRACKER_FIELD_TX] == 0;
                 state[TRACKER_FIELD_TX] = 0;
             }

@@ -1,9 +1,9 @@
-"""Walking a part as a loader does: the database, transaction and time of each record.
+"""Track the database, transaction and time of each record while a part is read, as a loading server does.
 
-The columns of a batch go in; out come the state after it, the columns db, tx
-and time if they are wanted, and the records that somebody asked to be told of.
-Unknown is a value: -1, after damage and in a view that did not start at the
-head of the part.
+The input is a batch of records.  The output is the state after it, the columns
+db, tx and time if they are wanted, and the indexes of the records that a caller
+asked to have flagged.  The value -1 means unknown: after damage, and in a
+reader that did not start at the beginning of the part.
 """
 
 from array import array
@@ -14,8 +14,7 @@ from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX
 from aofdoctor.aof.reader import BATCH_RECORDS
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context import _pytracker as plain
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import FLAG, ContextField, RecordAction
 
 if TYPE_CHECKING:
     from aofdoctor.server.context._pytracker import track_batch
@@ -29,7 +28,7 @@ UNKNOWN = -1
 
 
 class ContextTracker:
-    """The running context; one for a walk over parts in load order."""
+    """The context of the records that are read; one tracker serves all parts of an AOF in load order."""
 
     def __init__(self, columns: bool = False, room: int = BATCH_RECORDS) -> None:
         size = command_table().size
@@ -41,13 +40,13 @@ class ContextTracker:
         self.flagged = array("I", bytes(4 * room))
         self._columns = tuple(array("q", bytes(8 * room)) for _ in range(3)) if columns else None
         self._flagged_ids: dict[str, frozenset[int]] = {}
-        self.actions[ANNOTATION] = plain.ANNOTATION
-        for name, act in (("select", plain.SELECT), ("multi", plain.MULTI), ("exec", plain.EXEC)):
-            self.actions[command_table().names.ids[name.encode()]] = act
+        self.actions[ANNOTATION] = RecordAction.ANNOTATION
+        for action in (RecordAction.SELECT, RecordAction.MULTI, RecordAction.EXEC):
+            self.actions[command_table().names.ids[action.name.lower().encode()]] = action
         self.begin_part()
 
     def begin_part(self) -> None:
-        """A part begins: database 0, no transaction, no time; the ordinals go on."""
+        """Begin a part: database 0, no transaction, no time; transactions are numbered on."""
         state = self.state
         transactions = state[ContextField.TRANSACTIONS]
         state[:] = array("q", bytes(8 * len(ContextField)))
@@ -55,23 +54,23 @@ class ContextTracker:
         state[ContextField.TIME] = state[ContextField.FIRST_TIME] = UNKNOWN
 
     def begin_after_preamble(self, end: int) -> None:
-        """Records begin after an RDB; a server has not yet read a command."""
+        """Begin the records after the RDB at the head of a part, which ends at `end`."""
         self.state[ContextField.GOOD_END] = end
 
     def mark_unknown(self) -> None:
-        """What follows is not chained to what was before: its database and transaction are unknown."""
+        """Set database and transaction to unknown, because bytes between the last and the next record were lost."""
         self.state[ContextField.DB] = self.state[ContextField.TX] = UNKNOWN
 
     def flag(self, owner: str, ids: Iterable[int]) -> None:
-        """Ask to be told of every record with one of these ids, instead of those that `who` asked for before."""
+        """Flag every record with one of these command ids; replaces the ids that `owner` flagged before."""
         before = frozenset().union(*self._flagged_ids.values())
         self._flagged_ids[owner] = frozenset(ids)
         flagged_ids = frozenset().union(*self._flagged_ids.values())
         for number in before ^ flagged_ids:
-            self.actions[number] ^= plain.FLAG
+            self.actions[number] ^= FLAG
 
     def track(self, batch: RecordBatch) -> "array[int]":
-        """Go over a batch; the indexes of the records that were noted."""
+        """Update the context with a batch; return the indexes of the flagged records."""
         flagged_count = track_batch(
             self.state,
             batch,
@@ -84,21 +83,21 @@ class ContextTracker:
         )
         return self.flagged[:flagged_count]
 
-    # -- the columns of the last batch --
+    # -- the columns of the last batch, valid until the next call of track --
 
     @property
     def db(self) -> "array[int]":
-        """The database of each record; -1 where unknown."""
+        """The database of each record; -1 if unknown."""
         return self._column(0)
 
     @property
     def tx(self) -> "array[int]":
-        """The transaction of each record: 0 in none, -1 where unknown."""
+        """The transaction number of each record; 0 outside of transactions, -1 if unknown."""
         return self._column(1)
 
     @property
     def time(self) -> "array[int]":
-        """The time of each record, unix seconds; -1 where unknown."""
+        """The time of each record in Unix seconds; -1 if unknown."""
         return self._column(2)
 
     def _column(self, number: int) -> "array[int]":
