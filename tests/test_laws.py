@@ -228,13 +228,6 @@ def test_a_file_reads_as_its_bytes_do(data: bytes) -> None:
         assert flat(read_tiles(FileSource(path), COMMAND_IDS)) == flat(read_tiles(BytesSource(data), COMMAND_IDS))
 
 
-def test_a_state_has_the_fields_of_its_twin() -> None:
-    header = (Path(plain.__file__).parent / "tracker.h").read_text()
-    fields = header.partition("STATE_DB")[2].partition("STATE_SIZE")[0]
-    names = ["DB", *[word.strip().removeprefix("STATE_") for word in fields.split(",") if word.strip()]]
-    assert names == [field.name for field in ContextField]
-
-
 @LAWS
 @given(
     sound_aofs,
