@@ -73,7 +73,10 @@ def main() -> None:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)  # so that what was begun is cleaned up
     if not COMPILED:
-        warn("the compiled scanner is missing (no C compiler at its installation): this is many times slower")
+        warn(
+            "the compiled code is missing (no C compiler at installation): check, log, show, strip, repair, rewind, slice and "
+            "verify work many times slower; use stats, diff and convert only for small files"
+        )
     sys.exit(run(sys.argv[1:]))
 
 
