@@ -1,26 +1,26 @@
-# The buffers of one call, which the compiled modules of more than one room hold: included, not imported, so that each
-# module stands alone.
+# The buffers that one call holds.  This file is included rather than imported, so that no compiled module depends on
+# another one.
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
 
 cdef enum:
-    _MOST_BUFFERS = 24
+    _BUFFERS_MAX = 24
 
 
 cdef class _Buffers:
-    """Up to 24 buffers, released together."""
-    cdef Py_buffer views[_MOST_BUFFERS]
-    cdef int held
+    """Hold up to 24 buffers and release them together."""
+    cdef Py_buffer views[_BUFFERS_MAX]
+    cdef int count
 
-    cdef void *get(self, source, Py_ssize_t least, bint writable) except? NULL:
-        if self.held == _MOST_BUFFERS:
+    cdef void *get(self, source, Py_ssize_t size_min, bint writable) except? NULL:
+        if self.count == _BUFFERS_MAX:
             raise ValueError("too many columns")
-        PyObject_GetBuffer(source, &self.views[self.held], PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
-        self.held += 1
-        if self.views[self.held - 1].len < least:
+        PyObject_GetBuffer(source, &self.views[self.count], PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
+        self.count += 1
+        if self.views[self.count - 1].len < size_min:
             raise ValueError("a column is too short")
-        return self.views[self.held - 1].buf
+        return self.views[self.count - 1].buf
 
     def __dealloc__(self):
-        for i in range(self.held):
+        for i in range(self.count):
             PyBuffer_Release(&self.views[i])

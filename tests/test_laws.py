@@ -32,8 +32,8 @@ from aofdoctor.log.selection import Selection
 from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context import _pytracker as plain
-from aofdoctor.server.context._pytracker import ContextField
 from aofdoctor.server.context._tracker import track_batch
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import BytesSource, FileSource
 from aofdoctor.span import Span
@@ -227,13 +227,6 @@ def test_a_file_reads_as_its_bytes_do(data: bytes) -> None:
         path = Path(folder) / "a.aof"
         path.write_bytes(data)
         assert flat(read_tiles(FileSource(path), COMMAND_IDS)) == flat(read_tiles(BytesSource(data), COMMAND_IDS))
-
-
-def test_a_state_has_the_fields_of_its_twin() -> None:
-    header = (Path(plain.__file__).parent / "tracker.h").read_text()
-    fields = header.partition("STATE_DB")[2].partition("STATE_SIZE")[0]
-    names = ["DB", *[word.strip().removeprefix("STATE_") for word in fields.split(",") if word.strip()]]
-    assert names == [field.name for field in ContextField]
 
 
 @LAWS

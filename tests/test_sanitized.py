@@ -103,7 +103,7 @@ def test_a_buffer_one_byte_short_is_caught(harness: Path, tmp_path: Path) -> Non
         HARNESS.read_text()
         .replace("../../aofdoctor", str(FIXTURES.parent / "aofdoctor"))
         .replace('"standalone.h"', f'"{HARNESS.parent / "standalone.h"}"')
-        .replace("size + AOF_SLACK", "size + 1")
+        .replace("size + SCAN_SLACK", "size + 1")
     )
     source.write_text(text)
     compiler = shutil.which("cc") or "cc"

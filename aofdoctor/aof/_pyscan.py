@@ -1,8 +1,9 @@
-"""The longest run of whole records in a buffer, in plain Python.
+"""Scan a buffer for whole records: the pure Python fallback of scan.h.
 
-The twin of scan.h: the same names, the same columns, the same bytes accepted.
-It is the oracle of the compiled one in the tests, and serves where no compiler
-was at hand.  Like its twin it knows only the happy path.
+It accepts the same bytes and fills the same columns as the compiled scanner.
+The tests compare the two, and this one runs where no C compiler was available.
+Like scan.h it stops at the first byte that does not belong to a whole record
+and does not diagnose why.
 """
 
 from array import array
@@ -14,7 +15,10 @@ SLACK = 64
 
 
 class ScanNames:
-    """Command names by id: names[i] has the id i + 2; b"a|b" is the subcommand b of a, which stands before it."""
+    """Map command names to ids, in any case: names[i] has the id i + 2.
+
+    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.
+    """
 
     def __init__(self, names: Sequence[bytes]) -> None:
         self.ids: dict[bytes, int] = {}
@@ -27,7 +31,7 @@ class ScanNames:
 
 
 class ScanColumns:
-    """Room for `room` records: edges (int64, room + 1), argc (uint32), ids (uint16)."""
+    """Columns for up to `room` records: edges (int64, room + 1 of them), argc (uint32), ids (uint16)."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -37,7 +41,7 @@ class ScanColumns:
 
 
 def _header(data: bytes, at: int, prefix: int) -> tuple[int, int] | None:
-    """(the byte after `mark digits CRLF` at `at`, the number), or None."""
+    """Parse `prefix digits CRLF` at `at`; return (the offset after it, the number), or None."""
     if data[at] != prefix:
         return None
     end = data.find(b"\r\n", at, at + DIGITS_MAX + 3)
@@ -46,7 +50,7 @@ def _header(data: bytes, at: int, prefix: int) -> tuple[int, int] | None:
 
 
 def _skip_args(data: bytes, at: int, end: int, count: int) -> tuple[int, int]:
-    """(how many of `count` arguments are whole before `end`, the offset after them)."""
+    """Skip up to `count` arguments that end before `end`; return (how many, the offset after them)."""
     for done in range(count):
         header = _header(data, at, 0x24)
         if header is None:
@@ -59,7 +63,11 @@ def _skip_args(data: bytes, at: int, end: int, count: int) -> tuple[int, int]:
 
 
 def scan(buffer: bytes | bytearray | memoryview, start: int, end: int, names: ScanNames, columns: ScanColumns) -> int:
-    """The number of whole records in buffer[start:end], up to the first byte that is not of one."""
+    """Fill `columns` with the whole records at the start of buffer[start:end]; return their number.
+
+    Stops at the first byte that does not belong to a whole record, or when the columns are full.  Offsets are
+    relative to `start`; at least SLACK zero bytes must follow `end` in the buffer.
+    """
     data = _slice(buffer, start, end)
     stop, at, n = end - start, 0, 0
     edges, argc, ids = columns.edges, columns.argc, columns.ids
@@ -95,19 +103,19 @@ def _command_id(data: bytes, at: int, count: int, names: ScanNames) -> int:
 
 
 def _short_argument(data: bytes, at: int) -> tuple[bytes, int]:
-    """(the whole argument at `at` in lower case, empty if it is too long for a name; the offset after it)."""
+    """Return (the argument at `at` in lower case, or b"" if it is too long for a name; the offset after it)."""
     payload, size = _header(data, at, 0x24) or (at, 0)
     return data[payload : payload + size].lower() if size <= NAME_MAX else b"", payload + size + 2
 
 
 def skip_args(buffer: bytes | bytearray | memoryview, start: int, end: int, count: int) -> tuple[int, int]:
-    """(how many of `count` arguments are whole in buffer[start:end], the offset after them)."""
+    """Skip up to `count` whole arguments of buffer[start:end]; return (how many, the offset after them)."""
     done, at = _skip_args(_slice(buffer, start, end), 0, end - start, count)
     return done, start + at
 
 
 def arguments(buffer: bytes | bytearray | memoryview, start: int, end: int, limit: int) -> list[bytes]:
-    """The first `most` arguments of the whole record buffer[start:end]."""
+    """Return the first `limit` arguments of the record buffer[start:end], which must be whole."""
     data = _slice(buffer, start, end)
     header = _header(data, 0, 0x2A)
     args: list[bytes] = []

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""scan.h for Python: the same names and the same columns as scan.py."""
+"""Python bindings of scan.h, with the names and columns of _pyscan.py."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
@@ -8,39 +8,42 @@ from libc.string cimport memcpy
 
 cdef extern from "scan.h" nogil:
     enum:
-        AOF_SLACK
-        AOF_NAME_MAX
-    ctypedef struct aof_name:
+        SCAN_SLACK
+        SCAN_NAME_MAX
+    ctypedef struct scan_name:
         uint16_t size
         uint16_t id
         uint16_t container
-    ctypedef struct aof_names:
-        aof_name *slot
+    ctypedef struct scan_names:
+        scan_name *slot
         uint32_t mask
-    aof_name *aof_slot(const aof_names *names, const uint8_t *p, size_t size, uint16_t parent)
-    void aof_name_add(const aof_names *names, const uint8_t *p, size_t size, uint16_t parent, uint16_t id)
-    const uint8_t *aof_header(const uint8_t *p, uint8_t mark, int64_t *value)
-    const uint8_t *aof_args(const uint8_t *p, const uint8_t *end, int64_t count, int64_t *done)
-    size_t aof_scan(const uint8_t *buffer, size_t size, const aof_names *names, size_t room,
+    scan_name *scan_slot(const scan_names *names, const uint8_t *p, size_t size, uint16_t parent)
+    void scan_name_add(const scan_names *names, const uint8_t *p, size_t size, uint16_t parent, uint16_t id)
+    const uint8_t *scan_header(const uint8_t *p, uint8_t prefix, int64_t *value)
+    const uint8_t *scan_args(const uint8_t *p, const uint8_t *end, int64_t count, int64_t *done)
+    size_t scan_records(const uint8_t *buffer, size_t size, const scan_names *names, size_t room,
                     int64_t *edges, uint32_t *argc, uint16_t *ids)
 
 
-SLACK = AOF_SLACK
+SLACK = SCAN_SLACK
 
 
 cdef class ScanNames:
-    """Command names by id: names[i] has the id i + 2; b"a|b" is the subcommand b of a, which stands before it."""
+    """Map command names to ids, in any case: names[i] has the id i + 2.
 
-    cdef aof_names table
+    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.
+    """
+
+    cdef scan_names table
 
     def __cinit__(self, names):
-        cdef uint8_t padded[AOF_NAME_MAX]
-        cdef aof_name *slot
+        cdef uint8_t padded[SCAN_NAME_MAX]
+        cdef scan_name *slot
         cdef uint16_t parent
         cdef uint32_t slots = 64
         while slots < 4 * len(names):
             slots *= 2
-        self.table.slot = <aof_name *>calloc(slots, sizeof(aof_name))
+        self.table.slot = <scan_name *>calloc(slots, sizeof(scan_name))
         if not self.table.slot:
             raise MemoryError
         self.table.mask = slots - 1
@@ -48,12 +51,12 @@ cdef class ScanNames:
             parent = 0
             command, _, sub = name.partition(b"|")
             if sub:
-                slot = aof_slot(&self.table, _pad(padded, command), len(command), 0)
+                slot = scan_slot(&self.table, _pad(padded, command), len(command), 0)
                 if not slot.size:
                     raise ValueError(name)
                 slot.container = 1
                 parent = slot.id
-            aof_name_add(&self.table, _pad(padded, sub or command), len(sub or command), parent, i + 2)
+            scan_name_add(&self.table, _pad(padded, sub or command), len(sub or command), parent, i + 2)
 
     def __dealloc__(self):
         free(self.table.slot)
@@ -61,7 +64,7 @@ cdef class ScanNames:
 
 cdef const uint8_t *_pad(uint8_t *padded, bytes name) except NULL:
     cdef const uint8_t *source = name
-    if not 0 < len(name) <= AOF_NAME_MAX:
+    if not 0 < len(name) <= SCAN_NAME_MAX:
         raise ValueError(name)
     memcpy(padded, source, len(name))
     return padded
@@ -69,19 +72,19 @@ cdef const uint8_t *_pad(uint8_t *padded, bytes name) except NULL:
 
 cdef class _View:
     cdef Py_buffer view
-    cdef bint held
+    cdef bint is_acquired
 
     def __cinit__(self, source, bint writable):
         PyObject_GetBuffer(source, &self.view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
-        self.held = True
+        self.is_acquired = True
 
     def __dealloc__(self):
-        if self.held:
+        if self.is_acquired:
             PyBuffer_Release(&self.view)
 
 
 cdef class ScanColumns:
-    """Room for `room` records: edges (int64, room + 1), argc (uint32), ids (uint16)."""
+    """Columns for up to `room` records: edges (int64, room + 1 of them), argc (uint32), ids (uint16)."""
 
     cdef readonly object edges, argc, ids
     cdef readonly Py_ssize_t room
@@ -99,49 +102,49 @@ cdef class ScanColumns:
 
 
 def scan(buffer, Py_ssize_t start, Py_ssize_t end, ScanNames names, ScanColumns columns):
-    """The number of whole records in buffer[start:end], up to the first byte that is not of one."""
+    """Fill `columns` with the whole records at the start of buffer[start:end]; return their number."""
     cdef _View view = _View(buffer, False)
     cdef size_t n
-    if not 0 <= start <= end <= view.view.len - AOF_SLACK:
+    if not 0 <= start <= end <= view.view.len - SCAN_SLACK:
         raise ValueError("the buffer is too short")
     with nogil:
-        n = aof_scan(<const uint8_t *>view.view.buf + start, end - start, &names.table, columns.room,
+        n = scan_records(<const uint8_t *>view.view.buf + start, end - start, &names.table, columns.room,
                      <int64_t *>columns._edges.view.buf, <uint32_t *>columns._argc.view.buf,
                      <uint16_t *>columns._ids.view.buf)
     return n
 
 
 def skip_args(buffer, Py_ssize_t start, Py_ssize_t end, int64_t count):
-    """(how many of `count` arguments are whole in buffer[start:end], the offset after them)."""
+    """Skip up to `count` whole arguments of buffer[start:end]; return (how many, the offset after them)."""
     cdef _View view = _View(buffer, False)
     cdef int64_t done
     cdef const uint8_t *base
     cdef const uint8_t *p
-    if not 0 <= start <= end <= view.view.len - AOF_SLACK:
+    if not 0 <= start <= end <= view.view.len - SCAN_SLACK:
         raise ValueError("the buffer is too short")
     base = <const uint8_t *>view.view.buf
     with nogil:
-        p = aof_args(base + start, base + end, count, &done)
+        p = scan_args(base + start, base + end, count, &done)
     return done, p - base
 
 
-def arguments(buffer, Py_ssize_t start, Py_ssize_t end, Py_ssize_t most):
-    """The first `most` arguments of the whole record buffer[start:end]."""
+def arguments(buffer, Py_ssize_t start, Py_ssize_t end, Py_ssize_t limit):
+    """Return the first `limit` arguments of the record buffer[start:end], which must be whole."""
     cdef _View view = _View(buffer, False)
     cdef const uint8_t *p
     cdef const uint8_t *stop
     cdef int64_t count, size
-    if not 0 <= start <= end <= view.view.len - AOF_SLACK:
+    if not 0 <= start <= end <= view.view.len - SCAN_SLACK:
         raise ValueError("the buffer is too short")
     stop = <const uint8_t *>view.view.buf + end
-    p = aof_header(<const uint8_t *>view.view.buf + start, b"*", &count)
+    p = scan_header(<const uint8_t *>view.view.buf + start, b"*", &count)
     args = []
-    while p and len(args) < min(count, most):
-        p = aof_header(p, b"$", &size)
+    while p and len(args) < min(count, limit):
+        p = scan_header(p, b"$", &size)
         if not p or p > stop or size > stop - p - 2:
             break
         args.append(<bytes>p[:size])
         p += size + 2
-    if len(args) < min(count, most):
+    if len(args) < min(count, limit):
         raise ValueError("not a whole record")
     return args

@@ -1,4 +1,4 @@
-"""The scanner in use: the compiled one where it was built, else its plain twin."""
+"""Scan a buffer for whole records; this module picks the compiled scanner, or the pure Python one if it was not built."""
 
 from typing import TYPE_CHECKING
 

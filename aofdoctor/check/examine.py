@@ -16,7 +16,7 @@ from aofdoctor.log.context_walk import none_if_unknown, walk_part
 from aofdoctor.log.script_flushes import script_command_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.loader import Loader
 from aofdoctor.server.verdict import Outcome, Verdict

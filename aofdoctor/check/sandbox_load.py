@@ -24,7 +24,7 @@ from aofdoctor.errors import RefusedEdit, SandboxError
 from aofdoctor.log.context_walk import walk_aof
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
 from aofdoctor.server.verdict import Outcome

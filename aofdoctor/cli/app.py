@@ -84,7 +84,10 @@ def main() -> None:
             # KeyboardInterrupt runs the cleanup code that removes unfinished files; the default action would skip it.
             signal.signal(number, signal.default_int_handler)
     if not COMPILED:
-        warn("the compiled scanner is missing (no C compiler at its installation): this is many times slower")
+        warn(
+            "the compiled code is missing (no C compiler at installation): check, log, show, strip, repair, rewind, slice and "
+            "verify work many times slower; use stats, diff and convert only for small files"
+        )
     sys.exit(run(sys.argv[1:]))
 
 

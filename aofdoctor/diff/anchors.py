@@ -10,7 +10,7 @@ bits are kept, which selects the same digests on both sides.
 from collections.abc import Iterator
 
 from aofdoctor.diff.edit_script import longest_increasing
-from aofdoctor.diff.units._pyunits import UnitColumn
+from aofdoctor.diff.units.columns import UnitColumn
 from aofdoctor.diff.units.side import Side
 
 SAMPLE_MAX = 1 << 16  # units kept of each side

@@ -19,7 +19,7 @@ from aofdoctor.diff.hashing.digest import common_prefix_length
 from aofdoctor.diff.units.side import Side
 from aofdoctor.diff.units.unit import DiffPosition
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 

@@ -27,7 +27,7 @@ from aofdoctor.diff.common_bytes import CommonBytes, skip_common_bytes
 from aofdoctor.diff.common_rdb_keys import first_key_positions, have_comparable_keys, skip_common_keys
 from aofdoctor.diff.edit_script import Block, matching_blocks
 from aofdoctor.diff.pairing import PairedUnits, pair_units
-from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
+from aofdoctor.diff.units.columns import UnitColumn, UnitKind
 from aofdoctor.diff.units.side import Side
 from aofdoctor.diff.units.unit import DiffPosition, Unit, UnitRun
 from aofdoctor.source import pread

@@ -11,7 +11,7 @@ from itertools import pairwise
 from aofdoctor.diff.edit_script import Block
 from aofdoctor.diff.moves import KeyAccesses, commuting_moves, pair_by_digest
 from aofdoctor.diff.rechunked_keys import groups_in_same_place, match_rechunked_keys
-from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
+from aofdoctor.diff.units.columns import UnitColumn, UnitKind
 from aofdoctor.diff.units.side import Side
 from aofdoctor.diff.units.touched_keys import touched_keys
 from aofdoctor.diff.units.unit import Unit

@@ -21,7 +21,7 @@ from aofdoctor.diff.edit_script import longest_increasing
 from aofdoctor.diff.hashing.arguments import DigestInput, feed_arguments
 from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.moves import KeyAccesses, count_shared_barriers
-from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
+from aofdoctor.diff.units.columns import UnitColumn, UnitKind
 from aofdoctor.diff.units.rdb_commands import RdbCommandStream
 from aofdoctor.diff.units.side import Side
 from aofdoctor.diff.units.touched_keys import DbKey, make_db_key

@@ -18,7 +18,7 @@ from aofdoctor.edit.plan import Drop
 from aofdoctor.log.flushes import STRUCTURE_COMMANDS
 from aofdoctor.log.transaction_start import transaction_before_batch, transaction_start
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.span import Span

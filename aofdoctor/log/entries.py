@@ -26,7 +26,7 @@ from aofdoctor.log.command_numbers import command_numbers
 from aofdoctor.log.context_walk import none_if_unknown, walk_aof, walk_part
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 

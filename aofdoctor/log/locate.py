@@ -24,7 +24,7 @@ from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.header import MAGIC_SIZE
 from aofdoctor.rdb.items import KeyItem, OpcodeItem
 from aofdoctor.rdb.preamble import creation_time
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource
 

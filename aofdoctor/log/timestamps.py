@@ -16,7 +16,7 @@ from aofdoctor.log.context_walk import none_if_unknown, walk_aof
 from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
 from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import PipeSource, Source, pread
 from aofdoctor.text import display_path, format_time

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from aofdoctor.rdb.opcodes import FIRST_OPCODE, Opcode
 from aofdoctor.rdb.values.decoders import ValueRef, type_name
-from aofdoctor.rdb.walk._pycount import COUNTS_SIZE, EXPIRED_INDEX, EXPIRING_INDEX, KEYS_INDEX
+from aofdoctor.rdb.walk.constants import COUNTS_SIZE, EXPIRED_INDEX, EXPIRING_INDEX, KEYS_INDEX
 from aofdoctor.rdb.walk.walker import ItemColumns, count_items
 
 DBS_MAX = 1 << 10

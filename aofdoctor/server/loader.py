@@ -20,7 +20,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.server.command_table import CommandSpec, command_table
 from aofdoctor.server.compatibility import command_rejection, flag_rejected, rdb_rejection
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
 from aofdoctor.server.verdict import LoadStop, Outcome, TruncationHazard, Verdict, verdicts

@@ -21,7 +21,7 @@ from aofdoctor.finding import Finding
 from aofdoctor.log.context_walk import none_if_unknown, walk_part
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.stats.counting.counters import (  # fmt: skip
@@ -32,11 +32,9 @@ from aofdoctor.stats.counting.counters import (  # fmt: skip
     KeyCounters,
     NameRow,
     RecordCounters,
-    burst_kinds,
-    first_key,
-    first_key_rules,
     to_index_array,
 )
+from aofdoctor.stats.counting.first_key import burst_kinds, first_key, first_key_rules
 from aofdoctor.stats.histogram import WIDTH_FACTORS, Histogram, position_histogram, time_histogram
 from aofdoctor.stats.rdb_keys import BaseStats, BaseStatsCollector
 from aofdoctor.stats.suspicious import SuspiciousEvents

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.diff import differ as engine
 from aofdoctor.diff.edit_script import matching_blocks
-from aofdoctor.diff.units._pyunits import UnitColumn
+from aofdoctor.diff.units.columns import UnitColumn
 from aofdoctor.diff.units.side import Side
 from tests.support.diffs import compare
 from tests.support.hostile_bytes import hostile_aofs, sound_aofs

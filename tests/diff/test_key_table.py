@@ -17,7 +17,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.key_table import _pyslots as plain_census
 from aofdoctor.diff.key_table import slots as census_kernel
-from aofdoctor.diff.key_table._pyslots import ROW_WORDS, KeyTableField, mix_digest
+from aofdoctor.diff.key_table.constants import ROW_WORDS, KeyTableField, mix_digest
 from aofdoctor.diff.key_table.effects import KeyOp
 from aofdoctor.diff.key_table.table import KeyTable, pack_position, unpack_position
 from aofdoctor.diff.keys.external_sort import ExternalSorter

@@ -10,7 +10,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.hashing import _pydigest as plain_digest
 from aofdoctor.diff.hashing import digest as digest_kernel
 from aofdoctor.diff.units import _pyunits as plain_units
-from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn
+from aofdoctor.diff.units.columns import OpenUnitField, UnitColumn
 from aofdoctor.diff.units.comparison_rules import ComparisonRules
 from aofdoctor.diff.units.large_records import large_record_digest
 from aofdoctor.diff.units.side import TruncatedSource

@@ -11,8 +11,8 @@ import pytest
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS, KeyCounts
 from aofdoctor.rdb.preamble import walk_rdb
-from aofdoctor.rdb.walk._pycount import COUNTS_SIZE
 from aofdoctor.rdb.walk._pycount import count_items as plain_tally
+from aofdoctor.rdb.walk.constants import COUNTS_SIZE
 from aofdoctor.rdb.walk.walker import count_items
 from aofdoctor.source import BytesSource
 from tests.conftest import FIXTURES

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.rdb.encoding import lzf, runs
+from aofdoctor.rdb.encoding import _pyruns, lzf, runs
 from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE, CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.command_args import Unsupported
 from aofdoctor.rdb.export.commands import value_commands
@@ -199,11 +199,11 @@ def test_the_compiled_readers_and_the_plain_ones_agree_on_any_bytes(seed: int) -
         for _ in range(random.randint(0, 4)):
             data[random.randrange(len(data))] = random.choice([0, 0xFF, 0xC3, 0x81, 0xF4, random.randrange(256)])
         hostile, at = bytes(data), random.choice([0, 6, 10])
-        assert runs.listpack_run(hostile, at) == runs._py_listpack_run(hostile, at)
-        assert runs.ziplist_run(hostile, at, 0) == runs._py_ziplist_run(hostile, at, 0)
+        assert runs.listpack_run(hostile, at) == _pyruns.listpack_run(hostile, at)
+        assert runs.ziplist_run(hostile, at, 0) == _pyruns.ziplist_run(hostile, at, 0)
         for each, tail in ((1, False), (2, False), (1, True), (2, True)):
             given_ = (hostile, at, each, tail, 150, random.choice([7, 384]))
-            assert runs.strings_run(*given_) == runs._py_strings_run(*given_)
+            assert runs.strings_run(*given_) == _pyruns.strings_run(*given_)
         assert lzf.decompress_prefix(hostile, b"past", 500) == lzf._py_decompress_prefix(hostile, b"past", 500)
 
 

@@ -12,8 +12,8 @@ from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.values.decoders import ArrayElement, Element, HashField, ValueRef, elements
 from aofdoctor.rdb.walk import _pywalker as walk
 from aofdoctor.rdb.walk import walker as kernel
+from aofdoctor.rdb.walk.constants import SLACK, TEMPLATE_SLOTS, StopReason
 from aofdoctor.rdb.walk.layouts import LAYOUTS
-from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.support.conversions import convert, loaded_state
@@ -143,7 +143,7 @@ def test_thousands_of_templates_are_remembered() -> None:
 def test_compiled_and_plain_remember_the_same_templates() -> None:
     """If there are too many, both stop at the same template."""
     numbers = Random(4)
-    step = walk.TEMPLATE_SLOTS
+    step = TEMPLATE_SLOTS
     ids = [
         [step * i for i in range(100)],
         list(range(step + 10)),
@@ -154,7 +154,7 @@ def test_compiled_and_plain_remember_the_same_templates() -> None:
         stops = []
         for module in (kernel, walk):
             machine, columns = module.Walker(LAYOUTS["redis"], 0), module.ItemColumns(len(some) + 1)
-            stops.append(machine.run(bytearray(data + bytes(walk.SLACK)), 0, len(data), 0, columns)[:2])
+            stops.append(machine.run(bytearray(data + bytes(SLACK)), 0, len(data), 0, columns)[:2])
         assert stops[0] == stops[1] and stops[0][0] == StopReason.UNKNOWN_TEMPLATE
 
 

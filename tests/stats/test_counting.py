@@ -20,15 +20,16 @@ from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
 from aofdoctor.stats.counting import _pyrdb_counters as plain_inventory
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
 from aofdoctor.stats.counting._counters import KeyCounters, RdbKeyCounters, RecordCounters
-from aofdoctor.stats.counting._pyheavy_hitters import (
+from aofdoctor.stats.counting.constants import (
     ALWAYS_COUNTED_BITS,
     KEY_BYTES_COMPARED,
     KEY_BYTES_KEPT,
+    NAME_BYTES_KEPT,
     NAMES_MAX,
     SETS,
     WAYS,
 )
-from aofdoctor.stats.counting.counters import burst_kinds, first_key, first_key_rules
+from aofdoctor.stats.counting.first_key import burst_kinds, first_key, first_key_rules
 from tests.conftest import FIXTURES
 from tests.support import rdb_value_writer as w
 from tests.support.hostile_bytes import hostile_aofs, sound_records
@@ -230,7 +231,7 @@ def test_names_are_read_in_every_encoding() -> None:
         for batch in ItemReader(BytesSource(data)):
             one.count_items(batch.columns, 0, batch.stop, data, 0, 1 << 40, array("I", bytes(4 * ROOM)))
             assert {row[0] for row in one.prefixes} == {b"", b"-"}  # -123 and -2147483648 are numbers, and 32767
-    assert KEY_BYTES_KEPT > plain_heavy.NAME_BYTES_KEPT
+    assert KEY_BYTES_KEPT > NAME_BYTES_KEPT
 
 
 def test_short_columns_are_refused() -> None:

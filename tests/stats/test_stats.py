@@ -23,6 +23,7 @@ from aofdoctor.source import BytesSource
 from aofdoctor.stats.collect import Stats, StatsOptions, collect_stats
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
+from aofdoctor.stats.counting.constants import BucketRow
 from aofdoctor.stats.histogram import MAX_ROWS, Histogram, find_bursts, position_histogram, time_histogram
 from tests.conftest import FIXTURES, STORIES, Result, aofdoctor
 from tests.log.test_base_keys import SELECT_0, key, rdb
@@ -221,7 +222,7 @@ def test_plain_counters_give_the_same_answer(data: bytes, options: StatsOptions)
 # -- along time, and along the log --
 
 
-def line(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.BucketRow:
+def line(width: int, counts: dict[int, tuple[int, int]]) -> BucketRow:
     return width, [(b, *counts.get(b, (0, 0)), 0, -1, 0, -1) for b in range(min(counts), max(counts) + 1)]
 
 

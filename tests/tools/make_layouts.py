@@ -8,13 +8,13 @@ from aofdoctor.rdb.walk.layouts import LAYOUTS
 
 
 def header() -> str:
-    """One rdb_layout a dialect, and the powers."""
+    """One walk_layout a dialect, and the powers."""
     lines = []
     for name, layout in LAYOUTS.items():
         lines += [
             f"static const uint8_t {name}_code[] = {{{', '.join(map(str, layout.code))}}};",
             f"static const uint16_t {name}_entry[256] = {{{', '.join(map(str, layout.entry))}}};",
-            f"static const rdb_layout {name}_layout = {{{name}_code, {name}_entry}};",
+            f"static const walk_layout {name}_layout = {{{name}_code, {name}_entry}};",
         ]
     halves = (
         f"{{{number >> 64}u, {number & (1 << 64) - 1}u}}"

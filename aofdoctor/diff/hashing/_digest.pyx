@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""digest.h for Python: the same names as digest.py."""
+"""Python bindings of digest.h, with the names of _pydigest.py."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -15,14 +15,14 @@ cdef extern from "digest.h" nogil:
                         size_t count, const uint8_t *names, size_t known, int exact, uint64_t *out)
     void digest_keys(const uint64_t *key, const uint8_t *data, const int64_t *edges, const uint32_t *argc,
                      size_t count, uint64_t *out)
-    size_t digest_common(const uint8_t *a, const uint8_t *b, size_t size)
+    size_t digest_common_prefix(const uint8_t *a, const uint8_t *b, size_t size)
 
 
 include "../../buffers.pxi"
 
 
 cdef class Digest:
-    """The digest of numbers and bytes, in the order in which they are given; `key` has 16 bytes."""
+    """A keyed digest of 64 bits of a sequence of numbers and bytes; `key` has 16 bytes."""
 
     cdef digest_state state
 
@@ -32,18 +32,18 @@ cdef class Digest:
         digest_begin(&self.state, words)
 
     def add_number(self, int64_t value):
-        """A number, or the size of the bytes that follow."""
+        """Add a number, for instance the size of the bytes that follow."""
         digest_word(&self.state, <uint64_t>value)
         return self
 
-    def add_bytes(self, bytes data not None, bint lower=False):
-        """Bytes; all pieces of an argument but the last have a multiple of eight."""
+    def add_bytes(self, bytes data not None, bint lowercase=False):
+        """Add bytes; if an argument is added in pieces, all but the last must have a multiple of eight bytes."""
         cdef const uint8_t *p = data
-        digest_bytes(&self.state, p, len(data), lower)
+        digest_bytes(&self.state, p, len(data), lowercase)
         return self
 
     def value(self):
-        """The digest; the state is spent."""
+        """Return the digest; nothing may be added afterwards."""
         return digest_end(&self.state)
 
 
@@ -55,11 +55,11 @@ cdef int _key(bytes key, uint64_t *words) except -1:
     return 0
 
 
-cdef const uint8_t *_records(_Buffers b, batch, const int64_t **edges) except NULL:
-    """The bytes of a batch that is not far, which hold all its records."""
+cdef const uint8_t *_batch_bytes(_Buffers b, batch, const int64_t **edges) except NULL:
+    """Return the bytes of a batch; a batch with an oversized record is refused."""
     cdef Py_ssize_t count = batch.count, origin = batch.origin
     cdef const uint8_t *data = <const uint8_t *>b.get(batch.buffer, origin, False)
-    cdef Py_ssize_t size = b.views[b.held - 1].len - origin
+    cdef Py_ssize_t size = b.views[b.count - 1].len - origin
     edges[0] = <const int64_t *>b.get(batch.edges, 8 * (count + 1), False)
     if batch.oversized or not 0 <= edges[0][0] <= edges[0][count] <= size - 64:
         raise ValueError("the buffer is too short")
@@ -67,29 +67,29 @@ cdef const uint8_t *_records(_Buffers b, batch, const int64_t **edges) except NU
 
 
 def record_digests(bytes key not None, batch, names, bint exact, out):
-    """Fill `out` with the digest of each record, 0 of an annotation."""
+    """Fill `out` with the digest of each record, 0 for annotations; see _pydigest.py."""
     cdef _Buffers b = _Buffers()
     cdef const int64_t *edges
     cdef uint64_t words[2]
     cdef Py_ssize_t count = batch.count, known
     _key(key, words)
-    cdef const uint8_t *data = _records(b, batch, &edges)
+    cdef const uint8_t *data = _batch_bytes(b, batch, &edges)
     cdef const uint16_t *ids = <const uint16_t *>b.get(batch.ids, 2 * count, False)
     cdef const uint8_t *names_p = <const uint8_t *>b.get(names, 1, False)
-    known = b.views[b.held - 1].len
+    known = b.views[b.count - 1].len
     cdef uint64_t *out_p = <uint64_t *>b.get(out, 8 * count, True)
     with nogil:
         digest_records(words, data, edges, ids, count, names_p, known, exact, out_p)
 
 
 def key_digests(bytes key not None, batch, out):
-    """Fill `out` with the digest of the second argument of each record, 0 where there is none."""
+    """Fill `out` with the digest of each record's second argument; 0 if there is none."""
     cdef _Buffers b = _Buffers()
     cdef const int64_t *edges
     cdef uint64_t words[2]
     cdef Py_ssize_t count = batch.count
     _key(key, words)
-    cdef const uint8_t *data = _records(b, batch, &edges)
+    cdef const uint8_t *data = _batch_bytes(b, batch, &edges)
     cdef const uint32_t *argc = <const uint32_t *>b.get(batch.argc, 4 * count, False)
     cdef uint64_t *out_p = <uint64_t *>b.get(out, 8 * count, True)
     with nogil:
@@ -97,7 +97,7 @@ def key_digests(bytes key not None, batch, out):
 
 
 def common_prefix_length(a, Py_ssize_t at, b, Py_ssize_t other, Py_ssize_t size):
-    """How many bytes are the same in a[at:] and b[other:], of the first `size`."""
+    """Return how many of the first `size` bytes of a[at:] and b[other:] are equal."""
     cdef _Buffers held = _Buffers()
     if at < 0 or other < 0 or size < 0:
         raise ValueError("no such place")
@@ -105,5 +105,5 @@ def common_prefix_length(a, Py_ssize_t at, b, Py_ssize_t other, Py_ssize_t size)
     cdef const uint8_t *q = <const uint8_t *>held.get(b, other + size, False)
     cdef size_t same
     with nogil:
-        same = digest_common(p + at, q + other, size)
+        same = digest_common_prefix(p + at, q + other, size)
     return same

@@ -1,8 +1,8 @@
-"""Digests of records, in plain Python: the twin of digest.h.
+"""Compute digests of records: the pure Python fallback of digest.h.
 
-Equal where its twin's are, though not the same numbers.  Records are equal
-where their arguments are: the case of a command's name and the padding of
-lengths do not count, unless `exact` is asked for.
+The numbers differ from those of the compiled functions, but the same records
+have equal digests.  Unless `exact` is set, records are equal if their arguments
+are: the case of the command's name and leading zeros of lengths do not matter.
 """
 
 import hashlib
@@ -14,28 +14,31 @@ from aofdoctor.aof.records import RecordBatch
 
 
 class Digest:
-    """The digest of numbers and bytes, in the order in which they are given; `key` has 16 bytes."""
+    """A keyed digest of 64 bits of a sequence of numbers and bytes; `key` has 16 bytes."""
 
     def __init__(self, key: bytes) -> None:
         self._hash = hashlib.blake2b(key=key, digest_size=8)
 
     def add_number(self, value: int) -> "Digest":
-        """A number, or the size of the bytes that follow."""
+        """Add a number, for instance the size of the bytes that follow."""
         self._hash.update(value.to_bytes(8, "little", signed=True))
         return self
 
     def add_bytes(self, data: bytes, lowercase: bool = False) -> "Digest":
-        """Bytes; all pieces of an argument but the last have a multiple of eight."""
+        """Add bytes; if an argument is added in pieces, all but the last must have a multiple of eight bytes."""
         self._hash.update((data.lower() if lowercase else data) + bytes(-len(data) % 8))
         return self
 
     def value(self) -> int:
-        """The digest; the state is spent."""
+        """Return the digest; nothing may be added afterwards."""
         return int.from_bytes(self._hash.digest(), "little")
 
 
 def record_digests(key: bytes, batch: RecordBatch, names: bytes | bytearray, exact: bool, out: "array[int]") -> None:
-    """Fill `out` with the digest of each record, 0 of an annotation."""
+    """Fill `out` with the digest of each record, 0 for annotations.
+
+    The first names[id] arguments are names, compared in lower case.  With `exact`, the bytes of the records are compared.
+    """
     for i in range(batch.count):
         number = batch.ids[i]
         digest = Digest(key)
@@ -49,14 +52,14 @@ def record_digests(key: bytes, batch: RecordBatch, names: bytes | bytearray, exa
 
 
 def key_digests(key: bytes, batch: RecordBatch, out: "array[int]") -> None:
-    """Fill `out` with the digest of the second argument of each record, 0 where there is none."""
+    """Fill `out` with the digest of each record's second argument, which is the key of most commands; 0 if there is none."""
     for i in range(batch.count):
         argv = batch.argv(i, 2) if batch.argc[i] > 1 else []
         out[i] = Digest(key).add_number(len(argv[1])).add_bytes(argv[1]).value() if argv else 0
 
 
 def common_prefix_length(a: Any, at: int, b: Any, other: int, size: int) -> int:
-    """How many bytes are the same in a[at:] and b[other:], of the first `size`; a and b are buffers of any items."""
+    """Return how many of the first `size` bytes of a[at:] and b[other:] are equal; a and b are buffers of any item type."""
     done, step = 0, 1 << 14
     with memoryview(a).cast("B") as one, memoryview(b).cast("B") as two:
         while step and done < size:

@@ -1,4 +1,4 @@
-"""The digests in use: the compiled ones where they were built, else their plain twins."""
+"""Compute digests of records; this module picks the compiled functions, or the pure Python ones if they were not built."""
 
 from typing import TYPE_CHECKING
 

@@ -1,42 +1,27 @@
-"""A census of keys in slots, in plain Python: the twin of census.h, on the same bytes.
+"""Keep a table of keys with a digest of each value: the pure Python fallback of slots.h, on the same memory layout.
 
-Of the same digests it makes the same words.
+slots.h explains the table.  With the same digests both write the same words.
 """
 
 from array import array
-from enum import IntEnum
 from typing import Any
 
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.hashing.arguments import feed_arguments
 from aofdoctor.diff.hashing.digest import Digest
+from aofdoctor.diff.key_table.constants import (
+    FIRST_SPACE,
+    GOLDEN,
+    ROW_WORDS,
+    SLOT_WORDS,
+    WORD_MASK,
+    KeyTableField,
+    mix_digest,
+)  # fmt: skip
 from aofdoctor.diff.key_table.effects import CommandEffect, DigestTag, KeyOp, key_events
 
-_WORD = (1 << 64) - 1
-_GOLDEN = 0x9E3779B97F4A7C15
-SLOT_WORDS, ROW_WORDS = 5, 6
 _KEY, _CONTENT, _EXPIRE, _POSITION, _SPACE = range(SLOT_WORDS)
-_SPACE_OF_DB, _DB_OF_SPACE, FIRST_SPACE = 1, 2, 3
-
-
-class KeyTableField(IntEnum):
-    """The fields of a table's state, as in census.h."""
-
-    SLOTS = 0
-    USED = 1  # slots that are not free
-    USED_MAX = 2  # so many may be used
-    EPOCH = 3  # flushes of everything
-    NEXT_SPACE = 4  # the space that the next database gets
-    LAST_DB = 5  # the database whose space was last asked for, and its space or 0
-    LAST_SPACE = 6
-    PENDING = 7  # events that are noted
-    PENDING_MAX = 8  # so many can be; 0: they are applied at once
-    KEEP_DELETED = 9  # 1 if a deleted key is a key
-
-
-def mix_digest(digest: int, content: int) -> int:
-    """What a write makes of what was there; never 0."""
-    return ((content * _GOLDEN + digest) & _WORD) ^ (content >> 29) or 1
+_SPACE_OF_DB, _DB_OF_SPACE = 1, 2
 
 
 class _SlotTable:
@@ -47,7 +32,7 @@ class _SlotTable:
     # -- slots --
 
     def find_slot(self, name: int, space: int) -> int:
-        """The place of a slot's first word, or of the free one where it would go."""
+        """Return the index of the first word of a key's slot, or of the free slot where it belongs."""
         count = self.state[KeyTableField.SLOTS]
         at = (_hash(name, space) >> 32) * count >> 32
         while (slot_space := self.slots[SLOT_WORDS * at + _SPACE]) and (
@@ -68,7 +53,7 @@ class _SlotTable:
             self.slots[at + n] = word
 
     def apply_event(self, event: tuple[int, ...]) -> None:
-        name, digest, expire, place, tail = event
+        name, digest, expire, position, tail = event
         space, op, digest = tail >> 3, tail & 7, digest or 1
         if (
             op == KeyOp.DELETE
@@ -80,10 +65,10 @@ class _SlotTable:
         content, before = self.slots[at + _CONTENT], self.slots[at + _EXPIRE]
         if op not in (KeyOp.DELETE, KeyOp.SET) and not (op == KeyOp.EXPIRE and content):
             expire = before
-        self.write_slot(at, (name, _new_content(op, digest, content), expire, place, space))
+        self.write_slot(at, (name, _new_content(op, digest, content), expire, position, space))
 
-    def put_event(self, name: int, digest: int, expire: int, place: int, space: int, op: int) -> None:
-        event = (name, digest, expire, place, space << 3 | op)
+    def put_event(self, name: int, digest: int, expire: int, position: int, space: int, op: int) -> None:
+        event = (name, digest, expire, position, space << 3 | op)
         if not self.state[KeyTableField.PENDING_MAX]:
             self.apply_event(event)
             return
@@ -101,7 +86,7 @@ class _SlotTable:
             )
         return state[KeyTableField.USED] + 2 + count <= state[KeyTableField.USED_MAX]
 
-    # -- databases --
+    # -- databases: each has a number, its space, which entries of the table map to it and back --
 
     def directory_key(self, tag: int, value: int) -> int:
         return Digest(self.key).add_number(DigestTag.DIRECTORY).add_number(tag).add_number(_signed(value)).value()
@@ -124,15 +109,15 @@ class _SlotTable:
             space = state[KeyTableField.NEXT_SPACE]
             state[KeyTableField.NEXT_SPACE] += 1
             self.set_directory(_SPACE_OF_DB, db, space)
-            self.set_directory(_DB_OF_SPACE, space, (db + 1) & _WORD)
+            self.set_directory(_DB_OF_SPACE, space, (db + 1) & WORD_MASK)
         state[KeyTableField.LAST_DB], state[KeyTableField.LAST_SPACE] = db, space
         return space
 
     def live_database(self, at: int) -> int:
-        """True of a slot whose key or entry is still there: the database plus one, or 1."""
-        space, content, place = (self.slots[at + word] for word in (_SPACE, _CONTENT, _POSITION))
+        """Return a true value if the key or entry of a slot still exists: for a key, its database plus one."""
+        space, content, position = (self.slots[at + word] for word in (_SPACE, _CONTENT, _POSITION))
         if space < FIRST_SPACE:
-            return bool(space and content and place == self.state[KeyTableField.EPOCH])
+            return bool(space and content and position == self.state[KeyTableField.EPOCH])
         return self.get_directory(_DB_OF_SPACE, space) if content or self.state[KeyTableField.KEEP_DELETED] else 0
 
 
@@ -143,11 +128,11 @@ def _new_content(op: int, digest: int, content: int) -> int:
         return content
     if op in (KeyOp.SET, KeyOp.SET_KEEP_EXPIRY) or (op == KeyOp.SET_IF_ABSENT and not content):
         return digest
-    return (content + digest) & _WORD or 1 if op == KeyOp.SUM else mix_digest(digest, content)
+    return (content + digest) & WORD_MASK or 1 if op == KeyOp.SUM else mix_digest(digest, content)
 
 
 def _hash(name: int, space: int) -> int:
-    return name ^ (space * _GOLDEN & _WORD)
+    return name ^ (space * GOLDEN & WORD_MASK)
 
 
 def _signed(value: int) -> int:
@@ -161,9 +146,11 @@ def apply_batch(
     key: bytes, slots: Any, state: "array[int]", events: Any, batch: RecordBatch, db: "array[int]", base_position: int,
     selected: bytes | bytearray | None, start: int, effects: bytes | bytearray, base: bool,
 ) -> int:  # fmt: skip
-    """The first record from `start` that is not done: it does not fit, or does what is not known here.
+    """Apply the records of a batch from index `start` on; return the index of the first one that was not applied.
 
-    `place` is that of the batch's base.
+    That is a record that does not fit into the table, or with the effect OTHER.  `effects` is indexed by command id.
+    `selected` has a byte for each record, or is None to apply all.  `base_position` is the packed position of offset 0
+    of the batch.  `base` is set for the commands of a base, in which each element occurs once.
     """
     slot_table = _SlotTable(key, slots, state, events)
     for i in range(start, batch.count):
@@ -176,7 +163,7 @@ def apply_batch(
             continue
         if effect >= CommandEffect.OTHER or not slot_table.has_room(batch.argc[i]):
             return i
-        space, at = slot_table.space_of_db(db[i] & _WORD), base_position + batch.edges[i]
+        space, at = slot_table.space_of_db(db[i] & WORD_MASK), base_position + batch.edges[i]
         argv = batch.argv(i)
         for name, digest, expire, op in key_events(key, effect, argv.__iter__, len(argv), base):
             slot_table.put_event(name, digest, expire, at, space, op)
@@ -187,23 +174,23 @@ def apply_batch(
 
 
 def has_room(key: bytes, slots: Any, state: "array[int]", events: Any, count: int) -> bool:
-    """True if `count` more events fit."""
+    """Return whether `count` more events fit."""
     return _SlotTable(key, slots, state, events).has_room(count)
 
 
 def put_event(
-    key: bytes, slots: Any, state: "array[int]", events: Any, name: int, digest: int, expire: int, place: int,
+    key: bytes, slots: Any, state: "array[int]", events: Any, name: int, digest: int, expire: int, position: int,
     db: int, op: int,
 ) -> bool:  # fmt: skip
-    """One event of a key; False if it does not fit."""
+    """Add one event of a key; return False if it does not fit."""
     slot_table = _SlotTable(key, slots, state, events)
     if is_placed := slot_table.has_room(1):
-        slot_table.put_event(name, digest, expire, place, slot_table.space_of_db(db), op)
+        slot_table.put_event(name, digest, expire, position, slot_table.space_of_db(db), op)
     return is_placed
 
 
 def get_key(key: bytes, slots: Any, state: "array[int]", events: Any, name: int, db: int) -> tuple[int, int]:
-    """(what made a key, when it expires); zeros if it is not there.  No event may be pending."""
+    """Return (the digest of a key's content, its expiry), or zeros if it does not exist.  No event may be pending."""
     slot_table = _SlotTable(key, slots, state, events)
     at = slot_table.find_slot(name, slot_table.space_of_db(db))
     return (
@@ -212,7 +199,7 @@ def get_key(key: bytes, slots: Any, state: "array[int]", events: Any, name: int,
 
 
 def flush_database(key: bytes, slots: Any, state: "array[int]", events: Any, db: int) -> None:
-    """Take all keys of a database away; two must fit."""
+    """Remove all keys of a database; two free slots are needed."""
     slot_table = _SlotTable(key, slots, state, events)
     space = slot_table.space_of_db(db)
     slot_table.set_directory(_SPACE_OF_DB, db, 0)
@@ -221,7 +208,7 @@ def flush_database(key: bytes, slots: Any, state: "array[int]", events: Any, db:
 
 
 def swap_databases(key: bytes, slots: Any, state: "array[int]", events: Any, one: int, two: int) -> None:
-    """Exchange two databases; four must fit."""
+    """Exchange two databases; four free slots are needed."""
     slot_table = _SlotTable(key, slots, state, events)
     a, b = slot_table.space_of_db(one), slot_table.space_of_db(two)
     for db, space in ((one, b), (two, a)):
@@ -230,24 +217,27 @@ def swap_databases(key: bytes, slots: Any, state: "array[int]", events: Any, one
     state[KeyTableField.LAST_SPACE] = 0
 
 
-# -- from front to back --
+# -- in the order of the table --
 
 
 def order_pending(events: Any, state: "array[int]", starts: "array[int]", indexes: "array[int]") -> None:
-    """Fill `indexes` with those of the pending events in the order of the table."""
+    """Fill `indexes` with the indexes of the pending events, in the order of their slots.
+
+    `starts` is working memory of the compiled form, for a counting sort.
+    """
     pending = memoryview(events).cast("B").cast("Q")
 
-    def place(i: int) -> int:
+    def position(i: int) -> int:
         return _hash(pending[SLOT_WORDS * i + _KEY], pending[SLOT_WORDS * i + _SPACE] >> 3) >> 48
 
     count = state[KeyTableField.PENDING]
-    indexes[:count] = array("I", sorted(range(count), key=place))
+    indexes[:count] = array("I", sorted(range(count), key=position))
 
 
 def apply_pending(
     key: bytes, slots: Any, state: "array[int]", events: Any, indexes: "array[int]", start: int, stop: int
 ) -> int:
-    """Apply the events indexes[start:stop], or as many as there are slots for; where it stopped."""
+    """Apply the events indexes[start:stop], or as many as slots are free; return where it stopped."""
     slot_table = _SlotTable(key, slots, state, events)
     for at in range(start, stop):
         if state[KeyTableField.USED] >= state[KeyTableField.USED_MAX]:
@@ -261,7 +251,7 @@ def copy_live_slots(
     key: bytes, slots: Any, state: "array[int]", events: Any, start: int, stop: int, into: Any,
     into_state: "array[int] | None",
 ) -> int:  # fmt: skip
-    """How many of the slots start to stop - 1 live; copied to the table `into` unless that is None."""
+    """Count the slots start to stop - 1 that still exist, and copy them to the table `into` unless it is None."""
     slot_table = _SlotTable(key, slots, state, events)
     target_table = None if into is None or into_state is None else _SlotTable(key, into, into_state, events)
     live = 0
@@ -279,7 +269,12 @@ def compare(
     key: bytes, one: Any, one_state: "array[int]", two: Any, two_state: "array[int]", start: int, stop: int,
     only_missing: bool, rows: "array[int]", equal_count: "array[int]",
 ) -> tuple[int, int]:  # fmt: skip
-    """(how many rows of what is other, where to go on); what is equal is counted in same[0]."""
+    """Compare the slots start to stop - 1 of table `one` with table `two`; return (the number of rows, where to go on).
+
+    Each difference is a row of ROW_WORDS words in `rows`: sides (1: only in one, 3: in both), database, key, position in
+    one, position in two, deleted (1: in one, 2: in two).  With `only_missing` only keys that `two` lacks get a row.
+    Equal keys are counted in equal_count[0].
+    """
     a, b = _SlotTable(key, one, one_state, rows), _SlotTable(key, two, two_state, rows)
     count, at = 0, start
     while at < stop and ROW_WORDS * count < len(rows):
@@ -300,7 +295,7 @@ def _compare_slot(a: _SlotTable, b: _SlotTable, at: int, only_missing: bool) -> 
     db = a.live_database(at) - 1
     if a.slots[at + _SPACE] < FIRST_SPACE or db < 0:
         return None
-    name, content, expire, place, _ = a.slots[at : at + SLOT_WORDS]
+    name, content, expire, position, _ = a.slots[at : at + SLOT_WORDS]
     space = b.get_directory(_SPACE_OF_DB, db)
     slot_in_b = b.find_slot(name, space) if space else -1
     if (
@@ -308,17 +303,24 @@ def _compare_slot(a: _SlotTable, b: _SlotTable, at: int, only_missing: bool) -> 
         or not b.slots[slot_in_b + _SPACE]
         or not (b.slots[slot_in_b + _CONTENT] or b.state[KeyTableField.KEEP_DELETED])
     ):
-        return 1, db, name, place, 0, not content
+        return 1, db, name, position, 0, not content
     if only_missing:
         return None
     if (b.slots[slot_in_b + _CONTENT], b.slots[slot_in_b + _EXPIRE]) == (content, expire):
         return _EQUAL_ROW
-    return 3, db, name, place, b.slots[slot_in_b + _POSITION], (not content) | (not b.slots[slot_in_b + _CONTENT]) << 1
+    return (
+        3,
+        db,
+        name,
+        position,
+        b.slots[slot_in_b + _POSITION],
+        (not content) | (not b.slots[slot_in_b + _CONTENT]) << 1,
+    )
 
 
 def fold_elements(key: bytes, tag: int, items: list[bytes], width: int, content: int, ordered: bool) -> int:
-    """What elements of `width` strings make of what was there, one after the other, or in any order."""
+    """Add elements of `width` strings each to the digest `content`: in sequence if `ordered`, else independent of order."""
     for at in range(0, len(items), width):
         digest = feed_arguments(Digest(key).add_number(tag), *items[at : at + width]).value()
-        content = mix_digest(digest, content) if ordered else content + digest & _WORD
+        content = mix_digest(digest, content) if ordered else content + digest & WORD_MASK
     return content or 1

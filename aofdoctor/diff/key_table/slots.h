@@ -1,248 +1,253 @@
-/* A census of keys: of each what made it, when it expires, and where it was last written.
+/* Keep a table of keys: for each key a digest of its content, its expiry, and the position of the last write to it.
  *
- * Slots of five words by open addressing, in memory that the caller owns; the places grow with the hashes, so
- * that a table is copied into a larger one, and compared with another, from front to back.  A database is known
- * by a number, its space, which a flush takes away and SWAPDB exchanges: what is in a dead space is dropped when
- * the table is copied.  While there is room for events they are only noted, to be applied in the order of the
- * table, each key's in theirs: a table that lies on a disk is gone over from front to back as well.
+ * The table has slots of five words, found by open addressing, in memory that the caller owns.  The home slots are in
+ * the order of the hashes, so that a table can be copied into a larger one, and compared with another one, in a single
+ * pass.  A database is identified by a number, its space; a flush discards the space and SWAPDB exchanges two of them.
+ * The keys of a discarded space are dropped when the table is copied.
  *
- * The digests are those of digest.h, whose key nobody knows beforehand.
+ * While there is room for events they are only recorded, and applied later in the order of their slots; the events of
+ * one key stay in their order.  So a table that is a file on disk is read and written in one direction as well.
+ *
+ * The digests are those of digest.h, with a random key, so that nobody can prepare collisions.
  */
-#ifndef AOFDOCTOR_CENSUS_H
-#define AOFDOCTOR_CENSUS_H
+#ifndef AOFDOCTOR_SLOTS_H
+#define AOFDOCTOR_SLOTS_H
 
 #include "../hashing/digest.h"
 
-/* A slot: free where its space is 0.  An event has `space << 3 | op`, and the digest in place of what made it. */
-enum { SLOT_KEY, SLOT_MADE, SLOT_EXPIRE, SLOT_PLACE, SLOT_SPACE, SLOT_WORDS };
+/* A slot is free if its space is 0.  An event has the same fields, with the digest of the write as content and
+ * `space << 3 | op` as space. */
+enum { SLOTS_FIELD_KEY, SLOTS_FIELD_CONTENT, SLOTS_FIELD_EXPIRE, SLOTS_FIELD_POSITION, SLOTS_FIELD_SPACE, SLOTS_SLOT_WORDS };
 
-/* Spaces that are none: from a database to its space, from a space to its database plus one. */
-enum { SPACE_OF_DB = 1, DB_OF_SPACE, FIRST_SPACE };
-
-enum {
-    CENSUS_SLOTS, CENSUS_USED, CENSUS_LIMIT, CENSUS_EPOCH, CENSUS_NEXT, CENSUS_DB, CENSUS_SPACE,
-    CENSUS_PENDING, CENSUS_ROOM, CENSUS_KEEPS,
-    CENSUS_STATE
-};
-
-enum { OP_DELETE, OP_SET, OP_VALUE, OP_MIX, OP_SUM, OP_FIRST, OP_EXPIRE };
+/* Spaces of entries that are no keys: they map a database to its space, and a space to its database plus one. */
+enum { SLOTS_SPACE_OF_DB = 1, SLOTS_DB_OF_SPACE, SLOTS_FIRST_SPACE };
 
 enum {
-    DOES_NOTHING, DOES_MIX, DOES_SET, DOES_SETS, DOES_SET_NEW, DOES_DELETE, DOES_APPEND, DOES_UNITE, DOES_FIELDS,
-    DOES_EXPIRE_MS, DOES_EXPIRE_S, DOES_PERSIST, DOES_OTHER
+    SLOTS_STATE_SLOTS, SLOTS_STATE_USED, SLOTS_STATE_USED_MAX, SLOTS_STATE_EPOCH, SLOTS_STATE_NEXT_SPACE, SLOTS_STATE_LAST_DB, SLOTS_STATE_LAST_SPACE,
+    SLOTS_STATE_PENDING, SLOTS_STATE_PENDING_MAX, SLOTS_STATE_KEEP_DELETED,
+    SLOTS_STATE_FIELDS
 };
 
-enum { OF_COMMAND, OF_STRING, OF_LIST, OF_SET, OF_HASH, OF_ZSET, OF_FIELD_EXPIRY, OF_DIRECTORY, OF_RELATIVE };
+enum { SLOTS_OP_DELETE, SLOTS_OP_SET, SLOTS_OP_SET_KEEP_EXPIRY, SLOTS_OP_MIX, SLOTS_OP_SUM, SLOTS_OP_SET_IF_ABSENT, SLOTS_OP_EXPIRE };
 
-enum { FIELDS_COMPARED = 64 };
+enum {
+    SLOTS_EFFECT_NONE, SLOTS_EFFECT_MIX, SLOTS_EFFECT_SET, SLOTS_EFFECT_MSET, SLOTS_EFFECT_SETNX, SLOTS_EFFECT_DELETE, SLOTS_EFFECT_RPUSH, SLOTS_EFFECT_SADD, SLOTS_EFFECT_HSET,
+    SLOTS_EFFECT_PEXPIREAT, SLOTS_EFFECT_EXPIREAT, SLOTS_EFFECT_PERSIST, SLOTS_EFFECT_OTHER
+};
+
+enum { SLOTS_TAG_COMMAND, SLOTS_TAG_STRING, SLOTS_TAG_LIST, SLOTS_TAG_SET, SLOTS_TAG_HASH, SLOTS_TAG_ZSET, SLOTS_TAG_FIELD_EXPIRY, SLOTS_TAG_DIRECTORY, SLOTS_TAG_RELATIVE_EXPIRY };
+
+enum { SLOTS_HSET_FIELDS_MAX = 64 };
 
 typedef struct {
     uint64_t *slots, *state, *events;
     uint64_t key[2];
-} census;
+} slots_table;
 
 /* ---- slots ---- */
 
-static inline uint64_t census_hash(uint64_t key, uint64_t space) { return key ^ space * 0x9e3779b97f4a7c15u; }
+static inline uint64_t slots_hash(uint64_t key, uint64_t space) { return key ^ space * 0x9e3779b97f4a7c15u; }
 
-/* Where a key is looked for first: of all `n` slots as far along as its hash is of all hashes. */
-static inline uint64_t census_place(uint64_t hash, uint64_t n) { return (hash >> 32) * n >> 32; }
+/* The slot where the search for a key begins: as far into the n slots as its hash is into all hashes. */
+static inline uint64_t slots_home_slot(uint64_t hash, uint64_t n) { return (hash >> 32) * n >> 32; }
 
-/* The slot of a key, or the free one where it would go; one slot is always free, and there are less than 2^32. */
-static inline uint64_t *census_find(uint64_t *slots, uint64_t n, uint64_t key, uint64_t space) {
-    uint64_t at = census_place(census_hash(key, space), n);
+/* Find the slot of a key, or the free slot where it belongs.  One slot is always free, and there are fewer than 2^32. */
+static inline uint64_t *slots_find(uint64_t *slots, uint64_t n, uint64_t key, uint64_t space) {
+    uint64_t at = slots_home_slot(slots_hash(key, space), n);
     for (;; at = at + 1 < n ? at + 1 : 0) {
-        uint64_t *s = slots + at * SLOT_WORDS;
-        if (!s[SLOT_SPACE] || (s[SLOT_KEY] == key && s[SLOT_SPACE] == space)) return s;
+        uint64_t *s = slots + at * SLOTS_SLOT_WORDS;
+        if (!s[SLOTS_FIELD_SPACE] || (s[SLOTS_FIELD_KEY] == key && s[SLOTS_FIELD_SPACE] == space)) return s;
     }
 }
 
-/* The same, made where there was none. */
-static inline uint64_t *census_made(census *c, uint64_t key, uint64_t space) {
-    uint64_t *s = census_find(c->slots, c->state[CENSUS_SLOTS], key, space);
-    if (!s[SLOT_SPACE]) {
-        s[SLOT_KEY] = key;
-        s[SLOT_SPACE] = space;
-        s[SLOT_MADE] = s[SLOT_EXPIRE] = s[SLOT_PLACE] = 0;
-        c->state[CENSUS_USED]++;
+/* Find the slot of a key, or create it. */
+static inline uint64_t *slots_ensure(slots_table *c, uint64_t key, uint64_t space) {
+    uint64_t *s = slots_find(c->slots, c->state[SLOTS_STATE_SLOTS], key, space);
+    if (!s[SLOTS_FIELD_SPACE]) {
+        s[SLOTS_FIELD_KEY] = key;
+        s[SLOTS_FIELD_SPACE] = space;
+        s[SLOTS_FIELD_CONTENT] = s[SLOTS_FIELD_EXPIRE] = s[SLOTS_FIELD_POSITION] = 0;
+        c->state[SLOTS_STATE_USED]++;
     }
     return s;
 }
 
-/* What a write makes of what was there; never 0. */
-static inline uint64_t census_mixed(uint64_t digest, uint64_t made) {
-    uint64_t mixed = (made * 0x9e3779b97f4a7c15u + digest) ^ (made >> 29);
+/* Combine the digest of a write with the digest of the content before it, depending on the order; never 0. */
+static inline uint64_t slots_mix_digest(uint64_t digest, uint64_t content) {
+    uint64_t mixed = (content * 0x9e3779b97f4a7c15u + digest) ^ (content >> 29);
     return mixed ? mixed : 1;
 }
 
-static inline void census_apply(census *c, const uint64_t *event) {
-    uint64_t space = event[SLOT_SPACE] >> 3, digest = event[SLOT_MADE] ? event[SLOT_MADE] : 1;
-    int op = (int)(event[SLOT_SPACE] & 7);
-    if (op == OP_DELETE && !c->state[CENSUS_KEEPS]) {
-        uint64_t *gone = census_find(c->slots, c->state[CENSUS_SLOTS], event[SLOT_KEY], space);
-        if (!gone[SLOT_SPACE]) return;
+static inline void slots_apply_event(slots_table *c, const uint64_t *event) {
+    uint64_t space = event[SLOTS_FIELD_SPACE] >> 3, digest = event[SLOTS_FIELD_CONTENT] ? event[SLOTS_FIELD_CONTENT] : 1;
+    int op = (int)(event[SLOTS_FIELD_SPACE] & 7);
+    if (op == SLOTS_OP_DELETE && !c->state[SLOTS_STATE_KEEP_DELETED]) {
+        uint64_t *gone = slots_find(c->slots, c->state[SLOTS_STATE_SLOTS], event[SLOTS_FIELD_KEY], space);
+        if (!gone[SLOTS_FIELD_SPACE]) return;
     }
-    uint64_t *s = census_made(c, event[SLOT_KEY], space), made = s[SLOT_MADE];
-    s[SLOT_PLACE] = event[SLOT_PLACE];
-    if (op == OP_DELETE || op == OP_SET) s[SLOT_EXPIRE] = event[SLOT_EXPIRE];
-    if (op == OP_EXPIRE && made) s[SLOT_EXPIRE] = event[SLOT_EXPIRE];
-    else if (op == OP_DELETE) s[SLOT_MADE] = 0;
-    else if (op == OP_SET || op == OP_VALUE || (op == OP_FIRST && !made)) s[SLOT_MADE] = digest;
-    else if (op == OP_SUM) s[SLOT_MADE] = made + digest ? made + digest : 1;
-    else s[SLOT_MADE] = census_mixed(digest, made);
+    uint64_t *s = slots_ensure(c, event[SLOTS_FIELD_KEY], space), content = s[SLOTS_FIELD_CONTENT];
+    s[SLOTS_FIELD_POSITION] = event[SLOTS_FIELD_POSITION];
+    if (op == SLOTS_OP_DELETE || op == SLOTS_OP_SET) s[SLOTS_FIELD_EXPIRE] = event[SLOTS_FIELD_EXPIRE];
+    if (op == SLOTS_OP_EXPIRE && content) s[SLOTS_FIELD_EXPIRE] = event[SLOTS_FIELD_EXPIRE];
+    else if (op == SLOTS_OP_DELETE) s[SLOTS_FIELD_CONTENT] = 0;
+    else if (op == SLOTS_OP_SET || op == SLOTS_OP_SET_KEEP_EXPIRY || (op == SLOTS_OP_SET_IF_ABSENT && !content)) s[SLOTS_FIELD_CONTENT] = digest;
+    else if (op == SLOTS_OP_SUM) s[SLOTS_FIELD_CONTENT] = content + digest ? content + digest : 1;
+    else s[SLOTS_FIELD_CONTENT] = slots_mix_digest(digest, content);
 }
 
-/* True if a record of `count` arguments fits: a slot or an event for each, and slots for its database. */
-static inline int census_fits(const census *c, uint64_t count) {
+/* Whether a record of `count` arguments fits: a slot or an event for each, and two slots for its database. */
+static inline int slots_has_room(const slots_table *c, uint64_t count) {
     const uint64_t *s = c->state;
-    if (s[CENSUS_ROOM]) return s[CENSUS_PENDING] + count <= s[CENSUS_ROOM] && s[CENSUS_USED] + 2 <= s[CENSUS_LIMIT];
-    return s[CENSUS_USED] + 2 + count <= s[CENSUS_LIMIT];
+    if (s[SLOTS_STATE_PENDING_MAX]) return s[SLOTS_STATE_PENDING] + count <= s[SLOTS_STATE_PENDING_MAX] && s[SLOTS_STATE_USED] + 2 <= s[SLOTS_STATE_USED_MAX];
+    return s[SLOTS_STATE_USED] + 2 + count <= s[SLOTS_STATE_USED_MAX];
 }
 
-static inline void census_put(census *c, uint64_t key, uint64_t digest, uint64_t expire, uint64_t place, uint64_t space,
+static inline void slots_put_event(slots_table *c, uint64_t key, uint64_t digest, uint64_t expire, uint64_t position, uint64_t space,
                               int op) {
-    uint64_t event[SLOT_WORDS] = {key, digest, expire, place, space << 3 | (uint64_t)op};
-    if (c->state[CENSUS_ROOM])
-        memcpy(c->events + SLOT_WORDS * c->state[CENSUS_PENDING]++, event, sizeof event);
+    uint64_t event[SLOTS_SLOT_WORDS] = {key, digest, expire, position, space << 3 | (uint64_t)op};
+    if (c->state[SLOTS_STATE_PENDING_MAX])
+        memcpy(c->events + SLOTS_SLOT_WORDS * c->state[SLOTS_STATE_PENDING]++, event, sizeof event);
     else
-        census_apply(c, event);
+        slots_apply_event(c, event);
 }
 
-/* The indexes of the pending events in the order of the table, those of one place in their own.
- * `starts` has room for 2^16 + 1. */
-static void census_order(const uint64_t *events, size_t count, uint32_t *starts, uint32_t *order) {
+/* Fill `indexes` with the indexes of the pending events in the order of their slots: a stable counting sort by the upper
+ * 16 bits of the hash.  `starts` has room for 2^16 + 1. */
+static void slots_order_pending(const uint64_t *events, size_t count, uint32_t *starts, uint32_t *indexes) {
     memset(starts, 0, ((1 << 16) + 1) * sizeof *starts);
     for (size_t i = 0; i < count; i++) {
-        const uint64_t *e = events + SLOT_WORDS * i;
-        starts[(census_hash(e[SLOT_KEY], e[SLOT_SPACE] >> 3) >> 48) + 1]++;
+        const uint64_t *e = events + SLOTS_SLOT_WORDS * i;
+        starts[(slots_hash(e[SLOTS_FIELD_KEY], e[SLOTS_FIELD_SPACE] >> 3) >> 48) + 1]++;
     }
     for (size_t i = 0; i < 1 << 16; i++) starts[i + 1] += starts[i];
     for (size_t i = 0; i < count; i++) {
-        const uint64_t *e = events + SLOT_WORDS * i;
-        order[starts[census_hash(e[SLOT_KEY], e[SLOT_SPACE] >> 3) >> 48]++] = (uint32_t)i;
+        const uint64_t *e = events + SLOTS_SLOT_WORDS * i;
+        indexes[starts[slots_hash(e[SLOTS_FIELD_KEY], e[SLOTS_FIELD_SPACE] >> 3) >> 48]++] = (uint32_t)i;
     }
 }
 
-/* Apply the events order[from .. to - 1], or as many as there are slots for; where it stopped. */
-static size_t census_settle(census *c, const uint32_t *order, size_t from, size_t to) {
-    for (; from < to && c->state[CENSUS_USED] < c->state[CENSUS_LIMIT]; from++)
-        census_apply(c, c->events + SLOT_WORDS * (size_t)order[from]);
+/* Apply the events indexes[from .. to - 1], or as many as slots are free; return where it stopped. */
+static size_t slots_apply_pending(slots_table *c, const uint32_t *indexes, size_t from, size_t to) {
+    for (; from < to && c->state[SLOTS_STATE_USED] < c->state[SLOTS_STATE_USED_MAX]; from++)
+        slots_apply_event(c, c->events + SLOTS_SLOT_WORDS * (size_t)indexes[from]);
     return from;
 }
 
 /* ---- databases ---- */
 
-static inline uint64_t census_number(const census *c, uint64_t tag, uint64_t value) {
+static inline uint64_t slots_directory_key(const slots_table *c, uint64_t tag, uint64_t value) {
     digest_state s;
     digest_begin(&s, c->key);
-    digest_word(&s, OF_DIRECTORY);
+    digest_word(&s, SLOTS_TAG_DIRECTORY);
     digest_word(&s, tag);
     digest_word(&s, value);
     return digest_end(&s);
 }
 
-static inline uint64_t *census_entry(census *c, uint64_t tag, uint64_t value, uint64_t is) {
-    uint64_t *s = census_made(c, census_number(c, tag, value), tag);
-    s[SLOT_MADE] = is;
-    s[SLOT_PLACE] = c->state[CENSUS_EPOCH];
+static inline uint64_t *slots_set_directory(slots_table *c, uint64_t tag, uint64_t value, uint64_t target) {
+    uint64_t *s = slots_ensure(c, slots_directory_key(c, tag, value), tag);
+    s[SLOTS_FIELD_CONTENT] = target;
+    s[SLOTS_FIELD_POSITION] = c->state[SLOTS_STATE_EPOCH];
     return s;
 }
 
-/* What an entry says; 0 where there is none, or a flush of everything came after it. */
-static inline uint64_t census_says(census *c, uint64_t tag, uint64_t value) {
-    const uint64_t *s = census_find(c->slots, c->state[CENSUS_SLOTS], census_number(c, tag, value), tag);
-    return s[SLOT_SPACE] && s[SLOT_PLACE] == c->state[CENSUS_EPOCH] ? s[SLOT_MADE] : 0;
+/* The value of an entry; 0 if there is none, or if a FLUSHALL came after it. */
+static inline uint64_t slots_get_directory(slots_table *c, uint64_t tag, uint64_t value) {
+    const uint64_t *s = slots_find(c->slots, c->state[SLOTS_STATE_SLOTS], slots_directory_key(c, tag, value), tag);
+    return s[SLOTS_FIELD_SPACE] && s[SLOTS_FIELD_POSITION] == c->state[SLOTS_STATE_EPOCH] ? s[SLOTS_FIELD_CONTENT] : 0;
 }
 
-/* The space of a database, which is made if it has none; needs two slots. */
-static inline uint64_t census_space(census *c, uint64_t db) {
+/* The space of a database, created if it has none; needs two free slots. */
+static inline uint64_t slots_space_of_db(slots_table *c, uint64_t db) {
     uint64_t *state = c->state, space;
-    if (state[CENSUS_SPACE] && state[CENSUS_DB] == db) return state[CENSUS_SPACE];
-    if (!(space = census_says(c, SPACE_OF_DB, db))) {
-        space = state[CENSUS_NEXT]++;
-        census_entry(c, SPACE_OF_DB, db, space);
-        census_entry(c, DB_OF_SPACE, space, db + 1);
+    if (state[SLOTS_STATE_LAST_SPACE] && state[SLOTS_STATE_LAST_DB] == db) return state[SLOTS_STATE_LAST_SPACE];
+    if (!(space = slots_get_directory(c, SLOTS_SPACE_OF_DB, db))) {
+        space = state[SLOTS_STATE_NEXT_SPACE]++;
+        slots_set_directory(c, SLOTS_SPACE_OF_DB, db, space);
+        slots_set_directory(c, SLOTS_DB_OF_SPACE, space, db + 1);
     }
-    state[CENSUS_DB] = db;
-    return state[CENSUS_SPACE] = space;
+    state[SLOTS_STATE_LAST_DB] = db;
+    return state[SLOTS_STATE_LAST_SPACE] = space;
 }
 
-static void census_flush(census *c, uint64_t db) {
-    uint64_t space = census_space(c, db);
-    census_entry(c, SPACE_OF_DB, db, 0);
-    census_entry(c, DB_OF_SPACE, space, 0);
-    c->state[CENSUS_SPACE] = 0;
+/* Discard the space of a database; needs two free slots. */
+static void slots_flush_database(slots_table *c, uint64_t db) {
+    uint64_t space = slots_space_of_db(c, db);
+    slots_set_directory(c, SLOTS_SPACE_OF_DB, db, 0);
+    slots_set_directory(c, SLOTS_DB_OF_SPACE, space, 0);
+    c->state[SLOTS_STATE_LAST_SPACE] = 0;
 }
 
-/* Needs four slots. */
-static void census_swap(census *c, uint64_t one, uint64_t two) {
-    uint64_t a = census_space(c, one), b = census_space(c, two);
-    census_entry(c, SPACE_OF_DB, one, b);
-    census_entry(c, SPACE_OF_DB, two, a);
-    census_entry(c, DB_OF_SPACE, a, two + 1);
-    census_entry(c, DB_OF_SPACE, b, one + 1);
-    c->state[CENSUS_SPACE] = 0;
+/* Exchange two databases; needs four free slots. */
+static void slots_swap_databases(slots_table *c, uint64_t one, uint64_t two) {
+    uint64_t a = slots_space_of_db(c, one), b = slots_space_of_db(c, two);
+    slots_set_directory(c, SLOTS_SPACE_OF_DB, one, b);
+    slots_set_directory(c, SLOTS_SPACE_OF_DB, two, a);
+    slots_set_directory(c, SLOTS_DB_OF_SPACE, a, two + 1);
+    slots_set_directory(c, SLOTS_DB_OF_SPACE, b, one + 1);
+    c->state[SLOTS_STATE_LAST_SPACE] = 0;
 }
 
-/* ---- from front to back ---- */
+/* ---- in the order of the table ---- */
 
-/* True of a slot whose key or entry is still there; `seen` remembers the last space, and whether it is alive. */
-static inline int census_lives(census *c, const uint64_t *s, uint64_t seen[2]) {
-    uint64_t space = s[SLOT_SPACE];
-    if (space < FIRST_SPACE) return space && s[SLOT_MADE] && s[SLOT_PLACE] == c->state[CENSUS_EPOCH];
-    if (!s[SLOT_MADE] && !c->state[CENSUS_KEEPS]) return 0;
-    if (seen[0] != space) {
-        seen[0] = space;
-        seen[1] = census_says(c, DB_OF_SPACE, space);
+/* Whether the key or entry of a slot still exists; `cache` has the last space and its database plus one, or 0. */
+static inline int slots_is_live(slots_table *c, const uint64_t *s, uint64_t cache[2]) {
+    uint64_t space = s[SLOTS_FIELD_SPACE];
+    if (space < SLOTS_FIRST_SPACE) return space && s[SLOTS_FIELD_CONTENT] && s[SLOTS_FIELD_POSITION] == c->state[SLOTS_STATE_EPOCH];
+    if (!s[SLOTS_FIELD_CONTENT] && !c->state[SLOTS_STATE_KEEP_DELETED]) return 0;
+    if (cache[0] != space) {
+        cache[0] = space;
+        cache[1] = slots_get_directory(c, SLOTS_DB_OF_SPACE, space);
     }
-    return seen[1] != 0;
+    return cache[1] != 0;
 }
 
-/* How many of the slots from .. to - 1 live; copied to the table `into` where there is one. */
-static size_t census_copy(census *c, size_t from, size_t to, census *into) {
-    uint64_t seen[2] = {0, 0};
+/* Count the slots from .. to - 1 that still exist, and copy them to the table `into` unless it is NULL. */
+static size_t slots_copy_live(slots_table *c, size_t from, size_t to, slots_table *into) {
+    uint64_t cache[2] = {0, 0};
     size_t live = 0;
     for (; from < to; from++) {
-        const uint64_t *s = c->slots + SLOT_WORDS * from;
-        if (!census_lives(c, s, seen)) continue;
+        const uint64_t *s = c->slots + SLOTS_SLOT_WORDS * from;
+        if (!slots_is_live(c, s, cache)) continue;
         live++;
-        if (into) memcpy(census_made(into, s[SLOT_KEY], s[SLOT_SPACE]), s, SLOT_WORDS * sizeof *s);
+        if (into) memcpy(slots_ensure(into, s[SLOTS_FIELD_KEY], s[SLOTS_FIELD_SPACE]), s, SLOTS_SLOT_WORDS * sizeof *s);
     }
     return live;
 }
 
-/* What is other in two tables: (who has it: 1 a, 2 b, 3 both; database, key, its place in a, in b, deleted there:
- * 1 in a, 2 in b).  Those of a's keys, or with `only` just those that b lacks.  Goes on at *from; the number of
- * rows, `room` at most; what is equal is counted in *same. */
-enum { ROW_SIDES, ROW_DB, ROW_KEY, ROW_A, ROW_B, ROW_DELETED, ROW_WORDS };
+/* Compare the keys in the slots *from .. to - 1 of a with b, and write a row for each difference: sides (1: only in a,
+ * 3: in both), database, key, position in a, position in b, deleted (1: in a, 2: in b).  With `only_missing` only keys that b
+ * lacks get a row.  Sets *from to where it stopped and returns the number of rows, at most row_max; adds the number of
+ * equal keys to *equal_count. */
+enum { SLOTS_ROW_SIDES, SLOTS_ROW_DB, SLOTS_ROW_KEY, SLOTS_ROW_A, SLOTS_ROW_B, SLOTS_ROW_DELETED, SLOTS_ROW_WORDS };
 
-static size_t census_differ(census *a, census *b, size_t *from, size_t to, int only, uint64_t *rows, size_t room,
-                            uint64_t *same) {
-    uint64_t seen[2] = {0, 0}, known[2] = {0, 0};
+static size_t slots_compare(slots_table *a, slots_table *b, size_t *from, size_t to, int only_missing, uint64_t *rows, size_t row_max,
+                            uint64_t *equal_count) {
+    uint64_t cache[2] = {0, 0}, known[2] = {0, 0};
     size_t n = 0, at = *from;
-    for (; at < to && n < room; at++) {
-        const uint64_t *s = a->slots + SLOT_WORDS * at, *t = NULL;
-        if (s[SLOT_SPACE] < FIRST_SPACE || !census_lives(a, s, seen)) continue;
-        if (known[0] != seen[1]) {
-            known[0] = seen[1];
-            known[1] = census_says(b, SPACE_OF_DB, seen[1] - 1);
+    for (; at < to && n < row_max; at++) {
+        const uint64_t *s = a->slots + SLOTS_SLOT_WORDS * at, *t = NULL;
+        if (s[SLOTS_FIELD_SPACE] < SLOTS_FIRST_SPACE || !slots_is_live(a, s, cache)) continue;
+        if (known[0] != cache[1]) {
+            known[0] = cache[1];
+            known[1] = slots_get_directory(b, SLOTS_SPACE_OF_DB, cache[1] - 1);
         }
         if (known[1]) {
-            t = census_find(b->slots, b->state[CENSUS_SLOTS], s[SLOT_KEY], known[1]);
-            if (!t[SLOT_SPACE] || (!t[SLOT_MADE] && !b->state[CENSUS_KEEPS])) t = NULL;
+            t = slots_find(b->slots, b->state[SLOTS_STATE_SLOTS], s[SLOTS_FIELD_KEY], known[1]);
+            if (!t[SLOTS_FIELD_SPACE] || (!t[SLOTS_FIELD_CONTENT] && !b->state[SLOTS_STATE_KEEP_DELETED])) t = NULL;
         }
-        if (t && only) continue;
-        if (t && t[SLOT_MADE] == s[SLOT_MADE] && t[SLOT_EXPIRE] == s[SLOT_EXPIRE]) {
-            ++*same;
+        if (t && only_missing) continue;
+        if (t && t[SLOTS_FIELD_CONTENT] == s[SLOTS_FIELD_CONTENT] && t[SLOTS_FIELD_EXPIRE] == s[SLOTS_FIELD_EXPIRE]) {
+            ++*equal_count;
             continue;
         }
-        uint64_t *row = rows + ROW_WORDS * n++;
-        row[ROW_SIDES] = t ? 3 : 1;
-        row[ROW_DB] = seen[1] - 1;
-        row[ROW_KEY] = s[SLOT_KEY];
-        row[ROW_A] = s[SLOT_PLACE];
-        row[ROW_B] = t ? t[SLOT_PLACE] : 0;
-        row[ROW_DELETED] = (s[SLOT_MADE] ? 0 : 1) | (t && !t[SLOT_MADE] ? 2 : 0);
+        uint64_t *row = rows + SLOTS_ROW_WORDS * n++;
+        row[SLOTS_ROW_SIDES] = t ? 3 : 1;
+        row[SLOTS_ROW_DB] = cache[1] - 1;
+        row[SLOTS_ROW_KEY] = s[SLOTS_FIELD_KEY];
+        row[SLOTS_ROW_A] = s[SLOTS_FIELD_POSITION];
+        row[SLOTS_ROW_B] = t ? t[SLOTS_FIELD_POSITION] : 0;
+        row[SLOTS_ROW_DELETED] = (s[SLOTS_FIELD_CONTENT] ? 0 : 1) | (t && !t[SLOTS_FIELD_CONTENT] ? 2 : 0);
     }
     *from = at;
     return n;
@@ -250,57 +255,57 @@ static size_t census_differ(census *a, census *b, size_t *from, size_t to, int o
 
 /* ---- records ---- */
 
-typedef struct { const uint8_t *at; int64_t size; } census_arg;
+typedef struct { const uint8_t *at; int64_t size; } slots_argument;
 
-static inline int census_next(const uint8_t **p, const uint8_t *end, census_arg *arg) {
-    return (arg->at = digest_argument(p, end, &arg->size)) != NULL;
+static inline int slots_next_argument(const uint8_t **p, const uint8_t *end, slots_argument *arg) {
+    return (arg->at = scan_argument(p, end, &arg->size)) != NULL;
 }
 
-static inline void census_word(digest_state *s, census_arg arg, int lower) {
+static inline void slots_feed_argument(digest_state *s, slots_argument arg, int lower) {
     digest_word(s, (uint64_t)arg.size);
     digest_bytes(s, arg.at, (size_t)arg.size, lower);
 }
 
-static inline uint64_t census_name(const census *c, census_arg arg) {
+static inline uint64_t slots_name_digest(const slots_table *c, slots_argument arg) {
     digest_state s;
     digest_begin(&s, c->key);
-    census_word(&s, arg, 0);
+    slots_feed_argument(&s, arg, 0);
     return digest_end(&s);
 }
 
-/* The digest of one or two words; `tag` says of what. */
-static inline uint64_t census_of(const census *c, uint64_t tag, census_arg one, const census_arg *two) {
+/* The digest of one or two arguments; `tag` is a SLOTS_TAG. */
+static inline uint64_t slots_value_digest(const slots_table *c, uint64_t tag, slots_argument one, const slots_argument *two) {
     digest_state s;
     digest_begin(&s, c->key);
     digest_word(&s, tag);
-    census_word(&s, one, 0);
-    if (two) census_word(&s, *two, 0);
+    slots_feed_argument(&s, one, 0);
+    if (two) slots_feed_argument(&s, *two, 0);
     return digest_end(&s);
 }
 
-/* The digest of a command without its key. */
-static inline uint64_t census_command(const census *c, census_arg name, const uint8_t *rest, const uint8_t *end) {
+/* The digest of a command without its key, from its name and the arguments after the key. */
+static inline uint64_t slots_command_digest(const slots_table *c, slots_argument name, const uint8_t *rest, const uint8_t *end) {
     digest_state s;
-    census_arg arg;
+    slots_argument arg;
     digest_begin(&s, c->key);
-    digest_word(&s, OF_COMMAND);
-    census_word(&s, name, 1);
-    while (rest < end && census_next(&rest, end, &arg)) census_word(&s, arg, 0);
+    digest_word(&s, SLOTS_TAG_COMMAND);
+    slots_feed_argument(&s, name, 1);
+    while (rest < end && slots_next_argument(&rest, end, &arg)) slots_feed_argument(&s, arg, 0);
     return digest_end(&s);
 }
 
-/* True if a word is `text`, which is lower case and has at most eight letters. */
-static inline int census_is(census_arg arg, const char *text) {
-    uint8_t word[8] = {0}, wanted[8] = {0};
+/* Whether an argument is `text`, in any case; `text` is in lower case and has at most eight letters. */
+static inline int slots_argument_is(slots_argument arg, const char *text) {
+    uint8_t word[8] = {0}, expected[8] = {0};
     size_t size = strlen(text);
     if ((size_t)arg.size != size) return 0;
     memcpy(word, arg.at, size);
-    memcpy(wanted, text, size);
-    return aof_lower(aof_load8(word)) == aof_load8(wanted);
+    memcpy(expected, text, size);
+    return scan_lower(scan_load8(word)) == scan_load8(expected);
 }
 
-/* A time in milliseconds of digits alone; 0 if it is none. */
-static inline uint64_t census_time(census_arg arg, uint64_t scale) {
+/* Parse a time of digits only and multiply it by `scale`; 0 if it is none. */
+static inline uint64_t slots_parse_time(slots_argument arg, uint64_t scale) {
     uint64_t value = 0;
     if (arg.size < 1 || arg.size > 15) return 0;
     for (int64_t i = 0; i < arg.size; i++) {
@@ -310,95 +315,97 @@ static inline uint64_t census_time(census_arg arg, uint64_t scale) {
     return value * scale;
 }
 
-/* SET with options: how it acts, -1 if only the command itself says. */
-static inline int census_options(const census *c, uint32_t argc, const uint8_t *p, const uint8_t *end,
+/* The SLOTS_OP of a SET with options, -1 if only the whole command can be compared. */
+static inline int slots_set_options(const slots_table *c, uint32_t argc, const uint8_t *p, const uint8_t *end,
                                  uint64_t *expire) {
-    census_arg option, value;
+    slots_argument option, value;
     *expire = 0;
-    if (argc == 3) return OP_SET;
-    if (argc > 5 || !census_next(&p, end, &option)) return -1;
+    if (argc == 3) return SLOTS_OP_SET;
+    if (argc > 5 || !slots_next_argument(&p, end, &option)) return -1;
     if (argc == 4) {
-        if (census_is(option, "keepttl")) return OP_VALUE;
-        if (census_is(option, "nx")) return OP_FIRST;
-        return census_is(option, "get") ? OP_SET : -1;
+        if (slots_argument_is(option, "keepttl")) return SLOTS_OP_SET_KEEP_EXPIRY;
+        if (slots_argument_is(option, "nx")) return SLOTS_OP_SET_IF_ABSENT;
+        return slots_argument_is(option, "get") ? SLOTS_OP_SET : -1;
     }
-    if (!census_next(&p, end, &value)) return -1;
-    if (census_is(option, "pxat")) *expire = census_time(value, 1);
-    else if (census_is(option, "exat")) *expire = census_time(value, 1000);
-    else if (census_is(option, "px") || census_is(option, "ex")) *expire = census_of(c, OF_RELATIVE, option, &value);
-    return *expire ? OP_SET : -1;
+    if (!slots_next_argument(&p, end, &value)) return -1;
+    if (slots_argument_is(option, "pxat")) *expire = slots_parse_time(value, 1);
+    else if (slots_argument_is(option, "exat")) *expire = slots_parse_time(value, 1000);
+    else if (slots_argument_is(option, "px") || slots_argument_is(option, "ex")) *expire = slots_value_digest(c, SLOTS_TAG_RELATIVE_EXPIRY, option, &value);
+    return *expire ? SLOTS_OP_SET : -1;
 }
 
-/* The sum of the digests of fields with their values; 0 if it cannot be told that they are all different. */
-static inline uint64_t census_fields(const census *c, uint32_t argc, const uint8_t *p, const uint8_t *end, int unique) {
-    census_arg fields[FIELDS_COMPARED], field, value;
+/* The sum of the digests of fields with their values; 0 if fields may occur twice.  `unique`: the caller knows that they do
+ * not. */
+static inline uint64_t slots_hset_digest(const slots_table *c, uint32_t argc, const uint8_t *p, const uint8_t *end, int unique) {
+    slots_argument fields[SLOTS_HSET_FIELDS_MAX], field, value;
     uint64_t sum = 0;
-    if (argc % 2 || argc < 4 || (!unique && (argc - 2) / 2 > FIELDS_COMPARED)) return 0;
+    if (argc % 2 || argc < 4 || (!unique && (argc - 2) / 2 > SLOTS_HSET_FIELDS_MAX)) return 0;
     for (uint32_t n = 0; n < (argc - 2) / 2; n++) {
-        if (!census_next(&p, end, &field) || !census_next(&p, end, &value)) return 0;
+        if (!slots_next_argument(&p, end, &field) || !slots_next_argument(&p, end, &value)) return 0;
         for (uint32_t m = 0; !unique && m < n; m++)
             if (fields[m].size == field.size && !memcmp(fields[m].at, field.at, (size_t)field.size)) return 0;
         if (!unique) fields[n] = field;
-        sum += census_of(c, OF_HASH, field, &value);
+        sum += slots_value_digest(c, SLOTS_TAG_HASH, field, &value);
     }
     return sum;
 }
 
-/* A record with a key that is its first argument; `base`: of a base, in which each element stands once. */
-static void census_record(census *c, const uint8_t *p, const uint8_t *end, uint32_t argc, int does, uint64_t space,
-                          uint64_t place, int base) {
+/* Apply a record with its first argument as key.  `base` is set for the commands of a base, in which each element occurs
+ * once. */
+static void slots_apply_record(slots_table *c, const uint8_t *p, const uint8_t *end, uint32_t argc, int effect, uint64_t space,
+                          uint64_t position, int base) {
     int64_t number;
-    census_arg name, key, arg;
+    slots_argument name, key, arg;
     uint64_t digest = 0, expire = 0;
     int op = -1;
-    if (!(p = aof_header(p, '*', &number)) || !census_next(&p, end, &name) || !census_next(&p, end, &key)) return;
+    if (!(p = scan_header(p, '*', &number)) || !slots_next_argument(&p, end, &name) || !slots_next_argument(&p, end, &key)) return;
     const uint8_t *rest = p;
-    uint64_t k = census_name(c, key);
-    if (does == DOES_DELETE) {
-        do census_put(c, census_name(c, key), 0, 0, place, space, OP_DELETE);
-        while (p < end && census_next(&p, end, &key));
+    uint64_t k = slots_name_digest(c, key);
+    if (effect == SLOTS_EFFECT_DELETE) {
+        do slots_put_event(c, slots_name_digest(c, key), 0, 0, position, space, SLOTS_OP_DELETE);
+        while (p < end && slots_next_argument(&p, end, &key));
         return;
     }
-    if (does == DOES_SETS) {
-        for (uint32_t n = 1; n + 1 < argc && census_next(&p, end, &arg); n += 2) {
-            census_put(c, census_name(c, key), census_of(c, OF_STRING, arg, NULL), 0, place, space, OP_SET);
-            if (n + 2 < argc && !census_next(&p, end, &key)) break;
+    if (effect == SLOTS_EFFECT_MSET) {
+        for (uint32_t n = 1; n + 1 < argc && slots_next_argument(&p, end, &arg); n += 2) {
+            slots_put_event(c, slots_name_digest(c, key), slots_value_digest(c, SLOTS_TAG_STRING, arg, NULL), 0, position, space, SLOTS_OP_SET);
+            if (n + 2 < argc && !slots_next_argument(&p, end, &key)) break;
         }
         return;
     }
-    if (does == DOES_APPEND || does == DOES_UNITE) {
-        int list = does == DOES_APPEND;
-        while (p < end && census_next(&p, end, &arg))
-            census_put(c, k, census_of(c, list ? OF_LIST : OF_SET, arg, NULL), 0, place, space, list ? OP_MIX : OP_SUM);
+    if (effect == SLOTS_EFFECT_RPUSH || effect == SLOTS_EFFECT_SADD) {
+        int list = effect == SLOTS_EFFECT_RPUSH;
+        while (p < end && slots_next_argument(&p, end, &arg))
+            slots_put_event(c, k, slots_value_digest(c, list ? SLOTS_TAG_LIST : SLOTS_TAG_SET, arg, NULL), 0, position, space, list ? SLOTS_OP_MIX : SLOTS_OP_SUM);
         return;
     }
-    if ((does == DOES_SET || does == DOES_SET_NEW) && argc > 2 && census_next(&p, end, &arg)) {
-        op = does == DOES_SET ? census_options(c, argc, p, end, &expire) : OP_FIRST;
-        if (op >= 0) digest = census_of(c, OF_STRING, arg, NULL);
-    } else if (does == DOES_FIELDS && (digest = census_fields(c, argc, rest, end, base))) {
-        op = base ? OP_SUM : OP_FIRST;
-    } else if ((does == DOES_EXPIRE_MS || does == DOES_EXPIRE_S) && argc == 3 && census_next(&p, end, &arg)) {
-        expire = census_time(arg, does == DOES_EXPIRE_S ? 1000 : 1);
-        if (expire) op = OP_EXPIRE;
-    } else if (does == DOES_PERSIST && argc == 2) {
-        op = OP_EXPIRE;
+    if ((effect == SLOTS_EFFECT_SET || effect == SLOTS_EFFECT_SETNX) && argc > 2 && slots_next_argument(&p, end, &arg)) {
+        op = effect == SLOTS_EFFECT_SET ? slots_set_options(c, argc, p, end, &expire) : SLOTS_OP_SET_IF_ABSENT;
+        if (op >= 0) digest = slots_value_digest(c, SLOTS_TAG_STRING, arg, NULL);
+    } else if (effect == SLOTS_EFFECT_HSET && (digest = slots_hset_digest(c, argc, rest, end, base))) {
+        op = base ? SLOTS_OP_SUM : SLOTS_OP_SET_IF_ABSENT;
+    } else if ((effect == SLOTS_EFFECT_PEXPIREAT || effect == SLOTS_EFFECT_EXPIREAT) && argc == 3 && slots_next_argument(&p, end, &arg)) {
+        expire = slots_parse_time(arg, effect == SLOTS_EFFECT_EXPIREAT ? 1000 : 1);
+        if (expire) op = SLOTS_OP_EXPIRE;
+    } else if (effect == SLOTS_EFFECT_PERSIST && argc == 2) {
+        op = SLOTS_OP_EXPIRE;
     }
-    if (op < 0 || op == OP_EXPIRE) digest = census_command(c, name, rest, end);
-    census_put(c, k, digest, expire, place, space, op < 0 ? OP_MIX : op);
+    if (op < 0 || op == SLOTS_OP_EXPIRE) digest = slots_command_digest(c, name, rest, end);
+    slots_put_event(c, k, digest, expire, position, space, op < 0 ? SLOTS_OP_MIX : op);
 }
 
-/* Go over the records from .. count - 1; the first one that is not done: it fits not, or does what is not known here.
- * `wanted` has a byte for each, or is NULL. */
-static size_t census_run(census *c, const uint8_t *data, uint64_t base_place, const int64_t *edges,
-                         const uint32_t *argc, const uint16_t *ids, const int64_t *db, const uint8_t *wanted,
-                         size_t from, size_t count, const uint8_t *does, size_t known, int base) {
+/* Apply the records from .. count - 1; return the index of the first one that was not applied: it does not fit, or has the
+ * effect SLOTS_EFFECT_OTHER.  `selected` has a byte for each record, or is NULL to apply all. */
+static size_t slots_apply_batch(slots_table *c, const uint8_t *data, uint64_t base_position, const int64_t *edges,
+                         const uint32_t *argc, const uint16_t *ids, const int64_t *db, const uint8_t *selected,
+                         size_t from, size_t count, const uint8_t *effects, size_t known, int base) {
     for (; from < count; from++) {
-        int what = does[ids[from] < known ? ids[from] : 0];
-        if (what == DOES_NOTHING || (argc[from] < 2 && what < DOES_OTHER) || (wanted && !wanted[from])) continue;
-        if (what >= DOES_OTHER || !census_fits(c, argc[from])) break;
-        uint64_t space = census_space(c, (uint64_t)db[from]);
-        census_record(c, data + edges[from], data + edges[from + 1], argc[from], what, space,
-                      base_place + (uint64_t)edges[from], base);
+        int effect = effects[ids[from] < known ? ids[from] : 0];
+        if (effect == SLOTS_EFFECT_NONE || (argc[from] < 2 && effect < SLOTS_EFFECT_OTHER) || (selected && !selected[from])) continue;
+        if (effect >= SLOTS_EFFECT_OTHER || !slots_has_room(c, argc[from])) break;
+        uint64_t space = slots_space_of_db(c, (uint64_t)db[from]);
+        slots_apply_record(c, data + edges[from], data + edges[from + 1], argc[from], effect, space,
+                      base_position + (uint64_t)edges[from], base);
     }
     return from;
 }

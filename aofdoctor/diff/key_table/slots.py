@@ -1,4 +1,7 @@
-"""The census in use: the compiled one where it and its digests were built, else their plain twins."""
+"""Keep a table of keys; this module picks the compiled table, or the pure Python one if it was not built.
+
+The compiled table is used only together with the compiled digests, because both must compute the same numbers.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     )
 else:
     try:
-        from aofdoctor.diff.hashing._digest import Digest as _  # noqa: F401 (both, or neither)
+        from aofdoctor.diff.hashing._digest import Digest as _  # noqa: F401
         from aofdoctor.diff.key_table._slots import (
             apply_batch,
             apply_pending,
@@ -33,7 +36,7 @@ else:
             swap_databases,
         )
     except ImportError:
-        from aofdoctor.diff.key_table._pyslots import (  # fmt: skip
+        from aofdoctor.diff.key_table._pyslots import (
             apply_batch,
             apply_pending,
             compare,

@@ -16,7 +16,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.key_table import slots as kernel
-from aofdoctor.diff.key_table._pyslots import FIRST_SPACE, SLOT_WORDS, KeyTableField
+from aofdoctor.diff.key_table.constants import FIRST_SPACE, SLOT_WORDS, KeyTableField
 from aofdoctor.errors import RefusedEdit
 
 MEMORY_MAX = 20 << 20  # bytes of a table in memory

@@ -28,7 +28,7 @@ from aofdoctor.errors import RefusedEdit
 from aofdoctor.log.selection import Selection
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from aofdoctor.diff.common_bytes import skip_common_bytes
 from aofdoctor.diff.key_table import slots as kernel
-from aofdoctor.diff.key_table._pyslots import ROW_WORDS, KeyTableField
+from aofdoctor.diff.key_table.constants import ROW_WORDS, KeyTableField
 from aofdoctor.diff.key_table.table import EVENTS_MAX, MEMORY_MAX, KeyTable, unpack_position
 from aofdoctor.diff.keys.builder import KeyTableBuilder
 from aofdoctor.diff.keys.external_sort import ROWS_IN_MEMORY, ExternalSorter

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.arguments import feed_span
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.diff.key_table._pyslots import mix_digest
+from aofdoctor.diff.key_table.constants import mix_digest
 from aofdoctor.diff.key_table.effects import DigestTag, KeyOp, command_digest, name_digest, value_digest
 from aofdoctor.diff.key_table.slots import fold_elements
 from aofdoctor.diff.key_table.table import KeyTable, pack_position

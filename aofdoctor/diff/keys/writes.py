@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import Arg, RecordBatch
-from aofdoctor.diff.key_table._pyslots import mix_digest
+from aofdoctor.diff.key_table.constants import mix_digest
 from aofdoctor.diff.key_table.effects import (
     CommandEffect,
     DigestTag,

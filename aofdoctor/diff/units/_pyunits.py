@@ -1,75 +1,28 @@
-"""Records to units, in plain Python: the twin of units.h."""
+"""Group records into units: the pure Python fallback of units.h."""
 
 from array import array
 from collections.abc import Sequence
-from enum import IntEnum
 
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.diff.hashing._pydigest import Digest
-from aofdoctor.server.context import _pytracker as plain
-
-ANY_DATABASE = 16  # beside the acts of plain.py: the selected database does not matter
-
-
-class OpenUnitField(IntEnum):
-    """The fields of the state, as in units.h; from PART on they are those of the unit that is being read."""
-
-    IN_TRANSACTION = 0  # inside of a transaction
-    DIGEST = 1  # of its commands
-    LAST_DIGEST = 2  # of its last command
-    COMMANDS = 3  # in it, MULTI and EXEC not counted
-    COMMANDS_READ = 4  # commands before the next record
-    EXACT = 5
-    PART = 6
-    START = 7
-    END = 8
-    DB = 9
-    TX = 10
-    TIME = 11
-    FIRST_COMMAND = 12
-
-
-class UnitColumn(IntEnum):
-    """The columns of units, as in units.h."""
-
-    DIGEST = 0
-    PART = 1
-    START = 2
-    END = 3
-    DB = 4  # at its first record
-    TX = 5  # 0 for a command outside of one
-    TIME = 6
-    FIRST_COMMAND = 7  # of its first command
-    COMMANDS = 8  # MULTI and EXEC included, SELECT not
-    KIND = 9
-    LAST_COMMAND = 10  # the number of its last command, SELECTs counted
-    CHUNK = 11  # of a key of an RDB: which of its commands, from 0
-
-
-class UnitKind(IntEnum):
-    """What a unit is; RDB and DAMAGE are bytes that are compared as they are."""
-
-    COMMAND = 0
-    TRANSACTION = 1
-    UNFINISHED = 2  # MULTI without EXEC
-    RDB = 3
-    DAMAGE = 4
-    KEY = 5  # one of the commands that make a key of an RDB
-
-
-UnitOutput = Sequence["array[int]"]
+from aofdoctor.diff.hashing.digest import Digest
+from aofdoctor.diff.units.columns import ANY_DATABASE, OpenUnitField, UnitKind, UnitOutput
+from aofdoctor.server.context.fields import ACTION_MASK, RecordAction
 
 
 def make_units(
     key: bytes, state: "array[int]", batch: RecordBatch, digests: Sequence[int], db: Sequence[int], tx: Sequence[int],
     time: Sequence[int], actions: bytes | bytearray, out: UnitOutput,
 ) -> int:  # fmt: skip
-    """The number of units that end in a batch; `out` are their columns, with room for one more than it has records."""
+    """Write the units that end in a batch to the columns `out`; return their number.
+
+    `digests`, `db`, `tx` and `time` have an element for each record; `actions` is indexed by command id.  `state` is an
+    array with an OpenUnitField each.  The columns need room for one unit more than the batch has records.
+    """
     n = 0
     for i in range(batch.count):
         acts = actions[batch.ids[i] if batch.ids[i] < len(actions) else 0]
-        action = acts & plain.MASK
-        if action == plain.ANNOTATION:
+        action = acts & ACTION_MASK
+        if action == RecordAction.ANNOTATION:
             continue
         digest = _mix(key, digests[i], 0 if acts & ANY_DATABASE else db[i] + 2)
         if state[OpenUnitField.IN_TRANSACTION] and tx[i] != state[OpenUnitField.TX]:
@@ -87,12 +40,12 @@ def make_units(
         state[OpenUnitField.COMMANDS_READ] += 1
         state[OpenUnitField.END] = span.end
         if not state[OpenUnitField.IN_TRANSACTION]:
-            if action != plain.SELECT:
+            if action != RecordAction.SELECT:
                 _append_unit(out, n, state, digest, 1, UnitKind.COMMAND)
                 n += 1
-        elif action == plain.EXEC:
+        elif action == RecordAction.EXEC:
             n += close_transaction(key, state, True, out, n)
-        elif action == plain.NONE:
+        elif action == RecordAction.NONE:
             state[OpenUnitField.LAST_DIGEST] = _signed(digest)
             state[OpenUnitField.DIGEST] = _signed(_mix(key, state[OpenUnitField.DIGEST], _signed(digest)))
             state[OpenUnitField.COMMANDS] += 1
@@ -100,7 +53,7 @@ def make_units(
 
 
 def close_transaction(key: bytes, state: "array[int]", finished: bool, out: UnitOutput, n: int = 0) -> int:
-    """Close the open transaction; the number of units, one or none."""
+    """Close the open transaction, if any, and write it as unit `n`; return the number of units, 0 or 1."""
     if not state[OpenUnitField.IN_TRANSACTION]:
         return 0
     state[OpenUnitField.IN_TRANSACTION] = 0

@@ -8,7 +8,7 @@ the same rules.
 from typing import NamedTuple
 
 from aofdoctor.aof.constants import FIRST_ID
-from aofdoctor.diff.units._pyunits import ANY_DATABASE
+from aofdoctor.diff.units.columns import ANY_DATABASE
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from aofdoctor.damage import DAMAGE_MEANINGS
-from aofdoctor.diff.units._pyunits import UnitKind
+from aofdoctor.diff.units.columns import UnitKind
 from aofdoctor.diff.units.rdb_commands import FUNCTION, ExportedCommand, RdbCommandStream
 from aofdoctor.diff.units.side import Side
 from aofdoctor.diff.units.unit import Unit, UnitRun

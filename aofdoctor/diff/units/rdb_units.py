@@ -6,31 +6,23 @@ same code as an AOF, so that one definition of equality holds for both.
 
 from array import array
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.aof.scan import SLACK, ScanColumns, scan
 from aofdoctor.diff.hashing.arguments import feed_span
 from aofdoctor.diff.hashing.digest import Digest, record_digests
-from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn, UnitKind
+from aofdoctor.diff.units.columns import OpenUnitField, UnitColumn, UnitKind
 from aofdoctor.diff.units.comparison_rules import ComparisonRules
 from aofdoctor.diff.units.large_records import large_command_digest
 from aofdoctor.diff.units.rdb_commands import ExportedCommand, OpaqueBytes, RdbCommandStream
 from aofdoctor.diff.units.unit import DiffPosition, to_signed
+from aofdoctor.diff.units.units import make_units
 from aofdoctor.rdb.export.command_args import CommandArgs
 from aofdoctor.rdb.export.resp import encode_if_bytes
 from aofdoctor.rdb.items import KeyItem
 from aofdoctor.resp import encode_command as encode_argv
 from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
-
-if TYPE_CHECKING:
-    from aofdoctor.diff.units._pyunits import make_units
-else:
-    try:
-        from aofdoctor.diff.units._units import make_units
-    except ImportError:
-        from aofdoctor.diff.units._pyunits import make_units
 
 _ROOM = 1 << 12
 _BUFFER_BYTES = 1 << 18

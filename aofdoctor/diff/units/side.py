@@ -13,7 +13,6 @@ unknown database.
 from array import array
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import BATCH_RECORDS, read_tiles
@@ -21,25 +20,18 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.arguments import feed_span
 from aofdoctor.diff.hashing.digest import Digest, common_prefix_length, record_digests
-from aofdoctor.diff.units._pyunits import OpenUnitField, UnitColumn, UnitKind
+from aofdoctor.diff.units.columns import OpenUnitField, UnitColumn, UnitKind
 from aofdoctor.diff.units.comparison_rules import ComparisonRules
 from aofdoctor.diff.units.large_records import large_record_digest
 from aofdoctor.diff.units.rdb_commands import RdbCommandStream
 from aofdoctor.diff.units.rdb_units import read_rdb_units
 from aofdoctor.diff.units.unit import DiffPosition, Unit, UnitRun, to_signed
+from aofdoctor.diff.units.units import close_transaction, make_units
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
-
-if TYPE_CHECKING:
-    from aofdoctor.diff.units._pyunits import close_transaction, make_units
-else:
-    try:
-        from aofdoctor.diff.units._units import close_transaction, make_units
-    except ImportError:
-        from aofdoctor.diff.units._pyunits import close_transaction, make_units
 
 DAMAGE_MAX = 100
 # Adjacent units of one class form a run; a unit of class 0 is a run of its own.

@@ -9,7 +9,7 @@ import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from aofdoctor.diff.units._pyunits import UnitColumn, UnitKind
+from aofdoctor.diff.units.columns import UnitColumn, UnitKind
 from aofdoctor.diff.units.side import Side
 from aofdoctor.diff.units.unit import UnitRun
 from aofdoctor.diff.units.unit_commands import ARGUMENT_HEAD, leading_arguments, run_entries

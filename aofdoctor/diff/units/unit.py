@@ -8,7 +8,7 @@ as bytes.
 
 from typing import NamedTuple
 
-from aofdoctor.diff.units._pyunits import UnitKind
+from aofdoctor.diff.units.columns import UnitKind
 
 
 class DiffPosition(NamedTuple):

@@ -18,7 +18,7 @@ from aofdoctor.log.context_walk import none_if_unknown
 from aofdoctor.log.entries import LogEntry
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import DAMAGE_MEANINGS, Damage
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 

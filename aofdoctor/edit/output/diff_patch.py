@@ -12,7 +12,7 @@ from types import TracebackType
 
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
-from aofdoctor.diff.units._pyunits import UnitKind
+from aofdoctor.diff.units.columns import UnitKind
 from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.unit import UnitRun
 from aofdoctor.diff.units.unit_commands import RecordSpan, selected_spans
@@ -27,7 +27,7 @@ from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span

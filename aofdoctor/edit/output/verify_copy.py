@@ -10,7 +10,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.edit.output.durable import batch_small_spans
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span

@@ -20,7 +20,7 @@ from aofdoctor.log.position import Position
 from aofdoctor.log.transaction_start import transaction_before_batch, transaction_start
 from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 

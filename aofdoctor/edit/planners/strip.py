@@ -18,7 +18,7 @@ from aofdoctor.log.flushes import FlushCollector, FlushGroup
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 
 _TAIL_READ_SIZES = (256, 4096, 65536)  # commands read back for one group, where only the end is read

@@ -21,7 +21,7 @@ from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.compatibility import any_version_accepts, flag_unacceptable
-from aofdoctor.server.context._pytracker import ANNOTATION_MAX, ContextField
+from aofdoctor.server.context.fields import ANNOTATION_MAX, ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.span import Span

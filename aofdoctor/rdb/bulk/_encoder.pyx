@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""bulk.h for Python: the same names and answers as bulk.py's plain one."""
+"""Python bindings of encoder.h, preview.h and double_text.h, with the names of encoder.py."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
@@ -9,16 +9,16 @@ from libc.string cimport memset
 
 cdef extern from "double_text.h" nogil:
     enum:
-        SCORE_LEAST, SCORE_MOST, SCORE_TEXT
-    ctypedef struct score_power:
+        DOUBLE_EXPONENT_MIN, DOUBLE_EXPONENT_MAX, DOUBLE_TEXT_MAX
+    ctypedef struct double_power:
         pass
-    unsigned score_text(const score_power *powers, double value, char *text)
-    int score_read(const score_power *powers, const uint8_t *text, size_t size, double *value)
+    unsigned double_format(const double_power *powers, double value, char *text)
+    int double_parse(const double_power *powers, const uint8_t *text, size_t size, double *value)
 
 cdef extern from "encoder.h" nogil:
     enum:
-        BULK_SLACK, BULK_LARGE, BULK_SHAPES
-    ctypedef struct bulk_columns:
+        ENCODER_SLACK, ENCODER_LARGE, ENCODER_TYPES
+    ctypedef struct encoder_columns:
         const int64_t *edges
         const int64_t *name
         const int64_t *value
@@ -27,7 +27,7 @@ cdef extern from "encoder.h" nogil:
         const int64_t *db
         const uint16_t *kind
         const int16_t *freq
-    ctypedef struct bulk:
+    ctypedef struct encoder:
         const uint8_t *bytes
         int64_t base
         size_t fill
@@ -35,42 +35,42 @@ cdef extern from "encoder.h" nogil:
         uint8_t *at
         uint8_t *end
         uint8_t *packed
-        const score_power *powers
+        const double_power *powers
         int64_t db, shift_ms
         int64_t keys[5]
         int64_t hints
-    int bulk_run(bulk *b, const bulk_columns *c, size_t *at, size_t stop)
+    int encoder_encode(encoder *b, const encoder_columns *c, size_t *at, size_t stop)
 
 
 cdef extern from "preview.h" nogil:
     enum:
-        GLANCE_MOST
-    ctypedef struct glance_of "glance":
+        PREVIEW_WORDS_MAX
+    ctypedef struct preview_state "preview":
         unsigned count
         uint8_t **ends
-    int glance_key(bulk *b, const bulk_columns *c, size_t i, unsigned most, glance_of *g)
+    int preview_key(encoder *b, const encoder_columns *c, size_t i, unsigned words_max, preview_state *g)
 
 
-cdef const score_power *checked(bytes powers) except NULL:
-    if len(powers) != 16 * (SCORE_MOST - SCORE_LEAST + 1):
+cdef const double_power *check_powers(bytes powers) except NULL:
+    if len(powers) != 16 * (DOUBLE_EXPONENT_MAX - DOUBLE_EXPONENT_MIN + 1):
         raise ValueError("as many powers as there are")
-    return <const score_power *><const uint8_t *>powers
+    return <const double_power *><const uint8_t *>powers
 
 
-cdef class _Columns:
-    """The columns of a batch, and the window, held."""
+cdef class _BatchColumns:
+    """Hold the buffers of a batch's columns and of the window."""
 
-    cdef bulk_columns columns
+    cdef encoder_columns columns
     cdef Py_buffer views[9]
-    cdef int held
+    cdef int acquired
 
     def __cinit__(self, columns, window):
         cdef list sources = [window, columns.edges, columns.name, columns.value, columns.expire, columns.idle,
                              columns.db, columns.kind, columns.freq]
-        self.held = 0
+        self.acquired = 0
         for source in sources:
-            PyObject_GetBuffer(source, &self.views[self.held], PyBUF_SIMPLE)
-            self.held += 1
+            PyObject_GetBuffer(source, &self.views[self.acquired], PyBUF_SIMPLE)
+            self.acquired += 1
         self.columns.edges = <const int64_t *>self.views[1].buf
         self.columns.name = <const int64_t *>self.views[2].buf
         self.columns.value = <const int64_t *>self.views[3].buf
@@ -81,28 +81,28 @@ cdef class _Columns:
         self.columns.freq = <const int16_t *>self.views[8].buf
 
     def __dealloc__(self):
-        while self.held:
-            self.held -= 1
-            PyBuffer_Release(&self.views[self.held])
+        while self.acquired:
+            self.acquired -= 1
+            PyBuffer_Release(&self.views[self.acquired])
 
 
 cdef class BulkEncoder:
-    """Keys as RESP; as in bulk.py."""
+    """Encode keys as RESP commands; see NullBulkEncoder in encoder.py for the interface."""
 
-    cdef bulk state
+    cdef encoder state
     cdef bytes _powers
 
-    def __cinit__(self, bytes powers, int64_t shift_ms, size_t room):
+    def __cinit__(self, bytes powers, int64_t shift_ms, size_t output_size):
         memset(&self.state, 0, sizeof(self.state))
         self._powers = powers
-        self.state.powers = checked(powers)
+        self.state.powers = check_powers(powers)
         self.state.shift_ms = shift_ms
-        self.state.out = <uint8_t *>calloc(1, room + BULK_SLACK)
-        self.state.packed = <uint8_t *>calloc(1, <size_t>BULK_LARGE + BULK_SLACK)
+        self.state.out = <uint8_t *>calloc(1, output_size + ENCODER_SLACK)
+        self.state.packed = <uint8_t *>calloc(1, <size_t>ENCODER_LARGE + ENCODER_SLACK)
         if not self.state.out or not self.state.packed:
             raise MemoryError
         self.state.at = self.state.out
-        self.state.end = self.state.out + room
+        self.state.end = self.state.out + output_size
 
     def __dealloc__(self):
         free(self.state.out)
@@ -118,73 +118,73 @@ cdef class BulkEncoder:
 
     @property
     def size(self):
-        """How many bytes wait to be taken."""
+        """The number of encoded bytes that `take` will return."""
         return self.state.at - self.state.out
 
-    cdef _look(self, _Columns held, columns, size_t at, size_t stop, int64_t base, size_t fill):
+    cdef _set_window(self, _BatchColumns held, columns, size_t at, size_t stop, int64_t base, size_t fill):
         if stop > <size_t>columns.count or at > stop:
             raise IndexError(stop)
-        if fill + BULK_SLACK > <size_t>held.views[0].len:
+        if fill + ENCODER_SLACK > <size_t>held.views[0].len:
             raise ValueError("the window is too short")
         self.state.bytes = <const uint8_t *>held.views[0].buf
         self.state.base = base
         self.state.fill = fill
 
     def encode(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill):
-        """(why it stopped, at which item); window[0] is at `base` in the file."""
-        cdef _Columns held = _Columns(columns, window)
-        cdef int why
-        self._look(held, columns, at, stop, base, fill)
+        """Encode the items from `at` on, before `stop`; return (why it stopped, the index of the next item)."""
+        cdef _BatchColumns held = _BatchColumns(columns, window)
+        cdef int reason
+        self._set_window(held, columns, at, stop, base, fill)
         with nogil:
-            why = bulk_run(&self.state, &held.columns, &at, stop)
-        return why, at
+            reason = encoder_encode(&self.state, &held.columns, &at, stop)
+        return reason, at
 
-    def previews(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill, unsigned most):
-        """Of each item its name and at most `most` words of its value, as they are shown; None where it is left."""
-        cdef _Columns held = _Columns(columns, window)
-        cdef glance_of g
+    def previews(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill, unsigned words_max):
+        """Return for each item [name, word, ...] with at most `words_max` words of its value, or None if not handled."""
+        cdef _BatchColumns held = _BatchColumns(columns, window)
+        cdef preview_state g
         cdef uint8_t *start
         cdef unsigned k
-        cdef list found = [], pieces
-        self._look(held, columns, at, stop, base, fill)
+        cdef list previews = [], pieces
+        self._set_window(held, columns, at, stop, base, fill)
         if self.state.at != self.state.out:
             raise ValueError("bytes wait to be taken")
         for i in range(at, stop):
-            if not glance_key(&self.state, &held.columns, i, most, &g):
-                found.append(None)
+            if not preview_key(&self.state, &held.columns, i, words_max, &g):
+                previews.append(None)
                 continue
             start, pieces = self.state.out, []
             for k in range(g.count):
                 pieces.append(PyBytes_FromStringAndSize(<char *>start, g.ends[k] - start))
                 start = g.ends[k]
-            found.append(pieces)
+            previews.append(pieces)
         self.state.at = self.state.out
-        return found
+        return previews
 
     def take_counts(self):
-        """(keys by shape, hints) since it was asked last."""
+        """Return (keys by type, keys with an idle time or frequency) since the last call."""
         cdef int i
-        keys = [self.state.keys[i] for i in range(BULK_SHAPES)]
+        keys = [self.state.keys[i] for i in range(ENCODER_TYPES)]
         hints = self.state.hints
-        for i in range(BULK_SHAPES):
+        for i in range(ENCODER_TYPES):
             self.state.keys[i] = 0
         self.state.hints = 0
         return keys, hints
 
     def take(self):
-        """The bytes that wait."""
+        """Return the encoded bytes and empty the output."""
         out = PyBytes_FromStringAndSize(<char *>self.state.out, self.state.at - self.state.out)
         self.state.at = self.state.out
         return out
 
 
 def double_to_text(bytes powers, double value):
-    """A double as text; empty if it is not a number."""
+    """Format a double as the shortest text that parses to it again; b"" if it is NaN."""
     cdef char text[64]
-    return PyBytes_FromStringAndSize(text, score_text(checked(powers), value, text))
+    return PyBytes_FromStringAndSize(text, double_format(check_powers(powers), value, text))
 
 
 def text_to_double(bytes powers, bytes text):
-    """The double that a text stands for; None where that is not decided."""
+    """Parse a text as a double; None if double_text.h cannot decide it."""
     cdef double value = 0
-    return value if score_read(checked(powers), <const uint8_t *>text, len(text), &value) else None
+    return value if double_parse(check_powers(powers), <const uint8_t *>text, len(text), &value) else None

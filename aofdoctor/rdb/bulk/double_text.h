@@ -1,31 +1,31 @@
-/* Doubles as the shortest text that reads back as the same double, and such text as doubles.
+/* Format doubles as the shortest text that parses to the same double, and parse such text.
  *
- * The same text as Python's repr without a last .0.  Of the way there only multiplications by powers of ten
- * are left, which score.py makes.  What it cannot decide (it is rare) it leaves to its caller.
+ * The text is that of Python's repr without a trailing ".0".  Both directions need only multiplications by powers of
+ * ten, a table that powers_of_ten.py computes.  Rare texts that this code cannot decide are left to its caller.
  * Source: R. Giulietti, The Schubfach way to render doubles (2020).
  */
-#ifndef AOFDOCTOR_SCORE_H
-#define AOFDOCTOR_SCORE_H
+#ifndef AOFDOCTOR_DOUBLE_TEXT_H
+#define AOFDOCTOR_DOUBLE_TEXT_H
 
 #include <stdint.h>
 #include <string.h>
 
-#define SCORE_LEAST (-292)   /* the first and the last power of ten that there is */
-#define SCORE_MOST 324
-#define SCORE_TEXT 32        /* no text is longer */
+#define DOUBLE_EXPONENT_MIN (-292)   /* the exponents of the first and the last power in the table */
+#define DOUBLE_EXPONENT_MAX 324
+#define DOUBLE_TEXT_MAX 32        /* bytes of the longest text */
 
-/* 10^k as a number of 128 bits, the first of them set, rounded up: [0] the upper half. */
-typedef uint64_t score_power[2];
-typedef unsigned __int128 score_wide;
+/* The leading 128 bits of 10^k, rounded up, the first bit set; [0] is the upper half. */
+typedef uint64_t double_power[2];
+typedef unsigned __int128 double_wide;
 
-/* How many digits a number has, and the digits. */
-static inline unsigned score_sized(uint64_t value) {
+/* The number of decimal digits of a number. */
+static inline unsigned double_digit_count(uint64_t value) {
     unsigned n = 1;
     for (; value >= 10000; value /= 10000) n += 4;
     return n + (value >= 10) + (value >= 100) + (value >= 1000);
 }
 
-static inline void score_put(char *text, uint64_t value, unsigned digits) {
+static inline void double_put_digits(char *text, uint64_t value, unsigned digits) {
     static const char pairs[] =
         "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354"
         "555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
@@ -34,29 +34,29 @@ static inline void score_put(char *text, uint64_t value, unsigned digits) {
     else *text = (char)('0' + value);
 }
 
-static inline int score_log10_of_2(int q, int three_quarters) {  /* of 2^q, or of 3/4 of it; rounded down */
+static inline int double_log10_of_2(int q, int three_quarters) {  /* floor(log10(2^q)), or of 3/4 of 2^q */
     return (int)(((int64_t)q * 315653 - (three_quarters ? 131072 : 0)) >> 20);
 }
 
-static inline int score_log2_of_10(int k) { return (int)(((int64_t)k * 1741647) >> 19); }
+static inline int double_log2_of_10(int k) { return (int)(((int64_t)k * 1741647) >> 19); }
 
-/* The upper part of g times c; the last bit is set where it is not exact. */
-static inline uint64_t score_times(const score_power g, uint64_t c) {
-    score_wide low = (score_wide)g[1] * c, high = (score_wide)g[0] * c + (uint64_t)(low >> 64);
+/* The upper 64 bits of g times c; the last bit is set if the product is not exact. */
+static inline uint64_t double_times(const double_power g, uint64_t c) {
+    double_wide low = (double_wide)g[1] * c, high = (double_wide)g[0] * c + (uint64_t)(low >> 64);
     return (uint64_t)(high >> 64) | ((uint64_t)high > 1);
 }
 
-/* The digits of a positive finite double: as few as tell it from its neighbours; *exponent is that of the last one. */
-static uint64_t score_digits(const score_power *powers, uint64_t bits, int *exponent) {
+/* The shortest digits that distinguish a positive finite double from its neighbours; *exponent belongs to the last digit. */
+static uint64_t double_digits(const double_power *powers, uint64_t bits, int *exponent) {
     uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
     int biased = (int)(bits >> 52), q = biased ? biased - 1075 : -1074;
     uint64_t c = biased ? fraction | (uint64_t)1 << 52 : fraction, odd = c & 1;
-    int narrow = !fraction && biased > 1;  /* the neighbour below is nearer than the one above */
-    int k = score_log10_of_2(q, narrow), h = q + score_log2_of_10(-k) + 1;
-    const uint64_t *g = powers[-k - SCORE_LEAST];
-    uint64_t lower = score_times(g, (4 * c - 2 + (uint64_t)narrow) << h) + odd;
-    uint64_t here = score_times(g, (4 * c) << h);
-    uint64_t upper = score_times(g, (4 * c + 2) << h) - odd;
+    int narrow = !fraction && biased > 1;  /* the next lower double is nearer than the next higher one */
+    int k = double_log10_of_2(q, narrow), h = q + double_log2_of_10(-k) + 1;
+    const uint64_t *g = powers[-k - DOUBLE_EXPONENT_MIN];
+    uint64_t lower = double_times(g, (4 * c - 2 + (uint64_t)narrow) << h) + odd;
+    uint64_t here = double_times(g, (4 * c) << h);
+    uint64_t upper = double_times(g, (4 * c + 2) << h) - odd;
     uint64_t s = here / 4;
     *exponent = k;
     if (s >= 10) {
@@ -73,8 +73,8 @@ static uint64_t score_digits(const score_power *powers, uint64_t bits, int *expo
     return s + (uint64_t)(here > middle || (here == middle && (s & 1)));
 }
 
-/* Digits before which the point stands at `point`, as Python writes them; the size of the text. */
-static unsigned score_layout(char *text, const char *digits, unsigned n, int point) {
+/* Write digits with the decimal point at position `point`, in the format of Python's repr; return the size of the text. */
+static unsigned double_place_point(char *text, const char *digits, unsigned n, int point) {
     char *at = text;
     if (point <= -4 || point > 16) {
         *at++ = digits[0];
@@ -83,8 +83,8 @@ static unsigned score_layout(char *text, const char *digits, unsigned n, int poi
         *at++ = 'e', *at++ = e < 0 ? '-' : '+';
         e = e < 0 ? -e : e;
         if (e < 10) *at++ = '0';
-        unsigned more = score_sized((uint64_t)e);
-        return score_put(at, (uint64_t)e, more), (unsigned)(at - text) + more;
+        unsigned more = double_digit_count((uint64_t)e);
+        return double_put_digits(at, (uint64_t)e, more), (unsigned)(at - text) + more;
     }
     if (point <= 0) {
         memcpy(at, "0.000", 5);
@@ -92,22 +92,22 @@ static unsigned score_layout(char *text, const char *digits, unsigned n, int poi
         memcpy(at, digits, n);
         return (unsigned)(at - text) + n;
     }
-    unsigned whole = (unsigned)point;
-    if (n <= whole) {
+    unsigned integer_digits = (unsigned)point;
+    if (n <= integer_digits) {
         memcpy(at, digits, n);
-        memset(at + n, '0', whole - n);
-        return whole;
+        memset(at + n, '0', integer_digits - n);
+        return integer_digits;
     }
-    memcpy(at, digits, whole);
-    at[whole] = '.';
-    memcpy(at + whole + 1, digits + whole, n - whole);
+    memcpy(at, digits, integer_digits);
+    at[integer_digits] = '.';
+    memcpy(at + integer_digits + 1, digits + integer_digits, n - integer_digits);
     return n + 1;
 }
 
-/* The size of the text of a double, which is written to text[SCORE_TEXT]; 0 of what is not a number. */
-static unsigned score_text(const score_power *powers, double value, char *text) {
+/* Write a double to text[DOUBLE_TEXT_MAX]; return the size of the text, or 0 for NaN. */
+static unsigned double_format(const double_power *powers, double value, char *text) {
     uint64_t bits, digits;
-    char plain[20];
+    char digit_text[20];
     char *at = text;
     int exponent;
     memcpy(&bits, &value, 8);
@@ -115,26 +115,26 @@ static unsigned score_text(const score_power *powers, double value, char *text) 
     if (bits >> 63) *at++ = '-', bits &= ~((uint64_t)1 << 63);
     if (!bits) return *at++ = '0', (unsigned)(at - text);
     if (bits >> 52 == 0x7ff) return memcpy(at, "inf", 3), (unsigned)(at - text) + 3;
-    digits = score_digits(powers, bits, &exponent);
-    unsigned n = score_sized(digits), sized = n;
-    score_put(plain, digits, n);
-    while (n > 1 && plain[n - 1] == '0') n--;
-    return (unsigned)(at - text) + score_layout(at, plain, n, (int)sized + exponent);
+    digits = double_digits(powers, bits, &exponent);
+    unsigned n = double_digit_count(digits), all_digits = n;
+    double_put_digits(digit_text, digits, n);
+    while (n > 1 && digit_text[n - 1] == '0') n--;
+    return (unsigned)(at - text) + double_place_point(at, digit_text, n, (int)all_digits + exponent);
 }
 
-/* digits times 10^exponent; 0 where it is not decided by 128 bits, or not a normal number. */
-static int score_scaled(const score_power *powers, uint64_t digits, int exponent, double *value) {
-    if (!digits || exponent < SCORE_LEAST || exponent > SCORE_MOST) return 0;
+/* Set *value to digits times 10^exponent; return 0 if 128 bits do not decide it, or if it is not a normal number. */
+static int double_scaled(const double_power *powers, uint64_t digits, int exponent, double *value) {
+    if (!digits || exponent < DOUBLE_EXPONENT_MIN || exponent > DOUBLE_EXPONENT_MAX) return 0;
     int shift = __builtin_clzll(digits);
-    const uint64_t *g = powers[exponent - SCORE_LEAST];
+    const uint64_t *g = powers[exponent - DOUBLE_EXPONENT_MIN];
     uint64_t w = digits << shift;
-    score_wide product = (score_wide)g[0] * w + (uint64_t)(((score_wide)g[1] * w) >> 64);
+    double_wide product = (double_wide)g[0] * w + (uint64_t)(((double_wide)g[1] * w) >> 64);
     int high = (int)(product >> 127), drop = 74 + high;
     uint64_t m = (uint64_t)(product >> drop);
-    score_wide rest = product & (((score_wide)1 << drop) - 1), half = (score_wide)1 << (drop - 1);
-    if (rest + 1 >= half && rest <= half + 1) return 0;  /* the product is up to one too large */
+    double_wide rest = product & (((double_wide)1 << drop) - 1), half = (double_wide)1 << (drop - 1);
+    if (rest + 1 >= half && rest <= half + 1) return 0;  /* the product may be one too large, so this is too close to a half to decide */
     m += rest > half;
-    int biased = score_log2_of_10(exponent) - shift + 63 + high + 1023;
+    int biased = double_log2_of_10(exponent) - shift + 63 + high + 1023;
     if (m >> 53) m >>= 1, biased++;
     if (biased < 1 || biased > 2046) return 0;
     uint64_t bits = (m & (((uint64_t)1 << 52) - 1)) | (uint64_t)biased << 52;
@@ -142,10 +142,10 @@ static int score_scaled(const score_power *powers, uint64_t digits, int exponent
     return 1;
 }
 
-/* The double that a text stands for: digits, a point, an exponent; 0 where that is not decided here. */
-static int score_read(const score_power *powers, const uint8_t *text, size_t size, double *value) {
+/* Parse digits with an optional point and exponent, or "inf"; return 0 if the text is malformed or undecided here. */
+static int double_parse(const double_power *powers, const uint8_t *text, size_t size, double *value) {
     const uint8_t *at = text, *end = text + size;
-    int minus = at < end && *at == '-', scale = 0, seen = 0, significant = 0;
+    int minus = at < end && *at == '-', scale = 0, digit_count = 0, significant = 0;
     uint64_t digits = 0;
     at += minus;
     if (end - at == 3 && !memcmp(at, "inf", 3)) return *value = minus ? -__builtin_inf() : __builtin_inf(), 1;
@@ -154,13 +154,13 @@ static int score_read(const score_power *powers, const uint8_t *text, size_t siz
             if (point++) return 0;
             continue;
         }
-        seen = 1;
+        digit_count = 1;
         significant += significant || *at != '0';
         if (significant > 19) return 0;
         digits = digits * 10 + (uint64_t)(*at - '0');
         if (point && --scale < -400) return 0;
     }
-    if (!seen) return 0;
+    if (!digit_count) return 0;
     if (at < end) {
         if (*at++ != 'e' || at == end) return 0;
         int negative = *at == '-', e = 0;
@@ -173,7 +173,7 @@ static int score_read(const score_power *powers, const uint8_t *text, size_t siz
         scale += negative ? -e : e;
     }
     if (!digits) *value = 0;
-    else if (!score_scaled(powers, digits, scale, value)) return 0;
+    else if (!double_scaled(powers, digits, scale, value)) return 0;
     if (minus) *value = -*value;
     return 1;
 }

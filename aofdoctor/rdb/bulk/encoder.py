@@ -1,7 +1,8 @@
-"""Keys as the commands that make them, as RESP, a window of them at a time: the compiled writer, where there is one.
+"""Encode the keys of an RDB as RESP commands, one window at a time; uses the compiled encoder if it was built.
 
-It knows the common types, and leaves every key that it does not like to
-commands.py, whose bytes are the same; without a compiler that is each of them.
+The compiled encoder handles the common types.  It leaves every key that it
+cannot handle to export/commands.py, which produces the same bytes.  Without a
+C compiler the null encoder leaves all keys to it.
 """
 
 from enum import IntEnum
@@ -9,20 +10,23 @@ from typing import TYPE_CHECKING
 
 from aofdoctor.rdb.walk.walker import ItemColumns
 
-WORD_SIZE_MAX, WORDS_MAX = 64, 8  # bytes of a word that are shown, and words of a value
+WORD_SIZE_MAX, WORDS_MAX = 64, 8  # of a preview: bytes of one word, and words of one value
 TYPE_NAMES = ("string", "list", "set", "zset", "hash")
 
 
 class BulkStop(IntEnum):
-    """Why a writer stopped."""
+    """Why an encoder stopped."""
 
-    DONE = 0  # no more items
-    FULL = 1  # the output, or the counts, are to be taken
-    NOT_HANDLED = 2  # at a key or an item that it leaves to others
+    DONE = 0  # all items were encoded
+    FULL = 1  # the output or the counts have to be taken first
+    NOT_HANDLED = 2  # at a key or an item that it does not handle
 
 
 class NullBulkEncoder:
-    """Leaves every item to others.  `db`: which database is selected; `size`: the bytes that wait to be taken."""
+    """An encoder that handles no item: the fallback of the compiled BulkEncoder.
+
+    `db` is the database that is selected in the output; `size` is the number of encoded bytes that `take` will return.
+    """
 
     size = 0
 
@@ -32,24 +36,27 @@ class NullBulkEncoder:
     def encode(
         self, columns: ItemColumns, first: int, stop: int, window: bytearray, base: int, fill: int
     ) -> tuple[int, int]:
-        """(why it stopped, at which item); window[0] is at `base` in the file."""
+        """Encode the items from `first` on, before `stop`; return (why it stopped, the index of the next item).
+
+        `window` has `fill` bytes of the file, and window[0] is at offset `base` of the file.
+        """
         return (BulkStop.NOT_HANDLED if first < stop else BulkStop.DONE), first
 
     def previews(
         self, columns: ItemColumns, first: int, stop: int, window: bytearray, base: int, fill: int, words_max: int
     ) -> list[list[bytes] | None]:
-        """Of each item its name and at most `most` words of its value, as they are shown; None where it is left.
+        """Return for each item [name, word, ...] with at most `words_max` words of its value, or None if not handled.
 
-        Words are cut after WORD bytes, and the last piece is ... where there are more of them.
+        Words are cut after WORD_SIZE_MAX bytes; if the value has more words, the last element is b"...".
         """
         return [None] * (stop - first)
 
     def take_counts(self) -> tuple[list[int], int]:
-        """(keys by shape, hints) since it was asked last."""
+        """Return (keys by type, in the order of TYPE_NAMES; keys with an idle time or frequency) since the last call."""
         return [0] * len(TYPE_NAMES), 0
 
     def take(self) -> bytes:
-        """The bytes that wait."""
+        """Return the encoded bytes and empty the output."""
         return b""
 
 

@@ -1,4 +1,4 @@
-"""The powers of ten that score.h makes text of doubles with, and doubles of text."""
+"""The powers of ten with which double_text.h converts doubles to text and text to doubles."""
 
 import struct
 from functools import cache
@@ -9,14 +9,17 @@ _BITS = 128
 
 @cache
 def powers_of_ten() -> bytes:
-    """10^k for every k from LEAST to MOST as 128 bits, the first of them set, rounded up: the upper half first."""
+    """Return the table of 10^k for k from EXPONENT_MIN to EXPONENT_MAX.
+
+    Each entry has 128 bits: the leading bits of 10^k, rounded up, the first bit set, the upper half first.
+    """
     return b"".join(
         struct.pack("=QQ", *divmod(power_of_ten(k), 1 << 64)) for k in range(EXPONENT_MIN, EXPONENT_MAX + 1)
     )
 
 
 def power_of_ten(k: int) -> int:
-    """The first 128 bits of 10^k, rounded up."""
+    """Return the leading 128 bits of 10^k, rounded up."""
     if k < 0:
         scale = (10**-k).bit_length() + _BITS
         return _first_bits(-(-(1 << scale) // 10**-k))

@@ -1,84 +1,85 @@
-/* A key's name and the first words of its value, as they are shown: each cut where it is long.
+/* Preview keys: a key's name and the first words of its value, each cut if it is long.
  *
- * Reads values as bulk.h does, and as it does leaves what it does not like to others.  A value is read until
- * there are enough words, but one with scores as a whole: Python reads a run of them before it shows any.
+ * Values are read as in encoder.h, and keys that it does not handle are left to the caller.  Reading stops when there
+ * are enough words, except for sorted sets, which are read completely: the Python code that this must agree with parses
+ * scores before it shows any word.
  */
-#ifndef AOFDOCTOR_GLANCE_H
-#define AOFDOCTOR_GLANCE_H
+#ifndef AOFDOCTOR_PREVIEW_H
+#define AOFDOCTOR_PREVIEW_H
 
 #include "encoder.h"
 
-#define GLANCE_NAME ((uint64_t)1 << 16)  /* no longer name */
-#define GLANCE_WORD 64                   /* so many bytes of a word, and ... where there are more */
-#define GLANCE_MOST 8                    /* words, and ... where there are more */
+#define PREVIEW_NAME_MAX ((uint64_t)1 << 16)  /* bytes of a name */
+#define PREVIEW_WORD_MAX 64                   /* bytes of a word; "..." follows if it has more */
+#define PREVIEW_WORDS_MAX 8                    /* words of a value; "..." follows if it has more */
 
-typedef struct glance {
-    unsigned most, count, seen;  /* words that are asked for; pieces there are, the name first; items that went by */
+typedef struct preview {
+    unsigned words_max, count, item_count;  /* words_max: words asked for; count: pieces so far, the name is the first; item_count: items read */
     int enough;
-    uint8_t *ends[GLANCE_MOST + 2];  /* where each piece ends in the output, which has room for them */
-} glance;
+    uint8_t *ends[PREVIEW_WORDS_MAX + 2];  /* where each piece ends in the output */
+} preview;
 
-static int glance_put(bulk *b, glance *g, const uint8_t *from, uint64_t size, uint64_t most) {
-    uint64_t kept = size < most ? size : most;
-    if (!bulk_room(b, kept + 3)) return 0;
-    b->at = bulk_copy(b->at, from, kept);
-    if (size > most) memcpy(b->at, "...", 3), b->at += 3;
+static int preview_put_piece(encoder *b, preview *g, const uint8_t *from, uint64_t size, uint64_t size_max) {
+    uint64_t kept = size < size_max ? size : size_max;
+    if (!encoder_has_room(b, kept + 3)) return 0;
+    b->at = encoder_copy(b->at, from, kept);
+    if (size > size_max) memcpy(b->at, "...", 3), b->at += 3;
     g->ends[g->count++] = b->at;
     return 1;
 }
 
-/* One string or number, as text. */
-static int glance_item(bulk *b, glance *g, const run_item *item, uint64_t most) {
-    uint8_t text[GLANCE_WORD];
+/* Append a string or number as text. */
+static int preview_put_item(encoder *b, preview *g, const runs_item *item, uint64_t size_max) {
+    uint8_t text[PREVIEW_WORD_MAX];
     const uint8_t *from = item->at;
     uint64_t size = item->size;
-    if (item->kind == RUN_NUMBER) {
+    if (item->kind == RUNS_NUMBER) {
         uint64_t rest = item->number < 0 ? 0 - (uint64_t)item->number : (uint64_t)item->number;
         text[0] = '-';
-        size = (uint64_t)(bulk_number(text + (item->number < 0), rest, score_sized(rest)) - text);
+        size = (uint64_t)(encoder_put_digits(text + (item->number < 0), rest, double_digit_count(rest)) - text);
         from = text;
-    } else if (item->kind == RUN_LZF) {
+    } else if (item->kind == RUNS_LZF) {
         size_t done = 0;
         size = (uint64_t)item->number;
-        if (lzf_run_near(item->at, item->size, b->packed, &done, size, 32) != item->size || done != size) return 0;
+        if (lzf_decompress_prefix_slack(item->at, item->size, b->packed, &done, size, 32) != item->size || done != size) return 0;
         from = b->packed;
     }
-    return glance_put(b, g, from, size, most);
+    return preview_put_piece(b, g, from, size, size_max);
 }
 
-static int glance_add(bulk_chunk *c, const run_item *item) {
-    glance *g = c->glance;
-    char text[2 * SCORE_TEXT];
-    unsigned size = 0, score = c->scored && g->seen % 2, shown = g->seen++ < g->most;
-    if (score && !(size = bulk_score(c->b, item, text))) return 0;
+static int preview_add_item(encoder_chunk *c, const runs_item *item) {
+    preview *g = c->observer;
+    char text[2 * DOUBLE_TEXT_MAX];
+    unsigned size = 0, score = c->is_scored && g->item_count % 2, shown = g->item_count++ < g->words_max;
+    if (score && !(size = encoder_score_text(c->b, item, text))) return 0;
     if (!shown) {
-        g->enough = !c->scored;
-        return c->scored;
+        g->enough = !c->is_scored;
+        return c->is_scored;
     }
-    return score ? glance_put(c->b, g, (const uint8_t *)text, size, GLANCE_WORD) : glance_item(c->b, g, item, GLANCE_WORD);
+    return score ? preview_put_piece(c->b, g, (const uint8_t *)text, size, PREVIEW_WORD_MAX) : preview_put_item(c->b, g, item, PREVIEW_WORD_MAX);
 }
 
-static const uint8_t glance_more[32] = "...";  /* as long as is copied at once */
+static const uint8_t preview_ellipsis[32] = "...";  /* 32 bytes, because so many are copied at once */
 
-/* True if the name of a key, and with `most` the first words of its value, stand in the output; from `out` on. */
-static int glance_key(bulk *b, const bulk_columns *c, size_t i, unsigned most, glance *g) {
+/* Write the name of key i, and the first `words_max` words of its value, to the output from `out` on; return 0 if not handled. */
+static int preview_key(encoder *b, const encoder_columns *c, size_t i, unsigned words_max, preview *g) {
     int64_t name = c->name[i] - b->base, end = c->edges[i + 1] - b->base;
-    run_item item;
+    runs_item item;
     memset(g, 0, sizeof *g);
-    g->most = most < GLANCE_MOST ? most : GLANCE_MOST;
+    g->words_max = words_max < PREVIEW_WORDS_MAX ? words_max : PREVIEW_WORDS_MAX;
     b->at = b->out;
     if (c->name[i] < 0 || name < 0 || end > (int64_t)b->fill) return 0;
-    bulk_reader r = {b->bytes + name, b->bytes + end};
-    if (!bulk_string(&r, &item) || (item.kind == RUN_LZF ? (uint64_t)item.number : item.size) > GLANCE_NAME) return 0;
-    if (!glance_item(b, g, &item, GLANCE_NAME)) return 0;
-    if (!most) return 1;
-    if (!bulk_known(c->kind[i])) return 0;
-    const bulk_row *row = &bulk_rows[c->kind[i]];
-    if (!row->read) return bulk_string(&r, &item) && glance_item(b, g, &item, GLANCE_WORD) && r.p == r.end;
-    bulk_chunk chunk = {.b = b, .scored = row->shape == BULK_ZSET, .glance = g};
+    encoder_reader r = {b->bytes + name, b->bytes + end};
+    if (!encoder_read_string(&r, &item) || (item.kind == RUNS_LZF ? (uint64_t)item.number : item.size) > PREVIEW_NAME_MAX) return 0;
+    if (!preview_put_item(b, g, &item, PREVIEW_NAME_MAX)) return 0;
+    if (!words_max) return 1;
+    if (!encoder_handles(c->kind[i])) return 0;
+    const encoder_type *row = &encoder_types[c->kind[i]];
+    if (!row->read) return encoder_read_string(&r, &item) && preview_put_item(b, g, &item, PREVIEW_WORD_MAX) && r.p == r.end;
+    encoder_chunk chunk = {.b = b, .is_scored = row->type == ENCODER_ZSET, .observe = preview_add_item, .observer = g};
     if (!row->read(&chunk, &r, row->width) && !g->enough) return 0;
     if (!g->enough && r.p != r.end) return 0;
-    return g->seen <= g->most || glance_put(b, g, glance_more, 3, 3);
+    return g->item_count <= g->words_max || preview_put_piece(b, g, preview_ellipsis, 3, 3);
 }
 
 #endif

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""crc64.h for Python: the same functions as crc64.py."""
+"""Python bindings of crc64.h, with the functions of crc64.py."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint64_t
 
@@ -7,15 +7,15 @@ cdef extern from "crc64.h" nogil:
     void crc64_init()
     uint64_t c_crc64 "crc64"(uint64_t crc, const uint8_t *p, size_t size)
     uint64_t crc64_portable(uint64_t crc, const uint8_t *p, size_t size)
-    int crc64_fast
-    size_t crc64_find_end(uint64_t *crc, const uint8_t *p, size_t size)
+    int crc64_has_clmul
+    size_t crc64_find_end_by_crc(uint64_t *crc, const uint8_t *p, size_t size)
 
 crc64_init()
-HAS_CLMUL = bool(crc64_fast)
+HAS_CLMUL = bool(crc64_has_clmul)
 
 
 def portable_crc64(data, uint64_t crc=0):
-    """The CRC as a processor without carry-less multiplication computes it."""
+    """Compute the CRC without carry-less multiplication, for tests."""
     cdef Py_buffer view
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
@@ -27,7 +27,7 @@ def portable_crc64(data, uint64_t crc=0):
 
 
 def crc64(data, uint64_t crc=0):
-    """The CRC of `data`, going on from `crc`."""
+    """Update `crc` with the bytes of `data`."""
     cdef Py_buffer view
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
@@ -39,14 +39,14 @@ def crc64(data, uint64_t crc=0):
 
 
 def find_end_by_crc(data, uint64_t crc):
-    """(i, crc): data[i] is 0xff and the CRC up to and with it follows; i = len(data) - 8 if nowhere."""
+    """Find an opcode EOF (0xff) that is followed by the CRC of all bytes up to it; see crc64.py."""
     cdef Py_buffer view
     cdef size_t at = 0
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
         if view.len > 8:
             with nogil:
-                at = crc64_find_end(&crc, <const uint8_t *>view.buf, view.len - 8)
+                at = crc64_find_end_by_crc(&crc, <const uint8_t *>view.buf, view.len - 8)
     finally:
         PyBuffer_Release(&view)
     return at, crc

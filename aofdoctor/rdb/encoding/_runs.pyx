@@ -1,32 +1,32 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""runs.h for Python: the same functions as runs.py's plain ones."""
+"""Python bindings of runs.h, with the functions of _pyruns.py."""
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cdef extern from "lzf.h" nogil:
-    size_t lzf_run(const uint8_t *src, size_t size, uint8_t *out, size_t *at, size_t room)
+    size_t lzf_decompress_prefix(const uint8_t *src, size_t size, uint8_t *out, size_t *at, size_t room)
 
 cdef extern from "runs.h" nogil:
     enum:
-        RUN_BYTES, RUN_NUMBER, RUN_LZF, RUN_TAIL
-    ctypedef struct run_item:
+        RUNS_BYTES, RUNS_NUMBER, RUNS_LZF, RUNS_TAIL
+    ctypedef struct runs_item:
         const uint8_t *at
         uint64_t size
         int64_t number
         int kind
-    size_t c_listpack "listpack_run"(const uint8_t *p, size_t size, size_t *at, run_item *items, size_t most)
-    size_t c_ziplist "ziplist_run"(
-        const uint8_t *p, size_t size, size_t *at, uint64_t *before, run_item *items, size_t most)
-    size_t c_strings "strings_run"(const uint8_t *p, size_t size, size_t *at, unsigned each, int tail, uint64_t large,
-                                   run_item *items, size_t most)
+    size_t c_listpack "runs_listpack"(const uint8_t *p, size_t size, size_t *at, runs_item *items, size_t max_items)
+    size_t c_ziplist "runs_ziplist"(
+        const uint8_t *p, size_t size, size_t *at, uint64_t *prevlen, runs_item *items, size_t max_items)
+    size_t c_strings "runs_strings"(const uint8_t *p, size_t size, size_t *at, unsigned width, int has_tail, uint64_t large_size,
+                                   runs_item *items, size_t max_items)
 
 cdef enum:
-    ROOM = 384
-MAX_RUN_ITEMS = ROOM
+    MAX_RUN_ITEMS_C = 384
+MAX_RUN_ITEMS = MAX_RUN_ITEMS_C
 
 
-cdef object number(int64_t value):
-    """Its digits, from the last to the first."""
+cdef object digits(int64_t value):
+    """Return a number as decimal text; the digits are computed from the last to the first."""
     cdef char text[24]
     cdef uint64_t rest = <uint64_t>value if value >= 0 else 0 - <uint64_t>value
     cdef int at = 24
@@ -42,51 +42,48 @@ cdef object number(int64_t value):
     return PyBytes_FromStringAndSize(text + at, 24 - at)
 
 
-cdef object unpacked(run_item *item):
-    cdef size_t at = 0, took
+cdef object decompress_item(runs_item *item):
+    cdef size_t at = 0, consumed
     cdef object out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>item.number)
-    took = lzf_run(item.at, item.size, <uint8_t *>PyBytes_AsString(out), &at, <size_t>item.number)
-    return out if took == item.size and at == <size_t>item.number else None
+    consumed = lzf_decompress_prefix(item.at, item.size, <uint8_t *>PyBytes_AsString(out), &at, <size_t>item.number)
+    return out if consumed == item.size and at == <size_t>item.number else None
 
 
-cdef object value(run_item *item):
-    if item.kind == RUN_NUMBER:
-        return number(item.number)
-    if item.kind == RUN_LZF:
-        return unpacked(item)
+cdef object item_bytes(runs_item *item):
+    if item.kind == RUNS_NUMBER:
+        return digits(item.number)
+    if item.kind == RUNS_LZF:
+        return decompress_item(item)
     return PyBytes_FromStringAndSize(<const char *>item.at, <Py_ssize_t>item.size)
 
 
-cdef list values(run_item *items, size_t count):
+cdef list item_list(runs_item *items, size_t count):
     cdef size_t i
-    return [value(&items[i]) for i in range(count)]
+    return [item_bytes(&items[i]) for i in range(count)]
 
 
 def listpack_run(bytes data, size_t at):
-    """(items of a listpack from `at`, at most MAX_RUN_ITEMS; where the next one begins)."""
-    cdef run_item items[ROOM]
+    """Decode items of a listpack from `at` on, at most MAX_RUN_ITEMS; return (items, where the next one begins)."""
+    cdef runs_item items[MAX_RUN_ITEMS_C]
     cdef const uint8_t *p = data
-    cdef size_t count = c_listpack(p, len(data), &at, items, ROOM)
-    return values(items, count), at
+    cdef size_t count = c_listpack(p, len(data), &at, items, MAX_RUN_ITEMS_C)
+    return item_list(items, count), at
 
 
-def ziplist_run(bytes data, size_t at, uint64_t before):
-    """(items of a ziplist from `at`, at most MAX_RUN_ITEMS; where the next one begins; the length of the last one)."""
-    cdef run_item items[ROOM]
+def ziplist_run(bytes data, size_t at, uint64_t prevlen):
+    """Decode items of a ziplist from `at` on; return (items, where the next one begins, the length of the last entry)."""
+    cdef runs_item items[MAX_RUN_ITEMS_C]
     cdef const uint8_t *p = data
-    cdef size_t count = c_ziplist(p, len(data), &at, &before, items, ROOM)
-    return values(items, count), at, before
+    cdef size_t count = c_ziplist(p, len(data), &at, &prevlen, items, MAX_RUN_ITEMS_C)
+    return item_list(items, count), at, prevlen
 
 
-def strings_run(bytes data, size_t at, unsigned each, bint tail, uint64_t large, size_t most):
-    """(RDB strings from `at`, in elements of `each` and eight bytes if `tail`, at most MAX_RUN_ITEMS; where the next begins).
-
-    None stands for one whose LZF lies; a string of `large` bytes and more ends the run.
-    """
-    cdef run_item items[ROOM]
+def strings_run(bytes data, size_t at, unsigned width, bint has_tail, uint64_t large_size, size_t max_items):
+    """Decode elements of `width` RDB strings each from `at` on; return (items, where the next element begins)."""
+    cdef runs_item items[MAX_RUN_ITEMS_C]
     cdef const uint8_t *p = data
     cdef size_t count
     if at > <size_t>len(data):
         return [], at
-    count = c_strings(p, len(data), &at, each, tail, large, items, min(most, <size_t>ROOM))
-    return values(items, count), at
+    count = c_strings(p, len(data), &at, width, has_tail, large_size, items, min(max_items, <size_t>MAX_RUN_ITEMS_C))
+    return item_list(items, count), at

@@ -1,11 +1,13 @@
-"""CRC-64 of RDB files (Jones, reflected, no inversion): the compiled one, or its plain twin.
+"""CRC-64 of RDB files (the Jones polynomial, reflected, without inversion); compiled if it was built.
 
 Check value: crc64(b"123456789") == 0xe9c6d914c4b8d9ca (crc64.c, every server).
 """
 
+import functools
 from typing import TYPE_CHECKING
 
 
+@functools.cache
 def _table() -> list[int]:
     table = []
     for crc in range(256):
@@ -15,22 +17,22 @@ def _table() -> list[int]:
     return table
 
 
-_TABLE = _table()
-
-
 def _py_crc64(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
-    """The CRC of `data`, going on from `crc`."""
-    table = _TABLE
+    """Update `crc` with the bytes of `data`."""
+    table = _table()
     for byte in data:
         crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
     return crc
 
 
 def _py_find_end_by_crc(data: bytes | bytearray | memoryview, crc: int) -> tuple[int, int]:
-    """(i, crc): data[i] is 0xff and the CRC up to and with it follows; i = len(data) - 8 if nowhere."""
-    last = max(0, len(data) - 8)
+    """Find the first opcode EOF (0xff) that is followed by the CRC of all bytes up to and including it.
+
+    Returns (its index, the CRC up to it), or (len(data) - 8, the CRC of the bytes before that) if there is none.
+    """
+    last, table = max(0, len(data) - 8), _table()
     for i in range(last):
-        crc = _TABLE[(crc ^ data[i]) & 0xFF] ^ (crc >> 8)
+        crc = table[(crc ^ data[i]) & 0xFF] ^ (crc >> 8)
         if data[i] == 0xFF and int.from_bytes(data[i + 1 : i + 9], "little") == crc:
             return i, crc
     return last, crc

@@ -1,4 +1,4 @@
-/* LZF as RDB strings have it: a decompressor that can be stopped and goes on, and never leaves its bounds. */
+/* Decompress LZF as RDB strings use it.  The decompressor can stop and resume, and never reads or writes out of bounds. */
 #ifndef AOFDOCTOR_LZF_H
 #define AOFDOCTOR_LZF_H
 
@@ -6,14 +6,15 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LZF_HISTORY 8192  /* how far back a copy can reach: 13 bits, and one */
+#define LZF_HISTORY_SIZE 8192  /* how far back a copy can reach: 13 bits, plus one */
 #define LZF_BAD SIZE_MAX
 
-/* Take whole instructions from in[0, size) and write to out[*at, room).  out[0, *at) is what was written
- * before.  Stops before the first instruction that is not whole or has no room.  Returns how many bytes it
- * took, and LZF_BAD where a copy reaches before out.  `slack`: so many bytes after both may be touched, what is
- * written there means nothing; pieces are short, and copied faster when a few bytes more do no harm. */
-static inline size_t lzf_run_near(const uint8_t *in, size_t size, uint8_t *out, size_t *at, size_t room, size_t slack) {
+/* Run the complete instructions in in[0, size) and write the result to out[*at, room); out[0, *at) is earlier output that
+ * copies may refer to.  Stops before the first instruction that is incomplete or does not fit.  Returns the number of bytes
+ * read, or LZF_BAD if a copy reaches to before `out`, and moves *at.
+ * `slack` is the number of bytes after both buffers that may be read, and overwritten with any bytes: copies are short, and
+ * are faster in steps of 16 or 32 bytes. */
+static inline size_t lzf_decompress_prefix_slack(const uint8_t *in, size_t size, uint8_t *out, size_t *at, size_t room, size_t slack) {
     size_t i = 0, o = *at;
     while (i < size) {
         size_t first = in[i], length;
@@ -43,8 +44,9 @@ static inline size_t lzf_run_near(const uint8_t *in, size_t size, uint8_t *out, 
     return i;
 }
 
-static size_t lzf_run(const uint8_t *in, size_t size, uint8_t *out, size_t *at, size_t room) {
-    return lzf_run_near(in, size, out, at, room, 0);
+/* The same without slack. */
+static size_t lzf_decompress_prefix(const uint8_t *in, size_t size, uint8_t *out, size_t *at, size_t room) {
+    return lzf_decompress_prefix_slack(in, size, out, at, room, 0);
 }
 
 #endif

@@ -1,20 +1,24 @@
-"""LZF, the compression of RDB strings: the compiled decompressor, or its plain twin.
+"""Decompress LZF, the compression of RDB strings; uses the compiled decompressor if it was built.
 
-What a header claims is believed only as far as the packed bytes can give it:
-no byte of LZF gives more than 88 (three give at most 264).  Source: lzf_d.c as
-every server carries it.
+A declared size is believed only as far as the compressed bytes can produce it:
+an instruction of three bytes gives at most 264 bytes, which is 88 for each.
+Source: lzf_d.c, as every server carries it.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 HISTORY_SIZE = 8192
-MAX_COPY_SIZE = 264  # bytes out of one instruction
-_MAX_INSTRUCTION_SIZE = 33  # and the most that one takes
+MAX_COPY_SIZE = 264  # bytes that one instruction produces at most
+_MAX_INSTRUCTION_SIZE = 33  # bytes that one instruction occupies at most
 
 
 def _py_decompress_prefix(data: bytes, history: bytes, max_size: int) -> tuple[bytes, int] | None:
-    """(what the whole instructions of `data` give, at most `room` bytes; how many bytes they are); None if they lie."""
+    """Decompress the complete instructions at the start of `data` into at most `max_size` bytes.
+
+    `history` is earlier output that copies may refer to.  Returns (the output, how many bytes of `data` were read), or
+    None if a copy refers to bytes before `history`.
+    """
     out, i, start = bytearray(history), 0, len(history)
     while i < len(data):
         if (first := data[i]) < 32:
@@ -50,12 +54,15 @@ else:
 
 
 def is_possible_size(packed: int, size: int) -> bool:
-    """True if so many packed bytes can be so many: an instruction of 2 gives at least 1, one of 3 at most 264."""
+    """Return whether `packed` compressed bytes can decompress to `size` bytes.
+
+    An instruction of two bytes gives at least one byte, one of three bytes at most 264.
+    """
     return packed <= 2 * size and size <= packed * (MAX_COPY_SIZE // 3)
 
 
 def decompress(data: bytes, size: int) -> bytes | None:
-    """The `size` bytes that `data` stands for; None if it does not, and then nothing of that size was allocated."""
+    """Decompress `data` to exactly `size` bytes; None if that fails.  An impossible `size` is not allocated."""
     if not is_possible_size(len(data), size):
         return None
     result = decompress_prefix(data, b"", size)
@@ -63,7 +70,10 @@ def decompress(data: bytes, size: int) -> bytes | None:
 
 
 def decompress_stream(pieces: Iterable[bytes], size: int, max_piece: int = 1 << 17) -> Iterator[bytes | None]:
-    """The same in pieces of at most `room` bytes, for what is too large to hold; a last None if it lies."""
+    """Decompress a value that is too large for memory; yield pieces of at most `max_piece` bytes.
+
+    The last piece is None if the data is corrupt or does not decompress to `size` bytes.
+    """
     history, rest = b"", b""
     for piece in pieces:
         rest += piece

@@ -1,7 +1,8 @@
-/* The longest run of whole items in a buffer: of a listpack, of a ziplist, of RDB strings in a row.
+/* Find runs of items in a buffer: items of a listpack, of a ziplist, or RDB strings in a row.
  *
- * Knows only the happy path: it stops at the first item that is not whole or not as it should be, and the
- * caller finds out why.  Sources: listpack.c (Redis 7.0), ziplist.c (Redis 6.2), rdb.c.
+ * Handles only well-formed input: each function stops at the first item that is
+ * incomplete or malformed, and the caller finds out why.  No byte outside of the
+ * given buffer is read.  Sources: listpack.c (Redis 7.0), ziplist.c (Redis 6.2), rdb.c.
  */
 #ifndef AOFDOCTOR_RUNS_H
 #define AOFDOCTOR_RUNS_H
@@ -10,83 +11,84 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { RUN_BYTES, RUN_NUMBER, RUN_LZF, RUN_TAIL };
+enum { RUNS_BYTES, RUNS_NUMBER, RUNS_LZF, RUNS_TAIL };
 
-/* at, size: where its bytes stand.  number: the value of a number; the unpacked size of LZF. */
+/* at, size: the bytes of the item, without headers.  number: the value of a number, or the decompressed size of LZF data. */
 typedef struct {
     const uint8_t *at;
     uint64_t size;
     int64_t number;
     int kind;
-} run_item;
+} runs_item;
 
-static inline uint64_t run_little(const uint8_t *p, unsigned bytes) {
+static inline uint64_t runs_little(const uint8_t *p, unsigned bytes) {
     uint64_t value = 0;
     for (unsigned i = 0; i < bytes; i++) value |= (uint64_t)p[i] << (8 * i);
     return value;
 }
 
-static inline int64_t run_signed(const uint8_t *p, unsigned bytes) {
-    uint64_t value = run_little(p, bytes), sign = (uint64_t)1 << (8 * bytes - 1);
+static inline int64_t runs_signed(const uint8_t *p, unsigned bytes) {
+    uint64_t value = runs_little(p, bytes), sign = (uint64_t)1 << (8 * bytes - 1);
     return (int64_t)((value ^ sign) - sign);
 }
 
-static inline uint64_t run_big(const uint8_t *p, unsigned bytes) {
+static inline uint64_t runs_big(const uint8_t *p, unsigned bytes) {
     uint64_t value = 0;
     for (unsigned i = 0; i < bytes; i++) value = value << 8 | p[i];
     return value;
 }
 
-static inline size_t run_set(run_item *item, int kind, const uint8_t *at, uint64_t size, int64_t number) {
-    *item = (run_item){at, size, number, kind};
+static inline size_t runs_set(runs_item *item, int kind, const uint8_t *at, uint64_t size, int64_t number) {
+    *item = (runs_item){at, size, number, kind};
     return 1;
 }
 
-/* Listpack: the head of an entry, its bytes, and its own length backwards. */
+/* ---- listpack: the header of an entry, its bytes, and its length again, to be read backwards ---- */
 
-static inline unsigned listpack_back_size(uint64_t length) {
+static inline unsigned runs_backlen_size(uint64_t length) {
     return length <= 127 ? 1 : length < 16383 ? 2 : length < 2097151 ? 3 : length < 268435455 ? 4 : 5;
 }
 
-static inline int listpack_back_is(const uint8_t *p, unsigned bytes, uint64_t length) {
+static inline int runs_backlen_matches(const uint8_t *p, unsigned bytes, uint64_t length) {
     for (unsigned i = bytes; i-- > 0; length >>= 7)
         if (p[i] != ((length & 127) | (i ? 128 : 0))) return 0;
     return length == 0;
 }
 
-/* The size of an entry without its back length; 0 if it is not whole in left bytes. */
-static inline uint64_t listpack_entry(const uint8_t *p, size_t left, run_item *item) {
+/* Decode the entry at p; return its size without the backward length, or 0 if it is not complete in `left` bytes. */
+static inline uint64_t runs_listpack_entry(const uint8_t *p, size_t left, runs_item *item) {
     static const uint8_t widths[5] = {0, 2, 3, 4, 8};
     uint8_t first = p[0];
     uint64_t head = 1, size = 0;
-    if (first < 0x80) return run_set(item, RUN_NUMBER, p, 1, first);
+    if (first < 0x80) return runs_set(item, RUNS_NUMBER, p, 1, first);
     if (first < 0xc0) size = first & 63;
     else if (first < 0xe0) {
         if (left < 2) return 0;
         int64_t value = (first & 31) << 8 | p[1];
-        return 1 + run_set(item, RUN_NUMBER, p, 2, value >= 4096 ? value - 8192 : value);
+        return 1 + runs_set(item, RUNS_NUMBER, p, 2, value >= 4096 ? value - 8192 : value);
     } else if (first < 0xf0) {
         if (left < 2) return 0;
         head = 2, size = (uint64_t)(first & 15) << 8 | p[1];
     } else if (first == 0xf0) {
         if (left < 5) return 0;
-        head = 5, size = run_little(p + 1, 4);
+        head = 5, size = runs_little(p + 1, 4);
     } else if (first <= 0xf4) {
         unsigned width = widths[first - 0xf0];
         if (left < 1 + width) return 0;
-        return width + run_set(item, RUN_NUMBER, p, 1 + width, run_signed(p + 1, width));
+        return width + runs_set(item, RUNS_NUMBER, p, 1 + width, runs_signed(p + 1, width));
     } else return 0;
     if (size > left - head) return 0;
-    run_set(item, RUN_BYTES, p + head, size, 0);
+    runs_set(item, RUNS_BYTES, p + head, size, 0);
     return head + size;
 }
 
-static size_t listpack_run(const uint8_t *p, size_t size, size_t *at, run_item *items, size_t most) {
+/* Find the items from *at on, at most max_items; return their number and set *at to the next one. */
+static size_t runs_listpack(const uint8_t *p, size_t size, size_t *at, runs_item *items, size_t max_items) {
     size_t n = 0, i = *at;
-    while (n < most && i < size && p[i] != 0xff) {
-        uint64_t length = listpack_entry(p + i, size - i, &items[n]);
-        unsigned back = listpack_back_size(length);
-        if (!length || back > size - i - length || !listpack_back_is(p + i + length, back, length)) break;
+    while (n < max_items && i < size && p[i] != 0xff) {
+        uint64_t length = runs_listpack_entry(p + i, size - i, &items[n]);
+        unsigned back = runs_backlen_size(length);
+        if (!length || back > size - i - length || !runs_backlen_matches(p + i + length, back, length)) break;
         i += length + back;
         n++;
     }
@@ -94,9 +96,9 @@ static size_t listpack_run(const uint8_t *p, size_t size, size_t *at, run_item *
     return n;
 }
 
-/* Ziplist: the length of the entry before, the head of this one, its bytes. */
+/* ---- ziplist: the length of the previous entry, the header of this one, its bytes ---- */
 
-static inline uint64_t ziplist_entry(const uint8_t *p, size_t left, run_item *item) {
+static inline uint64_t runs_ziplist_entry(const uint8_t *p, size_t left, runs_item *item) {
     uint8_t first = p[0];
     uint64_t head = 1, size;
     if (first < 0x40) size = first & 63;
@@ -105,82 +107,85 @@ static inline uint64_t ziplist_entry(const uint8_t *p, size_t left, run_item *it
         head = 2, size = (uint64_t)(first & 63) << 8 | p[1];
     } else if (first < 0xc0) {
         if (first != 0x80 || left < 5) return 0;
-        head = 5, size = run_big(p + 1, 4);
+        head = 5, size = runs_big(p + 1, 4);
     } else if (first >= 0xf1 && first <= 0xfd) {
-        return run_set(item, RUN_NUMBER, p, 1, (first & 15) - 1);
+        return runs_set(item, RUNS_NUMBER, p, 1, (first & 15) - 1);
     } else {
         unsigned width = first == 0xfe ? 1 : first == 0xc0 ? 2 : first == 0xf0 ? 3 : first == 0xd0 ? 4 : first == 0xe0 ? 8 : 0;
         if (!width || left < 1 + width) return 0;
-        return width + run_set(item, RUN_NUMBER, p, 1 + width, run_signed(p + 1, width));
+        return width + runs_set(item, RUNS_NUMBER, p, 1 + width, runs_signed(p + 1, width));
     }
     if (size > left - head) return 0;
-    run_set(item, RUN_BYTES, p + head, size, 0);
+    runs_set(item, RUNS_BYTES, p + head, size, 0);
     return head + size;
 }
 
-/* before: the whole length of the entry before the first one, and then of the last one. */
-static size_t ziplist_run(const uint8_t *p, size_t size, size_t *at, uint64_t *before, run_item *items, size_t most) {
+/* *prevlen: on entry the length of the entry before *at, on return the length of the last entry of the run. */
+static size_t runs_ziplist(const uint8_t *p, size_t size, size_t *at, uint64_t *prevlen, runs_item *items, size_t max_items) {
     size_t n = 0, i = *at;
-    while (n < most && i < size && p[i] != 0xff) {
+    while (n < max_items && i < size && p[i] != 0xff) {
         size_t prefix = p[i] == 0xfe ? 5 : 1;
-        if (size - i <= prefix || *before != (prefix == 5 ? run_little(p + i + 1, 4) : p[i])) break;
-        uint64_t length = ziplist_entry(p + i + prefix, size - i - prefix, &items[n]);
+        if (size - i <= prefix || *prevlen != (prefix == 5 ? runs_little(p + i + 1, 4) : p[i])) break;
+        uint64_t length = runs_ziplist_entry(p + i + prefix, size - i - prefix, &items[n]);
         if (!length) break;
         i += prefix + length;
-        *before = prefix + length;
+        *prevlen = prefix + length;
         n++;
     }
     *at = i;
     return n;
 }
 
-/* RDB strings: the size of one with its head; 0 if it is not whole, large, or none. */
+/* ---- RDB strings ---- */
 
-static inline unsigned rdb_length(const uint8_t *p, size_t left, uint64_t *value) {
+/* Decode the length at p; return its size in bytes, or 0 if it is incomplete or no length. */
+
+static inline unsigned runs_length(const uint8_t *p, size_t left, uint64_t *value) {
     if (!left) return 0;
     unsigned kind = p[0] >> 6, width = p[0] == 0x80 ? 4 : 8;
     if (kind == 0) return *value = p[0] & 63, 1;
-    if (kind == 1) return left < 2 ? 0 : (*value = run_big(p, 2) & 0x3fff, 2);
+    if (kind == 1) return left < 2 ? 0 : (*value = runs_big(p, 2) & 0x3fff, 2);
     if (kind == 3 || p[0] > 0x81 || left < 1 + width) return 0;
-    *value = run_big(p + 1, width);
+    *value = runs_big(p + 1, width);
     return 1 + width;
 }
 
-static inline size_t rdb_string(const uint8_t *p, size_t left, uint64_t large, run_item *item) {
-    uint64_t size = 0, whole = 0;
+/* Decode the string at p; return its size with its header, or 0 if it is incomplete, malformed, or of large_size or more. */
+static inline size_t runs_string(const uint8_t *p, size_t left, uint64_t large_size, runs_item *item) {
+    uint64_t size = 0, unpacked_size = 0;
     if (!left) return 0;
     if (p[0] >= 0xc0 && p[0] < 0xc3) {
         unsigned width = 1u << (p[0] & 3);
-        return left < 1 + width ? 0 : width + run_set(item, RUN_NUMBER, p, 1 + width, run_signed(p + 1, width));
+        return left < 1 + width ? 0 : width + runs_set(item, RUNS_NUMBER, p, 1 + width, runs_signed(p + 1, width));
     }
     size_t lzf = p[0] == 0xc3, head = lzf;
-    unsigned more = rdb_length(p + head, left - head, &size);
+    unsigned more = runs_length(p + head, left - head, &size);
     if (!more) return 0;
     head += more;
     if (lzf) {
-        more = rdb_length(p + head, left - head, &whole);
-        if (!more || whole >= large || whole / 88 > size) return 0;
+        more = runs_length(p + head, left - head, &unpacked_size);
+        if (!more || unpacked_size >= large_size || unpacked_size / 88 > size) return 0;
         head += more;
     }
-    if (size >= large || size > left - head) return 0;
-    run_set(item, lzf ? RUN_LZF : RUN_BYTES, p + head, size, (int64_t)whole);
+    if (size >= large_size || size > left - head) return 0;
+    runs_set(item, lzf ? RUNS_LZF : RUNS_BYTES, p + head, size, (int64_t)unpacked_size);
     return head + size;
 }
 
-/* Elements of `each` strings, and eight bytes more where tail is set; only whole ones. */
-static size_t strings_run(const uint8_t *p, size_t size, size_t *at, unsigned each, int tail, uint64_t large,
-                          run_item *items, size_t most) {
-    size_t n = 0, i = *at, parts = each + (tail != 0);
-    while (n + parts <= most) {
+/* Find complete elements of `width` strings each, followed by eight more bytes if has_tail is set. */
+static size_t runs_strings(const uint8_t *p, size_t size, size_t *at, unsigned width, int has_tail, uint64_t large_size,
+                          runs_item *items, size_t max_items) {
+    size_t n = 0, i = *at, parts = width + (has_tail != 0);
+    while (n + parts <= max_items) {
         size_t next = i;
-        for (unsigned k = 0; k < each; k++) {
-            size_t length = rdb_string(p + next, size - next, large, &items[n + k]);
+        for (unsigned k = 0; k < width; k++) {
+            size_t length = runs_string(p + next, size - next, large_size, &items[n + k]);
             if (!length) goto done;
             next += length;
         }
-        if (tail) {
+        if (has_tail) {
             if (size - next < 8) goto done;
-            run_set(&items[n + each], RUN_TAIL, p + next, 8, 0);
+            runs_set(&items[n + width], RUNS_TAIL, p + next, 8, 0);
             next += 8;
         }
         i = next;

@@ -1,10 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The compiled form of the fallback in resp.py: encodes a command as RESP."""
+"""Encode a command as RESP: the compiled form of the function in resp.py."""
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.string cimport memcpy
 
 
-cdef Py_ssize_t digits(Py_ssize_t value):
+cdef Py_ssize_t digit_count(Py_ssize_t value):
+    """The number of decimal digits of a number."""
     cdef Py_ssize_t count = 1
     while value >= 10:
         value //= 10
@@ -12,10 +13,10 @@ cdef Py_ssize_t digits(Py_ssize_t value):
     return count
 
 
-cdef char *header(char *at, char mark, Py_ssize_t value):
-    """Write a mark, a number and CRLF; return the position after them."""
-    cdef Py_ssize_t count = digits(value), i
-    at[0] = mark
+cdef char *write_header(char *at, char prefix, Py_ssize_t value):
+    """Write prefix, number, CRLF; return the byte after them."""
+    cdef Py_ssize_t count = digit_count(value), i
+    at[0] = prefix
     for i in range(count, 0, -1):
         at[i] = <char>(48 + value % 10)
         value //= 10
@@ -25,20 +26,20 @@ cdef char *header(char *at, char mark, Py_ssize_t value):
 
 
 def encode_if_bytes(list command):
-    """Encode a command; None if an argument is not bytes (a LargeString)."""
-    cdef Py_ssize_t size = 3 + digits(len(command)), length
+    """Encode a command as RESP; None if an argument is not of type bytes."""
+    cdef Py_ssize_t size = 3 + digit_count(len(command)), length
     cdef object word, out
     cdef char *at
     for word in command:
         if type(word) is not bytes:
             return None
         length = len(<bytes>word)
-        size += 5 + digits(length) + length
+        size += 5 + digit_count(length) + length
     out = PyBytes_FromStringAndSize(NULL, size)
-    at = header(PyBytes_AsString(out), 42, len(command))
+    at = write_header(PyBytes_AsString(out), 42, len(command))
     for word in command:
         length = len(<bytes>word)
-        at = header(at, 36, length)
+        at = write_header(at, 36, length)
         memcpy(at, PyBytes_AsString(word), length)
         at += length
         at[0] = 13

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from aofdoctor.rdb import header
 from aofdoctor.rdb.items import ItemBatch, KeyItem
-from aofdoctor.rdb.walk._pyprobe import SCORE_NEEDED, is_plausible_item, name_score
 from aofdoctor.rdb.walk.layouts import Layout
+from aofdoctor.rdb.walk.plausibility import SCORE_NEEDED, is_plausible_item, name_score
 from aofdoctor.rdb.walk.walker import SLACK, StopReason, find_key_start
 from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread

@@ -1,14 +1,20 @@
-"""Counts of the items of a batch, in plain Python: the twin of tally.h."""
+"""Count the items of a batch by kind: the pure Python fallback of count.h."""
 
 from array import array
+from typing import TYPE_CHECKING
 
-from aofdoctor.rdb.walk._pywalker import ItemColumns
+from aofdoctor.rdb.walk.constants import EXPIRED_INDEX, EXPIRING_INDEX, KEYS_INDEX
 
-KEYS_INDEX, EXPIRING_INDEX, EXPIRED_INDEX, COUNTS_SIZE = 256, 257, 258, 259  # before them: how many items of each kind
+if TYPE_CHECKING:
+    from aofdoctor.rdb.walk._pywalker import ItemColumns
 
 
-def count_items(columns: ItemColumns, at: int, db: int, now_ms: int, counts: "array[int]") -> int:
-    """Add the items from `at` on to `counts`, which has SIZE places; the first key of another database than `db`."""
+def count_items(columns: "ItemColumns", at: int, db: int, now_ms: int, counts: "array[int]") -> int:
+    """Add the items from index `at` on to `counts`, which has COUNTS_SIZE elements.
+
+    Returns the index of the first key that is in another database than `db`, or the number of items.
+    A key counts as expired if its expiry is before `now_ms`, a Unix time in milliseconds.
+    """
     while at < columns.count:
         if columns.name[at] >= 0:
             if columns.db[at] != db:

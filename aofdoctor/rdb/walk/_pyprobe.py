@@ -1,33 +1,31 @@
-"""Where keys seem to begin in a buffer, in plain Python: the twin of rdb_find in walk.h.
+"""Find where keys begin in a buffer: the pure Python fallback of probe.h.
 
-A place is believed if items walk well from it, and the names of the keys among
-them speak for it: a readable name more than one that could be any bytes.  That
-is a guess; its work is bounded by the fuel that it is given, a unit a step.
+A position is accepted if items can be walked from it and the scores of their
+key names add up to SCORE_NEEDED.  This is a guess.  The work is bounded by a
+step budget: one unit per step of the walker.
 """
 
-from aofdoctor.rdb.walk._pywalker import ItemColumns, StopReason, Walker
+from aofdoctor.rdb.walk._pywalker import ItemColumns, Walker
+from aofdoctor.rdb.walk.constants import StopReason
 from aofdoctor.rdb.walk.layouts import Layout
+from aofdoctor.rdb.walk.plausibility import SCORE_NEEDED, is_plausible_item, name_score
 
-SCORE_NEEDED = 16  # so many make a place believable: four keys with readable names
-_NAME_MAX = 8191
-_NAME_CHECKED_MAX = 64
-_DB_MAX = 1 << 20
-_EXPIRE_MAX = 1 << 48  # the year 10889, in ms: 9999 is written for never
-_OPCODES = 240
+_FIRST_OPCODE = 240
 
 
 def find_key_start(
     buffer: bytearray, at: int, stop: int, end: int, layout: Layout, min_end: int, bytes_after: int, step_budget: int
 ) -> tuple[int, StopReason, int]:
-    """(the first place in buffer[at:stop] where keys seem to begin, why it stopped there, the fuel that is left).
+    """Return (the first position in buffer[at:stop] where keys seem to begin, the reason, the remaining budget).
 
-    FULL: POINTS were made by keys, up to behind `past`.  SHORT and DONE: all went
-    well up to `end`, or the end of the RDB.  FUEL: it ran out; TYPE: there is no
-    such place up to `stop`.  `beyond`: so many bytes follow the buffer.
+    The reason is FULL if the keys up to a position after `min_end` scored SCORE_NEEDED; END_OF_DATA or DONE if all
+    items up to `end` or up to the end of the RDB could be walked; STEP_LIMIT if the budget was used up;
+    UNKNOWN_TYPE if there is no such position before `stop`.  `bytes_after` is the number of bytes of the file that
+    follow the buffer.
     """
     columns = ItemColumns(1)
     while at < stop and step_budget > 0:
-        if layout.entry[buffer[at]] and (buffer[at] >= _OPCODES or name_score(buffer, at + 1, end) > 0):
+        if layout.entry[buffer[at]] and (buffer[at] >= _FIRST_OPCODE or name_score(buffer, at + 1, end) > 0):
             reason, step_budget = _probe(buffer, at, end, layout, min_end, bytes_after, step_budget, columns)
             if reason <= StopReason.STEP_LIMIT:
                 return at, reason, step_budget
@@ -64,29 +62,7 @@ def _probe(
 
 
 def _item_score(buffer: bytearray, columns: ItemColumns, end: int) -> int:
-    """How much an item says for the place it was reached from; -1: nobody writes such an item."""
+    """Score the first item of `columns`; -1 if no server writes such an item."""
     if not is_plausible_item(columns, 0):
         return -1
     return name_score(buffer, columns.name[0], end) if columns.name[0] >= 0 else 0
-
-
-def is_plausible_item(columns: ItemColumns, i: int) -> bool:
-    """False if no server has such a database or expiry."""
-    expire = columns.expire[i]
-    return columns.db[i] <= _DB_MAX and (expire == -1 or 0 < expire < _EXPIRE_MAX)
-
-
-def name_score(buffer: bytearray | bytes, at: int, end: int) -> int:
-    """How much a name says for the place where it stands: 4 to 1; -1: no name begins so."""
-    first = buffer[at] if at < end else 0xFF
-    if 0x80 <= first < 0xC0 or first > 0xC3:
-        return -1
-    if first >= 0xC0:
-        return 1
-    size, at = (first, at + 1) if first < 0x40 else ((first & 63) << 8 | buffer[at + 1], at + 2)
-    if not 0 < size <= _NAME_MAX or at + size > end:
-        return -1
-    text = buffer[at : at + min(size, _NAME_CHECKED_MAX)]
-    if any(byte < 0x20 or byte == 0x7F for byte in text):
-        return 1
-    return 4 if size >= 3 else 2

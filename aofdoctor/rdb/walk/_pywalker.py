@@ -1,52 +1,31 @@
-"""Whole items of an RDB in a buffer, in plain Python.
+"""Walk the items of an RDB in a buffer: the pure Python fallback of walker.h.
 
-The twin of walk.h: the same programs, the same columns, the same answers.  It
-is the oracle of the compiled one in the tests, and serves where no compiler
-was at hand.  It can stop anywhere, in a value too: what it must remember is a
-handful of numbers, however large the value is.
+It runs the same programs (layouts.py), fills the same columns and stops for
+the same reasons as the compiled walker.  The tests compare the two, and this
+one runs where no C compiler was available.  It can stop and resume anywhere,
+also inside a value: its state is a few numbers, however large the value is.
 
 The buffer must be followed by SLACK bytes that are all zero.
 """
 
 from array import array
 from collections.abc import Callable
-from enum import IntEnum
 
+from aofdoctor.rdb.walk.constants import TEMPLATE_PROBES, TEMPLATE_SLOTS, StopReason
 from aofdoctor.rdb.walk.layouts import Layout, LayoutOp
 
-SLACK = 64
-TEMPLATE_SLOTS, TEMPLATE_PROBES = (
-    1 << 14,
-    64,
-)  # so many hash templates are remembered, and so many places looked at for one
-KIND_MAGIC, KIND_UNPARSED = 256, 257  # kinds of items that begin with no opcode
-_HUGE = 1 << 62  # no file is larger
+_HUGE = 1 << 62  # larger than any file
 _DIGITS_MAX = 18
 
 
-class StopReason(IntEnum):
-    """Why a walk stopped."""
-
-    END_OF_DATA = 0  # the buffer ends
-    FULL = 1  # the columns are full
-    DONE = 2  # after the opcode EOF
-    STEP_LIMIT = 3
-    UNKNOWN_TYPE = 4
-    NOT_A_LENGTH = 5  # something else where a length should be
-    BAD_LENGTH = 6  # a byte that begins no length
-    BAD_STRING = 7  # an encoding that no string has
-    BAD_CASE = 8
-    UNKNOWN_TEMPLATE = 9
-    BAD_NUMBER = 10
-
-
 class ItemColumns:
-    """Room for `room` items, `count` of them filled, `keys` of them keys; offsets are the file's.
+    """Columns for up to `capacity` items, of which `count` are filled and `key_count` are keys.
 
-    edges: item i is [edges[i], edges[i + 1]).  kind: its type or opcode.
-    name: where the name's string begins, -1 if it is no key.  value: what
-    follows the name, or the opcode.  expire (ms), idle (s), freq, db: -1 where
-    there is none or it is not known.
+    All offsets are offsets in the file.  Item i is [edges[i], edges[i + 1]) and
+    has the type or opcode kind[i].  name[i] is where the string of the key's name
+    begins, or -1 if the item is no key; value[i] is where the value begins, after
+    the name or after the opcode.  expire (Unix time in ms), idle (seconds), freq
+    and db are -1 if there is none or it is not known.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -57,14 +36,14 @@ class ItemColumns:
         self.name, self.value, self.expire, self.idle, self.db = (array("q", bytes(8 * capacity)) for _ in range(5))
 
     def append(self, kind: int, value: int, end: int) -> None:
-        """Append an item that is no key; it begins where the last one ended."""
+        """Append an item that is no key and that begins where the previous one ended."""
         i = self.count
         self.kind[i], self.name[i], self.value[i], self.edges[i + 1] = kind, -1, value, end
         self.expire[i] = self.idle[i] = self.freq[i] = self.db[i] = -1
         self.count += 1
 
     def truncate(self, count: int) -> None:
-        """Only the first `count` stay."""
+        """Keep only the first `count` items."""
         self.count = count
         self.key_count = sum(name >= 0 for name in self.name[:count])
 
@@ -75,24 +54,24 @@ class _WalkStopped(Exception):
 
 
 class Walker:
-    """Runs the programs of a layout.
+    """A resumable interpreter of a layout's programs.
 
-    start: where the item begins that it is in.  kind: its type or opcode.  skip:
-    how many bytes it still has to pass, however many are in the buffer.
+    start: the offset where the current item begins.  kind: its type or opcode.
+    skip: the bytes that are still to be skipped, which may exceed the buffer.
     """
 
     def __init__(self, layout: Layout, start: int, db: int = 0) -> None:
         self.layout = layout
-        self.templates: dict[int, tuple[int, int]] = {}  # by place: (number, how many fields)
+        self.templates: dict[int, tuple[int, int]] = {}  # by slot: (template id, number of fields)
         self.restart(start, db)
 
     def restart(self, start: int, db: int) -> None:
-        """Go on at another place; only the templates are still known."""
+        """Continue at another offset; of the state only the templates are kept."""
         self.start, self.db = start, db
         self.kind = 0
         self.skip = 0
-        self.pc = 0  # 0: at a type or opcode
-        self.frames: list[list[int]] = []  # [where the body begins, how often still]
+        self.pc = 0  # 0: the next byte is a type or opcode
+        self.frames: list[list[int]] = []  # for each open loop: [where its body begins, iterations left]
         self.register = self.template_id = 0
         self.value = start
         self._clear_key_fields()
@@ -103,7 +82,10 @@ class Walker:
     def run(
         self, buffer: bytearray, at: int, end: int, base: int, columns: ItemColumns, step_budget: int = _HUGE
     ) -> tuple[StopReason, int, int]:
-        """(why it stopped, where in the buffer, the fuel that is left); buffer[0] is at `base` in the file."""
+        """Run on buffer[at:end]; return (why it stopped, the position in the buffer, the remaining budget).
+
+        buffer[0] is at offset `base` of the file.
+        """
         self.data, self.at, self.end, self.base, self.columns = buffer, at, end, base, columns
         try:
             while True:
@@ -140,14 +122,14 @@ class Walker:
         self.pc, self.value = pc, self.base + self.at
 
     def _advance(self, at: int, operands: int = 0) -> None:
-        """A step has read up to `at`, and the next one's turn has come."""
+        """Complete an operation that has read up to `at`; the program continues after its `operands` bytes."""
         if at > self.end:
             raise _WalkStopped(StopReason.END_OF_DATA)
         self.at = at
         self.pc += 1 + operands
 
     def _length(self, at: int) -> tuple[int, int]:
-        """(the length at `at`, the place after it)."""
+        """Return (the length at `at`, the position after it)."""
         first = self.data[at] if at < self.end else 0
         if first < 0x40:
             return first, at + 1
@@ -161,7 +143,7 @@ class Walker:
         return int.from_bytes(self.data[at + 1 : at + 1 + size], "big"), at + 1 + size
 
     def _string(self, at: int) -> tuple[int, int]:
-        """(the bytes of its payload, where that begins)."""
+        """Return (the size of the payload of the string at `at`, where the payload begins)."""
         first = self.data[at] if at < self.end else 0
         if first < 0xC0:
             return self._length(at)
@@ -176,7 +158,7 @@ class Walker:
     def _address(self, at: int) -> int:
         return self.layout.code[at] | self.layout.code[at + 1] << 8
 
-    # -- one function a step --
+    # -- one method for each LayoutOp --
 
     def _end(self) -> None:
         columns, i = self.columns, self.columns.count
@@ -296,7 +278,7 @@ class Walker:
         self.register = self.templates[place][1]
 
     def _template_slot(self, number: int) -> int | None:
-        """Where a template is, or could be put."""
+        """Find the slot of a template, or a free slot for it; None if all slots that are searched are taken."""
         places = ((number + i) % TEMPLATE_SLOTS for i in range(TEMPLATE_PROBES))
         return next((at for at in places if at not in self.templates or self.templates[at][0] == number), None)
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""walk.h for Python: the same names, columns and answers as walk.py."""
+"""Python bindings of walker.h, probe.h and count.h, with the names and columns of the fallbacks."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -7,18 +7,18 @@ from libc.stdlib cimport calloc, free
 
 cdef extern from "walker.h" nogil:
     enum:
-        RDB_SLACK
-        RDB_TEMPLATES
-    ctypedef struct rdb_layout:
+        WALK_SLACK
+        WALK_TEMPLATE_SLOTS
+    ctypedef struct walk_layout:
         const uint8_t *code
         const uint16_t *entry
-    ctypedef struct rdb_template:
+    ctypedef struct walk_template:
         pass
-    ctypedef struct rdb_state:
+    ctypedef struct walk_state:
         uint64_t skip
         int64_t start, db
         uint16_t kind
-    ctypedef struct rdb_columns:
+    ctypedef struct walk_columns:
         int64_t *edges
         int64_t *name
         int64_t *value
@@ -27,39 +27,39 @@ cdef extern from "walker.h" nogil:
         int64_t *db
         uint16_t *kind
         int16_t *freq
-        size_t room, count, keys
-    void rdb_begin(rdb_state *s, int64_t start, int64_t db, rdb_template *templates)
-    int rdb_run(rdb_state *s, const rdb_layout *layout, const uint8_t *buffer, size_t *at, size_t end_at, int64_t base,
-                rdb_columns *c, int64_t *fuel_left)
+        size_t capacity, count, key_count
+    void walk_start(walk_state *s, int64_t start, int64_t db, walk_template *templates)
+    int walk_run(walk_state *s, const walk_layout *layout, const uint8_t *buffer, size_t *at, size_t end_at, int64_t base,
+                walk_columns *c, int64_t *budget_left)
 
 cdef extern from "probe.h" nogil:
-    size_t rdb_find(const rdb_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t past,
-                    uint64_t beyond, int64_t *fuel, int *why)
+    size_t probe_find_key_start(const walk_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end,
+                                size_t min_end, uint64_t bytes_after, int64_t *budget, int *reason)
 
 cdef extern from "count.h" nogil:
     enum:
-        TALLY_SIZE
-    size_t rdb_tally(const rdb_columns *c, size_t at, int64_t db, int64_t now_ms, int64_t *counts)
+        COUNT_SIZE
+    size_t count_walked_items(const walk_columns *c, size_t at, int64_t db, int64_t now_ms, int64_t *counts)
 
 
-SLACK = RDB_SLACK
+SLACK = WALK_SLACK
 
 
 cdef class _View:
     cdef Py_buffer view
-    cdef bint held
+    cdef bint is_acquired
 
     def __cinit__(self, source, bint writable):
         PyObject_GetBuffer(source, &self.view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
-        self.held = True
+        self.is_acquired = True
 
     def __dealloc__(self):
-        if self.held:
+        if self.is_acquired:
             PyBuffer_Release(&self.view)
 
 
 cdef class _Layout:
-    cdef rdb_layout rows
+    cdef walk_layout layout
     cdef _View _code, _entry
 
     def __cinit__(self, layout):
@@ -67,25 +67,25 @@ cdef class _Layout:
         self._entry = _View(layout.entry, False)
         if self._entry.view.len != 512:
             raise ValueError("256 places")
-        self.rows.code = <const uint8_t *>self._code.view.buf
-        self.rows.entry = <const uint16_t *>self._entry.view.buf
+        self.layout.code = <const uint8_t *>self._code.view.buf
+        self.layout.entry = <const uint16_t *>self._entry.view.buf
 
 
 cdef class ItemColumns:
-    """Room for `room` items, `count` of them filled; as in walk.py."""
+    """Columns for up to `capacity` items; see ItemColumns in _pywalker.py."""
 
     cdef readonly object edges, kind, name, value, expire, idle, freq, db
-    cdef rdb_columns columns
+    cdef walk_columns columns
     cdef list _views
 
-    def __cinit__(self, Py_ssize_t room):
+    def __cinit__(self, Py_ssize_t capacity):
         from array import array
-        self.columns.room = room
-        self.columns.count = self.columns.keys = 0
-        self.edges = array("q", bytes(8 * (room + 1)))
-        self.kind = array("H", bytes(2 * room))
-        self.freq = array("h", bytes(2 * room))
-        self.name, self.value, self.expire, self.idle, self.db = [array("q", bytes(8 * room)) for _ in range(5)]
+        self.columns.capacity = capacity
+        self.columns.count = self.columns.key_count = 0
+        self.edges = array("q", bytes(8 * (capacity + 1)))
+        self.kind = array("H", bytes(2 * capacity))
+        self.freq = array("h", bytes(2 * capacity))
+        self.name, self.value, self.expire, self.idle, self.db = [array("q", bytes(8 * capacity)) for _ in range(5)]
         self._views = []
         self.columns.edges = <int64_t *>self._hold(self.edges)
         self.columns.kind = <uint16_t *>self._hold(self.kind)
@@ -103,7 +103,7 @@ cdef class ItemColumns:
 
     @property
     def capacity(self):
-        return self.columns.room
+        return self.columns.capacity
 
     @property
     def count(self):
@@ -111,22 +111,22 @@ cdef class ItemColumns:
 
     @property
     def key_count(self):
-        return self.columns.keys
+        return self.columns.key_count
 
     def truncate(self, size_t count):
-        """Only the first `count` stay."""
+        """Keep only the first `count` items."""
         if count > self.columns.count:
             raise ValueError(count)
         self.columns.count = count
-        self.columns.keys = 0
+        self.columns.key_count = 0
         for i in range(count):
-            self.columns.keys += self.columns.name[i] >= 0
+            self.columns.key_count += self.columns.name[i] >= 0
 
     def append(self, uint16_t kind, int64_t value, int64_t end):
-        """Append an item that is no key; it begins where the last one ended."""
-        cdef rdb_columns *c = &self.columns
+        """Append an item that is no key and that begins where the previous one ended."""
+        cdef walk_columns *c = &self.columns
         cdef size_t i = c.count
-        if i >= c.room:
+        if i >= c.capacity:
             raise IndexError(i)
         c.kind[i] = kind
         c.name[i] = c.expire[i] = c.idle[i] = c.db[i] = -1
@@ -137,25 +137,25 @@ cdef class ItemColumns:
 
 
 cdef class Walker:
-    """Runs the programs of a layout; as in walk.py."""
+    """A resumable interpreter of a layout's programs; see Walker in _pywalker.py."""
 
-    cdef rdb_state state
-    cdef rdb_template *templates
+    cdef walk_state state
+    cdef walk_template *templates
     cdef _Layout layout
 
     def __cinit__(self, layout, int64_t start, int64_t db=0):
         self.layout = _Layout(layout)
-        self.templates = <rdb_template *>calloc(RDB_TEMPLATES, sizeof(rdb_template))
+        self.templates = <walk_template *>calloc(WALK_TEMPLATE_SLOTS, sizeof(walk_template))
         if not self.templates:
             raise MemoryError
-        rdb_begin(&self.state, start, db, self.templates)
+        walk_start(&self.state, start, db, self.templates)
 
     def __dealloc__(self):
         free(self.templates)
 
     def restart(self, int64_t start, int64_t db):
-        """Go on at another place; only the templates are still known."""
-        rdb_begin(&self.state, start, db, self.templates)
+        """Continue at another offset; of the state only the templates are kept."""
+        walk_start(&self.state, start, db, self.templates)
 
     @property
     def start(self):
@@ -173,36 +173,37 @@ cdef class Walker:
     def skip(self, uint64_t skip):
         self.state.skip = skip
 
-    def run(self, buffer, Py_ssize_t at, Py_ssize_t end, int64_t base, ItemColumns columns, int64_t fuel=1 << 62):
-        """(why it stopped, where in the buffer, the fuel that is left); buffer[0] is at `base` in the file."""
+    def run(self, buffer, Py_ssize_t at, Py_ssize_t end, int64_t base, ItemColumns columns, int64_t step_budget=1 << 62):
+        """Run on buffer[at:end]; return (why it stopped, the position in the buffer, the remaining budget)."""
         cdef _View view = _View(buffer, False)
         cdef size_t place = at
-        cdef int why
-        if not 0 <= at <= end <= view.view.len - RDB_SLACK:
+        cdef int reason
+        if not 0 <= at <= end <= view.view.len - WALK_SLACK:
             raise ValueError("the buffer is too short")
         with nogil:
-            why = rdb_run(&self.state, &self.layout.rows, <const uint8_t *>view.view.buf, &place, end, base,
-                          &columns.columns, &fuel)
-        return why, place, fuel
+            reason = walk_run(&self.state, &self.layout.layout, <const uint8_t *>view.view.buf, &place, end, base,
+                          &columns.columns, &step_budget)
+        return reason, place, step_budget
 
 
-def find_key_start(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layout, Py_ssize_t past, uint64_t beyond, int64_t fuel):
-    """(the first place in buffer[at:stop] where keys seem to begin, why it stopped there, the fuel that is left)."""
+def find_key_start(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layout,
+                   Py_ssize_t min_end, uint64_t bytes_after, int64_t step_budget):
+    """Return (the first position in buffer[at:stop] where keys seem to begin, the reason, the remaining budget)."""
     cdef _View view = _View(buffer, False)
-    cdef _Layout rows = _Layout(layout)
-    cdef int why
+    cdef _Layout held_layout = _Layout(layout)
+    cdef int reason
     cdef size_t place
-    if not 0 <= at <= stop <= end <= view.view.len - RDB_SLACK:
+    if not 0 <= at <= stop <= end <= view.view.len - WALK_SLACK:
         raise ValueError("the buffer is too short")
     with nogil:
-        place = rdb_find(&rows.rows, <const uint8_t *>view.view.buf, at, stop, end, past if past > 0 else 0, beyond,
-                         &fuel, &why)
-    return place, why, fuel
+        place = probe_find_key_start(&held_layout.layout, <const uint8_t *>view.view.buf, at, stop, end, min_end if min_end > 0 else 0, bytes_after,
+                         &step_budget, &reason)
+    return place, reason, step_budget
 
 
 def count_items(ItemColumns columns, size_t at, int64_t db, int64_t now_ms, counts):
-    """Add the items from `at` on to `counts`; the first key of another database than `db`."""
+    """Add the items from index `at` on to `counts`; return the index of the first key of another database than `db`."""
     cdef _View view = _View(counts, True)
-    if view.view.len != TALLY_SIZE * 8:
+    if view.view.len != COUNT_SIZE * 8:
         raise ValueError("as many places as counts")
-    return rdb_tally(&columns.columns, at, db, now_ms, <int64_t *>view.view.buf)
+    return count_walked_items(&columns.columns, at, db, now_ms, <int64_t *>view.view.buf)

@@ -1,40 +1,40 @@
-/* Counts of the items of a batch: by kind, and of keys how many expire.
-
-   The twin of tally.py, and as bounded: it reads the columns that a walk has filled.  */
-
-#ifndef TALLY_H
-#define TALLY_H
+/* Count the items of a batch by kind, and the keys that expire.
+ *
+ * It reads only the columns that the walker has filled.  _pycount.py is the fallback.
+ */
+#ifndef AOFDOCTOR_COUNT_H
+#define AOFDOCTOR_COUNT_H
 
 #include "walker.h"
 
-enum { TALLY_KINDS = 256, TALLY_KEYS = 256, TALLY_EXPIRING, TALLY_PAST, TALLY_SIZE };
+enum { COUNT_KINDS = 256, COUNT_KEYS = 256, COUNT_EXPIRING, COUNT_EXPIRED, COUNT_SIZE };
 
-/* Add the items from `at` on to counts[TALLY_SIZE]; stops before a key of another database than `db`.
-   What is counted for every key is counted in registers, and so is a run of one kind.  */
-static size_t rdb_tally(const rdb_columns *c, size_t at, int64_t db, int64_t now_ms, int64_t *counts) {
-    int64_t keys = 0, expiring = 0, past = 0, run = 0;
-    uint16_t kind = TALLY_KINDS;
+/* Add the items from index `at` on to counts[COUNT_SIZE], up to the first key of another database than `db`; return its
+ * index.  The totals of keys, and of consecutive items of one kind, are kept in registers. */
+static size_t count_walked_items(const walk_columns *c, size_t at, int64_t db, int64_t now_ms, int64_t *counts) {
+    int64_t keys = 0, expiring = 0, expired = 0, run = 0;
+    uint16_t kind = COUNT_KINDS;
     for (; at < c->count; at++) {
         if (c->name[at] >= 0) {
             if (c->db[at] != db)
                 break;
             keys++;
             expiring += c->expire[at] != -1;
-            past += c->expire[at] != -1 && c->expire[at] < now_ms;
+            expired += c->expire[at] != -1 && c->expire[at] < now_ms;
         }
         if (c->kind[at] != kind) {
-            if (kind < TALLY_KINDS)
+            if (kind < COUNT_KINDS)
                 counts[kind] += run;
             kind = c->kind[at];
             run = 0;
         }
         run++;
     }
-    if (kind < TALLY_KINDS)
+    if (kind < COUNT_KINDS)
         counts[kind] += run;
-    counts[TALLY_KEYS] += keys;
-    counts[TALLY_EXPIRING] += expiring;
-    counts[TALLY_PAST] += past;
+    counts[COUNT_KEYS] += keys;
+    counts[COUNT_EXPIRING] += expiring;
+    counts[COUNT_EXPIRED] += expired;
     return at;
 }
 

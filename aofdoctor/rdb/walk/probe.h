@@ -1,74 +1,77 @@
-/* Where keys seem to begin in a buffer: a guess, as probe.py says it.
+/* Find where keys begin in a buffer: a guess by the names of the keys, as plausibility.py scores them.
  *
- * Bounded by the fuel that it is given, a unit a step of the walker.  The buffer
- * is followed by RDB_SLACK zero bytes.
+ * The work is bounded by a step budget: one unit per step of the walker.  The
+ * buffer must be followed by WALK_SLACK zero bytes.
  */
 #ifndef AOFDOCTOR_PROBE_H
 #define AOFDOCTOR_PROBE_H
 
 #include "walker.h"
 
-#define RDB_OPCODES 240
-#define RDB_POINTS 16
-#define RDB_NAME_MAX 8191
-#define RDB_NAME_LOOK 64
-#define RDB_DB_MAX (1 << 20)
-#define RDB_EXPIRE_MAX ((int64_t)1 << 48)
+#define PROBE_FIRST_OPCODE 240
+#define PROBE_SCORE_NEEDED 16
+#define PROBE_NAME_MAX 8191
+#define PROBE_NAME_CHECKED_MAX 64
+#define PROBE_DB_MAX (1 << 20)
+#define PROBE_EXPIRE_MAX ((int64_t)1 << 48)
 
-/* How much the name at p says for the place: 4 to 1; -1: no name begins so. */
-static int rdb_name_points(const uint8_t *p, const uint8_t *end) {
+/* Score the key name at p: 1 to 4, or -1 if no name begins like this. */
+static int probe_name_score(const uint8_t *p, const uint8_t *end) {
     uint8_t first = *p;
     if (p >= end || (first >= 0x80 && first < 0xc0) || first > 0xc3) return -1;
     if (first >= 0xc0) return 1;
     size_t size = first < 0x40 ? first : (size_t)(first & 63) << 8 | p[1];
     p += first < 0x40 ? 1 : 2;
-    if (!size || size > RDB_NAME_MAX || p > end || size > (size_t)(end - p)) return -1;
-    for (size_t i = 0; i < size && i < RDB_NAME_LOOK; i++)
+    if (!size || size > PROBE_NAME_MAX || p > end || size > (size_t)(end - p)) return -1;
+    for (size_t i = 0; i < size && i < PROBE_NAME_CHECKED_MAX; i++)
         if (p[i] < 0x20 || p[i] == 0x7f) return 1;
     return size >= 3 ? 4 : 2;
 }
 
-static int rdb_points(const uint8_t *buffer, const uint8_t *end, const rdb_columns *c) {
-    if (c->db[0] > RDB_DB_MAX) return -1;
-    if (c->expire[0] != -1 && (c->expire[0] <= 0 || c->expire[0] >= RDB_EXPIRE_MAX)) return -1;
-    return c->name[0] >= 0 ? rdb_name_points(buffer + c->name[0], end) : 0;
+/* Score the first item of c; -1 if no server writes such an item. */
+static int probe_item_score(const uint8_t *buffer, const uint8_t *end, const walk_columns *c) {
+    if (c->db[0] > PROBE_DB_MAX) return -1;
+    if (c->expire[0] != -1 && (c->expire[0] <= 0 || c->expire[0] >= PROBE_EXPIRE_MAX)) return -1;
+    return c->name[0] >= 0 ? probe_name_score(buffer + c->name[0], end) : 0;
 }
 
-/* Whether keys begin at `at`: STOP_FULL, or STOP_SHORT and STOP_DONE if all went well up to there, STOP_FUEL; else no. */
-static int rdb_probe(const rdb_layout *layout, const uint8_t *buffer, size_t at, size_t end, size_t past, uint64_t beyond,
-                     int64_t *fuel) {
+/* Decide whether keys begin at `at`: WALK_STOP_FULL if they do, WALK_STOP_END_OF_DATA or WALK_STOP_DONE if all items up to
+ * there could be walked, WALK_STOP_STEP_LIMIT if the budget is used up, any other code if they do not. */
+static int probe_position(const walk_layout *layout, const uint8_t *buffer, size_t at, size_t end, size_t min_end, uint64_t bytes_after,
+                     int64_t *budget) {
     int64_t edges[2], name, value, expire, idle, db;
     uint16_t kind;
     int16_t freq;
-    rdb_columns c = {edges, &name, &value, &expire, &idle, &db, &kind, &freq, 1, 0, 0};
-    rdb_state s;
-    rdb_begin(&s, (int64_t)at, -1, NULL);
-    for (int points = 0;;) {
+    walk_columns c = {edges, &name, &value, &expire, &idle, &db, &kind, &freq, 1, 0, 0};
+    walk_state s;
+    walk_start(&s, (int64_t)at, -1, NULL);
+    for (int score = 0;;) {
         c.count = 0;
-        int why = rdb_run(&s, layout, buffer, &at, end, 0, &c, fuel);
+        int reason = walk_run(&s, layout, buffer, &at, end, 0, &c, budget);
         if (c.count) {
-            int made = rdb_points(buffer, buffer + end, &c);
-            if (made < 0) return STOP_TYPE;
-            points += made;
-            if (points > RDB_POINTS) points = RDB_POINTS;
+            int item_score = probe_item_score(buffer, buffer + end, &c);
+            if (item_score < 0) return WALK_STOP_UNKNOWN_TYPE;
+            score += item_score;
+            if (score > PROBE_SCORE_NEEDED) score = PROBE_SCORE_NEEDED;
         }
-        if (why == STOP_SHORT && (s.skip > beyond || (!points && s.name < 0))) return STOP_TYPE;
-        if (why == STOP_DONE && !points) return STOP_TYPE;
-        if (why != STOP_FULL) return why;
-        if (points >= RDB_POINTS && at > past) return STOP_FULL;
+        if (reason == WALK_STOP_END_OF_DATA && (s.skip > bytes_after || (!score && s.name < 0))) return WALK_STOP_UNKNOWN_TYPE;
+        if (reason == WALK_STOP_DONE && !score) return WALK_STOP_UNKNOWN_TYPE;
+        if (reason != WALK_STOP_FULL) return reason;
+        if (score >= PROBE_SCORE_NEEDED && at > min_end) return WALK_STOP_FULL;
     }
 }
 
-/* The first place in [at, stop) where keys seem to begin, and why in *why: as rdb_probe, STOP_TYPE with `stop` if nowhere. */
-static size_t rdb_find(const rdb_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t past,
-                       uint64_t beyond, int64_t *fuel, int *why) {
-    for (; at < stop && *fuel > 0; at++) {
+/* Return the first position in [at, stop) where keys seem to begin and set *reason as probe_position does; if there is none,
+ * return `stop` with WALK_STOP_UNKNOWN_TYPE. */
+static size_t probe_find_key_start(const walk_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t min_end,
+                       uint64_t bytes_after, int64_t *budget, int *reason) {
+    for (; at < stop && *budget > 0; at++) {
         if (!layout->entry[buffer[at]]) continue;
-        if (buffer[at] < RDB_OPCODES && rdb_name_points(buffer + at + 1, buffer + end) <= 0) continue;
-        *why = rdb_probe(layout, buffer, at, end, past, beyond, fuel);
-        if (*why <= STOP_FUEL) return at;
+        if (buffer[at] < PROBE_FIRST_OPCODE && probe_name_score(buffer + at + 1, buffer + end) <= 0) continue;
+        *reason = probe_position(layout, buffer, at, end, min_end, bytes_after, budget);
+        if (*reason <= WALK_STOP_STEP_LIMIT) return at;
     }
-    *why = at < stop ? STOP_FUEL : STOP_TYPE;
+    *reason = at < stop ? WALK_STOP_STEP_LIMIT : WALK_STOP_UNKNOWN_TYPE;
     return at;
 }
 

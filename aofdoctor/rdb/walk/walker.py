@@ -1,29 +1,22 @@
-"""The walker in use: the compiled one where it was built, else its plain twin."""
+"""Walk the items of an RDB; this module picks the compiled walker, or the pure Python one if it was not built."""
 
 from typing import TYPE_CHECKING
 
-from aofdoctor.rdb.walk._pywalker import KIND_MAGIC, KIND_UNPARSED, StopReason
+from aofdoctor.rdb.walk.constants import KIND_MAGIC, KIND_UNPARSED, SLACK, StopReason
 
 if TYPE_CHECKING:
     from aofdoctor.rdb.walk._pycount import count_items
     from aofdoctor.rdb.walk._pyprobe import find_key_start
-    from aofdoctor.rdb.walk._pywalker import SLACK, ItemColumns, Walker
-
-    COMPILED = True
+    from aofdoctor.rdb.walk._pywalker import ItemColumns, Walker
 else:
     try:
-        from aofdoctor.rdb.walk._walker import SLACK, ItemColumns, Walker, count_items, find_key_start
-
-        COMPILED = True
+        from aofdoctor.rdb.walk._walker import ItemColumns, Walker, count_items, find_key_start
     except ImportError:
         from aofdoctor.rdb.walk._pycount import count_items
         from aofdoctor.rdb.walk._pyprobe import find_key_start
-        from aofdoctor.rdb.walk._pywalker import SLACK, ItemColumns, Walker
-
-        COMPILED = False
+        from aofdoctor.rdb.walk._pywalker import ItemColumns, Walker
 
 __all__ = [
-    "COMPILED",
     "KIND_MAGIC",
     "KIND_UNPARSED",
     "SLACK",

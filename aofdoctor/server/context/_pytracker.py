@@ -1,35 +1,17 @@
-"""The context of each record, in plain Python: the twin of steps.h."""
+"""Track the context of each record: the pure Python fallback of tracker.h."""
 
 from array import array
 from collections.abc import Sequence
-from enum import IntEnum
 
 from aofdoctor.aof.records import RecordBatch
-
-
-class ContextField(IntEnum):
-    """The fields of the state, as in steps.h."""
-
-    DB = 0  # selected now; -1 unknown
-    TIME = 1  # of the last #TS, unix seconds; -1 none
-    TX = 2  # ordinal of the open transaction; 0 none, -1 unknown
-    TRANSACTIONS = 3  # MULTIs seen
-    COMMANDS = 4
-    ANNOTATIONS = 5
-    COMMAND_END = 6  # the end of the last command: where a server cuts after a short read
-    GOOD_END = 7  # the end of the last record that is not inside an open MULTI
-    MULTI_START = 8  # of the open transaction
-    BEFORE_MULTI = 9  # COMMAND_END at the last MULTI
-    FIRST_TIME = 10
-    GOOD_COMMANDS = 11  # COMMANDS at GOOD_END
-    SELECTED = 12  # 1 after the first SELECT of a part
-
-
-NONE, ANNOTATION, SELECT, MULTI, EXEC, MASK, FLAG = 0, 1, 2, 3, 4, 7, 8
-
-ANNOTATION_MAX = 1023  # the longest line that a server reads in one piece (AOF_ANNOTATION_LINE_MAX_LEN, 7.0)
-
-ContextColumns = tuple["array[int]", "array[int]", "array[int]"]
+from aofdoctor.server.context.fields import (
+    ACTION_MASK,
+    ANNOTATION_MAX,
+    FLAG,
+    ContextColumns,
+    ContextField,
+    RecordAction,
+)  # fmt: skip
 
 
 def track_batch(
@@ -42,19 +24,28 @@ def track_batch(
     flagged: "array[int]",
     columns: ContextColumns | None,
 ) -> int:
-    """How many of a batch's records are noted; `notes` holds their indexes."""
+    """Update `state`, an array with a ContextField each, with a batch; return how many records are flagged.
+
+    `actions`, `argc_min`, `argc_max` and `counts` are indexed by command id: the RecordAction (plus FLAG to flag every
+    such record), the argument counts that are not flagged, and the number of records.  `flagged` receives the indexes
+    of the flagged records, `columns` the database, transaction and time of each record.
+    """
     flagged_count = 0
     for i in range(batch.count):
         number = batch.ids[i] if batch.ids[i] < len(actions) else 0
         flag = bool(actions[number] & FLAG) or not argc_min[number] <= batch.argc[i] <= argc_max[number]
         counts[number] += 1
         before = state[ContextField.DB], state[ContextField.TX], state[ContextField.TIME]
-        action = actions[number] & MASK
-        flag |= _track_annotation(state, batch, i) if action == ANNOTATION else _track_command(state, batch, i, action)
+        action = actions[number] & ACTION_MASK
+        flag |= (
+            _track_annotation(state, batch, i)
+            if action == RecordAction.ANNOTATION
+            else _track_command(state, batch, i, action)
+        )
         if columns is not None:
             shown = (
-                state[ContextField.DB] if action == SELECT else before[0],
-                state[ContextField.TX] if action == MULTI else before[1],
+                state[ContextField.DB] if action == RecordAction.SELECT else before[0],
+                state[ContextField.TX] if action == RecordAction.MULTI else before[1],
                 before[2],
             )
             for column, value in zip(columns, shown, strict=True):
@@ -81,20 +72,20 @@ def _track_annotation(state: "array[int]", batch: RecordBatch, i: int) -> bool:
 
 def _track_command(state: "array[int]", batch: RecordBatch, i: int, action: int) -> bool:
     flag = False
-    if action == SELECT:
+    if action == RecordAction.SELECT:
         db = batch.argv(i, 2)[1:] if not batch.oversized else []
         valid = bool(db) and db[0].isdigit() and len(db[0]) <= 18
         flag = not valid or (state[ContextField.SELECTED] > 0 and int(db[0]) == state[ContextField.DB])
         if valid:
             state[ContextField.DB], state[ContextField.SELECTED] = int(db[0]), 1
-    elif action == MULTI:
+    elif action == RecordAction.MULTI:
         state[ContextField.BEFORE_MULTI] = state[ContextField.COMMAND_END]
         flag = state[ContextField.TX] > 0
         if not flag:
             state[ContextField.TRANSACTIONS] += 1
             state[ContextField.TX] = state[ContextField.TRANSACTIONS]
             state[ContextField.MULTI_START] = batch.base + batch.edges[i]
-    elif action == EXEC:
+    elif action == RecordAction.EXEC:
         flag = state[ContextField.TX] == 0
         state[ContextField.TX] = 0
     state[ContextField.COMMANDS] += 1

@@ -15,8 +15,7 @@ from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX
 from aofdoctor.aof.reader import BATCH_RECORDS
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context import _pytracker as plain
-from aofdoctor.server.context._pytracker import ContextField
+from aofdoctor.server.context.fields import FLAG, ContextField, RecordAction
 
 if TYPE_CHECKING:
     from aofdoctor.server.context._pytracker import track_batch
@@ -46,9 +45,9 @@ class ContextTracker:
         self.flagged = array("I", bytes(4 * room))
         self._columns = tuple(array("q", bytes(8 * room)) for _ in range(3)) if columns else None
         self._flagged_ids: dict[str, frozenset[int]] = {}
-        self.actions[ANNOTATION] = plain.ANNOTATION
-        for name, act in (("select", plain.SELECT), ("multi", plain.MULTI), ("exec", plain.EXEC)):
-            self.actions[command_table().names.ids[name.encode()]] = act
+        self.actions[ANNOTATION] = RecordAction.ANNOTATION
+        for action in (RecordAction.SELECT, RecordAction.MULTI, RecordAction.EXEC):
+            self.actions[command_table().names.ids[action.name.lower().encode()]] = action
         self.begin_part()
 
     def begin_part(self) -> None:
@@ -73,7 +72,7 @@ class ContextTracker:
         self._flagged_ids[owner] = frozenset(ids)
         flagged_ids = frozenset().union(*self._flagged_ids.values())
         for number in before ^ flagged_ids:
-            self.actions[number] ^= plain.FLAG
+            self.actions[number] ^= FLAG
 
     def track(self, batch: RecordBatch) -> "array[int]":
         """Advance over a batch and return the indexes of the flagged records."""
@@ -89,7 +88,7 @@ class ContextTracker:
         )
         return self.flagged[:flagged_count]
 
-    # -- the columns of the last batch --
+    # -- the columns of the last batch, valid until the next call of track --
 
     @property
     def db(self) -> "array[int]":

@@ -1,21 +1,24 @@
-"""The keys of records, in plain Python: the twin of heavy.h."""
+"""Count records by first key: the pure Python fallback of heavy_hitters.h, which explains the algorithms."""
 
 from array import array
 from collections.abc import Sequence
 
 from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.records import RecordBatch
+from aofdoctor.stats.counting.constants import (
+    ALWAYS_COUNTED_BITS,
+    KEY_BYTES_COMPARED,
+    KEY_BYTES_KEPT,
+    NAME_BYTES_KEPT,
+    NAMES_MAX,
+    SETS,
+    WAYS,
+    HeavyHitterRow,
+    NameRow,
+)  # fmt: skip
+from aofdoctor.stats.counting.first_key import is_positive
 
-SETS, WAYS = 1024, 8
-KEY_BYTES_KEPT = 88  # so many bytes of a key are kept
-KEY_BYTES_COMPARED = 4096  # keys of one length that begin with the same so many bytes are taken for one
-ALWAYS_COUNTED_BITS = 14  # in bits: a record of half of 2 to the so many bytes is always looked at
-NAMES_MAX = 10_000
-NAME_BYTES_KEPT = 64
 _MASK = (1 << 64) - 1
-
-NameRow = tuple[bytes, int, int, int]
-HeavyHitterRow = tuple[bytes, int, int, int, int, int]
 
 
 def _mix(h: int, word: int) -> int:
@@ -32,14 +35,14 @@ def _hash(data: bytes, seed: int) -> int:
 
 
 class NameCounts:
-    """Counts, and two sums, by name, as long as there are not too many."""
+    """A count and two sums for each name; once there are NAMES_MAX names, further ones share a row."""
 
     def __init__(self) -> None:
         self.counts: dict[bytes, list[int]] = {}
         self.overflow = [0, 0, 0]
 
     def add(self, name: bytes, size: int, extra: int) -> None:
-        """Count a name."""
+        """Count a name, with its bytes and the second sum."""
         if name in self.counts or len(self.counts) < NAMES_MAX:
             row = self.counts.setdefault(name, [0, 0, 0])
         else:
@@ -48,24 +51,29 @@ class NameCounts:
             row[column] += value
 
     def rows(self) -> list[NameRow]:
-        """(name, count, bytes, more) of each, in no order."""
+        """Return (name, count, bytes, second sum) of each name, in no particular order."""
         return [(name, row[0], row[1], row[2]) for name, row in self.counts.items()]
 
     def overflow_row(self) -> tuple[int, int, int]:
-        """(count, bytes, more) of those that found the table full."""
+        """Return (count, bytes, second sum) of the names that found the table full."""
         return self.overflow[0], self.overflow[1], self.overflow[2]
 
 
 def key_prefix(name: bytes, delimiter: int, depth: int) -> bytes:
-    """What stands up to delimiter number `depth`, or the last before it; only the first bytes are looked at."""
+    """Return the prefix of a key up to its delimiter number `depth`, or up to the last one if it has fewer.
+
+    Only the first NAME_BYTES_KEPT + 1 bytes are searched.
+    """
     pieces = name[: NAME_BYTES_KEPT + 1].split(bytes([delimiter]), depth)
     return b"".join(piece + bytes([delimiter]) for piece in pieces[:-1])
 
 
 class _SpaceSaving:
+    """Space-Saving summaries (Metwally, Agrawal and El Abbadi, 2005), one for each set of keys."""
+
     def __init__(self) -> None:
         self.sets: dict[int, list[list[int]]] = {}
-        self.keys: dict[int, list[tuple[bytes, int, int, int]]] = {}  # the last is a digest of the key's head
+        self.keys: dict[int, list[tuple[bytes, int, int, int]]] = {}  # the last number is a hash
 
     def add(self, key: tuple[bytes, int, int, int], weight: int, multiplier: int) -> None:
         set_index = (key[3] >> 8) % SETS
@@ -96,12 +104,11 @@ class _SpaceSaving:
 
 
 class KeyCounters:
-    """Counts and bytes by prefix of the first key, and the keys that are written most.
+    """Count commands and bytes by prefix of the first key, and find the keys that are written most.
 
-    `rules` has four bytes by id: the argument that is the first key (0: none), how
-    many must follow it, the argument that has to be a number greater than 0 (0:
-    none), and 0.  The first `sure` bytes of records are all looked at for single
-    keys, after them a sample.
+    `first_key_rules` has four bytes for each command id: the index of the argument that is the first key (0: none), the
+    number of arguments that must follow it, the index of an argument that must be a number greater than 0 (0: none),
+    and 0.  The first `exact_bytes` bytes of records are all counted by key, after that only a sample of them.
     """
 
     def __init__(self, first_key_rules: bytes, delimiter: int, depth: int, exact_bytes: int) -> None:
@@ -117,7 +124,7 @@ class KeyCounters:
         )
 
     def count_batch(self, batch: RecordBatch, db: Sequence[int], indexes: "array[int] | None") -> None:
-        """Count the records of a batch that is not far: those that `chosen` names, or all."""
+        """Count the records of a batch without oversized records: those in `indexes`, or all if it is None."""
         for i in range(batch.count) if indexes is None else indexes:
             number = batch.ids[i] if 4 * batch.ids[i] < len(self._first_key_rules) else UNKNOWN
             at, tail, numkeys_at, _ = self._first_key_rules[4 * number : 4 * number + 4]
@@ -126,11 +133,11 @@ class KeyCounters:
             weight, argv = batch.record_span(i).size, batch.argv(i, at + 1)
             if number == UNKNOWN:
                 self.count_unknown(argv[0], weight)
-            if at + tail < batch.argc[i] and (not numkeys_at or _is_positive(argv[numkeys_at])):
+            if at + tail < batch.argc[i] and (not numkeys_at or is_positive(argv[numkeys_at])):
                 self.count_key(argv[at][:KEY_BYTES_COMPARED], len(argv[at]), db[i], weight)
 
     def count_key(self, head: bytes, size: int, db: int, weight: int) -> None:
-        """Count one write of a key of `size` bytes, of which `head` are the first HEAD."""
+        """Count one write of a key of `size` bytes; `head` has its first KEY_BYTES_COMPARED bytes, or all."""
         self._prefixes.add(key_prefix(head[:size], self._delimiter, self._depth), weight, 0)
         multiplier = self._sample_multiplier(weight)
         if multiplier:
@@ -140,7 +147,7 @@ class KeyCounters:
             self._writes.add(key, 1, multiplier)
 
     def count_unknown(self, name: bytes, weight: int) -> None:
-        """Count one command that no server knows."""
+        """Count a command that no server knows, by its name."""
         self._unknown.add(name[:NAME_BYTES_KEPT].lower(), weight, 0)
 
     def _sample_multiplier(self, weight: int) -> int:
@@ -156,17 +163,17 @@ class KeyCounters:
 
     @property
     def is_exact(self) -> bool:
-        """True while every record is looked at."""
+        """Whether every record so far was counted by key, without sampling."""
         return self._exact_bytes > 0
 
     @property
     def prefixes(self) -> list[NameRow]:
-        """(prefix, commands, bytes, 0) of each, in no order."""
+        """(prefix, commands, bytes, 0) of each prefix, in no particular order."""
         return self._prefixes.rows()
 
     @property
     def other_prefixes(self) -> tuple[int, int, int]:
-        """(commands, bytes, 0) of those that found the table full."""
+        """(commands, bytes, 0) of the names that found the table full."""
         return self._prefixes.overflow_row()
 
     @property
@@ -176,29 +183,25 @@ class KeyCounters:
 
     @property
     def other_unknown_names(self) -> tuple[int, int, int]:
-        """(commands, bytes, 0) of those that found the table full."""
+        """(commands, bytes, 0) of the names that found the table full."""
         return self._unknown.overflow_row()
 
     @property
     def by_bytes(self) -> list[HeavyHitterRow]:
-        """(the first bytes, size, database, count, error, spread) of keys, the counts in bytes."""
+        """The keys with the most bytes written; count, error and variance are in bytes."""
         return self._bytes.rows()
 
     @property
     def by_writes(self) -> list[HeavyHitterRow]:
-        """The same, the counts in writes."""
+        """The keys with the most writes; count, error and variance are in writes."""
         return self._writes.rows()
 
     @property
     def max_other_bytes(self) -> int:
-        """No key that is not among `by_bytes` has more, the sample aside."""
+        """The most bytes that a key missing from `by_bytes` can have, apart from sampling."""
         return self._bytes.max_untracked()
 
     @property
     def max_other_writes(self) -> int:
-        """No key that is not among `by_writes` has more, the sample aside."""
+        """The most writes that a key missing from `by_writes` can have, apart from sampling."""
         return self._writes.max_untracked()
-
-
-def _is_positive(number: bytes) -> bool:
-    return number.isdigit() and len(number) < 10 and int(number) > 0

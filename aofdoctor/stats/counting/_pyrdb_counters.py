@@ -1,22 +1,19 @@
-"""The keys of an RDB in numbers, in plain Python: the twin of inventory.h."""
+"""Count the keys of an RDB: the pure Python fallback of rdb_counters.h."""
 
 from array import array
 
 from aofdoctor.rdb.encoding.lzf import decompress_prefix
-from aofdoctor.rdb.walk._pywalker import ItemColumns
-from aofdoctor.stats.counting._pyheavy_hitters import NAME_BYTES_KEPT, NameCounts, NameRow, key_prefix
-from aofdoctor.stats.counting._pyrecord_counters import DB_ROWS, db_row
+from aofdoctor.rdb.walk.walker import ItemColumns
+from aofdoctor.stats.counting._pyheavy_hitters import NameCounts, key_prefix
+from aofdoctor.stats.counting.constants import DB_ROWS, NAME_BYTES_KEPT, TYPE_ROWS, NameRow, RdbCountsRow, db_row
 
-TYPE_ROWS = 256
-_LZF_INPUT_MAX = 256  # so many bytes of LZF give a prefix, if it has one
+_LZF_INPUT_MAX = 256  # enough compressed bytes to get the prefix of a name
 _LZF_OUTPUT_MAX = 376
 _STRING_HEADER_MAX = 19  # an encoding byte and two lengths
 
-RdbCountsRow = tuple[int, int, int]
-
 
 class RdbKeyCounters:
-    """Counts, bytes and how many expire of keys, by type byte, database and prefix; with `depth` 0 not by prefix."""
+    """Count keys, their bytes, and keys that expire, by type byte, database and prefix; with `depth` 0 not by prefix."""
 
     def __init__(self, delimiter: int, depth: int) -> None:
         self._delimiter, self._depth = delimiter, depth
@@ -34,10 +31,11 @@ class RdbKeyCounters:
         threshold: int,
         larger_indexes: "array[int]",
     ) -> tuple[int, int]:
-        """(the first item that was not counted, how many have more than `least` bytes).
+        """Count the keys among the items from `at` on, before `stop`.
 
-        Counts the keys among the items from `at` up to `stop`, as far as their names
-        stand in `data`, which is at `base` in the file; `large` holds the large ones.
+        `data` has bytes of the file from `data_offset` on.  Stops at the first key with a name that is not completely in
+        `data` or cannot be decoded.  The indexes of the keys with more than `threshold` bytes are written to
+        `larger_indexes`.  Returns (the index of the first item that was not counted, the number of larger keys).
         """
         larger_count = 0
         while at < stop:
@@ -54,7 +52,7 @@ class RdbKeyCounters:
         return at, larger_count
 
     def count_key(self, name: bytes, type_byte: int, db: int, size: int, expires: bool) -> None:
-        """Count one key by its name."""
+        """Count one key with a name that the caller has decoded."""
         if self._depth:
             self._names.add(key_prefix(name, self._delimiter, self._depth), size, expires)
         for row in (self._by_type[type_byte % TYPE_ROWS], self._by_db[db_row(db)]):
@@ -63,27 +61,27 @@ class RdbKeyCounters:
 
     @property
     def by_type(self) -> list[RdbCountsRow]:
-        """(keys, bytes, expiring) by type byte."""
+        """(keys, bytes, keys that expire) by type byte."""
         return [(keys, size, expires) for keys, size, expires in self._by_type]
 
     @property
     def by_db(self) -> list[RdbCountsRow]:
-        """(keys, bytes, expiring) by database; then those of others, and of an unknown one."""
+        """(keys, bytes, keys that expire) by database; then the rows of all other databases and of the unknown one."""
         return [(keys, size, expires) for keys, size, expires in self._by_db]
 
     @property
     def prefixes(self) -> list[NameRow]:
-        """(prefix, keys, bytes, expiring) of each, in no order."""
+        """(prefix, keys, bytes, keys that expire) of each prefix, in no particular order."""
         return self._names.rows()
 
     @property
     def other_prefixes(self) -> RdbCountsRow:
-        """(keys, bytes, expiring) of those that found the table full."""
+        """(keys, bytes, keys that expire) of the prefixes that found the table full."""
         return self._names.overflow_row()
 
 
 def _decode_name(data: bytes, at: int) -> bytes | None:
-    """The first bytes of a string, as many as a prefix can have; None if they are not there, or it is no string."""
+    """Decode the beginning of the string at `at`, as far as a prefix can reach; None if it is incomplete or no string."""
     head = data[at : at + _STRING_HEADER_MAX] if 0 <= at < len(data) else b""
     if not head or head[0] > 0xC3:
         return None
@@ -104,7 +102,7 @@ def _decode_name(data: bytes, at: int) -> bytes | None:
 
 
 def _decode_length(head: bytes, at: int) -> tuple[int | None, int]:
-    """(an RDB length, or None; the place after it)."""
+    """Return (the RDB length at `at`, or None; the index after it)."""
     first = head[at] if at < len(head) else 0
     if first < 0x40:
         return first, at + 1

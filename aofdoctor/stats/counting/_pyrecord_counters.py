@@ -1,24 +1,17 @@
-"""Counts and bytes of records, in plain Python: the twin of weigh.h."""
+"""Count records by command, database, time and log offset: the pure Python fallback of record_counters.h."""
 
 from array import array
 from collections.abc import Sequence
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import RecordBatch
-
-TRACKED_DBS = 1024
-OTHER_DBS_ROW, UNKNOWN_DB_ROW, DB_ROWS = TRACKED_DBS, TRACKED_DBS + 1, TRACKED_DBS + 2
-MAX_BUCKETS = 1024
-
-Bucket = tuple[int, int, int, int, int, int, int]
-BucketRow = tuple[int, list[Bucket]]
-
+from aofdoctor.stats.counting.constants import DB_ROWS, MAX_BUCKETS, BucketRow, db_row
 
 _EMPTY_BUCKET = (0, 0, 0, -1, 0, -1)
 
 
 class _Buckets:
-    """Buckets along a line, `width` wide each; at most BUCKETS from the first to the last."""
+    """A histogram with buckets of equal width; with more than MAX_BUCKETS the buckets become wider."""
 
     def __init__(self, width: int, factors: Sequence[int]) -> None:
         if width < 1:
@@ -51,7 +44,7 @@ class _Buckets:
         self.width, self.low, self.high = self.width * factor, self.low // factor, self.high // factor
 
     def rows(self) -> BucketRow:
-        """(the width, every bucket from the first to the last)."""
+        """Return (the width, all buckets from the first to the last)."""
         reach = range(self.low, self.high + 1) if self.buckets else range(0)
         return self.width, [(b, *self.buckets.get(b, _EMPTY_BUCKET)) for b in reach]
 
@@ -65,11 +58,11 @@ def _merge_buckets(into: list[int], bucket: Sequence[int]) -> None:
 
 
 class RecordCounters:
-    """Counts and bytes by command, by database, over time and over the log.
+    """Count commands and bytes by command, by database, over time and over the log.
 
-    `kinds` says by id which commands a burst is looked for of: 0, 1 or 2.  The
-    buckets of time are `time_width` wide, until there are too many: `factors` say
-    how much wider each next width is, up to a 0; 2 from there on.
+    `burst_kinds` has a byte for each command id: 1 or 2 if bursts of this command are searched for, else 0.  The
+    buckets of time are `time_width` seconds wide until there are too many.  Each time they then become wider by the
+    next of the `factors`, an array that ends with a 0; after that they double.
     """
 
     def __init__(self, burst_kinds: bytes, time_width: int, factors: Sequence[int]) -> None:
@@ -87,9 +80,10 @@ class RecordCounters:
         self, batch: RecordBatch, log_offset: int, db: Sequence[int], time: Sequence[int], indexes: "array[int] | None",
         threshold: int, larger_indexes: "array[int]",
     ) -> int:  # fmt: skip
-        """How many of a batch's records have more than `least` bytes; `large` holds their indexes.
+        """Count the records of a batch: those in `indexes`, or all if it is None; annotations are skipped.
 
-        Those that `chosen` names are counted, or all but annotations; `place` is the batch's in the whole log.
+        `log_offset` is the offset of the batch in the whole log.  The indexes of the records with more than `threshold`
+        bytes are written to `larger_indexes`; returns their number.
         """
         larger_count = 0
         for i in range(batch.count) if indexes is None else indexes:
@@ -111,32 +105,25 @@ class RecordCounters:
 
     @property
     def by_id(self) -> list[tuple[int, int]]:
-        """(commands, bytes) by id."""
+        """(commands, bytes) by command id."""
         return [(commands, size) for commands, size in self._by_id]
 
     @property
     def by_db(self) -> list[tuple[int, int]]:
-        """(commands, bytes) by database; then those of others, and of an unknown one."""
+        """(commands, bytes) by database; then the rows of all other databases and of the unknown one."""
         return [(commands, size) for commands, size in self._by_db]
 
     @property
     def untimed(self) -> tuple[int, int]:
-        """(commands, bytes) before the first annotation of their part."""
+        """(commands, bytes) before the first timestamp of a part."""
         return self._untimed[0], self._untimed[1]
 
     @property
     def times(self) -> BucketRow:
-        """(width, buckets over time): the number, commands, bytes, and of each kind how many, and where first."""
+        """The histogram over time: (the width in seconds, buckets)."""
         return self._times.rows()
 
     @property
     def positions(self) -> BucketRow:
-        """The same over the log."""
+        """The histogram over the log: (the width in bytes, buckets)."""
         return self._positions.rows()
-
-
-def db_row(db: int) -> int:
-    """The row that counts a database."""
-    if db < 0:
-        return UNKNOWN_DB_ROW
-    return db if db < TRACKED_DBS else OTHER_DBS_ROW

@@ -1,10 +1,10 @@
-/* Counts and bytes of records: by command, by database, over time and over the log.
+/* Count records and their bytes by command, by database, over time and over the log.
  *
- * Runs over the columns of a batch and looks at no argument.  What could be many has a fixed room: databases past
- * WEIGH_DBS are one row, and a line of buckets whose room is filled makes its buckets wider.
+ * Runs over the columns of a batch and looks at no argument.  Memory is bounded: databases from RECORDS_TRACKED_DBS on
+ * share a row, and a histogram with too many buckets makes them wider.
  */
-#ifndef AOFDOCTOR_WEIGH_H
-#define AOFDOCTOR_WEIGH_H
+#ifndef AOFDOCTOR_RECORD_COUNTERS_H
+#define AOFDOCTOR_RECORD_COUNTERS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -12,136 +12,138 @@
 
 #include "../../aof/scan.h"
 
-enum { WEIGH_DBS = 1024, WEIGH_OTHER_DBS = WEIGH_DBS, WEIGH_NO_DB, WEIGH_ROWS };
-enum { WEIGH_BUCKETS = 1024, WEIGH_KINDS = 2 };
+enum { RECORDS_TRACKED_DBS = 1024, RECORDS_OTHER_DBS_ROW = RECORDS_TRACKED_DBS, RECORDS_UNKNOWN_DB_ROW, RECORDS_DB_ROWS };
+enum { RECORDS_MAX_BUCKETS = 1024, RECORDS_BURST_KINDS = 2 };
 
-/* `kinds`: how many of the commands are of each kind that a burst is looked for; `at`: the place of the first, or -1. */
+/* kinds: the commands of each burst kind; first_at: the log offset of the first of them, or -1. */
 typedef struct {
-    int64_t commands, bytes, kinds[WEIGH_KINDS], at[WEIGH_KINDS];
-} weigh_bucket;
+    int64_t commands, bytes, kinds[RECORDS_BURST_KINDS], first_at[RECORDS_BURST_KINDS];
+} records_bucket;
 
-/* Bucket b, of low..high, holds what is in [b * width, (b + 1) * width); it stands at bucket[b % WEIGH_BUCKETS].
- * `factors` say how much wider each next width is, up to a 0; 2 from there on. */
+/* A histogram.  Bucket b, low <= b <= high, counts the values in [b * width, (b + 1) * width) and is
+ * bucket[b % RECORDS_MAX_BUCKETS].  `current` is the bucket that is added to; its values begin at `from`.  `factors` are the
+ * factors by which the width grows, up to a 0; after that it doubles. */
 typedef struct {
     int64_t width, low, high, from;
     const int64_t *factors;
-    weigh_bucket *now, *bucket, *spare;
-} weigh_line;
+    records_bucket *current, *bucket, *spare;
+} records_buckets;
 
 typedef struct {
     int64_t commands, bytes;
-} weigh_row;
+} records_count;
 
 typedef struct {
-    const uint8_t *kinds;    /* by id: 0, or 1 + the kind */
+    const uint8_t *burst_kinds;    /* by command id: 0, or 1 + the burst kind */
     size_t ids;
-    weigh_row *by_id, *by_db, untimed;
-    weigh_line times, places;
-} weigh_scale;
+    records_count *by_id, *by_db, untimed;
+    records_buckets times, positions;
+} records_counters;
 
-static void weigh_widen(weigh_line *line) {
-    int64_t factor = *line->factors ? *line->factors++ : 2;
-    for (size_t i = 0; i < WEIGH_BUCKETS; i++)
-        line->spare[i] = (weigh_bucket){0, 0, {0, 0}, {-1, -1}};
-    for (int64_t b = line->low; b <= line->high; b++) {
-        weigh_bucket *old = &line->bucket[b % WEIGH_BUCKETS], *sum = &line->spare[b / factor % WEIGH_BUCKETS];
+static void records_widen(records_buckets *buckets) {
+    int64_t factor = *buckets->factors ? *buckets->factors++ : 2;
+    for (size_t i = 0; i < RECORDS_MAX_BUCKETS; i++)
+        buckets->spare[i] = (records_bucket){0, 0, {0, 0}, {-1, -1}};
+    for (int64_t b = buckets->low; b <= buckets->high; b++) {
+        records_bucket *old = &buckets->bucket[b % RECORDS_MAX_BUCKETS], *sum = &buckets->spare[b / factor % RECORDS_MAX_BUCKETS];
         sum->commands += old->commands;
         sum->bytes += old->bytes;
-        for (int k = 0; k < WEIGH_KINDS; k++) {
+        for (int k = 0; k < RECORDS_BURST_KINDS; k++) {
             sum->kinds[k] += old->kinds[k];
-            if (sum->at[k] < 0 || (old->at[k] >= 0 && old->at[k] < sum->at[k])) sum->at[k] = old->at[k];
+            if (sum->first_at[k] < 0 || (old->first_at[k] >= 0 && old->first_at[k] < sum->first_at[k])) sum->first_at[k] = old->first_at[k];
         }
     }
-    weigh_bucket *filled = line->spare;
-    line->spare = line->bucket;
-    line->bucket = filled;
-    line->width *= factor;
-    line->low /= factor;
-    line->high /= factor;
+    records_bucket *filled = buckets->spare;
+    buckets->spare = buckets->bucket;
+    buckets->bucket = filled;
+    buckets->width *= factor;
+    buckets->low /= factor;
+    buckets->high /= factor;
 }
 
-/* Make x's bucket the one that is added to; x is not negative. */
-static void weigh_seek(weigh_line *line, int64_t x) {
-    if (line->high < line->low) line->low = line->high = x / line->width;
+/* Make the bucket of x the current one; x is not negative. */
+static void records_seek(records_buckets *buckets, int64_t x) {
+    if (buckets->high < buckets->low) buckets->low = buckets->high = x / buckets->width;
     for (;;) {
-        int64_t b = x / line->width, low = b < line->low ? b : line->low, high = b > line->high ? b : line->high;
-        if (high - low < WEIGH_BUCKETS) {
-            line->low = low;
-            line->high = high;
-            line->from = b * line->width;
-            line->now = &line->bucket[b % WEIGH_BUCKETS];
+        int64_t b = x / buckets->width, low = b < buckets->low ? b : buckets->low, high = b > buckets->high ? b : buckets->high;
+        if (high - low < RECORDS_MAX_BUCKETS) {
+            buckets->low = low;
+            buckets->high = high;
+            buckets->from = b * buckets->width;
+            buckets->current = &buckets->bucket[b % RECORDS_MAX_BUCKETS];
             return;
         }
-        weigh_widen(line);
+        records_widen(buckets);
     }
 }
 
-/* Records that fall into one row of each kind: they are added up before they are added. */
+/* Consecutive records with the same database, bucket of time and bucket of the log; they are summed up first. */
 typedef struct {
-    int64_t db, time_from, time_to, place_from, place_to, commands, bytes;
-} weigh_stretch;
+    int64_t db, time_from, time_to, position_from, position_to, commands, bytes;
+} records_span;
 
-static inline size_t weigh_db(int64_t db) {
-    return db >= 0 && db < WEIGH_DBS ? (size_t)db : db < 0 ? WEIGH_NO_DB : WEIGH_OTHER_DBS;
+static inline size_t records_db_row(int64_t db) {
+    return db >= 0 && db < RECORDS_TRACKED_DBS ? (size_t)db : db < 0 ? RECORDS_UNKNOWN_DB_ROW : RECORDS_OTHER_DBS_ROW;
 }
 
-static void weigh_put(weigh_scale *scale, const weigh_stretch *s) {
-    weigh_row *row = &scale->by_db[weigh_db(s->db)];
-    weigh_bucket *place = scale->places.now, *time = s->time_to > 0 ? scale->times.now : NULL;
+static void records_flush_span(records_counters *counters, const records_span *s) {
+    records_count *row = &counters->by_db[records_db_row(s->db)];
+    records_bucket *position = counters->positions.current, *time = s->time_to > 0 ? counters->times.current : NULL;
     row->commands += s->commands;
     row->bytes += s->bytes;
-    place->commands += s->commands;
-    place->bytes += s->bytes;
-    *(time ? &time->commands : &scale->untimed.commands) += s->commands;
-    *(time ? &time->bytes : &scale->untimed.bytes) += s->bytes;
+    position->commands += s->commands;
+    position->bytes += s->bytes;
+    *(time ? &time->commands : &counters->untimed.commands) += s->commands;
+    *(time ? &time->bytes : &counters->untimed.bytes) += s->bytes;
 }
 
-/* Begin with a record; `at` is its place in the whole log. */
-static void weigh_begin(weigh_scale *scale, weigh_stretch *s, int64_t db, int64_t time, int64_t at) {
-    weigh_seek(&scale->places, at);
-    if (time >= 0) weigh_seek(&scale->times, time);
-    *s = (weigh_stretch){
+/* Begin a span with a record at the log offset `at`. */
+static void records_begin_span(records_counters *counters, records_span *s, int64_t db, int64_t time, int64_t at) {
+    records_seek(&counters->positions, at);
+    if (time >= 0) records_seek(&counters->times, time);
+    *s = (records_span){
         .db = db,
-        .time_from = time < 0 ? INT64_MIN : scale->times.from,
-        .time_to = time < 0 ? 0 : scale->times.from + scale->times.width,
-        .place_from = scale->places.from,
-        .place_to = scale->places.from + scale->places.width,
+        .time_from = time < 0 ? INT64_MIN : counters->times.from,
+        .time_to = time < 0 ? 0 : counters->times.from + counters->times.width,
+        .position_from = counters->positions.from,
+        .position_to = counters->positions.from + counters->positions.width,
     };
 }
 
-static inline void weigh_kind(weigh_bucket *bucket, unsigned kind, int64_t at) {
+static inline void records_count_kind(records_bucket *bucket, unsigned kind, int64_t at) {
     bucket->kinds[kind - 1]++;
-    if (bucket->at[kind - 1] < 0 || at < bucket->at[kind - 1]) bucket->at[kind - 1] = at;
+    if (bucket->first_at[kind - 1] < 0 || at < bucket->first_at[kind - 1]) bucket->first_at[kind - 1] = at;
 }
 
-/* Add `count` records, those that `chosen` names or all; the number of them that have more than `least` bytes, whose
- * indexes are in `large`.  `place` is that of the batch in the whole log.  Annotations are passed over. */
-static size_t weigh_run(weigh_scale *scale, int64_t place, const int64_t *edges, const uint16_t *ids, const int64_t *db,
-                        const int64_t *time, const uint32_t *chosen, size_t count, int64_t least, uint32_t *large) {
-    size_t noted = 0;
-    weigh_stretch s = {0};
+/* Count `count` records: those in `indexes`, or the first ones of the batch if it is NULL; annotations are skipped.
+ * `log_offset` is the offset of the batch in the whole log.  The indexes of the records with more than `threshold` bytes are
+ * written to `larger`; returns their number. */
+static size_t records_count_batch(records_counters *counters, int64_t log_offset, const int64_t *edges, const uint16_t *ids, const int64_t *db,
+                        const int64_t *time, const uint32_t *indexes, size_t count, int64_t threshold, uint32_t *larger) {
+    size_t larger_count = 0;
+    records_span s = {0};
     for (size_t n = 0; n < count; n++) {
-        size_t i = chosen ? chosen[n] : n, id = ids[i] < scale->ids ? ids[i] : AOF_UNKNOWN;
-        if (id == AOF_ANNOTATION) continue;
-        int64_t size = edges[i + 1] - edges[i], at = place + edges[i];
-        unsigned kind = scale->kinds[id];
-        if (!s.commands || db[i] != s.db || time[i] < s.time_from || time[i] >= s.time_to || at < s.place_from ||
-            at >= s.place_to) {
-            if (s.commands) weigh_put(scale, &s);
-            weigh_begin(scale, &s, db[i], time[i], at);
+        size_t i = indexes ? indexes[n] : n, id = ids[i] < counters->ids ? ids[i] : SCAN_UNKNOWN;
+        if (id == SCAN_ANNOTATION) continue;
+        int64_t size = edges[i + 1] - edges[i], at = log_offset + edges[i];
+        unsigned kind = counters->burst_kinds[id];
+        if (!s.commands || db[i] != s.db || time[i] < s.time_from || time[i] >= s.time_to || at < s.position_from ||
+            at >= s.position_to) {
+            if (s.commands) records_flush_span(counters, &s);
+            records_begin_span(counters, &s, db[i], time[i], at);
         }
         s.commands++;
         s.bytes += size;
-        scale->by_id[id].commands++;
-        scale->by_id[id].bytes += size;
+        counters->by_id[id].commands++;
+        counters->by_id[id].bytes += size;
         if (kind) {
-            weigh_kind(scale->places.now, kind, at);
-            if (time[i] >= 0) weigh_kind(scale->times.now, kind, at);
+            records_count_kind(counters->positions.current, kind, at);
+            if (time[i] >= 0) records_count_kind(counters->times.current, kind, at);
         }
-        if (size > least) large[noted++] = (uint32_t)i;
+        if (size > threshold) larger[larger_count++] = (uint32_t)i;
     }
-    if (s.commands) weigh_put(scale, &s);
-    return noted;
+    if (s.commands) records_flush_span(counters, &s);
+    return larger_count;
 }
 
 #endif

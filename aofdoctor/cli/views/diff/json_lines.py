@@ -11,7 +11,7 @@ from aofdoctor.cli.views import record_lines as lines
 from aofdoctor.cli.views.diff.renderer import SIDE_NAMES, Comparison, DiffRenderer, part_and_offset
 from aofdoctor.diff.differ import Divergence
 from aofdoctor.diff.summary import COLUMN_NAMES, MOVED_COLUMN, DifferenceCounts
-from aofdoctor.diff.units._pyunits import UnitKind
+from aofdoctor.diff.units.columns import UnitKind
 from aofdoctor.diff.units.side import Side
 from aofdoctor.diff.units.unit import DiffPosition, Unit, UnitRun
 from aofdoctor.diff.units.unit_commands import run_entries

@@ -1,0 +1,28 @@
+"""What the key table, compiled and pure Python, and its users share; slots.h repeats it."""
+
+from enum import IntEnum
+
+WORD_MASK = (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio (Fibonacci hashing)
+SLOT_WORDS, ROW_WORDS = 5, 6  # 64-bit words of a slot of the table, and of a row that compare writes
+FIRST_SPACE = 3  # the first number of a space; 1 and 2 mark the entries that map databases to spaces and back
+
+
+class KeyTableField(IntEnum):
+    """The fields of a table's state, an array of uint64."""
+
+    SLOTS = 0
+    USED = 1  # slots that are not free
+    USED_MAX = 2  # slots that may be used
+    EPOCH = 3  # the number of FLUSHALLs
+    NEXT_SPACE = 4  # the space that the next database gets
+    LAST_DB = 5  # the database that was looked up last, and its space or 0
+    LAST_SPACE = 6
+    PENDING = 7  # events that wait to be applied
+    PENDING_MAX = 8  # events that may wait; 0: events are applied at once
+    KEEP_DELETED = 9  # 1 to keep deleted keys in the table
+
+
+def mix_digest(digest: int, content: int) -> int:
+    """Combine the digest of a write with the digest of the content before it, depending on the order; never 0."""
+    return ((content * GOLDEN + digest) & WORD_MASK) ^ (content >> 29) or 1

@@ -1,0 +1,37 @@
+"""What the context tracker, compiled and pure Python, and its users share; tracker.h repeats it."""
+
+from array import array
+from enum import IntEnum
+
+ACTION_MASK, FLAG = 7, 8  # an entry of `actions` is a RecordAction, plus FLAG to flag every record with that id
+ANNOTATION_MAX = 1023  # the longest line that a server reads in one piece (AOF_ANNOTATION_LINE_MAX_LEN, 7.0)
+
+ContextColumns = tuple["array[int]", "array[int]", "array[int]"]  # the database, transaction and time of each record
+
+
+class RecordAction(IntEnum):
+    """How a record changes the context."""
+
+    NONE = 0
+    ANNOTATION = 1
+    SELECT = 2
+    MULTI = 3
+    EXEC = 4
+
+
+class ContextField(IntEnum):
+    """The fields of a tracker's state, an array of int64; all offsets are offsets in the part."""
+
+    DB = 0  # the selected database; -1 if unknown
+    TIME = 1  # of the last #TS annotation, in Unix seconds; -1 if there was none
+    TX = 2  # the number of the open transaction; 0 if none is open, -1 if unknown
+    TRANSACTIONS = 3  # MULTIs that were read
+    COMMANDS = 4
+    ANNOTATIONS = 5
+    COMMAND_END = 6  # the end of the last command: where a server truncates after a short read
+    GOOD_END = 7  # the end of the last record that is not inside an open MULTI
+    MULTI_START = 8  # where the open transaction begins
+    BEFORE_MULTI = 9  # COMMAND_END at the last MULTI
+    FIRST_TIME = 10  # of the first #TS annotation; -1 if there was none
+    GOOD_COMMANDS = 11  # COMMANDS at GOOD_END
+    SELECTED = 12  # 1 after the first SELECT of a part
