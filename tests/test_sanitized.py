@@ -9,9 +9,8 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES
-from tests.rdb.test_walk import HOSTILE, mutations
 from tests.support import rdb_value_writer as w
-from tests.support.hostile_bytes import MALFORMED
+from tests.support.hostile_bytes import HOSTILE, MALFORMED, mutations
 from tests.support.rdb_unreleased import UNRELEASED, with_checksum
 from tests.tools.make_layouts import header
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aofdoctor.source import FileSource
-from tests.corpus.test_salvage_of_corpus import AMBIGUOUS, argvs, in_order, salvaged, source_of
 from tests.support.corpus import Case, cases
+from tests.support.corpus_salvage import AMBIGUOUS, argvs, in_order, salvaged, source_of
 
 FAMILIES = {
     "torn at the end": r"trunc-",

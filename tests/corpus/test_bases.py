@@ -16,8 +16,8 @@ from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import BytesSource, FileSource
-from tests.corpus.test_salvage_of_corpus import source_of, sources
 from tests.support.corpus import ROOT, Case, cases, line_of
+from tests.support.corpus_salvage import source_of, sources
 from tests.support.rdb_loading import digest_server
 from tests.support.servers import servers_by_line
 

@@ -7,11 +7,10 @@ import pytest
 
 from aofdoctor.errors import SandboxError
 from tests.conftest import aofdoctor
-from tests.corpus.test_values_of_corpus import describe_values, negative_zero, rdbs
-from tests.rdb.test_values import loading
 from tests.support.conversions import lines_that_load, load_output
-from tests.support.corpus import ROOT
+from tests.support.corpus import ROOT, describe_values, negative_zero, rdbs
 from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes
+from tests.support.rdb_loading import loading
 from tests.support.servers import servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")

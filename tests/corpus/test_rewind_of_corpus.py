@@ -22,8 +22,8 @@ from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import command_table
-from tests.corpus.test_salvage_of_corpus import digest_of
 from tests.support.corpus import ROOT, cases, line_of
+from tests.support.corpus_salvage import digest_of
 from tests.support.servers import servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")

@@ -5,122 +5,24 @@ here or computed, with the reason, and counted.
 """
 
 import os
-import shutil
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
 from multiprocessing import Pool
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.damage import DamageKind
 from aofdoctor.edit.output.copy import write_copy
-from aofdoctor.edit.plan import remaining_spans
 from aofdoctor.edit.salvage.part_walk import TORN_TRANSACTION_REASON
-from aofdoctor.edit.salvage.rdb_splice import MAGIC_REASON, NEW_END_REASON
 from aofdoctor.edit.salvage.recover import plan_salvage
-from aofdoctor.server.command_table import command_table
-from aofdoctor.server.sandbox import Sandbox, ServerBinary
-from aofdoctor.source import BytesSource, FileSource, Source, pread
 from tests.support.corpus import ROOT, Case, cases, line_of
+from tests.support.corpus_salvage import AMBIGUOUS, TURNED_BACK, digest_of, salvaged, source_of
 from tests.support.servers import checker_refusal, servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
-
-# What is kept has no counterpart in the source, or another order, and nothing in the bytes tells.
-AMBIGUOUS = {
-    "interleaved-bytes": "a second server's commands stand among these, and are as whole",
-    "interleaved-commands": "a second server's commands stand among these, and are as whole",
-    "two-servers-real": "a second server's commands stand among these, and are as whole",
-    "concat-two-aofs": "a second AOF follows the first",
-    "trunc-head-in-lookalike": "the file begins with whole commands, which were a value's",
-}
-
-
-TURNED_BACK = ("crlf-to-lf", "lf-to-crlf", "latin1-to-utf8", "block-swapped-512")
-
-
-def argvs(source: Source) -> Iterator[tuple[bytes, ...]]:
-    for tile in read_tiles(source, command_table().names):
-        if isinstance(tile, RecordBatch):
-            yield from (tuple(tile.argv(i)) for i in range(tile.count) if tile.ids[i] != ANNOTATION)
-
-
-@cache
-def sources() -> dict[tuple[str, str], Case]:
-    return {(case.version, case.id.partition("/")[2]): case for case in cases()}
-
-
-def source_of(case: Case) -> Path | None:
-    """The undamaged file of a case, where the corpus has it."""
-    source = case.truth.get("source") or {}
-    for name in (source.get("case"), f"clean-{source.get('case')}"):
-        found = sources().get((source.get("version", ""), str(name)))
-        if found and (found.data / source["file"]).is_file():
-            return found.data / str(source["file"])
-    return None
-
-
-@dataclass(frozen=True)
-class Salvaged:
-    """One case: `torn` commands went with transactions that are broken; `untouched`: nothing was found wrong.
-
-    `whole`: what was turned back is the source, command for command.
-    """
-
-    id: str
-    damage: str
-    intact: int
-    kept: int
-    torn: int
-    invented: int
-    untouched: bool
-    mended: bool
-    whole: bool
-
-
-def salvaged(case: Case) -> Salvaged | None:
-    turned = case.damage in TURNED_BACK
-    source = source_of(case) if turned or "commands_intact_total" in case.truth else None
-    if source is None:
-        return None
-    name = Path(case.truth["damaged_file"]).name
-    with open_path(case.path) as aof:
-        plan, _ = plan_salvage(aof, examine)
-        index = next(i for i, part in enumerate(aof.parts) if part.name == name)
-        drops = [drop for drop in plan.drops() if drop.part == index]
-        content = plan.aof.parts[index].source
-        assert content is not None and content.size is not None
-        data = pread(content, content.size, 0)
-    out = b"".join(data[start:end] for start, end in remaining_spans(iter(drops), index, len(data)))
-    broken = (TORN_TRANSACTION_REASON, "no server knows this command")  # inside a transaction, all of that goes
-    torn = sum(drop.commands - (drop.reason != TORN_TRANSACTION_REASON) for drop in drops if drop.reason in broken)
-    before, after = list(argvs(FileSource(source))), list(argvs(BytesSource(out)))
-    kept, invented = in_order(before, after)
-    mended = any(
-        mend.reason not in (MAGIC_REASON, NEW_END_REASON) for mend in plan.reconstructions
-    )  # what an RDB gets is judged elsewhere
-    intact = len(before) if mended else case.truth["commands_intact_total"]
-    untouched = not drops and not mended
-    return Salvaged(case.id, case.damage, intact, kept, torn, invented, untouched, mended, before == after)
-
-
-def in_order(source: list[tuple[bytes, ...]], got: list[tuple[bytes, ...]]) -> tuple[int, int]:
-    """(how many of `got` come in `source` in this order, how many do not)."""
-    at = kept = 0
-    for argv in got:
-        if argv in source[at:]:
-            at = source.index(argv, at) + 1
-            kept += 1
-    return kept, len(got) - kept
 
 
 def test_a_salvage_keeps_exactly_what_is_whole() -> None:
@@ -142,26 +44,6 @@ def test_a_salvage_keeps_exactly_what_is_whole() -> None:
     counts = Counter(one.damage for one in ambiguous)
     got = (len(judged), len(bent), len(untouched), len(mended), sum(counts.values()))
     assert got == (628, 3, 32, 36, 39), counts
-
-
-# -- what a server makes of it --
-
-
-def digest_of(out: Path, binary: ServerBinary) -> str:
-    manifest = next(out.glob("*.manifest"), None) if out.is_dir() else None
-    name = manifest.name.removesuffix(".manifest") if manifest else "appendonly.aof"
-
-    def lay_out(folder: Path) -> None:
-        # A copy: the server that loads it writes into it when a key expires.
-        place = folder / ("appendonlydir" if out.is_dir() else name)
-        shutil.copytree(out, place) if out.is_dir() else shutil.copyfile(out, place)
-
-    options = ["--appendonly", "yes", "--appendfilename", name, "--databases", "64"]
-    options += ["--enable-debug-command", "yes"] if binary.version >= (7, 0, 0) else []
-    with Sandbox(binary, options, lay_out, hide=()) as server:
-        reply = server.call("DEBUG", "DIGEST")
-    assert isinstance(reply, bytes)
-    return reply.decode()
 
 
 def refusals(out: Path) -> list[str]:

@@ -8,8 +8,8 @@ from multiprocessing import Pool
 import pytest
 
 from tests.conftest import aofdoctor
-from tests.stats.test_stats import same_totals
 from tests.support.corpus import ROOT, Case, cases
+from tests.support.stats import same_totals
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 

@@ -16,25 +16,22 @@ from aofdoctor.diff.keys.key_diff import DIFFERS, ONLY_A, KeyDiffLimits, compare
 from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.log.selection import Selection
 from tests.conftest import FIXTURES, aofdoctor
-from tests.support.diffs import DIGEST_KEY, EXEC, MULTI, SELECT_3, memory_aof, pair, set_commands
+from tests.support.diffs import (
+    DIGEST_KEY,
+    EXEC,
+    MULTI,
+    SELECT_3,
+    encode_commands,
+    keys_of,
+    memory_aof,
+    pair,
+    set_commands,
+)
 from tests.support.hostile_bytes import hostile_aofs, sound_aofs
 from tests.support.rdb_unreleased import UNRELEASED, with_checksum
 from tests.support.samples import make_small_set
 
 __all__ = ["pair"]
-
-
-def encode_commands(*commands: str) -> bytes:
-    """Commands by their words."""
-    return b"".join(encode_command([word.encode() for word in command.split()]) for command in commands)
-
-
-def keys_of(*args: Any) -> dict[str, Any]:
-    result = aofdoctor("diff", *args, "--by", "keys", "--json")
-    found: dict[str, Any] = {"status": result.status}
-    for line in result.lines[1:]:
-        found.setdefault(line["type"], []).append((line["db"], line["key"]))
-    return found
 
 
 def test_keys_by_what_made_them(pair: Any) -> None:

@@ -5,13 +5,10 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch, encode_command
-from aofdoctor.server.command_table import command_table
+from aofdoctor.aof.records import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
-from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, pair, set_commands
+from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, commands_of, pair, set_commands
 from tests.support.server_state import state_of
 
 __all__ = ["pair"]
@@ -24,13 +21,6 @@ def state_after(binary: ServerBinary, path: Path, *more: Path) -> Any:
                 server.call(*argv)
         server.call("SELECT", 0)
         return state_of(server)
-
-
-def commands_of(path: Path) -> list[list[bytes]]:
-    batch = next(read_tiles(BytesSource(path.read_bytes()), command_table().names))
-    assert isinstance(batch, RecordBatch)
-    assert batch.span.end == path.stat().st_size
-    return [batch.argv(i) for i in range(batch.count) if batch.argc[i]]
 
 
 def test_a_patch_brings_the_state_of_an_append_only_fork(pair: Any, tmp_path: Path, embedded: ServerBinary) -> None:

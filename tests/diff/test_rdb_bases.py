@@ -19,12 +19,10 @@ from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.walk.window import WINDOW_SIZE
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import FIXTURES, aofdoctor
-from tests.diff.test_patch import commands_of
-from tests.rdb.test_unreleased_types import template
 from tests.support.datasets import aof_server, fill_dataset, rewrite
-from tests.support.diffs import DIGEST_KEY, SELECT_3, memory_aof, pair, set_commands
-from tests.support.rdb_compressed import compress_rdb
-from tests.support.rdb_files import collection_key, make_rdb, module_key, select_db, string_key
+from tests.support.diffs import DIGEST_KEY, SELECT_3, commands_of, memory_aof, pair, set_commands
+from tests.support.rdb_files import collection_key, compress_rdb, make_rdb, module_key, select_db, string_key
+from tests.support.rdb_unreleased import template
 from tests.support.rdb_value_writer import length, listpack, lzf, lzf_string, string
 from tests.support.server_state import state_of
 from tests.support.servers import servers_by_line

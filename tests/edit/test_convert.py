@@ -19,10 +19,12 @@ from aofdoctor.rdb.rewrite.rewriter import TargetFormat, rewrite_rdb
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, STORIES, aofdoctor
-from tests.rdb.test_values import FILES, loading, only_known
 from tests.support import rdb_value_writer as w
 from tests.support.conversions import convert, lines_that_load, loaded_state, sealed_rdb, states_match
+from tests.support.key_descriptions import only_known
+from tests.support.rdb_files import FILES
 from tests.support.rdb_generated import VALUES, random_rdb
+from tests.support.rdb_loading import loading
 from tests.support.rdb_unreleased import UNRELEASED, with_checksum
 from tests.support.rdb_value_writer import length, string
 from tests.support.servers import servers_by_line

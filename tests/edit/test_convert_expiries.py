@@ -8,8 +8,9 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
-from tests.rdb.test_values import FILES, loading
 from tests.support.conversions import comparable_state, convert, loaded_state
+from tests.support.rdb_files import FILES
+from tests.support.rdb_loading import loading
 from tests.support.servers import servers_by_line
 
 named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -8,10 +8,10 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
-from tests.edit.test_exchange import everything
 from tests.support.conversions import convert, loaded_state, sealed_rdb
 from tests.support.fault_injection import run_killed_at
 from tests.support.rdb_value_writer import string
+from tests.support.samples import everything
 from tests.support.servers import servers_by_line
 
 Story = Callable[[str], Path]

@@ -8,9 +8,9 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
-from tests.rdb.test_values import FILES
 from tests.support import rdb_value_writer as w
 from tests.support.conversions import convert, loaded_state, sealed_rdb
+from tests.support.rdb_files import FILES
 from tests.support.rdb_value_writer import length, string
 from tests.support.servers import servers_by_line
 

@@ -17,7 +17,7 @@ from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
 from tests.support.fault_injection import run_killed_at
 from tests.support.hostile_bytes import hostile_aofs
-from tests.support.samples import FLUSH, StoryCopier, make_small_set
+from tests.support.samples import FLUSH, StoryCopier, everything, make_small_set
 
 A, B = encode_command([b"SET", b"a", b"1"]), encode_command([b"SET", b"b", b"2"])
 EDITS = {
@@ -29,15 +29,6 @@ EDITS = {
     "strip and after": ["strip", "--and-after"],
 }
 DATA = A + B + FLUSH + A + b"*1\r\n$4\r\nPI" + b"\0" * 100 + B
-
-
-def everything(path: Path) -> dict[str, tuple[object, ...]]:
-    """All that there is to know of a file or directory: bytes, identity, owner, mode, time."""
-    paths = [path, *sorted(path.iterdir())] if path.is_dir() else [path]
-    return {
-        str(p): (p.read_bytes() if p.is_file() else b"", s.st_ino, s.st_uid, s.st_gid, s.st_mode, s.st_mtime_ns)
-        for p in paths for s in [p.stat()]
-    }  # fmt: skip
 
 
 def source(folder: Path, layout: str) -> Path:

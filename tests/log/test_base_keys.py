@@ -18,48 +18,34 @@ from aofdoctor.cli.views.record_lines import LineWriter
 from aofdoctor.damage import Damage
 from aofdoctor.log.base_keys import BaseKey, base_keys, base_keys_backwards
 from aofdoctor.log.selection import Selection, build_selection
-from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.rdb.recovery.bloom_filter import BloomFilter
 from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, aofdoctor
-from tests.rdb.test_walk import mutations
 from tests.support import rdb_value_writer as w
+from tests.support.base_keys import (
+    MANY,
+    SELECT_0,
+    SELECT_3,
+    TAIL,
+    WHOLE,
+    damage,
+    key,
+    loaded_names,
+    names,
+    rdb,
+    salvaged,
+)
+from tests.support.hostile_bytes import mutations
 from tests.support.rdb_generated import random_rdb
-from tests.support.rdb_loading import digest_server
 from tests.support.rdb_unreleased import UNRELEASED, with_checksum
-from tests.support.servers import servers_by_line
 
 EVERYTHING = Selection()
 Lines = tuple[bytes, bytes]  # for people, and as JSON
 Story = Callable[[str], Path]
-SELECT_0, SELECT_3 = b"\xfe\x00", b"\xfe\x03"
 KEYS_RDB = sorted((FIXTURES / "rdb").glob("keys-*.rdb"))
-
-
-def key(name: str, value: str) -> bytes:
-    return b"\0" + w.string(name.encode()) + w.string(value.encode())
-
-
-def rdb(*pieces: bytes) -> bytes:
-    data = b"REDIS0009" + b"\xfa" + w.string(b"ctime") + w.string(b"1700000000") + b"".join(pieces) + b"\xff"
-    return data + crc64(data).to_bytes(8, "little")
-
-
-def names(data: bytes) -> list[tuple[int, bytes]]:
-    source = BytesSource(data)
-    return [(item.db, item.name(source)) for batch in ItemReader(source) for item in batch if isinstance(item, KeyItem)]
-
-
-MANY = [key(f"user:{number}", f"value {number}") for number in range(40)]
-WHOLE = rdb(SELECT_0, *MANY, SELECT_3, *(key(f"third:{number}", "x") for number in range(20)))
-TAIL = (
-    encode_command([b"SELECT", b"0"])
-    + encode_command([b"SET", b"user:1", b"later"])
-    + encode_command([b"DEL", b"user:2"])
-)
 
 
 @pytest.fixture
@@ -245,20 +231,6 @@ def test_every_byte_of_an_rdb_is_owned(source: Path, tmp_path: Path) -> None:
                 assert shown.json["keys"] == [item.name(BytesSource(data)).decode()]
 
 
-# -- slice --
-
-
-def loaded_names(data: bytes, line: str) -> set[tuple[int, bytes]]:
-    with digest_server(servers_by_line()[line], data) as running:
-        found = set()
-        for name in running.info("keyspace"):
-            running.call("SELECT", int(name[2:]))
-            reply = running.call("KEYS", "*")
-            assert isinstance(reply, list)
-            found |= {(int(name[2:]), bytes(one)) for one in reply}  # type: ignore[arg-type]
-    return found
-
-
 def test_a_slice_keeps_the_selected_keys_of_a_base(path: Path, tmp_path: Path) -> None:
     result = aofdoctor("slice", path, "--key", "user:1*", "-o", tmp_path / "out", "--json")
     data = (tmp_path / "out").read_bytes()
@@ -302,22 +274,6 @@ def test_a_slice_of_a_dump_is_a_dump(tmp_path: Path) -> None:
     aofdoctor("slice", tmp_path / "dump.rdb", "--db", "3", "-o", tmp_path / "out.rdb")
     data = (tmp_path / "out.rdb").read_bytes()
     assert names(data) == [one for one in names(WHOLE) if one[0] == 3]
-
-
-# -- salvage --
-
-
-def salvaged(path: Path, *words: str) -> tuple[bytes, dict[str, object]]:
-    out = path.with_name("out")
-    result = aofdoctor("repair", path, "--salvage", "-o", out, "--json", *words)
-    assert result.status == 0, result.err
-    return out.read_bytes(), result.json
-
-
-def damage(path: Path, at: int, junk: bytes) -> None:
-    data = bytearray(WHOLE + TAIL)
-    data[at : at + len(junk)] = junk
-    path.write_bytes(data)
 
 
 def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:

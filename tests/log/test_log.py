@@ -17,15 +17,9 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.support.hostile_bytes import COMMAND_IDS
+from tests.support.samples import HISTORY
 
 Story = Callable[[str], Path]
-
-HISTORY = b"".join([
-    b"#TS:1700000000\r\n", encode_command([b"SELECT", b"0"]), encode_command([b"SET", b"user:1", b"ann"]),
-    b"#TS:1700000060\r\n", encode_command([b"MULTI"]), encode_command([b"SELECT", b"3"]), encode_command([b"DEL", b"user:1", b"user:2"]), encode_command([b"EXEC"]),
-    b"#TS:1700000120\r\n", encode_command([b"FLUSHDB"]), encode_command([b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"]),
-    encode_command([b"NOSUCH", b"k"]),
-])  # fmt: skip
 
 
 @pytest.fixture

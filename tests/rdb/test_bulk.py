@@ -26,9 +26,9 @@ from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.expiry_arguments import shift_expiry
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests.conftest import FIXTURES
-from tests.rdb.test_walk import HOSTILE, mutations
 from tests.support import rdb_value_writer as w
 from tests.support.corpus import ROOT
+from tests.support.hostile_bytes import HOSTILE, mutations
 from tests.support.rdb_generated import VALUES, encode_string, random_key, random_rdb
 from tests.support.rdb_unreleased import UNRELEASED, UnreleasedRdb, with_checksum
 

@@ -24,7 +24,7 @@ from aofdoctor.source import BytesSource, pread
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support import rdb_value_writer as w
 from tests.support.conversions import convert, loaded_state
-from tests.support.rdb_compressed import CODECS, compress_frame, compress_rdb, without_checksum
+from tests.support.rdb_files import CODECS, compress_frame, compress_rdb, without_checksum
 from tests.support.servers import servers_by_line
 
 FILES = sorted((FIXTURES / "rdb").glob("*.rdb"))

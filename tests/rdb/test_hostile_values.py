@@ -20,9 +20,8 @@ from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.rdb.values import packed
 from aofdoctor.rdb.values.decoders import DECODERS, ValueRef, elements
 from aofdoctor.source import BytesSource, PipeSource
-from tests.rdb.test_values import FILES, named
 from tests.support import rdb_value_writer as w
-from tests.support.key_places import Key, iter_keys
+from tests.support.rdb_files import FILES, Key, iter_keys, named
 
 KINDS = [(dialect, kind) for dialect in DECODERS for kind in DECODERS[dialect]]
 

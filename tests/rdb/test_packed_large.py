@@ -19,7 +19,7 @@ from aofdoctor.rdb.values.pending_entries import PendingEntries, StreamIdSet
 from aofdoctor.rdb.values.streams import StreamEntry
 from aofdoctor.source import BytesSource
 from tests.support import rdb_value_writer as w
-from tests.support.key_places import iter_keys
+from tests.support.rdb_files import iter_keys
 from tests.support.rdb_loading import digest_server
 from tests.support.servers import servers_by_line
 

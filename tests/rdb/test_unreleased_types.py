@@ -24,6 +24,7 @@ from tests.support.rdb_unreleased import (
     UnreleasedRdb,
     length,
     string,
+    template,
     with_checksum,
 )
 from tests.support.rdb_value_writer import listpack
@@ -40,10 +41,6 @@ def values(data: bytes) -> dict[bytes, list[Element | CorruptValue]]:
 
 def templated(*body: bytes) -> bytes:
     return with_checksum(UnreleasedRdb(b"REDIS0015", b"".join(body), []))
-
-
-def template(number: int, *fields: bytes) -> bytes:
-    return b"\xf2" + length(number) + length(len(fields)) + b"".join(map(string, fields))
 
 
 # -- arrays --

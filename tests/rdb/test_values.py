@@ -4,29 +4,25 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 import rdb
 
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
-from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
-from tests.conftest import FIXTURES
 from tests.support.key_descriptions import (
     Described,
     dataset_digest,
     describe_by_decoder,
     describe_by_server,
     library_codes,
+    only_known,
     score_text,
     to_text,
+    without,
 )
-from tests.support.key_places import Function, Key, iter_keys
-from tests.support.rdb_loading import digest_server, export_commands, feed_commands
+from tests.support.rdb_files import FILES, Function, Key, iter_keys, named
+from tests.support.rdb_loading import digest_server, export_commands, feed_commands, loading
 from tests.support.servers import servers_by_line
-
-FILES = sorted((FIXTURES / "rdb").glob("*.rdb"))
-named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
 def read_description(path: Path) -> Any:
@@ -38,17 +34,6 @@ def decoded(data: bytes) -> list[Described]:
     cursor = Cursor(source)
     read = [describe_by_decoder(cursor, key) for key in iter_keys(source) if isinstance(key, Key)]
     return sorted(read, key=lambda key: (key["db"], key["key"]))
-
-
-def without(keys: list[Described], *names: str) -> list[Described]:
-    return [{name: value for name, value in key.items() if name not in names} for key in keys]
-
-
-def loading(data: bytes) -> list[str]:
-    """The lines at hand that load an RDB, by its magic."""
-    dialect = "valkey" if data.startswith(b"VALKEY") else "redis"
-    version = int(data[5:9] if dialect == "redis" else data[6:9])
-    return [line for line in servers_by_line() if VERSIONS[line].newest_rdb(dialect) >= version]
 
 
 @named
@@ -174,14 +159,3 @@ def expected_losses(path: Path, line: str) -> set[str]:
 def counted(value: Described) -> bool:
     """True of a stream whose counters say more than its entries do."""
     return value["added"] is not None and (value["added"] != len(value["entries"]) or value["max_deleted"] != "0-0")
-
-
-def only_known(keys: list[Described]) -> None:
-    """A server that loads a stream of before 7.0 guesses how many entries a group has read, and has none deleted.
-
-    We leave the first unknown; and an entry that is pending and gone was deleted.
-    """
-    for key in keys:
-        key["value"]["max_deleted"] = None
-        for group in key["value"]["groups"]:
-            group["read"] = None

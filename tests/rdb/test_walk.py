@@ -1,9 +1,7 @@
 """The items of an RDB: they tile it, whatever the window; compiled and plain walk give the same; nothing hostile hurts."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +21,7 @@ from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 from tests.conftest import FIXTURES
 from tests.support.corpus import ROOT
+from tests.support.hostile_bytes import HOSTILE, mutations
 from tests.support.rdb_generated import random_rdb
 from tests.support.rdb_unreleased import UNRELEASED, string, with_checksum
 
@@ -65,15 +64,6 @@ def items(
             found.append(item)
     assert at == reader.rdb.end or not found
     return found, reader.rdb
-
-
-def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
-    random = Random(seed)
-    for _ in range(count):
-        bent = bytearray(data)
-        for _ in range(random.choice((1, 1, 2, 20))):
-            bent[random.randrange(len(bent))] = random.choice((0, 0x80, 0x81, 0xC3, 0xFF, random.randrange(256)))
-        yield bytes(bent[: random.randrange(len(bent) + 1)] if random.random() < 0.3 else bent)
 
 
 def test_the_compiled_walker_is_in_use() -> None:
@@ -233,20 +223,6 @@ def test_without_the_checksum_large_payloads_are_not_read(machine: ModuleType) -
     assert len(keys) == 2 and reader.rdb.complete and reader.rdb.checksum == "unknown"
     assert sum(read) < 40_000
     assert items(data)[0][:3] == items(data, verify=False)[0][:3]
-
-
-HOSTILE = {
-    "a string of 2^63": b"\x00\x01k\x81" + b"\xff" * 8,
-    "a list of 2^64 - 1": b"\x01\x01k\x81" + b"\xff" * 8 + b"\x00" * 1000,
-    "a stream of 2^62 listpacks": b"\x0f\x01k\x81\x40" + bytes(7) + bytes(1000),
-    "counts in counts": b"\x15\x01k\x00" + b"\x00" * 8 + (b"\x81" + b"\xff" * 8) * 40,
-    "LZF of 2^64 - 1": b"\x00\x01k\xc3\x81" + b"\xff" * 16,
-    "a module that never ends": b"\x07\x01k\x01" + b"\x01\x00" * 500,
-    "opcodes for ever": b"\xf9\x05" * 500,
-    "AUX for ever": b"\xfa\x01a\x01b" * 500,
-    "a name of 2^63": b"\x00\x81" + b"\x7f" * 8 + b"x",
-    "the end at once, without its checksum": b"\xff",
-}
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -9,8 +9,7 @@ from aofdoctor.aof.records import encode_command
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import FIXTURES, aofdoctor
-from tests.support.server_loading import start_server
-from tests.support.servers import servers_by_line
+from tests.support.servers import servers_by_line, start_server
 
 SET = encode_command([b"SET", b"a", b"1"])
 MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])

@@ -13,24 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.log.selection import Selection, build_selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
-from aofdoctor.stats.collect import Stats, StatsOptions, collect_stats
+from aofdoctor.stats.collect import StatsOptions
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
 from aofdoctor.stats.histogram import MAX_ROWS, Histogram, find_bursts, position_histogram, time_histogram
 from tests.conftest import FIXTURES, STORIES, Result, aofdoctor
-from tests.log.test_base_keys import SELECT_0, key, rdb
-from tests.log.test_log import HISTORY
+from tests.support.base_keys import SELECT_0, key, rdb
 from tests.support.hostile_bytes import hostile_aofs
 from tests.support.rdb_value_writer import string
-from tests.support.samples import SET, make_small_set
-
-DAMAGED = HISTORY + b"junk" + HISTORY + encode_command([b"MULTI"]) + SET
+from tests.support.samples import HISTORY, SET, make_small_set
+from tests.support.stats import DAMAGED, collect, line, prefix, rows_by_name, same_totals, stats, tally
 
 
 @pytest.fixture
@@ -40,12 +37,6 @@ def path(tmp_path: Path) -> Path:
     return place
 
 
-def stats(*args: str | Path | int) -> Any:
-    result = aofdoctor("stats", *args, "--json")
-    assert result.status == 0, result.err
-    return result.json
-
-
 # -- counts are those of log --
 
 SELECTIONS: list[list[str]] = [
@@ -53,28 +44,6 @@ SELECTIONS: list[list[str]] = [
     ["--min-size", "37"], ["--since", "1700000060"], ["--since", "-1m"], ["--until", "1700000060"], ["--from", "#6"],
     ["--to", "#2"], ["--effect", "write", "--invert"], ["--cmd", "set", "--db", "0"], ["--key", "nothing"],
 ]  # fmt: skip
-
-
-def prefix(line: Any) -> str | None:
-    """The prefix of the first key of a line of log, None if it has none; of an unknown command it is its argument."""
-    keys = line["keys"] or (line["args"][:1] if line["cmd"] == "NOSUCH" else [])
-    if not keys:
-        return None
-    name = keys[0] if isinstance(keys[0], str) else ""
-    return name[: name.find(":") + 1]
-
-
-def tally(lines: list[Any], of: Any) -> dict[Any, tuple[int, int]]:
-    counts: Counter[Any] = Counter()
-    sizes: Counter[Any] = Counter()
-    for line in lines:
-        counts[of(line)] += 1
-        sizes[of(line)] += line["size"]
-    return {name: (counts[name], sizes[name]) for name in counts if name is not None}
-
-
-def rows_by_name(rows: list[Any], name: str) -> dict[Any, tuple[int, int]]:
-    return {row[name]: (row["commands"], row["bytes"]) for row in rows}
 
 
 @pytest.mark.parametrize("selection", SELECTIONS, ids=" ".join)
@@ -119,20 +88,6 @@ def test_totals_are_those_of_check(story: str) -> None:
     assert (found["layout"], found["path"]) == (report["layout"], str(path))
 
 
-def same_totals(found: Any, report: Any) -> None:
-    """The totals of stats are those of check."""
-    parts = [part for part in report["parts"] if part["type"] != "history"]
-    totals = found["totals"]
-    for name, of in (("bytes", "size"), ("commands", "commands"), ("annotations", "annotations")):
-        assert totals[name] == sum(part[of] or 0 for part in parts), name
-    assert totals["parts"] == len(parts) and totals["missing"] == sum(not part["exists"] for part in parts)
-    times = [part[which] for part in parts for which in ("first_time", "last_time") if part[which] is not None]
-    assert (totals["first_time"], totals["last_time"]) == ((times[0], times[-1]) if times else (None, None))
-    assert totals["damage"]["count"] == sum(len(part["damage"]) for part in parts)
-    assert sum(row["commands"] for row in found["by_command"]) == totals["commands"]
-    assert sum(row["commands"] for row in found["by_db"]) == totals["commands"]
-
-
 def test_every_byte_is_counted_once(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(DAMAGED)
@@ -142,23 +97,6 @@ def test_every_byte_is_counted_once(tmp_path: Path) -> None:
             tiles += [tile.record_span(i).size for i in range(tile.count) if tile.ids[i] == ANNOTATION]
     totals = found["totals"]
     assert totals["damage"]["bytes"] + found["selected"]["bytes"] + sum(tiles) == totals["bytes"] == len(DAMAGED)
-
-
-# -- laws --
-
-
-def collect(
-    data: bytes,
-    where: Selection,
-    options: StatsOptions,
-    window: int = 1 << 20,
-    room: int = 1 << 14,
-    read_size: int = 1 << 20,
-) -> Stats:
-    aof = AOF("law", "single", None, [AofPart("law", "single", 0, None, BytesSource(data, read_size))])
-    found = collect_stats(aof, where, options, window=window, room=room)
-    found.aof = AOF("law", "single", None, [])
-    return found
 
 
 OPTIONS = (
@@ -215,13 +153,6 @@ def test_plain_counters_give_the_same_answer(data: bytes, options: StatsOptions)
             found.keys.by_bytes.sort(key=str)
             found.keys.by_writes.sort(key=str)
     assert slow == compiled
-
-
-# -- along time, and along the log --
-
-
-def line(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.BucketRow:
-    return width, [(b, *counts.get(b, (0, 0)), 0, -1, 0, -1) for b in range(min(counts), max(counts) + 1)]
 
 
 @pytest.mark.parametrize("span", [1, 19, 20, 21, 100, 3000, 90_000, 10**6, 10**7, 10**9])

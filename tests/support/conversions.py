@@ -10,8 +10,7 @@ from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.server.versions import VERSIONS
 from tests.conftest import aofdoctor
-from tests.rdb.test_values import only_known
-from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes
+from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes, only_known
 from tests.support.rdb_loading import digest_server
 from tests.support.servers import servers_by_line
 

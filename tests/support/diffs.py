@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from aofdoctor.aof.discovery import AOF, AofPart
-from aofdoctor.aof.records import encode_command
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch, encode_command
 from aofdoctor.diff.differ import CommandDiff, Divergence, MovedUnit, OneSidedRun
 from aofdoctor.diff.units.side import ComparisonRules, Side
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
+from tests.conftest import aofdoctor
 
 SELECT_0, SELECT_3 = encode_command([b"SELECT", b"0"]), encode_command([b"SELECT", b"3"])
 MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
@@ -60,3 +63,23 @@ def compare(a: bytes, b: bytes, exact: bool = False) -> DiffResult:
 
 def numbered_sets(word: str, count: int) -> bytes:
     return set_commands(*(f"{word}:{n}" for n in range(count)))
+
+
+def commands_of(path: Path) -> list[list[bytes]]:
+    batch = next(read_tiles(BytesSource(path.read_bytes()), command_table().names))
+    assert isinstance(batch, RecordBatch)
+    assert batch.span.end == path.stat().st_size
+    return [batch.argv(i) for i in range(batch.count) if batch.argc[i]]
+
+
+def encode_commands(*commands: str) -> bytes:
+    """Commands by their words."""
+    return b"".join(encode_command([word.encode() for word in command.split()]) for command in commands)
+
+
+def keys_of(*args: Any) -> dict[str, Any]:
+    result = aofdoctor("diff", *args, "--by", "keys", "--json")
+    found: dict[str, Any] = {"status": result.status}
+    for line in result.lines[1:]:
+        found.setdefault(line["type"], []).append((line["db"], line["key"]))
+    return found

@@ -13,7 +13,7 @@ from aofdoctor.rdb.values.modules import ModulePart, ModuleType
 from aofdoctor.rdb.values.streams import Consumer, ConsumerGroup, PendingEntry, StreamEntry, StreamMeta
 from aofdoctor.server.resp_client import ReplyError
 from aofdoctor.server.sandbox import Sandbox
-from tests.support.key_places import Key
+from tests.support.rdb_files import Key
 
 Described = dict[str, Any]
 _LONG = 300
@@ -203,3 +203,18 @@ _READERS: dict[str, Any] = {
     "stream": _read_stream,
     "module": _read_module,
 }
+
+
+def without(keys: list[Described], *names: str) -> list[Described]:
+    return [{name: value for name, value in key.items() if name not in names} for key in keys]
+
+
+def only_known(keys: list[Described]) -> None:
+    """A server that loads a stream of before 7.0 guesses how many entries a group has read, and has none deleted.
+
+    We leave the first unknown; and an entry that is pending and gone was deleted.
+    """
+    for key in keys:
+        key["value"]["max_deleted"] = None
+        for group in key["value"]["groups"]:
+            group["read"] = None

@@ -1,9 +1,24 @@
 """Whole RDBs of a few keys, for tests of what does not need a server: a head, keys as they are encoded, an end."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import lz4.frame
+import pytest
 
 from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.items import ItemReader
+from aofdoctor.rdb.items import KeyItem as Place
+from aofdoctor.rdb.values.decoders import ValueRef
+from aofdoctor.source import Source, pread
+from tests.conftest import FIXTURES
 from tests.support.rdb_value_writer import length, string
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 MODULE = 7
 
@@ -37,3 +52,72 @@ def module_key(key: bytes, value: bytes) -> bytes:
     for letter in b"unknown-t":
         packed = packed << 6 | letters.index(letter)
     return bytes([MODULE]) + string(key) + length(packed << 10 | 1) + b"\x05" + string(value) + b"\x00"
+
+
+FILES = sorted((FIXTURES / "rdb").glob("*.rdb"))
+
+
+named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+_FUNCTION = 245
+
+
+class Key(NamedTuple):
+    """A key, and where its value stands."""
+
+    db: int
+    name: bytes
+    expire_ms: int | None
+    value: ValueRef
+    end: int
+
+
+class Function(NamedTuple):
+    """Where the code of a library of functions begins."""
+
+    offset: int
+
+
+def iter_keys(source: Source) -> Iterator[Key | Function]:
+    """Every key, in order, up to the end mark."""
+    dialect = "valkey" if pread(source, 6, 0) == b"VALKEY" else "redis"
+    for batch in ItemReader(source):
+        for item in list(batch):
+            if isinstance(item, Place):
+                expire = None if item.expire_ms < 0 else item.expire_ms
+                value = ValueRef(item.value_offset, item.type, dialect)
+                yield Key(item.db, item.name(source), expire, value, item.end)
+            elif item.kind == _FUNCTION:
+                yield Function(item.body_offset)
+
+
+CODECS = ("LZ4", "Zstd")
+
+
+def without_checksum(rdb: bytes) -> bytes:
+    """An RDB with a checksum of 0, as inside a stream: the frame has its own."""
+    return rdb[:-8] + bytes(8)
+
+
+def compress_frame(data: bytes, codec: str, with_checksum: bool = True, **options: Any) -> bytes:
+    """One frame, written as Valkey does: linked blocks of 64 KiB for LZ4, in a stream for Zstd."""
+    if codec == "LZ4":
+        lz4_options = {"block_linked": True, "block_size": lz4.frame.BLOCKSIZE_MAX64KB} | options
+        return bytes(
+            lz4.frame.compress(
+                data, content_checksum=with_checksum, block_checksum=with_checksum, store_size=False, **lz4_options
+            )
+        )
+    parameter = zstd.CompressionParameter
+    compressor = zstd.ZstdCompressor(options={parameter.checksum_flag: int(with_checksum)})
+    return bytes(compressor.compress(data) + compressor.flush())
+
+
+def compress_rdb(rdb: bytes, codec: str, with_checksum: bool = True, **options: Any) -> bytes:
+    """The whole stream: VCS, version 1, the codec, 0, 1 for an RDB, the frame (compression_stream.h)."""
+    return (
+        b"VCS\x01"
+        + bytes([1 + CODECS.index(codec), 0, 1])
+        + compress_frame(without_checksum(rdb), codec, with_checksum, **options)
+    )

@@ -8,8 +8,10 @@ from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.capabilities import CAPABILITIES, Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, select_command, value_commands
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
+from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
-from tests.support.key_places import Function, iter_keys
+from tests.support.rdb_files import Function, iter_keys
+from tests.support.servers import servers_by_line
 
 ExportResult = tuple[list[list[bytes]], list[Unsupported], list[CorruptValue]]
 
@@ -58,3 +60,10 @@ def feed_commands(running: Sandbox, commands: Sequence[Sequence[bytes]]) -> None
     for start in range(0, len(commands), 1000):
         running.client.pipeline(commands[start : start + 1000])
     running.call("SELECT", 0)
+
+
+def loading(data: bytes) -> list[str]:
+    """The lines at hand that load an RDB, by its magic."""
+    dialect = "valkey" if data.startswith(b"VALKEY") else "redis"
+    version = int(data[5:9] if dialect == "redis" else data[6:9])
+    return [line for line in servers_by_line() if VERSIONS[line].newest_rdb(dialect) >= version]

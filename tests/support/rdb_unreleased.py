@@ -95,3 +95,7 @@ UNRELEASED = {
         b"VALKEY081", _PLAIN + b"\xf2*3\r\n$3\r\nSET\r\n$1\r\na\r\n$300\r\n" + b"x" * 300 + b"\r\n" + _PLAIN,
         [b"plain", b"plain"]),
 }  # fmt: skip
+
+
+def template(number: int, *fields: bytes) -> bytes:
+    return b"\xf2" + length(number) + length(len(fields)) + b"".join(map(string, fields))

@@ -34,3 +34,20 @@ def make_small_set(folder: Path, parts: dict[str, bytes], manifest: bytes | None
         lines += b"file %b seq %d type %b\n" % (path.name.encode(), number, kind)
     (target / "a.aof.manifest").write_bytes(lines if manifest is None else manifest)
     return target
+
+
+HISTORY = b"".join([
+    b"#TS:1700000000\r\n", encode_command([b"SELECT", b"0"]), encode_command([b"SET", b"user:1", b"ann"]),
+    b"#TS:1700000060\r\n", encode_command([b"MULTI"]), encode_command([b"SELECT", b"3"]), encode_command([b"DEL", b"user:1", b"user:2"]), encode_command([b"EXEC"]),
+    b"#TS:1700000120\r\n", encode_command([b"FLUSHDB"]), encode_command([b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"]),
+    encode_command([b"NOSUCH", b"k"]),
+])  # fmt: skip
+
+
+def everything(path: Path) -> dict[str, tuple[object, ...]]:
+    """All that there is to know of a file or directory: bytes, identity, owner, mode, time."""
+    paths = [path, *sorted(path.iterdir())] if path.is_dir() else [path]
+    return {
+        str(p): (p.read_bytes() if p.is_file() else b"", s.st_ino, s.st_uid, s.st_gid, s.st_mode, s.st_mtime_ns)
+        for p in paths for s in [p.stat()]
+    }  # fmt: skip

@@ -1,0 +1,76 @@
+"""Run stats, and group the lines of log in the same way to compare with."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from aofdoctor.aof.discovery import AOF, AofPart
+from aofdoctor.aof.records import encode_command
+from aofdoctor.log.selection import Selection
+from aofdoctor.source import BytesSource
+from aofdoctor.stats.collect import Stats, StatsOptions, collect_stats
+from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
+from tests.conftest import aofdoctor
+from tests.support.samples import HISTORY, SET
+
+DAMAGED = HISTORY + b"junk" + HISTORY + encode_command([b"MULTI"]) + SET
+
+
+def stats(*args: str | Path | int) -> Any:
+    result = aofdoctor("stats", *args, "--json")
+    assert result.status == 0, result.err
+    return result.json
+
+
+def prefix(line: Any) -> str | None:
+    """The prefix of the first key of a line of log, None if it has none; of an unknown command it is its argument."""
+    keys = line["keys"] or (line["args"][:1] if line["cmd"] == "NOSUCH" else [])
+    if not keys:
+        return None
+    name = keys[0] if isinstance(keys[0], str) else ""
+    return name[: name.find(":") + 1]
+
+
+def tally(lines: list[Any], of: Any) -> dict[Any, tuple[int, int]]:
+    counts: Counter[Any] = Counter()
+    sizes: Counter[Any] = Counter()
+    for line in lines:
+        counts[of(line)] += 1
+        sizes[of(line)] += line["size"]
+    return {name: (counts[name], sizes[name]) for name in counts if name is not None}
+
+
+def rows_by_name(rows: list[Any], name: str) -> dict[Any, tuple[int, int]]:
+    return {row[name]: (row["commands"], row["bytes"]) for row in rows}
+
+
+def same_totals(found: Any, report: Any) -> None:
+    """The totals of stats are those of check."""
+    parts = [part for part in report["parts"] if part["type"] != "history"]
+    totals = found["totals"]
+    for name, of in (("bytes", "size"), ("commands", "commands"), ("annotations", "annotations")):
+        assert totals[name] == sum(part[of] or 0 for part in parts), name
+    assert totals["parts"] == len(parts) and totals["missing"] == sum(not part["exists"] for part in parts)
+    times = [part[which] for part in parts for which in ("first_time", "last_time") if part[which] is not None]
+    assert (totals["first_time"], totals["last_time"]) == ((times[0], times[-1]) if times else (None, None))
+    assert totals["damage"]["count"] == sum(len(part["damage"]) for part in parts)
+    assert sum(row["commands"] for row in found["by_command"]) == totals["commands"]
+    assert sum(row["commands"] for row in found["by_db"]) == totals["commands"]
+
+
+def collect(
+    data: bytes,
+    where: Selection,
+    options: StatsOptions,
+    window: int = 1 << 20,
+    room: int = 1 << 14,
+    read_size: int = 1 << 20,
+) -> Stats:
+    aof = AOF("law", "single", None, [AofPart("law", "single", 0, None, BytesSource(data, read_size))])
+    found = collect_stats(aof, where, options, window=window, room=room)
+    found.aof = AOF("law", "single", None, [])
+    return found
+
+
+def line(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.BucketRow:
+    return width, [(b, *counts.get(b, (0, 0)), 0, -1, 0, -1) for b in range(min(counts), max(counts) + 1)]
