@@ -10,11 +10,9 @@ import pytest
 from aofdoctor.aof.records import encode_command
 from aofdoctor.diff import differ as engine
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compare, numbered_sets, pair, set_commands
+from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compare, numbered_sets, set_commands
 from tests.support.hostile_bytes import MALFORMED
 from tests.support.samples import make_small_set
-
-__all__ = ["pair"]
 
 # -- what counts as the same --
 

@@ -8,10 +8,8 @@ import pytest
 from aofdoctor.aof.records import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, commands_of, pair, set_commands
+from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, commands_of, set_commands
 from tests.support.server_state import state_of
-
-__all__ = ["pair"]
 
 
 def state_after(binary: ServerBinary, path: Path, *more: Path) -> Any:

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_3, pair, set_commands
+from tests.support.diffs import EXEC, MULTI, SELECT_3, set_commands
 from tests.support.rdb_files import make_rdb, string_key
 from tests.support.samples import make_small_set
 
-__all__ = ["pair"]
 START = 1_700_000_000
 
 

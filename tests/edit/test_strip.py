@@ -16,6 +16,9 @@ from aofdoctor.edit.output.durable import write_all
 from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import STORIES, aofdoctor, read_story
+from tests.support.base_keys import (
+    WHOLE,
+)
 from tests.support.samples import FLUSH, SET, StoryCopier, make_small_set, server_option, snapshot
 
 GROUPS = (
@@ -308,3 +311,14 @@ def test_what_builds_on_an_empty_keyspace_is_counted_and_named(tmp_path: Path) -
     )
     (note,) = [n for n in aofdoctor("strip", path, "--json").json["notes"] if "build on" in n]
     assert note.startswith("3 later commands") and "2 INCR, 1 RPUSH" in note and "INCR n at a.aof@" in note
+
+
+def test_commands_after_a_flush_on_keys_of_the_base_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "appendonly.aof"
+    flush = encode_command([b"SELECT", b"0"]) + encode_command([b"FLUSHALL"])
+    later = b"".join(encode_command([b"APPEND", name, b"x"]) for name in (b"user:1", b"user:1", b"user:2", b"new"))
+    path.write_bytes(WHOLE + flush + later)
+    notes = aofdoctor("strip", path, "--json").json["notes"]
+    assert "3 of those on keys that the base holds" in notes
+    path.write_bytes(WHOLE + flush + encode_command([b"APPEND", b"new", b"x"]))
+    assert not any("base holds" in note for note in aofdoctor("strip", path, "--json").json["notes"])

@@ -12,6 +12,7 @@ from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem
 from aofdoctor.rdb.recovery import resync
+from aofdoctor.rdb.recovery.bloom_filter import BloomFilter
 from aofdoctor.rdb.recovery.resync import find_keys
 from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.rdb.walk import _pyprobe as probe
@@ -173,3 +174,10 @@ def test_the_first_place_where_keys_begin_is_found() -> None:
     bodies = b"".join(pairs(20))
     assert find_keys(BytesSource(b"\x6b" * 100 + bodies), 0, LAYOUTS["redis"]) == 100
     assert find_keys(BytesSource(b"\x6b" * 1000), 0, LAYOUTS["redis"]) is None
+
+
+def test_names_that_were_seen_are_known() -> None:
+    seen = BloomFilter()
+    assert [seen.add(0, b"%d" % number) for number in range(1000)] == [False] * 1000
+    assert all(seen.probably_contains(0, b"%d" % number) for number in range(1000))
+    assert not seen.probably_contains(1, b"1") and not seen.probably_contains(0, b"1000")

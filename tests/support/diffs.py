@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from aofdoctor.aof.discovery import AOF, AofPart
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch, encode_command
@@ -13,6 +11,7 @@ from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
+from tests.support.rdb_files import string_key
 
 SELECT_0, SELECT_3 = encode_command([b"SELECT", b"0"]), encode_command([b"SELECT", b"3"])
 MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
@@ -21,17 +20,6 @@ DIGEST_KEY = bytes(range(16))
 
 def set_commands(*keys: str) -> bytes:
     return b"".join(encode_command([b"SET", key.encode(), b"1"]) for key in keys)
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Any:
-    def make(a: bytes, b: bytes) -> tuple[Path, Path]:
-        path_a, path_b = tmp_path / "a.aof", tmp_path / "b.aof"
-        path_a.write_bytes(a)
-        path_b.write_bytes(b)
-        return path_a, path_b
-
-    return make
 
 
 def memory_aof(*parts: bytes) -> AOF:
@@ -82,4 +70,13 @@ def keys_of(*args: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"status": result.status}
     for line in result.lines[1:]:
         found.setdefault(line["type"], []).append((line["db"], line["key"]))
+    return found
+
+
+def strings(*keys: str) -> list[bytes]:
+    return [string_key(key.encode(), b"1") for key in keys]
+
+
+def summary(*args: Any) -> dict[str, Any]:
+    found: dict[str, Any] = aofdoctor("diff", *args, "--json").lines[-1]
     return found

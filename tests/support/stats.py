@@ -11,6 +11,8 @@ from aofdoctor.source import BytesSource
 from aofdoctor.stats.collect import Stats, StatsOptions, collect_stats
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
 from tests.conftest import aofdoctor
+from tests.support.base_keys import SELECT_0, key, rdb
+from tests.support.rdb_value_writer import string
 from tests.support.samples import HISTORY, SET
 
 DAMAGED = HISTORY + b"junk" + HISTORY + encode_command([b"MULTI"]) + SET
@@ -74,3 +76,10 @@ def collect(
 
 def line(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.BucketRow:
     return width, [(b, *counts.get(b, (0, 0)), 0, -1, 0, -1) for b in range(min(counts), max(counts) + 1)]
+
+
+BASE = rdb(
+    SELECT_0, *(key(f"user:{n}", "v" * n) for n in range(30)), b"\xfc" + (10**13).to_bytes(8, "little") + key("sess:1", "v"),
+    b"\xfe\x03", b"\1" + string(b"list:1") + b"\2" + string(b"a") + string(b"b"), b"\0\xc0\x07" + string(b"number"),
+    b"\0" + string(b"\x1b]0;gone\x07:x") + string(b"v"),
+)  # fmt: skip

@@ -1,0 +1,124 @@
+"""repair --salvage of a damaged RDB base: the keys before and after the damage are kept."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from aofdoctor.aof.records import encode_command
+from aofdoctor.cli.options import open_path
+from aofdoctor.rdb.items import ItemReader, KeyItem
+from aofdoctor.rdb.preamble import walk_rdb
+from aofdoctor.source import BytesSource
+from tests.conftest import FIXTURES, aofdoctor
+from tests.support import rdb_value_writer as w
+from tests.support.base_keys import (
+    MANY,
+    SELECT_0,
+    TAIL,
+    WHOLE,
+    damage,
+    key,
+    loaded_names,
+    names,
+    rdb,
+    salvaged,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    place = tmp_path / "appendonly.aof"
+    place.write_bytes(WHOLE + TAIL)
+    return place
+
+
+def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
+    damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
+    data, report = salvaged(path)
+    whole = walk_rdb(BytesSource(data))
+    kept = names(data[: whole.end])
+    assert (
+        whole.complete and whole.checksum == "ok" and data.endswith(TAIL[-len(encode_command([b"DEL", b"user:2"])) :])
+    )
+    assert kept == [one for one in names(WHOLE) if one != (0, b"user:20")]
+    assert loaded_names(data[: whole.end], "valkey-9.1") == set(kept)
+    assert "59 keys of it can be read" in str(report["notes"]) and "39 of them found after the damage" in str(
+        report["notes"]
+    )
+    lines = [json.loads(line) for line in (path.with_name("out.lost") / "map.jsonl").read_text().splitlines()]
+    assert any(line["reason"] == "corrupt-preamble" for line in lines)
+
+
+def test_a_strict_salvage_keeps_nothing_that_was_found_again(path: Path) -> None:
+    damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
+    data, _ = salvaged(path, "--strict")
+    assert names(data[: walk_rdb(BytesSource(data)).end]) == names(WHOLE)[:20]
+
+
+@pytest.mark.parametrize("cut", [60, 300, len(WHOLE) - 9, len(WHOLE) - 1])
+def test_every_key_before_a_cut_stays(cut: int, path: Path) -> None:
+    path.write_bytes(WHOLE[:cut])
+    data, _ = salvaged(path)
+    expected = names(WHOLE)[: sum(WHOLE.index(k) + len(k) <= cut for k in MANY)]
+    assert names(data)[: len(expected)] == expected and walk_rdb(BytesSource(data)).checksum == "ok"
+    assert set(names(data)) <= set(names(WHOLE))
+
+
+def test_a_key_that_is_there_already_does_not_come_twice(path: Path) -> None:
+    """A server that meets a key twice does not start."""
+    data = rdb(SELECT_0, *MANY, b"\xf0" * 8, *MANY[:20])
+    path.write_bytes(data[:-8] + b"not this")
+    out, _ = salvaged(path)
+    kept = names(out)
+    assert len(kept) == len(set(kept)) and set(kept) == set(names(rdb(SELECT_0, *MANY)))
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_keys_of_a_high_database_after_damage_stay_there_or_are_reported_as_guessed(sized: bool, path: Path) -> None:
+    high = [key(f"high:{number}", "x") for number in range(20)]
+    room = b"\xfb" + w.length(20) + w.length(0) if sized else b""
+    whole = rdb(SELECT_0, *MANY[:20], b"\xf0" * 8, *MANY[20:], b"\xfe" + w.length(20), room, *high)
+    path.write_bytes(whole[:-8] + b"not this")
+    data, report = salvaged(path)
+    expected = 20 if sized else 0
+    assert [db for db, name in names(data) if name.startswith(b"high:")] == [expected] * 20
+    guessed = re.search(r"(\d+) in a guessed database", str(report["notes"]))
+    assert guessed and int(guessed[1]) == (20 if sized else 40)
+
+
+def test_a_bad_magic_comes_back_by_the_writers_own_words(tmp_path: Path) -> None:
+    source = FIXTURES / "rdb" / "keys-v10.rdb"
+    data = source.read_bytes()
+    (tmp_path / "dump.rdb").write_bytes(b"REDIS0099" + data[9:])
+    out, _ = salvaged(tmp_path / "dump.rdb")
+    assert out[:9] == b"REDIS0010" and names(out) == names(data)
+
+
+def test_check_and_repair_name_the_way_out(path: Path) -> None:
+    damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
+    assert "--salvage keeps the keys" in aofdoctor("check", path).out
+    refused = aofdoctor("repair", path, "-o", path.with_name("no"))
+    assert refused.status == 3 and "--salvage keeps the keys" in refused.err
+
+
+def test_a_cut_inside_a_list_of_numbers_gives_no_keys_that_nobody_wrote(tmp_path: Path) -> None:
+    whole = (FIXTURES / "rdb" / "list-quicklist2-v12.rdb").read_bytes()
+    names = {key["key"] for key in json.loads((FIXTURES / "rdb" / "list-quicklist2-v12.json").read_text())["keys"]}
+    path = tmp_path / "dump.rdb"
+    for cut in range(100, 400, 20):
+        path.write_bytes(whole[:-cut])
+        out = tmp_path / f"out-{cut}.rdb"
+        result = aofdoctor("repair", path, "--salvage", "-o", out, "--json")
+        assert result.status == 0, result.err
+        with open_path(str(out)) as aof:
+            source = aof.parts[0].source
+            assert source is not None
+            got = {
+                item.name(source).decode()
+                for batch in ItemReader(source)
+                for item in batch
+                if isinstance(item, KeyItem)
+            }
+        assert got <= names, cut
