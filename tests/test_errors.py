@@ -1,4 +1,4 @@
-"""Bad input: one clear line and a status, never a traceback."""
+"""Invalid input gives one clear line and an exit status, never a traceback."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def test_what_is_no_aof_gets_one_clear_line_and_status_3(verb: list[str], kind: 
 
 
 def test_no_permission_is_status_3() -> None:
-    # Root may read everything, and nobody might not read our modules: first import them all, then become nobody.
+    # Root may read every file, and nobody may not read our modules, so the child imports them first and then becomes nobody.
     script = (
         "import os; from aofdoctor.cli.app import run; run(['check', '/dev/null']); os.geteuid() or os.setuid(65534); "
         "import sys; sys.exit(run(sys.argv[1:]))"

@@ -1,4 +1,4 @@
-"""Killed or failing at any call that writes: the source is as it was, and no half output has the final name."""
+"""Processes that are killed or fail at any writing call: the source is unchanged, and no partial output has the final name."""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +23,7 @@ EDITS = {
     "convert a set to one file": ("wiped-valkey-9.1", ["convert", "--layout", "single", "--shift-ttl", "1h"]),
     "convert a file to a set": ("wiped-redis-6.2-preamble", ["convert", "--layout", "multi-part"]),
 }
-MANY = 200  # more calls than any of these makes
+MANY = 200  # More calls than any of these commands makes.
 
 
 def state(folder: Path) -> dict[str, bytes]:
@@ -32,7 +32,7 @@ def state(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def sample(story: Story, tmp_path: Path) -> Callable[[str], Path]:
-    """A source by name: a story, or one that is torn."""
+    """Return a source by name: a fixture, or a torn AOF."""
 
     def make(name: str) -> Path:
         if name == "torn":
@@ -49,7 +49,7 @@ def sample(story: Story, tmp_path: Path) -> Callable[[str], Path]:
 
 
 def plain(out: Path) -> dict[str, bytes]:
-    """An output with all that stands beside it but the receipt, which holds times."""
+    """Return an output and the files next to it, except the receipt, which holds times."""
     found = {out.name: out.read_bytes()} if out.is_file() else state(out) if out.exists() else {}
     lost = out.with_name(out.name + ".lost")
     return found | {f"lost/{name}": data for name, data in (state(lost) if lost.exists() else {}).items()}

@@ -1,4 +1,4 @@
-"""The laws, on hostile bytes: ten thousand examples each."""
+"""The laws on hostile bytes, with ten thousand examples each."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -53,7 +53,7 @@ TWINS = (
 
 
 def flat(tiles: Iterator[Tile]) -> list[tuple[object, ...]]:
-    """Tiles one by one, whatever batches they came in."""
+    """Return the tiles one by one, independent of their batches."""
     out: list[tuple[object, ...]] = []
     for tile in tiles:
         if isinstance(tile, RecordBatch):
@@ -154,13 +154,13 @@ def apply(data: bytes, plan: Plan) -> bytes:
 
 
 def same_transactions(found: list[tuple[list[bytes], int, int]]) -> list[tuple[list[bytes], int, int]]:
-    """Transactions numbered anew, as they come up: which commands share one is what counts."""
+    """Renumber transactions in order of appearance, so that only the grouping of commands is compared."""
     numbers = {0: 0, -1: -1}
     return [(argv, db, numbers.setdefault(tx, len(numbers))) for argv, db, tx in found]
 
 
 def contexts(data: bytes) -> list[tuple[list[bytes], int, int]]:
-    """Every command but SELECT, MULTI and EXEC, with its database and its transaction."""
+    """Return every command except SELECT, MULTI and EXEC, with its database and transaction."""
     structure, out = structure_ids(), []
     steps = ContextTracker(columns=True)
     for tile in read_tiles(BytesSource(data), COMMAND_IDS):

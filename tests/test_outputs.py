@@ -1,4 +1,4 @@
-"""Every output is accepted by every checker at hand, and loads whole in every server that knows its commands."""
+"""Every installed checker accepts every output, and every server that knows its commands loads it completely."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_a_checker_and_its_server_accept_every_output(line: str, tmp_path: Path)
     found = list(outputs(tmp_path))
     assert {out.name: why for out in found if (why := checker_refusal(binary, out))} == {}
     assert [out.name for out in found if not loads(binary, out)] == []
-    assert checker_refusal(binary, tmp_path / "9.aof")  # the checker can say no
+    assert checker_refusal(binary, tmp_path / "9.aof")  # The checker must refuse the damaged source.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The README says what happens: its commands are run, and their output is compared."""
+"""The commands in the README are run, and their output is compared with the README."""
 
 import os
 import re
@@ -16,7 +16,7 @@ VOLATILE = ((r"\d{8}T\d{6}Z", "STAMP"), (r"in \d+\.\d\d s", "in T s"), (r"Valkey
 
 
 def readme_examples(text: str) -> list[tuple[str, list[str]]]:
-    """Every command of the README's console blocks with the output that it shows."""
+    """Return every command of the README's console blocks with its shown output."""
     found: list[tuple[str, list[str]]] = []
     for block in re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL):
         for line in block.splitlines():

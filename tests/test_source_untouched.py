@@ -1,4 +1,4 @@
-"""Where files stand, what they are called, and who else is at work: the source stays as it is, and no output is half done."""
+"""Edits with unusual paths, permissions, quotas and concurrent runs: the source stays unchanged and no output is partial."""
 
 import os
 import resource
@@ -31,7 +31,7 @@ def write(path: Path) -> Path:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A directory on another file system, where there is one, as /dev/shm."""
+    """A directory on another file system, such as /dev/shm."""
     here = tmp_path.stat().st_dev
     for place in ("/dev/shm", "/run", "/var/tmp", tempfile.gettempdir()):
         if os.path.isdir(place) and os.access(place, os.W_OK) and os.stat(place).st_dev != here:
@@ -103,7 +103,7 @@ def test_a_read_only_source_is_read_and_never_written(tmp_path: Path) -> None:
     edits: list[list[str | Path]] = [
         ["-o", folder / "out.aof"], ["--in-place", "-y"], ["--key", "b", "--in-place", "-y"],
     ]  # fmt: skip
-    for number, words in enumerate(edits):  # what is imported later may not be readable later
+    for number, words in enumerate(edits):  # Import everything first, because the modules may not be readable later.
         aofdoctor("strip", write(tmp_path / f"{number}.aof"), *(["-o", tmp_path / "warm"] if number == 0 else words))
     try:
         assert unprivileged(tmp_path, "strip", path, "-o", tmp_path / "out.aof") == 0
@@ -114,7 +114,7 @@ def test_a_read_only_source_is_read_and_never_written(tmp_path: Path) -> None:
 
 
 def unprivileged(folder: Path, *args: str | Path) -> int:
-    """The status of a command line run by somebody whom modes bind, as they do not bind root."""
+    """Return the exit status of a command line that runs as a user with restricted permissions; root ignores modes."""
     child = os.fork()
     if not child:
         status = 99
@@ -177,7 +177,7 @@ def recipe() -> dict[str, object]:
 
 
 def together(*actions: Callable[[], object]) -> None:
-    """Do several things at once, each in a thread that runs a process."""
+    """Run several functions at once, each in its own thread and process."""
     threads = [threading.Thread(target=action) for action in actions]
     for thread in threads:
         thread.start()

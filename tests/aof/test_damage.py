@@ -1,4 +1,4 @@
-"""What is wrong is named, where it is, and how far it goes."""
+"""Each kind of damage is reported with its kind, its position and its end."""
 
 import tracemalloc
 
@@ -16,7 +16,7 @@ B = encode_command([b"SET", b"b", b"2"])
 TS = b"#TS:1700000000\r\n"
 
 CASES = [
-    # what stands between A and B, or after A; the kind; whether B is found again
+    # The bytes between A and B, or after A; the expected kind; whether B is found again.
     (B[:-1], b"", DamageKind.TORN),
     (B[:9], b"", DamageKind.TORN),
     (b"*", b"", DamageKind.TORN),

@@ -1,4 +1,4 @@
-"""check: facts, findings, verdicts and status, on what real servers wrote."""
+"""check: its facts, findings, verdicts and exit status, on AOFs that real servers wrote."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ def test_a_wiped_history_is_sound_and_its_flush_is_a_danger(name: str, story: St
     flush = [f for f in result.json["findings"] if f["code"] == "flush"]
     assert result.status == 0 and result.json["sound"] is True
     assert [(f["severity"], f["part"], f["start"], f["end"]) for f in flush] == [("danger", part, start, end)]
-    assert "3 commands follow it" in flush[0]["message"]  # SET, SELECT, SET
+    assert "3 commands follow it" in flush[0]["message"]  # The commands are SET, SELECT and SET.
     assert result.json["first_aid"][0].startswith("Stop rewrites")
 
 
@@ -118,7 +118,7 @@ def test_a_lf_only_header_is_damage_that_a_server_loads(tmp_path: Path) -> None:
 
 def test_the_line_that_is_named_decides_the_status(tmp_path: Path) -> None:
     path = single(tmp_path, SET + encode_command([b"HSETEX", b"h", b"FIELDS", b"1", b"f", b"v"]))
-    assert aofdoctor("check", path).status == 0  # Valkey 9.1 loads it
+    assert aofdoctor("check", path).status == 0  # Valkey 9.1 loads this file.
     assert aofdoctor("check", path, "--server", "redis-7.0").status == 1
     assert aofdoctor("check", path, "--server", "valkey-9.1").status == 0
     servers = {v["server"] for v in aofdoctor("check", path, "--server", "all", "--json").json["verdicts"]}
@@ -223,7 +223,7 @@ def test_memory_stays_small_whatever_a_value_claims(tmp_path: Path) -> None:
         file.write(SET + b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$536870912\r\n")
         file.seek(536870912, 1)
         file.write(b"\r\n" + SET)
-    # Not getrusage: its peak counts that of the process which forked this one.
+    # getrusage is not used, because its peak includes that of the process which forked this one.
     code = "import re, sys; from aofdoctor.cli.app import run; s = run(sys.argv[1:]); " \
            "print(s, re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1], file=sys.stderr)"  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code, "check", path], capture_output=True, text=True, check=True)
@@ -245,7 +245,7 @@ def test_a_flush_in_a_damaged_record_that_servers_run_is_a_danger(
         (folder / "appendonly.aof").write_bytes(path.read_bytes())
 
     with Sandbox(embedded, ["--appendonly", "yes"], lay_out) as server:
-        assert server.call("DBSIZE") == 1  # what came after the flush
+        assert server.call("DBSIZE") == 1  # These commands follow the flush.
 
 
 def test_all_lines_judge_and_those_that_are_named_decide(story: Story) -> None:

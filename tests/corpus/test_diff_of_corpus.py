@@ -1,6 +1,6 @@
-"""The diff pairs of the corpus: where they part, how many commands each has, which keys differ, as was measured there.
+"""diff on the pairs of the corpus: the fork position, the commands on each side and the differing keys agree with the measurements.
 
-Runs where AOFDOCTOR_CORPUS names an unpacked corpus.
+Runs only if AOFDOCTOR_CORPUS names an unpacked corpus.
 """
 
 import base64
@@ -26,16 +26,16 @@ from tests.support.server_state import state_of
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 
 Key = tuple[int, bytes]
-# Where the same commands gave other values: servers of two lines keep scores otherwise, which no command shows.
+# Pairs in which the same commands led to other values: the servers of the two release lines store scores differently, and the commands do not show it.
 OTHER_VALUES = {
     "redis-2.8.24-across-redis-7.0.15": {(0, b"z:1")},
     "redis-6.2.16-across-redis-7.4.1": {(0, b"z:1"), (0, b"z:d"), (0, b"z:u")},
 }
-# Values were compared without their expiries, which each server of a pair counts from when it was told.
+# The measurement ignores expiries, because each server of a pair counts a relative expiry from its own clock.
 OTHER_EXPIRY = {(0, b"s:ex"), (0, b"s:ex2"), (0, b"s:nx"), (0, b"s:pex"), (0, b"s:px")}
-# What these do to a key is told by its value, so that a rewrite of it is seen to be the same.
+# The effect of these commands is compared by value, so a rewrite of the key counts as equal.
 COMPARED_BY_VALUE = {"SET", "SETNX", "MSET", "SADD", "RPUSH", "DEL", "UNLINK", "RENAME", "PERSIST"}
-# A hash whose field expires at another time: values were compared without the expiry of fields.
+# A hash with a field that expires at another time: the measurement ignores field expiries.
 FIELD_EXPIRY: set[Key] = {(0, b"h:ttl2")}
 
 
@@ -57,13 +57,13 @@ def common(a: bytes, b: bytes) -> int:
 
 
 def flat(files: list[tuple[str, bytes]], place: dict[str, Any], past: int) -> int:
-    """A place in the parts laid end to end."""
+    """Return a position in the concatenated parts."""
     names = [name for name, _ in files]
     return sum(len(data) for _, data in files[: names.index(place["part"])]) + int(place["offset"]) + past
 
 
 def last_files_alone(truth: dict[str, Any]) -> bool:
-    """True where the truth's common prefix, which is that of the last files, is that of the histories."""
+    """Whether the measured common prefix of the last files is also the common prefix of the whole histories."""
     return all(not any(f["size"] for f in truth[side][:-1]) for side in ("files_a", "files_b"))
 
 
@@ -95,7 +95,7 @@ def test_every_pair_parts_where_it_was_measured_to() -> None:
 
 
 def test_what_one_side_alone_has_is_all_there_is_after_the_fork() -> None:
-    """Of forks that only append: what is common, what only a side has and its SELECTs add up to all its commands."""
+    """In append-only forks, the common commands plus those of one side add up to all commands of that side."""
     judged = 0
     for case, truth, a, b in pairs():
         if case.rpartition("-")[2] in ("forked", "prefix", "flushed"):
@@ -124,7 +124,7 @@ def test_bases_of_the_corpus_equal_the_commands_that_they_are_converted_to(tmp_p
 
 
 def annotated(data: bytes) -> bytes:
-    """The same commands, each after an annotation."""
+    """Return the same commands, each preceded by an annotation."""
     start = walk_rdb(BytesSource(data)).end if is_rdb(BytesSource(data)) else 0
     out, seconds = data[:start], 1_700_000_000
     for tile in read_tiles(BytesSource(data), command_table().names, start):
@@ -165,7 +165,7 @@ def test_a_patch_of_what_was_appended_gives_the_other_state(tmp_path: Path, embe
 
 
 def state_after(binary: ServerBinary, data: bytes) -> Any:
-    """The state after a server has loaded an AOF."""
+    """Return the state of a server that has loaded an AOF."""
 
     def prepare(folder: Path) -> None:
         target = folder / "appendonlydir"
@@ -187,7 +187,7 @@ def found_keys(result: Result) -> dict[Key, str]:
 
 
 def commands_of_keys(path: Path) -> dict[Key, set[str]]:
-    """The commands that name each key."""
+    """Return the commands that name each key."""
     found: dict[Key, set[str]] = {}
     for line in aofdoctor("log", path, "--json").lines:
         for key in line["keys"]:
@@ -197,7 +197,7 @@ def commands_of_keys(path: Path) -> dict[Key, set[str]]:
 
 
 def test_every_pair_gets_its_key_lists() -> None:
-    """Of a rewritten one nothing may be missing, and what is found besides is what writes of other kinds have made."""
+    """No differing key may be missing; additional keys must come from writes that the measurement ignores."""
     judged: Counter[str] = Counter()
     kinds = {"only_a": "only_a", "only_b": "only_b"}
     for case, truth, a, b in pairs():

@@ -1,7 +1,7 @@
-"""What a salvage keeps of the damaged corpus: exactly what the damage left whole, in its order, and nothing else.
+"""repair --salvage on the damaged corpus: exactly the intact commands are kept, in their order.
 
-Runs where AOFDOCTOR_CORPUS names an unpacked corpus.  What is excepted is named
-here or computed, with the reason, and counted.
+Runs only if AOFDOCTOR_CORPUS names an unpacked corpus. Every exception is listed
+here or computed, with its reason, and counted.
 """
 
 import os
@@ -19,7 +19,7 @@ from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.salvage.part_walk import TORN_TRANSACTION_REASON
 from aofdoctor.edit.salvage.recover import plan_salvage
 from tests.support.corpus import ROOT, Case, cases, line_of
-from tests.support.corpus_salvage import AMBIGUOUS, TURNED_BACK, digest_of, salvaged, source_of
+from tests.support.corpus_salvage import AMBIGUOUS, RECONSTRUCTED, debug_digest, salvage_case, undamaged_file
 from tests.support.servers import checker_refusal, servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no 
 
 def test_a_salvage_keeps_exactly_what_is_whole() -> None:
     with Pool(os.cpu_count()) as pool:
-        found = [one for one in pool.imap_unordered(salvaged, list(cases("damage")), chunksize=8) if one]
+        found = [one for one in pool.imap_unordered(salvage_case, list(cases("damage")), chunksize=8) if one]
     ambiguous = [one for one in found if AMBIGUOUS.get(one.damage)]
     untouched = [one for one in found if one.untouched and one not in ambiguous and one.invented]
     mended = [one for one in found if one.mended and one not in ambiguous]
-    assert {one.damage for one in mended} == set(TURNED_BACK) and all(one.whole for one in mended)
-    assert [one.damage for one in found if one.damage in TURNED_BACK and not one.mended] == []
+    assert {one.damage for one in mended} == set(RECONSTRUCTED) and all(one.whole for one in mended)
+    assert [one.damage for one in found if one.damage in RECONSTRUCTED and not one.mended] == []
     judged = [one for one in found if one not in (*ambiguous, *untouched, *mended)]
-    # A flipped digit that makes a record swallow the next one, or fewer arguments: one record that is not the source's.
+    # A flipped digit can make a record include the next one or have fewer arguments, which gives one command that the undamaged file does not have.
     bent = [one for one in judged if one.invented]
     assert {one.damage for one in bent} <= {"flip-len-longer", "flip-argc-less"} and max(b.invented for b in bent) == 1
     wrong = [one for one in judged if one not in bent and one.kept + one.torn != one.intact]
@@ -47,16 +47,16 @@ def test_a_salvage_keeps_exactly_what_is_whole() -> None:
 
 
 def refusals(out: Path) -> list[str]:
-    """What the checkers at hand say against an output; those before 7.0 read single files."""
+    """Return the errors of the installed AOF checkers; those before 7.0 read only single files."""
     able = [binary for binary in servers_by_line().values() if out.is_file() or binary.version >= (7, 0, 0)]
     return [why for binary in able if (why := checker_refusal(binary, out))]
 
 
 def loaded(case: Case) -> tuple[str, str, str] | None:
-    """(the case, what is wrong, why that may be); None where nothing can be compared here."""
+    """Return (case, problem, excuse), or None if the case cannot be compared with the installed servers."""
     ideal = case.truth.get("state_ideal_salvage") or {}
     binary = servers_by_line().get(line_of(case.version))
-    # DEBUG DIGEST can be compared within one line only; those before 4.0 have none.
+    # DEBUG DIGEST is comparable only within one release line, and versions before 4.0 do not have it.
     if not ideal.get("loaded") or binary is None or ideal["digest"].startswith("canon:"):
         return None
     if AMBIGUOUS.get(case.damage):
@@ -66,14 +66,14 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
         if not plan.has_changes:
             return None
         write_copy(plan, Path(folder) / "out")
-        got = digest_of(Path(folder) / "out", binary)
+        got = debug_digest(Path(folder) / "out", binary)
         refused = refusals(Path(folder) / "out")
         wanted = ideal["digest"]
-        source = source_of(case)
-        if plan.reconstructions:  # nothing is lost: it is as if it had never been damaged
+        source = undamaged_file(case)
+        if plan.reconstructions:  # A reconstruction loses nothing, so the state must be that of the undamaged file.
             if source is None:
                 return None
-            wanted = digest_of(source.parent if aof.layout == "multi-part" else source, binary)
+            wanted = debug_digest(source.parent if aof.layout == "multi-part" else source, binary)
     excuses = {BROKEN: any(d.reason in BROKEN_REASONS and d.commands for d in plan.listed_drops),
                "the RDB is ruined": any(d.reason in RUINED for d in plan.listed_drops),
                "a record of fewer arguments": case.damage == "flip-argc-less"}  # fmt: skip
@@ -93,7 +93,7 @@ def test_the_state_is_the_ideal_one() -> None:
         found = [one for one in pool.imap_unordered(loaded, list(cases("damage")), chunksize=4) if one]
     assert [one for one in found if one[1] and not one[2]] == []
     excused = Counter(why for _, problem, why in found if problem)
-    # How many are judged depends on the servers at hand: Valkey 9.1 of the dev extra alone has this many.
+    # The total depends on the installed servers. Valkey 9.1 from the dev extra alone has this many cases.
     assert len([one for one in found if one[0].startswith("valkey-9.1")]) == 74
     assert sum(excused.values()) <= 20, excused
 
@@ -102,7 +102,7 @@ def test_the_state_is_the_ideal_one() -> None:
 
 
 def remade(case: Case) -> tuple[int, int] | None:
-    """(commands of the copy, commands of the source); None where nothing had to be mended."""
+    """Return (commands of the copy, commands of the undamaged files), or None if the manifest needed no repair."""
     with open_path(case.path) as aof, TemporaryDirectory() as folder:
         plan, _ = plan_salvage(aof, examine)
         if not plan.manifest_rebuilt:
@@ -117,7 +117,7 @@ def test_a_damaged_manifest_is_rebuilt_with_every_file() -> None:
     found = {case.id: remade(case) for case in cases("damage") if case.damage.startswith(("manifest", "orphan"))}
     judged = {name: counts for name, counts in found.items() if counts}
     assert {name: counts for name, counts in judged.items() if counts[0] != counts[1]} == {}
-    # What a server reads as it is stays as it is: comments, quotes, CRLF, other case, unknown pairs, orphans.
+    # A manifest that a server accepts is not changed: comments, quotes, CRLF, other case, unknown pairs and orphan files.
     sound = {name.rpartition("damage-")[2] for name, counts in found.items() if not counts}
     assert sound == {"manifest-comment", "manifest-crlf", "manifest-hist-missing", "manifest-quoted",
                      "manifest-startoffset", "manifest-unknown-field", "manifest-uppercase", "orphan-files"}  # fmt: skip

@@ -1,13 +1,13 @@
-"""Every RDB of the corpus: our commands make the state that loading it makes, by a real server's digest."""
+"""Every RDB of the corpus: the exported commands and the RDB itself lead a real server to the same digest."""
 
 import pytest
 
 from aofdoctor.errors import SandboxError
 from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.source import FileSource
-from tests.support.corpus import ROOT, describe_values, negative_zero, rdbs
+from tests.support.corpus import ROOT, describe_values, has_negative_zero, undamaged_rdbs
 from tests.support.key_descriptions import dataset_digest, library_codes
-from tests.support.rdb_loading import digest_server, export_commands, feed_commands, loading
+from tests.support.rdb_loading import digest_server, export_commands, feed_commands, lines_that_load_rdb
 from tests.support.servers import servers_by_line
 
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
@@ -17,7 +17,7 @@ def test_every_rdb_of_other_projects_is_read_to_its_end() -> None:
     assert ROOT is not None
     walked = {path.name: walk_rdb(FileSource(path)) for path in (ROOT / "rdb-assets").rglob("*.rdb")}
     assert len(walked) > 90 and all(rdb.complete for rdb in walked.values())
-    # An opcode of Redis Enterprise alone, whose byte is a letter: its end is found by the checksum, and it is named.
+    # Only Redis Enterprise writes this opcode, 107. The walk finds the end of the file by its checksum and names the opcode.
     unread = {name: rdb.note for name, rdb in walked.items() if rdb.key_count is None}
     assert list(unread) == ["redis_ent_opcode_ram_lru.rdb"] and "type 107" in unread["redis_ent_opcode_ram_lru.rdb"]
 
@@ -26,20 +26,20 @@ def test_every_rdb_of_other_projects_is_read_to_its_end() -> None:
 def test_commands_make_what_loading_makes(line: str) -> None:
     binary, compared, unsaid = servers_by_line()[line], 0, []
     with digest_server(binary) as fed:
-        for data, path in rdbs().items():
-            if line not in loading(data):
+        for data, path in undamaged_rdbs().items():
+            if line not in lines_that_load_rdb(data):
                 continue
             try:
                 with digest_server(binary, data) as loaded:
                     expected = (describe_values(loaded), library_codes(loaded), dataset_digest(loaded))
             except SandboxError:
-                continue  # it has a module's values, or is broken in a way of its own
+                continue  # The RDB holds values of a module, or this server refuses it.
             commands, lost, broken = export_commands(data, line)
             unsaid += [(path, lost, broken)] if lost or broken else []
             fed.client.pipeline([("FLUSHALL",)] + ([("FUNCTION", "FLUSH")] if binary.version >= (7, 0, 0) else []))
             feed_commands(fed, commands)
             got = (describe_values(fed), library_codes(fed), dataset_digest(fed))
-            same = 2 if negative_zero(data) else 3
+            same = 2 if has_negative_zero(data) else 3
             assert got[:same] == expected[:same], path
             compared += 1
     print(line, compared)

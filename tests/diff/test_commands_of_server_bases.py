@@ -10,7 +10,7 @@ from aofdoctor.aof.records import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import aofdoctor
 from tests.support.datasets import aof_server, fill_dataset, rewrite
-from tests.support.diffs import SELECT_3, commands_of, set_commands, summary
+from tests.support.diffs import SELECT_3, commands_of, diff_summary, set_commands
 from tests.support.server_state import state_of
 from tests.support.servers import servers_by_line
 
@@ -19,7 +19,7 @@ LINES = ("redis-7.0", "redis-8.2", "valkey-9.1")
 
 @pytest.fixture(scope="module", params=LINES)
 def bases(request: Any, tmp_path_factory: Any) -> Any:
-    """One dataset of a server as an RDB base, as a base of commands, and again after a few writes."""
+    """One dataset of a server as an RDB base, as a base of commands, and as an RDB base after a few more writes."""
     line = servers_by_line().get(request.param)
     if line is None:
         pytest.skip(f"{request.param} is not at hand")
@@ -55,7 +55,7 @@ def test_what_was_written_between_two_bases_is_found_and_nothing_else(bases: Any
 
 
 def loaded(binary: ServerBinary, base: bytes, tail: bytes = b"") -> Any:
-    """The state after a server has loaded a base, with commands after it."""
+    """Return the state of a server that has loaded a base with commands after it."""
     rdb_base = not base.startswith(b"*")
     name = f"appendonly.aof.1.base.{'rdb' if rdb_base else 'aof'}"
 
@@ -103,7 +103,7 @@ def test_a_patch_brings_an_rdb_base_to_what_commands_have_become(bases: Any, tmp
 
 
 def test_bases_of_two_processes_are_the_same_in_another_order(tmp_path: Path) -> None:
-    """Each process has its own order of keys and of the elements of a set, a sorted set and a hash."""
+    """Each process has its own order of keys and of the elements of sets, sorted sets and hashes."""
     paths = []
     for line in ("redis-7.0", "valkey-9.1"):
         with aof_server(servers_by_line()[line]) as server:
@@ -113,6 +113,6 @@ def test_bases_of_two_processes_are_the_same_in_another_order(tmp_path: Path) ->
             paths.append(tmp_path / line)
             shutil.copy(rewrite(server, line == "redis-7.0")[0], paths[-1])
     for a, b in (paths, paths[::-1]):
-        found = summary(a, b)
+        found = diff_summary(a, b)
         assert (found["only_a"], found["only_b"]) == (0, 0)
         assert found["moved"] > 20 and not found["unlike"]

@@ -1,4 +1,4 @@
-"""diff: where two histories part, what each has since, and what that leaves out of account."""
+"""diff: the fork of two histories, the commands that each side has since, and the differences that it ignores."""
 
 import os
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_the_fork_is_named_with_its_context(pair: Any) -> None:
     result = aofdoctor("diff", a, b, "--json")
     fork = result.lines[0]
     assert fork["type"] == "fork"
-    # The transaction is one unit; the fork is the record in it where the bytes part.
+    # The transaction is one unit; the fork is its first differing record.
     offset = len(front + MULTI + set_commands("x"))
     assert (fork["a"]["offset"], fork["a"]["n"], fork["a"]["db"], fork["a"]["time"]) == (offset, 8, 3, 1700000000)
     assert fork["b"] == fork["a"] | {"part": "b.aof"} and fork["a"]["tx"] == 1
@@ -94,7 +94,7 @@ def test_the_fork_is_named_with_its_context(pair: Any) -> None:
 def test_the_number_of_the_fork_counts_selects_in_transactions(pair: Any) -> None:
     front = set_commands("a") + MULTI + SELECT_3 + set_commands("b") + SELECT_0 + set_commands("c") + EXEC
     for more in (b"", SELECT_3):
-        other = MULTI + set_commands("b") + EXEC  # the bytes part before the units do
+        other = MULTI + set_commands("b") + EXEC  # The bytes differ earlier than the units do.
         a, b = pair(
             other + front + more + set_commands("x"),
             b"#TS:1\r\n" + set_commands("b") + front + more + set_commands("y"),
@@ -163,13 +163,13 @@ def test_nothing_moves_past_a_flush(pair: Any) -> None:
 
 
 def moved(a: bytes, b: bytes) -> tuple[int, int, int]:
-    """(commands that have moved, only in A, only in B)."""
+    """Return (commands that have moved, commands only in A, commands only in B)."""
     _, _, diff = compare(a, b)
     return diff.totals.moved_commands, diff.totals.only_commands[0], diff.totals.only_commands[1]
 
 
 def test_a_read_is_not_moved_before_its_write() -> None:
-    """Of two in another order one is common; the other has moved only if neither reads what the other writes."""
+    """Of two commands in another order one is common; the other has moved only if neither reads the key that the other writes."""
     add, more = encode_command([b"SADD", b"s", b"1"]), encode_command([b"SADD", b"t", b"1"])
     store = encode_command([b"SUNIONSTORE", b"d", b"x", b"s"])
     assert moved(add + store, store + add) == (0, 1, 1)
@@ -178,7 +178,7 @@ def test_a_read_is_not_moved_before_its_write() -> None:
     assert moved(add + copy, copy + add) == (0, 1, 1)
     sort = encode_command([b"SORT", b"l", b"BY", b"weight_*", b"STORE", b"d"])
     assert moved(set_commands("weight_1") + sort, sort + set_commands("weight_1")) == (0, 1, 1)
-    # What follows such a difference on its own key has not changed its place.
+    # A later command on the same key has not moved.
     append = encode_command([b"APPEND", b"d", b"x"])
     assert moved(add + store + append, store + add + append) == (0, 1, 1)
 
@@ -200,7 +200,7 @@ def test_a_write_that_nobody_knows_the_keys_of_is_a_barrier() -> None:
 
 @pytest.mark.parametrize("name", [b"MSET", b"DEL", b"SUNIONSTORE"])
 def test_a_far_write_of_many_keys_is_a_barrier(name: bytes) -> None:
-    """Not all its keys are looked at: the last of them is that of another write."""
+    """Only the first keys of an oversized record are known; here the last of them is the key of another write."""
     argv = [name, *(b"%0200d" % n for n in range(10_001 if name == b"SUNIONSTORE" else 10_000))]
     last = encode_command([b"SADD", argv[-1 if name != b"MSET" else -2], b"1"])
     far = encode_command(argv)

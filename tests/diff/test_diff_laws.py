@@ -1,4 +1,4 @@
-"""diff: what holds of any two histories."""
+"""Laws of diff that hold for any two histories."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,7 +62,7 @@ def test_blocks_are_common_and_in_order(a: list[int], b: list[int]) -> None:
 
 @given(bases | sound_aofs, sound_aofs, sound_aofs)
 def test_nothing_is_left_out(front: bytes, a: bytes, b: bytes) -> None:
-    """Every command of a side is common, only its own, or moved."""
+    """Every command of a side is common, only on that side, or moved."""
     _, _, diff = compare(front + a, front + b)
     for number, side in enumerate(diff.sides):
         alone = Side(side.aof, side.rules)

@@ -74,7 +74,7 @@ def test_what_a_command_reads_counts(pair: Any) -> None:
 
 
 def test_a_selected_key_is_what_all_commands_make_of_it(pair: Any) -> None:
-    """What takes it away, or makes it of one that is not selected, counts."""
+    """Commands that delete, rename or copy a selected key count, even if they name only a key that is not selected."""
     for command in ("FLUSHALL", "SWAPDB 0 5", "RENAME user:1 x", "MOVE user:1 3"):
         got = keys_of(
             *pair(set_commands("user:1") + encode_commands(command), set_commands("user:1")),
@@ -102,7 +102,7 @@ def test_a_transaction_without_exec_does_not_count(pair: Any) -> None:
 
 
 def test_a_transaction_of_any_size_counts_if_it_ends(pair: Any) -> None:
-    many = set_commands(*(f"k:{n}" for n in range(60_000)))  # more than a window
+    many = set_commands(*(f"k:{n}" for n in range(60_000)))  # Larger than the window.
     counts = [
         aofdoctor("diff", *pair(MULTI + many + end, set_commands("x")), "--by", "keys", "--json").lines[0]
         for end in (EXEC, b"")
@@ -149,7 +149,7 @@ def test_commands_with_unnamed_keys_are_reported_and_never_equal(reads: list[byt
     assert result.status == 1 and "1 command of A and 1 of B" in result.out and "not known" in result.out
     summary = aofdoctor("diff", a, b, "--by", "keys", "--json").lines[0]
     assert not summary["equal"] and summary["unnamed"] == {"a": 1, "b": 1}
-    assert aofdoctor("diff", a, a, "--by", "keys").status == 0  # the same bytes do the same
+    assert aofdoctor("diff", a, a, "--by", "keys").status == 0  # Equal bytes have equal effects.
 
 
 def test_a_plain_sort_names_all_its_keys(pair: Any) -> None:

@@ -1,4 +1,4 @@
-"""The table of a census: the compiled code and its twin, in memory and in a file, against a dictionary."""
+"""The key table of diff --by keys: the compiled table and its fallback, in memory and in a file, against a dictionary."""
 
 import errno
 import mmap
@@ -68,7 +68,7 @@ def kernel_of(module: Any) -> Iterator[None]:
 
 
 def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
-    """The table of some commands."""
+    """Return the table of some commands."""
     found, steps = KeyTable(KEY, False, **limits), ContextTracker(columns=True)
     writes = KeyWrites(found, Selection())
     for tile in read_tiles(BytesSource(data), command_table().names):
@@ -80,7 +80,7 @@ def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
 
 
 def contents(one: KeyTable, two: KeyTable) -> tuple[list[tuple[int, ...]], int]:
-    """(what is other in two tables, in order; how many keys are the same)."""
+    """Return (the rows that differ between two tables, in order; the number of equal keys)."""
     rows, same, found, at = array("Q", bytes(8 * ROW_WORDS * 7)), array("Q", [0]), [], 0
     while at < one.state[KeyTableField.SLOTS]:
         count, at = census_kernel.compare(
@@ -91,7 +91,7 @@ def contents(one: KeyTable, two: KeyTable) -> tuple[list[tuple[int, ...]], int]:
 
 
 def spread(n: int) -> int:
-    """A number as a digest is: anywhere."""
+    """Return a number with the distribution of a digest."""
     return (n + 1) * 0x9E3779B97F4A7C15 % (1 << 64)
 
 
@@ -112,7 +112,7 @@ def test_both_twins_fill_the_same_table_in_memory_and_in_a_file(data: bytes, bas
 
 
 def story(random: Random, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Events of keys, flushes and swaps."""
+    """Return random events: writes of keys, flushes and swaps."""
     for n in range(count):
         what = random.random()
         if what < 0.01:
@@ -140,7 +140,7 @@ Model = dict[int, dict[int, tuple[int, int, int]]]
 
 
 def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
-    """What a dictionary a database makes of the same."""
+    """Return the content that a dictionary for each database has after the same events."""
     dbs: Model = {db: {} for db in range(8)}
     for name, args in events:
         if name == "flush_database":
@@ -189,7 +189,7 @@ def test_a_table_holds_what_a_dictionary_holds(limits: dict[str, int]) -> None:
 
 
 def test_flushes_and_swaps_cost_nothing_for_the_keys_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The slots are hardly ever gone over, however often a large database is exchanged and others are flushed."""
+    """Flushing or swapping databases does not visit the slots of a large database."""
     found, gone_over, grow = KeyTable(KEY, False), [], KeyTable._grow
 
     def counted(self: KeyTable, more: int) -> None:

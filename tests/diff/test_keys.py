@@ -1,4 +1,4 @@
-"""diff --by keys: which keys two histories leave otherwise, and what makes two the same."""
+"""diff --by keys: the keys in which two histories differ, with selections, bases and damage."""
 
 import shutil
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_selections_apply(pair: Any) -> None:
 
 
 def base_and_incr(folder: Path, incr: bytes) -> Path:
-    """The set of a story with other commands after its base."""
+    """Copy the multi-part AOF of a fixture with other commands after its base."""
     shutil.copytree(FIXTURES / "aof" / "wiped-redis-8.2" / "appendonlydir", folder)
     next(path for path in folder.iterdir() if path.name.endswith(".incr.aof")).write_bytes(incr)
     return next(folder.glob("*.manifest"))
@@ -92,7 +92,7 @@ def test_of_a_damaged_base_what_can_be_read_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(UNRELEASED))
 def test_keys_of_any_rdb_are_named(name: str, tmp_path: Path) -> None:
-    """Also those of types that are not read, and of servers that are not at hand."""
+    """This includes types without a decoder and types of unreleased servers."""
     path, empty = tmp_path / "one.rdb", tmp_path / "empty.aof"
     path.write_bytes(with_checksum(UNRELEASED[name]))
     empty.write_bytes(encode_commands("PING"))

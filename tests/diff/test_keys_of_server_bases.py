@@ -1,4 +1,4 @@
-"""diff --by keys on bases of real servers: one dataset has equal keys, however a server has written it."""
+"""diff --by keys on bases of real servers: one dataset has equal keys in every format that a server writes."""
 
 import shutil
 import time
@@ -15,8 +15,8 @@ from tests.conftest import aofdoctor
 from tests.support.servers import servers_by_line
 
 LINES = ("redis-7.0", "redis-8.2", "valkey-9.1")
-SOON = 4_000_000_000_000  # ms
-BIG = b"z" * 200_000  # larger than what is held at once, and LZF packs it
+SOON = 4_000_000_000_000  # Milliseconds.
+BIG = b"z" * 200_000  # Larger than the window, and compressed by LZF.
 Commands = list[list[bytes]]
 MADE: list[Path] = []
 
@@ -26,7 +26,7 @@ def members(count: int) -> list[bytes]:
 
 
 def dataset(field_expiry: bool) -> Commands:
-    """Every type, small and large, in more than one database."""
+    """Return the commands for every type, small and large, in more than one database."""
     made: Commands = [
         [b"SET", b"s", b"text"], [b"SET", b"s:number", b"12345"], [b"SET", b"s:zeros", b"00012"],
         [b"SET", b"s:lzf", b"ab" * 500], [b"SET", b"s:big", BIG], [b"SET", b"s:empty", b""], [b"SET", b"", b"no name"],
@@ -63,7 +63,7 @@ PACKING = {
 
 @cache
 def rewritten(line: str, preamble: str, packing: str, field_expiry: bool) -> Path:
-    """The set of a server that was told the dataset and has rewritten its AOF."""
+    """Return the AOF of a server that has executed the dataset and rewritten its AOF."""
     folder = Path(mkdtemp(prefix="aofdoctor-test-"))
     MADE.append(folder)
     binary = servers_by_line()[line]

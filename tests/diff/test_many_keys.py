@@ -106,7 +106,7 @@ def test_more_keys_than_two_millions_in_little_memory(tmp_path: Path) -> None:
 
 
 def peak_of(*args: Path | str) -> tuple[str, float]:
-    """What diff says, and the MiB that it held at most."""
+    """Return the output of diff and its peak memory in MiB."""
     code = (
         "import resource, subprocess, sys; print(subprocess.run(sys.argv[1:], capture_output=True, text=True).stdout, end=''); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
@@ -117,7 +117,7 @@ def peak_of(*args: Path | str) -> tuple[str, float]:
 
 
 def test_a_million_flushes_are_fast(pair: Any) -> None:
-    """Each would go over the table if it did anything to its keys."""
+    """A flush must not visit the keys of the table."""
     some = set_commands(*(f"k:{n}" for n in range(50_000)))
     a = (
         SELECT_3

@@ -1,4 +1,4 @@
-"""diff --patch: what one side lacks, as an AOF of its own."""
+"""diff --patch: write the commands that one side lacks to a new AOF."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""diff of RDB bases: an RDB is the commands that make its keys, and compares with an AOF that has them."""
+"""diff of RDB bases: an RDB compares equal to the commands that make its keys; damage and undecodable values are reported."""
 
 from pathlib import Path
 from random import Random
@@ -10,7 +10,7 @@ from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE
 from aofdoctor.rdb.walk.window import WINDOW_SIZE
 from tests.conftest import FIXTURES, aofdoctor
-from tests.support.diffs import SELECT_3, commands_of, set_commands, strings
+from tests.support.diffs import SELECT_3, commands_of, set_commands, string_keys
 from tests.support.rdb_files import compress_rdb, make_rdb, module_key, select_db, string_key
 from tests.support.rdb_unreleased import template
 from tests.support.rdb_value_writer import length, lzf, lzf_string, string
@@ -21,7 +21,7 @@ from tests.support.rdb_value_writer import length, lzf, lzf_string, string
 def test_other_bytes_of_the_same_keys_are_no_difference(pair: Any) -> None:
     packed = b"\x00" + string(b"k") + lzf_string(lzf(b"y" * 100), 100)
     a, b = pair(
-        make_rdb(packed, *strings("n"), aux=[(b"ctime", b"1700000000")]),
+        make_rdb(packed, *string_keys("n"), aux=[(b"ctime", b"1700000000")]),
         make_rdb(string_key(b"k", b"y" * 100), b"\xf9\x07" + string_key(b"n", b"1"), magic=b"REDIS0009"),
     )
     result = aofdoctor("diff", a, b)
@@ -48,7 +48,7 @@ def test_a_value_too_large_to_hold_is_compared(pair: Any, packed: bool, exact: b
 def test_a_value_too_large_to_hold_is_counted_shown_and_patched(pair: Any, tmp_path: Path, packed: bool) -> None:
     value = Random(1).randbytes(WINDOW_SIZE) + b"y" * (5 * WINDOW_SIZE)
     stored = b"\x00" + string(b"k") + (lzf_string(lzf(value), len(value)) if packed else string(value))
-    a, b = pair(set_commands("a"), make_rdb(stored, *strings("l")))
+    a, b = pair(set_commands("a"), make_rdb(stored, *string_keys("l")))
     patch = tmp_path / "patch"
     lines = aofdoctor("diff", a, b, "--patch", patch, "--json").lines
     assert [line["keys"] for line in lines if line["type"] == "only"] == [["a"], ["k"], ["l"]]
@@ -59,7 +59,7 @@ def test_a_value_too_large_to_hold_is_counted_shown_and_patched(pair: Any, tmp_p
 
 
 def test_the_database_and_the_expiry_count(pair: Any) -> None:
-    key = strings("k")
+    key = string_keys("k")
     assert aofdoctor("diff", *pair(make_rdb(*key), make_rdb(select_db(3), *key))).status == 1
     assert aofdoctor("diff", *pair(make_rdb(select_db(3), *key), SELECT_3 + set_commands("k"))).status == 0
     assert aofdoctor("diff", *pair(make_rdb(string_key(b"k", b"1", 5)), make_rdb(*key))).status == 1
@@ -72,8 +72,8 @@ def test_the_database_and_the_expiry_count(pair: Any) -> None:
 
 def test_values_without_commands_are_compared_as_bytes_and_named(pair: Any, tmp_path: Path) -> None:
     a, b = pair(
-        make_rdb(*strings("s"), module_key(b"m", b"one")),
-        make_rdb(*strings("s"), module_key(b"m", b"two"), *strings("t")),
+        make_rdb(*string_keys("s"), module_key(b"m", b"one")),
+        make_rdb(*string_keys("s"), module_key(b"m", b"two"), *string_keys("t")),
     )
     result = aofdoctor("diff", a, b)
     assert result.status == 1 and result.out.count("key m: a value of the module type unknown-t") == 2
@@ -87,7 +87,7 @@ def test_values_without_commands_are_compared_as_bytes_and_named(pair: Any, tmp_
 
 
 def test_template_hashes_are_exported_from_any_key_on(pair: Any, tmp_path: Path) -> None:
-    """Redis 8.10: their field names stand before the keys."""
+    """Redis 8.10 stores the field names of template hashes before the keys."""
     body = template(70, b"name", b"mail")
     keys = [b"\x20" + string(b"h%d" % n) + length(70) + string(b"Ann") + string(b"mail %d" % n) for n in range(50)]
     other = [*keys[:20], b"\x20" + string(b"h20") + length(70) + string(b"Bob") + string(b"b@c"), *keys[21:]]
@@ -105,7 +105,7 @@ def test_template_hashes_are_exported_from_any_key_on(pair: Any, tmp_path: Path)
 
 
 def test_a_compressed_rdb_is_compared_as_it_is(pair: Any, tmp_path: Path) -> None:
-    whole = make_rdb(*strings("a", "b"), magic=b"VALKEY080")
+    whole = make_rdb(*string_keys("a", "b"), magic=b"VALKEY080")
     a, b = pair(compress_rdb(whole, "LZ4") + set_commands("c"), whole + set_commands("c"))
     assert aofdoctor("diff", a, a).status == 0
     for one, two in ((a, b), (b, a)):
@@ -118,7 +118,7 @@ def test_a_compressed_rdb_is_compared_as_it_is(pair: Any, tmp_path: Path) -> Non
 
 
 def test_a_truncated_rdb_is_exported_up_to_its_end(pair: Any) -> None:
-    whole = make_rdb(*strings("a", "b", "c"))
+    whole = make_rdb(*string_keys("a", "b", "c"))
     torn = whole[: whole.index(b"\x01c") + 3]
     lines = aofdoctor("diff", *pair(torn, whole), "--json").lines
     opaque = [(line["side"], line["offset"], line["size"]) for line in lines if line["type"] == "opaque"]
@@ -129,7 +129,7 @@ def test_a_truncated_rdb_is_exported_up_to_its_end(pair: Any) -> None:
 
 
 def test_a_wrong_checksum_is_a_difference_of_its_own(pair: Any) -> None:
-    whole = make_rdb(*strings("a", "b"))
+    whole = make_rdb(*string_keys("a", "b"))
     wrong = whole[:-1] + bytes([whole[-1] ^ 1])
     lines = aofdoctor("diff", *pair(whole, wrong), "--json").lines
     assert [(line["type"], line.get("side")) for line in lines[1:-1]] == [("opaque", "b")]

@@ -14,7 +14,7 @@ from aofdoctor.diff.units import rdb_units as diff_told
 from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.rdb.export.commands import value_commands
 from tests.conftest import aofdoctor
-from tests.support.diffs import DIGEST_KEY, commands_of, memory_aof, strings, summary
+from tests.support.diffs import DIGEST_KEY, commands_of, diff_summary, memory_aof, string_keys
 from tests.support.rdb_files import collection_key, make_rdb, module_key, string_key
 from tests.support.rdb_value_writer import listpack, string
 
@@ -22,7 +22,7 @@ from tests.support.rdb_value_writer import listpack, string
 def test_keys_in_another_order_have_moved(pair: Any) -> None:
     names = [f"k{n}" for n in range(50)]
     other = Random(5).sample(names, len(names))
-    found = summary(*pair(make_rdb(*strings(*names)), make_rdb(*strings(*other))))
+    found = diff_summary(*pair(make_rdb(*string_keys(*names)), make_rdb(*string_keys(*other))))
     assert (found["only_a"], found["only_b"], found["same"] + found["moved"], found["unlike"]) == (0, 0, 50, False)
 
 
@@ -32,19 +32,19 @@ def test_an_element_that_is_written_again_is_compared_in_its_order(pair: Any) ->
     for a, b in (pair(base + again, other + again), pair(other + again, base + again)):
         assert aofdoctor("diff", a, b).out.startswith("no difference: 2 commands on both sides")
     for tail in (again, b""):
-        found = summary(*pair(base + again, again + other + tail))
+        found = diff_summary(*pair(base + again, again + other + tail))
         assert not found["equal"] and found["only_a"] + found["only_b"] > 0
 
 
 def test_a_flush_after_one_of_two_bases_is_all_that_differs(pair: Any) -> None:
     values = [b"%d" % n for n in range(150)]
     other = make_rdb(collection_key(b"s", *Random(5).sample(values, len(values))))
-    found = summary(*pair(make_rdb(collection_key(b"s", *values)), other + encode_command([b"FLUSHALL"])))
+    found = diff_summary(*pair(make_rdb(collection_key(b"s", *values)), other + encode_command([b"FLUSHALL"])))
     assert (found["only_a"], found["only_b"], found["same"]) == (0, 1, 3)
 
 
 def test_values_without_commands_move_with_their_key(pair: Any) -> None:
-    keys = [module_key(b"m", b"x"), *strings("a", "b", "c")]
+    keys = [module_key(b"m", b"x"), *string_keys("a", "b", "c")]
     a, b = pair(make_rdb(*keys), make_rdb(*keys[1:], keys[0]))
     found = aofdoctor("diff", a, b, "--json").lines
     assert (found[-1]["only_a"], found[-1]["only_b"]) == (0, 0)
@@ -57,18 +57,18 @@ def test_elements_in_another_order_are_the_same(pair: Any) -> None:
     values = [b"%d" % n for n in range(150)]
     other = Random(5).sample(values, len(values))
     a, b = pair(
-        make_rdb(*strings("a"), collection_key(b"s", *values), *strings("z")),
-        make_rdb(*strings("a"), collection_key(b"s", *other), *strings("z")),
+        make_rdb(*string_keys("a"), collection_key(b"s", *values), *string_keys("z")),
+        make_rdb(*string_keys("a"), collection_key(b"s", *other), *string_keys("z")),
     )
     assert aofdoctor("diff", a, b).out.startswith("no difference: 5 commands on both sides")
     one, two = pair(make_rdb(collection_key(b"l", *values, kind=1)), make_rdb(collection_key(b"l", *other, kind=1)))
     assert aofdoctor("diff", one, two).status == 1
-    less, _ = pair(make_rdb(*strings("a"), collection_key(b"s", *other[1:], b"x"), *strings("z")), b"")
+    less, _ = pair(make_rdb(*string_keys("a"), collection_key(b"s", *other[1:], b"x"), *string_keys("z")), b"")
     assert aofdoctor("diff", less, b).status == 1
 
 
 def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each key is told twice at the most to be compared, and is in two windows at the most."""
+    """Each key is exported at most twice for the comparison, and is in at most two windows."""
     monkeypatch.setattr(engine, "WINDOW_UNITS", 64)
     exports, compared = [0], [0]
     add, find = diff_told._CommandBuffer.add, matching_blocks
@@ -86,7 +86,7 @@ def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.Monke
     for size in (500, 2000, 8000):
         exports[0] = compared[0] = 0
         names = [f"k{n}" for n in range(size)]
-        datas = [make_rdb(*strings(*Random(seed).sample(names, size))) for seed in (1, 2)]
+        datas = [make_rdb(*string_keys(*Random(seed).sample(names, size))) for seed in (1, 2)]
         diff = CommandDiff(*(Side(memory_aof(data), ComparisonRules.create(DIGEST_KEY, False)) for data in datas))
         assert list(diff.events()) and diff.totals.mostly_unrelated
         assert diff.totals.common_commands + diff.totals.moved_commands + diff.totals.only_commands[0] == size
@@ -117,10 +117,11 @@ def test_a_key_of_many_commands_is_exported_once_more_however_many_spans_differ(
     other = Random(1).sample(one, len(one))
     names = [f"k{n}" for n in range(100)]
     c, d = pair(
-        make_rdb(collection_key(b"s", *one), *strings(*names)), make_rdb(*strings(*names), collection_key(b"s", *other))
+        make_rdb(collection_key(b"s", *one), *string_keys(*names)),
+        make_rdb(*string_keys(*names), collection_key(b"s", *other)),
     )
     exports[0] = 0
-    found = summary(c, d)
+    found = diff_summary(c, d)
     assert (found["only_a"], found["only_b"], found["moved"]) == (0, 0, chunks)
     assert exports[0] <= 10 * (chunks + 100)
 
@@ -128,20 +129,20 @@ def test_a_key_of_many_commands_is_exported_once_more_however_many_spans_differ(
 def test_bases_of_unrelated_orders_are_pointed_to_keys(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "WINDOW_UNITS", 64)
     names = [f"k{n}" for n in range(1000)]
-    a, b = pair(*(make_rdb(*strings(*Random(seed).sample(names, 1000))) for seed in (1, 2)))
+    a, b = pair(*(make_rdb(*string_keys(*Random(seed).sample(names, 1000))) for seed in (1, 2)))
     assert "--by keys" in aofdoctor("diff", a, b).out.splitlines()[2]
 
 
 def test_equal_bytes_of_bases_are_not_exported(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One key differs far in, and far from it all is the same byte for byte again."""
+    """One key differs in the middle, and the bytes are equal again after it."""
     monkeypatch.setattr(engine, "WINDOW_UNITS", 64)
     monkeypatch.setattr(engine, "_RECHECK_AFTER", 100)
     monkeypatch.setattr(diff_told, "_ROOM", 64)
     names = [f"k{n:05}" for n in range(20_000)]
-    one, two = strings(*names), strings(*names)
+    one, two = string_keys(*names), string_keys(*names)
     two[9000] = string_key(b"k09000", b"2")
     a, b = pair(make_rdb(*one), make_rdb(*two, aux=[(b"ctime", b"1700000000")]))
-    found = summary(a, b)
+    found = diff_summary(a, b)
     assert (found["only_a"], found["only_b"]) == (1, 1)
     assert found["same"] < 2000
     assert found["same"] + found["same_keys"] + 1 == 20_000

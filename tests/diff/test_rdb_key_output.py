@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import FIXTURES, aofdoctor
-from tests.support.diffs import commands_of, set_commands, strings, summary
+from tests.support.diffs import commands_of, diff_summary, set_commands, string_keys
 from tests.support.rdb_files import collection_key, make_rdb, module_key, select_db, string_key
 
 
 def test_a_key_is_shown_as_the_history_with_its_base_shows_it(pair: Any) -> None:
     a, b = pair(
-        make_rdb(*strings("same", "user:1")),
-        make_rdb(*strings("same"), collection_key(b"user:2", b"x", b"y"), aux=[(b"ctime", b"1700000000")]),
+        make_rdb(*string_keys("same", "user:1")),
+        make_rdb(*string_keys("same"), collection_key(b"user:2", b"x", b"y"), aux=[(b"ctime", b"1700000000")]),
     )
     shown = aofdoctor("diff", a, b).out.splitlines()
     log_a, log_b = (aofdoctor("log", path, "--base").out.splitlines() for path in (a, b))
@@ -21,7 +21,7 @@ def test_a_key_is_shown_as_the_history_with_its_base_shows_it(pair: Any) -> None
     for line, path in zip(lines, (a, b), strict=True):
         expected = aofdoctor("log", path, "--base", "--json").lines[1]
         assert line == expected | {"type": "only", "side": path.name[0], "key_type": expected["type"]}
-    fork = summary(a, b)["fork"]
+    fork = diff_summary(a, b)["fork"]
     assert (fork["a"]["offset"], fork["b"]["offset"]) == (lines[0]["offset"], lines[1]["offset"])
 
 
@@ -44,7 +44,7 @@ def test_a_key_of_many_commands_is_shown_once_and_counted_by_command(pair: Any) 
     many = [b"%d" % n for n in range(200)]
     a, b = pair(
         make_rdb(collection_key(b"u:1", *many)),
-        make_rdb(collection_key(b"u:1", *many[1:]), select_db(3), *strings("v:1")),
+        make_rdb(collection_key(b"u:1", *many[1:]), select_db(3), *string_keys("v:1")),
     )
     lines = aofdoctor("diff", a, b, "--json").lines
     assert [line["keys"] for line in lines if line["type"] == "only"] == [["u:1"], ["u:1"], ["v:1"]]
@@ -60,14 +60,14 @@ def test_a_key_of_many_commands_is_shown_once_and_counted_by_command(pair: Any) 
 
 
 def test_numbers_count_the_commands_of_the_aof_alone(pair: Any) -> None:
-    a, b = pair(make_rdb(*strings("a", "b")) + set_commands("c", "x"), set_commands("a", "b", "c", "y"))
+    a, b = pair(make_rdb(*string_keys("a", "b")) + set_commands("c", "x"), set_commands("a", "b", "c", "y"))
     lines = aofdoctor("diff", a, b, "--json").lines
     assert [(line["keys"], line["n"]) for line in lines if line["type"] == "only"] == [(["x"], 2), (["y"], 4)]
     assert (lines[0]["a"]["n"], lines[0]["b"]["n"], lines[-1]["same"]) == (2, 4, 3)
 
 
 def test_selections_mean_keys_of_a_base_as_in_the_history(pair: Any) -> None:
-    a, b = pair(make_rdb(*strings("user:1", "x:1")), make_rdb(select_db(3), *strings("user:2", "y:1")))
+    a, b = pair(make_rdb(*string_keys("user:1", "x:1")), make_rdb(select_db(3), *string_keys("user:2", "y:1")))
     for options in (
         ["--key", "user:*"],
         ["--db", "3"],
@@ -90,7 +90,10 @@ def test_a_patch_has_the_selected_keys(pair: Any, tmp_path: Path) -> None:
     a, b = pair(
         set_commands("a"),
         make_rdb(
-            *strings("a", "user:1"), select_db(3), string_key(b"user:2", b"v", 4102444800000), module_key(b"m", b"x")
+            *string_keys("a", "user:1"),
+            select_db(3),
+            string_key(b"user:2", b"v", 4102444800000),
+            module_key(b"m", b"x"),
         ),
     )
     patch = tmp_path / "patch"

@@ -1,4 +1,4 @@
-"""PATH@WHERE: a side of diff that ends at a position or at a time."""
+"""PATH@WHERE: one side of diff that ends at a position or at a time."""
 
 import json
 import os
@@ -30,7 +30,7 @@ LOG = (
 
 
 def after(path: Path | str, where: str) -> list[str]:
-    """The keys of the commands that a side does not have which ends there."""
+    """Return the keys that are missing from a side which ends at `where`."""
     lines = aofdoctor("diff", f"{path}@{where}", path, "--json").lines
     assert all(line["side"] == "b" for line in lines if line["type"] == "only")
     return [key for line in lines if line["type"] == "only" for key in line["keys"]]
@@ -43,11 +43,11 @@ def iso(second: int) -> str:
 @pytest.mark.parametrize(
     ("second", "left"),
     [
-        (-1, ["a", "b", "c", "d", "e", "f"]),  # what has no time counts as earlier
+        (-1, ["a", "b", "c", "d", "e", "f"]),  # Commands without a time count as earlier.
         (0, ["b", "c", "d", "e", "f"]),
         (9, ["b", "c", "d", "e", "f"]),
         (10, ["d", "e", "f"]),
-        (20, ["d", "e", "f"]),  # the transaction goes on into a later second
+        (20, ["d", "e", "f"]),  # The transaction continues into a later second.
         (30, ["f"]),
         (39, ["f"]),
         (40, []),
@@ -72,7 +72,7 @@ def test_a_time_is_one_across_parts(tmp_path: Path) -> None:
 
 
 def test_a_large_transaction_that_is_cut_goes_as_a_whole(pair: Any) -> None:
-    """One that began in an earlier batch of the reader."""
+    """The transaction begins in an earlier batch of the reader."""
     many = [f"k{n}" for n in range(20_000)]
     path, _ = pair(at(0) + set_commands("a") + MULTI + set_commands(*many) + at(10) + set_commands("z") + EXEC, b"")
     assert after(path, iso(5)) == [*many, "z"]
@@ -83,7 +83,7 @@ def test_a_bare_number_is_an_offset_and_a_time_that_could_be_one_is_not_taken_fo
     path, _ = pair(LOG, b"")
     assert after(path, "0") == ["before", "a", "b", "c", "d", "e", "f"]
     assert after(path, f"0x{len(LOG) - len(set_commands('f')):x}") == ["f"]
-    assert aofdoctor("diff", f"{path}@{START}", path).status == 2  # there is no such offset
+    assert aofdoctor("diff", f"{path}@{START}", path).status == 2  # The file has no such offset.
     for nonsense in ("soon", "5x", "12:30", "", "-10y"):
         result = aofdoctor("diff", f"{path}@{nonsense}", path)
         assert (result.status, "PATH@-10m" in result.err) == (2, True), nonsense

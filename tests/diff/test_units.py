@@ -1,4 +1,4 @@
-"""Digests and units: the compiled code and its plain twin say the same of any bytes."""
+"""Digests and units of diff: the compiled code and its fallback agree on any bytes."""
 
 from array import array
 from itertools import combinations
@@ -22,7 +22,7 @@ RULES, EXACT = ComparisonRules.create(KEY, False), ComparisonRules.create(KEY, T
 
 
 def batches(data: bytes) -> "list[array[int]]":
-    """For the records of some bytes: the digests and keys of both twins, and the columns of units of both."""
+    """Return, for the records of some bytes, the digests and keys of both implementations and the unit columns of both."""
     compiled_side = __import__("aofdoctor.diff.units._units", fromlist=["make_units"])
     found: list[array[int]] = [array("q") for _ in range(4)]
     columns = [[array("q") for _ in UnitColumn] for _ in range(2)]
@@ -50,7 +50,7 @@ def batches(data: bytes) -> "list[array[int]]":
 
 
 def classes(values: "array[int]") -> list[int]:
-    """Which of the values are equal: each by the place where it first stands."""
+    """Map each value to the index of its first occurrence, so that only equality is compared."""
     return [values.index(value) for value in values]
 
 

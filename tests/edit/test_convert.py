@@ -1,4 +1,4 @@
-"""convert: what is written loads to the same state as what it was made of, by a real server's digest, or says what not."""
+"""convert: a real server has the same digest with the result as with the source, or the report names the difference."""
 
 import json
 import random
@@ -21,16 +21,16 @@ from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, STORIES, aofdoctor
 from tests.support import rdb_value_writer as w
 from tests.support.conversions import convert, lines_that_load, loaded_state, sealed_rdb, states_match
-from tests.support.key_descriptions import only_known
-from tests.support.rdb_files import FILES
+from tests.support.key_descriptions import drop_guessed_stream_fields
+from tests.support.rdb_files import RDB_FIXTURES
 from tests.support.rdb_generated import VALUES, random_rdb
-from tests.support.rdb_loading import loading
+from tests.support.rdb_loading import lines_that_load_rdb
 from tests.support.rdb_unreleased import UNRELEASED, with_checksum
 from tests.support.rdb_value_writer import length, string
 from tests.support.servers import servers_by_line
 
 Story = Callable[[str], Path]
-named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+named = pytest.mark.parametrize("path", RDB_FIXTURES, ids=lambda path: path.stem)
 stories = pytest.mark.parametrize("name", STORIES)
 
 
@@ -39,7 +39,7 @@ stories = pytest.mark.parametrize("name", STORIES)
 
 @named
 def test_commands_load_as_the_rdb_does(path: Path, tmp_path: Path) -> None:
-    for line in loading(path.read_bytes()):
+    for line in lines_that_load_rdb(path.read_bytes()):
         report = convert(path, "--base", "resp", "--for", line, "-o", tmp_path / f"{line}.aof")
         assert report["inexpressible"] == []
         assert sum(key["count"] for key in report["converted"]["keys"]) == walk_rdb(FileSource(path)).key_count
@@ -53,7 +53,7 @@ def test_a_story_in_another_shape_loads_to_the_same(name: str, words: list[str],
     source = story(name)
     assert (
         aofdoctor("strip", source, "--last", "--in-place", "--yes").status == 0
-    )  # so that there is a state to compare
+    )  # Keep the expiring keys alive, so that the states can be compared.
     place = source / "appendonlydir" if (source / "appendonlydir").exists() else source / "appendonly.aof"
     words = [*words]
     if "--layout" in words:
@@ -193,16 +193,16 @@ def test_another_version_loads_to_the_same_but_for_what_is_named(path: Path, ver
     walked = walk_rdb(FileSource(out))
     assert (walked.version, walked.complete, walked.checksum) == (version, True, "ok")
     for line in lines_that_load(version):
-        got = loaded_state(servers_by_line()[line], out)  # it loads
-        if line in loading(path.read_bytes()) and not report["inexpressible"]:
+        got = loaded_state(servers_by_line()[line], out)  # The result loads.
+        if line in lines_that_load_rdb(path.read_bytes()) and not report["inexpressible"]:
             assert states_match(path, loaded_state(servers_by_line()[line], path), got), line
         elif not report["inexpressible"]:
             assert plain(got[1]) == plain(json.loads(path.with_suffix(".json").read_text())["keys"]), line
 
 
 def plain(keys: list[Any]) -> list[Any]:
-    """Keys as every line tells them alike."""
-    only_known([key for key in keys if key["type"] == "stream"])
+    """Describe keys without the fields that differ between release lines."""
+    drop_guessed_stream_fields([key for key in keys if key["type"] == "stream"])
     for key in keys:
         key.pop("encoding", None)
         key.pop("digest", None)
@@ -248,7 +248,7 @@ def test_field_expiries_go_from_redis_to_valkey_and_back(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", UNRELEASED)
 def test_unreleased_types_are_named_or_exported(name: str, tmp_path: Path) -> None:
-    """Each ends as a file that walks, or in a refusal; no key goes without a word."""
+    """Each result walks to its end or the conversion is refused; no key is lost without a report."""
     one = UNRELEASED[name]
     (tmp_path / "a.rdb").write_bytes(with_checksum(one))
     result = aofdoctor(
@@ -264,7 +264,7 @@ def test_unreleased_types_are_named_or_exported(name: str, tmp_path: Path) -> No
         "--json",
     )
     if result.status == 3:
-        assert "cannot be read" in result.err  # the writer's values of these are no listpacks
+        assert "cannot be read" in result.err  # The values that the test writer makes for these types are no listpacks.
         return
     kept = {key.name(BytesSource((tmp_path / "out.rdb").read_bytes())) for key in keys_of(tmp_path / "out.rdb")}
     lost = {entry["key"].encode() for entry in result.json["inexpressible"]}
@@ -285,7 +285,7 @@ def keys_of(path: Path) -> list[Any]:
     ids=" ".join,
 )
 def test_memory_does_not_grow_with_a_value(words: list[str], tmp_path: Path) -> None:
-    """A hash of 100,000 fields, of a type that is written anew, and a string of 30 MB."""
+    """Uses a hash of 100,000 fields of a type that is re-encoded, and a string of 30 MB."""
     nodes = b"".join(
         length(2) + string(w.listpack([b"%d" % i for i in range(n, n + 500)])) for n in range(0, 100_000, 500)
     )
@@ -314,7 +314,7 @@ def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_pa
 @pytest.mark.parametrize("expire_ms", [-5000, -2, -(1 << 63), 0])
 @pytest.mark.parametrize("shift", [[], ["--shift-ttl", "1h"]], ids=["as it is", "moved"])
 def test_an_expiry_before_1970_is_one(expire_ms: int, shift: list[str], tmp_path: Path) -> None:
-    """No server writes one, and every server takes it: the key has long been gone.  -1 is none (rdb.c)."""
+    """No server writes a negative expiry, but every server reads it as a key that expired long ago. Only -1 means no expiry (rdb.c)."""
     gone = b"\xfc" + expire_ms.to_bytes(8, "little", signed=True) + b"\0" + string(b"gone") + string(b"x")
     none = b"\xfc" + b"\xff" * 8 + b"\0" + string(b"none") + string(b"x")
     path = tmp_path / "a.rdb"

@@ -1,4 +1,4 @@
-"""convert --shift-ttl and --now: every absolute expiry moves, and nothing else does."""
+"""convert --shift-ttl and --now: every absolute expiry is shifted and every other byte stays."""
 
 import hashlib
 import time
@@ -9,11 +9,11 @@ import pytest
 from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support.conversions import comparable_state, convert, loaded_state
-from tests.support.rdb_files import FILES
-from tests.support.rdb_loading import loading
+from tests.support.rdb_files import RDB_FIXTURES
+from tests.support.rdb_loading import lines_that_load_rdb
 from tests.support.servers import servers_by_line
 
-named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+named = pytest.mark.parametrize("path", RDB_FIXTURES, ids=lambda path: path.stem)
 
 
 # -- expiries --
@@ -26,14 +26,14 @@ HOURS = 2 * 3_600_000
 def test_every_expiry_of_a_base_moves_and_nothing_else(path: Path, base: list[str], tmp_path: Path) -> None:
     out = tmp_path / ("out.aof" if base else "out.rdb")
     convert(path, *base, "--shift-ttl", "2h", "-o", out)
-    line = loading(path.read_bytes())[-1]
+    line = lines_that_load_rdb(path.read_bytes())[-1]
     binary = servers_by_line()[line]
     got, expected = loaded_state(binary, out)[1], loaded_state(binary, path)[1]
     for key in expected:
         key["expire_ms"] = key["expire_ms"] and key["expire_ms"] + HOURS
         if key["type"] == "hash":
             key["value"] = [[name, value, expire and expire + HOURS] for name, value, expire in key["value"]]
-    for key in got + expected:  # of a stream of before 7.0 servers only guess these
+    for key in got + expected:  # Servers only guess these fields for a stream from before 7.0.
         if key["type"] == "stream" and path.stem.startswith("stream-"):
             key["value"].update(max_deleted=None, added=None)
     assert comparable_state((0, got, [])) == comparable_state((0, expected, []))

@@ -1,4 +1,4 @@
-"""A conversion in place and as a saved plan: the same result, reversible, and never something else under a name."""
+"""convert --in-place and saved conversions: the same result as a copy, reversible, and never partly written."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tests.conftest import FIXTURES, aofdoctor
 from tests.support.conversions import convert, loaded_state, sealed_rdb
 from tests.support.fault_injection import run_killed_at
 from tests.support.rdb_value_writer import string
-from tests.support.samples import everything
+from tests.support.samples import full_snapshot
 from tests.support.servers import servers_by_line
 
 Story = Callable[[str], Path]
@@ -26,14 +26,14 @@ converting = pytest.mark.parametrize("name", CONVERSIONS)
 @converting
 def test_in_place_is_the_copy_and_undo_brings_all_of_it_back(name: str, story: Story, tmp_path: Path) -> None:
     place = story("wiped-redis-7.0") / "appendonlydir"
-    before = everything(place)
+    before = full_snapshot(place)
     convert(place, *CONVERSIONS[name], "-o", tmp_path / "copy")
     done = convert(place, *CONVERSIONS[name], "--in-place", "-y")
     copied = {path.name: path.read_bytes() for path in (tmp_path / "copy").iterdir()}
     assert {path.name: path.read_bytes() for path in place.iterdir()} == copied
-    assert everything(Path(done["kept"])).keys() == {key.replace(str(place), done["kept"]) for key in before}
+    assert full_snapshot(Path(done["kept"])).keys() == {key.replace(str(place), done["kept"]) for key in before}
     assert aofdoctor("undo", done["receipt"]).status == 0
-    assert everything(place) == before
+    assert full_snapshot(place) == before
 
 
 def test_a_dump_and_a_file_are_converted_in_place(tmp_path: Path) -> None:
@@ -56,17 +56,17 @@ def test_a_dump_and_a_file_are_converted_in_place(tmp_path: Path) -> None:
 def test_another_layout_is_not_put_under_the_same_name(words: list[str], why: str, tmp_path: Path) -> None:
     dump = tmp_path / "dump.rdb"
     dump.write_bytes((FIXTURES / "rdb" / "string-v12.rdb").read_bytes())
-    before = everything(tmp_path)
+    before = full_snapshot(tmp_path)
     result = aofdoctor("convert", dump, *words, "--in-place", "-y")
-    assert result.status == 3 and why in result.err and everything(tmp_path) == before
+    assert result.status == 3 and why in result.err and full_snapshot(tmp_path) == before
 
 
 def test_unsupported_values_are_not_put_in_place(tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes((FIXTURES / "rdb" / "hash-metadata-v12.rdb").read_bytes())
-    before = everything(path)
+    before = full_snapshot(path)
     words: list[str | Path] = ["convert", path, "--base", "rdb", "--rdb-version", "11", "--in-place", "-y"]
-    assert aofdoctor(*words).status == 3 and everything(path) == before
+    assert aofdoctor(*words).status == 3 and full_snapshot(path) == before
     assert aofdoctor(*words, "--lossy").status == 0 and path.read_bytes()[:9] == b"REDIS0011"
 
 
@@ -104,7 +104,7 @@ def test_a_saved_conversion_comes_to_the_same(name: str, story: Story, tmp_path:
     assert one == two != {path.name: path.read_bytes() for path in place.iterdir()}
     assert aofdoctor("apply", plan, "--in-place", "-y").status == 0
     assert {path.name: path.read_bytes() for path in place.iterdir()} == one
-    assert aofdoctor("apply", plan).status == 3  # the files are not those that it was made for
+    assert aofdoctor("apply", plan).status == 3  # The files are not the ones that the plan was made for.
 
 
 def test_now_is_the_time_of_the_plan(tmp_path: Path) -> None:

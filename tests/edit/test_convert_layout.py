@@ -1,4 +1,4 @@
-"""convert --layout, what it refuses, and how."""
+"""convert --layout, and the requests that convert refuses."""
 
 import shutil
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from aofdoctor.aof.records import encode_command
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support import rdb_value_writer as w
 from tests.support.conversions import convert, loaded_state, sealed_rdb
-from tests.support.rdb_files import FILES
+from tests.support.rdb_files import RDB_FIXTURES
 from tests.support.rdb_value_writer import length, string
 from tests.support.servers import servers_by_line
 
 Story = Callable[[str], Path]
-named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+named = pytest.mark.parametrize("path", RDB_FIXTURES, ids=lambda path: path.stem)
 
 
 # -- layouts --

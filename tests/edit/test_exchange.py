@@ -1,4 +1,4 @@
-"""Any edit in place: the new content under the old name, the old one beside it, and undo is the identity."""
+"""Edits in place: the new content gets the name, the old content is kept next to it, and undo restores it exactly."""
 
 import errno
 import json
@@ -17,7 +17,7 @@ from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
 from tests.support.fault_injection import run_killed_at
 from tests.support.hostile_bytes import hostile_aofs
-from tests.support.samples import FLUSH, StoryCopier, everything, make_small_set
+from tests.support.samples import FLUSH, StoryCopier, full_snapshot, make_small_set
 
 A, B = encode_command([b"SET", b"a", b"1"]), encode_command([b"SET", b"b", b"2"])
 EDITS = {
@@ -43,11 +43,11 @@ def source(folder: Path, layout: str) -> Path:
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edit_and_its_undo_are_the_identity(edit: str, layout: str, tmp_path: Path) -> None:
     path, words = source(tmp_path, layout), EDITS[edit]
-    before = everything(path)
+    before = full_snapshot(path)
     assert aofdoctor(words[0], path, *words[1:], "-o", tmp_path / "copy").status in (0, 3)
     done = aofdoctor(words[0], path, *words[1:], "--in-place", "-y", "--json")
-    if not (tmp_path / "copy").exists():  # what no copy is made of is refused in place as well
-        assert done.status == 3 and everything(path) == before
+    if not (tmp_path / "copy").exists():  # An edit without an output is refused in place as well.
+        assert done.status == 3 and full_snapshot(path) == before
         return
     assert done.status == 0, done.err
     if layout == "file":
@@ -56,7 +56,7 @@ def test_an_edit_and_its_undo_are_the_identity(edit: str, layout: str, tmp_path:
         assert {p.name: p.read_bytes() for p in path.iterdir()} == {
             p.name: p.read_bytes() for p in (tmp_path / "copy").iterdir()}  # fmt: skip
     undone = aofdoctor("undo", done.json["receipt"], "--json")
-    assert undone.status == 0 and everything(path) == before, undone.err
+    assert undone.status == 0 and full_snapshot(path) == before, undone.err
 
 
 def test_the_old_source_is_named_and_kept_in_the_same_directory(tmp_path: Path) -> None:
@@ -72,7 +72,8 @@ def test_parts_that_stay_as_they_are_need_no_room(tmp_path: Path) -> None:
     done = aofdoctor("strip", path, "--key", "b", "--in-place", "-y", "--json")
     assert done.status == 0
     same = {p.name for p in path.iterdir() if p.stat().st_ino == inode[p.name]}
-    assert same == {"a.aof.1.base.aof", "a.aof.3.incr.aof"}  # the last is written to by servers: never shared
+    # Servers append to the last part, so it is never a hard link.
+    assert same == {"a.aof.1.base.aof", "a.aof.3.incr.aof"}
 
 
 def test_a_held_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -142,7 +143,8 @@ def test_a_saved_plan_is_applied_in_place(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     assert aofdoctor("repair", path, "--salvage", "--plan", tmp_path / "plan").status == 0
     assert aofdoctor("apply", tmp_path / "plan", "-o", tmp_path / "copy").status == 0
-    assert aofdoctor("apply", tmp_path / "plan", "--in-place").status == 2  # it asks, and this is no terminal
+    # The command asks for confirmation, and standard input is no terminal.
+    assert aofdoctor("apply", tmp_path / "plan", "--in-place").status == 2
     assert path.read_bytes() == DATA
     assert aofdoctor("apply", tmp_path / "plan", "--in-place", "-y").status == 0
     assert path.read_bytes() == (tmp_path / "copy").read_bytes()
@@ -153,9 +155,9 @@ def test_killed_at_any_call_the_name_has_the_old_content_or_the_new(layout: str,
     whole = tmp_path / "whole"
     whole.mkdir()
     done_path = source(whole, layout)
-    old = {name.rpartition("/")[2]: row[0] for name, row in everything(done_path).items()}
+    old = {name.rpartition("/")[2]: row[0] for name, row in full_snapshot(done_path).items()}
     assert aofdoctor("repair", done_path, "--salvage", "--in-place", "-y").status == 0
-    new = {name.rpartition("/")[2]: row[0] for name, row in everything(done_path).items()}
+    new = {name.rpartition("/")[2]: row[0] for name, row in full_snapshot(done_path).items()}
     number, lived = 0, False
     while not lived:
         number += 1
@@ -163,7 +165,7 @@ def test_killed_at_any_call_the_name_has_the_old_content_or_the_new(layout: str,
         folder.mkdir()
         path = source(folder, layout)
         lived = run_killed_at(number, "repair", path, "--salvage", "--in-place", "-y")
-        assert {name.rpartition("/")[2]: row[0] for name, row in everything(path).items()} in (old, new)
+        assert {name.rpartition("/")[2]: row[0] for name, row in full_snapshot(path).items()} in (old, new)
     assert number > 10
 
 
@@ -182,29 +184,29 @@ def test_edit_and_undo_are_the_identity_on_any_file(
 ) -> None:
     path, words = tmp_path_factory.mktemp("x") / "a.aof", EDITS[edit]
     path.write_bytes(A + data)
-    before = everything(path)
+    before = full_snapshot(path)
     done = aofdoctor(words[0], path, *words[1:], "--in-place", "-y", "--json")
     if done.status == 0 and done.json["receipt"]:
         assert aofdoctor("undo", done.json["receipt"]).status == 0
-    assert everything(path) == before
+    assert full_snapshot(path) == before
 
 
 def test_undo_through_a_symlink(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     path = source(tmp_path / "real", "file")
     (tmp_path / "link.aof").symlink_to(path)
-    before = everything(path)
+    before = full_snapshot(path)
     done = aofdoctor("repair", tmp_path / "link.aof", "--salvage", "--in-place", "-y", "--json").json
     assert Path(done["kept"]).read_bytes() == DATA
-    assert aofdoctor("undo", done["receipt"]).status == 0 and everything(path) == before
+    assert aofdoctor("undo", done["receipt"]).status == 0 and full_snapshot(path) == before
 
 
 def test_a_directory_that_holds_more_than_the_set_is_refused(tmp_path: Path) -> None:
     path = source(tmp_path, "set")
     (path / "b.aof.1.incr.aof").write_bytes(B)
-    now = everything(path)
+    now = full_snapshot(path)
     result = aofdoctor("repair", path / "a.aof.manifest", "--salvage", "--in-place", "-y")
-    assert result.status == 3 and "b.aof.1.incr.aof" in result.err and everything(path) == now
+    assert result.status == 3 and "b.aof.1.incr.aof" in result.err and full_snapshot(path) == now
 
 
 @pytest.mark.parametrize("late", ["manifest", "a new part"])
@@ -223,7 +225,7 @@ def test_a_set_that_changed_meanwhile_is_not_exchanged(
     monkeypatch.setattr(plans_room, "write_copy", changes)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and path.is_dir() and (path / "a.aof.3.incr.aof").read_bytes() == DATA
-    assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # what was made is gone again
+    assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # The new files have been removed.
 
 
 def test_a_receipt_exchanges_only_the_files_of_its_own_name(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""slice, and plans that are saved, proven, applied or refused."""
+"""slice, and plans: saved, tested in a server, applied, or refused when they are stale."""
 
 import hashlib
 import json
@@ -186,7 +186,8 @@ def test_ten_million_selected_commands_cost_no_memory(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", run, *words], capture_output=True, check=True)
     plan, _, status = done.stdout.partition(b"\n")
     assert json.loads(plan)["commands"] == {"before": 11_000_000, "after": 1_000_000, "dropped": 10_000_000, "added": 0}
-    assert int(status.partition(b"VmHWM:")[2].split()[0]) < 64 << 10  # KiB; a selection may cost 300 MB
+    # In KiB: a list of all selected commands would take 300 MB.
+    assert int(status.partition(b"VmHWM:")[2].split()[0]) < 64 << 10
 
 
 def test_the_eval_that_is_kept_is_kept_in_every_pass(tmp_path: Path) -> None:

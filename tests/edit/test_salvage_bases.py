@@ -14,36 +14,36 @@ from aofdoctor.source import BytesSource
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support import rdb_value_writer as w
 from tests.support.base_keys import (
-    MANY,
+    BASE,
     SELECT_0,
     TAIL,
-    WHOLE,
-    damage,
-    key,
-    loaded_names,
-    names,
-    rdb,
-    salvaged,
+    USER_KEYS,
+    key_names,
+    load_key_names,
+    make_base,
+    overwrite,
+    salvage,
+    text_key,
 )
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     place = tmp_path / "appendonly.aof"
-    place.write_bytes(WHOLE + TAIL)
+    place.write_bytes(BASE + TAIL)
     return place
 
 
 def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
-    damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
-    data, report = salvaged(path)
+    overwrite(path, BASE.index(USER_KEYS[20]), b"\xf0" * 8)
+    data, report = salvage(path)
     whole = walk_rdb(BytesSource(data))
-    kept = names(data[: whole.end])
+    kept = key_names(data[: whole.end])
     assert (
         whole.complete and whole.checksum == "ok" and data.endswith(TAIL[-len(encode_command([b"DEL", b"user:2"])) :])
     )
-    assert kept == [one for one in names(WHOLE) if one != (0, b"user:20")]
-    assert loaded_names(data[: whole.end], "valkey-9.1") == set(kept)
+    assert kept == [one for one in key_names(BASE) if one != (0, b"user:20")]
+    assert load_key_names(data[: whole.end], "valkey-9.1") == set(kept)
     assert "59 keys of it can be read" in str(report["notes"]) and "39 of them found after the damage" in str(
         report["notes"]
     )
@@ -52,38 +52,38 @@ def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
 
 
 def test_a_strict_salvage_keeps_nothing_that_was_found_again(path: Path) -> None:
-    damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
-    data, _ = salvaged(path, "--strict")
-    assert names(data[: walk_rdb(BytesSource(data)).end]) == names(WHOLE)[:20]
+    overwrite(path, BASE.index(USER_KEYS[20]), b"\xf0" * 8)
+    data, _ = salvage(path, "--strict")
+    assert key_names(data[: walk_rdb(BytesSource(data)).end]) == key_names(BASE)[:20]
 
 
-@pytest.mark.parametrize("cut", [60, 300, len(WHOLE) - 9, len(WHOLE) - 1])
+@pytest.mark.parametrize("cut", [60, 300, len(BASE) - 9, len(BASE) - 1])
 def test_every_key_before_a_cut_stays(cut: int, path: Path) -> None:
-    path.write_bytes(WHOLE[:cut])
-    data, _ = salvaged(path)
-    expected = names(WHOLE)[: sum(WHOLE.index(k) + len(k) <= cut for k in MANY)]
-    assert names(data)[: len(expected)] == expected and walk_rdb(BytesSource(data)).checksum == "ok"
-    assert set(names(data)) <= set(names(WHOLE))
+    path.write_bytes(BASE[:cut])
+    data, _ = salvage(path)
+    expected = key_names(BASE)[: sum(BASE.index(k) + len(k) <= cut for k in USER_KEYS)]
+    assert key_names(data)[: len(expected)] == expected and walk_rdb(BytesSource(data)).checksum == "ok"
+    assert set(key_names(data)) <= set(key_names(BASE))
 
 
 def test_a_key_that_is_there_already_does_not_come_twice(path: Path) -> None:
-    """A server that meets a key twice does not start."""
-    data = rdb(SELECT_0, *MANY, b"\xf0" * 8, *MANY[:20])
+    """A server refuses to start if an RDB has the same key twice."""
+    data = make_base(SELECT_0, *USER_KEYS, b"\xf0" * 8, *USER_KEYS[:20])
     path.write_bytes(data[:-8] + b"not this")
-    out, _ = salvaged(path)
-    kept = names(out)
-    assert len(kept) == len(set(kept)) and set(kept) == set(names(rdb(SELECT_0, *MANY)))
+    out, _ = salvage(path)
+    kept = key_names(out)
+    assert len(kept) == len(set(kept)) and set(kept) == set(key_names(make_base(SELECT_0, *USER_KEYS)))
 
 
 @pytest.mark.parametrize("sized", [True, False])
 def test_keys_of_a_high_database_after_damage_stay_there_or_are_reported_as_guessed(sized: bool, path: Path) -> None:
-    high = [key(f"high:{number}", "x") for number in range(20)]
+    high = [text_key(f"high:{number}", "x") for number in range(20)]
     room = b"\xfb" + w.length(20) + w.length(0) if sized else b""
-    whole = rdb(SELECT_0, *MANY[:20], b"\xf0" * 8, *MANY[20:], b"\xfe" + w.length(20), room, *high)
+    whole = make_base(SELECT_0, *USER_KEYS[:20], b"\xf0" * 8, *USER_KEYS[20:], b"\xfe" + w.length(20), room, *high)
     path.write_bytes(whole[:-8] + b"not this")
-    data, report = salvaged(path)
+    data, report = salvage(path)
     expected = 20 if sized else 0
-    assert [db for db, name in names(data) if name.startswith(b"high:")] == [expected] * 20
+    assert [db for db, name in key_names(data) if name.startswith(b"high:")] == [expected] * 20
     guessed = re.search(r"(\d+) in a guessed database", str(report["notes"]))
     assert guessed and int(guessed[1]) == (20 if sized else 40)
 
@@ -92,12 +92,12 @@ def test_a_bad_magic_comes_back_by_the_writers_own_words(tmp_path: Path) -> None
     source = FIXTURES / "rdb" / "keys-v10.rdb"
     data = source.read_bytes()
     (tmp_path / "dump.rdb").write_bytes(b"REDIS0099" + data[9:])
-    out, _ = salvaged(tmp_path / "dump.rdb")
-    assert out[:9] == b"REDIS0010" and names(out) == names(data)
+    out, _ = salvage(tmp_path / "dump.rdb")
+    assert out[:9] == b"REDIS0010" and key_names(out) == key_names(data)
 
 
 def test_check_and_repair_name_the_way_out(path: Path) -> None:
-    damage(path, WHOLE.index(MANY[20]), b"\xf0" * 8)
+    overwrite(path, BASE.index(USER_KEYS[20]), b"\xf0" * 8)
     assert "--salvage keeps the keys" in aofdoctor("check", path).out
     refused = aofdoctor("repair", path, "-o", path.with_name("no"))
     assert refused.status == 3 and "--salvage keeps the keys" in refused.err

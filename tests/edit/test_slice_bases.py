@@ -10,19 +10,19 @@ from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.support.base_keys import (
-    MANY,
+    BASE,
     TAIL,
-    WHOLE,
-    damage,
-    loaded_names,
-    names,
+    USER_KEYS,
+    key_names,
+    load_key_names,
+    overwrite,
 )
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     place = tmp_path / "appendonly.aof"
-    place.write_bytes(WHOLE + TAIL)
+    place.write_bytes(BASE + TAIL)
     return place
 
 
@@ -30,11 +30,11 @@ def test_a_slice_keeps_the_selected_keys_of_a_base(path: Path, tmp_path: Path) -
     result = aofdoctor("slice", path, "--key", "user:1*", "-o", tmp_path / "out", "--json")
     data = (tmp_path / "out").read_bytes()
     whole = walk_rdb(BytesSource(data))
-    expected = [(db, name) for db, name in names(WHOLE) if name.startswith(b"user:1")]
-    assert whole.complete and whole.checksum == "ok" and names(data[: whole.end]) == expected
+    expected = [(db, name) for db, name in key_names(BASE) if name.startswith(b"user:1")]
+    assert whole.complete and whole.checksum == "ok" and key_names(data[: whole.end]) == expected
     assert data[whole.end :] == encode_command([b"SELECT", b"0"]) + encode_command([b"SET", b"user:1", b"later"])
     assert result.json["bytes"]["after"] == len(data) and result.json["commands"]["after"] == 2
-    assert loaded_names(data[: whole.end], "valkey-9.1") == set(expected)
+    assert load_key_names(data[: whole.end], "valkey-9.1") == set(expected)
 
 
 def test_a_slice_without_a_key_of_the_base_goes_without_it(path: Path, tmp_path: Path) -> None:
@@ -43,32 +43,32 @@ def test_a_slice_without_a_key_of_the_base_goes_without_it(path: Path, tmp_path:
 
 
 def test_positions_after_a_base_name_its_commands(path: Path, tmp_path: Path) -> None:
-    place = len(WHOLE) + len(encode_command([b"SELECT", b"0"]))
+    place = len(BASE) + len(encode_command([b"SELECT", b"0"]))
     aofdoctor("slice", path, "--to", str(place), "-o", tmp_path / "out")
     data = (tmp_path / "out").read_bytes()
-    assert names(data) == names(WHOLE) and data.endswith(encode_command([b"SET", b"user:1", b"later"]))
+    assert key_names(data) == key_names(BASE) and data.endswith(encode_command([b"SET", b"user:1", b"later"]))
 
 
 @pytest.mark.parametrize("junk", [b"\xf0" * 8, b"\xff"], ids=["a hole", "a byte of a value"])
 def test_a_slice_of_a_damaged_base_keeps_the_readable_keys_and_reports_it(
     junk: bytes, path: Path, tmp_path: Path
 ) -> None:
-    damage(path, WHOLE.index(MANY[20]) + (9 if len(junk) == 1 else 0), junk)
+    overwrite(path, BASE.index(USER_KEYS[20]) + (9 if len(junk) == 1 else 0), junk)
     result = aofdoctor("slice", path, "--key", "user:[12]*", "-o", tmp_path / "out", "--json")
     assert result.status == 0, result.err
     data = (tmp_path / "out").read_bytes()
     whole = walk_rdb(BytesSource(data))
-    kept, wanted = names(data[: whole.end]), [one for one in names(WHOLE) if re.match(rb"user:[12]", one[1])]
+    kept, wanted = key_names(data[: whole.end]), [one for one in key_names(BASE) if re.match(rb"user:[12]", one[1])]
     assert whole.complete and whole.checksum == "ok" and set(kept) <= set(wanted) and len(kept) >= len(wanted) - 1
-    assert loaded_names(data[: whole.end], "valkey-9.1") == set(kept)
+    assert load_key_names(data[: whole.end], "valkey-9.1") == set(kept)
     assert "it is damaged" in str(result.json["notes"]) and data.endswith(encode_command([b"DEL", b"user:2"]))
 
 
 def test_a_slice_of_a_dump_is_a_dump(tmp_path: Path) -> None:
-    (tmp_path / "dump.rdb").write_bytes(WHOLE)
+    (tmp_path / "dump.rdb").write_bytes(BASE)
     aofdoctor("slice", tmp_path / "dump.rdb", "--db", "3", "-o", tmp_path / "out.rdb")
     data = (tmp_path / "out.rdb").read_bytes()
-    assert names(data) == [one for one in names(WHOLE) if one[0] == 3]
+    assert key_names(data) == [one for one in key_names(BASE) if one[0] == 3]
 
 
 def test_an_edit_of_a_base_can_be_made_in_place_and_taken_back(path: Path) -> None:

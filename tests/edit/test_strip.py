@@ -1,4 +1,4 @@
-"""strip into a copy: the flush goes, everything else stays, and a real server has every key back."""
+"""strip to a copy: the flush is removed, everything else is kept, and a real server has every key again."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import STORIES, aofdoctor, read_story
 from tests.support.base_keys import (
-    WHOLE,
+    BASE,
 )
 from tests.support.samples import FLUSH, SET, StoryCopier, make_small_set, server_option, snapshot
 
@@ -281,7 +281,8 @@ def test_an_output_is_no_place_that_would_vanish(
     for output, status in ((".", 3), (tmp_path / "empty", 3), ("", 2)):
         assert aofdoctor("strip", folder, "-o", output).status == status
     monkeypatch.chdir(tmp_path)
-    assert aofdoctor("strip", file, "-o", "empty").status == 3  # an empty directory is in a file's way
+    # An empty directory exists where the output file must be created.
+    assert aofdoctor("strip", file, "-o", "empty").status == 3
     assert aofdoctor("strip", file, "-o", "empty/../new").status == 0
 
 
@@ -317,8 +318,8 @@ def test_commands_after_a_flush_on_keys_of_the_base_are_counted(tmp_path: Path) 
     path = tmp_path / "appendonly.aof"
     flush = encode_command([b"SELECT", b"0"]) + encode_command([b"FLUSHALL"])
     later = b"".join(encode_command([b"APPEND", name, b"x"]) for name in (b"user:1", b"user:1", b"user:2", b"new"))
-    path.write_bytes(WHOLE + flush + later)
+    path.write_bytes(BASE + flush + later)
     notes = aofdoctor("strip", path, "--json").json["notes"]
     assert "3 of those on keys that the base holds" in notes
-    path.write_bytes(WHOLE + flush + encode_command([b"APPEND", b"new", b"x"]))
+    path.write_bytes(BASE + flush + encode_command([b"APPEND", b"new", b"x"]))
     assert not any("base holds" in note for note in aofdoctor("strip", path, "--json").json["notes"])

@@ -1,4 +1,4 @@
-"""The keys of a base in log, show, slice and repair --salvage."""
+"""log --base and show: the keys of an RDB base in order, backwards, selected and around damage."""
 
 import io
 import json
@@ -23,21 +23,21 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support.base_keys import (
-    MANY,
+    BASE,
     SELECT_0,
     SELECT_3,
     TAIL,
-    WHOLE,
-    key,
-    names,
-    rdb,
+    USER_KEYS,
+    key_names,
+    make_base,
+    text_key,
 )
-from tests.support.hostile_bytes import mutations
+from tests.support.hostile_bytes import mutate
 from tests.support.rdb_generated import random_rdb
 from tests.support.rdb_unreleased import UNRELEASED, with_checksum
 
 EVERYTHING = Selection()
-Lines = tuple[bytes, bytes]  # for people, and as JSON
+Lines = tuple[bytes, bytes]  # The text line, and the JSON line.
 Story = Callable[[str], Path]
 KEYS_RDB = sorted((FIXTURES / "rdb").glob("keys-*.rdb"))
 
@@ -45,7 +45,7 @@ KEYS_RDB = sorted((FIXTURES / "rdb").glob("keys-*.rdb"))
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     place = tmp_path / "appendonly.aof"
-    place.write_bytes(WHOLE + TAIL)
+    place.write_bytes(BASE + TAIL)
     return place
 
 
@@ -55,7 +55,7 @@ def path(tmp_path: Path) -> Path:
 def test_log_base_shows_the_keys_before_the_commands(path: Path) -> None:
     lines = aofdoctor("log", path, "--base", "--json").lines
     assert [line["cmd"] for line in lines] == ["(base)"] * 60 + ["SELECT", "SET", "DEL"]
-    assert [(line["db"], line["keys"][0].encode()) for line in lines[:60]] == names(WHOLE)
+    assert [(line["db"], line["keys"][0].encode()) for line in lines[:60]] == key_names(BASE)
     first = lines[0]
     assert (first["part"], first["n"], first["tx"]) == ("appendonly.aof", None, None)
     assert (first["time"], first["time_kind"], first["type"], first["args"]) == (
@@ -64,7 +64,7 @@ def test_log_base_shows_the_keys_before_the_commands(path: Path) -> None:
         "string",
         ["value 0"],
     )
-    assert (WHOLE + TAIL)[first["offset"] :][: first["size"]] == MANY[0]
+    assert (BASE + TAIL)[first["offset"] :][: first["size"]] == USER_KEYS[0]
 
 
 BASE_SELECTIONS: list[tuple[list[str], int]] = [
@@ -78,7 +78,7 @@ BASE_SELECTIONS: list[tuple[list[str], int]] = [
     ("words", "count"), BASE_SELECTIONS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
 def test_a_selection_means_base_keys_too(words: list[str], count: int, path: Path) -> None:
-    path.write_bytes(WHOLE + b"#TS:1700000100\r\n" + TAIL)
+    path.write_bytes(BASE + b"#TS:1700000100\r\n" + TAIL)
     lines = aofdoctor("log", path, "--base", "--json", *words).lines
     assert sum(line["cmd"] == "(base)" for line in lines) == count
 
@@ -104,8 +104,8 @@ def test_base_works_only_with_text_and_json(path: Path) -> None:
 
 
 def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
-    data = bytearray(WHOLE + TAIL)
-    at = data.index(MANY[20])
+    data = bytearray(BASE + TAIL)
+    at = data.index(USER_KEYS[20])
     data[at : at + 8] = b"\xf0" * 8
     path.write_bytes(data)
     result = aofdoctor("log", path, "--base", "--json")
@@ -122,7 +122,7 @@ def test_a_damaged_base_is_logged_with_its_damage(path: Path) -> None:
 
 
 def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
-    """Each key's line and JSON, with what was seen in a window and without."""
+    """Return each key's text and JSON lines, with a preview from the read window and without one."""
     source = BytesSource(data)
     rdb = next(tile for tile in read_tiles(source, command_table().names) if isinstance(tile, Preamble))
     path.write_bytes(data)
@@ -152,7 +152,7 @@ def expected(item: BaseKey) -> bytes:
 def test_a_line_is_the_same_however_the_value_was_read(tmp_path: Path) -> None:
     files = [path.read_bytes() for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]]
     files += [with_checksum(one) for one in UNRELEASED.values()] + [random_rdb(seed, 150) for seed in range(4)]
-    files += [data for seed in range(3) for data in mutations(random_rdb(seed, 12), 60, seed)]
+    files += [data for seed in range(3) for data in mutate(random_rdb(seed, 12), 60, seed)]
     seen = 0
     for data in files:
         if data[:5] not in (b"REDIS", b"VALKE"):
@@ -164,7 +164,7 @@ def test_a_line_is_the_same_however_the_value_was_read(tmp_path: Path) -> None:
 
 
 def both_ways(data: bytes, where: Selection = EVERYTHING) -> tuple[list[Any], list[Any]]:
-    """The keys of a base as they come, and backwards."""
+    """Return the keys of a base in file order and in reverse order."""
     source = BytesSource(data)
     rdb = next(tile for tile in read_tiles(source, command_table().names) if isinstance(tile, Preamble))
     given = base_keys(where, 0, "part", 0, source, rdb), base_keys_backwards(where, 0, "part", 0, source, rdb)
@@ -176,7 +176,7 @@ def plain(item: BaseKey | Damage) -> Any:
 
 
 def many(number: int) -> bytes:
-    return b"".join((SELECT_3 if n % 3000 == 2999 else b"") + key(f"{n}", "x") for n in range(number))
+    return b"".join((SELECT_3 if n % 3000 == 2999 else b"") + text_key(f"{n}", "x") for n in range(number))
 
 
 @pytest.mark.parametrize("count", [0, 1, 4094, 4095, 4096, 20_000])
@@ -184,7 +184,7 @@ def many(number: int) -> bytes:
     "where", [EVERYTHING, build_selection(key=["*7"]), build_selection(db=[3]), build_selection(cmd=["set"])]
 )
 def test_the_keys_come_backwards_as_they_do_forwards(count: int, where: Selection) -> None:
-    forwards, backwards = both_ways(rdb(SELECT_0, many(count)), where)
+    forwards, backwards = both_ways(make_base(SELECT_0, many(count)), where)
     assert forwards == backwards[::-1]
     assert len(forwards) == count or where != EVERYTHING
 
@@ -200,7 +200,7 @@ def test_the_keys_of_every_file_come_backwards() -> None:
 
 
 def test_the_keys_around_damage_come_backwards() -> None:
-    whole = bytearray(rdb(SELECT_0, many(10_000)))
+    whole = bytearray(make_base(SELECT_0, many(10_000)))
     for at in (9, 100, 20_000, 49_000, len(whole) - 20):
         data = bytes(whole[:at]) + b"\xf0" * 8 + bytes(whole[at + 8 :])
         forwards, backwards = both_ways(data)

@@ -1,4 +1,4 @@
-"""What the verbs do with RDBs that are hurt in one place: ends that are none, values that swallow, far expiries, lies."""
+"""Every verb on RDBs with one damage each: false end marks, wrong lengths, expiries far in the future, undecodable values."""
 
 import struct
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_a_real_end_with_a_wrong_checksum_is_the_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [[], ["--strict"]], ids=["all", "strict"])
 def test_what_a_value_swallowed_does_not_come_twice(words: list[str], tmp_path: Path) -> None:
-    """Bytes are missing inside a listpack: the walk goes on in the middle of another key, and sees some that never were."""
+    """Bytes are missing inside a listpack, so the walk continues in the middle of another key and finds keys that never existed."""
     hurt = key(16, b"h", w.string(w.listpack([b"f", b"a" * 40, b"g", b"b" * 30])))
     like = key(0, b"k", w.string(b"\0\0\1y" * 3))
     body = b"\xfe\x00" + key(0, b"", w.string(b"x")) + hurt + like + b"".join(KEYS)
@@ -161,7 +161,7 @@ def test_expiries_of_fields_at_the_end_of_time(name: str, shift: list[str], base
     path = tmp_path / "dump.rdb"
     path.write_bytes(sealed_rdb(*FAR[name]))
     result = aofdoctor("convert", path, *base, *shift, "-o", tmp_path / "out")
-    copied = base[-1:] == ["12"] and not shift  # byte for byte, unread
+    copied = base[-1:] == ["12"] and not shift  # The value is copied byte for byte, without decoding it.
     assert result.status == (2 if not base + shift else 0 if copied or "last moment" in name else 3), result.err
     if result.status == 0:
         assert aofdoctor("check", tmp_path / "out", "--json").json["parts"][0]["damage"] == []

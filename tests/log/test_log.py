@@ -1,4 +1,4 @@
-"""log and show: the history, filtered, from either end, in every format, and safe to print."""
+"""log and show: select and print the history from either end, in every format, with every byte escaped."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Keys to commands in bulk: byte for byte what the plain way gives, of any RDB, in any window, and the same losses."""
+"""The bulk encoder exports the same bytes and losses as the encoder that exports one key at a time, for any RDB and window."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ from aofdoctor.source import BytesSource, FileSource, pread
 from tests.conftest import FIXTURES
 from tests.support import rdb_value_writer as w
 from tests.support.corpus import ROOT
-from tests.support.hostile_bytes import HOSTILE, mutations
+from tests.support.hostile_bytes import HOSTILE_RDB_BODIES, mutate
 from tests.support.rdb_generated import VALUES, encode_string, random_key, random_rdb
 from tests.support.rdb_unreleased import UNRELEASED, UnreleasedRdb, with_checksum
 
@@ -38,7 +38,7 @@ FIXED = sorted([*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.
 
 
 def joined(pieces: Iterable[Any], tally: ConversionReport) -> ExportResult:
-    """All bytes, what was no bytes, and what the tally says."""
+    """Return all exported bytes, the items without commands, and the report."""
     out: list[bytes] = []
     rest: list[Any] = []
     try:
@@ -117,13 +117,13 @@ def test_many_keys_of_all_kinds(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_bent_ones(seed: int) -> None:
-    for data in mutations(random_rdb(seed, 12), 150, seed):
+    for data in mutate(random_rdb(seed, 12), 150, seed):
         same(data, windows=(1 << 18, 500))
 
 
 @pytest.mark.parametrize("magic", [b"REDIS0011", b"VALKEY080"])
 def test_hostile_and_exotic_ones(magic: bytes) -> None:
-    for body in HOSTILE.values():
+    for body in HOSTILE_RDB_BODIES.values():
         same(magic + body)
     for one in UNRELEASED.values():
         same(with_checksum(one))
@@ -144,7 +144,7 @@ def test_large_strings_and_outputs_that_do_not_fit() -> None:
 
 
 def handled(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many keys of an RDB are not left to the plain way."""
+    """Count the keys of an RDB that the bulk encoder exports itself."""
     slow_keys = []
     whole = CommandExporter.export
 
@@ -166,7 +166,7 @@ def test_the_common_keys_are_written_in_bulk(kind: int, monkeypatch: pytest.Monk
         bytes((kind,)) + encode_string(random, b"k%d" % n) + VALUES[kind](random, 1 + n % 4) for n in range(100)
     )
     data = with_checksum(UnreleasedRdb(b"REDIS0011", body, []))
-    assert handled(data, monkeypatch) >= (60 if kind in (12, 17) else 100)  # some scores are not decided in 128 bits
+    assert handled(data, monkeypatch) >= (60 if kind in (12, 17) else 100)  # Some scores need more than 128 bits.
 
 
 def test_without_the_compiled_one_the_bytes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def test_the_powers_of_ten_are_right() -> None:
         high, low = struct.unpack_from("=QQ", powers_of_ten(), 16 * (k - EXPONENT_MIN))
         first = high << 64 | low
         assert first == power_of_ten(k) and first.bit_length() == 128
-        # first - 1 < 10^k / 2^shift <= first, in whole numbers
+        # In integers: first - 1 < 10^k / 2^shift <= first.
         shift = (10**k).bit_length() - 128 if k >= 0 else -(10**-k).bit_length() - 127
         over, under = (10**k, 1) if k >= 0 else (1, 10**-k)
         over, under = (over, under << shift) if shift >= 0 else (over << -shift, under)

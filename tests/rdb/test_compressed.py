@@ -1,4 +1,4 @@
-"""Compressed streams of Valkey: read like the RDB that they hold, whatever is wrong with them ends in a note."""
+"""Compressed RDB streams of Valkey: they read like the RDB inside, and every defect ends in a note."""
 
 import json
 import random
@@ -33,21 +33,21 @@ codecs = pytest.mark.parametrize("codec", CODECS)
 
 
 def plain(keys: int = 3000, size: int = 100) -> bytes:
-    """An RDB whose strings do not compress well."""
+    """Return an RDB of strings that do not compress well."""
     numbers = random.Random(keys)
     body = b"".join(b"\0" + w.string(b"key:%d" % i) + w.string(numbers.randbytes(size)) for i in range(keys))
     return b"VALKEY080\xfe\0" + body + b"\xff" + bytes(8)
 
 
 def census(data: bytes) -> tuple[Any, Any]:
-    """What check's census says of it: the keys, and their types."""
+    """Return the number of keys and their types that check reports."""
     found = KeyCounts(0)
     walk_rdb(BytesSource(data), found)
     return found.dbs, found.types("redis")
 
 
 def log(path: Path) -> list[Any]:
-    """The keys of a base, by log, without the name of the part."""
+    """Return the keys of a base as log prints them, without the name of the part."""
     return [json.loads(line) | {"part": ""} for line in aofdoctor("log", path, "--base", "--json").stdout.splitlines()]
 
 
@@ -104,7 +104,7 @@ def test_a_frame_may_be_written_in_any_way_of_the_codec(options: dict[str, Any])
 def test_whoever_walks_and_looks_at_values_behind_decodes_it_a_few_times_only(
     codec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Values that are larger than what is kept: a walk, a first look and a second one are all ways forwards."""
+    """The values are larger than the cache. A walk, a first look at the values and a second look each read forwards."""
     begun: list[frames.Frame] = []
 
     class Counted(frames.Frame):
@@ -225,7 +225,7 @@ def test_slice_and_salvage_refuse_it_with_a_hint(codec: str, tmp_path: Path) -> 
 @codecs
 @pytest.mark.parametrize("tail", [b"", encode_command([b"SET", b"later", b"1"])], ids=["alone", "with commands"])
 def test_a_torn_frame_gives_what_comes_before(codec: str, tail: bytes, tmp_path: Path) -> None:
-    """Where it was cut, the file ends or something else begins: the keys before it are there, and it is no whole RDB."""
+    """After the cut the file ends or other bytes follow: the keys before it are kept, and the RDB is not complete."""
     stream = compress_rdb(plain(30_000), codec)
     path = tmp_path / "dump.rdb"
     for cut in (9, 20, len(stream) // 2, len(stream) - 1):
@@ -272,7 +272,7 @@ def test_bytes_after_the_end_of_the_rdb_in_the_frame_are_damage(codec: str) -> N
 
 @codecs
 def test_a_type_that_is_not_read_is_no_damage_in_a_sound_frame(codec: str, tmp_path: Path) -> None:
-    """As in a plain RDB, whose own checksum finds its end."""
+    """This is the same for an uncompressed RDB, where the checksum finds the end."""
     data = plain(10)
     data = data[:-9] + b"\x17" + w.string(b"path hash") + bytes(100) + b"\xff"
     path = tmp_path / "dump.rdb"
@@ -298,9 +298,9 @@ def test_damage_inside_a_frame_without_checksum_loses_only_what_it_hits(codec: s
 
 
 def test_a_bomb_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Zstd gives 30,000 bytes for one: what comes out is bounded, though it walks well."""
+    """Zstd can expand one byte to 30,000: the decompressed size is limited, even for an RDB that walks well."""
     monkeypatch.setattr(frames, "_OUTPUT_FREE", 1 << 24)
-    head = b"VALKEY080\0\1a" + b"\x80\x7f\xff\xff\xff"  # a value of 2 GiB
+    head = b"VALKEY080\0\1a" + b"\x80\x7f\xff\xff\xff"  # The value has 2 GiB.
     bomb = b"VCS\x01\x02\0\x01" + compress_frame(head + bytes(256 << 20), "Zstd")
     found = walk_rdb(BytesSource(bomb))
     assert not found.complete and "not read any further" in found.note

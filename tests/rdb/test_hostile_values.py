@@ -1,4 +1,4 @@
-"""Hostile values: cut, bent and lying ones end in a Corrupt, in bounded memory and time."""
+"""Hostile RDB values (truncated, changed, with wrong lengths) end in CorruptValue, in bounded memory and time."""
 
 import time
 import tracemalloc
@@ -21,18 +21,18 @@ from aofdoctor.rdb.values import packed
 from aofdoctor.rdb.values.decoders import DECODERS, ValueRef, elements
 from aofdoctor.source import BytesSource, PipeSource
 from tests.support import rdb_value_writer as w
-from tests.support.rdb_files import FILES, Key, iter_keys, named
+from tests.support.rdb_files import RDB_FIXTURES, Key, each_rdb_fixture, iter_keys
 
 KINDS = [(dialect, kind) for dialect in DECODERS for kind in DECODERS[dialect]]
 
 
 def read(data: bytes, value: ValueRef) -> list[Any]:
-    """The elements, large strings read."""
+    """Return the elements, with large strings read."""
     return [asked(part) for part in elements(Cursor(BytesSource(data)), value)]
 
 
 def export_value(data: bytes, value: ValueRef) -> list[Any]:
-    """The commands, large strings read."""
+    """Return the commands, with large strings read."""
     exported = value_commands(Cursor(BytesSource(data)), value, b"key", 1, CAPABILITIES["redis-8.2"])
     return [list(map(asked, item)) if isinstance(item, list) else item for item in exported]
 
@@ -47,7 +47,7 @@ def values(path: Path) -> Iterator[Key]:
 
 @contextmanager
 def bounded(memory: int, seconds: float = 10) -> Iterator[None]:
-    """No more memory at once than so many bytes, and no hang."""
+    """Fail if the block allocates more memory than `limit` or takes too long."""
     tracemalloc.start()
     started = time.process_time()
     try:
@@ -58,7 +58,7 @@ def bounded(memory: int, seconds: float = 10) -> Iterator[None]:
         tracemalloc.stop()
 
 
-@named
+@each_rdb_fixture
 def test_a_value_truncated_anywhere_is_reported_and_its_complete_elements_exported(path: Path) -> None:
     data = path.read_bytes()
     for key in values(path):
@@ -69,7 +69,7 @@ def test_a_value_truncated_anywhere_is_reported_and_its_complete_elements_export
             assert got[:-1] == whole[: len(got) - 1]
 
 
-@named
+@each_rdb_fixture
 def test_bent_values_raise_nothing_and_cost_little(path: Path) -> None:
     data, random = path.read_bytes(), Random(path.stem)
     with bounded(64 << 20, 60):
@@ -156,7 +156,7 @@ def test_packed_values_that_lie_give_what_was_read_before_the_lie(kind: int, dat
     assert isinstance(last, CorruptValue) and why in last.note
 
 
-@named
+@each_rdb_fixture
 def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
     whole = [export_value(path.read_bytes(), key.value) for key in values(path)]
     with path.open("rb") as stream:
@@ -195,11 +195,11 @@ def test_the_plain_twins_serve_where_nothing_is_compiled(monkeypatch: pytest.Mon
     def all_of(path: Path) -> list[Any]:
         return [export_value(path.read_bytes(), key.value) for key in values(path)]
 
-    compiled = [all_of(path) for path in FILES]
+    compiled = [all_of(path) for path in RDB_FIXTURES]
     twins: list[tuple[Any, str, Callable[..., Any]]] = [
         (codec, "strings_run", runs._py_strings_run), (packed, "listpack_run", runs._py_listpack_run),
         (packed, "ziplist_run", runs._py_ziplist_run), (lzf, "decompress_prefix", lzf._py_decompress_prefix), (resp_room, "encode_if_bytes", resp_room._py_encode),
     ]  # fmt: skip
     for module, name, twin in twins:
         monkeypatch.setattr(module, name, twin)
-    assert [all_of(path) for path in FILES] == compiled
+    assert [all_of(path) for path in RDB_FIXTURES] == compiled

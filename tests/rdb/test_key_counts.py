@@ -1,4 +1,4 @@
-"""How many keys an RDB holds, by database, type and expiry: the compiled counting, its twin, and the fixtures' truths."""
+"""Key counts of an RDB by database, type and expiry: compiled code, fallback and fixtures agree."""
 
 import json
 from array import array

@@ -1,4 +1,4 @@
-"""Layouts that no server at hand writes, and every packed one: what was written is read; two readers agree."""
+"""Value layouts that no installed server writes, and every packed layout: the decoders return the written elements."""
 
 import math
 from random import Random
@@ -96,7 +96,7 @@ def test_field_expiries_that_a_target_does_not_know_are_reported_lost() -> None:
 
 
 def test_streams_of_redis_8_6_and_8_8() -> None:
-    """Types 26 and 27: what idempotent producers used, and what is pending and nobody's."""
+    """Types 26 and 27 hold the identifiers of idempotent producers, and pending entries without a consumer."""
     producers = b"".join(
         [*map(w.length, (100, 50, 1)), w.string(b"p"), w.length(1), w.string(b"iid"), *map(w.length, (5, 1, 7, 2))]
     )

@@ -1,4 +1,4 @@
-"""Packed values that are too large to hold: the same items as of small ones, large ones among them, in small memory."""
+"""Packed values that are too large to hold in memory decode to the same items as small ones."""
 
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -94,7 +94,7 @@ def test_the_members_of_an_intset_are_those_of_one_that_is_held(width: int) -> N
 
 @kinds
 def test_what_lies_is_broken_in_both(kind: str) -> None:
-    """Bytes changed anywhere, and every way to be cut; the items before it are the same."""
+    """For changed bytes and for every truncation, both decoders fail after the same items."""
     small, large, write = KINDS[kind]
     data, numbers = write([b"short", b"77", b"x" * 300, b"-5000", b"y" * 20_000, b"end"]), Random(5)
     bent = [data[:size] for size in range(7, 400, 13)] + [b"", data[:-1], data + b"\xff"]
@@ -125,7 +125,7 @@ def outcome(runs: Iterator[list[Any]]) -> tuple[list[bytes], bool]:
 
 @pytest.mark.parametrize("line", ["redis-6.2", "valkey-9.1"])
 def test_a_list_and_a_stream_of_large_elements_are_read_as_the_server_holds_them(line: str) -> None:
-    """70 MiB each, which every server packs as it packs small ones."""
+    """The elements have 70 MiB each; every server packs them like small ones."""
     if line not in servers_by_line():
         pytest.skip(f"no {line} at hand")
     large = Random(1).randbytes(35 << 20)
@@ -149,7 +149,7 @@ def test_a_list_and_a_stream_of_large_elements_are_read_as_the_server_holds_them
 
 
 def same(found: Any, expected: list[bytes]) -> bool:
-    """Compared without a report of 70 MiB."""
+    """Compare without pytest's report of 70 MiB."""
     return [item.read() if isinstance(item, LargeString) else item for item in found] == expected
 
 
@@ -164,7 +164,7 @@ def test_an_oversized_zipmap_is_reported() -> None:
 
 
 def pending_stream(count: int, consumers: int, version: int, nacked: int = 0) -> bytes:
-    """A stream without entries; `count` are pending: the last `nacked` nobody's, the others with consumers in turn."""
+    """Return a stream without entries but with `count` pending ones; the last `nacked` have no consumer, the others have several."""
     ids = [w.raw_id(1000 + i, i % 3) for i in range(count)]
     owned = ids[: count - nacked]
     group = w.string(b"g") + w.length(2000 + count) + w.length(0) + (w.length(0) if version >= 2 else b"")

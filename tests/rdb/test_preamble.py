@@ -1,4 +1,4 @@
-"""The RDB walk: where a preamble ends, whether its checksum is right, and what is left of a ruined one."""
+"""The RDB walk finds the end of a preamble, verifies its checksum, and reports what can be read of a damaged one."""
 
 from pathlib import Path
 from random import Random

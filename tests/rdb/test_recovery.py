@@ -1,4 +1,4 @@
-"""What a salvage gives back of a damaged RDB: every key before the damage, nearly every one after it, tiles in any case."""
+"""Salvage of a damaged RDB: every key before the damage, nearly every key after it, and tiles that cover all bytes."""
 
 import time
 from pathlib import Path
@@ -38,7 +38,7 @@ def pairs(count: int, size: int = 40) -> list[bytes]:
 
 
 def salvaged(data: bytes, end: int | None = None) -> tuple[list[bytes], list[Damage]]:
-    """The names of the keys, and the damage; that they tile is checked on the way."""
+    """Return the names of the keys and the damage, and check that the items tile the file."""
     source, at, names, damage = BytesSource(data), 0, [], []
     for tile in salvage_items(source, end):
         assert tile.span.start == at < tile.span.end

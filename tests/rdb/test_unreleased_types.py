@@ -1,4 +1,4 @@
-"""Values of the newest layouts, that no server at hand writes: written by tests/support/rdb_unreleased.py as they are published."""
+"""Values of the newest layouts, which no installed server writes; tests/support/rdb_unreleased.py writes them as published."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ from tests.support.servers import servers_by_line
 
 
 def values(data: bytes) -> dict[bytes, list[Element | CorruptValue]]:
-    """The elements of every key, by name."""
+    """Return the elements of every key, by name."""
     source = BytesSource(data)
     cursor = Cursor(source)
     keys = [item for batch in ItemReader(source) for item in list(batch) if isinstance(item, KeyItem)]
@@ -138,7 +138,7 @@ def test_thousands_of_templates_are_remembered() -> None:
 
 
 def test_compiled_and_plain_remember_the_same_templates() -> None:
-    """Where there are too many, both stop at the same one."""
+    """Both implementations stop at the same template when there are too many."""
     numbers = Random(4)
     step = walk.TEMPLATE_SLOTS
     ids = [

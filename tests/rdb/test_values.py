@@ -1,4 +1,4 @@
-"""RDB values: what real servers wrote is read as they tell it, and the commands we make of it make it anew."""
+"""RDB values: the decoded values equal those that the server reported, and the exported commands rebuild them."""
 
 import json
 from pathlib import Path
@@ -14,14 +14,14 @@ from tests.support.key_descriptions import (
     dataset_digest,
     describe_by_decoder,
     describe_by_server,
+    drop_guessed_stream_fields,
     library_codes,
-    only_known,
     score_text,
     to_text,
-    without,
+    without_fields,
 )
-from tests.support.rdb_files import FILES, Function, Key, iter_keys, named
-from tests.support.rdb_loading import digest_server, export_commands, feed_commands, loading
+from tests.support.rdb_files import RDB_FIXTURES, Function, Key, each_rdb_fixture, iter_keys
+from tests.support.rdb_loading import digest_server, export_commands, feed_commands, lines_that_load_rdb
 from tests.support.servers import servers_by_line
 
 
@@ -36,9 +36,9 @@ def decoded(data: bytes) -> list[Described]:
     return sorted(read, key=lambda key: (key["db"], key["key"]))
 
 
-@named
+@each_rdb_fixture
 def test_values_are_read_as_their_server_reports_them(path: Path) -> None:
-    expected = without(read_description(path)["keys"], "encoding", "digest")
+    expected = without_fields(read_description(path)["keys"], "encoding", "digest")
     got = decoded(path.read_bytes())
     for key in expected + got:
         if key["type"] == "stream" and path.stem.startswith("stream-"):
@@ -46,7 +46,7 @@ def test_values_are_read_as_their_server_reports_them(path: Path) -> None:
     assert got == expected
 
 
-@named
+@each_rdb_fixture
 def test_functions_are_read(path: Path) -> None:
     source = BytesSource(path.read_bytes())
     cursor, read = Cursor(source), []
@@ -60,7 +60,7 @@ def test_functions_are_read(path: Path) -> None:
 def test_the_fixtures_hold_every_type_that_servers_at_hand_write() -> None:
     kinds = {
         (key.value.dialect, key.value.type)
-        for path in FILES
+        for path in RDB_FIXTURES
         for key in iter_keys(BytesSource(path.read_bytes()))
         if isinstance(key, Key)
     }
@@ -68,10 +68,10 @@ def test_the_fixtures_hold_every_type_that_servers_at_hand_write() -> None:
     assert ("valkey", 22) in kinds
 
 
-@named
+@each_rdb_fixture
 def test_another_reader_reads_the_same(path: Path) -> None:
     if path.stem.endswith("valkey80"):
-        return  # rdb-py reads Redis's dialect only
+        return  # rdb-py reads only Redis's dialect.
     theirs: list[Any] = []
     db = 0
     items: Any = rdb.RdbDecoder(str(path))
@@ -98,10 +98,10 @@ _THEIRS: dict[str, Any] = {
 }
 
 
-@named
+@each_rdb_fixture
 def test_commands_make_what_loading_makes(path: Path) -> None:
     data = path.read_bytes()
-    lines = loading(data)
+    lines = lines_that_load_rdb(data)
     assert lines
     for line in lines:
         commands, lost, broken = export_commands(data, line)
@@ -110,14 +110,14 @@ def test_commands_make_what_loading_makes(path: Path) -> None:
             feed_commands(fed, commands)
             expected, got = describe_by_server(loaded), describe_by_server(fed)
             if path.stem.startswith("stream-"):
-                only_known(expected)
-                only_known(got)
-            assert without(got, "encoding") == without(expected, "encoding")
+                drop_guessed_stream_fields(expected)
+                drop_guessed_stream_fields(got)
+            assert without_fields(got, "encoding") == without_fields(expected, "encoding")
             assert dataset_digest(fed) == dataset_digest(loaded)
             assert library_codes(fed) == library_codes(loaded)
 
 
-@named
+@each_rdb_fixture
 def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
     data = path.read_bytes()
     for line, binary in servers_by_line().items():
@@ -127,7 +127,7 @@ def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
             feed_commands(fed, commands)
             got, expected = (
                 describe_by_server(fed, digests=False),
-                without(read_description(path)["keys"], "encoding", "digest"),
+                without_fields(read_description(path)["keys"], "encoding", "digest"),
             )
         for key in expected:
             if key["type"] == "hash" and not CAPABILITIES[line].has_field_expiry:
@@ -135,7 +135,7 @@ def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
         if path.stem.startswith("stream"):
             plain = not CAPABILITIES[line].has_stream_counters or path.stem.startswith("stream-")
             for key in got + expected:
-                only_known([key])
+                drop_guessed_stream_fields([key])
                 key["value"].update({"added": None} if plain else {})
         assert got == expected, line
         assert {item.description for item in lost} == expected_losses(path, line)
@@ -157,5 +157,5 @@ def expected_losses(path: Path, line: str) -> set[str]:
 
 
 def counted(value: Described) -> bool:
-    """True of a stream whose counters say more than its entries do."""
+    """Whether a stream has counters that its entries do not imply."""
     return value["added"] is not None and (value["added"] != len(value["entries"]) or value["max_deleted"] != "0-0")

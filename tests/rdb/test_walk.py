@@ -1,4 +1,4 @@
-"""The items of an RDB: they tile it, whatever the window; compiled and plain walk give the same; nothing hostile hurts."""
+"""The items of an RDB tile it for any window size, compiled walker and fallback agree, and hostile bytes are handled."""
 
 import time
 from pathlib import Path
@@ -21,7 +21,7 @@ from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 from tests.conftest import FIXTURES
 from tests.support.corpus import ROOT
-from tests.support.hostile_bytes import HOSTILE, mutations
+from tests.support.hostile_bytes import HOSTILE_RDB_BODIES, mutate
 from tests.support.rdb_generated import random_rdb
 from tests.support.rdb_unreleased import UNRELEASED, string, with_checksum
 
@@ -30,7 +30,7 @@ WINDOWS = ((1, 2), (2, 3), (7, 3), (31, 2), (100, 9), (1 << 18, 1 << 12))
 
 
 def heads() -> list[Path]:
-    """Every RDB of the fixtures and of the corpus, and every file that begins with one."""
+    """Return every RDB of the fixtures and the corpus, and every file that begins with one."""
     found = [
         p for root in (FIXTURES, *([ROOT] if ROOT else [])) for p in root.rglob("*") if p.suffix in (".rdb", ".aof")
     ]
@@ -52,7 +52,7 @@ def use(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 def items(
     data: bytes, window: int = sweep.WINDOW_SIZE, room: int = sweep.BATCH_ITEMS, verify: bool = True
 ) -> tuple[list[KeyItem | OpcodeItem], RdbInfo]:
-    """All items, and what was found; that they tile is checked on the way."""
+    """Return all items and the RDB's facts, and check that the items tile it."""
     reader, found, at = ItemReader(BytesSource(data), window, room, verify), [], 0
     for batch in reader:
         assert batch.span.start == at < batch.span.end
@@ -105,7 +105,7 @@ def test_compiled_and_plain_agree_on_every_rdb(monkeypatch: pytest.MonkeyPatch) 
 def test_compiled_and_plain_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [base.read_bytes() for base in BASES] + [with_checksum(one) for one in UNRELEASED.values()]
     for seed, data in enumerate(whole):
-        for bent in mutations(data, 60, seed):
+        for bent in mutate(data, 60, seed):
             answers = []
             for module in (kernel, walk):
                 use(module, monkeypatch)
@@ -114,7 +114,7 @@ def test_compiled_and_plain_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) 
 
 
 def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
-    """All that can be seen of a walk over `data`, which grows by a piece each time that it is short, on so much fuel a run."""
+    """Return every observable state of a walk over `data` that grows by `piece` bytes, with `fuel` steps a run."""
     machine, seen, at, end = module.Walker(LAYOUTS["redis"], 0), [], 0, 0
     while True:
         columns = module.ItemColumns(5)
@@ -134,13 +134,13 @@ def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
 def test_compiled_and_plain_leave_the_same_state_wherever_they_stop(fuel: int, piece: int) -> None:
     for seed in range(3):
         data = random_rdb(seed, 12)[9 : 9 + 200 * min(piece, 100)]
-        for bent in [data, *mutations(data, 3, seed)]:
+        for bent in [data, *mutate(data, 3, seed)]:
             assert steps(kernel, bent, fuel, piece) == steps(walk, bent, fuel, piece)
 
 
 def test_compiled_and_plain_find_the_same_places() -> None:
     for seed, base in enumerate(BASES):
-        for bent in mutations(base.read_bytes(), 40, seed):
+        for bent in mutate(base.read_bytes(), 40, seed):
             buffer = bytearray(bent + bytes(kernel.SLACK))
             for layout in LAYOUTS.values():
                 for fuel in (100, 1 << 20):
@@ -160,7 +160,7 @@ def test_every_prefix_gives_its_whole_keys_and_never_raises(machine: ModuleType)
 
 @pytest.mark.parametrize("name", UNRELEASED)
 def test_what_no_server_at_hand_writes_is_walked_as_published(name: str, machine: ModuleType) -> None:
-    """Written by tests/support/rdb_unreleased.py from the published layout, not by a server."""
+    """The data is written by tests/support/rdb_unreleased.py from the published layouts, not by a server."""
     one = UNRELEASED[name]
     found, rdb = items(with_checksum(one))
     assert (rdb.complete, rdb.checksum, rdb.note) == (True, "ok", "")
@@ -189,7 +189,7 @@ def test_what_belongs_to_a_key_is_in_its_span(machine: ModuleType) -> None:
 
 
 def test_a_packed_name_is_unpacked(machine: ModuleType) -> None:
-    packed = b"\x01ab\xe0\x25\x01"  # "ab", then 46 bytes from two back
+    packed = b"\x01ab\xe0\x25\x01"  # "ab", then 46 bytes copied from two bytes back.
     data = closed_raw(b"\x00\xc3" + bytes((len(packed), 48)) + packed + string(b"v"))
     [key] = [item for item in items(data)[0] if isinstance(item, KeyItem)]
     assert key.name(BytesSource(data)) == b"ab" * 24
@@ -225,11 +225,11 @@ def test_without_the_checksum_large_payloads_are_not_read(machine: ModuleType) -
     assert items(data)[0][:3] == items(data, verify=False)[0][:3]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", HOSTILE_RDB_BODIES)
 def test_hostile_bytes_end_at_once(name: str, machine: ModuleType) -> None:
     for magic in (b"REDIS0011", b"VALKEY080"):
-        _, rdb = items(magic + HOSTILE[name], 64, 4)
-        assert not rdb.complete and rdb.end <= 9 + len(HOSTILE[name])
+        _, rdb = items(magic + HOSTILE_RDB_BODIES[name], 64, 4)
+        assert not rdb.complete and rdb.end <= 9 + len(HOSTILE_RDB_BODIES[name])
 
 
 def test_a_collection_of_millions_is_walked_in_small_memory() -> None:
@@ -250,7 +250,7 @@ def test_a_collection_of_millions_is_walked_in_small_memory() -> None:
 
 @pytest.mark.parametrize(("codec", "frame"), [("LZ4", b"\x04\x22\x4d\x18"), ("Zstd", b"\x28\xb5\x2f\xfd")])
 def test_a_compressed_stream_is_named(codec: str, frame: bytes) -> None:
-    """The envelope as published; no server at hand writes one."""
+    """The envelope is written as published; no installed server writes one."""
     source = BytesSource(b"VCS\x01\x01\x00\x01" + frame + bytes(40))
     assert is_rdb(source)
     assert codec in walk_rdb(source).note and not walk_rdb(source).complete

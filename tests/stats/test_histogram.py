@@ -9,13 +9,13 @@ from aofdoctor.stats.collect import StatsOptions
 from aofdoctor.stats.histogram import MAX_ROWS, Histogram, position_histogram, time_histogram
 from tests.conftest import aofdoctor
 from tests.support.samples import SET, make_small_set
-from tests.support.stats import collect, line, stats
+from tests.support.stats import bucket_row, collect_bytes, run_stats
 
 
 @pytest.mark.parametrize("span", [1, 19, 20, 21, 100, 3000, 90_000, 10**6, 10**7, 10**9])
 def test_time_has_at_most_twenty_rows_of_a_width_that_people_count_in(span: int) -> None:
     log = b"".join(b"#TS:%d\r\n" % (1_700_000_000 + span * n // 50) + SET for n in range(51))
-    over = collect(log, Selection(), StatsOptions()).histogram
+    over = collect_bytes(log, Selection(), StatsOptions()).histogram
     assert over.kind == "time" and len(over.rows) <= MAX_ROWS
     assert over.width in (1, 5, 15, 30, 60, 120, 600, 1800, 3600, 7200, 21600, 43200) or over.width % 86400 == 0
     assert sum(commands for _, commands, _ in over.rows) == 51
@@ -29,7 +29,7 @@ def test_time_has_at_most_twenty_rows_of_a_width_that_people_count_in(span: int)
 def test_every_gives_rows_of_that_width_or_reports_wider_ones(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(b"".join(b"#TS:%d\r\n" % (1_700_000_000 + 60 * n) + SET for n in range(3000)))
-    over = stats(path, "--every", "1h")["over"]
+    over = run_stats(path, "--every", "1h")["over"]
     assert over["width"] == 3600 and len(over["rows"]) == 51
     assert "each row 1 h" in aofdoctor("stats", path, "--every", "1h").out
     wider = aofdoctor("stats", path, "--every", "1m").out
@@ -51,7 +51,7 @@ def test_without_annotations_positions_are_rows_that_can_be_typed(tmp_path: Path
 
 def test_a_line_of_buckets_is_drawn_together_without_losing_any() -> None:
     for width, last in ((1, 5), (1, 1023), (64, 700), (1 << 40, 1000)):
-        whole = line(width, {b: (1, b) for b in range(last + 1)})
+        whole = bucket_row(width, {b: (1, b) for b in range(last + 1)})
         for over in (position_histogram(whole), time_histogram(whole, (0, 0))):
             assert isinstance(over, Histogram) and len(over.rows) <= MAX_ROWS
             assert sum(row[1] for row in over.rows) == last + 1

@@ -11,7 +11,7 @@ from aofdoctor.stats.collect import StatsOptions
 from aofdoctor.stats.counting import _pyheavy_hitters as plain_heavy
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
 from tests.support.hostile_bytes import hostile_aofs
-from tests.support.stats import collect
+from tests.support.stats import collect_bytes
 
 OPTIONS = (
     StatsOptions(),
@@ -40,7 +40,7 @@ many = st.lists(hostile_aofs, max_size=4).map(b"".join)
 def test_the_answer_does_not_depend_on_how_it_is_read(
     data: bytes, where: Selection, options: StatsOptions, window: int, room: int, read_size: int
 ) -> None:
-    assert collect(data, where, options, window, room, read_size) == collect(data, where, options)
+    assert collect_bytes(data, where, options, window, room, read_size) == collect_bytes(data, where, options)
 
 
 def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
@@ -48,11 +48,11 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
     data = b"".join(encode_command([b"SET", keys[n * n % 45], b"v" * (n % 4000)]) for n in range(3000))
     data += b"#TS:1700000000\r\n" + encode_command([b"NoSuch" * 9, keys[-1]]) * 3
     with patch("aofdoctor.stats.collect.EXACT_KEY_BYTES", 1 << 16):
-        whole = collect(data, Selection(), StatsOptions())
+        whole = collect_bytes(data, Selection(), StatsOptions())
         assert (
             whole
-            == collect(data, Selection(), StatsOptions(), 1 << 12, 7)
-            == collect(data, Selection(), StatsOptions(), 100_003, 1000)
+            == collect_bytes(data, Selection(), StatsOptions(), 1 << 12, 7)
+            == collect_bytes(data, Selection(), StatsOptions(), 100_003, 1000)
         )
     assert whole.keys is not None and not whole.keys.exact
     assert {len(written.key) for written in whole.keys.by_bytes} == {3, 66, 88}
@@ -61,13 +61,13 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
 @settings(max_examples=300)
 @given(many, st.sampled_from(OPTIONS))
 def test_plain_counters_give_the_same_answer(data: bytes, options: StatsOptions) -> None:
-    compiled = collect(data, Selection(), options)
+    compiled = collect_bytes(data, Selection(), options)
     with patch.multiple(
         "aofdoctor.stats.collect", RecordCounters=plain_weigh.RecordCounters, KeyCounters=plain_heavy.KeyCounters
     ):
-        slow = collect(data, Selection(), options)
+        slow = collect_bytes(data, Selection(), options)
     for found in (compiled, slow):
-        if found.keys:  # rows of equal rank are in the order of a table
+        if found.keys:  # Rows of equal rank come in the order of a hash table.
             found.keys.by_bytes.sort(key=str)
             found.keys.by_writes.sort(key=str)
     assert slow == compiled

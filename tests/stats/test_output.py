@@ -10,10 +10,10 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from tests.conftest import Result, aofdoctor
-from tests.support.base_keys import SELECT_0, rdb
+from tests.support.base_keys import SELECT_0, make_base
 from tests.support.rdb_value_writer import string
 from tests.support.samples import HISTORY, SET, make_small_set
-from tests.support.stats import BASE, DAMAGED, stats
+from tests.support.stats import AOF_WITH_BASE, DAMAGED_HISTORY, run_stats
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_the_contract_of_stats_json(path: Path) -> None:
-    found = stats(path, "-n", "1")
+    found = run_stats(path, "-n", "1")
     set_two = encode_command([b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"])
     assert list(found) == ["path", "layout", "totals", "selected", "by_command", "by_db", "by_prefix", "over", "largest", "keys",
                            "base", "suspects", "asked"]  # fmt: skip
@@ -46,8 +46,8 @@ def test_the_contract_of_stats_json(path: Path) -> None:
                       "key": {"base64": "G10wO2dvbmUH/w=="}, "key_size": 10}  # fmt: skip
     assert found["base"] is None and found["asked"] == {"depth": 1, "delimiter": ":", "every": None, "exact": False}
     written = {"key": "k", "key_size": 1, "db": 3, "writes": 1, "over": 0, "deviation": 0}
-    assert written in stats(path)["keys"]["by_writes"] and len(found["keys"]["by_writes"]) == 1
-    quick = stats(path, "--no-keys")
+    assert written in run_stats(path)["keys"]["by_writes"] and len(found["keys"]["by_writes"]) == 1
+    quick = run_stats(path, "--no-keys")
     assert quick["by_prefix"] is None and quick["keys"] is None
     assert {"command": None, "commands": 1, "bytes": len(encode_command([b"NOSUCH", b"k"]))} in quick["by_command"]
 
@@ -56,7 +56,7 @@ def test_no_byte_of_a_file_reaches_the_terminal_unescaped(tmp_path: Path) -> Non
     path = tmp_path / "a.aof"
     nasty = b"\x1b]0;gone\x07:\xff\n"
     path.write_bytes(
-        rdb(SELECT_0, b"\0" + string(nasty + b"b") + string(b"v"))
+        make_base(SELECT_0, b"\0" + string(nasty + b"b") + string(b"v"))
         + encode_command([b"SET", nasty + b"k", b"v"]) + encode_command([nasty, nasty]) + encode_command([b"DEL", *[nasty] * 200]) + b"\x1b[2J" + SET
     )  # fmt: skip
     for args in ([], ["-n", "0"], ["--depth", "3", "--delimiter", "]"], ["--json"]):
@@ -76,7 +76,7 @@ def test_rows_are_as_many_as_are_asked_for(tmp_path: Path) -> None:
     assert prefixes(aofdoctor("stats", path)) == [f"p{n}:" for n in range(24, 14, -1)] + ["and"]
     assert prefixes(aofdoctor("stats", path, "-n", "3")) == ["p24:", "p23:", "p22:", "and"]
     assert prefixes(aofdoctor("stats", path, "-n", "0")) == [f"p{n}:" for n in range(24, -1, -1)]
-    assert len(stats(path)["by_prefix"]["rows"]) == 25 and len(stats(path, "-n", "3")["by_prefix"]["rows"]) == 3
+    assert len(run_stats(path)["by_prefix"]["rows"]) == 25 and len(run_stats(path, "-n", "3")["by_prefix"]["rows"]) == 3
 
 
 def test_a_prefix_has_as_many_delimiters_as_are_asked_for(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_prefix_has_as_many_delimiters_as_are_asked_for(tmp_path: Path) -> Non
     )
 
     def prefixes(*args: str) -> dict[str, int]:
-        return {row["prefix"]: row["commands"] for row in stats(path, *args)["by_prefix"]["rows"]}
+        return {row["prefix"]: row["commands"] for row in run_stats(path, *args)["by_prefix"]["rows"]}
 
     assert prefixes() == {"a:": 3, "": 2}
     assert prefixes("--depth", "2") == {"a:b:": 2, "a:": 1, "": 2}
@@ -97,7 +97,7 @@ def test_a_prefix_has_as_many_delimiters_as_are_asked_for(tmp_path: Path) -> Non
 
 def test_damage_is_one_line_and_does_not_change_the_status(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(DAMAGED)
+    path.write_bytes(DAMAGED_HISTORY)
     result = aofdoctor("stats", path)
     assert result.status == 0 and result.err == ""
     assert f"damaged in 2 places, 4 bytes: aofdoctor check {path} says what and where" in result.out
@@ -109,14 +109,14 @@ def test_damage_is_one_line_and_does_not_change_the_status(tmp_path: Path) -> No
 
 
 def test_a_pipe_is_read_as_it_goes_by(tmp_path: Path) -> None:
-    data = BASE + SET * 5
+    data = AOF_WITH_BASE + SET * 5
     done = subprocess.run(
         [sys.executable, "-m", "aofdoctor", "stats", "-", "--json"], input=data, capture_output=True, check=True
     )
     piped = Result(0, done.stdout, "").json
     path = tmp_path / "a.aof"
     path.write_bytes(data)
-    whole = stats(path)
+    whole = run_stats(path)
     for same in ("by_command", "by_db", "by_prefix", "over", "keys"):
         assert piped[same] == whole[same], same
     assert {"bytes", "commands"} <= {name for name in whole["totals"] if piped["totals"][name] == whole["totals"][name]}
@@ -137,7 +137,7 @@ def test_an_empty_file_and_an_empty_selection_are_answered(tmp_path: Path, path:
     for args in ([empty], [path, "--key", "none"], [path, "--no-keys", "--key", "none"]):
         result = aofdoctor("stats", *args)
         assert result.status == 0 and ("0 commands" in result.out) and "Traceback" not in result.err
-        assert stats(*args)["selected"]["commands"] == 0
+        assert run_stats(*args)["selected"]["commands"] == 0
 
 
 def test_an_estimate_is_marked_as_one(tmp_path: Path) -> None:
@@ -152,9 +152,9 @@ def test_an_estimate_is_marked_as_one(tmp_path: Path) -> None:
         line = r"^estimated; any other key has \S+( bytes)? at most$"
         assert len(re.findall(line, aofdoctor("stats", path, "--exact").out, re.MULTILINE)) == 2
         assert "+-" in sampled.out
-        first = stats(path, "-n", "1")["keys"]["by_writes"][0]
+        first = run_stats(path, "-n", "1")["keys"]["by_writes"][0]
         assert first["key"] == "hot" and abs(first["writes"] - first["over"] - 9000) <= 2 * first["deviation"]
-        exact = stats(path, "--exact", "-n", "1")["keys"]
+        exact = run_stats(path, "--exact", "-n", "1")["keys"]
         assert exact["by_writes"][0]["deviation"] == 0
         assert (
             exact["by_writes"][0]["writes"] - exact["by_writes"][0]["over"] <= 9000 <= exact["by_writes"][0]["writes"]

@@ -9,15 +9,15 @@ from aofdoctor.aof.records import encode_command
 from aofdoctor.stats.histogram import find_bursts
 from tests.conftest import aofdoctor
 from tests.support.samples import SET
-from tests.support.stats import line, stats
+from tests.support.stats import bucket_row, run_stats
 
 
 def suspects(path: Path, *args: str) -> dict[str, Any]:
-    return {finding["code"]: finding for finding in stats(path, *args)["suspects"]}
+    return {finding["code"]: finding for finding in run_stats(path, *args)["suspects"]}
 
 
 def first_of(finding: Any) -> Any:
-    """What the command that a pointer gives shows first."""
+    """Return the first command that the hint of a finding shows."""
     words = finding["hint"].split()
     assert words[:2] == ["aofdoctor", "log"]
     return aofdoctor(*words[1:], "--json").lines[0]
@@ -57,7 +57,7 @@ def test_a_selection_leaves_out_what_it_does_not_mean(tmp_path: Path) -> None:
 def test_many_flushes_are_few_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes((SET + encode_command([b"FLUSHDB"])) * 50)
-    found = stats(path)["suspects"]
+    found = run_stats(path)["suspects"]
     assert [finding["code"] for finding in found] == ["flush"] * 3 + ["flush-more"]
     assert "47 more groups" in found[3]["message"] and first_of(found[3])["offset"] == found[3]["start"]
 
@@ -82,6 +82,6 @@ def test_a_burst_is_seen_among_the_usual(timed: bool, command: bytes, code: str,
 
 
 def test_a_short_log_has_no_bursts() -> None:
-    assert not find_bursts(line(1, {0: (1, 1)}), 1) and not find_bursts((1, []), 1)
+    assert not find_bursts(bucket_row(1, {0: (1, 1)}), 1) and not find_bursts((1, []), 1)
     cells = [(b, 200, 200, 200 if b == 3 else 1, b, 0, -1) for b in range(20)]
     assert [(burst.count, burst.log_offset) for burst in find_bursts((1, cells), 1)] == [(200, 3)]

@@ -1,4 +1,4 @@
-"""stats: what an AOF is made of, in numbers that can be checked against log and check."""
+"""The counts of stats equal those of log, and its totals equal those of check."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,7 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
 from tests.conftest import FIXTURES, STORIES, aofdoctor
 from tests.support.samples import HISTORY
-from tests.support.stats import DAMAGED, prefix, rows_by_name, same_totals, stats, tally
+from tests.support.stats import DAMAGED_HISTORY, assert_same_totals, count_by, first_key_prefix, rows_by_name, run_stats
 
 
 @pytest.fixture
@@ -32,17 +32,17 @@ SELECTIONS: list[list[str]] = [
 
 
 @pytest.mark.parametrize("selection", SELECTIONS, ids=" ".join)
-@pytest.mark.parametrize("data", [HISTORY, DAMAGED], ids=["sound", "damaged"])
+@pytest.mark.parametrize("data", [HISTORY, DAMAGED_HISTORY], ids=["sound", "damaged"])
 def test_counts_are_those_of_log(data: bytes, selection: list[str], tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
     path.write_bytes(data)
-    lines, found = aofdoctor("log", path, "--json", *selection).lines, stats(path, *selection)
+    lines, found = aofdoctor("log", path, "--json", *selection).lines, run_stats(path, *selection)
     assert found["selected"]["commands"] == len(lines)
     assert found["selected"]["bytes"] == sum(line["size"] for line in lines)
-    assert rows_by_name(found["by_command"], "command") == tally(lines, lambda line: line["cmd"].lower())
-    by_db = tally(lines, lambda line: "?" if line["db"] is None else line["db"])
+    assert rows_by_name(found["by_command"], "command") == count_by(lines, lambda line: line["cmd"].lower())
+    by_db = count_by(lines, lambda line: "?" if line["db"] is None else line["db"])
     assert {"?" if db is None else db: row for db, row in rows_by_name(found["by_db"], "db").items()} == by_db
-    assert rows_by_name(found["by_prefix"]["rows"], "prefix") == tally(lines, prefix)
+    assert rows_by_name(found["by_prefix"]["rows"], "prefix") == count_by(lines, first_key_prefix)
     times = Counter(line["time"] for line in lines)
     timed = sum(row["commands"] for row in found["over"]["rows"])
     assert timed + found["over"]["untimed"]["commands"] == len(lines)
@@ -53,10 +53,11 @@ def test_counts_are_those_of_log(data: bytes, selection: list[str], tmp_path: Pa
 
 
 def test_the_keys_are_those_of_log(path: Path) -> None:
-    found = stats(path)["keys"]
+    found = run_stats(path)["keys"]
     assert found["exact"] and found["elsewhere_at_most"] == {"bytes": 0, "writes": 0}
     lines = [line for line in aofdoctor("log", path, "--json").lines if line["keys"]]
-    writes = Counter((line["db"], str(line["keys"][0])) for line in lines) + Counter({(3, "k"): 1})  # NOSUCH k
+    # The command NOSUCH k.
+    writes = Counter((line["db"], str(line["keys"][0])) for line in lines) + Counter({(3, "k"): 1})
     assert {(key["db"], str(key["key"])): key["writes"] for key in found["by_writes"]} == writes
     sizes = Counter[tuple[int, str]]()
     for line in lines:
@@ -68,17 +69,19 @@ def test_the_keys_are_those_of_log(path: Path) -> None:
 @pytest.mark.parametrize("story", STORIES)
 def test_totals_are_those_of_check(story: str) -> None:
     path = FIXTURES / "aof" / story
-    found, report = stats(path), aofdoctor("check", path, "--json").json
-    same_totals(found, report)
+    found, report = run_stats(path), aofdoctor("check", path, "--json").json
+    assert_same_totals(found, report)
     assert (found["layout"], found["path"]) == (report["layout"], str(path))
 
 
 def test_every_byte_is_counted_once(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(DAMAGED)
-    found, tiles = stats(path), list[int]()
-    for tile in read_tiles(BytesSource(DAMAGED), command_table().names):
+    path.write_bytes(DAMAGED_HISTORY)
+    found, tiles = run_stats(path), list[int]()
+    for tile in read_tiles(BytesSource(DAMAGED_HISTORY), command_table().names):
         if isinstance(tile, RecordBatch):
             tiles += [tile.record_span(i).size for i in range(tile.count) if tile.ids[i] == ANNOTATION]
     totals = found["totals"]
-    assert totals["damage"]["bytes"] + found["selected"]["bytes"] + sum(tiles) == totals["bytes"] == len(DAMAGED)
+    assert (
+        totals["damage"]["bytes"] + found["selected"]["bytes"] + sum(tiles) == totals["bytes"] == len(DAMAGED_HISTORY)
+    )

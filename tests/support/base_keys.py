@@ -1,4 +1,4 @@
-"""An AOF with an RDB base of 60 keys, ways to damage it, and the keys that a copy still has."""
+"""An AOF with an RDB base of 60 keys, functions that damage it, and functions that list the keys of an output."""
 
 from pathlib import Path
 
@@ -14,24 +14,24 @@ from tests.support.servers import servers_by_line
 SELECT_0, SELECT_3 = b"\xfe\x00", b"\xfe\x03"
 
 
-def key(name: str, value: str) -> bytes:
+def text_key(name: str, value: str) -> bytes:
     return b"\0" + w.string(name.encode()) + w.string(value.encode())
 
 
-def rdb(*pieces: bytes) -> bytes:
+def make_base(*pieces: bytes) -> bytes:
     data = b"REDIS0009" + b"\xfa" + w.string(b"ctime") + w.string(b"1700000000") + b"".join(pieces) + b"\xff"
     return data + crc64(data).to_bytes(8, "little")
 
 
-def names(data: bytes) -> list[tuple[int, bytes]]:
+def key_names(data: bytes) -> list[tuple[int, bytes]]:
     source = BytesSource(data)
     return [(item.db, item.name(source)) for batch in ItemReader(source) for item in batch if isinstance(item, KeyItem)]
 
 
-MANY = [key(f"user:{number}", f"value {number}") for number in range(40)]
+USER_KEYS = [text_key(f"user:{number}", f"value {number}") for number in range(40)]
 
 
-WHOLE = rdb(SELECT_0, *MANY, SELECT_3, *(key(f"third:{number}", "x") for number in range(20)))
+BASE = make_base(SELECT_0, *USER_KEYS, SELECT_3, *(text_key(f"third:{number}", "x") for number in range(20)))
 
 
 TAIL = (
@@ -41,7 +41,7 @@ TAIL = (
 )
 
 
-def loaded_names(data: bytes, line: str) -> set[tuple[int, bytes]]:
+def load_key_names(data: bytes, line: str) -> set[tuple[int, bytes]]:
     with digest_server(servers_by_line()[line], data) as running:
         found = set()
         for name in running.info("keyspace"):
@@ -52,14 +52,14 @@ def loaded_names(data: bytes, line: str) -> set[tuple[int, bytes]]:
     return found
 
 
-def salvaged(path: Path, *words: str) -> tuple[bytes, dict[str, object]]:
+def salvage(path: Path, *words: str) -> tuple[bytes, dict[str, object]]:
     out = path.with_name("out")
     result = aofdoctor("repair", path, "--salvage", "-o", out, "--json", *words)
     assert result.status == 0, result.err
     return out.read_bytes(), result.json
 
 
-def damage(path: Path, at: int, junk: bytes) -> None:
-    data = bytearray(WHOLE + TAIL)
+def overwrite(path: Path, at: int, junk: bytes) -> None:
+    data = bytearray(BASE + TAIL)
     data[at : at + len(junk)] = junk
     path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Salvage a case of the corpus and compare its commands with those of the undamaged file."""
+"""Salvage one case of the corpus and compare its commands with those of the undamaged file."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource, FileSource, Source, pread
 from tests.support.corpus import Case, cases
 
-# What is kept has no counterpart in the source, or another order, and nothing in the bytes tells.
+# In these cases the kept commands cannot be compared with the undamaged file, and the bytes do not show why.
 AMBIGUOUS = {
     "interleaved-bytes": "a second server's commands stand among these, and are as whole",
     "interleaved-commands": "a second server's commands stand among these, and are as whole",
@@ -30,35 +30,37 @@ AMBIGUOUS = {
 }
 
 
-TURNED_BACK = ("crlf-to-lf", "lf-to-crlf", "latin1-to-utf8", "block-swapped-512")
+RECONSTRUCTED = ("crlf-to-lf", "lf-to-crlf", "latin1-to-utf8", "block-swapped-512")
 
 
-def argvs(source: Source) -> Iterator[tuple[bytes, ...]]:
+def iter_argv(source: Source) -> Iterator[tuple[bytes, ...]]:
     for tile in read_tiles(source, command_table().names):
         if isinstance(tile, RecordBatch):
             yield from (tuple(tile.argv(i)) for i in range(tile.count) if tile.ids[i] != ANNOTATION)
 
 
 @cache
-def sources() -> dict[tuple[str, str], Case]:
+def cases_by_version() -> dict[tuple[str, str], Case]:
     return {(case.version, case.id.partition("/")[2]): case for case in cases()}
 
 
-def source_of(case: Case) -> Path | None:
-    """The undamaged file of a case, where the corpus has it."""
+def undamaged_file(case: Case) -> Path | None:
+    """Return the undamaged file of a case, or None if the corpus does not have it."""
     source = case.truth.get("source") or {}
     for name in (source.get("case"), f"clean-{source.get('case')}"):
-        found = sources().get((source.get("version", ""), str(name)))
+        found = cases_by_version().get((source.get("version", ""), str(name)))
         if found and (found.data / source["file"]).is_file():
             return found.data / str(source["file"])
     return None
 
 
 @dataclass(frozen=True)
-class Salvaged:
-    """One case: `torn` commands went with transactions that are broken; `untouched`: nothing was found wrong.
+class SalvageResult:
+    """The result of one case.
 
-    `whole`: what was turned back is the source, command for command.
+    `torn` counts commands that were removed with their broken transaction.
+    `untouched` means that no damage was found. `whole` means that a reconstruction
+    equals the undamaged file, command for command.
     """
 
     id: str
@@ -72,9 +74,9 @@ class Salvaged:
     whole: bool
 
 
-def salvaged(case: Case) -> Salvaged | None:
-    turned = case.damage in TURNED_BACK
-    source = source_of(case) if turned or "commands_intact_total" in case.truth else None
+def salvage_case(case: Case) -> SalvageResult | None:
+    turned = case.damage in RECONSTRUCTED
+    source = undamaged_file(case) if turned or "commands_intact_total" in case.truth else None
     if source is None:
         return None
     name = Path(case.truth["damaged_file"]).name
@@ -86,20 +88,21 @@ def salvaged(case: Case) -> Salvaged | None:
         assert content is not None and content.size is not None
         data = pread(content, content.size, 0)
     out = b"".join(data[start:end] for start, end in remaining_spans(iter(drops), index, len(data)))
-    broken = (TORN_TRANSACTION_REASON, "no server knows this command")  # inside a transaction, all of that goes
+    # Such a command inside a transaction removes the whole transaction.
+    broken = (TORN_TRANSACTION_REASON, "no server knows this command")
     torn = sum(drop.commands - (drop.reason != TORN_TRANSACTION_REASON) for drop in drops if drop.reason in broken)
-    before, after = list(argvs(FileSource(source))), list(argvs(BytesSource(out)))
-    kept, invented = in_order(before, after)
+    before, after = list(iter_argv(FileSource(source))), list(iter_argv(BytesSource(out)))
+    kept, invented = count_in_order(before, after)
     mended = any(
         mend.reason not in (MAGIC_REASON, NEW_END_REASON) for mend in plan.reconstructions
-    )  # what an RDB gets is judged elsewhere
+    )  # Repairs of RDB bytes are tested in test_bases.py.
     intact = len(before) if mended else case.truth["commands_intact_total"]
     untouched = not drops and not mended
-    return Salvaged(case.id, case.damage, intact, kept, torn, invented, untouched, mended, before == after)
+    return SalvageResult(case.id, case.damage, intact, kept, torn, invented, untouched, mended, before == after)
 
 
-def in_order(source: list[tuple[bytes, ...]], got: list[tuple[bytes, ...]]) -> tuple[int, int]:
-    """(how many of `got` come in `source` in this order, how many do not)."""
+def count_in_order(source: list[tuple[bytes, ...]], got: list[tuple[bytes, ...]]) -> tuple[int, int]:
+    """Return (number of commands in `got` that appear in `source` in this order, number of the others)."""
     at = kept = 0
     for argv in got:
         if argv in source[at:]:
@@ -108,12 +111,12 @@ def in_order(source: list[tuple[bytes, ...]], got: list[tuple[bytes, ...]]) -> t
     return kept, len(got) - kept
 
 
-def digest_of(out: Path, binary: ServerBinary) -> str:
+def debug_digest(out: Path, binary: ServerBinary) -> str:
     manifest = next(out.glob("*.manifest"), None) if out.is_dir() else None
     name = manifest.name.removesuffix(".manifest") if manifest else "appendonly.aof"
 
     def lay_out(folder: Path) -> None:
-        # A copy: the server that loads it writes into it when a key expires.
+        # The server loads a copy, because it appends to the file when a key expires.
         place = folder / ("appendonlydir" if out.is_dir() else name)
         shutil.copytree(out, place) if out.is_dir() else shutil.copyfile(out, place)
 

@@ -1,4 +1,4 @@
-"""What the tests of diff share: small histories, pairs of files, a comparison in memory."""
+"""Helpers for the tests of diff: small histories, comparisons in memory, and results of the command line."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ DiffResult = tuple[list[tuple[int, bytes]], list[tuple[bytes, bytes]], CommandDi
 
 
 def compare(a: bytes, b: bytes, exact: bool = False) -> DiffResult:
-    """(what only a side has, what has moved, the comparison)."""
+    """Return (the commands of only one side, the moved commands, the comparison)."""
     sides = tuple(Side(memory_aof(data), ComparisonRules.create(DIGEST_KEY, exact)) for data in (a, b))
     diff = CommandDiff(*sides)
     datas, only, moves = (a, b), [], []
@@ -61,7 +61,7 @@ def commands_of(path: Path) -> list[list[bytes]]:
 
 
 def encode_commands(*commands: str) -> bytes:
-    """Commands by their words."""
+    """Encode commands that are written as space-separated words."""
     return b"".join(encode_command([word.encode() for word in command.split()]) for command in commands)
 
 
@@ -73,10 +73,10 @@ def keys_of(*args: Any) -> dict[str, Any]:
     return found
 
 
-def strings(*keys: str) -> list[bytes]:
+def string_keys(*keys: str) -> list[bytes]:
     return [string_key(key.encode(), b"1") for key in keys]
 
 
-def summary(*args: Any) -> dict[str, Any]:
+def diff_summary(*args: Any) -> dict[str, Any]:
     found: dict[str, Any] = aofdoctor("diff", *args, "--json").lines[-1]
     return found

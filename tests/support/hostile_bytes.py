@@ -1,4 +1,4 @@
-"""Hostile bytes for the laws: whole records, torn and bent ones, and what looks like them."""
+"""Hostile bytes: Hypothesis strategies for records that are whole, torn, malformed or look-alike; and hostile RDBs."""
 
 from collections.abc import Iterator
 from random import Random
@@ -57,7 +57,7 @@ hostile_aofs = st.lists(
 sound_aofs = st.lists(sound_records, max_size=12).map(b"".join)
 
 
-def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
+def mutate(data: bytes, count: int, seed: int) -> Iterator[bytes]:
     random = Random(seed)
     for _ in range(count):
         bent = bytearray(data)
@@ -66,7 +66,7 @@ def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
         yield bytes(bent[: random.randrange(len(bent) + 1)] if random.random() < 0.3 else bent)
 
 
-HOSTILE = {
+HOSTILE_RDB_BODIES = {
     "a string of 2^63": b"\x00\x01k\x81" + b"\xff" * 8,
     "a list of 2^64 - 1": b"\x01\x01k\x81" + b"\xff" * 8 + b"\x00" * 1000,
     "a stream of 2^62 listpacks": b"\x0f\x01k\x81\x40" + bytes(7) + bytes(1000),

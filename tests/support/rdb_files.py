@@ -1,4 +1,8 @@
-"""Whole RDBs of a few keys, for tests of what does not need a server: a head, keys as they are encoded, an end."""
+"""RDB files: the fixtures, small RDBs built from encoded keys, compressed RDBs, and the keys of any RDB.
+
+Compressed RDBs are wrapped as Valkey 9.2 does, with the published envelope and a
+frame from the codec's own library; no installed server writes one.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -24,7 +28,7 @@ MODULE = 7
 
 
 def make_rdb(*keys: bytes, aux: Iterable[tuple[bytes, bytes]] = (), magic: bytes = b"REDIS0011") -> bytes:
-    """An RDB with its checksum; `aux` are the writer's own words."""
+    """Return an RDB with its checksum; `aux` are its AUX fields."""
     head = magic + b"".join(b"\xfa" + string(name) + string(value) for name, value in aux)
     data = head + b"".join(keys) + b"\xff"
     return data + crc64(data).to_bytes(8, "little")
@@ -35,18 +39,18 @@ def select_db(db: int) -> bytes:
 
 
 def string_key(key: bytes, value: bytes, expire_ms: int | None = None) -> bytes:
-    """A string."""
+    """Encode a key with a string value."""
     expiry = b"" if expire_ms is None else b"\xfc" + expire_ms.to_bytes(8, "little")
     return expiry + b"\x00" + string(key) + string(value)
 
 
 def collection_key(key: bytes, *values: bytes, kind: int = 2) -> bytes:
-    """A set, or a list with `kind` 1."""
+    """Encode a key with a set, or a list if `kind` is 1."""
     return bytes([kind]) + string(key) + length(len(values)) + b"".join(map(string, values))
 
 
 def module_key(key: bytes, value: bytes) -> bytes:
-    """A value that only its module can make: a string of the type `unknown-t`."""
+    """Encode a key with a value of the module type `unknown-t`, which only that module can read."""
     letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     packed = 0
     for letter in b"unknown-t":
@@ -54,17 +58,17 @@ def module_key(key: bytes, value: bytes) -> bytes:
     return bytes([MODULE]) + string(key) + length(packed << 10 | 1) + b"\x05" + string(value) + b"\x00"
 
 
-FILES = sorted((FIXTURES / "rdb").glob("*.rdb"))
+RDB_FIXTURES = sorted((FIXTURES / "rdb").glob("*.rdb"))
 
 
-named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+each_rdb_fixture = pytest.mark.parametrize("path", RDB_FIXTURES, ids=lambda path: path.stem)
 
 
 _FUNCTION = 245
 
 
 class Key(NamedTuple):
-    """A key, and where its value stands."""
+    """A key, and the position of its value."""
 
     db: int
     name: bytes
@@ -74,13 +78,13 @@ class Key(NamedTuple):
 
 
 class Function(NamedTuple):
-    """Where the code of a library of functions begins."""
+    """The offset of the code of a function library."""
 
     offset: int
 
 
 def iter_keys(source: Source) -> Iterator[Key | Function]:
-    """Every key, in order, up to the end mark."""
+    """Yield every key and function library, in file order."""
     dialect = "valkey" if pread(source, 6, 0) == b"VALKEY" else "redis"
     for batch in ItemReader(source):
         for item in list(batch):
@@ -96,12 +100,12 @@ CODECS = ("LZ4", "Zstd")
 
 
 def without_checksum(rdb: bytes) -> bytes:
-    """An RDB with a checksum of 0, as inside a stream: the frame has its own."""
+    """Return an RDB with a checksum of 0, as in a compressed stream, where the frame has its own checksum."""
     return rdb[:-8] + bytes(8)
 
 
 def compress_frame(data: bytes, codec: str, with_checksum: bool = True, **options: Any) -> bytes:
-    """One frame, written as Valkey does: linked blocks of 64 KiB for LZ4, in a stream for Zstd."""
+    """Return one frame as Valkey writes it: linked blocks of 64 KiB for LZ4, a stream for Zstd."""
     if codec == "LZ4":
         lz4_options = {"block_linked": True, "block_size": lz4.frame.BLOCKSIZE_MAX64KB} | options
         return bytes(
@@ -115,7 +119,7 @@ def compress_frame(data: bytes, codec: str, with_checksum: bool = True, **option
 
 
 def compress_rdb(rdb: bytes, codec: str, with_checksum: bool = True, **options: Any) -> bytes:
-    """The whole stream: VCS, version 1, the codec, 0, 1 for an RDB, the frame (compression_stream.h)."""
+    """Return the whole stream: VCS, version 1, the codec, 0, 1 for an RDB, the frame (compression_stream.h)."""
     return (
         b"VCS\x01"
         + bytes([1 + CODECS.index(codec), 0, 1])

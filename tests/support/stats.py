@@ -1,4 +1,4 @@
-"""Run stats, and group the lines of log in the same way to compare with."""
+"""Run stats, and group the lines of log in the same way to compare the two."""
 
 from collections import Counter
 from pathlib import Path
@@ -11,21 +11,21 @@ from aofdoctor.source import BytesSource
 from aofdoctor.stats.collect import Stats, StatsOptions, collect_stats
 from aofdoctor.stats.counting import _pyrecord_counters as plain_weigh
 from tests.conftest import aofdoctor
-from tests.support.base_keys import SELECT_0, key, rdb
+from tests.support.base_keys import SELECT_0, make_base, text_key
 from tests.support.rdb_value_writer import string
 from tests.support.samples import HISTORY, SET
 
-DAMAGED = HISTORY + b"junk" + HISTORY + encode_command([b"MULTI"]) + SET
+DAMAGED_HISTORY = HISTORY + b"junk" + HISTORY + encode_command([b"MULTI"]) + SET
 
 
-def stats(*args: str | Path | int) -> Any:
+def run_stats(*args: str | Path | int) -> Any:
     result = aofdoctor("stats", *args, "--json")
     assert result.status == 0, result.err
     return result.json
 
 
-def prefix(line: Any) -> str | None:
-    """The prefix of the first key of a line of log, None if it has none; of an unknown command it is its argument."""
+def first_key_prefix(line: Any) -> str | None:
+    """Return the prefix of the first key of a line of log, or None; for an unknown command, the key is its first argument."""
     keys = line["keys"] or (line["args"][:1] if line["cmd"] == "NOSUCH" else [])
     if not keys:
         return None
@@ -33,7 +33,7 @@ def prefix(line: Any) -> str | None:
     return name[: name.find(":") + 1]
 
 
-def tally(lines: list[Any], of: Any) -> dict[Any, tuple[int, int]]:
+def count_by(lines: list[Any], of: Any) -> dict[Any, tuple[int, int]]:
     counts: Counter[Any] = Counter()
     sizes: Counter[Any] = Counter()
     for line in lines:
@@ -46,8 +46,8 @@ def rows_by_name(rows: list[Any], name: str) -> dict[Any, tuple[int, int]]:
     return {row[name]: (row["commands"], row["bytes"]) for row in rows}
 
 
-def same_totals(found: Any, report: Any) -> None:
-    """The totals of stats are those of check."""
+def assert_same_totals(found: Any, report: Any) -> None:
+    """Assert that the totals of stats equal those of check."""
     parts = [part for part in report["parts"] if part["type"] != "history"]
     totals = found["totals"]
     for name, of in (("bytes", "size"), ("commands", "commands"), ("annotations", "annotations")):
@@ -60,7 +60,7 @@ def same_totals(found: Any, report: Any) -> None:
     assert sum(row["commands"] for row in found["by_db"]) == totals["commands"]
 
 
-def collect(
+def collect_bytes(
     data: bytes,
     where: Selection,
     options: StatsOptions,
@@ -74,12 +74,12 @@ def collect(
     return found
 
 
-def line(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.BucketRow:
+def bucket_row(width: int, counts: dict[int, tuple[int, int]]) -> plain_weigh.BucketRow:
     return width, [(b, *counts.get(b, (0, 0)), 0, -1, 0, -1) for b in range(min(counts), max(counts) + 1)]
 
 
-BASE = rdb(
-    SELECT_0, *(key(f"user:{n}", "v" * n) for n in range(30)), b"\xfc" + (10**13).to_bytes(8, "little") + key("sess:1", "v"),
+AOF_WITH_BASE = make_base(
+    SELECT_0, *(text_key(f"user:{n}", "v" * n) for n in range(30)), b"\xfc" + (10**13).to_bytes(8, "little") + text_key("sess:1", "v"),
     b"\xfe\x03", b"\1" + string(b"list:1") + b"\2" + string(b"a") + string(b"b"), b"\0\xc0\x07" + string(b"number"),
     b"\0" + string(b"\x1b]0;gone\x07:x") + string(b"v"),
 )  # fmt: skip
