@@ -56,7 +56,9 @@ def plain(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_killed_at_any_call_nothing_is_half_done(edit: str, sample: Callable[[str], Path], tmp_path: Path) -> None:
+def test_after_a_kill_at_any_call_no_output_is_partial(
+    edit: str, sample: Callable[[str], Path], tmp_path: Path
+) -> None:
     name, words = EDITS[edit]
     source = sample(name)
     before, places = state(source), tmp_path / "places"
@@ -81,7 +83,7 @@ def test_killed_at_any_call_nothing_is_half_done(edit: str, sample: Callable[[st
 
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("code", DISK_ERRORS)
-def test_where_a_call_fails_the_message_is_clear_and_nothing_is_left(
+def test_a_failing_call_gives_a_clear_message_and_leaves_nothing(
     code: int, edit: str, sample: Callable[[str], Path], tmp_path: Path
 ) -> None:
     name, words = EDITS[edit]
@@ -103,7 +105,7 @@ def test_where_a_call_fails_the_message_is_clear_and_nothing_is_left(
     assert not failed and number > 5
 
 
-def test_in_place_killed_at_any_call_undo_has_the_old_bytes(sample: Callable[[str], Path]) -> None:
+def test_after_a_kill_in_place_undo_restores_the_old_bytes(sample: Callable[[str], Path]) -> None:
     source = sample("wiped-valkey-9.1")
     before = state(source)
     for number in range(1, MANY):
@@ -120,7 +122,7 @@ def test_in_place_killed_at_any_call_undo_has_the_old_bytes(sample: Callable[[st
     assert ended and number > 5
 
 
-def test_undo_killed_at_any_call_can_be_done_again(sample: Callable[[str], Path]) -> None:
+def test_a_killed_undo_can_be_repeated(sample: Callable[[str], Path]) -> None:
     source = sample("wiped-redis-6.2")
     before = (source / "appendonly.aof").read_bytes()
     for number in range(1, MANY):
@@ -134,7 +136,7 @@ def test_undo_killed_at_any_call_can_be_done_again(sample: Callable[[str], Path]
     assert ended and number > 2
 
 
-def test_in_place_a_failed_write_names_the_receipt(sample: Callable[[str], Path]) -> None:
+def test_a_failed_write_in_place_reports_the_receipt(sample: Callable[[str], Path]) -> None:
     source = sample("wiped-redis-6.2")
     before, named = (source / "appendonly.aof").read_bytes(), 0
     for number in range(1, MANY):
@@ -154,7 +156,7 @@ def test_in_place_a_failed_write_names_the_receipt(sample: Callable[[str], Path]
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_what_gets_its_name_is_on_disk_before_and_the_name_after(
+def test_files_are_synced_before_the_rename_and_the_directory_after_it(
     edit: str, sample: Callable[[str], Path], tmp_path: Path
 ) -> None:
     name, words = EDITS[edit]
@@ -171,7 +173,7 @@ def test_what_gets_its_name_is_on_disk_before_and_the_name_after(
     assert not unsynced and ("fsync", str(tmp_path)) in calls
 
 
-def test_the_old_bytes_are_on_disk_under_their_name_before_the_first_byte_changes(
+def test_the_old_bytes_are_synced_before_the_first_byte_changes(
     sample: Callable[[str], Path],
 ) -> None:
     source = sample("wiped-redis-6.2")

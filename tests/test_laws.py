@@ -88,7 +88,7 @@ def test_tiles_are_adjacent_and_cover_every_byte(data: bytes) -> None:
     st.sampled_from([32, 33, 100, 1 << 20]),
     st.sampled_from([1, 2, 64]),
 )
-def test_tiles_do_not_depend_on_how_they_are_read(data: bytes, read_size: int, window: int, room: int) -> None:
+def test_tiles_do_not_depend_on_read_sizes(data: bytes, read_size: int, window: int, room: int) -> None:
     expected = flat(read_tiles(BytesSource(data), COMMAND_IDS))
     got = flat(read_tiles(BytesSource(data, read_size), COMMAND_IDS, window=window, room=room))
     assert got == expected
@@ -108,7 +108,7 @@ def test_an_encoded_command_reads_back_as_one_record(argv: list[bytes]) -> None:
 
 @LAWS
 @given(hostile_aofs)
-def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
+def test_the_compiled_scanner_and_its_fallback_agree(data: bytes) -> None:
     buffer, results = bytearray(data + bytes(64)), []
     for names, columns, scan, skip_args, arguments in TWINS:
         count = scan(buffer, 0, len(data), names, columns)
@@ -123,7 +123,7 @@ def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
 
 @LAWS
 @given(sound_aofs)
-def test_the_compiled_steps_and_the_plain_ones_agree(data: bytes) -> None:
+def test_the_compiled_tracker_and_its_fallback_agree(data: bytes) -> None:
     results = []
     for runner in (track_batch, plain.track_batch):
         steps = ContextTracker(columns=True)
@@ -206,7 +206,7 @@ def test_kept_commands_keep_their_database_and_transaction(data: bytes, names: s
 
 @LAWS
 @given(st.lists(sound_records, min_size=1, max_size=8))
-def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
+def test_an_emptied_transaction_is_removed(pieces: list[bytes]) -> None:
     tx = (
         encode_command([b"MULTI"])
         + encode_command([b"SELECT", b"3"])
@@ -221,14 +221,14 @@ def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
 
 @settings(max_examples=300)
 @given(hostile_aofs)
-def test_a_file_reads_as_its_bytes_do(data: bytes) -> None:
+def test_a_file_reads_like_its_bytes(data: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.aof"
         path.write_bytes(data)
         assert flat(read_tiles(FileSource(path), COMMAND_IDS)) == flat(read_tiles(BytesSource(data), COMMAND_IDS))
 
 
-def test_a_state_has_the_fields_of_its_twin() -> None:
+def test_the_tracker_state_has_the_fields_of_its_fallback() -> None:
     header = (Path(plain.__file__).parent / "tracker.h").read_text()
     fields = header.partition("STATE_DB")[2].partition("STATE_SIZE")[0]
     names = ["DB", *[word.strip().removeprefix("STATE_") for word in fields.split(",") if word.strip()]]
@@ -241,7 +241,7 @@ def test_a_state_has_the_fields_of_its_twin() -> None:
     st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"]), min_size=1),
     st.sampled_from([1, 3, 1000]),
 )
-def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: bytes, names: set[str], room: int) -> None:
+def test_sliced_commands_keep_their_database_and_whole_transaction(data: bytes, names: set[str], room: int) -> None:
     aof, wanted = aof_of(data), command_table().ids_of(frozenset(names))
     chosen = {c.name.encode() for c in command_table().commands if c.id in wanted}
     found = contexts(data)

@@ -34,7 +34,7 @@ def same(lines: list[str]) -> list[str]:
     return text.strip().splitlines()
 
 
-def test_every_example_gives_what_the_readme_shows(tmp_path: Path) -> None:
+def test_every_example_gives_the_output_in_the_readme(tmp_path: Path) -> None:
     shutil.copytree(FIXTURES / "aof" / "wiped-valkey-9.1", tmp_path / "sample")
     (tmp_path / "sample" / "story.json").unlink()
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -53,24 +53,24 @@ def test_every_example_gives_what_the_readme_shows(tmp_path: Path) -> None:
     assert len(examples) == 16
 
 
-def test_the_first_aid_is_the_tools_own() -> None:
+def test_the_first_aid_equals_that_of_check() -> None:
     section = README.read_text().partition("## First aid")[2].partition("Then `aofdoctor")[0].replace("`", "")
     steps = re.findall(r"^\d\. (\w+ \w+)", section, flags=re.MULTILINE)
     assert steps == [" ".join(re.findall(r"\w+", step)[:2]) for step in FIRST_AID]
 
 
-def test_every_verb_is_in_the_table_and_there_are_no_others() -> None:
+def test_the_table_lists_exactly_the_verbs() -> None:
     section = README.read_text().partition("## Verbs")[2].partition("\n\n`PATH`")[0]
     assert tuple(re.findall(r"^\| `(\w+)", section, flags=re.MULTILINE)) == tuple(VERBS)
 
 
-def test_the_demo_brings_every_key_back() -> None:
+def test_the_demo_restores_every_key() -> None:
     done = subprocess.run([sys.executable, "-m", "aofdoctor", "demo"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"before the flush 704 keys, after it 2, rescued 706$", done.stdout, flags=re.MULTILINE)
 
 
-def test_the_demo_counts_for_machines_and_keeps_its_files(tmp_path: Path) -> None:
+def test_the_demo_prints_json_and_keeps_its_files(tmp_path: Path) -> None:
     result = aofdoctor("demo", "--json", "--keep", tmp_path / "sample")
     assert result.status == 0 and result.json["keys"] == {"before": 704, "wiped": 2, "rescued": 706}
     assert aofdoctor("check", tmp_path / "sample" / "rescued").status == 0

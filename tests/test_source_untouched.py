@@ -58,7 +58,7 @@ ODD_NAMES = [
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_are_edited_like_others(name: bytes, tmp_path: Path) -> None:
+def test_files_with_unusual_names_are_edited(name: bytes, tmp_path: Path) -> None:
     path = write(tmp_path / os.fsdecode(name))
     out = tmp_path / os.fsdecode(b"out " + name)
     result = aofdoctor("strip", path, "-o", out)
@@ -70,7 +70,7 @@ def test_odd_names_are_edited_like_others(name: bytes, tmp_path: Path) -> None:
     assert aofdoctor("undo", receipt).status == 0 and path.read_bytes() == DATA
 
 
-def test_a_symlink_is_followed_and_stays_one(tmp_path: Path) -> None:
+def test_a_symlink_is_followed_and_kept(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     path = write(tmp_path / "real" / "a.aof")
     link = tmp_path / "link.aof"
@@ -132,7 +132,7 @@ def unprivileged(folder: Path, *args: str | Path) -> int:
 
 @pytest.mark.parametrize("limit", [0, 1, 4096, 100_000, 200_000])
 @pytest.mark.parametrize("words", [["strip"], ["repair", "--salvage"], ["slice", "--key", "b"]])
-def test_a_quota_at_any_byte_leaves_no_half_output(words: list[str], limit: int, tmp_path: Path) -> None:
+def test_a_quota_at_any_byte_leaves_no_partial_output(words: list[str], limit: int, tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(DATA + b"*1\r\n$9\r\nNOSUCH")
     before = snapshot(tmp_path)
@@ -161,7 +161,7 @@ def test_growth_of_a_source_during_a_copy_is_reported_and_its_beginning_copied(t
     assert any(f"grown by {len(SET)} bytes" in warning for warning in receipt.warnings)
 
 
-def test_a_source_that_is_cut_while_it_is_copied_gives_no_copy(tmp_path: Path) -> None:
+def test_a_source_that_is_truncated_during_a_copy_gives_no_copy(tmp_path: Path) -> None:
     path = write(tmp_path / "a.aof")
     with open_path(str(path)) as aof:
         plan = make_plan("strip", aof, recipe(), writes=True)
@@ -185,7 +185,7 @@ def together(*actions: Callable[[], object]) -> None:
         thread.join()
 
 
-def test_two_at_once_into_one_output_leave_one_whole_copy(tmp_path: Path) -> None:
+def test_two_edits_to_one_output_at_once_leave_one_complete_copy(tmp_path: Path) -> None:
     path, status = write(tmp_path / "a.aof"), list[int]()
 
     def strip() -> None:
@@ -200,7 +200,7 @@ def test_two_at_once_into_one_output_leave_one_whole_copy(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("words", [[], ["--key", "b"]])
-def test_two_at_once_in_place_do_it_once(words: list[str], tmp_path: Path) -> None:
+def test_two_edits_in_place_at_once_change_the_file_once(words: list[str], tmp_path: Path) -> None:
     path, status = write(tmp_path / "a.aof"), list[int]()
 
     def strip() -> None:
@@ -217,7 +217,7 @@ def test_two_at_once_in_place_do_it_once(words: list[str], tmp_path: Path) -> No
     assert path.read_bytes() == DATA
 
 
-def test_a_set_whose_files_are_links_is_edited_in_place(tmp_path: Path) -> None:
+def test_a_multi_part_aof_of_symlinks_is_edited_in_place(tmp_path: Path) -> None:
     folder = make_small_set(tmp_path, {"base": SET, "one": B + FLUSH, "two": SET})
     real = tmp_path / "real"
     real.mkdir()

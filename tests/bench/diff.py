@@ -120,7 +120,7 @@ def key_of(n: int, word: bytes) -> bytes:
 
 
 def write_rdb(path: Path, numbers: Iterable[int], tail: Iterable[int] = (), word: bytes = b"own") -> Path:
-    """Write an RDB of numbered keys; the keys of the tail have different values for each `tail`."""
+    """Write an RDB of numbered keys; the values of the tail keys and the ctime depend on `word`."""
     crc = 0
     with open(path, "wb") as out:
         head = b"REDIS0011\xfa" + string(b"ctime") + string(word) + b"\xfe\x00"

@@ -59,7 +59,7 @@ def damaged() -> dict[str, tuple[Case, str]]:
     return found
 
 
-def test_the_keys_that_are_whole_are_kept_and_load() -> None:
+def test_the_undamaged_keys_are_kept_and_load() -> None:
     judged, loaded, lost, without = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for case, name in damaged().values():
         before = undamaged(case, name)

@@ -23,7 +23,7 @@ KINDS = {"commands": (["--base", "resp"], "out.aof")} | {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_loads_before_loads_after_to_the_same(kind: str, tmp_path: Path) -> None:
+def test_a_converted_rdb_loads_to_the_same_state(kind: str, tmp_path: Path) -> None:
     words, name = KINDS[kind]
     compared, refused = 0, []
     for number, (data, path) in enumerate(undamaged_rdbs().items()):
@@ -58,7 +58,7 @@ def came_up(line: str, path: Path) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("version", [9, 11, 80])
-def test_what_no_older_server_read_loads_there_and_has_every_key(version: int, tmp_path: Path) -> None:
+def test_an_older_server_loads_every_key_of_a_lossy_conversion(version: int, tmp_path: Path) -> None:
     counted = 0
     for number, (data, path) in enumerate(undamaged_rdbs().items()):
         line = next((line for line in lines_that_load(version) if line not in lines_that_load_rdb(data)), None)

@@ -1,4 +1,4 @@
-"""diff on the pairs of the corpus: the fork position, the commands on each side and the differing keys agree with the measurements.
+"""diff on the pairs of the corpus: fork, commands on each side and differing keys agree with the measurements.
 
 Runs only if AOFDOCTOR_CORPUS names an unpacked corpus.
 """
@@ -26,7 +26,7 @@ from tests.support.server_state import state_of
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 
 Key = tuple[int, bytes]
-# Pairs in which the same commands led to other values: the servers of the two release lines store scores differently, and the commands do not show it.
+# The same commands led to other values: servers of two release lines store scores differently.
 OTHER_VALUES = {
     "redis-2.8.24-across-redis-7.0.15": {(0, b"z:1")},
     "redis-6.2.16-across-redis-7.4.1": {(0, b"z:1"), (0, b"z:d"), (0, b"z:u")},
@@ -67,7 +67,7 @@ def last_files_alone(truth: dict[str, Any]) -> bool:
     return all(not any(f["size"] for f in truth[side][:-1]) for side in ("files_a", "files_b"))
 
 
-def test_every_pair_parts_where_it_was_measured_to() -> None:
+def test_every_pair_has_the_measured_fork() -> None:
     judged: Counter[str] = Counter()
     for case, truth, a, b in pairs():
         result = aofdoctor("diff", a, b, "--json")
@@ -94,7 +94,7 @@ def test_every_pair_parts_where_it_was_measured_to() -> None:
     assert judged == {"all": 45, "measured": 33}
 
 
-def test_what_one_side_alone_has_is_all_there_is_after_the_fork() -> None:
+def test_commands_of_one_side_are_all_commands_after_the_fork() -> None:
     """In append-only forks, the common commands plus those of one side add up to all commands of that side."""
     judged = 0
     for case, truth, a, b in pairs():
@@ -134,7 +134,7 @@ def annotated(data: bytes) -> bytes:
     return out
 
 
-def test_annotations_alone_are_no_difference(tmp_path: Path) -> None:
+def test_annotations_are_no_difference(tmp_path: Path) -> None:
     judged = 0
     for case, _, *sides in pairs():
         for number, side in enumerate(sides):
@@ -150,7 +150,7 @@ def test_annotations_alone_are_no_difference(tmp_path: Path) -> None:
     assert judged == 38
 
 
-def test_a_patch_of_what_was_appended_gives_the_other_state(tmp_path: Path, embedded: ServerBinary) -> None:
+def test_a_patch_of_the_appended_commands_gives_the_other_state(tmp_path: Path, embedded: ServerBinary) -> None:
     judged = 0
     for case, truth, a, b in pairs():
         if not case.endswith(("-prefix", "-flushed", "-one-of-each")):
@@ -197,7 +197,7 @@ def commands_of_keys(path: Path) -> dict[Key, set[str]]:
 
 
 def test_every_pair_gets_its_key_lists() -> None:
-    """No differing key may be missing; additional keys must come from writes that the measurement ignores."""
+    """Every measured key is listed. Additional keys have writes or expiries that the measurement ignores."""
     judged: Counter[str] = Counter()
     kinds = {"only_a": "only_a", "only_b": "only_b"}
     for case, truth, a, b in pairs():
@@ -223,7 +223,7 @@ def test_every_pair_gets_its_key_lists() -> None:
     assert judged == {"the same": 32, "across": 3, "rewritten": 10}
 
 
-def test_pairs_in_another_order_have_lost_nothing() -> None:
+def test_reordered_pairs_have_only_moved_commands() -> None:
     for case, _, a, b in pairs():
         if case.endswith("reordered"):
             summary = aofdoctor("diff", a, b, "--json").lines[-1]
@@ -231,7 +231,7 @@ def test_pairs_in_another_order_have_lost_nothing() -> None:
             assert summary["moved"] > 0, case
 
 
-def test_swapping_mirrors() -> None:
+def test_swapping_the_sides_mirrors_the_result() -> None:
     swapped = {"only_a": "only_b", "only_b": "only_a"}
     for case, _, a, b in pairs():
         one, two = (aofdoctor("diff", *sides, "--json", "--stat").json for sides in ((a, b), (b, a)))

@@ -1,4 +1,4 @@
-"""rewind on the disasters of the corpus: every checkpoint, and the moment before the disaster, gives the measured state.
+"""rewind on the disasters of the corpus: every checkpoint and the moment before the disaster have the measured state.
 
 Runs only if AOFDOCTOR_CORPUS names an unpacked corpus.
 """
@@ -43,7 +43,7 @@ class Moment(NamedTuple):
 
 
 def moments() -> Iterator[Moment]:
-    """Yield the moments of the release lines that are installed, because a digest is comparable only within one line."""
+    """Yield the moments of installed release lines, because a digest is comparable only within one line."""
     for case in cases("disaster"):
         line, truth = line_of(case.version), case.truth
         # The keys of this case have expired since it was recorded.
@@ -82,7 +82,7 @@ def position_of(aof: AOF, moment: Moment) -> Position | None:
     return Position(moment.file, index, moment.offset)
 
 
-def test_every_moment_comes_back() -> None:
+def test_every_moment_is_restored() -> None:
     with Pool(os.cpu_count()) as pool:
         found = pool.map(judge, [*moments()], chunksize=8)
     assert [moment for verdict, moment in found if verdict == "other"] == []

@@ -25,7 +25,7 @@ from tests.support.servers import checker_refusal, servers_by_line
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 
 
-def test_a_salvage_keeps_exactly_what_is_whole() -> None:
+def test_a_salvage_keeps_exactly_the_intact_commands() -> None:
     with Pool(os.cpu_count()) as pool:
         found = [one for one in pool.imap_unordered(salvage_case, list(cases("damage")), chunksize=8) if one]
     ambiguous = [one for one in found if AMBIGUOUS.get(one.damage)]
@@ -34,7 +34,7 @@ def test_a_salvage_keeps_exactly_what_is_whole() -> None:
     assert {one.damage for one in mended} == set(RECONSTRUCTED) and all(one.whole for one in mended)
     assert [one.damage for one in found if one.damage in RECONSTRUCTED and not one.mended] == []
     judged = [one for one in found if one not in (*ambiguous, *untouched, *mended)]
-    # A flipped digit can make a record include the next one or have fewer arguments, which gives one command that the undamaged file does not have.
+    # A flipped digit can make a record absorb the next one, or lose arguments: one command that the source does not have.
     bent = [one for one in judged if one.invented]
     assert {one.damage for one in bent} <= {"flip-len-longer", "flip-argc-less"} and max(b.invented for b in bent) == 1
     wrong = [one for one in judged if one not in bent and one.kept + one.torn != one.intact]
@@ -88,7 +88,7 @@ BROKEN_REASONS = (TORN_TRANSACTION_REASON, "no server knows this command")
 RUINED = (DamageKind.CORRUPT_PREAMBLE.value, DamageKind.CORRUPT_VALUE.value)
 
 
-def test_the_state_is_the_ideal_one() -> None:
+def test_the_state_after_a_salvage_is_the_best_possible() -> None:
     with Pool(os.cpu_count()) as pool:
         found = [one for one in pool.imap_unordered(loaded, list(cases("damage")), chunksize=4) if one]
     assert [one for one in found if one[1] and not one[2]] == []
@@ -102,7 +102,7 @@ def test_the_state_is_the_ideal_one() -> None:
 
 
 def remade(case: Case) -> tuple[int, int] | None:
-    """Return (commands of the copy, commands of the undamaged files), or None if the manifest needed no repair."""
+    """Return (commands of the copy, commands of the undamaged files), or None if the manifest was not rebuilt."""
     with open_path(case.path) as aof, TemporaryDirectory() as folder:
         plan, _ = plan_salvage(aof, examine)
         if not plan.manifest_rebuilt:

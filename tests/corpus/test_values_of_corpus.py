@@ -13,17 +13,17 @@ from tests.support.servers import servers_by_line
 pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
 
 
-def test_every_rdb_of_other_projects_is_read_to_its_end() -> None:
+def test_every_rdb_of_other_projects_is_walked_to_its_end() -> None:
     assert ROOT is not None
     walked = {path.name: walk_rdb(FileSource(path)) for path in (ROOT / "rdb-assets").rglob("*.rdb")}
     assert len(walked) > 90 and all(rdb.complete for rdb in walked.values())
-    # Only Redis Enterprise writes this opcode, 107. The walk finds the end of the file by its checksum and names the opcode.
+    # Only Redis Enterprise writes opcode 107. The walk finds the end of the file by its checksum.
     unread = {name: rdb.note for name, rdb in walked.items() if rdb.key_count is None}
     assert list(unread) == ["redis_ent_opcode_ram_lru.rdb"] and "type 107" in unread["redis_ent_opcode_ram_lru.rdb"]
 
 
 @pytest.mark.parametrize("line", sorted(servers_by_line()))
-def test_commands_make_what_loading_makes(line: str) -> None:
+def test_exported_commands_give_the_state_of_loading_the_rdb(line: str) -> None:
     binary, compared, unsaid = servers_by_line()[line], 0, []
     with digest_server(binary) as fed:
         for data, path in undamaged_rdbs().items():

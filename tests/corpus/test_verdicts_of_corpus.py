@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no 
 UNPROVEN = {"redis-6.2.16/damage-hole-in-preamble-preamble"}
 
 
-# -- sound cases: no damage, and the truth's counts --
+# -- sound cases: no damage, and the measured counts --
 
 
 def counts(path: Path) -> tuple[int, int, int, int]:
@@ -57,7 +57,7 @@ def counts(path: Path) -> tuple[int, int, int, int]:
     return steps.state[ContextField.COMMANDS], steps.state[ContextField.ANNOTATIONS], end, damages
 
 
-def test_sound_files_have_no_damage_and_the_truths_counts() -> None:
+def test_sound_files_have_no_damage_and_the_measured_counts() -> None:
     judged, wrong = 0, []
     for case in [*cases("clean"), *cases("disaster")]:
         for file in case.truth.get("files", ()):
@@ -155,7 +155,7 @@ def agree(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any,
     return f"{server}: said {verdict_outcome} {verdict.offset}, did {did} {cut}"
 
 
-def test_verdicts_are_what_real_servers_did() -> None:
+def test_verdicts_are_the_outcomes_of_real_servers() -> None:
     judged, undefined, wrong = 0, 0, []
     for case in cases():
         observed = {name: o for name, o in loads_of(case).items() if line_of(name) in VERSIONS}
@@ -178,7 +178,7 @@ def test_verdicts_are_what_real_servers_did() -> None:
     assert (wrong, judged, undefined) == ([], 3715, 103)
 
 
-# -- disasters: the flush goes, and the state is the truth's --
+# -- disasters: the flush is removed, and the state is the measured one --
 
 
 def expected_state(case: Case) -> dict[tuple[int, bytes], str]:

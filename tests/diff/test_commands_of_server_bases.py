@@ -45,7 +45,7 @@ def test_an_rdb_base_equals_the_base_of_commands_of_the_same_dataset(bases: Any)
     assert aofdoctor("diff", folder / "rdb", folder / "resp", "--key", "zset").status == 0
 
 
-def test_what_was_written_between_two_bases_is_found_and_nothing_else(bases: Any) -> None:
+def test_exactly_the_writes_between_two_bases_are_found(bases: Any) -> None:
     _, folder = bases
     written = {("list", 3), ("set", 3), ("s:1", 3), ("number", 3), ("set", 0)}
     for other in ("rdb", "resp"):
@@ -71,7 +71,7 @@ def loaded(binary: ServerBinary, base: bytes, tail: bytes = b"") -> Any:
         return state_of(server)
 
 
-def test_a_patch_of_an_rdb_makes_its_dataset(bases: Any, tmp_path: Path) -> None:
+def test_a_patch_of_an_rdb_gives_its_dataset(bases: Any, tmp_path: Path) -> None:
     line, folder = bases
     empty, patch = tmp_path / "empty.aof", tmp_path / "patch"
     empty.write_bytes(encode_command([b"PING"]))
@@ -79,7 +79,7 @@ def test_a_patch_of_an_rdb_makes_its_dataset(bases: Any, tmp_path: Path) -> None
     assert loaded(line, patch.read_bytes()) == loaded(line, (folder / "rdb").read_bytes())
 
 
-def test_a_patch_brings_an_rdb_base_to_what_commands_have_become(bases: Any, tmp_path: Path) -> None:
+def test_a_patch_from_commands_applies_to_the_rdb_base(bases: Any, tmp_path: Path) -> None:
     line, folder = bases
     tail = (
         SELECT_3

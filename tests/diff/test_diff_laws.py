@@ -35,7 +35,7 @@ def test_a_history_equals_itself(data: bytes) -> None:
 
 
 @given(histories, histories, st.sampled_from([3, 1 << 15]))
-def test_swapping_mirrors(a: bytes, b: bytes, window: int) -> None:
+def test_swapping_the_sides_mirrors_the_result(a: bytes, b: bytes, window: int) -> None:
     saved, engine.WINDOW_UNITS = engine.WINDOW_UNITS, window
     try:
         only, moved, diff = compare(a, b)
@@ -61,7 +61,7 @@ def test_blocks_are_common_and_in_order(a: list[int], b: list[int]) -> None:
 
 
 @given(bases | sound_aofs, sound_aofs, sound_aofs)
-def test_nothing_is_left_out(front: bytes, a: bytes, b: bytes) -> None:
+def test_no_command_is_omitted(front: bytes, a: bytes, b: bytes) -> None:
     """Every command of a side is common, only on that side, or moved."""
     _, _, diff = compare(front + a, front + b)
     for number, side in enumerate(diff.sides):

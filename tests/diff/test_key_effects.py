@@ -28,7 +28,7 @@ from tests.support.samples import make_small_set
         (["SET k v", "DEL k", "UNLINK l"], []), (["GETDEL k"], ["MULTI", "EXEC"]),
     ],
 )  # fmt: skip
-def test_other_commands_of_equal_effect(pair: Any, a: list[str], b: list[str]) -> None:
+def test_different_commands_with_equal_effect(pair: Any, a: list[str], b: list[str]) -> None:
     assert keys_of(
         *pair(
             encode_commands(*a),
@@ -49,7 +49,7 @@ def test_other_commands_of_equal_effect(pair: Any, a: list[str], b: list[str]) -
         (["SET k 1", "SET a v", "COPY a k", "DEL a"], ["SET k 1"]), (["ZADD k 1 a"], ["ZADD k 2 a"]),
     ],
 )  # fmt: skip
-def test_what_only_looks_the_same(pair: Any, a: list[str], b: list[str]) -> None:
+def test_similar_commands_with_different_effect(pair: Any, a: list[str], b: list[str]) -> None:
     assert keys_of(*pair(encode_commands(*a), encode_commands(*b)))["status"] == 1
 
 
@@ -66,15 +66,15 @@ def test_a_key_that_is_only_read_is_not_written(pair: Any) -> None:
         ), command
 
 
-def test_what_a_command_reads_counts(pair: Any) -> None:
+def test_the_keys_that_a_command_reads_count(pair: Any) -> None:
     front = encode_commands("SADD x 1"), encode_commands("SADD x 2")
     for command in ("SUNIONSTORE d x y", "BITOP NOT d x", "COPY x d", "SORT x STORE d", "RENAME x d"):
         got = keys_of(*pair(*(one + encode_commands(command, "DEL x") for one in front)))
         assert got == {"status": 1, "differs": [(0, "d")]}, command
 
 
-def test_a_selected_key_is_what_all_commands_make_of_it(pair: Any) -> None:
-    """Commands that delete, rename or copy a selected key count, even if they name only a key that is not selected."""
+def test_all_commands_that_affect_a_selected_key_count(pair: Any) -> None:
+    """A command that deletes, renames or moves a selected key counts, whether or not it names the key."""
     for command in ("FLUSHALL", "SWAPDB 0 5", "RENAME user:1 x", "MOVE user:1 3"):
         got = keys_of(
             *pair(set_commands("user:1") + encode_commands(command), set_commands("user:1")),
@@ -118,7 +118,7 @@ def test_a_part_that_ends_inside_a_transaction(tmp_path: Path) -> None:
     assert keys_of(one, two) == {"status": 0}
 
 
-def test_a_command_that_no_server_knows_may_read_any_of_its_arguments(pair: Any) -> None:
+def test_an_unknown_command_may_read_any_of_its_arguments(pair: Any) -> None:
     module, y = encode_command([b"JSON.MERGE", b"q", b"y"]), encode_command([b"SET", b"y", b"1"])
     assert keys_of(*pair(set_commands("z") + y + module, set_commands("z") + module + y)) == {
         "status": 1,
@@ -152,6 +152,6 @@ def test_commands_with_unnamed_keys_are_reported_and_never_equal(reads: list[byt
     assert aofdoctor("diff", a, a, "--by", "keys").status == 0  # Equal bytes have equal effects.
 
 
-def test_a_plain_sort_names_all_its_keys(pair: Any) -> None:
+def test_sort_without_by_names_all_its_keys(pair: Any) -> None:
     sort = encode_command([b"SORT", b"l", b"ALPHA", b"STORE", b"d"])
     assert keys_of(*pair(set_commands("z") + sort, set_commands("z", "z") + sort)) == {"status": 0}

@@ -1,4 +1,4 @@
-"""The key table of diff --by keys: the compiled table and its fallback, in memory and in a file, against a dictionary."""
+"""The key table of diff --by keys: compiled code and fallback, in memory and in a file, against a dictionary."""
 
 import errno
 import mmap
@@ -99,7 +99,7 @@ TINY = {"memory": 0, "events": 64}
 
 
 @given(keyed | hostile_aofs | sound_aofs, st.booleans())
-def test_both_twins_fill_the_same_table_in_memory_and_in_a_file(data: bytes, base: bool) -> None:
+def test_compiled_and_fallback_fill_the_same_table_in_memory_and_in_a_file(data: bytes, base: bool) -> None:
     empty = KeyTable(KEY, False)
     compiled, filed = filled(data, base), filled(data, base, **TINY)
     with kernel_of(plain_census):
@@ -166,7 +166,7 @@ def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
 
 
 @pytest.mark.parametrize("limits", [{}, {"memory": 1 << 14}, {"memory": 0, "events": 50}])
-def test_a_table_holds_what_a_dictionary_holds(limits: dict[str, int]) -> None:
+def test_a_table_equals_a_dictionary(limits: dict[str, int]) -> None:
     events = list(story(Random(5), 20_000))
     found, copied = KeyTable(KEY, False, **limits), None
     for number, (name, args) in enumerate(events):
@@ -188,7 +188,7 @@ def test_a_table_holds_what_a_dictionary_holds(limits: dict[str, int]) -> None:
     assert contents(copied, found) == ([], len(keys))
 
 
-def test_flushes_and_swaps_cost_nothing_for_the_keys_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flushes_and_swaps_do_not_visit_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flushing or swapping databases does not visit the slots of a large database."""
     found, gone_over, grow = KeyTable(KEY, False), [], KeyTable._grow
 
@@ -207,7 +207,7 @@ def test_flushes_and_swaps_cost_nothing_for_the_keys_there_are(monkeypatch: pyte
     assert len(contents(found, KeyTable(KEY, False))[0]) == 50_000
 
 
-def test_what_was_flushed_gives_its_room_back() -> None:
+def test_flushed_keys_free_their_slots() -> None:
     found = KeyTable(KEY, False)
     for n in range(300_000):
         found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
@@ -218,7 +218,7 @@ def test_what_was_flushed_gives_its_room_back() -> None:
     assert found.state[KeyTableField.SLOTS] <= 2048
 
 
-def test_a_full_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_directory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int, offset: int, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -228,7 +228,9 @@ def test_a_full_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "TMPDIR" in refusal.value.hint
 
 
-def test_a_table_in_a_file_leaves_no_file_and_holds_little(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_in_a_file_leaves_no_file_and_uses_little_memory(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     found = KeyTable(KEY, False, memory=1 << 16, events=1 << 12)
     for n in range(20_000):

@@ -12,7 +12,7 @@ from tests.support.diffs import SELECT_3, encode_commands, keys_of, set_commands
 from tests.support.rdb_unreleased import UNRELEASED, with_checksum
 
 
-def test_keys_by_what_made_them(pair: Any) -> None:
+def test_keys_differ_by_the_commands_that_made_them(pair: Any) -> None:
     incr = encode_command([b"INCR", b"n"])
     a = (
         set_commands("a", "gone", "same")
@@ -78,7 +78,7 @@ def test_a_base_is_read(tmp_path: Path) -> None:
     assert keys_of(one, gone, "--cmd", "set") == {"status": 0}
 
 
-def test_of_a_damaged_base_what_can_be_read_counts(tmp_path: Path) -> None:
+def test_the_readable_keys_of_a_damaged_base_count(tmp_path: Path) -> None:
     one, two = (base_and_incr(tmp_path / name, b"") for name in ("one", "two"))
     base = next(path for path in two.parent.iterdir() if path.name.endswith(".base.rdb"))
     data = base.read_bytes()
@@ -91,7 +91,7 @@ def test_of_a_damaged_base_what_can_be_read_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(UNRELEASED))
-def test_keys_of_any_rdb_are_named(name: str, tmp_path: Path) -> None:
+def test_keys_of_every_rdb_type_are_listed(name: str, tmp_path: Path) -> None:
     """This includes types without a decoder and types of unreleased servers."""
     path, empty = tmp_path / "one.rdb", tmp_path / "empty.aof"
     path.write_bytes(with_checksum(UNRELEASED[name]))

@@ -73,7 +73,7 @@ def key_events(a: bytes, b: bytes, limits: KeyDiffLimits) -> list[Any]:
 @pytest.mark.parametrize(
     "limits", [KeyDiffLimits(1 << 13, 300, 50), KeyDiffLimits(0, 300, 50), KeyDiffLimits(0, 1 << 12, 1 << 12)]
 )
-def test_the_answer_does_not_depend_on_what_may_be_held(limits: KeyDiffLimits) -> None:
+def test_the_result_does_not_depend_on_the_limits(limits: KeyDiffLimits) -> None:
     front = histories(1, 3000, 9000)
     for a, b in (
         (front + histories(2, 3000, 2000), front + histories(3, 3000, 2000)),
@@ -91,7 +91,7 @@ def test_rows_come_in_the_order_of_their_last_write() -> None:
     assert all(row.name for _, row in found)
 
 
-def test_more_keys_than_two_millions_in_little_memory(tmp_path: Path) -> None:
+def test_two_million_keys_in_little_memory(tmp_path: Path) -> None:
     count = 2_100_000
     with open(tmp_path / "a.aof", "wb") as one, open(tmp_path / "b.aof", "wb") as two:
         two.write(set_commands("x"))
@@ -136,7 +136,7 @@ def counted(a: bytes, b: bytes) -> tuple[list[int], int | None]:
 
 
 @given(sound_aofs | hostile_aofs, sound_aofs | hostile_aofs)
-def test_swapping_mirrors_keys(a: bytes, b: bytes) -> None:
+def test_swapping_the_sides_mirrors_the_keys(a: bytes, b: bytes) -> None:
     (only_a, only_b, differ), same = counted(a, b)
     assert counted(b, a) == ([only_b, only_a, differ], same)
     assert counted(a, a)[0] == [0, 0, 0]

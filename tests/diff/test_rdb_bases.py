@@ -1,4 +1,4 @@
-"""diff of RDB bases: an RDB compares equal to the commands that make its keys; damage and undecodable values are reported."""
+"""diff of RDB bases: an RDB equals the commands that make its keys; damage and undecodable values are reported."""
 
 from pathlib import Path
 from random import Random
@@ -15,10 +15,10 @@ from tests.support.rdb_files import compress_rdb, make_rdb, module_key, select_d
 from tests.support.rdb_unreleased import template
 from tests.support.rdb_value_writer import length, lzf, lzf_string, string
 
-# -- what counts as the same --
+# -- equality of keys --
 
 
-def test_other_bytes_of_the_same_keys_are_no_difference(pair: Any) -> None:
+def test_another_encoding_of_the_same_keys_is_no_difference(pair: Any) -> None:
     packed = b"\x00" + string(b"k") + lzf_string(lzf(b"y" * 100), 100)
     a, b = pair(
         make_rdb(packed, *string_keys("n"), aux=[(b"ctime", b"1700000000")]),
@@ -67,10 +67,10 @@ def test_the_database_and_the_expiry_count(pair: Any) -> None:
     assert aofdoctor("diff", *pair(make_rdb(string_key(b"k", b"1", 5)), set_commands("k") + expires)).status == 0
 
 
-# -- what no command says, and damage --
+# -- values without commands, and damage --
 
 
-def test_values_without_commands_are_compared_as_bytes_and_named(pair: Any, tmp_path: Path) -> None:
+def test_values_without_commands_are_compared_as_bytes_and_reported(pair: Any, tmp_path: Path) -> None:
     a, b = pair(
         make_rdb(*string_keys("s"), module_key(b"m", b"one")),
         make_rdb(*string_keys("s"), module_key(b"m", b"two"), *string_keys("t")),

@@ -67,7 +67,7 @@ def test_elements_in_another_order_are_the_same(pair: Any) -> None:
     assert aofdoctor("diff", less, b).status == 1
 
 
-def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_on_unrelated_orders_is_linear(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each key is exported at most twice for the comparison, and is in at most two windows."""
     monkeypatch.setattr(engine, "WINDOW_UNITS", 64)
     exports, compared = [0], [0]
@@ -94,9 +94,7 @@ def test_work_on_unrelated_orders_grows_as_the_keys_do(monkeypatch: pytest.Monke
         assert compared[0] <= 8 * size
 
 
-def test_a_key_of_many_commands_is_exported_once_more_however_many_spans_differ(
-    pair: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_of_many_commands_is_exported_at_most_twice(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     exports = [0]
 
     def counted(*args: Any) -> Any:

@@ -54,7 +54,7 @@ def iso(second: int) -> str:
         (1000, []),
     ],
 )
-def test_a_side_ends_with_what_was_written_up_to_a_time(pair: Any, second: int, left: list[str]) -> None:
+def test_a_side_ends_with_the_last_command_of_a_second(pair: Any, second: int, left: list[str]) -> None:
     path, _ = pair(LOG, b"")
     assert after(path, iso(second)) == left
     assert after(path, iso(second).replace("T", " ")) == left
@@ -63,7 +63,7 @@ def test_a_side_ends_with_what_was_written_up_to_a_time(pair: Any, second: int, 
         assert after(path, f"-{40 - second}s") == left
 
 
-def test_a_time_is_one_across_parts(tmp_path: Path) -> None:
+def test_a_time_applies_across_parts(tmp_path: Path) -> None:
     parts = make_small_set(
         tmp_path,
         {"base": at(0) + set_commands("a"), "incr": at(10) + set_commands("b"), "more": at(20) + set_commands("c")},
@@ -71,7 +71,7 @@ def test_a_time_is_one_across_parts(tmp_path: Path) -> None:
     assert [after(parts, iso(second)) for second in (0, 10, 15, 20)] == [["b", "c"], ["c"], ["c"], []]
 
 
-def test_a_large_transaction_that_is_cut_goes_as_a_whole(pair: Any) -> None:
+def test_a_truncated_large_transaction_is_dropped_as_a_whole(pair: Any) -> None:
     """The transaction begins in an earlier batch of the reader."""
     many = [f"k{n}" for n in range(20_000)]
     path, _ = pair(at(0) + set_commands("a") + MULTI + set_commands(*many) + at(10) + set_commands("z") + EXEC, b"")
@@ -79,7 +79,7 @@ def test_a_large_transaction_that_is_cut_goes_as_a_whole(pair: Any) -> None:
     assert after(path, iso(10)) == []
 
 
-def test_a_bare_number_is_an_offset_and_a_time_that_could_be_one_is_not_taken_for_it(pair: Any) -> None:
+def test_a_bare_number_is_an_offset_and_never_a_time(pair: Any) -> None:
     path, _ = pair(LOG, b"")
     assert after(path, "0") == ["before", "a", "b", "c", "d", "e", "f"]
     assert after(path, f"0x{len(LOG) - len(set_commands('f')):x}") == ["f"]

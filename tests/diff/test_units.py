@@ -22,7 +22,7 @@ RULES, EXACT = ComparisonRules.create(KEY, False), ComparisonRules.create(KEY, T
 
 
 def batches(data: bytes) -> "list[array[int]]":
-    """Return, for the records of some bytes, the digests and keys of both implementations and the unit columns of both."""
+    """Return the digests and keys of both implementations for some records, and the unit columns of both."""
     compiled_side = __import__("aofdoctor.diff.units._units", fromlist=["make_units"])
     found: list[array[int]] = [array("q") for _ in range(4)]
     columns = [[array("q") for _ in UnitColumn] for _ in range(2)]
@@ -55,7 +55,7 @@ def classes(values: "array[int]") -> list[int]:
 
 
 @given(sound_aofs | hostile_aofs)
-def test_the_twins_find_the_same_units_and_equal_what_is_equal(data: bytes) -> None:
+def test_compiled_and_fallback_find_the_same_units(data: bytes) -> None:
     digests, keys, plain, plain_keys, units, plain_units_ = batches(data)
     assert classes(digests) == classes(plain)
     assert classes(keys) == classes(plain_keys)
@@ -71,7 +71,7 @@ def test_digests_distinguish_arguments() -> None:
     assert same[0] == same[1]
 
 
-def test_a_far_record_has_the_digest_of_a_near_one() -> None:
+def test_an_oversized_record_has_the_digest_of_an_inline_one() -> None:
     big = b"y" * ((1 << 20) + 77)
     data = encode_command([b"SET", b"k", big])
     near = array("Q", bytes(8))
@@ -85,7 +85,7 @@ def test_a_far_record_has_the_digest_of_a_near_one() -> None:
 
 
 @given(sound_aofs, sound_aofs)
-def test_common_is_where_bytes_part(a: bytes, b: bytes) -> None:
+def test_the_common_prefix_ends_at_the_first_different_byte(a: bytes, b: bytes) -> None:
     size = min(len(a), len(b))
     expected = next((n for n in range(size) if a[n] != b[n]), size)
     assert (
@@ -95,7 +95,7 @@ def test_common_is_where_bytes_part(a: bytes, b: bytes) -> None:
     )
 
 
-def test_a_cut_source_ends_where_it_is_cut() -> None:
+def test_a_truncated_source_ends_at_its_limit() -> None:
     source = TruncatedSource(BytesSource(b"0123456789"), 4)
     view = memoryview(bytearray(10))
     assert (source.size, source.readinto(view, 1), source.readinto(view, 4)) == (4, 3, 0)

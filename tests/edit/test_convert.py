@@ -38,7 +38,7 @@ stories = pytest.mark.parametrize("name", STORIES)
 
 
 @named
-def test_commands_load_as_the_rdb_does(path: Path, tmp_path: Path) -> None:
+def test_commands_load_to_the_state_of_the_rdb(path: Path, tmp_path: Path) -> None:
     for line in lines_that_load_rdb(path.read_bytes()):
         report = convert(path, "--base", "resp", "--for", line, "-o", tmp_path / f"{line}.aof")
         assert report["inexpressible"] == []
@@ -49,7 +49,9 @@ def test_commands_load_as_the_rdb_does(path: Path, tmp_path: Path) -> None:
 
 @stories
 @pytest.mark.parametrize("words", [["--base", "resp"], ["--layout"], ["--layout", "--base", "resp"]], ids=" ".join)
-def test_a_story_in_another_shape_loads_to_the_same(name: str, words: list[str], story: Story, tmp_path: Path) -> None:
+def test_a_fixture_in_another_layout_loads_to_the_same_state(
+    name: str, words: list[str], story: Story, tmp_path: Path
+) -> None:
     source = story(name)
     assert (
         aofdoctor("strip", source, "--last", "--in-place", "--yes").status == 0
@@ -149,7 +151,7 @@ def test_the_manifest_carries_unknown_pairs_and_only_the_base_line_changes(story
     assert (tmp_path / "out" / incr.name).read_bytes() == incr.read_bytes()
 
 
-def test_a_consumer_that_a_version_cannot_represent_is_named(tmp_path: Path) -> None:
+def test_a_consumer_that_a_version_cannot_represent_is_reported(tmp_path: Path) -> None:
     group = length(1) + string(b"g") + length(5) + length(1) + length(0) + length(2)
     consumers = b"".join(string(name) + bytes(8) + length(0) for name in (b"one", b"two"))
     (tmp_path / "a.rdb").write_bytes(sealed_rdb(b"REDIS0009", b"\x0f" + string(b"x") + w.stream(1, group + consumers)))
@@ -187,7 +189,9 @@ def test_flipped_bytes_under_a_right_checksum_end_in_a_file_that_walks_or_a_refu
 
 @named
 @pytest.mark.parametrize("version", [8, 9, 10, 11, 12, 80])
-def test_another_version_loads_to_the_same_but_for_what_is_named(path: Path, version: int, tmp_path: Path) -> None:
+def test_another_version_loads_to_the_same_state_except_for_reported_losses(
+    path: Path, version: int, tmp_path: Path
+) -> None:
     out = tmp_path / "out.rdb"
     report = convert(path, "--base", "rdb", "--rdb-version", version, "--lossy", "-o", out)
     walked = walk_rdb(FileSource(out))
@@ -220,7 +224,7 @@ def test_the_same_version_again_is_the_same_bytes(path: Path, tmp_path: Path) ->
     assert (tmp_path / "out.rdb").read_bytes() == path.read_bytes()
 
 
-def test_unsupported_values_are_refused_and_named_and_dropped_with_lossy(tmp_path: Path) -> None:
+def test_unsupported_values_are_refused_or_dropped_with_lossy(tmp_path: Path) -> None:
     path = FIXTURES / "rdb" / "hash-metadata-v12.rdb"
     words: list[str | Path] = [path, "--base", "rdb", "--rdb-version", "11"]
     result = aofdoctor("convert", *words, "-o", tmp_path / "out.rdb")
@@ -235,7 +239,7 @@ def test_unsupported_values_are_refused_and_named_and_dropped_with_lossy(tmp_pat
     assert fields and all(time is None for value in fields for _, _, time in value)
 
 
-def test_field_expiries_go_from_redis_to_valkey_and_back(tmp_path: Path) -> None:
+def test_field_expiries_convert_from_redis_to_valkey_and_back(tmp_path: Path) -> None:
     for name in ("hash-metadata-v12", "hash-listpack-ex-v12"):
         path = FIXTURES / "rdb" / f"{name}.rdb"
         there, back = tmp_path / f"{name}.there.rdb", tmp_path / f"{name}.back.rdb"
@@ -247,7 +251,7 @@ def test_field_expiries_go_from_redis_to_valkey_and_back(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", UNRELEASED)
-def test_unreleased_types_are_named_or_exported(name: str, tmp_path: Path) -> None:
+def test_unreleased_types_are_reported_or_exported(name: str, tmp_path: Path) -> None:
     """Each result walks to its end or the conversion is refused; no key is lost without a report."""
     one = UNRELEASED[name]
     (tmp_path / "a.rdb").write_bytes(with_checksum(one))
@@ -276,7 +280,7 @@ def keys_of(path: Path) -> list[Any]:
     return [item for batch in ItemReader(FileSource(path)) for item in list(batch) if hasattr(item, "expire_ms")]
 
 
-# -- bounds --
+# -- limits --
 
 
 @pytest.mark.parametrize(
@@ -284,7 +288,7 @@ def keys_of(path: Path) -> list[Any]:
     [["--base", "resp"], ["--base", "rdb", "--rdb-version", "9"], ["--base", "resp", "--shift-ttl", "1h"]],
     ids=" ".join,
 )
-def test_memory_does_not_grow_with_a_value(words: list[str], tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_size_of_a_value(words: list[str], tmp_path: Path) -> None:
     """Uses a hash of 100,000 fields of a type that is re-encoded, and a string of 30 MB."""
     nodes = b"".join(
         length(2) + string(w.listpack([b"%d" % i for i in range(n, n + 500)])) for n in range(0, 100_000, 500)
@@ -304,7 +308,7 @@ def test_the_help_has_examples_and_every_exit_status() -> None:
     assert "Examples:" in shown and "Exit status: 0" in shown and "--lossy" in shown
 
 
-def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_path: Path) -> None:
+def test_the_default_target_wrote_the_file_or_is_the_oldest_that_reads_it(tmp_path: Path) -> None:
     report = convert(FIXTURES / "rdb" / "string-v12.rdb", "--base", "resp")
     assert report["converted"]["for"] == "redis-8.2"
     (tmp_path / "a.rdb").write_bytes(sealed_rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
@@ -313,8 +317,8 @@ def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_pa
 
 @pytest.mark.parametrize("expire_ms", [-5000, -2, -(1 << 63), 0])
 @pytest.mark.parametrize("shift", [[], ["--shift-ttl", "1h"]], ids=["as it is", "moved"])
-def test_an_expiry_before_1970_is_one(expire_ms: int, shift: list[str], tmp_path: Path) -> None:
-    """No server writes a negative expiry, but every server reads it as a key that expired long ago. Only -1 means no expiry (rdb.c)."""
+def test_an_expiry_before_1970_is_an_expiry(expire_ms: int, shift: list[str], tmp_path: Path) -> None:
+    """No server writes a negative expiry, but every server reads it as long expired. Only -1 means none (rdb.c)."""
     gone = b"\xfc" + expire_ms.to_bytes(8, "little", signed=True) + b"\0" + string(b"gone") + string(b"x")
     none = b"\xfc" + b"\xff" * 8 + b"\0" + string(b"none") + string(b"x")
     path = tmp_path / "a.rdb"
@@ -328,7 +332,7 @@ def test_an_expiry_before_1970_is_one(expire_ms: int, shift: list[str], tmp_path
 
 
 @pytest.mark.parametrize("shift_ms", [5000, -(1 << 41), 1 << 62, -(1 << 62)])
-def test_expiries_are_moved_in_their_places_as_they_are_key_by_key(
+def test_expiries_shifted_in_place_equal_those_shifted_key_by_key(
     shift_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds, keys = [*VALUES], b""

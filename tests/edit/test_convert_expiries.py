@@ -23,7 +23,7 @@ HOURS = 2 * 3_600_000
 
 @named
 @pytest.mark.parametrize("base", [[], ["--base", "resp"]], ids=["as it is", "commands"])
-def test_every_expiry_of_a_base_moves_and_nothing_else(path: Path, base: list[str], tmp_path: Path) -> None:
+def test_only_the_expiries_of_a_base_are_shifted(path: Path, base: list[str], tmp_path: Path) -> None:
     out = tmp_path / ("out.aof" if base else "out.rdb")
     convert(path, *base, "--shift-ttl", "2h", "-o", out)
     line = lines_that_load_rdb(path.read_bytes())[-1]
@@ -57,7 +57,7 @@ MOVED: list[tuple[list[bytes], list[bytes]]] = [
 ]  # fmt: skip
 
 
-def test_expiries_of_commands_move_and_every_other_byte_stays(tmp_path: Path) -> None:
+def test_only_the_expiries_of_commands_are_shifted(tmp_path: Path) -> None:
     between = [b"#TS:1700000000\r\n", b"*3\r\n$0003\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n"]
     before = b"".join(encode_command(argv) + between[i % 2] for i, (argv, _) in enumerate(MOVED))
     after = b"".join(encode_command(argv) + between[i % 2] for i, (_, argv) in enumerate(MOVED))
@@ -78,7 +78,7 @@ def test_a_value_larger_than_any_window_keeps_its_bytes_and_gets_its_expiry(tmp_
     ) + encode_command([b"SET", b"far", value])
 
 
-def test_now_moves_by_what_has_passed_since_the_log_ended(tmp_path: Path) -> None:
+def test_now_shifts_by_the_time_since_the_end_of_the_log(tmp_path: Path) -> None:
     (tmp_path / "a.aof").write_bytes(b"#TS:1700000000\r\n" + encode_command([b"PEXPIREAT", b"k", b"1700000060000"]))
     convert(tmp_path / "a.aof", "--now", "1700003600", "-o", tmp_path / "out.aof")
     assert encode_command([b"PEXPIREAT", b"k", b"1700003660000"]) in (tmp_path / "out.aof").read_bytes()

@@ -24,7 +24,7 @@ converting = pytest.mark.parametrize("name", CONVERSIONS)
 
 
 @converting
-def test_in_place_is_the_copy_and_undo_brings_all_of_it_back(name: str, story: Story, tmp_path: Path) -> None:
+def test_in_place_equals_the_copy_and_undo_restores_everything(name: str, story: Story, tmp_path: Path) -> None:
     place = story("wiped-redis-7.0") / "appendonlydir"
     before = full_snapshot(place)
     convert(place, *CONVERSIONS[name], "-o", tmp_path / "copy")
@@ -53,7 +53,7 @@ def test_a_dump_and_a_file_are_converted_in_place(tmp_path: Path) -> None:
     ("words", "why"),
     [(["--layout", "multi-part"], "another layout"), (["--base", "resp"], "the place of a dump")],
 )
-def test_another_layout_is_not_put_under_the_same_name(words: list[str], why: str, tmp_path: Path) -> None:
+def test_another_layout_is_refused_in_place(words: list[str], why: str, tmp_path: Path) -> None:
     dump = tmp_path / "dump.rdb"
     dump.write_bytes((FIXTURES / "rdb" / "string-v12.rdb").read_bytes())
     before = full_snapshot(tmp_path)
@@ -61,7 +61,7 @@ def test_another_layout_is_not_put_under_the_same_name(words: list[str], why: st
     assert result.status == 3 and why in result.err and full_snapshot(tmp_path) == before
 
 
-def test_unsupported_values_are_not_put_in_place(tmp_path: Path) -> None:
+def test_a_conversion_in_place_with_unsupported_values_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes((FIXTURES / "rdb" / "hash-metadata-v12.rdb").read_bytes())
     before = full_snapshot(path)
@@ -70,7 +70,7 @@ def test_unsupported_values_are_not_put_in_place(tmp_path: Path) -> None:
     assert aofdoctor(*words, "--lossy").status == 0 and path.read_bytes()[:9] == b"REDIS0011"
 
 
-def test_killed_at_any_call_a_conversion_in_place_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+def test_after_a_kill_a_conversion_in_place_leaves_the_old_or_the_new_file(tmp_path: Path) -> None:
     data = sealed_rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")) + encode_command([b"SET", b"tail", b"1"])
 
     def source(folder: Path) -> Path:
@@ -90,7 +90,7 @@ def test_killed_at_any_call_a_conversion_in_place_leaves_the_old_or_the_new(tmp_
 
 
 @converting
-def test_a_saved_conversion_comes_to_the_same(name: str, story: Story, tmp_path: Path) -> None:
+def test_a_saved_conversion_has_the_same_result(name: str, story: Story, tmp_path: Path) -> None:
     place, plan, words = story("wiped-redis-7.0") / "appendonlydir", tmp_path / "plan.json", CONVERSIONS[name]
     with open(next(place.glob("*.incr.aof")), "ab") as file:
         file.write(encode_command([b"PEXPIREAT", b"after", b"4102444800000"]))
@@ -122,7 +122,7 @@ def test_now_is_the_time_of_the_plan(tmp_path: Path) -> None:
         {"shift_ms": "x"}, {"shift_ms": 10**400}, {"shift_ms": None}, {"lossy": None, "base": None},
     ],
 )  # fmt: skip
-def test_a_plan_that_cannot_be_meant_is_refused(other: dict[str, object], tmp_path: Path) -> None:
+def test_an_invalid_plan_is_refused(other: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(sealed_rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
     convert(path, "--base", "resp", "--plan", tmp_path / "plan")
@@ -133,7 +133,7 @@ def test_a_plan_that_cannot_be_meant_is_refused(other: dict[str, object], tmp_pa
     assert result.status in (2, 3) and not (tmp_path / "out").exists() and "Traceback" not in result.err
 
 
-def test_a_part_that_loses_its_annotations_loses_its_endoffset(story: Story, tmp_path: Path) -> None:
+def test_a_part_without_its_annotations_has_no_endoffset(story: Story, tmp_path: Path) -> None:
     place = story("wiped-redis-7.0") / "appendonlydir"
     manifest = next(place.glob("*.manifest"))
     incr = next(place.glob("*.incr.aof"))

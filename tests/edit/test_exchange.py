@@ -59,14 +59,14 @@ def test_an_edit_and_its_undo_are_the_identity(edit: str, layout: str, tmp_path:
     assert undone.status == 0 and full_snapshot(path) == before, undone.err
 
 
-def test_the_old_source_is_named_and_kept_in_the_same_directory(tmp_path: Path) -> None:
+def test_the_old_source_is_reported_and_kept_in_the_same_directory(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     kept = [p for p in tmp_path.iterdir() if p.name.endswith(".before")]
     assert [p.read_bytes() for p in kept] == [DATA] and kept[0].name in result.out and "takes it back" in result.out
 
 
-def test_parts_that_stay_as_they_are_need_no_room(tmp_path: Path) -> None:
+def test_unchanged_parts_need_no_space(tmp_path: Path) -> None:
     path = make_small_set(tmp_path, {"base": A * 5, "one": B, "two": A + FLUSH, "three": B})
     inode = {p.name: p.stat().st_ino for p in path.iterdir()}
     done = aofdoctor("strip", path, "--key", "b", "--in-place", "-y", "--json")
@@ -76,7 +76,7 @@ def test_parts_that_stay_as_they_are_need_no_room(tmp_path: Path) -> None:
     assert same == {"a.aof.1.base.aof", "a.aof.3.incr.aof"}
 
 
-def test_a_held_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_an_open_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     with open(path) as file, subprocess.Popen(["sleep", "60"], stdin=file) as other:
         result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
@@ -84,7 +84,7 @@ def test_a_held_file_is_refused_before_anything_is_written(tmp_path: Path) -> No
     assert result.status == 3 and "held open by" in result.err and sorted(tmp_path.iterdir()) == [path]
 
 
-def test_a_source_that_grew_meanwhile_is_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_has_grown_is_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = source(tmp_path, "file")
     real = write_copy
 
@@ -109,7 +109,7 @@ def test_a_file_system_that_cannot_exchange_is_reported(tmp_path: Path, monkeypa
     assert result.status == 3 and "cannot exchange two names" in result.err and path.read_bytes() == DATA
 
 
-def test_undo_refuses_what_was_written_to_since(tmp_path: Path) -> None:
+def test_undo_refuses_a_file_that_has_changed_since(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     done = aofdoctor("repair", path, "--salvage", "--in-place", "-y", "--json").json
     with open(path, "ab") as file:
@@ -130,7 +130,7 @@ def test_undo_twice_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"exchanged_with": 5}, {"exchanged_with": "/etc"}, {"output": []}, {"output": [{}]},
                                     {"source": "x"}, {"source": [{"path": "a\0b"}]}])  # fmt: skip
-def test_a_receipt_that_cannot_be_meant_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+def test_an_invalid_receipt_is_refused(change: dict[str, object], tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     receipt = Path(aofdoctor("repair", path, "--salvage", "--in-place", "-y", "--json").json["receipt"])
     now = path.read_bytes()
@@ -151,7 +151,7 @@ def test_a_saved_plan_is_applied_in_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["file", "set"])
-def test_killed_at_any_call_the_name_has_the_old_content_or_the_new(layout: str, tmp_path: Path) -> None:
+def test_after_a_kill_at_any_call_the_file_has_the_old_or_the_new_content(layout: str, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
     done_path = source(whole, layout)
@@ -169,7 +169,7 @@ def test_killed_at_any_call_the_name_has_the_old_content_or_the_new(layout: str,
     assert number > 10
 
 
-def test_a_server_loads_what_was_put_in_place(story: StoryCopier, tmp_path: Path) -> None:
+def test_a_server_loads_an_aof_that_was_edited_in_place(story: StoryCopier, tmp_path: Path) -> None:
     path = story("wiped-valkey-9.1")
     assert aofdoctor("strip", path, "--and-after", "-o", tmp_path / "copy").status == 0
     assert aofdoctor("strip", path, "--and-after", "--in-place", "-y").status == 0
@@ -210,7 +210,7 @@ def test_a_directory_that_holds_more_than_the_set_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("late", ["manifest", "a new part"])
-def test_a_set_that_changed_meanwhile_is_not_exchanged(
+def test_a_multi_part_aof_that_has_changed_is_not_exchanged(
     late: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = source(tmp_path, "set")
@@ -250,13 +250,13 @@ def test_an_exchange_with_an_unsynced_name_is_reported_as_done(tmp_path: Path, m
     assert aofdoctor("undo", receipt).status == 0 and path.read_bytes() == DATA
 
 
-def test_the_directory_that_one_is_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = source(tmp_path, "set")
     monkeypatch.chdir(path)
     assert aofdoctor("repair", ".", "--salvage", "--in-place", "-y").status == 3
 
 
-def test_what_would_not_change_is_not_exchanged(tmp_path: Path) -> None:
+def test_an_edit_without_effect_exchanges_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(A)
     result = aofdoctor("slice", path, "--key", "a", "--in-place", "-y")

@@ -60,9 +60,7 @@ commands = st.lists(
 
 @pytest.mark.parametrize("how", CHANGES)
 @given(data=st.data())
-def test_text_mode_is_turned_back_to_the_byte(
-    how: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_text_mode_is_undone_exactly(how: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     source = b"".join(data.draw(commands)) + HEAD
     # A value in the tail has both kinds of line ends, so its original bytes are unknown.
     if how == "CRLF had become LF":
@@ -76,7 +74,7 @@ def test_text_mode_is_turned_back_to_the_byte(
 
 
 @pytest.mark.parametrize("how", CHANGES)
-def test_a_salvage_gives_the_source_and_reports_its_changes(how: str, tmp_path: Path) -> None:
+def test_a_salvage_restores_the_source_and_reports_its_changes(how: str, tmp_path: Path) -> None:
     rows = [encode_command([b"SET", b"key:%d" % i, b"caf\xe9 %d" % i]) for i in range(300)]
     source = b"".join([encode_command([b"SELECT", b"3"]), *rows, encode_command([b"SET", b"list", LOOKALIKE])])
     path = write(tmp_path, CHANGES[how](source))
@@ -100,7 +98,7 @@ def test_only_a_value_with_ambiguous_line_ends_is_lost(tmp_path: Path) -> None:
     assert [row["commands"] for row in plan["dropped"]] == [0]
 
 
-def test_u_fffd_is_named_and_not_turned_back(tmp_path: Path) -> None:
+def test_u_fffd_is_reported_and_not_undone(tmp_path: Path) -> None:
     source = (
         encode_command([b"SET", b"a", b"1"])
         + encode_command([b"SET", b"bin", b"\xff\xfe12"])
@@ -115,7 +113,7 @@ def test_u_fffd_is_named_and_not_turned_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [512, 4096])
 @pytest.mark.parametrize("apart", [1, 3])
-def test_two_blocks_that_changed_places_are_put_back(size: int, apart: int, tmp_path: Path) -> None:
+def test_two_swapped_blocks_are_restored(size: int, apart: int, tmp_path: Path) -> None:
     dice = Random(7)  # Equal rows would let other blocks fit as well.
     source = b"".join(encode_command([b"SET", b"key:%d" % i, b"v" * dice.randrange(400)]) for i in range(200))
     one, other = slice(3 * size, 4 * size), slice((3 + apart) * size, (4 + apart) * size)
@@ -132,7 +130,9 @@ def test_two_blocks_that_changed_places_are_put_back(size: int, apart: int, tmp_
         b"".join
     )
 )
-def test_a_mend_never_raises_and_never_adds_a_damage(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_a_reconstruction_never_raises_and_never_adds_damage(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
     path = write(tmp_path_factory.mktemp("h"), encode_command([b"SET", b"a", b"b"]) + data)
     result = aofdoctor("repair", path, "--salvage", "--json")
     assert result.status == 0
@@ -143,7 +143,7 @@ def test_a_mend_never_raises_and_never_adds_a_damage(tmp_path_factory: pytest.Te
 # -- two AOFs in one, two writers --
 
 
-def test_an_rdb_among_commands_is_named_as_a_second_aof(tmp_path: Path) -> None:
+def test_an_rdb_among_commands_is_reported_as_a_second_aof(tmp_path: Path) -> None:
     first = encode_command([b"SET", b"a", b"1"])
     path = write(
         tmp_path, first + b"REDIS0009\xfa\x09redis-ver\x055.0.7\xff" + bytes(8) + encode_command([b"SET", b"b", b"2"])
@@ -153,7 +153,7 @@ def test_an_rdb_among_commands_is_named_as_a_second_aof(tmp_path: Path) -> None:
     assert aofdoctor("repair", path, "--salvage", "--json").json["commands"]["after"] == 2
 
 
-def test_a_record_cut_in_two_by_another_writer_is_named(tmp_path: Path) -> None:
+def test_a_record_split_by_another_writer_is_reported(tmp_path: Path) -> None:
     ours, theirs = encode_command([b"SET", b"mine", b"m" * 500]), encode_command([b"SET", b"theirs", b"t" * 50])
     data = encode_command([b"SET", b"a", b"1"]) + ours[:200] + theirs * 10 + ours[200:] + theirs
     path = write(tmp_path, data)
@@ -161,21 +161,21 @@ def test_a_record_cut_in_two_by_another_writer_is_named(tmp_path: Path) -> None:
     assert [(f["start"], f["end"]) for f in found] == [(27, 27 + 200 + 10 * len(theirs))]
 
 
-def test_a_select_that_only_a_start_explains_is_a_note(tmp_path: Path) -> None:
+def test_a_redundant_select_is_a_note_about_a_restart(tmp_path: Path) -> None:
     one = encode_command([b"SELECT", b"0"]) + encode_command([b"SET", b"a", b"1"])
     path = write(tmp_path, one + one + encode_command([b"SELECT", b"2"]) + one)
     found = [f for f in aofdoctor("check", path, "--json").json["findings"] if f["code"] == "select-again"]
     assert [(f["severity"], f["start"]) for f in found] == [("note", len(one))]
 
 
-# -- files that changed places --
+# -- swapped files --
 
 
 def timed(start: int, name: str) -> bytes:
     return b"".join(b"#TS:%d\r\n" % (start + i) + encode_command([b"SET", name.encode(), b"%d" % i]) for i in range(3))
 
 
-def test_incremental_files_out_of_the_order_of_their_times_are_named_and_left(tmp_path: Path) -> None:
+def test_incremental_files_out_of_time_order_are_reported_and_unchanged(tmp_path: Path) -> None:
     folder = make_small_set(
         tmp_path, {"base": b"", "one": timed(2000, "b"), "two": timed(1000, "a"), "three": timed(3000, "c")}
     )
@@ -184,7 +184,7 @@ def test_incremental_files_out_of_the_order_of_their_times_are_named_and_left(tm
     assert not plan["changed"] and not any("changed places" in note for note in plan["notes"])
 
 
-def test_a_base_and_an_incremental_file_that_changed_places_are_put_back(story: StoryCopier, tmp_path: Path) -> None:
+def test_a_swapped_base_and_incremental_file_are_restored(story: StoryCopier, tmp_path: Path) -> None:
     folder = story("wiped-redis-8.2") / "appendonlydir"
     base = next(p for p in folder.iterdir() if p.name.endswith("base.rdb"))
     incr = next(p for p in folder.iterdir() if p.name.endswith("incr.aof"))
@@ -196,7 +196,7 @@ def test_a_base_and_an_incremental_file_that_changed_places_are_put_back(story: 
     assert ((tmp_path / "out" / base.name).read_bytes(), (tmp_path / "out" / incr.name).read_bytes()) == was
 
 
-# -- what the disk does not give --
+# -- unreadable pages --
 
 
 @contextmanager
@@ -245,7 +245,7 @@ def overlapping(rows: list[bytes], pages: tuple[int, ...]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("pages", [(3,), (5, 6, 7), (0,), (2, 29)])
-def test_a_salvage_goes_on_past_what_the_disk_does_not_give(pages: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_salvage_continues_after_unreadable_pages(pages: tuple[int, ...], tmp_path: Path) -> None:
     path = write(tmp_path, b"".join(ROWS))
     with unreadable(path, *pages):
         found = aofdoctor("check", path, "--json")
@@ -259,7 +259,7 @@ def test_a_salvage_goes_on_past_what_the_disk_does_not_give(pages: tuple[int, ..
     assert (tmp_path / "out.aof.lost" / "map.jsonl").exists()
 
 
-def test_a_large_value_with_a_page_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
+def test_a_large_value_with_an_unreadable_page_is_not_kept(tmp_path: Path) -> None:
     rows = [ROWS[0], encode_command([b"SET", b"large", b"x" * (3 << 20)]), ROWS[1]]
     path = write(tmp_path, b"".join(rows))
     with unreadable(path, 500):
@@ -270,7 +270,7 @@ def test_a_large_value_with_a_page_that_cannot_be_read_is_not_kept(tmp_path: Pat
 
 @pytest.mark.parametrize("verb", [["log"], ["strip", "--last", "-o", "OUT"], ["slice", "--key", "key:1*", "-o", "OUT"],
                                   ["rewind", "--before", "#900", "-o", "OUT"]])  # fmt: skip
-def test_other_verbs_name_the_range_and_write_nothing(verb: list[str], tmp_path: Path) -> None:
+def test_other_verbs_report_the_range_and_write_nothing(verb: list[str], tmp_path: Path) -> None:
     path = write(tmp_path, b"".join(ROWS) + encode_command([b"FLUSHALL"]))
     args: list[str | Path] = [tmp_path / "out" if word == "OUT" else word for word in verb]
     with unreadable(path, 3):
@@ -287,7 +287,7 @@ def test_a_cut_keeps_everything_before_the_unreadable_bytes(tmp_path: Path) -> N
     assert (tmp_path / "out.aof").read_bytes() == b"".join(ROWS)[: max(end for end in ends if end <= 12288)]
 
 
-def test_a_length_that_is_off_by_one_is_no_text_encoding(tmp_path: Path) -> None:
+def test_a_length_off_by_one_is_not_mistaken_for_text_mode(tmp_path: Path) -> None:
     name = "abéd".encode()
     rows = [encode_command([b"SET", b"k%d" % i, name]) for i in range(20)]
     path = write(tmp_path, b"".join(rows) + rows[0].replace(b"$5\r\n", b"$4\r\n") + rows[1])
@@ -299,7 +299,7 @@ FLUSH_IN_VALUE = encode_command([b"SET", b"note", b"*1\r\n$8\r\nFLUSHALL\r\n"])
 
 
 @pytest.mark.parametrize("tail", [b"", encode_command([b"SET", b"a", b"1"])])
-def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tmp_path: Path) -> None:
+def test_a_value_is_never_executed_because_of_a_flipped_bit_before_it(tail: bytes, tmp_path: Path) -> None:
     for bit in range(8 * FLUSH_IN_VALUE.index(b"$18")):
         bent = bytearray(FLUSH_IN_VALUE)
         bent[bit // 8] ^= 1 << bit % 8
@@ -310,7 +310,7 @@ def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tm
         assert b"FLUSHALL" not in out.replace(bytes(bent), b""), bit
 
 
-def test_drops_of_a_reconstructed_part_are_named_at_their_position(tmp_path: Path) -> None:
+def test_drops_of_a_reconstructed_part_have_the_right_position(tmp_path: Path) -> None:
     rows = [encode_command([b"SET", b"key:%d" % i, b"caf\xe9"]) for i in range(50)]
     unknown = encode_command([b"NOSUCH", b"1"])
     source = b"".join([*rows[:20], unknown, *rows[20:40], unknown, *rows[40:]])
@@ -320,7 +320,7 @@ def test_drops_of_a_reconstructed_part_are_named_at_their_position(tmp_path: Pat
     assert [changed[row["start"] : row["end"]] for row in plan["dropped"]] == [wanted] * 2
 
 
-def test_a_first_record_larger_than_a_read_with_a_bad_page_is_not_whole(tmp_path: Path) -> None:
+def test_a_large_first_record_with_an_unreadable_page_is_damaged(tmp_path: Path) -> None:
     path = write(tmp_path, encode_command([b"SET", b"large", b"x" * 500_000]) + ROWS[0])
     with unreadable(path, 75):
         assert [d["kind"] for d in aofdoctor("check", path, "--json").json["parts"][0]["damage"]] == ["unreadable"]

@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
     return place
 
 
-def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
+def test_the_keys_before_and_after_damage_are_kept_and_load(path: Path) -> None:
     overwrite(path, BASE.index(USER_KEYS[20]), b"\xf0" * 8)
     data, report = salvage(path)
     whole = walk_rdb(BytesSource(data))
@@ -51,14 +51,14 @@ def test_the_keys_before_and_after_a_damage_stay_and_load(path: Path) -> None:
     assert any(line["reason"] == "corrupt-preamble" for line in lines)
 
 
-def test_a_strict_salvage_keeps_nothing_that_was_found_again(path: Path) -> None:
+def test_a_strict_salvage_keeps_no_key_after_the_damage(path: Path) -> None:
     overwrite(path, BASE.index(USER_KEYS[20]), b"\xf0" * 8)
     data, _ = salvage(path, "--strict")
     assert key_names(data[: walk_rdb(BytesSource(data)).end]) == key_names(BASE)[:20]
 
 
 @pytest.mark.parametrize("cut", [60, 300, len(BASE) - 9, len(BASE) - 1])
-def test_every_key_before_a_cut_stays(cut: int, path: Path) -> None:
+def test_every_key_before_a_truncation_is_kept(cut: int, path: Path) -> None:
     path.write_bytes(BASE[:cut])
     data, _ = salvage(path)
     expected = key_names(BASE)[: sum(BASE.index(k) + len(k) <= cut for k in USER_KEYS)]
@@ -66,7 +66,7 @@ def test_every_key_before_a_cut_stays(cut: int, path: Path) -> None:
     assert set(key_names(data)) <= set(key_names(BASE))
 
 
-def test_a_key_that_is_there_already_does_not_come_twice(path: Path) -> None:
+def test_a_duplicate_key_is_kept_once(path: Path) -> None:
     """A server refuses to start if an RDB has the same key twice."""
     data = make_base(SELECT_0, *USER_KEYS, b"\xf0" * 8, *USER_KEYS[:20])
     path.write_bytes(data[:-8] + b"not this")
@@ -76,7 +76,7 @@ def test_a_key_that_is_there_already_does_not_come_twice(path: Path) -> None:
 
 
 @pytest.mark.parametrize("sized", [True, False])
-def test_keys_of_a_high_database_after_damage_stay_there_or_are_reported_as_guessed(sized: bool, path: Path) -> None:
+def test_keys_of_a_high_database_after_damage_keep_it_or_are_reported(sized: bool, path: Path) -> None:
     high = [text_key(f"high:{number}", "x") for number in range(20)]
     room = b"\xfb" + w.length(20) + w.length(0) if sized else b""
     whole = make_base(SELECT_0, *USER_KEYS[:20], b"\xf0" * 8, *USER_KEYS[20:], b"\xfe" + w.length(20), room, *high)
@@ -88,7 +88,7 @@ def test_keys_of_a_high_database_after_damage_stay_there_or_are_reported_as_gues
     assert guessed and int(guessed[1]) == (20 if sized else 40)
 
 
-def test_a_bad_magic_comes_back_by_the_writers_own_words(tmp_path: Path) -> None:
+def test_a_bad_magic_is_restored_from_the_aux_fields(tmp_path: Path) -> None:
     source = FIXTURES / "rdb" / "keys-v10.rdb"
     data = source.read_bytes()
     (tmp_path / "dump.rdb").write_bytes(b"REDIS0099" + data[9:])
@@ -96,14 +96,14 @@ def test_a_bad_magic_comes_back_by_the_writers_own_words(tmp_path: Path) -> None
     assert out[:9] == b"REDIS0010" and key_names(out) == key_names(data)
 
 
-def test_check_and_repair_name_the_way_out(path: Path) -> None:
+def test_check_and_repair_suggest_salvage(path: Path) -> None:
     overwrite(path, BASE.index(USER_KEYS[20]), b"\xf0" * 8)
     assert "--salvage keeps the keys" in aofdoctor("check", path).out
     refused = aofdoctor("repair", path, "-o", path.with_name("no"))
     assert refused.status == 3 and "--salvage keeps the keys" in refused.err
 
 
-def test_a_cut_inside_a_list_of_numbers_gives_no_keys_that_nobody_wrote(tmp_path: Path) -> None:
+def test_a_truncated_list_of_numbers_gives_no_invented_keys(tmp_path: Path) -> None:
     whole = (FIXTURES / "rdb" / "list-quicklist2-v12.rdb").read_bytes()
     names = {key["key"] for key in json.loads((FIXTURES / "rdb" / "list-quicklist2-v12.json").read_text())["keys"]}
     path = tmp_path / "dump.rdb"

@@ -37,7 +37,7 @@ def test_a_slice_keeps_the_selected_keys_of_a_base(path: Path, tmp_path: Path) -
     assert load_key_names(data[: whole.end], "valkey-9.1") == set(expected)
 
 
-def test_a_slice_without_a_key_of_the_base_goes_without_it(path: Path, tmp_path: Path) -> None:
+def test_a_slice_without_a_key_of_the_base_omits_the_base(path: Path, tmp_path: Path) -> None:
     aofdoctor("slice", path, "--cmd", "del", "-o", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == encode_command([b"SELECT", b"0"]) + encode_command([b"DEL", b"user:2"])
 
@@ -71,7 +71,7 @@ def test_a_slice_of_a_dump_is_a_dump(tmp_path: Path) -> None:
     assert key_names(data) == [one for one in key_names(BASE) if one[0] == 3]
 
 
-def test_an_edit_of_a_base_can_be_made_in_place_and_taken_back(path: Path) -> None:
+def test_an_edit_of_a_base_in_place_can_be_undone(path: Path) -> None:
     before = path.read_bytes()
     done = aofdoctor("slice", path, "--key", "user:1*", "--in-place", "-y", "--json")
     assert done.status == 0 and len(path.read_bytes()) < len(before)

@@ -77,19 +77,19 @@ BASE_SELECTIONS: list[tuple[list[str], int]] = [
 @pytest.mark.parametrize(
     ("words", "count"), BASE_SELECTIONS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
-def test_a_selection_means_base_keys_too(words: list[str], count: int, path: Path) -> None:
+def test_a_selection_applies_to_base_keys(words: list[str], count: int, path: Path) -> None:
     path.write_bytes(BASE + b"#TS:1700000100\r\n" + TAIL)
     lines = aofdoctor("log", path, "--base", "--json", *words).lines
     assert sum(line["cmd"] == "(base)" for line in lines) == count
 
 
-def test_keys_of_a_base_have_a_time_where_nothing_else_has(path: Path) -> None:
+def test_keys_of_a_base_have_a_time_without_annotations(path: Path) -> None:
     assert len(aofdoctor("log", path, "--base", "--since", "1700000000", "--json").lines) == 60
     assert aofdoctor("log", path, "--base", "--since", "1700000001", "--json").lines == []
     assert aofdoctor("log", path, "--since", "1700000000").status == 2
 
 
-def test_the_order_is_that_of_time_either_way(path: Path) -> None:
+def test_the_order_is_by_time_in_both_directions(path: Path) -> None:
     forwards = aofdoctor("log", path, "--base", "--json").lines
     assert aofdoctor("log", path, "--base", "--json", "--reverse").lines == forwards[::-1]
     assert aofdoctor("log", path, "--base", "--json", "-n", "5").lines == forwards[-5:]
@@ -149,7 +149,7 @@ def expected(item: BaseKey) -> bytes:
     return json.dumps(base_keys_view.key_fields(item) | {"args": args}).encode() + b"\n"
 
 
-def test_a_line_is_the_same_however_the_value_was_read(tmp_path: Path) -> None:
+def test_a_line_does_not_depend_on_how_the_value_was_read(tmp_path: Path) -> None:
     files = [path.read_bytes() for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]]
     files += [with_checksum(one) for one in UNRELEASED.values()] + [random_rdb(seed, 150) for seed in range(4)]
     files += [data for seed in range(3) for data in mutate(random_rdb(seed, 12), 60, seed)]
@@ -183,13 +183,13 @@ def many(number: int) -> bytes:
 @pytest.mark.parametrize(
     "where", [EVERYTHING, build_selection(key=["*7"]), build_selection(db=[3]), build_selection(cmd=["set"])]
 )
-def test_the_keys_come_backwards_as_they_do_forwards(count: int, where: Selection) -> None:
+def test_the_keys_in_reverse_order_are_the_same(count: int, where: Selection) -> None:
     forwards, backwards = both_ways(make_base(SELECT_0, many(count)), where)
     assert forwards == backwards[::-1]
     assert len(forwards) == count or where != EVERYTHING
 
 
-def test_the_keys_of_every_file_come_backwards() -> None:
+def test_the_keys_of_every_file_can_be_reversed() -> None:
     for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]:
         forwards, backwards = both_ways(path.read_bytes())
         assert forwards == backwards[::-1] and len(forwards) == walk_rdb(FileSource(path)).key_count
@@ -199,7 +199,7 @@ def test_the_keys_of_every_file_come_backwards() -> None:
         assert not one.names or any(isinstance(item, tuple) for item in forwards)
 
 
-def test_the_keys_around_damage_come_backwards() -> None:
+def test_the_keys_around_damage_can_be_reversed() -> None:
     whole = bytearray(make_base(SELECT_0, many(10_000)))
     for at in (9, 100, 20_000, 49_000, len(whole) - 20):
         data = bytes(whole[:at]) + b"\xf0" * 8 + bytes(whole[at + 8 :])
@@ -212,7 +212,7 @@ def test_the_keys_around_damage_come_backwards() -> None:
 
 
 @pytest.mark.parametrize("source", KEYS_RDB, ids=lambda source: source.stem)
-def test_every_byte_of_an_rdb_is_owned(source: Path, tmp_path: Path) -> None:
+def test_every_byte_of_an_rdb_belongs_to_an_item(source: Path, tmp_path: Path) -> None:
     data = source.read_bytes()
     for batch in ItemReader(BytesSource(data)):
         for item in batch:

@@ -1,4 +1,4 @@
-"""Every verb on RDBs with one damage each: false end marks, wrong lengths, expiries far in the future, undecodable values."""
+"""Every verb on RDBs with one damage each: false end marks, wrong lengths, distant expiries, undecodable values."""
 
 import struct
 from pathlib import Path
@@ -36,7 +36,7 @@ def salvaged(path: Path, *words: str) -> bytes:
 
 
 @pytest.mark.parametrize("at", [1, 25, 49])
-def test_an_end_in_the_middle_ends_nothing(at: int, tmp_path: Path) -> None:
+def test_a_false_end_mark_ends_nothing(at: int, tmp_path: Path) -> None:
     value = b"\r\n*1\r\n$8\r\nFLUSHALL\r\n"
     data = sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS) + key(0, b"note", w.string(value)))
     place = data.index(KEYS[at])
@@ -51,7 +51,7 @@ def test_an_end_in_the_middle_ends_nothing(at: int, tmp_path: Path) -> None:
         assert running.call("DBSIZE") == 50
 
 
-def test_a_real_end_with_a_wrong_checksum_is_the_end(tmp_path: Path) -> None:
+def test_an_end_mark_with_a_wrong_checksum_is_the_end(tmp_path: Path) -> None:
     data = sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))
     path = tmp_path / "a.aof"
     path.write_bytes(
@@ -62,8 +62,8 @@ def test_a_real_end_with_a_wrong_checksum_is_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["--strict"]], ids=["all", "strict"])
-def test_what_a_value_swallowed_does_not_come_twice(words: list[str], tmp_path: Path) -> None:
-    """Bytes are missing inside a listpack, so the walk continues in the middle of another key and finds keys that never existed."""
+def test_keys_inside_a_grown_value_are_kept_once(words: list[str], tmp_path: Path) -> None:
+    """Bytes are missing inside a listpack, so the walk continues inside another key and finds false keys."""
     hurt = key(16, b"h", w.string(w.listpack([b"f", b"a" * 40, b"g", b"b" * 30])))
     like = key(0, b"k", w.string(b"\0\0\1y" * 3))
     body = b"\xfe\x00" + key(0, b"", w.string(b"x")) + hurt + like + b"".join(KEYS)
@@ -89,7 +89,7 @@ def test_keys_that_expire_in_the_year_9999_are_found_again_with_their_expiry(tmp
     assert len(found) == 49 and {item.expire_ms for item in found} == {never}
 
 
-def test_a_dump_is_put_back_as_a_dump(tmp_path: Path) -> None:
+def test_a_dump_is_salvaged_as_a_dump(tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes(sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))[:-8] + b"not this")
     output = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.rdb").out
@@ -113,11 +113,11 @@ def test_a_log_of_a_damaged_rdb_warns_once(cut: int | str, words: list[str], tmp
     assert len(result.lines) == (min(count, 3) if "-n" in words else count)
 
 
-# -- a slice --
+# -- slice --
 
 
 @pytest.mark.parametrize("words", [["--key", "nosuch*"], ["--cmd", "append"]])
-def test_a_slice_of_nothing_is_refused(words: list[str], tmp_path: Path) -> None:
+def test_an_empty_slice_is_refused(words: list[str], tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes(sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS)))
     result = aofdoctor("slice", path, *words, "-o", tmp_path / "out")
@@ -167,7 +167,7 @@ def test_expiries_of_fields_at_the_end_of_time(name: str, shift: list[str], base
         assert aofdoctor("check", tmp_path / "out", "--json").json["parts"][0]["damage"] == []
 
 
-def test_a_value_that_lies_under_no_checksum_is_salvaged_away(tmp_path: Path) -> None:
+def test_an_undecodable_value_without_a_checksum_is_dropped_by_salvage(tmp_path: Path) -> None:
     body = b"\xfe\x00" + key(16, b"lies", w.string(b"no listpack")) + b"".join(KEYS)
     path = tmp_path / "dump.rdb"
     path.write_bytes(b"REDIS0011" + body + b"\xff" + bytes(8))

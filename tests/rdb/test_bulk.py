@@ -1,4 +1,4 @@
-"""The bulk encoder exports the same bytes and losses as the encoder that exports one key at a time, for any RDB and window."""
+"""The bulk encoder exports the same bytes and losses as the key-by-key export, for any RDB and any window."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -72,7 +72,7 @@ def same(data: bytes, line: str = "redis-7.4", shift_ms: int = 0, windows: Itera
         assert expected == in_bulk(data, line, shift_ms, window), window
 
 
-# -- what servers wrote --
+# -- RDBs of real servers --
 
 
 @pytest.mark.parametrize("path", FIXED, ids=lambda path: path.stem)
@@ -97,11 +97,11 @@ def test_every_rdb_of_the_corpus_damaged_ones_too() -> None:
     assert len(seen) > 50
 
 
-# -- what is made here --
+# -- generated RDBs --
 
 
 @pytest.mark.parametrize("kind", [*VALUES])
-def test_every_kind_of_value_of_every_count_around_a_command(kind: int) -> None:
+def test_every_type_with_element_counts_around_the_chunk_size(kind: int) -> None:
     random = Random(kind)
     body = b"".join(
         random_key(random, count, kind, count)
@@ -116,13 +116,13 @@ def test_many_keys_of_all_kinds(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_bent_ones(seed: int) -> None:
+def test_mutated_rdbs(seed: int) -> None:
     for data in mutate(random_rdb(seed, 12), 150, seed):
         same(data, windows=(1 << 18, 500))
 
 
 @pytest.mark.parametrize("magic", [b"REDIS0011", b"VALKEY080"])
-def test_hostile_and_exotic_ones(magic: bytes) -> None:
+def test_hostile_and_unreleased_rdbs(magic: bytes) -> None:
     for body in HOSTILE_RDB_BODIES.values():
         same(magic + body)
     for one in UNRELEASED.values():
@@ -159,7 +159,7 @@ def handled(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.mark.parametrize("kind", [*VALUES])
-def test_the_common_keys_are_written_in_bulk(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_common_keys_are_exported_in_bulk(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert vars(told_resp)["BulkEncoder"] is BulkEncoder
     random = Random(kind)
     body = b"".join(
@@ -169,7 +169,7 @@ def test_the_common_keys_are_written_in_bulk(kind: int, monkeypatch: pytest.Monk
     assert handled(data, monkeypatch) >= (60 if kind in (12, 17) else 100)  # Some scores need more than 128 bits.
 
 
-def test_without_the_compiled_one_the_bytes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fallback_exports_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(told_resp, "BulkEncoder", NullBulkEncoder)
     data = random_rdb(3, 60)
     same(data, windows=(1 << 18, 100))
@@ -232,5 +232,5 @@ def test_a_text_is_read_as_python_reads_it(text: bytes) -> None:
     "text",
     [b"", b"-", b".", b"1e", b"1e+", b"e5", b"1.2.3", b"0x10", b" 1", b"1 ", b"1_0", b"nan", b"infinity", b"1" * 20],
 )
-def test_what_is_not_decided_is_left_to_others(text: bytes) -> None:
+def test_undecided_scores_are_left_to_the_fallback(text: bytes) -> None:
     assert text_to_double(powers_of_ten(), text) is None

@@ -53,7 +53,7 @@ def log(path: Path) -> list[Any]:
 
 @codecs
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_what_a_server_wrote_is_counted_and_ends_in_the_stream_as_without_it(path: Path, codec: str) -> None:
+def test_a_compressed_rdb_has_the_counts_and_the_end_of_the_original(path: Path, codec: str) -> None:
     data = path.read_bytes()
     stream = compress_rdb(data, codec)
     found, alone = walk_rdb(BytesSource(stream + b"*1\r\n")), walk_rdb(BytesSource(data))
@@ -73,7 +73,7 @@ def test_what_a_server_wrote_is_counted_and_ends_in_the_stream_as_without_it(pat
 
 
 @codecs
-def test_the_bytes_are_there_at_any_place_in_any_order(codec: str) -> None:
+def test_the_bytes_can_be_read_at_any_offset_in_any_order(codec: str) -> None:
     data = plain(40_000)
     source = decompressed(BytesSource(compress_rdb(data, codec)))
     assert isinstance(source, DecompressedSource) and len(data) > 2 * unpacked._KEPT_BYTES
@@ -90,7 +90,7 @@ def test_the_bytes_are_there_at_any_place_in_any_order(codec: str) -> None:
     {"block_size": size, "block_linked": linked, "compression_level": level}
     for size in (lz4.frame.BLOCKSIZE_MAX64KB, lz4.frame.BLOCKSIZE_MAX4MB) for linked in (True, False) for level in (-9, 0, 9)
 ])  # fmt: skip
-def test_a_frame_may_be_written_in_any_way_of_the_codec(options: dict[str, Any]) -> None:
+def test_a_frame_can_use_any_option_of_the_codec(options: dict[str, Any]) -> None:
     data = plain(300, 30_000)
     for checked in (True, False):
         stream = compress_rdb(data, "LZ4", checked, **options)
@@ -101,9 +101,7 @@ def test_a_frame_may_be_written_in_any_way_of_the_codec(options: dict[str, Any])
 
 
 @codecs
-def test_whoever_walks_and_looks_at_values_behind_decodes_it_a_few_times_only(
-    codec: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_walk_with_looks_at_values_decompresses_only_a_few_times(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The values are larger than the cache. A walk, a first look at the values and a second look each read forwards."""
     begun: list[frames.Frame] = []
 
@@ -139,11 +137,11 @@ def test_a_large_base_is_read_in_small_memory(codec: str) -> None:
     assert peak < 6 << 20
 
 
-# -- the verbs --
+# -- verbs --
 
 
 @codecs
-def test_check_counts_its_keys_and_names_no_reader(codec: str, tmp_path: Path) -> None:
+def test_check_counts_its_keys_and_reports_no_server_that_reads_it(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes(compress_rdb(NEWEST.read_bytes(), codec))
     alone = aofdoctor("check", NEWEST, "--json").json["parts"][0]["preamble"]
@@ -170,7 +168,7 @@ def test_log_and_show_print_a_key_as_from_an_uncompressed_rdb(codec: str, tmp_pa
 
 
 @codecs
-def test_commands_and_a_plain_rdb_that_are_made_of_it_load_to_the_same(codec: str, tmp_path: Path) -> None:
+def test_converted_commands_and_uncompressed_rdb_load_to_the_same_state(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes(compress_rdb(NEWEST.read_bytes(), codec))
     binary = servers_by_line()["valkey-9.1"]
@@ -181,7 +179,7 @@ def test_commands_and_a_plain_rdb_that_are_made_of_it_load_to_the_same(codec: st
 
 
 @codecs
-def test_keys_and_counts_are_those_of_the_plain_rdb(codec: str, tmp_path: Path) -> None:
+def test_keys_and_counts_are_those_of_the_uncompressed_rdb(codec: str, tmp_path: Path) -> None:
     one, two = tmp_path / "plain.rdb", tmp_path / "packed.rdb"
     one.write_bytes(plain())
     two.write_bytes(compress_rdb(plain(), codec))
@@ -219,12 +217,12 @@ def test_slice_and_salvage_refuse_it_with_a_hint(codec: str, tmp_path: Path) -> 
     assert refused.status == 3 and "tail -c +8" in refused.err
 
 
-# -- hostile ones --
+# -- hostile streams --
 
 
 @codecs
 @pytest.mark.parametrize("tail", [b"", encode_command([b"SET", b"later", b"1"])], ids=["alone", "with commands"])
-def test_a_torn_frame_gives_what_comes_before(codec: str, tail: bytes, tmp_path: Path) -> None:
+def test_a_torn_frame_gives_the_keys_before_the_tear(codec: str, tail: bytes, tmp_path: Path) -> None:
     """After the cut the file ends or other bytes follow: the keys before it are kept, and the RDB is not complete."""
     stream = compress_rdb(plain(30_000), codec)
     path = tmp_path / "dump.rdb"
@@ -241,7 +239,7 @@ def test_a_torn_frame_gives_what_comes_before(codec: str, tail: bytes, tmp_path:
 
 
 @codecs
-def test_a_changed_byte_is_damage_wherever_it_is(codec: str) -> None:
+def test_a_changed_byte_at_any_offset_is_damage(codec: str) -> None:
     stream, numbers = compress_rdb(plain(2000), codec), random.Random(2)
     for _ in range(60):
         at = numbers.randrange(7, len(stream))
@@ -271,7 +269,7 @@ def test_bytes_after_the_end_of_the_rdb_in_the_frame_are_damage(codec: str) -> N
 
 
 @codecs
-def test_a_type_that_is_not_read_is_no_damage_in_a_sound_frame(codec: str, tmp_path: Path) -> None:
+def test_an_unknown_type_is_no_damage_in_a_sound_frame(codec: str, tmp_path: Path) -> None:
     """This is the same for an uncompressed RDB, where the checksum finds the end."""
     data = plain(10)
     data = data[:-9] + b"\x17" + w.string(b"path hash") + bytes(100) + b"\xff"
@@ -286,7 +284,7 @@ def test_a_type_that_is_not_read_is_no_damage_in_a_sound_frame(codec: str, tmp_p
 
 
 @codecs
-def test_damage_inside_a_frame_without_checksum_loses_only_what_it_hits(codec: str, tmp_path: Path) -> None:
+def test_damage_inside_a_frame_without_checksum_loses_only_the_damaged_keys(codec: str, tmp_path: Path) -> None:
     data = bytearray(plain(2000))
     data[len(data) // 2 : len(data) // 2 + 300] = b"\xfd" * 300
     path = tmp_path / "appendonly.aof"
@@ -297,7 +295,7 @@ def test_damage_inside_a_frame_without_checksum_loses_only_what_it_hits(codec: s
     assert lines[-1]["offset"] == len(stream)
 
 
-def test_a_bomb_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Zstd can expand one byte to 30,000: the decompressed size is limited, even for an RDB that walks well."""
     monkeypatch.setattr(frames, "_OUTPUT_FREE", 1 << 24)
     head = b"VALKEY080\0\1a" + b"\x80\x7f\xff\xff\xff"  # The value has 2 GiB.
@@ -317,7 +315,7 @@ def test_a_window_that_is_too_large_is_damage(monkeypatch: pytest.MonkeyPatch) -
 
 
 @codecs
-def test_without_the_library_check_names_the_package(
+def test_without_the_library_check_suggests_the_package(
     codec: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("lz4", "lz4.frame", "compression.zstd", "backports.zstd"):

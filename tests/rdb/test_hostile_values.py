@@ -47,7 +47,7 @@ def values(path: Path) -> Iterator[Key]:
 
 @contextmanager
 def bounded(memory: int, seconds: float = 10) -> Iterator[None]:
-    """Fail if the block allocates more memory than `limit` or takes too long."""
+    """Fail if the block allocates more bytes than `memory` or uses more CPU time than `seconds`."""
     tracemalloc.start()
     started = time.process_time()
     try:
@@ -70,7 +70,7 @@ def test_a_value_truncated_anywhere_is_reported_and_its_complete_elements_export
 
 
 @each_rdb_fixture
-def test_bent_values_raise_nothing_and_cost_little(path: Path) -> None:
+def test_mutated_values_raise_nothing_and_cost_little(path: Path) -> None:
     data, random = path.read_bytes(), Random(path.stem)
     with bounded(64 << 20, 60):
         for key in values(path):
@@ -85,7 +85,7 @@ def test_bent_values_raise_nothing_and_cost_little(path: Path) -> None:
 
 @pytest.mark.parametrize(("dialect", "kind"), KINDS)
 @pytest.mark.parametrize("claim", [1 << 24, 1 << 40, 1 << 63, (1 << 64) - 1])
-def test_counts_and_lengths_that_claim_too_much(dialect: str, kind: int, claim: int) -> None:
+def test_counts_and_lengths_that_are_too_large(dialect: str, kind: int, claim: int) -> None:
     head = b"\x81" + claim.to_bytes(8, "big")
     bodies = [
         head,
@@ -102,7 +102,7 @@ def test_counts_and_lengths_that_claim_too_much(dialect: str, kind: int, claim: 
             export_value(data, ValueRef(0, kind, dialect))
 
 
-def test_lzf_that_claims_a_terabyte_is_refused_before_anything_is_made() -> None:
+def test_lzf_of_a_terabyte_is_refused_before_anything_is_allocated() -> None:
     for size in (1 << 20, 1 << 32, 1 << 40, 1 << 63):
         with bounded(1 << 20):
             [lie] = read(w.lzf_string(b"\x00a" * 50, size), ValueRef(0, 0))
@@ -150,7 +150,7 @@ ZIPLIST = w.ziplist([b"a", b"12", b"b" * 70])
         (25, w.listpack([b"f", b"v", b"soon"]), 0, "an expiry of a field that is not a number"),
     ],
 )  # fmt: skip
-def test_packed_values_that_lie_give_what_was_read_before_the_lie(kind: int, data: bytes, given: int, why: str) -> None:
+def test_invalid_packed_values_give_the_elements_before_the_error(kind: int, data: bytes, given: int, why: str) -> None:
     *got, last = read((bytes(8) if kind == 25 else b"") + w.string(data), ValueRef(0, kind))
     assert len(got) == given
     assert isinstance(last, CorruptValue) and why in last.note
@@ -172,7 +172,7 @@ def test_an_expiry_is_exported_even_for_a_truncated_value() -> None:
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hash_of_many_fields_is_read_in_constant_memory(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 20_000 if plain else 300_000
     if plain:
         monkeypatch.setattr(codec, "strings_run", runs._py_strings_run)
@@ -191,7 +191,7 @@ def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeyp
         )
 
 
-def test_the_plain_twins_serve_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fallbacks_are_used_without_compiled_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_of(path: Path) -> list[Any]:
         return [export_value(path.read_bytes(), key.value) for key in values(path)]
 

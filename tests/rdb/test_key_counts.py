@@ -51,7 +51,7 @@ def test_the_counts_are_those_of_the_keys(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
-def test_the_compiled_counting_is_the_plain_one(path: Path) -> None:
+def test_compiled_counting_equals_the_fallback(path: Path) -> None:
     for batch in ItemReader(BytesSource(path.read_bytes())):
         got, plain, at = array("q", bytes(8 * COUNTS_SIZE)), array("q", bytes(8 * COUNTS_SIZE)), 0
         while at < batch.columns.count:
@@ -62,7 +62,7 @@ def test_the_compiled_counting_is_the_plain_one(path: Path) -> None:
         assert got == plain
 
 
-def test_more_databases_than_any_server_has_are_one_row() -> None:
+def test_databases_beyond_the_limit_share_one_row() -> None:
     many = 3 * DBS_MAX
     body = b"".join(b"\xfe" + w.length(db) + b"\x00" + w.string(b"k%d" % db) + w.string(b"v") for db in range(many))
     census = counted(b"REDIS0009" + body + b"\xff" + bytes(8))
@@ -70,7 +70,7 @@ def test_more_databases_than_any_server_has_are_one_row() -> None:
     assert sum(row.keys for row in census.dbs.values()) == many
 
 
-def test_a_ttl_that_has_run_out_is_past() -> None:
+def test_an_expiry_in_the_past_is_counted_as_expired() -> None:
     def key(name: bytes, expire: int) -> bytes:
         return b"\xfc" + expire.to_bytes(8, "little", signed=True) + b"\x00" + w.string(name) + w.string(b"v")
 

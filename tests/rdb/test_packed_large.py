@@ -56,7 +56,7 @@ def read(runs: Iterator[list[Any]]) -> list[bytes]:
 
 @kinds
 @pytest.mark.parametrize("store", [plainly, lzf])
-def test_the_items_are_those_of_one_that_is_held(kind: str, store: Callable[[bytes], LargeString]) -> None:
+def test_the_items_equal_those_decoded_in_memory(kind: str, store: Callable[[bytes], LargeString]) -> None:
     small, large, write = KINDS[kind]
     data = write(MIXED)
     assert read(large(store(data))) == read(small(data)) == MIXED
@@ -66,12 +66,12 @@ def test_the_items_are_those_of_one_that_is_held(kind: str, store: Callable[[byt
     assert read(large(store(write([])))) == []
 
 
-def test_a_large_item_that_is_stored_as_it_is_is_not_held() -> None:
+def test_an_uncompressed_large_item_is_not_held() -> None:
     runs = list(packed_large.listpack(plainly(w.listpack(MIXED))))
     assert [item.size for run in runs for item in run if isinstance(item, LargeString)] == [200_000, 1_000_000, 131_073]
 
 
-def test_a_large_item_inside_lzf_is_read_from_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_item_inside_lzf_is_read_at_its_offset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_large, "_LZF_ITEM", 1000)
     monkeypatch.setattr(packed_large, "_LZF_ITEMS", 1 << 20)
     runs = list(packed_large.listpack(lzf(w.listpack(MIXED))))
@@ -84,7 +84,7 @@ def test_a_large_item_inside_lzf_is_read_from_where_it_is(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("width", [2, 4, 8])
-def test_the_members_of_an_intset_are_those_of_one_that_is_held(width: int) -> None:
+def test_the_members_of_an_intset_equal_those_decoded_in_memory(width: int) -> None:
     numbers = Random(width)
     members = sorted(numbers.randrange(-(1 << 8 * width - 1), 1 << 8 * width - 1) for _ in range(3000))
     data = width.to_bytes(4, "little") + len(members).to_bytes(4, "little")
@@ -93,7 +93,7 @@ def test_the_members_of_an_intset_are_those_of_one_that_is_held(width: int) -> N
 
 
 @kinds
-def test_what_lies_is_broken_in_both(kind: str) -> None:
+def test_invalid_data_fails_in_both_decoders(kind: str) -> None:
     """For changed bytes and for every truncation, both decoders fail after the same items."""
     small, large, write = KINDS[kind]
     data, numbers = write([b"short", b"77", b"x" * 300, b"-5000", b"y" * 20_000, b"end"]), Random(5)
@@ -124,7 +124,7 @@ def outcome(runs: Iterator[list[Any]]) -> tuple[list[bytes], bool]:
 
 
 @pytest.mark.parametrize("line", ["redis-6.2", "valkey-9.1"])
-def test_a_list_and_a_stream_of_large_elements_are_read_as_the_server_holds_them(line: str) -> None:
+def test_a_list_and_a_stream_of_large_elements_equal_those_of_a_server(line: str) -> None:
     """The elements have 70 MiB each; every server packs them like small ones."""
     if line not in servers_by_line():
         pytest.skip(f"no {line} at hand")
@@ -164,7 +164,7 @@ def test_an_oversized_zipmap_is_reported() -> None:
 
 
 def pending_stream(count: int, consumers: int, version: int, nacked: int = 0) -> bytes:
-    """Return a stream without entries but with `count` pending ones; the last `nacked` have no consumer, the others have several."""
+    """Return a stream without entries and with `count` pending ones; the last `nacked` have no consumer."""
     ids = [w.raw_id(1000 + i, i % 3) for i in range(count)]
     owned = ids[: count - nacked]
     group = w.string(b"g") + w.length(2000 + count) + w.length(0) + (w.length(0) if version >= 2 else b"")
@@ -180,7 +180,7 @@ def pending_stream(count: int, consumers: int, version: int, nacked: int = 0) ->
 
 
 @pytest.mark.parametrize("consumers", [1, 7])
-def test_very_many_pending_entries_are_exported_in_small_memory(consumers: int) -> None:
+def test_many_pending_entries_are_exported_in_small_memory(consumers: int) -> None:
     count = 20_000
     data = pending_stream(count, consumers, 3)
     source, claims = BytesSource(data), 0
@@ -195,7 +195,7 @@ def test_very_many_pending_entries_are_exported_in_small_memory(consumers: int) 
 
 
 @pytest.mark.parametrize("version", [3, 5])
-def test_very_many_pending_entries_are_rewritten_in_small_memory(version: int) -> None:
+def test_many_pending_entries_are_rewritten_in_small_memory(version: int) -> None:
     count, nacked = 20_000, 4_000 if version == 5 else 0
     source = BytesSource(pending_stream(count, 3, version, nacked))
     kind = {3: 21, 5: 27}[version]
@@ -215,7 +215,7 @@ def test_pending_entries_out_of_order_are_corrupt() -> None:
     assert isinstance(list(elements(Cursor(BytesSource(data)), ValueRef(0, 21)))[-1], CorruptValue)
 
 
-def test_a_consumer_may_own_any_of_the_pending_entries_each_once() -> None:
+def test_each_pending_entry_belongs_to_at_most_one_consumer() -> None:
     numbers = Random(6)
     known, ids = PendingEntries(), sorted(numbers.randbytes(16) for _ in range(500))
     assert all(known.add(raw, at, at + 1) for at, raw in enumerate(ids))
@@ -227,7 +227,7 @@ def test_a_consumer_may_own_any_of_the_pending_entries_each_once() -> None:
     assert known.remaining == 0
 
 
-def test_ids_come_in_order_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_are_in_order_and_unique(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "_RUN", 50)
     numbers = Random(7)
     some = [numbers.randbytes(16) for _ in range(333)]

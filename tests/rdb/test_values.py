@@ -69,7 +69,7 @@ def test_the_fixtures_hold_every_type_that_servers_at_hand_write() -> None:
 
 
 @each_rdb_fixture
-def test_another_reader_reads_the_same(path: Path) -> None:
+def test_rdb_py_reads_the_same_values(path: Path) -> None:
     if path.stem.endswith("valkey80"):
         return  # rdb-py reads only Redis's dialect.
     theirs: list[Any] = []
@@ -99,7 +99,7 @@ _THEIRS: dict[str, Any] = {
 
 
 @each_rdb_fixture
-def test_commands_make_what_loading_makes(path: Path) -> None:
+def test_exported_commands_give_the_state_of_loading_the_rdb(path: Path) -> None:
     data = path.read_bytes()
     lines = lines_that_load_rdb(data)
     assert lines
@@ -118,7 +118,7 @@ def test_commands_make_what_loading_makes(path: Path) -> None:
 
 
 @each_rdb_fixture
-def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
+def test_commands_for_any_version_give_the_values_that_it_supports(path: Path) -> None:
     data = path.read_bytes()
     for line, binary in servers_by_line().items():
         commands, lost, broken = export_commands(data, line)

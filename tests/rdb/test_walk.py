@@ -1,4 +1,4 @@
-"""The items of an RDB tile it for any window size, compiled walker and fallback agree, and hostile bytes are handled."""
+"""The items of an RDB tile it for any window size, and the compiled walker and its fallback agree on any bytes."""
 
 import time
 from pathlib import Path
@@ -87,12 +87,12 @@ def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_the_window_changes_nothing(window: tuple[int, int], machine: ModuleType) -> None:
+def test_the_window_size_changes_nothing(window: tuple[int, int], machine: ModuleType) -> None:
     for data in [base.read_bytes() for base in BASES] + [with_checksum(one) for one in UNRELEASED.values()]:
         assert items(data, *window) == items(data)
 
 
-def test_compiled_and_plain_agree_on_every_rdb(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_and_fallback_agree_on_every_rdb(monkeypatch: pytest.MonkeyPatch) -> None:
     for path in heads():
         data = pread(FileSource(path), 1 << 16, 0)
         answers = []
@@ -102,7 +102,7 @@ def test_compiled_and_plain_agree_on_every_rdb(monkeypatch: pytest.MonkeyPatch) 
         assert answers[0] == answers[1], path
 
 
-def test_compiled_and_plain_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_and_fallback_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [base.read_bytes() for base in BASES] + [with_checksum(one) for one in UNRELEASED.values()]
     for seed, data in enumerate(whole):
         for bent in mutate(data, 60, seed):
@@ -131,14 +131,14 @@ def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
 
 @pytest.mark.parametrize("fuel", [1, 2, 3, 4, 6, 7, 8, 9, 30, 1 << 40])
 @pytest.mark.parametrize("piece", [3, 64, 1 << 30])
-def test_compiled_and_plain_leave_the_same_state_wherever_they_stop(fuel: int, piece: int) -> None:
+def test_compiled_and_fallback_have_the_same_state_at_every_stop(fuel: int, piece: int) -> None:
     for seed in range(3):
         data = random_rdb(seed, 12)[9 : 9 + 200 * min(piece, 100)]
         for bent in [data, *mutate(data, 3, seed)]:
             assert steps(kernel, bent, fuel, piece) == steps(walk, bent, fuel, piece)
 
 
-def test_compiled_and_plain_find_the_same_places() -> None:
+def test_compiled_and_fallback_find_the_same_offsets() -> None:
     for seed, base in enumerate(BASES):
         for bent in mutate(base.read_bytes(), 40, seed):
             buffer = bytearray(bent + bytes(kernel.SLACK))
@@ -148,7 +148,7 @@ def test_compiled_and_plain_find_the_same_places() -> None:
                     assert kernel.find_key_start(*asked) == probe.find_key_start(*asked)
 
 
-def test_every_prefix_gives_its_whole_keys_and_never_raises(machine: ModuleType) -> None:
+def test_every_prefix_gives_its_complete_keys_and_never_raises(machine: ModuleType) -> None:
     for data in [BASES[-1].read_bytes(), *map(with_checksum, UNRELEASED.values())]:
         whole = items(data)[0]
         for size in range(len(data)):
@@ -159,7 +159,7 @@ def test_every_prefix_gives_its_whole_keys_and_never_raises(machine: ModuleType)
 
 
 @pytest.mark.parametrize("name", UNRELEASED)
-def test_what_no_server_at_hand_writes_is_walked_as_published(name: str, machine: ModuleType) -> None:
+def test_unreleased_types_are_walked_as_published(name: str, machine: ModuleType) -> None:
     """The data is written by tests/support/rdb_unreleased.py from the published layouts, not by a server."""
     one = UNRELEASED[name]
     found, rdb = items(with_checksum(one))
@@ -169,7 +169,7 @@ def test_what_no_server_at_hand_writes_is_walked_as_published(name: str, machine
     assert [key.name(source) for key in keys] == one.names
 
 
-def test_what_belongs_to_a_key_is_in_its_span(machine: ModuleType) -> None:
+def test_the_opcodes_of_a_key_are_in_its_span(machine: ModuleType) -> None:
     head = b"\xfe\x03" + b"\xfb\x02\x01"
     first = b"\xfc" + (1234).to_bytes(8, "little") + b"\xf8\x41\x00" + b"\x00" + string(b"key") + string(b"value")
     second = b"\xfd" + (7).to_bytes(4, "little") + b"\xf9\x05" + b"\x00\xc0\x7b" + string(b"v")
@@ -188,7 +188,7 @@ def test_what_belongs_to_a_key_is_in_its_span(machine: ModuleType) -> None:
     assert items(data)[1].checksum == "off"
 
 
-def test_a_packed_name_is_unpacked(machine: ModuleType) -> None:
+def test_a_compressed_key_name_is_decompressed(machine: ModuleType) -> None:
     packed = b"\x01ab\xe0\x25\x01"  # "ab", then 46 bytes copied from two bytes back.
     data = closed_raw(b"\x00\xc3" + bytes((len(packed), 48)) + packed + string(b"v"))
     [key] = [item for item in items(data)[0] if isinstance(item, KeyItem)]
@@ -201,7 +201,7 @@ def closed_raw(body: bytes) -> bytes:
     return data + crc64(data).to_bytes(8, "little")
 
 
-def test_an_unknown_type_is_named_with_its_key_and_passed(machine: ModuleType) -> None:
+def test_an_unknown_type_is_reported_with_its_key_and_skipped(machine: ModuleType) -> None:
     known = b"\x00" + string(b"known") + string(b"v")
     found, rdb = items(data := closed_raw(known + b"\x6b" + string(b"strange") + b"whatever" + known))
     assert (rdb.end, rdb.complete, rdb.checksum, rdb.key_count) == (len(data), True, "ok", None)
@@ -249,7 +249,7 @@ def test_a_collection_of_millions_is_walked_in_small_memory() -> None:
 
 
 @pytest.mark.parametrize(("codec", "frame"), [("LZ4", b"\x04\x22\x4d\x18"), ("Zstd", b"\x28\xb5\x2f\xfd")])
-def test_a_compressed_stream_is_named(codec: str, frame: bytes) -> None:
+def test_a_compressed_stream_is_reported(codec: str, frame: bytes) -> None:
     """The envelope is written as published; no installed server writes one."""
     source = BytesSource(b"VCS\x01\x01\x00\x01" + frame + bytes(40))
     assert is_rdb(source)

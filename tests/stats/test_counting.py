@@ -61,7 +61,7 @@ def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | Non
 @given(
     st.one_of(hostile_aofs, st.lists(sound_records, max_size=60).map(b"".join)), st.integers(0, 200), st.integers(1, 3)
 )
-def test_the_twins_count_the_same_of_any_bytes(data: bytes, sure: int, depth: int) -> None:
+def test_compiled_and_fallback_counters_agree_on_any_bytes(data: bytes, sure: int, depth: int) -> None:
     assert counted(COMPILED, data, sure, depth) == counted(PLAIN, data, sure, depth)
 
 
@@ -88,7 +88,7 @@ def workload(random: Random, count: int, keys: int) -> bytes:
 @pytest.mark.parametrize(
     ("count", "keys", "sure"), [(20_000, 30_000, 1 << 30), (20_000, 30_000, 10_000), (20_000, 100, 0)]
 )
-def test_the_twins_count_the_same_of_many_keys(count: int, keys: int, sure: int) -> None:
+def test_compiled_and_fallback_counters_agree_on_many_keys(count: int, keys: int, sure: int) -> None:
     data = workload(Random(count + keys + sure), count, keys)
     got = counted(COMPILED, data, sure, 2)
     assert got == counted(PLAIN, data, sure, 2)
@@ -97,7 +97,7 @@ def test_the_twins_count_the_same_of_many_keys(count: int, keys: int, sure: int)
     assert counted(COMPILED, data, sure, 2, 3) == counted(PLAIN, data, sure, 2, 3) != got
 
 
-def test_more_names_than_there_is_room_for_are_counted_together() -> None:
+def test_names_beyond_the_capacity_are_counted_together() -> None:
     more = 500
     data = b"".join(encode_command([b"SET", b"%d:" % n, b"v"]) for n in range(NAMES_MAX + more))
     got = counted(COMPILED, data, 0)
@@ -126,7 +126,7 @@ def skewed(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
 LOG, WRITES, SIZES = skewed(Random(5))
 
 
-def test_without_a_sample_a_count_is_within_its_error_and_no_other_key_has_more() -> None:
+def test_without_sampling_counts_are_within_their_error() -> None:
     got = counted(COMPILED, LOG, 1 << 40)
     for rows, truth, elsewhere in ((got[8], SIZES, got[12]), (got[9], WRITES, got[13])):
         assert len(rows) == SETS * WAYS < len(truth)
@@ -146,7 +146,7 @@ def test_few_keys_are_exact() -> None:
     assert got[12:14] == [0, 0]
 
 
-def test_a_sample_finds_the_keys_that_matter_within_its_deviation() -> None:
+def test_a_sample_finds_the_largest_keys_within_its_deviation() -> None:
     got = counted(COMPILED, LOG, 0)
     for rows, truth in ((got[8], SIZES), (got[9], WRITES)):
         best = sorted(rows, key=lambda row: row[4] - row[3])[:10]
@@ -206,7 +206,7 @@ def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
 
 @pytest.mark.parametrize("window", [1, 3, 20, 90, 1 << 20])
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
-def test_the_twins_count_the_same_keys(path: Any, window: int) -> None:
+def test_compiled_and_fallback_count_the_same_keys(path: Any, window: int) -> None:
     data = path.read_bytes()
     got = inventory(RdbKeyCounters, data, 1, window)
     assert got == inventory(plain_inventory.RdbKeyCounters, data, 1, window)

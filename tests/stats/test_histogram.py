@@ -13,7 +13,7 @@ from tests.support.stats import bucket_row, collect_bytes, run_stats
 
 
 @pytest.mark.parametrize("span", [1, 19, 20, 21, 100, 3000, 90_000, 10**6, 10**7, 10**9])
-def test_time_has_at_most_twenty_rows_of_a_width_that_people_count_in(span: int) -> None:
+def test_time_has_at_most_twenty_rows_of_a_round_width(span: int) -> None:
     log = b"".join(b"#TS:%d\r\n" % (1_700_000_000 + span * n // 50) + SET for n in range(51))
     over = collect_bytes(log, Selection(), StatsOptions()).histogram
     assert over.kind == "time" and len(over.rows) <= MAX_ROWS
@@ -38,7 +38,7 @@ def test_every_gives_rows_of_that_width_or_reports_wider_ones(tmp_path: Path) ->
         assert aofdoctor("stats", path, "--every", wrong).status == 2
 
 
-def test_without_annotations_positions_are_rows_that_can_be_typed(tmp_path: Path) -> None:
+def test_without_annotations_rows_are_valid_positions(tmp_path: Path) -> None:
     folder = make_small_set(tmp_path, {"a": SET * 100, "b": SET * 50})
     result = aofdoctor("stats", folder)
     assert "no #TS annotations, so no times" in result.out
@@ -49,7 +49,7 @@ def test_without_annotations_positions_are_rows_that_can_be_typed(tmp_path: Path
         assert aofdoctor("log", folder, "--from", place, "--json").lines, place
 
 
-def test_a_line_of_buckets_is_drawn_together_without_losing_any() -> None:
+def test_buckets_are_merged_without_losing_commands() -> None:
     for width, last in ((1, 5), (1, 1023), (64, 700), (1 << 40, 1000)):
         whole = bucket_row(width, {b: (1, b) for b in range(last + 1)})
         for over in (position_histogram(whole), time_histogram(whole, (0, 0))):

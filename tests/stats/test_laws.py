@@ -37,13 +37,13 @@ many = st.lists(hostile_aofs, max_size=4).map(b"".join)
     many, st.sampled_from(WHERES), st.sampled_from(OPTIONS), st.sampled_from([1000, 1001, 1 << 12]),
     st.sampled_from([1, 2, 64]), st.sampled_from([1, 7, 1 << 12]),
 )  # fmt: skip
-def test_the_answer_does_not_depend_on_how_it_is_read(
+def test_the_result_does_not_depend_on_read_sizes(
     data: bytes, where: Selection, options: StatsOptions, window: int, room: int, read_size: int
 ) -> None:
     assert collect_bytes(data, where, options, window, room, read_size) == collect_bytes(data, where, options)
 
 
-def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
+def test_the_result_for_large_keys_does_not_depend_on_read_sizes() -> None:
     keys = [b"k:" + b"x" * size + b"%d" % n for size in (0, 63, 90, 5000, 70_000) for n in range(9)]
     data = b"".join(encode_command([b"SET", keys[n * n % 45], b"v" * (n % 4000)]) for n in range(3000))
     data += b"#TS:1700000000\r\n" + encode_command([b"NoSuch" * 9, keys[-1]]) * 3
@@ -60,7 +60,7 @@ def test_a_large_log_of_large_keys_does_not_depend_on_it_either() -> None:
 
 @settings(max_examples=300)
 @given(many, st.sampled_from(OPTIONS))
-def test_plain_counters_give_the_same_answer(data: bytes, options: StatsOptions) -> None:
+def test_the_fallback_counters_give_the_same_result(data: bytes, options: StatsOptions) -> None:
     compiled = collect_bytes(data, Selection(), options)
     with patch.multiple(
         "aofdoctor.stats.collect", RecordCounters=plain_weigh.RecordCounters, KeyCounters=plain_heavy.KeyCounters

@@ -65,7 +65,7 @@ def test_no_byte_of_a_file_reaches_the_terminal_unescaped(tmp_path: Path) -> Non
         assert out.status == 0 and "\x1b" not in out.err
 
 
-def test_rows_are_as_many_as_are_asked_for(tmp_path: Path) -> None:
+def test_the_number_of_rows_is_the_requested_one(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(b"".join(encode_command([b"SET", b"p%d:x" % n, b"v"]) * (n + 1) for n in range(25)))
 
@@ -79,7 +79,7 @@ def test_rows_are_as_many_as_are_asked_for(tmp_path: Path) -> None:
     assert len(run_stats(path)["by_prefix"]["rows"]) == 25 and len(run_stats(path, "-n", "3")["by_prefix"]["rows"]) == 3
 
 
-def test_a_prefix_has_as_many_delimiters_as_are_asked_for(tmp_path: Path) -> None:
+def test_a_prefix_has_the_requested_number_of_delimiters(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(
         b"".join(encode_command([b"SET", name, b"v"]) for name in (b"a:b:c", b"a:b:d", b"a:x", b"a", b"p/q"))
@@ -108,7 +108,7 @@ def test_damage_is_one_line_and_does_not_change_the_status(tmp_path: Path) -> No
     assert missing.status == 0 and "1 part is missing" in missing.out
 
 
-def test_a_pipe_is_read_as_it_goes_by(tmp_path: Path) -> None:
+def test_a_pipe_is_read_in_one_pass(tmp_path: Path) -> None:
     data = AOF_WITH_BASE + SET * 5
     done = subprocess.run(
         [sys.executable, "-m", "aofdoctor", "stats", "-", "--json"], input=data, capture_output=True, check=True

@@ -43,7 +43,7 @@ def test_every_key_of_the_fixtures_is_counted(path: Path) -> None:
     assert base["keys"] == len(lines) and types == count_by(lines, lambda line: line["type"])
 
 
-def test_of_a_damaged_base_the_keys_that_can_be_read_are_counted(tmp_path: Path) -> None:
+def test_the_readable_keys_of_a_damaged_base_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes(AOF_WITH_BASE[:300] + b"\xff" * 9 + AOF_WITH_BASE[309:])
     lines = [line for line in aofdoctor("log", path, "--base", "--json").lines if line["cmd"] == "(base)"]
@@ -52,7 +52,7 @@ def test_of_a_damaged_base_the_keys_that_can_be_read_are_counted(tmp_path: Path)
     assert found["totals"]["damage"]["count"] == 1 and "damaged in 1 place" in aofdoctor("stats", path).out
 
 
-def test_values_that_stand_far_apart_are_not_read(tmp_path: Path) -> None:
+def test_large_values_between_keys_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes(
         make_base(SELECT_0, *(text_key(f"big:{n}", "v" * 300_000) for n in range(12)), text_key("small:1", "v"))

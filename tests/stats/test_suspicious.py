@@ -26,7 +26,7 @@ def first_of(finding: Any) -> Any:
 FLUSHING = encode_command([b"EVAL", b"redis.call('FLUSHALL')", b"0"])
 
 
-def test_suspects_point_at_what_they_name(tmp_path: Path) -> None:
+def test_suspicious_events_point_at_their_command(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     wide, admin, odd = (
         encode_command([b"DEL", *[b"k%d" % n for n in range(150)]]),
@@ -46,7 +46,7 @@ def test_suspects_point_at_what_they_name(tmp_path: Path) -> None:
     assert text.index("DANGER  FLUSHALL at a.aof@") < text.index("command ")
 
 
-def test_a_selection_leaves_out_what_it_does_not_mean(tmp_path: Path) -> None:
+def test_a_selection_applies_to_suspicious_events(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + encode_command([b"FLUSHALL"]) + SET + FLUSHING)
     assert set(suspects(path, "--cmd", "eval")) == {"flush-in-script"}
@@ -54,7 +54,7 @@ def test_a_selection_leaves_out_what_it_does_not_mean(tmp_path: Path) -> None:
     assert set(suspects(path, "--effect", "flush")) == {"flush"}
 
 
-def test_many_flushes_are_few_lines(tmp_path: Path) -> None:
+def test_many_flushes_are_summarized(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes((SET + encode_command([b"FLUSHDB"])) * 50)
     found = run_stats(path)["suspects"]
@@ -64,7 +64,7 @@ def test_many_flushes_are_few_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("timed", [False, True])
 @pytest.mark.parametrize(("command", "code"), [(b"DEL", "burst-delete"), (b"PEXPIREAT", "burst-expire")])
-def test_a_burst_is_seen_among_the_usual(timed: bool, command: bytes, code: str, tmp_path: Path) -> None:
+def test_a_burst_is_detected_in_steady_traffic(timed: bool, command: bytes, code: str, tmp_path: Path) -> None:
     one = encode_command([command, b"k", *([b"1"] if command != b"DEL" else [])])
     usual = [(b"#TS:%d\r\n" % (1_700_000_000 + n) if timed else b"") + SET * 40 + one for n in range(500)]
     burst = one * 300

@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
     return place
 
 
-# -- counts are those of log --
+# -- the counts of log --
 
 SELECTIONS: list[list[str]] = [
     [], ["--cmd", "set"], ["--cmd", "nosuch"], ["--key", "user:*"], ["--db", "3"], ["--effect", "delete"], ["--grep", "^a.n$"],

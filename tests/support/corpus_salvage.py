@@ -20,7 +20,7 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource, FileSource, Source, pread
 from tests.support.corpus import Case, cases
 
-# In these cases the kept commands cannot be compared with the undamaged file, and the bytes do not show why.
+# The kept commands cannot be compared with the undamaged file, and the bytes do not show why.
 AMBIGUOUS = {
     "interleaved-bytes": "a second server's commands stand among these, and are as whole",
     "interleaved-commands": "a second server's commands stand among these, and are as whole",

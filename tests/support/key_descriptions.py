@@ -33,7 +33,7 @@ def score_text(score: bytes | float) -> str:
     return repr(float(score) + 0.0)
 
 
-# -- as a server tells it --
+# -- replies of a server --
 
 
 def describe_by_server(server: Sandbox, digests: bool = True) -> list[Described]:
@@ -60,7 +60,7 @@ def _describe(server: Sandbox, db: int, key: bytes, digests: bool) -> Described:
 
 
 def _expiry(server: Sandbox, key: bytes) -> int | None:
-    """Return the expiry: exact from 7.0 on, else rounded to the second, because the fixtures of older servers expire on whole seconds."""
+    """Return the expiry: exact from 7.0 on, else in whole seconds, which the fixtures of older servers use."""
     if server.binary.has_command("pexpiretime"):
         time = server.call("PEXPIRETIME", key)
     else:
@@ -134,7 +134,7 @@ def library_codes(server: Sandbox) -> list[str]:
     return sorted(to_text(_pairs_to_dict(library)["library_code"]) for library in libraries)
 
 
-# -- as we read it --
+# -- values of our decoder --
 
 
 def describe_by_decoder(cursor: Cursor, key: Key) -> Described:
