@@ -16,7 +16,7 @@ import pytest
 
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
-from aofdoctor.check import load_test as prove
+from aofdoctor.check import load_test
 from aofdoctor.check.examine import examine
 from aofdoctor.check.load_test import LoadResult
 from aofdoctor.cli.options import open_path
@@ -201,8 +201,8 @@ def load_state(path: Path) -> dict[tuple[int, bytes], frozenset[str]]:
 
     binaries = [servers_by_line()[line] for line in ("valkey-9.1", "redis-8.2", "redis-6.2")]
     with pytest.MonkeyPatch.context() as patch, open_path(str(path)) as aof:
-        patch.setattr(prove, "_keyspace", keyspace)
-        proof = prove.load_in_sandbox(aof, binaries)
+        patch.setattr(load_test, "_keyspace", keyspace)
+        proof = load_test.load_in_sandbox(aof, binaries)
     assert isinstance(proof, LoadResult), proof
     return found
 

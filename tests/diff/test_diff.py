@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aofdoctor.aof.records import encode_command
-from aofdoctor.diff import differ as engine
+from aofdoctor.diff import differ
 from tests.conftest import aofdoctor
 from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compare, numbered_sets, set_commands
 from tests.support.hostile_bytes import MALFORMED
@@ -219,7 +219,7 @@ def test_an_oversized_write_of_one_key_moves_past_others() -> None:
 
 
 def test_a_long_insertion_is_found_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "WINDOW_UNITS", 100)
+    monkeypatch.setattr(differ, "WINDOW_UNITS", 100)
     front, back, more = numbered_sets("f", 50), numbered_sets("b", 500), numbered_sets("m", 5000)
     only, _, diff = compare(front + back, front + more + back)
     assert b"".join(data for side, data in only if side == 1) == more
@@ -228,7 +228,7 @@ def test_a_long_insertion_is_found_and_reported(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_histories_with_nothing_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "WINDOW_UNITS", 100)
+    monkeypatch.setattr(differ, "WINDOW_UNITS", 100)
     a, b = numbered_sets("a", 1000), numbered_sets("b", 700)
     only, moved, diff = compare(a, b)
     assert (b"".join(d for s, d in only if s == 0), b"".join(d for s, d in only if s == 1), moved) == (a, b, [])

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.diff import differ as engine
+from aofdoctor.diff import differ
 from aofdoctor.diff.edit_script import matching_blocks
 from aofdoctor.diff.units._pyunits import UnitColumn
 from aofdoctor.diff.units.side import Side
@@ -36,12 +36,12 @@ def test_a_history_equals_itself(data: bytes) -> None:
 
 @given(histories, histories, st.sampled_from([3, 1 << 15]))
 def test_swapping_the_sides_mirrors_the_result(a: bytes, b: bytes, window: int) -> None:
-    saved, engine.WINDOW_UNITS = engine.WINDOW_UNITS, window
+    saved, differ.WINDOW_UNITS = differ.WINDOW_UNITS, window
     try:
         only, moved, diff = compare(a, b)
         other, back, again = compare(b, a)
     finally:
-        engine.WINDOW_UNITS = saved
+        differ.WINDOW_UNITS = saved
     assert sorted((1 - side, data) for side, data in only) == sorted(other)
     assert sorted((y, x) for x, y in moved) == sorted(back)
     assert (diff.fork and diff.fork[::-1]) == again.fork

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from aofdoctor.aof.records import encode_command
-from aofdoctor.diff import differ as engine
+from aofdoctor.diff import differ
 from aofdoctor.diff.differ import CommandDiff
 from aofdoctor.diff.edit_script import matching_blocks
-from aofdoctor.diff.units import rdb_commands as diff_base
-from aofdoctor.diff.units import rdb_units as diff_told
+from aofdoctor.diff.units import rdb_commands, rdb_units
 from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.rdb.export.commands import value_commands
 from tests.conftest import aofdoctor
@@ -69,9 +68,9 @@ def test_elements_in_another_order_are_the_same(pair: Any) -> None:
 
 def test_the_work_on_unrelated_orders_is_linear(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each key is exported at most twice for the comparison, and is in at most two windows."""
-    monkeypatch.setattr(engine, "WINDOW_UNITS", 64)
+    monkeypatch.setattr(differ, "WINDOW_UNITS", 64)
     exports, compared = [0], [0]
-    add, find = diff_told._CommandBuffer.add, matching_blocks
+    add, find = rdb_units._CommandBuffer.add, matching_blocks
 
     def counted_add(self: Any, rdb_command: Any, command: Any) -> None:
         exports[0] += 1
@@ -81,8 +80,8 @@ def test_the_work_on_unrelated_orders_is_linear(monkeypatch: pytest.MonkeyPatch)
         compared[0] += len(a) + len(b)
         return find(a, b)
 
-    monkeypatch.setattr(diff_told._CommandBuffer, "add", counted_add)
-    monkeypatch.setattr(engine, "matching_blocks", counted_find)
+    monkeypatch.setattr(rdb_units._CommandBuffer, "add", counted_add)
+    monkeypatch.setattr(differ, "matching_blocks", counted_find)
     for size in (500, 2000, 8000):
         exports[0] = compared[0] = 0
         names = [f"k{n}" for n in range(size)]
@@ -102,7 +101,7 @@ def test_a_key_of_many_commands_is_exported_at_most_twice(pair: Any, monkeypatch
             exports[0] += 1
             yield command
 
-    monkeypatch.setattr(diff_base, "value_commands", counted)
+    monkeypatch.setattr(rdb_commands, "value_commands", counted)
     chunks = 400
     one = [b"%d" % n for n in range(64 * chunks)]
     two = [b"x" if n % 128 == 0 else value for n, value in enumerate(one)]
@@ -125,7 +124,7 @@ def test_a_key_of_many_commands_is_exported_at_most_twice(pair: Any, monkeypatch
 
 
 def test_bases_of_unrelated_orders_are_pointed_to_keys(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "WINDOW_UNITS", 64)
+    monkeypatch.setattr(differ, "WINDOW_UNITS", 64)
     names = [f"k{n}" for n in range(1000)]
     a, b = pair(*(make_rdb(*string_keys(*Random(seed).sample(names, 1000))) for seed in (1, 2)))
     assert "--by keys" in aofdoctor("diff", a, b).out.splitlines()[2]
@@ -133,9 +132,9 @@ def test_bases_of_unrelated_orders_are_pointed_to_keys(pair: Any, monkeypatch: p
 
 def test_equal_bytes_of_bases_are_not_exported(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One key differs in the middle, and the bytes are equal again after it."""
-    monkeypatch.setattr(engine, "WINDOW_UNITS", 64)
-    monkeypatch.setattr(engine, "_RECHECK_AFTER", 100)
-    monkeypatch.setattr(diff_told, "_ROOM", 64)
+    monkeypatch.setattr(differ, "WINDOW_UNITS", 64)
+    monkeypatch.setattr(differ, "_RECHECK_AFTER", 100)
+    monkeypatch.setattr(rdb_units, "_ROOM", 64)
     names = [f"k{n:05}" for n in range(20_000)]
     one, two = string_keys(*names), string_keys(*names)
     two[9000] = string_key(b"k09000", b"2")

@@ -14,7 +14,7 @@ from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.export.report import ConversionReport
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import walk_rdb
-from aofdoctor.rdb.rewrite import rewriter as other
+from aofdoctor.rdb.rewrite import rewriter
 from aofdoctor.rdb.rewrite.rewriter import TargetFormat, rewrite_rdb
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource, FileSource
@@ -342,8 +342,8 @@ def test_expiries_shifted_in_place_equal_those_shifted_key_by_key(
         keys += VALUES[kinds[number % len(kinds)]](random.Random(number), 1)
     for data in (sealed_rdb(b"REDIS0011", keys), sealed_rdb(b"REDIS0011", keys[: len(keys) // 2]), random_rdb(1, 60)):
         found = []
-        for held in (other._BATCH_MAX, 0):
-            monkeypatch.setattr(other, "_BATCH_MAX", held)
+        for held in (rewriter._BATCH_MAX, 0):
+            monkeypatch.setattr(rewriter, "_BATCH_MAX", held)
             tally = ConversionReport()
             pieces = [*rewrite_rdb(BytesSource(data), TargetFormat.from_version(11, shift_ms), tally)]
             found.append((b"".join(piece for piece in pieces if isinstance(piece, bytes)), tally))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode_command
-from aofdoctor.cli import plan_runner as plans_room
-from aofdoctor.edit.output import exchange as exchange_room
+from aofdoctor.cli import plan_runner
+from aofdoctor.edit.output import exchange
 from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
 from tests.support.fault_injection import run_killed_at
@@ -94,7 +94,7 @@ def test_a_source_that_has_grown_is_not_exchanged(tmp_path: Path, monkeypatch: p
             file.write(B)
         return receipt
 
-    monkeypatch.setattr(plans_room, "write_copy", grows)
+    monkeypatch.setattr(plan_runner, "write_copy", grows)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and "is not what it was" in result.err and path.read_bytes() == DATA + B
 
@@ -104,7 +104,7 @@ def test_a_file_system_that_cannot_exchange_is_reported(tmp_path: Path, monkeypa
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     path = source(tmp_path, "file")
-    monkeypatch.setattr(exchange_room, "_rename_exchange", cannot)
+    monkeypatch.setattr(exchange, "_rename_exchange", cannot)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and "cannot exchange two names" in result.err and path.read_bytes() == DATA
 
@@ -222,7 +222,7 @@ def test_a_multi_part_aof_that_has_changed_is_not_exchanged(
             file.write(b"# more\n")
         return receipt
 
-    monkeypatch.setattr(plans_room, "write_copy", changes)
+    monkeypatch.setattr(plan_runner, "write_copy", changes)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and path.is_dir() and (path / "a.aof.3.incr.aof").read_bytes() == DATA
     assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # The new files have been removed.
@@ -242,7 +242,7 @@ def test_an_exchange_with_an_unsynced_name_is_reported_as_done(tmp_path: Path, m
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     path = source(tmp_path, "file")
-    monkeypatch.setattr(exchange_room, "sync_directory", fails)
+    monkeypatch.setattr(exchange, "sync_directory", fails)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and "it is done" in result.err and "undo" in result.err
     monkeypatch.undo()

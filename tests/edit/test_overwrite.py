@@ -7,8 +7,7 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from aofdoctor.cli.options import open_path
-from aofdoctor.edit.output import in_use as guard
-from aofdoctor.edit.output import overwrite as inplace
+from aofdoctor.edit.output import in_use, overwrite
 from aofdoctor.edit.output.overwrite import ping_of_size
 from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.errors import RefusedEdit, SourceChanged
@@ -215,17 +214,17 @@ def test_a_file_that_changed_after_it_was_read_is_not_edited(tmp_path: Path) -> 
     path = tmp_path / "a.aof"
     path.write_bytes(SET + FLUSH)
     with open_path(str(path)) as aof:
-        todo = inplace.plan_overwrites(plan_group(aof, survey_flushes(aof), None))
+        todo = overwrite.plan_overwrites(plan_group(aof, survey_flushes(aof), None))
     path.write_bytes(SET + FLUSH + SET)
     with pytest.raises(SourceChanged):
-        inplace.overwrite(todo, force=False, trusted_tail=False)
+        overwrite.overwrite(todo, force=False, trusted_tail=False)
     assert path.read_bytes() == SET + FLUSH + SET and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_file_that_is_opened_in_between_is_not_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + FLUSH)
-    monkeypatch.setattr(guard, "in_use", lambda path: guard.UseEvidence(guard.UseState.FREE))
+    monkeypatch.setattr(in_use, "in_use", lambda path: in_use.UseEvidence(in_use.UseState.FREE))
     with open(path) as file:
         holder = subprocess.Popen(["sleep", "60"], stdin=file)
     try:

@@ -14,7 +14,7 @@ from aofdoctor.rdb.bulk._encoder import BulkEncoder, double_to_text, text_to_dou
 from aofdoctor.rdb.bulk.encoder import NullBulkEncoder
 from aofdoctor.rdb.bulk.powers_of_ten import EXPONENT_MAX, EXPONENT_MIN, power_of_ten, powers_of_ten
 from aofdoctor.rdb.encoding.cursor import DecodeError
-from aofdoctor.rdb.export import resp_exporter as told_resp
+from aofdoctor.rdb.export import resp_exporter
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import score_text
 from aofdoctor.rdb.export.exporter import CommandExporter, export_commands
@@ -160,7 +160,7 @@ def handled(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.mark.parametrize("kind", [*VALUES])
 def test_common_keys_are_exported_in_bulk(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert vars(told_resp)["BulkEncoder"] is BulkEncoder
+    assert vars(resp_exporter)["BulkEncoder"] is BulkEncoder
     random = Random(kind)
     body = b"".join(
         bytes((kind,)) + encode_string(random, b"k%d" % n) + VALUES[kind](random, 1 + n % 4) for n in range(100)
@@ -170,7 +170,7 @@ def test_common_keys_are_exported_in_bulk(kind: int, monkeypatch: pytest.MonkeyP
 
 
 def test_the_fallback_exports_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(told_resp, "BulkEncoder", NullBulkEncoder)
+    monkeypatch.setattr(resp_exporter, "BulkEncoder", NullBulkEncoder)
     data = random_rdb(3, 60)
     same(data, windows=(1 << 18, 100))
     assert handled(data, monkeypatch) == 0

@@ -12,7 +12,7 @@ import pytest
 
 from aofdoctor.aof.records import encode_command
 from aofdoctor.rdb.compressed import frames
-from aofdoctor.rdb.compressed import source as unpacked
+from aofdoctor.rdb.compressed import source as compressed_source
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.encoding.cursor import Cursor, LargeString
@@ -76,7 +76,7 @@ def test_a_compressed_rdb_has_the_counts_and_the_end_of_the_original(path: Path,
 def test_the_bytes_can_be_read_at_any_offset_in_any_order(codec: str) -> None:
     data = plain(40_000)
     source = decompressed(BytesSource(compress_rdb(data, codec)))
-    assert isinstance(source, DecompressedSource) and len(data) > 2 * unpacked._KEPT_BYTES
+    assert isinstance(source, DecompressedSource) and len(data) > 2 * compressed_source._KEPT_BYTES
     expected, numbers = without_checksum(data), random.Random(1)
     for _ in range(60):
         at = numbers.randrange(len(data) + 10)
@@ -110,8 +110,8 @@ def test_a_walk_with_looks_at_values_decompresses_only_a_few_times(codec: str, m
             super().__init__(*args)
             begun.append(self)
 
-    monkeypatch.setattr(unpacked, "Frame", Counted)
-    size = unpacked._KEPT_BYTES + 1000
+    monkeypatch.setattr(compressed_source, "Frame", Counted)
+    size = compressed_source._KEPT_BYTES + 1000
     source = decompressed(BytesSource(compress_rdb(plain(20, size), codec)))
     cursor, looked = Cursor(source), 0
     for batch in ItemReader(source):
@@ -122,7 +122,7 @@ def test_a_walk_with_looks_at_values_decompresses_only_a_few_times(codec: str, m
                     assert isinstance(value, LargeString)
                     looked += len(value.read())
     assert looked == 2 * 20 * size
-    assert len(begun) <= unpacked._MAX_READERS
+    assert len(begun) <= compressed_source._MAX_READERS
 
 
 @codecs

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.rdb.encoding import cursor as codec
+from aofdoctor.rdb.encoding import cursor as cursor_module
 from aofdoctor.rdb.encoding import lzf, runs
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.export import resp as resp_room
+from aofdoctor.rdb.export import resp
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.export.resp import encode_commands
@@ -175,7 +175,7 @@ def test_an_expiry_is_exported_even_for_a_truncated_value() -> None:
 def test_a_hash_of_many_fields_is_read_in_constant_memory(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 20_000 if plain else 300_000
     if plain:
-        monkeypatch.setattr(codec, "strings_run", runs._py_strings_run)
+        monkeypatch.setattr(cursor_module, "strings_run", runs._py_strings_run)
     data = w.length(count) + b"".join(w.string(b"field %d" % n) + w.string(b"v") for n in range(count))
     with bounded(4 << 20, 60):
         assert sum(1 for _ in elements(Cursor(BytesSource(data)), ValueRef(0, 4))) == count
@@ -197,8 +197,8 @@ def test_the_fallbacks_are_used_without_compiled_modules(monkeypatch: pytest.Mon
 
     compiled = [all_of(path) for path in RDB_FIXTURES]
     twins: list[tuple[Any, str, Callable[..., Any]]] = [
-        (codec, "strings_run", runs._py_strings_run), (packed, "listpack_run", runs._py_listpack_run),
-        (packed, "ziplist_run", runs._py_ziplist_run), (lzf, "decompress_prefix", lzf._py_decompress_prefix), (resp_room, "encode_if_bytes", resp_room._py_encode),
+        (cursor_module, "strings_run", runs._py_strings_run), (packed, "listpack_run", runs._py_listpack_run),
+        (packed, "ziplist_run", runs._py_ziplist_run), (lzf, "decompress_prefix", lzf._py_decompress_prefix), (resp, "encode_if_bytes", resp._py_encode),
     ]  # fmt: skip
     for module, name, twin in twins:
         monkeypatch.setattr(module, name, twin)

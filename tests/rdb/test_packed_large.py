@@ -11,9 +11,7 @@ from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, Lar
 from aofdoctor.rdb.export.capabilities import CAPABILITIES
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.rewrite.recode import reencode
-from aofdoctor.rdb.values import packed, packed_large
-from aofdoctor.rdb.values import pending_entries as pending
-from aofdoctor.rdb.values import unpack as unfold
+from aofdoctor.rdb.values import packed, packed_large, pending_entries, unpack
 from aofdoctor.rdb.values.decoders import ValueRef, elements
 from aofdoctor.rdb.values.pending_entries import PendingEntries, StreamIdSet
 from aofdoctor.rdb.values.streams import StreamEntry
@@ -154,9 +152,9 @@ def same(found: Any, expected: list[bytes]) -> bool:
 
 
 def test_an_oversized_zipmap_is_reported() -> None:
-    data = LargeString(BytesSource(b""), 0, unfold._PACKED_MAX + 1)
+    data = LargeString(BytesSource(b""), 0, unpack._PACKED_MAX + 1)
     with pytest.raises(DecodeError, match="more than are read at once"):
-        unfold.unpack_items(data, packed.zipmap)
+        unpack.unpack_items(data, packed.zipmap)
     assert elements(Cursor(BytesSource(b"")), ValueRef(0, 0))
 
 
@@ -228,7 +226,7 @@ def test_each_pending_entry_belongs_to_at_most_one_consumer() -> None:
 
 
 def test_ids_are_in_order_and_unique(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "_RUN", 50)
+    monkeypatch.setattr(pending_entries, "_RUN", 50)
     numbers = Random(7)
     some = [numbers.randbytes(16) for _ in range(333)]
     ids = StreamIdSet()

@@ -12,8 +12,7 @@ import lz4.frame
 import pytest
 
 from aofdoctor.rdb.encoding.crc64 import crc64
-from aofdoctor.rdb.items import ItemReader
-from aofdoctor.rdb.items import KeyItem as Place
+from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.values.decoders import ValueRef
 from aofdoctor.source import Source, pread
 from tests.conftest import FIXTURES
@@ -88,7 +87,7 @@ def iter_keys(source: Source) -> Iterator[Key | Function]:
     dialect = "valkey" if pread(source, 6, 0) == b"VALKEY" else "redis"
     for batch in ItemReader(source):
         for item in list(batch):
-            if isinstance(item, Place):
+            if isinstance(item, KeyItem):
                 expire = None if item.expire_ms < 0 else item.expire_ms
                 value = ValueRef(item.value_offset, item.type, dialect)
                 yield Key(item.db, item.name(source), expire, value, item.end)
