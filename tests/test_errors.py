@@ -42,7 +42,7 @@ def test_a_file_that_is_no_aof_gets_one_clear_line_and_status_3(verb: list[str],
 
 
 def test_no_permission_is_status_3() -> None:
-    # Root may read every file, and nobody may not read our modules, so the child imports them first and then becomes nobody.
+    # Root may read every file, so the child becomes nobody, after importing what nobody may not read.
     script = (
         "import os; from aofdoctor.cli.app import run; run(['check', '/dev/null']); os.geteuid() or os.setuid(65534); "
         "import sys; sys.exit(run(sys.argv[1:]))"

@@ -1,4 +1,4 @@
-"""Processes that are killed or fail at any writing call: the source is unchanged, and no partial output has the final name."""
+"""Commands that are killed or fail at any writing call leave the source unchanged and no partial output."""
 
 import shutil
 from collections.abc import Callable

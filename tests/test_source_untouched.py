@@ -1,4 +1,4 @@
-"""Edits with unusual paths, permissions, quotas and concurrent runs: the source stays unchanged and no output is partial."""
+"""Edits with unusual paths, permissions, quotas and concurrent runs leave the source unchanged and no partial output."""
 
 import os
 import resource
@@ -38,7 +38,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
             with tempfile.TemporaryDirectory(dir=place) as folder:
                 yield Path(folder)
                 return
-    pytest.fail("no second file system is at hand: mount a tmpfs at /dev/shm")
+    pytest.fail("no second file system is mounted: mount a tmpfs at /dev/shm")
 
 
 def test_an_output_on_another_file_system(tmp_path: Path, elsewhere: Path) -> None:

@@ -7,8 +7,6 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
-
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.output.copy import write_copy
@@ -16,12 +14,12 @@ from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import BytesSource, FileSource
-from tests.support.corpus import ROOT, Case, cases, line_of
+from tests.support.corpus import Case, cases, line_of, needs_corpus
 from tests.support.corpus_salvage import cases_by_version, undamaged_file
 from tests.support.rdb_loading import digest_server
 from tests.support.servers import servers_by_line
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 Keys = dict[tuple[int, bytes], bytes]
 

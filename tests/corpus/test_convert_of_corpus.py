@@ -8,12 +8,12 @@ import pytest
 from aofdoctor.errors import SandboxError
 from tests.conftest import aofdoctor
 from tests.support.conversions import lines_that_load, load_output
-from tests.support.corpus import ROOT, describe_values, has_negative_zero, undamaged_rdbs
+from tests.support.corpus import describe_values, has_negative_zero, needs_corpus, undamaged_rdbs
 from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes
 from tests.support.rdb_loading import lines_that_load_rdb
 from tests.support.servers import servers_by_line
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 # A server drops empty collections when it saves, and loads the values of a module only with that module.
 SKIPPED = ("corrupt", "module")
 LATER = ("--shift-ttl", "20000d")  # A server drops keys that have expired, so the expiries are moved into the future.

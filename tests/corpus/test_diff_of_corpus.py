@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.cli.options import open_path
@@ -20,10 +18,10 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
 from tests.conftest import Result, aofdoctor
-from tests.support.corpus import ROOT, cases
+from tests.support.corpus import ROOT, cases, needs_corpus
 from tests.support.server_state import state_of
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 Key = tuple[int, bytes]
 # The same commands led to other values: servers of two release lines store scores differently.

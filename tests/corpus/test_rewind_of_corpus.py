@@ -12,8 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import pytest
-
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble
@@ -22,11 +20,11 @@ from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import command_table
-from tests.support.corpus import ROOT, cases, line_of
+from tests.support.corpus import cases, line_of, needs_corpus
 from tests.support.corpus_salvage import debug_digest
 from tests.support.servers import servers_by_line
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 DIGEST = re.compile(r"[0-9a-f]{40}")
 

@@ -10,19 +10,17 @@ from multiprocessing import Pool
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
-
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.damage import DamageKind
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.salvage.part_walk import TORN_TRANSACTION_REASON
 from aofdoctor.edit.salvage.recover import plan_salvage
-from tests.support.corpus import ROOT, Case, cases, line_of
+from tests.support.corpus import Case, cases, line_of, needs_corpus
 from tests.support.corpus_salvage import AMBIGUOUS, RECONSTRUCTED, debug_digest, salvage_case, undamaged_file
 from tests.support.servers import checker_refusal, servers_by_line
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 
 def test_a_salvage_keeps_exactly_the_intact_commands() -> None:
@@ -34,7 +32,7 @@ def test_a_salvage_keeps_exactly_the_intact_commands() -> None:
     assert {one.damage for one in mended} == set(RECONSTRUCTED) and all(one.whole for one in mended)
     assert [one.damage for one in found if one.damage in RECONSTRUCTED and not one.mended] == []
     judged = [one for one in found if one not in (*ambiguous, *untouched, *mended)]
-    # A flipped digit can make a record absorb the next one, or lose arguments: one command that the source does not have.
+    # A flipped digit can make a record absorb the next one or lose arguments, which invents one command.
     bent = [one for one in judged if one.invented]
     assert {one.damage for one in bent} <= {"flip-len-longer", "flip-argc-less"} and max(b.invented for b in bent) == 1
     wrong = [one for one in judged if one not in bent and one.kept + one.torn != one.intact]
@@ -117,7 +115,7 @@ def test_a_damaged_manifest_is_rebuilt_with_every_file() -> None:
     found = {case.id: remade(case) for case in cases("damage") if case.damage.startswith(("manifest", "orphan"))}
     judged = {name: counts for name, counts in found.items() if counts}
     assert {name: counts for name, counts in judged.items() if counts[0] != counts[1]} == {}
-    # A manifest that a server accepts is not changed: comments, quotes, CRLF, other case, unknown pairs and orphan files.
+    # A manifest that a server accepts stays: comments, quotes, CRLF, other case, unknown pairs, orphan files.
     sound = {name.rpartition("damage-")[2] for name, counts in found.items() if not counts}
     assert sound == {"manifest-comment", "manifest-crlf", "manifest-hist-missing", "manifest-quoted",
                      "manifest-startoffset", "manifest-unknown-field", "manifest-uppercase", "orphan-files"}  # fmt: skip

@@ -5,13 +5,11 @@ Runs only if AOFDOCTOR_CORPUS names an unpacked corpus.
 
 from multiprocessing import Pool
 
-import pytest
-
 from tests.conftest import aofdoctor
-from tests.support.corpus import ROOT, Case, cases
+from tests.support.corpus import Case, cases, needs_corpus
 from tests.support.stats import assert_same_totals
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 
 def judge(case: Case) -> int:

@@ -5,12 +5,12 @@ import pytest
 from aofdoctor.errors import SandboxError
 from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.source import FileSource
-from tests.support.corpus import ROOT, describe_values, has_negative_zero, undamaged_rdbs
+from tests.support.corpus import ROOT, describe_values, has_negative_zero, needs_corpus, undamaged_rdbs
 from tests.support.key_descriptions import dataset_digest, library_codes
 from tests.support.rdb_loading import digest_server, export_commands, feed_commands, lines_that_load_rdb
 from tests.support.servers import servers_by_line
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 
 def test_every_rdb_of_other_projects_is_walked_to_its_end() -> None:

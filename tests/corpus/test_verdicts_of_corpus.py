@@ -29,11 +29,11 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Sandbox
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import FileSource
-from tests.support.corpus import ROOT, Case, cases, line_of
+from tests.support.corpus import Case, cases, line_of, needs_corpus
 from tests.support.server_state import state_of
 from tests.support.servers import servers_by_line
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 # The RDB is damaged in the middle, so its end cannot be proven. The measured truth skips
 # it by the size of the undamaged RDB. A real server refuses the file.
@@ -125,7 +125,7 @@ def test_ok_up_to_is_where_a_strict_reader_stops() -> None:
 
 
 def outcome_of(case: Case, observed: dict[str, Any]) -> tuple[str, int | None]:
-    """Return (the outcome of the server, the truncation offset) as measured from its log, else from the file sizes that it left."""
+    """Return (outcome, truncation offset) as measured from the server's log, else from the file sizes that it left."""
     log = " ".join(observed.get("log", ()))
     cut = re.search(r"Truncating the AOF.*? at offset (\d+)", log)
     if not observed["loaded"]:
@@ -274,7 +274,7 @@ def test_all_takes_every_flush_and_nothing_else() -> None:
 
 
 def _names(path: str) -> list[tuple[int, bytes]]:
-    """Return the names of all commands except MULTI and EXEC, which are removed with a transaction that is left empty."""
+    """Return the names of all commands except MULTI and EXEC, which an emptied transaction loses."""
     words = command_table().names.ids
     structure, out = {words[b"multi"], words[b"exec"]}, []
     with open_path(path) as aof:

@@ -22,7 +22,7 @@ def bases(request: Any, tmp_path_factory: Any) -> Any:
     """One dataset of a server as an RDB base, as a base of commands, and as an RDB base after a few more writes."""
     line = servers_by_line().get(request.param)
     if line is None:
-        pytest.skip(f"{request.param} is not at hand")
+        pytest.skip(f"{request.param} is not installed")
     folder = tmp_path_factory.mktemp(request.param)
     with aof_server(line) as server:
         fill_dataset(server)

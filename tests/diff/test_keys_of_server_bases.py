@@ -104,7 +104,7 @@ def differs(a: Path, b: Path) -> list[Any]:
 @pytest.mark.parametrize("line", LINES)
 def test_a_base_is_the_same_as_rdb_and_as_commands_and_however_it_is_packed(line: str) -> None:
     if line not in servers_by_line():
-        pytest.skip(f"no {line} at hand")
+        pytest.skip(f"{line} is not installed")
     timed = line != "redis-7.0"
     sets = [rewritten(line, preamble, packing, timed) for preamble in ("yes", "no") for packing in PACKING]
     assert {p.suffix for s in sets[:2] for p in s.glob("*.base.*")} == {".rdb"}

@@ -27,7 +27,7 @@ from aofdoctor.server.expiry_arguments import shift_expiry
 from aofdoctor.source import BytesSource, FileSource, pread
 from tests.conftest import FIXTURES
 from tests.support import rdb_value_writer as w
-from tests.support.corpus import ROOT
+from tests.support.corpus import ROOT, needs_corpus
 from tests.support.hostile_bytes import HOSTILE_RDB_BODIES, mutate
 from tests.support.rdb_generated import VALUES, encode_string, random_key, random_rdb
 from tests.support.rdb_unreleased import UNRELEASED, UnreleasedRdb, with_checksum
@@ -83,7 +83,7 @@ def test_a_file_of_a_real_server(path: Path, line: str, shift_ms: int) -> None:
     same(data, line, shift_ms, WINDOWS if len(data) < 20_000 else WINDOWS[:1] + WINDOWS[-2:])
 
 
-@pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+@needs_corpus
 def test_every_rdb_of_the_corpus_damaged_ones_too() -> None:
     assert ROOT is not None
     seen = set()

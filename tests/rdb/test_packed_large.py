@@ -125,7 +125,7 @@ def outcome(runs: Iterator[list[Any]]) -> tuple[list[bytes], bool]:
 def test_a_list_and_a_stream_of_large_elements_equal_those_of_a_server(line: str) -> None:
     """The elements have 70 MiB each; every server packs them like small ones."""
     if line not in servers_by_line():
-        pytest.skip(f"no {line} at hand")
+        pytest.skip(f"{line} is not installed")
     large = Random(1).randbytes(35 << 20)
     options = ["--proto-max-bulk-len", "1gb", "--client-query-buffer-limit", "1gb", "--rdbcompression", "no"]
     with digest_server(servers_by_line()[line], options=options) as running:

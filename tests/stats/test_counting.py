@@ -110,7 +110,7 @@ def test_names_beyond_the_capacity_are_counted_together() -> None:
 
 
 def skewed(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
-    """Return (a log, writes by key, bytes by key): ten keys have half of the writes, thirty thousand others the rest."""
+    """Return (a log, writes by key, bytes by key): ten keys have half of the writes, thirty thousand the rest."""
     writes: Counter[bytes] = Counter()
     sizes: Counter[bytes] = Counter()
     out = []

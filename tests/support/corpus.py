@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.rdb.values.decoders import SortedSetMember, elements, type_name
@@ -17,6 +19,7 @@ from tests.support.key_descriptions import describe_by_server, drop_guessed_stre
 from tests.support.rdb_files import Key, iter_keys
 
 ROOT = Path(os.environ["AOFDOCTOR_CORPUS"]) if os.environ.get("AOFDOCTOR_CORPUS") else None
+needs_corpus = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS does not name an unpacked corpus")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Random RDBs with keys of every common type, reproducible from a seed: values that servers write, and values they could."""
+"""Random RDBs with keys of every common type, reproducible from a seed, in all forms that a server reads."""
 
 import struct
 from collections.abc import Callable

@@ -45,7 +45,7 @@ def checker_refusal(binary: ServerBinary, path: Path) -> str:
         [name, manifest], executable=binary.path, input=b"n\n", capture_output=True, check=False, timeout=60
     )
     output = run.stdout + run.stderr
-    # From 7.0 on, the checker mistakes a single AOF with an argument that begins with "file" for a manifest (redis-check-aof.c).
+    # From 7.0 on, an argument that begins with "file" makes the checker read an AOF as a manifest.
     taken_for_manifest = path.is_file() and b"Multi Part" in output
     empty = path.is_file() and not path.stat().st_size
     accepted = run.returncode == 0 and b"valid" in output and b"not valid" not in output

@@ -25,7 +25,7 @@ def run_stats(*args: str | Path | int) -> Any:
 
 
 def first_key_prefix(line: Any) -> str | None:
-    """Return the prefix of the first key of a line of log, or None; for an unknown command, the key is its first argument."""
+    """Return the prefix of the first key of a line of log, or None; the key of an unknown command is its first argument."""
     keys = line["keys"] or (line["args"][:1] if line["cmd"] == "NOSUCH" else [])
     if not keys:
         return None

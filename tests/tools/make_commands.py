@@ -41,7 +41,7 @@ def line_of(path: Path) -> str:
 
 
 def key_specs(command: dict[str, Any]) -> list[list[Any]]:
-    """Return [[begin, find], ...]: begin is an index or [keyword, from]; find is [last, step, limit] or a "numkeys" list."""
+    """Return [[begin, find], ...]: begin is an index or [keyword, from]; find is [last, step, limit] or a numkeys list."""
     specs = []
     for spec in command.get("key_specs", ()):
         begin, find = spec["begin_search"], spec["find_keys"]
@@ -79,7 +79,7 @@ def row(name: str, dumps: list[Dump], parent: str = "") -> dict[str, Any]:
 
 
 def merge_lines(values: list[list[Any] | None]) -> list[Any] | dict[str, list[Any]]:
-    """Return one value if all release lines that know the command agree, else the distinct values and the index for each line."""
+    """Return one value if all release lines that know the command agree, else the distinct values and their indexes."""
     distinct: list[list[Any]] = []
     for value in values:
         if value is not None and value not in distinct:
