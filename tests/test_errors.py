@@ -17,7 +17,7 @@ JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00H\x00H\x00\x00\xff\xdb"
 VERBS = [["check"], ["log"], ["show", "#1"], ["stats"], ["strip"], ["repair"], ["verify"]]
 
 
-def bad(tmp_path: Path, kind: str) -> Path:
+def make_invalid_file(tmp_path: Path, kind: str) -> Path:
     path = tmp_path / kind
     if kind == "empty directory":
         path.mkdir()
@@ -34,7 +34,7 @@ def bad(tmp_path: Path, kind: str) -> Path:
 @pytest.mark.parametrize("verb", VERBS, ids=lambda v: v[0])
 @pytest.mark.parametrize("kind", ["empty directory", "jpeg", "text", "directory with a dump", "does not exist"])
 def test_a_file_that_is_no_aof_gets_one_clear_line_and_status_3(verb: list[str], kind: str, tmp_path: Path) -> None:
-    path = bad(tmp_path, kind)
+    path = make_invalid_file(tmp_path, kind)
     result = aofdoctor(verb[0], path, *verb[1:])
     lines = result.err.splitlines()
     assert (result.status, result.stdout) == (3, b"")

@@ -31,7 +31,7 @@ def state(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def sample(story: Story, tmp_path: Path) -> Callable[[str], Path]:
+def make_source(story: Story, tmp_path: Path) -> Callable[[str], Path]:
     """Return a source by name: a fixture, or a torn AOF."""
 
     def make(name: str) -> Path:
@@ -48,7 +48,7 @@ def sample(story: Story, tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def plain(out: Path) -> dict[str, bytes]:
+def output_without_receipt(out: Path) -> dict[str, bytes]:
     """Return an output and the files next to it, except the receipt, which holds times."""
     found = {out.name: out.read_bytes()} if out.is_file() else state(out) if out.exists() else {}
     lost = out.with_name(out.name + ".lost")
@@ -64,13 +64,13 @@ def test_after_a_kill_at_any_call_no_output_is_partial(
     before, places = state(source), tmp_path / "places"
     places.mkdir()
     assert aofdoctor(*words, source, "-o", places / "out").status == 0
-    whole = plain(places / "out")
+    whole = output_without_receipt(places / "out")
     for number in range(1, MANY):
         shutil.rmtree(places)
         places.mkdir()
         ended = run_killed_at(number, *words, source, "-o", places / "out")
         assert state(source) == before
-        got = plain(places / "out")
+        got = output_without_receipt(places / "out")
         assert all(whole.get(name) == data for name, data in got.items()), number
         assert not (places / "out").exists() or {n for n in got if "lost/" not in n} == {
             n for n in whole if "lost/" not in n

@@ -27,7 +27,7 @@ def readme_examples(text: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-def same(lines: list[str]) -> list[str]:
+def normalize(lines: list[str]) -> list[str]:
     text = "\n".join(lines)
     for pattern, word in VOLATILE:
         text = re.sub(pattern, word, text)
@@ -49,7 +49,7 @@ def test_every_example_gives_the_output_in_the_readme(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-        assert same((done.stdout + done.stderr).splitlines()) == same(expected), command
+        assert normalize((done.stdout + done.stderr).splitlines()) == normalize(expected), command
     assert len(examples) == 16
 
 

@@ -30,7 +30,7 @@ def write(path: Path) -> Path:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Path]:
+def other_file_system(tmp_path: Path) -> Iterator[Path]:
     """A directory on another file system, such as /dev/shm."""
     here = tmp_path.stat().st_dev
     for place in ("/dev/shm", "/run", "/var/tmp", tempfile.gettempdir()):
@@ -41,10 +41,10 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     pytest.fail("no second file system is mounted: mount a tmpfs at /dev/shm")
 
 
-def test_an_output_on_another_file_system(tmp_path: Path, elsewhere: Path) -> None:
+def test_an_output_on_another_file_system(tmp_path: Path, other_file_system: Path) -> None:
     path = write(tmp_path / "a.aof")
-    assert aofdoctor("strip", path, "-o", elsewhere / "out.aof").status == 0
-    assert (elsewhere / "out.aof").read_bytes() == STRIPPED and path.read_bytes() == DATA
+    assert aofdoctor("strip", path, "-o", other_file_system / "out.aof").status == 0
+    assert (other_file_system / "out.aof").read_bytes() == STRIPPED and path.read_bytes() == DATA
 
 
 ODD_NAMES = [
@@ -106,14 +106,14 @@ def test_a_read_only_source_is_read_and_never_written(tmp_path: Path) -> None:
     for number, words in enumerate(edits):  # Import everything first, because the modules may not be readable later.
         aofdoctor("strip", write(tmp_path / f"{number}.aof"), *(["-o", tmp_path / "warm"] if number == 0 else words))
     try:
-        assert unprivileged(tmp_path, "strip", path, "-o", tmp_path / "out.aof") == 0
-        assert [unprivileged(tmp_path, "strip", path, *words) for words in edits] == [3, 3, 3]
+        assert run_unprivileged(tmp_path, "strip", path, "-o", tmp_path / "out.aof") == 0
+        assert [run_unprivileged(tmp_path, "strip", path, *words) for words in edits] == [3, 3, 3]
     finally:
         folder.chmod(0o755)
     assert snapshot(folder) == before and (tmp_path / "out.aof").read_bytes() == STRIPPED
 
 
-def unprivileged(folder: Path, *args: str | Path) -> int:
+def run_unprivileged(folder: Path, *args: str | Path) -> int:
     """Return the exit status of a command line that runs as a user with restricted permissions; root ignores modes."""
     child = os.fork()
     if not child:
@@ -176,7 +176,7 @@ def recipe() -> dict[str, object]:
     return {"position": None, "last": False, "all": False, "and_after": False, "selection": dict(NO_SELECTION)}
 
 
-def together(*actions: Callable[[], object]) -> None:
+def run_together(*actions: Callable[[], object]) -> None:
     """Run several functions at once, each in its own thread and process."""
     threads = [threading.Thread(target=action) for action in actions]
     for thread in threads:
@@ -193,7 +193,7 @@ def test_two_edits_to_one_output_at_once_leave_one_complete_copy(tmp_path: Path)
         assert b"Traceback" not in run.stderr
         status.append(run.returncode)
 
-    together(strip, strip, strip)
+    run_together(strip, strip, strip)
     assert sorted(status) == [0, 3, 3]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.aof", "out", "out.receipt.json"]
     assert (tmp_path / "out").read_bytes() == STRIPPED and path.read_bytes() == DATA
@@ -209,7 +209,7 @@ def test_two_edits_in_place_at_once_change_the_file_once(words: list[str], tmp_p
         assert b"Traceback" not in run.stderr
         status.append(run.returncode)
 
-    together(strip, strip, strip)
+    run_together(strip, strip, strip)
     assert set(status) <= {0, 3} and 0 in status
     receipts = [p for p in tmp_path.iterdir() if p.name.endswith("receipt.json")]
     for receipt in sorted(receipts, reverse=True):

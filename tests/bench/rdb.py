@@ -17,8 +17,8 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
 from tests.bench.peers import cpu_seconds, peak_mib
 
 ROUNDS = 5
-WALK = "import sys; from aofdoctor.rdb.preamble import walk; from aofdoctor.source import FileSource; r = walk(FileSource(sys.argv[1])); print(r.keys, r.checksum)"
-START = "import sys; from aofdoctor.rdb.preamble import walk"
+WALK = "import sys; from aofdoctor.rdb.preamble import walk_rdb; from aofdoctor.source import FileSource; r = walk_rdb(FileSource(sys.argv[1])); print(r.key_count, r.checksum)"
+START = "import sys; from aofdoctor.rdb.preamble import walk_rdb"
 
 
 def dataset_commands(millions: float) -> dict[str, list[tuple[str | int, ...]]]:

@@ -32,7 +32,7 @@ def keys_of(data: bytes) -> Keys:
             for key in items}  # fmt: skip
 
 
-def undamaged(case: Case, name: str) -> bytes | None:
+def undamaged_rdb(case: Case, name: str) -> bytes | None:
     """Return the RDB before it was damaged, or None if the corpus does not have it."""
     path = undamaged_file(case) if "file" in case.truth["source"] else None
     source = case.truth["source"]
@@ -45,7 +45,7 @@ def undamaged(case: Case, name: str) -> bytes | None:
     return data[: walk_rdb(BytesSource(data)).end]
 
 
-def damaged() -> dict[str, tuple[Case, str]]:
+def damaged_rdbs() -> dict[str, tuple[Case, str]]:
     found = {}
     for case in cases("damage"):
         folder = Path(case.path)
@@ -59,8 +59,8 @@ def damaged() -> dict[str, tuple[Case, str]]:
 
 def test_the_undamaged_keys_are_kept_and_load() -> None:
     judged, loaded, lost, without = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-    for case, name in damaged().values():
-        before = undamaged(case, name)
+    for case, name in damaged_rdbs().values():
+        before = undamaged_rdb(case, name)
         if before is None:
             without[case.damage] += 1
             continue

@@ -36,7 +36,7 @@ def test_a_converted_rdb_loads_to_the_same_state(kind: str, tmp_path: Path) -> N
         if line is None:
             continue
         try:
-            expected = came_up(line, source)
+            expected = load_state(line, source)
         except SandboxError:
             continue  # The RDB holds values of a module, or this server refuses it.
         result = aofdoctor("convert", source, *words, *(["--for", line] if kind == "commands" else []), "-o", out)
@@ -44,7 +44,7 @@ def test_a_converted_rdb_loads_to_the_same_state(kind: str, tmp_path: Path) -> N
             refused.append((path, result.err))
             continue
         same = 2 if has_negative_zero(data) else 3
-        assert came_up(line, out)[:same] == expected[:same], path
+        assert load_state(line, out)[:same] == expected[:same], path
         compared += 1
     print(kind, compared, refused)
     assert compared > 10
@@ -52,7 +52,7 @@ def test_a_converted_rdb_loads_to_the_same_state(kind: str, tmp_path: Path) -> N
     assert all("cannot be said there" in err for _, err in refused)
 
 
-def came_up(line: str, path: Path) -> tuple[Any, ...]:
+def load_state(line: str, path: Path) -> tuple[Any, ...]:
     with load_output(servers_by_line()[line], path) as running:
         return describe_values(running), library_codes(running), dataset_digest(running)
 

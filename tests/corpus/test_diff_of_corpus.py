@@ -50,17 +50,17 @@ def parts(path: Path) -> list[tuple[str, bytes]]:
         return [(part.name, part.path.read_bytes()) for part in aof.existing_parts if part.path]
 
 
-def common(a: bytes, b: bytes) -> int:
+def common_prefix(a: bytes, b: bytes) -> int:
     return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def flat(files: list[tuple[str, bytes]], place: dict[str, Any], past: int) -> int:
+def concatenated_offset(files: list[tuple[str, bytes]], place: dict[str, Any], past: int) -> int:
     """Return a position in the concatenated parts."""
     names = [name for name, _ in files]
     return sum(len(data) for _, data in files[: names.index(place["part"])]) + int(place["offset"]) + past
 
 
-def last_files_alone(truth: dict[str, Any]) -> bool:
+def is_prefix_of_last_files(truth: dict[str, Any]) -> bool:
     """Whether the measured common prefix of the last files is also the common prefix of the whole histories."""
     return all(not any(f["size"] for f in truth[side][:-1]) for side in ("files_a", "files_b"))
 
@@ -78,13 +78,13 @@ def test_every_pair_has_the_measured_fork() -> None:
         else:
             ours, theirs = parts(a), parts(b)
             bytes_a, bytes_b = (b"".join(data for _, data in files) for files in (ours, theirs))
-            expected = common(bytes_a, bytes_b)
+            expected = common_prefix(bytes_a, bytes_b)
             assert result.status == 1, case
-            assert flat(ours, fork["a"], fork["bytes"]) == expected, case
-            assert flat(theirs, fork["b"], fork["bytes"]) == expected, case
-            assert flat(ours, summary["same_bytes"]["a"], 0) == expected, case
-            assert flat(theirs, summary["same_bytes"]["b"], 0) == expected, case
-            if last_files_alone(truth):
+            assert concatenated_offset(ours, fork["a"], fork["bytes"]) == expected, case
+            assert concatenated_offset(theirs, fork["b"], fork["bytes"]) == expected, case
+            assert concatenated_offset(ours, summary["same_bytes"]["a"], 0) == expected, case
+            assert concatenated_offset(theirs, summary["same_bytes"]["b"], 0) == expected, case
+            if is_prefix_of_last_files(truth):
                 assert expected == truth["last_file_common_prefix_bytes"], case
                 assert fork["a"]["n"] - 1 == fork["b"]["n"] - 1 == truth["last_file_common_prefix_commands"], case
                 judged["measured"] += 1
@@ -121,7 +121,7 @@ def test_bases_of_the_corpus_equal_the_commands_that_they_are_converted_to(tmp_p
     assert judged == 67
 
 
-def annotated(data: bytes) -> bytes:
+def annotate(data: bytes) -> bytes:
     """Return the same commands, each preceded by an annotation."""
     start = walk_rdb(BytesSource(data)).end if is_rdb(BytesSource(data)) else 0
     out, seconds = data[:start], 1_700_000_000
@@ -139,7 +139,7 @@ def test_annotations_are_no_difference(tmp_path: Path) -> None:
             if not (side.is_file() and len(files := parts(side)) == 1):
                 continue
             copy = tmp_path / f"{case}.{number}"
-            copy.write_bytes(annotated(files[0][1]))
+            copy.write_bytes(annotate(files[0][1]))
             for pair in ((side, copy), (copy, side)):
                 result = aofdoctor("diff", *pair, "--json")
                 assert result.status == 0, case

@@ -44,13 +44,13 @@ def test_a_salvage_keeps_exactly_the_intact_commands() -> None:
     assert got == (628, 3, 32, 36, 39), counts
 
 
-def refusals(out: Path) -> list[str]:
+def checker_errors(out: Path) -> list[str]:
     """Return the errors of the installed AOF checkers; those before 7.0 read only single files."""
     able = [binary for binary in servers_by_line().values() if out.is_file() or binary.version >= (7, 0, 0)]
     return [why for binary in able if (why := checker_refusal(binary, out))]
 
 
-def loaded(case: Case) -> tuple[str, str, str] | None:
+def compare_loaded_state(case: Case) -> tuple[str, str, str] | None:
     """Return (case, problem, excuse), or None if the case cannot be compared with the installed servers."""
     ideal = case.truth.get("state_ideal_salvage") or {}
     binary = servers_by_line().get(line_of(case.version))
@@ -65,14 +65,14 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
             return None
         write_copy(plan, Path(folder) / "out")
         got = debug_digest(Path(folder) / "out", binary)
-        refused = refusals(Path(folder) / "out")
+        refused = checker_errors(Path(folder) / "out")
         wanted = ideal["digest"]
         source = undamaged_file(case)
         if plan.reconstructions:  # A reconstruction loses nothing, so the state must be that of the undamaged file.
             if source is None:
                 return None
             wanted = debug_digest(source.parent if aof.layout == "multi-part" else source, binary)
-    excuses = {BROKEN: any(d.reason in BROKEN_REASONS and d.commands for d in plan.listed_drops),
+    excuses = {BROKEN_TRANSACTION: any(d.reason in BROKEN_REASONS and d.commands for d in plan.listed_drops),
                "the RDB is ruined": any(d.reason in RUINED for d in plan.listed_drops),
                "a record of fewer arguments": case.damage == "flip-argc-less"}  # fmt: skip
     problem = "" if got == wanted else f"{got} is not {wanted}"
@@ -81,14 +81,14 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
     return case.id, problem, next((why for why, so in excuses.items() if so), "")
 
 
-BROKEN = "commands of a broken transaction, which the truth keeps, are gone"
+BROKEN_TRANSACTION = "commands of a broken transaction, which the truth keeps, are gone"
 BROKEN_REASONS = (TORN_TRANSACTION_REASON, "no server knows this command")
 RUINED = (DamageKind.CORRUPT_PREAMBLE.value, DamageKind.CORRUPT_VALUE.value)
 
 
 def test_the_state_after_a_salvage_is_the_best_possible() -> None:
     with Pool(os.cpu_count()) as pool:
-        found = [one for one in pool.imap_unordered(loaded, list(cases("damage")), chunksize=4) if one]
+        found = [one for one in pool.imap_unordered(compare_loaded_state, list(cases("damage")), chunksize=4) if one]
     assert [one for one in found if one[1] and not one[2]] == []
     excused = Counter(why for _, problem, why in found if problem)
     # The total depends on the installed servers. Valkey 9.1 from the dev extra alone has this many cases.
@@ -99,7 +99,7 @@ def test_the_state_after_a_salvage_is_the_best_possible() -> None:
 # -- manifests --
 
 
-def remade(case: Case) -> tuple[int, int] | None:
+def rebuilt_command_counts(case: Case) -> tuple[int, int] | None:
     """Return (commands of the copy, commands of the undamaged files), or None if the manifest was not rebuilt."""
     with open_path(case.path) as aof, TemporaryDirectory() as folder:
         plan, _ = plan_salvage(aof, examine)
@@ -112,7 +112,11 @@ def remade(case: Case) -> tuple[int, int] | None:
 
 
 def test_a_damaged_manifest_is_rebuilt_with_every_file() -> None:
-    found = {case.id: remade(case) for case in cases("damage") if case.damage.startswith(("manifest", "orphan"))}
+    found = {
+        case.id: rebuilt_command_counts(case)
+        for case in cases("damage")
+        if case.damage.startswith(("manifest", "orphan"))
+    }
     judged = {name: counts for name, counts in found.items() if counts}
     assert {name: counts for name, counts in judged.items() if counts[0] != counts[1]} == {}
     # A manifest that a server accepts stays: comments, quotes, CRLF, other case, unknown pairs, orphan files.

@@ -139,7 +139,7 @@ def outcome_of(case: Case, observed: dict[str, Any]) -> tuple[str, int | None]:
     return "loads", None
 
 
-def agree(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any, Any]) -> str:
+def disagreement(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any, Any]) -> str:
     """Return an empty string if the verdict equals the outcome of the server, else both in words."""
     line = line_of(server)
     asked_no = server.endswith(" no") or (case.truth.get("config") or {}).get("aof-load-truncated") == "no"
@@ -172,7 +172,7 @@ def test_verdicts_are_the_outcomes_of_real_servers() -> None:
                 ].outcome.value
                 == "undefined"
             )
-            problem = agree(case, server, load, verdicts)
+            problem = disagreement(case, server, load, verdicts)
             if problem:
                 wrong.append((case.id, problem))
     assert (wrong, judged, undefined) == ([], 3715, 103)

@@ -14,10 +14,10 @@ from tests.support.diffs import SELECT_3, commands_of, diff_summary, set_command
 from tests.support.server_state import state_of
 from tests.support.servers import servers_by_line
 
-LINES = ("redis-7.0", "redis-8.2", "valkey-9.1")
+VERSIONS = ("redis-7.0", "redis-8.2", "valkey-9.1")
 
 
-@pytest.fixture(scope="module", params=LINES)
+@pytest.fixture(scope="module", params=VERSIONS)
 def bases(request: Any, tmp_path_factory: Any) -> Any:
     """One dataset of a server as an RDB base, as a base of commands, and as an RDB base after a few more writes."""
     line = servers_by_line().get(request.param)
@@ -54,7 +54,7 @@ def test_exactly_the_writes_between_two_bases_are_found(bases: Any) -> None:
         assert touched == written, other
 
 
-def loaded(binary: ServerBinary, base: bytes, tail: bytes = b"") -> Any:
+def load_state(binary: ServerBinary, base: bytes, tail: bytes = b"") -> Any:
     """Return the state of a server that has loaded a base with commands after it."""
     rdb_base = not base.startswith(b"*")
     name = f"appendonly.aof.1.base.{'rdb' if rdb_base else 'aof'}"
@@ -76,7 +76,7 @@ def test_a_patch_of_an_rdb_gives_its_dataset(bases: Any, tmp_path: Path) -> None
     empty, patch = tmp_path / "empty.aof", tmp_path / "patch"
     empty.write_bytes(encode_command([b"PING"]))
     assert aofdoctor("diff", empty, folder / "rdb", "--patch", patch).status == 1
-    assert loaded(line, patch.read_bytes()) == loaded(line, (folder / "rdb").read_bytes())
+    assert load_state(line, patch.read_bytes()) == load_state(line, (folder / "rdb").read_bytes())
 
 
 def test_a_patch_from_commands_applies_to_the_rdb_base(bases: Any, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_patch_from_commands_applies_to_the_rdb_base(bases: Any, tmp_path: Pat
     assert [argv[0] for argv in commands_of(patch)] == [
         b"SELECT", b"RPUSH", b"DEL", b"SET", b"SET", b"MULTI", b"SELECT", b"INCR", b"EXEC",
     ]  # fmt: skip
-    assert loaded(line, ours.read_bytes(), patch.read_bytes()) == loaded(line, theirs.read_bytes())
+    assert load_state(line, ours.read_bytes(), patch.read_bytes()) == load_state(line, theirs.read_bytes())
 
 
 def test_bases_of_two_processes_are_the_same_in_another_order(tmp_path: Path) -> None:

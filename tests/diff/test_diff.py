@@ -162,7 +162,7 @@ def test_nothing_moves_past_a_flush(pair: Any) -> None:
     assert (summary["only_a"], summary["only_b"], summary["moved"]) == (1, 1, 0)
 
 
-def moved(a: bytes, b: bytes) -> tuple[int, int, int]:
+def count_moved(a: bytes, b: bytes) -> tuple[int, int, int]:
     """Return (commands that have moved, commands only in A, commands only in B)."""
     _, _, diff = compare(a, b)
     return diff.totals.moved_commands, diff.totals.only_commands[0], diff.totals.only_commands[1]
@@ -172,30 +172,30 @@ def test_a_read_is_not_moved_before_its_write() -> None:
     """Two swapped commands have moved only if neither reads the key that the other writes."""
     add, more = encode_command([b"SADD", b"s", b"1"]), encode_command([b"SADD", b"t", b"1"])
     store = encode_command([b"SUNIONSTORE", b"d", b"x", b"s"])
-    assert moved(add + store, store + add) == (0, 1, 1)
-    assert moved(more + store, store + more) == (1, 0, 0)
+    assert count_moved(add + store, store + add) == (0, 1, 1)
+    assert count_moved(more + store, store + more) == (1, 0, 0)
     copy = encode_command([b"COPY", b"s", b"d"])
-    assert moved(add + copy, copy + add) == (0, 1, 1)
+    assert count_moved(add + copy, copy + add) == (0, 1, 1)
     sort = encode_command([b"SORT", b"l", b"BY", b"weight_*", b"STORE", b"d"])
-    assert moved(set_commands("weight_1") + sort, sort + set_commands("weight_1")) == (0, 1, 1)
+    assert count_moved(set_commands("weight_1") + sort, sort + set_commands("weight_1")) == (0, 1, 1)
     # A later command on the same key has not moved.
     append = encode_command([b"APPEND", b"d", b"x"])
-    assert moved(add + store + append, store + add + append) == (0, 1, 1)
+    assert count_moved(add + store + append, store + add + append) == (0, 1, 1)
 
 
 def test_a_flush_on_one_side_does_not_affect_the_commands_before_it() -> None:
     flush = encode_command([b"FLUSHALL"])
-    assert moved(set_commands("a", "b"), set_commands("b", "a") + flush) == (1, 0, 1)
-    assert moved(flush + set_commands("a", "b"), set_commands("b", "a")) == (0, 2, 1)
+    assert count_moved(set_commands("a", "b"), set_commands("b", "a") + flush) == (1, 0, 1)
+    assert count_moved(flush + set_commands("a", "b"), set_commands("b", "a")) == (0, 2, 1)
 
 
 def test_a_write_with_unknown_keys_is_a_barrier() -> None:
     one = set_commands("a")
     for name in (b"NOSUCH.WRITE", b"EVAL", b"MOVE", b"CONFIG", b"FUNCTION"):
         other = encode_command([name, b"x", b"y", b"z"])
-        assert moved(one + other, other + one) == (0, 1, 1), name
+        assert count_moved(one + other, other + one) == (0, 1, 1), name
     ping = encode_command([b"PING"])
-    assert moved(one + ping, ping + one) == (1, 0, 0)
+    assert count_moved(one + ping, ping + one) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("name", [b"MSET", b"DEL", b"SUNIONSTORE"])
@@ -205,14 +205,18 @@ def test_an_oversized_write_of_many_keys_is_a_barrier(name: bytes) -> None:
     last = encode_command([b"SADD", argv[-1 if name != b"MSET" else -2], b"1"])
     far = encode_command(argv)
     assert len(far) > 1 << 20
-    assert moved(far + last, last + far) == (0, 1, 1)
+    assert count_moved(far + last, last + far) == (0, 1, 1)
 
 
 def test_an_oversized_write_of_one_key_moves_past_others() -> None:
     far = encode_command([b"SADD", b"s", *(b"%0200d" % n for n in range(10_000))])
     other = set_commands("a")
-    assert moved(far + other, other + far) == (1, 0, 0)
-    assert moved(far + encode_command([b"SREM", b"s", b"1"]), encode_command([b"SREM", b"s", b"1"]) + far) == (0, 1, 1)
+    assert count_moved(far + other, other + far) == (1, 0, 0)
+    assert count_moved(far + encode_command([b"SREM", b"s", b"1"]), encode_command([b"SREM", b"s", b"1"]) + far) == (
+        0,
+        1,
+        1,
+    )
 
 
 # -- long differences --

@@ -67,7 +67,7 @@ def kernel_of(module: Any) -> Iterator[None]:
             setattr(census_kernel, name, function)
 
 
-def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
+def fill_table(data: bytes, base: bool, **limits: int) -> KeyTable:
     """Return the table of some commands."""
     found, steps = KeyTable(KEY, False, **limits), ContextTracker(columns=True)
     writes = KeyWrites(found, Selection())
@@ -79,7 +79,7 @@ def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
     return found
 
 
-def contents(one: KeyTable, two: KeyTable) -> tuple[list[tuple[int, ...]], int]:
+def compare_tables(one: KeyTable, two: KeyTable) -> tuple[list[tuple[int, ...]], int]:
     """Return (the rows that differ between two tables, in order; the number of equal keys)."""
     rows, same, found, at = array("Q", bytes(8 * ROW_WORDS * 7)), array("Q", [0]), [], 0
     while at < one.state[KeyTableField.SLOTS]:
@@ -90,7 +90,7 @@ def contents(one: KeyTable, two: KeyTable) -> tuple[list[tuple[int, ...]], int]:
     return sorted(found), same[0]
 
 
-def spread(n: int) -> int:
+def spread_number(n: int) -> int:
     """Return a number with the distribution of a digest."""
     return (n + 1) * 0x9E3779B97F4A7C15 % (1 << 64)
 
@@ -101,17 +101,17 @@ TINY = {"memory": 0, "events": 64}
 @given(keyed | hostile_aofs | sound_aofs, st.booleans())
 def test_compiled_and_fallback_fill_the_same_table_in_memory_and_in_a_file(data: bytes, base: bool) -> None:
     empty = KeyTable(KEY, False)
-    compiled, filed = filled(data, base), filled(data, base, **TINY)
+    compiled, filed = fill_table(data, base), fill_table(data, base, **TINY)
     with kernel_of(plain_census):
-        plain, plain_filed = filled(data, base), filled(data, base, **TINY)
-        expected = contents(plain, empty)
+        plain, plain_filed = fill_table(data, base), fill_table(data, base, **TINY)
+        expected = compare_tables(plain, empty)
     for one in (compiled, filed, plain_filed):
-        assert contents(one, empty) == expected
-        assert contents(one, plain) == ([], len(expected[0]))
+        assert compare_tables(one, empty) == expected
+        assert compare_tables(one, plain) == ([], len(expected[0]))
     assert bytes(compiled.slots) == bytes(plain.slots)
 
 
-def story(random: Random, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def random_events(random: Random, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Return random events: writes of keys, flushes and swaps."""
     for n in range(count):
         what = random.random()
@@ -139,7 +139,7 @@ def story(random: Random, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
 Model = dict[int, dict[int, tuple[int, int, int]]]
 
 
-def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
+def apply_to_dictionary(events: list[tuple[str, tuple[int, ...]]]) -> Model:
     """Return the content that a dictionary for each database has after the same events."""
     dbs: Model = {db: {} for db in range(8)}
     for name, args in events:
@@ -167,7 +167,7 @@ def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
 
 @pytest.mark.parametrize("limits", [{}, {"memory": 1 << 14}, {"memory": 0, "events": 50}])
 def test_a_table_equals_a_dictionary(limits: dict[str, int]) -> None:
-    events = list(story(Random(5), 20_000))
+    events = list(random_events(Random(5), 20_000))
     found, copied = KeyTable(KEY, False, **limits), None
     for number, (name, args) in enumerate(events):
         getattr(found, name)(*args)
@@ -179,13 +179,13 @@ def test_a_table_equals_a_dictionary(limits: dict[str, int]) -> None:
         getattr(copied, name)(*args)
     assert copied is not None
     copied.finish()
-    model = modelled(events)
+    model = apply_to_dictionary(events)
     keys = [(db, key, place) for db, keys in model.items() for key, (_, _, place) in keys.items()]
-    rows, _ = contents(found, KeyTable(KEY, False))
+    rows, _ = compare_tables(found, KeyTable(KEY, False))
     assert len(keys) > 200
     assert sorted((row[1], row[2], row[3]) for row in rows) == sorted(keys)
     assert all(found.get_key(key, db) == model[db][key][:2] for db, key, _ in keys)
-    assert contents(copied, found) == ([], len(keys))
+    assert compare_tables(copied, found) == ([], len(keys))
 
 
 def test_flushes_and_swaps_do_not_visit_keys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,23 +198,23 @@ def test_flushes_and_swaps_do_not_visit_keys(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(KeyTable, "_grow", counted)
     for n in range(50_000):
-        found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
+        found.put(spread_number(n), 1, 0, 0, 1, KeyOp.SET)
     gone_over.clear()
     for _ in range(20_000):
         found.swap_databases(1, 2)
         found.flush_database(3)
     assert len(gone_over) <= 4
-    assert len(contents(found, KeyTable(KEY, False))[0]) == 50_000
+    assert len(compare_tables(found, KeyTable(KEY, False))[0]) == 50_000
 
 
 def test_flushed_keys_free_their_slots() -> None:
     found = KeyTable(KEY, False)
     for n in range(300_000):
-        found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
+        found.put(spread_number(n), 1, 0, 0, 1, KeyOp.SET)
         if n % 100 == 99:
             found.flush_database(1) if n % 200 == 199 else found.flush_all()
         if n % 3 == 0:
-            found.put(spread(n), 0, 0, 0, 1, KeyOp.DELETE)
+            found.put(spread_number(n), 0, 0, 0, 1, KeyOp.DELETE)
     assert found.state[KeyTableField.SLOTS] <= 2048
 
 
@@ -234,7 +234,7 @@ def test_a_table_in_a_file_leaves_no_file_and_uses_little_memory(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     found = KeyTable(KEY, False, memory=1 << 16, events=1 << 12)
     for n in range(20_000):
-        found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
+        found.put(spread_number(n), 1, 0, 0, 1, KeyOp.SET)
     assert found.in_file and isinstance(found.slots, mmap.mmap)
     assert list(tmp_path.iterdir()) == []
 

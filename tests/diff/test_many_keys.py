@@ -99,13 +99,13 @@ def test_two_million_keys_in_little_memory(tmp_path: Path) -> None:
             data = b"".join(b"*2\r\n$4\r\nINCR\r\n$7\r\n%07d\r\n" % n for n in range(at, at + 100_000))
             one.write(data)
             two.write(data)
-    out, peak = peak_of(tmp_path / "a.aof", tmp_path / "b.aof", "--by", "keys", "--json")
+    out, peak = peak_memory_of_diff(tmp_path / "a.aof", tmp_path / "b.aof", "--by", "keys", "--json")
     summary, line = map(json.loads, out.splitlines())
     assert (summary["same"], line["type"], line["key"]) == (count, "only_b", "x")
     assert peak < 128
 
 
-def peak_of(*args: Path | str) -> tuple[str, float]:
+def peak_memory_of_diff(*args: Path | str) -> tuple[str, float]:
     """Return the output of diff and its peak memory in MiB."""
     code = (
         "import resource, subprocess, sys; print(subprocess.run(sys.argv[1:], capture_output=True, text=True).stdout, end=''); "
@@ -128,7 +128,7 @@ def test_a_million_flushes_are_fast(pair: Any) -> None:
     assert keys_of(*pair(a, SELECT_3 + some)) == {"status": 0}
 
 
-def counted(a: bytes, b: bytes) -> tuple[list[int], int | None]:
+def count_keys(a: bytes, b: bytes) -> tuple[list[int], int | None]:
     sides = [Side(memory_aof(data), ComparisonRules.create(DIGEST_KEY, False)) for data in (a, b)]
     found = compare_keys(sides[0], sides[1], (Selection(), Selection()))
     assert len(list(found.rows())) == sum(found.counts)
@@ -137,6 +137,6 @@ def counted(a: bytes, b: bytes) -> tuple[list[int], int | None]:
 
 @given(sound_aofs | hostile_aofs, sound_aofs | hostile_aofs)
 def test_swapping_the_sides_mirrors_the_keys(a: bytes, b: bytes) -> None:
-    (only_a, only_b, differ), same = counted(a, b)
-    assert counted(b, a) == ([only_b, only_a, differ], same)
-    assert counted(a, a)[0] == [0, 0, 0]
+    (only_a, only_b, differ), same = count_keys(a, b)
+    assert count_keys(b, a) == ([only_b, only_a, differ], same)
+    assert count_keys(a, a)[0] == [0, 0, 0]

@@ -29,7 +29,7 @@ LOG = (
 )  # fmt: skip
 
 
-def after(path: Path | str, where: str) -> list[str]:
+def missing_keys(path: Path | str, where: str) -> list[str]:
     """Return the keys that are missing from a side which ends at `where`."""
     lines = aofdoctor("diff", f"{path}@{where}", path, "--json").lines
     assert all(line["side"] == "b" for line in lines if line["type"] == "only")
@@ -56,11 +56,11 @@ def iso(second: int) -> str:
 )
 def test_a_side_ends_with_the_last_command_of_a_second(pair: Any, second: int, left: list[str]) -> None:
     path, _ = pair(LOG, b"")
-    assert after(path, iso(second)) == left
-    assert after(path, iso(second).replace("T", " ")) == left
-    assert after(path, f"TS:{START + second}") == after(path, f"#TS:{START + second}") == left
+    assert missing_keys(path, iso(second)) == left
+    assert missing_keys(path, iso(second).replace("T", " ")) == left
+    assert missing_keys(path, f"TS:{START + second}") == missing_keys(path, f"#TS:{START + second}") == left
     if second <= 40:
-        assert after(path, f"-{40 - second}s") == left
+        assert missing_keys(path, f"-{40 - second}s") == left
 
 
 def test_a_time_applies_across_parts(tmp_path: Path) -> None:
@@ -68,21 +68,21 @@ def test_a_time_applies_across_parts(tmp_path: Path) -> None:
         tmp_path,
         {"base": at(0) + set_commands("a"), "incr": at(10) + set_commands("b"), "more": at(20) + set_commands("c")},
     )
-    assert [after(parts, iso(second)) for second in (0, 10, 15, 20)] == [["b", "c"], ["c"], ["c"], []]
+    assert [missing_keys(parts, iso(second)) for second in (0, 10, 15, 20)] == [["b", "c"], ["c"], ["c"], []]
 
 
 def test_a_truncated_large_transaction_is_dropped_as_a_whole(pair: Any) -> None:
     """The transaction begins in an earlier batch of the reader."""
     many = [f"k{n}" for n in range(20_000)]
     path, _ = pair(at(0) + set_commands("a") + MULTI + set_commands(*many) + at(10) + set_commands("z") + EXEC, b"")
-    assert after(path, iso(5)) == [*many, "z"]
-    assert after(path, iso(10)) == []
+    assert missing_keys(path, iso(5)) == [*many, "z"]
+    assert missing_keys(path, iso(10)) == []
 
 
 def test_a_bare_number_is_an_offset_and_never_a_time(pair: Any) -> None:
     path, _ = pair(LOG, b"")
-    assert after(path, "0") == ["before", "a", "b", "c", "d", "e", "f"]
-    assert after(path, f"0x{len(LOG) - len(set_commands('f')):x}") == ["f"]
+    assert missing_keys(path, "0") == ["before", "a", "b", "c", "d", "e", "f"]
+    assert missing_keys(path, f"0x{len(LOG) - len(set_commands('f')):x}") == ["f"]
     assert aofdoctor("diff", f"{path}@{START}", path).status == 2  # The file has no such offset.
     for nonsense in ("soon", "5x", "12:30", "", "-10y"):
         result = aofdoctor("diff", f"{path}@{nonsense}", path)
@@ -102,7 +102,7 @@ def test_a_base_that_was_written_later_is_refused(tmp_path: Path) -> None:
     path.write_bytes(base + at(20) + set_commands("b"))
     result = aofdoctor("diff", f"{path}@{iso(5)}", path)
     assert result.status == 3 and "was written at" in result.err
-    assert after(path, iso(10)) == ["b"]
+    assert missing_keys(path, iso(10)) == ["b"]
 
 
 def test_a_pipe_cannot_end_at_a_time(tmp_path: Path, pair: Any) -> None:
@@ -122,13 +122,13 @@ def test_the_times_of_a_real_sample(story: Any) -> None:
     sample = story("wiped-valkey-9.1")
     lines = [json.loads(line) for line in aofdoctor("log", sample, "--json").stdout.splitlines()]
     last = lines[-1]["time"]
-    assert after(sample, f"TS:{last}") == []
+    assert missing_keys(sample, f"TS:{last}") == []
     earlier = [key for line in lines if line["time"] > last - 1 for key in line["keys"]]
-    assert earlier and after(sample, "-1s") == earlier
+    assert earlier and missing_keys(sample, "-1s") == earlier
 
 
 def test_selections_after_a_time_name_the_same_seconds(pair: Any) -> None:
     path, _ = pair(LOG, b"")
     lines = aofdoctor("diff", f"{path}@0", path, "--json", "--since", iso(11)).lines
     selected = [key for line in lines if line["type"] == "only" for key in line["keys"]]
-    assert selected == after(path, iso(10))
+    assert selected == missing_keys(path, iso(10))

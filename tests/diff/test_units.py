@@ -21,7 +21,7 @@ KEY = bytes(range(16))
 RULES, EXACT = ComparisonRules.create(KEY, False), ComparisonRules.create(KEY, True)
 
 
-def batches(data: bytes) -> "list[array[int]]":
+def digests_and_units(data: bytes) -> "list[array[int]]":
     """Return the digests and keys of both implementations for some records, and the unit columns of both."""
     compiled_side = __import__("aofdoctor.diff.units._units", fromlist=["make_units"])
     found: list[array[int]] = [array("q") for _ in range(4)]
@@ -49,25 +49,27 @@ def batches(data: bytes) -> "list[array[int]]":
     return [*found, columns[0][UnitColumn.DIGEST], columns[1][UnitColumn.DIGEST]]
 
 
-def classes(values: "array[int]") -> list[int]:
+def first_occurrences(values: "array[int]") -> list[int]:
     """Map each value to the index of its first occurrence, so that only equality is compared."""
     return [values.index(value) for value in values]
 
 
 @given(sound_aofs | hostile_aofs)
 def test_compiled_and_fallback_find_the_same_units(data: bytes) -> None:
-    digests, keys, plain, plain_keys, units, plain_units_ = batches(data)
-    assert classes(digests) == classes(plain)
-    assert classes(keys) == classes(plain_keys)
-    assert classes(units) == classes(plain_units_)
+    digests, keys, plain, plain_keys, units, plain_units_ = digests_and_units(data)
+    assert first_occurrences(digests) == first_occurrences(plain)
+    assert first_occurrences(keys) == first_occurrences(plain_keys)
+    assert first_occurrences(units) == first_occurrences(plain_units_)
 
 
 def test_digests_distinguish_arguments() -> None:
     argvs = [[b"SET", b"a", b"b"], [b"SET", b"ab", b""], [b"SET", b"", b"ab"], [b"SETa", b"b"], [b"SET", b"a", b"B"],
              [b"SET", b"a", b"b\0"], [b"SET", b"a"], [b"SET", b"a", b"b", b""]]  # fmt: skip
-    digests, *_ = batches(b"".join(map(encode_command, argvs)))
+    digests, *_ = digests_and_units(b"".join(map(encode_command, argvs)))
     assert all(a != b for a, b in combinations(digests, 2))
-    same, *_ = batches(encode_command([b"xgroup", b"create", b"s"]) + encode_command([b"XGROUP", b"Create", b"s"]))
+    same, *_ = digests_and_units(
+        encode_command([b"xgroup", b"create", b"s"]) + encode_command([b"XGROUP", b"Create", b"s"])
+    )
     assert same[0] == same[1]
 
 

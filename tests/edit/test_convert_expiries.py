@@ -39,7 +39,7 @@ def test_only_the_expiries_of_a_base_are_shifted(path: Path, base: list[str], tm
     assert comparable_state((0, got, [])) == comparable_state((0, expected, []))
 
 
-MOVED: list[tuple[list[bytes], list[bytes]]] = [
+SHIFTED: list[tuple[list[bytes], list[bytes]]] = [
     ([b"SET", b"PXAT", b"PXAT", b"pxat", b"1000"], [b"SET", b"PXAT", b"PXAT", b"pxat", b"7201000"]),
     ([b"SET", b"k", b"v", b"EXAT", b"1000", b"NX"], [b"SET", b"k", b"v", b"EXAT", b"8200", b"NX"]),
     ([b"set", b"k", b"v", b"KEEPTTL"], [b"set", b"k", b"v", b"KEEPTTL"]),
@@ -59,12 +59,12 @@ MOVED: list[tuple[list[bytes], list[bytes]]] = [
 
 def test_only_the_expiries_of_commands_are_shifted(tmp_path: Path) -> None:
     between = [b"#TS:1700000000\r\n", b"*3\r\n$0003\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n"]
-    before = b"".join(encode_command(argv) + between[i % 2] for i, (argv, _) in enumerate(MOVED))
-    after = b"".join(encode_command(argv) + between[i % 2] for i, (_, argv) in enumerate(MOVED))
+    before = b"".join(encode_command(argv) + between[i % 2] for i, (argv, _) in enumerate(SHIFTED))
+    after = b"".join(encode_command(argv) + between[i % 2] for i, (_, argv) in enumerate(SHIFTED))
     (tmp_path / "a.aof").write_bytes(before)
     report = convert(tmp_path / "a.aof", "--shift-ttl", "2h", "-o", tmp_path / "out.aof")
     assert (tmp_path / "out.aof").read_bytes() == after
-    assert report["converted"]["moved_commands"] == sum(old != new for old, new in MOVED)
+    assert report["converted"]["moved_commands"] == sum(old != new for old, new in SHIFTED)
 
 
 def test_a_value_larger_than_any_window_keeps_its_bytes_and_gets_its_expiry(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def write(folder: Path, data: bytes, name: str = "a.aof") -> Path:
     return folder / name
 
 
-def turned(path: Path) -> bytes | None:
+def reconstructed_bytes(path: Path) -> bytes | None:
     """Return the reconstructed bytes, or None if nothing was reconstructed."""
     with open_path(str(path)) as aof:
         after, done = reconstruct(aof)
@@ -66,7 +66,7 @@ def test_text_mode_is_undone_exactly(how: str, tmp_path_factory: pytest.TempPath
     if how == "CRLF had become LF":
         source = source.removesuffix(HEAD)
     changed = CHANGES[how](source)
-    found = turned(write(tmp_path_factory.mktemp("m"), changed))
+    found = reconstructed_bytes(write(tmp_path_factory.mktemp("m"), changed))
     if how != "CRLF had become LF":
         assert found == (None if changed == source else source)
     else:  # If a value may end at two positions, the bytes after it are not changed.
@@ -171,13 +171,19 @@ def test_a_redundant_select_is_a_note_about_a_restart(tmp_path: Path) -> None:
 # -- swapped files --
 
 
-def timed(start: int, name: str) -> bytes:
+def timed_history(start: int, name: str) -> bytes:
     return b"".join(b"#TS:%d\r\n" % (start + i) + encode_command([b"SET", name.encode(), b"%d" % i]) for i in range(3))
 
 
 def test_incremental_files_out_of_time_order_are_reported_and_unchanged(tmp_path: Path) -> None:
     folder = make_small_set(
-        tmp_path, {"base": b"", "one": timed(2000, "b"), "two": timed(1000, "a"), "three": timed(3000, "c")}
+        tmp_path,
+        {
+            "base": b"",
+            "one": timed_history(2000, "b"),
+            "two": timed_history(1000, "a"),
+            "three": timed_history(3000, "c"),
+        },
     )
     assert "part-swapped" in [f["code"] for f in aofdoctor("check", folder, "--json").json["findings"]]
     plan = aofdoctor("repair", folder, "--salvage", "--json").json  # A clock that was set back has the same effect.
@@ -200,7 +206,7 @@ def test_a_swapped_base_and_incremental_file_are_restored(story: StoryCopier, tm
 
 
 @contextmanager
-def unreadable(path: Path, *pages: int) -> Iterator[None]:
+def unreadable_pages(path: Path, *pages: int) -> Iterator[None]:
     """Simulate a dying disk: some pages of 4,096 bytes of a file cannot be read."""
     target = os.stat(path)
     bad = {page * 4096 for page in pages}
@@ -234,7 +240,7 @@ def unreadable(path: Path, *pages: int) -> Iterator[None]:
 ROWS = [encode_command([b"SET", b"key:%d" % i, b"v" * 90]) for i in range(1000)]
 
 
-def overlapping(rows: list[bytes], pages: tuple[int, ...]) -> list[bytes]:
+def rows_outside_pages(rows: list[bytes], pages: tuple[int, ...]) -> list[bytes]:
     """Return the rows that no bad page touches."""
     kept, at = [], 0
     for row in rows:
@@ -247,7 +253,7 @@ def overlapping(rows: list[bytes], pages: tuple[int, ...]) -> list[bytes]:
 @pytest.mark.parametrize("pages", [(3,), (5, 6, 7), (0,), (2, 29)])
 def test_a_salvage_continues_after_unreadable_pages(pages: tuple[int, ...], tmp_path: Path) -> None:
     path = write(tmp_path, b"".join(ROWS))
-    with unreadable(path, *pages):
+    with unreadable_pages(path, *pages):
         found = aofdoctor("check", path, "--json")
         result = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json")
     assert found.status == 1
@@ -255,14 +261,14 @@ def test_a_salvage_continues_after_unreadable_pages(pages: tuple[int, ...], tmp_
     assert all(any(d["start"] < (page + 1) * 4096 and page * 4096 < d["end"] for d in named) for page in pages)
     assert f"from {pages[0] * 4096} to" in named[0]["note"]
     assert result.status == 0
-    assert (tmp_path / "out.aof").read_bytes() == b"".join(overlapping(ROWS, pages))
+    assert (tmp_path / "out.aof").read_bytes() == b"".join(rows_outside_pages(ROWS, pages))
     assert (tmp_path / "out.aof.lost" / "map.jsonl").exists()
 
 
 def test_a_large_value_with_an_unreadable_page_is_not_kept(tmp_path: Path) -> None:
     rows = [ROWS[0], encode_command([b"SET", b"large", b"x" * (3 << 20)]), ROWS[1]]
     path = write(tmp_path, b"".join(rows))
-    with unreadable(path, 500):
+    with unreadable_pages(path, 500):
         result = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json")
     assert result.status == 0 and [row["reason"] for row in result.json["dropped"]] == ["unreadable"]
     assert (tmp_path / "out.aof").read_bytes() == ROWS[0] + ROWS[1]
@@ -273,7 +279,7 @@ def test_a_large_value_with_an_unreadable_page_is_not_kept(tmp_path: Path) -> No
 def test_other_verbs_report_the_range_and_write_nothing(verb: list[str], tmp_path: Path) -> None:
     path = write(tmp_path, b"".join(ROWS) + encode_command([b"FLUSHALL"]))
     args: list[str | Path] = [tmp_path / "out" if word == "OUT" else word for word in verb]
-    with unreadable(path, 3):
+    with unreadable_pages(path, 3):
         result = aofdoctor(args[0], path, *args[1:])
     assert result.status == 3 and "12288 to 16384" in result.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.aof"]
@@ -281,7 +287,7 @@ def test_other_verbs_report_the_range_and_write_nothing(verb: list[str], tmp_pat
 
 def test_a_cut_keeps_everything_before_the_unreadable_bytes(tmp_path: Path) -> None:
     path = write(tmp_path, b"".join(ROWS))
-    with unreadable(path, 3):
+    with unreadable_pages(path, 3):
         assert aofdoctor("repair", path, "-o", tmp_path / "out.aof").status == 0
     ends = [*accumulate(map(len, ROWS))]
     assert (tmp_path / "out.aof").read_bytes() == b"".join(ROWS)[: max(end for end in ends if end <= 12288)]
@@ -322,7 +328,7 @@ def test_drops_of_a_reconstructed_part_have_the_right_position(tmp_path: Path) -
 
 def test_a_large_first_record_with_an_unreadable_page_is_damaged(tmp_path: Path) -> None:
     path = write(tmp_path, encode_command([b"SET", b"large", b"x" * 500_000]) + ROWS[0])
-    with unreadable(path, 75):
+    with unreadable_pages(path, 75):
         assert [d["kind"] for d in aofdoctor("check", path, "--json").json["parts"][0]["damage"]] == ["unreadable"]
         assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof").status == 0
     assert (tmp_path / "out.aof").read_bytes() == ROWS[0]

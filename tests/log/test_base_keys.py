@@ -132,19 +132,23 @@ def lines_of(data: bytes, path: Path) -> list[tuple[Lines, Lines, bytes]]:
         for item in base_keys(EVERYTHING, 0, aof.parts[0].name, 0, source, rdb):
             if isinstance(item, BaseKey):
                 out += [
-                    (shown(item, line), shown(item._replace(preview=None), line), expected(item._replace(preview=None)))
+                    (
+                        printed_lines(item, line),
+                        printed_lines(item._replace(preview=None), line),
+                        expected_json(item._replace(preview=None)),
+                    )
                 ]
     return out
 
 
-def shown(item: BaseKey, line: LineWriter) -> Lines:
+def printed_lines(item: BaseKey, line: LineWriter) -> Lines:
     text, machine = io.BytesIO(), io.BytesIO()
     line.write_key(item, text)
     base_keys_view.write_key_json(item, machine)
     return text.getvalue(), machine.getvalue()
 
 
-def expected(item: BaseKey) -> bytes:
+def expected_json(item: BaseKey) -> bytes:
     args = [bytes_to_json(word) for word in base_keys_view.preview_words(item)]
     return json.dumps(base_keys_view.key_fields(item) | {"args": args}).encode() + b"\n"
 
@@ -163,19 +167,19 @@ def test_a_line_does_not_depend_on_how_the_value_was_read(tmp_path: Path) -> Non
     assert seen > 2000
 
 
-def both_ways(data: bytes, where: Selection = EVERYTHING) -> tuple[list[Any], list[Any]]:
+def keys_in_both_orders(data: bytes, where: Selection = EVERYTHING) -> tuple[list[Any], list[Any]]:
     """Return the keys of a base in file order and in reverse order."""
     source = BytesSource(data)
     rdb = next(tile for tile in read_tiles(source, command_table().names) if isinstance(tile, Preamble))
     given = base_keys(where, 0, "part", 0, source, rdb), base_keys_backwards(where, 0, "part", 0, source, rdb)
-    return [*map(plain, given[0])], [*map(plain, given[1])]
+    return [*map(comparable_item, given[0])], [*map(comparable_item, given[1])]
 
 
-def plain(item: BaseKey | Damage) -> Any:
+def comparable_item(item: BaseKey | Damage) -> Any:
     return item if isinstance(item, Damage) else (item.part, item.key, item.dialect, item.time, item.name)
 
 
-def many(number: int) -> bytes:
+def many_keys(number: int) -> bytes:
     return b"".join((SELECT_3 if n % 3000 == 2999 else b"") + text_key(f"{n}", "x") for n in range(number))
 
 
@@ -184,26 +188,26 @@ def many(number: int) -> bytes:
     "where", [EVERYTHING, build_selection(key=["*7"]), build_selection(db=[3]), build_selection(cmd=["set"])]
 )
 def test_the_keys_in_reverse_order_are_the_same(count: int, where: Selection) -> None:
-    forwards, backwards = both_ways(make_base(SELECT_0, many(count)), where)
+    forwards, backwards = keys_in_both_orders(make_base(SELECT_0, many_keys(count)), where)
     assert forwards == backwards[::-1]
     assert len(forwards) == count or where != EVERYTHING
 
 
 def test_the_keys_of_every_file_can_be_reversed() -> None:
     for path in [*(FIXTURES / "rdb").glob("*.rdb"), *(FIXTURES / "aof").rglob("*.base.rdb")]:
-        forwards, backwards = both_ways(path.read_bytes())
+        forwards, backwards = keys_in_both_orders(path.read_bytes())
         assert forwards == backwards[::-1] and len(forwards) == walk_rdb(FileSource(path)).key_count
     for one in UNRELEASED.values():
-        forwards, backwards = both_ways(with_checksum(one))
+        forwards, backwards = keys_in_both_orders(with_checksum(one))
         assert forwards == backwards[::-1]
         assert not one.names or any(isinstance(item, tuple) for item in forwards)
 
 
 def test_the_keys_around_damage_can_be_reversed() -> None:
-    whole = bytearray(make_base(SELECT_0, many(10_000)))
+    whole = bytearray(make_base(SELECT_0, many_keys(10_000)))
     for at in (9, 100, 20_000, 49_000, len(whole) - 20):
         data = bytes(whole[:at]) + b"\xf0" * 8 + bytes(whole[at + 8 :])
-        forwards, backwards = both_ways(data)
+        forwards, backwards = keys_in_both_orders(data)
         assert forwards == backwards[::-1]
         assert any(isinstance(item, Damage) for item in forwards) and len(forwards) > 5000
 

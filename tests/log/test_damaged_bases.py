@@ -28,7 +28,7 @@ def names(data: bytes) -> list[bytes]:
     return [item.name(source) for batch in ItemReader(source) for item in batch if isinstance(item, KeyItem)]
 
 
-def salvaged(path: Path, *words: str) -> bytes:
+def salvage(path: Path, *words: str) -> bytes:
     out = path.with_name("out.rdb")
     done = aofdoctor("repair", path, "--salvage", *words, "-o", out)
     assert done.status == 0, done.err
@@ -45,7 +45,7 @@ def test_a_false_end_mark_ends_nothing(at: int, tmp_path: Path) -> None:
     found = aofdoctor("check", path, "--json").json
     assert not [one for one in found["findings"] if one["code"] == "flush"] and not found["parts"][0]["commands"]
     assert "--salvage" in aofdoctor("check", path).out.partition("Next:")[2]
-    out = salvaged(path)
+    out = salvage(path)
     assert names(out) == [name for name in names(data) if name != b"key:%d" % at]
     with load_output(servers_by_line()["redis-7.0"], path.with_name("out.rdb")) as running:
         assert running.call("DBSIZE") == 50
@@ -71,7 +71,7 @@ def test_keys_inside_a_grown_value_are_kept_once(words: list[str], tmp_path: Pat
     cut = whole.index(b"a" * 40)
     path = tmp_path / "dump.rdb"
     path.write_bytes(whole[:cut] + whole[cut + len(like) - 12 :])
-    kept = names(salvaged(path, *words))
+    kept = names(salvage(path, *words))
     assert kept == ([b""] if words else [b"", *(b"key:%d" % n for n in range(50))])
     with load_output(servers_by_line()["redis-7.0"], path.with_name("out.rdb")) as running:
         assert running.call("DBSIZE") == len(kept)
@@ -84,7 +84,7 @@ def test_keys_that_expire_in_the_year_9999_are_found_again_with_their_expiry(tmp
     at = data.index(keys[25]) + 9
     path = tmp_path / "dump.rdb"
     path.write_bytes(data[:at] + b"\x8f" + data[at + 1 :])
-    out = BytesSource(salvaged(path))
+    out = BytesSource(salvage(path))
     found = [item for batch in ItemReader(out) for item in batch if isinstance(item, KeyItem)]
     assert len(found) == 49 and {item.expire_ms for item in found} == {never}
 
@@ -139,27 +139,27 @@ def test_a_slice_without_keys_keeps_the_functions_of_the_base(tmp_path: Path) ->
 # -- convert --
 
 
-def timed(kind: int, soonest: bytes, time: bytes) -> bytes:
+def expiring_key(kind: int, soonest: bytes, time: bytes) -> bytes:
     body = w.length(2) + time + w.string(b"f") + w.string(b"v") + w.length(0) + w.string(b"g") + w.string(b"v")
     return key(kind, b"h", soonest + body)
 
 
-FAR = {
-    "the last moment": (b"REDIS0012", timed(24, struct.pack("<q", 2**63 - 1), w.length(1))),
-    "past any": (b"REDIS0012", timed(24, struct.pack("<q", 1), b"\x81" + b"\xff" * 8)),
-    "a negative soonest": (b"REDIS0012", timed(24, struct.pack("<q", -1), b"\x81" + b"\xff" * 8)),
+FAR_EXPIRIES = {
+    "the last moment": (b"REDIS0012", expiring_key(24, struct.pack("<q", 2**63 - 1), w.length(1))),
+    "past any": (b"REDIS0012", expiring_key(24, struct.pack("<q", 1), b"\x81" + b"\xff" * 8)),
+    "a negative soonest": (b"REDIS0012", expiring_key(24, struct.pack("<q", -1), b"\x81" + b"\xff" * 8)),
     "Valkey's last moment": (b"VALKEY080", key(22, b"h", w.length(1) + w.string(b"f") + w.string(b"v")
                                                + struct.pack("<q", 2**63 - 1))),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FAR)
+@pytest.mark.parametrize("name", FAR_EXPIRIES)
 @pytest.mark.parametrize("shift", [[], ["--shift-ttl", "999999999d"], ["--shift-ttl", "-999999999d"]])
 @pytest.mark.parametrize("base", [[], ["--base", "resp"], ["--base", "rdb", "--rdb-version", "80"],
                                   ["--base", "rdb", "--rdb-version", "12"]])  # fmt: skip
 def test_expiries_of_fields_at_the_end_of_time(name: str, shift: list[str], base: list[str], tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
-    path.write_bytes(sealed_rdb(*FAR[name]))
+    path.write_bytes(sealed_rdb(*FAR_EXPIRIES[name]))
     result = aofdoctor("convert", path, *base, *shift, "-o", tmp_path / "out")
     copied = base[-1:] == ["12"] and not shift  # The value is copied byte for byte, without decoding it.
     assert result.status == (2 if not base + shift else 0 if copied or "last moment" in name else 3), result.err
@@ -172,7 +172,7 @@ def test_an_undecodable_value_without_a_checksum_is_dropped_by_salvage(tmp_path:
     path = tmp_path / "dump.rdb"
     path.write_bytes(b"REDIS0011" + body + b"\xff" + bytes(8))
     assert "--salvage" in aofdoctor("convert", path, "--base", "resp").err
-    out = salvaged(path)
+    out = salvage(path)
     assert names(out) == [b"key:%d" % n for n in range(50)] and crc64(out[:-8]).to_bytes(8, "little") == out[-8:]
     convert(path.with_name("out.rdb"), "--base", "resp", "-o", tmp_path / "out.aof")
     path.write_bytes(b"REDIS0011" + b"\xfe\x00" + b"".join(KEYS) + b"\xff" + bytes(8))

@@ -32,14 +32,14 @@ NEWEST = max((path for path in FILES if path.read_bytes().startswith(b"VALKEY"))
 codecs = pytest.mark.parametrize("codec", CODECS)
 
 
-def plain(keys: int = 3000, size: int = 100) -> bytes:
+def incompressible_rdb(keys: int = 3000, size: int = 100) -> bytes:
     """Return an RDB of strings that do not compress well."""
     numbers = random.Random(keys)
     body = b"".join(b"\0" + w.string(b"key:%d" % i) + w.string(numbers.randbytes(size)) for i in range(keys))
     return b"VALKEY080\xfe\0" + body + b"\xff" + bytes(8)
 
 
-def census(data: bytes) -> tuple[Any, Any]:
+def key_counts(data: bytes) -> tuple[Any, Any]:
     """Return the number of keys and their types that check reports."""
     found = KeyCounts(0)
     walk_rdb(BytesSource(data), found)
@@ -68,13 +68,13 @@ def test_a_compressed_rdb_has_the_counts_and_the_end_of_the_original(path: Path,
         found.checksum == "ok"
         and walk_rdb(BytesSource(compress_rdb(data, codec, with_checksum=False))).checksum == "off"
     )
-    assert census(stream) == census(data)
+    assert key_counts(stream) == key_counts(data)
     assert is_rdb(BytesSource(stream)) and read_aux(BytesSource(stream)) == read_aux(BytesSource(data))
 
 
 @codecs
 def test_the_bytes_can_be_read_at_any_offset_in_any_order(codec: str) -> None:
-    data = plain(40_000)
+    data = incompressible_rdb(40_000)
     source = decompressed(BytesSource(compress_rdb(data, codec)))
     assert isinstance(source, DecompressedSource) and len(data) > 2 * compressed_source._KEPT_BYTES
     expected, numbers = without_checksum(data), random.Random(1)
@@ -91,7 +91,7 @@ def test_the_bytes_can_be_read_at_any_offset_in_any_order(codec: str) -> None:
     for size in (lz4.frame.BLOCKSIZE_MAX64KB, lz4.frame.BLOCKSIZE_MAX4MB) for linked in (True, False) for level in (-9, 0, 9)
 ])  # fmt: skip
 def test_a_frame_can_use_any_option_of_the_codec(options: dict[str, Any]) -> None:
-    data = plain(300, 30_000)
+    data = incompressible_rdb(300, 30_000)
     for checked in (True, False):
         stream = compress_rdb(data, "LZ4", checked, **options)
         found = walk_rdb(BytesSource(stream + b"after it"))
@@ -112,7 +112,7 @@ def test_a_walk_with_looks_at_values_decompresses_only_a_few_times(codec: str, m
 
     monkeypatch.setattr(compressed_source, "Frame", Counted)
     size = compressed_source._KEPT_BYTES + 1000
-    source = decompressed(BytesSource(compress_rdb(plain(20, size), codec)))
+    source = decompressed(BytesSource(compress_rdb(incompressible_rdb(20, size), codec)))
     cursor, looked = Cursor(source), 0
     for batch in ItemReader(source):
         for item in batch:
@@ -127,7 +127,7 @@ def test_a_walk_with_looks_at_values_decompresses_only_a_few_times(codec: str, m
 
 @codecs
 def test_a_large_base_is_read_in_small_memory(codec: str) -> None:
-    stream = compress_rdb(plain(400, 100_000), codec)
+    stream = compress_rdb(incompressible_rdb(400, 100_000), codec)
     source = BytesSource(stream)
     tracemalloc.start()
     found = walk_rdb(source)
@@ -181,10 +181,10 @@ def test_converted_commands_and_uncompressed_rdb_load_to_the_same_state(codec: s
 @codecs
 def test_keys_and_counts_are_those_of_the_uncompressed_rdb(codec: str, tmp_path: Path) -> None:
     one, two = tmp_path / "plain.rdb", tmp_path / "packed.rdb"
-    one.write_bytes(plain())
-    two.write_bytes(compress_rdb(plain(), codec))
+    one.write_bytes(incompressible_rdb())
+    two.write_bytes(compress_rdb(incompressible_rdb(), codec))
     assert aofdoctor("diff", one, two, "--by", "keys").status == 0
-    (tmp_path / "none.rdb").write_bytes(compress_rdb(plain(0), codec))
+    (tmp_path / "none.rdb").write_bytes(compress_rdb(incompressible_rdb(0), codec))
     only = [line["key"] for line in aofdoctor("diff", two, tmp_path / "none.rdb", "--by", "keys", "--json").lines[1:]]
     assert only == [line["keys"][0] for line in log(one)] and len(only) == 3000
     bases = [aofdoctor("stats", path, "--json").json["base"] for path in (one, two)]
@@ -197,7 +197,7 @@ def test_keys_and_counts_are_those_of_the_uncompressed_rdb(codec: str, tmp_path:
 @codecs
 def test_commands_after_the_frame_are_found(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
-    stream = compress_rdb(plain(50), codec)
+    stream = compress_rdb(incompressible_rdb(50), codec)
     path.write_bytes(stream + encode_command([b"SET", b"later", b"1"]))
     commands = [line for line in log(path) if line["cmd"] != "(base)"]
     assert [(line["cmd"], line["offset"]) for line in commands] == [("SET", len(stream))]
@@ -209,7 +209,7 @@ def test_commands_after_the_frame_are_found(codec: str, tmp_path: Path) -> None:
 @codecs
 def test_slice_and_salvage_refuse_it_with_a_hint(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
-    path.write_bytes(compress_rdb(plain(50), codec))
+    path.write_bytes(compress_rdb(incompressible_rdb(50), codec))
     refused = aofdoctor("slice", path, "--key", "key:1")
     assert refused.status == 3 and "convert" in refused.err
     path.write_bytes(path.read_bytes()[:-100])
@@ -224,7 +224,7 @@ def test_slice_and_salvage_refuse_it_with_a_hint(codec: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("tail", [b"", encode_command([b"SET", b"later", b"1"])], ids=["alone", "with commands"])
 def test_a_torn_frame_gives_the_keys_before_the_tear(codec: str, tail: bytes, tmp_path: Path) -> None:
     """After the cut the file ends or other bytes follow: the keys before it are kept, and the RDB is not complete."""
-    stream = compress_rdb(plain(30_000), codec)
+    stream = compress_rdb(incompressible_rdb(30_000), codec)
     path = tmp_path / "dump.rdb"
     for cut in (9, 20, len(stream) // 2, len(stream) - 1):
         path.write_bytes(stream[:cut] + tail)
@@ -240,7 +240,7 @@ def test_a_torn_frame_gives_the_keys_before_the_tear(codec: str, tail: bytes, tm
 
 @codecs
 def test_a_changed_byte_at_any_offset_is_damage(codec: str) -> None:
-    stream, numbers = compress_rdb(plain(2000), codec), random.Random(2)
+    stream, numbers = compress_rdb(incompressible_rdb(2000), codec), random.Random(2)
     for _ in range(60):
         at = numbers.randrange(7, len(stream))
         changed = bytearray(stream)
@@ -253,7 +253,7 @@ def test_a_changed_byte_at_any_offset_is_damage(codec: str) -> None:
 
 @codecs
 def test_any_bytes_behind_the_envelope_end_in_a_note(codec: str) -> None:
-    numbers, stream = random.Random(3), compress_rdb(plain(300), codec)
+    numbers, stream = random.Random(3), compress_rdb(incompressible_rdb(300), codec)
     for _ in range(200):
         head = stream[: 11 + numbers.randrange(30)]
         found = walk_rdb(BytesSource(head + numbers.randbytes(numbers.randrange(300))))
@@ -262,7 +262,7 @@ def test_any_bytes_behind_the_envelope_end_in_a_note(codec: str) -> None:
 
 @codecs
 def test_bytes_after_the_end_of_the_rdb_in_the_frame_are_damage(codec: str) -> None:
-    inner = without_checksum(plain(10)) + b"more"
+    inner = without_checksum(incompressible_rdb(10)) + b"more"
     found = walk_rdb(BytesSource(b"VCS\x01\x01\0\x01" + compress_frame(inner, codec) + b"*1\r\n"))
     assert not found.complete and "4 bytes follow" in found.note
     assert found.end_is_known and found.end == 7 + len(compress_frame(inner, codec))
@@ -271,7 +271,7 @@ def test_bytes_after_the_end_of_the_rdb_in_the_frame_are_damage(codec: str) -> N
 @codecs
 def test_an_unknown_type_is_no_damage_in_a_sound_frame(codec: str, tmp_path: Path) -> None:
     """This is the same for an uncompressed RDB, where the checksum finds the end."""
-    data = plain(10)
+    data = incompressible_rdb(10)
     data = data[:-9] + b"\x17" + w.string(b"path hash") + bytes(100) + b"\xff"
     path = tmp_path / "dump.rdb"
     summaries = []
@@ -285,7 +285,7 @@ def test_an_unknown_type_is_no_damage_in_a_sound_frame(codec: str, tmp_path: Pat
 
 @codecs
 def test_damage_inside_a_frame_without_checksum_loses_only_the_damaged_keys(codec: str, tmp_path: Path) -> None:
-    data = bytearray(plain(2000))
+    data = bytearray(incompressible_rdb(2000))
     data[len(data) // 2 : len(data) // 2 + 300] = b"\xfd" * 300
     path = tmp_path / "appendonly.aof"
     stream = compress_rdb(bytes(data), codec, with_checksum=False)
@@ -310,7 +310,7 @@ def test_a_decompression_bomb_is_limited(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_window_that_is_too_large_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "_WINDOW_LOG", 20)
-    found = walk_rdb(BytesSource(compress_rdb(plain(100, 100_000), "Zstd")))
+    found = walk_rdb(BytesSource(compress_rdb(incompressible_rdb(100, 100_000), "Zstd")))
     assert not found.complete and "Zstd frame is damaged" in found.note
 
 
@@ -321,7 +321,7 @@ def test_without_the_library_check_suggests_the_package(
     for name in ("lz4", "lz4.frame", "compression.zstd", "backports.zstd"):
         monkeypatch.setitem(sys.modules, name, None)
     path = tmp_path / "dump.rdb"
-    path.write_bytes(compress_rdb(plain(10), codec))
+    path.write_bytes(compress_rdb(incompressible_rdb(10), codec))
     result = aofdoctor("check", path)
     assert result.status == 1 and "pip install 'aofdoctor[compressed]'" in result.out
     assert aofdoctor("convert", path, "--base", "resp", "-o", tmp_path / "out").status == 3

@@ -28,16 +28,16 @@ KINDS = [(dialect, kind) for dialect in DECODERS for kind in DECODERS[dialect]]
 
 def read(data: bytes, value: ValueRef) -> list[Any]:
     """Return the elements, with large strings read."""
-    return [asked(part) for part in elements(Cursor(BytesSource(data)), value)]
+    return [read_large(part) for part in elements(Cursor(BytesSource(data)), value)]
 
 
 def export_value(data: bytes, value: ValueRef) -> list[Any]:
     """Return the commands, with large strings read."""
     exported = value_commands(Cursor(BytesSource(data)), value, b"key", 1, CAPABILITIES["redis-8.2"])
-    return [list(map(asked, item)) if isinstance(item, list) else item for item in exported]
+    return [list(map(read_large, item)) if isinstance(item, list) else item for item in exported]
 
 
-def asked(part: Any) -> Any:
+def read_large(part: Any) -> Any:
     return part.read() if isinstance(part, LargeString) else part
 
 
@@ -46,7 +46,7 @@ def values(path: Path) -> Iterator[Key]:
 
 
 @contextmanager
-def bounded(memory: int, seconds: float = 10) -> Iterator[None]:
+def limits(memory: int, seconds: float = 10) -> Iterator[None]:
     """Fail if the block allocates more bytes than `memory` or uses more CPU time than `seconds`."""
     tracemalloc.start()
     started = time.process_time()
@@ -72,7 +72,7 @@ def test_a_value_truncated_anywhere_is_reported_and_its_complete_elements_export
 @each_rdb_fixture
 def test_mutated_values_raise_nothing_and_cost_little(path: Path) -> None:
     data, random = path.read_bytes(), Random(path.stem)
-    with bounded(64 << 20, 60):
+    with limits(64 << 20, 60):
         for key in values(path):
             for _ in range(40):
                 bent = bytearray(data)
@@ -97,14 +97,14 @@ def test_counts_and_lengths_that_are_too_large(dialect: str, kind: int, claim: i
         b"\xc3\x05" + head + b"a" * 9,
     ]
     for data in bodies:
-        with bounded(4 << 20):
+        with limits(4 << 20):
             read(data, ValueRef(0, kind, dialect))
             export_value(data, ValueRef(0, kind, dialect))
 
 
 def test_lzf_of_a_terabyte_is_refused_before_anything_is_allocated() -> None:
     for size in (1 << 20, 1 << 32, 1 << 40, 1 << 63):
-        with bounded(1 << 20):
+        with limits(1 << 20):
             [lie] = read(w.lzf_string(b"\x00a" * 50, size), ValueRef(0, 0))
             assert isinstance(lie, CorruptValue) and lie.note == f"100 bytes of LZF cannot be {size} bytes"
 
@@ -112,7 +112,7 @@ def test_lzf_of_a_terabyte_is_refused_before_anything_is_allocated() -> None:
 def test_an_lzf_bomb_is_read_in_pieces() -> None:
     size = 400 << 20
     bomb = w.lzf_string(b"\x00a" + b"\xe0\xff\x00" * (size // 264) + b"\x00b", 2 + size // 264 * 264)
-    with bounded(32 << 20, 60):
+    with limits(32 << 20, 60):
         [value] = list(elements(Cursor(BytesSource(bomb)), ValueRef(0, 0)))
         assert isinstance(value, LargeString)
         assert sum(map(len, value.pieces())) == value.size
@@ -162,7 +162,9 @@ def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
     with path.open("rb") as stream:
         cursor = Cursor(PipeSource(stream))
         exported = [value_commands(cursor, key.value, b"key", 1, CAPABILITIES["redis-8.2"]) for key in values(path)]
-        got = [[list(map(asked, item)) if isinstance(item, list) else item for item in items] for items in exported]
+        got = [
+            [list(map(read_large, item)) if isinstance(item, list) else item for item in items] for items in exported
+        ]
     assert got == whole
 
 
@@ -177,7 +179,7 @@ def test_a_hash_of_many_fields_is_read_in_constant_memory(plain: bool, monkeypat
     if plain:
         monkeypatch.setattr(cursor_module, "strings_run", runs._py_strings_run)
     data = w.length(count) + b"".join(w.string(b"field %d" % n) + w.string(b"v") for n in range(count))
-    with bounded(4 << 20, 60):
+    with limits(4 << 20, 60):
         assert sum(1 for _ in elements(Cursor(BytesSource(data)), ValueRef(0, 4))) == count
         assert (
             sum(

@@ -39,7 +39,7 @@ MIXED = [
 ]
 
 
-def plainly(data: bytes) -> LargeString:
+def decode_in_memory(data: bytes) -> LargeString:
     return LargeString(BytesSource(b"before" + data + b"after"), 6, len(data))
 
 
@@ -53,7 +53,7 @@ def read(runs: Iterator[list[Any]]) -> list[bytes]:
 
 
 @kinds
-@pytest.mark.parametrize("store", [plainly, lzf])
+@pytest.mark.parametrize("store", [decode_in_memory, lzf])
 def test_the_items_equal_those_decoded_in_memory(kind: str, store: Callable[[bytes], LargeString]) -> None:
     small, large, write = KINDS[kind]
     data = write(MIXED)
@@ -65,7 +65,7 @@ def test_the_items_equal_those_decoded_in_memory(kind: str, store: Callable[[byt
 
 
 def test_an_uncompressed_large_item_is_not_held() -> None:
-    runs = list(packed_large.listpack(plainly(w.listpack(MIXED))))
+    runs = list(packed_large.listpack(decode_in_memory(w.listpack(MIXED))))
     assert [item.size for run in runs for item in run if isinstance(item, LargeString)] == [200_000, 1_000_000, 131_073]
 
 
@@ -87,7 +87,9 @@ def test_the_members_of_an_intset_equal_those_decoded_in_memory(width: int) -> N
     members = sorted(numbers.randrange(-(1 << 8 * width - 1), 1 << 8 * width - 1) for _ in range(3000))
     data = width.to_bytes(4, "little") + len(members).to_bytes(4, "little")
     data += b"".join(member.to_bytes(width, "little", signed=True) for member in members)
-    assert read(packed_large.intset(plainly(data))) == read(packed.intset(data)) == [b"%d" % m for m in members]
+    assert (
+        read(packed_large.intset(decode_in_memory(data))) == read(packed.intset(data)) == [b"%d" % m for m in members]
+    )
 
 
 @kinds
@@ -104,7 +106,7 @@ def test_invalid_data_fails_in_both_decoders(kind: str) -> None:
         changed[at] ^= 1 << numbers.randrange(8)
         bent.append(bytes(changed))
     for lie in bent:
-        answers = [outcome(small(lie)), outcome(large(plainly(lie)))]
+        answers = [outcome(small(lie)), outcome(large(decode_in_memory(lie)))]
         assert answers[0] == answers[1], lie[:80]
 
 
@@ -140,13 +142,13 @@ def test_a_list_and_a_stream_of_large_elements_equal_those_of_a_server(line: str
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20
-    assert same(values[b"list"], [b"first", large + large, b"last"])
+    assert is_same(values[b"list"], [b"first", large + large, b"last"])
     entry = values[b"stream"][0]
     assert isinstance(entry, StreamEntry)
-    assert same(entry.items, [b"name", large, b"again", large, b"n", b"5"])
+    assert is_same(entry.items, [b"name", large, b"again", large, b"n", b"5"])
 
 
-def same(found: Any, expected: list[bytes]) -> bool:
+def is_same(found: Any, expected: list[bytes]) -> bool:
     """Compare without pytest's report of 70 MiB."""
     return [item.read() if isinstance(item, LargeString) else item for item in found] == expected
 

@@ -37,7 +37,7 @@ def pairs(count: int, size: int = 40) -> list[bytes]:
     return [b"\x00" + string(b"key:%d" % n) + string(b"%d" % n * size) for n in range(count)]
 
 
-def salvaged(data: bytes, end: int | None = None) -> tuple[list[bytes], list[Damage]]:
+def salvage(data: bytes, end: int | None = None) -> tuple[list[bytes], list[Damage]]:
     """Return the names of the keys and the damage, and check that the items tile the file."""
     source, at, names, damage = BytesSource(data), 0, [], []
     for tile in salvage_items(source, end):
@@ -62,7 +62,7 @@ def test_every_key_before_a_truncation_is_returned() -> None:
     data = rdb(*pairs(100))
     truth = keys_by_span(BytesSource(data))
     for size in range(9, len(data), 7):
-        names, damage = salvaged(data[:size])
+        names, damage = salvage(data[:size])
         assert names == [name for span, name in truth.items() if span.end <= size]
         assert all(one.kind == DamageKind.TRUNCATED_PREAMBLE and one.span.end == size for one in damage)
 
@@ -70,10 +70,10 @@ def test_every_key_before_a_truncation_is_returned() -> None:
 def test_keys_after_a_destroyed_one_are_returned_and_labelled_as_a_guess() -> None:
     bodies = pairs(60)
     data = rdb(*bodies[:30], bytes(len(bodies[30])), *bodies[31:])
-    names, _ = salvaged(data)
+    names, _ = salvage(data)
     assert [name for name in names if name] == [b"key:%d" % n for n in range(60) if n != 30]
     data = rdb(*bodies[:30], b"\x6b" * len(bodies[30]), *bodies[31:])
-    names, [damaged] = salvaged(data)
+    names, [damaged] = salvage(data)
     assert names == [b"key:%d" % n for n in range(60) if n != 30]
     assert damaged.end_is_guess and damaged.kind == DamageKind.CORRUPT_PREAMBLE
     assert damaged.span.size == len(bodies[30])
@@ -82,7 +82,7 @@ def test_keys_after_a_destroyed_one_are_returned_and_labelled_as_a_guess() -> No
 def test_keys_inside_a_grown_length_are_returned() -> None:
     bodies = pairs(80)
     swallower = b"\x00" + string(b"swallower") + length(len(b"".join(bodies[20:25])) + 10)
-    names, [damaged] = salvaged(rdb(*bodies[:20], swallower, *bodies[20:]))
+    names, [damaged] = salvage(rdb(*bodies[:20], swallower, *bodies[20:]))
     assert names == [b"key:%d" % n for n in range(80)]
     assert damaged.span.size == len(swallower)
 
@@ -91,7 +91,7 @@ def test_several_damages_in_one_file() -> None:
     bodies = pairs(200)
     for n in (20, 80, 81, 150):
         bodies[n] = b"\x7f" * 30
-    names, damage = salvaged(rdb(*bodies))
+    names, damage = salvage(rdb(*bodies))
     assert names == [b"key:%d" % n for n in range(200) if n not in (20, 80, 81, 150)]
     assert len(damage) == 3
 
@@ -99,20 +99,20 @@ def test_several_damages_in_one_file() -> None:
 def test_binary_names_are_accepted_if_enough_keys_follow() -> None:
     random = Random(1)
     bodies = [b"\x00" + string(random.randbytes(20)) + string(b"v") for _ in range(60)]
-    names, _ = salvaged(rdb(*bodies[:20], b"\x6b" * 40, *bodies[20:]))
+    names, _ = salvage(rdb(*bodies[:20], b"\x6b" * 40, *bodies[20:]))
     assert len(names) == 60
 
 
 def test_a_large_value_after_damage_is_walked_over() -> None:
     big = b"\x02" + string(b"big") + b"\x80" + (300_000).to_bytes(4, "big") + b"\x07element" * 300_000
-    names, _ = salvaged(rdb(*pairs(5), b"\x6b" * 40, big, *pairs(5)))
+    names, _ = salvage(rdb(*pairs(5), b"\x6b" * 40, big, *pairs(5)))
     assert names == [b"key:%d" % n for n in range(5)] + [b"big"] + [b"key:%d" % n for n in range(5)]
 
 
 def test_a_salvage_ends_at_the_first_resp_command() -> None:
     bodies = pairs(60)
     preamble = rdb(*bodies[:30], b"\x6b" * 40, *bodies[30:])
-    names, _ = salvaged(preamble + encode_command([b"SET", b"a", b"1"]) * 50, len(preamble))
+    names, _ = salvage(preamble + encode_command([b"SET", b"a", b"1"]) * 50, len(preamble))
     assert names == [b"key:%d" % n for n in range(60)]
 
 
@@ -148,7 +148,7 @@ def test_most_keys_outside_random_damage_are_returned(kind: str) -> None:
 )  # fmt: skip
 def test_hostile_bytes_take_linear_time(body: bytes) -> None:
     started = time.process_time()
-    salvaged(b"REDIS0011\x6b" + body)
+    salvage(b"REDIS0011\x6b" + body)
     assert time.process_time() - started < 5
 
 
@@ -160,7 +160,7 @@ def test_the_fallbacks_salvage_the_same_keys(monkeypatch: pytest.MonkeyPatch) ->
             answers = []
             for machines, finder in ((kernel, kernel), (walk, probe)):
                 use(machines, finder, monkeypatch)
-                answers.append(salvaged(bent))
+                answers.append(salvage(bent))
             assert answers[0] == answers[1]
 
 

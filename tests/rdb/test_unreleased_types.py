@@ -39,7 +39,7 @@ def values(data: bytes) -> dict[bytes, list[Element | CorruptValue]]:
     return {key.name(source): list(elements(cursor, ValueRef(key.value_offset, key.type))) for key in keys}
 
 
-def templated(*body: bytes) -> bytes:
+def template_rdb(*body: bytes) -> bytes:
     return with_checksum(UnreleasedRdb(b"REDIS0015", b"".join(body), []))
 
 
@@ -111,7 +111,7 @@ def test_a_slice_and_a_salvage_keep_the_templates_in_use(tmp_path: Path) -> None
 
 def test_a_template_of_many_fields_is_skipped() -> None:
     names = [b"field:%d" % i for i in range(5000)]
-    data = templated(
+    data = template_rdb(
         template(3, *names), template(4, b"x" * 100), b"\x20" + string(b"k") + length(3) + b"".join(map(string, names)),
         b"\x1e" + string(b"lp") + string(listpack([b"3", *names])), b"\x20" + string(b"wide") + length(4) + string(b"v"),
     )  # fmt: skip
@@ -123,13 +123,13 @@ def test_a_template_of_many_fields_is_skipped() -> None:
     "items", [[b"9", b"a"], [b"3"], [b"3", b"a", b"b"], [b"x", b"a"], [b"-3", b"a"], [b"9" * 30, b"a"]]
 )
 def test_a_hash_that_does_not_fit_its_template_is_corrupt(items: list[bytes]) -> None:
-    found = values(templated(template(3, b"field"), b"\x1e" + string(b"k") + string(listpack(items))))
+    found = values(template_rdb(template(3, b"field"), b"\x1e" + string(b"k") + string(listpack(items))))
     assert isinstance(found[b"k"][-1], CorruptValue)
 
 
 def test_thousands_of_templates_are_remembered() -> None:
     count = 12_000
-    data = templated(
+    data = template_rdb(
         *(template(number, b"f%d" % number) for number in range(count)),
         *(b"\x20" + string(b"k%d" % number) + length(number) + string(b"v") for number in range(0, count, 100)),
     )
@@ -158,7 +158,7 @@ def test_compiled_and_fallback_remember_the_same_templates() -> None:
 def test_templates_are_known_after_damage_too() -> None:
     keys = [b"\x20" + string(b"key:%d" % i) + length(3) + string(b"value %d" % i) for i in range(30)]
     texts = [b"\0" + string(b"text:%d" % i) + string(b"value") for i in range(30)]
-    data = templated(template(3, b"field"), *texts[:10], b"\x1d" * 40, *texts[10:], *keys)
+    data = template_rdb(template(3, b"field"), *texts[:10], b"\x1d" * 40, *texts[10:], *keys)
     source = BytesSource(data)
     found = [
         item.name(source) for batch in salvage_items(source) for item in getattr(batch, "__iter__", lambda: iter(()))()

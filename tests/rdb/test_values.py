@@ -29,7 +29,7 @@ def read_description(path: Path) -> Any:
     return json.loads(path.with_suffix(".json").read_text())
 
 
-def decoded(data: bytes) -> list[Described]:
+def decode_keys(data: bytes) -> list[Described]:
     source = BytesSource(data)
     cursor = Cursor(source)
     read = [describe_by_decoder(cursor, key) for key in iter_keys(source) if isinstance(key, Key)]
@@ -39,7 +39,7 @@ def decoded(data: bytes) -> list[Described]:
 @each_rdb_fixture
 def test_values_are_read_as_their_server_reports_them(path: Path) -> None:
     expected = without_fields(read_description(path)["keys"], "encoding", "digest")
-    got = decoded(path.read_bytes())
+    got = decode_keys(path.read_bytes())
     for key in expected + got:
         if key["type"] == "stream" and path.stem.startswith("stream-"):
             key["value"].update(max_deleted=None, added=None)
@@ -82,7 +82,7 @@ def test_rdb_py_reads_the_same_values(path: Path) -> None:
             theirs.append(
                 {"db": db, "key": to_text(item["key"]), "type": kind, "expire_ms": item["expiry"], "value": value}
             )
-    ours = [key for key in decoded(path.read_bytes()) if key["type"] != "stream"]
+    ours = [key for key in decode_keys(path.read_bytes()) if key["type"] != "stream"]
     for key in ours:
         if key["type"] == "hash":
             key["value"] = [[name, value] for name, value, _ in key["value"]]
@@ -151,11 +151,11 @@ def expected_losses(path: Path, line: str) -> set[str]:
     ):
         losses.add("when fields of a hash expire")
     streams = [key["value"] for key in read_description(path)["keys"] if key["type"] == "stream"]
-    if not target.has_stream_counters and any(counted(value) for value in streams):
+    if not target.has_stream_counters and any(has_explicit_counters(value) for value in streams):
         losses.add("how many entries a stream had, and which went last")
     return losses
 
 
-def counted(value: Described) -> bool:
+def has_explicit_counters(value: Described) -> bool:
     """Whether a stream has counters that its entries do not imply."""
     return value["added"] is not None and (value["added"] != len(value["entries"]) or value["max_deleted"] != "0-0")

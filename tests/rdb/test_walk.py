@@ -29,7 +29,7 @@ BASES = sorted((FIXTURES / "aof").rglob("*.base.rdb"))
 WINDOWS = ((1, 2), (2, 3), (7, 3), (31, 2), (100, 9), (1 << 18, 1 << 12))
 
 
-def heads() -> list[Path]:
+def paths_with_rdb() -> list[Path]:
     """Return every RDB of the fixtures and the corpus, and every file that begins with one."""
     found = [
         p for root in (FIXTURES, *([ROOT] if ROOT else [])) for p in root.rglob("*") if p.suffix in (".rdb", ".aof")
@@ -49,7 +49,7 @@ def use(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "ItemColumns", module.ItemColumns)
 
 
-def items(
+def read_items(
     data: bytes, window: int = sweep.WINDOW_SIZE, room: int = sweep.BATCH_ITEMS, verify: bool = True
 ) -> tuple[list[KeyItem | OpcodeItem], RdbInfo]:
     """Return all items and the RDB's facts, and check that the items tile it."""
@@ -73,7 +73,7 @@ def test_the_compiled_walker_is_in_use() -> None:
 @pytest.mark.parametrize("base", BASES, ids=lambda p: p.parent.parent.name)
 def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType) -> None:
     data = base.read_bytes()
-    found, rdb = items(data)
+    found, rdb = read_items(data)
     assert (rdb.end, rdb.checksum, rdb.complete) == (len(data), "ok", True)
     assert [found[0].kind, found[-1].kind] == [KIND_MAGIC, EOF]  # type: ignore[union-attr]
     keys = [item for item in found if isinstance(item, KeyItem)]
@@ -89,16 +89,16 @@ def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType)
 @pytest.mark.parametrize("window", WINDOWS)
 def test_the_window_size_changes_nothing(window: tuple[int, int], machine: ModuleType) -> None:
     for data in [base.read_bytes() for base in BASES] + [with_checksum(one) for one in UNRELEASED.values()]:
-        assert items(data, *window) == items(data)
+        assert read_items(data, *window) == read_items(data)
 
 
 def test_compiled_and_fallback_agree_on_every_rdb(monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in heads():
+    for path in paths_with_rdb():
         data = pread(FileSource(path), 1 << 16, 0)
         answers = []
         for module in (kernel, walk):
             use(module, monkeypatch)
-            answers.append(items(data, 4096))
+            answers.append(read_items(data, 4096))
         assert answers[0] == answers[1], path
 
 
@@ -109,11 +109,11 @@ def test_compiled_and_fallback_agree_on_mutations(monkeypatch: pytest.MonkeyPatc
             answers = []
             for module in (kernel, walk):
                 use(module, monkeypatch)
-                answers.append(items(bent, 64, 5))
+                answers.append(read_items(bent, 64, 5))
             assert answers[0] == answers[1], bent
 
 
-def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
+def observe_walk(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
     """Return every observable state of a walk over `data` that grows by `piece` bytes, with `fuel` steps a run."""
     machine, seen, at, end = module.Walker(LAYOUTS["redis"], 0), [], 0, 0
     while True:
@@ -135,7 +135,7 @@ def test_compiled_and_fallback_have_the_same_state_at_every_stop(fuel: int, piec
     for seed in range(3):
         data = random_rdb(seed, 12)[9 : 9 + 200 * min(piece, 100)]
         for bent in [data, *mutate(data, 3, seed)]:
-            assert steps(kernel, bent, fuel, piece) == steps(walk, bent, fuel, piece)
+            assert observe_walk(kernel, bent, fuel, piece) == observe_walk(walk, bent, fuel, piece)
 
 
 def test_compiled_and_fallback_find_the_same_offsets() -> None:
@@ -150,9 +150,9 @@ def test_compiled_and_fallback_find_the_same_offsets() -> None:
 
 def test_every_prefix_gives_its_complete_keys_and_never_raises(machine: ModuleType) -> None:
     for data in [BASES[-1].read_bytes(), *map(with_checksum, UNRELEASED.values())]:
-        whole = items(data)[0]
+        whole = read_items(data)[0]
         for size in range(len(data)):
-            found, rdb = items(data[:size])
+            found, rdb = read_items(data[:size])
             assert found == [item for item in whole if item.span.end <= size and size >= 9]
             assert not rdb.complete
             assert rdb.note.startswith("the file ends")
@@ -162,7 +162,7 @@ def test_every_prefix_gives_its_complete_keys_and_never_raises(machine: ModuleTy
 def test_unreleased_types_are_walked_as_published(name: str, machine: ModuleType) -> None:
     """The data is written by tests/support/rdb_unreleased.py from the published layouts, not by a server."""
     one = UNRELEASED[name]
-    found, rdb = items(with_checksum(one))
+    found, rdb = read_items(with_checksum(one))
     assert (rdb.complete, rdb.checksum, rdb.note) == (True, "ok", "")
     keys = [item for item in found if isinstance(item, KeyItem)]
     source = BytesSource(with_checksum(one))
@@ -175,7 +175,7 @@ def test_the_opcodes_of_a_key_are_in_its_span(machine: ModuleType) -> None:
     second = b"\xfd" + (7).to_bytes(4, "little") + b"\xf9\x05" + b"\x00\xc0\x7b" + string(b"v")
     third = b"\x00" + string(b"plain") + string(b"v")
     data = b"REDIS0011" + head + first + second + third + b"\xff" + bytes(8)
-    keys = [item for item in items(data)[0] if isinstance(item, KeyItem)]
+    keys = [item for item in read_items(data)[0] if isinstance(item, KeyItem)]
     at = 9 + len(head)
     assert [key.span for key in keys] == [Span(at, at + len(first)), Span(at + len(first), at + len(first + second)),
                                           Span(at + len(first + second), at + len(first + second + third))]  # fmt: skip
@@ -185,13 +185,13 @@ def test_the_opcodes_of_a_key_are_in_its_span(machine: ModuleType) -> None:
         (3, -1, -1, -1),
     ]
     assert [key.name(BytesSource(data)) for key in keys] == [b"key", b"123", b"plain"]
-    assert items(data)[1].checksum == "off"
+    assert read_items(data)[1].checksum == "off"
 
 
 def test_a_compressed_key_name_is_decompressed(machine: ModuleType) -> None:
     packed = b"\x01ab\xe0\x25\x01"  # "ab", then 46 bytes copied from two bytes back.
     data = closed_raw(b"\x00\xc3" + bytes((len(packed), 48)) + packed + string(b"v"))
-    [key] = [item for item in items(data)[0] if isinstance(item, KeyItem)]
+    [key] = [item for item in read_items(data)[0] if isinstance(item, KeyItem)]
     assert key.name(BytesSource(data)) == b"ab" * 24
     assert key.name(BytesSource(data), 5) == b"ababa"
 
@@ -203,7 +203,7 @@ def closed_raw(body: bytes) -> bytes:
 
 def test_an_unknown_type_is_reported_with_its_key_and_skipped(machine: ModuleType) -> None:
     known = b"\x00" + string(b"known") + string(b"v")
-    found, rdb = items(data := closed_raw(known + b"\x6b" + string(b"strange") + b"whatever" + known))
+    found, rdb = read_items(data := closed_raw(known + b"\x6b" + string(b"strange") + b"whatever" + known))
     assert (rdb.end, rdb.complete, rdb.checksum, rdb.key_count) == (len(data), True, "ok", None)
     assert "type 107" in rdb.note and "key strange" in rdb.note
     assert [item.kind for item in found if isinstance(item, OpcodeItem)] == [KIND_MAGIC, KIND_UNPARSED, EOF]
@@ -222,13 +222,13 @@ def test_without_the_checksum_large_payloads_are_not_read(machine: ModuleType) -
     keys = [item for batch in reader for item in batch if isinstance(item, KeyItem)]
     assert len(keys) == 2 and reader.rdb.complete and reader.rdb.checksum == "unknown"
     assert sum(read) < 40_000
-    assert items(data)[0][:3] == items(data, verify=False)[0][:3]
+    assert read_items(data)[0][:3] == read_items(data, verify=False)[0][:3]
 
 
 @pytest.mark.parametrize("name", HOSTILE_RDB_BODIES)
 def test_hostile_bytes_end_at_once(name: str, machine: ModuleType) -> None:
     for magic in (b"REDIS0011", b"VALKEY080"):
-        _, rdb = items(magic + HOSTILE_RDB_BODIES[name], 64, 4)
+        _, rdb = read_items(magic + HOSTILE_RDB_BODIES[name], 64, 4)
         assert not rdb.complete and rdb.end <= 9 + len(HOSTILE_RDB_BODIES[name])
 
 

@@ -38,7 +38,7 @@ FACTORS = array("q", [5, 3, 0])
 RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
 
 
-def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | None = None) -> list[Any]:
+def count_all(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | None = None) -> list[Any]:
     """Return all results of both counters for some bytes, counting every batch or every `chosen`-th record of it."""
     scale, tally = twin[0](burst_kinds(), 1, FACTORS), twin[1](first_key_rules(), ord(":"), depth, sure)
     steps, large, seen = ContextTracker(columns=True), array("I", bytes(4 * ROOM)), []
@@ -62,7 +62,7 @@ def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | Non
     st.one_of(hostile_aofs, st.lists(sound_records, max_size=60).map(b"".join)), st.integers(0, 200), st.integers(1, 3)
 )
 def test_compiled_and_fallback_counters_agree_on_any_bytes(data: bytes, sure: int, depth: int) -> None:
-    assert counted(COMPILED, data, sure, depth) == counted(PLAIN, data, sure, depth)
+    assert count_all(COMPILED, data, sure, depth) == count_all(PLAIN, data, sure, depth)
 
 
 def workload(random: Random, count: int, keys: int) -> bytes:
@@ -90,26 +90,26 @@ def workload(random: Random, count: int, keys: int) -> bytes:
 )
 def test_compiled_and_fallback_counters_agree_on_many_keys(count: int, keys: int, sure: int) -> None:
     data = workload(Random(count + keys + sure), count, keys)
-    got = counted(COMPILED, data, sure, 2)
-    assert got == counted(PLAIN, data, sure, 2)
+    got = count_all(COMPILED, data, sure, 2)
+    assert got == count_all(PLAIN, data, sure, 2)
     full = keys > SETS * WAYS and sure > 1 << 20
     assert (got[12] > 0, got[-1]) == (full, sure == 1 << 30)
-    assert counted(COMPILED, data, sure, 2, 3) == counted(PLAIN, data, sure, 2, 3) != got
+    assert count_all(COMPILED, data, sure, 2, 3) == count_all(PLAIN, data, sure, 2, 3) != got
 
 
 def test_names_beyond_the_capacity_are_counted_together() -> None:
     more = 500
     data = b"".join(encode_command([b"SET", b"%d:" % n, b"v"]) for n in range(NAMES_MAX + more))
-    got = counted(COMPILED, data, 0)
+    got = count_all(COMPILED, data, 0)
     assert len(got[6]) == NAMES_MAX and got[10][0] == more
     assert sum(row[2] for row in got[6]) + got[10][1] == len(data)
-    assert got == counted(PLAIN, data, 0)
+    assert got == count_all(PLAIN, data, 0)
 
 
 # -- estimates --
 
 
-def skewed(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
+def skewed_log(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
     """Return (a log, writes by key, bytes by key): ten keys have half of the writes, thirty thousand the rest."""
     writes: Counter[bytes] = Counter()
     sizes: Counter[bytes] = Counter()
@@ -123,11 +123,11 @@ def skewed(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
     return b"".join(out), writes, sizes
 
 
-LOG, WRITES, SIZES = skewed(Random(5))
+LOG, WRITES, SIZES = skewed_log(Random(5))
 
 
 def test_without_sampling_counts_are_within_their_error() -> None:
-    got = counted(COMPILED, LOG, 1 << 40)
+    got = count_all(COMPILED, LOG, 1 << 40)
     for rows, truth, elsewhere in ((got[8], SIZES, got[12]), (got[9], WRITES, got[13])):
         assert len(rows) == SETS * WAYS < len(truth)
         for key, size, db, count, error, spread in rows:
@@ -141,13 +141,13 @@ def test_without_sampling_counts_are_within_their_error() -> None:
 
 def test_few_keys_are_exact() -> None:
     data = b"".join(encode_command([b"SET", b"k:%d" % (n * n % 700), b"v" * (n % 90)]) for n in range(20_000))
-    got, truth = counted(COMPILED, data, 1 << 40), Counter(b"k:%d" % (n * n % 700) for n in range(20_000))
+    got, truth = count_all(COMPILED, data, 1 << 40), Counter(b"k:%d" % (n * n % 700) for n in range(20_000))
     assert {(row[0], *row[3:]) for row in got[9]} == {(key, count, 0, 0) for key, count in truth.items()}
     assert got[12:14] == [0, 0]
 
 
 def test_a_sample_finds_the_largest_keys_within_its_deviation() -> None:
-    got = counted(COMPILED, LOG, 0)
+    got = count_all(COMPILED, LOG, 0)
     for rows, truth in ((got[8], SIZES), (got[9], WRITES)):
         best = sorted(rows, key=lambda row: row[4] - row[3])[:10]
         assert {row[0] for row in best} == {b"hot:%d" % n for n in range(10)}
@@ -161,7 +161,7 @@ def test_a_large_record_is_never_left_to_a_sample() -> None:
     data = b"".join(
         encode_command([b"SET", b"big:%d" % (n % 5), value]) + encode_command([b"INCR", b"n"]) for n in range(400)
     )
-    rows = {row[0]: row[3:] for row in counted(COMPILED, data, 0)[8]}
+    rows = {row[0]: row[3:] for row in count_all(COMPILED, data, 0)[8]}
     size = len(encode_command([b"SET", b"big:0", value]))
     assert {rows[b"big:%d" % n] for n in range(5)} == {(80 * size, 0, 0)}
 
@@ -190,7 +190,7 @@ def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
 # -- the keys of an RDB --
 
 
-def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
+def count_rdb_keys(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
     """Count an RDB with names that are read in windows; names outside a window are skipped."""
     found, large, seen = twin(ord(":"), depth), array("I", bytes(4 * ROOM)), []
     for batch in ItemReader(BytesSource(data)):
@@ -208,9 +208,11 @@ def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
 def test_compiled_and_fallback_count_the_same_keys(path: Any, window: int) -> None:
     data = path.read_bytes()
-    got = inventory(RdbKeyCounters, data, 1, window)
-    assert got == inventory(plain_inventory.RdbKeyCounters, data, 1, window)
-    assert inventory(RdbKeyCounters, data, 0, window) == inventory(plain_inventory.RdbKeyCounters, data, 0, window)
+    got = count_rdb_keys(RdbKeyCounters, data, 1, window)
+    assert got == count_rdb_keys(plain_inventory.RdbKeyCounters, data, 1, window)
+    assert count_rdb_keys(RdbKeyCounters, data, 0, window) == count_rdb_keys(
+        plain_inventory.RdbKeyCounters, data, 0, window
+    )
 
 
 def test_names_are_read_in_every_encoding() -> None:
@@ -221,7 +223,7 @@ def test_names_are_read_in_every_encoding() -> None:
     body = b"".join(b"\0" + name + w.string(b"v") for name in names)
     data = b"REDIS0009" + body + b"\xff" + bytes(8)
     for twin in (RdbKeyCounters, plain_inventory.RdbKeyCounters):
-        got = inventory(twin, data, 1, 1 << 20)
+        got = count_rdb_keys(twin, data, 1, 1 << 20)
         counts: defaultdict[bytes, int] = defaultdict(int, {row[0]: row[1] for row in got[3]})
         assert counts == {b"user:": 1, b"p:": 1, b"s:": 1, b"a:": 1, b"": 5}
         one = twin(ord("-"), 1)

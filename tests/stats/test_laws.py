@@ -21,7 +21,7 @@ OPTIONS = (
 )
 
 
-WHERES = (
+SELECTIONS = (
     Selection(),
     build_selection(cmd=["set", "nosuch"]),
     build_selection(key=["*"]),
@@ -34,7 +34,7 @@ many = st.lists(hostile_aofs, max_size=4).map(b"".join)
 
 @settings(max_examples=1000)
 @given(
-    many, st.sampled_from(WHERES), st.sampled_from(OPTIONS), st.sampled_from([1000, 1001, 1 << 12]),
+    many, st.sampled_from(SELECTIONS), st.sampled_from(OPTIONS), st.sampled_from([1000, 1001, 1 << 12]),
     st.sampled_from([1, 2, 64]), st.sampled_from([1, 7, 1 << 12]),
 )  # fmt: skip
 def test_the_result_does_not_depend_on_read_sizes(

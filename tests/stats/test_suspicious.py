@@ -12,18 +12,18 @@ from tests.support.samples import SET
 from tests.support.stats import bucket_row, run_stats
 
 
-def suspects(path: Path, *args: str) -> dict[str, Any]:
+def suspicious_events(path: Path, *args: str) -> dict[str, Any]:
     return {finding["code"]: finding for finding in run_stats(path, *args)["suspects"]}
 
 
-def first_of(finding: Any) -> Any:
+def first_shown_command(finding: Any) -> Any:
     """Return the first command that the hint of a finding shows."""
     words = finding["hint"].split()
     assert words[:2] == ["aofdoctor", "log"]
     return aofdoctor(*words[1:], "--json").lines[0]
 
 
-FLUSHING = encode_command([b"EVAL", b"redis.call('FLUSHALL')", b"0"])
+FLUSH_SCRIPT = encode_command([b"EVAL", b"redis.call('FLUSHALL')", b"0"])
 
 
 def test_suspicious_events_point_at_their_command(tmp_path: Path) -> None:
@@ -33,13 +33,13 @@ def test_suspicious_events_point_at_their_command(tmp_path: Path) -> None:
         encode_command([b"CONFIG", b"SET", b"a", b"b"]),
         encode_command([b"NOSUCH"]),
     )
-    path.write_bytes(SET * 9 + encode_command([b"FLUSHALL"]) + SET + FLUSHING + wide + SET + admin + odd + SET)
-    found = suspects(path)
+    path.write_bytes(SET * 9 + encode_command([b"FLUSHALL"]) + SET + FLUSH_SCRIPT + wide + SET + admin + odd + SET)
+    found = suspicious_events(path)
     assert set(found) == {"flush", "flush-in-script", "many-deleted", "admin", "unknown-command"}
-    for code, record in (("flush", encode_command([b"FLUSHALL"])), ("flush-in-script", FLUSHING), ("many-deleted", wide), ("admin", admin),
+    for code, record in (("flush", encode_command([b"FLUSHALL"])), ("flush-in-script", FLUSH_SCRIPT), ("many-deleted", wide), ("admin", admin),
                          ("unknown-command", odd)):  # fmt: skip
         place = path.read_bytes().index(record)
-        assert (found[code]["start"], first_of(found[code])["offset"]) == (place, place), code
+        assert (found[code]["start"], first_shown_command(found[code])["offset"]) == (place, place), code
     assert "150 keys" in found["many-deleted"]["message"]
     assert found["flush"]["severity"] == "danger" and "emptied every database" in found["flush"]["message"]
     text = aofdoctor("stats", path).out
@@ -48,10 +48,10 @@ def test_suspicious_events_point_at_their_command(tmp_path: Path) -> None:
 
 def test_a_selection_applies_to_suspicious_events(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
-    path.write_bytes(SET + encode_command([b"FLUSHALL"]) + SET + FLUSHING)
-    assert set(suspects(path, "--cmd", "eval")) == {"flush-in-script"}
-    assert not suspects(path, "--cmd", "set")
-    assert set(suspects(path, "--effect", "flush")) == {"flush"}
+    path.write_bytes(SET + encode_command([b"FLUSHALL"]) + SET + FLUSH_SCRIPT)
+    assert set(suspicious_events(path, "--cmd", "eval")) == {"flush-in-script"}
+    assert not suspicious_events(path, "--cmd", "set")
+    assert set(suspicious_events(path, "--effect", "flush")) == {"flush"}
 
 
 def test_many_flushes_are_summarized(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_many_flushes_are_summarized(tmp_path: Path) -> None:
     path.write_bytes((SET + encode_command([b"FLUSHDB"])) * 50)
     found = run_stats(path)["suspects"]
     assert [finding["code"] for finding in found] == ["flush"] * 3 + ["flush-more"]
-    assert "47 more groups" in found[3]["message"] and first_of(found[3])["offset"] == found[3]["start"]
+    assert "47 more groups" in found[3]["message"] and first_shown_command(found[3])["offset"] == found[3]["start"]
 
 
 @pytest.mark.parametrize("timed", [False, True])
@@ -71,12 +71,12 @@ def test_a_burst_is_detected_in_steady_traffic(timed: bool, command: bytes, code
     steady, sudden = tmp_path / "steady.aof", tmp_path / "sudden.aof"
     steady.write_bytes(b"".join(usual))
     sudden.write_bytes(b"".join(usual[:250]) + burst + b"".join(usual[250:]))
-    assert not suspects(steady)
-    found = suspects(sudden)
+    assert not suspicious_events(steady)
+    found = suspicious_events(sudden)
     assert set(found) == {code}
     place = len(b"".join(usual[:250]))
     assert place - 5000 <= found[code]["start"] <= place + len(one) * 100
-    assert first_of(found[code])["cmd"] == command.decode()
+    assert first_shown_command(found[code])["cmd"] == command.decode()
     count = int(found[code]["message"].split()[0])
     assert 200 <= count <= 330 and ("usual" in found[code]["message"])
 

@@ -19,7 +19,7 @@ from aofdoctor.span import Span
 DamagedRdb = tuple[bytes, Span]  # The damaged bytes, and the range of the original file that is missing or wrong.
 
 
-class Score(NamedTuple):
+class SalvageScore(NamedTuple):
     outside: int  # Keys that the damage does not touch.
     regained: int  # Those keys that were returned at their position.
     invented: int  # Returned keys that never existed and extend outside the damage.
@@ -64,7 +64,7 @@ def keys_by_span(source: Source) -> dict[Span, bytes]:
     return keys if items.rdb.complete and items.rdb.key_count == len(keys) else {}
 
 
-def score_salvage(data: bytes, damaged: bytes, span: Span, truth: dict[Span, bytes]) -> Score:
+def score_salvage(data: bytes, damaged: bytes, span: Span, truth: dict[Span, bytes]) -> SalvageScore:
     """Count the returned keys of a damaged file, and check that the items tile it."""
     source = BytesSource(damaged)
     at = 0
@@ -83,7 +83,7 @@ def score_salvage(data: bytes, damaged: bytes, span: Span, truth: dict[Span, byt
     invented = sum(
         key not in expected and (key.end <= touched.start or key.start >= touched.end) for key in salvaged_keys
     )
-    return Score(len(outside), regained, invented)
+    return SalvageScore(len(outside), regained, invented)
 
 
 def rdb_files(places: Iterable[str]) -> list[Path]:
