@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "aofdoctor"
 TESTS = ROOT / "tests"
-VOCABULARY = ("errors", "span", "damage", "source", "text", "finding")
+VOCABULARY = ("errors", "span", "damage", "resp", "source", "text", "finding")
 # From the bottom to the top. A unit imports only units that come before it; the vocabulary is one level.
 PACKAGES = (*VOCABULARY, "rdb", "aof", "server", "log", "check", "stats", "diff", "edit", "cli")
 SUBPACKAGES = {
@@ -25,7 +25,7 @@ SUBPACKAGES = {
     "check": (),
     "stats": ("counting",),
     "diff": ("hashing", "units", "key_table", "keys"),
-    "edit": ("reconstruction", "planners", "salvage", "output", "conversion"),
+    "edit": ("reconstruction", "salvage", "output", "conversion", "planners"),
     "cli": ("views", "verbs"),
 }
 MOST_MODULES = 15
