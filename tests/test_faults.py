@@ -1,4 +1,4 @@
-"""Killed or failing at any call that writes: the source is as it was, and no half output has the final name."""
+"""Commands that are killed or fail at any writing call leave the source unchanged and no partial output."""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +23,7 @@ EDITS = {
     "convert a set to one file": ("wiped-valkey-9.1", ["convert", "--layout", "single", "--shift-ttl", "1h"]),
     "convert a file to a set": ("wiped-redis-6.2-preamble", ["convert", "--layout", "multi-part"]),
 }
-MANY = 200  # more calls than any of these makes
+MANY = 200  # More calls than any of these commands makes.
 
 
 def state(folder: Path) -> dict[str, bytes]:
@@ -31,8 +31,8 @@ def state(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def sample(story: Story, tmp_path: Path) -> Callable[[str], Path]:
-    """A source by name: a story, or one that is torn."""
+def make_source(story: Story, tmp_path: Path) -> Callable[[str], Path]:
+    """Return a source by name: a fixture, or a torn AOF."""
 
     def make(name: str) -> Path:
         if name == "torn":
@@ -48,27 +48,29 @@ def sample(story: Story, tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def plain(out: Path) -> dict[str, bytes]:
-    """An output with all that stands beside it but the receipt, which holds times."""
+def output_without_receipt(out: Path) -> dict[str, bytes]:
+    """Return an output and the files next to it, except the receipt, which holds times."""
     found = {out.name: out.read_bytes()} if out.is_file() else state(out) if out.exists() else {}
     lost = out.with_name(out.name + ".lost")
     return found | {f"lost/{name}": data for name, data in (state(lost) if lost.exists() else {}).items()}
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_killed_at_any_call_nothing_is_half_done(edit: str, sample: Callable[[str], Path], tmp_path: Path) -> None:
+def test_after_a_kill_at_any_call_no_output_is_partial(
+    edit: str, sample: Callable[[str], Path], tmp_path: Path
+) -> None:
     name, words = EDITS[edit]
     source = sample(name)
     before, places = state(source), tmp_path / "places"
     places.mkdir()
     assert aofdoctor(*words, source, "-o", places / "out").status == 0
-    whole = plain(places / "out")
+    whole = output_without_receipt(places / "out")
     for number in range(1, MANY):
         shutil.rmtree(places)
         places.mkdir()
         ended = run_killed_at(number, *words, source, "-o", places / "out")
         assert state(source) == before
-        got = plain(places / "out")
+        got = output_without_receipt(places / "out")
         assert all(whole.get(name) == data for name, data in got.items()), number
         assert not (places / "out").exists() or {n for n in got if "lost/" not in n} == {
             n for n in whole if "lost/" not in n
@@ -81,7 +83,7 @@ def test_killed_at_any_call_nothing_is_half_done(edit: str, sample: Callable[[st
 
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("code", DISK_ERRORS)
-def test_where_a_call_fails_the_message_is_clear_and_nothing_is_left(
+def test_a_failing_call_gives_a_clear_message_and_leaves_nothing(
     code: int, edit: str, sample: Callable[[str], Path], tmp_path: Path
 ) -> None:
     name, words = EDITS[edit]
@@ -103,7 +105,7 @@ def test_where_a_call_fails_the_message_is_clear_and_nothing_is_left(
     assert not failed and number > 5
 
 
-def test_in_place_killed_at_any_call_undo_has_the_old_bytes(sample: Callable[[str], Path]) -> None:
+def test_after_a_kill_in_place_undo_restores_the_old_bytes(sample: Callable[[str], Path]) -> None:
     source = sample("wiped-valkey-9.1")
     before = state(source)
     for number in range(1, MANY):
@@ -120,7 +122,7 @@ def test_in_place_killed_at_any_call_undo_has_the_old_bytes(sample: Callable[[st
     assert ended and number > 5
 
 
-def test_undo_killed_at_any_call_can_be_done_again(sample: Callable[[str], Path]) -> None:
+def test_a_killed_undo_can_be_repeated(sample: Callable[[str], Path]) -> None:
     source = sample("wiped-redis-6.2")
     before = (source / "appendonly.aof").read_bytes()
     for number in range(1, MANY):
@@ -134,7 +136,7 @@ def test_undo_killed_at_any_call_can_be_done_again(sample: Callable[[str], Path]
     assert ended and number > 2
 
 
-def test_in_place_a_failed_write_names_the_receipt(sample: Callable[[str], Path]) -> None:
+def test_a_failed_write_in_place_reports_the_receipt(sample: Callable[[str], Path]) -> None:
     source = sample("wiped-redis-6.2")
     before, named = (source / "appendonly.aof").read_bytes(), 0
     for number in range(1, MANY):
@@ -154,7 +156,7 @@ def test_in_place_a_failed_write_names_the_receipt(sample: Callable[[str], Path]
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_what_gets_its_name_is_on_disk_before_and_the_name_after(
+def test_files_are_synced_before_the_rename_and_the_directory_after_it(
     edit: str, sample: Callable[[str], Path], tmp_path: Path
 ) -> None:
     name, words = EDITS[edit]
@@ -171,7 +173,7 @@ def test_what_gets_its_name_is_on_disk_before_and_the_name_after(
     assert not unsynced and ("fsync", str(tmp_path)) in calls
 
 
-def test_the_old_bytes_are_on_disk_under_their_name_before_the_first_byte_changes(
+def test_the_old_bytes_are_synced_before_the_first_byte_changes(
     sample: Callable[[str], Path],
 ) -> None:
     source = sample("wiped-redis-6.2")

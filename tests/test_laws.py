@@ -1,4 +1,4 @@
-"""The laws, on hostile bytes: ten thousand examples each."""
+"""The laws on hostile bytes, with ten thousand examples each."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -41,7 +41,7 @@ from tests.support.hostile_bytes import COMMAND_IDS, argvs, hostile_aofs, sound_
 
 LAWS = settings(max_examples=10_000)
 NAMES = [c.name.encode() for c in command_table().commands]
-TWINS = (
+IMPLEMENTATIONS = (
     (
         plain_scan.ScanNames(NAMES),
         plain_scan.ScanColumns(64),
@@ -53,8 +53,8 @@ TWINS = (
 )
 
 
-def flat(tiles: Iterator[Tile]) -> list[tuple[object, ...]]:
-    """Tiles one by one, whatever batches they came in."""
+def flatten_tiles(tiles: Iterator[Tile]) -> list[tuple[object, ...]]:
+    """Return the tiles one by one, independent of their batches."""
     out: list[tuple[object, ...]] = []
     for tile in tiles:
         if isinstance(tile, RecordBatch):
@@ -73,7 +73,7 @@ def aof_of(data: bytes) -> AOF:
 @LAWS
 @given(hostile_aofs)
 def test_tiles_are_adjacent_and_cover_every_byte(data: bytes) -> None:
-    spans = [tile[0] for tile in flat(read_tiles(BytesSource(data), COMMAND_IDS))]
+    spans = [tile[0] for tile in flatten_tiles(read_tiles(BytesSource(data), COMMAND_IDS))]
     at = 0
     for span in spans:
         assert isinstance(span, Span)
@@ -89,9 +89,9 @@ def test_tiles_are_adjacent_and_cover_every_byte(data: bytes) -> None:
     st.sampled_from([32, 33, 100, 1 << 20]),
     st.sampled_from([1, 2, 64]),
 )
-def test_tiles_do_not_depend_on_how_they_are_read(data: bytes, read_size: int, window: int, room: int) -> None:
-    expected = flat(read_tiles(BytesSource(data), COMMAND_IDS))
-    got = flat(read_tiles(BytesSource(data, read_size), COMMAND_IDS, window=window, room=room))
+def test_tiles_do_not_depend_on_read_sizes(data: bytes, read_size: int, window: int, room: int) -> None:
+    expected = flatten_tiles(read_tiles(BytesSource(data), COMMAND_IDS))
+    got = flatten_tiles(read_tiles(BytesSource(data, read_size), COMMAND_IDS, window=window, room=room))
     assert got == expected
 
 
@@ -109,9 +109,9 @@ def test_an_encoded_command_reads_back_as_one_record(argv: list[bytes]) -> None:
 
 @LAWS
 @given(hostile_aofs)
-def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
+def test_the_compiled_scanner_and_its_fallback_agree(data: bytes) -> None:
     buffer, results = bytearray(data + bytes(64)), []
-    for names, columns, scan, skip_args, arguments in TWINS:
+    for names, columns, scan, skip_args, arguments in IMPLEMENTATIONS:
         count = scan(buffer, 0, len(data), names, columns)
         after = skip_args(buffer, min(4, len(data)), len(data), 3)
         records = [i for i in range(count) if columns.argc[i]]
@@ -124,7 +124,7 @@ def test_the_compiled_scanner_and_the_plain_one_agree(data: bytes) -> None:
 
 @LAWS
 @given(sound_aofs)
-def test_the_compiled_steps_and_the_plain_ones_agree(data: bytes) -> None:
+def test_the_compiled_tracker_and_its_fallback_agree(data: bytes) -> None:
     results = []
     for runner in (track_batch, plain.track_batch):
         steps = ContextTracker(columns=True)
@@ -154,14 +154,14 @@ def apply(data: bytes, plan: Plan) -> bytes:
     return b"".join(data[span.start : span.end] for span in remaining_spans(plan.drops(), 0, len(data)))
 
 
-def same_transactions(found: list[tuple[list[bytes], int, int]]) -> list[tuple[list[bytes], int, int]]:
-    """Transactions numbered anew, as they come up: which commands share one is what counts."""
+def renumber_transactions(found: list[tuple[list[bytes], int, int]]) -> list[tuple[list[bytes], int, int]]:
+    """Renumber transactions in order of appearance, so that only the grouping of commands is compared."""
     numbers = {0: 0, -1: -1}
     return [(argv, db, numbers.setdefault(tx, len(numbers))) for argv, db, tx in found]
 
 
-def contexts(data: bytes) -> list[tuple[list[bytes], int, int]]:
-    """Every command but SELECT, MULTI and EXEC, with its database and its transaction."""
+def command_contexts(data: bytes) -> list[tuple[list[bytes], int, int]]:
+    """Return every command except SELECT, MULTI and EXEC, with its database and transaction."""
     structure, out = structure_ids(), []
     steps = ContextTracker(columns=True)
     for tile in read_tiles(BytesSource(data), COMMAND_IDS):
@@ -199,15 +199,15 @@ def test_kept_commands_keep_their_database_and_transaction(data: bytes, names: s
         plan = plan_selection(aof, survey_flushes(aof), Selection(ids=dropped))
         out = apply(data, plan)
     gone = {c.name.encode() for c in command_table().commands if c.id in dropped}
-    expected = [context for context in contexts(data) if context[0][0].lower() not in gone]
-    assert same_transactions(contexts(out)) == same_transactions(expected)
+    expected = [context for context in command_contexts(data) if context[0][0].lower() not in gone]
+    assert renumber_transactions(command_contexts(out)) == renumber_transactions(expected)
     if b"MULTI" not in data:
-        assert plan.dropped_commands == len(contexts(data)) - len(expected)
+        assert plan.dropped_commands == len(command_contexts(data)) - len(expected)
 
 
 @LAWS
 @given(st.lists(sound_records, min_size=1, max_size=8))
-def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
+def test_an_emptied_transaction_is_removed(pieces: list[bytes]) -> None:
     tx = (
         encode_command([b"MULTI"])
         + encode_command([b"SELECT", b"3"])
@@ -222,11 +222,20 @@ def test_a_transaction_that_is_left_empty_goes(pieces: list[bytes]) -> None:
 
 @settings(max_examples=300)
 @given(hostile_aofs)
-def test_a_file_reads_as_its_bytes_do(data: bytes) -> None:
+def test_a_file_reads_like_its_bytes(data: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.aof"
         path.write_bytes(data)
-        assert flat(read_tiles(FileSource(path), COMMAND_IDS)) == flat(read_tiles(BytesSource(data), COMMAND_IDS))
+        assert flatten_tiles(read_tiles(FileSource(path), COMMAND_IDS)) == flatten_tiles(
+            read_tiles(BytesSource(data), COMMAND_IDS)
+        )
+
+
+def test_the_tracker_state_has_the_fields_of_its_fallback() -> None:
+    header = (Path(plain.__file__).parent / "tracker.h").read_text()
+    fields = header.partition("STATE_DB")[2].partition("STATE_SIZE")[0]
+    names = ["DB", *[word.strip().removeprefix("STATE_") for word in fields.split(",") if word.strip()]]
+    assert names == [field.name for field in ContextField]
 
 
 @LAWS
@@ -235,10 +244,10 @@ def test_a_file_reads_as_its_bytes_do(data: bytes) -> None:
     st.sets(st.sampled_from(["set", "flushall", "flushdb", "ping"]), min_size=1),
     st.sampled_from([1, 3, 1000]),
 )
-def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: bytes, names: set[str], room: int) -> None:
+def test_sliced_commands_keep_their_database_and_whole_transaction(data: bytes, names: set[str], room: int) -> None:
     aof, wanted = aof_of(data), command_table().ids_of(frozenset(names))
     chosen = {c.name.encode() for c in command_table().commands if c.id in wanted}
-    found = contexts(data)
+    found = command_contexts(data)
     with patch("aofdoctor.edit.transactions.read_tiles", partial(read_tiles, room=room)):
         if not any(argv[0].lower() in chosen for argv, _, _ in found):
             with pytest.raises(InvalidSelection):
@@ -248,7 +257,7 @@ def test_what_a_slice_keeps_has_its_database_and_its_whole_transaction(data: byt
         out = apply(data, plan)
     whole_ones = {tx for argv, _, tx in found if tx and argv[0].lower() in chosen}
     expected = [c for c in found if c[0][0].lower() in chosen or c[2] in whole_ones]
-    assert same_transactions(contexts(out)) == same_transactions(expected)
+    assert renumber_transactions(command_contexts(out)) == renumber_transactions(expected)
     assert len(out) == len(data) - plan.dropped_bytes
 
 

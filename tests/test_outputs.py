@@ -1,4 +1,4 @@
-"""Every output of an edit passes the checkers of the installed servers and loads in those servers."""
+"""Every installed checker accepts every output, and every server that knows its commands loads it completely."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +44,7 @@ def outputs(folder: Path) -> Iterator[Path]:
         yield out
 
 
-def loads(binary: ServerBinary, out: Path) -> bool:
+def starts_with(binary: ServerBinary, out: Path) -> bool:
     def lay_out(folder: Path) -> None:
         (folder / "appendonly.aof").symlink_to(out)
 
@@ -58,8 +58,8 @@ def test_a_checker_and_its_server_accept_every_output(line: str, tmp_path: Path)
     binary = servers_by_line()[line]
     found = list(outputs(tmp_path))
     assert {out.name: why for out in found if (why := checker_refusal(binary, out))} == {}
-    assert [out.name for out in found if not loads(binary, out)] == []
-    assert checker_refusal(binary, tmp_path / "9.aof")  # this checker does refuse a damaged file
+    assert [out.name for out in found if not starts_with(binary, out)] == []
+    assert checker_refusal(binary, tmp_path / "9.aof")  # The checker must refuse the damaged source.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The README matches the program: its commands are run and their output is compared with the text."""
+"""The commands in the README are run, and their output is compared with the README."""
 
 import os
 import re
@@ -17,7 +17,7 @@ VOLATILE = ((r"\d{8}T\d{6}Z", "STAMP"), (r"in \d+\.\d\d s", "in T s"), (r"Valkey
 
 
 def readme_examples(text: str) -> list[tuple[str, list[str]]]:
-    """Every command of the README's console blocks, with the output lines that the README shows for it."""
+    """Return every command of the README's console blocks with its shown output."""
     found: list[tuple[str, list[str]]] = []
     for block in re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL):
         for line in block.splitlines():
@@ -28,14 +28,14 @@ def readme_examples(text: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-def same(lines: list[str]) -> list[str]:
+def normalize(lines: list[str]) -> list[str]:
     text = "\n".join(lines)
     for pattern, word in VOLATILE:
         text = re.sub(pattern, word, text)
     return text.strip().splitlines()
 
 
-def test_every_example_gives_what_the_readme_shows(tmp_path: Path) -> None:
+def test_every_example_gives_the_output_in_the_readme(tmp_path: Path) -> None:
     shutil.copytree(FIXTURES / "aof" / "wiped-valkey-9.1", tmp_path / "sample")
     (tmp_path / "sample" / "story.json").unlink()
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -50,28 +50,28 @@ def test_every_example_gives_what_the_readme_shows(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-        assert same((done.stdout + done.stderr).splitlines()) == same(expected), command
+        assert normalize((done.stdout + done.stderr).splitlines()) == normalize(expected), command
     assert len(examples) == 16
 
 
-def test_the_first_aid_is_the_tools_own() -> None:
+def test_the_first_aid_equals_that_of_check() -> None:
     section = README.read_text().partition("## First aid")[2].partition("Then `aofdoctor")[0].replace("`", "")
     steps = re.findall(r"^\d\. (\w+ \w+)", section, flags=re.MULTILINE)
     assert steps == [" ".join(re.findall(r"\w+", step)[:2]) for step in FIRST_AID]
 
 
-def test_every_verb_is_in_the_table_and_there_are_no_others() -> None:
+def test_the_table_lists_exactly_the_verbs() -> None:
     section = README.read_text().partition("## Verbs")[2].partition("\n\n`PATH`")[0]
     assert tuple(re.findall(r"^\| `(\w+)", section, flags=re.MULTILINE)) == tuple(VERBS)
 
 
-def test_the_demo_brings_every_key_back() -> None:
+def test_the_demo_restores_every_key() -> None:
     done = subprocess.run([sys.executable, "-m", "aofdoctor", "demo"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"before the flush 704 keys, after it 2, rescued 706$", done.stdout, flags=re.MULTILINE)
 
 
-def test_the_demo_counts_for_machines_and_keeps_its_files(tmp_path: Path) -> None:
+def test_the_demo_prints_json_and_keeps_its_files(tmp_path: Path) -> None:
     result = aofdoctor("demo", "--json", "--keep", tmp_path / "sample")
     assert result.status == 0 and result.json["keys"] == {"before": 704, "wiped": 2, "rescued": 706}
     assert aofdoctor("check", tmp_path / "sample" / "rescued").status == 0

@@ -9,9 +9,8 @@ import pytest
 
 from aofdoctor.resp import encode_command
 from tests.conftest import FIXTURES
-from tests.rdb.test_walk import HOSTILE, mutations
 from tests.support import rdb_value_writer as w
-from tests.support.hostile_bytes import MALFORMED
+from tests.support.hostile_bytes import HOSTILE_RDB_BODIES, MALFORMED, mutate
 from tests.support.rdb_unreleased import UNRELEASED, with_checksum
 from tests.tools.make_layouts import header
 
@@ -70,8 +69,8 @@ def test_hostile_rdbs(rdb_harness: Path, tmp_path: Path) -> None:
     whole = [path.read_bytes() for path in (FIXTURES / "aof").rglob("*.rdb")] + [
         with_checksum(one) for one in UNRELEASED.values()
     ]
-    bent = [data for seed, one in enumerate(whole) for data in mutations(one, 4, seed)]
-    bent += [magic + body for magic in (b"REDIS0011", b"VALKEY080") for body in HOSTILE.values()]
+    bent = [data for seed, one in enumerate(whole) for data in mutate(one, 4, seed)]
+    bent += [magic + body for magic in (b"REDIS0011", b"VALKEY080") for body in HOSTILE_RDB_BODIES.values()]
     for number, data in enumerate(bent):
         (tmp_path / str(number)).write_bytes(data)
     run(rdb_harness, *(tmp_path / str(number) for number in range(len(bent))))

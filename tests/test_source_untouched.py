@@ -1,7 +1,4 @@
-"""No edit changes its source or leaves a partial output.
-
-The tests vary the file system, file names, links, permissions, quotas, and other processes that work on the same files.
-"""
+"""Edits with unusual paths, permissions, quotas and concurrent runs leave the source unchanged and no partial output."""
 
 import os
 import resource
@@ -33,21 +30,21 @@ def write(path: Path) -> Path:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A directory on a file system other than that of `tmp_path`, such as /dev/shm."""
+def other_file_system(tmp_path: Path) -> Iterator[Path]:
+    """A directory on another file system, such as /dev/shm."""
     here = tmp_path.stat().st_dev
     for place in ("/dev/shm", "/run", "/var/tmp", tempfile.gettempdir()):
         if os.path.isdir(place) and os.access(place, os.W_OK) and os.stat(place).st_dev != here:
             with tempfile.TemporaryDirectory(dir=place) as folder:
                 yield Path(folder)
                 return
-    pytest.fail("no second file system is at hand: mount a tmpfs at /dev/shm")
+    pytest.fail("no second file system is mounted: mount a tmpfs at /dev/shm")
 
 
-def test_an_output_on_another_file_system(tmp_path: Path, elsewhere: Path) -> None:
+def test_an_output_on_another_file_system(tmp_path: Path, other_file_system: Path) -> None:
     path = write(tmp_path / "a.aof")
-    assert aofdoctor("strip", path, "-o", elsewhere / "out.aof").status == 0
-    assert (elsewhere / "out.aof").read_bytes() == STRIPPED and path.read_bytes() == DATA
+    assert aofdoctor("strip", path, "-o", other_file_system / "out.aof").status == 0
+    assert (other_file_system / "out.aof").read_bytes() == STRIPPED and path.read_bytes() == DATA
 
 
 ODD_NAMES = [
@@ -61,7 +58,7 @@ ODD_NAMES = [
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_are_edited_like_others(name: bytes, tmp_path: Path) -> None:
+def test_files_with_unusual_names_are_edited(name: bytes, tmp_path: Path) -> None:
     path = write(tmp_path / os.fsdecode(name))
     out = tmp_path / os.fsdecode(b"out " + name)
     result = aofdoctor("strip", path, "-o", out)
@@ -73,7 +70,7 @@ def test_odd_names_are_edited_like_others(name: bytes, tmp_path: Path) -> None:
     assert aofdoctor("undo", receipt).status == 0 and path.read_bytes() == DATA
 
 
-def test_a_symlink_is_followed_and_stays_one(tmp_path: Path) -> None:
+def test_a_symlink_is_followed_and_kept(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     path = write(tmp_path / "real" / "a.aof")
     link = tmp_path / "link.aof"
@@ -106,19 +103,18 @@ def test_a_read_only_source_is_read_and_never_written(tmp_path: Path) -> None:
     edits: list[list[str | Path]] = [
         ["-o", folder / "out.aof"], ["--in-place", "-y"], ["--key", "b", "--in-place", "-y"],
     ]  # fmt: skip
-    # The unprivileged process may be unable to read modules of the package, so every edit runs once before it starts.
-    for number, words in enumerate(edits):
+    for number, words in enumerate(edits):  # Import everything first, because the modules may not be readable later.
         aofdoctor("strip", write(tmp_path / f"{number}.aof"), *(["-o", tmp_path / "warm"] if number == 0 else words))
     try:
-        assert unprivileged(tmp_path, "strip", path, "-o", tmp_path / "out.aof") == 0
-        assert [unprivileged(tmp_path, "strip", path, *words) for words in edits] == [3, 3, 3]
+        assert run_unprivileged(tmp_path, "strip", path, "-o", tmp_path / "out.aof") == 0
+        assert [run_unprivileged(tmp_path, "strip", path, *words) for words in edits] == [3, 3, 3]
     finally:
         folder.chmod(0o755)
     assert snapshot(folder) == before and (tmp_path / "out.aof").read_bytes() == STRIPPED
 
 
-def unprivileged(folder: Path, *args: str | Path) -> int:
-    """The exit status of a command line that runs as the user nobody, because file modes do not restrict root."""
+def run_unprivileged(folder: Path, *args: str | Path) -> int:
+    """Return the exit status of a command line that runs as a user with restricted permissions; root ignores modes."""
     child = os.fork()
     if not child:
         status = 99
@@ -136,7 +132,7 @@ def unprivileged(folder: Path, *args: str | Path) -> int:
 
 @pytest.mark.parametrize("limit", [0, 1, 4096, 100_000, 200_000])
 @pytest.mark.parametrize("words", [["strip"], ["repair", "--salvage"], ["slice", "--key", "b"]])
-def test_a_quota_at_any_byte_leaves_no_half_output(words: list[str], limit: int, tmp_path: Path) -> None:
+def test_a_quota_at_any_byte_leaves_no_partial_output(words: list[str], limit: int, tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(DATA + b"*1\r\n$9\r\nNOSUCH")
     before = snapshot(tmp_path)
@@ -165,7 +161,7 @@ def test_growth_of_a_source_during_a_copy_is_reported_and_its_beginning_copied(t
     assert any(f"grown by {len(SET)} bytes" in warning for warning in receipt.warnings)
 
 
-def test_a_source_that_is_cut_while_it_is_copied_gives_no_copy(tmp_path: Path) -> None:
+def test_a_source_that_is_truncated_during_a_copy_gives_no_copy(tmp_path: Path) -> None:
     path = write(tmp_path / "a.aof")
     with open_path(str(path)) as aof:
         plan = make_plan("strip", aof, recipe(), writes=True)
@@ -180,8 +176,8 @@ def recipe() -> dict[str, object]:
     return {"position": None, "last": False, "all": False, "and_after": False, "selection": dict(NO_SELECTION)}
 
 
-def together(*actions: Callable[[], object]) -> None:
-    """Run all actions at the same time, each in a thread."""
+def run_together(*actions: Callable[[], object]) -> None:
+    """Run several functions at once, each in its own thread and process."""
     threads = [threading.Thread(target=action) for action in actions]
     for thread in threads:
         thread.start()
@@ -189,7 +185,7 @@ def together(*actions: Callable[[], object]) -> None:
         thread.join()
 
 
-def test_two_at_once_into_one_output_leave_one_whole_copy(tmp_path: Path) -> None:
+def test_two_edits_to_one_output_at_once_leave_one_complete_copy(tmp_path: Path) -> None:
     path, status = write(tmp_path / "a.aof"), list[int]()
 
     def strip() -> None:
@@ -197,14 +193,14 @@ def test_two_at_once_into_one_output_leave_one_whole_copy(tmp_path: Path) -> Non
         assert b"Traceback" not in run.stderr
         status.append(run.returncode)
 
-    together(strip, strip, strip)
+    run_together(strip, strip, strip)
     assert sorted(status) == [0, 3, 3]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.aof", "out", "out.receipt.json"]
     assert (tmp_path / "out").read_bytes() == STRIPPED and path.read_bytes() == DATA
 
 
 @pytest.mark.parametrize("words", [[], ["--key", "b"]])
-def test_two_at_once_in_place_do_it_once(words: list[str], tmp_path: Path) -> None:
+def test_two_edits_in_place_at_once_change_the_file_once(words: list[str], tmp_path: Path) -> None:
     path, status = write(tmp_path / "a.aof"), list[int]()
 
     def strip() -> None:
@@ -213,7 +209,7 @@ def test_two_at_once_in_place_do_it_once(words: list[str], tmp_path: Path) -> No
         assert b"Traceback" not in run.stderr
         status.append(run.returncode)
 
-    together(strip, strip, strip)
+    run_together(strip, strip, strip)
     assert set(status) <= {0, 3} and 0 in status
     receipts = [p for p in tmp_path.iterdir() if p.name.endswith("receipt.json")]
     for receipt in sorted(receipts, reverse=True):
@@ -221,7 +217,7 @@ def test_two_at_once_in_place_do_it_once(words: list[str], tmp_path: Path) -> No
     assert path.read_bytes() == DATA
 
 
-def test_a_set_of_linked_files_is_edited_in_place(tmp_path: Path) -> None:
+def test_a_multi_part_aof_of_symlinks_is_edited_in_place(tmp_path: Path) -> None:
     folder = make_small_set(tmp_path, {"base": SET, "one": B + FLUSH, "two": SET})
     real = tmp_path / "real"
     real.mkdir()

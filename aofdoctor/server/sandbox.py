@@ -4,7 +4,7 @@ An AOF is code: its replay runs scripts and can load modules.  Therefore the
 server gets no config file, no module path, no port, a temporary directory, and
 no network if unshare is permitted; the commands that reach outside are renamed
 away.  The caller checks an AOF for harmful commands before it loads it
-(check/load_test.py).
+(check/sandbox_load.py).
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""What is wrong is named, where it is, and how far it goes."""
+"""Each kind of damage is reported with its kind, its position and its end."""
 
 import tracemalloc
 
@@ -17,7 +17,7 @@ B = encode_command([b"SET", b"b", b"2"])
 TS = b"#TS:1700000000\r\n"
 
 CASES = [
-    # what stands between A and B, or after A; the kind; whether B is found again
+    # The bytes between A and B, or after A; the expected kind; whether B is found again.
     (B[:-1], b"", DamageKind.TORN),
     (B[:9], b"", DamageKind.TORN),
     (b"*", b"", DamageKind.TORN),
@@ -41,7 +41,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("bad", "after", "kind"), CASES, ids=[f"{kind}-{i}" for i, (_, _, kind) in enumerate(CASES)])
-def test_each_kind_is_named_and_ends_where_records_begin_again(bad: bytes, after: bytes, kind: DamageKind) -> None:
+def test_each_kind_is_reported_up_to_the_next_record(bad: bytes, after: bytes, kind: DamageKind) -> None:
     tiles = list(read_tiles(BytesSource(A + bad + after), COMMAND_IDS))
     damages = [tile for tile in tiles if isinstance(tile, Damage)]
     assert [(d.span, d.kind, d.end_is_guess) for d in damages] == [(Span(len(A), len(A + bad)), kind, bool(after))]
@@ -59,20 +59,20 @@ def test_a_timestamp_right_before_the_next_record_is_not_part_of_the_damage() ->
     assert spans == [Span(0, 27), Span(27, 30), Span(30, 30 + len(TS + B))]
 
 
-def test_a_record_is_only_believed_after_damage_if_servers_know_its_name() -> None:
+def test_after_damage_only_known_command_names_are_accepted() -> None:
     data = A + b"???" + encode_command([b"NOSUCH", b"x"]) + B
     spans = [tile.span for tile in read_tiles(BytesSource(data), COMMAND_IDS)]
     assert spans[1] == Span(27, len(data) - len(B))
 
 
-def test_a_torn_value_that_holds_records_stays_torn() -> None:
+def test_records_inside_a_torn_value_are_not_commands() -> None:
     value = (A + B) * 3
     torn = encode_command([b"SET", b"k", value + b"tail"])[:-8]
     tiles = [(type(tile), tile.span.end) for tile in read_tiles(BytesSource(A + torn), COMMAND_IDS)]
     assert tiles == [(RecordBatch, 27), (Damage, 27 + len(torn))]
 
 
-def test_damage_in_the_middle_is_found_again_and_again() -> None:
+def test_repeated_damage_is_found_each_time() -> None:
     data = A + b"x" + B + b"y" + A + b"\0" * 64
     kinds = [tile.kind for tile in read_tiles(BytesSource(data), COMMAND_IDS) if isinstance(tile, Damage)]
     assert kinds == [DamageKind.GARBAGE, DamageKind.GARBAGE, DamageKind.NUL_TAIL]
@@ -85,7 +85,7 @@ def test_a_hostile_search_ends_in_time() -> None:
     assert sum(tile.span.size for tile in read_tiles(BytesSource(data), COMMAND_IDS)) == len(data)
 
 
-def test_a_claimed_length_costs_no_memory() -> None:
+def test_a_wrong_length_allocates_no_memory() -> None:
     tracemalloc.start()
     list(read_tiles(BytesSource(b"*2000000000\r\n$3\r\nSET\r\n$536870912\r\nx"), COMMAND_IDS))
     peak = tracemalloc.get_traced_memory()[1]

@@ -1,4 +1,4 @@
-"""The manifest is read as the server reads it: the same lines load, the same lines are refused."""
+"""Manifests are parsed as the server parses them: the same lines are accepted and the same lines are refused."""
 
 from pathlib import Path
 

@@ -1,11 +1,12 @@
-"""Measure an RDB to commands against what a server needs for the same, in turn, and print ratios.
+"""Compare the CPU time of converting an RDB to commands with the time a server needs for the same, and print ratios.
 
     python -m tests.bench.convert [SCALE] [FOLDER]
 
-A server on PATH makes a file of one kind of value each (values.py).  Its own
-way to commands is a load and a rewrite without an RDB preamble: both are CPU
-seconds of INFO, the rewrite is that of its child.  rdb-py reads the values and
-writes nothing.  No process's start is counted; medians of the rounds.
+A server on PATH writes one RDB for each kind of value (see values.py). The
+server converts an RDB to commands by loading it and rewriting its AOF without
+an RDB preamble. Both times are CPU seconds from INFO; the rewrite is the time
+of the child process. rdb-py only reads the values and writes nothing. Process
+start-up is not counted. The results are medians over the rounds.
 """
 
 import statistics
@@ -30,7 +31,7 @@ _CHILD = ("used_cpu_sys_children", "used_cpu_user_children")
 
 
 def time_own_export(path: Path) -> float:
-    """CPU seconds for all bytes of the commands, which go nowhere."""
+    """Return the CPU seconds for exporting all commands and discarding them."""
     source, began = FileSource(path), time.process_time()
     for _ in RespExporter(source, VERSIONS["redis-7.0"].capabilities, ConversionReport(), 0, lambda command: command):
         pass
@@ -38,7 +39,7 @@ def time_own_export(path: Path) -> float:
 
 
 def time_rdb_py(path: Path) -> float:
-    """CPU seconds of rdb-py for all values."""
+    """Return the CPU seconds that rdb-py needs to read all values."""
     import rdb
 
     began = time.process_time()
@@ -48,7 +49,7 @@ def time_rdb_py(path: Path) -> float:
 
 
 def time_server(binary: ServerBinary, path: Path) -> tuple[float, float]:
-    """CPU seconds of a server: its load, and its rewrite."""
+    """Return the CPU seconds of a server for its load and for its rewrite."""
     options = ["--dbfilename", "dump.rdb", "--aof-use-rdb-preamble", "no"]
 
     def prepare(folder: Path) -> None:

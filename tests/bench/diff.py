@@ -1,18 +1,18 @@
-"""Measure diff against cmp on files that share 99%, and what it takes on files that share nothing; and diff --by keys.
+"""Compare the CPU time of diff with cmp on files that share 99%, and measure its time and memory on unrelated files.
 
-    python -m tests.bench.diff FILE OTHER [MB]      AOFs, large ones, that have nothing in common
+    python -m tests.bench.diff FILE OTHER [MB]      two large AOFs that have nothing in common
 
-FILE is copied twice, each copy with a last hundredth of its own.  The CPU time
-of diff is set beside that of cmp on the same copies and of diff on the two tails
-alone.  FILE and OTHER, and their first halves, give the largest resident set
-and whether the time grows as the size does.
+FILE is copied twice, and each copy ends with one percent of different commands.
+The CPU time of diff is compared with that of cmp on the same copies, and with
+diff on the two tails alone. FILE and OTHER, and their first halves, show the
+largest resident set and whether the time grows in proportion to the size.
 
-Then RDBs of MB megabytes (500 unless said), of which the last hundredth of the
-keys differs, are compared in the same way; one of the tenth of that is compared
-with the commands that make its keys, and with its keys in another order.
+Then two RDBs of MB megabytes (default 500) in which the last percent of the
+keys differs are compared in the same way. An RDB of a tenth of that size is
+compared with its exported commands, and with a copy in another key order.
 
-Of diff --by keys on FILE and OTHER the time of a command and the largest
-resident set are given; what differs is listed too.
+For diff --by keys on FILE and OTHER, the time per command and the largest
+resident set are printed, with and without the list of differing keys.
 """
 
 import json
@@ -41,7 +41,7 @@ DOCTOR = [sys.executable, "-m", "aofdoctor", "diff", "--stat"]
 
 
 def record_near(path: Path, offset: int) -> int:
-    """Where a record begins at an offset or after it."""
+    """Return the offset of the first record at or after an offset."""
     source = FileSource(path)
     found = find_record(source, offset, command_table().names.ids, run=True)
     source.close()
@@ -50,14 +50,14 @@ def record_near(path: Path, offset: int) -> int:
 
 
 def truncated_copy(path: Path, target: Path, size: int) -> Path:
-    """A copy of the first bytes, up to a record."""
+    """Copy the first bytes of a file, up to a record boundary."""
     shutil.copyfile(path, target)
     os.truncate(target, record_near(path, size))
     return target
 
 
 def tail_commands(word: str, size: int) -> bytes:
-    """Commands that no other tail has."""
+    """Return commands that occur in no other tail."""
     one = len(encode_command([b"SET", f"{word}:{0:09}".encode(), b"x" * 40]))
     return b"".join(encode_command([b"SET", f"{word}:{n:09}".encode(), b"x" * 40]) for n in range(size // one))
 
@@ -110,7 +110,7 @@ def measure_by_keys(path: Path, other: Path) -> None:
 
 
 def key_of(n: int, word: bytes) -> bytes:
-    """A string, a list, a hash or a string that expires, of some 130 bytes."""
+    """Return a string, list, hash or expiring string of about 130 bytes."""
     name, value = string(b"key:%09d" % n), b"%s-%09d-" % (word, n) + b"x" * 90
     if n % 4 == 1:
         return b"\x01" + name + length(4) + b"".join(string(value[:25] + b"%d" % part) for part in range(4))
@@ -120,7 +120,7 @@ def key_of(n: int, word: bytes) -> bytes:
 
 
 def write_rdb(path: Path, numbers: Iterable[int], tail: Iterable[int] = (), word: bytes = b"own") -> Path:
-    """An RDB of keys by number; those of the tail have values of their own."""
+    """Write an RDB of numbered keys; the values of the tail keys and the ctime depend on `word`."""
     crc = 0
     with open(path, "wb") as out:
         head = b"REDIS0011\xfa" + string(b"ctime") + string(word) + b"\xfe\x00"
@@ -151,7 +151,7 @@ def measure_bases(size: int, folder: Path) -> None:
 
 
 def measure_exported(size: int, folder: Path) -> None:
-    """An RDB against its commands, and against its keys in another order; half as many take half as long."""
+    """Compare an RDB with its exported commands and with a copy in another key order, also at half the size."""
     found: dict[str, list[float]] = {}
     for count in (size // 250, size // 125):
         order = list(range(count))

@@ -1,10 +1,10 @@
-"""Measure aofdoctor against the peers on this machine, in pairs, and print ratios.
+"""Compare the CPU time and memory of aofdoctor with other tools on this machine, and print ratios.
 
-    python -m tests.bench.peers FILE [FILE ...]      AOFs, large ones: seconds alone mean nothing
+    python -m tests.bench.peers FILE [FILE ...]      large AOFs: compare ratios, not seconds
 
-Each round runs every command once, the page cache warm; the medians of CPU
-seconds and the largest resident set are printed, and the ratios that the
-project aims at.
+Each round runs every command once with a warm page cache. The output is the
+median of the CPU seconds, the largest resident set, and the ratios that the
+project has targets for.
 """
 
 import os
@@ -20,7 +20,7 @@ ROUNDS = 5
 
 
 def cpu_seconds(command: list[str]) -> tuple[float, float]:
-    """(user and system seconds, wall seconds) of one run; its output goes nowhere."""
+    """Return (user and system seconds, wall seconds) of one run; its output is discarded."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), os.times().elapsed
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -29,7 +29,7 @@ def cpu_seconds(command: list[str]) -> tuple[float, float]:
 
 
 def peak_mib(command: list[str]) -> float:
-    """The largest resident set of one run, in MiB."""
+    """Return the largest resident set of one run, in MiB."""
     code = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"

@@ -1,11 +1,11 @@
-"""Measure the walk over an RDB against redis-check-rdb and cat, in pairs, and print ratios.
+"""Compare the RDB walk with redis-check-rdb and cat, and print ratios.
 
     python -m tests.bench.rdb [MILLIONS_OF_SMALL_KEYS] [FOLDER]
 
-A server on PATH makes the files: small strings; hashes, lists and sorted sets
-of many members; strings of 10 KB.  Each round runs every command once, the
-page cache warm; medians of CPU and wall seconds are printed, and the largest
-resident set.
+A server on PATH writes the files: small strings; hashes, lists and sorted sets
+with many members; strings of 10 KB. Each round runs every command once with a
+warm page cache. The output is the median of CPU and wall seconds, and the
+largest resident set.
 """
 
 import statistics
@@ -17,12 +17,12 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
 from tests.bench.peers import cpu_seconds, peak_mib
 
 ROUNDS = 5
-WALK = "import sys; from aofdoctor.rdb.preamble import walk; from aofdoctor.source import FileSource; r = walk(FileSource(sys.argv[1])); print(r.keys, r.checksum)"
-START = "import sys; from aofdoctor.rdb.preamble import walk"
+WALK = "import sys; from aofdoctor.rdb.preamble import walk_rdb; from aofdoctor.source import FileSource; r = walk_rdb(FileSource(sys.argv[1])); print(r.key_count, r.checksum)"
+START = "import sys; from aofdoctor.rdb.preamble import walk_rdb"
 
 
 def dataset_commands(millions: float) -> dict[str, list[tuple[str | int, ...]]]:
-    """What to ask of a server, by the name of the file."""
+    """Return the commands that fill a server, by file name."""
     n = int(millions * 1e6)
     collections = f"""
         for i = 1, {n // 100} do

@@ -1,9 +1,9 @@
-"""Measure what is left of damaged AOFs after `redis-check-aof --fix` and after `aofdoctor repair --salvage`.
+"""Count the commands that survive in damaged AOFs after `redis-check-aof --fix` and after `aofdoctor repair --salvage`.
 
     AOFDOCTOR_CORPUS=DIR python -m tests.bench.salvage [REDIS_CHECK_AOF]
 
-Prints the table of the README: for each family of damage how many commands the
-damage left whole in the file, and how many of them each tool keeps.
+Prints the table of the README: for each family of damage, the number of
+commands that the damage left intact, and how many of them each tool keeps.
 """
 
 import re
@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aofdoctor.source import FileSource
-from tests.corpus.test_salvage_of_corpus import AMBIGUOUS, argvs, in_order, salvaged, source_of
 from tests.support.corpus import Case, cases
+from tests.support.corpus_salvage import AMBIGUOUS, count_in_order, iter_argv, salvage_case, undamaged_file
 
 FAMILIES = {
     "torn at the end": r"trunc-",
@@ -37,18 +37,18 @@ def family_of(case: Case) -> str:
 
 
 def count_kept_by_fix(checker: str, case: Case) -> int:
-    """The source's commands in the file after --fix."""
-    source = source_of(case)
+    """Count the commands of the undamaged file that are left after --fix."""
+    source = undamaged_file(case)
     assert source is not None
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.aof"
         shutil.copyfile(case.data / case.truth["damaged_file"], path)
         subprocess.run([checker, "--fix", path], input=b"y\n", capture_output=True, check=False)
-        return in_order(list(argvs(FileSource(source))), list(argvs(FileSource(path))))[0]
+        return count_in_order(list(iter_argv(FileSource(source))), list(iter_argv(FileSource(path))))[0]
 
 
 def percent(part: int, total: int) -> str:
-    """Never rounded up to 100."""
+    """Format a percentage, rounded down so that a loss never reads as 100%."""
     return f"{part * 10_000 // total / 100:.2f}%"
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for case in cases("damage"):
         family = family_of(case)
-        ours = salvaged(case) if family and not AMBIGUOUS.get(case.damage) else None
+        ours = salvage_case(case) if family and not AMBIGUOUS.get(case.damage) else None
         if ours is None or ours.untouched:
             continue
         row = rows[family]

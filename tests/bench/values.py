@@ -1,4 +1,4 @@
-"""Files of one kind of value each, made by a server on PATH, for the measurements of values."""
+"""RDB files with one kind of value each, written by a server on PATH, for the benchmarks of RDB values."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def _eval(count: int, body: str) -> tuple[str | int, ...]:
 
 
 def _many_keys(count: int, members: int, member: str, command: str) -> tuple[str | int, ...]:
-    """`count` keys of `members` elements each."""
+    """Return the commands for `count` keys with `members` elements each."""
     inner = f"local flat = {{}} for j = 1, {members} do {member} end redis.call({command}, unpack(flat))"
     return _eval(count, inner)
 
@@ -24,7 +24,7 @@ _SCORED = "flat[2 * j - 1], flat[2 * j] = i * j / 7, 'member:' .. i .. ':' .. j"
 
 
 def dataset_commands(scale: float) -> dict[str, Commands]:
-    """What to ask of a server, by the name of the file; 1.0 makes some 60 to 120 MB each."""
+    """Return the commands that fill a server, by file name; a scale of 1.0 makes files of about 60 to 120 MB."""
     n = int(1000 * scale)
     return {
         "strings of 50 bytes": [
@@ -43,12 +43,12 @@ def dataset_commands(scale: float) -> dict[str, Commands]:
 
 
 def find_server() -> ServerBinary:
-    """The server that makes the files."""
+    """Return the server that writes the files."""
     return next(found for found in find_servers() if Path(found.path).name == "redis-server")
 
 
 def make(commands: Commands, path: Path) -> None:
-    """Have a server do all that, and keep its dump."""
+    """Let a server execute the commands and keep its RDB file."""
     with Sandbox(find_server(), ["--enable-debug-command", "yes", "--lua-time-limit", "0"], hide=()) as server:
         for command in commands:
             server.call(*command)

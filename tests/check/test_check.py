@@ -1,4 +1,4 @@
-"""check: facts, findings, verdicts and status, on what real servers wrote."""
+"""check: its facts, findings, verdicts and exit status, on AOFs that real servers wrote."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ def test_a_wiped_history_is_sound_and_its_flush_is_a_danger(name: str, story: St
     flush = [f for f in result.json["findings"] if f["code"] == "flush"]
     assert result.status == 0 and result.json["sound"] is True
     assert [(f["severity"], f["part"], f["start"], f["end"]) for f in flush] == [("danger", part, start, end)]
-    assert "3 commands follow it" in flush[0]["message"]  # SET, SELECT, SET
+    assert "3 commands follow it" in flush[0]["message"]  # The commands are SET, SELECT and SET.
     assert result.json["first_aid"][0].startswith("Stop rewrites")
 
 
@@ -68,7 +68,7 @@ def test_first_aid_comes_first_and_in_order(story: Story) -> None:
     assert all(word in line for word, line in zip(steps, lines[1:8], strict=True))
 
 
-def test_without_a_flush_other_evidence_is_named(tmp_path: Path) -> None:
+def test_without_a_flush_other_evidence_is_reported(tmp_path: Path) -> None:
     path = single(tmp_path, SET)
     (tmp_path / "dump.rdb").write_bytes(b"REDIS0010")
     (tmp_path / "temp-rewriteaof-bg-7.aof").write_bytes(SET)
@@ -116,9 +116,9 @@ def test_a_lf_only_header_is_damage_that_a_server_loads(tmp_path: Path) -> None:
     assert {v["outcome"] for v in result.json["verdicts"]} == {"loads"}
 
 
-def test_the_line_that_is_named_decides_the_status(tmp_path: Path) -> None:
+def test_the_version_of_for_decides_the_status(tmp_path: Path) -> None:
     path = single(tmp_path, SET + encode_command([b"HSETEX", b"h", b"FIELDS", b"1", b"f", b"v"]))
-    assert aofdoctor("check", path).status == 0  # Valkey 9.1 loads it
+    assert aofdoctor("check", path).status == 0  # Valkey 9.1 loads this file.
     assert aofdoctor("check", path, "--server", "redis-7.0").status == 1
     assert aofdoctor("check", path, "--server", "valkey-9.1").status == 0
     servers = {v["server"] for v in aofdoctor("check", path, "--server", "all", "--json").json["verdicts"]}
@@ -201,7 +201,7 @@ def test_an_unclosed_multi_is_damage_from_its_multi_on(tmp_path: Path) -> None:
     assert (part["ok_up_to"], part["damage"][0]["kind"], part["damage"][0]["start"]) == (27, "unclosed-multi", 27)
 
 
-def test_oddities_are_named(tmp_path: Path) -> None:
+def test_oddities_are_reported(tmp_path: Path) -> None:
     data = (encode_command([b"EXEC"]) + encode_command([b"MULTI"]) + encode_command([b"MULTI"]) + encode_command([b"EXEC"]) + encode_command([b"SELECT", b"x"])
             + b"#" + b"y" * 2000 + b"\n" + encode_command([b"JSON.SET", b"a"]))  # fmt: skip
     codes = {f["code"] for f in aofdoctor("check", single(tmp_path, data), "--json").json["findings"]}
@@ -217,13 +217,13 @@ def test_a_growing_file_is_read_to_its_size_at_open(tmp_path: Path) -> None:
     assert (part.size, part.commands, [d.kind for d in part.damage]) == (len(SET) + 9, 1, ["in-flight"])
 
 
-def test_memory_stays_small_whatever_a_value_claims(tmp_path: Path) -> None:
+def test_memory_stays_small_for_any_declared_length(tmp_path: Path) -> None:
     path = tmp_path / "big.aof"
     with open(path, "wb") as file:
         file.write(SET + b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$536870912\r\n")
         file.seek(536870912, 1)
         file.write(b"\r\n" + SET)
-    # Not getrusage: its peak counts that of the process which forked this one.
+    # getrusage is not used, because its peak includes that of the process which forked this one.
     code = "import re, sys; from aofdoctor.cli.app import run; s = run(sys.argv[1:]); " \
            "print(s, re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1], file=sys.stderr)"  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code, "check", path], capture_output=True, text=True, check=True)
@@ -233,7 +233,7 @@ def test_memory_stays_small_whatever_a_value_claims(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("record", [b"*1\r\n$8\r\nFLUSHALLxx", b"*1\n$8\nFLUSHALL\r\n", b"*+1\r\n$8\r\nFLUSHALL\r\n"])
-def test_a_flush_in_a_damaged_record_that_servers_run_is_a_danger(
+def test_a_flush_in_a_damaged_record_that_servers_execute_is_a_danger(
     record: bytes, tmp_path: Path, embedded: ServerBinary
 ) -> None:
     path = tmp_path / "a.aof"
@@ -245,10 +245,10 @@ def test_a_flush_in_a_damaged_record_that_servers_run_is_a_danger(
         (folder / "appendonly.aof").write_bytes(path.read_bytes())
 
     with Sandbox(embedded, ["--appendonly", "yes"], lay_out) as server:
-        assert server.call("DBSIZE") == 1  # what came after the flush
+        assert server.call("DBSIZE") == 1  # These commands follow the flush.
 
 
-def test_all_lines_judge_and_those_that_are_named_decide(story: Story) -> None:
+def test_all_versions_are_judged_and_those_of_for_decide(story: Story) -> None:
     folder = story("wiped-valkey-9.1")
     assert aofdoctor("check", folder, "--server", "all").status == 0
     assert aofdoctor("check", folder, "--server", "valkey-9.1", "--server", "redis-6.2").status == 1

@@ -1,13 +1,11 @@
-"""What a salvage keeps of the damaged RDBs of the corpus: exactly the keys that are whole, and a real server loads them.
+"""Salvage of the damaged RDBs in the corpus: exactly the undamaged keys are kept, and a real server loads them.
 
-Runs where AOFDOCTOR_CORPUS names an unpacked corpus.
+Runs only if AOFDOCTOR_CORPUS names an unpacked corpus.
 """
 
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import pytest
 
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
@@ -16,30 +14,30 @@ from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import BytesSource, FileSource
-from tests.corpus.test_salvage_of_corpus import source_of, sources
-from tests.support.corpus import ROOT, Case, cases, line_of
+from tests.support.corpus import Case, cases, line_of, needs_corpus
+from tests.support.corpus_salvage import cases_by_version, undamaged_file
 from tests.support.rdb_loading import digest_server
 from tests.support.servers import servers_by_line
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 Keys = dict[tuple[int, bytes], bytes]
 
 
 def keys_of(data: bytes) -> Keys:
-    """The bytes of each key's value, with what belongs to it, by database and name."""
+    """Return the type, value bytes and expiry of each key, by database and name."""
     source = BytesSource(data)
     items = [item for batch in ItemReader(source) for item in batch if isinstance(item, KeyItem)]
     return {(key.db, key.name(source)): bytes([key.type]) + data[key.value_offset : key.end] + b"%d" % key.expire_ms
             for key in items}  # fmt: skip
 
 
-def undamaged(case: Case, name: str) -> bytes | None:
-    """The RDB as it was, where the corpus has that."""
-    path = source_of(case) if "file" in case.truth["source"] else None
+def undamaged_rdb(case: Case, name: str) -> bytes | None:
+    """Return the RDB before it was damaged, or None if the corpus does not have it."""
+    path = undamaged_file(case) if "file" in case.truth["source"] else None
     source = case.truth["source"]
-    for before in (source["case"], f"clean-{source['case']}"):  # of a set: the file of the same name
-        found = sources().get((source["version"], before))
+    for before in (source["case"], f"clean-{source['case']}"):  # In a multi-part AOF it is the file of the same name.
+        found = cases_by_version().get((source["version"], before))
         path = path or (next(found.data.rglob(name), None) if found else None)
     if path is None:
         return None
@@ -47,7 +45,7 @@ def undamaged(case: Case, name: str) -> bytes | None:
     return data[: walk_rdb(BytesSource(data)).end]
 
 
-def damaged() -> dict[str, tuple[Case, str]]:
+def damaged_rdbs() -> dict[str, tuple[Case, str]]:
     found = {}
     for case in cases("damage"):
         folder = Path(case.path)
@@ -59,10 +57,10 @@ def damaged() -> dict[str, tuple[Case, str]]:
     return found
 
 
-def test_the_keys_that_are_whole_are_kept_and_load() -> None:
+def test_the_undamaged_keys_are_kept_and_load() -> None:
     judged, loaded, lost, without = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-    for case, name in damaged().values():
-        before = undamaged(case, name)
+    for case, name in damaged_rdbs().values():
+        before = undamaged_rdb(case, name)
         if before is None:
             without[case.damage] += 1
             continue
@@ -81,7 +79,7 @@ def test_the_keys_that_are_whole_are_kept_and_load() -> None:
         assert rdb.complete and rdb.checksum == "ok", case.id
         got = keys_of(data)
         changed = [key for key, value in got.items() if expected.get(key) != value]
-        # A flipped byte in a string is a string like another: nothing in the file tells which one it was.
+        # A flipped byte in a string cannot be detected without a checksum, because the result is a valid string.
         assert len(changed) <= (case.damage in ("flip-preamble", "base-rdb-flip")), (case.id, changed)
         judged[case.damage] += 1
         lost[case.damage] += len(expected) - len(got)
@@ -95,6 +93,6 @@ def test_the_keys_that_are_whole_are_kept_and_load() -> None:
             loaded[case.damage] += 1
     assert all(not lost[damage] for damage in judged if damage.endswith(("crc", "magic", "version")))
     assert all(lost[damage] <= judged[damage] for damage in judged if not damage.endswith(("middle", "truncated")))
-    # Of the others the corpus does not have the undamaged file.
+    # The corpus has no undamaged file for the other cases.
     assert (sum(judged.values()), sum(without.values())) == (19, 8)
     assert sum(loaded.values()) > 0

@@ -1,4 +1,4 @@
-"""Every RDB of the corpus converted: to commands, and to the versions that servers at hand read."""
+"""convert of every RDB in the corpus, to commands and to the RDB versions that the installed servers read."""
 
 from pathlib import Path
 from typing import Any
@@ -7,59 +7,61 @@ import pytest
 
 from aofdoctor.errors import SandboxError
 from tests.conftest import aofdoctor
-from tests.corpus.test_values_of_corpus import describe_values, negative_zero, rdbs
-from tests.rdb.test_values import loading
 from tests.support.conversions import lines_that_load, load_output
-from tests.support.corpus import ROOT
+from tests.support.corpus import describe_values, has_negative_zero, needs_corpus, undamaged_rdbs
 from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes
+from tests.support.rdb_loading import lines_that_load_rdb
 from tests.support.servers import servers_by_line
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
-# What a server leaves out of a dump (empty collections), or loads with a module alone.
+pytestmark = needs_corpus
+# A server drops empty collections when it saves, and loads the values of a module only with that module.
 SKIPPED = ("corrupt", "module")
-LATER = ("--shift-ttl", "20000d")  # a server leaves out what has expired
+LATER = ("--shift-ttl", "20000d")  # A server drops keys that have expired, so the expiries are moved into the future.
 KINDS = {"commands": (["--base", "resp"], "out.aof")} | {
     str(version): (["--base", "rdb", "--rdb-version", str(version)], "out.rdb") for version in (9, 10, 11, 12, 80)
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_loads_before_loads_after_to_the_same(kind: str, tmp_path: Path) -> None:
+def test_a_converted_rdb_loads_to_the_same_state(kind: str, tmp_path: Path) -> None:
     words, name = KINDS[kind]
     compared, refused = 0, []
-    for number, (data, path) in enumerate(rdbs().items()):
+    for number, (data, path) in enumerate(undamaged_rdbs().items()):
         source, out = tmp_path / f"{number}.rdb", tmp_path / f"{number}{name}"
         source.write_bytes(data)
-        line = next((line for line in loading(data) if kind == "commands" or line in lines_that_load(int(kind))), None)
+        line = next(
+            (line for line in lines_that_load_rdb(data) if kind == "commands" or line in lines_that_load(int(kind))),
+            None,
+        )
         if line is None:
             continue
         try:
-            expected = came_up(line, source)
+            expected = load_state(line, source)
         except SandboxError:
-            continue  # it has a module's values, or is broken in a way of its own
+            continue  # The RDB holds values of a module, or this server refuses it.
         result = aofdoctor("convert", source, *words, *(["--for", line] if kind == "commands" else []), "-o", out)
         if result.status:
             refused.append((path, result.err))
             continue
-        same = 2 if negative_zero(data) else 3
-        assert came_up(line, out)[:same] == expected[:same], path
+        same = 2 if has_negative_zero(data) else 3
+        assert load_state(line, out)[:same] == expected[:same], path
         compared += 1
     print(kind, compared, refused)
     assert compared > 10
-    # A version may be too old for what stands in it; then that is named.
+    # A version may be too old for some of the values; the refusal must then name them.
     assert all("cannot be said there" in err for _, err in refused)
 
 
-def came_up(line: str, path: Path) -> tuple[Any, ...]:
+def load_state(line: str, path: Path) -> tuple[Any, ...]:
     with load_output(servers_by_line()[line], path) as running:
         return describe_values(running), library_codes(running), dataset_digest(running)
 
 
 @pytest.mark.parametrize("version", [9, 11, 80])
-def test_what_no_older_server_read_loads_there_and_has_every_key(version: int, tmp_path: Path) -> None:
+def test_an_older_server_loads_every_key_of_a_lossy_conversion(version: int, tmp_path: Path) -> None:
     counted = 0
-    for number, (data, path) in enumerate(rdbs().items()):
-        line = next((line for line in lines_that_load(version) if line not in loading(data)), None)
+    for number, (data, path) in enumerate(undamaged_rdbs().items()):
+        line = next((line for line in lines_that_load(version) if line not in lines_that_load_rdb(data)), None)
         if line is None or any(word in path.name for word in SKIPPED):
             continue
         source, out = tmp_path / f"{number}.rdb", tmp_path / f"{number}.out.rdb"

@@ -1,6 +1,6 @@
-"""The diff pairs of the corpus: where they part, how many commands each has, which keys differ, as was measured there.
+"""diff on the pairs of the corpus: fork, commands on each side and differing keys agree with the measurements.
 
-Runs where AOFDOCTOR_CORPUS names an unpacked corpus.
+Runs only if AOFDOCTOR_CORPUS names an unpacked corpus.
 """
 
 import base64
@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.cli.options import open_path
@@ -20,22 +18,22 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
 from tests.conftest import Result, aofdoctor
-from tests.support.corpus import ROOT, cases
+from tests.support.corpus import ROOT, cases, needs_corpus
 from tests.support.server_state import state_of
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 Key = tuple[int, bytes]
-# Where the same commands gave other values: servers of two lines keep scores otherwise, which no command shows.
+# The same commands led to other values: servers of two release lines store scores differently.
 OTHER_VALUES = {
     "redis-2.8.24-across-redis-7.0.15": {(0, b"z:1")},
     "redis-6.2.16-across-redis-7.4.1": {(0, b"z:1"), (0, b"z:d"), (0, b"z:u")},
 }
-# Values were compared without their expiries, which each server of a pair counts from when it was told.
+# The measurement ignores expiries, because each server of a pair counts a relative expiry from its own clock.
 OTHER_EXPIRY = {(0, b"s:ex"), (0, b"s:ex2"), (0, b"s:nx"), (0, b"s:pex"), (0, b"s:px")}
-# What these do to a key is told by its value, so that a rewrite of it is seen to be the same.
+# The effect of these commands is compared by value, so a rewrite of the key counts as equal.
 COMPARED_BY_VALUE = {"SET", "SETNX", "MSET", "SADD", "RPUSH", "DEL", "UNLINK", "RENAME", "PERSIST"}
-# A hash whose field expires at another time: values were compared without the expiry of fields.
+# A hash with a field that expires at another time: the measurement ignores field expiries.
 FIELD_EXPIRY: set[Key] = {(0, b"h:ttl2")}
 
 
@@ -52,22 +50,22 @@ def parts(path: Path) -> list[tuple[str, bytes]]:
         return [(part.name, part.path.read_bytes()) for part in aof.existing_parts if part.path]
 
 
-def common(a: bytes, b: bytes) -> int:
+def common_prefix(a: bytes, b: bytes) -> int:
     return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def flat(files: list[tuple[str, bytes]], place: dict[str, Any], past: int) -> int:
-    """A place in the parts laid end to end."""
+def concatenated_offset(files: list[tuple[str, bytes]], place: dict[str, Any], past: int) -> int:
+    """Return a position in the concatenated parts."""
     names = [name for name, _ in files]
     return sum(len(data) for _, data in files[: names.index(place["part"])]) + int(place["offset"]) + past
 
 
-def last_files_alone(truth: dict[str, Any]) -> bool:
-    """True where the truth's common prefix, which is that of the last files, is that of the histories."""
+def is_prefix_of_last_files(truth: dict[str, Any]) -> bool:
+    """Whether the measured common prefix of the last files is also the common prefix of the whole histories."""
     return all(not any(f["size"] for f in truth[side][:-1]) for side in ("files_a", "files_b"))
 
 
-def test_every_pair_parts_where_it_was_measured_to() -> None:
+def test_every_pair_has_the_measured_fork() -> None:
     judged: Counter[str] = Counter()
     for case, truth, a, b in pairs():
         result = aofdoctor("diff", a, b, "--json")
@@ -80,13 +78,13 @@ def test_every_pair_parts_where_it_was_measured_to() -> None:
         else:
             ours, theirs = parts(a), parts(b)
             bytes_a, bytes_b = (b"".join(data for _, data in files) for files in (ours, theirs))
-            expected = common(bytes_a, bytes_b)
+            expected = common_prefix(bytes_a, bytes_b)
             assert result.status == 1, case
-            assert flat(ours, fork["a"], fork["bytes"]) == expected, case
-            assert flat(theirs, fork["b"], fork["bytes"]) == expected, case
-            assert flat(ours, summary["same_bytes"]["a"], 0) == expected, case
-            assert flat(theirs, summary["same_bytes"]["b"], 0) == expected, case
-            if last_files_alone(truth):
+            assert concatenated_offset(ours, fork["a"], fork["bytes"]) == expected, case
+            assert concatenated_offset(theirs, fork["b"], fork["bytes"]) == expected, case
+            assert concatenated_offset(ours, summary["same_bytes"]["a"], 0) == expected, case
+            assert concatenated_offset(theirs, summary["same_bytes"]["b"], 0) == expected, case
+            if is_prefix_of_last_files(truth):
                 assert expected == truth["last_file_common_prefix_bytes"], case
                 assert fork["a"]["n"] - 1 == fork["b"]["n"] - 1 == truth["last_file_common_prefix_commands"], case
                 judged["measured"] += 1
@@ -94,8 +92,8 @@ def test_every_pair_parts_where_it_was_measured_to() -> None:
     assert judged == {"all": 45, "measured": 33}
 
 
-def test_what_one_side_alone_has_is_all_there_is_after_the_fork() -> None:
-    """Of forks that only append: what is common, what only a side has and its SELECTs add up to all its commands."""
+def test_commands_of_one_side_are_all_commands_after_the_fork() -> None:
+    """In append-only forks, the common commands plus those of one side add up to all commands of that side."""
     judged = 0
     for case, truth, a, b in pairs():
         if case.rpartition("-")[2] in ("forked", "prefix", "flushed"):
@@ -123,8 +121,8 @@ def test_bases_of_the_corpus_equal_the_commands_that_they_are_converted_to(tmp_p
     assert judged == 67
 
 
-def annotated(data: bytes) -> bytes:
-    """The same commands, each after an annotation."""
+def annotate(data: bytes) -> bytes:
+    """Return the same commands, each preceded by an annotation."""
     start = walk_rdb(BytesSource(data)).end if is_rdb(BytesSource(data)) else 0
     out, seconds = data[:start], 1_700_000_000
     for tile in read_tiles(BytesSource(data), command_table().names, start):
@@ -134,14 +132,14 @@ def annotated(data: bytes) -> bytes:
     return out
 
 
-def test_annotations_alone_are_no_difference(tmp_path: Path) -> None:
+def test_annotations_are_no_difference(tmp_path: Path) -> None:
     judged = 0
     for case, _, *sides in pairs():
         for number, side in enumerate(sides):
             if not (side.is_file() and len(files := parts(side)) == 1):
                 continue
             copy = tmp_path / f"{case}.{number}"
-            copy.write_bytes(annotated(files[0][1]))
+            copy.write_bytes(annotate(files[0][1]))
             for pair in ((side, copy), (copy, side)):
                 result = aofdoctor("diff", *pair, "--json")
                 assert result.status == 0, case
@@ -150,7 +148,7 @@ def test_annotations_alone_are_no_difference(tmp_path: Path) -> None:
     assert judged == 38
 
 
-def test_a_patch_of_what_was_appended_gives_the_other_state(tmp_path: Path, embedded: ServerBinary) -> None:
+def test_a_patch_of_the_appended_commands_gives_the_other_state(tmp_path: Path, embedded: ServerBinary) -> None:
     judged = 0
     for case, truth, a, b in pairs():
         if not case.endswith(("-prefix", "-flushed", "-one-of-each")):
@@ -165,7 +163,7 @@ def test_a_patch_of_what_was_appended_gives_the_other_state(tmp_path: Path, embe
 
 
 def state_after(binary: ServerBinary, data: bytes) -> Any:
-    """The state after a server has loaded an AOF."""
+    """Return the state of a server that has loaded an AOF."""
 
     def prepare(folder: Path) -> None:
         target = folder / "appendonlydir"
@@ -187,7 +185,7 @@ def found_keys(result: Result) -> dict[Key, str]:
 
 
 def commands_of_keys(path: Path) -> dict[Key, set[str]]:
-    """The commands that name each key."""
+    """Return the commands that name each key."""
     found: dict[Key, set[str]] = {}
     for line in aofdoctor("log", path, "--json").lines:
         for key in line["keys"]:
@@ -197,7 +195,7 @@ def commands_of_keys(path: Path) -> dict[Key, set[str]]:
 
 
 def test_every_pair_gets_its_key_lists() -> None:
-    """Of a rewritten one nothing may be missing, and what is found besides is what writes of other kinds have made."""
+    """Every measured key is listed. Additional keys have writes or expiries that the measurement ignores."""
     judged: Counter[str] = Counter()
     kinds = {"only_a": "only_a", "only_b": "only_b"}
     for case, truth, a, b in pairs():
@@ -223,7 +221,7 @@ def test_every_pair_gets_its_key_lists() -> None:
     assert judged == {"the same": 32, "across": 3, "rewritten": 10}
 
 
-def test_pairs_in_another_order_have_lost_nothing() -> None:
+def test_reordered_pairs_have_only_moved_commands() -> None:
     for case, _, a, b in pairs():
         if case.endswith("reordered"):
             summary = aofdoctor("diff", a, b, "--json").lines[-1]
@@ -231,7 +229,7 @@ def test_pairs_in_another_order_have_lost_nothing() -> None:
             assert summary["moved"] > 0, case
 
 
-def test_swapping_mirrors() -> None:
+def test_swapping_the_sides_mirrors_the_result() -> None:
     swapped = {"only_a": "only_b", "only_b": "only_a"}
     for case, _, a, b in pairs():
         one, two = (aofdoctor("diff", *sides, "--json", "--stat").json for sides in ((a, b), (b, a)))

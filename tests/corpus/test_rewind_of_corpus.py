@@ -1,6 +1,6 @@
-"""Rewinding the disasters of the corpus: to just before, and to every checkpoint, gives the state that was measured there.
+"""rewind on the disasters of the corpus: every checkpoint and the moment before the disaster have the measured state.
 
-Runs where AOFDOCTOR_CORPUS names an unpacked corpus.
+Runs only if AOFDOCTOR_CORPUS names an unpacked corpus.
 """
 
 import os
@@ -12,8 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import pytest
-
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble
@@ -22,17 +20,17 @@ from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import command_table
-from tests.corpus.test_salvage_of_corpus import digest_of
-from tests.support.corpus import ROOT, cases, line_of
+from tests.support.corpus import cases, line_of, needs_corpus
+from tests.support.corpus_salvage import debug_digest
 from tests.support.servers import servers_by_line
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 DIGEST = re.compile(r"[0-9a-f]{40}")
 
 
 class Moment(NamedTuple):
-    """A place in a history, and DEBUG DIGEST of the server that wrote it, when it was there."""
+    """A position in a history, and the DEBUG DIGEST of the writing server at that position."""
 
     id: str
     path: str
@@ -43,18 +41,19 @@ class Moment(NamedTuple):
 
 
 def moments() -> Iterator[Moment]:
-    """Those of lines that are at hand: a digest can be compared within one line only."""
+    """Yield the moments of installed release lines, because a digest is comparable only within one line."""
     for case in cases("disaster"):
         line, truth = line_of(case.version), case.truth
-        if line not in servers_by_line() or "shortttl" in case.id:  # keys of that one have expired since
+        # The keys of this case have expired since it was recorded.
+        if line not in servers_by_line() or "shortttl" in case.id:
             continue
         points = [(c["file"], c["offset"], c["digest"]) for c in truth.get("checkpoints") or ()]
-        # Where a later moment stands further ahead in the same file, that was rewritten in between.
+        # If a later checkpoint has a smaller offset in the same file, the file was rewritten in between.
         places = [p for n, p in enumerate(points) if not any(q[0] == p[0] and q[1] < p[1] for q in points[n:])]
         if "before_pos" in truth:
             places.append((*truth["before_pos"], truth["before"].get("debug_digest")))
         for file, offset, digest in places:
-            if digest and DIGEST.fullmatch(digest):  # inside of MULTI, DEBUG DIGEST answered QUEUED
+            if digest and DIGEST.fullmatch(digest):  # Inside MULTI, DEBUG DIGEST returned QUEUED.
                 yield Moment(case.id, case.path, line, Path(file).name, offset, digest)
 
 
@@ -65,7 +64,7 @@ def judge(moment: Moment) -> tuple[str, Moment]:
             return "the file is gone or rewritten, or the moment is its end", moment
         plan = plan_rewind(aof, cut_before_position(position))
         write_copy(plan, Path(folder) / "out")
-        got = digest_of(Path(folder) / "out", servers_by_line()[moment.line])
+        got = debug_digest(Path(folder) / "out", servers_by_line()[moment.line])
     return "same" if got == moment.digest else "other", moment
 
 
@@ -77,13 +76,13 @@ def position_of(aof: AOF, moment: Moment) -> Position | None:
     assert source is not None
     first = next(read_tiles(source, command_table().names))
     if isinstance(first, Preamble) and moment.offset < first.span.end:
-        return None  # the file has been rewritten since
+        return None  # The file has been rewritten since.
     return Position(moment.file, index, moment.offset)
 
 
-def test_every_moment_comes_back() -> None:
+def test_every_moment_is_restored() -> None:
     with Pool(os.cpu_count()) as pool:
         found = pool.map(judge, [*moments()], chunksize=8)
     assert [moment for verdict, moment in found if verdict == "other"] == []
     judged = Counter(moment.line for verdict, moment in found if verdict == "same")
-    assert judged["valkey-9.1"] == 386, judged  # the others depend on the servers at hand
+    assert judged["valkey-9.1"] == 386, judged  # The other counts depend on the installed servers.

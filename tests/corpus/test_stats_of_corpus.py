@@ -1,27 +1,25 @@
-"""Over the corpus the totals of stats are those of check, and the keys of bases those that are listed.
+"""stats on the corpus: its totals equal those of check, and its number of RDB keys equals the keys that check counts.
 
-Runs where AOFDOCTOR_CORPUS names an unpacked corpus.
+Runs only if AOFDOCTOR_CORPUS names an unpacked corpus.
 """
 
 from multiprocessing import Pool
 
-import pytest
-
 from tests.conftest import aofdoctor
-from tests.stats.test_stats import same_totals
-from tests.support.corpus import ROOT, Case, cases
+from tests.support.corpus import Case, cases, needs_corpus
+from tests.support.stats import assert_same_totals
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
 
 def judge(case: Case) -> int:
-    """How many commands a case has; 0 where it is no AOF to either verb."""
+    """Return the number of commands of a case, or 0 if both verbs refuse it."""
     found, report = aofdoctor("stats", case.path, "--json"), aofdoctor("check", case.path, "--json")
     if report.status > 1:
         assert found.status == report.status, case.id
         return 0
     assert found.status == 0, (case.id, found.err)
-    same_totals(found.json, report.json)
+    assert_same_totals(found.json, report.json)
     bases = [part["preamble"] for part in report.json["parts"] if part["preamble"]]
     if bases and all(base["complete"] and base["keys"] is not None for base in bases):
         assert found.json["base"]["keys"] == sum(base["keys"] for base in bases), case.id

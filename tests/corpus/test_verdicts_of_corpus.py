@@ -1,7 +1,7 @@
-"""The corpus walk: 1,862 AOFs of 16 real servers, judged by their measured truth.
+"""The corpus walk: the verdicts on 1,862 AOFs of 16 real servers agree with the measurements.
 
-Runs where AOFDOCTOR_CORPUS names an unpacked corpus.  Every test asserts how
-many cases it judged.  What is excepted is named here, with the reason.
+Runs only if AOFDOCTOR_CORPUS names an unpacked corpus. Every test asserts the
+number of cases that it judged. Every exception is listed here with its reason.
 """
 
 import os
@@ -16,7 +16,7 @@ import pytest
 
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
-from aofdoctor.check import sandbox_load as prove
+from aofdoctor.check import sandbox_load
 from aofdoctor.check.examine import examine
 from aofdoctor.check.sandbox_load import LoadResult
 from aofdoctor.cli.options import open_path
@@ -29,22 +29,22 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Sandbox
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import FileSource
-from tests.support.corpus import ROOT, Case, cases, line_of
+from tests.support.corpus import Case, cases, line_of, needs_corpus
 from tests.support.server_state import state_of
 from tests.support.servers import servers_by_line
 
-pytestmark = pytest.mark.skipif(ROOT is None, reason="AOFDOCTOR_CORPUS names no corpus")
+pytestmark = needs_corpus
 
-# The RDB is ruined in the middle, so where its end is cannot be proven; the truth
-# steps over it by what the source was.  A real server refuses the file.
+# The RDB is damaged in the middle, so its end cannot be proven. The measured truth skips
+# it by the size of the undamaged RDB. A real server refuses the file.
 UNPROVEN = {"redis-6.2.16/damage-hole-in-preamble-preamble"}
 
 
-# -- sound cases: no damage, and the truth's counts --
+# -- sound cases: no damage, and the measured counts --
 
 
 def counts(path: Path) -> tuple[int, int, int, int]:
-    """(commands, annotations, the preamble's end, damages) of one file."""
+    """Return (commands, annotations, end of the preamble, damages) of one file."""
     steps, end, damages = ContextTracker(), 0, 0
     for tile in read_tiles(FileSource(path), command_table().names):
         if isinstance(tile, RecordBatch):
@@ -57,7 +57,7 @@ def counts(path: Path) -> tuple[int, int, int, int]:
     return steps.state[ContextField.COMMANDS], steps.state[ContextField.ANNOTATIONS], end, damages
 
 
-def test_sound_files_have_no_damage_and_the_truths_counts() -> None:
+def test_sound_files_have_no_damage_and_the_measured_counts() -> None:
     judged, wrong = 0, []
     for case in [*cases("clean"), *cases("disaster")]:
         for file in case.truth.get("files", ()):
@@ -74,7 +74,7 @@ def test_sound_files_have_no_damage_and_the_truths_counts() -> None:
 
 
 def report_of(case: Case) -> dict[str, Any]:
-    """What a reading of a case found, as plain values."""
+    """Return the result of reading a case as plain values."""
     servers = [line for line in dict.fromkeys(line_of(name) for name in loads_of(case)) if line in VERSIONS]
     with open_path(case.path) as aof:
         report = examine(aof, servers)
@@ -97,7 +97,7 @@ def test_every_case_ends_without_an_exception() -> None:
         if case.kind != "redis-tests" or case.path.endswith((".aof", "manifest")):
             report_of(case)
             judged += 1
-    assert judged == 1857  # five tests of the servers themselves begin with no AOF at all
+    assert judged == 1857  # Five cases, taken from the test suites of the servers, begin without any AOF.
 
 
 def test_ok_up_to_is_where_a_strict_reader_stops() -> None:
@@ -115,9 +115,9 @@ def test_ok_up_to_is_where_a_strict_reader_stops() -> None:
             continue
         judged += 1
         got = report_of(case)["ok_up_to"][path.name]
-        # *0 and a lost EXEC count as redis-check-aof counts them in the truth; for us a server's reading
-        # counts: *0 is refused by every server, so it ends what is whole; a nested MULTI loads, and the
-        # next EXEC ends it.  Both come to the same end in every case here.
+        # The truth counts *0 and a missing EXEC as redis-check-aof does. aofdoctor counts them as a
+        # server does: every server refuses *0, so it ends the intact data; a nested MULTI loads, and
+        # the next EXEC ends it. Both give the same position in every case here.
         if got != strict["tx_good_end"]:
             wrong.append((case.id, got, strict["tx_good_end"]))
     assert (wrong, judged) == ([], 856)
@@ -125,7 +125,7 @@ def test_ok_up_to_is_where_a_strict_reader_stops() -> None:
 
 
 def outcome_of(case: Case, observed: dict[str, Any]) -> tuple[str, int | None]:
-    """(what the server did, where it cut) as measured: by its own log, then by the sizes that it left."""
+    """Return (outcome, truncation offset) as measured from the server's log, else from the file sizes that it left."""
     log = " ".join(observed.get("log", ()))
     cut = re.search(r"Truncating the AOF.*? at offset (\d+)", log)
     if not observed["loaded"]:
@@ -139,8 +139,8 @@ def outcome_of(case: Case, observed: dict[str, Any]) -> tuple[str, int | None]:
     return "loads", None
 
 
-def agree(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any, Any]) -> str:
-    """Empty if the verdict is what the server did, else both in words."""
+def disagreement(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any, Any]) -> str:
+    """Return an empty string if the verdict equals the outcome of the server, else both in words."""
     line = line_of(server)
     asked_no = server.endswith(" no") or (case.truth.get("config") or {}).get("aof-load-truncated") == "no"
     verdict = verdicts[(line, VERSIONS[line].has_load_truncated and not asked_no)]
@@ -155,7 +155,7 @@ def agree(case: Case, server: str, observed: dict[str, Any], verdicts: dict[Any,
     return f"{server}: said {verdict_outcome} {verdict.offset}, did {did} {cut}"
 
 
-def test_verdicts_are_what_real_servers_did() -> None:
+def test_verdicts_are_the_outcomes_of_real_servers() -> None:
     judged, undefined, wrong = 0, 0, []
     for case in cases():
         observed = {name: o for name, o in loads_of(case).items() if line_of(name) in VERSIONS}
@@ -172,13 +172,13 @@ def test_verdicts_are_what_real_servers_did() -> None:
                 ].outcome.value
                 == "undefined"
             )
-            problem = agree(case, server, load, verdicts)
+            problem = disagreement(case, server, load, verdicts)
             if problem:
                 wrong.append((case.id, problem))
     assert (wrong, judged, undefined) == ([], 3715, 103)
 
 
-# -- disasters: the flush goes, and the state is the truth's --
+# -- disasters: the flush is removed, and the state is the measured one --
 
 
 def expected_state(case: Case) -> dict[tuple[int, bytes], str]:
@@ -191,7 +191,7 @@ def expected_state(case: Case) -> dict[tuple[int, bytes], str]:
 
 
 def load_state(path: Path) -> dict[tuple[int, bytes], frozenset[str]]:
-    """What a real server makes of an output, key by key."""
+    """Return the state of a real server that has loaded an output, key by key."""
     found: dict[tuple[int, bytes], frozenset[str]] = {}
 
     def keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
@@ -201,14 +201,14 @@ def load_state(path: Path) -> dict[tuple[int, bytes], frozenset[str]]:
 
     binaries = [servers_by_line()[line] for line in ("valkey-9.1", "redis-8.2", "redis-6.2")]
     with pytest.MonkeyPatch.context() as patch, open_path(str(path)) as aof:
-        patch.setattr(prove, "_keyspace", keyspace)
-        proof = prove.load_in_sandbox(aof, binaries)
+        patch.setattr(sandbox_load, "_keyspace", keyspace)
+        proof = sandbox_load.load_in_sandbox(aof, binaries)
     assert isinstance(proof, LoadResult), proof
     return found
 
 
 def rescue(case: Case, folder: Path) -> Path:
-    """Strip the flushes of the disaster, the last first; a workload may have flushes of its own, which stay."""
+    """Strip the flushes of the disaster, the last one first; the flushes of the workload itself stay."""
     source, number = case.path, 0
     ranges = case.truth["recovered_flush_removed"]["removed_ranges"]
     pending = [start for start, _ in ranges]
@@ -234,7 +234,7 @@ def judge_disaster(case: Case) -> str:
 
 
 def is_hidden(case: Case) -> bool:
-    """Before 5.0 a script was written as it is: its flush is no command of the AOF."""
+    """Whether the flush ran in a script that was written as EVAL (before 5.0), so it is no command of the AOF."""
     old = re.match(r"redis-[234]\.", case.version)
     return "lua" in case.tags["disaster"] and old is not None
 
@@ -274,7 +274,7 @@ def test_all_takes_every_flush_and_nothing_else() -> None:
 
 
 def _names(path: str) -> list[tuple[int, bytes]]:
-    """Every command but MULTI and EXEC, which go with a transaction that is left empty."""
+    """Return the names of all commands except MULTI and EXEC, which an emptied transaction loses."""
     words = command_table().names.ids
     structure, out = {words[b"multi"], words[b"exec"]}, []
     with open_path(path) as aof:

@@ -1,4 +1,4 @@
-"""diff: where two histories part, what each has since, and what that leaves out of account."""
+"""diff: the fork of two histories, the commands that each side has since, and the differences that it ignores."""
 
 import os
 from pathlib import Path
@@ -7,16 +7,14 @@ from typing import Any
 
 import pytest
 
-from aofdoctor.diff import differ as engine
+from aofdoctor.diff import differ
 from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compare, numbered_sets, pair, set_commands
+from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compare, numbered_sets, set_commands
 from tests.support.hostile_bytes import MALFORMED
 from tests.support.samples import make_small_set
 
-__all__ = ["pair"]
-
-# -- what counts as the same --
+# -- equality of commands --
 
 
 @pytest.mark.parametrize(
@@ -62,27 +60,27 @@ def test_not_equal(pair: Any, a: bytes, b: bytes) -> None:
     assert aofdoctor("diff", *pair(a, b)).status == 1
 
 
-def test_exact_sees_spelling_but_no_annotation(pair: Any) -> None:
+def test_exact_compares_spelling_but_not_annotations(pair: Any) -> None:
     assert aofdoctor("diff", *pair(set_commands("a"), set_commands("a").replace(b"SET", b"set")), "--exact").status == 1
     assert aofdoctor("diff", *pair(set_commands("a"), b"#TS:1\r\n" + set_commands("a")), "--exact").status == 0
 
 
-def test_a_set_equals_the_single_file_it_came_from(pair: Any, tmp_path: Path) -> None:
+def test_a_multi_part_aof_equals_its_single_file(pair: Any, tmp_path: Path) -> None:
     single, _ = pair(set_commands("a", "b", "c"), b"")
     parts = make_small_set(tmp_path, {"base": set_commands("a"), "incr": b"", "more": set_commands("b", "c")})
     assert aofdoctor("diff", single, parts).status == 0
 
 
-# -- where they part --
+# -- the fork --
 
 
-def test_the_fork_is_named_with_its_context(pair: Any) -> None:
+def test_the_fork_is_reported_with_its_context(pair: Any) -> None:
     front = b"#TS:1700000000\r\n" + SELECT_3 + set_commands("a", "b", "c", "d")
     a, b = pair(front + MULTI + set_commands("x", "y") + EXEC, front + MULTI + set_commands("x", "z") + EXEC)
     result = aofdoctor("diff", a, b, "--json")
     fork = result.lines[0]
     assert fork["type"] == "fork"
-    # The transaction is one unit; the fork is the record in it where the bytes part.
+    # The transaction is one unit; the fork is its first differing record.
     offset = len(front + MULTI + set_commands("x"))
     assert (fork["a"]["offset"], fork["a"]["n"], fork["a"]["db"], fork["a"]["time"]) == (offset, 8, 3, 1700000000)
     assert fork["b"] == fork["a"] | {"part": "b.aof"} and fork["a"]["tx"] == 1
@@ -96,7 +94,7 @@ def test_the_fork_is_named_with_its_context(pair: Any) -> None:
 def test_the_number_of_the_fork_counts_selects_in_transactions(pair: Any) -> None:
     front = set_commands("a") + MULTI + SELECT_3 + set_commands("b") + SELECT_0 + set_commands("c") + EXEC
     for more in (b"", SELECT_3):
-        other = MULTI + set_commands("b") + EXEC  # the bytes part before the units do
+        other = MULTI + set_commands("b") + EXEC  # The bytes differ earlier than the units do.
         a, b = pair(
             other + front + more + set_commands("x"),
             b"#TS:1\r\n" + set_commands("b") + front + more + set_commands("y"),
@@ -124,7 +122,7 @@ def test_one_path_at_two_positions(pair: Any) -> None:
     assert aofdoctor("diff", path, path).status == 0
 
 
-def test_a_missing_part_is_named(tmp_path: Path) -> None:
+def test_a_missing_part_is_reported(tmp_path: Path) -> None:
     whole_set = make_small_set(tmp_path / "one", {"base": set_commands("a"), "incr": set_commands("b")})
     torn_set = make_small_set(tmp_path / "two", {"base": set_commands("a"), "incr": set_commands("b")})
     (torn_set / "a.aof.2.incr.aof").unlink()
@@ -132,17 +130,17 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
     assert result.status == 1 and "a.aof.2.incr.aof of B is missing" in result.err
 
 
-def test_standard_input_is_one_side_at_most() -> None:
+def test_standard_input_can_be_only_one_side() -> None:
     assert aofdoctor("diff", "-", "-").status == 2
 
 
-def test_a_path_may_have_an_at_sign(tmp_path: Path) -> None:
+def test_a_path_can_contain_an_at_sign(tmp_path: Path) -> None:
     path = tmp_path / "odd@12"
     path.write_bytes(set_commands("a", "b"))
     assert aofdoctor("diff", path, f"{path}@#2").status == 1
 
 
-# -- what has only moved --
+# -- moved commands --
 
 
 def test_independent_writes_in_another_order_have_moved(pair: Any) -> None:
@@ -164,64 +162,68 @@ def test_nothing_moves_past_a_flush(pair: Any) -> None:
     assert (summary["only_a"], summary["only_b"], summary["moved"]) == (1, 1, 0)
 
 
-def moved(a: bytes, b: bytes) -> tuple[int, int, int]:
-    """(commands that have moved, only in A, only in B)."""
+def count_moved(a: bytes, b: bytes) -> tuple[int, int, int]:
+    """Return (commands that have moved, commands only in A, commands only in B)."""
     _, _, diff = compare(a, b)
     return diff.totals.moved_commands, diff.totals.only_commands[0], diff.totals.only_commands[1]
 
 
 def test_a_read_is_not_moved_before_its_write() -> None:
-    """Of two in another order one is common; the other has moved only if neither reads what the other writes."""
+    """Two swapped commands have moved only if neither reads the key that the other writes."""
     add, more = encode_command([b"SADD", b"s", b"1"]), encode_command([b"SADD", b"t", b"1"])
     store = encode_command([b"SUNIONSTORE", b"d", b"x", b"s"])
-    assert moved(add + store, store + add) == (0, 1, 1)
-    assert moved(more + store, store + more) == (1, 0, 0)
+    assert count_moved(add + store, store + add) == (0, 1, 1)
+    assert count_moved(more + store, store + more) == (1, 0, 0)
     copy = encode_command([b"COPY", b"s", b"d"])
-    assert moved(add + copy, copy + add) == (0, 1, 1)
+    assert count_moved(add + copy, copy + add) == (0, 1, 1)
     sort = encode_command([b"SORT", b"l", b"BY", b"weight_*", b"STORE", b"d"])
-    assert moved(set_commands("weight_1") + sort, sort + set_commands("weight_1")) == (0, 1, 1)
-    # What follows such a difference on its own key has not changed its place.
+    assert count_moved(set_commands("weight_1") + sort, sort + set_commands("weight_1")) == (0, 1, 1)
+    # A later command on the same key has not moved.
     append = encode_command([b"APPEND", b"d", b"x"])
-    assert moved(add + store + append, store + add + append) == (0, 1, 1)
+    assert count_moved(add + store + append, store + add + append) == (0, 1, 1)
 
 
 def test_a_flush_on_one_side_does_not_affect_the_commands_before_it() -> None:
     flush = encode_command([b"FLUSHALL"])
-    assert moved(set_commands("a", "b"), set_commands("b", "a") + flush) == (1, 0, 1)
-    assert moved(flush + set_commands("a", "b"), set_commands("b", "a")) == (0, 2, 1)
+    assert count_moved(set_commands("a", "b"), set_commands("b", "a") + flush) == (1, 0, 1)
+    assert count_moved(flush + set_commands("a", "b"), set_commands("b", "a")) == (0, 2, 1)
 
 
-def test_a_write_that_nobody_knows_the_keys_of_is_a_barrier() -> None:
+def test_a_write_with_unknown_keys_is_a_barrier() -> None:
     one = set_commands("a")
     for name in (b"NOSUCH.WRITE", b"EVAL", b"MOVE", b"CONFIG", b"FUNCTION"):
         other = encode_command([name, b"x", b"y", b"z"])
-        assert moved(one + other, other + one) == (0, 1, 1), name
+        assert count_moved(one + other, other + one) == (0, 1, 1), name
     ping = encode_command([b"PING"])
-    assert moved(one + ping, ping + one) == (1, 0, 0)
+    assert count_moved(one + ping, ping + one) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("name", [b"MSET", b"DEL", b"SUNIONSTORE"])
-def test_a_far_write_of_many_keys_is_a_barrier(name: bytes) -> None:
-    """Not all its keys are looked at: the last of them is that of another write."""
+def test_an_oversized_write_of_many_keys_is_a_barrier(name: bytes) -> None:
+    """Only the first keys of an oversized record are known; here the last of them is the key of another write."""
     argv = [name, *(b"%0200d" % n for n in range(10_001 if name == b"SUNIONSTORE" else 10_000))]
     last = encode_command([b"SADD", argv[-1 if name != b"MSET" else -2], b"1"])
     far = encode_command(argv)
     assert len(far) > 1 << 20
-    assert moved(far + last, last + far) == (0, 1, 1)
+    assert count_moved(far + last, last + far) == (0, 1, 1)
 
 
-def test_a_far_write_of_one_key_moves_past_others() -> None:
+def test_an_oversized_write_of_one_key_moves_past_others() -> None:
     far = encode_command([b"SADD", b"s", *(b"%0200d" % n for n in range(10_000))])
     other = set_commands("a")
-    assert moved(far + other, other + far) == (1, 0, 0)
-    assert moved(far + encode_command([b"SREM", b"s", b"1"]), encode_command([b"SREM", b"s", b"1"]) + far) == (0, 1, 1)
+    assert count_moved(far + other, other + far) == (1, 0, 0)
+    assert count_moved(far + encode_command([b"SREM", b"s", b"1"]), encode_command([b"SREM", b"s", b"1"]) + far) == (
+        0,
+        1,
+        1,
+    )
 
 
-# -- long stretches --
+# -- long differences --
 
 
 def test_a_long_insertion_is_found_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "WINDOW_UNITS", 100)
+    monkeypatch.setattr(differ, "WINDOW_UNITS", 100)
     front, back, more = numbered_sets("f", 50), numbered_sets("b", 500), numbered_sets("m", 5000)
     only, _, diff = compare(front + back, front + more + back)
     assert b"".join(data for side, data in only if side == 1) == more
@@ -230,7 +232,7 @@ def test_a_long_insertion_is_found_and_reported(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_histories_with_nothing_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "WINDOW_UNITS", 100)
+    monkeypatch.setattr(differ, "WINDOW_UNITS", 100)
     a, b = numbered_sets("a", 1000), numbered_sets("b", 700)
     only, moved, diff = compare(a, b)
     assert (b"".join(d for s, d in only if s == 0), b"".join(d for s, d in only if s == 1), moved) == (a, b, [])
@@ -238,7 +240,7 @@ def test_histories_with_nothing_in_common(monkeypatch: pytest.MonkeyPatch) -> No
     assert not diff.totals.may_not_be_shortest
 
 
-def test_unlike_histories_are_pointed_to_keys(pair: Any) -> None:
+def test_unrelated_histories_get_the_hint_to_compare_keys(pair: Any) -> None:
     out = aofdoctor("diff", *pair(numbered_sets("a", 20), numbered_sets("b", 20))).out
     assert "--by keys" in out.splitlines()[2]
 
@@ -271,7 +273,7 @@ def test_stat_counts_by_command_database_and_prefix(pair: Any) -> None:
 # -- RDB, damage, hostile bytes --
 
 
-def test_damage_on_one_side_does_not_spoil_what_follows(pair: Any) -> None:
+def test_commands_after_damage_on_one_side_are_compared(pair: Any) -> None:
     front, back = SELECT_3 + numbered_sets("f", 30), numbered_sets("b", 30)
     result = aofdoctor("diff", *pair(front + b"\0" * 100 + back, front + back), "--json")
     assert result.lines[-1] | {"same": 60, "only_a": 0, "only_b": 0} == result.lines[-1]
@@ -295,7 +297,7 @@ def test_hostile_names_are_escaped(pair: Any) -> None:
         assert "\x1b" not in aofdoctor("diff", a, b, *more).out
 
 
-def test_bent_pieces_through_the_command_line(pair: Any) -> None:
+def test_hostile_aofs_through_the_command_line(pair: Any) -> None:
     random = Random(11)
     pieces = [*MALFORMED, set_commands("a"), set_commands("b"), MULTI, EXEC, SELECT_3]
     for _ in range(15):
@@ -307,7 +309,7 @@ def test_bent_pieces_through_the_command_line(pair: Any) -> None:
                 assert all(isinstance(line, dict) for line in result.lines)
 
 
-def test_something_else_is_refused(pair: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_no_aof_is_refused(pair: Any, tmp_path: Path) -> None:
     a, _ = pair(set_commands("a"), b"")
     other = tmp_path / "text"
     other.write_text("hello, world\n" * 5)

@@ -1,9 +1,9 @@
-"""diff: what holds of any two histories."""
+"""Laws of diff that hold for any two histories."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.diff import differ as engine
+from aofdoctor.diff import differ
 from aofdoctor.diff.edit_script import matching_blocks
 from aofdoctor.diff.units.columns import UnitColumn
 from aofdoctor.diff.units.side import Side
@@ -35,13 +35,13 @@ def test_a_history_equals_itself(data: bytes) -> None:
 
 
 @given(histories, histories, st.sampled_from([3, 1 << 15]))
-def test_swapping_mirrors(a: bytes, b: bytes, window: int) -> None:
-    saved, engine.WINDOW_UNITS = engine.WINDOW_UNITS, window
+def test_swapping_the_sides_mirrors_the_result(a: bytes, b: bytes, window: int) -> None:
+    saved, differ.WINDOW_UNITS = differ.WINDOW_UNITS, window
     try:
         only, moved, diff = compare(a, b)
         other, back, again = compare(b, a)
     finally:
-        engine.WINDOW_UNITS = saved
+        differ.WINDOW_UNITS = saved
     assert sorted((1 - side, data) for side, data in only) == sorted(other)
     assert sorted((y, x) for x, y in moved) == sorted(back)
     assert (diff.fork and diff.fork[::-1]) == again.fork
@@ -61,8 +61,8 @@ def test_blocks_are_common_and_in_order(a: list[int], b: list[int]) -> None:
 
 
 @given(bases | sound_aofs, sound_aofs, sound_aofs)
-def test_nothing_is_left_out(front: bytes, a: bytes, b: bytes) -> None:
-    """Every command of a side is common, only its own, or moved."""
+def test_no_command_is_omitted(front: bytes, a: bytes, b: bytes) -> None:
+    """Every command of a side is common, only on that side, or moved."""
     _, _, diff = compare(front + a, front + b)
     for number, side in enumerate(diff.sides):
         alone = Side(side.aof, side.rules)

@@ -1,4 +1,4 @@
-"""The table of a census: the compiled code and its twin, in memory and in a file, against a dictionary."""
+"""The key table of diff --by keys: compiled code and fallback, in memory and in a file, against a dictionary."""
 
 import errno
 import mmap
@@ -68,8 +68,8 @@ def kernel_of(module: Any) -> Iterator[None]:
             setattr(census_kernel, name, function)
 
 
-def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
-    """The table of some commands."""
+def fill_table(data: bytes, base: bool, **limits: int) -> KeyTable:
+    """Return the table of some commands."""
     found, steps = KeyTable(KEY, False, **limits), ContextTracker(columns=True)
     writes = KeyWrites(found, Selection())
     for tile in read_tiles(BytesSource(data), command_table().names):
@@ -80,8 +80,8 @@ def filled(data: bytes, base: bool, **limits: int) -> KeyTable:
     return found
 
 
-def contents(one: KeyTable, two: KeyTable) -> tuple[list[tuple[int, ...]], int]:
-    """(what is other in two tables, in order; how many keys are the same)."""
+def compare_tables(one: KeyTable, two: KeyTable) -> tuple[list[tuple[int, ...]], int]:
+    """Return (the rows that differ between two tables, in order; the number of equal keys)."""
     rows, same, found, at = array("Q", bytes(8 * ROW_WORDS * 7)), array("Q", [0]), [], 0
     while at < one.state[KeyTableField.SLOTS]:
         count, at = census_kernel.compare(
@@ -91,8 +91,8 @@ def contents(one: KeyTable, two: KeyTable) -> tuple[list[tuple[int, ...]], int]:
     return sorted(found), same[0]
 
 
-def spread(n: int) -> int:
-    """A number as a digest is: anywhere."""
+def spread_number(n: int) -> int:
+    """Return a number with the distribution of a digest."""
     return (n + 1) * 0x9E3779B97F4A7C15 % (1 << 64)
 
 
@@ -100,20 +100,20 @@ TINY = {"memory": 0, "events": 64}
 
 
 @given(keyed | hostile_aofs | sound_aofs, st.booleans())
-def test_both_twins_fill_the_same_table_in_memory_and_in_a_file(data: bytes, base: bool) -> None:
+def test_compiled_and_fallback_fill_the_same_table_in_memory_and_in_a_file(data: bytes, base: bool) -> None:
     empty = KeyTable(KEY, False)
-    compiled, filed = filled(data, base), filled(data, base, **TINY)
+    compiled, filed = fill_table(data, base), fill_table(data, base, **TINY)
     with kernel_of(plain_census):
-        plain, plain_filed = filled(data, base), filled(data, base, **TINY)
-        expected = contents(plain, empty)
+        plain, plain_filed = fill_table(data, base), fill_table(data, base, **TINY)
+        expected = compare_tables(plain, empty)
     for one in (compiled, filed, plain_filed):
-        assert contents(one, empty) == expected
-        assert contents(one, plain) == ([], len(expected[0]))
+        assert compare_tables(one, empty) == expected
+        assert compare_tables(one, plain) == ([], len(expected[0]))
     assert bytes(compiled.slots) == bytes(plain.slots)
 
 
-def story(random: Random, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Events of keys, flushes and swaps."""
+def random_events(random: Random, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Return random events: writes of keys, flushes and swaps."""
     for n in range(count):
         what = random.random()
         if what < 0.01:
@@ -140,8 +140,8 @@ def story(random: Random, count: int) -> Iterator[tuple[str, tuple[int, ...]]]:
 Model = dict[int, dict[int, tuple[int, int, int]]]
 
 
-def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
-    """What a dictionary a database makes of the same."""
+def apply_to_dictionary(events: list[tuple[str, tuple[int, ...]]]) -> Model:
+    """Return the content that a dictionary for each database has after the same events."""
     dbs: Model = {db: {} for db in range(8)}
     for name, args in events:
         if name == "flush_database":
@@ -167,8 +167,8 @@ def modelled(events: list[tuple[str, tuple[int, ...]]]) -> Model:
 
 
 @pytest.mark.parametrize("limits", [{}, {"memory": 1 << 14}, {"memory": 0, "events": 50}])
-def test_a_table_holds_what_a_dictionary_holds(limits: dict[str, int]) -> None:
-    events = list(story(Random(5), 20_000))
+def test_a_table_equals_a_dictionary(limits: dict[str, int]) -> None:
+    events = list(random_events(Random(5), 20_000))
     found, copied = KeyTable(KEY, False, **limits), None
     for number, (name, args) in enumerate(events):
         getattr(found, name)(*args)
@@ -180,17 +180,17 @@ def test_a_table_holds_what_a_dictionary_holds(limits: dict[str, int]) -> None:
         getattr(copied, name)(*args)
     assert copied is not None
     copied.finish()
-    model = modelled(events)
+    model = apply_to_dictionary(events)
     keys = [(db, key, place) for db, keys in model.items() for key, (_, _, place) in keys.items()]
-    rows, _ = contents(found, KeyTable(KEY, False))
+    rows, _ = compare_tables(found, KeyTable(KEY, False))
     assert len(keys) > 200
     assert sorted((row[1], row[2], row[3]) for row in rows) == sorted(keys)
     assert all(found.get_key(key, db) == model[db][key][:2] for db, key, _ in keys)
-    assert contents(copied, found) == ([], len(keys))
+    assert compare_tables(copied, found) == ([], len(keys))
 
 
-def test_flushes_and_swaps_cost_nothing_for_the_keys_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The slots are hardly ever gone over, however often a large database is exchanged and others are flushed."""
+def test_flushes_and_swaps_do_not_visit_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flushing or swapping databases does not visit the slots of a large database."""
     found, gone_over, grow = KeyTable(KEY, False), [], KeyTable._grow
 
     def counted(self: KeyTable, more: int) -> None:
@@ -199,27 +199,27 @@ def test_flushes_and_swaps_cost_nothing_for_the_keys_there_are(monkeypatch: pyte
 
     monkeypatch.setattr(KeyTable, "_grow", counted)
     for n in range(50_000):
-        found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
+        found.put(spread_number(n), 1, 0, 0, 1, KeyOp.SET)
     gone_over.clear()
     for _ in range(20_000):
         found.swap_databases(1, 2)
         found.flush_database(3)
     assert len(gone_over) <= 4
-    assert len(contents(found, KeyTable(KEY, False))[0]) == 50_000
+    assert len(compare_tables(found, KeyTable(KEY, False))[0]) == 50_000
 
 
-def test_what_was_flushed_gives_its_room_back() -> None:
+def test_flushed_keys_free_their_slots() -> None:
     found = KeyTable(KEY, False)
     for n in range(300_000):
-        found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
+        found.put(spread_number(n), 1, 0, 0, 1, KeyOp.SET)
         if n % 100 == 99:
             found.flush_database(1) if n % 200 == 199 else found.flush_all()
         if n % 3 == 0:
-            found.put(spread(n), 0, 0, 0, 1, KeyOp.DELETE)
+            found.put(spread_number(n), 0, 0, 0, 1, KeyOp.DELETE)
     assert found.state[KeyTableField.SLOTS] <= 2048
 
 
-def test_a_full_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_directory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int, offset: int, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -229,11 +229,13 @@ def test_a_full_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "TMPDIR" in refusal.value.hint
 
 
-def test_a_table_in_a_file_leaves_no_file_and_holds_little(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_in_a_file_leaves_no_file_and_uses_little_memory(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     found = KeyTable(KEY, False, memory=1 << 16, events=1 << 12)
     for n in range(20_000):
-        found.put(spread(n), 1, 0, 0, 1, KeyOp.SET)
+        found.put(spread_number(n), 1, 0, 0, 1, KeyOp.SET)
     assert found.in_file and isinstance(found.slots, mmap.mmap)
     assert list(tmp_path.iterdir()) == []
 

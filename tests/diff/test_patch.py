@@ -1,21 +1,15 @@
-"""diff --patch: what one side lacks, as an AOF of its own."""
+"""diff --patch: write the commands that one side lacks to a new AOF."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aofdoctor.aof.reader import read_tiles
-from aofdoctor.aof.records import RecordBatch
 from aofdoctor.resp import encode_command
-from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
-from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, pair, set_commands
+from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, commands_of, set_commands
 from tests.support.server_state import state_of
-
-__all__ = ["pair"]
 
 
 def state_after(binary: ServerBinary, path: Path, *more: Path) -> Any:
@@ -25,13 +19,6 @@ def state_after(binary: ServerBinary, path: Path, *more: Path) -> Any:
                 server.call(*argv)
         server.call("SELECT", 0)
         return state_of(server)
-
-
-def commands_of(path: Path) -> list[list[bytes]]:
-    batch = next(read_tiles(BytesSource(path.read_bytes()), command_table().names))
-    assert isinstance(batch, RecordBatch)
-    assert batch.span.end == path.stat().st_size
-    return [batch.argv(i) for i in range(batch.count) if batch.argc[i]]
 
 
 def test_a_patch_brings_the_state_of_an_append_only_fork(pair: Any, tmp_path: Path, embedded: ServerBinary) -> None:
@@ -56,7 +43,7 @@ def test_a_patch_brings_the_state_of_an_append_only_fork(pair: Any, tmp_path: Pa
     assert aofdoctor("check", patch).status == 0
 
 
-def test_patches_both_ways_and_never_over_a_file(pair: Any, tmp_path: Path) -> None:
+def test_patches_in_both_directions_and_never_over_a_file(pair: Any, tmp_path: Path) -> None:
     a, b = pair(set_commands("s", "a"), set_commands("s", "b"))
     there, back = tmp_path / "there", tmp_path / "back"
     assert aofdoctor("diff", a, b, "--patch", there, "--patch-reverse", back).status == 1
@@ -74,7 +61,7 @@ def test_a_patch_has_no_torn_and_no_unfinished_commands(pair: Any, tmp_path: Pat
     assert "left out" in result.out and "damage in B" in result.err
 
 
-def test_what_a_patch_cannot_be(pair: Any, tmp_path: Path) -> None:
+def test_impossible_patches_are_refused(pair: Any, tmp_path: Path) -> None:
     a, b = pair(set_commands("a"), set_commands("b"))
     patch = tmp_path / "patch"
     assert aofdoctor("diff", a, b, "--patch", patch, "--from", "0").status == 2
@@ -83,7 +70,7 @@ def test_what_a_patch_cannot_be(pair: Any, tmp_path: Path) -> None:
     assert not patch.exists()
 
 
-# -- of what is selected --
+# -- selections --
 
 
 FRONT = b"#TS:1600000000\r\n" + set_commands("s") + SELECT_3 + set_commands("t")
@@ -109,7 +96,7 @@ BACK = (
     ],
     ids=["key", "db", "cmd", "effect", "since", "grep", "nothing"],
 )  # fmt: skip
-def test_a_patch_has_what_is_selected_and_transactions_whole(
+def test_a_patch_has_the_selected_commands_and_whole_transactions(
     pair: Any, tmp_path: Path, options: list[str], expected: list[bytes]
 ) -> None:
     a, b = pair(FRONT, FRONT + BACK)
@@ -141,7 +128,7 @@ def test_a_transaction_larger_than_a_batch_is_patched_whole(pair: Any, tmp_path:
     assert patch.read_bytes() == SELECT_0 + body
 
 
-def test_an_unfinished_transaction_is_left_out_where_it_is_selected(pair: Any, tmp_path: Path) -> None:
+def test_a_selected_unfinished_transaction_is_omitted(pair: Any, tmp_path: Path) -> None:
     a, b = pair(set_commands("s"), set_commands("s", "b") + MULTI + set_commands("x"))
     for key, is_reported in (("x", True), ("b", False)):
         result = aofdoctor("diff", a, b, "--patch", tmp_path / key, "--key", key)

@@ -1,4 +1,4 @@
-"""Digests and units: the compiled code and its plain twin say the same of any bytes."""
+"""Digests and units of diff: the compiled code and its fallback agree on any bytes."""
 
 from array import array
 from itertools import combinations
@@ -24,8 +24,8 @@ KEY = bytes(range(16))
 RULES, EXACT = ComparisonRules.create(KEY, False), ComparisonRules.create(KEY, True)
 
 
-def batches(data: bytes) -> "list[array[int]]":
-    """For the records of some bytes: the digests and keys of both twins, and the columns of units of both."""
+def digests_and_units(data: bytes) -> "list[array[int]]":
+    """Return the digests and keys of both implementations for some records, and the unit columns of both."""
     compiled_side = __import__("aofdoctor.diff.units._units", fromlist=["make_units"])
     found: list[array[int]] = [array("q") for _ in range(4)]
     columns = [[array("q") for _ in UnitColumn] for _ in range(2)]
@@ -52,29 +52,31 @@ def batches(data: bytes) -> "list[array[int]]":
     return [*found, columns[0][UnitColumn.DIGEST], columns[1][UnitColumn.DIGEST]]
 
 
-def classes(values: "array[int]") -> list[int]:
-    """Which of the values are equal: each by the place where it first stands."""
+def first_occurrences(values: "array[int]") -> list[int]:
+    """Map each value to the index of its first occurrence, so that only equality is compared."""
     return [values.index(value) for value in values]
 
 
 @given(sound_aofs | hostile_aofs)
-def test_the_twins_find_the_same_units_and_equal_what_is_equal(data: bytes) -> None:
-    digests, keys, plain, plain_keys, units, plain_units_ = batches(data)
-    assert classes(digests) == classes(plain)
-    assert classes(keys) == classes(plain_keys)
-    assert classes(units) == classes(plain_units_)
+def test_compiled_and_fallback_find_the_same_units(data: bytes) -> None:
+    digests, keys, plain, plain_keys, units, plain_units_ = digests_and_units(data)
+    assert first_occurrences(digests) == first_occurrences(plain)
+    assert first_occurrences(keys) == first_occurrences(plain_keys)
+    assert first_occurrences(units) == first_occurrences(plain_units_)
 
 
 def test_digests_distinguish_arguments() -> None:
     argvs = [[b"SET", b"a", b"b"], [b"SET", b"ab", b""], [b"SET", b"", b"ab"], [b"SETa", b"b"], [b"SET", b"a", b"B"],
              [b"SET", b"a", b"b\0"], [b"SET", b"a"], [b"SET", b"a", b"b", b""]]  # fmt: skip
-    digests, *_ = batches(b"".join(map(encode_command, argvs)))
+    digests, *_ = digests_and_units(b"".join(map(encode_command, argvs)))
     assert all(a != b for a, b in combinations(digests, 2))
-    same, *_ = batches(encode_command([b"xgroup", b"create", b"s"]) + encode_command([b"XGROUP", b"Create", b"s"]))
+    same, *_ = digests_and_units(
+        encode_command([b"xgroup", b"create", b"s"]) + encode_command([b"XGROUP", b"Create", b"s"])
+    )
     assert same[0] == same[1]
 
 
-def test_a_far_record_has_the_digest_of_a_near_one() -> None:
+def test_an_oversized_record_has_the_digest_of_an_inline_one() -> None:
     big = b"y" * ((1 << 20) + 77)
     data = encode_command([b"SET", b"k", big])
     near = array("Q", bytes(8))
@@ -88,7 +90,7 @@ def test_a_far_record_has_the_digest_of_a_near_one() -> None:
 
 
 @given(sound_aofs, sound_aofs)
-def test_common_is_where_bytes_part(a: bytes, b: bytes) -> None:
+def test_the_common_prefix_ends_at_the_first_different_byte(a: bytes, b: bytes) -> None:
     size = min(len(a), len(b))
     expected = next((n for n in range(size) if a[n] != b[n]), size)
     assert (
@@ -98,7 +100,7 @@ def test_common_is_where_bytes_part(a: bytes, b: bytes) -> None:
     )
 
 
-def test_a_cut_source_ends_where_it_is_cut() -> None:
+def test_a_truncated_source_ends_at_its_limit() -> None:
     source = TruncatedSource(BytesSource(b"0123456789"), 4)
     view = memoryview(bytearray(10))
     assert (source.size, source.readinto(view, 1), source.readinto(view, 4)) == (4, 3, 0)

@@ -1,4 +1,4 @@
-"""convert: what is written loads to the same state as what it was made of, by a real server's digest, or says what not."""
+"""convert: a real server has the same digest with the result as with the source, or the report names the difference."""
 
 import json
 import random
@@ -13,22 +13,24 @@ from aofdoctor.rdb.conversion import ConversionReport
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.preamble import walk_rdb
-from aofdoctor.rdb.rewrite import rewriter as other
+from aofdoctor.rdb.rewrite import rewriter
 from aofdoctor.rdb.rewrite.rewriter import TargetFormat, rewrite_rdb
 from aofdoctor.resp import encode_command
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource, FileSource
 from tests.conftest import FIXTURES, STORIES, aofdoctor
-from tests.rdb.test_values import FILES, loading, only_known
 from tests.support import rdb_value_writer as w
 from tests.support.conversions import convert, lines_that_load, loaded_state, sealed_rdb, states_match
+from tests.support.key_descriptions import drop_guessed_stream_fields
+from tests.support.rdb_files import RDB_FIXTURES
 from tests.support.rdb_generated import VALUES, random_rdb
+from tests.support.rdb_loading import lines_that_load_rdb
 from tests.support.rdb_unreleased import UNRELEASED, with_checksum
 from tests.support.rdb_value_writer import length, string
 from tests.support.servers import servers_by_line
 
 Story = Callable[[str], Path]
-named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+named = pytest.mark.parametrize("path", RDB_FIXTURES, ids=lambda path: path.stem)
 stories = pytest.mark.parametrize("name", STORIES)
 
 
@@ -36,8 +38,8 @@ stories = pytest.mark.parametrize("name", STORIES)
 
 
 @named
-def test_commands_load_as_the_rdb_does(path: Path, tmp_path: Path) -> None:
-    for line in loading(path.read_bytes()):
+def test_commands_load_to_the_state_of_the_rdb(path: Path, tmp_path: Path) -> None:
+    for line in lines_that_load_rdb(path.read_bytes()):
         report = convert(path, "--base", "resp", "--for", line, "-o", tmp_path / f"{line}.aof")
         assert report["inexpressible"] == []
         assert sum(key["count"] for key in report["converted"]["keys"]) == walk_rdb(FileSource(path)).key_count
@@ -47,11 +49,13 @@ def test_commands_load_as_the_rdb_does(path: Path, tmp_path: Path) -> None:
 
 @stories
 @pytest.mark.parametrize("words", [["--base", "resp"], ["--layout"], ["--layout", "--base", "resp"]], ids=" ".join)
-def test_a_story_in_another_shape_loads_to_the_same(name: str, words: list[str], story: Story, tmp_path: Path) -> None:
+def test_a_fixture_in_another_layout_loads_to_the_same_state(
+    name: str, words: list[str], story: Story, tmp_path: Path
+) -> None:
     source = story(name)
     assert (
         aofdoctor("strip", source, "--last", "--in-place", "--yes").status == 0
-    )  # so that there is a state to compare
+    )  # Keep the expiring keys alive, so that the states can be compared.
     place = source / "appendonlydir" if (source / "appendonlydir").exists() else source / "appendonly.aof"
     words = [*words]
     if "--layout" in words:
@@ -147,7 +151,7 @@ def test_the_manifest_carries_unknown_pairs_and_only_the_base_line_changes(story
     assert (tmp_path / "out" / incr.name).read_bytes() == incr.read_bytes()
 
 
-def test_a_consumer_that_a_version_cannot_represent_is_named(tmp_path: Path) -> None:
+def test_a_consumer_that_a_version_cannot_represent_is_reported(tmp_path: Path) -> None:
     group = length(1) + string(b"g") + length(5) + length(1) + length(0) + length(2)
     consumers = b"".join(string(name) + bytes(8) + length(0) for name in (b"one", b"two"))
     (tmp_path / "a.rdb").write_bytes(sealed_rdb(b"REDIS0009", b"\x0f" + string(b"x") + w.stream(1, group + consumers)))
@@ -185,22 +189,26 @@ def test_flipped_bytes_under_a_right_checksum_end_in_a_file_that_walks_or_a_refu
 
 @named
 @pytest.mark.parametrize("version", [8, 9, 10, 11, 12, 80])
-def test_another_version_loads_to_the_same_but_for_what_is_named(path: Path, version: int, tmp_path: Path) -> None:
+def test_another_version_loads_to_the_same_state_except_for_reported_losses(
+    path: Path, version: int, tmp_path: Path
+) -> None:
     out = tmp_path / "out.rdb"
     report = convert(path, "--base", "rdb", "--rdb-version", version, "--lossy", "-o", out)
     walked = walk_rdb(FileSource(out))
     assert (walked.version, walked.complete, walked.checksum) == (version, True, "ok")
     for line in lines_that_load(version):
-        got = loaded_state(servers_by_line()[line], out)  # it loads
-        if line in loading(path.read_bytes()) and not report["inexpressible"]:
+        got = loaded_state(servers_by_line()[line], out)  # The result loads.
+        if line in lines_that_load_rdb(path.read_bytes()) and not report["inexpressible"]:
             assert states_match(path, loaded_state(servers_by_line()[line], path), got), line
         elif not report["inexpressible"]:
-            assert plain(got[1]) == plain(json.loads(path.with_suffix(".json").read_text())["keys"]), line
+            assert comparable_keys(got[1]) == comparable_keys(
+                json.loads(path.with_suffix(".json").read_text())["keys"]
+            ), line
 
 
-def plain(keys: list[Any]) -> list[Any]:
-    """Keys as every line tells them alike."""
-    only_known([key for key in keys if key["type"] == "stream"])
+def comparable_keys(keys: list[Any]) -> list[Any]:
+    """Describe keys without the fields that differ between release lines."""
+    drop_guessed_stream_fields([key for key in keys if key["type"] == "stream"])
     for key in keys:
         key.pop("encoding", None)
         key.pop("digest", None)
@@ -218,7 +226,7 @@ def test_the_same_version_again_is_the_same_bytes(path: Path, tmp_path: Path) ->
     assert (tmp_path / "out.rdb").read_bytes() == path.read_bytes()
 
 
-def test_unsupported_values_are_refused_and_named_and_dropped_with_lossy(tmp_path: Path) -> None:
+def test_unsupported_values_are_refused_or_dropped_with_lossy(tmp_path: Path) -> None:
     path = FIXTURES / "rdb" / "hash-metadata-v12.rdb"
     words: list[str | Path] = [path, "--base", "rdb", "--rdb-version", "11"]
     result = aofdoctor("convert", *words, "-o", tmp_path / "out.rdb")
@@ -233,7 +241,7 @@ def test_unsupported_values_are_refused_and_named_and_dropped_with_lossy(tmp_pat
     assert fields and all(time is None for value in fields for _, _, time in value)
 
 
-def test_field_expiries_go_from_redis_to_valkey_and_back(tmp_path: Path) -> None:
+def test_field_expiries_convert_from_redis_to_valkey_and_back(tmp_path: Path) -> None:
     for name in ("hash-metadata-v12", "hash-listpack-ex-v12"):
         path = FIXTURES / "rdb" / f"{name}.rdb"
         there, back = tmp_path / f"{name}.there.rdb", tmp_path / f"{name}.back.rdb"
@@ -245,8 +253,8 @@ def test_field_expiries_go_from_redis_to_valkey_and_back(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", UNRELEASED)
-def test_unreleased_types_are_named_or_exported(name: str, tmp_path: Path) -> None:
-    """Each ends as a file that walks, or in a refusal; no key goes without a word."""
+def test_unreleased_types_are_reported_or_exported(name: str, tmp_path: Path) -> None:
+    """Each result walks to its end or the conversion is refused; no key is lost without a report."""
     one = UNRELEASED[name]
     (tmp_path / "a.rdb").write_bytes(with_checksum(one))
     result = aofdoctor(
@@ -262,7 +270,7 @@ def test_unreleased_types_are_named_or_exported(name: str, tmp_path: Path) -> No
         "--json",
     )
     if result.status == 3:
-        assert "cannot be read" in result.err  # the writer's values of these are no listpacks
+        assert "cannot be read" in result.err  # The values that the test writer makes for these types are no listpacks.
         return
     kept = {key.name(BytesSource((tmp_path / "out.rdb").read_bytes())) for key in keys_of(tmp_path / "out.rdb")}
     lost = {entry["key"].encode() for entry in result.json["inexpressible"]}
@@ -274,7 +282,7 @@ def keys_of(path: Path) -> list[Any]:
     return [item for batch in ItemReader(FileSource(path)) for item in list(batch) if hasattr(item, "expire_ms")]
 
 
-# -- bounds --
+# -- limits --
 
 
 @pytest.mark.parametrize(
@@ -282,8 +290,8 @@ def keys_of(path: Path) -> list[Any]:
     [["--base", "resp"], ["--base", "rdb", "--rdb-version", "9"], ["--base", "resp", "--shift-ttl", "1h"]],
     ids=" ".join,
 )
-def test_memory_does_not_grow_with_a_value(words: list[str], tmp_path: Path) -> None:
-    """A hash of 100,000 fields, of a type that is written anew, and a string of 30 MB."""
+def test_memory_does_not_grow_with_the_size_of_a_value(words: list[str], tmp_path: Path) -> None:
+    """Uses a hash of 100,000 fields of a type that is re-encoded, and a string of 30 MB."""
     nodes = b"".join(
         length(2) + string(w.listpack([b"%d" % i for i in range(n, n + 500)])) for n in range(0, 100_000, 500)
     )
@@ -302,7 +310,7 @@ def test_the_help_has_examples_and_every_exit_status() -> None:
     assert "Examples:" in shown and "Exit status: 0" in shown and "--lossy" in shown
 
 
-def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_path: Path) -> None:
+def test_the_default_target_wrote_the_file_or_is_the_oldest_that_reads_it(tmp_path: Path) -> None:
     report = convert(FIXTURES / "rdb" / "string-v12.rdb", "--base", "resp")
     assert report["converted"]["for"] == "redis-8.2"
     (tmp_path / "a.rdb").write_bytes(sealed_rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
@@ -311,8 +319,8 @@ def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_pa
 
 @pytest.mark.parametrize("expire_ms", [-5000, -2, -(1 << 63), 0])
 @pytest.mark.parametrize("shift", [[], ["--shift-ttl", "1h"]], ids=["as it is", "moved"])
-def test_an_expiry_before_1970_is_one(expire_ms: int, shift: list[str], tmp_path: Path) -> None:
-    """No server writes one, and every server takes it: the key has long been gone.  -1 is none (rdb.c)."""
+def test_an_expiry_before_1970_is_an_expiry(expire_ms: int, shift: list[str], tmp_path: Path) -> None:
+    """No server writes a negative expiry, but every server reads it as long expired. Only -1 means none (rdb.c)."""
     gone = b"\xfc" + expire_ms.to_bytes(8, "little", signed=True) + b"\0" + string(b"gone") + string(b"x")
     none = b"\xfc" + b"\xff" * 8 + b"\0" + string(b"none") + string(b"x")
     path = tmp_path / "a.rdb"
@@ -326,7 +334,7 @@ def test_an_expiry_before_1970_is_one(expire_ms: int, shift: list[str], tmp_path
 
 
 @pytest.mark.parametrize("shift_ms", [5000, -(1 << 41), 1 << 62, -(1 << 62)])
-def test_expiries_are_moved_in_their_places_as_they_are_key_by_key(
+def test_expiries_shifted_in_place_equal_those_shifted_key_by_key(
     shift_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds, keys = [*VALUES], b""
@@ -336,8 +344,8 @@ def test_expiries_are_moved_in_their_places_as_they_are_key_by_key(
         keys += VALUES[kinds[number % len(kinds)]](random.Random(number), 1)
     for data in (sealed_rdb(b"REDIS0011", keys), sealed_rdb(b"REDIS0011", keys[: len(keys) // 2]), random_rdb(1, 60)):
         found = []
-        for held in (other._BATCH_MAX, 0):
-            monkeypatch.setattr(other, "_BATCH_MAX", held)
+        for held in (rewriter._BATCH_MAX, 0):
+            monkeypatch.setattr(rewriter, "_BATCH_MAX", held)
             tally = ConversionReport()
             pieces = [*rewrite_rdb(BytesSource(data), TargetFormat.from_version(11, shift_ms), tally)]
             found.append((b"".join(piece for piece in pieces if isinstance(piece, bytes)), tally))

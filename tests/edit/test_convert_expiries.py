@@ -1,4 +1,4 @@
-"""convert --shift-ttl and --now: every absolute expiry moves, and nothing else does."""
+"""convert --shift-ttl and --now: every absolute expiry is shifted and every other byte stays."""
 
 import hashlib
 import time
@@ -8,11 +8,12 @@ import pytest
 
 from aofdoctor.resp import encode_command
 from tests.conftest import FIXTURES, aofdoctor
-from tests.rdb.test_values import FILES, loading
 from tests.support.conversions import comparable_state, convert, loaded_state
+from tests.support.rdb_files import RDB_FIXTURES
+from tests.support.rdb_loading import lines_that_load_rdb
 from tests.support.servers import servers_by_line
 
-named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+named = pytest.mark.parametrize("path", RDB_FIXTURES, ids=lambda path: path.stem)
 
 
 # -- expiries --
@@ -22,23 +23,23 @@ HOURS = 2 * 3_600_000
 
 @named
 @pytest.mark.parametrize("base", [[], ["--base", "resp"]], ids=["as it is", "commands"])
-def test_every_expiry_of_a_base_moves_and_nothing_else(path: Path, base: list[str], tmp_path: Path) -> None:
+def test_only_the_expiries_of_a_base_are_shifted(path: Path, base: list[str], tmp_path: Path) -> None:
     out = tmp_path / ("out.aof" if base else "out.rdb")
     convert(path, *base, "--shift-ttl", "2h", "-o", out)
-    line = loading(path.read_bytes())[-1]
+    line = lines_that_load_rdb(path.read_bytes())[-1]
     binary = servers_by_line()[line]
     got, expected = loaded_state(binary, out)[1], loaded_state(binary, path)[1]
     for key in expected:
         key["expire_ms"] = key["expire_ms"] and key["expire_ms"] + HOURS
         if key["type"] == "hash":
             key["value"] = [[name, value, expire and expire + HOURS] for name, value, expire in key["value"]]
-    for key in got + expected:  # of a stream of before 7.0 servers only guess these
+    for key in got + expected:  # Servers only guess these fields for a stream from before 7.0.
         if key["type"] == "stream" and path.stem.startswith("stream-"):
             key["value"].update(max_deleted=None, added=None)
     assert comparable_state((0, got, [])) == comparable_state((0, expected, []))
 
 
-MOVED: list[tuple[list[bytes], list[bytes]]] = [
+SHIFTED: list[tuple[list[bytes], list[bytes]]] = [
     ([b"SET", b"PXAT", b"PXAT", b"pxat", b"1000"], [b"SET", b"PXAT", b"PXAT", b"pxat", b"7201000"]),
     ([b"SET", b"k", b"v", b"EXAT", b"1000", b"NX"], [b"SET", b"k", b"v", b"EXAT", b"8200", b"NX"]),
     ([b"set", b"k", b"v", b"KEEPTTL"], [b"set", b"k", b"v", b"KEEPTTL"]),
@@ -56,14 +57,14 @@ MOVED: list[tuple[list[bytes], list[bytes]]] = [
 ]  # fmt: skip
 
 
-def test_expiries_of_commands_move_and_every_other_byte_stays(tmp_path: Path) -> None:
+def test_only_the_expiries_of_commands_are_shifted(tmp_path: Path) -> None:
     between = [b"#TS:1700000000\r\n", b"*3\r\n$0003\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n"]
-    before = b"".join(encode_command(argv) + between[i % 2] for i, (argv, _) in enumerate(MOVED))
-    after = b"".join(encode_command(argv) + between[i % 2] for i, (_, argv) in enumerate(MOVED))
+    before = b"".join(encode_command(argv) + between[i % 2] for i, (argv, _) in enumerate(SHIFTED))
+    after = b"".join(encode_command(argv) + between[i % 2] for i, (_, argv) in enumerate(SHIFTED))
     (tmp_path / "a.aof").write_bytes(before)
     report = convert(tmp_path / "a.aof", "--shift-ttl", "2h", "-o", tmp_path / "out.aof")
     assert (tmp_path / "out.aof").read_bytes() == after
-    assert report["converted"]["moved_commands"] == sum(old != new for old, new in MOVED)
+    assert report["converted"]["moved_commands"] == sum(old != new for old, new in SHIFTED)
 
 
 def test_a_value_larger_than_any_window_keeps_its_bytes_and_gets_its_expiry(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_a_value_larger_than_any_window_keeps_its_bytes_and_gets_its_expiry(tmp_
     ) + encode_command([b"SET", b"far", value])
 
 
-def test_now_moves_by_what_has_passed_since_the_log_ended(tmp_path: Path) -> None:
+def test_now_shifts_by_the_time_since_the_end_of_the_log(tmp_path: Path) -> None:
     (tmp_path / "a.aof").write_bytes(b"#TS:1700000000\r\n" + encode_command([b"PEXPIREAT", b"k", b"1700000060000"]))
     convert(tmp_path / "a.aof", "--now", "1700003600", "-o", tmp_path / "out.aof")
     assert encode_command([b"PEXPIREAT", b"k", b"1700003660000"]) in (tmp_path / "out.aof").read_bytes()

@@ -1,4 +1,4 @@
-"""A conversion in place and as a saved plan: the same result, reversible, and never something else under a name."""
+"""convert --in-place and saved conversions: the same result as a copy, reversible, and never partly written."""
 
 import json
 from collections.abc import Callable
@@ -8,10 +8,10 @@ import pytest
 
 from aofdoctor.resp import encode_command
 from tests.conftest import FIXTURES, aofdoctor
-from tests.edit.test_exchange import everything
 from tests.support.conversions import convert, loaded_state, sealed_rdb
 from tests.support.fault_injection import run_killed_at
 from tests.support.rdb_value_writer import string
+from tests.support.samples import full_snapshot
 from tests.support.servers import servers_by_line
 
 Story = Callable[[str], Path]
@@ -24,16 +24,16 @@ converting = pytest.mark.parametrize("name", CONVERSIONS)
 
 
 @converting
-def test_in_place_is_the_copy_and_undo_brings_all_of_it_back(name: str, story: Story, tmp_path: Path) -> None:
+def test_in_place_equals_the_copy_and_undo_restores_everything(name: str, story: Story, tmp_path: Path) -> None:
     place = story("wiped-redis-7.0") / "appendonlydir"
-    before = everything(place)
+    before = full_snapshot(place)
     convert(place, *CONVERSIONS[name], "-o", tmp_path / "copy")
     done = convert(place, *CONVERSIONS[name], "--in-place", "-y")
     copied = {path.name: path.read_bytes() for path in (tmp_path / "copy").iterdir()}
     assert {path.name: path.read_bytes() for path in place.iterdir()} == copied
-    assert everything(Path(done["kept"])).keys() == {key.replace(str(place), done["kept"]) for key in before}
+    assert full_snapshot(Path(done["kept"])).keys() == {key.replace(str(place), done["kept"]) for key in before}
     assert aofdoctor("undo", done["receipt"]).status == 0
-    assert everything(place) == before
+    assert full_snapshot(place) == before
 
 
 def test_a_dump_and_a_file_are_converted_in_place(tmp_path: Path) -> None:
@@ -53,24 +53,24 @@ def test_a_dump_and_a_file_are_converted_in_place(tmp_path: Path) -> None:
     ("words", "why"),
     [(["--layout", "multi-part"], "another layout"), (["--base", "resp"], "the place of a dump")],
 )
-def test_another_layout_is_not_put_under_the_same_name(words: list[str], why: str, tmp_path: Path) -> None:
+def test_another_layout_is_refused_in_place(words: list[str], why: str, tmp_path: Path) -> None:
     dump = tmp_path / "dump.rdb"
     dump.write_bytes((FIXTURES / "rdb" / "string-v12.rdb").read_bytes())
-    before = everything(tmp_path)
+    before = full_snapshot(tmp_path)
     result = aofdoctor("convert", dump, *words, "--in-place", "-y")
-    assert result.status == 3 and why in result.err and everything(tmp_path) == before
+    assert result.status == 3 and why in result.err and full_snapshot(tmp_path) == before
 
 
-def test_unsupported_values_are_not_put_in_place(tmp_path: Path) -> None:
+def test_a_conversion_in_place_with_unsupported_values_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes((FIXTURES / "rdb" / "hash-metadata-v12.rdb").read_bytes())
-    before = everything(path)
+    before = full_snapshot(path)
     words: list[str | Path] = ["convert", path, "--base", "rdb", "--rdb-version", "11", "--in-place", "-y"]
-    assert aofdoctor(*words).status == 3 and everything(path) == before
+    assert aofdoctor(*words).status == 3 and full_snapshot(path) == before
     assert aofdoctor(*words, "--lossy").status == 0 and path.read_bytes()[:9] == b"REDIS0011"
 
 
-def test_killed_at_any_call_a_conversion_in_place_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+def test_after_a_kill_a_conversion_in_place_leaves_the_old_or_the_new_file(tmp_path: Path) -> None:
     data = sealed_rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")) + encode_command([b"SET", b"tail", b"1"])
 
     def source(folder: Path) -> Path:
@@ -90,7 +90,7 @@ def test_killed_at_any_call_a_conversion_in_place_leaves_the_old_or_the_new(tmp_
 
 
 @converting
-def test_a_saved_conversion_comes_to_the_same(name: str, story: Story, tmp_path: Path) -> None:
+def test_a_saved_conversion_has_the_same_result(name: str, story: Story, tmp_path: Path) -> None:
     place, plan, words = story("wiped-redis-7.0") / "appendonlydir", tmp_path / "plan.json", CONVERSIONS[name]
     with open(next(place.glob("*.incr.aof")), "ab") as file:
         file.write(encode_command([b"PEXPIREAT", b"after", b"4102444800000"]))
@@ -104,7 +104,7 @@ def test_a_saved_conversion_comes_to_the_same(name: str, story: Story, tmp_path:
     assert one == two != {path.name: path.read_bytes() for path in place.iterdir()}
     assert aofdoctor("apply", plan, "--in-place", "-y").status == 0
     assert {path.name: path.read_bytes() for path in place.iterdir()} == one
-    assert aofdoctor("apply", plan).status == 3  # the files are not those that it was made for
+    assert aofdoctor("apply", plan).status == 3  # The files are not the ones that the plan was made for.
 
 
 def test_now_is_the_time_of_the_plan(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_now_is_the_time_of_the_plan(tmp_path: Path) -> None:
         {"shift_ms": "x"}, {"shift_ms": 10**400}, {"shift_ms": None}, {"lossy": None, "base": None},
     ],
 )  # fmt: skip
-def test_a_plan_that_cannot_be_meant_is_refused(other: dict[str, object], tmp_path: Path) -> None:
+def test_an_invalid_plan_is_refused(other: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(sealed_rdb(b"REDIS0010", b"\x00" + string(b"k") + string(b"v")))
     convert(path, "--base", "resp", "--plan", tmp_path / "plan")
@@ -133,7 +133,7 @@ def test_a_plan_that_cannot_be_meant_is_refused(other: dict[str, object], tmp_pa
     assert result.status in (2, 3) and not (tmp_path / "out").exists() and "Traceback" not in result.err
 
 
-def test_a_part_that_loses_its_annotations_loses_its_endoffset(story: Story, tmp_path: Path) -> None:
+def test_a_part_without_its_annotations_has_no_endoffset(story: Story, tmp_path: Path) -> None:
     place = story("wiped-redis-7.0") / "appendonlydir"
     manifest = next(place.glob("*.manifest"))
     incr = next(place.glob("*.incr.aof"))

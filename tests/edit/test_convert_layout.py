@@ -1,4 +1,4 @@
-"""convert --layout, what it refuses, and how."""
+"""convert --layout, and the requests that convert refuses."""
 
 import shutil
 from collections.abc import Callable
@@ -8,14 +8,14 @@ import pytest
 
 from aofdoctor.resp import encode_command
 from tests.conftest import FIXTURES, aofdoctor
-from tests.rdb.test_values import FILES
 from tests.support import rdb_value_writer as w
 from tests.support.conversions import convert, loaded_state, sealed_rdb
+from tests.support.rdb_files import RDB_FIXTURES
 from tests.support.rdb_value_writer import length, string
 from tests.support.servers import servers_by_line
 
 Story = Callable[[str], Path]
-named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+named = pytest.mark.parametrize("path", RDB_FIXTURES, ids=lambda path: path.stem)
 
 
 # -- layouts --
@@ -43,7 +43,7 @@ def test_a_dump_becomes_a_set_that_loads(name: str, tmp_path: Path) -> None:
     assert loaded_state(binary, tmp_path / "out") == loaded_state(binary, path)
 
 
-def test_there_and_back_is_the_same_bytes(story: Story, tmp_path: Path) -> None:
+def test_converting_back_gives_the_same_bytes(story: Story, tmp_path: Path) -> None:
     path = story("wiped-redis-6.2-preamble") / "appendonly.aof"
     convert(path, "--layout", "multi-part", "-o", tmp_path / "set")
     convert(tmp_path / "set", "--layout", "single", "-o", tmp_path / "back.aof")
@@ -92,7 +92,7 @@ def test_every_truncation_and_flip_of_a_base_is_refused_or_converted_whole(path:
                 assert result.status == 3 and not (tmp_path / "out").exists()
 
 
-def test_values_that_lie_under_a_right_checksum_are_refused(tmp_path: Path) -> None:
+def test_undecodable_values_under_a_correct_checksum_are_refused(tmp_path: Path) -> None:
     lying = [b"\x10" + string(b"h") + string(b"no listpack"), b"\x00" + string(b"s") + w.lzf_string(b"\x05abc", 50),
              b"\x15" + string(b"x") + length(1) + string(b"short") + string(b"node") + length(0) * 9]  # fmt: skip
     for body in lying:
@@ -105,7 +105,7 @@ def test_values_that_lie_under_a_right_checksum_are_refused(tmp_path: Path) -> N
             (tmp_path / "out.receipt.json").unlink(missing_ok=True)
 
 
-def test_nothing_is_written_over(tmp_path: Path) -> None:
+def test_no_file_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.aof").write_bytes(SET)
     (tmp_path / "out").write_bytes(b"mine")
     assert aofdoctor("convert", tmp_path / "a.aof", "--layout", "multi-part", "-o", tmp_path / "out").status == 3

@@ -1,4 +1,4 @@
-"""Any edit in place: the new content under the old name, the old one beside it, and undo is the identity."""
+"""Edits in place: the new content gets the name, the old content is kept next to it, and undo restores it exactly."""
 
 import errno
 import json
@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.cli import plan_runner as plans_room
-from aofdoctor.edit.output import exchange as exchange_room
+from aofdoctor.cli import plan_runner
+from aofdoctor.edit.output import exchange
 from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
 from tests.support.fault_injection import run_killed_at
 from tests.support.hostile_bytes import hostile_aofs
-from tests.support.samples import FLUSH, StoryCopier, make_small_set
+from tests.support.samples import FLUSH, StoryCopier, full_snapshot, make_small_set
 
 A, B = encode_command([b"SET", b"a", b"1"]), encode_command([b"SET", b"b", b"2"])
 EDITS = {
@@ -29,15 +29,6 @@ EDITS = {
     "strip and after": ["strip", "--and-after"],
 }
 DATA = A + B + FLUSH + A + b"*1\r\n$4\r\nPI" + b"\0" * 100 + B
-
-
-def everything(path: Path) -> dict[str, tuple[object, ...]]:
-    """All that there is to know of a file or directory: bytes, identity, owner, mode, time."""
-    paths = [path, *sorted(path.iterdir())] if path.is_dir() else [path]
-    return {
-        str(p): (p.read_bytes() if p.is_file() else b"", s.st_ino, s.st_uid, s.st_gid, s.st_mode, s.st_mtime_ns)
-        for p in paths for s in [p.stat()]
-    }  # fmt: skip
 
 
 def source(folder: Path, layout: str) -> Path:
@@ -52,11 +43,11 @@ def source(folder: Path, layout: str) -> Path:
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edit_and_its_undo_are_the_identity(edit: str, layout: str, tmp_path: Path) -> None:
     path, words = source(tmp_path, layout), EDITS[edit]
-    before = everything(path)
+    before = full_snapshot(path)
     assert aofdoctor(words[0], path, *words[1:], "-o", tmp_path / "copy").status in (0, 3)
     done = aofdoctor(words[0], path, *words[1:], "--in-place", "-y", "--json")
-    if not (tmp_path / "copy").exists():  # what no copy is made of is refused in place as well
-        assert done.status == 3 and everything(path) == before
+    if not (tmp_path / "copy").exists():  # An edit without an output is refused in place as well.
+        assert done.status == 3 and full_snapshot(path) == before
         return
     assert done.status == 0, done.err
     if layout == "file":
@@ -65,26 +56,27 @@ def test_an_edit_and_its_undo_are_the_identity(edit: str, layout: str, tmp_path:
         assert {p.name: p.read_bytes() for p in path.iterdir()} == {
             p.name: p.read_bytes() for p in (tmp_path / "copy").iterdir()}  # fmt: skip
     undone = aofdoctor("undo", done.json["receipt"], "--json")
-    assert undone.status == 0 and everything(path) == before, undone.err
+    assert undone.status == 0 and full_snapshot(path) == before, undone.err
 
 
-def test_the_old_source_is_named_and_kept_in_the_same_directory(tmp_path: Path) -> None:
+def test_the_old_source_is_reported_and_kept_in_the_same_directory(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     kept = [p for p in tmp_path.iterdir() if p.name.endswith(".before")]
     assert [p.read_bytes() for p in kept] == [DATA] and kept[0].name in result.out and "takes it back" in result.out
 
 
-def test_parts_that_stay_as_they_are_need_no_room(tmp_path: Path) -> None:
+def test_unchanged_parts_need_no_space(tmp_path: Path) -> None:
     path = make_small_set(tmp_path, {"base": A * 5, "one": B, "two": A + FLUSH, "three": B})
     inode = {p.name: p.stat().st_ino for p in path.iterdir()}
     done = aofdoctor("strip", path, "--key", "b", "--in-place", "-y", "--json")
     assert done.status == 0
     same = {p.name for p in path.iterdir() if p.stat().st_ino == inode[p.name]}
-    assert same == {"a.aof.1.base.aof", "a.aof.3.incr.aof"}  # the last is written to by servers: never shared
+    # Servers append to the last part, so it is never a hard link.
+    assert same == {"a.aof.1.base.aof", "a.aof.3.incr.aof"}
 
 
-def test_a_held_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_an_open_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     with open(path) as file, subprocess.Popen(["sleep", "60"], stdin=file) as other:
         result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
@@ -92,7 +84,7 @@ def test_a_held_file_is_refused_before_anything_is_written(tmp_path: Path) -> No
     assert result.status == 3 and "held open by" in result.err and sorted(tmp_path.iterdir()) == [path]
 
 
-def test_a_source_that_grew_meanwhile_is_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_has_grown_is_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = source(tmp_path, "file")
     real = write_copy
 
@@ -102,7 +94,7 @@ def test_a_source_that_grew_meanwhile_is_not_exchanged(tmp_path: Path, monkeypat
             file.write(B)
         return receipt
 
-    monkeypatch.setattr(plans_room, "write_copy", grows)
+    monkeypatch.setattr(plan_runner, "write_copy", grows)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and "is not what it was" in result.err and path.read_bytes() == DATA + B
 
@@ -112,12 +104,12 @@ def test_a_file_system_that_cannot_exchange_is_reported(tmp_path: Path, monkeypa
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     path = source(tmp_path, "file")
-    monkeypatch.setattr(exchange_room, "_rename_exchange", cannot)
+    monkeypatch.setattr(exchange, "_rename_exchange", cannot)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and "cannot exchange two names" in result.err and path.read_bytes() == DATA
 
 
-def test_undo_refuses_what_was_written_to_since(tmp_path: Path) -> None:
+def test_undo_refuses_a_file_that_has_changed_since(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     done = aofdoctor("repair", path, "--salvage", "--in-place", "-y", "--json").json
     with open(path, "ab") as file:
@@ -138,7 +130,7 @@ def test_undo_twice_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"exchanged_with": 5}, {"exchanged_with": "/etc"}, {"output": []}, {"output": [{}]},
                                     {"source": "x"}, {"source": [{"path": "a\0b"}]}])  # fmt: skip
-def test_a_receipt_that_cannot_be_meant_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+def test_an_invalid_receipt_is_refused(change: dict[str, object], tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     receipt = Path(aofdoctor("repair", path, "--salvage", "--in-place", "-y", "--json").json["receipt"])
     now = path.read_bytes()
@@ -151,20 +143,21 @@ def test_a_saved_plan_is_applied_in_place(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     assert aofdoctor("repair", path, "--salvage", "--plan", tmp_path / "plan").status == 0
     assert aofdoctor("apply", tmp_path / "plan", "-o", tmp_path / "copy").status == 0
-    assert aofdoctor("apply", tmp_path / "plan", "--in-place").status == 2  # it asks, and this is no terminal
+    # The command asks for confirmation, and standard input is no terminal.
+    assert aofdoctor("apply", tmp_path / "plan", "--in-place").status == 2
     assert path.read_bytes() == DATA
     assert aofdoctor("apply", tmp_path / "plan", "--in-place", "-y").status == 0
     assert path.read_bytes() == (tmp_path / "copy").read_bytes()
 
 
 @pytest.mark.parametrize("layout", ["file", "set"])
-def test_killed_at_any_call_the_name_has_the_old_content_or_the_new(layout: str, tmp_path: Path) -> None:
+def test_after_a_kill_at_any_call_the_file_has_the_old_or_the_new_content(layout: str, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
     done_path = source(whole, layout)
-    old = {name.rpartition("/")[2]: row[0] for name, row in everything(done_path).items()}
+    old = {name.rpartition("/")[2]: row[0] for name, row in full_snapshot(done_path).items()}
     assert aofdoctor("repair", done_path, "--salvage", "--in-place", "-y").status == 0
-    new = {name.rpartition("/")[2]: row[0] for name, row in everything(done_path).items()}
+    new = {name.rpartition("/")[2]: row[0] for name, row in full_snapshot(done_path).items()}
     number, lived = 0, False
     while not lived:
         number += 1
@@ -172,11 +165,11 @@ def test_killed_at_any_call_the_name_has_the_old_content_or_the_new(layout: str,
         folder.mkdir()
         path = source(folder, layout)
         lived = run_killed_at(number, "repair", path, "--salvage", "--in-place", "-y")
-        assert {name.rpartition("/")[2]: row[0] for name, row in everything(path).items()} in (old, new)
+        assert {name.rpartition("/")[2]: row[0] for name, row in full_snapshot(path).items()} in (old, new)
     assert number > 10
 
 
-def test_a_server_loads_what_was_put_in_place(story: StoryCopier, tmp_path: Path) -> None:
+def test_a_server_loads_an_aof_that_was_edited_in_place(story: StoryCopier, tmp_path: Path) -> None:
     path = story("wiped-valkey-9.1")
     assert aofdoctor("strip", path, "--and-after", "-o", tmp_path / "copy").status == 0
     assert aofdoctor("strip", path, "--and-after", "--in-place", "-y").status == 0
@@ -191,33 +184,33 @@ def test_edit_and_undo_are_the_identity_on_any_file(
 ) -> None:
     path, words = tmp_path_factory.mktemp("x") / "a.aof", EDITS[edit]
     path.write_bytes(A + data)
-    before = everything(path)
+    before = full_snapshot(path)
     done = aofdoctor(words[0], path, *words[1:], "--in-place", "-y", "--json")
     if done.status == 0 and done.json["receipt"]:
         assert aofdoctor("undo", done.json["receipt"]).status == 0
-    assert everything(path) == before
+    assert full_snapshot(path) == before
 
 
 def test_undo_through_a_symlink(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     path = source(tmp_path / "real", "file")
     (tmp_path / "link.aof").symlink_to(path)
-    before = everything(path)
+    before = full_snapshot(path)
     done = aofdoctor("repair", tmp_path / "link.aof", "--salvage", "--in-place", "-y", "--json").json
     assert Path(done["kept"]).read_bytes() == DATA
-    assert aofdoctor("undo", done["receipt"]).status == 0 and everything(path) == before
+    assert aofdoctor("undo", done["receipt"]).status == 0 and full_snapshot(path) == before
 
 
 def test_a_directory_that_holds_more_than_the_set_is_refused(tmp_path: Path) -> None:
     path = source(tmp_path, "set")
     (path / "b.aof.1.incr.aof").write_bytes(B)
-    now = everything(path)
+    now = full_snapshot(path)
     result = aofdoctor("repair", path / "a.aof.manifest", "--salvage", "--in-place", "-y")
-    assert result.status == 3 and "b.aof.1.incr.aof" in result.err and everything(path) == now
+    assert result.status == 3 and "b.aof.1.incr.aof" in result.err and full_snapshot(path) == now
 
 
 @pytest.mark.parametrize("late", ["manifest", "a new part"])
-def test_a_set_that_changed_meanwhile_is_not_exchanged(
+def test_a_multi_part_aof_that_has_changed_is_not_exchanged(
     late: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = source(tmp_path, "set")
@@ -229,10 +222,10 @@ def test_a_set_that_changed_meanwhile_is_not_exchanged(
             file.write(b"# more\n")
         return receipt
 
-    monkeypatch.setattr(plans_room, "write_copy", changes)
+    monkeypatch.setattr(plan_runner, "write_copy", changes)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and path.is_dir() and (path / "a.aof.3.incr.aof").read_bytes() == DATA
-    assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # what was made is gone again
+    assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # The new files have been removed.
 
 
 def test_a_receipt_exchanges_only_the_files_of_its_own_name(tmp_path: Path) -> None:
@@ -249,7 +242,7 @@ def test_an_exchange_with_an_unsynced_name_is_reported_as_done(tmp_path: Path, m
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     path = source(tmp_path, "file")
-    monkeypatch.setattr(exchange_room, "sync_directory", fails)
+    monkeypatch.setattr(exchange, "sync_directory", fails)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and "it is done" in result.err and "undo" in result.err
     monkeypatch.undo()
@@ -257,13 +250,13 @@ def test_an_exchange_with_an_unsynced_name_is_reported_as_done(tmp_path: Path, m
     assert aofdoctor("undo", receipt).status == 0 and path.read_bytes() == DATA
 
 
-def test_the_directory_that_one_is_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = source(tmp_path, "set")
     monkeypatch.chdir(path)
     assert aofdoctor("repair", ".", "--salvage", "--in-place", "-y").status == 3
 
 
-def test_what_would_not_change_is_not_exchanged(tmp_path: Path) -> None:
+def test_an_edit_without_effect_exchanges_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(A)
     result = aofdoctor("slice", path, "--key", "a", "--in-place", "-y")

@@ -1,4 +1,4 @@
-"""strip --in-place and undo: the flush is overwritten where it stands, provably, and comes back byte for byte."""
+"""strip --in-place and undo: the flush is overwritten with PING in the file, and undo restores every byte."""
 
 import subprocess
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.cli.options import open_path
-from aofdoctor.edit.output import in_use as guard
-from aofdoctor.edit.output import overwrite as inplace
+from aofdoctor.edit.output import in_use, overwrite
 from aofdoctor.edit.output.overwrite import ping_of_size
 from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.errors import RefusedEdit, SourceChanged
@@ -18,7 +17,7 @@ from tests.support.samples import FLUSH, SET, StoryCopier, make_small_set, serve
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_in_place_brings_every_key_back_and_undo_takes_it_back(name: str, story: StoryCopier) -> None:
+def test_in_place_restores_every_key_and_undo_reverts_it(name: str, story: StoryCopier) -> None:
     source = story(name)
     part, start, end = read_story(name)["flush"]
     path = next(source.rglob(part))
@@ -52,7 +51,7 @@ def test_in_place_a_flush_of_any_length_becomes_a_ping_that_servers_load(flush: 
     assert aofdoctor("verify", path, "--json").json["total"] == 2
 
 
-def test_every_size_of_record_has_a_harmless_one() -> None:
+def test_a_record_of_any_size_can_be_replaced_with_ping() -> None:
     for size in range(15, 5000):
         assert len(ping_of_size(size)) == size
     with pytest.raises(RefusedEdit):
@@ -83,7 +82,7 @@ def test_from_the_tail_the_last_group_is_found_without_reading_the_rest(tmp_path
     assert aofdoctor("strip", path, "--trust-tail").status == 2
 
 
-def test_a_held_file_is_refused_and_the_holder_is_named(story: StoryCopier) -> None:
+def test_an_open_file_is_refused_with_the_process_that_has_it(story: StoryCopier) -> None:
     source = story("wiped-redis-6.2")
     before = snapshot(source)
     with open(source / "appendonly.aof") as file:
@@ -142,7 +141,7 @@ def test_undo_refuses_another_file(story: StoryCopier) -> None:
         path.write_bytes(other)
         assert aofdoctor("undo", receipt).status == 3
         assert path.read_bytes() == other
-    path.write_bytes(edited + SET)  # a server has appended since
+    path.write_bytes(edited + SET)  # A server has appended to the file since.
     assert aofdoctor("undo", receipt).status == 0
     assert path.read_bytes().endswith(FLUSH + path.read_bytes()[1212:])
 
@@ -150,7 +149,7 @@ def test_undo_refuses_another_file(story: StoryCopier) -> None:
 @pytest.mark.parametrize(
     "junk", [b"", b"{}", b"[]", b'{"kind": 5}', b'{"kind": "in-place", "files": [{}]}', b"\xff\xfe", b"[" * 100_000]
 )
-def test_undo_of_no_receipt_is_one_clear_line(junk: bytes, tmp_path: Path) -> None:
+def test_undo_of_a_file_that_is_no_receipt_is_one_clear_line(junk: bytes, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_bytes(junk)
     result = aofdoctor("undo", tmp_path / "r.json")
     assert (result.status == 3 and "not a receipt" in result.err) or "never changed" in result.err
@@ -162,7 +161,7 @@ def test_undo_of_a_copys_receipt_reports_an_unchanged_source(story: StoryCopier,
     assert result.status == 3 and "never changed" in result.err
 
 
-def test_in_place_on_a_set_that_no_server_reads_warns_instead_of_starting_one(tmp_path: Path) -> None:
+def test_in_place_without_a_suitable_server_warns(tmp_path: Path) -> None:
     folder = make_small_set(tmp_path, {"base": SET, "incr": SET + FLUSH})
     (folder / "a.aof.manifest").unlink()
     out = aofdoctor("strip", folder, "--in-place", "-y").out
@@ -177,7 +176,7 @@ def test_a_file_that_is_listed_twice_is_edited_once(tmp_path: Path) -> None:
     assert FLUSH not in (folder / "a.aof.2.incr.aof").read_bytes()
 
 
-def test_from_the_tail_a_group_over_two_parts_goes_whole(tmp_path: Path) -> None:
+def test_from_the_tail_a_group_across_two_parts_is_removed_completely(tmp_path: Path) -> None:
     folder = make_small_set(tmp_path, {"base": SET, "incr": SET + FLUSH, "more": FLUSH * 300 + SET})
     result = aofdoctor("strip", folder, "--in-place", "--trust-tail", "-y", "--json")
     assert result.status == 0 and result.json["commands"] == {"before": None, "after": None, "dropped": 301, "added": 0}
@@ -192,7 +191,7 @@ def test_from_the_tail_a_torn_end_hides_no_flush(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", [["@27"], ["--all"]])
-def test_from_the_tail_nothing_else_is_chosen(option: list[str], tmp_path: Path) -> None:
+def test_from_the_tail_only_the_last_group_is_chosen(option: list[str], tmp_path: Path) -> None:
     (tmp_path / "a.aof").write_bytes(SET + FLUSH)
     assert aofdoctor("strip", tmp_path / "a.aof", *option, "--in-place", "--trust-tail", "-y").status == 2
 
@@ -215,17 +214,17 @@ def test_a_file_that_changed_after_it_was_read_is_not_edited(tmp_path: Path) -> 
     path = tmp_path / "a.aof"
     path.write_bytes(SET + FLUSH)
     with open_path(str(path)) as aof:
-        todo = inplace.plan_overwrites(plan_group(aof, survey_flushes(aof), None))
+        todo = overwrite.plan_overwrites(plan_group(aof, survey_flushes(aof), None))
     path.write_bytes(SET + FLUSH + SET)
     with pytest.raises(SourceChanged):
-        inplace.overwrite(todo, force=False, trusted_tail=False)
+        overwrite.overwrite(todo, force=False, trusted_tail=False)
     assert path.read_bytes() == SET + FLUSH + SET and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_file_that_is_opened_in_between_is_not_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + FLUSH)
-    monkeypatch.setattr(guard, "in_use", lambda path: guard.UseEvidence(guard.UseState.FREE))
+    monkeypatch.setattr(in_use, "in_use", lambda path: in_use.UseEvidence(in_use.UseState.FREE))
     with open(path) as file:
         holder = subprocess.Popen(["sleep", "60"], stdin=file)
     try:
@@ -242,7 +241,7 @@ def test_a_fresh_rewrite_above_the_directory_of_a_set_is_refused(tmp_path: Path)
     assert result.status == 3 and "a rewrite is at work" in result.err
 
 
-def test_the_receipt_may_stand_elsewhere(tmp_path: Path) -> None:
+def test_the_receipt_can_be_written_to_another_directory(tmp_path: Path) -> None:
     path, receipt = tmp_path / "a.aof", tmp_path / "other" / "r.json"
     receipt.parent.mkdir()
     path.write_bytes(SET + FLUSH)
@@ -250,7 +249,7 @@ def test_the_receipt_may_stand_elsewhere(tmp_path: Path) -> None:
     assert aofdoctor("undo", receipt).status == 0 and path.read_bytes() == SET + FLUSH
 
 
-def test_an_edit_that_was_cut_short_is_taken_back(tmp_path: Path) -> None:
+def test_an_interrupted_edit_is_undone(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + FLUSH + SET)
     receipt = aofdoctor("strip", path, "--in-place", "-y", "--json").json["receipt"]

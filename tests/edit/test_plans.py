@@ -1,4 +1,4 @@
-"""slice, and plans that are saved, proven, applied or refused."""
+"""slice, and plans: saved, tested in a server, applied, or refused when they are stale."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ MULTI, EXEC, SELECT, FLUSH = (
         (MULTI + A + B * 40_000 + EXEC + C, MULTI + A + B * 40_000 + EXEC),
     ],
 )
-def test_a_slice_stands_alone(data: bytes, kept: bytes, tmp_path: Path) -> None:
+def test_a_slice_is_a_complete_aof(data: bytes, kept: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(data)
     result = aofdoctor("slice", path, "--key", "a", "-o", tmp_path / "out", "--json")
@@ -69,7 +69,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_saved_plan_comes_to_the_same(case: str, tmp_path: Path) -> None:
+def test_a_saved_plan_has_the_same_result(case: str, tmp_path: Path) -> None:
     words, data = CASES[case]
     path, plan = tmp_path / "a.aof", tmp_path / "plan.json"
     path.write_bytes(data)
@@ -116,7 +116,7 @@ def test_a_plan_is_never_written_over_another_file(tmp_path: Path) -> None:
      {"recipe": {"verb": "slice", "selection": NO_SELECTION | {"grep": ["a{99999999999}"]}}}, {"path": "\ud800x"},
      {"commands": {}}, {"kind": "copy"}],
 )  # fmt: skip
-def test_a_plan_that_cannot_be_meant_is_refused(change: bytes | dict[str, object], tmp_path: Path) -> None:
+def test_an_invalid_plan_is_refused(change: bytes | dict[str, object], tmp_path: Path) -> None:
     path, plan = tmp_path / "a.aof", tmp_path / "plan.json"
     path.write_bytes(A + FLUSH)
     assert aofdoctor("strip", path, "--plan", plan).status == 0
@@ -127,7 +127,7 @@ def test_a_plan_that_cannot_be_meant_is_refused(change: bytes | dict[str, object
     assert result.status in (2, 3) and result.err.startswith("aofdoctor: ") and not (tmp_path / "out").exists()
 
 
-def test_a_copy_is_proven_before_it_has_its_name(story: Story, tmp_path: Path) -> None:
+def test_a_copy_is_test_loaded_before_it_gets_its_name(story: Story, tmp_path: Path) -> None:
     result = aofdoctor("strip", story("wiped-valkey-9.1"), "-o", tmp_path / "out", "--prove", "--json")
     assert result.status == 0 and "27 keys" in result.json["proven"]
     path = tmp_path / "a.aof"
@@ -146,7 +146,7 @@ def test_a_hash_of_every_byte_is_in_the_receipt(tmp_path: Path) -> None:
         assert receipt[name][0]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_a_salvage_that_takes_a_file_in_can_be_applied(tmp_path: Path) -> None:
+def test_a_salvage_that_adds_a_file_can_be_applied(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
     for number in (1, 2):
@@ -168,7 +168,7 @@ def test_a_slice_keeps_the_eval_that_a_selected_evalsha_needs(tmp_path: Path) ->
     assert (tmp_path / "out").read_bytes() == first + call
 
 
-def test_of_selects_in_a_row_a_slice_keeps_the_last(tmp_path: Path) -> None:
+def test_a_slice_keeps_the_last_of_consecutive_selects(tmp_path: Path) -> None:
     selects = [encode_command([b"SELECT", b"%d" % db]) for db in range(4)]
     path = tmp_path / "a.aof"
     path.write_bytes(selects[0] + A + selects[1] + A + selects[2] + B + selects[3] + A + selects[1] + A)
@@ -186,7 +186,8 @@ def test_ten_million_selected_commands_cost_no_memory(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", run, *words], capture_output=True, check=True)
     plan, _, status = done.stdout.partition(b"\n")
     assert json.loads(plan)["commands"] == {"before": 11_000_000, "after": 1_000_000, "dropped": 10_000_000, "added": 0}
-    assert int(status.partition(b"VmHWM:")[2].split()[0]) < 64 << 10  # KiB; a selection may cost 300 MB
+    # In KiB: a list of all selected commands would take 300 MB.
+    assert int(status.partition(b"VmHWM:")[2].split()[0]) < 64 << 10
 
 
 def test_the_eval_that_is_kept_is_kept_in_every_pass(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_the_eval_that_is_kept_is_kept_in_every_pass(tmp_path: Path) -> None:
     assert result.status == 0 and result.json["commands"]["after"] == 1501
 
 
-def test_an_evalsha_without_its_script_is_named(tmp_path: Path) -> None:
+def test_an_evalsha_without_its_script_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(A + encode_command([b"EVALSHA", b"0" * 40, b"1", b"wanted", b"2"]))
     assert "stand nowhere" in " ".join(aofdoctor("slice", path, "--key", "wanted", "--json").json["notes"])

@@ -1,4 +1,4 @@
-"""What text mode and blocks in the wrong place have done is turned back; what cannot be proven stays damage."""
+"""repair --salvage: undo text-mode changes and swapped blocks if the bytes prove them, and leave the rest as damage."""
 
 import errno
 import os
@@ -40,8 +40,8 @@ def write(folder: Path, data: bytes, name: str = "a.aof") -> Path:
     return folder / name
 
 
-def turned(path: Path) -> bytes | None:
-    """The mended bytes; None where nothing was turned back."""
+def reconstructed_bytes(path: Path) -> bytes | None:
+    """Return the reconstructed bytes, or None if nothing was reconstructed."""
     with open_path(str(path)) as aof:
         after, done = reconstruct(aof)
         source = after.parts[0].source
@@ -60,22 +60,21 @@ commands = st.lists(
 
 @pytest.mark.parametrize("how", CHANGES)
 @given(data=st.data())
-def test_text_mode_is_turned_back_to_the_byte(
-    how: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_text_mode_is_undone_exactly(how: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     source = b"".join(data.draw(commands)) + HEAD
-    if how == "CRLF had become LF":  # the tail has a value with both kinds of line ends, which cannot be told
+    # A value in the tail has both kinds of line ends, so its original bytes are unknown.
+    if how == "CRLF had become LF":
         source = source.removesuffix(HEAD)
     changed = CHANGES[how](source)
-    found = turned(write(tmp_path_factory.mktemp("m"), changed))
+    found = reconstructed_bytes(write(tmp_path_factory.mktemp("m"), changed))
     if how != "CRLF had become LF":
         assert found == (None if changed == source else source)
-    else:  # a value may end at two places, and then what follows is left alone
+    else:  # If a value may end at two positions, the bytes after it are not changed.
         assert found is None or found == source or source.startswith(found[: found.find(b"*3\n")])
 
 
 @pytest.mark.parametrize("how", CHANGES)
-def test_a_salvage_gives_the_source_and_reports_its_changes(how: str, tmp_path: Path) -> None:
+def test_a_salvage_restores_the_source_and_reports_its_changes(how: str, tmp_path: Path) -> None:
     rows = [encode_command([b"SET", b"key:%d" % i, b"caf\xe9 %d" % i]) for i in range(300)]
     source = b"".join([encode_command([b"SELECT", b"3"]), *rows, encode_command([b"SET", b"list", LOOKALIKE])])
     path = write(tmp_path, CHANGES[how](source))
@@ -99,7 +98,7 @@ def test_only_a_value_with_ambiguous_line_ends_is_lost(tmp_path: Path) -> None:
     assert [row["commands"] for row in plan["dropped"]] == [0]
 
 
-def test_u_fffd_is_named_and_not_turned_back(tmp_path: Path) -> None:
+def test_u_fffd_is_reported_and_not_undone(tmp_path: Path) -> None:
     source = (
         encode_command([b"SET", b"a", b"1"])
         + encode_command([b"SET", b"bin", b"\xff\xfe12"])
@@ -114,8 +113,8 @@ def test_u_fffd_is_named_and_not_turned_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [512, 4096])
 @pytest.mark.parametrize("apart", [1, 3])
-def test_two_blocks_that_changed_places_are_put_back(size: int, apart: int, tmp_path: Path) -> None:
-    dice = Random(7)  # rows that are alike would let other blocks fit as well
+def test_two_swapped_blocks_are_restored(size: int, apart: int, tmp_path: Path) -> None:
+    dice = Random(7)  # Equal rows would let other blocks fit as well.
     source = b"".join(encode_command([b"SET", b"key:%d" % i, b"v" * dice.randrange(400)]) for i in range(200))
     one, other = slice(3 * size, 4 * size), slice((3 + apart) * size, (4 + apart) * size)
     swapped = bytearray(source)
@@ -131,7 +130,9 @@ def test_two_blocks_that_changed_places_are_put_back(size: int, apart: int, tmp_
         b"".join
     )
 )
-def test_a_mend_never_raises_and_never_adds_a_damage(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_a_reconstruction_never_raises_and_never_adds_damage(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
     path = write(tmp_path_factory.mktemp("h"), encode_command([b"SET", b"a", b"b"]) + data)
     result = aofdoctor("repair", path, "--salvage", "--json")
     assert result.status == 0
@@ -142,7 +143,7 @@ def test_a_mend_never_raises_and_never_adds_a_damage(tmp_path_factory: pytest.Te
 # -- two AOFs in one, two writers --
 
 
-def test_an_rdb_among_commands_is_named_as_a_second_aof(tmp_path: Path) -> None:
+def test_an_rdb_among_commands_is_reported_as_a_second_aof(tmp_path: Path) -> None:
     first = encode_command([b"SET", b"a", b"1"])
     path = write(
         tmp_path, first + b"REDIS0009\xfa\x09redis-ver\x055.0.7\xff" + bytes(8) + encode_command([b"SET", b"b", b"2"])
@@ -152,7 +153,7 @@ def test_an_rdb_among_commands_is_named_as_a_second_aof(tmp_path: Path) -> None:
     assert aofdoctor("repair", path, "--salvage", "--json").json["commands"]["after"] == 2
 
 
-def test_a_record_cut_in_two_by_another_writer_is_named(tmp_path: Path) -> None:
+def test_a_record_split_by_another_writer_is_reported(tmp_path: Path) -> None:
     ours, theirs = encode_command([b"SET", b"mine", b"m" * 500]), encode_command([b"SET", b"theirs", b"t" * 50])
     data = encode_command([b"SET", b"a", b"1"]) + ours[:200] + theirs * 10 + ours[200:] + theirs
     path = write(tmp_path, data)
@@ -160,30 +161,36 @@ def test_a_record_cut_in_two_by_another_writer_is_named(tmp_path: Path) -> None:
     assert [(f["start"], f["end"]) for f in found] == [(27, 27 + 200 + 10 * len(theirs))]
 
 
-def test_a_select_that_only_a_start_explains_is_a_note(tmp_path: Path) -> None:
+def test_a_redundant_select_is_a_note_about_a_restart(tmp_path: Path) -> None:
     one = encode_command([b"SELECT", b"0"]) + encode_command([b"SET", b"a", b"1"])
     path = write(tmp_path, one + one + encode_command([b"SELECT", b"2"]) + one)
     found = [f for f in aofdoctor("check", path, "--json").json["findings"] if f["code"] == "select-again"]
     assert [(f["severity"], f["start"]) for f in found] == [("note", len(one))]
 
 
-# -- files that changed places --
+# -- swapped files --
 
 
-def timed(start: int, name: str) -> bytes:
+def timed_history(start: int, name: str) -> bytes:
     return b"".join(b"#TS:%d\r\n" % (start + i) + encode_command([b"SET", name.encode(), b"%d" % i]) for i in range(3))
 
 
-def test_incremental_files_out_of_the_order_of_their_times_are_named_and_left(tmp_path: Path) -> None:
+def test_incremental_files_out_of_time_order_are_reported_and_unchanged(tmp_path: Path) -> None:
     folder = make_small_set(
-        tmp_path, {"base": b"", "one": timed(2000, "b"), "two": timed(1000, "a"), "three": timed(3000, "c")}
+        tmp_path,
+        {
+            "base": b"",
+            "one": timed_history(2000, "b"),
+            "two": timed_history(1000, "a"),
+            "three": timed_history(3000, "c"),
+        },
     )
     assert "part-swapped" in [f["code"] for f in aofdoctor("check", folder, "--json").json["findings"]]
-    plan = aofdoctor("repair", folder, "--salvage", "--json").json  # a clock that was set back looks the same
+    plan = aofdoctor("repair", folder, "--salvage", "--json").json  # A clock that was set back has the same effect.
     assert not plan["changed"] and not any("changed places" in note for note in plan["notes"])
 
 
-def test_a_base_and_an_incremental_file_that_changed_places_are_put_back(story: StoryCopier, tmp_path: Path) -> None:
+def test_a_swapped_base_and_incremental_file_are_restored(story: StoryCopier, tmp_path: Path) -> None:
     folder = story("wiped-redis-8.2") / "appendonlydir"
     base = next(p for p in folder.iterdir() if p.name.endswith("base.rdb"))
     incr = next(p for p in folder.iterdir() if p.name.endswith("incr.aof"))
@@ -195,12 +202,12 @@ def test_a_base_and_an_incremental_file_that_changed_places_are_put_back(story: 
     assert ((tmp_path / "out" / base.name).read_bytes(), (tmp_path / "out" / incr.name).read_bytes()) == was
 
 
-# -- what the disk does not give --
+# -- unreadable pages --
 
 
 @contextmanager
-def unreadable(path: Path, *pages: int) -> Iterator[None]:
-    """Some pages of a file, of 4,096 bytes, cannot be read, as on a dying disk."""
+def unreadable_pages(path: Path, *pages: int) -> Iterator[None]:
+    """Simulate a dying disk: some pages of 4,096 bytes of a file cannot be read."""
     target = os.stat(path)
     bad = {page * 4096 for page in pages}
 
@@ -215,7 +222,8 @@ def unreadable(path: Path, *pages: int) -> Iterator[None]:
                 first = min((page for page in bad if offset < page + 4096 and page < offset + size), default=None)
                 if first is not None and first <= offset:
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
-                if first is not None:  # as the kernel does: what stands before it, and the error at the next call
+                # As the kernel does: return the bytes before the bad page, and the error at the next call.
+                if first is not None:
                     size = first - offset
                     what = [what[0][:size]] if name == "preadv" else size if name == "pread" else what
                     args = (size, *args[1:]) if name == "copy_file_range" else args
@@ -232,8 +240,8 @@ def unreadable(path: Path, *pages: int) -> Iterator[None]:
 ROWS = [encode_command([b"SET", b"key:%d" % i, b"v" * 90]) for i in range(1000)]
 
 
-def overlapping(rows: list[bytes], pages: tuple[int, ...]) -> list[bytes]:
-    """The rows that no bad page touches."""
+def rows_outside_pages(rows: list[bytes], pages: tuple[int, ...]) -> list[bytes]:
+    """Return the rows that no bad page touches."""
     kept, at = [], 0
     for row in rows:
         if not any(at < (page + 1) * 4096 and page * 4096 < at + len(row) for page in pages):
@@ -243,9 +251,9 @@ def overlapping(rows: list[bytes], pages: tuple[int, ...]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("pages", [(3,), (5, 6, 7), (0,), (2, 29)])
-def test_a_salvage_goes_on_past_what_the_disk_does_not_give(pages: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_salvage_continues_after_unreadable_pages(pages: tuple[int, ...], tmp_path: Path) -> None:
     path = write(tmp_path, b"".join(ROWS))
-    with unreadable(path, *pages):
+    with unreadable_pages(path, *pages):
         found = aofdoctor("check", path, "--json")
         result = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json")
     assert found.status == 1
@@ -253,14 +261,14 @@ def test_a_salvage_goes_on_past_what_the_disk_does_not_give(pages: tuple[int, ..
     assert all(any(d["start"] < (page + 1) * 4096 and page * 4096 < d["end"] for d in named) for page in pages)
     assert f"from {pages[0] * 4096} to" in named[0]["note"]
     assert result.status == 0
-    assert (tmp_path / "out.aof").read_bytes() == b"".join(overlapping(ROWS, pages))
+    assert (tmp_path / "out.aof").read_bytes() == b"".join(rows_outside_pages(ROWS, pages))
     assert (tmp_path / "out.aof.lost" / "map.jsonl").exists()
 
 
-def test_a_large_value_with_a_page_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
+def test_a_large_value_with_an_unreadable_page_is_not_kept(tmp_path: Path) -> None:
     rows = [ROWS[0], encode_command([b"SET", b"large", b"x" * (3 << 20)]), ROWS[1]]
     path = write(tmp_path, b"".join(rows))
-    with unreadable(path, 500):
+    with unreadable_pages(path, 500):
         result = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof", "--json")
     assert result.status == 0 and [row["reason"] for row in result.json["dropped"]] == ["unreadable"]
     assert (tmp_path / "out.aof").read_bytes() == ROWS[0] + ROWS[1]
@@ -268,10 +276,10 @@ def test_a_large_value_with_a_page_that_cannot_be_read_is_not_kept(tmp_path: Pat
 
 @pytest.mark.parametrize("verb", [["log"], ["strip", "--last", "-o", "OUT"], ["slice", "--key", "key:1*", "-o", "OUT"],
                                   ["rewind", "--before", "#900", "-o", "OUT"]])  # fmt: skip
-def test_other_verbs_name_the_range_and_write_nothing(verb: list[str], tmp_path: Path) -> None:
+def test_other_verbs_report_the_range_and_write_nothing(verb: list[str], tmp_path: Path) -> None:
     path = write(tmp_path, b"".join(ROWS) + encode_command([b"FLUSHALL"]))
     args: list[str | Path] = [tmp_path / "out" if word == "OUT" else word for word in verb]
-    with unreadable(path, 3):
+    with unreadable_pages(path, 3):
         result = aofdoctor(args[0], path, *args[1:])
     assert result.status == 3 and "12288 to 16384" in result.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.aof"]
@@ -279,13 +287,13 @@ def test_other_verbs_name_the_range_and_write_nothing(verb: list[str], tmp_path:
 
 def test_a_cut_keeps_everything_before_the_unreadable_bytes(tmp_path: Path) -> None:
     path = write(tmp_path, b"".join(ROWS))
-    with unreadable(path, 3):
+    with unreadable_pages(path, 3):
         assert aofdoctor("repair", path, "-o", tmp_path / "out.aof").status == 0
     ends = [*accumulate(map(len, ROWS))]
     assert (tmp_path / "out.aof").read_bytes() == b"".join(ROWS)[: max(end for end in ends if end <= 12288)]
 
 
-def test_a_length_that_is_off_by_one_is_no_text_encoding(tmp_path: Path) -> None:
+def test_a_length_off_by_one_is_not_mistaken_for_text_mode(tmp_path: Path) -> None:
     name = "abéd".encode()
     rows = [encode_command([b"SET", b"k%d" % i, name]) for i in range(20)]
     path = write(tmp_path, b"".join(rows) + rows[0].replace(b"$5\r\n", b"$4\r\n") + rows[1])
@@ -297,7 +305,7 @@ FLUSH_IN_VALUE = encode_command([b"SET", b"note", b"*1\r\n$8\r\nFLUSHALL\r\n"])
 
 
 @pytest.mark.parametrize("tail", [b"", encode_command([b"SET", b"a", b"1"])])
-def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tmp_path: Path) -> None:
+def test_a_value_is_never_executed_because_of_a_flipped_bit_before_it(tail: bytes, tmp_path: Path) -> None:
     for bit in range(8 * FLUSH_IN_VALUE.index(b"$18")):
         bent = bytearray(FLUSH_IN_VALUE)
         bent[bit // 8] ^= 1 << bit % 8
@@ -308,7 +316,7 @@ def test_a_value_is_never_run_because_one_bit_before_it_is_wrong(tail: bytes, tm
         assert b"FLUSHALL" not in out.replace(bytes(bent), b""), bit
 
 
-def test_drops_of_a_reconstructed_part_are_named_at_their_position(tmp_path: Path) -> None:
+def test_drops_of_a_reconstructed_part_have_the_right_position(tmp_path: Path) -> None:
     rows = [encode_command([b"SET", b"key:%d" % i, b"caf\xe9"]) for i in range(50)]
     unknown = encode_command([b"NOSUCH", b"1"])
     source = b"".join([*rows[:20], unknown, *rows[20:40], unknown, *rows[40:]])
@@ -318,9 +326,9 @@ def test_drops_of_a_reconstructed_part_are_named_at_their_position(tmp_path: Pat
     assert [changed[row["start"] : row["end"]] for row in plan["dropped"]] == [wanted] * 2
 
 
-def test_a_first_record_larger_than_a_read_with_a_bad_page_is_not_whole(tmp_path: Path) -> None:
+def test_a_large_first_record_with_an_unreadable_page_is_damaged(tmp_path: Path) -> None:
     path = write(tmp_path, encode_command([b"SET", b"large", b"x" * 500_000]) + ROWS[0])
-    with unreadable(path, 75):
+    with unreadable_pages(path, 75):
         assert [d["kind"] for d in aofdoctor("check", path, "--json").json["parts"][0]["damage"]] == ["unreadable"]
         assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.aof").status == 0
     assert (tmp_path / "out.aof").read_bytes() == ROWS[0]

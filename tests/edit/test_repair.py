@@ -1,4 +1,4 @@
-"""repair: what is kept loads, what goes is kept aside, and both are said."""
+"""repair: the kept part loads, the removed bytes are saved to a side file, and both are reported."""
 
 import json
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def test_the_loss_is_reported_in_commands_bytes_and_percent(tmp_path: Path) -> N
     assert "50 commands (50.0%)" in out and "50 whole commands stand after it" in out
 
 
-def test_later_parts_go_too_and_the_manifest_without_them(story: Story, tmp_path: Path) -> None:
+def test_later_parts_are_dropped_and_leave_the_manifest(story: Story, tmp_path: Path) -> None:
     folder = story("wiped-redis-7.0-resp") / "appendonlydir"
     incr, manifest = folder / "appendonly.aof.1.incr.aof", folder / "appendonly.aof.manifest"
     incr.write_bytes(incr.read_bytes()[:-4])
@@ -63,7 +63,7 @@ def test_later_parts_go_too_and_the_manifest_without_them(story: Story, tmp_path
     assert aofdoctor("verify", tmp_path / "out").status == 0
 
 
-def test_a_missing_part_ends_what_can_be_kept(story: Story, tmp_path: Path) -> None:
+def test_nothing_after_a_missing_part_is_kept(story: Story, tmp_path: Path) -> None:
     folder = story("wiped-redis-7.0-resp") / "appendonlydir"
     (folder / "appendonly.aof.1.incr.aof").unlink()
     assert aofdoctor("repair", folder, "-o", tmp_path / "out").status == 0
@@ -97,7 +97,7 @@ def test_a_sound_aof_has_nothing_to_repair(story: Story, tmp_path: Path) -> None
     assert aofdoctor("repair", source, "-o", tmp_path / "out").status == 3 and not (tmp_path / "out").exists()
 
 
-def test_a_set_of_which_nothing_would_be_left_is_refused(story: Story, tmp_path: Path) -> None:
+def test_a_repair_that_would_leave_nothing_is_refused(story: Story, tmp_path: Path) -> None:
     folder = story("wiped-valkey-9.1") / "appendonlydir"
     next(folder.glob("*.base.rdb")).unlink()
     result = aofdoctor("repair", folder, "-o", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""rewind and strip --and-after: everything up to a moment, nothing torn, nothing left hanging."""
+"""rewind and strip --and-after: everything up to a moment is kept, without torn records or open transactions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,17 +40,17 @@ def test_a_cut_is_clean(data: bytes, before: int, kept: bytes, tmp_path: Path) -
     )
 
 
-def test_to_a_time_keeps_what_was_written_up_to_that_second(tmp_path: Path) -> None:
+def test_to_a_time_keeps_the_commands_up_to_that_second(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(T1 + A + T2 + B)
     for to, kept in (("1700000000", T1 + A), ("1700000059", T1 + A), ("-60s", T1 + A), ("1699999999", b"")):
         out = tmp_path / f"out{to}"
         assert aofdoctor("rewind", path, f"--to={to}", "-o", out).status == 0
         assert out.read_bytes() == kept
-    assert aofdoctor("rewind", path, "--to", "1700000060").status == 2  # nothing is past it
+    assert aofdoctor("rewind", path, "--to", "1700000060").status == 2  # Nothing is later than this time.
 
 
-def test_without_times_a_time_is_refused(tmp_path: Path) -> None:
+def test_a_time_is_refused_if_the_log_has_no_annotations(tmp_path: Path) -> None:
     (tmp_path / "a.aof").write_bytes(A + B)
     assert aofdoctor("rewind", tmp_path / "a.aof", "--to", "1700000000").status == 2
     assert aofdoctor("rewind", tmp_path / "a.aof").status == 2
@@ -75,7 +75,7 @@ def test_later_parts_leave_the_manifest(story: Story, tmp_path: Path) -> None:
     assert aofdoctor("log", tmp_path / "out", "--json").lines[-1]["cmd"] != "SELECT"
 
 
-def test_the_flush_and_what_came_after_it_go(tmp_path: Path) -> None:
+def test_the_flush_and_all_later_commands_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(A + SELECT + FLUSH + B)
     assert aofdoctor("strip", path, "--and-after", "-o", tmp_path / "out").status == 0

@@ -1,4 +1,4 @@
-"""repair --salvage: what is whole stays, before and after every damage; what goes is kept aside and named."""
+"""repair --salvage: intact commands before and after every damage are kept; removed bytes are saved and listed."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ HOLE = bytes(200)
 VALUE = encode_command([b"FLUSHALL"]) + A
 
 CASES = {
-    # name: (the file, what stays of it)
+    # Name: (the damaged file, the expected output).
     "a hole": (A + HOLE + B, A + B),
     "many damages": ((A + b"junk") * 50 + B, A * 50 + B),
     "a torn tail": (A + B + C[:-4], A + B),
@@ -55,7 +55,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_whole_stays(name: str, tmp_path: Path) -> None:
+def test_intact_commands_are_kept(name: str, tmp_path: Path) -> None:
     data, expected = CASES[name]
     path = tmp_path / "a.aof"
     path.write_bytes(data)
@@ -70,7 +70,7 @@ def test_what_is_whole_stays(name: str, tmp_path: Path) -> None:
     assert all(r["reason"] and r["arguments"] for r in ranges)
 
 
-def test_a_block_that_is_there_twice_is_there_once(tmp_path: Path) -> None:
+def test_a_duplicated_block_is_kept_once(tmp_path: Path) -> None:
     data = b"".join(put(b"%05d" % n) for n in range(900))
     path = tmp_path / "a.aof"
     for start, size in ((8192, 4096), (8200, 512), (9001, 7000)):
@@ -80,7 +80,7 @@ def test_a_block_that_is_there_twice_is_there_once(tmp_path: Path) -> None:
         assert out.read_bytes() == data
 
 
-def test_commands_that_only_look_like_a_doubled_block_stay(tmp_path: Path) -> None:
+def test_commands_that_only_resemble_a_duplicated_block_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     for damage, left in ((b"junk", 600), (A[:5] + A[11:], 600)):
         path.write_bytes(A * 300 + damage + A * 300)
@@ -89,7 +89,7 @@ def test_commands_that_only_look_like_a_doubled_block_stay(tmp_path: Path) -> No
         assert out.read_bytes() == A * left
 
 
-def test_commands_in_a_guessed_database_are_counted_and_strict_leaves_them_out(tmp_path: Path) -> None:
+def test_commands_in_a_guessed_database_are_counted_and_dropped_with_strict(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(A + HOLE + B * 3 + MULTI + SELECT + C + EXEC + D)
     plan = aofdoctor("repair", path, "--salvage", "--json").json
@@ -111,14 +111,14 @@ def test_after_a_mangled_select_the_database_is_a_guess(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("claim", [b"$2000001", b"$1500", b"$60"])
-def test_a_length_that_claims_too_much_costs_one_command(claim: bytes, tmp_path: Path) -> None:
+def test_a_length_that_is_too_large_loses_one_command(claim: bytes, tmp_path: Path) -> None:
     path, bent = tmp_path / "a.aof", encode_command([b"SET", b"v", b"1"]).replace(b"$1\r\n1", claim + b"\r\n1")
     path.write_bytes(A + bent + B * 150_000)
     assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out").status == 0
     assert (tmp_path / "out").read_bytes() == A + B * 150_000
 
 
-def test_a_flush_after_damage_is_named(tmp_path: Path) -> None:
+def test_a_flush_after_damage_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(A + HOLE + encode_command([b"FLUSHALL"]) + B)
     notes = aofdoctor("repair", path, "--salvage", "--json").json["notes"]
@@ -144,7 +144,7 @@ def test_every_part_is_salvaged_and_loads(story: Story, tmp_path: Path, embedded
     assert aofdoctor("verify", tmp_path / "out", "--with", embedded.path, "--json").json["total"] == before + 3
 
 
-def test_a_missing_part_is_named_and_the_rest_stays(story: Story, tmp_path: Path) -> None:
+def test_a_missing_part_is_reported_and_the_others_are_kept(story: Story, tmp_path: Path) -> None:
     folder = story("wiped-valkey-9.1") / "appendonlydir"
     base = next(folder.glob("*.base.rdb"))
     base.unlink()
@@ -184,13 +184,13 @@ def test_a_manifest_is_rebuilt_from_the_files(manifest: bytes | None, tmp_path: 
     assert (folder / "a.aof.manifest").read_bytes() == manifest if manifest is not None else True
 
 
-def test_a_sound_manifest_is_left_alone_and_an_orphan_stays_one(tmp_path: Path) -> None:
+def test_a_sound_manifest_is_unchanged_and_orphans_are_ignored(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", SOUND, (BASE, ONE, TWO, THREE, "a.aof.1.base.aof", "a.aof.1.incr.aof"))
     with open_path(str(folder)) as aof:
         assert rebuild_manifest(aof) == (aof, [])
 
 
-def test_what_a_rewrite_has_put_into_the_base_stays_out(tmp_path: Path) -> None:
+def test_files_that_a_rewrite_has_merged_into_the_base_are_not_listed_again(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", None, ("a.aof.1.base.aof", "a.aof.1.incr.aof", BASE, ONE, THREE))
     result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [BASE, ONE, THREE, "a.aof.manifest"]
@@ -202,7 +202,7 @@ def test_what_a_rewrite_has_put_into_the_base_stays_out(tmp_path: Path) -> None:
         "a.aof.1.base.aof", "a.aof.1.incr.aof", ONE, THREE, "a.aof.manifest"]  # fmt: skip
 
 
-def test_a_file_that_is_listed_twice_is_listed_once_and_named(tmp_path: Path) -> None:
+def test_a_file_that_is_listed_twice_is_reported_and_kept_once(tmp_path: Path) -> None:
     twice = SOUND + LINES[3].replace(b"seq 4", b"seq 5")
     folder = small_set(tmp_path / "set", twice, (BASE, ONE, TWO, THREE))
     assert aofdoctor("repair", folder, "-o", tmp_path / "cut").status == 3
@@ -211,7 +211,7 @@ def test_a_file_that_is_listed_twice_is_listed_once_and_named(tmp_path: Path) ->
     assert (tmp_path / "out" / "a.aof.manifest").read_bytes() == SOUND
 
 
-def test_an_older_base_stays_out(tmp_path: Path) -> None:
+def test_an_older_base_is_not_listed(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", None, ("a.aof.1.base.aof", BASE, ONE))
     result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [BASE, ONE, "a.aof.manifest"]

@@ -1,4 +1,4 @@
-"""strip into a copy: the flush goes, everything else stays, and a real server has every key back."""
+"""strip to a copy: the flush is removed, everything else is kept, and a real server has every key again."""
 
 import hashlib
 import json
@@ -16,6 +16,9 @@ from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import STORIES, aofdoctor, read_story
+from tests.support.base_keys import (
+    BASE,
+)
 from tests.support.samples import FLUSH, SET, StoryCopier, make_small_set, server_option, snapshot
 
 GROUPS = (
@@ -31,7 +34,7 @@ GROUPS = (
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_a_real_server_has_every_key_back(name: str, story: StoryCopier, tmp_path: Path) -> None:
+def test_a_real_server_has_every_key_again(name: str, story: StoryCopier, tmp_path: Path) -> None:
     source = story(name)
     before = snapshot(source)
     result = aofdoctor("strip", source, "-o", tmp_path / "out")
@@ -69,7 +72,7 @@ def test_the_plan_is_printed_and_nothing_is_written(story: StoryCopier) -> None:
         [b"flushdb", b"async"],
     ],
 )
-def test_every_spelling_of_a_flush_goes(flush: list[bytes], tmp_path: Path) -> None:
+def test_every_spelling_of_a_flush_is_removed(flush: list[bytes], tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + encode_command(flush) + SET)
     assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 0
@@ -113,7 +116,7 @@ def test_a_group_is_flushes_with_only_structure_between(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == SET + b"#TS:1700000000\r\n" + encode_command([b"SELECT", b"4"]) + SET
 
 
-def test_a_transaction_with_other_commands_stays_one(tmp_path: Path) -> None:
+def test_a_transaction_with_other_commands_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     tx = encode_command([b"MULTI"]) + SET + FLUSH + encode_command([b"EXEC"])
     path.write_bytes(tx)
@@ -135,7 +138,7 @@ def test_a_transaction_of_many_batches_is_judged_as_a_whole(tmp_path: Path) -> N
         assert (tmp_path / "out").read_bytes() == kept
 
 
-def test_a_selection_goes_and_select_multi_and_exec_stay(tmp_path: Path) -> None:
+def test_selected_commands_are_removed_and_select_multi_and_exec_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(
         encode_command([b"SELECT", b"2"])
@@ -155,7 +158,7 @@ def test_without_a_flush_nothing_is_written(tmp_path: Path) -> None:
     assert result.status == 3 and "nothing to strip" in result.err and not (tmp_path / "out").exists()
 
 
-def test_the_flush_in_a_pipe_cannot_be_edited() -> None:
+def test_a_pipe_cannot_be_edited() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "aofdoctor", "strip", "-", "-o", "/nonexistent"],
         input=GROUPS,
@@ -192,7 +195,7 @@ def test_a_set_is_copied_with_its_layout(story: StoryCopier, tmp_path: Path) -> 
     ).read_bytes()
 
 
-def test_an_endoffset_of_a_changed_part_does_not_go_along(story: StoryCopier, tmp_path: Path) -> None:
+def test_the_endoffset_of_a_changed_part_is_removed(story: StoryCopier, tmp_path: Path) -> None:
     manifest = story("wiped-redis-8.2") / "appendonlydir" / "appendonly.aof.manifest"
     manifest.write_bytes(manifest.read_bytes().replace(b"startoffset 25", b"startoffset 25 endoffset 300"))
     aofdoctor("strip", manifest, "-o", tmp_path / "out")
@@ -200,7 +203,7 @@ def test_an_endoffset_of_a_changed_part_does_not_go_along(story: StoryCopier, tm
 
 
 @pytest.mark.parametrize("taken", ["file", "directory", "link"])
-def test_nothing_is_written_over(taken: str, story: StoryCopier, tmp_path: Path) -> None:
+def test_no_file_is_overwritten(taken: str, story: StoryCopier, tmp_path: Path) -> None:
     out = tmp_path / "out"
     if taken == "file":
         out.write_bytes(b"precious")
@@ -215,7 +218,7 @@ def test_nothing_is_written_over(taken: str, story: StoryCopier, tmp_path: Path)
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-def test_an_empty_directory_is_not_in_the_way(story: StoryCopier, tmp_path: Path) -> None:
+def test_an_empty_directory_can_be_the_output(story: StoryCopier, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     assert aofdoctor("strip", story("wiped-valkey-9.1"), "-o", tmp_path / "out").status == 0
 
@@ -253,7 +256,7 @@ def test_a_source_that_shrinks_is_an_error_and_no_copy_is_kept(tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
-def test_a_set_that_is_not_whole_is_not_copied(tmp_path: Path) -> None:
+def test_an_incomplete_multi_part_aof_is_not_copied(tmp_path: Path) -> None:
     listed = b"file a.aof.1.base.aof seq 1 type b\nfile a.aof.2.incr.aof seq 2 type i\n"
     for number, (manifest, unlink, words) in enumerate((
         (listed, "a.aof.1.base.aof", "is missing"),
@@ -269,7 +272,7 @@ def test_a_set_that_is_not_whole_is_not_copied(tmp_path: Path) -> None:
         assert result.status == 3 and words in result.err and not (tmp_path / f"out{number}").exists(), manifest
 
 
-def test_an_output_is_no_place_that_would_vanish(
+def test_an_output_inside_a_source_or_temporary_directory_is_refused(
     story: StoryCopier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -278,18 +281,19 @@ def test_an_output_is_no_place_that_would_vanish(
     for output, status in ((".", 3), (tmp_path / "empty", 3), ("", 2)):
         assert aofdoctor("strip", folder, "-o", output).status == status
     monkeypatch.chdir(tmp_path)
-    assert aofdoctor("strip", file, "-o", "empty").status == 3  # an empty directory is in a file's way
+    # An empty directory exists where the output file must be created.
+    assert aofdoctor("strip", file, "-o", "empty").status == 3
     assert aofdoctor("strip", file, "-o", "empty/../new").status == 0
 
 
-def test_several_groups_are_listed_for_machines_too(tmp_path: Path) -> None:
+def test_several_groups_are_listed_in_json(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + FLUSH + SET + FLUSH + SET)
     result = aofdoctor("strip", path, "--json")
     assert result.status == 2 and [group["later_commands"] for group in result.json["groups"]] == [3, 1]
 
 
-def test_a_flush_with_arguments_that_no_server_takes_is_none(tmp_path: Path, embedded: ServerBinary) -> None:
+def test_a_flush_with_invalid_arguments_is_ignored(tmp_path: Path, embedded: ServerBinary) -> None:
     path = tmp_path / "a.aof"
     for odd in ([b"FLUSHALL", b"NOW"], [b"FLUSHALL", b"ASYNC", b"SYNC"], [b"FLUSHDB", b""]):
         path.write_bytes(SET + encode_command(odd))
@@ -297,7 +301,7 @@ def test_a_flush_with_arguments_that_no_server_takes_is_none(tmp_path: Path, emb
         assert aofdoctor("verify", path, "--with", embedded.path, "--json").json["total"] == 1
 
 
-def test_what_builds_on_an_empty_keyspace_is_counted_and_named(tmp_path: Path) -> None:
+def test_commands_that_depend_on_an_empty_keyspace_are_counted_and_listed(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(
         encode_command([b"INCR", b"n"])
@@ -308,3 +312,14 @@ def test_what_builds_on_an_empty_keyspace_is_counted_and_named(tmp_path: Path) -
     )
     (note,) = [n for n in aofdoctor("strip", path, "--json").json["notes"] if "build on" in n]
     assert note.startswith("3 later commands") and "2 INCR, 1 RPUSH" in note and "INCR n at a.aof@" in note
+
+
+def test_commands_after_a_flush_on_keys_of_the_base_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "appendonly.aof"
+    flush = encode_command([b"SELECT", b"0"]) + encode_command([b"FLUSHALL"])
+    later = b"".join(encode_command([b"APPEND", name, b"x"]) for name in (b"user:1", b"user:1", b"user:2", b"new"))
+    path.write_bytes(BASE + flush + later)
+    notes = aofdoctor("strip", path, "--json").json["notes"]
+    assert "3 of those on keys that the base holds" in notes
+    path.write_bytes(BASE + flush + encode_command([b"APPEND", b"new", b"x"]))
+    assert not any("base holds" in note for note in aofdoctor("strip", path, "--json").json["notes"])

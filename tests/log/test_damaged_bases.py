@@ -1,4 +1,4 @@
-"""What the verbs do with RDBs that are hurt in one place: ends that are none, values that swallow, far expiries, lies."""
+"""Every verb on RDBs with one damage each: false end marks, wrong lengths, distant expiries, undecodable values."""
 
 import struct
 from pathlib import Path
@@ -28,7 +28,7 @@ def names(data: bytes) -> list[bytes]:
     return [item.name(source) for batch in ItemReader(source) for item in batch if isinstance(item, KeyItem)]
 
 
-def salvaged(path: Path, *words: str) -> bytes:
+def salvage(path: Path, *words: str) -> bytes:
     out = path.with_name("out.rdb")
     done = aofdoctor("repair", path, "--salvage", *words, "-o", out)
     assert done.status == 0, done.err
@@ -36,7 +36,7 @@ def salvaged(path: Path, *words: str) -> bytes:
 
 
 @pytest.mark.parametrize("at", [1, 25, 49])
-def test_an_end_in_the_middle_ends_nothing(at: int, tmp_path: Path) -> None:
+def test_a_false_end_mark_ends_nothing(at: int, tmp_path: Path) -> None:
     value = b"\r\n*1\r\n$8\r\nFLUSHALL\r\n"
     data = sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS) + key(0, b"note", w.string(value)))
     place = data.index(KEYS[at])
@@ -45,13 +45,13 @@ def test_an_end_in_the_middle_ends_nothing(at: int, tmp_path: Path) -> None:
     found = aofdoctor("check", path, "--json").json
     assert not [one for one in found["findings"] if one["code"] == "flush"] and not found["parts"][0]["commands"]
     assert "--salvage" in aofdoctor("check", path).out.partition("Next:")[2]
-    out = salvaged(path)
+    out = salvage(path)
     assert names(out) == [name for name in names(data) if name != b"key:%d" % at]
     with load_output(servers_by_line()["redis-7.0"], path.with_name("out.rdb")) as running:
         assert running.call("DBSIZE") == 50
 
 
-def test_a_real_end_with_a_wrong_checksum_is_the_end(tmp_path: Path) -> None:
+def test_an_end_mark_with_a_wrong_checksum_is_the_end(tmp_path: Path) -> None:
     data = sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))
     path = tmp_path / "a.aof"
     path.write_bytes(
@@ -62,8 +62,8 @@ def test_a_real_end_with_a_wrong_checksum_is_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["--strict"]], ids=["all", "strict"])
-def test_what_a_value_swallowed_does_not_come_twice(words: list[str], tmp_path: Path) -> None:
-    """Bytes are missing inside a listpack: the walk goes on in the middle of another key, and sees some that never were."""
+def test_keys_inside_a_grown_value_are_kept_once(words: list[str], tmp_path: Path) -> None:
+    """Bytes are missing inside a listpack, so the walk continues inside another key and finds false keys."""
     hurt = key(16, b"h", w.string(w.listpack([b"f", b"a" * 40, b"g", b"b" * 30])))
     like = key(0, b"k", w.string(b"\0\0\1y" * 3))
     body = b"\xfe\x00" + key(0, b"", w.string(b"x")) + hurt + like + b"".join(KEYS)
@@ -71,7 +71,7 @@ def test_what_a_value_swallowed_does_not_come_twice(words: list[str], tmp_path: 
     cut = whole.index(b"a" * 40)
     path = tmp_path / "dump.rdb"
     path.write_bytes(whole[:cut] + whole[cut + len(like) - 12 :])
-    kept = names(salvaged(path, *words))
+    kept = names(salvage(path, *words))
     assert kept == ([b""] if words else [b"", *(b"key:%d" % n for n in range(50))])
     with load_output(servers_by_line()["redis-7.0"], path.with_name("out.rdb")) as running:
         assert running.call("DBSIZE") == len(kept)
@@ -84,12 +84,12 @@ def test_keys_that_expire_in_the_year_9999_are_found_again_with_their_expiry(tmp
     at = data.index(keys[25]) + 9
     path = tmp_path / "dump.rdb"
     path.write_bytes(data[:at] + b"\x8f" + data[at + 1 :])
-    out = BytesSource(salvaged(path))
+    out = BytesSource(salvage(path))
     found = [item for batch in ItemReader(out) for item in batch if isinstance(item, KeyItem)]
     assert len(found) == 49 and {item.expire_ms for item in found} == {never}
 
 
-def test_a_dump_is_put_back_as_a_dump(tmp_path: Path) -> None:
+def test_a_dump_is_salvaged_as_a_dump(tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes(sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS))[:-8] + b"not this")
     output = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out.rdb").out
@@ -113,11 +113,11 @@ def test_a_log_of_a_damaged_rdb_warns_once(cut: int | str, words: list[str], tmp
     assert len(result.lines) == (min(count, 3) if "-n" in words else count)
 
 
-# -- a slice --
+# -- slice --
 
 
 @pytest.mark.parametrize("words", [["--key", "nosuch*"], ["--cmd", "append"]])
-def test_a_slice_of_nothing_is_refused(words: list[str], tmp_path: Path) -> None:
+def test_an_empty_slice_is_refused(words: list[str], tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes(sealed_rdb(b"REDIS0010", b"\xfe\x00" + b"".join(KEYS)))
     result = aofdoctor("slice", path, *words, "-o", tmp_path / "out")
@@ -139,40 +139,40 @@ def test_a_slice_without_keys_keeps_the_functions_of_the_base(tmp_path: Path) ->
 # -- convert --
 
 
-def timed(kind: int, soonest: bytes, time: bytes) -> bytes:
+def expiring_key(kind: int, soonest: bytes, time: bytes) -> bytes:
     body = w.length(2) + time + w.string(b"f") + w.string(b"v") + w.length(0) + w.string(b"g") + w.string(b"v")
     return key(kind, b"h", soonest + body)
 
 
-FAR = {
-    "the last moment": (b"REDIS0012", timed(24, struct.pack("<q", 2**63 - 1), w.length(1))),
-    "past any": (b"REDIS0012", timed(24, struct.pack("<q", 1), b"\x81" + b"\xff" * 8)),
-    "a negative soonest": (b"REDIS0012", timed(24, struct.pack("<q", -1), b"\x81" + b"\xff" * 8)),
+FAR_EXPIRIES = {
+    "the last moment": (b"REDIS0012", expiring_key(24, struct.pack("<q", 2**63 - 1), w.length(1))),
+    "past any": (b"REDIS0012", expiring_key(24, struct.pack("<q", 1), b"\x81" + b"\xff" * 8)),
+    "a negative soonest": (b"REDIS0012", expiring_key(24, struct.pack("<q", -1), b"\x81" + b"\xff" * 8)),
     "Valkey's last moment": (b"VALKEY080", key(22, b"h", w.length(1) + w.string(b"f") + w.string(b"v")
                                                + struct.pack("<q", 2**63 - 1))),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FAR)
+@pytest.mark.parametrize("name", FAR_EXPIRIES)
 @pytest.mark.parametrize("shift", [[], ["--shift-ttl", "999999999d"], ["--shift-ttl", "-999999999d"]])
 @pytest.mark.parametrize("base", [[], ["--base", "resp"], ["--base", "rdb", "--rdb-version", "80"],
                                   ["--base", "rdb", "--rdb-version", "12"]])  # fmt: skip
 def test_expiries_of_fields_at_the_end_of_time(name: str, shift: list[str], base: list[str], tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
-    path.write_bytes(sealed_rdb(*FAR[name]))
+    path.write_bytes(sealed_rdb(*FAR_EXPIRIES[name]))
     result = aofdoctor("convert", path, *base, *shift, "-o", tmp_path / "out")
-    copied = base[-1:] == ["12"] and not shift  # byte for byte, unread
+    copied = base[-1:] == ["12"] and not shift  # The value is copied byte for byte, without decoding it.
     assert result.status == (2 if not base + shift else 0 if copied or "last moment" in name else 3), result.err
     if result.status == 0:
         assert aofdoctor("check", tmp_path / "out", "--json").json["parts"][0]["damage"] == []
 
 
-def test_a_value_that_lies_under_no_checksum_is_salvaged_away(tmp_path: Path) -> None:
+def test_an_undecodable_value_without_a_checksum_is_dropped_by_salvage(tmp_path: Path) -> None:
     body = b"\xfe\x00" + key(16, b"lies", w.string(b"no listpack")) + b"".join(KEYS)
     path = tmp_path / "dump.rdb"
     path.write_bytes(b"REDIS0011" + body + b"\xff" + bytes(8))
     assert "--salvage" in aofdoctor("convert", path, "--base", "resp").err
-    out = salvaged(path)
+    out = salvage(path)
     assert names(out) == [b"key:%d" % n for n in range(50)] and crc64(out[:-8]).to_bytes(8, "little") == out[-8:]
     convert(path.with_name("out.rdb"), "--base", "resp", "-o", tmp_path / "out.aof")
     path.write_bytes(b"REDIS0011" + b"\xfe\x00" + b"".join(KEYS) + b"\xff" + bytes(8))

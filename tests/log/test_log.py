@@ -1,4 +1,4 @@
-"""log and show: the history, filtered, from either end, in every format, and safe to print."""
+"""log and show: select and print the history from either end, in every format, with every byte escaped."""
 
 import base64
 import json
@@ -18,15 +18,9 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor
 from tests.support.hostile_bytes import COMMAND_IDS
+from tests.support.samples import HISTORY
 
 Story = Callable[[str], Path]
-
-HISTORY = b"".join([
-    b"#TS:1700000000\r\n", encode_command([b"SELECT", b"0"]), encode_command([b"SET", b"user:1", b"ann"]),
-    b"#TS:1700000060\r\n", encode_command([b"MULTI"]), encode_command([b"SELECT", b"3"]), encode_command([b"DEL", b"user:1", b"user:2"]), encode_command([b"EXEC"]),
-    b"#TS:1700000120\r\n", encode_command([b"FLUSHDB"]), encode_command([b"SET", b"\x1b]0;gone\x07\xff", b"\x00 x"]),
-    encode_command([b"NOSUCH", b"k"]),
-])  # fmt: skip
 
 
 @pytest.fixture
@@ -86,7 +80,7 @@ SELECTIONS = [
 
 
 @pytest.mark.parametrize(("options", "expected"), SELECTIONS, ids=[" ".join(o) for o, _ in SELECTIONS])
-def test_what_is_selected(options: list[str], expected: list[str], path: Path) -> None:
+def test_selections(options: list[str], expected: list[str], path: Path) -> None:
     assert commands(path, *options) == expected
 
 
@@ -172,14 +166,14 @@ def test_a_record_larger_than_the_window_is_written_whole(tmp_path: Path) -> Non
     assert commands(path, "--key", "big") == ["SET"] and commands(path, "--grep", "^199999$") == ["RPUSH"]
 
 
-def test_positions_that_cannot_be_meant_are_usage_errors(path: Path) -> None:
+def test_invalid_positions_are_usage_errors(path: Path) -> None:
     for args in (["--from", "nowhere"], ["--from", "99999999"], ["--from", "other@0"], ["--grep", "("], ["--effect", "odd"],
                  ["--since", "yesterday-ish"]):  # fmt: skip
         result = aofdoctor("log", path, *args)
         assert (result.status, result.stdout) == (2, b""), args
 
 
-def test_times_are_refused_where_there_are_none(tmp_path: Path) -> None:
+def test_times_are_refused_without_annotations(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(encode_command([b"SET", b"a", b"1"]))
     result = aofdoctor("log", path, "--since", "-10m")
@@ -235,7 +229,7 @@ def test_globs_match_as_a_real_server_matches_them(embedded: ServerBinary) -> No
             assert {key for key in keys if glob_to_regex(pattern).match(key)} == set(found), pattern
 
 
-def test_keys_are_those_that_a_real_server_names(embedded: ServerBinary) -> None:
+def test_keys_are_those_that_a_real_server_reports(embedded: ServerBinary) -> None:
     with Sandbox(embedded) as server:
         for argv in ([b"MSET", b"a", b"1", b"b", b"2"], [b"ZUNIONSTORE", b"d", b"2", b"x", b"y", b"WEIGHTS", b"1", b"2"],
                      [b"EVAL", b"return 1", b"2", b"k1", b"k2", b"arg"], [b"BITOP", b"AND", b"d", b"x", b"y"],
@@ -288,7 +282,7 @@ def test_the_end_of_a_pipe_is_not_known(tmp_path: Path) -> None:
         assert done.returncode == status and (b'"SET"' in done.stdout) == (status == 0)
 
 
-def test_a_place_in_a_file_that_is_not_loaded_selects_nothing(story: Callable[[str], Path]) -> None:
+def test_a_position_in_a_file_that_is_not_loaded_selects_nothing(story: Callable[[str], Path]) -> None:
     folder = story("wiped-valkey-9.1") / "appendonlydir"
     (folder / "appendonly.aof.9.incr.aof").write_bytes(encode_command([b"SET", b"a", b"1"]))
     assert aofdoctor("log", folder, "--from", "9.incr@0").status == 2

@@ -1,4 +1,4 @@
-"""Hostile values: truncated, modified and inconsistent ones end in a CorruptValue, in bounded memory and time."""
+"""Hostile RDB values (truncated, changed, with wrong lengths) end in CorruptValue, in bounded memory and time."""
 
 import time
 import tracemalloc
@@ -11,34 +11,33 @@ from typing import Any
 import pytest
 
 from aofdoctor.rdb.encoding import _pyruns, lzf
-from aofdoctor.rdb.encoding import cursor as codec
+from aofdoctor.rdb.encoding import cursor as cursor_module
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
-from aofdoctor.rdb.export import resp as resp_room
+from aofdoctor.rdb.export import resp
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.rdb.values import packed
 from aofdoctor.rdb.values.decoders import DECODERS, ValueRef, elements
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource, PipeSource
-from tests.rdb.test_values import FILES, named
 from tests.support import rdb_value_writer as w
-from tests.support.key_places import Key, iter_keys
+from tests.support.rdb_files import RDB_FIXTURES, Key, each_rdb_fixture, iter_keys
 
 KINDS = [(dialect, kind) for dialect in DECODERS for kind in DECODERS[dialect]]
 
 
 def read(data: bytes, value: ValueRef) -> list[Any]:
-    """Return the elements of a value, with large strings read into memory."""
-    return [asked(part) for part in elements(Cursor(BytesSource(data)), value)]
+    """Return the elements, with large strings read."""
+    return [read_large(part) for part in elements(Cursor(BytesSource(data)), value)]
 
 
 def export_value(data: bytes, value: ValueRef) -> list[Any]:
-    """Return the commands of a value, with large strings read into memory."""
+    """Return the commands, with large strings read."""
     exported = value_commands(Cursor(BytesSource(data)), value, b"key", 1, VERSIONS["redis-8.2"].capabilities)
-    return [list(map(asked, item)) if isinstance(item, list) else item for item in exported]
+    return [list(map(read_large, item)) if isinstance(item, list) else item for item in exported]
 
 
-def asked(part: Any) -> Any:
+def read_large(part: Any) -> Any:
     return part.read() if isinstance(part, LargeString) else part
 
 
@@ -47,8 +46,8 @@ def values(path: Path) -> Iterator[Key]:
 
 
 @contextmanager
-def bounded(memory: int, seconds: float = 10) -> Iterator[None]:
-    """Assert that the body needs less than `memory` bytes at once, and no more than `seconds` of CPU."""
+def limits(memory: int, seconds: float = 10) -> Iterator[None]:
+    """Fail if the block allocates more bytes than `memory` or uses more CPU time than `seconds`."""
     tracemalloc.start()
     started = time.process_time()
     try:
@@ -59,7 +58,7 @@ def bounded(memory: int, seconds: float = 10) -> Iterator[None]:
         tracemalloc.stop()
 
 
-@named
+@each_rdb_fixture
 def test_a_value_truncated_anywhere_is_reported_and_its_complete_elements_exported(path: Path) -> None:
     data = path.read_bytes()
     for key in values(path):
@@ -70,10 +69,10 @@ def test_a_value_truncated_anywhere_is_reported_and_its_complete_elements_export
             assert got[:-1] == whole[: len(got) - 1]
 
 
-@named
-def test_bent_values_raise_nothing_and_cost_little(path: Path) -> None:
+@each_rdb_fixture
+def test_mutated_values_raise_nothing_and_cost_little(path: Path) -> None:
     data, random = path.read_bytes(), Random(path.stem)
-    with bounded(64 << 20, 60):
+    with limits(64 << 20, 60):
         for key in values(path):
             for _ in range(40):
                 bent = bytearray(data)
@@ -86,7 +85,7 @@ def test_bent_values_raise_nothing_and_cost_little(path: Path) -> None:
 
 @pytest.mark.parametrize(("dialect", "kind"), KINDS)
 @pytest.mark.parametrize("claim", [1 << 24, 1 << 40, 1 << 63, (1 << 64) - 1])
-def test_counts_and_lengths_that_claim_too_much(dialect: str, kind: int, claim: int) -> None:
+def test_counts_and_lengths_that_are_too_large(dialect: str, kind: int, claim: int) -> None:
     head = b"\x81" + claim.to_bytes(8, "big")
     bodies = [
         head,
@@ -98,14 +97,14 @@ def test_counts_and_lengths_that_claim_too_much(dialect: str, kind: int, claim: 
         b"\xc3\x05" + head + b"a" * 9,
     ]
     for data in bodies:
-        with bounded(4 << 20):
+        with limits(4 << 20):
             read(data, ValueRef(0, kind, dialect))
             export_value(data, ValueRef(0, kind, dialect))
 
 
-def test_lzf_that_claims_a_terabyte_is_refused_before_anything_is_made() -> None:
+def test_lzf_of_a_terabyte_is_refused_before_anything_is_allocated() -> None:
     for size in (1 << 20, 1 << 32, 1 << 40, 1 << 63):
-        with bounded(1 << 20):
+        with limits(1 << 20):
             [lie] = read(w.lzf_string(b"\x00a" * 50, size), ValueRef(0, 0))
             assert isinstance(lie, CorruptValue) and lie.note == f"100 bytes of LZF cannot be {size} bytes"
 
@@ -113,7 +112,7 @@ def test_lzf_that_claims_a_terabyte_is_refused_before_anything_is_made() -> None
 def test_an_lzf_bomb_is_read_in_pieces() -> None:
     size = 400 << 20
     bomb = w.lzf_string(b"\x00a" + b"\xe0\xff\x00" * (size // 264) + b"\x00b", 2 + size // 264 * 264)
-    with bounded(32 << 20, 60):
+    with limits(32 << 20, 60):
         [value] = list(elements(Cursor(BytesSource(bomb)), ValueRef(0, 0)))
         assert isinstance(value, LargeString)
         assert sum(map(len, value.pieces())) == value.size
@@ -153,13 +152,13 @@ ZIPLIST = w.ziplist([b"a", b"12", b"b" * 70])
         (25, w.listpack([b"f", b"v", b"soon"]), 0, "an expiry of a field that is not a number"),
     ],
 )  # fmt: skip
-def test_packed_values_that_lie_give_what_was_read_before_the_lie(kind: int, data: bytes, given: int, why: str) -> None:
+def test_invalid_packed_values_give_the_elements_before_the_error(kind: int, data: bytes, given: int, why: str) -> None:
     *got, last = read((bytes(8) if kind == 25 else b"") + w.string(data), ValueRef(0, kind))
     assert len(got) == given
     assert isinstance(last, CorruptValue) and why in last.note
 
 
-@named
+@each_rdb_fixture
 def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
     whole = [export_value(path.read_bytes(), key.value) for key in values(path)]
     with path.open("rb") as stream:
@@ -167,7 +166,9 @@ def test_a_pipe_is_read_as_a_file_is(path: Path) -> None:
         exported = [
             value_commands(cursor, key.value, b"key", 1, VERSIONS["redis-8.2"].capabilities) for key in values(path)
         ]
-        got = [[list(map(asked, item)) if isinstance(item, list) else item for item in items] for items in exported]
+        got = [
+            [list(map(read_large, item)) if isinstance(item, list) else item for item in items] for items in exported
+        ]
     assert got == whole
 
 
@@ -177,12 +178,12 @@ def test_an_expiry_is_exported_even_for_a_truncated_value() -> None:
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hash_of_many_fields_is_read_in_constant_memory(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 20_000 if plain else 300_000
     if plain:
-        monkeypatch.setattr(codec, "strings_run", _pyruns.strings_run)
+        monkeypatch.setattr(cursor_module, "strings_run", _pyruns.strings_run)
     data = w.length(count) + b"".join(w.string(b"field %d" % n) + w.string(b"v") for n in range(count))
-    with bounded(4 << 20, 60):
+    with limits(4 << 20, 60):
         assert sum(1 for _ in elements(Cursor(BytesSource(data)), ValueRef(0, 4))) == count
         assert (
             sum(
@@ -196,15 +197,15 @@ def test_a_hash_of_many_fields_passes_by_in_constant_memory(plain: bool, monkeyp
         )
 
 
-def test_the_plain_twins_serve_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fallbacks_are_used_without_compiled_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_of(path: Path) -> list[Any]:
         return [export_value(path.read_bytes(), key.value) for key in values(path)]
 
-    compiled = [all_of(path) for path in FILES]
+    compiled = [all_of(path) for path in RDB_FIXTURES]
     twins: list[tuple[Any, str, Callable[..., Any]]] = [
-        (codec, "strings_run", _pyruns.strings_run), (packed, "listpack_run", _pyruns.listpack_run),
-        (packed, "ziplist_run", _pyruns.ziplist_run), (lzf, "decompress_prefix", lzf._py_decompress_prefix), (resp_room, "encode_if_bytes", resp_room._py_encode),
+        (cursor_module, "strings_run", _pyruns.strings_run), (packed, "listpack_run", _pyruns.listpack_run),
+        (packed, "ziplist_run", _pyruns.ziplist_run), (lzf, "decompress_prefix", lzf._py_decompress_prefix), (resp, "encode_if_bytes", resp._py_encode),
     ]  # fmt: skip
     for module, name, twin in twins:
         monkeypatch.setattr(module, name, twin)
-    assert [all_of(path) for path in FILES] == compiled
+    assert [all_of(path) for path in RDB_FIXTURES] == compiled

@@ -1,4 +1,4 @@
-"""Key counts by database, type and expiry: the compiled counting, its fallback, and the counts that servers reported."""
+"""Key counts of an RDB by database, type and expiry: compiled code, fallback and fixtures agree."""
 
 import json
 from array import array
@@ -22,7 +22,7 @@ RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
 NOW = 1_700_000_000_000
 
 
-def counted(data: bytes, now_ms: int = NOW) -> KeyCounts:
+def count_keys(data: bytes, now_ms: int = NOW) -> KeyCounts:
     census = KeyCounts(now_ms)
     walk_rdb(BytesSource(data), census)
     return census
@@ -35,7 +35,7 @@ def keys_of(data: bytes) -> list[KeyItem]:
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
 def test_the_counts_are_those_of_the_keys(path: Path) -> None:
     data = path.read_bytes()
-    keys, census = keys_of(data), counted(data)
+    keys, census = keys_of(data), count_keys(data)
     per_db = Counter(key.db for key in keys)
     assert {db: row.keys for db, row in census.dbs.items()} == per_db
     assert sum(row.expires for row in census.dbs.values()) == sum(key.expire_ms != -1 for key in keys)
@@ -51,7 +51,7 @@ def test_the_counts_are_those_of_the_keys(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
-def test_the_compiled_counting_is_the_plain_one(path: Path) -> None:
+def test_compiled_counting_equals_the_fallback(path: Path) -> None:
     for batch in ItemReader(BytesSource(path.read_bytes())):
         got, plain, at = array("q", bytes(8 * COUNTS_SIZE)), array("q", bytes(8 * COUNTS_SIZE)), 0
         while at < batch.columns.count:
@@ -62,17 +62,17 @@ def test_the_compiled_counting_is_the_plain_one(path: Path) -> None:
         assert got == plain
 
 
-def test_more_databases_than_any_server_has_are_one_row() -> None:
+def test_databases_beyond_the_limit_share_one_row() -> None:
     many = 3 * DBS_MAX
     body = b"".join(b"\xfe" + w.length(db) + b"\x00" + w.string(b"k%d" % db) + w.string(b"v") for db in range(many))
-    census = counted(b"REDIS0009" + body + b"\xff" + bytes(8))
+    census = count_keys(b"REDIS0009" + body + b"\xff" + bytes(8))
     assert len(census.dbs) == DBS_MAX + 1 and census.dbs[OTHER_DBS].keys == many - DBS_MAX
     assert sum(row.keys for row in census.dbs.values()) == many
 
 
-def test_a_ttl_that_has_run_out_is_past() -> None:
+def test_an_expiry_in_the_past_is_counted_as_expired() -> None:
     def key(name: bytes, expire: int) -> bytes:
         return b"\xfc" + expire.to_bytes(8, "little", signed=True) + b"\x00" + w.string(name) + w.string(b"v")
 
     body = key(b"past", NOW - 1) + key(b"now", NOW) + key(b"later", NOW + 1) + b"\x00" + w.string(b"n") + w.string(b"v")
-    assert counted(b"REDIS0009" + body + b"\xff" + bytes(8)).dbs == {0: (4, 3, 1)}
+    assert count_keys(b"REDIS0009" + body + b"\xff" + bytes(8)).dbs == {0: (4, 3, 1)}

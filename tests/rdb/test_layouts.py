@@ -1,4 +1,4 @@
-"""Layouts that no available server writes, and every packed one: values are written and read back, by two readers."""
+"""Value layouts that no installed server writes, and every packed layout: the decoders return the written elements."""
 
 import math
 from random import Random
@@ -73,7 +73,7 @@ def test_a_score_that_is_not_a_number_is_read_but_unsupported() -> None:
 
 
 @given(items)
-def test_plain_lists_of_redis_1(values: list[bytes]) -> None:
+def test_linked_lists_of_redis_1(values: list[bytes]) -> None:
     assert read(1, w.length(len(values)) + b"".join(map(w.string, values))) == values
 
 
@@ -84,7 +84,7 @@ def test_hashes_of_the_release_candidates_of_redis_7_4() -> None:
     assert read(22, plain) == read(23, packed) == [HashField(b"a", b"1", 5000), HashField(b"b", b"2", None)]
 
 
-def test_field_expiries_that_a_target_does_not_know_are_reported_lost() -> None:
+def test_field_expiries_unknown_to_a_target_are_reported_as_lost() -> None:
     data = w.length(1) + w.length(5000) + w.string(b"f") + w.string(b"v")
     assert export_value(22, data) == [
         [b"HMSET", b"k", b"f", b"v"],
@@ -97,7 +97,7 @@ def test_field_expiries_that_a_target_does_not_know_are_reported_lost() -> None:
 
 
 def test_streams_of_redis_8_6_and_8_8() -> None:
-    """Types 26 and 27: ids of idempotent producers, and pending entries without a consumer."""
+    """Types 26 and 27 hold the identifiers of idempotent producers, and pending entries without a consumer."""
     producers = b"".join(
         [*map(w.length, (100, 50, 1)), w.string(b"p"), w.length(1), w.string(b"iid"), *map(w.length, (5, 1, 7, 2))]
     )
@@ -129,7 +129,7 @@ def test_streams_of_redis_8_6_and_8_8() -> None:
     ] == [True, True]
 
 
-def test_a_modules_value_is_named_and_its_pieces_are_read() -> None:
+def test_a_module_value_has_a_name_and_readable_parts() -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     packed = 0
     for char in "ReJSON-RL":
@@ -170,7 +170,7 @@ def test_lzf(data: bytes) -> None:
     assert b"".join(piece or b"?" for piece in lzf.decompress_stream(pieces, len(data), 300)) == data
 
 
-def test_a_large_string_is_not_held_until_asked() -> None:
+def test_a_large_string_is_read_only_on_request() -> None:
     for data in (b"ab" * LARGE_STRING_SIZE, b"z" * (40 * LARGE_STRING_SIZE)):
         for stored in (w.string(data), w.lzf_string(w.lzf(data), len(data))):
             [value] = read(0, stored)
@@ -183,7 +183,7 @@ def test_a_large_string_is_not_held_until_asked() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_compiled_readers_and_the_plain_ones_agree_on_any_bytes(seed: int) -> None:
+def test_compiled_decoders_and_fallbacks_agree_on_any_bytes(seed: int) -> None:
     random = Random(seed)
     values = [
         random.choice([b"%d" % random.getrandbits(random.randint(1, 62)), random.randbytes(random.randint(0, 200))])
@@ -222,5 +222,5 @@ def test_commands_become_bytes_in_bounded_pieces() -> None:
     assert encode_if_bytes([]) == record([]) and encode_if_bytes([b"GET", large]) is None
 
 
-def test_an_unknown_type_is_named() -> None:
+def test_an_unknown_type_is_reported() -> None:
     assert read(33, b"") == [CorruptValue(6, "type 33 is not one that this version reads")]

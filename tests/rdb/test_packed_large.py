@@ -1,4 +1,4 @@
-"""Packed values too large for memory: the same items as from small ones, large items among them, in little memory."""
+"""Packed values that are too large to hold in memory decode to the same items as small ones."""
 
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -10,8 +10,7 @@ import pytest
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, LargeString
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.rewrite.recode import reencode
-from aofdoctor.rdb.values import packed, packed_large, stream_id_set
-from aofdoctor.rdb.values import unpack as unfold
+from aofdoctor.rdb.values import packed, packed_large, pending_entries, unpack
 from aofdoctor.rdb.values.decoders import ValueRef, elements
 from aofdoctor.rdb.values.pending_entries import PendingEntries
 from aofdoctor.rdb.values.stream_id_set import StreamIdSet
@@ -19,7 +18,7 @@ from aofdoctor.rdb.values.streams import StreamEntry
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
 from tests.support import rdb_value_writer as w
-from tests.support.key_places import iter_keys
+from tests.support.rdb_files import iter_keys
 from tests.support.rdb_loading import digest_server
 from tests.support.servers import servers_by_line
 
@@ -41,7 +40,7 @@ MIXED = [
 ]
 
 
-def plainly(data: bytes) -> LargeString:
+def decode_in_memory(data: bytes) -> LargeString:
     return LargeString(BytesSource(b"before" + data + b"after"), 6, len(data))
 
 
@@ -55,8 +54,8 @@ def read(runs: Iterator[list[Any]]) -> list[bytes]:
 
 
 @kinds
-@pytest.mark.parametrize("store", [plainly, lzf])
-def test_the_items_are_those_of_one_that_is_held(kind: str, store: Callable[[bytes], LargeString]) -> None:
+@pytest.mark.parametrize("store", [decode_in_memory, lzf])
+def test_the_items_equal_those_decoded_in_memory(kind: str, store: Callable[[bytes], LargeString]) -> None:
     small, large, write = KINDS[kind]
     data = write(MIXED)
     assert read(large(store(data))) == read(small(data)) == MIXED
@@ -66,12 +65,12 @@ def test_the_items_are_those_of_one_that_is_held(kind: str, store: Callable[[byt
     assert read(large(store(write([])))) == []
 
 
-def test_a_large_item_that_is_stored_as_it_is_is_not_held() -> None:
-    runs = list(packed_large.listpack(plainly(w.listpack(MIXED))))
+def test_an_uncompressed_large_item_is_not_held() -> None:
+    runs = list(packed_large.listpack(decode_in_memory(w.listpack(MIXED))))
     assert [item.size for run in runs for item in run if isinstance(item, LargeString)] == [200_000, 1_000_000, 131_073]
 
 
-def test_a_large_item_inside_lzf_is_read_from_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_item_inside_lzf_is_read_at_its_offset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_large, "_LZF_ITEM", 1000)
     monkeypatch.setattr(packed_large, "_LZF_ITEMS", 1 << 20)
     runs = list(packed_large.listpack(lzf(w.listpack(MIXED))))
@@ -84,17 +83,19 @@ def test_a_large_item_inside_lzf_is_read_from_where_it_is(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("width", [2, 4, 8])
-def test_the_members_of_an_intset_are_those_of_one_that_is_held(width: int) -> None:
+def test_the_members_of_an_intset_equal_those_decoded_in_memory(width: int) -> None:
     numbers = Random(width)
     members = sorted(numbers.randrange(-(1 << 8 * width - 1), 1 << 8 * width - 1) for _ in range(3000))
     data = width.to_bytes(4, "little") + len(members).to_bytes(4, "little")
     data += b"".join(member.to_bytes(width, "little", signed=True) for member in members)
-    assert read(packed_large.intset(plainly(data))) == read(packed.intset(data)) == [b"%d" % m for m in members]
+    assert (
+        read(packed_large.intset(decode_in_memory(data))) == read(packed.intset(data)) == [b"%d" % m for m in members]
+    )
 
 
 @kinds
-def test_what_lies_is_broken_in_both(kind: str) -> None:
-    """Bytes changed anywhere, and every truncation; both readers yield the same items before the defect."""
+def test_invalid_data_fails_in_both_decoders(kind: str) -> None:
+    """For changed bytes and for every truncation, both decoders fail after the same items."""
     small, large, write = KINDS[kind]
     data, numbers = write([b"short", b"77", b"x" * 300, b"-5000", b"y" * 20_000, b"end"]), Random(5)
     bent = [data[:size] for size in range(7, 400, 13)] + [b"", data[:-1], data + b"\xff"]
@@ -106,7 +107,7 @@ def test_what_lies_is_broken_in_both(kind: str) -> None:
         changed[at] ^= 1 << numbers.randrange(8)
         bent.append(bytes(changed))
     for lie in bent:
-        answers = [outcome(small(lie)), outcome(large(plainly(lie)))]
+        answers = [outcome(small(lie)), outcome(large(decode_in_memory(lie)))]
         assert answers[0] == answers[1], lie[:80]
 
 
@@ -124,10 +125,10 @@ def outcome(runs: Iterator[list[Any]]) -> tuple[list[bytes], bool]:
 
 
 @pytest.mark.parametrize("line", ["redis-6.2", "valkey-9.1"])
-def test_a_list_and_a_stream_of_large_elements_are_read_as_the_server_holds_them(line: str) -> None:
-    """Elements of 70 MiB each, which every server packs like small ones."""
+def test_a_list_and_a_stream_of_large_elements_equal_those_of_a_server(line: str) -> None:
+    """The elements have 70 MiB each; every server packs them like small ones."""
     if line not in servers_by_line():
-        pytest.skip(f"no {line} at hand")
+        pytest.skip(f"{line} is not installed")
     large = Random(1).randbytes(35 << 20)
     options = ["--proto-max-bulk-len", "1gb", "--client-query-buffer-limit", "1gb", "--rdbcompression", "no"]
     with digest_server(servers_by_line()[line], options=options) as running:
@@ -142,21 +143,21 @@ def test_a_list_and_a_stream_of_large_elements_are_read_as_the_server_holds_them
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20
-    assert same(values[b"list"], [b"first", large + large, b"last"])
+    assert is_same(values[b"list"], [b"first", large + large, b"last"])
     entry = values[b"stream"][0]
     assert isinstance(entry, StreamEntry)
-    assert same(entry.items, [b"name", large, b"again", large, b"n", b"5"])
+    assert is_same(entry.items, [b"name", large, b"again", large, b"n", b"5"])
 
 
-def same(found: Any, expected: list[bytes]) -> bool:
-    """Assert equality without a failure report of 70 MiB."""
+def is_same(found: Any, expected: list[bytes]) -> bool:
+    """Compare without pytest's report of 70 MiB."""
     return [item.read() if isinstance(item, LargeString) else item for item in found] == expected
 
 
 def test_an_oversized_zipmap_is_reported() -> None:
-    data = LargeString(BytesSource(b""), 0, unfold._PACKED_MAX + 1)
+    data = LargeString(BytesSource(b""), 0, unpack._PACKED_MAX + 1)
     with pytest.raises(DecodeError, match="more than are read at once"):
-        unfold.unpack_items(data, packed.zipmap)
+        unpack.unpack_items(data, packed.zipmap)
     assert elements(Cursor(BytesSource(b"")), ValueRef(0, 0))
 
 
@@ -164,10 +165,7 @@ def test_an_oversized_zipmap_is_reported() -> None:
 
 
 def pending_stream(count: int, consumers: int, version: int, nacked: int = 0) -> bytes:
-    """Return a stream without entries but with `count` pending ones.
-
-    The last `nacked` have no consumer; the others belong to the consumers in turn.
-    """
+    """Return a stream without entries and with `count` pending ones; the last `nacked` have no consumer."""
     ids = [w.raw_id(1000 + i, i % 3) for i in range(count)]
     owned = ids[: count - nacked]
     group = w.string(b"g") + w.length(2000 + count) + w.length(0) + (w.length(0) if version >= 2 else b"")
@@ -183,7 +181,7 @@ def pending_stream(count: int, consumers: int, version: int, nacked: int = 0) ->
 
 
 @pytest.mark.parametrize("consumers", [1, 7])
-def test_very_many_pending_entries_are_exported_in_small_memory(consumers: int) -> None:
+def test_many_pending_entries_are_exported_in_small_memory(consumers: int) -> None:
     count = 20_000
     data = pending_stream(count, consumers, 3)
     source, claims = BytesSource(data), 0
@@ -198,7 +196,7 @@ def test_very_many_pending_entries_are_exported_in_small_memory(consumers: int) 
 
 
 @pytest.mark.parametrize("version", [3, 5])
-def test_very_many_pending_entries_are_rewritten_in_small_memory(version: int) -> None:
+def test_many_pending_entries_are_rewritten_in_small_memory(version: int) -> None:
     count, nacked = 20_000, 4_000 if version == 5 else 0
     source = BytesSource(pending_stream(count, 3, version, nacked))
     kind = {3: 21, 5: 27}[version]
@@ -218,7 +216,7 @@ def test_pending_entries_out_of_order_are_corrupt() -> None:
     assert isinstance(list(elements(Cursor(BytesSource(data)), ValueRef(0, 21)))[-1], CorruptValue)
 
 
-def test_a_consumer_may_own_any_of_the_pending_entries_each_once() -> None:
+def test_each_pending_entry_belongs_to_at_most_one_consumer() -> None:
     numbers = Random(6)
     known, ids = PendingEntries(), sorted(numbers.randbytes(16) for _ in range(500))
     assert all(known.add(raw, at, at + 1) for at, raw in enumerate(ids))
@@ -230,8 +228,8 @@ def test_a_consumer_may_own_any_of_the_pending_entries_each_once() -> None:
     assert known.remaining == 0
 
 
-def test_ids_come_in_order_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_id_set, "_RUN", 50)
+def test_ids_are_in_order_and_unique(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending_entries, "_RUN", 50)
     numbers = Random(7)
     some = [numbers.randbytes(16) for _ in range(333)]
     ids = StreamIdSet()

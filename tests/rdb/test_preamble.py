@@ -1,4 +1,4 @@
-"""Walking a preamble: where it ends, whether its checksum is right, and what is read of a damaged one."""
+"""The RDB walk finds the end of a preamble, verifies its checksum, and reports what can be read of a damaged one."""
 
 from pathlib import Path
 from random import Random
@@ -62,7 +62,7 @@ def test_a_base_of_a_real_server_is_walked_to_its_end(base: Path) -> None:
 
 
 @pytest.mark.parametrize("line", sorted(servers_by_line()))
-def test_every_type_that_a_real_server_writes_is_stepped_over(line: str) -> None:
+def test_every_type_that_a_real_server_writes_is_skipped(line: str) -> None:
     with Sandbox(servers_by_line()[line], hide=()) as server:
         server.client.pipeline(VALUES)
         if line in ("valkey-9.1", "redis-8.2"):
@@ -97,7 +97,7 @@ def test_an_rdb_with_any_bytes_changed_never_raises(at: int, bad: bytes) -> None
         assert rdb.checksum != "ok" or bytes(data) == BASES[-1].read_bytes() or rdb.end != len(data)
 
 
-def test_a_type_that_is_not_known_is_passed_by_the_checksum() -> None:
+def test_an_unknown_type_is_skipped_by_the_checksum() -> None:
     data = BASES[-1].read_bytes()
     body = data[:-9] + b"\x6b\x01k\x03abc" + b"\xff"
     body += crc64(body).to_bytes(8, "little")

@@ -1,4 +1,4 @@
-"""Values of the newest types, which no available server writes: tests/support/rdb_unreleased.py writes them as published."""
+"""Values of the newest layouts, which no installed server writes; the test data follows the published formats."""
 
 import json
 from pathlib import Path
@@ -24,6 +24,7 @@ from tests.support.rdb_unreleased import (
     UnreleasedRdb,
     length,
     string,
+    template,
     with_checksum,
 )
 from tests.support.rdb_value_writer import listpack
@@ -38,12 +39,8 @@ def values(data: bytes) -> dict[bytes, list[Element | CorruptValue]]:
     return {key.name(source): list(elements(cursor, ValueRef(key.value_offset, key.type))) for key in keys}
 
 
-def templated(*body: bytes) -> bytes:
+def template_rdb(*body: bytes) -> bytes:
     return with_checksum(UnreleasedRdb(b"REDIS0015", b"".join(body), []))
-
-
-def template(number: int, *fields: bytes) -> bytes:
-    return b"\xf2" + length(number) + length(len(fields)) + b"".join(map(string, fields))
 
 
 # -- arrays --
@@ -54,7 +51,7 @@ def test_the_elements_of_an_array_have_their_indexes_and_numbers() -> None:
     assert values(with_checksum(UNRELEASED["array-empty"]))[b"array"] == []
 
 
-def test_an_array_is_counted_and_shown_and_no_command_makes_it(tmp_path: Path) -> None:
+def test_an_array_is_counted_and_shown_but_has_no_command(tmp_path: Path) -> None:
     path = tmp_path / "a.rdb"
     path.write_bytes(with_checksum(UNRELEASED["array"]))
     assert aofdoctor("check", path, "--json").json["parts"][0]["preamble"]["types"] == {"array": 1, "string": 1}
@@ -74,7 +71,7 @@ def test_an_array_is_counted_and_shown_and_no_command_makes_it(tmp_path: Path) -
 @pytest.mark.parametrize("body", [
     length(1) + length(2), length(1) + length(0) + length(5) + length(4) + string(b"x"),
 ])  # fmt: skip
-def test_an_array_that_lies_is_corrupt(body: bytes) -> None:
+def test_an_array_with_wrong_counts_is_corrupt(body: bytes) -> None:
     source = BytesSource(body + bytes(8))
     assert isinstance(list(elements(Cursor(source), ValueRef(0, 28)))[-1], CorruptValue)
 
@@ -87,7 +84,7 @@ def test_hashes_of_a_template_are_read_with_the_names_of_its_fields() -> None:
     assert {name: [tuple(field)[:2] for field in found[name]] for name in TEMPLATE_HASHES} == TEMPLATE_HASHES  # type: ignore[arg-type]
 
 
-def test_commands_and_an_older_rdb_make_plain_hashes_of_them(tmp_path: Path) -> None:
+def test_commands_and_an_older_rdb_store_them_as_ordinary_hashes(tmp_path: Path) -> None:
     path = tmp_path / "a.rdb"
     path.write_bytes(with_checksum(UNRELEASED["templates"]))
     report = convert(path, "--base", "resp", "--for", "redis-7.0", "-o", tmp_path / "out.aof")
@@ -112,9 +109,9 @@ def test_a_slice_and_a_salvage_keep_the_templates_in_use(tmp_path: Path) -> None
     assert values((tmp_path / "salvage.rdb").read_bytes()) == expected
 
 
-def test_a_template_of_very_many_fields_passes_by() -> None:
+def test_a_template_of_many_fields_is_skipped() -> None:
     names = [b"field:%d" % i for i in range(5000)]
-    data = templated(
+    data = template_rdb(
         template(3, *names), template(4, b"x" * 100), b"\x20" + string(b"k") + length(3) + b"".join(map(string, names)),
         b"\x1e" + string(b"lp") + string(listpack([b"3", *names])), b"\x20" + string(b"wide") + length(4) + string(b"v"),
     )  # fmt: skip
@@ -126,13 +123,13 @@ def test_a_template_of_very_many_fields_passes_by() -> None:
     "items", [[b"9", b"a"], [b"3"], [b"3", b"a", b"b"], [b"x", b"a"], [b"-3", b"a"], [b"9" * 30, b"a"]]
 )
 def test_a_hash_that_does_not_fit_its_template_is_corrupt(items: list[bytes]) -> None:
-    found = values(templated(template(3, b"field"), b"\x1e" + string(b"k") + string(listpack(items))))
+    found = values(template_rdb(template(3, b"field"), b"\x1e" + string(b"k") + string(listpack(items))))
     assert isinstance(found[b"k"][-1], CorruptValue)
 
 
 def test_thousands_of_templates_are_remembered() -> None:
     count = 12_000
-    data = templated(
+    data = template_rdb(
         *(template(number, b"f%d" % number) for number in range(count)),
         *(b"\x20" + string(b"k%d" % number) + length(number) + string(b"v") for number in range(0, count, 100)),
     )
@@ -140,8 +137,8 @@ def test_thousands_of_templates_are_remembered() -> None:
     assert found == {b"k%d" % n: [HashField(b"f%d" % n, b"v", None)] for n in range(0, count, 100)}
 
 
-def test_compiled_and_plain_remember_the_same_templates() -> None:
-    """If there are too many, both stop at the same template."""
+def test_compiled_and_fallback_remember_the_same_templates() -> None:
+    """Both implementations stop at the same template when there are too many."""
     numbers = Random(4)
     step = TEMPLATE_SLOTS
     ids = [
@@ -161,7 +158,7 @@ def test_compiled_and_plain_remember_the_same_templates() -> None:
 def test_templates_are_known_after_damage_too() -> None:
     keys = [b"\x20" + string(b"key:%d" % i) + length(3) + string(b"value %d" % i) for i in range(30)]
     texts = [b"\0" + string(b"text:%d" % i) + string(b"value") for i in range(30)]
-    data = templated(template(3, b"field"), *texts[:10], b"\x1d" * 40, *texts[10:], *keys)
+    data = template_rdb(template(3, b"field"), *texts[:10], b"\x1d" * 40, *texts[10:], *keys)
     source = BytesSource(data)
     found = [
         item.name(source) for batch in salvage_items(source) for item in getattr(batch, "__iter__", lambda: iter(()))()

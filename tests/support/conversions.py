@@ -1,4 +1,4 @@
-"""Loading what a conversion wrote, and what it was made of, into real servers."""
+"""Load a converted file and its source into real servers, and compare the states."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,14 +10,13 @@ from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.server.versions import VERSIONS
 from tests.conftest import aofdoctor
-from tests.rdb.test_values import only_known
-from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes
+from tests.support.key_descriptions import dataset_digest, describe_by_server, drop_guessed_stream_fields, library_codes
 from tests.support.rdb_loading import digest_server
 from tests.support.servers import servers_by_line
 
 
 def convert(*args: str | Path | int) -> Any:
-    """What convert --json tells; it has to be done."""
+    """Run convert --json, which must succeed, and return its report."""
     result = aofdoctor("convert", *args, "--json")
     assert result.status == 0, result.err
     return result.json
@@ -25,7 +24,7 @@ def convert(*args: str | Path | int) -> Any:
 
 @contextmanager
 def load_output(binary: ServerBinary, path: Path) -> Iterator[Sandbox]:
-    """A server that came up with a dump (.rdb), one AOF, or the directory of a set."""
+    """Run a server on a dump (.rdb), a single AOF, or the directory of a multi-part AOF."""
     if path.is_file() and path.name.endswith(".rdb"):
         with digest_server(binary, path.read_bytes()) as running:
             yield running
@@ -45,13 +44,13 @@ def load_output(binary: ServerBinary, path: Path) -> Iterator[Sandbox]:
 
 
 def loaded_state(binary: ServerBinary, path: Path) -> tuple[str, list[Any], list[str]]:
-    """(the digest of everything, every key in words, the functions) of what came up."""
+    """Return (digest of the dataset, description of every key, libraries of functions) after loading."""
     with load_output(binary, path) as running:
         return dataset_digest(running), describe_by_server(running, digests=False), library_codes(running)
 
 
 def lines_that_load(version: int) -> list[str]:
-    """The lines at hand that load an RDB version, that of Valkey from 80 on."""
+    """Return the installed release lines that load an RDB version; versions from 80 on are Valkey's."""
     dialect = "valkey" if version >= 80 else "redis"
     return [line for line in servers_by_line() if VERSIONS[line].newest_rdb(dialect) >= version]
 
@@ -62,14 +61,14 @@ def sealed_rdb(magic: bytes, body: bytes) -> bytes:
 
 
 def comparable_state(state: Any) -> Any:
-    """A state without what a server only guesses of streams of before 7.0."""
+    """Return a state without the stream fields that a server guesses for files from before 7.0."""
     keys = state[1]
-    only_known([key for key in keys if key["type"] == "stream"])
+    drop_guessed_stream_fields([key for key in keys if key["type"] == "stream"])
     return keys, state[2]
 
 
 def states_match(path: Path, expected: Any, actual: Any) -> bool:
-    """True if two states are one; of a stream of before 7.0 as far as anybody knows."""
+    """Whether two states are equal; for a stream from before 7.0, except for the guessed fields."""
     if path.stem.startswith("stream-"):
         return bool(comparable_state(expected) == comparable_state(actual))
     return bool(expected == actual)

@@ -1,4 +1,4 @@
-"""A dataset of every type in a real server, and the bases that its rewrites write of it."""
+"""A dataset of every type in a real server, and the bases that its AOF rewrites write."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ LIBRARY = "#!lua name=lib\nredis.register_function('f', function() return 1 end)
 
 
 def fill_dataset(server: Sandbox, seed: int = 3) -> None:
-    """Keys of every type, in every encoding, in two databases."""
+    """Create keys of every type, in every encoding, in two databases."""
     random, call = Random(seed), server.call
     call("FUNCTION", "LOAD", LIBRARY)
     for db in (0, 3):
@@ -49,13 +49,13 @@ def fill_dataset(server: Sandbox, seed: int = 3) -> None:
 
 @contextmanager
 def aof_server(binary: ServerBinary) -> Iterator[Sandbox]:
-    """A server that writes an AOF."""
+    """Run a server that writes an AOF."""
     with Sandbox(binary, ["--appendonly", "yes"], hide=(), timeout=60) as server:
         yield server
 
 
 def rewrite(server: Sandbox, preamble: bool) -> list[Path]:
-    """The base that a rewrite writes, as an RDB or as commands, and what is written to after it."""
+    """Rewrite the AOF; return the new base (RDB or commands) and the incremental file after it."""
     server.call("CONFIG", "SET", "aof-use-rdb-preamble", "yes" if preamble else "no")
     server.call("BGREWRITEAOF")
     deadline = time.monotonic() + 60

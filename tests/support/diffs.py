@@ -1,16 +1,19 @@
-"""What the tests of diff share: small histories, pairs of files, a comparison in memory."""
+"""Helpers for the tests of diff: small histories, comparisons in memory, and results of the command line."""
 
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from aofdoctor.aof.model import AOF, AofPart
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.differ import CommandDiff, Divergence, MovedUnit, OneSidedRun
 from aofdoctor.diff.units.comparison_rules import ComparisonRules
 from aofdoctor.diff.units.side import Side
 from aofdoctor.resp import encode_command
+from aofdoctor.server.command_table import command_table
 from aofdoctor.source import BytesSource
+from tests.conftest import aofdoctor
+from tests.support.rdb_files import string_key
 
 SELECT_0, SELECT_3 = encode_command([b"SELECT", b"0"]), encode_command([b"SELECT", b"3"])
 MULTI, EXEC = encode_command([b"MULTI"]), encode_command([b"EXEC"])
@@ -19,17 +22,6 @@ DIGEST_KEY = bytes(range(16))
 
 def set_commands(*keys: str) -> bytes:
     return b"".join(encode_command([b"SET", key.encode(), b"1"]) for key in keys)
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Any:
-    def make(a: bytes, b: bytes) -> tuple[Path, Path]:
-        path_a, path_b = tmp_path / "a.aof", tmp_path / "b.aof"
-        path_a.write_bytes(a)
-        path_b.write_bytes(b)
-        return path_a, path_b
-
-    return make
 
 
 def memory_aof(*parts: bytes) -> AOF:
@@ -45,7 +37,7 @@ DiffResult = tuple[list[tuple[int, bytes]], list[tuple[bytes, bytes]], CommandDi
 
 
 def compare(a: bytes, b: bytes, exact: bool = False) -> DiffResult:
-    """(what only a side has, what has moved, the comparison)."""
+    """Return (the commands of only one side, the moved commands, the comparison)."""
     sides = tuple(Side(memory_aof(data), ComparisonRules.create(DIGEST_KEY, exact)) for data in (a, b))
     diff = CommandDiff(*sides)
     datas, only, moves = (a, b), [], []
@@ -61,3 +53,32 @@ def compare(a: bytes, b: bytes, exact: bool = False) -> DiffResult:
 
 def numbered_sets(word: str, count: int) -> bytes:
     return set_commands(*(f"{word}:{n}" for n in range(count)))
+
+
+def commands_of(path: Path) -> list[list[bytes]]:
+    batch = next(read_tiles(BytesSource(path.read_bytes()), command_table().names))
+    assert isinstance(batch, RecordBatch)
+    assert batch.span.end == path.stat().st_size
+    return [batch.argv(i) for i in range(batch.count) if batch.argc[i]]
+
+
+def encode_commands(*commands: str) -> bytes:
+    """Encode commands that are written as space-separated words."""
+    return b"".join(encode_command([word.encode() for word in command.split()]) for command in commands)
+
+
+def keys_of(*args: Any) -> dict[str, Any]:
+    result = aofdoctor("diff", *args, "--by", "keys", "--json")
+    found: dict[str, Any] = {"status": result.status}
+    for line in result.lines[1:]:
+        found.setdefault(line["type"], []).append((line["db"], line["key"]))
+    return found
+
+
+def string_keys(*keys: str) -> list[bytes]:
+    return [string_key(key.encode(), b"1") for key in keys]
+
+
+def diff_summary(*args: Any) -> dict[str, Any]:
+    found: dict[str, Any] = aofdoctor("diff", *args, "--json").lines[-1]
+    return found

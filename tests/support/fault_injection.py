@@ -1,4 +1,4 @@
-"""Faults where the tool touches the system: each call is counted, and at the chosen one the process dies or fails."""
+"""Inject faults into system calls: calls are counted, and at a chosen one the process is killed or the call fails."""
 
 import errno
 import os
@@ -14,12 +14,12 @@ import pytest
 from tests.conftest import Result, aofdoctor
 
 WRITES = ("write", "pwrite", "fsync", "link", "rename", "mkdir", "copy_file_range", "ftruncate")
-Call = tuple[str, str]  # the name, and the path of what it is done to
+Call = tuple[str, str]  # The name of the call, and the path of its file.
 
 
 @dataclass
 class Calls:
-    """The calls made so far; `at` is told of each before it is made."""
+    """The calls so far; `at` is called before each of them."""
 
     before_call: Callable[[int], None]
     log: list[Call] = field(default_factory=list)
@@ -47,7 +47,7 @@ def _counting_wrapper(name: str, real: Callable[..., Any], calls: Calls) -> Call
 
 
 def run_killed_at(number: int, *args: str | Path) -> bool:
-    """Run a command line in a process that is killed before its call of this number; True if it lived to its end."""
+    """Run a command line in a process that is killed before this call; return whether it finished first."""
     child = os.fork()
     if not child:
         try:
@@ -60,7 +60,7 @@ def run_killed_at(number: int, *args: str | Path) -> bool:
 
 
 def run_failing_at(number: int, code: int, *args: str | Path) -> tuple[Result, bool]:
-    """Run a command line whose call of this number fails; its result, and whether it came to that call."""
+    """Run a command line in which this call fails; return its result and whether it reached the call."""
 
     def at(n: int) -> None:
         if n == number:
@@ -72,7 +72,7 @@ def run_failing_at(number: int, code: int, *args: str | Path) -> tuple[Result, b
 
 
 def trace_calls(*args: str | Path) -> list[Call]:
-    """The writing calls of a command line, in order."""
+    """Return the writing calls of a command line, in order."""
     with count_calls(lambda n: None) as calls:
         assert aofdoctor(*args).status == 0
     return calls.log

@@ -1,7 +1,11 @@
-"""Hostile bytes for the laws: whole records, torn and bent ones, and what looks like them."""
+"""Hostile bytes: Hypothesis strategies for records that are whole, torn, malformed or look-alike; and hostile RDBs."""
+
+from collections.abc import Iterator
+from random import Random
 
 from hypothesis import strategies as st
 
+from aofdoctor.rdb.preamble import walk_rdb as walk_rdb
 from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 
@@ -51,3 +55,26 @@ hostile_aofs = st.lists(
     max_size=12,
 ).map(b"".join)
 sound_aofs = st.lists(sound_records, max_size=12).map(b"".join)
+
+
+def mutate(data: bytes, count: int, seed: int) -> Iterator[bytes]:
+    random = Random(seed)
+    for _ in range(count):
+        bent = bytearray(data)
+        for _ in range(random.choice((1, 1, 2, 20))):
+            bent[random.randrange(len(bent))] = random.choice((0, 0x80, 0x81, 0xC3, 0xFF, random.randrange(256)))
+        yield bytes(bent[: random.randrange(len(bent) + 1)] if random.random() < 0.3 else bent)
+
+
+HOSTILE_RDB_BODIES = {
+    "a string of 2^63": b"\x00\x01k\x81" + b"\xff" * 8,
+    "a list of 2^64 - 1": b"\x01\x01k\x81" + b"\xff" * 8 + b"\x00" * 1000,
+    "a stream of 2^62 listpacks": b"\x0f\x01k\x81\x40" + bytes(7) + bytes(1000),
+    "counts in counts": b"\x15\x01k\x00" + b"\x00" * 8 + (b"\x81" + b"\xff" * 8) * 40,
+    "LZF of 2^64 - 1": b"\x00\x01k\xc3\x81" + b"\xff" * 16,
+    "a module that never ends": b"\x07\x01k\x01" + b"\x01\x00" * 500,
+    "opcodes for ever": b"\xf9\x05" * 500,
+    "AUX for ever": b"\xfa\x01a\x01b" * 500,
+    "a name of 2^63": b"\x00\x81" + b"\x7f" * 8 + b"x",
+    "the end at once, without its checksum": b"\xff",
+}

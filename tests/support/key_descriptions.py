@@ -1,6 +1,7 @@
-"""Every key in words that compare: as a real server tells it, and as our decoder reads it.
+"""Comparable descriptions of keys, from a real server's replies and from our decoder.
 
-Bytes are latin-1 text, so that they can stand in JSON; long ones are their size and hash.
+Bytes are latin-1 text, so that JSON can hold them. Long values are described by
+their size and hash.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from aofdoctor.rdb.values.modules import ModulePart, ModuleType
 from aofdoctor.rdb.values.streams import Consumer, ConsumerGroup, PendingEntry, StreamEntry, StreamMeta
 from aofdoctor.server.resp_client import ReplyError
 from aofdoctor.server.sandbox import Sandbox
-from tests.support.key_places import Key
+from tests.support.rdb_files import Key
 
 Described = dict[str, Any]
 _LONG = 300
@@ -28,15 +29,15 @@ def to_text(value: Any) -> str:
 
 
 def score_text(score: bytes | float) -> str:
-    """A score; 0 for -0: no command makes a packed -0 since 7.0."""
+    """Format a score; -0 becomes 0, because no command has made a packed -0 since 7.0."""
     return repr(float(score) + 0.0)
 
 
-# -- as a server tells it --
+# -- replies of a server --
 
 
 def describe_by_server(server: Sandbox, digests: bool = True) -> list[Described]:
-    """Every key of every database; its digest only compares within one server line."""
+    """Describe every key of every database; a digest is comparable only within one release line."""
     descriptions = []
     for name in server.info("keyspace"):
         db = int(name.removeprefix("db"))
@@ -59,7 +60,7 @@ def _describe(server: Sandbox, db: int, key: bytes, digests: bool) -> Described:
 
 
 def _expiry(server: Sandbox, key: bytes) -> int | None:
-    """Exact where the server tells it (7.0 on), else to the second: the fixtures of older ones expire on whole seconds."""
+    """Return the expiry: exact from 7.0 on, else in whole seconds, which the fixtures of older servers use."""
     if server.binary.has_command("pexpiretime"):
         time = server.call("PEXPIRETIME", key)
     else:
@@ -120,12 +121,12 @@ _QUERIES: dict[str, Any] = {
 
 
 def dataset_digest(server: Sandbox) -> str:
-    """DEBUG DIGEST: over all databases."""
+    """Return DEBUG DIGEST, which covers all databases."""
     return to_text(server.call("DEBUG", "DIGEST"))
 
 
 def library_codes(server: Sandbox) -> list[str]:
-    """The code of every library."""
+    """Return the code of every function library."""
     try:
         libraries: Any = server.call("FUNCTION", "LIST", "WITHCODE")
     except ReplyError:
@@ -133,11 +134,11 @@ def library_codes(server: Sandbox) -> list[str]:
     return sorted(to_text(_pairs_to_dict(library)["library_code"]) for library in libraries)
 
 
-# -- as we read it --
+# -- values of our decoder --
 
 
 def describe_by_decoder(cursor: Cursor, key: Key) -> Described:
-    """What a server would tell of a key, without its encoding and digest; a Corrupt raises."""
+    """Describe a key as a server would, without encoding and digest; raises CorruptValue."""
     parts: list[Any] = list(elements(cursor, key.value))
     assert not any(isinstance(part, CorruptValue) for part in parts), (key, parts[-1])
     kind = type_name(key.value)
@@ -203,3 +204,20 @@ _READERS: dict[str, Any] = {
     "stream": _read_stream,
     "module": _read_module,
 }
+
+
+def without_fields(keys: list[Described], *names: str) -> list[Described]:
+    return [{name: value for name, value in key.items() if name not in names} for key in keys]
+
+
+def drop_guessed_stream_fields(keys: list[Described]) -> None:
+    """Remove the fields that a server guesses when it loads a stream from before 7.0.
+
+    A server guesses how many entries a group has read and assumes that none was
+    deleted. Our decoder leaves the first unknown, and a pending entry that no longer
+    exists counts as deleted.
+    """
+    for key in keys:
+        key["value"]["max_deleted"] = None
+        for group in key["value"]["groups"]:
+            group["read"] = None

@@ -1,6 +1,6 @@
-"""RDBs damaged at random places, and how many of the keys outside the damage a salvage gives back.
+"""Damage RDBs at random positions, and count the undamaged keys that a salvage returns.
 
-python -m tests.rdbdamage FILE_OR_FOLDER [...]      prints a table
+python -m tests.support.rdb_damage FILE_OR_FOLDER [...]      prints a table
 """
 
 import sys
@@ -16,13 +16,13 @@ from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.source import BytesSource, Source
 from aofdoctor.span import Span
 
-DamagedRdb = tuple[bytes, Span]  # the bytes, and which of the whole file's are no longer there or wrong
+DamagedRdb = tuple[bytes, Span]  # The damaged bytes, and the range of the original file that is missing or wrong.
 
 
-class Score(NamedTuple):
-    outside: int  # keys that the damage does not touch
-    regained: int  # ... and that came back, at their place
-    invented: int  # keys that never were, and reach out of the damage
+class SalvageScore(NamedTuple):
+    outside: int  # Keys that the damage does not touch.
+    regained: int  # Those keys that were returned at their position.
+    invented: int  # Returned keys that never existed and extend outside the damage.
 
 
 def flip(data: bytes, random: Random) -> DamagedRdb:
@@ -48,7 +48,7 @@ def overwrite(data: bytes, random: Random) -> DamagedRdb:
 
 
 def hole(data: bytes, random: Random) -> DamagedRdb:
-    """Bytes that are gone: what follows has moved."""
+    """Remove bytes, so that the bytes after them move."""
     at = random.randrange(9, len(data))
     end = min(len(data), at + random.choice((1, 16, 512)))
     return data[:at] + data[end:], Span(at, end)
@@ -58,14 +58,14 @@ KINDS: dict[str, Callable[[bytes, Random], DamagedRdb]] = {f.__name__: f for f i
 
 
 def keys_by_span(source: Source) -> dict[Span, bytes]:
-    """The keys of a sound RDB; none of a damaged one."""
+    """Return the keys of a sound RDB, or an empty result for a damaged one."""
     items = ItemReader(source)
     keys = {item.span: item.name(source) for batch in items for item in batch if isinstance(item, KeyItem)}
     return keys if items.rdb.complete and items.rdb.key_count == len(keys) else {}
 
 
-def score_salvage(data: bytes, damaged: bytes, span: Span, truth: dict[Span, bytes]) -> Score:
-    """What came back of a damaged file; the tiles are checked on the way."""
+def score_salvage(data: bytes, damaged: bytes, span: Span, truth: dict[Span, bytes]) -> SalvageScore:
+    """Count the returned keys of a damaged file, and check that the items tile it."""
     source = BytesSource(damaged)
     at = 0
     salvaged_keys: dict[Span, bytes] = {}
@@ -83,7 +83,7 @@ def score_salvage(data: bytes, damaged: bytes, span: Span, truth: dict[Span, byt
     invented = sum(
         key not in expected and (key.end <= touched.start or key.start >= touched.end) for key in salvaged_keys
     )
-    return Score(len(outside), regained, invented)
+    return SalvageScore(len(outside), regained, invented)
 
 
 def rdb_files(places: Iterable[str]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""RDBs of keys of every common type, made of a seed: what servers write, and what they could."""
+"""Random RDBs with keys of every common type, reproducible from a seed, in all forms that a server reads."""
 
 import struct
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def random_elements(random: Random, count: int) -> list[bytes]:
 
 
 def encode_string(random: Random, data: bytes) -> bytes:
-    """A string as a server may store it: as it is, as LZF, as a number."""
+    """Encode a string in one of the ways a server may store it: raw, LZF, or as an integer."""
     number = w.number(data)
     if number is not None and -(1 << 31) <= number < 1 << 31 and random.random() < 0.8:
         width = next(width for width in (1, 2, 4) if -(1 << 8 * width - 1) <= number < 1 << 8 * width - 1)
@@ -94,7 +94,7 @@ VALUES: dict[int, Callable[[Random, int], bytes]] = {
 
 
 def random_opcodes(random: Random) -> bytes:
-    """The opcodes that may stand before a key."""
+    """Return opcodes that may precede a key."""
     return b"".join(
         random.choice((b"", b"", opcode))
         for opcode in (

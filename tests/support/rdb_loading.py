@@ -1,4 +1,4 @@
-"""Real servers on an RDB, and on the commands that we make of one."""
+"""Load an RDB, and the commands that we export from it, into real servers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,13 +10,14 @@ from aofdoctor.rdb.export.commands import function_load_command, select_command,
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.server.versions import VERSIONS
 from aofdoctor.source import BytesSource
-from tests.support.key_places import Function, iter_keys
+from tests.support.rdb_files import Function, iter_keys
+from tests.support.servers import servers_by_line
 
 ExportResult = tuple[list[list[bytes]], list[Unsupported], list[CorruptValue]]
 
 
 def export_commands(data: bytes, line: str) -> ExportResult:
-    """(the commands for a server line, what they do not say, what is broken)."""
+    """Return (the commands for a release line, the unsupported values, the corrupt values)."""
     source = BytesSource(data)
     cursor, target, db = Cursor(source), VERSIONS[line].capabilities, 0
     items: list[list[bytes | LargeString] | Unsupported | CorruptValue] = []
@@ -42,7 +43,7 @@ def export_commands(data: bytes, line: str) -> ExportResult:
 
 @contextmanager
 def digest_server(binary: ServerBinary, rdb: bytes | None = None, options: Sequence[str] = ()) -> Iterator[Sandbox]:
-    """A server with nothing in it, or with an RDB; one that may be asked for digests."""
+    """Run an empty server, or one with an RDB, that accepts DEBUG DIGEST."""
 
     def prepare(folder: Path) -> None:
         if rdb is not None:
@@ -54,8 +55,15 @@ def digest_server(binary: ServerBinary, rdb: bytes | None = None, options: Seque
 
 
 def feed_commands(running: Sandbox, commands: Sequence[Sequence[bytes]]) -> None:
-    """Give it commands, from database 0 on; an error raises."""
+    """Execute commands, starting in database 0; an error reply raises."""
     running.call("SELECT", 0)
     for start in range(0, len(commands), 1000):
         running.client.pipeline(commands[start : start + 1000])
     running.call("SELECT", 0)
+
+
+def lines_that_load_rdb(data: bytes) -> list[str]:
+    """Return the installed release lines that load this RDB, by its magic."""
+    dialect = "valkey" if data.startswith(b"VALKEY") else "redis"
+    version = int(data[5:9] if dialect == "redis" else data[6:9])
+    return [line for line in servers_by_line() if VERSIONS[line].newest_rdb(dialect) >= version]

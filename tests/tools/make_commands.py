@@ -1,13 +1,14 @@
-"""Write aofdoctor/server/commands.json from what real servers answer to COMMAND.
+"""Write aofdoctor/server/commands.json from the COMMAND replies of real servers.
 
     python -m tests.tools.make_commands DUMPS [LINE=SERVER_BINARY ...] > aofdoctor/server/commands.json
 
-DUMPS is a folder with NAME-VERSION.json, each {"commands": [...]} in COMMAND's
-own words; of a binary, COMMAND is asked here.  Lists are in the order of
-"servers": `arity` 0 where a server does not know the name; flags and keys are one
-list where all servers agree, else the distinct ones and which each server has.
-`access` is what the newest server says of the keys of each specification: OW
-(overwritten), RO (only read) or RW; it is left out where all are RW.
+DUMPS is a folder with files NAME-VERSION.json, each {"commands": [...]} in the
+format of COMMAND. A server binary is asked for COMMAND directly. Lists are in
+the order of "servers". `arity` is 0 where a server does not know the name. Flags
+and keys are one list if all servers agree, else the distinct lists and the
+index that each server uses. `access` is the newest server's use of the keys of
+each specification: OW (overwritten), RO (only read) or RW; it is omitted if all
+are RW.
 """
 
 import json
@@ -29,7 +30,7 @@ def dump_of(path: Path) -> Dump:
     return {c["name"].lower(): c for c in (commands.values() if isinstance(commands, dict) else commands)}
 
 
-FLAGS_TO_KEEP = {"write", "readonly", "admin", "noscript"}  # of the flags
+FLAGS_TO_KEEP = {"write", "readonly", "admin", "noscript"}  # The flags of a command.
 
 
 def line_of(path: Path) -> str:
@@ -38,7 +39,7 @@ def line_of(path: Path) -> str:
 
 
 def key_specs(command: dict[str, Any]) -> list[list[Any]]:
-    """[[begin, find], ...]: begin is an index or [keyword, from]; find is [last, step, limit] or "numkeys" ones."""
+    """Return [[begin, find], ...]: begin is an index or [keyword, from]; find is [last, step, limit] or a numkeys list."""
     specs = []
     for spec in command.get("key_specs", ()):
         begin, find = spec["begin_search"], spec["find_keys"]
@@ -58,7 +59,7 @@ def key_specs(command: dict[str, Any]) -> list[list[Any]]:
 
 
 def access(command: dict[str, Any] | None) -> list[str]:
-    """What a command that writes does to the keys of each specification."""
+    """Return how a writing command uses the keys of each specification."""
     if not command or "write" not in command["flags"]:
         return []
     flags_by_spec = [set(spec["flags"]) & {"OW", "RO"} for spec in command.get("key_specs", ())]
@@ -76,7 +77,7 @@ def row(name: str, dumps: list[Dump], parent: str = "") -> dict[str, Any]:
 
 
 def merge_lines(values: list[list[Any] | None]) -> list[Any] | dict[str, list[Any]]:
-    """One value where all lines that know the command agree; else the distinct ones, and which each line has."""
+    """Return one value if all release lines that know the command agree, else the distinct values and their indexes."""
     distinct: list[list[Any]] = []
     for value in values:
         if value is not None and value not in distinct:

@@ -1,9 +1,9 @@
-"""Make fixtures/aof anew with real servers: a small history, a rewrite, more of it, a flush, two writes after it.
+"""Regenerate fixtures/aof with real servers: a small history, a rewrite, more writes, a flush, and two writes after it.
 
     python -m tests.tools.make_fixtures fixtures/aof
 
-Every story has a story.json with what was measured while it was made: the keys
-before the flush, where the flush stands, the server that wrote it.
+Every fixture has a story.json with the measurements taken while it was made: the
+keys before the flush, the position of the flush, and the server that wrote it.
 """
 
 import json
@@ -16,7 +16,7 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.support.servers import servers_by_line
 
 STORIES = {
-    # name: (server line, rewritten with an RDB base, timestamps)
+    # Name: (release line, RDB base, timestamps).
     "wiped-valkey-9.1": ("valkey-9.1", True, True),
     "wiped-redis-8.2": ("redis-8.2", True, True),
     "wiped-redis-7.0": ("redis-7.0", True, True),
@@ -27,7 +27,7 @@ STORIES = {
 
 
 def make(name: str, binary: ServerBinary, rewrite: bool, stamps: bool, target: Path) -> None:
-    """Write one story into a fresh folder."""
+    """Write one fixture to a new folder."""
     options = ["--appendonly", "yes"] + (["--aof-timestamp-enabled", "yes"] if stamps else [])
     with Sandbox(binary, options, hide=()) as server:
         client = server.client
@@ -36,7 +36,7 @@ def make(name: str, binary: ServerBinary, rewrite: bool, stamps: bool, target: P
         if rewrite:
             client.call("BGREWRITEAOF")
             _until_rewritten(server)
-            time.sleep(1.1)  # a timestamp is written when the second grows
+            time.sleep(1.1)  # A server writes a timestamp only when the second has changed.
         client.pipeline([("SELECT", 3), ("RPUSH", "queue", "a", "b", "c"), ("SET", "bytes", b"\x00\xff\r\n*1\r\n")])
         client.pipeline([("MULTI",), ("INCR", "orders"), ("SADD", "open", 1, 2), ("EXEC",)])
         keys = _keys(server)

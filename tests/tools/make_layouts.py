@@ -1,4 +1,4 @@
-"""Write the RDB layouts and the powers of ten as a C header, for the fuzz harness of the RDB's code.
+"""Write the RDB layouts and the powers of ten as a C header for the RDB fuzz harness.
 
 python -m tests.tools.make_layouts > layouts.h
 """
@@ -8,7 +8,7 @@ from aofdoctor.rdb.walk.layouts import LAYOUTS
 
 
 def header() -> str:
-    """One walk_layout a dialect, and the powers."""
+    """Return one rdb_layout for each dialect, and the powers of ten."""
     lines = []
     for name, layout in LAYOUTS.items():
         lines += [

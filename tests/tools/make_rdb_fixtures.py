@@ -1,9 +1,10 @@
-"""Make fixtures/rdb anew: for every type byte and version that a server at hand writes, one small file.
+"""Regenerate fixtures/rdb: one small file for every type byte and RDB version that an installed server writes.
 
     python -m tests.tools.make_rdb_fixtures fixtures/rdb
 
-Beside each stands what its server told of it before it saved: type, value,
-expiry, OBJECT ENCODING, DEBUG DIGEST-VALUE, and the options it was started with.
+Next to each file is a description of its keys as the server reported them before
+it saved: type, value, expiry, OBJECT ENCODING, DEBUG DIGEST-VALUE, and the
+options that the server was started with.
 """
 
 import json
@@ -17,7 +18,7 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.support.key_descriptions import dataset_digest, describe_by_server, library_codes
 from tests.support.servers import servers_by_line
 
-SOON = 4_102_444_800_000  # 2100-01-01
+SOON = 4_102_444_800_000  # 2100-01-01.
 LINES = {"redis-6.2": "v9", "redis-7.0": "v10", "redis-8.2": "v12", "valkey-9.1": "valkey80"}
 NEWER = ("redis-7.0", "redis-8.2", "valkey-9.1")
 PACKED = ("redis-8.2", "valkey-9.1")
@@ -27,7 +28,7 @@ _LONG = "the same words and " * 40
 
 
 class Story(NamedTuple):
-    """Commands, the lines that write the type by them, and the options that it takes."""
+    """The commands, the release lines that write the type with them, and the required options."""
 
     lines: tuple[str, ...]
     commands: list[tuple[Any, ...]]

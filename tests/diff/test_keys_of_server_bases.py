@@ -1,4 +1,4 @@
-"""diff --by keys on bases of real servers: one dataset has equal keys, however a server has written it."""
+"""diff --by keys on bases of real servers: one dataset has equal keys in every format that a server writes."""
 
 import shutil
 import time
@@ -14,11 +14,11 @@ from aofdoctor.server.sandbox import Sandbox
 from tests.conftest import aofdoctor
 from tests.support.servers import servers_by_line
 
-LINES = ("redis-7.0", "redis-8.2", "valkey-9.1")
-SOON = 4_000_000_000_000  # ms
-BIG = b"z" * 200_000  # larger than what is held at once, and LZF packs it
+VERSIONS = ("redis-7.0", "redis-8.2", "valkey-9.1")
+SOON = 4_000_000_000_000  # Milliseconds.
+BIG = b"z" * 200_000  # Larger than the window, and compressed by LZF.
 Commands = list[list[bytes]]
-MADE: list[Path] = []
+WRITTEN_PATHS: list[Path] = []
 
 
 def members(count: int) -> list[bytes]:
@@ -26,7 +26,7 @@ def members(count: int) -> list[bytes]:
 
 
 def dataset(field_expiry: bool) -> Commands:
-    """Every type, small and large, in more than one database."""
+    """Return the commands for every type, small and large, in more than one database."""
     made: Commands = [
         [b"SET", b"s", b"text"], [b"SET", b"s:number", b"12345"], [b"SET", b"s:zeros", b"00012"],
         [b"SET", b"s:lzf", b"ab" * 500], [b"SET", b"s:big", BIG], [b"SET", b"s:empty", b""], [b"SET", b"", b"no name"],
@@ -62,10 +62,10 @@ PACKING = {
 
 
 @cache
-def rewritten(line: str, preamble: str, packing: str, field_expiry: bool) -> Path:
-    """The set of a server that was told the dataset and has rewritten its AOF."""
+def rewrite_dataset(line: str, preamble: str, packing: str, field_expiry: bool) -> Path:
+    """Return the AOF of a server that has executed the dataset and rewritten its AOF."""
     folder = Path(mkdtemp(prefix="aofdoctor-test-"))
-    MADE.append(folder)
+    WRITTEN_PATHS.append(folder)
     binary = servers_by_line()[line]
     commands = dataset(field_expiry)
     options = ["--appendonly", "yes", "--aof-use-rdb-preamble", preamble, *PACKING[packing]]
@@ -89,31 +89,34 @@ def rewritten(line: str, preamble: str, packing: str, field_expiry: bool) -> Pat
 @pytest.fixture(scope="module", autouse=True)
 def _clean() -> Any:
     yield
-    rewritten.cache_clear()
-    for folder in MADE:
+    rewrite_dataset.cache_clear()
+    for folder in WRITTEN_PATHS:
         shutil.rmtree(folder)
-    MADE.clear()
+    WRITTEN_PATHS.clear()
 
 
-def differs(a: Path, b: Path) -> list[Any]:
+def key_differences(a: Path, b: Path) -> list[Any]:
     result = aofdoctor("diff", a, b, "--by", "keys", "--json")
     assert result.lines[0]["same"] + result.lines[0]["differ"] > 20, result.lines[:30]
     return [(line["type"], line["db"], line["key"]) for line in result.lines[1:]]
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", VERSIONS)
 def test_a_base_is_the_same_as_rdb_and_as_commands_and_however_it_is_packed(line: str) -> None:
     if line not in servers_by_line():
-        pytest.skip(f"no {line} at hand")
+        pytest.skip(f"{line} is not installed")
     timed = line != "redis-7.0"
-    sets = [rewritten(line, preamble, packing, timed) for preamble in ("yes", "no") for packing in PACKING]
+    sets = [rewrite_dataset(line, preamble, packing, timed) for preamble in ("yes", "no") for packing in PACKING]
     assert {p.suffix for s in sets[:2] for p in s.glob("*.base.*")} == {".rdb"}
     assert {p.suffix for s in sets[2:] for p in s.glob("*.base.*")} == {".aof"}
     for a, b in combinations(sets, 2):
-        assert differs(a, b) == []
+        assert key_differences(a, b) == []
 
 
 def test_bases_of_other_servers_are_the_same() -> None:
-    known = [line for line in LINES if line in servers_by_line()]
+    known = [line for line in VERSIONS if line in servers_by_line()]
     for one, two in combinations(known, 2):
-        assert differs(rewritten(one, "yes", "packed", False), rewritten(two, "no", "loose", False)) == []
+        assert (
+            key_differences(rewrite_dataset(one, "yes", "packed", False), rewrite_dataset(two, "no", "loose", False))
+            == []
+        )
