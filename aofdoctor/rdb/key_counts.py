@@ -9,7 +9,6 @@ from collections import Counter
 from typing import NamedTuple
 
 from aofdoctor.rdb.opcodes import FIRST_OPCODE, Opcode
-from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.walk.constants import COUNTS_SIZE, EXPIRED_INDEX, EXPIRING_INDEX, KEYS_INDEX
 from aofdoctor.rdb.walk.walker import ItemColumns, count_items
 
@@ -63,6 +62,7 @@ class KeyCounts:
     def types(self, dialect: str) -> Counter[str]:
         """Return key counts by user-visible type (string, list ...), or `type 33` for a type that is not decoded."""
         # Imported late: the decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
+        from aofdoctor.rdb.values.decoders import ValueRef, type_name
 
         by_type: Counter[str] = Counter()
         for kind in range(FIRST_OPCODE):
