@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
-from aofdoctor.cli.options import open_path, parse_loaded_position
+from aofdoctor.cli.options import open_path
 from aofdoctor.errors import InvalidSelection
+from aofdoctor.log.arguments import parse_loaded_position
 from aofdoctor.log.locate import locate
 from aofdoctor.log.position import Position, is_position, parse_time
 from aofdoctor.log.time_lookup import first_command_after

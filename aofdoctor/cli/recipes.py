@@ -11,7 +11,6 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
-from aofdoctor.cli import options
 from aofdoctor.cli.console import progress_bar
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import plan_repair, require_complete_set
@@ -20,6 +19,7 @@ from aofdoctor.edit.planners.slice import plan_slice
 from aofdoctor.edit.planners.strip import FlushSurvey, group_at, plan_group, plan_selection, survey_flushes
 from aofdoctor.edit.salvage.recover import plan_salvage
 from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
+from aofdoctor.log.arguments import build_log_selection, end_of_log, parse_loaded_position
 from aofdoctor.log.flushes import FlushGroup
 from aofdoctor.log.position import Position, parse_position, parse_time
 
@@ -36,7 +36,7 @@ class AmbiguousFlushGroup(AmbiguousRequest):
 
 def strip_plan(aof: AOF, recipe: Recipe) -> Plan:
     """The recipe of strip: selection, or position, last, all and and_after."""
-    selection = options.build_log_selection(aof, **recipe["selection"])
+    selection = build_log_selection(aof, **recipe["selection"])
     position, last, all_, and_after = (recipe[name] for name in ("position", "last", "all", "and_after"))
     if sum((position is not None, last, all_, not selection.selects_all)) > 1:
         raise InvalidSelection("POSITION, --last, --all and a selection exclude each other")
@@ -93,14 +93,14 @@ def rewind_plan(aof: AOF, recipe: Recipe) -> Plan:
     if (to is None) == (before is None):
         raise InvalidSelection("--to TIME or --before POSITION, one of them")
     if before is not None:
-        return plan_rewind(aof, cut_before_position(options.parse_loaded_position(before, aof)))
-    seconds = parse_time(to, options.end_of_log(aof, [to]))
+        return plan_rewind(aof, cut_before_position(parse_loaded_position(before, aof)))
+    seconds = parse_time(to, end_of_log(aof, [to]))
     return plan_rewind(aof, cut_after_time(seconds), seconds)
 
 
 def slice_plan(aof: AOF, recipe: Recipe) -> Plan:
     """The recipe of slice: selection."""
-    selection = options.build_log_selection(aof, **recipe["selection"])
+    selection = build_log_selection(aof, **recipe["selection"])
     if selection.selects_all:
         raise InvalidSelection("nothing is selected: name what is to stay", "--key, --cmd, --db and the others select")
     return plan_slice(aof, survey_flushes(aof), selection)

@@ -13,9 +13,8 @@ from aofdoctor.cli.conversion_runner import plan_from_recipe, run_conversion
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.errors import InvalidSelection, RefusedEdit
+from aofdoctor.log.arguments import last_write_time
 from aofdoctor.log.position import parse_time
-from aofdoctor.log.timestamps import last_time
-from aofdoctor.rdb.preamble import read_aux
 
 EPILOG = """\b
 Examples:
@@ -92,7 +91,7 @@ def _shift_ms(aof: AOF, shift: str | None, now: str | None) -> int:
         return int(match[1]) * _UNIT_MS[match[2]]
     if not now:
         return 0
-    end = _log_end(aof)
+    end = last_write_time(aof)
     if end is None:
         raise RefusedEdit(
             f"no #TS annotation in {text.display_path(aof.path)} says when it ended (aof-timestamp-enabled was off)",
@@ -102,11 +101,3 @@ def _shift_ms(aof: AOF, shift: str | None, now: str | None) -> int:
     if not shift_seconds:
         raise InvalidSelection("that is when the log ended: no expiry would move")
     return shift_seconds * 1000
-
-
-def _log_end(aof: AOF) -> int | None:
-    """When the log ended, unix seconds: by its annotations, or of a dump by its own words."""
-    if aof.layout != "rdb":
-        return last_time(aof)
-    ctime = read_aux(AOF.require_file(aof.parts[0])).get(b"ctime", b"")
-    return int(ctime) if ctime.isdigit() and len(ctime) < 12 else None

@@ -12,7 +12,6 @@ import typer
 from aofdoctor.cli import options
 from aofdoctor.cli.console import print_line, warn
 from aofdoctor.cli.diff_sides import open_side
-from aofdoctor.cli.options import build_log_selection
 from aofdoctor.cli.views import diff_keys as diff_keys_view
 from aofdoctor.cli.views.diff_json import JsonRenderer
 from aofdoctor.cli.views.diff_stat import StatRenderer
@@ -24,6 +23,7 @@ from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import ComparisonRules, Side
 from aofdoctor.edit.output.diff_patch import DiffPatch
 from aofdoctor.errors import InvalidSelection
+from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.selection import Selection
 from aofdoctor.text import display_path, format_count
 

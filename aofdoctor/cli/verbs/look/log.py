@@ -11,12 +11,13 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, terminal_width, warn
-from aofdoctor.cli.options import build_log_selection, open_path
+from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views import base_keys
 from aofdoctor.cli.views import record_lines as entries
 from aofdoctor.damage import DAMAGE_MEANINGS
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log import entries as history
+from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.selection import Selection
 from aofdoctor.log.timestamps import probably_has_timestamps
