@@ -22,11 +22,11 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.damage import DamageKind
-from aofdoctor.edit.output.copy import write_copy
-from aofdoctor.edit.plan import remaining_spans
+from aofdoctor.edit.drops import remaining_spans
+from aofdoctor.edit.edit import write_edit
 from aofdoctor.edit.salvage.part_walk import TORN_TRANSACTION_REASON
 from aofdoctor.edit.salvage.rdb_splice import MAGIC_REASON, NEW_END_REASON
-from aofdoctor.edit.salvage.recover import plan_salvage
+from aofdoctor.edit.salvage.salvage import plan_salvage
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource, FileSource, Source, pread
@@ -183,7 +183,7 @@ def loaded(case: Case) -> tuple[str, str, str] | None:
         plan, _ = plan_salvage(aof, examine)
         if not plan.has_changes:
             return None
-        write_copy(plan, Path(folder) / "out")
+        write_edit(plan, Path(folder) / "out")
         got = digest_of(Path(folder) / "out", binary)
         refused = refusals(Path(folder) / "out")
         wanted = ideal["digest"]
@@ -225,7 +225,7 @@ def remade(case: Case) -> tuple[int, int] | None:
         plan, _ = plan_salvage(aof, examine)
         if not plan.manifest_rebuilt:
             return None
-        write_copy(plan, Path(folder) / "out")
+        write_edit(plan, Path(folder) / "out")
         with open_path(str(Path(folder) / "out")) as out:
             assert out.manifest is not None and not out.manifest.problems
             return examine(out).commands, sum(case.truth["commands_per_source_file"].values())

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aofdoctor.aof.records import encode_command
-from aofdoctor.cli import plan_runner as plans_room
+from aofdoctor.cli import edit_runner
+from aofdoctor.edit.edit import write_edit
 from aofdoctor.edit.output import exchange as exchange_room
-from aofdoctor.edit.output.copy import write_copy
 from tests.conftest import aofdoctor
 from tests.support.fault_injection import run_killed_at
 from tests.support.hostile_bytes import hostile_aofs
@@ -94,7 +94,7 @@ def test_a_held_file_is_refused_before_anything_is_written(tmp_path: Path) -> No
 
 def test_a_source_that_grew_meanwhile_is_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = source(tmp_path, "file")
-    real = write_copy
+    real = write_edit
 
     def grows(*args: object, **options: object) -> object:
         receipt = real(*args, **options)  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def test_a_source_that_grew_meanwhile_is_not_exchanged(tmp_path: Path, monkeypat
             file.write(B)
         return receipt
 
-    monkeypatch.setattr(plans_room, "write_copy", grows)
+    monkeypatch.setattr(edit_runner, "write_edit", grows)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and "is not what it was" in result.err and path.read_bytes() == DATA + B
 
@@ -221,7 +221,7 @@ def test_a_set_that_changed_meanwhile_is_not_exchanged(
     late: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = source(tmp_path, "set")
-    real = write_copy
+    real = write_edit
 
     def changes(*args: object, **options: object) -> object:
         receipt = real(*args, **options)  # type: ignore[arg-type]
@@ -229,7 +229,7 @@ def test_a_set_that_changed_meanwhile_is_not_exchanged(
             file.write(b"# more\n")
         return receipt
 
-    monkeypatch.setattr(plans_room, "write_copy", changes)
+    monkeypatch.setattr(edit_runner, "write_edit", changes)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and path.is_dir() and (path / "a.aof.3.incr.aof").read_bytes() == DATA
     assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # what was made is gone again

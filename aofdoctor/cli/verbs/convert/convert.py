@@ -9,9 +9,12 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.discovery import AOF
 from aofdoctor.cli import options
-from aofdoctor.cli.conversion_runner import plan_from_recipe, run_conversion
+from aofdoctor.cli.console import progress_bar
+from aofdoctor.cli.edit_runner import run_edit
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
+from aofdoctor.edit.planners.convert import plan_from_recipe
+from aofdoctor.edit.recipes import make_edit
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.arguments import last_write_time
 from aofdoctor.log.position import parse_time
@@ -79,11 +82,13 @@ def convert(
             "base": base or "", "rdb_version": rdb_version or 0, "layout": layout or "", "for": (for_ or "").lower(),
             "shift_ms": _shift_ms(aof, shift_ttl, now), "lossy": lossy,
         }  # fmt: skip
-        run_conversion(plan_from_recipe(aof, recipe), output_options)
+        run_edit(
+            make_edit(plan_from_recipe, "convert", aof, recipe, output_options.writes, progress_bar), output_options
+        )
 
 
 def _shift_ms(aof: AOF, shift: str | None, now: str | None) -> int:
-    """What every expiry is moved by, in ms."""
+    """The milliseconds that --shift-ttl or --now shift every expiry by."""
     if shift:
         match = _DURATION.match(shift)
         if not match or not int(match[1]):
