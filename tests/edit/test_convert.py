@@ -1,4 +1,4 @@
-"""convert: what is written loads to the same state as what it was made of, by a real server's digest, or says what not."""
+"""convert: the output loads to the same state as its source, by a real server's digest, or the losses are reported."""
 
 import json
 import random
@@ -51,7 +51,7 @@ def test_a_story_in_another_shape_loads_to_the_same(name: str, words: list[str],
     source = story(name)
     assert (
         aofdoctor("strip", source, "--last", "--in-place", "--yes").status == 0
-    )  # so that there is a state to compare
+    )  # The comparison needs a state that is not empty.
     place = source / "appendonlydir" if (source / "appendonlydir").exists() else source / "appendonly.aof"
     words = [*words]
     if "--layout" in words:
@@ -191,7 +191,7 @@ def test_another_version_loads_to_the_same_but_for_what_is_named(path: Path, ver
     walked = walk_rdb(FileSource(out))
     assert (walked.version, walked.complete, walked.checksum) == (version, True, "ok")
     for line in lines_that_load(version):
-        got = loaded_state(servers_by_line()[line], out)  # it loads
+        got = loaded_state(servers_by_line()[line], out)  # The output loads.
         if line in loading(path.read_bytes()) and not report["inexpressible"]:
             assert states_match(path, loaded_state(servers_by_line()[line], path), got), line
         elif not report["inexpressible"]:
@@ -199,7 +199,7 @@ def test_another_version_loads_to_the_same_but_for_what_is_named(path: Path, ver
 
 
 def plain(keys: list[Any]) -> list[Any]:
-    """Keys as every line tells them alike."""
+    """Keys that every server version reports in the same way."""
     only_known([key for key in keys if key["type"] == "stream"])
     for key in keys:
         key.pop("encoding", None)
@@ -246,7 +246,7 @@ def test_field_expiries_go_from_redis_to_valkey_and_back(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", UNRELEASED)
 def test_unreleased_types_are_named_or_exported(name: str, tmp_path: Path) -> None:
-    """Each ends as a file that walks, or in a refusal; no key goes without a word."""
+    """Each conversion gives a readable file or is refused, and no key is lost without a report."""
     one = UNRELEASED[name]
     (tmp_path / "a.rdb").write_bytes(with_checksum(one))
     result = aofdoctor(
@@ -262,7 +262,7 @@ def test_unreleased_types_are_named_or_exported(name: str, tmp_path: Path) -> No
         "--json",
     )
     if result.status == 3:
-        assert "cannot be read" in result.err  # the writer's values of these are no listpacks
+        assert "cannot be read" in result.err  # The values of these types are not listpacks in this writer's RDB.
         return
     kept = {key.name(BytesSource((tmp_path / "out.rdb").read_bytes())) for key in keys_of(tmp_path / "out.rdb")}
     lost = {entry["key"].encode() for entry in result.json["inexpressible"]}
@@ -283,7 +283,7 @@ def keys_of(path: Path) -> list[Any]:
     ids=" ".join,
 )
 def test_memory_does_not_grow_with_a_value(words: list[str], tmp_path: Path) -> None:
-    """A hash of 100,000 fields, of a type that is written anew, and a string of 30 MB."""
+    """A hash of 100,000 fields, of a type that has to be re-encoded, and a string of 30 MB."""
     nodes = b"".join(
         length(2) + string(w.listpack([b"%d" % i for i in range(n, n + 500)])) for n in range(0, 100_000, 500)
     )
@@ -312,7 +312,7 @@ def test_the_target_is_the_line_that_wrote_it_or_the_oldest_that_reads_it(tmp_pa
 @pytest.mark.parametrize("expire_ms", [-5000, -2, -(1 << 63), 0])
 @pytest.mark.parametrize("shift", [[], ["--shift-ttl", "1h"]], ids=["as it is", "moved"])
 def test_an_expiry_before_1970_is_one(expire_ms: int, shift: list[str], tmp_path: Path) -> None:
-    """No server writes one, and every server takes it: the key has long been gone.  -1 is none (rdb.c)."""
+    """No server writes a negative expiry, and every server loads it as expired; -1 means no expiry (rdb.c)."""
     gone = b"\xfc" + expire_ms.to_bytes(8, "little", signed=True) + b"\0" + string(b"gone") + string(b"x")
     none = b"\xfc" + b"\xff" * 8 + b"\0" + string(b"none") + string(b"x")
     path = tmp_path / "a.rdb"

@@ -1,4 +1,4 @@
-"""convert --shift-ttl and --now: every absolute expiry moves, and nothing else does."""
+"""convert --shift-ttl and --now: every absolute expiry is shifted, and nothing else changes."""
 
 import hashlib
 import time
@@ -32,7 +32,7 @@ def test_every_expiry_of_a_base_moves_and_nothing_else(path: Path, base: list[st
         key["expire_ms"] = key["expire_ms"] and key["expire_ms"] + HOURS
         if key["type"] == "hash":
             key["value"] = [[name, value, expire and expire + HOURS] for name, value, expire in key["value"]]
-    for key in got + expected:  # of a stream of before 7.0 servers only guess these
+    for key in got + expected:  # Servers only estimate these fields for a stream written before 7.0.
         if key["type"] == "stream" and path.stem.startswith("stream-"):
             key["value"].update(max_deleted=None, added=None)
     assert comparable_state((0, got, [])) == comparable_state((0, expected, []))

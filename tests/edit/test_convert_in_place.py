@@ -1,4 +1,4 @@
-"""A conversion in place and as a saved plan: the same result, reversible, and never something else under a name."""
+"""Conversions in place and as saved plans: same result as a copy, reversible, and refused if the file kind changes."""
 
 import json
 from collections.abc import Callable
@@ -104,7 +104,7 @@ def test_a_saved_conversion_comes_to_the_same(name: str, story: Story, tmp_path:
     assert one == two != {path.name: path.read_bytes() for path in place.iterdir()}
     assert aofdoctor("apply", plan, "--in-place", "-y").status == 0
     assert {path.name: path.read_bytes() for path in place.iterdir()} == one
-    assert aofdoctor("apply", plan).status == 3  # the files are not those that it was made for
+    assert aofdoctor("apply", plan).status == 3  # The files are no longer those of the plan.
 
 
 def test_now_is_the_time_of_the_plan(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""convert --layout, what it refuses, and how."""
+"""convert --layout: the resulting files, and the refusals with their messages."""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Any edit in place: the new content under the old name, the old one beside it, and undo is the identity."""
+"""Any edit in place: the new content has the old name, the old content is kept, and undo restores everything."""
 
 import errno
 import json
@@ -32,7 +32,7 @@ DATA = A + B + FLUSH + A + b"*1\r\n$4\r\nPI" + b"\0" * 100 + B
 
 
 def everything(path: Path) -> dict[str, tuple[object, ...]]:
-    """All that there is to know of a file or directory: bytes, identity, owner, mode, time."""
+    """The content, identity, owner, mode and time of every file in a file or directory."""
     paths = [path, *sorted(path.iterdir())] if path.is_dir() else [path]
     return {
         str(p): (p.read_bytes() if p.is_file() else b"", s.st_ino, s.st_uid, s.st_gid, s.st_mode, s.st_mtime_ns)
@@ -55,7 +55,7 @@ def test_an_edit_and_its_undo_are_the_identity(edit: str, layout: str, tmp_path:
     before = everything(path)
     assert aofdoctor(words[0], path, *words[1:], "-o", tmp_path / "copy").status in (0, 3)
     done = aofdoctor(words[0], path, *words[1:], "--in-place", "-y", "--json")
-    if not (tmp_path / "copy").exists():  # what no copy is made of is refused in place as well
+    if not (tmp_path / "copy").exists():  # Whatever is refused as a copy is refused in place as well.
         assert done.status == 3 and everything(path) == before
         return
     assert done.status == 0, done.err
@@ -81,7 +81,7 @@ def test_parts_that_stay_as_they_are_need_no_room(tmp_path: Path) -> None:
     done = aofdoctor("strip", path, "--key", "b", "--in-place", "-y", "--json")
     assert done.status == 0
     same = {p.name for p in path.iterdir() if p.stat().st_ino == inode[p.name]}
-    assert same == {"a.aof.1.base.aof", "a.aof.3.incr.aof"}  # the last is written to by servers: never shared
+    assert same == {"a.aof.1.base.aof", "a.aof.3.incr.aof"}  # Servers write to the last part: it is never a hard link.
 
 
 def test_a_held_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -151,7 +151,9 @@ def test_a_saved_plan_is_applied_in_place(tmp_path: Path) -> None:
     path = source(tmp_path, "file")
     assert aofdoctor("repair", path, "--salvage", "--plan", tmp_path / "plan").status == 0
     assert aofdoctor("apply", tmp_path / "plan", "-o", tmp_path / "copy").status == 0
-    assert aofdoctor("apply", tmp_path / "plan", "--in-place").status == 2  # it asks, and this is no terminal
+    assert (
+        aofdoctor("apply", tmp_path / "plan", "--in-place").status == 2
+    )  # It asks, and standard input is not a terminal.
     assert path.read_bytes() == DATA
     assert aofdoctor("apply", tmp_path / "plan", "--in-place", "-y").status == 0
     assert path.read_bytes() == (tmp_path / "copy").read_bytes()
@@ -232,7 +234,7 @@ def test_a_set_that_changed_meanwhile_is_not_exchanged(
     monkeypatch.setattr(edit_runner, "write_edit", changes)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and path.is_dir() and (path / "a.aof.3.incr.aof").read_bytes() == DATA
-    assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # what was made is gone again
+    assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # The output was removed.
 
 
 def test_a_receipt_exchanges_only_the_files_of_its_own_name(tmp_path: Path) -> None:

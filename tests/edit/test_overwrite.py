@@ -1,4 +1,4 @@
-"""strip --in-place and undo: the flush is overwritten where it stands, provably, and comes back byte for byte."""
+"""strip --in-place and undo: the flush is overwritten and verified, and restored byte for byte."""
 
 import subprocess
 from pathlib import Path
@@ -142,7 +142,7 @@ def test_undo_refuses_another_file(story: StoryCopier) -> None:
         path.write_bytes(other)
         assert aofdoctor("undo", receipt).status == 3
         assert path.read_bytes() == other
-    path.write_bytes(edited + SET)  # a server has appended since
+    path.write_bytes(edited + SET)  # A server has appended to the file.
     assert aofdoctor("undo", receipt).status == 0
     assert path.read_bytes().endswith(FLUSH + path.read_bytes()[1212:])
 

@@ -1,4 +1,4 @@
-"""What text mode and blocks in the wrong place have done is turned back; what cannot be proven stays damage."""
+"""Damage by text mode and misplaced blocks is reconstructed; what cannot be proven stays damage."""
 
 import errno
 import os
@@ -41,7 +41,7 @@ def write(folder: Path, data: bytes, name: str = "a.aof") -> Path:
 
 
 def turned(path: Path) -> bytes | None:
-    """The mended bytes; None where nothing was turned back."""
+    """The reconstructed bytes; None if nothing was reconstructed."""
     with open_path(str(path)) as aof:
         after, done = reconstruct(aof)
         source = after.parts[0].source
@@ -64,13 +64,13 @@ def test_text_mode_is_turned_back_to_the_byte(
     how: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     source = b"".join(data.draw(commands)) + HEAD
-    if how == "CRLF had become LF":  # the tail has a value with both kinds of line ends, which cannot be told
+    if how == "CRLF had become LF":  # The tail has a value with both kinds of line ends, which is ambiguous.
         source = source.removesuffix(HEAD)
     changed = CHANGES[how](source)
     found = turned(write(tmp_path_factory.mktemp("m"), changed))
     if how != "CRLF had become LF":
         assert found == (None if changed == source else source)
-    else:  # a value may end at two places, and then what follows is left alone
+    else:  # A value may end at two places; then the rest is left unchanged.
         assert found is None or found == source or source.startswith(found[: found.find(b"*3\n")])
 
 
@@ -115,7 +115,7 @@ def test_u_fffd_is_named_and_not_turned_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [512, 4096])
 @pytest.mark.parametrize("apart", [1, 3])
 def test_two_blocks_that_changed_places_are_put_back(size: int, apart: int, tmp_path: Path) -> None:
-    dice = Random(7)  # rows that are alike would let other blocks fit as well
+    dice = Random(7)  # With identical rows other blocks would fit as well.
     source = b"".join(encode_command([b"SET", b"key:%d" % i, b"v" * dice.randrange(400)]) for i in range(200))
     one, other = slice(3 * size, 4 * size), slice((3 + apart) * size, (4 + apart) * size)
     swapped = bytearray(source)
@@ -179,7 +179,7 @@ def test_incremental_files_out_of_the_order_of_their_times_are_named_and_left(tm
         tmp_path, {"base": b"", "one": timed(2000, "b"), "two": timed(1000, "a"), "three": timed(3000, "c")}
     )
     assert "part-swapped" in [f["code"] for f in aofdoctor("check", folder, "--json").json["findings"]]
-    plan = aofdoctor("repair", folder, "--salvage", "--json").json  # a clock that was set back looks the same
+    plan = aofdoctor("repair", folder, "--salvage", "--json").json  # A clock that was set back looks the same.
     assert not plan["changed"] and not any("changed places" in note for note in plan["notes"])
 
 
@@ -200,7 +200,7 @@ def test_a_base_and_an_incremental_file_that_changed_places_are_put_back(story: 
 
 @contextmanager
 def unreadable(path: Path, *pages: int) -> Iterator[None]:
-    """Some pages of a file, of 4,096 bytes, cannot be read, as on a dying disk."""
+    """Make some 4,096-byte pages of a file unreadable, as on a failing disk."""
     target = os.stat(path)
     bad = {page * 4096 for page in pages}
 
@@ -215,7 +215,7 @@ def unreadable(path: Path, *pages: int) -> Iterator[None]:
                 first = min((page for page in bad if offset < page + 4096 and page < offset + size), default=None)
                 if first is not None and first <= offset:
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
-                if first is not None:  # as the kernel does: what stands before it, and the error at the next call
+                if first is not None:  # As the kernel does: first the bytes before the page, then the error.
                     size = first - offset
                     what = [what[0][:size]] if name == "preadv" else size if name == "pread" else what
                     args = (size, *args[1:]) if name == "copy_file_range" else args
@@ -233,7 +233,7 @@ ROWS = [encode_command([b"SET", b"key:%d" % i, b"v" * 90]) for i in range(1000)]
 
 
 def overlapping(rows: list[bytes], pages: tuple[int, ...]) -> list[bytes]:
-    """The rows that no bad page touches."""
+    """The rows that do not touch an unreadable page."""
     kept, at = [], 0
     for row in rows:
         if not any(at < (page + 1) * 4096 and page * 4096 < at + len(row) for page in pages):

@@ -1,4 +1,4 @@
-"""repair: what is kept loads, what goes is kept aside, and both are said."""
+"""repair: the kept part loads, the dropped bytes are saved, and both are reported."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""rewind and strip --and-after: everything up to a moment, nothing torn, nothing left hanging."""
+"""rewind and strip --and-after: everything up to a moment, no torn transaction, no dangling SELECT."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_to_a_time_keeps_what_was_written_up_to_that_second(tmp_path: Path) -> N
         out = tmp_path / f"out{to}"
         assert aofdoctor("rewind", path, f"--to={to}", "-o", out).status == 0
         assert out.read_bytes() == kept
-    assert aofdoctor("rewind", path, "--to", "1700000060").status == 2  # nothing is past it
+    assert aofdoctor("rewind", path, "--to", "1700000060").status == 2  # Nothing follows that time.
 
 
 def test_without_times_a_time_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""repair --salvage: what is whole stays, before and after every damage; what goes is kept aside and named."""
+"""repair --salvage: intact commands before and after damage are kept; dropped bytes are saved and listed."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ HOLE = bytes(200)
 VALUE = encode_command([b"FLUSHALL"]) + A
 
 CASES = {
-    # name: (the file, what stays of it)
+    # name: (the file, the commands that are kept)
     "a hole": (A + HOLE + B, A + B),
     "many damages": ((A + b"junk") * 50 + B, A * 50 + B),
     "a torn tail": (A + B + C[:-4], A + B),

@@ -1,4 +1,4 @@
-"""strip into a copy: the flush goes, everything else stays, and a real server has every key back."""
+"""strip into a copy: the flush is dropped, everything else is kept, and a real server has every key back."""
 
 import hashlib
 import json
@@ -278,7 +278,7 @@ def test_an_output_is_no_place_that_would_vanish(
     for output, status in ((".", 3), (tmp_path / "empty", 3), ("", 2)):
         assert aofdoctor("strip", folder, "-o", output).status == status
     monkeypatch.chdir(tmp_path)
-    assert aofdoctor("strip", file, "-o", "empty").status == 3  # an empty directory is in a file's way
+    assert aofdoctor("strip", file, "-o", "empty").status == 3  # A file cannot replace an empty directory.
     assert aofdoctor("strip", file, "-o", "empty/../new").status == 0
 
 

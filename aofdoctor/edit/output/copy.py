@@ -130,8 +130,8 @@ def _require_readable(part: AofPart, spans: Iterator[Span]) -> Iterator[Span]:
     for span in spans:
         if isinstance(source, FileSource) and (hole := source.first_unreadable(span)):
             raise RefusedEdit(
-                f"the disk does not give the bytes of {text.display_path(source.path)} from {hole.start} to {hole.end}: "
-                "the copy is not kept",
+                f"the disk does not give the bytes of {text.display_path(source.path)} "
+                f"from {hole.start} to {hole.end}: the copy is not kept",
                 "aofdoctor repair --salvage goes on with the rest",
             )
         yield span

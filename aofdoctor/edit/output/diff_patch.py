@@ -60,7 +60,7 @@ class DiffPatch:
         self._scratch.__exit__(kind, value, trace)
 
     def add(self, run: UnitRun) -> None:
-        """Append the selected units of a run; damage and unfinished transactions, which no server would run, are omitted."""
+        """Append the selected units of a run; damage and unfinished transactions are omitted."""
         first, last, chosen = run.first, run.last, self.selection
         if first.kind == UnitKind.RDB and chosen.includes_bytes(first):
             place = f"{display_path(chosen.side.aof.parts[first.part].name)}@{first.start}"

@@ -81,7 +81,8 @@ def _read(receipt: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise _invalid_receipt(receipt, str(problem)) from None
     raise RefusedEdit(
-        f"{text.display_path(str(receipt))} is the receipt of a {text.display_path(str(kind))}: the source was never changed",
+        f"{text.display_path(str(receipt))} is the receipt of a {text.display_path(str(kind))}: "
+        "the source was never changed",
         "to take it back, remove the copy",
     )
 
@@ -217,7 +218,8 @@ def _fingerprints_by_path(prints: list[dict[str, Any]], aof_path: Path, single: 
 def _require_exchanged(sources: dict[Path, dict[str, Any]], aof_path: Path) -> None:
     if all(path.exists() and os.stat(path).st_ino == was["inode"] for path, was in sources.items()):
         raise RefusedEdit(
-            f"{text.display_path(str(aof_path))} has its own content: it was never exchanged, or that was taken back already",
+            f"{text.display_path(str(aof_path))} has its own content: it was never exchanged, "
+            "or that was taken back already",
             "the source was not changed",
         )
 

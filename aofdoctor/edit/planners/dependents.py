@@ -1,4 +1,4 @@
-"""Find the commands after a flush whose result depends on the old value of their key: INCR, APPEND, SADD and the like.
+"""Find the commands after a flush whose result depends on the old value of their key: INCR, APPEND, SADD and similar.
 
 When the flush is dropped, these commands find the old keys: a counter that restarted at 1 continues from its old
 value.  Which of both is wanted cannot be decided here, so they are counted for the user.  Those on keys of an RDB
@@ -92,9 +92,10 @@ def describe_dependents(dependents: DependentCommands) -> Iterator[str]:
     total = sum(dependents.name_counts.values())
     if total:
         names = ", ".join(f"{count:,} {name}" for name, count in dependents.name_counts.most_common())
+        examples = "; ".join(dependents.examples) + (" ..." if total > len(dependents.examples) else "")
         yield (
-            f"{text.format_count(total, 'later command')} build on what is there ({names}), and will find the old keys: "
-            f"{'; '.join(dependents.examples)}{' ...' if total > len(dependents.examples) else ''}"
+            f"{text.format_count(total, 'later command')} build on what is there ({names}), "
+            f"and will find the old keys: {examples}"
         )
     if dependents.on_base_keys:
         yield f"{dependents.on_base_keys:,} of those on keys that the base holds"

@@ -91,7 +91,8 @@ def _notes(report: Report, index: int) -> list[str]:
         first = f"{text.display_path(part.part.name)} is missing"
     else:
         damage = part.damage[0]
-        first = f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]} at {text.format_offset(damage.span.start)}"
+        place = f"at {text.format_offset(damage.span.start)}"
+        first = f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]} {place}"
     notes = [f"the first damage: {first}"]
     intact = sum(p.commands for p in report.parts[index:]) - part.ok_commands
     if intact:

@@ -146,8 +146,8 @@ class _CutScanner:
         ctime = rdb.aux.get(b"ctime", b"")
         if self.seconds is not None and ctime.isdigit() and len(ctime) < 12 and int(ctime) > self.seconds:
             raise RefusedEdit(
-                f"the RDB of {text.display_path(self.aof.parts[index].name)} was written at {text.format_time(int(ctime))}: "
-                "what was before that is not in this AOF",
+                f"the RDB of {text.display_path(self.aof.parts[index].name)} was written "
+                f"at {text.format_time(int(ctime))}: what was before that is not in this AOF",
                 "look for a history file, a backup or an older base",
             )
 
@@ -168,14 +168,20 @@ class _CutScanner:
             self.cut = _Cut(index, self.keep_end, self.keep_commands)
 
     def _transaction_start(self, batch: RecordBatch, at: int) -> int:
-        """The index of the MULTI of a record's transaction, -1 if it is in an earlier batch, or of the record itself."""
+        """The index of the MULTI of a record's transaction, -1 if it is in an earlier batch.
+
+        For a record outside of transactions it is the record's own index.
+        """
         if self.tracker.tx[at] <= 0:
             return at
         first = first_of_transaction(self.tracker.tx, at)
         return first if first or batch.ids[0] == self.multi else -1
 
     def _advance_keep_end(self, batch: RecordBatch, at: int, done: int) -> None:
-        """Move `keep_end` to the last record before index `at` that a cut may follow; `done` commands precede the batch."""
+        """Move `keep_end` to the last record before index `at` that a cut may follow.
+
+        `done` is the number of commands of the part before this batch.
+        """
         open_tx = self.tracker.state[ContextField.TX] if at == batch.count else 0
         for i in range(at - 1, -1, -1):
             if batch.ids[i] in self.skippable_ids or (open_tx > 0 and self.tracker.tx[i] == open_tx):

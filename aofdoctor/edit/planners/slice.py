@@ -110,7 +110,8 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
         survey.counts[number] for number in command_table().ids_of(frozenset({"script"}))
     ):
         plan.notes.append(
-            f"{text.format_count(scripts.undefined_count, 'script')} that an EVALSHA runs stand nowhere: those will fail"
+            f"{text.format_count(scripts.undefined_count, 'script')} that an EVALSHA runs stand nowhere: "
+            "those will fail"
         )
     return plan
 
@@ -167,7 +168,8 @@ def _slice_base(index: int, part: AofPart, selection: Selection) -> _RdbBase | N
     rdb = next(tile for tile in read_tiles(source, command_table().names) if isinstance(tile, Preamble))
     if rdb.codec:
         raise RefusedEdit(
-            f"the RDB of {text.display_path(part.name)} is compressed by {rdb.codec}: no key of it can be copied by itself",
+            f"the RDB of {text.display_path(part.name)} is compressed by {rdb.codec}: "
+            "no key of it can be copied by itself",
             "aofdoctor convert --base resp, or --base rdb, makes one that can be sliced",
         )
     if not isinstance(source, FileSource):

@@ -122,7 +122,7 @@ class _PartReconstructor:
             self.covered_end = end
 
     def _next_record_end(self, found: list[PatchPiece]) -> int | None:
-        """The offset in the file of the first record end at or after the end of the pieces; None at the end of the part."""
+        """The file offset of the first record end at or after the end of the pieces; None if the part ends there."""
         rest = PatchPiece(Span(self.covered_end, self.source.size), self.source.size - self.covered_end)
         view, reach = PatchedSource(self.source, [*found, rest]), sum(piece.size for piece in found)
         for tile in read_tiles(view, command_table().names, window=1 << 16):

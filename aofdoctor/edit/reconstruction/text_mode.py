@@ -33,7 +33,7 @@ def _undo_modes(source: FileSource, damage: Damage, modes: tuple[TextModeDamage,
 
 
 class _TextModeRegion:
-    """A damage that is read as text-mode damage of one kind: `at` is the offset reached, `end` the end of the damage."""
+    """A damage read as one kind of text-mode damage: `at` is the offset reached, `end` the end of the damage."""
 
     def __init__(self, source: FileSource, damage: Damage, mode: TextModeDamage) -> None:
         self.source, self.end, self.mode = source, damage.span.end, mode

@@ -161,5 +161,5 @@ def _swap_misplaced_base(parts: list[PartReport]) -> list[PartReport]:
 
 
 def _is_base_rdb(part: PartReport) -> bool:
-    """Whether a part is the RDB base of a multi part AOF: a server writes `aof-base` to it, and no commands (rdb.c, 7.0)."""
+    """Whether a part is the RDB of a base file: servers write `aof-base` to it, and no commands (rdb.c, 7.0)."""
     return part.preamble is not None and part.preamble.aux.get(b"aof-base") == b"1" and part.commands == 0

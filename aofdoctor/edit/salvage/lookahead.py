@@ -42,7 +42,10 @@ class Lookahead:
                 return
 
     def find_first(self, start: int, *ids: int) -> tuple[int, Span]:
-        """(id, span) of the first command with one of the ids; (0, empty span) if damage or the end of the part comes first."""
+        """(id, span) of the first command with one of the ids.
+
+        If damage or the end of the part comes first: 0, and an empty span there.
+        """
         end = start
         for batch in self.batches(start):
             index = min(find_id(batch, number, 0, batch.count) for number in ids)

@@ -136,7 +136,7 @@ class PartSalvager:
                 yield from self._drops_of_single_record(batch, i, reason)
 
     def _drops_of_single_record(self, batch: RecordBatch, i: int, reason: str) -> Iterator[Drop]:
-        """Drop a record outside of transactions; if it may have been MULTI or SELECT, commands after it are dropped too."""
+        """Drop a record outside of transactions, and the commands after it if it may have been MULTI or SELECT."""
         span = batch.record_span(i)
         argv = batch.argv(i) if not batch.oversized and batch.ids[i] != ANNOTATION and batch.argc[i] <= 2 else []
         if len(argv) == 1 and len(argv[0]) == len(b"MULTI"):
@@ -166,7 +166,7 @@ class PartSalvager:
         return batch.record_span(first).start if first or batch.ids[0] == self.multi else self.batch_start_multi
 
     def _open_multi_at(self, multi: int, end: int) -> int | None:
-        """The offset of the MULTI that is open at `end`: `multi`, or a later one if that has been dropped; None if none."""
+        """The offset of the MULTI that is open at `end`: `multi`, or a later one if `multi` has been dropped, or None."""
         if multi >= self.decided_end:
             return multi
         open_multi: int | None = None

@@ -25,7 +25,7 @@ ItemVerdicts = Callable[[], Iterator[tuple[Span, str]]]
 
 
 class SplicedRdb(NamedTuple):
-    """A part whose RDB has lost items.
+    """A part with an RDB from which items were removed.
 
     `source` is the part with the RDB's new end inserted before offset `end`; `drops` are the drops of the RDB in it.
     `reconstructions` are the inserted end, and a corrected magic.

@@ -33,7 +33,7 @@ def plan_salvage(
     """Plan a salvage: rebuild the manifest, undo swapped files, reconstruct damage, then drop what is left of it.
 
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
-    that changed something.  With `strict`, commands and keys whose database is a guess are dropped as well; with
+    that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
     `keep_unknown`, commands that no server version knows are kept.  Raises RefusedEdit if no part exists.
     """
     aof.read_all_payloads()
@@ -131,8 +131,8 @@ def _notes(
         if group.first.guess:
             place = f"{text.display_path(group.first.part)}@{group.first.span.start}"
             yield (
-                f"{describe_group(group)} at {place} stands after damage, and stays: that it is a command, and no piece "
-                "of a value, is a guess; aofdoctor strip on the copy takes it out"
+                f"{describe_group(group)} at {place} stands after damage, and stays: that it is a command, and no "
+                "piece of a value, is a guess; aofdoctor strip on the copy takes it out"
             )
     if guessed_commands.count and not strict:
         part_index, start = guessed_commands.first_place
