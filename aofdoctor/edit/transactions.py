@@ -170,7 +170,7 @@ class _TransactionScanner:
             yield from self._close_transaction()
 
     def _close_transaction(self) -> Iterator[Drop]:
-        """Release the drops of a transaction that keeps its MULTI and EXEC; with `whole_transactions` all drops or none."""
+        """Release the drops of a transaction that keeps MULTI and EXEC; with `whole_transactions` all or none."""
         if self.open_transaction and not self.whole_transactions:
             yield from (drop for drop in self.open_transaction.drops if drop.reason != EMPTY_TRANSACTION_REASON)
         elif self.open_transaction and self.kept_transaction != self.open_transaction.tx:

@@ -166,7 +166,7 @@ class PartSalvager:
         return batch.record_span(first).start if first or batch.ids[0] == self.multi else self.batch_start_multi
 
     def _open_multi_at(self, multi: int, end: int) -> int | None:
-        """The offset of the MULTI that is open at `end`: `multi`, or a later one if `multi` has been dropped, or None."""
+        """The offset of the MULTI that is open at `end`, or None; not `multi` if that has been dropped."""
         if multi >= self.decided_end:
             return multi
         open_multi: int | None = None
@@ -189,7 +189,7 @@ class PartSalvager:
             if batch.ids[i] not in (ANNOTATION, self.multi, self.exec) and start >= self.decided_end:
                 self._count_guessed(start, 1)
 
-    # -- what is dropped --
+    # -- making drops --
 
     def _drop(self, span: Span, commands: int, reason: str) -> Iterator[Drop]:
         self.decided_end = max(self.decided_end, span.end)

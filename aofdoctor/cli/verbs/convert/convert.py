@@ -1,4 +1,4 @@
-"""aofdoctor convert: another layout, or another server."""
+"""aofdoctor convert: another layout, another server version, or shifted expiries."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""aofdoctor repair: a copy that loads."""
+"""aofdoctor repair: a copy that a server loads."""
 
 from typing import Annotated
 

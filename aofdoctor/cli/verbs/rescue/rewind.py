@@ -1,4 +1,4 @@
-"""aofdoctor rewind: a copy as it was at a moment."""
+"""aofdoctor rewind: a copy with everything up to a position or a time."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""aofdoctor strip: a copy without the flush that wiped it, or the flush overwritten where it stands."""
+"""aofdoctor strip: drop the flush that emptied the database, or other commands, in a copy or in place."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""aofdoctor undo: an in-place edit taken back."""
+"""aofdoctor undo: reverse an edit in place from its receipt."""
 
 from pathlib import Path
 from typing import Annotated
