@@ -22,7 +22,8 @@ from aofdoctor.aof.reader import Tile, read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.damage import Damage
-from aofdoctor.edit.plan import Plan, remaining_spans
+from aofdoctor.edit.drops import remaining_spans
+from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.slice import plan_slice
 from aofdoctor.edit.planners.strip import plan_selection, survey_flushes
 from aofdoctor.edit.salvage.salvage import plan_salvage_drops

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.cli.options import open_path
-from aofdoctor.cli.recipes import make_plan
-from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.edit import no_progress, write_edit
+from aofdoctor.edit.planners.strip import plan_from_recipe
+from aofdoctor.edit.recipes import make_edit
 from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
 from tests.support.samples import FLUSH, SET, make_small_set, snapshot
@@ -147,7 +148,7 @@ def test_a_quota_at_any_byte_leaves_no_partial_output(words: list[str], limit: i
 def test_growth_of_a_source_during_a_copy_is_reported_and_its_beginning_copied(tmp_path: Path) -> None:
     path = write(tmp_path / "a.aof")
     with open_path(str(path)) as aof:
-        plan = make_plan("strip", aof, recipe(), writes=True)
+        plan = make_edit(plan_from_recipe, "strip", aof, recipe(), writes=True, open_progress=no_progress)
         grown: list[int] = []
 
         def grow(done: int) -> None:
@@ -156,7 +157,7 @@ def test_growth_of_a_source_during_a_copy_is_reported_and_its_beginning_copied(t
                 with open(path, "ab") as file:
                     file.write(SET)
 
-        receipt = write_copy(plan, tmp_path / "out.aof", grow)
+        receipt = write_edit(plan, tmp_path / "out.aof", grow)
     assert (tmp_path / "out.aof").read_bytes() == STRIPPED
     assert any(f"grown by {len(SET)} bytes" in warning for warning in receipt.warnings)
 
@@ -164,9 +165,9 @@ def test_growth_of_a_source_during_a_copy_is_reported_and_its_beginning_copied(t
 def test_a_source_that_is_truncated_during_a_copy_gives_no_copy(tmp_path: Path) -> None:
     path = write(tmp_path / "a.aof")
     with open_path(str(path)) as aof:
-        plan = make_plan("strip", aof, recipe(), writes=True)
+        plan = make_edit(plan_from_recipe, "strip", aof, recipe(), writes=True, open_progress=no_progress)
         with pytest.raises(Exception, match=r"shrank|ends at"):
-            write_copy(plan, tmp_path / "out.aof", lambda done: os.truncate(path, 1000))
+            write_edit(plan, tmp_path / "out.aof", lambda done: os.truncate(path, 1000))
     assert sorted(tmp_path.iterdir()) == [path]
 
 

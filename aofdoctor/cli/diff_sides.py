@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
-from aofdoctor.cli.options import open_path, parse_loaded_position
+from aofdoctor.cli.options import open_path
 from aofdoctor.errors import InvalidSelection
+from aofdoctor.log.arguments import parse_loaded_position
 from aofdoctor.log.locate import record_start
 from aofdoctor.log.position import is_position, parse_time
 from aofdoctor.log.timestamps import first_command_after, last_time

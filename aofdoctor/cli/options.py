@@ -16,9 +16,6 @@ from aofdoctor import text
 from aofdoctor.aof.discovery import open_aof
 from aofdoctor.aof.model import AOF
 from aofdoctor.errors import InvalidSelection
-from aofdoctor.log.position import Position, parse_position, parse_time
-from aofdoctor.log.selection import Selection, build_selection
-from aofdoctor.log.timestamps import last_time, probably_has_timestamps
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.versions import COMMON_VERSIONS, VERSIONS
 
@@ -143,49 +140,6 @@ def open_path(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
         yield aof
     finally:
         aof.close()
-
-
-def build_log_selection(
-    aof: AOF, cmd: list[str] | None, key: list[str] | None, db: list[int] | None, effect: list[str] | None,
-    grep: list[str] | None, min_size: int, from_: str | None, to: str | None, since: str | None, until: str | None,
-    invert: bool, includes_base: bool = False,
-) -> Selection:  # fmt: skip
-    """What the selection options mean for this AOF; `based`: the keys of its RDB are meant too, which have a time."""
-    end = end_of_log(aof, [given for given in (since, until) if given is not None], includes_base)
-    start, stop = (None if given is None else parse_loaded_position(given, aof) for given in (from_, to))
-    begin, finish = (None if given is None else parse_time(given, end) for given in (since, until))
-    return build_selection(
-        cmd or (), key or (), db or (), effect or (), grep or (), min_size, invert,
-        start, stop, begin, finish,
-    )  # fmt: skip
-
-
-def end_of_log(aof: AOF, times: list[str], has_other_times: bool = False) -> int | None:
-    """The time of the end of the log, where a TIME counts from it; `timed`: something else in it has a time.
-
-    A log without times is found out here, before the long way; of a pipe that cannot be known.
-    """
-    if not times or any(part.source and part.source.size is None for part in aof.parts):
-        return None
-    relative = any(given.startswith("-") for given in times)
-    end = last_time(aof) if relative or not (has_other_times or probably_has_timestamps(aof)) else 0
-    if end is None:
-        raise InvalidSelection(
-            "this AOF has no #TS annotations, so nothing in it has a time (aof-timestamp-enabled was off)",
-            "select by position: --from and --to",
-        )
-    return end if relative else None
-
-
-def parse_loaded_position(value: str, aof: AOF) -> Position:
-    """What the user means by a POSITION of something that a server loads."""
-    position = parse_position(value, aof)
-    if not position.number and position.part_index < 0:
-        raise InvalidSelection(
-            f"{text.display_path(position.part)} is not loaded: it is a history file, or not in the manifest",
-            "name the file itself as PATH",
-        )
-    return position
 
 
 def parse_server_names(values: list[str] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""The options that say what is to become of a plan: shown, saved, written to a copy, or in place."""
+"""The options that decide what happens with a plan: show it, save it, write a copy, or edit in place."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,10 @@ _ForceOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What is to become of a plan: written to `output`, `in_place`, saved as `plan`, or only shown."""
+    """What to do with a plan: write it to `output` or `in_place`, save it to the file `plan`, or only show it.
+
+    `prove`: load the result in a temporary server first.  `hash`: put a SHA-256 of all bytes in the receipt.
+    """
 
     output: str | None = None
     in_place: bool = False
@@ -31,7 +34,7 @@ class OutputOptions:
     json: bool = False
 
     def __post_init__(self) -> None:
-        """Raise BadSelection for options that do not go together."""
+        """Raise InvalidSelection for options that exclude each other."""
         if self.in_place and self.output:
             raise InvalidSelection("-o and --in-place exclude each other")
         if self.output and self.plan:
@@ -45,7 +48,7 @@ class OutputOptions:
 
     @property
     def writes(self) -> bool:
-        """True if an AOF is written."""
+        """True if an AOF is written, as a copy or in place."""
         return bool(self.output) or self.in_place
 
 
@@ -57,7 +60,10 @@ _OUTPUT_OPTIONS: dict[str, tuple[Any, Any]] = {
 
 
 def with_output_options(verb: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
-    """Give a verb that edits these options; it gets what they say as one value, `wish`."""
+    """Add the output options to an editing verb; their values are passed to it as one `OutputOptions`.
+
+    `without` are the parameter names of options that the verb does not have.
+    """
     table = {name: row for name, row in _OUTPUT_OPTIONS.items() if name not in without}
     return options.add_options(verb, "output_options", table, _build_output_options)
 

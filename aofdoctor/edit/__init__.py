@@ -1,5 +1,5 @@
-"""Findings and selections to plans, and plans to new files: nothing is written that was not planned.
+"""Edits of an AOF: planned as values first, then written to new files, or in place in a way that can be undone.
 
-May import analysis and all below.  The source is never written, but by
-inplace.py, which is asked to by name and can be undone.
+May import check, log, server, aof, rdb and the shared vocabulary; output.diff_patch also imports diff.
+Asking the user, printing and option names do not belong here, and neither does the examination of damage (check).
 """

@@ -1,53 +1,42 @@
-"""What an edit would do: drops in order, each with its reason, and what they add up to.
+"""A plan: an edit that drops byte ranges of one AOF and keeps all other bytes as they are.
 
-The drops of a selection can be billions, so a plan does not hold them: it holds
-how to find them again, and the first of them for show.
+A plan implements `Edit` (edit.py), so it can be shown, saved and written.  It does not hold its drops: it holds how
+to find them again, and the first ones for display.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from aofdoctor.aof.model import AOF
-from aofdoctor.aof.patched_source import PatchedSource
-from aofdoctor.span import Span
+from aofdoctor.edit.drops import Drop, DropFactory, Reconstruction, span_in_file
+from aofdoctor.edit.edit import EncodeKey
+from aofdoctor.edit.output.copy import KeptBytes
+from aofdoctor.edit.output.dropped import write_dropped
+from aofdoctor.edit.output.fingerprint import neighbourhood_sha256
+from aofdoctor.edit.output.job import DroppedWriter, NewManifest, OnBytesDone, OutputJob
+from aofdoctor.edit.output.receipt import Receipt
+from aofdoctor.errors import RefusedEdit
 
-LISTED_DROPS_MAX = 1000  # drops that a plan keeps
-
-
-class Drop(NamedTuple):
-    """Bytes of one part that go: `part` is its place in load order, `commands` how many stood in them."""
-
-    part: int
-    span: Span
-    commands: int
-    reason: str
-
-
-class Reconstruction(NamedTuple):
-    """Bytes of one part that are turned back: what `size` bytes stand in their place, and why."""
-
-    part: int
-    span: Span
-    size: int
-    reason: str
-
-
-DropFactory = Callable[[], Iterator[Drop]]
+LISTED_DROPS_MAX = 1000  # drops that a plan keeps for display
 
 
 @dataclass(slots=True)
 class Plan:
-    """An edit of one AOF as it was at open.
+    """An edit of one AOF as it was when it was opened, made of drops.
 
-    `drops` finds them again, in order and disjoint.  `commands` (None: not
-    known) and `size` are of all parts before the edit.  `lost_parts` are the places, in load order, of
-    parts that are left out whole; their drops are among the others.  `keep_lost`:
-    what goes is kept beside the output.  `damage`: where the first damage
-    of a part is, by load order, that stays.  `notes` are sentences for people.
-    `recipe` is what was asked for, by which the plan can be made again; `remade`:
-    the manifest is made anew.  `mends` are what was turned back before the drops
-    were found, whose offsets are in what it gave, and `gained` the commands that brought.
+    - `drops` finds the drops again, in load order and disjoint; `listed_drops` are the first of them.
+    - `commands` (None: not counted) and `size` are those of all parts after any reconstruction, before the drops.
+    - `omitted_parts` are the parts, by index in load order, that the output does not have; their bytes are among the
+      drops.  `changed_parts` are the parts that a drop or a reconstruction changes.
+    - `keep_dropped`: the dropped bytes are written to OUT.lost.
+    - `remaining_damage` maps a part to the offset of the first damage that stays in it.
+    - `notes` are sentences for the user.
+    - `recipe` is the user's request, from which the same plan can be made again.
+    - `manifest_rebuilt`: the manifest was rebuilt from the files.
+    - `reconstructions` were made before the drops were found, so the drops' offsets are those of the reconstructed
+      parts; `commands_regained` is the number of commands that they added.
     """
 
     aof: AOF
@@ -69,9 +58,11 @@ class Plan:
     reconstructions: list[Reconstruction] = field(default_factory=list)
     commands_regained: int = 0
 
+    # -- totals --
+
     @property
     def has_changes(self) -> bool:
-        """True if anything is dropped or turned back."""
+        """True if any bytes are dropped or reconstructed."""
         return self.drop_count > 0 or bool(self.reconstructions)
 
     @property
@@ -81,61 +72,37 @@ class Plan:
 
     @property
     def commands_before(self) -> int:
-        """The commands of all parts, where they have been counted."""
+        """The number of commands in the parts as their files are; the plan must have counted them."""
         assert self.commands is not None, "a plan from the tail has not counted them"
         return self.commands - self.commands_regained
 
     @property
+    def commands_after(self) -> int:
+        """The number of commands in the output; the plan must have counted them."""
+        return self.commands_before + self.commands_regained - self.dropped_commands
+
+    @property
     def size_before(self) -> int:
         """The bytes of all parts, as their files are."""
-        return self.size + sum(mend.span.size - mend.size for mend in self.reconstructions)
+        return self.size + sum(change.span.size - change.size for change in self.reconstructions)
 
     @property
     def leaves_damage(self) -> bool:
-        """True if damage of the source stays."""
+        """True if damage of the source stays in the output."""
         return bool(self.remaining_damage)
 
-    def totals_json(self) -> dict[str, dict[str, int | None]]:
-        """Commands and bytes before and after, as JSON has them."""
-        replaced = sum(mend.span.size for mend in self.reconstructions)
-        known = self.commands is not None
-        return {
-            name: {"before": before, "after": after, "dropped": dropped, "added": added}
-            for name, before, after, dropped, added in (
-                ("commands", self.commands_before if known else None,
-                 self.commands_before + self.commands_regained - self.dropped_commands if known else None,
-                 self.dropped_commands + max(0, -self.commands_regained), max(0, self.commands_regained)),
-                ("bytes", self.size_before, self.size - self.dropped_bytes, self.dropped_bytes + replaced,
-                 sum(mend.size for mend in self.reconstructions)),
-            )
-        }  # fmt: skip
-
-    def listed_drops_json(self) -> list[dict[str, object]]:
-        """The drops that it keeps for show, as JSON has them."""
-        return [
-            {"part": self.aof.parts[d.part].name, "start": span.start, "end": span.end, "commands": d.commands,
-             "reason": d.reason}
-            for d in self.listed_drops for span in [self.span_in_file(d)]
-        ]  # fmt: skip
-
-    def reconstructions_json(self) -> dict[str, list[dict[str, object]]]:
-        """What was turned back, under its name in JSON; nothing where nothing was."""
-        found = [{"part": self.aof.parts[m.part].name, "start": m.span.start, "end": m.span.end, "bytes": m.size,
-                  "reason": m.reason} for m in self.reconstructions[:LISTED_DROPS_MAX]]  # fmt: skip
-        return {"mended": found} if found else {}
-
-    def span_in_file(self, drop: Drop) -> Span:
-        """Where the bytes of a drop stand in the file of its part."""
-        source = self.aof.parts[drop.part].source
-        return source.file_span(drop.span) if isinstance(source, PatchedSource) else drop.span
+    @property
+    def is_counted_by_writing(self) -> bool:
+        """False: `compute_totals` has counted everything when the plan was made."""
+        return False
 
     def add_reconstructions(self, reconstructions: list[Reconstruction], commands_regained: int) -> None:
-        """Note what was turned back before the drops were found, and how many commands that brought."""
+        """Record the reconstructions that were made before the drops were found."""
         self.reconstructions, self.commands_regained = reconstructions, commands_regained
-        self.changed_parts |= {mend.part for mend in reconstructions}
+        self.changed_parts |= {change.part for change in reconstructions}
 
     def compute_totals(self) -> "Plan":
-        """Go through the drops once."""
+        """Iterate over the drops once, and count and list them; returns this plan."""
         for drop in self.drops():
             self.drop_count += 1
             self.dropped_commands += drop.commands
@@ -143,33 +110,113 @@ class Plan:
             self.changed_parts.add(drop.part)
             if len(self.listed_drops) < LISTED_DROPS_MAX:
                 self.listed_drops.append(drop)
-        if self.drop_count == len(self.listed_drops):  # few: no need to find them again
+        if self.drop_count == len(self.listed_drops):  # All of them are listed: no need to find them again.
             self.drops = lambda: iter(self.listed_drops)
         return self
 
+    def dry_run(self, on_progress: OnBytesDone | None) -> None:
+        """Do nothing: the totals are known."""
 
-def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
-    """Adjacent drops of one reason as one."""
-    held: Drop | None = None
-    for drop in drops:
-        if held and (held.part, held.reason, held.span.end) == (drop.part, drop.reason, drop.span.start):
-            held = Drop(held.part, Span(held.span.start, drop.span.end), held.commands + drop.commands, held.reason)
-            continue
-        if held:
-            yield held
-        held = drop
-    if held:
-        yield held
+    # -- as JSON --
 
+    def totals_json(self) -> dict[str, Any]:
+        """Commands and bytes: before, after, dropped and added."""
+        replaced = sum(change.span.size for change in self.reconstructions)
+        known = self.commands is not None
+        return {
+            name: {"before": before, "after": after, "dropped": dropped, "added": added}
+            for name, before, after, dropped, added in (
+                ("commands", self.commands_before if known else None, self.commands_after if known else None,
+                 self.dropped_commands + max(0, -self.commands_regained), max(0, self.commands_regained)),
+                ("bytes", self.size_before, self.size - self.dropped_bytes, self.dropped_bytes + replaced,
+                 sum(change.size for change in self.reconstructions)),
+            )
+        }  # fmt: skip
 
-def remaining_spans(drops: Iterator[Drop], part: int, size: int) -> Iterator[Span]:
-    """What stays of one part, from the drops of that part alone."""
-    at = 0
-    for drop in drops:
-        assert drop.part == part, "drops are of this part"
-        assert drop.span.start >= at, "drops are in order and disjoint"
-        if drop.span.start > at:
-            yield Span(at, drop.span.start)
-        at = drop.span.end
-    if at < size:
-        yield Span(at, size)
+    def saved_json(self) -> dict[str, Any]:
+        """What a saved plan says about the result: the totals, the listed drops and the notes."""
+        return {**self.totals_json(), "dropped": self.listed_drops_json(), "notes": self.notes}
+
+    def outcome_json(self, encode_key: EncodeKey) -> dict[str, Any]:
+        """What the verbs print about the plan with --json."""
+        return {
+            "changed": self.changes_output, **self.totals_json(), "dropped": self.listed_drops_json(),
+            **self.reconstructions_json(), "notes": self.notes,
+        }  # fmt: skip
+
+    def listed_drops_json(self) -> list[dict[str, Any]]:
+        """The listed drops, with offsets in the parts' files."""
+        return [
+            {"part": self.aof.parts[d.part].name, "start": span.start, "end": span.end, "commands": d.commands,
+             "reason": d.reason}
+            for d in self.listed_drops for span in [span_in_file(self.aof, d)]
+        ]  # fmt: skip
+
+    def reconstructions_json(self) -> dict[str, list[dict[str, Any]]]:
+        """The reconstructions under their JSON name, or an empty object if none was made."""
+        found = [{"part": self.aof.parts[change.part].name, "start": change.span.start, "end": change.span.end,
+                  "bytes": change.size, "reason": change.reason}
+                 for change in self.reconstructions[:LISTED_DROPS_MAX]]  # fmt: skip
+        return {"mended": found} if found else {}
+
+    # -- the output --
+
+    @property
+    def writes_directory(self) -> bool:
+        """True if the output is a directory: that of a multi part AOF."""
+        return self.aof.layout == "multi-part"
+
+    @property
+    def dropped_writer(self) -> DroppedWriter | None:
+        """The function that writes the dropped bytes to a new directory, or None if they are not kept."""
+        if not (self.keep_dropped and self.dropped_bytes):
+            return None
+        return partial(write_dropped, self.aof, self.drops, self.omitted_parts)
+
+    def require_exchangeable(self) -> None:
+        """Raise RefusedEdit if an edit in place would change nothing."""
+        if not self.changes_output:
+            raise RefusedEdit("nothing would change: nothing was written")
+
+    def space_needed(self, may_link: bool) -> int:
+        """The bytes that the output takes on disk, with OUT.lost; unchanged parts take none if they may be linked."""
+        copied = self.size - self.dropped_bytes - (self._kept_bytes().linkable_size() if may_link else 0)
+        return copied + (self.dropped_bytes if self.dropped_writer else 0)
+
+    def write_parts(self, job: OutputJob) -> None:
+        """Copy the bytes that remain of each part."""
+        self._kept_bytes().write(job)
+
+    def manifest(self) -> NewManifest:
+        """The manifest of a multi part output: the source's own lines of the parts that remain."""
+        return self._kept_bytes().manifest()
+
+    def check(self, path: Path) -> None:
+        """Raise RefusedEdit unless an output has exactly the bytes that remain, and as many commands as planned."""
+        commands = self._kept_bytes().count_verified_commands(path)
+        if not self.leaves_damage and commands != self.commands_after:
+            raise RefusedEdit(
+                f"the copy reads back with {commands:,} commands, not {self.commands_after:,}: it is not kept"
+            )
+
+    def receipt_json(self, header: dict[str, Any], exchanged: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
+        """The receipt: the header, the totals, and the listed drops with the hash of the bytes around each."""
+        return {
+            **header,
+            # A copy takes nothing away: the dropped bytes are still in the source.
+            "removed_kept_in": [str(path) for path in (receipt.dropped_path, self.aof.path) if path],
+            **self.totals_json(),
+            "dropped": self._drops_with_neighbourhood_json(),
+            "dropped_listed": len(self.listed_drops), "dropped_ranges": self.drop_count,
+            **self.reconstructions_json(),
+        } | exchanged  # fmt: skip
+
+    def _kept_bytes(self) -> KeptBytes:
+        return KeptBytes(self.aof, self.drops, self.omitted_parts, frozenset(self.changed_parts))
+
+    def _drops_with_neighbourhood_json(self) -> list[dict[str, Any]]:
+        sources = [AOF.require_file(self.aof.parts[drop.part]) for drop in self.listed_drops]
+        return [
+            shown | {"around": neighbourhood_sha256(source.fd, span_in_file(self.aof, drop), (), source.size)}
+            for drop, shown, source in zip(self.listed_drops, self.listed_drops_json(), sources, strict=True)
+        ]

@@ -1,8 +1,7 @@
-"""Dropping commands so that the others keep their database and their transaction.
+"""Drop commands without changing the database or the transaction of the commands that are kept.
 
-SELECT is never dropped: a later write would move to another database.  MULTI
-and EXEC go only when nothing but SELECT is left between them; a SELECT in
-there stays, outside of a transaction.
+SELECT is never dropped, because later writes would go to another database.  MULTI and EXEC are dropped only if
+nothing but SELECT is left between them; such a SELECT is kept, outside of a transaction.
 """
 
 from array import array
@@ -14,7 +13,7 @@ from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_batches, read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage
-from aofdoctor.edit.plan import Drop
+from aofdoctor.edit.drops import Drop, joined
 from aofdoctor.log.flushes import STRUCTURE_COMMANDS
 from aofdoctor.log.transaction_start import transaction_before_batch, transaction_start
 from aofdoctor.server.command_table import command_table
@@ -23,65 +22,76 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 from aofdoctor.span import Span
 
-# (place in load order, batch, steps after it, commands before it) -> the indexes to drop, in order
+# Selects the records of a batch to drop: (part by index in load order, batch, tracker after the batch, number of
+# commands before the batch) -> record indexes in ascending order.
 Chooser = Callable[[int, RecordBatch, ContextTracker, int], list[int]]
 
 EMPTY_TRANSACTION_REASON = "transaction left empty"
 
 
 def structure_ids() -> frozenset[int]:
-    """SELECT, MULTI and EXEC, which an edit never selects."""
+    """The ids of SELECT, MULTI and EXEC, which a selection of an edit never contains."""
     return command_table().ids_of(STRUCTURE_COMMANDS)
 
 
 def iter_drops(aof: AOF, choose: Chooser, reason: str, whole_transactions: bool = False) -> Iterator[Drop]:
-    """The drops that `choose` asks for, and the MULTI and EXEC that they leave useless.
+    """The drops of all records that `choose` selects, and of the MULTI and EXEC of transactions left empty.
 
-    `whole`: of a transaction that keeps anything, everything stays.
+    With `whole_transactions` a transaction that keeps any command is kept whole.
     """
     before = 0
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
-        walk = _TransactionScanner(index, part.source, choose, reason, whole_transactions)
-        yield from walk.run(before)
-        before += walk.tracker.state[ContextField.COMMANDS]
+        scanner = _TransactionScanner(index, part.source, choose, reason, whole_transactions)
+        yield from scanner.run(before)
+        before += scanner.tracker.state[ContextField.COMMANDS]
 
 
 @dataclass(slots=True)
 class _OpenTransaction:
-    """A transaction that something was dropped from and that has not ended; `drops` wait for its end."""
+    """A transaction, by its number, that has not ended yet; its `drops` are held back until then."""
 
     tx: int
     drops: list[Drop] = field(default_factory=list)
 
     def add(self, drop: Drop) -> None:
-        """One more; adjacent ones of one reason are one."""
-        last = self.drops[-1] if self.drops else None
-        if last and last.reason == drop.reason and last.span.end == drop.span.start:
-            self.drops[-1] = last._replace(
-                span=Span(last.span.start, drop.span.end), commands=last.commands + drop.commands
-            )
+        """Add a drop, joined with the last one if possible: a transaction can have millions of commands."""
+        merged = joined(self.drops[-1], drop) if self.drops else None
+        if merged:
+            self.drops[-1] = merged
         else:
             self.drops.append(drop)
 
 
+def first_of_transaction(tx: "array[int]", i: int, least: int = 0) -> int:
+    """The first record of the transaction of record `i` in its batch, not before index `least`.
+
+    `tx` are the transaction numbers of the batch's records.
+    """
+    while i > least and tx[i - 1] == tx[i]:
+        i -= 1
+    return i
+
+
 class _TransactionScanner:
+    """Finds the drops of one part.
+
+    `kept_transaction` is the number of the last transaction that is known to keep a command.
+    `batch_start_transaction` is the transaction that is open at the start of the batch: its number and the offset of
+    its MULTI.
+    """
+
     def __init__(self, index: int, source: Source, choose: Chooser, reason: str, whole_transactions: bool) -> None:
-        self.index, self.source, self.choose, self.reason, self.whole_transactions = (
-            index,
-            source,
-            choose,
-            reason,
-            whole_transactions,
-        )
+        self.index, self.source, self.choose = index, source, choose
+        self.reason, self.whole_transactions = reason, whole_transactions
         self.tracker = ContextTracker(columns=True)
         self.structure = structure_ids()
         self.open_transaction: _OpenTransaction | None = None
-        self.kept_transaction = -1  # the transaction that is known to keep something
+        self.kept_transaction = -1
         self.open_before = transaction_before_batch(self.tracker)
-        words = command_table().names.ids
-        self.multi, self.exec = words[b"multi"], words[b"exec"]
+        ids = command_table().names.ids
+        self.multi, self.exec = ids[b"multi"], ids[b"exec"]
 
     def run(self, before: int) -> Iterator[Drop]:
         for tile in read_tiles(self.source, command_table().names):
@@ -117,7 +127,7 @@ class _TransactionScanner:
             yield from self._drops_of_transaction(batch, selected, first, done)
 
     def _adjacent_runs(self, chosen: list[int]) -> Iterator[tuple[int, int]]:
-        """(first, last) of adjacent chosen records of one transaction, or outside of any."""
+        """(first, last) of each run of adjacent chosen records in the same transaction, or outside of transactions."""
         tx, at = self.tracker.tx, 0
         while at < len(chosen):
             first = chosen[at]
@@ -132,7 +142,7 @@ class _TransactionScanner:
         return i
 
     def _drops_of_transaction(self, batch: RecordBatch, selected: set[int], first: int, end: int) -> Iterator[Drop]:
-        """The records [first, end) of a batch are of one transaction, which something is dropped from."""
+        """Drop from a transaction; its records in this batch are those with index `first` to `end` - 1."""
         if self.open_transaction is None:
             self.open_transaction = _OpenTransaction(self.tracker.tx[first])
             if self.open_before.number == self.open_transaction.tx:
@@ -146,7 +156,7 @@ class _TransactionScanner:
         for i in range(first, end):
             if i in selected:
                 self.open_transaction.add(self._drop(batch, i, self.reason))
-            elif batch.ids[i] == self.multi:  # a nested one too: alone, it would open a transaction
+            elif batch.ids[i] == self.multi:  # A nested MULTI too: left alone, it would open a transaction.
                 self.open_transaction.add(self._drop(batch, i, EMPTY_TRANSACTION_REASON))
             elif batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
                 self.kept_transaction = self.open_transaction.tx
@@ -158,7 +168,7 @@ class _TransactionScanner:
             yield from self._close_transaction()
 
     def _close_transaction(self) -> Iterator[Drop]:
-        """What was dropped goes, the MULTI stays; or all or nothing, of what has to stay whole."""
+        """Release the drops of a transaction that keeps MULTI and EXEC; with `whole_transactions` all or none."""
         if self.open_transaction and not self.whole_transactions:
             yield from (drop for drop in self.open_transaction.drops if drop.reason != EMPTY_TRANSACTION_REASON)
         elif self.open_transaction and self.kept_transaction != self.open_transaction.tx:
@@ -166,7 +176,7 @@ class _TransactionScanner:
         self.open_transaction = None
 
     def _multis_before(self, span: Span) -> list[Drop] | None:
-        """The MULTIs of a transaction's part before this batch; None if a command stands there, which stays."""
+        """The drops of all MULTIs in a byte range before this batch; None if a command in it is kept."""
         multis: list[Drop] = []
         for batch in read_batches(self.source, command_table().names, span.start):
             for i in range(batch.count):

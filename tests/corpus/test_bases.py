@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
-from aofdoctor.edit.output.copy import write_copy
-from aofdoctor.edit.salvage.recover import plan_salvage
+from aofdoctor.edit.edit import write_edit
+from aofdoctor.edit.salvage.salvage import plan_salvage
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import BytesSource, FileSource
@@ -69,7 +69,7 @@ def test_the_undamaged_keys_are_kept_and_load() -> None:
             plan, report = plan_salvage(aof, examine)
             assert any(part.preamble and not part.preamble.is_intact for part in report.parts)
             out = Path(folder) / "out"
-            write_copy(plan, out)
+            write_edit(plan, out)
             written = out / name if out.is_dir() else out
             data = written.read_bytes()
         rdb = walk_rdb(BytesSource(data))

@@ -16,7 +16,7 @@ from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble
 from aofdoctor.cli.options import open_path
-from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.edit import write_edit
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import command_table
@@ -63,7 +63,7 @@ def judge(moment: Moment) -> tuple[str, Moment]:
         if position is None:
             return "the file is gone or rewritten, or the moment is its end", moment
         plan = plan_rewind(aof, cut_before_position(position))
-        write_copy(plan, Path(folder) / "out")
+        write_edit(plan, Path(folder) / "out")
         got = debug_digest(Path(folder) / "out", servers_by_line()[moment.line])
     return "same" if got == moment.digest else "other", moment
 

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.damage import DamageKind
-from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.edit import write_edit
 from aofdoctor.edit.salvage.part_walk import TORN_TRANSACTION_REASON
-from aofdoctor.edit.salvage.recover import plan_salvage
+from aofdoctor.edit.salvage.salvage import plan_salvage
 from tests.support.corpus import Case, cases, line_of, needs_corpus
 from tests.support.corpus_salvage import AMBIGUOUS, RECONSTRUCTED, debug_digest, salvage_case, undamaged_file
 from tests.support.servers import checker_refusal, servers_by_line
@@ -63,7 +63,7 @@ def compare_loaded_state(case: Case) -> tuple[str, str, str] | None:
         plan, _ = plan_salvage(aof, examine)
         if not plan.has_changes:
             return None
-        write_copy(plan, Path(folder) / "out")
+        write_edit(plan, Path(folder) / "out")
         got = debug_digest(Path(folder) / "out", binary)
         refused = checker_errors(Path(folder) / "out")
         wanted = ideal["digest"]
@@ -105,7 +105,7 @@ def rebuilt_command_counts(case: Case) -> tuple[int, int] | None:
         plan, _ = plan_salvage(aof, examine)
         if not plan.manifest_rebuilt:
             return None
-        write_copy(plan, Path(folder) / "out")
+        write_edit(plan, Path(folder) / "out")
         with open_path(str(Path(folder) / "out")) as out:
             assert out.manifest is not None and not out.manifest.problems
             return examine(out).commands, sum(case.truth["commands_per_source_file"].values())

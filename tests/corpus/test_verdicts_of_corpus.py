@@ -20,7 +20,7 @@ from aofdoctor.check import sandbox_load
 from aofdoctor.check.examine import examine
 from aofdoctor.check.sandbox_load import LoadResult
 from aofdoctor.cli.options import open_path
-from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.edit import write_edit
 from aofdoctor.edit.planners.strip import group_at, plan_group, survey_flushes
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import command_table
@@ -219,7 +219,7 @@ def rescue(case: Case, folder: Path) -> Path:
             group = group_at(found, position)
             number += 1
             target = folder / f"out{number}"
-            write_copy(plan_group(aof, found, group), target)
+            write_edit(plan_group(aof, found, group), target)
             pending = [start for start in pending if start < group.first.span.start]
             source = str(target)
     return Path(source)
@@ -264,7 +264,7 @@ def test_all_takes_every_flush_and_nothing_else() -> None:
                 continue
             judged += 1
             out = Path(folder) / "out"
-            write_copy(plan_group(aof, found, None), out)
+            write_edit(plan_group(aof, found, None), out)
             with open_path(str(out)) as rescued:
                 after = survey_flushes(rescued)
                 assert after.flushes.count == 0, case.id

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aofdoctor.cli import plan_runner
+from aofdoctor.cli import edit_runner
+from aofdoctor.edit.edit import write_edit
 from aofdoctor.edit.output import exchange
-from aofdoctor.edit.output.copy import write_copy
 from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
 from tests.support.fault_injection import run_killed_at
@@ -86,7 +86,7 @@ def test_an_open_file_is_refused_before_anything_is_written(tmp_path: Path) -> N
 
 def test_a_source_that_has_grown_is_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = source(tmp_path, "file")
-    real = write_copy
+    real = write_edit
 
     def grows(*args: object, **options: object) -> object:
         receipt = real(*args, **options)  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ def test_a_source_that_has_grown_is_not_exchanged(tmp_path: Path, monkeypatch: p
             file.write(B)
         return receipt
 
-    monkeypatch.setattr(plan_runner, "write_copy", grows)
+    monkeypatch.setattr(edit_runner, "write_edit", grows)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and "is not what it was" in result.err and path.read_bytes() == DATA + B
 
@@ -214,7 +214,7 @@ def test_a_multi_part_aof_that_has_changed_is_not_exchanged(
     late: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = source(tmp_path, "set")
-    real = write_copy
+    real = write_edit
 
     def changes(*args: object, **options: object) -> object:
         receipt = real(*args, **options)  # type: ignore[arg-type]
@@ -222,7 +222,7 @@ def test_a_multi_part_aof_that_has_changed_is_not_exchanged(
             file.write(b"# more\n")
         return receipt
 
-    monkeypatch.setattr(plan_runner, "write_copy", changes)
+    monkeypatch.setattr(edit_runner, "write_edit", changes)
     result = aofdoctor("repair", path, "--salvage", "--in-place", "-y")
     assert result.status == 3 and path.is_dir() and (path / "a.aof.3.incr.aof").read_bytes() == DATA
     assert sorted(p.name for p in path.parent.iterdir()) == ["appendonlydir"]  # The new files have been removed.

@@ -214,7 +214,7 @@ def test_a_file_that_changed_after_it_was_read_is_not_edited(tmp_path: Path) -> 
     path = tmp_path / "a.aof"
     path.write_bytes(SET + FLUSH)
     with open_path(str(path)) as aof:
-        todo = overwrite.plan_overwrites(plan_group(aof, survey_flushes(aof), None))
+        todo = overwrite.plan_overwrites(aof, plan_group(aof, survey_flushes(aof), None).drops(), {})
     path.write_bytes(SET + FLUSH + SET)
     with pytest.raises(SourceChanged):
         overwrite.overwrite(todo, force=False, trusted_tail=False)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
-from aofdoctor.edit.plan import remaining_spans
+from aofdoctor.edit.drops import remaining_spans
 from aofdoctor.edit.reconstruction.reconstruct import reconstruct
-from aofdoctor.edit.salvage.recover import plan_salvage
+from aofdoctor.edit.salvage.salvage import plan_salvage
 from aofdoctor.resp import encode_command
 from aofdoctor.source import pread
 from tests.conftest import aofdoctor

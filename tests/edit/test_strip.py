@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.cli.options import open_path
-from aofdoctor.edit.output.copy import write_copy
+from aofdoctor.edit.edit import write_edit
 from aofdoctor.edit.output.durable import write_all
 from aofdoctor.edit.planners.strip import plan_group, survey_flushes
 from aofdoctor.resp import encode_command
@@ -252,7 +252,7 @@ def test_a_source_that_shrinks_is_an_error_and_no_copy_is_kept(tmp_path: Path) -
         plan = plan_group(aof, found, found.flushes.groups[0])
         os.truncate(path, 500)
         with pytest.raises(Exception, match=r"shrank|ends at"):
-            write_copy(plan, tmp_path / "out")
+            write_edit(plan, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -11,10 +11,10 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
-from aofdoctor.edit.plan import remaining_spans
+from aofdoctor.edit.drops import remaining_spans
 from aofdoctor.edit.salvage.part_walk import TORN_TRANSACTION_REASON
 from aofdoctor.edit.salvage.rdb_splice import MAGIC_REASON, NEW_END_REASON
-from aofdoctor.edit.salvage.recover import plan_salvage
+from aofdoctor.edit.salvage.salvage import plan_salvage
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource, FileSource, Source, pread

@@ -1,7 +1,7 @@
-"""The keys that a head holds, counted anew from the file: those of an RDB, and those that commands make.
+"""Count the keys in the head of a converted file by reading it back: those of an RDB, or those that commands create.
 
-The commands that a conversion writes for one key follow each other, so a key
-begins where the name or the database changes.
+The commands that a conversion writes for one key are consecutive, so a key begins where the name or the database
+changes.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.source import FileSource
 
 KeyTypeCounts = Counter[tuple[int, str]]
-# Of each command that makes a key: the shape, and which argument is the key.
+# For each command that creates a key: the type of the key, and the index of the argument that is its name.
 _KEY_CREATORS = {
     "set": ("string", 1), "rpush": ("list", 1), "sadd": ("set", 1), "zadd": ("zset", 1), "hmset": ("hash", 1),
     "xadd": ("stream", 1), "xsetid": ("stream", 1), "xclaim": ("stream", 1), "xtrim": ("stream", 1),
@@ -29,12 +29,12 @@ _KEY_CREATORS = {
 
 
 def count_head_keys(source: FileSource, end: int) -> KeyTypeCounts:
-    """The keys by database and shape in the head of a file that ends at `end`."""
+    """Count keys by database and type in the head of a file, which ends at offset `end`."""
     return count_rdb_keys(source) if is_rdb(source) else _count_command_keys(source, end)
 
 
 def count_rdb_keys(source: FileSource) -> KeyTypeCounts:
-    """The keys of an RDB."""
+    """Count the keys of an RDB by database and type."""
     found: Counter[tuple[int, int]] = Counter()
     rdb = decompressed(source)
     for batch in ItemReader(rdb, verify=False):
@@ -55,8 +55,8 @@ def _count_command_keys(source: FileSource, end: int) -> KeyTypeCounts:
         if number == select:
             db = int(_argument(batch, i, 1))
         elif number in creators:
-            kind, place = creators[number]
-            name = _argument(batch, i, place)
+            kind, position = creators[number]
+            name = _argument(batch, i, position)
             if (db, name) != last:
                 keys[db, kind] += 1
                 last = (db, name)
@@ -72,9 +72,9 @@ def _records(source: FileSource, end: int) -> Iterator[tuple[RecordBatch, int]]:
                 yield tile, i
 
 
-def _argument(batch: RecordBatch, i: int, place: int) -> bytes:
-    """An argument; of a large one what tells it from others."""
+def _argument(batch: RecordBatch, i: int, position: int) -> bytes:
+    """An argument of a record; for a large one its size and its first 64 KiB."""
     if not batch.oversized:
-        return batch.argv(i, place + 1)[place]
-    found = next(islice(batch.args(i), place, None))
+        return batch.argv(i, position + 1)[position]
+    found = next(islice(batch.args(i), position, None))
     return b"%d %b" % (found.size, found.head(1 << 16)) if isinstance(found, LargeArgument) else found

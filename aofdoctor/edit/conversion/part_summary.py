@@ -1,7 +1,7 @@
-"""The parts of an AOF gone through once: where each one's commands begin, how many there are, where they leave off.
+"""Summarise each part of an AOF in one pass: where its commands begin, how many there are, which database is selected
+last.
 
-What is not whole is refused: a conversion makes new bytes, and damage among
-them would look like the writer's own.
+A damaged part is refused: a conversion makes new bytes, and damage among them would look like bytes of the writer.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,11 @@ from aofdoctor.span import Span
 
 
 class PartSummary(NamedTuple):
-    """A whole part: its RDB, if it begins with one, the bytes after that, and the database that is selected last."""
+    """An intact part.
+
+    `rdb` is the RDB that it begins with, if any; `tail` the byte range after it, with the number of commands and
+    annotations; `db` the database selected at the end.
+    """
 
     rdb: Preamble | None
     tail: Span
@@ -29,7 +33,7 @@ class PartSummary(NamedTuple):
 
 
 def summarize_part(aof: AOF, part: AofPart) -> PartSummary:
-    """What stands in a part; Refused where it is damaged or ends inside a transaction."""
+    """Read a part once; raise RefusedEdit if it is damaged or ends inside a transaction."""
     tracker, rdb, source = ContextTracker(), None, AOF.require_file(part)
     for tile in read_tiles(source, command_table().names):
         if isinstance(tile, RecordBatch):
@@ -41,7 +45,8 @@ def summarize_part(aof: AOF, part: AofPart) -> PartSummary:
             _refuse(aof, part, tile)
     if tracker.state[ContextField.TX]:
         raise RefusedEdit(
-            f"{text.display_path(part.name)} ends inside a MULTI, at {text.format_offset(tracker.state[ContextField.MULTI_START])}: "
+            f"{text.display_path(part.name)} ends inside a MULTI, "
+            f"at {text.format_offset(tracker.state[ContextField.MULTI_START])}: "
             "what is put behind it would be swallowed",
             f"aofdoctor repair {text.shell_quote(aof.path)} first",
         )
@@ -66,6 +71,7 @@ def _require_sound_rdb(aof: AOF, part: AofPart, rdb: Preamble) -> None:
 
 def _refuse(aof: AOF, part: AofPart, damage: Damage) -> None:
     raise RefusedEdit(
-        f"{text.display_path(part.name)} is damaged at {text.format_offset(damage.span.start)}: {DAMAGE_MEANINGS[damage.kind]}",
+        f"{text.display_path(part.name)} is damaged at {text.format_offset(damage.span.start)}: "
+        f"{DAMAGE_MEANINGS[damage.kind]}",
         f"aofdoctor repair {text.shell_quote(aof.path)} first, with --salvage if what follows is to stay",
     )

@@ -1,4 +1,4 @@
-"""What takes the place of an RDB at the head of a part: commands, or an RDB of another version."""
+"""Replace the RDB at the head of a part with commands, or with an RDB of another version."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from aofdoctor.source import FileSource, Source
 
 @dataclass(frozen=True, slots=True)
 class ConversionRequest:
-    """What a conversion is to do: `base` resp or rdb, `layout` single or multi-part; empty and 0 leave as it is.
+    """What the user asked for; "" and 0 mean no change.
 
-    `line` is the server line that commands are for, `shift_ms` what every
-    absolute expiry is moved by.
+    `base` is resp or rdb, `layout` is single or multi-part.  `server_version` is the version that loads the commands
+    of a resp base.  Every absolute expiry is shifted by `shift_ms` milliseconds.
     """
 
     base: str = ""
@@ -40,9 +40,10 @@ def head_pieces(
     report: ConversionReport,
     name: str,
 ) -> Generator[bytes, None, int]:
-    """The bytes in place of an RDB; gives the database that is selected after them.
+    """The bytes that replace an RDB; returns the database that is selected after them.
 
-    Raises Refused at damage, which `name` says the place of.
+    With `capabilities` they are commands for that server version, otherwise another RDB.  Raises RefusedEdit at
+    damage, with the name of the part in the message.
     """
     try:
         inner = decompressed(source)
@@ -55,7 +56,7 @@ def head_pieces(
         )
         for piece in rewrite_rdb(inner, target_format, report):
             yield _require_bytes(piece, name)
-    except DecodeError as problem:  # a large string is read only where it is written
+    except DecodeError as problem:  # A large string is decoded only when it is written.
         _require_bytes(CorruptValue(problem.offset, problem.note), name)
     return 0
 

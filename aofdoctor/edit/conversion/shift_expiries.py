@@ -1,4 +1,4 @@
-"""The commands of a part with their absolute expiries moved; all other bytes as they are."""
+"""Shift the absolute expiries in the commands of a part; all other bytes are copied."""
 
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -15,13 +15,13 @@ from aofdoctor.server.expiry_arguments import ARGS_SEARCHED, EXPIRY_FINDERS, fin
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
-_HASH_TYPES_WITH_FIELD_TTL = range(22, 26)  # type bytes of hashes whose fields do, in a payload of RESTORE
+_HASH_TYPES_WITH_FIELD_TTL = range(22, 26)  # RDB types of hashes with field expiries, as in a RESTORE payload
 
 
 def shift_expiries(
     source: FileSource, start: int, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[OutputPiece]:
-    """The bytes from `start`, which is where a record begins, in their order; `bare`: without annotations."""
+    """The bytes of a part from `start`, where a record begins, with shifted expiries and optionally no annotations."""
     names = {name.decode().lower() for name in EXPIRY_FINDERS}
     tracker = ContextTracker()
     tracker.flag(
@@ -42,7 +42,7 @@ def shift_expiries(
 def _shift_small_records(
     batch: RecordBatch, tracker: ContextTracker, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[bytes]:
-    """A batch, its records as they are but for those with an expiry."""
+    """The bytes of a batch with its expiries shifted."""
     out, done = bytearray(), 0
     for i in tracker.track(batch):
         if batch.ids[i] == ANNOTATION and without_annotations:
@@ -68,7 +68,7 @@ def _raw(batch: RecordBatch, start: int, stop: int) -> bytes:
 def _shift_large_record(
     batch: RecordBatch, source: FileSource, shift_ms: int, report: ConversionReport
 ) -> Iterator[OutputPiece]:
-    """A record that is larger than the reader's window: its first arguments are looked at, the others pass by."""
+    """A record larger than the reader's window: only its first arguments are searched for an expiry."""
     args = batch.args(0) if batch.argc[0] else iter(())
     head = list(islice(args, ARGS_SEARCHED))
     if not any(True for _ in find_expiries(head)):
@@ -88,7 +88,7 @@ def _argument(arg: Arg, source: FileSource) -> Iterator[OutputPiece]:
 
 
 def _count_unshifted(argv: list[bytes] | list[Arg], report: ConversionReport) -> None:
-    """Count what may hold expiries that are not looked at."""
+    """Count RESTORE payloads that may contain expiries of hash fields, which are not shifted."""
     if len(argv) > 3 and isinstance(argv[0], bytes) and argv[0][:7].upper() == b"RESTORE":
         payload = argv[3]
         first = payload.head(1) if isinstance(payload, LargeArgument) else payload[:1]

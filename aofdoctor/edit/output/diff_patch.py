@@ -1,9 +1,8 @@
-"""The commands that one side of a comparison has and the other lacks, as an AOF that stands alone.
+"""Write the commands that only one side of a comparison has to a new AOF, which loads on its own.
 
-Units are copied as they stand, each after a SELECT of its database, a
-transaction as a whole if any command of it is selected; keys of an RDB come as
-the commands that make them.  It is written beside its place, read again, and
-only then has its name.
+Units are copied unchanged, each after a SELECT of its database; a transaction is copied whole if any command of it is
+selected.  Keys of an RDB become the commands that recreate them.  The file is written next to its place, read back,
+and only then gets its name.
 """
 
 import os
@@ -39,7 +38,7 @@ _HINT = "leave its keys out by --key or --db, or compare --by keys"
 
 
 class DiffPatch:
-    """A patch of what is `chosen` that is being written; it has its name only after `publish`."""
+    """A patch that is being written, of the selected units; it gets its name in `rename_into_place`."""
 
     def __init__(self, path: Path, selection: RdbUnitSelection) -> None:
         require_free_name(path)
@@ -62,7 +61,7 @@ class DiffPatch:
         self._scratch.__exit__(kind, value, trace)
 
     def add(self, run: UnitRun) -> None:
-        """Append what is selected of a run; damage and what no server would run are left out."""
+        """Append the selected units of a run; damage and unfinished transactions are omitted."""
         first, last, chosen = run.first, run.last, self.selection
         if first.kind == UnitKind.RDB and chosen.includes_bytes(first):
             place = f"{display_path(chosen.side.aof.parts[first.part].name)}@{first.start}"
@@ -79,7 +78,7 @@ class DiffPatch:
                 self._append(stretch, stretch.db if stretch.is_single_command else None)
 
     def _add_rdb_commands(self, run: UnitRun) -> None:
-        """The commands that make the keys of an RDB."""
+        """Append the commands that recreate the keys of an RDB."""
         for exported in self.selection.commands(run):
             assert isinstance(exported.command, list)
             self._select(exported.db)
@@ -88,7 +87,7 @@ class DiffPatch:
             self.commands += 1
 
     def _append(self, stretch: RecordSpan, db: int | None) -> None:
-        """Records as they stand; after them database `db` is selected, None where that is not certain."""
+        """Append records unchanged; `db` is the database selected after them, None if that is not certain."""
         self._select(stretch.db)
         self._copy(stretch)
         self.commands += stretch.commands
@@ -113,7 +112,7 @@ class DiffPatch:
             self._buffer.clear()
 
     def rename_into_place(self) -> None:
-        """Make it durable, read it again, and give it its name."""
+        """Make the patch durable, read it back, and give it its name."""
         write_all(self._fd, bytes(self._buffer))
         os.fsync(self._fd)
         os.close(self._fd)
@@ -122,16 +121,17 @@ class DiffPatch:
         rename_file_into_place(self._temp, self.path)
 
     def _check(self) -> None:
-        source, steps, size = FileSource(self._temp), ContextTracker(), 0
+        """Raise RefusedEdit unless the file reads back as whole commands, with no open transaction."""
+        source, tracker, size = FileSource(self._temp), ContextTracker(), 0
         try:
             for tile in read_tiles(source, command_table().names):
                 if not isinstance(tile, RecordBatch):
                     raise RefusedEdit(
                         f"{display_path(str(self.path))}: what was written does not read back at {tile.span.start}"
                     )
-                steps.track(tile)
+                tracker.track(tile)
                 size = tile.span.end
         finally:
             source.close()
-        if size != self.size or steps.state[ContextField.TX]:
+        if size != self.size or tracker.state[ContextField.TX]:
             raise RefusedEdit(f"{display_path(str(self.path))}: what was written does not read back whole")

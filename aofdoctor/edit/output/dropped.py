@@ -1,53 +1,48 @@
-"""What an edit leaves out, kept beside its output: the bytes by part, and a map that says what each range was."""
+"""Write the bytes that an edit drops to a directory of their own (OUT.lost), with a map that describes each range."""
 
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.model import AofPart
+from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.patched_source import PatchedSource
+from aofdoctor.edit.drops import Drop, DropFactory, span_in_file
 from aofdoctor.edit.output.durable import copy_span, create_file, sync_directory, write_all
-from aofdoctor.edit.plan import Drop, Plan
+from aofdoctor.edit.output.receipt import Ownership
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 
 MAP_FILE_NAME = "map.jsonl"
-_SEARCH_BYTES = 1 << 12  # bytes of a range that are looked at for its arguments
+_SEARCH_BYTES = 1 << 12  # bytes of a range that are searched for arguments
 _ARGUMENT = re.compile(rb"\$[0-9]{1,18}\r\n(.{1,80}?)\r\n", re.DOTALL)
 _ARGUMENTS = 12
 
-CopyOwnership = Callable[[int, os.stat_result, Path], None]
 
+def write_dropped(
+    aof: AOF, drops: DropFactory, omitted_parts: frozenset[int], folder: Path, ownership: Ownership
+) -> None:
+    """Fill a new directory: a file for each part that loses bytes, and the map with a JSON line for each range.
 
-def write_dropped(plan: Plan, folder: Path, copy_ownership: CopyOwnership) -> None:
-    """Fill a new directory: one file for each part that something goes from, and the map, a line for each range.
-
-    A part that goes whole keeps its name; the ranges of another follow each other
-    in NAME.lost, where the map's `at` says.
+    An omitted part keeps its name.  The ranges of any other part are written one after the other to NAME.lost; the
+    field `at` of the map is the offset in it.
     """
     folder.mkdir(mode=0o700)
     lines = create_file(folder / MAP_FILE_NAME)
     try:
-        for index, drops in groupby(plan.drops(), key=lambda drop: drop.part):
-            part = plan.aof.parts[index]
+        for index, part_drops in groupby(drops(), key=lambda drop: drop.part):
+            part = aof.parts[index]
             source = part.source
             assert isinstance(source, FileSource | PatchedSource)
-            name = part.name if index in plan.omitted_parts else f"{part.name}.lost"
-            target = create_file(folder / name)
-            try:
-                for line in _copy_ranges(plan, drops, part, source, name, target):
+            name = part.name if index in omitted_parts else f"{part.name}.lost"
+            status = (source.file if isinstance(source, PatchedSource) else source).stat
+            with ownership.new_file(folder / name, status) as target:
+                for line in _copy_ranges(aof, part_drops, part, source, name, target):
                     write_all(lines, line)
-                copy_ownership(
-                    target, (source.file if isinstance(source, PatchedSource) else source).stat, folder / name
-                )
-                os.fsync(target)
-            finally:
-                os.close(target)
         os.fsync(lines)
     finally:
         os.close(lines)
@@ -55,12 +50,13 @@ def write_dropped(plan: Plan, folder: Path, copy_ownership: CopyOwnership) -> No
 
 
 def _copy_ranges(
-    plan: Plan, drops: Iterator[Drop], part: AofPart, source: FileSource | PatchedSource, name: str, target: int
+    aof: AOF, drops: Iterator[Drop], part: AofPart, source: FileSource | PatchedSource, name: str, target: int
 ) -> Iterator[bytes]:
+    """Append the ranges to a file; yields the lines of the map, several at once."""
     at, pending = 0, bytearray()
     for drop in drops:
         copy_span(source, drop.span, target)
-        pending += json.dumps(_entry(drop, plan.span_in_file(drop), part, source, name, at)).encode() + b"\n"
+        pending += json.dumps(_entry(drop, span_in_file(aof, drop), part, source, name, at)).encode() + b"\n"
         at += drop.span.size
         if len(pending) > 1 << 16:
             yield bytes(pending)
@@ -74,7 +70,7 @@ def _entry(drop: Drop, span: Span, part: AofPart, source: Source, name: str, at:
 
 
 def _arguments(drop: Drop, source: Source) -> list[str]:
-    """The first arguments that can be made out in a range, escaped."""
+    """The first arguments that a range contains, escaped; its first bytes if none can be recognised."""
     head = pread(source, min(_SEARCH_BYTES, drop.span.size), drop.span.start)
     found = [match[1] for match, _ in zip(_ARGUMENT.finditer(head), range(_ARGUMENTS), strict=False)]
     return [text.escape(argument) for argument in found] or [text.escape(head[:80])]

@@ -1,7 +1,6 @@
-"""Writing so that an interruption leaves either nothing or the whole: the primitives.
+"""Write files so that an interruption leaves either nothing or the whole content: create, copy, sync, rename.
 
-One of the few places that touch the file system.  Nothing here knows what it
-writes.
+The content of the files is not known here.
 """
 
 import errno
@@ -11,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ _COPY_RANGE_UNSUPPORTED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOT
 
 
 def sync_directory(folder: Path) -> None:
-    """Make names in a directory durable."""
+    """Make new and removed names of a directory durable (fsync)."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -36,12 +36,12 @@ def sync_directory(folder: Path) -> None:
 
 
 def create_file(path: Path) -> int:
-    """A new file, open for writing."""
+    """Create a file, and return a descriptor to write it; raise FileExistsError if the name is taken."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def copy_span(source: FileSource | PatchedSource, span: Span, target: int) -> None:
-    """Append bytes of a source to a file; by the kernel alone where it can, which may share the blocks."""
+    """Append a byte range of a source to a file; the kernel copies where possible, and may share the disk blocks."""
     at = span.start
     while at < span.end:
         done = _copy_range(source, target, at, min(_COPY_RANGE_MAX, span.end - at))
@@ -63,14 +63,14 @@ def _copy_range(source: FileSource | PatchedSource, target: int, at: int, size: 
     try:
         return os.copy_file_range(source.fd, target, size, offset_src=at)
     except OSError as problem:
-        # What the disk does not give is read as NULs, where that is allowed.
+        # Unreadable sectors are read as NULs if the source allows that, which only a read by ourselves can do.
         if problem.errno in _COPY_RANGE_UNSUPPORTED or (problem.errno == errno.EIO and source.unreadable is not None):
             return 0
         raise
 
 
 def batch_small_spans(source: FileSource | PatchedSource, spans: Iterator[Span]) -> Iterator[bytes | Span]:
-    """The bytes of spans in order, in pieces: what is large as a Span, what is small as bytes of many spans at once."""
+    """The bytes of spans in order: large spans as they are, small ones read and joined into larger pieces."""
     window, base, pending = b"", 0, bytearray()
     for span in spans:
         if span.size >= _LARGE:
@@ -90,14 +90,14 @@ def batch_small_spans(source: FileSource | PatchedSource, spans: Iterator[Span])
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Write every byte."""
+    """Write all bytes to a descriptor."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def write_all_at(fd: int, data: bytes, offset: int) -> None:
-    """Write every byte at an offset."""
+    """Write all bytes at an offset."""
     view = memoryview(data)
     while view:
         put = os.pwrite(fd, view, offset)
@@ -105,7 +105,7 @@ def write_all_at(fd: int, data: bytes, offset: int) -> None:
 
 
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """A new file with this content: whole and on disk under its name, or not there at all.
+    """Create a file with this content, durably; after an error or a crash it has all of the content or does not exist.
 
     Raises FileExistsError if the name is taken.
     """
@@ -123,17 +123,17 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A value as JSON that a person can read too."""
+    """A value as indented JSON."""
     return json.dumps(value, indent=1).encode() + b"\n"
 
 
 def rename_file_into_place(temp: Path, path: Path) -> None:
-    """Give a finished file its name, which must not be taken, and make that durable; after an error it has none."""
+    """Rename a finished file durably; raise FileExistsError if the name is taken.  After an error it has no name."""
     try:
         os.link(temp, path)
     except FileExistsError:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
-    except OSError:  # no hard links here: the check and the rename are two steps
+    except OSError:  # The file system has no hard links: check and rename in two steps.
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
         os.rename(temp, path)
@@ -146,7 +146,7 @@ def rename_file_into_place(temp: Path, path: Path) -> None:
 
 
 def rename_directory_into_place(temp: Path, path: Path) -> None:
-    """Give a finished directory its name, which must not be taken but by an empty directory."""
+    """Rename a finished directory durably; only an empty directory may have the name already."""
     for folder, _, _ in os.walk(temp):
         sync_directory(Path(folder))
     os.rename(temp, path)
@@ -159,7 +159,7 @@ def rename_directory_into_place(temp: Path, path: Path) -> None:
 
 @contextmanager
 def scratch_directory(path: Path) -> Iterator[Path]:
-    """A fresh directory beside a path, on the same file system; it and what is left in it is removed."""
+    """A new directory next to a path, on the same file system; it is removed afterwards with its content."""
     folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     folder.mkdir(mode=0o700)
     try:
@@ -168,8 +168,21 @@ def scratch_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def timestamped_path(path: Path, suffix: str, other_suffixes: tuple[str, ...] = ()) -> Path | None:
+    """A free path next to another: its name, the UTC time, a number if needed, and a suffix.
+
+    With any of `other_suffixes` appended the path is free as well.  None after a hundred attempts.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    for number in range(100):
+        candidate = path.with_name(f"{path.name}.{stamp}{f'-{number}' if number else ''}{suffix}")
+        if not any(os.path.lexists(candidate.with_name(candidate.name + end)) for end in ("", *other_suffixes)):
+            return candidate
+    return None
+
+
 def require_free_name(path: Path, directory: bool = False) -> None:
-    """Raise Refused if an output's name is taken; an empty directory is not in the way of a directory."""
+    """Raise RefusedEdit if the name of an output is taken; an output directory may replace an empty directory."""
     if directory and path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
         return
     if os.path.lexists(path):
@@ -181,11 +194,12 @@ def require_free_name(path: Path, directory: bool = False) -> None:
 
 
 def require_space(folder: Path, size: int) -> None:
-    """Raise Refused if a file system has no room for so many bytes."""
+    """Raise RefusedEdit unless the file system of a directory has `size` free bytes."""
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
     if free < size:
         raise RefusedEdit(
-            f"{text.format_size(size)} are needed in {text.display_path(str(folder))}, {text.format_size(free)} are free",
+            f"{text.format_size(size)} are needed in {text.display_path(str(folder))}, "
+            f"{text.format_size(free)} are free",
             "write to another file system, or strip a flush with --in-place, which needs no room",
         )

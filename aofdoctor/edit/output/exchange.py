@@ -1,8 +1,8 @@
-"""Any edit in place: the new file is made beside the old one, and the two exchange their names.
+"""Edit in place by exchange: write the new AOF next to the old one, then exchange their names.
 
-The exchange is one call of the kernel, so a name always has the old content or
-the new one, whole.  The old one stays, under the other name, until somebody
-removes it; exchanged once more, everything is as it was: bytes, owner, mode, times.
+One system call exchanges the names, so each name always has either the old or the new content, whole.  The old
+content is kept under the other name until the user removes it.  Exchanged once more, everything is as before: bytes,
+owner, mode, times.
 """
 
 import ctypes
@@ -13,17 +13,17 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
-from aofdoctor.edit.output.durable import sync_directory
+from aofdoctor.edit.output.durable import sync_directory, timestamped_path
+from aofdoctor.edit.output.fingerprint import has_same_content, is_same_file
 from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite, require_not_open
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import RefusedEdit, SourceChanged
 
-# Makes the new content under the first path; the second is the one that it will take the place of.
+# Writes the new content to the first path; the second is the path of the AOF that it will replace.
 OutputWriter = Callable[[Path, Path], Receipt]
 _RENAME_EXCHANGE_FLAG = 2  # RENAME_EXCHANGE of Linux (3.15), RENAME_SWAP of macOS (10.12)
 _AT_FDCWD = -100
@@ -32,14 +32,14 @@ _HINT = "write a copy with -o, and put it in place as the last lines say"
 
 @dataclass(frozen=True, slots=True)
 class _FileSnapshot:
-    """A file as it was when it was read."""
+    """A file and its status at the time when it was read."""
 
     path: Path
     status: os.stat_result
 
 
 def exchange_path(aof: AOF) -> Path:
-    """What is exchanged: the file of a single AOF, the directory of a multi part one."""
+    """The path that is exchanged: the file of a single AOF, the directory of a multi part AOF."""
     if aof.layout == "multi-part":
         assert aof.directory is not None
         return Path(os.path.realpath(aof.directory))
@@ -47,10 +47,10 @@ def exchange_path(aof: AOF) -> Path:
 
 
 def exchange(aof: AOF, write: OutputWriter, force: bool) -> Receipt:
-    """Put what `write` makes in the place of an AOF, which stays beside it; `undo` takes that back.
+    """Write a new AOF and exchange its name with that of the old one; `undo` reverses that.
 
-    Files that anybody has open are refused, unless `force`; files that are not what
-    was read always.  The AOF's descriptors are closed in the end.
+    Raises RefusedEdit if another process has a file of the AOF open, unless `force` is given, and SourceChanged if a
+    file is not the one that was read.  The descriptors of the AOF are closed.
     """
     place = exchange_path(aof)
     snapshots = [
@@ -84,7 +84,7 @@ def exchange(aof: AOF, write: OutputWriter, force: bool) -> Receipt:
 
 
 def _directory_names(aof: AOF, place: Path) -> frozenset[str]:
-    """What stands in the directory of a set; Refused if that is more than the set, which alone is exchanged."""
+    """The names in the directory of a multi part AOF; raise RefusedEdit if a file in it does not belong to the AOF."""
     if not place.is_dir():
         return frozenset()
     found = frozenset(os.listdir(place))
@@ -102,7 +102,7 @@ def _directory_names(aof: AOF, place: Path) -> frozenset[str]:
 
 
 def _remove(receipt: Receipt) -> None:
-    """What was made and has not got its place."""
+    """Remove an output that was not exchanged."""
     for path in (receipt.output, receipt.path, receipt.dropped_path):
         if path and path.is_dir():
             shutil.rmtree(path)
@@ -111,7 +111,7 @@ def _remove(receipt: Receipt) -> None:
 
 
 def swap_names(first: Path, second: Path) -> None:
-    """Exchange two names in one call, and make that durable; Refused where the file system cannot."""
+    """Exchange two names atomically and durably; raise RefusedEdit if the file system does not support it."""
     try:
         _rename_exchange(os.fsencode(first), os.fsencode(second))
     except OSError as problem:
@@ -138,13 +138,11 @@ def _rename_exchange(first: bytes, second: bytes) -> None:
 def _swap_exclusively(
     place: Path, new_path: Path, snapshots: Sequence[_FileSnapshot], names: frozenset[str], force: bool
 ) -> None:
+    """Exchange the names while no other process has the files open, if everything is as it was when it was read."""
     with ExitStack() as stack:
         for one in snapshots:
             now = os.fstat(stack.enter_context(exclusive_fd(one.path, force)))
-            then = one.status
-            if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != (
-                then.st_dev, then.st_ino, then.st_size, then.st_mtime_ns,
-            ):  # fmt: skip
+            if not (is_same_file(one.status, now) and has_same_content(one.status, now)):
                 raise SourceChanged(
                     f"{text.display_path(str(one.path))} is not what it was when it was read", "run it again"
                 )
@@ -154,11 +152,8 @@ def _swap_exclusively(
 
 
 def _backup_path(place: Path) -> Path:
-    """The name that the new content is made under, and the old one has afterwards."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    for number in range(100):
-        candidate = place.with_name(f"{place.name}.{stamp}{f'-{number}' if number else ''}.before")
-        taken = (candidate.with_name(candidate.name + end) for end in ("", ".receipt.json", ".lost"))
-        if not any(map(os.path.lexists, taken)):
-            return candidate
-    raise RefusedEdit(f"too many copies beside {text.display_path(str(place))}")
+    """The path where the new content is written, and where the old content is after the exchange."""
+    path = timestamped_path(place, ".before", (".receipt.json", ".lost"))
+    if path is None:
+        raise RefusedEdit(f"too many copies beside {text.display_path(str(place))}")
+    return path

@@ -1,4 +1,4 @@
-"""What tells that a file is still the one that was seen: its identity, its ends, and the bytes around an edit."""
+"""Recognise a file: by its identity and modification time, by hashes of its ends, and by the bytes around an edit."""
 
 import errno
 import hashlib
@@ -12,12 +12,22 @@ from aofdoctor.source import PAGE_SIZE
 from aofdoctor.span import Span
 
 _PIECE = 1 << 20
-NEIGHBOURHOOD_BYTES = 1 << 12  # bytes before and after an edit that prove that it is the same file
+NEIGHBOURHOOD_BYTES = 1 << 12  # bytes before and after an edit that are hashed, to recognise the file
+
+
+def is_same_file(first: os.stat_result, second: os.stat_result) -> bool:
+    """Whether two statuses are of the same file on disk."""
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+
+
+def has_same_content(then: os.stat_result, now: os.stat_result) -> bool:
+    """Whether a file has the size and modification time of an earlier status, so nothing was written to it since."""
+    return (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What tells one file, at one time, from another: identity, size, times, and both ends."""
+    """The identity, size, modification time and hashes of both ends of a file, at one moment."""
 
     path: str
     device: int
@@ -31,7 +41,7 @@ class Fingerprint:
     END_BYTES = 1 << 16
 
     def as_json(self) -> dict[str, Any]:
-        """Its fields under the names that a receipt has."""
+        """The fields under their names in a receipt."""
         return {
             "path": self.path, "device": self.device, "inode": self.inode, "size": self.size,
             "mtime_ns": self.mtime_ns, "sha256_first_64k": self.head_sha256, "sha256_last_64k": self.tail_sha256,
@@ -39,13 +49,13 @@ class Fingerprint:
 
 
 def fingerprint(path: Path, name: Path, full_hash: bool = False) -> Fingerprint:
-    """The fingerprint of a file as it is now, under the name that it has or will have."""
+    """The fingerprint of the file at `path` as it is now, with the name that it has or will have."""
     with open(path, "rb") as file:
         return fingerprint_fd(file.fileno(), name, full_hash)
 
 
 def fingerprint_fd(fd: int, path: Path, full_hash: bool = False) -> Fingerprint:
-    """The fingerprint of an open file, which stands at `path`; `whole`: with a hash of every byte."""
+    """The fingerprint of an open file at `path`; with `full_hash` it includes the SHA-256 of all bytes."""
     status = os.fstat(fd)
     head = _read(fd, Fingerprint.END_BYTES, 0)
     tail = _read(fd, Fingerprint.END_BYTES, max(0, status.st_size - Fingerprint.END_BYTES))
@@ -62,7 +72,7 @@ def fingerprint_fd(fd: int, path: Path, full_hash: bool = False) -> Fingerprint:
 
 
 def _hash(fd: int, size: int) -> str:
-    """The hash of every byte up to `size`."""
+    """The SHA-256 of the first `size` bytes."""
     digest = hashlib.sha256()
     for at in range(0, size, _PIECE):
         digest.update(_read(fd, min(_PIECE, size - at), at))
@@ -70,7 +80,7 @@ def _hash(fd: int, size: int) -> str:
 
 
 def _read(fd: int, size: int, offset: int) -> bytes:
-    """Bytes of a file, NULs for what the disk does not give: that has a fingerprint too."""
+    """Bytes of a file, with NULs for unreadable sectors, so that a damaged file has a fingerprint too."""
     data = bytearray()
     while len(data) < size:
         try:
@@ -86,14 +96,14 @@ def _read(fd: int, size: int, offset: int) -> bytes:
 
 
 def neighbourhood_sha256(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
-    """The hash of the bytes around an edit, without those of any edit; the file counts up to `size`."""
+    """The hash of the bytes around an edit, with the bytes of all edits zeroed; bytes after `size` are ignored."""
     before = _read_with_edits_zeroed(fd, Span(max(0, span.start - NEIGHBOURHOOD_BYTES), span.start), edits)
     after = _read_with_edits_zeroed(fd, Span(span.end, max(span.end, min(size, span.end + NEIGHBOURHOOD_BYTES))), edits)
     return hashlib.sha256(before + after).hexdigest()
 
 
 def _read_with_edits_zeroed(fd: int, span: Span, edits: Sequence[Span]) -> bytearray:
-    """Bytes of a file, with zeros where edits are."""
+    """Bytes of a file, with the bytes of the edits zeroed."""
     data = bytearray(_read(fd, span.size, span.start))
     for edit in edits:
         low, high = max(edit.start, span.start) - span.start, min(edit.end, span.end) - span.start
@@ -103,6 +113,6 @@ def _read_with_edits_zeroed(fd: int, span: Span, edits: Sequence[Span]) -> bytea
 
 
 def neighbouring_edits(spans: Sequence[Span], number: int) -> Sequence[Span]:
-    """The edits that can be in the neighbourhood of one: a record has 14 bytes at least."""
+    """The edits that can be in the neighbourhood of edit `number`, since a record has at least 14 bytes."""
     reach = NEIGHBOURHOOD_BYTES // 14 + 1
     return spans[max(0, number - reach) : number + reach + 1]

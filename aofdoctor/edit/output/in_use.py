@@ -1,8 +1,8 @@
-"""Is anybody using this file?  Held, free, or cannot tell.
+"""Find out whether another process has a file open, and keep others out while the file is edited.
 
-Two witnesses: /proc, which names the holders that it sees, and a write lease,
-which the kernel grants only where nobody else has the file open, seen or not.
-On a network file system neither knows about other machines.
+Two sources are asked.  /proc shows the processes that this user can see.  A write lease (fcntl F_SETLEASE) is granted
+by the kernel only if no other process has the file open, visible or not.  On a network file system neither knows
+about other machines.
 """
 
 import errno
@@ -17,23 +17,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from aofdoctor import text
+from aofdoctor.edit.output.fingerprint import is_same_file
 from aofdoctor.errors import RefusedEdit
 
 _SHARED_FILESYSTEMS = (
-    "nfs",
-    "cifs",
-    "smb",
-    "ceph",
-    "gluster",
-    "lustre",
-    "9p",
-    "fuse",
-    "afs",
-    "gfs",
-    "ocfs",
-    "virtiofs",
-)
-_REWRITE_FRESH_SECONDS = 600  # seconds since a rewrite's temp file was last written
+    "nfs", "cifs", "smb", "ceph", "gluster", "lustre", "9p", "fuse", "afs", "gfs", "ocfs", "virtiofs",
+)  # fmt: skip
+_REWRITE_FRESH_SECONDS = 600  # A temporary file of a rewrite that was written to more recently is in use.
 _HINT = (
     "stop the server without a save (redis-cli SHUTDOWN NOSAVE) and keep its supervisor from starting it, "
     "or work on a copy with -o; --force-in-use overrides this"
@@ -41,7 +31,7 @@ _HINT = (
 
 
 class UseState(StrEnum):
-    """What is known of a file's users."""
+    """Whether another process has a file open."""
 
     HELD = "held"
     FREE = "free"
@@ -50,14 +40,14 @@ class UseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UseEvidence:
-    """What the witnesses say; `who` in words."""
+    """The use state of a file, and the reason for it as part of a sentence."""
 
     state: UseState
     explanation: str = ""
 
 
 def in_use(path: Path) -> UseEvidence:
-    """Whether another process has a file open; our own descriptors must be closed."""
+    """Whether another process has a file open; this process must not have it open."""
     holders = list(_holders(path))
     if holders:
         return UseEvidence(UseState.HELD, f"held open by {', '.join(holders)}")
@@ -76,7 +66,7 @@ def in_use(path: Path) -> UseEvidence:
 
 
 def require_not_open(path: Path) -> None:
-    """Refuse a file that /proc shows somebody else to have open; ours may be open."""
+    """Raise RefusedEdit if /proc shows another process that has a file open; this process may have it open."""
     holders = list(_holders(path))
     if holders:
         raise RefusedEdit(
@@ -86,11 +76,11 @@ def require_not_open(path: Path) -> None:
 
 @contextmanager
 def exclusive_fd(path: Path, force: bool) -> Iterator[int]:
-    """A descriptor to edit a file with; a file that is, or may be, in use is refused.
+    """A descriptor to read and write a file that no other process has open; raise RefusedEdit unless that is certain.
 
-    While inside, whoever opens it waits, we too, until the lease is given back or
-    the kernel breaks it (/proc/sys/fs/lease-break-time, 45 s): all reading and
-    writing goes through the descriptor.
+    Until the end of the context, anyone who opens the file, this process included, waits until the lease is released
+    or the kernel breaks it (/proc/sys/fs/lease-break-time, 45 s).  So all reading and writing goes through the
+    descriptor.  With `force` the file is used in any case.
     """
     evidence = in_use(path)
     if evidence.state is not UseState.FREE and not force:
@@ -107,7 +97,7 @@ def exclusive_fd(path: Path, force: bool) -> Iterator[int]:
 
 @contextmanager
 def _ignore_lease_breaks() -> Iterator[None]:
-    """The kernel tells the holder of a lease by a signal that somebody waits; it need not know."""
+    """Ignore SIGIO, which the kernel sends to the holder of a lease when another process waits for the file."""
     before = signal.signal(signal.SIGIO, signal.SIG_IGN) if hasattr(signal, "SIGIO") else None
     try:
         yield
@@ -117,18 +107,19 @@ def _ignore_lease_breaks() -> Iterator[None]:
 
 
 def require_no_rewrite(folder: Path) -> None:
-    """Refuse a directory in which a rewrite was at work minutes ago."""
+    """Raise RefusedEdit if a directory has a temporary file of a rewrite that was written to minutes ago."""
     for entry in folder.glob("temp-rewriteaof*"):
         age = time.time() - entry.stat().st_mtime
         if age < _REWRITE_FRESH_SECONDS:
             raise RefusedEdit(
-                f"{text.display_path(entry.name)} is {age:.0f} seconds old: a rewrite is at work, and would replace this file",
+                f"{text.display_path(entry.name)} is {age:.0f} seconds old: a rewrite is at work, "
+                "and would replace this file",
                 _HINT,
             )
 
 
 def _holders(path: Path) -> Iterator[str]:
-    """The processes that /proc shows to have a file open."""
+    """The other processes that have a file open, as far as /proc shows them."""
     status = os.stat(path)
     for process in Path("/proc").glob("[0-9]*"):
         if process.name == str(os.getpid()):
@@ -137,16 +128,15 @@ def _holders(path: Path) -> Iterator[str]:
             descriptors = list((process / "fd").iterdir())
         except OSError:
             continue
-        if any(_is_same_file(descriptor, status) for descriptor in descriptors):
+        if any(_refers_to(descriptor, status) for descriptor in descriptors):
             yield f"{_process_name(process)} (pid {process.name})"
 
 
-def _is_same_file(descriptor: Path, status: os.stat_result) -> bool:
+def _refers_to(descriptor: Path, status: os.stat_result) -> bool:
     try:
-        other = os.stat(descriptor)
+        return is_same_file(os.stat(descriptor), status)
     except OSError:
         return False
-    return (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino)
 
 
 def _process_name(process: Path) -> str:
@@ -157,7 +147,7 @@ def _process_name(process: Path) -> str:
 
 
 def _try_lease(path: Path) -> bool | None:
-    """True if nobody else has it open, False if somebody has, None if the kernel does not say."""
+    """True if no other process has a file open, False if one has, None if the kernel does not know."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return _lease(fd)
@@ -176,8 +166,8 @@ def _lease(fd: int) -> bool | None:
 
 
 def _is_on_shared_filesystem(path: Path) -> bool:
-    """True if /proc/mounts has the file on a file system that other machines can reach."""
-    where, best, kind = os.path.realpath(path), "", ""
+    """Whether /proc/mounts has the file on a file system that other machines can reach."""
+    real_path, best, kind = os.path.realpath(path), "", ""
     try:
         mounts = Path("/proc/mounts").read_text("utf-8", "surrogateescape")
     except OSError:
@@ -185,6 +175,6 @@ def _is_on_shared_filesystem(path: Path) -> bool:
     for line in mounts.splitlines():
         _, place, fstype, *_ = line.split(" ")
         place = place.replace("\\040", " ")
-        if (where == place or where.startswith(place.rstrip("/") + "/")) and len(place) >= len(best):
+        if (real_path == place or real_path.startswith(place.rstrip("/") + "/")) and len(place) >= len(best):
             best, kind = place, fstype
     return kind.startswith(_SHARED_FILESYSTEMS)

@@ -1,15 +1,14 @@
-"""Taking flushes back where they stand: each is overwritten by a PING of the same size.
+"""Edit in place by overwriting: each flush is replaced by a PING of the same size.
 
-The one edit that writes on the evidence.  It needs no room and no copy, and can
-be undone: a receipt with the old bytes is on disk before the first byte
-changes.  A PING loads everywhere, inside MULTI too (tried on 16 servers, Redis
-2.6 to 8.0 and Valkey 7.2 to 9.1).
+This is the only edit that changes the source files.  It needs no disk space for a copy, and can be undone: a receipt
+with the old bytes is on disk before the first byte changes.  A PING loads on every server, inside MULTI too (tested
+on 16 servers, Redis 2.6 to 8.0 and Valkey 7.2 to 9.1).
 """
 
 import base64
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,10 +19,16 @@ import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import WINDOW, read_batches
-from aofdoctor.edit.output.durable import json_bytes, write_all_at, write_durably
-from aofdoctor.edit.output.fingerprint import fingerprint_fd, neighbourhood_sha256, neighbouring_edits
+from aofdoctor.edit.drops import Drop
+from aofdoctor.edit.output.durable import json_bytes, timestamped_path, write_all_at, write_durably
+from aofdoctor.edit.output.fingerprint import (
+    fingerprint_fd,
+    has_same_content,
+    is_same_file,
+    neighbourhood_sha256,
+    neighbouring_edits,
+)
 from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite
-from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import RefusedEdit, SourceChanged
 from aofdoctor.server.command_table import command_table
 from aofdoctor.source import FileSource
@@ -34,7 +39,7 @@ OVERWRITES_MAX = 100_000  # edits that one receipt holds
 
 @dataclass(frozen=True, slots=True)
 class Overwrite:
-    """Bytes at one place that change into as many others."""
+    """Bytes at one offset of a file that are replaced by as many others."""
 
     start: int
     old: bytes
@@ -42,13 +47,13 @@ class Overwrite:
 
     @property
     def span(self) -> Span:
-        """The bytes that change."""
+        """The byte range that changes."""
         return Span(self.start, self.start + len(self.old))
 
 
 @dataclass(frozen=True, slots=True)
 class FileOverwrites:
-    """One file, as it was when it was read, and what changes in it."""
+    """The overwrites of one file, and its status at the time when it was read."""
 
     path: Path
     edits: tuple[Overwrite, ...]
@@ -56,7 +61,7 @@ class FileOverwrites:
 
 
 def ping_of_size(size: int) -> bytes:
-    """A record of exactly `size` bytes that does nothing on any server: PING, padded with zeros or an argument."""
+    """A PING record of exactly `size` bytes, padded with zeros in its length or with an argument of spaces."""
     digits = size - len(b"*1\r\n$\r\nPING\r\n")
     if 1 <= digits <= 18:
         return b"*1\r\n$%b\r\nPING\r\n" % b"4".rjust(digits, b"0")
@@ -68,21 +73,24 @@ def ping_of_size(size: int) -> bytes:
     raise RefusedEdit(f"a record of {size} bytes cannot be overwritten by one that does nothing")
 
 
-def plan_overwrites(plan: Plan) -> list[FileOverwrites]:
-    """The flushes of a plan, file by file; MULTI and EXEC around them stay."""
-    edits: dict[Path, dict[int, Overwrite]] = {}  # a part that is listed twice is one file
+def plan_overwrites(aof: AOF, drops: Iterator[Drop], first_damage: Mapping[int, int]) -> list[FileOverwrites]:
+    """The overwrites of all flushes among the drops, file by file; MULTI and EXEC around them are kept.
+
+    `first_damage` maps a part to the offset of its first damage; a flush after it raises RefusedEdit.
+    """
+    edits: dict[Path, dict[int, Overwrite]] = {}  # A part that is listed twice is one file.
     statuses: dict[Path, os.stat_result] = {}
     count = 0
-    for drop in plan.drops():
+    for drop in drops:
         if drop.reason != "flush":
             continue
-        if drop.span.start >= plan.remaining_damage.get(drop.part, drop.span.end):
+        if drop.span.start >= first_damage.get(drop.part, drop.span.end):
             raise RefusedEdit(
                 f"the flush at {drop.span.start} stands after damage: that it is a command, and no piece of a value, "
                 "is a guess",
                 "strip it into a copy with -o, and verify that",
             )
-        source = _file(plan.aof, drop.part)
+        source = _file(aof, drop.part)
         path = Path(os.path.realpath(source.path))
         statuses[path] = source.stat
         found = overwrites_in_span(source, drop.span)
@@ -96,7 +104,7 @@ def plan_overwrites(plan: Plan) -> list[FileOverwrites]:
 
 
 def overwrites_in_span(source: FileSource, span: Span) -> list[Overwrite]:
-    """One for each record of a span of whole records."""
+    """An overwrite for each record of a byte range, which holds whole records."""
     found: list[Overwrite] = []
     for batch in read_batches(source, command_table().names, span.start, window=min(WINDOW, span.size + 64)):
         for i in range(batch.count):
@@ -117,11 +125,11 @@ def _file(aof: AOF, part: int) -> FileSource:
 def overwrite(
     files: Sequence[FileOverwrites], force: bool, trusted_tail: bool, receipt_path: Path | None = None
 ) -> Path:
-    """Change the files; the path of the receipt, which `undo` takes back.
+    """Overwrite records in the files, and return the path of the receipt, which `undo` reads.
 
-    The receipt stands beside the first file, or at `place`.  Our own descriptors
-    must be closed: a file that anybody has open, or that is not what was read,
-    is refused, unless `force`.
+    The receipt is written next to the first file, or to `receipt_path`.  The files must not be open in this process.
+    Raises RefusedEdit if another process has a file open, and SourceChanged if a file is not the one that was read;
+    with `force` a file may be open, and may have grown.
     """
     if not force:
         for folder in {folder for target in files for folder in (target.path.parent, target.path.parent.parent)}:
@@ -143,17 +151,15 @@ def overwrite(
 
 
 def _require_unchanged(target: FileOverwrites, now: os.stat_result, force: bool) -> None:
-    """The file is the one that was read; under `force` it may have grown since."""
+    """Raise SourceChanged unless a file is the one that was read; with `force` it may have been written to since."""
     then = target.status
     if now.st_nlink > 1 and not force:
         raise RefusedEdit(
-            f"{text.display_path(str(target.path))} has {now.st_nlink} names (hard links, as of a backup), and an overwrite "
-            "would change what stands under each",
+            f"{text.display_path(str(target.path))} has {now.st_nlink} names (hard links, as of a backup), "
+            "and an overwrite would change what stands under each",
             "strip it into a copy with -o, or remove the other name (what undo has left, it may be)",
         )
-    same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
-    still = (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
-    if not same or not (still or force):
+    if not is_same_file(then, now) or not (has_same_content(then, now) or force):
         raise SourceChanged(
             f"{text.display_path(str(target.path))} is not what it was when it was read", "run the command again"
         )
@@ -169,7 +175,7 @@ def _write_receipt(receipt: Path, data: bytes) -> None:
 
 
 def write_and_verify(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
-    """Write pieces over a file, make them durable, and read them back."""
+    """Write (offset, bytes) pieces over a file durably, and read them back; raise SourceChanged at a difference."""
     for start, data in pieces:
         write_all_at(fd, data, start)
     os.fsync(fd)
@@ -179,6 +185,7 @@ def write_and_verify(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -
 
 
 def _entry(target: FileOverwrites, fd: int) -> dict[str, Any]:
+    """The receipt's entry of one file; raise SourceChanged unless the bytes to overwrite are those that were read."""
     for edit in target.edits:
         if os.pread(fd, len(edit.old), edit.start) != edit.old:
             raise SourceChanged(f"{target.path} has changed at {edit.start} since it was read")
@@ -202,9 +209,7 @@ def _receipt(entries: list[dict[str, Any]], trusted_tail: bool) -> dict[str, Any
 
 
 def _receipt_path(path: Path) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    for number in range(100):
-        candidate = path.with_name(f"{path.name}.{stamp}{f'-{number}' if number else ''}.receipt.json")
-        if not os.path.lexists(candidate):
-            return candidate
-    raise RefusedEdit(f"too many receipts beside {path}")
+    receipt_path = timestamped_path(path, ".receipt.json")
+    if receipt_path is None:
+        raise RefusedEdit(f"too many receipts beside {path}")
+    return receipt_path

@@ -1,28 +1,32 @@
-"""What every new copy comes to: the owner of its source, a receipt, and its names all at once or not at all."""
+"""The receipt of an output, the owners of its files, and the rename of everything at once or not at all."""
 
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
-from aofdoctor.edit.output.durable import rename_directory_into_place, rename_file_into_place
+from aofdoctor.edit.output.durable import create_file, rename_directory_into_place, rename_file_into_place
 from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_fd
 from aofdoctor.errors import SourceChanged
 from aofdoctor.source import FileSource
 
-OnBytesWritten = Callable[[int], None]
-OutputVerifier = Callable[[Path], None]
+OutputVerifier = Callable[[Path], None]  # called with a finished output; raises to reject it
 
 
 @dataclass(slots=True)
 class Receipt:
-    """What was done; `warnings` are sentences that the user has to read."""
+    """What was written: the output, the receipt file itself, and OUT.lost if dropped bytes are kept.
+
+    `warnings` are sentences that the user has to read.
+    """
 
     output: Path
     path: Path
@@ -32,13 +36,26 @@ class Receipt:
 
 @dataclass(slots=True)
 class Ownership:
-    """Gives what is made for `output` the owner and mode of what it came from; `warnings` say where that failed."""
+    """Gives the files written for `output` the owner and mode of their source.
+
+    If the owner cannot be kept, `warnings` gets a sentence with the chown command to run.
+    """
 
     output: Path
     warnings: list[str] = field(default_factory=list)
 
-    def copy_to(self, fd: int, status: os.stat_result, path: Path) -> None:
-        """Of a file."""
+    @contextmanager
+    def new_file(self, path: Path, status: os.stat_result) -> Iterator[int]:
+        """A descriptor to write a new file; afterwards the file gets its owner and mode, and is synced to disk."""
+        fd = create_file(path)
+        try:
+            yield fd
+            self._copy_to_file(fd, status)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _copy_to_file(self, fd: int, status: os.stat_result) -> None:
         try:
             os.fchown(fd, status.st_uid, status.st_gid)
         except PermissionError:
@@ -46,7 +63,7 @@ class Ownership:
         os.fchmod(fd, stat.S_IMODE(status.st_mode))
 
     def copy_to_directory(self, folder: Path, status: os.stat_result) -> None:
-        """Of a directory, which stays one that we can write into."""
+        """Give a directory its owner and mode; it stays readable and writable for its owner."""
         try:
             os.chown(folder, status.st_uid, status.st_gid)
         except PermissionError:
@@ -61,7 +78,7 @@ class Ownership:
 
 
 def rename_into_place(finished: list[tuple[Path, Path]]) -> None:
-    """Give what is finished its names: all of it, or after an error none."""
+    """Rename finished files and directories, given as (scratch path, final path): all of them, or none on an error."""
     done: list[Path] = []
     try:
         for made, path in finished:
@@ -74,7 +91,7 @@ def rename_into_place(finished: list[tuple[Path, Path]]) -> None:
 
 
 def growth_warning(source: FileSource) -> str:
-    """A warning where a source has grown since it was opened, else nothing; raises SourceChanged where it shrank."""
+    """A warning if a source has grown since it was opened, otherwise ""; raise SourceChanged if it shrank."""
     now = os.fstat(source.fd)
     if now.st_size < source.size:
         raise SourceChanged(f"{text.display_path(source.path)} shrank while it was copied: the copy is not kept")
@@ -84,20 +101,20 @@ def growth_warning(source: FileSource) -> str:
     return f"{text.display_path(source.path)} has grown by {grown} since it was opened: not in the copy"
 
 
-def receipt_header_json(verb: str) -> dict[str, object]:
-    """How the receipt of a copy begins."""
+def receipt_header_json(verb: str) -> dict[str, Any]:
+    """The first fields of the receipt of a copy."""
     written = datetime.now(UTC).isoformat(timespec="seconds")
     return {"aofdoctor": aofdoctor.__version__, "verb": verb, "kind": "copy", "written": written}
 
 
-def outputs_json(made: Path, output: Path, full_hash: bool) -> list[dict[str, object]]:
-    """The fingerprints of what is finished, by the names that it will have."""
+def outputs_json(made: Path, output: Path, full_hash: bool) -> list[dict[str, Any]]:
+    """The fingerprints of a finished output at its scratch path `made`, under the names that it will have."""
     files = [made] if made.is_file() else sorted(made.iterdir())
     return [fingerprint(path, output if path == made else output / path.name, full_hash).as_json() for path in files]
 
 
-def exchange_json(aof: AOF, receipt: Receipt, exchange_with: Path, full_hash: bool) -> dict[str, object]:
-    """What a receipt says of an exchange: under which name the output stands after it, and where the old bytes do."""
+def exchange_json(aof: AOF, receipt: Receipt, exchange_with: Path, full_hash: bool) -> dict[str, Any]:
+    """The receipt's fields about an exchange: the name that the output will have, and where the old bytes are kept."""
     manifest = aof.manifest_path
     prints = [
         fingerprint_fd(AOF.require_file(part).fd, Path(AOF.require_file(part).path), full_hash)

@@ -1,4 +1,4 @@
-"""A copy read again before it has its name: what was to be in it, byte for byte."""
+"""Read a copy back before it gets its name, and compare it with its source."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,10 @@ _COMPARE = 1 << 18
 def require_same_bytes(
     source: FileSource | PatchedSource, spans: Iterator[Span], written: FileSource, at: int = 0
 ) -> int:
-    """Compare spans of a source with a copy of them that begins at `at`; where it ends, or Refused."""
+    """Compare byte ranges of a source with their copy, which begins at offset `at`; returns the end of the copy.
+
+    Raises RefusedEdit at a difference.
+    """
     for piece in batch_small_spans(source, spans):
         for data in _pieces(source, piece):
             if data != os.pread(written.fd, len(data), at):
@@ -33,18 +36,18 @@ def require_same_bytes(
 
 
 def require_size(written: FileSource, size: int) -> None:
-    """Raise Refused unless a copy has so many bytes."""
+    """Raise RefusedEdit unless a copy has `size` bytes."""
     if size != written.size:
         raise RefusedEdit(f"the copy has {written.size:,} bytes, not {size:,}: it is not kept")
 
 
 def count_commands(source: FileSource) -> int:
-    """How many whole commands stand in a copy."""
-    steps = ContextTracker()
+    """The number of whole commands in a copy."""
+    tracker = ContextTracker()
     for tile in read_tiles(source, command_table().names):
         if isinstance(tile, RecordBatch):
-            steps.track(tile)
-    return steps.state[ContextField.COMMANDS]
+            tracker.track(tile)
+    return tracker.state[ContextField.COMMANDS]
 
 
 def _pieces(source: FileSource | PatchedSource, piece: bytes | Span) -> Iterator[bytes]:

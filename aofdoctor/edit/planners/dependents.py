@@ -1,9 +1,8 @@
-"""Commands after a flush that build on what they find: on an empty keyspace then, on the old keys once those are back.
+"""Find the commands after a flush whose result depends on the old value of their key: INCR, APPEND, SADD and similar.
 
-Taking the flush back changes what these do: a counter that began at 1 again
-goes on from its old value.  Nobody can say which is meant, so they are counted
-and named; and those whose key an RDB base holds are counted too, by its name
-alone, where neither are too many to compare.
+When the flush is dropped, these commands find the old keys: a counter that restarted at 1 continues from its old
+value.  Which of both is wanted cannot be decided here, so they are counted for the user.  Those on keys of an RDB
+base are counted separately, by key name, unless there are too many keys.
 """
 
 from collections import Counter
@@ -26,16 +25,16 @@ DEPENDENT_COMMAND_NAMES = frozenset({
     "rpush", "lpush", "linsert", "sadd", "hincrby", "hincrbyfloat", "hsetnx", "zincrby", "pfadd", "xadd", "geoadd",
 })  # fmt: skip
 _EXAMPLES_MAX = 5
-KEYS_MAX = 1 << 16  # different keys that are compared with those of a base
-BASE_KEYS_MAX = 1 << 20  # keys of a base that are looked through: some seconds
+KEYS_MAX = 1 << 16  # distinct keys that are compared with those of a base
+BASE_KEYS_MAX = 1 << 20  # keys of a base that are searched, which takes some seconds
 
 
 @dataclass(slots=True)
 class DependentCommands:
-    """What stands after a flush: how many by name, and the first of them.
+    """The dependent commands after a flush, counted by name and by key, with the first few as examples.
 
-    `keys` counts them by key, no more than KEYS_MAX; `in_base` are on keys that a
-    base holds, None where there is none, or too many to compare.
+    `key_counts` has at most KEYS_MAX keys.  `on_base_keys` is the number of commands on keys of an RDB base, None if
+    the AOF has no RDB base or if there are too many keys to compare.
     """
 
     name_counts: Counter[str] = field(default_factory=Counter)
@@ -45,7 +44,7 @@ class DependentCommands:
 
 
 def find_dependent_commands(aof: AOF, group: FlushGroup) -> DependentCommands:
-    """The commands after a group of flushes, up to the first damage of each part, that build on what is there."""
+    """Find the dependent commands after a group of flushes, up to the first damage of each part."""
     ids, dependents = command_table().ids_of(DEPENDENT_COMMAND_NAMES), DependentCommands()
     for index, part in enumerate(aof.parts[group.last.part_index :], group.last.part_index):
         if part.source is None:
@@ -72,7 +71,7 @@ def find_dependent_commands(aof: AOF, group: FlushGroup) -> DependentCommands:
 
 
 def _count_on_base_keys(aof: AOF, group: FlushGroup, keys: Counter[bytes]) -> int | None:
-    """How many commands are on keys that an RDB before the flush holds."""
+    """The number of commands on keys of an RDB before the flush; None if there is none, or it has too many keys."""
     sources = [part.source for part in aof.parts[: group.last.part_index + 1] if part.source and is_rdb(part.source)]
     rdbs = [(source, walk_rdb(source)) for source in sources if source.size is not None]
     if not rdbs or any(rdb.key_count is None or rdb.key_count > BASE_KEYS_MAX for _, rdb in rdbs):
@@ -89,13 +88,14 @@ def _count_on_base_keys(aof: AOF, group: FlushGroup, keys: Counter[bytes]) -> in
 
 
 def describe_dependents(dependents: DependentCommands) -> Iterator[str]:
-    """What a plan says of them; nothing where there are none."""
+    """The notes of a plan about dependent commands; none if there are none."""
     total = sum(dependents.name_counts.values())
     if total:
         names = ", ".join(f"{count:,} {name}" for name, count in dependents.name_counts.most_common())
+        examples = "; ".join(dependents.examples) + (" ..." if total > len(dependents.examples) else "")
         yield (
-            f"{text.format_count(total, 'later command')} build on what is there ({names}), and will find the old keys: "
-            f"{'; '.join(dependents.examples)}{' ...' if total > len(dependents.examples) else ''}"
+            f"{text.format_count(total, 'later command')} build on what is there ({names}), "
+            f"and will find the old keys: {examples}"
         )
     if dependents.on_base_keys:
         yield f"{dependents.on_base_keys:,} of those on keys that the base holds"

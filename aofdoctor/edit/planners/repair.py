@@ -1,29 +1,61 @@
-"""What repair keeps: everything before the first damage, whole transactions, in whichever part it is."""
+"""Plan repair: keep everything before the first damage, in whichever part it is, or salvage what follows it as well.
+
+A cut never splits a transaction.
+"""
 
 from collections.abc import Iterator
+from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
+from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DAMAGE_MEANINGS, DamageKind
-from aofdoctor.edit.plan import Drop, Plan
-from aofdoctor.errors import RefusedEdit
+from aofdoctor.edit.drops import Drop
+from aofdoctor.edit.edit import OpenProgress
+from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.preconditions import require_parts, require_sound_manifest
+from aofdoctor.edit.salvage.salvage import plan_salvage
+from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.span import Span
 
 
-def plan_repair(report: Report) -> Plan:
-    """Cut before the first damage; what follows goes, later parts included.
+def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
+    """Plan repair; the recipe has salvage, strict and keep_unknown."""
+    salvage, strict, keep_unknown = (recipe[name] for name in ("salvage", "strict", "keep_unknown"))
+    if (strict or keep_unknown) and not salvage:
+        raise InvalidSelection("--strict and --keep-unknown go with --salvage")
 
-    Raises Refused where a cut cannot help: a damaged RDB, a ruined manifest.
+    def examine_with_progress(aof: AOF) -> Report:
+        with open_progress(sum(part.size or 0 for part in aof.existing_parts), "reading") as on_progress:
+            return examine(aof, progress=on_progress)
+
+    if salvage:
+        plan, report = plan_salvage(aof, examine_with_progress, strict, keep_unknown)
+    else:
+        report = examine_with_progress(aof)
+        plan = plan_repair(report)
+    if not plan.has_changes:
+        plan.notes += [
+            f"{verdict.server}: {verdict.outcome.value}, {verdict.reason}"
+            for verdict in report.verdicts if verdict.load_truncated and verdict.reason
+        ]  # fmt: skip
+    return plan
+
+
+def plan_repair(report: Report) -> Plan:
+    """Plan to drop everything from the first damage on, later parts included.
+
+    Raises RefusedEdit if a cut cannot help: for a damaged RDB or manifest, and if nothing would be left.
     """
     _require_repairable(report)
-    place = _first_damaged_part(report)
-    plan = Plan(report.aof, "repair", lambda: _drops(report, place), report.commands, report.size, keep_dropped=True)
-    if place is not None:
-        missing = not report.parts[place].part.exists
-        plan.omitted_parts = frozenset(range(place if missing else place + 1, len(report.parts)))
-        plan.notes += _notes(report, place)
+    index = _first_damaged_part(report)
+    plan = Plan(report.aof, "repair", lambda: _drops(report, index), report.commands, report.size, keep_dropped=True)
+    if index is not None:
+        missing = not report.parts[index].part.exists
+        plan.omitted_parts = frozenset(range(index if missing else index + 1, len(report.parts)))
+        plan.notes += _notes(report, index)
     plan.compute_totals()
     if report.aof.layout == "multi-part" and plan.dropped_bytes == plan.size:
         raise RefusedEdit(
@@ -34,53 +66,54 @@ def plan_repair(report: Report) -> Plan:
 
 
 def _first_damaged_part(report: Report) -> int | None:
-    """The first part, in load order, that is damaged or missing."""
-    for place, part in enumerate(report.parts):
+    """The index in load order of the first part that is damaged or missing; None if there is none."""
+    for index, part in enumerate(report.parts):
         if part.damage or not part.part.exists:
-            return place
+            return index
     return None
 
 
-def _drops(report: Report, place: int | None) -> Iterator[Drop]:
-    if place is None:
+def _drops(report: Report, index: int | None) -> Iterator[Drop]:
+    if index is None:
         return
-    part = report.parts[place]
+    part = report.parts[index]
     if part.part.exists and part.ok_up_to < part.size:
         dropped_commands = part.commands - part.ok_commands
-        yield Drop(place, Span(part.ok_up_to, part.size), dropped_commands, part.damage[0].kind.value)
-    for later, after in enumerate(report.parts[place + 1 :], place + 1):
+        yield Drop(index, Span(part.ok_up_to, part.size), dropped_commands, part.damage[0].kind.value)
+    for later, after in enumerate(report.parts[index + 1 :], index + 1):
         if after.size:
             yield Drop(later, Span(0, after.size), after.commands, "after the damage")
 
 
-def _notes(report: Report, place: int) -> list[str]:
-    part = report.parts[place]
+def _notes(report: Report, index: int) -> list[str]:
+    part = report.parts[index]
     if not part.part.exists:
         first = f"{text.display_path(part.part.name)} is missing"
     else:
         damage = part.damage[0]
-        first = f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]} at {text.format_offset(damage.span.start)}"
+        place = f"at {text.format_offset(damage.span.start)}"
+        first = f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]} {place}"
     notes = [f"the first damage: {first}"]
-    intact = sum(p.commands for p in report.parts[place:]) - part.ok_commands
+    intact = sum(p.commands for p in report.parts[index:]) - part.ok_commands
     if intact:
         notes.append(
             f"{text.format_count(intact, 'whole command')} stand after it: what a salvage could keep of what goes"
         )
-    notes += _remaining_refusals(report, place)
+    notes += _remaining_refusals(report, index)
     if any(d.kind is DamageKind.IN_FLIGHT for d in part.damage):
         notes.append("a server is still writing this file: stop it first")
     return notes
 
 
-def _remaining_refusals(report: Report, place: int) -> list[str]:
-    """What a server would refuse the copy for: it stands before the damage, whole."""
+def _remaining_refusals(report: Report, index: int) -> list[str]:
+    """Notes about intact records before the damage that servers would refuse to load."""
     order = {part.part.name: number for number, part in enumerate(report.parts)}
     notes: dict[tuple[str, int | None, str], list[str]] = {}
     for verdict in report.verdicts:
         if not verdict.load_truncated or verdict.outcome not in (Outcome.REFUSES, Outcome.UNDEFINED):
             continue
         where = (order.get(verdict.part, -1), verdict.offset or 0)
-        if verdict.part and where < (place, report.parts[place].ok_up_to):
+        if verdict.part and where < (index, report.parts[index].ok_up_to):
             notes.setdefault((verdict.part, verdict.offset, verdict.reason), []).append(verdict.server)
     return [
         f"{', '.join(servers)} would not load the copy: {reason} at {text.display_path(part)}@{offset} stays "
@@ -102,38 +135,3 @@ def _require_repairable(report: Report) -> None:
             )
     require_sound_manifest(aof)
     require_parts(report)
-
-
-def require_sound_manifest(aof: AOF) -> None:
-    """Raise Refused where which files belong to a set is not certain."""
-    if aof.layout == "multi-part" and (aof.manifest is None or aof.manifest.problems):
-        condition = "is missing" if aof.manifest is None else f"is damaged ({aof.manifest.problems[0].message})"
-        raise RefusedEdit(
-            f"the manifest of {text.display_path(aof.path)} {condition}: which files belong to the set is not certain",
-            f"aofdoctor repair {text.shell_quote(aof.path)} --salvage makes it anew from the files",
-        )
-    names = [part.name for part in aof.parts]
-    repeated_name = next((name for name in names if names.count(name) > 1), None)
-    if repeated_name:
-        raise RefusedEdit(
-            f"the manifest lists {text.display_path(repeated_name)} twice",
-            f"aofdoctor repair {text.shell_quote(aof.path)} --salvage lists it once",
-        )
-
-
-def require_complete_set(aof: AOF) -> None:
-    """Raise Refused where a copy would leave out, without a word, what a server would refuse the set for."""
-    require_sound_manifest(aof)
-    for part in aof.parts:
-        if not part.exists:
-            raise RefusedEdit(
-                f"{text.display_path(part.name)} is missing: a copy without it would load, and hide that",
-                f"aofdoctor repair {text.shell_quote(aof.path)} says what can be kept; do that first",
-            )
-
-
-def require_parts(report: Report) -> None:
-    """Raise Refused where no file is left to keep anything of."""
-    aof = report.aof
-    if not aof.existing_parts:
-        raise RefusedEdit(f"no part of {text.display_path(aof.path)} is there")

@@ -1,11 +1,12 @@
-"""Everything up to a moment: a position or a time, across parts.
+"""Plan rewind: keep everything before a cut, at a position or a time, across parts.
 
-The cut never falls inside a transaction, and leaves no SELECT or annotation at
-the end whose commands are gone.  Later parts leave the manifest.
+The cut is never inside a transaction, and never leaves a SELECT or an annotation at the end that belongs to dropped
+commands.  Parts after the cut are removed from the manifest.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
@@ -13,10 +14,13 @@ from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
-from aofdoctor.edit.plan import Drop, Plan
+from aofdoctor.edit.drops import Drop
+from aofdoctor.edit.edit import OpenProgress
+from aofdoctor.edit.plan import Plan
 from aofdoctor.errors import InvalidSelection, RefusedEdit
+from aofdoctor.log.arguments import end_of_log, parse_loaded_position
 from aofdoctor.log.command_numbers import index_at_position
-from aofdoctor.log.position import Position
+from aofdoctor.log.position import Position, parse_time
 from aofdoctor.log.transaction_start import transaction_before_batch, transaction_start
 from aofdoctor.rdb.preamble import creation_time
 from aofdoctor.server.command_table import command_table
@@ -24,25 +28,37 @@ from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.span import Span
 
-# (place in load order, batch, steps after it, commands before it) -> the first record that is past the moment
+# Finds the cut in a batch: (part by index in load order, batch, tracker after the batch, number of commands before the
+# batch) -> the index of the first record to drop, or the record count if the cut is not in this batch.
 CutFinder = Callable[[int, RecordBatch, ContextTracker, int], int]
 AFTER_CUT_REASON = "after the moment"
 
 
-def cut_before_position(position: Position) -> CutFinder:
-    """Past is what stands at a position, and all that follows it."""
+def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
+    """Plan rewind; the recipe has either to (a time) or before (a position)."""
+    to, before = recipe["to"], recipe["before"]
+    if (to is None) == (before is None):
+        raise InvalidSelection("--to TIME or --before POSITION, one of them")
+    if before is not None:
+        return plan_rewind(aof, cut_before_position(parse_loaded_position(before, aof)))
+    seconds = parse_time(to, end_of_log(aof, [to]))
+    return plan_rewind(aof, cut_after_time(seconds), seconds)
 
-    def find_cut(part: int, batch: RecordBatch, steps: ContextTracker, before: int) -> int:
+
+def cut_before_position(position: Position) -> CutFinder:
+    """Cut before the record at a position."""
+
+    def find_cut(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> int:
         return max(0, index_at_position(batch, position, part, before))
 
     return find_cut
 
 
 def cut_after_time(seconds: int) -> CutFinder:
-    """Past is the first command of a later second, and all that follows it."""
+    """Cut before the first command written after a second (unix time)."""
 
-    def find_cut(part: int, batch: RecordBatch, steps: ContextTracker, before: int) -> int:
-        times = memoryview(steps.time)[: batch.count]
+    def find_cut(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> int:
+        times = memoryview(tracker.time)[: batch.count]
         if max(times) <= seconds:
             return batch.count
         return next(i for i in range(batch.count) if times[i] > seconds)
@@ -52,7 +68,7 @@ def cut_after_time(seconds: int) -> CutFinder:
 
 @dataclass(slots=True)
 class _Cut:
-    """Where the cut is, and how many commands of its part stay."""
+    """A cut at an offset of a part, given by index in load order, with the number of commands before it in the part."""
 
     part: int
     offset: int
@@ -60,10 +76,10 @@ class _Cut:
 
 
 def plan_rewind(aof: AOF, find_cut: CutFinder, seconds: int | None = None, verb: str = "rewind") -> Plan:
-    """Drop what is past a moment; `seconds` is its time, where it was given as one.
+    """Plan to drop everything from a cut on; `seconds` is the unix time of the cut if the user gave a time.
 
-    Raises BadSelection where nothing is past it, Refused where the base was
-    written later: what it held then is not in this AOF.
+    Raises InvalidSelection if nothing follows the cut, and RefusedEdit if the RDB base was written after `seconds`:
+    the state at that time is not in this AOF.
     """
     scanner = _CutScanner(aof, find_cut, seconds)
     scanner.run()
@@ -91,6 +107,12 @@ def plan_rewind(aof: AOF, find_cut: CutFinder, seconds: int | None = None, verb:
 
 
 class _CutScanner:
+    """Reads all parts to find the cut, the number of commands of each part, and the first damage of each part.
+
+    `keep_end` is the end of the last record of the current part that a cut may follow: a command that is not SELECT,
+    outside of an open transaction, or damage.  `keep_commands` is the number of commands up to it.
+    """
+
     def __init__(self, aof: AOF, find_cut: CutFinder, seconds: int | None) -> None:
         self.aof, self.find_cut, self.seconds = aof, find_cut, seconds
         self.cut: _Cut | None = None
@@ -105,10 +127,7 @@ class _CutScanner:
             if part.source is None:
                 continue
             self.tracker.begin_part()
-            self.keep_end, self.keep_commands = (
-                0,
-                0,
-            )  # of the last command that is more than a SELECT, and the commands up to it
+            self.keep_end = self.keep_commands = 0
             for tile in read_tiles(part.source, command_table().names):
                 if isinstance(tile, RecordBatch):
                     self._scan_batch(index, tile, before)
@@ -127,8 +146,8 @@ class _CutScanner:
         created = creation_time(rdb.aux)
         if self.seconds is not None and created is not None and created > self.seconds:
             raise RefusedEdit(
-                f"the RDB of {text.display_path(self.aof.parts[index].name)} was written at {text.format_time(created)}: "
-                "what was before that is not in this AOF",
+                f"the RDB of {text.display_path(self.aof.parts[index].name)} was written "
+                f"at {text.format_time(created)}: what was before that is not in this AOF",
                 "look for a history file, a backup or an older base",
             )
 
@@ -142,7 +161,7 @@ class _CutScanner:
         at = self.find_cut(index, batch, self.tracker, before + done)
         if at < batch.count:
             at = transaction_start(self.tracker.tx, at, open_before)
-            if at < 0:  # the transaction began before this batch
+            if at < 0:  # The transaction began before this batch.
                 self.cut = _Cut(index, self.keep_end, self.keep_commands)
                 return
         self._advance_keep_end(batch, at, done)
@@ -150,7 +169,10 @@ class _CutScanner:
             self.cut = _Cut(index, self.keep_end, self.keep_commands)
 
     def _advance_keep_end(self, batch: RecordBatch, at: int, done: int) -> None:
-        """Remember the last record before `at` that is a command, no SELECT, outside of an open transaction."""
+        """Move `keep_end` to the last record before index `at` that a cut may follow.
+
+        `done` is the number of commands of the part before this batch.
+        """
         open_tx = self.tracker.state[ContextField.TX] if at == batch.count else 0
         for i in range(at - 1, -1, -1):
             if batch.ids[i] in self.skippable_ids or (open_tx > 0 and self.tracker.tx[i] == open_tx):

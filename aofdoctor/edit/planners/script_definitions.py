@@ -1,6 +1,7 @@
-"""Which EVALs define the scripts that selected EVALSHAs run: before 5.0 a server wrote both as they came.
+"""Find the EVAL commands that define the scripts which selected EVALSHA commands run.
 
-An EVALSHA fails at the load if nothing before it has run or loaded its script.
+Before Redis 5.0 a server wrote EVAL and EVALSHA to the AOF as they came.  When the AOF is loaded, an EVALSHA fails
+unless a command before it has run or loaded its script.
 """
 
 import hashlib
@@ -18,41 +19,41 @@ _HASHES_MAX = 100_000  # scripts
 
 
 def evalsha_ids() -> frozenset[int]:
-    """The ids of what runs a script by its hash."""
+    """The ids of the commands that run a script by its SHA-1."""
     return frozenset(c.id for c in command_table().commands if c.name in ("evalsha", "evalsha_ro"))
 
 
 def eval_ids() -> frozenset[int]:
-    """The ids of what runs a script by its text."""
+    """The ids of the commands that run a script by its text."""
     return frozenset(c.id for c in command_table().commands if c.name in ("eval", "eval_ro"))
 
 
 @dataclass(slots=True)
 class ScriptDefinitions:
-    """The scripts that selected commands call; `of` finds what defines one, once each in load order."""
+    """The scripts that selected EVALSHA commands run; `in_batch` finds the first EVAL of each, in load order."""
 
     required_hashes: set[bytes] = field(default_factory=set)
     _defined_hashes: set[bytes] = field(default_factory=set)
 
     @classmethod
     def for_selection(cls, aof: AOF, selection: Selection) -> "ScriptDefinitions":
-        """Those of the EVALSHAs that `where` selects."""
+        """Collect the scripts of the EVALSHA commands that are selected."""
         definitions, before, ids = cls(), 0, evalsha_ids()
         for index, part in enumerate(aof.parts):
-            steps = ContextTracker(columns=True)
+            tracker = ContextTracker(columns=True)
             for tile in read_tiles(part.source, command_table().names) if part.source else ():
                 if isinstance(tile, RecordBatch):
-                    done = before + steps.state[ContextField.COMMANDS]
-                    steps.track(tile)
+                    done = before + tracker.state[ContextField.COMMANDS]
+                    tracker.track(tile)
                     definitions._collect_hashes(
-                        tile, [i for i in selection.matches(index, tile, steps, done) if tile.ids[i] in ids]
+                        tile, [i for i in selection.matches(index, tile, tracker, done) if tile.ids[i] in ids]
                     )
-            before += steps.state[ContextField.COMMANDS]
+            before += tracker.state[ContextField.COMMANDS]
         return definitions
 
     @property
     def undefined_count(self) -> int:
-        """How many of them nothing has defined, once all has been gone through."""
+        """The number of scripts that no EVAL defines; known after `in_batch` has been called for all batches."""
         return len(self.required_hashes - self._defined_hashes)
 
     def _collect_hashes(self, batch: RecordBatch, chosen: list[int]) -> None:
@@ -61,11 +62,11 @@ class ScriptDefinitions:
                 self.required_hashes.add(batch.argv(i, 2)[1].lower())
 
     def restart(self) -> None:
-        """What `of` is asked about begins at the first part again."""
+        """Forget which scripts have been defined, before `in_batch` is called for all batches again."""
         self._defined_hashes.clear()
 
     def in_batch(self, batch: RecordBatch) -> set[int]:
-        """The records of a batch that are the first to run the text of a wanted script."""
+        """The records of a batch that are the first EVAL of a required script."""
         return {i for i in self._eval_records(batch) if self._defines(batch, i)}
 
     def _eval_records(self, batch: RecordBatch) -> list[int]:

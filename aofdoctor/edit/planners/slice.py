@@ -1,29 +1,32 @@
-"""Only the selected commands, made to stand alone.
+"""Plan slice: keep only the selected commands, so that they load on their own.
 
-Each command runs in its own database; of SELECTs in a row only the last stays.
-Of a transaction with a selected command everything stays; so does what defines
-scripts and functions, an EVAL that a selected EVALSHA needs among them.  Of an
-RDB at the head the selected keys stay, byte for byte, with its functions and its
-databases; without any it goes.
+- Each command keeps its database; of consecutive SELECTs only the last is kept.
+- A transaction with a selected command is kept whole.
+- Commands that define scripts and functions are kept, and the EVAL that a selected EVALSHA needs.
+- The selected keys of an RDB at the head are kept byte for byte, with its functions and databases.  Without any
+  selected key or function the RDB is dropped.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
-from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
+from aofdoctor.edit.drops import Drop, merge_adjacent
+from aofdoctor.edit.edit import OpenProgress
+from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.script_definitions import ScriptDefinitions, evalsha_ids
-from aofdoctor.edit.planners.strip import FlushSurvey, note_remaining_damage
+from aofdoctor.edit.planners.strip import FlushSurvey, note_remaining_damage, survey_flushes
 from aofdoctor.edit.salvage.rdb_keys import HINT_OPCODES, NOT_SELECTED_REASON, SalvageCounts, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, splice_rdb
 from aofdoctor.edit.transactions import iter_drops, structure_ids
 from aofdoctor.errors import InvalidSelection, RefusedEdit
+from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.base_keys import BaseKeySelection
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection
@@ -36,15 +39,22 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
-_DEFAULT_DATABASE_NAMES = frozenset(
-    b"%d" % number for number in range(16)
-)  # of a server that nobody has told otherwise
+# The arguments of SELECT for the databases that every server has by default.
+_DEFAULT_DATABASE_NAMES = frozenset(b"%d" % number for number in range(16))
 _FUNCTION_OPCODES = (Opcode.FUNCTION2, Opcode.FUNCTION_PRE_GA)
 DEFINING_COMMANDS = frozenset({"function", "script"})
 
 
+def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
+    """Plan slice; the recipe has a selection."""
+    selection = build_log_selection(aof, **recipe["selection"])
+    if selection.selects_all:
+        raise InvalidSelection("nothing is selected: name what is to stay", "--key, --cmd, --db and the others select")
+    return plan_slice(aof, survey_flushes(aof), selection)
+
+
 def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
-    """Drop what is not selected; `found` is a survey of the same AOF."""
+    """Plan to drop everything that is not selected; `survey` is a survey of the same AOF."""
     always_kept_ids = structure_ids() | command_table().ids_of(DEFINING_COMMANDS)
     by_hash = any(survey.counts[number] for number in evalsha_ids())
     scripts = ScriptDefinitions.for_selection(aof, selection) if by_hash else ScriptDefinitions()
@@ -66,7 +76,7 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     spliced_aof = replace(aof, parts=[
         replace(part, source=splices[i].source) if i in splices else part for i, part in enumerate(aof.parts)
     ])  # fmt: skip
-    shifts = {i: (bases[i].end, head.end - bases[i].end) for i, head in splices.items()}
+    shifts = {i: (bases[i].end, splice.end - bases[i].end) for i, splice in splices.items()}
     shifted_selection = replace(
         selection, start=_shift_position(selection.start, shifts), end=_shift_position(selection.end, shifts)
     )
@@ -79,9 +89,13 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
             yield drop
         yield from _drops_of_bases(pending, len(aof.parts))
 
-    reconstructions = [mend for head in splices.values() for mend in head.reconstructions]
+    reconstructions = [change for splice in splices.values() for change in splice.reconstructions]
     plan = Plan(
-        spliced_aof, "slice", iter_all_drops, survey.commands, survey.size + sum(mend.size for mend in reconstructions)
+        spliced_aof,
+        "slice",
+        iter_all_drops,
+        survey.commands,
+        survey.size + sum(change.size for change in reconstructions),
     )
     plan.add_reconstructions(reconstructions, 0)
     dropped_bases = {i: base for i, base in bases.items() if not base.splice}
@@ -97,13 +111,14 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
         survey.counts[number] for number in command_table().ids_of(frozenset({"script"}))
     ):
         plan.notes.append(
-            f"{text.format_count(scripts.undefined_count, 'script')} that an EVALSHA runs stand nowhere: those will fail"
+            f"{text.format_count(scripts.undefined_count, 'script')} that an EVALSHA runs stand nowhere: "
+            "those will fail"
         )
     return plan
 
 
 def _redundant_selects(batch: RecordBatch, tracker: ContextTracker, dropped: set[int]) -> list[int]:
-    """The SELECTs outside of transactions that another follows before anything that stays."""
+    """The SELECTs outside of transactions that are followed by another SELECT before any kept command."""
     redundant, last = list[int](), -1
     for i in range(batch.count):
         if i in dropped or batch.ids[i] == ANNOTATION:
@@ -121,22 +136,23 @@ def _select_id() -> int:
 
 
 def _selects_default_database(batch: RecordBatch, i: int) -> bool:
-    """True of a SELECT of a database that every server has: one that it has not selects nothing."""
+    """True if a SELECT names a database that every server has; on a server without it, SELECT changes nothing."""
     argv = batch.argv(i, 2) if batch.argc[i] == 2 and not batch.oversized else []
     return len(argv) == 2 and argv[1] in _DEFAULT_DATABASE_NAMES
 
 
-def _shift_position(place: Position | None, shifts: dict[int, tuple[int, int]]) -> Position | None:
-    """A place in a part whose commands stand further on, behind an RDB's new end."""
-    if place is None or place.part_index not in shifts or place.offset < shifts[place.part_index][0]:
-        return place
-    return replace(place, offset=place.offset + shifts[place.part_index][1])
+def _shift_position(position: Position | None, shifts: dict[int, tuple[int, int]]) -> Position | None:
+    """A position moved by the size change of the RDB before it; `shifts` maps a part to (RDB end, change)."""
+    if position is None or position.part_index not in shifts or position.offset < shifts[position.part_index][0]:
+        return position
+    return replace(position, offset=position.offset + shifts[position.part_index][1])
 
 
 class _RdbBase(NamedTuple):
-    """An RDB at the head of a part: `head` is what stays of it, None if it goes, and `end` where it ends.
+    """An RDB at the head of a part, and what slice keeps of it.
 
-    `damage` says what is wrong with it, where that is so.
+    `end` is the offset where the RDB ends, `keys` and `functions` are the numbers of kept ones.  `splice` is the RDB
+    that is kept, or None if it is dropped.  `damage` describes its damage, or is "".
     """
 
     end: int
@@ -153,7 +169,8 @@ def _slice_base(index: int, part: AofPart, selection: Selection) -> _RdbBase | N
     rdb = next(tile for tile in read_tiles(source, command_table().names) if isinstance(tile, Preamble))
     if rdb.codec:
         raise RefusedEdit(
-            f"the RDB of {text.display_path(part.name)} is compressed by {rdb.codec}: no key of it can be copied by itself",
+            f"the RDB of {text.display_path(part.name)} is compressed by {rdb.codec}: "
+            "no key of it can be copied by itself",
             "aofdoctor convert --base resp, or --base rdb, makes one that can be sliced",
         )
     if not isinstance(source, FileSource):
@@ -180,7 +197,7 @@ def _slice_base(index: int, part: AofPart, selection: Selection) -> _RdbBase | N
 
 
 def _is_kept_non_key(batch: RdbBatch, i: int) -> bool:
-    """True of what is no key and stays: all but the end, which is made anew, and hints."""
+    """True if an item is not a key and is kept: everything but size hints, and the end, which is written again."""
     return batch.columns.name[i] < 0 and batch.columns.kind[i] not in (*HINT_OPCODES, Opcode.EOF)
 
 
@@ -198,7 +215,7 @@ def _base_note(name: str, base: _RdbBase) -> str:
 
 
 def _drops_of_bases(pending: dict[int, _RdbBase], part: int) -> Iterator[Drop]:
-    """What goes of the RDBs of the parts up to one, which have not gone yet."""
+    """The drops of the RDBs of all parts up to `part` that are still pending; removes them from `pending`."""
     for index in sorted(pending):
         if index <= part:
             base = pending.pop(index)

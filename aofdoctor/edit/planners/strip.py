@@ -1,34 +1,48 @@
-"""Which commands strip takes out: one group of flushes, or a selection."""
+"""Plan strip: drop one group of flushes, all flushes, or a selection of commands."""
 
 from array import array
 from dataclasses import dataclass, field
 from itertools import dropwhile, takewhile
+from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage
-from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
+from aofdoctor.edit.drops import Drop, merge_adjacent
+from aofdoctor.edit.edit import OpenProgress
+from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.dependents import describe_dependents, find_dependent_commands
+from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.edit.transactions import Chooser, iter_drops, structure_ids
-from aofdoctor.errors import InvalidSelection, RefusedEdit
+from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
+from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.entries import LogEntry, LogItem, read_tail
 from aofdoctor.log.flushes import FlushCollector, FlushGroup
-from aofdoctor.log.position import Position
+from aofdoctor.log.position import Position, parse_position
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 
-_TAIL_READ_SIZES = (256, 4096, 65536)  # commands read back for one group, where only the end is read
+_TAIL_READ_SIZES = (256, 4096, 65536)  # commands read back from the end, in turn, to find the start of one group
+
+
+class AmbiguousFlushGroup(AmbiguousRequest):
+    """The AOF has several groups of flushes, and the user has not chosen one."""
+
+    def __init__(self, flush_survey: "FlushSurvey") -> None:
+        super().__init__(f"{flush_survey.flushes.group_count:,} groups of flushes stand in it")
+        self.survey = flush_survey
 
 
 @dataclass(slots=True)
 class FlushSurvey:
-    """The flushes of an AOF, and how large it is; `damage`: where the first one of a part is, by load order.
+    """The flushes of an AOF, and its size in commands and bytes.
 
-    `counts` are the commands by id.
+    `first_damage` maps a part, by index in load order, to the offset of its first damage.  `counts` has the number of
+    commands by command id.
     """
 
     flushes: FlushCollector
@@ -39,12 +53,42 @@ class FlushSurvey:
 
     @property
     def is_damaged(self) -> bool:
-        """True if any part is damaged."""
+        """True if a part is damaged."""
         return bool(self.first_damage)
 
 
+def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
+    """Plan strip; the recipe has a selection, or one of position, last and all, with and_after."""
+    selection = build_log_selection(aof, **recipe["selection"])
+    position, last, all_, and_after = (recipe[name] for name in ("position", "last", "all", "and_after"))
+    if sum((position is not None, last, all_, not selection.selects_all)) > 1:
+        raise InvalidSelection("POSITION, --last, --all and a selection exclude each other")
+    if and_after and (all_ or not selection.selects_all):
+        raise InvalidSelection("--and-after goes with one group of flushes", "aofdoctor rewind --before cuts anywhere")
+    target = parse_position(position, aof) if position is not None else None
+    flush_survey = survey_flushes(aof, target)
+    if not selection.selects_all:
+        return plan_selection(aof, flush_survey, selection)
+    if not flush_survey.flushes.count:
+        raise RefusedEdit(
+            "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
+            f"aofdoctor check {text.shell_quote(aof.path)} names other evidence",
+        )
+    if all_:
+        return plan_group(aof, flush_survey, None)
+    if target is None and flush_survey.flushes.group_count > 1 and not last:
+        raise AmbiguousFlushGroup(flush_survey)
+    group = group_at(flush_survey, target) if target else flush_survey.flushes.groups[-1]
+    return _plan_before_group(aof, group) if and_after else plan_group(aof, flush_survey, group)
+
+
+def _plan_before_group(aof: AOF, group: FlushGroup) -> Plan:
+    first = group.first
+    return plan_rewind(aof, cut_before_position(Position(first.part, first.part_index, first.span.start)), verb="strip")
+
+
 def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
-    """One walk over all parts; `target` is a position whose group is to be found."""
+    """Read all parts once and collect the flushes; also finds the group that has a flush at `target`."""
     flushes, before, size = FlushCollector(target=target), 0, 0
     damage: dict[int, int] = {}
     tracker = ContextTracker(columns=True)
@@ -71,7 +115,7 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
 
 
 def group_at(survey: FlushSurvey, position: Position) -> FlushGroup:
-    """The group that a position names."""
+    """The group found for the position that the survey was made with; raise InvalidSelection if it is none."""
     if survey.flushes.target_group is None:
         raise InvalidSelection(
             "no flush stands at that position",
@@ -81,7 +125,7 @@ def group_at(survey: FlushSurvey, position: Position) -> FlushGroup:
 
 
 def plan_group(aof: AOF, survey: FlushSurvey, group: FlushGroup | None) -> Plan:
-    """Strip the flushes of one group, or of all where it is None."""
+    """Plan to drop the flushes of one group, or all flushes if the group is None."""
     flush_ids = command_table().with_effect("flush")
     selection = Selection(
         ids=flush_ids, start=_group_position(group, first=True), end=_group_position(group, first=False)
@@ -95,10 +139,10 @@ def plan_group(aof: AOF, survey: FlushSurvey, group: FlushGroup | None) -> Plan:
 
 
 def plan_tail(aof: AOF) -> Plan:
-    """Strip the last group of flushes as the end of the AOF alone shows it.
+    """Plan to drop the last group of flushes, found by reading the end of the AOF only.
 
-    Nothing proves that it is no part of a value: only for one who says so.
-    How many commands there are is not known.
+    That the flushes are commands, and not bytes of a value, is not proven, so the user has to ask for this.  The
+    commands are not counted.
     """
     found = _tail_group(aof)
     size = sum(part.size or 0 for part in aof.existing_parts)
@@ -108,7 +152,7 @@ def plan_tail(aof: AOF) -> Plan:
 
 
 def _tail_group(aof: AOF) -> list[Drop]:
-    """The flushes of the last group, oldest first."""
+    """The flushes of the last group in order, found from the end."""
     flush_ids = command_table().with_effect("flush")
     last = read_tail(aof, Selection(ids=flush_ids), 1)
     entry = next((item for item in last if isinstance(item, LogEntry)), None)
@@ -118,10 +162,9 @@ def _tail_group(aof: AOF) -> list[Drop]:
     end = Position(entry.part, places[entry.part], entry.batch.record_span(entry.i).start)
     for reach in _TAIL_READ_SIZES:
         items = read_tail(aof, Selection(end=end), reach)
-        group = list(
-            takewhile(_is_in_flush_group, dropwhile(_is_damage, reversed(items)))
-        )  # damage after it is none of it
-        if len(group) < reach:  # something else stands before it, or nothing
+        # Damage after the last flush does not belong to the group.
+        group = list(takewhile(_is_in_flush_group, dropwhile(_is_damage, reversed(items))))
+        if len(group) < reach:  # The start of the group has been read.
             flushes = [
                 item for item in reversed(group) if isinstance(item, LogEntry) and item.batch.ids[item.i] in flush_ids
             ]
@@ -142,7 +185,7 @@ def _is_in_flush_group(item: LogItem) -> bool:
 
 
 def plan_selection(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
-    """Strip the selected commands; SELECT, MULTI and EXEC are never selected."""
+    """Plan to drop the selected commands; SELECT, MULTI and EXEC are never selected."""
     return _plan(aof, survey, selection, "selected")
 
 
@@ -157,7 +200,7 @@ def _plan(aof: AOF, survey: FlushSurvey, selection: Selection, reason: str) -> P
 
 
 def note_remaining_damage(plan: Plan, survey: FlushSurvey) -> list[str]:
-    """Hand the damage on to a plan that leaves it where it is; what to say of it."""
+    """Record in a plan the damage that it does not remove; returns the notes about it."""
     plan.remaining_damage = survey.first_damage
     return (
         ["the AOF is damaged, and the damage stays: repair the result, or a server may refuse it"]

@@ -1,7 +1,7 @@
-"""What a damage can be turned back from, where the bytes prove it: a part as it was before, piece by piece.
+"""Reconstruct damaged bytes where the file itself proves what they were, piece by piece.
 
-Every mend is tried on a damage where the records before it end, so what it
-reads is chained from the start of the part; it has to lead on to whole records.
+Each method is tried at a damage, where the records before it end.  So everything it reads is chained from the start
+of the part, and a reconstruction counts only if it leads to whole records again.
 """
 
 import re
@@ -13,7 +13,7 @@ from aofdoctor.aof.patched_source import PatchedSource, PatchPiece
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage, DamageKind
-from aofdoctor.edit.plan import Reconstruction
+from aofdoctor.edit.drops import Reconstruction
 from aofdoctor.edit.reconstruction.swapped_blocks import find_swapped_blocks
 from aofdoctor.edit.reconstruction.text_mode import undo_latin1, undo_line_ends
 from aofdoctor.server.command_table import command_table
@@ -21,7 +21,7 @@ from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
 PIECES_MAX = 1 << 20
-TRIES_MAX = 16  # damages of one part that the costly mends are tried on
+TRIES_MAX = 16  # damages of one part on which the slow methods are tried
 
 _LOOK = 1 << 16
 _RECORD = re.compile(rb"\*[0-9]+\r\n\$")
@@ -32,10 +32,10 @@ _COSTLY_METHODS: tuple[ReconstructionMethod, ...] = (find_swapped_blocks,)
 
 
 def reconstruct(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
-    """The AOF with what can be proven turned back, and what that was; as it is, and nothing, where there is none."""
+    """Reconstruct all damage that can be proven; returns the AOF, unchanged if none can, and the reconstructions."""
     parts, reconstructions = list(aof.parts), list[Reconstruction]()
     for index, part in enumerate(aof.parts):
-        # What stands around bytes that the disk does not give proves nothing.
+        # The bytes around unreadable sectors prove nothing.
         source = part.source if isinstance(part.source, FileSource) and not part.source.unreadable else None
         found = _PartReconstructor(source).run() if source else None
         if found:
@@ -51,12 +51,15 @@ def _reconstructions(index: int, source: PatchedSource) -> Iterator[Reconstructi
 
 
 class _PartReconstructor:
-    """One part, from damage to damage."""
+    """Reconstructs one part, from damage to damage.
+
+    `pieces` are the reconstructed part up to `covered_end`, an offset in the file; `tries` counts damages.
+    """
 
     def __init__(self, source: FileSource) -> None:
         self.source = source
         self.pieces: list[PatchPiece] = []
-        self.covered_end = 0  # the end of what the pieces hold
+        self.covered_end = 0
         self.tries = 0
         self._may_be_latin1: bool | None = None
 
@@ -70,7 +73,10 @@ class _PartReconstructor:
         return PatchedSource(self.source, self.pieces)
 
     def _continue_from(self, start: int) -> int | None:
-        """Go on from the end of a record; where to begin anew after a mend that reaches past the damage."""
+        """Read from `start`, the end of a record, up to the end of the part.
+
+        After a reconstruction that reaches past its damage, returns the offset from where to read next; otherwise None.
+        """
         for tile in read_tiles(self.source, command_table().names, start):
             if not isinstance(tile, Damage):
                 continue
@@ -88,15 +94,15 @@ class _PartReconstructor:
 
     def _try_methods(self, damage: Damage) -> list[PatchPiece] | None:
         self.tries += 1
-        mends = _CHEAP_METHODS + (_COSTLY_METHODS if self.tries <= TRIES_MAX else ())
+        methods = _CHEAP_METHODS + (_COSTLY_METHODS if self.tries <= TRIES_MAX else ())
         if self._check_all_latin1():
-            mends = (undo_latin1, *mends)
-        return next((found for mend in mends if (found := mend(self.source, damage))), None)
+            methods = (undo_latin1, *methods)
+        return next((pieces for method in methods if (pieces := method(self.source, damage))), None)
 
     def _check_all_latin1(self) -> bool:
-        """True if the whole file can have been read as Latin-1: no whole record has a byte that it would have changed.
+        """Whether the whole file can have been converted from Latin-1 to UTF-8: all intact records are ASCII.
 
-        One record alone is no witness: a length that is off by one looks the same.
+        One damaged record is not enough evidence: a length that is off by one looks the same.
         """
         if self._may_be_latin1 is None:
             headers_in_damage = 0
@@ -116,7 +122,7 @@ class _PartReconstructor:
             self.covered_end = end
 
     def _next_record_end(self, found: list[PatchPiece]) -> int | None:
-        """Where in the file the first record ends that does not end before the mend does."""
+        """The file offset of the first record end at or after the end of the pieces; None if the part ends there."""
         rest = PatchPiece(Span(self.covered_end, self.source.size), self.source.size - self.covered_end)
         view, reach = PatchedSource(self.source, [*found, rest]), sum(piece.size for piece in found)
         for tile in read_tiles(view, command_table().names, window=1 << 16):

@@ -1,8 +1,7 @@
-"""Two blocks of a file that have changed places, found by what makes every record whole again.
+"""Find two blocks of a file that were swapped, by which swap makes every record whole again.
 
-The first of them holds the first wrong byte.  Each later block of the same size
-is tried in its place; one that makes whole all records from before the first to
-past the second is the proof, if it is the only one.
+The first block contains the first wrong byte.  Each later block of the same size is tried in its place.  A swap that
+makes all records whole, from before the first block to after the second, is proven if it is the only one.
 """
 
 import re
@@ -19,18 +18,18 @@ from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
 _SIZES = (512, 1024, 2048, 4096, 8192, 16384, 65536)
-_REACH = 1 << 20  # how far apart they may be
-_TRIES = 512  # readings of one damage
+_REACH = 1 << 20  # the largest distance of two swapped blocks
+_TRIES = 512  # candidates that are tried at one damage
 _AFTER_VALUE = re.compile(rb"\r\Z|\r\n(?:\Z|[$*#])")
 _LINE_FEED = re.compile(rb"\n(?:\Z|[$*#])")
 _SWAP_DEFECTS = (Defect.MISSING_CRLF, Defect.BAD_HEADER, Defect.BAD_FIRST_BYTE, Defect.LINE_END)
 _ANY = re.compile(b"")
-_NEAR_BLOCKS = 64  # blocks
+_NEAR_BLOCKS = 64  # the largest distance in blocks if the damage does not show what the right block must contain
 _SWAPPED_REASON = "two blocks had changed places"
 
 
 def find_swapped_blocks(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The pieces from the start of a damage to the end of the second block; None where nothing proves them."""
+    """The reconstructed pieces from the start of a damage to the end of the second block; None if nothing is proven."""
     diagnosis = diagnose_record(ReadWindow(source), damage.span.start)
     if diagnosis.defect not in _SWAP_DEFECTS:
         return None
@@ -45,12 +44,12 @@ def find_swapped_blocks(source: FileSource, damage: Damage) -> list[PatchPiece] 
 
 
 def _candidates(source: FileSource, diagnosis: RecordDiagnosis) -> Iterator[tuple[int, int, int]]:
-    """(start of the first block, of the second, size): what stands at the wrong place would be right."""
+    """(start of the first block, start of the second, size) of blocks that would put valid bytes at the defect."""
     wrong, payload = diagnosis.end, diagnosis.end - diagnosis.declared_length
     for size in _SIZES:
-        # A CRLF may lie across the edge of two blocks, and either be the one.
+        # A CRLF may be split between two blocks, so either block may be the wrong one.
         for first, place in {place // size * size: place for place in (wrong + 1, wrong)}.items():
-            # A header that lies in the block itself says nothing of what should stand there.
+            # A header inside the block itself is no evidence of the right content of the block.
             sure = diagnosis.defect is Defect.MISSING_CRLF and payload <= first
             shape = (_AFTER_VALUE if place == wrong else _LINE_FEED) if sure else _ANY
             reach = _REACH if sure else _NEAR_BLOCKS * size
@@ -61,7 +60,7 @@ def _candidates(source: FileSource, diagnosis: RecordDiagnosis) -> Iterator[tupl
 
 
 def _swap_pieces(start: int, first: int, second: int, size: int) -> list[PatchPiece] | None:
-    """The file from `start` to the end of the second block with the two exchanged."""
+    """The file from `start` to the end of the second block, with the two blocks exchanged."""
     if first < start:
         return None
     spans = (
@@ -72,13 +71,11 @@ def _swap_pieces(start: int, first: int, second: int, size: int) -> list[PatchPi
 
 
 def _reads_cleanly(source: FileSource, pieces: list[PatchPiece]) -> bool:
-    """Every record is whole up to past the last of the pieces, and servers know their names."""
+    """Whether every record up to the end of the pieces is whole, and has a command that servers know."""
     end = max(piece.span.end for piece in pieces)
     view = PatchedSource(source, [*pieces, PatchPiece(Span(end, source.size), source.size - end)])
     reach = sum(piece.size for piece in pieces)
-    for batch in read_batches(
-        view, command_table().names, 0, window=1 << 16
-    ):  # which seeks no further where one is not whole
+    for batch in read_batches(view, command_table().names, 0, window=1 << 16):  # Ends at the first damage.
         edge = next((i for i in range(batch.count) if batch.record_span(i).end > reach), batch.count)
         if UNKNOWN in batch.ids[: min(edge + 1, batch.count)]:
             return False

@@ -1,4 +1,4 @@
-"""A damage read in text mode, from the record that it begins with to the records that follow it."""
+"""Reconstruct a damage caused by text mode: changed line ends, or a conversion from Latin-1 to UTF-8."""
 
 from aofdoctor.aof.diagnosis import diagnose_record
 from aofdoctor.aof.patched_source import PIECE_MAX, PatchPiece
@@ -13,17 +13,17 @@ from aofdoctor.span import Span
 
 _HEAD = 64
 _WINDOW = 1 << 16
-_OVERRUN_MAX = 1 << 16  # how far past where records seem to begin again, which may be inside a value
+_OVERRUN_MAX = 1 << 16  # bytes read past the end of the damage, which may be inside a value
 _PIECE = 1 << 20
 
 
 def undo_line_ends(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The pieces of a damage that changed line ends explain to its end; None if they do not."""
+    """The reconstructed pieces of a damage that changed line ends explain as a whole; None if they do not."""
     return _undo_modes(source, damage, (CR_LOST, CR_ADDED))
 
 
 def undo_latin1(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The pieces of a damage that Latin-1 made UTF-8 explains to its end; None if it does not."""
+    """The reconstructed pieces of a damage that a conversion from Latin-1 to UTF-8 explains as a whole; None if not."""
     return _undo_modes(source, damage, (LATIN1,))
 
 
@@ -34,6 +34,8 @@ def _undo_modes(source: FileSource, damage: Damage, modes: tuple[TextModeDamage,
 
 
 class _TextModeRegion:
+    """A damage read as one kind of text-mode damage: `at` is the offset reached, `end` the end of the damage."""
+
     def __init__(self, source: FileSource, damage: Damage, mode: TextModeDamage) -> None:
         self.source, self.end, self.mode = source, damage.span.end, mode
         self.at = damage.span.start
@@ -55,7 +57,7 @@ class _TextModeRegion:
         return self.pieces if self._has_known_command() else None
 
     def _consume(self, data: bytes) -> bool:
-        """Add the runs at the front of `data`, up to the end of the damage; False if there is none."""
+        """Add the runs at the start of `data`, up to the end of the damage; false if it starts with none."""
         before = self.at
         for run in self.mode.find_runs(data):
             self._add(run.source_size, run.size)
@@ -66,7 +68,7 @@ class _TextModeRegion:
     def _add(self, taken: int, size: int) -> None:
         last = self.pieces[-1] if self.pieces else None
         span, self.at = Span(self.at, self.at + taken), self.at + taken
-        if not size:  # whole, but not to be told: it stays as it is
+        if not size:  # An intact run, but its original form is ambiguous: it is kept as it is.
             self.pieces.append(PatchPiece(span, taken))
         elif last and last.transform and last.span.size < _PIECE:
             self.pieces[-1] = last._replace(span=Span(last.span.start, span.end), size=last.size + size)
@@ -74,7 +76,7 @@ class _TextModeRegion:
             self.pieces.append(PatchPiece(span, size, self.mode, self.mode.reason))
 
     def _is_followed_by_record(self) -> bool:
-        """What follows is a record, or the file ends, be it inside one that is cut off."""
+        """Whether a record follows the region, or the file ends, perhaps inside a truncated record."""
         if self.at < self.end:
             rest = self.end == self.source.size
             if rest:
@@ -85,7 +87,7 @@ class _TextModeRegion:
         return diagnose_record(ReadWindow(self.source), self.at).is_complete
 
     def _has_known_command(self) -> bool:
-        """Servers know the name of one of the first commands."""
+        """Whether a server knows one of the first reconstructed commands."""
         first = next(piece for piece in self.pieces if piece.transform)
         assert first.transform is not None
         data = first.transform.undo(pread(self.source, first.span.size, first.span.start))

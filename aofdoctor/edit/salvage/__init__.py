@@ -1,1 +1,5 @@
-"""To be said in three sentences."""
+"""The plan of repair --salvage: rebuilds the file set, and keeps every intact command and key around damage.
+
+May import edit/drops.py, plan.py, preconditions.py, transactions.py and reconstruction, and everything below edit.
+Restoring damaged bytes does not belong here (reconstruction), and neither does writing files (output).
+"""

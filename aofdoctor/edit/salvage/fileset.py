@@ -1,8 +1,7 @@
-"""A manifest made anew from the files that are there, where it is missing or damaged.
+"""Rebuild the file set of a multi part AOF: the manifest from the names of the files, and the files that were swapped.
 
-A server names its files PREFIX.SEQ.base|incr.aof|rdb, and counts each kind up.
-So the newest base and the incremental files in their order are what it would
-have listed; what is inferred, and how, is said.
+A server names its files PREFIX.SEQ.base|incr.aof|rdb and increases the numbers.  So it would have listed the newest
+base and the incremental files in order.  Everything that is inferred is reported in a note.
 """
 
 import os
@@ -11,12 +10,16 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.manifest import encode_name, parse_manifest
 from aofdoctor.aof.model import AOF, AofPart
+from aofdoctor.check.report import PartReport, Report
 from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import pread
 
 
 def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
-    """The set as its files tell it, and sentences on what was inferred; as it was, and none, where that is sound."""
+    """Rebuild the manifest if it is missing or damaged; returns the AOF and notes about what was inferred.
+
+    An AOF with a sound manifest is returned unchanged, without notes.
+    """
     if aof.layout != "multi-part":
         return aof, []
     is_unusable = aof.manifest is None or bool(aof.manifest.problems) or not aof.manifest.load_order
@@ -62,10 +65,10 @@ def _manifest_defect(aof: AOF) -> str:
 
 
 def _unlisted_members(aof: AOF, unlisted: list[AofPart]) -> list[AofPart]:
-    """Files that a sound manifest must have lost the line of: a base where it has none, a number that is skipped.
+    """The unlisted files that must have been in a sound manifest before: a missing base, and skipped numbers.
 
-    A server writes into an incremental file only once the manifest names it, so
-    one with content that comes right after the last was listed as well.
+    A server writes to an incremental file only after it has listed it.  So a file that has content, and the number
+    after the last one, was listed too.
     """
     incr = [part.seq for part in aof.parts if part.type == "incr"]
     expected = range(min(incr), max(incr) + 2) if incr else range(0)
@@ -73,8 +76,8 @@ def _unlisted_members(aof: AOF, unlisted: list[AofPart]) -> list[AofPart]:
     return [part for part in unlisted if (part.seq in expected if part.type == "incr" else not has_base)]
 
 
-def _inclusion_reason(part: AofPart, aof: AOF, ruined: bool) -> str:
-    if ruined:
+def _inclusion_reason(part: AofPart, aof: AOF, is_unusable: bool) -> str:
+    if is_unusable:
         return "it is there"
     if part.type == "base":
         return "the manifest names no base"
@@ -82,20 +85,21 @@ def _inclusion_reason(part: AofPart, aof: AOF, ruined: bool) -> str:
     return "the manifest skips its number" if between else "a server writes only into files that it has listed"
 
 
-def _order_parts(parts: list[AofPart], ruined: bool) -> list[AofPart]:
-    """The base, a listed one before others and then the newest that is whole, and the incremental files, each once.
+def _order_parts(parts: list[AofPart], is_unusable: bool) -> list[AofPart]:
+    """The parts in load order: one base, then the incremental files by number, each once.
 
-    Every rewrite counts both kinds up by one at least, so an incremental file
-    with a smaller number than the base is in it already (aof.c, 7.0).
+    A listed base is preferred, then an intact one, then the newest.  Every rewrite increases the numbers of both kinds
+    by at least one, so the content of an incremental file with a smaller number than the base is in the base (aof.c,
+    7.0).
     """
     bases = sorted((p for p in parts if p.type == "base"), key=lambda p: (p.exists, p.listed, _is_sound_base(p), p.seq))
-    least = bases[-1].seq if bases and ruined else 0
+    least = bases[-1].seq if bases and is_unusable else 0
     incr = {part.name: part for part in reversed(parts) if part.type == "incr" and (part.seq >= least or part.listed)}
     return bases[-1:] + sorted(incr.values(), key=lambda part: part.seq)
 
 
 def _is_sound_base(part: AofPart) -> bool:
-    """True of a base whose RDB is whole, or that begins with a command."""
+    """Whether a base is an intact RDB, or begins with a command."""
     if part.source is None:
         return False
     if is_rdb(part.source):
@@ -112,7 +116,7 @@ def _exclusion_reason(part: AofPart, parts: list[AofPart]) -> str:
 
 
 def _with_sequence_numbers(parts: list[AofPart]) -> list[tuple[AofPart, int]]:
-    """Parts with the number for the manifest: their own, unless that would not grow."""
+    """(part, number for the manifest): the part's own number, or a larger one if the numbers would not increase."""
     out: list[tuple[AofPart, int]] = []
     for part in parts:
         least = out[-1][1] + 1 if out and out[-1][0].type == part.type else 1
@@ -126,3 +130,36 @@ def _line(part: AofPart, seq: int) -> bytes:
 
 def _prefix(part: AofPart) -> str:
     return part.name.rsplit(".", 3)[0]
+
+
+# -- swapped files --
+
+
+def restore_part_order(report: Report) -> tuple[AOF, list[str]]:
+    """Undo a swap of files that their contents prove; returns the AOF and notes about what was moved.
+
+    An RDB proves that it is the base.  The order of incremental files is not changed, even if their #TS annotations
+    are out of order: a clock that was set back looks the same, and check reports it.
+    """
+    order = _swap_misplaced_base(list(report.parts))
+    misplaced = [(now, part) for now, part in zip(report.parts, order, strict=True) if now is not part]
+    parts = [replace(now.part, source=was.part.source) for now, was in zip(report.parts, order, strict=True)]
+    notes = [
+        f"what {text.display_path(was.part.name)} holds is {text.display_path(now.part.name)}: files had changed places"
+        for now, was in misplaced
+    ]
+    return (replace(report.aof, parts=parts), notes) if misplaced else (report.aof, [])
+
+
+def _swap_misplaced_base(parts: list[PartReport]) -> list[PartReport]:
+    """The parts with the only RDB moved to the only base that is named .rdb."""
+    base = [i for i, part in enumerate(parts) if part.part.type == "base" and part.part.name.endswith(".rdb")]
+    rdb = [i for i, part in enumerate(parts) if part.preamble and part.preamble.complete]
+    if len(base) == 1 and len(rdb) == 1 and base != rdb and _is_base_rdb(parts[rdb[0]]):
+        parts[base[0]], parts[rdb[0]] = parts[rdb[0]], parts[base[0]]
+    return parts
+
+
+def _is_base_rdb(part: PartReport) -> bool:
+    """Whether a part is the RDB of a base file: servers write `aof-base` to it, and no commands (rdb.c, 7.0)."""
+    return part.preamble is not None and part.preamble.aux.get(b"aof-base") == b"1" and part.commands == 0

@@ -1,4 +1,4 @@
-"""Looking ahead among whole records: where a transaction ends, and where the database is known again."""
+"""Search ahead among whole records: where a transaction ends, and where the database is known again."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _SMALL_WINDOW = 1 << 14
 
 
 class Lookahead:
-    """One part, read again from anywhere."""
+    """Reads one part ahead from any record, independent of the main pass over it."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -22,7 +22,7 @@ class Lookahead:
         self.select, self.multi, self.exec = ids[b"select"], ids[b"multi"], ids[b"exec"]
 
     def count_commands(self, span: Span) -> int:
-        """How many whole commands begin in a span, which starts at one."""
+        """The number of whole commands that begin in a byte range, which starts at a record."""
         count = 0
         for batch in self.batches(span.start):
             end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
@@ -32,7 +32,7 @@ class Lookahead:
         return count
 
     def batches(self, start: int) -> Iterator[RecordBatch]:
-        """The whole records from `start`: most looks end soon, so the first reads are small."""
+        """The whole records from `start`; the first reads are small, because most searches end soon."""
         at = start
         for batch in read_batches(self.source, command_table().names, start, window=_SMALL_WINDOW):
             yield batch
@@ -42,7 +42,10 @@ class Lookahead:
                 return
 
     def find_first(self, start: int, *ids: int) -> tuple[int, Span]:
-        """(id, span) of the first of these commands from `start`; (0, the end) where damage or the end comes first."""
+        """(id, span) of the first command with one of the ids.
+
+        If damage or the end of the part comes first: 0, and an empty span there.
+        """
         end = start
         for batch in self.batches(start):
             index = min(find_id(batch, number, 0, batch.count) for number in ids)
@@ -52,7 +55,7 @@ class Lookahead:
         return 0, Span(end, end)
 
     def next_known_database(self, start: int) -> int:
-        """Where the selected database is known again: at a SELECT, or the MULTI right before one."""
+        """The offset where the selected database is known again: at a SELECT, or at the MULTI directly before it."""
         while True:
             number, span = self.find_first(start, self.select, self.multi)
             if number != self.multi:
@@ -66,7 +69,7 @@ class Lookahead:
 
 
 def find_id(batch: RecordBatch, number: int, start: int, end: int) -> int:
-    """The first record of a batch with an id, from `start`; `end` where there is none."""
+    """The index of the first record with an id in [start, end); `end` if there is none."""
     try:
         return batch.ids.index(number, start, end)
     except ValueError:

@@ -1,8 +1,7 @@
-"""One part of a salvage: what goes of it, in order.
+"""Salvage one part: find what has to be dropped because of damage, in order.
 
-A transaction that damage has torn goes from its MULTI to its EXEC, as far as
-either is left; SELECT is never dropped, so that what follows runs in the
-database that its server had selected.
+A transaction that damage has torn is dropped from its MULTI to its EXEC, as far as either is left.  SELECT is never
+dropped, so that the commands after it run in the database that the server had selected.
 """
 
 import re
@@ -14,8 +13,8 @@ from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind
-from aofdoctor.edit.plan import Drop
-from aofdoctor.edit.reconstruction.duplicated_block import duplicated_block_end
+from aofdoctor.edit.drops import Drop
+from aofdoctor.edit.salvage.duplicated_block import duplicated_block_end
 from aofdoctor.edit.salvage.lookahead import Lookahead, find_id
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
@@ -29,19 +28,22 @@ from aofdoctor.span import Span
 TORN_TRANSACTION_REASON = "torn transaction"
 UNKNOWN_DATABASE_REASON = "database unknown"
 DUPLICATED_BLOCK_REASON = "doubled block"
-_MODULE_COMMAND = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")  # how modules name their commands
+_MODULE_COMMAND = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")  # the form of command names of modules: JSON.SET
 
 
 @dataclass(slots=True)
 class GuessedCommands:
-    """What a walk counts on its way: commands that run in a guessed database, and the first of them."""
+    """The number of kept commands that run in a guessed database, and the place of the first of them."""
 
     count: int = 0
-    first_place: tuple[int, int] = (0, 0)  # part in load order, offset
+    first_place: tuple[int, int] = (0, 0)  # (index of the part in load order, offset)
 
 
 class PartSalvager:
-    """One part; `done` is the end of what has been dropped or decided."""
+    """Finds the drops of one part; everything before `decided_end` has been dropped or kept for good.
+
+    `batch_start_multi` is the offset of the MULTI of a transaction that is open at the start of the current batch.
+    """
 
     def __init__(
         self, index: int, source: Source, strict: bool, keep_unknown: bool, guessed_commands: GuessedCommands
@@ -56,7 +58,10 @@ class PartSalvager:
         self.decided_end = 0
 
     def drops(self, spliced: SplicedRdb | None, complete: bool) -> Iterator[Drop]:
-        """The drops; of an RDB that is kept in part its `head` knows them; `complete`: its end was found."""
+        """The drops of the part in order.
+
+        `spliced` is the damaged RDB at its head if some of it is kept; `complete` says whether the RDB's end was found.
+        """
         start = 0
         if spliced:
             yield from spliced.drops()
@@ -94,7 +99,7 @@ class PartSalvager:
         yield from self._drops_after_gap(damage.span.end)
 
     def _drops_after_gap(self, end: int) -> Iterator[Drop]:
-        """Database and transaction are unknown here."""
+        """Drops after a gap in the log, which ends at `end`: the database and the transaction are unknown there."""
         self.tracker.mark_unknown()
         number, span = self.lookahead.find_first(end, self.exec, self.multi)
         if number == self.exec:
@@ -105,7 +110,7 @@ class PartSalvager:
             )
 
     def _torn_transaction_before(self, end: int) -> Iterator[Drop]:
-        """The transaction that is open at `end`, where the part or what is whole of it ends."""
+        """Drop the transaction that is open at `end`, where the part ends or damage begins."""
         if self.tracker.state[ContextField.TX] > 0:
             multi = self._open_multi_at(self.tracker.state[ContextField.MULTI_START], end)
             if multi is not None:
@@ -124,13 +129,14 @@ class PartSalvager:
             )
             if multi is not None:
                 number, after = self.lookahead.find_first(span.end, self.exec, self.multi)
-                # A MULTI that comes first tells that the EXEC is lost; what follows is no part of this.
+                # If a MULTI comes before the EXEC, the EXEC is lost, and the following commands are not part of this
+                # transaction.
                 yield from self._drop_block(Span(multi, after.end if number == self.exec else span.end), reason)
             else:
                 yield from self._drops_of_single_record(batch, i, reason)
 
     def _drops_of_single_record(self, batch: RecordBatch, i: int, reason: str) -> Iterator[Drop]:
-        """A record outside of a transaction that goes; what it may have been decides what goes with it."""
+        """Drop a record outside of transactions, and the commands after it if it may have been MULTI or SELECT."""
         span = batch.record_span(i)
         argv = batch.argv(i) if not batch.oversized and batch.ids[i] != ANNOTATION and batch.argc[i] <= 2 else []
         if len(argv) == 1 and len(argv[0]) == len(b"MULTI"):
@@ -153,13 +159,13 @@ class PartSalvager:
         self.guessed_commands.count += commands
 
     def _transaction_start(self, batch: RecordBatch, i: int) -> int:
-        """Where the transaction of a record begins."""
-        # One record before the decided end is enough: `_open_multi_at` then searches from that end.
+        """The offset where the transaction of a record begins, or an offset before `decided_end`."""
+        # The search stops at decided_end: without that, many drops in one transaction would take quadratic time.
         lowest = max(0, bisect_left(batch.edges, self.decided_end - batch.base, 0, batch.count) - 1)
         return multi_offset(batch, self.tracker.tx, i, self.open_before, lowest)
 
     def _open_multi_at(self, multi: int, end: int) -> int | None:
-        """The MULTI that is open at `end`: the steps' own, unless that one has been dropped."""
+        """The offset of the MULTI that is open at `end`, or None; not `multi` if that has been dropped."""
         if multi >= self.decided_end:
             return multi
         open_multi: int | None = None
@@ -174,7 +180,7 @@ class PartSalvager:
         return open_multi
 
     def _count_guessed_in_batch(self, batch: RecordBatch) -> None:
-        """Commands up to the next SELECT, of those that are kept."""
+        """Count the kept commands of a batch up to its first SELECT."""
         for i in range(batch.count):
             if batch.ids[i] == self.select:
                 return
@@ -182,14 +188,14 @@ class PartSalvager:
             if batch.ids[i] not in (ANNOTATION, self.multi, self.exec) and start >= self.decided_end:
                 self._count_guessed(start, 1)
 
-    # -- what is dropped --
+    # -- making drops --
 
     def _drop(self, span: Span, commands: int, reason: str) -> Iterator[Drop]:
         self.decided_end = max(self.decided_end, span.end)
         yield Drop(self.index, span, commands, reason)
 
     def _drop_block(self, span: Span, reason: str) -> Iterator[Drop]:
-        """Whole records, all but the SELECTs among them; what is done already is not done again."""
+        """Drop all records in a byte range but SELECT, after `decided_end`."""
         start = max(span.start, self.decided_end)
         for batch in self.lookahead.batches(start):
             end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
@@ -209,7 +215,7 @@ class PartSalvager:
 
 
 def _rejection_reason(batch: RecordBatch, i: int) -> str:
-    """Why no server line takes a record; empty if one may, as of a module's command."""
+    """Why no server version accepts a record; "" if one may, as for commands of modules."""
     if batch.ids[i] == ANNOTATION:
         return "annotation longer than a server's line buffer" if batch.record_span(i).size > ANNOTATION_MAX else ""
     if batch.ids[i] != UNKNOWN:

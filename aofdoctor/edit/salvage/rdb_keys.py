@@ -1,9 +1,8 @@
-"""What a salvage keeps of a damaged RDB: every key before the damage, and those that can be found after it.
+"""Salvage a damaged RDB: keep every key before the damage, and the keys that can be found after it.
 
-A key stays if its whole value can be decoded.  What is found after a hole is a
-guess, as where RESP begins again is: its database is unknown up to the next
-SELECTDB, and a name that is there already goes, since no server loads a key
-twice.  A strict salvage keeps nothing of that.
+A key is kept if its whole value can be decoded.  Items found after damage are guesses: their database is unknown up
+to the next SELECTDB, and a key name that was there before is dropped, since no server loads a key twice.  A strict
+salvage keeps nothing after damage.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,16 +31,17 @@ GUESSED_KEY_REASON = "found after damage"
 DUPLICATE_KEY_REASON = "a key that is there already"
 NOT_SELECTED_REASON = "not selected"
 NUMERIC_NAME_REASON = "a name that is a number, found after damage: elements of a value look the same"
-HINT_OPCODES = frozenset({Opcode.RESIZEDB, Opcode.SLOT_INFO})  # they only say how many keys to expect
+HINT_OPCODES = frozenset({Opcode.RESIZEDB, Opcode.SLOT_INFO})  # sizes of hash tables, needed by no server
 KeyFilter = Callable[[KeyItem], bool]
-_DEFAULT_DATABASES = 16  # as many as a server has whose configuration says nothing else
+_DEFAULT_DATABASES = 16  # the number of databases of a server with a default configuration
 
 
 @dataclass(slots=True)
 class SalvageCounts:
-    """What stays: keys, `guessed` of them found after damage, and of those some in a database that is a guess.
+    """The number of kept keys and functions.
 
-    `numbers` were found there too, and go: their names are numbers.
+    `keys_after_damage` of the keys were found after damage, `keys_in_guessed_db` of those in a database that is a
+    guess.  `numeric_names_dropped` keys found after damage were dropped because their names are numbers.
     """
 
     keys: int = 0
@@ -58,9 +58,9 @@ def salvage_rdb(
     strict: bool = False,
     key_filter: KeyFilter | None = None,
 ) -> tuple[SplicedRdb, SalvageCounts] | None:
-    """The part with what can be read of its RDB, of its keys those that are `wanted`.
+    """The part with the readable items of its damaged RDB, and their counts; only keys that pass `key_filter`.
 
-    None where nothing can, or its bytes are not to be had.
+    None if no key or function can be read, or if unreadable sectors follow the RDB.
     """
     if rdb.codec:
         tool = {"LZ4": "lz4", "Zstd": "zstd"}[rdb.codec]
@@ -70,7 +70,7 @@ def salvage_rdb(
         )
     holes = isinstance(source, FileSource) and source.unreadable
     if isinstance(source, FileSource) and source.first_unreadable(Span(rdb.span.end, source.size)):
-        return None  # what follows has to be read from the file itself, which knows its holes
+        return None  # The bytes after the RDB must be read from the file itself, which knows its unreadable sectors.
     expected_magic = b"" if holes or rdb.span.end < MAGIC_SIZE else writer_magic(rdb.aux)
     if expected_magic and expected_magic != rdb.magic:
         source, rdb = (
@@ -82,20 +82,24 @@ def salvage_rdb(
     def item_verdicts() -> Iterator[tuple[Span, str]]:
         nonlocal counts
         salvager = _RdbSalvager(source, rdb, strict, key_filter)
-        counts = salvager.counts  # and not the walk, which holds the names that it has seen
+        counts = salvager.counts  # Not the salvager itself: it holds a large filter of key names.
         return salvager.item_verdicts()
 
-    head = splice_rdb(index, source, rdb.span.end, item_verdicts)
-    return (head, counts) if counts.keys or counts.functions else None
+    spliced = splice_rdb(index, source, rdb.span.end, item_verdicts)
+    return (spliced, counts) if counts.keys or counts.functions else None
 
 
 def read_salvageable(source: Source, rdb: Preamble) -> Iterator[ItemBatch | Damage]:
-    """What can be read of an RDB, every value decoded, and the damage between."""
+    """The readable items of an RDB, with every value decoded, and the damage between them."""
     return salvage_items(source, rdb.span.end, lambda source, key: is_plausible_key(source, key, rdb))
 
 
 class _RdbSalvager:
-    """One RDB from its start."""
+    """Decides for every item of one RDB whether it is kept.
+
+    `after_damage`: the database and the next keys are a guess.  `after_search`: items were found by a search, so they
+    may be elements of a value.  `db_is_doubtful`: the last SELECTDB was dropped.
+    """
 
     def __init__(
         self, source: FileSource | PatchedSource, rdb: Preamble, strict: bool, key_filter: KeyFilter | None
@@ -106,7 +110,7 @@ class _RdbSalvager:
         self.after_damage = self.after_search = self.db_is_doubtful = False
 
     def item_verdicts(self) -> Iterator[tuple[Span, str]]:
-        """Adjacent spans, and why each goes."""
+        """Adjacent byte ranges of the whole RDB, and why each is dropped ("" if it is kept)."""
         for tile in read_salvageable(self.source, self.rdb):
             if isinstance(tile, Damage):
                 self.after_damage = self.after_damage or tile.end_is_guess
@@ -119,7 +123,7 @@ class _RdbSalvager:
                     yield item.span, self._drop_reason(item)
 
     def _drop_reason(self, item: KeyItem | OpcodeItem) -> str:
-        """Why an item goes; empty if it stays."""
+        """Why an item is dropped; "" if it is kept."""
         if isinstance(self.source, FileSource) and self.source.first_unreadable(item.span):
             return DamageKind.UNREADABLE.value
         if self.after_damage and self.strict:
@@ -132,7 +136,8 @@ class _RdbSalvager:
         if self.after_search and _is_integer_encoded(pread(self.cursor.source, 1, key.name_offset)):
             self.counts.numeric_names_dropped += 1
             return NUMERIC_NAME_REASON
-        if twice and self.after_damage:  # a server writes no key twice; before any damage it is the filter that errs
+        # A server writes no key twice: before any damage a hit is a false positive of the filter.
+        if twice and self.after_damage:
             return DUPLICATE_KEY_REASON
         if self.key_filter and not self.key_filter(key):
             return NOT_SELECTED_REASON
@@ -155,19 +160,20 @@ class _RdbSalvager:
             or (item.kind == Opcode.FUNCTION2 and self._body_starts_with(item, b"#!"))
         ):
             return ""
-        return GUESSED_KEY_REASON  # a module's own bytes, or the writer's words: no server needs them, and a wrong one stops it
+        # Module data and AUX fields: no server needs them, and a wrong one stops the load.
+        return GUESSED_KEY_REASON
 
     def _select_db_drop_reason(self, item: OpcodeItem) -> str:
         self.cursor.seek(item.body_offset)
         db = self.cursor.length()
         self.db_is_doubtful = self.after_damage and db > self.highest_db and not self._precedes_resize_db(item)
         if self.db_is_doubtful:
-            return GUESSED_KEY_REASON  # no server loads a database that it does not have
+            return GUESSED_KEY_REASON  # A server does not load a database number that it does not have.
         self.db, self.highest_db = db, max(db, self.highest_db)
         return ""
 
     def _precedes_resize_db(self, item: OpcodeItem) -> bool:
-        """True if what to make room for follows the choice of a database, as every server since 3.2 writes it."""
+        """Whether RESIZEDB follows a SELECTDB, as every server since 3.2 writes it."""
         return pread(self.source, 1, item.span.end) == bytes((Opcode.RESIZEDB,))
 
     def _body_starts_with(self, item: OpcodeItem, start: bytes) -> bool:
@@ -180,19 +186,21 @@ class _RdbSalvager:
 
 
 def describe_salvaged_rdb(name: str, rdb: Preamble, counts: SalvageCounts) -> str:
-    """What a plan says of a salvaged RDB."""
+    """The note of a plan about a salvaged RDB."""
     defect = rdb.note or "a value of it cannot be decoded"
-    words = f"the RDB of {text.display_path(name)} is damaged ({defect}): {text.format_count(counts.keys, 'key')} of it can be read"
+    words = f"the RDB of {text.display_path(name)} is damaged ({defect}): "
+    words += f"{text.format_count(counts.keys, 'key')} of it can be read"
     words += " and stay" if counts.keys != 1 else " and stays"
     if counts.keys_after_damage:
         words += f", {counts.keys_after_damage:,} of them found after the damage: a guess (--strict leaves those out)"
     if counts.keys_in_guessed_db:
         words += f", {counts.keys_in_guessed_db:,} in a guessed database"
     if counts.numeric_names_dropped:
-        words += f"; {text.format_count(counts.numeric_names_dropped, 'key')} found after it whose names are numbers go, which may be elements"
+        words += f"; {text.format_count(counts.numeric_names_dropped, 'key')} found after it"
+        words += " whose names are numbers go, which may be elements"
     return words + "; a value that was changed and can still be decoded cannot be told"
 
 
 def _is_integer_encoded(first: bytes) -> bool:
-    """True of the first byte of a string that is stored as an integer (rdb.h: 11 and 0 to 2)."""
+    """Whether the first byte of a string says that it is stored as an integer (rdb.h: RDB_ENCVAL and 0 to 2)."""
     return first in (b"\xc0", b"\xc1", b"\xc2")

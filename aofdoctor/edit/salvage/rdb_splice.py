@@ -1,17 +1,16 @@
-"""An RDB at the head of a part that loses some of its items: what stays, byte for byte, and a new end for it.
+"""Remove items from an RDB at the head of a part, and give the RDB a new end with the right checksum.
 
-Items are copied as they are; only the end and its checksum are made anew, and
-stand in a Mended view of the part after everything that goes.  So the drops of
-an RDB are drops like any other: kept beside the output, and found again.
+Kept items are copied byte for byte.  The new end is inserted after all dropped bytes in a `PatchedSource` view of the
+part.  So the drops of an RDB are like any others: they can be kept next to the output, and found again.
 """
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from aofdoctor.aof.patched_source import PatchedSource, PatchPiece, Replacement
-from aofdoctor.edit.plan import Drop, Reconstruction, merge_adjacent
-from aofdoctor.rdb import header as head
+from aofdoctor.edit.drops import Drop, Reconstruction, merge_adjacent
 from aofdoctor.rdb.encoding.crc64 import crc64
+from aofdoctor.rdb.header import MAGIC_SIZE, has_checksum
 from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
@@ -21,14 +20,15 @@ NEW_END_REASON = "the RDB's new end and checksum"
 MAGIC_REASON = "the RDB's magic, by its writer's own words"
 _PIECE = 1 << 20
 
-# Adjacent spans from the start of an RDB to its end: why each one goes, empty if it stays.
+# Yields adjacent byte ranges from the start of an RDB to its end, each with the reason to drop it ("" to keep it).
 ItemVerdicts = Callable[[], Iterator[tuple[Span, str]]]
 
 
 class SplicedRdb(NamedTuple):
-    """A part whose RDB ends anew: `source` is the part as seen with the new end, which stands before `end`.
+    """A part with an RDB from which items were removed.
 
-    `mendings` is what was put in, and a magic that was turned back.
+    `source` is the part with the RDB's new end inserted before offset `end`; `drops` are the drops of the RDB in it.
+    `reconstructions` are the inserted end, and a corrected magic.
     """
 
     source: PatchedSource
@@ -38,7 +38,7 @@ class SplicedRdb(NamedTuple):
 
 
 def splice_rdb(index: int, source: FileSource | PatchedSource, end: int, item_verdicts: ItemVerdicts) -> SplicedRdb:
-    """The part at a place in load order, whose RDB ends at `end`, with a new end for what stays of that."""
+    """Splice the RDB of part `index`, which ends at offset `end` of the source, to the kept items and a new end."""
     tail = _new_end(source, end, item_verdicts)
     view = _insert(source, end, tail)
 
@@ -57,18 +57,18 @@ def splice_rdb(index: int, source: FileSource | PatchedSource, end: int, item_ve
 
 
 def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:
-    """The same source beginning with another magic."""
+    """The source with another magic at its start."""
     file, pieces = (source.file, source.pieces) if isinstance(source, PatchedSource) else (source, ())
     first, *rest = pieces or [PatchPiece(Span(0, source.size), source.size)]
     assert first.transform is None, "an RDB is read as it is"
-    after = PatchPiece(Span(head.MAGIC_SIZE, first.span.end), first.size - head.MAGIC_SIZE)
+    after = PatchPiece(Span(MAGIC_SIZE, first.span.end), first.size - MAGIC_SIZE)
     return PatchedSource(
-        file, [PatchPiece(Span(0, head.MAGIC_SIZE), head.MAGIC_SIZE, Replacement(magic), MAGIC_REASON), after, *rest]
+        file, [PatchPiece(Span(0, MAGIC_SIZE), MAGIC_SIZE, Replacement(magic), MAGIC_REASON), after, *rest]
     )
 
 
 def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
-    """The same, up to the end whatever is known of the bytes there."""
+    """The verdicts, with a drop for any bytes between the last of them and the end."""
     at = 0
     for span, why in item_verdicts:
         yield span, why
@@ -78,9 +78,9 @@ def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterat
 
 
 def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts) -> bytes:
-    """The opcode of the end, and the checksum of what stays and that."""
+    """The EOF opcode, and the checksum of all kept bytes and the opcode if the version has checksums."""
     last = bytes([Opcode.EOF])
-    if not head.has_checksum(pread(source, head.MAGIC_SIZE, 0)):
+    if not has_checksum(pread(source, MAGIC_SIZE, 0)):
         return last
     crc = 0
     for span in _merge_spans(span for span, why in _cover_to_end(item_verdicts(), end) if not why):
@@ -90,6 +90,7 @@ def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts) -> bytes:
 
 
 def _merge_spans(spans: Iterator[Span]) -> Iterator[Span]:
+    """Join adjacent spans."""
     held: Span | None = None
     for span in spans:
         if held and held.end == span.start:
@@ -103,7 +104,7 @@ def _merge_spans(spans: Iterator[Span]) -> Iterator[Span]:
 
 
 def _insert(source: FileSource | PatchedSource, at: int, data: bytes) -> PatchedSource:
-    """The same source with bytes put in at an offset."""
+    """The source with bytes inserted at an offset."""
     pieces = source.pieces if isinstance(source, PatchedSource) else [PatchPiece(Span(0, source.size), source.size)]
     out: list[PatchPiece] = []
     start = 0

@@ -1,33 +1,59 @@
-"""What a salvage keeps: every whole command before and after every damage, transactions whole or not at all.
+"""Plan repair --salvage: keep every intact command before and after every damage, and transactions whole or not at all.
 
-What goes of each part, salvage_walk.py knows.  Where a SELECT may be lost, in a
-hole, the database is a guess: the plan counts the commands that run in one, and
-a strict salvage drops them too.
+part_walk.py finds the drops of one part.  Where damage may have destroyed a SELECT, the database of the commands
+after it is a guess: the plan counts these commands, and a strict salvage drops them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from aofdoctor import text
+from aofdoctor.aof.model import AOF
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
 from aofdoctor.check.report import Report
 from aofdoctor.damage import Damage, DamageKind
-from aofdoctor.edit.plan import Drop, Plan, merge_adjacent
-from aofdoctor.edit.planners.repair import require_parts
+from aofdoctor.edit.drops import Drop, merge_adjacent
+from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.preconditions import require_parts
+from aofdoctor.edit.reconstruction.reconstruct import reconstruct
+from aofdoctor.edit.salvage.fileset import rebuild_manifest, restore_part_order
 from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
 from aofdoctor.edit.salvage.rdb_keys import SalvageCounts, describe_salvaged_rdb, read_salvageable, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.log.flushes import describe_group
 from aofdoctor.source import FileSource, Source
 
+ExamineAof = Callable[[AOF], Report]
+
+
+def plan_salvage(
+    aof: AOF, examine: ExamineAof, strict: bool = False, keep_unknown: bool = False
+) -> tuple[Plan, Report]:
+    """Plan a salvage: rebuild the manifest, undo swapped files, reconstruct damage, then drop what is left of it.
+
+    Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
+    that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
+    `keep_unknown`, commands that no server version knows are kept.  Raises RefusedEdit if no part exists.
+    """
+    aof.read_all_payloads()
+    listed, manifest_notes = rebuild_manifest(aof)
+    report = examine(listed)
+    ordered, order_notes = restore_part_order(report)
+    report = examine(ordered) if order_notes else report
+    reconstructed, reconstructions = (
+        reconstruct(ordered) if any(part.damage for part in report.parts) else (ordered, [])
+    )
+    final_report = examine(reconstructed) if reconstructions else report
+    plan = plan_salvage_drops(final_report, strict, keep_unknown)
+    plan.add_reconstructions([*reconstructions, *plan.reconstructions], final_report.commands - report.commands)
+    plan.notes[:0] = manifest_notes + order_notes
+    plan.manifest_rebuilt = bool(manifest_notes or order_notes)
+    return plan, report
+
 
 def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool = False) -> Plan:
-    """Drop what is damaged, and nothing else.
-
-    `strict`: commands whose database is a guess go too.  `keep_unknown`: commands
-    that no server line knows stay.  Raises Refused where no part is left.
-    """
+    """Plan to drop the damaged bytes of a report, and keep everything else."""
     require_parts(report)
     guessed_commands, spliced_rdbs = GuessedCommands(), _splice_damaged_rdbs(report, strict)
     aof = replace(
@@ -42,12 +68,12 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
         guessed_commands.count = 0
         for index, part in enumerate(aof.parts):
             if part.source is not None:
-                head = spliced_rdbs[index][0] if index in spliced_rdbs else None
+                spliced = spliced_rdbs[index][0] if index in spliced_rdbs else None
                 salvager = PartSalvager(index, part.source, strict, keep_unknown, guessed_commands)
-                yield from merge_adjacent(salvager.drops(head, not head or _has_complete_rdb(report, index)))
+                yield from merge_adjacent(salvager.drops(spliced, not spliced or _has_complete_rdb(report, index)))
 
-    reconstructions = [mend for head, _ in spliced_rdbs.values() for mend in head.reconstructions]
-    size = report.size + sum(mend.size - mend.span.size for mend in reconstructions)
+    reconstructions = [change for spliced, _ in spliced_rdbs.values() for change in spliced.reconstructions]
+    size = report.size + sum(change.size - change.span.size for change in reconstructions)
     plan = Plan(aof, "salvage", drops, report.commands, size, keep_dropped=True)
     plan.add_reconstructions(reconstructions, 0)
     missing = {i for i, part in enumerate(report.aof.parts) if not part.exists}
@@ -58,7 +84,7 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
 
 
 def _splice_damaged_rdbs(report: Report, strict: bool) -> dict[int, tuple[SplicedRdb, SalvageCounts]]:
-    """What can be read of the damaged RDBs, by the place of the part."""
+    """The readable items of each damaged RDB, by index of the part in load order."""
     spliced_rdbs = {}
     for index, part in enumerate(report.parts):
         source = part.part.source
@@ -68,14 +94,14 @@ def _splice_damaged_rdbs(report: Report, strict: bool) -> dict[int, tuple[Splice
             and isinstance(source, FileSource | PatchedSource)
             and (not rdb.is_intact or _has_undecodable_value(source, rdb))
         ):
-            head = salvage_rdb(index, source, rdb, strict)
-            if head:
-                spliced_rdbs[index] = head
+            salvaged = salvage_rdb(index, source, rdb, strict)
+            if salvaged:
+                spliced_rdbs[index] = salvaged
     return spliced_rdbs
 
 
 def _has_undecodable_value(source: Source, rdb: Preamble) -> bool:
-    """True of an RDB without a checksum that reads to its end, and has a value that cannot be decoded."""
+    """Whether an RDB without a checksum contains a value that cannot be decoded."""
     return (
         rdb.checksum == "off"
         and not rdb.codec
@@ -105,13 +131,13 @@ def _notes(
         if group.first.guess:
             place = f"{text.display_path(group.first.part)}@{group.first.span.start}"
             yield (
-                f"{describe_group(group)} at {place} stands after damage, and stays: that it is a command, and no piece of a "
-                "value, is a guess; aofdoctor strip on the copy takes it out"
+                f"{describe_group(group)} at {place} stands after damage, and stays: that it is a command, and no "
+                "piece of a value, is a guess; aofdoctor strip on the copy takes it out"
             )
     if guessed_commands.count and not strict:
         part_index, start = guessed_commands.first_place
         place = f"{text.display_path(report.aof.parts[part_index].name)}@{start}"
         yield (
-            f"{text.format_count(guessed_commands.count, 'command')} after damage, from {place}, run in a guessed database: a SELECT "
-            "may be lost there (--strict leaves them out)"
+            f"{text.format_count(guessed_commands.count, 'command')} after damage, from {place}, run in a guessed "
+            "database: a SELECT may be lost there (--strict leaves them out)"
         )

@@ -1,4 +1,4 @@
-"""aofdoctor convert: another layout, or another server."""
+"""aofdoctor convert: another layout, another server version, or shifted expiries."""
 
 import re
 import time
@@ -9,13 +9,15 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.cli import options
-from aofdoctor.cli.conversion_runner import plan_from_recipe, run_conversion
+from aofdoctor.cli.console import progress_bar
+from aofdoctor.cli.edit_runner import run_edit
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
+from aofdoctor.edit.planners.convert import plan_from_recipe
+from aofdoctor.edit.recipes import make_edit
 from aofdoctor.errors import InvalidSelection, RefusedEdit
+from aofdoctor.log.arguments import last_write_time
 from aofdoctor.log.position import parse_time
-from aofdoctor.log.timestamps import last_time
-from aofdoctor.rdb.preamble import creation_time, read_aux
 
 EPILOG = """\b
 Examples:
@@ -80,11 +82,13 @@ def convert(
             "base": base or "", "rdb_version": rdb_version or 0, "layout": layout or "", "for": (for_ or "").lower(),
             "shift_ms": _shift_ms(aof, shift_ttl, now), "lossy": lossy,
         }  # fmt: skip
-        run_conversion(plan_from_recipe(aof, recipe), output_options)
+        run_edit(
+            make_edit(plan_from_recipe, "convert", aof, recipe, output_options.writes, progress_bar), output_options
+        )
 
 
 def _shift_ms(aof: AOF, shift: str | None, now: str | None) -> int:
-    """What every expiry is moved by, in ms."""
+    """The milliseconds that --shift-ttl or --now shift every expiry by."""
     if shift:
         match = _DURATION.match(shift)
         if not match or not int(match[1]):
@@ -92,7 +96,7 @@ def _shift_ms(aof: AOF, shift: str | None, now: str | None) -> int:
         return int(match[1]) * _UNIT_MS[match[2]]
     if not now:
         return 0
-    end = _log_end(aof)
+    end = last_write_time(aof)
     if end is None:
         raise RefusedEdit(
             f"no #TS annotation in {text.display_path(aof.path)} says when it ended (aof-timestamp-enabled was off)",
@@ -102,10 +106,3 @@ def _shift_ms(aof: AOF, shift: str | None, now: str | None) -> int:
     if not shift_seconds:
         raise InvalidSelection("that is when the log ended: no expiry would move")
     return shift_seconds * 1000
-
-
-def _log_end(aof: AOF) -> int | None:
-    """When the log ended, unix seconds: by its annotations, or of a dump by its own words."""
-    if aof.layout != "rdb":
-        return last_time(aof)
-    return creation_time(read_aux(AOF.require_file(aof.parts[0])))

@@ -12,7 +12,6 @@ import typer
 from aofdoctor.cli import options
 from aofdoctor.cli.console import print_line, warn
 from aofdoctor.cli.diff_sides import open_side
-from aofdoctor.cli.options import build_log_selection
 from aofdoctor.cli.views.diff.json_lines import JsonRenderer
 from aofdoctor.cli.views.diff.keys import print_key_diff, print_key_diff_json
 from aofdoctor.cli.views.diff.renderer import Comparison, Renderer, warn_of_damage
@@ -26,6 +25,7 @@ from aofdoctor.diff.units.rdb_selection import RdbUnitSelection
 from aofdoctor.diff.units.side import Side
 from aofdoctor.edit.output.diff_patch import DiffPatch
 from aofdoctor.errors import InvalidSelection
+from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.selection import Selection
 from aofdoctor.text import display_path, format_count
 

@@ -11,11 +11,12 @@ from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, terminal_width, warn
-from aofdoctor.cli.options import build_log_selection, open_path
+from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views import base_keys, record_lines
 from aofdoctor.damage import DAMAGE_MEANINGS
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log import entries
+from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.base_keys import BaseKey
 from aofdoctor.log.selection import Selection
 from aofdoctor.log.timestamps import probably_has_timestamps

@@ -8,10 +8,11 @@ import typer
 from aofdoctor import text
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, print_json, progress_bar
-from aofdoctor.cli.options import build_log_selection, open_path
+from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views.stats_json import stats_to_json
 from aofdoctor.cli.views.stats_text import StatsRenderer
 from aofdoctor.errors import InvalidSelection
+from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.stats.collect import StatsOptions, collect_stats
 
 EPILOG = """\b

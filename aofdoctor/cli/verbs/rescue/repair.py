@@ -1,16 +1,18 @@
-"""aofdoctor repair: a copy that loads."""
+"""aofdoctor repair: a copy that a server loads."""
 
 from typing import Annotated
 
 import typer
 
 from aofdoctor.cli import options
-from aofdoctor.cli.console import print_json, print_line
+from aofdoctor.cli.console import print_json, print_line, progress_bar
+from aofdoctor.cli.edit_runner import edit_json, run_edit
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.cli.plan_runner import WRITE_HINT, plan_json, run_plan
-from aofdoctor.cli.recipes import make_plan
+from aofdoctor.cli.views.edit_text import WRITE_HINT
 from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.planners.repair import plan_from_recipe
+from aofdoctor.edit.recipes import make_edit
 from aofdoctor.errors import RefusedEdit
 
 EPILOG = """\b
@@ -51,13 +53,9 @@ def repair(
     """
     recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
     with open_path(path, read_errors_are_damage=True) as aof:
-        plan = make_plan("repair", aof, recipe, output_options.writes)
+        plan = make_edit(plan_from_recipe, "repair", aof, recipe, output_options.writes, progress_bar)
         if plan.changes_output:
-            run_plan(
-                plan,
-                output_options,
-                f"{WRITE_HINT}; what goes is kept in OUT.lost",
-            )
+            run_edit(plan, output_options, f"{WRITE_HINT}; what goes is kept in OUT.lost")
         else:
             _report_no_damage(plan, output_options)
 
@@ -66,7 +64,7 @@ def _report_no_damage(plan: Plan, output_options: OutputOptions) -> None:
     if output_options.writes or output_options.plan:
         raise RefusedEdit("no damage stands in it: there is nothing to repair, and nothing was written")
     if output_options.json:
-        print_json(plan_json(plan, None))
+        print_json(edit_json(plan, None))
         return
     print_line("no damage stands in it: there is nothing to repair")
     for note in plan.notes:

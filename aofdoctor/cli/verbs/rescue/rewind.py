@@ -1,14 +1,16 @@
-"""aofdoctor rewind: a copy as it was at a moment."""
+"""aofdoctor rewind: a copy with everything up to a position or a time."""
 
 from typing import Annotated
 
 import typer
 
 from aofdoctor.cli import options
+from aofdoctor.cli.console import progress_bar
+from aofdoctor.cli.edit_runner import run_edit
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.cli.plan_runner import WRITE_HINT, run_plan
-from aofdoctor.cli.recipes import make_plan
+from aofdoctor.edit.planners.rewind import plan_from_recipe
+from aofdoctor.edit.recipes import make_edit
 
 EPILOG = """\b
 Examples:
@@ -39,6 +41,7 @@ def rewind(
     annotations (aof-timestamp-enabled).
     """
     with open_path(path) as aof:
-        run_plan(
-            make_plan("rewind", aof, {"to": to, "before": before}, output_options.writes), output_options, WRITE_HINT
+        recipe = {"to": to, "before": before}
+        run_edit(
+            make_edit(plan_from_recipe, "rewind", aof, recipe, output_options.writes, progress_bar), output_options
         )

@@ -1,10 +1,12 @@
 """aofdoctor slice: a copy with only the selected commands."""
 
 from aofdoctor.cli import options
+from aofdoctor.cli.console import progress_bar
+from aofdoctor.cli.edit_runner import run_edit
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.cli.plan_runner import WRITE_HINT, run_plan
-from aofdoctor.cli.recipes import make_plan
+from aofdoctor.edit.planners.slice import plan_from_recipe
+from aofdoctor.edit.recipes import make_edit
 
 EPILOG = """\b
 Examples:
@@ -31,6 +33,5 @@ def slice_(
     scripts and functions stays.  Of an RDB base or preamble the selected keys stay.
     """
     with open_path(path) as aof:
-        run_plan(
-            make_plan("slice", aof, {"selection": selection_options}, output_options.writes), output_options, WRITE_HINT
-        )
+        recipe = {"selection": selection_options}
+        run_edit(make_edit(plan_from_recipe, "slice", aof, recipe, output_options.writes, progress_bar), output_options)

@@ -1,4 +1,4 @@
-"""aofdoctor strip: a copy without the flush that wiped it, or the flush overwritten where it stands."""
+"""aofdoctor strip: drop the flush that emptied the database, or other commands, in a copy or in place."""
 
 import os
 import sys
@@ -11,15 +11,24 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.cli import options
-from aofdoctor.cli.console import discard_stdout, make_painter, print_error_line, print_json, print_line, warn
+from aofdoctor.cli.console import (
+    discard_stdout,
+    make_painter,
+    print_error_line,
+    print_json,
+    print_line,
+    progress_bar,
+    warn,
+)
+from aofdoctor.cli.edit_runner import confirm, edit_json, run_edit
 from aofdoctor.cli.options import NO_SELECTION, open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.cli.plan_runner import WRITE_HINT, confirm, overwrite_lines, plan_json, run_plan, short_path
-from aofdoctor.cli.recipes import AmbiguousFlushGroup, Recipe, make_plan
-from aofdoctor.edit.output import overwrite as inplace
+from aofdoctor.cli.views.edit_text import overwrite_lines, short_path
+from aofdoctor.edit.output.overwrite import FileOverwrites, overwrite, plan_overwrites
 from aofdoctor.edit.plan import Plan
-from aofdoctor.edit.planners.repair import require_complete_set
-from aofdoctor.edit.planners.strip import FlushSurvey, plan_tail
+from aofdoctor.edit.planners.strip import AmbiguousFlushGroup, FlushSurvey, plan_from_recipe, plan_tail
+from aofdoctor.edit.preconditions import require_complete_set
+from aofdoctor.edit.recipes import Recipe, make_edit
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.flushes import FlushGroup, describe_group, describe_scope
 
@@ -90,17 +99,17 @@ def strip(
             in_place_hint = (
                 ", --in-place overwrites the flush" if any(d.reason == "flush" for d in plan.listed_drops) else ""
             )
-            run_plan(plan, output_options, f"-o OUT writes a copy{in_place_hint}" if only_flushes else WRITE_HINT)
+            run_edit(plan, output_options, f"-o OUT writes a copy{in_place_hint}" if only_flushes else None)
 
 
 def _can_overwrite(output_options: OutputOptions, only_flushes: bool) -> bool:
-    """Flushes are overwritten where they stand; what is more changes the size, and is exchanged for a new file."""
+    """Whether the edit in place can overwrite the flushes; any other edit in place exchanges the file for a new one."""
     return output_options.in_place and only_flushes and not (output_options.prove or output_options.hash)
 
 
 def _plan(aof: AOF, recipe: Recipe, writes: bool, json: bool) -> Plan:
     try:
-        return make_plan("strip", aof, recipe, writes)
+        return make_edit(plan_from_recipe, "strip", aof, recipe, writes, progress_bar)
     except AmbiguousFlushGroup as ambiguity:
         _list_groups(aof, ambiguity.survey, json)
         raise typer.Exit(2) from None
@@ -134,7 +143,8 @@ def _group_line(flush_survey: FlushSurvey, group: FlushGroup) -> str:
     first = group.first
     time_text = text.format_time(first.time) if first.time is not None else "time unknown"
     later = text.format_count(flush_survey.commands - group.last.number, "later command")
-    return f"{text.display_path(first.part)}@{first.span.start}  {time_text}  {describe_group(group)}, emptied {describe_scope(group)}, {later}"
+    position = f"{text.display_path(first.part)}@{first.span.start}"
+    return f"{position}  {time_text}  {describe_group(group)}, emptied {describe_scope(group)}, {later}"
 
 
 def _print_lines(lines: Iterable[str], json: bool) -> None:
@@ -143,7 +153,7 @@ def _print_lines(lines: Iterable[str], json: bool) -> None:
 
 
 def _overwrite_in_place(plan: Plan, output_options: OutputOptions, trust_tail: bool, receipt_path: str | None) -> None:
-    overwrites = inplace.plan_overwrites(plan)
+    overwrites = plan_overwrites(plan.aof, plan.drops(), plan.remaining_damage)
     count = sum(len(target.edits) for target in overwrites)
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
     plan.aof.close()
@@ -154,27 +164,30 @@ def _overwrite_in_place(plan: Plan, output_options: OutputOptions, trust_tail: b
         output_options.yes,
     )
     try:
-        receipt = inplace.overwrite(
+        receipt = overwrite(
             overwrites,
             output_options.force_in_use,
             trust_tail,
             Path(os.path.abspath(receipt_path)) if receipt_path else None,
         )
-    except KeyboardInterrupt as problem:  # which says nothing by itself
+    except KeyboardInterrupt as problem:  # The program ends without a message, so the notes are printed here.
         for note in getattr(problem, "__notes__", ()):
             warn(text.display_path(note))
         raise
     _print_result(plan, overwrites, receipt, output_options.json)
 
 
-def _print_result(plan: Plan, overwrites: list[inplace.FileOverwrites], receipt: Path, json: bool) -> None:
-    """What was done; a disk that is full for our words does not hide where the receipt is."""
+def _print_result(plan: Plan, overwrites: list[FileOverwrites], receipt: Path, json: bool) -> None:
+    """Print the result; if standard output cannot be written, the error names the receipt all the same."""
     count = sum(len(target.edits) for target in overwrites)
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
     try:
         if json:
-            print_json(plan_json(plan, str(overwrites[0].path), receipt, changed_in_place=True))
-        result_text = f"{text.format_count(count, 'flush', 'flushes')} overwritten, {text.format_size(size)} changed, on disk and read back"
+            result = edit_json(plan, str(overwrites[0].path), receipt)
+            result["bytes"] |= {"after": plan.size, "dropped": 0}  # A PING of the same size replaces each flush.
+            print_json(result)
+        flushes = text.format_count(count, "flush", "flushes")
+        result_text = f"{flushes} overwritten, {text.format_size(size)} changed, on disk and read back"
         lines = [
             "", make_painter()(f"done: {result_text}", "good"), f"receipt: {text.display_path(short_path(receipt))}",
             f"         aofdoctor undo {text.shell_quote(short_path(receipt))} takes it back", _next_step(plan.aof),

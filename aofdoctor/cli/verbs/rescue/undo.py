@@ -1,4 +1,4 @@
-"""aofdoctor undo: an in-place edit taken back."""
+"""aofdoctor undo: reverse an edit in place from its receipt."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from aofdoctor import text
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, print_json, print_line
-from aofdoctor.cli.plan_runner import short_path
+from aofdoctor.cli.views.edit_text import short_path
 from aofdoctor.edit.output.undo import undo as take_back
 
 EPILOG = """\b

@@ -1,19 +1,18 @@
-"""A block that was written twice in a row: where the second copy ends.
+"""Find a block that was written twice in a row: where does the second copy end?
 
-The damage is where the copies meet, in the middle of a record.  Leaving out
-the bytes from there to the same place in the second copy gives the file as it
-was; that is only done where every byte between proves it.
+The damage is where the copies meet, in the middle of a record.  Dropping the bytes from there to the same place in
+the second copy restores the file.  That is done only if every byte in between proves the repetition.
 """
 
 from aofdoctor.damage import Damage
 from aofdoctor.source import Source, pread
 
-_KEY = 128  # bytes before the damage that have to come again
-_REACH = 1 << 15  # blocks are pages, sectors, buffers
+_KEY = 128  # bytes before the damage that must occur again after it
+_REACH = 1 << 15  # the largest block: pages, sectors and buffers are smaller
 
 
 def duplicated_block_end(source: Source, damage: Damage) -> int | None:
-    """The end of what is there twice, from where the damage starts; None where that is not proven."""
+    """The end of the second copy of a block, counted from the start of the damage; None unless it is proven."""
     start, resync = damage.span
     if start < _KEY or resync - start > _REACH:
         return None
@@ -23,16 +22,16 @@ def duplicated_block_end(source: Source, damage: Damage) -> int | None:
     if at < 0:
         return None
     before = pread(source, min(start, _REACH), max(0, start - _REACH))
-    if key in before[:-1] or key in after[at + 1 :]:  # what repeats itself anyway proves nothing
+    if key in before[:-1] or key in after[at + 1 :]:  # Bytes that repeat anyway prove nothing.
         return None
     return start + at + _KEY if _is_copy(before, after, resync - start, at + _KEY) else None
 
 
 def _is_copy(before: bytes, after: bytes, torn: int, shift: int) -> bool:
-    """True if the bytes up to `shift` are a second copy of those before.
+    """Whether the first `shift` bytes of `after` are a second copy of the last bytes of `before`.
 
-    `torn` of them, the damage, are the head of the record that comes again and
-    the tail of the one that the block began in.
+    The first `torn` of them, the damage, are the start of the record that is repeated, followed by the end of the
+    record in which the block began.
     """
     if torn > shift or shift > len(before):
         return False
@@ -43,5 +42,5 @@ def _is_copy(before: bytes, after: bytes, torn: int, shift: int) -> bool:
 
 
 def _common_prefix_length(left: bytes, right: bytes) -> int:
-    """How many bytes two begin with alike."""
+    """The length of the common prefix."""
     return next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))

@@ -1,0 +1,215 @@
+"""Edits as text: what a plan or a conversion changes, what was written, and the steps that put it to use."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aofdoctor import text
+from aofdoctor.aof.model import AOF
+from aofdoctor.cli.console import Paint
+from aofdoctor.edit.drops import span_in_file
+from aofdoctor.edit.edit import Edit
+from aofdoctor.edit.output.receipt import Receipt
+from aofdoctor.edit.plan import Plan
+
+if TYPE_CHECKING:  # At run time only the verb convert imports it: the other verbs start faster without it.
+    from aofdoctor.edit.conversion.conversion import Conversion
+    from aofdoctor.edit.output.overwrite import FileOverwrites
+
+WRITE_HINT = "-o OUT writes a copy, --in-place keeps the old one beside it"
+_LISTED_MAX = 20
+_START_WITH_AOF = "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF"
+_ADOPTION_NOTE = "a server of 7.0 or later takes a single file over only where its appenddirname has no manifest"
+_START_WITH_DUMP = (
+    "start the server with appendonly no (yes reads no dump), look at DBSIZE, then CONFIG SET appendonly yes"
+)
+_START_STEPS = {
+    "multi-part": (_START_WITH_AOF,),
+    "single": (_ADOPTION_NOTE, _START_WITH_AOF),
+    "rdb": (_START_WITH_DUMP,),
+}
+_CONVERSION_USAGE = {
+    "set": "It is an appenddirname for a server of 7.0 or later, in the place of the single file.",
+    "single": "It is an appendfilename: check --server says whether a server before 7.0 loads it; a later one takes it "
+    "over where it has no manifest.",
+    "dump": "It is a dbfilename for a server with appendonly no.",
+}
+
+
+class EditView(NamedTuple):
+    """How one kind of edit is shown: its summary, the result of a copy, and the hint if nothing was written."""
+
+    summary_lines: Callable[[Any, Paint], Iterator[str]]
+    result_lines: Callable[[Any, Receipt, Paint], Iterator[str]]
+    write_hint: Callable[[Any], str]
+
+
+def view_of(edit: Edit) -> EditView:
+    """The view of an edit."""
+    return _PLAN_VIEW if isinstance(edit, Plan) else _CONVERSION_VIEW
+
+
+# -- plans --
+
+
+def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
+    """The totals of a plan, and its first reconstructions and drops."""
+    yield paint(f"{plan.verb} {text.display_path(plan.aof.path)}", "strong")
+    yield f"  before  {text.format_count(plan.commands_before, 'command')}, {text.format_size(plan.size_before)}"
+    yield from _reconstruction_lines(plan, paint)
+    for drop in plan.listed_drops[:_LISTED_MAX]:
+        position = f"{text.display_path(plan.aof.parts[drop.part].name)}@{span_in_file(plan.aof, drop).start}"
+        amount = f"{text.format_count(drop.commands, 'command')}, {text.format_size(drop.span.size)}"
+        yield paint(f"  - {position}  {amount}  {drop.reason}", "gone")
+    if plan.drop_count > _LISTED_MAX:
+        yield paint(f"  - and {plan.drop_count - _LISTED_MAX:,} more ranges", "gone")
+    size_after = plan.size - plan.dropped_bytes
+    commands = (
+        f"{text.format_count(plan.commands_after, 'command')} ({_percent(plan.commands_after, plan.commands_before)})"
+    )
+    yield f"  after   {commands}, {text.format_size(size_after)} ({_percent(size_after, plan.size_before)})"
+    yield from (f"  {note}" for note in plan.notes)
+
+
+def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
+    for reconstruction in plan.reconstructions[:_LISTED_MAX]:
+        position = f"{text.display_path(plan.aof.parts[reconstruction.part].name)}@{reconstruction.span.start}"
+        size, reason = text.format_size(reconstruction.size), reconstruction.reason
+        if reconstruction.span.size:
+            change = f"{text.format_size(reconstruction.span.size)} become {size}  {reason}: turned back"
+        else:
+            change = f"{size} new  {reason}"
+        yield paint(f"  ~ {position}  {change}", "changed")
+    if len(plan.reconstructions) > _LISTED_MAX:
+        yield paint(f"  ~ and {len(plan.reconstructions) - _LISTED_MAX:,} more ranges", "changed")
+
+
+def _percent(part: int, total: int) -> str:
+    """A share in percent, never rounded up to 100 if anything is missing; more than 100 after a reconstruction."""
+    if part >= total:
+        return f"{part * 100 // total if total else 100}%"
+    tenths = min(999, part * 1000 // total) if total else 0
+    return f"{tenths / 10:.1f}%"
+
+
+def overwrite_lines(plan: Plan, overwrites: "list[FileOverwrites]", paint: Paint) -> Iterator[str]:
+    """The records that an overwrite in place changes."""
+    yield paint(f"{plan.verb} {text.display_path(plan.aof.path)}, in place", "strong")
+    edits = [(target.path.name, edit) for target in overwrites for edit in target.edits]
+    for name, edit in edits[:_LISTED_MAX]:
+        change = f"{text.escape(edit.old[:40])} becomes {text.escape(edit.new[:40])}"
+        yield paint(
+            f"  ~ {text.display_path(name)}@{edit.start}  {text.format_size(len(edit.old))}  {change}", "changed"
+        )
+    if len(edits) > _LISTED_MAX:
+        yield paint(f"  ~ and {len(edits) - _LISTED_MAX:,} more", "changed")
+    yield from (f"  {note}" for note in plan.notes)
+
+
+def _plan_result_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
+    """The files that were written, and the steps that replace the source by the copy."""
+    yield (
+        paint(f"written: {text.display_path(short_path(receipt.output))}", "good")
+        + "  on disk, read again, the same but for what went"
+    )
+    yield f"receipt: {text.display_path(short_path(receipt.path))}"
+    yield from _dropped_and_warning_lines(receipt, paint)
+    yield from _replacement_lines(plan.aof, receipt.output)
+
+
+# -- conversions --
+
+
+def _conversion_lines(conversion: "Conversion", paint: Paint) -> Iterator[str]:
+    """The totals of a conversion, and its first losses."""
+    report = conversion.report
+    yield paint(f"convert {text.display_path(conversion.aof.path)}", "strong")
+    commands = text.format_count(conversion.commands, "command")
+    yield f"  before  {text.format_size(conversion.size)}, {commands} beside the base"
+    yield f"  after   {text.format_size(conversion.output_size)}"
+    for (db, kind), count in sorted(report.keys.items()):
+        yield f"  db{db}  {text.format_count(count, 'key')} of type {kind}"
+    if report.reencoded_keys:
+        yield f"  {text.format_count(report.reencoded_keys, 'key')} written as another type"
+    if report.shifted_commands:
+        yield f"  expiries of {text.format_count(report.shifted_commands, 'command')} moved"
+    for loss in report.losses[:_LISTED_MAX]:
+        yield paint(f"  - db{loss.db}  {loss.type} {text.quote(loss.key)}  cannot be said there: {loss.why}", "gone")
+    if report.loss_count > _LISTED_MAX:
+        yield paint(f"  - and {report.loss_count - _LISTED_MAX:,} more", "gone")
+    yield from (f"  {note}" for note in conversion.all_notes())
+
+
+def _conversion_result_lines(conversion: "Conversion", receipt: Receipt, paint: Paint) -> Iterator[str]:
+    """The files that were written, and how a server uses them."""
+    yield paint(f"written: {text.display_path(short_path(receipt.output))}", "good") + "  on disk, read again"
+    yield f"receipt: {text.display_path(short_path(receipt.path))}"
+    yield from _dropped_and_warning_lines(receipt, paint)
+    if conversion.request.layout or conversion.aof.layout == "rdb":
+        yield _CONVERSION_USAGE[_conversion_output_kind(conversion)]
+    else:
+        yield from _replacement_lines(conversion.aof, receipt.output)
+
+
+def _conversion_output_kind(conversion: "Conversion") -> str:
+    if conversion.writes_directory:
+        return "set"
+    is_dump = conversion.aof.layout == "rdb" and conversion.request.base != "resp"
+    return "dump" if is_dump else "single"
+
+
+def _conversion_write_hint(conversion: "Conversion") -> str:
+    return f"-o OUT writes a copy{', with --lossy' if conversion.needs_lossy else ''}"
+
+
+# -- any edit --
+
+
+def exchange_result_lines(aof: AOF, receipt: Receipt, destination: Path, paint: Paint) -> Iterator[str]:
+    """The names of everything after an exchange, and how to undo it."""
+    yield (
+        paint(f"done: {text.display_path(short_path(destination))}", "good")
+        + "  on disk, read again, the same but for what went"
+    )
+    yield f"the old one is kept as {text.display_path(short_path(receipt.output))}"
+    yield f"receipt: {text.display_path(short_path(receipt.path))}"
+    yield f"         aofdoctor undo {text.shell_quote(short_path(receipt.path))} takes it back"
+    yield from _dropped_and_warning_lines(receipt, paint)
+    appendonly = "no" if aof.layout == "rdb" else "yes"
+    yield f"next:    aofdoctor verify {text.shell_quote(aof.path)}, then start the server with appendonly {appendonly}"
+
+
+def _dropped_and_warning_lines(receipt: Receipt, paint: Paint) -> Iterator[str]:
+    if receipt.dropped_path:
+        yield f"what went is kept in {text.display_path(short_path(receipt.dropped_path))}, with a map"
+    for warning in receipt.warnings:
+        yield paint(f"WARNING  {warning}", "warning")
+
+
+def _replacement_lines(aof: AOF, output: Path) -> Iterator[str]:
+    """The exact steps that put an output in the place of its source, numbered."""
+    source = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
+    place, new = text.shell_quote(str(source)), text.shell_quote(str(output))
+    steps = [
+        "stop the server:   redis-cli SHUTDOWN NOSAVE   (and keep its supervisor from starting it)",
+        f"keep the old one:  mv {place} {place}.before-aofdoctor",
+        f"put this in place: mv {new} {place}",
+        f"keep its owner:    chown -R --reference={place}.before-aofdoctor {place}",
+        f"check it there:    aofdoctor check {place}",
+        *_START_STEPS[aof.layout],
+    ]
+    yield ""
+    yield "To use it:"
+    for number, step in enumerate(steps, 1):
+        yield f"  {number}. {text.display_path(step)}"
+
+
+def short_path(path: Path) -> str:
+    """A path relative to the working directory if it is inside of it, otherwise unchanged."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+_PLAN_VIEW = EditView(plan_lines, _plan_result_lines, lambda plan: WRITE_HINT)
+_CONVERSION_VIEW = EditView(_conversion_lines, _conversion_result_lines, _conversion_write_hint)

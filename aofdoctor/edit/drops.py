@@ -1,0 +1,77 @@
+"""The byte ranges of an edit: the ones that are dropped, and the ones that are replaced by reconstructed bytes.
+
+A selection can drop billions of commands, so drops are passed around as a factory that finds them again, not as a
+list.  Why a range is dropped is decided by the planners.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from aofdoctor.aof.model import AOF
+from aofdoctor.aof.patched_source import PatchedSource
+from aofdoctor.span import Span
+
+
+class Drop(NamedTuple):
+    """A byte range of one part that the output leaves out.
+
+    `part` is the index of the part in load order, and `commands` the number of whole commands in the range.
+    """
+
+    part: int
+    span: Span
+    commands: int
+    reason: str
+
+
+class Reconstruction(NamedTuple):
+    """A byte range of one part that is replaced by `size` reconstructed bytes.
+
+    `part` is the index of the part in load order.  An empty `span` is a place where bytes are inserted.
+    """
+
+    part: int
+    span: Span
+    size: int
+    reason: str
+
+
+DropFactory = Callable[[], Iterator[Drop]]  # finds the drops again, in load order and disjoint
+
+
+def joined(first: Drop, second: Drop) -> Drop | None:
+    """Two drops as one, or None unless the second directly follows the first and has the same reason."""
+    if (first.part, first.reason, first.span.end) != (second.part, second.reason, second.span.start):
+        return None
+    return Drop(first.part, Span(first.span.start, second.span.end), first.commands + second.commands, first.reason)
+
+
+def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
+    """Join adjacent drops that have the same reason."""
+    held: Drop | None = None
+    for drop in drops:
+        merged = joined(held, drop) if held else None
+        if held and not merged:
+            yield held
+        held = merged or drop
+    if held:
+        yield held
+
+
+def remaining_spans(drops: Iterator[Drop], part: int, size: int) -> Iterator[Span]:
+    """The byte ranges of a part that remain; `drops` are the drops of this part only, `size` is the part's size."""
+    at = 0
+    for drop in drops:
+        assert drop.part == part, "drops are of this part"
+        assert drop.span.start >= at, "drops are in order and disjoint"
+        if drop.span.start > at:
+            yield Span(at, drop.span.start)
+        at = drop.span.end
+    if at < size:
+        yield Span(at, size)
+
+
+def span_in_file(aof: AOF, drop: Drop) -> Span:
+    """The byte range of a drop in the part's file, which differs from its own range in a reconstructed part."""
+    source = aof.parts[drop.part].source
+    return source.file_span(drop.span) if isinstance(source, PatchedSource) else drop.span

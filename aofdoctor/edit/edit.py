@@ -1,0 +1,162 @@
+"""The interface that every edit implements, and the one procedure that writes an edit to disk.
+
+An edit knows which AOF it changes, writes the parts of its output, checks them, and describes itself as JSON: a
+`Plan` drops byte ranges, a `Conversion` makes new bytes.  `write_edit` does everything else the same way for all of
+them: names, room, fingerprints, owners, manifest, receipt, and the rename.  Killed at any point, it leaves nothing
+under a final name, and the source is never written to.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+from aofdoctor.aof.model import AOF
+from aofdoctor.edit.output.durable import (
+    json_bytes,
+    require_free_name,
+    require_space,
+    scratch_directory,
+    write_durably,
+)
+from aofdoctor.edit.output.fingerprint import fingerprint_fd
+from aofdoctor.edit.output.job import DroppedWriter, NewManifest, OnBytesDone, OutputJob
+from aofdoctor.edit.output.receipt import (
+    OutputVerifier,
+    Ownership,
+    Receipt,
+    exchange_json,
+    growth_warning,
+    outputs_json,
+    receipt_header_json,
+    rename_into_place,
+)
+from aofdoctor.errors import RefusedEdit
+
+EncodeKey = Callable[[bytes], object]  # the JSON form of a key name
+# Opens a progress bar from the total number of bytes and a label; it is updated with the bytes done.
+OpenProgress = Callable[[int, str], AbstractContextManager[OnBytesDone | None]]
+
+
+def no_progress(total: int, label: str) -> AbstractContextManager[None]:
+    """An `OpenProgress` that shows nothing."""
+    return nullcontext()
+
+
+class Edit(Protocol):
+    """An edit of one AOF that has been planned: it can be shown, saved, written and checked."""
+
+    aof: AOF
+    recipe: dict[str, Any]
+
+    @property
+    def verb(self) -> str:
+        """The name of the edit in the receipt."""
+
+    @property
+    def size(self) -> int:
+        """The bytes of all parts that are read; the total of the progress bar."""
+
+    @property
+    def is_counted_by_writing(self) -> bool:
+        """True if the totals are known only after `dry_run` or `write_parts`."""
+
+    def dry_run(self, on_progress: OnBytesDone | None) -> None:
+        """Compute the totals without writing anything; nothing to do if planning has computed them."""
+
+    def totals_json(self) -> dict[str, Any]:
+        """The totals, by which a saved plan is compared with the one made again from its recipe."""
+
+    def saved_json(self) -> dict[str, Any]:
+        """What a saved plan says about the result; contains the totals."""
+
+    def outcome_json(self, encode_key: EncodeKey) -> dict[str, Any]:
+        """What the verbs print with --json, without paths and receipt."""
+
+    def require_exchangeable(self) -> None:
+        """Raise RefusedEdit if the output may not take the place of the source."""
+
+    @property
+    def writes_directory(self) -> bool:
+        """True if the output is a directory with a manifest, false if it is one file."""
+
+    @property
+    def dropped_writer(self) -> DroppedWriter | None:
+        """The function that fills OUT.lost with the dropped bytes, or None if the edit has no OUT.lost."""
+
+    def space_needed(self, may_link: bool) -> int:
+        """The free bytes that the output needs; with `may_link` unchanged parts may be hard links."""
+
+    def write_parts(self, job: OutputJob) -> None:
+        """Write every part of the output, each durable and with its owner."""
+
+    def manifest(self) -> NewManifest:
+        """The manifest of an output that is a directory; asked for after the parts have been written."""
+
+    def check(self, path: Path) -> None:
+        """Read the output at a path back; raise RefusedEdit unless it is what was planned."""
+
+    def receipt_json(self, header: dict[str, Any], exchanged: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
+        """The content of the receipt: the common header, the fields of this edit, and those of an exchange."""
+
+
+def write_edit(
+    edit: Edit,
+    output: Path,
+    on_progress: OnBytesDone | None = None,
+    verifier: OutputVerifier | None = None,
+    full_hash: bool = False,
+    exchange_with: Path | None = None,
+) -> Receipt:
+    """Write an edit to a new file or directory.
+
+    `verifier` is called with the finished output before the output gets its name, and raises to reject it.  With
+    `full_hash` the receipt has a SHA-256 of every file.  `exchange_with` is the path that the output will exchange
+    its name with later, for the receipt.  Raises RefusedEdit or SourceChanged; nothing is left then.
+    """
+    receipt = _plan_names(edit, output)
+    require_space(output.absolute().parent, edit.space_needed(may_link=exchange_with is not None))
+    ownership = Ownership(output, receipt.warnings)
+    with scratch_directory(output) as folder:
+        files = [AOF.require_file(part) for part in edit.aof.existing_parts]
+        sources = [fingerprint_fd(file.fd, Path(file.path), full_hash).as_json() for file in files]
+        job = OutputJob(folder / ("set" if edit.writes_directory else "aof"), ownership, on_progress,
+                        may_link=exchange_with is not None)  # fmt: skip
+        finished = [(job.path, output), *_write_output(edit, job, receipt, folder)]
+        edit.check(job.path)
+        receipt.warnings += filter(None, map(growth_warning, files))
+        if verifier:
+            verifier(job.path)
+        header = receipt_header_json(edit.verb)
+        header |= {"source": sources, "output": outputs_json(job.path, output, full_hash)}
+        exchanged = exchange_json(edit.aof, receipt, exchange_with, full_hash) if exchange_with else {}
+        write_durably(folder / "receipt", json_bytes(edit.receipt_json(header, exchanged, receipt)))
+        rename_into_place([*finished, (folder / "receipt", receipt.path)])
+    return receipt
+
+
+def _plan_names(edit: Edit, output: Path) -> Receipt:
+    """The names that will be written; raise RefusedEdit if one of them is taken."""
+    if output.exists() and output.samefile(Path()):
+        raise RefusedEdit("the output cannot be the directory that you are in", "name a new file or directory")
+    receipt = Receipt(output, output.with_name(output.name + ".receipt.json"))
+    if edit.dropped_writer:
+        receipt.dropped_path = output.with_name(output.name + ".lost")
+    require_free_name(output, directory=edit.writes_directory)
+    require_free_name(receipt.path)
+    if receipt.dropped_path:
+        require_free_name(receipt.dropped_path)
+    return receipt
+
+
+def _write_output(edit: Edit, job: OutputJob, receipt: Receipt, folder: Path) -> list[tuple[Path, Path]]:
+    """Write the output to its scratch path; returns the scratch and final paths of anything else written."""
+    if edit.writes_directory:
+        job.path.mkdir(mode=0o700)
+    edit.write_parts(job)
+    if edit.writes_directory:
+        job.write_manifest(edit.manifest())
+    if not (edit.dropped_writer and receipt.dropped_path):
+        return []
+    edit.dropped_writer(folder / "lost", job.ownership)
+    return [(folder / "lost", receipt.dropped_path)]
