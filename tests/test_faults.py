@@ -57,10 +57,10 @@ def output_without_receipt(out: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_after_a_kill_at_any_call_no_output_is_partial(
-    edit: str, sample: Callable[[str], Path], tmp_path: Path
+    edit: str, make_source: Callable[[str], Path], tmp_path: Path
 ) -> None:
     name, words = EDITS[edit]
-    source = sample(name)
+    source = make_source(name)
     before, places = state(source), tmp_path / "places"
     places.mkdir()
     assert aofdoctor(*words, source, "-o", places / "out").status == 0
@@ -84,10 +84,10 @@ def test_after_a_kill_at_any_call_no_output_is_partial(
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("code", DISK_ERRORS)
 def test_a_failing_call_gives_a_clear_message_and_leaves_nothing(
-    code: int, edit: str, sample: Callable[[str], Path], tmp_path: Path
+    code: int, edit: str, make_source: Callable[[str], Path], tmp_path: Path
 ) -> None:
     name, words = EDITS[edit]
-    source, places = sample(name), tmp_path / "places"
+    source, places = make_source(name), tmp_path / "places"
     before = state(source)
     places.mkdir()
     for number in range(1, MANY):
@@ -105,8 +105,8 @@ def test_a_failing_call_gives_a_clear_message_and_leaves_nothing(
     assert not failed and number > 5
 
 
-def test_after_a_kill_in_place_undo_restores_the_old_bytes(sample: Callable[[str], Path]) -> None:
-    source = sample("wiped-valkey-9.1")
+def test_after_a_kill_in_place_undo_restores_the_old_bytes(make_source: Callable[[str], Path]) -> None:
+    source = make_source("wiped-valkey-9.1")
     before = state(source)
     for number in range(1, MANY):
         ended = run_killed_at(number, "strip", source, "--in-place", "-y")
@@ -122,8 +122,8 @@ def test_after_a_kill_in_place_undo_restores_the_old_bytes(sample: Callable[[str
     assert ended and number > 5
 
 
-def test_a_killed_undo_can_be_repeated(sample: Callable[[str], Path]) -> None:
-    source = sample("wiped-redis-6.2")
+def test_a_killed_undo_can_be_repeated(make_source: Callable[[str], Path]) -> None:
+    source = make_source("wiped-redis-6.2")
     before = (source / "appendonly.aof").read_bytes()
     for number in range(1, MANY):
         receipt = Path(aofdoctor("strip", source, "--in-place", "-y", "--json").json["receipt"])
@@ -136,8 +136,8 @@ def test_a_killed_undo_can_be_repeated(sample: Callable[[str], Path]) -> None:
     assert ended and number > 2
 
 
-def test_a_failed_write_in_place_reports_the_receipt(sample: Callable[[str], Path]) -> None:
-    source = sample("wiped-redis-6.2")
+def test_a_failed_write_in_place_reports_the_receipt(make_source: Callable[[str], Path]) -> None:
+    source = make_source("wiped-redis-6.2")
     before, named = (source / "appendonly.aof").read_bytes(), 0
     for number in range(1, MANY):
         result, failed = run_failing_at(number, DISK_ERRORS[2], "strip", source, "--in-place", "-y")
@@ -157,10 +157,10 @@ def test_a_failed_write_in_place_reports_the_receipt(sample: Callable[[str], Pat
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_files_are_synced_before_the_rename_and_the_directory_after_it(
-    edit: str, sample: Callable[[str], Path], tmp_path: Path
+    edit: str, make_source: Callable[[str], Path], tmp_path: Path
 ) -> None:
     name, words = EDITS[edit]
-    calls = trace_calls(*words, sample(name), "-o", tmp_path / "out")
+    calls = trace_calls(*words, make_source(name), "-o", tmp_path / "out")
     unsynced: set[str] = set()
     for call, path in calls:
         if call in ("write", "copy_file_range", "pwrite"):
@@ -174,9 +174,9 @@ def test_files_are_synced_before_the_rename_and_the_directory_after_it(
 
 
 def test_the_old_bytes_are_synced_before_the_first_byte_changes(
-    sample: Callable[[str], Path],
+    make_source: Callable[[str], Path],
 ) -> None:
-    source = sample("wiped-redis-6.2")
+    source = make_source("wiped-redis-6.2")
     calls = trace_calls("strip", source, "--in-place", "-y")
     first = calls.index(("pwrite", str(source / "appendonly.aof")))
     named = next(i for i, (call, path) in enumerate(calls) if call == "link" and path.endswith(".receipt.json"))
