@@ -232,13 +232,6 @@ def test_a_file_reads_like_its_bytes(data: bytes) -> None:
         )
 
 
-def test_the_tracker_state_has_the_fields_of_its_fallback() -> None:
-    header = (Path(plain.__file__).parent / "tracker.h").read_text()
-    fields = header.partition("STATE_DB")[2].partition("STATE_SIZE")[0]
-    names = ["DB", *[word.strip().removeprefix("STATE_") for word in fields.split(",") if word.strip()]]
-    assert names == [field.name for field in ContextField]
-
-
 @LAWS
 @given(
     sound_aofs,

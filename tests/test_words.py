@@ -1,5 +1,7 @@
 """Words and phrases that names, docstrings and comments do not use, because a reader has to decode them.
 
+The docstring of a verb is its help text, which belongs to the strings that users read.
+
 Python is read with `tokenize` and `ast`: names, comments and docstrings count, other strings do not. C and Cython are
 read without their string literals, except docstrings. Names are split at underscores and at capital letters, so that
 a word is found in `snake_case`, in `CamelCase` and in `CONSTANTS` alike.
@@ -48,11 +50,16 @@ def forbidden_words(text: str) -> list[str]:
     return found + [word for word in REVIEWED if f" {word} " in unreviewed]
 
 
-def python_texts(text: str) -> list[tuple[int, str]]:
+def is_help_text(path: Path, node: ast.AST) -> bool:
+    """Whether the docstring of `node` is the help text of the verb that the module holds."""
+    return "verbs" in path.parts and getattr(node, "name", "").rstrip("_") == path.stem
+
+
+def python_texts(path: Path, text: str) -> list[tuple[int, str]]:
     """Return (line number, text) of each name, docstring and block of comment lines of a Python module."""
     lines, texts = text.splitlines(), []
     for node in ast.walk(ast.parse(text)):
-        body = getattr(node, "body", None)
+        body = None if is_help_text(path, node) else getattr(node, "body", None)
         for statement in body if isinstance(body, list) else ():
             value = statement.value if isinstance(statement, ast.Expr) else None
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
@@ -81,7 +88,7 @@ def compiled_texts(text: str, strings: re.Pattern[str], comments: re.Pattern[str
 def violations(path: Path, text: str) -> list[str]:
     """Return `path:line: words` for each piece of text with a forbidden word that has not been reviewed."""
     if path.suffix == ".py":
-        texts = python_texts(text)
+        texts = python_texts(path, text)
     else:
         texts = compiled_texts(text, *(_CYTHON if path.suffix in (".pyx", ".pxi") else _C))
     found = ((number, forbidden_words(piece)) for number, piece in texts)
@@ -134,3 +141,9 @@ def test_reviewed_lines_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.test_words.ALLOWED_LINES", frozenset({"# A key whose value is known."}))
     assert violations(Path("a.py"), "# A key whose value is known.") == []
     assert violations(Path("a.py"), "# Another key whose value is known.") != []
+
+
+def test_the_help_text_of_a_verb_is_not_a_docstring() -> None:
+    text = 'def check():\n    """Written anew."""\n'
+    assert violations(Path("cli/verbs/look/check.py"), text) == []
+    assert violations(Path("cli/verbs/look/log.py"), text) != []

@@ -137,7 +137,7 @@ static inline const uint8_t *scan_args(const uint8_t *p, const uint8_t *end, int
     return p;
 }
 
-/* Look up the id of the command whose name is at `name`; `next` points to the header of its second argument. */
+/* Look up the id of the command with its name at `name`; `next` points to the header of its second argument. */
 static inline uint16_t scan_identify(const scan_names *names, const uint8_t *name, int64_t length, int64_t count,
                                     const uint8_t *next) {
     if (length < 1 || length > SCAN_NAME_MAX) return SCAN_UNKNOWN;

@@ -1,4 +1,4 @@
-"""Scan a buffer for whole records; this module picks the compiled scanner, or the pure Python one if it was not built."""
+"""Scan a buffer for whole records: the compiled scanner, or the pure Python one if that was not built."""
 
 from typing import TYPE_CHECKING
 

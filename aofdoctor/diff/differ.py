@@ -82,7 +82,7 @@ class DiffTotals:
     moved_commands: int = 0
     resyncs: int = 0  # searches for anchors
     inexact_resyncs: int = 0  # of these, those of sides that may have more in common than the anchors
-    truncated_searches: int = 0  # windows whose edit script was cut short
+    truncated_searches: int = 0  # windows with an edit script that was cut short
     mostly_unrelated: bool = False
 
     @property

@@ -54,7 +54,7 @@ def count_shared_barriers(one: KeyAccesses, two: KeyAccesses) -> int:
 
 
 def commuting_moves(one: KeyAccesses, two: KeyAccesses, candidates: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the candidate pairs whose keys were accessed equally on both sides.
+    """Return the candidate pairs with keys that both sides accessed equally.
 
     All accesses of such a key must precede the first barrier that differs.
     """

@@ -52,8 +52,8 @@ def walk_part(
 
     The caller passes each batch to `tracker.track`, so that it can read the state before the batch first.  The tracker
     takes note of a preamble or of damage only when the caller asks for the next tile.  A walk that starts inside the
-    part (`start` > 0) knows neither the database nor the transaction until a SELECT or an EXEC.  Keys of a preamble count as expired at
-    `now_ms`, in unix milliseconds.
+    part (`start` > 0) knows neither the database nor the transaction until a SELECT or an EXEC.  Keys of a
+    preamble count as expired at `now_ms`, in unix milliseconds.
     """
     tracker.begin_part()
     if start:

@@ -10,7 +10,7 @@ import pytest
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, LargeString
 from aofdoctor.rdb.export.commands import value_commands
 from aofdoctor.rdb.rewrite.recode import reencode
-from aofdoctor.rdb.values import packed, packed_large, pending_entries, unpack
+from aofdoctor.rdb.values import packed, packed_large, stream_id_set, unpack
 from aofdoctor.rdb.values.decoders import ValueRef, elements
 from aofdoctor.rdb.values.pending_entries import PendingEntries
 from aofdoctor.rdb.values.stream_id_set import StreamIdSet
@@ -229,7 +229,7 @@ def test_each_pending_entry_belongs_to_at_most_one_consumer() -> None:
 
 
 def test_ids_are_in_order_and_unique(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending_entries, "_RUN", 50)
+    monkeypatch.setattr(stream_id_set, "_RUN", 50)
     numbers = Random(7)
     some = [numbers.randbytes(16) for _ in range(333)]
     ids = StreamIdSet()

@@ -37,7 +37,7 @@ class Digest:
 def record_digests(key: bytes, batch: RecordBatch, names: bytes | bytearray, exact: bool, out: "array[int]") -> None:
     """Fill `out` with the digest of each record, 0 for annotations.
 
-    The first names[id] arguments are names, compared in lower case.  With `exact`, the bytes of the records are compared.
+    The first names[id] arguments are names, compared in lower case.  With `exact`, all bytes are compared.
     """
     for i in range(batch.count):
         number = batch.ids[i]
@@ -52,14 +52,14 @@ def record_digests(key: bytes, batch: RecordBatch, names: bytes | bytearray, exa
 
 
 def key_digests(key: bytes, batch: RecordBatch, out: "array[int]") -> None:
-    """Fill `out` with the digest of each record's second argument, which is the key of most commands; 0 if there is none."""
+    """Fill `out` with the digest of each record's second argument, the key of most commands; 0 if it has none."""
     for i in range(batch.count):
         argv = batch.argv(i, 2) if batch.argc[i] > 1 else []
         out[i] = Digest(key).add_number(len(argv[1])).add_bytes(argv[1]).value() if argv else 0
 
 
 def common_prefix_length(a: Any, at: int, b: Any, other: int, size: int) -> int:
-    """Return how many of the first `size` bytes of a[at:] and b[other:] are equal; a and b are buffers of any item type."""
+    """Return how many of the first `size` bytes of a[at:] and b[other:] are equal, in buffers of any item type."""
     done, step = 0, 1 << 14
     with memoryview(a).cast("B") as one, memoryview(b).cast("B") as two:
         while step and done < size:

@@ -1,4 +1,4 @@
-"""Compute digests of records; this module picks the compiled functions, or the pure Python ones if they were not built."""
+"""Compute digests of records: the compiled functions, or the pure Python ones if those were not built."""
 
 from typing import TYPE_CHECKING
 

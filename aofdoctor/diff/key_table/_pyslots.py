@@ -271,7 +271,7 @@ def compare(
 ) -> tuple[int, int]:  # fmt: skip
     """Compare the slots start to stop - 1 of table `one` with table `two`; return (the number of rows, where to go on).
 
-    Each difference is a row of ROW_WORDS words in `rows`: sides (1: only in one, 3: in both), database, key, position in
+    Each difference is a row of ROW_WORDS words in `rows`: sides (1: in one, 3: in both), database, key, position in
     one, position in two, deleted (1: in one, 2: in two).  With `only_missing` only keys that `two` lacks get a row.
     Equal keys are counted in equal_count[0].
     """
@@ -319,7 +319,7 @@ def _compare_slot(a: _SlotTable, b: _SlotTable, at: int, only_missing: bool) -> 
 
 
 def fold_elements(key: bytes, tag: int, items: list[bytes], width: int, content: int, ordered: bool) -> int:
-    """Add elements of `width` strings each to the digest `content`: in sequence if `ordered`, else independent of order."""
+    """Add elements of `width` strings each to the digest `content`: in sequence if `ordered`, else in any order."""
     for at in range(0, len(items), width):
         digest = feed_arguments(Digest(key).add_number(tag), *items[at : at + width]).value()
         content = mix_digest(digest, content) if ordered else content + digest & WORD_MASK

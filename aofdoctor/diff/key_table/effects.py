@@ -115,7 +115,7 @@ def command_digest(
 ) -> int:
     """Return the digest of a command without its keys.
 
-    The first `name_count` arguments are names, whose case does not count.
+    The first `name_count` arguments are command names: upper and lower case count as equal.
     """
     digest, keys = Digest(key).add_number(DigestTag.COMMAND), frozenset(key_indexes)
     for n, arg in enumerate(args):

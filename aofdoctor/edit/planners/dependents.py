@@ -1,4 +1,4 @@
-"""Find the commands after a flush whose result depends on the old value of their key: INCR, APPEND, SADD and similar.
+"""Find the commands after a flush that build on the old value of their key: INCR, APPEND, SADD and similar.
 
 When the flush is dropped, these commands find the old keys: a counter that restarted at 1 continues from its old
 value.  Which of both is wanted cannot be decided here, so they are counted for the user.  Those on keys of an RDB

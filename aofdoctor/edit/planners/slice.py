@@ -7,7 +7,7 @@
   selected key or function the RDB is dropped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -89,21 +89,7 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
             yield drop
         yield from _drops_of_bases(pending, len(aof.parts))
 
-    reconstructions = [change for splice in splices.values() for change in splice.reconstructions]
-    plan = Plan(
-        spliced_aof,
-        "slice",
-        iter_all_drops,
-        survey.commands,
-        survey.size + sum(change.size for change in reconstructions),
-    )
-    plan.add_reconstructions(reconstructions, 0)
-    dropped_bases = {i: base for i, base in bases.items() if not base.splice}
-    plan.omitted_parts = frozenset(
-        i for i, base in dropped_bases.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size
-    )
-    plan.notes += [_base_note(text.display_path(aof.parts[i].name), base) for i, base in bases.items()]
-    plan.notes += note_remaining_damage(plan, survey)
+    plan = _plan(aof, spliced_aof, survey, bases, iter_all_drops)
     plan.compute_totals()
     if not selected and not any(base.keys for base in bases.values()):
         raise InvalidSelection("nothing is selected: no command, and no key of an RDB")
@@ -114,6 +100,24 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
             f"{text.format_count(scripts.undefined_count, 'script')} that an EVALSHA runs stand nowhere: "
             "those will fail"
         )
+    return plan
+
+
+def _plan(
+    aof: AOF, spliced_aof: AOF, survey: FlushSurvey, bases: "dict[int, _RdbBase]", drops: Callable[[], Iterator[Drop]]
+) -> Plan:
+    """Return the plan with its bases and notes, before its totals are computed."""
+    splices = [base.splice for base in bases.values() if base.splice]
+    reconstructions = [change for splice in splices for change in splice.reconstructions]
+    size = survey.size + sum(change.size for change in reconstructions)
+    plan = Plan(spliced_aof, "slice", drops, survey.commands, size)
+    plan.add_reconstructions(reconstructions, 0)
+    dropped_bases = {i: base for i, base in bases.items() if not base.splice}
+    plan.omitted_parts = frozenset(
+        i for i, base in dropped_bases.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size
+    )
+    plan.notes += [_base_note(text.display_path(aof.parts[i].name), base) for i, base in bases.items()]
+    plan.notes += note_remaining_damage(plan, survey)
     return plan
 
 

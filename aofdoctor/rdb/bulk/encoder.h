@@ -137,7 +137,7 @@ static int encoder_put_score(encoder *b, const runs_item *item) {
 typedef struct encoder_chunk {
     encoder *b;
     const char *word;       /* the command's name as RESP */
-    runs_item name, member;  /* member: the member of a sorted set whose score comes next */
+    runs_item name, member;  /* member: the member of a sorted set before its score */
     int is_scored, member_waits;
     unsigned item_max, item_count;    /* items of a full command; items of this one so far */
     uint64_t expected;      /* items that are still to come, if known, else 0 */

@@ -52,7 +52,7 @@ class NullBulkEncoder:
         return [None] * (stop - first)
 
     def take_counts(self) -> tuple[list[int], int]:
-        """Return (keys by type, in the order of TYPE_NAMES; keys with an idle time or frequency) since the last call."""
+        """Return (keys by type as in TYPE_NAMES; keys with an idle time or frequency) since the last call."""
         return [0] * len(TYPE_NAMES), 0
 
     def take(self) -> bytes:

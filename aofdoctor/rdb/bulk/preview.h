@@ -59,7 +59,7 @@ static int preview_add_item(encoder_chunk *c, const runs_item *item) {
     return score ? preview_put_piece(c->b, g, (const uint8_t *)text, size, PREVIEW_WORD_MAX) : preview_put_item(c->b, g, item, PREVIEW_WORD_MAX);
 }
 
-static const uint8_t preview_ellipsis[32] = "...";  /* 32 bytes, because so many are copied at once */
+static const uint8_t preview_ellipsis[32] = "...";  /* 32 bytes, because the copy always moves 32 */
 
 /* Write the name of key i, and the first `words_max` words of its value, to the output from `out` on; return 0 if not handled. */
 static int preview_key(encoder *b, const encoder_columns *c, size_t i, unsigned words_max, preview *g) {

@@ -13,7 +13,7 @@ _STRING_HEADER_MAX = 19  # an encoding byte and two lengths
 
 
 class RdbKeyCounters:
-    """Count keys, their bytes, and keys that expire, by type byte, database and prefix; with `depth` 0 not by prefix."""
+    """Count keys, their bytes and keys that expire, by type byte, database and prefix (not with `depth` 0)."""
 
     def __init__(self, delimiter: int, depth: int) -> None:
         self._delimiter, self._depth = delimiter, depth
@@ -33,7 +33,7 @@ class RdbKeyCounters:
     ) -> tuple[int, int]:
         """Count the keys among the items from `at` on, before `stop`.
 
-        `data` has bytes of the file from `data_offset` on.  Stops at the first key with a name that is not completely in
+        `data` has bytes of the file from `data_offset` on.  Stops at the first key with a name that is not whole in
         `data` or cannot be decoded.  The indexes of the keys with more than `threshold` bytes are written to
         `larger_indexes`.  Returns (the index of the first item that was not counted, the number of larger keys).
         """
@@ -81,7 +81,7 @@ class RdbKeyCounters:
 
 
 def _decode_name(data: bytes, at: int) -> bytes | None:
-    """Decode the beginning of the string at `at`, as far as a prefix can reach; None if it is incomplete or no string."""
+    """Decode the beginning of the string at `at`, as far as a prefix can reach; None if incomplete or no string."""
     head = data[at : at + _STRING_HEADER_MAX] if 0 <= at < len(data) else b""
     if not head or head[0] > 0xC3:
         return None

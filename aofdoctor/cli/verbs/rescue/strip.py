@@ -96,10 +96,12 @@ def strip(
         if overwrites:
             _overwrite_in_place(plan, output_options, trust_tail, receipt)
         else:
-            in_place_hint = (
-                ", --in-place overwrites the flush" if any(d.reason == "flush" for d in plan.listed_drops) else ""
-            )
-            run_edit(plan, output_options, f"-o OUT writes a copy{in_place_hint}" if only_flushes else None)
+            run_edit(plan, output_options, _write_hint(plan) if only_flushes else None)
+
+
+def _write_hint(plan: Plan) -> str:
+    overwrites_flush = any(d.reason == "flush" for d in plan.listed_drops)
+    return "-o OUT writes a copy" + (", --in-place overwrites the flush" if overwrites_flush else "")
 
 
 def _can_overwrite(output_options: OutputOptions, only_flushes: bool) -> bool:
