@@ -52,7 +52,7 @@ def forbidden_words(text: str) -> list[str]:
 
 def is_help_text(path: Path, node: ast.AST) -> bool:
     """Whether the docstring of `node` is the help text of the verb that the module holds."""
-    return "verbs" in path.parts and getattr(node, "name", "").rstrip("_") == path.stem
+    return "verbs" in path.parts and str(getattr(node, "name", "")).rstrip("_") == path.stem
 
 
 def python_texts(path: Path, text: str) -> list[tuple[int, str]]:

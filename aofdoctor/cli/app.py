@@ -85,8 +85,8 @@ def main() -> None:
             signal.signal(number, signal.default_int_handler)
     if not COMPILED:
         warn(
-            "the compiled code is missing (no C compiler at installation): check, log, show, strip, repair, rewind, slice "
-            "and verify work many times slower; use stats, diff and convert only for small files"
+            "the compiled code is missing (no C compiler at installation): check, log, show, strip, repair, rewind, "
+            "slice and verify work many times slower; use stats, diff and convert only for small files"
         )
     sys.exit(run(sys.argv[1:]))
 
