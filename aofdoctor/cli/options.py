@@ -17,7 +17,7 @@ from aofdoctor.aof.discovery import open_aof
 from aofdoctor.aof.model import AOF
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.versions import COMMON_VERSIONS, VERSIONS
+from aofdoctor.server.versions import VERSIONS
 
 
 def _require_nonempty_name(value: str | None) -> str | None:
@@ -143,11 +143,11 @@ def open_path(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
 
 
 def parse_server_names(values: list[str] | None) -> list[str]:
-    """The server versions that --server names, without duplicates; `all` means COMMON_VERSIONS."""
+    """The server versions that --server names, without duplicates; `all` means every version of the table."""
     names: list[str] = []
     for name in values or ():
         if name == "all":
-            names += COMMON_VERSIONS
+            names += VERSIONS
         elif name.lower() in VERSIONS:
             names.append(name.lower())
         else:

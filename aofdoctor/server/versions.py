@@ -7,7 +7,7 @@ behaviour of real servers (tests/corpus compares).
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aofdoctor.rdb.capabilities import Capabilities
 from aofdoctor.rdb.header import newest_type
@@ -28,7 +28,8 @@ class ServerVersion:
     it has the option aof-load-truncated.  `reverts_multi` says when it truncates
     an AOF before an open MULTI: "never", at an "eof" between records, or
     "always".  `keeps_preamble`: a truncation right after the RDB keeps the RDB.
-    `checks_arity`: a wrong number of arguments is an error, not a crash.
+    `checks_arity`: a wrong number of arguments is an error, not a crash.  `is_announced`: there is no release yet, and
+    the row holds what its developers have announced; it is judged only on request.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ServerVersion:
     reverts_multi: str = "eof"
     keeps_preamble: bool = False
     checks_arity: bool = False
+    is_announced: bool = False
 
     @property
     def title(self) -> str:
@@ -81,6 +83,11 @@ def _multi_part(name: str, rdb: int, capabilities: Capabilities) -> ServerVersio
     return ServerVersion(name, ("redis", rdb), (("redis", rdb),), capabilities)
 
 
+def _valkey_9(name: str, rdb: int) -> ServerVersion:
+    """Build the row of a version since Valkey 9.0, which writes RDBs of its own and reads those of Redis 7.2."""
+    return ServerVersion(name, ("valkey", rdb), (("redis", 11), ("valkey", rdb)), _7_4)
+
+
 _4_0 = Capabilities()
 _5_0 = Capabilities(has_streams=True)
 _6_2 = _5_0._replace(has_createconsumer=True)
@@ -102,19 +109,26 @@ VERSIONS: dict[str, ServerVersion] = {
         _multi_part("redis-7.4", 12, _7_4),
         _multi_part("redis-8.0", 12, _7_4),
         _multi_part("redis-8.2", 12, _7_4),
+        _multi_part("redis-8.4", 12, _7_4),
+        _multi_part("redis-8.6", 13, _7_4),
+        _multi_part("redis-8.8", 14, _7_4),
+        _multi_part("redis-8.10", 15, _7_4),
+        replace(_multi_part("redis-8.12", 16, _7_4), is_announced=True),
         _multi_part("valkey-7.2", 11, _7_0),
         _multi_part("valkey-8.0", 11, _7_0),
-        ServerVersion(
-            "valkey-9.1", ("valkey", 80), (("redis", 11), ("valkey", 80)), _7_4,
-            reverts_multi="always", keeps_preamble=True, checks_arity=True,
+        _multi_part("valkey-8.1", 11, _7_0),
+        _valkey_9("valkey-9.0", 80),
+        replace(_valkey_9("valkey-9.1", 80), reverts_multi="always", keeps_preamble=True, checks_arity=True),
+        replace(
+            _valkey_9("valkey-9.2", 81), reverts_multi="always", keeps_preamble=True, checks_arity=True,
+            is_announced=True,
         ),
     )
 }  # fmt: skip
 
 RDB_VERSIONS_WRITTEN = tuple(sorted({version.rdb_written[1] for version in VERSIONS.values()}))
-# Judged unless the user names others: the first multi-part version, and the newest open source one.
-DEFAULT_VERSIONS = ("redis-7.0", "valkey-9.1")
-COMMON_VERSIONS = ("redis-4.0", "redis-6.2", "redis-7.0", "redis-7.2", "redis-7.4", "valkey-8.0", "valkey-9.1")
+# Judged unless the user names others, besides the writer's version and the server on PATH: the newest releases.
+DEFAULT_VERSIONS = ("redis-8.10", "valkey-9.1")
 
 
 def command_sets() -> tuple[str, ...]:
@@ -153,20 +167,30 @@ def writer_magic(aux: dict[bytes, bytes]) -> bytes:
 
 
 def nearest_version(product: str, major: int, minor: int) -> str:
-    """Return the name of the version that represents a release: the same, the next newer, or the newest."""
-    numbers = _versions_by_number(product)
+    """Return the name of the released version that represents a release: the same, the next newer, or the newest."""
+    numbers = _releases_by_number(product)
     newer = [number for number in sorted(numbers) if number >= (major, minor)]
     return numbers[newer[0]] if newer else newest_version(product)
 
 
 def newest_version(product: str) -> str:
-    """Return the name of the newest version of a product, redis or valkey."""
-    numbers = _versions_by_number(product)
+    """Return the name of the newest released version of a product, redis or valkey."""
+    numbers = _releases_by_number(product)
     return numbers[max(numbers)]
 
 
-def _versions_by_number(product: str) -> dict[tuple[int, int], str]:
-    return {_version_number(name): name for name in VERSIONS if name.startswith(product)}
+def is_newer_than_table(title: str) -> bool:
+    """Whether a server, such as "Redis 8.12.0", is newer than every released version of its product in VERSIONS."""
+    match = re.match(r"(Redis|Valkey) (\d+)\.(\d+)", title)
+    return bool(match) and (int(match[2]), int(match[3])) > max(_releases_by_number(match[1].lower()))
+
+
+def _releases_by_number(product: str) -> dict[tuple[int, int], str]:
+    return {
+        _version_number(name): name
+        for name, version in VERSIONS.items()
+        if name.startswith(product) and not version.is_announced
+    }
 
 
 def _version_number(name: str) -> tuple[int, int]:
