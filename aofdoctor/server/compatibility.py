@@ -9,32 +9,50 @@ decides for one record and one version.
 import functools
 from array import array
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, UNKNOWN
 from aofdoctor.aof.records import Preamble
 from aofdoctor.server.command_table import CommandSpec, arity_fits, command_table
 from aofdoctor.server.context.tracker import ContextTracker
+from aofdoctor.server.module_commands import module_of
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.server.versions import VERSIONS, ServerVersion, table_column, versions_reading_rdb
 
 
-def flag_rejected(tracker: ContextTracker, versions: Sequence[ServerVersion]) -> None:
-    """Make the tracker flag every record that at least one of these versions could reject."""
+class Rejection(NamedTuple):
+    """Why a version does not execute a command; `is_lacking`: the version does not have the command at all."""
+
+    outcome: Outcome
+    reason: str
+    is_lacking: bool = False
+
+
+def flag_rejected(
+    tracker: ContextTracker, versions: Sequence[ServerVersion], except_ids: frozenset[int] = frozenset()
+) -> None:
+    """Make the tracker flag every record that at least one of these versions could reject.
+
+    Of the commands with `except_ids`, only those with an unusual number of arguments are flagged.
+    """
     flagged_ids, argc_min, argc_max = _accepted_by_all(tuple(version.name for version in versions))
     tracker.argc_min[:], tracker.argc_max[:] = argc_min, argc_max
-    tracker.flag("loader", flagged_ids)
+    tracker.flag("loader", flagged_ids - except_ids)
 
 
-def flag_unacceptable(tracker: ContextTracker) -> None:
-    """Make the tracker flag every record that no known server version accepts."""
+def flag_unacceptable(tracker: ContextTracker, with_unknown: bool = False) -> None:
+    """Make the tracker flag every record that no known server version accepts.
+
+    A command that is not in the table can be newer than the table, so it is flagged only if `with_unknown`.
+    """
     argc_min, argc_max = array("I", bytes(4 * command_table().size)), array("I", [ARGC_MAX]) * command_table().size
     for command in command_table().commands:
         arity = [n for n in command.arity if n]
         argc_min[command.id] = min((abs(n) for n in arity), default=0)
         argc_max[command.id] = ARGC_MAX if any(n < 0 for n in arity) else max(arity, default=ARGC_MAX)
     tracker.argc_min[:], tracker.argc_max[:] = argc_min, argc_max
-    tracker.flag("any", {UNKNOWN})
+    tracker.flag("any", {UNKNOWN} if with_unknown else ())
 
 
 def any_version_accepts(command_id: int, argc: int) -> bool:
@@ -66,6 +84,11 @@ def _is_container(command: CommandSpec, version: ServerVersion) -> bool:
     return version.reads_manifest and command.name in _containers(version.name)
 
 
+def has_subcommands(command: CommandSpec) -> bool:
+    """True if the command has subcommands in some version."""
+    return any(command.name in _containers(name) for name in VERSIONS)
+
+
 @functools.cache
 def _containers(version_name: str) -> frozenset[str]:
     column = table_column(VERSIONS[version_name])
@@ -74,21 +97,24 @@ def _containers(version_name: str) -> frozenset[str]:
 
 def command_rejection(
     version: ServerVersion, command: CommandSpec | None, argc: int, name: bytes
-) -> tuple[Outcome, str] | None:
-    """Return (outcome, reason) if the version does not execute the command, else None."""
+) -> Rejection | None:
+    """Return why the version does not execute the command, or None if it does."""
     shown = command.name.replace("|", " ").upper() if command else text.quote(name[:64])
     if command and command.container and not version.reads_manifest:
         command = command_table().find_by_name(command.container)
     arity = command.arity[table_column(version)] if command else 0
     if not arity:
-        return Outcome.REFUSES, f"unknown command {shown}"
+        module = "" if command else module_of(name)
+        needs = f", which needs the module {module}" if module else ""
+        return Rejection(Outcome.REFUSES, f"unknown command {shown}{needs}", is_lacking=True)
     if command and argc > 1 and _is_container(command, version):
-        return Outcome.REFUSES, f"unknown subcommand of {shown}"
+        return Rejection(Outcome.REFUSES, f"unknown subcommand of {shown}", is_lacking=True)
     if command and _is_container(command, version):
-        return Outcome.UNDEFINED, f"{shown} without its subcommand"
+        return Rejection(Outcome.UNDEFINED, f"{shown} without its subcommand")
     if not arity_fits(arity, argc):
         wrong = f"{shown} with {text.format_count(argc, 'argument')}, its name included"
-        return (Outcome.REFUSES if version.checks_arity else Outcome.UNDEFINED), f"wrong number of arguments: {wrong}"
+        outcome = Outcome.REFUSES if version.checks_arity else Outcome.UNDEFINED
+        return Rejection(outcome, f"wrong number of arguments: {wrong}")
     return None
 
 

@@ -19,7 +19,7 @@ from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.server.command_table import CommandSpec, command_table
-from aofdoctor.server.compatibility import command_rejection, flag_rejected, rdb_rejection
+from aofdoctor.server.compatibility import Rejection, command_rejection, flag_rejected, has_subcommands, rdb_rejection
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
@@ -30,10 +30,15 @@ from aofdoctor.source import Source
 
 @dataclass(slots=True)
 class _VersionState:
-    """The progress of one version; `stop` is None while it is still loading."""
+    """The progress of one version; `stop` is None while it is still loading.
+
+    `lacking` is the refusal of the first command that the version does not have.  The walk goes on behind it, because
+    the server that wrote the command has it.
+    """
 
     version: ServerVersion
     stop: LoadStop | None = None
+    lacking: LoadStop | None = None
     in_last_part: bool = True
 
 
@@ -56,6 +61,7 @@ class Loader:
     _in_last_part: bool = True
     _preamble_end: int = 0
     _diverged: bool = False
+    _lacked_ids: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         self.states = [_VersionState(version) for version in self.versions]
@@ -81,9 +87,12 @@ class Loader:
         if self._diverged:
             return
         for state in self._still_loading():
-            stop = self._check_record(state.version, batch, i)
+            stop = self._check_record(state, batch, i)
             if stop:
                 self._stop(state, stop)
+        if batch.ids[i] not in self._lacked_ids and self._is_lacked(batch.ids[i]):
+            self._lacked_ids |= {batch.ids[i]}
+            self._flag()
 
     def read_past_damage(self, damage: Damage) -> None:
         """Process damage: each version that is still loading reads the rest of the part by itself."""
@@ -96,7 +105,7 @@ class Loader:
                     state, LoadStop(Outcome.REFUSES, self._part, damage.span.start, "the disk does not give all of it")
                 )
                 continue
-            stop = self._read_on(state.version, damage.span.start)
+            stop = self._read_on(state, damage.span.start)
             if stop:
                 self._stop(state, stop)
 
@@ -116,7 +125,11 @@ class Loader:
 
     def verdicts(self) -> list[Verdict]:
         """Return the verdicts by version, first with aof-load-truncated yes (the default), then no."""
-        return [verdict for state in self.states for verdict in verdicts(state.version, state.stop, state.in_last_part)]
+        return [
+            verdict
+            for state in self.states
+            for verdict in verdicts(state.version, state.stop, state.in_last_part, state.lacking)
+        ]
 
     # -- the decision of one version --
 
@@ -125,21 +138,41 @@ class Loader:
 
     def _stop(self, state: _VersionState, stop: LoadStop) -> None:
         state.stop, state.in_last_part = stop, self._in_last_part
-        flag_rejected(self.tracker, [state.version for state in self._still_loading()])
+        self._flag()
 
-    def _check_record(self, version: ServerVersion, batch: RecordBatch, i: int) -> LoadStop | None:
-        record = batch.record_span(i)
+    def _flag(self) -> None:
+        """Flag what a version that is still loading could reject, and no command that it is known to lack."""
+        flag_rejected(self.tracker, [state.version for state in self._still_loading()], self._lacked_ids)
+
+    def _is_lacked(self, command_id: int) -> bool:
+        """Whether an unflagged command can be rejected only because a version does not have it."""
+        command = command_table().get(command_id)
+        return command_id == UNKNOWN or (command is not None and not has_subcommands(command))
+
+    def _check_record(self, state: _VersionState, batch: RecordBatch, i: int) -> LoadStop | None:
+        version, record = state.version, batch.record_span(i)
         if batch.ids[i] == ANNOTATION:
             if version.skips_annotations and record.size < version.header_max:
                 return None
             if version.skips_annotations:
-                return self._read_on(version, record.start)
+                return self._read_on(state, record.start)
             return LoadStop(Outcome.REFUSES, self._part, record.start, "an annotation: this line does not know them")
         command = command_table().get(batch.ids[i])
+        if command is None and state.lacking:
+            return None
         name = b"" if command else next(batch.args(i))
         head = name if isinstance(name, bytes) else name.head(64)
-        rejection = command_rejection(version, command, batch.argc[i], head)
-        return LoadStop(rejection[0], self._part, record.start, rejection[1]) if rejection else None
+        return self._reject(state, record.start, command_rejection(version, command, batch.argc[i], head))
+
+    def _reject(self, state: _VersionState, offset: int, rejection: Rejection | None) -> LoadStop | None:
+        """Return the stop for a rejected command; a command that the version lacks is noted, and the walk goes on."""
+        if rejection is None:
+            return None
+        stop = LoadStop(rejection.outcome, self._part, offset, rejection.reason)
+        if not rejection.is_lacking:
+            return stop
+        state.lacking = state.lacking or stop
+        return None
 
     def _at_end(self, version: ServerVersion, state: "array[int]") -> LoadStop | None:
         if state[ContextField.TX] <= 0:
@@ -167,37 +200,38 @@ class Loader:
             hazards.append(TruncationHazard.CUT_NOT_LAST)
         return LoadStop(Outcome.TRUNCATES, self._part, offset, reason, cut, tuple(hazards))
 
-    def _read_on(self, version: ServerVersion, offset: int) -> LoadStop | None:
+    def _read_on(self, state: _VersionState, offset: int) -> LoadStop | None:
         """Read from `offset` to the end of the part with the rules of the version's load loop."""
         assert self._source is not None
-        tracker, window = ContextTracker(), ReadWindow(self._source)
+        version, tracker, window = state.version, ContextTracker(), ReadWindow(self._source)
         tracker.state[:] = self.tracker.state
-        flag_rejected(tracker, [version])
+        flag_rejected(tracker, [version], self._lacked_ids)
         while True:
             parsed = parse_leniently(window, offset, version.header_max, version.skips_annotations)
-            stop = self._after_reading(version, tracker, offset, parsed)
+            stop = self._after_reading(state, tracker, offset, parsed)
             if stop or parsed.result is ParseResult.END:
                 return stop
             offset = parsed.end
             for batch in read_batches(self._source, command_table().names, offset):
                 for i in tracker.track(batch):
-                    if stop := self._check_record_strictly(version, batch, i):
+                    if stop := self._check_record_strictly(state, batch, i):
                         return stop
                 offset = batch.span.end
 
-    def _check_record_strictly(self, version: ServerVersion, batch: RecordBatch, i: int) -> LoadStop | None:
+    def _check_record_strictly(self, state: _VersionState, batch: RecordBatch, i: int) -> LoadStop | None:
         """Check a record after damage, where an annotation longer than the line buffer stops the load.
 
         The server would read its rest as a new line, which is not a record.
         """
-        if batch.ids[i] == ANNOTATION and batch.record_span(i).size >= version.header_max:
+        if batch.ids[i] == ANNOTATION and batch.record_span(i).size >= state.version.header_max:
             place = batch.record_span(i).start
             return LoadStop(Outcome.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
-        return self._check_record(version, batch, i)
+        return self._check_record(state, batch, i)
 
     def _after_reading(
-        self, version: ServerVersion, tracker: ContextTracker, offset: int, parsed: ParsedRecord
+        self, state: _VersionState, tracker: ContextTracker, offset: int, parsed: ParsedRecord
     ) -> LoadStop | None:
+        version = state.version
         if parsed.result is ParseResult.END:
             return self._at_end(version, tracker.state)
         if parsed.result is ParseResult.SHORT:
@@ -208,9 +242,9 @@ class Loader:
         if parsed.result is ParseResult.RECORD:
             command = _find_command(parsed)
             rejection = command_rejection(version, command, parsed.argc, parsed.first_args[0])
-            if rejection:
-                return LoadStop(rejection[0], self._part, offset, rejection[1])
-            if command and "flush" in command.effects:
+            if stop := self._reject(state, offset, rejection):
+                return stop
+            if command and rejection is None and "flush" in command.effects:
                 self.hidden_flushes.setdefault((self._part, offset), command.name)
             _apply_command(tracker.state, command, parsed, offset)
         return None

@@ -1,7 +1,7 @@
 """Verdicts: what a server version does with an AOF, and the hazards of its own repair."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from aofdoctor.server.versions import ServerVersion
@@ -30,7 +30,8 @@ class TruncationHazard(StrEnum):
 class Verdict:
     """The prediction for one server version and one value of aof-load-truncated.
 
-    `offset` in `part` is the size after truncation, or the place of the refusal.
+    `offset` in `part` is the size after truncation, or the place of the refusal.  If the version only lacks a command,
+    `with_commands` is the prediction for the same version with that command, for example from a module.
     """
 
     server: str
@@ -40,6 +41,7 @@ class Verdict:
     offset: int | None = None
     reason: str = ""
     hazards: tuple[TruncationHazard, ...] = ()
+    with_commands: "Verdict | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,19 @@ class LoadStop:
     hazards: tuple[TruncationHazard, ...] = ()
 
 
-def verdicts(version: ServerVersion, stop: LoadStop | None, last: bool) -> Iterator[Verdict]:
-    """Yield the verdict for aof-load-truncated yes (the default), then no; `last`: it stopped in the last part."""
+def verdicts(
+    version: ServerVersion, stop: LoadStop | None, last: bool, lacking: LoadStop | None = None
+) -> Iterator[Verdict]:
+    """Yield the verdict for aof-load-truncated yes (the default), then no.
+
+    `last`: it stopped in the last part.  `lacking` is the refusal of the first command that the version lacks, which
+    comes before `stop`.
+    """
     for option in (True, False) if version.has_load_truncated else (False,):
-        yield (
+        verdict = (
             Verdict(version.name, option, Outcome.LOADS) if stop is None else _verdict(version.name, option, stop, last)
         )
+        yield replace(_verdict(version.name, option, lacking, last), with_commands=verdict) if lacking else verdict
 
 
 def _verdict(server: str, load_truncated: bool, stop: LoadStop, last: bool) -> Verdict:

@@ -62,12 +62,13 @@ def track_batch(
 def _track_annotation(state: "array[int]", batch: RecordBatch, i: int) -> bool:
     line = b"" if batch.oversized else bytes(batch.raw(i)[:4096]).removesuffix(b"\n").rstrip(b"\r")
     seconds = line[4:] if line.startswith(b"#TS:") else b""
-    if seconds.isdigit() and len(seconds) <= 18:
+    is_time = seconds.isdigit() and len(seconds) <= 18
+    if is_time:
         state[ContextField.TIME] = int(seconds)
         if state[ContextField.FIRST_TIME] < 0:
             state[ContextField.FIRST_TIME] = int(seconds)
     state[ContextField.ANNOTATIONS] += 1
-    return batch.record_span(i).size > ANNOTATION_MAX
+    return not is_time or batch.record_span(i).size > ANNOTATION_MAX
 
 
 def _track_command(state: "array[int]", batch: RecordBatch, i: int, action: int) -> bool:

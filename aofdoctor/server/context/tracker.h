@@ -93,7 +93,7 @@ static size_t tracker_track_batch(int64_t *state, int64_t base, const uint8_t *d
                 state[TRACKER_FIELD_TIME] = seconds;
                 if (state[TRACKER_FIELD_FIRST_TIME] < 0) state[TRACKER_FIELD_FIRST_TIME] = seconds;
             }
-            flag |= edges[i + 1] - edges[i] > TRACKER_ANNOTATION_MAX;
+            flag |= seconds < 0 || edges[i + 1] - edges[i] > TRACKER_ANNOTATION_MAX;
             state[TRACKER_FIELD_ANNOTATIONS]++;
         } else {
             if (action == TRACKER_ACT_SELECT) {

@@ -3,7 +3,7 @@
 A batch of records goes in.  The result is the state after it (ContextField),
 the columns db, tx and time if requested, and the indexes of the records that
 were flagged: those with a requested command id or an unusual number of
-arguments.  Unknown is a value, -1: after damage, and if reading did not start at
+arguments, and annotations other than a time.  Unknown is a value, -1: after damage, and if reading did not start at
 the beginning of the part.
 """
 
