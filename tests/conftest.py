@@ -2,8 +2,9 @@
 
 import io
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,26 @@ def aofdoctor(*args: str | Path | int) -> Result:
         status = run([str(arg) for arg in args])
         stdout.flush()
     return Result(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_on_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the servers on PATH from `check`, whose verdicts would otherwise depend on the machine."""
+    folder, path = hide_servers(tmp_path_factory.mktemp("path")), os.environ["PATH"]
+    os.environ["PATH"] = f"{folder}:{path}"
+    yield
+    os.environ["PATH"] = path
+
+
+def hide_servers(folder: Path) -> Path:
+    """Fill a folder with programs that have the names of the servers and are none; at the head of PATH it hides them.
+
+    find_servers searches all of PATH and still finds the real ones.
+    """
+    for name in ("redis-server", "valkey-server"):
+        (folder / name).write_text("#!/bin/sh\nexit 1\n")
+        (folder / name).chmod(0o755)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ _HAZARD_MESSAGES = {
 def _truncation_hazards(report: Report) -> Iterator[Finding]:
     """Yield a finding per hazard, for the server versions that would cause it at load."""
     for hazard, sentence in _HAZARD_MESSAGES.items():
-        verdicts = [v for v in report.verdicts if hazard in v.hazards]
+        verdicts = [v for v in (v.with_support or v for v in report.verdicts) if hazard in v.hazards]
         if verdicts:
             first = verdicts[0]
             names = ", ".join(dict.fromkeys(v.server for v in verdicts))
@@ -73,7 +73,6 @@ _REDUNDANT_SELECT = (
     "of another, or another AOF, begin here"
 )
 _ODDITIES = {
-    "unknown-command": (Severity.DAMAGE, "a command that no server line knows: {name}"),
     "select-invalid": (Severity.WARNING, "a SELECT of no database: later writes go to the previous one"),
     "select-again": (Severity.NOTE, _REDUNDANT_SELECT),
     "multi-nested": (Severity.WARNING, "a MULTI inside a transaction: an EXEC is lost, or two servers wrote here"),
@@ -88,10 +87,8 @@ def _oddities(report: Report) -> Iterator[Finding]:
         severity, sentence = _ODDITIES[code]
         times = f", {oddity.count:,} times, the first" if oddity.count > 1 else ""
         place = f"{text.display_path(oddity.part)}@{oddity.span.start}"
-        message = f"{sentence.format(name=text.quote(oddity.name))}{times} at {place}"
-        detail = "Its name looks like a module's." if b"." in oddity.name else ""
-        hint = f"aofdoctor repair {shell_path(report)} --salvage leaves it out" if severity is Severity.DAMAGE else ""
-        yield Finding(code, severity, message, oddity.part, *oddity.span, detail=detail, hint="" if detail else hint)
+        message = f"{sentence}{times} at {place}"
+        yield Finding(code, severity, message, oddity.part, *oddity.span)
 
 
 CHECKS = (_truncation_hazards, _damage, _oddities)

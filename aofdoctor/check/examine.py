@@ -7,10 +7,11 @@ the facts are good or bad news is decided by the findings.
 from collections.abc import Callable, Sequence
 from time import time
 
-from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
+from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.report import PartReport, Report
+from aofdoctor.check.unknown_commands import UnknownNames
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.context_walk import none_if_unknown, walk_part
 from aofdoctor.log.script_flushes import script_command_ids
@@ -19,8 +20,9 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.loader import Loader
+from aofdoctor.server.sandbox import versions_on_path
 from aofdoctor.server.verdict import Outcome, Verdict
-from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, rdb_writer
+from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, is_newer_than_table, rdb_writer
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
@@ -35,15 +37,17 @@ def examine(
     """Read all parts of an AOF and compute the verdict of each server version.
 
     `servers` are names of versions to judge by, before the version of the writer and the default ones.  The AOF counts
-    as sound only if all `explicit_servers` load it; without any, the writer's version decides, or if that is unknown,
-    any of the default ones.  `progress` is called with the number of bytes read so far.
+    as sound only if all `explicit_servers` load it; without any, the writer's version decides, or if that is unknown or
+    does not load the layout, any of the default ones.  `progress` is called with the number of bytes read so far.
     """
     writer_title, writer_version = find_writer(aof)
-    names = list(dict.fromkeys([*servers, *([writer_version] if writer_version else []), *DEFAULT_VERSIONS]))
-    decisive = [frozenset({name}) for name in explicit_servers] or [
-        frozenset([writer_version] if writer_version else DEFAULT_VERSIONS)
-    ]
-    report = Report(aof, writer_title, [VERSIONS[name] for name in names], decisive)
+    is_adopted = bool(writer_version) and aof.layout == "multi-part" and not VERSIONS[writer_version].reads_manifest
+    writers = [writer_version] if writer_version and not is_adopted else []
+    names = list(dict.fromkeys([*servers, *writers, *DEFAULT_VERSIONS, *versions_on_path()]))
+    decisive = [frozenset({name}) for name in explicit_servers] or [frozenset(writers or DEFAULT_VERSIONS)]
+    report = Report(
+        aof, writer_title, [VERSIONS[name] for name in names], decisive, frozenset(explicit_servers), is_adopted
+    )
     _Examiner(report, progress).run()
     return report
 
@@ -67,17 +71,17 @@ class _Examiner:
         self.report, self.progress = report, progress
         self.tracker = ContextTracker(columns=True)
         applicable = [v for v in report.versions if v.reads_manifest or report.aof.layout != "multi-part"]
-        self.loader = Loader(applicable, self.tracker)
+        self.loader = Loader(applicable, self.tracker, is_newer_than_table(report.writer))
+        self.unknown = report.unknown = UnknownNames(applicable, self.tracker)
         select, multi, exec_ = (command_table().names.ids[name] for name in (b"select", b"multi", b"exec"))
         self.oddity_by_id = {
             select: "select-invalid",
             multi: "multi-nested",
             exec_: "exec-alone",
-            UNKNOWN: "unknown-command",
         }
         self.flush_ids = command_table().with_effect("flush")
         self.script_ids = script_command_ids()
-        self.tracker.flag("walk", self.flush_ids | self.script_ids | {UNKNOWN})
+        self.tracker.flag("walk", self.flush_ids | self.script_ids)
         self.bytes_read = 0
 
     def run(self) -> None:
@@ -90,6 +94,7 @@ class _Examiner:
                 continue
             self._examine_part(part, part.source, last=part is present[-1])
         report.hidden_flushes = self.loader.hidden_flushes
+        self.unknown.finish()
         report.verdicts = _in_version_order(report, set_verdicts or self.loader.verdicts())
 
     # -- verdicts before the first byte --
@@ -138,6 +143,7 @@ class _Examiner:
         for i in flagged:
             self.loader.check_flagged(batch, i)
             self._check_oddity(report, batch, i)
+            self.unknown.add(report.part.name, batch, i)
             if batch.ids[i] in self.script_ids:
                 self.report.script_flushes.add_record(report.part.name, batch, i)
         self.report.flushes.add_batch(
@@ -155,9 +161,7 @@ class _Examiner:
         if kind == "select-invalid" and _selects_database(batch, i):
             kind = "select-again"
         if kind:
-            first = next(batch.args(i)) if number == UNKNOWN and "unknown-command" not in self.report.oddities else b""
-            name = first if isinstance(first, bytes) else first.head(64)
-            self.report.add_oddity(kind, report.part.name, batch.record_span(i), name[:64])
+            self.report.add_oddity(kind, report.part.name, batch.record_span(i))
         elif number == ANNOTATION and batch.record_span(i).size > 1023:
             self.report.add_oddity("annotation-long", report.part.name, batch.record_span(i))
 

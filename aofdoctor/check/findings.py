@@ -4,11 +4,11 @@ Each check is a function from a report to findings; it is listed in the CHECKS o
 known facts is a change to that module alone.  A message states facts; a hint gives a command that exists.
 """
 
-from aofdoctor.check import damage_findings, file_findings, flush_findings, writer_findings
+from aofdoctor.check import damage_findings, file_findings, flush_findings, unknown_findings, writer_findings
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.server.verdict import Outcome
+from aofdoctor.server.verdict import Outcome, Verdict
 
 # The order matters: each step prevents a loss that could happen during the next ones.
 FIRST_AID = (
@@ -31,15 +31,32 @@ def collect_findings(report: Report) -> list[Finding]:
 def is_sound(report: Report) -> bool:
     """Whether no part is damaged or missing, and the decisive server versions load the AOF completely.
 
-    A record at the end that is still being written is not damage.
+    A record at the end that is still being written is not damage.  A command that a version lacks matters only if the
+    user named the version, or if it looks like a renamed flush.
     """
+    if any(name.flush_like for name in report.unknown.commands.values()):
+        return False
     for part in report.parts:
         if not part.part.exists or any(d.kind is not DamageKind.IN_FLIGHT for d in part.damage):
             return False
     in_flight = any(part.damage for part in report.parts)  # Only records that are still being written are left.
     accepted = (Outcome.LOADS, Outcome.TRUNCATES) if in_flight else (Outcome.LOADS,)
-    loading_servers = {v.server for v in report.verdicts if v.outcome in accepted}
+    loading_servers = {
+        verdict.server
+        for verdict in report.verdicts
+        if _decisive_verdict(verdict, report.explicit_servers).outcome in accepted
+    }
     return all(loading_servers & servers for servers in report.decisive_servers)
 
 
-_CHECKS = (*flush_findings.CHECKS, *damage_findings.CHECKS, *writer_findings.CHECKS, *file_findings.CHECKS)
+def _decisive_verdict(verdict: Verdict, explicit_servers: frozenset[str]) -> Verdict:
+    return verdict if verdict.server in explicit_servers or verdict.with_support is None else verdict.with_support
+
+
+_CHECKS = (
+    *flush_findings.CHECKS,
+    *unknown_findings.CHECKS,
+    *damage_findings.CHECKS,
+    *writer_findings.CHECKS,
+    *file_findings.CHECKS,
+)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from aofdoctor import text
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble
+from aofdoctor.check.unknown_commands import UnknownNames
 from aofdoctor.damage import Damage
 from aofdoctor.log.flushes import FlushCollector
 from aofdoctor.log.script_flushes import ScriptFlushCollector
+from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.verdict import Verdict
 from aofdoctor.server.versions import ServerVersion
 from aofdoctor.span import Span
@@ -50,8 +52,10 @@ class PartReport:
 class Report:
     """The facts about an AOF, and the verdicts of server versions.
 
-    The AOF is sound only if each set of `decisive_servers` has a version that loads it.  `oddities` are keyed by
-    finding code.  `hidden_flushes` maps (part name, offset) to the name of a flush in a damaged record that some
+    The AOF is sound only if each set of `decisive_servers` has a version that loads it.  A command that a version lacks
+    counts only for `explicit_servers`, those that the user named.  `is_adopted`: the base is the single file of an
+    older server, which cannot load the set.  `unknown` is set by the examination.  `oddities` are keyed by finding
+    code.  `hidden_flushes` maps (part name, offset) to the name of a flush in a damaged record that some
     version reads nevertheless.
     """
 
@@ -59,12 +63,15 @@ class Report:
     writer: str
     versions: list[ServerVersion]
     decisive_servers: list[frozenset[str]]
+    explicit_servers: frozenset[str] = frozenset()
+    is_adopted: bool = False
     parts: list[PartReport] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     flushes: FlushCollector = field(default_factory=FlushCollector)
     oddities: dict[str, Oddity] = field(default_factory=dict)
     script_flushes: ScriptFlushCollector = field(default_factory=ScriptFlushCollector)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
+    unknown: UnknownNames = field(default_factory=lambda: UnknownNames([], ContextTracker()))
 
     @property
     def commands(self) -> int:

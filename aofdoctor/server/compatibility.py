@@ -95,9 +95,7 @@ def _containers(version_name: str) -> frozenset[str]:
     return frozenset(c.container for c in command_table().commands if c.container and c.arity[column])
 
 
-def command_rejection(
-    version: ServerVersion, command: CommandSpec | None, argc: int, name: bytes
-) -> Rejection | None:
+def command_rejection(version: ServerVersion, command: CommandSpec | None, argc: int, name: bytes) -> Rejection | None:
     """Return why the version does not execute the command, or None if it does."""
     shown = command.name.replace("|", " ").upper() if command else text.quote(name[:64])
     if command and command.container and not version.reads_manifest:

@@ -49,11 +49,13 @@ class Loader:
     The caller passes each part and each tile to both the `tracker` and this
     object, and asks for verdicts() at the end.  `hidden_flushes` maps (part,
     offset) to the name of a FLUSHALL or FLUSHDB inside damage that at least one
-    version executes.
+    version executes.  `writer_is_newer`: the server that wrote the AOF is newer
+    than all versions, so that an RDB version which none of them reads is expected.
     """
 
     versions: Sequence[ServerVersion]
     tracker: ContextTracker
+    writer_is_newer: bool = False
     states: list[_VersionState] = field(init=False)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
     _part: str = ""
@@ -79,7 +81,9 @@ class Loader:
         self._preamble_end = rdb.span.end
         for state in self._still_loading():
             reason = rdb_rejection(state.version, rdb)
-            if reason:
+            if reason and self.writer_is_newer and rdb.version > state.version.newest_rdb(rdb.dialect) > 0:
+                state.lacking = LoadStop(Outcome.REFUSES, self._part, 0, reason)
+            elif reason:
                 self._stop(state, LoadStop(Outcome.REFUSES, self._part, 0, reason))
 
     def check_flagged(self, batch: RecordBatch, i: int) -> None:

@@ -88,6 +88,19 @@ def find_servers() -> list[ServerBinary]:
     return [binary for path in dict.fromkeys(paths) if (binary := identify_server(path))]
 
 
+def versions_on_path() -> list[str]:
+    """Return the names in VERSIONS of the redis-server and the valkey-server that a shell would start."""
+    paths = [shutil.which(name) for name in ("redis-server", "valkey-server")]
+    return list(dict.fromkeys(name for path in paths if path and (name := _version_of_binary(path))))
+
+
+@functools.cache
+def _version_of_binary(path: str) -> str:
+    """Return the name in VERSIONS of an executable, empty if it is no server."""
+    binary = identify_server(Path(path))
+    return binary.version_name if binary else ""
+
+
 @functools.cache
 def _isolation() -> tuple[str, ...]:
     """Return a command prefix that removes the network and kills the server with this process; each if permitted.

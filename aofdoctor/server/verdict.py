@@ -30,8 +30,8 @@ class TruncationHazard(StrEnum):
 class Verdict:
     """The prediction for one server version and one value of aof-load-truncated.
 
-    `offset` in `part` is the size after truncation, or the place of the refusal.  If the version only lacks a command,
-    `with_commands` is the prediction for the same version with that command, for example from a module.
+    `offset` in `part` is the size after truncation, or the place of the refusal.  If the version only lacks a command
+    or an RDB version, `with_support` is the prediction for a server that has it, for example from a module.
     """
 
     server: str
@@ -41,7 +41,7 @@ class Verdict:
     offset: int | None = None
     reason: str = ""
     hazards: tuple[TruncationHazard, ...] = ()
-    with_commands: "Verdict | None" = None
+    with_support: "Verdict | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def verdicts(
         verdict = (
             Verdict(version.name, option, Outcome.LOADS) if stop is None else _verdict(version.name, option, stop, last)
         )
-        yield replace(_verdict(version.name, option, lacking, last), with_commands=verdict) if lacking else verdict
+        yield replace(_verdict(version.name, option, lacking, last), with_support=verdict) if lacking else verdict
 
 
 def _verdict(server: str, load_truncated: bool, stop: LoadStop, last: bool) -> Verdict:

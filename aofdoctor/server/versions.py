@@ -182,7 +182,7 @@ def newest_version(product: str) -> str:
 def is_newer_than_table(title: str) -> bool:
     """Whether a server, such as "Redis 8.12.0", is newer than every released version of its product in VERSIONS."""
     match = re.match(r"(Redis|Valkey) (\d+)\.(\d+)", title)
-    return bool(match) and (int(match[2]), int(match[3])) > max(_releases_by_number(match[1].lower()))
+    return match is not None and (int(match[2]), int(match[3])) > max(_releases_by_number(match[1].lower()))
 
 
 def _releases_by_number(product: str) -> dict[tuple[int, int], str]:

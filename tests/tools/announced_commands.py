@@ -37,3 +37,20 @@ VALKEY_SINCE = (
     | dict.fromkeys(_SINCE_9_0.split(), "9.0.0")
     | dict.fromkeys(_SINCE_8_1.split(), "8.1.0")
 )
+
+VECTOR_SETS_8_0 = frozenset(
+    [
+        "vadd",
+        "vcard",
+        "vdim",
+        "vemb",
+        "vgetattr",
+        "vinfo",
+        "vismember",
+        "vlinks",
+        "vrandmember",
+        "vrem",
+        "vsetattr",
+        "vsim",
+    ]
+)

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor.server.versions import command_sets
-from tests.tools.announced_commands import ANNOUNCED, VALKEY_SINCE
 from tests.support.servers import query_commands
+from tests.tools.announced_commands import ANNOUNCED, VALKEY_SINCE, VECTOR_SETS_8_0
 
 LINES = command_sets()
 
@@ -56,7 +56,8 @@ def line_of(path: Path) -> str:
 def key_specs(command: dict[str, Any]) -> list[list[Any]]:
     """Return [[begin, find], ...]: begin is an index or [keyword, from]; find is [last, step, limit] or a numkeys list."""
     if "keys" in command:
-        return command["keys"]
+        keys: list[list[Any]] = command["keys"]
+        return keys
     specs = []
     for spec in command.get("key_specs", ()):
         begin, find = spec["begin_search"], spec["find_keys"]
@@ -78,7 +79,8 @@ def key_specs(command: dict[str, Any]) -> list[list[Any]]:
 def access(command: dict[str, Any] | None) -> list[str]:
     """Return how a writing command uses the keys of each specification."""
     if command and "access" in command:
-        return command["access"]
+        known: list[str] = command["access"]
+        return known
     if not command or "write" not in command["flags"]:
         return []
     flags_by_spec = [set(spec["flags"]) & {"OW", "RO"} for spec in command.get("key_specs", ())]
@@ -169,6 +171,8 @@ def main() -> None:
     for line, neighbour in DERIVED.items():
         appeared = VALKEY_SINCE if line.startswith("valkey") else since
         known[line] = older_dump(known[neighbour], line, appeared) | ANNOUNCED.get(line, {})
+    # The build that the column of 8.0 was taken from lacked vector sets.
+    known["redis-8.0"] |= {name: command for name, command in known["redis-8.2"].items() if name in VECTOR_SETS_8_0}
     rows = table([known[line] for line in LINES])
     body = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in rows.items())
     print(f'{{"servers": {json.dumps(LINES)},\n"commands": {{\n{body}\n}}}}')

@@ -2,9 +2,10 @@
 
 An AOF has no blocks and no checksums, and a value can contain RESP.  The place
 where records begin again is therefore a guess, and it is labelled as one.  A
-candidate is accepted if it is a complete record with a known command name.  If
-the file seems to end inside a payload, the payload could be a truncated value
-that contains RESP, so a candidate must then begin a run of records.
+candidate is accepted if it is a complete record with a known command name, or
+with any name if another complete command follows at once.  If the file seems to
+end inside a payload, the payload could be a truncated value that contains RESP,
+so a candidate must then begin a run of records.
 
 The work is bounded.  In a hostile file every byte can begin a record that fails
 far away, so the search has a budget of arguments and bytes that grows with the
@@ -69,15 +70,16 @@ def find_record(source: Source, start: int, known_names: Container[bytes], run: 
             name_end = match.end() + int(match[1])
             if int(match[1]) > NAME_MAX or (name_end > len(window) and not last):
                 continue
-            if window[match.end() : name_end].lower() not in known_names:
-                continue
+            known = window[match.end() : name_end].lower() in known_names
             place, before = at + match.start(), inner.bytes_read
             allowed = budget + _WORK_PER_BYTE * (place - start)
             diagnosis = (
                 diagnose_record(inner, place, max(0, allowed)) if allowed > 0 else RecordDiagnosis(Defect.BUDGET, place)
             )
             budget -= min(diagnosis.argc, allowed) + (inner.bytes_read - before) // 64
-            if diagnosis.is_complete and (not run or _begins_run(inner, diagnosis.end)):
+            if not diagnosis.is_complete or not (known or _begins_record(inner, diagnosis.end)):
+                continue
+            if not run or _begins_run(inner, diagnosis.end):
                 return _with_timestamp(inner, start, place)
         if last:
             return None
@@ -148,6 +150,18 @@ def _begins_run(window: ReadWindow, offset: int) -> bool:
             return False
         offset = diagnosis.end
     return True
+
+
+def _begins_record(window: ReadWindow, offset: int) -> bool:
+    """Whether a complete command begins at an offset, after any annotations."""
+    for _ in range(_RUN_RECORDS):
+        if not window.has_byte_at(offset):
+            return False
+        diagnosis = diagnose_record(window, offset, 1 << 16)
+        if not diagnosis.is_complete or not diagnosis.is_annotation:
+            return diagnosis.is_complete
+        offset = diagnosis.end
+    return False
 
 
 def _with_timestamp(window: ReadWindow, start: int, place: int) -> int:

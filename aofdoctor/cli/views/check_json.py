@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from aofdoctor import text
 from aofdoctor.aof.model import AofPart
 from aofdoctor.check.findings import FIRST_AID, is_sound
 from aofdoctor.check.report import PartReport, Report
+from aofdoctor.check.unknown_commands import UnknownName
 from aofdoctor.cli.views.rdb_summary import preamble_json
 from aofdoctor.finding import Finding
 from aofdoctor.server.verdict import Verdict
@@ -20,6 +22,8 @@ def report_to_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
         "parts": [_part_json(part) for part in report.parts] + [_history_part_json(p) for p in report.aof.history],
         "verdicts": [_verdict_json(verdict) for verdict in report.verdicts],
         "findings": [finding_json(finding) for finding in findings],
+        "unknown_commands": [_unknown_json(name) for name in report.unknown.commands.values()],
+        "unknown_annotations": [_unknown_json(name) for name in report.unknown.annotations.values()],
         "first_aid": list(FIRST_AID) if report.flushes.count else [],
     }
 
@@ -55,6 +59,16 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "server": verdict.server, "load_truncated": verdict.load_truncated, "outcome": verdict.outcome.value,
         "part": verdict.part or None, "offset": verdict.offset, "reason": verdict.reason or None,
+    }  # fmt: skip
+
+
+def _unknown_json(unknown: UnknownName) -> dict[str, Any]:
+    """A command or annotation that a judged version does not know; `cmd` is its name in upper case."""
+    name = text.escape(unknown.name)
+    return {
+        "name": name, "cmd": name.upper(), "count": unknown.count, "part": unknown.part, "start": unknown.span.start,
+        "end": unknown.span.end, "module": unknown.module or None, "since": list(unknown.since),
+        "refused_by": list(unknown.lacking), "flush_like": unknown.flush_like,
     }  # fmt: skip
 
 

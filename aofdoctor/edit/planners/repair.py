@@ -22,26 +22,38 @@ from aofdoctor.span import Span
 
 
 def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
-    """Plan repair; the recipe has salvage, strict and keep_unknown."""
-    salvage, strict, keep_unknown = (recipe[name] for name in ("salvage", "strict", "keep_unknown"))
-    if (strict or keep_unknown) and not salvage:
-        raise InvalidSelection("--strict and --keep-unknown go with --salvage")
+    """Plan repair; the recipe has salvage, strict and drop_unknown, which saved plans of earlier versions lack."""
+    salvage, strict, drop_unknown = recipe["salvage"], recipe["strict"], recipe.get("drop_unknown", False)
+    if (strict or drop_unknown) and not salvage:
+        raise InvalidSelection("--strict and --drop-unknown go with --salvage")
 
     def examine_with_progress(aof: AOF) -> Report:
         with open_progress(sum(part.size or 0 for part in aof.existing_parts), "reading") as on_progress:
             return examine(aof, progress=on_progress)
 
     if salvage:
-        plan, report = plan_salvage(aof, examine_with_progress, strict, keep_unknown)
+        plan, report = plan_salvage(aof, examine_with_progress, strict, drop_unknown)
     else:
         report = examine_with_progress(aof)
         plan = plan_repair(report)
+    plan.notes += _renamed_flush_notes(report, drop_unknown)
     if not plan.has_changes:
         plan.notes += [
             f"{verdict.server}: {verdict.outcome.value}, {verdict.reason}"
             for verdict in report.verdicts if verdict.load_truncated and verdict.reason
         ]  # fmt: skip
     return plan
+
+
+def _renamed_flush_notes(report: Report, drop_unknown: bool) -> list[str]:
+    """Notes about unknown commands that may be a renamed FLUSHALL: whether the plan keeps them, and what follows."""
+    fate = "dropped: the keys that it removed would come back" if drop_unknown else "kept"
+    return [
+        f"{text.quote(name.name)} at {text.display_path(name.first_flush_like[0])}@{name.first_flush_like[1].start} is "
+        f"probably a FLUSHALL that rename-command has renamed; it is {fate}"
+        for name in report.unknown.commands.values()
+        if name.first_flush_like
+    ]
 
 
 def plan_repair(report: Report) -> Plan:

@@ -4,7 +4,6 @@ A transaction that damage has torn is dropped from its MULTI to its EXEC, as far
 dropped, so that the commands after it run in the database that the server had selected.
 """
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ from aofdoctor.span import Span
 TORN_TRANSACTION_REASON = "torn transaction"
 UNKNOWN_DATABASE_REASON = "database unknown"
 DUPLICATED_BLOCK_REASON = "doubled block"
-_MODULE_COMMAND = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")  # the form of command names of modules: JSON.SET
 
 
 @dataclass(slots=True)
@@ -46,12 +44,12 @@ class PartSalvager:
     """
 
     def __init__(
-        self, index: int, source: Source, strict: bool, keep_unknown: bool, guessed_commands: GuessedCommands
+        self, index: int, source: Source, strict: bool, drop_unknown: bool, guessed_commands: GuessedCommands
     ) -> None:
         self.index, self.source, self.strict, self.guessed_commands = index, source, strict, guessed_commands
         self.tracker = ContextTracker(columns=True)
-        if not keep_unknown:
-            flag_unacceptable(self.tracker)
+        flag_unacceptable(self.tracker, with_unknown=drop_unknown)
+        self.drop_unknown = drop_unknown
         self.lookahead = lookahead = Lookahead(source)
         self.select, self.multi, self.exec = lookahead.select, lookahead.multi, lookahead.exec
         self.open_before = transaction_before_batch(self.tracker)
@@ -121,7 +119,7 @@ class PartSalvager:
         if self.tracker.state[ContextField.DB] < 0:
             self._count_guessed_in_batch(batch)
         for i in self.tracker.track(batch):
-            span, reason = batch.record_span(i), _rejection_reason(batch, i)
+            span, reason = batch.record_span(i), _rejection_reason(batch, i, self.drop_unknown)
             if not reason or span.start < self.decided_end:
                 continue
             multi = (
@@ -214,12 +212,10 @@ class PartSalvager:
             at = select + 1
 
 
-def _rejection_reason(batch: RecordBatch, i: int) -> str:
-    """Why no server version accepts a record; "" if one may, as for commands of modules."""
+def _rejection_reason(batch: RecordBatch, i: int, drop_unknown: bool) -> str:
+    """Why a record is dropped: no server version accepts it, or its name is unknown; empty if it is kept."""
     if batch.ids[i] == ANNOTATION:
         return "annotation longer than a server's line buffer" if batch.record_span(i).size > ANNOTATION_MAX else ""
     if batch.ids[i] != UNKNOWN:
         return "no server takes so many arguments" if not any_version_accepts(batch.ids[i], batch.argc[i]) else ""
-    name = next(batch.args(i))
-    head = name if isinstance(name, bytes) else name.head(64)
-    return "" if _MODULE_COMMAND.fullmatch(head) else "no server knows this command"
+    return "unknown command" if drop_unknown else ""

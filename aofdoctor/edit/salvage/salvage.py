@@ -28,13 +28,13 @@ ExamineAof = Callable[[AOF], Report]
 
 
 def plan_salvage(
-    aof: AOF, examine: ExamineAof, strict: bool = False, keep_unknown: bool = False
+    aof: AOF, examine: ExamineAof, strict: bool = False, drop_unknown: bool = False
 ) -> tuple[Plan, Report]:
     """Plan a salvage: rebuild the manifest, undo swapped files, reconstruct damage, then drop what is left of it.
 
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
     that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
-    `keep_unknown`, commands that no server version knows are kept.  Raises RefusedEdit if no part exists.
+    `drop_unknown`, commands that no server version knows are dropped.  Raises RefusedEdit if no part exists.
     """
     aof.read_all_payloads()
     listed, manifest_notes = rebuild_manifest(aof)
@@ -45,14 +45,14 @@ def plan_salvage(
         reconstruct(ordered) if any(part.damage for part in report.parts) else (ordered, [])
     )
     final_report = examine(reconstructed) if reconstructions else report
-    plan = plan_salvage_drops(final_report, strict, keep_unknown)
+    plan = plan_salvage_drops(final_report, strict, drop_unknown)
     plan.add_reconstructions([*reconstructions, *plan.reconstructions], final_report.commands - report.commands)
     plan.notes[:0] = manifest_notes + order_notes
     plan.manifest_rebuilt = bool(manifest_notes or order_notes)
     return plan, report
 
 
-def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool = False) -> Plan:
+def plan_salvage_drops(report: Report, strict: bool = False, drop_unknown: bool = False) -> Plan:
     """Plan to drop the damaged bytes of a report, and keep everything else."""
     require_parts(report)
     guessed_commands, spliced_rdbs = GuessedCommands(), _splice_damaged_rdbs(report, strict)
@@ -69,7 +69,7 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
         for index, part in enumerate(aof.parts):
             if part.source is not None:
                 spliced = spliced_rdbs[index][0] if index in spliced_rdbs else None
-                salvager = PartSalvager(index, part.source, strict, keep_unknown, guessed_commands)
+                salvager = PartSalvager(index, part.source, strict, drop_unknown, guessed_commands)
                 yield from merge_adjacent(salvager.drops(spliced, not spliced or _has_complete_rdb(report, index)))
 
     reconstructions = [change for spliced, _ in spliced_rdbs.values() for change in spliced.reconstructions]

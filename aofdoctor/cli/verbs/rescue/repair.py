@@ -40,7 +40,11 @@ def repair(
         ),
     ] = False,
     keep_unknown: Annotated[
-        bool, typer.Option("--keep-unknown", help="With --salvage: keep commands that no server knows (renamed ones).")
+        bool, typer.Option("--keep-unknown", hidden=True, help="Without effect: unknown commands are kept.")
+    ] = False,
+    drop_unknown: Annotated[
+        bool,
+        typer.Option("--drop-unknown", help="With --salvage: drop commands that are in no table (newer, renamed)."),
     ] = False,
     *,
     output_options: OutputOptions,
@@ -51,7 +55,7 @@ def repair(
     nothing.  What goes, later parts included, is kept in OUT.lost, with a map.
     Of a damaged RDB --salvage keeps the keys that can be read.
     """
-    recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
+    recipe = {"salvage": salvage, "strict": strict, "drop_unknown": drop_unknown}
     with open_path(path, read_errors_are_damage=True) as aof:
         plan = make_edit(plan_from_recipe, "repair", aof, recipe, output_options.writes, progress_bar)
         if plan.changes_output:
