@@ -7,7 +7,7 @@ and does not diagnose why.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, DIGITS_MAX, FIRST_ID, NAME_MAX, UNKNOWN
 
@@ -17,10 +17,11 @@ SLACK = 64
 class ScanNames:
     """Map command names to ids, in any case: names[i] has the id i + 2.
 
-    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.
+    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.  `aliases` maps further names, in lower
+    case, to ids of commands without subcommands.
     """
 
-    def __init__(self, names: Sequence[bytes]) -> None:
+    def __init__(self, names: Sequence[bytes], aliases: Mapping[bytes, int] | None = None) -> None:
         self.ids: dict[bytes, int] = {}
         self.subs: dict[bytes, dict[bytes, int]] = {}
         for i, name in enumerate(names):
@@ -28,6 +29,7 @@ class ScanNames:
             if not 0 < len(command) <= NAME_MAX or len(sub) > NAME_MAX or (sub and command not in self.ids):
                 raise ValueError(name)
             (self.subs.setdefault(command, {}) if sub else self.ids)[sub or command] = i + FIRST_ID
+        self.ids.update(aliases or {})
 
 
 class ScanColumns:

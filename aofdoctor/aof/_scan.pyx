@@ -31,17 +31,18 @@ SLACK = SCAN_SLACK
 cdef class ScanNames:
     """Map command names to ids, in any case: names[i] has the id i + 2.
 
-    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.
+    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.  `aliases` maps further names, in lower
+    case, to ids of commands without subcommands.
     """
 
     cdef scan_names table
 
-    def __cinit__(self, names):
+    def __cinit__(self, names, aliases=None):
         cdef uint8_t padded[SCAN_NAME_MAX]
         cdef scan_name *slot
         cdef uint16_t parent
         cdef uint32_t slots = 64
-        while slots < 4 * len(names):
+        while slots < 4 * (len(names) + len(aliases or ())):
             slots *= 2
         self.table.slot = <scan_name *>calloc(slots, sizeof(scan_name))
         if not self.table.slot:
@@ -57,6 +58,8 @@ cdef class ScanNames:
                 slot.container = 1
                 parent = slot.id
             scan_name_add(&self.table, _pad(padded, sub or command), len(sub or command), parent, i + 2)
+        for name, number in (aliases or {}).items():
+            scan_name_add(&self.table, _pad(padded, name), len(name), 0, number)
 
     def __dealloc__(self):
         free(self.table.slot)
