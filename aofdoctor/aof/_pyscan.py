@@ -9,7 +9,7 @@ and does not diagnose why.
 from array import array
 from collections.abc import Mapping, Sequence
 
-from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, DIGITS_MAX, FIRST_ID, NAME_MAX, UNKNOWN
+from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, DIGITS_MAX, FIRST_ID, NAME_MAX, RENAMED_NAME_MAX, UNKNOWN
 
 SLACK = 64
 
@@ -107,7 +107,7 @@ def _command_id(data: bytes, at: int, count: int, names: ScanNames) -> int:
 def _short_argument(data: bytes, at: int) -> tuple[bytes, int]:
     """Return (the argument at `at` in lower case, or b"" if it is too long for a name; the offset after it)."""
     payload, size = _header(data, at, 0x24) or (at, 0)
-    return data[payload : payload + size].lower() if size <= NAME_MAX else b"", payload + size + 2
+    return data[payload : payload + size].lower() if size <= RENAMED_NAME_MAX else b"", payload + size + 2
 
 
 def skip_args(buffer: bytes | bytearray | memoryview, start: int, end: int, count: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any
 
 from aofdoctor import text
-from aofdoctor.aof.constants import ANNOTATION, FIRST_ID, NAME_MAX
+from aofdoctor.aof.constants import ANNOTATION, FIRST_ID, RENAMED_NAME_MAX
 from aofdoctor.aof.reader import CommandNames
 from aofdoctor.errors import InvalidSelection
 
@@ -110,7 +110,7 @@ _renamed_table: CommandTable | None = None
 def renamed_commands(renames: Mapping[str, str]) -> Iterator[None]:
     """Read commands under the names that a server's rename-command has given them.
 
-    `renames` maps a new name, as it stands in the AOF, to the name of a command without subcommands; both names are read.
+    `renames` maps a new name, as in the AOF, to the name of a command without subcommands; both names are read.
     Raises InvalidSelection for a new name that is a command already or too long, and for an unknown command.
     """
     global _renamed_table
@@ -128,8 +128,8 @@ def renamed_commands(renames: Mapping[str, str]) -> Iterator[None]:
 
 def _new_name(table: CommandTable, name: str) -> bytes:
     new_name = name.encode("utf-8", "surrogateescape").lower()
-    if not 0 < len(new_name) <= NAME_MAX:
-        raise InvalidSelection(f"{text.display_path(name)} is empty or longer than {NAME_MAX} bytes: no command name")
+    if not 0 < len(new_name) <= RENAMED_NAME_MAX:
+        raise InvalidSelection(f"{text.display_path(name)} is empty or longer than {RENAMED_NAME_MAX} bytes")
     if new_name in table.names.ids:
         raise InvalidSelection(f"{text.display_path(name)} is a command already: --rename takes NEWNAME=COMMAND")
     return new_name

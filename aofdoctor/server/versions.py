@@ -142,7 +142,7 @@ def table_column(version: ServerVersion) -> int:
 
 
 def versions_reading_rdb(dialect: str, rdb_version: int) -> list[ServerVersion]:
-    """Return the released versions that read such an RDB as a base file or preamble; announced ones if there is none."""
+    """Return the released versions that read such an RDB as a base file or preamble; if none, the announced ones."""
     reading = [version for version in VERSIONS.values() if 0 < rdb_version <= version.newest_rdb(dialect)]
     return [version for version in reading if not version.is_announced] or reading
 
