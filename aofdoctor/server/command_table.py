@@ -110,7 +110,7 @@ _renamed_table: CommandTable | None = None
 def renamed_commands(renames: Mapping[str, str]) -> Iterator[None]:
     """Read commands under the names that a server's rename-command has given them.
 
-    `renames` maps a new name, as in the AOF, to the name of a command without subcommands; both names are read.
+    `renames` maps a new name to the name of a command without subcommands; both names are read.
     Raises InvalidSelection for a new name that is a command already or too long, and for an unknown command.
     """
     global _renamed_table
