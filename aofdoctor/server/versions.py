@@ -126,7 +126,7 @@ VERSIONS: dict[str, ServerVersion] = {
     )
 }  # fmt: skip
 
-RDB_VERSIONS_WRITTEN = tuple(sorted({version.rdb_written[1] for version in VERSIONS.values()}))
+RDB_VERSIONS_WRITTEN = tuple(sorted({v.rdb_written[1] for v in VERSIONS.values() if not v.is_announced}))
 # Judged unless the user names others, besides the writer's version and the server on PATH: the newest releases.
 DEFAULT_VERSIONS = ("redis-8.10", "valkey-9.1")
 

@@ -79,13 +79,8 @@ def strip(
     is a run of FLUSHALL and FLUSHDB; only the flushes in it go, and what came
     after stays.  SELECT, MULTI and EXEC stay right: a transaction left empty goes.
     """
-    if trust_tail and not output_options.in_place:
-        raise InvalidSelection("--trust-tail goes with --in-place")
-    if trust_tail and (position is not None or all_):
-        raise InvalidSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
     only_flushes = not and_after and selection_options == NO_SELECTION
-    if (trust_tail or receipt) and not (output_options.in_place and only_flushes):
-        raise InvalidSelection("--trust-tail and --receipt go with the flushes that --in-place overwrites")
+    _require_compatible(trust_tail, receipt, output_options.in_place, only_flushes, position is not None or all_)
     renames = parse_renames(rename)
     recipe = {
         "position": position, "last": last, "all": all_, "and_after": and_after, "selection": selection_options,
@@ -104,6 +99,18 @@ def strip(
             _overwrite_in_place(plan, output_options, trust_tail, receipt)
         else:
             run_edit(plan, output_options, _write_hint(plan) if only_flushes else None)
+
+
+def _require_compatible(
+    trust_tail: bool, receipt: str | None, in_place: bool, only_flushes: bool, chooses_group: bool
+) -> None:
+    """Raise InvalidSelection for options that exclude each other."""
+    if trust_tail and not in_place:
+        raise InvalidSelection("--trust-tail goes with --in-place")
+    if trust_tail and chooses_group:
+        raise InvalidSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
+    if (trust_tail or receipt) and not (in_place and only_flushes):
+        raise InvalidSelection("--trust-tail and --receipt go with the flushes that --in-place overwrites")
 
 
 def _write_hint(plan: Plan) -> str:
