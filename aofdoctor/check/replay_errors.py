@@ -17,7 +17,7 @@ from aofdoctor.server.command_table import CommandSpec, command_table, key_index
 from aofdoctor.server.configuration import ServerConfiguration
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
-from aofdoctor.server.dump_payload import MODULE_TYPES, payload_rejection, read_payload
+from aofdoctor.server.dump_payload import payload_rejection, read_payload
 from aofdoctor.server.hash_slots import spans_slots
 from aofdoctor.server.option_words import FIRST_OPTION, OPTIONS_BY_COMMAND, unknown_option
 from aofdoctor.server.verdict import Outcome, Verdict
@@ -97,7 +97,7 @@ class ReplayErrors:
             self._knows_scripts = False
         if rdb.key_counts:
             self.highest_database = max(self.highest_database, *rdb.key_counts.dbs, 0)
-            self.vector_adds.has_base_sets |= any(rdb.key_counts.count_of(kind) for kind in MODULE_TYPES)
+        self.vector_adds.add_preamble(rdb)
 
     def add(self, part: str, batch: RecordBatch, i: int) -> None:
         """Examine a flagged record."""

@@ -8,8 +8,9 @@ without it has the same result.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aofdoctor.aof.records import RecordBatch
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.server.command_table import command_table
+from aofdoctor.server.dump_payload import MODULE_TYPES
 
 ELEMENTS_MAX = 200_000  # elements that are remembered
 _OPTIONS_WITH_VALUE = (b"EF", b"M", b"SETATTR")
@@ -20,13 +21,19 @@ CRASH_REASON = "VADD with CAS crashes it if the key exists and the element is ne
 class VectorAdds:
     """The vector sets and elements that the VADD commands so far have made.
 
-    `has_base_sets`: an RDB with vector sets came before the commands.
+    `has_base_sets`: an RDB with vector sets came before the commands.  `crash_count` counts the commands that crash.
     """
 
     has_base_sets: bool = False
+    crash_count: int = 0
     _keys: set[int] = field(default_factory=set)  # hashes, to limit the memory
     _elements: set[int] = field(default_factory=set)
     command_ids: frozenset[int] = field(default_factory=lambda: command_table().ids_of(frozenset({"vadd", "vrem"})))
+
+    def add_preamble(self, rdb: Preamble) -> None:
+        """Take note of an RDB: its module values may be vector sets."""
+        if rdb.key_counts and any(rdb.key_counts.count_of(kind) for kind in MODULE_TYPES):
+            self.has_base_sets = True
 
     def add(self, batch: RecordBatch, i: int, in_transaction: bool, db: int) -> str:
         """Take note of a VADD or VREM; return why it crashes a server at load, or an empty string."""
@@ -49,6 +56,7 @@ class VectorAdds:
         if len(self._elements) < ELEMENTS_MAX:
             self._keys.add(key)
             self._elements.add(element)
+        self.crash_count += crashes
         return CRASH_REASON if crashes else ""
 
 
