@@ -10,15 +10,15 @@ from time import time
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble, RecordBatch
-from aofdoctor.check.report import PartReport, Report
 from aofdoctor.check.replay_errors import ReplayErrors
+from aofdoctor.check.report import PartReport, Report
 from aofdoctor.check.unknown_commands import UnknownNames
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.context_walk import none_if_unknown, walk_part
 from aofdoctor.log.script_flushes import script_command_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.configuration import ServerConfiguration
+from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.loader import Loader
@@ -38,7 +38,7 @@ def examine(
     servers: Sequence[str] = (),
     progress: ExamineProgress | None = None,
     explicit_servers: Sequence[str] = (),
-    configuration: ServerConfiguration = ServerConfiguration(),
+    configuration: ServerConfiguration = DEFAULT_CONFIGURATION,
 ) -> Report:
     """Read all parts of an AOF and compute the verdict of each server version.
 
@@ -53,7 +53,12 @@ def examine(
     names = list(dict.fromkeys([*servers, *writers, *DEFAULT_VERSIONS, *versions_on_path()]))
     decisive = [frozenset({name}) for name in explicit_servers] or [frozenset(writers or DEFAULT_VERSIONS)]
     report = Report(
-        aof, writer_title, [VERSIONS[name] for name in names], decisive, frozenset(explicit_servers), is_adopted,
+        aof,
+        writer_title,
+        [VERSIONS[name] for name in names],
+        decisive,
+        frozenset(explicit_servers),
+        is_adopted,
         configuration=configuration,
     )
     _Examiner(report, progress).run()
@@ -79,9 +84,7 @@ class _Examiner:
         self.report, self.progress = report, progress
         self.tracker = ContextTracker(columns=True)
         applicable = [v for v in report.versions if v.reads_manifest or report.aof.layout != "multi-part"]
-        self.loader = Loader(
-            applicable, self.tracker, is_newer_than_table(report.writer), report.configuration
-        )
+        self.loader = Loader(applicable, self.tracker, is_newer_than_table(report.writer), report.configuration)
         self.replay = report.replay = ReplayErrors(applicable, self.tracker, report.configuration)
         self.vadd_versions = frozenset(v.name for v in applicable if v.has_command("vadd"))
         self.unknown = report.unknown = UnknownNames(applicable, self.tracker)

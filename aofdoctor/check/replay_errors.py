@@ -13,18 +13,19 @@ from dataclasses import dataclass, field, replace
 from aofdoctor import text
 from aofdoctor.aof.records import Arg, Preamble, RecordBatch
 from aofdoctor.check.vector_adds import VectorAdds
+from aofdoctor.server.arguments.dump_payload import payload_rejection, read_payload
+from aofdoctor.server.arguments.hash_slots import spans_slots
+from aofdoctor.server.arguments.option_words import FIRST_OPTION, OPTIONS_BY_COMMAND, unknown_option
 from aofdoctor.server.command_table import CommandSpec, command_table, key_indexes
-from aofdoctor.server.configuration import ServerConfiguration
+from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
-from aofdoctor.server.dump_payload import payload_rejection, read_payload
-from aofdoctor.server.hash_slots import spans_slots
-from aofdoctor.server.option_words import FIRST_OPTION, OPTIONS_BY_COMMAND, unknown_option
 from aofdoctor.server.verdict import Outcome, Verdict
 from aofdoctor.server.versions import ServerVersion
 from aofdoctor.span import Span
 
-SAMPLED = 1000  # commands with the usual options that are examined; if all are valid, only unusual ones are from then on
+# Commands with the usual options that are examined; if all are valid, only unusual ones are from then on.
+SAMPLED = 1000
 SAMPLED_UNUSUAL = 10_000
 COUNTED_MAX = 100_000  # commands with invalid options that are counted
 _USUAL_ARGC = 5  # SET key value PXAT time
@@ -53,13 +54,13 @@ class ReplayError:
 class ReplayErrors:
     """The commands of an AOF that fail at replay, by code, reason and server versions.
 
-    `highest_database` is the highest one that the log selects or an RDB has keys in.  `options_uncounted`: more commands
-    have invalid options than were counted.
+    `highest_database` is the highest one that the log selects or an RDB has keys in.  `options_uncounted`: more
+    commands have invalid options than were counted.
     """
 
     versions: Sequence[ServerVersion]
     tracker: ContextTracker
-    configuration: ServerConfiguration = ServerConfiguration()
+    configuration: ServerConfiguration = DEFAULT_CONFIGURATION
     errors: dict[tuple[str, str, tuple[str, ...]], ReplayError] = field(default_factory=dict)
     vector_adds: VectorAdds = field(default_factory=VectorAdds)
     highest_database: int = 0
@@ -214,9 +215,7 @@ def _with_errors(verdict: Verdict, errors: Sequence[ReplayError]) -> Verdict:
     count, first = sum(error.count for error in errors), errors[0]
     commands = text.format_count(count, "command")
     reason = f"{commands} {'fails' if count == 1 else 'fail'} at replay, first {first.reason}"
-    return replace(
-        verdict, outcome=Outcome.REPLAY_ERRORS, part=first.part, offset=first.span.start, reason=reason
-    )
+    return replace(verdict, outcome=Outcome.REPLAY_ERRORS, part=first.part, offset=first.span.start, reason=reason)
 
 
 def _has_many_keys(command: CommandSpec) -> bool:

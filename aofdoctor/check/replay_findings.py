@@ -1,6 +1,7 @@
 """Findings about commands that a server reads and does not execute, or that crash it, and about its configuration."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aofdoctor import text
 from aofdoctor.check.replay_errors import (
@@ -37,8 +38,11 @@ def _databases(report: Report) -> Iterator[Finding]:
     result = f"{setting}, SELECT fails and the next writes change keys in the database selected before"
     if first is None:
         result = f"{setting}, a server refuses the RDB"
-    place = (first.part, *first.span) if first else ("", None, None)
-    yield Finding("databases", Severity.DANGER, f"{needed}; {result}", *place, detail=detail)
+    message = f"{needed}; {result}"
+    if first:
+        yield _finding(replace(first, code="databases"), Severity.DANGER, message, detail)
+    else:
+        yield Finding("databases", Severity.DANGER, message, detail=detail)
 
 
 def _scripts(report: Report) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from aofdoctor.check.unknown_commands import UnknownNames
 from aofdoctor.damage import Damage
 from aofdoctor.log.flushes import FlushCollector
 from aofdoctor.log.script_flushes import ScriptFlushCollector
-from aofdoctor.server.configuration import ServerConfiguration
+from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.verdict import Verdict
 from aofdoctor.server.versions import ServerVersion
@@ -74,7 +74,7 @@ class Report:
     script_flushes: ScriptFlushCollector = field(default_factory=ScriptFlushCollector)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
     replay: ReplayErrors = field(default_factory=lambda: ReplayErrors([], ContextTracker()))
-    configuration: ServerConfiguration = ServerConfiguration()
+    configuration: ServerConfiguration = DEFAULT_CONFIGURATION
     unknown: UnknownNames = field(default_factory=lambda: UnknownNames([], ContextTracker()))
 
     @property

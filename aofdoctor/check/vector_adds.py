@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aofdoctor.aof.records import Preamble, RecordBatch
+from aofdoctor.server.arguments.dump_payload import MODULE_TYPES
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.dump_payload import MODULE_TYPES
 
 ELEMENTS_MAX = 200_000  # elements that are remembered
 _OPTIONS_WITH_VALUE = (b"EF", b"M", b"SETATTR")

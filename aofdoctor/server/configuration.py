@@ -21,3 +21,6 @@ class ServerConfiguration:
     def selectable_databases(self) -> int:
         """The number of databases that SELECT accepts; a cluster has only database 0."""
         return 1 if self.cluster else self.databases
+
+
+DEFAULT_CONFIGURATION = ServerConfiguration()

@@ -20,7 +20,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.server.command_table import CommandSpec, command_table
 from aofdoctor.server.compatibility import Rejection, command_rejection, flag_rejected, has_subcommands, rdb_rejection
-from aofdoctor.server.configuration import ServerConfiguration
+from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
@@ -58,7 +58,7 @@ class Loader:
     versions: Sequence[ServerVersion]
     tracker: ContextTracker
     writer_is_newer: bool = False
-    configuration: ServerConfiguration = ServerConfiguration()
+    configuration: ServerConfiguration = DEFAULT_CONFIGURATION
     states: list[_VersionState] = field(init=False)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
     _part: str = ""
@@ -214,7 +214,7 @@ class Loader:
         return LoadStop(Outcome.TRUNCATES, self._part, offset, reason, cut, tuple(hazards))
 
     def _format_error(self, version: ServerVersion, state: "array[int]", offset: int, reason: str) -> LoadStop:
-        """Return the stop for bytes that are no record, with what aof-load-corrupt-tail-max-size would do about them."""
+        """Return the stop for bytes that are no record, and what aof-load-corrupt-tail-max-size does to them."""
         stop = LoadStop(Outcome.REFUSES, self._part, offset, reason)
         size = self._source.size if self._source else None
         if not version.has_corrupt_tail_option or size is None:

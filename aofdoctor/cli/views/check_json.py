@@ -22,7 +22,8 @@ def report_to_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
         "writer": report.writer or None,
         "parts": [_part_json(part) for part in report.parts] + [_history_part_json(p) for p in report.aof.history],
         "configuration": {
-            "databases": report.configuration.databases, "cluster": report.configuration.cluster,
+            "databases": report.configuration.databases,
+            "cluster": report.configuration.cluster,
             "corrupt_tail": report.configuration.corrupt_tail,
         },
         "highest_database": report.replay.highest_database,

@@ -57,9 +57,7 @@ def _renamed_flush_notes(report: Report, drop_unknown: bool) -> list[str]:
     ]
 
 
-def _plan(
-    aof: AOF, examine_aof: ExamineAof, salvage: bool, strict: bool, drop_unknown: bool
-) -> tuple[Plan, Report]:
+def _plan(aof: AOF, examine_aof: ExamineAof, salvage: bool, strict: bool, drop_unknown: bool) -> tuple[Plan, Report]:
     if salvage:
         return plan_salvage(aof, examine_aof, strict, drop_unknown)
     report = examine_aof(aof)

@@ -16,7 +16,7 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
 
-REASON = "VADD without CAS"
+VECTOR_ADD_REASON = "VADD without CAS"
 
 
 def replace_crashing_vector_adds(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
@@ -28,7 +28,9 @@ def replace_crashing_vector_adds(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
         assert isinstance(source, FileSource)
         parts[index] = replace(parts[index], source=PatchedSource(source, _with_gaps(found, source.size)))
     reconstructions = [
-        Reconstruction(index, piece.span, piece.size, REASON) for index in sorted(pieces) for piece in pieces[index]
+        Reconstruction(index, piece.span, piece.size, VECTOR_ADD_REASON)
+        for index in sorted(pieces)
+        for piece in pieces[index]
     ]
     return (replace(aof, parts=parts) if pieces else aof), reconstructions
 
@@ -40,14 +42,16 @@ def _find_replacements(aof: AOF) -> dict[int, list[PatchPiece]]:
     for index, part, tile, _ in walk_aof(aof, tracker):
         if isinstance(tile, Preamble):
             vector_adds.add_preamble(tile)
-        for i in tracker.track(tile) if isinstance(tile, RecordBatch) else ():
+        if not isinstance(tile, RecordBatch):
+            continue
+        for i in tracker.track(tile):
             crashes = tile.ids[i] in vector_adds.command_ids and vector_adds.add(
                 tile, i, tracker.tx[i] != 0, tracker.db[i]
             )
             if crashes and isinstance(part.source, FileSource):
                 span = tile.record_span(i)
                 data = Replacement(without_cas(bytes(tile.raw(i))))
-                pieces.setdefault(index, []).append(PatchPiece(span, span.size, data, REASON))
+                pieces.setdefault(index, []).append(PatchPiece(span, span.size, data, VECTOR_ADD_REASON))
     return pieces
 
 
