@@ -1,5 +1,7 @@
 """Options, DUMP payloads and hash slots are judged as the real servers judge them."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,7 +97,7 @@ def test_a_payload_is_rejected_exactly_by_the_versions_that_refuse_it(line: str,
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=3))
 def test_a_payload_reads_the_same_in_any_pieces(data: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
     assert read_payload(iter(pieces), len(data)) == read_payload(iter([data]), len(data))
 
 

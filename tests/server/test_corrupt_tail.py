@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from aofdoctor.errors import SandboxError
 from aofdoctor.resp import encode_command
-from aofdoctor.server.sandbox import Sandbox, SandboxError
+from aofdoctor.server.sandbox import Sandbox
 from tests.conftest import FIXTURES, aofdoctor
 from tests.support.servers import servers_by_line
 
