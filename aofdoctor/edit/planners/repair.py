@@ -65,7 +65,7 @@ def _plan(aof: AOF, examine_aof: ExamineAof, salvage: bool, strict: bool, drop_u
 
 
 def _add_replacements(plan: Plan, replacements: list[Reconstruction]) -> None:
-    """Add replacements to a plan, whose parts have them already."""
+    """Add replacements to a plan; its parts have them already."""
     plan.add_reconstructions([*replacements, *plan.reconstructions], plan.commands_regained)
     count = text.format_count(len(replacements), "VADD command")
     plan.notes.append(f"{count} with CAS, which can crash Redis 8.2 to 8.10 at load, replaced by the same without CAS")
