@@ -20,7 +20,7 @@ PACKAGES = (*VOCABULARY, "rdb", "aof", "server", "log", "check", "stats", "diff"
 SUBPACKAGES = {
     "rdb": ("encoding", "compressed", "walk", "values", "recovery", "bulk", "export", "rewrite"),
     "aof": ("recovery",),
-    "server": ("context",),
+    "server": ("context", "arguments"),
     "log": (),
     "check": (),
     "stats": ("counting",),

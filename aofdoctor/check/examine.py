@@ -10,6 +10,7 @@ from time import time
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble, RecordBatch
+from aofdoctor.check.replay_errors import ReplayErrors
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.check.unknown_commands import UnknownNames
 from aofdoctor.damage import Damage, DamageKind
@@ -17,6 +18,7 @@ from aofdoctor.log.context_walk import none_if_unknown, walk_part
 from aofdoctor.log.script_flushes import script_command_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import command_table
+from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.loader import Loader
@@ -32,13 +34,18 @@ ExamineProgress = Callable[[int], None]
 
 
 def examine(
-    aof: AOF, servers: Sequence[str] = (), progress: ExamineProgress | None = None, explicit_servers: Sequence[str] = ()
+    aof: AOF,
+    servers: Sequence[str] = (),
+    progress: ExamineProgress | None = None,
+    explicit_servers: Sequence[str] = (),
+    configuration: ServerConfiguration = DEFAULT_CONFIGURATION,
 ) -> Report:
     """Read all parts of an AOF and compute the verdict of each server version.
 
     `servers` are names of versions to judge by, before the version of the writer and the default ones.  The AOF counts
     as sound only if all `explicit_servers` load it; without any, the writer's version decides, or if that is unknown or
     does not load the layout, any of the default ones.  `progress` is called with the number of bytes read so far.
+    All versions are judged with the same `configuration`.
     """
     writer_title, writer_version = find_writer(aof)
     is_adopted = bool(writer_version) and aof.layout == "multi-part" and not VERSIONS[writer_version].reads_manifest
@@ -46,7 +53,13 @@ def examine(
     names = list(dict.fromkeys([*servers, *writers, *DEFAULT_VERSIONS, *versions_on_path()]))
     decisive = [frozenset({name}) for name in explicit_servers] or [frozenset(writers or DEFAULT_VERSIONS)]
     report = Report(
-        aof, writer_title, [VERSIONS[name] for name in names], decisive, frozenset(explicit_servers), is_adopted
+        aof,
+        writer_title,
+        [VERSIONS[name] for name in names],
+        decisive,
+        frozenset(explicit_servers),
+        is_adopted,
+        configuration=configuration,
     )
     _Examiner(report, progress).run()
     return report
@@ -71,7 +84,9 @@ class _Examiner:
         self.report, self.progress = report, progress
         self.tracker = ContextTracker(columns=True)
         applicable = [v for v in report.versions if v.reads_manifest or report.aof.layout != "multi-part"]
-        self.loader = Loader(applicable, self.tracker, is_newer_than_table(report.writer))
+        self.loader = Loader(applicable, self.tracker, is_newer_than_table(report.writer), report.configuration)
+        self.replay = report.replay = ReplayErrors(applicable, self.tracker, report.configuration)
+        self.vadd_versions = frozenset(v.name for v in applicable if v.has_command("vadd"))
         self.unknown = report.unknown = UnknownNames(applicable, self.tracker)
         select, multi, exec_ = (command_table().names.ids[name] for name in (b"select", b"multi", b"exec"))
         self.oddity_by_id = {
@@ -95,7 +110,8 @@ class _Examiner:
             self._examine_part(part, part.source, last=part is present[-1])
         report.hidden_flushes = self.loader.hidden_flushes
         self.unknown.finish()
-        report.verdicts = _in_version_order(report, set_verdicts or self.loader.verdicts())
+        verdicts = set_verdicts or self.replay.apply(self.loader.verdicts())
+        report.verdicts = _in_version_order(report, verdicts)
 
     # -- verdicts before the first byte --
 
@@ -142,6 +158,9 @@ class _Examiner:
         flagged = self.tracker.track(batch)
         for i in flagged:
             self.loader.check_flagged(batch, i)
+            self.replay.add(report.part.name, batch, i)
+            if crash := self.replay.crash_reason(batch, i):
+                self.loader.crash(self.vadd_versions, batch.record_span(i).start, crash)
             self._check_oddity(report, batch, i)
             self.unknown.add(report.part.name, batch, i)
             if batch.ids[i] in self.script_ids:
@@ -159,7 +178,8 @@ class _Examiner:
         number = batch.ids[i]
         kind = self.oddity_by_id.get(number)
         if kind == "select-invalid" and _selects_database(batch, i):
-            kind = "select-again"
+            is_high = self.tracker.db[i] >= self.report.configuration.selectable_databases
+            kind = "" if is_high else "select-again"
         if kind:
             self.report.add_oddity(kind, report.part.name, batch.record_span(i))
         elif number == ANNOTATION and batch.record_span(i).size > 1023:
@@ -177,6 +197,7 @@ class _Examiner:
     def _add_preamble(self, report: PartReport, rdb: Preamble) -> None:
         report.preamble = rdb
         self.loader.check_preamble(rdb)
+        self.replay.add_preamble(rdb)
         if not rdb.complete:
             self.last_good = (0, 0)
         if damage := rdb.damage(report.part.size):

@@ -4,7 +4,14 @@ Each check is a function from a report to findings; it is listed in the CHECKS o
 known facts is a change to that module alone.  A message states facts; a hint gives a command that exists.
 """
 
-from aofdoctor.check import damage_findings, file_findings, flush_findings, unknown_findings, writer_findings
+from aofdoctor.check import (
+    damage_findings,
+    file_findings,
+    flush_findings,
+    replay_findings,
+    unknown_findings,
+    writer_findings,
+)
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
@@ -56,6 +63,7 @@ def _decisive_verdict(verdict: Verdict, explicit_servers: frozenset[str]) -> Ver
 _CHECKS = (
     *flush_findings.CHECKS,
     *unknown_findings.CHECKS,
+    *replay_findings.CHECKS,
     *damage_findings.CHECKS,
     *writer_findings.CHECKS,
     *file_findings.CHECKS,

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from aofdoctor import text
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble
+from aofdoctor.check.replay_errors import ReplayErrors
 from aofdoctor.check.unknown_commands import UnknownNames
 from aofdoctor.damage import Damage
 from aofdoctor.log.flushes import FlushCollector
 from aofdoctor.log.script_flushes import ScriptFlushCollector
+from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.verdict import Verdict
 from aofdoctor.server.versions import ServerVersion
@@ -56,7 +58,7 @@ class Report:
     counts only for `explicit_servers`, those that the user named.  `is_adopted`: the base is the single file of an
     older server, which cannot load the set.  `unknown` is set by the examination.  `oddities` are keyed by finding
     code.  `hidden_flushes` maps (part name, offset) to the name of a flush in a damaged record that some
-    version reads nevertheless.
+    version reads nevertheless.  `replay` are the commands that fail at replay, judged by `configuration`.
     """
 
     aof: AOF
@@ -71,6 +73,8 @@ class Report:
     oddities: dict[str, Oddity] = field(default_factory=dict)
     script_flushes: ScriptFlushCollector = field(default_factory=ScriptFlushCollector)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
+    replay: ReplayErrors = field(default_factory=lambda: ReplayErrors([], ContextTracker()))
+    configuration: ServerConfiguration = DEFAULT_CONFIGURATION
     unknown: UnknownNames = field(default_factory=lambda: UnknownNames([], ContextTracker()))
 
     @property

@@ -16,7 +16,7 @@ from aofdoctor import text
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.manifest import encode_name
 from aofdoctor.aof.model import AOF, AofPart
-from aofdoctor.aof.records import RecordBatch
+from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
@@ -24,7 +24,7 @@ from aofdoctor.errors import RefusedEdit, SandboxError
 from aofdoctor.log.context_walk import walk_aof
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.context.fields import ContextField
+from aofdoctor.server.configuration import ServerConfiguration
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
 from aofdoctor.server.verdict import Outcome
@@ -36,7 +36,7 @@ _ALSO_ALLOWED = frozenset(
 )
 # Commands with the write flag that act on another server.
 _NEVER_ALLOWED = frozenset({"migrate"})
-_DATABASES_MAX = 1 << 16
+DATABASES_MAX = 1 << 16  # of a private server
 
 LoadProgress = Callable[[str], None]
 
@@ -58,6 +58,11 @@ class LoadResult:
     def total(self) -> int:
         """The number of keys in all databases."""
         return sum(self.keys.values())
+
+    @property
+    def failed_commands(self) -> int:
+        """The number of commands that failed during the replay."""
+        return sum(self.errors.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +90,19 @@ def load_in_sandbox(
             "pip install 'aofdoctor[server]' brings one",
         )
     databases = require_harmless(aof)
-    report = examine(aof, [binary.version_name for binary in candidates])
+    configuration = ServerConfiguration(databases)
+    report = examine(aof, [binary.version_name for binary in candidates], configuration=configuration)
     not_loaded = _not_loaded(report)
     verdicts = {v.server: v for v in report.verdicts if not v.load_truncated}
     reasons = []
     for binary in candidates:
         verdict = verdicts[binary.version_name]
-        if verdict.outcome is Outcome.LOADS and not_loaded:
+        starts = verdict.outcome in (Outcome.LOADS, Outcome.REPLAY_ERRORS)
+        if starts and not_loaded:
             reasons.append(
                 f"{binary.title}: it reads on over the damage at {not_loaded}, but that is not replayed unseen"
             )
-        elif verdict.outcome is Outcome.LOADS:
+        elif starts:
             try:
                 return _load(aof, binary, databases, on_progress, timeout)
             except SandboxError as problem:
@@ -118,7 +125,10 @@ def _not_loaded(report: Report) -> str:
 
 
 def require_harmless(aof: AOF) -> int:
-    """Return the number of databases that the AOF needs; raise RefusedEdit at the first command not to be replayed."""
+    """Return the number of databases that the AOF needs, at least 16.
+
+    Raises RefusedEdit at the first command that must not be replayed, and if there are too many databases.
+    """
     allowed = frozenset(
         c.id for c in command_table().commands
         if (("write" in c.flags or c.name in _ALSO_ALLOWED) and not {c.name, c.container} & _NEVER_ALLOWED)
@@ -127,14 +137,22 @@ def require_harmless(aof: AOF) -> int:
     select = command_table().names.ids[b"select"]
     # Commands unknown to every version are harmless, because no server loads them.
     tracker.flag("prove", (set(range(command_table().size)) - allowed - {ANNOTATION, UNKNOWN}) | {select})
-    databases = 1
+    databases = 16
     for _, part, tile, _ in walk_aof(aof, tracker):
         if isinstance(tile, RecordBatch):
             for i in tracker.track(tile):
                 if tile.ids[i] not in allowed and tile.ids[i] not in (select, ANNOTATION, UNKNOWN):
                     _refuse(part, tile, i)
-            databases = max(databases, tracker.state[ContextField.DB] + 1)
-    return min(max(16, databases), _DATABASES_MAX)
+                elif tile.ids[i] == select:
+                    databases = max(databases, tracker.db[i] + 1)
+        elif isinstance(tile, Preamble) and tile.key_counts:
+            databases = max(databases, *(db + 1 for db in tile.key_counts.dbs), 16)
+    if databases > DATABASES_MAX:
+        raise RefusedEdit(
+            f"the log uses database {databases - 1}, and a private server has at most {DATABASES_MAX:,} databases",
+            f"aofdoctor log {text.shell_quote(aof.path)} --cmd SELECT shows where",
+        )
+    return databases
 
 
 def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:

@@ -123,6 +123,9 @@ def _load_tester(proof_lines: list[str]) -> Callable[[Path], None]:
             result = load_in_sandbox(aof)
         if isinstance(result, LoadFailure):
             raise RefusedEdit(f"the copy would not load whole, and is not kept: {'; '.join(result.reasons)}")
+        if result.failed_commands:
+            failed = text.format_count(result.failed_commands, "command")
+            raise RefusedEdit(f"{failed} of the copy failed at replay in {result.server}: the copy is not kept")
         proof_lines.append(f"proven: {result.server} loads it: {text.format_count(result.total, 'key')}")
 
     return load_test

@@ -39,6 +39,20 @@ WritablePathArgument = Annotated[
     typer.Argument(metavar="PATH", help="A manifest, an appendonlydir, the data directory above it, or one AOF file."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+DatabasesOption = Annotated[
+    int | None,
+    typer.Option("--databases", metavar="N", min=1, max=(1 << 31) - 1, help="Judge a server with this many databases."),
+]
+ClusterOption = Annotated[bool, typer.Option("--cluster", help="Judge a node of a cluster.")]
+CorruptTailOption = Annotated[
+    int,
+    typer.Option(
+        "--corrupt-tail",
+        metavar="BYTES",
+        min=0,
+        help="Judge with this value of aof-load-corrupt-tail-max-size (Redis 8.4 and later).",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 OutputOption = Annotated[
     str | None,

@@ -54,6 +54,10 @@ class KeyCounts:
             keys + counts[KEYS_INDEX], expires + counts[EXPIRING_INDEX], past + counts[EXPIRED_INDEX]
         )
 
+    def count_of(self, value_type: int) -> int:
+        """The number of keys with a value type of the RDB format."""
+        return self._type_counts[value_type]
+
     @property
     def function_libraries(self) -> int:
         """The number of function libraries."""

@@ -37,7 +37,7 @@ def flag_rejected(
     Of the commands with `except_ids`, only those with an unusual number of arguments are flagged.
     """
     flagged_ids, argc_min, argc_max = _accepted_by_all(tuple(version.name for version in versions))
-    tracker.argc_min[:], tracker.argc_max[:] = argc_min, argc_max
+    tracker.set_argument_counts(argc_min, argc_max)
     tracker.flag("loader", flagged_ids - except_ids)
 
 
@@ -51,7 +51,7 @@ def flag_unacceptable(tracker: ContextTracker, with_unknown: bool = False) -> No
         arity = [n for n in command.arity if n]
         argc_min[command.id] = min((abs(n) for n in arity), default=0)
         argc_max[command.id] = ARGC_MAX if any(n < 0 for n in arity) else max(arity, default=ARGC_MAX)
-    tracker.argc_min[:], tracker.argc_max[:] = argc_min, argc_max
+    tracker.set_argument_counts(argc_min, argc_max)
     tracker.flag("any", {UNKNOWN} if with_unknown else ())
 
 

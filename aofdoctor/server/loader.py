@@ -11,7 +11,7 @@ with the behaviour of real servers.
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aofdoctor.aof.constants import ANNOTATION, UNKNOWN
 from aofdoctor.aof.read_window import ReadWindow
@@ -20,6 +20,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.server.command_table import CommandSpec, command_table
 from aofdoctor.server.compatibility import Rejection, command_rejection, flag_rejected, has_subcommands, rdb_rejection
+from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
@@ -51,11 +52,13 @@ class Loader:
     offset) to the name of a FLUSHALL or FLUSHDB inside damage that at least one
     version executes.  `writer_is_newer`: the server that wrote the AOF is newer
     than all versions, so that an RDB version which none of them reads is expected.
+    All versions have the same `configuration`.
     """
 
     versions: Sequence[ServerVersion]
     tracker: ContextTracker
     writer_is_newer: bool = False
+    configuration: ServerConfiguration = DEFAULT_CONFIGURATION
     states: list[_VersionState] = field(init=False)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
     _part: str = ""
@@ -83,7 +86,11 @@ class Loader:
             reason = rdb_rejection(state.version, rdb)
             if reason and self.writer_is_newer and rdb.version > state.version.newest_rdb(rdb.dialect) > 0:
                 state.lacking = LoadStop(Outcome.REFUSES, self._part, 0, reason)
+            elif reason and not rdb.codec and state.version.newest_rdb(rdb.dialect):
+                self._stop(state, LoadStop(Outcome.REFUSES, self._part, 0, reason))
             elif reason:
+                self._stop(state, self._format_error(state.version, self.tracker.state, 0, reason))
+            elif reason := self._database_rejection(rdb):
                 self._stop(state, LoadStop(Outcome.REFUSES, self._part, 0, reason))
 
     def check_flagged(self, batch: RecordBatch, i: int) -> None:
@@ -132,7 +139,9 @@ class Loader:
         return [
             verdict
             for state in self.states
-            for verdict in verdicts(state.version, state.stop, state.in_last_part, state.lacking)
+            for verdict in verdicts(
+                state.version, state.stop, state.in_last_part, state.lacking, self.configuration.corrupt_tail
+            )
         ]
 
     # -- the decision of one version --
@@ -204,11 +213,43 @@ class Loader:
             hazards.append(TruncationHazard.CUT_NOT_LAST)
         return LoadStop(Outcome.TRUNCATES, self._part, offset, reason, cut, tuple(hazards))
 
+    def _format_error(self, version: ServerVersion, state: "array[int]", offset: int, reason: str) -> LoadStop:
+        """Return the stop for bytes that are no record, and what aof-load-corrupt-tail-max-size does to them."""
+        stop = LoadStop(Outcome.REFUSES, self._part, offset, reason)
+        size = self._source.size if self._source else None
+        if not version.has_corrupt_tail_option or size is None:
+            return stop
+        cut = min(state[ContextField.COMMAND_END], offset)
+        hazards = []
+        if state[ContextField.TX] > 0 and cut > state[ContextField.MULTI_START]:
+            hazards.append(TruncationHazard.OPEN_MULTI_SWALLOWS)
+        if cut < self._preamble_end:
+            hazards.append(TruncationHazard.CUT_LOSES_PREAMBLE)
+        if not self._in_last_part:
+            hazards.append(TruncationHazard.CUT_NOT_LAST)
+        return replace(stop, hazards=tuple(hazards), corrupt_tail_cut=cut, corrupt_tail_size=size - cut)
+
+    def _database_rejection(self, rdb: Preamble) -> str:
+        """Return the reason to refuse an RDB with keys in a database that does not exist; empty if it has none."""
+        limit = self.configuration.selectable_databases
+        highest = max(rdb.key_counts.dbs, default=0) if rdb.key_counts else 0
+        if highest < limit:
+            return ""
+        setting = "a cluster" if self.configuration.cluster else f"databases {limit}"
+        return f"the RDB has keys in database {highest}, which {setting} does not have"
+
+    def crash(self, versions: frozenset[str], offset: int, reason: str) -> None:
+        """Stop versions that are still loading, because a record at `offset` of the part crashes them."""
+        for state in self._still_loading() if not self._diverged else ():
+            if state.version.name in versions:
+                self._stop(state, LoadStop(Outcome.UNDEFINED, self._part, offset, reason))
+
     def _read_on(self, state: _VersionState, offset: int) -> LoadStop | None:
         """Read from `offset` to the end of the part with the rules of the version's load loop."""
         assert self._source is not None
         version, tracker, window = state.version, ContextTracker(), ReadWindow(self._source)
         tracker.state[:] = self.tracker.state
+        tracker.state[ContextField.COMMAND_END] = min(tracker.state[ContextField.COMMAND_END], offset)
         flag_rejected(tracker, [version], self._lacked_ids)
         while True:
             parsed = parse_leniently(window, offset, version.header_max, version.skips_annotations)
@@ -218,18 +259,21 @@ class Loader:
             offset = parsed.end
             for batch in read_batches(self._source, command_table().names, offset):
                 for i in tracker.track(batch):
-                    if stop := self._check_record_strictly(state, batch, i):
+                    if stop := self._check_record_strictly(state, tracker.state, batch, i):
                         return stop
                 offset = batch.span.end
 
-    def _check_record_strictly(self, state: _VersionState, batch: RecordBatch, i: int) -> LoadStop | None:
+    def _check_record_strictly(
+        self, state: _VersionState, state_fields: "array[int]", batch: RecordBatch, i: int
+    ) -> LoadStop | None:
         """Check a record after damage, where an annotation longer than the line buffer stops the load.
 
         The server would read its rest as a new line, which is not a record.
         """
         if batch.ids[i] == ANNOTATION and batch.record_span(i).size >= state.version.header_max:
             place = batch.record_span(i).start
-            return LoadStop(Outcome.REFUSES, self._part, place, "an annotation longer than a server's line buffer")
+            reason = "an annotation longer than a server's line buffer"
+            return self._format_error(state.version, state_fields, place, reason)
         return self._check_record(state, batch, i)
 
     def _after_reading(
@@ -240,6 +284,8 @@ class Loader:
             return self._at_end(version, tracker.state)
         if parsed.result is ParseResult.SHORT:
             return self._short_read(version, tracker.state, offset, parsed.reason, in_record=True)
+        if parsed.result is ParseResult.FORMAT:
+            return self._format_error(version, tracker.state, offset, f"bad file format: {parsed.reason}")
         if parsed.result in _STOPS:
             outcome, message = _STOPS[parsed.result]
             return LoadStop(outcome, self._part, offset, f"{message}: {parsed.reason}")
@@ -255,7 +301,6 @@ class Loader:
 
 
 _STOPS = {
-    ParseResult.FORMAT: (Outcome.REFUSES, "bad file format"),
     ParseResult.UNRECOVERABLE: (Outcome.REFUSES, "unrecoverable read error"),
     ParseResult.UNDEFINED: (Outcome.UNDEFINED, "it may run out of memory or crash"),
 }

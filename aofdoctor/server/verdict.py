@@ -16,6 +16,7 @@ class Outcome(StrEnum):
     UNDEFINED = "undefined"
     STARTS_EMPTY = "starts-empty"
     NOT_APPLICABLE = "not-applicable"
+    REPLAY_ERRORS = "replay-errors"  # the server starts, and some commands fail without an effect
 
 
 class TruncationHazard(StrEnum):
@@ -32,6 +33,7 @@ class Verdict:
 
     `offset` in `part` is the size after truncation, or the place of the refusal.  If the version only lacks a command
     or an RDB version, `with_support` is the prediction for a server that has it, for example from a module.
+    `corrupt_tail_cut` is the size to which aof-load-corrupt-tail-max-size would cut `part`, if it could.
     """
 
     server: str
@@ -42,13 +44,16 @@ class Verdict:
     reason: str = ""
     hazards: tuple[TruncationHazard, ...] = ()
     with_support: "Verdict | None" = None
+    corrupt_tail_cut: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LoadStop:
     """Why a server version stops loading a part, at `offset`.
 
-    `cut` is set for a short read: the size to which the server truncates the part.
+    `cut` is set for a short read: the size to which the server truncates the part.  `corrupt_tail_cut` is set for a
+    format error in a version that has aof-load-corrupt-tail-max-size: the size to which the option truncates the part,
+    if the `corrupt_tail_size` bytes that it removes are fewer than its value.
     """
 
     outcome: Outcome
@@ -57,24 +62,37 @@ class LoadStop:
     reason: str
     cut: int | None = None
     hazards: tuple[TruncationHazard, ...] = ()
+    corrupt_tail_cut: int | None = None
+    corrupt_tail_size: int = 0
 
 
 def verdicts(
-    version: ServerVersion, stop: LoadStop | None, last: bool, lacking: LoadStop | None = None
+    version: ServerVersion, stop: LoadStop | None, last: bool, lacking: LoadStop | None = None, corrupt_tail: int = 0
 ) -> Iterator[Verdict]:
     """Yield the verdict for aof-load-truncated yes (the default), then no.
 
     `last`: it stopped in the last part.  `lacking` is the refusal of the first command that the version lacks, which
-    comes before `stop`.
+    comes before `stop`.  `corrupt_tail` is the value of aof-load-corrupt-tail-max-size.
     """
     for option in (True, False) if version.has_load_truncated else (False,):
         verdict = (
-            Verdict(version.name, option, Outcome.LOADS) if stop is None else _verdict(version.name, option, stop, last)
+            Verdict(version.name, option, Outcome.LOADS)
+            if stop is None
+            else _verdict(version.name, option, stop, last, corrupt_tail)
         )
         yield replace(_verdict(version.name, option, lacking, last), with_support=verdict) if lacking else verdict
 
 
-def _verdict(server: str, load_truncated: bool, stop: LoadStop, last: bool) -> Verdict:
+def _verdict(server: str, load_truncated: bool, stop: LoadStop, last: bool, corrupt_tail: int = 0) -> Verdict:
+    if stop.corrupt_tail_cut is not None:
+        if stop.corrupt_tail_size >= corrupt_tail:
+            return Verdict(
+                server, load_truncated, stop.outcome, stop.part, stop.offset, stop.reason,
+                corrupt_tail_cut=stop.corrupt_tail_cut,
+            )  # fmt: skip
+        # aof-load-truncated has no say here.
+        cutting_stop = replace(stop, cut=stop.corrupt_tail_cut, corrupt_tail_cut=None)
+        return replace(_verdict(server, True, cutting_stop, last), load_truncated=load_truncated)
     if stop.cut is None:
         return Verdict(server, load_truncated, stop.outcome, stop.part, stop.offset, stop.reason)
     if not load_truncated:

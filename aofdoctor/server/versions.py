@@ -57,6 +57,16 @@ class ServerVersion:
         """The highest value type number in the RDBs that it saves."""
         return newest_type(*self.rdb_written)
 
+    def has_command(self, name: str) -> bool:
+        """True if it has a command, by its lower-case name."""
+        command = command_table().find_by_name(name)
+        return command is not None and command.arity[table_column(self)] != 0
+
+    @property
+    def has_corrupt_tail_option(self) -> bool:
+        """True if it has aof-load-corrupt-tail-max-size: Redis 8.4 and later."""
+        return self.name.startswith("redis") and version_number(self.name) >= (8, 4)
+
     def newest_rdb(self, dialect: str) -> int:
         """Return the newest RDB version of a dialect that it reads; 0 if none."""
         return dict(self.rdb_versions).get(dialect, 0)
@@ -188,12 +198,13 @@ def is_newer_than_table(title: str) -> bool:
 
 def _releases_by_number(product: str) -> dict[tuple[int, int], str]:
     return {
-        _version_number(name): name
+        version_number(name): name
         for name, version in VERSIONS.items()
         if name.startswith(product) and not version.is_announced
     }
 
 
-def _version_number(name: str) -> tuple[int, int]:
+def version_number(name: str) -> tuple[int, int]:
+    """Return the (major, minor) of a name in VERSIONS."""
     major, _, minor = name.partition("-")[2].partition(".")
     return int(major), int(minor)

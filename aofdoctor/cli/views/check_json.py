@@ -5,6 +5,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.model import AofPart
 from aofdoctor.check.findings import FIRST_AID, is_sound
+from aofdoctor.check.replay_errors import ReplayError
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.check.unknown_commands import UnknownName
 from aofdoctor.cli.views.rdb_summary import preamble_json
@@ -20,6 +21,13 @@ def report_to_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
         "sound": is_sound(report),
         "writer": report.writer or None,
         "parts": [_part_json(part) for part in report.parts] + [_history_part_json(p) for p in report.aof.history],
+        "configuration": {
+            "databases": report.configuration.databases,
+            "cluster": report.configuration.cluster,
+            "corrupt_tail": report.configuration.corrupt_tail,
+        },
+        "highest_database": report.replay.highest_database,
+        "replay_errors": [_replay_error_json(error) for error in report.replay.errors.values()],
         "verdicts": [_verdict_json(verdict) for verdict in report.verdicts],
         "findings": [finding_json(finding) for finding in findings],
         "unknown_commands": [_unknown_json(name) for name in report.unknown.commands.values()],
@@ -59,6 +67,14 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "server": verdict.server, "load_truncated": verdict.load_truncated, "outcome": verdict.outcome.value,
         "part": verdict.part or None, "offset": verdict.offset, "reason": verdict.reason or None,
+    }  # fmt: skip
+
+
+def _replay_error_json(error: ReplayError) -> dict[str, Any]:
+    """Commands that fail at replay in some versions for one reason; the place is that of the first."""
+    return {
+        "code": error.code, "reason": error.reason, "servers": list(error.versions), "count": error.count,
+        "part": error.part, "start": error.span.start, "end": error.span.end,
     }  # fmt: skip
 
 

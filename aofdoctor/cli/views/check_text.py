@@ -118,6 +118,8 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
         return subject_text + f"start empty: {verdict.reason}."
     if verdict.outcome is Outcome.NOT_APPLICABLE:
         return f"{server_list} cannot read it: {verdict.reason}."
+    if verdict.outcome is Outcome.REPLAY_ERRORS:
+        return f"{subject_text}start with errors: {verdict.reason} (at {where})."
     verb = "refuse it" if verdict.outcome is Outcome.REFUSES else "do what nobody can foretell with it"
     return subject_text + f"{verb}{f' at {where}' if where else ''}: {verdict.reason}."
 

@@ -12,6 +12,7 @@ from aofdoctor.edit.drops import span_in_file
 from aofdoctor.edit.edit import Edit
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.reconstruction.vector_adds import VECTOR_ADD_REASON
 
 if TYPE_CHECKING:  # At run time only the verb convert imports it: the other verbs start faster without it.
     from aofdoctor.edit.conversion.conversion import Conversion
@@ -77,7 +78,8 @@ def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
         position = f"{text.display_path(plan.aof.parts[reconstruction.part].name)}@{reconstruction.span.start}"
         size, reason = text.format_size(reconstruction.size), reconstruction.reason
         if reconstruction.span.size:
-            change = f"{text.format_size(reconstruction.span.size)} become {size}  {reason}: turned back"
+            effect = "" if reason == VECTOR_ADD_REASON else ": turned back"
+            change = f"{text.format_size(reconstruction.span.size)} become {size}  {reason}{effect}"
         else:
             change = f"{size} new  {reason}"
         yield paint(f"  ~ {position}  {change}", "changed")

@@ -11,11 +11,12 @@ from aofdoctor.aof.model import AOF
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DAMAGE_MEANINGS, DamageKind
-from aofdoctor.edit.drops import Drop
+from aofdoctor.edit.drops import Drop, Reconstruction
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.preconditions import require_parts, require_sound_manifest
-from aofdoctor.edit.salvage.salvage import plan_salvage
+from aofdoctor.edit.reconstruction.vector_adds import replace_crashing_vector_adds
+from aofdoctor.edit.salvage.salvage import ExamineAof, plan_salvage
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.span import Span
@@ -31,11 +32,11 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
         with open_progress(sum(part.size or 0 for part in aof.existing_parts), "reading") as on_progress:
             return examine(aof, progress=on_progress)
 
-    if salvage:
-        plan, report = plan_salvage(aof, examine_with_progress, strict, drop_unknown)
-    else:
-        report = examine_with_progress(aof)
-        plan = plan_repair(report)
+    plan, report = _plan(aof, examine_with_progress, salvage, strict, drop_unknown)
+    if report.replay.vector_adds.crash_count:
+        replaced, replacements = replace_crashing_vector_adds(aof)
+        plan, report = _plan(replaced, examine_with_progress, salvage, strict, drop_unknown)
+        _add_replacements(plan, replacements)
     plan.notes += _renamed_flush_notes(report, drop_unknown)
     if not plan.has_changes:
         plan.notes += [
@@ -54,6 +55,20 @@ def _renamed_flush_notes(report: Report, drop_unknown: bool) -> list[str]:
         for name in report.unknown.commands.values()
         if name.first_flush_like
     ]
+
+
+def _plan(aof: AOF, examine_aof: ExamineAof, salvage: bool, strict: bool, drop_unknown: bool) -> tuple[Plan, Report]:
+    if salvage:
+        return plan_salvage(aof, examine_aof, strict, drop_unknown)
+    report = examine_aof(aof)
+    return plan_repair(report), report
+
+
+def _add_replacements(plan: Plan, replacements: list[Reconstruction]) -> None:
+    """Add replacements to a plan; its parts have them already."""
+    plan.add_reconstructions([*replacements, *plan.reconstructions], plan.commands_regained)
+    count = text.format_count(len(replacements), "VADD command")
+    plan.notes.append(f"{count} with CAS, which can crash Redis 8.2 to 8.10 at load, replaced by the same without CAS")
 
 
 def plan_repair(report: Report) -> Plan:

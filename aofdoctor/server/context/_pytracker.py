@@ -77,6 +77,7 @@ def _track_command(state: "array[int]", batch: RecordBatch, i: int, action: int)
         db = batch.argv(i, 2)[1:] if not batch.oversized else []
         valid = bool(db) and db[0].isdigit() and len(db[0]) <= 18
         flag = not valid or (state[ContextField.SELECTED] > 0 and int(db[0]) == state[ContextField.DB])
+        flag |= valid and 0 < state[ContextField.DB_LIMIT] <= int(db[0])
         if valid:
             state[ContextField.DB], state[ContextField.SELECTED] = int(db[0]), 1
     elif action == RecordAction.MULTI:

@@ -35,3 +35,4 @@ class ContextField(IntEnum):
     FIRST_TIME = 10  # of the first #TS annotation; -1 if there was none
     GOOD_COMMANDS = 11  # COMMANDS at GOOD_END
     SELECTED = 12  # 1 after the first SELECT of a part
+    DB_LIMIT = 13  # a SELECT of this database or a higher one is flagged; 0 if none is

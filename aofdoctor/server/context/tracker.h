@@ -14,7 +14,7 @@
 enum {
     TRACKER_FIELD_DB, TRACKER_FIELD_TIME, TRACKER_FIELD_TX, TRACKER_FIELD_TRANSACTIONS, TRACKER_FIELD_COMMANDS, TRACKER_FIELD_ANNOTATIONS, TRACKER_FIELD_COMMAND_END,
     TRACKER_FIELD_GOOD_END, TRACKER_FIELD_MULTI_START, TRACKER_FIELD_BEFORE_MULTI, TRACKER_FIELD_FIRST_TIME, TRACKER_FIELD_GOOD_COMMANDS,
-    TRACKER_FIELD_SELECTED, TRACKER_FIELDS
+    TRACKER_FIELD_SELECTED, TRACKER_FIELD_DB_LIMIT, TRACKER_FIELDS
 };
 
 #define TRACKER_ANNOTATION_MAX 1023  /* the longest line that a server reads in one piece (AOF_ANNOTATION_LINE_MAX_LEN, 7.0) */
@@ -98,7 +98,8 @@ static size_t tracker_track_batch(int64_t *state, int64_t base, const uint8_t *d
         } else {
             if (action == TRACKER_ACT_SELECT) {
                 int64_t db = is_complete ? tracker_second_argument(p, stop) : -1;
-                flag |= db < 0 || (state[TRACKER_FIELD_SELECTED] && db == state[TRACKER_FIELD_DB]);
+                flag |= db < 0 || (state[TRACKER_FIELD_SELECTED] && db == state[TRACKER_FIELD_DB]) ||
+                        (state[TRACKER_FIELD_DB_LIMIT] && db >= state[TRACKER_FIELD_DB_LIMIT]);
                 if (db >= 0) {
                     state[TRACKER_FIELD_DB] = db;
                     state[TRACKER_FIELD_SELECTED] = 1;

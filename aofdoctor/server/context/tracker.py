@@ -45,6 +45,8 @@ class ContextTracker:
         self.flagged = array("I", bytes(4 * room))
         self._columns = tuple(array("q", bytes(8 * room)) for _ in range(3)) if columns else None
         self._flagged_ids: dict[str, frozenset[int]] = {}
+        self._argc_limits: dict[int, int] = {}
+        self._argument_counts = array("I", self.argc_min), array("I", self.argc_max)
         self.actions[ANNOTATION] = RecordAction.ANNOTATION
         for action in (RecordAction.SELECT, RecordAction.MULTI, RecordAction.EXEC):
             self.actions[command_table().names.ids[action.name.lower().encode()]] = action
@@ -53,9 +55,9 @@ class ContextTracker:
     def begin_part(self) -> None:
         """Reset the context for a new part: database 0, no transaction, no time; transaction numbers continue."""
         state = self.state
-        transactions = state[ContextField.TRANSACTIONS]
+        transactions, db_limit = state[ContextField.TRANSACTIONS], state[ContextField.DB_LIMIT]
         state[:] = array("q", bytes(8 * len(ContextField)))
-        state[ContextField.TRANSACTIONS] = transactions
+        state[ContextField.TRANSACTIONS], state[ContextField.DB_LIMIT] = transactions, db_limit
         state[ContextField.TIME] = state[ContextField.FIRST_TIME] = UNKNOWN
 
     def begin_after_preamble(self, end: int) -> None:
@@ -73,6 +75,18 @@ class ContextTracker:
         flagged_ids = frozenset().union(*self._flagged_ids.values())
         for number in before ^ flagged_ids:
             self.actions[number] ^= FLAG
+
+    def limit_arguments(self, argc_max: dict[int, int]) -> None:
+        """Also flag records with more arguments than these limits, by command id; replaces earlier limits."""
+        self._argc_limits = argc_max
+        self.set_argument_counts(*self._argument_counts)
+
+    def set_argument_counts(self, argc_min: "array[int]", argc_max: "array[int]") -> None:
+        """Flag records with fewer or more arguments than these, by command id."""
+        self._argument_counts = argc_min, argc_max
+        self.argc_min[:], self.argc_max[:] = argc_min, argc_max
+        for number, limit in self._argc_limits.items():
+            self.argc_max[number] = min(self.argc_max[number], limit)
 
     def track(self, batch: RecordBatch) -> "array[int]":
         """Advance over a batch and return the indexes of the flagged records."""

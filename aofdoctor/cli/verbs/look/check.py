@@ -11,6 +11,7 @@ from aofdoctor.cli.console import make_painter, print_json, progress_bar
 from aofdoctor.cli.options import open_path, parse_server_names
 from aofdoctor.cli.views.check_json import report_to_json
 from aofdoctor.cli.views.check_text import print_report
+from aofdoctor.server.configuration import DATABASES_DEFAULT, ServerConfiguration
 from aofdoctor.server.versions import VERSIONS
 
 EPILOG = """\b
@@ -32,6 +33,9 @@ def check(
         list[str] | None,
         typer.Option("--server", metavar="LINE", help=f"Judge by this line as well: {', '.join(VERSIONS)}, or all."),
     ] = None,
+    databases: options.DatabasesOption = None,
+    cluster: options.ClusterOption = False,
+    corrupt_tail: options.CorruptTailOption = 0,
     json: options.JsonOption = False,
 ) -> None:
     """What is wrong, and what each server would do with it.
@@ -40,10 +44,11 @@ def check(
     """
     server_names = parse_server_names(server)
     explicit_names = parse_server_names([name for name in server or () if name != "all"])
+    configuration = ServerConfiguration(databases or DATABASES_DEFAULT, cluster, corrupt_tail)
     with open_path(path, read_errors_are_damage=True) as aof:
         total = sum(part.size or 0 for part in aof.existing_parts)
         with progress_bar(total, "reading") as on_progress:
-            report = examine(aof, server_names, on_progress, explicit_names)
+            report = examine(aof, server_names, on_progress, explicit_names, configuration)
         findings = collect_findings(report)
         if json:
             print_json(report_to_json(report, findings))
