@@ -69,7 +69,8 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
         for index, part in enumerate(aof.parts):
             if part.source is not None:
                 spliced = spliced_rdbs[index][0] if index in spliced_rdbs else None
-                salvager = PartSalvager(index, part.source, strict, keep_unknown, guessed_commands)
+                restarts = _has_torn_transaction(report, index)
+                salvager = PartSalvager(index, part.source, strict, keep_unknown, guessed_commands, restarts)
                 yield from merge_adjacent(salvager.drops(spliced, not spliced or _has_complete_rdb(report, index)))
 
     reconstructions = [change for spliced, _ in spliced_rdbs.values() for change in spliced.reconstructions]
@@ -112,6 +113,13 @@ def _has_undecodable_value(source: Source, rdb: Preamble) -> bool:
 def _has_complete_rdb(report: Report, index: int) -> bool:
     rdb = report.parts[index].preamble
     return rdb is not None and rdb.complete
+
+
+def _has_torn_transaction(report: Report, index: int) -> bool:
+    """Whether a restart tore a transaction in a part, as far as the report lists its damage."""
+    part = report.parts[index]
+    hidden = part.damage_count > len(part.damage)
+    return hidden or any(damage.kind is DamageKind.TORN_TRANSACTION for damage in part.damage)
 
 
 def _notes(
