@@ -16,6 +16,7 @@ from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.preconditions import require_parts
+from aofdoctor.edit.reconstruction.continued_parts import join_continued_parts
 from aofdoctor.edit.reconstruction.reconstruct import reconstruct
 from aofdoctor.edit.salvage.fileset import rebuild_manifest, restore_part_order
 from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
@@ -41,9 +42,10 @@ def plan_salvage(
     report = examine(listed)
     ordered, order_notes = restore_part_order(report)
     report = examine(ordered) if order_notes else report
-    reconstructed, reconstructions = (
-        reconstruct(ordered) if any(part.damage for part in report.parts) else (ordered, [])
-    )
+    has_damage = any(part.damage for part in report.parts)
+    joined, moves = join_continued_parts(report) if has_damage else (ordered, [])
+    reconstructed, reconstructions = reconstruct(joined) if has_damage else (joined, [])
+    reconstructions = sorted([*moves, *reconstructions])
     final_report = examine(reconstructed) if reconstructions else report
     plan = plan_salvage_drops(final_report, strict, keep_unknown)
     plan.add_reconstructions([*reconstructions, *plan.reconstructions], final_report.commands - report.commands)
