@@ -53,7 +53,7 @@ def find_continuation(
     first: Source, first_damage: Sequence[Damage], second: Source, second_damage: Sequence[Damage]
 ) -> Continuation | None:
     """Return how `second` continues `first`, or None; the damage is that of each part, in order."""
-    if not (first_damage and first.size and second.size) or first_damage[-1].span.end != first.size:
+    if not (first_damage and first.size and second.size):
         return None
     last = first_damage[-1]
     if last.kind is DamageKind.UNCLOSED_MULTI:
@@ -68,12 +68,15 @@ def find_continuation(
 
 
 def _rest_of_record(first: Source, head: Span, second: Source, second_damage: Sequence[Damage]) -> int:
-    """Return how many bytes of the second part complete a record; 0 unless its own records are damaged there."""
+    """Return how many bytes of the second part complete a record; 0 unless its own records are damaged up to there.
+
+    Whole records of its own there prove that the end fits by chance.
+    """
     defect = diagnose_record(ReadWindow(first), head.start).defect
     if defect not in (Defect.EOF, Defect.PAST_EOF) or not second_damage:
         return 0
     rest = find_rest_of_record(first, head, second)
-    return rest if second_damage[0].span.start < rest else 0
+    return rest if any(damage.span.start < rest <= damage.span.end for damage in second_damage) else 0
 
 
 def _rest_of_context(first: Source, head: Span, second: Source, record_rest: int) -> int:
