@@ -49,9 +49,7 @@ def test_check_names_both_pieces_of_a_split_record(tmp_path: Path) -> None:
     result = aofdoctor("check", root, "--json")
     found = [f for f in result.json["findings"] if f["code"] == "split-record"]
     assert result.status == 1
-    assert [(f["part"], f["start"], f["end"]) for f in found] == [
-        ("a.aof.1.incr.aof", len(FIRST), len(FIRST) + 40)
-    ]
+    assert [(f["part"], f["start"], f["end"]) for f in found] == [("a.aof.1.incr.aof", len(FIRST), len(FIRST) + 40)]
     assert f"the 40 bytes at a.aof.1.incr.aof@{len(FIRST)}" in found[0]["message"]
     assert f"first {len(SPLIT) - 40} bytes of a.aof.2.incr.aof" in found[0]["message"]
 

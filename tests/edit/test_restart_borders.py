@@ -204,7 +204,9 @@ def test_over_several_parts_each_torn_transaction_goes(runs: list[tuple[bytes, b
 
 @settings(max_examples=200)
 @given(workloads(), workloads(style=6))
-def test_logs_of_running_servers_have_no_border(first: tuple[list[bytes], int], second: tuple[list[bytes], int]) -> None:
+def test_logs_of_running_servers_have_no_border(
+    first: tuple[list[bytes], int], second: tuple[list[bytes], int]
+) -> None:
     """Clean restarts between the two runs, too, are no damage."""
     data = b"".join(first[0]) + b"".join(second[0]) + b"".join(first[0])
     assert list(torn_transactions(BytesSource(data))) == []
