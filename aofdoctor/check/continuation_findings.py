@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aofdoctor import text
 from aofdoctor.check.report import Report, shell_path
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.log.continued_parts import continuations
+from aofdoctor.log.restarts.continued_parts import continuations
 
 
 def _split_records(report: Report) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.context_walk import none_if_unknown, walk_part
-from aofdoctor.log.restart_borders import RestartBorders, TornTransaction
+from aofdoctor.log.restarts.torn_transactions import RestartBorders, TornTransaction
 from aofdoctor.log.script_flushes import script_command_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import command_table

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
-from aofdoctor.log.restart_borders import torn_transactions
+from aofdoctor.log.restarts.torn_transactions import torn_transactions
 from aofdoctor.resp import encode_command
 from aofdoctor.source import BytesSource
 from tests.conftest import aofdoctor

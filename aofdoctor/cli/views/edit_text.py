@@ -81,7 +81,7 @@ def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
         elif reconstruction.span.size:
             change = f"{text.format_size(reconstruction.span.size)} become {size}  {reason}: turned back"
         else:
-            change = f"{size} new  {reason}"
+            change = f"{size} added  {reason}"
         yield paint(f"  ~ {position}  {change}", "changed")
     if len(plan.reconstructions) > _LISTED_MAX:
         yield paint(f"  ~ and {len(plan.reconstructions) - _LISTED_MAX:,} more ranges", "changed")

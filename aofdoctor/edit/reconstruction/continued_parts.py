@@ -9,7 +9,7 @@ from aofdoctor.aof.model import AOF
 from aofdoctor.aof.patched_source import PatchedSource, PatchPiece, Replacement
 from aofdoctor.check.report import Report
 from aofdoctor.edit.drops import Reconstruction
-from aofdoctor.log.continued_parts import Continuation, continuations
+from aofdoctor.log.restarts.continued_parts import Continuation, continuations
 from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
@@ -77,7 +77,7 @@ def _pieces(source: FileSource, moved: _Move | None, appended: _Move | None) -> 
     if source.size > start:
         yield PatchPiece(Span(start, source.size), source.size - start)
     if appended:
-        reason = f"continues in {text.display_path(appended.origin)}"
+        reason = f"joined, from {text.display_path(appended.origin)}"
         for at in range(0, appended.size, _PIECE):
             span = Span(at, min(appended.size, at + _PIECE))
             transform = BorrowedBytes(appended.source, span)

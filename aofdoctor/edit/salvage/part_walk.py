@@ -17,7 +17,7 @@ from aofdoctor.edit.drops import Drop
 from aofdoctor.edit.salvage.duplicated_block import duplicated_block_end
 from aofdoctor.edit.salvage.lookahead import Lookahead, find_id
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
-from aofdoctor.log.restart_borders import torn_transactions
+from aofdoctor.log.restarts.torn_transactions import torn_transactions
 from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.compatibility import any_version_accepts, flag_unacceptable

@@ -14,9 +14,9 @@ from aofdoctor.aof.model import AofPart
 from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
-from aofdoctor.aof.split_record import JoinedSource, find_rest_of_record
+from aofdoctor.aof.recovery.split_record import JoinedSource, find_rest_of_record
 from aofdoctor.damage import Damage, DamageKind
-from aofdoctor.log.restart_borders import RestartBorders
+from aofdoctor.log.restarts.torn_transactions import RestartBorders
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
