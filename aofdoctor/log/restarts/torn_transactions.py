@@ -2,15 +2,10 @@
 
 A transaction never spans a restart.  After a crash inside a transaction some servers cut only the torn record, leave
 the MULTI open, and append everything that follows.  Algorithm: a MULTI inside a transaction, damage, or the end of
-the part proves that the EXEC is missing.  Only then the queued records are searched for the border, the first record
-that a running server does not write inside a transaction: a SELECT of the database that is selected already, a
-SELECT right before the next MULTI or right after a #TS annotation, a jump of the time, or a replication id.
-
-A SELECT of another database is no such proof, because clients may change the database inside a transaction.  It counts
-as a border only if more commands follow it than a transaction usually has.  Nothing is dropped here.
+the part proves that the EXEC is missing.  Only then border_scan.py searches the queued records for the border.
+Nothing is dropped here.
 """
 
-import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -20,6 +15,7 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.reader import read_batches, read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage
+from aofdoctor.log.restarts.border_scan import Border, BorderScan, database_of
 from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.fields import ContextField
@@ -28,18 +24,6 @@ from aofdoctor.source import PipeSource, Source
 from aofdoctor.span import Span
 
 _SMALL_WINDOW = 1 << 14
-_LONG_TRANSACTION = 128  # Commands after a SELECT of another database from which they are taken for a new run.
-_TIME_JUMP = 2  # Seconds; a server writes a transaction in one piece.
-_TIMESTAMP = re.compile(rb"#TS:([0-9]{1,18})\r?\n")
-_REPLICATION_ID = re.compile(rb"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
-
-
-class Border(NamedTuple):
-    """The place where the writes of a new run begin, and the record that shows it."""
-
-    offset: int
-    evidence: str
-    is_guess: bool = False
 
 
 class TornTransaction(NamedTuple):
@@ -64,7 +48,7 @@ class RestartBorders:
         ids = command_table().names.ids
         self.select, self.multi, self.exec = ids[b"select"], ids[b"multi"], ids[b"exec"]
         self.number = self.start = self.scan_start = 0
-        self.scan = _BorderScan(self.select, -1, -1, is_selected=True)
+        self.scan = BorderScan(self.select, -1, -1, is_selected=True)
         self.commands_before = 0
 
     def begin_batch(self) -> None:
@@ -72,7 +56,6 @@ class RestartBorders:
         state = self.tracker.state
         self.open_before = transaction_before_batch(self.tracker)
         self.batch_commands, self.is_selected = state[ContextField.COMMANDS], state[ContextField.SELECTED] > 0
-        self.good_commands = state[ContextField.GOOD_COMMANDS]
 
     def torn_in_batch(self, batch: RecordBatch, flagged: "array[int]") -> Iterator[TornTransaction]:
         """Yield the torn transactions that a nested MULTI in the batch proves; the tracker has read the batch."""
@@ -86,6 +69,7 @@ class RestartBorders:
         if state[ContextField.TX] > 0 and state[ContextField.TX] != self.number and start >= batch.span.start:
             index = bisect_left(batch.edges, start - batch.base, 0, batch.count)
             self._begin(batch, index, start)
+            self.commands_before = state[ContextField.GOOD_COMMANDS]
 
     def torn_at(self, end: int) -> TornTransaction | None:
         """Return the transaction that is open at `end`, where damage or the end of the part proves it torn."""
@@ -106,14 +90,15 @@ class RestartBorders:
         """Begin with the transaction of record i, unless that was done before."""
         if self.tracker.tx[i] != self.number:
             start = multi_offset(batch, self.tracker.tx, i, self.open_before)
-            self._begin(batch, bisect_left(batch.edges, start - batch.base, 0, batch.count), start)
+            index = bisect_left(batch.edges, start - batch.base, 0, batch.count)
+            self._begin(batch, index, start)
+            self.commands_before = self.batch_commands + index - batch.ids[:index].count(ANNOTATION)
 
     def _begin(self, batch: RecordBatch, index: int, start: int) -> None:
         """Begin with the transaction of the MULTI at `start`, which has this index in the batch."""
         self.number, self.start, self.scan_start = self.tracker.tx[index], start, start
         is_selected = self.is_selected or self.select in batch.ids[:index]
-        self.scan = _BorderScan(self.select, self.tracker.db[index], self.tracker.time[index], is_selected)
-        self.commands_before = self.batch_commands + index - batch.ids[:index].count(ANNOTATION)
+        self.scan = BorderScan(self.select, self.tracker.db[index], self.tracker.time[index], is_selected)
 
     def _torn_before_multi(self, batch: RecordBatch, i: int) -> Iterator[TornTransaction]:
         """Yield the transaction that the nested MULTI at index i proves torn, and begin with the one of that MULTI."""
@@ -130,7 +115,7 @@ class RestartBorders:
             yield self._torn(border)
             self.start = place.start
         self.scan_start = place.start
-        self.scan = _BorderScan(self.select, self.tracker.db[i], self.tracker.time[i], is_selected=True)
+        self.scan = BorderScan(self.select, self.tracker.db[i], self.tracker.time[i], is_selected=True)
 
     def _torn(self, border: Border) -> TornTransaction:
         return TornTransaction(Span(self.start, border.offset), border.evidence, border.is_guess, self.commands_before)
@@ -142,7 +127,7 @@ class RestartBorders:
         if found is None:
             return False
         after, first, _ = found
-        return after.ids[first] == self.select and _database(after, first) == self.tracker.db[i] >= 0
+        return after.ids[first] == self.select and database_of(after, first) == self.tracker.db[i] >= 0
 
     def _is_interleaved(self, batch: RecordBatch, i: int) -> bool:
         """Whether two EXEC follow a nested MULTI: two servers wrote here, or one that nests transactions."""
@@ -193,69 +178,6 @@ def torn_transactions(source: Source, start: int = 0) -> Iterator[TornTransactio
         yield torn
 
 
-class _BorderScan:
-    """The search for a border among the records of one torn transaction, which begin with its MULTI.
-
-    `db` and `time` are those at the MULTI, -1 if unknown; `is_selected`: a SELECT occurs before it in the part.
-    """
-
-    def __init__(self, select: int, db: int, time: int, is_selected: bool) -> None:
-        self.select, self.db, self.time, self.is_selected = select, db, time, is_selected
-        self.own_place = -1  # the place of the transaction's own SELECT: right after its MULTI
-        self.annotations = Span(-1, -1)  # the last annotations without a command between them
-        self.other_database: int | None = None  # the first SELECT of another database
-        self.commands_after_it = 0
-
-    def run(self, records: Iterator[tuple[RecordBatch, int, int]], end: int, before_multi: bool) -> Border | None:
-        """Return the border before `end`, or None; `before_multi`: another MULTI begins at `end`."""
-        for batch, first, stop in records:
-            if self.own_place < 0:
-                self.own_place = batch.record_span(first).end
-            if self.other_database is not None:
-                self.commands_after_it += stop - first
-            for i in _indexes_of(batch, first, stop, (self.select, ANNOTATION)):
-                border = self._annotation(batch, i) if batch.ids[i] == ANNOTATION else self._select(batch, i, stop)
-                if border:
-                    return border
-            if before_multi and self.select == batch.ids[stop - 1] and batch.record_span(stop - 1).end == end:
-                return self._at_select(batch.record_span(stop - 1), "a SELECT without a command before the next MULTI")
-        if self.other_database is None or self.commands_after_it < _LONG_TRANSACTION:
-            return None
-        return Border(self.other_database, "a SELECT of another database, and many commands after it", is_guess=True)
-
-    def _select(self, batch: RecordBatch, i: int, stop: int) -> Border | None:
-        """Judge a SELECT."""
-        span, database = batch.record_span(i), _database(batch, i)
-        is_own = span.start == self.own_place
-        is_redundant = 0 <= self.db == database and (self.is_selected or not is_own)
-        self.db = database if database >= 0 else self.db
-        if is_redundant:
-            return self._at_select(span, "a SELECT of the database that is selected already")
-        if self.annotations.end == span.start:
-            return self._at_select(span, "a SELECT after a time annotation")
-        if not is_own and self.other_database is None:
-            self.other_database, self.commands_after_it = span.start, stop - i
-        return None
-
-    def _at_select(self, span: Span, evidence: str) -> Border:
-        """The border at a SELECT, or at the annotations right before it."""
-        start = self.annotations.start if self.annotations.end == span.start else span.start
-        return Border(start, f"{evidence} at {span.start}")
-
-    def _annotation(self, batch: RecordBatch, i: int) -> Border | None:
-        """Judge an annotation: a server writes a transaction with one time, and no replication id inside of it."""
-        span, line = batch.record_span(i), batch.annotation(i)
-        self.annotations = Span(self.annotations.start if self.annotations.end == span.start else span.start, span.end)
-        match = _TIMESTAMP.fullmatch(line)
-        if match is None:
-            return Border(span.start, f"a replication id at {span.start}") if _REPLICATION_ID.search(line) else None
-        seconds, before = int(match[1]), self.time
-        self.time = seconds
-        if before >= 0 and not 0 <= seconds - before < _TIME_JUMP:
-            return Border(span.start, f"a jump of the time by {seconds - before:+,} s at {span.start}")
-        return None
-
-
 def _read_ahead(source: Source, start: int) -> Iterator[RecordBatch]:
     """Yield the whole records from `start`; the first reads are small, because most searches end soon."""
     at = start
@@ -273,24 +195,3 @@ def _indexes(batch: RecordBatch, start: int, end: int) -> tuple[int, int]:
         bisect_left(batch.edges, start - batch.base, 0, batch.count),
         bisect_left(batch.edges, end - batch.base, 0, batch.count),
     )
-
-
-def _indexes_of(batch: RecordBatch, first: int, stop: int, ids: tuple[int, ...]) -> list[int]:
-    """The indexes in [first, stop) of the records with one of these ids, in order."""
-    found = list[int]()
-    for number in ids:
-        at = first
-        while at < stop:
-            try:
-                at = batch.ids.index(number, at, stop)
-            except ValueError:
-                break
-            found.append(at)
-            at += 1
-    return sorted(found)
-
-
-def _database(batch: RecordBatch, i: int) -> int:
-    """The database that a SELECT names; -1 if it names none."""
-    argv = batch.argv(i, 2) if not batch.oversized else []
-    return int(argv[1]) if len(argv) == 2 and argv[1].isdigit() and len(argv[1]) <= 18 else -1
