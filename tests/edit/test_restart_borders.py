@@ -32,7 +32,7 @@ def time(seconds: int) -> bytes:
 A, B, C, D, E = (put(key) for key in "abcde")
 BEFORE = select(0) + A
 ID = b"#HDR:" + b"0123456789abcdef0123456789abcdef01234567" + b"\r\n"
-MANY = put("many") * 200
+MANY = put("many") * 40
 
 # Name: (records before the torn transaction, the torn transaction, the records after the restart).
 TORN = {
@@ -46,6 +46,7 @@ TORN = {
     "a transaction with a SELECT of its own": (BEFORE, MULTI + select(2) + B, select(2) + C),
     "another database before the next MULTI": (BEFORE + select(3), MULTI + B, select(0) + MULTI + C + EXEC),
     "another database, and many commands": (BEFORE + select(3), MULTI + B, select(0) + MANY),
+    "another database, and a transaction": (BEFORE + select(3), MULTI + B, select(0) + C + MULTI + D + EXEC),
     "another database after a time": (BEFORE + time(100), MULTI + B, time(101) + select(1) + C),
     "a jump of the time": (time(100) + BEFORE, MULTI + B, time(4000) + C + D),
     "a replication id": (BEFORE, MULTI + B, ID + C + D),

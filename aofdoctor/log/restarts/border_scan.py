@@ -3,7 +3,8 @@
 A running server writes a transaction in one piece.  It never writes inside of one: a SELECT of the database that is
 selected already, a SELECT right before the next MULTI or right after a #TS annotation, a jump of the time, or a
 replication id.  A SELECT of another database is no such proof, because clients may change the database inside a
-transaction.  It counts as a border only if more commands follow it than a transaction usually has.
+transaction.  It is taken for the border, as a guess, where the transaction before it is short, and another MULTI or
+many commands follow.
 """
 
 import re
@@ -14,7 +15,7 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.span import Span
 
-_LONG_TRANSACTION = 128  # Commands after a SELECT of another database from which they are taken for a new run.
+_LONG_TRANSACTION = 32  # Commands; a transaction that changes the database and has more is taken for another run.
 _TIME_JUMP = 2  # Seconds; a server writes a transaction in one piece.
 _TIMESTAMP = re.compile(rb"#TS:([0-9]{1,18})\r?\n")
 _REPLICATION_ID = re.compile(rb"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
@@ -39,24 +40,31 @@ class BorderScan:
         self.own_place = -1  # the place of the transaction's own SELECT: right after its MULTI
         self.annotations = Span(-1, -1)  # the last annotations without a command between them
         self.other_database: int | None = None  # the first SELECT of another database
-        self.commands_after_it = 0
+        self.count = self.count_at_it = 0  # records so far, and those before that SELECT
 
     def run(self, records: Iterator[tuple[RecordBatch, int, int]], end: int, before_multi: bool) -> Border | None:
         """Return the border before `end`, or None; `before_multi`: another MULTI begins at `end`."""
         for batch, first, stop in records:
             if self.own_place < 0:
                 self.own_place = batch.record_span(first).end
-            if self.other_database is not None:
-                self.commands_after_it += stop - first
+            self.count += stop - first
             for i in _indexes_of(batch, first, stop, (self.select, ANNOTATION)):
                 border = self._annotation(batch, i) if batch.ids[i] == ANNOTATION else self._select(batch, i, stop)
                 if border:
                     return border
             if before_multi and self.select == batch.ids[stop - 1] and batch.record_span(stop - 1).end == end:
                 return self._at_select(batch.record_span(stop - 1), "a SELECT without a command before the next MULTI")
-        if self.other_database is None or self.commands_after_it < _LONG_TRANSACTION:
+        return self._guess(before_multi)
+
+    def _guess(self, before_multi: bool) -> Border | None:
+        """The first SELECT of another database as the border, if the transaction before it is not a long one.
+
+        Without another MULTI, the commands after it must be more than such a transaction has.
+        """
+        is_long = self.count - self.count_at_it >= _LONG_TRANSACTION
+        if self.other_database is None or self.count_at_it > _LONG_TRANSACTION or not (before_multi or is_long):
             return None
-        return Border(self.other_database, "a SELECT of another database, and many commands after it", is_guess=True)
+        return Border(self.other_database, f"a SELECT of another database at {self.other_database}", is_guess=True)
 
     def _select(self, batch: RecordBatch, i: int, stop: int) -> Border | None:
         """Judge a SELECT."""
@@ -69,7 +77,7 @@ class BorderScan:
         if self.annotations.end == span.start:
             return self._at_select(span, "a SELECT after a time annotation")
         if not is_own and self.other_database is None:
-            self.other_database, self.commands_after_it = span.start, stop - i
+            self.other_database, self.count_at_it = span.start, self.count - (stop - i)
         return None
 
     def _at_select(self, span: Span, evidence: str) -> Border:
