@@ -29,6 +29,7 @@ class DamageKind(StrEnum):
     NEGATIVE_LENGTH = "negative-length"
     UNTERMINATED_ANNOTATION = "unterminated-annotation"
     UNCLOSED_MULTI = "unclosed-multi"
+    TORN_TRANSACTION = "torn-transaction"
     TRUNCATED_PREAMBLE = "truncated-preamble"
     CORRUPT_PREAMBLE = "corrupt-preamble"
     CORRUPT_VALUE = "corrupt-value"
@@ -52,6 +53,7 @@ DAMAGE_MEANINGS: dict[DamageKind, str] = {
     DamageKind.NEGATIVE_LENGTH: "a negative length",
     DamageKind.UNTERMINATED_ANNOTATION: "the last annotation has no line end: a server would append to that line",
     DamageKind.UNCLOSED_MULTI: "a MULTI without its EXEC",
+    DamageKind.TORN_TRANSACTION: "a MULTI that a server left open when it restarted: its EXEC is missing",
     DamageKind.TRUNCATED_PREAMBLE: "the file ends inside the RDB",
     DamageKind.CORRUPT_PREAMBLE: "the RDB is damaged",
     DamageKind.CORRUPT_VALUE: "a value of the RDB that cannot be decoded",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aofdoctor import text
 from aofdoctor.check.report import PartReport, Report, shell_path
-from aofdoctor.damage import DAMAGE_MEANINGS, DamageKind
+from aofdoctor.damage import DAMAGE_MEANINGS, Damage, DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import TruncationHazard
 
@@ -15,14 +15,15 @@ def _damage(report: Report) -> Iterator[Finding]:
         for damage in part.damage:
             severity = Severity.NOTE if damage.kind is DamageKind.IN_FLIGHT else Severity.DAMAGE
             range_text = f"{text.format_offset(damage.span.start)} to {text.format_offset(damage.span.end)}"
-            guess = "; where records begin again is a guess" if damage.end_is_guess else ""
+            guess = _guess_note(damage) if damage.end_is_guess else ""
             note = f" ({damage.note})" if damage.note else ""
             message = (
                 f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]}, {range_text}, "
                 f"{text.format_size(damage.span.size)}{note}"
             )
-            hint = "" if damage.kind is DamageKind.IN_FLIGHT else _repair_hint(report, part)
-            yield Finding(damage.kind.value, severity, message + guess, part.part.name, *damage.span, hint=hint)
+            hint = "" if damage.kind is DamageKind.IN_FLIGHT else _repair_hint(report, part, damage)
+            detail = _RESTART_DETAIL if damage.kind is DamageKind.TORN_TRANSACTION else ""
+            yield Finding(damage.kind.value, severity, message + guess, part.part.name, *damage.span, detail, hint)
         hidden = part.damage_count - len(part.damage)
         if hidden:
             yield Finding(
@@ -30,7 +31,22 @@ def _damage(report: Report) -> Iterator[Finding]:
             )
 
 
-def _repair_hint(report: Report, part: PartReport) -> str:
+_RESTART_DETAIL = (
+    "A server that loads it drops every later command, or executes half of the transaction: "
+    "the MULTI takes in what was written after the restart."
+)
+
+
+def _guess_note(damage: Damage) -> str:
+    if damage.kind is DamageKind.TORN_TRANSACTION:
+        return "; the place of the restart is a guess"
+    return "; where records begin again is a guess"
+
+
+def _repair_hint(report: Report, part: PartReport, damage: Damage) -> str:
+    if damage.kind is DamageKind.TORN_TRANSACTION:
+        path = shell_path(report)
+        return f"aofdoctor repair {path} --salvage -o OUT removes this transaction and keeps every later command"
     if part.preamble and not part.preamble.is_intact:
         return (
             f"aofdoctor repair {shell_path(report)} --salvage keeps the keys that can be read; "
@@ -69,8 +85,8 @@ def _truncation_hazards(report: Report) -> Iterator[Finding]:
 
 
 _REDUNDANT_SELECT = (
-    "a SELECT of what is selected already, which a server writes when it starts: it was started anew, or the writes "
-    "of another, or another AOF, begin here"
+    "a redundant SELECT, of the database that is selected already: usually a restart of the server; "
+    "it can also mean a second writer or another AOF"
 )
 _ODDITIES = {
     "select-invalid": (Severity.WARNING, "a SELECT of no database: later writes go to the previous one"),

@@ -15,6 +15,7 @@ from aofdoctor.check.report import PartReport, Report
 from aofdoctor.check.unknown_commands import UnknownNames
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.context_walk import none_if_unknown, walk_part
+from aofdoctor.log.restarts.torn_transactions import RestartBorders, TornTransaction
 from aofdoctor.log.script_flushes import script_command_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import command_table
@@ -143,6 +144,7 @@ class _Examiner:
         self.report.parts.append(report)
         self.loader.begin_part(part.name, source, last)
         self.last_good: tuple[int, int] | None = None
+        self.borders = RestartBorders(source, self.tracker)
         for tile in walk_part(source, self.tracker, now_ms=int(time() * 1000)):
             if isinstance(tile, RecordBatch):
                 self._add_batch(report, tile)
@@ -155,7 +157,10 @@ class _Examiner:
     def _add_batch(self, report: PartReport, batch: RecordBatch) -> None:
         commands_before = self.report.commands + self.tracker.state[ContextField.COMMANDS]
         last_time = self.tracker.state[ContextField.TIME]
+        self.borders.begin_batch()
         flagged = self.tracker.track(batch)
+        for torn in self.borders.torn_in_batch(batch, flagged):
+            self._add_torn_transaction(report, torn)
         for i in flagged:
             self.loader.check_flagged(batch, i)
             self.replay.add(report.part.name, batch, i)
@@ -185,7 +190,15 @@ class _Examiner:
         elif number == ANNOTATION and batch.record_span(i).size > 1023:
             self.report.add_oddity("annotation-long", report.part.name, batch.record_span(i))
 
+    def _add_torn_transaction(self, report: PartReport, torn: TornTransaction) -> None:
+        """Record a transaction that ends at a restart; servers read on with its MULTI open."""
+        self.last_good = self.last_good or (torn.span.start, torn.commands_before)
+        note = f"restart: {torn.evidence}"
+        self._keep_damage(report, Damage(torn.span, DamageKind.TORN_TRANSACTION, note, torn.is_guess))
+
     def _add_damage(self, report: PartReport, source: Source, damage: Damage) -> None:
+        if torn := self.borders.torn_at(damage.span.start):
+            self._add_torn_transaction(report, torn)
         self.last_good = self.last_good or self._good_prefix()
         in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _has_grown(source)
         self._keep_damage(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
@@ -212,11 +225,14 @@ class _Examiner:
             none_if_unknown(state[ContextField.FIRST_TIME]),
             none_if_unknown(state[ContextField.TIME]),
         )
-        report.ok_up_to, report.ok_commands = self.last_good or self._good_prefix()
         self.loader.end_part()
-        if state[ContextField.TX] > 0:
-            span = Span(state[ContextField.MULTI_START], report.size)
+        open_multi = self.borders.open_multi
+        if torn := self.borders.torn_at(report.size):
+            self._add_torn_transaction(report, torn)
+        elif state[ContextField.TX] > 0:
+            span = Span(open_multi, report.size)
             self._keep_damage(report, Damage(span, DamageKind.UNCLOSED_MULTI))
+        report.ok_up_to, report.ok_commands = self.last_good or self._good_prefix()
 
     def _good_prefix(self) -> tuple[int, int]:
         """Return (end, commands) of the complete records so far, up to the last one outside an open transaction."""

@@ -5,6 +5,7 @@ known facts is a change to that module alone.  A message states facts; a hint gi
 """
 
 from aofdoctor.check import (
+    continuation_findings,
     damage_findings,
     file_findings,
     flush_findings,
@@ -65,6 +66,7 @@ _CHECKS = (
     *unknown_findings.CHECKS,
     *replay_findings.CHECKS,
     *damage_findings.CHECKS,
+    *continuation_findings.CHECKS,
     *writer_findings.CHECKS,
     *file_findings.CHECKS,
 )

@@ -119,7 +119,7 @@ def _not_loaded(report: Report) -> str:
     """Return the place (PART@OFFSET) of bytes that cannot be checked but that a server may read; empty if none."""
     for part in report.parts:
         for damage in part.damage:
-            if damage.kind is not DamageKind.UNCLOSED_MULTI:
+            if damage.kind not in (DamageKind.UNCLOSED_MULTI, DamageKind.TORN_TRANSACTION):
                 return f"{text.display_path(part.part.name)}@{damage.span.start}"
     return ""
 

@@ -77,11 +77,13 @@ def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     for reconstruction in plan.reconstructions[:_LISTED_MAX]:
         position = f"{text.display_path(plan.aof.parts[reconstruction.part].name)}@{reconstruction.span.start}"
         size, reason = text.format_size(reconstruction.size), reconstruction.reason
-        if reconstruction.span.size:
+        if not reconstruction.size:
+            change = f"{text.format_size(reconstruction.span.size)}  {reason}"
+        elif reconstruction.span.size:
             effect = "" if reason == VECTOR_ADD_REASON else ": turned back"
             change = f"{text.format_size(reconstruction.span.size)} become {size}  {reason}{effect}"
         else:
-            change = f"{size} new  {reason}"
+            change = f"{size} added  {reason}"
         yield paint(f"  ~ {position}  {change}", "changed")
     if len(plan.reconstructions) > _LISTED_MAX:
         yield paint(f"  ~ and {len(plan.reconstructions) - _LISTED_MAX:,} more ranges", "changed")

@@ -16,6 +16,7 @@ from aofdoctor.edit.drops import Drop
 from aofdoctor.edit.salvage.duplicated_block import duplicated_block_end
 from aofdoctor.edit.salvage.lookahead import Lookahead, find_id
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
+from aofdoctor.log.restarts.torn_transactions import torn_transactions
 from aofdoctor.log.transaction_start import multi_offset, transaction_before_batch
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.compatibility import any_version_accepts, flag_unacceptable
@@ -40,13 +41,24 @@ class GuessedCommands:
 class PartSalvager:
     """Finds the drops of one part; everything before `decided_end` has been dropped or kept for good.
 
+    With `has_restarts`, the transactions that a restart tore are found by a reader of their own, which reads ahead:
+    what follows a transaction proves that it is torn.
     `batch_start_multi` is the offset of the MULTI of a transaction that is open at the start of the current batch.
     """
 
     def __init__(
-        self, index: int, source: Source, strict: bool, drop_unknown: bool, guessed_commands: GuessedCommands
+        self,
+        index: int,
+        source: Source,
+        strict: bool,
+        drop_unknown: bool,
+        guessed_commands: GuessedCommands,
+        has_restarts: bool = False,
     ) -> None:
         self.index, self.source, self.strict, self.guessed_commands = index, source, strict, guessed_commands
+        self.has_restarts = has_restarts
+        self.torn_transactions: Iterator[Span] = iter(())
+        self.next_torn: Span | None = None
         self.tracker = ContextTracker(columns=True)
         flag_unacceptable(self.tracker, with_unknown=drop_unknown)
         self.drop_unknown = drop_unknown
@@ -67,6 +79,9 @@ class PartSalvager:
             self.tracker.begin_after_preamble(start)
             if not complete:
                 yield from self._drops_after_gap(start)
+        if self.has_restarts:
+            self.torn_transactions = (torn.span for torn in torn_transactions(self.source, start))
+            self.next_torn = next(self.torn_transactions, None)
         for tile in read_tiles(self.source, command_table().names, start):
             if isinstance(tile, RecordBatch):
                 yield from self._drops_of_batch(tile)
@@ -74,6 +89,7 @@ class PartSalvager:
                 yield from self._drops_of_damage(tile)
             else:
                 yield from self._drops_of_preamble(tile)
+        yield from self._torn_by_restart_before(self.source.size or 0)
         yield from self._torn_transaction_before(self.source.size or 0)
 
     def _drops_of_preamble(self, rdb: Preamble) -> Iterator[Drop]:
@@ -83,7 +99,14 @@ class PartSalvager:
         if not rdb.complete:
             yield from self._drops_after_gap(rdb.span.end)
 
+    def _torn_by_restart_before(self, end: int) -> Iterator[Drop]:
+        """Drop the transactions before `end` that a restart tore; every command after the restart stays."""
+        while self.next_torn and self.next_torn.start < end:
+            yield from self._drop_block(self.next_torn, TORN_TRANSACTION_REASON)
+            self.next_torn = next(self.torn_transactions, None)
+
     def _drops_of_damage(self, damage: Damage) -> Iterator[Drop]:
+        yield from self._torn_by_restart_before(damage.span.start)
         end = duplicated_block_end(self.source, damage) if self.tracker.state[ContextField.TX] == 0 else None
         if end is not None:
             yield from self._drop(
@@ -120,6 +143,8 @@ class PartSalvager:
             self._count_guessed_in_batch(batch)
         for i in self.tracker.track(batch):
             span, reason = batch.record_span(i), _rejection_reason(batch, i, self.drop_unknown)
+            if reason:
+                yield from self._torn_by_restart_before(span.start)
             if not reason or span.start < self.decided_end:
                 continue
             multi = (
@@ -132,6 +157,7 @@ class PartSalvager:
                 yield from self._drop_block(Span(multi, after.end if number == self.exec else span.end), reason)
             else:
                 yield from self._drops_of_single_record(batch, i, reason)
+        yield from self._torn_by_restart_before(batch.span.end)
 
     def _drops_of_single_record(self, batch: RecordBatch, i: int, reason: str) -> Iterator[Drop]:
         """Drop a record outside of transactions, and the commands after it if it may have been MULTI or SELECT."""

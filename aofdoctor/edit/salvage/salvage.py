@@ -16,6 +16,7 @@ from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.preconditions import require_parts
+from aofdoctor.edit.reconstruction.continued_parts import join_continued_parts
 from aofdoctor.edit.reconstruction.reconstruct import reconstruct
 from aofdoctor.edit.salvage.fileset import rebuild_manifest, restore_part_order
 from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
@@ -41,9 +42,10 @@ def plan_salvage(
     report = examine(listed)
     ordered, order_notes = restore_part_order(report)
     report = examine(ordered) if order_notes else report
-    reconstructed, reconstructions = (
-        reconstruct(ordered) if any(part.damage for part in report.parts) else (ordered, [])
-    )
+    has_damage = any(part.damage for part in report.parts)
+    joined, moves = join_continued_parts(report) if has_damage else (ordered, [])
+    reconstructed, reconstructions = reconstruct(joined) if has_damage else (joined, [])
+    reconstructions = sorted([*moves, *reconstructions])
     final_report = examine(reconstructed) if reconstructions else report
     plan = plan_salvage_drops(final_report, strict, drop_unknown)
     plan.add_reconstructions([*reconstructions, *plan.reconstructions], final_report.commands - report.commands)
@@ -69,7 +71,8 @@ def plan_salvage_drops(report: Report, strict: bool = False, drop_unknown: bool 
         for index, part in enumerate(aof.parts):
             if part.source is not None:
                 spliced = spliced_rdbs[index][0] if index in spliced_rdbs else None
-                salvager = PartSalvager(index, part.source, strict, drop_unknown, guessed_commands)
+                restarts = _has_torn_transaction(report, index)
+                salvager = PartSalvager(index, part.source, strict, drop_unknown, guessed_commands, restarts)
                 yield from merge_adjacent(salvager.drops(spliced, not spliced or _has_complete_rdb(report, index)))
 
     reconstructions = [change for spliced, _ in spliced_rdbs.values() for change in spliced.reconstructions]
@@ -112,6 +115,13 @@ def _has_undecodable_value(source: Source, rdb: Preamble) -> bool:
 def _has_complete_rdb(report: Report, index: int) -> bool:
     rdb = report.parts[index].preamble
     return rdb is not None and rdb.complete
+
+
+def _has_torn_transaction(report: Report, index: int) -> bool:
+    """Whether a restart tore a transaction in a part, as far as the report lists its damage."""
+    part = report.parts[index]
+    hidden = part.damage_count > len(part.damage)
+    return hidden or any(damage.kind is DamageKind.TORN_TRANSACTION for damage in part.damage)
 
 
 def _notes(
