@@ -30,13 +30,18 @@ ExamineProgress = Callable[[int], None]
 
 
 def examine(
-    aof: AOF, servers: Sequence[str] = (), progress: ExamineProgress | None = None, explicit_servers: Sequence[str] = ()
+    aof: AOF,
+    servers: Sequence[str] = (),
+    progress: ExamineProgress | None = None,
+    explicit_servers: Sequence[str] = (),
+    deep: bool = False,
 ) -> Report:
     """Read all parts of an AOF and compute the verdict of each server version.
 
     `servers` are names of versions to judge by, before the version of the writer and the default ones.  The AOF counts
     as sound only if all `explicit_servers` load it; without any, the writer's version decides, or if that is unknown,
-    any of the default ones.  `progress` is called with the number of bytes read so far.
+    any of the default ones.  With `deep`, the values of every RDB are
+    decoded, whatever its size.  `progress` is called with the number of bytes read so far.
     """
     writer_title, writer_version = find_writer(aof)
     names = list(dict.fromkeys([*servers, *([writer_version] if writer_version else []), *DEFAULT_VERSIONS]))
@@ -44,7 +49,7 @@ def examine(
         frozenset([writer_version] if writer_version else DEFAULT_VERSIONS)
     ]
     report = Report(aof, writer_title, [VERSIONS[name] for name in names], decisive)
-    _Examiner(report, progress).run()
+    _Examiner(report, progress, deep).run()
     return report
 
 
@@ -63,8 +68,8 @@ def find_writer(aof: AOF) -> tuple[str, str]:
 class _Examiner:
     """The walk of `examine`, which fills a report."""
 
-    def __init__(self, report: Report, progress: ExamineProgress | None) -> None:
-        self.report, self.progress = report, progress
+    def __init__(self, report: Report, progress: ExamineProgress | None, deep: bool) -> None:
+        self.report, self.progress, self.deep = report, progress, deep
         self.tracker = ContextTracker(columns=True)
         applicable = [v for v in report.versions if v.reads_manifest or report.aof.layout != "multi-part"]
         self.loader = Loader(applicable, self.tracker)
@@ -128,7 +133,7 @@ class _Examiner:
             elif isinstance(tile, Damage):
                 self._add_damage(report, source, tile)
             else:
-                self._add_preamble(report, tile)
+                self._add_preamble(report, source, tile)
         self._finish_part(report, source)
 
     def _add_batch(self, report: PartReport, batch: RecordBatch) -> None:
@@ -170,13 +175,29 @@ class _Examiner:
         if self.progress:
             self.bytes_read += damage.span.size
 
-    def _add_preamble(self, report: PartReport, rdb: Preamble) -> None:
+    def _add_preamble(self, report: PartReport, source: Source, rdb: Preamble) -> None:
         report.preamble = rdb
         self.loader.check_preamble(rdb)
         if not rdb.complete:
             self.last_good = (0, 0)
         if damage := rdb.damage(report.part.size):
             self._keep_damage(report, damage)
+        self._decode_rdb(report, source, rdb)
+
+    def _decode_rdb(self, report: PartReport, source: Source, rdb: Preamble) -> None:
+        """Find the keys of an RDB that no server loads; in an intact RDB each of them is damage of its own."""
+        # Imported late: the decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
+        from aofdoctor.check.rdb_findings import damage_of_keys, rdb_contents
+
+        report.rdb_contents = contents = rdb_contents(source, rdb, self.deep)
+        if contents is None or not contents.damaged or not rdb.is_intact:
+            return
+        self.last_good = (0, 0)
+        for damage in damage_of_keys(contents):
+            self._keep_damage(report, damage)
+        report.damage_count += contents.damaged_count - len(contents.damaged)
+        first = report.damage[0]
+        self.loader.refuse_part(report.part.name, f"the RDB is damaged: {first.note}", first.span.start)
 
     def _finish_part(self, report: PartReport, source: Source) -> None:
         """Complete the report of a part after its last tile."""

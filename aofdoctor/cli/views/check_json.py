@@ -5,7 +5,7 @@ from typing import Any
 from aofdoctor.aof.model import AofPart
 from aofdoctor.check.findings import FIRST_AID, is_sound
 from aofdoctor.check.report import PartReport, Report
-from aofdoctor.cli.views.rdb_summary import preamble_json
+from aofdoctor.cli.views.rdb_summary import contents_json, preamble_json
 from aofdoctor.finding import Finding
 from aofdoctor.server.verdict import Verdict
 
@@ -32,7 +32,7 @@ def _part_json(part: PartReport) -> dict[str, Any]:
         "size": part.size if part.part.exists else None,
         "commands": part.commands,
         "annotations": part.annotations,
-        "preamble": preamble_json(part.preamble) if part.preamble else None,
+        "preamble": preamble_json(part.preamble) | contents_json(part.rdb_contents) if part.preamble else None,
         "first_time": part.first_time,
         "last_time": part.last_time,
         "ok_up_to": part.ok_up_to,

@@ -29,7 +29,7 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
 
     def examine_with_progress(aof: AOF) -> Report:
         with open_progress(sum(part.size or 0 for part in aof.existing_parts), "reading") as on_progress:
-            return examine(aof, progress=on_progress)
+            return examine(aof, progress=on_progress, deep=salvage)
 
     if salvage:
         plan, report = plan_salvage(aof, examine_with_progress, strict, keep_unknown)
@@ -126,9 +126,10 @@ def _require_repairable(report: Report) -> None:
     aof = report.aof
     for part in report.parts:
         rdb = part.preamble
-        if rdb and not rdb.is_intact:
+        damage = rdb and next((d for d in part.damage if d.span.start < rdb.span.end), None)
+        if rdb and damage:
             raise RefusedEdit(
-                f"the RDB at the head of {text.display_path(part.part.name)} is damaged ({rdb.note}): "
+                f"the RDB at the head of {text.display_path(part.part.name)} is damaged ({damage.note}): "
                 "cutting behind it would not help, and cutting it away would lose every key in it",
                 "a replica, a backup or dump.rdb may have them all; "
                 f"aofdoctor repair {text.shell_quote(report.aof.path)} --salvage keeps the keys that can be read",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from aofdoctor.aof.patched_source import PatchedSource, PatchPiece, Replacement
+from aofdoctor.check.rdb_examination import OLD_END_REASON
 from aofdoctor.edit.drops import Drop, Reconstruction, merge_adjacent
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.header import MAGIC_SIZE, has_checksum
@@ -15,7 +16,6 @@ from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 
-OLD_END_REASON = "the RDB's old end"
 NEW_END_REASON = "the RDB's new end and checksum"
 MAGIC_REASON = "the RDB's magic, by its writer's own words"
 _PIECE = 1 << 20

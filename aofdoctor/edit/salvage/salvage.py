@@ -10,19 +10,19 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.patched_source import PatchedSource
-from aofdoctor.aof.records import Preamble
-from aofdoctor.check.report import Report
-from aofdoctor.damage import Damage, DamageKind
+from aofdoctor.check.rdb_examination import SalvageCounts
+from aofdoctor.check.report import PartReport, Report
+from aofdoctor.damage import DamageKind
 from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.preconditions import require_parts
 from aofdoctor.edit.reconstruction.reconstruct import reconstruct
 from aofdoctor.edit.salvage.fileset import rebuild_manifest, restore_part_order
 from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
-from aofdoctor.edit.salvage.rdb_keys import SalvageCounts, describe_salvaged_rdb, read_salvageable, salvage_rdb
+from aofdoctor.edit.salvage.rdb_keys import describe_damaged_keys, describe_salvaged_rdb, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.log.flushes import describe_group
-from aofdoctor.source import FileSource, Source
+from aofdoctor.source import FileSource
 
 ExamineAof = Callable[[AOF], Report]
 
@@ -89,24 +89,16 @@ def _splice_damaged_rdbs(report: Report, strict: bool) -> dict[int, tuple[Splice
     for index, part in enumerate(report.parts):
         source = part.part.source
         rdb = part.preamble
-        if (
-            rdb
-            and isinstance(source, FileSource | PatchedSource)
-            and (not rdb.is_intact or _has_undecodable_value(source, rdb))
-        ):
+        if rdb and isinstance(source, FileSource | PatchedSource) and (not rdb.is_intact or _has_defects(part)):
             salvaged = salvage_rdb(index, source, rdb, strict)
             if salvaged:
                 spliced_rdbs[index] = salvaged
     return spliced_rdbs
 
 
-def _has_undecodable_value(source: Source, rdb: Preamble) -> bool:
-    """Whether an RDB without a checksum contains a value that cannot be decoded."""
-    return (
-        rdb.checksum == "off"
-        and not rdb.codec
-        and any(isinstance(tile, Damage) for tile in read_salvageable(source, rdb))
-    )
+def _has_defects(part: PartReport) -> bool:
+    """Whether an intact RDB contains a key or library that no server loads."""
+    return part.rdb_contents is not None and part.rdb_contents.damaged_count > 0
 
 
 def _has_complete_rdb(report: Report, index: int) -> bool:
@@ -123,6 +115,7 @@ def _notes(
             yield f"{name} is missing: its commands are lost, and the manifest goes on without it"
         if part.preamble and index in salvage_counts:
             yield describe_salvaged_rdb(part.part.name, part.preamble, salvage_counts[index])
+            yield from describe_damaged_keys(part.part.name, salvage_counts[index])
         elif part.preamble and not part.preamble.is_intact:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
         if any(d.kind is DamageKind.IN_FLIGHT for d in part.damage):
