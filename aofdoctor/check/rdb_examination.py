@@ -16,11 +16,12 @@ from aofdoctor.log.base_keys import key_name
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.items import ItemBatch, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS
-from aofdoctor.rdb.opcodes import Opcode
+from aofdoctor.rdb.opcodes import Opcode, RdbType
 from aofdoctor.rdb.recovery.key_head import read_key_head
-from aofdoctor.rdb.recovery.loader_rules import library_defect, value_defect
+from aofdoctor.rdb.recovery.loader_rules import library_defect, module_aux_defect, template_defect, value_defect
 from aofdoctor.rdb.recovery.repeats import Name, RepeatedNames, suspected_repeats
 from aofdoctor.rdb.recovery.salvage import salvage_items
+from aofdoctor.rdb.values.modules import is_known_module
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
@@ -36,6 +37,11 @@ OLD_END_REASON = "the RDB's old end"
 HINT_OPCODES = frozenset({Opcode.RESIZEDB, Opcode.SLOT_INFO})  # sizes of hash tables, needed by no server
 DAMAGED_NAMED_MAX = 1000  # damaged keys that are kept by name
 _DEFAULT_DATABASES = 16  # the number of databases of a server with a default configuration
+# Why no server loads an item between the keys, by opcode.
+_DEFECTS: dict[int, Callable[[Cursor, int], str]] = {
+    Opcode.HASH_TEMPLATE: template_defect,
+    Opcode.MODULE_AUX: module_aux_defect,
+}
 _LIBRARIES = -1  # the database under which names of libraries are compared
 KeyFilter = Callable[[KeyItem], bool]
 
@@ -116,6 +122,7 @@ class RdbExaminer:
         self.counts, self.cursor = SalvageCounts(), Cursor(source)
         self.name: Name | None = None
         self.repeated = RepeatedNames(find_repeats(source, rdb, strict) if repeats is None else repeats)
+        self.modules = set[int]()
         self.db, self.highest_db = 0, _DEFAULT_DATABASES - 1
         self.after_damage = self.after_search = self.db_is_doubtful = False
 
@@ -156,6 +163,8 @@ class RdbExaminer:
         if self.after_search and _is_integer_encoded(pread(self.source, 1, key.name_offset)):
             self.counts.numeric_names_dropped += 1
             return NUMERIC_NAME_REASON
+        if key.type == RdbType.MODULE_2 and not self._is_known_module(key):
+            return GUESSED_KEY_REASON
         name = key_name(self.cursor, key)
         self.name = db, name
         if self.repeated.is_repeated(db, name):
@@ -170,6 +179,14 @@ class RdbExaminer:
         dbs[db if db in dbs or len(dbs) < DBS_MAX else OTHER_DBS] += 1
         return ""
 
+    def _is_known_module(self, key: KeyItem) -> bool:
+        """Whether the module of a key is known or was used before any damage, so that the key is no piece of a value."""
+        self.cursor.seek(key.value_offset)
+        module = self.cursor.length()
+        if not self.after_search:
+            self.modules.add(module)
+        return not self.after_search or module in self.modules or is_known_module(module)
+
     def _non_key_drop_reason(self, item: OpcodeItem) -> str:
         if item.kind in (Opcode.EOF, KIND_UNPARSED):
             return OLD_END_REASON if item.kind == Opcode.EOF else DamageKind.CORRUPT_PREAMBLE.value
@@ -179,7 +196,10 @@ class RdbExaminer:
             return self._select_db_drop_reason(item)
         if item.kind == Opcode.FUNCTION2:
             return self._library_drop_reason(item)
-        if not self.after_damage or item.kind == KIND_MAGIC:
+        if item.kind in _DEFECTS and _DEFECTS[item.kind](self.cursor, item.body_offset):
+            return DamageKind.CORRUPT_PREAMBLE.value
+        # The hashes that follow need the templates that are found after damage.
+        if not self.after_damage or item.kind in (KIND_MAGIC, Opcode.HASH_TEMPLATE):
             return ""
         # Module data and AUX fields: no server needs them, and a wrong one stops the load.
         return GUESSED_KEY_REASON

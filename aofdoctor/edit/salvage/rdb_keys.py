@@ -31,7 +31,7 @@ def salvage_rdb(
 ) -> tuple[SplicedRdb, SalvageCounts] | None:
     """The part with the readable items of its damaged RDB, and their counts; only keys that pass `key_filter`.
 
-    None if no key or function can be read, or if unreadable sectors follow the RDB.
+    None if it has no valid magic and no key or function can be read, or if unreadable sectors follow the RDB.
     """
     if rdb.codec:
         tool = {"LZ4": "lz4", "Zstd": "zstd"}[rdb.codec]
@@ -57,7 +57,8 @@ def salvage_rdb(
         return examiner.item_verdicts()
 
     spliced = splice_rdb(index, source, rdb.span.end, item_verdicts)
-    return (spliced, counts) if counts.keys or counts.functions else None
+    is_empty = not counts.keys and not counts.functions
+    return None if is_empty and not version_of(rdb.magic) else (spliced, counts)
 
 
 def describe_salvaged_rdb(name: str, rdb: Preamble, counts: SalvageCounts) -> str:

@@ -20,7 +20,7 @@ class KeyHead(NamedTuple):
 
 
 def read_key_head(source: Source, start: int) -> KeyHead | None:
-    """Return the head of the key whose first opcode is at `start`; None if no key with a name begins there."""
+    """Return the head of the key that begins with its first opcode at `start`; None if no key with a name does."""
     cursor, expire = Cursor(source), -1
     cursor.seek(start)
     try:

@@ -8,22 +8,25 @@ of rdb.c (rdbLoadObject), listpack.c, intset.c, t_stream.c and functions.c of Re
 import math
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.header import dialect_of, has_type, version_of
 from aofdoctor.rdb.items import KeyItem
 from aofdoctor.rdb.opcodes import RdbType
 from aofdoctor.rdb.recovery.repeats import has_repeats
-from aofdoctor.rdb.values.decoders import SortedSetMember, ValueRef, elements, type_name
-from aofdoctor.rdb.values.modules import ModulePart, ModuleType
+from aofdoctor.rdb.values.decoders import ArrayElement, SortedSetMember, ValueRef, elements, type_name
+from aofdoctor.rdb.values.hash_templates import hash_templates
+from aofdoctor.rdb.values.modules import ModulePart, ModuleType, decode_module, module_type_defect
 from aofdoctor.rdb.values.streams import Consumer, ConsumerGroup, StreamEntry, StreamMeta
 from aofdoctor.rdb.values.vector_sets import VECTOR_SET, vector_set_defect
 from aofdoctor.source import Source, pread
 
-_STRING = int(RdbType.STRING)
+_STRING, _INTSET = int(RdbType.STRING), int(RdbType.SET_INTSET)
 _LZF_ENCODING = b"\xc3"  # the first byte of a compressed string
 _NUL_KEY_SIZE = 3  # bytes of a string key with an empty name and an empty value; all are NUL
 _STREAM_COUNTERS_VERSION = 15  # RDB version of Redis 8.10, which compares the counters of streams at load
+_ARRAY_INDEX_END = (1 << 64) - 1  # no index of an array is as large
 _LIBRARY_MAX = 1 << 26  # bytes of a library that are read
 _HEAD_LINE = re.compile(rb"#![^\S\r\n]*(\S+)([^\r\n]*)(?:\r?\n|\Z)")
 _HEAD_NAME = re.compile(rb"\s+name=([A-Za-z0-9_]+)\s*")
@@ -79,6 +82,9 @@ def _collection_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
                 if isinstance(member, bytes):
                     yield member
 
+    if value.type == _INTSET:
+        in_order = all(low < high for low, high in pairwise(map(int, members())))
+        return problem or ("" if in_order else "integer members that are not in order")
     repeats = has_repeats(members)
     if problem or not repeats:
         return problem
@@ -116,6 +122,19 @@ def _stream_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
     return ""
 
 
+def _array_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
+    """Decode an array; its indexes must grow."""
+    last = -1
+    for element in elements(cursor, value):
+        if isinstance(element, CorruptValue):
+            return _note(element)
+        if isinstance(element, ArrayElement):
+            if not last < element.array_index < _ARRAY_INDEX_END:
+                return f"index {element.array_index} of an array after {last}"
+            last = element.array_index
+    return ""
+
+
 def dialect_is_strict(dialect: str, version: int) -> bool:
     """Return whether servers that read this RDB version compare the counters of streams."""
     return dialect == "redis" and version >= _STREAM_COUNTERS_VERSION
@@ -135,7 +154,9 @@ def _module_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
     first = next(parts, None)
     if isinstance(first, CorruptValue):
         return _note(first)
-    problem = ""
+    problem = module_type_defect(first.name) if isinstance(first, ModuleType) else ""
+    if problem:
+        return problem
 
     def whole_parts() -> Iterator[ModulePart]:
         nonlocal problem
@@ -158,11 +179,37 @@ _DEFECTS: dict[str, Callable[[Cursor, ValueRef, int], str]] = {
     "zset": _collection_defect,
     "hash": _collection_defect,
     "stream": _stream_defect,
+    "array": _array_defect,
     "module": _module_defect,
 }
 
 
-# -- function libraries --
+# -- items that are not keys --
+
+
+def template_defect(cursor: Cursor, offset: int) -> str:
+    """Return why no server loads the hash template with its id at `offset`; empty if it loads."""
+    cursor.seek(offset)
+    try:
+        _, names = hash_templates(cursor.source).fields(cursor.source, cursor.length())
+        for _ in names:
+            pass
+    except DecodeError as problem:
+        return problem.note
+    return ""
+
+
+def module_aux_defect(cursor: Cursor, offset: int) -> str:
+    """Return why no server loads the data of a module with its id at `offset`; empty if one may."""
+    cursor.seek(offset)
+    try:
+        parts = decode_module(cursor)
+        [name] = next(parts)
+        for _ in parts:
+            pass
+    except DecodeError as problem:
+        return problem.note
+    return module_type_defect(name.name)
 
 
 def library_defect(cursor: Cursor, offset: int, end: int) -> tuple[bytes, str]:

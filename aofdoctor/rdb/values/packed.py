@@ -13,7 +13,6 @@ from aofdoctor.rdb.encoding.runs import listpack_run, ziplist_run
 _UNCOUNTED = 65535  # the entry count of a header that was not kept up to date
 _ZIPMAP_LONG, _END = 254, 255
 _RUN = 512  # items of a run
-BEFORE_ALL_MEMBERS = -(1 << 63) - 1  # less than any member of an intset
 
 
 def listpack(data: bytes) -> Iterator[list[bytes]]:
@@ -49,19 +48,9 @@ def intset(data: bytes) -> Iterator[list[bytes]]:
     width, count = int.from_bytes(data[:4], "little"), int.from_bytes(data[4:8], "little")
     if width not in (2, 4, 8) or len(data) != 8 + width * count:
         raise DecodeError(0, f"an intset of {count} members of {width} bytes in {len(data)} bytes")
-    last = BEFORE_ALL_MEMBERS
     for start in range(8, len(data), _RUN * width):
         ends = range(start, min(start + _RUN * width, len(data)), width)
-        members = [int.from_bytes(data[at : at + width], "little", signed=True) for at in ends]
-        last = require_ascending(members, last)
-        yield [b"%d" % member for member in members]
-
-
-def require_ascending(members: list[int], last: int) -> int:
-    """Return the last of an intset's members; raises DecodeError unless they grow, from `last` on."""
-    if not all(map(int.__lt__, [last, *members], members)):
-        raise DecodeError(0, "an intset whose members are not in order")
-    return members[-1] if members else last
+        yield [b"%d" % int.from_bytes(data[at : at + width], "little", signed=True) for at in ends]
 
 
 def zipmap(data: bytes) -> Iterator[list[bytes]]:

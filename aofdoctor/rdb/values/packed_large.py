@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from aofdoctor.rdb.encoding.cursor import LARGE_STRING_SIZE, DecodeError, LargeString
 from aofdoctor.rdb.encoding.runs import encode_backlen, listpack_run, ziplist_run
-from aofdoctor.rdb.values.packed import BEFORE_ALL_MEMBERS, count_matches, require_ascending
+from aofdoctor.rdb.values.packed import count_matches
 
 _LOOKAHEAD = 1 << 15  # more bytes than any entry has unless its length takes four bytes
 # Reading an item out of LZF decompresses everything before it, so only items of at least _LZF_ITEM bytes, and of at
@@ -73,13 +73,10 @@ def intset(value: LargeString) -> Iterator[list[Any]]:
     width, count = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
     if width not in (2, 4, 8) or value.size != 8 + width * count:
         raise DecodeError(0, f"an intset of {count} members of {width} bytes in {value.size} bytes")
-    last = BEFORE_ALL_MEMBERS
     while window.remaining:
         data = window.take(min(_RUN * width, window.remaining))
         places = range(0, len(data), width)
-        members = [int.from_bytes(data[at : at + width], "little", signed=True) for at in places]
-        last = require_ascending(members, last)
-        yield [b"%d" % member for member in members]
+        yield [b"%d" % int.from_bytes(data[at : at + width], "little", signed=True) for at in places]
 
 
 class _PackedWindow:
