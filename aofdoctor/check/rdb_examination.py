@@ -14,7 +14,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.base_keys import key_name
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.items import ItemBatch, KeyItem, OpcodeItem
+from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS
 from aofdoctor.rdb.opcodes import Opcode, RdbType
 from aofdoctor.rdb.recovery.key_head import read_key_head
@@ -180,7 +180,7 @@ class RdbExaminer:
         return ""
 
     def _is_known_module(self, key: KeyItem) -> bool:
-        """Whether the module of a key is known or was used before any damage, so that the key is no piece of a value."""
+        """Whether the module of a key is known, or was used before any damage: else it may be a piece of a value."""
         self.cursor.seek(key.value_offset)
         module = self.cursor.length()
         if not self.after_search:
@@ -241,6 +241,16 @@ def find_repeats(source: Source, rdb: Preamble, strict: bool = False) -> set[byt
                 examiner.name = None
 
     return suspected_repeats(names())
+
+
+def is_in_key(source: Source, offset: int) -> bool:
+    """Whether an offset of an RDB is in a key, or where the walk has lost its way in one."""
+    items = ItemReader(source, verify=False)
+    for batch in items:
+        for i in range(batch.first, batch.stop):
+            if offset < batch.columns.edges[i + 1]:
+                return batch.columns.kind[i] == KIND_UNPARSED or batch.columns.name[i] >= 0
+    return items.rdb.end > offset or read_key_head(source, items.window.columns.edges[0]) is not None
 
 
 def _is_integer_encoded(first: bytes) -> bool:

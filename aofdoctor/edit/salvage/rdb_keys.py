@@ -11,10 +11,11 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
-from aofdoctor.check.rdb_examination import DamagedKey, KeyFilter, RdbExaminer, SalvageCounts, find_repeats
-from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, replace_magic, splice_rdb
+from aofdoctor.check.rdb_examination import DamagedKey, KeyFilter, RdbExaminer, SalvageCounts, find_repeats, is_in_key
+from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, replace_byte, replace_magic, splice_rdb
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.header import FRAME_OFFSET, MAGIC_SIZE, version_of
+from aofdoctor.rdb.recovery.changed_byte import find_changed_byte
 from aofdoctor.server.versions import writer_magic
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
@@ -48,6 +49,8 @@ def salvage_rdb(
             replace_magic(source, expected_magic),
             replace(rdb, magic=expected_magic, version=version_of(expected_magic)),
         )
+    elif not holes and isinstance(source, FileSource):
+        source = _restore_changed_byte(source, rdb)
     counts, repeats = SalvageCounts(), find_repeats(source, rdb, strict)
 
     def item_verdicts() -> Iterator[tuple[Span, str]]:
@@ -59,6 +62,19 @@ def salvage_rdb(
     spliced = splice_rdb(index, source, rdb.span.end, item_verdicts)
     is_empty = not counts.keys and not counts.functions
     return None if is_empty and not version_of(rdb.magic) else (spliced, counts)
+
+
+def _restore_changed_byte(source: FileSource, rdb: Preamble) -> FileSource | PatchedSource:
+    """The source with the one changed byte restored if the checksum proves it, and if it is in no key.
+
+    Before, between and after the keys a wrong byte can move all keys to another database, or stop the load.
+    """
+    if rdb.is_intact or rdb.span.end <= MAGIC_SIZE:
+        return source
+    changed = find_changed_byte(source, rdb.span.end)
+    if changed is None or changed.offset < MAGIC_SIZE or is_in_key(source, changed.offset):
+        return source
+    return replace_byte(source, changed.offset, changed.original)
 
 
 def describe_salvaged_rdb(name: str, rdb: Preamble, counts: SalvageCounts) -> str:

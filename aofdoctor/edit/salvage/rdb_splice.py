@@ -18,6 +18,7 @@ from aofdoctor.span import Span
 
 NEW_END_REASON = "the RDB's new end and checksum"
 MAGIC_REASON = "the RDB's magic, by its writer's own words"
+CHANGED_BYTE_REASON = "the only byte that was changed, by the checksum"
 _PIECE = 1 << 20
 
 # Yields adjacent byte ranges from the start of an RDB to its end, each with the reason to drop it ("" to keep it).
@@ -47,13 +48,24 @@ def splice_rdb(index: int, source: FileSource | PatchedSource, end: int, item_ve
 
     at = view.file_span(Span(end, end + len(tail))).start
     reconstructions = [
-        Reconstruction(index, piece.span, piece.size, MAGIC_REASON)
+        Reconstruction(index, piece.span, piece.size, piece.reason)
         for piece in view.pieces
-        if piece.reason == MAGIC_REASON
+        if piece.reason in (MAGIC_REASON, CHANGED_BYTE_REASON)
     ]
     return SplicedRdb(
         view, end + len(tail), drops, [*reconstructions, Reconstruction(index, Span(at, at), len(tail), NEW_END_REASON)]
     )
+
+
+def replace_byte(source: FileSource, offset: int, byte: int) -> PatchedSource:
+    """The source with another byte at an offset."""
+    changed = Replacement(bytes((byte,)))
+    pieces = [
+        PatchPiece(Span(0, offset), offset),
+        PatchPiece(Span(offset, offset + 1), 1, changed, CHANGED_BYTE_REASON),
+        PatchPiece(Span(offset + 1, source.size), source.size - offset - 1),
+    ]
+    return PatchedSource(source, [piece for piece in pieces if piece.size])
 
 
 def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:

@@ -14,6 +14,7 @@ from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError
 from aofdoctor.rdb.header import dialect_of, has_type, version_of
 from aofdoctor.rdb.items import KeyItem
 from aofdoctor.rdb.opcodes import RdbType
+from aofdoctor.rdb.recovery.lua_syntax import lua_defect
 from aofdoctor.rdb.recovery.repeats import has_repeats
 from aofdoctor.rdb.values.decoders import ArrayElement, SortedSetMember, ValueRef, elements, type_name
 from aofdoctor.rdb.values.hash_templates import hash_templates
@@ -215,7 +216,7 @@ def module_aux_defect(cursor: Cursor, offset: int) -> str:
 def library_defect(cursor: Cursor, offset: int, end: int) -> tuple[bytes, str]:
     """Return (name, why no server loads it) of the function library with its code at `offset`; empty if it may load.
 
-    The Lua code itself is not compiled.
+    Of the Lua code only the tokens are examined.
     """
     cursor.seek(offset)
     try:
@@ -232,7 +233,7 @@ def library_defect(cursor: Cursor, offset: int, end: int) -> tuple[bytes, str]:
         return name[1], "a library with a NUL byte in its code"
     if not code.isascii() and not _is_utf8(code):
         return name[1], "a library whose code is not text"
-    return name[1], ""
+    return name[1], lua_defect(code[head.end() :])
 
 
 def _is_utf8(code: bytes) -> bool:

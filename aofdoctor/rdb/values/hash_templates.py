@@ -54,7 +54,7 @@ class HashTemplates:
 
 
 def _in_order(cursor: Cursor, count: int) -> Iterator[String]:
-    """Yield the names of a template; raises DecodeError unless they grow by length, then by bytes, as servers require."""
+    """Yield the names of a template; raises DecodeError unless they grow by length, then by bytes."""
     last: String | None = None
     for name in chain.from_iterable(cursor.strings(count)):
         if last is not None and not _precedes(last, name):
