@@ -70,7 +70,8 @@ class SalvageCounts:
 
     `keys_after_damage` of the keys were found after damage, `keys_in_guessed_db` of those in a database that is a
     guess.  `numeric_names_dropped` keys found after damage are not counted because their names are numbers.  `dbs`
-    counts the keys by database.
+    counts the keys by database.  `partial` maps the start of a
+    damaged key to the number of its elements that are kept.
     """
 
     keys: int = 0
@@ -81,6 +82,7 @@ class SalvageCounts:
     dbs: Counter[int] = field(default_factory=Counter)
     damaged: list[DamagedKey] = field(default_factory=list)
     damaged_count: int = 0
+    partial: dict[int, int] = field(default_factory=dict)
 
     def add_damaged(self, key: DamagedKey) -> None:
         """Count a damaged key; the first ones are kept by name."""
@@ -141,7 +143,7 @@ class RdbExaminer:
         """Note what damage means for the items after it, and which key is damaged."""
         is_value = damage.kind is DamageKind.CORRUPT_VALUE
         # Where the walk reaches the end, a value that cannot be decoded does not hide where the next key begins.
-        if damage.end_is_guess and not (is_value and self.rdb.complete):
+        if damage.end_is_guess and not (is_value and self.rdb.complete and not self.strict):
             self.after_damage = True
             self.after_search = self.after_search or not is_value
         head = read_key_head(self.source, damage.span.start)
@@ -241,6 +243,15 @@ def find_repeats(source: Source, rdb: Preamble, strict: bool = False) -> set[byt
                 examiner.name = None
 
     return suspected_repeats(names())
+
+
+def kept_names(source: Source, rdb: Preamble, strict: bool, names: set[Name]) -> set[Name]:
+    """Return which of some names are those of keys that can be loaded."""
+    examiner, kept = RdbExaminer(source, rdb, strict, repeats=set()), set[Name]()
+    for _, reason in examiner.item_verdicts():
+        if not reason and examiner.name in names and examiner.name is not None:
+            kept.add(examiner.name)
+    return kept
 
 
 def is_in_key(source: Source, offset: int) -> bool:

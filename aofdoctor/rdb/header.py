@@ -81,18 +81,6 @@ def has_type(magic: bytes, kind: int) -> bool:
     return kind <= newest_type(dialect_of(magic), version_of(magic))
 
 
-# The newest version of each dialect with types that are all known here, and those of them without a layout.
-_KNOWN_VERSION = {"redis": 15, "valkey": 80}
-_TYPES_WITHOUT_LAYOUT = {kind for kind in RdbType if kind.shape is None}
-
-
-def may_be_newer_type(magic: bytes, kind: int) -> bool:
-    """Return whether a type or opcode without a layout can be one of a server, and is not just a damaged byte."""
-    dialect = dialect_of(magic)
-    is_known_type = dialect == "redis" and kind in _TYPES_WITHOUT_LAYOUT
-    return is_known_type or not 0 < version_of(magic) <= _KNOWN_VERSION[dialect]
-
-
 def newest_type(dialect: str, version: int) -> int:
     """Return the highest value type number that an RDB of this version can contain; 255 if unknown."""
     return next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)

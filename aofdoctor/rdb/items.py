@@ -159,8 +159,8 @@ class ItemReader:
     """Iterate once over the items of the RDB at the start of `source`, in batches; `rdb` is filled in on the way.
 
     Iteration ends early at damage, and `rdb.complete` stays False.  After an unknown type the end is searched by the
-    checksum alone, and everything up to it becomes one item of kind KIND_UNPARSED if the type can be one of a newer
-    server; otherwise it is damage, although the checksum is right.  Without `verify`, large payloads
+    checksum alone, and everything up to it becomes one item of kind KIND_UNPARSED.  After any
+    other stop it is damage, although the checksum is right.  Without `verify`, large payloads
     are skipped and the checksum remains unknown.  Offsets are those of `decompressed(source)`.  With
     `stop_at_window_end` every item of a batch lies in `window.buffer`, except for the start of the first one.
     """
@@ -293,7 +293,7 @@ class ItemReader:
         end = _search_checksum_end(self.source, start)
         if end is None:
             return
-        if not rdb.has_unknown_type or not header.may_be_newer_type(rdb.magic, self.window.walker.kind):
+        if not rdb.has_unknown_type:
             # The right checksum only proves that the damage is older than the file.
             rdb.end, rdb.end_is_known, rdb.checksum = end, True, "ok"
             return

@@ -92,12 +92,9 @@ def _readable_keys(contents: "SalvageCounts") -> str:
     )
 
 
-def contents_json(contents: "SalvageCounts | None") -> dict[str, Any]:
+def contents_json(contents: "SalvageCounts") -> dict[str, Any]:
     """What decoding the values of an RDB has found: the keys that can be read, and the damaged ones by name."""
-    if contents is None:
-        return {"decoded": False}
     return {
-        "decoded": True,
         "readable_keys": contents.keys,
         "readable_dbs": {str(db): count for db, count in sorted(contents.dbs.items())},
         "damaged_keys": [

@@ -22,17 +22,18 @@ from aofdoctor.span import Span
 
 
 def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
-    """Plan repair; the recipe has salvage, strict and keep_unknown."""
+    """Plan repair; the recipe has salvage, strict, keep_unknown and partial_values."""
     salvage, strict, keep_unknown = (recipe[name] for name in ("salvage", "strict", "keep_unknown"))
-    if (strict or keep_unknown) and not salvage:
-        raise InvalidSelection("--strict and --keep-unknown go with --salvage")
+    partial_values = bool(recipe.get("partial_values"))
+    if (strict or keep_unknown or partial_values) and not salvage:
+        raise InvalidSelection("--strict, --keep-unknown and --partial-values go with --salvage")
 
     def examine_with_progress(aof: AOF) -> Report:
         with open_progress(sum(part.size or 0 for part in aof.existing_parts), "reading") as on_progress:
             return examine(aof, progress=on_progress, deep=salvage)
 
     if salvage:
-        plan, report = plan_salvage(aof, examine_with_progress, strict, keep_unknown)
+        plan, report = plan_salvage(aof, examine_with_progress, strict, keep_unknown, partial_values)
     else:
         report = examine_with_progress(aof)
         plan = plan_repair(report)

@@ -11,13 +11,23 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
-from aofdoctor.check.rdb_examination import DamagedKey, KeyFilter, RdbExaminer, SalvageCounts, find_repeats, is_in_key
+from aofdoctor.check.rdb_examination import (
+    DamagedKey,
+    KeyFilter,
+    RdbExaminer,
+    SalvageCounts,
+    examine_rdb,
+    find_repeats,
+    is_in_key,
+    kept_names,
+)
+from aofdoctor.edit.salvage.partial_values import PartialKey, readable_parts
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, replace_byte, replace_magic, splice_rdb
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.header import FRAME_OFFSET, MAGIC_SIZE, version_of
 from aofdoctor.rdb.recovery.changed_byte import find_changed_byte
 from aofdoctor.server.versions import writer_magic
-from aofdoctor.source import FileSource
+from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
 _NAMED_MAX = 5  # damaged keys that a note names
@@ -29,8 +39,11 @@ def salvage_rdb(
     rdb: Preamble,
     strict: bool = False,
     key_filter: KeyFilter | None = None,
+    partial_values: bool = False,
 ) -> tuple[SplicedRdb, SalvageCounts] | None:
     """The part with the readable items of its damaged RDB, and their counts; only keys that pass `key_filter`.
+
+    With `partial_values`, the readable elements of damaged collections are kept as well.
 
     None if it has no valid magic and no key or function can be read, or if unreadable sectors follow the RDB.
     """
@@ -59,9 +72,21 @@ def salvage_rdb(
         counts = examiner.counts
         return examiner.item_verdicts()
 
-    spliced = splice_rdb(index, source, rdb.span.end, item_verdicts)
+    parts = _readable_parts(source, rdb, strict) if partial_values else []
+    spliced = splice_rdb(index, source, rdb.span.end, item_verdicts, b"".join(part.data for part in parts))
+    for part in parts:
+        counts.keys += 1
+        counts.dbs[part.key.db] += 1
+        counts.partial[part.key.span.start] = part.elements
     is_empty = not counts.keys and not counts.functions
     return None if is_empty and not version_of(rdb.magic) else (spliced, counts)
+
+
+def _readable_parts(source: Source, rdb: Preamble, strict: bool) -> list[PartialKey]:
+    """The readable parts of damaged keys that have no name in common with a key that is kept."""
+    parts = readable_parts(source, examine_rdb(source, rdb).damaged, rdb.magic)
+    kept = kept_names(source, rdb, strict, {(part.key.db, part.key.name) for part in parts})
+    return [part for part in parts if (part.key.db, part.key.name) not in kept]
 
 
 def _restore_changed_byte(source: FileSource, rdb: Preamble) -> FileSource | PatchedSource:
@@ -95,17 +120,23 @@ def describe_salvaged_rdb(name: str, rdb: Preamble, counts: SalvageCounts) -> st
 
 def describe_damaged_keys(name: str, counts: SalvageCounts) -> list[str]:
     """The notes of a plan that name the keys and libraries of an RDB which are left out."""
-    notes = [f"{text.display_path(name)}: {describe_damaged_key(key)}" for key in counts.damaged[:_NAMED_MAX]]
+    notes = [
+        f"{text.display_path(name)}: {describe_damaged_key(key, counts.partial.get(key.span.start, 0))}"
+        for key in counts.damaged[:_NAMED_MAX]
+    ]
     if counts.damaged_count > _NAMED_MAX:
         more = text.format_count(counts.damaged_count - _NAMED_MAX, "more key")
         notes.append(f"{text.display_path(name)}: {more} cannot be loaded; check --deep --json names them")
     return notes
 
 
-def describe_damaged_key(key: DamagedKey) -> str:
-    """One key or library that is left out, and why."""
+def describe_damaged_key(key: DamagedKey, kept: int = 0) -> str:
+    """One key or library that is left out, and why, or of which `kept` elements are kept."""
     place = f"at {key.span.start}"
     if key.is_library:
         return f"function library {text.quote(key.name)} {place} is left out: {key.reason}"
     db = f"db{key.db}" if key.db >= 0 else "an unknown database"
+    if kept:
+        elements = text.format_count(kept, "element")
+        return f"key {text.quote(key.name[:80])} of {db}, {place}: {elements} before its damage stay: {key.reason}"
     return f"key {text.quote(key.name[:80])} of {db}, {place}, is left out: {key.reason}"

@@ -38,9 +38,14 @@ class SplicedRdb(NamedTuple):
     reconstructions: list[Reconstruction]
 
 
-def splice_rdb(index: int, source: FileSource | PatchedSource, end: int, item_verdicts: ItemVerdicts) -> SplicedRdb:
-    """Splice the RDB of part `index`, which ends at offset `end` of the source, to the kept items and a new end."""
-    tail = _new_end(source, end, item_verdicts)
+def splice_rdb(
+    index: int, source: FileSource | PatchedSource, end: int, item_verdicts: ItemVerdicts, added: bytes = b""
+) -> SplicedRdb:
+    """Splice the RDB of part `index`, which ends at offset `end` of the source, to the kept items and a new end.
+
+    `added` are encoded keys that are placed before the new end.
+    """
+    tail = _new_end(source, end, item_verdicts, added)
     view = _insert(source, end, tail)
 
     def drops() -> Iterator[Drop]:
@@ -89,9 +94,9 @@ def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterat
         yield Span(at, end), OLD_END_REASON
 
 
-def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts) -> bytes:
-    """The EOF opcode, and the checksum of all kept bytes and the opcode if the version has checksums."""
-    last = bytes([Opcode.EOF])
+def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts, added: bytes) -> bytes:
+    """The added keys, the EOF opcode, and the checksum of all that is kept if the version has checksums."""
+    last = added + bytes([Opcode.EOF])
     if not has_checksum(pread(source, MAGIC_SIZE, 0)):
         return last
     crc = 0

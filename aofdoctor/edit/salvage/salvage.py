@@ -28,13 +28,14 @@ ExamineAof = Callable[[AOF], Report]
 
 
 def plan_salvage(
-    aof: AOF, examine: ExamineAof, strict: bool = False, keep_unknown: bool = False
+    aof: AOF, examine: ExamineAof, strict: bool = False, keep_unknown: bool = False, partial_values: bool = False
 ) -> tuple[Plan, Report]:
     """Plan a salvage: rebuild the manifest, undo swapped files, reconstruct damage, then drop what is left of it.
 
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
     that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
-    `keep_unknown`, commands that no server version knows are kept.  Raises RefusedEdit if no part exists.
+    `keep_unknown`, commands that no server version knows are kept; with `partial_values`, the readable elements of
+    damaged collections of an RDB.  Raises RefusedEdit if no part exists.
     """
     aof.read_all_payloads()
     listed, manifest_notes = rebuild_manifest(aof)
@@ -45,17 +46,19 @@ def plan_salvage(
         reconstruct(ordered) if any(part.damage for part in report.parts) else (ordered, [])
     )
     final_report = examine(reconstructed) if reconstructions else report
-    plan = plan_salvage_drops(final_report, strict, keep_unknown)
+    plan = plan_salvage_drops(final_report, strict, keep_unknown, partial_values)
     plan.add_reconstructions([*reconstructions, *plan.reconstructions], final_report.commands - report.commands)
     plan.notes[:0] = manifest_notes + order_notes
     plan.manifest_rebuilt = bool(manifest_notes or order_notes)
     return plan, report
 
 
-def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool = False) -> Plan:
+def plan_salvage_drops(
+    report: Report, strict: bool = False, keep_unknown: bool = False, partial_values: bool = False
+) -> Plan:
     """Plan to drop the damaged bytes of a report, and keep everything else."""
     require_parts(report)
-    guessed_commands, spliced_rdbs = GuessedCommands(), _splice_damaged_rdbs(report, strict)
+    guessed_commands, spliced_rdbs = GuessedCommands(), _splice_damaged_rdbs(report, strict, partial_values)
     aof = replace(
         report.aof,
         parts=[
@@ -83,14 +86,16 @@ def plan_salvage_drops(report: Report, strict: bool = False, keep_unknown: bool 
     return plan
 
 
-def _splice_damaged_rdbs(report: Report, strict: bool) -> dict[int, tuple[SplicedRdb, SalvageCounts]]:
+def _splice_damaged_rdbs(
+    report: Report, strict: bool, partial_values: bool
+) -> dict[int, tuple[SplicedRdb, SalvageCounts]]:
     """The readable items of each damaged RDB, by index of the part in load order."""
     spliced_rdbs = {}
     for index, part in enumerate(report.parts):
         source = part.part.source
         rdb = part.preamble
         if rdb and isinstance(source, FileSource | PatchedSource) and (not rdb.is_intact or _has_defects(part)):
-            salvaged = salvage_rdb(index, source, rdb, strict)
+            salvaged = salvage_rdb(index, source, rdb, strict, partial_values=partial_values)
             if salvaged:
                 spliced_rdbs[index] = salvaged
     return spliced_rdbs

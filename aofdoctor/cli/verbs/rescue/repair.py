@@ -42,6 +42,10 @@ def repair(
     keep_unknown: Annotated[
         bool, typer.Option("--keep-unknown", help="With --salvage: keep commands that no server knows (renamed ones).")
     ] = False,
+    partial_values: Annotated[
+        bool,
+        typer.Option("--partial-values", help="With --salvage: keep the readable elements of damaged collections too."),
+    ] = False,
     *,
     output_options: OutputOptions,
 ) -> None:
@@ -51,7 +55,12 @@ def repair(
     nothing.  What goes, later parts included, is kept in OUT.lost, with a map.
     Of a damaged RDB --salvage keeps the keys that can be read.
     """
-    recipe = {"salvage": salvage, "strict": strict, "keep_unknown": keep_unknown}
+    recipe = {
+        "salvage": salvage,
+        "strict": strict,
+        "keep_unknown": keep_unknown,
+        "partial_values": partial_values,
+    }
     with open_path(path, read_errors_are_damage=True) as aof:
         plan = make_edit(plan_from_recipe, "repair", aof, recipe, output_options.writes, progress_bar)
         if plan.changes_output:
