@@ -14,7 +14,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.base_keys import key_name
 from aofdoctor.rdb.encoding.cursor import Cursor
-from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem, OpcodeItem
+from aofdoctor.rdb.items import ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS
 from aofdoctor.rdb.opcodes import Opcode, RdbType
 from aofdoctor.rdb.recovery.key_head import read_key_head
@@ -36,6 +36,7 @@ NUMERIC_NAME_REASON = "a name that is a number, found after damage: elements of 
 OLD_END_REASON = "the RDB's old end"
 HINT_OPCODES = frozenset({Opcode.RESIZEDB, Opcode.SLOT_INFO})  # sizes of hash tables, needed by no server
 DAMAGED_NAMED_MAX = 1000  # damaged keys that are kept by name
+_DEFECTS_MAX = 1 << 17  # defective values that are remembered between passes
 _DEFAULT_DATABASES = 16  # the number of databases of a server with a default configuration
 # Why no server loads an item between the keys, by opcode.
 _DEFECTS: dict[int, Callable[[Cursor, int], str]] = {
@@ -91,17 +92,41 @@ class SalvageCounts:
             self.damaged.append(key)
 
 
+class KeyJudge:
+    """Judges the values of keys; in later passes over the same RDB it repeats its judgements without decoding again.
+
+    Each pass asks about the same keys in the same order, so the defects alone have to be remembered.
+    """
+
+    def __init__(self, magic: bytes) -> None:
+        self.magic, self.is_first_pass = magic, True
+        self._defects: dict[tuple[int, int], str] | None = {}
+
+    def __call__(self, source: Source, key: KeyItem) -> str:
+        """Return why no server loads the value of a key; empty if one may."""
+        if not self.is_first_pass and self._defects is not None:
+            return self._defects.get((key.start, key.end), "")
+        defect = value_defect(source, key, self.magic)
+        if defect and self._defects is not None:
+            self._defects[key.start, key.end] = defect
+            if len(self._defects) > _DEFECTS_MAX:
+                self._defects = None
+        return defect
+
+
+class FirstPass(NamedTuple):
+    """What the first pass over an RDB finds: digests of names that may be repeated, and a judge of its values."""
+
+    repeats: set[bytes]
+    judge: KeyJudge
+
+
 def examine_rdb(source: Source, rdb: Preamble) -> SalvageCounts:
     """Decode every value of an RDB, and compare the names of all keys and function libraries."""
-    examiner = RdbExaminer(source, rdb)
+    examiner = RdbExaminer(source, rdb, first_pass(source, rdb))
     for _ in examiner.item_verdicts():
         pass
     return examiner.counts
-
-
-def read_salvageable(source: Source, rdb: Preamble) -> Iterator[ItemBatch | Damage]:
-    """The readable items of an RDB, with every value decoded, and the damage between them."""
-    return salvage_items(source, rdb.span.end, lambda source, key: value_defect(source, key, rdb.magic))
 
 
 class RdbExaminer:
@@ -116,21 +141,21 @@ class RdbExaminer:
         self,
         source: Source,
         rdb: Preamble,
+        first_pass: FirstPass,
         strict: bool = False,
         key_filter: KeyFilter | None = None,
-        repeats: set[bytes] | None = None,
     ) -> None:
         self.source, self.rdb, self.strict, self.key_filter = source, rdb, strict, key_filter
         self.counts, self.cursor = SalvageCounts(), Cursor(source)
         self.name: Name | None = None
-        self.repeated = RepeatedNames(find_repeats(source, rdb, strict) if repeats is None else repeats)
+        self.repeated, self.judge = RepeatedNames(first_pass.repeats), first_pass.judge
         self.modules = set[int]()
         self.db, self.highest_db = 0, _DEFAULT_DATABASES - 1
         self.after_damage = self.after_search = self.db_is_doubtful = False
 
     def item_verdicts(self) -> Iterator[tuple[Span, str]]:
         """Adjacent byte ranges of the whole RDB, and why each is dropped ("" if it is kept)."""
-        for tile in read_salvageable(self.source, self.rdb):
+        for tile in salvage_items(self.source, self.rdb.span.end, self.judge):
             if isinstance(tile, Damage):
                 self._pass_damage(tile)
                 yield tile.span, tile.kind.value
@@ -232,9 +257,10 @@ class RdbExaminer:
         return pread(self.source, 1, item.span.end) == bytes((Opcode.RESIZEDB,))
 
 
-def find_repeats(source: Source, rdb: Preamble, strict: bool = False) -> set[bytes]:
-    """Return the digests of the names of keys and libraries that occur twice, and of few others."""
-    examiner = RdbExaminer(source, rdb, strict, repeats=set())
+def first_pass(source: Source, rdb: Preamble, strict: bool = False) -> FirstPass:
+    """Judge the values of an RDB, and find the names of keys and libraries that occur twice, among few others."""
+    judge = KeyJudge(rdb.magic)
+    examiner = RdbExaminer(source, rdb, FirstPass(set(), judge), strict)
 
     def names() -> Iterator[Name]:
         for _ in examiner.item_verdicts():
@@ -242,12 +268,14 @@ def find_repeats(source: Source, rdb: Preamble, strict: bool = False) -> set[byt
                 yield examiner.name
                 examiner.name = None
 
-    return suspected_repeats(names())
+    repeats = suspected_repeats(names())
+    judge.is_first_pass = False
+    return FirstPass(repeats, judge)
 
 
-def kept_names(source: Source, rdb: Preamble, strict: bool, names: set[Name]) -> set[Name]:
+def kept_names(examiner: RdbExaminer, names: set[Name]) -> set[Name]:
     """Return which of some names are those of keys that can be loaded."""
-    examiner, kept = RdbExaminer(source, rdb, strict, repeats=set()), set[Name]()
+    kept = set[Name]()
     for _, reason in examiner.item_verdicts():
         if not reason and examiner.name in names and examiner.name is not None:
             kept.add(examiner.name)

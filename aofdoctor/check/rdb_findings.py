@@ -19,7 +19,7 @@ from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.source import Source
 
 _DECODED_MAX = 1 << 20  # the size of a sound RDB up to which plain check decodes its values
-_DAMAGED_DECODED_MAX = 1 << 26  # the same for a damaged RDB
+_DAMAGED_DECODED_MAX = 1 << 25  # the same for a damaged RDB
 _NAME_SHOWN = 80
 
 

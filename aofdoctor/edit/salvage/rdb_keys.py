@@ -13,11 +13,11 @@ from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.aof.records import Preamble
 from aofdoctor.check.rdb_examination import (
     DamagedKey,
+    FirstPass,
     KeyFilter,
     RdbExaminer,
     SalvageCounts,
-    examine_rdb,
-    find_repeats,
+    first_pass,
     is_in_key,
     kept_names,
 )
@@ -64,15 +64,15 @@ def salvage_rdb(
         )
     elif not holes and isinstance(source, FileSource):
         source = _restore_changed_byte(source, rdb)
-    counts, repeats = SalvageCounts(), find_repeats(source, rdb, strict)
+    counts, survey = SalvageCounts(), first_pass(source, rdb, strict)
 
     def item_verdicts() -> Iterator[tuple[Span, str]]:
         nonlocal counts
-        examiner = RdbExaminer(source, rdb, strict, key_filter, repeats)
+        examiner = RdbExaminer(source, rdb, survey, strict, key_filter)
         counts = examiner.counts
         return examiner.item_verdicts()
 
-    parts = _readable_parts(source, rdb, strict) if partial_values else []
+    parts = _readable_parts(source, rdb, survey, strict) if partial_values else []
     spliced = splice_rdb(index, source, rdb.span.end, item_verdicts, b"".join(part.data for part in parts))
     for part in parts:
         counts.keys += 1
@@ -82,10 +82,13 @@ def salvage_rdb(
     return None if is_empty and not version_of(rdb.magic) else (spliced, counts)
 
 
-def _readable_parts(source: Source, rdb: Preamble, strict: bool) -> list[PartialKey]:
+def _readable_parts(source: Source, rdb: Preamble, survey: FirstPass, strict: bool) -> list[PartialKey]:
     """The readable parts of damaged keys that have no name in common with a key that is kept."""
-    parts = readable_parts(source, examine_rdb(source, rdb).damaged, rdb.magic)
-    kept = kept_names(source, rdb, strict, {(part.key.db, part.key.name) for part in parts})
+    examiner = RdbExaminer(source, rdb, survey, strict)
+    for _ in examiner.item_verdicts():
+        pass
+    parts = readable_parts(source, examiner.counts.damaged, rdb.magic)
+    kept = kept_names(RdbExaminer(source, rdb, survey, strict), {(part.key.db, part.key.name) for part in parts})
     return [part for part in parts if (part.key.db, part.key.name) not in kept]
 
 
