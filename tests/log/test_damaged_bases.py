@@ -161,7 +161,10 @@ def test_expiries_of_fields_at_the_end_of_time(name: str, shift: list[str], base
     path = tmp_path / "dump.rdb"
     path.write_bytes(sealed_rdb(*FAR_EXPIRIES[name]))
     result = aofdoctor("convert", path, *base, *shift, "-o", tmp_path / "out")
-    assert result.status == (2 if not base + shift else 0 if "last moment" in name else 3), result.err
+    # Redis 7.4 to 8.10 refuse a field that expires so late; Valkey loads it, and commands limit it.
+    is_redis = base[-1:] == ["12"] or (not base and name == "the last moment")
+    loads = "last moment" in name and not is_redis
+    assert result.status == (2 if not base + shift else 0 if loads else 3), result.err
     if result.status == 0:
         assert aofdoctor("check", tmp_path / "out", "--json").json["parts"][0]["damage"] == []
 

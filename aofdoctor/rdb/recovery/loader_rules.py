@@ -16,10 +16,10 @@ from aofdoctor.rdb.items import KeyItem
 from aofdoctor.rdb.opcodes import RdbType
 from aofdoctor.rdb.recovery.lua_syntax import lua_defect
 from aofdoctor.rdb.recovery.repeats import has_repeats
-from aofdoctor.rdb.values.decoders import ArrayElement, SortedSetMember, ValueRef, elements, type_name
+from aofdoctor.rdb.values.decoders import ArrayElement, HashField, SortedSetMember, ValueRef, elements, type_name
 from aofdoctor.rdb.values.hash_templates import hash_templates
 from aofdoctor.rdb.values.modules import ModulePart, ModuleType, decode_module, module_type_defect
-from aofdoctor.rdb.values.streams import Consumer, ConsumerGroup, StreamEntry, StreamMeta
+from aofdoctor.rdb.values.streams import Consumer, ConsumerGroup, ProducerSummary, StreamEntry, StreamMeta
 from aofdoctor.rdb.values.vector_sets import VECTOR_SET, vector_set_defect
 from aofdoctor.source import Source, pread
 
@@ -28,6 +28,8 @@ _LZF_ENCODING = b"\xc3"  # the first byte of a compressed string
 _NUL_KEY_SIZE = 3  # bytes of a string key with an empty name and an empty value; all are NUL
 _STREAM_COUNTERS_VERSION = 15  # RDB version of Redis 8.10, which compares the counters of streams at load
 _ARRAY_INDEX_END = (1 << 64) - 1  # no index of an array is as large
+_FIELD_EXPIRY_MAX = (1 << 48) - 2  # unix milliseconds; Redis stores the expiry of a field in 48 bits
+_DURATION_MAX, _PRODUCER_IDS_MAX = 86_400, 10_000  # seconds and ids that Redis remembers of idempotent producers
 _LIBRARY_MAX = 1 << 26  # bytes of a library that are read
 _HEAD_LINE = re.compile(rb"#![^\S\r\n]*(\S+)([^\r\n]*)(?:\r?\n|\Z)")
 _HEAD_NAME = re.compile(rb"\s+name=([A-Za-z0-9_]+)\s*")
@@ -78,6 +80,8 @@ def _collection_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
                 problem = _note(element)
             elif isinstance(element, SortedSetMember) and math.isnan(element.score):
                 problem = "a score that is not a number"
+            elif isinstance(element, HashField) and value.dialect == "redis" and _is_too_late(element.expire_ms):
+                problem = f"a field that expires at {element.expire_ms}, which is later than any server stores"
             else:
                 member = element[0] if isinstance(element, tuple) else element
                 if isinstance(member, bytes):
@@ -90,6 +94,10 @@ def _collection_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
     if problem or not repeats:
         return problem
     return "a member that is stored twice"
+
+
+def _is_too_late(expire_ms: int | None) -> bool:
+    return expire_ms is not None and expire_ms > _FIELD_EXPIRY_MAX
 
 
 def _stream_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
@@ -116,6 +124,9 @@ def _stream_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
             added = meta.entries_added if meta else None
             if is_strict and part.entries_read is not None and added is not None and part.entries_read > added:
                 return f"a group that has read {part.entries_read} of {added} entries of its stream"
+        elif isinstance(part, ProducerSummary):
+            if not (0 < part.duration <= _DURATION_MAX and 0 < part.max_size <= _PRODUCER_IDS_MAX):
+                return f"a stream that remembers {part.max_size} ids of producers for {part.duration} seconds"
         elif isinstance(part, Consumer):
             if part.name in consumers:
                 return "a consumer of a stream that is stored twice"
