@@ -33,6 +33,8 @@ class DamageKind(StrEnum):
     TRUNCATED_PREAMBLE = "truncated-preamble"
     CORRUPT_PREAMBLE = "corrupt-preamble"
     CORRUPT_VALUE = "corrupt-value"
+    CORRUPT_FUNCTION = "corrupt-function"
+    DUPLICATE_NAME = "duplicate-name"
     SECOND_AOF = "second-aof"
     UNREADABLE = "unreadable"
 
@@ -56,7 +58,9 @@ DAMAGE_MEANINGS: dict[DamageKind, str] = {
     DamageKind.TORN_TRANSACTION: "a MULTI that a server left open when it restarted: its EXEC is missing",
     DamageKind.TRUNCATED_PREAMBLE: "the file ends inside the RDB",
     DamageKind.CORRUPT_PREAMBLE: "the RDB is damaged",
-    DamageKind.CORRUPT_VALUE: "a value of the RDB that cannot be decoded",
+    DamageKind.CORRUPT_VALUE: "a value of the RDB that cannot be loaded",
+    DamageKind.CORRUPT_FUNCTION: "a function library of the RDB that cannot be loaded",
+    DamageKind.DUPLICATE_NAME: "a name that the RDB holds twice",
     DamageKind.SECOND_AOF: "an RDB among the commands: a second AOF begins here",
     DamageKind.UNREADABLE: "the disk does not give these bytes",
 }

@@ -47,7 +47,7 @@ def _repair_hint(report: Report, part: PartReport, damage: Damage) -> str:
     if damage.kind is DamageKind.TORN_TRANSACTION:
         path = shell_path(report)
         return f"aofdoctor repair {path} --salvage -o OUT removes this transaction and keeps every later command"
-    if part.preamble and not part.preamble.is_intact:
+    if part.has_damaged_rdb:
         return (
             f"aofdoctor repair {shell_path(report)} --salvage keeps the keys that can be read; "
             "a replica may have them all"
@@ -55,6 +55,21 @@ def _repair_hint(report: Report, part: PartReport, damage: Damage) -> str:
     return (
         f"aofdoctor repair {shell_path(report)} shows what a cut would keep and lose; --salvage keeps what follows too"
     )
+
+
+def _damaged_keys(report: Report) -> Iterator[Finding]:
+    """Yield a finding per named key of a damaged RDB; those of an intact one are damage of their part."""
+    for part in report.parts:
+        contents, rdb = part.rdb_contents, part.preamble
+        if contents is None or rdb is None or rdb.is_intact:
+            continue
+        from aofdoctor.check.rdb_findings import damage_of_keys
+
+        for damage in damage_of_keys(contents):
+            name = text.display_path(part.part.name)
+            place = f"{text.format_offset(damage.span.start)} to {text.format_offset(damage.span.end)}"
+            message = f"{name}: {DAMAGE_MEANINGS[damage.kind]}, {place} ({damage.note})"
+            yield Finding(damage.kind.value, Severity.DAMAGE, message, part.part.name, *damage.span)
 
 
 _HAZARD_MESSAGES = {
@@ -107,4 +122,4 @@ def _oddities(report: Report) -> Iterator[Finding]:
         yield Finding(code, severity, message, oddity.part, *oddity.span)
 
 
-CHECKS = (_truncation_hazards, _damage, _oddities)
+CHECKS = (_truncation_hazards, _damage, _damaged_keys, _oddities)

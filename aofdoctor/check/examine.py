@@ -40,13 +40,15 @@ def examine(
     progress: ExamineProgress | None = None,
     explicit_servers: Sequence[str] = (),
     configuration: ServerConfiguration = DEFAULT_CONFIGURATION,
+    deep: bool = False,
 ) -> Report:
     """Read all parts of an AOF and compute the verdict of each server version.
 
     `servers` are names of versions to judge by, before the version of the writer and the default ones.  The AOF counts
     as sound only if all `explicit_servers` load it; without any, the writer's version decides, or if that is unknown or
     does not load the layout, any of the default ones.  `progress` is called with the number of bytes read so far.
-    All versions are judged with the same `configuration`.
+    All versions are judged with the same `configuration`.  With `deep`, values of every RDB are decoded, whatever its
+    size.
     """
     writer_title, writer_version = find_writer(aof)
     is_adopted = bool(writer_version) and aof.layout == "multi-part" and not VERSIONS[writer_version].reads_manifest
@@ -62,7 +64,7 @@ def examine(
         is_adopted,
         configuration=configuration,
     )
-    _Examiner(report, progress).run()
+    _Examiner(report, progress, deep).run()
     return report
 
 
@@ -81,8 +83,8 @@ def find_writer(aof: AOF) -> tuple[str, str]:
 class _Examiner:
     """The walk of `examine`, which fills a report."""
 
-    def __init__(self, report: Report, progress: ExamineProgress | None) -> None:
-        self.report, self.progress = report, progress
+    def __init__(self, report: Report, progress: ExamineProgress | None, deep: bool) -> None:
+        self.report, self.progress, self.deep = report, progress, deep
         self.tracker = ContextTracker(columns=True)
         applicable = [v for v in report.versions if v.reads_manifest or report.aof.layout != "multi-part"]
         self.loader = Loader(applicable, self.tracker, is_newer_than_table(report.writer), report.configuration)
@@ -151,7 +153,7 @@ class _Examiner:
             elif isinstance(tile, Damage):
                 self._add_damage(report, source, tile)
             else:
-                self._add_preamble(report, tile)
+                self._add_preamble(report, source, tile)
         self._finish_part(report, source)
 
     def _add_batch(self, report: PartReport, batch: RecordBatch) -> None:
@@ -207,7 +209,7 @@ class _Examiner:
         if self.progress:
             self.bytes_read += damage.span.size
 
-    def _add_preamble(self, report: PartReport, rdb: Preamble) -> None:
+    def _add_preamble(self, report: PartReport, source: Source, rdb: Preamble) -> None:
         report.preamble = rdb
         self.loader.check_preamble(rdb)
         self.replay.add_preamble(rdb)
@@ -215,6 +217,22 @@ class _Examiner:
             self.last_good = (0, 0)
         if damage := rdb.damage(report.part.size):
             self._keep_damage(report, damage)
+        self._decode_rdb(report, source, rdb)
+
+    def _decode_rdb(self, report: PartReport, source: Source, rdb: Preamble) -> None:
+        """Find the keys of an RDB that no server loads; in an intact RDB each of them is damage of its own."""
+        # Imported late: the decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
+        from aofdoctor.check.rdb_findings import damage_of_keys, rdb_contents
+
+        report.rdb_contents = contents = rdb_contents(source, rdb, self.deep)
+        if contents is None or not contents.damaged or not rdb.is_intact:
+            return
+        self.last_good = (0, 0)
+        for damage in damage_of_keys(contents):
+            self._keep_damage(report, damage)
+        report.damage_count += contents.damaged_count - len(contents.damaged)
+        first = report.damage[0]
+        self.loader.refuse_part(report.part.name, f"the RDB is damaged: {first.note}", first.span.start)
 
     def _finish_part(self, report: PartReport, source: Source) -> None:
         """Complete the report of a part after its last tile."""

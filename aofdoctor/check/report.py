@@ -1,6 +1,7 @@
 """The facts that an examination of an AOF collects, before findings judge them and the command line prints them."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aofdoctor import text
 from aofdoctor.aof.model import AOF, AofPart
@@ -15,6 +16,9 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.verdict import Verdict
 from aofdoctor.server.versions import ServerVersion
 from aofdoctor.span import Span
+
+if TYPE_CHECKING:  # The decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
+    from aofdoctor.check.rdb_examination import SalvageCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ class PartReport:
 
     `ok_up_to` is the end of the last complete record before any damage, outside an open transaction, and `ok_commands`
     counts the commands before it.  `commands` counts all complete commands, those past damage too.  Times are those of
-    #TS annotations, in unix seconds.  `damage` holds the first of `damage_count` damages.
+    #TS annotations, in unix seconds.  `rdb_contents` is set if the values of the RDB were decoded.
+    `damage` holds the first of `damage_count` damages.
     """
 
     part: AofPart
@@ -41,6 +46,7 @@ class PartReport:
     commands: int = 0
     annotations: int = 0
     preamble: Preamble | None = None
+    rdb_contents: "SalvageCounts | None" = None
     first_time: int | None = None
     last_time: int | None = None
     clock_went_back: bool = False
@@ -48,6 +54,12 @@ class PartReport:
     ok_commands: int = 0
     damage: list[Damage] = field(default_factory=list)
     damage_count: int = 0
+
+    @property
+    def has_damaged_rdb(self) -> bool:
+        """True if a damage, or a key that no server loads, lies in the RDB at the head of the part."""
+        rdb = self.preamble
+        return rdb is not None and any(damage.span.start < rdb.span.end for damage in self.damage)
 
 
 @dataclass(slots=True)

@@ -19,25 +19,22 @@ from aofdoctor.log.selection import Selection, any_pattern_in
 from aofdoctor.rdb.bulk.previews import KeyPreviews
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
-from aofdoctor.rdb.header import MAGIC_SIZE, has_type
+from aofdoctor.rdb.header import MAGIC_SIZE
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem
 from aofdoctor.rdb.opcodes import Opcode, RdbType
 from aofdoctor.rdb.preamble import creation_time
+from aofdoctor.rdb.recovery.loader_rules import value_defect
 from aofdoctor.rdb.recovery.salvage import salvage_items
-from aofdoctor.rdb.values.decoders import ValueRef, elements, type_name
+from aofdoctor.rdb.values.decoders import ValueRef, type_name
 from aofdoctor.rdb.values.flatten import value_words
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.rdb.walk.window import WINDOW_SIZE, WalkWindow
-from aofdoctor.source import Source, pread
+from aofdoctor.source import Source
 
 NAME_LIMIT = 1 << 16
 _REVERSE_CHUNK = 1 << 16  # Keys that are held in memory at a time to reverse their order.
 _STRING, _TEMPLATE = int(RdbType.STRING), int(Opcode.HASH_TEMPLATE)
-_UNIQUE_MEMBER_TYPES = frozenset({"set", "zset", "hash"})
-_MEMBERS_COMPARED_MAX = 1 << 16  # Members of one value that are compared with each other.
-_LZF_ENCODING = b"\xc3"  # First byte of an LZF-compressed string.
-_NUL_KEY_SIZE = 3  # Bytes of a string key with an empty name and an empty value; all are NUL.
 
 
 class BaseKey(NamedTuple):
@@ -96,40 +93,6 @@ def key_name(cursor: Cursor, key: KeyItem) -> bytes:
     except DecodeError:
         return key.name(cursor.source, NAME_LIMIT)
     return name[:NAME_LIMIT] if isinstance(name, bytes) else name.read(NAME_LIMIT)
-
-
-def is_plausible_key(source: Source, key: KeyItem, rdb: Preamble) -> bool:
-    """Whether a key found after damage is likely to be a real one.
-
-    Its type must exist in the RDB's version, and its whole value must decode, without duplicate members.  An empty key
-    inside a run of NUL bytes is not plausible.  A type that cannot be decoded is.
-    """
-    value = ValueRef(key.value_offset, key.type, rdb.dialect)
-    if not has_type(rdb.magic, key.type) or (
-        key.type == _STRING and key.span.size == _NUL_KEY_SIZE and _is_in_nul_run(source, key)
-    ):
-        return False
-    if not type_name(value):
-        return True  # Without a decoder for the type, nothing speaks against the key.
-    if key.type == _STRING and pread(source, 1, key.value_offset) < _LZF_ENCODING:
-        return True  # The walk has found the end of an uncompressed string; it holds nothing else to decode.
-    cursor, members = Cursor(source), set[bytes]()
-    unique = type_name(value) in _UNIQUE_MEMBER_TYPES
-    for element in elements(cursor, value):
-        if isinstance(element, CorruptValue):
-            return False
-        member = (element[0] if isinstance(element, tuple) else element) if unique else None
-        if isinstance(member, bytes) and len(members) < _MEMBERS_COMPARED_MAX:
-            if member in members:
-                return False  # Servers neither write nor load duplicate members.
-            members.add(member)
-    return cursor.offset == key.end
-
-
-def _is_in_nul_run(source: Source, key: KeyItem) -> bool:
-    """Whether an empty key has another one directly before or after it: NUL bytes have replaced other data."""
-    around = pread(source, 3 * _NUL_KEY_SIZE, key.start - _NUL_KEY_SIZE)
-    return b"\0" * 2 * _NUL_KEY_SIZE in around
 
 
 class BaseKeySelection:
@@ -347,4 +310,4 @@ def rdb_batches(source: Source, rdb: Preamble) -> Iterable[ItemBatch | Damage]:
     if rdb.complete:
         return ItemReader(source, verify=False, stop_at_window_end=True)
     end = source.drain().bytes_out if isinstance(source, DecompressedSource) else rdb.span.end
-    return salvage_items(source, end, lambda source, key: is_plausible_key(source, key, rdb))
+    return salvage_items(source, end, lambda source, key: value_defect(source, key, rdb.magic))

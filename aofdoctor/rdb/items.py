@@ -159,7 +159,8 @@ class ItemReader:
     """Iterate once over the items of the RDB at the start of `source`, in batches; `rdb` is filled in on the way.
 
     Iteration ends early at damage, and `rdb.complete` stays False.  After an unknown type the end is searched by the
-    checksum alone, and everything up to it becomes one item of kind KIND_UNPARSED.  Without `verify`, large payloads
+    checksum alone, and everything up to it becomes one item of kind KIND_UNPARSED.  After any
+    other stop it is damage, although the checksum is right.  Without `verify`, large payloads
     are skipped and the checksum remains unknown.  Offsets are those of `decompressed(source)`.  With
     `stop_at_window_end` every item of a batch lies in `window.buffer`, except for the start of the first one.
     """
@@ -291,6 +292,10 @@ class ItemReader:
         rdb, start = self.rdb, self.rdb.end
         end = _search_checksum_end(self.source, start)
         if end is None:
+            return
+        if not rdb.has_unknown_type:
+            # The right checksum only proves that the damage is older than the file.
+            rdb.end, rdb.end_is_known, rdb.checksum = end, True, "ok"
             return
         columns.edges[0] = start
         columns.append(KIND_UNPARSED, start, end - _CHECKSUM_SIZE - 1)

@@ -129,10 +129,10 @@ class Loader:
             if stop:
                 self._stop(state, stop)
 
-    def refuse_part(self, part: str, reason: str) -> None:
-        """Make every version that is still loading refuse the AOF because of a part, without reading it."""
+    def refuse_part(self, part: str, reason: str, offset: int = 0) -> None:
+        """Make every version that is still loading refuse the AOF because of a part, without reading it on."""
         for state in self._still_loading():
-            self._stop(state, LoadStop(Outcome.REFUSES, part, 0, reason))
+            self._stop(state, LoadStop(Outcome.REFUSES, part, offset, reason))
 
     def verdicts(self) -> list[Verdict]:
         """Return the verdicts by version, first with aof-load-truncated yes (the default), then no."""

@@ -46,9 +46,9 @@ def test_a_false_end_mark_ends_nothing(at: int, tmp_path: Path) -> None:
     assert not [one for one in found["findings"] if one["code"] == "flush"] and not found["parts"][0]["commands"]
     assert "--salvage" in aofdoctor("check", path).out.partition("Next:")[2]
     out = salvage(path)
-    assert names(out) == [name for name in names(data) if name != b"key:%d" % at]
+    assert names(out) == names(data)  # The checksum proves which byte was changed.
     with load_output(servers_by_line()["redis-7.0"], path.with_name("out.rdb")) as running:
-        assert running.call("DBSIZE") == 50
+        assert running.call("DBSIZE") == 51
 
 
 def test_an_end_mark_with_a_wrong_checksum_is_the_end(tmp_path: Path) -> None:
@@ -161,8 +161,10 @@ def test_expiries_of_fields_at_the_end_of_time(name: str, shift: list[str], base
     path = tmp_path / "dump.rdb"
     path.write_bytes(sealed_rdb(*FAR_EXPIRIES[name]))
     result = aofdoctor("convert", path, *base, *shift, "-o", tmp_path / "out")
-    copied = base[-1:] == ["12"] and not shift  # The value is copied byte for byte, without decoding it.
-    assert result.status == (2 if not base + shift else 0 if copied or "last moment" in name else 3), result.err
+    # Redis 7.4 to 8.10 refuse a field that expires so late; Valkey loads it, and commands limit it.
+    is_redis = base[-1:] == ["12"] or (not base and name == "the last moment")
+    loads = "last moment" in name and not is_redis
+    assert result.status == (2 if not base + shift else 0 if loads else 3), result.err
     if result.status == 0:
         assert aofdoctor("check", tmp_path / "out", "--json").json["parts"][0]["damage"] == []
 

@@ -119,10 +119,10 @@ def test_a_salvage_ends_at_the_first_resp_command() -> None:
 def test_an_implausible_key_is_damage() -> None:
     source = BytesSource(rdb(*pairs(10)))
 
-    def believable(_: Source, key: KeyItem) -> bool:
-        return key.name(source) != b"key:4"
+    def defect(_: Source, key: KeyItem) -> str:
+        return "damaged" if key.name(source) == b"key:4" else ""
 
-    tiles = list(salvage_items(source, is_plausible_key=believable))
+    tiles = list(salvage_items(source, key_defect=defect))
     [damaged] = [tile for tile in tiles if isinstance(tile, Damage)]
     assert damaged.span in keys_by_span(source) and damaged.end_is_guess and damaged.kind == DamageKind.CORRUPT_VALUE
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from aofdoctor.errors import SandboxError
 from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, LargeString
 from aofdoctor.rdb.export.command_args import Unsupported
 from aofdoctor.rdb.export.commands import function_load_command, select_command, value_commands
@@ -52,6 +53,20 @@ def digest_server(binary: ServerBinary, rdb: bytes | None = None, options: Seque
     debug = ["--enable-debug-command", "yes"] if binary.version >= (7, 0, 0) else []
     with Sandbox(binary, [*debug, *options], prepare, hide=(), timeout=60) as running:
         yield running
+
+
+def load_dump(binary: ServerBinary, rdb: bytes) -> dict[str, int] | None:
+    """Return the keys by database (db0 ...) of a server that loads an RDB as its dump; None if it refuses to start."""
+
+    def prepare(folder: Path) -> None:
+        (folder / "dump.rdb").write_bytes(rdb)
+
+    try:
+        with Sandbox(binary, ["--appendonly", "no"], prepare, hide=()) as running:
+            rows = running.info("keyspace").items()
+            return {db: int(row.split(",")[0].split("=")[1]) for db, row in rows}
+    except SandboxError:
+        return None
 
 
 def feed_commands(running: Sandbox, commands: Sequence[Sequence[bytes]]) -> None:

@@ -8,7 +8,7 @@ from aofdoctor.check.findings import FIRST_AID, is_sound
 from aofdoctor.check.replay_errors import ReplayError
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.check.unknown_commands import UnknownName
-from aofdoctor.cli.views.rdb_summary import preamble_json
+from aofdoctor.cli.views.rdb_summary import contents_json, preamble_json
 from aofdoctor.finding import Finding
 from aofdoctor.server.verdict import Verdict
 
@@ -45,6 +45,7 @@ def _part_json(part: PartReport) -> dict[str, Any]:
         "commands": part.commands,
         "annotations": part.annotations,
         "preamble": preamble_json(part.preamble) if part.preamble else None,
+        "rdb_contents": contents_json(part.rdb_contents) if part.rdb_contents else None,
         "first_time": part.first_time,
         "last_time": part.last_time,
         "ok_up_to": part.ok_up_to,

@@ -21,7 +21,7 @@ def print_report(report: Report, findings: list[Finding], paint: Paint) -> None:
     print_line()
     for part in report.parts:
         print_line(_part_line(part, paint))
-        for line in key_count_lines(part.preamble) if part.preamble else ():
+        for line in key_count_lines(part.preamble, part.rdb_contents) if part.preamble else ():
             print_line(f"          {line}")
     print_line()
     for severity in Severity:
@@ -134,7 +134,7 @@ def _next_steps(report: Report) -> list[str]:
     elif report.flushes.group_count > 1:
         groups = f"{report.flushes.group_count:,} groups of flushes"
         steps.append(f"aofdoctor strip {path}               list the {groups}, then choose")
-    if any(part.preamble and not part.preamble.is_intact for part in report.parts):
+    if any(part.has_damaged_rdb for part in report.parts):
         steps.append(f"aofdoctor repair {path} --salvage -o OUT   every key that can be read, and what follows")
     elif damaged:
         steps.append(

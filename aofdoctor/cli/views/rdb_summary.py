@@ -1,12 +1,15 @@
 """An RDB base or preamble in the report of `check`: version, keys by database and type, servers that read it."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
 from aofdoctor.rdb.key_counts import OTHER_DBS, Database, KeyCounts
 from aofdoctor.server.compatibility import versions_reading
+
+if TYPE_CHECKING:  # At run time it is imported only where an RDB is found.
+    from aofdoctor.check.rdb_examination import SalvageCounts
 
 _DBS_MAX = 8  # databases that are listed one by one
 _NOUNS = {
@@ -52,10 +55,12 @@ def rdb_description(rdb: Preamble) -> str:
     return f"{version}, {keys}, checksum {rdb.checksum}"
 
 
-def key_count_lines(rdb: Preamble) -> Iterator[str]:
+def key_count_lines(rdb: Preamble, contents: "SalvageCounts | None" = None) -> Iterator[str]:
     """The lines about an RDB: keys by database, keys by type, and the server versions that read it."""
     key_counts = rdb.key_counts
-    if key_counts and key_counts.dbs:
+    if contents is not None and not (rdb.is_intact and not contents.damaged_count):
+        yield _readable_keys(contents)
+    elif key_counts and key_counts.dbs:
         shown = [_database_text(db, row) for db, row in list(key_counts.dbs.items())[:_DBS_MAX]]
         more = len(key_counts.dbs) - len(shown)
         words = "; ".join(shown) + (f"; and {text.format_count(more, 'more database')}" if more else "")
@@ -70,6 +75,35 @@ def key_count_lines(rdb: Preamble) -> Iterator[str]:
     if rdb.complete and rdb.version:
         names = [version.title for version in versions_reading(rdb)]
         yield f"a base for {', '.join(names)}" if names else "a base for no server line that is known here"
+
+
+def _readable_keys(contents: "SalvageCounts") -> str:
+    """How many keys of a damaged RDB can be loaded, by database, and how many cannot."""
+    rows = sorted(contents.dbs.items())
+    shown = [_database_text(db, Database(count)) for db, count in rows[:_DBS_MAX]]
+    more = f"; and {text.format_count(len(rows) - _DBS_MAX, 'more database')}" if len(rows) > _DBS_MAX else ""
+    words = f"{text.format_count(contents.keys, 'key')} can be read"
+    words += f" ({'; '.join(shown)}{more})" if shown else ""
+    damaged = contents.damaged_count
+    return words + (
+        f", {text.format_count(damaged, 'damaged key or library', 'damaged keys or libraries')} named below"
+        if damaged
+        else ""
+    )
+
+
+def contents_json(contents: "SalvageCounts") -> dict[str, Any]:
+    """What decoding the values of an RDB has found: the keys that can be read, and the damaged ones by name."""
+    return {
+        "readable_keys": contents.keys,
+        "readable_dbs": {str(db): count for db, count in sorted(contents.dbs.items())},
+        "damaged_keys": [
+            {"db": key.db if key.db >= 0 else None, "key": text.escape(key.name), "start": key.span.start,
+             "end": key.span.end, "reason": key.reason}
+            for key in contents.damaged
+        ],
+        "damaged_key_count": contents.damaged_count,
+    }  # fmt: skip
 
 
 def _database_text(db: int, row: Database) -> str:

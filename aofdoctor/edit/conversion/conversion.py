@@ -15,6 +15,7 @@ from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.edit.conversion.count_keys import KeyTypeCounts, count_head_keys
+from aofdoctor.edit.conversion.loadable import require_loadable
 from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputFile
 from aofdoctor.edit.conversion.part_summary import PartSummary
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest
@@ -204,7 +205,7 @@ class Conversion:
             new.check(part_path)
             written = FileSource(part_path)
             try:
-                commands += _count_commands(written, new.head_size)
+                commands += _count_commands(written, new.head_size, self.aof.path)
                 if new.head_size and (self.request.base or self.request.shift_ms):
                     keys += count_head_keys(written, new.head_size)
             finally:
@@ -232,8 +233,8 @@ class Conversion:
         return header | exchanged | self.outcome_json(text.escape)
 
 
-def _count_commands(written: FileSource, head_size: int) -> int:
-    """The number of commands behind the head of a file; raise RefusedEdit at any damage."""
+def _count_commands(written: FileSource, head_size: int, source_path: str) -> int:
+    """The number of commands behind the head of a file; raise RefusedEdit at damage, or if no server loads its RDB."""
     count = 0
     for tile in read_tiles(written, command_table().names):
         if isinstance(tile, RecordBatch):
@@ -242,4 +243,6 @@ def _count_commands(written: FileSource, head_size: int) -> int:
             count += sum(map(bool, tile.argc[first : tile.count]))
         elif not isinstance(tile, Preamble) or not tile.is_intact:
             raise RefusedEdit("the copy is damaged where it is read back: it is not kept")
+        else:
+            require_loadable(written, tile, source_path)
     return count

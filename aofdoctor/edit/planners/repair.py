@@ -23,19 +23,23 @@ from aofdoctor.span import Span
 
 
 def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
-    """Plan repair; the recipe has salvage, strict and drop_unknown, which saved plans of earlier versions lack."""
-    salvage, strict, drop_unknown = recipe["salvage"], recipe["strict"], recipe.get("drop_unknown", False)
-    if (strict or drop_unknown) and not salvage:
-        raise InvalidSelection("--strict and --drop-unknown go with --salvage")
+    """Plan repair; the recipe has salvage, strict, drop_unknown and partial_values.
+
+    Saved plans of earlier versions lack the last two.
+    """
+    salvage, strict = recipe["salvage"], recipe["strict"]
+    drop_unknown, partial_values = bool(recipe.get("drop_unknown")), bool(recipe.get("partial_values"))
+    if (strict or drop_unknown or partial_values) and not salvage:
+        raise InvalidSelection("--strict, --drop-unknown and --partial-values go with --salvage")
 
     def examine_with_progress(aof: AOF) -> Report:
         with open_progress(sum(part.size or 0 for part in aof.existing_parts), "reading") as on_progress:
-            return examine(aof, progress=on_progress)
+            return examine(aof, progress=on_progress, deep=salvage)
 
-    plan, report = _plan(aof, examine_with_progress, salvage, strict, drop_unknown)
+    plan, report = _plan(aof, examine_with_progress, salvage, strict, drop_unknown, partial_values)
     if report.replay.vector_adds.crash_count:
         replaced, replacements = replace_crashing_vector_adds(aof)
-        plan, report = _plan(replaced, examine_with_progress, salvage, strict, drop_unknown)
+        plan, report = _plan(replaced, examine_with_progress, salvage, strict, drop_unknown, partial_values)
         _add_replacements(plan, replacements)
     plan.notes += _renamed_flush_notes(report, drop_unknown)
     if not plan.has_changes:
@@ -57,9 +61,11 @@ def _renamed_flush_notes(report: Report, drop_unknown: bool) -> list[str]:
     ]
 
 
-def _plan(aof: AOF, examine_aof: ExamineAof, salvage: bool, strict: bool, drop_unknown: bool) -> tuple[Plan, Report]:
+def _plan(
+    aof: AOF, examine_aof: ExamineAof, salvage: bool, strict: bool, drop_unknown: bool, partial_values: bool
+) -> tuple[Plan, Report]:
     if salvage:
-        return plan_salvage(aof, examine_aof, strict, drop_unknown)
+        return plan_salvage(aof, examine_aof, strict, drop_unknown, partial_values)
     report = examine_aof(aof)
     return plan_repair(report), report
 
@@ -154,9 +160,10 @@ def _require_repairable(report: Report) -> None:
     aof = report.aof
     for part in report.parts:
         rdb = part.preamble
-        if rdb and not rdb.is_intact:
+        damage = rdb and next((d for d in part.damage if d.span.start < rdb.span.end), None)
+        if rdb and damage:
             raise RefusedEdit(
-                f"the RDB at the head of {text.display_path(part.part.name)} is damaged ({rdb.note}): "
+                f"the RDB at the head of {text.display_path(part.part.name)} is damaged ({damage.note}): "
                 "cutting behind it would not help, and cutting it away would lose every key in it",
                 "a replica, a backup or dump.rdb may have them all; "
                 f"aofdoctor repair {text.shell_quote(report.aof.path)} --salvage keeps the keys that can be read",

@@ -17,12 +17,14 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
+from aofdoctor.check.rdb_examination import HINT_OPCODES, NOT_SELECTED_REASON, SalvageCounts
+from aofdoctor.damage import DamageKind
 from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.script_definitions import ScriptDefinitions, evalsha_ids
 from aofdoctor.edit.planners.strip import FlushSurvey, note_remaining_damage, survey_flushes
-from aofdoctor.edit.salvage.rdb_keys import HINT_OPCODES, NOT_SELECTED_REASON, SalvageCounts, salvage_rdb
+from aofdoctor.edit.salvage.rdb_keys import salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, splice_rdb
 from aofdoctor.edit.transactions import iter_drops, structure_ids
 from aofdoctor.errors import InvalidSelection, RefusedEdit
@@ -34,6 +36,7 @@ from aofdoctor.rdb.items import ItemBatch as RdbBatch
 from aofdoctor.rdb.items import ItemReader
 from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.rdb.recovery.loader_rules import value_defect
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import FileSource
@@ -191,9 +194,13 @@ def _slice_base(index: int, part: AofPart, selection: Selection) -> _RdbBase | N
         items = ItemReader(source, verify=False, stop_at_window_end=True)
         for batch in items:
             places = set(chosen.filter(batch, items.window))
-            kept += len(places)
+            unloadable = {i for i in places if value_defect(source, batch.key_at(i), rdb.magic)}
+            kept += len(places) - len(unloadable)
             for i in range(batch.first, batch.stop):
                 functions += batch.columns.name[i] < 0 and batch.columns.kind[i] in _FUNCTION_OPCODES
+                if i in unloadable:
+                    yield batch.span_of(i), DamageKind.CORRUPT_VALUE.value
+                    continue
                 yield batch.span_of(i), "" if i in places or _is_kept_non_key(batch, i) else NOT_SELECTED_REASON
 
     head = splice_rdb(index, source, rdb.span.end, item_verdicts)

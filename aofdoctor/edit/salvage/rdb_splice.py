@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from aofdoctor.aof.patched_source import PatchedSource, PatchPiece, Replacement
+from aofdoctor.check.rdb_examination import OLD_END_REASON
 from aofdoctor.edit.drops import Drop, Reconstruction, merge_adjacent
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.header import MAGIC_SIZE, has_checksum
@@ -15,9 +16,9 @@ from aofdoctor.rdb.opcodes import Opcode
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 
-OLD_END_REASON = "the RDB's old end"
 NEW_END_REASON = "the RDB's new end and checksum"
 MAGIC_REASON = "the RDB's magic, by its writer's own words"
+CHANGED_BYTE_REASON = "the only byte that was changed, by the checksum"
 _PIECE = 1 << 20
 
 # Yields adjacent byte ranges from the start of an RDB to its end, each with the reason to drop it ("" to keep it).
@@ -37,9 +38,14 @@ class SplicedRdb(NamedTuple):
     reconstructions: list[Reconstruction]
 
 
-def splice_rdb(index: int, source: FileSource | PatchedSource, end: int, item_verdicts: ItemVerdicts) -> SplicedRdb:
-    """Splice the RDB of part `index`, which ends at offset `end` of the source, to the kept items and a new end."""
-    tail = _new_end(source, end, item_verdicts)
+def splice_rdb(
+    index: int, source: FileSource | PatchedSource, end: int, item_verdicts: ItemVerdicts, added: bytes = b""
+) -> SplicedRdb:
+    """Splice the RDB of part `index`, which ends at offset `end` of the source, to the kept items and a new end.
+
+    `added` are encoded keys that are placed before the new end.
+    """
+    tail = _new_end(source, end, item_verdicts, added)
     view = _insert(source, end, tail)
 
     def drops() -> Iterator[Drop]:
@@ -47,13 +53,24 @@ def splice_rdb(index: int, source: FileSource | PatchedSource, end: int, item_ve
 
     at = view.file_span(Span(end, end + len(tail))).start
     reconstructions = [
-        Reconstruction(index, piece.span, piece.size, MAGIC_REASON)
+        Reconstruction(index, piece.span, piece.size, piece.reason)
         for piece in view.pieces
-        if piece.reason == MAGIC_REASON
+        if piece.reason in (MAGIC_REASON, CHANGED_BYTE_REASON)
     ]
     return SplicedRdb(
         view, end + len(tail), drops, [*reconstructions, Reconstruction(index, Span(at, at), len(tail), NEW_END_REASON)]
     )
+
+
+def replace_byte(source: FileSource, offset: int, byte: int) -> PatchedSource:
+    """The source with another byte at an offset."""
+    changed = Replacement(bytes((byte,)))
+    pieces = [
+        PatchPiece(Span(0, offset), offset),
+        PatchPiece(Span(offset, offset + 1), 1, changed, CHANGED_BYTE_REASON),
+        PatchPiece(Span(offset + 1, source.size), source.size - offset - 1),
+    ]
+    return PatchedSource(source, [piece for piece in pieces if piece.size])
 
 
 def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:
@@ -77,9 +94,9 @@ def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterat
         yield Span(at, end), OLD_END_REASON
 
 
-def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts) -> bytes:
-    """The EOF opcode, and the checksum of all kept bytes and the opcode if the version has checksums."""
-    last = bytes([Opcode.EOF])
+def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts, added: bytes) -> bytes:
+    """The added keys, the EOF opcode, and the checksum of all that is kept if the version has checksums."""
+    last = added + bytes([Opcode.EOF])
     if not has_checksum(pread(source, MAGIC_SIZE, 0)):
         return last
     crc = 0

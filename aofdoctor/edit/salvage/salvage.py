@@ -10,9 +10,9 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.patched_source import PatchedSource
-from aofdoctor.aof.records import Preamble
-from aofdoctor.check.report import Report
-from aofdoctor.damage import Damage, DamageKind
+from aofdoctor.check.rdb_examination import SalvageCounts
+from aofdoctor.check.report import PartReport, Report
+from aofdoctor.damage import DamageKind
 from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.preconditions import require_parts
@@ -20,22 +20,23 @@ from aofdoctor.edit.reconstruction.continued_parts import join_continued_parts
 from aofdoctor.edit.reconstruction.reconstruct import reconstruct
 from aofdoctor.edit.salvage.fileset import rebuild_manifest, restore_part_order
 from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
-from aofdoctor.edit.salvage.rdb_keys import SalvageCounts, describe_salvaged_rdb, read_salvageable, salvage_rdb
+from aofdoctor.edit.salvage.rdb_keys import describe_damaged_keys, describe_salvaged_rdb, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.log.flushes import describe_group
-from aofdoctor.source import FileSource, Source
+from aofdoctor.source import FileSource
 
 ExamineAof = Callable[[AOF], Report]
 
 
 def plan_salvage(
-    aof: AOF, examine: ExamineAof, strict: bool = False, drop_unknown: bool = False
+    aof: AOF, examine: ExamineAof, strict: bool = False, drop_unknown: bool = False, partial_values: bool = False
 ) -> tuple[Plan, Report]:
     """Plan a salvage: rebuild the manifest, undo swapped files, reconstruct damage, then drop what is left of it.
 
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
     that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
-    `drop_unknown`, commands that no server version knows are dropped.  Raises RefusedEdit if no part exists.
+    `drop_unknown`, commands that no server version knows are dropped; with `partial_values`, the readable elements of
+    damaged collections of an RDB.  Raises RefusedEdit if no part exists.
     """
     aof.read_all_payloads()
     listed, manifest_notes = rebuild_manifest(aof)
@@ -47,17 +48,19 @@ def plan_salvage(
     reconstructed, reconstructions = reconstruct(joined) if has_damage else (joined, [])
     reconstructions = sorted([*moves, *reconstructions])
     final_report = examine(reconstructed) if reconstructions else report
-    plan = plan_salvage_drops(final_report, strict, drop_unknown)
+    plan = plan_salvage_drops(final_report, strict, drop_unknown, partial_values)
     plan.add_reconstructions([*reconstructions, *plan.reconstructions], final_report.commands - report.commands)
     plan.notes[:0] = manifest_notes + order_notes
     plan.manifest_rebuilt = bool(manifest_notes or order_notes)
     return plan, report
 
 
-def plan_salvage_drops(report: Report, strict: bool = False, drop_unknown: bool = False) -> Plan:
+def plan_salvage_drops(
+    report: Report, strict: bool = False, drop_unknown: bool = False, partial_values: bool = False
+) -> Plan:
     """Plan to drop the damaged bytes of a report, and keep everything else."""
     require_parts(report)
-    guessed_commands, spliced_rdbs = GuessedCommands(), _splice_damaged_rdbs(report, strict)
+    guessed_commands, spliced_rdbs = GuessedCommands(), _splice_damaged_rdbs(report, strict, partial_values)
     aof = replace(
         report.aof,
         parts=[
@@ -86,30 +89,24 @@ def plan_salvage_drops(report: Report, strict: bool = False, drop_unknown: bool 
     return plan
 
 
-def _splice_damaged_rdbs(report: Report, strict: bool) -> dict[int, tuple[SplicedRdb, SalvageCounts]]:
+def _splice_damaged_rdbs(
+    report: Report, strict: bool, partial_values: bool
+) -> dict[int, tuple[SplicedRdb, SalvageCounts]]:
     """The readable items of each damaged RDB, by index of the part in load order."""
     spliced_rdbs = {}
     for index, part in enumerate(report.parts):
         source = part.part.source
         rdb = part.preamble
-        if (
-            rdb
-            and isinstance(source, FileSource | PatchedSource)
-            and (not rdb.is_intact or _has_undecodable_value(source, rdb))
-        ):
-            salvaged = salvage_rdb(index, source, rdb, strict)
+        if rdb and isinstance(source, FileSource | PatchedSource) and (not rdb.is_intact or _has_defects(part)):
+            salvaged = salvage_rdb(index, source, rdb, strict, partial_values=partial_values)
             if salvaged:
                 spliced_rdbs[index] = salvaged
     return spliced_rdbs
 
 
-def _has_undecodable_value(source: Source, rdb: Preamble) -> bool:
-    """Whether an RDB without a checksum contains a value that cannot be decoded."""
-    return (
-        rdb.checksum == "off"
-        and not rdb.codec
-        and any(isinstance(tile, Damage) for tile in read_salvageable(source, rdb))
-    )
+def _has_defects(part: PartReport) -> bool:
+    """Whether an intact RDB contains a key or library that no server loads."""
+    return part.rdb_contents is not None and part.rdb_contents.damaged_count > 0
 
 
 def _has_complete_rdb(report: Report, index: int) -> bool:
@@ -133,6 +130,7 @@ def _notes(
             yield f"{name} is missing: its commands are lost, and the manifest goes on without it"
         if part.preamble and index in salvage_counts:
             yield describe_salvaged_rdb(part.part.name, part.preamble, salvage_counts[index])
+            yield from describe_damaged_keys(part.part.name, salvage_counts[index])
         elif part.preamble and not part.preamble.is_intact:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
         if any(d.kind is DamageKind.IN_FLIGHT for d in part.damage):

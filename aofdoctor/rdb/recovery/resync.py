@@ -16,7 +16,7 @@ from aofdoctor.rdb.walk.walker import SLACK, StopReason, find_key_start
 from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 
-KeyPredicate = Callable[[Source, KeyItem], bool]
+KeyDefect = Callable[[Source, KeyItem], str]  # why a key cannot be loaded; empty if it can
 
 LOOKBACK_BYTES = 1 << 20  # how far a search goes back into an item that seemed complete
 _FIRST, _LARGEST = 1 << 14, 1 << 20  # bytes of a search's first and largest window
@@ -34,20 +34,20 @@ def find_keys(
     layout: Layout,
     min_end: int = 0,
     end: int | None = None,
-    is_plausible_key: KeyPredicate | None = None,
+    key_defect: KeyDefect | None = None,
 ) -> int | None:
     """Return the first offset from `start` on where keys seem to begin, or None.
 
     They must be walkable to beyond `min_end`.
     """
-    return KeySearch(source, layout, end, is_plausible_key).find_outside_value(start, min_end)
+    return KeySearch(source, layout, end, key_defect).find_outside_value(start, min_end)
 
 
 class KeySearch:
     """Searches for the offset where keys begin again; all searches of one object share a budget of steps."""
 
-    def __init__(self, source: Source, layout: Layout, end: int | None, is_plausible_key: KeyPredicate | None) -> None:
-        self.source, self.layout, self.end, self.is_plausible_key = source, layout, end, is_plausible_key
+    def __init__(self, source: Source, layout: Layout, end: int | None, key_defect: KeyDefect | None) -> None:
+        self.source, self.layout, self.end, self.key_defect = source, layout, end, key_defect
         self.steps_left = _BASE_STEPS + _STEPS_PER_BYTE * (end or 0)
 
     def find(self, start: int, min_end: int, stop: int | None = None) -> int | None:
@@ -105,11 +105,20 @@ class KeySearch:
             end = self._first_end(place) if place is not None else None
             if place is None or end is None or end - place > LOOKBACK_BYTES:
                 break
-            inner = self.find(place + 1, end, end)
-            if inner is None or self.count_keys(inner, end) < 2:
+            inner = self._find_two_keys(place + 1, end)
+            if inner is None:
                 break
             place = inner
         return place
+
+    def _find_two_keys(self, start: int, end: int) -> int | None:
+        """Find the first offset from which at least two keys lie before `end`, and are walkable to beyond it."""
+        place = self.find(start, end, end)
+        while place is not None and self.steps_left > 0:
+            if self.count_keys(place, end) >= 2:
+                return place
+            place = self.find(place + 1, end, end)
+        return None
 
     def _first_end(self, place: int) -> int | None:
         """Return where the first key from an offset ends."""
@@ -169,7 +178,7 @@ class KeySearch:
         return name_score(data, 0, size)
 
     def _first_key_is_plausible(self, place: int) -> bool:
-        if self.is_plausible_key is None:
+        if self.key_defect is None:
             return True
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
         while not window.columns.key_count:
@@ -178,7 +187,7 @@ class KeySearch:
             if reason != StopReason.FULL and not window.columns.key_count:
                 return reason == StopReason.DONE
         item = ItemBatch(window.columns)[0]
-        return isinstance(item, KeyItem) and self.is_plausible_key(self.source, item)
+        return isinstance(item, KeyItem) and not self.key_defect(self.source, item)
 
 
 def end_after_eof(source: Source, at: int, end: int | None, magic: bytes) -> int | None:

@@ -3,44 +3,46 @@
 An RDB has no synchronization marks, only a structure that is consistent or not.  Where the walk stops, resync.py
 searches for an offset from which keys can be walked again.  The search also looks back a little before the stop,
 because a damaged length swallows what follows it and the walk fails only later.  All of this is a guess and labelled as
-one.  Whether a value can be decoded is decided by a predicate of the caller.
+one.  Whether a server would load a key is decided by the caller.
 """
 
 from collections.abc import Iterator
 
+from aofdoctor import text
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb import header
 from aofdoctor.rdb.items import STOP_NOTES, ItemBatch, KeyItem
 from aofdoctor.rdb.opcodes import Opcode
-from aofdoctor.rdb.recovery.resync import LOOKBACK_BYTES, KeyPredicate, KeySearch, end_after_eof
+from aofdoctor.rdb.recovery.resync import LOOKBACK_BYTES, KeyDefect, KeySearch, end_after_eof
 from aofdoctor.rdb.walk.layouts import layout_of
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, StopReason
 from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
+_NAME_SHOWN = 80  # bytes of a name in a note
 _LOOKBACK_ITEMS = 4  # items before a stop that can have swallowed the following keys
 
 
 def salvage_items(
-    source: Source, end_hint: int | None = None, is_plausible_key: KeyPredicate | None = None
+    source: Source, end_hint: int | None = None, key_defect: KeyDefect | None = None
 ) -> Iterator[ItemBatch | Damage]:
     """Yield the items of an RDB and the damage between them, which together tile it to its end.
 
     `end_hint` is the latest possible end, such as the start of RESP; the default is the end of the source.  A key for
-    which `is_plausible_key` is False is damage.  After damage `db` is -1 until the next SELECTDB.  A batch is valid
+    which `key_defect` gives a reason is damage.  After damage `db` is -1 until the next SELECTDB.  A batch is valid
     until the next one is requested.
     """
-    yield from _RdbSalvager(source, end_hint, is_plausible_key).run()
+    yield from _RdbSalvager(source, end_hint, key_defect).run()
 
 
 class _RdbSalvager:
-    def __init__(self, source: Source, end: int | None, is_plausible_key: KeyPredicate | None) -> None:
+    def __init__(self, source: Source, end: int | None, key_defect: KeyDefect | None) -> None:
         magic = pread(source, header.MAGIC_SIZE, 0)
-        self.source, self.magic, self.is_plausible_key = source, magic, is_plausible_key
+        self.source, self.magic, self.key_defect = source, magic, key_defect
         self.end = source.size if end is None else end
         self.window = WalkWindow(source, layout_of(magic), header.MAGIC_SIZE, verify=False, limit=self.end)
-        self.search = KeySearch(source, layout_of(magic), self.end, is_plausible_key)
+        self.search = KeySearch(source, layout_of(magic), self.end, key_defect)
 
     def run(self) -> Iterator[ItemBatch | Damage]:
         window, columns = self.window, self.window.columns
@@ -104,22 +106,23 @@ class _RdbSalvager:
     def _flush_batch(self) -> Iterator[ItemBatch | Damage]:
         columns = self.window.columns
         end = columns.edges[columns.count]
-        if self.is_plausible_key is None:
+        if self.key_defect is None:
             if columns.count:
                 yield ItemBatch(columns)
         else:
-            yield from self._plausible_items(self.is_plausible_key)
+            yield from self._plausible_items(self.key_defect)
         columns.truncate(0)
         columns.edges[0] = end
 
-    def _plausible_items(self, is_plausible_key: KeyPredicate) -> Iterator[ItemBatch | Damage]:
+    def _plausible_items(self, key_defect: KeyDefect) -> Iterator[ItemBatch | Damage]:
         columns, first = self.window.columns, 0
         for i, item in enumerate(ItemBatch(columns)):
-            if not isinstance(item, KeyItem) or is_plausible_key(self.source, item):
+            defect = key_defect(self.source, item) if isinstance(item, KeyItem) else ""
+            if not defect or not isinstance(item, KeyItem):
                 continue
             if first < i:
                 yield ItemBatch(columns, first, i)
-            note = f"the value at {item.value_offset} cannot be decoded"
+            note = f"key {text.quote(item.name(self.source, _NAME_SHOWN))}: {defect}"
             # The end is a guess, because it can lie in the middle of another key.
             yield Damage(item.span, DamageKind.CORRUPT_VALUE, note, end_is_guess=True)
             first = i + 1

@@ -27,6 +27,7 @@ from aofdoctor.rdb.values.unpack import unpack_items
 FlatRun = list[Any]
 _TIME_MAX = (1 << 63) - 1
 _TIME_DIGITS = 18  # digits of an expiry in milliseconds or of a template's id, at most
+_SMALL_STRING_MAX = 7  # bytes of a string in an array that is stored as a small one
 _PLAIN, _PACKED = 1, 2  # containers of a quicklist node
 # Sizes of a score that have no text (rdbLoadDoubleValue).
 _SPECIAL = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
@@ -252,11 +253,19 @@ def _array(c: Cursor) -> Iterator[FlatRun]:
         yield [index, _ARRAY_TAGS[tag](c)]
 
 
+def _small_string(c: Cursor) -> String:
+    """Decode a string that the server holds inside a pointer."""
+    at, value = c.offset, c.string()
+    if len(value) > _SMALL_STRING_MAX:
+        raise DecodeError(at, f"a small string of {len(value)} bytes in an array")
+    return value
+
+
 _ARRAY_TAGS: tuple[Callable[[Cursor], String | int | float], ...] = (
     Cursor.string,
     lambda c: c.number(signed=True),
     lambda c: float(struct.unpack("<d", c.take(8))[0]),
-    Cursor.string,
+    _small_string,
 )
 
 

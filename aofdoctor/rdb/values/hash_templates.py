@@ -46,11 +46,27 @@ class HashTemplates:
         cursor = Cursor(source)
         cursor.seek(at)
         if count > _CACHED_FIELDS or len(self._cached) == _CACHED_TEMPLATES:
-            return count, chain.from_iterable(cursor.strings(count))
-        names = [*chain.from_iterable(cursor.strings(count))]
+            return count, _in_order(cursor, count)
+        names = [*_in_order(cursor, count)]
         if all(isinstance(name, bytes) and len(name) <= _CACHED_NAME_SIZE for name in names):
             self._cached[number] = names
         return count, iter(names)
+
+
+def _in_order(cursor: Cursor, count: int) -> Iterator[String]:
+    """Yield the names of a template; raises DecodeError unless they grow by length, then by bytes."""
+    last: String | None = None
+    for name in chain.from_iterable(cursor.strings(count)):
+        if last is not None and not _precedes(last, name):
+            raise DecodeError(cursor.offset, "a hash template whose field names are not in order")
+        last = name
+        yield name
+
+
+def _precedes(first: String, second: String) -> bool:
+    if len(first) != len(second) or not isinstance(first, bytes) or not isinstance(second, bytes):
+        return len(first) <= len(second)
+    return first < second
 
 
 def _template_offsets(source: Source) -> Iterator[int]:

@@ -9,6 +9,11 @@ from typing import Any, NamedTuple
 
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError, String
 
+# The types of modules that are bundled with a server, or common.
+_KNOWN_TYPES = (
+    "vectorset", "ReJSON-RL", "TSDB-TYPE", "MBbloom--", "MBbloomCF", "CMSk-TYPE", "TopK-TYPE", "TDIS-TYPE",
+    "ft_index0", "ft_invidx", "graphdata", "graphmeta",
+)  # fmt: skip
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -44,6 +49,34 @@ def decode_module(c: Cursor) -> Iterator[list[Any]]:
 def _signed(c: Cursor) -> int:
     value = c.length()
     return value - (1 << 64) if value >> 63 else value
+
+
+def _type_bits(name: str) -> int:
+    bits = 0
+    for character in name:
+        bits = bits << 6 | _CHARACTERS.index(character)
+    return bits
+
+
+_KNOWN_BITS = frozenset(map(_type_bits, _KNOWN_TYPES))
+
+
+def is_known_module(type_id: int) -> bool:
+    """Return whether a module type id, of any encoding version, is that of a known module."""
+    return type_id >> 10 in _KNOWN_BITS
+
+
+def module_type_defect(name: str) -> str:
+    """Return why no module has a type of this name; empty if one may.
+
+    A name that differs in one bit from a known one is that name, damaged.
+    """
+    bits = _type_bits(name)
+    if not bits:
+        return "a module value without the name of a module"
+    if bits not in _KNOWN_BITS and any((bits ^ known).bit_count() == 1 for known in _KNOWN_BITS):
+        return f"module type {name}, a known one with one changed bit"
+    return ""
 
 
 _MODULE_OPCODES: dict[int, tuple[str, Callable[[Cursor], int | float | String]]] = {

@@ -36,11 +36,15 @@ def check(
     databases: options.DatabasesOption = None,
     cluster: options.ClusterOption = False,
     corrupt_tail: options.CorruptTailOption = 0,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode the values of every RDB, and compare its key names.")
+    ] = False,
     json: options.JsonOption = False,
 ) -> None:
     """What is wrong, and what each server would do with it.
 
     Nothing is written.  All parts are read from the first byte to the last.
+    The values of an RDB of more than 1 MB are decoded with --deep, or if it is damaged.
     """
     server_names = parse_server_names(server)
     explicit_names = parse_server_names([name for name in server or () if name != "all"])
@@ -48,7 +52,7 @@ def check(
     with open_path(path, read_errors_are_damage=True) as aof:
         total = sum(part.size or 0 for part in aof.existing_parts)
         with progress_bar(total, "reading") as on_progress:
-            report = examine(aof, server_names, on_progress, explicit_names, configuration)
+            report = examine(aof, server_names, on_progress, explicit_names, configuration, deep)
         findings = collect_findings(report)
         if json:
             print_json(report_to_json(report, findings))

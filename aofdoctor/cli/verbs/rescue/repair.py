@@ -46,6 +46,10 @@ def repair(
         bool,
         typer.Option("--drop-unknown", help="With --salvage: drop commands that are in no table (newer, renamed)."),
     ] = False,
+    partial_values: Annotated[
+        bool,
+        typer.Option("--partial-values", help="With --salvage: keep the readable elements of damaged collections too."),
+    ] = False,
     *,
     output_options: OutputOptions,
 ) -> None:
@@ -55,7 +59,12 @@ def repair(
     nothing.  What goes, later parts included, is kept in OUT.lost, with a map.
     Of a damaged RDB --salvage keeps the keys that can be read.
     """
-    recipe = {"salvage": salvage, "strict": strict, "drop_unknown": drop_unknown}
+    recipe = {
+        "salvage": salvage,
+        "strict": strict,
+        "drop_unknown": drop_unknown,
+        "partial_values": partial_values,
+    }
     with open_path(path, read_errors_are_damage=True) as aof:
         plan = make_edit(plan_from_recipe, "repair", aof, recipe, output_options.writes, progress_bar)
         if plan.changes_output:
