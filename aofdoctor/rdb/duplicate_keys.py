@@ -1,7 +1,7 @@
 """Find the keys that occur more than once in an RDB, which no server loads.
 
 Two passes: a small Bloom filter of name hashes yields candidates, and only if there are any, a second pass compares
-their exact names.  A sound RDB costs one pass over the names and 32 MiB at most, however many keys it has.
+their exact names.  A sound RDB costs one pass over the names and 32 bytes for each key, at most 32 MiB.
 Which of the values is kept is decided by the caller.
 """
 
@@ -15,8 +15,8 @@ from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem
 from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
-_LOG2_BITS = 28
-_MASK = (1 << _LOG2_BITS) - 1
+_BITS_PER_KEY = 256
+_LOG2_BITS_MIN, _LOG2_BITS_MAX = 13, 28
 _DB_FACTOR = 0x9E3779B97F4A7C15
 _NAME_LIMIT = 1 << 16  # bytes of a compressed name that are hashed
 _MARKS_SIZE = 5  # the longest length in front of a plain string, without the 64-bit form
@@ -30,17 +30,26 @@ class DuplicateKey(NamedTuple):
     occurrences: list[KeyItem]
 
 
-def find_duplicate_keys(source: Source) -> list[DuplicateKey]:
-    """Return the keys that occur more than once in the RDB at the start of `source`, in the order of their first."""
-    candidates = _candidate_hashes(source)
+def find_duplicate_keys(source: Source, key_count: int | None) -> list[DuplicateKey]:
+    """Return the keys that occur more than once in the RDB at the start of `source`, in the order of their first.
+
+    `key_count` is the number of its keys, or None if it is unknown; it decides only how much memory is used.
+    """
+    candidates = _candidate_hashes(source, _log2_bits(key_count))
     return _exact_duplicates(source, candidates) if candidates else []
 
 
-def _candidate_hashes(source: Source) -> set[int]:
+def _log2_bits(key_count: int | None) -> int:
+    if key_count is None:
+        return _LOG2_BITS_MAX
+    return min(_LOG2_BITS_MAX, max(_LOG2_BITS_MIN, (key_count * _BITS_PER_KEY).bit_length()))
+
+
+def _candidate_hashes(source: Source, log2_bits: int) -> set[int]:
     """The hashes that the filter has met before: those of all duplicates, and few others."""
-    bits, candidates = bytearray(1 << _LOG2_BITS - 3), set[int]()
+    bits, candidates, mask = bytearray(1 << log2_bits - 3), set[int](), (1 << log2_bits) - 1
     for _, number in _hashed_keys(source):
-        first, second = number & _MASK, number >> _LOG2_BITS & _MASK
+        first, second = number & mask, number >> log2_bits & mask
         bit_1, bit_2 = 1 << (first & 7), 1 << (second & 7)
         if bits[first >> 3] & bit_1 and bits[second >> 3] & bit_2:
             candidates.add(number)

@@ -60,9 +60,6 @@ def test_a_fixture_in_another_layout_loads_to_the_same_state(
     words = [*words]
     if "--layout" in words:
         words.insert(words.index("--layout") + 1, "single" if place.is_dir() else "multi-part")
-    if "--base" in words and not any(has_rdb(file) for file in files(place)):
-        assert aofdoctor("convert", source, *words).status == 3
-        return
     convert(source, *words, "-o", tmp_path / "out")
     done = 0
     for line, binary in servers_by_line().items():

@@ -32,7 +32,7 @@ class ResolvedRdb(NamedTuple):
 
 def resolve_duplicates(source: FileSource, rdb: Preamble, choice: str, name: str) -> ResolvedRdb:
     """Keep the first or last occurrence (`choice`) of every key; raise RefusedEdit without a choice."""
-    duplicates = find_duplicate_keys(decompressed(source))
+    duplicates = find_duplicate_keys(decompressed(source), rdb.keys)
     if not duplicates:
         return ResolvedRdb(source, [])
     if not choice:
