@@ -14,12 +14,15 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.diagnosis import Defect, diagnose_record
+from aofdoctor.aof.foreign_files import HEAD_SIZE, ForeignFile, has_only_comments, recognise_archive, recognise_text
 from aofdoctor.aof.manifest import looks_like_manifest, parse_manifest
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.read_window import ReadWindow
+from aofdoctor.aof.recovery.embedded_rdb import RdbSearchBudget, find_leading_rdb
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.errors import AmbiguousRequest, NotAnAof
 from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.rdb.recovery.lost_head import lost_head
 from aofdoctor.source import FileSource, PipeSource, Source, pread
 
 _NUMBERED = re.compile(r"(?P<set>.+)\.(?P<seq>[0-9]{1,18})\.(?P<type>base|incr)\.(?:aof|rdb)\Z", re.DOTALL)
@@ -82,18 +85,31 @@ def _layout(source: Source, name: str) -> str:
 
 def _require_aof(path: str, source: Source, known_names: Container[bytes]) -> None:
     """Raise NotAnAof unless the file is empty or contains a record, an RDB or a truncated beginning of either."""
+    head = pread(source, HEAD_SIZE, 0)
+    if archive := recognise_archive(head, path):
+        raise _not_an_aof(path, archive)
+    if has_only_comments(head) and (comments := recognise_text(head)):
+        raise _not_an_aof(path, comments)
     diagnosis = diagnose_record(ReadWindow(source), 0)
     is_record_start = diagnosis.is_complete or (
         diagnosis.defect in (Defect.EOF, Defect.PAST_EOF) and (diagnosis.argc > 0 or source.size in (0, 1))
     )
     if is_record_start or is_rdb(source) or _is_text_mode_aof(source, known_names) or _is_all_nuls(source):
         return
-    if find_record(source, 1, known_names) is not None:
+    if find_record(source, 1, known_names) is not None or find_leading_rdb(source, RdbSearchBudget()) is not None:
+        return
+    if foreign := recognise_text(head):
+        raise _not_an_aof(path, foreign)
+    if lost_head(source) is not None:
         return
     raise NotAnAof(
         f"{text.display_path(path)} is not an AOF: no command, annotation or RDB stands anywhere in it",
         "give the AOF, its manifest or its directory (CONFIG GET dir, appenddirname and appendfilename name them)",
     )
+
+
+def _not_an_aof(path: str, foreign: ForeignFile) -> NotAnAof:
+    return NotAnAof(f"{text.display_path(path)} is {foreign.kind}, not an AOF or RDB", foreign.advice)
 
 
 def _is_text_mode_aof(source: Source, known_names: Container[bytes]) -> bool:

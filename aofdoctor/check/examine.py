@@ -166,9 +166,14 @@ class _Examiner:
         in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _has_grown(source)
         self._keep_damage(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
         self.report.flushes.add_damage(len(self.report.parts) - 1)
-        self.loader.read_past_damage(damage)
+        if not self._is_whole_dump(report):
+            self.loader.read_past_damage(damage)
         if self.progress:
             self.bytes_read += damage.span.size
+
+    def _is_whole_dump(self, report: PartReport) -> bool:
+        """True behind the end of an RDB that servers load as a dump: they do not read what follows it."""
+        return self.report.aof.layout == "rdb" and report.preamble is not None and report.preamble.complete
 
     def _add_preamble(self, report: PartReport, rdb: Preamble) -> None:
         report.preamble = rdb

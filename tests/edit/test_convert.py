@@ -267,7 +267,9 @@ def test_unreleased_types_are_reported_or_exported(name: str, tmp_path: Path) ->
         "--json",
     )
     if result.status == 3:
-        assert "cannot be read" in result.err  # The values that the test writer makes for these types are no listpacks.
+        assert (
+            "cannot be read" in result.err or "more than once" in result.err
+        )  # The values that the test writer makes for these types are no listpacks.
         return
     kept = {key.name(BytesSource((tmp_path / "out.rdb").read_bytes())) for key in keys_of(tmp_path / "out.rdb")}
     lost = {entry["key"].encode() for entry in result.json["inexpressible"]}
