@@ -80,7 +80,13 @@ def _open_single(path: str, file_path: Path, source: FileSource, known_names: Co
 
 
 def _layout(source: Source, name: str) -> str:
-    return "rdb" if name.endswith(".rdb") and not _NUMBERED.match(name) and is_rdb(source) else "single"
+    """The layout of one file: a dump if its name says so and no command begins it."""
+    if not name.endswith(".rdb") or _NUMBERED.match(name):
+        return "single"
+    if is_rdb(source):
+        return "rdb"
+    starts_with_record = pread(source, 1, 0) in (b"*", b"#", b"$")
+    return "single" if starts_with_record or find_leading_rdb(source, RdbSearchBudget()) is not None else "rdb"
 
 
 def _require_aof(path: str, source: Source, known_names: Container[bytes]) -> None:
@@ -148,10 +154,11 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
             ]
         except PermissionError:
             continue
+    if not sets and (dumps := _find_dumps(directory)):
+        return _open_dump(path, dumps, known_names)
     if not sets:
-        dump = " (dump.rdb is there: an RDB, not an AOF)" if (directory / "dump.rdb").exists() else ""
         raise NotAnAof(
-            f"no AOF in {text.display_path(path)}{dump}",
+            f"no AOF and no RDB in {text.display_path(path)}",
             "give the directory that CONFIG GET dir names, or the one that appenddirname names in it",
         )
     if len(sets) > 1:
@@ -163,6 +170,21 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
     if _NUMBERED.match(entry_point.name):
         return _open_unlisted(path, entry_point)
     return _open_single(path, entry_point, FileSource(entry_point), known_names)
+
+
+def _find_dumps(directory: Path) -> list[Path]:
+    """The RDB files of a data directory without an AOF; the temporary files of a server only if it has no others."""
+    names = sorted(entry for entry in directory.iterdir() if entry.name.endswith(".rdb") and entry.is_file())
+    dumps = [entry for entry in names if not _SERVER_TEMP.match(entry.name)]
+    return [entry for entry in dumps if entry.name == "dump.rdb"] or dumps or names
+
+
+def _open_dump(path: str, dumps: list[Path], known_names: Container[bytes]) -> AOF:
+    """Open the RDB of a data directory that has no AOF."""
+    if len(dumps) > 1:
+        names = ", ".join(text.display_path(entry.name) for entry in dumps)
+        raise AmbiguousRequest(f"{text.display_path(path)} holds {len(dumps)} RDBs: {names}", "name one of them")
+    return _open_single(str(dumps[0]), dumps[0], FileSource(dumps[0]), known_names)
 
 
 def _is_edit_leftover(folder: Path) -> bool:

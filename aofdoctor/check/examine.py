@@ -67,7 +67,7 @@ class _Examiner:
         self.report, self.progress = report, progress
         self.tracker = ContextTracker(columns=True)
         applicable = [v for v in report.versions if v.reads_manifest or report.aof.layout != "multi-part"]
-        self.loader = Loader(applicable, self.tracker)
+        self.loader = Loader(applicable, self.tracker, is_dump=report.aof.layout == "rdb")
         select, multi, exec_ = (command_table().names.ids[name] for name in (b"select", b"multi", b"exec"))
         self.oddity_by_id = {
             select: "select-invalid",
@@ -122,6 +122,8 @@ class _Examiner:
         self.report.parts.append(report)
         self.loader.begin_part(part.name, source, last)
         self.last_good: tuple[int, int] | None = None
+        if self.loader.is_dump and source.size == 0:
+            self.loader.refuse_part(part.name, "unexpected EOF reading the RDB: the file is empty")
         for tile in walk_part(source, self.tracker, now_ms=int(time() * 1000)):
             if isinstance(tile, RecordBatch):
                 self._add_batch(report, tile)
@@ -166,7 +168,9 @@ class _Examiner:
         in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _has_grown(source)
         self._keep_damage(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
         self.report.flushes.add_damage(len(self.report.parts) - 1)
-        if not self._is_whole_dump(report):
+        if self.loader.is_dump and report.preamble is None:
+            self.loader.refuse_part(report.part.name, "wrong signature: it does not begin with an RDB")
+        elif not self._is_whole_dump(report):
             self.loader.read_past_damage(damage)
         if self.progress:
             self.bytes_read += damage.span.size

@@ -19,7 +19,7 @@ from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.server.command_table import CommandSpec, command_table
-from aofdoctor.server.compatibility import command_rejection, flag_rejected, rdb_rejection
+from aofdoctor.server.compatibility import command_rejection, dump_rejection, flag_rejected, rdb_rejection
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
@@ -44,7 +44,7 @@ class Loader:
     The caller passes each part and each tile to both the `tracker` and this
     object, and asks for verdicts() at the end.  `hidden_flushes` maps (part,
     offset) to the name of a FLUSHALL or FLUSHDB inside damage that at least one
-    version executes.
+    version executes.  `is_dump`: the file is judged as a dump.rdb, not as an AOF.
     """
 
     versions: Sequence[ServerVersion]
@@ -54,6 +54,7 @@ class Loader:
     _part: str = ""
     _source: Source | None = None
     _in_last_part: bool = True
+    is_dump: bool = False
     _preamble_end: int = 0
     _diverged: bool = False
 
@@ -72,7 +73,7 @@ class Loader:
         """Process the RDB preamble of the part: a version that cannot read it refuses."""
         self._preamble_end = rdb.span.end
         for state in self._still_loading():
-            reason = rdb_rejection(state.version, rdb)
+            reason = dump_rejection(state.version, rdb) if self.is_dump else rdb_rejection(state.version, rdb)
             if reason:
                 self._stop(state, LoadStop(Outcome.REFUSES, self._part, 0, reason))
 
