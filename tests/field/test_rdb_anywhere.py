@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import aofdoctor
 from tests.field.shared import field_case
-from tests.support.keyspace import key_counts
+from tests.support.conversions import key_counts
 
 
 def salvaged(source: Path, out: Path) -> Path:
