@@ -11,11 +11,15 @@ from aofdoctor import text
 from aofdoctor.rdb.header import MAGIC_SIZE
 from aofdoctor.rdb.items import RdbInfo
 from aofdoctor.rdb.preamble import walk_rdb
+from aofdoctor.rdb.walk.layouts import layout_of
+from aofdoctor.rdb.walk.walker import StopReason
+from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import Source, pread
 
 LEADING_MAX = 1 << 16  # bytes before an RDB at the start of a file: HTTP headers, a bulk header, debris of nc
 _MAGIC = re.compile(rb"REDIS[0-9]{4}|VALKEY[0-9]{3}")
 _FAILED_BYTES_FREE = 64 << 20
+_WINDOW, _ITEMS = 1 << 14, 1 << 8
 
 
 @dataclass(slots=True)
@@ -53,11 +57,18 @@ def walk_embedded_rdb(source: Source, offset: int, budget: RdbSearchBudget) -> R
 
     The `end` of the result is an offset of `source`.
     """
-    if not _MAGIC.fullmatch(pread(source, MAGIC_SIZE, offset)) or not budget.allows(offset):
+    magic = pread(source, MAGIC_SIZE, offset)
+    if not _MAGIC.fullmatch(magic) or not budget.allows(offset):
+        return None
+    window = WalkWindow(SourceSlice(source, offset), layout_of(magic), MAGIC_SIZE, 0, _WINDOW, _ITEMS, verify=False)
+    while (reason := window.run()[0]) == StopReason.FULL:
+        window.columns.truncate(0)
+    if reason != StopReason.DONE:
+        budget.failed_bytes += max(window.offset, _WINDOW)
         return None
     rdb = walk_rdb(SourceSlice(source, offset))
     if not rdb.complete:
-        budget.failed_bytes += max(rdb.end, 1 << 16)
+        budget.failed_bytes += (source.size or 0) - offset  # Its end was searched by the checksum alone.
         return None
     rdb.end += offset
     return rdb

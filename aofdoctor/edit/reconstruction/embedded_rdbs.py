@@ -13,10 +13,10 @@ from aofdoctor.rdb.export.command_args import Unsupported
 from aofdoctor.rdb.export.exporter import export_commands
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.rdb.header import dialect_of
-from aofdoctor.rdb.recovery.lost_head import lost_head
+from aofdoctor.rdb.recovery.lost_head import begins_with_aux, lost_head
 from aofdoctor.resp import encode_command
 from aofdoctor.server.versions import VERSIONS, newest_version, rdb_writer
-from aofdoctor.source import FileSource
+from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
 LEADING_REASON = "bytes before an RDB"
@@ -39,7 +39,7 @@ def move_embedded_rdb(source: FileSource, damage: Damage) -> list[PatchPiece] | 
         assert rdb is not None
         left_out = PatchPiece(Span(0, start), 0, Replacement(b""), LEADING_REASON)
         return [left_out, PatchPiece(Span(start, rdb.end), rdb.end - start)]
-    head = lost_head(source)
+    head = lost_head(source) if _may_have_lost_head(source, damage) else None
     if head is None:
         return None
     return [
@@ -48,12 +48,19 @@ def move_embedded_rdb(source: FileSource, damage: Damage) -> list[PatchPiece] | 
     ]
 
 
+def _may_have_lost_head(source: FileSource, damage: Damage) -> bool:
+    """True if a file cannot be a damaged AOF: it has no commands, or begins with NUL bytes or an AUX field."""
+    if pread(source, 1, 0) in (b"*", b"$", b"#"):
+        return False
+    return damage.span.end == source.size or pread(source, 1, 0) == b"\0" or begins_with_aux(source) is not None
+
+
 def _as_commands(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
     rdb = walk_embedded_rdb(source, damage.span.start, RdbSearchBudget())
     if rdb is None or rdb.checksum == "bad" or rdb.end - damage.span.start > RDB_MAX:
         return None
     version = rdb_writer(rdb.aux)[1] or newest_version(dialect_of(rdb.magic))
-    report, out, last = ConversionReport(), [_SELECT_0], b""
+    report, out, last, selected = ConversionReport(), [_SELECT_0], b"", False
     try:
         commands = export_commands(SourceSlice(source, damage.span.start), VERSIONS[version].capabilities, report)
         for command in commands:
@@ -61,6 +68,7 @@ def _as_commands(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
                 return None
             if isinstance(command, Unsupported):
                 continue
+            selected = selected or command[0] == b"SELECT"
             key = command[1] if len(command) > 1 and isinstance(command[1], bytes) else b""
             if command[0] in _COLLECTIONS and key != last:
                 out.append(encode_command([b"DEL", key]))  # The key may be there already: it must not be merged.
@@ -68,5 +76,5 @@ def _as_commands(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
             out += [piece for piece in encode_commands([command]) if isinstance(piece, bytes)]
     except DecodeError:
         return None
-    data = b"".join([*out, _SELECT_0])
+    data = b"".join([*out, _SELECT_0] if selected else out)  # The commands that follow expect database 0.
     return [PatchPiece(Span(damage.span.start, rdb.end), len(data), Replacement(data), AS_COMMANDS_REASON)]

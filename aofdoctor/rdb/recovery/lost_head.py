@@ -1,4 +1,4 @@
-"""Find where an RDB can still be read whose first bytes are lost: its magic, or a whole sector of it."""
+"""Find where an RDB can still be read after its first bytes were lost: its magic, or a whole sector of it."""
 
 import re
 from typing import NamedTuple
@@ -31,7 +31,7 @@ def begins_with_aux(source: Source) -> int | None:
 def lost_head(source: Source) -> LostHead | None:
     """Find the first item of an RDB without its beginning; None if no keys can be found."""
     start = begins_with_aux(source)
-    if start is not None:
+    if start is not None:  # The beginning of the AUX fields is there.
         before = pread(source, start, 0)
         digits = _VERSION_DIGITS.search(before)
         valkey = pread(source, 12, start)[1:2] == b"\x0a"
