@@ -14,12 +14,15 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.diagnosis import Defect, diagnose_record
+from aofdoctor.aof.foreign_files import HEAD_SIZE, ForeignFile, has_only_comments, recognise_archive, recognise_text
 from aofdoctor.aof.manifest import looks_like_manifest, parse_manifest
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.read_window import ReadWindow
+from aofdoctor.aof.recovery.embedded_rdb import RdbSearchBudget, find_leading_rdb
 from aofdoctor.aof.recovery.resync import find_record
 from aofdoctor.errors import AmbiguousRequest, NotAnAof
 from aofdoctor.rdb.preamble import is_rdb
+from aofdoctor.rdb.recovery.lost_head import lost_head
 from aofdoctor.source import FileSource, PipeSource, Source, pread
 
 _NUMBERED = re.compile(r"(?P<set>.+)\.(?P<seq>[0-9]{1,18})\.(?P<type>base|incr)\.(?:aof|rdb)\Z", re.DOTALL)
@@ -77,23 +80,42 @@ def _open_single(path: str, file_path: Path, source: FileSource, known_names: Co
 
 
 def _layout(source: Source, name: str) -> str:
-    return "rdb" if name.endswith(".rdb") and not _NUMBERED.match(name) and is_rdb(source) else "single"
+    """The layout of one file: a dump if its name says so and no command begins it."""
+    if not name.endswith(".rdb") or _NUMBERED.match(name):
+        return "single"
+    if is_rdb(source):
+        return "rdb"
+    starts_with_record = pread(source, 1, 0) in (b"*", b"#", b"$")
+    return "single" if starts_with_record or find_leading_rdb(source, RdbSearchBudget()) is not None else "rdb"
 
 
 def _require_aof(path: str, source: Source, known_names: Container[bytes]) -> None:
     """Raise NotAnAof unless the file is empty or contains a record, an RDB or a truncated beginning of either."""
+    head = pread(source, HEAD_SIZE, 0)
+    if archive := recognise_archive(head, path):
+        raise _not_an_aof(path, archive)
+    if has_only_comments(head) and (comments := recognise_text(head)):
+        raise _not_an_aof(path, comments)
     diagnosis = diagnose_record(ReadWindow(source), 0)
     is_record_start = diagnosis.is_complete or (
         diagnosis.defect in (Defect.EOF, Defect.PAST_EOF) and (diagnosis.argc > 0 or source.size in (0, 1))
     )
     if is_record_start or is_rdb(source) or _is_text_mode_aof(source, known_names) or _is_all_nuls(source):
         return
-    if find_record(source, 1, known_names) is not None:
+    if find_record(source, 1, known_names) is not None or find_leading_rdb(source, RdbSearchBudget()) is not None:
+        return
+    if foreign := recognise_text(head):
+        raise _not_an_aof(path, foreign)
+    if lost_head(source) is not None:
         return
     raise NotAnAof(
         f"{text.display_path(path)} is not an AOF: no command, annotation or RDB stands anywhere in it",
         "give the AOF, its manifest or its directory (CONFIG GET dir, appenddirname and appendfilename name them)",
     )
+
+
+def _not_an_aof(path: str, foreign: ForeignFile) -> NotAnAof:
+    return NotAnAof(f"{text.display_path(path)} is {foreign.kind}, not an AOF or RDB", foreign.advice)
 
 
 def _is_text_mode_aof(source: Source, known_names: Container[bytes]) -> bool:
@@ -132,10 +154,11 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
             ]
         except PermissionError:
             continue
+    if not sets and (dumps := _find_dumps(directory)):
+        return _open_dump(path, dumps, known_names)
     if not sets:
-        dump = " (dump.rdb is there: an RDB, not an AOF)" if (directory / "dump.rdb").exists() else ""
         raise NotAnAof(
-            f"no AOF in {text.display_path(path)}{dump}",
+            f"no AOF and no RDB in {text.display_path(path)}",
             "give the directory that CONFIG GET dir names, or the one that appenddirname names in it",
         )
     if len(sets) > 1:
@@ -147,6 +170,21 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
     if _NUMBERED.match(entry_point.name):
         return _open_unlisted(path, entry_point)
     return _open_single(path, entry_point, FileSource(entry_point), known_names)
+
+
+def _find_dumps(directory: Path) -> list[Path]:
+    """The RDB files of a data directory without an AOF; the temporary files of a server only if it has no others."""
+    names = sorted(entry for entry in directory.iterdir() if entry.name.endswith(".rdb") and entry.is_file())
+    dumps = [entry for entry in names if not _SERVER_TEMP.match(entry.name)]
+    return [entry for entry in dumps if entry.name == "dump.rdb"] or dumps or names
+
+
+def _open_dump(path: str, dumps: list[Path], known_names: Container[bytes]) -> AOF:
+    """Open the RDB of a data directory that has no AOF."""
+    if len(dumps) > 1:
+        names = ", ".join(text.display_path(entry.name) for entry in dumps)
+        raise AmbiguousRequest(f"{text.display_path(path)} holds {len(dumps)} RDBs: {names}", "name one of them")
+    return _open_single(str(dumps[0]), dumps[0], FileSource(dumps[0]), known_names)
 
 
 def _is_edit_leftover(folder: Path) -> bool:

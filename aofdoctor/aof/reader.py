@@ -17,6 +17,7 @@ from aofdoctor.aof.constants import FIRST_ID
 from aofdoctor.aof.diagnosis import command_id, diagnose_record
 from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.records import Preamble, RecordBatch, oversized_batch
+from aofdoctor.aof.recovery.embedded_rdb import RdbSearchBudget
 from aofdoctor.aof.recovery.resync import damage_at, find_record
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
 from aofdoctor.damage import Damage, DamageKind
@@ -135,7 +136,7 @@ class _TileReader:
         self.file = file if isinstance(file, FileSource) and file.unreadable is not None else None
         self.buffer = bytearray(window + SLACK)
         self.view = memoryview(self.buffer)
-        self.columns = ScanColumns(room)
+        self.columns, self.rdb_budget = ScanColumns(room), RdbSearchBudget()
         self.base = start  # the offset in the file of buffer[0]
         self.at = self.fill = 0  # buffer[at:fill] is still to be tiled
 
@@ -187,7 +188,7 @@ class _TileReader:
 
     def damage(self) -> Damage:
         """Return the damage at the front of the window and continue after it."""
-        damage = self._unreadable_damage() or damage_at(self.source, self.base, self.names.ids)
+        damage = self._unreadable_damage() or damage_at(self.source, self.base, self.names.ids, self.rdb_budget)
         self._restart(damage.span.end)
         return damage
 

@@ -87,7 +87,13 @@ class _Examiner:
         self.report, self.progress, self.deep = report, progress, deep
         self.tracker = ContextTracker(columns=True)
         applicable = [v for v in report.versions if v.reads_manifest or report.aof.layout != "multi-part"]
-        self.loader = Loader(applicable, self.tracker, is_newer_than_table(report.writer), report.configuration)
+        self.loader = Loader(
+            applicable,
+            self.tracker,
+            is_newer_than_table(report.writer),
+            report.configuration,
+            is_dump=report.aof.layout == "rdb",
+        )
         self.replay = report.replay = ReplayErrors(applicable, self.tracker, report.configuration)
         self.vadd_versions = frozenset(v.name for v in applicable if v.has_command("vadd"))
         self.unknown = report.unknown = UnknownNames(applicable, self.tracker)
@@ -147,6 +153,8 @@ class _Examiner:
         self.loader.begin_part(part.name, source, last)
         self.last_good: tuple[int, int] | None = None
         self.borders = RestartBorders(source, self.tracker)
+        if self.loader.is_dump and source.size == 0:
+            self.loader.refuse_part(part.name, "unexpected EOF reading the RDB: the file is empty")
         for tile in walk_part(source, self.tracker, now_ms=int(time() * 1000)):
             if isinstance(tile, RecordBatch):
                 self._add_batch(report, tile)
@@ -205,9 +213,16 @@ class _Examiner:
         in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _has_grown(source)
         self._keep_damage(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
         self.report.flushes.add_damage(len(self.report.parts) - 1)
-        self.loader.read_past_damage(damage)
+        if self.loader.is_dump and report.preamble is None:
+            self.loader.refuse_part(report.part.name, "wrong signature: it does not begin with an RDB")
+        elif not self._is_whole_dump(report):
+            self.loader.read_past_damage(damage)
         if self.progress:
             self.bytes_read += damage.span.size
+
+    def _is_whole_dump(self, report: PartReport) -> bool:
+        """True behind the end of an RDB that servers load as a dump: they do not read what follows it."""
+        return self.report.aof.layout == "rdb" and report.preamble is not None and report.preamble.complete
 
     def _add_preamble(self, report: PartReport, source: Source, rdb: Preamble) -> None:
         report.preamble = rdb

@@ -10,9 +10,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, String
-from aofdoctor.rdb.items import ItemReader, KeyItem
+from aofdoctor.rdb.encoding.cursor import CorruptValue, Cursor, DecodeError, String
+from aofdoctor.rdb.items import ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.opcodes import Opcode, ValkeyOpcode
+from aofdoctor.rdb.values.modules import read_module_type
 
 LOSSES_NAMED_MAX = 1000  # losses that are kept by name
 IDLE_HINT = "idle times or frequencies of keys"
@@ -83,6 +84,17 @@ def read_key_name(cursor: Cursor, key: KeyItem) -> bytes:
     """Read a key's name; raises DecodeError if it is larger than 64 MiB."""
     cursor.seek(key.name_offset)
     return cursor.string_in_memory(_KEY_NAME_MAX)
+
+
+def opcode_loss(cursor: Cursor, item: OpcodeItem, otherwise: str) -> tuple[str, str]:
+    """Return (kind, reason) of the loss of an item between the keys; auxiliary data is named with its module."""
+    if item.kind == Opcode.MODULE_AUX:
+        cursor.seek(item.body_offset)
+        try:
+            return "module", f"auxiliary data of the module type {read_module_type(cursor).name}"
+        except DecodeError:
+            pass
+    return f"opcode {item.kind}", OPCODE_LOSSES.get(item.kind, otherwise)
 
 
 def library_name(code: String) -> bytes:

@@ -121,6 +121,18 @@ def versions_reading(rdb: Preamble) -> list[ServerVersion]:
     return [] if rdb.codec else versions_reading_rdb(rdb.dialect, rdb.version)
 
 
+def dump_rejection(version: ServerVersion, rdb: Preamble) -> str:
+    """Return the reason why the version does not load an RDB as its dump.rdb; empty if it does."""
+    if version.newest_rdb(rdb.dialect) or rdb.codec:
+        return rdb_rejection(version, rdb)
+    dialect, newest = version.rdb_written
+    if rdb.dialect != dialect or rdb.version > newest:
+        return f"it cannot handle RDB format version {rdb.version}: it reads up to {newest}"
+    if not rdb.complete:
+        return f"the RDB is damaged: {rdb.note}"
+    return "wrong RDB checksum" if rdb.checksum == "bad" else ""
+
+
 def rdb_rejection(version: ServerVersion, rdb: Preamble) -> str:
     """Return the reason why the version does not read an RDB; empty if it does."""
     newest = version.newest_rdb(rdb.dialect)

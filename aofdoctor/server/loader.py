@@ -19,7 +19,14 @@ from aofdoctor.aof.reader import read_batches
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.server.command_table import CommandSpec, command_table
-from aofdoctor.server.compatibility import Rejection, command_rejection, flag_rejected, has_subcommands, rdb_rejection
+from aofdoctor.server.compatibility import (
+    Rejection,
+    command_rejection,
+    dump_rejection,
+    flag_rejected,
+    has_subcommands,
+    rdb_rejection,
+)
 from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
@@ -53,6 +60,7 @@ class Loader:
     version executes.  `writer_is_newer`: the server that wrote the AOF is newer
     than all versions, so that an RDB version which none of them reads is expected.
     All versions have the same `configuration`.
+    `is_dump`: the file is judged as a dump.rdb, not as an AOF.
     """
 
     versions: Sequence[ServerVersion]
@@ -64,6 +72,7 @@ class Loader:
     _part: str = ""
     _source: Source | None = None
     _in_last_part: bool = True
+    is_dump: bool = False
     _preamble_end: int = 0
     _diverged: bool = False
     _lacked_ids: frozenset[int] = frozenset()
@@ -83,7 +92,7 @@ class Loader:
         """Process the RDB preamble of the part: a version that cannot read it refuses."""
         self._preamble_end = rdb.span.end
         for state in self._still_loading():
-            reason = rdb_rejection(state.version, rdb)
+            reason = dump_rejection(state.version, rdb) if self.is_dump else rdb_rejection(state.version, rdb)
             if reason and self.writer_is_newer and rdb.version > state.version.newest_rdb(rdb.dialect) > 0:
                 state.lacking = LoadStop(Outcome.REFUSES, self._part, 0, reason)
             elif reason and not rdb.codec and state.version.newest_rdb(rdb.dialect):

@@ -60,9 +60,6 @@ def test_a_fixture_in_another_layout_loads_to_the_same_state(
     words = [*words]
     if "--layout" in words:
         words.insert(words.index("--layout") + 1, "single" if place.is_dir() else "multi-part")
-    if "--base" in words and not any(has_rdb(file) for file in files(place)):
-        assert aofdoctor("convert", source, *words).status == 3
-        return
     convert(source, *words, "-o", tmp_path / "out")
     done = 0
     for line, binary in servers_by_line().items():
@@ -270,7 +267,9 @@ def test_unreleased_types_are_reported_or_exported(name: str, tmp_path: Path) ->
         "--json",
     )
     if result.status == 3:
-        assert "cannot be read" in result.err  # The values that the test writer makes for these types are no listpacks.
+        assert (
+            "cannot be read" in result.err or "more than once" in result.err
+        )  # The values that the test writer makes for these types are no listpacks.
         return
     kept = {key.name(BytesSource((tmp_path / "out.rdb").read_bytes())) for key in keys_of(tmp_path / "out.rdb")}
     lost = {entry["key"].encode() for entry in result.json["inexpressible"]}

@@ -62,7 +62,7 @@ SET = encode_command([b"SET", b"a", b"1"])
         ([], 2), (["--base", "json"], 2), (["--base", "rdb"], 2), (["--rdb-version", "9"], 2), (["--layout", "both"], 2),
         (["--base", "rdb", "--rdb-version", "16"], 2), (["--for", "redis-6.2"], 2), (["--base", "resp", "--for", "redis-1"], 2),
         (["--shift-ttl", "2"], 2), (["--shift-ttl", "0h"], 2), (["--shift-ttl", "1h", "--now", "now"], 2),
-        (["--base", "resp"], 3), (["--layout", "single"], 3),
+        (["--base", "rdb", "--rdb-version", "9"], 3), (["--layout", "single", "--duplicates", "both"], 2),
     ],
 )  # fmt: skip
 def test_empty_and_impossible_requests_are_refused(words: list[str], status: int, tmp_path: Path) -> None:

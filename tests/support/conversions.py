@@ -1,10 +1,12 @@
 """Load a converted file and its source into real servers, and compare the states."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
@@ -72,3 +74,18 @@ def states_match(path: Path, expected: Any, actual: Any) -> bool:
     if path.stem.startswith("stream-"):
         return bool(comparable_state(expected) == comparable_state(actual))
     return bool(expected == actual)
+
+
+def key_counts(path: Path, line: str = "redis-7.0", ask: Callable[[Sandbox], Any] | None = None) -> Any:
+    """The number of keys by database after a load; with `ask`, the pair of that and its answer."""
+    if line not in servers_by_line():
+        pytest.skip(f"no {line} here")
+    with load_output(servers_by_line()[line], path) as running:
+        reply = running.call("INFO", "keyspace")
+        text = reply.decode() if isinstance(reply, bytes) else str(reply)
+        counts = {
+            int(row[2:].split(":")[0]): int(row.split("keys=")[1].split(",")[0])
+            for row in text.splitlines()
+            if row.startswith("db")
+        }
+        return (counts, ask(running)) if ask else counts

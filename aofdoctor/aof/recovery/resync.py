@@ -19,6 +19,7 @@ from aofdoctor.aof.constants import RENAMED_NAME_MAX
 from aofdoctor.aof.diagnosis import Defect, RecordDiagnosis, diagnose_record
 from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.recovery.argument_damage import block_edge_note, encoding_note, missing_bytes_note
+from aofdoctor.aof.recovery.embedded_rdb import RdbSearchBudget, describe_rdb, find_leading_rdb, walk_embedded_rdb
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.source import Source, pread
@@ -41,8 +42,18 @@ _NULS_MIN = 64  # NUL bytes from which a run is taken for lost data, not for par
 _NULS_SEARCH_MAX = 1 << 20
 
 
-def damage_at(source: Source, offset: int, known_names: Container[bytes]) -> Damage:
-    """Classify the damage at `offset`, where no complete record begins, and find its end."""
+def damage_at(
+    source: Source, offset: int, known_names: Container[bytes], budget: RdbSearchBudget | None = None
+) -> Damage:
+    """Classify the damage at `offset`, where no complete record begins, and find its end.
+
+    A whole RDB is a damage of its own, and so are bytes before one at the start; failed walks share `budget`.
+    """
+    budget = budget or RdbSearchBudget()
+    if rdb := walk_embedded_rdb(source, offset, budget):
+        return Damage(Span(offset, rdb.end), DamageKind.SECOND_AOF, describe_rdb(rdb))
+    if offset == 0 and (start := find_leading_rdb(source, budget)):
+        return Damage(Span(0, start), DamageKind.LEADING_GARBAGE, f"{start} bytes before an RDB")
     window = ReadWindow(source)
     diagnosis = diagnose_record(window, offset)
     torn = diagnosis.defect in (Defect.EOF, Defect.PAST_EOF)

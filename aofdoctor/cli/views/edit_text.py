@@ -139,7 +139,10 @@ def _conversion_lines(conversion: "Conversion", paint: Paint) -> Iterator[str]:
     if report.shifted_commands:
         yield f"  expiries of {text.format_count(report.shifted_commands, 'command')} moved"
     for loss in report.losses[:_LISTED_MAX]:
-        yield paint(f"  - db{loss.db}  {loss.type} {text.quote(loss.key)}  cannot be said there: {loss.why}", "gone")
+        yield paint(
+            f"  - db{loss.db}  {loss.type} {text.quote(loss.key)}  not representable: {loss.why}",
+            "gone",
+        )
     if report.loss_count > _LISTED_MAX:
         yield paint(f"  - and {report.loss_count - _LISTED_MAX:,} more", "gone")
     yield from (f"  {note}" for note in conversion.all_notes())
@@ -150,7 +153,11 @@ def _conversion_result_lines(conversion: "Conversion", receipt: Receipt, paint: 
     yield paint(f"written: {text.display_path(short_path(receipt.output))}", "good") + "  on disk, read again"
     yield f"receipt: {text.display_path(short_path(receipt.path))}"
     yield from _dropped_and_warning_lines(receipt, paint)
-    if conversion.request.layout or conversion.aof.layout == "rdb":
+    if (
+        conversion.changes_layout
+        or conversion.aof.layout == "rdb"
+        or (conversion.request.base == "resp" and not conversion.writes_directory)
+    ):
         yield _CONVERSION_USAGE[_conversion_output_kind(conversion)]
     else:
         yield from _replacement_lines(conversion.aof, receipt.output)

@@ -15,6 +15,7 @@ from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.edit.conversion.count_keys import KeyTypeCounts, count_head_keys
+from aofdoctor.edit.conversion.duplicate_keys import ResolvedRdb, duplicates_json
 from aofdoctor.edit.conversion.loadable import require_loadable
 from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputFile
 from aofdoctor.edit.conversion.part_summary import PartSummary
@@ -43,6 +44,7 @@ class Conversion:
     - `files` are the parts of the output; `manifest_lines` are the name and the content of its manifest, or None if
       the output is one file.
     - `server_version` is the version that an RDB base is exported for as commands, or "".
+    - `resolved_rdbs` are the RDBs with duplicate keys, by index of the part, as they are read without duplicates.
     - `inserted_commands` is the number of commands put between the parts.
     - `report` and `output_size` are filled while the conversion is written, or by `dry_run`.
     """
@@ -58,6 +60,7 @@ class Conversion:
     server_version: str = ""
     notes: list[str] = field(default_factory=list)
     inserted_commands: int = 0
+    resolved_rdbs: dict[int, ResolvedRdb] = field(default_factory=dict)
     output_size: int = 0
 
     @property
@@ -74,6 +77,12 @@ class Conversion:
     def commands(self) -> int:
         """The number of commands in all parts of the source, without those of an RDB base."""
         return sum(summary.commands for summary in self.summaries)
+
+    @property
+    def changes_layout(self) -> bool:
+        """True if the requested layout is not the layout of the source."""
+        wants_set = self.request.layout == "multi-part"
+        return bool(self.request.layout) and wants_set != (self.aof.layout == "multi-part")
 
     @property
     def without_annotations(self) -> bool:
@@ -137,7 +146,9 @@ class Conversion:
             **self.totals_json(),
             "inexpressible": [loss._asdict() | {"key": encode_key(loss.key)} for loss in self.report.losses],
             "notes": self.all_notes(),
-        }
+            "duplicates": [entry for resolved in self.resolved_rdbs.values()
+                           for entry in duplicates_json(resolved.duplicates, self.request.duplicates)],
+        }  # fmt: skip
 
     def all_notes(self) -> list[str]:
         """Sentences for the user: those of the planner, dropped hints, and the number of databases that is needed."""
@@ -163,7 +174,7 @@ class Conversion:
 
     def require_exchangeable(self) -> None:
         """Raise RefusedEdit if a server would not find the output under the name of the source."""
-        if self.request.layout:
+        if self.changes_layout:
             raise RefusedEdit("another layout cannot take the place of this one", "write a copy with -o")
         if self.aof.layout == "rdb" and self.request.base == "resp":
             raise RefusedEdit(
@@ -206,7 +217,7 @@ class Conversion:
             written = FileSource(part_path)
             try:
                 commands += _count_commands(written, new.head_size, self.aof.path)
-                if new.head_size and (self.request.base or self.request.shift_ms):
+                if new.head_size and (self.request.base or self.request.shift_ms or self.resolved_rdbs):
                     keys += count_head_keys(written, new.head_size)
             finally:
                 written.close()
@@ -226,7 +237,7 @@ class Conversion:
             for loss in report.losses[:_LOSSES_SHOWN]
         )
         more = f"; and {report.loss_count - _LOSSES_SHOWN:,} more" if report.loss_count > _LOSSES_SHOWN else ""
-        return f"{text.format_count(report.loss_count, 'thing')} cannot be said there: {first}{more}"
+        return f"the target cannot represent {text.format_count(report.loss_count, 'thing')}: {first}{more}"
 
     def receipt_json(self, header: dict[str, Any], exchanged: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
         """The receipt: the header, and the outcome with escaped key names."""

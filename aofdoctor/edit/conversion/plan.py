@@ -12,14 +12,19 @@ from aofdoctor import text
 from aofdoctor.aof.manifest import ManifestEntry, changed_entry_line, encode_name
 from aofdoctor.aof.model import AOF
 from aofdoctor.edit.conversion.conversion import Conversion
+from aofdoctor.edit.conversion.duplicate_keys import describe_resolved, resolve_duplicates
 from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputFile, OutputPiece
 from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest, head_pieces
 from aofdoctor.edit.conversion.shift_expiries import shift_expiries
 from aofdoctor.edit.preconditions import require_complete_set
 from aofdoctor.errors import RefusedEdit
+from aofdoctor.rdb.compressed.source import decompressed
+from aofdoctor.rdb.keydb_aux import has_member_expiries, member_expiries
 from aofdoctor.server.versions import VERSIONS, newest_version, rdb_writer
+from aofdoctor.source import Source
 
+_NAMED_MAX = 20  # member expiries that are listed by name
 SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
 
 
@@ -29,25 +34,57 @@ def plan_conversion(aof: AOF, request: ConversionRequest, lossy: bool = False) -
     summaries = [summarize_part(aof, part) for part in aof.parts]
     conversion = Conversion(aof, request, summaries, lossy)
     _require_applicable(conversion)
-    if request.base == "resp":
+    has_rdb = any(summary.rdb for summary in summaries)
+    if request.base == "resp" and (has_rdb or request.server_version):
         conversion.server_version = _server_version(request, summaries)
-        conversion.notes.append(f"the base becomes commands for {VERSIONS[conversion.server_version].title}")
-    _LAYOUTS[request.layout](conversion)
+    if request.base == "resp":
+        title = VERSIONS[conversion.server_version].title if has_rdb else ""
+        conversion.notes.append(f"the base becomes commands for {title}" if has_rdb else "the base is commands already")
+    if request.layout and not conversion.changes_layout:
+        kind = "one file" if request.layout == "single" else "a multi part AOF"
+        conversion.notes.append(f"{text.display_path(aof.path)} is {kind} already")
+    _read_rdbs(conversion)
+    _LAYOUTS[request.layout if conversion.changes_layout else ""](conversion)
     return conversion
+
+
+def _read_rdbs(conversion: Conversion) -> None:
+    """Resolve duplicate keys of every RDB, and note the expiries of members that no result keeps."""
+    request = conversion.request
+    for i, (part, summary) in enumerate(zip(conversion.aof.parts, conversion.summaries, strict=True)):
+        if not summary.rdb:
+            continue
+        source = AOF.require_file(part)
+        resolved = resolve_duplicates(source, summary.rdb, request.duplicates, text.display_path(part.name))
+        if resolved.duplicates:
+            conversion.resolved_rdbs[i] = resolved
+            conversion.notes += describe_resolved(resolved.duplicates, request.duplicates)
+        if (request.base or request.shift_ms or resolved.duplicates) and has_member_expiries(summary.rdb.aux):
+            conversion.notes += _member_expiry_notes(source)
+
+
+def _member_expiry_notes(source: Source) -> list[str]:
+    """Notes about member expiries of KeyDB, which no other server has; the first ones by name."""
+    notes, more = list[str](), 0
+    for expiry in member_expiries(decompressed(source)):
+        if len(notes) < _NAMED_MAX:
+            notes.append(
+                f"left out: the expiry of member {text.quote(expiry.member[:80])} of key "
+                f"{text.quote(expiry.key[:80])}, db {expiry.db} ({text.escape(expiry.when[:20])} ms): only KeyDB has it"
+            )
+        else:
+            more += 1
+    return [*notes, f"left out: the expiries of {more:,} more members"] if more else notes
 
 
 def _require_applicable(conversion: Conversion) -> None:
     aof, request = conversion.aof, conversion.request
     name = text.display_path(aof.path)
-    if request.base and not any(summary.rdb for summary in conversion.summaries):
+    if request.base == "rdb" and not any(summary.rdb for summary in conversion.summaries):
         raise RefusedEdit(
-            f"no RDB stands at the head of a part of {name}: the base is commands already",
-            "only a server makes an RDB of commands: load it, and BGREWRITEAOF",
+            f"{name} has no RDB: its base is commands",
+            "only a server makes an RDB of commands: load the AOF, and send BGREWRITEAOF",
         )
-    if request.layout == "single" and aof.layout != "multi-part":
-        raise RefusedEdit(f"{name} is one file already")
-    if request.layout == "multi-part" and aof.layout == "multi-part":
-        raise RefusedEdit(f"{name} is a multi part AOF already")
 
 
 def _server_version(request: ConversionRequest, summaries: list[PartSummary]) -> str:
@@ -129,7 +166,11 @@ def _name(conversion: Conversion, i: int) -> str:
 def _manifest_line(conversion: Conversion, i: int, entry: ManifestEntry) -> bytes:
     """The manifest line of a part: the source's own, or a changed one if the part's bytes change."""
     name, summary = _name(conversion, i).encode("utf-8", "surrogateescape"), conversion.summaries[i]
-    is_changed = conversion.request.shift_ms or (conversion.without_annotations and summary.annotations)
+    is_changed = (
+        conversion.request.shift_ms
+        or i in conversion.resolved_rdbs
+        or (conversion.without_annotations and summary.annotations)
+    )
     if not is_changed and not (conversion.request.base and summary.rdb):
         return entry.raw
     return changed_entry_line(entry, name)
@@ -141,11 +182,14 @@ def _head(conversion: Conversion, i: int) -> Iterator[OutputPiece]:
     if not summary.rdb:
         return
     source = AOF.require_file(part)
-    if not request.base and not request.shift_ms:
+    resolved = conversion.resolved_rdbs.get(i)
+    if not request.base and not request.shift_ms and not resolved:
         yield CopiedSpan(source, summary.rdb.span)
         return
+    rdb_source = resolved.source if resolved else source
     target = VERSIONS[conversion.server_version].capabilities if conversion.server_version else None
-    db = yield from head_pieces(source, summary.rdb, request, target, conversion.report, text.display_path(part.name))
+    name = text.display_path(part.name)
+    db = yield from head_pieces(rdb_source, summary.rdb, request, target, conversion.report, name)
     if db and summary.tail.size:
         yield SELECT_0
 

@@ -14,7 +14,7 @@ from aofdoctor.rdb.export.command_args import Unsupported
 from aofdoctor.rdb.export.resp_exporter import RespExporter
 from aofdoctor.rdb.rewrite.rewriter import TargetFormat, rewrite_rdb
 from aofdoctor.server.expiry_arguments import shift_expiry
-from aofdoctor.source import FileSource, Source
+from aofdoctor.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class ConversionRequest:
     """What the user asked for; "" and 0 mean no change.
 
     `base` is resp or rdb, `layout` is single or multi-part.  `server_version` is the version that loads the commands
-    of a resp base.  Every absolute expiry is shifted by `shift_ms` milliseconds.
+    of a resp base.  Every absolute expiry is shifted by `shift_ms` milliseconds.  `duplicates` is first or last: which
+    value of a key is kept that occurs more than once.  `keep_modules`: an RDB of another version keeps module data.
     """
 
     base: str = ""
@@ -30,10 +31,12 @@ class ConversionRequest:
     layout: str = ""
     server_version: str = ""
     shift_ms: int = 0
+    duplicates: str = ""
+    keep_modules: bool = False
 
 
 def head_pieces(
-    source: FileSource,
+    source: Source,
     rdb: Preamble,
     request: ConversionRequest,
     capabilities: Capabilities | None,
@@ -50,7 +53,7 @@ def head_pieces(
         if capabilities is not None:
             return (yield from _commands(inner, request, capabilities, report, name))
         target_format = (
-            TargetFormat.from_version(request.rdb_version, request.shift_ms)
+            TargetFormat.from_version(request.rdb_version, request.shift_ms, request.keep_modules)
             if request.rdb_version
             else TargetFormat(rdb.dialect, rdb.version, request.shift_ms)
         )

@@ -20,8 +20,15 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
         recipe[name] for name in ("base", "rdb_version", "layout", "for", "shift_ms", "lossy")
     )
     _require_consistent_options(base, version, layout, server_version, shift_ms)
+    duplicates, keep_modules = recipe.get("duplicates", ""), bool(recipe.get("keep_modules"))
+    if duplicates not in ("", "first", "last"):
+        raise InvalidSelection(
+            f"{text.display_path(duplicates)} is neither first nor last", "--duplicates first or last"
+        )
     aof.raise_on_read_errors()
-    return plan_conversion(aof, ConversionRequest(base, version, layout, server_version, shift_ms), bool(lossy))
+    return plan_conversion(
+        aof, ConversionRequest(base, version, layout, server_version, shift_ms, duplicates, keep_modules), bool(lossy)
+    )
 
 
 def _require_consistent_options(base: str, version: int, layout: str, server_version: str, shift_ms: int) -> None:

@@ -14,6 +14,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.drops import Reconstruction
+from aofdoctor.edit.reconstruction.embedded_rdbs import move_embedded_rdb
 from aofdoctor.edit.reconstruction.swapped_blocks import find_swapped_blocks
 from aofdoctor.edit.reconstruction.text_mode import undo_latin1, undo_line_ends
 from aofdoctor.server.command_table import command_table
@@ -27,7 +28,7 @@ _LOOK = 1 << 16
 _RECORD = re.compile(rb"\*[0-9]+\r\n\$")
 
 ReconstructionMethod = Callable[[FileSource, Damage], list[PatchPiece] | None]
-_CHEAP_METHODS: tuple[ReconstructionMethod, ...] = (undo_line_ends,)
+_CHEAP_METHODS: tuple[ReconstructionMethod, ...] = (move_embedded_rdb, undo_line_ends)
 _COSTLY_METHODS: tuple[ReconstructionMethod, ...] = (find_swapped_blocks,)
 
 

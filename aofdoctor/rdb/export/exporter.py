@@ -12,10 +12,10 @@ from aofdoctor.rdb.capabilities import Capabilities
 from aofdoctor.rdb.conversion import (
     IDLE_HINT,
     KEY_METADATA_LOSS,
-    OPCODE_LOSSES,
     SLOT_HINT,
     ConversionReport,
     library_name,
+    opcode_loss,
     rdb_damage,
     read_key_name,
     unknown_type_damage,
@@ -102,7 +102,7 @@ class CommandExporter:
         elif item.kind in _HINTS:
             self.report.dropped_hints[_HINTS[item.kind]] += 1
         elif item.kind not in _NOT_EXPORTED and not (item.kind == _TEMPLATE and self.dialect == "redis"):
-            self.report.record_loss(0, b"", f"opcode {item.kind}", OPCODE_LOSSES.get(item.kind, "no command says it"))
+            self.report.record_loss(0, b"", *opcode_loss(self.cursor, item, "no command says it"))
 
     def _export_library(self, item: OpcodeItem) -> Iterator[CommandArgs | CorruptValue]:
         self.cursor.seek(item.body_offset)

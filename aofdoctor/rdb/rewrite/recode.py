@@ -15,6 +15,7 @@ from aofdoctor.rdb.encoding.writer import encode_length, encode_string
 from aofdoctor.rdb.opcodes import RdbType, ValkeyRdbType
 from aofdoctor.rdb.rewrite.stream_recode import reencode_stream
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements
+from aofdoctor.rdb.values.modules import read_module_type
 
 _SPECIAL = {"nan": 253, "inf": 254, "-inf": 255}
 
@@ -33,8 +34,12 @@ def reencode(cursor: Cursor, value: ValueRef, dialect: str, version: int, shift_
     Consume the pieces before you use the cursor for anything else.
     """
     row = DECODERS[value.dialect].get(value.type)
-    if row is None or row.type_name == "module":
-        loss = "a value of a module" if row else f"a value of type {value.type}, which this version does not read"
+    if row is None:
+        loss = f"a value of type {value.type}, which this version does not read"
+        return ReencodedValue(None, iter(()), [loss])
+    if row.type_name == "module":
+        cursor.seek(value.offset)
+        loss = f"a value of the module type {read_module_type(cursor).name}"
         return ReencodedValue(None, iter(()), [loss])
     if row.type_name == "stream":
         kind, pieces, losses = reencode_stream(cursor, value, dialect, version)

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from aofdoctor.rdb.conversion import (
     IDLE_HINT,
     KEY_METADATA_LOSS,
-    OPCODE_LOSSES,
     SLOT_HINT,
     ConversionReport,
     clamp_expiry,
     library_name,
+    opcode_loss,
     rdb_damage,
     read_key_name,
     unknown_type_damage,
@@ -27,6 +27,7 @@ from aofdoctor.rdb.encoding.writer import encode_length, rechunk
 from aofdoctor.rdb.header import read_dialect
 from aofdoctor.rdb.items import ItemBatch, ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_prefix import has_key_meta
+from aofdoctor.rdb.keydb_aux import CHANGE_STAMP_HINT, keydb_field
 from aofdoctor.rdb.opcodes import FIRST_OPCODE, SHARED_BYTES, Opcode, RdbType, ValkeyOpcode, ValkeyRdbType
 from aofdoctor.rdb.rewrite.assemble import assemble_rdb
 from aofdoctor.rdb.rewrite.recode import ReencodedValue, reencode
@@ -76,7 +77,8 @@ _FIRST_VERSION: dict[int, int] = {
 }
 _VALKEY_BYTES = frozenset({ValkeyRdbType.HASH_2, Opcode.SLOT_INFO, ValkeyOpcode.SLOT_IMPORT})
 _FUNCTION = Opcode.FUNCTION2
-_KINDS: dict[int, str] = {_FUNCTION: "function"}
+_MODULE_BYTES = frozenset({int(RdbType.MODULE_PRE_GA), int(RdbType.MODULE_2), int(Opcode.MODULE_AUX)})
+_AUX = int(Opcode.AUX)
 _HINTS: dict[int, str] = {
     Opcode.SLOT_INFO: SLOT_HINT,
     Opcode.AUX: "words of the writer",
@@ -85,16 +87,20 @@ _HINTS: dict[int, str] = {
 
 
 class TargetFormat(NamedTuple):
-    """The dialect and RDB version to write, and the shift of all expiries in milliseconds."""
+    """The dialect and RDB version to write, and the shift of all expiries in milliseconds.
+
+    `keeps_modules`: values and auxiliary data of modules are kept, because the server that reads them has the modules.
+    """
 
     dialect: str
     version: int
     shift_ms: int = 0
+    keeps_modules: bool = True
 
     @classmethod
-    def from_version(cls, version: int, shift_ms: int = 0) -> "TargetFormat":
+    def from_version(cls, version: int, shift_ms: int = 0, keeps_modules: bool = True) -> "TargetFormat":
         """Derive the dialect from the version: 80 and above are Valkey's."""
-        return cls("valkey" if version >= _VALKEY else "redis", version, shift_ms)
+        return cls("valkey" if version >= _VALKEY else "redis", version, shift_ms, keeps_modules)
 
     @property
     def magic(self) -> bytes:
@@ -141,7 +147,10 @@ class _ItemRewriter:
     ) -> None:
         self.source, self.target, self.report = source, target, report
         self.cursor, self.dialect = Cursor(source), read_dialect(source)
-        self.supported = frozenset(byte for byte in range(256) if same_format or target.supports(self.dialect, byte))
+        without = frozenset() if target.keeps_modules else _MODULE_BYTES
+        self.supported = (
+            frozenset(byte for byte in range(256) if same_format or target.supports(self.dialect, byte)) - without
+        )
         # The metadata before a key's type is not an item of its own, so the columns of a batch do not show it.
         self.may_have_metadata = self.dialect == "redis" and not 0 < version < _METADATA_VERSION
         self.item_by_item = not {_IDLE, _FREQ} <= self.supported or (self.may_have_metadata and not same_format)
@@ -152,6 +161,8 @@ class _ItemRewriter:
         if self.item_by_item or not self.supported.issuperset(columns.kind[:count]) or _EOF in columns.kind[:count]:
             return False
         if self.target.shift_ms and not self._can_shift_in_place(batch):
+            return False
+        if _AUX in columns.kind[:count]:
             return False
         for (db, kind), many in Counter(zip(columns.db[:count], columns.kind[:count], strict=True)).items():
             if kind < FIRST_OPCODE:
@@ -221,16 +232,15 @@ class _ItemRewriter:
             return
         if item.kind == KIND_UNPARSED:
             yield unknown_type_damage(item.span.start)
+        elif item.kind == _AUX and keydb_field(self.source, item.body_offset):
+            self.report.dropped_hints[CHANGE_STAMP_HINT] += 1
         elif item.kind in self.supported:
             yield from self.copy_bytes(item.span)
         elif item.kind in _HINTS:
             self.report.dropped_hints[_HINTS[item.kind]] += 1
         elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are written with each hash
-            kind, why = (
-                _KINDS.get(item.kind, f"opcode {item.kind}"),
-                OPCODE_LOSSES.get(item.kind, "it is not known there"),
-            )
-            self.report.record_loss(0, self._library_name(item), kind, why)
+            kind, why = opcode_loss(self.cursor, item, "it is not known there")
+            self.report.record_loss(0, self._library_name(item), "function" if item.kind == _FUNCTION else kind, why)
 
     def _library_name(self, item: OpcodeItem) -> bytes:
         if item.kind != _FUNCTION:

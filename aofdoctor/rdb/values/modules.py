@@ -36,14 +36,19 @@ def decode_module(c: Cursor) -> Iterator[list[Any]]:
 
     The type id is nine characters of six bits and a version of ten.
     """
-    packed_name = c.length()
-    name = "".join(_CHARACTERS[packed_name >> 10 + 6 * at & 63] for at in range(8, -1, -1))
-    yield [ModuleType(name, packed_name & 1023)]
+    yield [read_module_type(c)]
     while opcode := c.length():
         if opcode not in _MODULE_OPCODES:
             raise DecodeError(c.offset, f"opcode {opcode} in a module's value")
         kind, read = _MODULE_OPCODES[opcode]
         yield [ModulePart(kind, read(c))]
+
+
+def read_module_type(c: Cursor) -> ModuleType:
+    """Read the module type that begins a module's value and its auxiliary data."""
+    packed_name = c.length()
+    name = "".join(_CHARACTERS[packed_name >> 10 + 6 * at & 63] for at in range(8, -1, -1))
+    return ModuleType(name, packed_name & 1023)
 
 
 def _signed(c: Cursor) -> int:

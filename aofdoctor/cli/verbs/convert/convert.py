@@ -40,6 +40,17 @@ and no --lossy; 130 interrupted."""
 _DURATION = re.compile(r"(-?[0-9]{1,9})(ms|s|m|h|d)\Z")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
+LossyOption = Annotated[bool, typer.Option("--lossy", help="Leave out what the target cannot represent; it is listed.")]
+DuplicatesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--duplicates", metavar="WHICH", help="first or last: the value to keep of a key that is there twice."
+    ),
+]
+KeepModulesOption = Annotated[
+    bool, typer.Option("--keep-modules", help="With --base rdb: keep module data; the target has the modules.")
+]
+
 
 @with_output_options
 def convert(
@@ -65,7 +76,9 @@ def convert(
         str | None,
         typer.Option("--now", metavar="TIME", help="Move expiries as if the log had ended at TIME, or now (the word)."),
     ] = None,
-    lossy: Annotated[bool, typer.Option("--lossy", help="Leave out what cannot be said there; it is listed.")] = False,
+    lossy: LossyOption = False,
+    duplicates: DuplicatesOption = None,
+    keep_modules: KeepModulesOption = False,
     *,
     output_options: OutputOptions,
 ) -> None:
@@ -81,6 +94,7 @@ def convert(
         recipe = {
             "base": base or "", "rdb_version": rdb_version or 0, "layout": layout or "", "for": (for_ or "").lower(),
             "shift_ms": _shift_ms(aof, shift_ttl, now), "lossy": lossy,
+            "duplicates": (duplicates or "").lower(), "keep_modules": keep_modules,
         }  # fmt: skip
         run_edit(
             make_edit(plan_from_recipe, "convert", aof, recipe, output_options.writes, progress_bar), output_options

@@ -1,0 +1,80 @@
+"""Make an RDB that is at the wrong place readable: as the base of the part, or as commands in the middle of it.
+
+An RDB behind a transfer's header becomes the base, once the header is left out.  An RDB among the commands becomes
+commands with the same keys.  A beginning that was lost is replaced by a magic, from the first key that can be read.
+"""
+
+from aofdoctor.aof.patched_source import PatchPiece, Replacement
+from aofdoctor.aof.recovery.embedded_rdb import RdbSearchBudget, SourceSlice, find_leading_rdb, walk_embedded_rdb
+from aofdoctor.damage import Damage, DamageKind
+from aofdoctor.rdb.conversion import ConversionReport
+from aofdoctor.rdb.encoding.cursor import CorruptValue, DecodeError
+from aofdoctor.rdb.export.command_args import Unsupported
+from aofdoctor.rdb.export.exporter import export_commands
+from aofdoctor.rdb.export.resp import encode_commands
+from aofdoctor.rdb.header import dialect_of
+from aofdoctor.rdb.recovery.lost_head import begins_with_aux, lost_head
+from aofdoctor.resp import encode_command
+from aofdoctor.server.versions import VERSIONS, newest_version, rdb_writer
+from aofdoctor.source import FileSource, pread
+from aofdoctor.span import Span
+
+LEADING_REASON = "bytes before an RDB"
+AS_COMMANDS_REASON = "an RDB among the commands: it becomes commands"
+HEAD_REASON = "the lost beginning of an RDB"
+RDB_MAX = 256 << 20  # bytes of an RDB among the commands that becomes commands, which are held in memory
+_SELECT_0 = encode_command([b"SELECT", b"0"])
+_COLLECTIONS = frozenset({b"RPUSH", b"SADD", b"ZADD", b"HMSET", b"HSET", b"XADD", b"XGROUP", b"XSETID"})
+
+
+def move_embedded_rdb(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
+    """Reconstruct damage that is a misplaced RDB, bytes before one, or the lost beginning of one."""
+    if damage.kind is DamageKind.SECOND_AOF:
+        return _as_commands(source, damage)
+    if damage.span.start:
+        return None
+    start = find_leading_rdb(source, RdbSearchBudget())
+    if start is not None:
+        rdb = walk_embedded_rdb(source, start, RdbSearchBudget())
+        assert rdb is not None
+        left_out = PatchPiece(Span(0, start), 0, Replacement(b""), LEADING_REASON)
+        return [left_out, PatchPiece(Span(start, rdb.end), rdb.end - start)]
+    head = lost_head(source) if _may_have_lost_head(source, damage) else None
+    if head is None:
+        return None
+    return [
+        PatchPiece(Span(0, head.keys_start), len(head.magic), Replacement(head.magic), HEAD_REASON),
+        PatchPiece(Span(head.keys_start, source.size), source.size - head.keys_start),
+    ]
+
+
+def _may_have_lost_head(source: FileSource, damage: Damage) -> bool:
+    """True if a file cannot be a damaged AOF: it has no commands, or begins with NUL bytes or an AUX field."""
+    if pread(source, 1, 0) in (b"*", b"$", b"#"):
+        return False
+    return damage.span.end == source.size or pread(source, 1, 0) == b"\0" or begins_with_aux(source) is not None
+
+
+def _as_commands(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
+    rdb = walk_embedded_rdb(source, damage.span.start, RdbSearchBudget())
+    if rdb is None or rdb.checksum == "bad" or rdb.end - damage.span.start > RDB_MAX:
+        return None
+    version = rdb_writer(rdb.aux)[1] or newest_version(dialect_of(rdb.magic))
+    report, out, last, selected = ConversionReport(), [_SELECT_0], b"", False
+    try:
+        commands = export_commands(SourceSlice(source, damage.span.start), VERSIONS[version].capabilities, report)
+        for command in commands:
+            if isinstance(command, CorruptValue):
+                return None
+            if isinstance(command, Unsupported):
+                continue
+            selected = selected or command[0] == b"SELECT"
+            key = command[1] if len(command) > 1 and isinstance(command[1], bytes) else b""
+            if command[0] in _COLLECTIONS and key != last:
+                out.append(encode_command([b"DEL", key]))  # The key may be there already: it must not be merged.
+            last = key if command[0] in _COLLECTIONS else b""
+            out += [piece for piece in encode_commands([command]) if isinstance(piece, bytes)]
+    except DecodeError:
+        return None
+    data = b"".join([*out, _SELECT_0] if selected else out)  # The commands that follow expect database 0.
+    return [PatchPiece(Span(damage.span.start, rdb.end), len(data), Replacement(data), AS_COMMANDS_REASON)]

@@ -1,0 +1,107 @@
+"""RDBs behind, among or without bytes that belong to them: found, reported and extracted, in linear time."""
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aofdoctor.aof.reader import read_tiles
+from aofdoctor.damage import Damage, DamageKind
+from aofdoctor.resp import encode_command
+from aofdoctor.server.command_table import command_table
+from aofdoctor.source import BytesSource
+from tests.conftest import aofdoctor
+from tests.support.conversions import key_counts
+from tests.support.rdb_files import collection_key, make_rdb, select_db, string_key
+
+RDB = make_rdb(
+    *(string_key(b"key:%d" % i, b"value %d" % i) for i in range(40)), collection_key(b"l", b"x", b"y", kind=1),
+    select_db(2), string_key(b"two", b"2"), aux=[(b"redis-ver", b"6.2.14")], magic=b"REDIS0009",
+)  # fmt: skip
+KEYS = {0: 41, 2: 1}
+SET = encode_command([b"SET", b"later", b"1"])
+HEADS = {
+    "bulk": b"$%d\r\n" % len(RDB),
+    "fullresync": b"+FULLRESYNC 8371445ee47aaca5f5b1d1d0d4d7e2e0d0a5ed07 0\r\n$%d\r\n" % len(RDB),
+    "diskless": b"$EOF:" + b"a" * 40 + b"\r\n",
+    "http": b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n",
+    "newlines": b"\n\n\n$%d\r\n" % len(RDB),
+}
+
+
+def salvaged(source: Path, out: Path) -> Path:
+    result = aofdoctor("repair", source, "--salvage", "-o", out)
+    assert result.status == 0, result.err
+    return out
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_bytes_before_an_rdb_are_reported_and_left_out(head: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.rdb").write_bytes(head + RDB + SET)
+    report = aofdoctor("check", tmp_path / "a.rdb")
+    assert report.status == 1 and "before an RDB" in report.out and "42 keys" in report.out
+    assert key_counts(salvaged(tmp_path / "a.rdb", tmp_path / "out.aof")) == {0: 42, 2: 1}
+
+
+def test_an_rdb_among_commands_becomes_commands_and_merges_nothing(tmp_path: Path) -> None:
+    before = encode_command([b"SELECT", b"5"]) + encode_command([b"RPUSH", b"l", b"old"])
+    before += encode_command([b"SELECT", b"0"]) + encode_command([b"RPUSH", b"l", b"old"])
+    (tmp_path / "a.aof").write_bytes(before + encode_command([b"SELECT", b"5"]) + RDB + SET)
+    assert aofdoctor("check", tmp_path / "a.aof").status == 1
+    out = salvaged(tmp_path / "a.aof", tmp_path / "out.aof")
+    counts, elements = key_counts(out, ask=lambda server: server.call("LRANGE", "l", "0", "-1"))
+    assert counts == {0: 42, 2: 1, 5: 1} and elements == [b"x", b"y"]
+
+
+@pytest.mark.parametrize("lost", [5, 9, 60])
+@pytest.mark.parametrize("fill", [b"", b"\0"], ids=["cut", "nul"])
+def test_an_rdb_without_its_beginning_is_salvaged(lost: int, fill: bytes, tmp_path: Path) -> None:
+    (tmp_path / "dump.rdb").write_bytes(fill * lost + RDB[lost:])
+    assert aofdoctor("check", tmp_path / "dump.rdb").status == 1
+    counts = key_counts(salvaged(tmp_path / "dump.rdb", tmp_path / "out.rdb"))
+    assert counts == KEYS if lost < 10 else counts[0] >= 37 and counts[2] == 1
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60), st.integers(0, len(RDB)))
+@settings(deadline=None)
+def test_the_tiles_cover_every_byte(before: bytes, after: bytes, size: int) -> None:
+    data = before + RDB[:size] + after
+    at = 0
+    for tile in read_tiles(BytesSource(data), command_table().names):
+        assert tile.span.start == at < tile.span.end
+        at = tile.span.end
+    assert at == len(data)
+
+
+@given(st.lists(st.sampled_from([RDB, SET, encode_command([b"SELECT", b"3"])]), min_size=1, max_size=5))
+@settings(deadline=None)
+def test_every_whole_rdb_is_a_tile_of_its_own(pieces: list[bytes]) -> None:
+    tiles = [*read_tiles(BytesSource(b"".join(pieces)), command_table().names)]
+    found = sum(tile.kind is DamageKind.SECOND_AOF for tile in tiles if isinstance(tile, Damage))
+    assert found == pieces[1:].count(RDB)
+    assert all(tile.span.size == len(RDB) for tile in tiles if isinstance(tile, Damage))
+
+
+def test_an_rdb_inside_a_damaged_value_stays_a_value(tmp_path: Path) -> None:
+    torn = b"*3\r\n$3\r\nSET\r\n$1\r\nd\r\n$%d\r\n" % len(RDB) + RDB + b"XX"
+    (tmp_path / "a.aof").write_bytes(SET + torn + SET)
+    assert key_counts(salvaged(tmp_path / "a.aof", tmp_path / "out.aof")) == {0: 1}
+
+
+def test_many_magics_cost_linear_time() -> None:
+    seconds = []
+    for count in (20_000, 80_000):
+        data = SET + b"".join(b"REDIS0009\x00\xc1" + SET for _ in range(count))
+        start = time.process_time()
+        assert sum(1 for _ in read_tiles(BytesSource(data), command_table().names)) > count
+        seconds.append(time.process_time() - start)
+    assert seconds[1] < 10 * seconds[0] + 1
+
+
+def test_a_data_directory_with_an_rdb_alone_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "dump.rdb").write_bytes(RDB)
+    (tmp_path / "temp-4711.rdb").write_bytes(RDB[:-20])
+    result = aofdoctor("check", tmp_path)
+    assert result.status == 0 and "42 keys" in result.out and "temp-4711.rdb" in result.out
