@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.diagnosis import Defect, diagnose_record
+from aofdoctor.aof.generations import PART_NAME
 from aofdoctor.aof.manifest import looks_like_manifest, parse_manifest
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.read_window import ReadWindow
@@ -22,12 +23,14 @@ from aofdoctor.errors import AmbiguousRequest, NotAnAof
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.source import FileSource, PipeSource, Source, pread
 
-_NUMBERED = re.compile(r"(?P<set>.+)\.(?P<seq>[0-9]{1,18})\.(?P<type>base|incr)\.(?:aof|rdb)\Z", re.DOTALL)
+_NUMBERED = PART_NAME
 _EDIT_LEFTOVER = re.compile(
     r"\A\..+\.[0-9a-f]{8}\.tmp\Z|\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\.(before|undone)\Z|\.before-aofdoctor\Z", re.DOTALL
 )
 _SERVER_TEMP = re.compile(r"temp-.*\.(aof|manifest|rdb)\Z|temp-rewriteaof.*|temp-.*\.manifest\Z", re.DOTALL)
 _MANIFEST_MAX = 16 << 20
+_DEFAULT_DIRECTORY = "appendonlydir"  # the default of appenddirname
+_BACKUP_DIRECTORY = "backupdir"  # where BACKUP of Redis 8.10 writes
 # The beginning of an AOF in which all line ends were changed, for example by a transfer in text mode.
 _TEXT_MODE = re.compile(rb"\*[0-9]{1,9}\r{0,2}\n\$[0-9]{1,2}\r{0,2}\n([A-Za-z]{1,24})\r{0,2}\n")
 
@@ -133,20 +136,77 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
         except PermissionError:
             continue
     if not sets:
-        dump = " (dump.rdb is there: an RDB, not an AOF)" if (directory / "dump.rdb").exists() else ""
-        raise NotAnAof(
-            f"no AOF in {text.display_path(path)}{dump}",
-            "give the directory that CONFIG GET dir names, or the one that appenddirname names in it",
-        )
-    if len(sets) > 1:
-        names = ", ".join(text.display_path(str(entry_path)) for entry_path in sets)
-        raise AmbiguousRequest(f"{text.display_path(path)} holds {len(sets)} AOFs: {names}", "name one of them")
-    entry_point = sets[0]
+        return _open_dumps(path, directory)
+    entry_point, other_sets = _choose_set(path, directory, sets)
+    aof = _open_entry_point(path, entry_point, known_names)
+    aof.other_sets = other_sets
+    return aof
+
+
+def _open_entry_point(path: str, entry_point: Path, known_names: Container[bytes]) -> AOF:
     if entry_point.name.endswith(".manifest"):
         return _open_set(path, entry_point)
     if _NUMBERED.match(entry_point.name):
         return _open_unlisted(path, entry_point)
     return _open_single(path, entry_point, FileSource(entry_point), known_names)
+
+
+def _choose_set(path: str, directory: Path, sets: list[Path]) -> tuple[Path, list[Path]]:
+    """Return (the AOF that a server of this data directory loads, the others); raise if it cannot be determined.
+
+    The set in `appendonlydir` comes first.  A set is not chosen if none of its files exists, if it is in the backup
+    directory of Redis 8.10, or if aofdoctor wrote it as a copy.
+    """
+    named = [entry for entry in sets if entry.parent.name == _DEFAULT_DIRECTORY and entry.parent != directory]
+    candidates = named or sets
+    for is_secondary in (_is_hollow, _is_backup, _is_copy):
+        if len(candidates) > 1:
+            candidates = [entry for entry in candidates if not is_secondary(entry)] or candidates
+    if len(candidates) > 1:
+        names = ", ".join(text.display_path(str(entry)) for entry in candidates)
+        raise AmbiguousRequest(f"{text.display_path(path)} holds {len(candidates)} AOFs: {names}", "name one of them")
+    return candidates[0], [entry for entry in sets if entry != candidates[0]]
+
+
+def _is_hollow(entry: Path) -> bool:
+    """True for a manifest if no file that it lists exists, and no other file of its set."""
+    if not entry.name.endswith(".manifest"):
+        return False
+    listed = {os.fsdecode(line.name) for line in parse_manifest(_read(entry)).entries}
+    prefix = entry.name.removesuffix(".manifest")
+    names = (found.name for found in entry.parent.iterdir() if found != entry)
+    return not any(
+        name in listed or ((match := _NUMBERED.match(name)) is not None and match["set"] == prefix) for name in names
+    )
+
+
+def _is_backup(entry: Path) -> bool:
+    return entry.parent.name == _BACKUP_DIRECTORY
+
+
+def _is_copy(entry: Path) -> bool:
+    """True for an output of an edit, which has a receipt with the same name."""
+    place = entry.parent if entry.name.endswith(".manifest") or _NUMBERED.match(entry.name) else entry
+    return place.with_name(f"{place.name}.receipt.json").exists()
+
+
+def _open_dumps(path: str, directory: Path) -> AOF:
+    """Open dump.rdb, or the largest RDB file, of a data directory without an AOF; raise NotAnAof if it has none."""
+    dumps = [entry for entry in directory.iterdir() if entry.name.endswith(".rdb") and entry.is_file()]
+    if not dumps:
+        raise NotAnAof(
+            f"no AOF and no RDB file in {text.display_path(path)}",
+            "give the directory that CONFIG GET dir names, or the one that appenddirname names in it",
+        )
+
+    def preference(entry: Path) -> tuple[bool, bool, int, str]:
+        return entry.name == "dump.rdb", not _SERVER_TEMP.match(entry.name), entry.stat().st_size, entry.name
+
+    dump = max(dumps, key=preference)
+    source = FileSource(dump)
+    part = AofPart(dump.name, "single", 0, dump, source)
+    others = [entry for entry in sorted(dumps) if entry != dump]
+    return AOF(path, _layout(source, dump.name), directory, [part], leftovers=others)
 
 
 def _is_edit_leftover(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from aofdoctor import text
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble
+from aofdoctor.check.neighbours.judge import Neighbour
 from aofdoctor.damage import Damage
 from aofdoctor.log.flushes import FlushCollector
 from aofdoctor.log.script_flushes import ScriptFlushCollector
@@ -52,7 +53,7 @@ class Report:
 
     The AOF is sound only if each set of `decisive_servers` has a version that loads it.  `oddities` are keyed by
     finding code.  `hidden_flushes` maps (part name, offset) to the name of a flush in a damaged record that some
-    version reads nevertheless.
+    version reads nevertheless.  `neighbours` are the files beside the AOF, if they were judged.
     """
 
     aof: AOF
@@ -65,6 +66,7 @@ class Report:
     oddities: dict[str, Oddity] = field(default_factory=dict)
     script_flushes: ScriptFlushCollector = field(default_factory=ScriptFlushCollector)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
+    neighbours: list[Neighbour] = field(default_factory=list)
 
     @property
     def commands(self) -> int:

@@ -4,6 +4,7 @@ from typing import Any
 
 from aofdoctor.aof.model import AofPart
 from aofdoctor.check.findings import FIRST_AID, is_sound
+from aofdoctor.check.neighbours.judge import Neighbour
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.cli.views.rdb_summary import preamble_json
 from aofdoctor.finding import Finding
@@ -18,6 +19,7 @@ def report_to_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
         "sound": is_sound(report),
         "writer": report.writer or None,
         "parts": [_part_json(part) for part in report.parts] + [_history_part_json(p) for p in report.aof.history],
+        "neighbours": [_neighbour_json(neighbour) for neighbour in report.neighbours],
         "verdicts": [_verdict_json(verdict) for verdict in report.verdicts],
         "findings": [finding_json(finding) for finding in findings],
         "first_aid": list(FIRST_AID) if report.flushes.count else [],
@@ -48,6 +50,16 @@ def _history_part_json(part: AofPart) -> dict[str, Any]:
     return {
         "name": part.name, "type": part.type, "exists": part.exists, "size": part.size, "commands": None,
         "annotations": None, "preamble": None, "first_time": None, "last_time": None, "ok_up_to": None, "damage": [],
+    }  # fmt: skip
+
+
+def _neighbour_json(neighbour: Neighbour) -> dict[str, Any]:
+    """A file beside the AOF: what it holds; `kind` is empty, nuls, rdb, aof, unknown or unread."""
+    content = neighbour.content
+    return {
+        "path": str(neighbour.path), "kind": content.kind, "size": content.size, "keys": content.keys,
+        "commands": content.commands, "intact": content.is_intact, "written": neighbour.written,
+        "keys_only_here": neighbour.keys_only_here,
     }  # fmt: skip
 
 

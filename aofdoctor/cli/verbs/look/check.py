@@ -6,6 +6,7 @@ import typer
 
 from aofdoctor.check.examine import examine
 from aofdoctor.check.findings import collect_findings, is_sound
+from aofdoctor.check.neighbours.judge import judge_neighbours
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, print_json, progress_bar
 from aofdoctor.cli.options import open_path, parse_server_names
@@ -43,6 +44,7 @@ def check(
         total = sum(part.size or 0 for part in aof.existing_parts)
         with progress_bar(total, "reading") as on_progress:
             report = examine(aof, server_names, on_progress, explicit_names)
+        report.neighbours = judge_neighbours(aof)
         findings = collect_findings(report)
         if json:
             print_json(report_to_json(report, findings))
