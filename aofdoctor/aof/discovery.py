@@ -155,11 +155,11 @@ def _choose_set(path: str, directory: Path, sets: list[Path]) -> tuple[Path, lis
     """Return (the AOF that a server of this data directory loads, the others); raise if it cannot be determined.
 
     The set in `appendonlydir` comes first.  A set is not chosen if none of its files exists, if it is in the backup
-    directory of Redis 8.10, or if aofdoctor wrote it as a copy.
+    directory of Redis 8.10, if aofdoctor wrote it as a copy, or if it can be the base of another one.
     """
     named = [entry for entry in sets if entry.parent.name == _DEFAULT_DIRECTORY and entry.parent != directory]
     candidates = named or sets
-    for is_secondary in (_is_hollow, _is_backup, _is_copy):
+    for is_secondary in (_is_hollow, _is_backup, _is_copy, _is_base_of_numbered_files):
         if len(candidates) > 1:
             candidates = [entry for entry in candidates if not is_secondary(entry)] or candidates
     if len(candidates) > 1:
@@ -188,6 +188,14 @@ def _is_copy(entry: Path) -> bool:
     """True for an output of an edit, which has a receipt with the same name."""
     place = entry.parent if entry.name.endswith(".manifest") or _NUMBERED.match(entry.name) else entry
     return place.with_name(f"{place.name}.receipt.json").exists()
+
+
+def _is_base_of_numbered_files(entry: Path) -> bool:
+    """True for the only single file in a directory that has incremental files without a base."""
+    if entry.name.endswith(".manifest") or _NUMBERED.match(entry.name):
+        return False
+    types = {match["type"] for found in entry.parent.iterdir() if (match := _NUMBERED.match(found.name))}
+    return types == {"incr"} and _unnumbered_files(entry.parent) == [entry]
 
 
 def _open_dumps(path: str, directory: Path) -> AOF:
@@ -244,6 +252,10 @@ def _open_set(path: str, manifest_path: Path) -> AOF:
     for entry in manifest.of_type("history"):
         aof.history.append(_open_part(directory, os.fsdecode(entry.name), "history", entry.seq, entry.extra))
     _add_unlisted(aof, manifest_path.name.removesuffix(".manifest"))
+    if not aof.existing_parts and not aof.history and not aof.unlisted:
+        _add_only_other_set(aof)
+    if manifest.problems:
+        _add_unnumbered_base(aof)
     if not aof.parts and manifest.problems:
         aof.parts, aof.unlisted = _guess_load_order(aof.unlisted)
     aof.leftovers += [*_leftovers(directory, manifest_path), *_leftovers(directory.parent, directory)]
@@ -256,6 +268,7 @@ def _open_unlisted(path: str, first: Path) -> AOF:
     assert match
     aof = AOF(path, "multi-part", first.parent, [])
     _add_unlisted(aof, match["set"])
+    _add_unnumbered_base(aof)
     aof.parts, aof.unlisted = _guess_load_order(aof.unlisted)
     aof.leftovers += [*_leftovers(first.parent, first), *_leftovers(first.parent.parent, first.parent)]
     return aof
@@ -291,6 +304,41 @@ def _add_unlisted(aof: AOF, prefix: str) -> None:
             part = _open_part(aof.directory, entry.name, match["type"], int(match["seq"]))
             part.listed = False
             aof.unlisted.append(part)
+
+
+def _add_only_other_set(aof: AOF) -> None:
+    """Add the numbered files of the only other set as unlisted: a manifest that names no existing file is a wrong one."""
+    assert aof.directory is not None
+    matches = [match for entry in aof.directory.iterdir() if (match := _NUMBERED.match(entry.name))]
+    prefixes = {match["set"] for match in matches}
+    if len(prefixes) == 1:
+        _add_unlisted(aof, prefixes.pop())
+
+
+def _add_unnumbered_base(aof: AOF) -> None:
+    """Add the only other AOF or RDB in the directory as the unlisted base of a set that has none.
+
+    The base of an upgraded or preloaded set keeps the name of its source file (7.0, 8.10).
+    """
+    assert aof.directory is not None
+    if any(part.type == "base" and part.exists for part in [*aof.parts, *aof.unlisted]):
+        return
+    known = {part.name for part in [*aof.parts, *aof.history, *aof.unlisted]}
+    candidates = [entry for entry in _unnumbered_files(aof.directory) if entry.name not in known]
+    if len(candidates) == 1:
+        part = _open_part(aof.directory, candidates[0].name, "base", 0)
+        part.listed = False
+        aof.unlisted.append(part)
+
+
+def _unnumbered_files(folder: Path) -> list[Path]:
+    """Return the files that can be the base of an upgraded or preloaded set, by their names."""
+    return [
+        entry
+        for entry in sorted(folder.iterdir())
+        if entry.suffix in (".aof", ".rdb") and entry.is_file() and entry.name != "dump.rdb"
+        and not _NUMBERED.match(entry.name) and not _SERVER_TEMP.match(entry.name)
+    ]  # fmt: skip
 
 
 def _guess_load_order(parts: list[AofPart]) -> tuple[list[AofPart], list[AofPart]]:

@@ -43,9 +43,10 @@ def _other_files(report: Report) -> Iterator[Finding]:
             message = f"{_described(part.name, read(part))} is a history file: a rewrite has replaced it"
             yield Finding("history", Severity.NOTE, message, part.name)
     is_damaged = any(_has_damage(part) for part in report.parts)
-    if better := better_generation(aof, aof, is_damaged, read):
+    better = better_generation(aof, aof, is_damaged, read)
+    if better:
         yield _better_generation(report, *better)
-    yield from _history_generations(report, read)
+    yield from _history_generations(report, read, is_loss_found=better is not None)
 
 
 def _better_generation(report: Report, best: WeighedGeneration, listed: WeighedGeneration) -> Finding:
@@ -59,7 +60,7 @@ def _better_generation(report: Report, best: WeighedGeneration, listed: WeighedG
     return Finding("generation-found", Severity.WARNING, message, best.generation.files[0].name, hint=hint)
 
 
-def _history_generations(report: Report, read: ReadContent) -> Iterator[Finding]:
+def _history_generations(report: Report, read: ReadContent, is_loss_found: bool) -> Iterator[Finding]:
     """Yield a finding for each past generation among the history files: what the AOF held when it was replaced."""
     aof = report.aof
     history = {part.name for part in aof.history if part.exists}
@@ -76,19 +77,18 @@ def _history_generations(report: Report, read: ReadContent) -> Iterator[Finding]
             continue
         past = weigh(Generation(base, own), read)
         if past.keys or past.commands:
-            yield _history_generation(report, past, now)
+            is_loss = past.keys > 2 * now.keys and past.are_keys_exact and now.are_keys_exact
+            yield _history_generation(past, now if is_loss and not is_loss_found else None)
 
 
-def _history_generation(report: Report, past: WeighedGeneration, now: WeighedGeneration) -> Finding:
+def _history_generation(past: WeighedGeneration, less_now: WeighedGeneration | None) -> Finding:
     files = past.generation.files
-    single = len(files) == 1
-    verb = "is" if single else "are"
-    holds = "holds" if single else "hold"
-    state = f"{verb} whole and {holds}" if past.is_whole else f"{verb} damaged and {holds} at least"
-    message = f"{_join_names([part.name for part in files])} (history) {state} {_key_count(past)}"
-    is_loss = past.keys > 2 * now.keys and past.are_keys_exact and now.are_keys_exact
-    detail = f"The listed files hold {_key_count(now)} now." if is_loss else ""
-    severity = Severity.WARNING if is_loss else Severity.NOTE
+    holds = "is whole and holds" if past.is_whole else "is damaged and holds at least"
+    if len(files) > 1:
+        holds = "are whole and hold" if past.is_whole else "are damaged and hold at least"
+    message = f"{_join_names([part.name for part in files])} (history) {holds} {_key_count(past)}"
+    detail = f"The listed files hold {_key_count(less_now)} now." if less_now else ""
+    severity = Severity.WARNING if less_now else Severity.NOTE
     return Finding("history-generation", severity, message, files[0].name, detail=detail, hint=_history_hint(files))
 
 
@@ -114,7 +114,7 @@ def _neighbours(report: Report) -> Iterator[Finding]:
         message = f"{text.format_count(more, 'more temporary file')} were not opened"
         yield Finding("leftover-more", Severity.NOTE, message)
     for path in report.aof.other_sets:
-        message = f"{text.display_path(str(path))} is another AOF: it was not examined"
+        message = f"{text.display_path(str(path))} was not examined: it is another AOF, or a manifest without its files"
         hint = f"aofdoctor check {text.shell_quote(str(path))}"
         yield Finding("other-set", Severity.NOTE, message, str(path), hint=hint)
 
@@ -149,7 +149,7 @@ def _use_of_temporary_file(report: Report, neighbour: Neighbour) -> tuple[str, s
     if neighbour.content.holds_nothing or neighbour.path.name.endswith(".manifest"):
         return "It can be deleted while no rewrite or save runs.", ""
     if is_damaged:
-        return "Keep it until the AOF is repaired.", f"{look} counts what it holds"
+        return f"Keep it until {_main_file(report)} is repaired.", f"{look} counts what it holds"
     if neighbour.keys_only_here == 0:
         return "All of its keys are in the AOF, which is sound: it can be deleted while no rewrite or save runs.", ""
     if neighbour.keys_only_here:
@@ -181,29 +181,35 @@ def _dump(report: Report, neighbour: Neighbour) -> Finding:
 
 def _dump_and_base(report: Report, neighbour: Neighbour, message: str) -> Finding:
     place, content = str(neighbour.path), neighbour.content
-    base = next((part.preamble for part in report.parts if part.preamble), None)
-    base_written = _content_of(report.parts[0]).written if report.parts and base else None
     convert = f"aofdoctor convert {text.shell_quote(place)} --layout multi-part -o OUT"
+    make_set = f"{convert} makes a set of it"
     if content.holds_nothing:
-        resync = " It is the RDB that a full resync brought, or one saved after it." if _is_replicated(content) else ""
-        return Finding("leftover", Severity.NOTE, f"{message}: it is no evidence of earlier data", place,
-                       detail=resync.strip())  # fmt: skip
-    if base is None or base_written is None or neighbour.written is None:
-        return Finding("leftover", Severity.NOTE, message, place, hint=f"{convert} makes a set of it")
-    base_keys = _content_of(report.parts[0]).keys
-    age = f"the base, which was written at {text.format_time(base_written)} with {text.format_count(base_keys, 'key')}"
-    if neighbour.written > base_written or (neighbour.written == base_written and base_keys):
-        order = "younger than" if neighbour.written > base_written else "as old as"
-        return Finding("leftover", Severity.NOTE, f"{message}; it is {order} {age}", place,
-                       hint=f"{convert} makes a set of it" if _is_incomplete(report) else "")  # fmt: skip
+        detail = "It is the RDB that a full resync brought, or one saved after it." if _is_replicated(content) else ""
+        message = f"{message}: it is no evidence of earlier data"
+        return Finding("leftover", Severity.NOTE, message, place, detail=detail)
+    base = _content_of(report.parts[0]) if report.parts else FileContent("empty", 0)
+    if base.preamble is None or base.written is None or neighbour.written is None:
+        if content.keys and neighbour.keys_only_here == content.keys and not _is_incomplete(report):
+            message = f"{message}; none of its keys is in the AOF"
+            detail = "If the server did not load it, its next save overwrites the dump."
+            return Finding("dump-not-loaded", Severity.WARNING, message, place, detail=detail, hint=make_set)
+        return Finding("leftover", Severity.NOTE, message, place, hint=make_set)
+    keys = text.format_count(base.keys, "key")
+    age = f"the base, which was written at {text.format_time(base.written)} with {keys}"
+    is_empty_base = base.preamble.is_intact and not base.keys and bool(content.keys)
+    same_second = neighbour.written == base.written
+    if neighbour.written > base.written or (same_second and not (is_empty_base and neighbour.keys_only_here)):
+        order = "as old as" if same_second else "younger than"
+        hint = make_set if _is_incomplete(report) else ""
+        return Finding("leftover", Severity.NOTE, f"{message}; it is {order} {age}", place, hint=hint)
     message = f"{message}; it is older than {age}"
-    if base.is_intact and not base_keys and content.keys:
-        detail = (
-            "The server started with an empty AOF and did not load this dump. Its next save overwrites the dump. "
-            f"Steps: 1. redis-cli CONFIG SET save \"\"  2. {convert}"
-        )
-        return Finding("dump-not-loaded", Severity.DANGER, message, place, detail=detail, hint=convert)
-    return Finding("leftover", Severity.NOTE, message, place)
+    if not is_empty_base:
+        return Finding("leftover", Severity.NOTE, message, place)
+    detail = (
+        "The server started with an empty AOF and did not load this dump. Its next save overwrites the dump. "
+        f'Steps: 1. redis-cli CONFIG SET save ""  2. {convert}'
+    )
+    return Finding("dump-not-loaded", Severity.DANGER, message, place, detail=detail, hint=convert)
 
 
 def _is_replicated(content: FileContent) -> bool:
@@ -218,6 +224,12 @@ def _is_incomplete(report: Report) -> bool:
 # -- words --
 
 
+def _main_file(report: Report) -> str:
+    """Return what is examined, in a sentence: the AOF, or the name of a dump."""
+    name = report.aof.parts[0].name if len(report.aof.parts) == 1 else ""
+    return text.display_path(name) if name.endswith(".rdb") else "the AOF"
+
+
 def _has_damage(part: PartReport) -> bool:
     return any(damage.kind is not DamageKind.IN_FLIGHT for damage in part.damage)
 
@@ -225,11 +237,12 @@ def _has_damage(part: PartReport) -> bool:
 def _content_of(part: PartReport) -> FileContent:
     """Return the content of a part that the examination has read."""
     rdb = part.preamble
-    kind = "empty" if not part.size else "rdb" if rdb and not part.commands else "aof" if rdb or part.commands else "unknown"
+    kind = "rdb" if rdb and not part.commands else "aof" if rdb or part.commands else "unknown"
     counts = rdb.key_counts if rdb else None
     keys = sum(row.keys for row in counts.dbs.values()) if counts else (rdb.keys or 0) if rdb else 0
-    return FileContent(kind, part.size, keys, part.commands, creation_time(rdb.aux) if rdb else None, rdb,
-                       part.damage[0] if part.damage else None)  # fmt: skip
+    written = creation_time(rdb.aux) if rdb else None
+    damage = part.damage[0] if part.damage else None
+    return FileContent(kind if part.size else "empty", part.size, keys, part.commands, written, rdb, damage)
 
 
 def _amount(content: FileContent) -> str:
@@ -241,7 +254,8 @@ def _amount(content: FileContent) -> str:
 def _key_count(weighed: WeighedGeneration) -> str:
     if weighed.are_keys_exact:
         return text.format_count(weighed.keys, "key")
-    return f"{text.format_count(weighed.base_keys, 'key')} in the base and {text.format_count(weighed.commands, 'command')}"
+    commands = text.format_count(weighed.commands, "command")
+    return f"{text.format_count(weighed.base_keys, 'key')} in the base and {commands}"
 
 
 def _sized(name: str, content: FileContent) -> str:

@@ -60,7 +60,7 @@ def judge_neighbours(aof: AOF) -> list[Neighbour]:
             content = read_content(source, budget)
             budget -= 0 if content.kind == "unread" else content.size
             only_here = None
-            if content.keys and path.name.startswith("temp-"):
+            if content.keys:
                 aof_keys = aof_keys or _keys_of(part.source for part in aof.parts)
                 only_here = _keys_only_in(source, aof_keys)
             neighbours.append(Neighbour(path, content, _written(source, content), only_here))

@@ -1,8 +1,10 @@
 """Weigh the generations of a multi-part AOF, and choose the one that gives the most keys and commands.
 
-A generation whose files are all intact and continue each other is whole.  A rewrite keeps every key, so all whole
-generations should hold the same, and the newest is chosen.  One that has less than half of the keys of an older one is
-no rewrite of it: its server was emptied in between.  Among others the number of keys decides, then that of commands.
+A generation is whole if its files are all intact and continue each other.  A rewrite keeps every key, so all whole
+generations should hold the same, and the newest is chosen.  If it has less than half of the keys of an older one, it
+is no rewrite of it: its server was emptied in between.  An intact base is preferred in the same way to an older one
+if only incremental files are damaged or missing, because these follow the older base too.  In all other cases the
+number of keys decides, then the number of commands.
 """
 
 from collections.abc import Callable
@@ -36,6 +38,7 @@ class WeighedGeneration:
     are_keys_exact: bool
 
     base_keys: int
+    has_intact_base: bool
 
     def gives_more_than(self, newer: "WeighedGeneration") -> bool:
         """Whether this generation should be taken instead of a newer one, or of the listed files."""
@@ -43,11 +46,15 @@ class WeighedGeneration:
             if self.is_whole or newer.is_whole:
                 return self.is_whole and not newer.is_whole
             return (self.base_keys, self.commands) > (newer.base_keys, newer.commands)
-        if newer.is_whole:
+        if newer.is_whole or (newer.has_intact_base and not self.is_whole and self._base_number < newer._base_number):
             return self.keys > 2 * newer.keys
         if self.is_whole:
             return 2 * self.keys >= newer.keys
         return (self.keys, self.commands) > (newer.keys, newer.commands)
+
+    @property
+    def _base_number(self) -> int:
+        return self.generation.base.seq if self.generation.base else 0
 
 
 def content_reader(budget: int, known: dict[str, FileContent] | None = None) -> ReadContent:
@@ -88,7 +95,7 @@ def weigh(generation: Generation, read: ReadContent) -> WeighedGeneration:
     whole = bool(generation.base) and not generation.missing and _are_intact(generation, contents)
     base_keys = contents[0].keys if generation.base else 0
     return WeighedGeneration(generation, base_keys + commands if keys is None else keys, commands, whole,
-                             keys is not None, base_keys)  # fmt: skip
+                             keys is not None, base_keys, bool(generation.base) and contents[0].is_intact)  # fmt: skip
 
 
 def weigh_all(aof: AOF, read: ReadContent) -> list[WeighedGeneration]:

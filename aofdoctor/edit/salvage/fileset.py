@@ -30,7 +30,7 @@ def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
     parts = _order_parts([*aof.parts, *added], is_unusable)
     if not is_unusable and parts == aof.parts:
         return aof, []
-    notes = [f"the manifest is {_manifest_defect(aof)}: made anew from the names of the files"] if is_unusable else []
+    notes = [f"the manifest is {_manifest_defect(aof)}: rebuilt from the names of the files"] if is_unusable else []
     notes += [
         f"{text.display_path(name)} was listed {count:,} times: it is listed once"
         for name, count in Counter(part.name for part in aof.parts).items()
@@ -39,12 +39,12 @@ def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
     kept, names = {id(part) for part in parts}, {part.name for part in parts}
     unlisted_ids = {id(part) for part in aof.unlisted}
     notes += [
-        f"{text.display_path(part.name)} is taken in: {_inclusion_reason(part, aof, is_unusable)}"
+        f"{text.display_path(part.name)} is included: {_inclusion_reason(part, aof, is_unusable)}"
         for part in parts
         if id(part) in unlisted_ids
     ]
     notes += [
-        f"{text.display_path(part.name)} stays out: {_exclusion_reason(part, parts)}"
+        f"{text.display_path(part.name)} is left out: {_exclusion_reason(part, parts)}"
         for part in [*aof.parts, *added]
         if part.exists and id(part) not in kept and part.name not in names
     ]
@@ -89,7 +89,7 @@ def _unlisted_members(aof: AOF, unlisted: list[AofPart]) -> list[AofPart]:
 
 def _inclusion_reason(part: AofPart, aof: AOF, is_unusable: bool) -> str:
     if is_unusable:
-        return "it is there"
+        return "it exists"
     if part.type == "base":
         return "the manifest names no base"
     between = any(other.type == "incr" and other.seq > part.seq for other in aof.parts)
@@ -123,7 +123,7 @@ def _exclusion_reason(part: AofPart, parts: list[AofPart]) -> str:
     base = next((other for other in parts if other.type == "base"), None)
     if part.type == "base":
         return "another base is newer" if base and base.seq > part.seq else "it is damaged, and an older base is not"
-    return "the base is newer, and holds it already"
+    return "the base is newer and includes it"
 
 
 def _with_sequence_numbers(parts: list[AofPart]) -> list[tuple[AofPart, int]]:

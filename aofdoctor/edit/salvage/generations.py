@@ -52,7 +52,8 @@ def _notes(aof: AOF, best: WeighedGeneration, listed: WeighedGeneration, read: R
         yield f"missing from the new set: {', '.join(map(text.display_path, best.generation.missing))}"
     outside = files_outside(aof, best.generation)
     for part in outside[:_FILES_NAMED_MAX]:
-        yield f"{text.display_path(part.name)} is left out ({describe_content(read(part))}): {_reason(part, best, read)}"
+        content = describe_content(read(part))
+        yield f"{text.display_path(part.name)} is left out ({content}): {_reason(part, best, read)}"
     if len(outside) > _FILES_NAMED_MAX:
         yield f"{len(outside) - _FILES_NAMED_MAX:,} more files are left out"
     yield from (note for neighbour in judge_neighbours(aof) if (note := _neighbour_note(neighbour, best)))
@@ -85,7 +86,8 @@ def _neighbour_note(neighbour: Neighbour, best: WeighedGeneration) -> str:
     if neighbour.content.keys <= best.keys:
         return ""
     path = text.display_path(str(neighbour.path))
-    return f"{path} is not used, and holds {text.format_count(neighbour.content.keys, 'key')}: compare it with the result"
+    keys = text.format_count(neighbour.content.keys, "key")
+    return f"{path} is not used, and holds {keys}: compare it with the result"
 
 
 def _names(files: list[AofPart]) -> str:

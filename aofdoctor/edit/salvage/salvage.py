@@ -31,8 +31,9 @@ ExamineAof = Callable[[AOF], Report]
 def plan_salvage(
     aof: AOF, examine: ExamineAof, strict: bool = False, keep_unknown: bool = False
 ) -> tuple[Plan, Report]:
-    """Plan a salvage: rebuild the manifest or choose another generation, undo swapped files, reconstruct damage, then drop what is left of it.
+    """Plan a salvage: find the best file set, undo swapped files, reconstruct damage, then drop what is left of it.
 
+    A manifest that cannot be used is rebuilt, and another generation is chosen if it gives more than the listed files.
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
     that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
     `keep_unknown`, commands that no server version knows are kept.  Raises RefusedEdit if no part exists.

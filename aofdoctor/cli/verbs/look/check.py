@@ -40,7 +40,7 @@ def check(
     """
     server_names = parse_server_names(server)
     explicit_names = parse_server_names([name for name in server or () if name != "all"])
-    with open_path(path, read_errors_are_damage=True) as aof:
+    with open_path(path, read_errors_are_damage=True, note_other_sets=False) as aof:
         total = sum(part.size or 0 for part in aof.existing_parts)
         with progress_bar(total, "reading") as on_progress:
             report = examine(aof, server_names, on_progress, explicit_names)
