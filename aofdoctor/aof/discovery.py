@@ -307,7 +307,7 @@ def _add_unlisted(aof: AOF, prefix: str) -> None:
 
 
 def _add_only_other_set(aof: AOF) -> None:
-    """Add the numbered files of the only other set as unlisted: a manifest that names no existing file is a wrong one."""
+    """Add the numbered files of the only other set as unlisted: a manifest that names no existing file is wrong."""
     assert aof.directory is not None
     matches = [match for entry in aof.directory.iterdir() if (match := _NUMBERED.match(entry.name))]
     prefixes = {match["set"] for match in matches}

@@ -57,7 +57,7 @@ def find_generations(aof: AOF) -> list[Generation]:
         written = _creation_time(base)
         following = tuple(part for part in incr if _follows(part, base, order, written))
         missing = [part.name for part in lost if _follows(part, base, order, None)]
-        generations.append(Generation(base, following, (*missing, *number_gaps(following, _first_number(base)))))
+        generations.append(Generation(base, following, (*missing, *number_gaps(following, _first_number(base, order)))))
     if incr:
         generations.append(Generation(None, tuple(incr), ("the base",)))
     return generations
@@ -84,9 +84,9 @@ def number_gaps(incr: tuple[AofPart, ...], first: int | None = None) -> list[str
     ]
 
 
-def _first_number(base: AofPart) -> int | None:
-    """Return the number of the first incremental file of a base: its own number unless a rewrite failed before."""
-    return base.seq if PART_NAME.match(base.name) else None
+def _first_number(base: AofPart, order: dict[str, int]) -> int | None:
+    """Return the number of the first incremental file of a base, which is its own; None if the manifest tells it."""
+    return base.seq if base.name not in order and PART_NAME.match(base.name) else None
 
 
 def _listed_order(aof: AOF) -> dict[str, int]:

@@ -122,19 +122,19 @@ def _neighbours(report: Report) -> Iterator[Finding]:
 def _temporary_file(report: Report, neighbour: Neighbour) -> Finding:
     content, name = neighbour.content, _described(neighbour.path.name, neighbour.content)
     kind = "rewrite of this AOF" if neighbour.is_of_rewrite else "save"
-    if content.kind in ("empty", "nuls"):
+    if neighbour.path.name.endswith(".manifest"):
+        message = f"{_sized(neighbour.path.name, content)} is a manifest that did not get its name"
+    elif content.kind in ("empty", "nuls"):
         message = f"{name} is the beginning of a {kind}"
+    elif content.kind in ("unknown", "unread"):
+        message = f"{name} has the name of a {kind}"
     elif content.damage is not None:
         name = _sized(neighbour.path.name, content)
         message = f"{name} is an unfinished {kind}: {describe_damage(content)}, {_amount(content)} can be read"
-    elif content.is_intact and content.preamble:
+    elif content.preamble:
         message = f"{name} is a whole RDB: a finished {kind} that did not get its name"
-    elif content.is_intact:
-        message = f"{name} is a {kind} that did not get its name: its commands are whole, and may not be all"
-    elif neighbour.path.name.endswith(".manifest"):
-        message = f"{_sized(neighbour.path.name, content)} is a manifest that did not get its name"
     else:
-        message = name
+        message = f"{name} is a {kind} that did not get its name: its commands are whole, and may not be all"
     detail, hint = _use_of_temporary_file(report, neighbour)
     return Finding("leftover", Severity.NOTE, message, str(neighbour.path), detail=detail, hint=hint)
 
@@ -154,7 +154,8 @@ def _use_of_temporary_file(report: Report, neighbour: Neighbour) -> tuple[str, s
         return "All of its keys are in the AOF, which is sound: it can be deleted while no rewrite or save runs.", ""
     if neighbour.keys_only_here:
         keys = text.format_count(neighbour.keys_only_here, "key")
-        return f"{keys} of it are not in the AOF: look at them before you delete it.", look
+        verb = "is" if neighbour.keys_only_here == 1 else "are"
+        return f"{keys} in it {verb} not in the AOF: look at the file before you delete it.", look
     return "Its keys were not compared with those of the AOF.", look
 
 

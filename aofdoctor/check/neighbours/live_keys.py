@@ -10,11 +10,9 @@ from collections.abc import Iterable
 
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.damage import Damage
-from aofdoctor.log.base_keys import is_plausible_key, key_name
 from aofdoctor.log.context_walk import walk_part
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.items import KeyItem
-from aofdoctor.rdb.recovery.salvage import salvage_items
 from aofdoctor.server.command_table import command_table, key_uses
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
@@ -56,6 +54,10 @@ class LiveKeys:
         return True
 
     def _add_rdb(self, source: Source, rdb: Preamble) -> None:
+        # Imported late: most AOFs have no second generation and no temporary file, so check starts without these.
+        from aofdoctor.log.base_keys import is_plausible_key, key_name
+        from aofdoctor.rdb.recovery.salvage import salvage_items
+
         if rdb.codec:
             return
         cursor, damages = Cursor(source), 0

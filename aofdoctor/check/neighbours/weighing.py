@@ -116,14 +116,27 @@ def better_generation(
     `aof` is the file set as it was found and `listed_aof` the one that would be loaded; `is_damaged`: a listed file
     is damaged.
     """
-    is_doubtful = is_damaged or is_manifest_unusable(aof) or any(not part.exists for part in aof.parts)
+    contradicted = _is_contradicted(listed_aof)
+    is_doubtful = is_damaged or contradicted or is_manifest_unusable(aof) or any(not part.exists for part in aof.parts)
     if aof.layout != "multi-part" or not is_doubtful:
         return None
-    best = listed = weigh(listed_generation(listed_aof), read)
+    listed, best = weigh(listed_generation(listed_aof), read), None
     for candidate in weigh_all(aof, read):
-        if _names(candidate) != _names(best) and candidate.gives_more_than(best):
+        if best is None or candidate.gives_more_than(best):
             best = candidate
-    return None if best is listed else (best, listed)
+    if best is None or _names(best) == _names(listed):
+        return None
+    is_later = contradicted and best.is_whole and 2 * best.keys >= listed.keys
+    return (best, listed) if is_later or best.gives_more_than(listed) else None
+
+
+def _is_contradicted(aof: AOF) -> bool:
+    """Whether an unlisted incremental file with content is newer than all listed ones.
+
+    A server writes only into files that it has listed, so the manifest is older than that file.
+    """
+    newest = max((part.seq for part in aof.parts if role(part) == "incr"), default=0)
+    return any(role(part) == "incr" and part.size and part.seq > newest for part in aof.unlisted)
 
 
 def files_outside(aof: AOF, generation: Generation) -> list[AofPart]:

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 
 from aofdoctor import text
-from aofdoctor.aof.generations import number_gaps
+from aofdoctor.aof.generations import PART_NAME, number_gaps
 from aofdoctor.aof.manifest import encode_name, parse_manifest
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.check.report import PartReport, Report
@@ -61,7 +61,7 @@ def with_parts(aof: AOF, parts: list[AofPart]) -> AOF:
     data = b"".join(_line(part, seq) for part, seq in _with_sequence_numbers(parts))
     path = aof.manifest_path
     if path is None and aof.directory is not None and parts:
-        path = aof.directory / f"{_prefix(parts[0])}.manifest"
+        path = aof.directory / f"{_prefix(parts)}.manifest"
     names = {part.name for part in parts}
     others = [part for part in (*aof.parts, *aof.unlisted) if part.exists and part.name not in names]
     history = [part for part in aof.history if part.name not in names]
@@ -139,8 +139,9 @@ def _line(part: AofPart, seq: int) -> bytes:
     return b"file %b seq %d type %b\n" % (encode_name(os.fsencode(part.name)), seq, part.type[:1].encode())
 
 
-def _prefix(part: AofPart) -> str:
-    return part.name.rsplit(".", 3)[0]
+def _prefix(parts: list[AofPart]) -> str:
+    """The appendfilename of a set: the beginning of its numbered names; a base can have any other name."""
+    return next((match["set"] for part in parts if (match := PART_NAME.match(part.name))), parts[0].name)
 
 
 # -- swapped files --
