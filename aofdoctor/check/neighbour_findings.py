@@ -184,13 +184,20 @@ def _dump_and_base(report: Report, neighbour: Neighbour, message: str) -> Findin
     place, content = str(neighbour.path), neighbour.content
     convert = f"aofdoctor convert {text.shell_quote(place)} --layout multi-part -o OUT"
     make_set = f"{convert} makes a set of it"
+    if content.damage is not None:
+        make_set = f"aofdoctor repair {text.shell_quote(place)} --salvage -o OUT keeps the keys that can be read"
     if content.holds_nothing:
         detail = "It is the RDB that a full resync brought, or one saved after it." if _is_replicated(content) else ""
         message = f"{message}: it is no evidence of earlier data"
         return Finding("leftover", Severity.NOTE, message, place, detail=detail)
     base = _content_of(report.parts[0]) if report.parts else FileContent("empty", 0)
     if base.preamble is None or base.written is None or neighbour.written is None:
-        if content.keys and neighbour.keys_only_here == content.keys and not _is_incomplete(report):
+        if (
+            content.is_intact
+            and content.keys
+            and neighbour.keys_only_here == content.keys
+            and not _is_incomplete(report)
+        ):
             message = f"{message}; none of its keys is in the AOF"
             detail = "If the server did not load it, its next save overwrites the dump."
             return Finding("dump-not-loaded", Severity.WARNING, message, place, detail=detail, hint=make_set)
@@ -204,7 +211,7 @@ def _dump_and_base(report: Report, neighbour: Neighbour, message: str) -> Findin
         hint = make_set if _is_incomplete(report) else ""
         return Finding("leftover", Severity.NOTE, f"{message}; it is {order} {age}", place, hint=hint)
     message = f"{message}; it is older than {age}"
-    if not is_empty_base:
+    if not is_empty_base or content.damage is not None:
         return Finding("leftover", Severity.NOTE, message, place)
     detail = (
         "The server started with an empty AOF and did not load this dump. Its next save overwrites the dump. "

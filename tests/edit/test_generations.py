@@ -1,5 +1,7 @@
 """repair --salvage of a multi-part AOF with several generations: a wrong manifest is not trusted over whole files."""
 
+import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aofdoctor.resp import encode_command
+from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import aofdoctor
 from tests.support.base_keys import SELECT_0, key_names, make_base, text_key
 
@@ -82,7 +85,7 @@ def salvage(folder: Path, out: Path) -> list[str]:
 @settings(max_examples=60)
 @given(
     sizes=st.lists(st.integers(1, 4), min_size=2, max_size=4),
-    manifest=st.sampled_from(["sound", "without history", "older", "missing", "empty", "garbage", "wrong"]),
+    manifest=st.sampled_from(["sound", "without history", "older", "missing", "empty", "cut", "garbage", "wrong"]),
     lost=st.integers(0, 14),
     torn=st.booleans(),
     data=st.data(),
@@ -101,7 +104,7 @@ def test_every_key_is_kept_if_one_base_is_whole(
                 del made.files[base_name(number)]
     lines = {
         "older": made.manifests[data.draw(st.integers(0, len(sizes) - 1))],
-        "missing": None, "empty": b"", "garbage": b"\0" * 80 + b"\xffjunk\n",
+        "missing": None, "empty": b"", "cut": made.manifests[-1][:-3], "garbage": b"\0" * 80 + b"\xffjunk\n",
         "wrong": made.manifests[-1].replace(f"{PREFIX}.".encode(), b"other.aof."),
     }.get(manifest, made.manifests[-1])  # fmt: skip
     with TemporaryDirectory() as folder:
@@ -112,6 +115,34 @@ def test_every_key_is_kept_if_one_base_is_whole(
         out = Path(folder) / "out"
         assert keys_of_set(out if out.exists() else source) == set(made.keys)
         assert aofdoctor("check", out if out.exists() else source).status == 0
+
+
+@settings(max_examples=60)
+@given(
+    sizes=st.lists(st.integers(1, 4), min_size=2, max_size=4),
+    has_manifest=st.booleans(),
+    lost=st.sets(st.tuples(st.integers(1, 4), st.booleans()), min_size=1),
+)
+def test_no_generation_gives_more_than_the_one_that_is_taken(
+    sizes: list[int], has_manifest: bool, lost: set[tuple[int, bool]]
+) -> None:
+    """Any files can be lost: the result has at least the keys of each base with the incremental files since then."""
+    made = make_history(sizes, keeps_history=True)
+    for number, is_base in lost:
+        made.files.pop(base_name(number) if is_base else incr_name(number), None)
+    with TemporaryDirectory() as folder:
+        source = write_set(Path(folder) / "set", made, made.manifests[-1] if has_manifest else None)
+        if not made.files:
+            return
+        status = aofdoctor("repair", source, "--salvage", "-o", Path(folder) / "out").status
+        out = Path(folder) / "out" if status == 0 else source
+        kept = keys_of_set(out)
+        for number in range(1, len(sizes) + 1):
+            names = {name for name in made.files if int(name.split(".")[2]) >= number and ".incr." in name}
+            names |= {base_name(number)} & set(made.files)
+            alone = Path(folder) / str(number)
+            write_set(alone, History({name: made.files[name] for name in names}), None)
+            assert kept >= keys_of_set(alone)
 
 
 @pytest.mark.parametrize("torn", [False, True])
@@ -204,3 +235,32 @@ def test_a_gap_in_the_numbers_costs_nothing(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", History(files), None)
     notes = salvage(folder, tmp_path / "out")
     assert any("number 2 to 999999999999999998" in note for note in notes)
+
+
+def test_the_files_of_a_real_server_are_found_again(tmp_path: Path, embedded: ServerBinary) -> None:
+    """Three generations with aof-disable-auto-gc; the newest base is lost, and every value comes back."""
+    options = ["--appendonly", "yes", "--aof-disable-auto-gc", "yes"]
+    with Sandbox(embedded, options, hide=()) as server:
+        for name in "abc":
+            if name != "a":
+                rewrite(server)
+            for number in range(10):
+                server.call("SET", f"{name}{number}", number)
+            server.call("INCR", "counter")
+            server.call("DEL", f"{name}9")
+        shutil.copytree(server.folder / "appendonlydir", tmp_path / "set")
+    (base,) = (tmp_path / "set").glob("*.3.base.rdb")
+    base.unlink()
+    salvage(tmp_path / "set", tmp_path / "out")
+
+    def prepare(folder: Path) -> None:
+        shutil.copytree(tmp_path / "out", folder / "appendonlydir")
+
+    with Sandbox(embedded, options, prepare, hide=()) as server:
+        assert server.call("DBSIZE") == 28 and server.call("GET", "counter") == b"3"
+
+
+def rewrite(server: Sandbox) -> None:
+    server.call("BGREWRITEAOF")
+    while server.info("persistence")["aof_rewrite_in_progress"] != "0":
+        time.sleep(0.01)

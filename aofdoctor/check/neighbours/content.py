@@ -127,6 +127,8 @@ def describe_damage(content: FileContent) -> str:
     assert damage is not None
     if damage.kind is DamageKind.TRUNCATED_PREAMBLE:
         return "an RDB that ends inside a record"
+    if damage.kind is DamageKind.CORRUPT_PREAMBLE:
+        return f"the RDB is damaged: {damage.note}"
     return f"{DAMAGE_MEANINGS[damage.kind]} at {text.format_offset(damage.span.start)}"
 
 

@@ -50,7 +50,7 @@ def reading_budget(aof: AOF) -> int:
 
 def judge_neighbours(aof: AOF) -> list[Neighbour]:
     """Read the files beside an AOF, at most FILES_MAX of them, in the order of their names."""
-    budget, neighbours = reading_budget(aof), []
+    budget, compare_budget, neighbours = reading_budget(aof), BYTES_MAX, []
     aof_keys: LiveKeys | None = None
     for path in aof.leftovers[:FILES_MAX]:
         source = _open_regular(path)
@@ -60,7 +60,9 @@ def judge_neighbours(aof: AOF) -> list[Neighbour]:
             content = read_content(source, budget)
             budget -= 0 if content.kind == "unread" else content.size
             only_here = None
-            if content.keys:
+            has_keys = content.keys or (content.commands and path.name.startswith("temp-"))
+            if has_keys and content.size <= compare_budget:
+                compare_budget -= content.size
                 aof_keys = aof_keys or _keys_of(part.source for part in aof.parts)
                 only_here = _keys_only_in(source, aof_keys)
             neighbours.append(Neighbour(path, content, _written(source, content), only_here))

@@ -18,7 +18,7 @@ from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.source import Source
 
 NAMES_MAX = 1 << 20
-BYTES_MAX = 64 << 20
+BYTES_MAX = 32 << 20
 _DAMAGES_MAX = 100  # in one file: a search for keys in unknown bytes is slow
 
 
