@@ -15,6 +15,7 @@ from aofdoctor.rdb.preamble import creation_time, is_rdb, read_aux
 from aofdoctor.source import FileSource
 
 PART_NAME = re.compile(r"(?P<set>.+)\.(?P<seq>[0-9]{1,18})\.(?P<type>base|incr)\.(?:aof|rdb)\Z", re.DOTALL)
+GENERATIONS_MAX = 32  # a directory can hold any number of bases
 _CLOCK_MARGIN = 2  # Seconds by which the time of a file and the time in an RDB can differ.
 _LISTED_GAPS_MAX = 5
 
@@ -46,14 +47,14 @@ def found_files(aof: AOF) -> list[AofPart]:
 
 
 def find_generations(aof: AOF) -> list[Generation]:
-    """Return one generation for each base that exists, the newest first, and one of all incremental files alone."""
+    """Return a generation for each of the newest GENERATIONS_MAX bases, newest first, and one without a base."""
     files = found_files(aof)
     order = _listed_order(aof)
     bases = sorted((part for part in files if role(part) == "base"), key=lambda base: (_age(base, order), base.seq))
     incr = sorted((part for part in files if role(part) == "incr"), key=lambda part: part.seq)
     lost = [part for part in aof.parts if not part.exists and role(part) == "incr"]
     generations = []
-    for base in reversed(bases):
+    for base in bases[: -GENERATIONS_MAX - 1 : -1]:
         written = _creation_time(base)
         following = tuple(part for part in incr if _follows(part, base, order, written))
         missing = [part.name for part in lost if _follows(part, base, order, None)]

@@ -16,7 +16,6 @@ from aofdoctor.check.neighbours.content import FileContent, part_content
 from aofdoctor.check.neighbours.live_keys import count_live_keys
 from aofdoctor.damage import DamageKind
 
-GENERATIONS_MAX = 32  # The newest ones; a directory can hold any number.
 _AT_THE_END = (DamageKind.TORN, DamageKind.IN_FLIGHT, DamageKind.NUL_TAIL, DamageKind.UNTERMINATED_ANNOTATION)
 
 ReadContent = Callable[[AofPart], FileContent]
@@ -100,7 +99,7 @@ def weigh(generation: Generation, read: ReadContent) -> WeighedGeneration:
 
 def weigh_all(aof: AOF, read: ReadContent) -> list[WeighedGeneration]:
     """Weigh the newest generations of an AOF, newest first."""
-    return [weigh(generation, read) for generation in find_generations(aof)[:GENERATIONS_MAX]]
+    return [weigh(generation, read) for generation in find_generations(aof)]
 
 
 def is_manifest_unusable(aof: AOF) -> bool:
@@ -127,7 +126,8 @@ def better_generation(
     if best is None or _names(best) == _names(listed):
         return None
     is_later = contradicted and best.is_whole and 2 * best.keys >= listed.keys
-    return (best, listed) if is_later or best.gives_more_than(listed) else None
+    is_only_one = not listed.generation.files
+    return (best, listed) if is_only_one or is_later or best.gives_more_than(listed) else None
 
 
 def _is_contradicted(aof: AOF) -> bool:
