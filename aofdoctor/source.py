@@ -12,6 +12,7 @@ import stat
 import tempfile
 from bisect import bisect_left
 from typing import BinaryIO, Protocol
+from weakref import ReferenceType, ref
 
 from aofdoctor.errors import SourceChanged
 from aofdoctor.span import Span
@@ -70,6 +71,28 @@ class BytesSource:
         pass
 
 
+class _OpenFiles:
+    """The files that have a descriptor.  Beyond LIMIT the first one is suspended; it opens again when it is needed."""
+
+    LIMIT = 256  # below the usual limit of 1,024 descriptors
+
+    def __init__(self) -> None:
+        self._files: dict[int, ReferenceType[FileSource]] = {}
+
+    def add(self, source: "FileSource") -> None:
+        self._files[id(source)] = ref(source)
+        while len(self._files) > self.LIMIT:
+            oldest = self._files.pop(next(iter(self._files)))()
+            if oldest is not None:
+                oldest.suspend()
+
+    def remove(self, source: "FileSource") -> None:
+        self._files.pop(id(source), None)
+
+
+_open_files = _OpenFiles()
+
+
 class FileSource:
     """A regular file, up to the size that it had when it was opened.
 
@@ -80,14 +103,17 @@ class FileSource:
 
     def __init__(self, path: str | bytes | os.PathLike[str]) -> None:
         self.path = os.fsdecode(path)
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._absolute_path = os.path.abspath(os.fsdecode(path))
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._is_closed = False
         try:
-            self.stat = os.fstat(self.fd)
+            self.stat = os.fstat(self._fd)
             if stat.S_ISDIR(self.stat.st_mode):
                 raise IsADirectoryError(21, os.strerror(21), self.path)
         except BaseException:
             self.close()
             raise
+        _open_files.add(self)
         self.size = self.stat.st_size
         self.unreadable: list[Span] | None = []
         self.read_payloads = False
@@ -163,14 +189,36 @@ class FileSource:
         """True if the file is larger now than when it was opened."""
         return os.fstat(self.fd).st_size > self.size
 
+    @property
+    def fd(self) -> int:
+        """The descriptor, valid until many other files have been opened; -1 after close()."""
+        if self._fd < 0 and not self._is_closed:
+            self._open_again()
+        return self._fd
+
+    def suspend(self) -> None:
+        """Close the descriptor until it is needed again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _open_again(self) -> None:
+        """Open the file again; raises SourceChanged if its name has another file now."""
+        self._fd = os.open(self._absolute_path, os.O_RDONLY | os.O_CLOEXEC)
+        now = os.fstat(self._fd)
+        if (now.st_dev, now.st_ino) != (self.stat.st_dev, self.stat.st_ino):
+            self.suspend()
+            raise SourceChanged(f"{self.path} was replaced while it was read", "run it again, or work on a copy")
+        _open_files.add(self)
+
     def close(self) -> None:
         """Close the file; closing it again does nothing."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        self._is_closed = True
+        _open_files.remove(self)
+        self.suspend()
 
     def __del__(self) -> None:
-        if getattr(self, "fd", -1) >= 0:
+        if hasattr(self, "_is_closed"):
             self.close()
 
 

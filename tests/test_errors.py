@@ -25,14 +25,14 @@ def make_invalid_file(tmp_path: Path, kind: str) -> Path:
         path.write_bytes(JPEG)
     elif kind == "text":
         path.write_text("save 900 1\nappendonly yes\n")
-    elif kind == "directory with a dump":
+    elif kind == "directory with text":
         path.mkdir()
-        (path / "dump.rdb").write_bytes(b"REDIS0009")
+        (path / "redis.conf").write_text("save 900 1\nappendonly yes\n")
     return path
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda v: v[0])
-@pytest.mark.parametrize("kind", ["empty directory", "jpeg", "text", "directory with a dump", "does not exist"])
+@pytest.mark.parametrize("kind", ["empty directory", "jpeg", "text", "directory with text", "does not exist"])
 def test_a_file_that_is_no_aof_gets_one_clear_line_and_status_3(verb: list[str], kind: str, tmp_path: Path) -> None:
     path = make_invalid_file(tmp_path, kind)
     result = aofdoctor(verb[0], path, *verb[1:])

@@ -15,6 +15,7 @@ from pathlib import Path
 from aofdoctor import text
 from aofdoctor.aof.diagnosis import Defect, diagnose_record
 from aofdoctor.aof.foreign_files import HEAD_SIZE, ForeignFile, has_only_comments, recognise_archive, recognise_text
+from aofdoctor.aof.generations import PART_NAME
 from aofdoctor.aof.manifest import looks_like_manifest, parse_manifest
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.read_window import ReadWindow
@@ -25,12 +26,14 @@ from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.recovery.lost_head import lost_head
 from aofdoctor.source import FileSource, PipeSource, Source, pread
 
-_NUMBERED = re.compile(r"(?P<set>.+)\.(?P<seq>[0-9]{1,18})\.(?P<type>base|incr)\.(?:aof|rdb)\Z", re.DOTALL)
+_NUMBERED = PART_NAME
 _EDIT_LEFTOVER = re.compile(
     r"\A\..+\.[0-9a-f]{8}\.tmp\Z|\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\.(before|undone)\Z|\.before-aofdoctor\Z", re.DOTALL
 )
 _SERVER_TEMP = re.compile(r"temp-.*\.(aof|manifest|rdb)\Z|temp-rewriteaof.*|temp-.*\.manifest\Z", re.DOTALL)
 _MANIFEST_MAX = 16 << 20
+_DEFAULT_DIRECTORY = "appendonlydir"  # the default of appenddirname
+_BACKUP_DIRECTORY = "backupdir"  # where BACKUP of Redis 8.10 writes
 # The beginning of an AOF in which all line ends were changed, for example by a transfer in text mode.
 _TEXT_MODE = re.compile(rb"\*[0-9]{1,9}\r{0,2}\n\$[0-9]{1,2}\r{0,2}\n([A-Za-z]{1,24})\r{0,2}\n")
 
@@ -154,17 +157,15 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
             ]
         except PermissionError:
             continue
-    if not sets and (dumps := _find_dumps(directory)):
-        return _open_dump(path, dumps, known_names)
     if not sets:
-        raise NotAnAof(
-            f"no AOF and no RDB in {text.display_path(path)}",
-            "give the directory that CONFIG GET dir names, or the one that appenddirname names in it",
-        )
-    if len(sets) > 1:
-        names = ", ".join(text.display_path(str(entry_path)) for entry_path in sets)
-        raise AmbiguousRequest(f"{text.display_path(path)} holds {len(sets)} AOFs: {names}", "name one of them")
-    entry_point = sets[0]
+        return _open_dumps(path, directory)
+    entry_point, other_sets = _choose_set(path, directory, sets)
+    aof = _open_entry_point(path, entry_point, known_names)
+    aof.other_sets = other_sets
+    return aof
+
+
+def _open_entry_point(path: str, entry_point: Path, known_names: Container[bytes]) -> AOF:
     if entry_point.name.endswith(".manifest"):
         return _open_set(path, entry_point)
     if _NUMBERED.match(entry_point.name):
@@ -172,19 +173,70 @@ def _open_directory(path: str, directory: Path, known_names: Container[bytes]) -
     return _open_single(path, entry_point, FileSource(entry_point), known_names)
 
 
-def _find_dumps(directory: Path) -> list[Path]:
-    """The RDB files of a data directory without an AOF; the temporary files of a server only if it has no others."""
-    names = sorted(entry for entry in directory.iterdir() if entry.name.endswith(".rdb") and entry.is_file())
-    dumps = [entry for entry in names if not _SERVER_TEMP.match(entry.name)]
-    return [entry for entry in dumps if entry.name == "dump.rdb"] or dumps or names
+def _choose_set(path: str, directory: Path, sets: list[Path]) -> tuple[Path, list[Path]]:
+    """Return (the AOF that a server of this data directory loads, the others); raise if it cannot be determined.
+
+    The set in `appendonlydir` comes first.  A set is not chosen if none of its files exists, if it is in the backup
+    directory of Redis 8.10, if aofdoctor wrote it as a copy, or if it can be the base of another one.
+    """
+    named = [entry for entry in sets if entry.parent.name == _DEFAULT_DIRECTORY and entry.parent != directory]
+    candidates = named or sets
+    for is_secondary in (_is_hollow, _is_backup, _is_copy, _is_base_of_numbered_files):
+        if len(candidates) > 1:
+            candidates = [entry for entry in candidates if not is_secondary(entry)] or candidates
+    if len(candidates) > 1:
+        names = ", ".join(text.display_path(str(entry)) for entry in candidates)
+        raise AmbiguousRequest(f"{text.display_path(path)} holds {len(candidates)} AOFs: {names}", "name one of them")
+    return candidates[0], [entry for entry in sets if entry != candidates[0]]
 
 
-def _open_dump(path: str, dumps: list[Path], known_names: Container[bytes]) -> AOF:
-    """Open the RDB of a data directory that has no AOF."""
-    if len(dumps) > 1:
-        names = ", ".join(text.display_path(entry.name) for entry in dumps)
-        raise AmbiguousRequest(f"{text.display_path(path)} holds {len(dumps)} RDBs: {names}", "name one of them")
-    return _open_single(str(dumps[0]), dumps[0], FileSource(dumps[0]), known_names)
+def _is_hollow(entry: Path) -> bool:
+    """True for a manifest if no file that it lists exists, and no other file of its set."""
+    if not entry.name.endswith(".manifest"):
+        return False
+    listed = {os.fsdecode(line.name) for line in parse_manifest(_read(entry)).entries}
+    prefix = entry.name.removesuffix(".manifest")
+    names = (found.name for found in entry.parent.iterdir() if found != entry)
+    return not any(
+        name in listed or ((match := _NUMBERED.match(name)) is not None and match["set"] == prefix) for name in names
+    )
+
+
+def _is_backup(entry: Path) -> bool:
+    return entry.parent.name == _BACKUP_DIRECTORY
+
+
+def _is_copy(entry: Path) -> bool:
+    """True for an output of an edit, which has a receipt with the same name."""
+    place = entry.parent if entry.name.endswith(".manifest") or _NUMBERED.match(entry.name) else entry
+    return place.with_name(f"{place.name}.receipt.json").exists()
+
+
+def _is_base_of_numbered_files(entry: Path) -> bool:
+    """True for the only single file in a directory that has incremental files without a base."""
+    if entry.name.endswith(".manifest") or _NUMBERED.match(entry.name):
+        return False
+    types = {match["type"] for found in entry.parent.iterdir() if (match := _NUMBERED.match(found.name))}
+    return types == {"incr"} and _unnumbered_files(entry.parent) == [entry]
+
+
+def _open_dumps(path: str, directory: Path) -> AOF:
+    """Open dump.rdb, or the largest RDB file, of a data directory without an AOF; raise NotAnAof if it has none."""
+    dumps = [entry for entry in directory.iterdir() if entry.name.endswith(".rdb") and entry.is_file()]
+    if not dumps:
+        raise NotAnAof(
+            f"no AOF and no RDB file in {text.display_path(path)}",
+            "give the directory that CONFIG GET dir names, or the one that appenddirname names in it",
+        )
+
+    def preference(entry: Path) -> tuple[bool, bool, int, str]:
+        return entry.name == "dump.rdb", not _SERVER_TEMP.match(entry.name), entry.stat().st_size, entry.name
+
+    dump = max(dumps, key=preference)
+    source = FileSource(dump)
+    part = AofPart(dump.name, "single", 0, dump, source)
+    others = [entry for entry in sorted(dumps) if entry != dump]
+    return AOF(path, _layout(source, dump.name), directory, [part], leftovers=others)
 
 
 def _is_edit_leftover(folder: Path) -> bool:
@@ -222,6 +274,10 @@ def _open_set(path: str, manifest_path: Path) -> AOF:
     for entry in manifest.of_type("history"):
         aof.history.append(_open_part(directory, os.fsdecode(entry.name), "history", entry.seq, entry.extra))
     _add_unlisted(aof, manifest_path.name.removesuffix(".manifest"))
+    if not aof.existing_parts and not aof.history and not aof.unlisted:
+        _add_only_other_set(aof)
+    if manifest.problems:
+        _add_unnumbered_base(aof)
     if not aof.parts and manifest.problems:
         aof.parts, aof.unlisted = _guess_load_order(aof.unlisted)
     aof.leftovers += [*_leftovers(directory, manifest_path), *_leftovers(directory.parent, directory)]
@@ -234,6 +290,7 @@ def _open_unlisted(path: str, first: Path) -> AOF:
     assert match
     aof = AOF(path, "multi-part", first.parent, [])
     _add_unlisted(aof, match["set"])
+    _add_unnumbered_base(aof)
     aof.parts, aof.unlisted = _guess_load_order(aof.unlisted)
     aof.leftovers += [*_leftovers(first.parent, first), *_leftovers(first.parent.parent, first.parent)]
     return aof
@@ -269,6 +326,41 @@ def _add_unlisted(aof: AOF, prefix: str) -> None:
             part = _open_part(aof.directory, entry.name, match["type"], int(match["seq"]))
             part.listed = False
             aof.unlisted.append(part)
+
+
+def _add_only_other_set(aof: AOF) -> None:
+    """Add the numbered files of the only other set as unlisted: a manifest that names no existing file is wrong."""
+    assert aof.directory is not None
+    matches = [match for entry in aof.directory.iterdir() if (match := _NUMBERED.match(entry.name))]
+    prefixes = {match["set"] for match in matches}
+    if len(prefixes) == 1:
+        _add_unlisted(aof, prefixes.pop())
+
+
+def _add_unnumbered_base(aof: AOF) -> None:
+    """Add the only other AOF or RDB in the directory as the unlisted base of a set that has none.
+
+    The base of an upgraded or preloaded set keeps the name of its source file (7.0, 8.10).
+    """
+    assert aof.directory is not None
+    if any(part.type == "base" and part.exists for part in [*aof.parts, *aof.unlisted]):
+        return
+    known = {part.name for part in [*aof.parts, *aof.history, *aof.unlisted]}
+    candidates = [entry for entry in _unnumbered_files(aof.directory) if entry.name not in known]
+    if len(candidates) == 1:
+        part = _open_part(aof.directory, candidates[0].name, "base", 0)
+        part.listed = False
+        aof.unlisted.append(part)
+
+
+def _unnumbered_files(folder: Path) -> list[Path]:
+    """Return the files that can be the base of an upgraded or preloaded set, by their names."""
+    return [
+        entry
+        for entry in sorted(folder.iterdir())
+        if entry.suffix in (".aof", ".rdb") and entry.is_file() and entry.name != "dump.rdb"
+        and not _NUMBERED.match(entry.name) and not _SERVER_TEMP.match(entry.name)
+    ]  # fmt: skip
 
 
 def _guess_load_order(parts: list[AofPart]) -> tuple[list[AofPart], list[AofPart]]:

@@ -47,6 +47,15 @@ class Manifest:
 
     entries: list[ManifestEntry] = field(default_factory=list)
     problems: list[ManifestProblem] = field(default_factory=list)
+    has_base: bool = False
+    last_incr_seq: int = 0
+
+    def add(self, entry: ManifestEntry) -> None:
+        """Append an entry."""
+        self.entries.append(entry)
+        self.has_base |= entry.type == "base"
+        if entry.type == "incr":
+            self.last_incr_seq = entry.seq
 
     def of_type(self, kind: str) -> list[ManifestEntry]:
         """Return the entries of one type, in file order."""
@@ -77,7 +86,7 @@ def parse_manifest(data: bytes) -> Manifest:
             continue
         result = _parse_line(number, raw, manifest)
         if isinstance(result, ManifestEntry):
-            manifest.entries.append(result)
+            manifest.add(result)
         else:
             manifest.problems.append(ManifestProblem(number, result))
     return manifest
@@ -125,10 +134,9 @@ def _entry(number: int, raw: bytes, words: list[bytes]) -> ManifestEntry | str:
 
 
 def _check_sequence(entry: ManifestEntry, manifest: Manifest) -> ManifestEntry | str:
-    if entry.type == "base" and manifest.of_type("base"):
+    if entry.type == "base" and manifest.has_base:
         return "a second base file"
-    incr = manifest.of_type("incr")
-    if entry.type == "incr" and entry.seq <= (incr[-1].seq if incr else 0):
+    if entry.type == "incr" and entry.seq <= manifest.last_incr_seq:
         return "an incremental file whose seq does not grow"
     return entry
 

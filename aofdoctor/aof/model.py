@@ -44,6 +44,7 @@ class AOF:
     `parts` are in load order.  `history` are the history files of the manifest,
     `unlisted` are files with the name pattern of a part that the manifest does not
     list.  `leftovers` are paths of other evidence nearby: temporary files, dump.rdb.
+    `other_sets` are the entry points of other AOFs in the same data directory.
     """
 
     path: str
@@ -55,6 +56,7 @@ class AOF:
     history: list[AofPart] = field(default_factory=list)
     unlisted: list[AofPart] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)
+    other_sets: list[Path] = field(default_factory=list)
 
     @property
     def existing_parts(self) -> list[AofPart]:

@@ -1,10 +1,10 @@
-"""Findings about the files of an AOF: the manifest, and missing, unlisted, swapped, leftover or unreadable files."""
+"""Findings about the files of an AOF: the manifest, and missing, repeated, swapped or unreadable files."""
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.model import AofPart
@@ -37,7 +37,7 @@ def _manifest_findings(report: Report) -> Iterator[Finding]:
 
 
 def _file_findings(report: Report) -> Iterator[Finding]:
-    """Yield findings about files that are missing, empty, listed more than once, or not listed."""
+    """Yield findings about files that are missing, empty, or listed more than once."""
     aof = report.aof
     for part in aof.parts:
         if not part.exists:
@@ -53,14 +53,24 @@ def _file_findings(report: Report) -> Iterator[Finding]:
         elif part.size == 0 and part is not aof.parts[-1] and part.type == "incr":
             message = f"{text.display_path(part.name)} is empty, and another incremental file follows it"
             yield Finding("part-empty", Severity.WARNING, message, part.name)
-    names = [part.name for part in [*aof.parts, *aof.history]]
-    for name in dict.fromkeys(n for n in names if names.count(n) > 1):
-        message = f"{text.display_path(name)} is listed {names.count(name)} times: its commands would run again"
-        yield Finding("part-twice", Severity.DANGER, message, name)
-    for part in aof.unlisted:
-        size = text.format_size(part.size or 0)
-        message = f"{text.display_path(part.name)} ({size}) is not in the manifest: no server loads it"
-        yield Finding("part-unlisted", Severity.WARNING, message, part.name)
+    for name, count in Counter(part.name for part in [*aof.parts, *aof.history]).items():
+        if count > 1:
+            message = f"{text.display_path(name)} is listed {count:,} times: its commands would run again"
+            yield Finding("part-twice", Severity.DANGER, message, name)
+    yield from _same_files(aof.parts)
+
+
+def _same_files(parts: list[AofPart]) -> Iterator[Finding]:
+    """Yield a finding for each part that is another part under a second name, a link."""
+    first_names: dict[tuple[int, int], str] = {}
+    for part in parts:
+        if isinstance(part.source, FileSource):
+            file = part.source.stat.st_dev, part.source.stat.st_ino
+            first = first_names.setdefault(file, part.name)
+            if first != part.name:
+                names = f"{text.display_path(part.name)} and {text.display_path(first)}"
+                message = f"{names} are the same file: its commands would run twice"
+                yield Finding("part-twice", Severity.DANGER, message, part.name)
 
 
 def _swapped_files(report: Report) -> Iterator[Finding]:
@@ -107,28 +117,27 @@ def _clock_went_back(report: Report) -> Iterator[Finding]:
 
 
 def _unfinished_rewrite(report: Report) -> Iterator[Finding]:
-    """Yield a finding about several incremental files, which an unfinished rewrite leaves."""
-    incr = [part for part in report.aof.parts if part.type == "incr"]
-    if len(incr) < 2:
+    """Yield a finding about several incremental files that only a rewrite without an end explains.
+
+    A rewrite starts a new incremental file, and lists the older ones as history when its base is finished.  A file
+    with an endoffset was closed by BACKUP or belongs to a set that was loaded with preload-file (8.10).
+    """
+    aof = report.aof
+    if aof.manifest is None or aof.manifest.problems:
         return
-    message = f"{len(incr)} incremental files: a rewrite began and has not finished"
+    incr = [part for part in aof.parts if part.type == "incr" and part.listed]
+    open_files = [part for part in incr[:-1] if not any(name.lower() == b"endoffset" for name, _ in part.extra)]
+    if not open_files:
+        return
+    base = max((part.seq for part in aof.parts if part.type == "base"), default=0)
+    newer = [part for part in aof.unlisted if part.type == "base" and part.seq > base and part.exists]
+    if newer:
+        name = text.display_path(newer[-1].name)
+        message = f"{len(incr)} incremental files: a rewrite wrote {name}, and did not list it in the manifest"
+    else:
+        message = f"{len(incr)} incremental files: a rewrite began and has not finished"
     detail = "Whether its fork came before a flush decides what the next base would hold."
     yield Finding("rewrite-unfinished", Severity.WARNING, message, incr[-1].name, detail=detail)
-
-
-def _leftovers(report: Report) -> Iterator[Finding]:
-    """Yield notes about temporary and history files, which can hold older data."""
-    for path in report.aof.leftovers:
-        size = _size(path)
-        if size is not None:
-            name = f"{text.display_path(path.name)} ({text.format_size(size)})"
-            message = f"{name} stands beside it: evidence of what was before"
-            yield Finding("leftover", Severity.NOTE, message, str(path))
-    for part in report.aof.history:
-        if part.exists:
-            name = f"{text.display_path(part.name)} ({text.format_size(part.size or 0)})"
-            message = f"{name} is a history file: what a rewrite has replaced"
-            yield Finding("history", Severity.NOTE, message, part.name)
 
 
 def _owners(report: Report) -> Iterator[Finding]:
@@ -158,14 +167,6 @@ def _owner_can_open(file_stat: os.stat_result, directory_stat: os.stat_result) -
     return file_stat.st_mode >> shift & 6 == 6
 
 
-def _size(path: Path) -> int | None:
-    """Return the size of a file in bytes, or None if it is gone or not accessible."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
-
-
 CHECKS = (
     _manifest_findings,
     _file_findings,
@@ -173,5 +174,4 @@ CHECKS = (
     _unfinished_rewrite,
     _owners,
     _clock_went_back,
-    _leftovers,
 )

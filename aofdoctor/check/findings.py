@@ -9,6 +9,7 @@ from aofdoctor.check import (
     damage_findings,
     file_findings,
     flush_findings,
+    neighbour_findings,
     replay_findings,
     unknown_findings,
     writer_findings,
@@ -69,4 +70,5 @@ _CHECKS = (
     *continuation_findings.CHECKS,
     *writer_findings.CHECKS,
     *file_findings.CHECKS,
+    *neighbour_findings.CHECKS,
 )

@@ -85,10 +85,8 @@ def _no_flush(report: Report) -> Iterator[Finding]:
     detail = (
         f"Other evidence: {', '.join(map(text.display_path, evidence))}."
         if evidence
-        else "No history, temp file or dump.rdb stands beside it."
+        else "No history file, temporary file or dump.rdb was found."
     )
-    if report.aof.unlisted:
-        detail += "  What is not in the manifest was not read: check each file by itself."
     base = next((p.preamble for p in report.parts if p.preamble), None)
     if base and (created := creation_time(base.aux)) is not None:
         detail += f" The base was written at {text.format_time(created)}: what was before it is not in this AOF."

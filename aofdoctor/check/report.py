@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from aofdoctor import text
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble
+from aofdoctor.check.neighbours.judge import Neighbour
 from aofdoctor.check.replay_errors import ReplayErrors
 from aofdoctor.check.unknown_commands import UnknownNames
 from aofdoctor.damage import Damage
@@ -71,6 +72,7 @@ class Report:
     older server, which cannot load the set.  `unknown` is set by the examination.  `oddities` are keyed by finding
     code.  `hidden_flushes` maps (part name, offset) to the name of a flush in a damaged record that some
     version reads nevertheless.  `replay` are the commands that fail at replay, judged by `configuration`.
+    `neighbours` are the files beside the AOF, if they were judged.
     """
 
     aof: AOF
@@ -88,6 +90,7 @@ class Report:
     replay: ReplayErrors = field(default_factory=lambda: ReplayErrors([], ContextTracker()))
     configuration: ServerConfiguration = DEFAULT_CONFIGURATION
     unknown: UnknownNames = field(default_factory=lambda: UnknownNames([], ContextTracker()))
+    neighbours: list[Neighbour] = field(default_factory=list)
 
     @property
     def commands(self) -> int:

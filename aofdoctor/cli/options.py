@@ -19,6 +19,8 @@ from aofdoctor.errors import InvalidSelection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.versions import VERSIONS
 
+_OTHER_SETS_NAMED = 3
+
 
 def _require_nonempty_name(value: str | None) -> str | None:
     """Reject an empty file name, which usually comes from an unset variable in a script."""
@@ -148,8 +150,8 @@ def add_options(
 
 
 @contextmanager
-def open_path(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
-    """Open the AOF at a path and close it in the end.
+def open_path(path: str, read_errors_are_damage: bool = False, note_other_sets: bool = True) -> Iterator[AOF]:
+    """Open the AOF at a path and close it in the end; a note on stderr names other AOFs in a data directory.
 
     With `read_errors_are_damage`, sectors that the disk cannot read become damage; otherwise they raise an OSError.
     """
@@ -157,6 +159,8 @@ def open_path(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
     try:
         if not read_errors_are_damage:
             aof.raise_on_read_errors()
+        for other in aof.other_sets[:_OTHER_SETS_NAMED] if note_other_sets else ():
+            typer.echo(f"aofdoctor: {text.display_path(str(other))} is in the same directory and is not read", err=True)
         yield aof
     finally:
         aof.close()

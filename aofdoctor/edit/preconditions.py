@@ -40,4 +40,10 @@ def require_complete_set(aof: AOF) -> None:
 def require_parts(report: Report) -> None:
     """Raise RefusedEdit if no file of the AOF exists."""
     if not report.aof.existing_parts:
-        raise RefusedEdit(f"no part of {text.display_path(report.aof.path)} is there")
+        others = any(part.exists for part in (*report.aof.history, *report.aof.unlisted))
+        raise RefusedEdit(
+            f"no part of {text.display_path(report.aof.path)} is there",
+            f"aofdoctor repair {text.shell_quote(report.aof.path)} --salvage uses the other files that were found"
+            if others
+            else "",
+        )

@@ -210,7 +210,7 @@ def test_files_that_a_rewrite_has_merged_into_the_base_are_not_listed_again(tmp_
     result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [BASE, ONE, THREE, "a.aof.manifest"]
     words = " ".join(result.json["notes"])
-    assert "a.aof.1.incr.aof stays out" in words and "number 3" in words
+    assert "a.aof.1.incr.aof is left out" in words and "number 3" in words
     (folder / BASE).write_bytes(bytes(99))
     result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "older", "--json")
     assert sorted(p.name for p in (tmp_path / "older").iterdir()) == [
@@ -230,4 +230,4 @@ def test_an_older_base_is_not_listed(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", None, ("a.aof.1.base.aof", BASE, ONE))
     result = aofdoctor("repair", folder, "--salvage", "-o", tmp_path / "out", "--json")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [BASE, ONE, "a.aof.manifest"]
-    assert any("a.aof.1.base.aof stays out" in note for note in result.json["notes"])
+    assert any("a.aof.1.base.aof is left out" in note for note in result.json["notes"])

@@ -5,6 +5,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.model import AofPart
 from aofdoctor.check.findings import FIRST_AID, is_sound
+from aofdoctor.check.neighbours.judge import Neighbour
 from aofdoctor.check.replay_errors import ReplayError
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.check.unknown_commands import UnknownName
@@ -28,6 +29,7 @@ def report_to_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
         },
         "highest_database": report.replay.highest_database,
         "replay_errors": [_replay_error_json(error) for error in report.replay.errors.values()],
+        "neighbours": [_neighbour_json(neighbour) for neighbour in report.neighbours],
         "verdicts": [_verdict_json(verdict) for verdict in report.verdicts],
         "findings": [finding_json(finding) for finding in findings],
         "unknown_commands": [_unknown_json(name) for name in report.unknown.commands.values()],
@@ -61,6 +63,16 @@ def _history_part_json(part: AofPart) -> dict[str, Any]:
     return {
         "name": part.name, "type": part.type, "exists": part.exists, "size": part.size, "commands": None,
         "annotations": None, "preamble": None, "first_time": None, "last_time": None, "ok_up_to": None, "damage": [],
+    }  # fmt: skip
+
+
+def _neighbour_json(neighbour: Neighbour) -> dict[str, Any]:
+    """A file beside the AOF: what it holds; `kind` is empty, nuls, rdb, aof, unknown or unread."""
+    content = neighbour.content
+    return {
+        "path": str(neighbour.path), "kind": content.kind, "size": content.size, "keys": content.keys,
+        "commands": content.commands, "intact": content.is_intact, "written": neighbour.written,
+        "keys_only_here": neighbour.keys_only_here,
     }  # fmt: skip
 
 

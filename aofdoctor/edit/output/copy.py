@@ -99,7 +99,7 @@ class KeptBytes:
     def _manifest_lines(self) -> Iterator[bytes]:
         assert self.aof.manifest is not None
         changed = {self.aof.parts[i].name for i in self.changed_parts}
-        kept = [self.aof.parts[i].name for i in self._part_indexes()]
+        kept = {self.aof.parts[i].name for i in self._part_indexes()}
         for entry in self.aof.manifest.load_order:
             name = os.fsdecode(entry.name)
             if name in kept:

@@ -53,10 +53,9 @@ def exchange(aof: AOF, write: OutputWriter, force: bool) -> Receipt:
     file is not the one that was read.  The descriptors of the AOF are closed.
     """
     place = exchange_path(aof)
-    snapshots = [
-        _FileSnapshot(Path(os.path.realpath(file.path)), file.stat)
-        for file in map(aof.require_file, aof.existing_parts)
-    ]
+    # A part can be a link to another part: each file once, because a second lock would wait for the first one.
+    files = {(file.stat.st_dev, file.stat.st_ino): file for file in map(aof.require_file, aof.existing_parts)}
+    snapshots = [_FileSnapshot(Path(os.path.realpath(file.path)), file.stat) for file in files.values()]
     names = _directory_names(aof, place)
     if Path(os.path.realpath(os.curdir)).is_relative_to(place):
         raise RefusedEdit("the directory that you are in cannot be exchanged", "cd out of it, and name it")

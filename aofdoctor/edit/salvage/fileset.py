@@ -5,9 +5,11 @@ base and the incremental files in order.  Everything that is inferred is reporte
 """
 
 import os
+from collections import Counter
 from dataclasses import replace
 
 from aofdoctor import text
+from aofdoctor.aof.generations import PART_NAME, number_gaps
 from aofdoctor.aof.manifest import encode_name, parse_manifest
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.check.report import PartReport, Report
@@ -28,34 +30,43 @@ def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
     parts = _order_parts([*aof.parts, *added], is_unusable)
     if not is_unusable and parts == aof.parts:
         return aof, []
-    notes = [f"the manifest is {_manifest_defect(aof)}: made anew from the names of the files"] if is_unusable else []
-    names = [part.name for part in aof.parts]
-    repeated_names = dict.fromkeys(name for name in names if names.count(name) > 1)
+    notes = [f"the manifest is {_manifest_defect(aof)}: rebuilt from the names of the files"] if is_unusable else []
     notes += [
-        f"{text.display_path(name)} was listed {names.count(name)} times: it is listed once" for name in repeated_names
+        f"{text.display_path(name)} was listed {count:,} times: it is listed once"
+        for name, count in Counter(part.name for part in aof.parts).items()
+        if count > 1
     ]
+    kept, names = {id(part) for part in parts}, {part.name for part in parts}
+    unlisted_ids = {id(part) for part in aof.unlisted}
     notes += [
-        f"{text.display_path(part.name)} is taken in: {_inclusion_reason(part, aof, is_unusable)}"
+        f"{text.display_path(part.name)} is included: {_inclusion_reason(part, aof, is_unusable)}"
         for part in parts
-        if part in aof.unlisted
+        if id(part) in unlisted_ids
     ]
     notes += [
-        f"{text.display_path(part.name)} stays out: {_exclusion_reason(part, parts)}"
+        f"{text.display_path(part.name)} is left out: {_exclusion_reason(part, parts)}"
         for part in [*aof.parts, *added]
-        if part.exists and part not in parts
+        if part.exists and id(part) not in kept and part.name not in names
     ]
-    missing_parts = [part for part in aof.parts if not part.exists and part not in parts]
+    missing_parts = [part for part in aof.parts if not part.exists and id(part) not in kept]
     notes += [f"{text.display_path(part.name)} is listed, and missing: its commands are lost" for part in missing_parts]
-    numbers = [part.seq for part in parts if part.type == "incr"]
-    missing = sorted(set(range(min(numbers), max(numbers))) - set(numbers))[:5] if numbers else []
-    if notes and missing:
-        notes.append(f"incremental files are missing from their row: number {', '.join(map(str, missing))}")
+    gaps = number_gaps(tuple(part for part in parts if part.type == "incr"))
+    if notes and gaps:
+        notes.append(f"missing between the incremental files: {', '.join(gaps)}")
+    return with_parts(aof, parts), notes
+
+
+def with_parts(aof: AOF, parts: list[AofPart]) -> AOF:
+    """The AOF with other parts in load order and a new manifest that lists them; the other files become unlisted."""
     data = b"".join(_line(part, seq) for part, seq in _with_sequence_numbers(parts))
     path = aof.manifest_path
     if path is None and aof.directory is not None and parts:
-        path = aof.directory / f"{_prefix(parts[0])}.manifest"
-    still_unlisted = [part for part in aof.unlisted if part not in parts]
-    return replace(aof, parts=parts, unlisted=still_unlisted, manifest=parse_manifest(data), manifest_path=path), notes
+        path = aof.directory / f"{_prefix(parts)}.manifest"
+    names = {part.name for part in parts}
+    others = [part for part in (*aof.parts, *aof.unlisted) if part.exists and part.name not in names]
+    history = [part for part in aof.history if part.name not in names]
+    manifest = parse_manifest(data)
+    return replace(aof, parts=parts, history=history, unlisted=others, manifest=manifest, manifest_path=path)
 
 
 def _manifest_defect(aof: AOF) -> str:
@@ -78,7 +89,7 @@ def _unlisted_members(aof: AOF, unlisted: list[AofPart]) -> list[AofPart]:
 
 def _inclusion_reason(part: AofPart, aof: AOF, is_unusable: bool) -> str:
     if is_unusable:
-        return "it is there"
+        return "it exists"
     if part.type == "base":
         return "the manifest names no base"
     between = any(other.type == "incr" and other.seq > part.seq for other in aof.parts)
@@ -112,7 +123,7 @@ def _exclusion_reason(part: AofPart, parts: list[AofPart]) -> str:
     base = next((other for other in parts if other.type == "base"), None)
     if part.type == "base":
         return "another base is newer" if base and base.seq > part.seq else "it is damaged, and an older base is not"
-    return "the base is newer, and holds it already"
+    return "the base is newer and includes it"
 
 
 def _with_sequence_numbers(parts: list[AofPart]) -> list[tuple[AofPart, int]]:
@@ -128,8 +139,9 @@ def _line(part: AofPart, seq: int) -> bytes:
     return b"file %b seq %d type %b\n" % (encode_name(os.fsencode(part.name)), seq, part.type[:1].encode())
 
 
-def _prefix(part: AofPart) -> str:
-    return part.name.rsplit(".", 3)[0]
+def _prefix(parts: list[AofPart]) -> str:
+    """The appendfilename of a set: the beginning of its numbered names; a base can have any other name."""
+    return next((match["set"] for part in parts if (match := PART_NAME.match(part.name))), parts[0].name)
 
 
 # -- swapped files --

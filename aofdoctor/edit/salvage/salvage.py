@@ -18,7 +18,8 @@ from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.preconditions import require_parts
 from aofdoctor.edit.reconstruction.continued_parts import join_continued_parts
 from aofdoctor.edit.reconstruction.reconstruct import reconstruct
-from aofdoctor.edit.salvage.fileset import rebuild_manifest, restore_part_order
+from aofdoctor.edit.salvage.fileset import rebuild_manifest, restore_part_order, with_parts
+from aofdoctor.edit.salvage.generations import choose_generation
 from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
 from aofdoctor.edit.salvage.rdb_keys import describe_damaged_keys, describe_salvaged_rdb, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
@@ -31,8 +32,9 @@ ExamineAof = Callable[[AOF], Report]
 def plan_salvage(
     aof: AOF, examine: ExamineAof, strict: bool = False, drop_unknown: bool = False, partial_values: bool = False
 ) -> tuple[Plan, Report]:
-    """Plan a salvage: rebuild the manifest, undo swapped files, reconstruct damage, then drop what is left of it.
+    """Plan a salvage: find the best file set, undo swapped files, reconstruct damage, then drop what is left of it.
 
+    A manifest that cannot be used is rebuilt, and another generation is chosen if it gives more than the listed files.
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
     that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
     `drop_unknown`, commands that no server version knows are dropped; with `partial_values`, the readable elements of
@@ -41,6 +43,9 @@ def plan_salvage(
     aof.read_all_payloads()
     listed, manifest_notes = rebuild_manifest(aof)
     report = examine(listed)
+    if better := choose_generation(aof, report):
+        listed, manifest_notes = with_parts(aof, better[0]), better[1]
+        report = examine(listed)
     ordered, order_notes = restore_part_order(report)
     report = examine(ordered) if order_notes else report
     has_damage = any(part.damage for part in report.parts)

@@ -6,6 +6,7 @@ import typer
 
 from aofdoctor.check.examine import examine
 from aofdoctor.check.findings import collect_findings, is_sound
+from aofdoctor.check.neighbours.judge import judge_neighbours
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, print_json, progress_bar
 from aofdoctor.cli.options import open_path, parse_server_names
@@ -49,10 +50,11 @@ def check(
     server_names = parse_server_names(server)
     explicit_names = parse_server_names([name for name in server or () if name != "all"])
     configuration = ServerConfiguration(databases or DATABASES_DEFAULT, cluster, corrupt_tail)
-    with open_path(path, read_errors_are_damage=True) as aof:
+    with open_path(path, read_errors_are_damage=True, note_other_sets=False) as aof:
         total = sum(part.size or 0 for part in aof.existing_parts)
         with progress_bar(total, "reading") as on_progress:
             report = examine(aof, server_names, on_progress, explicit_names, configuration, deep)
+        report.neighbours = judge_neighbours(aof)
         findings = collect_findings(report)
         if json:
             print_json(report_to_json(report, findings))
