@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor.aof.model import AOF
-from aofdoctor.edit.drops import Drop, DropFactory, Reconstruction, span_in_file
+from aofdoctor.edit.drops import Drop, DropFactory, Reconstruction, span_in_file, validated
 from aofdoctor.edit.edit import EncodeKey
 from aofdoctor.edit.output.copy import KeptBytes
 from aofdoctor.edit.output.dropped import write_dropped
@@ -102,8 +102,11 @@ class Plan:
         self.changed_parts |= {change.part for change in reconstructions}
 
     def compute_totals(self) -> "Plan":
-        """Iterate over the drops once, and count and list them; returns this plan."""
-        for drop in self.drops():
+        """Iterate over the drops once: validate, count and list them; returns this plan.
+
+        Raises RefusedEdit if the drops are not in order, overlap, or exceed their part.
+        """
+        for drop in validated(self.drops(), self.aof):
             self.drop_count += 1
             self.dropped_commands += drop.commands
             self.dropped_bytes += drop.span.size
