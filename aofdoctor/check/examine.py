@@ -13,6 +13,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.context_walk import none_if_unknown, walk_part
+from aofdoctor.log.mass_deletions import MassDeletions
 from aofdoctor.log.script_flushes import script_command_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import command_table
@@ -78,6 +79,7 @@ class _Examiner:
         self.flush_ids = command_table().with_effect("flush")
         self.script_ids = script_command_ids()
         self.tracker.flag("walk", self.flush_ids | self.script_ids | {UNKNOWN})
+        self.deletions = report.deletions = MassDeletions(self.tracker)
         self.bytes_read = 0
 
     def run(self) -> None:
@@ -143,6 +145,7 @@ class _Examiner:
         self.report.flushes.add_batch(
             len(self.report.parts) - 1, report.part.name, batch, flagged, self.tracker, commands_before
         )
+        self.deletions.add_batch(report.part.name, batch, commands_before)
         report.clock_went_back |= last_time > self.tracker.state[ContextField.TIME]
         if self.progress:
             self.bytes_read += batch.span.size

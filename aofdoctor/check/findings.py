@@ -4,7 +4,7 @@ Each check is a function from a report to findings; it is listed in the CHECKS o
 known facts is a change to that module alone.  A message states facts; a hint gives a command that exists.
 """
 
-from aofdoctor.check import damage_findings, file_findings, flush_findings, writer_findings
+from aofdoctor.check import damage_findings, deletion_findings, file_findings, flush_findings, writer_findings
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
@@ -42,4 +42,7 @@ def is_sound(report: Report) -> bool:
     return all(loading_servers & servers for servers in report.decisive_servers)
 
 
-_CHECKS = (*flush_findings.CHECKS, *damage_findings.CHECKS, *writer_findings.CHECKS, *file_findings.CHECKS)
+_CHECKS = (
+    *flush_findings.CHECKS, *deletion_findings.CHECKS, *damage_findings.CHECKS, *writer_findings.CHECKS,
+    *file_findings.CHECKS,
+)  # fmt: skip

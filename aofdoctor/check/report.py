@@ -7,6 +7,7 @@ from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.log.flushes import FlushCollector
+from aofdoctor.log.mass_deletions import MassDeletions
 from aofdoctor.log.script_flushes import ScriptFlushCollector
 from aofdoctor.server.verdict import Verdict
 from aofdoctor.server.versions import ServerVersion
@@ -65,6 +66,7 @@ class Report:
     oddities: dict[str, Oddity] = field(default_factory=dict)
     script_flushes: ScriptFlushCollector = field(default_factory=ScriptFlushCollector)
     hidden_flushes: dict[tuple[str, int], str] = field(default_factory=dict)
+    deletions: MassDeletions | None = None
 
     @property
     def commands(self) -> int:

@@ -17,6 +17,7 @@ from aofdoctor.edit.output.dropped import write_dropped
 from aofdoctor.edit.output.fingerprint import neighbourhood_sha256
 from aofdoctor.edit.output.job import DroppedWriter, NewManifest, OnBytesDone, OutputJob
 from aofdoctor.edit.output.receipt import Receipt
+from aofdoctor.edit.set_totals import KeyTotals, UnusedFile
 from aofdoctor.errors import RefusedEdit
 
 LISTED_DROPS_MAX = 1000  # drops that a plan keeps for display
@@ -35,6 +36,7 @@ class Plan:
     - `notes` are sentences for the user.
     - `recipe` is the user's request, from which the same plan can be made again.
     - `manifest_rebuilt`: the manifest was rebuilt from the files.
+    - `keys` are the keys of RDBs; `unused_files` are files of the set that the output does not use.
     - `reconstructions` were made before the drops were found, so the drops' offsets are those of the reconstructed
       parts; `commands_regained` is the number of commands that they added.
     """
@@ -57,6 +59,8 @@ class Plan:
     manifest_rebuilt: bool = False
     reconstructions: list[Reconstruction] = field(default_factory=list)
     commands_regained: int = 0
+    keys: KeyTotals = field(default_factory=KeyTotals)
+    unused_files: list[UnusedFile] = field(default_factory=list)
 
     # -- totals --
 
@@ -111,6 +115,8 @@ class Plan:
             self.dropped_commands += drop.commands
             self.dropped_bytes += drop.span.size
             self.changed_parts.add(drop.part)
+            if drop.span.start == 0:
+                self.keys.drop_part(drop.part)
             if len(self.listed_drops) < LISTED_DROPS_MAX:
                 self.listed_drops.append(drop)
         if self.drop_count == len(self.listed_drops):  # All of them are listed: no need to find them again.
@@ -123,10 +129,10 @@ class Plan:
     # -- as JSON --
 
     def totals_json(self) -> dict[str, Any]:
-        """Commands and bytes: before, after, dropped and added."""
+        """Keys of RDBs, commands and bytes: before, after, dropped and added."""
         replaced = sum(change.span.size for change in self.reconstructions)
         known = self.commands is not None
-        return {
+        return {"keys": self.keys.as_json()} | {
             name: {"before": before, "after": after, "dropped": dropped, "added": added}
             for name, before, after, dropped, added in (
                 ("commands", self.commands_before if known else None, self.commands_after if known else None,
@@ -144,8 +150,17 @@ class Plan:
         """What the verbs print about the plan with --json."""
         return {
             "changed": self.changes_output, **self.totals_json(), "dropped": self.listed_drops_json(),
-            **self.reconstructions_json(), "notes": self.notes,
+            **self.reconstructions_json(), **self.unused_files_json(), "notes": self.notes,
         }  # fmt: skip
+
+    def unused_files_json(self) -> dict[str, list[dict[str, Any]]]:
+        """The files of the set that the output does not use, or an empty object if there are none."""
+        files = [
+            {"name": file.name, "keys": file.keys, "commands": file.commands, "bytes": file.size,
+             "history": file.is_history}
+            for file in self.unused_files
+        ]  # fmt: skip
+        return {"unused_files": files} if files else {}
 
     def listed_drops_json(self) -> list[dict[str, Any]]:
         """The listed drops, with offsets in the parts' files."""

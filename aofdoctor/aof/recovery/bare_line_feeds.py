@@ -15,6 +15,7 @@ _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n")
 _NEXT_VALUE = re.compile(rb"\$[0-9]{1,18}\r\n")
 _NEXT_RECORD = re.compile(rb"\*[0-9]{1,18}\r\n\$|#|\Z")
 _RECORD_INSIDE = re.compile(rb"\r\n\*[0-9]{1,18}\r\n\$[0-9]{1,18}\r\n")
+_CANDIDATES_MAX = 64  # places at which a value may end that are examined
 _NEXT_SIZE_MAX = 24  # bytes after a value that show what follows it
 
 
@@ -77,7 +78,7 @@ def _find_value(
     """(the value at `start`, True); (None, False) if it is not provable, (None, True) if nothing fits."""
     _require_complete(data, start + length + 2, is_end_of_file)
     pattern, proven, is_ambiguous = _NEXT_VALUE if has_next else _NEXT_RECORD, list[_Value](), False
-    counted_to, crlfs = start, 0
+    counted_to, crlfs, candidates = start, 0, 0
     end = data.find(b"\r\n", start + length)
     while end >= 0:
         crlfs += data.count(b"\r\n", counted_to, end)
@@ -86,6 +87,9 @@ def _find_value(
             break
         _require_complete(data, end + 2 + _NEXT_SIZE_MAX, is_end_of_file)
         if pattern.match(data, end + 2):
+            candidates += 1
+            if candidates > _CANDIDATES_MAX:
+                return None, True
             # The change leaves no bare LF.  A value with records in it has a wrong length instead.
             is_possible = not added or (
                 data.count(b"\n", start, end) == crlfs and not _RECORD_INSIDE.search(data, start, end)

@@ -15,7 +15,8 @@ from aofdoctor.edit.drops import Drop
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.preconditions import require_parts, require_sound_manifest
-from aofdoctor.edit.salvage.salvage import plan_salvage
+from aofdoctor.edit.salvage.salvage import plan_salvage, rdb_keys
+from aofdoctor.edit.set_totals import KeyTotals, unused_files
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.span import Span
@@ -52,7 +53,9 @@ def plan_repair(report: Report) -> Plan:
     _require_repairable(report)
     index = _first_damaged_part(report)
     plan = Plan(report.aof, "repair", lambda: _drops(report, index), report.commands, report.size, keep_dropped=True)
+    plan.keys = KeyTotals.unchanged(rdb_keys(report))
     if index is not None:
+        plan.unused_files = list(unused_files(report.aof))
         missing = not report.parts[index].part.exists
         plan.omitted_parts = frozenset(range(index if missing else index + 1, len(report.parts)))
         plan.notes += _notes(report, index)

@@ -24,6 +24,7 @@ from aofdoctor.edit.planners.script_definitions import ScriptDefinitions, evalsh
 from aofdoctor.edit.planners.strip import FlushSurvey, note_remaining_damage, survey_flushes
 from aofdoctor.edit.salvage.rdb_keys import HINT_OPCODES, NOT_SELECTED_REASON, SalvageCounts, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, splice_rdb
+from aofdoctor.edit.set_totals import RdbKeys
 from aofdoctor.edit.transactions import iter_drops, structure_ids
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.arguments import build_log_selection
@@ -112,6 +113,7 @@ def _plan(
     size = survey.size + sum(change.size for change in reconstructions)
     plan = Plan(spliced_aof, "slice", drops, survey.commands, size)
     plan.add_reconstructions(reconstructions, 0)
+    plan.keys.by_part = {i: RdbKeys(survey.rdb_keys.get(i), base.keys) for i, base in bases.items()}
     dropped_bases = {i: base for i, base in bases.items() if not base.splice}
     plan.omitted_parts = frozenset(
         i for i, base in dropped_bases.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size

@@ -15,6 +15,7 @@ from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.dependents import describe_dependents, find_dependent_commands
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
+from aofdoctor.edit.set_totals import KeyTotals, readable_keys
 from aofdoctor.edit.transactions import Chooser, iter_drops, structure_ids
 from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
 from aofdoctor.log.arguments import build_log_selection
@@ -42,7 +43,7 @@ class FlushSurvey:
     """The flushes of an AOF, and its size in commands and bytes.
 
     `first_damage` maps a part, by index in load order, to the offset of its first damage.  `counts` has the number of
-    commands by command id.
+    commands by command id.  `rdb_keys` maps a part to the number of keys of its RDB, None if it is unknown.
     """
 
     flushes: FlushCollector
@@ -50,6 +51,7 @@ class FlushSurvey:
     size: int
     first_damage: dict[int, int] = field(default_factory=dict)
     counts: "array[int]" = field(default_factory=lambda: array("Q"))
+    rdb_keys: dict[int, int | None] = field(default_factory=dict)
 
     @property
     def is_damaged(self) -> bool:
@@ -91,6 +93,7 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
     """Read all parts once and collect the flushes; also finds the group that has a flush at `target`."""
     flushes, before, size = FlushCollector(target=target), 0, 0
     damage: dict[int, int] = {}
+    rdb_keys: dict[int, int | None] = {}
     tracker = ContextTracker(columns=True)
     tracker.flag("survey", command_table().with_effect("flush"))
     for index, part in enumerate(aof.parts):
@@ -106,12 +109,13 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
                 flushes.add_damage(index)
                 tracker.mark_unknown()
             else:
+                rdb_keys[index] = readable_keys(tile)
                 if not tile.is_intact:
                     damage.setdefault(index, 0)
                 tracker.begin_after_preamble(tile.span.end)
         before += tracker.state[ContextField.COMMANDS]
         size += part.size or 0
-    return FlushSurvey(flushes, before, size, damage, tracker.counts)
+    return FlushSurvey(flushes, before, size, damage, tracker.counts, rdb_keys)
 
 
 def group_at(survey: FlushSurvey, position: Position) -> FlushGroup:
@@ -147,6 +151,7 @@ def plan_tail(aof: AOF) -> Plan:
     found = _tail_group(aof)
     size = sum(part.size or 0 for part in aof.existing_parts)
     plan = Plan(aof, "strip", lambda: iter(found), None, size)
+    plan.keys.is_counted = False
     plan.notes.append("found from the end alone (--trust-tail): nothing proves that it is no part of a value")
     return plan.compute_totals()
 
@@ -195,6 +200,7 @@ def _plan(aof: AOF, survey: FlushSurvey, selection: Selection, reason: str) -> P
         i for i in selection.matches(part, batch, steps, before) if batch.ids[i] not in structure
     ]
     plan = Plan(aof, "strip", lambda: merge_adjacent(iter_drops(aof, choose, reason)), survey.commands, survey.size)
+    plan.keys = KeyTotals.unchanged(survey.rdb_keys)
     plan.notes += note_remaining_damage(plan, survey)
     return plan.compute_totals()
 

@@ -1,0 +1,134 @@
+"""Collect deletions of many keys with one prefix: DEL and UNLINK, as a client, a script, an eviction or an expiry leaves.
+
+Batches without deletions cost nothing.  Of the others a limited number of deletions is read, in proportion to the
+bytes of the log; the counts are lower bounds if there are more.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from aofdoctor.aof.records import RecordBatch
+from aofdoctor.server.command_table import command_table
+from aofdoctor.server.context.tracker import ContextTracker
+
+MANY_KEYS = 100  # deleted keys of one prefix that are worth a finding
+_PREFIXES_MAX = 4096
+_PREFIX_SIZE_MAX = 64
+_READS_FREE = 10_000
+_BYTES_PER_READ = 20_000  # one more deletion is read for so much log: its cost stays below 5% of the scan
+_ROW_GAP_MAX = 2  # records between two deletions of a row in a log without times
+
+
+@dataclass(slots=True)
+class DeletionBurst:
+    """Deletions within one second by the log's annotations or, if `time` is None, in a row.
+
+    `start` and `last` are the offsets of the first and the last command, in the parts named.
+    """
+
+    part: str
+    start: int
+    time: int | None
+    last_part: str = ""
+    last: int = 0
+    keys: int = 0
+    last_number: int = 0
+
+
+@dataclass(slots=True)
+class PrefixDeletions:
+    """The deleted keys of one prefix in one database; `largest` is the burst with the most keys."""
+
+    prefix: bytes
+    db: int | None
+    keys: int = 0
+    commands: set[str] = field(default_factory=set)
+    current: DeletionBurst | None = None
+    largest: DeletionBurst | None = None
+
+
+@dataclass(slots=True)
+class MassDeletions:
+    """Collects deletions during a walk; `unread` counts the commands that were not read."""
+
+    tracker: ContextTracker
+    unread: int = 0
+    _by_prefix: dict[tuple[bytes, int], PrefixDeletions] = field(default_factory=dict)
+    _ids: dict[int, str] = field(default_factory=dict)
+    _counted: int = 0
+    _reads_left: float = _READS_FREE
+
+    def __post_init__(self) -> None:
+        table = command_table()
+        self._ids = {table.names.ids[name.lower().encode()]: name for name in ("DEL", "UNLINK")}
+
+    def add_batch(self, part: str, batch: RecordBatch, commands_before: int) -> None:
+        """Add the deletions of a batch that the tracker has just tracked."""
+        self._reads_left += batch.span.size / _BYTES_PER_READ
+        count = sum(self.tracker.counts[number] for number in self._ids)
+        new, self._counted = count - self._counted, count
+        if not new:
+            return
+        for i in self._positions(batch):
+            if batch.oversized or self._reads_left < batch.argc[i]:
+                break
+            new -= 1
+            self._reads_left -= batch.argc[i]
+            self._add(part, batch, i, commands_before + i)
+        self.unread += new
+
+    def _positions(self, batch: RecordBatch) -> Iterator[int]:
+        """The indexes of the deletions of a batch, in order; the bytes of the id column are searched."""
+        column = memoryview(batch.ids)[: batch.count].tobytes()  # type: ignore[arg-type]
+        patterns = [number.to_bytes(2, sys.byteorder) for number in self._ids]
+        places = [_find_aligned(column, pattern, 0) for pattern in patterns]
+        while any(place >= 0 for place in places):
+            which = min((place, k) for k, place in enumerate(places) if place >= 0)[1]
+            yield places[which] // 2
+            places[which] = _find_aligned(column, patterns[which], places[which] + 2)
+
+    def _add(self, part: str, batch: RecordBatch, i: int, number: int) -> None:
+        db, time = self.tracker.db[i], self.tracker.time[i]
+        for key in batch.argv(i)[1:]:
+            prefix, colon, _ = key.partition(b":")
+            if not colon or len(prefix) > _PREFIX_SIZE_MAX:
+                continue
+            found = self._by_prefix.get((prefix, db))
+            if found is None:
+                if len(self._by_prefix) >= _PREFIXES_MAX:
+                    continue
+                found = PrefixDeletions(prefix + b":", None if db < 0 else db)
+                self._by_prefix[prefix, db] = found
+            found.keys += 1
+            found.commands.add(self._ids[batch.ids[i]])
+            _extend_burst(found, part, batch.record_span(i).start, number, None if time < 0 else time)
+
+    def found(self) -> list[PrefixDeletions]:
+        """The prefixes of which many keys were deleted, those with the most keys first."""
+        many = [prefix for prefix in self._by_prefix.values() if prefix.keys >= MANY_KEYS]
+        return sorted(many, key=lambda deletions: (-deletions.keys, deletions.prefix))
+
+
+def _extend_burst(deletions: PrefixDeletions, part: str, offset: int, number: int, time: int | None) -> None:
+    """Add one key to the current burst, or begin a new one."""
+    burst = deletions.current
+    is_continued = burst is not None and (
+        number - burst.last_number <= _ROW_GAP_MAX
+        if time is None or burst.time is None
+        else burst.time <= time <= burst.time + 1
+    )
+    if burst is None or not is_continued:
+        burst = deletions.current = DeletionBurst(part, offset, time)
+    burst.keys += 1
+    burst.last_part, burst.last, burst.last_number = part, offset, number
+    if deletions.largest is None or burst.keys > deletions.largest.keys:
+        deletions.largest = burst
+
+
+def _find_aligned(column: bytes, pattern: bytes, start: int) -> int:
+    """The offset of a 2-byte id in a column of ids, or -1."""
+    at = column.find(pattern, start)
+    while at >= 0 and at % 2:
+        at = column.find(pattern, at + 1)
+    return at
