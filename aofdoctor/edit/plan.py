@@ -4,6 +4,7 @@ A plan implements `Edit` (edit.py), so it can be shown, saved and written.  It d
 to find them again, and the first ones for display.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.edit.set_totals import KeyTotals, UnusedFile
 from aofdoctor.errors import RefusedEdit
 
+JsonField = Callable[[EncodeKey], object]  # makes the value of a field from the JSON form of key names
 LISTED_DROPS_MAX = 1000  # drops that a plan keeps for display
 
 
@@ -33,7 +35,8 @@ class Plan:
       drops.  `changed_parts` are the parts that a drop or a reconstruction changes.
     - `keep_dropped`: the dropped bytes are written to OUT.lost.
     - `remaining_damage` maps a part to the offset of the first damage that stays in it.
-    - `notes` are sentences for the user.
+    - `notes` are sentences for the user; `result_notes` are repeated with the result.
+    - `json_fields` are further fields of the JSON outcome, which the planner adds.
     - `recipe` is the user's request, from which the same plan can be made again.
     - `manifest_rebuilt`: the manifest was rebuilt from the files.
     - `keys` are the keys of RDBs; `unused_files` are files of the set that the output does not use.
@@ -61,6 +64,8 @@ class Plan:
     commands_regained: int = 0
     keys: KeyTotals = field(default_factory=KeyTotals)
     unused_files: list[UnusedFile] = field(default_factory=list)
+    json_fields: dict[str, JsonField] = field(default_factory=dict)
+    result_notes: list[str] = field(default_factory=list)
 
     # -- totals --
 
@@ -150,7 +155,8 @@ class Plan:
         """What the verbs print about the plan with --json."""
         return {
             "changed": self.changes_output, **self.totals_json(), "dropped": self.listed_drops_json(),
-            **self.reconstructions_json(), **self.unused_files_json(), "notes": self.notes,
+            **self.reconstructions_json(), **self.unused_files_json(),
+            **{name: as_json(encode_key) for name, as_json in self.json_fields.items()}, "notes": self.notes,
         }  # fmt: skip
 
     def unused_files_json(self) -> dict[str, list[dict[str, Any]]]:

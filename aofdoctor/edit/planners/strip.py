@@ -14,19 +14,21 @@ from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.dependents import describe_dependents, find_dependent_commands
+from aofdoctor.edit.planners.returning_keys import describe_returning_keys, find_returning_keys
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.edit.set_totals import KeyTotals, readable_keys
 from aofdoctor.edit.transactions import Chooser, iter_drops, structure_ids
 from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
 from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.entries import LogEntry, LogItem, read_tail
-from aofdoctor.log.flushes import FlushCollector, FlushGroup
+from aofdoctor.log.flushes import FlushCollector, FlushGroup, describe_group, describe_scope
 from aofdoctor.log.position import Position, parse_position
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 
+_FLUSHES_SHOWN = 3
 _TAIL_READ_SIZES = (256, 4096, 65536)  # commands read back from the end, in turn, to find the start of one group
 
 
@@ -139,7 +141,27 @@ def plan_group(aof: AOF, survey: FlushSurvey, group: FlushGroup | None) -> Plan:
     if group:
         plan.notes.append(f"{text.format_count(after, 'command')} after the flush stay")
         plan.notes += describe_dependents(find_dependent_commands(aof, group))
+        plan.notes += describe_remaining_flushes(aof, survey, group)
     return plan
+
+
+def describe_remaining_flushes(aof: AOF, survey: FlushSurvey, dropped: FlushGroup | None) -> list[str]:
+    """The notes of a plan about the flushes that stay, with `dropped` or without any flush dropped; none if none do."""
+    remaining = survey.flushes.count - (dropped.count if dropped else 0)
+    if remaining <= 0:
+        return []
+    groups = [group for group in survey.flushes.groups if not dropped or group.first.number != dropped.first.number]
+    places = [
+        f"{describe_group(group)} at {text.display_path(group.first.part)}@{group.first.span.start} "
+        f"({describe_scope(group)})"
+        for group in groups[:_FLUSHES_SHOWN]
+    ]
+    verb = "remains" if remaining == 1 else "remain"
+    more = ", ..." if len(groups) > len(places) else ""
+    return [
+        f"{text.format_count(remaining, 'flush', 'flushes')} {verb}: {', '.join(places)}{more}; "
+        f"aofdoctor strip {text.shell_quote(aof.path)} --all drops all flushes"
+    ]
 
 
 def plan_tail(aof: AOF) -> Plan:
@@ -191,7 +213,10 @@ def _is_in_flush_group(item: LogItem) -> bool:
 
 def plan_selection(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     """Plan to drop the selected commands; SELECT, MULTI and EXEC are never selected."""
-    return _plan(aof, survey, selection, "selected")
+    plan = _plan(aof, survey, selection, "selected")
+    if selection.ids is not None and not selection.invert and not selection.ids & command_table().with_effect("flush"):
+        plan.notes += describe_remaining_flushes(aof, survey, None)
+    return plan
 
 
 def _plan(aof: AOF, survey: FlushSurvey, selection: Selection, reason: str) -> Plan:
@@ -202,7 +227,12 @@ def _plan(aof: AOF, survey: FlushSurvey, selection: Selection, reason: str) -> P
     plan = Plan(aof, "strip", lambda: merge_adjacent(iter_drops(aof, choose, reason)), survey.commands, survey.size)
     plan.keys = KeyTotals.unchanged(survey.rdb_keys)
     plan.notes += note_remaining_damage(plan, survey)
-    return plan.compute_totals()
+    plan.compute_totals()
+    if plan.has_changes:
+        returning_keys = find_returning_keys(aof, plan.drops, survey.commands, plan.keys.before)
+        plan.json_fields["returning_keys"] = returning_keys.as_json
+        plan.notes.append(describe_returning_keys(returning_keys))
+    return plan
 
 
 def note_remaining_damage(plan: Plan, survey: FlushSurvey) -> list[str]:
