@@ -31,12 +31,13 @@ def _burst_finding(report: Report, deletions: PrefixDeletions, burst: DeletionBu
         f"{_command_names(deletions)} removed {at_least}{text.format_count(burst.keys, 'key')} of the prefix "
         f"{text.quote(deletions.prefix)} {when}{_database(deletions)}, from {place}"
     )
-    bounds = ""
+    command, bounds, detail = _strip_command(report, deletions), "", ""
     if burst.keys < deletions.keys:
         first, last = f"{burst.part}@{burst.start}", f"{burst.last_part}@{burst.last}"
         bounds = f" --from {text.shell_quote(first)} --to {text.shell_quote(last)}"
-    hint = f"{_strip_command(report, deletions)}{bounds} shows what taking them back would change"
-    return Finding("mass-delete", Severity.WARNING, message, burst.part, burst.start, None, hint=hint)
+        detail = f"In all, {at_least}{deletions.keys:,} keys of the prefix were removed: {command} selects all of them."
+    hint = f"{command}{bounds} shows what taking them back would change"
+    return Finding("mass-delete", Severity.WARNING, message, burst.part, burst.start, None, detail, hint)
 
 
 def _scattered_finding(report: Report, deletions: PrefixDeletions, at_least: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Collect deletions of many keys with one prefix: DEL and UNLINK, as a client, a script, an eviction or an expiry leaves.
+"""Collect deletions of many keys with one prefix: DEL and UNLINK of clients, scripts, evictions and expiries.
 
 Batches without deletions cost nothing.  Of the others a limited number of deletions is read, in proportion to the
 bytes of the log; the counts are lower bounds if there are more.

@@ -130,7 +130,7 @@ class BareLineFeeds:
     def _segments(self, data: bytes) -> list[tuple[int, bytes]]:
         """(size in the changed record, original bytes) of the values that were changed, and of the bytes between."""
         record = parse_changed_record(data, is_end_of_file=True)
-        assert record is not None and record.is_provable, "the record has been proven before"
+        assert record is not None, "the record has been parsed before"
         segments, at = list[tuple[int, bytes]](), 0
         for value in record.values:
             if value.added:

@@ -105,6 +105,9 @@ def _plan_result_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[s
     )
     yield f"receipt: {text.display_path(short_path(receipt.path))}"
     yield from _dropped_and_warning_lines(receipt, paint)
+    yield from (
+        paint(f"NOTE  {note}" if not note.startswith(" ") else f"    {note}", "warning") for note in plan.result_notes
+    )
     yield from _replacement_lines(plan.aof, receipt.output)
 
 

@@ -1,4 +1,4 @@
-"""The totals of a plan as text: keys of RDBs, commands and bytes, before and after, with the share of what was found."""
+"""The totals of a plan as text: keys of RDBs, commands and bytes, before and after, with shares of everything found."""
 
 from collections.abc import Iterator
 

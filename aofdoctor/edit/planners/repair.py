@@ -15,6 +15,7 @@ from aofdoctor.edit.drops import Drop
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.preconditions import require_parts, require_sound_manifest
+from aofdoctor.edit.salvage.estimate import estimate_salvage
 from aofdoctor.edit.salvage.salvage import plan_salvage, rdb_keys
 from aofdoctor.edit.set_totals import KeyTotals, unused_files
 from aofdoctor.errors import InvalidSelection, RefusedEdit
@@ -37,6 +38,8 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
     else:
         report = examine_with_progress(aof)
         plan = plan_repair(report)
+        if estimate := estimate_salvage(report):
+            plan.notes.append(f"repair --salvage keeps {estimate}")
     if not plan.has_changes:
         plan.notes += [
             f"{verdict.server}: {verdict.outcome.value}, {verdict.reason}"
@@ -99,9 +102,8 @@ def _notes(report: Report, index: int) -> list[str]:
     notes = [f"the first damage: {first}"]
     intact = sum(p.commands for p in report.parts[index:]) - part.ok_commands
     if intact:
-        notes.append(
-            f"{text.format_count(intact, 'whole command')} stand after it: what a salvage could keep of what goes"
-        )
+        verb = "stands" if intact == 1 else "stand"
+        notes.append(f"{text.format_count(intact, 'whole command')} {verb} after it")
     notes += _remaining_refusals(report, index)
     if any(d.kind is DamageKind.IN_FLIGHT for d in part.damage):
         notes.append("a server is still writing this file: stop it first")

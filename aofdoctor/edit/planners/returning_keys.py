@@ -7,6 +7,7 @@ more time per command than a scan, so a long log is not walked: then an upper bo
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from aofdoctor import text
@@ -17,7 +18,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.edit.drops import Drop, DropFactory
 from aofdoctor.edit.edit import EncodeKey
 from aofdoctor.edit.planners.key_presence import KeyPresence, keys_only_in
-from aofdoctor.log.base_keys import key_name
+from aofdoctor.log.base_keys import NAME_LIMIT, key_name
 from aofdoctor.log.context_walk import walk_aof
 from aofdoctor.rdb.compressed.source import decompressed
 from aofdoctor.rdb.encoding.cursor import Cursor
@@ -28,6 +29,7 @@ from aofdoctor.source import Source
 
 COMMANDS_MAX = 400_000  # commands and keys of RDBs that are walked
 NAMES_KEPT = 20
+_ARGUMENTS_MAX = 1 << 16  # arguments of a large command that are read
 _NAMES_SHOWN = 5
 
 
@@ -145,9 +147,10 @@ class _Walk:
         """Apply a command that is too large to hold: its first arguments are enough for most commands."""
         command = command_table().get(batch.ids[i])
         assert command is not None
-        argv = [arg if isinstance(arg, bytes) else arg.head(1) for arg, _ in zip(batch.args(i), range(1 << 16))]
-        if batch.argc[i] > len(argv):
-            self._note("it has commands of more than 65,536 arguments")
+        arguments = islice(batch.args(i), _ARGUMENTS_MAX)
+        argv = [arg if isinstance(arg, bytes) else arg.head(NAME_LIMIT) for arg in arguments]
+        if batch.argc[i] > _ARGUMENTS_MAX:
+            self._note(f"it has commands of more than {_ARGUMENTS_MAX:,} arguments")
         for state in self._states(index, batch.record_span(i).start):
             state.apply(command, argv, db)
 

@@ -20,6 +20,7 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.planners.mixed_commands import MixedCommands
 from aofdoctor.edit.planners.script_definitions import ScriptDefinitions, evalsha_ids
 from aofdoctor.edit.planners.strip import FlushSurvey, note_remaining_damage, survey_flushes
 from aofdoctor.edit.salvage.rdb_keys import HINT_OPCODES, NOT_SELECTED_REASON, SalvageCounts, salvage_rdb
@@ -60,11 +61,13 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     by_hash = any(survey.counts[number] for number in evalsha_ids())
     scripts = ScriptDefinitions.for_selection(aof, selection) if by_hash else ScriptDefinitions()
 
-    selected = False
+    selected, mixed = False, MixedCommands(aof, selection)
 
     def choose(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> list[int]:
         nonlocal selected
-        keep = set(shifted_selection.matches(part, batch, tracker, before))
+        matching = shifted_selection.matches(part, batch, tracker, before)
+        keep = set(matching)
+        mixed.add_selected(part, batch, tracker, before, matching)
         selected = selected or bool(keep)
         if scripts.required_hashes:
             keep |= scripts.in_batch(batch)
@@ -92,6 +95,7 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
 
     plan = _plan(aof, spliced_aof, survey, bases, iter_all_drops)
     plan.compute_totals()
+    mixed.add_to_plan(plan, keeps=not selection.invert)
     if not selected and not any(base.keys for base in bases.values()):
         raise InvalidSelection("nothing is selected: no command, and no key of an RDB")
     if scripts.undefined_count and not any(

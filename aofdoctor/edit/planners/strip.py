@@ -14,10 +14,11 @@ from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.dependents import describe_dependents, find_dependent_commands
+from aofdoctor.edit.planners.mixed_commands import MixedCommands
 from aofdoctor.edit.planners.returning_keys import describe_returning_keys, find_returning_keys
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.edit.set_totals import KeyTotals, readable_keys
-from aofdoctor.edit.transactions import Chooser, iter_drops, structure_ids
+from aofdoctor.edit.transactions import iter_drops, structure_ids
 from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
 from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.entries import LogEntry, LogItem, read_tail
@@ -158,10 +159,9 @@ def describe_remaining_flushes(aof: AOF, survey: FlushSurvey, dropped: FlushGrou
     ]
     verb = "remains" if remaining == 1 else "remain"
     more = ", ..." if len(groups) > len(places) else ""
-    return [
-        f"{text.format_count(remaining, 'flush', 'flushes')} {verb}: {', '.join(places)}{more}; "
-        f"aofdoctor strip {text.shell_quote(aof.path)} --all drops all flushes"
-    ]
+    command = f"aofdoctor strip {text.shell_quote(aof.path)} --all"
+    flushes = text.format_count(remaining, "flush", "flushes")
+    return [f"{flushes} {verb}: {', '.join(places)}{more}; {command} drops all flushes"]
 
 
 def plan_tail(aof: AOF) -> Plan:
@@ -220,14 +220,18 @@ def plan_selection(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
 
 
 def _plan(aof: AOF, survey: FlushSurvey, selection: Selection, reason: str) -> Plan:
-    structure = structure_ids()
-    choose: Chooser = lambda part, batch, steps, before: [  # noqa: E731
-        i for i in selection.matches(part, batch, steps, before) if batch.ids[i] not in structure
-    ]
+    structure, mixed = structure_ids(), MixedCommands(aof, selection)
+
+    def choose(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> list[int]:
+        selected = selection.matches(part, batch, tracker, before)
+        mixed.add_selected(part, batch, tracker, before, selected)
+        return [i for i in selected if batch.ids[i] not in structure]
+
     plan = Plan(aof, "strip", lambda: merge_adjacent(iter_drops(aof, choose, reason)), survey.commands, survey.size)
     plan.keys = KeyTotals.unchanged(survey.rdb_keys)
     plan.notes += note_remaining_damage(plan, survey)
     plan.compute_totals()
+    mixed.add_to_plan(plan, keeps=selection.invert)
     if plan.has_changes:
         returning_keys = find_returning_keys(aof, plan.drops, survey.commands, plan.keys.before)
         plan.json_fields["returning_keys"] = returning_keys.as_json

@@ -11,6 +11,8 @@ from aofdoctor.cli.console import make_painter, print_json, progress_bar
 from aofdoctor.cli.options import open_path, parse_server_names
 from aofdoctor.cli.views.check_json import report_to_json
 from aofdoctor.cli.views.check_text import print_report
+from aofdoctor.cli.views.salvage_estimate import salvage_json, salvage_lines
+from aofdoctor.edit.salvage.estimate import estimate_salvage
 from aofdoctor.server.versions import VERSIONS
 
 EPILOG = """\b
@@ -44,9 +46,10 @@ def check(
         with progress_bar(total, "reading") as on_progress:
             report = examine(aof, server_names, on_progress, explicit_names)
         findings = collect_findings(report)
+        estimate = estimate_salvage(report)
         if json:
-            print_json(report_to_json(report, findings))
+            print_json(report_to_json(report, findings) | salvage_json(estimate))
         else:
-            print_report(report, findings, make_painter())
+            print_report(report, findings, make_painter(), salvage_lines(estimate))
         sound = is_sound(report)
     raise typer.Exit(0 if sound else 1)
