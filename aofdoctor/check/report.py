@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from aofdoctor import text
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble
-from aofdoctor.damage import Damage
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.flushes import FlushCollector
 from aofdoctor.log.mass_deletions import MassDeletions
 from aofdoctor.log.script_flushes import ScriptFlushCollector
@@ -86,6 +86,16 @@ class Report:
             if previous is None
             else Oddity(previous.part, previous.span, previous.name, previous.count + 1)
         )
+
+
+def needs_salvage(report: Report) -> bool:
+    """Whether a part is damaged or missing, or the manifest is missing or damaged."""
+    manifest = report.aof.manifest
+    return (
+        any(not part.part.exists for part in report.parts)
+        or any(damage.kind is not DamageKind.IN_FLIGHT for part in report.parts for damage in part.damage)
+        or (report.aof.layout == "multi-part" and (manifest is None or bool(manifest.problems)))
+    )
 
 
 def shell_path(report: Report) -> str:

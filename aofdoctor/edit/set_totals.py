@@ -59,7 +59,7 @@ class KeyTotals:
 
     @property
     def lossy_parts(self) -> list[int]:
-        """The parts with an RDB that loses keys, or whose loss is unknown."""
+        """The parts with an RDB that loses keys, or may lose some."""
         return [index for index, keys in self.by_part.items() if keys.is_lossy]
 
     def as_json(self) -> dict[str, int | None]:

@@ -76,14 +76,7 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
         return sorted([*dropped, *_redundant_selects(batch, tracker, set(dropped))])
 
     bases = {index: base for index, part in enumerate(aof.parts) if (base := _slice_base(index, part, selection))}
-    splices = {index: base.splice for index, base in bases.items() if base.splice}
-    spliced_aof = replace(aof, parts=[
-        replace(part, source=splices[i].source) if i in splices else part for i, part in enumerate(aof.parts)
-    ])  # fmt: skip
-    shifts = {i: (bases[i].end, splice.end - bases[i].end) for i, splice in splices.items()}
-    shifted_selection = replace(
-        selection, start=_shift_position(selection.start, shifts), end=_shift_position(selection.end, shifts)
-    )
+    spliced_aof, shifted_selection = _splice_bases(aof, bases, selection)
 
     def iter_all_drops() -> Iterator[Drop]:
         scripts.restart()
@@ -106,6 +99,17 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
             "those will fail"
         )
     return plan
+
+
+def _splice_bases(aof: AOF, bases: "dict[int, _RdbBase]", selection: Selection) -> tuple[AOF, Selection]:
+    """The AOF with its spliced RDBs, and the selection with positions that fit it."""
+    splices = {index: base.splice for index, base in bases.items() if base.splice}
+    spliced_aof = replace(aof, parts=[
+        replace(part, source=splices[i].source) if i in splices else part for i, part in enumerate(aof.parts)
+    ])  # fmt: skip
+    shifts = {i: (bases[i].end, splice.end - bases[i].end) for i, splice in splices.items()}
+    start, end = _shift_position(selection.start, shifts), _shift_position(selection.end, shifts)
+    return spliced_aof, replace(selection, start=start, end=end)
 
 
 def _plan(

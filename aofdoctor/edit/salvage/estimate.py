@@ -5,8 +5,7 @@ from typing import NamedTuple
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.check.examine import examine
-from aofdoctor.check.report import Report
-from aofdoctor.damage import DamageKind
+from aofdoctor.check.report import Report, needs_salvage
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.salvage.salvage import plan_salvage
 from aofdoctor.errors import AofdoctorError
@@ -38,21 +37,12 @@ class SalvageEstimate(NamedTuple):
 
 def estimate_salvage(report: Report) -> SalvageEstimate | None:
     """Plan the salvage of a damaged AOF; None if it is not damaged, is a pipe, or cannot be salvaged."""
-    if not _needs_salvage(report) or any(part.size is None for part in report.aof.existing_parts):
+    if not needs_salvage(report) or any(part.size is None for part in report.aof.existing_parts):
         return None
     try:
         return SalvageEstimate.of_plan(plan_salvage(report.aof, _examine)[0])
     except AofdoctorError:
         return None
-
-
-def _needs_salvage(report: Report) -> bool:
-    manifest = report.aof.manifest
-    return (
-        any(not part.part.exists for part in report.parts)
-        or any(damage.kind is not DamageKind.IN_FLIGHT for part in report.parts for damage in part.damage)
-        or (report.aof.layout == "multi-part" and (manifest is None or bool(manifest.problems)))
-    )
 
 
 def _examine(aof: AOF) -> Report:
