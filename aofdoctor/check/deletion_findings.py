@@ -16,6 +16,13 @@ def _mass_deletions(report: Report) -> Iterator[Finding]:
     if report.deletions is None:
         return
     at_least = "at least " if report.deletions.unread else ""
+    if at_least and report.deletions.found():
+        read = report.deletions.count - report.deletions.unread
+        message = (
+            f"{text.format_count(report.deletions.count, 'DEL or UNLINK command')}, of which {read:,} were examined: "
+            "the numbers of deleted keys are lower bounds"
+        )
+        yield Finding("deletions-sampled", Severity.NOTE, message)
     for deletions in report.deletions.found()[:_LISTED_MAX]:
         burst = deletions.largest
         if burst and burst.keys >= MANY_KEYS:

@@ -79,7 +79,7 @@ class _Examiner:
         self.flush_ids = command_table().with_effect("flush")
         self.script_ids = script_command_ids()
         self.tracker.flag("walk", self.flush_ids | self.script_ids | {UNKNOWN})
-        self.deletions = report.deletions = MassDeletions(self.tracker)
+        self.deletions = report.deletions = MassDeletions(self.tracker, _log_size(report.aof))
         self.bytes_read = 0
 
     def run(self) -> None:
@@ -210,6 +210,12 @@ def _selects_database(batch: RecordBatch, i: int) -> bool:
     """Whether the argument of a SELECT is a database number."""
     argv = batch.argv(i, 2) if not batch.oversized else []
     return len(argv) == 2 and argv[1].isdigit() and len(argv[1]) <= 18
+
+
+def _log_size(aof: AOF) -> int | None:
+    """The bytes of all parts; None with a pipe."""
+    sizes = [part.size for part in aof.existing_parts]
+    return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def _has_grown(source: Source) -> bool:

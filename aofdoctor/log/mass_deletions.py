@@ -1,7 +1,7 @@
 """Collect deletions of many keys with one prefix: DEL and UNLINK of clients, scripts, evictions and expiries.
 
-Batches without deletions cost nothing.  Of the others a limited number of deletions is read, in proportion to the
-bytes of the log; the counts are lower bounds if there are more.
+Reading the keys of all deletions of a large log would take longer than the scan.  So a limited number of them is
+read, spread over the log, and runs of adjacent deletions first; the counts are lower bounds if there are more.
 """
 
 import sys
@@ -15,8 +15,10 @@ from aofdoctor.server.context.tracker import ContextTracker
 MANY_KEYS = 100  # deleted keys of one prefix that are worth a finding
 _PREFIXES_MAX = 4096
 _PREFIX_SIZE_MAX = 64
-_READS_FREE = 10_000
-_BYTES_PER_READ = 20_000  # one more deletion is read for so much log: its cost stays below 5% of the scan
+_SMALL_LOG = 1 << 27  # bytes; a small log is scanned in a fraction of a second, so more keys may be read
+_READS_OF_SMALL_LOG, _READS_OF_LARGE_LOG = 10_000, 2_000
+_READS_AT_ONCE = 20  # in a large log, batches are skipped until so many keys may be read
+_ADJACENT = 32  # adjacent deletions that begin a run
 _ROW_GAP_MAX = 2  # records between two deletions of a row in a log without times
 
 
@@ -50,25 +52,34 @@ class PrefixDeletions:
 
 @dataclass(slots=True)
 class MassDeletions:
-    """Collects deletions during a walk; `unread` counts the commands that were not read."""
+    """Collects deletions during a walk over `size` bytes of log (None: unknown); `unread` of `count` were not read."""
 
     tracker: ContextTracker
+    size: int | None = None
+    count: int = 0
     unread: int = 0
     _by_prefix: dict[tuple[bytes, int], PrefixDeletions] = field(default_factory=dict)
     _ids: dict[int, str] = field(default_factory=dict)
-    _counted: int = 0
-    _reads_left: float = _READS_FREE
+    _reads_left: float = 0
+    _reads_per_byte: float = 0
 
     def __post_init__(self) -> None:
+        if self.size is not None and self.size <= _SMALL_LOG:
+            self._reads_left = _READS_OF_SMALL_LOG
+        else:
+            self._reads_per_byte = _READS_OF_LARGE_LOG / (self.size or 1 << 30)
         table = command_table()
         self._ids = {table.names.ids[name.lower().encode()]: name for name in ("DEL", "UNLINK")}
 
     def add_batch(self, part: str, batch: RecordBatch, commands_before: int) -> None:
         """Add the deletions of a batch that the tracker has just tracked."""
-        self._reads_left += batch.span.size / _BYTES_PER_READ
-        count = sum(self.tracker.counts[number] for number in self._ids)
-        new, self._counted = count - self._counted, count
+        self._reads_left += batch.span.size * self._reads_per_byte
+        count = sum(map(self.tracker.counts.__getitem__, self._ids))
+        new, self.count = count - self.count, count
         if not new:
+            return
+        if self._reads_per_byte and self._reads_left < _READS_AT_ONCE:
+            self.unread += new
             return
         for i in self._positions(batch):
             if batch.oversized or self._reads_left < batch.argc[i]:
@@ -79,10 +90,15 @@ class MassDeletions:
         self.unread += new
 
     def _positions(self, batch: RecordBatch) -> Iterator[int]:
-        """The indexes of the deletions of a batch, in order; the bytes of the id column are searched."""
+        """The indexes of the deletions of a batch, in order, in a large log from the first run of adjacent ones.
+
+        The bytes of the id column are searched.
+        """
         column = memoryview(batch.ids)[: batch.count].tobytes()  # type: ignore[arg-type]
         patterns = [number.to_bytes(2, sys.byteorder) for number in self._ids]
-        places = [_find_aligned(column, pattern, 0) for pattern in patterns]
+        runs = [_find_aligned(column, pattern * _ADJACENT, 0) for pattern in patterns] if self._reads_per_byte else []
+        start = min((run for run in runs if run >= 0), default=0)
+        places = [_find_aligned(column, pattern, start) for pattern in patterns]
         while any(place >= 0 for place in places):
             which = min((place, k) for k, place in enumerate(places) if place >= 0)[1]
             yield places[which] // 2
@@ -127,7 +143,7 @@ def _extend_burst(deletions: PrefixDeletions, part: str, offset: int, number: in
 
 
 def _find_aligned(column: bytes, pattern: bytes, start: int) -> int:
-    """The offset of a 2-byte id in a column of ids, or -1."""
+    """The offset of one or more 2-byte ids in a column of ids, or -1."""
     at = column.find(pattern, start)
     while at >= 0 and at % 2:
         at = column.find(pattern, at + 1)
