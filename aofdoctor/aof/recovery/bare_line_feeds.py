@@ -35,12 +35,14 @@ class ChangedRecord(NamedTuple):
     """A record of `source_size` bytes, as far as its original form is known.
 
     `values` are the arguments in order.  `is_provable` is false if the declared length of a value fits only if some of
-    its CRLFs were bare LFs; then `source_size` is where the parsing stopped.
+    its CRLFs were bare LFs.  `has_end` is false if such a value may end at several places; then `source_size` is where
+    the parsing stopped.
     """
 
     source_size: int
     values: tuple[_Value, ...]
     is_provable: bool = True
+    has_end: bool = True
 
     @property
     def added(self) -> int:
@@ -56,28 +58,29 @@ def parse_changed_record(data: bytes, is_end_of_file: bool) -> ChangedRecord | N
     head = _COMMAND_HEADER.match(data)
     if not head or not 0 < int(head[1]) <= ARGC_MAX:
         return None
-    at, values = head.end(), list[_Value]()
+    at, values, is_provable = head.end(), list[_Value](), True
     for left in range(int(head[1]) - 1, -1, -1):
         header = _VALUE_HEADER.match(data, at)
         if not header:
             _require_complete(data, at + _NEXT_SIZE_MAX, is_end_of_file)
             return None
-        value, is_provable = _find_value(data, header.end(), int(header[1]), bool(left), is_end_of_file)
-        if not is_provable:
-            return ChangedRecord(at, tuple(values), is_provable=False)
-        if value is None:
+        proven, ambiguous = _find_values(data, header.end(), int(header[1]), bool(left), is_end_of_file)
+        if not proven and not ambiguous:
             return None
-        values.append(value)
-        at = value.end + 2
-    return ChangedRecord(at, tuple(values))
+        if len(proven) != 1 and len(proven) + len(ambiguous) > 1:
+            return ChangedRecord(at, tuple(values), is_provable=False, has_end=False)
+        is_provable = is_provable and len(proven) == 1
+        values.append((proven or ambiguous)[0])
+        at = values[-1].end + 2
+    return ChangedRecord(at, tuple(values), is_provable)
 
 
-def _find_value(
+def _find_values(
     data: bytes, start: int, length: int, has_next: bool, is_end_of_file: bool
-) -> tuple[_Value | None, bool]:
-    """(the value at `start`, True); (None, False) if it is not provable, (None, True) if nothing fits."""
+) -> tuple[list[_Value], list[_Value]]:
+    """(proven, ambiguous) readings of the value at `start`: of the latter only some CRLFs were bare LFs."""
     _require_complete(data, start + length + 2, is_end_of_file)
-    pattern, proven, is_ambiguous = _NEXT_VALUE if has_next else _NEXT_RECORD, list[_Value](), False
+    pattern, proven, ambiguous = _NEXT_VALUE if has_next else _NEXT_RECORD, list[_Value](), list[_Value]()
     counted_to, crlfs, candidates = start, 0, 0
     end = data.find(b"\r\n", start + length)
     while end >= 0:
@@ -89,20 +92,19 @@ def _find_value(
         if pattern.match(data, end + 2):
             candidates += 1
             if candidates > _CANDIDATES_MAX:
-                return None, True
+                return [], []
             # The change leaves no bare LF.  A value with records in it has a wrong length instead.
             is_possible = not added or (
                 data.count(b"\n", start, end) == crlfs and not _RECORD_INSIDE.search(data, start, end)
             )
             if is_possible and added in (0, crlfs):
                 proven.append(_Value(start, end, added))
-            is_ambiguous = is_ambiguous or (is_possible and 0 < added < crlfs)
+            elif is_possible:
+                ambiguous.append(_Value(start, end, added))
         end = data.find(b"\r\n", end + 2)
     else:
         _require_complete(data, len(data) + 1, is_end_of_file)
-    if len(proven) == 1:
-        return proven[0], True
-    return None, not (proven or is_ambiguous)
+    return proven, ambiguous
 
 
 def _require_complete(data: bytes, size: int, is_end_of_file: bool) -> None:

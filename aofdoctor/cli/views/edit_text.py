@@ -74,7 +74,9 @@ def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     for reconstruction in plan.reconstructions[:_LISTED_MAX]:
         position = f"{text.display_path(plan.aof.parts[reconstruction.part].name)}@{reconstruction.span.start}"
         size, reason = text.format_size(reconstruction.size), reconstruction.reason
-        if reconstruction.span.size:
+        if not reconstruction.size:
+            change = f"{text.format_size(reconstruction.span.size)}  {reason}"
+        elif reconstruction.span.size:
             change = f"{text.format_size(reconstruction.span.size)} become {size}  {reason}: turned back"
         else:
             change = f"{size} new  {reason}"

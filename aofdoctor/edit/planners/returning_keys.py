@@ -5,7 +5,7 @@ more time per command than a scan, so a long log is not walked: then an upper bo
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -29,6 +29,8 @@ from aofdoctor.source import Source
 
 COMMANDS_MAX = 400_000  # commands and keys of RDBs that are walked
 NAMES_KEPT = 20
+_CREATES_ANY_NUMBER = frozenset({"mset", "msetnx", "msetex", "eval", "evalsha", "fcall"})
+_CREATES_NONE = frozenset({"del", "unlink", "getdel", "expire", "pexpire", "expireat", "pexpireat", "persist"})
 _ARGUMENTS_MAX = 1 << 16  # arguments of a large command that are read
 _NAMES_SHOWN = 5
 
@@ -61,13 +63,16 @@ class ReturningKeys:
         }  # fmt: skip
 
 
-def find_returning_keys(aof: AOF, drops: DropFactory, commands: int, keys: int | None) -> ReturningKeys:
+def find_returning_keys(
+    aof: AOF, drops: DropFactory, counts: Sequence[int], keys: int | None, commands_max: int = COMMANDS_MAX
+) -> ReturningKeys:
     """Find the keys that come back without the drops.
 
-    `commands` and `keys` are the numbers of commands and of keys of RDBs in the AOF; keys None: unknown.
+    `counts` has the number of commands by command id, `keys` is the number of keys of RDBs in the AOF (None: unknown).
+    With more than `commands_max` commands and keys, the result is an upper bound from these numbers alone.
     """
-    if commands + (keys or 0) > COMMANDS_MAX:
-        return ReturningKeys(None)
+    if sum(counts) + (keys or 0) > commands_max:
+        return ReturningKeys(_upper_bound(counts, keys), reasons=["the log is too long to follow each key"])
     walk = _Walk(aof, drops)
     walk.run()
     found = ReturningKeys(reasons=walk.reasons)
@@ -78,6 +83,16 @@ def find_returning_keys(aof: AOF, drops: DropFactory, commands: int, keys: int |
             found.names.append((db, name))
     found.count = found.by_db.total()
     return found
+
+
+def _upper_bound(counts: Sequence[int], keys: int | None) -> int | None:
+    """The most keys that the commands can create, and those of RDBs; None if a command can create any number."""
+    table = command_table()
+    unbounded = table.ids_of(_CREATES_ANY_NUMBER) | {UNKNOWN}
+    if keys is None or any(counts[number] for number in unbounded):
+        return None
+    creating = table.with_effect("write") - table.with_effect("flush") - table.ids_of(_CREATES_NONE)
+    return keys + sum(counts[number] for number in creating)
 
 
 class _Walk:
@@ -168,11 +183,14 @@ def describe_returning_keys(found: ReturningKeys) -> str:
     """The note of a plan about the keys that come back."""
     if found.count is None:
         return (
-            f"the keys that come back are not counted: the log has more than {COMMANDS_MAX:,} commands and keys. "
-            "verify on the result counts its keys"
+            "the keys that come back are not counted: the log is too long to follow each key. "
+            "aofdoctor verify on the result counts its keys"
         )
     if not found.count:
         return "no key comes back: each was written again or deleted by other commands"
+    if not found.by_db:
+        reasons = "; ".join(found.reasons)
+        return f"at most {text.format_count(found.count, 'key')} come back: {reasons}"
     databases = ", ".join(f"db{db} {count:,}" for db, count in sorted(found.by_db.items())[:8])
     names = ", ".join(text.quote(name[:40]) for _, name in found.names[:_NAMES_SHOWN])
     more = ", ..." if found.count > _NAMES_SHOWN else ""

@@ -233,7 +233,7 @@ def _plan(aof: AOF, survey: FlushSurvey, selection: Selection, reason: str) -> P
     plan.compute_totals()
     mixed.add_to_plan(plan, keeps=selection.invert)
     if plan.has_changes:
-        returning_keys = find_returning_keys(aof, plan.drops, survey.commands, plan.keys.before)
+        returning_keys = find_returning_keys(aof, plan.drops, survey.counts, plan.keys.before)
         plan.json_fields["returning_keys"] = returning_keys.as_json
         plan.notes.append(describe_returning_keys(returning_keys))
     return plan

@@ -25,13 +25,10 @@ _READS_PER_BYTE = 8
 
 
 class BareLineFeedUndoer:
-    """Finds the records of one part to restore; reads at most a fixed multiple of the part.
-
-    `restored_count` counts the records that were restored.
-    """
+    """Finds the records of one part to restore; reads at most a fixed multiple of the part."""
 
     def __init__(self, source: FileSource) -> None:
-        self.source, self.restored_count = source, 0
+        self.source = source
         self._budget = _FREE_READS + _READS_PER_BYTE * source.size
         self._scanned_to, self._has_bare_lf, self._ends_with_cr = 0, False, False
 
@@ -46,10 +43,8 @@ class BareLineFeedUndoer:
                 continue
             if self._contains_bare_lf(start + record.source_size):
                 return None
-            if record.is_provable and (pieces := self._pieces(start, damage.span.end)):
+            if pieces := self._pieces(start, damage.span.end):
                 return pieces
-            if not record.is_provable and start < damage.span.start:
-                return [_left_out(Span(start, damage.span.end))]
         return None
 
     def _pieces(self, start: int, end: int) -> list[PatchPiece] | None:
@@ -60,14 +55,12 @@ class BareLineFeedUndoer:
             if record is None:  # The rest stays as it is: damage.
                 pieces.append(PatchPiece(Span(at, end), end - at))
                 break
-            if not record.is_provable:
+            if not record.has_end:
                 pieces.append(_left_out(Span(at, end)))
                 break
             pieces.append(_piece(at, record))
             at += record.source_size
-        restored = sum(piece.reason == RESTORED_REASON for piece in pieces)
-        self.restored_count += restored
-        return pieces if restored else None
+        return pieces if any(piece.transform for piece in pieces) else None
 
     def _parse(self, start: int) -> ChangedRecord | None:
         size = _FIRST_READ
@@ -96,6 +89,8 @@ class BareLineFeedUndoer:
 
 def _piece(start: int, record: ChangedRecord) -> PatchPiece:
     span = Span(start, start + record.source_size)
+    if not record.is_provable:
+        return _left_out(span)
     if not record.added:
         return PatchPiece(span, span.size)
     return PatchPiece(span, span.size - record.added, BARE_LINE_FEEDS, RESTORED_REASON)
