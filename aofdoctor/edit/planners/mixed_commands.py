@@ -138,8 +138,9 @@ def _consequence(mixed: MixedCommands, keeps: bool) -> str:
     if not keeps:
         return ": dropping them changes keys that are not selected"
     if mixed.reading_count:
+        verb = "reads" if mixed.reading_count == 1 else "read"
         return (
-            f", and {mixed.reading_count:,} of them read keys that the result may lack: "
+            f", and {mixed.reading_count:,} of them {verb} keys that the result may lack: "
             "their selected keys may be missing or differ there. Select the other keys too with a second --key"
         )
     return ", and the result has those other keys too"
