@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
+from tests.support.base_keys import BASE
 
 KEYS = st.sampled_from([b"in:1", b"in:2", b"out:1", b"out:2"])
 COMMANDS = st.one_of(
@@ -53,3 +54,26 @@ def test_a_selection_without_keys_has_no_mixed_commands(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(encode_command([b"RENAME", b"a", b"b"]))
     assert "mixed_commands" not in aofdoctor("strip", path, "--cmd", "rename", "--json").json
+
+
+def test_commands_between_a_selected_database_and_another_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    commands = [
+        [b"SET", b"k", b"v"], [b"MOVE", b"k", b"3"], [b"SET", b"k", b"v"], [b"COPY", b"k", b"c", b"DB", b"3"],
+        [b"COPY", b"k", b"c", b"DB", b"2"], [b"SWAPDB", b"0", b"3"], [b"SELECT", b"3"], [b"SET", b"z", b"1"],
+    ]  # fmt: skip
+    path.write_bytes(b"".join(map(encode_command, commands)))
+    for verb in ("slice", "strip"):
+        found = aofdoctor(verb, path, "--db", "3", "--json").json["cross_database_commands"]
+        assert [(c["cmd"], c["from_db"], c["to_db"]) for c in found["commands"]] == [
+            ("MOVE", 0, 3), ("COPY", 0, 3), ("SWAPDB", 0, 3),
+        ]  # fmt: skip
+        assert "3 commands use a selected database and another one" in aofdoctor(verb, path, "--db", "3").out
+
+
+def test_positions_are_those_of_the_file_after_an_rdb(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(BASE + encode_command([b"SET", b"in:1", b"v"]) + encode_command([b"RENAME", b"x", b"in:2"]))
+    for verb in ("slice", "strip"):
+        (found,) = aofdoctor(verb, path, "--key", "in:*", "--json").json["mixed_commands"]["commands"]
+        assert path.read_bytes()[found["start"] : found["end"]] == encode_command([b"RENAME", b"x", b"in:2"])

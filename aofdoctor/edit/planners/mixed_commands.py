@@ -14,6 +14,7 @@ from aofdoctor.aof.model import AOF
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.edit.edit import EncodeKey
 from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.planners.cross_database_commands import CrossDatabaseCommands, file_span
 from aofdoctor.log.base_keys import NAME_LIMIT
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import CommandSpec, command_table, key_uses
@@ -41,6 +42,7 @@ class MixedCommand(NamedTuple):
 class MixedCommands:
     """Collects the mixed commands of a selection by keys: `count` of them, of which the first are listed.
 
+    `crossing` collects the commands between its databases and others.
     `is_complete` becomes true after one pass over the log; later passes, which find the drops again, count nothing.
     """
 
@@ -50,9 +52,11 @@ class MixedCommands:
     reading_count: int = 0
     listed: list[MixedCommand] = field(default_factory=list)
     is_complete: bool = False
+    crossing: CrossDatabaseCommands = field(init=False)
     _ids: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
+        self.crossing = CrossDatabaseCommands(self.aof, self.selection)
         if self.selection.keys:
             self._ids = frozenset(c.id for c in command_table().commands if _may_have_several_keys(c))
 
@@ -60,7 +64,10 @@ class MixedCommands:
         self, part: int, batch: RecordBatch, tracker: ContextTracker, commands_before: int, selected: list[int]
     ) -> None:
         """Add the mixed commands of a batch; `selected` are the records that the selection matches."""
-        if self.is_complete or not self._ids:
+        if self.is_complete:
+            return
+        self.crossing.add_batch(part, batch, tracker)
+        if not self._ids:
             return
         if self.selection.invert:  # The others are the ones with a key that a pattern matches.
             selected = replace(self.selection, invert=False).matches(part, batch, tracker, commands_before)
@@ -87,18 +94,20 @@ class MixedCommands:
         self.reading_count += reads_other
         if len(self.listed) < LISTED_MAX:
             self.listed.append(MixedCommand(
-                self.aof.parts[part].name, batch.record_span(i), command.name.upper().replace("|", " "),
+                self.aof.parts[part].name, file_span(batch, i), command.name.upper().replace("|", " "),
                 tuple(selected[:_KEYS_MAX]), tuple(others[:_KEYS_MAX]), reads_other,
             ))  # fmt: skip
 
     def add_to_plan(self, plan: Plan, keeps: bool) -> None:
         """Add notes and JSON to a plan after its first pass over the log; `keeps`: it keeps the mixed commands."""
         self.is_complete = True
+        notes = [*describe_mixed_commands(self, keeps), *self.crossing.notes()]
+        plan.notes += notes
+        plan.result_notes += notes
         if self.count:
-            notes = list(describe_mixed_commands(self, keeps))
-            plan.notes += notes
-            plan.result_notes += notes
             plan.json_fields["mixed_commands"] = self.as_json
+        if self.crossing.count:
+            plan.json_fields["cross_database_commands"] = self.crossing.as_json
 
     def as_json(self, encode_key: EncodeKey) -> dict[str, Any]:
         """The object `mixed_commands` of slice --json and strip --json."""
